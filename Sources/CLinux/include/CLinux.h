@@ -1,0 +1,120 @@
+#ifndef SALLYPORT_CLINUX_H
+#define SALLYPORT_CLINUX_H
+
+// The Linux calls that Swift's Glibc module does not carry (it is built without _GNU_SOURCE).
+// Every function returns what the system call returns, or -errno where a comment says so.
+
+#include <stdint.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/socket.h>
+
+// --- namespaces -------------------------------------------------------------------------------
+#define LINUX_NEWNS 0x00020000
+#define LINUX_NEWNET 0x40000000
+
+int linux_setns(int descriptor, int kind);
+int linux_unshare(int kinds);
+int linux_gettid(void);
+
+// --- processes --------------------------------------------------------------------------------
+int linux_pidfd_open(pid_t process);
+int linux_pidfd_send_signal(int pidfd, int signal);
+int linux_set_child_subreaper(int enabled);
+int linux_set_parent_death_signal(int signal);
+int linux_set_no_new_privileges(void);
+int linux_set_dumpable(int enabled);
+
+// --- epoll, eventfd, timerfd ------------------------------------------------------------------
+#define LINUX_EPOLLIN 0x001u
+#define LINUX_EPOLLOUT 0x004u
+#define LINUX_EPOLLERR 0x008u
+#define LINUX_EPOLLHUP 0x010u
+#define LINUX_EPOLLRDHUP 0x2000u
+#define LINUX_EPOLLET 0x80000000u
+
+/// One readiness report: `data` is what the caller registered, never interpreted here.
+typedef struct linux_event {
+    uint32_t events;
+    uint64_t data;
+} linux_event;
+
+int linux_epoll_create(void);
+int linux_epoll_add(int epoll, int descriptor, uint32_t events, uint64_t data);
+int linux_epoll_modify(int epoll, int descriptor, uint32_t events, uint64_t data);
+int linux_epoll_remove(int epoll, int descriptor);
+/// Waits for at most `capacity` (no more than 256) events; `timeout` in milliseconds, -1 for ever.
+int linux_epoll_wait(int epoll, linux_event *events, int capacity, int timeout);
+int linux_eventfd(void);
+int linux_timerfd(void);
+/// Arms a one-shot monotonic timer; 0 disarms.
+int linux_timerfd_arm(int descriptor, uint64_t nanoseconds);
+
+// --- batched datagrams ------------------------------------------------------------------------
+/// A fixed pool of datagram buffers for recvmmsg and sendmmsg: allocated once, reused for ever.
+typedef struct linux_datagrams linux_datagrams;
+
+linux_datagrams *linux_datagrams_create(unsigned int slots, unsigned int bytes_each);
+void linux_datagrams_destroy(linux_datagrams *pool);
+uint8_t *linux_datagrams_bytes(linux_datagrams *pool, unsigned int slot);
+unsigned int linux_datagrams_length(const linux_datagrams *pool, unsigned int slot);
+void linux_datagrams_set_length(linux_datagrams *pool, unsigned int slot, unsigned int length);
+/// The peer of a slot: filled by receive, read by send; for a connected socket set its length to 0.
+struct sockaddr_storage *linux_datagrams_peer(linux_datagrams *pool, unsigned int slot);
+socklen_t linux_datagrams_peer_length(const linux_datagrams *pool, unsigned int slot);
+void linux_datagrams_set_peer_length(linux_datagrams *pool, unsigned int slot, socklen_t length);
+/// Receives up to `slots` datagrams without blocking; the count, or -errno. Truncated ones have length 0.
+int linux_datagrams_receive(linux_datagrams *pool, int socket, unsigned int slots);
+/// Sends slots first..<first+count without blocking; the count sent, or -errno.
+int linux_datagrams_send(linux_datagrams *pool, int socket, unsigned int first, unsigned int count);
+
+// --- credentials of a unix peer ---------------------------------------------------------------
+/// The uid of the process at the other end of a unix socket, or -errno.
+int64_t linux_peer_uid(int socket);
+
+// --- one process launcher ---------------------------------------------------------------------
+typedef struct linux_spawn_options {
+    /// Absolute path, or a name looked up in `search_path` (colon separated; NULL: no look-up).
+    const char *executable;
+    const char *search_path;
+    char *const *arguments;
+    char *const *environment;
+    /// NULL keeps the current folder.
+    const char *directory;
+    /// Descriptors for 0, 1 and 2; -1 opens /dev/null.
+    int input, output, error;
+    /// Descriptors kept open in the child under their own numbers (close-on-exec is cleared), besides 0 to 2.
+    const int *inherited;
+    int inherited_count;
+    /// 1: own session (setsid); 2: own process group (setpgid); 0: neither.
+    int grouping;
+    /// 1: makes `input` the controlling terminal (needs grouping 1).
+    int controlling_terminal;
+    /// -1 keeps the current one. Supplementary groups are cleared when either is set.
+    int64_t user, group;
+    /// 1: a private mount namespace; `hidden_mount` (may be NULL) is detached there first.
+    int private_mounts;
+    const char *hidden_mount;
+    /// Signal sent to the child when the thread that spawned it dies; 0 for none.
+    int parent_death_signal;
+    /// 1: no_new_privs.
+    int no_new_privileges;
+} linux_spawn_options;
+
+/// Starts a process; its pid, or -errno of the step that failed. The child gets default signal
+/// dispositions, an empty mask and no descriptor but those named.
+pid_t linux_spawn(const linux_spawn_options *options);
+
+// --- mounts and terminals ---------------------------------------------------------------------
+int linux_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
+int linux_unmount_detached(const char *target);
+/// Opens a pseudo terminal pair, close-on-exec; 0 or -errno.
+int linux_open_terminal(int *leader, int *follower, uint16_t rows, uint16_t columns);
+int linux_resize_terminal(int leader, uint16_t rows, uint16_t columns);
+
+// --- files ------------------------------------------------------------------------------------
+/// openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS; a descriptor or -errno.
+int linux_open_beneath(int directory, const char *path, int flags, unsigned int mode);
+int linux_accept_nonblocking(int listener);
+
+#endif

@@ -1,0 +1,116 @@
+#include "CLinux.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Only async-signal-safe calls from here to execve: the child of a threaded program may do no more.
+
+static int place(int descriptor, int number, int open_flags) {
+    if (descriptor < 0) {
+        int null = open("/dev/null", open_flags);
+        if (null < 0) return -1;
+        if (null == number) return 0;
+        int result = dup2(null, number);
+        close(null);
+        return result < 0 ? -1 : 0;
+    }
+    if (descriptor == number) return fcntl(number, F_SETFD, 0);
+    return dup2(descriptor, number) < 0 ? -1 : 0;
+}
+
+static void search_and_execute(const linux_spawn_options *options) {
+    if (strchr(options->executable, '/') || !options->search_path) {
+        execve(options->executable, options->arguments, options->environment);
+        return;
+    }
+    int remembered = ENOENT;
+    const char *start = options->search_path;
+    char candidate[PATH_MAX];
+    size_t name = strlen(options->executable);
+    for (;;) {
+        const char *end = strchrnul(start, ':');
+        size_t length = (size_t)(end - start);
+        if (length && length + name + 2 < sizeof candidate) {
+            memcpy(candidate, start, length);
+            candidate[length] = '/';
+            memcpy(candidate + length + 1, options->executable, name + 1);
+            execve(candidate, options->arguments, options->environment);
+            if (errno == EACCES) remembered = EACCES;
+            else if (errno != ENOENT && errno != ENOTDIR) return;
+        }
+        if (!*end) break;
+        start = end + 1;
+    }
+    errno = remembered;
+}
+
+static void become(const linux_spawn_options *options) {
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+
+    if (options->grouping == 1 && setsid() < 0) return;
+    if (options->grouping == 2 && setpgid(0, 0) < 0) return;
+    if (options->private_mounts) {
+        if (unshare(CLONE_NEWNS) < 0) return;
+        if (mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return;
+        if (options->hidden_mount && umount2(options->hidden_mount, MNT_DETACH) < 0) return;
+    }
+    // Sources below 3 would be overwritten by an earlier placement: move them out of the way first.
+    int source[3] = {options->input, options->output, options->error};
+    for (int i = 0; i < 3; i++)
+        if (source[i] >= 0 && source[i] < 3 && source[i] != i) {
+            source[i] = fcntl(source[i], F_DUPFD_CLOEXEC, 3);
+            if (source[i] < 0) return;
+        }
+    for (int i = 0; i < 3; i++)
+        if (place(source[i], i, i == 0 ? O_RDONLY : O_WRONLY) < 0) return;
+    if (options->controlling_terminal && ioctl(0, TIOCSCTTY, 0) < 0) return;
+    syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+    for (int i = 0; i < options->inherited_count; i++)
+        if (fcntl(options->inherited[i], F_SETFD, 0) < 0) return;
+
+    // Raw calls: glibc's wrappers would carry the change to every thread of the parent, whose memory this child shares.
+    if ((options->group >= 0 || options->user >= 0) && geteuid() == 0 && syscall(SYS_setgroups, 0, NULL) < 0) return;
+    if (options->group >= 0 && syscall(SYS_setresgid, options->group, options->group, options->group) < 0) return;
+    if (options->user >= 0 && syscall(SYS_setresuid, options->user, options->user, options->user) < 0) return;
+    if (options->parent_death_signal && prctl(PR_SET_PDEATHSIG, options->parent_death_signal, 0, 0, 0) < 0) return;
+    if (options->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return;
+    if (options->directory && chdir(options->directory) < 0) return;
+    search_and_execute(options);
+}
+
+pid_t linux_spawn(const linux_spawn_options *options) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    // vfork shares memory until exec: a failed step leaves its errno here, with no pipe to read.
+    volatile int failure = 0;
+    pid_t child = vfork();
+    if (child == 0) {
+        become(options);
+        failure = errno;
+        _exit(127);
+    }
+    int fork_failure = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (child < 0) return -fork_failure;
+    if (failure) {
+        while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+        return -failure;
+    }
+    return child;
+}
