@@ -1,0 +1,104 @@
+import NIOCore
+import NIOHTTP1
+
+/// One connection: turns request parts into a call of the handler, a request at a time. Pipelined requests wait in
+/// NIO's pipelining handler in front of this one.
+final class ConnectionHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private struct Exchange {
+        let source: HTTPBody.Producer.Source
+        let writer: HTTPResponseWriter
+        let keepsAlive: Bool
+        var requestEnded = false
+    }
+
+    private let handler: HTTPHandler
+    private let limits: HTTPLimits
+    private var exchange: Exchange?
+    private var idleTimer: Scheduled<Void>?
+
+    init(handler: @escaping HTTPHandler, limits: HTTPLimits) {
+        self.handler = handler
+        self.limits = limits
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        startIdleTimer(context)
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        idleTimer?.cancel()
+        exchange?.source.finish(HTTPBodyError.clientGone)
+        exchange?.writer.clientWentAway()
+        exchange = nil
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head): begin(head, context)
+        case .body(let bytes):
+            guard let exchange else { return }
+            if exchange.source.yield(bytes) == .stopProducing {
+                context.channel.setOption(.autoRead, value: false).whenFailure { _ in }
+            }
+        case .end:
+            exchange?.requestEnded = true
+            exchange?.source.finish()
+        }
+    }
+
+    private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        idleTimer?.cancel()
+        if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
+            let goOn = HTTPResponseHead(version: head.version, status: .continue)
+            context.writeAndFlush(wrapOutboundOut(.head(goOn)), promise: nil)
+        }
+        let channel = context.channel
+        let producer = HTTPBody.Producer.makeSequence(
+            elementType: ByteBuffer.self, failureType: (any Error).self,
+            backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8), finishOnDeinit: false,
+            delegate: BodyFlow(channel: channel))
+        let writer = HTTPResponseWriter(channel: channel, request: head)
+        exchange = Exchange(source: producer.source, writer: writer, keepsAlive: head.isKeepAlive)
+        let request = HTTPRequest(
+            method: head.method, target: head.uri, headers: head.headers, body: HTTPBody(producer.sequence),
+            remoteAddress: channel.remoteAddress)
+        let handler = self.handler
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let loop = context.eventLoop
+        Task {
+            await handler(request, writer)
+            writer.abandonIfUnfinished()
+            loop.execute { bound.value.0.end(writer, bound.value.1) }
+        }
+    }
+
+    /// The handler has returned: the connection waits for the next request, or closes where the client asked for it.
+    private func end(_ writer: HTTPResponseWriter, _ context: ChannelHandlerContext) {
+        guard let finished = exchange, finished.writer === writer else { return }
+        guard finished.keepsAlive else {
+            context.close(promise: nil)
+            return
+        }
+        startIdleTimer(context)
+        guard finished.requestEnded else { return }
+        exchange = nil
+    }
+
+    private func startIdleTimer(_ context: ChannelHandlerContext) {
+        idleTimer?.cancel()
+        idleTimer = context.eventLoop.assumeIsolated().scheduleTask(in: limits.idleTimeout) { [weak self] in
+            guard self?.exchange == nil || self?.exchange?.requestEnded == false else { return }
+            context.close(promise: nil)
+        }
+    }
+}

@@ -1,0 +1,83 @@
+import NIOCore
+
+/// Why a body could not be read to its end.
+public enum HTTPBodyError: Error, Equatable, CustomStringConvertible {
+    case tooLarge(limit: Int)
+    case clientGone
+
+    public var description: String {
+        switch self {
+        case .tooLarge(let limit): "the request body is larger than \(limit) bytes"
+        case .clientGone: "the client closed the connection before the body ended"
+        }
+    }
+}
+
+/// A request body, read once, with back-pressure: while nobody reads it, the socket is not read either.
+public struct HTTPBody: AsyncSequence, Sendable {
+    public typealias Element = ByteBuffer
+
+    typealias Producer = NIOThrowingAsyncSequenceProducer<
+        ByteBuffer, any Error, NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark, BodyFlow
+    >
+
+    private enum Source: Sendable {
+        case whole(ByteBuffer)
+        case stream(Producer)
+    }
+    private let source: Source
+
+    public static let empty = HTTPBody(ByteBuffer())
+
+    public init(_ bytes: ByteBuffer) { source = .whole(bytes) }
+    init(_ producer: Producer) { source = .stream(producer) }
+
+    /// The whole body.
+    /// - Throws: `HTTPBodyError.tooLarge` past `limit` bytes, `clientGone` when the connection breaks.
+    public func collect(upTo limit: Int) async throws -> ByteBuffer {
+        var whole = ByteBuffer()
+        for try await part in self {
+            guard whole.readableBytes + part.readableBytes <= limit else {
+                throw HTTPBodyError.tooLarge(limit: limit)
+            }
+            if whole.readableBytes == 0 { whole = part } else { whole.writeImmutableBuffer(part) }
+        }
+        return whole
+    }
+
+    public func makeAsyncIterator() -> Iterator {
+        switch source {
+        case .whole(let bytes): Iterator(whole: bytes.readableBytes > 0 ? bytes : nil)
+        case .stream(let producer): Iterator(stream: producer.makeAsyncIterator())
+        }
+    }
+
+    public struct Iterator: AsyncIteratorProtocol {
+        private var whole: ByteBuffer?
+        private var stream: Producer.AsyncIterator?
+
+        init(whole: ByteBuffer?) { self.whole = whole }
+        init(stream: Producer.AsyncIterator) { self.stream = stream }
+
+        public mutating func next() async throws -> ByteBuffer? {
+            if let stream { return try await stream.next() }
+            defer { whole = nil }
+            return whole
+        }
+    }
+}
+
+/// Carries the reader's appetite back to the channel: reading stops when the buffer is full and goes on when it drains.
+final class BodyFlow: NIOAsyncSequenceProducerDelegate, Sendable {
+    private let channel: any Channel
+
+    init(channel: any Channel) { self.channel = channel }
+
+    func produceMore() { resume() }
+    // A handler that stops reading early: the rest is read and thrown away, so that the connection can be used again.
+    func didTerminate() { resume() }
+
+    private func resume() {
+        channel.setOption(.autoRead, value: true).whenSuccess { [channel] in channel.read() }
+    }
+}

@@ -1,0 +1,49 @@
+import NIOCore
+import NIOHTTP1
+
+/// One request as it came, its body still to be read.
+public struct HTTPRequest: Sendable {
+    public let method: HTTPMethod
+    /// The request target, byte for byte.
+    public let target: String
+    public let headers: HTTPHeaders
+    public let body: HTTPBody
+    /// The peer; nil on a unix socket.
+    public let remoteAddress: SocketAddress?
+
+    public init(
+        method: HTTPMethod, target: String, headers: HTTPHeaders = [:], body: HTTPBody = .empty,
+        remoteAddress: SocketAddress? = nil
+    ) {
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.remoteAddress = remoteAddress
+    }
+
+    /// The target before its `?`, still percent-encoded.
+    public var path: String {
+        String(target.prefix { $0 != "?" })
+    }
+
+    /// The path split at `/`, empty segments dropped, each percent-decoded. Decoding comes after splitting, so that an
+    /// encoded slash stays inside its segment.
+    public var pathSegments: [String] {
+        path.split(separator: "/").map { PercentEncoding.decode($0) ?? String($0) }
+    }
+
+    /// The query's pairs in order, decoded (`+` is a space).
+    public var query: [(name: String, value: String)] {
+        guard let mark = target.firstIndex(of: "?") else { return [] }
+        return target[target.index(after: mark)...].split(separator: "&").map { pair in
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            return (PercentEncoding.decodeForm(parts[0]), parts.count > 1 ? PercentEncoding.decodeForm(parts[1]) : "")
+        }
+    }
+
+    /// The first value of a query parameter.
+    public func query(_ name: String) -> String? {
+        query.first { $0.name == name }?.value
+    }
+}

@@ -1,0 +1,119 @@
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOHTTP1
+
+/// Writes one response, whole or as a stream. A handler that returns without finishing gets the connection closed, so
+/// that a broken response is never taken for a complete one.
+public final class HTTPResponseWriter: Sendable {
+    private enum Phase { case waiting, streaming, finished }
+    private struct State {
+        var phase = Phase.waiting
+        var clientGone = false
+        var observers: [@Sendable () -> Void] = []
+    }
+
+    private let channel: any Channel
+    private let request: HTTPRequestHead
+    private let extraHeaders: HTTPHeaders
+    private let state = NIOLockedValueBox(State())
+
+    init(channel: any Channel, request: HTTPRequestHead, extraHeaders: HTTPHeaders = [:]) {
+        self.channel = channel
+        self.request = request
+        self.extraHeaders = extraHeaders
+    }
+
+    /// True once the client closed the connection: nothing written any more arrives.
+    public var isClosed: Bool { state.withLockedValue { $0.clientGone } }
+    /// True once a status line went out.
+    public var hasStarted: Bool { state.withLockedValue { $0.phase != .waiting } }
+
+    /// Calls `observer` once when the client closes the connection before the response is complete; at once if it has.
+    public func whenClientGone(_ observer: @escaping @Sendable () -> Void) {
+        let now = state.withLockedValue { state in
+            if !state.clientGone && state.phase != .finished { state.observers.append(observer) }
+            return state.clientGone
+        }
+        if now { observer() }
+    }
+
+    /// Sends a complete response.
+    public func respond(
+        _ status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()
+    ) async throws {
+        var headers = headers
+        if status != .noContent && !headers.contains(name: "content-length") {
+            headers.add(name: "content-length", value: String(body.readableBytes))
+        }
+        try advance(from: .waiting, to: .finished)
+        let head = self.head(status, headers)
+        let sendsBody = body.readableBytes > 0 && request.method != .HEAD
+        try await onLoop { channel in
+            channel.write(HTTPServerResponsePart.head(head), promise: nil)
+            if sendsBody { channel.write(HTTPServerResponsePart.body(.byteBuffer(body)), promise: nil) }
+            return channel.writeAndFlush(HTTPServerResponsePart.end(nil))
+        }
+    }
+
+    /// Starts a streamed response: chunked, unless `headers` has a length.
+    public func start(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:]) async throws {
+        try advance(from: .waiting, to: .streaming)
+        let head = self.head(status, headers)
+        try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.head(head)) }
+    }
+
+    /// Sends a part of a streamed response, returning when the socket has taken it: a slow client slows its writer.
+    public func write(_ bytes: ByteBuffer) async throws {
+        guard request.method != .HEAD, bytes.readableBytes > 0 else { return }
+        try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(bytes))) }
+    }
+
+    /// Ends a streamed response.
+    public func finish() async throws {
+        try advance(from: .streaming, to: .finished)
+        try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.end(nil)) }
+    }
+
+    /// Closes the connection of a handler that returned without a complete response.
+    func abandonIfUnfinished() {
+        if state.withLockedValue({ $0.phase != .finished }) { channel.close(promise: nil) }
+    }
+
+    func clientWentAway() {
+        let observers = state.withLockedValue { state in
+            state.clientGone = true
+            defer { state.observers = [] }
+            return state.phase == .finished ? [] : state.observers
+        }
+        for observer in observers { observer() }
+    }
+
+    private func head(_ status: HTTPResponseStatus, _ headers: HTTPHeaders) -> HTTPResponseHead {
+        var headers = headers
+        headers.add(contentsOf: extraHeaders)
+        if !headers.contains(name: "date") { headers.add(name: "date", value: HTTPDate.now()) }
+        if !request.isKeepAlive {
+            headers.replaceOrAdd(name: "connection", value: "close")
+        } else if request.version == .http1_0 {
+            headers.replaceOrAdd(name: "connection", value: "keep-alive")
+        }
+        return HTTPResponseHead(version: request.version, status: status, headers: headers)
+    }
+
+    private func advance(from: Phase, to: Phase) throws {
+        try state.withLockedValue { state in
+            guard !state.clientGone else { throw HTTPBodyError.clientGone }
+            precondition(state.phase == from, "a response is started once and finished once")
+            state.phase = to
+        }
+    }
+
+    private func onLoop(_ write: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>) async throws {
+        let channel = self.channel
+        do {
+            try await channel.eventLoop.flatSubmit { write(channel) }.get()
+        } catch is ChannelError {
+            throw HTTPBodyError.clientGone
+        }
+    }
+}

@@ -1,0 +1,136 @@
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Answers one request. It may stream; it must finish its response before it returns.
+public typealias HTTPHandler = @Sendable (HTTPRequest, HTTPResponseWriter) async -> Void
+
+/// What one server allows its clients.
+public struct HTTPLimits: Sendable {
+    /// Connections open at once; one more is closed as it comes.
+    public var maxConnections = 4096
+    /// How long a connection may take to send a request's head, and may stay unused between requests.
+    public var idleTimeout = TimeAmount.seconds(75)
+    /// Connections the kernel queues before they are accepted.
+    public var backlog = 2048
+
+    public init() {}
+}
+
+/// Where a server listens.
+public enum HTTPBind: Sendable {
+    /// Port 0 takes a free one.
+    case tcp(host: String, port: Int)
+    /// A socket file, replaced if it is there, with these permission bits.
+    case unix(path: String, mode: mode_t)
+}
+
+/// An HTTP/1.1 server: SwiftNIO's parser and pipelining with an async handler on top. execd, the egress API and the
+/// lifecycle API are all served by it.
+public final class HTTPServer: Sendable {
+    /// Handlers put between the HTTP codec and the application, a new list for each connection.
+    public typealias FrontHandlers = @Sendable (any Channel) throws -> [any ChannelHandler]
+
+    private struct State {
+        var listeners: [any Channel] = []
+        var connections: [ObjectIdentifier: any Channel] = [:]
+        var isShuttingDown = false
+    }
+
+    private let group: any EventLoopGroup
+    private let limits: HTTPLimits
+    private let logger: Logger
+    private let frontHandlers: FrontHandlers?
+    private let handler: HTTPHandler
+    private let state = NIOLockedValueBox(State())
+
+    public init(
+        group: any EventLoopGroup, limits: HTTPLimits = HTTPLimits(), logger: Logger,
+        frontHandlers: FrontHandlers? = nil, handler: @escaping HTTPHandler
+    ) {
+        self.group = group
+        self.limits = limits
+        self.logger = logger
+        self.frontHandlers = frontHandlers
+        self.handler = handler
+    }
+
+    /// Listens; may be called again for another address.
+    /// - Returns: the address bound, with the port that the kernel chose where 0 was asked for.
+    /// - Throws: `IOError` (EADDRINUSE, EACCES …) when the address cannot be bound.
+    @discardableResult
+    public func start(on bind: HTTPBind) async throws -> SocketAddress {
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: Int32(limits.backlog))
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.configure(channel) }
+            }
+        let listener: any Channel
+        switch bind {
+        case .tcp(let host, let port):
+            listener = try await bootstrap.serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .bind(host: host, port: port).get()
+        case .unix(let path, let mode):
+            listener = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+            guard chmod(path, mode) == 0 else {
+                let failure = IOError(errnoCode: errno, reason: "chmod \(path)")
+                try await listener.close()
+                throw failure
+            }
+        }
+        state.withLockedValue { $0.listeners.append(listener) }
+        return listener.localAddress!
+    }
+
+    /// Stops accepting at once, lets requests that are being answered finish for at most `grace`, then closes.
+    public func shutdown(grace: TimeAmount = .seconds(5)) async {
+        let (listeners, connections) = state.withLockedValue { state in
+            state.isShuttingDown = true
+            defer { state.listeners = [] }
+            return (state.listeners, Array(state.connections.values))
+        }
+        for listener in listeners { try? await listener.close() }
+        for connection in connections {
+            connection.eventLoop.execute {
+                connection.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+            }
+        }
+        let deadline = group.next().scheduleTask(in: grace) {
+            for connection in connections { connection.close(promise: nil) }
+        }
+        for connection in connections { try? await connection.closeFuture.get() }
+        deadline.cancel()
+    }
+
+    private func configure(_ channel: any Channel) throws {
+        guard admit(channel) else {
+            logger.warning("connection refused: too many open", metadata: ["limit": "\(limits.maxConnections)"])
+            throw ChannelError.inappropriateOperationForState
+        }
+        let pipeline = channel.pipeline.syncOperations
+        try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+        for front in try frontHandlers?(channel) ?? [] { try pipeline.addHandler(front) }
+        try pipeline.addHandler(ConnectionHandler(handler: handler, limits: limits))
+    }
+
+    private func admit(_ channel: any Channel) -> Bool {
+        let key = ObjectIdentifier(channel)
+        let admitted = state.withLockedValue { state in
+            guard !state.isShuttingDown, state.connections.count < limits.maxConnections else { return false }
+            state.connections[key] = channel
+            return true
+        }
+        guard admitted else { return false }
+        channel.closeFuture.whenComplete { _ in
+            self.state.withLockedValue { $0.connections[key] = nil }
+        }
+        return true
+    }
+}
