@@ -1,0 +1,40 @@
+import FoundationEssentials
+import Logging
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// One JSON object a line, for log collectors.
+struct JSONLogHandler: LogHandler {
+    let label: String
+    var logLevel = Logger.Level.info
+    var metadata = Logger.Metadata()
+    var metadataProvider: Logger.MetadataProvider?
+    /// Where a finished line goes.
+    var write: @Sendable ([UInt8]) -> Void = { line in
+        // One write a line: lines of several threads and processes do not mix.
+        _ = line.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+
+    init(label: String) { self.label = label }
+
+    subscript(metadataKey key: String) -> Logger.MetadataValue? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        var fields = metadata.merging(metadataProvider?.get() ?? [:]) { _, new in new }
+        fields.merge(event.metadata ?? [:]) { _, new in new }
+        var record = fields.mapValues { "\($0)" }
+        record["time"] = Date.now.formatted(.iso8601)
+        record["level"] = event.level.rawValue
+        record["logger"] = label
+        record["message"] = "\(event.message)"
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        guard let line = try? encoder.encode(record) else { return }
+        write(Array(line) + [UInt8(ascii: "\n")])
+    }
+}

@@ -1,0 +1,60 @@
+/// Builds Prometheus' text format 0.0.4: a TYPE line before the first sample of each name.
+struct PrometheusText {
+    private(set) var rendered = ""
+    private var typed: Set<String> = []
+
+    mutating func sample(_ key: MetricsRegistry.Key, type: String, value: Double) {
+        declare(key.name, type)
+        line(key.name, key.labels, value)
+    }
+
+    mutating func histogram(_ key: MetricsRegistry.Key, _ snapshot: Distribution.Snapshot) {
+        declare(key.name, "histogram")
+        var cumulative: Int64 = 0
+        for (bound, count) in zip(Distribution.bounds, snapshot.buckets) {
+            cumulative += count
+            line(key.name + "_bucket", Self.join(key.labels, #"le="\#(Self.number(bound))""#), Double(cumulative))
+        }
+        line(key.name + "_bucket", Self.join(key.labels, #"le="+Inf""#), Double(snapshot.count))
+        line(key.name + "_sum", key.labels, snapshot.sum)
+        line(key.name + "_count", key.labels, Double(snapshot.count))
+    }
+
+    /// A legal metric name: what is not a letter, digit, underscore or colon becomes an underscore.
+    static func name(_ label: String) -> String {
+        let legal = label.unicodeScalars.map { scalar in
+            scalar.isASCII && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || scalar == "_" || scalar == ":")
+                ? Character(scalar) : "_"
+        }
+        let text = String(legal)
+        return text.first?.isNumber ?? true ? "_" + text : text
+    }
+
+    static func labels(_ dimensions: [(String, String)]) -> String {
+        dimensions.map { name, value in
+            let escaped = value.map { character in
+                switch character {
+                case "\\": #"\\"#
+                case "\"": #"\""#
+                case "\n": #"\n"#
+                default: String(character)
+                }
+            }.joined()
+            return #"\#(self.name(name))="\#(escaped)""#
+        }.joined(separator: ",")
+    }
+
+    static func number(_ value: Double) -> String {
+        value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)
+    }
+
+    private static func join(_ left: String, _ right: String) -> String { left.isEmpty ? right : left + "," + right }
+
+    private mutating func declare(_ name: String, _ type: String) {
+        if typed.insert(name).inserted { rendered += "# TYPE \(name) \(type)\n" }
+    }
+
+    private mutating func line(_ name: String, _ labels: String, _ value: Double) {
+        rendered += labels.isEmpty ? "\(name) \(Self.number(value))\n" : "\(name){\(labels)} \(Self.number(value))\n"
+    }
+}
