@@ -1,0 +1,85 @@
+import FoundationEssentials
+import HTTPServer
+import Logging
+import NIOCore
+import NIOHTTP1
+import Netfilter
+import NetworkPolicy
+
+/// What another process of the node (the lifecycle server) tells the guard, on a unix socket of its own: nothing is
+/// ever relayed to it, and only its owner can open it, so it asks for no token.
+///
+/// - `GET /sandboxes`: the identifiers, a JSON array
+/// - `PUT /sandboxes/{id}`, `DELETE /sandboxes/{id}`: protect and release
+/// - `GET /sandboxes/{id}/token`: the token as text
+/// - `/sandboxes/{id}/policy`: as the policy API
+struct AdminAPI: Sendable {
+    let policyAPI: PolicyAPI
+
+    private var controller: any EgressController { policyAPI.controller }
+
+    var handler: HTTPHandler {
+        { request, writer in
+            let reply = await reply(to: request)
+            try? await writer.send(reply)
+        }
+    }
+
+    func reply(to request: HTTPRequest) async -> PolicyReply {
+        if case .policy(let id) = PolicyRoute(rawPath: request.path) {
+            return await policyAPI.policyReply(to: request, for: id)
+        }
+        do throws(EgressError) {
+            switch request.path.split(separator: "/", omittingEmptySubsequences: false).map(String.init) {
+            case ["", "sandboxes"]:
+                guard request.method == .GET else { return .methodNotAllowed("GET") }
+                let identifiers = JSONDocument.array(await controller.guarded.map { .string($0) })
+                return .json((try? identifiers.serialized()) ?? [])
+            case let path where path.count == 3 && path[1] == "sandboxes":
+                return try await sandboxReply(to: request, for: path[2])
+            case let path where path.count == 4 && path[1] == "sandboxes" && path[3] == "token":
+                guard request.method == .GET else { return .methodNotAllowed("GET") }
+                return .json(Array(try await controller.token(of: path[2]).utf8))
+            default:
+                return .notFound
+            }
+        } catch {
+            policyAPI.logger.warning("administrative request failed", metadata: ["error": "\(error)"])
+            return .administrativeFailure(error)
+        }
+    }
+
+    private func sandboxReply(to request: HTTPRequest, for id: String) async throws(EgressError) -> PolicyReply {
+        guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
+        switch request.method {
+        case .PUT:
+            let body: ByteBuffer
+            do {
+                body = try await request.body.collect(upTo: policyAPI.maxBodyBytes)
+            } catch {
+                return .tooLarge(limit: policyAPI.maxBodyBytes)
+            }
+            let protect = try AdminRequest.Protect(decoding: Array(body.readableBytesView))
+            guard protect.policy.rules.count <= policyAPI.maxRules else {
+                throw .tooManyRules(count: protect.policy.rules.count, limit: policyAPI.maxRules)
+            }
+            try await controller.protect(
+                id, namespace: NetworkNamespace(existing: protect.namespace), policy: protect.policy)
+            return .status(try await controller.status(id))
+        case .DELETE:
+            await controller.release(id)
+            return PolicyReply(status: 204, contentType: "text/plain; charset=utf-8", body: [])
+        default:
+            return .methodNotAllowed("PUT, DELETE")
+        }
+    }
+}
+
+extension PolicyReply {
+    /// The caller is the operator's own program: it is told everything.
+    static func administrativeFailure(_ error: EgressError) -> PolicyReply {
+        var reply = failure(error)
+        if reply.status == 500 { reply = .text(500, error.description) }
+        return reply
+    }
+}

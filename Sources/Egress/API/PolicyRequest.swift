@@ -1,0 +1,50 @@
+import NetworkPolicy
+
+/// A request on a sandbox's `/policy`, decoded and checked (CLIENTS.md section 9).
+enum PolicyRequest: Hashable, Sendable {
+    case read
+    case replace(Policy)
+    case patch([Rule])
+    case remove([Target])
+
+    static let methods = "GET, POST, PUT, PATCH, DELETE"
+
+    static func isMethod(_ text: String) -> Bool {
+        ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"].contains(text)
+    }
+
+    /// An empty body of POST and PUT means deny all; of PATCH and DELETE it is an error.
+    init(method: String, body: [UInt8], maxRules: Int) throws(EgressError) {
+        do {
+            switch method {
+            case "GET", "HEAD": self = .read
+            case "POST", "PUT": self = .replace(try Policy.decode(json: body))
+            case "PATCH": self = .patch(try Policy.decodeRules(json: body))
+            case "DELETE": self = .remove(try Policy.decodeTargets(json: body))
+            default: throw EgressError.invalidPolicy("the method is not one of \(Self.methods)")
+            }
+        } catch let error as EgressError {
+            throw error
+        } catch {
+            throw .invalidPolicy("\(error)")
+        }
+        let count =
+            switch self {
+            case .read: 0
+            case .replace(let policy): policy.rules.count
+            case .patch(let rules): rules.count
+            case .remove(let targets): targets.count
+            }
+        guard count <= maxRules else { throw .tooManyRules(count: count, limit: maxRules) }
+    }
+
+    /// Carries the request out.
+    func perform(on id: String, with controller: some EgressController) async throws(EgressError) -> PolicyStatus {
+        switch self {
+        case .read: try await controller.status(id)
+        case .replace(let policy): try await controller.replace(id, with: policy)
+        case .patch(let rules): try await controller.patch(id, rules)
+        case .remove(let targets): try await controller.removeRules(id, targets)
+        }
+    }
+}

@@ -1,0 +1,29 @@
+/// The secret of one sandbox's policy API: 256 random bits as lower-case hexadecimal.
+enum PolicyToken {
+    /// The header that carries it (CLIENTS.md section 9).
+    static let header = "OPENSANDBOX-EGRESS-AUTH"
+    static let length = 64
+
+    static func generate(using random: inout some RandomNumberGenerator) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        for _ in 0..<(length / 16) {
+            var word = random.next()
+            for _ in 0..<16 {
+                text.append(digits[Int(word & 15)])
+                word >>= 4
+            }
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// Compares in a time that depends on the presented text alone, so that no prefix can be found by timing.
+    static func matches(_ presented: String, _ expected: String) -> Bool {
+        let expected = Array(expected.utf8)
+        var difference: UInt8 = presented.utf8.count == expected.count && !expected.isEmpty ? 0 : 1
+        for (index, byte) in presented.utf8.enumerated() {
+            difference |= byte ^ (expected.isEmpty ? 0 : expected[index % expected.count])
+        }
+        return difference == 0
+    }
+}

@@ -1,0 +1,51 @@
+import DNSFilter
+import NetworkPolicy
+
+/// Settings of one node's guard.
+public struct EgressConfiguration: Sendable {
+    /// Folder of the policy files, mode 0700; made when missing.
+    public var stateDirectory: String
+    /// Unix socket of the policy API (mode 0600), to which the gateway relays port 18080 of a sandbox.
+    public var socketPath: String
+    /// Unix socket of the administrative API (mode 0600); never relayed to. `nil`: no administrative API is served.
+    public var adminSocketPath: String?
+    public var dns: DNSConfiguration
+    /// Zones whose names may have private addresses.
+    public var internalZones: [DomainName]
+    /// Refused whatever a policy says: metadata services, link-local, the host's own addresses.
+    public var alwaysDeny: [CIDRBlock]
+    /// Most rules in one policy.
+    public var maxRules: Int
+    /// Most bytes of one request body of the policy API.
+    public var maxBodyBytes: Int
+    /// Most addresses learned at one time for one sandbox.
+    public var maxLearnedAddresses: Int
+    /// Shortest time, in seconds, for which a learned address is open: a connection follows a look-up within it.
+    public var minimumLifetime: UInt32
+    /// Seconds for which a learned address outlives its record, for clients that round up.
+    public var lifetimeGrace: UInt32
+
+    public init(
+        stateDirectory: String, socketPath: String, adminSocketPath: String? = nil, dns: DNSConfiguration,
+        internalZones: [DomainName] = [], alwaysDeny: [CIDRBlock] = EgressConfiguration.linkLocal,
+        maxRules: Int = 4096, maxBodyBytes: Int = 1 << 20, maxLearnedAddresses: Int = 65536,
+        minimumLifetime: UInt32 = 60, lifetimeGrace: UInt32 = 30
+    ) {
+        self.stateDirectory = stateDirectory
+        self.socketPath = socketPath
+        self.adminSocketPath = adminSocketPath
+        self.dns = dns
+        self.internalZones = internalZones
+        self.alwaysDeny = alwaysDeny
+        self.maxRules = maxRules
+        self.maxBodyBytes = maxBodyBytes
+        self.maxLearnedAddresses = maxLearnedAddresses
+        self.minimumLifetime = minimumLifetime
+        self.lifetimeGrace = lifetimeGrace
+    }
+
+    /// Link-local addresses of both families; 169.254.169.254 and fd00:ec2::254 are where clouds put credentials.
+    public static let linkLocal: [CIDRBlock] = ["169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"].compactMap {
+        CIDRBlock($0)
+    }
+}

@@ -1,0 +1,39 @@
+/// What can go wrong in the guard. The description tells an operator what to do; it never carries a token.
+public enum EgressError: Error, Hashable, Sendable {
+    /// No sandbox of this identifier is guarded here.
+    case notGuarded(String)
+    /// The identifier is empty, too long, or has characters outside letters, digits, `.`, `_` and `-`.
+    case invalidIdentifier(String)
+    /// The policy would hold more rules than the configured limit.
+    case tooManyRules(count: Int, limit: Int)
+    /// A request body that is not a valid policy, rule list or target list.
+    case invalidPolicy(String)
+    /// The kernel refused the ruleset, the sockets or the namespace.
+    case kernel(String)
+    /// The state folder or a file in it could not be read or written.
+    case storage(path: String, reason: String)
+    /// The separate guard process could not be reached, or answered with an unexpected status.
+    case remote(String)
+}
+
+extension EgressError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .notGuarded(let id):
+            "sandbox \(id) has no egress guard on this node"
+        case .invalidIdentifier(let id):
+            "\"\(id.prefix(80))\" is not a sandbox identifier: use 1 to 63 letters, digits, '.', '_' or '-', "
+                + "starting with a letter or a digit"
+        case .tooManyRules(let count, let limit):
+            "the policy would have \(count) rules; at most \(limit) are allowed"
+        case .invalidPolicy(let reason):
+            reason
+        case .kernel(let reason):
+            "the kernel refused the egress rules: \(reason)"
+        case .storage(let path, let reason):
+            "cannot use \(path): \(reason); check its permissions and the free space of its file system"
+        case .remote(let reason):
+            "the egress guard process did not carry out the request: \(reason)"
+        }
+    }
+}

@@ -1,0 +1,221 @@
+import DNSFilter
+import Glibc
+import HTTPServer
+import Logging
+import NIOCore
+import NIOPosix
+import Netfilter
+import NetworkPolicy
+import Synchronization
+
+/// Guards every sandbox of this machine from one process (DESIGN.md, decision 6): its sockets are opened inside each
+/// sandbox's namespace, where nothing but the DNS port is to be seen of it.
+///
+/// When the process ends, however it ends, the kernel's rules stay; the next one finds them through its state folder.
+public final class EgressNode: EgressController {
+    private struct Guarded {
+        let guardian: EgressGuard
+        let client: DNSClient
+        let identity: NamespaceIdentity
+    }
+
+    private struct State {
+        var guarded: [String: Guarded] = [:]
+        /// Sandboxes being protected or released right now.
+        var busy: Set<String> = []
+    }
+
+    private let configuration: EgressConfiguration
+    private let settings: GuardSettings
+    private let store: PolicyStore
+    private let dns: DNSServer
+    private let logger: Logger
+    private let state = Mutex(State())
+    private let servers = Mutex<[HTTPServer]>([])
+
+    /// Starts the DNS filter, takes over every sandbox that an earlier process guarded, and serves the policy API.
+    public init(configuration: EgressConfiguration, logger: Logger) async throws {
+        self.configuration = configuration
+        self.logger = logger
+        settings = GuardSettings(configuration)
+        store = try PolicyStore(folder: configuration.stateDirectory)
+        dns = try DNSServer(configuration: configuration.dns)
+        try dns.start()
+        do {
+            try await Blocking.run { [self] () throws(EgressError) in try recover() }
+            try await serve()
+        } catch {
+            await shutdown()
+            throw error
+        }
+    }
+
+    /// Stops serving. Enforcement stays in the kernel; names no longer resolve in the sandboxes.
+    public func shutdown() async {
+        let stopped = servers.withLock { servers in
+            defer { servers = [] }
+            return servers
+        }
+        for server in stopped { await server.shutdown() }
+        dns.stop()
+    }
+
+    // MARK: EgressController
+
+    public var guarded: [String] { state.withLock { $0.guarded.keys.sorted() } }
+
+    public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
+        guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
+        guard policy.rules.count <= configuration.maxRules else {
+            throw .tooManyRules(count: policy.rules.count, limit: configuration.maxRules)
+        }
+        try await Blocking.run { [self] () throws(EgressError) in
+            try exclusively(id) { () throws(EgressError) in
+                let identity = try NamespaceIdentity(path: namespace.path)
+                if let present = state.withLock({ $0.guarded[id] }) {
+                    if present.identity == identity {
+                        _ = try present.guardian.change(store: store) { _ in (policy, nil) }
+                        return
+                    }
+                    forget(id)
+                }
+                var random = SystemRandomNumberGenerator()
+                let record = GuardRecord(
+                    id: id, namespacePath: namespace.path, token: PolicyToken.generate(using: &random), policy: policy)
+                try begin(record, namespace: namespace, identity: identity)
+                do throws(EgressError) {
+                    try store.stage(record).publish()
+                } catch {
+                    forget(id)
+                    throw error
+                }
+            }
+        }
+        logger.info("sandbox guarded", metadata: ["sandbox": "\(id)"])
+    }
+
+    public func release(_ id: String) async {
+        guard SandboxIdentifier.isValid(id) else { return }
+        do {
+            try await Blocking.run { [self] () throws(EgressError) in
+                try exclusively(id) { () throws(EgressError) in
+                    forget(id)
+                    try store.remove(id)
+                }
+            }
+        } catch {
+            logger.error("releasing a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+        }
+    }
+
+    public func status(_ id: String) async throws(EgressError) -> PolicyStatus { try guardian(of: id).status }
+
+    @discardableResult
+    public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+        try await change(id) { _ in (policy, nil) }
+    }
+
+    @discardableResult
+    public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+        try await change(id) { ($0.merging(rules), nil) }
+    }
+
+    @discardableResult
+    public func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
+        try await change(id) { policy in
+            let (remaining, removed) = policy.removing(targets)
+            return (remaining, removed == 0 ? PolicyStatus.nothingRemoved : nil)
+        }
+    }
+
+    public func token(of id: String) async throws(EgressError) -> String { try guardian(of: id).token }
+
+    private func change(
+        _ id: String, _ transform: @escaping @Sendable (Policy) -> (policy: Policy, reason: String?)
+    ) async throws(EgressError) -> PolicyStatus {
+        let guardian = try guardian(of: id)
+        let store = store
+        return try await Blocking.run { () throws(EgressError) in
+            try guardian.change(store: store) { transform($0) }
+        }
+    }
+
+    private func guardian(of id: String) throws(EgressError) -> EgressGuard {
+        guard let guarded = state.withLock({ $0.guarded[id] }) else { throw .notGuarded(id) }
+        return guarded.guardian
+    }
+
+    // MARK: Beginning and ending
+
+    /// One protect or release of a sandbox at a time; a second one is refused, not queued.
+    private func exclusively(_ id: String, _ body: () throws(EgressError) -> Void) throws(EgressError) {
+        guard state.withLock({ $0.busy.insert(id).inserted }) else {
+            throw .kernel("sandbox \(id) is being protected or released by another request")
+        }
+        defer { _ = state.withLock { $0.busy.remove(id) } }
+        try body()
+    }
+
+    /// Rules first, then the filter: a query that comes between waits in the socket.
+    private func begin(
+        _ record: GuardRecord, namespace: NetworkNamespace, identity: NamespaceIdentity
+    ) throws(EgressError) {
+        let kernel = try NamespaceRules(namespace: namespace)
+        let (sockets, surroundings) = try NamespaceRules.inside(namespace) { () throws(EgressError) in
+            (try GuardSockets.open(), LinkSurroundings.current())
+        }
+        let guardian: EgressGuard
+        do throws(EgressError) {
+            guardian = try EgressGuard(
+                record: record, dnsPort: sockets.port, surroundings: surroundings, kernel: kernel, settings: settings,
+                logger: logger)
+        } catch {
+            sockets.close()
+            throw error
+        }
+        let client = dns.attach(sockets.dns, policy: guardian)
+        state.withLock { $0.guarded[record.id] = Guarded(guardian: guardian, client: client, identity: identity) }
+    }
+
+    private func forget(_ id: String) {
+        guard let gone = state.withLock({ $0.guarded.removeValue(forKey: id) }) else { return }
+        dns.detach(gone.client)
+    }
+
+    /// Takes over what an earlier process left. One sandbox's trouble is logged and is not another's: its rules are
+    /// in the kernel as they were.
+    private func recover() throws(EgressError) {
+        for id in try store.identifiers() {
+            do throws(EgressError) {
+                let record = try store.load(id)
+                guard let identity = try? NamespaceIdentity(path: record.namespacePath) else {
+                    try store.remove(id)
+                    logger.info("sandbox is gone", metadata: ["sandbox": "\(id)"])
+                    continue
+                }
+                try begin(record, namespace: NetworkNamespace(existing: record.namespacePath), identity: identity)
+                logger.info("sandbox guarded again", metadata: ["sandbox": "\(id)"])
+            } catch {
+                logger.error("taking over a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+            }
+        }
+    }
+
+    // MARK: Serving
+
+    private func serve() async throws {
+        let api = PolicyAPI(
+            controller: self, maxRules: configuration.maxRules, maxBodyBytes: configuration.maxBodyBytes,
+            logger: logger)
+        try await listen(on: configuration.socketPath, api.handler)
+        if let path = configuration.adminSocketPath {
+            try await listen(on: path, AdminAPI(policyAPI: api).handler)
+        }
+    }
+
+    private func listen(on path: String, _ handler: @escaping HTTPHandler) async throws {
+        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: logger, handler: handler)
+        servers.withLock { $0.append(server) }
+        try await server.start(on: .unix(path: path, mode: 0o600))
+    }
+}

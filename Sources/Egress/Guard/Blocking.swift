@@ -1,0 +1,16 @@
+import NIOPosix
+
+/// Runs what blocks (disk, netlink, libcurl) away from the cooperative pool, whose few threads must never wait.
+enum Blocking {
+    static func run<T: Sendable>(_ body: @escaping @Sendable () throws(EgressError) -> T) async throws(EgressError) -> T {
+        let result: Result<T, EgressError>
+        do {
+            result = try await NIOThreadPool.singleton.runIfActive { () -> Result<T, EgressError> in
+                do throws(EgressError) { return .success(try body()) } catch { return .failure(error) }
+            }
+        } catch {
+            throw .kernel("the program is shutting down")
+        }
+        return try result.get()
+    }
+}

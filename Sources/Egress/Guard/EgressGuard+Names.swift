@@ -1,0 +1,32 @@
+import DNSFilter
+import NetworkPolicy
+import Synchronization
+
+/// The DNS filter's questions, answered on its thread.
+extension EgressGuard: DNSPolicy {
+    func verdict(_ name: DomainName, type: UInt16) -> Verdict {
+        state.withLock { $0.evaluator }.evaluate(name)
+    }
+
+    func permits(_ address: IPAddress, for name: DomainName) -> Bool {
+        state.withLock { $0.allows(address, learnedFrom: name, settings: settings) }
+    }
+
+    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Bool {
+        do throws(EgressError) {
+            let opened = try state.withLock { state throws(EgressError) in
+                try state.learn(
+                    addresses.map { ($0.address, $0.lifetime) }, from: name, kernel: kernel, settings: settings)
+            }
+            if !opened { audit.answerWithheld(name, "the policy changed, or too many addresses are open") }
+            return opened
+        } catch {
+            audit.answerWithheld(name, "\(error)")
+            return false
+        }
+    }
+
+    func record(_ event: DNSEvent) {
+        _ = event
+    }
+}

@@ -1,0 +1,111 @@
+import DNSFilter
+import Logging
+import NetworkPolicy
+import Synchronization
+
+/// Guards one sandbox: the one place where its policy, the kernel's rules and what names have taught are changed,
+/// so that they cannot disagree.
+///
+/// Two locks. `changes` puts policy changes in a row, over disk and kernel. `state` is held for the moments in which
+/// the kernel and its mirror change together; the DNS thread takes only that one, so it never waits for a disk.
+final class EgressGuard: Sendable {
+    struct State {
+        var record: GuardRecord
+        var evaluator: PolicyEvaluator
+        var ruleset: SandboxRuleset
+        var learned: LearnedAddresses
+    }
+
+    let id: String
+    let token: String
+    let namespacePath: String
+    let settings: GuardSettings
+    let kernel: any KernelRules
+    let audit: GuardAudit
+    let state: Mutex<State>
+    private let changes = Mutex<Void>(())
+
+    /// Puts the record's policy into the kernel, whatever was there before: rules are in force when this returns.
+    /// Learned addresses that the kernel still holds are judged anew and kept where the policy still allows them.
+    init(
+        record: GuardRecord, dnsPort: UInt16, surroundings: LinkSurroundings, kernel: any KernelRules,
+        settings: GuardSettings, logger: Logger
+    ) throws(EgressError) {
+        id = record.id
+        token = record.token
+        namespacePath = record.namespacePath
+        self.settings = settings
+        self.kernel = kernel
+        audit = GuardAudit(id: record.id, logger: logger, now: settings.now)
+
+        let evaluator = PolicyEvaluator(record.policy)
+        let ruleset = SandboxRuleset(
+            dnsPort: dnsPort, plan: evaluator.addressPlan, alwaysDeny: settings.alwaysDeny,
+            neighbours: surroundings.neighbours)
+        var fresh = State(
+            record: record, evaluator: evaluator, ruleset: ruleset,
+            learned: LearnedAddresses(capacity: settings.maxLearnedAddresses))
+        let kept = fresh.recover(try kernel.learned(), settings: settings)
+        try kernel.install(ruleset, learned: kept)
+        state = Mutex(fresh)
+        try kernel.forgetNameQueries()
+        try cutRevokedFlows()
+    }
+
+    var status: PolicyStatus { PolicyStatus(policy: state.withLock { $0.record.policy }) }
+    var record: GuardRecord { state.withLock { $0.record } }
+
+    /// Changes the policy: on disk, in the kernel, and for open flows, in that order of commitment. Returns when the
+    /// kernel has it and the file is durable. On an error nothing has changed.
+    func change(
+        store: PolicyStore, _ transform: (Policy) throws(EgressError) -> (policy: Policy, reason: String?)
+    ) throws(EgressError) -> PolicyStatus {
+        try changes.withLock { _ throws(EgressError) in
+            let old = record
+            let (policy, reason) = try transform(old.policy)
+            guard policy.rules.count <= settings.maxRules else {
+                throw .tooManyRules(count: policy.rules.count, limit: settings.maxRules)
+            }
+            guard policy != old.policy else { return PolicyStatus(policy: policy, reason: reason) }
+            var record = old
+            record.policy = policy
+
+            let file = try store.stage(record)
+            let undo = try state.withLock { state throws(EgressError) in
+                try state.adopt(record, kernel: kernel, settings: settings)
+            }
+            do throws(EgressError) {
+                try file.publish()
+            } catch {
+                rollBack(undo, store: store)
+                throw error
+            }
+            let cut = try cutRevokedFlows()
+            audit.policyChanged(policy, flowsCut: cut)
+            return PolicyStatus(policy: policy, reason: reason)
+        }
+    }
+
+    /// The kernel took the new rules but the disk did not take the record.
+    private func rollBack(_ undo: State.Undo, store: PolicyStore) {
+        do throws(EgressError) {
+            try state.withLock { state throws(EgressError) in
+                try state.undo(undo, kernel: kernel, settings: settings)
+            }
+            // The file may be the new one already, when only its folder could not be synchronised.
+            try store.stage(undo.record).publish()
+        } catch {
+            audit.rollBackFailed(error)
+        }
+    }
+
+    /// Ends flows that the policy in force would not let begin. An address is judged by every name it was ever
+    /// learned from, as long as that is remembered: a flow may live longer than the record it came from.
+    @discardableResult
+    private func cutRevokedFlows() throws(EgressError) -> Int {
+        let (ruleset, learned) = state.withLock { ($0.ruleset, $0.learned.entries) }
+        return try kernel.cut { address in
+            learned[address] == nil && ruleset.action(forRaw: address) == .deny
+        }
+    }
+}

@@ -1,0 +1,35 @@
+import NetworkPolicy
+
+/// What every guard of a node has in common.
+struct GuardSettings: Sendable {
+    var filter: AnswerFilter
+    var alwaysDeny: [CIDRBlock]
+    var maxRules: Int
+    var maxLearnedAddresses: Int
+    var minimumLifetime: UInt32
+    var lifetimeGrace: UInt32
+    /// Whole seconds of a clock that never goes back.
+    var now: @Sendable () -> UInt64
+
+    init(_ configuration: EgressConfiguration, now: @escaping @Sendable () -> UInt64 = GuardSettings.monotonicSeconds) {
+        filter = AnswerFilter(internalZones: configuration.internalZones)
+        alwaysDeny = configuration.alwaysDeny
+        maxRules = configuration.maxRules
+        maxLearnedAddresses = configuration.maxLearnedAddresses
+        minimumLifetime = configuration.minimumLifetime
+        lifetimeGrace = configuration.lifetimeGrace
+        self.now = now
+    }
+
+    @Sendable static func monotonicSeconds() -> UInt64 {
+        UInt64(ContinuousClock.now.duration(to: epoch).components.seconds.magnitude)
+    }
+
+    private static let epoch = ContinuousClock.now
+
+    /// Seconds for which an address is open that a record of this time to live has taught. No longer than a day,
+    /// whatever the record says: the kernel's memory of it must end.
+    func lifetime(of timeToLive: UInt32) -> UInt64 {
+        UInt64(min(max(timeToLive, minimumLifetime), 86_400)) + UInt64(lifetimeGrace)
+    }
+}

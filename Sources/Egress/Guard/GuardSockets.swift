@@ -1,0 +1,89 @@
+import DNSFilter
+import Glibc
+
+/// The DNS sockets of one sandbox: loopback of its namespace, one port for UDP and TCP, IPv4 and IPv6. Redirected
+/// packets arrive on loopback of their family, and nothing from outside the namespace can.
+struct GuardSockets: Sendable {
+    var dns: DNSSockets
+    var port: UInt16
+
+    /// Queries that a sandbox may have waiting to connect over TCP.
+    private static let backlog: Int32 = 64
+    private static let attempts = 64
+
+    /// Call on a thread that is in the namespace; the descriptors stay bound to it.
+    /// The kernel chooses the port: a sandbox that runs already (recovery) may hold any fixed one.
+    static func open() throws(EgressError) -> GuardSockets {
+        var lastError: Int32 = 0
+        for _ in 0..<attempts {
+            var sockets = GuardSockets(dns: DNSSockets(udp: [], tcp: []), port: 0)
+            do throws(Failure) {
+                let first = try bind(AF_INET, SOCK_DGRAM, port: 0)
+                sockets.dns.udp.append(first)
+                sockets.port = try port(of: first)
+                sockets.dns.tcp.append(try bind(AF_INET, SOCK_STREAM, port: sockets.port))
+                if hasIPv6() {
+                    sockets.dns.udp.append(try bind(AF_INET6, SOCK_DGRAM, port: sockets.port))
+                    sockets.dns.tcp.append(try bind(AF_INET6, SOCK_STREAM, port: sockets.port))
+                }
+                return sockets
+            } catch {
+                sockets.close()
+                lastError = error.code
+                guard error.code == EADDRINUSE else { break }
+            }
+        }
+        throw .kernel("the DNS sockets cannot be opened: \(String(cString: strerror(lastError)))")
+    }
+
+    func close() {
+        for descriptor in dns.udp + dns.tcp { Glibc.close(descriptor) }
+    }
+
+    private struct Failure: Error {
+        let code: Int32
+        init() { code = errno }
+    }
+
+    private static func hasIPv6() -> Bool {
+        guard let descriptor = try? bind(AF_INET6, SOCK_DGRAM, port: 0) else { return false }
+        Glibc.close(descriptor)
+        return true
+    }
+
+    private static func bind(_ family: Int32, _ type: __socket_type, port: UInt16) throws(Failure) -> CInt {
+        let flags = Int32(type.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(family, flags, 0)
+        guard descriptor >= 0 else { throw Failure() }
+        var one: Int32 = 1
+        let size = socklen_t(MemoryLayout<Int32>.size)
+        if family == AF_INET6 { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &one, size) }
+        let address = loopback(family, port)
+        let status = address.withUnsafeBytes {
+            Glibc.bind(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(address.count))
+        }
+        if status != 0 || (type == SOCK_STREAM && listen(descriptor, backlog) != 0) {
+            let failure = Failure()
+            Glibc.close(descriptor)
+            throw failure
+        }
+        return descriptor
+    }
+
+    /// The bytes of a sockaddr_in or sockaddr_in6: family, port, flow label, address, scope.
+    private static func loopback(_ family: Int32, _ port: UInt16) -> [UInt8] {
+        let start = withUnsafeBytes(of: sa_family_t(family)) { Array($0) } + [UInt8(port >> 8), UInt8(port & 0xff)]
+        let zeros = { (count: Int) in [UInt8](repeating: 0, count: count) }
+        return start + (family == AF_INET ? [127, 0, 0, 1] + zeros(8) : zeros(4) + zeros(15) + [1] + zeros(4))
+    }
+
+    private static func port(of descriptor: CInt) throws(Failure) -> UInt16 {
+        var address = [UInt8](repeating: 0, count: 28)
+        var length = socklen_t(address.count)
+        let status = address.withUnsafeMutableBytes {
+            getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
+        }
+        guard status == 0 else { throw Failure() }
+        return UInt16(address[2]) << 8 | UInt16(address[3])
+    }
+}

@@ -1,0 +1,74 @@
+import NetworkPolicy
+
+/// What one sandbox's names were seen to resolve to, mirrored from the kernel's sets.
+///
+/// The kernel forgets an address when its time is up; this keeps it as history while there is room, because
+/// a connection may outlive the record it came from, and a policy change must know by which name it was opened.
+/// Times are whole seconds of a clock that never goes back; the caller passes the current one.
+struct LearnedAddresses: Sendable {
+    /// One address may be shared by many names (a CDN); more than this are not told apart.
+    static let maximumNamesPerAddress = 16
+
+    struct Entry: Sendable, Hashable {
+        /// The names it was learned from, each with the time until which its record holds.
+        var names: [DomainName: UInt64]
+        /// Until when the kernel's element lives.
+        var expiry: UInt64
+
+        /// Whether it must be taken out of the kernel to be surely gone: the two clocks may differ by the
+        /// part of a second that is not counted here.
+        func mayBeInKernel(now: UInt64) -> Bool { expiry + 2 > now }
+    }
+
+    let capacity: Int
+    private(set) var entries: [IPAddress: Entry] = [:]
+
+    init(capacity: Int) {
+        self.capacity = capacity
+    }
+
+    /// Whether the kernel holds this address at `now`.
+    func isLive(_ address: IPAddress, now: UInt64) -> Bool {
+        entries[address].map { $0.expiry > now } ?? false
+    }
+
+    func liveCount(now: UInt64) -> Int { entries.values.count { $0.expiry > now } }
+
+    /// The entry as it will be once learned, or `nil` when there is no room even after forgetting history.
+    /// Nothing is stored: `store` does that once the kernel has agreed.
+    mutating func entry(learning address: IPAddress, from name: DomainName, until expiry: UInt64, now: UInt64) -> Entry? {
+        var entry = entries[address] ?? Entry(names: [:], expiry: expiry)
+        if entries[address] == nil && entries.count >= capacity {
+            entries = entries.filter { $0.value.expiry > now }
+            guard entries.count < capacity else { return nil }
+        }
+        if entry.names[name] == nil && entry.names.count >= Self.maximumNamesPerAddress,
+            let soonest = entry.names.min(by: { ($0.value, $0.key.description) < ($1.value, $1.key.description) })
+        {
+            entry.names[soonest.key] = nil
+        }
+        entry.names[name] = max(entry.names[name] ?? 0, expiry)
+        entry.expiry = max(entry.expiry, expiry)
+        return entry
+    }
+
+    mutating func store(_ entry: Entry, for address: IPAddress) {
+        entries[address] = entry
+    }
+
+    /// Keeps of every address the names for which `isAllowed` holds, and forgets addresses left without one.
+    /// Returns the forgotten ones; those still alive in the kernel must leave its sets.
+    mutating func retain(where isAllowed: (IPAddress, DomainName) -> Bool) -> [IPAddress: Entry] {
+        var forgotten: [IPAddress: Entry] = [:]
+        for (address, entry) in entries {
+            let names = entry.names.filter { isAllowed(address, $0.key) }
+            if names.isEmpty {
+                forgotten[address] = entry
+                entries[address] = nil
+            } else if names.count != entry.names.count {
+                entries[address]?.names = names
+            }
+        }
+        return forgotten
+    }
+}

@@ -1,0 +1,23 @@
+import Glibc
+
+/// Which namespace a path leads to: the same path can lead to another one after a sandbox was made anew.
+struct NamespaceIdentity: Hashable, Sendable {
+    let device: UInt64
+    let inode: UInt64
+
+    /// A path that has lost its mount is an ordinary file, on another device than every namespace is.
+    init(path: String) throws(EgressError) {
+        let (own, status) = (try Self.status(of: "/proc/self/ns/net"), try Self.status(of: path))
+        guard status.st_dev == own.st_dev else { throw .kernel("\(path) is not a namespace") }
+        device = UInt64(status.st_dev)
+        inode = UInt64(status.st_ino)
+    }
+
+    private static func status(of path: String) throws(EgressError) -> stat {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw .kernel("the namespace \(path) cannot be opened: \(String(cString: strerror(errno)))")
+        }
+        return status
+    }
+}

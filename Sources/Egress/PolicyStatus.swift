@@ -1,0 +1,31 @@
+import NetworkPolicy
+
+/// The policy in force for a sandbox, as the policy API reports it (CLIENTS.md section 9).
+public struct PolicyStatus: Hashable, Sendable {
+    /// How the rules are enforced: names by the DNS filter, addresses by nf_tables.
+    public static let enforcementMode = "dns+nft"
+    /// The reason given when a removal matched no rule.
+    public static let nothingRemoved = "no matching targets found"
+
+    public var policy: Policy
+    /// Extra context for the reader, or `nil`.
+    public var reason: String?
+
+    public init(policy: Policy, reason: String? = nil) {
+        self.policy = policy
+        self.reason = reason
+    }
+
+    /// `allow_all` and `deny_all` are the policies without rules; anything else is `enforcing`.
+    public var mode: String {
+        guard policy.rules.isEmpty else { return "enforcing" }
+        return policy.defaultAction == .allow ? "allow_all" : "deny_all"
+    }
+
+    /// The contract's PolicyStatusResponse; `policy` is always present.
+    public func encodedJSON() -> [UInt8] {
+        var text = "{\"status\":\"ok\",\"mode\":\"\(mode)\",\"enforcementMode\":\"\(Self.enforcementMode)\""
+        if let reason { text += ",\"reason\":" + JSONDocument.quoted(reason) }
+        return Array(text.utf8) + Array(",\"policy\":".utf8) + policy.encodedJSON() + Array("}".utf8)
+    }
+}

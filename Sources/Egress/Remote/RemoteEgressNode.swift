@@ -1,0 +1,89 @@
+import FoundationEssentials
+import NIOPosix
+import Netfilter
+import NetworkPolicy
+
+/// The guard in another process (`sallyport egress`), reached over its administrative unix socket.
+public final class RemoteEgressNode: EgressController {
+    private let client: UnixHTTPClient
+
+    /// `adminSocketPath` is `EgressConfiguration.adminSocketPath` of that process.
+    public init(adminSocketPath: String) {
+        client = UnixHTTPClient(socketPath: adminSocketPath)
+    }
+
+    public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
+        let request = AdminRequest.Protect(namespace: namespace.path, policy: policy)
+        _ = try await call("PUT", try path(id), body: try request.encoded())
+    }
+
+    public func release(_ id: String) async {
+        guard let path = try? path(id) else { return }
+        _ = try? await call("DELETE", path)
+    }
+
+    public func status(_ id: String) async throws(EgressError) -> PolicyStatus {
+        try await policyCall("GET", id, body: nil)
+    }
+
+    @discardableResult
+    public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+        try await policyCall("PUT", id, body: policy.encodedJSON())
+    }
+
+    @discardableResult
+    public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+        let items = rules.map { JSONDocument.object(["action": .string($0.action.rawValue), "target": .string($0.text)]) }
+        return try await policyCall("PATCH", id, body: try encode(.array(items)))
+    }
+
+    @discardableResult
+    public func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
+        try await policyCall("DELETE", id, body: try encode(.array(targets.map { .string($0.description) })))
+    }
+
+    public func token(of id: String) async throws(EgressError) -> String {
+        try await call("GET", try path(id) + "/token").text
+    }
+
+    public var guarded: [String] {
+        get async {
+            guard let response = try? await call("GET", "/sandboxes") else { return [] }
+            return (try? JSONDecoder().decode([String].self, from: Data(response.body))) ?? []
+        }
+    }
+
+    private func policyCall(_ method: String, _ id: String, body: [UInt8]?) async throws(EgressError) -> PolicyStatus {
+        let response = try await call(method, try path(id) + "/policy", body: body)
+        guard let document = try? JSONDocument(parsing: response.body), case .object(let fields) = document,
+            let bytes = try? fields["policy"]?.serialized(), let policy = try? Policy.decode(json: bytes)
+        else { throw .remote("its answer is not a policy status") }
+        guard case .string(let reason) = fields["reason"] else { return PolicyStatus(policy: policy) }
+        return PolicyStatus(policy: policy, reason: reason)
+    }
+
+    private func path(_ id: String) throws(EgressError) -> String {
+        guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
+        return "/sandboxes/" + id
+    }
+
+    private func encode(_ document: JSONDocument) throws(EgressError) -> [UInt8] {
+        do { return try document.serialized() } catch { throw .invalidPolicy("the rules cannot be encoded") }
+    }
+
+    /// libcurl blocks, so it runs on SwiftNIO's pool of threads for that.
+    private func call(_ method: String, _ path: String, body: [UInt8]? = nil) async throws(EgressError) -> UnixHTTPClient.Response {
+        let client = client
+        let response = try await Blocking.run { () throws(EgressError) in try client.send(method, path, body: body) }
+        switch response.status {
+        case 200..<300: return response
+        case 404: throw .notGuarded(path.split(separator: "/").dropFirst().first.map(String.init) ?? path)
+        case 400, 413: throw .invalidPolicy(response.text.trimmingNewline)
+        default: throw .remote(response.text.trimmingNewline)
+        }
+    }
+}
+
+extension String {
+    fileprivate var trimmingNewline: String { last == "\n" ? String(dropLast()) : self }
+}

@@ -1,0 +1,46 @@
+import NetworkPolicy
+
+/// Ranges as an interval set of the kernel wants them: sorted, of one family, and neither touching nor overlapping.
+enum AddressRanges {
+    static func normalized(_ ranges: some Sequence<ClosedRange<IPAddress>>) -> [ClosedRange<IPAddress>] {
+        var merged: [ClosedRange<IPAddress>] = []
+        for range in ranges.sorted(by: { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }) {
+            if let last = merged.last, last.lowerBound.isIPv4 == range.lowerBound.isIPv4,
+                range.lowerBound <= last.upperBound || successor(of: last.upperBound) == range.lowerBound
+            {
+                merged[merged.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+            } else {
+                merged.append(range)
+            }
+        }
+        return merged
+    }
+
+    /// The next address of the family; `nil` after the last one.
+    static func successor(of address: IPAddress) -> IPAddress? {
+        var bytes = Array(address.bytes)
+        for index in bytes.indices.reversed() {
+            let (sum, overflow) = bytes[index].addingReportingOverflow(1)
+            bytes[index] = sum
+            if !overflow { return IPAddress(bytes: bytes) }
+        }
+        return nil
+    }
+
+    /// Binary search in normalized ranges.
+    static func contains(_ address: IPAddress, in ranges: [ClosedRange<IPAddress>]) -> Bool {
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].upperBound < address { low = middle + 1 } else { high = middle }
+        }
+        return low < ranges.count && ranges[low].contains(address)
+    }
+}
+
+extension IPAddress {
+    var isIPv4: Bool {
+        if case .v4 = self { true } else { false }
+    }
+}
