@@ -1,0 +1,58 @@
+/// Which addresses a name may resolve to. A public name that yields a private address is DNS rebinding, or a mistake.
+public struct AnswerFilter: Sendable {
+    private let internalZones: [DomainName]
+
+    /// - Parameter internalZones: names at and below these may yield private addresses.
+    public init(internalZones: [DomainName] = []) { self.internalZones = internalZones }
+
+    /// Whether `address` may be handed out for `name` and learned. An address rule of the policy that allows this very
+    /// address lifts the filter for it.
+    public func permits(_ address: IPAddress, for name: DomainName, policy: PolicyEvaluator) -> Bool {
+        switch Reach(address) {
+        case .everywhere: true
+        case .site: isInternal(name) || policy.allowsByAddressRule(address)
+        case .never: policy.allowsByAddressRule(address)
+        }
+    }
+
+    private func isInternal(_ name: DomainName) -> Bool {
+        internalZones.contains { name == $0 || name.isSubdomain(of: $0) }
+    }
+}
+
+/// How far an address reaches, by the IANA special-purpose registries.
+enum Reach {
+    /// A global address.
+    case everywhere
+    /// Private to a site: a name of an internal zone may yield it.
+    case site
+    /// This host, this link, metadata services, groups, and addresses that hide another one.
+    case never
+
+    init(_ address: IPAddress) {
+        if Self.sites.contains(where: { $0.contains(address) }) {
+            self = .site
+        } else if Self.nevers.contains(where: { $0.contains(address) }) {
+            self = .never
+        } else {
+            self = .everywhere
+        }
+    }
+
+    private static func blocks(_ texts: [String]) -> [CIDRBlock] { texts.map { CIDRBlock($0)! } }
+
+    // The documentation ranges and 198.18.0.0/15 are left out: nothing routes them, and test networks live there.
+    private static let sites = blocks([
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  // RFC 1918
+        "100.64.0.0/10",  // RFC 6598, carrier-grade NAT
+        "fc00::/7",  // RFC 4193, unique local
+    ])
+    private static let nevers = blocks([
+        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "::/96",  // unspecified, loopback, IPv4-compatible
+        "::ffff:0:0/96",  // IPv4-mapped
+        "64:ff9b::/96", "64:ff9b:1::/48",  // NAT64, RFC 6052 and 8215
+        "100::/64", "2001::/32", "2002::/16",  // discard, Teredo, 6to4
+        "fe80::/10", "fec0::/10", "ff00::/8",
+    ])
+}

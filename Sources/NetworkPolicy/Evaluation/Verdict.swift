@@ -1,0 +1,30 @@
+/// What the policy says of one name or address, and why.
+public struct Verdict: Hashable, Sendable, CustomStringConvertible {
+    public enum Reason: Hashable, Sendable {
+        /// The rule at this position of the policy.
+        case rule(Int, Rule)
+        /// No rule matched.
+        case defaultAction
+        /// Refused whatever the policy says.
+        case guardrail(String)
+    }
+
+    public var action: Action
+    public var reason: Reason
+
+    public init(action: Action, reason: Reason) {
+        self.action = action
+        self.reason = reason
+    }
+
+    public var isAllowed: Bool { action == .allow }
+
+    public var description: String {
+        let verb = isAllowed ? "allowed" : "denied"
+        return switch reason {
+        case .rule(_, let rule): "\(verb) by rule \(rule.action.rawValue) \(rule.text)"
+        case .defaultAction: "\(verb) by default"
+        case .guardrail(let text): "\(verb): \(text)"
+        }
+    }
+}

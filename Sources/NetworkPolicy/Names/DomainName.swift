@@ -1,0 +1,119 @@
+/// Why a text or some bytes are not a domain name.
+public enum DomainNameError: Error, Hashable, Sendable, CustomStringConvertible {
+    case empty
+    case emptyLabel
+    case labelTooLong(length: Int)
+    case nameTooLong(length: Int)
+    case forbiddenCharacter(UInt32)
+    case hyphenAtLabelEdge
+    case looksLikeAddress
+    case invalidPunycode
+    case notNormalized
+    case truncated
+
+    public var description: String {
+        switch self {
+        case .empty: "the name is empty"
+        case .emptyLabel: "two dots stand together, or a dot stands first"
+        case .labelTooLong(let length): "a label has \(length) bytes; 63 are allowed"
+        case .nameTooLong(let length): "the name has \(length) bytes on the wire; 255 are allowed"
+        case .forbiddenCharacter(let scalar): "U+\(String(scalar, radix: 16, uppercase: true)) is not allowed in a name"
+        case .hyphenAtLabelEdge: "a label starts or ends with a hyphen"
+        case .looksLikeAddress: "the name reads as an IP address or a number"
+        case .invalidPunycode: "a label starts with xn-- but is not valid Punycode"
+        case .notNormalized: "the name has combining characters; write it in its composed form or as xn-- labels"
+        case .truncated: "the name ends inside a label"
+        }
+    }
+}
+
+/// A domain name in its one canonical form: A-labels in lower case, as on the wire (RFC 1035, section 3.1; RFC 5891).
+///
+/// Parsed once, used for matching and for forwarding alike, so that no two parts of the program read a name
+/// differently. What does not parse is refused, never passed on.
+public struct DomainName: Hashable, Sendable {
+    /// The wire form: length-prefixed labels and the final zero byte, no compression.
+    public let wire: [UInt8]
+
+    /// Takes bytes that are known to be canonical.
+    init(canonical wire: [UInt8]) { self.wire = wire }
+
+    /// Reads an uncompressed wire name, its final zero byte included and nothing after it.
+    ///
+    /// Underscores are allowed, as in `_dmarc.example.com`. Any other byte outside letters, digits and hyphens is
+    /// refused: NUL, control bytes, spaces, slashes and dots inside a label have no use but to mislead a later parser.
+    public init(wire bytes: some Collection<UInt8>) throws(DomainNameError) {
+        guard bytes.count <= 255 else { throw .nameTooLong(length: bytes.count) }
+        var canonical: [UInt8] = []
+        canonical.reserveCapacity(bytes.count)
+        var rest = bytes.makeIterator()
+        while true {
+            guard let length = rest.next() else { throw .truncated }
+            canonical.append(length)
+            if length == 0 { break }
+            guard length <= 63 else { throw .labelTooLong(length: Int(length)) }
+            for _ in 0..<length {
+                guard let byte = rest.next() else { throw .truncated }
+                canonical.append(try Self.canonical(byte))
+            }
+        }
+        guard rest.next() == nil else { throw .truncated }
+        guard canonical.count > 1 else { throw .empty }
+        wire = canonical
+        guard !hasNumericLastLabel else { throw .looksLikeAddress }
+    }
+
+    /// The labels, leftmost first.
+    public var labels: [ArraySlice<UInt8>] {
+        var labels: [ArraySlice<UInt8>] = []
+        var position = 0
+        while wire[position] != 0 {
+            let end = position + 1 + Int(wire[position])
+            labels.append(wire[position + 1..<end])
+            position = end
+        }
+        return labels
+    }
+
+    /// Whether this name is below `ancestor`, at a label boundary; a name is not below itself.
+    public func isSubdomain(of ancestor: DomainName) -> Bool {
+        guard wire.count > ancestor.wire.count else { return false }
+        var position = 0
+        while wire[position] != 0 {
+            position += 1 + Int(wire[position])
+            if wire.count - position == ancestor.wire.count { return wire[position...].elementsEqual(ancestor.wire) }
+        }
+        return false
+    }
+
+    /// The name without its first label; nil for a single label.
+    public var parent: DomainName? {
+        let start = 1 + Int(wire[0])
+        return wire[start] == 0 ? nil : DomainName(canonical: Array(wire[start...]))
+    }
+
+    static func canonical(_ byte: UInt8) throws(DomainNameError) -> UInt8 {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"),
+            UInt8(ascii: "_"):
+            return byte
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"): return byte | 0x20
+        default: throw .forbiddenCharacter(UInt32(byte))
+        }
+    }
+
+    /// A last label of digits only, or a hexadecimal number, is an address to many parsers (WHATWG URL, section 3.5).
+    private var hasNumericLastLabel: Bool {
+        guard let last = labels.last else { return false }
+        if last.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) { return true }
+        return last.starts(with: "0x".utf8)
+            && last.dropFirst(2).allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
+    }
+}
+
+extension DomainName: CustomStringConvertible {
+    /// The canonical text, without a trailing dot.
+    public var description: String {
+        labels.map { String(decoding: $0, as: UTF8.self) }.joined(separator: ".")
+    }
+}

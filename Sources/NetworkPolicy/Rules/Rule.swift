@@ -1,0 +1,80 @@
+/// What a rule or a policy does with what it matches.
+public enum Action: String, Hashable, Sendable, Codable {
+    case allow, deny
+}
+
+/// What a rule is about.
+public enum Target: Hashable, Sendable, CustomStringConvertible {
+    /// One name, exactly.
+    case name(DomainName)
+    /// Every name below this one; the name itself is not included.
+    case wildcard(DomainName)
+    /// One address or a block.
+    case address(CIDRBlock)
+
+    /// Reads `example.com`, `*.example.com`, `198.51.100.7`, `2001:db8::/32`.
+    public init(_ text: String) throws(PolicyError) {
+        if text.contains("/") || IPAddress(text) != nil {
+            guard let block = CIDRBlock(text) else { throw .invalidTarget(text, reason: "not an address block") }
+            self = .address(block)
+            return
+        }
+        do throws(DomainNameError) {
+            self = text.hasPrefix("*.") ? .wildcard(try DomainName(String(text.dropFirst(2)))) : .name(try DomainName(text))
+        } catch {
+            throw .invalidTarget(text, reason: "\(error)")
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .name(let name): "\(name)"
+        case .wildcard(let name): "*.\(name)"
+        case .address(let block): "\(block)"
+        }
+    }
+}
+
+/// One line of a policy.
+public struct Rule: Hashable, Sendable {
+    public var action: Action
+    public var target: Target
+    /// The target as its writer put it; answers give it back that way.
+    public let text: String
+
+    public init(action: Action, target: Target) {
+        self.action = action
+        self.target = target
+        text = "\(target)"
+    }
+
+    /// - Throws: `PolicyError.invalidTarget`.
+    public init(action: Action, text: String) throws(PolicyError) {
+        self.action = action
+        self.target = try Target(text)
+        self.text = text
+    }
+}
+
+/// Why a policy, or a change to one, was refused. Nothing was changed.
+public enum PolicyError: Error, Hashable, Sendable, CustomStringConvertible {
+    case notJSON(String)
+    case wrongShape(String)
+    case unknownDefaultAction(String)
+    case unknownAction(String, rule: Int)
+    case invalidTarget(String, reason: String)
+    case emptyChange
+    case unknownPreset(String)
+
+    public var description: String {
+        switch self {
+        case .notJSON(let reason): "the body is not valid JSON: \(reason)"
+        case .wrongShape(let reason): reason
+        case .unknownDefaultAction(let value): "unknown defaultAction \"\(value)\": use \"allow\" or \"deny\""
+        case .unknownAction(let value, let rule): "rule \(rule): unknown action \"\(value)\": use \"allow\" or \"deny\""
+        case .invalidTarget(let target, let reason): "invalid target \"\(target)\": \(reason)"
+        case .emptyChange: "the change is empty: send a list with at least one entry"
+        case .unknownPreset(let name): "unknown preset \"\(name)\""
+        }
+    }
+}
