@@ -2,7 +2,8 @@ import NIOPosix
 
 /// Runs what blocks (disk, netlink, libcurl) away from the cooperative pool, whose few threads must never wait.
 enum Blocking {
-    static func run<T: Sendable>(_ body: @escaping @Sendable () throws(EgressError) -> T) async throws(EgressError) -> T {
+    static func run<T: Sendable>(_ body: @escaping @Sendable () throws(EgressError) -> T) async throws(EgressError) -> T
+    {
         let result: Result<T, EgressError>
         do {
             result = try await NIOThreadPool.singleton.runIfActive { () -> Result<T, EgressError> in

@@ -14,7 +14,8 @@ protocol KernelRules: AnyObject, Sendable {
     /// Replaces whatever table there is by this ruleset with these learned addresses.
     func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError)
     /// Applies a change of policy: the difference, with learned addresses forgotten and restored.
-    func apply(_ difference: RulesetDifference, forgetting: [IPAddress], restoring: [LearnedElement]) throws(EgressError)
+    func apply(_ difference: RulesetDifference, forgetting: [IPAddress], restoring: [LearnedElement])
+        throws(EgressError)
     /// Adds learned addresses; the lifetime of those that are there already begins anew.
     func learn(_ elements: [LearnedElement]) throws(EgressError)
     /// What the kernel has learned; empty when there is no table.

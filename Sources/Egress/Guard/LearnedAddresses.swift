@@ -36,7 +36,8 @@ struct LearnedAddresses: Sendable {
 
     /// The entry as it will be once learned, or `nil` when there is no room even after forgetting history.
     /// Nothing is stored: `store` does that once the kernel has agreed.
-    mutating func entry(learning address: IPAddress, from name: DomainName, until expiry: UInt64, now: UInt64) -> Entry? {
+    mutating func entry(learning address: IPAddress, from name: DomainName, until expiry: UInt64, now: UInt64) -> Entry?
+    {
         var entry = entries[address] ?? Entry(names: [:], expiry: expiry)
         if entries[address] == nil && entries.count >= capacity {
             entries = entries.filter { $0.value.expiry > now }

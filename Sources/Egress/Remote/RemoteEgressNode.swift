@@ -33,7 +33,9 @@ public final class RemoteEgressNode: EgressController {
 
     @discardableResult
     public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
-        let items = rules.map { JSONDocument.object(["action": .string($0.action.rawValue), "target": .string($0.text)]) }
+        let items = rules.map {
+            JSONDocument.object(["action": .string($0.action.rawValue), "target": .string($0.text)])
+        }
         return try await policyCall("PATCH", id, body: try encode(.array(items)))
     }
 
@@ -72,7 +74,9 @@ public final class RemoteEgressNode: EgressController {
     }
 
     /// libcurl blocks, so it runs on SwiftNIO's pool of threads for that.
-    private func call(_ method: String, _ path: String, body: [UInt8]? = nil) async throws(EgressError) -> UnixHTTPClient.Response {
+    private func call(_ method: String, _ path: String, body: [UInt8]? = nil) async throws(EgressError)
+        -> UnixHTTPClient.Response
+    {
         let client = client
         let response = try await Blocking.run { () throws(EgressError) in try client.send(method, path, body: body) }
         switch response.status {

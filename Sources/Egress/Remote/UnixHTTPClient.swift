@@ -43,7 +43,9 @@ struct UnixHTTPClient: Sendable {
             curl_set_headers(handle, headers),
             curl_set_body_receiver(handle, Self.receive, context),
         ]
-        if let body { codes.append(body.withUnsafeBytes { curl_set_body(handle, $0.baseAddress ?? Self.nothing, body.count) }) }
+        if let body {
+            codes.append(body.withUnsafeBytes { curl_set_body(handle, $0.baseAddress ?? Self.nothing, body.count) })
+        }
         guard codes.allSatisfy({ $0 == CURLE_OK }) else { throw .remote("libcurl does not know an option") }
 
         let code = withExtendedLifetime(receiver) { curl_easy_perform(handle) }
@@ -53,7 +55,8 @@ struct UnixHTTPClient: Sendable {
         return Response(status: curl_response_status(handle), body: receiver.body)
     }
 
-    nonisolated(unsafe) private static let nothing = UnsafeRawPointer(UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1))
+    nonisolated(unsafe) private static let nothing = UnsafeRawPointer(
+        UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1))
 
     private static let receive: curl_body_receiver = { bytes, size, count, context in
         let receiver = Unmanaged<Receiver>.fromOpaque(context!).takeUnretainedValue()

@@ -17,7 +17,9 @@ struct AtomicFile: ~Copyable {
         defer { close(descriptor) }
         var written = 0
         while written < content.count {
-            let count = content.withUnsafeBytes { write(descriptor, $0.baseAddress! + written, content.count - written) }
+            let count = content.withUnsafeBytes {
+                write(descriptor, $0.baseAddress! + written, content.count - written)
+            }
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else {
                 let error = Self.failure(temporary)

@@ -1,0 +1,55 @@
+import NetworkPolicy
+import Testing
+
+@testable import Egress
+
+@Suite struct LearnedTests {
+    private let address = IPAddress("198.51.100.1")!
+
+    @Test func `names survive the way through the kernel's user data, the longest-lived first`() throws {
+        let names = [try DomainName("a.example"): UInt64(5), try DomainName("b.example"): 9]
+        #expect(LearnedNames.decode(LearnedNames.encode(names))?.map(\.description) == ["b.example", "a.example"])
+    }
+
+    @Test func `user data never grows beyond what the kernel takes`() throws {
+        var names: [DomainName: UInt64] = [:]
+        for index in 0..<100 { names[try DomainName("name-number-\(index).example.com")] = UInt64(index) }
+        #expect(LearnedNames.encode(names).count <= LearnedNames.maximumBytes)
+    }
+
+    @Test func `bytes that are not whole names say nothing`() {
+        #expect(LearnedNames.decode([]) == nil)
+        #expect(LearnedNames.decode([3, 97, 98]) == nil)
+        for _ in 0..<2000 {
+            let bytes = (0..<Int.random(in: 0...40)).map { _ in UInt8.random(in: 0...255) }
+            if let names = LearnedNames.decode(bytes) { #expect(!names.isEmpty) }
+        }
+    }
+
+    @Test func `history makes room for what is live, and the live are never pushed out`() throws {
+        var learned = LearnedAddresses(capacity: 1)
+        let name = try DomainName("a.example")
+        let entry = learned.entry(learning: address, from: name, until: 10, now: 0)
+        learned.store(try #require(entry), for: address)
+        let other = IPAddress("198.51.100.2")!
+        let early = learned.entry(learning: other, from: name, until: 20, now: 5)
+        #expect(early == nil)
+        let late = learned.entry(learning: other, from: name, until: 20, now: 10)
+        #expect(late != nil)
+    }
+
+    @Test func `an address stays while one of its names is allowed`() throws {
+        var learned = LearnedAddresses(capacity: 8)
+        let (one, two) = (try DomainName("one.example"), try DomainName("two.example"))
+        for name in [one, two] {
+            let entry = learned.entry(learning: address, from: name, until: 10, now: 0)
+            learned.store(try #require(entry), for: address)
+        }
+        let none = learned.retain { $1 != one }
+        #expect(none.isEmpty)
+        #expect(learned.isLive(address, now: 1))
+        let forgotten = learned.retain { $1 != two }
+        #expect(forgotten.keys.contains(address))
+        #expect(!learned.isLive(address, now: 1))
+    }
+}
