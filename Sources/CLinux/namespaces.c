@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int linux_setns(int descriptor, int kind) { return setns(descriptor, kind); }
@@ -22,3 +23,8 @@ int linux_mount(const char *source, const char *target, const char *type, unsign
     return mount(source, target, type, flags, data);
 }
 int linux_unmount_detached(const char *target) { return umount2(target, MNT_DETACH); }
+
+int64_t linux_filesystem_type(const char *path) {
+    struct statfs status;
+    return statfs(path, &status) < 0 ? -(int64_t)errno : (int64_t)status.f_type;
+}

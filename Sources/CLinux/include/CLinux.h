@@ -108,6 +108,8 @@ pid_t linux_spawn(const linux_spawn_options *options);
 // --- mounts and terminals ---------------------------------------------------------------------
 int linux_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int linux_unmount_detached(const char *target);
+/// The magic number of the file system that holds `path` (statfs(2)), or -errno.
+int64_t linux_filesystem_type(const char *path);
 /// Opens a pseudo terminal pair, close-on-exec; 0 or -errno.
 int linux_open_terminal(int *leader, int *follower, uint16_t rows, uint16_t columns);
 int linux_resize_terminal(int leader, uint16_t rows, uint16_t columns);

@@ -1,0 +1,104 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A network namespace, named by a file that it is mounted on.
+public struct NetworkNamespace: Hashable, Sendable {
+    /// Where `ip netns` keeps namespaces, too.
+    public static let folder = "/run/netns"
+
+    public let path: String
+
+    /// One that exists; nothing is checked here.
+    public init(existing path: String) { self.path = path }
+
+    /// Makes a namespace with its loopback up. `ip netns add NAME; ip -n NAME link set lo up`
+    public static func create(named name: String) throws(NetfilterError) -> NetworkNamespace {
+        guard !name.isEmpty, !name.contains("/"), name != ".", name != ".." else {
+            throw .invalid("\"\(name)\" is no name for a network namespace")
+        }
+        let namespace = NetworkNamespace(existing: folder + "/" + name)
+        mkdir(folder, 0o755)
+        let file = open(namespace.path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o444)
+        guard file >= 0 else { throw .last("making \(namespace.path)") }
+        close(file)
+        do throws(NetfilterError) {
+            // The thread stays in the namespace and ends: nothing has to be put back.
+            try onOwnThread { () throws(NetfilterError) in
+                guard linux_unshare(LINUX_NEWNET) == 0 else { throw .last("making a network namespace") }
+                guard linux_mount("/proc/thread-self/ns/net", namespace.path, nil, UInt(MS_BIND), nil) == 0 else {
+                    throw .last("mounting \(namespace.path)")
+                }
+                try RouteSocket().setLoopbackUp()
+            }
+        } catch {
+            try? namespace.delete()
+            throw error
+        }
+        return namespace
+    }
+
+    /// Whether a namespace is mounted there, and not just a file left behind.
+    public var exists: Bool {
+        let nsfsMagic: Int64 = 0x6e73_6673
+        return linux_filesystem_type(path) == nsfsMagic
+    }
+
+    /// Takes the name away; the namespace ends with its last process and descriptor. Does nothing where there is none.
+    public func delete() throws(NetfilterError) {
+        while linux_unmount_detached(path) == 0 {}
+        guard errno == EINVAL || errno == ENOENT else { throw .last("unmounting \(path)") }
+        guard unlink(path) == 0 || errno == ENOENT else { throw .last("removing \(path)") }
+    }
+
+    /// Runs `body` on a thread inside the namespace. Descriptors that it opens stay bound to the namespace.
+    public func run<Result: Sendable>(_ body: @Sendable () throws -> Result) throws -> Result {
+        let path = self.path
+        return try Self.onOwnThread { () throws(any Error) -> Result in
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw NetfilterError.last("opening \(path)") }
+            defer { close(descriptor) }
+            guard linux_setns(descriptor, LINUX_NEWNET) == 0 else { throw NetfilterError.last("entering \(path)") }
+            return try body()
+        }
+    }
+
+    /// A thread of its own, which ends afterwards: a namespace is never left half-way on a thread that others use.
+    private static func onOwnThread<Result: Sendable, Failure: Error>(
+        _ body: @Sendable () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        // The caller waits for the thread, so the closure does not outlive this call.
+        try withoutActuallyEscaping(body) { body throws(Failure) in
+            let box = ThreadBox<Result, Failure>(body)
+            var thread = pthread_t()
+            let argument = Unmanaged.passRetained(box).toOpaque()
+            let status = pthread_create(
+                &thread, nil,
+                { argument in
+                    Unmanaged<AnyThreadBox>.fromOpaque(argument!).takeRetainedValue().work()
+                    return nil
+                }, argument)
+            precondition(status == 0, "no thread can be made")
+            pthread_join(thread, nil)
+            return try box.result!.get()
+        }
+    }
+}
+
+private class AnyThreadBox {
+    func work() {}
+}
+
+private final class ThreadBox<Value, Failure: Error>: AnyThreadBox {
+    private var body: (() throws(Failure) -> Value)?
+    private(set) var result: Result<Value, Failure>?
+
+    init(_ body: @escaping () throws(Failure) -> Value) { self.body = body }
+
+    override func work() {
+        result = Result(catching: body!)
+        body = nil
+    }
+}

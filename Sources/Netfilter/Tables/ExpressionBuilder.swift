@@ -1,0 +1,100 @@
+import CNftnl
+
+/// Turns expressions into libnftnl's objects.
+enum ExpressionBuilder {
+    private static let register: UInt32 = 1  // NFT_REG_1, 16 bytes
+    private static let verdictRegister: UInt32 = 0
+
+    /// Adds an expression to a rule, which then owns what was made.
+    static func add(_ expression: Expression, to rule: OpaquePointer) {
+        switch expression {
+        case .meta(let key):
+            make("meta", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_KEY), key.rawValue)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_DREG), register)
+            }
+        case .payload(let base, let offset, let length):
+            make("payload", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_DREG), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_BASE), base.rawValue)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_OFFSET), offset)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_LEN), length)
+            }
+        case .connectionState:
+            make("ct", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), 0)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_DREG), register)
+            }
+        case .destinationType:
+            make("fib", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_FLAGS), 2)  // NFTA_FIB_F_DADDR
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_RESULT), 3)  // NFT_FIB_RESULT_ADDRTYPE
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_DREG), register)
+            }
+        case .compare(let comparison, let bytes):
+            make("cmp", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CMP_SREG), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CMP_OP), comparison.rawValue)
+                nftnl_expr_set($0, UInt16(NFTNL_EXPR_CMP_DATA), bytes, UInt32(bytes.count))
+            }
+        case .mask(let mask):
+            make("bitwise", rule) {
+                let zeros = [UInt8](repeating: 0, count: mask.count)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_SREG), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_DREG), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_OP), 0)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_LEN), UInt32(mask.count))
+                nftnl_expr_set($0, UInt16(NFTNL_EXPR_BITWISE_MASK), mask, UInt32(mask.count))
+                nftnl_expr_set($0, UInt16(NFTNL_EXPR_BITWISE_XOR), zeros, UInt32(zeros.count))
+            }
+        case .lookup(let set, let inverted):
+            make("lookup", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_SREG), register)
+                nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOOKUP_SET), set)
+                if inverted { nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_FLAGS), 1) }
+            }
+        case .counter: make("counter", rule) { _ in }
+        case .verdict(let verdict):
+            make("immediate", rule) { expression in
+                nftnl_expr_set_u32(expression, UInt16(NFTNL_EXPR_IMM_DREG), verdictRegister)
+                nftnl_expr_set_u32(expression, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(bitPattern: code(of: verdict)))
+                switch verdict {
+                case .jump(let chain), .goto(let chain): nftnl_expr_set_str(expression, UInt16(NFTNL_EXPR_IMM_CHAIN), chain)
+                case .accept, .drop, .return: break
+                }
+            }
+        case .reject(let rejection):
+            make("reject", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_REJECT_TYPE), rejection == .tcpReset ? 1 : 2)
+                nftnl_expr_set_u8($0, UInt16(NFTNL_EXPR_REJECT_CODE), rejection == .tcpReset ? 0 : 3)
+            }
+        case .redirect(let port):
+            make("immediate", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), register)
+                let bytes = NetlinkMessage.networkBytes(port)
+                nftnl_expr_set($0, UInt16(NFTNL_EXPR_IMM_DATA), bytes, 2)
+            }
+            make("redir", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_REDIR_REG_PROTO_MIN), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_REDIR_FLAGS), 2)  // NF_NAT_RANGE_PROTO_SPECIFIED
+            }
+        case .masquerade: make("masq", rule) { _ in }
+        }
+    }
+
+    private static func make(_ name: String, _ rule: OpaquePointer, _ fill: (OpaquePointer) -> Void) {
+        let expression = nftnl_expr_alloc(name)!
+        fill(expression)
+        nftnl_rule_add_expr(rule, expression)
+    }
+
+    private static func code(of verdict: Expression.Verdict) -> Int32 {
+        switch verdict {
+        case .drop: 0
+        case .accept: 1
+        case .jump: -3
+        case .goto: -4
+        case .return: -5
+        }
+    }
+}

@@ -1,0 +1,146 @@
+import NetworkPolicy
+
+/// A chain that the kernel calls, or one that rules jump to.
+public struct BaseChain: Hashable, Sendable {
+    public enum Hook: UInt32, Hashable, Sendable {
+        case prerouting = 0
+        case input = 1
+        case forward = 2
+        case output = 3
+        case postrouting = 4
+    }
+
+    public enum Kind: String, Hashable, Sendable {
+        case filter, nat
+    }
+
+    public var kind: Kind
+    public var hook: Hook
+    public var priority: Int32
+    public var dropsByDefault: Bool
+
+    public init(_ kind: Kind, _ hook: Hook, priority: Int32, dropsByDefault: Bool) {
+        self.kind = kind
+        self.hook = hook
+        self.priority = priority
+        self.dropsByDefault = dropsByDefault
+    }
+}
+
+/// What the elements of a set are.
+public enum SetKey: Hashable, Sendable {
+    case ipv4, ipv6
+
+    var type: UInt32 { self == .ipv4 ? 7 : 8 }
+    var length: UInt32 { self == .ipv4 ? 4 : 16 }
+}
+
+/// An element of a set.
+public struct SetElement: Hashable, Sendable {
+    public var key: [UInt8]
+    /// Milliseconds the kernel keeps it; nil for ever. In a dump: what is left of it.
+    public var timeout: UInt64?
+    /// Up to 253 bytes that the kernel keeps with it and gives back in a dump.
+    public var userData: [UInt8]
+    /// The end of a range in an interval set: the first address past it.
+    var isRangeEnd = false
+
+    public init(_ address: IPAddress, timeout: UInt64? = nil, userData: [UInt8] = []) {
+        key = address.bytes
+        self.timeout = timeout
+        self.userData = userData
+    }
+
+    init(rangeEnd address: IPAddress) {
+        self.init(address)
+        isRangeEnd = true
+    }
+
+    init?(key: [UInt8]) {
+        guard let address = IPAddress(bytes: key) else { return nil }
+        self.init(address)
+    }
+
+    public var address: IPAddress? { IPAddress(bytes: key) }
+
+    /// A range as an interval set wants it: its start, and the address past its end where there is one.
+    public static func range(_ range: ClosedRange<IPAddress>) -> [SetElement] {
+        [SetElement(range.lowerBound)] + (range.upperBound.successor.map { [SetElement(rangeEnd: $0)] } ?? [])
+    }
+}
+
+/// Changes to nf_tables in the `inet` family that the kernel makes all at once or not at all.
+public struct Transaction: Sendable {
+    enum Operation: Sendable {
+        case addTable(String)
+        case deleteTable(String)
+        case addChain(table: String, name: String, base: BaseChain?)
+        case flushChain(table: String, name: String)
+        case addRule(table: String, chain: String, [Expression])
+        case addSet(table: String, name: String, key: SetKey, intervals: Bool, timeouts: Bool)
+        case addElements(table: String, set: String, [SetElement])
+        case deleteElements(table: String, set: String, [SetElement])
+        case flushSet(table: String, set: String)
+    }
+
+    private(set) var operations: [Operation] = []
+    public var isEmpty: Bool { operations.isEmpty }
+
+    public init() {}
+
+    /// `add table inet TABLE`: does nothing where it exists.
+    public mutating func addTable(_ table: String) { operations.append(.addTable(table)) }
+
+    /// `add table …; delete table …`: afterwards there is none, whether there was one or not.
+    public mutating func removeTable(_ table: String) { operations += [.addTable(table), .deleteTable(table)] }
+
+    /// `add chain inet TABLE NAME { type … hook … }`; without a base it is a chain for jumps.
+    public mutating func addChain(_ name: String, table: String, base: BaseChain? = nil) {
+        operations.append(.addChain(table: table, name: name, base: base))
+    }
+
+    /// `flush chain inet TABLE NAME`
+    public mutating func flushChain(_ name: String, table: String) {
+        operations.append(.flushChain(table: table, name: name))
+    }
+
+    /// `add rule inet TABLE CHAIN …`
+    public mutating func addRule(_ chain: String, table: String, _ expressions: [Expression]) {
+        operations.append(.addRule(table: table, chain: chain, expressions))
+    }
+
+    /// `add set inet TABLE NAME { type ipv4_addr; flags … }`
+    public mutating func addSet(_ name: String, table: String, key: SetKey, intervals: Bool = false, timeouts: Bool = false) {
+        operations.append(.addSet(table: table, name: name, key: key, intervals: intervals, timeouts: timeouts))
+    }
+
+    /// `add element inet TABLE SET { … }`
+    public mutating func addElements(_ elements: [SetElement], set: String, table: String) {
+        guard !elements.isEmpty else { return }
+        operations.append(.addElements(table: table, set: set, elements))
+    }
+
+    /// `delete element inet TABLE SET { … }`: each must be there, or the whole transaction fails.
+    public mutating func deleteElements(_ elements: [SetElement], set: String, table: String) {
+        guard !elements.isEmpty else { return }
+        operations.append(.deleteElements(table: table, set: set, elements))
+    }
+
+    /// Takes elements out whether they are there or not: each is added first. Not for interval sets.
+    public mutating func removeElements(_ elements: [SetElement], set: String, table: String) {
+        addElements(elements, set: set, table: table)
+        deleteElements(elements, set: set, table: table)
+    }
+
+    /// Puts timed elements in with their full time. Older kernels do not renew the time of an element that is added
+    /// again, so each leaves first; within the transaction no packet sees it gone.
+    public mutating func refreshElements(_ elements: [SetElement], set: String, table: String) {
+        removeElements(elements, set: set, table: table)
+        addElements(elements, set: set, table: table)
+    }
+
+    /// `flush set inet TABLE SET`
+    public mutating func flushSet(_ set: String, table: String) {
+        operations.append(.flushSet(table: table, set: set))
+    }
+}

@@ -1,0 +1,97 @@
+import Netfilter
+import NetworkPolicy
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Runs `body` in two namespaces joined by a veth, `a` with 198.51.100.1 and `b` with 198.51.100.2; both go afterwards.
+func withPair<Result>(_ body: (_ a: NetworkNamespace, _ b: NetworkNamespace) throws -> Result) throws -> Result {
+    let tag = String(UInt32.random(in: 0 ... .max), radix: 16)
+    let a = try NetworkNamespace.create(named: "spt-\(tag)-a")
+    defer { try? a.delete() }
+    let b = try NetworkNamespace.create(named: "spt-\(tag)-b")
+    defer { try? b.delete() }
+    try a.run {
+        let route = try RouteSocket()
+        try route.addVirtualPair(
+            "left", address: [2, 0, 0, 0, 0, 1], peer: "right", peerAddress: [2, 0, 0, 0, 0, 2], peerNamespace: b)
+        try configure(route, "left", "198.51.100.1", "2001:db8::1")
+    }
+    try b.run { try configure(RouteSocket(), "right", "198.51.100.2", "2001:db8::2") }
+    return try body(a, b)
+}
+
+@Sendable private func configure(_ route: RouteSocket, _ link: String, _ v4: String, _ v6: String) throws {
+    let index = try route.index(of: link)
+    try route.addAddress(IPAddress(v4)!, prefixLength: 24, link: index)
+    try route.addAddress(IPAddress(v6)!, prefixLength: 64, link: index)
+    try route.setUp(link)
+}
+
+@Suite(.serialized) struct NetworkNamespaceTests {
+    @Test func `a namespace is made with its loopback up and leaves nothing behind`() throws {
+        let namespace = try NetworkNamespace.create(named: "spt-\(UInt32.random(in: 0 ... .max))")
+        #expect(namespace.exists)
+        let links = try namespace.run { try RouteSocket().links() }
+        #expect(links.map(\.name).contains("lo"))
+        try namespace.delete()
+        #expect(!namespace.exists)
+        #expect(access(namespace.path, F_OK) != 0)
+        try namespace.delete()
+    }
+
+    @Test func `a name that exists is refused and kept`() throws {
+        let name = "spt-\(UInt32.random(in: 0 ... .max))"
+        let namespace = try NetworkNamespace.create(named: name)
+        defer { try? namespace.delete() }
+        #expect(throws: NetfilterError.self) { try NetworkNamespace.create(named: name) }
+        #expect(namespace.exists)
+    }
+
+    @Test(arguments: ["", "a/b", "..", "."])
+    func `a name that is a path is refused`(name: String) {
+        #expect(throws: NetfilterError.self) { try NetworkNamespace.create(named: name) }
+    }
+
+    @Test func `running in a namespace that is gone fails and leaves this one alone`() throws {
+        let before = try RouteSocket().links().map(\.name)
+        #expect(throws: NetfilterError.self) {
+            try NetworkNamespace(existing: "/run/netns/spt-none").run { try RouteSocket().links().map(\.name) }
+        }
+        #expect(try RouteSocket().links().map(\.name) == before)
+    }
+}
+
+@Suite(.serialized) struct RouteSocketTests {
+    @Test func `a veth pair spans two namespaces and goes with either end`() throws {
+        try withPair { a, b in
+            #expect(try b.run { try RouteSocket().links().map(\.name) }.contains("right"))
+            try a.run { try RouteSocket().deleteLink("left") }
+            #expect(try !b.run { try RouteSocket().links().map(\.name) }.contains("right"))
+        }
+    }
+
+    @Test func `a route by a gateway on the link needs no network of its own`() throws {
+        try withPair { a, _ in
+            try a.run {
+                let route = try RouteSocket()
+                let link = try route.index(of: "left")
+                try route.setNeighbour(IPAddress("169.254.1.1")!, hardware: [2, 0, 0, 0, 0, 2], link: link)
+                try route.addRoute(to: CIDRBlock("0.0.0.0/0")!, link: link, via: IPAddress("169.254.1.1")!)
+                try route.setNeighbour(IPAddress("fe80::1")!, hardware: [2, 0, 0, 0, 0, 2], link: link)
+                try route.addRoute(to: CIDRBlock("::/0")!, link: link, via: IPAddress("fe80::1")!)
+                try route.addRoute(to: CIDRBlock("203.0.113.7")!, link: link)
+                try route.deleteRoute(to: CIDRBlock("203.0.113.7")!, link: link)
+                #expect(throws: NetfilterError.self) { try route.deleteRoute(to: CIDRBlock("203.0.113.7")!, link: link) }
+            }
+        }
+    }
+
+    @Test func `an unknown link is an error that says so`() throws {
+        let error = #expect(throws: NetfilterError.self) { try RouteSocket().deleteLink("spt-none") }
+        #expect(error?.isNotFound == true)
+        #expect(error?.description.hasPrefix("deleting the link spt-none: No such device") == true)
+    }
+}
