@@ -1,0 +1,111 @@
+import NetworkPolicy
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A connection as conntrack knows it, seen from its first packet.
+public struct Flow: Hashable, Sendable {
+    public var source: IPAddress
+    public var destination: IPAddress
+    /// IANA protocol number.
+    public var transport: UInt8
+    /// 0 where the transport has no ports.
+    public var sourcePort: UInt16
+    public var destinationPort: UInt16
+    /// Who answers: another address than `destination` where the packets are translated.
+    public var replySource: IPAddress
+}
+
+/// Conntrack of the namespace that it was opened in (ctnetlink).
+public final class Conntrack: Sendable {
+    private let socket: NetlinkSocket
+
+    private static let getEntry: UInt16 = 1 << 8 | 1
+    private static let deleteEntry: UInt16 = 1 << 8 | 2
+
+    private enum Attribute {
+        static let original: UInt16 = 1
+        static let reply: UInt16 = 2
+        static let identifier: UInt16 = 12
+        static let zone: UInt16 = 18
+        static let addresses: UInt16 = 1
+        static let transport: UInt16 = 2
+    }
+
+    public init() throws(NetfilterError) { socket = try NetlinkSocket(.netfilter) }
+
+    /// `conntrack -L`
+    public func flows() throws(NetfilterError) -> [Flow] { try entries().map(\.flow) }
+
+    /// Forgets the connections for which `isDoomed` holds: their next packet is judged as a new flow's. `conntrack -D …`
+    /// - Returns: how many were forgotten.
+    @discardableResult
+    public func delete(where isDoomed: (Flow) -> Bool) throws(NetfilterError) -> Int {
+        var count = 0
+        for entry in try entries() where isDoomed(entry.flow) {
+            let family = UInt8(entry.flow.source.isIPv4 ? AF_INET : AF_INET6)
+            var message = NetlinkMessage(type: Self.deleteEntry, flags: NetlinkFlag.acknowledge, body: [family, 0, 0, 0])
+            message.attribute(Attribute.original | NetlinkFlag.nested, entry.original)
+            if let identifier = entry.identifier { message.attribute(Attribute.identifier, identifier) }
+            if let zone = entry.zone { message.attribute(Attribute.zone, zone) }
+            do throws(NetfilterError) {
+                try socket.perform("deleting a conntrack entry", [message])
+                count += 1
+            } catch {
+                // It ended by itself in between.
+                guard error.isNotFound else { throw error }
+            }
+        }
+        return count
+    }
+
+    private struct Entry {
+        var flow: Flow
+        var original: [UInt8]
+        var identifier: [UInt8]?
+        var zone: [UInt8]?
+    }
+
+    private func entries() throws(NetfilterError) -> [Entry] {
+        var found: [Entry] = []
+        for family in [AF_INET, AF_INET6] {
+            let request = NetlinkMessage(type: Self.getEntry, flags: NetlinkFlag.dump, body: [UInt8(family), 0, 0, 0])
+            try socket.dump("listing conntrack entries", request) { reply in
+                let attributes = reply.attributes(after: 4)
+                guard let original = attributes[Attribute.original], let reply = attributes[Attribute.reply],
+                    let flow = Self.flow(original, reply)
+                else { return }
+                found.append(
+                    Entry(
+                        flow: flow, original: Array(original), identifier: attributes[Attribute.identifier].map { Array($0) },
+                        zone: attributes[Attribute.zone].map { Array($0) }))
+            }
+        }
+        return found
+    }
+
+    private static func flow(_ original: ArraySlice<UInt8>, _ reply: ArraySlice<UInt8>) -> Flow? {
+        let there = NetlinkReply.attributes(original)
+        guard let ends = addresses(original), let back = addresses(reply), let transport = there[Attribute.transport]
+        else { return nil }
+        let parts = NetlinkReply.attributes(transport)
+        guard let number = parts[1]?.first else { return nil }
+        func port(_ type: UInt16) -> UInt16 {
+            parts[type].map { $0.count >= 2 ? UInt16(bigEndian: $0.number(at: 0, as: UInt16.self)) : 0 } ?? 0
+        }
+        return Flow(
+            source: ends.source, destination: ends.destination, transport: number, sourcePort: port(2),
+            destinationPort: port(3), replySource: back.source)
+    }
+
+    private static func addresses(_ tuple: ArraySlice<UInt8>) -> (source: IPAddress, destination: IPAddress)? {
+        guard let nested = NetlinkReply.attributes(tuple)[Attribute.addresses] else { return nil }
+        let parts = NetlinkReply.attributes(nested)
+        // CTA_IP_V4_SRC, V4_DST, V6_SRC, V6_DST
+        guard let source = parts[1] ?? parts[3], let destination = parts[2] ?? parts[4],
+            let from = IPAddress(bytes: source), let to = IPAddress(bytes: destination)
+        else { return nil }
+        return (from, to)
+    }
+}
