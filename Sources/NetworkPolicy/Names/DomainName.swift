@@ -32,6 +32,9 @@ public enum DomainNameError: Error, Hashable, Sendable, CustomStringConvertible 
 /// Parsed once, used for matching and for forwarding alike, so that no two parts of the program read a name
 /// differently. What does not parse is refused, never passed on.
 public struct DomainName: Hashable, Sendable {
+    /// The root: no label at all. Not a name that text or wire bytes are read into.
+    public static let root = DomainName(canonical: [0])
+
     /// The wire form: length-prefixed labels and the final zero byte, no compression.
     public let wire: [UInt8]
 

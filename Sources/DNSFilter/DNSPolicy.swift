@@ -1,0 +1,48 @@
+import NetworkPolicy
+
+/// One sandbox's say in its queries. Called on the DNS thread: nothing here may wait for a disk or another thread.
+public protocol DNSPolicy: AnyObject, Sendable {
+    /// Whether the sandbox may ask for a name.
+    func verdict(_ name: DomainName, type: UInt16) -> Verdict
+    /// Whether the sandbox may be told an address of a name.
+    func permits(_ address: IPAddress, for name: DomainName) -> Bool
+    /// Opens the way to addresses before the sandbox is told them. On false it gets SERVFAIL instead.
+    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Bool
+    /// Hears what was answered.
+    func record(_ event: DNSEvent)
+}
+
+/// An address that a name resolved to.
+public struct LearnedAddress: Hashable, Sendable {
+    public var address: IPAddress
+    /// Seconds that the record holds.
+    public var lifetime: UInt32
+
+    public init(address: IPAddress, lifetime: UInt32) {
+        self.address = address
+        self.lifetime = lifetime
+    }
+}
+
+/// One query and what became of it.
+public struct DNSEvent: Hashable, Sendable {
+    public enum Outcome: Hashable, Sendable {
+        /// From the cache or an upstream; how many addresses the filter took out.
+        case answered(addresses: Int, removed: Int)
+        case denied(Verdict)
+        /// A type that is not forwarded.
+        case typeRefused
+        /// The upstreams did not answer, or too many queries were waiting, or the kernel did not take the addresses.
+        case failed(String)
+    }
+
+    public var name: DomainName
+    public var type: UInt16
+    public var outcome: Outcome
+
+    public init(name: DomainName, type: UInt16, outcome: Outcome) {
+        self.name = name
+        self.type = type
+        self.outcome = outcome
+    }
+}

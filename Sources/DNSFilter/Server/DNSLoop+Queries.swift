@@ -1,0 +1,135 @@
+import NetworkPolicy
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+// The life of a query: read, judged, looked up, asked, answered.
+extension DNSLoop {
+    func receive(_ bytes: UnsafeRawBufferPointer, from client: DNSClient, by way: Waiter.Way) {
+        statistics.queries += 1
+        switch Query.parse(bytes) {
+        case nil: return
+        case .failure(let rejection)?: reply(ResponseEncoder.encode(rejection), by: way)
+        case .success(let query)?: judge(Waiter(client: client, way: way, query: query))
+        }
+    }
+
+    private func judge(_ waiter: Waiter) {
+        guard let client = clients[waiter.client] else { return }
+        let query = waiter.query
+        if let answer = Localhost.answer(query) { return reply(ResponseEncoder.encode(answer, to: query), by: waiter.way) }
+        let verdict = client.policy.verdict(query.name, type: query.type)
+        guard verdict.isAllowed else {
+            statistics.denied += 1
+            let code: ResponseCode = configuration.refusal == .refused ? .refused : .nameError
+            reply(ResponseEncoder.encode(Answer(code: code), to: query, explanation: "policy: \(verdict)"), by: waiter.way)
+            client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
+            return
+        }
+        guard RecordType.forwarded.contains(query.type) else {
+            let isBinding = query.type == RecordType.https || query.type == RecordType.svcb
+            let answer = Answer(code: isBinding ? .noError : .notImplemented)
+            reply(ResponseEncoder.encode(answer, to: query, explanation: isBinding ? nil : "policy: type not forwarded"), by: waiter.way)
+            client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .typeRefused))
+            return
+        }
+        let key = CacheKey(name: query.name, type: query.type)
+        if let (answer, age) = cache.answer(key, now: now() / 1000) {
+            statistics.cacheHits += 1
+            deliver(answer, age: age, to: waiter)
+            return
+        }
+        guard client.pending < configuration.pendingPerSandbox else {
+            fail(waiter, "too many queries are waiting")
+            return
+        }
+        clients[waiter.client]!.pending += 1
+        let identifier = UInt16.random(in: 0 ... .max, using: &random)
+        if let transmission = pending.ask(key, for: waiter, identifier: identifier, now: now()) { transmit(transmission) }
+    }
+
+    /// An answer, as far as this sandbox may have it, once the way to its addresses is open.
+    private func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter) {
+        guard let policy = clients[waiter.client]?.policy else { return }
+        let query = waiter.query
+        guard answer.code != .serverFailure else { return fail(waiter, "no upstream gave an answer") }
+        let told = answer.filtered { policy.permits($0, for: query.name) }
+        let addresses = told.addresses.map { learned in
+            LearnedAddress(address: learned.address, lifetime: learned.lifetime > age ? learned.lifetime - age : 0)
+        }
+        guard addresses.isEmpty || policy.learn(addresses, for: query.name) else {
+            return fail(waiter, "the kernel did not take the addresses")
+        }
+        reply(ResponseEncoder.encode(told, to: query, elapsed: age, limit: limit(waiter)), by: waiter.way)
+        let removed = answer.addresses.count - addresses.count
+        policy.record(
+            DNSEvent(name: query.name, type: query.type, outcome: .answered(addresses: addresses.count, removed: removed)))
+    }
+
+    private func fail(_ waiter: Waiter, _ reason: String) {
+        statistics.failures += 1
+        reply(ResponseEncoder.encode(.serverFailure, to: waiter.query), by: waiter.way)
+        clients[waiter.client]?.policy.record(
+            DNSEvent(name: waiter.query.name, type: waiter.query.type, outcome: .failed(reason)))
+    }
+
+    private func limit(_ waiter: Waiter) -> Int {
+        if case .stream = waiter.way { return 65535 }
+        return waiter.query.payloadLimit
+    }
+
+    func transmit(_ transmission: PendingQuestions<Waiter>.Transmission) {
+        statistics.upstreamQueries += 1
+        if transmission.overTCP { return openUpstreamStream(transmission) }
+        let index = transmission.upstream
+        guard
+            let socket = ports[index].pick(
+                using: &random, opened: { watch($0, .upstream(index)) }, closing: { drop($0) })
+        else { return }
+        let bytes = transmission.bytes
+        _ = Glibc.send(socket, bytes, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+    }
+
+    func receiveUpstream(_ bytes: UnsafeRawBufferPointer, from upstream: Int, overTCP: Bool) {
+        guard let response = try? UpstreamResponse(bytes) else { return }
+        settle(pending.receive(response, from: upstream, overTCP: overTCP, now: now()))
+    }
+
+    func expire() {
+        let present = now()
+        for outcome in pending.expire(now: present) { settle(outcome) }
+        closeIdleStreams(present)
+    }
+
+    private func settle(_ outcome: PendingQuestions<Waiter>.Outcome) {
+        switch outcome {
+        case .ignored: return
+        case .transmit(let transmission): transmit(transmission)
+        case .answered(let key, let answer, let waiters):
+            cache.store(answer, for: key, now: now() / 1000)
+            for waiter in waiters {
+                clients[waiter.client]?.pending -= 1
+                deliver(answer, age: 0, to: waiter)
+            }
+        }
+    }
+}
+
+/// Names that mean this host are answered here with loopback and never forwarded (RFC 6761, section 6.3).
+enum Localhost {
+    private static let zone = try! DomainName("localhost")
+
+    static func answer(_ query: Query) -> Answer? {
+        guard query.name == zone || query.name.isSubdomain(of: zone) else { return nil }
+        let data: [UInt8]
+        switch query.type {
+        case RecordType.a: data = [127, 0, 0, 1]
+        case RecordType.aaaa: data = [UInt8](repeating: 0, count: 15) + [1]
+        default: return .empty
+        }
+        var answer = Answer.empty
+        answer.records = [ResourceRecord(owner: query.name.wire, type: query.type, ttl: 86400, data: data)]
+        return answer
+    }
+}

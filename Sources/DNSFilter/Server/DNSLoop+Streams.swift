@@ -1,0 +1,128 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A TCP connection of a sandbox to the filter.
+struct ClientStream {
+    var descriptor: CInt
+    var client: DNSClient
+    var incoming = StreamBuffer()
+    var outgoing: [UInt8] = []
+    var lastUse: UInt64
+
+    /// A sandbox that does not read its answers loses the connection.
+    static let longestBacklog = 256 << 10
+}
+
+/// A TCP connection to an upstream for one truncated answer.
+struct UpstreamStream {
+    var descriptor: CInt
+    var upstream: Int
+    var incoming = StreamBuffer()
+    var outgoing: [UInt8]
+    var deadline: UInt64
+}
+
+extension DNSLoop {
+    func acceptStreams(_ listener: CInt, _ client: DNSClient) {
+        while true {
+            let descriptor = linux_accept_nonblocking(listener)
+            guard descriptor >= 0 else { return }
+            guard clients[client]!.connections < configuration.connectionsPerSandbox else {
+                close(descriptor)
+                continue
+            }
+            clients[client]!.connections += 1
+            let number = nextStream
+            nextStream += 1
+            streams[number] = ClientStream(descriptor: descriptor, client: client, lastUse: now())
+            watch(descriptor, .stream(number))
+        }
+    }
+
+    func serveStream(_ number: UInt64, _ events: UInt32) {
+        guard let descriptor = streams[number]?.descriptor else { return }
+        if events & LINUX_EPOLLOUT != 0 { send([], onStream: number) }
+        var isOpen = true
+        if events & ~LINUX_EPOLLOUT != 0 {
+            isOpen = receive(descriptor) { streams[number]?.incoming.append($0) }
+        }
+        streams[number]?.lastUse = now()
+        while let stream = streams[number], let message = streams[number]?.incoming.next() {
+            message.withUnsafeBytes { receive($0, from: stream.client, by: .stream(number)) }
+        }
+        if !isOpen { closeStream(number) }
+    }
+
+    func send(_ bytes: [UInt8], onStream number: UInt64) {
+        guard var stream = streams[number] else { return }
+        stream.outgoing += bytes
+        let isOpen = flush(stream.descriptor, &stream.outgoing)
+        streams[number] = stream
+        guard isOpen, stream.outgoing.count <= ClientStream.longestBacklog else { return closeStream(number) }
+        let events = LINUX_EPOLLIN | (stream.outgoing.isEmpty ? 0 : LINUX_EPOLLOUT)
+        _ = linux_epoll_modify(epoll, stream.descriptor, events, UInt64(UInt32(bitPattern: stream.descriptor)))
+    }
+
+    func closeStream(_ number: UInt64) {
+        guard let stream = streams.removeValue(forKey: number) else { return }
+        clients[stream.client]?.connections -= 1
+        drop(stream.descriptor)
+    }
+
+    func closeIdleStreams(_ present: UInt64) {
+        for (number, stream) in streams where stream.lastUse + configuration.connectionIdle <= present { closeStream(number) }
+        for (number, stream) in upstreamStreams where stream.deadline <= present { closeUpstreamStream(number) }
+    }
+
+    func openUpstreamStream(_ transmission: PendingQuestions<Waiter>.Transmission) {
+        guard let descriptor = Sockets.connected(to: configuration.upstreams[transmission.upstream], stream: true) else { return }
+        let number = nextStream
+        nextStream += 1
+        upstreamStreams[number] = UpstreamStream(
+            descriptor: descriptor, upstream: transmission.upstream, outgoing: StreamBuffer.framed(transmission.bytes),
+            deadline: now() + configuration.timeout)
+        watch(descriptor, .upstreamStream(number), events: LINUX_EPOLLIN | LINUX_EPOLLOUT)
+    }
+
+    func serveUpstreamStream(_ number: UInt64, _ events: UInt32) {
+        guard var stream = upstreamStreams[number] else { return }
+        var isOpen = true
+        if events & LINUX_EPOLLOUT != 0 {
+            isOpen = flush(stream.descriptor, &stream.outgoing)
+            if stream.outgoing.isEmpty {
+                _ = linux_epoll_modify(epoll, stream.descriptor, LINUX_EPOLLIN, UInt64(UInt32(bitPattern: stream.descriptor)))
+            }
+        }
+        if isOpen, events & ~LINUX_EPOLLOUT != 0 { isOpen = receive(stream.descriptor) { stream.incoming.append($0) } }
+        let message = stream.incoming.next()
+        upstreamStreams[number] = stream
+        if !isOpen || message != nil { closeUpstreamStream(number) }
+        message?.withUnsafeBytes { receiveUpstream($0, from: stream.upstream, overTCP: true) }
+    }
+
+    private func closeUpstreamStream(_ number: UInt64) {
+        guard let stream = upstreamStreams.removeValue(forKey: number) else { return }
+        drop(stream.descriptor)
+    }
+
+    /// Reads what is there; false at the end of the stream or on an error.
+    private func receive(_ descriptor: CInt, _ take: (UnsafeRawBufferPointer) -> Void) -> Bool {
+        withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 1) { buffer in
+            let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+            if count > 0 { take(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
+            return count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR))
+        }
+    }
+
+    /// Writes as much as the socket takes; false on an error.
+    private func flush(_ descriptor: CInt, _ outgoing: inout [UInt8]) -> Bool {
+        guard !outgoing.isEmpty else { return true }
+        let count = Glibc.send(
+            descriptor, outgoing, outgoing.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        if count > 0 { outgoing.removeFirst(count) }
+        return count >= 0 || errno == EAGAIN || errno == EINTR
+    }
+}

@@ -1,0 +1,181 @@
+import CLinux
+import NetworkPolicy
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The filter's thread: waits for sockets, hands datagrams and streams to the parts that understand them.
+/// Everything in here belongs to that one thread.
+final class DNSLoop {
+    /// Who asked, and how the answer gets back.
+    struct Waiter: Sendable {
+        enum Way: Sendable {
+            case datagram(socket: CInt, peer: [UInt8])
+            case stream(UInt64)
+        }
+        var client: DNSClient
+        var way: Way
+        var query: Query
+    }
+
+    struct Client {
+        var sockets: DNSSockets
+        var policy: any DNSPolicy
+        var pending = 0
+        var connections = 0
+    }
+
+    enum Source {
+        case wakeUp
+        case datagrams(DNSClient)
+        case listener(DNSClient)
+        case stream(UInt64)
+        case upstream(Int)
+        case upstreamStream(UInt64)
+    }
+
+    let configuration: DNSConfiguration
+    let epoll: CInt
+    private let wakeUp: CInt
+    /// Kept until the thread ends: the sockets are the server's to close.
+    private let server: DNSServer
+    private let datagrams: OpaquePointer
+    private static let batch: UInt32 = 64
+
+    var sources: [CInt: Source] = [:]
+    var clients: [DNSClient: Client] = [:]
+    var streams: [UInt64: ClientStream] = [:]
+    var upstreamStreams: [UInt64: UpstreamStream] = [:]
+    var nextStream: UInt64 = 1
+    var cache: AnswerCache
+    var pending: PendingQuestions<Waiter>
+    var ports: [UpstreamPorts]
+    var random = SystemRandomNumberGenerator()
+    var statistics = DNSServer.Statistics()
+    private var isRunning = true
+
+    init(configuration: DNSConfiguration, wakeUp: CInt, server: DNSServer) throws {
+        self.configuration = configuration
+        self.wakeUp = wakeUp
+        self.server = server
+        cache = AnswerCache(capacity: configuration.cacheEntries)
+        pending = PendingQuestions(upstreamCount: configuration.upstreams.count, timeout: configuration.timeout)
+        ports = configuration.upstreams.map(UpstreamPorts.init)
+        epoll = linux_epoll_create()
+        guard epoll >= 0, let pool = linux_datagrams_create(Self.batch, 4096) else { throw DNSServerError.noDescriptor(errno) }
+        datagrams = pool
+        watch(wakeUp, .wakeUp)
+    }
+
+    deinit {
+        linux_datagrams_destroy(datagrams)
+        close(epoll)
+    }
+
+    func run() {
+        var events = [linux_event](repeating: linux_event(), count: 256)
+        while isRunning {
+            let count = linux_epoll_wait(epoll, &events, 256, waitTime())
+            guard count >= 0 || errno == EINTR else { break }
+            for event in events.prefix(Int(max(count, 0))) { handle(CInt(truncatingIfNeeded: event.data), event.events) }
+            expire()
+            server.publish(statistics)
+        }
+        for descriptor in sources.keys where descriptor != wakeUp { close(descriptor) }
+    }
+
+    func now() -> UInt64 { Sockets.monotonicMilliseconds() }
+
+    func watch(_ descriptor: CInt, _ source: Source, events: UInt32 = LINUX_EPOLLIN) {
+        sources[descriptor] = source
+        _ = linux_epoll_add(epoll, descriptor, events, UInt64(UInt32(bitPattern: descriptor)))
+    }
+
+    func drop(_ descriptor: CInt) {
+        guard sources.removeValue(forKey: descriptor) != nil else { return }
+        close(descriptor)
+    }
+
+    private func waitTime() -> Int32 {
+        let idle = streams.isEmpty && upstreamStreams.isEmpty ? nil : now() + 1000
+        guard let next = [pending.nextDeadline, idle].compactMap({ $0 }).min() else { return -1 }
+        let present = now()
+        return next > present ? Int32(clamping: next - present) : 0
+    }
+
+    private func handle(_ descriptor: CInt, _ events: UInt32) {
+        // A descriptor may have been closed by an event before it in the same batch.
+        guard let source = sources[descriptor] else { return }
+        switch source {
+        case .wakeUp: obey(server.takeCommands())
+        case .datagrams(let client): readDatagrams(descriptor, client)
+        case .listener(let client): acceptStreams(descriptor, client)
+        case .stream(let number): serveStream(number, events)
+        case .upstream(let index): readUpstream(descriptor, index)
+        case .upstreamStream(let number): serveUpstreamStream(number, events)
+        }
+    }
+
+    private func obey(_ commands: [DNSServer.Command]) {
+        for command in commands {
+            switch command {
+            case .attach(let client, let sockets, let policy):
+                clients[client] = Client(sockets: sockets, policy: policy)
+                for socket in sockets.udp { watch(socket, .datagrams(client)) }
+                for socket in sockets.tcp { watch(socket, .listener(client)) }
+            case .detach(let client, let done):
+                remove(client)
+                done()
+            case .stop:
+                isRunning = false
+            }
+        }
+    }
+
+    private func remove(_ client: DNSClient) {
+        guard let leaving = clients.removeValue(forKey: client) else { return }
+        for socket in leaving.sockets.udp + leaving.sockets.tcp { drop(socket) }
+        for (number, stream) in streams where stream.client == client { closeStream(number) }
+        pending.removeWaiters { $0.client == client }
+    }
+
+    private func readDatagrams(_ socket: CInt, _ client: DNSClient) {
+        // A few batches a turn: a flood by one sandbox must not keep the others waiting.
+        for _ in 0..<4 {
+            let count = linux_datagrams_receive(datagrams, socket, Self.batch)
+            guard count > 0 else { return }
+            for slot in 0..<UInt32(count) {
+                let length = Int(linux_datagrams_length(datagrams, slot))
+                let bytes = UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length)
+                let peerLength = Int(linux_datagrams_peer_length(datagrams, slot))
+                let peer = [UInt8](UnsafeRawBufferPointer(start: linux_datagrams_peer(datagrams, slot), count: peerLength))
+                receive(bytes, from: client, by: .datagram(socket: socket, peer: peer))
+            }
+            if UInt32(count) < Self.batch { return }
+        }
+    }
+
+    private func readUpstream(_ socket: CInt, _ index: Int) {
+        let count = linux_datagrams_receive(datagrams, socket, Self.batch)
+        guard count > 0 else { return }
+        for slot in 0..<UInt32(count) {
+            let length = Int(linux_datagrams_length(datagrams, slot))
+            receiveUpstream(
+                UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length), from: index, overTCP: false)
+        }
+    }
+
+    /// Sends one answer; a full socket buffer loses it, as the network might have.
+    func reply(_ bytes: [UInt8], by way: Waiter.Way) {
+        switch way {
+        case .datagram(let socket, let peer):
+            _ = peer.withUnsafeBytes { address in
+                sendto(
+                    socket, bytes, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL),
+                    address.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(address.count))
+            }
+        case .stream(let number): send(StreamBuffer.framed(bytes), onStream: number)
+        }
+    }
+}

@@ -1,0 +1,121 @@
+import CLinux
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The DNS filter of a machine: one thread answers the queries of every sandbox.
+///
+/// Denied names are answered here and go nowhere. Allowed ones are asked again, in the filter's own words, of the
+/// upstreams; their addresses are learned by the policy before the sandbox is told them.
+public final class DNSServer: Sendable {
+    /// What has happened since the start.
+    public struct Statistics: Hashable, Sendable {
+        public var queries: UInt64 = 0
+        public var denied: UInt64 = 0
+        public var cacheHits: UInt64 = 0
+        public var upstreamQueries: UInt64 = 0
+        public var failures: UInt64 = 0
+    }
+
+    enum Command: Sendable {
+        case attach(DNSClient, DNSSockets, any DNSPolicy)
+        case detach(DNSClient, done: @Sendable () -> Void)
+        case stop
+    }
+
+    private struct Shared: Sendable {
+        var commands: [Command] = []
+        var nextClient: UInt64 = 1
+        var isRunning = false
+        var statistics = Statistics()
+    }
+
+    private let configuration: DNSConfiguration
+    private let wakeUp: CInt
+    private let shared = Mutex(Shared())
+
+    /// - Throws: `DNSServerError` when the kernel has no descriptors left.
+    public init(configuration: DNSConfiguration) throws {
+        self.configuration = configuration
+        wakeUp = linux_eventfd()
+        guard wakeUp >= 0 else { throw DNSServerError.noDescriptor(errno) }
+    }
+
+    deinit { close(wakeUp) }
+
+    public var statistics: Statistics { shared.withLock { $0.statistics } }
+
+    /// Starts the thread. Sandboxes may be attached before and after.
+    public func start() throws {
+        let loop = try DNSLoop(configuration: configuration, wakeUp: wakeUp, server: self)
+        let starts = shared.withLock { state in
+            defer { state.isRunning = true }
+            return !state.isRunning
+        }
+        guard starts else { return }
+        var thread = pthread_t()
+        let status = pthread_create(
+            &thread, nil,
+            { argument in
+                Unmanaged<DNSLoop>.fromOpaque(argument!).takeRetainedValue().run()
+                return nil
+            }, Unmanaged.passRetained(loop).toOpaque())
+        guard status == 0 else { throw DNSServerError.noThread(status) }
+        pthread_detach(thread)
+    }
+
+    /// Ends the thread and closes the sockets of every sandbox.
+    public func stop() { send(.stop) }
+
+    /// Answers queries on these sockets by this policy, from now until `detach`.
+    public func attach(_ sockets: DNSSockets, policy: any DNSPolicy) -> DNSClient {
+        let client = shared.withLock { state in
+            defer { state.nextClient += 1 }
+            return DNSClient(number: state.nextClient)
+        }
+        send(.attach(client, sockets, policy))
+        return client
+    }
+
+    /// Closes a sandbox's sockets. Its policy is not asked any more once `completion` is called.
+    public func detach(_ client: DNSClient, completion: @escaping @Sendable () -> Void = {}) {
+        send(.detach(client, done: completion))
+    }
+
+    private func send(_ command: Command) {
+        shared.withLock { $0.commands.append(command) }
+        var one: UInt64 = 1
+        write(wakeUp, &one, 8)
+    }
+
+    func takeCommands() -> [Command] {
+        var count: UInt64 = 0
+        read(wakeUp, &count, 8)
+        return shared.withLock { state in
+            defer { state.commands = [] }
+            return state.commands
+        }
+    }
+
+    func publish(_ statistics: Statistics) { shared.withLock { $0.statistics = statistics } }
+}
+
+/// A sandbox's place at the server.
+public struct DNSClient: Hashable, Sendable {
+    let number: UInt64
+}
+
+/// Why the server cannot start.
+public enum DNSServerError: Error, Hashable, Sendable, CustomStringConvertible {
+    case noDescriptor(Int32)
+    case noThread(Int32)
+
+    public var description: String {
+        switch self {
+        case .noDescriptor(let code): "the DNS filter gets no descriptor: \(String(cString: strerror(code)))"
+        case .noThread(let code): "the DNS filter gets no thread: \(String(cString: strerror(code)))"
+        }
+    }
+}

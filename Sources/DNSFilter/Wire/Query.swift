@@ -1,0 +1,85 @@
+import NetworkPolicy
+
+/// A query of a sandbox, read and found fit to be judged.
+struct Query: Hashable, Sendable {
+    var identifier: UInt16
+    var recursionDesired: Bool
+    var name: DomainName
+    var type: UInt16
+    /// The question as it was asked, case included: answers repeat it, since clients may check it.
+    var question: [UInt8]
+    /// What a UDP answer may be long; 512 without EDNS (RFC 6891).
+    var payloadLimit: Int
+    var hasEDNS: Bool
+}
+
+/// What came in instead of a query, and what is answered to it.
+struct QueryRejection: Error, Hashable, Sendable {
+    var identifier: UInt16
+    var code: ResponseCode
+    /// The question, where it could be read.
+    var question: [UInt8]
+}
+
+extension Query {
+    /// The shortest message: a header.
+    static let headerLength = 12
+    /// RFC 9715: no answer over UDP is longer, so that none is fragmented.
+    static let largestPayload = 1232
+
+    /// Reads a message.
+    /// - Returns: nil for what is not even a query (too short, a response): it gets no answer at all.
+    static func parse(_ bytes: UnsafeRawBufferPointer) -> Result<Query, QueryRejection>? {
+        guard bytes.count >= headerLength, bytes[2] & 0x80 == 0 else { return nil }
+        let identifier = UInt16(bytes[0]) << 8 | UInt16(bytes[1])
+        var rejection = QueryRejection(identifier: identifier, code: .formatError, question: [])
+        guard bytes[2] >> 3 & 0xf == 0 else {
+            rejection.code = .notImplemented
+            return .failure(rejection)
+        }
+        var reader = MessageReader(bytes)
+        do throws(MessageError) {
+            _ = try reader.number32()
+            let counts = (try reader.number16(), try reader.number16(), try reader.number16(), try reader.number16())
+            guard counts.0 == 1, counts.1 == 0, counts.2 == 0, counts.3 <= 1 else { return .failure(rejection) }
+            let asked = try reader.nameBytes()
+            let type = try reader.number16(), kind = try reader.number16()
+            let tail = [type, kind].flatMap { [UInt8($0 >> 8), UInt8(truncatingIfNeeded: $0)] }
+            rejection.question = asked + tail
+            var query = Query(
+                identifier: identifier, recursionDesired: bytes[2] & 1 != 0, name: .root, type: type,
+                question: asked + tail, payloadLimit: 512, hasEDNS: false)
+            if counts.3 == 1 { try query.readEDNS(&reader) }
+            guard reader.isAtEnd else { return .failure(rejection) }
+            let internet: UInt16 = 1
+            guard kind == internet, let name = try? DomainName(wire: asked) else {
+                rejection.code = kind == internet ? .nameError : .refused
+                return .failure(rejection)
+            }
+            query.name = name
+            return .success(query)
+        } catch {
+            return .failure(rejection)
+        }
+    }
+
+    /// The one additional record may only be OPT; its options are dropped, which leaves nothing to tunnel through.
+    private mutating func readEDNS(_ reader: inout MessageReader) throws(MessageError) {
+        guard try reader.nameBytes() == [0], try reader.number16() == RecordType.opt else { throw .badCount }
+        let size = Int(try reader.number16())
+        _ = try reader.number32()
+        _ = try reader.take(Int(try reader.number16()))
+        hasEDNS = true
+        payloadLimit = min(max(size, 512), Self.largestPayload)
+    }
+
+    /// The query as it goes upstream: rebuilt from what was understood, and nothing else of the sandbox's bytes.
+    /// One question in lower case, recursion desired, an EDNS record without options.
+    static func forwardedBytes(name: DomainName, type: UInt16, identifier: UInt16) -> [UInt8] {
+        var bytes: [UInt8] = [UInt8(identifier >> 8), UInt8(truncatingIfNeeded: identifier), 1, 0, 0, 1, 0, 0, 0, 0, 0, 1]
+        bytes += name.wire
+        bytes += [UInt8(type >> 8), UInt8(truncatingIfNeeded: type), 0, 1]
+        bytes += [0, 0, UInt8(RecordType.opt), UInt8(largestPayload >> 8), UInt8(largestPayload & 0xff), 0, 0, 0, 0, 0, 0]
+        return bytes
+    }
+}

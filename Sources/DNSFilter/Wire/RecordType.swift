@@ -1,0 +1,29 @@
+/// Record types by their IANA numbers; only those that this module treats in a way of their own.
+enum RecordType {
+    static let a: UInt16 = 1
+    static let ns: UInt16 = 2
+    static let cname: UInt16 = 5
+    static let soa: UInt16 = 6
+    static let ptr: UInt16 = 12
+    static let mx: UInt16 = 15
+    static let aaaa: UInt16 = 28
+    static let srv: UInt16 = 33
+    static let naptr: UInt16 = 35
+    static let opt: UInt16 = 41
+    static let svcb: UInt16 = 64
+    static let https: UInt16 = 65
+
+    /// What is forwarded. NULL, ANY, transfers, key material and everything unknown carry no address that a sandbox
+    /// needs, but make good tunnels (THREATS.md, E2). SVCB and HTTPS are answered here without records (E12).
+    static let forwarded: Set<UInt16> = [a, ns, cname, soa, ptr, mx, 16 /* TXT */, aaaa, srv, naptr, 257 /* CAA */]
+}
+
+/// Response codes, RFC 1035 section 4.1.1.
+enum ResponseCode: UInt8, Hashable {
+    case noError = 0
+    case formatError = 1
+    case serverFailure = 2
+    case nameError = 3
+    case notImplemented = 4
+    case refused = 5
+}

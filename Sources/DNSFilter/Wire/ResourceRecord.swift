@@ -1,0 +1,77 @@
+import NetworkPolicy
+
+/// A record of an answer. Names inside its data are not compressed.
+struct ResourceRecord: Hashable, Sendable {
+    /// In lower case.
+    var owner: [UInt8]
+    var type: UInt16
+    /// Seconds.
+    var ttl: UInt32
+    var data: [UInt8]
+
+    /// The address of an A or AAAA record.
+    var address: IPAddress? {
+        type == RecordType.a && data.count == 4 || type == RecordType.aaaa && data.count == 16 ? IPAddress(bytes: data) : nil
+    }
+}
+
+/// An upstream's response, read whole.
+struct UpstreamResponse: Hashable, Sendable {
+    var identifier: UInt16
+    var code: UInt8
+    var isTruncated: Bool
+    /// In lower case.
+    var questionName: [UInt8]
+    var questionType: UInt16
+    var answers: [ResourceRecord]
+    /// The zone's SOA of a negative answer, for the time that it may be cached (RFC 2308).
+    var authority: ResourceRecord?
+
+    /// - Throws: `MessageError` for anything but a well-formed response with one question.
+    init(_ bytes: UnsafeRawBufferPointer) throws(MessageError) {
+        var reader = MessageReader(bytes)
+        identifier = try reader.number16()
+        let flags = try reader.number16()
+        guard flags & 0x8000 != 0 else { throw .badCount }
+        code = UInt8(flags & 0xf)
+        isTruncated = flags & 0x0200 != 0
+        guard try reader.number16() == 1 else { throw .badCount }
+        let answerCount = try reader.number16(), authorityCount = try reader.number16()
+        _ = try reader.number16()
+        questionName = Self.lowercased(try reader.nameBytes())
+        questionType = try reader.number16()
+        guard try reader.number16() == 1 else { throw .badCount }
+        answers = []
+        for _ in 0..<answerCount {
+            if let record = try Self.record(&reader) { answers.append(record) }
+        }
+        for _ in 0..<authorityCount {
+            guard let record = try Self.record(&reader) else { continue }
+            if record.type == RecordType.soa, authority == nil { authority = record }
+        }
+    }
+
+    /// nil for a class other than IN.
+    private static func record(_ reader: inout MessageReader) throws(MessageError) -> ResourceRecord? {
+        let owner = lowercased(try reader.nameBytes())
+        let type = try reader.number16(), kind = try reader.number16(), ttl = try reader.number32()
+        let length = Int(try reader.number16())
+        let end = reader.position + length
+        let data: [UInt8]
+        switch type {
+        case RecordType.ns, RecordType.cname, RecordType.ptr: data = lowercased(try reader.nameBytes())
+        case RecordType.mx: data = try reader.take(2) + reader.nameBytes()
+        case RecordType.srv: data = try reader.take(6) + reader.nameBytes()
+        case RecordType.soa: data = try reader.nameBytes() + reader.nameBytes() + reader.take(20)
+        default: data = try reader.take(length)
+        }
+        guard reader.position == end else { throw .badCount }
+        // A TTL with its top bit set counts as zero (RFC 2181, section 8).
+        return kind == 1 ? ResourceRecord(owner: owner, type: type, ttl: ttl > UInt32(Int32.max) ? 0 : ttl, data: data) : nil
+    }
+
+    /// Length bytes are below 64, so that they are never taken for letters.
+    static func lowercased(_ name: [UInt8]) -> [UInt8] {
+        name.map { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) ? $0 | 0x20 : $0 }
+    }
+}
