@@ -1,0 +1,36 @@
+import COpenSSL
+
+/// libcrypto's SHA-256 (FIPS 180-4).
+public enum SHA256Digest {
+    public static let length = 32
+
+    public static func of(_ bytes: [UInt8]) -> [UInt8] {
+        var digest = [UInt8](repeating: 0, count: length)
+        var written: UInt32 = 0
+        let status = EVP_Digest(bytes, bytes.count, &digest, &written, EVP_sha256(), nil)
+        precondition(status == 1 && written == length, "SHA-256 cannot fail but for lack of memory")
+        return digest
+    }
+}
+
+/// The system's random number generator, by libcrypto.
+public enum SecureRandom {
+    public static func bytes(_ count: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        // A weak secret is worse than none: without randomness the program must end.
+        precondition(RAND_bytes(&bytes, Int32(count)) == 1, "the system has no randomness to give")
+        return bytes
+    }
+}
+
+public enum ConstantTime {
+    /// Compares secrets in a time that depends on their lengths only.
+    public static func areEqual(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+        left.count == right.count && CRYPTO_memcmp(left, right, left.count) == 0
+    }
+
+    /// Compares texts of any lengths in a time that does not tell how much of them agrees: their digests are compared.
+    public static func areEqual(_ left: String, _ right: String) -> Bool {
+        areEqual(SHA256Digest.of(Array(left.utf8)), SHA256Digest.of(Array(right.utf8)))
+    }
+}

@@ -1,0 +1,59 @@
+import FoundationEssentials
+
+/// Why keys are refused. No case carries key material.
+public enum KeyRingError: Error, Hashable, Sendable, CustomStringConvertible {
+    case malformedEntry(position: Int)
+    case invalidKeyID(String)
+    case emptyKey(Character)
+    case duplicateKey(Character)
+    case unknownActiveKey(Character)
+    case noKeys
+
+    public var description: String {
+        switch self {
+        case .malformedEntry(let position): "key \(position): write it as <id>=base64:<secret>"
+        case .invalidKeyID(let text): "\"\(text)\" is no key id: use one character of 0-9 and a-z"
+        case .emptyKey(let id): "key \(id) is empty"
+        case .duplicateKey(let id): "key \(id) is given twice"
+        case .unknownActiveKey(let id): "the active key \(id) is not among the keys"
+        case .noKeys: "no signing key is given"
+        }
+    }
+}
+
+/// The secrets that route tokens are signed with. One signs, all verify: a key is rotated by adding a new active one and
+/// taking the old one out when its tokens have expired.
+public struct KeyRing: Sendable {
+    public let active: Character
+    private let keys: [Character: [UInt8]]
+
+    public init(active: Character, keys: [Character: [UInt8]]) throws(KeyRingError) {
+        for (id, secret) in keys {
+            guard Self.isKeyID(id) else { throw .invalidKeyID(String(id)) }
+            guard !secret.isEmpty else { throw .emptyKey(id) }
+        }
+        guard keys[active] != nil else { throw .unknownActiveKey(active) }
+        self.active = active
+        self.keys = keys
+    }
+
+    /// Reads `a=base64:…,b=base64:…`, the form of the gateway's `--secure-access-keys`. Without `active` the first signs.
+    public static func parse(_ text: String, active: Character? = nil) throws(KeyRingError) -> KeyRing {
+        var keys: [Character: [UInt8]] = [:]
+        var first: Character?
+        for (position, entry) in text.split(separator: ",").enumerated() {
+            let parts = entry.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2, parts[1].hasPrefix("base64:") else { throw .malformedEntry(position: position) }
+            guard parts[0].count == 1, let id = parts[0].first, isKeyID(id) else { throw .invalidKeyID(String(parts[0])) }
+            guard let secret = Data(base64Encoded: String(parts[1].dropFirst(7))) else { throw .malformedEntry(position: position) }
+            guard keys.updateValue(Array(secret), forKey: id) == nil else { throw .duplicateKey(id) }
+            first = first ?? id
+        }
+        guard let signing = active ?? first else { throw .noKeys }
+        return try KeyRing(active: signing, keys: keys)
+    }
+
+    func secret(_ id: Character) -> [UInt8]? { keys[id] }
+
+    static func isKeyID(_ id: Character) -> Bool { ("0"..."9").contains(id) || ("a"..."z").contains(id) }
+}
