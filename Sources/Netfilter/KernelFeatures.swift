@@ -47,14 +47,17 @@ public enum KernelFeatures {
         (
             "redirect (CONFIG_NFT_REDIR)",
             {
-                $0.addChain("nat", table: "probe", base: BaseChain(.nat, .output, priority: -100, dropsByDefault: false))
-                $0.addRule("nat", table: "probe", .destinationPort(53, transport: IPProtocol.udp) + [.redirect(port: 5353)])
+                $0.addChain(
+                    "nat", table: "probe", base: BaseChain(.nat, .output, priority: -100, dropsByDefault: false))
+                $0.addRule(
+                    "nat", table: "probe", .destinationPort(53, transport: IPProtocol.udp) + [.redirect(port: 5353)])
             }
         ),
         (
             "masquerade (CONFIG_NFT_MASQ)",
             {
-                $0.addChain("post", table: "probe", base: BaseChain(.nat, .postrouting, priority: 100, dropsByDefault: false))
+                $0.addChain(
+                    "post", table: "probe", base: BaseChain(.nat, .postrouting, priority: 100, dropsByDefault: false))
                 $0.addRule("post", table: "probe", [.masquerade])
             }
         ),

@@ -23,7 +23,8 @@ struct PrometheusText {
     /// A legal metric name: what is not a letter, digit, underscore or colon becomes an underscore.
     static func name(_ label: String) -> String {
         let legal = label.unicodeScalars.map { scalar in
-            scalar.isASCII && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || scalar == "_" || scalar == ":")
+            scalar.isASCII
+                && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || scalar == "_" || scalar == ":")
                 ? Character(scalar) : "_"
         }
         let text = String(legal)

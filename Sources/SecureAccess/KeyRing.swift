@@ -44,8 +44,12 @@ public struct KeyRing: Sendable {
         for (position, entry) in text.split(separator: ",").enumerated() {
             let parts = entry.split(separator: "=", maxSplits: 1)
             guard parts.count == 2, parts[1].hasPrefix("base64:") else { throw .malformedEntry(position: position) }
-            guard parts[0].count == 1, let id = parts[0].first, isKeyID(id) else { throw .invalidKeyID(String(parts[0])) }
-            guard let secret = Data(base64Encoded: String(parts[1].dropFirst(7))) else { throw .malformedEntry(position: position) }
+            guard parts[0].count == 1, let id = parts[0].first, isKeyID(id) else {
+                throw .invalidKeyID(String(parts[0]))
+            }
+            guard let secret = Data(base64Encoded: String(parts[1].dropFirst(7))) else {
+                throw .malformedEntry(position: position)
+            }
             guard keys.updateValue(Array(secret), forKey: id) == nil else { throw .duplicateKey(id) }
             first = first ?? id
         }

@@ -82,7 +82,9 @@ public struct RouteToken: Hashable, Sendable {
 
     private static func tag(sandbox: String, port: Int, expires: UInt64, secret: [UInt8]) -> String {
         let text = Array("v1\nshort\n\(sandbox)\n\(port)\n\(String(expires, radix: 36))\n".utf8)
-        func length(_ bytes: [UInt8]) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: bytes.count >> (24 - 8 * $0)) } }
+        func length(_ bytes: [UInt8]) -> [UInt8] {
+            (0..<4).map { UInt8(truncatingIfNeeded: bytes.count >> (24 - 8 * $0)) }
+        }
         let digest = SHA256Digest.of(length(secret) + secret + length(text) + text)
         let digits = Array("0123456789abcdef")
         return String(digest.prefix(4).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
@@ -90,18 +92,22 @@ public struct RouteToken: Hashable, Sendable {
 
     /// Whether a text has the shape of a signature; nothing about its truth.
     public static func isSignature(_ text: some StringProtocol) -> Bool {
-        text.utf8.count == signatureLength && text.dropLast().allSatisfy { ("0"..."9").contains($0) || ("a"..."f").contains($0) }
+        text.utf8.count == signatureLength
+            && text.dropLast().allSatisfy { ("0"..."9").contains($0) || ("a"..."f").contains($0) }
             && KeyRing.isKeyID(text.last!)
     }
 
     /// A port in its only form: 1 to 65535 without leading zeros.
     public static func port(_ text: some StringProtocol) -> Int? {
-        guard (1...5).contains(text.utf8.count), text.first != "0", text.allSatisfy({ ("0"..."9").contains($0) }) else { return nil }
+        guard (1...5).contains(text.utf8.count), text.first != "0", text.allSatisfy({ ("0"..."9").contains($0) }) else {
+            return nil
+        }
         return Int(text).flatMap { $0 <= 65535 ? $0 : nil }
     }
 
     private static func base36(_ text: String) -> UInt64? {
-        guard (1...13).contains(text.utf8.count), text == "0" || text.first != "0", text.allSatisfy(KeyRing.isKeyID) else { return nil }
+        guard (1...13).contains(text.utf8.count), text == "0" || text.first != "0", text.allSatisfy(KeyRing.isKeyID)
+        else { return nil }
         return UInt64(text, radix: 36)
     }
 }

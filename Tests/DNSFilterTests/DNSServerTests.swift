@@ -15,12 +15,16 @@ private enum Loopback {
         let descriptor = Glibc.socket(AF_INET, Int32(kind.rawValue) | flags, 0)
         let any = UpstreamAddress(address: IPAddress("127.0.0.1")!, port: 0)
         let bytes = Sockets.address(any)
-        let status = bytes.withUnsafeBytes { bind(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16) }
+        let status = bytes.withUnsafeBytes {
+            bind(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16)
+        }
         try #require(status == 0)
         if kind == SOCK_STREAM { listen(descriptor, 8) }
         var name = [UInt8](repeating: 0, count: 16)
         var length = socklen_t(16)
-        _ = name.withUnsafeMutableBytes { getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length) }
+        _ = name.withUnsafeMutableBytes {
+            getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
+        }
         return (descriptor, UInt16(name[2]) << 8 | UInt16(name[3]))
     }
 
@@ -29,7 +33,9 @@ private enum Loopback {
     static func connect(_ kind: __socket_type, port: UInt16) throws -> CInt {
         let descriptor = Glibc.socket(AF_INET, Int32(kind.rawValue), 0)
         let bytes = Sockets.address(UpstreamAddress(address: IPAddress("127.0.0.1")!, port: port))
-        let status = bytes.withUnsafeBytes { Glibc.connect(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16) }
+        let status = bytes.withUnsafeBytes {
+            Glibc.connect(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16)
+        }
         guard status == 0 else { throw ConnectionRefused() }
         var limit = timeval(tv_sec: 5, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
@@ -68,14 +74,18 @@ private final class Upstream: Sendable {
             var peer = sockaddr_storage()
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
             let count = withUnsafeMutablePointer(to: &peer) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { recvfrom(socket, &buffer, 2048, 0, $0, &length) }
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    recvfrom(socket, &buffer, 2048, 0, $0, &length)
+                }
             }
             guard count > 0 else { return }
             let query = Array(buffer[..<count])
             seen.withLock { $0.append(query) }
             guard let answer = respond(query, false) else { continue }
             withUnsafePointer(to: &peer) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { _ = sendto(socket, answer, answer.count, 0, $0, length) }
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    _ = sendto(socket, answer, answer.count, 0, $0, length)
+                }
             }
         }
     }
@@ -89,7 +99,9 @@ private final class Upstream: Sendable {
             if count > 2 {
                 let query = Array(buffer[2..<count])
                 seen.withLock { $0.append(query) }
-                if let answer = respond(query, true).map(StreamBuffer.framed) { send(connection, answer, answer.count, 0) }
+                if let answer = respond(query, true).map(StreamBuffer.framed) {
+                    send(connection, answer, answer.count, 0)
+                }
             }
             Glibc.close(connection)
         }
@@ -98,7 +110,11 @@ private final class Upstream: Sendable {
     private func thread(_ body: @escaping @Sendable () -> Void) {
         let box = Unmanaged.passRetained(Box(body))
         var thread = pthread_t()
-        pthread_create(&thread, nil, { Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().body(); return nil }, box.toOpaque())
+        pthread_create(
+            &thread, nil,
+            {
+                Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().body(); return nil
+            }, box.toOpaque())
         pthread_detach(thread)
     }
 
@@ -116,7 +132,8 @@ private final class Recorder: DNSPolicy {
     private let takes: Bool
 
     init(allow names: [String], takes: Bool = true) throws {
-        evaluator = PolicyEvaluator(Policy(defaultAction: .deny, rules: try names.map { try Rule(action: .allow, text: $0) }))
+        evaluator = PolicyEvaluator(
+            Policy(defaultAction: .deny, rules: try names.map { try Rule(action: .allow, text: $0) }))
         self.takes = takes
     }
 
@@ -143,7 +160,8 @@ private final class Recorder: DNSPolicy {
 
 @Suite struct DNSServerTests {
     private func withServer(
-        upstreams: [Upstream], policy: Recorder, timeout: UInt64 = 200, _ body: (_ udp: UInt16, _ tcp: UInt16, DNSServer, DNSClient) throws -> Void
+        upstreams: [Upstream], policy: Recorder, timeout: UInt64 = 200,
+        _ body: (_ udp: UInt16, _ tcp: UInt16, DNSServer, DNSClient) throws -> Void
     ) throws {
         var configuration = DNSConfiguration(
             upstreams: upstreams.map { UpstreamAddress(address: IPAddress("127.0.0.1")!, port: $0.port) })
@@ -172,7 +190,9 @@ private final class Recorder: DNSPolicy {
             try #require(count > 0, "no answer")
             received += buffer[..<count]
             if !stream { return received }
-            if received.count >= 2, received.count >= 2 + Int(received[0]) << 8 + Int(received[1]) { return Array(received[2...]) }
+            if received.count >= 2, received.count >= 2 + Int(received[0]) << 8 + Int(received[1]) {
+                return Array(received[2...])
+            }
         }
     }
 
@@ -181,7 +201,9 @@ private final class Recorder: DNSPolicy {
     }
 
     @Test func `an allowed name is learned and then answered, a denied one goes nowhere`() throws {
-        let upstream = try Upstream { query, _ in responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])]) }
+        let upstream = try Upstream { query, _ in
+            responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])])
+        }
         let policy = try Recorder(allow: ["a.example"])
         try withServer(upstreams: [upstream], policy: policy) { (udp, _, _, _) throws in
             #expect(try addresses(ask(udp, queryBytes("A.Example"))) == ["198.51.100.1"])
@@ -196,7 +218,9 @@ private final class Recorder: DNSPolicy {
 
     @Test func `refused addresses are neither told nor learned`() throws {
         let upstream = try Upstream { query, _ in
-            responseBytes(to: query, records: [("a.example", 1, 60, [169, 254, 169, 254]), ("a.example", 1, 60, [198, 51, 100, 1])])
+            responseBytes(
+                to: query,
+                records: [("a.example", 1, 60, [169, 254, 169, 254]), ("a.example", 1, 60, [198, 51, 100, 1])])
         }
         let policy = try Recorder(allow: ["a.example"])
         try withServer(upstreams: [upstream], policy: policy) { (udp, _, _, _) throws in
@@ -206,7 +230,9 @@ private final class Recorder: DNSPolicy {
     }
 
     @Test func `a sandbox is not told what the kernel did not take`() throws {
-        let upstream = try Upstream { query, _ in responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])]) }
+        let upstream = try Upstream { query, _ in
+            responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])])
+        }
         let policy = try Recorder(allow: ["a.example"], takes: false)
         try withServer(upstreams: [upstream], policy: policy) { (udp, _, _, _) throws in
             let answer = try ask(udp, queryBytes("a.example"))
@@ -216,7 +242,9 @@ private final class Recorder: DNSPolicy {
     }
 
     @Test func `a second question is answered from the cache but learned again`() throws {
-        let upstream = try Upstream { query, _ in responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])]) }
+        let upstream = try Upstream { query, _ in
+            responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])])
+        }
         let policy = try Recorder(allow: ["a.example"])
         try withServer(upstreams: [upstream], policy: policy) { (udp, tcp, _, _) throws in
             #expect(try addresses(ask(udp, queryBytes("a.example"))) == ["198.51.100.1"])
@@ -228,9 +256,12 @@ private final class Recorder: DNSPolicy {
 
     @Test func `a truncated answer is fetched over TCP`() throws {
         let upstream = try Upstream { query, overTCP in
-            overTCP ? responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])]) : responseBytes(to: query, truncated: true)
+            overTCP
+                ? responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])])
+                : responseBytes(to: query, truncated: true)
         }
-        try withServer(upstreams: [upstream], policy: Recorder(allow: ["a.example"]), timeout: 2000) { (udp, _, _, _) throws in
+        try withServer(upstreams: [upstream], policy: Recorder(allow: ["a.example"]), timeout: 2000) {
+            (udp, _, _, _) throws in
             #expect(try addresses(ask(udp, queryBytes("a.example"))) == ["198.51.100.1"])
         }
         #expect(upstream.queries.count == 2)
@@ -239,7 +270,8 @@ private final class Recorder: DNSPolicy {
     @Test func `a silent upstream is passed over, and silence of all is SERVFAIL`() throws {
         let silent = try Upstream { _, _ in nil }
         let second = try Upstream { query, _ in
-            query.contains(UInt8(ascii: "b")) ? nil : responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])])
+            query.contains(UInt8(ascii: "b"))
+                ? nil : responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])])
         }
         let policy = try Recorder(allow: ["a.example", "b.example"])
         try withServer(upstreams: [silent, second], policy: policy, timeout: 50) { (udp, _, _, _) throws in

@@ -5,7 +5,9 @@ import Testing
 
 @Suite struct PendingQuestionsTests {
     private let key = CacheKey(name: try! DomainName("a.example"), type: 1)
-    private func response(_ identifier: UInt16, name: String = "a.example", code: UInt8 = 0, truncated: Bool = false) throws -> UpstreamResponse {
+    private func response(_ identifier: UInt16, name: String = "a.example", code: UInt8 = 0, truncated: Bool = false)
+        throws -> UpstreamResponse
+    {
         try responseBytes(
             to: queryBytes(name, identifier: identifier), code: code, truncated: truncated,
             records: code == 0 && !truncated ? [(name, 1, 60, [198, 51, 100, 1])] : []
@@ -16,7 +18,10 @@ import Testing
         var pending = PendingQuestions<Int>(upstreamCount: 1, timeout: 100)
         #expect(pending.ask(key, for: 1, identifier: 7, now: 0)?.identifier == 7)
         #expect(pending.ask(key, for: 2, identifier: 8, now: 5) == nil)
-        guard case .answered(_, let answer, let waiters) = pending.receive(try response(7), from: 0, overTCP: false, now: 9) else {
+        guard
+            case .answered(_, let answer, let waiters) = pending.receive(
+                try response(7), from: 0, overTCP: false, now: 9)
+        else {
             Issue.record("not answered")
             return
         }
@@ -59,7 +64,10 @@ import Testing
     @Test func `a truncated answer is asked again over TCP`() throws {
         var pending = PendingQuestions<Int>(upstreamCount: 1, timeout: 100)
         _ = pending.ask(key, for: 1, identifier: 7, now: 0)
-        guard case .transmit(let again) = pending.receive(try response(7, truncated: true), from: 0, overTCP: false, now: 1) else {
+        guard
+            case .transmit(let again) = pending.receive(
+                try response(7, truncated: true), from: 0, overTCP: false, now: 1)
+        else {
             Issue.record("not asked again")
             return
         }
@@ -73,7 +81,8 @@ import Testing
     @Test func `a failing upstream is passed over`() throws {
         var pending = PendingQuestions<Int>(upstreamCount: 2, timeout: 100)
         _ = pending.ask(key, for: 1, identifier: 7, now: 0)
-        guard case .transmit(let next) = pending.receive(try response(7, code: 2), from: 0, overTCP: false, now: 1) else {
+        guard case .transmit(let next) = pending.receive(try response(7, code: 2), from: 0, overTCP: false, now: 1)
+        else {
             Issue.record("not passed over")
             return
         }

@@ -13,14 +13,21 @@ func queryBytes(_ name: String, type: UInt16 = 1, identifier: UInt16 = 0x1234, e
 }
 
 /// A response to a query's bytes with these records; owners and names in data are texts.
-func responseBytes(to query: [UInt8], code: UInt8 = 0, truncated: Bool = false, records: [(String, UInt16, UInt32, [UInt8])] = []) -> [UInt8] {
-    var bytes = Array(query[..<2]) + [0x81 | (truncated ? 2 : 0), 0x80 | code, 0, 1, 0, UInt8(records.count), 0, 0, 0, 0]
+func responseBytes(
+    to query: [UInt8], code: UInt8 = 0, truncated: Bool = false, records: [(String, UInt16, UInt32, [UInt8])] = []
+) -> [UInt8] {
+    var bytes =
+        Array(query[..<2]) + [0x81 | (truncated ? 2 : 0), 0x80 | code, 0, 1, 0, UInt8(records.count), 0, 0, 0, 0]
     var end = 12
     while query[end] != 0 { end += 1 + Int(query[end]) }
     bytes += query[12..<end + 5]
     for (owner, type, ttl, data) in records {
         bytes += try! DomainName(owner).wire + [UInt8(type >> 8), UInt8(type & 0xff), 0, 1]
-        bytes += [UInt8(ttl >> 24), UInt8(ttl >> 16 & 0xff), UInt8(ttl >> 8 & 0xff), UInt8(ttl & 0xff), 0, UInt8(data.count)] + data
+        bytes +=
+            [
+                UInt8(ttl >> 24), UInt8(ttl >> 16 & 0xff), UInt8(ttl >> 8 & 0xff), UInt8(ttl & 0xff), 0,
+                UInt8(data.count),
+            ] + data
     }
     return bytes
 }
@@ -41,12 +48,15 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
         bytes += Array("leak".utf8)
         let query = try #require(try parse(bytes)?.get())
         let forwarded = Query.forwardedBytes(name: query.name, type: query.type, identifier: 7)
-        #expect(forwarded == queryBytes("secret.example", identifier: 7)[..<11] + [1] + queryBytes("secret.example").dropFirst(12)
-            + [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0])
+        #expect(
+            forwarded == queryBytes("secret.example", identifier: 7)[..<11] + [1]
+                + queryBytes("secret.example").dropFirst(12)
+                + [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0])
     }
 
     @Test(arguments: [
-        ("two questions", 5, UInt8(2)), ("an answer", 7, 1), ("an authority record", 9, 1), ("two additional records", 11, 2),
+        ("two questions", 5, UInt8(2)), ("an answer", 7, 1), ("an authority record", 9, 1),
+        ("two additional records", 11, 2),
     ])
     func `a query with more than a question is malformed`(what: String, offset: Int, count: UInt8) {
         var bytes = queryBytes("example.com")
@@ -56,11 +66,14 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
 
     @Test func `names that no host has are answered as such`() {
         for name in ["1.2.3.4", "exa mple.com", "a\0b.com"] {
-            guard case .failure(let rejection)? = parse(queryBytes("x.y").prefix(12) + encode(name) + [0, 1, 0, 1]) else {
+            guard case .failure(let rejection)? = parse(queryBytes("x.y").prefix(12) + encode(name) + [0, 1, 0, 1])
+            else {
                 Issue.record("\(name) was taken")
                 continue
             }
-            #expect(rejection.code == (name.contains(" ") || name.contains("\0") || name.first == "1" ? .nameError : .formatError))
+            #expect(
+                rejection.code
+                    == (name.contains(" ") || name.contains("\0") || name.first == "1" ? .nameError : .formatError))
         }
     }
 
@@ -79,11 +92,14 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
     @Test func `another class, another opcode and trailing bytes are refused`() {
         var chaos = queryBytes("example.com")
         chaos[chaos.count - 1] = 3
-        #expect(parse(chaos) == .failure(QueryRejection(identifier: 0x1234, code: .refused, question: Array(chaos[12...]))))
+        #expect(
+            parse(chaos) == .failure(QueryRejection(identifier: 0x1234, code: .refused, question: Array(chaos[12...]))))
         var update = queryBytes("example.com")
         update[2] = 5 << 3
         if case .failure(let rejection)? = parse(update) { #expect(rejection.code == .notImplemented) }
-        if case .failure(let rejection)? = parse(queryBytes("example.com") + [0]) { #expect(rejection.code == .formatError) }
+        if case .failure(let rejection)? = parse(queryBytes("example.com") + [0]) {
+            #expect(rejection.code == .formatError)
+        }
     }
 
     @Test func `compression pointers cannot loop`() {
@@ -102,7 +118,8 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
             case 1: bytes = queryBytes("a.example.com", edns: true)
             default:
                 bytes = responseBytes(
-                    to: queryBytes("a.example.com"), records: [("a.example.com", 5, 60, [1, 98, 0]), ("b", 1, 60, [198, 51, 100, 1])])
+                    to: queryBytes("a.example.com"),
+                    records: [("a.example.com", 5, 60, [1, 98, 0]), ("b", 1, 60, [198, 51, 100, 1])])
             }
             for _ in 0..<Int.random(in: 0...3) where !bytes.isEmpty {
                 bytes[Int.random(in: 0..<bytes.count)] = UInt8.random(in: 0...255, using: &generator)
@@ -117,7 +134,9 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
 }
 
 @Suite struct AnswerTests {
-    private func answer(_ name: String, type: UInt16 = 1, _ records: [(String, UInt16, UInt32, [UInt8])], code: UInt8 = 0) throws -> Answer {
+    private func answer(
+        _ name: String, type: UInt16 = 1, _ records: [(String, UInt16, UInt32, [UInt8])], code: UInt8 = 0
+    ) throws -> Answer {
         let bytes = responseBytes(to: queryBytes(name, type: type), code: code, records: records)
         let response = try bytes.withUnsafeBytes { try UpstreamResponse($0) }
         return Answer(response, name: try DomainName(name), type: type)
@@ -125,32 +144,41 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
     private func wire(_ name: String) -> [UInt8] { try! DomainName(name).wire }
 
     @Test func `only the chain from the question counts`() throws {
-        let answer = try answer("a.example", [
-            ("evil.example", 1, 60, [198, 51, 100, 66]), ("a.example", 5, 60, wire("b.example")), ("b.example", 1, 30, [198, 51, 100, 1]),
-            ("c.example", 1, 60, [198, 51, 100, 67]),
-        ])
+        let answer = try answer(
+            "a.example",
+            [
+                ("evil.example", 1, 60, [198, 51, 100, 66]), ("a.example", 5, 60, wire("b.example")),
+                ("b.example", 1, 30, [198, 51, 100, 1]),
+                ("c.example", 1, 60, [198, 51, 100, 67]),
+            ])
         #expect(answer.addresses == [LearnedAddress(address: IPAddress("198.51.100.1")!, lifetime: 30)])
         #expect(answer.lifetime == 30)
     }
 
     @Test func `a chain in a circle or without an end is a failure or empty`() throws {
-        let circle = try answer("a.example", [("a.example", 5, 60, wire("b.example")), ("b.example", 5, 60, wire("a.example"))])
+        let circle = try answer(
+            "a.example", [("a.example", 5, 60, wire("b.example")), ("b.example", 5, 60, wire("a.example"))])
         #expect(circle.addresses.isEmpty)
         let long = try answer("n0.example", (0..<20).map { ("n\($0).example", 5, 60, wire("n\($0 + 1).example")) })
         #expect(long == .serverFailure)
     }
 
     @Test func `refused addresses leave the answer, and the chain with the last one`() throws {
-        let mixed = try answer("a.example", [("a.example", 1, 60, [127, 0, 0, 1]), ("a.example", 1, 60, [198, 51, 100, 1])])
-        #expect(mixed.filtered { $0 != IPAddress("127.0.0.1") }.addresses.map(\.address.description) == ["198.51.100.1"])
-        let only = try answer("a.example", [("a.example", 5, 60, wire("b.example")), ("b.example", 1, 60, [127, 0, 0, 1])])
+        let mixed = try answer(
+            "a.example", [("a.example", 1, 60, [127, 0, 0, 1]), ("a.example", 1, 60, [198, 51, 100, 1])])
+        #expect(
+            mixed.filtered { $0 != IPAddress("127.0.0.1") }.addresses.map(\.address.description) == ["198.51.100.1"])
+        let only = try answer(
+            "a.example", [("a.example", 5, 60, wire("b.example")), ("b.example", 1, 60, [127, 0, 0, 1])])
         #expect(only.filtered { _ in false } == Answer(code: .noError))
     }
 
     @Test func `a long answer over UDP is cut with TC set`() throws {
         let query = try #require(try queryBytes("a.example").withUnsafeBytes { Query.parse($0) }?.get())
         var answer = Answer.empty
-        answer.records = (0..<60).map { ResourceRecord(owner: query.name.wire, type: 1, ttl: 60, data: [198, 51, 100, UInt8($0)]) }
+        answer.records = (0..<60).map {
+            ResourceRecord(owner: query.name.wire, type: 1, ttl: 60, data: [198, 51, 100, UInt8($0)])
+        }
         let cut = ResponseEncoder.encode(answer, to: query, limit: query.payloadLimit)
         #expect(cut.count <= 512 && cut[2] & 0x02 != 0 && cut[7] == 0)
         let whole = ResponseEncoder.encode(answer, to: query)
@@ -207,7 +235,9 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
 @Suite struct StreamBufferTests {
     @Test func `messages come out whole however the stream is cut`() {
         for _ in 0..<300 {
-            let messages = (0..<Int.random(in: 0...5)).map { _ in (0..<Int.random(in: 0...300)).map { _ in UInt8.random(in: 0...255) } }
+            let messages = (0..<Int.random(in: 0...5)).map { _ in
+                (0..<Int.random(in: 0...300)).map { _ in UInt8.random(in: 0...255) }
+            }
             var rest = messages.flatMap(StreamBuffer.framed)[...]
             var buffer = StreamBuffer()
             var read: [[UInt8]] = []

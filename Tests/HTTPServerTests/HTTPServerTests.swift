@@ -14,13 +14,16 @@ final class RawClient: Sendable {
     private let channel: NIOAsyncChannel<ByteBuffer, ByteBuffer>
 
     init(_ address: SocketAddress) async throws {
-        channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(to: address) { channel in
+        channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(to: address) {
+            channel in
             channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(wrappingChannelSynchronously: channel) }
         }
     }
 
     /// Sends `text`, then collects until `done` is satisfied or the server closes.
-    func exchange(_ text: String, until done: @escaping @Sendable (String) -> Bool = { _ in false }) async throws -> String {
+    func exchange(_ text: String, until done: @escaping @Sendable (String) -> Bool = { _ in false }) async throws
+        -> String
+    {
         try await channel.executeThenClose { inbound, outbound in
             try await outbound.write(ByteBuffer(string: text))
             var received = ""
@@ -66,7 +69,8 @@ func withServer<Result: Sendable>(
             try? await writer.respondText(.ok, "<\(request.path)>")
         }) {
             try await RawClient($0).exchange(
-                "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\nGET /3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+                "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\nGET /3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            )
         }
         let bodies = answer.split(separator: "\r\n\r\n").compactMap { $0.hasPrefix("<") ? $0.prefix(4) : nil }
         #expect(bodies == ["</1>", "</2>", "</3>"])
@@ -99,7 +103,8 @@ func withServer<Result: Sendable>(
             try? await writer.respond(.ok, body: body ?? ByteBuffer())
         }) {
             try await RawClient($0).exchange(
-                "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+                "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+            )
         }
         #expect(answer.hasPrefix("HTTP/1.1 100 Continue\r\n"))
         #expect(answer.contains("\r\n\r\nHTTP/1.1 200 OK\r\n"))
@@ -128,10 +133,9 @@ func withServer<Result: Sendable>(
         let (gone, report) = AsyncStream<Void>.makeStream()
         try await withServer(handler: { _, writer in
             try? await writer.start(.ok)
-            writer.whenClientGone { report.yield() }
+            writer.whenClientGone { report.finish() }
             try? await writer.write(ByteBuffer(string: "x"))
-            for await _ in gone { break }
-            report.finish()
+            for await _ in gone {}
         }) { address in
             _ = try await RawClient(address).exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n") { $0.contains("x") }
             for await _ in gone {}
@@ -168,7 +172,9 @@ func withServer<Result: Sendable>(
     @Test func `one connection too many is closed`() async throws {
         var limits = HTTPLimits()
         limits.maxConnections = 0
-        let answer = try await withServer(limits: limits, handler: { _, writer in try? await writer.respondText(.ok, "no") }) {
+        let answer = try await withServer(
+            limits: limits, handler: { _, writer in try? await writer.respondText(.ok, "no") }
+        ) {
             try? await RawClient($0).exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         }
         #expect(answer ?? "" == "")
@@ -178,14 +184,16 @@ func withServer<Result: Sendable>(
         var limits = HTTPLimits()
         limits.idleTimeout = .milliseconds(20)
         let answer = try await withServer(limits: limits, handler: { _, _ in }) {
-            try await RawClient($0).exchange("GET / HTTP/1.1\r\nHo")
+            try? await RawClient($0).exchange("GET / HTTP/1.1\r\nHo")
         }
-        #expect(answer.isEmpty)
+        // It may be closed before the client has written its half of a head.
+        #expect(answer ?? "" == "")
     }
 
     @Test func `a unix socket serves and has the mode that was asked for`() async throws {
         let path = "/tmp/spt-http-\(UInt32.random(in: 0 ... .max)).sock"
-        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "test")) { _, writer in
+        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "test")) {
+            _, writer in
             try? await writer.respondText(.ok, "unix")
         }
         let address = try await server.start(on: .unix(path: path, mode: 0o600))

@@ -7,9 +7,12 @@ import Testing
 #endif
 
 /// A TCP connection between two namespaces: the client's and the server's descriptors.
-private func connect(_ a: NetworkNamespace, to address: String, in b: NetworkNamespace) throws -> (client: CInt, server: CInt, listener: CInt) {
+private func connect(_ a: NetworkNamespace, to address: String, in b: NetworkNamespace) throws -> (
+    client: CInt, server: CInt, listener: CInt
+) {
     let bytes = IPAddress(address)!.bytes
-    let raw: [UInt8] = withUnsafeBytes(of: sa_family_t(AF_INET)) { Array($0) } + [0x1f, 0x90] + bytes + [UInt8](repeating: 0, count: 8)
+    let raw: [UInt8] =
+        withUnsafeBytes(of: sa_family_t(AF_INET)) { Array($0) } + [0x1f, 0x90] + bytes + [UInt8](repeating: 0, count: 8)
     let listener = try b.run {
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         _ = raw.withUnsafeBytes { bind(listener, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16) }
@@ -19,7 +22,9 @@ private func connect(_ a: NetworkNamespace, to address: String, in b: NetworkNam
     let client = try a.run { socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0) }
     var limit = timeval(tv_sec: 2, tv_usec: 0)
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-    let status = raw.withUnsafeBytes { Glibc.connect(client, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16) }
+    let status = raw.withUnsafeBytes {
+        Glibc.connect(client, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16)
+    }
     #expect(status == 0)
     return (client, accept(listener, nil, nil), listener)
 }
@@ -51,13 +56,17 @@ private func connect(_ a: NetworkNamespace, to address: String, in b: NetworkNam
             var revoke = Transaction()
             revoke.removeElements([SetElement(IPAddress("198.51.100.2")!)], set: "open", table: "t")
             try tables.commit(revoke)
-            #expect(write(client, &byte, 1) == 1 && read(server, &byte, 1) == 1, "established flows pass without the element")
+            #expect(
+                write(client, &byte, 1) == 1 && read(server, &byte, 1) == 1,
+                "established flows pass without the element")
 
             let other = try conntrack.delete { $0.destination == IPAddress("198.51.100.3") }
             #expect(other == 0)
             let flows = try conntrack.flows().filter { $0.transport == IPProtocol.tcp }
             #expect(flows.map(\.destinationPort) == [8080])
-            let forgotten = try conntrack.delete { $0.destination == IPAddress("198.51.100.2") && $0.destinationPort == 8080 }
+            let forgotten = try conntrack.delete {
+                $0.destination == IPAddress("198.51.100.2") && $0.destinationPort == 8080
+            }
             #expect(forgotten == 1)
             _ = write(client, &byte, 1)
             #expect(read(client, &byte, 1) <= 0, "the flow is dead")

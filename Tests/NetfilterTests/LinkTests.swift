@@ -84,7 +84,9 @@ func withPair<Result>(_ body: (_ a: NetworkNamespace, _ b: NetworkNamespace) thr
                 try route.addRoute(to: CIDRBlock("::/0")!, link: link, via: IPAddress("fe80::1")!)
                 try route.addRoute(to: CIDRBlock("203.0.113.7")!, link: link)
                 try route.deleteRoute(to: CIDRBlock("203.0.113.7")!, link: link)
-                #expect(throws: NetfilterError.self) { try route.deleteRoute(to: CIDRBlock("203.0.113.7")!, link: link) }
+                #expect(throws: NetfilterError.self) {
+                    try route.deleteRoute(to: CIDRBlock("203.0.113.7")!, link: link)
+                }
             }
         }
     }

@@ -19,20 +19,24 @@ import Testing
     @Test func `every kind of expression is taken by the kernel`() throws {
         try withTable { socket in
             var transaction = Transaction()
-            transaction.addChain("nat", table: "t", base: BaseChain(.nat, .output, priority: -100, dropsByDefault: false))
-            transaction.addChain("post", table: "t", base: BaseChain(.nat, .postrouting, priority: 100, dropsByDefault: false))
+            transaction.addChain(
+                "nat", table: "t", base: BaseChain(.nat, .output, priority: -100, dropsByDefault: false))
+            transaction.addChain(
+                "post", table: "t", base: BaseChain(.nat, .postrouting, priority: 100, dropsByDefault: false))
             transaction.addChain("other", table: "t")
             let rules: [[Expression]] = [
                 .destination(in: "names", isIPv4: true) + [.counter, .verdict(.accept)],
                 .destination(in: "blocks", isIPv4: false, inverted: true) + [.verdict(.drop)],
                 .source(CIDRBlock("10.0.0.0/9")!) + .destination(CIDRBlock("2001:db8::/33")!) + [.verdict(.return)],
-                .connection([.established, .related]) + [.verdict(.accept)], .toLocalAddress + [.verdict(.jump("other"))],
+                .connection([.established, .related]) + [.verdict(.accept)],
+                .toLocalAddress + [.verdict(.jump("other"))],
                 .notPlainSYN + [.verdict(.drop)], .icmpv6(type: 135) + [.verdict(.accept)],
                 .output("eth*") + [.verdict(.goto("other"))], .output("eth0") + [.reject(.prohibited)],
                 .transport(IPProtocol.tcp) + [.reject(.tcpReset)],
             ]
             for rule in rules { transaction.addRule("out", table: "t", rule) }
-            transaction.addRule("nat", table: "t", .destinationPort(53, transport: IPProtocol.udp) + [.redirect(port: 5353)])
+            transaction.addRule(
+                "nat", table: "t", .destinationPort(53, transport: IPProtocol.udp) + [.redirect(port: 5353)])
             transaction.addRule("post", table: "t", .output("eth0") + [.masquerade])
             try socket.commit(transaction)
         }
@@ -71,7 +75,8 @@ import Testing
         try withTable { socket in
             func refresh(_ timeout: UInt64) throws -> UInt64 {
                 var transaction = Transaction()
-                transaction.refreshElements([SetElement(IPAddress("198.51.100.1")!, timeout: timeout)], set: "names", table: "t")
+                transaction.refreshElements(
+                    [SetElement(IPAddress("198.51.100.1")!, timeout: timeout)], set: "names", table: "t")
                 try socket.commit(transaction)
                 return try #require(try socket.elements(of: "names", table: "t").first?.timeout)
             }
@@ -79,7 +84,8 @@ import Testing
             #expect(try refresh(600_000) > 500_000)
             var transaction = Transaction()
             transaction.removeElements(
-                [SetElement(IPAddress("198.51.100.1")!), SetElement(IPAddress("198.51.100.9")!)], set: "names", table: "t")
+                [SetElement(IPAddress("198.51.100.1")!), SetElement(IPAddress("198.51.100.9")!)], set: "names",
+                table: "t")
             try socket.commit(transaction)
             #expect(try socket.elements(of: "names", table: "t").isEmpty)
         }

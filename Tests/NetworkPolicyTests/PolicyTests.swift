@@ -11,18 +11,24 @@ import Testing
 
     @Test func `rules keep their order and their writer's text`() throws {
         let policy = try decode(
-            #"{"defaultAction":"allow","egress":[{"action":"deny","target":"Bad.Example."},{"action":"allow","target":"10.0.0.0/8"}],"x":1}"#)
+            #"{"defaultAction":"allow","egress":[{"action":"deny","target":"Bad.Example."},{"action":"allow","target":"10.0.0.0/8"}],"x":1}"#
+        )
         #expect(policy.defaultAction == .allow)
         #expect(policy.rules.map(\.text) == ["Bad.Example.", "10.0.0.0/8"])
-        #expect(String(decoding: policy.encodedJSON(), as: UTF8.self)
-            == #"{"defaultAction":"allow","egress":[{"action":"deny","target":"Bad.Example."},{"action":"allow","target":"10.0.0.0/8"}]}"#)
+        #expect(
+            String(decoding: policy.encodedJSON(), as: UTF8.self)
+                == #"{"defaultAction":"allow","egress":[{"action":"deny","target":"Bad.Example."},{"action":"allow","target":"10.0.0.0/8"}]}"#
+        )
     }
 
     @Test(arguments: [
-        #"{"defaultAction":"maybe"}"#, #"{"defaultAction":"Allow"}"#, #"{"egress":[{"action":"permit","target":"a.com"}]}"#,
-        #"{"egress":[{"action":"allow"}]}"#, #"{"egress":[{"target":"a.com"}]}"#, #"{"egress":[{"action":"allow","target":""}]}"#,
+        #"{"defaultAction":"maybe"}"#, #"{"defaultAction":"Allow"}"#,
+        #"{"egress":[{"action":"permit","target":"a.com"}]}"#,
+        #"{"egress":[{"action":"allow"}]}"#, #"{"egress":[{"target":"a.com"}]}"#,
+        #"{"egress":[{"action":"allow","target":""}]}"#,
         #"{"egress":[{"action":"allow","target":"*"}]}"#, #"{"egress":[{"action":"allow","target":"a.*.com"}]}"#,
-        #"{"egress":[{"action":"allow","target":"10.0.0.1/8"}]}"#, #"{"egress":"all"}"#, #"[]"#, #"{"#, #"{"egress":[{"preset":"none"}]}"#,
+        #"{"egress":[{"action":"allow","target":"10.0.0.1/8"}]}"#, #"{"egress":"all"}"#, #"[]"#, #"{"#,
+        #"{"egress":[{"preset":"none"}]}"#,
         #"{"egress":[{"action":"allow","target":"http://a.com"}]}"#, #"{"egress":[1]}"#,
     ])
     func `a malformed policy is refused`(json: String) {
@@ -47,7 +53,8 @@ import Testing
     @Test func `patched rules come first, replace equal targets, and the first of equals wins`() throws {
         let policy = Policy(defaultAction: .deny, rules: [try rule(.deny, "a.com"), try rule(.allow, "b.com")])
         let merged = policy.merging([try rule(.allow, "c.com"), try rule(.allow, "A.com"), try rule(.deny, "a.com.")])
-        #expect(merged.rules.map { "\($0.action.rawValue) \($0.text)" } == ["allow c.com", "allow A.com", "allow b.com"])
+        #expect(
+            merged.rules.map { "\($0.action.rawValue) \($0.text)" } == ["allow c.com", "allow A.com", "allow b.com"])
     }
 
     @Test func `removal is by target and idempotent`() throws {
@@ -60,14 +67,16 @@ import Testing
 
 @Suite struct EvaluationTests {
     @Test func `the apex is not below its wildcard and suffixes do not match`() throws {
-        let evaluator = PolicyEvaluator(Policy(defaultAction: .deny, rules: [try Rule(action: .allow, text: "*.example.com")]))
+        let evaluator = PolicyEvaluator(
+            Policy(defaultAction: .deny, rules: [try Rule(action: .allow, text: "*.example.com")]))
         #expect(try evaluator.evaluate(DomainName("a.example.com")).isAllowed)
         #expect(try !evaluator.evaluate(DomainName("example.com")).isAllowed)
         #expect(try !evaluator.evaluate(DomainName("notexample.com")).isAllowed)
     }
 
     @Test func `a Unicode rule meets its A-label query`() throws {
-        let evaluator = PolicyEvaluator(Policy(defaultAction: .deny, rules: [try Rule(action: .allow, text: "bücher.example")]))
+        let evaluator = PolicyEvaluator(
+            Policy(defaultAction: .deny, rules: [try Rule(action: .allow, text: "bücher.example")]))
         #expect(try evaluator.evaluate(DomainName("xn--bcher-kva.example")).isAllowed)
     }
 
@@ -76,7 +85,8 @@ import Testing
         for rule in policy.rules {
             switch rule.target {
             case .name(let target): if name == target { return rule.action }
-            case .wildcard(let zone): if let name, name.description.hasSuffix("." + zone.description) { return rule.action }
+            case .wildcard(let zone):
+                if let name, name.description.hasSuffix("." + zone.description) { return rule.action }
             case .address(let block): if let address, block.contains(address) { return rule.action }
             }
         }
@@ -85,13 +95,20 @@ import Testing
 
     @Test func `the evaluator and the plan agree with walking the rules`() throws {
         let names = ["a.com", "b.a.com", "c.b.a.com", "com", "ba.com", "x.org"]
-        let blocks = ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "255.255.255.255", "::/0", "2001:db8::/32", "2001:db8::1",
-            "128.0.0.0/1", "ffff::/16"]
-        let probes = ["0.0.0.0", "10.0.0.1", "10.1.0.0", "10.1.2.3", "10.1.2.4", "10.255.255.255", "11.0.0.0", "255.255.255.255", "::",
-            "2001:db8::1", "2001:db8::2", "2001:db9::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"].map { IPAddress($0)! }
+        let blocks = [
+            "0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "255.255.255.255", "::/0", "2001:db8::/32",
+            "2001:db8::1",
+            "128.0.0.0/1", "ffff::/16",
+        ]
+        let probes = [
+            "0.0.0.0", "10.0.0.1", "10.1.0.0", "10.1.2.3", "10.1.2.4", "10.255.255.255", "11.0.0.0", "255.255.255.255",
+            "::",
+            "2001:db8::1", "2001:db8::2", "2001:db9::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        ].map { IPAddress($0)! }
         for _ in 0..<2000 {
             let rules = try (0..<Int.random(in: 0...8)).map { _ in
-                let text = [names.randomElement()!, "*." + names.randomElement()!, blocks.randomElement()!].randomElement()!
+                let text = [names.randomElement()!, "*." + names.randomElement()!, blocks.randomElement()!]
+                    .randomElement()!
                 return try Rule(action: Bool.random() ? .allow : .deny, text: text)
             }
             let policy = Policy(defaultAction: Bool.random() ? .allow : .deny, rules: rules)
@@ -100,13 +117,17 @@ import Testing
                 let name = try DomainName(text)
                 #expect(evaluator.evaluate(name).action == oracle(policy, name: name, address: nil))
                 let address = probes.randomElement()!
-                #expect(evaluator.evaluate(address, learnedFrom: name).action == oracle(policy, name: name, address: address))
+                #expect(
+                    evaluator.evaluate(address, learnedFrom: name).action
+                        == oracle(policy, name: name, address: address))
             }
             let plan = evaluator.addressPlan
             for address in probes {
                 let expected = oracle(policy, name: nil, address: address)
                 #expect(evaluator.evaluate(address).action == expected)
-                let planned: Action = plan.allowed.contains { $0.contains(address) } ? .allow
+                let planned: Action =
+                    plan.allowed.contains { $0.contains(address) }
+                    ? .allow
                     : plan.denied.contains { $0.contains(address) } ? .deny : plan.defaultAction
                 #expect(planned == expected)
             }
@@ -121,19 +142,26 @@ import Testing
     let filter = AnswerFilter(internalZones: [try! DomainName("cluster.local")])
     let open = PolicyEvaluator(.allowAll)
 
-    @Test(arguments: ["127.0.0.1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "100.64.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1",
-        "255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:198.51.100.1", "64:ff9b::a00:1", "2002:a00:1::"])
+    @Test(arguments: [
+        "127.0.0.1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "100.64.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1",
+        "255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:198.51.100.1", "64:ff9b::a00:1",
+        "2002:a00:1::",
+    ])
     func `a public name never yields this`(text: String) throws {
         #expect(try !filter.permits(#require(IPAddress(text)), for: DomainName("public.example"), policy: open))
     }
 
-    @Test(arguments: [("10.0.0.1", true), ("fd00::1", true), ("127.0.0.1", false), ("169.254.169.254", false), ("fe80::1", false)])
+    @Test(arguments: [
+        ("10.0.0.1", true), ("fd00::1", true), ("127.0.0.1", false), ("169.254.169.254", false), ("fe80::1", false),
+    ])
     func `an internal name yields private addresses only`(text: String, allowed: Bool) throws {
-        #expect(try filter.permits(#require(IPAddress(text)), for: DomainName("db.cluster.local"), policy: open) == allowed)
+        #expect(
+            try filter.permits(#require(IPAddress(text)), for: DomainName("db.cluster.local"), policy: open) == allowed)
     }
 
     @Test func `an address rule lifts the filter for what it names`() throws {
-        let policy = PolicyEvaluator(Policy(defaultAction: .deny, rules: [try Rule(action: .allow, text: "10.0.0.0/24")]))
+        let policy = PolicyEvaluator(
+            Policy(defaultAction: .deny, rules: [try Rule(action: .allow, text: "10.0.0.0/24")]))
         #expect(try filter.permits(#require(IPAddress("10.0.0.9")), for: DomainName("public.example"), policy: policy))
         #expect(try !filter.permits(#require(IPAddress("10.0.1.9")), for: DomainName("public.example"), policy: policy))
     }

@@ -18,7 +18,9 @@ private struct Vectors: Decodable {
         var keys: KeyRing {
             get throws {
                 let digits = Array(secret_hex)
-                let secret = stride(from: 0, to: digits.count, by: 2).map { UInt8(String(digits[$0...$0 + 1]), radix: 16)! }
+                let secret = stride(from: 0, to: digits.count, by: 2).map {
+                    UInt8(String(digits[$0...$0 + 1]), radix: 16)!
+                }
                 return try KeyRing(active: Character(key_id), keys: [Character(key_id): secret])
             }
         }
@@ -31,7 +33,8 @@ private struct Vectors: Decodable {
     var invalid: [Invalid]
 
     static let all: Vectors = {
-        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Vectors/route-token-vectors.json")
+        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(
+            path: "Vectors/route-token-vectors.json")
         return try! JSONDecoder().decode(Vectors.self, from: Data(contentsOf: file))
     }()
 }
@@ -40,7 +43,8 @@ private struct Vectors: Decodable {
     @Test func `tokens are minted as the vectors say and read back`() throws {
         #expect(Vectors.all.vectors.count == 5)
         for vector in Vectors.all.vectors {
-            let minted = RouteToken.mint(sandbox: vector.sandbox_id, port: vector.port, expires: vector.expires, keys: try vector.keys)
+            let minted = RouteToken.mint(
+                sandbox: vector.sandbox_id, port: vector.port, expires: vector.expires, keys: try vector.keys)
             #expect(minted.text == vector.token)
             #expect(minted.pathPrefix + "/" == vector.uri)
             #expect(minted.expiresText == vector.expires_b36)
@@ -68,11 +72,16 @@ private struct Vectors: Decodable {
     @Test func `no part of a token can be changed`() throws {
         let token = RouteToken.mint(sandbox: "my-sandbox", port: 8080, expires: 2_000_000_000, keys: keys)
         func verify(_ sandbox: String, _ port: String, _ expires: String, _ signature: String) throws {
-            try RouteToken(sandbox: sandbox, port: port, expires: expires, signature: signature).verify(now: 0, keys: keys)
+            try RouteToken(sandbox: sandbox, port: port, expires: expires, signature: signature).verify(
+                now: 0, keys: keys)
         }
         try verify("my-sandbox", "8080", token.expiresText, token.signature)
-        #expect(throws: RouteTokenError.wrongSignature) { try verify("my-sandboy", "8080", token.expiresText, token.signature) }
-        #expect(throws: RouteTokenError.wrongSignature) { try verify("my-sandbox", "8081", token.expiresText, token.signature) }
+        #expect(throws: RouteTokenError.wrongSignature) {
+            try verify("my-sandboy", "8080", token.expiresText, token.signature)
+        }
+        #expect(throws: RouteTokenError.wrongSignature) {
+            try verify("my-sandbox", "8081", token.expiresText, token.signature)
+        }
         #expect(throws: RouteTokenError.wrongSignature) { try verify("my-sandbox", "8080", "zzzzzz", token.signature) }
         #expect(throws: RouteTokenError.wrongSignature) {
             try verify("my-sandbox", "8080", token.expiresText, token.signature.dropLast() + "b")
@@ -83,7 +92,9 @@ private struct Vectors: Decodable {
         for position in 0..<8 {
             var digits = Array(token.signature)
             digits[position] = digits[position] == "0" ? "1" : "0"
-            #expect(throws: RouteTokenError.wrongSignature) { try verify("my-sandbox", "8080", token.expiresText, String(digits)) }
+            #expect(throws: RouteTokenError.wrongSignature) {
+                try verify("my-sandbox", "8080", token.expiresText, String(digits))
+            }
         }
     }
 
@@ -100,7 +111,9 @@ private struct Vectors: Decodable {
         for _ in 0..<20_000 {
             let text = (0..<Int.random(in: 0...40)).map { _ in String("az09-AZ\u{e9}".randomElement()!) }.joined()
             guard let token = try? RouteToken(text) else { continue }
-            #expect(throws: RouteTokenError.self) { try token.verify(now: 0, keys: KeyRing(active: "a", keys: ["a": SecureRandom.bytes(32)])) }
+            #expect(throws: RouteTokenError.self) {
+                try token.verify(now: 0, keys: KeyRing(active: "a", keys: ["a": SecureRandom.bytes(32)]))
+            }
         }
     }
 }
@@ -112,7 +125,10 @@ private struct Vectors: Decodable {
         #expect(try KeyRing.parse("a=base64:c2VjcmV0,b=base64:AAEC", active: "b").active == "b")
     }
 
-    @Test(arguments: ["", "a", "a=c2VjcmV0", "a=base64:", "ab=base64:AAEC", "A=base64:AAEC", "a=base64:!!", "a=base64:AAEC,a=base64:AAEC"])
+    @Test(arguments: [
+        "", "a", "a=c2VjcmV0", "a=base64:", "ab=base64:AAEC", "A=base64:AAEC", "a=base64:!!",
+        "a=base64:AAEC,a=base64:AAEC",
+    ])
     func `malformed keys are refused without being repeated`(text: String) {
         let error = #expect(throws: KeyRingError.self) { try KeyRing.parse(text) }
         #expect(error?.description.contains("AAEC") == false)

@@ -18,20 +18,26 @@ extension DNSLoop {
     private func judge(_ waiter: Waiter) {
         guard let client = clients[waiter.client] else { return }
         let query = waiter.query
-        if let answer = Localhost.answer(query) { return reply(ResponseEncoder.encode(answer, to: query), by: waiter.way) }
+        if let answer = Localhost.answer(query) {
+            return reply(ResponseEncoder.encode(answer, to: query), by: waiter.way)
+        }
         let verdict = client.policy.verdict(query.name, type: query.type)
         guard verdict.isAllowed else {
             statistics.denied += 1
-            let code: ResponseCode = configuration.refusal == .refused ? .refused : .nameError
-            reply(ResponseEncoder.encode(Answer(code: code), to: query, explanation: "policy: \(verdict)"), by: waiter.way)
             client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
+            let code: ResponseCode = configuration.refusal == .refused ? .refused : .nameError
+            reply(
+                ResponseEncoder.encode(Answer(code: code), to: query, explanation: "policy: \(verdict)"), by: waiter.way
+            )
             return
         }
         guard RecordType.forwarded.contains(query.type) else {
+            client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .typeRefused))
             let isBinding = query.type == RecordType.https || query.type == RecordType.svcb
             let answer = Answer(code: isBinding ? .noError : .notImplemented)
-            reply(ResponseEncoder.encode(answer, to: query, explanation: isBinding ? nil : "policy: type not forwarded"), by: waiter.way)
-            client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .typeRefused))
+            reply(
+                ResponseEncoder.encode(answer, to: query, explanation: isBinding ? nil : "policy: type not forwarded"),
+                by: waiter.way)
             return
         }
         let key = CacheKey(name: query.name, type: query.type)
@@ -46,7 +52,9 @@ extension DNSLoop {
         }
         clients[waiter.client]!.pending += 1
         let identifier = UInt16.random(in: 0 ... .max, using: &random)
-        if let transmission = pending.ask(key, for: waiter, identifier: identifier, now: now()) { transmit(transmission) }
+        if let transmission = pending.ask(key, for: waiter, identifier: identifier, now: now()) {
+            transmit(transmission)
+        }
     }
 
     /// An answer, as far as this sandbox may have it, once the way to its addresses is open.
@@ -61,17 +69,18 @@ extension DNSLoop {
         guard addresses.isEmpty || policy.learn(addresses, for: query.name) else {
             return fail(waiter, "the kernel did not take the addresses")
         }
-        reply(ResponseEncoder.encode(told, to: query, elapsed: age, limit: limit(waiter)), by: waiter.way)
         let removed = answer.addresses.count - addresses.count
         policy.record(
-            DNSEvent(name: query.name, type: query.type, outcome: .answered(addresses: addresses.count, removed: removed)))
+            DNSEvent(
+                name: query.name, type: query.type, outcome: .answered(addresses: addresses.count, removed: removed)))
+        reply(ResponseEncoder.encode(told, to: query, elapsed: age, limit: limit(waiter)), by: waiter.way)
     }
 
     private func fail(_ waiter: Waiter, _ reason: String) {
         statistics.failures += 1
-        reply(ResponseEncoder.encode(.serverFailure, to: waiter.query), by: waiter.way)
         clients[waiter.client]?.policy.record(
             DNSEvent(name: waiter.query.name, type: waiter.query.type, outcome: .failed(reason)))
+        reply(ResponseEncoder.encode(.serverFailure, to: waiter.query), by: waiter.way)
     }
 
     private func limit(_ waiter: Waiter) -> Int {

@@ -73,12 +73,15 @@ extension DNSLoop {
     }
 
     func closeIdleStreams(_ present: UInt64) {
-        for (number, stream) in streams where stream.lastUse + configuration.connectionIdle <= present { closeStream(number) }
+        for (number, stream) in streams where stream.lastUse + configuration.connectionIdle <= present {
+            closeStream(number)
+        }
         for (number, stream) in upstreamStreams where stream.deadline <= present { closeUpstreamStream(number) }
     }
 
     func openUpstreamStream(_ transmission: PendingQuestions<Waiter>.Transmission) {
-        guard let descriptor = Sockets.connected(to: configuration.upstreams[transmission.upstream], stream: true) else { return }
+        guard let descriptor = Sockets.connected(to: configuration.upstreams[transmission.upstream], stream: true)
+        else { return }
         let number = nextStream
         nextStream += 1
         upstreamStreams[number] = UpstreamStream(
@@ -93,7 +96,8 @@ extension DNSLoop {
         if events & LINUX_EPOLLOUT != 0 {
             isOpen = flush(stream.descriptor, &stream.outgoing)
             if stream.outgoing.isEmpty {
-                _ = linux_epoll_modify(epoll, stream.descriptor, LINUX_EPOLLIN, UInt64(UInt32(bitPattern: stream.descriptor)))
+                _ = linux_epoll_modify(
+                    epoll, stream.descriptor, LINUX_EPOLLIN, UInt64(UInt32(bitPattern: stream.descriptor)))
             }
         }
         if isOpen, events & ~LINUX_EPOLLOUT != 0 { isOpen = receive(stream.descriptor) { stream.incoming.append($0) } }

@@ -63,7 +63,9 @@ final class DNSLoop {
         pending = PendingQuestions(upstreamCount: configuration.upstreams.count, timeout: configuration.timeout)
         ports = configuration.upstreams.map(UpstreamPorts.init)
         epoll = linux_epoll_create()
-        guard epoll >= 0, let pool = linux_datagrams_create(Self.batch, 4096) else { throw DNSServerError.noDescriptor(errno) }
+        guard epoll >= 0, let pool = linux_datagrams_create(Self.batch, 4096) else {
+            throw DNSServerError.noDescriptor(errno)
+        }
         datagrams = pool
         watch(wakeUp, .wakeUp)
     }
@@ -78,7 +80,9 @@ final class DNSLoop {
         while isRunning {
             let count = linux_epoll_wait(epoll, &events, 256, waitTime())
             guard count >= 0 || errno == EINTR else { break }
-            for event in events.prefix(Int(max(count, 0))) { handle(CInt(truncatingIfNeeded: event.data), event.events) }
+            for event in events.prefix(Int(max(count, 0))) {
+                handle(CInt(truncatingIfNeeded: event.data), event.events)
+            }
             expire()
             server.publish(statistics)
         }
@@ -149,7 +153,8 @@ final class DNSLoop {
                 let length = Int(linux_datagrams_length(datagrams, slot))
                 let bytes = UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length)
                 let peerLength = Int(linux_datagrams_peer_length(datagrams, slot))
-                let peer = [UInt8](UnsafeRawBufferPointer(start: linux_datagrams_peer(datagrams, slot), count: peerLength))
+                let peer = [UInt8](
+                    UnsafeRawBufferPointer(start: linux_datagrams_peer(datagrams, slot), count: peerLength))
                 receive(bytes, from: client, by: .datagram(socket: socket, peer: peer))
             }
             if UInt32(count) < Self.batch { return }
@@ -162,7 +167,8 @@ final class DNSLoop {
         for slot in 0..<UInt32(count) {
             let length = Int(linux_datagrams_length(datagrams, slot))
             receiveUpstream(
-                UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length), from: index, overTCP: false)
+                UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length), from: index,
+                overTCP: false)
         }
     }
 

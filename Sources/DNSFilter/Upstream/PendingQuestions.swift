@@ -53,7 +53,8 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
         let transmission = Transmission(key: key, upstream: 0, identifier: identifier, overTCP: false)
         // Each upstream twice: one lost datagram is no failure.
         questions[key] = Question(
-            waiters: [waiter], transmission: transmission, deadline: now + timeout, retries: max(2 * upstreamCount - 1, 0))
+            waiters: [waiter], transmission: transmission, deadline: now + timeout,
+            retries: max(2 * upstreamCount - 1, 0))
         deadlines.append((key, now + timeout))
         return upstreamCount > 0 ? transmission : nil
     }

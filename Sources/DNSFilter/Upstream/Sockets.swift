@@ -12,7 +12,8 @@ enum Sockets {
         let port = [UInt8(upstream.port >> 8), UInt8(upstream.port & 0xff)]
         let zeros = { (count: Int) in [UInt8](repeating: 0, count: count) }
         return upstream.address.isIPv4
-            ? family + port + upstream.address.bytes + zeros(8) : family + port + zeros(4) + upstream.address.bytes + zeros(4)
+            ? family + port + upstream.address.bytes + zeros(8)
+            : family + port + zeros(4) + upstream.address.bytes + zeros(4)
     }
 
     /// A non-blocking socket connected to an upstream (for TCP: connecting), or nil.

@@ -15,7 +15,9 @@ struct UpstreamPorts {
         using random: inout some RandomNumberGenerator, opened: (CInt) -> Void, closing: (CInt) -> Void
     ) -> CInt? {
         if sockets.count < Self.width {
-            guard let descriptor = Sockets.connected(to: upstream, stream: false) else { return sockets.last?.descriptor }
+            guard let descriptor = Sockets.connected(to: upstream, stream: false) else {
+                return sockets.last?.descriptor
+            }
             opened(descriptor)
             sockets.append((descriptor, 1))
             return descriptor

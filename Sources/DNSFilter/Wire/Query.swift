@@ -76,10 +76,14 @@ extension Query {
     /// The query as it goes upstream: rebuilt from what was understood, and nothing else of the sandbox's bytes.
     /// One question in lower case, recursion desired, an EDNS record without options.
     static func forwardedBytes(name: DomainName, type: UInt16, identifier: UInt16) -> [UInt8] {
-        var bytes: [UInt8] = [UInt8(identifier >> 8), UInt8(truncatingIfNeeded: identifier), 1, 0, 0, 1, 0, 0, 0, 0, 0, 1]
+        var bytes: [UInt8] = [
+            UInt8(identifier >> 8), UInt8(truncatingIfNeeded: identifier), 1, 0, 0, 1, 0, 0, 0, 0, 0, 1,
+        ]
         bytes += name.wire
         bytes += [UInt8(type >> 8), UInt8(truncatingIfNeeded: type), 0, 1]
-        bytes += [0, 0, UInt8(RecordType.opt), UInt8(largestPayload >> 8), UInt8(largestPayload & 0xff), 0, 0, 0, 0, 0, 0]
+        bytes += [
+            0, 0, UInt8(RecordType.opt), UInt8(largestPayload >> 8), UInt8(largestPayload & 0xff), 0, 0, 0, 0, 0, 0,
+        ]
         return bytes
     }
 }

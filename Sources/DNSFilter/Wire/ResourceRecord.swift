@@ -11,7 +11,8 @@ struct ResourceRecord: Hashable, Sendable {
 
     /// The address of an A or AAAA record.
     var address: IPAddress? {
-        type == RecordType.a && data.count == 4 || type == RecordType.aaaa && data.count == 16 ? IPAddress(bytes: data) : nil
+        type == RecordType.a && data.count == 4 || type == RecordType.aaaa && data.count == 16
+            ? IPAddress(bytes: data) : nil
     }
 }
 
@@ -67,7 +68,8 @@ struct UpstreamResponse: Hashable, Sendable {
         }
         guard reader.position == end else { throw .badCount }
         // A TTL with its top bit set counts as zero (RFC 2181, section 8).
-        return kind == 1 ? ResourceRecord(owner: owner, type: type, ttl: ttl > UInt32(Int32.max) ? 0 : ttl, data: data) : nil
+        return kind == 1
+            ? ResourceRecord(owner: owner, type: type, ttl: ttl > UInt32(Int32.max) ? 0 : ttl, data: data) : nil
     }
 
     /// Length bytes are below 64, so that they are never taken for letters.

@@ -30,22 +30,26 @@ enum ResponseEncoder {
 
     static func encode(_ rejection: QueryRejection) -> [UInt8] {
         header(
-            rejection.identifier, recursionDesired: false, rejection.code, question: !rejection.question.isEmpty, answers: 0,
+            rejection.identifier, recursionDesired: false, rejection.code, question: !rejection.question.isEmpty,
+            answers: 0,
             authorities: 0, hasEDNS: false) + rejection.question
     }
 
     private static func header(
-        _ identifier: UInt16, recursionDesired: Bool, _ code: ResponseCode, question: Bool, answers: Int, authorities: Int,
+        _ identifier: UInt16, recursionDesired: Bool, _ code: ResponseCode, question: Bool, answers: Int,
+        authorities: Int,
         hasEDNS: Bool
     ) -> [UInt8] {
         [
             UInt8(identifier >> 8), UInt8(truncatingIfNeeded: identifier), 0x80 | (recursionDesired ? 1 : 0),
-            0x80 | code.rawValue, 0, question ? 1 : 0, UInt8(answers >> 8), UInt8(answers & 0xff), 0, UInt8(authorities), 0,
+            0x80 | code.rawValue, 0, question ? 1 : 0, UInt8(answers >> 8), UInt8(answers & 0xff), 0,
+            UInt8(authorities), 0,
             hasEDNS ? 1 : 0,
         ]
     }
 
-    private static func append(_ record: ResourceRecord, _ elapsed: UInt32, question: [UInt8], to bytes: inout [UInt8]) {
+    private static func append(_ record: ResourceRecord, _ elapsed: UInt32, question: [UInt8], to bytes: inout [UInt8])
+    {
         // The question's name stands at offset 12 of every message.
         bytes += record.owner == question ? [0xc0, 12] : record.owner
         let ttl = record.ttl > elapsed ? record.ttl - elapsed : 0
@@ -62,7 +66,8 @@ enum ResponseEncoder {
             options = [0, 15, 0, UInt8(2 + text.count), UInt8(blocked >> 8), UInt8(blocked & 0xff)] + text
         }
         return [
-            0, 0, UInt8(RecordType.opt), UInt8(Query.largestPayload >> 8), UInt8(Query.largestPayload & 0xff), 0, 0, 0, 0, 0,
+            0, 0, UInt8(RecordType.opt), UInt8(Query.largestPayload >> 8), UInt8(Query.largestPayload & 0xff), 0, 0, 0,
+            0, 0,
             UInt8(options.count),
         ] + options
     }

@@ -45,7 +45,8 @@ public final class Conntrack: Sendable {
         var count = 0
         for entry in try entries() where isDoomed(entry.flow) {
             let family = UInt8(entry.flow.source.isIPv4 ? AF_INET : AF_INET6)
-            var message = NetlinkMessage(type: Self.deleteEntry, flags: NetlinkFlag.acknowledge, body: [family, 0, 0, 0])
+            var message = NetlinkMessage(
+                type: Self.deleteEntry, flags: NetlinkFlag.acknowledge, body: [family, 0, 0, 0])
             message.attribute(Attribute.original | NetlinkFlag.nested, entry.original)
             if let identifier = entry.identifier { message.attribute(Attribute.identifier, identifier) }
             if let zone = entry.zone { message.attribute(Attribute.zone, zone) }
@@ -78,7 +79,8 @@ public final class Conntrack: Sendable {
                 else { return }
                 found.append(
                     Entry(
-                        flow: flow, original: Array(original), identifier: attributes[Attribute.identifier].map { Array($0) },
+                        flow: flow, original: Array(original),
+                        identifier: attributes[Attribute.identifier].map { Array($0) },
                         zone: attributes[Attribute.zone].map { Array($0) }))
             }
         }

@@ -17,7 +17,8 @@ public final class RouteSocket: Sendable {
     /// One end here, its peer in another namespace, both with their hardware addresses.
     /// `ip link add NAME type veth peer name PEER netns NS`
     public func addVirtualPair(
-        _ name: String, address: [UInt8], peer: String, peerAddress: [UInt8], peerNamespace: NetworkNamespace, mtu: UInt32? = nil
+        _ name: String, address: [UInt8], peer: String, peerAddress: [UInt8], peerNamespace: NetworkNamespace,
+        mtu: UInt32? = nil
     ) throws(NetfilterError) {
         let descriptor = open(peerNamespace.path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .last("opening \(peerNamespace.path)") }
@@ -64,7 +65,8 @@ public final class RouteSocket: Sendable {
         var found: [(String, UInt32)] = []
         try socket.dump("listing links", Self.link(.getLink, flags: NetlinkFlag.dump, acknowledge: false)) { reply in
             guard reply.payload.count >= 16, let name = reply.attributes(after: 16)[LinkAttribute.name] else { return }
-            found.append((String(decoding: name.dropLast(), as: UTF8.self), reply.payload.number(at: 4, as: UInt32.self)))
+            found.append(
+                (String(decoding: name.dropLast(), as: UTF8.self), reply.payload.number(at: 4, as: UInt32.self)))
         }
         return found
     }
@@ -85,7 +87,9 @@ public final class RouteSocket: Sendable {
     public func addRoute(
         to block: CIDRBlock, link: UInt32, via gateway: IPAddress? = nil, source: IPAddress? = nil
     ) throws(NetfilterError) {
-        try socket.perform("adding a route to \(block)", [route(24, NetlinkFlag.create | NetlinkFlag.replace, block, link, gateway, source)])
+        try socket.perform(
+            "adding a route to \(block)",
+            [route(24, NetlinkFlag.create | NetlinkFlag.replace, block, link, gateway, source)])
     }
 
     /// `ip route del BLOCK dev LINK`
@@ -98,7 +102,8 @@ public final class RouteSocket: Sendable {
         let permanent: UInt16 = 0x80
         var message = NetlinkMessage(
             type: 28, flags: NetlinkFlag.acknowledge | NetlinkFlag.create | NetlinkFlag.replace,
-            body: [Self.family(address), 0, 0, 0] + NetlinkMessage.hostBytes(link) + NetlinkMessage.hostBytes(permanent) + [0, 0])
+            body: [Self.family(address), 0, 0, 0] + NetlinkMessage.hostBytes(link) + NetlinkMessage.hostBytes(permanent)
+                + [0, 0])
         message.attribute(1, address.bytes)  // NDA_DST
         message.attribute(2, hardware)  // NDA_LLADDR
         try socket.perform("setting the neighbour \(address)", [message])
@@ -115,7 +120,8 @@ public final class RouteSocket: Sendable {
     private func route(
         _ type: UInt16, _ flags: UInt16, _ block: CIDRBlock, _ link: UInt32, _ gateway: IPAddress?, _ source: IPAddress?
     ) -> NetlinkMessage {
-        let mainTable: UInt8 = 254, bootProtocol: UInt8 = 3, universe: UInt8 = 0, linkScope: UInt8 = 253, unicast: UInt8 = 1
+        let mainTable: UInt8 = 254, bootProtocol: UInt8 = 3, universe: UInt8 = 0, linkScope: UInt8 = 253,
+            unicast: UInt8 = 1
         let onLink: UInt32 = 4
         let scope = gateway == nil && block.base.isIPv4 ? linkScope : universe
         var message = NetlinkMessage(
@@ -139,7 +145,8 @@ public final class RouteSocket: Sendable {
 
     /// struct ifinfomsg
     private static func linkHeader(index: UInt32, flags: UInt32, change: UInt32) -> [UInt8] {
-        [0, 0, 0, 0] + NetlinkMessage.hostBytes(index) + NetlinkMessage.hostBytes(flags) + NetlinkMessage.hostBytes(change)
+        [0, 0, 0, 0] + NetlinkMessage.hostBytes(index) + NetlinkMessage.hostBytes(flags)
+            + NetlinkMessage.hostBytes(change)
     }
 
     private enum LinkMessage: UInt16 {

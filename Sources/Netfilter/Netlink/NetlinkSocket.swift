@@ -149,6 +149,7 @@ final class NetlinkSocket: Sendable {
         guard code < 0 else { return true }
         // NLMSGERR_ATTR_MSG (1) follows the code and, with NETLINK_CAP_ACK, the request's header only.
         let words = reply.type == errorType ? reply.attributes(after: 4 + NetlinkMessage.headerLength)[1] : nil
-        throw .refused(action: action, code: -code, explanation: words.map { String(decoding: $0.dropLast(), as: UTF8.self) })
+        throw .refused(
+            action: action, code: -code, explanation: words.map { String(decoding: $0.dropLast(), as: UTF8.self) })
     }
 }

@@ -60,7 +60,9 @@ public enum Expression: Hashable, Sendable {
 
 /// Rule parts in the terms of nft(8). Each makes sure of the family and the transport that it looks into.
 extension [Expression] {
-    private static func match(_ load: Expression, _ bytes: some Sequence<UInt8>) -> [Expression] { [load, .compare(.equal, [UInt8](bytes))] }
+    private static func match(_ load: Expression, _ bytes: some Sequence<UInt8>) -> [Expression] {
+        [load, .compare(.equal, [UInt8](bytes))]
+    }
 
     /// `meta nfproto ipv4` or `ipv6`
     public static func family(isIPv4: Bool) -> [Expression] { match(.meta(.family), [isIPv4 ? 2 : 10]) }
@@ -71,7 +73,8 @@ extension [Expression] {
     /// `ip daddr @SET` or `ip6 daddr @SET`
     public static func destination(in set: String, isIPv4: Bool, inverted: Bool = false) -> [Expression] {
         family(isIPv4: isIPv4) + [
-            .payload(.network, offset: isIPv4 ? 16 : 24, length: isIPv4 ? 4 : 16), .lookup(set: set, inverted: inverted),
+            .payload(.network, offset: isIPv4 ? 16 : 24, length: isIPv4 ? 4 : 16),
+            .lookup(set: set, inverted: inverted),
         ]
     }
 
@@ -83,16 +86,21 @@ extension [Expression] {
     }
 
     /// `ip daddr BLOCK` or `ip6 daddr BLOCK`
-    public static func destination(_ block: CIDRBlock) -> [Expression] { address(block, offset: block.base.isIPv4 ? 16 : 24) }
+    public static func destination(_ block: CIDRBlock) -> [Expression] {
+        address(block, offset: block.base.isIPv4 ? 16 : 24)
+    }
 
     /// `ip saddr BLOCK` or `ip6 saddr BLOCK`
     public static func source(_ block: CIDRBlock) -> [Expression] { address(block, offset: block.base.isIPv4 ? 12 : 8) }
 
     private static func address(_ block: CIDRBlock, offset: UInt32) -> [Expression] {
         let width = block.base.bitWidth
-        let mask = (0..<width / 8).map { UInt8(truncatingIfNeeded: 0xff00 >> Swift.max(0, Swift.min(8, block.prefixLength - 8 * $0))) }
+        let mask = (0..<width / 8).map {
+            UInt8(truncatingIfNeeded: 0xff00 >> Swift.max(0, Swift.min(8, block.prefixLength - 8 * $0)))
+        }
         return family(isIPv4: block.base.isIPv4) + [
-            .payload(.network, offset: offset, length: UInt32(width / 8)), .mask(mask), .compare(.equal, block.base.bytes),
+            .payload(.network, offset: offset, length: UInt32(width / 8)), .mask(mask),
+            .compare(.equal, block.base.bytes),
         ]
     }
 
@@ -108,7 +116,9 @@ extension [Expression] {
 
     /// `tcp flags & (fin|syn|rst|ack) != syn`: anything but a connection's first segment.
     public static let notPlainSYN: [Expression] =
-        transport(IPProtocol.tcp) + [.payload(.transport, offset: 13, length: 1), .mask([0x17]), .compare(.notEqual, [0x02])]
+        transport(IPProtocol.tcp) + [
+            .payload(.transport, offset: 13, length: 1), .mask([0x17]), .compare(.notEqual, [0x02]),
+        ]
 
     /// `ct state …`, any of the bits of `ConnectionState`.
     public static func connection(_ states: ConnectionState) -> [Expression] {

@@ -59,7 +59,8 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32(expression, UInt16(NFTNL_EXPR_IMM_DREG), verdictRegister)
                 nftnl_expr_set_u32(expression, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(bitPattern: code(of: verdict)))
                 switch verdict {
-                case .jump(let chain), .goto(let chain): nftnl_expr_set_str(expression, UInt16(NFTNL_EXPR_IMM_CHAIN), chain)
+                case .jump(let chain), .goto(let chain):
+                    nftnl_expr_set_str(expression, UInt16(NFTNL_EXPR_IMM_CHAIN), chain)
                 case .accept, .drop, .return: break
                 }
             }

@@ -110,7 +110,9 @@ public struct Transaction: Sendable {
     }
 
     /// `add set inet TABLE NAME { type ipv4_addr; flags … }`
-    public mutating func addSet(_ name: String, table: String, key: SetKey, intervals: Bool = false, timeouts: Bool = false) {
+    public mutating func addSet(
+        _ name: String, table: String, key: SetKey, intervals: Bool = false, timeouts: Bool = false
+    ) {
         operations.append(.addSet(table: table, name: name, key: key, intervals: intervals, timeouts: timeouts))
     }
 

@@ -77,7 +77,9 @@ struct TransactionEncoder {
         message(type: type, flags: flags) { nftnl_table_nlmsg_build_payload($0, table) }
     }
 
-    private mutating func write(rule expressions: [Expression], table: String, chain: String, type: UInt16, flags: UInt16) {
+    private mutating func write(
+        rule expressions: [Expression], table: String, chain: String, type: UInt16, flags: UInt16
+    ) {
         let rule = nftnl_rule_alloc()!
         defer { nftnl_rule_free(rule) }
         nftnl_rule_set_str(rule, UInt16(NFTNL_RULE_TABLE.rawValue), table)

@@ -20,7 +20,9 @@ public enum Target: Hashable, Sendable, CustomStringConvertible {
             return
         }
         do throws(DomainNameError) {
-            self = text.hasPrefix("*.") ? .wildcard(try DomainName(String(text.dropFirst(2)))) : .name(try DomainName(text))
+            self =
+                text.hasPrefix("*.")
+                ? .wildcard(try DomainName(String(text.dropFirst(2)))) : .name(try DomainName(text))
         } catch {
             throw .invalidTarget(text, reason: "\(error)")
         }

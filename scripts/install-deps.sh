@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Installs what is missing of the Debian packages that Sallyport builds, runs and is tested with.
+set -euo pipefail
+
+packages=(
+    # to build
+    libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config
+    # to run
+    crun runc skopeo umoci nftables iproute2
+)
+
+missing=()
+for package in "${packages[@]}"; do
+    [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | tr -d ' ')" = ii ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "Sallyport needs these Debian packages, and root to install them: ${missing[*]}" >&2
+    exit 1
+fi
+echo "installing: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
