@@ -51,6 +51,9 @@ let package = Package(
         library("NetworkPolicy", []),
         library("DNSFilter", ["NetworkPolicy", "CLinux"]),
         library("Netfilter", ["NetworkPolicy", "CLinux", "CMnl", "CNftnl"]),
+        library(
+            "Egress",
+            ["NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "CLinux", "CCurl", logging, metrics] + nio),
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
         library("Observability", [logging, metrics, coreMetrics]),
@@ -58,6 +61,7 @@ let package = Package(
         tests("NetworkPolicy"),
         tests("DNSFilter", ["NetworkPolicy"]),
         tests("Netfilter", ["NetworkPolicy"]),
+        tests("Egress", ["NetworkPolicy", "DNSFilter", "Netfilter", logging]),
         tests("SecureAccess", exclude: ["Vectors"]),
         tests("HTTPServer", nio + [logging]),
         tests("Observability", [logging, coreMetrics]),

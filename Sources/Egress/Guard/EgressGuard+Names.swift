@@ -27,6 +27,11 @@ extension EgressGuard: DNSPolicy {
     }
 
     func record(_ event: DNSEvent) {
-        _ = event
+        switch event.outcome {
+        case .denied(let verdict): audit.nameDenied(event.name, verdict)
+        case .failed(let reason): audit.queryFailed(event.name, reason)
+        case .typeRefused: audit.typeRefused(event.name, event.type)
+        case .answered(_, let removed): if removed > 0 { audit.addressesRemoved(event.name, removed) }
+        }
     }
 }

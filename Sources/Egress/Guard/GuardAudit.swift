@@ -11,6 +11,8 @@ final class GuardAudit: Sendable {
 
     private static let denied = Counter(label: "sallyport_egress_names_denied_total")
     private static let refused = Counter(label: "sallyport_egress_answers_withheld_total")
+    private static let failed = Counter(label: "sallyport_egress_names_failed_total")
+    private static let removed = Counter(label: "sallyport_egress_addresses_removed_total")
     private static let changed = Counter(label: "sallyport_egress_policy_changes_total")
     private static let cut = Counter(label: "sallyport_egress_flows_cut_total")
 
@@ -24,6 +26,22 @@ final class GuardAudit: Sendable {
     func nameDenied(_ name: DomainName, _ verdict: Verdict) {
         Self.denied.increment()
         limited(.info, "name denied") { ["name": "\(name)", "reason": "\(verdict.reason)"] }
+    }
+
+    func queryFailed(_ name: DomainName, _ reason: String) {
+        Self.failed.increment()
+        limited(.warning, "name not resolved") { ["name": "\(name)", "reason": "\(reason)"] }
+    }
+
+    func typeRefused(_ name: DomainName, _ type: UInt16) {
+        Self.denied.increment()
+        limited(.info, "record type refused") { ["name": "\(name)", "type": "\(type)"] }
+    }
+
+    /// An upstream gave addresses that this name may not have: DNS rebinding, or a name that ought to be internal.
+    func addressesRemoved(_ name: DomainName, _ count: Int) {
+        Self.removed.increment(by: count)
+        limited(.warning, "addresses taken out of an answer") { ["name": "\(name)", "count": "\(count)"] }
     }
 
     /// An answer that was not sent because its addresses could not be opened.

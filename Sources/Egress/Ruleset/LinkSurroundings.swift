@@ -41,7 +41,9 @@ struct LinkSurroundings: Hashable, Sendable {
 
     private mutating func add(bytes: [UInt8], mask: [UInt8]) {
         let length = mask.reduce(0) { $0 + $1.nonzeroBitCount }
-        guard let address = IPAddress(bytes: bytes), let block = CIDRBlock("\(address)/\(length)") else { return }
+        guard let address = IPAddress(bytes: bytes), let block = CIDRBlock(address, prefixLength: length) else {
+            return
+        }
         local.insert(address)
         neighbours.append(block)
     }
@@ -57,7 +59,7 @@ struct LinkSurroundings: Hashable, Sendable {
             let columns = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
             guard columns.count > 3, let gateway = UInt32(columns[2], radix: 16), gateway != 0 else { return nil }
             let bytes = withUnsafeBytes(of: gateway) { Array($0) }
-            return IPAddress(bytes: bytes).flatMap { CIDRBlock("\($0)/32") }
+            return IPAddress(bytes: bytes).map { CIDRBlock($0) }
         }
     }
 
@@ -74,7 +76,7 @@ struct LinkSurroundings: Hashable, Sendable {
                 digits = digits.dropFirst(2)
             }
             guard bytes.contains(where: { $0 != 0 }) else { return nil }
-            return IPAddress(bytes: bytes).flatMap { CIDRBlock("\($0)/128") }
+            return IPAddress(bytes: bytes).map { CIDRBlock($0) }
         }
     }
 

@@ -1,0 +1,120 @@
+import Netfilter
+import NetworkPolicy
+
+/// The kernel's side of a guard, for real: netlink sockets that were opened inside the sandbox's namespace.
+final class NamespaceRules: KernelRules {
+    private let tables: NetfilterSocket
+    private let conntrack: Conntrack
+    private let sockets: SocketDestroyer
+    /// The sandbox's own addresses: flows that start there are its own, others came in.
+    private let local: Set<IPAddress>
+
+    init(namespace: NetworkNamespace) throws(EgressError) {
+        (tables, conntrack, sockets, local) = try Self.inside(namespace) { () throws(EgressError) in
+            try Self.translated { () throws(NetfilterError) in
+                (try NetfilterSocket(), try Conntrack(), try SocketDestroyer(), LinkSurroundings.current().local)
+            }
+        }
+    }
+
+    /// Runs `body` on a thread that is in the namespace.
+    static func inside<Result: Sendable>(
+        _ namespace: NetworkNamespace, _ body: @Sendable () throws(EgressError) -> Result
+    ) throws(EgressError) -> Result {
+        do {
+            return try namespace.run { () throws(any Error) -> Result in try body() }
+        } catch let error as EgressError {
+            throw error
+        } catch {
+            throw .kernel("\(error)")
+        }
+    }
+
+    func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
+        try commit(RulesetTransactions.install(ruleset, learned: learned))
+    }
+
+    func apply(
+        _ difference: RulesetDifference, forgetting: [IPAddress], restoring: [LearnedElement]
+    ) throws(EgressError) {
+        try commit(RulesetTransactions.apply(difference, forgetting: forgetting, restoring: restoring))
+    }
+
+    func learn(_ elements: [LearnedElement]) throws(EgressError) {
+        try commit(RulesetTransactions.learn(elements))
+    }
+
+    func learned() throws(EgressError) -> [LearnedElement] {
+        try Self.translated { () throws(NetfilterError) in
+            guard try tables.hasTable(SandboxRuleset.table) else { return [] }
+            var found: [LearnedElement] = []
+            for set in [RulesetTransactions.learnedSets.v4, RulesetTransactions.learnedSets.v6] {
+                for element in try tables.elements(of: set, table: SandboxRuleset.table) {
+                    guard let address = element.address, let milliseconds = element.timeout else { continue }
+                    found.append(
+                        LearnedElement(address: address, lifetime: milliseconds / 1000, names: element.userData))
+                }
+            }
+            return found
+        }
+    }
+
+    @discardableResult
+    func cut(where isRevoked: (IPAddress) -> Bool) throws(EgressError) -> Int {
+        try Self.translated { () throws(NetfilterError) in
+            let doomed = Set(
+                try conntrack.flows().filter {
+                    local.contains($0.source) && !$0.replySource.isLoopback && isRevoked($0.destination)
+                })
+            guard !doomed.isEmpty else { return 0 }
+            let ends = Set(doomed.map { FlowEnds($0) })
+            // Sockets first: their last segment still passes, so that the other side hears of the end.
+            let destroyed = try sockets.destroy { ends.contains(FlowEnds($0)) }
+            return try destroyed + conntrack.delete { doomed.contains($0) }
+        }
+    }
+
+    func forgetNameQueries() throws(EgressError) {
+        _ = try Self.translated { () throws(NetfilterError) in
+            try conntrack.delete { $0.destinationPort == 53 && $0.replySource.isLoopback }
+        }
+    }
+
+    private func commit(_ transaction: Transaction) throws(EgressError) {
+        try Self.translated { () throws(NetfilterError) in try tables.commit(transaction) }
+    }
+
+    private static func translated<Result>(_ body: () throws(NetfilterError) -> Result) throws(EgressError) -> Result {
+        do throws(NetfilterError) {
+            return try body()
+        } catch {
+            throw .kernel("\(error)")
+        }
+    }
+}
+
+/// A flow by its ends, as its socket names them.
+private struct FlowEnds: Hashable {
+    var transport: UInt8
+    var local, remote: IPAddress
+    var localPort, remotePort: UInt16
+
+    init(_ flow: Flow) {
+        (transport, local, remote) = (flow.transport, flow.source, flow.destination)
+        (localPort, remotePort) = (flow.sourcePort, flow.destinationPort)
+    }
+
+    init(_ socket: OpenSocket) {
+        (transport, local, remote) = (socket.transport, socket.local, socket.remote)
+        (localPort, remotePort) = (socket.localPort, socket.remotePort)
+    }
+}
+
+extension IPAddress {
+    fileprivate var isLoopback: Bool {
+        switch self {
+        case .v4(let address): address.rawValue >> 24 == 127
+        case .v6(let address): address.high == 0 && address.low == 1
+        }
+    }
+}

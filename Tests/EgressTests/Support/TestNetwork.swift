@@ -1,0 +1,58 @@
+import Glibc
+import Netfilter
+
+/// A sandbox and an outside, two namespaces joined by a veth pair. The outside owns the "public" addresses.
+final class TestNetwork: Sendable {
+    static let publicAddresses = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::1", "2001:db8::2"]
+    static let gateway = "10.99.0.1"
+    static let sandboxAddress = "10.99.0.2"
+
+    let sandbox: NetworkNamespace
+    let outside: NetworkNamespace
+    private let names: [String]
+
+    init() throws {
+        let tag = String(UInt32.random(in: .min ... .max), radix: 36)
+        names = ["spt-\(tag)-s", "spt-\(tag)-o"]
+        sandbox = try NetworkNamespace.create(named: names[0])
+        outside = try NetworkNamespace.create(named: names[1])
+        let (inner, outer) = (names[0], names[1])
+        try Command.run(
+            "ip", "-n", inner, "link", "add", "eth0", "type", "veth", "peer", "name", "host0", "netns", outer)
+        for (namespace, link, address, address6) in [
+            (inner, "eth0", Self.sandboxAddress, "fd00:99::2"), (outer, "host0", Self.gateway, "fd00:99::1"),
+        ] {
+            try Command.run("ip", "-n", namespace, "address", "add", address + "/30", "dev", link)
+            try Command.run("ip", "-n", namespace, "address", "add", address6 + "/64", "dev", link, "nodad")
+            try Command.run("ip", "-n", namespace, "link", "set", "lo", "up")
+            try Command.run("ip", "-n", namespace, "link", "set", link, "up")
+        }
+        try Command.run("ip", "-n", inner, "route", "add", "default", "via", Self.gateway)
+        try Command.run("ip", "-n", inner, "-6", "route", "add", "default", "via", "fd00:99::1")
+        for address in Self.publicAddresses + ["169.254.169.254"] {
+            let length = address.contains(":") ? "/128" : "/32"
+            try Command.run("ip", "-n", outer, "address", "add", address + length, "dev", "lo", "nodad")
+        }
+    }
+
+    deinit {
+        try? sandbox.delete()
+        try? outside.delete()
+    }
+}
+
+enum Command {
+    struct Failure: Error { var line: String }
+
+    static func run(_ line: String...) throws {
+        var arguments = line.map { strdup($0) } + [nil]
+        defer { arguments.forEach { free($0) } }
+        var process: pid_t = 0
+        guard posix_spawnp(&process, line[0], nil, nil, &arguments, environ) == 0 else {
+            throw Failure(line: line.joined(separator: " "))
+        }
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+        guard status == 0 else { throw Failure(line: line.joined(separator: " ")) }
+    }
+}
