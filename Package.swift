@@ -34,6 +34,7 @@ let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swi
 
 let package = Package(
     name: "sallyport",
+    products: [.executable(name: "execd", targets: ["ExecdProgram"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
@@ -56,14 +57,20 @@ let package = Package(
             ["NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "CLinux", "CCurl", logging, metrics] + nio),
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
+        library("Execd", ["HTTPServer", "CLinux", logging] + nio),
+        .executableTarget(
+            name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
+            swiftSettings: strict + warnings),
         library("Observability", [logging, metrics, coreMetrics]),
 
+        .target(name: "TestSupport", dependencies: nio, path: "Tests/TestSupport", swiftSettings: strict + warnings),
         tests("NetworkPolicy"),
         tests("DNSFilter", ["NetworkPolicy"]),
         tests("Netfilter", ["NetworkPolicy"]),
         tests("Egress", ["NetworkPolicy", "DNSFilter", "Netfilter", logging]),
         tests("SecureAccess", exclude: ["Vectors"]),
-        tests("HTTPServer", nio + [logging]),
+        tests("Execd", ["HTTPServer", "TestSupport"] + nio),
+        tests("HTTPServer", ["TestSupport", logging] + nio),
         tests("Observability", [logging, coreMetrics]),
     ],
     swiftLanguageModes: [.v6]

@@ -31,3 +31,4 @@ int linux_open_beneath(int directory, const char *path, int flags, unsigned int 
 }
 
 int linux_accept_nonblocking(int listener) { return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }
+int linux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }

@@ -118,5 +118,7 @@ int linux_resize_terminal(int leader, uint16_t rows, uint16_t columns);
 /// openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS; a descriptor or -errno.
 int linux_open_beneath(int directory, const char *path, int flags, unsigned int mode);
 int linux_accept_nonblocking(int listener);
+/// A pipe, close-on-exec at both ends; 0 or -errno.
+int linux_pipe(int ends[2]);
 
 #endif

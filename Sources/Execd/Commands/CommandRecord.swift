@@ -1,0 +1,121 @@
+import Synchronization
+
+/// One command that was started: what is known of it, for status, logs and interruption.
+final class CommandRecord: Sendable {
+    struct State: Sendable {
+        var process: RunningProcess?
+        var exit: ExitStatus?
+        /// Why it has no exit code of its own: it did not start, or ran into its time limit.
+        var failure: String?
+        var finishedAt: Int64?
+        var log: [UInt8] = []
+        /// Bytes of output that no reader has taken yet.
+        var waiting = 0
+        /// Bytes dropped from the front of the log.
+        var dropped = 0
+    }
+
+    /// Bytes of a background command's output that are kept.
+    static let longestLog = 8 << 20
+
+    /// Bytes of a foreground command's output that may wait for its client.
+    static let mostWaiting = 1 << 20
+
+    let id: String
+    let content: String
+    let startedAt: Int64
+    private let state = Mutex(State())
+
+    init(id: String, content: String, startedAt: Int64) {
+        self.id = id
+        self.content = content
+        self.startedAt = startedAt
+    }
+
+    var current: State { state.withLock { $0 } }
+
+    /// Notes the process, unless it has ended already.
+    func began(_ process: RunningProcess) {
+        state.withLock { if $0.finishedAt == nil { $0.process = process } }
+    }
+
+    /// Counts output that waits for its reader; a process that is too far ahead is not read any more.
+    func produced(_ bytes: Int) {
+        state.withLock { state in
+            state.waiting += bytes
+            if state.waiting > Self.mostWaiting { state.process?.pauseOutput() }
+        }
+    }
+
+    func consumed(_ bytes: Int) {
+        state.withLock { state in
+            let wasFull = state.waiting > Self.mostWaiting
+            state.waiting -= bytes
+            if wasFull, state.waiting <= Self.mostWaiting { state.process?.resumeOutput() }
+        }
+    }
+
+    /// Notes the end. From here on no signal goes out: the pid may be another's.
+    func ended(_ exit: ExitStatus?, failure: String?, at now: Int64) {
+        state.withLock { state in
+            state.process = nil
+            state.exit = exit
+            state.failure = state.failure ?? failure
+            state.finishedAt = now
+        }
+    }
+
+    /// Signals the group while the process runs.
+    /// - Returns: whether it does.
+    @discardableResult
+    func signal(_ number: Int32, because reason: String? = nil) -> Bool {
+        state.withLock { state in
+            guard let process = state.process else { return false }
+            if let reason { state.failure = reason }
+            process.signalGroup(number)
+            return true
+        }
+    }
+
+    func append(_ bytes: [UInt8]) {
+        state.withLock { state in
+            state.log += bytes
+            guard state.log.count > Self.longestLog else { return }
+            let excess = state.log.count - Self.longestLog
+            state.log.removeFirst(excess)
+            state.dropped += excess
+        }
+    }
+
+    /// The log from a byte offset on, and the offset of its end.
+    func log(from cursor: Int) -> (bytes: [UInt8], end: Int) {
+        state.withLock { state in
+            let start = min(max(cursor - state.dropped, 0), state.log.count)
+            return (Array(state.log[start...]), state.dropped + state.log.count)
+        }
+    }
+}
+
+/// The commands of this execd, finished ones with a bound: the oldest finished are forgotten first.
+final class CommandRegistry: Sendable {
+    static let mostFinished = 1024
+
+    private struct State {
+        var records: [String: CommandRecord] = [:]
+        var order: [String] = []
+    }
+    private let state = Mutex(State())
+
+    func add(_ record: CommandRecord) {
+        state.withLock { state in
+            state.records[record.id] = record
+            state.order.append(record.id)
+            guard state.order.count > Self.mostFinished else { return }
+            if let oldest = state.order.firstIndex(where: { state.records[$0]?.current.finishedAt != nil }) {
+                state.records[state.order.remove(at: oldest)] = nil
+            }
+        }
+    }
+
+    subscript(id: String) -> CommandRecord? { state.withLock { $0.records[id] } }
+}

@@ -1,0 +1,95 @@
+import FoundationEssentials
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Runs commands: starts them, turns their output into events, ends them in time.
+final class CommandRunner: Sendable {
+    let registry = CommandRegistry()
+    /// What every command gets: execd's own variables.
+    private let environment: [String: String]
+    private let shell: String
+
+    /// How long a command has to follow a TERM before it is killed.
+    static let patience = Duration.seconds(3)
+
+    init(environment: [String: String]) {
+        self.environment = environment
+        shell = ["/bin/bash", "/usr/bin/bash"].first { access($0, X_OK) == 0 } ?? "/bin/sh"
+    }
+
+    static func now() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+
+    /// Starts a command.
+    /// - Returns: its record, and its events up to the last; for a background command the events go to its log.
+    func start(_ request: CommandRequest) -> (record: CommandRecord, events: AsyncStream<ProcessEvent>) {
+        let (events, continuation) = AsyncStream<ProcessEvent>.makeStream()
+        let record = CommandRecord(id: Self.identifier(), content: request.content, startedAt: Self.now())
+        registry.add(record)
+        let isBackground = request.background ?? false
+        do throws(SpawnFailure) {
+            let process = try ProcessLoop.shared.start(request.spec(shell: shell, environment: currentEnvironment())) {
+                event in
+                switch event {
+                case .output(_, let bytes):
+                    guard !isBackground else { return record.append(bytes) }
+                    record.produced(bytes.count)
+                    continuation.yield(event)
+                case .ended(let status):
+                    record.ended(status, failure: nil, at: Self.now())
+                    continuation.yield(event)
+                    continuation.finish()
+                }
+            }
+            record.began(process)
+            limit(record, milliseconds: request.timeout ?? 0)
+        } catch {
+            record.ended(nil, failure: error.description, at: Self.now())
+            continuation.finish()
+        }
+        return (record, events)
+    }
+
+    /// TERM to the group now, KILL after a while.
+    /// - Returns: false when the command is unknown or has ended.
+    func interrupt(_ id: String) -> Bool {
+        guard let record = registry[id], record.signal(SIGTERM) else { return false }
+        Task {
+            try? await Task.sleep(for: Self.patience)
+            record.signal(SIGKILL)
+        }
+        return true
+    }
+
+    private func limit(_ record: CommandRecord, milliseconds: Int64) {
+        guard milliseconds > 0 else { return }
+        Task {
+            try? await Task.sleep(for: .milliseconds(milliseconds))
+            record.signal(SIGKILL, because: "the command ran into its time limit of \(milliseconds) ms")
+        }
+    }
+
+    /// execd's variables, then those of the file that `EXECD_ENVS` names, read anew for every command.
+    private func currentEnvironment() -> [String: String] {
+        var variables = environment
+        if variables["PATH"] == nil { variables["PATH"] = ProcessSpec.defaultPath }
+        guard let path = variables["EXECD_ENVS"], let text = Self.contents(of: path) else { return variables }
+        variables.merge(EnvironmentFile.parse(text)) { _, new in new }
+        return variables
+    }
+
+    private static func contents(of path: String) -> String? {
+        guard let data = try? Data(contentsOf: URL(filePath: path)) else { return nil }
+        return String(decoding: data, as: UTF8.self)
+    }
+
+    private static func identifier() -> String {
+        UUID().uuidString.lowercased().filter { $0 != "-" }
+    }
+}

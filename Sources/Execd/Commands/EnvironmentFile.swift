@@ -1,0 +1,48 @@
+/// The file that `EXECD_ENVS` names: `NAME=value` lines that clients append to and every command starts with
+/// (CLIENTS.md, section 6.3).
+enum EnvironmentFile {
+    /// The variables of a file's text; of equal names the last counts, lines that are no assignment are passed over.
+    ///
+    /// Values are bare, in single quotes (taken as they are), or in double quotes with `\\ \" \n \r \t` escapes.
+    static func parse(_ text: String) -> [String: String] {
+        var variables: [String: String] = [:]
+        for line in text.split(whereSeparator: \.isNewline) {
+            var line = line.drop { $0 == " " || $0 == "\t" }
+            if line.hasPrefix("export ") { line = line.dropFirst(7) }
+            guard !line.hasPrefix("#"), let equals = line.firstIndex(of: "=") else { continue }
+            let name = line[..<equals]
+            guard isName(name) else { continue }
+            variables[String(name)] = value(line[line.index(after: equals)...])
+        }
+        return variables
+    }
+
+    static func isName(_ text: some StringProtocol) -> Bool {
+        guard let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else {
+            return false
+        }
+        return text.allSatisfy { $0 == "_" || ($0.isASCII && ($0.isLetter || $0.isNumber)) }
+    }
+
+    private static func value(_ text: Substring) -> String {
+        guard let quote = text.first, quote == "'" || quote == "\"" else {
+            return String(text.reversed().drop { $0 == " " || $0 == "\t" }.reversed())
+        }
+        var value = ""
+        var rest = text.dropFirst()
+        while let character = rest.popFirst(), character != quote {
+            guard character == "\\", quote == "\"", let escaped = rest.popFirst() else {
+                value.append(character)
+                continue
+            }
+            switch escaped {
+            case "n": value.append("\n")
+            case "r": value.append("\r")
+            case "t": value.append("\t")
+            case "\\", "\"", "$", "`": value.append(escaped)
+            default: value += "\\" + String(escaped)
+            }
+        }
+        return value
+    }
+}

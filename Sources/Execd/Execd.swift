@@ -1,0 +1,67 @@
+import FoundationEssentials
+import HTTPServer
+import Logging
+import NIOCore
+import NIOPosix
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The daemon inside a sandbox.
+public enum Execd {
+    /// Runs the program; returns its exit code. `environment` is what commands get.
+    public static func run(_ arguments: [String], environment: [String: String]) async -> Int32 {
+        let options: Options
+        do throws(Options.Invalid) {
+            options = try Options.parse(Array(arguments.dropFirst()))
+        } catch {
+            complain("\(error)\n\(Options.usage)")
+            return 2
+        }
+        if !options.serves && !options.entrypoint.isEmpty {
+            return SandboxInit.run(options, executable: "/proc/self/exe", environment: environment)
+        }
+        do {
+            _ = try await serve(options, environment: environment)
+            // The server works on its own threads until the process is ended.
+            while true { try await Task.sleep(for: .seconds(86_400)) }
+        } catch {
+            complain("cannot listen on port \(options.port): \(error)")
+            return 1
+        }
+    }
+
+    /// Serves the API on every address of the sandbox.
+    /// - Returns: the server and the address that it listens on.
+    static func serve(
+        _ options: Options, environment: [String: String]
+    ) async throws -> (server: HTTPServer, address: SocketAddress) {
+        var logger = Logger(label: "execd")
+        logger.logLevel = .warning
+        if let path = environment["EXECD_ENVS"] { prepareFolder(of: path) }
+        let token = try options.tokenFile.map { path in
+            String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self).filter { !$0.isWhitespace }
+        }
+        let runner = CommandRunner(environment: environment)
+        let api = ExecdAPI(commands: CommandAPI(runner: runner), token: token, logger: logger)
+        let server = HTTPServer(
+            group: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: logger, handler: api.handle)
+        do {
+            // "::" takes IPv4, too.
+            return (server, try await server.start(on: .tcp(host: "::", port: options.port)))
+        } catch let error as IOError where error.errnoCode == EAFNOSUPPORT || error.errnoCode == EADDRNOTAVAIL {
+            return (server, try await server.start(on: .tcp(host: "0.0.0.0", port: options.port)))
+        }
+    }
+
+    private static func prepareFolder(of path: String) {
+        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return }
+        mkdir(String(path[..<slash]), 0o755)
+    }
+
+    private static func complain(_ text: String) {
+        let line = "execd: \(text)\n"
+        write(STDERR_FILENO, line, line.utf8.count)
+    }
+}

@@ -1,0 +1,42 @@
+/// execd's command line.
+struct Options: Hashable, Sendable {
+    var port = 44772
+    /// A file with the token that every request must carry; read once, at the start.
+    var tokenFile: String?
+    /// What the sandbox runs; empty: the API alone.
+    var entrypoint: [String] = []
+    /// Serve the API in this process; init starts itself again with it.
+    var serves = false
+
+    /// Why a command line is refused.
+    struct Invalid: Error, Hashable, CustomStringConvertible {
+        let description: String
+        init(_ description: String) { self.description = description }
+    }
+
+    static let usage = "usage: execd [--port PORT] [--token-file FILE] [--serve] [-- PROGRAM ARGUMENT...]"
+
+    static func parse(_ arguments: [String]) throws(Invalid) -> Options {
+        var options = Options()
+        var rest = arguments[...]
+        while let argument = rest.popFirst() {
+            switch argument {
+            case "--port":
+                guard let text = rest.popFirst(), let port = Int(text), (0...65535).contains(port) else {
+                    throw Invalid("--port needs a number from 0 to 65535")
+                }
+                options.port = port
+            case "--token-file":
+                guard let path = rest.popFirst() else { throw Invalid("--token-file needs a path") }
+                options.tokenFile = path
+            case "--serve": options.serves = true
+            case "--":
+                options.entrypoint = Array(rest)
+                guard !options.entrypoint.isEmpty else { throw Invalid("a program must follow --") }
+                return options
+            default: throw Invalid("unknown argument \(argument)")
+            }
+        }
+        return options
+    }
+}

@@ -1,0 +1,78 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The first process of a sandbox: starts the API and the entrypoint, passes signals on, reaps what nobody else does,
+/// and ends as the entrypoint ends. It serves nothing itself, so that nothing a client sends can take it down.
+enum SandboxInit {
+    /// Signals that are passed on to the entrypoint's group.
+    private static let forwarded: [Int32] = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH]
+    /// Seconds that processes get to end by themselves when the entrypoint has.
+    private static let grace = 2
+
+    /// Never returns but with the sandbox's exit code.
+    static func run(_ options: Options, executable: String, environment: [String: String]) -> Int32 {
+        // Orphans come to the first process anyway; elsewhere (tests) they must be asked for.
+        _ = linux_set_child_subreaper(1)
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in forwarded + [SIGCHLD] { sigaddset(&signals, number) }
+        sigprocmask(SIG_BLOCK, &signals, nil)
+
+        let serving = ProcessSpec(
+            arguments: [executable, "--serve", "--port", String(options.port)]
+                + (options.tokenFile.map { ["--token-file", $0] } ?? []),
+            environment: environment)
+        guard var server = start(serving) else { return 125 }
+        guard let entrypoint = start(ProcessSpec(arguments: options.entrypoint, environment: environment)) else {
+            kill(-server, SIGKILL)
+            return 127
+        }
+        while true {
+            var number: Int32 = 0
+            sigwait(&signals, &number)
+            guard number == SIGCHLD else {
+                kill(-entrypoint, number)
+                continue
+            }
+            while let (pid, status) = reap() {
+                if pid == entrypoint { return end(with: status.code) }
+                // Its clients see a broken connection and the next one works.
+                if pid == server, let next = start(serving) { server = next }
+            }
+        }
+    }
+
+    private static func start(_ spec: ProcessSpec) -> pid_t? {
+        do throws(SpawnFailure) {
+            return try Spawn.start(spec, input: -1, output: STDOUT_FILENO, error: STDERR_FILENO)
+        } catch {
+            let line = "execd: cannot start \(error)\n"
+            write(STDERR_FILENO, line, line.utf8.count)
+            return nil
+        }
+    }
+
+    private static func reap() -> (pid_t, ExitStatus)? {
+        var state: Int32 = 0
+        let pid = waitpid(-1, &state, WNOHANG)
+        guard pid > 0 else { return nil }
+        let signal = state & 0x7f
+        return (pid, signal == 0 ? .exited(state >> 8 & 0xff) : .signalled(signal))
+    }
+
+    /// As the first process of its namespace it may signal everybody; elsewhere that would be the whole machine.
+    private static func end(with code: Int32) -> Int32 {
+        guard getpid() == 1 else { return code }
+        kill(-1, SIGTERM)
+        for _ in 0..<grace * 100 {
+            usleep(10_000)
+            while reap() != nil {}
+            if kill(-1, 0) != 0 { break }
+        }
+        kill(-1, SIGKILL)
+        return code
+    }
+}

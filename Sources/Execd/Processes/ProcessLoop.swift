@@ -1,0 +1,221 @@
+import CLinux
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Starts processes and watches them: one thread reads every pipe and hears of every exit.
+///
+/// When a process ends, what its pipes hold is read and delivered before the end is: there is no tail to wait for, and a
+/// grandchild that keeps a pipe open does not keep the command open.
+final class ProcessLoop: Sendable {
+    typealias Delivery = @Sendable (ProcessEvent) -> Void
+
+    struct Running {
+        var pid: pid_t
+        var pidfd: CInt
+        var pipes: [OutputStream: CInt]
+        var deliver: Delivery
+    }
+
+    private enum Command {
+        case watch(UInt64, Running)
+        case pause(UInt64)
+        case resume(UInt64)
+    }
+
+    private struct Inbox {
+        var commands: [Command] = []
+        var next: UInt64 = 1
+    }
+
+    private let epoll: CInt
+    private let wakeUp: CInt
+    private let state = Mutex(Inbox())
+
+    /// The loop of the program. Its thread lives as long as the process.
+    static let shared = ProcessLoop()
+
+    private init() {
+        epoll = linux_epoll_create()
+        wakeUp = linux_eventfd()
+        precondition(epoll >= 0 && wakeUp >= 0, "no descriptors are left to watch processes with")
+        _ = linux_epoll_add(epoll, wakeUp, LINUX_EPOLLIN, 0)
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(self).toOpaque()
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                Unmanaged<ProcessLoop>.fromOpaque(context!).takeRetainedValue().run()
+                return nil
+            }, context)
+        precondition(status == 0, "no thread is left to watch processes with")
+        pthread_detach(thread)
+    }
+
+    /// Starts a process whose output and end go to `deliver`, on the loop's thread.
+    func start(_ spec: ProcessSpec, deliver: @escaping Delivery) throws(SpawnFailure) -> RunningProcess {
+        var output: [CInt] = [-1, -1], error: [CInt] = [-1, -1]
+        guard linux_pipe(&output) == 0 else { throw SpawnFailure(program: spec.arguments[0], code: EMFILE) }
+        guard linux_pipe(&error) == 0 else {
+            let failure = SpawnFailure(program: spec.arguments[0], code: EMFILE)
+            for descriptor in output { close(descriptor) }
+            throw failure
+        }
+        defer {
+            close(output[1])
+            close(error[1])
+        }
+        // Non-blocking on our side only: the flag belongs to the open file, and each pipe end is one of its own.
+        for descriptor in [output[0], error[0]] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
+        let pid: pid_t
+        do throws(SpawnFailure) {
+            pid = try Spawn.start(spec, output: output[1], error: error[1])
+        } catch {
+            close(output[0])
+            throw error
+        }
+        let number = state.withLock { state in
+            let number = state.next
+            state.next += 1
+            let running = Running(
+                pid: pid, pidfd: linux_pidfd_open(pid),
+                pipes: [.standardOutput: output[0], .standardError: error[0]], deliver: deliver)
+            state.commands.append(.watch(number, running))
+            return number
+        }
+        wake()
+        return RunningProcess(pid: pid, number: number, loop: self)
+    }
+
+    fileprivate func pause(_ number: UInt64) { send(.pause(number)) }
+    fileprivate func resume(_ number: UInt64) { send(.resume(number)) }
+
+    private func send(_ command: Command) {
+        state.withLock { $0.commands.append(command) }
+        wake()
+    }
+
+    private func wake() {
+        var one: UInt64 = 1
+        write(wakeUp, &one, 8)
+    }
+
+    // MARK: On the thread
+
+    /// In an event's data: the process's number, and which of its descriptors it is.
+    private enum Slot: UInt64 {
+        case exit = 0
+        case output = 1
+        case error = 2
+    }
+
+    private func run() {
+        var running: [UInt64: Running] = [:]
+        var events = [linux_event](repeating: linux_event(), count: 64)
+        while true {
+            let count = linux_epoll_wait(epoll, &events, 64, -1)
+            for event in events.prefix(Int(max(count, 0))) {
+                let number = event.data >> 2
+                if number == 0 {
+                    obey(&running)
+                } else if let process = running[number] {
+                    switch Slot(rawValue: event.data & 3) {
+                    case .output: read(.standardOutput, number, &running)
+                    case .error: read(.standardError, number, &running)
+                    case .exit, nil: finish(number, process, &running)
+                    }
+                }
+            }
+        }
+    }
+
+    private func obey(_ running: inout [UInt64: Running]) {
+        var count: UInt64 = 0
+        Glibc.read(wakeUp, &count, 8)
+        let commands = state.withLock { state in
+            defer { state.commands = [] }
+            return state.commands
+        }
+        for command in commands {
+            switch command {
+            case .watch(let number, let process):
+                running[number] = process
+                for (stream, pipe) in process.pipes {
+                    _ = linux_epoll_add(epoll, pipe, LINUX_EPOLLIN, number << 2 | slot(stream).rawValue)
+                }
+                _ = linux_epoll_add(epoll, process.pidfd, LINUX_EPOLLIN, number << 2)
+            case .pause(let number):
+                for (stream, pipe) in running[number]?.pipes ?? [:] {
+                    _ = linux_epoll_modify(epoll, pipe, 0, number << 2 | slot(stream).rawValue)
+                }
+            case .resume(let number):
+                for (stream, pipe) in running[number]?.pipes ?? [:] {
+                    _ = linux_epoll_modify(epoll, pipe, LINUX_EPOLLIN, number << 2 | slot(stream).rawValue)
+                }
+            }
+        }
+    }
+
+    private func slot(_ stream: OutputStream) -> Slot { stream == .standardOutput ? .output : .error }
+
+    /// Reads one piece; closes the pipe at its end.
+    @discardableResult
+    private func read(_ stream: OutputStream, _ number: UInt64, _ running: inout [UInt64: Running]) -> Bool {
+        guard let pipe = running[number]?.pipes[stream] else { return false }
+        var length = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: 32 << 10) { buffer, filled in
+            length = Glibc.read(pipe, buffer.baseAddress, buffer.count)
+            filled = max(length, 0)
+        }
+        if length > 0 {
+            running[number]?.deliver(.output(stream, bytes))
+            return true
+        }
+        if length == 0 || (errno != EAGAIN && errno != EINTR) {
+            close(pipe)
+            running[number]?.pipes[stream] = nil
+        }
+        return false
+    }
+
+    /// Output that a process left in its pipes, at the most: a pipe holds 64 KiB, and somebody may go on writing.
+    private static let mostReadAtEnd = 64
+
+    private func finish(_ number: UInt64, _ process: Running, _ running: inout [UInt64: Running]) {
+        var state: Int32 = 0
+        guard waitpid(process.pid, &state, WNOHANG) == process.pid else { return }
+        for stream in [OutputStream.standardOutput, .standardError] {
+            for _ in 0..<Self.mostReadAtEnd {
+                guard read(stream, number, &running) else { break }
+            }
+        }
+        for pipe in (running[number]?.pipes ?? [:]).values { close(pipe) }
+        close(process.pidfd)
+        running[number] = nil
+        let signal = state & 0x7f
+        process.deliver(.ended(signal == 0 ? .exited(state >> 8 & 0xff) : .signalled(signal)))
+    }
+}
+
+/// A process that was started, for signals and back-pressure.
+struct RunningProcess: Sendable {
+    let pid: pid_t
+    private let number: UInt64
+    private let loop: ProcessLoop
+
+    fileprivate init(pid: pid_t, number: UInt64, loop: ProcessLoop) {
+        self.pid = pid
+        self.number = number
+        self.loop = loop
+    }
+
+    /// Signals the process's whole group. The caller makes sure that the end has not been delivered yet: the number
+    /// could be another's by then.
+    func signalGroup(_ signal: Int32) { kill(-pid, signal) }
+
+    /// Stops reading its output, so that it waits when its pipe is full.
+    func pauseOutput() { loop.pause(number) }
+    func resumeOutput() { loop.resume(number) }
+}

@@ -1,0 +1,50 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What to run, and as whom.
+struct ProcessSpec: Hashable, Sendable {
+    /// The program, looked up in `PATH` where it has no slash, and its arguments.
+    var arguments: [String]
+    /// `NAME=value` by name.
+    var environment: [String: String]
+    /// nil keeps execd's.
+    var directory: String?
+    var user: UInt32?
+    var group: UInt32?
+
+    static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+}
+
+/// Where a piece of output came from.
+enum OutputStream: Hashable, Sendable {
+    case standardOutput, standardError
+}
+
+/// How a process ended.
+enum ExitStatus: Hashable, Sendable {
+    case exited(Int32)
+    case signalled(Int32)
+
+    /// As a shell says it: 128 and the number for a signal.
+    var code: Int32 {
+        switch self {
+        case .exited(let code): code
+        case .signalled(let number): 128 + number
+        }
+    }
+}
+
+/// What a running process brings, in order; the exit comes last and once.
+enum ProcessEvent: Hashable, Sendable {
+    case output(OutputStream, [UInt8])
+    case ended(ExitStatus)
+}
+
+/// Why a process did not start: the call's errno.
+struct SpawnFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    let program: String
+    let code: Int32
+
+    var description: String { "\(program): \(String(cString: strerror(code)))" }
+}

@@ -1,0 +1,43 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The one way in which execd starts a process: a group of its own, nothing inherited but what is named.
+enum Spawn {
+    /// - Parameters: descriptors for 0, 1 and 2; -1 is /dev/null.
+    /// - Returns: the pid, which is the number of its process group, too.
+    static func start(
+        _ spec: ProcessSpec, input: CInt = -1, output: CInt, error: CInt, inherited: [CInt] = []
+    ) throws(SpawnFailure) -> pid_t {
+        let arguments = spec.arguments.map { strdup($0) } + [nil]
+        let environment = spec.environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        let directory = spec.directory.map { strdup($0) } ?? nil
+        let path = strdup(spec.environment["PATH"] ?? ProcessSpec.defaultPath)
+        defer {
+            for text in arguments + environment + [directory, path] { free(text) }
+        }
+        let status = arguments.withUnsafeBufferPointer { arguments in
+            environment.withUnsafeBufferPointer { environment in
+                inherited.withUnsafeBufferPointer { inherited in
+                    var options = linux_spawn_options()
+                    options.executable = UnsafePointer(arguments[0])
+                    options.search_path = UnsafePointer(path)
+                    options.arguments = arguments.baseAddress
+                    options.environment = environment.baseAddress
+                    options.directory = UnsafePointer(directory)
+                    (options.input, options.output, options.error) = (input, output, error)
+                    options.inherited = inherited.baseAddress
+                    options.inherited_count = Int32(inherited.count)
+                    options.grouping = 2
+                    options.user = spec.user.map(Int64.init) ?? -1
+                    options.group = spec.group.map(Int64.init) ?? -1
+                    return linux_spawn(&options)
+                }
+            }
+        }
+        guard status > 0 else { throw SpawnFailure(program: spec.arguments[0], code: -status) }
+        return status
+    }
+}

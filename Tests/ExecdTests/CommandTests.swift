@@ -1,0 +1,201 @@
+import FoundationEssentials
+import HTTPServer
+import NIOCore
+import TestSupport
+import Testing
+
+@testable import Execd
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A running execd and a client of it.
+struct LiveExecd: Sendable {
+    let address: SocketAddress
+
+    static func run(
+        environment: [String: String] = ["HOME": "/"], token: String? = nil,
+        _ body: @Sendable (LiveExecd) async throws -> Void
+    ) async throws {
+        var options = Options()
+        options.port = 0
+        let path = "/tmp/spt-execd-\(UInt32.random(in: 0 ... .max)).token"
+        if let token {
+            try Data(token.utf8).write(to: URL(filePath: path))
+            options.tokenFile = path
+        }
+        let (server, address) = try await Execd.serve(options, environment: environment)
+        unlink(path)
+        do {
+            try await body(LiveExecd(address: try SocketAddress(ipAddress: "127.0.0.1", port: address.port!)))
+        } catch {
+            await server.shutdown(grace: .zero)
+            throw error
+        }
+        await server.shutdown(grace: .zero)
+    }
+
+    /// Sends a request; the whole response.
+    func call(_ method: String, _ target: String, _ body: String = "", headers: String = "") async throws -> String {
+        try await RawClient(address).exchange(
+            "\(method) \(target) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        )
+    }
+
+    /// The events of a command, each as its JSON.
+    func events(_ body: String) async throws -> [String] {
+        try await call("POST", "/command", body).split(whereSeparator: \.isNewline).compactMap { line in
+            line.hasPrefix("data: ") ? String(line.dropFirst(6).prefix { $0 != "\r" }) : nil
+        }
+    }
+
+    func texts(_ type: String, _ events: [String]) -> String {
+        events.filter { $0.contains(#""type":"\#(type)""#) }.compactMap { event in
+            struct Text: Decodable { var text: String? }
+            return try? JSONDecoder().decode(Text.self, from: Data(event.utf8)).text
+        }.joined()
+    }
+}
+
+@Suite(.serialized) struct CommandTests {
+    @Test func `output comes by its streams, then the end`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let events = try await execd.events(#"{"command":"echo one; echo two; echo bad >&2"}"#)
+            #expect(events.first?.contains(#""type":"init""#) == true)
+            #expect(execd.texts("stdout", events) == "one\ntwo")
+            #expect(execd.texts("stderr", events) == "bad")
+            #expect(events.last?.contains(#""type":"execution_complete""#) == true)
+            #expect(events.allSatisfy { $0.contains(#""timestamp":"#) })
+        }
+    }
+
+    @Test(arguments: [
+        (#"{"command":"exit 3"}"#, "3"), (#"{"command":"kill -9 $$"}"#, "137"), (#"{"argv":["/nonexistent"]}"#, "127"),
+        (#"{"command":"sleep 30","timeout":50}"#, "-1"),
+    ])
+    func `a failure says its code and nothing is completed`(body: String, code: String) async throws {
+        try await LiveExecd.run { execd async throws in
+            let events = try await execd.events(body)
+            #expect(events.last?.contains(#""ename":"CommandExecError","evalue":"\#(code)""#) == true, "\(events)")
+            #expect(!events.contains { $0.contains("execution_complete") })
+        }
+    }
+
+    @Test func `a child that keeps the output open does not keep the command open`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let events = try await execd.events(#"{"command":"sleep 20 & echo pid $!"}"#)
+            #expect(events.last?.contains("execution_complete") == true)
+            let pid = try #require(pid_t(execd.texts("stdout", events).dropFirst(4)))
+            #expect(kill(pid, SIGKILL) == 0, "it was left running")
+        }
+    }
+
+    @Test func `a lot of output arrives whole`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let events = try await execd.events(#"{"command":"seq 1 60000"}"#)
+            #expect(execd.texts("stdout", events) == (1...60000).map(String.init).joined(separator: "\n"))
+        }
+    }
+
+    @Test func `environment, folder and user are as asked for`() async throws {
+        let file = "/tmp/spt-envs-\(UInt32.random(in: 0 ... .max))"
+        try Data("FROM_FILE='a b'\n".utf8).write(to: URL(filePath: file))
+        defer { unlink(file) }
+        try await LiveExecd.run(environment: ["EXECD_ENVS": file, "BASE": "1"]) { execd async throws in
+            let events = try await execd.events(
+                #"{"command":"echo $BASE-$FROM_FILE-$MINE-$PWD-$(id -u):$(id -g)","cwd":"/tmp","uid":65534,"gid":65534,"envs":{"MINE":"x"}}"#
+            )
+            #expect(execd.texts("stdout", events) == "1-a b-x-/tmp-65534:65534")
+            try Data("FROM_FILE=changed\n".utf8).write(to: URL(filePath: file))
+            let later = try await execd.events(#"{"command":"echo $FROM_FILE"}"#)
+            #expect(execd.texts("stdout", later) == "changed")
+        }
+    }
+
+    @Test func `a foreground command dies with its client`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let body = #"{"command":"echo $$; exec sleep 100"}"#
+            let seen = try await RawClient(execd.address).exchange(
+                "POST /command HTTP/1.1\r\nHost: x\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+            ) { $0.contains("stdout") }
+            let event = try #require(seen.split(whereSeparator: \.isNewline).first { $0.contains("stdout") })
+            let pid = try #require(pid_t(execd.texts("stdout", [String(event.dropFirst(6))])))
+            let gone = try await waitUntil { kill(pid, 0) != 0 }
+            #expect(gone)
+        }
+    }
+
+    @Test func `a background command goes on without its client, and its log is read from a cursor`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let events = try await execd.events(
+                #"{"command":"echo first; sleep 0.2; echo second >&2; exit 4","background":true}"#)
+            #expect(events.count == 2 && events[1].contains("execution_complete"))
+            let id = execd.texts("init", events)
+            let ended = try await waitUntil {
+                try await execd.call("GET", "/command/status/\(id)").contains(#""running":false"#)
+            }
+            #expect(ended)
+            let status = try await execd.call("GET", "/command/status/\(id)")
+            #expect(status.contains(#""exit_code":4"#) && status.contains(#""finished_at":""#))
+            let logs = try await execd.call("GET", "/command/\(id)/logs")
+            #expect(logs.hasSuffix("first\nsecond\n") && logs.contains("EXECD-COMMANDS-TAIL-CURSOR: 13"))
+            #expect(try await execd.call("GET", "/command/\(id)/logs?cursor=6").hasSuffix("\r\n\r\nsecond\n"))
+            #expect(try await execd.call("GET", "/command/\(id)/logs?cursor=x").hasPrefix("HTTP/1.1 400"))
+        }
+    }
+
+    @Test func `an interrupted command ends by its signal`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let events = try await execd.events(#"{"command":"exec sleep 100","background":true}"#)
+            let id = execd.texts("init", events)
+            #expect(try await execd.call("DELETE", "/command?id=\(id)").hasPrefix("HTTP/1.1 200"))
+            let ended = try await waitUntil {
+                try await execd.call("GET", "/command/status/\(id)").contains(#""exit_code":143"#)
+            }
+            #expect(ended)
+            #expect(try await execd.call("DELETE", "/command?id=\(id)").contains("RUNTIME_ERROR"))
+        }
+    }
+
+    @Test func `bad requests are told so and start nothing`() async throws {
+        try await LiveExecd.run { execd async throws in
+            #expect(try await execd.call("POST", "/command", "{").contains(#""code":"INVALID_REQUEST_BODY""#))
+            let noFolder = try await execd.call("POST", "/command", #"{"command":"true","cwd":"/nonexistent"}"#)
+            #expect(noFolder.hasPrefix("HTTP/1.1 400") && noFolder.contains("/nonexistent"))
+            #expect(try await execd.call("DELETE", "/command").hasPrefix("HTTP/1.1 400"))
+            #expect(try await execd.call("GET", "/command/status/none").hasPrefix("HTTP/1.1 404"))
+            #expect(try await execd.call("GET", "/nothing").contains("NOT_SUPPORTED"))
+        }
+    }
+
+    @Test func `with a token, requests without it are refused`() async throws {
+        try await LiveExecd.run(token: "s3cret\n") { execd async throws in
+            #expect(try await execd.call("GET", "/ping").hasPrefix("HTTP/1.1 401"))
+            #expect(
+                try await execd.call("GET", "/ping", headers: "X-EXECD-ACCESS-TOKEN: s3cre\r\n").hasPrefix(
+                    "HTTP/1.1 401"))
+            #expect(
+                try await execd.call("GET", "/ping", headers: "X-EXECD-ACCESS-TOKEN: s3cret\r\n").hasPrefix(
+                    "HTTP/1.1 200"))
+        }
+    }
+
+    @Test func `metrics have what clients require`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let answer = try await execd.call("GET", "/metrics")
+            for key in ["cpu_count", "cpu_used_pct", "mem_total_mib", "mem_used_mib", "timestamp"] {
+                #expect(answer.contains(#""\#(key)":"#))
+            }
+        }
+    }
+}
+
+/// Asks again until it holds, for at most ten seconds.
+func waitUntil(_ condition: () async throws -> Bool) async throws -> Bool {
+    for _ in 0..<1000 {
+        if try await condition() { return true }
+        try await Task.sleep(for: .milliseconds(10))
+    }
+    return false
+}
