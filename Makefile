@@ -1,9 +1,13 @@
-.PHONY: build test lint deps clean
+.PHONY: build execd test lint deps clean
 
-build: deps
+build: execd
 	swift build -c release
 
-test: deps
+# What every sandbox starts with: static, since it is put into images with no library to rely on.
+execd: deps
+	swift build -c release --product execd -Xswiftc -static-executable -Xlinker -s --scratch-path .build-static
+
+test: execd
 	./scripts/test.sh
 
 # The formatter's rules, and every warning of our own sources as an error.

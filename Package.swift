@@ -57,6 +57,9 @@ let package = Package(
             ["NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "CLinux", "CCurl", logging, metrics] + nio),
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
+        library(
+            "Runtimes",
+            ["Netfilter", "NetworkPolicy", "CLinux", logging, .product(name: "NIOPosix", package: "swift-nio")]),
         library("Execd", ["HTTPServer", "CLinux", logging] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
@@ -69,6 +72,7 @@ let package = Package(
         tests("Netfilter", ["NetworkPolicy"]),
         tests("Egress", ["NetworkPolicy", "DNSFilter", "Netfilter", logging]),
         tests("SecureAccess", exclude: ["Vectors"]),
+        tests("Runtimes", ["Netfilter", "NetworkPolicy", logging]),
         tests("Execd", ["HTTPServer", "TestSupport"] + nio),
         tests("HTTPServer", ["TestSupport", logging] + nio),
         tests("Observability", [logging, coreMetrics]),

@@ -7,6 +7,8 @@ packages=(
     libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config
     # to run
     crun runc skopeo umoci nftables iproute2
+    # to test with
+    busybox-static
 )
 
 missing=()

@@ -1,0 +1,66 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A sandbox's control group, in version 1 and version 2 alike: the OCI runtime makes it, this freezes and removes it.
+struct ControlGroup: Hashable, Sendable {
+    /// As in the bundle: `/sallyport/<id>`.
+    let path: String
+
+    private static let root = "/sys/fs/cgroup"
+
+    private static var isVersion2: Bool { access(root + "/cgroup.controllers", F_OK) == 0 }
+
+    var isFrozen: Bool {
+        Self.isVersion2
+            ? Self.read("\(Self.root)\(path)/cgroup.freeze") == "1"
+            : ["FROZEN", "FREEZING"].contains(Self.read("\(Self.root)/freezer\(path)/freezer.state"))
+    }
+
+    /// - Returns: false when there is no such group.
+    func setFrozen(_ frozen: Bool) -> Bool {
+        Self.isVersion2
+            ? Self.write(frozen ? "1" : "0", to: "\(Self.root)\(path)/cgroup.freeze")
+            : Self.write(frozen ? "FROZEN" : "THAWED", to: "\(Self.root)/freezer\(path)/freezer.state")
+    }
+
+    /// Every folder of the group, one for each version 1 controller.
+    var folders: [String] {
+        guard !Self.isVersion2 else { return [Self.root + path].filter { access($0, F_OK) == 0 } }
+        return Self.entries(of: Self.root).map { "\(Self.root)/\($0)\(path)" }.filter { access($0, F_OK) == 0 }
+    }
+
+    /// Removes what is left of it; its processes have ended.
+    func remove() {
+        for folder in folders { rmdir(folder) }
+    }
+
+    static func entries(of folder: String) -> [String] {
+        guard let directory = opendir(folder) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    private static func read(_ file: String) -> String {
+        let descriptor = open(file, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return "" }
+        defer { close(descriptor) }
+        var buffer = [UInt8](repeating: 0, count: 64)
+        let count = Glibc.read(descriptor, &buffer, buffer.count)
+        return String(decoding: buffer.prefix(max(count, 0)).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+    }
+
+    private static func write(_ text: String, to file: String) -> Bool {
+        let descriptor = open(file, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return Glibc.write(descriptor, text, text.utf8.count) == text.utf8.count
+    }
+}

@@ -1,0 +1,282 @@
+import CLinux
+import FoundationEssentials
+import Logging
+import NIOPosix
+import Netfilter
+import NetworkPolicy
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Where the local runtime keeps its things, and which addresses it gives out.
+public struct LocalConfiguration: Hashable, Sendable {
+    /// Folder of the sandboxes, made when missing.
+    public var stateDirectory: String
+    /// The static execd that every sandbox starts with.
+    public var execdPath: String
+    public var addressPool: CIDRBlock
+    public var addressPoolV6: CIDRBlock
+    /// Tells namespaces, links and tables of one server on a machine from another's: letters and digits, 1 to 4.
+    public var tag: String
+
+    public init(
+        stateDirectory: String, execdPath: String, addressPool: CIDRBlock = CIDRBlock("10.200.0.0/16")!,
+        addressPoolV6: CIDRBlock = CIDRBlock("fd5a:1179::/64")!, tag: String = "sp"
+    ) {
+        self.stateDirectory = stateDirectory
+        self.execdPath = execdPath
+        self.addressPool = addressPool
+        self.addressPoolV6 = addressPoolV6
+        self.tag = tag
+    }
+}
+
+/// Sandboxes on this machine: an OCI runtime, overlayfs, network namespaces. No daemon is needed.
+public final class LocalRuntime: SandboxRuntime {
+    private struct State {
+        var pool: AddressPool
+        /// Sandboxes that something is being done with.
+        var busy: Set<String> = []
+    }
+
+    private let configuration: LocalConfiguration
+    private let runtime: OCIRuntime
+    private let logger: Logger
+    private let state: Mutex<State>
+
+    /// How long execd may take to listen.
+    private static let startMilliseconds = 20_000
+    private static let execdPort: UInt16 = 44772
+
+    /// Checks what the runtime stands on, finds the sandboxes of an earlier server, and puts the host's rules in force.
+    public init(configuration: LocalConfiguration, logger: Logger) throws(RuntimeError) {
+        guard geteuid() == 0 else { throw .notRoot }
+        guard access(configuration.execdPath, X_OK) == 0 else {
+            throw .missingTool(configuration.execdPath, package: "(make build makes it)")
+        }
+        let missing = KernelFeatures.probe(namespaceName: "sp-\(configuration.tag)-probe")
+        if let first = missing.first { throw .missingKernelFeature(first.description) }
+        self.configuration = configuration
+        self.logger = logger
+        runtime = try OCIRuntime.find()
+        try? FileManager.default.createDirectory(
+            atPath: configuration.stateDirectory, withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700])
+        var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
+        for name in ControlGroup.entries(of: configuration.stateDirectory) {
+            if let record = SandboxRecord.read(from: configuration.stateDirectory + "/" + name) {
+                pool.occupy(record.link.host)
+            }
+        }
+        state = Mutex(State(pool: pool))
+        let firewall = HostFirewall(
+            table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
+            poolV6: configuration.addressPoolV6,
+            links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*")
+        try Self.translated("setting the host's rules") { () throws(NetfilterError) in
+            try NetfilterSocket().commit(firewall.transaction)
+        }
+        for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            SandboxLink.write("1", to: "/proc/sys/net/\(path)")
+        }
+    }
+
+    /// Takes the host's rules away; only when no sandbox is left.
+    public func uninstall() throws(RuntimeError) {
+        try Self.translated("removing the host's rules") { () throws(NetfilterError) in
+            var removal = Transaction()
+            removal.removeTable("sallyport_\(configuration.tag)")
+            try NetfilterSocket().commit(removal)
+        }
+    }
+
+    public func prepare(_ spec: SandboxSpec) async throws(RuntimeError) -> PreparedSandbox {
+        try await offPool(spec.id) { [self] () throws(RuntimeError) in
+            let folder = folder(of: spec.id)
+            guard access(folder.path, F_OK) != 0 else { throw .alreadyExists(spec.id) }
+            guard access(spec.imageRoot, R_OK | X_OK) == 0 else { throw .imageNotFound(spec.imageRoot) }
+            guard let host = state.withLock({ $0.pool.lease() }) else {
+                throw .noAddressLeft(pool: "\(configuration.addressPool)")
+            }
+            let record = SandboxRecord(spec: spec, link: SandboxLink(id: spec.id, host: host, tag: configuration.tag))
+            do throws(RuntimeError) {
+                try make(record, in: folder)
+            } catch {
+                try? remove(record, in: folder)
+                throw error
+            }
+            let pool = state.withLock { $0.pool }
+            return PreparedSandbox(
+                id: spec.id, namespacePath: record.link.namespacePath, address: pool.address(host),
+                addressV6: pool.addressV6(host))
+        }
+    }
+
+    public func start(_ id: String) async throws(RuntimeError) {
+        try await offPool(id) { [self] () throws(RuntimeError) in
+            let (record, folder) = try known(id)
+            let log = open(folder.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+            guard log >= 0 else {
+                throw .system(action: "opening \(folder.log)", reason: String(cString: strerror(errno)))
+            }
+            defer { close(log) }
+            do throws(RuntimeError) {
+                try runtime.run(id, bundle: folder.bundle, pidFile: folder.pidFile, log: log)
+            } catch {
+                throw .startFailed(id: id, reason: "\(error)\n\(folder.logTail())")
+            }
+            let address = state.withLock { $0.pool.address(record.link.host) }
+            guard let process = process(of: id, folder),
+                process.accepts(address, port: Self.execdPort, within: Self.startMilliseconds)
+            else {
+                throw .startFailed(id: id, reason: "execd did not answer; the sandbox printed: \(folder.logTail())")
+            }
+        }
+    }
+
+    public func pause(_ id: String) async throws(RuntimeError) { try await setFrozen(true, id, needed: .running) }
+    public func resume(_ id: String) async throws(RuntimeError) { try await setFrozen(false, id, needed: .paused) }
+
+    public func delete(_ id: String) async throws(RuntimeError) {
+        try await offPool(id) { [self] () throws(RuntimeError) in
+            let folder = folder(of: id)
+            guard let record = SandboxRecord.read(from: folder.path) else {
+                // Without a record nothing was made but the folder.
+                try? FileManager.default.removeItem(atPath: folder.path)
+                return
+            }
+            try remove(record, in: folder)
+        }
+    }
+
+    public func state(of id: String) async -> RuntimeState { currentState(id) }
+
+    public func list() async -> [String] { ControlGroup.entries(of: configuration.stateDirectory).sorted() }
+
+    // MARK: Steps
+
+    private func make(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
+        let spec = record.spec
+        try folder.create()
+        try record.write(to: folder.path)
+        let pool = state.withLock { $0.pool }
+        try Self.translated("making the network of \(spec.id)") { () throws(NetfilterError) in
+            try record.link.create(pool: pool)
+        }
+        let layers = "lowerdir=\(spec.imageRoot),upperdir=\(folder.upper),workdir=\(folder.work)"
+        guard linux_mount("overlay", folder.rootfs, "overlay", 0, layers) == 0 else {
+            throw .system(action: "mounting the files of \(spec.id)", reason: String(cString: strerror(errno)))
+        }
+        let files = SandboxFiles(
+            hostname: "sandbox-" + spec.id.prefix(8), resolvConf: folder.file("resolv.conf"),
+            hosts: folder.file("hosts"),
+            hostnameFile: folder.file("hostname"))
+        // Whatever server is named here, the guard answers.
+        try folder.write("nameserver 127.0.0.1\noptions edns0\n", to: "resolv.conf")
+        try folder.write(
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n\(pool.address(record.link.host))\t\(files.hostname)\n",
+            to: "hosts")
+        try folder.write(files.hostname + "\n", to: "hostname")
+        let bundle = BundleConfiguration(
+            spec, rootfs: folder.rootfs, namespacePath: record.link.namespacePath, execd: configuration.execdPath,
+            files: files)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .withoutEscapingSlashes
+        // Every field is a string, a number or a list of them.
+        try folder.write(String(decoding: try! encoder.encode(bundle), as: UTF8.self), to: "bundle/config.json")
+    }
+
+    private func remove(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
+        let id = record.spec.id
+        let group = ControlGroup(path: BundleConfiguration.controlGroup(of: id))
+        if group.isFrozen { _ = group.setFrozen(false) }
+        if let process = process(of: id, folder) {
+            process.kill()
+            guard process.hasEnded(within: 10_000) else {
+                throw .system(action: "ending sandbox \(id)", reason: "process \(process.pid) does not end")
+            }
+        }
+        if access(folder.pidFile, F_OK) == 0 || !group.folders.isEmpty { try runtime.delete(id) }
+        _ = linux_unmount_detached(folder.rootfs)
+        try Self.translated("removing the network of \(id)") { () throws(NetfilterError) in try record.link.delete() }
+        group.remove()
+        do {
+            try FileManager.default.removeItem(atPath: folder.path)
+        } catch {
+            throw .system(action: "removing \(folder.path)", reason: "\(error)")
+        }
+        state.withLock { $0.pool.release(record.link.host) }
+    }
+
+    private func setFrozen(_ frozen: Bool, _ id: String, needed: RuntimeState) async throws(RuntimeError) {
+        try await offPool(id) { [self] () throws(RuntimeError) in
+            _ = try known(id)
+            let now = currentState(id)
+            guard now == needed else { throw .wrongState(id: id, state: "\(now)", needed: "\(needed)") }
+            guard ControlGroup(path: BundleConfiguration.controlGroup(of: id)).setFrozen(frozen) else {
+                throw .system(
+                    action: frozen ? "pausing \(id)" : "resuming \(id)", reason: String(cString: strerror(errno)))
+            }
+        }
+    }
+
+    private func currentState(_ id: String) -> RuntimeState {
+        let folder = folder(of: id)
+        guard SandboxRecord.read(from: folder.path) != nil else { return .missing }
+        guard access(folder.pidFile, F_OK) == 0 else { return .prepared }
+        guard let process = process(of: id, folder), !process.hasEnded(within: 0) else { return .exited }
+        return ControlGroup(path: BundleConfiguration.controlGroup(of: id)).isFrozen ? .paused : .running
+    }
+
+    private func known(_ id: String) throws(RuntimeError) -> (SandboxRecord, SandboxFolder) {
+        let folder = folder(of: id)
+        guard let record = SandboxRecord.read(from: folder.path) else { throw .notFound(id) }
+        return (record, folder)
+    }
+
+    private func folder(of id: String) -> SandboxFolder { SandboxFolder(path: configuration.stateDirectory + "/" + id) }
+
+    private func process(of id: String, _ folder: SandboxFolder) -> SandboxProcess? {
+        SandboxProcess(pidFile: folder.pidFile, group: ControlGroup(path: BundleConfiguration.controlGroup(of: id)))
+    }
+
+    // MARK: Threads
+
+    /// Runs what blocks away from the cooperative pool, one thing at a time for each sandbox.
+    private func offPool<Result: Sendable>(
+        _ id: String, _ body: @escaping @Sendable () throws(RuntimeError) -> Result
+    ) async throws(RuntimeError) -> Result {
+        guard Self.isIdentifier(id) else { throw .notFound(String(id.prefix(80))) }
+        guard state.withLock({ $0.busy.insert(id).inserted }) else {
+            throw .wrongState(id: id, state: "being changed by another request", needed: "left alone")
+        }
+        defer { _ = state.withLock { $0.busy.remove(id) } }
+        let outcome: Swift.Result<Result, RuntimeError>
+        do {
+            outcome = try await NIOThreadPool.singleton.runIfActive {
+                do throws(RuntimeError) { return .success(try body()) } catch { return .failure(error) }
+            }
+        } catch {
+            throw .system(action: "working on \(id)", reason: "the program is shutting down")
+        }
+        return try outcome.get()
+    }
+
+    /// Identifiers become names of folders and control groups.
+    static func isIdentifier(_ text: String) -> Bool {
+        (1...63).contains(text.utf8.count)
+            && text.utf8.allSatisfy {
+                ("a"..."z").contains(Character(Unicode.Scalar($0)))
+                    || ("0"..."9").contains(Character(Unicode.Scalar($0)))
+                    || $0 == UInt8(ascii: "-")
+            } && text.first != "-"
+    }
+
+    private static func translated<Result>(
+        _ action: String, _ body: () throws(NetfilterError) -> Result
+    ) throws(RuntimeError) -> Result {
+        do throws(NetfilterError) { return try body() } catch { throw .system(action: action, reason: "\(error)") }
+    }
+}

@@ -1,0 +1,47 @@
+import Netfilter
+import NetworkPolicy
+
+/// The host's own rules about its sandboxes: they reach the outside, translated, but never each other, never the host's
+/// services, and never what is on a link of the host's. What each may reach outside is its guard's business.
+struct HostFirewall: Hashable, Sendable {
+    let table: String
+    let pool: CIDRBlock
+    let poolV6: CIDRBlock
+    /// Host ends of sandboxes, as a pattern.
+    let links: String
+
+    var transaction: Transaction {
+        var change = Transaction()
+        change.removeTable(table)
+        change.addTable(table)
+        addForward(to: &change)
+        addInput(to: &change)
+        change.addChain(
+            "leave", table: table, base: BaseChain(.nat, .postrouting, priority: 100, dropsByDefault: false))
+        for block in [pool, poolV6] { change.addRule("leave", table: table, .source(block) + [.masquerade]) }
+        return change
+    }
+
+    private func addForward(to change: inout Transaction) {
+        let refuse: [Expression] = [.reject(.prohibited)]
+        let rules: [[Expression]] = [
+            .input(links) + .output(links) + refuse,
+            .input(links) + .destination(CIDRBlock("169.254.0.0/16")!) + refuse,
+            .input(links) + .destination(CIDRBlock("fe80::/10")!) + refuse,
+            .connection([.established, .related]) + [.verdict(.accept)],
+            .output(links) + [.verdict(.drop)],
+        ]
+        change.addChain("pass", table: table, base: BaseChain(.filter, .forward, priority: -10, dropsByDefault: false))
+        for rule in rules { change.addRule("pass", table: table, rule) }
+    }
+
+    private func addInput(to change: inout Transaction) {
+        change.addChain("arrive", table: table, base: BaseChain(.filter, .input, priority: -10, dropsByDefault: false))
+        change.addRule(
+            "arrive", table: table, .input(links) + .connection([.established, .related]) + [.verdict(.accept)])
+        for type: UInt8 in [135, 136] {
+            change.addRule("arrive", table: table, .input(links) + .icmpv6(type: type) + [.verdict(.accept)])
+        }
+        change.addRule("arrive", table: table, .input(links) + [.reject(.prohibited)])
+    }
+}

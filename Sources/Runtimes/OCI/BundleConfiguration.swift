@@ -1,0 +1,164 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// config.json of an OCI bundle (OCI runtime specification 1.0.2), as far as sandboxes use it.
+struct BundleConfiguration: Codable, Hashable, Sendable {
+    struct Process: Codable, Hashable, Sendable {
+        struct User: Codable, Hashable, Sendable {
+            var uid = 0
+            var gid = 0
+        }
+        struct Capabilities: Codable, Hashable, Sendable {
+            var bounding, effective, permitted: [String]
+        }
+        struct Limit: Codable, Hashable, Sendable {
+            var type: String
+            var hard, soft: UInt64
+        }
+        var terminal = false
+        var user = User()
+        var args: [String]
+        var env: [String]
+        var cwd: String
+        var capabilities: Capabilities
+        var rlimits = [Limit(type: "RLIMIT_NOFILE", hard: mostFiles, soft: mostFiles)]
+        var noNewPrivileges = true
+        /// Open files of one process, as far as this program may give them: a limit above its own is refused.
+        private static var mostFiles: UInt64 {
+            var own = rlimit()
+            getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &own)
+            return min(65536, UInt64(own.rlim_max))
+        }
+        /// The kernel ends sandboxes before the server when memory runs out.
+        var oomScoreAdj = 500
+    }
+    struct Root: Codable, Hashable, Sendable {
+        var path: String
+        var readonly = false
+    }
+    struct Mount: Codable, Hashable, Sendable {
+        var destination: String
+        var type: String
+        var source: String
+        var options: [String]
+    }
+    struct Linux: Codable, Hashable, Sendable {
+        struct Namespace: Codable, Hashable, Sendable {
+            var type: String
+            var path: String?
+        }
+        struct Resources: Codable, Hashable, Sendable {
+            struct CPU: Codable, Hashable, Sendable {
+                var quota: Int64
+                var period: UInt64
+            }
+            struct Memory: Codable, Hashable, Sendable {
+                var limit: Int64
+                var swap: Int64
+            }
+            struct Processes: Codable, Hashable, Sendable {
+                var limit: Int
+            }
+            var cpu: CPU?
+            var memory: Memory?
+            var pids: Processes
+        }
+        var namespaces: [Namespace]
+        var cgroupsPath: String
+        var resources: Resources
+        var maskedPaths: [String]
+        var readonlyPaths: [String]
+        var seccomp: SeccompProfile
+    }
+
+    var ociVersion = "1.0.2"
+    var process: Process
+    var root: Root
+    var hostname: String
+    var mounts: [Mount]
+    var linux: Linux
+}
+
+extension BundleConfiguration {
+    /// Where execd is in a sandbox.
+    static let execdPath = "/opt/opensandbox/execd"
+    /// Commands find their shared variables there.
+    static let environmentFile = "/run/opensandbox/.env"
+
+    /// What root may still do inside: own files and ports, nothing of the kernel (CLIENTS.md, appendix D).
+    private static let capabilities = [
+        "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
+        "CAP_SETPCAP",
+        "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_SETFCAP",
+    ]
+
+    private static let processorPeriod: UInt64 = 100_000
+
+    init(_ spec: SandboxSpec, rootfs: String, namespacePath: String, execd: String, files: SandboxFiles) {
+        var environment = spec.environment
+        environment["EXECD_ENVS"] = environment["EXECD_ENVS"] ?? Self.environmentFile
+        environment["PATH"] = environment["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        environment["HOME"] = environment["HOME"] ?? "/root"
+        process = Process(
+            args: [Self.execdPath, "--"] + spec.entrypoint,
+            env: environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }, cwd: spec.workingDirectory,
+            capabilities: .init(
+                bounding: Self.capabilities, effective: Self.capabilities, permitted: Self.capabilities))
+        root = Root(path: rootfs)
+        hostname = files.hostname
+        mounts = Self.mounts(execd: execd, files: files)
+        let limits = spec.limits
+        linux = Linux(
+            namespaces: ["pid", "mount", "ipc", "uts"].map { .init(type: $0) }
+                + [.init(type: "network", path: namespacePath)],
+            cgroupsPath: Self.controlGroup(of: spec.id),
+            resources: .init(
+                cpu: limits.cpuMillis.map {
+                    .init(quota: Int64($0) * Int64(Self.processorPeriod) / 1000, period: Self.processorPeriod)
+                },
+                memory: limits.memoryBytes.map { .init(limit: $0, swap: $0) }, pids: .init(limit: limits.processes)),
+            maskedPaths: [
+                "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+                "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+                "/sys/devices/virtual/powercap",
+            ],
+            readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+            seccomp: .sandbox)
+    }
+
+    static func controlGroup(of id: String) -> String { "/sallyport/\(id)" }
+
+    private static func mounts(execd: String, files: SandboxFiles) -> [Mount] {
+        let quiet = ["nosuid", "noexec", "nodev"]
+        func file(_ destination: String, _ source: String, _ options: [String]) -> Mount {
+            Mount(destination: destination, type: "bind", source: source, options: ["bind"] + options)
+        }
+        return [
+            Mount(destination: "/proc", type: "proc", source: "proc", options: quiet),
+            Mount(destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=65536k"]),
+            Mount(
+                destination: "/dev/pts", type: "devpts", source: "devpts",
+                options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+            Mount(
+                destination: "/dev/shm", type: "tmpfs", source: "shm", options: quiet + ["mode=1777", "size=65536k"]),
+            Mount(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet),
+            Mount(destination: "/sys", type: "sysfs", source: "sysfs", options: quiet + ["ro"]),
+            Mount(
+                destination: "/run", type: "tmpfs", source: "tmpfs",
+                options: ["nosuid", "nodev", "mode=755", "size=65536k"]),
+            file(execdPath, execd, ["ro", "nosuid", "nodev"]),
+            file("/etc/resolv.conf", files.resolvConf, ["ro", "nosuid", "nodev", "noexec"]),
+            file("/etc/hosts", files.hosts, ["rw", "nosuid", "nodev", "noexec"]),
+            file("/etc/hostname", files.hostnameFile, ["ro", "nosuid", "nodev", "noexec"]),
+        ]
+    }
+}
+
+/// Files of a sandbox that say where and who it is, made on the host and mounted in.
+struct SandboxFiles: Hashable, Sendable {
+    var hostname: String
+    var resolvConf: String
+    var hosts: String
+    var hostnameFile: String
+}

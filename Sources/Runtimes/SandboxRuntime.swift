@@ -1,0 +1,99 @@
+import NetworkPolicy
+
+/// Makes processes and network namespaces. A runtime knows nothing of policies, names or tokens: the plane guards and
+/// routes what it makes.
+public protocol SandboxRuntime: Sendable {
+    /// Makes everything that a sandbox needs but runs nothing: when it returns there is a namespace to guard, and no
+    /// packet has passed. On an error nothing is left.
+    func prepare(_ spec: SandboxSpec) async throws(RuntimeError) -> PreparedSandbox
+    /// Starts the entrypoint; returns when execd accepts connections.
+    func start(_ id: String) async throws(RuntimeError)
+    func pause(_ id: String) async throws(RuntimeError)
+    func resume(_ id: String) async throws(RuntimeError)
+    /// Takes away everything of a sandbox, also of one that was half made or is unknown.
+    func delete(_ id: String) async throws(RuntimeError)
+    func state(of id: String) async -> RuntimeState
+    /// Every sandbox of which something is there.
+    func list() async -> [String]
+}
+
+/// What a sandbox is to be.
+public struct SandboxSpec: Codable, Hashable, Sendable {
+    public var id: String
+    /// The folder of the image's files. It is never written to.
+    public var imageRoot: String
+    public var entrypoint: [String]
+    public var environment: [String: String]
+    public var workingDirectory: String
+    public var limits: ResourceLimits
+
+    public init(
+        id: String, imageRoot: String, entrypoint: [String], environment: [String: String] = [:],
+        workingDirectory: String = "/", limits: ResourceLimits = ResourceLimits()
+    ) {
+        self.id = id
+        self.imageRoot = imageRoot
+        self.entrypoint = entrypoint
+        self.environment = environment
+        self.workingDirectory = workingDirectory
+        self.limits = limits
+    }
+}
+
+/// What a sandbox may use at most.
+public struct ResourceLimits: Codable, Hashable, Sendable {
+    /// Thousandths of a processor; nil for all there is.
+    public var cpuMillis: Int?
+    /// Bytes, swap included; nil for all there is.
+    public var memoryBytes: Int64?
+    public var processes: Int
+
+    public init(cpuMillis: Int? = nil, memoryBytes: Int64? = nil, processes: Int = 4096) {
+        self.cpuMillis = cpuMillis
+        self.memoryBytes = memoryBytes
+        self.processes = processes
+    }
+}
+
+/// A sandbox that is ready to be guarded and started.
+public struct PreparedSandbox: Hashable, Sendable {
+    public let id: String
+    public let namespacePath: String
+    /// Where the host reaches it.
+    public let address: IPv4Address
+    public let addressV6: IPv6Address
+}
+
+/// What the kernel says of a sandbox's first process.
+public enum RuntimeState: Hashable, Sendable {
+    case prepared, running, paused, exited, missing
+}
+
+/// Why the runtime could not do what was asked. Every description says what to do.
+public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
+    case notRoot
+    case missingTool(String, package: String)
+    case missingKernelFeature(String)
+    case imageNotFound(String)
+    case alreadyExists(String)
+    case notFound(String)
+    case wrongState(id: String, state: String, needed: String)
+    case noAddressLeft(pool: String)
+    case startFailed(id: String, reason: String)
+    case system(action: String, reason: String)
+
+    public var description: String {
+        switch self {
+        case .notRoot: "the local runtime needs root: start the server as root, or choose another runtime"
+        case .missingTool(let tool, let package): "\(tool) is not installed: apt-get install \(package)"
+        case .missingKernelFeature(let what): "the kernel lacks what the local runtime needs: \(what)"
+        case .imageNotFound(let image): "there is no image at \(image)"
+        case .alreadyExists(let id): "sandbox \(id) exists already"
+        case .notFound(let id): "there is no sandbox \(id)"
+        case .wrongState(let id, let state, let needed): "sandbox \(id) is \(state); it must be \(needed)"
+        case .noAddressLeft(let pool): "every address of \(pool) is taken: delete sandboxes or enlarge the pool"
+        case .startFailed(let id, let reason): "sandbox \(id) did not start: \(reason)"
+        case .system(let action, let reason): "\(action): \(reason)"
+        }
+    }
+}

@@ -1,0 +1,225 @@
+import Foundation
+import Glibc
+import Logging
+import Netfilter
+import NetworkPolicy
+import Testing
+
+@testable import Runtimes
+
+/// A runtime with folders, addresses and tables of its own, and an image of one static shell. execd is the real one.
+private final class TestRuntime: Sendable {
+    let runtime: LocalRuntime
+    let folder: String
+    let image: String
+    let execd: String
+    let tag: String
+
+    init() throws {
+        let number = UInt32.random(in: 0 ... .max)
+        tag = "t" + String(number % 46656, radix: 36)
+        folder = "/tmp/spt-runtime-\(number)"
+        image = folder + "/image"
+        for path in ["bin", "tmp", "etc", "root", "opt/opensandbox", "proc", "sys", "dev", "run"] {
+            try FileManager.default.createDirectory(atPath: image + "/" + path, withIntermediateDirectories: true)
+        }
+        try FileManager.default.copyItem(atPath: "/bin/busybox", toPath: image + "/bin/busybox")
+        for name in ["sh", "sleep", "cat", "echo", "nc", "id", "grep", "ls", "mount", "unshare", "touch", "kill"] {
+            try FileManager.default.createSymbolicLink(atPath: image + "/bin/" + name, withDestinationPath: "busybox")
+        }
+        // The real one, static, as `make execd` builds it.
+        execd = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: ".build-static/release/execd").path()
+        try #require(access(execd, X_OK) == 0, "make execd builds what sandboxes start with")
+        runtime = try LocalRuntime(
+            configuration: LocalConfiguration(
+                stateDirectory: folder + "/sandboxes", execdPath: execd,
+                addressPool: CIDRBlock("10.231.\(number % 200).0/24")!, tag: tag),
+            logger: Logger(label: "test"))
+    }
+
+    /// Takes away what a failed test has left.
+    static func run(_ body: (TestRuntime) async throws -> Void) async throws {
+        let test = try TestRuntime.init()
+        do {
+            try await body(test)
+        } catch {
+            for id in await test.runtime.list() { try? await test.runtime.delete(id) }
+            throw error
+        }
+    }
+
+    deinit {
+        try? runtime.uninstall()
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    func spec(_ id: String, _ script: String, limits: ResourceLimits = ResourceLimits()) -> SandboxSpec {
+        SandboxSpec(id: id, imageRoot: image, entrypoint: ["/bin/sh", "-c", script], limits: limits)
+    }
+
+    func started(_ id: String, _ script: String, limits: ResourceLimits = ResourceLimits()) async throws
+        -> PreparedSandbox
+    {
+        let prepared = try await runtime.prepare(spec(id, script, limits: limits))
+        try await runtime.start(id)
+        return prepared
+    }
+
+    func log(_ id: String) -> String { SandboxFolder(path: folder + "/sandboxes/" + id).logTail(bytes: 20_000) }
+
+    /// Everything of this runtime's that is on the machine now.
+    var traces: [String] {
+        let links = (try? RouteSocket().links().map(\.name).filter { $0.hasPrefix("spv" + tag.prefix(4)) }) ?? []
+        let namespaces = ControlGroup.entries(of: NetworkNamespace.folder).filter { $0.hasPrefix("sp-\(tag)-") }
+        let mounts =
+            (try? String(contentsOfFile: "/proc/self/mounts", encoding: .utf8))?.split(separator: "\n")
+            .filter { $0.contains(folder) }.map(String.init) ?? []
+        return links + namespaces + mounts + ControlGroup.entries(of: folder + "/sandboxes")
+    }
+}
+
+@Suite(.serialized) struct LocalRuntimeTests {
+    @Test func `a sandbox runs apart from the host, within its limits and without privileges`() async throws {
+        try await TestRuntime.run { test async throws in
+            let limits = ResourceLimits(cpuMillis: 500, memoryBytes: 64 << 20, processes: 50)
+            let script = """
+                id -u; cat /proc/self/status | grep -E 'CapBnd|NoNewPrivs|Seccomp:'; ls -l /proc/1/ns; cat /proc/self/cgroup
+                cat /etc/resolv.conf; unshare -n true 2>&1; mount -t tmpfs x /tmp 2>&1; touch /etc/resolv.conf 2>&1
+                echo done; exec sleep 1000
+                """
+            _ = try await test.started("isolated-1", script, limits: limits)
+            let ended = try await eventually { test.log("isolated-1").contains("done") }
+            #expect(ended)
+            let log = test.log("isolated-1")
+            #expect(log.contains("NoNewPrivs:\t1") && log.contains("Seccomp:\t2"))
+            // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, SYS_CHROOT, SETFCAP
+            #expect(log.contains("CapBnd:\t00000000800405fb"))
+            #expect(log.contains("nameserver 127.0.0.1"))
+            #expect(log.contains("unshare: ") && log.contains("mount: ") && log.contains("touch: "), "\(log)")
+            for kind in ["pid", "mnt", "net", "ipc", "uts"] {
+                let host = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/\(kind)")
+                #expect(log.contains("\(kind):[") && !log.contains(host))
+            }
+            let group = ControlGroup(path: "/sallyport/isolated-1")
+            #expect(!group.folders.isEmpty)
+            try await test.runtime.delete("isolated-1")
+            #expect(group.folders.isEmpty)
+            #expect(test.traces.isEmpty, "\(test.traces)")
+        }
+    }
+
+    @Test func `pausing stops it, resuming goes on, and each needs the other's state`() async throws {
+        try await TestRuntime.run { test async throws in
+            _ = try await test.started("paused-1", "while true; do echo tick; sleep 0.01; done")
+            try await test.runtime.pause("paused-1")
+            #expect(await test.runtime.state(of: "paused-1") == .paused)
+            await #expect(throws: RuntimeError.wrongState(id: "paused-1", state: "paused", needed: "running")) {
+                try await test.runtime.pause("paused-1")
+            }
+            let frozen = test.log("paused-1").count
+            try await Task.sleep(for: .milliseconds(60))
+            #expect(test.log("paused-1").count == frozen)
+            try await test.runtime.resume("paused-1")
+            #expect(await test.runtime.state(of: "paused-1") == .running)
+            let goesOn = try await eventually { test.log("paused-1").count > frozen }
+            #expect(goesOn)
+            try await test.runtime.pause("paused-1")
+            try await test.runtime.delete("paused-1")
+            #expect(test.traces.isEmpty, "a paused sandbox is deleted, too")
+        }
+    }
+
+    @Test func `sandboxes reach neither each other nor the host, and the host reaches them`() async throws {
+        try await TestRuntime.run { test async throws in
+            let first = try await test.started("apart-1", "exec sleep 1000")
+            let second = try await test.started("apart-2", "exec sleep 1000")
+            let inside = NetworkNamespace(existing: first.namespacePath)
+            func reaches(_ address: String, _ port: UInt16) throws -> Bool {
+                try inside.run { connects(address, port) }
+            }
+            #expect(connects(first.address.description, 44772) && connects(second.address.description, 44772))
+            #expect(try reaches("127.0.0.1", 44772), "control: the sandbox's own port")
+            #expect(try !reaches(second.address.description, 44772))
+            let listener = listeningSocket()
+            defer { close(listener.descriptor) }
+            #expect(connects("127.0.0.1", listener.port), "control: the host's own port")
+            #expect(try !reaches("169.254.1.1", listener.port))
+            try await test.runtime.delete("apart-1")
+            try await test.runtime.delete("apart-2")
+            #expect(test.traces.isEmpty)
+        }
+    }
+
+    @Test func `an entrypoint that ends is seen, and what fails leaves nothing behind`() async throws {
+        try await TestRuntime.run { test async throws in
+            _ = try await test.started("ends-1", "sleep 0.3")
+            let ended = try await eventually { await test.runtime.state(of: "ends-1") == .exited }
+            #expect(ended)
+            try await test.runtime.delete("ends-1")
+            await #expect(throws: RuntimeError.imageNotFound("/nonexistent")) {
+                try await test.runtime.prepare(SandboxSpec(id: "none-1", imageRoot: "/nonexistent", entrypoint: ["x"]))
+            }
+            _ = try await test.runtime.prepare(
+                SandboxSpec(id: "fails-1", imageRoot: test.image, entrypoint: ["/nonexistent"]))
+            await #expect(throws: RuntimeError.self) { try await test.runtime.start("fails-1") }
+            await #expect(throws: RuntimeError.alreadyExists("fails-1")) {
+                try await test.runtime.prepare(test.spec("fails-1", "true"))
+            }
+            try await test.runtime.delete("fails-1")
+            try await test.runtime.delete("fails-1")
+            #expect(test.traces.isEmpty, "\(test.traces)")
+            #expect(await test.runtime.state(of: "fails-1") == .missing)
+        }
+    }
+
+    @Test func `another server finds the sandboxes and their addresses`() async throws {
+        try await TestRuntime.run { test async throws in
+            let first = try await test.started("kept-1", "exec sleep 1000")
+            let second = try LocalRuntime(
+                configuration: LocalConfiguration(
+                    stateDirectory: test.folder + "/sandboxes", execdPath: test.execd,
+                    addressPool: CIDRBlock(IPAddress.v4(first.address), prefixLength: 24)!, tag: test.tag),
+                logger: Logger(label: "test"))
+            #expect(await second.list() == ["kept-1"])
+            #expect(await second.state(of: "kept-1") == .running)
+            let other = try await second.prepare(test.spec("kept-2", "true"))
+            #expect(other.address != first.address)
+            #expect(connects(first.address.description, 44772))
+            try await second.delete("kept-1")
+            try await second.delete("kept-2")
+            #expect(test.traces.isEmpty)
+        }
+    }
+}
+
+private func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
+    for _ in 0..<500 {
+        if try await condition() { return true }
+        try await Task.sleep(for: .milliseconds(10))
+    }
+    return false
+}
+
+@Sendable private func connects(_ address: String, _ port: UInt16) -> Bool {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var limit = timeval(tv_sec: 2, tv_usec: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    let family = withUnsafeBytes(of: sa_family_t(AF_INET)) { Array($0) }
+    let bytes =
+        family + [UInt8(port >> 8), UInt8(port & 0xff)] + IPv4Address(address)!.bytes + [UInt8](repeating: 0, count: 8)
+    return bytes.withUnsafeBytes { connect(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16) }
+        == 0
+}
+
+private func listeningSocket() -> (descriptor: CInt, port: UInt16) {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    listen(descriptor, 4)
+    var name = [UInt8](repeating: 0, count: 16)
+    var length = socklen_t(16)
+    _ = name.withUnsafeMutableBytes {
+        getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
+    }
+    return (descriptor, UInt16(name[2]) << 8 | UInt16(name[3]))
+}

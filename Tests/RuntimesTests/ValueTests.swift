@@ -1,0 +1,69 @@
+import Foundation
+import NetworkPolicy
+import Testing
+
+@testable import Runtimes
+
+@Suite struct AddressPoolTests {
+    @Test func `every lease is another address inside the pool until none is left`() throws {
+        var pool = AddressPool(block: CIDRBlock("10.9.0.0/28")!, blockV6: CIDRBlock("fd00::/64")!)
+        var given: Set<IPv4Address> = []
+        while let host = pool.lease() {
+            #expect(CIDRBlock("10.9.0.0/28")!.contains(.v4(pool.address(host))))
+            #expect(given.insert(pool.address(host)).inserted)
+        }
+        #expect(given.count == pool.capacity && given.count == 13)
+        #expect(!given.contains { [0, 1, 15].contains($0.rawValue & 15) })
+        pool.release(5)
+        #expect(pool.lease() == 5)
+    }
+
+    @Test func `a released address rests while others are free`() {
+        var pool = AddressPool(block: CIDRBlock("10.9.0.0/24")!, blockV6: CIDRBlock("fd00::/64")!)
+        let first = pool.lease()!
+        pool.release(first)
+        #expect(pool.lease() != first)
+    }
+}
+
+@Suite struct BundleConfigurationTests {
+    private let spec = SandboxSpec(
+        id: "abc", imageRoot: "/image", entrypoint: ["sleep", "1"], environment: ["A": "b"],
+        limits: ResourceLimits(cpuMillis: 500, memoryBytes: 1 << 29, processes: 64))
+    private var bundle: BundleConfiguration {
+        BundleConfiguration(
+            spec, rootfs: "/r", namespacePath: "/run/netns/x", execd: "/execd",
+            files: SandboxFiles(hostname: "h", resolvConf: "/rc", hosts: "/hosts", hostnameFile: "/hn"))
+    }
+
+    @Test func `the entrypoint runs under execd, limited and without the kernel's privileges`() {
+        #expect(bundle.process.args == ["/opt/opensandbox/execd", "--", "sleep", "1"])
+        #expect(bundle.process.env.contains("A=b"))
+        #expect(bundle.process.noNewPrivileges)
+        for capability in [
+            "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_MKNOD", "CAP_SYS_MODULE",
+        ] {
+            #expect(!bundle.process.capabilities.bounding.contains(capability))
+        }
+        #expect(bundle.linux.resources.cpu?.quota == 50_000)
+        #expect(bundle.linux.resources.memory?.limit == 1 << 29 && bundle.linux.resources.memory?.swap == 1 << 29)
+        #expect(bundle.linux.resources.pids.limit == 64)
+    }
+
+    @Test func `execd and the resolver's file cannot be written to`() throws {
+        for path in ["/opt/opensandbox/execd", "/etc/resolv.conf"] {
+            #expect(try #require(bundle.mounts.first { $0.destination == path }).options.contains("ro"))
+        }
+    }
+
+    @Test func `the bundle survives its JSON`() throws {
+        #expect(try JSONDecoder().decode(BundleConfiguration.self, from: JSONEncoder().encode(bundle)) == bundle)
+    }
+}
+
+@Suite struct IdentifierTests {
+    @Test(arguments: ["", "../x", "a/b", "A", "-a", ".", "a b", "a\0", String(repeating: "a", count: 64)])
+    func `what could be a path is no identifier`(text: String) {
+        #expect(!LocalRuntime.isIdentifier(text))
+    }
+}
