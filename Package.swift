@@ -66,13 +66,20 @@ let package = Package(
             swiftSettings: strict + warnings),
         library("Observability", [logging, metrics, coreMetrics]),
 
-        .target(name: "TestSupport", dependencies: nio, path: "Tests/TestSupport", swiftSettings: strict + warnings),
+        .target(
+            name: "TestSupport", dependencies: ["Netfilter", "NetworkPolicy"] + nio, path: "Tests/TestSupport",
+            swiftSettings: strict + warnings),
         tests("NetworkPolicy"),
         tests("DNSFilter", ["NetworkPolicy"]),
         tests("Netfilter", ["NetworkPolicy"]),
-        tests("Egress", ["NetworkPolicy", "DNSFilter", "Netfilter", logging]),
+        tests("Egress", ["NetworkPolicy", "DNSFilter", "Netfilter", "TestSupport", logging]),
         tests("SecureAccess", exclude: ["Vectors"]),
-        tests("Runtimes", ["Netfilter", "NetworkPolicy", logging]),
+        .testTarget(
+            name: "GuardedSandboxTests",
+            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "Runtimes", "TestSupport", logging]
+                + nio,
+            swiftSettings: strict + warnings),
+        tests("Runtimes", ["Netfilter", "NetworkPolicy", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "TestSupport"] + nio),
         tests("HTTPServer", ["TestSupport", logging] + nio),
         tests("Observability", [logging, coreMetrics]),

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import Netfilter
 import NetworkPolicy
+import TestSupport
 import Testing
 
 @testable import Runtimes
@@ -20,17 +21,8 @@ private final class TestRuntime: Sendable {
         tag = "t" + String(number % 46656, radix: 36)
         folder = "/tmp/spt-runtime-\(number)"
         image = folder + "/image"
-        for path in ["bin", "tmp", "etc", "root", "opt/opensandbox", "proc", "sys", "dev", "run"] {
-            try FileManager.default.createDirectory(atPath: image + "/" + path, withIntermediateDirectories: true)
-        }
-        try FileManager.default.copyItem(atPath: "/bin/busybox", toPath: image + "/bin/busybox")
-        for name in ["sh", "sleep", "cat", "echo", "nc", "id", "grep", "ls", "mount", "unshare", "touch", "kill"] {
-            try FileManager.default.createSymbolicLink(atPath: image + "/bin/" + name, withDestinationPath: "busybox")
-        }
-        // The real one, static, as `make execd` builds it.
-        execd = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appending(path: ".build-static/release/execd").path()
-        try #require(access(execd, X_OK) == 0, "make execd builds what sandboxes start with")
+        try BusyboxImage.create(at: image)
+        execd = try #require(BusyboxImage.execd, "make execd builds what sandboxes start with")
         runtime = try LocalRuntime(
             configuration: LocalConfiguration(
                 stateDirectory: folder + "/sandboxes", execdPath: execd,

@@ -1,6 +1,7 @@
 import Glibc
 import Netfilter
 import NetworkPolicy
+import TestSupport
 import Testing
 
 @testable import Egress

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import Netfilter
 import NetworkPolicy
+import TestSupport
 
 @testable import Egress
 

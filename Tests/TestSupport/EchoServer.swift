@@ -3,13 +3,13 @@ import Netfilter
 import NetworkPolicy
 
 /// Answers TCP and UDP on one port of every address of a namespace with what it was sent.
-final class EchoServer: Sendable {
-    static let port: UInt16 = 7
+public final class EchoServer: Sendable {
+    public static let port: UInt16 = 7
     private let stream: CInt
     /// One for each address, so that an answer comes from where the question went.
     private let datagrams: [CInt]
 
-    init(in namespace: NetworkNamespace) throws {
+    public init(in namespace: NetworkNamespace) throws {
         (stream, datagrams) = try namespace.run {
             let address = SocketAddressBytes("::", Self.port)
             let stream = socket(AF_INET6, Int32(SOCK_STREAM.rawValue), 0)
@@ -70,13 +70,13 @@ final class EchoServer: Sendable {
     }
 }
 
-enum BackgroundThread {
+public enum BackgroundThread {
     private final class Box {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
 
-    static func start(_ body: @escaping @Sendable () -> Void) {
+    public static func start(_ body: @escaping @Sendable () -> Void) {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(Box(body)).toOpaque()
         let status = pthread_create(

@@ -2,16 +2,16 @@ import Glibc
 import Netfilter
 
 /// A sandbox and an outside, two namespaces joined by a veth pair. The outside owns the "public" addresses.
-final class TestNetwork: Sendable {
-    static let publicAddresses = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::1", "2001:db8::2"]
-    static let gateway = "10.99.0.1"
-    static let sandboxAddress = "10.99.0.2"
+public final class TestNetwork: Sendable {
+    public static let publicAddresses = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::1", "2001:db8::2"]
+    public static let gateway = "10.99.0.1"
+    public static let sandboxAddress = "10.99.0.2"
 
-    let sandbox: NetworkNamespace
-    let outside: NetworkNamespace
+    public let sandbox: NetworkNamespace
+    public let outside: NetworkNamespace
     private let names: [String]
 
-    init() throws {
+    public init() throws {
         let tag = String(UInt32.random(in: .min ... .max), radix: 36)
         names = ["spt-\(tag)-s", "spt-\(tag)-o"]
         sandbox = try NetworkNamespace.create(named: names[0])
@@ -41,10 +41,10 @@ final class TestNetwork: Sendable {
     }
 }
 
-enum Command {
-    struct Failure: Error { var line: String }
+public enum Command {
+    public struct Failure: Error { var line: String }
 
-    static func run(_ line: String...) throws {
+    public static func run(_ line: String...) throws {
         var arguments = line.map { strdup($0) } + [nil]
         defer { arguments.forEach { free($0) } }
         var process: pid_t = 0

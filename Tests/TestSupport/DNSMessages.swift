@@ -4,20 +4,20 @@ import NetworkPolicy
 import Synchronization
 
 /// Just enough of RFC 1035 for a test: one question, answers that are addresses.
-enum DNSMessages {
-    static let a: UInt16 = 1
-    static let aaaa: UInt16 = 28
+public enum DNSMessages {
+    public static let a: UInt16 = 1
+    public static let aaaa: UInt16 = 28
 
-    static func query(_ name: String, type: UInt16) -> [UInt8] {
+    public static func query(_ name: String, type: UInt16) -> [UInt8] {
         [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0] + wire(name) + [0, UInt8(type), 0, 1]
     }
 
-    static func wire(_ name: String) -> [UInt8] {
+    public static func wire(_ name: String) -> [UInt8] {
         name.split(separator: ".").flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) } + [0]
     }
 
     /// The question's name in lower case, its type, and where the question ends.
-    static func question(_ message: [UInt8]) -> (name: String, type: UInt16, end: Int)? {
+    public static func question(_ message: [UInt8]) -> (name: String, type: UInt16, end: Int)? {
         var labels: [String] = []
         var index = 12
         while index < message.count, message[index] != 0 {
@@ -30,7 +30,7 @@ enum DNSMessages {
         return (labels.joined(separator: "."), UInt16(message[index + 1]) << 8 | UInt16(message[index + 2]), index + 5)
     }
 
-    static func answer(to query: [UInt8], _ addresses: [IPAddress], timeToLive: UInt32) -> [UInt8]? {
+    public static func answer(to query: [UInt8], _ addresses: [IPAddress], timeToLive: UInt32) -> [UInt8]? {
         guard let question = question(query) else { return nil }
         var message = Array(query[0..<2]) + [0x81, 0x80, 0, 1, 0, UInt8(addresses.count), 0, 0, 0, 0]
         message += query[12..<question.end]
@@ -43,7 +43,7 @@ enum DNSMessages {
     }
 
     /// The response code and the addresses of a response whose records are uncompressed or point to the question.
-    static func addresses(_ message: [UInt8]) -> (code: UInt8, addresses: [IPAddress]) {
+    public static func addresses(_ message: [UInt8]) -> (code: UInt8, addresses: [IPAddress]) {
         guard message.count >= 12, let question = question(message) else { return (255, []) }
         var found: [IPAddress] = []
         var index = question.end
@@ -62,7 +62,7 @@ enum DNSMessages {
     }
 
     /// Asks from within a namespace whichever server has this address: the guard must be the one that answers.
-    static func resolve(
+    public static func resolve(
         _ name: String, type: UInt16 = a, server: String = "198.51.100.53", from namespace: NetworkNamespace
     ) throws -> (code: UInt8, addresses: [IPAddress]) {
         let (descriptor, error) = try Probe.open(Int32(SOCK_DGRAM.rawValue), to: server, port: 53, from: namespace)
@@ -77,14 +77,14 @@ enum DNSMessages {
 }
 
 /// A name server on the loopback of the test's own process, with a table of names; counts what it is asked.
-final class UpstreamServer: Sendable {
-    let port: UInt16
+public final class UpstreamServer: Sendable {
+    public let port: UInt16
     private let descriptor: CInt
     private let asked = Mutex<[String]>([])
 
-    var questions: [String] { asked.withLock { $0 } }
+    public var questions: [String] { asked.withLock { $0 } }
 
-    init(_ table: [String: [String]], timeToLive: UInt32 = 300) {
+    public init(_ table: [String: [String]], timeToLive: UInt32 = 300) {
         let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
         self.descriptor = descriptor
         precondition(SocketAddressBytes("127.0.0.1", 0).with { bind(descriptor, $0, $1) } == 0)

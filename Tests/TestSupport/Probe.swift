@@ -3,19 +3,21 @@ import Netfilter
 import NetworkPolicy
 
 /// What code in a namespace can and cannot do: blocking calls with a time limit, for tests only.
-enum Probe {
+public enum Probe {
     /// The longest wait for something that must happen.
-    static let patience = 5
+    public static let patience = 5
 
-    enum Outcome: Equatable, Sendable {
+    public enum Outcome: Equatable, Sendable {
         case echoed
         /// The kernel answered with this error; never ETIMEDOUT or EAGAIN when a refusal is typed.
         case failed(Int32)
     }
 
-    static func open(_ type: Int32, to address: String, port: UInt16, from namespace: NetworkNamespace) throws -> (
-        CInt, Int32
-    ) {
+    public static func open(_ type: Int32, to address: String, port: UInt16, from namespace: NetworkNamespace) throws
+        -> (
+            CInt, Int32
+        )
+    {
         try namespace.run {
             let target = SocketAddressBytes(address, port)
             let descriptor = socket(target.family, type, 0)
@@ -27,20 +29,22 @@ enum Probe {
     }
 
     /// Connects and has one message echoed.
-    static func stream(_ address: String, port: UInt16 = EchoServer.port, from namespace: NetworkNamespace) throws
+    public static func stream(_ address: String, port: UInt16 = EchoServer.port, from namespace: NetworkNamespace)
+        throws
         -> Outcome
     {
         try exchange(Int32(SOCK_STREAM.rawValue), address, port, namespace)
     }
 
-    static func datagram(_ address: String, port: UInt16 = EchoServer.port, from namespace: NetworkNamespace) throws
+    public static func datagram(_ address: String, port: UInt16 = EchoServer.port, from namespace: NetworkNamespace)
+        throws
         -> Outcome
     {
         try exchange(Int32(SOCK_DGRAM.rawValue), address, port, namespace)
     }
 
     /// An ICMP or ICMPv6 echo request from a raw socket, and its reply.
-    static func ping(_ address: String, from namespace: NetworkNamespace) throws -> Outcome {
+    public static func ping(_ address: String, from namespace: NetworkNamespace) throws -> Outcome {
         try namespace.run {
             let target = SocketAddressBytes(address, 0)
             let isIPv4 = target.family == AF_INET
@@ -64,7 +68,7 @@ enum Probe {
     }
 
     /// Sends one raw packet of an IP protocol; whether the kernel let it out.
-    static func raw(_ address: String, protocol number: Int32, from namespace: NetworkNamespace) throws -> Bool {
+    public static func raw(_ address: String, protocol number: Int32, from namespace: NetworkNamespace) throws -> Bool {
         try namespace.run {
             let target = SocketAddressBytes(address, 0)
             let descriptor = socket(target.family, Int32(SOCK_RAW.rawValue), number)
@@ -75,7 +79,7 @@ enum Probe {
         }
     }
 
-    static func say(_ text: String, on descriptor: CInt) -> Outcome {
+    public static func say(_ text: String, on descriptor: CInt) -> Outcome {
         let bytes = Array(text.utf8)
         guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
             return .failed(errno)
@@ -96,7 +100,7 @@ enum Probe {
         return error == 0 ? say("ping", on: descriptor) : .failed(error)
     }
 
-    static func limit(_ descriptor: CInt) {
+    public static func limit(_ descriptor: CInt) {
         var time = timeval(tv_sec: patience, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, size)
