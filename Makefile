@@ -1,4 +1,4 @@
-.PHONY: build execd test lint deps clean
+.PHONY: build execd test bench lint deps clean
 
 build: execd
 	swift build -c release
@@ -10,9 +10,13 @@ execd: deps
 test: execd
 	./scripts/test.sh
 
+# Each prints medians beside a peer's, and their ratio.
+bench: execd
+	swift run -c release benchmark-create
+
 # The formatter's rules, and every warning of our own sources as an error.
 lint: deps
-	swift format lint --strict --recursive Sources Tests Package.swift
+	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 	SALLYPORT_STRICT=1 swift build --build-tests --scratch-path .build-lint
 
 deps:

@@ -79,6 +79,10 @@ let package = Package(
             dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "Runtimes", "TestSupport", logging]
                 + nio,
             swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-create",
+            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "Runtimes", "TestSupport", logging],
+            path: "Benchmarks/CreateSandbox", swiftSettings: strict + warnings),
         tests("Runtimes", ["Netfilter", "NetworkPolicy", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "TestSupport"] + nio),
         tests("HTTPServer", ["TestSupport", logging] + nio),

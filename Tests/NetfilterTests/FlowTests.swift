@@ -64,6 +64,8 @@ private func connect(_ a: NetworkNamespace, to address: String, in b: NetworkNam
             #expect(other == 0)
             let flows = try conntrack.flows().filter { $0.transport == IPProtocol.tcp }
             #expect(flows.map(\.destinationPort) == [8080])
+            let count = try conntrack.count()
+            #expect(count >= 1)
             let forgotten = try conntrack.delete {
                 $0.destination == IPAddress("198.51.100.2") && $0.destinationPort == 8080
             }

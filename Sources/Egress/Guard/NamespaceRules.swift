@@ -62,15 +62,15 @@ final class NamespaceRules: KernelRules {
     @discardableResult
     func cut(where isRevoked: (IPAddress) -> Bool) throws(EgressError) -> Int {
         try Self.translated { () throws(NetfilterError) in
-            let doomed = Set(
-                try conntrack.flows().filter {
-                    local.contains($0.source) && !$0.replySource.isLoopback && isRevoked($0.destination)
+            var destroyed = 0
+            let forgotten = try conntrack.delete(
+                where: { local.contains($0.source) && !$0.replySource.isLoopback && isRevoked($0.destination) },
+                // Sockets first: their last segment still passes, so that the other side hears of the end.
+                before: { (doomed) throws(NetfilterError) in
+                    let ends = Set(doomed.map { FlowEnds($0) })
+                    destroyed = try sockets.destroy { ends.contains(FlowEnds($0)) }
                 })
-            guard !doomed.isEmpty else { return 0 }
-            let ends = Set(doomed.map { FlowEnds($0) })
-            // Sockets first: their last segment still passes, so that the other side hears of the end.
-            let destroyed = try sockets.destroy { ends.contains(FlowEnds($0)) }
-            return try destroyed + conntrack.delete { doomed.contains($0) }
+            return destroyed + forgotten
         }
     }
 

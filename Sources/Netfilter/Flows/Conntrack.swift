@@ -23,6 +23,7 @@ public final class Conntrack: Sendable {
 
     private static let getEntry: UInt16 = 1 << 8 | 1
     private static let deleteEntry: UInt16 = 1 << 8 | 2
+    private static let getStatistics: UInt16 = 1 << 8 | 5
 
     private enum Attribute {
         static let original: UInt16 = 1
@@ -38,12 +39,31 @@ public final class Conntrack: Sendable {
     /// `conntrack -L`
     public func flows() throws(NetfilterError) -> [Flow] { try entries().map(\.flow) }
 
+    /// How many connections the namespace has. `conntrack -C`
+    public func count() throws(NetfilterError) -> Int {
+        let request = NetlinkMessage(
+            type: Self.getStatistics, flags: NetlinkFlag.acknowledge, body: [UInt8(AF_UNSPEC), 0, 0, 0])
+        var entries: Int?
+        try socket.dump("counting conntrack entries", request) { reply in
+            guard let number = reply.attributes(after: 4)[1], number.count == 4 else { return }
+            entries = Int(UInt32(bigEndian: number.number(at: 0, as: UInt32.self)))
+        }
+        guard let entries else { throw .unconfirmed(action: "counting conntrack entries") }
+        return entries
+    }
+
     /// Forgets the connections for which `isDoomed` holds: their next packet is judged as a new flow's. `conntrack -D …`
+    /// - Parameter before: called with them while they still are.
     /// - Returns: how many were forgotten.
     @discardableResult
-    public func delete(where isDoomed: (Flow) -> Bool) throws(NetfilterError) -> Int {
+    public func delete(
+        where isDoomed: (Flow) -> Bool, before: ([Flow]) throws(NetfilterError) -> Void = { _ in }
+    ) throws(NetfilterError) -> Int {
         var count = 0
-        for entry in try entries() where isDoomed(entry.flow) {
+        let doomed = try entries().filter { isDoomed($0.flow) }
+        guard !doomed.isEmpty else { return 0 }
+        try before(doomed.map(\.flow))
+        for entry in doomed {
             let family = UInt8(entry.flow.source.isIPv4 ? AF_INET : AF_INET6)
             var message = NetlinkMessage(
                 type: Self.deleteEntry, flags: NetlinkFlag.acknowledge, body: [family, 0, 0, 0])
@@ -70,19 +90,20 @@ public final class Conntrack: Sendable {
 
     private func entries() throws(NetfilterError) -> [Entry] {
         var found: [Entry] = []
-        for family in [AF_INET, AF_INET6] {
-            let request = NetlinkMessage(type: Self.getEntry, flags: NetlinkFlag.dump, body: [UInt8(family), 0, 0, 0])
-            try socket.dump("listing conntrack entries", request) { reply in
-                let attributes = reply.attributes(after: 4)
-                guard let original = attributes[Attribute.original], let reply = attributes[Attribute.reply],
-                    let flow = Self.flow(original, reply)
-                else { return }
-                found.append(
-                    Entry(
-                        flow: flow, original: Array(original),
-                        identifier: attributes[Attribute.identifier].map { Array($0) },
-                        zone: attributes[Attribute.zone].map { Array($0) }))
-            }
+        // A dump walks the hash table that all namespaces of the machine share: milliseconds, whatever is in it.
+        guard try count() > 0 else { return [] }
+        let request = NetlinkMessage(
+            type: Self.getEntry, flags: NetlinkFlag.dump, body: [UInt8(AF_UNSPEC), 0, 0, 0])
+        try socket.dump("listing conntrack entries", request) { reply in
+            let attributes = reply.attributes(after: 4)
+            guard let original = attributes[Attribute.original], let reply = attributes[Attribute.reply],
+                let flow = Self.flow(original, reply)
+            else { return }
+            found.append(
+                Entry(
+                    flow: flow, original: Array(original),
+                    identifier: attributes[Attribute.identifier].map { Array($0) },
+                    zone: attributes[Attribute.zone].map { Array($0) }))
         }
         return found
     }
