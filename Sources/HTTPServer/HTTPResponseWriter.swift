@@ -14,13 +14,11 @@ public final class HTTPResponseWriter: Sendable {
 
     private let channel: any Channel
     private let request: HTTPRequestHead
-    private let extraHeaders: HTTPHeaders
     private let state = NIOLockedValueBox(State())
 
-    init(channel: any Channel, request: HTTPRequestHead, extraHeaders: HTTPHeaders = [:]) {
+    init(channel: any Channel, request: HTTPRequestHead) {
         self.channel = channel
         self.request = request
-        self.extraHeaders = extraHeaders
     }
 
     /// True once the client closed the connection: nothing written any more arrives.
@@ -90,7 +88,6 @@ public final class HTTPResponseWriter: Sendable {
 
     private func head(_ status: HTTPResponseStatus, _ headers: HTTPHeaders) -> HTTPResponseHead {
         var headers = headers
-        headers.add(contentsOf: extraHeaders)
         if !headers.contains(name: "date") { headers.add(name: "date", value: HTTPDate.now()) }
         if !request.isKeepAlive {
             headers.replaceOrAdd(name: "connection", value: "close")

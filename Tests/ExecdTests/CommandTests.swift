@@ -121,7 +121,7 @@ struct LiveExecd: Sendable {
             ) { $0.contains("stdout") }
             let event = try #require(seen.split(whereSeparator: \.isNewline).first { $0.contains("stdout") })
             let pid = try #require(pid_t(execd.texts("stdout", [String(event.dropFirst(6))])))
-            let gone = try await waitUntil { kill(pid, 0) != 0 }
+            let gone = try await eventually { kill(pid, 0) != 0 }
             #expect(gone)
         }
     }
@@ -132,7 +132,7 @@ struct LiveExecd: Sendable {
                 #"{"command":"echo first; sleep 0.2; echo second >&2; exit 4","background":true}"#)
             #expect(events.count == 2 && events[1].contains("execution_complete"))
             let id = execd.texts("init", events)
-            let ended = try await waitUntil {
+            let ended = try await eventually {
                 try await execd.call("GET", "/command/status/\(id)").contains(#""running":false"#)
             }
             #expect(ended)
@@ -150,7 +150,7 @@ struct LiveExecd: Sendable {
             let events = try await execd.events(#"{"command":"exec sleep 100","background":true}"#)
             let id = execd.texts("init", events)
             #expect(try await execd.call("DELETE", "/command?id=\(id)").hasPrefix("HTTP/1.1 200"))
-            let ended = try await waitUntil {
+            let ended = try await eventually {
                 try await execd.call("GET", "/command/status/\(id)").contains(#""exit_code":143"#)
             }
             #expect(ended)
@@ -189,13 +189,4 @@ struct LiveExecd: Sendable {
             }
         }
     }
-}
-
-/// Asks again until it holds, for at most ten seconds.
-func waitUntil(_ condition: () async throws -> Bool) async throws -> Bool {
-    for _ in 0..<1000 {
-        if try await condition() { return true }
-        try await Task.sleep(for: .milliseconds(10))
-    }
-    return false
 }

@@ -167,11 +167,3 @@ private final class Machine: Sendable {
         }
     }
 }
-
-private func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
-    for _ in 0..<300 {
-        if try await condition() { return true }
-        try await Task.sleep(for: .milliseconds(20))
-    }
-    return false
-}

@@ -25,10 +25,13 @@ enum SandboxInit {
             arguments: [executable, "--serve", "--port", String(options.port)]
                 + (options.tokenFile.map { ["--token-file", $0] } ?? []),
             environment: environment)
-        guard var server = start(serving) else { return 125 }
-        guard let entrypoint = start(ProcessSpec(arguments: options.entrypoint, environment: environment)) else {
-            kill(-server, SIGKILL)
-            return 127
+        // The entrypoint first: where it cannot be started the API is never there, and nobody takes the sandbox for one
+        // that runs.
+        let program = ProcessSpec(arguments: options.entrypoint, environment: environment)
+        guard let entrypoint = start(program) else { return 127 }
+        guard var server = start(serving) else {
+            kill(-entrypoint, SIGKILL)
+            return 125
         }
         while true {
             var number: Int32 = 0
