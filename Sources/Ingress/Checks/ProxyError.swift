@@ -1,0 +1,40 @@
+import NIOHTTP1
+
+/// An answer given in the place of the sandbox's: a stable code and a message that says what to do, no internals.
+public struct ProxyError: Error, Hashable, Sendable {
+    public var status: HTTPResponseStatus
+    public var code: String
+    public var message: String
+    /// The connection ends with this answer: what follows on it cannot be trusted to be a request.
+    public var closes = false
+
+    public init(_ status: HTTPResponseStatus, _ code: String, _ message: String, closes: Bool = false) {
+        self.status = status
+        self.code = code
+        self.message = message
+        self.closes = closes
+    }
+
+    static func malformed(_ message: String) -> ProxyError {
+        ProxyError(.badRequest, "MALFORMED_REQUEST", message, closes: true)
+    }
+
+    static let invalidRoute = ProxyError(
+        .badRequest, "INVALID_ROUTE", "the request does not say which port of which sandbox it is for")
+    static let unknownSandbox = ProxyError(.notFound, "SANDBOX_NOT_FOUND", "no such sandbox or port is known here")
+    /// One answer for a missing, a wrong, an expired and a forged credential, and for a sandbox that does not exist where
+    /// access is required: it tells nothing.
+    static let unauthorized = ProxyError(
+        .unauthorized, "MISSING_OR_INVALID_SECURE_ACCESS", "the secure access credential is missing or not valid")
+    static let connectionFailed = ProxyError(
+        .badGateway, "BACKEND_CONNECTION_FAILED", "nothing in the sandbox accepts connections on this port")
+    static let responseFailed = ProxyError(
+        .badGateway, "BACKEND_RESPONSE_FAILED", "the sandbox ended the connection without a valid answer")
+    static let timeout = ProxyError(.gatewayTimeout, "BACKEND_TIMEOUT", "the sandbox did not answer in time")
+    static let slowRequest = ProxyError(
+        .requestTimeout, "REQUEST_TIMEOUT", "the request did not arrive in time", closes: true)
+
+    static func notReady(_ reason: String) -> ProxyError {
+        ProxyError(.serviceUnavailable, "SANDBOX_NOT_READY", reason)
+    }
+}

@@ -1,0 +1,74 @@
+import SecureAccess
+
+/// Which port of which sandbox a request is for.
+public struct Route: Hashable, Sendable {
+    public var sandbox: String
+    public var port: Int
+    /// The signed form's token, well formed and not yet verified.
+    public var token: RouteToken?
+    /// The request target for the sandbox: path and query, byte for byte.
+    public var target: String
+    /// The target if the token's segments are the application's own path, which they are where the sandbox has no
+    /// secure access. Nil where the token does not stand in the path.
+    public var unsignedTarget: String?
+
+    public init(
+        sandbox: String, port: Int, token: RouteToken? = nil, target: String, unsignedTarget: String? = nil
+    ) {
+        self.sandbox = sandbox
+        self.port = port
+        self.token = token
+        self.target = target
+        self.unsignedTarget = unsignedTarget
+    }
+
+    /// Reads `<id>-<port>` or `<id>-<port>-<expires>-<signature>`. Ids have dashes of their own; the two forms cannot be
+    /// taken for each other, since a signature has nine characters and a port at most five.
+    static func parse(label: some StringProtocol, target: String) -> Route? {
+        if let token = try? RouteToken(String(label)), isSandboxID(token.sandbox) {
+            return Route(sandbox: token.sandbox, port: token.port, token: token, target: target)
+        }
+        guard let dash = label.lastIndex(of: "-"), let port = RouteToken.port(label[label.index(after: dash)...]),
+            isSandboxID(label[..<dash])
+        else { return nil }
+        return Route(sandbox: String(label[..<dash]), port: port, target: target)
+    }
+
+    /// Reads `/<id>/<port>[/<expires>/<signature>][/…]`.
+    static func parse(uri target: String) -> Route? {
+        let pathEnd = target.firstIndex(of: "?") ?? target.endIndex
+        let query = target[pathEnd...]
+        let segments = target[..<pathEnd].split(separator: "/", maxSplits: 5, omittingEmptySubsequences: false)
+        guard segments.count >= 3, segments[0].isEmpty, isSandboxID(segments[1]),
+            let port = RouteToken.port(segments[2])
+        else { return nil }
+        func rest(after count: Int) -> String {
+            guard segments.count > count else { return "/" + query }
+            return String(target[target.index(before: segments[count].startIndex)...])
+        }
+        var route = Route(sandbox: String(segments[1]), port: port, target: rest(after: 3))
+        if segments.count >= 5,
+            let token = try? RouteToken(
+                sandbox: route.sandbox, port: String(segments[2]), expires: String(segments[3]),
+                signature: String(segments[4]))
+        {
+            route.token = token
+            route.unsignedTarget = route.target
+            route.target = rest(after: 5)
+        }
+        return route
+    }
+
+    /// Letters, digits, dashes and underscores, 128 at most: nothing that could mean something in a path or a host name.
+    public static func isSandboxID(_ text: some StringProtocol) -> Bool {
+        (1...128).contains(text.utf8.count)
+            && text.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
+            }
+    }
+}
