@@ -1,0 +1,21 @@
+import SecureAccess
+
+/// How a gateway listens, routes and checks.
+public struct GatewayConfiguration: Sendable {
+    public var host = "0.0.0.0"
+    /// 0 takes a free one.
+    public var port = 28888
+    public var mode: RouteMode
+    /// Verifies signed routes; without keys none is valid.
+    public var keys: KeyRing?
+    /// Who may not enter is not told whether a sandbox exists: unknown ones answer 401, as forbidden ones do, but to a
+    /// genuine signature. By default where there are keys.
+    public var concealsUnknown: Bool
+    public var limits = ProxyLimits()
+
+    public init(mode: RouteMode = .header(), keys: KeyRing? = nil) {
+        self.mode = mode
+        self.keys = keys
+        concealsUnknown = keys != nil
+    }
+}

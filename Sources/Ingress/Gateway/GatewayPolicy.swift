@@ -1,0 +1,50 @@
+import NIOHTTP1
+import SecureAccess
+
+/// What the gateway does with a request: check, route, authorize.
+struct GatewayPolicy: ProxyPolicy {
+    let configuration: GatewayConfiguration
+    let directory: any EndpointDirectory
+    let access: AccessCheck
+    let scheme = "http"
+
+    var limits: ProxyLimits { configuration.limits }
+    var rules: HeaderRules { .gateway }
+
+    func admit(_ head: inout HTTPRequestHead) -> Admission {
+        do throws(ProxyError) { try limits.head.check(&head) } catch { return .refuse(error) }
+        guard let route = configuration.mode.route(of: head) else {
+            if head.uri == "/status.ok", head.method == .GET || head.method == .HEAD { return .answer("ok\n") }
+            return .refuse(.invalidRoute)
+        }
+        switch directory.lookup(sandbox: route.sandbox, port: route.port) {
+        case .found(let backend):
+            // Without secure access, segments that look like a signature are the application's own path.
+            let isPlain = backend.credentialHash == nil && route.unsignedTarget != nil
+            let token = isPlain ? nil : route.token
+            guard access.permits(head.headers, token: token, credentialHash: backend.credentialHash) else {
+                return .refuse(.unauthorized)
+            }
+            directory.accessed(sandbox: route.sandbox, renew: !head.skipsRenewal)
+            let target = isPlain ? route.unsignedTarget! : route.target
+            return .proxy(ProxyTarget(backend: backend, target: target))
+        case .notReady(let reason, let hash):
+            guard access.permits(head.headers, token: route.token, credentialHash: hash) else {
+                return .refuse(.unauthorized)
+            }
+            return .refuse(.notReady(reason))
+        case .unknown:
+            let isPermitted = access.permitsUnknown(head.headers, token: route.token)
+            return .refuse(configuration.concealsUnknown && !isPermitted ? .unauthorized : .unknownSandbox)
+        }
+    }
+
+    func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?) {}
+}
+
+extension HTTPRequestHead {
+    /// `OpenSandbox-Access-Renew: skip` asks that a sandbox's life not be prolonged by this request.
+    var skipsRenewal: Bool {
+        headers.first(name: "opensandbox-access-renew")?.isEqualIgnoringCase(to: "skip") ?? false
+    }
+}

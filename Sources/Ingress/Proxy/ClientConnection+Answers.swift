@@ -1,0 +1,85 @@
+import NIOCore
+import NIOHTTP1
+
+/// Answers that no sandbox gave, and how an exchange ends.
+extension ClientConnection {
+    func write(_ part: HTTPServerResponsePart) { context.write(wrapOutboundOut(part), promise: nil) }
+
+    func answer(_ request: HTTPRequestHead, _ text: String) {
+        send(ErrorPage.plain(text), .ok, to: request, target: nil, closes: false)
+        complete(keepsAlive: request.isKeepAlive && !isQuiescing, requestEnded: false)
+    }
+
+    func refuse(_ request: HTTPRequestHead, _ error: ProxyError) {
+        let closes = error.closes || !request.isKeepAlive || isQuiescing || request.headers.contains(name: "upgrade")
+        send(ErrorPage.of(error, for: request), error.status, to: request, target: nil, closes: closes)
+        complete(keepsAlive: !closes, requestEnded: false)
+    }
+
+    /// Ends the exchange with an error, or the connection where the response has begun.
+    func fail(_ error: ProxyError) {
+        guard context != nil else { return }
+        var request = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/")
+        var target: ProxyTarget?
+        var keepsAlive = false
+        var requestEnded = true
+        if case .exchanging(let exchange) = phase {
+            exchange.backend?.close()
+            guard !exchange.responseStarted else { return abort() }
+            (request, target) = (exchange.request, exchange.target)
+            (keepsAlive, requestEnded) = (exchange.keepsAlive, exchange.requestEnded)
+        }
+        let closes = error.closes || !keepsAlive || isQuiescing
+        send(ErrorPage.of(error, for: request), error.status, to: request, target: target, closes: closes)
+        complete(keepsAlive: !closes, requestEnded: requestEnded)
+    }
+
+    private func send(
+        _ page: ErrorPage, _ status: HTTPResponseStatus, to request: HTTPRequestHead, target: ProxyTarget?,
+        closes: Bool
+    ) {
+        var head = HTTPResponseHead(
+            version: request.version == .http1_0 ? .http1_0 : .http1_1, status: status,
+            headers: [
+                "content-type": page.contentType, "content-length": String(page.text.utf8.count),
+                "cache-control": "no-store",
+            ])
+        if closes {
+            head.headers.add(name: "connection", value: "close")
+        } else if request.version == .http1_0 {
+            head.headers.add(name: "connection", value: "keep-alive")
+        }
+        policy.finish(&head, to: request, target: target)
+        write(.head(head))
+        if request.method != .HEAD { write(.body(.byteBuffer(ByteBuffer(string: page.text)))) }
+        write(.end(nil))
+    }
+
+    /// The response is written: the connection goes on, or ends when the client has it.
+    func complete(keepsAlive: Bool, requestEnded: Bool) {
+        guard keepsAlive else {
+            phase = .lingering
+            context.flush()
+            deadline.set(limits.lingerTimeout)
+            context.close(mode: .output, promise: nil)
+            resumeReading()
+            return
+        }
+        if requestEnded {
+            context.flush()
+            becomeIdle()
+        } else {
+            phase = .draining
+            context.flush()
+            deadline.set(limits.lingerTimeout)
+            resumeReading()
+        }
+    }
+
+    /// Ends the connection in the middle: a broken response is never taken for a complete one.
+    func abort() {
+        if case .exchanging(let exchange) = phase { exchange.backend?.close() }
+        phase = .lingering
+        close()
+    }
+}

@@ -1,0 +1,137 @@
+import Logging
+import NIOCore
+import NIOHTTP1
+
+/// The way of one exchange: to a sandbox's connection, and back.
+extension ClientConnection {
+    func open(_ head: HTTPRequestHead, _ target: ProxyTarget) throws(ProxyError) {
+        let upgrade = try Upgrade(head)
+        var asked: String?
+        if case .to(let name) = upgrade { asked = name }
+        let outgoing = policy.rules.request(
+            head, target: target.target, backend: target.backend, peer: peer, scheme: policy.scheme, upgrade: asked)
+        // The parser takes nothing after a request for another protocol, agreed to or not.
+        let keepsAlive = head.isKeepAlive && upgrade == .none
+        let exchange = Exchange(
+            request: head, target: target, outgoing: outgoing, upgrade: upgrade, keepsAlive: keepsAlive)
+        phase = .exchanging(exchange)
+        if let connection = pool.take(target.backend) {
+            attach(connection, exchange)
+        } else {
+            connect(exchange)
+        }
+    }
+
+    private func connect(_ exchange: Exchange) {
+        pool.connect(exchange.target.backend).assumeIsolated().whenComplete { [self] result in
+            guard isCurrent(exchange), context != nil else {
+                if case .success(let connection) = result { connection.release(reusable: true) }
+                return
+            }
+            switch result {
+            case .success(let connection):
+                attach(connection, exchange)
+                connection.flush()
+                resumeReading()
+            case .failure(let error):
+                logger.debug("sandbox not reached", metadata: ["error": "\(error)"])
+                if case ChannelError.connectTimeout = error { fail(.timeout) } else { fail(.connectionFailed) }
+            }
+        }
+    }
+
+    private func isCurrent(_ exchange: Exchange) -> Bool {
+        if case .exchanging(let current) = phase { current === exchange } else { false }
+    }
+
+    private func attach(_ connection: BackendConnection, _ exchange: Exchange) {
+        exchange.backend = connection
+        connection.attach(self)
+        connection.write(.head(exchange.outgoing))
+        let waiting = exchange.waiting
+        exchange.waiting = []
+        for part in waiting { send(part, exchange) }
+    }
+
+    func send(_ part: HTTPClientRequestPart, _ exchange: Exchange) {
+        guard let backend = exchange.backend else { return exchange.waiting.append(part) }
+        if case .body = part { exchange.bodySent = true }
+        backend.write(part)
+    }
+
+    // MARK: from the sandbox
+
+    var takesResponse: Bool { context?.channel.isWritable ?? true }
+
+    func backendSent(_ part: HTTPClientResponsePart, _ connection: BackendConnection) {
+        guard case .exchanging(let exchange) = phase, exchange.backend === connection else { return connection.close() }
+        switch part {
+        case .head(let head) where head.status == .switchingProtocols:
+            guard case .to = exchange.upgrade else { return fail(.responseFailed) }
+            startTunnel(head, exchange, connection)
+        case .head(let head) where head.status.code < 200:
+            guard exchange.clientCanChunk else { return }
+            write(.head(policy.rules.response(head, toHEAD: false, canChunk: true)))
+        case .head(let head): relay(head, exchange)
+        case .body(let bytes): write(.body(.byteBuffer(bytes)))
+        case .end(let trailers): finish(trailers, exchange, connection)
+        }
+    }
+
+    private func relay(_ head: HTTPResponseHead, _ exchange: Exchange) {
+        exchange.responseStarted = true
+        exchange.noteFraming(of: head)
+        var response = policy.rules.response(
+            head, toHEAD: exchange.request.method == .HEAD, canChunk: exchange.clientCanChunk)
+        exchange.keepsAlive = keepsAlive(after: exchange, response)
+        if !exchange.keepsAlive {
+            response.headers.add(name: "connection", value: "close")
+        } else if !exchange.clientCanChunk {
+            response.headers.add(name: "connection", value: "keep-alive")
+        }
+        policy.finish(&response, to: exchange.request, target: exchange.target)
+        write(.head(response))
+    }
+
+    /// A response to an HTTP/1.0 client without a length ends with the connection.
+    private func keepsAlive(after exchange: Exchange, _ response: HTTPResponseHead) -> Bool {
+        exchange.keepsAlive && !isQuiescing
+            && (exchange.clientCanChunk || response.headers.contains(name: "content-length")
+                || !response.status.mayHaveResponseBody)
+    }
+
+    private func finish(_ trailers: HTTPHeaders?, _ exchange: Exchange, _ connection: BackendConnection) {
+        write(.end(trailers.map { policy.rules.trailers($0, backend: exchange.target.backend) }))
+        connection.release(reusable: exchange.requestEnded && exchange.leavesBackendOpen)
+        complete(keepsAlive: exchange.keepsAlive, requestEnded: exchange.requestEnded)
+    }
+
+    func backendReadComplete() {
+        context?.flush()
+        if case .exchanging(let exchange) = phase, exchange.responseStarted, takesResponse {
+            deadline.set(limits.streamTimeout)
+        }
+    }
+
+    func backendWritabilityChanged() { resumeReading() }
+
+    func backendEnded(_ connection: BackendConnection) {
+        guard case .exchanging(let exchange) = phase, exchange.backend === connection else { return }
+        guard !exchange.responseStarted else { return abort() }
+        guard exchange.mayRetry(on: connection) else { return fail(.responseFailed) }
+        exchange.isRetry = true
+        exchange.backend = nil
+        if exchange.requestEnded { exchange.waiting = [.end(nil)] }
+        connect(exchange)
+    }
+
+    private func startTunnel(_ head: HTTPResponseHead, _ exchange: Exchange, _ connection: BackendConnection) {
+        var response = policy.rules.response(head, toHEAD: false, canChunk: true)
+        response.headers.add(name: "connection", value: "upgrade")
+        for value in head.headers["upgrade"] { response.headers.add(name: "upgrade", value: value) }
+        policy.finish(&response, to: exchange.request, target: exchange.target)
+        write(.head(response))
+        context.flush()
+        Tunnel.start(client: self, backend: connection, limits: limits)
+    }
+}

@@ -1,0 +1,235 @@
+import Logging
+import NIOCore
+import NIOHTTP1
+
+/// A client's connection: takes its requests one at a time, has the policy decide, and exchanges parts with a sandbox's
+/// connection on the same event loop. Nothing here waits: both connections call each other, and the slower one stops the
+/// other's reading.
+final class ClientConnection: ChannelDuplexHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    enum Phase {
+        /// Between requests.
+        case idle
+        /// The request is the handlers' behind.
+        case passing
+        case exchanging(Exchange)
+        /// Answered before the request had ended: the rest of its body is read and dropped.
+        case draining
+        /// Answered for the last time; what still comes is dropped until the client has seen the end.
+        case lingering
+        case tunnel
+    }
+
+    let policy: any ProxyPolicy
+    let limits: ProxyLimits
+    let pool: BackendPool
+    let logger: Logger
+    /// No other handler serves this connection, or answers a parser's errors.
+    let isAlone: Bool
+    private(set) var context: ChannelHandlerContext!
+    var phase = Phase.idle
+    var isQuiescing = false
+    private(set) lazy var peer = context.remoteAddress?.ipAddress
+    private(set) lazy var deadline = Deadline(context.eventLoop) { [weak self] in self?.expired() }
+    private var queue = CircularBuffer<HTTPServerRequestPart>()
+    private var isWorkingOff = false
+    private var readPending = false
+    private var burstHadParts = false
+    private var headHasBegun = false
+    /// Bytes that came behind a request for another protocol.
+    private var leftovers: [ByteBuffer] = []
+
+    init(policy: any ProxyPolicy, pool: BackendPool, logger: Logger, isAlone: Bool) {
+        self.policy = policy
+        limits = policy.limits
+        self.pool = pool
+        self.logger = logger
+        self.isAlone = isAlone
+    }
+
+    // MARK: from the client
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        deadline.clear()
+        self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        deadline.set(limits.keepAliveTimeout)
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .tunnel = phase { return leftovers.append(LeftoverBytes.unwrap(data)) }
+        burstHadParts = true
+        let part = unwrapInboundIn(data)
+        if queue.isEmpty && takesRequest { take(part) } else { queue.append(part) }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        defer { burstHadParts = false }
+        switch phase {
+        case .exchanging(let exchange):
+            exchange.backend?.flush()
+            if !exchange.requestEnded { deadline.set(limits.bodyTimeout) }
+        case .idle where !burstHadParts && !headHasBegun:
+            headHasBegun = true
+            deadline.set(limits.headTimeout)
+        default: break
+        }
+        context.fireChannelReadComplete()
+    }
+
+    /// False from a request's end to its response's: what is pipelined waits.
+    private var takesRequest: Bool {
+        if case .exchanging(let exchange) = phase { !exchange.requestEnded } else { true }
+    }
+
+    private func take(_ part: HTTPServerRequestPart) {
+        switch (phase, part) {
+        case (.idle, .head(let head)):
+            headHasBegun = false
+            begin(head)
+        case (.passing, _):
+            context.fireChannelRead(wrapInboundOut(part))
+            if case .end = part { phase = .idle }
+        case (.exchanging(let exchange), .body(let bytes)): send(.body(.byteBuffer(bytes)), exchange)
+        case (.exchanging(let exchange), .end(let trailers)):
+            exchange.requestEnded = true
+            deadline.set(limits.responseTimeout)
+            let backend = exchange.target.backend
+            send(.end(trailers.map { policy.rules.trailers($0, backend: backend) }), exchange)
+        case (.draining, .end): becomeIdle()
+        default: break
+        }
+    }
+
+    private func begin(_ received: HTTPRequestHead) {
+        var head = received
+        switch policy.admit(&head) {
+        case .pass:
+            phase = .passing
+            deadline.clear()
+            context.fireChannelRead(wrapInboundOut(.head(received)))
+        case .answer(let text): answer(head, text)
+        case .refuse(let error): refuse(head, error)
+        case .proxy(let target):
+            do throws(ProxyError) { try open(head, target) } catch { refuse(head, error) }
+        }
+    }
+
+    // MARK: pauses
+
+    func becomeIdle() {
+        phase = .idle
+        if isQuiescing { return close() }
+        deadline.set(limits.keepAliveTimeout)
+        guard !isWorkingOff else { return }
+        isWorkingOff = true
+        while takesRequest, let part = queue.popFirst() { take(part) }
+        isWorkingOff = false
+        if case .exchanging(let exchange) = phase { exchange.backend?.flush() }
+        resumeReading()
+    }
+
+    private var holdsReads: Bool {
+        guard case .exchanging(let exchange) = phase else { return false }
+        return exchange.requestEnded || exchange.backend?.isWritable != true
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if holdsReads { readPending = true } else { context.read() }
+    }
+
+    func resumeReading() {
+        guard readPending, !holdsReads else { return }
+        readPending = false
+        context?.read()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if case .exchanging(let exchange) = phase {
+            deadline.set(context.channel.isWritable ? limits.streamTimeout : limits.stallTimeout)
+            if context.channel.isWritable { exchange.backend?.resumeReading() }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    // MARK: ends
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent { quiesce() }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Lets the request that is being answered finish, and takes no other.
+    func quiesce() {
+        isQuiescing = true
+        if case .idle = phase, queue.isEmpty, isAlone { close() }
+    }
+
+    /// Handlers behind close what looks unused to them; they do not see the requests that are taken here.
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        switch phase {
+        case .idle, .passing: break
+        default:
+            guard isQuiescing else {
+                promise?.succeed()
+                return
+            }
+        }
+        context.close(mode: mode, promise: promise)
+    }
+
+    func close() { context?.close(promise: nil) }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        deadline.clear()
+        if case .exchanging(let exchange) = phase { exchange.backend?.close() }
+        phase = .lingering
+        queue.removeAll()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        switch phase {
+        case .passing: context.fireErrorCaught(error)
+        case .idle where !isAlone: context.fireErrorCaught(error)
+        case .lingering, .tunnel: break
+        default:
+            guard error is HTTPParserError, isAlone else { return abort() }
+            fail(.malformed("the request is not HTTP/1.1 as RFC 9112 has it"))
+        }
+    }
+
+    private func expired() {
+        switch phase {
+        case .idle: if headHasBegun { fail(.slowRequest) } else { close() }
+        case .exchanging(let exchange) where !exchange.responseStarted:
+            fail(exchange.requestEnded ? .timeout : .slowRequest)
+        case .exchanging: abort()
+        case .draining, .lingering: close()
+        case .passing, .tunnel: break
+        }
+    }
+
+    // MARK: another protocol
+
+    /// Stops speaking HTTP; what the decoder has beyond the request is in the list when the future succeeds.
+    func switchProtocols() -> EventLoopFuture<[ByteBuffer]> {
+        phase = .tunnel
+        deadline.clear()
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        do {
+            let operations = context.pipeline.syncOperations
+            let decoder = try operations.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
+            return operations.removeHandler(context: decoder).map { bound.value.leftovers }
+        } catch { return context.eventLoop.makeFailedFuture(error) }
+    }
+}

@@ -1,0 +1,51 @@
+import NIOHTTP1
+
+/// One request on its way to a sandbox, and its response on the way back.
+final class Exchange {
+    /// As the client sent it, checked.
+    let request: HTTPRequestHead
+    let target: ProxyTarget
+    /// As the sandbox gets it.
+    let outgoing: HTTPRequestHead
+    let upgrade: Upgrade
+    /// The client's connection goes on after this exchange.
+    var keepsAlive: Bool
+    /// Nil while one is being opened.
+    var backend: BackendConnection?
+    /// What came before the connection was there.
+    var waiting: [HTTPClientRequestPart] = []
+    var requestEnded = false
+    /// Some of the request's body has been given to a connection: it cannot be sent again.
+    var bodySent = false
+    var responseStarted = false
+    /// The sandbox's connection may carry another exchange after this one.
+    var leavesBackendOpen = false
+    var isRetry = false
+
+    init(
+        request: HTTPRequestHead, target: ProxyTarget, outgoing: HTTPRequestHead, upgrade: Upgrade, keepsAlive: Bool
+    ) {
+        self.request = request
+        self.target = target
+        self.outgoing = outgoing
+        self.upgrade = upgrade
+        self.keepsAlive = keepsAlive
+    }
+
+    var clientCanChunk: Bool { request.version == .http1_1 }
+
+    /// A pooled connection may have been closed by the sandbox just before the request: nothing has come of it then, and
+    /// what is idempotent may be sent once more (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1).
+    func mayRetry(on connection: BackendConnection) -> Bool {
+        let idempotent: [HTTPMethod] = [.GET, .HEAD, .PUT, .DELETE, .OPTIONS]
+        return connection.isReused && !isRetry && !bodySent && !responseStarted && idempotent.contains(request.method)
+    }
+
+    /// Whether the sandbox's connection is at the beginning of another message when this response has ended.
+    func noteFraming(of head: HTTPResponseHead) {
+        let isFramed =
+            request.method == .HEAD || !head.status.mayHaveResponseBody
+            || head.headers.contains(name: "content-length") || head.headers.contains(name: "transfer-encoding")
+        leavesBackendOpen = head.isKeepAlive && isFramed
+    }
+}

@@ -1,0 +1,30 @@
+import NIOCore
+
+/// What the proxy allows clients and sandboxes.
+public struct ProxyLimits: Sendable {
+    /// What a request head may be.
+    public var head = RequestHeadCheck()
+    /// Connections of clients at once; one more is closed as it comes. The server proxy leaves this to its listener.
+    public var maxConnections = 16384
+    /// From a head's first byte to its last.
+    public var headTimeout = TimeAmount.seconds(10)
+    /// How long a client's connection may stay unused between requests. The official client keeps its own for 30 s.
+    public var keepAliveTimeout = TimeAmount.seconds(75)
+    public var connectTimeout = TimeAmount.seconds(5)
+    /// From the request's last byte to the response's head (contract, section 4).
+    public var responseTimeout = TimeAmount.seconds(180)
+    /// Without a byte in either direction while a request's body is awaited.
+    public var bodyTimeout = TimeAmount.seconds(60)
+    /// Without a byte in either direction in a streamed response or a tunnel: a command may be silent for long.
+    public var streamTimeout = TimeAmount.hours(1)
+    /// How long a peer may leave what is sent to it unread.
+    public var stallTimeout = TimeAmount.seconds(60)
+    /// How long what a client still sends is read after an answer that came early.
+    public var lingerTimeout = TimeAmount.seconds(5)
+    /// How long a sandbox's connection is kept unused: shorter than servers commonly do (uvicorn and Node.js: 5 s).
+    public var poolTimeout = TimeAmount.seconds(4)
+    /// Unused connections kept to one address by one event loop.
+    public var poolSize = 32
+
+    public init() {}
+}

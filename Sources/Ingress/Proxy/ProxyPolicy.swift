@@ -1,0 +1,31 @@
+import NIOHTTP1
+
+/// Where a permitted request goes.
+struct ProxyTarget: Sendable {
+    var backend: Backend
+    /// Path and query for the sandbox.
+    var target: String
+    /// What stood in front of them, for redirects; nil where redirects pass as they are.
+    var mount: String?
+}
+
+enum Admission: Sendable {
+    case proxy(ProxyTarget)
+    case refuse(ProxyError)
+    /// Answered here with 200 and this text.
+    case answer(String)
+    /// Not for the proxy: the handlers behind get it untouched.
+    case pass
+}
+
+/// What makes the gateway and the server proxy differ. Everything about connections is `ClientConnection`'s.
+protocol ProxyPolicy: Sendable {
+    var limits: ProxyLimits { get }
+    var rules: HeaderRules { get }
+    /// `http` or `https`: how clients reach this listener.
+    var scheme: String { get }
+    /// Called on the event loop for every request; may put the target into its canonical form.
+    func admit(_ head: inout HTTPRequestHead) -> Admission
+    /// Completes the head of an answer, relayed or own.
+    func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?)
+}

@@ -1,0 +1,45 @@
+import Logging
+import NIOCore
+import NIOHTTP1
+
+/// Serves `[/v1]/sandboxes/{id}/proxy/{port}/…` in front of the lifecycle API, on its listener. Give `frontHandlers(for:)`
+/// to `HTTPServer`; requests for other paths pass to the handlers behind as they came.
+public final class ServerProxy: Sendable {
+    private let policy: ServerProxyPolicy
+    private let pools: Pools
+    private let logger: Logger
+
+    public init(
+        directory: any EndpointDirectory, group: any EventLoopGroup, limits: ProxyLimits = ProxyLimits(),
+        logger: Logger
+    ) {
+        policy = ServerProxyPolicy(directory: directory, limits: limits)
+        pools = Pools(limits: limits)
+        self.logger = logger
+    }
+
+    /// Called on the channel's event loop when its HTTP handlers are in place.
+    public func frontHandlers(for channel: any Channel) throws -> [any ChannelHandler] {
+        let connection = ClientConnection(
+            policy: policy, pool: pools.pool(of: channel.eventLoop), logger: logger, isAlone: false)
+        try channel.pipeline.syncOperations.addHandler(QuiesceWatch(connection), position: .first)
+        return [connection]
+    }
+
+    /// Closes the unused connections to sandboxes.
+    public func shutdown() async { await pools.closeAll() }
+}
+
+/// Tells the proxy that the server shuts down: NIO's pipelining handler keeps that event to itself.
+private final class QuiesceWatch: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let connection: ClientConnection
+
+    init(_ connection: ClientConnection) { self.connection = connection }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent { connection.quiesce() }
+        context.fireUserInboundEventTriggered(event)
+    }
+}

@@ -1,0 +1,87 @@
+import NIOHTTP1
+import SecureAccess
+
+/// What the lifecycle API's proxy does with a request (contract, section 4).
+struct ServerProxyPolicy: ProxyPolicy {
+    let directory: any EndpointDirectory
+    let limits: ProxyLimits
+    let scheme = "http"
+    private let access = AccessCheck(keys: nil) { 0 }
+
+    init(directory: any EndpointDirectory, limits: ProxyLimits) {
+        self.directory = directory
+        self.limits = limits
+    }
+
+    var rules: HeaderRules { .serverProxy }
+
+    func admit(_ head: inout HTTPRequestHead) -> Admission {
+        guard let path = ProxyPath(head.uri) else { return .pass }
+        // A preflight is answered by the API's CORS rules.
+        if head.method == .OPTIONS, head.headers.contains(name: "origin") { return .pass }
+        do throws(ProxyError) {
+            try limits.head.check(&head)
+            return try admit(head, path)
+        } catch { return .refuse(error) }
+    }
+
+    private static let unknown = ProxyError(.notFound, "DOCKER::SANDBOX_NOT_FOUND", "no such sandbox is known here")
+
+    private func admit(_ head: HTTPRequestHead, _ path: ProxyPath) throws(ProxyError) -> Admission {
+        guard [.GET, .POST, .PUT, .DELETE, .PATCH].contains(head.method) else {
+            throw ProxyError(.methodNotAllowed, "METHOD_NOT_ALLOWED", "the proxy takes GET, POST, PUT, DELETE and PATCH")
+        }
+        guard !path.hasDots else {
+            throw ProxyError(.badRequest, "INVALID_PATH", "the path has two dots in succession")
+        }
+        guard let port = path.port else {
+            throw ProxyError(.badRequest, "DOCKER::INVALID_PORT", "a port is a number from 1 to 65535")
+        }
+        try checkUpgrade(head)
+        guard Route.isSandboxID(path.sandbox) else { throw Self.unknown }
+        switch directory.lookup(sandbox: path.sandbox, port: port) {
+        case .found(let backend):
+            try check(head, backend.credentialHash)
+            directory.accessed(sandbox: path.sandbox, renew: !head.skipsRenewal)
+            return .proxy(ProxyTarget(backend: backend, target: path.target, mount: path.mount))
+        case .notReady(let reason, let hash):
+            try check(head, hash)
+            throw .notReady(reason)
+        case .unknown: throw Self.unknown
+        }
+    }
+
+    private func check(_ head: HTTPRequestHead, _ credentialHash: [UInt8]?) throws(ProxyError) {
+        guard access.permits(head.headers, token: nil, credentialHash: credentialHash) else { throw .unauthorized }
+    }
+
+    /// A request that names a WebSocket without being a handshake.
+    private func checkUpgrade(_ head: HTTPRequestHead) throws(ProxyError) {
+        let names = head.headers[canonicalForm: "upgrade"].contains { $0.lowercased() == "websocket" }
+        guard names else { return }
+        guard case .to = try Upgrade(head), head.method == .GET else {
+            throw ProxyError(.badRequest, "WEBSOCKET_UPGRADE", "a WebSocket is opened by a GET with Connection: Upgrade")
+        }
+    }
+
+    func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?) {
+        response.headers.replaceOrAdd(name: "x-request-id", value: RequestID.of(request))
+        guard let mount = target?.mount, let location = response.headers.first(name: "location"),
+            location.hasPrefix("/"), !location.hasPrefix("//")
+        else { return }
+        response.headers.replaceOrAdd(name: "location", value: mount + location)
+    }
+}
+
+/// What ties an answer to the logs: the caller's own id where it is printable, else a random one.
+enum RequestID {
+    static func of(_ request: HTTPRequestHead) -> String {
+        if let sent = request.headers.first(name: "x-request-id"), (1...128).contains(sent.utf8.count),
+            sent.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+        {
+            return sent
+        }
+        let digits = String(UInt128.random(in: 0 ... .max), radix: 16)
+        return String(repeating: "0", count: 32 - digits.count) + digits
+    }
+}

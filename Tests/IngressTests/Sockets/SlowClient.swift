@@ -1,0 +1,28 @@
+import NIOCore
+import NIOPosix
+
+/// Sends one byte at a time, each in a segment of its own, until the server answers.
+struct SlowClient {
+    private let address: SocketAddress
+
+    init(_ address: SocketAddress) { self.address = address }
+
+    func exchange(_ text: String) async throws -> String {
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .connect(to: address) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+                }
+            }
+        return try await channel.executeThenClose { inbound, outbound in
+            async let sent: Void = {
+                for byte in text.utf8 { try? await outbound.write(ByteBuffer(bytes: [byte])) }
+            }()
+            var received = ""
+            for try await part in inbound { received += String(buffer: part) }
+            await sent
+            return received
+        }
+    }
+}

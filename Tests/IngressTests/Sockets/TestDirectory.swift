@@ -1,0 +1,97 @@
+import HTTPServer
+import Ingress
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import SecureAccess
+
+/// A directory that the test fills.
+final class TestDirectory: EndpointDirectory {
+    struct Access: Hashable, Sendable {
+        var sandbox: String
+        var renew: Bool
+    }
+
+    private let entries = NIOLockedValueBox<[String: EndpointLookup]>([:])
+    private let seen = NIOLockedValueBox<[Access]>([])
+
+    var accesses: [Access] { seen.withLockedValue { $0 } }
+
+    func set(_ sandbox: String, _ port: Int = 80, to lookup: EndpointLookup) {
+        entries.withLockedValue { $0["\(sandbox)-\(port)"] = lookup }
+    }
+
+    func set(
+        _ sandbox: String, _ port: Int = 80, at address: SocketAddress, incarnation: String = "1",
+        credentialHash: [UInt8]? = nil, pathPrefix: String = "", headers: [Backend.Header] = []
+    ) {
+        let place: Backend.Address =
+            address.pathname.map { .unix(path: $0) } ?? .tcp(host: address.ipAddress!, port: address.port!)
+        set(
+            sandbox, port,
+            to: .found(
+                Backend(
+                    address: place, pathPrefix: pathPrefix, incarnation: incarnation, credentialHash: credentialHash,
+                    headers: headers)))
+    }
+
+    func lookup(sandbox: String, port: Int) -> EndpointLookup {
+        entries.withLockedValue { $0["\(sandbox)-\(port)"] ?? .unknown }
+    }
+
+    func accessed(sandbox: String, renew: Bool) {
+        seen.withLockedValue { $0.append(Access(sandbox: sandbox, renew: renew)) }
+    }
+}
+
+func withGateway<Result: Sendable>(
+    _ directory: TestDirectory, mode: RouteMode = .header(), keys: KeyRing? = nil, limits: ProxyLimits = ProxyLimits(),
+    _ body: @Sendable (SocketAddress) async throws -> Result
+) async throws -> Result {
+    var configuration = GatewayConfiguration(mode: mode, keys: keys)
+    configuration.host = "127.0.0.1"
+    configuration.port = 0
+    configuration.limits = limits
+    let gateway = Gateway(
+        configuration: configuration, directory: directory, group: MultiThreadedEventLoopGroup.singleton,
+        logger: Logger(label: "test"))
+    let address = try await gateway.start()
+    do {
+        let result = try await body(address)
+        await gateway.shutdown(grace: .zero)
+        return result
+    } catch {
+        await gateway.shutdown(grace: .zero)
+        throw error
+    }
+}
+
+/// An HTTP server with the proxy in front of a handler that answers "behind".
+func withServerProxy<Result: Sendable>(
+    _ directory: TestDirectory, limits: ProxyLimits = ProxyLimits(), idleTimeout: TimeAmount = .seconds(75),
+    _ body: @Sendable (SocketAddress) async throws -> Result
+) async throws -> Result {
+    let group = MultiThreadedEventLoopGroup.singleton
+    let proxy = ServerProxy(directory: directory, group: group, limits: limits, logger: Logger(label: "test"))
+    var serverLimits = HTTPLimits()
+    serverLimits.idleTimeout = idleTimeout
+    let server = HTTPServer(
+        group: group, limits: serverLimits, logger: Logger(label: "test"),
+        frontHandlers: { try proxy.frontHandlers(for: $0) }
+    ) { request, writer in
+        let body = (try? await request.body.collect(upTo: 1 << 20)) ?? ByteBuffer()
+        try? await writer.respondText(.ok, "behind \(request.method) \(request.target) \(String(buffer: body))")
+    }
+    let address = try await server.start(on: .tcp(host: "127.0.0.1", port: 0))
+    do {
+        let result = try await body(address)
+        await server.shutdown(grace: .seconds(1))
+        await proxy.shutdown()
+        return result
+    } catch {
+        await server.shutdown(grace: .zero)
+        throw error
+    }
+}
