@@ -6,9 +6,9 @@ packages=(
     # to build
     libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config
     # to run
-    crun runc skopeo umoci nftables iproute2
+    crun runc skopeo umoci mmdebstrap nftables iproute2
     # to test with
-    busybox-static
+    busybox-static docker-registry apache2-utils
 )
 
 missing=()

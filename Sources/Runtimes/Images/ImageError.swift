@@ -1,0 +1,44 @@
+/// Why there is no image. Every description says what to do; none carries a password.
+public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
+    case invalidReference(String, reason: String)
+    case invalidCredentials(reason: String)
+    /// The registry answers that there is no such image.
+    case notFound(String)
+    /// The registry refuses the caller; many answer so for images that do not exist, too.
+    case unauthorized(String)
+    case unreachable(registry: String, reason: String)
+    /// The image is for other machines than this one.
+    case unsupportedPlatform(String, platform: String)
+    case pullFailed(String, reason: String)
+    case timedOut(String, seconds: Int)
+    /// Sandboxes stand on its files.
+    case inUse(String)
+    case missingTool(String, package: String)
+    case storage(action: String, reason: String)
+
+    public var description: String {
+        switch self {
+        case .invalidReference(let text, let reason):
+            "\"\(text.printable(limit: 80))\" is no image reference (\(reason)): write it as registry/repository:tag"
+        case .invalidCredentials(let reason): "the credentials cannot be used: \(reason)"
+        case .notFound(let image): "there is no image \(image) in its registry: check name and tag"
+        case .unauthorized(let image):
+            "the registry refuses access to \(image): it is private, or does not exist; check name and credentials"
+        case .unreachable(let registry, let reason): "registry \(registry) cannot be reached: \(reason)"
+        case .unsupportedPlatform(let image, let platform): "image \(image) is not made for \(platform)"
+        case .pullFailed(let image, let reason): "pulling \(image) failed: \(reason)"
+        case .timedOut(let image, let seconds): "pulling \(image) took more than \(seconds) s: try again"
+        case .inUse(let image): "sandboxes use image \(image): delete them first"
+        case .missingTool(let tool, let package): "\(tool) is not installed: apt-get install \(package)"
+        case .storage(let action, let reason): "\(action): \(reason)"
+        }
+    }
+}
+
+extension String {
+    /// One line of at most `limit` characters, with nothing that moves a terminal's cursor: for texts of others in ours.
+    func printable(limit: Int) -> String {
+        let scalars = unicodeScalars.map { $0.value < 0x20 || (0x7f..<0xa0).contains($0.value) ? " " : Character($0) }
+        return scalars.count > limit ? String(scalars.prefix(limit)) + "…" : String(scalars)
+    }
+}
