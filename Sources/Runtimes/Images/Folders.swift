@@ -1,0 +1,107 @@
+import FoundationEssentials
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The image store's folders: `files/sha256-…` are unpacked images, `work/…` is what is being made.
+///
+/// Only what the index names counts. A folder comes to `files` by one rename when it is complete, so a crash leaves
+/// only what `sweep` takes away.
+struct Folders: Sendable {
+    let directory: String
+
+    var files: String { directory + "/files" }
+    var work: String { directory + "/work" }
+    var index: String { directory + "/index.json" }
+
+    /// Makes what is missing of them. The directory's path is made absolute and free of links: mounts are found by it.
+    ///
+    /// - Throws: `ImageError.storage`.
+    static func create(at directory: String) throws(ImageError) -> Folders {
+        func make(_ folder: String) throws(ImageError) {
+            do {
+                try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            } catch {
+                throw .storage(action: "making \(folder)", reason: "\(error)")
+            }
+        }
+        try make(directory)
+        guard let path = realpath(directory, nil) else {
+            throw .storage(action: "opening \(directory)", reason: String(cString: strerror(errno)))
+        }
+        defer { free(path) }
+        let folders = Folders(directory: String(cString: path))
+        for folder in [folders.files, folders.work] {
+            try make(folder)
+            // Images bring set-uid programs and device nodes that no user of the host may reach.
+            guard chmod(folder, 0o700) == 0 else {
+                throw .storage(action: "closing \(folder)", reason: String(cString: strerror(errno)))
+            }
+        }
+        return folders
+    }
+
+    /// Takes the directory for one store; until the descriptor is closed.
+    func lock() throws(ImageError) -> CInt {
+        let descriptor = open(directory + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let reason = errno == EWOULDBLOCK ? "another server uses it" : String(cString: strerror(errno))
+            close(descriptor)
+            throw .storage(action: "opening the image store in \(directory)", reason: reason)
+        }
+        return descriptor
+    }
+
+    func root(of digest: String) -> String {
+        files + "/" + String(digest.map { $0 == ":" ? "-" : $0 })
+    }
+
+    /// A new folder, for one job.
+    func makeWork() throws(ImageError) -> String {
+        let path = "\(work)/\(String(UInt64.random(in: .min ... .max), radix: 36))"
+        guard mkdir(path, 0o700) == 0 else {
+            throw .storage(action: "making \(path)", reason: String(cString: strerror(errno)))
+        }
+        return path
+    }
+
+    /// Runs `body` with a new folder, which goes with it.
+    func withWork<Result>(_ body: (String) throws(ImageError) -> Result) throws(ImageError) -> Result {
+        let path = try makeWork()
+        defer { Self.remove(path) }
+        return try body(path)
+    }
+
+    /// Takes away what no image is made of, and what was left half made.
+    func sweep(keeping roots: Set<String>) {
+        for name in ControlGroup.entries(of: work) { Self.remove(work + "/" + name) }
+        for root in ControlGroup.entries(of: files).map({ files + "/" + $0 }) {
+            // A sandbox of an earlier server may stand on an image that its tag no longer means.
+            if !roots.contains(root) && !Self.isMounted(root) { Self.remove(hide(root)) }
+        }
+    }
+
+    /// Takes an unpacked image out of sight in one step, so that an interrupted removal does not leave half of one.
+    ///
+    /// - Returns: where it is now.
+    func hide(_ root: String) -> String {
+        let hidden = "\(work)/removed-\(String(UInt64.random(in: .min ... .max), radix: 36))"
+        return rename(root, hidden) == 0 ? hidden : root
+    }
+
+    /// Whether a sandbox's overlay has the folder as a layer.
+    static func isMounted(_ root: String) -> Bool {
+        guard let mounts = try? Data(contentsOf: URL(filePath: "/proc/self/mounts")) else { return true }
+        // As the kernel writes it (proc_pid_mounts(5)).
+        let root = root.split(separator: " ", omittingEmptySubsequences: false).joined(separator: "\\040")
+        return String(decoding: mounts, as: UTF8.self).split(separator: "\n").contains { line in
+            line.split { $0 == " " || $0 == "," }.contains { option in
+                option.hasPrefix("lowerdir=") && option.dropFirst(9).split(separator: ":").contains { $0 == root }
+            }
+        }
+    }
+
+    /// Files or folders; nothing to do when there is nothing.
+    static func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
+}

@@ -1,0 +1,122 @@
+import FoundationEssentials
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Which images there are and who may have them, kept in one file that is replaced as a whole.
+final class ImageIndex: Sendable {
+    struct Entry: Codable, Hashable, Sendable {
+        enum Access: String, Codable, Sendable {
+            /// Registered on this machine.
+            case local
+            /// Fetched without credentials: for everybody.
+            case open
+            /// Fetched with credentials: only for whom the registry lets have it now.
+            case restricted
+        }
+        var image: SandboxImage
+        /// Registry and repository.
+        var name: String
+        /// What the registry calls the image, which for a list of manifests is the list's digest; nil for local ones.
+        var manifest: String?
+        var access: Access
+
+        var isThere: Bool { Glibc.access(image.root, R_OK | X_OK) == 0 }
+    }
+
+    private let folders: Folders
+    private let entries: Mutex<[String: Entry]>
+
+    /// Reads what an earlier server left; a file that cannot be read counts as none, since all can be fetched again.
+    init(folders: Folders) {
+        self.folders = folders
+        let data = try? Data(contentsOf: URL(filePath: folders.index))
+        let read = data.flatMap { try? JSONDecoder().decode([Entry].self, from: $0) } ?? []
+        entries = Mutex(Dictionary(read.map { ($0.image.reference, $0) }) { $1 })
+    }
+
+    var all: [Entry] { entries.withLock { $0.values.filter(\.isThere) } }
+
+    /// The image, when it is here and for everybody.
+    func forEverybody(_ reference: ImageReference) -> SandboxImage? {
+        entries.withLock { entries in
+            guard let entry = entries[reference.description], entry.access != .restricted, entry.isThere else {
+                return nil
+            }
+            return entry.image
+        }
+    }
+
+    /// The image for a caller to whom the registry has just named this manifest; nil when it must be fetched.
+    ///
+    /// The files of another repository's image will do only if that is open. A manifest proves no right to its layers:
+    /// who knows one of a private image could serve it from a registry of his own.
+    func admit(
+        _ reference: ImageReference, manifest: String, withCredentials: Bool
+    ) throws(ImageError) -> SandboxImage? {
+        try change { entries throws(ImageError) in
+            let known = entries.values.filter { $0.manifest == manifest && $0.isThere }
+            guard var entry = known.first(where: { $0.name == reference.name || $0.access == .open }) else {
+                return nil
+            }
+            entry.image.reference = reference.description
+            entry.name = reference.name
+            entry.access = withCredentials ? .restricted : .open
+            entries[reference.description] = entry
+            return entry.image
+        }
+    }
+
+    /// - Throws: `ImageError.pullFailed` when another has removed the files.
+    func record(_ entry: Entry) throws(ImageError) {
+        try change { entries throws(ImageError) in
+            guard entry.isThere else {
+                throw .pullFailed(entry.image.reference, reason: "its files were removed meanwhile: try again")
+            }
+            entries[entry.image.reference] = entry
+        }
+    }
+
+    /// Forgets a reference, and removes its files when they are nobody else's.
+    ///
+    /// - Throws: `ImageError.notFound`, or `.inUse` when sandboxes stand on the files.
+    func remove(_ reference: ImageReference) throws(ImageError) {
+        let hidden: String? = try change { entries throws(ImageError) in
+            guard let entry = entries.removeValue(forKey: reference.description) else {
+                throw .notFound(reference.familiar)
+            }
+            let root = entry.image.root
+            guard entry.access != .local, !entries.values.contains(where: { $0.image.root == root }) else { return nil }
+            guard !Folders.isMounted(root) else { throw .inUse(reference.familiar) }
+            return folders.hide(root)
+        }
+        if let hidden { Folders.remove(hidden) }
+    }
+
+    /// Changes the entries in the file and in memory, or in neither.
+    private func change<Result>(
+        _ body: (inout [String: Entry]) throws(ImageError) -> Result
+    ) throws(ImageError) -> Result {
+        try entries.withLock { entries throws(ImageError) in
+            var changed = entries
+            let result = try body(&changed)
+            if changed != entries { try write(changed) }
+            entries = changed
+            return result
+        }
+    }
+
+    private func write(_ entries: [String: Entry]) throws(ImageError) {
+        do {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            let data = try encoder.encode(entries.values.sorted { $0.image.reference < $1.image.reference })
+            // Written beside it, then renamed.
+            try data.write(to: URL(filePath: folders.index), options: .atomic)
+        } catch {
+            throw .storage(action: "writing \(folders.index)", reason: "\(error)")
+        }
+    }
+}

@@ -1,0 +1,206 @@
+import Logging
+import NIOPosix
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The images of this machine: fetched by skopeo, unpacked by umoci, kept as folders that overlays stand on.
+///
+/// An image that was fetched with credentials is handed out only to callers to whom its registry grants it at that
+/// moment. One that was fetched without is handed out from the disk; `remove` makes the next call fetch it anew.
+public final class ImageStore: Sendable {
+    private struct Caller: Hashable, Sendable {
+        var reference: ImageReference
+        var credentials: RegistryCredentials?
+    }
+
+    /// A manifest in a repository.
+    private struct Source: Hashable, Sendable {
+        var name: String
+        var manifest: String
+    }
+
+    private let folders: Folders
+    private let index: ImageIndex
+    private let registry: Registry
+    private let umoci: Tool
+    private let logger: Logger
+    /// Held as long as the store is: two would sweep each other's work away.
+    private let lock: CInt
+
+    private let callers = SingleFlight<Caller, SandboxImage>()
+    private let fetches = SingleFlight<Source, SandboxImage>()
+    private let unpacks = SingleFlight<String, String>()
+    /// A question takes no time of the processor, so many may wait; a slow download must not hold them up.
+    private let questions = NIOThreadPool(numberOfThreads: 16)
+    private let downloads = NIOThreadPool(numberOfThreads: 4)
+
+    private static let unpackMilliseconds = 900_000
+
+    /// Opens the store, and takes away what an interrupted one has left half done.
+    ///
+    /// - Parameters:
+    ///   - directory: the store's own folder, made when missing. No comma or colon: overlayfs parts its options by them.
+    ///   - insecureRegistries: `host:port` of those to be spoken to without TLS; those on loopback always may be.
+    /// - Throws: `ImageError.missingTool`, `.storage`.
+    public convenience init(
+        directory: String, insecureRegistries: Set<String> = [], logger: Logger
+    ) throws(ImageError) {
+        try self.init(
+            directory: directory, insecureRegistries: insecureRegistries, logger: logger,
+            skopeo: Tool.find("skopeo", package: "skopeo"), umoci: Tool.find("umoci", package: "umoci"))
+    }
+
+    init(
+        directory: String, insecureRegistries: Set<String> = [], logger: Logger, skopeo: Tool, umoci: Tool
+    ) throws(ImageError) {
+        guard !directory.contains(where: { $0 == "," || $0 == ":" || $0 == "\\" }) else {
+            throw .storage(action: "opening \(directory)", reason: "its path has a comma, a colon or a backslash")
+        }
+        folders = try Folders.create(at: directory)
+        lock = try folders.lock()
+        index = ImageIndex(folders: folders)
+        folders.sweep(keeping: Set(index.all.map(\.image.root)))
+        registry = Registry(skopeo: skopeo, insecure: insecureRegistries)
+        self.umoci = umoci
+        self.logger = logger
+        questions.start()
+        downloads.start()
+    }
+
+    deinit {
+        for pool in [questions, downloads] { pool.shutdownGracefully { _ in } }
+        close(lock)
+    }
+
+    /// The image, fetched when it is not here yet. Equal calls at the same time fetch once, and a digest's files are
+    /// unpacked once whoever refers to it.
+    public func image(
+        _ reference: String, credentials: RegistryCredentials? = nil
+    ) async throws(ImageError) -> SandboxImage {
+        let reference = try ImageReference(reference)
+        if let image = index.forEverybody(reference) { return image }
+        let caller = Caller(reference: reference, credentials: credentials)
+        return try await callers.run(caller) { () async throws(ImageError) in try await self.admitted(caller) }
+    }
+
+    /// Registers a folder of files under a name. The folder stays the caller's: it is never written to or removed.
+    ///
+    /// - Throws: `ImageError.invalidReference`; `.storage` when there is no such folder.
+    public func register(
+        root: String, reference: String, entrypoint: [String] = [], command: [String] = [],
+        environment: [String: String] = [:], workingDirectory: String = "/", user: String = "", digest: String = ""
+    ) throws(ImageError) {
+        let reference = try ImageReference(reference)
+        guard access(root + "/.", X_OK) == 0 else {
+            throw .storage(action: "registering \(root)", reason: String(cString: strerror(errno)))
+        }
+        let image = SandboxImage(
+            reference: reference.description, root: root, entrypoint: entrypoint, command: command,
+            environment: environment, workingDirectory: workingDirectory, user: user, digest: digest)
+        try index.record(ImageIndex.Entry(image: image, name: reference.name, manifest: nil, access: .local))
+    }
+
+    /// Every image that is here, by reference.
+    public func images() -> [SandboxImage] {
+        index.all.map(\.image).sorted { $0.reference < $1.reference }
+    }
+
+    /// Forgets an image; its files go when no other reference has them.
+    ///
+    /// - Throws: `ImageError.notFound`; `.inUse` while sandboxes stand on its files.
+    public func remove(_ reference: String) throws(ImageError) {
+        try index.remove(ImageReference(reference))
+    }
+
+    // MARK: Steps
+
+    /// Asks the registry whether the caller may have it, and which image it is now.
+    private func admitted(_ caller: Caller) async throws(ImageError) -> SandboxImage {
+        let (reference, credentials) = (caller.reference, caller.credentials)
+        let manifest = try await blocking(questions) { [folders, registry] () throws(ImageError) in
+            try folders.withWork { work throws(ImageError) in
+                try registry.digest(of: reference, credentials, in: work)
+            }
+        }
+        if let image = try index.admit(reference, manifest: manifest, withCredentials: credentials != nil) {
+            return image
+        }
+        let source = Source(name: reference.name, manifest: manifest)
+        let fetched = try await fetches.run(source) { () async throws(ImageError) in
+            try await self.fetched(source, caller)
+        }
+        guard fetched.reference != reference.description else { return fetched }
+        // It was another caller's, under another tag, that this one has waited for.
+        guard let image = try index.admit(reference, manifest: manifest, withCredentials: credentials != nil) else {
+            throw .pullFailed(reference.familiar, reason: "its files were removed meanwhile: try again")
+        }
+        return image
+    }
+
+    private func fetched(_ source: Source, _ caller: Caller) async throws(ImageError) -> SandboxImage {
+        let (reference, credentials) = (caller.reference, caller.credentials)
+        logger.info("fetching an image", metadata: ["image": "\(reference)", "digest": "\(source.manifest)"])
+        let work = try folders.makeWork()
+        defer { Folders.remove(work) }
+        let layout = OCILayout(path: work + "/oci")
+        var image = try await blocking(downloads) { [registry] () throws(ImageError) in
+            try registry.fetch(reference, digest: source.manifest, credentials, to: layout.path, in: work)
+            return try layout.image(reference)
+        }
+        let digest = image.digest
+        image.root = try await unpacks.run(digest) { () async throws(ImageError) in
+            try await self.blocking(self.downloads) { () throws(ImageError) in
+                try self.unpacked(layout, digest, reference, work)
+            }
+        }
+        let entry = ImageIndex.Entry(
+            image: image, name: source.name, manifest: source.manifest,
+            access: credentials == nil ? .open : .restricted)
+        try index.record(entry)
+        return image
+    }
+
+    /// Unpacks beside the images, then puts the files among them by one rename.
+    private func unpacked(
+        _ layout: OCILayout, _ digest: String, _ reference: ImageReference, _ work: String
+    ) throws(ImageError) -> String {
+        let root = folders.root(of: digest)
+        guard access(root, F_OK) != 0 else { return root }
+        let rootfs = work + "/rootfs"
+        let outcome = try umoci.run(
+            ["raw", "unpack", "--image", "\(layout.path):\(OCILayout.name)", rootfs], home: work,
+            milliseconds: Self.unpackMilliseconds)
+        guard let code = outcome.code else {
+            throw .timedOut(reference.familiar, seconds: Self.unpackMilliseconds / 1000)
+        }
+        guard code == 0 else {
+            throw .pullFailed(reference.familiar, reason: "umoci: " + outcome.errors.printable(limit: 400))
+        }
+        // Programs of any user of the sandbox go through it.
+        chmod(rootfs, 0o755)
+        // On the disk before the name is: after a loss of power, a name must not stand for empty files.
+        sync()
+        guard rename(rootfs, root) == 0 else {
+            throw .storage(action: "renaming \(rootfs)", reason: String(cString: strerror(errno)))
+        }
+        return root
+    }
+
+    /// Runs what blocks away from the cooperative pool, and away from the runtime's threads.
+    private func blocking<Result: Sendable>(
+        _ pool: NIOThreadPool, _ body: @escaping @Sendable () throws(ImageError) -> Result
+    ) async throws(ImageError) -> Result {
+        let outcome: Swift.Result<Result, ImageError>
+        do {
+            outcome = try await pool.runIfActive {
+                do throws(ImageError) { return .success(try body()) } catch { return .failure(error) }
+            }
+        } catch {
+            throw .storage(action: "fetching an image", reason: "the program is shutting down")
+        }
+        return try outcome.get()
+    }
+}

@@ -1,0 +1,57 @@
+import FoundationEssentials
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A caller's name and password at a registry. It prints as neither.
+public struct RegistryCredentials: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible,
+    CustomReflectable
+{
+    public let username: String
+    public let password: String
+
+    public init(username: String, password: String) {
+        self.username = username
+        self.password = password
+    }
+
+    public var description: String { "RegistryCredentials(…)" }
+    public var debugDescription: String { description }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+
+    /// As HTTP's Basic scheme sends them (RFC 7617).
+    private var basic: String { Data("\(username):\(password)".utf8).base64EncodedString() }
+
+    /// Takes the password out of a text, plain or as it is sent.
+    func scrub(_ text: String) -> String {
+        var text = text
+        for secret in [basic, password] where !secret.isEmpty {
+            text = text.split(separator: secret, omittingEmptySubsequences: false).joined(separator: "…")
+        }
+        return text
+    }
+
+    /// Writes the file that skopeo reads them from (containers-auth.json(5)), readable by its owner only. Without
+    /// credentials it is written, too, and empty: else skopeo would use those of the server's own user.
+    static func write(_ credentials: RegistryCredentials?, registry: String, to path: String) throws(ImageError) {
+        if let username = credentials?.username, username.contains(":") || username.isEmpty {
+            throw .invalidCredentials(reason: "a user name is not empty and has no colon (RFC 7617)")
+        }
+        struct File: Encodable {
+            struct Entry: Encodable { var auth: String }
+            var auths: [String: Entry]
+        }
+        let auths = credentials.map { [registry: File.Entry(auth: $0.basic)] } ?? [:]
+        // Strings only: it cannot fail.
+        let bytes = Array(try! JSONEncoder().encode(File(auths: auths)))
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw .storage(action: "writing \(path)", reason: String(cString: strerror(errno)))
+        }
+        defer { close(descriptor) }
+        guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count else {
+            throw .storage(action: "writing \(path)", reason: String(cString: strerror(errno)))
+        }
+    }
+}

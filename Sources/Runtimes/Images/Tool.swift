@@ -1,0 +1,142 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A program of the machine that is run to its end: skopeo, umoci.
+struct Tool: Hashable, Sendable {
+    /// What it left behind; output and errors at most `outputLimit` bytes each, of errors the last.
+    struct Outcome: Hashable, Sendable {
+        /// Nil when it was killed for taking too long.
+        var code: Int32?
+        var output: String
+        var errors: String
+    }
+
+    let executable: String
+
+    private static let searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    private static let outputLimit = 64 << 10
+    /// What the operator says about the way to registries; nothing else of the server's environment is handed on.
+    private static let handedOn = [
+        "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ]
+
+    /// - Throws: `ImageError.missingTool`.
+    static func find(_ name: String, package: String) throws(ImageError) -> Tool {
+        for folder in searchPath.split(separator: ":") where access("\(folder)/\(name)", X_OK) == 0 {
+            return Tool(executable: "\(folder)/\(name)")
+        }
+        throw .missingTool(name, package: package)
+    }
+
+    /// Runs it and waits; blocks the thread. It and its children die with the thread, and after `milliseconds`.
+    ///
+    /// - Parameter home: the folder it may take for its home and for temporary files.
+    func run(_ arguments: [String], home: String, milliseconds: Int) throws(ImageError) -> Outcome {
+        var (output, errors) = (Pipe(), Pipe())
+        defer {
+            output.close()
+            errors.close()
+        }
+        let pid = start(arguments, home: home, output: output.writeEnd, errors: errors.writeEnd)
+        guard pid > 0 else {
+            throw .storage(action: "starting \(executable)", reason: String(cString: strerror(-pid)))
+        }
+        output.closeWriteEnd()
+        errors.closeWriteEnd()
+
+        let deadline = Self.now() + milliseconds
+        var expired = false
+        while !expired, output.isOpen || errors.isOpen {
+            var polled = [output, errors].map { pollfd(fd: $0.readEnd, events: Int16(POLLIN), revents: 0) }
+            let ready = poll(&polled, 2, Int32(clamping: max(deadline - Self.now(), 0)))
+            expired = ready == 0
+            if ready > 0, polled[0].revents != 0 { output.read(keepingFirst: Self.outputLimit) }
+            if ready > 0, polled[1].revents != 0 { errors.read(keepingLast: Self.outputLimit) }
+        }
+        // Its own process group: what it has started goes with it.
+        if expired { kill(-pid, SIGKILL) }
+        var state: Int32 = 0
+        while waitpid(pid, &state, 0) < 0 && errno == EINTR {}
+        let code = state & 0x7f == 0 ? state >> 8 & 0xff : 128 + state & 0x7f
+        return Outcome(code: expired ? nil : code, output: output.text, errors: errors.text)
+    }
+
+    private func start(_ arguments: [String], home: String, output: CInt, errors: CInt) -> pid_t {
+        let variables =
+            ["PATH=\(Self.searchPath)", "HOME=\(home)", "TMPDIR=\(home)", "LC_ALL=C.UTF-8"]
+            + Self.handedOn.compactMap { name in getenv(name).map { "\(name)=\(String(cString: $0))" } }
+        let words = ([executable] + arguments).map { strdup($0) } + [nil]
+        let environment = variables.map { strdup($0) } + [nil]
+        defer { for text in words + environment { free(text) } }
+        return words.withUnsafeBufferPointer { words in
+            environment.withUnsafeBufferPointer { environment in
+                var options = linux_spawn_options()
+                options.executable = UnsafePointer(words[0])
+                options.arguments = words.baseAddress
+                options.environment = environment.baseAddress
+                (options.input, options.output, options.error) = (-1, output, errors)
+                (options.user, options.group) = (-1, -1)
+                options.grouping = 2
+                options.parent_death_signal = SIGKILL
+                return linux_spawn(&options)
+            }
+        }
+    }
+
+    /// Milliseconds of the monotonic clock.
+    private static func now() -> Int {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    }
+}
+
+/// What a program writes, read as it comes.
+private struct Pipe {
+    private(set) var readEnd: CInt = -1
+    private(set) var writeEnd: CInt = -1
+    private var bytes: [UInt8] = []
+
+    init() {
+        var ends: [CInt] = [-1, -1]
+        _ = linux_pipe(&ends)
+        (readEnd, writeEnd) = (ends[0], ends[1])
+    }
+
+    var isOpen: Bool { readEnd >= 0 }
+    var text: String { String(decoding: bytes, as: UTF8.self) }
+
+    mutating func read(keepingFirst limit: Int) {
+        let room = limit - bytes.count
+        bytes += take().prefix(max(room, 0))
+    }
+
+    mutating func read(keepingLast limit: Int) {
+        bytes = (bytes + take()).suffix(limit)
+    }
+
+    private mutating func take() -> ArraySlice<UInt8> {
+        var buffer = [UInt8](repeating: 0, count: 16 << 10)
+        let count = Glibc.read(readEnd, &buffer, buffer.count)
+        if count == 0 || (count < 0 && errno != EINTR) {
+            Glibc.close(readEnd)
+            readEnd = -1
+        }
+        return buffer.prefix(max(count, 0))
+    }
+
+    mutating func closeWriteEnd() {
+        if writeEnd >= 0 { Glibc.close(writeEnd) }
+        writeEnd = -1
+    }
+
+    mutating func close() {
+        closeWriteEnd()
+        if readEnd >= 0 { Glibc.close(readEnd) }
+        readEnd = -1
+    }
+}
