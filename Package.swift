@@ -34,11 +34,17 @@ let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swi
 
 let package = Package(
     name: "sallyport",
-    products: [.executable(name: "execd", targets: ["ExecdProgram"])],
+    products: [
+        .executable(name: "sallyport", targets: ["sallyport"]),
+        .executable(name: "execd", targets: ["ExecdProgram"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit.git", from: "0.6.0"),
     ],
     targets: [
         // System libraries and the one C target.
@@ -66,6 +72,21 @@ let package = Package(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
         library("Observability", [logging, metrics, coreMetrics]),
+        library(
+            "ControlPlane",
+            [
+                "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "Ingress", "SecureAccess", "HTTPServer",
+                "Runtimes",
+                "Observability", logging, metrics,
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
+            ] + nio),
+        .executableTarget(
+            name: "sallyport",
+            dependencies: [
+                "ControlPlane", "Observability", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/Programs/sallyport", swiftSettings: strict + warnings),
 
         .target(
             name: "TestSupport", dependencies: ["Netfilter", "NetworkPolicy"] + nio, path: "Tests/TestSupport",
@@ -89,6 +110,7 @@ let package = Package(
         tests("HTTPServer", ["TestSupport", logging] + nio),
         tests("Ingress", ["SecureAccess", "HTTPServer", "TestSupport", logging] + nio),
         tests("Observability", [logging, coreMetrics]),
+        tests("ControlPlane", ["NetworkPolicy", "HTTPServer", "TestSupport", logging] + nio),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -16,6 +16,8 @@ public struct EgressConfiguration: Sendable {
     public var alwaysDeny: [CIDRBlock]
     /// Most rules in one policy.
     public var maxRules: Int
+    /// What `{"preset":"pypi"}` stands for in a request.
+    public var presets: Presets
     /// Most bytes of one request body of the policy API.
     public var maxBodyBytes: Int
     /// Most addresses learned at one time for one sandbox.
@@ -28,7 +30,7 @@ public struct EgressConfiguration: Sendable {
     public init(
         stateDirectory: String, socketPath: String, adminSocketPath: String? = nil, dns: DNSConfiguration,
         internalZones: [DomainName] = [], alwaysDeny: [CIDRBlock] = EgressConfiguration.linkLocal,
-        maxRules: Int = 4096, maxBodyBytes: Int = 1 << 20, maxLearnedAddresses: Int = 65536,
+        maxRules: Int = 4096, presets: Presets = .none, maxBodyBytes: Int = 1 << 20, maxLearnedAddresses: Int = 65536,
         minimumLifetime: UInt32 = 60, lifetimeGrace: UInt32 = 30
     ) {
         self.stateDirectory = stateDirectory
@@ -38,6 +40,7 @@ public struct EgressConfiguration: Sendable {
         self.internalZones = internalZones
         self.alwaysDeny = alwaysDeny
         self.maxRules = maxRules
+        self.presets = presets
         self.maxBodyBytes = maxBodyBytes
         self.maxLearnedAddresses = maxLearnedAddresses
         self.minimumLifetime = minimumLifetime

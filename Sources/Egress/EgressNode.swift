@@ -206,7 +206,7 @@ public final class EgressNode: EgressController {
     private func serve() async throws {
         let api = PolicyAPI(
             controller: self, maxRules: configuration.maxRules, maxBodyBytes: configuration.maxBodyBytes,
-            logger: logger)
+            presets: configuration.presets, logger: logger)
         try await listen(on: configuration.socketPath, api.handler)
         if let path = configuration.adminSocketPath {
             try await listen(on: path, AdminAPI(policyAPI: api).handler)

@@ -15,6 +15,10 @@ public protocol SandboxRuntime: Sendable {
     func state(of id: String) async -> RuntimeState
     /// Every sandbox of which something is there.
     func list() async -> [String]
+    /// The last bytes that a sandbox's entrypoint printed.
+    func logTail(of id: String, bytes: Int) async -> String
+    /// Sandboxes whose first process has ended by itself, as they end; also those of an earlier server. For one reader.
+    var exits: AsyncStream<String> { get }
 }
 
 /// What a sandbox is to be.

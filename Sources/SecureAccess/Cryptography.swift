@@ -34,3 +34,14 @@ public enum ConstantTime {
         areEqual(SHA256Digest.of(Array(left.utf8)), SHA256Digest.of(Array(right.utf8)))
     }
 }
+
+/// libcrypto's HMAC with SHA-256 (RFC 2104).
+public enum HMACSHA256 {
+    public static func of(_ message: [UInt8], key: [UInt8]) -> [UInt8] {
+        var code = [UInt8](repeating: 0, count: SHA256Digest.length)
+        var written: UInt32 = 0
+        let result = HMAC(EVP_sha256(), key, Int32(key.count), message, message.count, &code, &written)
+        precondition(result != nil && written == SHA256Digest.length, "HMAC cannot fail but for lack of memory")
+        return code
+    }
+}

@@ -6,9 +6,19 @@ public enum EndpointCredential {
 
     /// A new credential in URL-safe Base64, and the hash by which it is recognised.
     public static func generate() -> (plain: String, hash: [UInt8]) {
-        let plain = Data(SecureRandom.bytes(32)).base64EncodedString()
-            .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+        let plain = text(SecureRandom.bytes(32))
         return (plain, hash(plain))
+    }
+
+    private static func text(_ bytes: [UInt8]) -> String {
+        Data(bytes).base64EncodedString()
+            .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+    }
+
+    /// The credential of one sandbox, derived from a server's key: nothing has to be stored, and a new epoch makes every
+    /// earlier one worthless.
+    public static func derive(sandbox: String, epoch: Int, key: [UInt8]) -> String {
+        text(HMACSHA256.of(Array("endpoint-credential\n\(sandbox)\n\(epoch)\n".utf8), key: key))
     }
 
     public static func hash(_ plain: String) -> [UInt8] { SHA256Digest.of(Array(plain.utf8)) }

@@ -2,6 +2,7 @@ import HTTPServer
 import Logging
 import NIOCore
 import NIOHTTP1
+import NetworkPolicy
 
 /// The policy API of every sandbox of the node (CLIENTS.md section 9), at `/sandboxes/{id}/policy` and
 /// `/sandboxes/{id}/healthz` of one unix socket. The gateway relays port 18080 of a sandbox there.
@@ -11,12 +12,16 @@ public struct PolicyAPI: Sendable {
     let controller: any EgressController
     let maxRules: Int
     let maxBodyBytes: Int
+    let presets: Presets
     let logger: Logger
 
-    public init(controller: any EgressController, maxRules: Int, maxBodyBytes: Int, logger: Logger) {
+    public init(
+        controller: any EgressController, maxRules: Int, maxBodyBytes: Int, presets: Presets = .none, logger: Logger
+    ) {
         self.controller = controller
         self.maxRules = maxRules
         self.maxBodyBytes = maxBodyBytes
+        self.presets = presets
         self.logger = logger
     }
 
@@ -51,7 +56,8 @@ public struct PolicyAPI: Sendable {
         }
         guard PolicyRequest.isMethod(request.method.rawValue) else { return .methodNotAllowed(PolicyRequest.methods) }
         do throws(EgressError) {
-            let policyRequest = try PolicyRequest(method: request.method.rawValue, body: body, maxRules: maxRules)
+            let policyRequest = try PolicyRequest(
+                method: request.method.rawValue, body: body, maxRules: maxRules, presets: presets)
             return .status(try await policyRequest.perform(on: id, with: controller))
         } catch {
             logger.warning("policy request failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])

@@ -1,7 +1,7 @@
 import NetworkPolicy
 
 /// A request on a sandbox's `/policy`, decoded and checked (CLIENTS.md section 9).
-enum PolicyRequest: Hashable, Sendable {
+public enum PolicyRequest: Hashable, Sendable {
     case read
     case replace(Policy)
     case patch([Rule])
@@ -14,12 +14,15 @@ enum PolicyRequest: Hashable, Sendable {
     }
 
     /// An empty body of POST and PUT means deny all; of PATCH and DELETE it is an error.
-    init(method: String, body: [UInt8], maxRules: Int) throws(EgressError) {
+    /// - Throws: `EgressError.invalidPolicy` with the offending rule, `tooManyRules`.
+    public init(
+        method: String, body: [UInt8], maxRules: Int, presets: Presets = .none
+    ) throws(EgressError) {
         do {
             switch method {
             case "GET", "HEAD": self = .read
-            case "POST", "PUT": self = .replace(try Policy.decode(json: body))
-            case "PATCH": self = .patch(try Policy.decodeRules(json: body))
+            case "POST", "PUT": self = .replace(try Policy.decode(json: body, presets: presets))
+            case "PATCH": self = .patch(try Policy.decodeRules(json: body, presets: presets))
             case "DELETE": self = .remove(try Policy.decodeTargets(json: body))
             default: throw EgressError.invalidPolicy("the method is not one of \(Self.methods)")
             }
@@ -39,7 +42,8 @@ enum PolicyRequest: Hashable, Sendable {
     }
 
     /// Carries the request out.
-    func perform(on id: String, with controller: some EgressController) async throws(EgressError) -> PolicyStatus {
+    public func perform(on id: String, with controller: any EgressController) async throws(EgressError) -> PolicyStatus
+    {
         switch self {
         case .read: try await controller.status(id)
         case .replace(let policy): try await controller.replace(id, with: policy)

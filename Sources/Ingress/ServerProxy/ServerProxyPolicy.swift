@@ -29,7 +29,8 @@ struct ServerProxyPolicy: ProxyPolicy {
 
     private func admit(_ head: HTTPRequestHead, _ path: ProxyPath) throws(ProxyError) -> Admission {
         guard [.GET, .POST, .PUT, .DELETE, .PATCH].contains(head.method) else {
-            throw ProxyError(.methodNotAllowed, "METHOD_NOT_ALLOWED", "the proxy takes GET, POST, PUT, DELETE and PATCH")
+            throw ProxyError(
+                .methodNotAllowed, "METHOD_NOT_ALLOWED", "the proxy takes GET, POST, PUT, DELETE and PATCH")
         }
         guard !path.hasDots else {
             throw ProxyError(.badRequest, "INVALID_PATH", "the path has two dots in succession")
@@ -60,7 +61,8 @@ struct ServerProxyPolicy: ProxyPolicy {
         let names = head.headers[canonicalForm: "upgrade"].contains { $0.lowercased() == "websocket" }
         guard names else { return }
         guard case .to = try Upgrade(head), head.method == .GET else {
-            throw ProxyError(.badRequest, "WEBSOCKET_UPGRADE", "a WebSocket is opened by a GET with Connection: Upgrade")
+            throw ProxyError(
+                .badRequest, "WEBSOCKET_UPGRADE", "a WebSocket is opened by a GET with Connection: Upgrade")
         }
     }
 

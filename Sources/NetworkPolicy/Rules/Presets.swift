@@ -40,4 +40,16 @@ public struct Presets: Hashable, Sendable {
         guard !rules.isEmpty else { throw .emptyChange }
         return (document.name, rules)
     }
+
+    /// Reads every preset file of a folder; `preset.schema.json` beside them is no preset.
+    /// - Throws: `PolicyError` for the first file that is no preset.
+    public static func load(folder: String) throws(PolicyError) -> Presets {
+        var all: [String: [Rule]] = [:]
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        for name in names.sorted() where name.hasSuffix(".json") && !name.hasSuffix(".schema.json") {
+            let preset = try decode(json: FileManager.default.contents(atPath: folder + "/" + name) ?? Data())
+            all[preset.name] = preset.rules
+        }
+        return Presets(rules: all)
+    }
 }

@@ -45,6 +45,8 @@ public final class LocalRuntime: SandboxRuntime {
     private let runtime: OCIRuntime
     private let logger: Logger
     private let state: Mutex<State>
+    private let watcher: ExitWatcher
+    public let exits: AsyncStream<String>
 
     /// How long execd may take to listen.
     private static let startMilliseconds = 20_000
@@ -64,6 +66,7 @@ public final class LocalRuntime: SandboxRuntime {
         try? FileManager.default.createDirectory(
             atPath: configuration.stateDirectory, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
+        (exits, watcher) = try ExitWatcher.start()
         var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
         for name in ControlGroup.entries(of: configuration.stateDirectory) {
             if let record = SandboxRecord.read(from: configuration.stateDirectory + "/" + name) {
@@ -77,6 +80,9 @@ public final class LocalRuntime: SandboxRuntime {
             links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*")
         try Self.translated("setting the host's rules") { () throws(NetfilterError) in
             try NetfilterSocket().commit(firewall.transaction)
+        }
+        for name in ControlGroup.entries(of: configuration.stateDirectory) {
+            watcher.watch(process(of: name, folder(of: name)), of: name)
         }
         for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
             SandboxLink.write("1", to: "/proc/sys/net/\(path)")
@@ -133,6 +139,7 @@ public final class LocalRuntime: SandboxRuntime {
             else {
                 throw .startFailed(id: id, reason: "execd did not answer; the sandbox printed: \(folder.logTail())")
             }
+            watcher.watch(process, of: id)
         }
     }
 
@@ -152,6 +159,10 @@ public final class LocalRuntime: SandboxRuntime {
     }
 
     public func state(of id: String) async -> RuntimeState { currentState(id) }
+
+    public func logTail(of id: String, bytes: Int) async -> String {
+        Self.isIdentifier(id) ? folder(of: id).logTail(bytes: bytes) : ""
+    }
 
     public func list() async -> [String] { ControlGroup.entries(of: configuration.stateDirectory).sorted() }
 

@@ -28,7 +28,9 @@ import Testing
         get("/", (["OpenSandbox-Ingress-To: " + label] + fields).joined(separator: "\r\n"))
     }
 
-    private func token(_ sandbox: String, _ port: Int = 80, expires: UInt64? = nil, keys: KeyRing = testKeys) -> RouteToken {
+    private func token(_ sandbox: String, _ port: Int = 80, expires: UInt64? = nil, keys: KeyRing = testKeys)
+        -> RouteToken
+    {
         RouteToken.mint(sandbox: sandbox, port: port, expires: expires ?? future, keys: keys)
     }
 

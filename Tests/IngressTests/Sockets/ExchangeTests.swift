@@ -24,7 +24,8 @@ private func withSandbox<Result: Sendable>(
 
 @Suite struct ExchangeTests {
     @Test func `large bodies pass both ways and come out as they went in`() async throws {
-        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "t")) { request, writer in
+        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "t")) {
+            request, writer in
             try? await writer.start(.ok)
             do { for try await part in request.body { try await writer.write(part) } } catch {}
             try? await writer.finish()
@@ -47,8 +48,12 @@ private func withSandbox<Result: Sendable>(
             return .init(bytes: "HTTP/1.1 200 OK\r\nContent-Length: \(path.utf8.count)\r\n\r\n\(path)")
         }) { address, backend, _ in
             let answer = try await RawClient(address).exchange(
-                "GET /1 HTTP/1.1\r\n\(to)\r\nGET /2 HTTP/1.1\r\n\(to)\r\nGET /3 HTTP/1.1\r\n\(to)Connection: close\r\n\r\n")
-            #expect(answer.split(separator: "\r\n\r\n").compactMap { $0.first == "/" ? $0.prefix(2) : nil } == ["/1", "/2", "/3"])
+                "GET /1 HTTP/1.1\r\n\(to)\r\nGET /2 HTTP/1.1\r\n\(to)\r\nGET /3 HTTP/1.1\r\n\(to)Connection: close\r\n\r\n"
+            )
+            #expect(
+                answer.split(separator: "\r\n\r\n").compactMap { $0.first == "/" ? $0.prefix(2) : nil } == [
+                    "/1", "/2", "/3",
+                ])
             #expect(backend.connections == 1)
         }
     }
@@ -79,10 +84,12 @@ private func withSandbox<Result: Sendable>(
             guard received.contains("\r\n0\r\n") else { return nil }
             return .init(
                 bytes:
-                    "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nSum: 1\r\n\r\n")
+                    "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nSum: 1\r\n\r\n"
+            )
         }) { address, backend, _ in
             let answer = try await RawClient(address).exchange(
-                "POST / HTTP/1.1\r\n\(to)Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3;ext=1\r\nabc\r\n0\r\nCheck: 2\r\nHost: evil\r\n\r\n")
+                "POST / HTTP/1.1\r\n\(to)Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3;ext=1\r\nabc\r\n0\r\nCheck: 2\r\nHost: evil\r\n\r\n"
+            )
             #expect(backend.received.hasSuffix("\r\n\r\n3\r\nabc\r\n0\r\nCheck: 2\r\n\r\n"))
             return answer
         }
@@ -96,7 +103,10 @@ private func withSandbox<Result: Sendable>(
             return received == "ok" ? .init(bytes: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") : nil
         }) { address, _, _ in
             let answer = try await DialogueClient(address).run([
-                ("POST / HTTP/1.1\r\n\(to)Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"),
+                (
+                    "POST / HTTP/1.1\r\n\(to)Expect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+                    "HTTP/1.1 100 Continue\r\n\r\n"
+                ),
                 ("ok", "content-length: 0\r\n\r\n"),
             ])
             #expect(answer.hasPrefix("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"))
@@ -118,7 +128,8 @@ private func withSandbox<Result: Sendable>(
         }
     }
 
-    @Test func `a response that ends with its connection is whole, and a broken one is seen to be broken`() async throws {
+    @Test func `a response that ends with its connection is whole, and a broken one is seen to be broken`() async throws
+    {
         for (response, intact) in [
             ("HTTP/1.1 200 OK\r\n\r\nall", true), ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", false),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", false),
@@ -126,7 +137,9 @@ private func withSandbox<Result: Sendable>(
             try await withSandbox(script: { received, _ in
                 received.hasSuffix("\r\n\r\n") ? .init(bytes: response, closes: true) : nil
             }) { address, _, _ in
-                let answer = try await RawClient(address).exchange("GET / HTTP/1.1\r\n\(to)\r\n") { $0.hasSuffix("0\r\n\r\n") }
+                let answer = try await RawClient(address).exchange("GET / HTTP/1.1\r\n\(to)\r\n") {
+                    $0.hasSuffix("0\r\n\r\n")
+                }
                 #expect(answer.hasSuffix("0\r\n\r\n") == intact)
             }
         }
@@ -136,7 +149,8 @@ private func withSandbox<Result: Sendable>(
         let big = String(repeating: "x", count: 1 << 20)
         let answer = try await withGateway(TestDirectory()) {
             try await RawClient($0).exchange(
-                "POST /1 HTTP/1.1\r\n\(to)Content-Length: \(big.utf8.count)\r\n\r\n\(big)GET /status.ok HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+                "POST /1 HTTP/1.1\r\n\(to)Content-Length: \(big.utf8.count)\r\n\r\n\(big)GET /status.ok HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            )
         }
         #expect(answer.hasPrefix("HTTP/1.1 404") && answer.contains("}HTTP/1.1 200 OK"))
     }
@@ -156,11 +170,14 @@ private func withSandbox<Result: Sendable>(
     private static let request = "GET / HTTP/1.1\r\n\(to)\r\n"
 
     @Test func `a pooled connection never outlives its incarnation`() async throws {
-        try await withSandbox(script: { received, _ in received.hasSuffix("\r\n\r\n") ? Self.ok : nil }) { address, backend, directory in
+        try await withSandbox(script: { received, _ in received.hasSuffix("\r\n\r\n") ? Self.ok : nil }) {
+            address, backend, directory in
             let client = DialogueClient(address)
             _ = try await client.run([(Self.request, "\r\n\r\n1"), (Self.request, "\r\n\r\n1")]) {
                 directory.set("s", at: backend.address, incarnation: "2")
-            } then: { [(Self.request, "\r\n\r\n1")] }
+            } then: {
+                [(Self.request, "\r\n\r\n1")]
+            }
             #expect(backend.connections == 2)
             #expect(try await eventually { backend.ended == 2 })
         }
@@ -188,9 +205,12 @@ private func withSandbox<Result: Sendable>(
 
     @Test func `a connection that its sandbox will close is not kept`() async throws {
         try await withSandbox(script: { received, _ in
-            received.hasSuffix("\r\n\r\n") ? .init(bytes: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1") : nil
+            received.hasSuffix("\r\n\r\n")
+                ? .init(bytes: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1") : nil
         }) { address, backend, _ in
-            let answer = try await DialogueClient(address).run([(Self.request, "\r\n\r\n1"), (Self.request, "\r\n\r\n1")])
+            let answer = try await DialogueClient(address).run([
+                (Self.request, "\r\n\r\n1"), (Self.request, "\r\n\r\n1"),
+            ])
             #expect(!answer.contains("lose") && backend.connections == 2)
         }
     }

@@ -82,7 +82,8 @@ func get(_ path: String, _ fields: String...) -> String {
 
     @Test func `a unix socket with a path prefix is a backend`() async throws {
         let path = "/tmp/spt-ingress-\(UInt32.random(in: 0 ... .max)).sock"
-        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "t")) { request, writer in
+        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "t")) {
+            request, writer in
             try? await writer.respondText(.ok, "\(request.target) \(request.headers["x-own"])")
         }
         let socket = try await server.start(on: .unix(path: path, mode: 0o600))

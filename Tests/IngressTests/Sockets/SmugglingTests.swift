@@ -8,9 +8,18 @@ import Testing
     private static let to = "OpenSandbox-Ingress-To: s-80\r\n"
 
     static let refused: [(why: String, request: String)] = [
-        ("CL.TE", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG"),
-        ("TE.CL", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n8\r\nSMUGGLED\r\n0\r\n\r\n"),
-        ("TE.TE", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n"),
+        (
+            "CL.TE",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG"
+        ),
+        (
+            "TE.CL",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n8\r\nSMUGGLED\r\n0\r\n\r\n"
+        ),
+        (
+            "TE.TE",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n"
+        ),
         ("two chunked", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
         ("identity", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: identity\r\nContent-Length: 1\r\n\r\nx"),
         ("gzip", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
@@ -58,17 +67,35 @@ import Testing
         ("no version", "GET /\r\nHost: h\r\n\(to)\r\n"),
         ("other protocol", "GET / XTTP/1.1\r\nHost: h\r\n\(to)\r\n"),
         ("unknown method", "GE T / HTTP/1.1\r\nHost: h\r\n\(to)\r\n"),
-        ("chunk size sign", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n"),
-        ("chunk size prefix", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n"),
-        ("chunk size overflow", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\nx\r\n0\r\n\r\n"),
+        (
+            "chunk size sign",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n"
+        ),
+        (
+            "chunk size prefix",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n"
+        ),
+        (
+            "chunk size overflow",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\nx\r\n0\r\n\r\n"
+        ),
         ("chunk size empty", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n\r\nx\r\n0\r\n\r\n"),
         ("chunk bare LF", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n"),
         ("chunk without CRLF", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1\r\nxy0\r\n\r\n"),
-        ("chunk extension with LF", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1;a\nx\r\n0\r\n\r\n"),
+        (
+            "chunk extension with LF",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1;a\nx\r\n0\r\n\r\n"
+        ),
         ("trailer bare LF", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n0\r\nX: y\n\r\n"),
         ("Connection: host", "GET / HTTP/1.1\r\nHost: h\r\n\(to)Connection: host\r\n\r\n"),
-        ("Connection: length", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Connection: content-length\r\nContent-Length: 1\r\n\r\nx"),
-        ("upgrade with body", "GET / HTTP/1.1\r\nHost: h\r\n\(to)Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\nx"),
+        (
+            "Connection: length",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Connection: content-length\r\nContent-Length: 1\r\n\r\nx"
+        ),
+        (
+            "upgrade with body",
+            "GET / HTTP/1.1\r\nHost: h\r\n\(to)Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\nx"
+        ),
         ("two routes", "GET / HTTP/1.1\r\nHost: h\r\n\(to)\(to)Connection: close\r\n\r\n"),
         ("route list", "GET / HTTP/1.1\r\nHost: h\r\nOpenSandbox-Ingress-To: s-80, t-80\r\nConnection: close\r\n\r\n"),
         ("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
@@ -88,7 +115,9 @@ import Testing
                     answer.hasPrefix("HTTP/1.1 400 ") || answer.hasPrefix("HTTP/1.0 400 ")
                         || answer.hasPrefix("HTTP/1.1 505 "), "\(why): \(answer)")
                 #expect(!answer.contains("}HTTP/1."), "\(why): one answer and the end")
-                #expect(backend.received.replacing("<end>", with: "").isEmpty, "\(why) reached the sandbox: \(backend.received)")
+                #expect(
+                    backend.received.replacing("<end>", with: "").isEmpty,
+                    "\(why) reached the sandbox: \(backend.received)")
             }
         }
         await backend.close()
@@ -102,7 +131,9 @@ import Testing
             for (why, request) in Self.refused where !request.contains("chunked\r\n\r\n") {
                 let answer = try await SlowClient(address).exchange(request)
                 #expect(answer.contains(" 400 ") || answer.contains(" 505 "), "\(why): \(answer)")
-                #expect(backend.received.replacing("<end>", with: "").isEmpty, "\(why) reached the sandbox: \(backend.received)")
+                #expect(
+                    backend.received.replacing("<end>", with: "").isEmpty,
+                    "\(why) reached the sandbox: \(backend.received)")
             }
         }
         await backend.close()

@@ -1,0 +1,56 @@
+import HTTPServer
+import NIOHTTP1
+
+/// An answer that is an error: `{"code","message"}`, with the contract's `detail` list beside it where a request's fields
+/// are wrong (CLIENTS.md, sections 2 and 16).
+struct APIError: Error, Hashable, Sendable {
+    var status: HTTPResponseStatus
+    var code: String
+    var message: String
+    var detail: [ValidationProblem]?
+
+    init(_ status: HTTPResponseStatus, _ code: String, _ message: String, detail: [ValidationProblem]? = nil) {
+        self.status = status
+        self.code = code
+        self.message = message
+        self.detail = detail
+    }
+
+    /// 422 with every problem; the message names them, too, since clients show only that.
+    static func invalid(_ problems: [ValidationProblem]) -> APIError {
+        let text = problems.map { "\($0.loc.joined(separator: ".")): \($0.msg)" }.joined(separator: "; ")
+        return APIError(.unprocessableEntity, "INVALID_REQUEST", text, detail: problems)
+    }
+
+    static func invalid(_ location: [String], _ message: String, type: String = "value_error") -> APIError {
+        .invalid([ValidationProblem(type: type, location: location, message: message)])
+    }
+
+    static func parameter(_ message: String) -> APIError {
+        APIError(.badRequest, "SANDBOX::INVALID_PARAMETER", message)
+    }
+
+    static func unknownSandbox(_ id: String) -> APIError {
+        APIError(.notFound, "DOCKER::SANDBOX_NOT_FOUND", "Sandbox \(id.prefix(80)) not found")
+    }
+
+    static func notSupported(_ what: String, code: String = "SANDBOX::API_NOT_SUPPORTED") -> APIError {
+        APIError(.notImplemented, code, what)
+    }
+
+    static let unknownRoute = APIError(.notFound, "NOT_FOUND", "Not Found")
+    static let wrongMethod = APIError(.methodNotAllowed, "METHOD_NOT_ALLOWED", "Method Not Allowed")
+}
+
+/// The body of an error answer.
+struct ErrorBody: Encodable, Sendable {
+    var code: String
+    var message: String
+    var detail: [ValidationProblem]?
+
+    init(_ error: APIError) {
+        code = error.code
+        message = error.message
+        detail = error.detail
+    }
+}

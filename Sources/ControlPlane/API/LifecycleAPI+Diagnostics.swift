@@ -1,0 +1,74 @@
+import Runtimes
+import HTTPServer
+import NIOHTTP1
+
+/// What `GET /sandboxes/{id}/diagnostics/{logs,events}?scope=` answers (diagnostic-api.yml).
+private struct DiagnosticContent: Encodable, Sendable {
+    var sandboxId: String
+    var kind: String
+    var scope: String
+    var delivery = "inline"
+    var contentType = "text/plain; charset=utf-8"
+    var content: String
+    var contentLength: Int
+    var truncated: Bool
+}
+
+extension LifecycleAPI {
+    private static let mostLines = 100
+    private static let mostEvents = 50
+    /// Bytes of a sandbox's output that are looked at.
+    private static let logBytes = 256 << 10
+
+    func diagnostics(_ id: String, _ kind: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
+        let scopes = ["logs": ["container", "all"], "events": ["runtime", "all"], "inspect": [], "summary": []]
+        guard let allowed = scopes[kind] else { throw .unknownRoute }
+        let sandbox = try service.sandbox(id)
+        let scope = request.query("scope")
+        if let scope, !allowed.isEmpty, !allowed.contains(scope) {
+            throw .parameter("scope '\(scope.prefix(40))' is unknown; use \(allowed.joined(separator: " or "))")
+        }
+        let tail = try Self.count(request.query("tail"), "tail") ?? Self.mostLines
+        let limit = try Self.count(request.query("limit"), "limit") ?? Self.mostEvents
+        let lines: [String]
+        switch kind {
+        case "logs": lines = await Self.lines(service.runtime.logTail(of: id, bytes: Self.logBytes))
+        case "events": lines = Self.events(sandbox)
+        case "inspect": lines = [String(decoding: Reply.json(.ok, SandboxView(sandbox)).body, as: UTF8.self)]
+        default:
+            let output = await Self.lines(service.runtime.logTail(of: id, bytes: Self.logBytes)).suffix(tail)
+            lines =
+                ["Sandbox \(id)", "Image \(sandbox.image)", "", "Events"] + Self.events(sandbox).suffix(limit)
+                + ["", "Output"] + output
+        }
+        let most = kind == "logs" ? tail : kind == "events" ? limit : .max
+        let text = lines.suffix(most).joined(separator: "\n")
+        guard let scope, !allowed.isEmpty else {
+            return .text(.ok, text, headers: allowed.isEmpty ? [:] : ["Deprecation": "true"])
+        }
+        return .json(
+            .ok,
+            DiagnosticContent(
+                sandboxId: id, kind: kind, scope: scope, content: text, contentLength: text.utf8.count,
+                truncated: lines.count > most))
+    }
+
+    private static func lines(_ text: String) -> [String] {
+        text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).map(String.init)
+    }
+
+    private static func events(_ sandbox: Sandbox) -> [String] {
+        sandbox.history.map { status in
+            "\(status.since) \(status.state.rawValue) \(status.reason)"
+                + (status.message.isEmpty ? "" : ": \(status.message)")
+        }
+    }
+
+    private static func count(_ text: String?, _ name: String) throws(APIError) -> Int? {
+        guard let text else { return nil }
+        guard let number = Int(text), (1...10_000).contains(number) else {
+            throw .invalid(["query", name], "Input should be an integer from 1 to 10000", type: "int_parsing")
+        }
+        return number
+    }
+}

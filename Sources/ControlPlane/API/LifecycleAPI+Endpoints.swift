@@ -1,0 +1,79 @@
+import Egress
+import HTTPServer
+import NIOHTTP1
+
+extension LifecycleAPI {
+    /// `GET /sandboxes/{id}/endpoints/{port}` (CLIENTS.md, section 4).
+    func endpoint(
+        _ id: String, _ portText: String, _ request: HTTPRequest, isVersioned: Bool
+    ) async throws(APIError) -> Reply {
+        guard let port = Int(portText) else {
+            throw .invalid(["path", "port"], "Input should be a valid integer", type: "int_parsing")
+        }
+        guard (1...65535).contains(port) else {
+            throw APIError(.badRequest, "DOCKER::INVALID_PORT", "port \(port) is not between 1 and 65535")
+        }
+        let isProxied = try Self.flag(request.query("use_server_proxy"), "use_server_proxy")
+        let expires = try Self.expiry(request.query("expires"))
+        if isProxied, expires != nil {
+            throw .parameter("expires cannot be combined with use_server_proxy")
+        }
+        let sandbox = try service.sandbox(id)
+        if sandbox.status.state == .pending {
+            throw APIError(.notFound, "KUBERNETES::POD_IP_NOT_AVAILABLE", "Sandbox \(id) has no address yet")
+        }
+        let token = port == RouteTable.policyPort ? try? await service.egress.token(of: id) : nil
+        let credential = routes.credential(of: sandbox)
+        if let expires {
+            return .json(.ok, endpoints.signedEndpoint(of: id, port: port, expires: expires, policyToken: token))
+        }
+        guard isProxied else {
+            return .json(.ok, endpoints.endpoint(of: id, port: port, credential: credential, policyToken: token))
+        }
+        guard let host = publicHost ?? request.headers.first(name: "host") else {
+            throw .parameter("the Host header is missing")
+        }
+        return .json(
+            .ok,
+            endpoints.proxiedEndpoint(
+                of: id, port: port, base: host + (isVersioned ? "/v1" : ""), credential: credential, policyToken: token)
+        )
+    }
+
+    private static func flag(_ text: String?, _ name: String) throws(APIError) -> Bool {
+        switch text?.lowercased() {
+        case nil, "false", "0", "no", "off", "f", "n": return false
+        case "true", "1", "yes", "on", "t", "y": return true
+        default: throw .invalid(["query", name], "Input should be a valid boolean", type: "bool_parsing")
+        }
+    }
+
+    /// Seconds since 1970, in the future.
+    private static func expiry(_ text: String?) throws(APIError) -> UInt64? {
+        guard let text else { return nil }
+        guard let number = Int64(text) else {
+            throw .invalid(["query", "expires"], "Input should be a valid integer", type: "int_parsing")
+        }
+        guard number > Timestamp.now().seconds else { throw .parameter("expires \(number) is not in the future") }
+        return UInt64(number)
+    }
+
+    /// `/sandboxes/{id}/networkpolicy`: the sandbox's own policy API, opened by the API key (CLIENTS.md, section 9).
+    func networkPolicy(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
+        guard [.GET, .PUT, .PATCH, .DELETE].contains(request.method) else { throw .wrongMethod }
+        let body = try await body(request)
+        _ = try service.sandbox(id)
+        do throws(EgressError) {
+            let change = try PolicyRequest(
+                method: request.method.rawValue, body: body, maxRules: .max, presets: limits.presets)
+            return .encodedJSON(.ok, try await change.perform(on: id, with: service.egress).encodedJSON())
+        } catch {
+            switch error {
+            case .notGuarded: throw .unknownSandbox(id)
+            case .invalidPolicy, .invalidIdentifier, .tooManyRules: throw .parameter("\(error)")
+            case .kernel, .storage, .remote:
+                throw service.failed("SANDBOX::INTERNAL_ERROR", "changing the policy of", id, error)
+            }
+        }
+    }
+}

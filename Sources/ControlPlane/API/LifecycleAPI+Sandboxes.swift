@@ -1,0 +1,86 @@
+import HTTPServer
+import NIOHTTP1
+
+extension LifecycleAPI {
+    /// `/sandboxes` and what is beneath it; `path` is what comes after.
+    func sandboxes(
+        _ path: ArraySlice<String>, _ request: HTTPRequest, isVersioned: Bool
+    ) async throws(APIError) -> Reply {
+        let rest = Array(path)
+        guard let id = rest.first else {
+            switch request.method {
+            case .POST: return try await create(request)
+            case .GET: return .json(.ok, SandboxPage(service.catalog.all, try ListQuery(request.query)))
+            default: throw .wrongMethod
+            }
+        }
+        switch (rest.count, rest.dropFirst().first) {
+        case (1, _):
+            switch request.method {
+            case .GET: return .json(.ok, SandboxView(try service.sandbox(id)))
+            case .DELETE:
+                try await service.delete(id)
+                return .empty(.noContent)
+            default: throw .wrongMethod
+            }
+        case (2, "pause"):
+            try expect(.POST, request)
+            try await service.pause(id)
+            return .empty(.accepted)
+        case (2, "resume"):
+            try expect(.POST, request)
+            try await service.resume(id)
+            return .empty(.accepted)
+        case (2, "renew-expiration"):
+            try expect(.POST, request)
+            return try await renew(id, request)
+        case (2, "metadata"):
+            try expect(.PATCH, request)
+            return try await patchMetadata(id, request)
+        case (2, "networkpolicy"): return try await networkPolicy(id, request)
+        case (2, "snapshots"):
+            try expect(.POST, request)
+            _ = try service.sandbox(id)
+            throw .notSupported("snapshots are not in this version", code: "SNAPSHOT::NOT_IMPLEMENTED")
+        case (3, "endpoints"):
+            try expect(.GET, request)
+            return try await endpoint(id, rest[2], request, isVersioned: isVersioned)
+        case (3, "diagnostics"):
+            try expect(.GET, request)
+            return try await diagnostics(id, rest[2], request)
+        default: throw .unknownRoute
+        }
+    }
+
+    private func create(_ request: HTTPRequest) async throws(APIError) -> Reply {
+        let create = try CreateRequest(try await json(request), limits: limits)
+        let sandbox = try await service.create(create, images: images)
+        return .json(.accepted, SandboxView(sandbox, showsImage: false))
+    }
+
+    private func renew(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
+        let problems = Problems()
+        let fields = Fields(try await json(request), at: ["body"], problems: problems)
+        let text = fields.string("expiresAt")
+        if !fields.mentions("expiresAt") { fields.missing("expiresAt") }
+        let end = text.flatMap { Timestamp($0) }
+        if text != nil, end == nil {
+            fields.problem("expiresAt", "Input should be a valid datetime", type: "datetime_parsing")
+        }
+        try problems.check()
+        guard let end else { throw .invalid(["body", "expiresAt"], "Input should be a valid datetime") }
+        return .json(.ok, ["expiresAt": "\(try await service.renew(id, until: end))"])
+    }
+
+    private func patchMetadata(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
+        let body = try await json(request)
+        let problems = Problems()
+        let patch = Fields(.object(["metadata": body]), at: ["body"], problems: problems).texts("metadata") ?? [:]
+        try problems.check()
+        for (key, value) in patch.sorted(by: { $0.key < $1.key }) {
+            guard let problem = MetadataLabel.problem(key: key, value: value) else { continue }
+            throw APIError(.badRequest, "INVALID_METADATA_LABEL", problem)
+        }
+        return .json(.ok, SandboxView(try await service.patchMetadata(id, patch)))
+    }
+}

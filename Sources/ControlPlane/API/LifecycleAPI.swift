@@ -1,0 +1,145 @@
+import FoundationEssentials
+import HTTPServer
+import Logging
+import NIOCore
+import NIOHTTP1
+import SecureAccess
+
+/// The lifecycle API: who is asked for what, and by whom (CLIENTS.md, sections 3 and 16).
+final class LifecycleAPI: Sendable {
+    static let keyHeader = "OPEN-SANDBOX-API-KEY"
+    static let version = "1.1.1"
+    /// Bytes of a request's body.
+    static let largestBody = 4 << 20
+
+    let service: SandboxService
+    let images: any ImageSource
+    let endpoints: EndpointResolver
+    let routes: RouteTable
+    let limits: RequestLimits
+    /// The host that clients reach this server by; nil: what they say in Host.
+    let publicHost: String?
+    /// What `GET /metrics` answers.
+    let metricsText: @Sendable () -> String
+    private let apiKey: String?
+    private let logger: Logger
+
+    init(
+        service: SandboxService, images: any ImageSource, endpoints: EndpointResolver, routes: RouteTable,
+        limits: RequestLimits, publicHost: String?, apiKey: String?, logger: Logger,
+        metricsText: @escaping @Sendable () -> String
+    ) {
+        self.service = service
+        self.images = images
+        self.endpoints = endpoints
+        self.routes = routes
+        self.limits = limits
+        self.publicHost = publicHost
+        self.apiKey = apiKey
+        self.logger = logger
+        self.metricsText = metricsText
+    }
+
+    /// The handler for `HTTPServer`.
+    var handler: HTTPHandler {
+        { [self] request, writer in
+            var reply = await reply(to: request)
+            reply.headers.replaceOrAdd(name: RequestID.header, value: RequestID.of(request.headers))
+            // Without a key, whatever page a browser shows could use the API: then no page of another origin may.
+            if apiKey != nil { CrossOrigin.allow(request, &reply) }
+            try? await writer.respond(reply.status, headers: reply.headers, body: ByteBuffer(bytes: reply.body))
+        }
+    }
+
+    func reply(to request: HTTPRequest) async -> Reply {
+        if apiKey != nil, let preflight = CrossOrigin.preflight(request) { return preflight }
+        do throws(APIError) {
+            try authorize(request)
+            return try await route(request)
+        } catch {
+            return .error(error)
+        }
+    }
+
+    private func authorize(_ request: HTTPRequest) throws(APIError) {
+        guard let apiKey, !["/health", "/version"].contains(request.path) else { return }
+        let presented = request.headers[Self.keyHeader]
+        guard let key = presented.first, !key.isEmpty else {
+            throw APIError(.unauthorized, "MISSING_API_KEY", "send the API key in the header \(Self.keyHeader)")
+        }
+        guard presented.count == 1, ConstantTime.areEqual(key, apiKey) else {
+            throw APIError(.unauthorized, "INVALID_API_KEY", "the API key in \(Self.keyHeader) is wrong")
+        }
+    }
+
+    /// Everything stands at `/` and at `/v1` (CLIENTS.md, section 16.1).
+    private func route(_ request: HTTPRequest) async throws(APIError) -> Reply {
+        var path = request.pathSegments[...]
+        let isVersioned = path.first == "v1"
+        if isVersioned { path = path.dropFirst() }
+        switch path.first {
+        case "health" where path.count == 1 && !isVersioned:
+            try expect(.GET, request)
+            return .json(.ok, ["status": "healthy"])
+        case "version" where path.count == 1 && !isVersioned:
+            try expect(.GET, request)
+            return .json(.ok, ["version": Self.version])
+        case "metrics" where path.count == 1 && !isVersioned:
+            try expect(.GET, request)
+            return .text(.ok, metricsText(), headers: ["content-type": "text/plain; version=0.0.4"])
+        case "metrics" where Array(path) == ["metrics", "events"] && isVersioned:
+            try expect(.POST, request)
+            return try await metricsEvent(request)
+        case "sandboxes": return try await sandboxes(path.dropFirst(), request, isVersioned: isVersioned)
+        case "snapshots":
+            throw .notSupported("snapshots are not in this version", code: "SNAPSHOT::NOT_IMPLEMENTED")
+        case "templates": throw .notSupported("templates are not supported", code: "FSB::API_NOT_SUPPORTED")
+        case "pools":
+            throw .notSupported("pools need a Kubernetes runtime", code: "KUBERNETES::POOL_NOT_SUPPORTED")
+        default: throw .unknownRoute
+        }
+    }
+
+    func expect(_ method: HTTPMethod, _ request: HTTPRequest) throws(APIError) {
+        guard request.method == method else { throw .wrongMethod }
+    }
+
+    /// The body, as far as it is allowed to go.
+    func body(_ request: HTTPRequest) async throws(APIError) -> [UInt8] {
+        do {
+            return Array(try await request.body.collect(upTo: Self.largestBody).readableBytesView)
+        } catch {
+            throw APIError(.payloadTooLarge, "INVALID_REQUEST", "\(error)")
+        }
+    }
+
+    func json(_ request: HTTPRequest) async throws(APIError) -> JSONValue {
+        try JSONValue.parse(try await body(request))
+    }
+
+    /// What clients report of their creates; nothing is done with it yet but to check it.
+    private func metricsEvent(_ request: HTTPRequest) async throws(APIError) -> Reply {
+        let problems = Problems()
+        let fields = Fields(try await json(request), at: ["body"], problems: problems)
+        for name in ["eventType", "createDurationMs", "success"] where !fields.mentions(name) { fields.missing(name) }
+        if let type = fields.string("eventType"), type != "sandbox.create" {
+            fields.problem("eventType", "Input should be 'sandbox.create'", type: "literal_error")
+        }
+        _ = (fields.value("createDurationMs"), fields.bool("success"))
+        try problems.check()
+        return .empty(.noContent)
+    }
+}
+
+/// The identifier that ties an answer to its request in everybody's logs.
+enum RequestID {
+    static let header = "X-Request-ID"
+    private static let longest = 128
+
+    /// The client's own, where it is a printable word, else a new one.
+    static func of(_ headers: HTTPHeaders) -> String {
+        let given = headers.first(name: header).map { String($0.drop(while: \.isWhitespace)) } ?? ""
+        let isUsable = (1...longest).contains(given.utf8.count) && given.utf8.allSatisfy { (0x21...0x7e).contains($0) }
+        return isUsable ? given : UUID().uuidString.lowercased().filter { $0 != "-" }
+    }
+}

@@ -1,0 +1,97 @@
+import FoundationEssentials
+import TOMLKit
+
+/// The TOML file as it is written; keys that it does not name keep their defaults, unknown ones are passed over.
+struct ConfigurationFile: Decodable {
+    struct Server: Decodable {
+        var host: String?
+        var port: Int?
+        var api_key: String?
+        var eip: String?
+        var max_sandbox_timeout_seconds: Int?
+        var timeout_keep_alive: Int?
+        var limit_concurrency: Int?
+    }
+    struct Log: Decodable {
+        var level: String?
+    }
+    struct Runtime: Decodable {
+        var type: String?
+    }
+    struct Ingress: Decodable {
+        struct Gateway: Decodable {
+            struct Route: Decodable {
+                var mode: String?
+            }
+            var address: String?
+            var route: Route?
+        }
+        struct SecureAccess: Decodable {
+            struct Key: Decodable {
+                var key_id: String
+                var key: String
+            }
+            var active_key: String
+            var keys: [Key]
+        }
+        var mode: String?
+        var host: String?
+        var port: Int?
+        var external: Bool?
+        var conceal_unknown: Bool?
+        var gateway: Gateway?
+        var secure_access: SecureAccess?
+    }
+    struct Local: Decodable {
+        var state_dir: String?
+        var run_dir: String?
+        var execd: String?
+        var address_pool: String?
+        var address_pool_v6: String?
+        var tag: String?
+        var base_image: String?
+        var insecure_registries: [String]?
+    }
+    struct Egress: Decodable {
+        var upstreams: [String]?
+        var internal_zones: [String]?
+        var external: Bool?
+        var presets: String?
+    }
+    struct Store: Decodable {
+        var type: String?
+        var path: String?
+    }
+
+    var server: Server?
+    var log: Log?
+    var runtime: Runtime?
+    var ingress: Ingress?
+    var local: Local?
+    var egress: Egress?
+    var store: Store?
+
+    /// - Throws: `ConfigurationError` with the line of a mistake in the syntax, or the key of a wrong type.
+    static func parse(_ text: String, path: String) throws(ConfigurationError) -> ConfigurationFile {
+        do {
+            return try TOMLDecoder().decode(ConfigurationFile.self, from: TOMLTable(string: text))
+        } catch let error as TOMLParseError {
+            throw ConfigurationError("\(path), line \(error.source.begin.line): \(error.description)")
+        } catch let error as DecodingError {
+            throw ConfigurationError("\(path): \(Self.key(of: error)) is missing or has the wrong type")
+        } catch {
+            throw ConfigurationError("\(path): \(error)")
+        }
+    }
+
+    private static func key(of error: DecodingError) -> String {
+        let keys: [any CodingKey]
+        switch error {
+        case .keyNotFound(let key, let context): keys = context.codingPath + [key]
+        case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
+            keys = context.codingPath
+        @unknown default: keys = []
+        }
+        return keys.map(\.stringValue).joined(separator: ".")
+    }
+}

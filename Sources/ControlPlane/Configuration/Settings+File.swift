@@ -1,0 +1,168 @@
+import DNSFilter
+import FoundationEssentials
+import NetworkPolicy
+import Observability
+import SecureAccess
+
+extension Settings {
+    /// Reads `path`, else the file that `SANDBOX_CONFIG_PATH` names, else `~/.sandbox.toml` where there is one, then the
+    /// environment's overrides (CLIENTS.md, appendix D).
+    public static func load(
+        path: String?, environment: [String: String]
+    ) throws(ConfigurationError) -> Settings {
+        var settings = Settings()
+        let home = (environment["HOME"] ?? "/root") + "/.sandbox.toml"
+        let named = path ?? environment["SANDBOX_CONFIG_PATH"].flatMap { $0.isEmpty ? nil : $0 }
+        if named != nil || FileManager.default.fileExists(atPath: home) {
+            let file = named ?? home
+            guard let data = FileManager.default.contents(atPath: file) else {
+                throw ConfigurationError("the configuration \(file) cannot be read; `sallyport init-config` writes one")
+            }
+            try settings.apply(ConfigurationFile.parse(String(decoding: data, as: UTF8.self), path: file))
+        }
+        try settings.apply(environment: environment)
+        return settings
+    }
+
+    mutating func apply(_ file: ConfigurationFile) throws(ConfigurationError) {
+        guard ["local", nil].contains(file.runtime?.type) else {
+            throw ConfigurationError("runtime.type \"\(file.runtime!.type!)\" is not in this version; use \"local\"")
+        }
+        guard ["sqlite", nil].contains(file.store?.type) else {
+            throw ConfigurationError("store.type \"\(file.store!.type!)\" is not in this version; use \"sqlite\"")
+        }
+        storePath = file.store?.path ?? storePath
+        if let level = file.log?.level {
+            guard let known = Observability.level(named: level) else {
+                throw ConfigurationError("log.level \"\(level)\" is unknown; use DEBUG, INFO, WARNING or ERROR")
+            }
+            logLevel = known
+        }
+        if let section = file.server { try apply(section) }
+        if let section = file.ingress { try apply(section) }
+        if let section = file.local { try apply(section) }
+        if let section = file.egress { try apply(section) }
+    }
+
+    mutating func apply(environment: [String: String]) throws(ConfigurationError) {
+        if let key = environment["OPENSANDBOX_SERVER_API_KEY"] { server.apiKey = key }
+        guard let keys = environment["OPENSANDBOX_SECURE_ACCESS_KEYS"], !keys.isEmpty else { return }
+        let active = environment["OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY"].flatMap { $0.isEmpty ? nil : $0 }
+        guard active == nil || active!.count == 1 else {
+            throw ConfigurationError("OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY: use one character of 0-9 and a-z")
+        }
+        do {
+            gateway.keys = try KeyRing.parse(keys, active: active?.first)
+        } catch {
+            throw ConfigurationError("OPENSANDBOX_SECURE_ACCESS_KEYS: \(error)")
+        }
+    }
+
+    private mutating func apply(_ section: ConfigurationFile.Server) throws(ConfigurationError) {
+        server.host = section.host ?? server.host
+        server.port = try Self.port(section.port, "server.port") ?? server.port
+        server.apiKey = section.api_key ?? server.apiKey
+        server.publicHost = section.eip ?? server.publicHost
+        if let longest = section.max_sandbox_timeout_seconds {
+            guard longest >= 60 else {
+                throw ConfigurationError("server.max_sandbox_timeout_seconds is \(longest); give at least 60")
+            }
+            server.longestSandboxTimeout = longest
+        }
+        if let seconds = section.timeout_keep_alive {
+            guard seconds >= 1 else {
+                throw ConfigurationError("server.timeout_keep_alive is \(seconds); give 1 or more")
+            }
+            server.idleTimeout = seconds
+        }
+        if let connections = section.limit_concurrency, connections > 0 { server.mostConnections = connections }
+    }
+
+    private mutating func apply(_ section: ConfigurationFile.Ingress) throws(ConfigurationError) {
+        guard ["gateway", nil].contains(section.mode) else {
+            throw ConfigurationError(
+                "ingress.mode \"\(section.mode!)\" does not go with the local runtime; use \"gateway\"")
+        }
+        gateway.host = section.host ?? gateway.host
+        gateway.port = try Self.port(section.port, "ingress.port") ?? gateway.port
+        gateway.isExternal = section.external ?? gateway.isExternal
+        gateway.concealsUnknown = section.conceal_unknown ?? gateway.concealsUnknown
+        gateway.address = section.gateway?.address ?? gateway.address
+        if let mode = section.gateway?.route?.mode {
+            guard let known = Routing(rawValue: mode) else {
+                throw ConfigurationError(
+                    "ingress.gateway.route.mode \"\(mode)\" is unknown; use header, uri or wildcard")
+            }
+            gateway.routing = known
+        }
+        guard let access = section.secure_access else { return }
+        let entries = access.keys.map { "\($0.key_id)=base64:\($0.key)" }.joined(separator: ",")
+        guard access.active_key.count == 1 else {
+            throw ConfigurationError("ingress.secure_access.active_key: use one character of 0-9 and a-z")
+        }
+        do {
+            gateway.keys = try KeyRing.parse(entries, active: access.active_key.first)
+        } catch {
+            throw ConfigurationError("ingress.secure_access: \(error)")
+        }
+    }
+
+    private mutating func apply(_ section: ConfigurationFile.Local) throws(ConfigurationError) {
+        local.stateDirectory = section.state_dir ?? local.stateDirectory
+        local.runDirectory = section.run_dir ?? local.runDirectory
+        local.execd = section.execd ?? local.execd
+        local.baseImage = section.base_image ?? local.baseImage
+        local.insecureRegistries = Set(section.insecure_registries ?? Array(local.insecureRegistries))
+        local.addressPool =
+            try Self.block(section.address_pool, "local.address_pool", isIPv4: true) ?? local.addressPool
+        local.addressPoolV6 =
+            try Self.block(section.address_pool_v6, "local.address_pool_v6", isIPv4: false) ?? local.addressPoolV6
+        if let tag = section.tag {
+            guard (1...4).contains(tag.utf8.count), tag.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) })
+            else {
+                throw ConfigurationError("local.tag \"\(tag)\": use 1 to 4 letters and digits")
+            }
+            local.tag = tag
+        }
+    }
+
+    private mutating func apply(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
+        egress.isExternal = section.external ?? egress.isExternal
+        egress.presets = section.presets ?? egress.presets
+        if let texts = section.upstreams {
+            egress.upstreams = try texts.map { text throws(ConfigurationError) in
+                guard let upstream = UpstreamAddress(text) else {
+                    throw ConfigurationError(
+                        "egress.upstreams: \"\(text)\" is no address; write 198.51.100.53 or [::1]:5353")
+                }
+                return upstream
+            }
+        }
+        if let texts = section.internal_zones {
+            egress.internalZones = try texts.map { text throws(ConfigurationError) in
+                do { return try DomainName(text) } catch {
+                    throw ConfigurationError("egress.internal_zones: \"\(text)\": \(error)")
+                }
+            }
+        }
+    }
+
+    private static func port(_ number: Int?, _ key: String) throws(ConfigurationError) -> Int? {
+        guard let number, !(1...65535).contains(number) else { return number }
+        throw ConfigurationError("\(key) is \(number); use 1 to 65535")
+    }
+
+    private static func block(
+        _ text: String?, _ key: String, isIPv4: Bool
+    ) throws(ConfigurationError) -> CIDRBlock? {
+        guard let text else { return nil }
+        // The pool needs room for sandboxes and, for IPv6, as many host numbers as IPv4 has.
+        guard let block = CIDRBlock(text), block.base.isIPv4 == isIPv4,
+            isIPv4 ? (8...28).contains(block.prefixLength) : block.prefixLength <= 96
+        else {
+            throw ConfigurationError(
+                "\(key) \"\(text)\": use an \(isIPv4 ? "IPv4 block of /8 to /28" : "IPv6 block of at most /96")")
+        }
+        return block
+    }
+}

@@ -1,0 +1,70 @@
+extension Settings {
+    /// What `sallyport init-config` writes: every key with its default.
+    public static let starterFile = """
+        # Sallyport. Everything here is optional; what is commented out shows the default.
+
+        [server]
+        # host = "127.0.0.1"            # 0.0.0.0 opens the API to the network
+        # port = 8080
+        # api_key = ""                  # absent: one is generated and kept; "" asks for no key (see the documentation)
+        # eip = ""                      # the host by which clients reach this server, for proxied endpoints
+        # max_sandbox_timeout_seconds = 86400
+        # timeout_keep_alive = 75       # seconds a connection may stay unused
+        # limit_concurrency = 4096      # connections
+
+        [log]
+        # level = "INFO"                # DEBUG, INFO, WARNING, ERROR
+
+        [runtime]
+        type = "local"                  # crun or runc on this machine
+
+        [local]
+        # state_dir = "/var/lib/sallyport"
+        # run_dir = "/run/sallyport"    # sockets; readable by root only
+        # execd = ""                    # the static execd; absent: looked for beside the program
+        # address_pool = "10.200.0.0/16"
+        # address_pool_v6 = "fd5a:1179::/64"
+        # tag = "sp"                    # tells this server's namespaces and links from another's
+        # base_image = "/var/lib/sallyport/base"
+        # insecure_registries = []      # host:port of registries without TLS; loopback ones need not be named
+
+        [ingress]
+        # host = "127.0.0.1"
+        # port = 28888
+        # external = false              # true: `sallyport ingress` runs it in a process of its own
+        # conceal_unknown = false       # true: unknown sandboxes answer as forbidden ones do
+
+        [ingress.gateway]
+        # address = "127.0.0.1:28888"   # what endpoints name
+
+        [ingress.gateway.route]
+        # mode = "header"               # header, uri or wildcard
+
+        # [ingress.secure_access]       # absent: a key is generated and kept
+        # active_key = "a"
+        # [[ingress.secure_access.keys]]
+        # key_id = "a"
+        # key = "<base64>"
+
+        [egress]
+        # upstreams = ["198.51.100.53"] # resolvers; absent: those of /etc/resolv.conf
+        # internal_zones = []           # zones whose names may have private addresses
+        # external = false              # true: `sallyport egress` runs it in a process of its own
+        # presets = ""                  # folder of presets; absent: looked for beside the program
+
+        [store]
+        type = "sqlite"
+        # path = "/var/lib/sallyport/sallyport.db"
+
+        """
+
+    /// An empty key opens the API to whoever reaches it: that is to be said aloud where nobody is there to see it.
+    public func requireKey(isInteractive: Bool, environment: [String: String]) throws(ConfigurationError) {
+        guard server.apiKey?.isEmpty == true, !isInteractive, environment["OPENSANDBOX_INSECURE_SERVER"] != "YES" else {
+            return
+        }
+        throw ConfigurationError(
+            "the API key is empty: set server.api_key or OPENSANDBOX_SERVER_API_KEY, leave both out to have one generated, "
+                + "or accept an open server with OPENSANDBOX_INSECURE_SERVER=YES")
+    }
+}

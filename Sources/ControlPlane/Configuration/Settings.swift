@@ -1,0 +1,83 @@
+import DNSFilter
+import Logging
+import NetworkPolicy
+import SecureAccess
+
+/// Everything that a server can be told, with its defaults (CLIENTS.md, appendix D; docs/configuration.md).
+public struct Settings: Sendable {
+    public struct Server: Sendable {
+        /// Only this machine, unless told otherwise.
+        public var host = "127.0.0.1"
+        public var port = 8080
+        /// nil: one is generated and kept; empty: no key is asked for.
+        public var apiKey: String?
+        /// The host that clients reach this server by, in server-proxied endpoints; nil: the request's Host.
+        public var publicHost: String?
+        /// Seconds.
+        public var longestSandboxTimeout: Int?
+        /// Seconds a connection may stay unused. Clients keep theirs for 30.
+        public var idleTimeout = 75
+        public var mostConnections = 4096
+    }
+    /// Where endpoints say which sandbox they are of.
+    public enum Routing: String, Sendable {
+        case header, uri, wildcard
+    }
+    public struct Gateway: Sendable {
+        public var host = "127.0.0.1"
+        public var port = 28888
+        /// What endpoints name; nil: where the gateway listens.
+        public var address: String?
+        public var routing = Routing.header
+        /// Unknown sandboxes answer as forbidden ones do. Their ids are random and cannot be guessed, so it is off.
+        public var concealsUnknown = false
+        /// Run by another process (`sallyport ingress`).
+        public var isExternal = false
+        /// nil: generated and kept.
+        public var keys: KeyRing?
+    }
+    public struct Local: Sendable {
+        public var stateDirectory = "/var/lib/sallyport"
+        public var runDirectory = "/run/sallyport"
+        /// nil: looked for beside the program.
+        public var execd: String?
+        public var addressPool = CIDRBlock("10.200.0.0/16")!
+        public var addressPoolV6 = CIDRBlock("fd5a:1179::/64")!
+        public var tag = "sp"
+        /// The folder that `sallyport/base:latest` is; nil: in the state directory.
+        public var baseImage: String?
+        /// Registries (host:port) that are spoken to without TLS.
+        public var insecureRegistries: Set<String> = []
+    }
+    public struct Egress: Sendable {
+        /// nil: those of /etc/resolv.conf.
+        public var upstreams: [UpstreamAddress]?
+        public var internalZones: [DomainName] = []
+        /// Run by another process (`sallyport egress`).
+        public var isExternal = false
+        /// Folder of the presets; nil: looked for beside the program.
+        public var presets: String?
+    }
+
+    public var server = Server()
+    public var gateway = Gateway()
+    public var local = Local()
+    public var egress = Egress()
+    public var logLevel = Logger.Level.info
+    /// nil: in the state directory.
+    public var storePath: String?
+
+    public init() {}
+
+    public var database: String { storePath ?? local.stateDirectory + "/sallyport.db" }
+    var secretsFolder: String { local.stateDirectory + "/secrets" }
+    var policySocket: String { local.runDirectory + "/policy.sock" }
+    var egressAdminSocket: String { local.runDirectory + "/egress-admin.sock" }
+    var baseImage: String { local.baseImage ?? local.stateDirectory + "/base" }
+}
+
+/// What is wrong with the configuration, and where.
+public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+    public init(_ description: String) { self.description = description }
+}

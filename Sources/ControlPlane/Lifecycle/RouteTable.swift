@@ -1,0 +1,69 @@
+import Ingress
+import SecureAccess
+import Synchronization
+
+/// The endpoint directory of this server: what its catalog says, in the form in which the gateway asks for it.
+public final class RouteTable: EndpointDirectory {
+    private struct Entry: Sendable {
+        var state: SandboxState
+        var network: SandboxNetwork?
+        var incarnation: String
+        var credentialHash: [UInt8]?
+    }
+
+    private let policySocket: String
+    private let credentialKey: [UInt8]
+    private let entries = Mutex<[String: Entry]>([:])
+
+    /// - Parameters:
+    ///   - policySocket: where the guard serves the policy API of every sandbox.
+    ///   - credentialKey: what endpoint credentials are derived from.
+    init(policySocket: String, credentialKey: [UInt8]) {
+        self.policySocket = policySocket
+        self.credentialKey = credentialKey
+    }
+
+    /// The static credential of a sandbox that was created with `secureAccess`; nil for one that is open.
+    func credential(of sandbox: Sandbox) -> String? {
+        guard sandbox.secureAccess else { return nil }
+        return EndpointCredential.derive(sandbox: sandbox.id, epoch: 0, key: credentialKey)
+    }
+
+    /// Takes over a change; nil for a sandbox that is gone.
+    func set(_ id: String, _ sandbox: Sandbox?) {
+        let entry = sandbox.map { sandbox in
+            Entry(
+                state: sandbox.status.state, network: sandbox.network, incarnation: sandbox.incarnation,
+                credentialHash: credential(of: sandbox).map(EndpointCredential.hash))
+        }
+        entries.withLock { $0[id] = entry }
+    }
+
+    public func lookup(sandbox id: String, port: Int) -> EndpointLookup {
+        guard let entry = entries.withLock({ $0[id] }) else { return .unknown }
+        switch entry.state {
+        case .running: break
+        case .pending, .pausing, .paused, .resuming:
+            return .notReady("the sandbox is \(entry.state.rawValue)", credentialHash: entry.credentialHash)
+        case .stopping, .terminated, .failed: return .unknown
+        }
+        guard let network = entry.network else {
+            return .notReady("the sandbox has no network yet", credentialHash: entry.credentialHash)
+        }
+        if port == Self.policyPort {
+            return .found(
+                Backend(
+                    address: .unix(path: policySocket), pathPrefix: "/sandboxes/" + id, incarnation: entry.incarnation,
+                    credentialHash: entry.credentialHash))
+        }
+        return .found(
+            Backend(
+                address: .tcp(host: network.address, port: port), incarnation: entry.incarnation,
+                credentialHash: entry.credentialHash))
+    }
+
+    public func accessed(sandbox: String, renew: Bool) {}
+
+    /// The port under which clients find a sandbox's policy API (CLIENTS.md, section 9).
+    static let policyPort = 18080
+}

@@ -1,0 +1,145 @@
+import NIOHTTP1
+import Logging
+import Egress
+import Netfilter
+import NetworkPolicy
+import Runtimes
+import Synchronization
+
+extension SandboxService {
+    /// How long a create may take before its client is told `Pending`: clients give up after 30 seconds and never learn
+    /// the id (CLIENTS.md, section 2).
+    private static let patience = Duration.seconds(20)
+
+    /// Makes a sandbox. When it returns, the sandbox runs and is guarded; only while a large image is still on its way
+    /// it is `Pending`. After an error nothing is left.
+    func create(_ request: CreateRequest, images: any ImageSource) async throws(APIError) -> Sandbox {
+        let pending = Sandbox(request, id: Sandbox.identifier(), at: .now())
+        try await save(pending)
+        let (outcomes, outcome) = AsyncStream<Result<Sandbox, APIError>>.makeStream()
+        let race = Race()
+        Task {
+            let result = await build(pending, request, images)
+            if case .failure(let error) = result {
+                // A client that has the id already is to find out what became of it.
+                if race.isWon() { await discard(pending.id) } else { await keepFailure(of: pending.id, error) }
+            }
+            outcome.yield(result)
+        }
+        let clock = Task {
+            try await Task.sleep(for: Self.patience)
+            if race.isWon() { outcome.yield(await answeredEarly(pending)) }
+        }
+        defer { clock.cancel() }
+        for await first in outcomes { return try first.get() }
+        return pending
+    }
+
+    private func build(
+        _ pending: Sandbox, _ request: CreateRequest, _ images: any ImageSource
+    ) async -> Result<Sandbox, APIError> {
+        do throws(APIError) {
+            let image = try await images.image(request.image, credentials: request.credentials)
+            return .success(
+                try await locks.withLock(pending.id) { () async throws(APIError) in
+                    try await start(pending.id, request, image)
+                })
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func start(
+        _ id: String, _ request: CreateRequest, _ image: ResolvedImage
+    ) async throws(APIError) -> Sandbox {
+        // It may have been deleted while the image was on its way.
+        guard var sandbox = catalog[id] else { throw .unknownSandbox(id) }
+        let spec = SandboxSpec(
+            id: id, imageRoot: image.root, entrypoint: request.entrypoint,
+            environment: image.environment.merging(request.environment) { _, asked in asked },
+            workingDirectory: image.workingDirectory, limits: request.limits)
+        do {
+            let prepared = try await runtime.prepare(spec)
+            try await egress.protect(
+                id, namespace: NetworkNamespace(existing: prepared.namespacePath), policy: request.policy ?? .allowAll)
+            try await runtime.start(id)
+            sandbox.network = SandboxNetwork(
+                namespacePath: prepared.namespacePath, address: "\(prepared.address)",
+                addressV6: "\(prepared.addressV6)")
+            sandbox = sandbox.moved(to: .running, reason: StatusReason.running)
+            try await save(sandbox)
+        } catch {
+            try? await destroy(id)
+            throw refusal(of: id, error)
+        }
+        logger.info("sandbox created", metadata: ["sandbox": "\(id)", "image": "\(request.image)"])
+        return sandbox
+    }
+
+    private func discard(_ id: String) async {
+        do throws(StoreError) {
+            try await catalog.remove(id)
+        } catch {
+            logger.error("forgetting a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+        }
+    }
+
+    /// Notes that a client knows the sandbox although it does not run yet.
+    private func answeredEarly(_ pending: Sandbox) async -> Result<Sandbox, APIError> {
+        await locks.withLock(pending.id) {
+            guard let sandbox = catalog[pending.id], sandbox.status.state == .pending else {
+                return .success(catalog[pending.id] ?? pending)
+            }
+            let waiting = sandbox.moved(to: .pending, reason: StatusReason.pullingImage)
+            do throws(APIError) {
+                try await save(waiting)
+                return .success(waiting)
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    private func keepFailure(of id: String, _ error: APIError) async {
+        await locks.withLock(id) {
+            guard let sandbox = catalog[id] else { return }
+            try? await catalog.save(
+                sandbox.moved(to: .failed, reason: StatusReason.createFailed, message: error.message))
+        }
+    }
+
+    private func refusal(of id: String, _ error: any Error) -> APIError {
+        logger.warning("creating a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+        switch error {
+        case let error as APIError: return error
+        case RuntimeError.noAddressLeft:
+            return APIError(.tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED", "\(error)")
+        case RuntimeError.startFailed:
+            return APIError(.internalServerError, "DOCKER::SANDBOX_START_FAILED", "\(error)")
+        case EgressError.tooManyRules, EgressError.invalidPolicy:
+            return .parameter("networkPolicy: \(error)")
+        default:
+            return APIError(.internalServerError, "SANDBOX::INTERNAL_ERROR", "\(error)")
+        }
+    }
+}
+
+extension Sandbox {
+    init(_ request: CreateRequest, id: String, at now: Timestamp) {
+        self.init(
+            id: id, image: request.image, entrypoint: request.entrypoint, metadata: request.metadata,
+            extensions: request.extensions, platform: request.platform,
+            status: SandboxStatus(.pending, reason: StatusReason.creating, since: now), history: [], createdAt: now,
+            expiresAt: request.timeout.map { now.adding(seconds: $0) }, secureAccess: request.secureAccess,
+            hasPolicy: request.policy != nil)
+        history = [status]
+    }
+}
+
+/// Decides what comes first, the end of the work or the end of the client's patience.
+private final class Race: Sendable {
+    private let over = Atomic(false)
+
+    /// True for the first who asks.
+    func isWon() -> Bool { !over.exchange(true, ordering: .acquiringAndReleasing) }
+}

@@ -1,0 +1,181 @@
+import NIOHTTP1
+import Egress
+import Logging
+import NetworkPolicy
+import Netfilter
+import Runtimes
+import Synchronization
+
+/// The life of sandboxes: what is asked for is checked against their state, done by runtime and guard, and stored before
+/// it is acknowledged. Changes of one sandbox come one after another.
+final class SandboxService: Sendable {
+    let runtime: any SandboxRuntime
+    let egress: any EgressController
+    let catalog: Catalog
+    let locks = KeyedLock()
+    let logger: Logger
+    let expiry: ExpiryTimer
+
+    init(
+        runtime: any SandboxRuntime, egress: any EgressController, store: any SandboxStore, logger: Logger,
+        observer: @escaping @Sendable (_ id: String, _ sandbox: Sandbox?) -> Void
+    ) {
+        self.runtime = runtime
+        self.egress = egress
+        self.logger = logger
+        let timer = ExpiryTimer()
+        expiry = timer
+        catalog = Catalog(store: store) { id, sandbox in
+            timer.set(id, sandbox?.expiresAt)
+            observer(id, sandbox)
+        }
+    }
+
+    func sandbox(_ id: String) throws(APIError) -> Sandbox {
+        guard let sandbox = catalog[id], sandbox.status.state != .stopping else { throw .unknownSandbox(id) }
+        return sandbox
+    }
+
+    // MARK: Changes
+
+    /// Ends a sandbox and takes everything of it away. After a failure it can be asked for again.
+    func delete(_ id: String) async throws(APIError) {
+        try await locks.withLock(id) { () async throws(APIError) in
+            guard let sandbox = catalog[id] else { throw .unknownSandbox(id) }
+            // Stored first: a server that dies now goes on with it when it starts again.
+            try await save(sandbox.moved(to: .stopping, reason: StatusReason.deleteRequested))
+            try await destroy(id)
+            try await stored { () async throws(StoreError) in try await catalog.remove(id) }
+        }
+        logger.info("sandbox deleted", metadata: ["sandbox": "\(id)"])
+    }
+
+    func pause(_ id: String) async throws(APIError) {
+        try await locks.withLock(id) { () async throws(APIError) in
+            let sandbox = try sandbox(id)
+            guard sandbox.status.state == .running else {
+                throw APIError(.conflict, "DOCKER::SANDBOX_NOT_RUNNING", "Sandbox \(id) is not running")
+            }
+            try await save(sandbox.moved(to: .pausing, reason: StatusReason.pauseRequested))
+            do throws(RuntimeError) {
+                try await runtime.pause(id)
+            } catch {
+                try await save(sandbox)
+                throw failed("DOCKER::SANDBOX_PAUSE_FAILED", "pausing", id, error)
+            }
+            try await save(sandbox.moved(to: .paused, reason: StatusReason.paused))
+        }
+    }
+
+    func resume(_ id: String) async throws(APIError) {
+        try await locks.withLock(id) { () async throws(APIError) in
+            let sandbox = try sandbox(id)
+            guard sandbox.status.state == .paused else {
+                throw APIError(.conflict, "DOCKER::SANDBOX_NOT_PAUSED", "Sandbox \(id) is not paused")
+            }
+            try await save(sandbox.moved(to: .resuming, reason: StatusReason.resumeRequested))
+            do throws(RuntimeError) {
+                try await runtime.resume(id)
+            } catch {
+                try await save(sandbox)
+                throw failed("DOCKER::SANDBOX_RESUME_FAILED", "resuming", id, error)
+            }
+            try await save(sandbox.moved(to: .running, reason: StatusReason.running))
+        }
+    }
+
+    /// - Returns: the new end, which may be earlier than the old one.
+    func renew(_ id: String, until end: Timestamp) async throws(APIError) -> Timestamp {
+        try await locks.withLock(id) { () async throws(APIError) in
+            var sandbox = try sandbox(id)
+            guard end > .now() else {
+                throw APIError(.badRequest, "DOCKER::INVALID_EXPIRATION", "expiresAt must be in the future")
+            }
+            guard sandbox.expiresAt != nil else {
+                throw APIError(
+                    .conflict, "DOCKER::INVALID_EXPIRATION",
+                    "Sandbox \(id) has no expiration: it stays until it is deleted")
+            }
+            sandbox.expiresAt = end
+            try await save(sandbox)
+        }
+        return end
+    }
+
+    /// Sets entries, and removes those whose value is nil.
+    func patchMetadata(_ id: String, _ patch: [String: String?]) async throws(APIError) -> Sandbox {
+        try await locks.withLock(id) { () async throws(APIError) in
+            var sandbox = try sandbox(id)
+            for (key, value) in patch { sandbox.metadata[key] = value }
+            try await save(sandbox)
+            return sandbox
+        }
+    }
+
+    // MARK: Events
+
+    /// Deletes what has expired and notes what has ended, until the task is cancelled.
+    func follow() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [self] in
+                for await id in runtime.exits { await ended(id) }
+            }
+            group.addTask { [self] in
+                await expiry.run { [self] id in await expired(id) }
+            }
+        }
+    }
+
+    private func ended(_ id: String) async {
+        await locks.withLock(id) {
+            guard let sandbox = catalog[id], [.running, .paused].contains(sandbox.status.state) else { return }
+            logger.info("sandbox ended", metadata: ["sandbox": "\(id)"])
+            let message = "the entrypoint has ended"
+            try? await catalog.save(sandbox.moved(to: .terminated, reason: StatusReason.exited, message: message))
+        }
+    }
+
+    private func expired(_ id: String) async {
+        logger.info("sandbox expired", metadata: ["sandbox": "\(id)"])
+        do throws(APIError) {
+            // It may have been renewed since the timer fired.
+            guard let end = catalog[id]?.expiresAt, end <= .now() else { return }
+            try await delete(id)
+        } catch {
+            guard error.status != .notFound else { return }
+            logger.error(
+                "deleting an expired sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error.message)"])
+            expiry.set(id, .now().adding(seconds: 10))
+        }
+    }
+
+    // MARK: Parts of changes
+
+    /// Takes away what runtime and guard have of a sandbox. Enforcement ends last.
+    func destroy(_ id: String) async throws(APIError) {
+        do throws(RuntimeError) {
+            try await runtime.delete(id)
+        } catch {
+            throw failed("DOCKER::SANDBOX_DELETE_FAILED", "deleting", id, error)
+        }
+        await egress.release(id)
+    }
+
+    func save(_ sandbox: Sandbox) async throws(APIError) {
+        try await stored { () async throws(StoreError) in try await catalog.save(sandbox) }
+    }
+
+    private func stored(_ body: () async throws(StoreError) -> Void) async throws(APIError) {
+        do throws(StoreError) {
+            try await body()
+        } catch {
+            logger.error("the store failed", metadata: ["error": "\(error)"])
+            throw APIError(.internalServerError, "SANDBOX::INTERNAL_ERROR", "the state could not be stored")
+        }
+    }
+
+    func failed(_ code: String, _ action: String, _ id: String, _ error: any Error) -> APIError {
+        logger.error("\(action) failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+        return APIError(.internalServerError, code, "\(action) sandbox \(id) failed: \(error)")
+    }
+}

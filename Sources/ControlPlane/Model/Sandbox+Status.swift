@@ -1,0 +1,28 @@
+extension Sandbox {
+    /// Changes of state that are kept.
+    private static let longestHistory = 50
+
+    /// The sandbox in another state; the one before goes into its history.
+    func moved(to state: SandboxState, reason: String, message: String = "") -> Sandbox {
+        var sandbox = self
+        sandbox.status = SandboxStatus(state, reason: reason, message: message)
+        sandbox.history.append(sandbox.status)
+        sandbox.history.removeFirst(max(0, sandbox.history.count - Self.longestHistory))
+        return sandbox
+    }
+}
+
+/// Stable words that say why a sandbox is in its state.
+enum StatusReason {
+    static let creating = "CREATING"
+    /// The image takes so long that the client has had its answer already.
+    static let pullingImage = "PULLING_IMAGE"
+    static let running = "CONTAINER_RUNNING"
+    static let pauseRequested = "PAUSE_REQUESTED"
+    static let paused = "CONTAINER_PAUSED"
+    static let resumeRequested = "RESUME_REQUESTED"
+    static let deleteRequested = "DELETE_REQUESTED"
+    static let exited = "ENTRYPOINT_EXITED"
+    static let lost = "SANDBOX_LOST"
+    static let createFailed = "CREATE_FAILED"
+}

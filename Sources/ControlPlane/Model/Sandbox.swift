@@ -1,0 +1,67 @@
+import FoundationEssentials
+
+/// Where a sandbox is in its life (CLIENTS.md, section 3).
+public enum SandboxState: String, Codable, Hashable, Sendable {
+    case pending = "Pending"
+    case running = "Running"
+    case pausing = "Pausing"
+    case paused = "Paused"
+    case resuming = "Resuming"
+    case stopping = "Stopping"
+    case terminated = "Terminated"
+    case failed = "Failed"
+}
+
+/// A state, since when, and why.
+public struct SandboxStatus: Codable, Hashable, Sendable {
+    public var state: SandboxState
+    /// A stable word for programs.
+    public var reason: String
+    /// A sentence for people.
+    public var message: String
+    public var since: Timestamp
+
+    public init(_ state: SandboxState, reason: String, message: String = "", since: Timestamp = .now()) {
+        self.state = state
+        self.reason = reason
+        self.message = message
+        self.since = since
+    }
+}
+
+/// Where the host reaches a sandbox.
+public struct SandboxNetwork: Codable, Hashable, Sendable {
+    public var namespacePath: String
+    public var address: String
+    public var addressV6: String
+}
+
+/// What the server knows of one sandbox. Secrets are no part of it: credentials are derived when they are needed.
+public struct Sandbox: Codable, Hashable, Sendable, Identifiable {
+    public var id: String
+    public var image: String
+    public var entrypoint: [String]
+    public var metadata: [String: String]
+    public var extensions: [String: String]
+    var platform: Platform?
+    public var status: SandboxStatus
+    /// Its states so far, the present one last.
+    public var history: [SandboxStatus]
+    public var createdAt: Timestamp
+    /// nil: it stays until it is deleted by hand.
+    public var expiresAt: Timestamp?
+    /// Whether its endpoints need a credential.
+    public var secureAccess: Bool
+    /// Whether the request that made it had a network policy.
+    public var hasPolicy: Bool
+    /// nil while it is being made.
+    public var network: SandboxNetwork?
+
+    static let renewExtension = "access.renew.extend.seconds"
+
+    /// Tells this sandbox from any other that had its addresses.
+    public var incarnation: String { id + "." + String(createdAt.microseconds, radix: 36) }
+
+    /// A random identifier of 128 bits.
+    static func identifier() -> String { UUID().uuidString.lowercased() }
+}

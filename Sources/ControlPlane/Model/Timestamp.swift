@@ -1,0 +1,134 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A moment, in microseconds since 1970 UTC. On the wire it is RFC 3339 with a zone; clients break on one without.
+public struct Timestamp: Hashable, Comparable, Sendable {
+    public var microseconds: Int64
+
+    public init(microseconds: Int64) { self.microseconds = microseconds }
+
+    public static func now() -> Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
+    }
+
+    /// Seconds since 1970, rounded down.
+    public var seconds: Int64 { microseconds.flooredDivision(by: 1_000_000) }
+
+    public func adding(seconds: Int) -> Timestamp { Timestamp(microseconds: microseconds + Int64(seconds) * 1_000_000) }
+
+    public static func < (left: Timestamp, right: Timestamp) -> Bool { left.microseconds < right.microseconds }
+
+    /// Reads RFC 3339, section 5.6, years 1970 to 9999. A time without a zone is taken as UTC, as the reference does.
+    public init?(_ text: String) {
+        var reader = DigitReader(text)
+        guard let year = reader.number(4), reader.take("-"), let month = reader.number(2), reader.take("-"),
+            let day = reader.number(2), reader.take("T") || reader.take("t") || reader.take(" "),
+            let hour = reader.number(2), reader.take(":"), let minute = reader.number(2), reader.take(":"),
+            let second = reader.number(2)
+        else { return nil }
+        guard (1970...9999).contains(year), (1...12).contains(month),
+            (1...Self.days(of: month, in: year)).contains(day),
+            hour < 24, minute < 60, second < 61
+        else { return nil }
+        var fraction: Int64 = 0
+        if reader.take(".") {
+            guard let parsed = reader.fraction() else { return nil }
+            fraction = parsed
+        }
+        guard let zone = reader.zoneSeconds(), reader.isAtEnd else { return nil }
+        let days = Self.days(before: year, month: month, day: day)
+        let whole = Int64(days) * 86_400 + Int64(hour * 3600 + minute * 60 + second - zone)
+        self.init(microseconds: whole * 1_000_000 + fraction)
+    }
+
+    private static func days(of month: Int, in year: Int) -> Int {
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+        return month == 2 ? (leap ? 29 : 28) : [4, 6, 9, 11].contains(month) ? 30 : 31
+    }
+
+    /// Days since 1970-01-01, in the Gregorian calendar.
+    private static func days(before year: Int, month: Int, day: Int) -> Int {
+        let earlier = year - 1
+        let leaps = earlier / 4 - earlier / 100 + earlier / 400 - 477
+        return (year - 1970) * 365 + leaps + (1..<month).reduce(0) { $0 + days(of: $1, in: year) } + day - 1
+    }
+}
+
+extension Timestamp: CustomStringConvertible {
+    /// `2026-11-21T02:00:00.123456Z`; the fraction is left out where it is zero.
+    public var description: String {
+        var moment = time_t(seconds)
+        var parts = tm()
+        gmtime_r(&moment, &parts)
+        func padded(_ number: some BinaryInteger, _ width: Int) -> String {
+            let digits = String(number)
+            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        }
+        let fraction = microseconds - seconds * 1_000_000
+        let date = "\(padded(parts.tm_year + 1900, 4))-\(padded(parts.tm_mon + 1, 2))-\(padded(parts.tm_mday, 2))"
+        let time = "\(padded(parts.tm_hour, 2)):\(padded(parts.tm_min, 2)):\(padded(parts.tm_sec, 2))"
+        return "\(date)T\(time)" + (fraction == 0 ? "" : "." + padded(fraction, 6)) + "Z"
+    }
+}
+
+extension Timestamp: Codable {
+    public init(from decoder: any Decoder) throws {
+        microseconds = try decoder.singleValueContainer().decode(Int64.self)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(microseconds)
+    }
+}
+
+/// Takes a timestamp's text apart from its front.
+private struct DigitReader {
+    private var rest: Substring.UTF8View
+
+    init(_ text: String) { rest = Substring(text).utf8 }
+
+    var isAtEnd: Bool { rest.isEmpty }
+
+    mutating func take(_ character: Character) -> Bool {
+        guard rest.first == character.asciiValue else { return false }
+        rest = rest.dropFirst()
+        return true
+    }
+
+    mutating func number(_ digits: Int) -> Int? {
+        let head = rest.prefix(digits)
+        guard head.count == digits, head.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+        rest = rest.dropFirst(digits)
+        return head.reduce(0) { $0 * 10 + Int($1 - 0x30) }
+    }
+
+    /// Microseconds; digits beyond the sixth are dropped.
+    mutating func fraction() -> Int64? {
+        let digits = rest.prefix { (0x30...0x39).contains($0) }
+        guard !digits.isEmpty else { return nil }
+        rest = rest.dropFirst(digits.count)
+        let six = digits.prefix(6).reduce(Int64(0)) { $0 * 10 + Int64($1 - 0x30) }
+        return (0..<max(0, 6 - digits.count)).reduce(six) { value, _ in value * 10 }
+    }
+
+    /// Seconds east of UTC.
+    mutating func zoneSeconds() -> Int? {
+        if isAtEnd || take("Z") || take("z") { return 0 }
+        let sign = take("+") ? 1 : take("-") ? -1 : 0
+        guard sign != 0, let hours = number(2), take(":"), let minutes = number(2), hours < 24, minutes < 60 else {
+            return nil
+        }
+        return sign * (hours * 3600 + minutes * 60)
+    }
+}
+
+extension Int64 {
+    fileprivate func flooredDivision(by divisor: Int64) -> Int64 {
+        let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
+        return remainder < 0 ? quotient - 1 : quotient
+    }
+}

@@ -1,0 +1,153 @@
+import NIOHTTP1
+import NetworkPolicy
+import Runtimes
+
+/// The body of `POST /sandboxes`, checked (CLIENTS.md, sections 3.1 and 16.5).
+struct CreateRequest: Sendable {
+    var image: String
+    var credentials: RegistryCredentials?
+    var entrypoint: [String]
+    /// Seconds; nil until it is deleted by hand.
+    var timeout: Int?
+    var environment: [String: String]
+    var metadata: [String: String]
+    var extensions: [String: String]
+    var limits: ResourceLimits
+    var platform: Platform?
+    var policy: Policy?
+    var secureAccess: Bool
+
+    static let shortestTimeout: Int64 = 60
+
+    /// - Throws: `APIError`: 422 for what the contract's schema refuses, 400 for what its rules do.
+    init(_ body: JSONValue, limits serverLimits: RequestLimits) throws(APIError) {
+        let problems = Problems()
+        let fields = Fields(body, at: ["body"], problems: problems)
+        try problems.check()
+        if let refusal = Self.unsupportedShape(fields) { throw refusal }
+
+        let image = Self.image(fields)
+        let entrypoint = fields.strings("entrypoint") ?? []
+        if entrypoint.isEmpty || entrypoint[0].isEmpty {
+            fields.problem("entrypoint", "entrypoint is required when image is given")
+        }
+        let resources = fields.texts("resourceLimits")
+        if !fields.mentions("resourceLimits") { fields.missing("resourceLimits") }
+        let timeout = fields.integer("timeout")
+        if let timeout, timeout < Self.shortestTimeout {
+            fields.problem(
+                "timeout", "Input should be greater than or equal to \(Self.shortestTimeout)",
+                type: "greater_than_equal")
+        }
+        let environment = fields.texts("env") ?? [:]
+        if environment.keys.contains("OPENSANDBOX_LIFECYCLE") {
+            fields.problem("env", "OPENSANDBOX_LIFECYCLE is set by the server")
+        }
+        let metadata = fields.texts("metadata") ?? [:], extensions = fields.texts("extensions") ?? [:]
+        let secureAccess = fields.bool("secureAccess") ?? false
+        let platform = Platform(fields)
+        if fields.object("credentialProxy")?.bool("enabled") == true, fields.value("networkPolicy") == nil {
+            fields.problem("credentialProxy", "credentialProxy.enabled requires networkPolicy")
+        }
+        try problems.check()
+
+        self.image = image?.uri ?? ""
+        credentials = image?.credentials
+        self.entrypoint = entrypoint
+        self.timeout = timeout.map(Int.init)
+        self.environment = environment.compactMapValues { $0 }
+        self.metadata = metadata.compactMapValues { $0 }
+        self.extensions = extensions.compactMapValues { $0 }
+        self.secureAccess = secureAccess
+        self.platform = platform
+        self.limits = try ResourceLimits(resources: (resources ?? [:]).compactMapValues { $0 })
+        policy = try Self.policy(fields, serverLimits)
+        try checkRules(serverLimits)
+    }
+
+    /// What this server knows of the contract but cannot do; said before anything else is looked at.
+    private static func unsupportedShape(_ fields: Fields) -> APIError? {
+        if fields.value("templateId") != nil {
+            return .notSupported("templates are not supported by this server", code: "FSB::API_NOT_SUPPORTED")
+        }
+        if case .string(let id)? = fields.value("snapshotId") {
+            guard fields.value("image") == nil else {
+                return .invalid(["body"], "exactly one of image and snapshotId must be given")
+            }
+            return APIError(.notFound, "SNAPSHOT::NOT_FOUND", "Snapshot \(id.prefix(80)) not found")
+        }
+        if fields.object("extensions")?.value("poolRef") != nil {
+            return APIError(
+                .badRequest, "SANDBOX::UNSUPPORTED_POOL_REF", "extensions.poolRef needs a Kubernetes runtime")
+        }
+        if fields.value("lifecycle") != nil {
+            return .parameter("lifecycle hooks are not supported by this runtime")
+        }
+        if let volumes = fields.value("volumes"), volumes != .array([]) {
+            return APIError(.badRequest, "VOLUME::UNSUPPORTED_BACKEND", "volumes are not supported by this runtime")
+        }
+        return nil
+    }
+
+    private static func image(_ fields: Fields) -> (uri: String, credentials: RegistryCredentials?)? {
+        guard let image = fields.object("image") else {
+            fields.problem("image", "exactly one of image and snapshotId must be given")
+            return nil
+        }
+        guard let uri = image.string("uri") else {
+            if !image.mentions("uri") { image.missing("uri") }
+            return nil
+        }
+        let trimmed = uri.drop(while: \.isWhitespace)
+        if trimmed.isEmpty { image.problem("uri", "image.uri cannot be blank") }
+        guard let auth = image.object("auth") else { return (uri, nil) }
+        guard let username = auth.string("username"), let password = auth.string("password") else {
+            image.problem("auth", "username and password are both needed")
+            return nil
+        }
+        return (uri, RegistryCredentials(username: username, password: password))
+    }
+
+    private static func policy(_ fields: Fields, _ limits: RequestLimits) throws(APIError) -> Policy? {
+        guard let value = fields.value("networkPolicy") else { return nil }
+        do {
+            return try Policy.decode(json: value.encoded, presets: limits.presets)
+        } catch {
+            throw .parameter("networkPolicy: \(error)")
+        }
+    }
+
+    private func checkRules(_ limits: RequestLimits) throws(APIError) {
+        for (key, value) in metadata.sorted(by: { $0.key < $1.key }) {
+            guard let problem = MetadataLabel.problem(key: key, value: value) else { continue }
+            throw APIError(.badRequest, "SANDBOX::INVALID_METADATA_LABEL", problem)
+        }
+        if let longest = limits.longestTimeout, let timeout, timeout > longest {
+            throw .parameter("timeout \(timeout) is above this server's limit of \(longest) seconds")
+        }
+        for (name, value) in environment {
+            guard !name.isEmpty, !name.contains("="), !name.utf8.contains(0), !value.utf8.contains(0) else {
+                throw .parameter("env: '\(name.prefix(80))' cannot be passed to a process")
+            }
+            if name.hasPrefix("OPENSANDBOX_EGRESS_") {
+                throw .parameter("env: \(name.prefix(80)) is set by the server; use networkPolicy")
+            }
+        }
+        guard !entrypoint.contains(where: { $0.utf8.contains(0) }) else {
+            throw .parameter("entrypoint: a NUL byte cannot be passed to a process")
+        }
+        if let text = extensions[Sandbox.renewExtension] {
+            guard let seconds = Int(text), (300...86_400).contains(seconds) else {
+                throw .parameter("extensions[\"\(Sandbox.renewExtension)\"] must be an integer from 300 to 86400")
+            }
+        }
+        try platform?.check()
+    }
+}
+
+/// What the server's settings allow a request.
+struct RequestLimits: Sendable {
+    /// Seconds; nil for any.
+    var longestTimeout: Int?
+    var presets = Presets.none
+}

@@ -1,0 +1,58 @@
+import NIOHTTP1
+import HTTPServer
+
+/// The query of `GET /sandboxes` (CLIENTS.md, sections 3.2 and 16.7).
+struct ListQuery: Hashable, Sendable {
+    /// In lower case; empty for any.
+    var states: Set<String> = []
+    var metadata: [String: String] = [:]
+    var page = 1
+    var pageSize = 20
+
+    /// - Throws: 422 for page numbers out of range, 400 for metadata that is no `key=value` list.
+    init(_ query: [(name: String, value: String)]) throws(APIError) {
+        for (name, value) in query {
+            switch name {
+            case "state": states.insert(value.lowercased())
+            case "metadata": metadata.merge(try Self.pairs(value)) { _, new in new }
+            case "page": page = try Self.number(value, name, in: 1...Int.max)
+            case "pageSize": pageSize = try Self.number(value, name, in: 1...200)
+            default: break
+            }
+        }
+    }
+
+    func selects(_ sandbox: Sandbox) -> Bool {
+        (states.isEmpty || states.contains(sandbox.status.state.rawValue.lowercased()))
+            && metadata.allSatisfy { sandbox.metadata[$0.key] == $0.value }
+    }
+
+    private static func number(_ text: String, _ name: String, in range: ClosedRange<Int>) throws(APIError) -> Int {
+        guard let number = Int(text) else {
+            throw .invalid(["query", name], "Input should be a valid integer", type: "int_parsing")
+        }
+        guard range.contains(number) else {
+            let message =
+                number < range.lowerBound
+                ? "Input should be greater than or equal to \(range.lowerBound)"
+                : "Input should be less than or equal to \(range.upperBound)"
+            throw .invalid(["query", name], message, type: "range")
+        }
+        return number
+    }
+
+    /// `k=v&k2=v2`, each part percent-encoded once more than the query itself.
+    private static func pairs(_ text: String) throws(APIError) -> [String: String] {
+        var pairs: [String: String] = [:]
+        for part in text.split(separator: "&", omittingEmptySubsequences: false) where !text.isEmpty {
+            let halves = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard halves.count == 2, !halves[0].isEmpty else {
+                throw APIError(
+                    .badRequest, "INVALID_METADATA_FORMAT",
+                    "metadata is not a list of key=value pairs joined by '&': '\(text.prefix(200))'")
+            }
+            pairs[PercentEncoding.decodeForm(halves[0])] = PercentEncoding.decodeForm(halves[1])
+        }
+        return pairs
+    }
+}

@@ -1,0 +1,34 @@
+/// The operating system and processor that a sandbox asks for.
+struct Platform: Codable, Hashable, Sendable {
+    var os: String
+    var arch: String
+
+    #if arch(x86_64)
+        static let own = Platform(os: "linux", arch: "amd64")
+    #else
+        static let own = Platform(os: "linux", arch: "arm64")
+    #endif
+
+    init(os: String, arch: String) {
+        self.os = os
+        self.arch = arch
+    }
+
+    /// nil where the request names none; problems go to the fields' report.
+    init?(_ fields: Fields) {
+        guard let platform = fields.object("platform") else { return nil }
+        for name in ["os", "arch"] where !platform.mentions(name) { platform.missing(name) }
+        guard let os = platform.string("os"), let arch = platform.string("arch") else { return nil }
+        self.init(os: os, arch: arch)
+    }
+
+    /// - Throws: 400 for a platform that is unknown, or that this machine is not.
+    func check() throws(APIError) {
+        guard ["linux", "windows"].contains(os), ["amd64", "arm64"].contains(arch) else {
+            throw .parameter("platform \(os)/\(arch) is unknown: os is linux or windows, arch is amd64 or arm64")
+        }
+        guard self == .own else {
+            throw .parameter("platform \(os)/\(arch) cannot run here: this machine is \(Self.own.os)/\(Self.own.arch)")
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import Runtimes
+
+/// Quantities as Kubernetes writes them: `500m`, `1.5`, `512Mi`, `1G`, plain bytes.
+enum ResourceQuantity {
+    /// Thousandths of a processor, at least 1; nil for what is no such quantity.
+    static func cpuMillis(_ text: String) -> Int? {
+        let isMilli = text.hasSuffix("m")
+        guard let value = decimal(isMilli ? text.dropLast() : text[...]) else { return nil }
+        let millis = (isMilli ? value : value * 1000).rounded(.up)
+        return (1...1_000_000).contains(millis) ? Int(millis) : nil
+    }
+
+    /// Bytes, at least 1; nil for what is no such quantity.
+    static func bytes(_ text: String) -> Int64? {
+        let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+        guard let value = decimal(digits), let factor = factors[String(text.dropFirst(digits.count))] else {
+            return nil
+        }
+        let bytes = (value * factor).rounded(.up)
+        return bytes >= 1 && bytes <= 1e15 ? Int64(bytes) : nil
+    }
+
+    private static let factors: [String: Double] = [
+        "": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
+        "Ki": 1024, "Mi": 1_048_576, "Gi": 1_073_741_824, "Ti": 1_099_511_627_776,
+    ]
+
+    private static func decimal(_ text: Substring) -> Double? {
+        guard let first = text.first, first.isASCII, first.isNumber,
+            text.allSatisfy({ $0.isASCII && ($0.isNumber || $0 == ".") })
+        else { return nil }
+        return Double(text)
+    }
+}
+
+extension ResourceLimits {
+    /// Less than this starts no process at all.
+    private static let leastMemory: Int64 = 16 << 20
+
+    /// The limits that a request's `resourceLimits` name. Unlike the reference, which ignores what it cannot read, a
+    /// wrong quantity is refused: a limit that silently does not hold is worse than none.
+    init(resources: [String: String]) throws(APIError) {
+        self.init()
+        if let text = resources["cpu"] {
+            guard let millis = ResourceQuantity.cpuMillis(text) else {
+                throw .parameter("resourceLimits.cpu '\(text.prefix(40))' is no CPU quantity: write 500m or 1.5")
+            }
+            cpuMillis = millis
+        }
+        if let text = resources["memory"] {
+            guard let bytes = ResourceQuantity.bytes(text) else {
+                throw .parameter("resourceLimits.memory '\(text.prefix(40))' is no quantity: write 512Mi, 1G or bytes")
+            }
+            guard bytes >= Self.leastMemory else {
+                throw .parameter("resourceLimits.memory '\(text.prefix(40))' is too little: give at least 16Mi")
+            }
+            memoryBytes = bytes
+        }
+        if let text = resources["pids"] {
+            guard let count = Int(text), (16...4_194_304).contains(count) else {
+                throw .parameter("resourceLimits.pids '\(text.prefix(40))' is no number between 16 and 4194304")
+            }
+            processes = count
+        }
+    }
+}

@@ -1,0 +1,101 @@
+import Egress
+import HTTPServer
+import Ingress
+import Logging
+import NIOCore
+import NIOPosix
+import Observability
+import Runtimes
+
+/// Everything in one process: lifecycle API, guard, gateway, and the runtime of this machine.
+public final class Appliance: Sendable {
+    /// This program's own version.
+    public static let release = "0.2.0"
+
+    public let settings: Settings
+    /// What clients send; nil where none is asked for.
+    public let apiKey: String?
+    private let service: SandboxService
+    private let node: EgressNode?
+    private let gateway: Gateway?
+    private let api: HTTPServer
+    private let follower: Task<Void, Never>
+
+    /// Starts in an order in which nothing is open before it is guarded: guard, runtime, what an earlier server left,
+    /// and only then the listeners.
+    /// - Throws: an error whose description says what to do; the program is to end then.
+    public init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
+        self.settings = settings
+        try Folders.make(settings)
+        let secrets = try Secrets.load(settings)
+        apiKey = secrets.apiKey
+        let configuration = try EgressPlane.configuration(settings)
+        let runtime = try LocalRuntime(
+            configuration: LocalConfiguration(
+                stateDirectory: settings.local.stateDirectory + "/sandboxes",
+                execdPath: settings.local.execd ?? Installation.current.execd(),
+                addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
+                tag: settings.local.tag),
+            logger: logger)
+        node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
+        let controller: any EgressController = node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket)
+        let routes = RouteTable(policySocket: settings.policySocket, credentialKey: secrets.credentialKey)
+        let service = SandboxService(
+            runtime: runtime, egress: controller, store: try SQLiteStore(path: settings.database), logger: logger
+        ) { id, sandbox in routes.set(id, sandbox) }
+        self.service = service
+        try await service.recover()
+
+        let group = MultiThreadedEventLoopGroup.singleton
+        if settings.gateway.isExternal {
+            gateway = nil
+        } else {
+            let gateway = Gateway(
+                configuration: .init(settings, keys: secrets.keys), directory: routes, group: group, logger: logger)
+            _ = try await Self.listening(on: settings.gateway.host, settings.gateway.port, "[ingress] port") {
+                try await gateway.start()
+            }
+            self.gateway = gateway
+        }
+        let lifecycle = LifecycleAPI(
+            service: service, images: try LocalImages(settings, logger: logger),
+            endpoints: EndpointResolver(
+                address: settings.gateway.advertised, routing: settings.gateway.routing, keys: secrets.keys),
+            routes: routes,
+            limits: RequestLimits(
+                longestTimeout: settings.server.longestSandboxTimeout, presets: configuration.presets),
+            publicHost: settings.server.publicHost, apiKey: secrets.apiKey, logger: logger,
+            metricsText: { metrics.prometheusText() })
+        let proxy = ServerProxy(directory: routes, group: group, logger: logger)
+        var limits = HTTPLimits()
+        limits.maxConnections = settings.server.mostConnections
+        limits.idleTimeout = .seconds(Int64(settings.server.idleTimeout))
+        api = HTTPServer(
+            group: group, limits: limits, logger: logger,
+            frontHandlers: { try proxy.frontHandlers(for: $0) }, handler: lifecycle.handler)
+        let server = api
+        _ = try await Self.listening(on: settings.server.host, settings.server.port, "[server] port") {
+            try await server.start(on: .tcp(host: settings.server.host, port: settings.server.port))
+        }
+        follower = Task { await service.follow() }
+    }
+
+    /// Stops serving and lets requests finish. Sandboxes run on, guarded by the kernel; the next server finds them.
+    public func shutdown() async {
+        follower.cancel()
+        await api.shutdown()
+        await gateway?.shutdown()
+        await node?.shutdown()
+    }
+
+    private static func listening(
+        on host: String, _ port: Int, _ setting: String, _ start: () async throws -> SocketAddress
+    ) async throws -> SocketAddress {
+        do {
+            return try await start()
+        } catch let error as IOError {
+            throw ConfigurationError(
+                "cannot listen on \(host):\(port): \(error.description); stop what uses it, or set \(setting)")
+        }
+    }
+}

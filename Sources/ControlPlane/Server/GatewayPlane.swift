@@ -1,0 +1,25 @@
+import Ingress
+import SecureAccess
+
+extension GatewayConfiguration {
+    /// What the gateway is told, whichever process it runs in.
+    init(_ settings: Settings, keys: KeyRing) {
+        let mode: RouteMode =
+            switch settings.gateway.routing {
+            case .header: .header()
+            case .uri: .uri
+            case .wildcard: .wildcard(domain: settings.gateway.domain)
+            }
+        self.init(mode: mode, keys: keys)
+        host = settings.gateway.host
+        port = settings.gateway.port
+        concealsUnknown = settings.gateway.concealsUnknown
+    }
+}
+
+extension Settings.Gateway {
+    /// What endpoints name: where clients reach the gateway.
+    var advertised: String { address ?? "\(host):\(port)" }
+    /// The advertised address without its port.
+    fileprivate var domain: String { String(advertised.prefix { $0 != ":" }) }
+}

@@ -1,0 +1,44 @@
+import FoundationEssentials
+import Logging
+import NIOHTTP1
+import Runtimes
+
+/// The images of this machine: the base image, and what registries have.
+struct LocalImages: ImageSource {
+    static let baseName = "sallyport/base:latest"
+
+    private let store: ImageStore
+
+    /// Registers the base image where its folder is there (`scripts/base-image.sh` makes it).
+    init(_ settings: Settings, logger: Logger) throws(ImageError) {
+        store = try ImageStore(
+            directory: settings.local.stateDirectory + "/images",
+            insecureRegistries: settings.local.insecureRegistries, logger: logger)
+        guard FileManager.default.fileExists(atPath: settings.baseImage) else {
+            logger.warning("there is no base image", metadata: ["folder": "\(settings.baseImage)"])
+            return
+        }
+        try store.register(root: settings.baseImage, reference: Self.baseName)
+    }
+
+    func image(_ reference: String, credentials: RegistryCredentials?) async throws(APIError) -> ResolvedImage {
+        do throws(ImageError) {
+            let image = try await store.image(reference, credentials: credentials)
+            let folder = image.workingDirectory
+            return ResolvedImage(
+                root: image.root, environment: image.environment, workingDirectory: folder.isEmpty ? "/" : folder)
+        } catch {
+            throw Self.refusal(error)
+        }
+    }
+
+    /// What the caller can mend is 400; the rest is the server's or the registry's trouble.
+    private static func refusal(_ error: ImageError) -> APIError {
+        let status: HTTPResponseStatus =
+            switch error {
+            case .invalidReference, .invalidCredentials, .notFound, .unauthorized, .unsupportedPlatform: .badRequest
+            case .unreachable, .pullFailed, .timedOut, .inUse, .missingTool, .storage: .internalServerError
+            }
+        return APIError(status, "DOCKER::SANDBOX_IMAGE_PULL_FAILED", "\(error)")
+    }
+}

@@ -1,0 +1,45 @@
+import Egress
+import Ingress
+import Logging
+import NIOCore
+import NIOPosix
+
+/// The guard in a process of its own.
+public final class EgressProgram: Sendable {
+    public let adminSocket: String
+    private let node: EgressNode
+
+    public init(settings: Settings, logger: Logger) async throws {
+        try Folders.make(settings)
+        adminSocket = settings.egressAdminSocket
+        node = try await EgressNode(configuration: EgressPlane.configuration(settings), logger: logger)
+    }
+
+    public func shutdown() async { await node.shutdown() }
+}
+
+/// The gateway in a process of its own: it reads the server's store, and follows it.
+public final class IngressProgram: Sendable {
+    public let address: SocketAddress
+    private let gateway: Gateway
+    private let follower: Task<Void, Never>
+
+    public init(settings: Settings, logger: Logger) async throws {
+        try Folders.make(settings)
+        let secrets = try Secrets.load(settings)
+        let routes = RouteTable(policySocket: settings.policySocket, credentialKey: secrets.credentialKey)
+        let directory = StoreFollower(
+            store: try SQLiteStore(path: settings.database), routes: routes, logger: logger)
+        try await directory.refresh()
+        gateway = Gateway(
+            configuration: .init(settings, keys: secrets.keys), directory: routes,
+            group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+        address = try await gateway.start()
+        follower = Task { await directory.follow() }
+    }
+
+    public func shutdown() async {
+        follower.cancel()
+        await gateway.shutdown()
+    }
+}

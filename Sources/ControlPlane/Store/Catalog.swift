@@ -1,0 +1,37 @@
+import Synchronization
+
+/// The sandboxes in memory: what every request reads. It is written through to the store: a change that the store refuses
+/// has not happened.
+final class Catalog: Sendable {
+    private let store: any SandboxStore
+    private let sandboxes = Mutex<[String: Sandbox]>([:])
+    private let observer: @Sendable (_ id: String, _ sandbox: Sandbox?) -> Void
+
+    /// - Parameter observer: hears of every change after it is stored.
+    init(store: any SandboxStore, observer: @escaping @Sendable (_ id: String, _ sandbox: Sandbox?) -> Void) {
+        self.store = store
+        self.observer = observer
+    }
+
+    var all: [Sandbox] { sandboxes.withLock { Array($0.values) } }
+    subscript(id: String) -> Sandbox? { sandboxes.withLock { $0[id] } }
+
+    func load() async throws(StoreError) {
+        for sandbox in try await store.all() {
+            sandboxes.withLock { $0[sandbox.id] = sandbox }
+            observer(sandbox.id, sandbox)
+        }
+    }
+
+    func save(_ sandbox: Sandbox) async throws(StoreError) {
+        try await store.save(sandbox)
+        sandboxes.withLock { $0[sandbox.id] = sandbox }
+        observer(sandbox.id, sandbox)
+    }
+
+    func remove(_ id: String) async throws(StoreError) {
+        try await store.remove(id)
+        sandboxes.withLock { $0[id] = nil }
+        observer(id, nil)
+    }
+}

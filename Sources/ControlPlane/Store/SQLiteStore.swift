@@ -1,0 +1,75 @@
+import FoundationEssentials
+import GRDB
+
+/// The store in one SQLite file, in WAL mode: other processes (`sallyport ingress`) read beside the server.
+///
+/// `synchronous = NORMAL`: a commit survives the end of the process, however it ends. After a power failure the last
+/// ones may be gone, and so are the sandboxes that they tell of.
+public final class SQLiteStore: SandboxStore {
+    private struct Row: Codable, FetchableRecord, PersistableRecord {
+        static let databaseTableName = "sandbox"
+        var id: String
+        var createdAt: Int64
+        /// The sandbox as JSON: a field more needs no migration.
+        var document: String
+    }
+
+    private let path: String
+    private let pool: DatabasePool
+
+    /// Opens the file, making it (mode 0600) and its table where they are missing.
+    public init(path: String) throws(StoreError) {
+        self.path = path
+        do {
+            var configuration = Configuration()
+            configuration.busyMode = .timeout(5)
+            configuration.maximumReaderCount = 2
+            configuration.prepareDatabase { try $0.execute(sql: "PRAGMA synchronous = NORMAL") }
+            pool = try DatabasePool(path: path, configuration: configuration)
+            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+            var migrator = DatabaseMigrator()
+            migrator.registerMigration("sandboxes") { db in
+                try db.create(table: Row.databaseTableName) { table in
+                    table.primaryKey("id", .text)
+                    table.column("createdAt", .integer).notNull()
+                    table.column("document", .text).notNull()
+                }
+            }
+            try migrator.migrate(pool)
+        } catch {
+            throw StoreError(path: path, reason: "\(error)")
+        }
+    }
+
+    public func save(_ sandbox: Sandbox) async throws(StoreError) {
+        try await translated { [pool] in
+            let document = String(decoding: try JSONEncoder().encode(sandbox), as: UTF8.self)
+            let row = Row(id: sandbox.id, createdAt: sandbox.createdAt.microseconds, document: document)
+            try await pool.write { try row.upsert($0) }
+        }
+    }
+
+    public func remove(_ id: String) async throws(StoreError) {
+        _ = try await translated { [pool] in try await pool.write { try Row.deleteOne($0, key: id) } }
+    }
+
+    public func all() async throws(StoreError) -> [Sandbox] {
+        let rows = try await translated { [pool] in
+            try await pool.read { try Row.order(Column("createdAt")).fetchAll($0) }
+        }
+        return rows.compactMap { try? JSONDecoder().decode(Sandbox.self, from: Data($0.document.utf8)) }
+    }
+
+    /// A number that changes with every commit of another connection.
+    public func version() async throws(StoreError) -> Int {
+        try await translated { [pool] in
+            try await pool.read { try Int.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }
+        }
+    }
+
+    private func translated<Result: Sendable>(
+        _ body: @Sendable () async throws -> Result
+    ) async throws(StoreError) -> Result {
+        do { return try await body() } catch { throw StoreError(path: path, reason: "\(error)") }
+    }
+}

@@ -1,0 +1,14 @@
+/// Keeps what the server knows of its sandboxes. What a call has returned for survives the end of the process.
+public protocol SandboxStore: Sendable {
+    func save(_ sandbox: Sandbox) async throws(StoreError)
+    func remove(_ id: String) async throws(StoreError)
+    func all() async throws(StoreError) -> [Sandbox]
+}
+
+/// Why the store failed. Nothing was changed.
+public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let path: String
+    public let reason: String
+
+    public var description: String { "the store \(path) failed: \(reason)" }
+}

@@ -1,0 +1,44 @@
+import ControlPlane
+
+/// What `sallyport serve` prints when it is ready: where it listens, the key, and an example to paste.
+struct Greeting {
+    let text: String
+
+    init(_ appliance: Appliance) {
+        let settings = appliance.settings
+        let server = "\(settings.server.host):\(settings.server.port)"
+        let key = appliance.apiKey.map { "export OPEN_SANDBOX_API_KEY=\($0)" } ?? "# no API key is asked for"
+        text = """
+
+            Sallyport \(Appliance.release) is ready.
+              lifecycle API  http://\(server)
+              gateway        http://\(settings.gateway.host):\(settings.gateway.port)
+
+            Paste this into another shell:
+
+            export OPEN_SANDBOX_DOMAIN=\(server)
+            \(key)
+            python3 -m venv /tmp/sallyport-example
+            /tmp/sallyport-example/bin/pip install --quiet opensandbox==1.1.1
+            /tmp/sallyport-example/bin/python - <<'EXAMPLE'
+            import asyncio
+            from opensandbox import Sandbox
+            from opensandbox.models.sandboxes import NetworkPolicy, NetworkRule
+
+            async def main():
+                sandbox = await Sandbox.create(
+                    "sallyport/base:latest",
+                    network_policy=NetworkPolicy(
+                        defaultAction="deny", egress=[NetworkRule(action="allow", target="pypi.org")]))
+                async with sandbox:
+                    result = await sandbox.commands.run("uname -a; getent hosts pypi.org || echo no such name; getent hosts example.com || echo denied")
+                    print(result.text)
+                    await sandbox.kill()
+
+            asyncio.run(main())
+            EXAMPLE
+
+
+            """
+    }
+}

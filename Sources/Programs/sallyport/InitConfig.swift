@@ -1,0 +1,28 @@
+import ArgumentParser
+import ControlPlane
+import FoundationEssentials
+
+/// `sallyport init-config`
+struct InitConfig: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "init-config", abstract: "Write a commented configuration to start from.")
+
+    @Argument(help: "Where to; ~/.sandbox.toml when it is left out.")
+    var path: String?
+
+    @Flag(help: "Replace a file that is there.")
+    var force = false
+
+    func run() throws {
+        let target = path ?? (ProcessInfo.processInfo.environment["HOME"] ?? "/root") + "/.sandbox.toml"
+        guard force || !FileManager.default.fileExists(atPath: target) else {
+            throw ValidationError("\(target) is there already; --force replaces it")
+        }
+        // It may come to hold an API key.
+        guard
+            FileManager.default.createFile(
+                atPath: target, contents: Data(Settings.starterFile.utf8), attributes: [.posixPermissions: 0o600])
+        else { throw ValidationError("\(target) cannot be written") }
+        print("wrote \(target)")
+    }
+}

@@ -1,0 +1,73 @@
+import CLinux
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Hears when sandboxes end: one thread waits on the pidfds of their first processes.
+final class ExitWatcher: Sendable {
+    private struct Watched {
+        var id: String
+        var descriptor: CInt
+    }
+    private struct State {
+        var watched: [UInt64: Watched] = [:]
+        var next: UInt64 = 0
+    }
+
+    private let epoll: CInt
+    private let ended: AsyncStream<String>.Continuation
+    private let state = Mutex(State())
+
+    private init(epoll: CInt, ended: AsyncStream<String>.Continuation) {
+        self.epoll = epoll
+        self.ended = ended
+    }
+
+    /// The watcher, and the ids of what ended. Its thread lives as long as the program.
+    static func start() throws(RuntimeError) -> (exits: AsyncStream<String>, watcher: ExitWatcher) {
+        let epoll = linux_epoll_create()
+        guard epoll >= 0 else { throw .system(action: "watching processes", reason: String(cString: strerror(errno))) }
+        let (exits, ended) = AsyncStream<String>.makeStream()
+        let watcher = ExitWatcher(epoll: epoll, ended: ended)
+        var thread = pthread_t()
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                Unmanaged<ExitWatcher>.fromOpaque(context!).takeRetainedValue().run()
+                return nil
+            }, Unmanaged.passRetained(watcher).toOpaque())
+        guard status == 0 else {
+            throw .system(action: "watching processes", reason: String(cString: strerror(status)))
+        }
+        pthread_detach(thread)
+        return (exits, watcher)
+    }
+
+    /// Watches a process; nil, or one that is gone already, has no end to be heard of.
+    func watch(_ process: SandboxProcess?, of id: String) {
+        guard let process else { return }
+        let descriptor = linux_pidfd_open(process.pid)
+        guard descriptor >= 0 else { return }
+        let key = state.withLock { state in
+            state.next += 1
+            state.watched[state.next] = Watched(id: id, descriptor: descriptor)
+            return state.next
+        }
+        _ = linux_epoll_add(epoll, descriptor, LINUX_EPOLLIN, key)
+    }
+
+    private func run() {
+        var events = [linux_event](repeating: linux_event(), count: 32)
+        while true {
+            let count = linux_epoll_wait(epoll, &events, Int32(events.count), -1)
+            for event in events.prefix(Int(max(0, count))) {
+                guard let gone = state.withLock({ $0.watched.removeValue(forKey: event.data) }) else { continue }
+                // Closing takes it out of the epoll set, too.
+                close(gone.descriptor)
+                ended.yield(gone.id)
+            }
+        }
+    }
+}
