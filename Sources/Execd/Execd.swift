@@ -44,7 +44,8 @@ public enum Execd {
             String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self).filter { !$0.isWhitespace }
         }
         let runner = CommandRunner(environment: environment)
-        let api = ExecdAPI(commands: CommandAPI(runner: runner), token: token, logger: logger)
+        let files = FilesAPI(expansion: PathExpansion(home: environment["HOME"] ?? "/"))
+        let api = ExecdAPI(commands: CommandAPI(runner: runner), files: files, token: token, logger: logger)
         let server = HTTPServer(
             group: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: logger, handler: api.handle)
         do {

@@ -121,4 +121,17 @@ int linux_accept_nonblocking(int listener);
 /// A pipe, close-on-exec at both ends; 0 or -errno.
 int linux_pipe(int ends[2]);
 
+// --- the identity of one thread towards file systems -------------------------------------------
+// Raw calls: glibc's wrappers would carry a change of groups to every thread.
+/// Sets the calling thread's file system uid; 0, or -EPERM where it stayed another.
+int linux_thread_set_fsuid(uint32_t user);
+int linux_thread_set_fsgid(uint32_t group);
+/// Sets the calling thread's supplementary groups; 0 or -errno.
+int linux_thread_set_groups(size_t count, const uint32_t *groups);
+
+/// When a file was made, links not followed: 0, or -errno (-ENODATA where its file system does not know).
+int linux_birth_time(const char *path, int64_t *seconds, uint32_t *nanoseconds);
+/// rename(2) that fails with EEXIST instead of replacing; 0 or -errno.
+int linux_rename_new(const char *from, const char *to);
+
 #endif

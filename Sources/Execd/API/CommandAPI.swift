@@ -14,6 +14,20 @@ struct CommandAPI: Sendable {
     private static let largestRequest = 4 << 20
     private static let pingInterval = Duration.seconds(3)
 
+    /// - Returns: false where the path is none of these.
+    func answer(_ path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter) async throws -> Bool
+    {
+        let path = Array(path)
+        switch (request.method, path.count) {
+        case (.POST, 1): try await run(request, response)
+        case (.DELETE, 1): try await interrupt(request, response)
+        case (.GET, 3) where path[1] == "status": try await status(path[2], response)
+        case (.GET, 3) where path[2] == "logs": try await logs(path[1], request, response)
+        default: return false
+        }
+        return true
+    }
+
     /// `POST /command`
     func run(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let body = try await request.body.collect(upTo: Self.largestRequest)

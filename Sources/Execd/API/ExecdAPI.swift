@@ -6,7 +6,9 @@ import NIOHTTP1
 struct ExecdAPI: Sendable {
     static let tokenHeader = "X-EXECD-ACCESS-TOKEN"
 
+    let system = SystemAPI()
     let commands: CommandAPI
+    let files: FilesAPI
     /// What every request must carry; nil: nothing.
     let token: String?
     let logger: Logger
@@ -41,18 +43,18 @@ struct ExecdAPI: Sendable {
     }
 
     private func route(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
-        let path = request.pathSegments
-        switch (request.method, path.first, path.count) {
-        case (.GET, "ping", 1): try await response.respond(.ok)
-        case (.GET, "metrics", 1): try await response.respondJSON(.ok, SystemMetrics.current(at: CommandRunner.now()))
-        case (.POST, "command", 1): try await commands.run(request, response)
-        case (.DELETE, "command", 1): try await commands.interrupt(request, response)
-        case (.GET, "command", 3) where path[1] == "status": try await commands.status(path[2], response)
-        case (.GET, "command", 3) where path[2] == "logs": try await commands.logs(path[1], request, response)
-        default:
-            try await response.respondError(
-                .notFound, code: "NOT_SUPPORTED", message: "\(request.method) \(request.path) is not part of this execd"
-            )
-        }
+        let path = request.pathSegments[...]
+        let isKnown =
+            switch (path.first, path.dropFirst().first) {
+            case ("ping", _), ("metrics", _): try await system.answer(path, request, response)
+            case ("command", _): try await commands.answer(path, request, response)
+            case ("files", _), ("directories", _): try await files.answer(path, request, response)
+            case ("v1", "filesystem"):
+                try await files.answer(asIdentity: path.dropFirst(2), request, response)
+            default: false
+            }
+        guard !isKnown else { return }
+        try await response.respondError(
+            .notFound, code: "NOT_SUPPORTED", message: "\(request.method) \(request.path) is not part of this execd")
     }
 }

@@ -8,22 +8,26 @@ import Synchronization
 /// What `GET /metrics` answers (CLIENTS.md, section 5).
 struct SystemMetrics: Encodable, Hashable, Sendable {
     var cpu_count: Double
-    /// Of all processors, since the last call.
+    /// Of all processors, since the sampler's last reading.
     var cpu_used_pct: Double
     var mem_total_mib: Double
     var mem_used_mib: Double
     /// Milliseconds since 1970.
     var timestamp: Int64
 
-    private static let previous = Mutex(ProcessorTime())
+}
 
-    static func current(at now: Int64) -> SystemMetrics {
-        let time = ProcessorTime(procStat: contents(of: "/proc/stat"))
+/// Reads the metrics; processor use is that between two readings of one sampler.
+final class MetricsSampler: Sendable {
+    private let previous = Mutex(ProcessorTime())
+
+    func sample(at now: Int64) -> SystemMetrics {
+        let time = ProcessorTime(procStat: Self.contents(of: "/proc/stat"))
         let used = previous.withLock { earlier in
             defer { earlier = time }
             return time.used(since: earlier)
         }
-        let memory = Memory(memInfo: contents(of: "/proc/meminfo"))
+        let memory = Memory(memInfo: Self.contents(of: "/proc/meminfo"))
         return SystemMetrics(
             cpu_count: Double(sysconf(Int32(_SC_NPROCESSORS_ONLN))), cpu_used_pct: used,
             mem_total_mib: Double(memory.total) / 1024, mem_used_mib: Double(memory.total - memory.available) / 1024,

@@ -1,0 +1,126 @@
+import CLinux
+import HTTPServer
+import NIOHTTP1
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What changes files. A request is checked whole before anything of it is done.
+extension FilesAPI {
+    private struct Move: Decodable, Sendable {
+        var src: String
+        var dest: String
+    }
+
+    private struct Replaced: Encodable, Sendable {
+        var replacedCount: Int
+    }
+
+    /// `POST /files/mv`: `[{"src","dest"}]`; nothing is replaced.
+    func move(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+        let moves = try await Self.json([Move].self, request).map { (try expansion($0.src), try expansion($0.dest)) }
+        try await work {
+            for (source, target) in moves {
+                _ = try FileStatus.of(source)
+                let made = try FolderChanges.create(FilePath.folder(of: target))
+                let status = linux_rename_new(source, target)
+                guard status != 0 else { continue }
+                FolderChanges.discard(made)
+                throw FileFailure.system("move \(source) to \(target)", code: -status)
+            }
+        }
+        try await response.respond(.ok)
+    }
+
+    /// `POST /files/permissions`: `{path: {"mode","owner","group"}}`
+    func setPermissions(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+        let changes = try await rights(request)
+        try await work {
+            for (path, _) in changes { _ = try FileStatus.of(path, follows: true) }
+            for (path, rights) in changes { try rights.apply(to: path) }
+        }
+        try await response.respond(.ok)
+    }
+
+    /// `POST /directories`: `{path: {"mode","owner","group"}}`. One that is there stays as it is.
+    func createFolders(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+        let folders = try await rights(request)
+        try await work {
+            for (path, rights) in folders {
+                let made = try FolderChanges.create(path)
+                guard made.last == path else { continue }
+                do {
+                    try rights.apply(to: path)
+                } catch {
+                    FolderChanges.discard(made)
+                    throw error
+                }
+            }
+        }
+        try await response.respond(.ok)
+    }
+
+    /// `DELETE /directories?path=a&path=b`
+    func deleteFolders(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+        let paths = try self.paths(request).map { try expansion($0) }
+        try await work { for path in paths { try FolderChanges.removeTree(path) } }
+        try await response.respond(.ok)
+    }
+
+    /// `DELETE /files?path=a&path=b`
+    func deleteFiles(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+        let paths = try self.paths(request).map { try expansion($0) }
+        try await work {
+            for path in paths {
+                guard unlink(path) != 0, errno != ENOENT, errno != ENOTDIR else { continue }
+                throw FileFailure.system("delete \(path)", code: errno)
+            }
+        }
+        try await response.respond(.ok)
+    }
+
+    /// `POST /files/replace?verbose=`: `{path: {"old","new"}}`
+    func replace(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+        let verbose = request.query("verbose") == "true"
+        let replacements = try await Self.json([String: TextReplacement].self, request)
+        for (path, replacement) in replacements where replacement.old.isEmpty {
+            throw FileFailure.invalidRequest("old is empty for \(path)")
+        }
+        let expansion = self.expansion
+        let counts = try await work {
+            var counts: [String: Replaced] = [:]
+            for (path, replacement) in replacements.sorted(by: { $0.key < $1.key }) {
+                counts[path] = Replaced(replacedCount: try Self.replace(replacement, in: try expansion(path)))
+            }
+            return counts
+        }
+        if verbose { try await response.respondJSON(.ok, counts) } else { try await response.respond(.ok) }
+    }
+
+    private static func replace(_ replacement: TextReplacement, in path: String) throws -> Int {
+        let file = try FileBytes(path)
+        guard file.size <= TextReplacement.largestFile else {
+            throw FileFailure.invalidContent("\(path) is larger than \(TextReplacement.largestFile) bytes")
+        }
+        let (bytes, count) = replacement.apply(to: try file.readAll(upTo: TextReplacement.largestFile))
+        guard count > 0 else { return 0 }
+        var staged = try StagedFile(path)
+        do {
+            try staged.write(bytes[...])
+            try staged.complete(FileRights.Resolved())
+            try staged.commit()
+        } catch {
+            staged.discard()
+            throw error
+        }
+        return count
+    }
+
+    /// In the order of the paths, so that parents come first.
+    private func rights(_ request: HTTPRequest) async throws -> [(String, FileRights.Resolved)] {
+        let asked = try await Self.json([String: FileRights].self, request)
+        let names = try await work { Accounts.current() }
+        return try asked.sorted { $0.key < $1.key }.map { (try expansion($0), try $1.resolved(names)) }
+    }
+}

@@ -1,0 +1,116 @@
+import HTTPServer
+import NIOCore
+import NIOHTTP1
+
+/// Files that come and go, never whole in memory.
+extension FilesAPI {
+    /// Bytes that are read at once.
+    private static let piece = 256 << 10
+
+    /// `POST /files/upload`: a multipart form, of any length.
+    func upload(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+        let boundary = try MultipartHeaders.boundary(contentType: request.headers.first(name: "content-type"))
+        let expansion = self.expansion
+        let upload = try await work { Upload(boundary: boundary, expansion: expansion, names: .current()) }
+        do {
+            for try await part in request.body {
+                let bytes = Array(part.readableBytesView)
+                try await work { try upload.consume(bytes) }
+            }
+            try await work { try upload.finish() }
+        } catch {
+            try await work { upload.discard() }
+            throw error
+        }
+        try await response.respond(.ok)
+    }
+
+    /// `GET /files/download?path=[&offset=&limit=]`, with or without `Range`.
+    func download(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+        let path = try self.path(request)
+        let first = try Self.number("offset", atLeast: 1, request)
+        let count = try Self.number("limit", atLeast: 1, request)
+        let range = request.headers.first(name: "range")
+        if first != nil || count != nil {
+            guard range == nil else { throw FileFailure.invalidRequest("give lines or a Range, not both") }
+            let file = try await work { try FileBytes(path) }
+            return try await sendLines(of: file, LineSelector(first: first ?? 1, count: count), response)
+        }
+        let file = try await work { try FileBytes(path) }
+        var headers: HTTPHeaders = [
+            "content-type": "application/octet-stream", "accept-ranges": "bytes",
+            "content-disposition": Self.disposition(FilePath.name(of: path)),
+        ]
+        switch file.size == 0 ? .whole : ByteRange(header: range, size: file.size) {
+        case .unsatisfiable: throw FileFailure.unsatisfiableRange(size: file.size)
+        case .part(let part):
+            headers.add(name: "content-range", value: "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(file.size)")
+            try await send(part, of: file, .partialContent, headers, response)
+        case .whole where file.size == 0: try await sendUntilEnd(of: file, headers, response)
+        case .whole: try await send(0..<file.size, of: file, .ok, headers, response)
+        }
+    }
+
+    private func send(
+        _ range: Range<Int>, of file: FileBytes, _ status: HTTPResponseStatus, _ headers: HTTPHeaders,
+        _ response: HTTPResponseWriter
+    ) async throws {
+        var headers = headers
+        headers.add(name: "content-length", value: String(range.count))
+        // The first piece before the status line: a file that cannot be read gets an error, not a broken answer.
+        var bytes = try await read(file, at: range.lowerBound, upTo: range.count)
+        try await response.start(status, headers: headers)
+        var position = range.lowerBound
+        while position < range.upperBound {
+            guard !bytes.isEmpty else { throw FileFailure.invalidContent("\(file.path) was cut while it was sent") }
+            position += bytes.count
+            try await response.write(ByteBuffer(bytes: bytes))
+            if position < range.upperBound {
+                bytes = try await read(file, at: position, upTo: range.upperBound - position)
+            }
+        }
+        try await response.finish()
+    }
+
+    /// For files that do not tell their size, as those of /proc.
+    private func sendUntilEnd(
+        of file: FileBytes, _ headers: HTTPHeaders, _ response: HTTPResponseWriter
+    ) async throws {
+        var bytes = try await read(file, at: 0)
+        guard !bytes.isEmpty else { return try await response.respond(.ok, headers: headers) }
+        try await response.start(.ok, headers: headers)
+        var position = 0
+        while !bytes.isEmpty {
+            position += bytes.count
+            try await response.write(ByteBuffer(bytes: bytes))
+            bytes = try await read(file, at: position)
+        }
+        try await response.finish()
+    }
+
+    private func sendLines(
+        of file: FileBytes, _ lines: LineSelector, _ response: HTTPResponseWriter
+    ) async throws {
+        var lines = lines
+        var position = 0
+        var bytes = try await read(file, at: 0)
+        try await response.start(.ok, headers: ["content-type": "text/plain; charset=utf-8"])
+        while !bytes.isEmpty {
+            position += bytes.count
+            try await response.write(ByteBuffer(bytes: lines.select(bytes)))
+            bytes = lines.isDone ? [] : try await read(file, at: position)
+        }
+        try await response.finish()
+    }
+
+    private func read(_ file: FileBytes, at offset: Int, upTo count: Int = .max) async throws -> [UInt8] {
+        try await work { try file.read(at: offset, upTo: min(count, Self.piece)) }
+    }
+
+    /// RFC 6266, section 4.3: what is not plain ASCII goes into the extended parameter.
+    static func disposition(_ name: String) -> String {
+        let isPlain = name.utf8.allSatisfy { (0x20..<0x7f).contains($0) && $0 != 0x22 && $0 != 0x5c && $0 != 0x25 }
+        return isPlain
+            ? "attachment; filename=\"\(name)\"" : "attachment; filename*=UTF-8''\(PercentEncoding.encode(name))"
+    }
+}

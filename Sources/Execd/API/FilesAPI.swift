@@ -1,0 +1,102 @@
+import FoundationEssentials
+import HTTPServer
+import NIOCore
+import NIOHTTP1
+
+/// `/files` and `/directories` (CLIENTS.md, section 8), and the same below `/v1/filesystem/{uid}/{gid}`.
+struct FilesAPI: Sendable {
+    /// Whose rights the operations have.
+    var work = FileWork()
+    let expansion: PathExpansion
+
+    /// Bytes of a JSON request.
+    private static let largestRequest = 64 << 20
+
+    /// - Returns: false where the path is none of these.
+    func answer(_ path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter) async throws -> Bool
+    {
+        do {
+            switch (request.method, path.joined(separator: "/")) {
+            case (.GET, "files/download"): try await download(request, response)
+            case (.POST, "files/upload"): try await upload(request, response)
+            case (.GET, "files/info"): try await info(request, response)
+            case (.GET, "files/search"): try await search(request, response)
+            case (.GET, "directories/list"): try await list(request, response)
+            case (.POST, "files/mv"): try await move(request, response)
+            case (.POST, "files/permissions"): try await setPermissions(request, response)
+            case (.POST, "files/replace"): try await replace(request, response)
+            case (.DELETE, "files"): try await deleteFiles(request, response)
+            case (.POST, "directories"): try await createFolders(request, response)
+            case (.DELETE, "directories"): try await deleteFolders(request, response)
+            default: return false
+            }
+        } catch let failure as FileFailure {
+            guard !response.hasStarted else { throw failure }
+            var headers = HTTPHeaders()
+            if case .unsatisfiableRange(let size) = failure {
+                headers.add(name: "content-range", value: "bytes */\(size)")
+            }
+            try await response.respondError(
+                failure.status, code: failure.code, message: failure.description, headers: headers)
+        }
+        return true
+    }
+
+    /// `/v1/filesystem/{uid}/{gid}/…`: `path` starts with the uid.
+    func answer(
+        asIdentity path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter
+    ) async throws -> Bool {
+        let numbers = path.prefix(2).map { UInt32($0) ?? .max }
+        // The last number is the kernel's "leave it as it is".
+        guard numbers.count == 2, !numbers.contains(.max) else {
+            try await response.respondError(
+                .badRequest, code: "INVALID_REQUEST_BODY", message: "the path needs a uid and a gid in digits")
+            return true
+        }
+        let identity = FileIdentity(user: numbers[0], group: numbers[1])
+        return try await FilesAPI(work: FileWork(identity: identity), expansion: expansion)
+            .answer(path.dropFirst(2), request, response)
+    }
+
+    // MARK: What a request says
+
+    func path(_ request: HTTPRequest) throws -> String {
+        try expansion(try Self.required("path", request))
+    }
+
+    func paths(_ request: HTTPRequest) throws -> [String] {
+        let paths = request.query.filter { $0.name == "path" && !$0.value.isEmpty }.map(\.value)
+        guard !paths.isEmpty else { throw FileFailure.missingQuery("path") }
+        return paths
+    }
+
+    static func required(_ name: String, _ request: HTTPRequest) throws -> String {
+        guard let value = request.query(name), !value.isEmpty else { throw FileFailure.missingQuery(name) }
+        return value
+    }
+
+    /// A number in the query; nil where there is none.
+    static func number(_ name: String, atLeast least: Int, _ request: HTTPRequest) throws -> Int? {
+        guard let text = request.query(name), !text.isEmpty else { return nil }
+        guard let number = Int(text), number >= least else {
+            throw FileFailure.invalidRequest("\(name) is no number from \(least) on")
+        }
+        return number
+    }
+
+    static func json<Value: Decodable>(_ type: Value.Type, _ request: HTTPRequest) async throws -> Value {
+        let body = try await request.body.collect(upTo: largestRequest)
+        do {
+            return try JSONDecoder().decode(type, from: Data(body.readableBytesView))
+        } catch let failure as FileFailure {
+            throw failure
+        } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
+            DecodingError.keyNotFound(_, let context)
+        {
+            throw FileFailure.invalidRequest(
+                "the body is not as expected at \"\(context.codingPath.map(\.stringValue).joined(separator: "."))\"")
+        } catch {
+            throw FileFailure.invalidRequest("the body is not valid JSON")
+        }
+    }
+}

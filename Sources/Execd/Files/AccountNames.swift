@@ -1,0 +1,44 @@
+import FoundationEssentials
+
+/// The names of users or of groups, read from passwd(5) or group(5): a static program has no name service.
+struct AccountNames: Hashable, Sendable {
+    private var numbers: [String: UInt32] = [:]
+    private var names: [UInt32: String] = [:]
+
+    /// Of a number or a name that comes twice the first line counts, as getpwnam(3) has it.
+    init(_ text: String) {
+        for line in text.split(separator: "\n") {
+            let fields = line.split(separator: ":", omittingEmptySubsequences: false)
+            guard fields.count >= 3, !fields[0].isEmpty, let number = UInt32(fields[2]) else { continue }
+            let name = String(fields[0])
+            if numbers[name] == nil { numbers[name] = number }
+            if names[number] == nil { names[number] = name }
+        }
+    }
+
+    static func users() -> AccountNames { read("/etc/passwd") }
+    static func groups() -> AccountNames { read("/etc/group") }
+
+    private static func read(_ path: String) -> AccountNames {
+        AccountNames((try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) } ?? "")
+    }
+
+    /// The number of a name, or of digits.
+    subscript(name: String) -> UInt32? {
+        if let number = numbers[name] { return number }
+        // The last number is the kernel's "leave it as it is".
+        guard let number = UInt32(name), number != .max else { return nil }
+        return number
+    }
+
+    /// The name, or the digits where there is none.
+    subscript(number: UInt32) -> String { names[number] ?? String(number) }
+}
+
+/// Both at one moment: read once for each request.
+struct Accounts: Hashable, Sendable {
+    var users: AccountNames
+    var groups: AccountNames
+
+    static func current() -> Accounts { Accounts(users: .users(), groups: .groups()) }
+}

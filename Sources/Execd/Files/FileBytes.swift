@@ -1,0 +1,63 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A regular file that is open for reading; closed with its last reference.
+final class FileBytes: Sendable {
+    let path: String
+    /// Bytes when it was opened. Files of /proc say 0 and have content.
+    let size: Int
+    private let descriptor: CInt
+
+    init(_ path: String) throws(FileFailure) {
+        // Non-blocking: a FIFO would keep the thread until somebody writes.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw .call("open", path) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw .invalidFile("\(path) is no regular file")
+        }
+        self.path = path
+        self.descriptor = descriptor
+        size = Int(status.st_size)
+    }
+
+    deinit { close(descriptor) }
+
+    /// Up to `count` bytes from `offset` on; empty at the end.
+    func read(at offset: Int, upTo count: Int) throws(FileFailure) -> [UInt8] {
+        var length = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            repeat {
+                length = pread(descriptor, buffer.baseAddress, count, off_t(offset))
+            } while length < 0
+                && errno == EINTR
+            filled = max(length, 0)
+        }
+        guard length >= 0 else { throw .system("read \(path)", code: errno) }
+        return bytes
+    }
+
+    /// The whole file.
+    /// - Throws: `FileFailure.invalidContent` where it has more than `limit` bytes.
+    func readAll(upTo limit: Int) throws(FileFailure) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while true {
+            let piece = try read(at: bytes.count, upTo: max(4096, min(size, limit) - bytes.count + 1))
+            if piece.isEmpty { return bytes }
+            bytes += piece
+            guard bytes.count <= limit else { throw .invalidContent("\(path) is larger than \(limit) bytes") }
+        }
+    }
+
+    /// The next bytes of a descriptor; empty at the end, nil on a failure that errno tells.
+    static func read(_ descriptor: CInt, upTo count: Int) -> [UInt8]? {
+        var length = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            repeat { length = Glibc.read(descriptor, buffer.baseAddress, count) } while length < 0 && errno == EINTR
+            filled = max(length, 0)
+        }
+        return length < 0 ? nil : bytes
+    }
+}

@@ -1,0 +1,66 @@
+import NIOHTTP1
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Why a file operation was refused or failed; each case has its status and code in the API (CLIENTS.md, section 8).
+enum FileFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    /// A query parameter that must be there.
+    case missingQuery(String)
+    /// The request says something that cannot be done.
+    case invalidRequest(String)
+    /// The path names something of the wrong kind, or an upload has no pairs.
+    case invalidFile(String)
+    case invalidContent(String)
+    case invalidMetadata(String)
+    case notFound(String)
+    /// The range lies outside a file of so many bytes.
+    case unsatisfiableRange(size: Int)
+    /// The thread cannot take on the identity that was asked for.
+    case identityRefused(String)
+    /// A system call failed: what was to be done, and the errno.
+    case system(String, code: Int32)
+
+    /// The failure of a system call on a path.
+    static func call(_ action: String, _ path: String, _ code: Int32 = errno) -> FileFailure {
+        code == ENOENT || code == ENOTDIR ? .notFound(path) : .system("\(action) \(path)", code: code)
+    }
+
+    var status: HTTPResponseStatus {
+        switch self {
+        // Not 503 for a refused identity: clients would try again for half a minute.
+        case .missingQuery, .invalidRequest, .invalidFile, .invalidContent, .invalidMetadata, .identityRefused:
+            .badRequest
+        case .notFound: .notFound
+        case .unsatisfiableRange: .rangeNotSatisfiable
+        case .system: .internalServerError
+        }
+    }
+
+    var code: String {
+        switch self {
+        case .missingQuery: "MISSING_QUERY"
+        case .invalidRequest: "INVALID_REQUEST_BODY"
+        case .invalidFile: "INVALID_FILE"
+        case .invalidContent: "INVALID_FILE_CONTENT"
+        case .invalidMetadata: "INVALID_FILE_METADATA"
+        case .notFound: "FILE_NOT_FOUND"
+        case .unsatisfiableRange: "UNKNOWN"
+        case .identityRefused: "NOT_SUPPORTED"
+        case .system: "RUNTIME_ERROR"
+        }
+    }
+
+    var description: String {
+        switch self {
+        case .missingQuery(let name): "the query needs \(name)"
+        case .invalidRequest(let text), .invalidFile(let text), .invalidContent(let text), .invalidMetadata(let text),
+            .identityRefused(let text):
+            text
+        case .notFound(let path): "\(path) does not exist"
+        case .unsatisfiableRange(let size): "the range is outside the file's \(size) bytes"
+        case .system(let action, let code): "cannot \(action): \(String(cString: strerror(code)))"
+        }
+    }
+}

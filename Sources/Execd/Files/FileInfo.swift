@@ -1,0 +1,75 @@
+import CLinux
+import FoundationEssentials
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// One file as the API tells of it (CLIENTS.md, section 8). A symbolic link is told of as itself.
+struct FileInfo: Encodable, Hashable, Sendable {
+    enum Kind: String, Encodable, Sendable {
+        case file, directory, symlink, other
+    }
+
+    var path: String
+    var type: Kind
+    /// Bytes.
+    var size: Int64
+    var modified_at: String
+    /// The last change of the inode where the file system does not know when it was made.
+    var created_at: String
+    var owner: String
+    var group: String
+    var mode: FileMode
+
+    init(_ path: String, _ status: stat, names: Accounts) {
+        self.path = path
+        type = Kind(status)
+        size = Int64(status.st_size)
+        modified_at = Self.text(Int64(status.st_mtim.tv_sec), UInt32(status.st_mtim.tv_nsec))
+        var seconds = Int64(status.st_ctim.tv_sec), nanoseconds = UInt32(status.st_ctim.tv_nsec)
+        _ = linux_birth_time(path, &seconds, &nanoseconds)
+        created_at = Self.text(seconds, nanoseconds)
+        owner = names.users[status.st_uid]
+        group = names.groups[status.st_gid]
+        mode = FileMode(bits: status.st_mode)
+    }
+
+    static func of(_ path: String, names: Accounts) throws(FileFailure) -> FileInfo {
+        FileInfo(path, try FileStatus.of(path), names: names)
+    }
+
+    private static func text(_ seconds: Int64, _ nanoseconds: UInt32) -> String {
+        Date(timeIntervalSince1970: Double(seconds) + Double(nanoseconds / 1_000_000) / 1000).formatted(
+            Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+    }
+}
+
+extension FileInfo.Kind {
+    init(_ status: stat) {
+        self =
+            switch status.st_mode & S_IFMT {
+            case S_IFREG: .file
+            case S_IFDIR: .directory
+            case S_IFLNK: .symlink
+            default: .other
+            }
+    }
+}
+
+/// lstat(2) and stat(2) with errors.
+enum FileStatus {
+    /// - Parameter follows: whether a link at the path's end is followed.
+    static func of(_ path: String, follows: Bool = false) throws(FileFailure) -> stat {
+        guard let status = try ifAny(path, follows: follows) else { throw .notFound(path) }
+        return status
+    }
+
+    /// nil where there is nothing.
+    static func ifAny(_ path: String, follows: Bool = false) throws(FileFailure) -> stat? {
+        var status = stat()
+        guard (follows ? stat(path, &status) : lstat(path, &status)) != 0 else { return status }
+        guard errno == ENOENT || errno == ENOTDIR else { throw .call("look at", path) }
+        return nil
+    }
+}

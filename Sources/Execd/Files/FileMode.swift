@@ -1,0 +1,33 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Permission bits as the API writes them: the octal digits read as a decimal number, 0644 is `644` (CLIENTS.md,
+/// section 8).
+struct FileMode: Hashable, Sendable, Codable {
+    /// The twelve permission bits.
+    let bits: mode_t
+
+    init(bits: mode_t) { self.bits = bits & 0o7777 }
+
+    /// nil where the digits are no octal ones, or more than four.
+    init?(digits: Int) {
+        guard (0...7777).contains(digits), let bits = mode_t(String(digits), radix: 8) else { return nil }
+        self.bits = bits
+    }
+
+    var digits: Int { Int(String(bits, radix: 8))! }
+
+    init(from decoder: any Decoder) throws {
+        let digits = try decoder.singleValueContainer().decode(Int.self)
+        guard let mode = FileMode(digits: digits) else {
+            throw FileFailure.invalidRequest("mode \(digits) is not of octal digits like 644")
+        }
+        self = mode
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(digits)
+    }
+}

@@ -1,0 +1,85 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Lists folders. Symbolic links are named, never followed.
+enum FolderWalk {
+    /// Entries that one answer has at the most.
+    static let mostEntries = 50_000
+    /// Levels that are gone down at the most.
+    static let deepest = 512
+
+    struct Found: Sendable {
+        var entries: [FileInfo] = []
+        /// There were more than `mostEntries`.
+        var isCut = false
+    }
+
+    /// What is below a folder, `depth` levels down, each folder followed by its own entries, in the order of names.
+    static func list(_ root: String, depth: Int, names: Accounts) throws(FileFailure) -> Found {
+        switch FileInfo.Kind(try FileStatus.of(root)) {
+        case .directory: break
+        case .symlink: throw .invalidFile("\(root) is a symbolic link: name the folder itself")
+        case .file, .other: throw .invalidFile("\(root) is no folder")
+        }
+        var found = Found()
+        try walk(root, depth: depth) { path, status in
+            keep(path, status, names, &found)
+        }
+        return found
+    }
+
+    /// The files, not folders, below `root` whose names match.
+    static func search(_ root: String, _ pattern: GlobPattern, names: Accounts) throws(FileFailure) -> Found {
+        guard FileInfo.Kind(try FileStatus.of(root, follows: true)) == .directory else {
+            throw .invalidFile("\(root) is no folder")
+        }
+        var found = Found()
+        try walk(root, depth: deepest) { path, status in
+            guard FileInfo.Kind(status) != .directory, pattern.matches(FilePath.name(of: path)) else { return true }
+            return keep(path, status, names, &found)
+        }
+        return found
+    }
+
+    private static func keep(_ path: String, _ status: stat, _ names: Accounts, _ found: inout Found) -> Bool {
+        found.isCut = found.entries.count == mostEntries
+        if !found.isCut { found.entries.append(FileInfo(path, status, names: names)) }
+        return !found.isCut
+    }
+
+    /// Visits in order until `visit` says false. Folders below the root that cannot be read are passed over.
+    private static func walk(
+        _ root: String, depth: Int, visit: (String, stat) -> Bool
+    ) throws(FileFailure) {
+        guard depth > 0 else { return }
+        var pending = try entries(of: root).reversed().map { ($0, 1) }
+        while let (path, level) = pending.popLast() {
+            var status = stat()
+            guard lstat(path, &status) == 0 else { continue }
+            guard visit(path, status) else { return }
+            guard status.st_mode & S_IFMT == S_IFDIR, level < min(depth, deepest) else { continue }
+            pending += ((try? entries(of: path)) ?? []).reversed().map { ($0, level + 1) }
+        }
+    }
+
+    /// The paths in a folder, sorted by the bytes of their names.
+    private static func entries(of folder: String) throws(FileFailure) -> [String] {
+        guard let stream = opendir(folder) else { throw .call("read", folder) }
+        defer { closedir(stream) }
+        return names(in: stream).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+            .map { FilePath.join(folder, $0) }
+    }
+
+    /// What an open folder holds, itself and its parent left out.
+    static func names(in stream: OpaquePointer) -> [String] {
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names
+    }
+}
