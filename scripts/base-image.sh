@@ -4,7 +4,7 @@
 #     scripts/base-image.sh <destination-folder> [package…]
 #
 # Packages beyond the base's own may be named. It does nothing when the folder is already what this script would make.
-# Run it as root. Packages come from where this machine's apt takes Debian's, verified by the same keys.
+# Run it as root. Packages come from where this machine's apt takes Debian's.
 set -euo pipefail
 
 packages=(bash coreutils python3 curl ca-certificates procps "${@:2}")
@@ -61,11 +61,13 @@ eval "$apt_proxy"
 
 say "installing ${packages[*]} of $codename"
 # A mount namespace: whatever happens, no mount inside the folder outlives this.
+# dpkg need not wait for the disk after each file: the stamp comes after all are on it.
 # The hook makes /usr merged from the start; without it usrmerge comes, and 50 MB of Perl with it.
 unshare --mount mmdebstrap --quiet --mode=root --variant=apt --format=directory \
     --include="$(IFS=,; echo "${packages[*]}")" \
     --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
     --aptopt='APT::Install-Recommends "false"' \
+    --dpkgopt=force-unsafe-io \
     --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' \

@@ -36,7 +36,7 @@ struct Tool: Hashable, Sendable {
     ///
     /// - Parameter home: the folder it may take for its home and for temporary files.
     func run(_ arguments: [String], home: String, milliseconds: Int) throws(ImageError) -> Outcome {
-        var (output, errors) = (Pipe(), Pipe())
+        var (output, errors) = try (Pipe(), Pipe())
         defer {
             output.close()
             errors.close()
@@ -101,9 +101,12 @@ private struct Pipe {
     private(set) var writeEnd: CInt = -1
     private var bytes: [UInt8] = []
 
-    init() {
+    init() throws(ImageError) {
         var ends: [CInt] = [-1, -1]
-        _ = linux_pipe(&ends)
+        let result = linux_pipe(&ends)
+        guard result == 0 else {
+            throw .storage(action: "starting a program", reason: String(cString: strerror(-result)))
+        }
         (readEnd, writeEnd) = (ends[0], ends[1])
     }
 

@@ -29,13 +29,13 @@ import Testing
         let (fixture, server) = (try StoreFixture(), try await RegistryServer())
         try server.push(RegistryImage.create(in: fixture.folder), as: "app:1")
         let reference = "\(server.address)/app:1"
-        var store: ImageStore? = try fixture.store()
+        var store: ImageStore? = try await fixture.store()
         let first = try await store!.image(reference)
         server.stop()
         #expect(try await store!.image(reference) == first)
-        #expect(throws: ImageError.self, "two stores do not share a folder") { try fixture.store() }
+        #expect(throws: ImageError.self, "two stores do not share a folder") { try fixture.open() }
         store = nil
-        let later = try fixture.store()
+        let later = try await fixture.store()
         #expect(try await later.image(reference) == first)
         #expect(later.images() == [first])
         #expect(fixture.count("copy") == 1)
@@ -45,7 +45,7 @@ import Testing
         let (fixture, server) = (try StoreFixture(), try await RegistryServer())
         let layout = try RegistryImage.create(in: fixture.folder)
         for name in ["app:1", "app:2", "other:1"] { try server.push(layout, as: name) }
-        let store = try fixture.store()
+        let store = try await fixture.store()
         let roots = try await withThrowingTaskGroup(of: String.self) { group in
             for _ in 0..<8 { group.addTask { try await store.image("\(server.address)/app:1").root } }
             return try await group.reduce(into: Set<String>()) { $0.insert($1) }
@@ -61,7 +61,7 @@ import Testing
     @Test func `what is not in the registry, or not for this machine, is told apart and leaves nothing`() async throws {
         let (fixture, server) = (try StoreFixture(), try await RegistryServer())
         try server.push(RegistryImage.create(in: fixture.folder, architecture: "s390x"), as: "foreign:1")
-        let store = try fixture.store()
+        let store = try await fixture.store()
         // The repository's name is part of skopeo's complaint.
         for name in ["unauthorized/none:1", "foreign:2", "foreign@sha256:" + String(repeating: "0", count: 64)] {
             await #expect(throws: ImageError.notFound("\(server.address)/\(name)")) {
@@ -82,7 +82,7 @@ import Testing
         let (fixture, server) = (try StoreFixture(), try await RegistryServer())
         let reference = "\(server.address)/app:1"
         try server.push(RegistryImage.create(in: fixture.folder), as: "app:1")
-        let store = try fixture.store()
+        let store = try await fixture.store()
         let first = try await store.image(reference)
         for name in ["upper", "work", "merged"] { mkdir("\(fixture.folder)/\(name)", 0o755) }
         let layers = "lowerdir=\(first.root),upperdir=\(fixture.folder)/upper,workdir=\(fixture.folder)/work"
@@ -101,7 +101,7 @@ import Testing
         let fixture = try StoreFixture()
         let root = fixture.folder + "/base"
         mkdir(root, 0o755)
-        let store = try fixture.store()
+        let store = try await fixture.store()
         try store.register(root: root, reference: "sallyport/base", command: ["bash"], environment: ["A": "b"])
         let image = try await store.image("docker.io/sallyport/base:latest")
         #expect(image.root == root && image.command == ["bash"] && image.environment == ["A": "b"])

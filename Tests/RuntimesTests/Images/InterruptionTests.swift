@@ -11,7 +11,7 @@ import Testing
         let (fixture, server) = (try StoreFixture(), try await RegistryServer())
         try server.push(RegistryImage.create(in: fixture.folder), as: "app:1")
         for ending in ["echo no space left >&2; exit 1", "kill -9 $$"] {
-            let store = try fixture.store(umoci: "mkdir -p $last/half; \(ending)")
+            let store = try await fixture.store(umoci: "mkdir -p $last/half; \(ending)")
             let error = await #expect(throws: ImageError.self) { try await store.image("\(server.address)/app:1") }
             if ending.contains("exit 1") { #expect("\(error!)".contains("no space left")) }
             #expect(fixture.contents.isEmpty && store.images().isEmpty)

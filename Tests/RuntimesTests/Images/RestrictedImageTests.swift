@@ -17,7 +17,7 @@ import Testing
         let (fixture, server) = (try StoreFixture(), try await server())
         try server.push(RegistryImage.create(in: fixture.folder), as: "secret:1")
         let reference = "\(server.address)/secret:1"
-        let store = try fixture.store()
+        let store = try await fixture.store()
         let image = try await store.image(reference, credentials: right)
         let before = fixture.contents
         for credentials in [nil, wrong, RegistryCredentials(username: "eve", password: right.password)] {
@@ -40,7 +40,7 @@ import Testing
     @Test func `a wrong password leaves nothing behind`() async throws {
         let (fixture, server) = (try StoreFixture(), try await server())
         try server.push(RegistryImage.create(in: fixture.folder), as: "secret:1")
-        let store = try fixture.store()
+        let store = try await fixture.store()
         let before = fixture.contents
         for credentials in [nil, wrong] {
             await #expect(throws: ImageError.unauthorized("\(server.address)/secret:1")) {
@@ -53,7 +53,7 @@ import Testing
     @Test func `callers at the same time each get what is theirs`() async throws {
         let (fixture, server) = (try StoreFixture(), try await server())
         try server.push(RegistryImage.create(in: fixture.folder), as: "secret:1")
-        let store = try fixture.store()
+        let store = try await fixture.store()
         let address = server.address
         let results = await withTaskGroup(of: (Int, Bool).self) { group in
             for caller in 0..<9 {
@@ -73,7 +73,7 @@ import Testing
         let (fixture, server) = (try StoreFixture(), try await server())
         let layout = try RegistryImage.create(in: fixture.folder)
         try server.push(layout, as: "secret:1")
-        let store = try fixture.store()
+        let store = try await fixture.store()
         let image = try await store.image("\(server.address)/secret:1", credentials: right)
         let other = try await RegistryServer()
         try other.push(layout, as: "mine:1")
@@ -89,7 +89,7 @@ import Testing
     @Test func `a tag that has moved gives the new image`() async throws {
         let (fixture, server) = (try StoreFixture(), try await server())
         try server.push(RegistryImage.create(in: fixture.folder), as: "secret:1")
-        let store = try fixture.store()
+        let store = try await fixture.store()
         let first = try await store.image("\(server.address)/secret:1", credentials: right)
         try server.push(RegistryImage.create(in: fixture.folder, greeting: "new"), as: "secret:1")
         let second = try await store.image("\(server.address)/secret:1", credentials: right)
@@ -100,7 +100,7 @@ import Testing
     @Test func `a password is on no command line, in no environment, file, error or description`() async throws {
         let (fixture, server) = (try StoreFixture(), try await server())
         try server.push(RegistryImage.create(in: fixture.folder), as: "secret:1")
-        let store = try fixture.store()
+        let store = try await fixture.store()
         _ = try await store.image("\(server.address)/secret:1", credentials: right)
         let error = await #expect(throws: ImageError.self) {
             try await store.image("\(server.address)/secret:2", credentials: wrong)

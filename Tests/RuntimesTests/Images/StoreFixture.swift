@@ -18,7 +18,17 @@ final class StoreFixture: Sendable {
     deinit { try? FileManager.default.removeItem(atPath: folder) }
 
     /// - Parameter umoci: lines of shell to be run in place of umoci; `$last` is the folder to unpack to.
-    func store(umoci: String? = nil) throws -> ImageStore {
+    func store(umoci: String? = nil) async throws -> ImageStore {
+        var store: ImageStore?
+        // The one before may have a job that still lets go of it.
+        _ = try await eventually {
+            store = try? open(umoci: umoci)
+            return store != nil
+        }
+        return try store ?? open(umoci: umoci)
+    }
+
+    func open(umoci: String? = nil) throws -> ImageStore {
         let real = "exec \(try Self.path(of: "umoci")) \"$@\""
         let unpack = umoci.map { "for last; do :; done\n" + $0 } ?? real
         return try ImageStore(
