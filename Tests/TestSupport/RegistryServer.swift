@@ -93,12 +93,13 @@ public final class RegistryServer: Sendable {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         listen(descriptor, 1)
-        var name = sockaddr_in()
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        _ = withUnsafeMutablePointer(to: &name) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
+        // As bytes: which C module owns sockaddr_in depends on what was compiled first.
+        var name = [UInt8](repeating: 0, count: 16)
+        var length = socklen_t(name.count)
+        _ = name.withUnsafeMutableBytes {
+            getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
         }
-        return UInt16(bigEndian: name.sin_port)
+        return UInt16(name[2]) << 8 | UInt16(name[3])
     }
 
     private static func accepts(_ port: UInt16) -> Bool {
