@@ -1,7 +1,18 @@
-.PHONY: build execd test bench lint deps clean
+.PHONY: run build execd base-image test bench lint deps clean
+
+STATE ?= /var/lib/sallyport
+
+# The server with the local runtime, in the foreground. Sandboxes outlive it; the next run finds them.
+run: execd base-image
+	swift build -c release --product sallyport
+	@exec .build/release/sallyport serve --state-directory $(STATE) $(SERVE_FLAGS)
 
 build: execd
 	swift build -c release
+
+# sallyport/base:latest, of Debian packages.
+base-image: deps
+	@./scripts/base-image.sh $(STATE)/base
 
 # What every sandbox starts with: static, since it is put into images with no library to rely on.
 execd: deps
