@@ -110,7 +110,10 @@ let package = Package(
         tests("HTTPServer", ["TestSupport", logging] + nio),
         tests("Ingress", ["SecureAccess", "HTTPServer", "TestSupport", logging] + nio),
         tests("Observability", [logging, coreMetrics]),
-        tests("ControlPlane", ["NetworkPolicy", "HTTPServer", "TestSupport", logging] + nio),
+        tests(
+            "ControlPlane",
+            ["NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer", "Ingress", logging] + nio
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

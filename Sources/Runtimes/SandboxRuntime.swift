@@ -66,6 +66,13 @@ public struct PreparedSandbox: Hashable, Sendable {
     /// Where the host reaches it.
     public let address: IPv4Address
     public let addressV6: IPv6Address
+
+    public init(id: String, namespacePath: String, address: IPv4Address, addressV6: IPv6Address) {
+        self.id = id
+        self.namespacePath = namespacePath
+        self.address = address
+        self.addressV6 = addressV6
+    }
 }
 
 /// What the kernel says of a sandbox's first process.

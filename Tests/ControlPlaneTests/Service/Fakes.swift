@@ -1,0 +1,151 @@
+import Egress
+import FoundationEssentials
+import HTTPServer
+import Logging
+import NIOHTTP1
+import Netfilter
+import NetworkPolicy
+import Runtimes
+import SecureAccess
+import Synchronization
+
+@testable import ControlPlane
+
+/// A runtime in memory that can be told to fail.
+final class FakeRuntime: SandboxRuntime {
+    struct State {
+        var sandboxes: [String: RuntimeState] = [:]
+        var failing: Set<String> = []
+        var log: [String] = []
+    }
+
+    let state = Mutex(State())
+    let exits: AsyncStream<String>
+    let exit: AsyncStream<String>.Continuation
+
+    init() { (exits, exit) = AsyncStream<String>.makeStream() }
+
+    func fail(_ action: String) { state.withLock { _ = $0.failing.insert(action) } }
+    var left: [String] { state.withLock { $0.sandboxes.keys.sorted() } }
+    var log: [String] { state.withLock { $0.log } }
+
+    private func act(_ action: String, _ id: String, _ next: RuntimeState?) throws(RuntimeError) {
+        try state.withLock { state throws(RuntimeError) in
+            state.log.append("\(action) \(id)")
+            guard !state.failing.contains(action) else { throw .system(action: action, reason: "told to fail") }
+            state.sandboxes[id] = next
+        }
+    }
+
+    func prepare(_ spec: SandboxSpec) async throws(RuntimeError) -> PreparedSandbox {
+        try act("prepare", spec.id, .prepared)
+        return PreparedSandbox(
+            id: spec.id, namespacePath: "/run/netns/\(spec.id)", address: IPv4Address("10.0.0.2")!,
+            addressV6: IPv6Address("fd00::2")!)
+    }
+    func start(_ id: String) async throws(RuntimeError) { try act("start", id, .running) }
+    func pause(_ id: String) async throws(RuntimeError) { try act("pause", id, .paused) }
+    func resume(_ id: String) async throws(RuntimeError) { try act("resume", id, .running) }
+    func delete(_ id: String) async throws(RuntimeError) { try act("delete", id, nil) }
+    func state(of id: String) async -> RuntimeState { state.withLock { $0.sandboxes[id] ?? .missing } }
+    func list() async -> [String] { left }
+    func logTail(of id: String, bytes: Int) async -> String { "line 1\nline 2" }
+}
+
+/// A guard in memory.
+final class FakeEgress: EgressController {
+    let policies = Mutex<[String: Policy]>([:])
+    let failing = Mutex(false)
+
+    private func policy(_ id: String) throws(EgressError) -> Policy {
+        guard let policy = policies.withLock({ $0[id] }) else { throw .notGuarded(id) }
+        return policy
+    }
+    private func set(_ id: String, _ policy: Policy) -> PolicyStatus {
+        policies.withLock { $0[id] = policy }
+        return PolicyStatus(policy: policy)
+    }
+
+    func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
+        guard !failing.withLock({ $0 }) else { throw .kernel("told to fail") }
+        _ = set(id, policy)
+    }
+    func release(_ id: String) async { policies.withLock { $0[id] = nil } }
+    func status(_ id: String) async throws(EgressError) -> PolicyStatus { PolicyStatus(policy: try policy(id)) }
+    func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+        _ = try self.policy(id)
+        return set(id, policy)
+    }
+    func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+        set(id, try policy(id).merging(rules))
+    }
+    func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
+        set(id, try policy(id).removing(targets).policy)
+    }
+    func token(of id: String) async throws(EgressError) -> String {
+        _ = try policy(id)
+        return "token-of-\(id)"
+    }
+    var guarded: [String] { get async { policies.withLock { $0.keys.sorted() } } }
+}
+
+/// A store in memory that can be told to fail.
+final class FakeStore: SandboxStore {
+    let rows = Mutex<[String: Sandbox]>([:])
+    let failing = Mutex(false)
+
+    private func check() throws(StoreError) {
+        if failing.withLock({ $0 }) { throw StoreError(path: "memory", reason: "told to fail") }
+    }
+    func save(_ sandbox: Sandbox) async throws(StoreError) {
+        try check()
+        rows.withLock { $0[sandbox.id] = sandbox }
+    }
+    func remove(_ id: String) async throws(StoreError) {
+        try check()
+        rows.withLock { $0[id] = nil }
+    }
+    func all() async throws(StoreError) -> [Sandbox] { rows.withLock { Array($0.values) } }
+}
+
+struct FakeImages: ImageSource {
+    func image(_ reference: String, credentials: RegistryCredentials?) async throws(APIError) -> ResolvedImage {
+        guard reference == "known" else {
+            throw APIError(.badRequest, "DOCKER::SANDBOX_IMAGE_PULL_FAILED", "there is no image \(reference)")
+        }
+        return ResolvedImage(root: "/")
+    }
+}
+
+/// A server without sockets, processes or files.
+struct House {
+    let runtime = FakeRuntime()
+    let egress = FakeEgress()
+    let store = FakeStore()
+    let routes = RouteTable(policySocket: "/run/policy.sock", credentialKey: Array("key".utf8))
+    let service: SandboxService
+    let api: LifecycleAPI
+
+    static let apiKey = "the-api-key"
+
+    init(apiKey: String? = House.apiKey) throws {
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let routes = routes
+        service = SandboxService(runtime: runtime, egress: egress, store: store, logger: logger) { routes.set($0, $1) }
+        api = LifecycleAPI(
+            service: service, images: FakeImages(),
+            endpoints: EndpointResolver(
+                address: "gw:28888", routing: .header, keys: try KeyRing(active: "a", keys: ["a": [1, 2, 3]])),
+            routes: routes, limits: RequestLimits(), publicHost: nil, apiKey: apiKey, logger: logger,
+            metricsText: { "metrics" })
+    }
+
+    /// Another server on the same store, runtime and guard, as after a restart.
+    func restarted() -> SandboxService {
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let routes = routes
+        return SandboxService(runtime: runtime, egress: egress, store: store, logger: logger) { routes.set($0, $1) }
+    }
+}

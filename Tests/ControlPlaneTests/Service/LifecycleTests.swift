@@ -1,0 +1,298 @@
+import FoundationEssentials
+import HTTPServer
+import Ingress
+import NIOCore
+import NIOHTTP1
+import NetworkPolicy
+import Runtimes
+import Synchronization
+import Testing
+
+@testable import ControlPlane
+
+extension House {
+    func send(
+        _ method: HTTPMethod, _ target: String, _ body: String = "", headers: HTTPHeaders = [:], key: String? = apiKey
+    ) async -> (status: Int, json: JSONValue?, text: String) {
+        var headers = headers
+        if let key { headers.add(name: LifecycleAPI.keyHeader, value: key) }
+        let reply = await api.reply(
+            to: HTTPRequest(
+                method: method, target: target, headers: headers, body: HTTPBody(ByteBuffer(string: body))))
+        return (Int(reply.status.code), try? JSONValue.parse(reply.body), String(decoding: reply.body, as: UTF8.self))
+    }
+
+    /// A running sandbox's id.
+    func create(_ change: String = "") async throws -> String {
+        let answer = await send(.POST, "/v1/sandboxes", Self.body(change))
+        guard answer.status == 202, case .object(let fields)? = answer.json, case .string(let id)? = fields["id"] else {
+            throw APIError(.internalServerError, "TEST", answer.text)
+        }
+        return id
+    }
+
+    static func body(_ change: String = "", image: String = "known") -> String {
+        #"{"image":{"uri":"\#(image)"},"timeout":600,"resourceLimits":{},"entrypoint":["sleep","9"]\#(change)}"#
+    }
+}
+
+extension JSONValue {
+    subscript(_ path: String...) -> JSONValue? {
+        path.reduce(self) { value, name in
+            if case .object(let fields)? = value { fields[name] } else { nil }
+        }
+    }
+    var hasNull: Bool {
+        switch self {
+        case .null: true
+        case .array(let items): items.contains(where: \.hasNull)
+        case .object(let fields): fields.values.contains(where: \.hasNull)
+        default: false
+        }
+    }
+}
+
+@Suite struct LifecycleTests {
+    @Test func `a sandbox is guarded before it runs, and shown without nulls`() async throws {
+        let house = try House()
+        let answer = await house.send(.POST, "/v1/sandboxes", House.body(#","networkPolicy":{"defaultAction":"deny"}"#))
+        let json = try #require(answer.json)
+        #expect(answer.status == 202 && json["status", "state"] == .string("Running") && !json.hasNull)
+        guard case .string(let id)? = json["id"] else { return #expect(Bool(false), "\(json)") }
+        #expect(
+            house.runtime.log == ["prepare \(id)", "start \(id)"]
+                && house.egress.policies.withLock { $0[id] } == .denyAll)
+        for target in ["/v1/sandboxes/\(id)", "/sandboxes/\(id)"] {
+            let shown = await house.send(.GET, target)
+            #expect(
+                shown.status == 200 && shown.json?["image", "uri"] == .string("known") && shown.json?.hasNull == false)
+        }
+        #expect(house.store.rows.withLock { $0.keys.sorted() } == [id])
+    }
+
+    @Test(arguments: ["prepare", "start", "guard", "image"])
+    func `a create that fails leaves nothing`(_ step: String) async throws {
+        let house = try House()
+        if step == "guard" { house.egress.failing.withLock { $0 = true } } else { house.runtime.fail(step) }
+        let answer = await house.send(.POST, "/v1/sandboxes", House.body(image: step == "image" ? "unknown" : "known"))
+        #expect(answer.status == (step == "image" ? 400 : 500) && answer.json?["code"] != nil, "\(answer.text)")
+        #expect(house.runtime.left.isEmpty && house.egress.policies.withLock { $0.isEmpty })
+        #expect(house.store.rows.withLock { $0.isEmpty } && house.service.catalog.all.isEmpty)
+    }
+
+    @Test func `a store that refuses is an error, and nothing was made`() async throws {
+        let house = try House()
+        house.store.failing.withLock { $0 = true }
+        #expect(await house.send(.POST, "/v1/sandboxes", House.body()).status == 500)
+        #expect(house.runtime.log.isEmpty)
+    }
+
+    @Test func `pause and resume follow the states`() async throws {
+        let house = try House(), id = try await house.create()
+        #expect(
+            await house.send(.POST, "/v1/sandboxes/\(id)/resume").json?["code"] == .string("DOCKER::SANDBOX_NOT_PAUSED")
+        )
+        #expect(await house.send(.POST, "/v1/sandboxes/\(id)/pause").status == 202)
+        #expect(await house.send(.POST, "/v1/sandboxes/\(id)/pause").status == 409)
+        guard case .notReady(_, _) = house.routes.lookup(sandbox: id, port: 80) else { return #expect(Bool(false)) }
+        #expect(await house.send(.POST, "/v1/sandboxes/\(id)/resume").status == 202)
+        guard case .found(_) = house.routes.lookup(sandbox: id, port: 80) else { return #expect(Bool(false)) }
+        house.runtime.fail("pause")
+        #expect(await house.send(.POST, "/v1/sandboxes/\(id)/pause").status == 500)
+        #expect(house.service.catalog[id]?.status.state == .running)
+    }
+
+    @Test func `delete takes everything, and can be repeated after a failure`() async throws {
+        let house = try House(), id = try await house.create()
+        house.runtime.fail("delete")
+        #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 500)
+        house.runtime.state.withLock { $0.failing = [] }
+        #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
+        #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").json?["code"] == .string("DOCKER::SANDBOX_NOT_FOUND"))
+        #expect(house.runtime.left.isEmpty && house.egress.policies.withLock { $0.isEmpty })
+        #expect(house.routes.lookup(sandbox: id, port: 80) == .unknown)
+    }
+
+    @Test func `renew sets the end, sooner or later, but not into the past`() async throws {
+        let house = try House(), id = try await house.create()
+        let soon = Timestamp.now().adding(seconds: 5)
+        let answer = await house.send(.POST, "/sandboxes/\(id)/renew-expiration", #"{"expiresAt":"\#(soon)"}"#)
+        #expect(answer.status == 200 && answer.json?["expiresAt"] == .string("\(soon)"))
+        #expect(house.service.catalog[id]?.expiresAt == soon)
+        for (text, status) in [("2020-01-01T00:00:00Z", 400), ("soon", 422)] {
+            #expect(
+                await house.send(.POST, "/sandboxes/\(id)/renew-expiration", #"{"expiresAt":"\#(text)"}"#).status
+                    == status)
+        }
+        #expect(await house.send(.POST, "/sandboxes/\(id)/renew-expiration", "{}").status == 422)
+        let body = House.body().replacing(#""timeout":600"#, with: #""timeout":null"#)
+        guard case .string(let manual)? = await house.send(.POST, "/v1/sandboxes", body).json?["id"] else {
+            return #expect(Bool(false))
+        }
+        let kept = await house.send(.POST, "/sandboxes/\(manual)/renew-expiration", #"{"expiresAt":"\#(soon)"}"#)
+        #expect(kept.status == 409 && kept.json?["code"] == .string("DOCKER::INVALID_EXPIRATION"))
+    }
+
+    @Test func `metadata is set and removed by name`() async throws {
+        let house = try House(), id = try await house.create(#","metadata":{"a":"1","b":"2"}"#)
+        let answer = await house.send(.PATCH, "/v1/sandboxes/\(id)/metadata", #"{"a":null,"c":"3"}"#)
+        #expect(answer.json?["metadata"] == .object(["b": .string("2"), "c": .string("3")]))
+        let refused = await house.send(.PATCH, "/v1/sandboxes/\(id)/metadata", #"{"opensandbox.io/x":"1"}"#)
+        #expect(refused.status == 400 && refused.json?["code"] == .string("INVALID_METADATA_LABEL"))
+        #expect(await house.send(.PATCH, "/v1/sandboxes/\(id)/metadata", "[]").status == 422)
+    }
+
+    @Test func `a sandbox whose entrypoint ends is terminated, and no longer routed to`() async throws {
+        let house = try House(), id = try await house.create()
+        let follower = Task { await house.service.follow() }
+        house.runtime.exit.yield(id)
+        while house.service.catalog[id]?.status.state != .terminated { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(house.routes.lookup(sandbox: id, port: 80) == .unknown)
+        #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
+        follower.cancel()
+    }
+
+    @Test func `what has expired is deleted`() async throws {
+        let house = try House(), id = try await house.create()
+        let follower = Task { await house.service.follow() }
+        _ = try await house.service.renew(id, until: Timestamp(microseconds: Timestamp.now().microseconds + 50_000))
+        while house.service.catalog[id] != nil { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(house.runtime.left.isEmpty)
+        follower.cancel()
+    }
+}
+
+@Suite struct RecoveryTests {
+    @Test func `a restart finds what was acknowledged and takes away the rest`() async throws {
+        let house = try House()
+        let running = try await house.create(), paused = try await house.create(), gone = try await house.create()
+        #expect(await house.send(.POST, "/v1/sandboxes/\(paused)/pause").status == 202)
+        house.runtime.state.withLock { state in
+            state.sandboxes[gone] = nil
+            state.sandboxes["orphan"] = .running
+            state.sandboxes["half"] = .prepared
+            state.sandboxes["leaving"] = .running
+        }
+        var half = Sandbox.sample("half")
+        half.status = SandboxStatus(.pending, reason: StatusReason.creating)
+        var leaving = Sandbox.sample("leaving")
+        leaving.status = SandboxStatus(.stopping, reason: StatusReason.deleteRequested)
+        var waiting = Sandbox.sample("waiting")
+        waiting.status = SandboxStatus(.pending, reason: StatusReason.pullingImage)
+        house.store.rows.withLock { rows in for sandbox in [half, leaving, waiting] { rows[sandbox.id] = sandbox } }
+
+        let service = house.restarted()
+        try await service.recover()
+        func state(_ id: String) -> SandboxState? { service.catalog[id]?.status.state }
+        #expect(state(running) == .running && state(paused) == .paused && state(gone) == .failed)
+        #expect(state("half") == nil && state("leaving") == nil && state("waiting") == .failed)
+        #expect(house.runtime.left == [running, paused].sorted())
+        #expect(await house.egress.guarded == [running, paused, gone].sorted())
+    }
+}
+
+@Suite struct APITests {
+    @Test func `without the right key nothing is said`() async throws {
+        let house = try House()
+        for target in ["/v1/sandboxes", "/sandboxes/x", "/metrics", "/nope", "/healthy", "/v1/health"] {
+            #expect(await house.send(.GET, target, key: nil).json?["code"] == .string("MISSING_API_KEY"), "\(target)")
+            #expect(
+                await house.send(.GET, target, key: "wrong").json?["code"] == .string("INVALID_API_KEY"), "\(target)")
+        }
+        let twice = await house.send(.GET, "/v1/sandboxes", headers: [LifecycleAPI.keyHeader: "x"])
+        #expect(twice.status == 401)
+        #expect(await house.send(.GET, "/health", key: nil).json == .object(["status": .string("healthy")]))
+        #expect(await house.send(.GET, "/version", key: nil).status == 200)
+    }
+
+    @Test(arguments: [
+        (HTTPMethod.GET, "/nope", 404), (.GET, "/v1", 404), (.PUT, "/v1/sandboxes", 405),
+        (.POST, "/v1/sandboxes/x", 405),
+        (.GET, "/v1/sandboxes/x", 404), (.DELETE, "/v1/sandboxes/x", 404), (.POST, "/v1/sandboxes/x/pause", 404),
+        (.GET, "/v1/sandboxes/x/endpoints/80", 404), (.GET, "/v1/sandboxes/x/endpoints/0", 400),
+        (.GET, "/v1/sandboxes/x/endpoints/65536", 400), (.GET, "/v1/sandboxes/x/endpoints/http", 422),
+        (.GET, "/v1/sandboxes/x/networkpolicy", 404), (.GET, "/v1/snapshots", 501), (.GET, "/v1/templates", 501),
+        (.GET, "/v1/pools", 501), (.GET, "/v1/sandboxes/x/diagnostics/logs", 404), (.GET, "/v1/sandboxes/a/b/c/d", 404),
+        (.POST, "/v1/metrics/events", 422), (.POST, "/metrics/events", 404), (.POST, "/v1/sandboxes", 422),
+    ]) func `every refusal has code and message`(_ method: HTTPMethod, _ target: String, _ status: Int) async throws {
+        let answer = try await House().send(method, target)
+        #expect(answer.status == status, "\(answer.text)")
+        #expect(answer.json?["code"] != nil && answer.json?["message"] != nil, "\(answer.text)")
+    }
+
+    @Test func `endpoints carry what their requests need`() async throws {
+        let house = try House(), id = try await house.create(),
+            closed = try await house.create(#","secureAccess":true"#)
+        func endpoint(_ id: String, _ rest: String, host: String = "api:8080") async -> JSONValue? {
+            await house.send(.GET, "/v1/sandboxes/\(id)/endpoints/\(rest)", headers: ["host": host]).json
+        }
+        let plain = JSONValue.object([
+            "endpoint": .string("gw:28888"), "headers": .object(["OpenSandbox-Ingress-To": .string("\(id)-8000")]),
+        ])
+        #expect(await endpoint(id, "8000") == plain)
+        #expect(await endpoint(id, "18080")?["headers", "OPENSANDBOX-EGRESS-AUTH"] == .string("token-of-\(id)"))
+        let credential = await endpoint(closed, "8000")?["headers", "OpenSandbox-Secure-Access"]
+        let again = await endpoint(closed, "9000")?["headers", "OpenSandbox-Secure-Access"]
+        #expect(credential != nil && credential == again)
+        let proxied = await endpoint(id, "8000?use_server_proxy=true")
+        #expect(proxied == .object(["endpoint": .string("api:8080/v1/sandboxes/\(id)/proxy/8000")]))
+        let unversioned = await house.send(
+            .GET, "/sandboxes/\(id)/endpoints/80?use_server_proxy=true", headers: ["host": "h"])
+        #expect(unversioned.json?["endpoint"] == .string("h/sandboxes/\(id)/proxy/80"))
+        let expires = Timestamp.now().seconds + 60
+        guard
+            case .string(let signed)? = await endpoint(closed, "80?expires=\(expires)")?[
+                "headers", "OpenSandbox-Ingress-To"]
+        else { return #expect(Bool(false)) }
+        #expect(signed.hasPrefix("\(closed)-80-"))
+        #expect(await endpoint(closed, "80?expires=\(expires)")?["headers", "OpenSandbox-Secure-Access"] == nil)
+        for (query, status) in [
+            ("expires=x", 422), ("expires=1", 400), ("use_server_proxy=maybe", 422),
+            ("use_server_proxy=true&expires=\(expires)", 400),
+        ] {
+            #expect(await house.send(.GET, "/v1/sandboxes/\(id)/endpoints/80?\(query)").status == status, "\(query)")
+        }
+    }
+
+    @Test func `the network policy is changed by the API key alone`() async throws {
+        let house = try House(), id = try await house.create()
+        let target = "/v1/sandboxes/\(id)/networkpolicy"
+        #expect(await house.send(.GET, target).json?["mode"] == .string("allow_all"))
+        #expect(await house.send(.PUT, target, #"{"defaultAction":"deny"}"#).json?["mode"] == .string("deny_all"))
+        let patched = await house.send(.PATCH, target, #"[{"action":"allow","target":"a.example"}]"#)
+        #expect(patched.status == 200 && patched.json?["mode"] == .string("enforcing"))
+        #expect(await house.send(.DELETE, target, #"["a.example"]"#).json?["mode"] == .string("deny_all"))
+        for body in ["", "[]", "{", #"[{"action":"maybe","target":"a"}]"#] {
+            let refused = await house.send(.PATCH, target, body)
+            #expect(refused.status == 400 && refused.json?["code"] != nil, "\(body): \(refused.text)")
+        }
+        #expect(await house.send(.POST, target, "{}").status == 405)
+    }
+
+    @Test func `diagnostics are text for people and JSON for programs`() async throws {
+        let house = try House(), id = try await house.create()
+        let scoped = await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/logs?scope=container")
+        #expect(scoped.json?["content"] == .string("line 1\nline 2") && scoped.json?["truncated"] == .bool(false))
+        let short = await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/logs?scope=all&tail=1")
+        #expect(short.json?["content"] == .string("line 2") && short.json?["truncated"] == .bool(true))
+        #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/logs").text == "line 1\nline 2")
+        #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/events?scope=runtime").text.contains("Running"))
+        #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/summary").text.contains("Pending CREATING"))
+        for rest in ["logs?scope=runtime", "events?scope=container"] {
+            #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/\(rest)").status == 400)
+        }
+        #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/logs?tail=0").status == 422)
+    }
+
+    @Test func `browsers may ask where a key is asked for, and only there`() async throws {
+        let headers: HTTPHeaders = ["origin": "https://x.example", "access-control-request-method": "POST"]
+        #expect(try await House().send(.OPTIONS, "/v1/sandboxes", headers: headers, key: nil).status == 200)
+        #expect(try await House(apiKey: nil).send(.OPTIONS, "/v1/sandboxes", headers: headers, key: nil).status == 405)
+    }
+
+    @Test(arguments: [("abc", "abc"), ("  abc", "abc"), ("a b", nil), ("a\u{7f}", nil), ("", nil)])
+    func `a request's own id is kept where it is a word`(_ given: String, _ kept: String?) {
+        let id = RequestID.of([RequestID.header: given])
+        #expect(kept == nil ? id.count == 32 && id != given : id == kept)
+    }
+}

@@ -1,0 +1,101 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import ControlPlane
+
+@Suite struct StoreTests {
+    private func withStore(_ body: (String) async throws -> Void) async throws {
+        let folder = "/tmp/spt-store-\(UInt32.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try await body(folder + "/sallyport.db")
+    }
+
+    @Test func `what was saved is there for the next server, and for another process at once`() async throws {
+        try await withStore { path async throws in
+            let store = try SQLiteStore(path: path), other = try SQLiteStore(path: path)
+            let before = try await other.version()
+            var sandbox = Sandbox.sample("a")
+            sandbox.metadata = ["k": "ü \"'"]
+            sandbox.expiresAt = Timestamp(microseconds: 1)
+            try await store.save(sandbox)
+            try await store.save(.sample("b", at: Timestamp(microseconds: 5)))
+            try await store.remove("none")
+            #expect(try await other.all() == [.sample("b", at: Timestamp(microseconds: 5)), sandbox])
+            #expect(try await other.version() != before)
+            sandbox.metadata = [:]
+            try await store.save(sandbox)
+            try await store.remove("b")
+            #expect(try await SQLiteStore(path: path).all() == [sandbox])
+            let rights = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+            #expect(rights == 0o600)
+        }
+    }
+
+    @Test func `a folder that is not there is an error that names the file`() throws {
+        let error = try #require(throws: StoreError.self) { _ = try SQLiteStore(path: "/nowhere/x.db") }
+        #expect(error.description.contains("/nowhere/x.db"))
+    }
+
+    @Test func `a file that is no database is an error, and stays as it is`() async throws {
+        try await withStore { path async throws in
+            try Data("not a database, just some text that is long enough".utf8).write(to: URL(filePath: path))
+            #expect(throws: StoreError.self) { _ = try SQLiteStore(path: path) }
+            #expect(try String(contentsOfFile: path, encoding: .utf8).hasPrefix("not a database"))
+        }
+    }
+}
+
+@Suite struct KeyedLockTests {
+    private final class Tally: Sendable {
+        let order = Mutex<[Int]>([])
+        let inside = Mutex(0)
+    }
+
+    @Test func `one at a time for each key, in the order of coming, and other keys meanwhile`() async {
+        let lock = KeyedLock(), tally = Tally()
+        await withTaskGroup(of: Void.self) { group in
+            for number in 0..<200 {
+                group.addTask {
+                    await lock.withLock("a") {
+                        let count = tally.inside.withLock { inside in
+                            inside += 1
+                            return inside
+                        }
+                        #expect(count == 1)
+                        await lock.withLock("b\(number)") { await Task.yield() }
+                        tally.order.withLock { $0.append(number) }
+                        tally.inside.withLock { $0 -= 1 }
+                    }
+                }
+            }
+        }
+        #expect(tally.order.withLock { $0.sorted() } == Array(0..<200))
+    }
+}
+
+@Suite struct ExpiryTimerTests {
+    @Test func `each end is named once; a changed one counts as it was set last`() {
+        let timer = ExpiryTimer()
+        for (id, end) in [("a", 5), ("b", 10), ("c", 20)] { timer.set(id, Timestamp(microseconds: Int64(end))) }
+        timer.set("a", Timestamp(microseconds: 30))
+        timer.set("c", nil)
+        #expect(timer.takeDue(at: Timestamp(microseconds: 10)) == ["b"])
+        #expect(timer.takeDue(at: Timestamp(microseconds: 10)).isEmpty)
+        #expect(timer.takeDue(at: Timestamp(microseconds: 100)) == ["a"])
+    }
+
+    @Test func `an end that is set while it sleeps wakes it`() async {
+        let timer = ExpiryTimer()
+        let (expired, heard) = AsyncStream<String>.makeStream()
+        let running = Task { await timer.run { heard.yield($0) } }
+        var ids = expired.makeAsyncIterator()
+        for number in 0..<20 {
+            timer.set("\(number)", Timestamp(microseconds: Timestamp.now().microseconds + 2000))
+            #expect(await ids.next() == "\(number)")
+        }
+        running.cancel()
+        await running.value
+    }
+}

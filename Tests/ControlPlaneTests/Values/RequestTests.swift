@@ -1,0 +1,157 @@
+import Foundation
+import NIOHTTP1
+import NetworkPolicy
+import Runtimes
+import Testing
+
+@testable import ControlPlane
+
+private func request(_ change: String = "", without: String? = nil) throws -> CreateRequest {
+    var fields: [String: Any] = [
+        "image": ["uri": "python:3.11"], "timeout": 600, "resourceLimits": ["cpu": "1", "memory": "2Gi"],
+        "entrypoint": ["tail", "-f", "/dev/null"], "secureAccess": false,
+    ]
+    let changes = try JSONSerialization.jsonObject(with: Data("{\(change)}".utf8)) as! [String: Any]
+    fields.merge(changes) { _, new in new }
+    if let without { fields[without] = nil }
+    let bytes = Array(try JSONSerialization.data(withJSONObject: fields))
+    return try CreateRequest(JSONValue.parse(bytes), limits: RequestLimits(longestTimeout: 86_400))
+}
+
+private func refusal(_ change: String, without: String? = nil) throws -> APIError {
+    try #require(throws: APIError.self) { _ = try request(change, without: without) }
+}
+
+@Suite struct CreateRequestTests {
+    @Test func `the official client's body is understood`() throws {
+        let request = try request()
+        #expect(request.image == "python:3.11" && request.entrypoint == ["tail", "-f", "/dev/null"])
+        #expect(request.timeout == 600 && request.limits == ResourceLimits(cpuMillis: 1000, memoryBytes: 2 << 30))
+        #expect(request.policy == nil && !request.secureAccess && request.credentials == nil)
+    }
+
+    @Test func `a null timeout stays until it is deleted, null values of env are left out`() throws {
+        let request = try request(
+            #""timeout":null,"env":{"A":"1","B":null},"metadata":{"team/name":"x"},"networkPolicy":{}"#)
+        #expect(request.timeout == nil && request.environment == ["A": "1"] && request.metadata == ["team/name": "x"])
+        #expect(request.policy == .denyAll)
+    }
+
+    @Test(arguments: [
+        (#""image":{"uri":"  "}"#, "body.image.uri"), (#""image":{}"#, "body.image.uri"),
+        (#""image":"x""#, "body.image"),
+        (#""image":null"#, "body.image"), (#""image":{"uri":"x","auth":{"username":"u"}}"#, "body.image.auth"),
+        (#""entrypoint":[]"#, "body.entrypoint"), (#""entrypoint":"sleep""#, "body.entrypoint"),
+        (#""entrypoint":[1]"#, "body.entrypoint.0"), (#""timeout":59"#, "body.timeout"),
+        (#""timeout":"60""#, "body.timeout"), (#""timeout":60.5"#, "body.timeout"),
+        (#""timeout":1e300"#, "body.timeout"),
+        (#""env":{"OPENSANDBOX_LIFECYCLE":"x"}"#, "body.env"), (#""env":{"A":1}"#, "body.env.A"),
+        (#""env":[]"#, "body.env"),
+        (#""credentialProxy":{"enabled":true}"#, "body.credentialProxy"), (#""secureAccess":1"#, "body.secureAccess"),
+        (#""platform":{"os":"linux"}"#, "body.platform.arch"),
+        (#""snapshotId":"s","image":{"uri":"x"}"#, "body"),
+    ]) func `what the schema refuses is 422 and names the field`(_ change: String, _ field: String) throws {
+        let error = try refusal(change)
+        #expect(error.status == .unprocessableEntity, "\(error)")
+        #expect(error.detail?.map { $0.loc.joined(separator: ".") }.contains(field) == true, "\(error)")
+    }
+
+    @Test(arguments: ["image", "entrypoint", "resourceLimits"]) func `a missing field is 422`(_ name: String) throws {
+        #expect(try refusal("", without: name).status == .unprocessableEntity)
+    }
+
+    @Test(arguments: [
+        (#""metadata":{"opensandbox.io/x":"y"}"#, "SANDBOX::INVALID_METADATA_LABEL"),
+        (#""metadata":{"-x":"y"}"#, "SANDBOX::INVALID_METADATA_LABEL"),
+        (#""metadata":{"x":"a b"}"#, "SANDBOX::INVALID_METADATA_LABEL"),
+        (#""timeout":86401"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""platform":{"os":"plan9","arch":"amd64"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""platform":{"os":"windows","arch":"amd64"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""env":{"OPENSANDBOX_EGRESS_MODE":"x"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""env":{"A=B":"x"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""extensions":{"access.renew.extend.seconds":"299"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""extensions":{"poolRef":"p"}"#, "SANDBOX::UNSUPPORTED_POOL_REF"),
+        (#""lifecycle":{"preStart":{"command":["x"]}}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""volumes":[{"name":"v","mountPath":"/x","host":{"path":"/y"}}]"#, "VOLUME::UNSUPPORTED_BACKEND"),
+        (#""networkPolicy":{"defaultAction":"maybe"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""networkPolicy":{"egress":[{"action":"allow","target":"http://x"}]}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceLimits":{"cpu":"lots"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceLimits":{"cpu":"0"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceLimits":{"memory":"-1Gi"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceLimits":{"memory":"1Mi"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceLimits":{"pids":"2"}"#, "SANDBOX::INVALID_PARAMETER"),
+    ]) func `what the rules refuse is 400 with a code`(_ change: String, _ code: String) throws {
+        let error = try refusal(change)
+        #expect(error.status == .badRequest && error.code == code, "\(error)")
+    }
+
+    @Test func `every problem is reported at once, and a password never`() throws {
+        let error = try refusal(
+            #""image":{"uri":" ","auth":{"username":"u","password":"tops3cret"}},"timeout":1,"entrypoint":[]"#)
+        #expect(error.detail?.count == 3 && !"\(error)".contains("tops3cret"), "\(error)")
+        let accepted = try request(#""image":{"uri":"x","auth":{"username":"u","password":"tops3cret"}}"#)
+        #expect(accepted.credentials?.password == "tops3cret")
+        var text = "\(accepted)"
+        dump(accepted, to: &text)
+        #expect(!text.contains("tops3cret"))
+    }
+
+    @Test(arguments: ["", "{", "[1,", "nul", "\"", "{\"a\":}", "\u{0}"]) func `what is no JSON is 422`(_ text: String) {
+        #expect(throws: APIError.self) { _ = try JSONValue.parse(Array(text.utf8)) }
+    }
+
+    @Test(arguments: ["1", "[]", "null", "\"x\""]) func `what is no object is 422`(_ text: String) throws {
+        let value = try JSONValue.parse(Array(text.utf8))
+        let error = try #require(throws: APIError.self) { _ = try CreateRequest(value, limits: RequestLimits()) }
+        #expect(error.status == .unprocessableEntity)
+    }
+
+    @Test func `random bodies never crash it`() throws {
+        var random = SystemRandomNumberGenerator()
+        let pieces = [
+            "{", "}", "[", "]", ":", ",", "\"image\"", "\"uri\"", "\"timeout\"", "1e999", "-1", "null", "true", "\"a\"",
+            "\"env\"", "\"networkPolicy\"", "\"egress\"", "\"resourceLimits\"", "9223372036854775808", "\"\\ud800\"",
+        ]
+        for _ in 0..<20_000 {
+            let text = (0..<Int.random(in: 1..<14, using: &random)).map { _ in pieces.randomElement(using: &random)! }
+            guard let value = try? JSONValue.parse(Array(text.joined().utf8)) else { continue }
+            _ = try? CreateRequest(value, limits: RequestLimits())
+        }
+    }
+}
+
+@Suite struct QuantityTests {
+    @Test(arguments: [
+        ("500m", 500), ("1", 1000), ("1.5", 1500), ("0.0001", 1), ("2", 2000), ("0", nil), ("", nil), ("m", nil),
+        ("-1", nil), ("1e3", nil), ("1 ", nil), ("inf", nil), ("nan", nil), ("0x10", nil), ("1..5", nil),
+        ("9999999", nil),
+        ("١", nil),
+    ]) func `CPU quantities`(_ text: String, _ millis: Int?) {
+        #expect(ResourceQuantity.cpuMillis(text) == millis)
+    }
+
+    @Test(arguments: [
+        ("512Mi", 536_870_912), ("1G", 1_000_000_000), ("1Gi", 1 << 30), ("1048576", 1_048_576), ("1.5Ki", 1536),
+        ("1k", 1000), ("", nil), ("Mi", nil), ("1MiB", nil), ("1mi", nil), ("-5", nil), ("1e9", nil),
+        ("99999999Ti", nil),
+    ]) func `memory quantities`(_ text: String, _ bytes: Int64?) {
+        #expect(ResourceQuantity.bytes(text) == bytes)
+    }
+}
+
+@Suite struct MetadataLabelTests {
+    @Test(arguments: ["a", "team", "example.com/team", "a.b-c_d", "A1", String(repeating: "x", count: 63)])
+    func `good keys`(_ key: String) { #expect(MetadataLabel.problem(key: key, value: "v") == nil) }
+
+    @Test(arguments: [
+        "", "/", "a/", "/a", "a/b/c", "-a", "a-", ".a", "a b", "ä", "UPPER.com/x", "a..b/x", "-a.com/x",
+        "opensandbox.io/x", String(repeating: "x", count: 64), String(repeating: "a.", count: 130) + "a/x",
+    ]) func `bad keys`(_ key: String) { #expect(MetadataLabel.problem(key: key, value: "v") != nil) }
+
+    @Test(arguments: ["-", "a b", "x/y", "é", String(repeating: "x", count: 64)])
+    func `bad values`(_ value: String) { #expect(MetadataLabel.problem(key: "k", value: value) != nil) }
+
+    @Test func `an empty value and a removal are fine`() {
+        #expect(MetadataLabel.problem(key: "k", value: "") == nil && MetadataLabel.problem(key: "k", value: nil) == nil)
+    }
+}

@@ -1,0 +1,105 @@
+import Foundation
+import NetworkPolicy
+import SecureAccess
+import Testing
+
+@testable import ControlPlane
+
+private func settings(_ text: String) throws -> Settings {
+    var settings = Settings()
+    try settings.apply(ConfigurationFile.parse(text, path: "test.toml"))
+    return settings
+}
+
+@Suite struct SettingsTests {
+    @Test func `the starter file is the defaults`() throws {
+        let read = try settings(Settings.starterFile), fresh = Settings()
+        #expect("\(read.server)" == "\(fresh.server)" && "\(read.local)" == "\(fresh.local)")
+        // Every commented key is one that is understood: uncommented, they still read.
+        let uncommented = Settings.starterFile.split(separator: "\n").map { line in
+            line.hasPrefix("# ") && line.contains(" = ") && !line.contains("secure_access") && !line.contains("key_id")
+                && !line.contains("active_key") && !line.contains("<base64>") && !line.contains("execd")
+                ? String(line.dropFirst(2)) : String(line)
+        }
+        let again = try settings(uncommented.joined(separator: "\n"))
+        #expect(again.server.longestSandboxTimeout == 86_400 && again.server.port == 8080)
+    }
+
+    @Test func `what a file says is taken, what it does not name keeps its default`() throws {
+        let read = try settings(
+            """
+            [server]
+            port = 9000
+            api_key = "k"
+            unknown = 1
+            [ingress.gateway]
+            address = "gw.example:443"
+            [ingress.gateway.route]
+            mode = "uri"
+            [ingress.secure_access]
+            active_key = "b"
+            [[ingress.secure_access.keys]]
+            key_id = "b"
+            key = "c2VjcmV0"
+            [egress]
+            upstreams = ["198.51.100.53", "[2001:db8::1]:5353"]
+            internal_zones = ["corp.example"]
+            [local]
+            address_pool = "10.9.0.0/16"
+            """)
+        #expect(read.server.port == 9000 && read.server.apiKey == "k" && read.server.host == "127.0.0.1")
+        #expect(read.gateway.routing == .uri && read.gateway.advertised == "gw.example:443")
+        #expect(read.gateway.keys?.active == "b" && read.egress.upstreams?.map(\.port) == [53, 5353])
+        #expect(read.local.addressPool == CIDRBlock("10.9.0.0/16"))
+    }
+
+    @Test(arguments: [
+        ("[server]\nport = 0", "server.port"), ("[server]\nport = \"x\"", "server.port"), ("[server", "line 1"),
+        ("[server]\nmax_sandbox_timeout_seconds = 5", "max_sandbox_timeout_seconds"),
+        ("[runtime]\ntype = \"docker\"", "runtime.type"), ("[store]\ntype = \"postgresql\"", "store.type"),
+        ("[log]\nlevel = \"LOUD\"", "log.level"), ("[ingress]\nmode = \"direct\"", "ingress.mode"),
+        ("[ingress.gateway.route]\nmode = \"x\"", "route.mode"), ("[local]\ntag = \"toolong\"", "local.tag"),
+        ("[local]\ntag = \"a-b\"", "local.tag"), ("[local]\naddress_pool = \"10.0.0.0/30\"", "address_pool"),
+        ("[local]\naddress_pool = \"fd00::/64\"", "address_pool"),
+        ("[egress]\nupstreams = [\"dns.example\"]", "upstreams"),
+        ("[ingress.secure_access]\nactive_key = \"a\"\nkeys = []", "secure_access"),
+        ("[ingress.secure_access]\nkeys = []", "active_key"),
+    ]) func `a mistake is named`(_ text: String, _ place: String) throws {
+        let error = try #require(throws: ConfigurationError.self) { _ = try settings(text) }
+        #expect(error.description.contains(place), "\(error)")
+    }
+
+    @Test func `the environment has the last word on the key`() throws {
+        var read = try settings("[server]\napi_key = \"file\"")
+        try read.apply(environment: ["OPENSANDBOX_SERVER_API_KEY": "environment"])
+        #expect(read.server.apiKey == "environment")
+        try read.apply(environment: [
+            "OPENSANDBOX_SECURE_ACCESS_KEYS": "a=base64:YQ==,b=base64:Yg==",
+            "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY": "b",
+        ])
+        #expect(read.gateway.keys?.active == "b")
+        #expect(throws: ConfigurationError.self) {
+            try read.apply(environment: ["OPENSANDBOX_SECURE_ACCESS_KEYS": "a=x"])
+        }
+    }
+
+    @Test func `an empty key needs somebody who says so`() throws {
+        var open = Settings()
+        open.server.apiKey = ""
+        #expect(throws: ConfigurationError.self) { try open.requireKey(isInteractive: false, environment: [:]) }
+        try open.requireKey(isInteractive: true, environment: [:])
+        try open.requireKey(isInteractive: false, environment: ["OPENSANDBOX_INSECURE_SERVER": "YES"])
+        try Settings().requireKey(isInteractive: false, environment: [:])
+    }
+
+    @Test func `a generated secret is kept, for its owner only`() throws {
+        let folder = "/tmp/spt-secrets-\(UInt32.random(in: 0 ... .max))"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let file = SecretFile(folder: folder, name: "key")
+        #expect(try file.load { "first" } == "first")
+        #expect(try file.load { "second" } == "first")
+        let rights = try FileManager.default.attributesOfItem(atPath: folder + "/key")[.posixPermissions] as? Int
+        #expect(rights == 0o600)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["key"])
+    }
+}
