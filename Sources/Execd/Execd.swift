@@ -43,9 +43,11 @@ public enum Execd {
         let token = try options.tokenFile.map { path in
             String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self).filter { !$0.isWhitespace }
         }
-        let runner = CommandRunner(environment: environment)
-        let files = FilesAPI(expansion: PathExpansion(home: environment["HOME"] ?? "/"))
-        let api = ExecdAPI(commands: CommandAPI(runner: runner), files: files, token: token, logger: logger)
+        let runner = CommandRunner(environment: CommandEnvironment(environment))
+        let expansion = PathExpansion(home: environment["HOME"] ?? "/")
+        let api = ExecdAPI(
+            commands: CommandAPI(runner: runner), sessions: SessionAPI(runner: runner, expansion: expansion),
+            files: FilesAPI(expansion: expansion), token: token, logger: logger)
         let server = HTTPServer(
             group: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: logger, handler: api.handle)
         do {

@@ -189,4 +189,37 @@ struct LiveExecd: Sendable {
             }
         }
     }
+
+    @Test func `watching brings a line of metrics again and again`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let seen = try await RawClient(execd.address).exchange("GET /metrics/watch HTTP/1.1\r\nHost: x\r\n\r\n") {
+                $0.split(whereSeparator: \.isNewline).filter { $0.hasPrefix("{") }.count == 2
+            }
+            #expect(seen.contains("content-type: text/event-stream\r\n"))
+            for line in seen.split(whereSeparator: \.isNewline).filter({ $0.hasPrefix("{") }) {
+                #expect(line.contains(#""cpu_used_pct":"#) && line.hasSuffix("}"))
+            }
+        }
+    }
+
+    @Test func `what is not there yet is told so`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let capabilities = try await execd.ask("GET", "/v1/isolated/capabilities")
+            #expect(capabilities.status == 200 && capabilities.body.hasPrefix(#"{"available":false,"message":"#))
+            for (method, path) in [
+                ("POST", "/v1/isolated/session"), ("GET", "/v1/isolated/sessions"), ("POST", "/pty"), ("GET", "/pty/1"),
+                ("POST", "/code"), ("POST", "/code/context"), ("GET", "/code/contexts"),
+            ] {
+                let answer = try await execd.ask(method, path)
+                #expect(answer.status == 501 && answer.code == "NOT_SUPPORTED", "\(path)")
+            }
+            for (method, path) in [
+                ("GET", "/"), ("GET", "/v1"), ("PUT", "/files"), ("GET", "/files/download/x"), ("GET", "/session"),
+                ("POST", "/session/a/b"), ("GET", "/v1/filesystem/0/0/ping"), ("POST", "/metrics"),
+            ] {
+                let answer = try await execd.ask(method, path)
+                #expect(answer.status == 404 && answer.code == "NOT_SUPPORTED", "\(path)")
+            }
+        }
+    }
 }

@@ -86,7 +86,7 @@ import Testing
         #"{"command":"a","envs":{"A B":"c"}}"#, #"{"command":"a\u0000b"}"#,
     ])
     func `a malformed request is refused`(body: String) {
-        #expect(throws: CommandRequest.Invalid.self) { try CommandRequest.decode(Array(body.utf8)) }
+        #expect(throws: InvalidRequest.self) { try CommandRequest.decode(Array(body.utf8)) }
     }
 
     @Test func `variables of the request go over those of the file`() throws {

@@ -3,16 +3,11 @@ import HTTPServer
 import NIOCore
 import NIOHTTP1
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// `/command` and what belongs to it (CLIENTS.md, section 6).
 struct CommandAPI: Sendable {
     let runner: CommandRunner
 
     private static let largestRequest = 4 << 20
-    private static let pingInterval = Duration.seconds(3)
 
     /// - Returns: false where the path is none of these.
     func answer(_ path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter) async throws -> Bool
@@ -32,9 +27,9 @@ struct CommandAPI: Sendable {
     func run(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let body = try await request.body.collect(upTo: Self.largestRequest)
         let command: CommandRequest
-        do throws(CommandRequest.Invalid) {
+        do throws(InvalidRequest) {
             command = try CommandRequest.decode(Array(body.readableBytesView))
-            if let cwd = command.cwd, !Self.isDirectory(cwd) { throw .init("cwd: \(cwd) is no directory") }
+            if let cwd = command.cwd, !FileStatus.isFolder(cwd) { throw InvalidRequest("cwd: \(cwd) is no directory") }
         } catch {
             return try await response.respondError(
                 .badRequest, code: "INVALID_REQUEST_BODY", message: error.description)
@@ -43,7 +38,7 @@ struct CommandAPI: Sendable {
         if command.background ?? false {
             try await background(record, response)
         } else {
-            try await foreground(record, events, response)
+            try await ExecutionStream.send(record, events, response)
         }
     }
 
@@ -94,51 +89,6 @@ struct CommandAPI: Sendable {
         }
         try await response.finish()
     }
-
-    private func foreground(
-        _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, _ response: HTTPResponseWriter
-    ) async throws {
-        // A foreground command is its client's: it dies with the connection.
-        response.whenClientGone { record.signal(SIGKILL, because: "the client has gone") }
-        let writer = EventWriter(response: response)
-        try await writer.start()
-        try await writer.send(.initialized(record.id, at: CommandRunner.now()))
-        let pings = Task {
-            while !Task.isCancelled {
-                try await Task.sleep(for: Self.pingInterval)
-                try await writer.send(.ping(at: CommandRunner.now()))
-            }
-        }
-        defer { pings.cancel() }
-        var texts: [OutputStream: TextAssembler] = [.standardOutput: TextAssembler(), .standardError: TextAssembler()]
-        for await event in events {
-            guard case .output(let stream, let bytes) = event else { continue }
-            record.consumed(bytes.count)
-            let now = CommandRunner.now()
-            try await writer.send(texts[stream]!.append(bytes).map { .output(stream, $0, at: now) })
-        }
-        pings.cancel()
-        let now = CommandRunner.now()
-        var last = texts[.standardOutput]!.finish().map { StreamEvent.output(.standardOutput, $0, at: now) }
-        last += texts[.standardError]!.finish().map { .output(.standardError, $0, at: now) }
-        try await writer.send(last + [Self.end(of: record, at: now)])
-        try await response.finish()
-    }
-
-    private static func end(of record: CommandRecord, at now: Int64) -> StreamEvent {
-        let state = record.current
-        switch (state.failure, state.exit) {
-        case (let failure?, nil): return .failed("127", traceback: [failure], at: now)
-        case (let failure?, _): return .failed("-1", traceback: [failure], at: now)
-        case (nil, .exited(0)?): return .completed(after: now - record.startedAt, at: now)
-        case (nil, let status): return .failed(String(status?.code ?? -1), at: now)
-        }
-    }
-
-    private static func isDirectory(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-    }
 }
 
 /// What `GET /command/status/{id}` answers.
@@ -165,24 +115,5 @@ private struct CommandStatus: Encodable, Sendable {
     private static func time(_ milliseconds: Int64) -> String {
         Date(timeIntervalSince1970: Double(milliseconds) / 1000).formatted(
             Date.ISO8601FormatStyle(includingFractionalSeconds: true))
-    }
-}
-
-/// Writes events as they come; whole ones, whoever writes.
-actor EventWriter {
-    private let response: HTTPResponseWriter
-
-    init(response: HTTPResponseWriter) { self.response = response }
-
-    func start() async throws {
-        try await response.start(
-            .ok, headers: ["content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"])
-    }
-
-    func send(_ event: StreamEvent) async throws { try await send([event]) }
-
-    func send(_ events: [StreamEvent]) async throws {
-        guard !events.isEmpty else { return }
-        try await response.write(ByteBuffer(bytes: events.flatMap(\.serverSentBytes)))
     }
 }

@@ -8,6 +8,7 @@ struct ExecdAPI: Sendable {
 
     let system = SystemAPI()
     let commands: CommandAPI
+    let sessions: SessionAPI
     let files: FilesAPI
     /// What every request must carry; nil: nothing.
     let token: String?
@@ -44,15 +45,18 @@ struct ExecdAPI: Sendable {
 
     private func route(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let path = request.pathSegments[...]
-        let isKnown =
-            switch (path.first, path.dropFirst().first) {
-            case ("ping", _), ("metrics", _): try await system.answer(path, request, response)
-            case ("command", _): try await commands.answer(path, request, response)
-            case ("files", _), ("directories", _): try await files.answer(path, request, response)
-            case ("v1", "filesystem"):
-                try await files.answer(asIdentity: path.dropFirst(2), request, response)
-            default: false
-            }
+        var isKnown = true
+        switch (path.first, path.dropFirst().first) {
+        case ("ping", _), ("metrics", _): isKnown = try await system.answer(path, request, response)
+        case ("command", _): isKnown = try await commands.answer(path, request, response)
+        case ("session", _): isKnown = try await sessions.answer(path, request, response)
+        case ("files", _), ("directories", _): isKnown = try await files.answer(path, request, response)
+        case ("v1", "filesystem"): isKnown = try await files.answer(asIdentity: path.dropFirst(2), request, response)
+        case ("v1", "isolated"): try await MissingParts.answerIsolated(path, request, response)
+        case ("code", _): try await MissingParts.answer("code interpreter", response)
+        case ("pty", _): try await MissingParts.answer("terminals", response)
+        default: isKnown = false
+        }
         guard !isKnown else { return }
         try await response.respondError(
             .notFound, code: "NOT_SUPPORTED", message: "\(request.method) \(request.path) is not part of this execd")

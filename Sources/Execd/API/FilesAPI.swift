@@ -1,4 +1,3 @@
-import FoundationEssentials
 import HTTPServer
 import NIOCore
 import NIOHTTP1
@@ -86,17 +85,10 @@ struct FilesAPI: Sendable {
 
     static func json<Value: Decodable>(_ type: Value.Type, _ request: HTTPRequest) async throws -> Value {
         let body = try await request.body.collect(upTo: largestRequest)
-        do {
-            return try JSONDecoder().decode(type, from: Data(body.readableBytesView))
-        } catch let failure as FileFailure {
-            throw failure
-        } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
-            DecodingError.keyNotFound(_, let context)
-        {
-            throw FileFailure.invalidRequest(
-                "the body is not as expected at \"\(context.codingPath.map(\.stringValue).joined(separator: "."))\"")
+        do throws(InvalidRequest) {
+            return try RequestBody.decode(type, from: body.readableBytesView)
         } catch {
-            throw FileFailure.invalidRequest("the body is not valid JSON")
+            throw FileFailure.invalidRequest(error.description)
         }
     }
 }

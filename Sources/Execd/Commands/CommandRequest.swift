@@ -1,5 +1,3 @@
-import FoundationEssentials
-
 /// The body of `POST /command` (CLIENTS.md, section 6.1).
 struct CommandRequest: Decodable, Hashable, Sendable {
     var command: String?
@@ -12,43 +10,30 @@ struct CommandRequest: Decodable, Hashable, Sendable {
     var gid: UInt32?
     var envs: [String: String]?
 
-    /// Why a request starts nothing; nothing has happened.
-    struct Invalid: Error, Hashable, Sendable, CustomStringConvertible {
-        let description: String
-        init(_ description: String) { self.description = description }
-    }
-
-    static func decode(_ body: [UInt8]) throws(Invalid) -> CommandRequest {
-        let request: CommandRequest
-        do {
-            request = try JSONDecoder().decode(CommandRequest.self, from: Data(body))
-        } catch DecodingError.dataCorrupted {
-            throw Invalid("the body is not valid JSON")
-        } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context) {
-            throw Invalid("\(context.codingPath.map(\.stringValue).joined(separator: ".")) has the wrong type")
-        } catch {
-            throw Invalid("the body is not a command request")
-        }
+    static func decode(_ body: [UInt8]) throws(InvalidRequest) -> CommandRequest {
+        let request = try RequestBody.decode(CommandRequest.self, from: body)
         try request.validate()
         return request
     }
 
-    private func validate() throws(Invalid) {
+    private func validate() throws(InvalidRequest) {
         switch (command, argv) {
-        case (nil, nil): throw Invalid("command or argv is required")
-        case (.some, .some): throw Invalid("give command or argv, not both")
+        case (nil, nil): throw InvalidRequest("command or argv is required")
+        case (.some, .some): throw InvalidRequest("give command or argv, not both")
         case (let command?, nil):
-            guard command.contains(where: { !$0.isWhitespace }) else { throw Invalid("command is empty") }
+            guard command.contains(where: { !$0.isWhitespace }) else { throw InvalidRequest("command is empty") }
         case (nil, let argv?):
-            guard let program = argv.first, !program.isEmpty else { throw Invalid("argv is empty") }
+            guard let program = argv.first, !program.isEmpty else { throw InvalidRequest("argv is empty") }
         }
-        guard gid == nil || uid != nil else { throw Invalid("gid needs uid") }
-        guard timeout ?? 0 >= 0 else { throw Invalid("timeout is negative") }
+        guard gid == nil || uid != nil else { throw InvalidRequest("gid needs uid") }
+        guard timeout ?? 0 >= 0 else { throw InvalidRequest("timeout is negative") }
         for name in (envs ?? [:]).keys where !EnvironmentFile.isName(name) {
-            throw Invalid("envs: \"\(name)\" is no name for a variable")
+            throw InvalidRequest("envs: \"\(name)\" is no name for a variable")
         }
         let texts = [command, cwd].compactMap { $0 } + (argv ?? []) + (envs.map { Array($0.values) } ?? [])
-        guard !texts.contains(where: { $0.utf8.contains(0) }) else { throw Invalid("a NUL byte cannot be passed on") }
+        guard !texts.contains(where: { $0.utf8.contains(0) }) else {
+            throw InvalidRequest("a NUL byte cannot be passed on")
+        }
     }
 
     /// What to start. `shell` is bash, or sh where there is none.

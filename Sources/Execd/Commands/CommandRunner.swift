@@ -8,17 +8,12 @@ import Synchronization
 /// Runs commands: starts them, turns their output into events, ends them in time.
 final class CommandRunner: Sendable {
     let registry = CommandRegistry()
-    /// What every command gets: execd's own variables.
-    private let environment: [String: String]
-    private let shell: String
+    let environment: CommandEnvironment
 
     /// How long a command has to follow a TERM before it is killed.
     static let patience = Duration.seconds(3)
 
-    init(environment: [String: String]) {
-        self.environment = environment
-        shell = ["/bin/bash", "/usr/bin/bash"].first { access($0, X_OK) == 0 } ?? "/bin/sh"
-    }
+    init(environment: CommandEnvironment) { self.environment = environment }
 
     static func now() -> Int64 {
         var time = timespec()
@@ -34,7 +29,9 @@ final class CommandRunner: Sendable {
         registry.add(record)
         let isBackground = request.background ?? false
         do throws(SpawnFailure) {
-            let process = try ProcessLoop.shared.start(request.spec(shell: shell, environment: currentEnvironment())) {
+            let process = try ProcessLoop.shared.start(
+                request.spec(shell: environment.shell, environment: environment.current())
+            ) {
                 event in
                 switch event {
                 case .output(_, let bytes):
@@ -67,7 +64,8 @@ final class CommandRunner: Sendable {
         return true
     }
 
-    private func limit(_ record: CommandRecord, milliseconds: Int64) {
+    /// Kills it when it runs for too long; 0 is no limit.
+    func limit(_ record: CommandRecord, milliseconds: Int64) {
         guard milliseconds > 0 else { return }
         Task {
             try? await Task.sleep(for: .milliseconds(milliseconds))
@@ -75,21 +73,7 @@ final class CommandRunner: Sendable {
         }
     }
 
-    /// execd's variables, then those of the file that `EXECD_ENVS` names, read anew for every command.
-    private func currentEnvironment() -> [String: String] {
-        var variables = environment
-        if variables["PATH"] == nil { variables["PATH"] = ProcessSpec.defaultPath }
-        guard let path = variables["EXECD_ENVS"], let text = Self.contents(of: path) else { return variables }
-        variables.merge(EnvironmentFile.parse(text)) { _, new in new }
-        return variables
-    }
-
-    private static func contents(of path: String) -> String? {
-        guard let data = try? Data(contentsOf: URL(filePath: path)) else { return nil }
-        return String(decoding: data, as: UTF8.self)
-    }
-
-    private static func identifier() -> String {
+    static func identifier() -> String {
         UUID().uuidString.lowercased().filter { $0 != "-" }
     }
 }

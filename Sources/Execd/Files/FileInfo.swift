@@ -72,4 +72,9 @@ enum FileStatus {
         guard errno == ENOENT || errno == ENOTDIR else { throw .call("look at", path) }
         return nil
     }
+
+    static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
 }

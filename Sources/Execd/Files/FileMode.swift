@@ -19,9 +19,11 @@ struct FileMode: Hashable, Sendable, Codable {
     var digits: Int { Int(String(bits, radix: 8))! }
 
     init(from decoder: any Decoder) throws {
-        let digits = try decoder.singleValueContainer().decode(Int.self)
+        let container = try decoder.singleValueContainer()
+        let digits = try container.decode(Int.self)
         guard let mode = FileMode(digits: digits) else {
-            throw FileFailure.invalidRequest("mode \(digits) is not of octal digits like 644")
+            throw DecodingError.dataCorruptedError(
+                in: container, debugDescription: "\(digits) is not of octal digits like 644")
         }
         self = mode
     }

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Synchronization
 
 /// One upload: pairs of a metadata and a file part, by their order. The files take their places together, when the whole
@@ -12,7 +11,7 @@ final class Upload: Sendable {
         private enum Key: CodingKey { case path }
 
         init(from decoder: any Decoder) throws {
-            path = try decoder.container(keyedBy: Key.self).decodeIfPresent(String.self, forKey: .path) ?? ""
+            path = try decoder.container(keyedBy: Key.self).decode(String.self, forKey: .path)
             rights = try FileRights(from: decoder)
         }
     }
@@ -118,15 +117,12 @@ final class Upload: Sendable {
 
     private func decode(_ bytes: [UInt8]) throws -> (String, FileRights.Resolved) {
         do {
-            let metadata = try JSONDecoder().decode(Metadata.self, from: Data(bytes))
-            guard !metadata.path.isEmpty else { throw FileFailure.invalidMetadata("metadata has no path") }
+            let metadata = try RequestBody.decode(Metadata.self, from: bytes)
             return (try expansion(metadata.path), try metadata.rights.resolved(names))
+        } catch let error as InvalidRequest {
+            throw FileFailure.invalidMetadata("metadata: \(error)")
         } catch FileFailure.invalidRequest(let text) {
-            throw FileFailure.invalidMetadata(text)
-        } catch let failure as FileFailure {
-            throw failure
-        } catch {
-            throw FileFailure.invalidMetadata("metadata is no JSON object with a path")
+            throw FileFailure.invalidMetadata("metadata: \(text)")
         }
     }
 }

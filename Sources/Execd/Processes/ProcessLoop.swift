@@ -55,33 +55,37 @@ final class ProcessLoop: Sendable {
     }
 
     /// Starts a process whose output and end go to `deliver`, on the loop's thread.
-    func start(_ spec: ProcessSpec, deliver: @escaping Delivery) throws(SpawnFailure) -> RunningProcess {
-        var output: [CInt] = [-1, -1], error: [CInt] = [-1, -1]
+    /// - Parameter control: its control channel, from which the loop reads until the process ends.
+    func start(
+        _ spec: ProcessSpec, control: ControlChannel? = nil, deliver: @escaping Delivery
+    ) throws(SpawnFailure) -> RunningProcess {
+        var output: [CInt] = [-1, -1], errors: [CInt] = [-1, -1]
         guard linux_pipe(&output) == 0 else { throw SpawnFailure(program: spec.arguments[0], code: EMFILE) }
-        guard linux_pipe(&error) == 0 else {
+        guard linux_pipe(&errors) == 0 else {
             let failure = SpawnFailure(program: spec.arguments[0], code: EMFILE)
             for descriptor in output { close(descriptor) }
             throw failure
         }
         defer {
             close(output[1])
-            close(error[1])
+            close(errors[1])
         }
         // Non-blocking on our side only: the flag belongs to the open file, and each pipe end is one of its own.
-        for descriptor in [output[0], error[0]] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
+        for descriptor in [output[0], errors[0]] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
         let pid: pid_t
         do throws(SpawnFailure) {
-            pid = try Spawn.start(spec, output: output[1], error: error[1])
+            pid = try Spawn.start(spec, input: control?.far ?? -1, output: output[1], error: errors[1])
         } catch {
-            close(output[0])
+            for descriptor in [output[0], errors[0]] { close(descriptor) }
             throw error
         }
-        let number = state.withLock { state in
+        var pipes: [OutputStream: CInt] = [.standardOutput: output[0], .standardError: errors[0]]
+        // The loop closes what it reads: it gets a descriptor of its own.
+        if let control { pipes[.control] = fcntl(control.near, F_DUPFD_CLOEXEC, 3) }
+        let number = state.withLock { [pipes] state in
             let number = state.next
             state.next += 1
-            let running = Running(
-                pid: pid, pidfd: linux_pidfd_open(pid),
-                pipes: [.standardOutput: output[0], .standardError: error[0]], deliver: deliver)
+            let running = Running(pid: pid, pidfd: linux_pidfd_open(pid), pipes: pipes, deliver: deliver)
             state.commands.append(.watch(number, running))
             return number
         }
@@ -109,6 +113,7 @@ final class ProcessLoop: Sendable {
         case exit = 0
         case output = 1
         case error = 2
+        case control = 3
     }
 
     private func run() {
@@ -124,6 +129,9 @@ final class ProcessLoop: Sendable {
                     switch Slot(rawValue: event.data & 3) {
                     case .output: read(.standardOutput, number, &running)
                     case .error: read(.standardError, number, &running)
+                    case .control:
+                        drain(number, &running)
+                        read(.control, number, &running)
                     case .exit, nil: finish(number, process, &running)
                     }
                 }
@@ -147,7 +155,7 @@ final class ProcessLoop: Sendable {
                 }
                 _ = linux_epoll_add(epoll, process.pidfd, LINUX_EPOLLIN, number << 2)
             case .pause(let number):
-                for (stream, pipe) in running[number]?.pipes ?? [:] {
+                for (stream, pipe) in running[number]?.pipes ?? [:] where stream != .control {
                     _ = linux_epoll_modify(epoll, pipe, 0, number << 2 | slot(stream).rawValue)
                 }
             case .resume(let number):
@@ -158,7 +166,13 @@ final class ProcessLoop: Sendable {
         }
     }
 
-    private func slot(_ stream: OutputStream) -> Slot { stream == .standardOutput ? .output : .error }
+    private func slot(_ stream: OutputStream) -> Slot {
+        switch stream {
+        case .standardOutput: .output
+        case .standardError: .error
+        case .control: .control
+        }
+    }
 
     /// Reads one piece; closes the pipe at its end.
     @discardableResult
@@ -166,7 +180,11 @@ final class ProcessLoop: Sendable {
         guard let pipe = running[number]?.pipes[stream] else { return false }
         var length = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: 32 << 10) { buffer, filled in
-            length = Glibc.read(pipe, buffer.baseAddress, buffer.count)
+            // The control channel's socket is shared with its blocking writer.
+            length =
+                stream == .control
+                ? recv(pipe, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+                : Glibc.read(pipe, buffer.baseAddress, buffer.count)
             filled = max(length, 0)
         }
         if length > 0 {
@@ -180,17 +198,22 @@ final class ProcessLoop: Sendable {
         return false
     }
 
-    /// Output that a process left in its pipes, at the most: a pipe holds 64 KiB, and somebody may go on writing.
+    /// Reads of what a process left in its pipes, at the most: a pipe holds 64 KiB, and somebody may go on writing.
     private static let mostReadAtEnd = 64
 
-    private func finish(_ number: UInt64, _ process: Running, _ running: inout [UInt64: Running]) {
-        var state: Int32 = 0
-        guard waitpid(process.pid, &state, WNOHANG) == process.pid else { return }
+    private func drain(_ number: UInt64, _ running: inout [UInt64: Running]) {
         for stream in [OutputStream.standardOutput, .standardError] {
             for _ in 0..<Self.mostReadAtEnd {
                 guard read(stream, number, &running) else { break }
             }
         }
+    }
+
+    private func finish(_ number: UInt64, _ process: Running, _ running: inout [UInt64: Running]) {
+        var state: Int32 = 0
+        guard waitpid(process.pid, &state, WNOHANG) == process.pid else { return }
+        drain(number, &running)
+        while read(.control, number, &running) {}
         for pipe in (running[number]?.pipes ?? [:]).values { close(pipe) }
         close(process.pidfd)
         running[number] = nil
@@ -214,6 +237,13 @@ struct RunningProcess: Sendable {
     /// Signals the process's whole group. The caller makes sure that the end has not been delivered yet: the number
     /// could be another's by then.
     func signalGroup(_ signal: Int32) { kill(-pid, signal) }
+
+    /// Where it is now; nil where that cannot be told. The same care is needed as for a signal.
+    var currentFolder: String? {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = readlink("/proc/\(pid)/cwd", &buffer, buffer.count)
+        return length > 0 ? String(decoding: buffer.prefix(length).map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
+    }
 
     /// Stops reading its output, so that it waits when its pipe is full.
     func pauseOutput() { loop.pause(number) }

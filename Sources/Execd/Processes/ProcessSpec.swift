@@ -19,6 +19,8 @@ struct ProcessSpec: Hashable, Sendable {
 /// Where a piece of output came from.
 enum OutputStream: Hashable, Sendable {
     case standardOutput, standardError
+    /// The socket that is the standard input of a process with a control channel.
+    case control
 }
 
 /// How a process ended.
@@ -35,7 +37,8 @@ enum ExitStatus: Hashable, Sendable {
     }
 }
 
-/// What a running process brings, in order; the exit comes last and once.
+/// What a running process brings, in order; the exit comes last and once. What it wrote before something on its control
+/// channel comes before that.
 enum ProcessEvent: Hashable, Sendable {
     case output(OutputStream, [UInt8])
     case ended(ExitStatus)

@@ -1,0 +1,28 @@
+import FoundationEssentials
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What every command gets: execd's variables, then those of the file that `EXECD_ENVS` names.
+struct CommandEnvironment: Sendable {
+    private let base: [String: String]
+    /// bash, or sh where there is none.
+    let shell: String
+
+    /// - Parameter shell: nil to look for it.
+    init(_ base: [String: String], shell: String? = nil) {
+        var base = base
+        if base["PATH"] == nil { base["PATH"] = ProcessSpec.defaultPath }
+        self.base = base
+        self.shell = shell ?? ["/bin/bash", "/usr/bin/bash"].first { access($0, X_OK) == 0 } ?? "/bin/sh"
+    }
+
+    /// For one command: the file is read anew.
+    func current() -> [String: String] { base.merging(fileVariables()) { _, new in new } }
+
+    func fileVariables() -> [String: String] {
+        guard let path = base["EXECD_ENVS"], let data = try? Data(contentsOf: URL(filePath: path)) else { return [:] }
+        return EnvironmentFile.parse(String(decoding: data, as: UTF8.self))
+    }
+}

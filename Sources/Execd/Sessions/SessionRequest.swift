@@ -1,0 +1,25 @@
+/// The body of `POST /session` (CLIENTS.md, section 7); clients send none at all, too.
+struct SessionRequest: Decodable, Hashable, Sendable {
+    var cwd: String?
+
+    static func decode(_ body: [UInt8]) throws(InvalidRequest) -> SessionRequest {
+        body.isEmpty ? SessionRequest() : try RequestBody.decode(SessionRequest.self, from: body)
+    }
+}
+
+/// The body of `POST /session/{id}/run`.
+struct SessionRunRequest: Decodable, Hashable, Sendable {
+    var command: String
+    /// Where the session goes first, and stays.
+    var cwd: String?
+    /// Milliseconds; 0 or absent is no limit.
+    var timeout: Int64?
+
+    static func decode(_ body: [UInt8]) throws(InvalidRequest) -> SessionRunRequest {
+        let request = try RequestBody.decode(SessionRunRequest.self, from: body)
+        guard request.command.contains(where: { !$0.isWhitespace }) else { throw InvalidRequest("command is empty") }
+        guard !request.command.utf8.contains(0) else { throw InvalidRequest("a NUL byte cannot be passed on") }
+        guard request.timeout ?? 0 >= 0 else { throw InvalidRequest("timeout is negative") }
+        return request
+    }
+}

@@ -1,0 +1,26 @@
+/// What is said on a session's control channel, which is the shell's standard input: it gets one line for a run and
+/// answers, behind all output, with the run's number and exit code.
+///
+/// The command is evaluated with /dev/null for input. What it runs has no descriptor of the channel: the shell keeps its
+/// copy above 9 and closed on exec. So nothing that a command prints can be taken for the answer.
+enum ShellDialogue {
+    /// - Parameters: what the shell is to do first; variables that changed outside of it.
+    static func line(run number: UInt64, _ command: String, folder: String?, variables: [String: String]) -> String {
+        let exports = variables.sorted { $0.key < $1.key }.map { "export \($0.key)=\(quoted($0.value)); " }.joined()
+        let change = folder.map { "command cd -- \(quoted($0)) >/dev/null && " } ?? ""
+        let answer = #"command printf '%d %d\n' \#(number) "$?" >&0"#
+        return "\(exports)\(change)eval \(quoted(command)) </dev/null; \(answer)\n"
+    }
+
+    /// One word for any shell, whatever is in it.
+    static func quoted(_ text: String) -> String {
+        "'" + text.replacing("'", with: #"'\''"#) + "'"
+    }
+
+    /// The number and exit code of an answer; nil for what the shell did not say.
+    static func answer(_ line: ArraySlice<UInt8>) -> (run: UInt64, code: Int32)? {
+        let words = String(decoding: line, as: UTF8.self).split(separator: " ")
+        guard words.count == 2, let run = UInt64(words[0]), let code = Int32(words[1]) else { return nil }
+        return (run, code)
+    }
+}
