@@ -283,6 +283,7 @@ extension LiveExecd {
 
     @Test func `a word is quoted for any shell`() {
         #expect(ShellDialogue.quoted("it's") == #"'it'\''s'"#)
+        #expect(ShellDialogue.quoted("a'\u{301}b") == #"'a'\''"# + "\u{301}b'")
         #expect(ShellDialogue.answer(ArraySlice("7 130".utf8))?.code == 130)
         for line in ["", "7", "x 1", "7 1 2", "7 x"] { #expect(ShellDialogue.answer(ArraySlice(line.utf8)) == nil) }
     }

@@ -18,6 +18,7 @@ struct FileIdentity: Hashable, Sendable {
     /// - Throws: `FileFailure.identityRefused` where the kernel does not allow the change; nothing was done then.
     func perform<Result>(_ work: () throws -> Result) throws -> Result {
         let own = (user: geteuid(), group: getegid(), groups: Self.supplementaryGroups())
+        if own.user != 0, own.user == user, own.group == group { return try work() }
         guard linux_thread_set_groups(0, nil) == 0 else { throw refusal }
         defer { Self.demand(linux_thread_set_groups(own.groups.count, own.groups)) }
         defer { Self.demand(linux_thread_set_fsgid(own.group)) }

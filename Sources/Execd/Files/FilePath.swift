@@ -19,15 +19,17 @@ struct PathExpansion: Hashable, Sendable {
     func callAsFunction(_ path: String) throws(FileFailure) -> String {
         guard !path.isEmpty else { throw .invalidRequest("a path is empty") }
         guard !path.utf8.contains(0) else { throw .invalidRequest("a path has a NUL byte") }
+        let bytes = Array(path.utf8)
         let absolute =
-            if path == "~" || path.hasPrefix("~/") {
-                home + path.dropFirst()
-            } else if path.hasPrefix("/") {
+            if bytes[0] == FilePath.slash {
                 path
+            } else if bytes[0] == UInt8(ascii: "~"), bytes.count == 1 || bytes[1] == FilePath.slash {
+                home + String(decoding: bytes.dropFirst(), as: UTF8.self)
             } else {
                 (base ?? Self.currentFolder) + "/" + path
             }
-        return "/" + absolute.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+        let parts = absolute.utf8.split(separator: FilePath.slash).filter { !$0.elementsEqual(".".utf8) }
+        return "/" + parts.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "/")
     }
 
     private static var currentFolder: String {
@@ -37,15 +39,18 @@ struct PathExpansion: Hashable, Sendable {
     }
 }
 
-/// The parts of an absolute path as `PathExpansion` makes it.
+/// The parts of an absolute path as `PathExpansion` makes it. By bytes, as the kernel sees it: a slash with a combining
+/// mark behind it is another Character.
 enum FilePath {
+    static let slash = UInt8(ascii: "/")
+
     static func folder(of path: String) -> String {
-        let end = path.utf8.lastIndex(of: UInt8(ascii: "/")) ?? path.startIndex
+        let end = path.utf8.lastIndex(of: slash) ?? path.startIndex
         return end == path.startIndex ? "/" : String(path[..<end])
     }
 
     static func name(of path: String) -> String {
-        String(path.split(separator: "/").last ?? "")
+        path.utf8.split(separator: slash).last.map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
 
     static func join(_ folder: String, _ name: String) -> String {

@@ -1,3 +1,5 @@
+import CLinux
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -8,6 +10,9 @@ enum FolderWalk {
     static let mostEntries = 50_000
     /// Levels that are gone down at the most.
     static let deepest = 512
+
+    /// proc and sysfs (statfs(2)): gone into only where the root is in them.
+    private static let kernelFileSystems: Set<Int64> = [0x9fa0, 0x6265_6572]
 
     struct Found: Sendable {
         var entries: [FileInfo] = []
@@ -53,12 +58,15 @@ enum FolderWalk {
         _ root: String, depth: Int, visit: (String, stat) -> Bool
     ) throws(FileFailure) {
         guard depth > 0 else { return }
+        let device = try FileStatus.of(root, follows: true).st_dev
         var pending = try entries(of: root).reversed().map { ($0, 1) }
         while let (path, level) = pending.popLast() {
             var status = stat()
             guard lstat(path, &status) == 0 else { continue }
             guard visit(path, status) else { return }
             guard status.st_mode & S_IFMT == S_IFDIR, level < min(depth, deepest) else { continue }
+            // A search of everything would not come back from /proc.
+            guard status.st_dev == device || !kernelFileSystems.contains(linux_filesystem_type(path)) else { continue }
             pending += ((try? entries(of: path)) ?? []).reversed().map { ($0, level + 1) }
         }
     }

@@ -85,9 +85,14 @@ struct StagedFile: Sendable {
             guard let piece = FileBytes.read(source, upTo: 1 << 18) else {
                 throw .system("replace \(target)", code: errno)
             }
-            if piece.isEmpty { return }
+            if piece.isEmpty { break }
             guard Self.writeAll(piece[...], to: destination) else { throw .system("replace \(target)", code: errno) }
         }
+        var status = stat()
+        guard fstat(source, &status) == 0 else { throw .system("replace \(target)", code: errno) }
+        try FileRights.Resolved(
+            mode: FileMode(bits: status.st_mode), owner: status.st_uid, group: status.st_gid
+        ).apply(to: destination, of: target)
     }
 
     private static func writeAll(_ bytes: ArraySlice<UInt8>, to descriptor: CInt) -> Bool {

@@ -70,18 +70,19 @@ final class ProcessLoop: Sendable {
             close(output[1])
             close(errors[1])
         }
+        var pipes: [OutputStream: CInt] = [.standardOutput: output[0], .standardError: errors[0]]
+        // The loop closes what it reads: it gets a descriptor of its own.
+        if let control { pipes[.control] = fcntl(control.near, F_DUPFD_CLOEXEC, 3) }
         // Non-blocking on our side only: the flag belongs to the open file, and each pipe end is one of its own.
         for descriptor in [output[0], errors[0]] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
         let pid: pid_t
         do throws(SpawnFailure) {
+            guard pipes[.control] != -1 else { throw SpawnFailure(program: spec.arguments[0], code: EMFILE) }
             pid = try Spawn.start(spec, input: control?.far ?? -1, output: output[1], error: errors[1])
         } catch {
-            for descriptor in [output[0], errors[0]] { close(descriptor) }
+            for descriptor in pipes.values { close(descriptor) }
             throw error
         }
-        var pipes: [OutputStream: CInt] = [.standardOutput: output[0], .standardError: errors[0]]
-        // The loop closes what it reads: it gets a descriptor of its own.
-        if let control { pipes[.control] = fcntl(control.near, F_DUPFD_CLOEXEC, 3) }
         let number = state.withLock { [pipes] state in
             let number = state.next
             state.next += 1

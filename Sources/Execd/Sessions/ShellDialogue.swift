@@ -12,9 +12,10 @@ enum ShellDialogue {
         return "\(exports)\(change)eval \(quoted(command)) </dev/null; \(answer)\n"
     }
 
-    /// One word for any shell, whatever is in it.
+    /// One word for any shell, whatever is in it. By bytes: a quote with a combining mark behind it is another Character.
     static func quoted(_ text: String) -> String {
-        "'" + text.replacing("'", with: #"'\''"#) + "'"
+        let escaped = text.utf8.flatMap { $0 == UInt8(ascii: "'") ? Array(#"'\''"#.utf8) : [$0] }
+        return "'" + String(decoding: escaped, as: UTF8.self) + "'"
     }
 
     /// The number and exit code of an answer; nil for what the shell did not say.

@@ -28,6 +28,7 @@ import Testing
     @Test(arguments: [
         ("/a//b/./c/", "/a/b/c"), ("/", "/"), ("~", "/home/u"), ("~/x", "/home/u/x"), ("x", "/work/x"),
         ("../x", "/work/../x"), ("~x", "/work/~x"), (".", "/work"),
+        ("/\u{301}a//b", "/\u{301}a/b"),
     ])
     func `paths become absolute`(path: String, expanded: String) throws {
         #expect(try PathExpansion(home: "/home/u", base: "/work")(path) == expanded)

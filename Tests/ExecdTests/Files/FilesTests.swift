@@ -1,3 +1,4 @@
+import CLinux
 import FoundationEssentials
 import Testing
 
@@ -70,6 +71,21 @@ import Testing
             #expect(try await search("") == ["a.py", "b.txt", "link", "sub.py/c.py"])
             #expect(try await execd.ask("GET", "/files/search?path=~&pattern=%5B").status == 400)
             #expect(try await execd.ask("GET", "/files/search?path=~/a.py").code == "INVALID_FILE")
+        }
+    }
+}
+
+@Suite struct KernelFolderTests {
+    @Test func `a search stays out of proc unless it starts there`() async throws {
+        try await Scratch.run { execd, scratch async throws in
+            mkdir("\(scratch.path)/proc", 0o755)
+            try scratch.file("status")
+            try #require(linux_mount("proc", "\(scratch.path)/proc", "proc", 0, nil) == 0, "mounting needs root")
+            defer { linux_unmount_detached("\(scratch.path)/proc") }
+            let outside = try execd.told(try await execd.ask("GET", "/files/search?path=~&pattern=status"))
+            #expect(outside.map(\.path) == ["\(scratch.path)/status"])
+            let inside = try execd.told(try await execd.ask("GET", "/files/search?path=~/proc/1&pattern=status"))
+            #expect(inside.contains { $0.path == "\(scratch.path)/proc/1/status" })
         }
     }
 }

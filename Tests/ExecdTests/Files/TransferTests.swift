@@ -1,3 +1,4 @@
+import CLinux
 import FoundationEssentials
 import TestSupport
 import Testing
@@ -183,6 +184,19 @@ import Testing
             client.cancel()
             _ = try? await client.value
             #expect(try await eventually { scratch.names.isEmpty })
+        }
+    }
+
+    @Test func `a file that is mounted is written in place`() async throws {
+        try await Scratch.run { execd, scratch async throws in
+            let path = try scratch.file("hosts", "old and longer")
+            let bind: UInt = 4096
+            try #require(linux_mount(path, path, nil, bind, nil) == 0, "mounting needs root")
+            defer { linux_unmount_detached(path) }
+            let answer = try await execd.upload([(#"{"path":"\#(path)","mode":640,"owner":"1000"}"#, "new")])
+            let status = try scratch.status("hosts")
+            #expect(answer.status == 200 && scratch.content("hosts") == "new" && scratch.names == ["hosts"])
+            #expect(status.st_mode & 0o7777 == 0o640 && status.st_uid == 1000)
         }
     }
 
