@@ -22,8 +22,10 @@ test: execd
 	./scripts/test.sh
 
 # Each prints medians beside a peer's, and their ratio.
-bench: execd
-	swift run -c release benchmark-create
+bench: execd base-image
+	swift build -c release
+	.build/release/benchmark-create
+	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
 
 # The formatter's rules, and every warning of our own sources as an error.
 lint: deps

@@ -46,6 +46,8 @@ public final class LocalRuntime: SandboxRuntime {
     private let logger: Logger
     private let state: Mutex<State>
     private let watcher: ExitWatcher
+    /// Making a sandbox is mostly waiting for the kernel and for crun: more threads than processors make more at once.
+    private let threads = NIOThreadPool(numberOfThreads: 16)
     public let exits: AsyncStream<String>
 
     /// How long execd may take to listen.
@@ -67,6 +69,7 @@ public final class LocalRuntime: SandboxRuntime {
             atPath: configuration.stateDirectory, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
         (exits, watcher) = try ExitWatcher.start()
+        threads.start()
         var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
         for name in ControlGroup.entries(of: configuration.stateDirectory) {
             if let record = SandboxRecord.read(from: configuration.stateDirectory + "/" + name) {
@@ -88,6 +91,8 @@ public final class LocalRuntime: SandboxRuntime {
             SandboxLink.write("1", to: "/proc/sys/net/\(path)")
         }
     }
+
+    deinit { threads.shutdownGracefully { _ in } }
 
     /// Takes the host's rules away; only when no sandbox is left.
     public func uninstall() throws(RuntimeError) {
@@ -266,7 +271,7 @@ public final class LocalRuntime: SandboxRuntime {
         defer { _ = state.withLock { $0.busy.remove(id) } }
         let outcome: Swift.Result<Result, RuntimeError>
         do {
-            outcome = try await NIOThreadPool.singleton.runIfActive {
+            outcome = try await threads.runIfActive {
                 do throws(RuntimeError) { return .success(try body()) } catch { return .failure(error) }
             }
         } catch {

@@ -1,0 +1,180 @@
+"""Starts the release build and measures what its users wait for, beside peers, in one run.
+
+    python3 Benchmarks/Appliance/appliance.py [count]      as root, after `make build base-image`
+"""
+
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+from peers import Docker, bare_runtime, spawn
+
+COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+REPOSITORY = os.path.realpath(f"{os.path.dirname(__file__)}/../..")
+BASE = os.environ.get("BASE", "/var/lib/sallyport/base")
+FOLDER = f"/tmp/sallyport-benchmark-{os.getpid()}"
+TAG = "b" + random.choice("abcdefghijk")
+KEY = "benchmark"
+
+
+class Server:
+    def __init__(self):
+        os.makedirs(FOLDER)
+        self.port, self.gateway = 18480, 18488
+        with open(f"{FOLDER}/config.toml", "w") as file:
+            file.write(f"""
+[server]
+port = {self.port}
+api_key = "{KEY}"
+[log]
+level = "ERROR"
+[ingress]
+port = {self.gateway}
+[local]
+state_dir = "{FOLDER}/state"
+run_dir = "{FOLDER}/run"
+tag = "{TAG}"
+address_pool = "10.234.0.0/16"
+base_image = "{BASE}"
+[egress]
+upstreams = ["127.0.0.1:9"]
+""")
+        self.process = subprocess.Popen(
+            [f"{REPOSITORY}/.build/release/sallyport", "serve", "--config", f"{FOLDER}/config.toml"],
+            stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                self.call(self.connect(), "GET", "/health")
+                break
+            except OSError:
+                time.sleep(0.02)
+
+    def connect(self, gateway=False):
+        return http.client.HTTPConnection("127.0.0.1", self.gateway if gateway else self.port)
+
+    def call(self, connection, method, path, body=None, headers=None):
+        connection.request(method, path, body, {"OPEN-SANDBOX-API-KEY": KEY, **(headers or {})})
+        answer = connection.getresponse()
+        data = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {data[:300]}")
+        return data
+
+    def create(self, connection):
+        body = {"image": {"uri": "sallyport/base:latest"}, "timeout": 3600, "entrypoint": ["sleep", "3600"],
+                "resourceLimits": {"cpu": "1", "memory": "512Mi"},
+                "networkPolicy": {"defaultAction": "deny", "egress": [{"action": "allow", "target": "pypi.org"}]}}
+        return json.loads(self.call(connection, "POST", "/v1/sandboxes", json.dumps(body)))["id"]
+
+    def delete(self, connection, identifier):
+        self.call(connection, "DELETE", f"/v1/sandboxes/{identifier}")
+
+    def memory(self):
+        """KiB: resident, and private."""
+        with open(f"/proc/{self.process.pid}/smaps_rollup") as file:
+            lines = dict(line.split(":") for line in file.read().splitlines()[1:])
+        number = lambda name: int(lines[name].split()[0])
+        return number("Rss"), number("Private_Dirty") + number("Private_Clean")
+
+    def stop(self):
+        connection = self.connect()
+        while True:
+            items = json.loads(self.call(connection, "GET", "/v1/sandboxes?pageSize=200"))["items"]
+            if not items:
+                break
+            for item in items:
+                self.delete(connection, item["id"])
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        subprocess.run(["nft", "delete", "table", "inet", f"sallyport_{TAG}"], check=False)
+        shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def timed(work):
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def show(name, times):
+    times = sorted(times)
+    middle = statistics.median(times)
+    print(f"{name:<52} p50 {middle * 1e3:8.2f} ms   p99 {times[min(len(times) - 1, len(times) * 99 // 100)] * 1e3:8.2f} ms")
+    return middle
+
+
+def main():
+    server = Server()
+    docker = None
+    try:
+        print(f"{os.cpu_count()} cores, {COUNT} of each, in turn")
+        memory = {0: server.memory()}
+        api, gateway = server.connect(), server.connect(gateway=True)
+        docker = Docker(FOLDER, BASE) if shutil.which("dockerd") else None
+        creating, deleting, bare, dockers = [], [], [], []
+        for number in range(COUNT):
+            def made():
+                identifier = server.create(api)
+                server.call(gateway, "GET", "/ping", headers={"OpenSandbox-Ingress-To": f"{identifier}-44772"})
+                return identifier
+            seconds, identifier = timed(made)
+            creating.append(seconds)
+            bare.append(bare_runtime(f"{FOLDER}/state/sandboxes/{identifier}/bundle", FOLDER, number))
+            deleting.append(timed(lambda: server.delete(api, identifier))[0])
+            if docker:
+                dockers.append(docker.run())
+        ours = show("create until execd answers through the gateway", creating)
+        peer = show("  crun run of true in the same bundle", bare)
+        print(f"  ratio {ours / peer:.2f}")
+        if dockers:
+            print(f"  ratio to docker run: {ours / show('  docker run --detach of the same files', dockers):.2f}")
+            docker.stop()
+            docker = None
+        show("delete", deleting)
+
+        identifier = server.create(api)
+        route = {"OpenSandbox-Ingress-To": f"{identifier}-44772"}
+        command = json.dumps({"argv": ["/bin/true"]})
+        execd = http.client.HTTPConnection(address_of(identifier), 44772)
+        for _ in range(20):
+            server.call(execd, "POST", "/command", command)
+        direct = [timed(lambda: server.call(execd, "POST", "/command", command))[0] for _ in range(300)]
+        through = [timed(lambda: server.call(gateway, "POST", "/command", command, route))[0] for _ in range(300)]
+        mine = show("POST /command of true, kept-alive connection", direct)
+        show("  the same through the gateway", through)
+        print(f"  ratio {mine / show('  posix_spawn and wait of true', spawn()):.2f}")
+        server.delete(api, identifier)
+
+        def one():
+            server.create(server.connect())
+
+        for count in (10, 100):
+            threads = [threading.Thread(target=one) for _ in range(count if count == 10 else 90)]
+            seconds, _ = timed(lambda: ([t.start() for t in threads], [t.join() for t in threads]))
+            if count == 100:
+                print(f"90 creates at once, one client: {seconds * 1e3:.0f} ms, {seconds * 1e3 / 90:.1f} ms each")
+            memory[count] = server.memory()
+        for count, (resident, private) in memory.items():
+            print(f"memory of the appliance with {count:3} sandboxes: resident {resident / 1024:6.1f} MiB, "
+                  f"private {private / 1024:6.1f} MiB")
+        print(f"  private memory for each: {(memory[100][1] - memory[0][1]) / 100:.0f} KiB")
+    finally:
+        if docker:
+            docker.stop()
+        server.stop()
+
+
+def address_of(identifier):
+    with open(f"{FOLDER}/state/sandboxes/{identifier}/hosts") as file:
+        return file.read().splitlines()[2].split("\t")[0]
+
+
+main()
