@@ -8,9 +8,14 @@ struct AtomicFile: ~Copyable {
     private let temporary: String
     private var isStaged = true
 
-    /// Writes the content beside `path`, mode 0600, and waits until it is on the disk.
-    init(staging content: [UInt8], for path: String) throws(EgressError) {
+    private let outlivesMachine: Bool
+
+    /// Writes the content beside `path`, mode 0600.
+    /// - Parameter outlivesMachine: waits for the disk, here and in `publish`. The end of the process, however it ends,
+    ///   loses nothing either way.
+    init(staging content: [UInt8], for path: String, outlivesMachine: Bool) throws(EgressError) {
         self.path = path
+        self.outlivesMachine = outlivesMachine
         self.temporary = path + ".new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw Self.failure(temporary) }
@@ -28,18 +33,18 @@ struct AtomicFile: ~Copyable {
             }
             written += count
         }
-        guard fsync(descriptor) == 0 else {
+        guard !outlivesMachine || fsync(descriptor) == 0 else {
             let error = Self.failure(temporary)
             unlink(temporary)
             throw error
         }
     }
 
-    /// Puts the staged content in place and waits until the folder's entry is on the disk.
+    /// Puts the staged content in place.
     consuming func publish() throws(EgressError) {
         guard rename(temporary, path) == 0 else { throw Self.failure(path) }
         isStaged = false
-        try Self.synchronizeFolder(of: path)
+        if outlivesMachine { try Self.synchronizeFolder(of: path) }
     }
 
     deinit {

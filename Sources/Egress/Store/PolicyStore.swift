@@ -3,10 +3,14 @@ import Glibc
 /// The guards' records, one file a sandbox: `<folder>/<id>.json`, folder 0700, files 0600.
 struct PolicyStore: Sendable {
     let folder: String
+    private let outlivesMachine: Bool
     private static let suffix = ".json"
 
-    init(folder: String) throws(EgressError) {
+    /// - Parameter outlivesMachine: records are wanted after a power failure, too. Those of a node are not: the namespaces
+    ///   that they are about are gone then, and waiting for the disk would be a third of a create.
+    init(folder: String, outlivesMachine: Bool = false) throws(EgressError) {
         self.folder = folder
+        self.outlivesMachine = outlivesMachine
         var prefix = ""
         for part in folder.split(separator: "/") {
             prefix += (prefix.isEmpty && !folder.hasPrefix("/") ? "" : "/") + part
@@ -19,12 +23,12 @@ struct PolicyStore: Sendable {
 
     /// Writes the record beside its file; `publish()` of the result makes it the one in force.
     func stage(_ record: GuardRecord) throws(EgressError) -> AtomicFile {
-        try AtomicFile(staging: record.encoded(), for: path(of: record.id))
+        try AtomicFile(staging: record.encoded(), for: path(of: record.id), outlivesMachine: outlivesMachine)
     }
 
     func remove(_ id: String) throws(EgressError) {
         guard unlink(path(of: id)) == 0 || errno == ENOENT else { throw AtomicFile.failure(path(of: id)) }
-        try AtomicFile.synchronizeFolder(of: path(of: id))
+        if outlivesMachine { try AtomicFile.synchronizeFolder(of: path(of: id)) }
     }
 
     /// The identifiers with a record, sorted. Unfinished files (a crash while staging) are deleted.

@@ -5,4 +5,4 @@ import FoundationEssentials
     import Glibc
 #endif
 
-exit(await Execd.run(CommandLine.arguments, environment: ProcessInfo.processInfo.environment))
+exit(Execd.run(CommandLine.arguments, environment: ProcessInfo.processInfo.environment))

@@ -14,13 +14,9 @@ struct SandboxRecord: Codable, Hashable, Sendable {
 
     func write(to folder: String) throws(RuntimeError) {
         let path = folder + "/" + Self.fileName
-        do {
-            try JSONEncoder().encode(self).write(to: URL(filePath: path + ".new"))
-        } catch {
-            throw .system(action: "writing \(path)", reason: "\(error)")
-        }
-        // Environments hold secrets.
-        guard chmod(path + ".new", 0o600) == 0, rename(path + ".new", path) == 0 else {
+        // Strings and numbers always encode. Environments hold secrets.
+        try QuickFile.write([UInt8](try! JSONEncoder().encode(self)), to: path + ".new", mode: 0o600)
+        guard rename(path + ".new", path) == 0 else {
             throw .system(action: "writing \(path)", reason: String(cString: strerror(errno)))
         }
     }
@@ -51,16 +47,17 @@ struct SandboxFolder: Hashable, Sendable {
     }
 
     func write(_ text: String, to name: String) throws(RuntimeError) {
-        do {
-            try Data(text.utf8).write(to: URL(filePath: file(name)))
-        } catch {
-            throw .system(action: "writing \(file(name))", reason: "\(error)")
-        }
+        try QuickFile.write(Array(text.utf8), to: file(name), mode: 0o644)
     }
 
-    /// The last bytes of the sandbox's output.
+    /// The last bytes of the sandbox's output, however long it is.
     func logTail(bytes: Int = 2000) -> String {
-        guard let data = try? Data(contentsOf: URL(filePath: log)) else { return "" }
-        return String(decoding: data.suffix(bytes), as: UTF8.self)
+        let descriptor = open(log, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else { return "" }
+        defer { close(descriptor) }
+        let size = lseek(descriptor, 0, SEEK_END)
+        var tail = [UInt8](repeating: 0, count: min(bytes, Int(max(0, size))))
+        let count = pread(descriptor, &tail, tail.count, size - off_t(tail.count))
+        return String(decoding: tail.prefix(max(0, count)), as: UTF8.self)
     }
 }
