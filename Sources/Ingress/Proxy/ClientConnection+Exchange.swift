@@ -68,13 +68,18 @@ extension ClientConnection {
         switch part {
         case .head(let head) where head.status == .switchingProtocols:
             guard case .to = exchange.upgrade else { return fail(.responseFailed) }
-            startTunnel(head, exchange, connection)
+            exchange.switching = head
         case .head(let head) where head.status.code < 200:
             guard exchange.clientCanChunk else { return }
             write(.head(policy.rules.response(head, toHEAD: false, canChunk: true)))
         case .head(let head): relay(head, exchange)
         case .body(let bytes): write(.body(.byteBuffer(bytes)))
-        case .end(let trailers): finish(trailers, exchange, connection)
+        case .end(let trailers):
+            if let head = exchange.switching {
+                startTunnel(head, exchange, connection)
+            } else {
+                finish(trailers, exchange, connection)
+            }
         }
     }
 

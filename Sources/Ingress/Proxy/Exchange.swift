@@ -21,6 +21,8 @@ final class Exchange {
     /// The sandbox's connection may carry another exchange after this one.
     var leavesBackendOpen = false
     var isRetry = false
+    /// The sandbox agrees to another protocol; the decoder has not told the end of this head yet.
+    var switching: HTTPResponseHead?
 
     init(
         request: HTTPRequestHead, target: ProxyTarget, outgoing: HTTPRequestHead, upgrade: Upgrade, keepsAlive: Bool

@@ -229,8 +229,8 @@ private func withSandbox<Result: Sendable>(
     @Test func `an unused connection is closed without a word`() async throws {
         var limits = ProxyLimits()
         limits.keepAliveTimeout = .milliseconds(30)
-        let answer = try await withGateway(TestDirectory(), limits: limits) { try await RawClient($0).exchange("") }
-        #expect(answer.isEmpty)
+        let answer = try await withGateway(TestDirectory(), limits: limits) { try? await RawClient($0).exchange("") }
+        #expect(answer ?? "" == "")
     }
 
     @Test func `a body that stops coming is cut`() async throws {
