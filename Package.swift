@@ -63,7 +63,7 @@ let package = Package(
             ["NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "CLinux", "CCurl", logging, metrics] + nio),
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
-        library("Ingress", ["SecureAccess", "HTTPServer", logging] + nio),
+        library("Ingress", ["SecureAccess", "COpenSSL", logging] + nio),
         library(
             "Runtimes",
             ["Netfilter", "NetworkPolicy", "CLinux", logging, .product(name: "NIOPosix", package: "swift-nio")]),
@@ -108,7 +108,10 @@ let package = Package(
         tests("Runtimes", ["Netfilter", "NetworkPolicy", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "TestSupport"] + nio),
         tests("HTTPServer", ["TestSupport", logging] + nio),
-        tests("Ingress", ["SecureAccess", "HTTPServer", "TestSupport", logging] + nio),
+        tests(
+            "Ingress",
+            ["SecureAccess", "HTTPServer", "TestSupport", logging, .product(name: "NIOEmbedded", package: "swift-nio")]
+                + nio),
         tests("Observability", [logging, coreMetrics]),
         tests(
             "ControlPlane",

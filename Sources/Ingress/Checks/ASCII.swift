@@ -29,8 +29,13 @@ enum ASCII {
 extension String {
     /// Compares ASCII without a lowered copy.
     func isEqualIgnoringCase(to other: String) -> Bool {
-        utf8.count == other.utf8.count
-            && zip(utf8, other.utf8).allSatisfy { $0 == $1 || ($0 ^ $1 == 0x20 && ASCII.isLetter($0)) }
+        guard utf8.count == other.utf8.count else { return false }
+        var others = other.utf8.makeIterator()
+        for byte in utf8 {
+            let other = others.next()!
+            guard byte == other || (byte ^ other == 0x20 && ASCII.isLetter(byte)) else { return false }
+        }
+        return true
     }
 }
 

@@ -19,8 +19,12 @@ struct FieldNames: Sendable {
     }
 
     private static func areEqual(_ name: String, _ known: String) -> Bool {
-        for (one, other) in zip(name.utf8, known.utf8) where one != other {
-            guard one ^ other == 0x20 && ASCII.isLetter(one) || one == UInt8(ascii: "_") && other == UInt8(ascii: "-")
+        var others = known.utf8.makeIterator()
+        for byte in name.utf8 {
+            let other = others.next()!
+            guard
+                byte == other || (byte ^ other == 0x20 && ASCII.isLetter(byte))
+                    || (byte == UInt8(ascii: "_") && other == UInt8(ascii: "-"))
             else { return false }
         }
         return true

@@ -30,6 +30,8 @@ public struct ProxyError: Error, Hashable, Sendable {
         .badGateway, "BACKEND_CONNECTION_FAILED", "nothing in the sandbox accepts connections on this port")
     static let responseFailed = ProxyError(
         .badGateway, "BACKEND_RESPONSE_FAILED", "the sandbox ended the connection without a valid answer")
+    static let upgradeRefused = ProxyError(
+        .forbidden, "BACKEND_UPGRADE_REFUSED", "the sandbox does not change the protocol here")
     static let timeout = ProxyError(.gatewayTimeout, "BACKEND_TIMEOUT", "the sandbox did not answer in time")
     static let slowRequest = ProxyError(
         .requestTimeout, "REQUEST_TIMEOUT", "the request did not arrive in time", closes: true)

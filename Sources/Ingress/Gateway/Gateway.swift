@@ -73,14 +73,12 @@ public final class Gateway: Sendable {
             logger.warning("connection refused: too many open")
             throw ChannelError.inappropriateOperationForState
         }
-        var encoding = HTTPResponseEncoder.Configuration()
-        encoding.automaticallySetFramingHeaders = false
         var decoding = NIOHTTPDecoderLimitConfiguration()
         decoding.maxHeaderListSize = configuration.limits.head.maxBytes
         decoding.maxHeaderFieldCount = configuration.limits.head.maxFields
         let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding)
         try channel.pipeline.syncOperations.addHandlers([
-            HTTPResponseEncoder(configuration: encoding), ByteToMessageHandler(decoder),
+            ResponseEncoder(), ByteToMessageHandler(decoder),
             ClientConnection(
                 policy: policy, pool: pools.pool(of: channel.eventLoop), logger: logger, isAlone: true),
         ])

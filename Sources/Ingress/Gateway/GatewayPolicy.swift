@@ -7,6 +7,7 @@ struct GatewayPolicy: ProxyPolicy {
     let directory: any EndpointDirectory
     let access: AccessCheck
     let scheme = "http"
+    let closesRefusedWebSockets = false
 
     var limits: ProxyLimits { configuration.limits }
     var rules: HeaderRules { .gateway }

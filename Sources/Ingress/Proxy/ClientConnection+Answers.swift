@@ -12,7 +12,7 @@ extension ClientConnection {
 
     func refuse(_ request: HTTPRequestHead, _ error: ProxyError) {
         let closes = error.closes || !request.isKeepAlive || isQuiescing || request.headers.contains(name: "upgrade")
-        send(ErrorPage.of(error, for: request), error.status, to: request, target: nil, closes: closes)
+        send(error, to: request, target: nil, closes: closes)
         complete(keepsAlive: !closes, requestEnded: false)
     }
 
@@ -30,8 +30,20 @@ extension ClientConnection {
             (keepsAlive, requestEnded) = (exchange.keepsAlive, exchange.requestEnded)
         }
         let closes = error.closes || !keepsAlive || isQuiescing
-        send(ErrorPage.of(error, for: request), error.status, to: request, target: target, closes: closes)
+        send(error, to: request, target: target, closes: closes)
         complete(keepsAlive: !closes, requestEnded: requestEnded)
+    }
+
+    private func send(_ error: ProxyError, to request: HTTPRequestHead, target: ProxyTarget?, closes: Bool) {
+        if policy.closesRefusedWebSockets, let refusal = WebSocketRefusal(of: request, error) {
+            var head = refusal.head
+            policy.finish(&head, to: request, target: target)
+            write(.head(head))
+            write(.body(.byteBuffer(refusal.closeFrame)))
+            write(.end(nil))
+        } else {
+            send(ErrorPage.of(error, for: request), error.status, to: request, target: target, closes: closes)
+        }
     }
 
     private func send(

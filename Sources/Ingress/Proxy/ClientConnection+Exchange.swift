@@ -84,6 +84,7 @@ extension ClientConnection {
     }
 
     private func relay(_ head: HTTPResponseHead, _ exchange: Exchange) {
+        if case .to = exchange.upgrade, policy.closesRefusedWebSockets { return fail(.upgradeRefused) }
         exchange.responseStarted = true
         exchange.noteFraming(of: head)
         var response = policy.rules.response(

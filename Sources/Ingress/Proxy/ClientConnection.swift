@@ -77,7 +77,9 @@ final class ClientConnection: ChannelDuplexHandler {
         switch phase {
         case .exchanging(let exchange):
             exchange.backend?.flush()
-            if !exchange.requestEnded { deadline.set(limits.bodyTimeout) }
+            if !exchange.requestEnded {
+                deadline.set(exchange.responseStarted ? limits.streamTimeout : limits.bodyTimeout)
+            }
         case .idle where !burstHadParts && !headHasBegun:
             headHasBegun = true
             deadline.set(limits.headTimeout)
@@ -138,9 +140,12 @@ final class ClientConnection: ChannelDuplexHandler {
         resumeReading()
     }
 
+    /// Reading goes on while a response is awaited, so that a request costs no change of interest in the socket; what is
+    /// pipelined then stops it.
     private var holdsReads: Bool {
-        guard case .exchanging(let exchange) = phase else { return false }
-        return exchange.requestEnded || exchange.backend?.isWritable != true
+        guard queue.isEmpty else { return true }
+        guard case .exchanging(let exchange) = phase, !exchange.requestEnded else { return false }
+        return exchange.backend?.isWritable != true
     }
 
     func read(context: ChannelHandlerContext) {
@@ -212,7 +217,8 @@ final class ClientConnection: ChannelDuplexHandler {
         switch phase {
         case .idle: if headHasBegun { fail(.slowRequest) } else { close() }
         case .exchanging(let exchange) where !exchange.responseStarted:
-            fail(exchange.requestEnded ? .timeout : .slowRequest)
+            // A sandbox that does not take the body is late, not the client.
+            fail(exchange.requestEnded || exchange.backend?.isWritable != true ? .timeout : .slowRequest)
         case .exchanging: abort()
         case .draining, .lingering: close()
         case .passing, .tunnel: break

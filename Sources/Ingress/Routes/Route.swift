@@ -25,12 +25,13 @@ public struct Route: Hashable, Sendable {
     /// Reads `<id>-<port>` or `<id>-<port>-<expires>-<signature>`. Ids have dashes of their own; the two forms cannot be
     /// taken for each other, since a signature has nine characters and a port at most five.
     static func parse(label: some StringProtocol, target: String) -> Route? {
-        if let token = try? RouteToken(String(label)), isSandboxID(token.sandbox) {
+        guard let dash = label.lastIndex(of: "-") else { return nil }
+        let last = label[label.index(after: dash)...]
+        if last.utf8.count == RouteToken.signatureLength {
+            guard let token = try? RouteToken(String(label)), isSandboxID(token.sandbox) else { return nil }
             return Route(sandbox: token.sandbox, port: token.port, token: token, target: target)
         }
-        guard let dash = label.lastIndex(of: "-"), let port = RouteToken.port(label[label.index(after: dash)...]),
-            isSandboxID(label[..<dash])
-        else { return nil }
+        guard let port = RouteToken.port(last), isSandboxID(label[..<dash]) else { return nil }
         return Route(sandbox: String(label[..<dash]), port: port, target: target)
     }
 

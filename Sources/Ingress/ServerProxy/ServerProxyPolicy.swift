@@ -6,6 +6,7 @@ struct ServerProxyPolicy: ProxyPolicy {
     let directory: any EndpointDirectory
     let limits: ProxyLimits
     let scheme = "http"
+    let closesRefusedWebSockets = true
     private let access = AccessCheck(keys: nil) { 0 }
 
     init(directory: any EndpointDirectory, limits: ProxyLimits) {

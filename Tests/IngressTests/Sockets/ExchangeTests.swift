@@ -1,6 +1,7 @@
 import HTTPServer
 import Ingress
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -241,6 +242,51 @@ private func withSandbox<Result: Sendable>(
             #expect(answer.hasPrefix("HTTP/1.1 408"))
             #expect(try await eventually { backend.ended == 1 })
         }
+    }
+
+    @Test func `a reader that stops stops its sandbox, and is cut`() async throws {
+        let written = NIOLockedValueBox(0)
+        let (done, report) = AsyncStream<Void>.makeStream()
+        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "t")) { _, writer in
+            try? await writer.start(.ok)
+            let part = ByteBuffer(repeating: 0x78, count: 1 << 20)
+            for _ in 0..<256 {
+                do { try await writer.write(part) } catch { break }
+                written.withLockedValue { $0 += 1 }
+            }
+            report.finish()
+        }
+        let directory = TestDirectory()
+        directory.set("s", at: try await server.start(on: .tcp(host: "127.0.0.1", port: 0)))
+        var limits = ProxyLimits()
+        limits.stallTimeout = .milliseconds(300)
+        try await withGateway(directory, limits: limits) { address in
+            let client = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .channelOption(.autoRead, value: false).connect(to: address).get()
+            try await client.writeAndFlush(ByteBuffer(string: "GET / HTTP/1.1\r\n\(to)\r\n"))
+            for await _ in done {}
+            try? await client.close()
+        }
+        // What kernels hold is a few MiB; the rest was never taken from the sandbox.
+        #expect(written.withLockedValue { $0 } < 64)
+        await server.shutdown(grace: .zero)
+    }
+
+    @Test func `a sandbox that does not take a body is late, not its client`() async throws {
+        let deaf = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelOption(.autoRead, value: false).bind(host: "127.0.0.1", port: 0).get()
+        let directory = TestDirectory()
+        directory.set("s", at: deaf.localAddress!)
+        var limits = ProxyLimits()
+        limits.bodyTimeout = .milliseconds(300)
+        let body = String(repeating: "x", count: 32 << 20)
+        let answer = try await withGateway(directory, limits: limits) {
+            try await RawClient($0).exchange(
+                "POST / HTTP/1.1\r\n\(to)Content-Length: \(body.utf8.count)\r\n\r\n" + body
+            ) { $0.hasSuffix("}") }
+        }
+        #expect(answer.hasPrefix("HTTP/1.1 504"))
+        try await deaf.close()
     }
 
     @Test func `a head that is too large is refused`() async throws {

@@ -37,7 +37,7 @@ import Testing
         }
         #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n") && answer.hasSuffix("\r\n\r\nok"))
         #expect(!answer.contains("Server:") && answer.contains("x-request-id: r-1\r\n"))
-        let lines = seen.split(separator: "\r\n").map { $0.lowercased() }
+        let lines = seen.replacing("<end>", with: "").split(separator: "\r\n").map { $0.lowercased() }
         #expect(lines.first == "get /a%2fb/?q=%20+&q http/1.1")
         #expect(
             Set(lines.dropFirst().map { $0.prefix { $0 != ":" } }) == [
@@ -158,6 +158,23 @@ import Testing
         }
         #expect(try await eventually { backend.ended == 1 })
         await backend.close()
+    }
+
+    @Test(arguments: [
+        ("s", "BACKEND_UPGRADE_REFUSED"), ("safe", "MISSING_OR_INVALID_SECURE_ACCESS"),
+        ("gone", "BACKEND_CONNECTION_FAILED"),
+    ])
+    func `a WebSocket that cannot be opened is closed with a code`(id: String, reason: String) async throws {
+        let (answer, _) = try await ask(
+            "GET /sandboxes/\(id)/proxy/80 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ) { directory, backend in
+            directory.set("s", at: backend.address)
+            directory.set("gone", at: try! SocketAddress(ipAddress: "127.0.0.1", port: 1))
+            directory.set("safe", at: backend.address, credentialHash: EndpointCredential.hash("c"))
+        }
+        #expect(answer.hasPrefix("HTTP/1.1 101 "))
+        #expect(answer.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"))
+        #expect(answer.hasSuffix(reason))
     }
 
     @Test func `ambiguous requests are refused here too`() async throws {

@@ -1,0 +1,44 @@
+import COpenSSL
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+
+/// A WebSocket that is accepted only to be closed (contract, section 4): the browser's API shows a close code to a page,
+/// but never the status of a failed handshake.
+struct WebSocketRefusal {
+    var head: HTTPResponseHead
+    var closeFrame: ByteBuffer
+
+    /// - Returns: nil where the request is no handshake (RFC 6455, section 4.1): it gets an ordinary answer.
+    init?(of request: HTTPRequestHead, _ error: ProxyError) {
+        guard !error.closes, request.method == .GET, case .to(let name)? = try? Upgrade(request),
+            name.isEqualIgnoringCase(to: "websocket"),
+            let key = request.headers.first(name: "sec-websocket-key"), key.utf8.count == 24
+        else { return nil }
+        head = HTTPResponseHead(
+            version: .http1_1, status: .switchingProtocols,
+            headers: ["connection": "upgrade", "upgrade": "websocket", "sec-websocket-accept": Self.accept(key)])
+        closeFrame = Self.frame(error)
+    }
+
+    /// The proof of RFC 6455, section 4.2.2: SHA-1 here is no protection, only a fixed function.
+    static func accept(_ key: String) -> String {
+        let text = Array((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8)
+        var digest = [UInt8](repeating: 0, count: 20)
+        var written: UInt32 = 0
+        guard EVP_Digest(text, text.count, &digest, &written, EVP_sha1(), nil) == 1 else { return "" }
+        return Data(digest).base64EncodedString()
+    }
+
+    /// 1008, a policy's refusal, where the client or the sandbox said no; 1011 where something failed.
+    private static func frame(_ error: ProxyError) -> ByteBuffer {
+        let code: UInt16 = error.status.code < 500 ? 1008 : 1011
+        let reason = error.code.utf8.prefix(120)
+        var frame = ByteBuffer()
+        frame.writeInteger(UInt8(0x88))
+        frame.writeInteger(UInt8(2 + reason.count))
+        frame.writeInteger(code)
+        frame.writeBytes(reason)
+        return frame
+    }
+}
