@@ -62,6 +62,7 @@ final class ClientConnection: ChannelDuplexHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         deadline.set(limits.keepAliveTimeout)
+        if !isAlone { try? context.pipeline.syncOperations.addHandler(CloseWatch(self), position: .last) }
         context.fireChannelActive()
     }
 
@@ -179,12 +180,13 @@ final class ClientConnection: ChannelDuplexHandler {
         if case .idle = phase, queue.isEmpty, isAlone { close() }
     }
 
-    /// Handlers behind close what looks unused to them; they do not see the requests that are taken here.
+    /// Handlers behind close what looks unused to them: they do not see the requests that are taken here. What the owner
+    /// of the channel closes comes past `CloseWatch`.
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         switch phase {
         case .idle, .passing: break
         default:
-            guard isQuiescing else {
+            guard isAlone || isQuiescing else {
                 promise?.succeed()
                 return
             }
@@ -207,6 +209,9 @@ final class ClientConnection: ChannelDuplexHandler {
         case .passing: context.fireErrorCaught(error)
         case .idle where !isAlone: context.fireErrorCaught(error)
         case .lingering, .tunnel: break
+        // What comes behind a last request concerns nobody.
+        case .exchanging(let exchange) where exchange.requestEnded && !exchange.keepsAlive && error is HTTPParserError:
+            break
         default:
             guard error is HTTPParserError, isAlone else { return abort() }
             fail(.malformed("the request is not HTTP/1.1 as RFC 9112 has it"))
@@ -218,7 +223,7 @@ final class ClientConnection: ChannelDuplexHandler {
         case .idle: if headHasBegun { fail(.slowRequest) } else { close() }
         case .exchanging(let exchange) where !exchange.responseStarted:
             // A sandbox that does not take the body is late, not the client.
-            fail(exchange.requestEnded || exchange.backend?.isWritable != true ? .timeout : .slowRequest)
+            fail(exchange.requestEnded || exchange.backend?.isWritable == false ? .timeout : .slowRequest)
         case .exchanging: abort()
         case .draining, .lingering: close()
         case .passing, .tunnel: break
@@ -237,5 +242,19 @@ final class ClientConnection: ChannelDuplexHandler {
             let decoder = try operations.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
             return operations.removeHandler(context: decoder).map { bound.value.leftovers }
         } catch { return context.eventLoop.makeFailedFuture(error) }
+    }
+}
+
+/// Last in the pipeline, where only the owner's closing passes: that is meant, whatever is under way.
+private final class CloseWatch: ChannelOutboundHandler {
+    typealias OutboundIn = HTTPServerResponsePart
+
+    private let connection: ClientConnection
+
+    init(_ connection: ClientConnection) { self.connection = connection }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        connection.isQuiescing = true
+        context.close(mode: mode, promise: promise)
     }
 }

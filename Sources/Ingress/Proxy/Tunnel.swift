@@ -6,8 +6,8 @@ enum Tunnel {
         guard let clientChannel = client.context?.channel, let backendChannel = backend.context?.channel else {
             return client.abort()
         }
-        let near = TunnelEnd(limits: limits, refusesClose: true)
-        let far = TunnelEnd(limits: limits, refusesClose: false)
+        let near = TunnelEnd(limits: limits)
+        let far = TunnelEnd(limits: limits)
         near.peer = far
         far.peer = near
         do {
@@ -41,19 +41,16 @@ final class TunnelEnd: ChannelDuplexHandler {
     typealias OutboundOut = ByteBuffer
 
     private let limits: ProxyLimits
-    /// Handlers behind close what looks unused to them.
-    private let refusesClose: Bool
     var peer: TunnelEnd?
     private var context: ChannelHandlerContext?
     private var isOpen = false
     private var inputClosed = false
     private var held: [ByteBuffer] = []
-    private var isQuiescing = false
+    private var isEnding = false
     private lazy var deadline = context.map { Deadline($0.eventLoop) { [weak self] in self?.expired() } }
 
-    init(limits: ProxyLimits, refusesClose: Bool) {
+    init(limits: ProxyLimits) {
         self.limits = limits
-        self.refusesClose = refusesClose
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -92,7 +89,7 @@ final class TunnelEnd: ChannelDuplexHandler {
     func end() {
         guard let context else { return }
         deadline?.set(limits.lingerTimeout)
-        isQuiescing = true
+        isEnding = true
         context.close(mode: .output, promise: nil)
     }
 
@@ -106,7 +103,7 @@ final class TunnelEnd: ChannelDuplexHandler {
     func channelReadComplete(context: ChannelHandlerContext) {
         guard isOpen else { return }
         peer?.flush()
-        if !isQuiescing { deadline?.set(limits.streamTimeout) }
+        if !isEnding { deadline?.set(limits.streamTimeout) }
         readIfTaken(context)
     }
 
@@ -124,21 +121,9 @@ final class TunnelEnd: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        switch event {
-        case ChannelEvent.inputClosed:
-            inputClosed = true
-            if isOpen { peer?.closeOutput() }
-        case is ChannelShouldQuiesceEvent: isQuiescing = true
-        default: break
-        }
-    }
-
-    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        guard !refusesClose || isQuiescing else {
-            promise?.succeed()
-            return
-        }
-        context.close(mode: mode, promise: promise)
+        guard event as? ChannelEvent == .inputClosed else { return context.fireUserInboundEventTriggered(event) }
+        inputClosed = true
+        if isOpen { peer?.closeOutput() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

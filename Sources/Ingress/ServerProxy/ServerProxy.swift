@@ -20,26 +20,12 @@ public final class ServerProxy: Sendable {
 
     /// Called on the channel's event loop when its HTTP handlers are in place.
     public func frontHandlers(for channel: any Channel) throws -> [any ChannelHandler] {
-        let connection = ClientConnection(
-            policy: policy, pool: pools.pool(of: channel.eventLoop), logger: logger, isAlone: false)
-        try channel.pipeline.syncOperations.addHandler(QuiesceWatch(connection), position: .first)
-        return [connection]
+        [
+            ClientConnection(
+                policy: policy, pool: pools.pool(of: channel.eventLoop), logger: logger, isAlone: false)
+        ]
     }
 
     /// Closes the unused connections to sandboxes.
     public func shutdown() async { await pools.closeAll() }
-}
-
-/// Tells the proxy that the server shuts down: NIO's pipelining handler keeps that event to itself.
-private final class QuiesceWatch: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    private let connection: ClientConnection
-
-    init(_ connection: ClientConnection) { self.connection = connection }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is ChannelShouldQuiesceEvent { connection.quiesce() }
-        context.fireUserInboundEventTriggered(event)
-    }
 }

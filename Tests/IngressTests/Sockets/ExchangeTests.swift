@@ -156,6 +156,17 @@ private func withSandbox<Result: Sendable>(
         #expect(answer.hasPrefix("HTTP/1.1 404") && answer.contains("}HTTP/1.1 200 OK"))
     }
 
+    @Test func `what comes behind a last request does not harm it`() async throws {
+        try await withSandbox(script: { received, _ in
+            received.hasSuffix("\r\n\r\n") ? .init(bytes: "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1") : nil
+        }) { address, backend, _ in
+            let answer = try await RawClient(address).exchange(
+                "GET / HTTP/1.1\r\n\(to)Connection: close\r\n\r\nnonsense")
+            #expect(answer.hasPrefix("HTTP/1.1 200") && answer.hasSuffix("\r\n\r\n1"))
+            #expect(!backend.received.contains("nonsense"))
+        }
+    }
+
     @Test func `when the client goes the sandbox is told`() async throws {
         try await withSandbox(script: { received, _ in
             received.hasSuffix("\r\n\r\n") ? .init(bytes: "HTTP/1.1 200 OK\r\n\r\nsome") : nil

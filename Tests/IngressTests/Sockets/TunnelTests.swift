@@ -127,4 +127,27 @@ func webSocketBackend() async throws -> ScriptedBackend {
         #expect(answer.hasSuffix(frame + "done"))
         await backend.close()
     }
+
+    @Test func `shutting down ends open tunnels`() async throws {
+        let backend = try await webSocketBackend()
+        let directory = TestDirectory()
+        directory.set("s", at: backend.address)
+        let proxied = handshake.replacing("/ws", with: "/sandboxes/s/proxy/80/ws")
+        let open: @Sendable (SocketAddress, String) async throws -> Task<String, any Error> = { address, request in
+            let (opened, report) = AsyncStream<Void>.makeStream()
+            let client = Task {
+                try await RawClient(address).exchange(request) { received in
+                    if received.hasSuffix("welcome") { report.finish() }
+                    return false
+                }
+            }
+            for await _ in opened {}
+            return client
+        }
+        let byGateway = try await withGateway(directory) { try await open($0, handshake) }
+        #expect(try await byGateway.value.hasSuffix("welcome"))
+        let byServer = try await withServerProxy(directory) { try await open($0, proxied) }
+        #expect(try await byServer.value.hasSuffix("welcome"))
+        await backend.close()
+    }
 }
