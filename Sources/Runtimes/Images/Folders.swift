@@ -92,7 +92,7 @@ struct Folders: Sendable {
 
     /// Whether a sandbox's overlay has the folder as a layer.
     static func isMounted(_ root: String) -> Bool {
-        guard let mounts = try? Data(contentsOf: URL(filePath: "/proc/self/mounts")) else { return true }
+        guard let mounts = QuickFile.read("/proc/self/mounts") else { return true }
         // As the kernel writes it (proc_pid_mounts(5)).
         let root = root.split(separator: " ", omittingEmptySubsequences: false).joined(separator: "\\040")
         return String(decoding: mounts, as: UTF8.self).split(separator: "\n").contains { line in

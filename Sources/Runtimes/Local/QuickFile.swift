@@ -18,6 +18,22 @@ enum QuickFile {
         }
     }
 
+    /// The whole file; nil where it cannot be read. Files of /proc have no size, and Foundation's `Data(contentsOf:)` takes
+    /// the first page of one for all of it.
+    static func read(_ path: String) -> [UInt8]? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = [], chunk = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { return nil }
+            if count == 0 { return bytes }
+            bytes += chunk[..<count]
+        }
+    }
+
     private static func failure(_ path: String) -> RuntimeError {
         .system(action: "writing \(path)", reason: String(cString: strerror(errno)))
     }

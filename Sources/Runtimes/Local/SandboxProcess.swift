@@ -15,7 +15,7 @@ struct SandboxProcess: Sendable {
     init?(pidFile: String, group: ControlGroup) {
         guard let data = try? Data(contentsOf: URL(filePath: pidFile)),
             let number = pid_t(String(decoding: data, as: UTF8.self).filter(\.isNumber)),
-            let groups = try? Data(contentsOf: URL(filePath: "/proc/\(number)/cgroup"))
+            let groups = QuickFile.read("/proc/\(number)/cgroup")
         else { return nil }
         let lines = String(decoding: groups, as: UTF8.self).split(separator: "\n")
         guard lines.contains(where: { $0.hasSuffix(":" + group.path) }) else { return nil }
