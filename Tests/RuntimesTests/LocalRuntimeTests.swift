@@ -60,8 +60,13 @@ private final class TestRuntime: Sendable {
 
     func log(_ id: String) -> String { SandboxFolder(path: folder + "/sandboxes/" + id).logTail(bytes: 20_000) }
 
-    /// Everything of this runtime's that is on the machine now.
+    /// Everything of this runtime's that stays on the machine. The kernel takes links apart in its own time.
     var traces: [String] {
+        for _ in 0..<1000 where !present.isEmpty { usleep(5000) }
+        return present
+    }
+
+    private var present: [String] {
         let links = (try? RouteSocket().links().map(\.name).filter { $0.hasPrefix("spv" + tag.prefix(4)) }) ?? []
         let namespaces = ControlGroup.entries(of: NetworkNamespace.folder).filter { $0.hasPrefix("sp-\(tag)-") }
         let mounts =

@@ -52,12 +52,18 @@ public final class RouteSocket: Sendable {
     /// `ip link set NAME up`
     public func setUp(_ name: String) throws(NetfilterError) { try setUp(index: try index(of: name), name) }
 
-    /// The kernel's number of a link.
+    /// The kernel's number of a link. One link is asked for: a machine with a thousand sandboxes has as many of them.
     public func index(of name: String) throws(NetfilterError) -> UInt32 {
-        guard let link = try links().first(where: { $0.name == name }) else {
+        var message = Self.link(.getLink, flags: 0)
+        message.attribute(LinkAttribute.name, text: name)
+        var index: UInt32?
+        try socket.dump("looking up the link \(name)", message) { reply in
+            if reply.payload.count >= 16 { index = reply.payload.number(at: 4, as: UInt32.self) }
+        }
+        guard let index else {
             throw .refused(action: "looking up the link \(name)", code: ENODEV, explanation: nil)
         }
-        return link.index
+        return index
     }
 
     /// `ip link show`

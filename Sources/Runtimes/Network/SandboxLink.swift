@@ -42,10 +42,7 @@ struct SandboxLink: Codable, Hashable, Sendable {
     func create(pool: AddressPool) throws(NetfilterError) {
         let namespace = try NetworkNamespace.create(named: namespaceName)
         let route = try RouteSocket()
-        try route.addVirtualPair(
-            hostLink, address: Self.hostHardware, peer: Self.sandboxLink,
-            peerAddress: [0x02, 0x53, 0x51] + sandboxHardware.suffix(3),
-            peerNamespace: namespace)
+        try addPair(route, namespace)
         let address = IPAddress.v4(pool.address(host)), addressV6 = IPAddress.v6(pool.addressV6(host))
         let peerHardware: [UInt8] = [0x02, 0x53, 0x51] + sandboxHardware.suffix(3)
         let link = try route.index(of: hostLink)
@@ -78,15 +75,27 @@ struct SandboxLink: Codable, Hashable, Sendable {
         }
     }
 
-    /// Takes everything away; what is not there is no error.
-    func delete() throws(NetfilterError) {
-        do throws(NetfilterError) {
-            try RouteSocket().deleteLink(hostLink)
-        } catch {
-            guard error.isNotFound else { throw error }
+    private func addPair(_ route: RouteSocket, _ namespace: NetworkNamespace) throws(NetfilterError) {
+        func add() throws(NetfilterError) {
+            try route.addVirtualPair(
+                hostLink, address: Self.hostHardware, peer: Self.sandboxLink,
+                peerAddress: [0x02, 0x53, 0x51] + sandboxHardware.suffix(3), peerNamespace: namespace)
         }
-        try namespace.delete()
+        do throws(NetfilterError) {
+            try add()
+        } catch {
+            // The kernel is still taking an earlier sandbox's namespace apart.
+            guard error.isExisting else { throw error }
+            try route.deleteLink(hostLink)
+            try add()
+        }
     }
+
+    /// Takes everything away; what is not there is no error.
+    ///
+    /// The pair goes with its namespace, which the kernel takes apart in its own time, many at once: deleting the link here
+    /// would wait 30 to 50 ms for each.
+    func delete() throws(NetfilterError) { try namespace.delete() }
 
     static func write(_ text: String, to path: String) {
         let descriptor = open(path, O_WRONLY | O_CLOEXEC)
