@@ -143,10 +143,11 @@ def main():
         identifier = server.create(api)
         route = {"OpenSandbox-Ingress-To": f"{identifier}-44772"}
         command = json.dumps({"argv": ["/bin/true"]})
+        token = {"X-EXECD-ACCESS-TOKEN": open(f"{FOLDER}/state/sandboxes/{identifier}/token").read()}
         execd = http.client.HTTPConnection(address_of(identifier), 44772)
         for _ in range(20):
-            server.call(execd, "POST", "/command", command)
-        direct = [timed(lambda: server.call(execd, "POST", "/command", command))[0] for _ in range(300)]
+            server.call(execd, "POST", "/command", command, token)
+        direct = [timed(lambda: server.call(execd, "POST", "/command", command, token))[0] for _ in range(300)]
         through = [timed(lambda: server.call(gateway, "POST", "/command", command, route))[0] for _ in range(300)]
         mine = show("POST /command of true, kept-alive connection", direct)
         show("  the same through the gateway", through)

@@ -30,10 +30,14 @@ public struct SandboxSpec: Codable, Hashable, Sendable {
     public var environment: [String: String]
     public var workingDirectory: String
     public var limits: ResourceLimits
+    /// What execd asks of its callers; nil: nothing. A sandbox's users are not all its root: whoever may connect to execd
+    /// could become it.
+    public var execdToken: String?
 
     public init(
         id: String, imageRoot: String, entrypoint: [String], environment: [String: String] = [:],
-        workingDirectory: String = "/", limits: ResourceLimits = ResourceLimits()
+        workingDirectory: String = "/", limits: ResourceLimits = ResourceLimits(),
+        execdToken: String? = nil
     ) {
         self.id = id
         self.imageRoot = imageRoot
@@ -41,6 +45,7 @@ public struct SandboxSpec: Codable, Hashable, Sendable {
         self.environment = environment
         self.workingDirectory = workingDirectory
         self.limits = limits
+        self.execdToken = execdToken
     }
 }
 

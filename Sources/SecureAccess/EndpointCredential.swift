@@ -21,6 +21,11 @@ public enum EndpointCredential {
         text(HMACSHA256.of(Array("endpoint-credential\n\(sandbox)\n\(epoch)\n".utf8), key: key))
     }
 
+    /// What a sandbox's execd asks for: known to the gateway and to nobody in the sandbox but its root.
+    public static func deriveExecdToken(sandbox: String, key: [UInt8]) -> String {
+        text(HMACSHA256.of(Array("execd-token\n\(sandbox)\n".utf8), key: key))
+    }
+
     public static func hash(_ plain: String) -> [UInt8] { SHA256Digest.of(Array(plain.utf8)) }
 
     public static func matches(_ presented: String, hash: [UInt8]) -> Bool {

@@ -56,6 +56,17 @@ import Testing
         }
     }
 
+    @Test func `execd's token comes as a file, never as an argument`() throws {
+        let files = SandboxFiles(
+            hostname: "h", resolvConf: "/rc", hosts: "/hosts", hostnameFile: "/hn", token: "/host/token")
+        let bundle = BundleConfiguration(spec, rootfs: "/r", namespacePath: "/n", execd: "/execd", files: files)
+        #expect(
+            bundle.process.args
+                == ["/opt/opensandbox/execd", "--token-file", "/opt/opensandbox/token", "--", "sleep", "1"])
+        let mount = try #require(bundle.mounts.first { $0.destination == "/opt/opensandbox/token" })
+        #expect(mount.source == "/host/token" && mount.options.contains("ro"))
+    }
+
     @Test func `the bundle survives its JSON`() throws {
         #expect(try JSONDecoder().decode(BundleConfiguration.self, from: JSONEncoder().encode(bundle)) == bundle)
     }

@@ -72,7 +72,10 @@ extension LifecycleAPI {
             case .notGuarded: throw .unknownSandbox(id)
             case .invalidPolicy, .invalidIdentifier, .tooManyRules: throw .parameter("\(error)")
             case .kernel, .storage, .remote:
-                throw service.failed("SANDBOX::INTERNAL_ERROR", "changing the policy of", id, error)
+                _ = service.failed("SANDBOX::INTERNAL_ERROR", "changing the policy of", id, error)
+                throw APIError(
+                    .internalServerError, "SANDBOX::INTERNAL_ERROR",
+                    "the policy of sandbox \(id) could not be enforced or stored; nothing was changed")
             }
         }
     }

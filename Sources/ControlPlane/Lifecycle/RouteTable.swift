@@ -29,6 +29,9 @@ public final class RouteTable: EndpointDirectory {
         return EndpointCredential.derive(sandbox: sandbox.id, epoch: 0, key: credentialKey)
     }
 
+    /// What the sandbox's execd asks for; the gateway says it in the client's place.
+    func execdToken(of id: String) -> String { EndpointCredential.deriveExecdToken(sandbox: id, key: credentialKey) }
+
     /// Takes over a change; nil for a sandbox that is gone.
     func set(_ id: String, _ sandbox: Sandbox?) {
         let entry = sandbox.map { sandbox in
@@ -56,14 +59,17 @@ public final class RouteTable: EndpointDirectory {
                     address: .unix(path: policySocket), pathPrefix: "/sandboxes/" + id, incarnation: entry.incarnation,
                     credentialHash: entry.credentialHash))
         }
+        let token = port == Self.execdPort ? [Backend.Header(Self.execdHeader, execdToken(of: id))] : []
         return .found(
             Backend(
                 address: .tcp(host: network.address, port: port), incarnation: entry.incarnation,
-                credentialHash: entry.credentialHash))
+                credentialHash: entry.credentialHash, headers: token))
     }
 
     public func accessed(sandbox: String, renew: Bool) {}
 
     /// The port under which clients find a sandbox's policy API (CLIENTS.md, section 9).
     static let policyPort = 18080
+    static let execdPort = 44772
+    private static let execdHeader = "X-EXECD-ACCESS-TOKEN"
 }

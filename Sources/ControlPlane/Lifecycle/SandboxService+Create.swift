@@ -57,7 +57,8 @@ extension SandboxService {
         let spec = SandboxSpec(
             id: id, imageRoot: image.root, entrypoint: request.entrypoint,
             environment: image.environment.merging(request.environment) { _, asked in asked },
-            workingDirectory: image.workingDirectory, limits: request.limits)
+            workingDirectory: image.workingDirectory, limits: request.limits,
+            execdToken: execdToken(id))
         do {
             let prepared = try await runtime.prepare(spec)
             try await egress.protect(

@@ -15,14 +15,18 @@ final class SandboxService: Sendable {
     let locks = KeyedLock()
     let logger: Logger
     let expiry: ExpiryTimer
+    /// What the execd of a sandbox is to ask for.
+    let execdToken: @Sendable (_ id: String) -> String
 
     init(
         runtime: any SandboxRuntime, egress: any EgressController, store: any SandboxStore, logger: Logger,
+        execdToken: @escaping @Sendable (_ id: String) -> String,
         observer: @escaping @Sendable (_ id: String, _ sandbox: Sandbox?) -> Void
     ) {
         self.runtime = runtime
         self.egress = egress
         self.logger = logger
+        self.execdToken = execdToken
         let timer = ExpiryTimer()
         expiry = timer
         catalog = Catalog(store: store) { id, sandbox in

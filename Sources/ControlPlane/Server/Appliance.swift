@@ -41,7 +41,8 @@ public final class Appliance: Sendable {
         let controller: any EgressController = node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket)
         let routes = RouteTable(policySocket: settings.policySocket, credentialKey: secrets.credentialKey)
         let service = SandboxService(
-            runtime: runtime, egress: controller, store: try SQLiteStore(path: settings.database), logger: logger
+            runtime: runtime, egress: controller, store: try SQLiteStore(path: settings.database), logger: logger,
+            execdToken: { routes.execdToken(of: $0) }
         ) { id, sandbox in routes.set(id, sandbox) }
         self.service = service
         try await service.recover()

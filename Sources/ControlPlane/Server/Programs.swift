@@ -20,7 +20,7 @@ public final class EgressProgram: Sendable {
 
 /// The gateway in a process of its own: it reads the server's store, and follows it.
 public final class IngressProgram: Sendable {
-    public let address: SocketAddress
+    public let port: Int
     private let gateway: Gateway
     private let follower: Task<Void, Never>
 
@@ -34,7 +34,7 @@ public final class IngressProgram: Sendable {
         gateway = Gateway(
             configuration: .init(settings, keys: secrets.keys), directory: routes,
             group: MultiThreadedEventLoopGroup.singleton, logger: logger)
-        address = try await gateway.start()
+        port = try await gateway.start().port ?? 0
         follower = Task { await directory.follow() }
     }
 

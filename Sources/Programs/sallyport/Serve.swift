@@ -63,7 +63,7 @@ struct IngressCommand: AsyncParsableCommand {
             settings.gateway.port = port ?? settings.gateway.port
         } start: { program in
             let gateway = try await IngressProgram(settings: program.settings, logger: program.logger)
-            Program.say("the gateway listens on \(gateway.address)\n")
+            Program.say("the gateway listens on \(program.settings.gateway.host):\(gateway.port)\n")
             return { await gateway.shutdown() }
         }
     }

@@ -188,7 +188,10 @@ public final class LocalRuntime: SandboxRuntime {
         let files = SandboxFiles(
             hostname: "sandbox-" + spec.id.prefix(8), resolvConf: folder.file("resolv.conf"),
             hosts: folder.file("hosts"),
-            hostnameFile: folder.file("hostname"))
+            hostnameFile: folder.file("hostname"), token: spec.execdToken == nil ? nil : folder.file("token"))
+        if let token = spec.execdToken {
+            try QuickFile.write(Array(token.utf8), to: folder.file("token"), mode: 0o400)
+        }
         // Whatever server is named here, the guard answers.
         try folder.write("nameserver 127.0.0.1\noptions edns0\n", to: "resolv.conf")
         try folder.write(

@@ -83,6 +83,8 @@ struct BundleConfiguration: Codable, Hashable, Sendable {
 extension BundleConfiguration {
     /// Where execd is in a sandbox.
     static let execdPath = "/opt/opensandbox/execd"
+    /// Where execd finds its token; its root only can read it.
+    static let tokenPath = "/opt/opensandbox/token"
     /// Commands find their shared variables there.
     static let environmentFile = "/run/opensandbox/.env"
 
@@ -101,7 +103,8 @@ extension BundleConfiguration {
         environment["PATH"] = environment["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         environment["HOME"] = environment["HOME"] ?? "/root"
         process = Process(
-            args: [Self.execdPath, "--"] + spec.entrypoint,
+            args: [Self.execdPath] + (files.token == nil ? [] : ["--token-file", Self.tokenPath]) + ["--"]
+                + spec.entrypoint,
             env: environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }, cwd: spec.workingDirectory,
             capabilities: .init(
                 bounding: Self.capabilities, effective: Self.capabilities, permitted: Self.capabilities))
@@ -151,7 +154,7 @@ extension BundleConfiguration {
             file("/etc/resolv.conf", files.resolvConf, ["ro", "nosuid", "nodev", "noexec"]),
             file("/etc/hosts", files.hosts, ["rw", "nosuid", "nodev", "noexec"]),
             file("/etc/hostname", files.hostnameFile, ["ro", "nosuid", "nodev", "noexec"]),
-        ]
+        ] + (files.token.map { [file(tokenPath, $0, ["ro", "nosuid", "nodev", "noexec"])] } ?? [])
     }
 }
 
@@ -161,4 +164,5 @@ struct SandboxFiles: Hashable, Sendable {
     var resolvConf: String
     var hosts: String
     var hostnameFile: String
+    var token: String?
 }

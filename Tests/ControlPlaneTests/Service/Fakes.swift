@@ -17,6 +17,7 @@ final class FakeRuntime: SandboxRuntime {
         var sandboxes: [String: RuntimeState] = [:]
         var failing: Set<String> = []
         var log: [String] = []
+        var specs: [String: SandboxSpec] = [:]
     }
 
     let state = Mutex(State())
@@ -28,6 +29,7 @@ final class FakeRuntime: SandboxRuntime {
     func fail(_ action: String) { state.withLock { _ = $0.failing.insert(action) } }
     var left: [String] { state.withLock { $0.sandboxes.keys.sorted() } }
     var log: [String] { state.withLock { $0.log } }
+    var specs: [String: SandboxSpec] { state.withLock { $0.specs } }
 
     private func act(_ action: String, _ id: String, _ next: RuntimeState?) throws(RuntimeError) {
         try state.withLock { state throws(RuntimeError) in
@@ -39,6 +41,7 @@ final class FakeRuntime: SandboxRuntime {
 
     func prepare(_ spec: SandboxSpec) async throws(RuntimeError) -> PreparedSandbox {
         try act("prepare", spec.id, .prepared)
+        state.withLock { $0.specs[spec.id] = spec }
         return PreparedSandbox(
             id: spec.id, namespacePath: "/run/netns/\(spec.id)", address: IPv4Address("10.0.0.2")!,
             addressV6: IPv6Address("fd00::2")!)
@@ -132,7 +135,9 @@ struct House {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let routes = routes
-        service = SandboxService(runtime: runtime, egress: egress, store: store, logger: logger) { routes.set($0, $1) }
+        service = SandboxService(
+            runtime: runtime, egress: egress, store: store, logger: logger, execdToken: { routes.execdToken(of: $0) }
+        ) { routes.set($0, $1) }
         api = LifecycleAPI(
             service: service, images: FakeImages(),
             endpoints: EndpointResolver(
@@ -146,6 +151,8 @@ struct House {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let routes = routes
-        return SandboxService(runtime: runtime, egress: egress, store: store, logger: logger) { routes.set($0, $1) }
+        return SandboxService(
+            runtime: runtime, egress: egress, store: store, logger: logger, execdToken: { routes.execdToken(of: $0) }
+        ) { routes.set($0, $1) }
     }
 }

@@ -254,6 +254,18 @@ extension JSONValue {
         }
     }
 
+    @Test func `the gateway knows execd's token, and gives it to execd alone`() async throws {
+        let house = try House(), id = try await house.create(), other = try await house.create()
+        func headers(_ id: String, _ port: Int) -> [Backend.Header] {
+            guard case .found(let backend) = house.routes.lookup(sandbox: id, port: port) else { return [] }
+            return backend.headers
+        }
+        let token = try #require(house.runtime.specs[id]?.execdToken)
+        #expect(headers(id, 44772) == [Backend.Header("X-EXECD-ACCESS-TOKEN", token)])
+        #expect(headers(id, 8000).isEmpty && headers(id, 18080).isEmpty)
+        #expect(house.runtime.specs[other]?.execdToken != token)
+    }
+
     @Test func `the network policy is changed by the API key alone`() async throws {
         let house = try House(), id = try await house.create()
         let target = "/v1/sandboxes/\(id)/networkpolicy"
