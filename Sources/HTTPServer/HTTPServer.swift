@@ -74,9 +74,14 @@ public final class HTTPServer: Sendable {
         let listener: any Channel
         switch bind {
         case .tcp(let host, let port):
-            listener = try await bootstrap.serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            let tcp = bootstrap.serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .bind(host: host, port: port).get()
+            // A literal is not looked up: in a static executable that would load the C library's name services.
+            if let address = try? SocketAddress(ipAddress: host, port: port) {
+                listener = try await tcp.bind(to: address).get()
+            } else {
+                listener = try await tcp.bind(host: host, port: port).get()
+            }
         case .unix(let path, let mode):
             listener = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
             guard chmod(path, mode) == 0 else {
