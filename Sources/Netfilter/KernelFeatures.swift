@@ -34,6 +34,15 @@ public enum KernelFeatures {
     private static let trials: [(String, @Sendable (inout Transaction) -> Void)] = [
         ("nf_tables (CONFIG_NF_TABLES_INET)", { $0.addChain("out", table: "probe", base: filter) }),
         ("interval sets", { $0.addSet("ranges", table: "probe", key: .ipv4, intervals: true) }),
+        (
+            "maps of numbers and of verdicts",
+            {
+                $0.addChain("part", table: "probe")
+                $0.addSet("numbers", table: "probe", key: .ipv4, value: .number, intervals: true)
+                $0.addSet("parts", table: "probe", key: .number, value: .verdict)
+                $0.addElements([SetElement(1, value: .jump("part"))], set: "parts", table: "probe")
+            }
+        ),
         ("sets with timeouts", { $0.addSet("timed", table: "probe", key: .ipv6, timeouts: true) }),
         (
             "conntrack (CONFIG_NFT_CT)",

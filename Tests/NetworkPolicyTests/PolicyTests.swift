@@ -125,13 +125,10 @@ import Testing
             for address in probes {
                 let expected = oracle(policy, name: nil, address: address)
                 #expect(evaluator.evaluate(address).action == expected)
-                let planned: Action =
-                    plan.allowed.contains { $0.contains(address) }
-                    ? .allow
-                    : plan.denied.contains { $0.contains(address) } ? .deny : plan.defaultAction
-                #expect(planned == expected)
+                let planned = plan.blocks.first { $0.range.contains(address) }?.actions[.tcp(port: 443)]
+                #expect(planned ?? plan.defaultAction == expected)
             }
-            let all = (plan.allowed + plan.denied).sorted { $0.lowerBound < $1.lowerBound }
+            let all = plan.blocks.map(\.range)
             for (left, right) in zip(all, all.dropFirst()) { #expect(left.upperBound < right.lowerBound) }
             for range in all { #expect(range.lowerBound.isIPv4 == range.upperBound.isIPv4) }
         }

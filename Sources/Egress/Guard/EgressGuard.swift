@@ -14,6 +14,8 @@ final class EgressGuard: Sendable {
         var evaluator: PolicyEvaluator
         var ruleset: SandboxRuleset
         var learned: LearnedAddresses
+        /// When profiles that nothing uses any more may be cleared away again.
+        var mayReinstallAt: UInt64 = 0
     }
 
     let id: String
@@ -39,14 +41,14 @@ final class EgressGuard: Sendable {
         audit = GuardAudit(id: record.id, logger: logger, now: settings.now)
 
         let evaluator = PolicyEvaluator(record.policy)
-        let ruleset = SandboxRuleset(
+        let ruleset = try SandboxRuleset(
             dnsPort: dnsPort, plan: evaluator.addressPlan, alwaysDeny: settings.alwaysDeny,
             neighbours: surroundings.neighbours)
         var fresh = State(
             record: record, evaluator: evaluator, ruleset: ruleset,
             learned: LearnedAddresses(capacity: settings.maxLearnedAddresses))
-        let kept = fresh.recover(try kernel.learned(), settings: settings)
-        try kernel.install(ruleset, learned: kept)
+        fresh.recover(try kernel.learned(), settings: settings)
+        try kernel.install(fresh.ruleset, learned: fresh.elements(now: settings.now()))
         state = Mutex(fresh)
         try kernel.forgetNameQueries()
         try cutRevokedFlows()
@@ -90,7 +92,7 @@ final class EgressGuard: Sendable {
     private func rollBack(_ undo: State.Undo, store: PolicyStore) {
         do throws(EgressError) {
             try state.withLock { state throws(EgressError) in
-                try state.undo(undo, kernel: kernel, settings: settings)
+                _ = try state.adopt(undo.record, restoring: undo.learned, kernel: kernel, settings: settings)
             }
             // The file may be the new one already, when only its folder could not be synchronised.
             try store.stage(undo.record).publish()
@@ -99,13 +101,10 @@ final class EgressGuard: Sendable {
         }
     }
 
-    /// Ends flows that the policy in force would not let begin. An address is judged by every name it was ever
-    /// learned from, as long as that is remembered: a flow may live longer than the record it came from.
+    /// Ends flows that the policy in force would not let begin.
     @discardableResult
     private func cutRevokedFlows() throws(EgressError) -> Int {
-        let (ruleset, learned) = state.withLock { ($0.ruleset, $0.learned.entries) }
-        return try kernel.cut { address in
-            learned[address] == nil && ruleset.action(forRaw: address) == .deny
-        }
+        let state = state.withLock { $0 }
+        return try kernel.cut { !state.allowsFlow(to: $0, $1, settings: settings) }
     }
 }

@@ -6,72 +6,54 @@ extension EgressGuard.State {
     struct Undo {
         var record: GuardRecord
         var learned: LearnedAddresses
-        var forgotten: [IPAddress: LearnedAddresses.Entry]
     }
 
-    /// Whether the policy in force lets this name's address be reached.
-    func allows(_ address: IPAddress, learnedFrom name: DomainName, settings: GuardSettings) -> Bool {
-        !ruleset.isProtected(address)
-            && evaluator.evaluate(name).isAllowed
-            && evaluator.evaluate(address, learnedFrom: name).isAllowed
-            && settings.filter.permits(address, for: name, policy: evaluator)
-    }
-
-    /// Takes over what the kernel has learned under an earlier guard, and returns what of it may stay.
-    mutating func recover(_ elements: [LearnedElement], settings: GuardSettings) -> [LearnedElement] {
+    /// Takes over what the kernel has learned under an earlier guard, as far as it may stay.
+    mutating func recover(_ found: [FoundElement], settings: GuardSettings) {
         let now = settings.now()
-        var kept: [LearnedElement] = []
-        for element in elements where element.lifetime > 0 {
+        for element in found.prefix(settings.maxLearnedAddresses) where element.lifetime > 0 {
             let expiry = now + element.lifetime
             let names = (LearnedNames.decode(element.names) ?? []).filter {
                 allows(element.address, learnedFrom: $0, settings: settings)
             }
-            guard !names.isEmpty, kept.count < settings.maxLearnedAddresses else { continue }
+            guard !names.isEmpty else { continue }
             let entry = LearnedAddresses.Entry(
                 names: Dictionary(uniqueKeysWithValues: Set(names).map { ($0, expiry) }), expiry: expiry)
             learned.store(entry, for: element.address)
-            kept.append(element.keeping(entry.names))
         }
-        return kept
+        _ = settle(now: now, settings: settings)
+    }
+
+    /// What the kernel is to hold, for an installation.
+    func elements(now: UInt64) -> [LearnedElement] {
+        learned.entries.compactMap { LearnedElement($0.key, $0.value, now: now) }
     }
 
     /// Puts a record's policy in force.
+    /// - Parameter restoring: what an earlier policy had learned, for going back to it.
     mutating func adopt(
-        _ record: GuardRecord, kernel: any KernelRules, settings: GuardSettings
+        _ record: GuardRecord, restoring: LearnedAddresses? = nil, kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) -> Undo {
         let now = settings.now()
         var next = self
         next.record = record
         next.evaluator = PolicyEvaluator(record.policy)
-        next.ruleset.apply(next.evaluator.addressPlan)
+        for (address, entry) in restoring?.entries ?? [:] where next.learned.entries[address] == nil {
+            next.learned.store(entry.absent, for: address)
+        }
         let judge = next
         let forgotten = next.learned.retain { judge.allows($0, learnedFrom: $1, settings: settings) }
-        let live = forgotten.filter { $0.value.mayBeInKernel(now: now) }
-        try kernel.apply(
-            RulesetDifference(from: ruleset, to: next.ruleset), forgetting: Array(live.keys), restoring: [])
-        let undo = Undo(record: self.record, learned: learned, forgotten: live)
+        let leaving = forgotten.compactMap { LearnedChange(leaving: $0.key, $0.value, now: now) }
+        let fits = next.ruleset.apply(next.evaluator.addressPlan)
+        let changes = leaving + next.settle(now: now, settings: settings)
+        if fits, !next.ruleset.profiles.isFull {
+            try kernel.apply(RulesetDifference(from: ruleset, to: next.ruleset), learned: changes)
+        } else {
+            try next.reinstall(now: now, kernel: kernel, settings: settings)
+        }
+        let undo = Undo(record: self.record, learned: learned)
         self = next
         return undo
-    }
-
-    /// Goes back. What was learned in between stays where the old policy allows it.
-    mutating func undo(_ undo: Undo, kernel: any KernelRules, settings: GuardSettings) throws(EgressError) {
-        let now = settings.now()
-        var previous = self
-        previous.record = undo.record
-        previous.evaluator = PolicyEvaluator(undo.record.policy)
-        previous.ruleset.apply(previous.evaluator.addressPlan)
-        let judge = previous
-        let newlyForgotten = previous.learned.retain { judge.allows($0, learnedFrom: $1, settings: settings) }
-        let restored = undo.forgotten.filter { $0.value.expiry > now }
-        for (address, entry) in undo.learned.entries where previous.learned.entries[address] == nil {
-            previous.learned.store(entry, for: address)
-        }
-        try kernel.apply(
-            RulesetDifference(from: ruleset, to: previous.ruleset),
-            forgetting: newlyForgotten.filter { $0.value.mayBeInKernel(now: now) }.map(\.key),
-            restoring: restored.map { LearnedElement($0.key, $0.value, now: now) })
-        self = previous
     }
 
     /// Opens a name's addresses. `false` when the policy no longer allows one, when there is no room, or when the
@@ -81,35 +63,94 @@ extension EgressGuard.State {
         settings: GuardSettings
     ) throws(EgressError) -> Bool {
         let now = settings.now()
+        if ruleset.profiles.isFull, now >= mayReinstallAt {
+            var next = self
+            next.mayReinstallAt = now + 60
+            try next.reinstall(now: now, kernel: kernel, settings: settings)
+            self = next
+        }
+        var profiles = ruleset.profiles
         var next: [IPAddress: LearnedAddresses.Entry] = [:]
         for (address, timeToLive) in addresses {
             guard allows(address, learnedFrom: name, settings: settings) else { return false }
-            if let known = learned.entries[address], known.names[name] != nil,
+            if let known = learned.entries[address], known.names[name] ?? 0 > now, known.profile != nil,
                 known.expiry >= now + UInt64(timeToLive), known.expiry >= now + UInt64(settings.lifetimeGrace)
             {
                 continue
             }
             let expiry = now + settings.lifetime(of: timeToLive)
-            guard let entry = learned.entry(learning: address, from: name, until: expiry, now: now) else {
+            guard var entry = learned.entry(learning: address, from: name, until: expiry, now: now) else {
                 return false
             }
+            let actions = actions(of: address, names: entry.liveNames(now: now), settings: settings)
+            guard let profile = profiles.number(of: actions) else { return false }
+            entry.profile = profile
             next[address] = entry
         }
         guard !next.isEmpty else { return true }
-        try kernel.learn(next.map { LearnedElement($0.key, $0.value, now: now) })
+        let changes = next.map { address, entry in
+            LearnedChange(
+                address: address, before: learned.entries[address]?.profile,
+                after: LearnedElement(address, entry, now: now))
+        }
+        try kernel.apply(RulesetDifference(adding: profiles.added(since: ruleset.profiles)), learned: changes)
+        ruleset.profiles = profiles
         for (address, entry) in next { learned.store(entry, for: address) }
         return true
+    }
+
+    /// Everything anew, with the profiles that are in use.
+    private mutating func reinstall(
+        now: UInt64, kernel: any KernelRules, settings: GuardSettings
+    ) throws(EgressError) {
+        ruleset.profiles = ProfileTable()
+        guard ruleset.apply(evaluator.addressPlan) else { throw SandboxRuleset.noRoom }
+        for (address, entry) in learned.entries { learned.store(entry.absent, for: address) }
+        _ = settle(now: now, settings: settings)
+        try kernel.install(ruleset, learned: elements(now: now))
+    }
+
+    /// Gives every living address the profile that its names have now. One for which there is no room leaves the kernel,
+    /// and its name must be asked for again.
+    private mutating func settle(now: UInt64, settings: GuardSettings) -> [LearnedChange] {
+        var changes: [LearnedChange] = []
+        for (address, entry) in learned.entries where entry.mayBeInKernel(now: now) {
+            let actions = actions(of: address, names: entry.liveNames(now: now), settings: settings)
+            let profile = entry.expiry > now ? ruleset.profiles.number(of: actions) : nil
+            guard profile != entry.profile else { continue }
+            var entry = entry
+            let before = entry.profile
+            entry.profile = profile
+            changes.append(
+                LearnedChange(address: address, before: before, after: LearnedElement(address, entry, now: now)))
+            learned.store(entry, for: address)
+        }
+        return changes
     }
 }
 
 extension LearnedElement {
-    init(_ address: IPAddress, _ entry: LearnedAddresses.Entry, now: UInt64) {
+    /// `nil` for what the kernel is not to hold.
+    init?(_ address: IPAddress, _ entry: LearnedAddresses.Entry, now: UInt64) {
+        guard let profile = entry.profile, entry.expiry > now else { return nil }
         self.init(
-            address: address, lifetime: entry.expiry > now ? entry.expiry - now : 0,
-            names: LearnedNames.encode(entry.names))
+            address: address, lifetime: entry.expiry - now, names: LearnedNames.encode(entry.names), profile: profile)
     }
+}
 
-    func keeping(_ names: [DomainName: UInt64]) -> LearnedElement {
-        LearnedElement(address: address, lifetime: lifetime, names: LearnedNames.encode(names))
+extension LearnedChange {
+    /// `nil` for what is surely not in the kernel.
+    init?(leaving address: IPAddress, _ entry: LearnedAddresses.Entry, now: UInt64) {
+        guard let profile = entry.profile, entry.mayBeInKernel(now: now) else { return nil }
+        self.init(address: address, before: profile)
+    }
+}
+
+extension LearnedAddresses.Entry {
+    /// The entry as it is when the kernel has not got it.
+    var absent: Self {
+        var entry = self
+        entry.profile = nil
+        return entry
     }
 }

@@ -14,6 +14,11 @@ struct LearnedAddresses: Sendable {
         var names: [DomainName: UInt64]
         /// Until when the kernel's element lives.
         var expiry: UInt64
+        /// The number of the profile with which the kernel has it; `nil` when it is surely not there.
+        var profile: UInt32?
+
+        /// The names whose records hold: what they open is open.
+        func liveNames(now: UInt64) -> [DomainName] { names.filter { $0.value > now }.map(\.key) }
 
         /// Whether it must be taken out of the kernel to be surely gone: the two clocks may differ by the
         /// part of a second that is not counted here.
@@ -40,7 +45,7 @@ struct LearnedAddresses: Sendable {
     {
         var entry = entries[address] ?? Entry(names: [:], expiry: expiry)
         if entries[address] == nil && entries.count >= capacity {
-            entries = entries.filter { $0.value.expiry > now }
+            entries = entries.filter { $0.value.mayBeInKernel(now: now) }
             guard entries.count < capacity else { return nil }
         }
         if entry.names[name] == nil && entry.names.count >= Self.maximumNamesPerAddress,

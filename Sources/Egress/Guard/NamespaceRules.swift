@@ -34,25 +34,19 @@ final class NamespaceRules: KernelRules {
         try commit(RulesetTransactions.install(ruleset, learned: learned))
     }
 
-    func apply(
-        _ difference: RulesetDifference, forgetting: [IPAddress], restoring: [LearnedElement]
-    ) throws(EgressError) {
-        try commit(RulesetTransactions.apply(difference, forgetting: forgetting, restoring: restoring))
+    func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
+        try commit(RulesetTransactions.apply(difference, learned: learned))
     }
 
-    func learn(_ elements: [LearnedElement]) throws(EgressError) {
-        try commit(RulesetTransactions.learn(elements))
-    }
-
-    func learned() throws(EgressError) -> [LearnedElement] {
+    func learned() throws(EgressError) -> [FoundElement] {
         try Self.translated { () throws(NetfilterError) in
             guard try tables.hasTable(SandboxRuleset.table) else { return [] }
-            var found: [LearnedElement] = []
+            var found: [FoundElement] = []
             for set in [RulesetTransactions.learnedSets.v4, RulesetTransactions.learnedSets.v6] {
                 for element in try tables.elements(of: set, table: SandboxRuleset.table) {
                     guard let address = element.address, let milliseconds = element.timeout else { continue }
                     found.append(
-                        LearnedElement(address: address, lifetime: milliseconds / 1000, names: element.userData))
+                        FoundElement(address: address, lifetime: milliseconds / 1000, names: element.userData))
                 }
             }
             return found
@@ -60,11 +54,13 @@ final class NamespaceRules: KernelRules {
     }
 
     @discardableResult
-    func cut(where isRevoked: (IPAddress) -> Bool) throws(EgressError) -> Int {
+    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int {
         try Self.translated { () throws(NetfilterError) in
             var destroyed = 0
             let forgotten = try conntrack.delete(
-                where: { local.contains($0.source) && !$0.replySource.isLoopback && isRevoked($0.destination) },
+                where: {
+                    local.contains($0.source) && !$0.replySource.isLoopback && isRevoked($0.destination, $0.traffic)
+                },
                 // Sockets first: their last segment still passes, so that the other side hears of the end.
                 before: { (doomed) throws(NetfilterError) in
                     let ends = Set(doomed.map { FlowEnds($0) })
@@ -107,6 +103,18 @@ private struct FlowEnds: Hashable {
     init(_ socket: OpenSocket) {
         (transport, local, remote) = (socket.transport, socket.local, socket.remote)
         (localPort, remotePort) = (socket.localPort, socket.remotePort)
+    }
+}
+
+extension Flow {
+    /// The flow as rules see it: ICMP counts in its own family only.
+    var traffic: Traffic {
+        switch transport {
+        case IPProtocol.tcp: .tcp(port: destinationPort)
+        case IPProtocol.udp: .udp(port: destinationPort)
+        case destination.isIPv4 ? IPProtocol.icmp : IPProtocol.icmpv6: .icmp
+        default: .other
+        }
     }
 }
 

@@ -33,10 +33,7 @@ public final class RemoteEgressNode: EgressController {
 
     @discardableResult
     public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
-        let items = rules.map {
-            JSONDocument.object(["action": .string($0.action.rawValue), "target": .string($0.text)])
-        }
-        return try await policyCall("PATCH", id, body: try encode(.array(items)))
+        try await policyCall("PATCH", id, body: Policy.encodeRules(rules))
     }
 
     @discardableResult

@@ -26,21 +26,4 @@ enum AddressRanges {
         }
         return nil
     }
-
-    /// Binary search in normalized ranges.
-    static func contains(_ address: IPAddress, in ranges: [ClosedRange<IPAddress>]) -> Bool {
-        var low = 0
-        var high = ranges.count
-        while low < high {
-            let middle = (low + high) / 2
-            if ranges[middle].upperBound < address { low = middle + 1 } else { high = middle }
-        }
-        return low < ranges.count && ranges[low].contains(address)
-    }
-}
-
-extension IPAddress {
-    var isIPv4: Bool {
-        if case .v4 = self { true } else { false }
-    }
 }

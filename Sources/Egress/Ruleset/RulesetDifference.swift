@@ -6,32 +6,41 @@ struct RulesetDifference: Hashable, Sendable {
     struct SetChange: Hashable, Sendable {
         var set: SandboxRuleset.RangeSet
         var isIPv4: Bool
-        var removed: [ClosedRange<IPAddress>]
-        var added: [ClosedRange<IPAddress>]
+        var removed: [SandboxRuleset.Member]
+        var added: [SandboxRuleset.Member]
     }
 
     var sets: [SetChange] = []
+    var profiles: [NumberedProfile] = []
     /// The new default action, or `nil` when it stays.
     var defaultAction: Action?
     /// The new DNS port, or `nil` when it stays.
     var dnsPort: UInt16?
 
-    var isEmpty: Bool { sets.isEmpty && defaultAction == nil && dnsPort == nil }
+    var isEmpty: Bool { sets.isEmpty && profiles.isEmpty && defaultAction == nil && dnsPort == nil }
 
+    /// Only more profiles, as learning an address may need.
+    init(adding profiles: [NumberedProfile]) { self.profiles = profiles }
+
+    /// - Precondition: `new` came from `old`, so that what they have in profiles has the same numbers.
     init(from old: SandboxRuleset, to new: SandboxRuleset) {
-        for set in SandboxRuleset.RangeSet.allCases {
+        profiles = new.profiles.added(since: old.profiles)
+        for set in SandboxRuleset.RangeSet.allCases where old.members[set] != new.members[set] {
             for isIPv4 in [true, false] {
-                let before = Set(old.ranges(set, isIPv4: isIPv4))
-                let after = Set(new.ranges(set, isIPv4: isIPv4))
+                let before = Set(old.members(set, isIPv4: isIPv4))
+                let after = Set(new.members(set, isIPv4: isIPv4))
                 guard before != after else { continue }
-                let order: (ClosedRange<IPAddress>, ClosedRange<IPAddress>) -> Bool = { $0.lowerBound < $1.lowerBound }
                 sets.append(
                     SetChange(
-                        set: set, isIPv4: isIPv4, removed: before.subtracting(after).sorted(by: order),
-                        added: after.subtracting(before).sorted(by: order)))
+                        set: set, isIPv4: isIPv4, removed: Self.sorted(before.subtracting(after)),
+                        added: Self.sorted(after.subtracting(before))))
             }
         }
         if old.defaultAction != new.defaultAction { defaultAction = new.defaultAction }
         if old.dnsPort != new.dnsPort { dnsPort = new.dnsPort }
+    }
+
+    private static func sorted(_ members: Set<SandboxRuleset.Member>) -> [SandboxRuleset.Member] {
+        members.sorted { $0.range.lowerBound < $1.range.lowerBound }
     }
 }

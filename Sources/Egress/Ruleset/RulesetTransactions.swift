@@ -5,8 +5,12 @@ import NetworkPolicy
 ///
 /// ```
 /// output:  local · established · neighbour discovery · protected ✗ · not a first segment ✗ ·
-///          learned (tcp, udp) · allow (tcp, udp, icmp) · deny ✗ · default
+///          learned → profile · blocks → profile · default
 /// ```
+///
+/// `learned` is a hash map and `blocks` an interval map from an address to the number of a profile, `profiles` a map from
+/// that number to the profile's chain. Not straight to the chain: with verdicts in it, the kernel would walk the whole
+/// map of learned addresses whenever one is added, to see whether the jumps make a circle.
 enum RulesetTransactions {
     private static let table = SandboxRuleset.table
     static let learnedSets = (v4: "learned4", v6: "learned6")
@@ -19,17 +23,19 @@ enum RulesetTransactions {
         static let input = "input"
         static let forward = "forward"
     }
+    private static let profiles = "profiles"
 
     /// Replaces whatever table there is, in one transaction: no packet sees a moment without rules.
     static func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) -> Transaction {
         var change = Transaction()
         change.removeTable(table)
         change.addTable(table)
-        addSets(ruleset, to: &change)
-        add(learned, to: &change)
         change.addChain(Chain.refuse, table: table)
         change.addRule(Chain.refuse, table: table, .transport(IPProtocol.tcp) + [.reject(.tcpReset)])
         change.addRule(Chain.refuse, table: table, [.reject(.prohibited)])
+        addSets(ruleset, to: &change)
+        add(ruleset.profiles.all, to: &change)
+        add(learned.map { LearnedChange(address: $0.address, after: $0) }, to: &change)
         change.addChain(Chain.otherwise, table: table)
         addDefault(ruleset.defaultAction, to: &change)
         addOutput(to: &change)
@@ -42,15 +48,14 @@ enum RulesetTransactions {
         return change
     }
 
-    /// The change from one ruleset to another.
-    static func apply(
-        _ difference: RulesetDifference, forgetting: [IPAddress], restoring: [LearnedElement]
-    ) -> Transaction {
+    /// The change from one ruleset to another, and of learned addresses.
+    static func apply(_ difference: RulesetDifference, learned: [LearnedChange]) -> Transaction {
         var change = Transaction()
+        add(difference.profiles, to: &change)
         for set in difference.sets {
             let name = name(of: set.set, isIPv4: set.isIPv4)
-            change.deleteElements(set.removed.flatMap(SetElement.range), set: name, table: table)
-            change.addElements(set.added.flatMap(SetElement.range), set: name, table: table)
+            change.deleteElements(set.removed.flatMap(elements), set: name, table: table)
+            change.addElements(set.added.flatMap(elements), set: name, table: table)
         }
         if let action = difference.defaultAction {
             change.flushChain(Chain.otherwise, table: table)
@@ -60,18 +65,7 @@ enum RulesetTransactions {
             change.flushChain(Chain.names, table: table)
             addRedirects(port, to: &change)
         }
-        for isIPv4 in [true, false] {
-            let gone = forgetting.filter { $0.isIPv4 == isIPv4 }.map { SetElement($0) }
-            if !gone.isEmpty { change.removeElements(gone, set: learnedSet(isIPv4), table: table) }
-        }
-        add(restoring, to: &change)
-        return change
-    }
-
-    /// Puts learned addresses in, each with its full time.
-    static func learn(_ elements: [LearnedElement]) -> Transaction {
-        var change = Transaction()
-        add(elements, to: &change)
+        add(learned, to: &change)
         return change
     }
 
@@ -81,25 +75,51 @@ enum RulesetTransactions {
         set.rawValue + (isIPv4 ? "4" : "6")
     }
 
-    private static func add(_ elements: [LearnedElement], to change: inout Transaction) {
+    private static func elements(_ member: SandboxRuleset.Member) -> [SetElement] {
+        SetElement.range(member.range, value: member.profile.map { .number($0) })
+    }
+
+    private static func add(_ added: [NumberedProfile], to change: inout Transaction) {
+        for profile in added {
+            let chain = ProfileChain.name(profile.number)
+            change.addChain(chain, table: table)
+            for rule in ProfileChain.rules(profile.actions, refuse: Chain.refuse) {
+                change.addRule(chain, table: table, rule)
+            }
+        }
+        change.addElements(
+            added.map { SetElement($0.number, value: .jump(ProfileChain.name($0.number))) }, set: profiles,
+            table: table)
+    }
+
+    /// What was there leaves first, whether its time is up or not; within the transaction no packet sees it gone.
+    private static func add(_ changes: [LearnedChange], to change: inout Transaction) {
         for isIPv4 in [true, false] {
-            let living = elements.filter { $0.address.isIPv4 == isIPv4 && $0.lifetime > 0 }
-            guard !living.isEmpty else { continue }
-            change.refreshElements(
-                living.map { SetElement($0.address, timeout: $0.lifetime * 1000, userData: $0.names) },
-                set: learnedSet(isIPv4), table: table)
+            let mine = changes.filter { $0.address.isIPv4 == isIPv4 }
+            let gone = mine.compactMap { item in
+                item.before.map { SetElement(item.address, value: .number($0)) }
+            }
+            change.removeElements(gone, set: learnedSet(isIPv4), table: table)
+            let living = mine.compactMap(\.after).filter { $0.lifetime > 0 }
+            change.addElements(
+                living.map {
+                    SetElement(
+                        $0.address, timeout: $0.lifetime * 1000, userData: $0.names, value: .number($0.profile))
+                }, set: learnedSet(isIPv4), table: table)
         }
     }
 
     private static func addSets(_ ruleset: SandboxRuleset, to change: inout Transaction) {
+        change.addSet(profiles, table: table, key: .number, value: .verdict)
         for isIPv4 in [true, false] {
             let key: SetKey = isIPv4 ? .ipv4 : .ipv6
-            change.addSet(learnedSet(isIPv4), table: table, key: key, timeouts: true)
+            change.addSet(learnedSet(isIPv4), table: table, key: key, value: .number, timeouts: true)
             for set in SandboxRuleset.RangeSet.allCases {
                 let name = name(of: set, isIPv4: isIPv4)
-                change.addSet(name, table: table, key: key, intervals: true)
+                change.addSet(
+                    name, table: table, key: key, value: set == .blocks ? .number : nil, intervals: true)
                 change.addElements(
-                    ruleset.ranges(set, isIPv4: isIPv4).flatMap(SetElement.range), set: name, table: table)
+                    ruleset.members(set, isIPv4: isIPv4).flatMap(elements), set: name, table: table)
             }
         }
     }
@@ -133,15 +153,9 @@ enum RulesetTransactions {
         // What conntrack does not know and is no first segment belongs to a flow that was ended.
         rules.append(.notPlainSYN + refuse)
         for isIPv4 in [true, false] {
-            for transport in [IPProtocol.tcp, IPProtocol.udp] {
-                rules.append(.transport(transport) + .destination(in: learnedSet(isIPv4), isIPv4: isIPv4) + accept)
+            for map in [learnedSet(isIPv4), name(of: .blocks, isIPv4: isIPv4)] {
+                rules.append(.destination(mappedBy: map, isIPv4: isIPv4) + [.verdictMap(profiles)])
             }
-            let echo = isIPv4 ? IPProtocol.icmp : IPProtocol.icmpv6
-            for transport in [IPProtocol.tcp, IPProtocol.udp, echo] {
-                rules.append(
-                    .transport(transport) + .destination(in: name(of: .allow, isIPv4: isIPv4), isIPv4: isIPv4) + accept)
-            }
-            rules.append(.destination(in: name(of: .deny, isIPv4: isIPv4), isIPv4: isIPv4) + refuse)
         }
         rules.append([.verdict(.goto(Chain.otherwise))])
         change.addChain(

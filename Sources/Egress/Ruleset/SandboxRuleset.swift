@@ -2,58 +2,88 @@ import NetworkPolicy
 
 /// The nf_tables ruleset of one sandbox's namespace as a value, but for what names have taught it.
 ///
-/// Two rulesets differ in the contents of their interval sets, the default action and the DNS port; the rules
+/// Two rulesets differ in the contents of their sets and maps, the default action and the DNS port; the rules
 /// themselves never change, which is why a policy change is a small diff (`RulesetDifference`).
 struct SandboxRuleset: Hashable, Sendable {
     static let table = "sallyport"
 
-    /// The sets of address ranges. Each exists once a family: `allow4`, `allow6`, …
+    /// The sets of address ranges. Each exists once a family: `blocks4`, `blocks6`, …
     enum RangeSet: String, CaseIterable, Sendable {
         /// Refused whatever the policy says.
         case protected
         /// Next to the sandbox on its link.
         case neighbours
-        /// The policy's address rules, flattened.
-        case allow, deny
+        /// The policy's address rules, flattened: a map to numbers of profiles.
+        case blocks
+    }
+
+    /// A range of addresses, in a map with the number of its profile.
+    struct Member: Hashable, Sendable {
+        var range: ClosedRange<IPAddress>
+        var profile: UInt32?
     }
 
     /// The port of the DNS filter inside the namespace.
     var dnsPort: UInt16
-    var defaultAction: Action
-    private(set) var ranges: [RangeSet: [ClosedRange<IPAddress>]]
+    private(set) var defaultAction: Action
+    private(set) var members: [RangeSet: [Member]]
+    var profiles = ProfileTable()
 
-    init(dnsPort: UInt16, plan: AddressPlan, alwaysDeny: [CIDRBlock], neighbours: [CIDRBlock]) {
+    /// - Throws: `EgressError.invalidPolicy` where the plan has more profiles than there is room for.
+    init(
+        dnsPort: UInt16, plan: AddressPlan, alwaysDeny: [CIDRBlock], neighbours: [CIDRBlock]
+    ) throws(EgressError) {
         self.dnsPort = dnsPort
-        self.defaultAction = plan.defaultAction
-        self.ranges = [
-            .protected: AddressRanges.normalized(alwaysDeny.map(\.range)),
-            .neighbours: AddressRanges.normalized(neighbours.map(\.range)),
-            .allow: AddressRanges.normalized(plan.allowed),
-            .deny: AddressRanges.normalized(plan.denied),
-        ]
-    }
-
-    /// Replaces what comes from the policy.
-    mutating func apply(_ plan: AddressPlan) {
         defaultAction = plan.defaultAction
-        ranges[.allow] = AddressRanges.normalized(plan.allowed)
-        ranges[.deny] = AddressRanges.normalized(plan.denied)
+        members = [.protected: Self.members(alwaysDeny), .neighbours: Self.members(neighbours)]
+        guard apply(plan) else { throw Self.noRoom }
     }
 
-    /// The ranges of a set in one family.
-    func ranges(_ set: RangeSet, isIPv4: Bool) -> [ClosedRange<IPAddress>] {
-        (ranges[set] ?? []).filter { $0.lowerBound.isIPv4 == isIPv4 }
+    static let noRoom = EgressError.invalidPolicy(
+        "the address rules combine in more than \(ProfileTable.capacity) different ways: use fewer different ports")
+
+    private static func members(_ blocks: [CIDRBlock]) -> [Member] {
+        AddressRanges.normalized(blocks.map(\.range)).map { Member(range: $0) }
     }
 
-    /// What the output chain does with a new flow to an address that no name has taught: the same order of rules.
-    func action(forRaw address: IPAddress) -> Action {
-        if AddressRanges.contains(address, in: ranges[.protected] ?? []) { return .deny }
-        if AddressRanges.contains(address, in: ranges[.allow] ?? []) { return .allow }
-        if AddressRanges.contains(address, in: ranges[.deny] ?? []) { return .deny }
+    /// Replaces what comes from the policy. False where there is no room for its profiles: then it is half done.
+    mutating func apply(_ plan: AddressPlan) -> Bool {
+        defaultAction = plan.defaultAction
+        var blocks: [Member] = []
+        for block in plan.blocks {
+            guard let number = profiles.number(of: block.actions) else { return false }
+            blocks.append(Member(range: block.range, profile: number))
+        }
+        members[.blocks] = blocks
+        return true
+    }
+
+    /// The members of a set in one family.
+    func members(_ set: RangeSet, isIPv4: Bool) -> [Member] {
+        (members[set] ?? []).filter { $0.range.lowerBound.isIPv4 == isIPv4 }
+    }
+
+    /// What the output chain does with a new flow, in the same order as its rules.
+    /// - Parameter learned: what the names of the address decide, nil where no name has taught it.
+    func action(_ address: IPAddress, _ traffic: Traffic, learned: TrafficMap<Action>? = nil) -> Action {
+        if isProtected(address) { return .deny }
+        if let decided = learned?[traffic] { return decided }
+        if let number = member(.blocks, holding: address)?.profile, let decided = profiles[number][traffic] {
+            return decided
+        }
         return defaultAction
     }
 
-    func isProtected(_ address: IPAddress) -> Bool {
-        AddressRanges.contains(address, in: ranges[.protected] ?? [])
+    func isProtected(_ address: IPAddress) -> Bool { member(.protected, holding: address) != nil }
+
+    /// Binary search: the members of a set are sorted and apart.
+    private func member(_ set: RangeSet, holding address: IPAddress) -> Member? {
+        let members = members[set] ?? []
+        var low = 0, high = members.count
+        while low < high {
+            let middle = (low + high) / 2
+            if members[middle].range.upperBound < address { low = middle + 1 } else { high = middle }
+        }
+        return low < members.count && members[low].range.contains(address) ? members[low] : nil
     }
 }

@@ -49,6 +49,10 @@ public enum Expression: Hashable, Sendable {
     case compare(Comparison, [UInt8])
     case mask([UInt8])
     case lookup(set: String, inverted: Bool)
+    /// Puts what the map says of the register into the register.
+    case map(String)
+    /// Does what the map of verdicts says of the register.
+    case verdictMap(String)
 
     // Act.
     case counter
@@ -75,6 +79,13 @@ extension [Expression] {
         family(isIPv4: isIPv4) + [
             .payload(.network, offset: isIPv4 ? 16 : 24, length: isIPv4 ? 4 : 16),
             .lookup(set: set, inverted: inverted),
+        ]
+    }
+
+    /// `ip daddr map @MAP` or `ip6 daddr map @MAP`: the value is in the register afterwards.
+    public static func destination(mappedBy map: String, isIPv4: Bool) -> [Expression] {
+        family(isIPv4: isIPv4) + [
+            .payload(.network, offset: isIPv4 ? 16 : 24, length: isIPv4 ? 4 : 16), .map(map),
         ]
     }
 
@@ -107,6 +118,15 @@ extension [Expression] {
     /// `tcp dport PORT` or `udp dport PORT`
     public static func destinationPort(_ port: UInt16, transport number: UInt8) -> [Expression] {
         transport(number) + match(.payload(.transport, offset: 2, length: 2), NetlinkMessage.networkBytes(port))
+    }
+
+    /// `tcp dport FIRST-LAST` or `udp dport FIRST-LAST`
+    public static func destinationPorts(_ ports: ClosedRange<UInt16>, transport number: UInt8) -> [Expression] {
+        transport(number) + [
+            .payload(.transport, offset: 2, length: 2),
+            .compare(.greaterOrEqual, NetlinkMessage.networkBytes(ports.lowerBound)),
+            .compare(.lessOrEqual, NetlinkMessage.networkBytes(ports.upperBound)),
+        ]
     }
 
     /// `icmpv6 type NUMBER`

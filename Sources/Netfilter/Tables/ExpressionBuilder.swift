@@ -53,6 +53,18 @@ enum ExpressionBuilder {
                 nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOOKUP_SET), set)
                 if inverted { nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_FLAGS), 1) }
             }
+        case .map(let name):
+            make("lookup", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_SREG), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_DREG), register)
+                nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOOKUP_SET), name)
+            }
+        case .verdictMap(let name):
+            make("lookup", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_SREG), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_DREG), verdictRegister)
+                nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOOKUP_SET), name)
+            }
         case .counter: make("counter", rule) { _ in }
         case .verdict(let verdict):
             make("immediate", rule) { expression in

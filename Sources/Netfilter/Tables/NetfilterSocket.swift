@@ -58,6 +58,9 @@ public final class NetfilterSocket: Sendable {
             if nftnl_set_elem_is_set(element, UInt16(NFTNL_SET_ELEM_FLAGS)) {
                 read.isRangeEnd = nftnl_set_elem_get_u32(element, UInt16(NFTNL_SET_ELEM_FLAGS)) & 1 != 0
             }
+            if let data = bytes(element, NFTNL_SET_ELEM_DATA), data.count == 4 {
+                read.value = .number(data[...].number(at: 0, as: UInt32.self))
+            }
             read.userData = bytes(element, NFTNL_SET_ELEM_USERDATA).map(UserData.decode) ?? []
             found.append(read)
         }

@@ -30,9 +30,23 @@ public struct BaseChain: Hashable, Sendable {
 /// What the elements of a set are.
 public enum SetKey: Hashable, Sendable {
     case ipv4, ipv6
+    /// A number of 32 bits (`mark`).
+    case number
 
-    var type: UInt32 { self == .ipv4 ? 7 : 8 }
-    var length: UInt32 { self == .ipv4 ? 4 : 16 }
+    /// The types of nft(8), by which it lists the elements; the kernel looks at the length only.
+    var type: UInt32 {
+        switch self {
+        case .ipv4: 7
+        case .ipv6: 8
+        case .number: 19
+        }
+    }
+    var length: UInt32 { self == .ipv6 ? 16 : 4 }
+}
+
+/// What a map's elements lead to.
+public enum MapValue: Hashable, Sendable {
+    case number, verdict
 }
 
 /// An element of a set.
@@ -44,11 +58,27 @@ public struct SetElement: Hashable, Sendable {
     public var userData: [UInt8]
     /// The end of a range in an interval set: the first address past it.
     var isRangeEnd = false
+    /// In a map: what the key leads to.
+    public var value: Value?
 
-    public init(_ address: IPAddress, timeout: UInt64? = nil, userData: [UInt8] = []) {
+    public enum Value: Hashable, Sendable {
+        case number(UInt32)
+        /// Runs a chain and comes back.
+        case jump(String)
+    }
+
+    public init(_ address: IPAddress, timeout: UInt64? = nil, userData: [UInt8] = [], value: Value? = nil) {
         key = address.bytes
+        self.value = value
         self.timeout = timeout
         self.userData = userData
+    }
+
+    /// An element of a map from numbers.
+    public init(_ number: UInt32, value: Value) {
+        key = NetlinkMessage.hostBytes(number)
+        userData = []
+        self.value = value
     }
 
     init(rangeEnd address: IPAddress) {
@@ -64,8 +94,12 @@ public struct SetElement: Hashable, Sendable {
     public var address: IPAddress? { IPAddress(bytes: key) }
 
     /// A range as an interval set wants it: its start, and the address past its end where there is one.
-    public static func range(_ range: ClosedRange<IPAddress>) -> [SetElement] {
-        [SetElement(range.lowerBound)] + (range.upperBound.successor.map { [SetElement(rangeEnd: $0)] } ?? [])
+    public static func range(_ range: ClosedRange<IPAddress>) -> [SetElement] { self.range(range, value: nil) }
+
+    /// A range of an interval map; the end leads nowhere.
+    public static func range(_ range: ClosedRange<IPAddress>, value: Value?) -> [SetElement] {
+        [SetElement(range.lowerBound, value: value)]
+            + (range.upperBound.successor.map { [SetElement(rangeEnd: $0)] } ?? [])
     }
 }
 
@@ -77,7 +111,7 @@ public struct Transaction: Sendable {
         case addChain(table: String, name: String, base: BaseChain?)
         case flushChain(table: String, name: String)
         case addRule(table: String, chain: String, [Expression])
-        case addSet(table: String, name: String, key: SetKey, intervals: Bool, timeouts: Bool)
+        case addSet(table: String, name: String, key: SetKey, value: MapValue?, intervals: Bool, timeouts: Bool)
         case addElements(table: String, set: String, [SetElement])
         case deleteElements(table: String, set: String, [SetElement])
         case flushSet(table: String, set: String)
@@ -109,11 +143,13 @@ public struct Transaction: Sendable {
         operations.append(.addRule(table: table, chain: chain, expressions))
     }
 
-    /// `add set inet TABLE NAME { type ipv4_addr; flags … }`
+    /// `add set inet TABLE NAME { type ipv4_addr; flags … }`; with a value `add map inet TABLE NAME { type ipv4_addr : … }`
     public mutating func addSet(
-        _ name: String, table: String, key: SetKey, intervals: Bool = false, timeouts: Bool = false
+        _ name: String, table: String, key: SetKey, value: MapValue? = nil, intervals: Bool = false,
+        timeouts: Bool = false
     ) {
-        operations.append(.addSet(table: table, name: name, key: key, intervals: intervals, timeouts: timeouts))
+        operations.append(
+            .addSet(table: table, name: name, key: key, value: value, intervals: intervals, timeouts: timeouts))
     }
 
     /// `add element inet TABLE SET { … }`
@@ -128,7 +164,8 @@ public struct Transaction: Sendable {
         operations.append(.deleteElements(table: table, set: set, elements))
     }
 
-    /// Takes elements out whether they are there or not: each is added first. Not for interval sets.
+    /// Takes elements out whether they are there or not: each is added first. Not for interval sets. In a map the value
+    /// must be the one that is there: the kernel refuses to add a key with another.
     public mutating func removeElements(_ elements: [SetElement], set: String, table: String) {
         addElements(elements, set: set, table: table)
         deleteElements(elements, set: set, table: table)

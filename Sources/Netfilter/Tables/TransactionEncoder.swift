@@ -46,12 +46,19 @@ struct TransactionEncoder {
         case .addRule(let table, let chain, let expressions):
             write(rule: expressions, table: table, chain: chain, type: 6, flags: create | NetlinkFlag.append)
         case .flushChain(let table, let chain): write(rule: [], table: table, chain: chain, type: 8, flags: 0)
-        case .addSet(let table, let name, let key, let intervals, let timeouts):
+        case .addSet(let table, let name, let key, let value, let intervals, let timeouts):
             withSet(table, name) { encoder, set in
                 nftnl_set_set_u32(set, UInt16(NFTNL_SET_FAMILY.rawValue), UInt32(Self.inet))
                 nftnl_set_set_u32(set, UInt16(NFTNL_SET_KEY_TYPE.rawValue), key.type)
                 nftnl_set_set_u32(set, UInt16(NFTNL_SET_KEY_LEN.rawValue), key.length)
-                nftnl_set_set_u32(set, UInt16(NFTNL_SET_FLAGS.rawValue), (intervals ? 0x4 : 0) | (timeouts ? 0x10 : 0))
+                if let value {
+                    let verdict: UInt32 = 0xffff_ff00  // NFT_DATA_VERDICT
+                    nftnl_set_set_u32(
+                        set, UInt16(NFTNL_SET_DATA_TYPE.rawValue), value == .verdict ? verdict : SetKey.number.type)
+                    nftnl_set_set_u32(set, UInt16(NFTNL_SET_DATA_LEN.rawValue), value == .verdict ? 16 : 4)
+                }
+                let flags: UInt32 = (intervals ? 0x4 : 0) | (value == nil ? 0 : 0x8) | (timeouts ? 0x10 : 0)
+                nftnl_set_set_u32(set, UInt16(NFTNL_SET_FLAGS.rawValue), flags)
                 nftnl_set_set_u32(set, UInt16(NFTNL_SET_ID.rawValue), encoder.nextSetIdentifier)
                 encoder.nextSetIdentifier += 1
                 encoder.message(type: 9, flags: create) { nftnl_set_nlmsg_build_payload($0, set) }
@@ -63,6 +70,7 @@ struct TransactionEncoder {
                 var bare = element
                 bare.timeout = nil
                 bare.userData = []
+                bare.value = nil
                 return bare
             }
             write(bare, table: table, set: set, type: 14, flags: 0)
@@ -109,6 +117,15 @@ struct TransactionEncoder {
         let made = nftnl_set_elem_alloc()!
         nftnl_set_elem_set(made, UInt16(NFTNL_SET_ELEM_KEY), element.key, UInt32(element.key.count))
         if element.isRangeEnd { nftnl_set_elem_set_u32(made, UInt16(NFTNL_SET_ELEM_FLAGS), 1) }
+        switch element.value {
+        case .number(let number)?:
+            nftnl_set_elem_set(made, UInt16(NFTNL_SET_ELEM_DATA), NetlinkMessage.hostBytes(number), 4)
+        case .jump(let chain)?:
+            let jump = UInt32(bitPattern: -3)  // NFT_JUMP
+            nftnl_set_elem_set_u32(made, UInt16(NFTNL_SET_ELEM_VERDICT), jump)
+            nftnl_set_elem_set_str(made, UInt16(NFTNL_SET_ELEM_CHAIN), chain)
+        case nil: break
+        }
         if let timeout = element.timeout { nftnl_set_elem_set_u64(made, UInt16(NFTNL_SET_ELEM_TIMEOUT), timeout) }
         if !element.userData.isEmpty {
             let data = UserData.encode(element.userData)

@@ -1,98 +1,88 @@
-/// A range of addresses of one family, and the position of the first rule that covers it.
-struct RangedRule: Hashable, Sendable {
-    var range: ClosedRange<IPAddress>
-    var rule: Int
+/// The address rules of a policy, flattened for the kernel: disjoint ranges, and what is decided in each.
+public struct AddressPlan: Hashable, Sendable {
+    public struct Block: Hashable, Sendable {
+        public var range: ClosedRange<IPAddress>
+        /// What the rules say of each kind of traffic; nil where the default action holds.
+        public var actions: TrafficMap<Action>
 
-    /// Cuts overlapping ranges into disjoint ones, each with the smallest rule position over it; sorted.
-    ///
-    /// A sweep over the range ends: the rules that cover the current stretch are kept in a heap, so n ranges cost
-    /// n log n, not n².
-    static func flatten(_ blocks: [(range: ClosedRange<IPAddress>, rule: Int)]) -> [RangedRule] {
-        let starting = blocks.sorted { $0.range.lowerBound < $1.range.lowerBound }
-        // Where coverage may change: every start, and every address after an end (an end at a family's last has none).
-        let edges = Set(blocks.map(\.range.lowerBound) + blocks.compactMap(\.range.upperBound.successor)).sorted()
-        var active = Heap()
-        var next = 0
-        var flat: [RangedRule] = []
-        for (index, edge) in edges.enumerated() {
-            while next < starting.count, starting[next].range.lowerBound == edge {
-                active.insert(rule: starting[next].rule, until: starting[next].range.upperBound)
-                next += 1
-            }
-            active.dropEnded(before: edge)
-            guard let best = active.first else { continue }
-            // The best rule may end exactly where the next edge begins, never before it.
-            let nextEdge = index + 1 < edges.count ? edges[index + 1].predecessor : nil
-            let end = nextEdge.map { $0.isIPv4 == edge.isIPv4 && $0 < best.until ? $0 : best.until } ?? best.until
-            if let last = flat.last, last.rule == best.rule, last.range.upperBound.successor == edge {
-                flat[flat.count - 1].range = last.range.lowerBound...end
-            } else {
-                flat.append(RangedRule(range: edge...end, rule: best.rule))
-            }
+        public init(range: ClosedRange<IPAddress>, actions: TrafficMap<Action>) {
+            self.range = range
+            self.actions = actions
         }
-        return flat
     }
 
-    /// A binary heap, smallest rule first. Ended entries leave when they come to the top.
-    private struct Heap {
-        private var items: [(rule: Int, until: IPAddress)] = []
+    public var defaultAction: Action
+    /// Sorted, IPv4 before IPv6; neighbours that touch differ in their actions.
+    public var blocks: [Block]
 
-        var first: (rule: Int, until: IPAddress)? { items.first }
+    public init(defaultAction: Action, blocks: [Block]) {
+        self.defaultAction = defaultAction
+        self.blocks = blocks
+    }
 
-        mutating func dropEnded(before edge: IPAddress) {
-            while let top = items.first, top.until < edge { removeFirst() }
-        }
-
-        mutating func insert(rule: Int, until: IPAddress) {
-            items.append((rule, until))
-            var child = items.count - 1
-            while child > 0, items[child].rule < items[(child - 1) / 2].rule {
-                items.swapAt(child, (child - 1) / 2)
-                child = (child - 1) / 2
-            }
-        }
-
-        private mutating func removeFirst() {
-            items.swapAt(0, items.count - 1)
-            items.removeLast()
-            var parent = 0
-            while true {
-                let children = [2 * parent + 1, 2 * parent + 2].filter { $0 < items.count }
-                guard let least = children.min(by: { items[$0].rule < items[$1].rule }),
-                    items[least].rule < items[parent].rule
-                else { return }
-                items.swapAt(parent, least)
-                parent = least
+    init(_ covered: [CoveredRange], policy: Policy) {
+        self.init(defaultAction: policy.defaultAction, blocks: [])
+        for item in covered {
+            let actions = item.rules.mapped { policy.rules[$0].action }
+            if let last = blocks.last, last.actions == actions, last.range.upperBound.successor == item.range.lowerBound
+            {
+                blocks[blocks.count - 1].range = last.range.lowerBound...item.range.upperBound
+            } else {
+                blocks.append(Block(range: item.range, actions: actions))
             }
         }
     }
 }
 
-/// The address rules of a policy, flattened for the kernel: what is allowed, what is denied, and the rest.
-public struct AddressPlan: Hashable, Sendable {
-    public var defaultAction: Action
-    /// Disjoint and sorted; IPv4 before IPv6.
-    public var allowed: [ClosedRange<IPAddress>]
-    public var denied: [ClosedRange<IPAddress>]
+/// A range of addresses of one family, and for each kind of traffic the position of the first rule over it.
+struct CoveredRange: Hashable, Sendable {
+    var range: ClosedRange<IPAddress>
+    var rules: TrafficMap<Int>
 
-    public init(defaultAction: Action, allowed: [ClosedRange<IPAddress>], denied: [ClosedRange<IPAddress>]) {
-        self.defaultAction = defaultAction
-        self.allowed = allowed
-        self.denied = denied
+    /// Cuts blocks into disjoint ranges, sorted. Blocks lie inside each other or apart, never across, so a stack of
+    /// those around the present address is enough: n blocks cost n log n.
+    static func flatten(_ blocks: [(block: CIDRBlock, rules: TrafficMap<Int>)]) -> [CoveredRange] {
+        var sweep = Sweep()
+        let sorted = blocks.sorted { ($0.block.base, $0.block.prefixLength) < ($1.block.base, $1.block.prefixLength) }
+        var rest = sorted[...]
+        while let first = rest.first {
+            let equal = rest.prefix { $0.block == first.block }
+            rest = rest.dropFirst(equal.count)
+            sweep.open(first.block.range, TrafficMap.first(of: equal.map(\.rules)[...]))
+        }
+        sweep.close(before: nil)
+        return sweep.flat
     }
 
-    init(_ flat: [RangedRule], policy: Policy) {
-        func ranges(_ action: Action) -> [ClosedRange<IPAddress>] {
-            var joined: [ClosedRange<IPAddress>] = []
-            for item in flat where policy.rules[item.rule].action == action {
-                if let last = joined.last, last.upperBound.successor == item.range.lowerBound {
-                    joined[joined.count - 1] = last.lowerBound...item.range.upperBound
-                } else {
-                    joined.append(item.range)
-                }
+    private struct Sweep {
+        var flat: [CoveredRange] = []
+        /// The blocks around the present address, each with the first rules of all of them; the innermost is last.
+        private var around: [(end: IPAddress, rules: TrafficMap<Int>)] = []
+        /// Where the innermost block is not cut yet; nil past a family's last address.
+        private var present: IPAddress?
+
+        mutating func open(_ range: ClosedRange<IPAddress>, _ rules: TrafficMap<Int>) {
+            close(before: range.lowerBound)
+            if let outer = around.last {
+                if let present, present < range.lowerBound { cut(present...range.lowerBound.predecessor!) }
+                around.append((range.upperBound, outer.rules.first(rules)))
+            } else {
+                around.append((range.upperBound, rules))
             }
-            return joined
+            present = range.lowerBound
         }
-        self.init(defaultAction: policy.defaultAction, allowed: ranges(.allow), denied: ranges(.deny))
+
+        /// Ends the blocks that end before an address; with nil, all.
+        mutating func close(before address: IPAddress?) {
+            while let inner = around.last, address.map({ inner.end < $0 }) ?? true {
+                if let present, present <= inner.end { cut(present...inner.end) }
+                present = inner.end.successor
+                around.removeLast()
+            }
+        }
+
+        private mutating func cut(_ range: ClosedRange<IPAddress>) {
+            flat.append(CoveredRange(range: range, rules: around[around.count - 1].rules))
+        }
     }
 }

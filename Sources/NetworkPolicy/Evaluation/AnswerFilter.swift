@@ -8,10 +8,16 @@ public struct AnswerFilter: Sendable {
     /// Whether `address` may be handed out for `name` and learned. An address rule of the policy that allows this very
     /// address lifts the filter for it.
     public func permits(_ address: IPAddress, for name: DomainName, policy: PolicyEvaluator) -> Bool {
+        permits(address, for: name) || policy.allowsByAddressRule(address)
+    }
+
+    /// Whether the address may be handed out for what the name is. Where only an address rule lifts the filter, that
+    /// rule alone says what is open: a name must not widen it.
+    public func permits(_ address: IPAddress, for name: DomainName) -> Bool {
         switch Reach(address) {
         case .everywhere: true
-        case .site: isInternal(name) || policy.allowsByAddressRule(address)
-        case .never: policy.allowsByAddressRule(address)
+        case .site: isInternal(name)
+        case .never: false
         }
     }
 

@@ -5,50 +5,60 @@ public final class PolicyEvaluator: Sendable {
     public let policy: Policy
     public let addressPlan: AddressPlan
 
-    private let exact: [DomainName: Int]
-    private let below: [DomainName: Int]
-    private let blocks: [RangedRule]
+    private let names: NameTable
+    private let blocks: [CoveredRange]
 
     public init(_ policy: Policy) {
         self.policy = policy
-        var exact: [DomainName: Int] = [:]
-        var below: [DomainName: Int] = [:]
-        var blocks: [(ClosedRange<IPAddress>, Int)] = []
-        for (index, rule) in policy.rules.enumerated() {
-            switch rule.target {
-            case .name(let name): if exact[name] == nil { exact[name] = index }
-            case .wildcard(let name): if below[name] == nil { below[name] = index }
-            case .address(let block): blocks.append((block.range, index))
-            }
-        }
-        self.exact = exact
-        self.below = below
-        self.blocks = RangedRule.flatten(blocks)
-        addressPlan = AddressPlan(self.blocks, policy: policy)
+        names = NameTable(policy)
+        blocks = CoveredRange.flatten(
+            policy.rules.enumerated().compactMap { index, rule in
+                guard case .address(let block) = rule.target else { return nil }
+                return (block, rule.coverage(index))
+            })
+        addressPlan = AddressPlan(blocks, policy: policy)
     }
 
-    /// The verdict on asking for a name.
+    /// The verdict on asking for a name: allowed where any traffic to it is.
     public func evaluate(_ name: DomainName) -> Verdict {
-        verdict(firstRule(name))
-    }
-
-    /// The verdict on a flow to an address that no name has taught.
-    public func evaluate(_ address: IPAddress) -> Verdict {
-        verdict(firstRule(address))
-    }
-
-    /// The verdict on a flow to an address that `name` resolved to: the first rule that matches either decides.
-    public func evaluate(_ address: IPAddress, learnedFrom name: DomainName) -> Verdict {
-        switch (firstRule(name), firstRule(address)) {
-        case (let left?, let right?): verdict(min(left, right))
-        case (let only?, nil), (nil, let only?): verdict(only)
-        case (nil, nil): verdict(nil)
+        switch names.lookUp(name) {
+        // A rule without ports decides for all the traffic that makes a name worth asking for.
+        case .plain(let index): verdict(index)
+        case .scoped(let rules): summary(rules, of: .unstated)
+        case nil: verdict(nil)
         }
     }
 
-    /// Whether an address rule, and no earlier one against it, allows this very address.
+    /// The verdict on some traffic to a name that resolved to an address of which no rule speaks: allowed where any of
+    /// this traffic is. A scope that states nothing is all traffic; one protocol and port is one verdict.
+    public func evaluate(_ name: DomainName, _ scope: TrafficScope) -> Verdict {
+        summary(rules(for: name), of: scope)
+    }
+
+    /// The verdict on traffic to an address that no name has taught.
+    public func evaluate(_ address: IPAddress, _ scope: TrafficScope = .unstated) -> Verdict {
+        summary(rules(for: address), of: scope)
+    }
+
+    /// The verdict on traffic to an address that `name` resolved to: the first rule that matches either decides.
+    public func evaluate(
+        _ address: IPAddress, learnedFrom name: DomainName, _ scope: TrafficScope = .unstated
+    ) -> Verdict {
+        summary(rules(for: name).first(rules(for: address)), of: scope)
+    }
+
+    /// What is decided of an address because `name` resolved to it. Nil where an address rule comes first, or none
+    /// matches: there the address plan decides, as it does for an address without a name.
+    public func actions(of address: IPAddress, learnedFrom name: DomainName) -> TrafficMap<Action> {
+        rules(for: name).combined(with: rules(for: address)) { named, addressed in
+            guard let named, named < addressed ?? .max else { return nil }
+            return self.policy.rules[named].action
+        }
+    }
+
+    /// Whether an address rule, and no earlier one against it, allows something of this very address.
     public func allowsByAddressRule(_ address: IPAddress) -> Bool {
-        firstRule(address).map { policy.rules[$0].action == .allow } ?? false
+        rules(for: address).values.contains { policy.rules[$0].action == .allow }
     }
 
     private func verdict(_ index: Int?) -> Verdict {
@@ -57,25 +67,34 @@ public final class PolicyEvaluator: Sendable {
         return Verdict(action: rule.action, reason: .rule(index, rule))
     }
 
-    private func firstRule(_ name: DomainName) -> Int? {
-        var first = exact[name]
-        guard !below.isEmpty else { return first }
-        var ancestor = name.parent
-        while let zone = ancestor {
-            if let index = below[zone], index < first ?? .max { first = index }
-            ancestor = zone.parent
+    /// Of the traffic that is asked for: the first rule that allows any, else the default where no rule speaks of some,
+    /// else the first rule that denies.
+    private func summary(_ rules: TrafficMap<Int>, of scope: TrafficScope) -> Verdict {
+        let silence = Int.max
+        let asked = scope.map(true, unstated: [.any])
+        let found = rules.combined(with: asked) { $1 == nil ? nil : $0 ?? silence }.values
+        if let allowing = found.filter({ $0 != silence && policy.rules[$0].action == .allow }).min() {
+            return verdict(allowing)
         }
-        return first
+        return verdict(found.contains(silence) ? nil : found.min())
     }
 
-    private func firstRule(_ address: IPAddress) -> Int? {
+    private func rules(for name: DomainName) -> TrafficMap<Int> {
+        switch names.allRules(for: name) {
+        case .plain(let index)?: policy.rules[index].coverage(index)
+        case .scoped(let rules)?: rules
+        case nil: TrafficMap(nil)
+        }
+    }
+
+    private func rules(for address: IPAddress) -> TrafficMap<Int> {
         // The last range that starts at or before the address is the only one that can hold it: they are disjoint.
         var low = 0, high = blocks.count
         while low < high {
             let middle = (low + high) / 2
             if blocks[middle].range.lowerBound <= address { low = middle + 1 } else { high = middle }
         }
-        guard low > 0, blocks[low - 1].range.contains(address) else { return nil }
-        return blocks[low - 1].rule
+        guard low > 0, blocks[low - 1].range.contains(address) else { return TrafficMap(nil) }
+        return blocks[low - 1].rules
     }
 }

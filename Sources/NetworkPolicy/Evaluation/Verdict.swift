@@ -22,7 +22,7 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         let verb = isAllowed ? "allowed" : "denied"
         return switch reason {
-        case .rule(_, let rule): "\(verb) by rule \(rule.action.rawValue) \(rule.text)"
+        case .rule(_, let rule): "\(verb) by rule \(rule)"
         case .defaultAction: "\(verb) by default"
         case .guardrail(let text): "\(verb): \(text)"
         }

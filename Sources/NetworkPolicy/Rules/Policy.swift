@@ -11,12 +11,25 @@ public struct Policy: Hashable, Sendable {
     public static let denyAll = Policy(defaultAction: .deny)
     public static let allowAll = Policy(defaultAction: .allow)
 
-    /// The policy with `patch` in front: the first of equal targets wins, and replaces an existing rule of its target
-    /// (contract, egress API, PATCH /policy).
+    /// What makes two rules of one patch the same rule.
+    private struct Identity: Hashable {
+        var target: Target
+        var traffic: TrafficMap<Bool>
+
+        init(_ rule: Rule) {
+            target = rule.target
+            traffic = rule.scope.identity
+        }
+    }
+
+    /// The policy with `patch` in front. A patch says everything about the targets that it names: existing rules of these
+    /// go, whatever their ports (contract, egress API, PATCH /policy). Within the patch the first of rules with equal
+    /// target, protocol and ports wins, so that one patch can give a target several ports.
     public func merging(_ patch: [Rule]) -> Policy {
-        var seen: Set<Target> = []
-        let front = patch.filter { seen.insert($0.target).inserted }
-        return Policy(defaultAction: defaultAction, rules: front + rules.filter { !seen.contains($0.target) })
+        var seen: Set<Identity> = []
+        let front = patch.filter { seen.insert(Identity($0)).inserted }
+        let named = Set(patch.map(\.target))
+        return Policy(defaultAction: defaultAction, rules: front + rules.filter { !named.contains($0.target) })
     }
 
     /// The policy without the rules of these targets, and how many rules that took away.

@@ -2,12 +2,6 @@ import FoundationEssentials
 
 // The contract's JSON: {"defaultAction":"deny","egress":[{"action":"allow","target":"pypi.org"}]}.
 
-private struct RuleDocument: Codable {
-    var action: String?
-    var target: String?
-    var preset: String?
-}
-
 private struct PolicyDocument: Codable {
     var defaultAction: String?
     var egress: [RuleDocument]?
@@ -53,10 +47,17 @@ extension Policy {
     public func encodedJSON() -> [UInt8] {
         let document = PolicyDocument(
             defaultAction: defaultAction.rawValue,
-            egress: rules.map { RuleDocument(action: $0.action.rawValue, target: $0.text) })
+            egress: rules.map(RuleDocument.init))
+        return Self.encode(document)
+    }
+
+    /// Rules as the body of PATCH /policy has them.
+    public static func encodeRules(_ rules: [Rule]) -> [UInt8] { encode(rules.map(RuleDocument.init)) }
+
+    private static func encode(_ document: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
-        // Strings and arrays of strings always encode.
+        // Strings, numbers and arrays of them always encode.
         return Array(try! encoder.encode(document))
     }
 
@@ -71,7 +72,8 @@ extension Policy {
                 throw .wrongShape("rule \(index): action and target are required")
             }
             guard let action = Action(rawValue: actionText) else { throw .unknownAction(actionText, rule: index) }
-            rules.append(try Rule(action: action, text: target))
+            let scope = try TrafficScope(ports: document.ports, protocol: document.protocol, rule: index)
+            rules.append(try Rule(action: action, text: target, scope: scope))
         }
         return rules
     }

@@ -21,6 +21,8 @@ public struct Presets: Hashable, Sendable {
     private struct Document: Decodable {
         struct Entry: Decodable {
             var target: String
+            var ports: [PortDocument]?
+            var `protocol`: String?
         }
         var name: String
         var description: String
@@ -36,7 +38,10 @@ public struct Presets: Hashable, Sendable {
             throw .wrongShape("a preset has name, description and allow, a list of objects with a target")
         }
         var rules: [Rule] = []
-        for entry in document.allow { rules.append(try Rule(action: .allow, text: entry.target)) }
+        for (index, entry) in document.allow.enumerated() {
+            let scope = try TrafficScope(ports: entry.ports, protocol: entry.protocol, rule: index)
+            rules.append(try Rule(action: .allow, text: entry.target, scope: scope))
+        }
         guard !rules.isEmpty else { throw .emptyChange }
         return (document.name, rules)
     }

@@ -38,23 +38,37 @@ public enum Target: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// One line of a policy.
-public struct Rule: Hashable, Sendable {
+public struct Rule: Hashable, Sendable, CustomStringConvertible {
     public var action: Action
     public var target: Target
     /// The target as its writer put it; answers give it back that way.
     public let text: String
+    public var scope: TrafficScope
 
-    public init(action: Action, target: Target) {
+    public init(action: Action, target: Target, scope: TrafficScope = .unstated) {
         self.action = action
         self.target = target
+        self.scope = scope
         text = "\(target)"
     }
 
     /// - Throws: `PolicyError.invalidTarget`.
-    public init(action: Action, text: String) throws(PolicyError) {
+    public init(action: Action, text: String, scope: TrafficScope = .unstated) throws(PolicyError) {
         self.action = action
         self.target = try Target(text)
+        self.scope = scope
         self.text = text
+    }
+
+    /// `allow pypi.org tcp 443`
+    public var description: String { "\(action.rawValue) \(text)\(scope.text)" }
+
+    /// The traffic that the rule is about, each with `value`. Where a rule states nothing, to deny means everything; to
+    /// allow means TCP and UDP, and ICMP where the target is an address.
+    func coverage<Value>(_ value: Value) -> TrafficMap<Value> {
+        if action == .deny { return scope.map(value, unstated: [.any]) }
+        if case .address = target { return scope.map(value, unstated: [.tcp, .udp, .icmp]) }
+        return scope.map(value, unstated: [.tcp, .udp])
     }
 }
 
@@ -65,6 +79,7 @@ public enum PolicyError: Error, Hashable, Sendable, CustomStringConvertible {
     case unknownDefaultAction(String)
     case unknownAction(String, rule: Int)
     case invalidTarget(String, reason: String)
+    case invalidTraffic(rule: Int, TrafficScopeError)
     case emptyChange
     case unknownPreset(String)
 
@@ -75,6 +90,7 @@ public enum PolicyError: Error, Hashable, Sendable, CustomStringConvertible {
         case .unknownDefaultAction(let value): "unknown defaultAction \"\(value)\": use \"allow\" or \"deny\""
         case .unknownAction(let value, let rule): "rule \(rule): unknown action \"\(value)\": use \"allow\" or \"deny\""
         case .invalidTarget(let target, let reason): "invalid target \"\(target)\": \(reason)"
+        case .invalidTraffic(let rule, let reason): "rule \(rule): \(reason)"
         case .emptyChange: "the change is empty: send a list with at least one entry"
         case .unknownPreset(let name): "unknown preset \"\(name)\""
         }

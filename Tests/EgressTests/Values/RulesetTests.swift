@@ -6,7 +6,7 @@ import Testing
 @Suite struct RulesetTests {
     private func ruleset(_ json: String) throws -> SandboxRuleset {
         let policy = try Policy.decode(json: Array(json.utf8))
-        return SandboxRuleset(
+        return try SandboxRuleset(
             dnsPort: 4000, plan: PolicyEvaluator(policy).addressPlan, alwaysDeny: EgressConfiguration.linkLocal,
             neighbours: [])
     }
@@ -28,16 +28,17 @@ import Testing
             #"{"egress":[{"action":"allow","target":"198.51.100.0/24"},{"action":"allow","target":"2001:db8::/32"}]}"#)
         let difference = RulesetDifference(from: old, to: new)
         #expect(difference.sets.count == 1)
-        #expect(difference.sets.first?.added == [CIDRBlock("2001:db8::/32")!.range])
-        #expect(difference.sets.first?.removed == [])
+        #expect(difference.sets.first?.added.map(\.range) == [CIDRBlock("2001:db8::/32")!.range])
+        #expect(difference.sets.first?.removed.isEmpty == true)
         #expect(difference.defaultAction == nil)
+        #expect(difference.profiles.isEmpty, "the second rule is open as the first")
         #expect(RulesetDifference(from: old, to: old).isEmpty)
     }
 
     @Test func `a protected address is refused whatever the policy says`() throws {
         let open = try ruleset(
             #"{"defaultAction":"allow","egress":[{"action":"allow","target":"169.254.169.254/32"}]}"#)
-        #expect(open.action(forRaw: IPAddress("169.254.169.254")!) == .deny)
-        #expect(open.action(forRaw: IPAddress("198.51.100.1")!) == .allow)
+        #expect(open.action(IPAddress("169.254.169.254")!, .icmp) == .deny)
+        #expect(open.action(IPAddress("198.51.100.1")!, .other) == .allow)
     }
 }

@@ -1,0 +1,33 @@
+import Netfilter
+import NetworkPolicy
+
+/// The chain that carries a profile out: it ends what is decided and comes back with the rest.
+enum ProfileChain {
+    static func name(_ number: UInt32) -> String { "profile-\(number)" }
+
+    /// - Parameter refuse: the chain that answers what is denied.
+    static func rules(_ actions: TrafficMap<Action>, refuse: String) -> [[Expression]] {
+        func end(_ action: Action) -> [Expression] { [.verdict(action == .allow ? .accept : .goto(refuse))] }
+        if let action = actions.other, actions == TrafficMap(action) { return [end(action)] }
+        var rules: [[Expression]] = []
+        for (number, ports) in [(IPProtocol.tcp, actions.tcp), (IPProtocol.udp, actions.udp)] {
+            if let action = ports.uniformValue {
+                rules.append(.transport(number) + end(action))
+            } else {
+                rules += ports.ranges.map { .destinationPorts($0.ports, transport: number) + end($0.value) }
+            }
+        }
+        if let action = actions.icmp { rules += icmp.map { $0 + end(action) } }
+        if let action = actions.other {
+            // Neither the gaps of TCP and UDP nor an undecided ICMP are among the others.
+            let back: [Expression] = [.verdict(.return)]
+            let known = [[Expression].transport(IPProtocol.tcp), .transport(IPProtocol.udp)] + icmp
+            rules += known.map { $0 + back } + [end(action)]
+        }
+        return rules
+    }
+
+    private static let icmp: [[Expression]] = [
+        .family(isIPv4: true) + .transport(IPProtocol.icmp), .family(isIPv4: false) + .transport(IPProtocol.icmpv6),
+    ]
+}

@@ -1,0 +1,40 @@
+import NetworkPolicy
+
+/// The distinct things that are decided of addresses, numbered. The kernel has a chain for each, and its maps lead from
+/// an address to a number: thousands of names that are open alike share one chain.
+///
+/// Numbers are never given up while the table is in the kernel: an element that has timed out may hold one for a while.
+/// Where there is no room left, everything is installed anew with an empty table.
+struct ProfileTable: Hashable, Sendable {
+    /// A policy of one tenant shall not fill the kernel with chains.
+    static let capacity = 1024
+
+    private(set) var profiles: [TrafficMap<Action>] = []
+    private var numbers: [TrafficMap<Action>: UInt32] = [:]
+
+    var isFull: Bool { profiles.count >= Self.capacity }
+
+    subscript(number: UInt32) -> TrafficMap<Action> { profiles[Int(number)] }
+
+    /// The profile's number, a new one where it is new; nil when there is no room.
+    mutating func number(of profile: TrafficMap<Action>) -> UInt32? {
+        if let number = numbers[profile] { return number }
+        guard !isFull else { return nil }
+        let number = UInt32(profiles.count)
+        profiles.append(profile)
+        numbers[profile] = number
+        return number
+    }
+
+    /// What this table has and an earlier one of the same kernel table had not.
+    func added(since earlier: ProfileTable) -> [NumberedProfile] { Array(all.dropFirst(earlier.profiles.count)) }
+
+    var all: [NumberedProfile] {
+        profiles.enumerated().map { NumberedProfile(number: UInt32($0.offset), actions: $0.element) }
+    }
+}
+
+struct NumberedProfile: Hashable, Sendable {
+    var number: UInt32
+    var actions: TrafficMap<Action>
+}

@@ -1,0 +1,150 @@
+import DNSFilter
+import NetworkPolicy
+import Synchronization
+import Testing
+
+@testable import Egress
+@testable import Netfilter
+
+/// A kernel that is a value: it refuses what the real one would refuse.
+final class InterpretedKernel: KernelRules {
+    let table = Mutex(TableInterpreter())
+    let installations = Mutex(0)
+
+    func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
+        installations.withLock { $0 += 1 }
+        try commit(RulesetTransactions.install(ruleset, learned: learned))
+    }
+    func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
+        try commit(RulesetTransactions.apply(difference, learned: learned))
+    }
+    private func commit(_ transaction: Transaction) throws(EgressError) {
+        do { try table.withLock { try $0.commit(transaction) } } catch { throw .kernel("\(error)") }
+    }
+    func learned() throws(EgressError) -> [FoundElement] { [] }
+    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int { 0 }
+    func forgetNameQueries() throws(EgressError) {}
+}
+
+extension TableInterpreter.Packet {
+    init(_ destination: IPAddress, _ traffic: Traffic) {
+        switch traffic {
+        case .tcp(let port): self.init(destination: destination, protocolNumber: IPProtocol.tcp, port: port)
+        case .udp(let port): self.init(destination: destination, protocolNumber: IPProtocol.udp, port: port)
+        case .icmp:
+            let number = destination.isIPv4 ? IPProtocol.icmp : IPProtocol.icmpv6
+            self.init(destination: destination, protocolNumber: number, port: 0)
+        case .other:
+            // ICMP of the other family is no ICMP.
+            let number = [132, 47, destination.isIPv4 ? IPProtocol.icmpv6 : IPProtocol.icmp].randomElement()!
+            self.init(destination: destination, protocolNumber: number, port: 0)
+        }
+    }
+}
+
+/// The compiled rules, read as values, against walking the policy's rules: for every address with every set of names.
+@Suite struct CompiledPlanTests {
+    private let settings = GuardSettings(
+        EgressConfiguration(stateDirectory: "", socketPath: "", dns: .init(upstreams: [])), now: { 1000 })
+    private let addresses = [
+        "198.51.100.1", "198.51.100.129", "203.0.113.9", "10.0.0.1", "255.255.255.255", "2001:db8::1", "fd00::7",
+        "2001:db8:8000::1",
+    ].map { IPAddress($0)! }
+
+    private func state(_ policy: Policy) throws -> EgressGuard.State {
+        let evaluator = PolicyEvaluator(policy)
+        return EgressGuard.State(
+            record: GuardRecord(id: "a", namespacePath: "/", token: "", policy: policy), evaluator: evaluator,
+            ruleset: try SandboxRuleset(
+                dnsPort: 4000, plan: evaluator.addressPlan, alwaysDeny: settings.alwaysDeny, neighbours: []),
+            learned: LearnedAddresses(capacity: 100))
+    }
+
+    private func check(_ state: EgressGuard.State, _ kernel: InterpretedKernel, _ names: [IPAddress: Set<DomainName>]) {
+        let policy = state.record.policy, table = kernel.table.withLock { $0 }
+        for address in addresses {
+            // A name opens nothing of a private address: there the address rules alone allow.
+            let isPrivate = !settings.filter.permits(address, for: try! DomainName("a.com"))
+            for traffic in RandomPolicy.traffic {
+                let raw = WalkingOracle.action(policy, name: nil, address: address, traffic)
+                let readings = (names[address] ?? []).map {
+                    let action = WalkingOracle.action(policy, name: $0, address: address, traffic)
+                    return isPrivate && action == .allow ? raw : action
+                }
+                let expected: Action = readings.isEmpty ? raw : readings.contains(.allow) ? .allow : .deny
+                let action = table.action(.init(address, traffic))
+                #expect(action == expected, "\(address) \(traffic) \(names[address] ?? []) \(policy.rules)")
+                #expect(state.allowsFlow(to: address, traffic, settings: settings) == (action == .allow))
+            }
+        }
+        for traffic in RandomPolicy.traffic {
+            #expect(table.action(.init(IPAddress("169.254.169.254")!, traffic)) == .deny)
+        }
+    }
+
+    @Test func `the kernel's rules decide as walking the policy does, after every change`() throws {
+        for _ in 0..<60 {
+            var state = try state(RandomPolicy.make())
+            let kernel = InterpretedKernel()
+            try kernel.install(state.ruleset, learned: [])
+            var names: [IPAddress: Set<DomainName>] = [:]
+            for _ in 0..<6 {
+                for _ in 0..<4 {
+                    let name = try DomainName(RandomPolicy.names.randomElement()!), address = addresses.randomElement()!
+                    if try state.learn([(address, 60)], from: name, kernel: kernel, settings: settings) {
+                        names[address, default: []].insert(name)
+                    } else {
+                        #expect(!state.allows(address, learnedFrom: name, settings: settings))
+                    }
+                }
+                check(state, kernel, names)
+                var record = state.record
+                record.policy = try RandomPolicy.make()
+                let undo = try state.adopt(record, kernel: kernel, settings: settings)
+                for (address, known) in names {
+                    names[address] = known.filter { state.allows(address, learnedFrom: $0, settings: settings) }
+                }
+                check(state, kernel, names)
+                if Bool.random() {
+                    _ = try state.adopt(undo.record, restoring: undo.learned, kernel: kernel, settings: settings)
+                    // What went back is what an address still had, or all of it where nothing was left.
+                    for (address, entry) in state.learned.entries { names[address] = Set(entry.names.keys) }
+                    check(state, kernel, names)
+                }
+            }
+        }
+    }
+
+    @Test func `profiles that nothing uses make room for others`() throws {
+        var state = try state(.denyAll)
+        let kernel = InterpretedKernel(), name = try DomainName("a.com"), address = addresses[0]
+        try kernel.install(state.ruleset, learned: [])
+        for number in 1...(ProfileTable.capacity + 50) {
+            var record = state.record
+            let port = UInt16(number)
+            record.policy.rules = [try Rule(action: .allow, text: "a.com", scope: TrafficScope(ports: [port...port]))]
+            _ = try state.adopt(record, kernel: kernel, settings: settings)
+            let isOpen = try state.learn([(address, 60)], from: name, kernel: kernel, settings: settings)
+            #expect(isOpen)
+        }
+        let installations = kernel.installations.withLock { $0 }
+        #expect((2...4).contains(installations))
+        check(state, kernel, [address: [name]])
+    }
+
+    @Test func `address rules that combine in too many ways are refused`() throws {
+        var state = try state(.denyAll)
+        let kernel = InterpretedKernel()
+        try kernel.install(state.ruleset, learned: [])
+        var record = state.record
+        record.policy.rules = try (1...(ProfileTable.capacity + 1)).map {
+            try Rule(
+                action: .allow, text: "198.51.\($0 / 250).\($0 % 250)",
+                scope: TrafficScope(ports: [UInt16($0)...UInt16($0)]))
+        }
+        #expect(throws: SandboxRuleset.noRoom) {
+            try state.adopt(record, kernel: kernel, settings: settings)
+        }
+        check(state, kernel, [:])
+    }
+}

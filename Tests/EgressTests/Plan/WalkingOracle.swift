@@ -1,0 +1,1 @@
+../../NetworkPolicyTests/Traffic/WalkingOracle.swift
