@@ -8,7 +8,7 @@ packages=(
     # to run
     crun runc skopeo umoci mmdebstrap nftables iproute2
     # to test with
-    busybox-static docker-registry apache2-utils
+    busybox-static docker-registry apache2-utils python3-venv util-linux
 )
 
 missing=()

@@ -4,7 +4,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+conformance=$(mktemp)
+trap 'rm -f "$log" "$conformance"' EXIT
 
 swift build --build-tests || exit 1
 # A hang is a failure, too: the limit is far above what the tests take.
@@ -19,5 +20,20 @@ if [ "$total" -eq 0 ]; then
     echo "no test ran"
     exit 1
 fi
-echo "$((total - failed - skipped)) passed, $failed failed, $skipped skipped"
-[ "$status" -eq 0 ] && [ "$failed" -eq 0 ]
+
+./scripts/conformance.sh 2>&1 | tee "$conformance"
+conformance_status=${PIPESTATUS[0]}
+
+# pytest closes with "N failed, N passed, N skipped, N xfailed, N errors in T s"; a known fault counts as skipped.
+closing=$(grep -E '^=* ?.*[0-9]+ (passed|failed|error|errors|skipped|xfailed).* in [0-9.]+s' "$conformance" | tail -n 1)
+count() { { grep -oE "[0-9]+ ($1)\b" <<<"$closing" || true; } | awk '{ sum += $1 } END { print sum + 0 }'; }
+conformance_failed=$(count 'failed|errors?')
+conformance_passed=$(count passed)
+if [ "$((conformance_failed + conformance_passed))" -eq 0 ]; then
+    echo "no conformance test ran"
+    conformance_status=1
+fi
+
+passed=$((total - failed - skipped + conformance_passed))
+echo "$passed passed, $((failed + conformance_failed)) failed, $((skipped + $(count 'skipped|xfailed'))) skipped"
+[ "$status" -eq 0 ] && [ "$failed" -eq 0 ] && [ "$conformance_status" -eq 0 ] && [ "$conformance_failed" -eq 0 ]

@@ -1,0 +1,209 @@
+"""One `sallyport serve` of the test's own, which can be killed and started again on the same state."""
+
+import os
+import pathlib
+import random
+import secrets
+import shutil
+import signal
+import socket
+import string
+import subprocess
+import tempfile
+from datetime import timedelta
+
+import httpx
+from opensandbox import SandboxManagerSync, SandboxSync
+from opensandbox.config import ConnectionConfigSync
+from opensandbox.models.sandboxes import NetworkPolicy, NetworkRule
+
+from .leftovers import Leftovers
+from .waiting import eventually
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BINARY = os.environ.get("SALLYPORT_BINARY", str(ROOT / ".build/debug/sallyport"))
+EXECD = os.environ.get("SALLYPORT_EXECD", str(ROOT / ".build-static/release/execd"))
+BASE_IMAGE = os.environ.get("SALLYPORT_BASE_IMAGE", str(ROOT / ".build-base/base"))
+IMAGE = "sallyport/base:latest"
+SLEEP = ["sleep", "100000"]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def deny_but(*targets):
+    """A policy that allows `targets` and nothing else."""
+    return NetworkPolicy(
+        defaultAction="deny", egress=[NetworkRule(action="allow", target=target) for target in targets])
+
+
+class Appliance:
+    def __init__(self, world, **server):
+        self.world = world
+        self.tag = "q" + "".join(random.choices(string.ascii_lowercase + string.digits, k=3))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sallyport-conf-{self.tag}-"))
+        self.state = self.folder / "state"
+        self.log = self.folder / "log"
+        self.port, self.gateway_port = free_port(), free_port()
+        self.key = secrets.token_hex(16)
+        self.process = None
+        # Every sandbox that was ever seen, acknowledged or not.
+        self.seen = set()
+        self.leftovers = Leftovers(self.tag, self.state)
+        self.server = server
+        self.write_configuration()
+
+    def write_configuration(self):
+        octet = random.randrange(200, 256), random.randrange(0, 256)
+        self.config = self.folder / "sallyport.toml"
+        extra = "\n".join(f"{key} = {value}" for key, value in self.server.items())
+        self.config.write_text(f"""
+[server]
+port = {self.port}
+{extra}
+[log]
+level = "DEBUG"
+[ingress]
+port = {self.gateway_port}
+[local]
+state_dir = "{self.state}"
+run_dir = "{self.folder}/run"
+execd = "{EXECD}"
+base_image = "{BASE_IMAGE}"
+tag = "{self.tag}"
+address_pool = "10.{octet[0]}.{octet[1]}.0/24"
+address_pool_v6 = "fd5a:{random.randrange(1, 65536):x}:{random.randrange(1, 65536):x}::/64"
+[egress]
+upstreams = ["127.0.0.1:{self.world.names.port}"]
+presets = "{ROOT}/policies"
+""")
+
+    # The process
+
+    def launch(self, **environment):
+        """Starts a server with this configuration and does not wait for it."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OPENSANDBOX", "OPEN_SANDBOX"))}
+        with open(self.log, "ab") as log:
+            return subprocess.Popen(
+                [BINARY, "serve", "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**inherited, "OPENSANDBOX_SERVER_API_KEY": self.key, **environment}, start_new_session=True)
+
+    def start(self):
+        self.process = self.launch()
+        eventually(self._is_up, within=30, what="the server")
+        return self
+
+    def _is_up(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.log.read_text()[-4000:]}")
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def kill(self):
+        """As if the machine had shot it: no signal handler runs."""
+        self.process.kill()
+        self.process.wait(timeout=10)
+        self.note()
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def note(self):
+        """Remembers the sandboxes that have a folder or a row now."""
+        self.seen |= set(self.leftovers.folders()) | set(self.leftovers.rows())
+
+    def tear_down(self):
+        """Deletes every sandbox over the API, ends the server, and takes its host rules away."""
+        if self.process is not None and self.process.poll() is not None:
+            self.start()
+        try:
+            for sandbox in self.ids():
+                self.api.delete(f"/v1/sandboxes/{sandbox}")
+        finally:
+            self.stop()
+            subprocess.run(["nft", "delete", "table", "inet", f"sallyport_{self.tag}"], capture_output=True)
+            try:
+                self.expect_nothing_left()
+            finally:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def expect_nothing_left(self):
+        last = {}
+
+        def clean():
+            nonlocal last
+            last = self.leftovers.everything(self.seen)
+            if self.leftovers.tables() and self.process.poll() is not None:
+                last["tables"] = self.leftovers.tables()
+            return not last
+
+        try:
+            eventually(clean, within=10)
+        except AssertionError:
+            raise AssertionError(f"left behind: {last}") from None
+
+    # Its clients
+
+    @property
+    def base(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api(self):
+        """A plain HTTP client with the key."""
+        return httpx.Client(base_url=self.base, headers={"OPEN-SANDBOX-API-KEY": self.key}, timeout=30)
+
+    @property
+    def gateway(self):
+        return f"http://127.0.0.1:{self.gateway_port}"
+
+    def connection(self, **more):
+        return ConnectionConfigSync(
+            api_key=self.key, domain=f"127.0.0.1:{self.port}",
+            **{"request_timeout": timedelta(seconds=30), "disable_metrics": True, **more})
+
+    def environment(self):
+        """What official programs are told by."""
+        return {**os.environ, "OPEN_SANDBOX_API_KEY": self.key, "OPEN_SANDBOX_DOMAIN": f"127.0.0.1:{self.port}"}
+
+    def create(self, use_server_proxy=False, **more):
+        """A running sandbox, by the official SDK."""
+        sandbox = SandboxSync.create(
+            IMAGE, connection_config=self.connection(use_server_proxy=use_server_proxy),
+            **{"resource": {"cpu": "1", "memory": "256Mi"}, **more})
+        self.seen.add(sandbox.id)
+        return sandbox
+
+    def manager(self):
+        return SandboxManagerSync.create(self.connection())
+
+    def body(self, **more):
+        """The body of a plain create; None takes a field away."""
+        body = {"image": {"uri": IMAGE}, "entrypoint": SLEEP, "timeout": 600,
+                "resourceLimits": {"cpu": "1", "memory": "256Mi"}, **more}
+        return {key: value for key, value in body.items() if value is not None}
+
+    def ids(self):
+        ids, page = [], 1
+        while True:
+            answer = self.api.get("/v1/sandboxes", params={"page": page, "pageSize": 200}).json()
+            ids += [item["id"] for item in answer["items"]]
+            if not answer["pagination"]["hasNextPage"]:
+                self.seen |= set(ids)
+                return ids
+            page += 1

@@ -1,0 +1,61 @@
+"""What tests are given: the outside, an appliance, and sandboxes in it."""
+
+import pytest
+
+from .appliance import Appliance
+from .world import World
+
+
+@pytest.fixture(scope="session")
+def world():
+    world = World()
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="session")
+def appliance(world):
+    """The appliance that tests share; when all are through, nothing of it may be left."""
+    appliance = Appliance(world)
+    try:
+        yield appliance.start()
+    finally:
+        appliance.tear_down()
+
+
+@pytest.fixture
+def own_appliance(world):
+    """An appliance for one test, which may kill it."""
+    appliance = Appliance(world)
+    try:
+        yield appliance.start()
+    finally:
+        appliance.tear_down()
+
+
+@pytest.fixture
+def api(appliance):
+    with appliance.api as client:
+        yield client
+
+
+@pytest.fixture
+def create(appliance):
+    """Creates sandboxes that end with the test."""
+    made = []
+
+    def create(**options):
+        made.append(appliance.create(**options))
+        return made[-1]
+
+    yield create
+    with appliance.api as client:
+        for sandbox in made:
+            client.delete(f"/v1/sandboxes/{sandbox.id}")
+            sandbox.close()
+
+
+@pytest.fixture
+def sandbox(create):
+    """A sandbox without a policy."""
+    return create()

@@ -1,0 +1,97 @@
+"""Counts what sandboxes of one appliance consist of. After everything is deleted there is none of it."""
+
+import pathlib
+import sqlite3
+import subprocess
+
+GROUPS = pathlib.Path("/sys/fs/cgroup")
+
+
+def control_groups():
+    """Every sandbox's control groups on this machine, whoever made them."""
+    return set(GROUPS.glob("*/sallyport/*/")) | {p for p in GROUPS.glob("sallyport/*") if p.is_dir()}
+
+
+class Leftovers:
+    """What of an appliance is on this machine, told apart from other appliances' by its tag and its folder."""
+
+    def __init__(self, tag, state):
+        self.tag = tag
+        self.state = pathlib.Path(state)
+        self.groups_before = control_groups()
+
+    def namespaces(self):
+        return [p.name for p in pathlib.Path("/run/netns").glob(f"sp-{self.tag}-*")]
+
+    def links(self):
+        return [p.name for p in pathlib.Path("/sys/class/net").glob(f"spv{self.tag}*")]
+
+    def mounts(self):
+        lines = pathlib.Path("/proc/self/mounts").read_text().splitlines()
+        return [line.split()[1] for line in lines if str(self.state) in line or f"/sp-{self.tag}-" in line]
+
+    def processes(self):
+        """Processes that live in a root file system of this appliance."""
+        found = []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if f"upperdir={self.state}/" in (folder / "mountinfo").read_text():
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+        own = {int(p.name) for p in pathlib.Path("/proc/self/task").glob("*")}
+        here = pathlib.Path("/proc/self/ns/mnt").readlink()
+        return [pid for pid in found if pid not in own and self._mount_namespace(pid) not in (here, None)]
+
+    @staticmethod
+    def _mount_namespace(pid):
+        try:
+            return pathlib.Path(f"/proc/{pid}/ns/mnt").readlink()
+        except OSError:
+            return None
+
+    def folders(self):
+        return [p.name for p in (self.state / "sandboxes").glob("*")]
+
+    def policies(self):
+        """Records of the guard."""
+        return [p.name for p in (self.state / "egress").rglob("*") if p.is_file() and p.name != "lock"]
+
+    def rows(self):
+        database = self.state / "sallyport.db"
+        if not database.exists():
+            return []
+        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
+        try:
+            return [row[0] for row in connection.execute("select id from sandbox")]
+        finally:
+            connection.close()
+
+    def groups(self, mine=()):
+        """Control groups made since the start that are empty, or of a sandbox that is known to be of this appliance."""
+        found = []
+        for group in control_groups() - self.groups_before:
+            try:
+                empty = not (group / "cgroup.procs").read_text().strip()
+            except OSError:
+                continue
+            if empty or group.name in mine:
+                found.append(str(group))
+        return found
+
+    def tables(self):
+        lines = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout.splitlines()
+        return [line for line in lines if line.split()[-1] == f"sallyport_{self.tag}"]
+
+    def everything(self, mine=()):
+        """What there is of sandboxes, by kind; the kinds of which there is nothing are left out."""
+        found = {
+            "namespaces": self.namespaces(), "links": self.links(), "mounts": self.mounts(),
+            "processes": self.processes(), "folders": self.folders(), "policies": self.policies(),
+            "rows": self.rows(), "groups": self.groups(mine),
+        }
+        return {kind: things for kind, things in found.items() if things}
+
+    def counts(self):
+        """How much there is of each kind but control groups, which other appliances have, too."""
+        return {kind: len(things) for kind, things in self.everything().items() if kind != "groups"}

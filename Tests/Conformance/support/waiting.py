@@ -1,0 +1,25 @@
+"""Waiting for what happens elsewhere, with a deadline."""
+
+import time
+
+PAUSE = 0.02
+
+
+def eventually(question, within=10.0, what="it"):
+    """The first true answer of `question`; fails when none came in time."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {within} s; the last answer was {answer!r}")
+        time.sleep(PAUSE)
+
+
+def answers(question, *errors):
+    """What `question` returns, or None where it raises one of `errors`."""
+    try:
+        return question()
+    except errors or (Exception,):
+        return None

@@ -1,0 +1,98 @@
+"""The outside that sandboxes may or may not reach: a namespace of its own behind the host, and its name server."""
+
+import pathlib
+import random
+import subprocess
+import sys
+import threading
+
+from .name_server import NameServer
+from .waiting import eventually
+
+
+def run(*words):
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class World:
+    """`one`, `two`, `three` are addresses outside; `one_v6`, `two_v6` likewise.
+
+    Routes are to single addresses and chosen at random, so that suites on one machine do not meet.
+    """
+
+    def __init__(self):
+        number = random.randrange(1, 0xFFFF)
+        base = 16 + 8 * random.randrange(0, 29)
+        self.name = f"qc{number:x}"
+        self.namespace = f"conf-{number:x}"
+        self.one, self.two, self.three = (f"198.51.100.{base + i}" for i in range(3))
+        self.host = f"198.51.100.{base + 7}"
+        self.one_v6, self.two_v6 = (f"2001:db8:{number:x}::{i}" for i in (1, 2))
+        self.host_v6 = f"2001:db8:{number:x}::ff"
+        self.events = []
+        self.names = NameServer()
+        self._server = None
+        try:
+            self._connect()
+            self._serve()
+        except BaseException:
+            self.close()
+            raise
+        self.names.add("one.example", self.one, self.one_v6)
+        self.names.add("two.example", self.two, self.two_v6)
+        self.names.add("three.example", self.three)
+        self.names.add("alias.example", "one.example")
+        self.names.add("deep.wild.example", self.three)
+        self.names.add("inside.example", "10.1.2.3", "127.0.0.1", "169.254.169.254")
+
+    def _connect(self):
+        run("ip", "netns", "add", self.namespace)
+        run("ip", "link", "add", self.name, "type", "veth", "peer", "name", "up0", "netns", self.namespace)
+        inside = ("ip", "-n", self.namespace)
+        for host, others, length in (
+            (self.host, (self.one, self.two, self.three), "32"),
+            (self.host_v6, (self.one_v6, self.two_v6), "128"),
+        ):
+            dad = ["nodad"] if length == "128" else []
+            run("ip", "address", "add", f"{host}/{length}", "dev", self.name, *dad)
+            for address in others:
+                run(*inside, "address", "add", f"{address}/{length}", "dev", "up0", *dad)
+        run("ip", "link", "set", self.name, "up")
+        run(*inside, "link", "set", "lo", "up")
+        run(*inside, "link", "set", "up0", "up")
+        for host, others, length in (
+            (self.host, (self.one, self.two, self.three), "32"),
+            (self.host_v6, (self.one_v6, self.two_v6), "128"),
+        ):
+            for address in others:
+                run("ip", "route", "add", f"{address}/{length}", "dev", self.name, "src", host)
+            run(*inside, "route", "add", f"{host}/{length}", "dev", "up0")
+            run(*inside, *(["-6"] if length == "128" else []), "route", "add", "default", "via", host, "dev", "up0")
+
+    def _serve(self):
+        script = pathlib.Path(__file__).with_name("outside.py")
+        self._server = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-u", str(script),
+             self.one, self.two, self.three, self.one_v6, self.two_v6],
+            stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self._listen, daemon=True).start()
+        eventually(lambda: "ready" in self.events, what="the outside")
+
+    def _listen(self):
+        for line in self._server.stdout:
+            self.events.append(line.strip())
+
+    def heard(self, text):
+        """How often something that contains `text` reached the outside."""
+        return sum(text in event for event in self.events)
+
+    def close(self):
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+        subprocess.run(["ip", "link", "delete", self.name], capture_output=True)
+        subprocess.run(["ip", "netns", "delete", self.namespace], capture_output=True)
+        self.names.close()

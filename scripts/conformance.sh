@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Drives the appliance with the official clients, and kills it at bad moments.
+#
+#     scripts/conformance.sh [pytest arguments…]
+#
+# SALLYPORT_BINARY names another program than the debug build. Run it as root; it needs no Internet but for the first
+# run, which fills .build-conformance with the clients from PyPI.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+[ "$(id -u)" -eq 0 ] || { echo "conformance: needs root: it makes sandboxes" >&2; exit 1; }
+./scripts/install-deps.sh
+[ -n "${SALLYPORT_BINARY:-}" ] || swift build --product sallyport
+make --no-print-directory execd
+./scripts/base-image.sh "$PWD/.build-base/base"
+
+venv=.build-conformance/venv
+wanted=$(sha256sum <Tests/Conformance/requirements.txt)
+if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$wanted" ]; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r Tests/Conformance/requirements.txt
+    echo "$wanted" >"$venv/stamp"
+fi
+
+export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1
+[ $# -gt 0 ] || set -- Tests/Conformance Tests/Faults
+# A hang is a failure, too: the limit is far above what the tests take.
+exec timeout --kill-after=30 600 \
+    "$venv/bin/python" -m pytest -c Tests/Conformance/pytest.ini --rootdir Tests -p no:cacheprovider "$@"
