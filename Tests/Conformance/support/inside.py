@@ -1,13 +1,13 @@
 """What a test does from inside a sandbox: plain commands, by the SDK."""
 
 import json
+from datetime import timedelta
+
+from opensandbox.models.execd import RunCommandOpts
 
 
 def say(sandbox, command, timeout=20):
     """The standard output of a command that must succeed."""
-    from datetime import timedelta
-    from opensandbox.models.execd import RunCommandOpts
-
     done = sandbox.commands.run(command, opts=RunCommandOpts(timeout=timedelta(seconds=timeout)))
     text = "".join(message.text for message in done.logs.stdout)
     errors = "".join(message.text for message in done.logs.stderr)
@@ -29,23 +29,12 @@ def resolves(sandbox, name):
     return exit_code(sandbox, f"getent ahosts {name}") == 0
 
 
-def host_pid(sandbox_id):
-    """The first process of a sandbox, as the host numbers it."""
-    import pathlib
-    for root in ("/sys/fs/cgroup/pids", "/sys/fs/cgroup"):
-        file = pathlib.Path(f"{root}/sallyport/{sandbox_id}/cgroup.procs")
-        if file.exists():
-            return min(int(line) for line in file.read_text().split())
-    raise AssertionError("the sandbox has no control group")
-
-
 def start_server(sandbox, script, port=8000):
     """Runs a Python server inside, and waits until it accepts connections."""
-    from opensandbox.models.execd import RunCommandOpts
-
     sandbox.files.write_file("/tmp/server.py", script)
     sandbox.commands.run("exec python3 /tmp/server.py", opts=RunCommandOpts(background=True))
-    say(sandbox, f"for i in $(seq 200); do (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && exit 0; sleep 0.05; done; exit 1")
+    dial = f"(exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null"
+    say(sandbox, f"for i in $(seq 200); do {dial} && exit 0; sleep 0.05; done; exit 1")
 
 
 ECHO_SERVER = '''

@@ -1,0 +1,117 @@
+"""What a sandbox is to the kernel: namespaces, control group, limits, rights."""
+
+import pathlib
+
+import pytest
+from opensandbox.models.execd import RunCommandOpts
+from support.inside import say
+
+# What the kernel calls the rights a sandbox's root may have: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID
+# SETPCAP NET_BIND_SERVICE SYS_CHROOT SETFCAP.
+ALLOWED_CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31))
+
+CALL = 'python3 -c "import ctypes, sys; sys.exit(ctypes.CDLL(None)'
+
+FORKS = """
+import os, signal
+children = []
+try:
+    while len(children) < 100:
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        children.append(child)
+except OSError:
+    pass
+print(len(children))
+for child in children:
+    os.kill(child, signal.SIGKILL)
+"""
+
+
+def status(sandbox):
+    lines = say(sandbox, "cat /proc/self/status").splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+@pytest.mark.parametrize("kind", ["pid", "mnt", "net", "ipc", "uts"])
+def test_a_sandbox_has_a_namespace_of_its_own(create, kind):
+    one, two = create(), create()
+    host = str(pathlib.Path(f"/proc/self/ns/{kind}").readlink())
+    seen = [host] + [say(sandbox, f"readlink /proc/self/ns/{kind}") for sandbox in (one, two)]
+    assert len(set(seen)) == 3, seen
+
+
+def test_the_limits_asked_for_are_those_of_the_control_group(create):
+    sandbox = create(resource={"cpu": "500m", "memory": "128Mi", "pids": "64"})
+    root = pathlib.Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").exists():
+        group = root / "sallyport" / sandbox.id
+        assert (group / "cpu.max").read_text().split() == ["50000", "100000"]
+        assert (group / "memory.max").read_text().strip() == str(128 << 20)
+        assert (group / "pids.max").read_text().strip() == "64"
+    else:
+        def value(controller, file):
+            return (root / controller / "sallyport" / sandbox.id / file).read_text().strip()
+        assert int(value("cpu", "cpu.cfs_quota_us")) * 2 == int(value("cpu", "cpu.cfs_period_us"))
+        assert value("memory", "memory.limit_in_bytes") == str(128 << 20)
+        assert value("pids", "pids.max") == "64"
+
+
+def test_a_process_that_takes_more_than_its_memory_is_ended_and_the_sandbox_lives(create):
+    sandbox = create(resource={"cpu": "1", "memory": "64Mi"})
+    done = sandbox.commands.run("python3 -c 'x = bytearray(200 << 20)'")
+    assert done.exit_code not in (0, None), done
+    assert say(sandbox, "echo alive") == "alive"
+
+
+def test_forking_stops_at_the_limit_and_the_sandbox_lives(create):
+    sandbox = create(resource={"cpu": "1", "memory": "256Mi", "pids": "32"})
+    sandbox.files.write_file("/tmp/forks.py", FORKS)
+    made = int(say(sandbox, "python3 /tmp/forks.py"))
+    assert 0 < made < 32
+
+
+def test_commands_have_no_new_privileges_a_system_call_filter_and_few_rights(sandbox):
+    found = status(sandbox)
+    assert found["NoNewPrivs"] == "1"
+    assert found["Seccomp"] == "2"
+    for name in ("CapEff", "CapPrm", "CapBnd"):
+        assert int(found[name], 16) & ~ALLOWED_CAPABILITIES == 0, (name, found[name])
+    assert int(found["CapInh"], 16) == 0 and int(found["CapAmb"], 16) == 0
+
+
+@pytest.mark.parametrize("attempt", [
+    f"""{CALL}.mount(b'none', b'/mnt', b'tmpfs', 0, None) and 1 or 0)\"""", f"""{CALL}.umount2(b'/etc/resolv.conf', 2) and 1 or 0)\"""",
+    "unshare --net true", "mknod /tmp/null c 1 3", "echo 1 > /proc/sys/kernel/panic",
+    "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)'",
+    "python3 -c 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'",
+    "echo x > /opt/opensandbox/execd", "dmesg", "nsenter --target 1 --uts true",
+    "date --set '2030-01-01'", "echo x > /etc/resolv.conf", "sethostname() { echo x > /etc/hostname; }; sethostname",
+])
+def test_root_in_a_sandbox_may_not(sandbox, attempt):
+    # 127 would be a program that is not there, and proves nothing.
+    assert sandbox.commands.run(attempt).exit_code not in (0, 127, None)
+
+
+def test_the_entrypoint_and_its_environment_are_those_asked_for(create):
+    sandbox = create(entrypoint=["sh", "-c", "echo $GREETING > /tmp/started; exec sleep 1000"],
+                     env={"GREETING": "hello there"})
+    assert say(sandbox, "for i in $(seq 100); do [ -s /tmp/started ] && break; sleep 0.05; done; cat /tmp/started") == "hello there"
+    assert say(sandbox, "echo $GREETING") == "hello there"
+    assert say(sandbox, "cat /proc/$(pgrep -x sleep)/cmdline | tr '\\0' ' '") == "sleep 1000 "
+
+
+def test_a_command_runs_as_the_user_asked_for(sandbox):
+    done = sandbox.commands.run("id -u; id -g", opts=RunCommandOpts(uid=1000, gid=1000))
+    assert "".join(message.text for message in done.logs.stdout).split() == ["1000", "1000"]
+
+
+def test_one_sandbox_reaches_neither_another_nor_the_host_nor_a_metadata_service(create, world):
+    one, two = create(), create()
+    address = say(one, "cat /etc/hosts | grep sandbox- | cut -f1")
+    # The control: the port does answer on its own machine, and the outside answers.
+    say(one, f"(exec 3<>/dev/tcp/{address}/44772)")
+    say(two, f"(exec 3<>/dev/tcp/{world.one}/80)")
+    for target in (f"{address}/44772", f"{world.host}/22", "169.254.1.1/22", "169.254.169.254/80"):
+        assert two.commands.run(f"timeout 3 bash -c 'exec 3<>/dev/tcp/{target}'").exit_code != 0, target
