@@ -98,7 +98,7 @@ presets = "{ROOT}/policies"
 
     def _is_up(self):
         if self.process.poll() is not None:
-            raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.log.read_text()[-4000:]}")
+            raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.last_words()}")
         try:
             return httpx.get(f"http://127.0.0.1:{self.port}/health").status_code == 200
         except httpx.TransportError:
@@ -118,6 +118,12 @@ presets = "{ROOT}/policies"
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def last_words(self):
+        """Why the server ended: the beginning of a crash report, or the end of the log."""
+        text = self.log.read_text(errors="replace")
+        found = max(text.rfind("Fatal error"), text.rfind(" crashed:\n"))
+        return text[found:found + 4000] if found >= 0 else text[-2000:]
 
     def restart(self):
         self.stop()

@@ -33,6 +33,19 @@ def own_appliance(world):
         appliance.tear_down()
 
 
+@pytest.fixture(autouse=True)
+def lives(request):
+    """A test that ends the server it shares fails, and the next one finds a new server."""
+    yield
+    if "appliance" not in request.fixturenames:
+        return
+    shared = request.getfixturevalue("appliance")
+    if shared.process.poll() is not None:
+        code, why = shared.process.returncode, shared.last_words()
+        shared.start()
+        pytest.fail(f"the server ended with {code}:\n{why}")
+
+
 @pytest.fixture
 def api(appliance):
     with appliance.api as client:
@@ -49,10 +62,12 @@ def create(appliance):
         return made[-1]
 
     yield create
-    with appliance.api as client:
-        for sandbox in made:
-            client.delete(f"/v1/sandboxes/{sandbox.id}")
-            sandbox.close()
+    if appliance.process.poll() is None:
+        with appliance.api as client:
+            for sandbox in made:
+                client.delete(f"/v1/sandboxes/{sandbox.id}")
+    for sandbox in made:
+        sandbox.close()
 
 
 @pytest.fixture
