@@ -25,6 +25,8 @@ BINARY = os.environ.get("SALLYPORT_BINARY", str(ROOT / ".build/debug/sallyport")
 EXECD = os.environ.get("SALLYPORT_EXECD", str(ROOT / ".build-static/release/execd"))
 BASE_IMAGE = os.environ.get("SALLYPORT_BASE_IMAGE", str(ROOT / ".build-base/base"))
 IMAGE = "sallyport/base:latest"
+# Of a crash: where it was, and quickly.
+BACKTRACE = {"SWIFT_BACKTRACE": "threads=crashed,images=none,registers=none,limit=20,color=no,sanitize=yes"}
 SLEEP = ["sleep", "100000"]
 
 
@@ -89,7 +91,7 @@ presets = "{ROOT}/policies"
         with open(self.log, "ab") as log:
             return subprocess.Popen(
                 [BINARY, "serve", "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**inherited, "OPENSANDBOX_SERVER_API_KEY": self.key, **environment}, start_new_session=True)
+                env={**inherited, **BACKTRACE, "OPENSANDBOX_SERVER_API_KEY": self.key, **environment}, start_new_session=True)
 
     def start(self):
         self.process = self.launch()
