@@ -146,7 +146,6 @@ def test_metrics_are_those_of_the_sandbox(create):
     assert abs(found.timestamp / 1000 - time.time()) < 60
 
 
-@pytest.mark.xfail(strict=True, reason="execd has no sessions yet: POST /session answers 404 NOT_SUPPORTED")
 def test_a_session_keeps_its_folder_and_its_variables(sandbox):
     session = sandbox.commands.create_session(working_directory="/tmp")
     assert out(sandbox.commands.run_in_session(session, "pwd")) == "/tmp"
@@ -160,7 +159,6 @@ def test_a_session_keeps_its_folder_and_its_variables(sandbox):
     assert refusal.value.status_code == 404
 
 
-@pytest.mark.xfail(strict=True, reason="execd has no sessions yet: POST /session answers 404 NOT_SUPPORTED")
 def test_a_run_in_a_session_that_takes_too_long_is_ended(sandbox):
     session = sandbox.commands.create_session()
     start = time.monotonic()

@@ -176,14 +176,9 @@ asyncio.run(main())
 '''
 
 
-# A shared server is not to end with these.
-ends_the_server = pytest.mark.xfail(
-    strict=True, reason="a 101 from a sandbox ends the server: BackendConnection.channelRead takes .end for bytes")
-
-
 @pytest.fixture
-def talking(own_appliance):
-    sandbox = own_appliance.create()
+def talking(create):
+    sandbox = create()
     start_server(sandbox, WEBSOCKETS)
     return sandbox
 
@@ -194,10 +189,9 @@ def socket_of(sandbox, appliance, way):
     return f"ws://127.0.0.1:{appliance.port}/v1/sandboxes/{sandbox.id}/proxy/8000/chat?x=1", {}
 
 
-@ends_the_server
 @pytest.mark.parametrize("way", ["gateway", "server"])
-def test_a_websocket_goes_through(talking, own_appliance, way):
-    url, headers = socket_of(talking, own_appliance, way)
+def test_a_websocket_goes_through(talking, appliance, way):
+    url, headers = socket_of(talking, appliance, way)
     with connect(url, additional_headers=headers, subprotocols=["one", "two"], origin="http://page.example",
                  compression=None, max_size=None) as socket:
         assert socket.subprotocol == "one"
@@ -209,10 +203,9 @@ def test_a_websocket_goes_through(talking, own_appliance, way):
             assert socket.recv(timeout=5) == message
 
 
-@ends_the_server
 @pytest.mark.parametrize("way", ["gateway", "server"])
-def test_the_close_code_of_a_websocket_goes_through(talking, own_appliance, way):
-    url, headers = socket_of(talking, own_appliance, way)
+def test_the_close_code_of_a_websocket_goes_through(talking, appliance, way):
+    url, headers = socket_of(talking, appliance, way)
     with connect(url, additional_headers=headers, compression=None) as socket:
         socket.recv(timeout=5)
         socket.send(b"close please")
@@ -221,11 +214,10 @@ def test_the_close_code_of_a_websocket_goes_through(talking, own_appliance, way)
         assert (end.value.rcvd.code, end.value.rcvd.reason) == (4001, "as asked")
 
 
-@ends_the_server
-def test_a_websocket_needs_the_credential_of_a_secured_sandbox(own_appliance):
-    sandbox = own_appliance.create(secure_access=True)
+def test_a_websocket_needs_the_credential_of_a_secured_sandbox(create, appliance):
+    sandbox = create(secure_access=True)
     start_server(sandbox, WEBSOCKETS)
-    url, headers = socket_of(sandbox, own_appliance, "gateway")
+    url, headers = socket_of(sandbox, appliance, "gateway")
     credential = sandbox.get_endpoint(8000).headers
     with connect(url, additional_headers=credential, compression=None) as socket:
         assert socket.recv(timeout=5)
