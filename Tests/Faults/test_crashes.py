@@ -1,0 +1,214 @@
+"""The server is killed at bad moments. What was acknowledged is there afterwards, and guarded all the while; what was
+not left nothing (issue 2, number 6; THREATS.md, E19 and E22)."""
+
+import pathlib
+import random
+import threading
+import time
+from datetime import timedelta
+
+import httpx
+import pytest
+from opensandbox import SandboxSync
+from opensandbox.models.sandboxes import NetworkRule
+from support.appliance import deny_but
+from support.inside import fetches, resolves, say
+from support.waiting import eventually
+
+# Says once for each line of /tmp/ask what a connection to it came to; it needs no server outside its sandbox.
+PROBER = """
+import os, socket, time
+done = 0
+while True:
+    lines = open("/tmp/ask").read().splitlines() if os.path.exists("/tmp/ask") else []
+    for line in lines[done:]:
+        try:
+            socket.create_connection((line, 80), 3).close()
+            answer = "open"
+        except OSError as error:
+            answer = "closed"
+        with open("/tmp/answers", "a") as file:
+            file.write(f"{line} {answer}\\n")
+        done += 1
+    time.sleep(0.02)
+"""
+
+
+def connected(appliance, name):
+    return SandboxSync.connect(name, connection_config=appliance.connection())
+
+
+def inside(appliance, path):
+    """A file of the appliance's only sandbox, reached from the host while there is no server."""
+    return pathlib.Path(f"/proc/{min(appliance.leftovers.processes())}/root{path}")
+
+
+def test_a_sandbox_its_policy_and_its_end_outlive_the_server(own_appliance, world):
+    sandbox = own_appliance.create(network_policy=deny_but("one.example"), metadata={"a": "b"},
+                                   timeout=timedelta(minutes=30))
+    sandbox.patch_egress_rules(deny_but("three.example").egress)
+    before = sandbox.get_info()
+    process = say(sandbox, "sleep 7777 >/dev/null 2>&1 & echo $!")
+    own_appliance.kill()
+    own_appliance.start()
+    again = connected(own_appliance, sandbox.id)
+    assert again.get_info() == before
+    assert [rule.target for rule in again.get_egress_policy().egress] == ["three.example", "one.example"]
+    assert say(again, f"kill -0 {process} && echo alive") == "alive"
+    assert fetches(again, "http://one.example/") and fetches(again, "http://three.example/")
+    assert not resolves(again, "two.example") and not fetches(again, f"http://{world.two}/")
+
+
+def test_enforcement_holds_while_there_is_no_server(own_appliance, world):
+    sandbox = own_appliance.create(network_policy=deny_but("one.example"), entrypoint=["python3", "-c", PROBER])
+    assert fetches(sandbox, "http://one.example/")
+    own_appliance.kill()
+    heard = world.heard(world.two)
+    addresses = [world.one, world.two, world.two_v6, "one.example", world.three, world.one]
+    inside(own_appliance, "/tmp/ask").write_text("".join(f"{address}\n" for address in addresses))
+    answers = inside(own_appliance, "/tmp/answers")
+    eventually(lambda: answers.exists() and len(answers.read_text().splitlines()) == len(addresses), within=40)
+    found = [line.split()[1] for line in answers.read_text().splitlines()]
+    assert found == ["open", "closed", "closed", "closed", "closed", "open"], found
+    assert world.heard(world.two) == heard
+    own_appliance.start()
+    again = connected(own_appliance, sandbox.id)
+    assert fetches(again, "http://one.example/") and not fetches(again, f"http://{world.two}/")
+
+
+def test_a_learned_address_is_known_again_after_a_restart(own_appliance, world):
+    sandbox = own_appliance.create(network_policy=deny_but("one.example"))
+    say(sandbox, "getent ahosts one.example")
+    own_appliance.kill()
+    own_appliance.start()
+    again = connected(own_appliance, sandbox.id)
+    asked = world.names.asked["one.example"]
+    assert fetches(again, f"http://{world.one}/") and fetches(again, f"http://[{world.one_v6}]/")
+    assert world.names.asked["one.example"] == asked
+    again.patch_egress_rules([NetworkRule(action="deny", target="one.example")])
+    assert not fetches(again, f"http://{world.one}/")
+
+
+def test_a_paused_sandbox_is_paused_after_a_restart(own_appliance):
+    sandbox = own_appliance.create(network_policy=deny_but("one.example"))
+    sandbox.pause()
+    own_appliance.kill()
+    own_appliance.start()
+    with own_appliance.manager() as manager:
+        assert manager.get_sandbox_info(sandbox.id).status.state == "Paused"
+    resumed = SandboxSync.resume(sandbox.id, connection_config=own_appliance.connection())
+    assert fetches(resumed, "http://one.example/") and not resolves(resumed, "two.example")
+
+
+def test_a_sandbox_that_expires_while_there_is_no_server_is_deleted_by_the_next(own_appliance):
+    sandbox, kept = own_appliance.create(), own_appliance.create()
+    end = sandbox.renew(timedelta(seconds=1)).expires_at.timestamp()
+    own_appliance.kill()
+    eventually(lambda: time.time() > end, within=5)
+    own_appliance.start()
+    eventually(lambda: own_appliance.ids() == [kept.id], what="the deletion")
+
+
+def test_a_sandbox_that_ends_while_there_is_no_server_is_terminated(own_appliance):
+    sandbox = own_appliance.create(
+        entrypoint=["sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.05; done"])
+    own_appliance.kill()
+    inside(own_appliance, "/tmp/end").touch()
+    eventually(lambda: not own_appliance.leftovers.processes(), what="the end")
+    own_appliance.start()
+    assert own_appliance.api.get(f"/v1/sandboxes/{sandbox.id}").json()["status"]["state"] == "Terminated"
+
+
+def test_signatures_and_keys_outlive_the_server(own_appliance):
+    sandbox = own_appliance.create(secure_access=True)
+    signed = sandbox.get_signed_endpoint(44772, int(time.time()) + 600)
+    plain = sandbox.get_endpoint(44772)
+    own_appliance.kill()
+    own_appliance.start()
+    for endpoint in (signed, plain):
+        assert httpx.get(f"http://{endpoint.endpoint}/ping", headers=endpoint.headers).status_code == 200
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_create_that_is_cut_short_left_nothing_or_a_whole_sandbox(own_appliance, world, seed):
+    delay = random.Random(seed).uniform(0, 0.16)
+    acknowledged, policy = [], {"defaultAction": "deny", "egress": [{"action": "allow", "target": "one.example"}]}
+
+    def create():
+        try:
+            with own_appliance.api as client:
+                answer = client.post("/v1/sandboxes", json=own_appliance.body(networkPolicy=policy))
+                acknowledged.append(answer.json()["id"])
+        except httpx.TransportError:
+            pass
+
+    threads = [threading.Thread(target=create) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    # The moment is the test's parameter; nothing is waited for.
+    time.sleep(delay)
+    own_appliance.kill()
+    for thread in threads:
+        thread.join()
+    own_appliance.start()
+    # An answer may have been lost on its way: such a sandbox is whole, too.
+    ids = own_appliance.ids()
+    assert set(acknowledged) <= set(ids)
+    left = own_appliance.leftovers
+    eventually(lambda: len(left.namespaces()) == len(left.links()) == len(left.rows()) == len(left.folders()) == len(ids),
+               what=f"what belongs to {len(ids)} sandboxes")
+    for name in ids:
+        sandbox = connected(own_appliance, name)
+        assert fetches(sandbox, "http://one.example/") and not fetches(sandbox, f"http://{world.two}/")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_deletion_that_is_cut_short_is_finished(own_appliance, seed):
+    sandboxes = [own_appliance.create() for _ in range(2)]
+    delay = random.Random(seed).uniform(0, 0.06)
+
+    def delete(sandbox):
+        try:
+            with own_appliance.api as client:
+                client.delete(f"/v1/sandboxes/{sandbox.id}")
+        except httpx.TransportError:
+            pass
+
+    threads = [threading.Thread(target=delete, args=(sandbox,)) for sandbox in sandboxes]
+    for thread in threads:
+        thread.start()
+    time.sleep(delay)
+    own_appliance.kill()
+    for thread in threads:
+        thread.join()
+    own_appliance.start()
+    # Not asked for, or finished: nothing between.
+    with own_appliance.api as client:
+        for name in own_appliance.ids():
+            assert client.get(f"/v1/sandboxes/{name}").json()["status"]["state"] == "Running"
+            assert client.delete(f"/v1/sandboxes/{name}").status_code == 204
+    own_appliance.expect_nothing_left()
+
+
+def test_deleting_twice_at_once_deletes_once_and_fails_in_no_other_way(own_appliance):
+    sandbox, statuses = own_appliance.create(), []
+
+    def delete():
+        with own_appliance.api as client:
+            statuses.append(client.delete(f"/v1/sandboxes/{sandbox.id}").status_code)
+
+    threads = [threading.Thread(target=delete) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [204, 404, 404, 404, 404]
+    own_appliance.expect_nothing_left()
+
+
+def test_a_gentle_end_keeps_sandboxes_and_is_quick(own_appliance):
+    sandbox = own_appliance.create(network_policy=deny_but("one.example"))
+    own_appliance.process.terminate()
+    assert own_appliance.process.wait(timeout=10) == 0
+    own_appliance.start()
+    assert fetches(connected(own_appliance, sandbox.id), "http://one.example/")
