@@ -9,8 +9,11 @@ from .world import World
 @pytest.fixture(scope="session")
 def world():
     world = World()
-    yield world
-    world.close()
+    try:
+        yield world
+    finally:
+        world.close()
+    assert not world.is_there(), "the outside is left behind"
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,9 @@ class World:
         """How often something that contains `text` reached the outside."""
         return sum(text in event for event in self.events)
 
+    def is_there(self):
+        return pathlib.Path(f"/run/netns/{self.namespace}").exists() or pathlib.Path(f"/sys/class/net/{self.name}").exists()
+
     def close(self):
         if self._server is not None:
             self._server.kill()
