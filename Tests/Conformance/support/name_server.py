@@ -11,6 +11,17 @@ A, CNAME, AAAA = 1, 5, 28
 TTL = 60
 
 
+def _pair(udp, tcp):
+    """Servers for both on one port. A port that is free for the one may be taken for the other."""
+    for attempt in range(50):
+        first = socketserver.ThreadingUDPServer(("127.0.0.1", 0), udp)
+        try:
+            return first, socketserver.ThreadingTCPServer(first.server_address, tcp)
+        except OSError:
+            first.server_close()
+    raise RuntimeError("no port is free for both UDP and TCP")
+
+
 class NameServer:
     """Answers from `records`: name -> list of (type, value). Counts what it is asked."""
 
@@ -21,10 +32,8 @@ class NameServer:
         handlers = {"owner": self}
         udp = type("UDP", (_Datagram,), handlers)
         tcp = type("TCP", (_Stream,), handlers)
-        self._udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), udp)
+        self._udp, self._tcp = _pair(udp, tcp)
         self.port = self._udp.server_address[1]
-        socketserver.ThreadingTCPServer.allow_reuse_address = True
-        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), tcp)
         for server in (self._udp, self._tcp):
             server.daemon_threads = True
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
