@@ -20,6 +20,7 @@ public final class Appliance: Sendable {
     private let gateway: Gateway?
     private let api: HTTPServer
     private let follower: Task<Void, Never>
+    private let locks: [InstanceLock]
 
     /// Starts in an order in which nothing is open before it is guarded: guard, runtime, what an earlier server left,
     /// and only then the listeners.
@@ -27,6 +28,8 @@ public final class Appliance: Sendable {
     public init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
         self.settings = settings
         try Folders.make(settings)
+        locks = try [InstanceLock(settings, role: "server")]
+            + (settings.egress.isExternal ? [] : [InstanceLock(settings, role: "guard")])
         let secrets = try Secrets.load(settings)
         apiKey = secrets.apiKey
         let configuration = try EgressPlane.configuration(settings)

@@ -8,9 +8,11 @@ import NIOPosix
 public final class EgressProgram: Sendable {
     public let adminSocket: String
     private let node: EgressNode
+    private let lock: InstanceLock
 
     public init(settings: Settings, logger: Logger) async throws {
         try Folders.make(settings)
+        lock = try InstanceLock(settings, role: "guard")
         adminSocket = settings.egressAdminSocket
         node = try await EgressNode(configuration: EgressPlane.configuration(settings), logger: logger)
     }
