@@ -2,7 +2,7 @@
 
 from support.leftovers import GROUPS
 
-KINDS = {"namespaces", "links", "mounts", "processes", "folders", "policies", "rows", "groups"}
+KINDS = {"namespaces", "links", "mounts", "processes", "folders", "policies", "rows", "groups", "containers"}
 
 
 def test_everything_that_a_sandbox_consists_of_is_counted_and_goes_with_it(appliance):

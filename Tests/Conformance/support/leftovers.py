@@ -79,6 +79,11 @@ class Leftovers:
                 found.append(str(group))
         return found
 
+    @staticmethod
+    def containers(names):
+        """What the OCI runtime keeps of sandboxes."""
+        return [name for name in names for runtime in ("crun", "runc") if pathlib.Path(f"/run/{runtime}/{name}").exists()]
+
     def tables(self):
         lines = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout.splitlines()
         return [line for line in lines if line.split()[-1] == f"sallyport_{self.tag}"]
@@ -88,10 +93,10 @@ class Leftovers:
         found = {
             "namespaces": self.namespaces(), "links": self.links(), "mounts": self.mounts(),
             "processes": self.processes(), "folders": self.folders(), "policies": self.policies(),
-            "rows": self.rows(), "groups": self.groups(mine),
+            "rows": self.rows(), "groups": self.groups(mine), "containers": self.containers(mine),
         }
         return {kind: things for kind, things in found.items() if things}
 
     def counts(self):
         """How much there is of each kind but control groups, which other appliances have, too."""
-        return {kind: len(things) for kind, things in self.everything().items() if kind != "groups"}
+        return {kind: len(things) for kind, things in self.everything().items() if kind not in ("groups", "containers")}
