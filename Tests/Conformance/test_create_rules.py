@@ -106,9 +106,10 @@ def registry():
 @pytest.fixture
 def nothing_new(appliance):
     """Fails when a test leaves anything of a sandbox behind."""
-    before = appliance.leftovers.counts()
+    before = appliance.leftovers.things()
     yield
-    eventually(lambda: appliance.leftovers.counts() == before, what=f"as it was before: {before}")
+    # What an earlier test deleted may still be on its way out: the kernel takes links apart by itself.
+    eventually(lambda: appliance.leftovers.things() <= before, what=f"nothing beyond {before}")
     eventually(lambda: not appliance.leftovers.groups(), what="no empty control group")
 
 

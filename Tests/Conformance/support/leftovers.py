@@ -97,6 +97,7 @@ class Leftovers:
         }
         return {kind: things for kind, things in found.items() if things}
 
-    def counts(self):
-        """How much there is of each kind but control groups, which other appliances have, too."""
-        return {kind: len(things) for kind, things in self.everything().items() if kind not in ("groups", "containers")}
+    def things(self):
+        """All of it as a set; without control groups, which other appliances have, too."""
+        kinds = {kind: things for kind, things in self.everything().items() if kind not in ("groups", "containers")}
+        return {(kind, str(thing)) for kind, things in kinds.items() for thing in things}
