@@ -46,8 +46,6 @@ def test_a_port_that_is_taken_is_named_with_the_key_to_change(stopped, which):
     assert f"127.0.0.1:{port}" in text and "port" in text and "in use" in text.lower()
 
 
-@pytest.mark.xfail(strict=True, reason="nothing locks the state: the second server takes sockets and redirections over, "
-                   "then ends at the port, and names resolve no more")
 def test_a_second_server_of_the_same_configuration_ends_and_harms_nobody(own_appliance, world):
     sandbox = own_appliance.create(network_policy=deny_but("one.example"))
     second = own_appliance.launch()
@@ -56,6 +54,7 @@ def test_a_second_server_of_the_same_configuration_ends_and_harms_nobody(own_app
     finally:
         second.kill()
         second.wait()
+    assert str(own_appliance.state) in own_appliance.log.read_text().rpartition("sallyport: ")[2]
     assert own_appliance.process.poll() is None
     assert say(sandbox, "echo still") == "still"
     assert fetches(sandbox, "http://one.example/") and not resolves(sandbox, "two.example")
