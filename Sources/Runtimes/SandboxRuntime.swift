@@ -89,6 +89,7 @@ public enum RuntimeState: Hashable, Sendable {
 public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     case notRoot
     case missingTool(String, package: String)
+    case missingExecd(String)
     case missingKernelFeature(String)
     case imageNotFound(String)
     case alreadyExists(String)
@@ -102,6 +103,7 @@ public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .notRoot: "the local runtime needs root: start the server as root, or choose another runtime"
         case .missingTool(let tool, let package): "\(tool) is not installed: apt-get install \(package)"
+        case .missingExecd(let path): "there is no static execd at \(path): run `make execd`"
         case .missingKernelFeature(let what): "the kernel lacks what the local runtime needs: \(what)"
         case .imageNotFound(let image): "there is no image at \(image)"
         case .alreadyExists(let id): "sandbox \(id) exists already"

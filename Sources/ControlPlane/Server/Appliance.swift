@@ -7,6 +7,10 @@ import NIOPosix
 import Observability
 import Runtimes
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Everything in one process: lifecycle API, guard, gateway, and the runtime of this machine.
 public final class Appliance: Sendable {
     /// This program's own version.
@@ -99,7 +103,8 @@ public final class Appliance: Sendable {
             return try await start()
         } catch let error as IOError {
             throw ConfigurationError(
-                "cannot listen on \(host):\(port): \(error.description); stop what uses it, or set \(setting)")
+                "cannot listen on \(host):\(port): \(String(cString: strerror(error.errnoCode))); stop what uses it, or set "
+                    + setting)
         }
     }
 }

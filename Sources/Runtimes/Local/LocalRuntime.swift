@@ -58,7 +58,7 @@ public final class LocalRuntime: SandboxRuntime {
     public init(configuration: LocalConfiguration, logger: Logger) throws(RuntimeError) {
         guard geteuid() == 0 else { throw .notRoot }
         guard access(configuration.execdPath, X_OK) == 0 else {
-            throw .missingTool(configuration.execdPath, package: "(make build makes it)")
+            throw .missingExecd(configuration.execdPath)
         }
         let missing = KernelFeatures.probe(namespaceName: "sp-\(configuration.tag)-probe")
         if let first = missing.first { throw .missingKernelFeature(first.description) }
