@@ -52,12 +52,18 @@ public final class EgressNode: EgressController {
 
     /// Stops serving. Enforcement stays in the kernel; names no longer resolve in the sandboxes.
     public func shutdown() async {
+        // Streams of events never end by themselves, and a server waits for its requests.
+        closeEventLogs()
         let stopped = servers.withLock { servers in
             defer { servers = [] }
             return servers
         }
         for server in stopped { await server.shutdown() }
         dns.stop()
+    }
+
+    private func closeEventLogs() {
+        for guarded in state.withLock({ Array($0.guarded.values) }) { guarded.guardian.watch.log.close() }
     }
 
     // MARK: EgressController
@@ -140,7 +146,7 @@ public final class EgressNode: EgressController {
         }
     }
 
-    private func guardian(of id: String) throws(EgressError) -> EgressGuard {
+    func guardian(of id: String) throws(EgressError) -> EgressGuard {
         guard let guarded = state.withLock({ $0.guarded[id] }) else { throw .notGuarded(id) }
         return guarded.guardian
     }
@@ -180,6 +186,7 @@ public final class EgressNode: EgressController {
     private func forget(_ id: String) {
         guard let gone = state.withLock({ $0.guarded.removeValue(forKey: id) }) else { return }
         dns.detach(gone.client)
+        gone.guardian.watch.log.close()
     }
 
     /// Takes over what an earlier process left. One sandbox's trouble is logged and is not another's: its rules are
@@ -218,4 +225,14 @@ public final class EgressNode: EgressController {
         servers.withLock { $0.append(server) }
         try await server.start(on: .unix(path: path, mode: 0o600))
     }
+}
+
+extension EgressNode: EgressInspector {
+    func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation {
+        try guardian(of: id).explain(question)
+    }
+
+    func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion { try guardian(of: id).suggestion }
+
+    func events(_ id: String) async throws(EgressError) -> EventLog { try guardian(of: id).watch.log }
 }

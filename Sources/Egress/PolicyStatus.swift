@@ -16,8 +16,9 @@ public struct PolicyStatus: Hashable, Sendable {
         self.reason = reason
     }
 
-    /// `allow_all` and `deny_all` are the policies without rules; anything else is `enforcing`.
+    /// `allow_all` and `deny_all` are the policies without rules; anything else is `enforcing`, or `observing`.
     public var mode: String {
+        guard policy.mode == .enforce else { return "observing" }
         guard policy.rules.isEmpty else { return "enforcing" }
         return policy.defaultAction == .allow ? "allow_all" : "deny_all"
     }

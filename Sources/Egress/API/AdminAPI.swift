@@ -12,7 +12,7 @@ import NetworkPolicy
 /// - `GET /sandboxes`: the identifiers, a JSON array
 /// - `PUT /sandboxes/{id}`, `DELETE /sandboxes/{id}`: protect and release
 /// - `GET /sandboxes/{id}/token`: the token as text
-/// - `/sandboxes/{id}/policy`: as the policy API
+/// - `/sandboxes/{id}/policy`, `…/policy/explain`, `…/policy/suggestion`, `/sandboxes/{id}/events`: as the policy API
 struct AdminAPI: Sendable {
     let policyAPI: PolicyAPI
 
@@ -20,15 +20,20 @@ struct AdminAPI: Sendable {
 
     var handler: HTTPHandler {
         { request, writer in
-            let reply = await reply(to: request)
-            try? await writer.send(reply)
+            switch PolicyRoute(rawPath: request.path) {
+            case nil, .health:
+                let reply = await reply(to: request)
+                try? await writer.send(reply)
+            default:
+                switch await policyAPI.authorizedAnswer(to: request) {
+                case .reply(let reply): try? await writer.send(reply)
+                case .events(let stream): try? await stream.serve(request, writer)
+                }
+            }
         }
     }
 
     func reply(to request: HTTPRequest) async -> PolicyReply {
-        if case .policy(let id) = PolicyRoute(rawPath: request.path) {
-            return await policyAPI.policyReply(to: request, for: id)
-        }
         do throws(EgressError) {
             switch request.path.split(separator: "/", omittingEmptySubsequences: false).map(String.init) {
             case ["", "sandboxes"]:

@@ -10,6 +10,8 @@ import NetworkPolicy
 /// Whoever reaches the socket needs the sandbox's own token: what a sandbox sends through the gateway is refused.
 public struct PolicyAPI: Sendable {
     let controller: any EgressController
+    /// Answers what only the guard itself knows; nil where the guard is another process.
+    let inspector: (any EgressInspector)?
     let maxRules: Int
     let maxBodyBytes: Int
     let presets: Presets
@@ -19,6 +21,7 @@ public struct PolicyAPI: Sendable {
         controller: any EgressController, maxRules: Int, maxBodyBytes: Int, presets: Presets = .none, logger: Logger
     ) {
         self.controller = controller
+        inspector = controller as? any EgressInspector
         self.maxRules = maxRules
         self.maxBodyBytes = maxBodyBytes
         self.presets = presets
@@ -28,25 +31,54 @@ public struct PolicyAPI: Sendable {
     /// The handler for `HTTPServer`.
     public var handler: HTTPHandler {
         { request, writer in
-            let reply = await reply(to: request)
-            try? await writer.send(reply)
+            switch await answer(to: request) {
+            case .reply(let reply): try? await writer.send(reply)
+            case .events(let stream): try? await stream.serve(request, writer)
+            }
         }
     }
 
-    func reply(to request: HTTPRequest) async -> PolicyReply {
+    enum Answer {
+        case reply(PolicyReply)
+        case events(EventStream)
+    }
+
+    func answer(to request: HTTPRequest) async -> Answer {
         switch PolicyRoute(rawPath: request.path) {
         case nil:
-            return .notFound
+            return .reply(.notFound)
         case .health(let id):
-            guard request.method == .GET || request.method == .HEAD else { return .methodNotAllowed("GET") }
-            return await controller.guarded.contains(id) ? .text(200, "ok") : .notFound
-        case .policy(let id):
-            guard await isAuthorized(request, for: id) else { return .unauthorized }
-            return await policyReply(to: request, for: id)
+            guard request.method == .GET || request.method == .HEAD else { return .reply(.methodNotAllowed("GET")) }
+            return .reply(await controller.guarded.contains(id) ? .text(200, "ok") : .notFound)
+        case .policy(let id), .explanation(let id), .suggestion(let id), .events(let id):
+            guard await isAuthorized(request, for: id) else { return .reply(.unauthorized) }
+            return await authorizedAnswer(to: request)
         }
     }
 
-    /// The route after authorisation; the administrative API, which has its own door, starts here.
+    /// The routes after authorisation; the administrative API, which has its own door, starts here.
+    func authorizedAnswer(to request: HTTPRequest) async -> Answer {
+        guard let route = PolicyRoute(rawPath: request.path) else { return .reply(.notFound) }
+        if case .policy(let id) = route { return .reply(await policyReply(to: request, for: id)) }
+        guard request.method == .GET else { return .reply(.methodNotAllowed("GET")) }
+        guard let inspector else { return .reply(.notFound) }
+        do throws(EgressError) {
+            switch route {
+            case .explanation(let id):
+                let question = try PolicyQuestion(query: request.query)
+                return .reply(.json(try await inspector.explain(id, question).encodedJSON()))
+            case .suggestion(let id):
+                return .reply(.json(try await inspector.suggestion(id).policy.encodedJSON()))
+            case .events(let id):
+                return .events(EventStream(log: try await inspector.events(id)))
+            case .policy, .health:
+                return .reply(.notFound)
+            }
+        } catch {
+            return .reply(.failure(error))
+        }
+    }
+
     func policyReply(to request: HTTPRequest, for id: String) async -> PolicyReply {
         let body: [UInt8]
         do {

@@ -4,15 +4,22 @@
 enum PolicyRoute: Hashable, Sendable {
     case policy(String)
     case health(String)
+    case explanation(String)
+    case suggestion(String)
+    case events(String)
 
     init?(rawPath: String) {
         let segments = rawPath.split(separator: "/", omittingEmptySubsequences: false)
-        guard segments.count == 4, segments[0].isEmpty, segments[1] == "sandboxes",
+        guard (4...5).contains(segments.count), segments[0].isEmpty, segments[1] == "sandboxes",
             SandboxIdentifier.isValid(segments[2])
         else { return nil }
-        switch segments[3] {
-        case "policy": self = .policy(String(segments[2]))
-        case "healthz": self = .health(String(segments[2]))
+        let id = String(segments[2])
+        switch segments[3...].map(String.init) {
+        case ["policy"]: self = .policy(id)
+        case ["policy", "explain"]: self = .explanation(id)
+        case ["policy", "suggestion"]: self = .suggestion(id)
+        case ["healthz"]: self = .health(id)
+        case ["events"]: self = .events(id)
         default: return nil
         }
     }

@@ -5,7 +5,11 @@ import Synchronization
 /// The DNS filter's questions, answered on its thread.
 extension EgressGuard: DNSPolicy {
     func verdict(_ name: DomainName, type: UInt16) -> Verdict {
-        state.withLock { $0.evaluator }.evaluate(name)
+        let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
+        let verdict = evaluator.evaluate(name)
+        guard isObserving, !verdict.isAllowed else { return verdict }
+        watch.wouldDeny(name, type: type, verdict)
+        return Verdict(action: .allow, reason: verdict.reason)
     }
 
     func permits(_ address: IPAddress, for name: DomainName) -> Bool {
@@ -28,10 +32,19 @@ extension EgressGuard: DNSPolicy {
 
     func record(_ event: DNSEvent) {
         switch event.outcome {
-        case .denied(let verdict): audit.nameDenied(event.name, verdict)
+        case .denied(let verdict):
+            audit.nameDenied(event.name, verdict)
+            watch.denied(event.name, type: event.type, verdict)
         case .failed(let reason): audit.queryFailed(event.name, reason)
         case .typeRefused: audit.typeRefused(event.name, event.type)
-        case .answered(_, let removed): if removed > 0 { audit.addressesRemoved(event.name, removed) }
+        case .answered(let addresses, let removed):
+            if removed > 0 {
+                audit.addressesRemoved(event.name, removed)
+                watch.addressesRemoved(event.name, removed)
+            }
+            guard addresses > 0 else { return }
+            let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
+            watch.answered(event.name, type: event.type, isObserving: isObserving) { evaluator.evaluate(event.name) }
         }
     }
 }

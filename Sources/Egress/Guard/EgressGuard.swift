@@ -24,6 +24,7 @@ final class EgressGuard: Sendable {
     let settings: GuardSettings
     let kernel: any KernelRules
     let audit: GuardAudit
+    let watch: GuardWatch
     let state: Mutex<State>
     private let changes = Mutex<Void>(())
 
@@ -39,10 +40,13 @@ final class EgressGuard: Sendable {
         self.settings = settings
         self.kernel = kernel
         audit = GuardAudit(id: record.id, logger: logger, now: settings.now)
+        watch = GuardWatch(
+            log: EventLog(sandbox: record.id, capacity: settings.eventsKept, time: settings.time), now: settings.now)
 
         let evaluator = PolicyEvaluator(record.policy)
+        let isObserving = record.policy.mode == .observe
         let ruleset = try SandboxRuleset(
-            dnsPort: dnsPort, plan: evaluator.addressPlan, alwaysDeny: settings.alwaysDeny,
+            dnsPort: dnsPort, plan: isObserving ? .open : evaluator.addressPlan, alwaysDeny: settings.alwaysDeny,
             neighbours: surroundings.neighbours)
         var fresh = State(
             record: record, evaluator: evaluator, ruleset: ruleset,
@@ -84,6 +88,7 @@ final class EgressGuard: Sendable {
             }
             let cut = try cutRevokedFlows()
             audit.policyChanged(policy, flowsCut: cut)
+            watch.policyChanged(policy, flowsCut: cut)
             return PolicyStatus(policy: policy, reason: reason)
         }
     }

@@ -1,3 +1,4 @@
+import Glibc
 import NetworkPolicy
 
 /// What every guard of a node has in common.
@@ -8,8 +9,12 @@ struct GuardSettings: Sendable {
     var maxLearnedAddresses: Int
     var minimumLifetime: UInt32
     var lifetimeGrace: UInt32
+    /// Events that a sandbox's ring holds: some 50 KiB when full of long names.
+    var eventsKept = 256
     /// Whole seconds of a clock that never goes back.
     var now: @Sendable () -> UInt64
+    /// Milliseconds since 1970, for what people read.
+    var time: @Sendable () -> UInt64 = GuardSettings.milliseconds
 
     init(_ configuration: EgressConfiguration, now: @escaping @Sendable () -> UInt64 = GuardSettings.monotonicSeconds) {
         filter = AnswerFilter(internalZones: configuration.internalZones)
@@ -23,6 +28,12 @@ struct GuardSettings: Sendable {
 
     @Sendable static func monotonicSeconds() -> UInt64 {
         UInt64(ContinuousClock.now.duration(to: epoch).components.seconds.magnitude)
+    }
+
+    @Sendable static func milliseconds() -> UInt64 {
+        var present = timespec()
+        clock_gettime(CLOCK_REALTIME, &present)
+        return UInt64(present.tv_sec) * 1000 + UInt64(present.tv_nsec) / 1_000_000
     }
 
     private static let epoch = ContinuousClock.now

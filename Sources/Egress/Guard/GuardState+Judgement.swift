@@ -2,10 +2,19 @@ import NetworkPolicy
 
 /// What a guard's state says of addresses and flows.
 extension EgressGuard.State {
+    /// While a sandbox is observed, the policy is asked what it would say, and nothing is held to it.
+    var isObserving: Bool { record.policy.mode == .observe }
+
+    /// The address rules that the kernel has to carry out.
+    var plan: AddressPlan {
+        isObserving ? .open : evaluator.addressPlan
+    }
+
     /// Whether the policy in force lets something of this name's address be reached.
     func allows(_ address: IPAddress, learnedFrom name: DomainName, settings: GuardSettings) -> Bool {
-        !ruleset.isProtected(address)
-            && evaluator.evaluate(name).isAllowed
+        if ruleset.isProtected(address) { return false }
+        if isObserving { return true }
+        return evaluator.evaluate(name).isAllowed
             && evaluator.evaluate(address, learnedFrom: name).isAllowed
             && settings.filter.permits(address, for: name, policy: evaluator)
     }
@@ -15,6 +24,7 @@ extension EgressGuard.State {
     func actions(
         of address: IPAddress, names: some Sequence<DomainName>, settings: GuardSettings
     ) -> TrafficMap<Action> {
+        if isObserving { return TrafficMap(nil) }
         var joined: TrafficMap<Action>?
         for name in names {
             var actions = evaluator.actions(of: address, learnedFrom: name)

@@ -44,7 +44,7 @@ extension EgressGuard.State {
         let judge = next
         let forgotten = next.learned.retain { judge.allows($0, learnedFrom: $1, settings: settings) }
         let leaving = forgotten.compactMap { LearnedChange(leaving: $0.key, $0.value, now: now) }
-        let fits = next.ruleset.apply(next.evaluator.addressPlan)
+        let fits = next.ruleset.apply(next.plan)
         let changes = leaving + next.settle(now: now, settings: settings)
         if fits, !next.ruleset.profiles.isFull {
             try kernel.apply(RulesetDifference(from: ruleset, to: next.ruleset), learned: changes)
@@ -104,7 +104,7 @@ extension EgressGuard.State {
         now: UInt64, kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) {
         ruleset.profiles = ProfileTable()
-        guard ruleset.apply(evaluator.addressPlan) else { throw SandboxRuleset.noRoom }
+        guard ruleset.apply(plan) else { throw SandboxRuleset.noRoom }
         for (address, entry) in learned.entries { learned.store(entry.absent, for: address) }
         _ = settle(now: now, settings: settings)
         try kernel.install(ruleset, learned: elements(now: now))

@@ -20,6 +20,9 @@ public struct AddressPlan: Hashable, Sendable {
         self.blocks = blocks
     }
 
+    /// Every address is open.
+    public static let open = AddressPlan(defaultAction: .allow, blocks: [])
+
     init(_ covered: [CoveredRange], policy: Policy) {
         self.init(defaultAction: policy.defaultAction, blocks: [])
         for item in covered {

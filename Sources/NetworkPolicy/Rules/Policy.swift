@@ -1,11 +1,23 @@
 /// What a sandbox may reach: rules in order, the first that matches decides, and an action for the rest.
 public struct Policy: Hashable, Sendable {
+    public enum Mode: String, Hashable, Sendable {
+        case enforce
+        /// Everything passes that is not refused whatever a policy says; what would be denied is recorded.
+        case observe
+    }
+
     public var defaultAction: Action
     public var rules: [Rule]
+    public var mode: Mode
 
-    public init(defaultAction: Action, rules: [Rule] = []) {
+    public init(defaultAction: Action, rules: [Rule] = [], mode: Mode = .enforce) {
         self.defaultAction = defaultAction
         self.rules = rules
+        self.mode = mode
+    }
+
+    private func with(_ rules: [Rule]) -> Policy {
+        Policy(defaultAction: defaultAction, rules: rules, mode: mode)
     }
 
     public static let denyAll = Policy(defaultAction: .deny)
@@ -29,13 +41,13 @@ public struct Policy: Hashable, Sendable {
         var seen: Set<Identity> = []
         let front = patch.filter { seen.insert(Identity($0)).inserted }
         let named = Set(patch.map(\.target))
-        return Policy(defaultAction: defaultAction, rules: front + rules.filter { !named.contains($0.target) })
+        return with(front + rules.filter { !named.contains($0.target) })
     }
 
     /// The policy without the rules of these targets, and how many rules that took away.
     public func removing(_ targets: [Target]) -> (policy: Policy, removed: Int) {
         let gone = Set(targets)
         let kept = rules.filter { !gone.contains($0.target) }
-        return (Policy(defaultAction: defaultAction, rules: kept), rules.count - kept.count)
+        return (with(kept), rules.count - kept.count)
     }
 }

@@ -5,6 +5,7 @@ import FoundationEssentials
 private struct PolicyDocument: Codable {
     var defaultAction: String?
     var egress: [RuleDocument]?
+    var mode: String?
 }
 
 extension Policy {
@@ -20,6 +21,10 @@ extension Policy {
         if let text = document.defaultAction {
             guard let action = Action(rawValue: text) else { throw .unknownDefaultAction(text) }
             policy.defaultAction = action
+        }
+        if let text = document.mode {
+            guard let mode = Mode(rawValue: text) else { throw .unknownMode(text) }
+            policy.mode = mode
         }
         policy.rules = try rules(document.egress ?? [], presets)
         return policy
@@ -46,8 +51,8 @@ extension Policy {
     /// The policy as JSON, targets as they were written.
     public func encodedJSON() -> [UInt8] {
         let document = PolicyDocument(
-            defaultAction: defaultAction.rawValue,
-            egress: rules.map(RuleDocument.init))
+            defaultAction: defaultAction.rawValue, egress: rules.map(RuleDocument.init),
+            mode: mode == .enforce ? nil : mode.rawValue)
         return Self.encode(document)
     }
 

@@ -77,6 +77,7 @@ public enum PolicyError: Error, Hashable, Sendable, CustomStringConvertible {
     case notJSON(String)
     case wrongShape(String)
     case unknownDefaultAction(String)
+    case unknownMode(String)
     case unknownAction(String, rule: Int)
     case invalidTarget(String, reason: String)
     case invalidTraffic(rule: Int, TrafficScopeError)
@@ -88,6 +89,7 @@ public enum PolicyError: Error, Hashable, Sendable, CustomStringConvertible {
         case .notJSON(let reason): "the body is not valid JSON: \(reason)"
         case .wrongShape(let reason): reason
         case .unknownDefaultAction(let value): "unknown defaultAction \"\(value)\": use \"allow\" or \"deny\""
+        case .unknownMode(let value): "unknown mode \"\(value)\": use \"enforce\" or \"observe\""
         case .unknownAction(let value, let rule): "rule \(rule): unknown action \"\(value)\": use \"allow\" or \"deny\""
         case .invalidTarget(let target, let reason): "invalid target \"\(target)\": \(reason)"
         case .invalidTraffic(let rule, let reason): "rule \(rule): \(reason)"

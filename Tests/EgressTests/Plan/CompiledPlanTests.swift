@@ -83,12 +83,12 @@ extension TableInterpreter.Packet {
     }
 
     @Test func `the kernel's rules decide as walking the policy does, after every change`() throws {
-        for _ in 0..<60 {
+        for _ in 0..<25 {
             var state = try state(RandomPolicy.make())
             let kernel = InterpretedKernel()
             try kernel.install(state.ruleset, learned: [])
             var names: [IPAddress: Set<DomainName>] = [:]
-            for _ in 0..<6 {
+            for _ in 0..<4 {
                 for _ in 0..<4 {
                     let name = try DomainName(RandomPolicy.names.randomElement()!), address = addresses.randomElement()!
                     if try state.learn([(address, 60)], from: name, kernel: kernel, settings: settings) {

@@ -1,0 +1,82 @@
+import FoundationEssentials
+import NetworkPolicy
+
+/// Something that a guard decided, for whoever watches the sandbox. Carries no secret: names, rules and counts only.
+struct DecisionEvent: Hashable, Sendable {
+    enum Kind: Hashable, Sendable {
+        /// The first query for a name under the policy in force, or the first after a while.
+        case name(DomainName, type: UInt16, Verdict)
+        /// While observing: the name passed, and the verdict says why it would not have.
+        case wouldDeny(DomainName, type: UInt16, Verdict)
+        /// Addresses that the name may not have were taken out of an answer.
+        case addressesRemoved(DomainName, count: Int)
+        case policyChanged(Policy)
+        /// Sockets and conntrack entries that the new policy ended.
+        case flowsCut(Int)
+    }
+
+    /// Milliseconds since 1970.
+    var time: UInt64
+    var kind: Kind
+
+    /// The event's name in a stream.
+    var name: String {
+        switch kind {
+        case .name(_, _, let verdict): verdict.isAllowed ? "nameAllowed" : "nameDenied"
+        case .wouldDeny: "wouldDeny"
+        case .addressesRemoved: "addressesRemoved"
+        case .policyChanged: "policyChanged"
+        case .flowsCut: "flowsCut"
+        }
+    }
+
+    /// One JSON object, one line.
+    func encodedJSON(sandbox: String) -> String {
+        var fields = [
+            "\"time\":\"\(Self.text(time))\"", "\"sandbox\":" + JSONDocument.quoted(sandbox), "\"event\":\"\(name)\"",
+        ]
+        switch kind {
+        case .name(let name, let type, let verdict), .wouldDeny(let name, let type, let verdict):
+            fields += ["\"name\":" + JSONDocument.quoted("\(name)"), "\"type\":\"\(RecordTypeName.text(type))\""]
+            fields += verdict.jsonFields
+        case .addressesRemoved(let name, let count):
+            fields += ["\"name\":" + JSONDocument.quoted("\(name)"), "\"count\":\(count)"]
+        case .policyChanged(let policy):
+            fields += ["\"defaultAction\":\"\(policy.defaultAction.rawValue)\"", "\"rules\":\(policy.rules.count)"]
+            if policy.mode == .observe { fields.append("\"mode\":\"observe\"") }
+        case .flowsCut(let count): fields.append("\"count\":\(count)")
+        }
+        return "{" + fields.joined(separator: ",") + "}"
+    }
+
+    /// RFC 3339, with the milliseconds as they are: a Date would round them.
+    private static func text(_ time: UInt64) -> String {
+        let seconds = Date(timeIntervalSince1970: Double(time / 1000)).formatted(Date.ISO8601FormatStyle())
+        return seconds.dropLast() + ".\(String(1000 + time % 1000).dropFirst())Z"
+    }
+}
+
+extension Verdict {
+    /// `"verdict":…,"reason":…` and, where a rule decided, its position and the rule.
+    var jsonFields: [String] {
+        var fields = ["\"verdict\":\"\(action.rawValue)\""]
+        switch reason {
+        case .rule(let index, let rule):
+            let document = String(decoding: Policy.encodeRules([rule]).dropFirst().dropLast(), as: UTF8.self)
+            fields += ["\"reason\":\"rule\"", "\"index\":\(index)", "\"rule\":" + document]
+        case .defaultAction: fields.append("\"reason\":\"default\"")
+        case .guardrail: fields.append("\"reason\":\"guardrail\"")
+        }
+        return fields + ["\"text\":" + JSONDocument.quoted("\(self)")]
+    }
+}
+
+/// Record types as people write them; others as RFC 3597, section 5, has them.
+enum RecordTypeName {
+    static func text(_ type: UInt16) -> String { known[type] ?? "TYPE\(type)" }
+
+    private static let known: [UInt16: String] = [
+        1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 35: "NAPTR",
+        64: "SVCB", 65: "HTTPS", 255: "ANY", 257: "CAA",
+    ]
+}

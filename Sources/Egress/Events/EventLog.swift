@@ -1,0 +1,63 @@
+import Synchronization
+
+/// A sandbox's events and those who wait for more. Writing never waits for a reader: readers have a bell and a position.
+final class EventLog: Sendable {
+    /// Readers of one sandbox at a time.
+    static let maximumReaders = 8
+
+    private struct State {
+        var ring: EventRing
+        var bells: [UInt64: AsyncStream<Void>.Continuation] = [:]
+        var nextBell: UInt64 = 0
+        var isClosed = false
+    }
+
+    let sandbox: String
+    private let state: Mutex<State>
+    private let time: @Sendable () -> UInt64
+
+    /// - Parameter time: milliseconds since 1970.
+    init(sandbox: String, capacity: Int, time: @escaping @Sendable () -> UInt64) {
+        self.sandbox = sandbox
+        self.time = time
+        state = Mutex(State(ring: EventRing(generation: time(), capacity: capacity)))
+    }
+
+    func append(_ kind: DecisionEvent.Kind) {
+        let event = DecisionEvent(time: time(), kind: kind)
+        state.withLock { state in
+            state.ring.append(event)
+            for bell in state.bells.values { bell.yield() }
+        }
+    }
+
+    func events(after position: EventRing.Position?) -> EventRing.Batch {
+        state.withLock { $0.ring.events(after: position) }
+    }
+
+    /// A bell that rings when there is more; it ends when the log does. `nil` when too many have one.
+    func subscribe() -> (bell: AsyncStream<Void>, ring: AsyncStream<Void>.Continuation)? {
+        let (bell, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let isIn = state.withLock { state in
+            guard !state.isClosed, state.bells.count < Self.maximumReaders else { return false }
+            let number = state.nextBell
+            state.nextBell += 1
+            state.bells[number] = continuation
+            continuation.onTermination = { [weak self] _ in
+                self?.state.withLock { _ = $0.bells.removeValue(forKey: number) }
+            }
+            return true
+        }
+        return isIn ? (bell, continuation) : nil
+    }
+
+    /// Ends every reader's stream.
+    func close() {
+        let bells = state.withLock { state in
+            state.isClosed = true
+            defer { state.bells = [:] }
+            return Array(state.bells.values)
+        }
+        for bell in bells { bell.finish() }
+    }
+}

@@ -1,0 +1,60 @@
+import NetworkPolicy
+import Synchronization
+
+extension EgressGuard {
+    /// What would happen to traffic of the sandbox now: rules that nobody can change come first, then the names that the
+    /// address was learned from, then the address itself.
+    func explain(_ question: PolicyQuestion) -> PolicyExplanation {
+        let state = state.withLock { $0 }
+        func answer(_ verdict: Verdict, _ name: DomainName? = nil) -> PolicyExplanation {
+            // What no policy changes holds while the sandbox is observed, too.
+            var isEnforced = !state.isObserving
+            if case .guardrail = verdict.reason { isEnforced = true }
+            return PolicyExplanation(question: question, verdict: verdict, learnedFrom: name, isEnforced: isEnforced)
+        }
+        // Queries never leave by their own port: whatever rules say of it, they go to the filter.
+        if question.scope.ports == [53...53] {
+            return answer(Verdict(action: .allow, reason: .guardrail("port 53 leads to the DNS filter")))
+        }
+        switch question.target {
+        case .name(let name) where question.scope.isUnstated: return answer(state.evaluator.evaluate(name))
+        case .name(let name): return answer(state.evaluator.evaluate(name, question.scope))
+        case .address(let address) where state.ruleset.isProtected(address):
+            return answer(Verdict(action: .deny, reason: .guardrail("no policy opens this address")))
+        case .address(let address):
+            let (verdict, name) = state.verdict(address, question.scope, settings: settings)
+            return answer(verdict, name)
+        }
+    }
+
+    /// The names that resolved while the sandbox was observed, or that its open addresses come from; those that a rule
+    /// denies by intention are left out.
+    var suggestion: PolicySuggestion {
+        let state = state.withLock { $0 }
+        let learned = state.isObserving ? [] : state.learned.entries.values.flatMap(\.names.keys)
+        return PolicySuggestion(
+            names: watch.observed.names.union(learned).filter { name in
+                let verdict = state.evaluator.evaluate(name)
+                if case .rule = verdict.reason { return verdict.isAllowed }
+                return true
+            })
+    }
+}
+
+extension EgressGuard.State {
+    /// The verdict on traffic to an address, and the name whose rules gave it.
+    func verdict(
+        _ address: IPAddress, _ scope: TrafficScope, settings: GuardSettings
+    ) -> (verdict: Verdict, name: DomainName?) {
+        let alone = evaluator.evaluate(address, scope)
+        let names = learned.entries[address]?.liveNames(now: settings.now()) ?? []
+        let byName = names.sorted { $0.description < $1.description }.map { name in
+            let verdict = evaluator.evaluate(address, learnedFrom: name, scope)
+            // A name opens nothing of an address that it may not have: there the address rules alone allow.
+            return verdict.isAllowed && !settings.filter.permits(address, for: name) ? (alone, nil) : (verdict, name)
+        }
+        let found: (verdict: Verdict, name: DomainName?) =
+            byName.first { $0.0.isAllowed } ?? byName.first ?? (alone, nil)
+        return found.verdict == alone ? (alone, nil) : found
+    }
+}

@@ -1,0 +1,79 @@
+import NetworkPolicy
+
+/// What `GET /policy/explain` asks: a name or an address, and the traffic to it.
+public struct PolicyQuestion: Hashable, Sendable {
+    public enum Target: Hashable, Sendable, CustomStringConvertible {
+        case name(DomainName)
+        case address(IPAddress)
+
+        public var description: String {
+            switch self {
+            case .name(let name): "\(name)"
+            case .address(let address): "\(address)"
+            }
+        }
+    }
+
+    public var target: Target
+    /// One port, a range, a protocol, or all traffic where nothing is said.
+    public var scope: TrafficScope
+
+    public init(target: Target, scope: TrafficScope = .unstated) {
+        self.target = target
+        self.scope = scope
+    }
+
+    /// - Throws: `EgressError.invalidPolicy` for a missing target, a wildcard, a block, a bad port, an unknown parameter.
+    init(query: [(name: String, value: String)]) throws(EgressError) {
+        var values: [String: String] = [:]
+        for (name, value) in query {
+            guard ["target", "port", "protocol"].contains(name), values.updateValue(value, forKey: name) == nil else {
+                throw .invalidPolicy("unknown or repeated parameter \"\(name)\": use target, port and protocol")
+            }
+        }
+        guard let text = values["target"] else {
+            throw .invalidPolicy("say what to explain: ?target=<name or address>")
+        }
+        do {
+            if let address = IPAddress(text) {
+                target = .address(address)
+            } else {
+                target = .name(try DomainName(text))
+            }
+        } catch {
+            throw .invalidPolicy("invalid target \"\(text)\": \(error); ask for one name or one address")
+        }
+        do throws(TrafficScopeError) {
+            let transport = values["protocol"].map { TrafficScope.Transport(rawValue: $0) }
+            if transport == .some(nil) { throw .unknownProtocol(values["protocol"] ?? "") }
+            var ports: [ClosedRange<UInt16>] = []
+            if let port = values["port"] { ports = [try TrafficScope.range(port)] }
+            scope = try TrafficScope(transport: transport ?? nil, ports: ports)
+        } catch {
+            throw .invalidPolicy("\(error)")
+        }
+    }
+}
+
+/// The answer: what the policy says of the traffic, and by which rule.
+public struct PolicyExplanation: Hashable, Sendable {
+    public var question: PolicyQuestion
+    public var verdict: Verdict
+    /// The name that taught the address, where its rules decided.
+    public var learnedFrom: DomainName?
+    /// Whether the verdict is carried out: not while the sandbox is observed.
+    public var isEnforced: Bool
+
+    func encodedJSON() -> [UInt8] {
+        var fields = ["\"target\":" + JSONDocument.quoted("\(question.target)")]
+        if let range = question.scope.ports.first {
+            let text = range.count == 1 ? "\(range.lowerBound)" : "\"\(range.lowerBound)-\(range.upperBound)\""
+            fields.append("\"port\":" + text)
+        }
+        if let transport = question.scope.transport { fields.append("\"protocol\":\"\(transport.rawValue)\"") }
+        fields += verdict.jsonFields
+        if let learnedFrom { fields.append("\"learnedFrom\":" + JSONDocument.quoted("\(learnedFrom)")) }
+        fields.append("\"enforced\":\(isEnforced)")
+        return Array(("{" + fields.joined(separator: ",") + "}").utf8)
+    }
+}

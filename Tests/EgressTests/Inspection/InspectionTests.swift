@@ -1,0 +1,187 @@
+import Glibc
+import NetworkPolicy
+import TestSupport
+import Testing
+
+@testable import Egress
+
+/// The policy API's looking routes over their socket, beside packets in real namespaces.
+@Suite(.serialized) struct InspectionTests {
+    private static let base = "/sandboxes/" + GuardedNetwork.id
+
+    private func run(
+        _ json: String,
+        _ body: (GuardedNetwork, EgressNode, (String, String, String) throws -> (Int, String))
+            async throws -> Void
+    ) async throws {
+        try await GuardedNetwork.run("deny") { (guarded, node) async throws in
+            try await node.replace(GuardedNetwork.id, with: Policy.decode(json: Array(json.utf8)))
+            let token = try await node.token(of: GuardedNetwork.id)
+            try await body(guarded, node) { method, path, body in
+                let answer = try PolicySocket.call(
+                    guarded.configuration.socketPath, method, Self.base + path, token: token, body: body)
+                return (answer.status, answer.body)
+            }
+        }
+    }
+
+    @Test func `explain says what then happens, and by which rule`() async throws {
+        let json =
+            #"{"egress":[{"action":"allow","target":"one.example","ports":[7]},{"action":"deny","target":"*.example"}]}"#
+        try await run(json) { (guarded, _, call) async throws in
+            func explain(_ query: String) throws -> String {
+                let answer = try call("GET", "/policy/explain?" + query, "")
+                #expect(answer.0 == 200, "\(answer)")
+                return answer.1
+            }
+            #expect(
+                try explain("target=one.example")
+                    == #"{"target":"one.example","verdict":"allow","reason":"rule","index":0,"#
+                    + #""rule":{"action":"allow","ports":[7],"target":"one.example"},"#
+                    + #""text":"allowed by rule allow one.example 7","enforced":true}"#)
+            #expect(try explain("target=two.example").contains(#""verdict":"deny","reason":"rule","index":1"#))
+            #expect(
+                try explain("target=other.org&port=443&protocol=tcp")
+                    == #"{"target":"other.org","port":443,"protocol":"tcp","verdict":"deny","reason":"default","#
+                    + #""text":"denied by default","enforced":true}"#)
+            #expect(try explain("target=198.51.100.1&port=7").contains(#""verdict":"deny","reason":"default""#))
+            #expect(try guarded.stream("198.51.100.1") == .failed(ECONNREFUSED))
+            _ = try guarded.resolve("one.example")
+            let learned = try explain("target=198.51.100.1&port=7")
+            #expect(learned.contains(#""verdict":"allow""#) && learned.contains(#""learnedFrom":"one.example""#))
+            #expect(try guarded.stream("198.51.100.1") == .echoed)
+            #expect(try explain("target=198.51.100.1&port=8").contains(#""verdict":"deny""#))
+            #expect(try explain("target=169.254.169.254").contains(#""verdict":"deny","reason":"guardrail""#))
+            #expect(try explain("target=9.9.9.9&port=53").contains("DNS filter"))
+        }
+    }
+
+    @Test func `looking needs the token, the right method and a sound question`() async throws {
+        try await run("{}") { (guarded, _, call) async throws in
+            for path in ["/policy/explain?target=a.com", "/policy/suggestion", "/events"] {
+                for token in ["", "wrong"] {
+                    let answer = try PolicySocket.call(
+                        guarded.configuration.socketPath, "GET", Self.base + path, token: token)
+                    #expect(answer.status == 401)
+                }
+                #expect(try call("POST", path, "").0 == 405)
+            }
+            #expect(try call("GET", "/policy/explain", "").0 == 400)
+            #expect(try call("GET", "/policy/explain?target=10.0.0.0/8", "").0 == 400)
+        }
+    }
+
+    @Test func `bad ports and modes are 400 with the rule, and change nothing`() async throws {
+        try await run(#"{"egress":[{"action":"allow","target":"one.example"}]}"#) { (_, _, call) async throws in
+            let before = try call("GET", "/policy", "")
+            let wrong = try call("PATCH", "/policy", #"[{"action":"allow","target":"b.com","ports":["9-1"]}]"#)
+            #expect(wrong.0 == 400 && wrong.1.hasPrefix("rule 0: invalid port \"9-1\""))
+            let mode = try call("PUT", "/policy", #"{"mode":"watch"}"#)
+            #expect(mode.0 == 400 && mode.1.hasPrefix("unknown mode"))
+            #expect(try call("GET", "/policy", "") == before)
+            #expect(
+                before.1 == #"{"status":"ok","mode":"enforcing","enforcementMode":"dns+nft","policy":"#
+                    + #"{"defaultAction":"deny","egress":[{"action":"allow","target":"one.example"}]}}"#)
+        }
+    }
+
+    @Test func `an observed sandbox reaches all but protected addresses, and its names become a policy`() async throws {
+        let json =
+            #"{"mode":"observe","egress":[{"action":"allow","target":"one.example"},{"action":"deny","target":"198.51.100.3"},{"action":"deny","target":"wild.example"}]}"#
+        try await run(json) { (guarded, node, call) async throws in
+            #expect(try call("GET", "/policy", "").1.contains(#""mode":"observing""#))
+            for name in ["one.example", "two.example", "wild.example"] { #expect(try !guarded.resolve(name).isEmpty) }
+            for address in ["198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::1"] {
+                #expect(try guarded.stream(address) == .echoed, "\(address)")
+            }
+            #expect(try guarded.stream("169.254.169.254") == .failed(ECONNREFUSED))
+            let explained = try call("GET", "/policy/explain?target=two.example", "").1
+            #expect(explained.contains(#""verdict":"deny""#) && explained.contains(#""enforced":false"#))
+            let suggested = try call("GET", "/policy/suggestion", "").1
+            #expect(
+                suggested == #"{"defaultAction":"deny","egress":[{"action":"allow","target":"one.example"},"#
+                    + #"{"action":"allow","target":"two.example"}]}"#)
+
+            #expect(try call("PUT", "/policy", suggested).0 == 200)
+            #expect(try guarded.stream("198.51.100.2") == .echoed, "learned while observed, and allowed now")
+            #expect(try guarded.stream("198.51.100.3") == .failed(ECONNREFUSED))
+            #expect(try guarded.resolve("wild.example").isEmpty)
+        }
+    }
+
+    @Test func `a patch leaves an observed sandbox observed, over a restart, too`() async throws {
+        try await run(#"{"mode":"observe"}"#) { (guarded, node, call) async throws in
+            #expect(try call("PATCH", "/policy", #"[{"action":"deny","target":"one.example"}]"#).0 == 200)
+            await node.shutdown()
+            let second = try await guarded.node()
+            #expect(try await second.status(GuardedNetwork.id).policy.mode == .observe)
+            #expect(try guarded.resolve("one.example") == ["198.51.100.1"])
+            #expect(try guarded.stream("198.51.100.1") == .echoed)
+            await second.shutdown()
+        }
+    }
+
+    @Test func `events tell decisions as they are made, and go on where a reader was`() async throws {
+        try await run(#"{"egress":[{"action":"allow","target":"one.example"}]}"#) { (guarded, node, _) async throws in
+            let token = try await node.token(of: GuardedNetwork.id)
+            let reader = try PolicySocket(guarded.configuration.socketPath)
+            reader.send("GET", Self.base + "/events", token: token)
+            #expect(reader.waits(for: "text/event-stream"))
+            _ = try guarded.resolve("one.example")
+            _ = try guarded.resolve("one.example")
+            _ = try guarded.resolve("two.example")
+            #expect(reader.waits(for: "event: nameAllowed\ndata: "))
+            #expect(reader.waits(for: "event: nameDenied\ndata: "))
+            #expect(reader.waits(for: #""name":"two.example","type":"A","verdict":"deny","reason":"default""#))
+            #expect(reader.received.components(of: "nameAllowed\n") == 1, "the first time only")
+            #expect(!reader.received.contains(token))
+
+            let connection = try Probe.open(
+                Int32(SOCK_STREAM.rawValue), to: "198.51.100.1", port: EchoServer.port, from: guarded.network.sandbox)
+            defer { close(connection.0) }
+            try await node.replace(GuardedNetwork.id, with: .denyAll)
+            #expect(reader.waits(for: "event: policyChanged") && reader.waits(for: "event: flowsCut"))
+
+            let lines = reader.received.utf8.split(separator: UInt8(ascii: "\n")).map {
+                String(decoding: $0, as: UTF8.self)
+            }
+            .filter { $0.hasPrefix("id: ") }
+            let second = try PolicySocket(guarded.configuration.socketPath)
+            let position = try #require(lines.dropLast().last).dropFirst(4)
+            second.send("GET", Self.base + "/events", token: token, headers: ["Last-Event-ID: \(position)"])
+            #expect(second.waits(for: "event: flowsCut"))
+            #expect(!second.received.contains("event: lost") && !second.received.contains("event: nameAllowed"))
+            let third = try PolicySocket(guarded.configuration.socketPath)
+            third.send("GET", Self.base + "/events", token: token, headers: ["Last-Event-ID: 1-1"])
+            #expect(third.waits(for: "event: lost\ndata: {\"count\":null}"))
+        }
+    }
+
+    @Test func `a reader that does not read loses the oldest and is told, and nobody waits for it`() async throws {
+        try await run("{}") { (guarded, node, _) async throws in
+            let token = try await node.token(of: GuardedNetwork.id)
+            let reader = try PolicySocket(guarded.configuration.socketPath)
+            reader.send("GET", Self.base + "/events", token: token)
+            #expect(reader.waits(for: ": connected"))
+            let log = try await node.events(GuardedNetwork.id)
+            let policy = Policy(defaultAction: .deny)
+            // Far more than sockets and the ring hold together.
+            for _ in 0..<30_000 { log.append(.policyChanged(policy)) }
+            log.append(.flowsCut(4711))
+            #expect(reader.waits(for: #""count":4711"#))
+            #expect(reader.received.contains("event: lost"))
+        }
+    }
+}
+
+extension String {
+    fileprivate func components(of text: String) -> Int {
+        var count = 0
+        var rest = self[...]
+        while let range = rest.firstRange(of: text) {
+            count += 1
+            rest = rest[range.upperBound...]
+        }
+        return count
+    }
+}
