@@ -17,7 +17,7 @@ struct Sightings: Sendable {
     let capacity: Int
     private var last: [Key: UInt64] = [:]
 
-    init(capacity: Int = 1024) { self.capacity = capacity }
+    init(capacity: Int = 256) { self.capacity = capacity }
 
     /// Whether this is worth an event now.
     mutating func isNews(_ name: DomainName, _ outcome: Outcome, now: UInt64) -> Bool {
