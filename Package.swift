@@ -37,6 +37,7 @@ let package = Package(
     products: [
         .executable(name: "sallyport", targets: ["sallyport"]),
         .executable(name: "execd", targets: ["ExecdProgram"]),
+        .executable(name: "sallyport-egress", targets: ["sallyport-egress"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
@@ -88,13 +89,23 @@ let package = Package(
             ],
             path: "Sources/Programs/sallyport", swiftSettings: strict + warnings),
 
+        .executableTarget(
+            name: "sallyport-egress",
+            dependencies: [
+                "Egress", "DNSFilter", "NetworkPolicy", "CLinux", logging,
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/Programs/sallyport-egress", swiftSettings: strict + warnings),
+
         .target(
             name: "TestSupport", dependencies: ["Netfilter", "NetworkPolicy"] + nio, path: "Tests/TestSupport",
             swiftSettings: strict + warnings),
         tests("NetworkPolicy"),
         tests("DNSFilter", ["NetworkPolicy"]),
         tests("Netfilter", ["NetworkPolicy"]),
-        tests("Egress", ["NetworkPolicy", "DNSFilter", "Netfilter", "TestSupport", logging]),
+        tests(
+            "Egress",
+            ["sallyport-egress", "HTTPServer", "NetworkPolicy", "DNSFilter", "Netfilter", "TestSupport", logging] + nio),
         tests("SecureAccess", exclude: ["Vectors"]),
         .testTarget(
             name: "GuardedSandboxTests",

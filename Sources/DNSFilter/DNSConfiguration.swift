@@ -33,6 +33,17 @@ public struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
     public var description: String { address.isIPv4 ? "\(address):\(port)" : "[\(address)]:\(port)" }
 }
 
+/// What tells the packets of the filter's own sockets in the kernel: `SO_MARK` and `SO_PRIORITY`.
+public struct SocketMark: Hashable, Sendable {
+    public var mark: UInt32
+    public var priority: UInt32
+
+    public init(mark: UInt32, priority: UInt32) {
+        self.mark = mark
+        self.priority = priority
+    }
+}
+
 /// How the filter works. Times are milliseconds.
 public struct DNSConfiguration: Hashable, Sendable {
     /// What a denied name gets.
@@ -54,6 +65,8 @@ public struct DNSConfiguration: Hashable, Sendable {
     public var connectionsPerSandbox = 32
     /// How long a TCP connection of a sandbox may be idle.
     public var connectionIdle: UInt64 = 10_000
+    /// Set on the sockets to the upstreams; needed where they share a namespace with the sandbox. Takes CAP_NET_ADMIN.
+    public var upstreamMark: SocketMark?
 
     public init(upstreams: [UpstreamAddress]) { self.upstreams = upstreams }
 

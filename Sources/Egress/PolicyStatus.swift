@@ -11,9 +11,13 @@ public struct PolicyStatus: Hashable, Sendable {
     /// Extra context for the reader, or `nil`.
     public var reason: String?
 
-    public init(policy: Policy, reason: String? = nil) {
+    /// A sidecar may be told to filter names alone.
+    public var enforcementMode: String
+
+    public init(policy: Policy, reason: String? = nil, enforcementMode: String = PolicyStatus.enforcementMode) {
         self.policy = policy
         self.reason = reason
+        self.enforcementMode = enforcementMode
     }
 
     /// `allow_all` and `deny_all` are the policies without rules; anything else is `enforcing`, or `observing`.
@@ -25,7 +29,7 @@ public struct PolicyStatus: Hashable, Sendable {
 
     /// The contract's PolicyStatusResponse; `policy` is always present.
     public func encodedJSON() -> [UInt8] {
-        var text = "{\"status\":\"ok\",\"mode\":\"\(mode)\",\"enforcementMode\":\"\(Self.enforcementMode)\""
+        var text = "{\"status\":\"ok\",\"mode\":\"\(mode)\",\"enforcementMode\":\"\(enforcementMode)\""
         if let reason { text += ",\"reason\":" + JSONDocument.quoted(reason) }
         return Array(text.utf8) + Array(",\"policy\":".utf8) + policy.encodedJSON() + Array("}".utf8)
     }

@@ -134,4 +134,11 @@ int linux_birth_time(const char *path, int64_t *seconds, uint32_t *nanoseconds);
 /// rename(2) that fails with EEXIST instead of replacing; 0 or -errno.
 int linux_rename_new(const char *from, const char *to);
 
+// --- capabilities and memory --------------------------------------------------------------------
+#define LINUX_CAP_NET_ADMIN 12
+/// Gives up every capability but one, for the calling thread and those that it will start; 0 or -errno.
+int linux_keep_capability(int kept);
+/// One heap for all threads, and unused memory back to the kernel early: small before fast.
+void linux_use_one_heap(void);
+
 #endif

@@ -80,7 +80,8 @@ extension DNSLoop {
     }
 
     func openUpstreamStream(_ transmission: PendingQuestions<Waiter>.Transmission) {
-        guard let descriptor = Sockets.connected(to: configuration.upstreams[transmission.upstream], stream: true)
+        let upstream = configuration.upstreams[transmission.upstream]
+        guard let descriptor = Sockets.connected(to: upstream, stream: true, mark: configuration.upstreamMark)
         else { return }
         let number = nextStream
         nextStream += 1

@@ -61,7 +61,7 @@ final class DNSLoop {
         self.server = server
         cache = AnswerCache(capacity: configuration.cacheEntries)
         pending = PendingQuestions(upstreamCount: configuration.upstreams.count, timeout: configuration.timeout)
-        ports = configuration.upstreams.map(UpstreamPorts.init)
+        ports = configuration.upstreams.map { UpstreamPorts(upstream: $0, mark: configuration.upstreamMark) }
         epoll = linux_epoll_create()
         guard epoll >= 0, let pool = linux_datagrams_create(Self.batch, 4096) else {
             throw DNSServerError.noDescriptor(errno)

@@ -6,16 +6,20 @@ struct UpstreamPorts {
     static let usesBeforeReplacement = 512
 
     let upstream: UpstreamAddress
+    let mark: SocketMark?
     private var sockets: [(descriptor: CInt, uses: Int)] = []
 
-    init(upstream: UpstreamAddress) { self.upstream = upstream }
+    init(upstream: UpstreamAddress, mark: SocketMark? = nil) {
+        self.upstream = upstream
+        self.mark = mark
+    }
 
     /// A socket to send on. `opened` and `closing` let the caller watch the descriptors.
     mutating func pick(
         using random: inout some RandomNumberGenerator, opened: (CInt) -> Void, closing: (CInt) -> Void
     ) -> CInt? {
         if sockets.count < Self.width {
-            guard let descriptor = Sockets.connected(to: upstream, stream: false) else {
+            guard let descriptor = Sockets.connected(to: upstream, stream: false, mark: mark) else {
                 return sockets.last?.descriptor
             }
             opened(descriptor)

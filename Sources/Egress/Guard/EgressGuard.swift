@@ -64,7 +64,7 @@ final class EgressGuard: Sendable {
     /// Changes the policy: on disk, in the kernel, and for open flows, in that order of commitment. Returns when the
     /// kernel has it and the file is durable. On an error nothing has changed.
     func change(
-        store: PolicyStore, _ transform: (Policy) throws(EgressError) -> (policy: Policy, reason: String?)
+        store: some RecordStore, _ transform: (Policy) throws(EgressError) -> (policy: Policy, reason: String?)
     ) throws(EgressError) -> PolicyStatus {
         try changes.withLock { _ throws(EgressError) in
             let old = record
@@ -94,7 +94,7 @@ final class EgressGuard: Sendable {
     }
 
     /// The kernel took the new rules but the disk did not take the record.
-    private func rollBack(_ undo: State.Undo, store: PolicyStore) {
+    private func rollBack(_ undo: State.Undo, store: some RecordStore) {
         do throws(EgressError) {
             try state.withLock { state throws(EgressError) in
                 _ = try state.adopt(undo.record, restoring: undo.learned, kernel: kernel, settings: settings)

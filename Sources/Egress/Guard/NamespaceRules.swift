@@ -1,3 +1,4 @@
+import DNSFilter
 import Netfilter
 import NetworkPolicy
 
@@ -9,7 +10,12 @@ final class NamespaceRules: KernelRules {
     /// The sandbox's own addresses: flows that start there are its own, others came in.
     private let local: Set<IPAddress>
 
-    init(namespace: NetworkNamespace) throws(EgressError) {
+    /// The filter's own, where it shares the namespace with the sandbox: no change of policy ends queries to these.
+    private let spared: Set<UpstreamAddress>
+
+    /// `nil` for the namespace of this process, which takes no right to enter it.
+    init(namespace: NetworkNamespace?, sparing spared: Set<UpstreamAddress> = []) throws(EgressError) {
+        self.spared = spared
         (tables, conntrack, sockets, local) = try Self.inside(namespace) { () throws(EgressError) in
             try Self.translated { () throws(NetfilterError) in
                 (try NetfilterSocket(), try Conntrack(), try SocketDestroyer(), LinkSurroundings.current().local)
@@ -19,8 +25,9 @@ final class NamespaceRules: KernelRules {
 
     /// Runs `body` on a thread that is in the namespace.
     static func inside<Result: Sendable>(
-        _ namespace: NetworkNamespace, _ body: @Sendable () throws(EgressError) -> Result
+        _ namespace: NetworkNamespace?, _ body: @Sendable () throws(EgressError) -> Result
     ) throws(EgressError) -> Result {
+        guard let namespace else { return try body() }
         do {
             return try namespace.run { () throws(any Error) -> Result in try body() }
         } catch let error as EgressError {
@@ -60,6 +67,7 @@ final class NamespaceRules: KernelRules {
             let forgotten = try conntrack.delete(
                 where: {
                     local.contains($0.source) && !$0.replySource.isLoopback && isRevoked($0.destination, $0.traffic)
+                        && !spared.contains(UpstreamAddress(address: $0.destination, port: $0.destinationPort))
                 },
                 // Sockets first: their last segment still passes, so that the other side hears of the end.
                 before: { (doomed) throws(NetfilterError) in
@@ -119,7 +127,7 @@ extension Flow {
 }
 
 extension IPAddress {
-    fileprivate var isLoopback: Bool {
+    var isLoopback: Bool {
         switch self {
         case .v4(let address): address.rawValue >> 24 == 127
         case .v6(let address): address.high == 0 && address.low == 1

@@ -38,12 +38,15 @@ enum RulesetTransactions {
         add(learned.map { LearnedChange(address: $0.address, after: $0) }, to: &change)
         change.addChain(Chain.otherwise, table: table)
         addDefault(ruleset.defaultAction, to: &change)
-        addOutput(to: &change)
+        addOutput(ruleset.exceptions, to: &change)
         addInput(to: &change)
         change.addChain(
             Chain.forward, table: table, base: BaseChain(.filter, .forward, priority: 0, dropsByDefault: true))
         change.addChain(
-            Chain.names, table: table, base: BaseChain(.nat, .output, priority: -100, dropsByDefault: false))
+            Chain.names, table: table, base: BaseChain(.nat, .output, priority: -110, dropsByDefault: false))
+        for match in ruleset.exceptions.matches {
+            change.addRule(Chain.names, table: table, match + [.verdict(.accept)])
+        }
         addRedirects(ruleset.dnsPort, to: &change)
         return change
     }
@@ -136,9 +139,10 @@ enum RulesetTransactions {
         }
     }
 
-    private static func addOutput(to change: inout Transaction) {
+    private static func addOutput(_ exceptions: SharedNamespace, to change: inout Transaction) {
         let refuse: [Expression] = [.verdict(.goto(Chain.refuse))], accept: [Expression] = [.verdict(.accept)]
-        var rules: [[Expression]] = [
+        var rules: [[Expression]] = exceptions.matches.map { $0 + accept }
+        rules += [
             // A redirected query is on its way to loopback by another interface: its address tells, its interface does not.
             .toLocalAddress + accept,
             .connection([.established, .related]) + accept,

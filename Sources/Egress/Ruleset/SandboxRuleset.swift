@@ -28,6 +28,8 @@ struct SandboxRuleset: Hashable, Sendable {
     private(set) var defaultAction: Action
     private(set) var members: [RangeSet: [Member]]
     var profiles = ProfileTable()
+    /// Where the filter shares the namespace with the sandbox: what is not the sandbox's.
+    var exceptions = SharedNamespace()
 
     /// - Throws: `EgressError.invalidPolicy` where the plan has more profiles than there is room for.
     init(

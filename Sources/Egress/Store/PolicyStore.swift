@@ -1,7 +1,13 @@
 import Glibc
 
+/// Where a guard's record is kept.
+protocol RecordStore: Sendable {
+    /// Writes the record beside what is there; `publish()` of the result makes it the one in force.
+    func stage(_ record: GuardRecord) throws(EgressError) -> AtomicFile
+}
+
 /// The guards' records, one file a sandbox: `<folder>/<id>.json`, folder 0700, files 0600.
-struct PolicyStore: Sendable {
+struct PolicyStore: RecordStore {
     let folder: String
     private let outlivesMachine: Bool
     private static let suffix = ".json"
@@ -21,7 +27,6 @@ struct PolicyStore: Sendable {
 
     func path(of id: String) -> String { folder + "/" + id + Self.suffix }
 
-    /// Writes the record beside its file; `publish()` of the result makes it the one in force.
     func stage(_ record: GuardRecord) throws(EgressError) -> AtomicFile {
         try AtomicFile(staging: record.encoded(), for: path(of: record.id), outlivesMachine: outlivesMachine)
     }

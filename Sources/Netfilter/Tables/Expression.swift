@@ -13,10 +13,14 @@ public enum Expression: Hashable, Sendable {
 
     /// NFT_META_…
     public enum MetaKey: UInt32, Hashable, Sendable {
+        case ethernetType = 1
+        case priority = 2
         case mark = 3
         case inputName = 6
         case outputName = 7
         case socketUser = 10
+        /// Of the route that the packet took; a packet without a route has none, and the rule ends there.
+        case routeClass = 13
         case family = 15
         case transport = 16
     }
@@ -60,6 +64,8 @@ public enum Expression: Hashable, Sendable {
     case reject(Rejection)
     case redirect(port: UInt16)
     case masquerade
+    /// Of marks and priorities.
+    case setMeta(MetaKey, UInt32)
 }
 
 /// Rule parts in the terms of nft(8). Each makes sure of the family and the transport that it looks into.
@@ -113,6 +119,19 @@ extension [Expression] {
             .payload(.network, offset: offset, length: UInt32(width / 8)), .mask(mask),
             .compare(.equal, block.base.bytes),
         ]
+    }
+
+    /// `meta mark NUMBER`
+    public static func mark(_ mark: UInt32) -> [Expression] { match(.meta(.mark), NetlinkMessage.hostBytes(mark)) }
+
+    /// `meta priority NUMBER`
+    public static func priority(_ priority: UInt32) -> [Expression] {
+        match(.meta(.priority), NetlinkMessage.hostBytes(priority))
+    }
+
+    /// `meta protocol NUMBER`
+    public static func ethernetType(_ number: UInt16) -> [Expression] {
+        match(.meta(.ethernetType), NetlinkMessage.networkBytes(number))
     }
 
     /// `tcp dport PORT` or `udp dport PORT`

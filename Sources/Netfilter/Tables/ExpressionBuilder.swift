@@ -92,6 +92,15 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_REDIR_FLAGS), 2)  // NF_NAT_RANGE_PROTO_SPECIFIED
             }
         case .masquerade: make("masq", rule) { _ in }
+        case .setMeta(let key, let value):
+            make("immediate", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DATA), value)
+            }
+            make("meta", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_KEY), key.rawValue)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_SREG), register)
+            }
         }
     }
 

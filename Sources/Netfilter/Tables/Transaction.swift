@@ -18,12 +18,22 @@ public struct BaseChain: Hashable, Sendable {
     public var hook: Hook
     public var priority: Int32
     public var dropsByDefault: Bool
+    /// Of chains in the `netdev` family, which belong to one.
+    public private(set) var device: String?
 
     public init(_ kind: Kind, _ hook: Hook, priority: Int32, dropsByDefault: Bool) {
         self.kind = kind
         self.hook = hook
         self.priority = priority
         self.dropsByDefault = dropsByDefault
+    }
+
+    /// `type filter hook egress device DEVICE`, in the `netdev` family: whatever leaves by it, packet sockets included.
+    public static func egress(device: String, dropsByDefault: Bool) -> BaseChain {
+        // That family's hook of number 1 is its egress.
+        var chain = BaseChain(.filter, .input, priority: 0, dropsByDefault: dropsByDefault)
+        chain.device = device
+        return chain
     }
 }
 
@@ -103,7 +113,7 @@ public struct SetElement: Hashable, Sendable {
     }
 }
 
-/// Changes to nf_tables in the `inet` family that the kernel makes all at once or not at all.
+/// Changes to nf_tables in one family that the kernel makes all at once or not at all.
 public struct Transaction: Sendable {
     enum Operation: Sendable {
         case addTable(String)
@@ -117,10 +127,16 @@ public struct Transaction: Sendable {
         case flushSet(table: String, set: String)
     }
 
+    public enum Family: UInt16, Hashable, Sendable {
+        case inet = 1
+        case netdev = 5
+    }
+
+    let family: Family
     private(set) var operations: [Operation] = []
     public var isEmpty: Bool { operations.isEmpty }
 
-    public init() {}
+    public init(family: Family = .inet) { self.family = family }
 
     /// `add table inet TABLE`: does nothing where it exists.
     public mutating func addTable(_ table: String) { operations.append(.addTable(table)) }

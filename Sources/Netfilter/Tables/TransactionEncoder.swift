@@ -6,7 +6,7 @@ struct TransactionEncoder {
     /// A message's attributes count their length in 16 bits: lists are cut well below that.
     static let elementBytesPerMessage = 32 << 10
 
-    private static let inet: UInt16 = 1
+    private let family: UInt16
     private(set) var bytes: [UInt8] = []
     private(set) var sequence: UInt32
     private var nextSetIdentifier: UInt32 = 1
@@ -14,7 +14,7 @@ struct TransactionEncoder {
 
     /// - Parameter firstSequence: the number of the batch's opening message.
     static func encode(_ transaction: Transaction, firstSequence: UInt32) -> (bytes: [UInt8], last: UInt32) {
-        var encoder = TransactionEncoder(sequence: firstSequence)
+        var encoder = TransactionEncoder(family: transaction.family.rawValue, sequence: firstSequence)
         encoder.message(capacity: 64) { buffer, sequence in nftnl_batch_begin(buffer, sequence)! }
         for operation in transaction.operations { encoder.write(operation) }
         // Only the last change is acknowledged: the answer to it, and no refusal before, means that all were made.
@@ -24,7 +24,10 @@ struct TransactionEncoder {
         return (encoder.bytes, last)
     }
 
-    private init(sequence: UInt32) { self.sequence = sequence }
+    private init(family: UInt16, sequence: UInt32) {
+        self.family = family
+        self.sequence = sequence
+    }
 
     private mutating func write(_ operation: Transaction.Operation) {
         let create = NetlinkFlag.create
@@ -41,6 +44,7 @@ struct TransactionEncoder {
                 nftnl_chain_set_u32(chain, UInt16(NFTNL_CHAIN_HOOKNUM.rawValue), base.hook.rawValue)
                 nftnl_chain_set_s32(chain, UInt16(NFTNL_CHAIN_PRIO.rawValue), base.priority)
                 nftnl_chain_set_u32(chain, UInt16(NFTNL_CHAIN_POLICY.rawValue), base.dropsByDefault ? 0 : 1)
+                if let device = base.device { nftnl_chain_set_str(chain, UInt16(NFTNL_CHAIN_DEV.rawValue), device) }
             }
             message(type: 3, flags: create) { nftnl_chain_nlmsg_build_payload($0, chain) }
         case .addRule(let table, let chain, let expressions):
@@ -48,7 +52,7 @@ struct TransactionEncoder {
         case .flushChain(let table, let chain): write(rule: [], table: table, chain: chain, type: 8, flags: 0)
         case .addSet(let table, let name, let key, let value, let intervals, let timeouts):
             withSet(table, name) { encoder, set in
-                nftnl_set_set_u32(set, UInt16(NFTNL_SET_FAMILY.rawValue), UInt32(Self.inet))
+                nftnl_set_set_u32(set, UInt16(NFTNL_SET_FAMILY.rawValue), UInt32(encoder.family))
                 nftnl_set_set_u32(set, UInt16(NFTNL_SET_KEY_TYPE.rawValue), key.type)
                 nftnl_set_set_u32(set, UInt16(NFTNL_SET_KEY_LEN.rawValue), key.length)
                 if let value {
@@ -143,8 +147,9 @@ struct TransactionEncoder {
     }
 
     private mutating func message(type: UInt16, flags: UInt16, _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void) {
+        let family = family
         message(capacity: 2 * Self.elementBytesPerMessage) { buffer, sequence in
-            let header = nftnl_nlmsg_build_hdr(buffer, type, Self.inet, flags, sequence)!
+            let header = nftnl_nlmsg_build_hdr(buffer, type, family, flags, sequence)!
             fill(header)
             return header
         }

@@ -1,0 +1,64 @@
+import NetworkPolicy
+
+/// The operator's lists, which no policy outranks: `deny.always` before `allow.always` before the policy.
+struct AlwaysRules: Hashable, Sendable {
+    var denied: [Rule] = []
+    var allowed: [Rule] = []
+
+    /// Reads the two lists: a target a line, `#` begins a comment.
+    /// - Throws: `EgressError.invalidPolicy` with the file and the line of the first target that is none.
+    init(deny: String = "", allow: String = "") throws(EgressError) {
+        denied = try Self.rules(.deny, deny, file: SidecarFile.deny)
+        allowed = try Self.rules(.allow, allow, file: SidecarFile.allow)
+    }
+
+    /// The policy in force: the first rule that matches decides, so the operator's stand in front.
+    func over(_ policy: Policy) -> Policy {
+        Policy(defaultAction: policy.defaultAction, rules: denied + allowed + policy.rules)
+    }
+
+    private static func rules(_ action: Action, _ text: String, file: SidecarFile) throws(EgressError) -> [Rule] {
+        var rules: [Rule] = []
+        for (number, target) in TargetList.lines(text) {
+            do throws(PolicyError) {
+                rules.append(try Rule(action: action, text: target))
+            } catch {
+                throw .invalidPolicy("\(file.rawValue), line \(number): \(error)")
+            }
+        }
+        return rules
+    }
+}
+
+/// The files of the rules folder.
+enum SidecarFile: String, CaseIterable, Sendable {
+    case deny = "deny.always"
+    case allow = "allow.always"
+    /// Names whose denials are not logged.
+    case logSkip = "log_skip.always"
+}
+
+/// A text of one target a line.
+enum TargetList {
+    /// What is not blank and no comment, with the numbers of the lines.
+    static func lines(_ text: String) -> [(number: Int, target: String)] {
+        text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().compactMap { index, line in
+            let words = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace)
+            return words.isEmpty ? nil : (index + 1, words.joined(separator: " "))
+        }
+    }
+
+    /// The targets.
+    /// - Throws: `EgressError.invalidPolicy` for the first line that is none.
+    static func targets(_ text: String, file: SidecarFile) throws(EgressError) -> [Target] {
+        var targets: [Target] = []
+        for (number, target) in lines(text) {
+            do throws(PolicyError) {
+                targets.append(try Target(target))
+            } catch {
+                throw .invalidPolicy("\(file.rawValue), line \(number): \(error)")
+            }
+        }
+        return targets
+    }
+}

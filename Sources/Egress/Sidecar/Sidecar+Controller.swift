@@ -1,0 +1,51 @@
+import Netfilter
+import NetworkPolicy
+
+/// The policy API's view of the one sandbox.
+extension Sidecar {
+    public var guarded: [String] { [configuration.sandboxID] }
+
+    /// A sidecar guards the namespace that it was started in, and no other.
+    public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
+        throw .notGuarded(id)
+    }
+
+    public func release(_ id: String) async {}
+
+    public func status(_ id: String) async throws(EgressError) -> PolicyStatus { status(policy) }
+
+    @discardableResult
+    public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+        try await changing { $0.policy = policy }
+    }
+
+    @discardableResult
+    public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+        try await changing { $0.policy = $0.policy.merging(rules) }
+    }
+
+    @discardableResult
+    public func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
+        try await Blocking.run { [self] () throws(EgressError) in
+            var removed = 0
+            let policy = try change { (policies: inout Policies) throws(EgressError) in
+                (policies.policy, removed) = policies.policy.removing(targets)
+            }
+            return status(policy, reason: removed == 0 ? PolicyStatus.nothingRemoved : nil)
+        }
+    }
+
+    public func token(of id: String) async throws(EgressError) -> String { token }
+
+    private func changing(
+        _ transform: @escaping @Sendable (inout Policies) -> Void
+    ) async throws(EgressError) -> PolicyStatus {
+        try await Blocking.run { [self] () throws(EgressError) in
+            status(try change { (policies: inout Policies) throws(EgressError) in transform(&policies) })
+        }
+    }
+
+    private func status(_ policy: Policy, reason: String? = nil) -> PolicyStatus {
+        PolicyStatus(policy: policy, reason: reason, enforcementMode: configuration.mode.rawValue)
+    }
+}

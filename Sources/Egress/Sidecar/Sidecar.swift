@@ -1,0 +1,185 @@
+import DNSFilter
+import Glibc
+import Logging
+import Netfilter
+import NetworkPolicy
+import Synchronization
+
+/// Guards the namespace that it runs in (DESIGN.md, decision 6): one sandbox's, which cannot reach it but for names.
+///
+/// In order: `close()`, `init` (enforcing when it returns), `serve()`. When the process ends, however it ends, the
+/// kernel's rules stay.
+public final class Sidecar: EgressController {
+    /// The policy in force in its two parts.
+    struct Policies: Sendable {
+        var always: AlwaysRules
+        var policy: Policy
+        var inForce: Policy { always.over(policy) }
+    }
+
+    public let configuration: SidecarConfiguration
+    let logger: Logger
+    let logSkip: LogSkip
+    private let guardian: EgressGuard
+    private let dns: DNSServer
+    private let tables: NetfilterSocket
+    /// One change at a time, over kernel and disk.
+    private let policies: Mutex<Policies>
+    private let stamps: Mutex<[WholeFile.Stamp?]>
+    private let devices = Mutex<[String]>([])
+
+    /// Drops everything but loopback, until a policy is in force. To be called first of all.
+    public static func close() throws(EgressError) {
+        try translated { () throws(NetfilterError) in try NetfilterSocket().commit(SidecarRuleset.close()) }
+    }
+
+    /// Reads policy and lists, opens the filter and puts the rules into the kernel.
+    /// - Throws: `EgressError`; then everything stays as `close()` left it.
+    public init(configuration: SidecarConfiguration, logger: Logger) throws {
+        self.configuration = configuration
+        let rulesFolder = configuration.rulesFolder
+        let stamps = Self.stamps(rulesFolder)
+        let logSkip = LogSkip(try TargetList.targets(Self.text(.logSkip, rulesFolder), file: .logSkip))
+        self.logSkip = logSkip
+        var logger = logger
+        logger.handler = SkippingLogHandler(base: logger.handler, skip: logSkip)
+        self.logger = logger
+
+        let policies = Policies(always: try Self.always(rulesFolder), policy: try Self.firstPolicy(configuration))
+        var random = SystemRandomNumberGenerator()
+        // 64 bits that nobody can read who may not change the rules anyway.
+        let mark = SocketMark(
+            mark: UInt32.random(in: 1 ... .max, using: &random), priority: UInt32.random(in: 8 ... .max, using: &random)
+        )
+        let shared = SharedNamespace(filterMark: mark, exemptNameservers: configuration.exemptNameservers)
+        var dnsConfiguration = configuration.dns
+        dnsConfiguration.upstreamMark = mark
+
+        let surroundings = LinkSurroundings.current()
+        let kernel = SidecarKernel(
+            try NamespaceRules(namespace: nil, sparing: Set(dnsConfiguration.upstreams)), shared: shared,
+            mode: configuration.mode)
+        let sockets = try GuardSockets.open()
+        // The limit is the clients', and theirs is only a part of what is in force: it is looked at here.
+        let settings = GuardSettings(
+            EgressConfiguration(
+                stateDirectory: "", socketPath: "", dns: dnsConfiguration, internalZones: configuration.internalZones,
+                maxRules: .max))
+        guardian = try EgressGuard(
+            record: GuardRecord(
+                id: configuration.sandboxID, namespacePath: "/proc/self/ns/net",
+                token: configuration.token ?? PolicyToken.generate(using: &random), policy: policies.inForce),
+            dnsPort: sockets.port, surroundings: configuration.inbound.widening(surroundings), kernel: kernel,
+            settings: settings, logger: logger)
+        tables = try Self.translated { () throws(NetfilterError) in try NetfilterSocket() }
+        self.policies = Mutex(policies)
+        self.stamps = Mutex(stamps)
+        dns = try DNSServer(configuration: dnsConfiguration)
+        try dns.start()
+        _ = dns.attach(sockets.dns, policy: guardian)
+        guardDevices()
+        let ruleset = SidecarRuleset(
+            apiPort: configuration.address.port, upstreams: dnsConfiguration.upstreams, shared: shared,
+            neighbours: surroundings.neighbours)
+        try Self.translated { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
+    }
+
+    /// Stops answering names. The rules stay.
+    public func stop() { dns.stop() }
+
+    // MARK: Files that change
+
+    /// Looks whether the operator's lists or the namespace's devices are other ones, and puts in force what is new.
+    /// What cannot be read is logged and changes nothing.
+    public func refresh() {
+        guardDevices()
+        let present = Self.stamps(configuration.rulesFolder)
+        guard stamps.withLock({ $0 != present }) else { return }
+        do throws(EgressError) {
+            let always = try Self.always(configuration.rulesFolder)
+            let skipped = try TargetList.targets(Self.text(.logSkip, configuration.rulesFolder), file: .logSkip)
+            logSkip.replace(skipped)
+            _ = try change { $0.always = always }
+            logger.notice(
+                "always-rules read",
+                metadata: ["denied": "\(always.denied.count)", "allowed": "\(always.allowed.count)"])
+        } catch {
+            logger.error("the always-rules stay as they were", metadata: ["error": "\(error)"])
+        }
+        stamps.withLock { $0 = present }
+    }
+
+    /// Keeps packet sockets from what the rules forbid, on every device but loopback.
+    private func guardDevices() {
+        let present = LinkSurroundings.devices()
+        guard devices.withLock({ $0 != present }) else { return }
+        do throws(EgressError) {
+            try Self.translated { () throws(NetfilterError) in
+                try tables.commit(SidecarRuleset.packets(devices: present))
+            }
+        } catch {
+            logger.warning(
+                "packet sockets are not guarded: the sandbox must not have CAP_NET_RAW", metadata: ["error": "\(error)"]
+            )
+        }
+        devices.withLock { $0 = present }
+    }
+
+    // MARK: Changes
+
+    /// - Returns: the clients' part of what is in force.
+    func change(
+        _ transform: (inout Policies) throws(EgressError) -> Void
+    ) throws(EgressError) -> Policy {
+        try policies.withLock { present throws(EgressError) in
+            var next = present
+            try transform(&next)
+            guard next.policy.rules.count <= configuration.maxRules else {
+                throw .tooManyRules(count: next.policy.rules.count, limit: configuration.maxRules)
+            }
+            let inForce = next.inForce
+            let file = SidecarPolicyFile(
+                path: next.policy == present.policy ? nil : configuration.policyFile,
+                parts: [present.inForce: present.policy, inForce: next.policy])
+            _ = try guardian.change(store: file) { _ in (inForce, nil) }
+            present = next
+            return next.policy
+        }
+    }
+
+    var policy: Policy { policies.withLock { $0.policy } }
+    var token: String { guardian.token }
+
+    private static func firstPolicy(_ configuration: SidecarConfiguration) throws(EgressError) -> Policy {
+        guard let path = configuration.policyFile, let bytes = try WholeFile.read(path) else {
+            return configuration.rules
+        }
+        do throws(PolicyError) {
+            let policy = try Policy.decode(json: bytes, presets: configuration.presets)
+            if policy.rules.count <= configuration.maxRules { return policy }
+        } catch {
+            throw .invalidPolicy("\(path): \(error)")
+        }
+        throw .invalidPolicy("\(path): it has more than \(configuration.maxRules) rules")
+    }
+
+    private static func always(_ folder: String) throws(EgressError) -> AlwaysRules {
+        try AlwaysRules(deny: text(.deny, folder), allow: text(.allow, folder))
+    }
+
+    private static func text(_ file: SidecarFile, _ folder: String) throws(EgressError) -> String {
+        String(decoding: try WholeFile.read(folder + "/" + file.rawValue) ?? [], as: UTF8.self)
+    }
+
+    private static func stamps(_ folder: String) -> [WholeFile.Stamp?] {
+        SidecarFile.allCases.map { WholeFile.Stamp(folder + "/" + $0.rawValue) }
+    }
+
+    private static func translated<Result>(_ body: () throws(NetfilterError) -> Result) throws(EgressError) -> Result {
+        do throws(NetfilterError) {
+            return try body()
+        } catch {
+            throw .kernel("\(error)")
+        }
+    }
+}

@@ -1,0 +1,105 @@
+import HTTPServer
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Netfilter
+import NetworkPolicy
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The policy API of the one sandbox, at the root (CLIENTS.md section 9) and on TCP.
+///
+/// The sandbox's own processes are in the same namespace. The kernel refuses them the port; who comes from one of the
+/// namespace's own addresses nevertheless is refused here, token or not.
+struct SidecarAPI: Sendable {
+    let api: PolicyAPI
+    let sandboxID: String
+    /// What `PolicyAPI` asks for. Where the operator set none, everybody else is taken to have sent it.
+    let token: String
+    let isOpen: Bool
+
+    init(_ sidecar: Sidecar) {
+        api = PolicyAPI(
+            controller: sidecar, maxRules: sidecar.configuration.maxRules, maxBodyBytes: 1 << 20,
+            presets: sidecar.configuration.presets, logger: sidecar.logger)
+        sandboxID = sidecar.configuration.sandboxID
+        token = sidecar.token
+        isOpen = sidecar.configuration.token == nil
+    }
+
+    var handler: HTTPHandler {
+        let serve = api.handler
+        return { request, writer in
+            guard !Self.isOfTheSandbox(request.remoteAddress, own: LinkSurroundings.current().local) else {
+                try? await writer.send(.text(403, "forbidden: the sandbox may not use its own policy API"))
+                return
+            }
+            await serve(forwarded(request), writer)
+        }
+    }
+
+    /// The request as a node would get it.
+    func forwarded(_ request: HTTPRequest) -> HTTPRequest {
+        var headers = request.headers
+        if isOpen { headers.replaceOrAdd(name: PolicyToken.header, value: token) }
+        let target = request.target.hasPrefix("/") ? request.target : "/"
+        return HTTPRequest(
+            method: request.method, target: "/sandboxes/" + sandboxID + target, headers: headers, body: request.body,
+            remoteAddress: request.remoteAddress)
+    }
+
+    /// A peer without an address that can be read is nobody's friend.
+    static func isOfTheSandbox(_ peer: SocketAddress?, own: Set<IPAddress>) -> Bool {
+        // A link-local address comes with the name of its link.
+        guard let text = peer?.ipAddress?.prefix(while: { $0 != "%" }), let address = IPAddress(String(text))?.unmapped
+        else { return true }
+        return address.isLoopback || own.contains(address)
+    }
+}
+
+/// Serves a sidecar until it is told to stop.
+public final class SidecarServer: Sendable {
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let sidecar: Sidecar
+    private let server: HTTPServer
+    private let refreshing: RepeatedTask
+
+    /// How often the operator's lists are looked at.
+    private static let interval = TimeAmount.milliseconds(500)
+
+    public init(_ sidecar: Sidecar) async throws {
+        self.sidecar = sidecar
+        var limits = HTTPLimits()
+        limits.maxConnections = 256
+        server = HTTPServer(
+            group: group, limits: limits, logger: sidecar.logger,
+            handler: SidecarAPI(sidecar).handler)
+        let loop = group.next()
+        refreshing = loop.scheduleRepeatedAsyncTask(initialDelay: Self.interval, delay: Self.interval) { _ in
+            NIOThreadPool.singleton.runIfActive(eventLoop: loop) { sidecar.refresh() }
+        }
+        let address = sidecar.configuration.address
+        let port = Int(address.port)
+        if let host = address.host {
+            try await server.start(on: .tcp(host: "\(host)", port: port))
+        } else {
+            do {
+                try await server.start(on: .tcp(host: "::", port: port))
+            } catch let error as IOError where error.errnoCode != EADDRINUSE {
+                // A kernel without IPv6.
+                try await server.start(on: .tcp(host: "0.0.0.0", port: port))
+            }
+        }
+    }
+
+    /// Stops serving and answering names. The rules stay.
+    public func shutdown() async {
+        refreshing.cancel()
+        await server.shutdown(grace: .seconds(1))
+        sidecar.stop()
+        try? await group.shutdownGracefully()
+    }
+}

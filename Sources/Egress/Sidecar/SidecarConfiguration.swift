@@ -1,0 +1,161 @@
+import DNSFilter
+import Logging
+import NetworkPolicy
+
+/// The settings of a sidecar, all from the environment (docs/egress-sidecar.md).
+public struct SidecarConfiguration: Sendable {
+    public enum Mode: String, Hashable, Sendable {
+        /// Names are filtered; addresses are open.
+        case names = "dns"
+        /// Names are filtered, and only what they taught, or an address rule allows, is open.
+        case namesAndAddresses = "dns+nft"
+    }
+
+    /// Who may open connections to the sandbox.
+    public enum Inbound: Hashable, Sendable {
+        case any
+        /// What is on the sandbox's link, and its routers.
+        case link
+        case blocks([CIDRBlock])
+    }
+
+    public var mode = Mode.namesAndAddresses
+    public var address = SidecarAddress(port: 18080)
+    /// `nil`: the API asks for none.
+    public var token: String?
+    public var sandboxID = "sandbox"
+    public var rules = Policy.denyAll
+    public var policyFile: String?
+    public var rulesFolder = "/var/egress/rules"
+    public var dns = DNSConfiguration(upstreams: [])
+    public var exemptNameservers: [IPAddress] = []
+    public var internalZones: [DomainName] = []
+    /// `Int.max` for no limit.
+    public var maxRules = 4096
+    public var inbound = Inbound.any
+    /// What `{"preset":"pypi"}` stands for.
+    public var presets = Presets.none
+    public var logLevel = Logger.Level.info
+
+    /// - Parameter resolvConf: the text of /etc/resolv.conf, for where the environment names no upstream.
+    /// - Throws: the first variable that has a wrong value.
+    public init(
+        environment: [String: String], resolvConf: String = "", presets: Presets = .none
+    ) throws(SidecarConfigurationError) {
+        let values = SidecarVariables(environment)
+        self.presets = presets
+        mode = try values.read("MODE", "use dns or dns+nft") { Mode(rawValue: $0) } ?? mode
+        address = try values.read("HTTP_ADDR", "use :PORT or ADDRESS:PORT") { SidecarAddress($0) } ?? address
+        token = values["TOKEN"]
+        sandboxID =
+            try values.read("SANDBOX_ID", "use 1 to 63 letters, digits, '.', '_' or '-'") {
+                SandboxIdentifier.isValid($0) ? $0 : nil
+            } ?? sandboxID
+        maxRules =
+            try values.read("MAX_RULES", "use a number; 0 for no limit") {
+                Self.number($0).map { $0 == 0 ? .max : $0 }
+            } ?? maxRules
+        logLevel = try values.read("LOG_LEVEL", "use debug, info, warn or error", Self.level) ?? logLevel
+        if let text = values["RULES"] {
+            do throws(PolicyError) {
+                rules = try Policy.decode(json: Array(text.utf8), presets: presets)
+            } catch {
+                throw values.wrong("RULES", "\(error)")
+            }
+            guard rules.rules.count <= maxRules else {
+                throw values.wrong("RULES", "\(EgressError.tooManyRules(count: rules.rules.count, limit: maxRules))")
+            }
+        }
+        policyFile = try values.read("POLICY_FILE", "use an absolute path") { $0.hasPrefix("/") ? $0 : nil }
+        rulesFolder =
+            try values.read("RULES_DIR", "use an absolute path") { $0.hasPrefix("/") ? $0 : nil } ?? rulesFolder
+        exemptNameservers = try values.list("NAMESERVER_EXEMPT", "use addresses") { IPAddress($0) } ?? []
+        internalZones = try values.list("INTERNAL_ZONES", "use names") { try? DomainName($0) } ?? []
+        try readInbound(values)
+        try readUpstreams(values, resolvConf)
+    }
+
+    private mutating func readInbound(_ values: SidecarVariables) throws(SidecarConfigurationError) {
+        switch values["INBOUND"]?.lowercased() {
+        case nil, "any": inbound = .any
+        case "link": inbound = .link
+        default:
+            inbound = .blocks(try values.list("INBOUND", "use any, link, or address blocks") { CIDRBlock($0) } ?? [])
+        }
+    }
+
+    private mutating func readUpstreams(
+        _ values: SidecarVariables, _ resolvConf: String
+    ) throws(SidecarConfigurationError) {
+        let most =
+            try values.read("MAX_NS", "use a number from 1 to 10") {
+                Self.number($0).flatMap { (1...10).contains($0) ? $0 : nil }
+            } ?? 3
+        let known = DNSConfiguration.upstreams(fromResolvConf: resolvConf).prefix(most)
+        let named = try values.list("DNS_UPSTREAM", "use addresses, each with an optional port") { UpstreamAddress($0) }
+        dns = DNSConfiguration(upstreams: named ?? Array(known))
+        dns.timeout =
+            try values.read("DNS_UPSTREAM_TIMEOUT", "use seconds from 1 to 120") {
+                Self.number($0).flatMap { (1...120).contains($0) ? UInt64($0) * 1000 : nil }
+            } ?? 5000
+    }
+
+    private static func number(_ text: String) -> Int? {
+        text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(text) : nil
+    }
+
+    private static func level(_ text: String) -> Logger.Level? {
+        switch text.lowercased() {
+        case "warn": .warning
+        case "fatal": .critical
+        default: Logger.Level(rawValue: text.lowercased())
+        }
+    }
+}
+
+/// A variable with a value that cannot be meant. The value is not repeated: it may be a secret.
+public struct SidecarConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let variable: String
+    public let reason: String
+
+    public var description: String { "\(variable): \(reason)" }
+}
+
+/// The variables of the environment that are the sidecar's. A blank one is as good as none.
+struct SidecarVariables {
+    static let prefix = "OPENSANDBOX_EGRESS_"
+    private let environment: [String: String]
+
+    init(_ environment: [String: String]) { self.environment = environment }
+
+    subscript(name: String) -> String? {
+        guard let text = environment[Self.prefix + name] else { return nil }
+        guard let first = text.firstIndex(where: { !$0.isWhitespace }),
+            let last = text.lastIndex(where: { !$0.isWhitespace })
+        else { return nil }
+        return String(text[first...last])
+    }
+
+    func wrong(_ name: String, _ reason: String) -> SidecarConfigurationError {
+        SidecarConfigurationError(variable: Self.prefix + name, reason: reason)
+    }
+
+    func read<Value>(
+        _ name: String, _ advice: String, _ parse: (String) -> Value?
+    ) throws(SidecarConfigurationError) -> Value? {
+        guard let text = self[name] else { return nil }
+        guard let value = parse(text) else { throw wrong(name, advice) }
+        return value
+    }
+
+    /// Values with commas between them.
+    func list<Value>(
+        _ name: String, _ advice: String, _ parse: (String) -> Value?
+    ) throws(SidecarConfigurationError) -> [Value]? {
+        try read(name, advice) { text in
+            let parts = text.split(separator: ",").map { $0.filter { !$0.isWhitespace } }.filter { !$0.isEmpty }
+            let values = parts.compactMap(parse)
+            return values.count == parts.count && !values.isEmpty ? values : nil
+        }
+    }
+}

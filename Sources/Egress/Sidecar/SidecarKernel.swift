@@ -1,0 +1,44 @@
+import DNSFilter
+import Netfilter
+import NetworkPolicy
+
+/// The kernel's side of a sidecar's guard: that of any guard, with what shares the namespace let through.
+final class SidecarKernel: KernelRules {
+    private let base: any KernelRules
+    private let shared: SharedNamespace
+    private let mode: SidecarConfiguration.Mode
+
+    init(_ base: any KernelRules, shared: SharedNamespace, mode: SidecarConfiguration.Mode) {
+        self.base = base
+        self.shared = shared
+        self.mode = mode
+    }
+
+    private var judgesAddresses: Bool { mode == .namesAndAddresses }
+
+    func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
+        var ruleset = ruleset
+        ruleset.exceptions = shared
+        if !judgesAddresses { ruleset.apply(AddressPlan(defaultAction: .allow, allowed: [], denied: [])) }
+        try base.install(ruleset, learned: judgesAddresses ? learned : [])
+    }
+
+    func apply(
+        _ difference: RulesetDifference, forgetting: [IPAddress], restoring: [LearnedElement]
+    ) throws(EgressError) {
+        if judgesAddresses { try base.apply(difference, forgetting: forgetting, restoring: restoring) }
+    }
+
+    func learn(_ elements: [LearnedElement]) throws(EgressError) {
+        if judgesAddresses { try base.learn(elements) }
+    }
+
+    func learned() throws(EgressError) -> [LearnedElement] { judgesAddresses ? try base.learned() : [] }
+
+    @discardableResult
+    func cut(where isRevoked: (IPAddress) -> Bool) throws(EgressError) -> Int {
+        judgesAddresses ? try base.cut(where: isRevoked) : 0
+    }
+
+    func forgetNameQueries() throws(EgressError) { try base.forgetNameQueries() }
+}

@@ -1,0 +1,31 @@
+import Glibc
+import NetworkPolicy
+
+extension SidecarConfiguration.Inbound {
+    /// The ruleset lets in what it takes for neighbours. Neighbour discovery, which goes to them, too, is held to the
+    /// real ones by `SidecarRuleset`.
+    func widening(_ surroundings: LinkSurroundings) -> LinkSurroundings {
+        var wide = surroundings
+        switch self {
+        case .link: break
+        case .any: wide.neighbours += [CIDRBlock("0.0.0.0/0")!, CIDRBlock("::/0")!]
+        case .blocks(let blocks): wide.neighbours += blocks
+        }
+        return wide
+    }
+}
+
+extension LinkSurroundings {
+    /// Every device of this namespace but loopback, sorted.
+    static func devices() -> [String] {
+        guard let list = if_nameindex() else { return [] }
+        defer { if_freenameindex(list) }
+        var names: [String] = []
+        var next = list
+        while next.pointee.if_index != 0, let name = next.pointee.if_name {
+            names.append(String(cString: name))
+            next += 1
+        }
+        return names.filter { $0 != "lo" }.sorted()
+    }
+}

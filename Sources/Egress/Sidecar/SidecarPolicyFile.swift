@@ -1,0 +1,57 @@
+import Glibc
+import NetworkPolicy
+
+/// The policy as its clients set it, without the operator's rules: a file in the contract's JSON, or nowhere.
+///
+/// The guard knows only the policy in force. This writes for each of the two that a change is between the clients' part.
+struct SidecarPolicyFile: RecordStore {
+    var path: String?
+    /// A policy in force, and what of it is the clients'.
+    var parts: [Policy: Policy]
+
+    func stage(_ record: GuardRecord) throws(EgressError) -> AtomicFile {
+        guard let path else { return AtomicFile() }
+        guard let policy = parts[record.policy] else {
+            throw .storage(path: path, reason: "the policy to be written is not the one that was changed")
+        }
+        return try AtomicFile(staging: policy.encodedJSON() + [UInt8(ascii: "\n")], for: path)
+    }
+}
+
+/// Small files, read whole.
+enum WholeFile {
+    static let limit = 16 << 20
+
+    /// `nil` where there is none.
+    static func read(_ path: String) throws(EgressError) -> [UInt8]? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else {
+            if errno == ENOENT || errno == ENOTDIR { return nil }
+            throw AtomicFile.failure(path)
+        }
+        defer { close(descriptor) }
+        var content: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 1 << 14)
+        while content.count <= limit {
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw AtomicFile.failure(path) }
+            if count == 0 { return content }
+            content += chunk[..<count]
+        }
+        throw .storage(path: path, reason: "it is larger than \(limit) bytes")
+    }
+
+    /// What changes when a file does: nothing of it needs the file to be read.
+    struct Stamp: Hashable, Sendable {
+        var inode: UInt64, size: Int64, seconds: Int, nanoseconds: Int
+
+        init?(_ path: String) {
+            var status = stat()
+            guard stat(path, &status) == 0 else { return nil }
+            inode = UInt64(status.st_ino)
+            size = Int64(status.st_size)
+            (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+        }
+    }
+}

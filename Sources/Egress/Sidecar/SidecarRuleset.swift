@@ -1,0 +1,108 @@
+import DNSFilter
+import Netfilter
+import NetworkPolicy
+
+/// What the namespace needs besides the policy's rules because the guard lives in it, too: a sandbox must not pass for
+/// the filter, answer in an upstream's name, or reach the policy API.
+///
+/// Tables of their own: what one drops no other can accept.
+struct SidecarRuleset: Hashable, Sendable {
+    /// Drops everything but loopback: between the start and the policy, and after a start that failed.
+    static let closedTable = "sallyport_closed"
+    static let table = "sallyport_sidecar"
+    /// In the `netdev` family.
+    static let packetTable = "sallyport_packets"
+
+    var apiPort: UInt16
+    var upstreams: [UpstreamAddress]
+    var shared: SharedNamespace
+    /// What is on the link: where neighbour discovery may go.
+    var neighbours: [CIDRBlock]
+
+    /// Docker's resolver for networks with names: in the namespace, and any process of it may ask its real port.
+    static let dockerResolver = IPAddress("127.0.0.11")!
+
+    static func close() -> Transaction {
+        var change = Transaction()
+        change.removeTable(closedTable)
+        change.addTable(closedTable)
+        for hook in [BaseChain.Hook.input, .forward, .output] {
+            change.addChain(
+                "\(hook)", table: closedTable, base: BaseChain(.filter, hook, priority: -20, dropsByDefault: true))
+        }
+        change.addRule("input", table: closedTable, .input("lo") + [.verdict(.accept)])
+        change.addRule("output", table: closedTable, .output("lo") + [.verdict(.accept)])
+        return change
+    }
+
+    /// Puts the rules in and takes away those that kept everything closed, at once.
+    func open() -> Transaction {
+        var change = Transaction()
+        change.removeTable(Self.table)
+        change.addTable(Self.table)
+        change.addChain("refuse", table: Self.table)
+        change.addRule("refuse", table: Self.table, .transport(IPProtocol.tcp) + [.reject(.tcpReset)])
+        change.addRule("refuse", table: Self.table, [.reject(.prohibited)])
+        add(output, to: "output", .output, &change)
+        add(input, to: "input", .input, &change)
+        if let mark = shared.filterMark {
+            // After the last rule that looks at it and before anybody who listens to packets sees it.
+            let scrub: [Expression] = [.setMeta(.mark, 0), .setMeta(.priority, 0)]
+            add([.from(mark) + scrub], to: "postrouting", .postrouting, &change)
+        }
+        change.removeTable(Self.closedTable)
+        return change
+    }
+
+    private func add(
+        _ rules: [[Expression]], to chain: String, _ hook: BaseChain.Hook, _ change: inout Transaction
+    ) {
+        change.addChain(
+            chain, table: Self.table, base: BaseChain(.filter, hook, priority: -10, dropsByDefault: false))
+        for rule in rules { change.addRule(chain, table: Self.table, rule) }
+    }
+
+    private var output: [[Expression]] {
+        let refuse: [Expression] = [.verdict(.goto("refuse"))], pass: [Expression] = [.verdict(.accept)]
+        var rules = shared.matches.map { $0 + pass }
+        rules.append(.destinationPort(apiPort, transport: IPProtocol.tcp) + .toLocalAddress + refuse)
+        let transports = [IPProtocol.udp, IPProtocol.tcp]
+        // A query of the sandbox leads to the filter by now. What still leads elsewhere rides on a flow of the filter.
+        for upstream in upstreams where upstream.port != 53 {
+            rules += transports.map {
+                .destination(CIDRBlock(upstream.address)) + .destinationPort(upstream.port, transport: $0) + refuse
+            }
+        }
+        rules += transports.map { .destinationPort(53, transport: $0) + refuse }
+        rules += transports.map { .transport($0) + .destination(CIDRBlock(Self.dockerResolver)) + refuse }
+        for type: UInt8 in [133, 135, 136] {
+            for block in [CIDRBlock("ff02::/16")!, CIDRBlock("fe80::/10")!] + neighbours.filter({ !$0.base.isIPv4 }) {
+                rules.append(.icmpv6(type: type) + .destination(block) + pass)
+            }
+            rules.append(.icmpv6(type: type) + [.verdict(.drop)])
+        }
+        return rules
+    }
+
+    private var input: [[Expression]] {
+        // What a namespace sends to its own addresses comes in by its loopback device, whatever source it claims.
+        [.input("lo") + .destinationPort(apiPort, transport: IPProtocol.tcp) + [.verdict(.goto("refuse"))]]
+            + Set(upstreams.map(\.address).filter { !$0.isLoopback }).sorted().map {
+                .input("lo") + .source(CIDRBlock($0)) + [.verdict(.drop)]
+            }
+    }
+
+    /// Lets by each device only what took a route, and with it the rules above, and ARP. A packet socket (CAP_NET_RAW)
+    /// hands its packets to the device itself.
+    static func packets(devices: [String]) -> Transaction {
+        var change = Transaction(family: .netdev)
+        change.removeTable(packetTable)
+        change.addTable(packetTable)
+        for device in devices {
+            change.addChain(device, table: packetTable, base: .egress(device: device, dropsByDefault: true))
+            change.addRule(device, table: packetTable, [.meta(.routeClass), .verdict(.accept)])
+            change.addRule(device, table: packetTable, .ethernetType(0x0806) + [.verdict(.accept)])
+        }
+        return change
+    }
+}

@@ -1,0 +1,115 @@
+import CLinux
+import DNSFilter
+import Egress
+import Logging
+import NetworkPolicy
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Ends the program with a line for the operator.
+enum Exit: Int32 {
+    case failed = 1
+    /// A variable or a file has a wrong value.
+    case configuration = 2
+
+    static func now(_ code: Exit, _ reason: String) -> Never {
+        let line = Array("sallyport-egress: \(reason)\n".utf8)
+        _ = write(STDERR_FILENO, line, line.count)
+        exit(code.rawValue)
+    }
+}
+
+/// What the program finds around it.
+enum Startup {
+    static func environment() -> [String: String] {
+        var found: [String: String] = [:]
+        var next = environ
+        while let entry = next.pointee {
+            let text = String(cString: entry)
+            if let sign = text.firstIndex(of: "=") {
+                found[String(text[..<sign])] = String(text[text.index(after: sign)...])
+            }
+            next += 1
+        }
+        return found
+    }
+
+    /// Empty where there is no such file.
+    static func text(of path: String) -> String {
+        guard let file = fopen(path, "re") else { return "" }
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while bytes.count < 1 << 20 {
+            let count = fread(&chunk, 1, chunk.count, file)
+            if count == 0 { break }
+            bytes += chunk[..<count]
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The presets that come with the image.
+    static func presets() throws -> Presets {
+        try Presets.load(folder: environment()["OPENSANDBOX_EGRESS_PRESETS_DIR"] ?? "/usr/share/sallyport/policies")
+    }
+
+    static func logger(_ level: Logger.Level) -> Logger {
+        var logger = Logger(label: "sallyport-egress") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = level
+        return logger
+    }
+
+    static func announce(_ sidecar: Sidecar) {
+        let logger = logger(sidecar.configuration.logLevel)
+        logger.info(
+            "guarding",
+            metadata: [
+                "sandbox": "\(sidecar.configuration.sandboxID)", "api": "\(sidecar.configuration.address)",
+                "mode": "\(sidecar.configuration.mode.rawValue)",
+                "upstreams": "\(sidecar.configuration.dns.upstreams.map(\.description).joined(separator: " "))",
+            ])
+        if sidecar.configuration.token == nil {
+            logger.warning("no OPENSANDBOX_EGRESS_TOKEN: whoever reaches the API from outside may change the policy")
+        }
+        if sidecar.configuration.dns.upstreams.isEmpty {
+            logger.warning("no upstream in OPENSANDBOX_EGRESS_DNS_UPSTREAM or /etc/resolv.conf: no name will resolve")
+        }
+    }
+}
+
+/// SIGTERM and SIGINT as something to wait for: a pipe that the handler writes to.
+enum Signals {
+    nonisolated(unsafe) private static var ends: (CInt, CInt) = (-1, -1)
+
+    static func untilTermination() async {
+        var pair: [CInt] = [-1, -1]
+        guard linux_pipe(&pair) == 0 else { Exit.now(.failed, "no pipe can be made") }
+        ends = (pair[0], pair[1])
+        for number in [SIGTERM, SIGINT] {
+            signal(number) { _ in
+                var byte: UInt8 = 0
+                _ = write(Signals.ends.1, &byte, 1)
+            }
+        }
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            var thread = pthread_t()
+            let box = Unmanaged.passRetained(Box(continuation))
+            pthread_create(
+                &thread, nil,
+                { argument in
+                    let box = Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue()
+                    var byte: UInt8 = 0
+                    while read(Signals.ends.0, &byte, 1) < 0 && errno == EINTR {}
+                    box.continuation.resume()
+                    return nil
+                }, box.toOpaque())
+        }
+    }
+
+    private final class Box {
+        let continuation: CheckedContinuation<Void, Never>
+        init(_ continuation: CheckedContinuation<Void, Never>) { self.continuation = continuation }
+    }
+}

@@ -1,0 +1,48 @@
+import CLinux
+import Egress
+import Logging
+import NIOCore
+import NetworkPolicy
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+// The order is the point. Before anything else the namespace is closed: whatever goes wrong below leaves it so.
+// Capabilities are a thread's, so they are dropped while there is one.
+linux_use_one_heap()
+_ = linux_set_dumpable(0)
+do {
+    try Sidecar.close()
+} catch {
+    Exit.now(.failed, "the namespace cannot be closed: \(error); the container needs CAP_NET_ADMIN")
+}
+guard linux_keep_capability(LINUX_CAP_NET_ADMIN) == 0, linux_set_no_new_privileges() == 0 else {
+    Exit.now(.failed, "capabilities cannot be dropped")
+}
+signal(SIGPIPE, SIG_IGN)
+NIOSingletons.groupLoopCountSuggestion = 1
+NIOSingletons.blockingPoolThreadCountSuggestion = 2
+
+let sidecar: Sidecar
+do {
+    let configuration = try SidecarConfiguration(
+        environment: Startup.environment(), resolvConf: Startup.text(of: "/etc/resolv.conf"),
+        presets: Startup.presets())
+    sidecar = try Sidecar(configuration: configuration, logger: Startup.logger(configuration.logLevel))
+} catch let error as EgressError {
+    if case .kernel = error { Exit.now(.failed, "\(error); everything stays closed") }
+    Exit.now(.configuration, "\(error); everything stays closed")
+} catch {
+    Exit.now(.configuration, "\(error); everything stays closed")
+}
+let server: SidecarServer
+do {
+    server = try await SidecarServer(sidecar)
+} catch {
+    Exit.now(.failed, "the policy API cannot listen on \(sidecar.configuration.address): \(error)")
+}
+Startup.announce(sidecar)
+await Signals.untilTermination()
+await server.shutdown()
+exit(0)
