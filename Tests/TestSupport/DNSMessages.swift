@@ -76,7 +76,8 @@ public enum DNSMessages {
     }
 }
 
-/// A name server on the loopback of the test's own process, with a table of names; counts what it is asked.
+/// A name server with a table of names; counts what it is asked. On the loopback of the test's own process, or where the
+/// thread is that makes it.
 public final class UpstreamServer: Sendable {
     public let port: UInt16
     private let descriptor: CInt
@@ -84,16 +85,16 @@ public final class UpstreamServer: Sendable {
 
     public var questions: [String] { asked.withLock { $0 } }
 
-    public init(_ table: [String: [String]], timeToLive: UInt32 = 300) {
+    public init(_ table: [String: [String]], timeToLive: UInt32 = 300, address: String = "127.0.0.1", port: UInt16 = 0) {
         let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
         self.descriptor = descriptor
-        precondition(SocketAddressBytes("127.0.0.1", 0).with { bind(descriptor, $0, $1) } == 0)
+        precondition(SocketAddressBytes(address, port).with { bind(descriptor, $0, $1) } == 0)
         var bound = [UInt8](repeating: 0, count: 16)
         var length = socklen_t(16)
         _ = bound.withUnsafeMutableBytes {
             getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
         }
-        port = UInt16(bound[2]) << 8 | UInt16(bound[3])
+        self.port = UInt16(bound[2]) << 8 | UInt16(bound[3])
         BackgroundThread.start { [weak self] in
             var buffer = [UInt8](repeating: 0, count: 4096)
             var peer = [UInt8](repeating: 0, count: 28)

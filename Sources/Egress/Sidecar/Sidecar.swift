@@ -140,7 +140,7 @@ public final class Sidecar: EgressController {
             let inForce = next.inForce
             let file = SidecarPolicyFile(
                 path: next.policy == present.policy ? nil : configuration.policyFile,
-                parts: [present.inForce: present.policy, inForce: next.policy])
+                parts: [present.inForce: present.policy].merging([inForce: next.policy]) { $1 })
             _ = try guardian.change(store: file) { _ in (inForce, nil) }
             present = next
             return next.policy

@@ -87,8 +87,11 @@ struct SidecarRuleset: Hashable, Sendable {
     private var input: [[Expression]] {
         // What a namespace sends to its own addresses comes in by its loopback device, whatever source it claims.
         [.input("lo") + .destinationPort(apiPort, transport: IPProtocol.tcp) + [.verdict(.goto("refuse"))]]
-            + Set(upstreams.map(\.address).filter { !$0.isLoopback }).sorted().map {
-                .input("lo") + .source(CIDRBlock($0)) + [.verdict(.drop)]
+            + upstreams.filter { !$0.address.isLoopback }.flatMap { upstream in
+                [IPProtocol.udp, IPProtocol.tcp].map { transport in
+                    .input("lo") + .source(CIDRBlock(upstream.address)) + .sourcePort(upstream.port, transport: transport)
+                        + (transport == IPProtocol.tcp ? .noReset : []) + [.verdict(.drop)]
+                }
             }
     }
 
@@ -105,4 +108,18 @@ struct SidecarRuleset: Hashable, Sendable {
         }
         return change
     }
+}
+
+extension [Expression] {
+    /// `tcp sport PORT` or `udp sport PORT`
+    fileprivate static func sourcePort(_ port: UInt16, transport number: UInt8) -> [Expression] {
+        transport(number) + [
+            .payload(.transport, offset: 0, length: 2), .compare(.equal, [UInt8(port >> 8), UInt8(port & 0xff)]),
+        ]
+    }
+
+    /// `tcp flags & rst == 0`: a refusal of the kernel comes in the name of whom it was for.
+    fileprivate static let noReset: [Expression] = [
+        .payload(.transport, offset: 13, length: 1), .mask([0x04]), .compare(.equal, [0]),
+    ]
 }

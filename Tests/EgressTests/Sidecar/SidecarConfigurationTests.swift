@@ -1,0 +1,131 @@
+import DNSFilter
+import Logging
+import NIOCore
+import NetworkPolicy
+import Testing
+
+@testable import Egress
+
+@Suite struct SidecarConfigurationTests {
+    private func read(_ values: [String: String], resolvConf: String = "") throws -> SidecarConfiguration {
+        let environment = Dictionary(uniqueKeysWithValues: values.map { ("OPENSANDBOX_EGRESS_" + $0, $1) })
+        return try SidecarConfiguration(environment: environment, resolvConf: resolvConf)
+    }
+
+    @Test func `with nothing set, everything is denied and the resolvers of the machine are asked`() throws {
+        let configuration = try read([:], resolvConf: "search x\nnameserver 10.0.0.53\nnameserver 2001:db8::53\n")
+        #expect(configuration.mode == .namesAndAddresses)
+        #expect(configuration.address == SidecarAddress(port: 18080))
+        #expect(configuration.rules == .denyAll)
+        #expect(configuration.token == nil && configuration.policyFile == nil)
+        #expect(configuration.maxRules == 4096)
+        #expect(configuration.dns.timeout == 5000)
+        #expect(configuration.dns.upstreams.map(\.description) == ["10.0.0.53:53", "[2001:db8::53]:53"])
+    }
+
+    @Test func `values are read, and blanks around them are nobody's meaning`() throws {
+        let configuration = try read([
+            "MODE": " dns ", "HTTP_ADDR": "[2001:db8::1]:8080", "TOKEN": " secret\n", "SANDBOX_ID": "sb-1",
+            "RULES": #"{"egress":[{"action":"allow","target":"*.pypi.org"}]}"#, "POLICY_FILE": "/state/policy.json",
+            "MAX_RULES": "0", "DNS_UPSTREAM": "198.51.100.53, 198.51.100.54:5353 ,[2001:db8::53]:54",
+            "DNS_UPSTREAM_TIMEOUT": "2", "NAMESERVER_EXEMPT": "198.51.100.9", "LOG_LEVEL": "WARN",
+            "INTERNAL_ZONES": "cluster.local", "INBOUND": "10.0.0.0/8",
+        ])
+        #expect(configuration.mode == .names)
+        #expect(configuration.address.description == "[2001:db8::1]:8080")
+        #expect(configuration.token == "secret")
+        #expect(configuration.rules.defaultAction == .deny && configuration.rules.rules.map(\.text) == ["*.pypi.org"])
+        #expect(configuration.maxRules == .max)
+        #expect(configuration.dns.upstreams.map(\.port) == [53, 5353, 54])
+        #expect(configuration.dns.timeout == 2000)
+        #expect(configuration.exemptNameservers.map(\.description) == ["198.51.100.9"])
+        #expect(configuration.logLevel == .warning)
+        #expect(configuration.internalZones.map(\.description) == ["cluster.local"])
+        #expect(configuration.inbound == .blocks([CIDRBlock("10.0.0.0/8")!]))
+    }
+
+    @Test func `a blank value is none`() throws {
+        let configuration = try read(["MODE": "", "TOKEN": "  ", "RULES": " ", "HTTP_ADDR": ""])
+        #expect(configuration.token == nil && configuration.rules == .denyAll)
+    }
+
+    @Test(arguments: [
+        ("MODE", "iptables"), ("HTTP_ADDR", "18080"), ("HTTP_ADDR", ":0"), ("HTTP_ADDR", ":99999"),
+        ("HTTP_ADDR", "example.com:80"), ("HTTP_ADDR", ":+80"), ("SANDBOX_ID", "../x"), ("MAX_RULES", "-1"),
+        ("MAX_RULES", "many"), ("LOG_LEVEL", "loud"), ("RULES", "{"), ("RULES", #"{"defaultAction":"maybe"}"#),
+        ("RULES", #"{"egress":[{"action":"allow","target":"a b"}]}"#), ("POLICY_FILE", "policy.json"),
+        ("RULES_DIR", "rules"), ("DNS_UPSTREAM", "dns.google"), ("DNS_UPSTREAM", ","),
+        ("DNS_UPSTREAM_TIMEOUT", "0"), ("DNS_UPSTREAM_TIMEOUT", "5s"), ("NAMESERVER_EXEMPT", "10.0.0.0/8"),
+        ("INTERNAL_ZONES", "a..b"), ("INBOUND", "some"), ("MAX_NS", "0"),
+    ])
+    func `a wrong value is refused by the name of its variable`(name: String, value: String) throws {
+        let error = #expect(throws: SidecarConfigurationError.self) { try read([name: value]) }
+        #expect(error?.variable == "OPENSANDBOX_EGRESS_" + name)
+        #expect(error?.description.contains("OPENSANDBOX_EGRESS_" + name) == true)
+    }
+
+    @Test func `more rules than the limit are refused at the start, too`() {
+        let rules = #"{"egress":[{"action":"allow","target":"a.x"},{"action":"allow","target":"b.x"}]}"#
+        #expect(throws: SidecarConfigurationError.self) { try read(["RULES": rules, "MAX_RULES": "1"]) }
+    }
+
+    @Test func `an address is a port on every address, or on one`() {
+        #expect(SidecarAddress(":1")?.host == nil)
+        #expect(SidecarAddress("0.0.0.0:80")?.description == "0.0.0.0:80")
+        #expect(SidecarAddress("[::1]:80")?.port == 80)
+        for wrong in ["", ":", "::1:80", "[::1]", "[10.0.0.1]:80", "10.0.0.1", "10.0.0.1:", "localhost:80"] {
+            #expect(SidecarAddress(wrong) == nil, "\(wrong)")
+        }
+    }
+}
+
+@Suite struct AlwaysRulesTests {
+    private let policy = Policy(
+        defaultAction: .deny, rules: [try! Rule(action: .allow, text: "a.x"), try! Rule(action: .deny, text: "b.x")])
+
+    @Test func `what is always denied outranks what is always allowed, and both the policy`() throws {
+        let always = try AlwaysRules(deny: "a.x\n# all of it\n*.evil.x # and below\n\n", allow: "b.x\r\n*.evil.x\n")
+        let evaluator = PolicyEvaluator(always.over(policy))
+        func isAllowed(_ name: String) throws -> Bool { evaluator.evaluate(try DomainName(name)).isAllowed }
+        #expect(try !isAllowed("a.x"))
+        #expect(try isAllowed("b.x"))
+        #expect(try !isAllowed("c.evil.x"))
+        #expect(try !isAllowed("other.x"))
+    }
+
+    @Test func `no files change nothing`() throws {
+        #expect(try AlwaysRules().over(policy) == policy)
+    }
+
+    @Test func `a line that is no target is named`() {
+        #expect(throws: EgressError.self) { try AlwaysRules(deny: "ok.x\n10.0.0.0/99\n") }
+        do {
+            _ = try AlwaysRules(allow: "ok.x\n\nnot a name\n")
+        } catch {
+            #expect("\(error)".hasPrefix("allow.always, line 3:"))
+        }
+    }
+
+    @Test func `names that are not logged are names and wildcards`() throws {
+        let skip = LogSkip(try TargetList.targets("noise.x\n*.noise.x\n", file: .logSkip))
+        #expect(skip.contains("noise.x") && skip.contains("a.b.noise.x") && !skip.contains("x"))
+        skip.replace([])
+        #expect(!skip.contains("noise.x"))
+    }
+}
+
+@Suite struct SidecarPeerTests {
+    private let own: Set<IPAddress> = [IPAddress("10.0.0.2")!, IPAddress("2001:db8::2")!]
+
+    @Test(arguments: ["127.0.0.1", "127.8.9.1", "::1", "10.0.0.2", "2001:db8::2", "::ffff:10.0.0.2", "::ffff:127.0.0.1"])
+    func `the sandbox is known by its addresses`(text: String) throws {
+        #expect(SidecarAPI.isOfTheSandbox(try SocketAddress(ipAddress: text, port: 1), own: own))
+    }
+
+    @Test func `others are others, and one without an address is not trusted`() throws {
+        #expect(!SidecarAPI.isOfTheSandbox(try SocketAddress(ipAddress: "10.0.0.1", port: 1), own: own))
+        #expect(!SidecarAPI.isOfTheSandbox(try SocketAddress(ipAddress: "::ffff:10.0.0.1", port: 1), own: own))
+        #expect(SidecarAPI.isOfTheSandbox(nil, own: own))
+        #expect(SidecarAPI.isOfTheSandbox(try SocketAddress(unixDomainSocketPath: "/x"), own: own))
+    }
+}

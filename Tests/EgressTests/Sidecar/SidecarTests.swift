@@ -1,0 +1,106 @@
+import Glibc
+import Netfilter
+import NetworkPolicy
+import TestSupport
+import Testing
+
+@Suite(.serialized) struct SidecarTests {
+    private static let denyAllButOne = #"{"egress":[{"action":"allow","target":"one.example"}]}"#
+
+    @Test func `names and addresses are let through by the policy, and by what a patch adds`() async throws {
+        let sidecar = try RunningSidecar()
+        try await sidecar.serve(["RULES": Self.denyAllButOne])
+        #expect(try sidecar.stream("198.51.100.1") == .failed(ECONNREFUSED))
+        #expect(try sidecar.resolve("one.example") == ["198.51.100.1"])
+        #expect(try sidecar.resolve("one.example", type: DNSMessages.aaaa) == ["2001:db8::1"])
+        #expect(try sidecar.stream("198.51.100.1") == .echoed)
+        #expect(try sidecar.stream("2001:db8::1") == .echoed)
+        #expect(try sidecar.resolve("two.example").isEmpty)
+        #expect(try sidecar.stream("198.51.100.2") == .failed(ECONNREFUSED))
+
+        let patch = try sidecar.call("PATCH", "/policy", #"[{"action":"allow","target":"198.51.100.2"}]"#)
+        #expect(patch.status == 200 && patch.text.contains(#""enforcementMode":"dns+nft""#))
+        #expect(try sidecar.stream("198.51.100.2") == .echoed)
+        #expect(try sidecar.call("DELETE", "/policy", #"["198.51.100.2"]"#).status == 200)
+        #expect(try sidecar.stream("198.51.100.2") == .failed(ECONNREFUSED))
+        #expect(try sidecar.resolve("one.example") == ["198.51.100.1"], "its own queries outlive a change")
+        #expect(try sidecar.call("PUT", "/policy", "").status == 200)
+        #expect(try sidecar.stream("198.51.100.1") == .failed(ECONNREFUSED))
+    }
+
+    @Test func `errors are plain text, and a wrong token is refused`() async throws {
+        let sidecar = try RunningSidecar()
+        try await sidecar.serve(["MAX_RULES": "1"])
+        #expect(try sidecar.call("GET", "/policy", token: nil).status == 401)
+        #expect(try sidecar.call("GET", "/policy", token: "token-of-the-tesT").status == 401)
+        let wrong = try sidecar.call("PUT", "/policy", #"{"defaultAction":"maybe"}"#)
+        #expect(wrong.status == 400 && wrong.text.contains("text/plain"))
+        let two = #"[{"action":"allow","target":"a.x"},{"action":"allow","target":"b.x"}]"#
+        #expect(try sidecar.call("PATCH", "/policy", two).status == 400)
+        #expect(try sidecar.call("GET", "/sandboxes/sandbox/policy").status == 404)
+        #expect(try sidecar.call("GET", "/../policy").status == 404)
+        #expect(try sidecar.call("GET", "/policy").text.contains(#""mode":"deny_all""#))
+    }
+
+    @Test func `without a token everybody but the sandbox may ask`() async throws {
+        let sidecar = try RunningSidecar()
+        try await sidecar.serve(["TOKEN": ""])
+        #expect(try sidecar.call("GET", "/policy", token: nil).status == 200)
+        #expect(try sidecar.call("GET", "/policy", token: "any").status == 200)
+        #expect(try sidecar.call("GET", "/policy", token: nil, from: sidecar.network.sandbox).status == 0)
+    }
+
+    @Test func `E18 the sandbox cannot reach the policy API, by whatever address`() async throws {
+        let sidecar = try RunningSidecar()
+        try await sidecar.serve()
+        let own = ["127.0.0.1", "127.9.9.9", TestNetwork.sandboxAddress, "::1", "fd00:99::2"]
+        for address in own {
+            let answer = try sidecar.call("GET", "/policy", to: address, from: sidecar.network.sandbox)
+            #expect(answer.status == 0, "\(address)")
+        }
+        #expect(try sidecar.call("GET", "/policy", to: "fd00:99::2").status == 200, "from outside it is there")
+    }
+
+    @Test func `in the mode of names alone, addresses are open and names are not`() async throws {
+        let sidecar = try RunningSidecar()
+        try await sidecar.serve(["MODE": "dns", "RULES": Self.denyAllButOne])
+        #expect(try sidecar.resolve("two.example").isEmpty)
+        #expect(try sidecar.resolve("one.example") == ["198.51.100.1"])
+        #expect(try sidecar.stream("198.51.100.2") == .echoed)
+        #expect(try sidecar.call("GET", "/policy").text.contains(#""enforcementMode":"dns","#))
+    }
+
+    @Test func `an exempt name server is asked without the filter, and nothing else of it is open`() async throws {
+        let sidecar = try RunningSidecar()
+        try await sidecar.serve(["NAMESERVER_EXEMPT": RunningSidecar.upstreamAddress, "RULES": "{}"])
+        let direct = try DNSMessages.resolve(
+            "two.example", server: RunningSidecar.upstreamAddress, from: sidecar.network.sandbox)
+        #expect(direct.addresses.map(\.description) == ["198.51.100.2"])
+        #expect(try sidecar.resolve("two.example").isEmpty, "another server's address leads to the filter")
+        #expect(try sidecar.stream("198.51.100.2") == .failed(ECONNREFUSED), "nothing was learned")
+        #expect(try sidecar.stream(RunningSidecar.upstreamAddress) == .failed(ECONNREFUSED))
+    }
+
+    @Test func `always-rules outrank the policy and are read anew`() async throws {
+        let sidecar = try RunningSidecar()
+        try sidecar.write("one.example\n", to: "rules/deny.always")
+        try sidecar.write("one.example\ntwo.example\n", to: "rules/allow.always")
+        try await sidecar.serve(["RULES": Self.denyAllButOne, "LOG_LEVEL": "error"])
+        #expect(try sidecar.resolve("one.example").isEmpty)
+        #expect(try sidecar.resolve("two.example") == ["198.51.100.2"])
+        let policy = try sidecar.call("GET", "/policy").text
+        #expect(policy.contains("one.example") && !policy.contains("two.example"), "the clients' part is theirs")
+        #expect(try sidecar.call("PATCH", "/policy", #"[{"action":"allow","target":"one.example"}]"#).status == 200)
+        #expect(try sidecar.resolve("one.example").isEmpty)
+
+        try sidecar.write("two.example\n", to: "rules/deny.always")
+        #expect(try await eventually { try sidecar.resolve("one.example") == ["198.51.100.1"] })
+        #expect(try sidecar.stream("198.51.100.2") == .failed(ECONNREFUSED), "what was learned is revoked")
+        try sidecar.write("not a name\n", to: "rules/deny.always")
+        try sidecar.write("*.wild.example\n", to: "rules/allow.always")
+        #expect(try await eventually { sidecar.log.contains("deny.always, line 1") })
+        #expect(try sidecar.resolve("two.example").isEmpty, "a file that cannot be read changes nothing")
+        try sidecar.write("", to: "rules/deny.always")
+        #expect(try await eventually { try sidecar.resolve("sub.wild.example") == ["198.51.100.1"] })
+    }
+}
