@@ -42,7 +42,8 @@ enum SidecarFile: String, CaseIterable, Sendable {
 enum TargetList {
     /// What is not blank and no comment, with the numbers of the lines.
     static func lines(_ text: String) -> [(number: Int, target: String)] {
-        text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated().compactMap { index, line in
+        text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated().compactMap {
+            index, line in
             let words = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace)
             return words.isEmpty ? nil : (index + 1, words.joined(separator: " "))
         }

@@ -109,7 +109,7 @@ public final class Sidecar: EgressController {
         stamps.withLock { $0 = present }
     }
 
-    /// Keeps packet sockets from what the rules forbid, on every device but loopback.
+    /// Keeps packet sockets from what the rules forbid, on every device.
     private func guardDevices() {
         let present = LinkSurroundings.devices()
         guard devices.withLock({ $0 != present }) else { return }

@@ -16,7 +16,7 @@ extension SidecarConfiguration.Inbound {
 }
 
 extension LinkSurroundings {
-    /// Every device of this namespace but loopback, sorted.
+    /// Every device of this namespace, sorted.
     static func devices() -> [String] {
         guard let list = if_nameindex() else { return [] }
         defer { if_freenameindex(list) }
@@ -26,6 +26,6 @@ extension LinkSurroundings {
             names.append(String(cString: name))
             next += 1
         }
-        return names.filter { $0 != "lo" }.sorted()
+        return names.sorted()
     }
 }

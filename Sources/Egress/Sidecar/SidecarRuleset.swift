@@ -64,7 +64,7 @@ struct SidecarRuleset: Hashable, Sendable {
 
     private var output: [[Expression]] {
         let refuse: [Expression] = [.verdict(.goto("refuse"))], pass: [Expression] = [.verdict(.accept)]
-        var rules = shared.matches.map { $0 + pass }
+        var rules = shared.matches.map { $0 + pass } + forgeries
         rules.append(.destinationPort(apiPort, transport: IPProtocol.tcp) + .toLocalAddress + refuse)
         let transports = [IPProtocol.udp, IPProtocol.tcp]
         // A query of the sandbox leads to the filter by now. What still leads elsewhere rides on a flow of the filter.
@@ -87,16 +87,21 @@ struct SidecarRuleset: Hashable, Sendable {
     private var input: [[Expression]] {
         // What a namespace sends to its own addresses comes in by its loopback device, whatever source it claims.
         [.input("lo") + .destinationPort(apiPort, transport: IPProtocol.tcp) + [.verdict(.goto("refuse"))]]
-            + upstreams.filter { !$0.address.isLoopback }.flatMap { upstream in
-                [IPProtocol.udp, IPProtocol.tcp].map { transport in
-                    .input("lo") + .source(CIDRBlock(upstream.address)) + .sourcePort(upstream.port, transport: transport)
-                        + (transport == IPProtocol.tcp ? .noReset : []) + [.verdict(.drop)]
-                }
+    }
+
+    /// Nobody here is an upstream. On the way out an answer of the filter is still the filter's: it gets the name of
+    /// whom the sandbox asked after these rules, and cannot be told from a forged one when it comes in.
+    private var forgeries: [[Expression]] {
+        upstreams.filter { !$0.address.isLoopback }.flatMap { upstream in
+            [IPProtocol.udp, IPProtocol.tcp].map { transport in
+                .source(CIDRBlock(upstream.address)) + .sourcePort(upstream.port, transport: transport)
+                    + (transport == IPProtocol.tcp ? .noReset : []) + [.verdict(.drop)]
             }
+        }
     }
 
     /// Lets by each device only what took a route, and with it the rules above, and ARP. A packet socket (CAP_NET_RAW)
-    /// hands its packets to the device itself.
+    /// hands its packets to the device itself; on loopback they would be somebody's answers.
     static func packets(devices: [String]) -> Transaction {
         var change = Transaction(family: .netdev)
         change.removeTable(packetTable)

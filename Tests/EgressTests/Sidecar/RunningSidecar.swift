@@ -36,13 +36,13 @@ final class RunningSidecar: Sendable {
 
     /// Starts it; may be called again after it has ended.
     @discardableResult
-    func start(_ variables: [String: String] = [:]) throws -> pid_t {
+    func start(_ variables: [String: String] = [:], through wrapper: [String] = []) throws -> pid_t {
         var environment = [
             "DNS_UPSTREAM": Self.upstreamAddress, "TOKEN": Self.token, "RULES_DIR": folder + "/rules",
             "POLICY_FILE": folder + "/policy.json", "LOG_LEVEL": "critical",
         ]
         environment.merge(variables) { $1 }
-        let line: [String] = ["nsenter", "--net=" + network.sandbox.path, Self.program]
+        let line: [String] = ["nsenter", "--net=" + network.sandbox.path] + wrapper + [Self.program]
         var variables = environment.map { strdup("OPENSANDBOX_EGRESS_\($0.key)=\($0.value)") }
         var arguments = line.map { strdup($0) }
         variables.append(nil)
@@ -111,6 +111,19 @@ final class RunningSidecar: Sendable {
         }
     }
 
+    static func names(in folder: String) -> [String]? {
+        guard let stream = opendir(folder) else { return nil }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names
+    }
+
     func write(_ text: String, to name: String) throws {
         guard let file = fopen(folder + "/" + name, "we") else { throw Failure(what: name) }
         fputs(text, file)
@@ -134,7 +147,8 @@ extension RunningSidecar {
             Int32(SOCK_STREAM.rawValue), to: address, port: Self.apiPort, from: namespace ?? network.outside)
         defer { close(descriptor) }
         guard error == 0 else { return Answer(status: 0, text: String(cString: strerror(error))) }
-        var request = "\(method) \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n"
+        var request =
+            "\(method) \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n"
         if let token { request += "OPENSANDBOX-EGRESS-AUTH: \(token)\r\n" }
         let bytes = Array((request + "\r\n" + body).utf8)
         guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {

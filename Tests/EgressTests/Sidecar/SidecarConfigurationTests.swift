@@ -117,7 +117,9 @@ import Testing
 @Suite struct SidecarPeerTests {
     private let own: Set<IPAddress> = [IPAddress("10.0.0.2")!, IPAddress("2001:db8::2")!]
 
-    @Test(arguments: ["127.0.0.1", "127.8.9.1", "::1", "10.0.0.2", "2001:db8::2", "::ffff:10.0.0.2", "::ffff:127.0.0.1"])
+    @Test(arguments: [
+        "127.0.0.1", "127.8.9.1", "::1", "10.0.0.2", "2001:db8::2", "::ffff:10.0.0.2", "::ffff:127.0.0.1",
+    ])
     func `the sandbox is known by its addresses`(text: String) throws {
         #expect(SidecarAPI.isOfTheSandbox(try SocketAddress(ipAddress: text, port: 1), own: own))
     }

@@ -17,6 +17,9 @@ import Testing
         #expect(try sidecar.stream("2001:db8::1") == .echoed)
         #expect(try sidecar.resolve("two.example").isEmpty)
         #expect(try sidecar.stream("198.51.100.2") == .failed(ECONNREFUSED))
+        let asked = try DNSMessages.resolve(
+            "one.example", server: RunningSidecar.upstreamAddress, from: sidecar.network.sandbox)
+        #expect(asked.addresses.count == 1, "asking the filter's own upstream is asking the filter")
 
         let patch = try sidecar.call("PATCH", "/policy", #"[{"action":"allow","target":"198.51.100.2"}]"#)
         #expect(patch.status == 200 && patch.text.contains(#""enforcementMode":"dns+nft""#))
