@@ -19,24 +19,19 @@ final class SidecarKernel: KernelRules {
     func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
         var ruleset = ruleset
         ruleset.exceptions = shared
-        if !judgesAddresses { ruleset.apply(AddressPlan(defaultAction: .allow, allowed: [], denied: [])) }
+        // An open plan has no blocks, and so always room.
+        if !judgesAddresses { _ = ruleset.apply(.open) }
         try base.install(ruleset, learned: judgesAddresses ? learned : [])
     }
 
-    func apply(
-        _ difference: RulesetDifference, forgetting: [IPAddress], restoring: [LearnedElement]
-    ) throws(EgressError) {
-        if judgesAddresses { try base.apply(difference, forgetting: forgetting, restoring: restoring) }
+    func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
+        if judgesAddresses { try base.apply(difference, learned: learned) }
     }
 
-    func learn(_ elements: [LearnedElement]) throws(EgressError) {
-        if judgesAddresses { try base.learn(elements) }
-    }
-
-    func learned() throws(EgressError) -> [LearnedElement] { judgesAddresses ? try base.learned() : [] }
+    func learned() throws(EgressError) -> [FoundElement] { judgesAddresses ? try base.learned() : [] }
 
     @discardableResult
-    func cut(where isRevoked: (IPAddress) -> Bool) throws(EgressError) -> Int {
+    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int {
         judgesAddresses ? try base.cut(where: isRevoked) : 0
     }
 

@@ -14,7 +14,7 @@ struct SidecarPolicyFile: RecordStore {
         guard let policy = parts[record.policy] else {
             throw .storage(path: path, reason: "the policy to be written is not the one that was changed")
         }
-        return try AtomicFile(staging: policy.encodedJSON() + [UInt8(ascii: "\n")], for: path)
+        return try AtomicFile(staging: policy.encodedJSON() + [UInt8(ascii: "\n")], for: path, outlivesMachine: true)
     }
 }
 
