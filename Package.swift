@@ -59,9 +59,17 @@ let package = Package(
         library("NetworkPolicy", []),
         library("DNSFilter", ["NetworkPolicy", "CLinux"]),
         library("Netfilter", ["NetworkPolicy", "CLinux", "CMnl", "CNftnl"]),
-        library(
-            "Egress",
-            ["NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "CLinux", "CCurl", logging, metrics] + nio),
+        .target(
+            name: "Egress",
+            dependencies: [
+                "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "CLinux", logging, metrics,
+            ] + nio, exclude: ["Remote"], swiftSettings: strict + warnings),
+        // Apart from the guard, since it brings libcurl and thirty libraries with it: too much for a sidecar.
+        .target(
+            name: "EgressRemote",
+            dependencies: [
+                "Egress", "NetworkPolicy", "Netfilter", "CCurl", .product(name: "NIOPosix", package: "swift-nio"),
+            ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
         library("Ingress", ["SecureAccess", "COpenSSL", logging] + nio),
@@ -76,8 +84,8 @@ let package = Package(
         library(
             "ControlPlane",
             [
-                "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "Ingress", "SecureAccess", "HTTPServer",
-                "Runtimes",
+                "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress", "SecureAccess",
+                "HTTPServer", "Runtimes",
                 "Observability", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),

@@ -1,9 +1,9 @@
 /// The one rule for what may name a sandbox in a path or a file: nothing that could climb out of a folder,
 /// need percent-encoding, or hide in a log line.
-enum SandboxIdentifier {
+package enum SandboxIdentifier {
     static let maximumLength = 63
 
-    static func isValid(_ text: some StringProtocol) -> Bool {
+    package static func isValid(_ text: some StringProtocol) -> Bool {
         let bytes = text.utf8
         guard let first = bytes.first, bytes.count <= maximumLength, isAlphanumeric(first) else { return false }
         return bytes.allSatisfy {

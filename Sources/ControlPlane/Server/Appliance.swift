@@ -1,4 +1,5 @@
 import Egress
+import EgressRemote
 import HTTPServer
 import Ingress
 import Logging

@@ -2,14 +2,14 @@ import FoundationEssentials
 import NetworkPolicy
 
 /// The bodies of the administrative API.
-enum AdminRequest {
+package enum AdminRequest {
     /// `PUT /sandboxes/{id}`: `{"namespace": "/run/netns/…", "policy": {…}}`; no policy means allow all, which is
     /// still guarded.
-    struct Protect: Sendable, Equatable {
+    package struct Protect: Sendable, Equatable {
         var namespace: String
         var policy: Policy
 
-        init(namespace: String, policy: Policy) {
+        package init(namespace: String, policy: Policy) {
             self.namespace = namespace
             self.policy = policy
         }
@@ -31,7 +31,7 @@ enum AdminRequest {
             }
         }
 
-        func encoded() throws(EgressError) -> [UInt8] {
+        package func encoded() throws(EgressError) -> [UInt8] {
             do {
                 let form = try JSONDocument(parsing: policy.encodedJSON())
                 return try JSONDocument.object(["namespace": .string(namespace), "policy": form]).serialized()

@@ -1,7 +1,7 @@
 import NIOPosix
 
 /// Runs what blocks (disk, netlink, libcurl) away from the cooperative pool, whose few threads must never wait.
-enum Blocking {
+package enum Blocking {
     /// Netlink's answers wait for the kernel's locks, not for a processor: more threads than those.
     private static let threads: NIOThreadPool = {
         let pool = NIOThreadPool(numberOfThreads: 8)
@@ -9,7 +9,7 @@ enum Blocking {
         return pool
     }()
 
-    static func run<T: Sendable>(_ body: @escaping @Sendable () throws(EgressError) -> T) async throws(EgressError) -> T
+    package static func run<T: Sendable>(_ body: @escaping @Sendable () throws(EgressError) -> T) async throws(EgressError) -> T
     {
         let result: Result<T, EgressError>
         do {

@@ -1,4 +1,5 @@
 import CCurl
+import Egress
 
 /// Blocking HTTP/1.1 calls over one unix socket. Never call from the cooperative pool: see `RemoteEgressNode`.
 struct UnixHTTPClient: Sendable {

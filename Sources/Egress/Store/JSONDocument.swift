@@ -1,7 +1,7 @@
 import FoundationEssentials
 
 /// A JSON value of unknown shape: how a policy travels inside a guard's record without being understood there.
-enum JSONDocument: Codable, Hashable, Sendable {
+package enum JSONDocument: Codable, Hashable, Sendable {
     case null
     case boolean(Bool)
     case number(Double)
@@ -9,7 +9,7 @@ enum JSONDocument: Codable, Hashable, Sendable {
     case array([JSONDocument])
     case object([String: JSONDocument])
 
-    init(from decoder: any Decoder) throws {
+    package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if container.decodeNil() {
             self = .null
@@ -26,7 +26,7 @@ enum JSONDocument: Codable, Hashable, Sendable {
         }
     }
 
-    func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         switch self {
         case .null: try container.encodeNil()
@@ -38,11 +38,11 @@ enum JSONDocument: Codable, Hashable, Sendable {
         }
     }
 
-    init(parsing bytes: some Collection<UInt8>) throws {
+    package init(parsing bytes: some Collection<UInt8>) throws {
         self = try JSONDecoder().decode(JSONDocument.self, from: Data(bytes))
     }
 
-    func serialized() throws -> [UInt8] { Array(try JSONEncoder().encode(self)) }
+    package func serialized() throws -> [UInt8] { Array(try JSONEncoder().encode(self)) }
 
     /// A JSON string literal (RFC 8259 section 7).
     static func quoted(_ text: String) -> String {
