@@ -5,6 +5,12 @@ import Netfilter
 import NetworkPolicy
 import Synchronization
 
+/// A namespace in which nothing passes but loopback: where a sidecar begins.
+public struct ClosedNamespace: Sendable {
+    /// Kept: closing a socket that changed nf_tables waits for the kernel's clean-up, 10 ms of a start (measured).
+    let tables: NetfilterSocket
+}
+
 /// Guards the namespace that it runs in (DESIGN.md, decision 6): one sandbox's, which cannot reach it but for names.
 ///
 /// In order: `close()`, `init` (enforcing when it returns), `serve()`. When the process ends, however it ends, the
@@ -29,13 +35,17 @@ public final class Sidecar: EgressController {
     private let devices = Mutex<[String]>([])
 
     /// Drops everything but loopback, until a policy is in force. To be called first of all.
-    public static func close() throws(EgressError) {
-        try translated { () throws(NetfilterError) in try NetfilterSocket().commit(SidecarRuleset.close()) }
+    public static func close() throws(EgressError) -> ClosedNamespace {
+        try translated { () throws(NetfilterError) in
+            let tables = try NetfilterSocket()
+            try tables.commit(SidecarRuleset.close())
+            return ClosedNamespace(tables: tables)
+        }
     }
 
     /// Reads policy and lists, opens the filter and puts the rules into the kernel.
     /// - Throws: `EgressError`; then everything stays as `close()` left it.
-    public init(configuration: SidecarConfiguration, logger: Logger) throws {
+    public init(_ closed: ClosedNamespace, configuration: SidecarConfiguration, logger: Logger) throws {
         self.configuration = configuration
         let rulesFolder = configuration.rulesFolder
         let stamps = Self.stamps(rulesFolder)
@@ -71,7 +81,7 @@ public final class Sidecar: EgressController {
                 token: configuration.token ?? PolicyToken.generate(using: &random), policy: policies.inForce),
             dnsPort: sockets.port, surroundings: configuration.inbound.widening(surroundings), kernel: kernel,
             settings: settings, logger: logger)
-        tables = try Self.translated { () throws(NetfilterError) in try NetfilterSocket() }
+        tables = closed.tables
         self.policies = Mutex(policies)
         self.stamps = Mutex(stamps)
         dns = try DNSServer(configuration: dnsConfiguration)

@@ -12,8 +12,9 @@ import NetworkPolicy
 // Capabilities are a thread's, so they are dropped while there is one.
 linux_use_one_heap()
 _ = linux_set_dumpable(0)
+let closed: ClosedNamespace
 do {
-    try Sidecar.close()
+    closed = try Sidecar.close()
 } catch {
     Exit.now(.failed, "the namespace cannot be closed: \(error); the container needs CAP_NET_ADMIN")
 }
@@ -29,7 +30,7 @@ do {
     let configuration = try SidecarConfiguration(
         environment: Startup.environment(), resolvConf: Startup.text(of: "/etc/resolv.conf"),
         presets: Startup.presets())
-    sidecar = try Sidecar(configuration: configuration, logger: Startup.logger(configuration.logLevel))
+    sidecar = try Sidecar(closed, configuration: configuration, logger: Startup.logger(configuration.logLevel))
 } catch let error as EgressError {
     if case .kernel = error { Exit.now(.failed, "\(error); everything stays closed") }
     Exit.now(.configuration, "\(error); everything stays closed")
