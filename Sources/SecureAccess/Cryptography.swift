@@ -29,6 +29,17 @@ public enum ConstantTime {
         left.count == right.count && CRYPTO_memcmp(left, right, left.count) == 0
     }
 
+    /// Whether `text` is `secret` and so many bytes more, in a time that depends on lengths only.
+    static func begins(_ text: String, with secret: String, followedBy more: Int) -> Bool {
+        var text = text, secret = secret
+        return text.withUTF8 { text in
+            secret.withUTF8 { secret in
+                text.count == secret.count + more
+                    && CRYPTO_memcmp(text.baseAddress!, secret.baseAddress!, secret.count) == 0
+            }
+        }
+    }
+
     /// Compares texts of any lengths in a time that does not tell how much of them agrees: their digests are compared.
     public static func areEqual(_ left: String, _ right: String) -> Bool {
         areEqual(SHA256Digest.of(Array(left.utf8)), SHA256Digest.of(Array(right.utf8)))

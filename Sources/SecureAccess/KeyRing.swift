@@ -8,6 +8,8 @@ public enum KeyRingError: Error, Hashable, Sendable, CustomStringConvertible {
     case duplicateKey(Character)
     case unknownActiveKey(Character)
     case noKeys
+    case full
+    case unknownKey(Character)
 
     public var description: String {
         switch self {
@@ -17,13 +19,15 @@ public enum KeyRingError: Error, Hashable, Sendable, CustomStringConvertible {
         case .duplicateKey(let id): "key \(id) is given twice"
         case .unknownActiveKey(let id): "the active key \(id) is not among the keys"
         case .noKeys: "no signing key is given"
+        case .full: "every key id is taken: take out keys whose tokens have expired"
+        case .unknownKey(let id): "there is no key \(id)"
         }
     }
 }
 
 /// The secrets that route tokens are signed with. One signs, all verify: a key is rotated by adding a new active one and
 /// taking the old one out when its tokens have expired.
-public struct KeyRing: Sendable {
+public struct KeyRing: Hashable, Sendable {
     public let active: Character
     private let keys: [Character: [UInt8]]
 
@@ -59,5 +63,28 @@ public struct KeyRing: Sendable {
 
     func secret(_ id: Character) -> [UInt8]? { keys[id] }
 
-    static func isKeyID(_ id: Character) -> Bool { ("0"..."9").contains(id) || ("a"..."z").contains(id) }
+    static func isKeyID(_ id: Character) -> Bool { id.asciiValue.map(Base36.isDigit) ?? false }
+
+    // MARK: Rotation
+
+    /// The ids, the active one first.
+    public var ids: [Character] { [active] + keys.keys.filter { $0 != active }.sorted() }
+
+    /// The form that `parse` reads, the active key first: the text is secret.
+    public var text: String {
+        ids.map { "\($0)=base64:\(Data(keys[$0]!).base64EncodedString())" }.joined(separator: ",")
+    }
+
+    /// The ring with a new active key beside all earlier ones.
+    /// - Throws: `KeyRingError.full` where every id is taken.
+    public func rotated(secret: [UInt8] = SecureRandom.bytes(32)) throws(KeyRingError) -> KeyRing {
+        guard let id = "abcdefghijklmnopqrstuvwxyz0123456789".first(where: { keys[$0] == nil }) else { throw .full }
+        return try KeyRing(active: id, keys: keys.merging([id: secret]) { $1 })
+    }
+
+    /// The ring without a key, for when its tokens have expired.
+    public func removing(_ id: Character) throws(KeyRingError) -> KeyRing {
+        guard keys[id] != nil else { throw .unknownKey(id) }
+        return try KeyRing(active: active, keys: keys.filter { $0.key != id })
+    }
 }

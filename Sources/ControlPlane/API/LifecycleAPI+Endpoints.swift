@@ -1,18 +1,14 @@
 import Egress
 import HTTPServer
 import NIOHTTP1
+import SecureAccess
 
 extension LifecycleAPI {
     /// `GET /sandboxes/{id}/endpoints/{port}` (CLIENTS.md, section 4).
     func endpoint(
         _ id: String, _ portText: String, _ request: HTTPRequest, isVersioned: Bool
     ) async throws(APIError) -> Reply {
-        guard let port = Int(portText) else {
-            throw .invalid(["path", "port"], "Input should be a valid integer", type: "int_parsing")
-        }
-        guard (1...65535).contains(port) else {
-            throw APIError(.badRequest, "DOCKER::INVALID_PORT", "port \(port) is not between 1 and 65535")
-        }
+        let port = try Self.port(portText)
         let isProxied = try Self.flag(request.query("use_server_proxy"), "use_server_proxy")
         let expires = try Self.expiry(request.query("expires"))
         if isProxied, expires != nil {
@@ -25,7 +21,13 @@ extension LifecycleAPI {
         let token = port == RouteTable.policyPort ? try? await service.egress.token(of: id) : nil
         let credential = routes.credential(of: sandbox)
         if let expires {
-            return .json(.ok, endpoints.signedEndpoint(of: id, port: port, expires: expires, policyToken: token))
+            do throws(RouteTokenError) {
+                return .json(
+                    .ok,
+                    try endpoints.signedEndpoint(of: sandbox, port: port, expires: expires, policyToken: token))
+            } catch {
+                throw .parameter("\(error)")
+            }
         }
         guard isProxied else {
             return .json(.ok, endpoints.endpoint(of: id, port: port, credential: credential, policyToken: token))
@@ -38,6 +40,16 @@ extension LifecycleAPI {
             endpoints.proxiedEndpoint(
                 of: id, port: port, base: host + (isVersioned ? "/v1" : ""), credential: credential, policyToken: token)
         )
+    }
+
+    static func port(_ text: String) throws(APIError) -> Int {
+        guard let port = Int(text) else {
+            throw .invalid(["path", "port"], "Input should be a valid integer", type: "int_parsing")
+        }
+        guard (1...65535).contains(port) else {
+            throw APIError(.badRequest, "DOCKER::INVALID_PORT", "port \(port) is not between 1 and 65535")
+        }
+        return port
     }
 
     private static func flag(_ text: String?, _ name: String) throws(APIError) -> Bool {

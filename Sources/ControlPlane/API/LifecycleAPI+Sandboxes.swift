@@ -45,6 +45,11 @@ extension LifecycleAPI {
         case (3, "endpoints"):
             try expect(.GET, request)
             return try await endpoint(id, rest[2], request, isVersioned: isVersioned)
+        case (4, "endpoints") where rest[3] == "revoke":
+            try expect(.POST, request)
+            _ = try Self.port(rest[2])
+            try await service.revokeAccess(id)
+            return .empty(.noContent)
         case (3, "diagnostics"):
             try expect(.GET, request)
             return try await diagnostics(id, rest[2], request)

@@ -31,8 +31,10 @@ struct ConfigurationFile: Decodable {
                 var key_id: String
                 var key: String
             }
-            var active_key: String
-            var keys: [Key]
+            var active_key: String?
+            var keys: [Key]?
+            var v1: String?
+            var sign: Int?
         }
         var mode: String?
         var host: String?

@@ -46,7 +46,7 @@ struct SecretFile: Sendable {
 struct Secrets: Sendable {
     /// nil: no key is asked for.
     var apiKey: String?
-    var keys: KeyRing
+    var keys: LiveKeys
     /// Endpoint credentials are derived from it.
     var credentialKey: [UInt8]
 
@@ -67,7 +67,7 @@ struct Secrets: Sendable {
             }
         }
         return Secrets(
-            apiKey: apiKey.isEmpty ? nil : apiKey, keys: keys!, credentialKey: Array(credentialKey.utf8))
+            apiKey: apiKey.isEmpty ? nil : apiKey, keys: LiveKeys(keys!), credentialKey: Array(credentialKey.utf8))
     }
 
     static func hexadecimal(_ bytes: [UInt8]) -> String {

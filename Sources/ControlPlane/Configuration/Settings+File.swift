@@ -95,13 +95,33 @@ extension Settings {
             }
             gateway.routing = known
         }
-        guard let access = section.secure_access else { return }
-        let entries = access.keys.map { "\($0.key_id)=base64:\($0.key)" }.joined(separator: ",")
-        guard access.active_key.count == 1 else {
+        if let access = section.secure_access { try apply(access) }
+    }
+
+    private mutating func apply(_ access: ConfigurationFile.Ingress.SecureAccess) throws(ConfigurationError) {
+        if let text = access.v1 {
+            guard ["accept", "refuse"].contains(text) else {
+                throw ConfigurationError("ingress.secure_access.v1 \"\(text)\" is unknown; use accept or refuse")
+            }
+            gateway.acceptsVersion1 = text == "accept"
+        }
+        if let number = access.sign {
+            guard let version = RouteToken.Version(rawValue: number) else {
+                throw ConfigurationError("ingress.secure_access.sign is \(number); use 2 or 1")
+            }
+            gateway.signs = version
+        }
+        guard gateway.signs == .two || gateway.acceptsVersion1 else {
+            throw ConfigurationError(
+                "ingress.secure_access: sign = 1 makes tokens that v1 = \"refuse\" does not accept")
+        }
+        guard access.keys != nil || access.active_key != nil else { return }
+        guard let active = access.active_key, active.count == 1 else {
             throw ConfigurationError("ingress.secure_access.active_key: use one character of 0-9 and a-z")
         }
+        let entries = (access.keys ?? []).map { "\($0.key_id)=base64:\($0.key)" }.joined(separator: ",")
         do {
-            gateway.keys = try KeyRing.parse(entries, active: access.active_key.first)
+            gateway.keys = try KeyRing.parse(entries, active: active.first)
         } catch {
             throw ConfigurationError("ingress.secure_access: \(error)")
         }

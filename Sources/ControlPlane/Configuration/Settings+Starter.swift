@@ -40,8 +40,10 @@ extension Settings {
         [ingress.gateway.route]
         # mode = "header"               # header, uri or wildcard
 
-        # [ingress.secure_access]       # absent: a key is generated and kept
-        # active_key = "a"
+        [ingress.secure_access]
+        # v1 = "accept"                 # refuse: signed routes of version 1 (32 bits) open nothing
+        # sign = 2                      # 1: endpoints get signed routes of version 1, for gateways that know no other
+        # active_key = "a"              # absent: a key is generated and kept
         # [[ingress.secure_access.keys]]
         # key_id = "a"
         # key = "<base64>"

@@ -35,6 +35,10 @@ public struct Settings: Sendable {
         public var isExternal = false
         /// nil: generated and kept.
         public var keys: KeyRing?
+        /// Which version of signed routes endpoints get.
+        public var signs = RouteToken.Version.two
+        /// Whether signed routes of version 1, a code of 32 bits, open anything.
+        public var acceptsVersion1 = true
     }
     public struct Local: Sendable {
         public var stateDirectory = "/var/lib/sallyport"

@@ -14,7 +14,9 @@ struct EndpointResolver: Sendable {
     /// What clients connect to: `host[:port]`, or the domain of a wildcard gateway.
     var address: String
     var routing: Settings.Routing
-    var keys: KeyRing
+    var keys: LiveKeys
+    /// Which tokens are made. Clients need not parse them.
+    var signs = RouteToken.Version.two
 
     static let policyHeader = "OPENSANDBOX-EGRESS-AUTH"
 
@@ -37,8 +39,11 @@ struct EndpointResolver: Sendable {
     }
 
     /// An endpoint that opens without the static credential until `expires`, in seconds since 1970.
-    func signedEndpoint(of id: String, port: Int, expires: UInt64, policyToken: String?) -> Endpoint {
-        let token = RouteToken.mint(sandbox: id, port: port, expires: expires, keys: keys)
+    /// - Throws: `RouteTokenError.labelTooLong` where routes stand in host names.
+    func signedEndpoint(
+        of sandbox: Sandbox, port: Int, expires: UInt64, policyToken: String?
+    ) throws(RouteTokenError) -> Endpoint {
+        let token = token(for: sandbox, port: port, expires: expires)
         var headers: [String: String] = [:]
         headers[Self.policyHeader] = policyToken
         switch routing {
@@ -48,8 +53,19 @@ struct EndpointResolver: Sendable {
         case .uri:
             return Endpoint(endpoint: address + token.pathPrefix, headers: headers.isEmpty ? nil : headers)
         case .wildcard:
-            return Endpoint(endpoint: "\(token.text).\(address)", headers: headers.isEmpty ? nil : headers)
+            return Endpoint(endpoint: "\(try token.label()).\(address)", headers: headers.isEmpty ? nil : headers)
         }
+    }
+
+    private func token(for sandbox: Sandbox, port: Int, expires: UInt64) -> RouteToken {
+        let epoch = sandbox.accessEpoch, ring = keys.current
+        // After a revocation none of version 1 is accepted: what nobody accepts is not handed out.
+        if signs == .one && epoch.revocations == 0 {
+            return .mint(sandbox: sandbox.id, port: port, expires: expires, keys: ring)
+        }
+        return .mint(
+            sandbox: sandbox.id, port: port, expires: expires, epoch: epoch,
+            form: routing == .wildcard ? .label : .long, keys: ring)
     }
 
     /// An endpoint through the lifecycle server itself.

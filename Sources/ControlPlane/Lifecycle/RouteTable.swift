@@ -9,6 +9,7 @@ public final class RouteTable: EndpointDirectory {
         var network: SandboxNetwork?
         var incarnation: String
         var credentialHash: [UInt8]?
+        var epoch: AccessEpoch
     }
 
     private let policySocket: String
@@ -26,7 +27,8 @@ public final class RouteTable: EndpointDirectory {
     /// The static credential of a sandbox that was created with `secureAccess`; nil for one that is open.
     func credential(of sandbox: Sandbox) -> String? {
         guard sandbox.secureAccess else { return nil }
-        return EndpointCredential.derive(sandbox: sandbox.id, epoch: 0, key: credentialKey)
+        return EndpointCredential.derive(
+            sandbox: sandbox.id, epoch: Int(sandbox.revocations ?? 0), key: credentialKey)
     }
 
     /// What the sandbox's execd asks for; the gateway says it in the client's place.
@@ -37,7 +39,7 @@ public final class RouteTable: EndpointDirectory {
         let entry = sandbox.map { sandbox in
             Entry(
                 state: sandbox.status.state, network: sandbox.network, incarnation: sandbox.incarnation,
-                credentialHash: credential(of: sandbox).map(EndpointCredential.hash))
+                credentialHash: credential(of: sandbox).map(EndpointCredential.hash), epoch: sandbox.accessEpoch)
         }
         entries.withLock { $0[id] = entry }
     }
@@ -47,23 +49,25 @@ public final class RouteTable: EndpointDirectory {
         switch entry.state {
         case .running: break
         case .pending, .pausing, .paused, .resuming:
-            return .notReady("the sandbox is \(entry.state.rawValue)", credentialHash: entry.credentialHash)
+            return .notReady(
+                "the sandbox is \(entry.state.rawValue)", credentialHash: entry.credentialHash, epoch: entry.epoch)
         case .stopping, .terminated, .failed: return .unknown
         }
         guard let network = entry.network else {
-            return .notReady("the sandbox has no network yet", credentialHash: entry.credentialHash)
+            return .notReady(
+                "the sandbox has no network yet", credentialHash: entry.credentialHash, epoch: entry.epoch)
         }
         if port == Self.policyPort {
             return .found(
                 Backend(
                     address: .unix(path: policySocket), pathPrefix: "/sandboxes/" + id, incarnation: entry.incarnation,
-                    credentialHash: entry.credentialHash))
+                    credentialHash: entry.credentialHash, epoch: entry.epoch))
         }
         let token = port == Self.execdPort ? [Backend.Header(Self.execdHeader, execdToken(of: id))] : []
         return .found(
             Backend(
                 address: .tcp(host: network.address, port: port), incarnation: entry.incarnation,
-                credentialHash: entry.credentialHash, headers: token))
+                credentialHash: entry.credentialHash, epoch: entry.epoch, headers: token))
     }
 
     public func accessed(sandbox: String, renew: Bool) {}

@@ -106,6 +106,16 @@ final class SandboxService: Sendable {
         return end
     }
 
+    /// Makes every signed route and static credential of a sandbox that was handed out so far worthless.
+    func revokeAccess(_ id: String) async throws(APIError) {
+        try await locks.withLock(id) { () async throws(APIError) in
+            var sandbox = try sandbox(id)
+            sandbox.revocations = (sandbox.revocations ?? 0) + 1
+            try await save(sandbox)
+        }
+        logger.info("access revoked", metadata: ["sandbox": "\(id)"])
+    }
+
     /// Sets entries, and removes those whose value is nil.
     func patchMetadata(_ id: String, _ patch: [String: String?]) async throws(APIError) -> Sandbox {
         try await locks.withLock(id) { () async throws(APIError) in

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import SecureAccess
 
 /// Where a sandbox is in its life (CLIENTS.md, section 3).
 public enum SandboxState: String, Codable, Hashable, Sendable {
@@ -56,11 +57,18 @@ public struct Sandbox: Codable, Hashable, Sendable, Identifiable {
     public var hasPolicy: Bool
     /// nil while it is being made.
     public var network: SandboxNetwork?
+    /// How often everything that opened its endpoints was made worthless; nil for never.
+    public var revocations: UInt64?
 
     static let renewExtension = "access.renew.extend.seconds"
 
     /// Tells this sandbox from any other that had its addresses.
     public var incarnation: String { id + "." + String(createdAt.microseconds, radix: 36) }
+
+    /// What its credentials and signed routes are bound to.
+    public var accessEpoch: AccessEpoch {
+        AccessEpoch(birth: UInt64(max(0, createdAt.microseconds)), revocations: revocations ?? 0)
+    }
 
     /// A random identifier of 128 bits.
     static func identifier() -> String { UUID().uuidString.lowercased() }

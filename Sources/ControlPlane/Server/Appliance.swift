@@ -69,7 +69,8 @@ public final class Appliance: Sendable {
         let lifecycle = LifecycleAPI(
             service: service, images: try LocalImages(settings, logger: logger),
             endpoints: EndpointResolver(
-                address: settings.gateway.advertised, routing: settings.gateway.routing, keys: secrets.keys),
+                address: settings.gateway.advertised, routing: settings.gateway.routing, keys: secrets.keys,
+                signs: settings.gateway.signs),
             routes: routes,
             limits: RequestLimits(
                 longestTimeout: settings.server.longestSandboxTimeout, presets: configuration.presets),

@@ -3,7 +3,7 @@ import SecureAccess
 
 extension GatewayConfiguration {
     /// What the gateway is told, whichever process it runs in.
-    init(_ settings: Settings, keys: KeyRing) {
+    init(_ settings: Settings, keys: LiveKeys) {
         let mode: RouteMode =
             switch settings.gateway.routing {
             case .header: .header()
@@ -11,6 +11,7 @@ extension GatewayConfiguration {
             case .wildcard: .wildcard(domain: settings.gateway.domain)
             }
         self.init(mode: mode, keys: keys)
+        acceptsVersion1 = settings.gateway.acceptsVersion1
         host = settings.gateway.host
         port = settings.gateway.port
         concealsUnknown = settings.gateway.concealsUnknown

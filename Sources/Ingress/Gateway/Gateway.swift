@@ -18,8 +18,7 @@ public final class Gateway: Sendable {
     }
 
     private let configuration: GatewayConfiguration
-    private let policy: GatewayPolicy
-    private let pools: Pools
+    private let loops: LoopStates
     private let group: any EventLoopGroup
     private let logger: Logger
     private let state = NIOLockedValueBox(State())
@@ -31,9 +30,11 @@ public final class Gateway: Sendable {
         self.configuration = configuration
         self.group = group
         self.logger = logger
-        let access = AccessCheck(keys: configuration.keys) { UInt64(time(nil)) }
-        policy = GatewayPolicy(configuration: configuration, directory: directory, access: access)
-        pools = Pools(limits: configuration.limits)
+        var rules = AccessRules(keys: configuration.keys) { UInt64(time(nil)) }
+        rules.acceptsVersion1 = configuration.acceptsVersion1
+        loops = LoopStates(limits: configuration.limits) { [rules] in
+            GatewayPolicy(configuration: configuration, directory: directory, access: AccessCheck(rules))
+        }
     }
 
     /// - Returns: the address bound.
@@ -65,7 +66,7 @@ public final class Gateway: Sendable {
         }
         for connection in connections { try? await connection.closeFuture.get() }
         deadline.cancel()
-        await pools.closeAll()
+        await loops.closeAll()
     }
 
     private func configure(_ channel: any Channel) throws {
@@ -77,10 +78,10 @@ public final class Gateway: Sendable {
         decoding.maxHeaderListSize = configuration.limits.head.maxBytes
         decoding.maxHeaderFieldCount = configuration.limits.head.maxFields
         let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding)
+        let state = loops.state(of: channel.eventLoop)
         try channel.pipeline.syncOperations.addHandlers([
             ResponseEncoder(), ByteToMessageHandler(decoder),
-            ClientConnection(
-                policy: policy, pool: pools.pool(of: channel.eventLoop), logger: logger, isAlone: true),
+            ClientConnection(policy: state.policy, pool: state.pool, logger: logger, isAlone: true),
         ])
     }
 

@@ -7,13 +7,15 @@ public struct GatewayConfiguration: Sendable {
     public var port = 28888
     public var mode: RouteMode
     /// Verifies signed routes; without keys none is valid.
-    public var keys: KeyRing?
+    public var keys: LiveKeys?
+    /// Whether tokens of version 1 open anything.
+    public var acceptsVersion1 = true
     /// Who may not enter is not told whether a sandbox exists: unknown ones answer 401, as forbidden ones do, but to a
     /// genuine signature. By default where there are keys.
     public var concealsUnknown: Bool
     public var limits = ProxyLimits()
 
-    public init(mode: RouteMode = .header(), keys: KeyRing? = nil) {
+    public init(mode: RouteMode = .header(), keys: LiveKeys? = nil) {
         self.mode = mode
         self.keys = keys
         concealsUnknown = keys != nil

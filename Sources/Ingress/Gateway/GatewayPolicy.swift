@@ -22,21 +22,24 @@ struct GatewayPolicy: ProxyPolicy {
         case .found(let backend):
             // Without secure access, segments that look like a signature are the application's own path.
             let isPlain = backend.credentialHash == nil && route.unsignedTarget != nil
+            let entrance = Entrance(credentialHash: backend.credentialHash, epoch: backend.epoch)
             let token = isPlain ? nil : route.token
-            guard access.permits(head.headers, token: token, credentialHash: backend.credentialHash) else {
+            guard access.verdict(head.headers, token: token, for: entrance) == .permitted else {
                 return .refuse(.unauthorized)
             }
             directory.accessed(sandbox: route.sandbox, renew: !head.skipsRenewal)
             let target = isPlain ? route.unsignedTarget! : route.target
             return .proxy(ProxyTarget(backend: backend, target: target))
-        case .notReady(let reason, let hash):
-            guard access.permits(head.headers, token: route.token, credentialHash: hash) else {
+        case .notReady(let reason, let hash, let epoch):
+            let entrance = Entrance(credentialHash: hash, epoch: epoch)
+            guard access.verdict(head.headers, token: route.token, for: entrance) == .permitted else {
                 return .refuse(.unauthorized)
             }
             return .refuse(.notReady(reason))
         case .unknown:
-            let isPermitted = access.permitsUnknown(head.headers, token: route.token)
-            return .refuse(configuration.concealsUnknown && !isPermitted ? .unauthorized : .unknownSandbox)
+            let verdict = access.verdict(head.headers, token: route.token, for: .nobody)
+            return .refuse(
+                configuration.concealsUnknown && verdict != .permitted ? .unauthorized : .unknownSandbox)
         }
     }
 

@@ -18,8 +18,9 @@ enum Admission: Sendable {
     case pass
 }
 
-/// What makes the gateway and the server proxy differ. Everything about connections is `ClientConnection`'s.
-protocol ProxyPolicy: Sendable {
+/// What makes the gateway and the server proxy differ. Everything about connections is `ClientConnection`'s. One for each
+/// event loop.
+protocol ProxyPolicy {
     var limits: ProxyLimits { get }
     var rules: HeaderRules { get }
     /// `http` or `https`: how clients reach this listener.

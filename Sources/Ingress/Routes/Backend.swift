@@ -1,3 +1,5 @@
+import SecureAccess
+
 /// Where one port of one sandbox is dialled.
 public struct Backend: Hashable, Sendable {
     public enum Address: Hashable, Sendable {
@@ -23,17 +25,20 @@ public struct Backend: Hashable, Sendable {
     public var incarnation: String
     /// `EndpointCredential.hash` of the sandbox's static credential. With nil, unsigned routes are open.
     public var credentialHash: [UInt8]?
+    /// What signed routes of the sandbox have to be signed for.
+    public var epoch: AccessEpoch
     /// Set on the request towards the backend, in the place of what the client sent under these names.
     public var headers: [Header]
 
     public init(
         address: Address, pathPrefix: String = "", incarnation: String, credentialHash: [UInt8]? = nil,
-        headers: [Header] = []
+        epoch: AccessEpoch = .first, headers: [Header] = []
     ) {
         self.address = address
         self.pathPrefix = pathPrefix
         self.incarnation = incarnation
         self.credentialHash = credentialHash
+        self.epoch = epoch
         self.headers = headers
     }
 }

@@ -1,9 +1,11 @@
+import SecureAccess
+
 /// What the directory knows of one port of one sandbox.
 public enum EndpointLookup: Hashable, Sendable {
     case found(Backend)
     case unknown
     /// The sandbox exists and cannot be reached yet or any more. The reason is shown to whoever may reach it.
-    case notReady(String, credentialHash: [UInt8]? = nil)
+    case notReady(String, credentialHash: [UInt8]? = nil, epoch: AccessEpoch = .first)
 }
 
 /// Says where sandboxes are. Only what it names is ever dialled.

@@ -23,12 +23,12 @@ public struct Route: Hashable, Sendable {
     }
 
     /// Reads `<id>-<port>` or `<id>-<port>-<expires>-<signature>`. Ids have dashes of their own; the two forms cannot be
-    /// taken for each other, since a signature has nine characters and a port at most five.
-    static func parse(label: some StringProtocol, target: String) -> Route? {
-        guard let dash = label.lastIndex(of: "-") else { return nil }
+    /// taken for each other, since a signature has nine characters or more and a port at most five.
+    static func parse(label: Substring, in form: RouteToken.Form, target: String) -> Route? {
+        guard let dash = label.utf8.lastIndex(of: UInt8(ascii: "-")) else { return nil }
         let last = label[label.index(after: dash)...]
-        if last.utf8.count == RouteToken.signatureLength {
-            guard let token = try? RouteToken(String(label)), isSandboxID(token.sandbox) else { return nil }
+        if last.utf8.count > 5 {
+            guard let token = try? RouteToken(label, in: form), isSandboxID(token.sandbox) else { return nil }
             return Route(sandbox: token.sandbox, port: token.port, token: token, target: target)
         }
         guard let port = RouteToken.port(last), isSandboxID(label[..<dash]) else { return nil }
@@ -50,8 +50,7 @@ public struct Route: Hashable, Sendable {
         var route = Route(sandbox: String(segments[1]), port: port, target: rest(after: 3))
         if segments.count >= 5,
             let token = try? RouteToken(
-                sandbox: route.sandbox, port: String(segments[2]), expires: String(segments[3]),
-                signature: String(segments[4]))
+                sandbox: route.sandbox, port: segments[2], expires: segments[3], signature: segments[4], in: .long)
         {
             route.token = token
             route.unsignedTarget = route.target

@@ -1,4 +1,5 @@
 import NIOHTTP1
+import SecureAccess
 
 /// Where a request says which sandbox it is for.
 public enum RouteMode: Hashable, Sendable {
@@ -18,7 +19,7 @@ public enum RouteMode: Hashable, Sendable {
             var names = head.headers.lazy.filter { $0.name.isEqualIgnoringCase(to: Self.headerName) }.makeIterator()
             guard let first = names.next() else { return hostRoute(head, beneath: domain) }
             guard names.next() == nil else { return nil }
-            return Route.parse(label: first.value, target: head.uri)
+            return Route.parse(label: first.value[...], in: .long, target: head.uri)
         case .uri: return Route.parse(uri: head.uri)
         case .wildcard(let domain): return hostRoute(head, beneath: domain)
         }
@@ -29,6 +30,6 @@ public enum RouteMode: Hashable, Sendable {
         let name = host.prefix { $0 != ":" }
         guard let dot = name.firstIndex(of: ".") else { return nil }
         if let domain, name[name.index(after: dot)...] != domain.lowercased() { return nil }
-        return Route.parse(label: name[..<dot], target: head.uri)
+        return Route.parse(label: name[..<dot], in: .label, target: head.uri)
     }
 }

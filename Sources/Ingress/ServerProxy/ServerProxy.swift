@@ -5,27 +5,26 @@ import NIOHTTP1
 /// Serves `[/v1]/sandboxes/{id}/proxy/{port}/…` in front of the lifecycle API, on its listener. Give `frontHandlers(for:)`
 /// to `HTTPServer`; requests for other paths pass to the handlers behind as they came.
 public final class ServerProxy: Sendable {
-    private let policy: ServerProxyPolicy
-    private let pools: Pools
+    private let loops: LoopStates
     private let logger: Logger
 
     public init(
         directory: any EndpointDirectory, group: any EventLoopGroup, limits: ProxyLimits = ProxyLimits(),
         logger: Logger
     ) {
-        policy = ServerProxyPolicy(directory: directory, limits: limits)
-        pools = Pools(limits: limits)
+        let rules = AccessRules(keys: nil) { 0 }
+        loops = LoopStates(limits: limits) {
+            ServerProxyPolicy(directory: directory, limits: limits, access: AccessCheck(rules))
+        }
         self.logger = logger
     }
 
     /// Called on the channel's event loop when its HTTP handlers are in place.
     public func frontHandlers(for channel: any Channel) throws -> [any ChannelHandler] {
-        [
-            ClientConnection(
-                policy: policy, pool: pools.pool(of: channel.eventLoop), logger: logger, isAlone: false)
-        ]
+        let state = loops.state(of: channel.eventLoop)
+        return [ClientConnection(policy: state.policy, pool: state.pool, logger: logger, isAlone: false)]
     }
 
     /// Closes the unused connections to sandboxes.
-    public func shutdown() async { await pools.closeAll() }
+    public func shutdown() async { await loops.closeAll() }
 }

@@ -7,11 +7,12 @@ struct ServerProxyPolicy: ProxyPolicy {
     let limits: ProxyLimits
     let scheme = "http"
     let closesRefusedWebSockets = true
-    private let access = AccessCheck(keys: nil) { 0 }
+    private let access: AccessCheck
 
-    init(directory: any EndpointDirectory, limits: ProxyLimits) {
+    init(directory: any EndpointDirectory, limits: ProxyLimits, access: AccessCheck) {
         self.directory = directory
         self.limits = limits
+        self.access = access
     }
 
     var rules: HeaderRules { .serverProxy }
@@ -46,7 +47,7 @@ struct ServerProxyPolicy: ProxyPolicy {
             try check(head, backend.credentialHash)
             directory.accessed(sandbox: path.sandbox, renew: !head.skipsRenewal)
             return .proxy(ProxyTarget(backend: backend, target: path.target, mount: path.mount))
-        case .notReady(let reason, let hash):
+        case .notReady(let reason, let hash, _):
             try check(head, hash)
             throw .notReady(reason)
         case .unknown: throw Self.unknown
@@ -54,7 +55,8 @@ struct ServerProxyPolicy: ProxyPolicy {
     }
 
     private func check(_ head: HTTPRequestHead, _ credentialHash: [UInt8]?) throws(ProxyError) {
-        guard access.permits(head.headers, token: nil, credentialHash: credentialHash) else { throw .unauthorized }
+        let entrance = Entrance(credentialHash: credentialHash, epoch: .first)
+        guard access.verdict(head.headers, token: nil, for: entrance) == .permitted else { throw .unauthorized }
     }
 
     /// A request that names a WebSocket without being a handshake.

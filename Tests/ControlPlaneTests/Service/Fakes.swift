@@ -141,7 +141,7 @@ struct House {
         api = LifecycleAPI(
             service: service, images: FakeImages(),
             endpoints: EndpointResolver(
-                address: "gw:28888", routing: .header, keys: try KeyRing(active: "a", keys: ["a": [1, 2, 3]])),
+                address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
             routes: routes, limits: RequestLimits(), publicHost: nil, apiKey: apiKey, logger: logger,
             metricsText: { "metrics" })
     }

@@ -94,7 +94,7 @@ extension JSONValue {
         )
         #expect(await house.send(.POST, "/v1/sandboxes/\(id)/pause").status == 202)
         #expect(await house.send(.POST, "/v1/sandboxes/\(id)/pause").status == 409)
-        guard case .notReady(_, _) = house.routes.lookup(sandbox: id, port: 80) else { return #expect(Bool(false)) }
+        guard case .notReady = house.routes.lookup(sandbox: id, port: 80) else { return #expect(Bool(false)) }
         #expect(await house.send(.POST, "/v1/sandboxes/\(id)/resume").status == 202)
         guard case .found(_) = house.routes.lookup(sandbox: id, port: 80) else { return #expect(Bool(false)) }
         house.runtime.fail("pause")

@@ -7,6 +7,7 @@ import Testing
 @Suite struct AccessTests {
     private let credential = EndpointCredential.generate()
     private let future: UInt64 = 4_000_000_000
+    private let epoch = AccessEpoch(birth: 7)
 
     /// Asks a gateway with one sandbox that needs a credential and one that does not.
     private func ask(
@@ -14,7 +15,7 @@ import Testing
     ) async throws -> (answer: String, backend: String) {
         let backend = try await ScriptedBackend.answering("in")
         let directory = TestDirectory()
-        directory.set("safe", at: backend.address, credentialHash: credential.hash)
+        directory.set("safe", at: backend.address, credentialHash: credential.hash, epoch: epoch)
         directory.set("open", at: backend.address)
         directory.set("safe-asleep", to: .notReady("paused", credentialHash: credential.hash))
         let answer = try await withGateway(directory, mode: mode, keys: keys) {
@@ -32,6 +33,73 @@ import Testing
         -> RouteToken
     {
         RouteToken.mint(sandbox: sandbox, port: port, expires: expires ?? future, keys: keys)
+    }
+
+    private func token2(
+        _ form: RouteToken.Form = .long, _ sandbox: String = "safe", _ port: Int = 80, expires: UInt64? = nil,
+        epoch: AccessEpoch? = nil
+    ) -> RouteToken {
+        .mint(
+            sandbox: sandbox, port: port, expires: expires ?? future, epoch: epoch ?? self.epoch, form: form,
+            keys: testKeys)
+    }
+
+    /// One request for each place in which a token may stand.
+    private func everywhere(_ token: (RouteToken.Form) -> RouteToken) -> [(RouteMode, String)] {
+        [
+            (RouteMode.header(), to(token(.long).text)), (.uri, get(token(.long).pathPrefix + "/")),
+            (
+                .wildcard(domain: "d"),
+                "GET / HTTP/1.1\r\nHost: \(token(.label).text).d\r\nConnection: close\r\n\r\n"
+            ),
+        ]
+    }
+
+    @Test func `a token of version 2 opens in every form and stays here`() async throws {
+        for (mode, request) in everywhere({ token2($0) }) {
+            let (answer, seen) = try await ask(request, mode: mode)
+            #expect(answer.hasSuffix("in"), "\(mode) \(answer)")
+            #expect(seen.hasPrefix("GET / HTTP/1.1\r\n"))
+            if mode != .wildcard(domain: "d") { #expect(!seen.contains(token2().signature)) }
+        }
+    }
+
+    @Test func `I2 another port, sandbox, expiry or epoch, an old key and an expired second are 401 in every form`()
+        async throws
+    {
+        func moved(_ token: RouteToken, _ sandbox: String = "safe", _ port: Int = 80, _ expires: UInt64? = nil)
+            -> RouteToken
+        {
+            try! RouteToken(
+                sandbox: sandbox, port: "\(port)", expires: String(expires ?? token.expires, radix: 36),
+                signature: token.signature)
+        }
+        let other = try KeyRing(active: "z", keys: ["z": [1, 2, 3]])
+        let forged: [(RouteToken.Form) -> RouteToken] = [
+            { moved(token2($0, "safe", 81)) }, { moved(token2($0, "save")) },
+            { moved(token2($0), "safe", 80, future + 1) },
+            { token2($0, epoch: AccessEpoch(birth: 7, revocations: 1)) }, { token2($0, epoch: AccessEpoch(birth: 8)) },
+            { token2($0, expires: 1) },
+            { .mint(sandbox: "safe", port: 80, expires: future, epoch: epoch, form: $0, keys: other) },
+            { token2($0 == .label ? .long : .label) },
+        ]
+        for (number, token) in forged.enumerated() {
+            for (mode, request) in everywhere(token) {
+                let (answer, seen) = try await ask(request, mode: mode)
+                // In the wrong form it is no route at all in a header or a host name.
+                let status = number == 7 && mode != .uri ? "400" : "401"
+                #expect(answer.hasPrefix("HTTP/1.1 \(status) ") && seen.isEmpty, "\(number) \(mode) \(answer)")
+            }
+        }
+    }
+
+    @Test func `I3 a wrong credential is not made good by a genuine token`() async throws {
+        for token in [token("safe"), token2()] {
+            let (answer, seen) = try await ask(to(token.text, "OpenSandbox-Secure-Access: wrong"))
+            #expect(answer.hasPrefix("HTTP/1.1 401 ") && seen.isEmpty)
+        }
+        let both = to(token2().text, "OpenSandbox-Secure-Access: \(credential.plain)")
+        #expect(try await ask(both).answer.hasSuffix("in"))
     }
 
     @Test func `a credential opens and stays here`() async throws {
@@ -88,5 +156,9 @@ import Testing
         let (answer, seen) = try await ask(get("/open/80/abc/0123abcdz/x?y"), mode: .uri)
         #expect(answer.hasSuffix("in") && seen.hasPrefix("GET /abc/0123abcdz/x?y HTTP/1.1\r\n"))
         #expect(try await ask(get("/safe/80/abc/0123abcdz/x?y"), mode: .uri).answer.hasPrefix("HTTP/1.1 401"))
+        let long = String(repeating: "a", count: 27)
+        let plain = try await ask(get("/open/80/abc/\(long)/x?y"), mode: .uri)
+        #expect(plain.answer.hasSuffix("in") && plain.backend.hasPrefix("GET /abc/\(long)/x?y HTTP/1.1\r\n"))
+        #expect(try await ask(get("/safe/80/abc/\(long)/x?y"), mode: .uri).answer.hasPrefix("HTTP/1.1 401"))
     }
 }

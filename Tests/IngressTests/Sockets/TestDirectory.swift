@@ -25,7 +25,8 @@ final class TestDirectory: EndpointDirectory {
 
     func set(
         _ sandbox: String, _ port: Int = 80, at address: SocketAddress, incarnation: String = "1",
-        credentialHash: [UInt8]? = nil, pathPrefix: String = "", headers: [Backend.Header] = []
+        credentialHash: [UInt8]? = nil, epoch: AccessEpoch = .first, pathPrefix: String = "",
+        headers: [Backend.Header] = []
     ) {
         let place: Backend.Address =
             address.pathname.map { .unix(path: $0) } ?? .tcp(host: address.ipAddress!, port: address.port!)
@@ -34,7 +35,7 @@ final class TestDirectory: EndpointDirectory {
             to: .found(
                 Backend(
                     address: place, pathPrefix: pathPrefix, incarnation: incarnation, credentialHash: credentialHash,
-                    headers: headers)))
+                    epoch: epoch, headers: headers)))
     }
 
     func lookup(sandbox: String, port: Int) -> EndpointLookup {
@@ -50,7 +51,7 @@ func withGateway<Result: Sendable>(
     _ directory: TestDirectory, mode: RouteMode = .header(), keys: KeyRing? = nil, limits: ProxyLimits = ProxyLimits(),
     _ body: @Sendable (SocketAddress) async throws -> Result
 ) async throws -> Result {
-    var configuration = GatewayConfiguration(mode: mode, keys: keys)
+    var configuration = GatewayConfiguration(mode: mode, keys: keys.map { LiveKeys($0) })
     configuration.host = "127.0.0.1"
     configuration.port = 0
     configuration.limits = limits

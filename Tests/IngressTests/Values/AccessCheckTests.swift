@@ -5,7 +5,7 @@ import Testing
 @testable import Ingress
 
 @Suite struct AccessCheckTests {
-    private let check = AccessCheck(keys: testKeys) { 1000 }
+    private let check = AccessCheck(AccessRules(keys: LiveKeys(testKeys)) { 1000 })
     private let credential = EndpointCredential.generate()
     private var right: HTTPHeaders { ["opensandbox-secure-access": credential.plain] }
     private let wrong: HTTPHeaders = ["opensandbox-secure-access": "wrong"]
@@ -15,7 +15,7 @@ import Testing
 
     @Test func `a credential or a signature opens, and whatever is presented must be true`() {
         func permits(_ headers: HTTPHeaders, _ token: RouteToken?) -> Bool {
-            check.permits(headers, token: token, credentialHash: credential.hash)
+            check.permits(headers, token, credential.hash)
         }
         #expect(permits(right, nil) && permits([:], token(1000)) && permits(right, token(1000)))
         #expect(!permits([:], nil) && !permits(wrong, nil) && !permits([:], token(999)))
@@ -27,18 +27,59 @@ import Testing
     }
 
     @Test func `an open sandbox is open, but not to a false signature`() {
-        #expect(check.permits([:], token: nil, credentialHash: nil))
-        #expect(!check.permits([:], token: token(999), credentialHash: nil))
+        #expect(check.permits([:], nil, nil))
+        #expect(!check.permits([:], token(999), nil))
     }
 
     @Test func `without keys no signature is valid`() {
-        let keyless = AccessCheck(keys: nil) { 0 }
-        #expect(!keyless.permits([:], token: token(1000), credentialHash: credential.hash))
-        #expect(keyless.permits(right, token: nil, credentialHash: credential.hash))
+        let keyless = AccessCheck(AccessRules(keys: nil) { 0 })
+        #expect(!keyless.permits([:], token(1000), credential.hash))
+        #expect(keyless.permits(right, nil, credential.hash))
     }
 
-    @Test func `only a genuine token learns that a sandbox is not there`() {
-        #expect(check.permitsUnknown([:], token: token(1000)))
-        #expect(!check.permitsUnknown([:], token: nil) && !check.permitsUnknown(right, token: nil))
+    @Test func `only a genuine token learns that a sandbox is not there, and one of version 2 has gone with it`() {
+        #expect(check.verdict([:], token: token(1000), for: .nobody) == .permitted)
+        #expect(check.verdict([:], token: nil, for: .nobody) == .missing)
+        #expect(check.verdict(right, token: nil, for: .nobody) == .wrong)
+        let two = RouteToken.mint(sandbox: "s", port: 80, expires: 1000, epoch: .first, form: .long, keys: testKeys)
+        #expect(check.verdict([:], token: two, for: .nobody) == .wrong)
+    }
+
+    @Test func `I2 a token of another epoch opens nothing, and one of version 1 only where none was revoked`() {
+        func entrance(_ revocations: UInt64) -> Entrance {
+            Entrance(credentialHash: credential.hash, epoch: AccessEpoch(birth: 5, revocations: revocations))
+        }
+        let two = RouteToken.mint(
+            sandbox: "s", port: 80, expires: 1000, epoch: AccessEpoch(birth: 5), form: .long, keys: testKeys)
+        for _ in 0..<2 {
+            #expect(check.verdict([:], token: two, for: entrance(0)) == .permitted)
+            #expect(check.verdict([:], token: two, for: entrance(1)) == .wrong)
+            #expect(check.verdict([:], token: token(1000), for: entrance(0)) == .permitted)
+            #expect(check.verdict([:], token: token(1000), for: entrance(1)) == .late)
+        }
+    }
+
+    @Test func `version 1 can be refused, version 2 not`() {
+        var rules = AccessRules(keys: LiveKeys(testKeys)) { 1000 }
+        rules.acceptsVersion1 = false
+        let strict = AccessCheck(rules)
+        #expect(!strict.permits([:], token(1000), credential.hash))
+        let two = RouteToken.mint(sandbox: "s", port: 80, expires: 1000, epoch: .first, form: .long, keys: testKeys)
+        #expect(strict.permits([:], two, credential.hash))
+    }
+
+    @Test func `keys that are replaced are followed at once`() throws {
+        let keys = LiveKeys(testKeys), check = AccessCheck(AccessRules(keys: keys) { 1000 })
+        #expect(check.permits([:], token(1000), credential.hash))
+        keys.replace(with: try KeyRing(active: "a", keys: ["a": [9]]))
+        #expect(!check.permits([:], token(1000), credential.hash))
+        keys.replace(with: try testKeys.rotated())
+        #expect(check.permits([:], token(1000), credential.hash))
+    }
+}
+
+extension AccessCheck {
+    fileprivate func permits(_ headers: HTTPHeaders, _ token: RouteToken?, _ hash: [UInt8]?) -> Bool {
+        verdict(headers, token: token, for: Entrance(credentialHash: hash, epoch: .first)) == .permitted
     }
 }

@@ -43,6 +43,21 @@ let testKeys = try! KeyRing(active: "a", keys: ["a": [1, 2, 3]])
             let inPath = RouteMode.uri.route(of: head(token.pathPrefix + path))
             #expect(inPath?.token == token && inPath?.target == path)
             #expect(inPath?.unsignedTarget == "/\(token.expiresText)/\(token.signature)\(path)")
+            let two = RouteToken.Form.allCases.map {
+                RouteToken.mint(
+                    sandbox: id, port: port, expires: token.expires, epoch: .first, form: $0, keys: testKeys)
+            }
+            let inHeader = headerMode.route(of: head(path, ["opensandbox-ingress-to": two[1].text]))
+            #expect(inHeader == Route(sandbox: id, port: port, token: two[1], target: path))
+            let inHost = wildcard.route(of: head(path, ["host": two[0].text + ".sandbox.example.com"]))
+            #expect(inHost == Route(sandbox: id, port: port, token: two[0], target: path))
+            let second = RouteMode.uri.route(of: head(two[1].pathPrefix + path))
+            #expect(second?.token == two[1] && second?.target == path)
+            #expect(second?.unsignedTarget == "/\(token.expiresText)/\(two[1].signature)\(path)")
+            // In the wrong place a token is none.
+            #expect(headerMode.route(of: head(path, ["opensandbox-ingress-to": two[0].text])) == nil)
+            #expect(wildcard.route(of: head(path, ["host": two[1].text + ".sandbox.example.com"])) == nil)
+            #expect(RouteMode.uri.route(of: head(two[0].pathPrefix + path))?.token == nil)
         }
     }
 

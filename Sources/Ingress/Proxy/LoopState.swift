@@ -1,0 +1,45 @@
+import NIOConcurrencyHelpers
+import NIOCore
+
+/// What the connections of one event loop have in common, and no other loop's. Nothing in it needs a lock.
+final class LoopState {
+    let policy: any ProxyPolicy
+    let pool: BackendPool
+
+    init(policy: any ProxyPolicy, pool: BackendPool) {
+        self.policy = policy
+        self.pool = pool
+    }
+}
+
+/// A state for each event loop, made when its first connection comes.
+final class LoopStates: Sendable {
+    private let limits: ProxyLimits
+    private let policy: @Sendable () -> any ProxyPolicy
+    private let states = NIOLockedValueBox<[ObjectIdentifier: NIOLoopBound<LoopState>]>([:])
+
+    /// - Parameter policy: makes one for each loop.
+    init(limits: ProxyLimits, policy: @escaping @Sendable () -> any ProxyPolicy) {
+        self.limits = limits
+        self.policy = policy
+    }
+
+    /// Called on the loop.
+    func state(of loop: any EventLoop) -> LoopState {
+        states.withLockedValue { states in
+            let key = ObjectIdentifier(loop)
+            if let state = states[key] { return state }
+            let state = NIOLoopBound(
+                LoopState(policy: policy(), pool: BackendPool(loop: loop, limits: limits)), eventLoop: loop)
+            states[key] = state
+            return state
+        }.value
+    }
+
+    /// Closes the unused connections to sandboxes.
+    func closeAll() async {
+        for state in states.withLockedValue({ Array($0.values) }) {
+            try? await state.eventLoop.submit { state.value.pool.closeAll() }.get()
+        }
+    }
+}

@@ -1,0 +1,27 @@
+/// Tells what opens a sandbox now from what opened it once. Every token of version 2 and every static credential is bound
+/// to the epoch in which it was made; neither carries it, so nobody can claim another.
+public struct AccessEpoch: Hashable, Sendable, LosslessStringConvertible {
+    /// When the sandbox was made, in microseconds since 1970: an id that is used again opens nothing of the earlier one.
+    public let birth: UInt64
+    /// How often everything that had been handed out was made worthless.
+    public let revocations: UInt64
+
+    public init(birth: UInt64, revocations: UInt64 = 0) {
+        self.birth = birth
+        self.revocations = revocations
+    }
+
+    /// Of a sandbox whose directory knows no epochs.
+    public static let first = AccessEpoch(birth: 0)
+
+    /// Reads `<birth>.<revocations>`, each in base 36 and in its only form.
+    public init?(_ text: String) {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 2, let birth = Base36.number(parts[0]), let revocations = Base36.number(parts[1]) else {
+            return nil
+        }
+        self.init(birth: birth, revocations: revocations)
+    }
+
+    public var description: String { "\(Base36.text(birth)).\(Base36.text(revocations))" }
+}

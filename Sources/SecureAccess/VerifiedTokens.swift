@@ -1,0 +1,81 @@
+/// Verifies tokens and remembers the genuine ones, so that a token seen before costs a look-up and no hash. Not to be
+/// shared: one for each event loop.
+///
+/// What is remembered is the code that a claim has, not that some text was genuine: a presented code is compared with it
+/// in constant time. Only who has shown a genuine token puts anything in.
+public struct VerifiedTokens {
+    private struct Claim: Hashable {
+        var sandbox: String
+        var port: Int
+        var expires: UInt64
+        /// Version, form and key.
+        var kind: UInt16
+        var epoch: AccessEpoch
+
+        init(_ token: RouteToken, _ epoch: AccessEpoch) {
+            sandbox = token.sandbox
+            port = token.port
+            expires = token.expires
+            kind = UInt16(token.signature.utf8.count) << 8 | UInt16(token.signature.utf8.last!)
+            self.epoch = epoch
+        }
+    }
+
+    private let keys: LiveKeys
+    private var ring: KeyRing
+    private var generation: UInt64
+    /// Two halves: when the young one is full it becomes the old one, and what was not asked for since is forgotten.
+    private var young: [Claim: String] = [:]
+    private var old: [Claim: String] = [:]
+    private let half: Int
+
+    /// - Parameter capacity: claims that are remembered at most.
+    public init(keys: LiveKeys, capacity: Int = 4096) {
+        self.keys = keys
+        generation = keys.generation
+        ring = keys.current
+        half = max(1, capacity / 2)
+    }
+
+    public var count: Int { young.count + old.count }
+
+    /// As `RouteToken.verify` with the keys that are in force.
+    public mutating func verify(_ token: RouteToken, now: UInt64, epoch: AccessEpoch) throws(RouteTokenError) {
+        follow()
+        let claim = Claim(token, epoch)
+        if let code = young[claim] { return try token.verify(code: code, now: now, epoch: epoch) }
+        if let code = old[claim] {
+            try token.verify(code: code, now: now, epoch: epoch)
+            return remember(claim, code)
+        }
+        let code = try token.expectedCode(epoch: epoch, keys: ring)
+        try token.verify(code: code, now: now, epoch: epoch)
+        remember(claim, code)
+    }
+
+    /// Whether the token has been verified before and is still remembered; computes nothing.
+    public mutating func hasSeen(_ token: RouteToken, epoch: AccessEpoch) -> Bool {
+        follow()
+        let claim = Claim(token, epoch)
+        guard let code = young[claim] ?? old[claim] else { return false }
+        return ConstantTime.begins(token.signature, with: code, followedBy: 1)
+    }
+
+    private mutating func remember(_ claim: Claim, _ code: String) {
+        if young.count >= half {
+            old = young
+            young.removeAll(keepingCapacity: true)
+        }
+        young[claim] = code
+    }
+
+    /// Forgets everything when the keys have changed: the one that signed may be gone.
+    private mutating func follow() {
+        let latest = keys.generation
+        guard latest != generation else { return }
+        generation = latest
+        ring = keys.current
+        young = [:]
+        old = [:]
+    }
+}
