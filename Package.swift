@@ -72,7 +72,7 @@ let package = Package(
             ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
-        library("Ingress", ["SecureAccess", "COpenSSL", logging] + nio),
+        library("Ingress", ["SecureAccess", "COpenSSL", logging, metrics] + nio),
         library(
             "Runtimes",
             ["Netfilter", "NetworkPolicy", "CLinux", logging, .product(name: "NIOPosix", package: "swift-nio")]),
@@ -131,6 +131,9 @@ let package = Package(
             "Ingress",
             ["SecureAccess", "HTTPServer", "TestSupport", logging, .product(name: "NIOEmbedded", package: "swift-nio")]
                 + nio),
+        .executableTarget(
+            name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
+            swiftSettings: strict + warnings),
         tests("Observability", [logging, coreMetrics]),
         tests(
             "ControlPlane",

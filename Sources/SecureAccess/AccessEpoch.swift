@@ -16,7 +16,7 @@ public struct AccessEpoch: Hashable, Sendable, LosslessStringConvertible {
 
     /// Reads `<birth>.<revocations>`, each in base 36 and in its only form.
     public init?(_ text: String) {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        let parts = text[...].split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 2, let birth = Base36.number(parts[0]), let revocations = Base36.number(parts[1]) else {
             return nil
         }

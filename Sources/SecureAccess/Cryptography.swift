@@ -3,13 +3,21 @@ import COpenSSL
 /// libcrypto's SHA-256 (FIPS 180-4).
 public enum SHA256Digest {
     public static let length = 32
+    static let blockLength = 64
+
+    /// Found once: looking an algorithm up costs libcrypto more than hashing a short text does.
+    nonisolated(unsafe) private static let algorithm: OpaquePointer = {
+        guard let found = EVP_MD_fetch(nil, "SHA256", nil) else { preconditionFailure("libcrypto has no SHA-256") }
+        return found
+    }()
 
     public static func of(_ bytes: [UInt8]) -> [UInt8] {
-        var digest = [UInt8](repeating: 0, count: length)
-        var written: UInt32 = 0
-        let status = EVP_Digest(bytes, bytes.count, &digest, &written, EVP_sha256(), nil)
-        precondition(status == 1 && written == length, "SHA-256 cannot fail but for lack of memory")
-        return digest
+        [UInt8](unsafeUninitializedCapacity: length) { digest, count in
+            var written: UInt32 = 0
+            let status = EVP_Digest(bytes, bytes.count, digest.baseAddress, &written, algorithm, nil)
+            precondition(status == 1 && written == length, "SHA-256 cannot fail but for lack of memory")
+            count = length
+        }
     }
 }
 
@@ -29,30 +37,24 @@ public enum ConstantTime {
         left.count == right.count && CRYPTO_memcmp(left, right, left.count) == 0
     }
 
-    /// Whether `text` is `secret` and so many bytes more, in a time that depends on lengths only.
-    static func begins(_ text: String, with secret: String, followedBy more: Int) -> Bool {
-        var text = text, secret = secret
-        return text.withUTF8 { text in
-            secret.withUTF8 { secret in
-                text.count == secret.count + more
-                    && CRYPTO_memcmp(text.baseAddress!, secret.baseAddress!, secret.count) == 0
-            }
-        }
-    }
-
     /// Compares texts of any lengths in a time that does not tell how much of them agrees: their digests are compared.
     public static func areEqual(_ left: String, _ right: String) -> Bool {
         areEqual(SHA256Digest.of(Array(left.utf8)), SHA256Digest.of(Array(right.utf8)))
     }
 }
 
-/// libcrypto's HMAC with SHA-256 (RFC 2104).
+/// HMAC with SHA-256 (RFC 2104), of two of libcrypto's digests: its own HMAC looks both algorithms up with every call.
 public enum HMACSHA256 {
     public static func of(_ message: [UInt8], key: [UInt8]) -> [UInt8] {
-        var code = [UInt8](repeating: 0, count: SHA256Digest.length)
-        var written: UInt32 = 0
-        let result = HMAC(EVP_sha256(), key, Int32(key.count), message, message.count, &code, &written)
-        precondition(result != nil && written == SHA256Digest.length, "HMAC cannot fail but for lack of memory")
-        return code
+        let block = SHA256Digest.blockLength
+        let short = key.count > block ? SHA256Digest.of(key) : key
+        func padded(_ pad: UInt8, _ rest: [UInt8]) -> [UInt8] {
+            var bytes = [UInt8](repeating: pad, count: block)
+            bytes.reserveCapacity(block + rest.count)
+            for (place, byte) in short.enumerated() { bytes[place] ^= byte }
+            bytes += rest
+            return bytes
+        }
+        return SHA256Digest.of(padded(0x5c, SHA256Digest.of(padded(0x36, message))))
     }
 }

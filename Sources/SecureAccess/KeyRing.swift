@@ -30,14 +30,18 @@ public enum KeyRingError: Error, Hashable, Sendable, CustomStringConvertible {
 public struct KeyRing: Hashable, Sendable {
     public let active: Character
     private let keys: [Character: [UInt8]]
+    private let activeByte: UInt8
+    private let activeSecret: [UInt8]
 
     public init(active: Character, keys: [Character: [UInt8]]) throws(KeyRingError) {
         for (id, secret) in keys {
             guard Self.isKeyID(id) else { throw .invalidKeyID(String(id)) }
             guard !secret.isEmpty else { throw .emptyKey(id) }
         }
-        guard keys[active] != nil else { throw .unknownActiveKey(active) }
+        guard let secret = keys[active] else { throw .unknownActiveKey(active) }
         self.active = active
+        activeByte = active.asciiValue!
+        activeSecret = secret
         self.keys = keys
     }
 
@@ -61,9 +65,9 @@ public struct KeyRing: Hashable, Sendable {
         return try KeyRing(active: signing, keys: keys)
     }
 
-    func secret(_ id: Character) -> [UInt8]? { keys[id] }
+    func secret(_ id: UInt8) -> [UInt8]? { id == activeByte ? activeSecret : keys[Character(Unicode.Scalar(id))] }
 
-    static func isKeyID(_ id: Character) -> Bool { id.asciiValue.map(Base36.isDigit) ?? false }
+    static func isKeyID(_ id: Character) -> Bool { id.asciiValue.flatMap(Base36.digit) != nil }
 
     // MARK: Rotation
 

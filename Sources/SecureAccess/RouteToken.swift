@@ -29,17 +29,44 @@ public struct RouteToken: Hashable, Sendable {
     public let port: Int
     /// Seconds since 1970.
     public let expires: UInt64
-    /// The code and the key's id.
-    public let signature: String
+    /// In the low bits of a number: comparing two of them tells nothing by its time.
+    private let code: UInt128
+    private let kind: Kind
+    private let keyByte: UInt8
 
     /// RFC 1035, section 2.3.4.
     public static let longestLabel = 63
 
-    private init(sandbox: String, port: Int, expires: UInt64, signature: String) {
+    private init(sandbox: String, port: Int, expires: UInt64, kind: Kind, code: UInt128, keyByte: UInt8) {
         self.sandbox = sandbox
         self.port = port
         self.expires = expires
-        self.signature = signature
+        self.kind = kind
+        self.code = code
+        self.keyByte = keyByte
+    }
+
+    /// What the length of a signature says about it.
+    private enum Kind: Int {
+        case one = 9
+        case label = 13
+        case long = 27
+
+        var form: Form? {
+            switch self {
+            case .one: nil
+            case .label: .label
+            case .long: .long
+            }
+        }
+        var bits: Int {
+            switch self {
+            case .one: 32
+            case .label: 60
+            case .long: 128
+            }
+        }
+        var alphabet: CodeAlphabet { self == .one ? .base16 : .base32 }
     }
 
     // MARK: Reading
@@ -51,10 +78,8 @@ public struct RouteToken: Hashable, Sendable {
         sandbox: some StringProtocol, port: some StringProtocol, expires: some StringProtocol,
         signature: some StringProtocol, in form: Form? = nil
     ) throws(RouteTokenError) {
-        guard !sandbox.isEmpty, let number = Self.port(port), let time = Base36.number(expires),
-            Self.isSignature(signature, in: form)
-        else { throw .malformed }
-        self.init(sandbox: String(sandbox), port: number, expires: time, signature: String(signature))
+        try self.init(
+            parts: Substring(sandbox), Substring(port), Substring(expires), Substring(signature), form)
     }
 
     /// Reads `<id>-<port>-<expires>-<signature>`. The id may have dashes of its own.
@@ -64,36 +89,45 @@ public struct RouteToken: Hashable, Sendable {
         func last() throws(RouteTokenError) -> Substring {
             guard let dash = rest.utf8.lastIndex(of: UInt8(ascii: "-")) else { throw .malformed }
             defer { rest = rest[..<dash] }
-            return rest[rest.index(after: dash)...]
+            return rest[rest.utf8.index(after: dash)...]
         }
         let signature = try last(), expires = try last(), port = try last()
-        try self.init(sandbox: rest, port: port, expires: expires, signature: signature, in: form)
+        try self.init(parts: rest, port, expires, signature, form)
     }
 
-    /// Whether a text has the shape of a signature; nothing about its truth.
-    public static func isSignature(_ text: some StringProtocol, in form: Form? = nil) -> Bool {
-        let bytes = Substring(text).utf8
-        guard let shape = Shape(rawValue: bytes.count), form == nil || shape.form == nil || shape.form == form,
-            Base36.isDigit(bytes.last!)
-        else { return false }
-        return bytes.dropLast().allSatisfy(shape.isDigit)
+    private init(
+        parts sandbox: Substring, _ port: Substring, _ expires: Substring, _ signature: Substring, _ form: Form?
+    ) throws(RouteTokenError) {
+        let bytes = signature.utf8
+        guard !sandbox.isEmpty, let number = Self.port(port), let time = Base36.number(expires),
+            let kind = Kind(rawValue: bytes.count), form == nil || kind.form == nil || kind.form == form,
+            let key = bytes.last, Base36.digit(key) != nil,
+            let code = kind.alphabet.number(bytes.dropLast(), bits: kind.bits)
+        else { throw .malformed }
+        self.init(sandbox: String(sandbox), port: number, expires: time, kind: kind, code: code, keyByte: key)
     }
 
     /// A port in its only form: 1 to 65535 without leading zeros.
     public static func port(_ text: some StringProtocol) -> Int? {
-        guard (1...5).contains(text.utf8.count), text.utf8.first != UInt8(ascii: "0"),
-            text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
-        else { return nil }
-        return Int(text).flatMap { $0 <= 65535 ? $0 : nil }
+        let bytes = Substring(text).utf8
+        guard (1...5).contains(bytes.count), bytes.first != UInt8(ascii: "0") else { return nil }
+        var number = 0
+        for byte in bytes {
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
+            number = number * 10 + Int(byte - UInt8(ascii: "0"))
+        }
+        return number <= 65535 ? number : nil
     }
 
     // MARK: Writing
 
-    public var version: Version { shape == .v1 ? .one : .two }
+    public var version: Version { kind == .one ? .one : .two }
     /// Nil for version 1, which is the same everywhere.
-    public var form: Form? { shape.form }
+    public var form: Form? { kind.form }
     /// Which key of the ring signed.
-    public var keyID: Character { signature.last! }
+    public var keyID: Character { Character(Unicode.Scalar(keyByte)) }
+    /// The code and the key's id.
+    public var signature: String { kind.alphabet.text(code, bits: kind.bits) + String(keyID) }
     /// The expiry in base 36.
     public var expiresText: String { Base36.text(expires) }
 
@@ -110,29 +144,6 @@ public struct RouteToken: Hashable, Sendable {
         guard label.utf8.count <= Self.longestLabel else { throw .labelTooLong(label.utf8.count) }
         return label
     }
-
-    /// What the length of a signature says about it.
-    enum Shape: Int {
-        case v1 = 9
-        case v2Label = 13
-        case v2Long = 27
-
-        var form: Form? {
-            switch self {
-            case .v1: nil
-            case .v2Label: .label
-            case .v2Long: .long
-            }
-        }
-
-        func isDigit(_ byte: UInt8) -> Bool {
-            guard self == .v1 else { return Base32.isDigit(byte) }
-            return (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
-                || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
-        }
-    }
-
-    var shape: Shape { Shape(rawValue: signature.utf8.count)! }
 }
 
 // MARK: - Signing
@@ -140,24 +151,24 @@ public struct RouteToken: Hashable, Sendable {
 extension RouteToken {
     /// Signs version 1 with the ring's active key. The caller has checked that the sandbox and the port exist.
     public static func mint(sandbox: String, port: Int, expires: UInt64, keys: KeyRing) -> RouteToken {
-        sign(.v1, sandbox, port, expires, .first, keys)
+        sign(.one, sandbox, port, expires, .first, keys)
     }
 
     /// Signs version 2 with the ring's active key, for one form.
     public static func mint(
         sandbox: String, port: Int, expires: UInt64, epoch: AccessEpoch, form: Form, keys: KeyRing
     ) -> RouteToken {
-        sign(form == .label ? .v2Label : .v2Long, sandbox, port, expires, epoch, keys)
+        sign(form == .label ? .label : .long, sandbox, port, expires, epoch, keys)
     }
 
     private static func sign(
-        _ shape: Shape, _ sandbox: String, _ port: Int, _ expires: UInt64, _ epoch: AccessEpoch, _ keys: KeyRing
+        _ kind: Kind, _ sandbox: String, _ port: Int, _ expires: UInt64, _ epoch: AccessEpoch, _ keys: KeyRing
     ) -> RouteToken {
-        let blank = String(repeating: "a", count: shape.rawValue - 1) + String(keys.active)
-        let unsigned = RouteToken(sandbox: sandbox, port: port, expires: expires, signature: blank)
-        let code = unsigned.code(epoch: epoch, secret: keys.secret(keys.active)!)
-        return RouteToken(
-            sandbox: sandbox, port: port, expires: expires, signature: code + String(keys.active))
+        let key = keys.active.asciiValue!
+        func token(_ code: UInt128) -> RouteToken {
+            RouteToken(sandbox: sandbox, port: port, expires: expires, kind: kind, code: code, keyByte: key)
+        }
+        return token(token(0).expectedCode(epoch: epoch, secret: keys.secret(key)!))
     }
 
     /// Checks signature and expiry; the token holds through the second in which it expires.
@@ -169,34 +180,60 @@ extension RouteToken {
     }
 
     /// The code that a genuine token has.
-    func expectedCode(epoch: AccessEpoch, keys: KeyRing) throws(RouteTokenError) -> String {
-        guard let secret = keys.secret(keyID) else { throw .unknownKey }
-        return code(epoch: epoch, secret: secret)
+    func expectedCode(epoch: AccessEpoch, keys: KeyRing) throws(RouteTokenError) -> UInt128 {
+        guard let secret = keys.secret(keyByte) else { throw .unknownKey }
+        return expectedCode(epoch: epoch, secret: secret)
     }
 
-    func verify(code: String, now: UInt64, epoch: AccessEpoch) throws(RouteTokenError) {
-        guard ConstantTime.begins(signature, with: code, followedBy: 1) else { throw .wrongSignature }
+    func verify(code expected: UInt128, now: UInt64, epoch: AccessEpoch) throws(RouteTokenError) {
+        guard hasCode(expected) else { throw .wrongSignature }
         // Only who holds a genuine token learns more.
         guard version == .two || epoch.revocations == 0 else { throw .revoked }
         guard now <= expires else { throw .expired }
     }
 
-    private func code(epoch: AccessEpoch, secret: [UInt8]) -> String {
-        switch shape {
-        case .v1:
-            let text = Array("v1\nshort\n\(sandbox)\n\(port)\n\(expiresText)\n".utf8)
-            func length(_ bytes: [UInt8]) -> [UInt8] {
-                (0..<4).map { UInt8(truncatingIfNeeded: bytes.count >> (24 - 8 * $0)) }
-            }
-            let digest = SHA256Digest.of(length(secret) + secret + length(text) + text)
-            let digits = Array("0123456789abcdef")
-            return String(digest.prefix(4).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
-        case .v2Label: return Base32.text(authenticator("label", epoch, secret)[...], characters: 12)
-        case .v2Long: return Base32.text(authenticator("long", epoch, secret)[..<16], characters: 26)
-        }
-    }
+    /// In a time that does not depend on where the two differ.
+    func hasCode(_ expected: UInt128) -> Bool { code ^ expected == 0 }
 
-    private func authenticator(_ form: String, _ epoch: AccessEpoch, _ secret: [UInt8]) -> [UInt8] {
-        HMACSHA256.of(Array("v2\n\(form)\n\(sandbox)\n\(port)\n\(expiresText)\n\(epoch)\n".utf8), key: secret)
+    /// Version, form and key, as one number.
+    var kindNumber: UInt16 { UInt16(kind.rawValue) << 8 | UInt16(keyByte) }
+
+    private func expectedCode(epoch: AccessEpoch, secret: [UInt8]) -> UInt128 {
+        var text: [UInt8] = []
+        text.reserveCapacity(192)
+        func lines(_ version: StaticString) {
+            let newline = UInt8(ascii: "\n")
+            version.withUTF8Buffer { text += $0 }
+            text += sandbox.utf8
+            text.append(newline)
+            Base36.append(UInt64(port), to: &text, radix: 10)
+            text.append(newline)
+            Base36.append(expires, to: &text)
+            text.append(newline)
+        }
+        func length(_ count: Int) {
+            for shift in [24, 16, 8, 0] { text.append(UInt8(truncatingIfNeeded: count >> shift)) }
+        }
+        let digest: [UInt8]
+        switch kind {
+        case .one:
+            lines("v1\nshort\n")
+            let canonical = text
+            text.removeAll(keepingCapacity: true)
+            length(secret.count)
+            text += secret
+            length(canonical.count)
+            text += canonical
+            digest = SHA256Digest.of(text)
+        case .label, .long:
+            lines(kind == .label ? "v2\nlabel\n" : "v2\nlong\n")
+            Base36.append(epoch.birth, to: &text)
+            text.append(UInt8(ascii: "."))
+            Base36.append(epoch.revocations, to: &text)
+            text.append(UInt8(ascii: "\n"))
+            digest = HMACSHA256.of(text, key: secret)
+        }
+        let first = digest.prefix(16).reduce(UInt128(0)) { $0 << 8 | UInt128($1) }
+        return first >> UInt128(128 - kind.bits)
     }
 }

@@ -1,10 +1,10 @@
-/// Verifies tokens and remembers the genuine ones, so that a token seen before costs a look-up and no hash. Not to be
-/// shared: one for each event loop.
+/// Verifies tokens and remembers the genuine ones, so that a token seen before costs a look-up and no hash. Meant for one
+/// event loop: nothing in it is locked.
 ///
 /// What is remembered is the code that a claim has, not that some text was genuine: a presented code is compared with it
 /// in constant time. Only who has shown a genuine token puts anything in.
-public struct VerifiedTokens {
-    private struct Claim: Hashable {
+public struct VerifiedTokens: Sendable {
+    private struct Claim: Hashable, Sendable {
         var sandbox: String
         var port: Int
         var expires: UInt64
@@ -16,7 +16,7 @@ public struct VerifiedTokens {
             sandbox = token.sandbox
             port = token.port
             expires = token.expires
-            kind = UInt16(token.signature.utf8.count) << 8 | UInt16(token.signature.utf8.last!)
+            kind = token.kindNumber
             self.epoch = epoch
         }
     }
@@ -25,8 +25,8 @@ public struct VerifiedTokens {
     private var ring: KeyRing
     private var generation: UInt64
     /// Two halves: when the young one is full it becomes the old one, and what was not asked for since is forgotten.
-    private var young: [Claim: String] = [:]
-    private var old: [Claim: String] = [:]
+    private var young: [Claim: UInt128] = [:]
+    private var old: [Claim: UInt128] = [:]
     private let half: Int
 
     /// - Parameter capacity: claims that are remembered at most.
@@ -58,10 +58,10 @@ public struct VerifiedTokens {
         follow()
         let claim = Claim(token, epoch)
         guard let code = young[claim] ?? old[claim] else { return false }
-        return ConstantTime.begins(token.signature, with: code, followedBy: 1)
+        return token.hasCode(code)
     }
 
-    private mutating func remember(_ claim: Claim, _ code: String) {
+    private mutating func remember(_ claim: Claim, _ code: UInt128) {
         if young.count >= half {
             old = young
             young.removeAll(keepingCapacity: true)

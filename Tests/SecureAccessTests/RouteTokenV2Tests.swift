@@ -82,7 +82,8 @@ private struct Vectors: Decodable {
         }
         for position in 0..<token.signature.count - 1 {
             var digits = Array(token.signature)
-            digits[position] = digits[position] == "a" ? "b" : "a"
+            // The last digit of a long code has two bits that must be zero: every fourth digit is one.
+            digits[position] = digits[position] == "a" ? "e" : "a"
             #expect(throws: wrong) { try verify(token.sandbox, 8080, 2_000_000_000, String(digits)) }
         }
         for other in [
@@ -92,6 +93,15 @@ private struct Vectors: Decodable {
             #expect(throws: wrong) { try token.verify(now: 0, epoch: other, keys: keys) }
         }
         #expect(throws: RouteTokenError.expired) { try token.verify(now: 2_000_000_001, epoch: epoch, keys: keys) }
+    }
+
+    @Test func `a code has one text only`() throws {
+        var digits = Array(token().signature)
+        #expect("aeimquy4".contains(digits[25]))
+        digits[25] = "b"
+        #expect(throws: RouteTokenError.malformed) {
+            try RouteToken(sandbox: "s", port: "80", expires: "1", signature: String(digits))
+        }
     }
 
     @Test func `a token stands in its own form only, and version 1 in all`() throws {

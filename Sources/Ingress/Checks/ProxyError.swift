@@ -7,6 +7,8 @@ public struct ProxyError: Error, Hashable, Sendable {
     public var message: String
     /// The connection ends with this answer: what follows on it cannot be trusted to be a request.
     public var closes = false
+    /// Seconds, for `Retry-After`.
+    public var retryAfter: Int?
 
     public init(_ status: HTTPResponseStatus, _ code: String, _ message: String, closes: Bool = false) {
         self.status = status
@@ -26,6 +28,14 @@ public struct ProxyError: Error, Hashable, Sendable {
     /// access is required: it tells nothing.
     static let unauthorized = ProxyError(
         .unauthorized, "MISSING_OR_INVALID_SECURE_ACCESS", "the secure access credential is missing or not valid")
+    static func tooManyFailures(retryAfter seconds: Int) -> ProxyError {
+        var error = ProxyError(
+            .tooManyRequests, "TOO_MANY_FAILED_ATTEMPTS",
+            "too many credentials that are not valid came from this address; try again in \(seconds) s")
+        error.retryAfter = seconds
+        return error
+    }
+
     static let connectionFailed = ProxyError(
         .badGateway, "BACKEND_CONNECTION_FAILED", "nothing in the sandbox accepts connections on this port")
     static let responseFailed = ProxyError(

@@ -30,7 +30,8 @@ public final class Gateway: Sendable {
         self.configuration = configuration
         self.group = group
         self.logger = logger
-        var rules = AccessRules(keys: configuration.keys) { UInt64(time(nil)) }
+        let budget = FailureBudget(configuration.failures, logger: logger)
+        var rules = AccessRules(keys: configuration.keys, budget: budget) { UInt64(time(nil)) }
         rules.acceptsVersion1 = configuration.acceptsVersion1
         loops = LoopStates(limits: configuration.limits) { [rules] in
             GatewayPolicy(configuration: configuration, directory: directory, access: AccessCheck(rules))

@@ -14,6 +14,7 @@ public struct GatewayConfiguration: Sendable {
     /// genuine signature. By default where there are keys.
     public var concealsUnknown: Bool
     public var limits = ProxyLimits()
+    public var failures = FailureBudget.Limits()
 
     public init(mode: RouteMode = .header(), keys: LiveKeys? = nil) {
         self.mode = mode

@@ -12,38 +12,47 @@ struct GatewayPolicy: ProxyPolicy {
     var limits: ProxyLimits { configuration.limits }
     var rules: HeaderRules { .gateway }
 
-    func admit(_ head: inout HTTPRequestHead) -> Admission {
+    func admit(_ head: inout HTTPRequestHead, from client: String?) -> Admission {
         do throws(ProxyError) { try limits.head.check(&head) } catch { return .refuse(error) }
         guard let route = configuration.mode.route(of: head) else {
             if head.uri == "/status.ok", head.method == .GET || head.method == .HEAD { return .answer("ok\n") }
             return .refuse(.invalidRoute)
+        }
+        func refusal(_ token: RouteToken?, _ entrance: Entrance) -> ProxyError? {
+            let verdict = access.verdict(
+                head.headers, token: token, sandbox: route.sandbox, for: entrance, client: client)
+            return verdict.refusal
         }
         switch directory.lookup(sandbox: route.sandbox, port: route.port) {
         case .found(let backend):
             // Without secure access, segments that look like a signature are the application's own path.
             let isPlain = backend.credentialHash == nil && route.unsignedTarget != nil
             let entrance = Entrance(credentialHash: backend.credentialHash, epoch: backend.epoch)
-            let token = isPlain ? nil : route.token
-            guard access.verdict(head.headers, token: token, for: entrance) == .permitted else {
-                return .refuse(.unauthorized)
-            }
+            if let refusal = refusal(isPlain ? nil : route.token, entrance) { return .refuse(refusal) }
             directory.accessed(sandbox: route.sandbox, renew: !head.skipsRenewal)
             let target = isPlain ? route.unsignedTarget! : route.target
             return .proxy(ProxyTarget(backend: backend, target: target))
         case .notReady(let reason, let hash, let epoch):
-            let entrance = Entrance(credentialHash: hash, epoch: epoch)
-            guard access.verdict(head.headers, token: route.token, for: entrance) == .permitted else {
-                return .refuse(.unauthorized)
-            }
-            return .refuse(.notReady(reason))
+            let refusal = refusal(route.token, Entrance(credentialHash: hash, epoch: epoch))
+            return .refuse(refusal ?? .notReady(reason))
         case .unknown:
-            let verdict = access.verdict(head.headers, token: route.token, for: .nobody)
-            return .refuse(
-                configuration.concealsUnknown && verdict != .permitted ? .unauthorized : .unknownSandbox)
+            let refusal = refusal(route.token, .nobody)
+            return .refuse(configuration.concealsUnknown ? refusal ?? .unknownSandbox : .unknownSandbox)
         }
     }
 
     func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?) {}
+}
+
+extension AccessCheck.Verdict {
+    /// What is answered; nil where nothing stands in the way.
+    var refusal: ProxyError? {
+        switch self {
+        case .permitted: nil
+        case .refused: .unauthorized
+        case .throttled(let seconds): .tooManyFailures(retryAfter: seconds)
+        }
+    }
 }
 
 extension HTTPRequestHead {

@@ -6,7 +6,7 @@ extension ClientConnection {
     func write(_ part: HTTPServerResponsePart) { context.write(wrapOutboundOut(part), promise: nil) }
 
     func answer(_ request: HTTPRequestHead, _ text: String) {
-        send(ErrorPage.plain(text), .ok, to: request, target: nil, closes: false)
+        send(ErrorPage.plain(text), .ok, to: request, target: nil, closes: false, retryAfter: nil)
         complete(keepsAlive: request.isKeepAlive && !isQuiescing, requestEnded: false)
     }
 
@@ -42,13 +42,15 @@ extension ClientConnection {
             write(.body(.byteBuffer(refusal.closeFrame)))
             write(.end(nil))
         } else {
-            send(ErrorPage.of(error, for: request), error.status, to: request, target: target, closes: closes)
+            send(
+                ErrorPage.of(error, for: request), error.status, to: request, target: target, closes: closes,
+                retryAfter: error.retryAfter)
         }
     }
 
     private func send(
         _ page: ErrorPage, _ status: HTTPResponseStatus, to request: HTTPRequestHead, target: ProxyTarget?,
-        closes: Bool
+        closes: Bool, retryAfter: Int?
     ) {
         var head = HTTPResponseHead(
             version: request.version == .http1_0 ? .http1_0 : .http1_1, status: status,
@@ -56,6 +58,7 @@ extension ClientConnection {
                 "content-type": page.contentType, "content-length": String(page.text.utf8.count),
                 "cache-control": "no-store",
             ])
+        if let retryAfter { head.headers.add(name: "retry-after", value: String(retryAfter)) }
         if closes {
             head.headers.add(name: "connection", value: "close")
         } else if request.version == .http1_0 {

@@ -115,7 +115,7 @@ final class ClientConnection: ChannelDuplexHandler {
 
     private func begin(_ received: HTTPRequestHead) {
         var head = received
-        switch policy.admit(&head) {
+        switch policy.admit(&head, from: peer) {
         case .pass:
             phase = .passing
             deadline.clear()

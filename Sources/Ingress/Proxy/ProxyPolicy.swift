@@ -28,7 +28,8 @@ protocol ProxyPolicy {
     /// A WebSocket that cannot be opened is opened and closed with a code, so that a client sees the reason.
     var closesRefusedWebSockets: Bool { get }
     /// Called on the event loop for every request; may put the target into its canonical form.
-    func admit(_ head: inout HTTPRequestHead) -> Admission
+    /// - Parameter client: its address; nil on a unix socket.
+    func admit(_ head: inout HTTPRequestHead, from client: String?) -> Admission
     /// Completes the head of an answer, relayed or own.
     func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?)
 }

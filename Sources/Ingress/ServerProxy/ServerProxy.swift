@@ -12,7 +12,7 @@ public final class ServerProxy: Sendable {
         directory: any EndpointDirectory, group: any EventLoopGroup, limits: ProxyLimits = ProxyLimits(),
         logger: Logger
     ) {
-        let rules = AccessRules(keys: nil) { 0 }
+        let rules = AccessRules(keys: nil, budget: FailureBudget(logger: logger)) { 0 }
         loops = LoopStates(limits: limits) {
             ServerProxyPolicy(directory: directory, limits: limits, access: AccessCheck(rules))
         }

@@ -17,19 +17,21 @@ struct ServerProxyPolicy: ProxyPolicy {
 
     var rules: HeaderRules { .serverProxy }
 
-    func admit(_ head: inout HTTPRequestHead) -> Admission {
+    func admit(_ head: inout HTTPRequestHead, from client: String?) -> Admission {
         guard let path = ProxyPath(head.uri) else { return .pass }
         // A preflight is answered by the API's CORS rules.
         if head.method == .OPTIONS, head.headers.contains(name: "origin") { return .pass }
         do throws(ProxyError) {
             try limits.head.check(&head)
-            return try admit(head, path)
+            return try admit(head, path, client)
         } catch { return .refuse(error) }
     }
 
     private static let unknown = ProxyError(.notFound, "DOCKER::SANDBOX_NOT_FOUND", "no such sandbox is known here")
 
-    private func admit(_ head: HTTPRequestHead, _ path: ProxyPath) throws(ProxyError) -> Admission {
+    private func admit(
+        _ head: HTTPRequestHead, _ path: ProxyPath, _ client: String?
+    ) throws(ProxyError) -> Admission {
         guard [.GET, .POST, .PUT, .DELETE, .PATCH].contains(head.method) else {
             throw ProxyError(
                 .methodNotAllowed, "METHOD_NOT_ALLOWED", "the proxy takes GET, POST, PUT, DELETE and PATCH")
@@ -44,19 +46,23 @@ struct ServerProxyPolicy: ProxyPolicy {
         guard Route.isSandboxID(path.sandbox) else { throw Self.unknown }
         switch directory.lookup(sandbox: path.sandbox, port: port) {
         case .found(let backend):
-            try check(head, backend.credentialHash)
+            try check(head, path, backend.credentialHash, client)
             directory.accessed(sandbox: path.sandbox, renew: !head.skipsRenewal)
             return .proxy(ProxyTarget(backend: backend, target: path.target, mount: path.mount))
         case .notReady(let reason, let hash, _):
-            try check(head, hash)
+            try check(head, path, hash, client)
             throw .notReady(reason)
         case .unknown: throw Self.unknown
         }
     }
 
-    private func check(_ head: HTTPRequestHead, _ credentialHash: [UInt8]?) throws(ProxyError) {
-        let entrance = Entrance(credentialHash: credentialHash, epoch: .first)
-        guard access.verdict(head.headers, token: nil, for: entrance) == .permitted else { throw .unauthorized }
+    private func check(
+        _ head: HTTPRequestHead, _ path: ProxyPath, _ credentialHash: [UInt8]?, _ client: String?
+    ) throws(ProxyError) {
+        let verdict = access.verdict(
+            head.headers, token: nil, sandbox: path.sandbox,
+            for: Entrance(credentialHash: credentialHash, epoch: .first), client: client)
+        if let refusal = verdict.refusal { throw refusal }
     }
 
     /// A request that names a WebSocket without being a handshake.

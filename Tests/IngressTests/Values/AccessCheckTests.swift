@@ -1,3 +1,4 @@
+import Logging
 import NIOHTTP1
 import SecureAccess
 import Testing
@@ -5,7 +6,7 @@ import Testing
 @testable import Ingress
 
 @Suite struct AccessCheckTests {
-    private let check = AccessCheck(AccessRules(keys: LiveKeys(testKeys)) { 1000 })
+    private let check = AccessCheck(AccessRules(keys: LiveKeys(testKeys), budget: testBudget()) { 1000 })
     private let credential = EndpointCredential.generate()
     private var right: HTTPHeaders { ["opensandbox-secure-access": credential.plain] }
     private let wrong: HTTPHeaders = ["opensandbox-secure-access": "wrong"]
@@ -32,17 +33,17 @@ import Testing
     }
 
     @Test func `without keys no signature is valid`() {
-        let keyless = AccessCheck(AccessRules(keys: nil) { 0 })
+        let keyless = AccessCheck(AccessRules(keys: nil, budget: testBudget()) { 0 })
         #expect(!keyless.permits([:], token(1000), credential.hash))
         #expect(keyless.permits(right, nil, credential.hash))
     }
 
     @Test func `only a genuine token learns that a sandbox is not there, and one of version 2 has gone with it`() {
-        #expect(check.verdict([:], token: token(1000), for: .nobody) == .permitted)
-        #expect(check.verdict([:], token: nil, for: .nobody) == .missing)
-        #expect(check.verdict(right, token: nil, for: .nobody) == .wrong)
+        #expect(check.verdict([:], token(1000), .nobody) == .permitted)
+        #expect(check.verdict([:], nil, .nobody) == .refused)
+        #expect(check.verdict(right, nil, .nobody) == .refused)
         let two = RouteToken.mint(sandbox: "s", port: 80, expires: 1000, epoch: .first, form: .long, keys: testKeys)
-        #expect(check.verdict([:], token: two, for: .nobody) == .wrong)
+        #expect(check.verdict([:], two, .nobody) == .refused)
     }
 
     @Test func `I2 a token of another epoch opens nothing, and one of version 1 only where none was revoked`() {
@@ -52,15 +53,15 @@ import Testing
         let two = RouteToken.mint(
             sandbox: "s", port: 80, expires: 1000, epoch: AccessEpoch(birth: 5), form: .long, keys: testKeys)
         for _ in 0..<2 {
-            #expect(check.verdict([:], token: two, for: entrance(0)) == .permitted)
-            #expect(check.verdict([:], token: two, for: entrance(1)) == .wrong)
-            #expect(check.verdict([:], token: token(1000), for: entrance(0)) == .permitted)
-            #expect(check.verdict([:], token: token(1000), for: entrance(1)) == .late)
+            #expect(check.verdict([:], two, entrance(0)) == .permitted)
+            #expect(check.verdict([:], two, entrance(1)) == .refused)
+            #expect(check.verdict([:], token(1000), entrance(0)) == .permitted)
+            #expect(check.verdict([:], token(1000), entrance(1)) == .refused)
         }
     }
 
     @Test func `version 1 can be refused, version 2 not`() {
-        var rules = AccessRules(keys: LiveKeys(testKeys)) { 1000 }
+        var rules = AccessRules(keys: LiveKeys(testKeys), budget: testBudget()) { 1000 }
         rules.acceptsVersion1 = false
         let strict = AccessCheck(rules)
         #expect(!strict.permits([:], token(1000), credential.hash))
@@ -69,7 +70,7 @@ import Testing
     }
 
     @Test func `keys that are replaced are followed at once`() throws {
-        let keys = LiveKeys(testKeys), check = AccessCheck(AccessRules(keys: keys) { 1000 })
+        let keys = LiveKeys(testKeys), check = AccessCheck(AccessRules(keys: keys, budget: testBudget()) { 1000 })
         #expect(check.permits([:], token(1000), credential.hash))
         keys.replace(with: try KeyRing(active: "a", keys: ["a": [9]]))
         #expect(!check.permits([:], token(1000), credential.hash))
@@ -80,6 +81,12 @@ import Testing
 
 extension AccessCheck {
     fileprivate func permits(_ headers: HTTPHeaders, _ token: RouteToken?, _ hash: [UInt8]?) -> Bool {
-        verdict(headers, token: token, for: Entrance(credentialHash: hash, epoch: .first)) == .permitted
+        verdict(headers, token, Entrance(credentialHash: hash, epoch: .first)) == .permitted
+    }
+
+    fileprivate func verdict(_ headers: HTTPHeaders, _ token: RouteToken?, _ entrance: Entrance) -> Verdict {
+        verdict(headers, token: token, sandbox: "s", for: entrance, client: "192.0.2.1")
     }
 }
+
+func testBudget() -> FailureBudget { FailureBudget(logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }) }
