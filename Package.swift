@@ -92,7 +92,7 @@ let package = Package(
         .executableTarget(
             name: "sallyport",
             dependencies: [
-                "ControlPlane", "Observability", logging,
+                "ControlPlane", "Ingress", "SecureAccess", "Observability", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sallyport", swiftSettings: strict + warnings),
@@ -137,7 +137,8 @@ let package = Package(
         tests("Observability", [logging, coreMetrics]),
         tests(
             "ControlPlane",
-            ["NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer", "Ingress", logging] + nio
+            ["NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer", "Ingress", "TestSupport", logging]
+                + nio
         ),
     ],
     swiftLanguageModes: [.v6]

@@ -65,6 +65,11 @@ struct ConfigurationFile: Decodable {
         var path: String?
     }
 
+    struct RenewIntent: Decodable {
+        var enabled: Bool?
+        var min_interval_seconds: Int?
+    }
+
     var server: Server?
     var log: Log?
     var runtime: Runtime?
@@ -72,6 +77,7 @@ struct ConfigurationFile: Decodable {
     var local: Local?
     var egress: Egress?
     var store: Store?
+    var renew_intent: RenewIntent?
 
     /// - Throws: `ConfigurationError` with the line of a mistake in the syntax, or the key of a wrong type.
     static func parse(_ text: String, path: String) throws(ConfigurationError) -> ConfigurationFile {

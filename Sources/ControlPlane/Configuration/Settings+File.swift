@@ -42,6 +42,13 @@ extension Settings {
         if let section = file.ingress { try apply(section) }
         if let section = file.local { try apply(section) }
         if let section = file.egress { try apply(section) }
+        renewal.isEnabled = file.renew_intent?.enabled ?? renewal.isEnabled
+        if let seconds = file.renew_intent?.min_interval_seconds {
+            guard seconds >= 1 else {
+                throw ConfigurationError("renew_intent.min_interval_seconds is \(seconds); give 1 or more")
+            }
+            renewal.interval = seconds
+        }
     }
 
     mutating func apply(environment: [String: String]) throws(ConfigurationError) {

@@ -54,6 +54,10 @@ extension Settings {
         # external = false              # true: `sallyport egress` runs it in a process of its own
         # presets = ""                  # folder of presets; absent: looked for beside the program
 
+        [renew_intent]
+        # enabled = false               # true: access prolongs sandboxes made with access.renew.extend.seconds
+        # min_interval_seconds = 60     # between two renewals of one sandbox
+
         [store]
         type = "sqlite"
         # path = "/var/lib/sallyport/sallyport.db"

@@ -63,7 +63,15 @@ public struct Settings: Sendable {
         public var presets: String?
     }
 
+    /// Access prolongs sandboxes that ask for it when they are made.
+    public struct Renewal: Sendable {
+        public var isEnabled = false
+        /// Seconds between two renewals of one sandbox.
+        public var interval = 60
+    }
+
     public var server = Server()
+    public var renewal = Renewal()
     public var gateway = Gateway()
     public var local = Local()
     public var egress = Egress()

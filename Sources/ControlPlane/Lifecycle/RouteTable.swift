@@ -10,18 +10,34 @@ public final class RouteTable: EndpointDirectory {
         var incarnation: String
         var credentialHash: [UInt8]?
         var epoch: AccessEpoch
+        /// Seconds by which an access prolongs the sandbox's life; nil where none does.
+        var renewal: Int?
+        /// When an access last asked for that.
+        var asked: ContinuousClock.Instant?
     }
 
     private let policySocket: String
     private let credentialKey: [UInt8]
+    private let renewals: Renewals?
     private let entries = Mutex<[String: Entry]>([:])
+
+    /// Prolonging sandboxes by access (OSEP-0009).
+    struct Renewals: Sendable {
+        /// Between two renewals of one sandbox.
+        var interval: Duration
+        /// Told on an event loop's thread which sandbox to prolong, and by how many seconds from now: must not block.
+        var renew: @Sendable (_ id: String, _ seconds: Int) -> Void
+        var now: @Sendable () -> ContinuousClock.Instant = { .now }
+    }
 
     /// - Parameters:
     ///   - policySocket: where the guard serves the policy API of every sandbox.
     ///   - credentialKey: what endpoint credentials are derived from.
-    init(policySocket: String, credentialKey: [UInt8]) {
+    ///   - renewals: nil where access prolongs nothing.
+    init(policySocket: String, credentialKey: [UInt8], renewals: Renewals? = nil) {
         self.policySocket = policySocket
         self.credentialKey = credentialKey
+        self.renewals = renewals
     }
 
     /// The static credential of a sandbox that was created with `secureAccess`; nil for one that is open.
@@ -36,12 +52,18 @@ public final class RouteTable: EndpointDirectory {
 
     /// Takes over a change; nil for a sandbox that is gone.
     func set(_ id: String, _ sandbox: Sandbox?) {
+        let renewal = renewals == nil ? nil : sandbox?.renewal
         let entry = sandbox.map { sandbox in
             Entry(
                 state: sandbox.status.state, network: sandbox.network, incarnation: sandbox.incarnation,
-                credentialHash: credential(of: sandbox).map(EndpointCredential.hash), epoch: sandbox.accessEpoch)
+                credentialHash: credential(of: sandbox).map(EndpointCredential.hash), epoch: sandbox.accessEpoch,
+                renewal: renewal)
         }
-        entries.withLock { $0[id] = entry }
+        entries.withLock { entries in
+            let asked = entries[id]?.asked
+            entries[id] = entry
+            entries[id]?.asked = asked
+        }
     }
 
     public func lookup(sandbox id: String, port: Int) -> EndpointLookup {
@@ -70,7 +92,20 @@ public final class RouteTable: EndpointDirectory {
                 credentialHash: entry.credentialHash, epoch: entry.epoch, headers: token))
     }
 
-    public func accessed(sandbox: String, renew: Bool) {}
+    public func accessed(sandbox id: String, renew: Bool) {
+        guard renew, let renewals else { return }
+        let seconds: Int? = entries.withLock { entries in
+            guard let seconds = entries[id]?.renewal else { return nil }
+            let now = renewals.now()
+            if let asked = entries[id]!.asked, now - asked < renewals.interval { return nil }
+            entries[id]!.asked = now
+            return seconds
+        }
+        if let seconds { renewals.renew(id, seconds) }
+    }
+
+    /// A renewal that was asked for has failed: the next access asks again.
+    func renewalFailed(_ id: String) { entries.withLock { $0[id]?.asked = nil } }
 
     /// The port under which clients find a sandbox's policy API (CLIENTS.md, section 9).
     static let policyPort = 18080

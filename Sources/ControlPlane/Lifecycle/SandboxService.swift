@@ -106,6 +106,16 @@ final class SandboxService: Sendable {
         return end
     }
 
+    /// Sets a later end; never an earlier one, and none where there is none.
+    func prolong(_ id: String, toAtLeast end: Timestamp) async throws(APIError) {
+        try await locks.withLock(id) { () async throws(APIError) in
+            var sandbox = try sandbox(id)
+            guard sandbox.status.state == .running, let present = sandbox.expiresAt, present < end else { return }
+            sandbox.expiresAt = end
+            try await save(sandbox)
+        }
+    }
+
     /// Makes every signed route and static credential of a sandbox that was handed out so far worthless.
     func revokeAccess(_ id: String) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in

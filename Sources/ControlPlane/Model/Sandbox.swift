@@ -62,6 +62,14 @@ public struct Sandbox: Codable, Hashable, Sendable, Identifiable {
 
     static let renewExtension = "access.renew.extend.seconds"
 
+    /// Seconds for which an access keeps it; nil where it did not ask for that, or has no end.
+    var renewal: Int? {
+        guard expiresAt != nil, let seconds = extensions[Self.renewExtension].flatMap({ Int($0) }) else { return nil }
+        return Self.renewalRange.contains(seconds) ? seconds : nil
+    }
+
+    static let renewalRange = 300...86_400
+
     /// Tells this sandbox from any other that had its addresses.
     public var incarnation: String { id + "." + String(createdAt.microseconds, radix: 36) }
 

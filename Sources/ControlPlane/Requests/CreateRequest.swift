@@ -137,7 +137,7 @@ struct CreateRequest: Sendable {
             throw .parameter("entrypoint: a NUL byte cannot be passed to a process")
         }
         if let text = extensions[Sandbox.renewExtension] {
-            guard let seconds = Int(text), (300...86_400).contains(seconds) else {
+            guard let seconds = Int(text), Sandbox.renewalRange.contains(seconds) else {
                 throw .parameter("extensions[\"\(Sandbox.renewExtension)\"] must be an integer from 300 to 86400")
             }
         }

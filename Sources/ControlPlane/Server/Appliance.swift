@@ -47,7 +47,11 @@ public final class Appliance: Sendable {
             logger: logger)
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
         let controller: any EgressController = node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket)
-        let routes = RouteTable(policySocket: settings.policySocket, credentialKey: secrets.credentialKey)
+        let renewals = AccessRenewals()
+        let routes = RouteTable(
+            policySocket: settings.policySocket, credentialKey: secrets.credentialKey,
+            renewals: settings.renewal.isEnabled
+                ? .init(interval: .seconds(settings.renewal.interval)) { renewals.ask($0, $1) } : nil)
         let service = SandboxService(
             runtime: runtime, egress: controller, store: try SQLiteStore(path: settings.database), logger: logger,
             execdToken: { routes.execdToken(of: $0) }
@@ -87,7 +91,14 @@ public final class Appliance: Sendable {
         _ = try await Self.listening(on: settings.server.host, settings.server.port, "[server] port") {
             try await server.start(on: .tcp(host: settings.server.host, port: settings.server.port))
         }
-        follower = Task { await service.follow() }
+        let keyFile = secrets.keyFile
+        follower = Task {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await service.follow() }
+                group.addTask { await renewals.run(service) { routes.renewalFailed($0) } }
+                group.addTask { await keyFile?.follow(secrets.keys, logger) }
+            }
+        }
     }
 
     /// Stops serving and lets requests finish. Sandboxes run on, guarded by the kernel; the next server finds them.

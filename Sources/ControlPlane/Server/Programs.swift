@@ -37,7 +37,12 @@ public final class IngressProgram: Sendable {
             configuration: .init(settings, keys: secrets.keys), directory: routes,
             group: MultiThreadedEventLoopGroup.singleton, logger: logger)
         port = try await gateway.start().port ?? 0
-        follower = Task { await directory.follow() }
+        follower = Task {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await directory.follow() }
+                group.addTask { await secrets.keyFile?.follow(secrets.keys, logger) }
+            }
+        }
     }
 
     public func shutdown() async {

@@ -9,7 +9,7 @@ struct Sallyport: AsyncParsableCommand {
         abstract:
             "Sandboxes for code that a model wrote: what they may reach, who may reach them, with which credential.",
         version: "sallyport \(Appliance.release)",
-        subcommands: [Serve.self, EgressCommand.self, IngressCommand.self, InitConfig.self],
+        subcommands: [Serve.self, EgressCommand.self, IngressCommand.self, TokenCommand.self, InitConfig.self],
         defaultSubcommand: Serve.self)
 }
 

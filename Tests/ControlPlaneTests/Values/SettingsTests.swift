@@ -63,10 +63,22 @@ private func settings(_ text: String) throws -> Settings {
         ("[local]\naddress_pool = \"fd00::/64\"", "address_pool"),
         ("[egress]\nupstreams = [\"dns.example\"]", "upstreams"),
         ("[ingress.secure_access]\nactive_key = \"a\"\nkeys = []", "secure_access"),
-        ("[ingress.secure_access]\nkeys = []", "active_key"),
+        ("[ingress.secure_access]\nkeys = []", "active_key"), ("[ingress.secure_access]\nv1 = \"maybe\"", "v1"),
+        ("[ingress.secure_access]\nsign = 3", "sign"),
+        ("[ingress.secure_access]\nsign = 1\nv1 = \"refuse\"", "sign = 1"),
+        ("[renew_intent]\nmin_interval_seconds = 0", "min_interval_seconds"),
     ]) func `a mistake is named`(_ text: String, _ place: String) throws {
         let error = try #require(throws: ConfigurationError.self) { _ = try settings(text) }
         #expect(error.description.contains(place), "\(error)")
+    }
+
+    @Test func `signed routes and renewal are set without keys`() throws {
+        let read = try settings(
+            "[ingress.secure_access]\nv1 = \"refuse\"\n[renew_intent]\nenabled = true\nmin_interval_seconds = 5")
+        #expect(!read.gateway.acceptsVersion1 && read.gateway.signs == .two && read.gateway.keys == nil)
+        #expect(read.renewal.isEnabled && read.renewal.interval == 5)
+        #expect(Settings().gateway.acceptsVersion1 && !Settings().renewal.isEnabled)
+        #expect(try settings("[ingress.secure_access]\nsign = 1").gateway.signs == .one)
     }
 
     @Test func `the environment has the last word on the key`() throws {

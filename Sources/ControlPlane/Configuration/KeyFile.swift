@@ -1,0 +1,91 @@
+import FoundationEssentials
+import Logging
+import SecureAccess
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The keys of signed routes in a file that is rotated while servers run: `a=base64:…,b=base64:…`, the active one first.
+public struct KeyFile: Sendable {
+    public let path: String
+    private var secret: SecretFile { SecretFile(path: path) }
+
+    /// How often servers look whether it has changed.
+    private static let interval = Duration.milliseconds(500)
+
+    public init(path: String) { self.path = path }
+
+    /// A server's own.
+    public init(_ settings: Settings) { path = settings.secretsFolder + "/route-keys" }
+
+    /// The ring that is kept here.
+    public func load() throws(ConfigurationError) -> KeyRing {
+        guard let text = secret.read() else {
+            throw ConfigurationError("\(path) cannot be read: run as the server does, or name keys")
+        }
+        return try parse(text)
+    }
+
+    /// The ring that is kept here, or a new one with one key.
+    func loadOrMake() throws(ConfigurationError) -> KeyRing {
+        try parse(secret.load { "a=base64:" + Data(SecureRandom.bytes(32)).base64EncodedString() })
+    }
+
+    /// Adds a new active key; what the earlier ones signed goes on being accepted.
+    /// - Returns: the new ring.
+    public func rotate() throws(ConfigurationError) -> KeyRing {
+        var ring: KeyRing?
+        try secret.replace { text throws(ConfigurationError) in
+            do { ring = try parse(text).rotated() } catch { throw ConfigurationError("\(path): \(error)") }
+            return ring!.text
+        }
+        return ring!
+    }
+
+    /// Takes a key out: nothing that it signed is accepted any more.
+    public func remove(_ id: Character) throws(ConfigurationError) -> KeyRing {
+        var ring: KeyRing?
+        try secret.replace { text throws(ConfigurationError) in
+            do { ring = try parse(text).removing(id) } catch { throw ConfigurationError("\(path): \(error)") }
+            return ring!.text
+        }
+        return ring!
+    }
+
+    private func parse(_ text: String) throws(ConfigurationError) -> KeyRing {
+        do { return try KeyRing.parse(text) } catch { throw ConfigurationError("\(path): \(error)") }
+    }
+
+    /// Keeps `keys` as the file has them until the task is cancelled. A file that cannot be read changes nothing.
+    func follow(_ keys: LiveKeys, _ logger: Logger) async {
+        var seen = stamp
+        // It may have changed since the keys were loaded.
+        refresh(keys, logger)
+        while !Task.isCancelled {
+            try? await Task.sleep(for: Self.interval)
+            let present = stamp
+            guard present != seen else { continue }
+            seen = present
+            refresh(keys, logger)
+        }
+    }
+
+    func refresh(_ keys: LiveKeys, _ logger: Logger) {
+        do throws(ConfigurationError) {
+            let ring = try load()
+            guard ring != keys.current else { return }
+            keys.replace(with: ring)
+            logger.info("signing keys changed", metadata: ["active": "\(ring.active)", "keys": "\(ring.ids.count)"])
+        } catch {
+            logger.error("the signing keys stay as they were", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// What changes when the file does.
+    private var stamp: [Int] {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return [] }
+        return [Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
+    }
+}

@@ -1,0 +1,211 @@
+import ArgumentParser
+import ControlPlane
+import FoundationEssentials
+import Ingress
+import SecureAccess
+
+/// `sallyport token`
+struct TokenCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "token", abstract: "Make, check and read signed routes, and rotate the keys that sign them.",
+        subcommands: [MintToken.self, VerifyToken.self, InspectToken.self, RotateKeys.self])
+}
+
+/// Where keys and epochs come from.
+struct TokenOptions: ParsableArguments {
+    @Option(help: "The TOML configuration; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
+    var config: String?
+
+    @Option(help: "Folder of everything that the server keeps.")
+    var stateDirectory: String?
+
+    @Option(
+        help:
+            "Keys as a=base64:…,b=base64:…; without --active-key the first signs. Visible to other users of the machine."
+    )
+    var keys: String?
+
+    @Option(help: "A file of keys; else those of the configuration, else those that the server keeps.")
+    var keysFile: String?
+
+    @Option(help: "The id of the key that signs.")
+    var activeKey: String?
+
+    func settings() throws -> Settings {
+        var settings = try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
+        settings.local.stateDirectory = stateDirectory ?? settings.local.stateDirectory
+        return settings
+    }
+
+    func ring() throws -> KeyRing {
+        guard activeKey == nil || activeKey!.count == 1 else {
+            throw ValidationError("--active-key is one character of 0-9 and a-z")
+        }
+        if let keys { return try KeyRing.parse(keys, active: activeKey?.first) }
+        var ring = try keysFile.map { try KeyFile(path: $0).load() }
+        if ring == nil {
+            let settings = try settings()
+            ring = try settings.gateway.keys ?? KeyFile(settings).load()
+        }
+        return try activeKey.map { try KeyRing.parse(ring!.text, active: $0.first) } ?? ring!
+    }
+
+    /// The epoch that is given, or the one that the server's store has for the sandbox.
+    func epoch(_ text: String?, of sandbox: String) async throws -> AccessEpoch {
+        if let text {
+            guard let epoch = AccessEpoch(text) else {
+                throw ValidationError("--epoch is <birth>.<revocations>, both in base 36")
+            }
+            return epoch
+        }
+        let path = try settings().database
+        guard FileManager.default.fileExists(atPath: path) else {
+            throw ValidationError("there is no store \(path) to read the sandbox's epoch from; give --epoch")
+        }
+        guard let known = try await SQLiteStore(path: path).all().first(where: { $0.id == sandbox }) else {
+            throw ValidationError("the server knows no sandbox \(sandbox); give --epoch for one of another server")
+        }
+        return known.accessEpoch
+    }
+}
+
+/// Where a token is to stand.
+enum TokenPlace: String, CaseIterable, ExpressibleByArgument {
+    case header, uri, wildcard
+
+    var form: RouteToken.Form { self == .wildcard ? .label : .long }
+}
+
+/// `sallyport token mint`
+struct MintToken: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "mint", abstract: "Print a signed route.")
+
+    @OptionGroup var options: TokenOptions
+    @Option(help: "1 or 2.") var version = 2
+    @Option(help: "The sandbox's id.") var sandbox: String
+    @Option(help: "The port, 1 to 65535.") var port: Int
+    @Option(help: "Until when, in seconds since 1970.") var expires: UInt64
+    @Option(name: .customLong("form"), help: "header, uri or wildcard.") var place = TokenPlace.header
+    @Option(help: "The sandbox's epoch; else what the server's store says. Version 2 only.") var epoch: String?
+
+    func validate() throws {
+        guard RouteToken.Version(rawValue: version) != nil else { throw ValidationError("--version is 1 or 2") }
+        guard (1...65535).contains(port) else { throw ValidationError("--port is 1 to 65535") }
+        guard Route.isSandboxID(sandbox) else {
+            throw ValidationError("--sandbox is letters, digits, dashes and underscores, 128 at most")
+        }
+    }
+
+    func run() async throws {
+        let ring = try options.ring()
+        let token: RouteToken
+        if version == 1 {
+            token = .mint(sandbox: sandbox, port: port, expires: expires, keys: ring)
+        } else {
+            token = .mint(
+                sandbox: sandbox, port: port, expires: expires, epoch: try await options.epoch(epoch, of: sandbox),
+                form: place.form, keys: ring)
+        }
+        switch place {
+        case .header: print(token.text)
+        case .uri: print(token.pathPrefix)
+        case .wildcard: print(try token.label())
+        }
+    }
+}
+
+/// A token as it stands in a header, a host name or a path.
+struct WrittenToken: ExpressibleByArgument {
+    var token: RouteToken
+
+    init?(argument: String) {
+        let parts = argument.split(separator: "/", omittingEmptySubsequences: false)
+        let read =
+            argument.hasPrefix("/")
+            ? parts.count == 5
+                ? try? RouteToken(
+                    sandbox: parts[1], port: parts[2], expires: parts[3], signature: parts[4], in: .long) : nil
+            : try? RouteToken(argument)
+        guard let read else { return nil }
+        token = read
+    }
+}
+
+/// `sallyport token verify`
+struct VerifyToken: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify", abstract: "Say whether a signed route opens anything now.")
+
+    @OptionGroup var options: TokenOptions
+    @Argument(help: "<id>-<port>-<expires>-<signature>, or /<id>/<port>/<expires>/<signature>.") var token: WrittenToken
+    @Option(help: "The sandbox's epoch; else what the server's store says.") var epoch: String?
+
+    func run() async throws {
+        let token = token.token, now = UInt64(max(0, Date().timeIntervalSince1970))
+        // Version 1 knows no epoch, and the store tells whether it has been revoked only where there is one.
+        let known: AccessEpoch
+        do {
+            known = try await options.epoch(epoch, of: token.sandbox)
+        } catch {
+            guard token.version == .one, epoch == nil else { throw error }
+            known = .first
+        }
+        try token.verify(now: now, epoch: known, keys: options.ring())
+        print("valid for \(token.expires - now) s")
+    }
+}
+
+/// `sallyport token inspect`
+struct InspectToken: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect", abstract: "Show what a signed route says; nothing about its truth.")
+
+    @Argument(help: "<id>-<port>-<expires>-<signature>, or /<id>/<port>/<expires>/<signature>.") var token: WrittenToken
+
+    func run() {
+        let token = token.token
+        let place =
+            switch token.form {
+            case nil: "any"
+            case .label?: "host name"
+            case .long?: "header or path"
+            }
+        print(
+            """
+            version  \(token.version.rawValue)
+            stands   \(place)
+            sandbox  \(token.sandbox)
+            port     \(token.port)
+            expires  \(token.expires)
+            key      \(token.keyID)
+            """)
+    }
+}
+
+/// `sallyport token rotate`
+struct RotateKeys: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rotate",
+        abstract: "Add a new active key to the kept ones. Running servers notice within a second.",
+        discussion: "What the earlier keys signed goes on being accepted until --remove takes them out.")
+
+    @Option(help: "The TOML configuration; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.") var config: String?
+    @Option(help: "Folder of everything that the server keeps.") var stateDirectory: String?
+    @Option(help: "A file of keys; else those that the server keeps.") var keysFile: String?
+    @Option(help: "Take a key out instead, when what it signed has expired.") var remove: String?
+
+    func run() throws {
+        var settings = try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
+        settings.local.stateDirectory = stateDirectory ?? settings.local.stateDirectory
+        guard keysFile != nil || settings.gateway.keys == nil else {
+            throw ValidationError("the keys stand in the configuration: change them there")
+        }
+        let file = keysFile.map { KeyFile(path: $0) } ?? KeyFile(settings)
+        if let remove {
+            guard remove.count == 1 else { throw ValidationError("--remove is the id of one key") }
+            print("active \(try file.remove(remove.first!).active)")
+        } else {
+            print("active \(try file.rotate().active)")
+        }
+    }
+}
