@@ -10,6 +10,8 @@ public final class RouteTable: EndpointDirectory {
         var incarnation: String
         var credentialHash: [UInt8]?
         var epoch: AccessEpoch
+        /// What its execd is told, worked out once and not for each request.
+        var execdHeaders: [Backend.Header]
         /// Seconds by which an access prolongs the sandbox's life; nil where none does.
         var renewal: Int?
         /// When an access last asked for that.
@@ -57,7 +59,7 @@ public final class RouteTable: EndpointDirectory {
             Entry(
                 state: sandbox.status.state, network: sandbox.network, incarnation: sandbox.incarnation,
                 credentialHash: credential(of: sandbox).map(EndpointCredential.hash), epoch: sandbox.accessEpoch,
-                renewal: renewal)
+                execdHeaders: [Backend.Header(Self.execdHeader, execdToken(of: id))], renewal: renewal)
         }
         entries.withLock { entries in
             let asked = entries[id]?.asked
@@ -85,11 +87,11 @@ public final class RouteTable: EndpointDirectory {
                     address: .unix(path: policySocket), pathPrefix: "/sandboxes/" + id, incarnation: entry.incarnation,
                     credentialHash: entry.credentialHash, epoch: entry.epoch))
         }
-        let token = port == Self.execdPort ? [Backend.Header(Self.execdHeader, execdToken(of: id))] : []
         return .found(
             Backend(
                 address: .tcp(host: network.address, port: port), incarnation: entry.incarnation,
-                credentialHash: entry.credentialHash, epoch: entry.epoch, headers: token))
+                credentialHash: entry.credentialHash, epoch: entry.epoch,
+                headers: port == Self.execdPort ? entry.execdHeaders : []))
     }
 
     public func accessed(sandbox id: String, renew: Bool) {
