@@ -1,5 +1,7 @@
 import Ingress
+import Logging
 import NIOCore
+import NIOPosix
 import SecureAccess
 import TestSupport
 import Testing
@@ -121,7 +123,7 @@ import Testing
         }
     }
 
-    @Test func `whatever is false is refused with one answer and reaches nobody`() async throws {
+    @Test func `I8 whatever is false or unknown is refused with one answer and reaches nobody`() async throws {
         let genuine = token("safe")
         let otherKeys = try KeyRing(active: "a", keys: ["a": [9]])
         let refused = [
@@ -143,6 +145,84 @@ import Testing
         }
         #expect(answers.count == 1)
         #expect(answers.first?.contains("MISSING_OR_INVALID_SECURE_ACCESS") == true)
+    }
+
+    @Test func `I1 past the budget a guess is 429, for a sandbox or none, and what is true enters`() async throws {
+        let backend = try await ScriptedBackend.answering("in")
+        let directory = TestDirectory()
+        directory.set("safe", at: backend.address, credentialHash: credential.hash, epoch: epoch)
+        var failures = FailureBudget.Limits()
+        failures.clientBurst = 3
+        failures.clientInterval = .seconds(3600)
+        let known = token("safe"), fresh = token("safe", expires: future - 1), two = token2()
+        let wrong = try KeyRing(active: "a", keys: ["a": [9]])
+        let guess = token("safe", keys: wrong), nobody = token("nobody", keys: wrong)
+        try await withGateway(directory, keys: testKeys, failures: failures) { address in
+            func ask(_ request: String) async throws -> String { try await RawClient(address).exchange(request) }
+            #expect(try await ask(to(known.text)).hasSuffix("in"))
+            for _ in 0..<3 { #expect(try await ask(to(guess.text)).hasPrefix("HTTP/1.1 401 ")) }
+            let answer = try await ask(to(guess.text))
+            #expect(answer.hasPrefix("HTTP/1.1 429 ") && answer.contains("TOO_MANY_FAILED_ATTEMPTS"))
+            #expect(answer.lowercased().contains("\r\nretry-after: "))
+            #expect(try await ask(to(nobody.text)).split(separator: "\r\n").first == "HTTP/1.1 429 Too Many Requests")
+            #expect(try await ask(to("safe-80", "OpenSandbox-Secure-Access: wrong")).hasPrefix("HTTP/1.1 429 "))
+            // What cannot be guessed enters, and of version 1 what has been seen; any number of times.
+            for _ in 0..<3 {
+                #expect(try await ask(to(two.text)).hasSuffix("in"))
+                #expect(try await ask(to("safe-80", "OpenSandbox-Secure-Access: \(credential.plain)")).hasSuffix("in"))
+                #expect(try await ask(to(known.text)).hasSuffix("in"))
+            }
+            #expect(try await ask(to(fresh.text)).hasPrefix("HTTP/1.1 429 "))
+            #expect(try await ask(to("safe-80")).hasPrefix("HTTP/1.1 401 "))
+        }
+        await backend.close()
+    }
+
+    @Test func `the server proxy has a budget of its own`() async throws {
+        let backend = try await ScriptedBackend.answering("in")
+        let directory = TestDirectory()
+        directory.set("safe", at: backend.address, credentialHash: credential.hash)
+        try await withServerProxy(directory) { address in
+            func ask(_ text: String) async throws -> String {
+                try await RawClient(address).exchange(
+                    get("/v1/sandboxes/safe/proxy/80/", "OpenSandbox-Secure-Access: \(text)"))
+            }
+            var answers: [String] = []
+            for _ in 0..<40 { answers.append(String(try await ask("wrong").prefix(12))) }
+            #expect(answers.prefix(20).allSatisfy { $0 == "HTTP/1.1 401" })
+            #expect(answers.last == "HTTP/1.1 429")
+            #expect(try await ask(credential.plain).hasSuffix("in"))
+        }
+        await backend.close()
+    }
+
+    @Test func `I2 keys that are rotated in a running gateway`() async throws {
+        let backend = try await ScriptedBackend.answering("in")
+        let directory = TestDirectory()
+        directory.set("safe", at: backend.address, credentialHash: credential.hash, epoch: epoch)
+        let keys = LiveKeys(testKeys), old = token2()
+        var configuration = GatewayConfiguration(mode: .header(), keys: keys)
+        configuration.host = "127.0.0.1"
+        configuration.port = 0
+        let gateway = Gateway(
+            configuration: configuration, directory: directory, group: MultiThreadedEventLoopGroup.singleton,
+            logger: Logger(label: "test"))
+        let address = try await gateway.start()
+        func ask(_ token: RouteToken) async throws -> String {
+            String(try await RawClient(address).exchange(to(token.text)).prefix(12))
+        }
+        #expect(try await ask(old) == "HTTP/1.1 200")
+        let ring = try testKeys.rotated()
+        let new = RouteToken.mint(
+            sandbox: "safe", port: 80, expires: future, epoch: epoch, form: .long, keys: ring)
+        #expect(try await ask(new) == "HTTP/1.1 401")
+        keys.replace(with: ring)
+        for token in [new, old] { #expect(try await ask(token) == "HTTP/1.1 200") }
+        keys.replace(with: try ring.removing("a"))
+        #expect(try await ask(new) == "HTTP/1.1 200")
+        #expect(try await ask(old) == "HTTP/1.1 401")
+        await gateway.shutdown(grace: .zero)
+        await backend.close()
     }
 
     @Test func `who may enter learns what is the matter`() async throws {

@@ -49,12 +49,14 @@ final class TestDirectory: EndpointDirectory {
 
 func withGateway<Result: Sendable>(
     _ directory: TestDirectory, mode: RouteMode = .header(), keys: KeyRing? = nil, limits: ProxyLimits = ProxyLimits(),
+    failures: FailureBudget.Limits = FailureBudget.Limits(),
     _ body: @Sendable (SocketAddress) async throws -> Result
 ) async throws -> Result {
     var configuration = GatewayConfiguration(mode: mode, keys: keys.map { LiveKeys($0) })
     configuration.host = "127.0.0.1"
     configuration.port = 0
     configuration.limits = limits
+    configuration.failures = failures
     let gateway = Gateway(
         configuration: configuration, directory: directory, group: MultiThreadedEventLoopGroup.singleton,
         logger: Logger(label: "test"))

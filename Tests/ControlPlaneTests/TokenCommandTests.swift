@@ -1,0 +1,54 @@
+import Foundation
+import SecureAccess
+import Testing
+
+/// `sallyport token`, as a process.
+@Suite struct TokenCommandTests {
+    private func sallyport(_ arguments: [String]) throws -> (status: Int32, output: String, errors: String) {
+        let process = Process(), output = Pipe(), errors = Pipe()
+        // The programs lie beside the tests.
+        let tests = try #require(CommandLine.arguments.first { $0.contains(".xctest") } ?? CommandLine.arguments.first)
+        let beside = URL(filePath: tests).deletingLastPathComponent().appending(path: "sallyport").path
+        process.executableURL = URL(filePath: beside)
+        process.arguments = ["token"] + arguments
+        process.environment = ["HOME": "/nonexistent"]
+        process.standardOutput = output
+        process.standardError = errors
+        try process.run()
+        process.waitUntilExit()
+        func text(_ pipe: Pipe) -> String {
+            String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        }
+        return (process.terminationStatus, text(output), text(errors))
+    }
+
+    private let keys = "a=base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+    @Test func `mint prints the token and nothing else, as the vectors have it`() throws {
+        let common = ["--keys", keys, "--sandbox", "my-sandbox", "--port", "8080", "--expires", "2000000000"]
+        func mint(_ more: String...) throws -> String { try sallyport(["mint"] + common + more).output }
+        #expect(try mint("--version", "1", "--form", "header") == "my-sandbox-8080-x2qxvk-01086ceca\n")
+        #expect(
+            try mint("--epoch", "0.0", "--form", "uri") == "/my-sandbox/8080/x2qxvk/mllt42hugv4xno2ucijfarubkaa\n")
+        #expect(try mint("--epoch", "0.0", "--form", "wildcard") == "my-sandbox-8080-x2qxvk-zaeze5t7z3bya\n")
+    }
+
+    @Test func `verify says why not, without the key`() throws {
+        let token = "my-sandbox-8080-x2qxvk-mllt42hugv4xno2ucijfarubkaa"
+        let good = try sallyport(["verify", "--keys", keys, "--epoch", "0.0", token])
+        #expect(good.status == 0 && good.output.hasPrefix("valid for "))
+        let bad = try sallyport(["verify", "--keys", keys, "--epoch", "0.1", token])
+        #expect(bad.status != 0 && bad.errors.contains("signature is wrong") && !bad.errors.contains("AAEC"))
+        #expect(try sallyport(["inspect", token]).output.contains("expires  2000000000"))
+        #expect(try sallyport(["inspect", "nonsense"]).status != 0)
+    }
+
+    @Test func `rotate changes a file of keys`() throws {
+        let file = "/tmp/spt-rotate-\(UInt32.random(in: 0 ... .max))"
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        try Data(keys.utf8).write(to: URL(filePath: file))
+        #expect(try sallyport(["rotate", "--keys-file", file]).output == "active b\n")
+        let ring = try KeyRing.parse(String(contentsOfFile: file, encoding: .utf8).filter { !$0.isWhitespace })
+        #expect(ring.ids == ["b", "a"])
+    }
+}
