@@ -137,7 +137,10 @@ let package = Package(
         tests("Observability", [logging, coreMetrics]),
         tests(
             "ControlPlane",
-            ["NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer", "Ingress", "TestSupport", logging]
+            [
+                "NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer", "Ingress",
+                "TestSupport", logging,
+            ]
                 + nio
         ),
     ],

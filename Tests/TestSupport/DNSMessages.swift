@@ -85,7 +85,8 @@ public final class UpstreamServer: Sendable {
 
     public var questions: [String] { asked.withLock { $0 } }
 
-    public init(_ table: [String: [String]], timeToLive: UInt32 = 300, address: String = "127.0.0.1", port: UInt16 = 0) {
+    public init(_ table: [String: [String]], timeToLive: UInt32 = 300, address: String = "127.0.0.1", port: UInt16 = 0)
+    {
         let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
         self.descriptor = descriptor
         precondition(SocketAddressBytes(address, port).with { bind(descriptor, $0, $1) } == 0)

@@ -33,7 +33,8 @@ public final class Appliance: Sendable {
     public init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
         self.settings = settings
         try Folders.make(settings)
-        locks = try [InstanceLock(settings, role: "server")]
+        locks =
+            try [InstanceLock(settings, role: "server")]
             + (settings.egress.isExternal ? [] : [InstanceLock(settings, role: "guard")])
         let secrets = try Secrets.load(settings)
         apiKey = secrets.apiKey

@@ -9,7 +9,8 @@ package enum Blocking {
         return pool
     }()
 
-    package static func run<T: Sendable>(_ body: @escaping @Sendable () throws(EgressError) -> T) async throws(EgressError) -> T
+    package static func run<T: Sendable>(_ body: @escaping @Sendable () throws(EgressError) -> T)
+        async throws(EgressError) -> T
     {
         let result: Result<T, EgressError>
         do {

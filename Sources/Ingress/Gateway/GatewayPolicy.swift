@@ -16,7 +16,7 @@ struct GatewayPolicy: ProxyPolicy {
         do throws(ProxyError) { try limits.head.check(&head) } catch { return .refuse(error) }
         guard let route = configuration.mode.route(of: head) else {
             if head.uri == "/status.ok", head.method == .GET || head.method == .HEAD { return .answer("ok\n") }
-            return .refuse(.invalidRoute)
+            return .refuse(configuration.mode.presentsBrokenToken(head) ? .unauthorized : .invalidRoute)
         }
         func refusal(_ token: RouteToken?, _ entrance: Entrance) -> ProxyError? {
             let verdict = access.verdict(

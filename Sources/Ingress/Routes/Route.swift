@@ -35,6 +35,13 @@ public struct Route: Hashable, Sendable {
         return Route(sandbox: String(label[..<dash]), port: port, target: target)
     }
 
+    /// Whether a label that is no route was meant as a signed one: who tampers with a signature is refused as such,
+    /// whatever character they chose.
+    static func resemblesToken(_ label: Substring) -> Bool {
+        let parts = label.split(separator: "-", omittingEmptySubsequences: false)
+        return parts.count >= 4 && RouteToken.port(parts[parts.count - 3]) != nil && parts.last!.utf8.count > 5
+    }
+
     /// Reads `/<id>/<port>[/<expires>/<signature>][/…]`.
     static func parse(uri target: String) -> Route? {
         let pathEnd = target.firstIndex(of: "?") ?? target.endIndex

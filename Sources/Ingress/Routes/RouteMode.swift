@@ -14,22 +14,34 @@ public enum RouteMode: Hashable, Sendable {
 
     /// - Returns: nil where the request names no sandbox, or names it in more than one way.
     public func route(of head: HTTPRequestHead) -> Route? {
+        if case .uri = self { return Route.parse(uri: head.uri) }
+        guard let (label, form) = label(of: head) else { return nil }
+        return Route.parse(label: label, in: form, target: head.uri)
+    }
+
+    /// Whether a request without a route was meant to have a signed one.
+    func presentsBrokenToken(_ head: HTTPRequestHead) -> Bool {
+        label(of: head).map { Route.resemblesToken($0.text) } ?? false
+    }
+
+    /// The text that names sandbox and port, where it does not stand in the path.
+    private func label(of head: HTTPRequestHead) -> (text: Substring, form: RouteToken.Form)? {
         switch self {
         case .header(let domain):
             var names = head.headers.lazy.filter { $0.name.isEqualIgnoringCase(to: Self.headerName) }.makeIterator()
-            guard let first = names.next() else { return hostRoute(head, beneath: domain) }
+            guard let first = names.next() else { return hostLabel(head, beneath: domain).map { ($0, .label) } }
             guard names.next() == nil else { return nil }
-            return Route.parse(label: first.value[...], in: .long, target: head.uri)
-        case .uri: return Route.parse(uri: head.uri)
-        case .wildcard(let domain): return hostRoute(head, beneath: domain)
+            return (first.value[...], .long)
+        case .uri: return nil
+        case .wildcard(let domain): return hostLabel(head, beneath: domain).map { ($0, .label) }
         }
     }
 
-    private func hostRoute(_ head: HTTPRequestHead, beneath domain: String?) -> Route? {
+    private func hostLabel(_ head: HTTPRequestHead, beneath domain: String?) -> Substring? {
         guard let host = head.headers.first(name: "host")?.lowercased() else { return nil }
         let name = host.prefix { $0 != ":" }
         guard let dot = name.firstIndex(of: ".") else { return nil }
         if let domain, name[name.index(after: dot)...] != domain.lowercased() { return nil }
-        return Route.parse(label: name[..<dot], in: .label, target: head.uri)
+        return name[..<dot]
     }
 }
