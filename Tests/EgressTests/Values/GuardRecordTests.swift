@@ -1,0 +1,17 @@
+import NetworkPolicy
+import Testing
+
+@testable import Egress
+
+@Suite struct GuardRecordTests {
+    @Test func `a record is read as it was written, ports, mode and odd paths and all`() throws {
+        let rules = try [
+            Rule(action: .allow, text: "a.example", scope: TrafficScope(transport: .tcp, ports: [443...443, 80...90])),
+            Rule(action: .deny, text: "Bücher.example"),
+        ]
+        let record = GuardRecord(
+            id: "a-1", namespacePath: "/run/\"odd\\\n/é", token: String(repeating: "f", count: PolicyToken.length),
+            policy: Policy(defaultAction: .allow, rules: rules, mode: .observe))
+        #expect(try GuardRecord(decoding: record.encoded(), path: "x") == record)
+    }
+}
