@@ -79,10 +79,10 @@ public final class Gateway: Sendable {
         decoding.maxHeaderListSize = configuration.limits.head.maxBytes
         decoding.maxHeaderFieldCount = configuration.limits.head.maxFields
         let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding)
-        let state = loops.state(of: channel.eventLoop)
+        let state = loops.state(of: channel.eventLoop), chunks = ChunkGuard()
         try channel.pipeline.syncOperations.addHandlers([
-            ResponseEncoder(), ByteToMessageHandler(decoder),
-            ClientConnection(policy: state.policy, pool: state.pool, logger: logger, isAlone: true),
+            ResponseEncoder(), chunks, ByteToMessageHandler(decoder),
+            ClientConnection(policy: state.policy, pool: state.pool, chunks: chunks, logger: logger, isAlone: true),
         ])
     }
 

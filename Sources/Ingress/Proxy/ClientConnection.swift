@@ -30,6 +30,7 @@ final class ClientConnection: ChannelDuplexHandler {
     let logger: Logger
     /// No other handler serves this connection, or answers a parser's errors.
     let isAlone: Bool
+    private let chunks: ChunkGuard
     private(set) var context: ChannelHandlerContext!
     var phase = Phase.idle
     var isQuiescing = false
@@ -43,7 +44,9 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Bytes that came behind a request for another protocol.
     private var leftovers: [ByteBuffer] = []
 
-    init(policy: any ProxyPolicy, pool: BackendPool, logger: Logger, isAlone: Bool) {
+    /// - Parameter chunks: stands in front of the decoder.
+    init(policy: any ProxyPolicy, pool: BackendPool, chunks: ChunkGuard, logger: Logger, isAlone: Bool) {
+        self.chunks = chunks
         self.policy = policy
         limits = policy.limits
         self.pool = pool
@@ -70,6 +73,7 @@ final class ClientConnection: ChannelDuplexHandler {
         if case .tunnel = phase { return leftovers.append(LeftoverBytes.unwrap(data)) }
         burstHadParts = true
         let part = unwrapInboundIn(data)
+        if case .head(let head) = part { chunks.begins(head) }
         if queue.isEmpty && takesRequest { take(part) } else { queue.append(part) }
     }
 
@@ -235,6 +239,7 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Stops speaking HTTP; what the decoder has beyond the request is in the list when the future succeeds.
     func switchProtocols() -> EventLoopFuture<[ByteBuffer]> {
         phase = .tunnel
+        chunks.retire()
         deadline.clear()
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         do {

@@ -22,7 +22,13 @@ public final class ServerProxy: Sendable {
     /// Called on the channel's event loop when its HTTP handlers are in place.
     public func frontHandlers(for channel: any Channel) throws -> [any ChannelHandler] {
         let state = loops.state(of: channel.eventLoop)
-        return [ClientConnection(policy: state.policy, pool: state.pool, logger: logger, isAlone: false)]
+        let chunks = ChunkGuard(), operations = channel.pipeline.syncOperations
+        let decoder = try operations.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
+        try operations.addHandler(chunks, position: .before(decoder))
+        return [
+            ClientConnection(
+                policy: state.policy, pool: state.pool, chunks: chunks, logger: logger, isAlone: false)
+        ]
     }
 
     /// Closes the unused connections to sandboxes.

@@ -89,7 +89,7 @@ private func withSandbox<Result: Sendable>(
             )
         }) { address, backend, _ in
             let answer = try await RawClient(address).exchange(
-                "POST / HTTP/1.1\r\n\(to)Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3;ext=1\r\nabc\r\n0\r\nCheck: 2\r\nHost: evil\r\n\r\n"
+                "POST / HTTP/1.1\r\n\(to)Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\nCheck: 2\r\nHost: evil\r\n\r\n"
             )
             #expect(backend.received.hasSuffix("\r\n\r\n3\r\nabc\r\n0\r\nCheck: 2\r\n\r\n"))
             return answer

@@ -80,6 +80,38 @@ import Testing
             "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\nx\r\n0\r\n\r\n"
         ),
         ("chunk size empty", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n\r\nx\r\n0\r\n\r\n"),
+        (
+            "chunk extension",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1;x=y\r\nx\r\n0\r\n\r\n"
+        ),
+        (
+            "chunk empty extension",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1;\r\nx\r\n0\r\n\r\n"
+        ),
+        (
+            "chunk extension with LF",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1;\nx\r\n0\r\n\r\n"
+        ),
+        (
+            "chunk quoted extension",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1;a=\"\r\n\"\r\nx\r\n0\r\n\r\n"
+        ),
+        (
+            "chunk last extension",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0;a=b\r\n\r\n"
+        ),
+        (
+            "chunk size with a space",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n"
+        ),
+        (
+            "chunk size with a tab",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1\t;a\r\nx\r\n0\r\n\r\n"
+        ),
+        (
+            "chunk second extension",
+            "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n1;a\r\ny\r\n0\r\n\r\n"
+        ),
         ("chunk bare LF", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n"),
         ("chunk without CRLF", "POST / HTTP/1.1\r\nHost: h\r\n\(to)Transfer-Encoding: chunked\r\n\r\n1\r\nxy0\r\n\r\n"),
         (
@@ -120,6 +152,28 @@ import Testing
                     "\(why) reached the sandbox: \(backend.received)")
             }
         }
+        await backend.close()
+    }
+
+    @Test func `a chunk extension that comes late ends the request that had begun`() async throws {
+        let backend = try await ScriptedBackend { received, _ in
+            received.contains("\r\n0\r\n\r\n") ? .init(bytes: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") : nil
+        }
+        let directory = TestDirectory()
+        directory.set("s", at: backend.address)
+        @Sendable func bodies(_ head: String) -> String {
+            let whole = String(repeating: "1\r\nx\r\n", count: 40)
+            return head + "Host: h\r\nTransfer-Encoding: chunked\r\n\r\n" + whole + "1;a=b\r\ny\r\n0\r\n\r\n"
+        }
+        let throughGateway = try await withGateway(directory) {
+            try await SlowClient($0).exchange(bodies("POST / HTTP/1.1\r\n\(Self.to)"))
+        }
+        #expect(throughGateway.hasPrefix("HTTP/1.1 400 "))
+        let throughProxy = try await withServerProxy(directory) {
+            try await SlowClient($0).exchange(bodies("POST /sandboxes/s/proxy/80/ HTTP/1.1\r\n"))
+        }
+        #expect(!throughProxy.contains("200 OK"))
+        #expect(!backend.received.contains("\r\n0\r\n\r\n"))
         await backend.close()
     }
 
