@@ -16,7 +16,11 @@ enum Base36 {
 
     /// - Returns: nil for anything but the only form: no zeros in front.
     static func number(_ text: Substring) -> UInt64? {
-        let bytes = text.utf8
+        var text = text
+        return text.withUTF8 { number($0) }
+    }
+
+    static func number(_ bytes: UnsafeBufferPointer<UInt8>) -> UInt64? {
         guard (1...13).contains(bytes.count), bytes.first != UInt8(ascii: "0") || bytes.count == 1 else { return nil }
         var number: UInt64 = 0
         for byte in bytes {
@@ -40,7 +44,7 @@ enum Base36 {
 
 /// Codes as text: hexadecimal, or the alphabet of RFC 4648, section 6, in small letters, since host names have no case.
 /// What does not fill a last digit is filled with zeros, and nothing else is read.
-struct CodeAlphabet {
+struct CodeAlphabet: Sendable {
     let digits: [UInt8]
     /// Of one digit.
     let bits: Int
@@ -72,7 +76,7 @@ struct CodeAlphabet {
         }
     }
 
-    func number(_ text: Substring.UTF8View.SubSequence, bits count: Int) -> UInt128? {
+    func number(_ text: UnsafeBufferPointer<UInt8>, bits count: Int) -> UInt128? {
         let filling = text.count * bits - count
         var left = text.count, code: UInt128 = 0
         for byte in text {

@@ -78,38 +78,59 @@ public struct RouteToken: Hashable, Sendable {
         sandbox: some StringProtocol, port: some StringProtocol, expires: some StringProtocol,
         signature: some StringProtocol, in form: Form? = nil
     ) throws(RouteTokenError) {
-        try self.init(
-            parts: Substring(sandbox), Substring(port), Substring(expires), Substring(signature), form)
+        var sandbox = Substring(sandbox), port = Substring(port), expires = Substring(expires)
+        var signature = Substring(signature)
+        let token = sandbox.withUTF8 { sandbox in
+            port.withUTF8 { port in
+                expires.withUTF8 { expires in
+                    signature.withUTF8 { Self.read(sandbox, port, expires, $0, form) }
+                }
+            }
+        }
+        guard let token else { throw .malformed }
+        self = token
     }
 
     /// Reads `<id>-<port>-<expires>-<signature>`. The id may have dashes of its own.
     /// - Throws: `RouteTokenError.malformed`.
     public init(_ text: some StringProtocol, in form: Form? = nil) throws(RouteTokenError) {
-        var rest = Substring(text)
-        func last() throws(RouteTokenError) -> Substring {
-            guard let dash = rest.utf8.lastIndex(of: UInt8(ascii: "-")) else { throw .malformed }
-            defer { rest = rest[..<dash] }
-            return rest[rest.utf8.index(after: dash)...]
+        var text = Substring(text)
+        let token = text.withUTF8 { bytes -> RouteToken? in
+            func dash(before end: Int) -> Int? { bytes[..<end].lastIndex(of: UInt8(ascii: "-")) }
+            func part(_ range: Range<Int>) -> Bytes { Bytes(rebasing: bytes[range]) }
+            guard let third = dash(before: bytes.count), let second = dash(before: third),
+                let first = dash(before: second)
+            else { return nil }
+            return Self.read(
+                part(0..<first), part(first + 1..<second), part(second + 1..<third), part(third + 1..<bytes.count), form
+            )
         }
-        let signature = try last(), expires = try last(), port = try last()
-        try self.init(parts: rest, port, expires, signature, form)
+        guard let token else { throw .malformed }
+        self = token
     }
 
-    private init(
-        parts sandbox: Substring, _ port: Substring, _ expires: Substring, _ signature: Substring, _ form: Form?
-    ) throws(RouteTokenError) {
-        let bytes = signature.utf8
+    private typealias Bytes = UnsafeBufferPointer<UInt8>
+
+    private static func read(
+        _ sandbox: Bytes, _ port: Bytes, _ expires: Bytes, _ signature: Bytes, _ form: Form?
+    ) -> RouteToken? {
         guard !sandbox.isEmpty, let number = Self.port(port), let time = Base36.number(expires),
-            let kind = Kind(rawValue: bytes.count), form == nil || kind.form == nil || kind.form == form,
-            let key = bytes.last, Base36.digit(key) != nil,
-            let code = kind.alphabet.number(bytes.dropLast(), bits: kind.bits)
-        else { throw .malformed }
-        self.init(sandbox: String(sandbox), port: number, expires: time, kind: kind, code: code, keyByte: key)
+            let kind = Kind(rawValue: signature.count), form == nil || kind.form == nil || kind.form == form,
+            let key = signature.last, Base36.digit(key) != nil,
+            let code = kind.alphabet.number(Bytes(rebasing: signature.dropLast()), bits: kind.bits)
+        else { return nil }
+        return RouteToken(
+            sandbox: String(decoding: sandbox, as: UTF8.self), port: number, expires: time, kind: kind, code: code,
+            keyByte: key)
     }
 
     /// A port in its only form: 1 to 65535 without leading zeros.
     public static func port(_ text: some StringProtocol) -> Int? {
-        let bytes = Substring(text).utf8
+        var text = Substring(text)
+        return text.withUTF8 { port($0) }
+    }
+
+    private static func port(_ bytes: Bytes) -> Int? {
         guard (1...5).contains(bytes.count), bytes.first != UInt8(ascii: "0") else { return nil }
         var number = 0
         for byte in bytes {

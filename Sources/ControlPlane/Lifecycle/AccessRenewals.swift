@@ -1,8 +1,7 @@
 import Logging
 import NIOHTTP1
 
-/// Prolongs sandboxes that are used, as they asked for when they were made (OSEP-0009): event loops say which, one task does
-/// it.
+/// Prolongs sandboxes that are used, as they asked for when they were made (OSEP-0009): event loops say which, tasks do it.
 final class AccessRenewals: Sendable {
     private let wanted: AsyncStream<(id: String, seconds: Int)>
     private let asking: AsyncStream<(id: String, seconds: Int)>.Continuation
@@ -15,14 +14,20 @@ final class AccessRenewals: Sendable {
     /// Renews until the task is cancelled.
     /// - Parameter failed: hears which sandbox was not prolonged.
     func run(_ service: SandboxService, failed: @escaping @Sendable (String) -> Void) async {
-        for await (id, seconds) in wanted {
-            do throws(APIError) {
-                try await service.prolong(id, toAtLeast: .now().adding(seconds: seconds))
-            } catch {
-                guard error.status != .notFound else { continue }
-                service.logger.error(
-                    "prolonging a used sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error.message)"])
-                failed(id)
+        await withDiscardingTaskGroup { group in
+            for await (id, seconds) in wanted {
+                // Each in its own time: one may have to wait until a change of its sandbox is done.
+                group.addTask {
+                    do throws(APIError) {
+                        try await service.prolong(id, toAtLeast: .now().adding(seconds: seconds))
+                    } catch {
+                        guard error.status != .notFound else { return }
+                        service.logger.error(
+                            "prolonging a used sandbox failed",
+                            metadata: ["sandbox": "\(id)", "error": "\(error.message)"])
+                        failed(id)
+                    }
+                }
             }
         }
     }
