@@ -20,6 +20,8 @@ private final class Machine: Sendable {
     let uplink: String
 
     private init() async throws {
+        // First, since a machine that is half made has nobody to take it away.
+        let execd = try #require(BusyboxImage.execd, "run `make execd` first")
         let number = UInt32.random(in: 0 ... .max)
         folder = "/tmp/spt-machine-\(number)"
         uplink = "spt" + String(number, radix: 36)
@@ -38,7 +40,7 @@ private final class Machine: Sendable {
         logger.logLevel = .critical
         runtime = try LocalRuntime(
             configuration: LocalConfiguration(
-                stateDirectory: folder + "/sandboxes", execdPath: #require(BusyboxImage.execd),
+                stateDirectory: folder + "/sandboxes", execdPath: execd,
                 addressPool: CIDRBlock("10.232.\(number % 200).0/24")!, tag: "g" + String(number % 46656, radix: 36)),
             logger: logger)
         node = try await EgressNode(

@@ -93,7 +93,8 @@ import Testing
         }
     }
 
-    @Test func `a signature with a character that none has is 401, too; a label that is no route is 400`() async throws {
+    @Test func `a signature with a character that none has is 401, too; a label that is no route is 400`() async throws
+    {
         let genuine = token2().text
         for (label, status) in [
             (genuine.dropLast(3) + "!" + genuine.suffix(2), 401), (genuine + "0", 401), (genuine.dropLast(), 401),
