@@ -1,3 +1,4 @@
+import DNSFilter
 import Foundation
 import NetworkPolicy
 import SecureAccess
