@@ -1,5 +1,6 @@
 import NIOHTTP1
 import Logging
+import Metrics
 import Egress
 import Netfilter
 import NetworkPolicy
@@ -60,10 +61,12 @@ extension SandboxService {
             workingDirectory: image.workingDirectory, limits: request.limits,
             execdToken: execdToken(id))
         do {
-            let prepared = try await runtime.prepare(spec)
-            try await egress.protect(
-                id, namespace: NetworkNamespace(existing: prepared.namespacePath), policy: request.policy ?? .allowAll)
-            try await runtime.start(id)
+            let prepared = try await CreateStep.prepare.timed { try await runtime.prepare(spec) }
+            let namespace = NetworkNamespace(existing: prepared.namespacePath)
+            try await CreateStep.protect.timed {
+                try await egress.protect(id, namespace: namespace, policy: request.policy ?? .allowAll)
+            }
+            try await CreateStep.start.timed { try await runtime.start(id) }
             sandbox.network = SandboxNetwork(
                 namespacePath: prepared.namespacePath, address: "\(prepared.address)",
                 addressV6: "\(prepared.addressV6)")
@@ -122,6 +125,21 @@ extension SandboxService {
         default:
             return APIError(.internalServerError, "SANDBOX::INTERNAL_ERROR", "\(error)")
         }
+    }
+}
+
+/// What a create consists of, each with a timer: `sallyport_create_step_seconds`.
+private enum CreateStep: String {
+    case prepare, protect, start
+
+    func timed<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
+        let start = ContinuousClock.now
+        defer {
+            let (seconds, attoseconds) = (ContinuousClock.now - start).components
+            Timer(label: "sallyport_create_step_seconds", dimensions: [("step", rawValue)])
+                .recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+        }
+        return try await body()
     }
 }
 
