@@ -43,7 +43,8 @@ func line(_ name: String, _ times: [Double]) -> Double {
 
 @Sendable func create(_ id: String) async throws {
     let prepared = try await runtime.prepare(
-        SandboxSpec(id: id, imageRoot: folder + "/image", entrypoint: ["/bin/sleep", "1000"],
+        SandboxSpec(
+            id: id, imageRoot: folder + "/image", entrypoint: ["/bin/sleep", "1000"],
             limits: ResourceLimits(cpuMillis: 1000, memoryBytes: 512 << 20)))
     try await node.protect(id, namespace: NetworkNamespace(existing: prepared.namespacePath), policy: policy)
     try await runtime.start(id)
