@@ -29,6 +29,7 @@ test: execd
 bench: execd base-image
 	swift build -c release
 	.build/release/benchmark-create
+	.build/release/benchmark-patch
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
 
 # The formatter's rules, and every warning of our own sources as an error.

@@ -124,6 +124,9 @@ let package = Package(
             name: "benchmark-create",
             dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "Runtimes", "TestSupport", logging],
             path: "Benchmarks/CreateSandbox", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-patch", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            path: "Benchmarks/PolicyPatch", swiftSettings: strict + warnings),
         tests("Runtimes", ["Netfilter", "NetworkPolicy", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "TestSupport"] + nio),
         tests("HTTPServer", ["TestSupport", logging] + nio),

@@ -40,6 +40,7 @@ class Docker:
     """A dockerd of its own, without a network, that ends with the benchmark."""
 
     def __init__(self, folder, root):
+        self.count = 0
         self.folder = f"{folder}/docker"
         os.makedirs(self.folder)
         self.host = f"unix://{self.folder}/docker.sock"
@@ -64,9 +65,15 @@ class Docker:
 
     def run(self):
         """Seconds of `docker run` until the container is up."""
+        self.count += 1
         start = time.perf_counter()
-        self.docker("run", "--detach", "--rm", "--network", "none", "base", "sleep", "5")
+        self.docker("run", "--detach", "--name", f"peer-{self.count}", "--network", "none", "base", "sleep", "3600")
         return time.perf_counter() - start
+
+    def settle(self):
+        """Takes the containers away."""
+        names = [f"peer-{number}" for number in range(1, self.count + 1)]
+        self.docker("rm", "--force", *names, check=False)
 
     def stop(self):
         self.process.terminate()
