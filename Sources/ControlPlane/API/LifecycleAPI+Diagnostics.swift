@@ -1,6 +1,6 @@
-import Runtimes
 import HTTPServer
 import NIOHTTP1
+import Runtimes
 
 /// What `GET /sandboxes/{id}/diagnostics/{logs,events}?scope=` answers (diagnostic-api.yml).
 private struct DiagnosticContent: Encodable, Sendable {

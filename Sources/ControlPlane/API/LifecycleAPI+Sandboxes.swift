@@ -17,7 +17,10 @@ extension LifecycleAPI {
         switch (rest.count, rest.dropFirst().first) {
         case (1, _):
             switch request.method {
-            case .GET: return .json(.ok, SandboxView(try service.sandbox(id)))
+            case .GET:
+                // Also one that is being deleted: a deletion that failed is to be seen.
+                guard let sandbox = service.catalog[id] else { throw .unknownSandbox(id) }
+                return .json(.ok, SandboxView(sandbox))
             case .DELETE:
                 try await service.delete(id)
                 return .empty(.noContent)

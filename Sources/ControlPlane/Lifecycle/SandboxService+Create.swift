@@ -1,7 +1,7 @@
-import NIOHTTP1
+import Egress
 import Logging
 import Metrics
-import Egress
+import NIOHTTP1
 import Netfilter
 import NetworkPolicy
 import Runtimes
@@ -54,7 +54,7 @@ extension SandboxService {
         _ id: String, _ request: CreateRequest, _ image: ResolvedImage
     ) async throws(APIError) -> Sandbox {
         // It may have been deleted while the image was on its way.
-        guard var sandbox = catalog[id] else { throw .unknownSandbox(id) }
+        guard var sandbox = catalog[id], sandbox.status.state == .pending else { throw .unknownSandbox(id) }
         let spec = SandboxSpec(
             id: id, imageRoot: image.root, entrypoint: request.entrypoint,
             environment: image.environment.merging(request.environment) { _, asked in asked },

@@ -1,6 +1,6 @@
 import Egress
-import NIOHTTP1
 import Logging
+import NIOHTTP1
 import Runtimes
 
 extension SandboxService {

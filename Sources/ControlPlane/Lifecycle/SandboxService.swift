@@ -1,8 +1,8 @@
-import NIOHTTP1
 import Egress
 import Logging
-import NetworkPolicy
+import NIOHTTP1
 import Netfilter
+import NetworkPolicy
 import Runtimes
 import Synchronization
 
@@ -35,6 +35,7 @@ final class SandboxService: Sendable {
         }
     }
 
+    /// The sandbox, unless it is on its way out: nothing can be done with such a one but to delete it.
     func sandbox(_ id: String) throws(APIError) -> Sandbox {
         guard let sandbox = catalog[id], sandbox.status.state != .stopping else { throw .unknownSandbox(id) }
         return sandbox

@@ -1,5 +1,5 @@
-import NIOHTTP1
 import HTTPServer
+import NIOHTTP1
 
 /// The query of `GET /sandboxes` (CLIENTS.md, sections 3.2 and 16.7).
 struct ListQuery: Hashable, Sendable {

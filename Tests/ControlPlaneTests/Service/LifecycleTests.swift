@@ -106,6 +106,8 @@ extension JSONValue {
         let house = try House(), id = try await house.create()
         house.runtime.fail("delete")
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 500)
+        #expect(await house.send(.GET, "/v1/sandboxes/\(id)").json?["status", "state"] == .string("Stopping"))
+        #expect(await house.send(.POST, "/v1/sandboxes/\(id)/pause").status == 404)
         house.runtime.state.withLock { $0.failing = [] }
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").json?["code"] == .string("DOCKER::SANDBOX_NOT_FOUND"))
