@@ -30,7 +30,8 @@ final class SandboxService: Sendable {
         let timer = ExpiryTimer()
         expiry = timer
         catalog = Catalog(store: store) { id, sandbox in
-            timer.set(id, sandbox?.expiresAt)
+            // One that is on its way out has no end to wait for; a deletion that fails sets a time to try again.
+            timer.set(id, sandbox?.status.state == .stopping ? nil : sandbox?.expiresAt)
             observer(id, sandbox)
         }
     }
@@ -49,7 +50,12 @@ final class SandboxService: Sendable {
             guard let sandbox = catalog[id] else { throw .unknownSandbox(id) }
             // Stored first: a server that dies now goes on with it when it starts again.
             try await save(sandbox.moved(to: .stopping, reason: StatusReason.deleteRequested))
-            try await destroy(id)
+            do throws(APIError) {
+                try await destroy(id)
+            } catch {
+                expiry.set(id, .now().adding(seconds: Self.secondsToTryAgain))
+                throw error
+            }
             try await stored { () async throws(StoreError) in try await catalog.remove(id) }
         }
         logger.info("sandbox deleted", metadata: ["sandbox": "\(id)"])
@@ -161,18 +167,21 @@ final class SandboxService: Sendable {
     }
 
     private func expired(_ id: String) async {
+        // It may have been renewed since the timer fired, or be one whose deletion has failed.
+        guard let sandbox = catalog[id] else { return }
+        guard sandbox.status.state == .stopping || sandbox.expiresAt.map({ $0 <= .now() }) ?? false else { return }
         logger.info("sandbox expired", metadata: ["sandbox": "\(id)"])
         do throws(APIError) {
-            // It may have been renewed since the timer fired.
-            guard let end = catalog[id]?.expiresAt, end <= .now() else { return }
             try await delete(id)
         } catch {
             guard error.status != .notFound else { return }
             logger.error(
                 "deleting an expired sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error.message)"])
-            expiry.set(id, .now().adding(seconds: 10))
         }
     }
+
+    /// Between two attempts to delete a sandbox.
+    private static let secondsToTryAgain = 10
 
     // MARK: Parts of changes
 
