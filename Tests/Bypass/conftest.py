@@ -1,0 +1,34 @@
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import pytest  # noqa: E402
+from arena import Arena  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def arena():
+    arena = Arena()
+    try:
+        yield arena
+        ended = arena.guard.poll()
+        words = (arena.folder / "log").read_text(errors="replace")[-3000:]
+    finally:
+        arena.close()
+    assert ended is None, f"the guard ended with {ended}:\n{words}"
+    assert not arena.leftovers(), "namespaces are left behind"
+
+
+@pytest.fixture
+def attacker(arena):
+    """Makes attackers that end with the test: `attacker(policy)`; `attacker(guarded=False)` for the control."""
+    made = []
+
+    def attacker(policy=None, guarded=True):
+        made.append(arena.attacker(policy, guarded))
+        return made[-1]
+
+    yield attacker
+    for one in made:
+        one.close()

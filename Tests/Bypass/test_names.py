@@ -1,0 +1,177 @@
+"""Attacks by names and through the resolver: E1, E2, E3, E8, E9, E10, E12, E20."""
+
+import ipaddress
+import socket
+import struct
+
+import pytest
+from arena import ONE, ONE_V6, TWO, TWO_V6, UDP, asked, deny_but, echo, page, response
+
+A, CNAME, AAAA, OPT, HTTPS = 1, 5, 28, 41, 65
+
+
+def labels(name):
+    return b"".join(bytes([len(part)]) + part.encode() for part in name.split(".") if part) + b"\0"
+
+
+def ask(attacker, message, server=ONE, port=53, timeout=3):
+    """The answer to a message of the test's own making, or None."""
+    with attacker.socket(socket.SOCK_DGRAM, timeout=timeout) as client:
+        client.sendto(message, (server, port))
+        try:
+            return client.recv(4096)
+        except OSError:
+            return None
+
+
+def query(name, kind=A, extra=b"", counts=(1, 0, 0, 0), identifier=0x1234):
+    wire = name if isinstance(name, bytes) else labels(name)
+    return struct.pack("!HHHHHH", identifier, 0x100, *counts) + wire + struct.pack("!HH", kind, 1) + extra
+
+
+def code(answer):
+    return answer[3] & 15
+
+
+def test_E2_a_query_is_rebuilt_before_it_leaves(attacker, arena):
+    inside = attacker(deny_but("*.wild.example"))
+    arena.names.add("secret.wild.example", ONE)
+    before = len(arena.names.queries)
+    inside.dig("+ednsopt=65001:deadbeefdeadbeef", "+nocookie", "+subnet=192.0.2.1/32", "SeCrEt.WiLd.ExAmPlE", "A")
+    sent, = arena.names.queries[before:]
+    assert struct.unpack("!HHHHH", sent[2:12]) == (0x0100, 1, 0, 0, 1)
+    question = labels("secret.wild.example") + struct.pack("!HH", A, 1)
+    assert sent[12:12 + len(question)] == question
+    opt = sent[12 + len(question):]
+    assert opt[:3] == b"\0" + struct.pack("!H", OPT) and opt[-2:] == b"\0\0" and len(opt) == 11
+
+
+@pytest.mark.parametrize("kind", ["NULL", "ANY", "AXFR", "KEY", "TYPE65399", "HINFO"])
+def test_E2_types_made_for_tunnels_do_not_leave_even_for_allowed_names(attacker, arena, kind):
+    inside = attacker(deny_but("*.wild.example"))
+    before = len(arena.names.queries)
+    inside.dig("payload.wild.example", kind)
+    assert len(arena.names.queries) == before
+    inside.dig("payload.wild.example", "TXT")
+    assert len(arena.names.queries) == before + 1
+
+
+@pytest.mark.parametrize("message", [
+    query("a.wild.example", counts=(2, 0, 0, 0), extra=labels("hidden.wild.example") + struct.pack("!HH", A, 1)),
+    query("a.wild.example", counts=(1, 1, 0, 0), extra=labels("x") + struct.pack("!HHIH", A, 1, 0, 4) + b"leak"),
+    query("a.wild.example", counts=(1, 0, 0, 1), extra=labels("x") + struct.pack("!HHIH", A, 1, 0, 4) + b"leak"),
+    query("a.wild.example", extra=b"trailing bytes"),
+], ids=["two questions", "an answer", "an additional record", "trailing bytes"])
+def test_E2_a_message_with_more_than_a_question_is_refused(attacker, arena, message):
+    inside = attacker(deny_but("*.wild.example"))
+    before = len(arena.names.queries)
+    assert code(ask(inside, message)) == 1
+    assert len(arena.names.queries) == before
+    assert ask(inside, query("a.wild.example")) and len(arena.names.queries) == before + 1
+
+
+@pytest.mark.parametrize("port, address", [
+    (53, TWO), (853, TWO), (5353, TWO), (5353, "224.0.0.251"), (5355, "224.0.0.252"), (137, "10.77.255.255"), (443, TWO),
+    (5300, TWO), (853, TWO_V6), (5353, "ff02::fb"), (5355, "ff02::1:3"),
+])
+def test_E3_no_other_resolver_hears_a_datagram(attacker, port, address):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+    def asks(one):
+        with one.socket(socket.SOCK_DGRAM, family) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            try:
+                client.sendto(query("one.example"), (address, port, 0, 2) if address.startswith("ff") else (address, port))
+            except OSError:
+                pass
+        return [p for p in one.arrived() if p.protocol == UDP and p.port == port]
+
+    assert not asks(attacker(deny_but()))
+    assert asks(attacker(guarded=False))
+
+
+@pytest.mark.parametrize("port", [853, 443, 8443])
+def test_E3_no_tls_reaches_another_resolver(attacker, arena, port):
+    with arena.listen(socket.SOCK_STREAM, TWO, port, echo) as server:
+        words = ("openssl", "s_client", "-connect", f"{TWO}:{port}", "-servername", "dns.example", "-alpn", "dot")
+        inside = attacker(deny_but())
+        inside.run(*words, timeout=5)
+        assert server.met == 0 and not inside.arrived()
+        assert attacker(deny_but({"action": "allow", "target": TWO, "ports": [port], "protocol": "tcp"})).connects(TWO, port)
+        attacker(guarded=False).run(*words, timeout=1)
+        assert server.met == 2
+
+
+REBINDING = [
+    "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+    "255.255.255.255", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a00:1", "64:ff9b::7f00:1", "fd00::1", "fe80::1",
+    "ff02::1", "::1", "::", "2002:a00:1::1", "::10.0.0.1",
+]
+
+
+@pytest.fixture
+def rebound(arena):
+    """A name that answers with every address inside, and a genuine one."""
+    def answer(question):
+        kind = asked(question)[1]
+        addresses = [ipaddress.ip_address(text) for text in [*REBINDING, ONE, ONE_V6]]
+        return response(question, *(
+            ("rebind.example", kind, a.packed) for a in addresses if (a.version == 4) == (kind == A)))
+
+    arena.names.scripts["rebind.example"] = answer
+    yield
+    del arena.names.scripts["rebind.example"]
+
+
+def test_E8_an_allowed_name_that_answers_with_addresses_inside_yields_only_the_others(attacker, rebound):
+    inside = attacker(deny_but("rebind.example"))
+    assert inside.asks("rebind.example", "A") == [ONE]
+    assert inside.asks("rebind.example", "AAAA") == [ONE_V6]
+    for address in REBINDING:
+        if address not in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::"):
+            assert not inside.connects(address, 80, timeout=1), address
+    assert not inside.arrived()
+    assert {"127.0.0.1", "169.254.169.254"} <= set(attacker(guarded=False).asks("rebind.example"))
+
+
+def test_E8_the_gateway_stays_shut_when_a_name_leads_to_it(attacker, arena):
+    inside = attacker(deny_but("gate.example"))
+    arena.names.add("gate.example", inside.gateway)
+    with arena.listen(socket.SOCK_STREAM, inside.gateway, 80, page) as server:
+        assert inside.asks("gate.example") == []
+        assert not inside.connects(inside.gateway, 80) and server.met == 0
+    free = attacker(guarded=False)
+    with arena.listen(socket.SOCK_STREAM, free.gateway, 80, page) as server:
+        assert free.connects(free.gateway, 80)
+
+
+@pytest.mark.parametrize("name", [
+    b"\x0bone.example\0", b"\x04one\0\x07example\0", b"\x04one \x07example\0", b"\x04one\n\x07example\0",
+    b"\x03one\x07exa\0ple\0", b"\x0a198.51.100\x011\0", b"\x40" + b"a" * 64 + b"\x07example\0",
+    (b"\x3f" + b"a" * 63) * 4 + b"\x07example\0", b"\xc0\x0c", b"\x03one\xc0\x0c", b"\x80one\x07example\0",
+    b"\x05two\\.\x07example\0", b"\x03one\x07example", b"\x03\xff\xfe\xfd\x07example\0",
+], ids=["dot inside a label", "NUL", "space", "newline", "NUL within", "address in a label", "label of 64", "name of 264",
+        "pointer to itself", "pointer back", "reserved bits", "escaped dot", "without end", "not ASCII"])
+def test_E9_odd_names_are_not_forwarded(attacker, arena, name):
+    inside = attacker({"defaultAction": "allow", "egress": []})
+    before = len(arena.names.queries)
+    answer = ask(inside, query(name), timeout=1)
+    assert answer is None or code(answer) in (1, 3) and answer[6:8] == b"\0\0"
+    assert len(arena.names.queries) == before
+    assert code(ask(inside, query("one.example", AAAA))) == 0
+
+
+@pytest.mark.parametrize("host", [
+    "198.51.100.2", "3325256706", "0xc6336402", "0306.063.0144.02", "198.51.25602", "0xc6.0x33.0x64.0x2",
+    "[2001:db8::2]", "[::ffff:198.51.100.2]", "two.example.", "TWO.EXAMPLE", "two.example..",
+    "198.51.100.2.nip.example", "localhost.two.example", "notone.example", "one.example.two.example",
+])
+def test_E9_no_spelling_of_an_address_reaches_it(attacker, arena, host):
+    arena.names.add("198.51.100.2.nip.example", TWO)
+    arena.names.add("localhost.two.example", TWO)
+    inside = attacker(deny_but("one.example"))
+    with arena.listen(socket.SOCK_STREAM, TWO, 80, page) as two, arena.listen(socket.SOCK_STREAM, TWO_V6, 80, page) as six:
+        asked_before = len(arena.names.queries)
+        inside.run("curl", "-gsS", "--max-time", "3", f"http://{host}/")
+        assert two.met == six.met == 0 and len(arena.names.queries) == asked_before
+        assert not inside.arrived()
