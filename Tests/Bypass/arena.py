@@ -27,7 +27,7 @@ ATTACKS = pathlib.Path(__file__).with_name("attacks")
 # Of Debian, which has scapy.
 PYTHON = "/usr/bin/python3"
 
-ONE, TWO, BARRIER = "198.51.100.1", "198.51.100.2", "198.51.100.9"
+ONE, TWO, THREE, FOUR, BARRIER = (f"198.51.100.{i}" for i in (1, 2, 3, 4, 9))
 ONE_V6, TWO_V6 = "2001:db8::1", "2001:db8::2"
 BARRIER_PORT = 9
 ICMP, IPIP, TCP, UDP, IPV6, GRE, ICMPV6, SCTP = 1, 4, 6, 17, 41, 47, 58, 132
@@ -179,7 +179,7 @@ class Arena:
         try:
             run("ip", "netns", "add", self.outside)
             run("ip", "-n", self.outside, "link", "set", "lo", "up")
-            for address in (ONE, TWO, BARRIER, "169.254.169.254"):
+            for address in (ONE, TWO, THREE, FOUR, BARRIER, "169.254.169.254"):
                 run("ip", "-n", self.outside, "address", "add", f"{address}/32", "dev", "lo")
             for address in (ONE_V6, TWO_V6):
                 run("ip", "-n", self.outside, "address", "add", f"{address}/128", "dev", "lo", "nodad")
@@ -347,6 +347,16 @@ class Attacker:
             run("ip", "-n", namespace, "link", "set", link, "up")
         run("ip", "-n", self.namespace, "route", "add", "default", "via", self.gateway)
         run("ip", "-n", self.namespace, "-6", "route", "add", "default", "via", self.gateway_v6)
+        # No packet waits for a neighbour: what was sent first arrives first.
+        addresses = {self.namespace: (self.gateway, self.gateway_v6), arena.outside: (self.address, self.address_v6)}
+        for namespace, link, other, far in (
+            (self.namespace, "eth0", arena.outside, self.link), (arena.outside, self.link, self.namespace, "eth0"),
+        ):
+            mac = json.loads(run("ip", "-n", other, "-json", "link", "show", far))[0]["address"]
+            for address in addresses[namespace]:
+                run("ip", "-n", namespace, "neigh", "replace", address, "lladdr", mac, "dev", link, "nud", "permanent")
+            if link == "eth0":
+                self.gateway_mac = mac
         self.capture = Capture(arena.outside, self.link)
 
     def protect(self, policy):

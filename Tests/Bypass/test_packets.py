@@ -1,0 +1,160 @@
+"""Attacks by raw packets and other protocols: E7, E13, E14."""
+
+import socket
+import subprocess
+
+import pytest
+from arena import FOUR, ICMP, ONE, TCP, TWO, TWO_V6, UDP, deny_but, echo
+from support.waiting import eventually
+
+
+def zoo(attacker, road):
+    """Which packets of `attacks/packets.py` were tried, and which reached the outside."""
+    sent = attacker.attack("packets", road, attacker.gateway_mac, attacker.address, attacker.address_v6, TWO, TWO_V6)
+    arrived = b"\n".join(packet.bytes for packet in attacker.arrived())
+    return set(sent), {name for name in sent if f"<{name}>".encode() in arrived}, sent
+
+
+# A part of a packet whose rest never comes; the guard's own kernel holds it back.
+LONE = {"fragment-first", "fragment-last", "fragment-last-6"}
+# Not the beginning of a flow, or no flow at all: refused even where the address is allowed.
+FLOWLESS = {"tcp-ack", "tcp-rst", "tcp-fin", "tcp-null", "tcp-ack-6"}
+
+
+def test_E13_E14_no_packet_from_a_raw_socket_leaves_a_denied_sandbox(attacker):
+    tried, arrived, _ = zoo(attacker(deny_but()), "raw")
+    assert len(tried) > 30 and not arrived - {"spoofed"}
+
+
+def test_E13_E14_without_the_guard_every_packet_leaves(attacker):
+    tried, arrived, sent = zoo(attacker(guarded=False), "raw")
+    assert arrived == tried, sent
+
+
+def test_E13_E14_where_a_rule_allows_every_protocol_the_same_packets_pass(attacker):
+    rules = [{"action": "allow", "target": target, "protocol": "any"} for target in (TWO, TWO_V6)]
+    tried, arrived, sent = zoo(attacker(deny_but(*rules)), "raw")
+    assert arrived >= tried - LONE - FLOWLESS - {"icmp-reply"}, sent
+
+
+def test_E14_an_allowed_name_opens_no_more_than_tcp_and_udp(attacker):
+    inside = attacker(deny_but("two.example"))
+    assert inside.asks("two.example") == [TWO] and inside.asks("two.example", "AAAA") == [TWO_V6]
+    _, arrived, sent = zoo(inside, "raw")
+    passes = {"tcp-syn", "tcp-syn-6", "udp-quic", "udp-6"}
+    assert passes <= arrived <= passes | {
+        "options", "spoofed", "hop-by-hop", "destination-options", "routing", "many-headers", "atomic-fragment"}, sent
+
+
+@pytest.mark.xfail(strict=True, reason="packet sockets write below the output hook, where all rules of a node's guard are; "
+                   "sandboxes of the local runtime have no CAP_NET_RAW to open one")
+def test_E14_no_frame_from_a_packet_socket_leaves_a_denied_sandbox(attacker):
+    _, arrived, _ = zoo(attacker(deny_but()), "link")
+    assert not arrived
+
+
+def test_E14_frames_from_a_packet_socket_leave_without_the_guard(attacker):
+    tried, arrived, _ = zoo(attacker(guarded=False), "link")
+    assert arrived == tried
+
+
+@pytest.mark.parametrize("address", [TWO, TWO_V6])
+def test_E7_an_address_that_was_never_resolved_is_shut(attacker, arena, address):
+    with arena.listen(socket.SOCK_STREAM, address, 443, echo) as server:
+        inside = attacker(deny_but("two.example"))
+        assert not inside.connects(address, 443) and server.met == 0
+        assert inside.asks("two.example", "AAAA" if ":" in address else "A") == [address]
+        assert inside.connects(address, 443)
+        assert attacker(guarded=False).connects(address, 443)
+
+
+@pytest.mark.parametrize("words, protocol", [
+    (("--udp", "-p", "443"), UDP), (("--icmp",), ICMP), (("--icmp", "-C", "13"), ICMP), (("-S", "-p", "443"), TCP),
+    (("-A", "-p", "443"), TCP), (("-FPU", "-p", "443"), TCP), (("--rawip", "--ipproto", "132"), 132),
+    (("--rawip", "--ipproto", "47"), 47), (("--udp", "-p", "443", "-f", "-d", "64"), UDP),
+    (("-S", "-p", "443", "-f", "-d", "64"), TCP),
+], ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+def test_E14_hping_sends_nothing_through(attacker, words, protocol):
+    def sent(one):
+        one.run("hping3", "-q", "-c", "2", "-i", "u1000", "-d", "40", *words, TWO, timeout=3)
+        return [packet for packet in one.arrived() if packet.protocol == protocol]
+
+    assert not sent(attacker(deny_but()))
+    assert sent(attacker(guarded=False))
+
+
+@pytest.mark.parametrize("scan", ["-sS", "-sT", "-sU", "-sA", "-sX", "-sO", "-sY", "-PE", "-PP"])
+def test_E14_nmap_finds_nothing(attacker, scan):
+    ports = ["-p", "47,132"] if scan == "-sO" else ["-sn"] if scan.startswith("-P") else ["-p", "22,80,443"]
+    words = ("nmap", "--send-ip", "-n", *([] if "-sn" in ports else ["-Pn"]), "--max-retries", "0", "-T5", scan, *ports, TWO)
+
+    def sent(one):
+        one.run(*words, timeout=10)
+        return one.arrived()
+
+    assert not sent(attacker(deny_but()))
+    assert sent(attacker(guarded=False))
+
+
+def test_E14_no_tunnel_in_icmp(attacker, arena):
+    with arena.listen(socket.SOCK_STREAM, ONE, 7, echo) as server:
+        proxy = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{arena.outside}", "ptunnel-ng", "-o", "/dev/null", "-v", "0"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            inside = attacker(deny_but())
+            assert not carries(inside, timeout=1.5) and server.met == 0 and not inside.arrived()
+            assert carries(attacker(guarded=False), timeout=10) and server.met == 1
+            assert carries(attacker(deny_but(FOUR)), timeout=10) and server.met == 2
+        finally:
+            proxy.kill()
+            proxy.wait()
+
+
+def carries(attacker, timeout):
+    """Whether what is said to the tunnel's near end comes back from the far one."""
+    attacker.start("ptunnel-ng", "-p", FOUR, "-l", "2222", "-r", ONE, "-R", "7", "-v", "0", "-o", "/dev/null")
+
+    def dial():
+        client = attacker.socket(timeout=timeout)
+        try:
+            client.connect(("127.0.0.1", 2222))
+            return client
+        except OSError:
+            client.close()
+
+    with eventually(dial, within=5, what="the tunnel's near end") as client:
+        try:
+            client.sendall(b"payload")
+            return client.recv(100) == b"payload"
+        except OSError:
+            return False
+
+
+# What a refusal itself says, and to whom.
+FREEBIND_V6 = 78
+
+
+def sends_in_anothers_name(attacker, source, target):
+    """A datagram whose source is not the sender's: IPV6_FREEBIND takes no capability."""
+    with attacker.socket(socket.SOCK_DGRAM, socket.AF_INET6) as client:
+        client.setsockopt(socket.IPPROTO_IPV6, FREEBIND_V6, 1)
+        client.bind((source, 4000))
+        try:
+            client.sendto(b"<reflected>", (target, 443))
+        except OSError:
+            pass
+    return [packet for packet in attacker.arrived() if b"<reflected>" in packet.bytes]
+
+
+REFLECTION = ("the refusal (ICMP prohibited, or a reset) goes to the source that the packet states and quotes the packet: "
+              "a sandbox that states an outside address as its source sends its bytes there")
+
+
+@pytest.mark.xfail(strict=True, reason=REFLECTION)
+def test_E14_a_refusal_carries_nothing_out_to_a_source_that_was_made_up(attacker):
+    assert not sends_in_anothers_name(attacker(deny_but()), TWO_V6, "2001:db8:77::1")
+
+
+def test_E14_a_datagram_with_a_made_up_source_leaves_without_the_guard(attacker):
+    assert sends_in_anothers_name(attacker(guarded=False), TWO_V6, "2001:db8:77::1")
