@@ -99,7 +99,7 @@ def test_E14_nmap_finds_nothing(attacker, scan):
 def test_E14_no_tunnel_in_icmp(attacker, arena):
     with arena.listen(socket.SOCK_STREAM, ONE, 7, echo) as server:
         proxy = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{arena.outside}", "ptunnel-ng", "-o", "/dev/null", "-v", "0"],
+            ["nsenter", f"--net=/run/netns/{arena.outside}", "ptunnel-ng", "-v", "0"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             inside = attacker(deny_but())
@@ -113,7 +113,7 @@ def test_E14_no_tunnel_in_icmp(attacker, arena):
 
 def carries(attacker, timeout):
     """Whether what is said to the tunnel's near end comes back from the far one."""
-    attacker.start("ptunnel-ng", "-p", FOUR, "-l", "2222", "-r", ONE, "-R", "7", "-v", "0", "-o", "/dev/null")
+    attacker.start("ptunnel-ng", "-p", FOUR, "-l", "2222", f"-r{ONE}", "-R7", "-v", "0")
 
     def dial():
         client = attacker.socket(timeout=timeout)
