@@ -78,27 +78,30 @@ def test_E9_no_spelling_of_an_address_is_fetched(inside, create, world):
 
 RAW = """
 import json, socket
-refused = []
+opened = []
 for family, kind, protocol in (
     (socket.AF_PACKET, socket.SOCK_RAW, 0x300), (socket.AF_PACKET, socket.SOCK_DGRAM, 0x300),
     (socket.AF_INET, socket.SOCK_RAW, 255), (socket.AF_INET, socket.SOCK_RAW, 1), (socket.AF_INET6, socket.SOCK_RAW, 58),
     (socket.AF_INET, socket.SOCK_RAW, 47), (socket.AF_INET6, socket.SOCK_RAW, 255),
 ):
-    try: socket.socket(family, kind, protocol); refused.append(False)
-    except PermissionError: refused.append(True)
-for option in (36, 19, 12):
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        s.setsockopt(0 if option == 19 else 1, option, 0x7fffffff if option == 12 else 1)
-        refused.append(False)
-    except PermissionError: refused.append(True)
-print(json.dumps(refused))
+        socket.socket(family, kind, protocol)
+        opened.append([int(family), int(kind), protocol])
+    except OSError: pass
+SO_MARK, SO_PRIORITY, IP_TRANSPARENT, IPV6_TRANSPARENT = (1, 36), (1, 12), (0, 19), (41, 75)
+for level, option in (SO_MARK, SO_PRIORITY, IP_TRANSPARENT, IPV6_TRANSPARENT):
+    s = socket.socket(socket.AF_INET6 if level == 41 else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        s.setsockopt(level, option, 7)
+        opened.append([level, option])
+    except OSError: pass
+print(json.dumps(opened))
 """
 
 
 def test_E14_E18_root_opens_no_raw_socket_and_sets_no_mark(inside):
     done = python(inside, RAW)
-    assert done.logs.stdout[0].text.strip() == str([True] * 10).replace("T", "t")
+    assert [message.text.strip() for message in done.logs.stdout] == ["[]"], done.logs.stderr
 
 
 @pytest.mark.parametrize("command", [
@@ -142,9 +145,14 @@ def test_E18_the_kernel_refuses_netlink_namespaces_bpf_and_mounts(inside, world)
 
 
 def test_E18_killing_everything_in_sight_opens_nothing(create, world):
-    sandbox = create(network_policy=deny_but("one.example"), entrypoint=["sleep", "100000"])
-    say(sandbox, "for p in /proc/[0-9]*; do p=${p#/proc/}; case $p in 1|$$|$PPID) ;; *) kill -9 $p 2>/dev/null;; esac; done; true")
-    assert not fetches(sandbox, f"http://{world.two}/") and fetches(sandbox, "http://one.example/")
+    kill = ("until [ -e /tmp/go ]; do sleep 0.02; done; for p in /proc/[0-9]*; do p=${{p#/proc/}}; "
+            "case $p in 1|$$|$PPID) ;; *) kill -9 $p;; esac; done; "
+            "while :; do echo x >/dev/udp/{}/7; echo x >/dev/udp/one.example/7; sleep 0.02; done 2>/dev/null").format(world.two)
+    sandbox = create(network_policy=deny_but("one.example"), entrypoint=["bash", "-c", kill])
+    before = world.heard(f"udp {world.two} 7"), world.heard(f"udp {world.one} 7")
+    sandbox.files.write_file("/tmp/go", "")
+    eventually(lambda: world.heard(f"udp {world.one} 7") > before[1] + 5, what="what is allowed")
+    assert world.heard(f"udp {world.two} 7") == before[0]
 
 
 LISTENERS = """
@@ -179,6 +187,7 @@ for port in range(443, 463):
 """
 
 
+@pytest.mark.xfail(strict=True, reason="a refusal quotes the packet to the source it states, and IPV6_FREEBIND states any")
 def test_E14_no_made_up_source_carries_bytes_out(inside, world, capture):
     python(inside, FREEBIND, world.two_v6, "2001:db8:ffff::1")
     python(inside, FREEBIND, world.two_v6, world.one_v6)
@@ -198,13 +207,13 @@ def test_E19_traffic_in_a_loop_from_the_first_moment_never_passes(create, world,
     assert free.id
 
 
-def test_E19_a_resumed_sandbox_has_its_rules(create, world):
+def test_E19_a_resumed_sandbox_has_its_rules(create, world, api):
     sandbox = create(network_policy=deny_but("one.example"))
     sandbox.commands.run(
         f"while :; do echo x >/dev/udp/{world.two}/7; sleep 0.01; done 2>/dev/null", opts=RunCommandOpts(background=True))
     heard = world.heard(f"udp {world.two} 7")
     sandbox.pause()
     eventually(lambda: sandbox.get_info().status.state == "Paused", what="the pause")
-    sandbox.resume()
+    assert api.post(f"/v1/sandboxes/{sandbox.id}/resume").status_code == 202
     eventually(lambda: resolves(sandbox, "one.example"), what="the resumed sandbox")
     assert world.heard(f"udp {world.two} 7") == heard and fetches(sandbox, "http://one.example/")
