@@ -187,7 +187,6 @@ for port in range(443, 463):
 """
 
 
-@pytest.mark.xfail(strict=True, reason="a refusal quotes the packet to the source it states, and IPV6_FREEBIND states any")
 def test_E14_no_made_up_source_carries_bytes_out(inside, world, capture):
     python(inside, FREEBIND, world.two_v6, "2001:db8:ffff::1")
     python(inside, FREEBIND, world.two_v6, world.one_v6)

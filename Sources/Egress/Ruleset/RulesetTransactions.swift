@@ -4,7 +4,7 @@ import NetworkPolicy
 /// The ruleset in nf_tables' terms: whole, or as a difference.
 ///
 /// ```
-/// output:  local · established · neighbour discovery · protected ✗ · not a first segment ✗ ·
+/// output:  local · established · foreign source ✗ · neighbour discovery · protected ✗ · not a first segment ✗ ·
 ///          learned → profile · blocks → profile · default
 /// ```
 ///
@@ -19,6 +19,7 @@ enum RulesetTransactions {
         static let names = "names"
         static let refuse = "refuse"
         static let otherwise = "otherwise"
+        static let foreign = "foreign"
         static let output = "output"
         static let input = "input"
         static let forward = "forward"
@@ -146,11 +147,15 @@ enum RulesetTransactions {
             // A redirected query is on its way to loopback by another interface: its address tells, its interface does not.
             .toLocalAddress + accept,
             .connection([.established, .related]) + accept,
+            .fromForeignAddress + [.verdict(.goto(Chain.foreign))],
         ]
-        for type in NeighbourDiscovery.sent {
-            for block in NeighbourDiscovery.groups { rules.append(.icmpv6(type: type) + .destination(block) + accept) }
-            rules.append(.icmpv6(type: type) + .destination(in: "neighbours6", isIPv4: false) + accept)
-        }
+        let discovery = neighbourDiscovery
+        rules += discovery.map { $0 + accept }
+        // A refusal goes to the source that the packet states, and quotes it: a source that is made up, which takes no
+        // privilege (IPV6_FREEBIND), would have what is refused carried out. A link that comes up has no address yet.
+        change.addChain(Chain.foreign, table: table)
+        for rule in discovery { change.addRule(Chain.foreign, table: table, rule + accept) }
+        change.addRule(Chain.foreign, table: table, [.verdict(.drop)])
         for isIPv4 in [true, false] {
             rules.append(.destination(in: name(of: .protected, isIPv4: isIPv4), isIPv4: isIPv4) + refuse)
         }
@@ -165,6 +170,13 @@ enum RulesetTransactions {
         change.addChain(
             Chain.output, table: table, base: BaseChain(.filter, .output, priority: 0, dropsByDefault: true))
         for rule in rules { change.addRule(Chain.output, table: table, rule) }
+    }
+
+    private static var neighbourDiscovery: [[Expression]] {
+        NeighbourDiscovery.sent.flatMap { type in
+            NeighbourDiscovery.groups.map { .icmpv6(type: type) + .destination($0) }
+                + [.icmpv6(type: type) + .destination(in: "neighbours6", isIPv4: false)]
+        }
     }
 
     /// Only what is next to the sandbox may come in: there the gateway stands, and the host keeps other sandboxes away.

@@ -48,6 +48,8 @@ public enum Expression: Hashable, Sendable {
     case connectionState
     /// The type of the destination address seen from this namespace (RTN_…).
     case destinationType
+    /// The type of the source address seen from this namespace.
+    case sourceType
 
     // Look at the register.
     case compare(Comparison, [UInt8])
@@ -166,6 +168,11 @@ extension [Expression] {
 
     /// `fib daddr type local`
     public static let toLocalAddress: [Expression] = match(.destinationType, NetlinkMessage.hostBytes(UInt32(2)))
+
+    /// `fib saddr type != local`: a source that is none of this namespace's addresses.
+    public static let fromForeignAddress: [Expression] = [
+        .sourceType, .compare(.notEqual, NetlinkMessage.hostBytes(UInt32(2))),
+    ]
 
     /// `iifname NAME`; a trailing `*` matches every name with that start.
     public static func input(_ name: String) -> [Expression] { interface(.meta(.inputName), name) }

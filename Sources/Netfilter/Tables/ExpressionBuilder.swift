@@ -31,6 +31,12 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_RESULT), 3)  // NFT_FIB_RESULT_ADDRTYPE
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_DREG), register)
             }
+        case .sourceType:
+            make("fib", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_FLAGS), 1)  // NFTA_FIB_F_SADDR
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_RESULT), 3)  // NFT_FIB_RESULT_ADDRTYPE
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_DREG), register)
+            }
         case .compare(let comparison, let bytes):
             make("cmp", rule) {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CMP_SREG), register)

@@ -136,6 +136,7 @@ struct TableInterpreter {
         case .meta(.transport): return [packet.protocolNumber]
         case .connectionState: return NetlinkMessage.hostBytes(ConnectionState.new.rawValue)
         case .destinationType: return NetlinkMessage.hostBytes(UInt32(1))
+        case .sourceType: return NetlinkMessage.hostBytes(UInt32(2))
         case .payload(.network, let offset, _): return offset == (isIPv4 ? 16 : 24) ? packet.destination.bytes : nil
         case .payload(.transport, 2, 2): return NetlinkMessage.networkBytes(packet.port)
         case .payload(.transport, 13, 1): return [0x02]
