@@ -175,3 +175,22 @@ def test_E9_no_spelling_of_an_address_reaches_it(attacker, arena, host):
         inside.run("curl", "-gsS", "--max-time", "3", f"http://{host}/")
         assert two.met == six.met == 0 and len(arena.names.queries) == asked_before
         assert not inside.arrived()
+
+
+@pytest.mark.parametrize("host", [
+    "198.51.100.2", "3325256706", "0xc6336402", "0306.063.0144.02", "198.51.25602", "0xc6.0x33.0x64.0x2", "[2001:db8::2]",
+    "[::ffff:198.51.100.2]",
+])
+def test_E9_the_same_spellings_reach_it_without_the_guard_and_where_the_address_is_allowed(attacker, arena, host):
+    address = TWO_V6 if "2001" in host else TWO
+    with arena.listen(socket.SOCK_STREAM, address, 80, page) as server:
+        for one in (attacker(guarded=False), attacker(deny_but(address))):
+            assert "outside" in one.run("curl", "-gsS", "--max-time", "3", f"http://{host}/").stdout
+        assert server.met == 2
+
+
+@pytest.mark.parametrize("name", ["one.example", "ONE.example", "one.example."])
+def test_E9_curl_finds_an_allowed_name_by_the_same_road(attacker, arena, name):
+    inside = attacker(deny_but("one.example"))
+    with arena.listen(socket.SOCK_STREAM, ONE, 80, page):
+        assert "outside" in inside.run("curl", "-4gsS", "--max-time", "3", f"http://{name}/").stdout
