@@ -22,9 +22,10 @@ def inside(create):
 
 def arrived(sandbox, world, capture, *needles):
     """How many packets with one of these texts reached the outside, when one that may pass has followed them."""
-    before = world.heard(f"udp {world.one} 7")
-    say(sandbox, "getent ahosts one.example >/dev/null; echo barrier >/dev/udp/one.example/7")
-    eventually(lambda: world.heard(f"udp {world.one} 7") > before, what="the packet that may pass")
+    for address in (world.one, world.one_v6):
+        before = world.heard(f"udp {address} 7")
+        say(sandbox, f"getent ahosts one.example >/dev/null; echo barrier >/dev/udp/{address}/7")
+        eventually(lambda: world.heard(f"udp {address} 7") > before, what="the packet that may pass")
     return sum(any(needle.encode() in packet.bytes for needle in needles) for packet in capture.packets)
 
 
