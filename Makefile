@@ -1,4 +1,4 @@
-.PHONY: run build execd egress base-image test bench lint deps clean
+.PHONY: run build execd egress base-image test bench fuzz lint deps clean
 
 STATE ?= /var/lib/sallyport
 
@@ -31,6 +31,11 @@ bench: execd base-image
 	.build/release/benchmark-create
 	.build/release/benchmark-patch
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
+
+# Every parser against RUNS inputs of libFuzzer's; what it finds worth keeping becomes part of Tests/FuzzTests/Corpus.
+RUNS ?= 1000000
+fuzz: deps
+	./scripts/fuzz.sh $(RUNS) $(TARGETS)
 
 # The formatter's rules, and every warning of our own sources as an error.
 lint: deps

@@ -22,6 +22,17 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
         swiftSettings: strict + warnings)
 }
 
+/// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
+let fuzzed: [Target.Dependency] = ["DNSFilter", "NetworkPolicy", "Ingress", "SecureAccess"]
+let fuzzers: Target =
+    Context.environment["SALLYPORT_FUZZ"] == nil
+    ? .testTarget(
+        name: "FuzzTests", dependencies: fuzzed, exclude: ["FuzzMain.swift", "Corpus"],
+        swiftSettings: strict + warnings)
+    : .executableTarget(
+        name: "fuzz", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["CorpusTests.swift", "Corpus"],
+        swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])])
+
 let nio: [Target.Dependency] = [
     .product(name: "NIOCore", package: "swift-nio"),
     .product(name: "NIOPosix", package: "swift-nio"),
@@ -138,6 +149,7 @@ let package = Package(
             name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
             swiftSettings: strict + warnings),
         tests("Observability", [logging, coreMetrics]),
+        fuzzers,
         tests(
             "ControlPlane",
             [

@@ -1,0 +1,24 @@
+/// What a fuzzer calls, by the name of its corpus folder. Each takes any bytes, and traps when a promise about them does not
+/// hold: libFuzzer reports it, and the corpus test fails.
+enum FuzzTarget: String, CaseIterable {
+    case query, response, name, policy, rules, chunks, route, label, token
+
+    func run(_ bytes: UnsafeRawBufferPointer) {
+        switch self {
+        case .query: DNSFuzz.query(bytes)
+        case .response: DNSFuzz.response(bytes)
+        case .name: PolicyFuzz.name(bytes)
+        case .policy: PolicyFuzz.policy(bytes)
+        case .rules: PolicyFuzz.rules(bytes)
+        case .chunks: IngressFuzz.chunks(bytes)
+        case .route: IngressFuzz.route(bytes)
+        case .label: IngressFuzz.label(bytes)
+        case .token: IngressFuzz.token(bytes)
+        }
+    }
+}
+
+/// Holds in every build, unlike `assert`.
+func promise(_ condition: Bool, _ text: @autoclosure () -> String, line: UInt = #line) {
+    if !condition { fatalError("broken promise at line \(line): \(text())") }
+}

@@ -1,0 +1,57 @@
+@testable import DNSFilter
+@testable import NetworkPolicy
+
+/// DNS messages: from a sandbox, and from an upstream.
+enum DNSFuzz {
+    /// What is understood of a query is all that goes upstream, and comes out of that again.
+    static func query(_ bytes: UnsafeRawBufferPointer) {
+        guard case .success(let query)? = Query.parse(bytes) else { return }
+        let forwarded = Query.forwardedBytes(name: query.name, type: query.type, identifier: 0x1234)
+        guard case .success(let again)? = forwarded.withUnsafeBytes({ Query.parse($0) }) else {
+            fatalError("what is forwarded is no query")
+        }
+        promise(again.name == query.name && again.type == query.type, "the forwarded question is another one")
+        promise(forwarded.count == 12 + query.name.wire.count + 4 + 11, "something rides along")
+        promise(!query.name.wire.contains { (0x41...0x5a).contains($0) && $0 > 63 }, "upper case goes upstream")
+
+        var answer = Answer(code: .noError)
+        answer.records = [
+            ResourceRecord(owner: query.name.wire, type: RecordType.a, ttl: 5, data: [192, 0, 2, 1])
+        ]
+        for limit in [512, 65535] {
+            let told = ResponseEncoder.encode(answer, to: query, elapsed: 1, limit: limit, explanation: "x")
+            promise(told.count <= max(limit, 12 + query.question.count + 11), "the answer is longer than its limit")
+            guard let response = try? told.withUnsafeBytes({ try UpstreamResponse($0) }) else {
+                fatalError("the answer to a query cannot be read")
+            }
+            promise(response.questionName == query.name.wire, "the answer is to another question")
+            promise(response.isTruncated || response.answers.map(\.ttl) == [4], "the answer is not the one given")
+        }
+    }
+
+    /// What is believed of a response is the chain from its question, whatever else it carries.
+    static func response(_ bytes: UnsafeRawBufferPointer) {
+        guard let response = try? UpstreamResponse(bytes), let name = try? DomainName(wire: response.questionName)
+        else { return }
+        let answer = Answer(response, name: name, type: response.questionType)
+        var owner = name.wire
+        for record in answer.records {
+            promise(record.owner == owner, "a record of another owner is believed")
+            if record.type == RecordType.cname, response.questionType != RecordType.cname { owner = record.data }
+        }
+        promise(answer.lifetime <= 86400, "an answer is kept for too long")
+
+        let none = answer.filtered { _ in false }
+        promise(none.addresses.isEmpty, "a refused address is told")
+
+        let query = Query(
+            identifier: 1, recursionDesired: true, name: name, type: response.questionType,
+            question: name.wire + [UInt8(response.questionType >> 8), UInt8(response.questionType & 0xff), 0, 1],
+            payloadLimit: 1232, hasEDNS: true)
+        let told = ResponseEncoder.encode(answer, to: query)
+        guard told.count <= 65535, let again = try? told.withUnsafeBytes({ try UpstreamResponse($0) }) else {
+            fatalError("what is told of a response cannot be read")
+        }
+        promise(again.answers == answer.records, "the records that are told are not those believed")
+    }
+}

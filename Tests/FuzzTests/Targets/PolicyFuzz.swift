@@ -1,0 +1,41 @@
+@testable import NetworkPolicy
+
+/// Names and policies, as people and programs write them.
+enum PolicyFuzz {
+    /// A name has one canonical form, which means itself.
+    static func name(_ bytes: UnsafeRawBufferPointer) {
+        if let name = try? DomainName(wire: bytes) {
+            promise(name.wire.count <= 255, "the name is too long")
+            promise((try? DomainName(wire: name.wire)) == name, "the wire form means another name")
+        }
+        guard let text = String(validating: bytes, as: UTF8.self), let name = try? DomainName(text) else { return }
+        promise((try? DomainName(name.description)) == name, "\(name) means another name than \(text)")
+        promise((try? DomainName(wire: name.wire)) == name, "the wire form of \(text) means another name")
+        promise(IPAddress(name.description) == nil, "\(text) is an address")
+        var ancestor = name.parent
+        while let zone = ancestor {
+            promise(name.isSubdomain(of: zone) && !zone.isSubdomain(of: name), "\(name) is not below \(zone)")
+            ancestor = zone.parent
+        }
+    }
+
+    /// A policy that was read and written means what it meant.
+    static func policy(_ bytes: UnsafeRawBufferPointer) {
+        guard let policy = try? Policy.decode(json: bytes) else { return }
+        guard let again = try? Policy.decode(json: policy.encodedJSON()) else {
+            fatalError("a policy that was written cannot be read")
+        }
+        promise(again == policy, "a policy that was written is another one")
+        _ = PolicyEvaluator(policy)
+    }
+
+    static func rules(_ bytes: UnsafeRawBufferPointer) {
+        if let rules = try? Policy.decodeRules(json: bytes) {
+            promise(!rules.isEmpty, "a change of nothing")
+            promise((try? Policy.decodeRules(json: Policy.encodeRules(rules))) == rules, "the rules are other ones")
+            let changed = Policy.denyAll.merging(rules)
+            promise(changed.merging(rules) == changed, "the same change twice is another one")
+        }
+        if let targets = try? Policy.decodeTargets(json: bytes) { promise(!targets.isEmpty, "a change of nothing") }
+    }
+}
