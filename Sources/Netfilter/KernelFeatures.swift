@@ -13,7 +13,9 @@ public enum KernelFeatures {
         do throws(NetfilterError) {
             namespace = try .create(named: namespaceName)
         } catch {
-            return [Missing(feature: "network namespaces (CONFIG_NET_NS, CAP_SYS_ADMIN)", reason: "\(error)")]
+            return [
+                Missing(feature: "network namespaces (CONFIG_NET_NS, CAP_SYS_ADMIN, CAP_NET_ADMIN)", reason: "\(error)")
+            ]
         }
         defer { try? namespace.delete() }
         return trials.compactMap { feature, rules in

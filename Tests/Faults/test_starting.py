@@ -19,11 +19,11 @@ def stopped(world):
     appliance.tear_down()
 
 
-def failure(appliance, *, config=None, **environment):
+def failure(appliance, *, config=None, through=(), **environment):
     """What a server that must not come up says, which is short."""
     if config is not None:
         appliance.config.write_text(config)
-    process = appliance.launch(**environment)
+    process = appliance.launch(through=through, **environment)
     try:
         code = process.wait(timeout=20)
     finally:
@@ -107,6 +107,21 @@ def test_a_missing_execd_is_told_with_the_command_that_makes_it(stopped):
     finally:
         stopped.config.write_text(before)
     assert "/no/such" in text and "make" in text
+
+
+def test_a_missing_runtime_is_told_with_the_package_that_has_it(stopped):
+    hide = "for program in crun runc; do for folder in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do " \
+        "[ ! -e $folder/$program ] || mount --bind /dev/null $folder/$program; done; done; exec \"$@\""
+    text = failure(stopped, through=["unshare", "--mount", "sh", "-ec", hide, "sh"])
+    assert "crun is not installed" in text and "apt-get install crun" in text
+
+
+def test_a_kernel_that_refuses_what_a_guard_needs_is_told_and_nothing_is_left(stopped):
+    """To the server, a kernel without a feature and one that refuses it are the same."""
+    text = failure(stopped, through=["setpriv", "--bounding-set=-net_admin"])
+    assert "the kernel lacks" in text and "CAP_NET_ADMIN" in text
+    namespaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, timeout=20).stdout
+    assert f"sp-{stopped.tag}-" not in namespaces and not list((stopped.state / "sandboxes").glob("*"))
 
 
 def test_somebody_who_is_not_root_is_told(stopped):
