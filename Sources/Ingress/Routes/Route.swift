@@ -26,7 +26,7 @@ public struct Route: Hashable, Sendable {
     /// taken for each other, since a signature has nine characters or more and a port at most five.
     static func parse(label: Substring, in form: RouteToken.Form, target: String) -> Route? {
         guard let dash = label.utf8.lastIndex(of: UInt8(ascii: "-")) else { return nil }
-        let last = label[label.index(after: dash)...]
+        let last = label[label.utf8.index(after: dash)...]
         if last.utf8.count > 5 {
             guard let token = try? RouteToken(label, in: form), isSandboxID(token.sandbox) else { return nil }
             return Route(sandbox: token.sandbox, port: token.port, token: token, target: target)

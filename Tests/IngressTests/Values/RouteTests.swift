@@ -78,7 +78,7 @@ let testKeys = try! KeyRing(active: "a", keys: ["a": [1, 2, 3]])
 
     @Test(arguments: [
         "", "s", "-80", "s-", "s-0", "s-080", "s-65536", "s-99999999999999999999", "s-+80", "s-80 ", "s/-80", "s.t-80",
-        "../x-80", "s-8０", "s-80-", "%73-80",
+        "../x-80", "s-8０", "s-80-", "%73-80", "s-\u{5C1}80",
     ])
     func `what is not an id and a port is no route`(label: String) {
         #expect(headerMode.route(of: head("/", ["host": "s-80.d", "opensandbox-ingress-to": label])) == nil)
