@@ -63,12 +63,12 @@ let package = Package(
         .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
         .systemLibrary(name: "CNftnl", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev"])]),
-        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // The plane.
         library("NetworkPolicy", []),
-        library("DNSFilter", ["NetworkPolicy", "CLinux"]),
+        library("DNSFilter", ["NetworkPolicy", "CLinux", "COpenSSL"]),
         library("Netfilter", ["NetworkPolicy", "CLinux", "CMnl", "CNftnl"]),
         .target(
             name: "Egress",
@@ -120,7 +120,7 @@ let package = Package(
             name: "TestSupport", dependencies: ["Netfilter", "NetworkPolicy"] + nio, path: "Tests/TestSupport",
             swiftSettings: strict + warnings),
         tests("NetworkPolicy"),
-        tests("DNSFilter", ["NetworkPolicy"]),
+        tests("DNSFilter", ["NetworkPolicy", "COpenSSL"]),
         tests("Netfilter", ["NetworkPolicy"]),
         tests(
             "Egress",

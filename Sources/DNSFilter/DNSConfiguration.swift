@@ -1,38 +1,5 @@
 import NetworkPolicy
 
-/// A resolver that allowed queries are forwarded to.
-public struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
-    public var address: IPAddress
-    public var port: UInt16
-
-    public init(address: IPAddress, port: UInt16 = 53) {
-        self.address = address
-        self.port = port
-    }
-
-    /// `198.51.100.53`, `198.51.100.53:5353`, `2001:db8::53`, `[2001:db8::53]:5353`
-    public init?(_ text: String) {
-        if let address = IPAddress(text) {
-            self.init(address: address)
-            return
-        }
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else {
-            return nil
-        }
-        var host = text[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") {
-            host = host.dropFirst().dropLast()
-            guard let address = IPv6Address(host) else { return nil }
-            self.init(address: .v6(address), port: port)
-        } else {
-            guard let address = IPv4Address(host) else { return nil }
-            self.init(address: .v4(address), port: port)
-        }
-    }
-
-    public var description: String { address.isIPv4 ? "\(address):\(port)" : "[\(address)]:\(port)" }
-}
-
 /// What tells the packets of the filter's own sockets in the kernel: `SO_MARK` and `SO_PRIORITY`.
 public struct SocketMark: Hashable, Sendable {
     public var mark: UInt32
@@ -52,12 +19,22 @@ public struct DNSConfiguration: Hashable, Sendable {
         case refused
     }
 
-    /// Asked in this order. With none, every allowed name gets SERVFAIL.
+    /// Asked in this order; the next one also when one is slower than usual. With none, every allowed name gets SERVFAIL.
     public var upstreams: [UpstreamAddress]
-    /// How long one upstream may take before the next is asked.
+    /// How long one upstream may take. A question fails after twice this.
     public var timeout: UInt64 = 1500
+    /// How often an upstream that does not answer is tried; 0 for never but by questions.
+    public var probeInterval: UInt64 = 30_000
+    /// What it is asked for; nil is the root's NS records.
+    public var probeName: DomainName?
+    /// Letters of questions go upstream in random case, and answers must repeat it (0x20).
+    public var randomisesCase = true
+    /// A PEM file of the authorities that may vouch for upstreams over TLS; nil for the system's.
+    public var tlsAuthorities: String?
     /// Answers that the cache holds; 0 for no cache.
     public var cacheEntries = 4096
+    /// Bytes that they may take.
+    public var cacheBytes = 2 << 20
     public var refusal = Refusal.nameError
     /// Queries of one sandbox that may wait for an upstream; more get SERVFAIL.
     public var pendingPerSandbox = 256
@@ -69,6 +46,15 @@ public struct DNSConfiguration: Hashable, Sendable {
     public var upstreamMark: SocketMark?
 
     public init(upstreams: [UpstreamAddress]) { self.upstreams = upstreams }
+
+    /// The names of the `search` and `domain` lines of a resolv.conf(5): zones of the site's own.
+    public static func searchDomains(fromResolvConf text: String) -> [DomainName] {
+        text.split(separator: "\n").flatMap { line -> [DomainName] in
+            let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" })
+            guard let keyword = words.first, keyword == "search" || keyword == "domain" else { return [] }
+            return words.dropFirst().compactMap { try? DomainName(String($0)) }
+        }
+    }
 
     /// The `nameserver` lines of a resolv.conf(5).
     public static func upstreams(fromResolvConf text: String) -> [UpstreamAddress] {

@@ -102,6 +102,65 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
         }
     }
 
+    @Test func `another version of EDNS is refused with its own code`() throws {
+        var bytes = queryBytes("example.com", edns: true)
+        bytes[bytes.count - 5] = 1
+        guard case .failure(let rejection)? = parse(bytes) else {
+            Issue.record("taken")
+            return
+        }
+        let answer = ResponseEncoder.encode(rejection)
+        // Code 16: its upper eight bits stand first in the TTL of the OPT record.
+        #expect(answer[3] & 0xf == 0 && answer[11] == 1 && answer[answer.count - 6] == 1)
+    }
+
+    @Test func `whatever is asked, the answer has our own EDNS record or none`() throws {
+        for edns in [true, false] {
+            var bytes = queryBytes("example.com", edns: edns)
+            if edns { bytes[bytes.count - 4] = 0x80 }
+            let query = try #require(try parse(bytes)?.get())
+            let answer = ResponseEncoder.encode(.empty, to: query, error: .networkError)
+            #expect(answer[11] == (edns ? 1 : 0))
+            // DNSSEC's flag is clear, whatever the query had: no signature is ever forwarded.
+            let option = ExtendedError.networkError.option
+            let record: [UInt8] = [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, UInt8(option.count)] + option
+            #expect(edns ? answer.suffix(record.count) == record[...] : answer.count == 12 + query.question.count)
+            #expect(option[3] == 2 + option.count - 6 && option[5] == 23)
+        }
+    }
+
+    @Test func `what was read goes out again as what was meant`() throws {
+        var random = SeededGenerator(state: 11)
+        let letters = Array("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_".utf8)
+        for _ in 0..<5000 {
+            let labels = (0..<Int.random(in: 1...6, using: &random)).map { _ in
+                (0..<Int.random(in: 1...20, using: &random)).map { _ in letters.randomElement(using: &random)! }
+            }
+            let text = labels.map { String(decoding: $0, as: UTF8.self) }.joined(separator: ".") + ".Example"
+            let type = UInt16.random(in: 1...300, using: &random)
+            let bytes = queryBytes(text, type: type, identifier: .random(in: 0 ... .max, using: &random), edns: true)
+            let query = try #require(try parse(bytes)?.get())
+            #expect(query.name.description == text.lowercased() && query.type == type)
+            // What goes upstream is a query for the same, in whatever case.
+            let forwarded = Query.forwardedBytes(
+                name: query.name, type: query.type, identifier: 9, spelling: random.next())
+            let again = try #require(try parse(forwarded)?.get())
+            #expect(again.name == query.name && again.type == type && again.identifier == 9 && again.hasEDNS)
+            // The records of an answer come out of the encoder as they went in.
+            var answer = Answer.empty
+            answer.records = (0..<Int.random(in: 0...4, using: &random)).map { _ in
+                ResourceRecord(
+                    owner: Bool.random(using: &random) ? query.name.wire : [1, 98, 0], type: 1,
+                    ttl: .random(in: 0...86400, using: &random),
+                    data: (0..<4).map { _ in .random(in: 0...255, using: &random) })
+            }
+            let encoded = ResponseEncoder.encode(answer, to: query)
+            let response = try encoded.withUnsafeBytes { try UpstreamResponse($0) }
+            #expect(response.answers == answer.records && response.identifier == query.identifier)
+            #expect(response.canonicalName == query.name && response.questionName == Array(query.question.dropLast(4)))
+        }
+    }
+
     @Test func `compression pointers cannot loop`() {
         for pointer in [[0xc0, 12], [0xc0, 14], [0xc0, 0xff], [0xff, 0xff], [1, 97, 0xc0, 12]] as [[UInt8]] {
             let bytes = Array(queryBytes("x").prefix(12)) + pointer + [0, 0, 1, 0, 1]
@@ -152,7 +211,7 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
                 ("c.example", 1, 60, [198, 51, 100, 67]),
             ])
         #expect(answer.addresses == [LearnedAddress(address: IPAddress("198.51.100.1")!, lifetime: 30)])
-        #expect(answer.lifetime == 30)
+        #expect(answer.lifetime(isNegative: false) == 30 && !answer.isNegative(type: 1))
     }
 
     @Test func `a chain in a circle or without an end is a failure or empty`() throws {
@@ -171,6 +230,28 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
         let only = try answer(
             "a.example", [("a.example", 5, 60, wire("b.example")), ("b.example", 1, 60, [127, 0, 0, 1])])
         #expect(only.filtered { _ in false } == Answer(code: .noError))
+    }
+
+    @Test func `a name that does not exist has no records`() throws {
+        #expect(try answer("a.example", [("a.example", 1, 60, [198, 51, 100, 1])], code: 3) == .serverFailure)
+    }
+
+    @Test func `the SOA of another zone is not believed`() throws {
+        for (zone, isTaken) in [("example", true), ("a.example", true), ("b.example", false), ("x.a.example", false)] {
+            var bytes = responseBytes(to: queryBytes("a.example"), code: 3)
+            bytes[9] = 1
+            bytes +=
+                wire(zone) + [0, 6, 0, 1, 0, 0, 1, 0, 0, 24, 1, 97, 0, 0] + [UInt8](repeating: 0, count: 19) + [60]
+            let response = try bytes.withUnsafeBytes { try UpstreamResponse($0) }
+            let answer = Answer(response, name: try DomainName("a.example"), type: 1)
+            #expect((answer.authority != nil) == isTaken, "\(zone)")
+            #expect(answer.lifetime(isNegative: true) == (isTaken ? 60 : 0))
+        }
+    }
+
+    @Test func `a time to live is a day at most`() throws {
+        let answer = try answer("a.example", [("a.example", 1, 2_000_000, [198, 51, 100, 1])])
+        #expect(answer.addresses[0].lifetime == 86400)
     }
 
     @Test func `a long answer over UDP is cut with TC set`() throws {
@@ -194,41 +275,6 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
             let bytes = ResponseEncoder.encode(answer, to: query, elapsed: age)
             #expect(try bytes.withUnsafeBytes { try UpstreamResponse($0) }.answers[0].ttl == left)
         }
-    }
-}
-
-@Suite struct AnswerCacheTests {
-    private func entry(_ name: String, ttl: UInt32) throws -> (CacheKey, Answer) {
-        let name = try DomainName(name)
-        var answer = Answer.empty
-        answer.records = [ResourceRecord(owner: name.wire, type: 1, ttl: ttl, data: [198, 51, 100, 1])]
-        return (CacheKey(name: name, type: 1), answer)
-    }
-
-    @Test func `an answer is kept for its time and no longer`() throws {
-        var cache = AnswerCache(capacity: 4)
-        let (key, answer) = try entry("a.example", ttl: 10)
-        cache.store(answer, for: key, now: 100)
-        #expect(cache.answer(key, now: 109)?.age == 9)
-        #expect(cache.answer(key, now: 110) == nil)
-    }
-
-    @Test func `the cache stays within its bounds and drops the oldest`() throws {
-        var cache = AnswerCache(capacity: 8)
-        for number in 0..<1000 {
-            let (key, answer) = try entry("n\(number % 40).example", ttl: 60)
-            cache.store(answer, for: key, now: 0)
-            #expect(cache.count <= 8)
-            #expect(cache.answer(key, now: 1) != nil)
-        }
-    }
-
-    @Test func `failures are not kept`() throws {
-        var cache = AnswerCache(capacity: 8)
-        let (key, _) = try entry("a.example", ttl: 1)
-        cache.store(.serverFailure, for: key, now: 0)
-        cache.store(.empty, for: key, now: 0)
-        #expect(cache.count == 0)
     }
 }
 

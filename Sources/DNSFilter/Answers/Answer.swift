@@ -23,24 +23,45 @@ struct Answer: Hashable, Sendable {
             self = .serverFailure
             return
         }
-        authority = response.authority
         var owner = name.wire
         var seen: Set<[UInt8]> = [owner]
         while records.count < Self.longestChain {
             let found = response.answers.filter { $0.owner == owner && $0.type == type }
             if !found.isEmpty {
+                // A name that does not exist has no records.
+                guard code == .noError else { break }
                 records += found
-                authority = nil
+                limitLifetimes()
                 return
             }
             guard let alias = response.answers.first(where: { $0.owner == owner && $0.type == RecordType.cname }),
                 (try? DomainName(wire: alias.data)) != nil, seen.insert(alias.data).inserted
-            else { return }
+            else {
+                authority = response.authority.flatMap { Self.isAtOrAbove($0.owner, owner) ? $0 : nil }
+                limitLifetimes()
+                return
+            }
             records.append(alias)
             owner = alias.data
         }
         // A chain that does not end is no answer.
         self = .serverFailure
+    }
+
+    /// Whether one wire name is another one or a zone above it: only such a SOA speaks for the name.
+    private static func isAtOrAbove(_ zone: [UInt8], _ name: [UInt8]) -> Bool {
+        var start = 0
+        while name.count - start > zone.count { start += 1 + Int(name[start]) }
+        return name[start...].elementsEqual(zone)
+    }
+
+    /// What a sandbox is told, what the cache keeps and what the kernel learns shall be the same time.
+    private mutating func limitLifetimes() {
+        for index in records.indices { records[index].ttl = min(records[index].ttl, Self.longestLifetime) }
+        // RFC 2308, section 5: the SOA goes out with the time for which the negative answer holds.
+        if let negative = authority?.negativeLifetime {
+            authority!.ttl = min(negative, Self.longestNegativeLifetime)
+        }
     }
 
     init(code: ResponseCode) { self.code = code }
@@ -58,15 +79,20 @@ struct Answer: Hashable, Sendable {
         records.compactMap { record in record.address.map { LearnedAddress(address: $0, lifetime: record.ttl) } }
     }
 
-    /// Seconds that the answer may be kept: the least TTL, or for a negative one the SOA's (RFC 2308, section 5).
-    var lifetime: UInt32 {
+    /// Seconds that the answer may be kept: the least TTL, the SOA's (`limitLifetimes`) with it where the answer is
+    /// negative. A negative answer without one is not kept (RFC 2308, section 5).
+    func lifetime(isNegative: Bool) -> UInt32 {
         guard code != .serverFailure else { return 0 }
-        if let least = records.map(\.ttl).min() { return min(least, Self.longestLifetime) }
-        guard let authority, authority.data.count >= 4 else { return 0 }
-        let minimum = authority.data.suffix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-        return min(authority.ttl, minimum, Self.longestNegativeLifetime)
+        let least = records.map(\.ttl).min()
+        guard isNegative else { return least ?? 0 }
+        guard let authority, authority.negativeLifetime != nil else { return 0 }
+        return min(least ?? .max, authority.ttl)
     }
 
-    private static let longestLifetime: UInt32 = 86400
-    private static let longestNegativeLifetime: UInt32 = 300
+    /// Whether it says that there is no record of a type.
+    func isNegative(type: UInt16) -> Bool { !records.contains { $0.type == type } }
+
+    /// A day, and what RFC 2308 finds sensible for negative answers, less: a name that was just made is asked for soon.
+    static let longestLifetime: UInt32 = 86400
+    static let longestNegativeLifetime: UInt32 = 900
 }

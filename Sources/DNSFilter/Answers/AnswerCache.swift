@@ -6,57 +6,113 @@ struct CacheKey: Hashable, Sendable {
     var type: UInt16
 }
 
-/// Answers kept for their time, all sandboxes together: what is kept is before any policy. Bounded; times are whole
-/// seconds of a clock that never goes back.
+/// Answers kept for their time, all sandboxes together: what is kept is before any policy. Bounded in entries and bytes;
+/// what was not used for longest goes first. Times are whole seconds of a clock that never goes back.
+///
+/// Entries stand in one array and are chained by their places, the last used first.
 struct AnswerCache: Sendable {
     private struct Entry {
+        var key: CacheKey
         var answer: Answer
         var stored: UInt64
         var expiry: UInt64
+        var bytes: Int
+        var newer: Int32
+        var older: Int32
     }
 
+    /// RFC 9520: a failure is remembered, so that it is not asked for again and again. At first for a second, then for
+    /// twice as long each time that it goes on.
+    static let firstFailureLifetime: UInt64 = 1
+    static let longestFailureLifetime: UInt64 = 30
+    private static let none: Int32 = -1
+
     let capacity: Int
-    private var entries: [CacheKey: Entry] = [:]
-    /// Oldest first; a key stands here once for each time that it was stored.
-    private var order: [CacheKey] = []
-    private var head = 0
+    let capacityBytes: Int
+    private(set) var bytes = 0
+    private var entries: [Entry] = []
+    private var free: [Int32] = []
+    private var index: [CacheKey: Int32] = [:]
+    private var newest = Self.none
+    private var oldest = Self.none
 
-    init(capacity: Int) { self.capacity = capacity }
+    init(capacity: Int, bytes: Int = .max) {
+        self.capacity = capacity
+        capacityBytes = bytes
+    }
 
-    var count: Int { entries.count }
+    var count: Int { index.count }
 
     /// An answer that still holds, and its age in seconds.
-    func answer(_ key: CacheKey, now: UInt64) -> (answer: Answer, age: UInt32)? {
-        guard let entry = entries[key], entry.expiry > now else { return nil }
-        return (entry.answer, UInt32(clamping: now - entry.stored))
+    mutating func answer(_ key: CacheKey, now: UInt64) -> (answer: Answer, age: UInt32)? {
+        guard let place = index[key], entries[Int(place)].expiry > now else { return nil }
+        unlink(place)
+        link(place)
+        return (entries[Int(place)].answer, UInt32(clamping: now - entries[Int(place)].stored))
     }
 
     mutating func store(_ answer: Answer, for key: CacheKey, now: UInt64) {
-        let lifetime = UInt64(answer.lifetime)
-        guard capacity > 0, lifetime > 0 else { return }
-        while entries.count >= capacity, entries[key] == nil { dropOldest() }
-        entries[key] = Entry(answer: answer, stored: now, expiry: now + lifetime)
-        order.append(key)
-        if order.count > 4 * capacity + 64 { compact() }
+        let lifetime =
+            answer.code == .serverFailure
+            ? failureLifetime(key, now) : UInt64(answer.lifetime(isNegative: answer.isNegative(type: key.type)))
+        let size = Self.size(key, answer)
+        if let place = index[key] { remove(place) }
+        // One answer must not drive out all others.
+        guard capacity > 0, lifetime > 0, size <= capacityBytes / 8 else { return }
+        while index.count >= capacity || bytes > capacityBytes - size { remove(oldest) }
+        let entry = Entry(
+            key: key, answer: answer, stored: now, expiry: now + lifetime, bytes: size, newer: Self.none,
+            older: Self.none)
+        let place: Int32
+        if let known = free.popLast() {
+            place = known
+            entries[Int(place)] = entry
+        } else {
+            place = Int32(entries.count)
+            entries.append(entry)
+        }
+        index[key] = place
+        bytes += size
+        link(place)
     }
 
-    private mutating func dropOldest() {
-        guard head < order.count else {
-            entries.removeAll()
-            return
+    /// Twice what the last failure had, when that was not long ago.
+    private func failureLifetime(_ key: CacheKey, _ now: UInt64) -> UInt64 {
+        guard let place = index[key], entries[Int(place)].answer.code == .serverFailure else {
+            return Self.firstFailureLifetime
         }
-        entries[order[head]] = nil
-        head += 1
-        if head > order.count / 2 {
-            order.removeFirst(head)
-            head = 0
-        }
+        let entry = entries[Int(place)]
+        guard now < entry.expiry + Self.longestFailureLifetime else { return Self.firstFailureLifetime }
+        return min(2 * (entry.expiry - entry.stored), Self.longestFailureLifetime)
     }
 
-    /// Keys that were stored again stand in the order more than once: keep the last place of each.
-    private mutating func compact() {
-        var seen: Set<CacheKey> = []
-        order = order[head...].reversed().filter { entries[$0] != nil && seen.insert($0).inserted }.reversed()
-        head = 0
+    private mutating func remove(_ place: Int32) {
+        unlink(place)
+        let entry = entries[Int(place)]
+        bytes -= entry.bytes
+        index[entry.key] = nil
+        entries[Int(place)].answer = .empty
+        free.append(place)
+    }
+
+    private mutating func link(_ place: Int32) {
+        entries[Int(place)].older = newest
+        entries[Int(place)].newer = Self.none
+        if newest >= 0 { entries[Int(newest)].newer = place } else { oldest = place }
+        newest = place
+    }
+
+    private mutating func unlink(_ place: Int32) {
+        let (newer, older) = (entries[Int(place)].newer, entries[Int(place)].older)
+        if newer >= 0 { entries[Int(newer)].older = older } else { newest = older }
+        if older >= 0 { entries[Int(older)].newer = newer } else { oldest = newer }
+    }
+
+    /// What an entry takes in memory, about: each name and each record's data is an array of its own.
+    private static func size(_ key: CacheKey, _ answer: Answer) -> Int {
+        let array = 48
+        let records = answer.records + (answer.authority.map { [$0] } ?? [])
+        return 224 + array + key.name.wire.count
+            + records.reduce(0) { $0 + 32 + 2 * array + $1.owner.count + $1.data.count }
     }
 }

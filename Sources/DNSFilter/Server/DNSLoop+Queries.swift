@@ -27,7 +27,8 @@ extension DNSLoop {
             client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
             let code: ResponseCode = configuration.refusal == .refused ? .refused : .nameError
             reply(
-                ResponseEncoder.encode(Answer(code: code), to: query, explanation: "policy: \(verdict)"), by: waiter.way
+                ResponseEncoder.encode(Answer(code: code), to: query, error: .blocked("policy: \(verdict)")),
+                by: waiter.way
             )
             return
         }
@@ -36,7 +37,8 @@ extension DNSLoop {
             let isBinding = query.type == RecordType.https || query.type == RecordType.svcb
             let answer = Answer(code: isBinding ? .noError : .notImplemented)
             reply(
-                ResponseEncoder.encode(answer, to: query, explanation: isBinding ? nil : "policy: type not forwarded"),
+                ResponseEncoder.encode(
+                    answer, to: query, error: isBinding ? nil : .blocked("policy: type not forwarded")),
                 by: waiter.way)
             return
         }
@@ -50,9 +52,11 @@ extension DNSLoop {
             fail(waiter, "too many queries are waiting")
             return
         }
-        clients[waiter.client]!.pending += 1
-        let identifier = UInt16.random(in: 0 ... .max, using: &random)
-        if let transmission = pending.ask(key, for: waiter, identifier: identifier, now: now()) {
+        switch pending.ask(key, for: waiter, using: &random, now: now()) {
+        case .full: fail(waiter, "too many queries are waiting")
+        case .joined: clients[waiter.client]!.pending += 1
+        case .transmit(let transmission):
+            clients[waiter.client]!.pending += 1
             transmit(transmission)
         }
     }
@@ -61,7 +65,9 @@ extension DNSLoop {
     private func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter) {
         guard let policy = clients[waiter.client]?.policy else { return }
         let query = waiter.query
-        guard answer.code != .serverFailure else { return fail(waiter, "no upstream gave an answer") }
+        guard answer.code != .serverFailure else {
+            return fail(waiter, "no upstream gave an answer a moment ago", .cached)
+        }
         let told = answer.filtered { policy.permits($0, for: query.name) }
         let addresses = told.addresses.map { learned in
             LearnedAddress(address: learned.address, lifetime: learned.lifetime > age ? learned.lifetime - age : 0)
@@ -76,11 +82,11 @@ extension DNSLoop {
         reply(ResponseEncoder.encode(told, to: query, elapsed: age, limit: limit(waiter)), by: waiter.way)
     }
 
-    private func fail(_ waiter: Waiter, _ reason: String) {
+    private func fail(_ waiter: Waiter, _ reason: String, _ error: ExtendedError? = nil) {
         statistics.failures += 1
         clients[waiter.client]?.policy.record(
             DNSEvent(name: waiter.query.name, type: waiter.query.type, outcome: .failed(reason)))
-        reply(ResponseEncoder.encode(.serverFailure, to: waiter.query), by: waiter.way)
+        reply(ResponseEncoder.encode(.serverFailure, to: waiter.query, error: error), by: waiter.way)
     }
 
     private func limit(_ waiter: Waiter) -> Int {
@@ -88,32 +94,16 @@ extension DNSLoop {
         return waiter.query.payloadLimit
     }
 
-    func transmit(_ transmission: PendingQuestions<Waiter>.Transmission) {
-        statistics.upstreamQueries += 1
-        if transmission.overTCP { return openUpstreamStream(transmission) }
-        let index = transmission.upstream
-        guard
-            let socket = ports[index].pick(
-                using: &random, opened: { watch($0, .upstream(index)) }, closing: { drop($0) })
-        else { return }
-        let bytes = transmission.bytes
-        _ = Glibc.send(socket, bytes, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
-    }
-
-    func receiveUpstream(_ bytes: UnsafeRawBufferPointer, from upstream: Int, overTCP: Bool) {
-        guard let response = try? UpstreamResponse(bytes) else { return }
-        settle(pending.receive(response, from: upstream, overTCP: overTCP, now: now()))
-    }
-
     func expire() {
         let present = now()
-        for outcome in pending.expire(now: present) { settle(outcome) }
+        for outcome in pending.expire(now: present, using: &random) { settle(outcome) }
+        probe(present)
         closeIdleStreams(present)
     }
 
-    private func settle(_ outcome: PendingQuestions<Waiter>.Outcome) {
+    func settle(_ outcome: PendingQuestions<Waiter>.Outcome) {
         switch outcome {
-        case .ignored: return
+        case .ignored, .nothing: return
         case .transmit(let transmission): transmit(transmission)
         case .answered(let key, let answer, let waiters):
             cache.store(answer, for: key, now: now() / 1000)
@@ -121,6 +111,24 @@ extension DNSLoop {
                 clients[waiter.client]?.pending -= 1
                 deliver(answer, age: 0, to: waiter)
             }
+        case .failed(let key, let failure, let waiters):
+            cache.store(.serverFailure, for: key, now: now() / 1000)
+            let (reason, error) = explain(failure)
+            for waiter in waiters {
+                clients[waiter.client]?.pending -= 1
+                fail(waiter, reason, error)
+            }
+        }
+    }
+
+    private func explain(_ failure: ResolutionFailure) -> (String, ExtendedError?) {
+        let troubles = links.compactMap(\.trouble).joined(separator: "; ")
+        let details = troubles.isEmpty ? "" : " (\(troubles))"
+        return switch failure {
+        case .silence: ("no upstream answered in time" + details, .noReachableUpstream)
+        case .unreachable: ("the upstreams cannot be reached" + details, .networkError)
+        case .refused: ("no upstream gave an answer" + details, nil)
+        case .noUpstream: ("there is no upstream", .noReachableUpstream)
         }
     }
 }

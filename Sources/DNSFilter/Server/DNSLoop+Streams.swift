@@ -16,15 +16,6 @@ struct ClientStream {
     static let longestBacklog = 256 << 10
 }
 
-/// A TCP connection to an upstream for one truncated answer.
-struct UpstreamStream {
-    var descriptor: CInt
-    var upstream: Int
-    var incoming = StreamBuffer()
-    var outgoing: [UInt8]
-    var deadline: UInt64
-}
-
 extension DNSLoop {
     func acceptStreams(_ listener: CInt, _ client: DNSClient) {
         while true {
@@ -76,45 +67,13 @@ extension DNSLoop {
         for (number, stream) in streams where stream.lastUse + configuration.connectionIdle <= present {
             closeStream(number)
         }
-        for (number, stream) in upstreamStreams where stream.deadline <= present { closeUpstreamStream(number) }
-    }
-
-    func openUpstreamStream(_ transmission: PendingQuestions<Waiter>.Transmission) {
-        let upstream = configuration.upstreams[transmission.upstream]
-        guard let descriptor = Sockets.connected(to: upstream, stream: true, mark: configuration.upstreamMark)
-        else { return }
-        let number = nextStream
-        nextStream += 1
-        upstreamStreams[number] = UpstreamStream(
-            descriptor: descriptor, upstream: transmission.upstream, outgoing: StreamBuffer.framed(transmission.bytes),
-            deadline: now() + configuration.timeout)
-        watch(descriptor, .upstreamStream(number), events: LINUX_EPOLLIN | LINUX_EPOLLOUT)
-    }
-
-    func serveUpstreamStream(_ number: UInt64, _ events: UInt32) {
-        guard var stream = upstreamStreams[number] else { return }
-        var isOpen = true
-        if events & LINUX_EPOLLOUT != 0 {
-            isOpen = flush(stream.descriptor, &stream.outgoing)
-            if stream.outgoing.isEmpty {
-                _ = linux_epoll_modify(
-                    epoll, stream.descriptor, LINUX_EPOLLIN, UInt64(UInt32(bitPattern: stream.descriptor)))
-            }
+        for (road, stream) in upstreamStreams where stream.deadline <= present {
+            closeUpstreamStream(road, because: "no answer in time")
         }
-        if isOpen, events & ~LINUX_EPOLLOUT != 0 { isOpen = receive(stream.descriptor) { stream.incoming.append($0) } }
-        let message = stream.incoming.next()
-        upstreamStreams[number] = stream
-        if !isOpen || message != nil { closeUpstreamStream(number) }
-        message?.withUnsafeBytes { receiveUpstream($0, from: stream.upstream, overTCP: true) }
-    }
-
-    private func closeUpstreamStream(_ number: UInt64) {
-        guard let stream = upstreamStreams.removeValue(forKey: number) else { return }
-        drop(stream.descriptor)
     }
 
     /// Reads what is there; false at the end of the stream or on an error.
-    private func receive(_ descriptor: CInt, _ take: (UnsafeRawBufferPointer) -> Void) -> Bool {
+    func receive(_ descriptor: CInt, _ take: (UnsafeRawBufferPointer) -> Void) -> Bool {
         withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 1) { buffer in
             let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
             if count > 0 { take(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
@@ -123,7 +82,7 @@ extension DNSLoop {
     }
 
     /// Writes as much as the socket takes; false on an error.
-    private func flush(_ descriptor: CInt, _ outgoing: inout [UInt8]) -> Bool {
+    func flush(_ descriptor: CInt, _ outgoing: inout [UInt8]) -> Bool {
         guard !outgoing.isEmpty else { return true }
         let count = Glibc.send(
             descriptor, outgoing, outgoing.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))

@@ -31,7 +31,7 @@ final class DNSLoop {
         case datagrams(DNSClient)
         case listener(DNSClient)
         case stream(UInt64)
-        case upstream(Int)
+        case upstream(Int, UInt64)
         case upstreamStream(UInt64)
     }
 
@@ -51,6 +51,12 @@ final class DNSLoop {
     var cache: AnswerCache
     var pending: PendingQuestions<Waiter>
     var ports: [UpstreamPorts]
+    var links: [UpstreamStream.Link]
+    /// Sockets and streams to upstreams are numbered; no number comes twice.
+    var lastRoad: UInt64 = 0
+    var nextProbe: UInt64 = 0
+    /// Where an upstream speaks TLS.
+    let tlsContext: TLSContext?
     var random = SystemRandomNumberGenerator()
     var statistics = DNSServer.Statistics()
     private var isRunning = true
@@ -59,8 +65,14 @@ final class DNSLoop {
         self.configuration = configuration
         self.wakeUp = wakeUp
         self.server = server
-        cache = AnswerCache(capacity: configuration.cacheEntries)
-        pending = PendingQuestions(upstreamCount: configuration.upstreams.count, timeout: configuration.timeout)
+        cache = AnswerCache(capacity: configuration.cacheEntries, bytes: configuration.cacheBytes)
+        pending = PendingQuestions(
+            upstreams: configuration.upstreams.map { UpstreamTraits(isStream: $0.tls != nil) },
+            limits: PendingLimits(timeout: configuration.timeout), randomisesCase: configuration.randomisesCase)
+        links = configuration.upstreams.map { _ in UpstreamStream.Link() }
+        tlsContext =
+            configuration.upstreams.contains { $0.tls != nil }
+            ? try TLSContext(authorities: configuration.tlsAuthorities) : nil
         ports = configuration.upstreams.map { UpstreamPorts(upstream: $0, mark: configuration.upstreamMark) }
         epoll = linux_epoll_create()
         guard epoll >= 0, let pool = linux_datagrams_create(Self.batch, 4096) else {
@@ -103,7 +115,7 @@ final class DNSLoop {
 
     private func waitTime() -> Int32 {
         let idle = streams.isEmpty && upstreamStreams.isEmpty ? nil : now() + 1000
-        guard let next = [pending.nextDeadline, idle].compactMap({ $0 }).min() else { return -1 }
+        guard let next = [pending.nextDeadline, nextProbeTime, idle].compactMap({ $0 }).min() else { return -1 }
         let present = now()
         return next > present ? Int32(clamping: next - present) : 0
     }
@@ -116,7 +128,7 @@ final class DNSLoop {
         case .datagrams(let client): readDatagrams(descriptor, client)
         case .listener(let client): acceptStreams(descriptor, client)
         case .stream(let number): serveStream(number, events)
-        case .upstream(let index): readUpstream(descriptor, index)
+        case .upstream(let index, let road): readUpstream(descriptor, index, road)
         case .upstreamStream(let number): serveUpstreamStream(number, events)
         }
     }
@@ -161,14 +173,17 @@ final class DNSLoop {
         }
     }
 
-    private func readUpstream(_ socket: CInt, _ index: Int) {
+    private func readUpstream(_ socket: CInt, _ index: Int, _ road: UInt64) {
         let count = linux_datagrams_receive(datagrams, socket, Self.batch)
+        if count == -ECONNREFUSED || count == -EHOSTUNREACH || count == -ENETUNREACH {
+            return upstreamRefused(index, road)
+        }
         guard count > 0 else { return }
         for slot in 0..<UInt32(count) {
             let length = Int(linux_datagrams_length(datagrams, slot))
             receiveUpstream(
-                UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length), from: index,
-                overTCP: false)
+                UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length),
+                from: ResponseOrigin(upstream: index, road: road, overTCP: false))
         }
     }
 

@@ -17,6 +17,8 @@ public final class DNSServer: Sendable {
         public var cacheHits: UInt64 = 0
         public var upstreamQueries: UInt64 = 0
         public var failures: UInt64 = 0
+        /// Messages of upstreams that answered nothing that was asked: late, doubled or forged ones.
+        public var ignoredResponses: UInt64 = 0
     }
 
     enum Command: Sendable {

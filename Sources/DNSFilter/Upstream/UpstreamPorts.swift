@@ -4,10 +4,20 @@
 struct UpstreamPorts {
     static let width = 8
     static let usesBeforeReplacement = 512
+    /// Replaced sockets that are still listened to, for answers on their way.
+    static let mostLeaving = 8
+
+    struct Port: Hashable {
+        var descriptor: CInt
+        /// Never used again, unlike the descriptor.
+        var road: UInt64
+        var uses = 1
+    }
 
     let upstream: UpstreamAddress
     let mark: SocketMark?
-    private var sockets: [(descriptor: CInt, uses: Int)] = []
+    private var ports: [Port] = []
+    private var leaving: [Port] = []
 
     init(upstream: UpstreamAddress, mark: SocketMark? = nil) {
         self.upstream = upstream
@@ -15,30 +25,32 @@ struct UpstreamPorts {
     }
 
     /// A socket to send on. `opened` and `closing` let the caller watch the descriptors.
+    /// - Parameter road: the number that a new socket gets.
     mutating func pick(
-        using random: inout some RandomNumberGenerator, opened: (CInt) -> Void, closing: (CInt) -> Void
-    ) -> CInt? {
-        if sockets.count < Self.width {
-            guard let descriptor = Sockets.connected(to: upstream, stream: false, mark: mark) else {
-                return sockets.last?.descriptor
-            }
-            opened(descriptor)
-            sockets.append((descriptor, 1))
-            return descriptor
+        using random: inout some RandomNumberGenerator, road: inout UInt64, opened: (Port) -> Void,
+        closing: (CInt) -> Void
+    ) -> Port? {
+        if ports.count < Self.width {
+            guard let port = open(&road) else { return ports.randomElement(using: &random) }
+            opened(port)
+            ports.append(port)
+            return port
         }
-        let index = Int.random(in: 0..<sockets.count, using: &random)
-        sockets[index].uses += 1
-        let chosen = sockets[index].descriptor
-        // Answers to what went out by the oldest are in by the time that all others have been used as often.
-        if sockets[index].uses > Self.usesBeforeReplacement, index != 0 {
-            closing(sockets[0].descriptor)
-            sockets.remove(at: 0)
+        let index = Int.random(in: 0..<ports.count, using: &random)
+        if ports[index].uses >= Self.usesBeforeReplacement, let port = open(&road) {
+            opened(port)
+            leaving.append(ports[index])
+            if leaving.count > Self.mostLeaving { closing(leaving.removeFirst().descriptor) }
+            ports[index] = port
+            return port
         }
-        return chosen
+        ports[index].uses += 1
+        return ports[index]
     }
 
-    mutating func closeAll(closing: (CInt) -> Void) {
-        for socket in sockets { closing(socket.descriptor) }
-        sockets = []
+    private func open(_ road: inout UInt64) -> Port? {
+        guard let descriptor = Sockets.connected(to: upstream, stream: false, mark: mark) else { return nil }
+        road += 1
+        return Port(descriptor: descriptor, road: road)
     }
 }

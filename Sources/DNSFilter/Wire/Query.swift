@@ -49,8 +49,13 @@ extension Query {
             var query = Query(
                 identifier: identifier, recursionDesired: bytes[2] & 1 != 0, name: .root, type: type,
                 question: asked + tail, payloadLimit: 512, hasEDNS: false)
-            if counts.3 == 1 { try query.readEDNS(&reader) }
+            var version: UInt8 = 0
+            if counts.3 == 1 { version = try query.readEDNS(&reader) }
             guard reader.isAtEnd else { return .failure(rejection) }
+            guard version == 0 else {
+                rejection.code = .badVersion
+                return .failure(rejection)
+            }
             let internet: UInt16 = 1
             guard kind == internet, let name = try? DomainName(wire: asked) else {
                 rejection.code = kind == internet ? .nameError : .refused
@@ -64,22 +69,30 @@ extension Query {
     }
 
     /// The one additional record may only be OPT; its options are dropped, which leaves nothing to tunnel through.
-    private mutating func readEDNS(_ reader: inout MessageReader) throws(MessageError) {
+    /// - Returns: the version of EDNS.
+    private mutating func readEDNS(_ reader: inout MessageReader) throws(MessageError) -> UInt8 {
         guard try reader.nameBytes() == [0], try reader.number16() == RecordType.opt else { throw .badCount }
         let size = Int(try reader.number16())
-        _ = try reader.number32()
+        let flags = try reader.number32()
         _ = try reader.take(Int(try reader.number16()))
         hasEDNS = true
         payloadLimit = min(max(size, 512), Self.largestPayload)
+        return UInt8(truncatingIfNeeded: flags >> 16)
     }
 
     /// The query as it goes upstream: rebuilt from what was understood, and nothing else of the sandbox's bytes.
-    /// One question in lower case, recursion desired, an EDNS record without options.
-    static func forwardedBytes(name: DomainName, type: UInt16, identifier: UInt16) -> [UInt8] {
-        var bytes: [UInt8] = [
+    /// One question, its letters in the case that `spelling` says (0: lower), recursion desired, an EDNS record without
+    /// options: 1232 bytes (RFC 9715), no DNSSEC.
+    static func forwardedBytes(name: DomainName, type: UInt16, identifier: UInt16, spelling: UInt64 = 0) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(headerLength + name.wire.count + 15)
+        bytes += [
             UInt8(identifier >> 8), UInt8(truncatingIfNeeded: identifier), 1, 0, 0, 1, 0, 0, 0, 0, 0, 1,
         ]
         bytes += name.wire
+        if spelling != 0 {
+            QuestionSpelling.apply(spelling, to: &bytes, from: headerLength, count: name.wire.count)
+        }
         bytes += [UInt8(type >> 8), UInt8(truncatingIfNeeded: type), 0, 1]
         bytes += [
             0, 0, UInt8(RecordType.opt), UInt8(largestPayload >> 8), UInt8(largestPayload & 0xff), 0, 0, 0, 0, 0, 0,

@@ -18,7 +18,7 @@ enum RecordType {
     static let forwarded: Set<UInt16> = [a, ns, cname, soa, ptr, mx, 16 /* TXT */, aaaa, srv, naptr, 257 /* CAA */]
 }
 
-/// Response codes, RFC 1035 section 4.1.1.
+/// Response codes, RFC 1035 section 4.1.1 and RFC 6891 section 9.
 enum ResponseCode: UInt8, Hashable {
     case noError = 0
     case formatError = 1
@@ -26,4 +26,6 @@ enum ResponseCode: UInt8, Hashable {
     case nameError = 3
     case notImplemented = 4
     case refused = 5
+    /// An EDNS version that is not 0. Its upper bits stand in the EDNS record.
+    case badVersion = 16
 }

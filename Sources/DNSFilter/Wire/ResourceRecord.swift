@@ -9,6 +9,12 @@ struct ResourceRecord: Hashable, Sendable {
     var ttl: UInt32
     var data: [UInt8]
 
+    /// The least time for which the zone's negative answers may be kept: the last field of a SOA's data (RFC 2308, section 4).
+    var negativeLifetime: UInt32? {
+        guard type == RecordType.soa, data.count >= 22 else { return nil }
+        return min(ttl, data.suffix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
+    }
+
     /// The address of an A or AAAA record.
     var address: IPAddress? {
         type == RecordType.a && data.count == 4 || type == RecordType.aaaa && data.count == 16
@@ -21,12 +27,15 @@ struct UpstreamResponse: Hashable, Sendable {
     var identifier: UInt16
     var code: UInt8
     var isTruncated: Bool
-    /// In lower case.
+    /// As it came, case included.
     var questionName: [UInt8]
     var questionType: UInt16
     var answers: [ResourceRecord]
     /// The zone's SOA of a negative answer, for the time that it may be cached (RFC 2308).
     var authority: ResourceRecord?
+
+    /// Records that a message may have: a stream's 64 KiB hold more than anybody needs.
+    static let mostRecords = 1024
 
     /// - Throws: `MessageError` for anything but a well-formed response with one question.
     init(_ bytes: UnsafeRawBufferPointer) throws(MessageError) {
@@ -39,9 +48,10 @@ struct UpstreamResponse: Hashable, Sendable {
         guard try reader.number16() == 1 else { throw .badCount }
         let answerCount = try reader.number16(), authorityCount = try reader.number16()
         _ = try reader.number16()
-        questionName = Self.lowercased(try reader.nameBytes())
+        questionName = try reader.nameBytes()
         questionType = try reader.number16()
         guard try reader.number16() == 1 else { throw .badCount }
+        guard Int(answerCount) + Int(authorityCount) <= Self.mostRecords else { throw .badCount }
         answers = []
         for _ in 0..<answerCount {
             if let record = try Self.record(&reader) { answers.append(record) }
@@ -50,6 +60,11 @@ struct UpstreamResponse: Hashable, Sendable {
             guard let record = try Self.record(&reader) else { continue }
             if record.type == RecordType.soa, authority == nil { authority = record }
         }
+    }
+
+    /// The name that was asked for; nil when it is none that is ever asked for. The root is: upstreams are probed by it.
+    var canonicalName: DomainName? {
+        questionName == [0] ? .root : try? DomainName(wire: questionName)
     }
 
     /// nil for a class other than IN.

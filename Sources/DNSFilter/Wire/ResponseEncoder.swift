@@ -2,17 +2,14 @@ import NetworkPolicy
 
 /// Writes the answer to a sandbox.
 enum ResponseEncoder {
-    /// Extended DNS Error 15, "Blocked" (RFC 8914): the answer is the policy's, not the name's.
-    private static let blocked: UInt16 = 15
-
     /// - Parameters:
     ///   - elapsed: seconds to take off every TTL.
     ///   - limit: bytes; a longer answer is cut to nothing with TC set, and the client comes back over TCP.
-    ///   - explanation: for an Extended DNS Error, sent where the client speaks EDNS.
+    ///   - error: sent where the client speaks EDNS.
     static func encode(
-        _ answer: Answer, to query: Query, elapsed: UInt32 = 0, limit: Int = 65535, explanation: String? = nil
+        _ answer: Answer, to query: Query, elapsed: UInt32 = 0, limit: Int = 65535, error: ExtendedError? = nil
     ) -> [UInt8] {
-        let edns = query.hasEDNS ? ednsRecord(explanation) : []
+        let edns = query.hasEDNS ? ednsRecord(error) : []
         var bytes = header(
             query.identifier, recursionDesired: query.recursionDesired, answer.code, question: true,
             answers: answer.records.count, authorities: answer.authority == nil ? 0 : 1, hasEDNS: query.hasEDNS)
@@ -29,10 +26,11 @@ enum ResponseEncoder {
     }
 
     static func encode(_ rejection: QueryRejection) -> [UInt8] {
-        header(
+        let hasEDNS = rejection.code == .badVersion
+        return header(
             rejection.identifier, recursionDesired: false, rejection.code, question: !rejection.question.isEmpty,
-            answers: 0,
-            authorities: 0, hasEDNS: false) + rejection.question
+            answers: 0, authorities: 0, hasEDNS: hasEDNS) + rejection.question
+            + (hasEDNS ? ednsRecord(nil, upperCode: rejection.code.rawValue >> 4) : [])
     }
 
     private static func header(
@@ -42,7 +40,7 @@ enum ResponseEncoder {
     ) -> [UInt8] {
         [
             UInt8(identifier >> 8), UInt8(truncatingIfNeeded: identifier), 0x80 | (recursionDesired ? 1 : 0),
-            0x80 | code.rawValue, 0, question ? 1 : 0, UInt8(answers >> 8), UInt8(answers & 0xff), 0,
+            0x80 | code.rawValue & 0xf, 0, question ? 1 : 0, UInt8(answers >> 8), UInt8(answers & 0xff), 0,
             UInt8(authorities), 0,
             hasEDNS ? 1 : 0,
         ]
@@ -59,16 +57,13 @@ enum ResponseEncoder {
         bytes += record.data
     }
 
-    private static func ednsRecord(_ explanation: String?) -> [UInt8] {
-        var options: [UInt8] = []
-        if let explanation {
-            let text = Array(explanation.utf8.prefix(200))
-            options = [0, 15, 0, UInt8(2 + text.count), UInt8(blocked >> 8), UInt8(blocked & 0xff)] + text
-        }
+    /// Our own OPT record: the flag for DNSSEC is clear, since no signature is ever forwarded.
+    private static func ednsRecord(_ error: ExtendedError?, upperCode: UInt8 = 0) -> [UInt8] {
+        let options = error?.option ?? []
         return [
-            0, 0, UInt8(RecordType.opt), UInt8(Query.largestPayload >> 8), UInt8(Query.largestPayload & 0xff), 0, 0, 0,
-            0, 0,
-            UInt8(options.count),
+            0, 0, UInt8(RecordType.opt), UInt8(Query.largestPayload >> 8), UInt8(Query.largestPayload & 0xff),
+            upperCode,
+            0, 0, 0, 0, UInt8(options.count),
         ] + options
     }
 }

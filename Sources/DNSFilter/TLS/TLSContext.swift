@@ -1,0 +1,36 @@
+import COpenSSL
+
+/// Why DNS over TLS cannot be spoken.
+struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
+    var description: String
+
+    init(_ reason: String) { description = reason }
+
+    /// OpenSSL's own words for the last error of this thread.
+    static func last(_ what: String) -> TLSError {
+        let code = ERR_get_error()
+        guard code != 0, let reason = ERR_reason_error_string(code) else { return TLSError(what) }
+        return TLSError("\(what): \(String(cString: reason))")
+    }
+}
+
+/// What all TLS connections have in common: who may vouch for upstreams. Made only where an upstream speaks TLS: OpenSSL
+/// sets itself up with it.
+final class TLSContext {
+    let pointer: OpaquePointer
+
+    /// - Parameter authorities: a PEM file; nil for the system's.
+    init(authorities: String?) throws(TLSError) {
+        guard let made = SSL_CTX_new(TLS_client_method()) else { throw .last("OpenSSL has no context") }
+        pointer = made
+        SSL_CTX_set_verify(made, SSL_VERIFY_PEER, nil)
+        _ = SSL_CTX_ctrl(made, SSL_CTRL_SET_MIN_PROTO_VERSION, Int(TLS1_2_VERSION), nil)
+        let found =
+            authorities.map { SSL_CTX_load_verify_locations(made, $0, nil) } ?? SSL_CTX_set_default_verify_paths(made)
+        guard found == 1 else {
+            throw .last("the authorities for DNS over TLS\(authorities.map { " (\($0))" } ?? "") cannot be read")
+        }
+    }
+
+    deinit { SSL_CTX_free(pointer) }
+}
