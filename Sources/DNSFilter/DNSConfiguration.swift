@@ -47,6 +47,9 @@ public struct DNSConfiguration: Hashable, Sendable {
 
     public init(upstreams: [UpstreamAddress]) { self.upstreams = upstreams }
 
+    /// Whether names that should go over TLS could end up in clear text: upstreams of both kinds stand for each other.
+    public var mixesClearText: Bool { Set(upstreams.map { $0.tls == nil }).count > 1 }
+
     /// The names of the `search` and `domain` lines of a resolv.conf(5): zones of the site's own.
     public static func searchDomains(fromResolvConf text: String) -> [DomainName] {
         text.split(separator: "\n").flatMap { line -> [DomainName] in

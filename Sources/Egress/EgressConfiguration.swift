@@ -12,6 +12,8 @@ public struct EgressConfiguration: Sendable {
     public var dns: DNSConfiguration
     /// Zones whose names may have private addresses.
     public var internalZones: [DomainName]
+    /// Which private addresses: those of `AnswerFilter.privateRanges`, or some of them.
+    public var internalRanges = AnswerFilter.privateRanges
     /// Refused whatever a policy says: metadata services, link-local, the host's own addresses.
     public var alwaysDeny: [CIDRBlock]
     /// Most rules in one policy.

@@ -150,10 +150,23 @@ import Testing
 
     @Test(arguments: [
         ("10.0.0.1", true), ("fd00::1", true), ("127.0.0.1", false), ("169.254.169.254", false), ("fe80::1", false),
+        ("fd00:ec2::254", false), ("100.100.100.200", false), ("168.63.129.16", false), ("0.0.0.0", false),
+        ("::1", false),
     ])
     func `an internal name yields private addresses only`(text: String, allowed: Bool) throws {
         #expect(
             try filter.permits(#require(IPAddress(text)), for: DomainName("db.cluster.local"), policy: open) == allowed)
+    }
+
+    @Test func `an internal name yields what is set, and a setting opens nothing to other names`() throws {
+        let narrow = AnswerFilter(
+            internalZones: [AnswerFilter.cluster],
+            internalRanges: ["10.1.0.0/16", "127.0.0.0/8"].map { CIDRBlock($0)! })
+        for (text, allowed) in [("10.1.0.1", true), ("10.2.0.1", false), ("127.0.0.1", false), ("198.51.100.1", true)] {
+            let address = try #require(IPAddress(text))
+            #expect(try narrow.permits(address, for: DomainName("db.cluster.local")) == allowed, "\(text)")
+            #expect(try narrow.permits(address, for: DomainName("db.example")) == (text == "198.51.100.1"), "\(text)")
+        }
     }
 
     @Test func `an address rule lifts the filter for what it names`() throws {

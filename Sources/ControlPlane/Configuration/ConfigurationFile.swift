@@ -57,6 +57,13 @@ struct ConfigurationFile: Decodable {
     struct Egress: Decodable {
         var upstreams: [String]?
         var internal_zones: [String]?
+        var internal_ranges: [String]?
+        var upstream_timeout_seconds: Int?
+        var upstream_probe: String?
+        var upstream_probe_interval_seconds: Int?
+        var tls_ca_file: String?
+        var randomize_case: Bool?
+        var refusal: String?
         var external: Bool?
         var presets: String?
     }

@@ -153,33 +153,12 @@ extension Settings {
         }
     }
 
-    private mutating func apply(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
-        egress.isExternal = section.external ?? egress.isExternal
-        egress.presets = section.presets ?? egress.presets
-        if let texts = section.upstreams {
-            egress.upstreams = try texts.map { text throws(ConfigurationError) in
-                guard let upstream = UpstreamAddress(text) else {
-                    throw ConfigurationError(
-                        "egress.upstreams: \"\(text)\" is no address; write 198.51.100.53 or [::1]:5353")
-                }
-                return upstream
-            }
-        }
-        if let texts = section.internal_zones {
-            egress.internalZones = try texts.map { text throws(ConfigurationError) in
-                do { return try DomainName(text) } catch {
-                    throw ConfigurationError("egress.internal_zones: \"\(text)\": \(error)")
-                }
-            }
-        }
-    }
-
     private static func port(_ number: Int?, _ key: String) throws(ConfigurationError) -> Int? {
         guard let number, !(1...65535).contains(number) else { return number }
         throw ConfigurationError("\(key) is \(number); use 1 to 65535")
     }
 
-    private static func block(
+    static func block(
         _ text: String?, _ key: String, isIPv4: Bool
     ) throws(ConfigurationError) -> CIDRBlock? {
         guard let text else { return nil }

@@ -50,7 +50,16 @@ extension Settings {
 
         [egress]
         # upstreams = ["198.51.100.53"] # resolvers; absent: those of /etc/resolv.conf
-        # internal_zones = []           # zones whose names may have private addresses
+        # internal_zones = []           # zones whose names may have private addresses, beside resolv.conf's search
+        #                               # domains and cluster.local
+        # internal_ranges = []          # which private addresses; absent: all of them
+        # refusal = "nxdomain"          # or "refused": what a denied name gets
+        # tls_ca_file = ""              # authorities for upstreams like "tls://198.51.100.53#dns.example"; absent: the
+        #                               # system's
+        # upstream_timeout_seconds = 2  # for one upstream
+        # upstream_probe = "."          # what a silent upstream is asked for, every so many seconds:
+        # upstream_probe_interval_seconds = 30
+        # randomize_case = true         # 0x20; false for upstreams that keep no case and speak no TCP
         # external = false              # true: `sallyport egress` runs it in a process of its own
         # presets = ""                  # folder of presets; absent: looked for beside the program
 

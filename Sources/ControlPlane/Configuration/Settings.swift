@@ -57,6 +57,9 @@ public struct Settings: Sendable {
         /// nil: those of /etc/resolv.conf.
         public var upstreams: [UpstreamAddress]?
         public var internalZones: [DomainName] = []
+        public var internalRanges = AnswerFilter.privateRanges
+        /// How names are resolved, but for the upstreams.
+        public var dns = DNSConfiguration(upstreams: [])
         /// Run by another process (`sallyport egress`).
         public var isExternal = false
         /// Folder of the presets; nil: looked for beside the program.

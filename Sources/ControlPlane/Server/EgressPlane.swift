@@ -2,23 +2,23 @@ import DNSFilter
 import Egress
 import FoundationEssentials
 import Logging
+import NetworkPolicy
 
 /// The guard of this machine: in this process, or in one of its own (`sallyport egress`).
 enum EgressPlane {
     /// What a guard is told, whichever process it runs in.
     static func configuration(_ settings: Settings) throws(ConfigurationError) -> EgressConfiguration {
-        let upstreams: [UpstreamAddress]
-        if let configured = settings.egress.upstreams {
-            upstreams = configured
-        } else {
-            let text = FileManager.default.contents(atPath: "/etc/resolv.conf") ?? Data()
-            upstreams = DNSConfiguration.upstreams(fromResolvConf: String(decoding: text, as: UTF8.self))
-        }
-        return EgressConfiguration(
+        let data = FileManager.default.contents(atPath: "/etc/resolv.conf") ?? Data()
+        let resolvConf = String(decoding: data, as: UTF8.self)
+        var dns = settings.egress.dns
+        dns.upstreams = settings.egress.upstreams ?? DNSConfiguration.upstreams(fromResolvConf: resolvConf)
+        let zones = settings.egress.internalZones + DNSConfiguration.searchDomains(fromResolvConf: resolvConf)
+        var configuration = EgressConfiguration(
             stateDirectory: settings.local.stateDirectory + "/egress", socketPath: settings.policySocket,
-            adminSocketPath: settings.egressAdminSocket, dns: DNSConfiguration(upstreams: upstreams),
-            internalZones: settings.egress.internalZones,
+            adminSocketPath: settings.egressAdminSocket, dns: dns, internalZones: zones + [AnswerFilter.cluster],
             presets: try Installation.current.presets(folder: settings.egress.presets))
+        configuration.internalRanges = settings.egress.internalRanges
+        return configuration
     }
 }
 

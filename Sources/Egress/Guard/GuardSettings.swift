@@ -17,7 +17,8 @@ struct GuardSettings: Sendable {
     var time: @Sendable () -> UInt64 = GuardSettings.milliseconds
 
     init(_ configuration: EgressConfiguration, now: @escaping @Sendable () -> UInt64 = GuardSettings.monotonicSeconds) {
-        filter = AnswerFilter(internalZones: configuration.internalZones)
+        filter = AnswerFilter(
+            internalZones: configuration.internalZones, internalRanges: configuration.internalRanges)
         alwaysDeny = configuration.alwaysDeny
         maxRules = configuration.maxRules
         maxLearnedAddresses = configuration.maxLearnedAddresses

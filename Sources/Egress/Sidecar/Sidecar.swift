@@ -67,14 +67,16 @@ public final class Sidecar: EgressController {
 
         let surroundings = LinkSurroundings.current()
         let kernel = SidecarKernel(
-            try NamespaceRules(namespace: nil, sparing: Set(dnsConfiguration.upstreams)), shared: shared,
+            try NamespaceRules(namespace: nil, sparing: Set(dnsConfiguration.upstreams.map(\.endpoint))),
+            shared: shared,
             mode: configuration.mode)
         let sockets = try GuardSockets.open()
         // The limit is the clients', and theirs is only a part of what is in force: it is looked at here.
-        let settings = GuardSettings(
-            EgressConfiguration(
-                stateDirectory: "", socketPath: "", dns: dnsConfiguration, internalZones: configuration.internalZones,
-                maxRules: .max))
+        var limits = EgressConfiguration(
+            stateDirectory: "", socketPath: "", dns: dnsConfiguration, internalZones: configuration.internalZones,
+            maxRules: .max)
+        limits.internalRanges = configuration.internalRanges
+        let settings = GuardSettings(limits)
         guardian = try EgressGuard(
             record: GuardRecord(
                 id: configuration.sandboxID, namespacePath: "/proc/self/ns/net",

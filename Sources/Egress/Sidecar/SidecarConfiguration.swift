@@ -30,6 +30,7 @@ public struct SidecarConfiguration: Sendable {
     public var dns = DNSConfiguration(upstreams: [])
     public var exemptNameservers: [IPAddress] = []
     public var internalZones: [DomainName] = []
+    public var internalRanges = AnswerFilter.privateRanges
     /// `Int.max` for no limit.
     public var maxRules = 4096
     public var inbound = Inbound.any
@@ -70,9 +71,12 @@ public struct SidecarConfiguration: Sendable {
         rulesFolder =
             try values.read("RULES_DIR", "use an absolute path") { $0.hasPrefix("/") ? $0 : nil } ?? rulesFolder
         exemptNameservers = try values.list("NAMESERVER_EXEMPT", "use addresses") { IPAddress($0) } ?? []
-        internalZones = try values.list("INTERNAL_ZONES", "use names") { try? DomainName($0) } ?? []
+        let zones = try values.list("INTERNAL_ZONES", "use names") { try? DomainName($0) } ?? []
+        internalZones = zones + DNSConfiguration.searchDomains(fromResolvConf: resolvConf) + [AnswerFilter.cluster]
+        internalRanges =
+            try values.list("INTERNAL_RANGES", "use address blocks") { CIDRBlock($0) } ?? AnswerFilter.privateRanges
         try readInbound(values)
-        try readUpstreams(values, resolvConf)
+        dns = try Self.dns(values, resolvConf)
     }
 
     private mutating func readInbound(_ values: SidecarVariables) throws(SidecarConfigurationError) {
@@ -84,23 +88,7 @@ public struct SidecarConfiguration: Sendable {
         }
     }
 
-    private mutating func readUpstreams(
-        _ values: SidecarVariables, _ resolvConf: String
-    ) throws(SidecarConfigurationError) {
-        let most =
-            try values.read("MAX_NS", "use a number from 1 to 10") {
-                Self.number($0).flatMap { (1...10).contains($0) ? $0 : nil }
-            } ?? 3
-        let known = DNSConfiguration.upstreams(fromResolvConf: resolvConf).prefix(most)
-        let named = try values.list("DNS_UPSTREAM", "use addresses, each with an optional port") { UpstreamAddress($0) }
-        dns = DNSConfiguration(upstreams: named ?? Array(known))
-        dns.timeout =
-            try values.read("DNS_UPSTREAM_TIMEOUT", "use seconds from 1 to 120") {
-                Self.number($0).flatMap { (1...120).contains($0) ? UInt64($0) * 1000 : nil }
-            } ?? 5000
-    }
-
-    private static func number(_ text: String) -> Int? {
+    static func number(_ text: String) -> Int? {
         text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(text) : nil
     }
 

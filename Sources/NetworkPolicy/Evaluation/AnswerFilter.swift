@@ -1,9 +1,21 @@
 /// Which addresses a name may resolve to. A public name that yields a private address is DNS rebinding, or a mistake.
 public struct AnswerFilter: Sendable {
     private let internalZones: [DomainName]
+    private let internalRanges: [CIDRBlock]
 
-    /// - Parameter internalZones: names at and below these may yield private addresses.
-    public init(internalZones: [DomainName] = []) { self.internalZones = internalZones }
+    /// Where a cluster's own names live.
+    public static let cluster = try! DomainName("cluster.local")
+
+    /// - Parameters:
+    ///   - internalZones: names at and below these may yield private addresses.
+    ///   - internalRanges: which private addresses. Loopback, link-local and metadata addresses they never yield.
+    public init(internalZones: [DomainName] = [], internalRanges: [CIDRBlock] = AnswerFilter.privateRanges) {
+        self.internalZones = internalZones
+        self.internalRanges = internalRanges
+    }
+
+    /// Addresses that are private to a site.
+    public static let privateRanges = Reach.sites
 
     /// Whether `address` may be handed out for `name` and learned. An address rule of the policy that allows this very
     /// address lifts the filter for it.
@@ -16,7 +28,7 @@ public struct AnswerFilter: Sendable {
     public func permits(_ address: IPAddress, for name: DomainName) -> Bool {
         switch Reach(address) {
         case .everywhere: true
-        case .site: isInternal(name)
+        case .site: isInternal(name) && internalRanges.contains { $0.contains(address) }
         case .never: false
         }
     }
@@ -36,10 +48,10 @@ enum Reach {
     case never
 
     init(_ address: IPAddress) {
-        if Self.sites.contains(where: { $0.contains(address) }) {
-            self = .site
-        } else if Self.nevers.contains(where: { $0.contains(address) }) {
+        if Self.nevers.contains(where: { $0.contains(address) }) {
             self = .never
+        } else if Self.sites.contains(where: { $0.contains(address) }) {
+            self = .site
         } else {
             self = .everywhere
         }
@@ -48,7 +60,7 @@ enum Reach {
     private static func blocks(_ texts: [String]) -> [CIDRBlock] { texts.map { CIDRBlock($0)! } }
 
     // The documentation ranges and 198.18.0.0/15 are left out: nothing routes them, and test networks live there.
-    private static let sites = blocks([
+    static let sites = blocks([
         "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  // RFC 1918
         "100.64.0.0/10",  // RFC 6598, carrier-grade NAT
         "fc00::/7",  // RFC 4193, unique local
@@ -60,5 +72,7 @@ enum Reach {
         "64:ff9b::/96", "64:ff9b:1::/48",  // NAT64, RFC 6052 and 8215
         "100::/64", "2001::/32", "2002::/16",  // discard, Teredo, 6to4
         "fe80::/10", "fec0::/10", "ff00::/8",
+        // Metadata services that are not on link-local addresses: Amazon, Alibaba, Azure.
+        "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32",
     ])
 }

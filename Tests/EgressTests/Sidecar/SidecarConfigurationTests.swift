@@ -21,6 +21,10 @@ import Testing
         #expect(configuration.maxRules == 4096)
         #expect(configuration.dns.timeout == 5000)
         #expect(configuration.dns.upstreams.map(\.description) == ["10.0.0.53:53", "[2001:db8::53]:53"])
+        #expect(configuration.internalZones.map(\.description) == ["x", "cluster.local"])
+        #expect(configuration.internalRanges == AnswerFilter.privateRanges)
+        #expect(configuration.dns.probeInterval == 30_000 && configuration.dns.probeName == nil)
+        #expect(configuration.dns.randomisesCase && configuration.dns.refusal == .nameError)
     }
 
     @Test func `values are read, and blanks around them are nobody's meaning`() throws {
@@ -29,7 +33,7 @@ import Testing
             "RULES": #"{"egress":[{"action":"allow","target":"*.pypi.org"}]}"#, "POLICY_FILE": "/state/policy.json",
             "MAX_RULES": "0", "DNS_UPSTREAM": "198.51.100.53, 198.51.100.54:5353 ,[2001:db8::53]:54",
             "DNS_UPSTREAM_TIMEOUT": "2", "NAMESERVER_EXEMPT": "198.51.100.9", "LOG_LEVEL": "WARN",
-            "INTERNAL_ZONES": "cluster.local", "INBOUND": "10.0.0.0/8",
+            "INTERNAL_ZONES": "corp.example", "INBOUND": "10.0.0.0/8",
         ])
         #expect(configuration.mode == .names)
         #expect(configuration.address.description == "[2001:db8::1]:8080")
@@ -40,8 +44,22 @@ import Testing
         #expect(configuration.dns.timeout == 2000)
         #expect(configuration.exemptNameservers.map(\.description) == ["198.51.100.9"])
         #expect(configuration.logLevel == .warning)
-        #expect(configuration.internalZones.map(\.description) == ["cluster.local"])
+        #expect(configuration.internalZones.map(\.description) == ["corp.example", "cluster.local"])
         #expect(configuration.inbound == .blocks([CIDRBlock("10.0.0.0/8")!]))
+    }
+
+    @Test func `the filter's settings are read`() throws {
+        let dns = try read([
+            "DNS_UPSTREAM": "tls://198.51.100.53#dns.example,tls://[2001:db8::53]:8853", "DNS_0X20": "off",
+            "DNS_UPSTREAM_PROBE": "up.example", "DNS_UPSTREAM_PROBE_INTERVAL_SEC": "5", "DNS_REFUSAL": "REFUSED",
+            "DNS_TLS_CA_FILE": "/ca.pem",
+        ]).dns
+        #expect(dns.upstreams.map(\.port) == [853, 8853])
+        #expect(dns.upstreams.map(\.tls) == [.name("dns.example"), .address])
+        #expect(dns.probeName?.description == "up.example" && dns.probeInterval == 5000)
+        #expect(!dns.randomisesCase && dns.refusal == .refused && dns.tlsAuthorities == "/ca.pem")
+        #expect(try read(["DNS_UPSTREAM_PROBE": "."]).dns.probeName == nil)
+        #expect(try read(["INTERNAL_RANGES": "10.1.0.0/16"]).internalRanges == [CIDRBlock("10.1.0.0/16")!])
     }
 
     @Test func `a blank value is none`() throws {
@@ -57,6 +75,9 @@ import Testing
         ("RULES_DIR", "rules"), ("DNS_UPSTREAM", "dns.google"), ("DNS_UPSTREAM", ","),
         ("DNS_UPSTREAM_TIMEOUT", "0"), ("DNS_UPSTREAM_TIMEOUT", "5s"), ("NAMESERVER_EXEMPT", "10.0.0.0/8"),
         ("INTERNAL_ZONES", "a..b"), ("INBOUND", "some"), ("MAX_NS", "0"),
+        ("DNS_UPSTREAM", "tls://198.51.100.53,198.51.100.54"), ("DNS_UPSTREAM", "tls://dns.example"),
+        ("DNS_UPSTREAM_PROBE", "a..b"), ("DNS_UPSTREAM_PROBE_INTERVAL_SEC", "3601"), ("DNS_0X20", "maybe"),
+        ("DNS_REFUSAL", "drop"), ("DNS_TLS_CA_FILE", "ca.pem"), ("INTERNAL_RANGES", "10.0.0.0/99"),
     ])
     func `a wrong value is refused by the name of its variable`(name: String, value: String) throws {
         let error = #expect(throws: SidecarConfigurationError.self) { try read([name: value]) }

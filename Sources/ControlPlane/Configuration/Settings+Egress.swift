@@ -1,0 +1,73 @@
+import DNSFilter
+import NetworkPolicy
+
+extension Settings {
+    mutating func apply(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
+        egress.isExternal = section.external ?? egress.isExternal
+        egress.presets = section.presets ?? egress.presets
+        if let texts = section.upstreams {
+            let upstreams = try texts.map { text throws(ConfigurationError) in
+                guard let upstream = UpstreamAddress(text) else {
+                    throw ConfigurationError(
+                        "egress.upstreams: \"\(text)\" is no address; write 198.51.100.53, [::1]:5353 or tls://198.51.100.53"
+                    )
+                }
+                return upstream
+            }
+            guard !DNSConfiguration(upstreams: upstreams).mixesClearText else {
+                throw ConfigurationError(
+                    "egress.upstreams: names must not fall back from tls:// to clear text; use one of both")
+            }
+            egress.upstreams = upstreams
+        }
+        if let texts = section.internal_zones {
+            egress.internalZones = try texts.map { text throws(ConfigurationError) in
+                try Self.name(text, "egress.internal_zones")
+            }
+        }
+        if let texts = section.internal_ranges {
+            egress.internalRanges = try texts.map { text throws(ConfigurationError) in
+                guard let block = CIDRBlock(text) else {
+                    throw ConfigurationError("egress.internal_ranges: \"\(text)\" is no address block")
+                }
+                return block
+            }
+        }
+        try applyResolution(section)
+    }
+
+    private mutating func applyResolution(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
+        if let seconds = section.upstream_timeout_seconds {
+            guard (1...120).contains(seconds) else {
+                throw ConfigurationError("egress.upstream_timeout_seconds is \(seconds); use 1 to 120")
+            }
+            egress.dns.timeout = UInt64(seconds) * 1000
+        }
+        if let text = section.upstream_probe, text != "." {
+            egress.dns.probeName = try Self.name(text, "egress.upstream_probe")
+        }
+        if let seconds = section.upstream_probe_interval_seconds {
+            guard (0...3600).contains(seconds) else {
+                throw ConfigurationError("egress.upstream_probe_interval_seconds is \(seconds); use 0 to 3600")
+            }
+            egress.dns.probeInterval = UInt64(seconds) * 1000
+        }
+        if let path = section.tls_ca_file {
+            guard path.hasPrefix("/") else {
+                throw ConfigurationError("egress.tls_ca_file \"\(path)\": use an absolute path")
+            }
+            egress.dns.tlsAuthorities = path
+        }
+        egress.dns.randomisesCase = section.randomize_case ?? egress.dns.randomisesCase
+        if let text = section.refusal {
+            guard let refusal = DNSConfiguration.Refusal(rawValue: text) else {
+                throw ConfigurationError("egress.refusal \"\(text)\" is unknown; use nxdomain or refused")
+            }
+            egress.dns.refusal = refusal
+        }
+    }
+
+    private static func name(_ text: String, _ key: String) throws(ConfigurationError) -> DomainName {
+        do { return try DomainName(text) } catch { throw ConfigurationError("\(key): \"\(text)\": \(error)") }
+    }
+}
