@@ -56,7 +56,7 @@ extension Settings {
         # refusal = "nxdomain"          # or "refused": what a denied name gets
         # tls_ca_file = ""              # authorities for upstreams like "tls://198.51.100.53#dns.example"; absent: the
         #                               # system's
-        # upstream_timeout_seconds = 2  # for one upstream
+        # upstream_timeout_seconds = 2  # for one upstream; absent: 1.5
         # upstream_probe = "."          # what a silent upstream is asked for, every so many seconds:
         # upstream_probe_interval_seconds = 30
         # randomize_case = true         # 0x20; false for upstreams that keep no case and speak no TCP

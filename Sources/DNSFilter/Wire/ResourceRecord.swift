@@ -74,11 +74,13 @@ struct UpstreamResponse: Hashable, Sendable {
         let length = Int(try reader.number16())
         let end = reader.position + length
         let data: [UInt8]
+        // Names are in lower case everywhere: compressed, they have the random case of our own question.
         switch type {
         case RecordType.ns, RecordType.cname, RecordType.ptr: data = lowercased(try reader.nameBytes())
-        case RecordType.mx: data = try reader.take(2) + reader.nameBytes()
-        case RecordType.srv: data = try reader.take(6) + reader.nameBytes()
-        case RecordType.soa: data = try reader.nameBytes() + reader.nameBytes() + reader.take(20)
+        case RecordType.mx: data = try reader.take(2) + lowercased(reader.nameBytes())
+        case RecordType.srv: data = try reader.take(6) + lowercased(reader.nameBytes())
+        case RecordType.soa:
+            data = try lowercased(reader.nameBytes()) + lowercased(reader.nameBytes()) + reader.take(20)
         default: data = try reader.take(length)
         }
         guard reader.position == end else { throw .badCount }

@@ -63,6 +63,12 @@ private func settings(_ text: String) throws -> Settings {
         ("[local]\ntag = \"a-b\"", "local.tag"), ("[local]\naddress_pool = \"10.0.0.0/30\"", "address_pool"),
         ("[local]\naddress_pool = \"fd00::/64\"", "address_pool"),
         ("[egress]\nupstreams = [\"dns.example\"]", "upstreams"),
+        ("[egress]\nupstreams = [\"tls://198.51.100.53\", \"198.51.100.53\"]", "upstreams"),
+        ("[egress]\ninternal_ranges = [\"10\"]", "internal_ranges"), ("[egress]\nrefusal = \"drop\"", "refusal"),
+        ("[egress]\ntls_ca_file = \"ca.pem\"", "tls_ca_file"),
+        ("[egress]\nupstream_probe = \"a..b\"", "upstream_probe"),
+        ("[egress]\nupstream_timeout_seconds = 0", "upstream_timeout_seconds"),
+        ("[egress]\nupstream_probe_interval_seconds = 9999", "upstream_probe_interval_seconds"),
         ("[ingress.secure_access]\nactive_key = \"a\"\nkeys = []", "secure_access"),
         ("[ingress.secure_access]\nkeys = []", "active_key"), ("[ingress.secure_access]\nv1 = \"maybe\"", "v1"),
         ("[ingress.secure_access]\nsign = 3", "sign"),
@@ -71,6 +77,27 @@ private func settings(_ text: String) throws -> Settings {
     ]) func `a mistake is named`(_ text: String, _ place: String) throws {
         let error = try #require(throws: ConfigurationError.self) { _ = try settings(text) }
         #expect(error.description.contains(place), "\(error)")
+    }
+
+    @Test func `the resolution of names is set`() throws {
+        let egress = try settings(
+            """
+            [egress]
+            upstreams = ["tls://198.51.100.53#dns.example"]
+            internal_ranges = ["10.1.0.0/16"]
+            upstream_timeout_seconds = 3
+            upstream_probe = "up.example"
+            upstream_probe_interval_seconds = 0
+            tls_ca_file = "/ca.pem"
+            randomize_case = false
+            refusal = "refused"
+            """
+        ).egress
+        #expect(egress.upstreams?.map(\.description) == ["tls://198.51.100.53:853#dns.example"])
+        #expect(egress.internalRanges.map(\.description) == ["10.1.0.0/16"])
+        #expect(egress.dns.timeout == 3000 && egress.dns.probeInterval == 0)
+        #expect(egress.dns.probeName?.description == "up.example" && egress.dns.tlsAuthorities == "/ca.pem")
+        #expect(!egress.dns.randomisesCase && egress.dns.refusal == .refused)
     }
 
     @Test func `signed routes and renewal are set without keys`() throws {
