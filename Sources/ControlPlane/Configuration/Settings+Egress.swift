@@ -52,7 +52,7 @@ extension Settings {
             }
             egress.dns.probeInterval = UInt64(seconds) * 1000
         }
-        if let path = section.tls_ca_file {
+        if let path = section.tls_ca_file, !path.isEmpty {
             guard path.hasPrefix("/") else {
                 throw ConfigurationError("egress.tls_ca_file \"\(path)\": use an absolute path")
             }

@@ -52,9 +52,9 @@ extension Settings {
         # upstreams = ["198.51.100.53"] # resolvers; absent: those of /etc/resolv.conf
         # internal_zones = []           # zones whose names may have private addresses, beside resolv.conf's search
         #                               # domains and cluster.local
-        # internal_ranges = []          # which private addresses; absent: all of them
+        # internal_ranges = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"]
         # refusal = "nxdomain"          # or "refused": what a denied name gets
-        # tls_ca_file = ""              # authorities for upstreams like "tls://198.51.100.53#dns.example"; absent: the
+        # tls_ca_file = ""              # PEM file of the authorities for upstreams over TLS ("tls://…"); absent: the
         #                               # system's
         # upstream_timeout_seconds = 2  # for one upstream; absent: 1.5
         # upstream_probe = "."          # what a silent upstream is asked for, every so many seconds:
