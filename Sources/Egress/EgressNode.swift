@@ -32,6 +32,7 @@ public final class EgressNode: EgressController {
     private let logger: Logger
     private let state = Mutex(State())
     private let servers = Mutex<[HTTPServer]>([])
+    private let renewals = Mutex<Task<Void, Never>?>(nil)
 
     /// Starts the DNS filter, takes over every sandbox that an earlier process guarded, and serves the policy API.
     public init(configuration: EgressConfiguration, logger: Logger) async throws {
@@ -48,10 +49,19 @@ public final class EgressNode: EgressController {
             await shutdown()
             throw error
         }
+        let renewal = Task { [weak self] in
+            // Until it is cancelled or the node is gone.
+            while (try? await Task.sleep(for: .seconds(EgressGuard.renewalInterval))) != nil {
+                guard let self else { return }
+                await self.renewLearned()
+            }
+        }
+        renewals.withLock { $0 = renewal }
     }
 
     /// Stops serving. Enforcement stays in the kernel; names no longer resolve in the sandboxes.
     public func shutdown() async {
+        renewals.withLock { $0?.cancel() }
         // Streams of events never end by themselves, and a server waits for its requests.
         closeEventLogs()
         let stopped = servers.withLock { servers in
@@ -64,6 +74,18 @@ public final class EgressNode: EgressController {
 
     private func closeEventLogs() {
         for guarded in state.withLock({ Array($0.guarded.values) }) { guarded.guardian.watch.log.close() }
+    }
+
+    /// Keeps open what flows: one look at all sandboxes.
+    func renewLearned() async {
+        for (id, guarded) in state.withLock({ $0.guarded }) {
+            do {
+                try await Blocking.run { () throws(EgressError) in _ = try guarded.guardian.renewLearned() }
+            } catch {
+                logger.warning(
+                    "open addresses were not prolonged", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+            }
+        }
     }
 
     // MARK: EgressController

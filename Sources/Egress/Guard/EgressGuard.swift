@@ -16,6 +16,8 @@ final class EgressGuard: Sendable {
         var learned: LearnedAddresses
         /// When profiles that nothing uses any more may be cleared away again.
         var mayReinstallAt: UInt64 = 0
+        /// When flows are looked at again.
+        var mayRenewAt: UInt64 = 0
     }
 
     let id: String
@@ -26,7 +28,7 @@ final class EgressGuard: Sendable {
     let audit: GuardAudit
     let watch: GuardWatch
     let state: Mutex<State>
-    private let changes = Mutex<Void>(())
+    let changes = Mutex<Void>(())
 
     /// Puts the record's policy into the kernel, whatever was there before: rules are in force when this returns.
     /// Learned addresses that the kernel still holds are judged anew and kept where the policy still allows them.

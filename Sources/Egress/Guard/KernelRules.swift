@@ -39,6 +39,8 @@ protocol KernelRules: AnyObject, Sendable {
     /// Returns how many of both. Never sees flows to loopback.
     @discardableResult
     func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int
+    /// Where flows of the sandbox go now. Never those to loopback.
+    func liveDestinations() throws(EgressError) -> Set<IPAddress>
     /// Forgets the translations of DNS flows, which lead to a port that is no longer the filter's.
     func forgetNameQueries() throws(EgressError)
 }

@@ -14,6 +14,8 @@ struct LearnedAddresses: Sendable {
         var names: [DomainName: UInt64]
         /// Until when the kernel's element lives.
         var expiry: UInt64
+        /// When the record ended, of one that is open for the sake of a flow alone.
+        var recordEnd: UInt64?
         /// The number of the profile with which the kernel has it; `nil` when it is surely not there.
         var profile: UInt32?
 
@@ -55,11 +57,34 @@ struct LearnedAddresses: Sendable {
         }
         entry.names[name] = max(entry.names[name] ?? 0, expiry)
         entry.expiry = max(entry.expiry, expiry)
+        entry.recordEnd = nil
         return entry
     }
 
     mutating func store(_ entry: Entry, for address: IPAddress) {
         entries[address] = entry
+    }
+
+    /// Addresses whose time is up before `soon`, and that a live flow may keep open: not for longer than `bound` seconds
+    /// after the record.
+    func ending(before soon: UInt64, bound: UInt64, now: UInt64) -> [IPAddress] {
+        entries.filter { _, entry in
+            entry.profile != nil && entry.expiry > now && entry.expiry < soon
+                && now < (entry.recordEnd ?? entry.expiry) + bound
+        }.map(\.key)
+    }
+
+    /// The entry as it will be when its names hold until then; nil where none does now. Nothing is stored.
+    func entry(renewing address: IPAddress, until expiry: UInt64, now: UInt64) -> Entry? {
+        guard var entry = entries[address], entry.profile != nil, entry.expiry > now, entry.expiry < expiry else {
+            return nil
+        }
+        let names = entry.liveNames(now: now)
+        guard !names.isEmpty else { return nil }
+        entry.recordEnd = entry.recordEnd ?? entry.expiry
+        for name in names { entry.names[name] = max(entry.names[name]!, expiry) }
+        entry.expiry = expiry
+        return entry
     }
 
     /// Keeps of every address the names for which `isAllowed` holds, and forgets addresses left without one.

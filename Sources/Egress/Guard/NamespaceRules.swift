@@ -78,6 +78,13 @@ final class NamespaceRules: KernelRules {
         }
     }
 
+    func liveDestinations() throws(EgressError) -> Set<IPAddress> {
+        try Self.translated { () throws(NetfilterError) in
+            let flows = try conntrack.flows().filter { local.contains($0.source) && !$0.replySource.isLoopback }
+            return Set(flows.map(\.destination))
+        }
+    }
+
     func forgetNameQueries() throws(EgressError) {
         _ = try Self.translated { () throws(NetfilterError) in
             try conntrack.delete { $0.destinationPort == 53 && $0.replySource.isLoopback }

@@ -105,6 +105,7 @@ public final class Sidecar: EgressController {
     /// What cannot be read is logged and changes nothing.
     public func refresh() {
         guardDevices()
+        renewLearned()
         let present = Self.stamps(configuration.rulesFolder)
         guard stamps.withLock({ $0 != present }) else { return }
         do throws(EgressError) {
@@ -119,6 +120,14 @@ public final class Sidecar: EgressController {
             logger.error("the always-rules stay as they were", metadata: ["error": "\(error)"])
         }
         stamps.withLock { $0 = present }
+    }
+
+    private func renewLearned() {
+        do throws(EgressError) {
+            try guardian.renewLearned()
+        } catch {
+            logger.warning("open addresses were not prolonged", metadata: ["error": "\(error)"])
+        }
     }
 
     /// Keeps packet sockets from what the rules forbid, on every device.

@@ -35,5 +35,9 @@ final class SidecarKernel: KernelRules {
         judgesAddresses ? try base.cut(where: isRevoked) : 0
     }
 
+    func liveDestinations() throws(EgressError) -> Set<IPAddress> {
+        judgesAddresses ? try base.liveDestinations() : []
+    }
+
     func forgetNameQueries() throws(EgressError) { try base.forgetNameQueries() }
 }

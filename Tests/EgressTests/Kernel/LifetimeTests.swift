@@ -2,6 +2,7 @@ import DNSFilter
 import Glibc
 import Logging
 import NetworkPolicy
+import Synchronization
 import TestSupport
 import Testing
 
@@ -9,9 +10,10 @@ import Testing
 
 /// How long a learned address is open, in a real namespace (THREATS.md, E16).
 @Suite(.serialized) struct LifetimeTests {
-    @Test func `E16 what flows goes on when the record ends, what begins does not, and asking again opens`()
-        async throws
-    {
+    /// Runs `body` with records that last for a second, and as much grace.
+    private func run(
+        _ policy: String, _ body: (GuardedNetwork, EgressNode, UpstreamServer) async throws -> Void
+    ) async throws {
         let guarded = try GuardedNetwork()
         let upstream = UpstreamServer(GuardedNetwork.names, timeToLive: 1)
         var configuration = guarded.configuration
@@ -24,8 +26,19 @@ import Testing
         let node = try await EgressNode(configuration: configuration, logger: logger)
         do {
             try await node.protect(
-                GuardedNetwork.id, namespace: guarded.network.sandbox, policy: GuardedNetwork.policy("deny one.example")
-            )
+                GuardedNetwork.id, namespace: guarded.network.sandbox, policy: GuardedNetwork.policy(policy))
+            try await body(guarded, node, upstream)
+        } catch {
+            await node.shutdown()
+            throw error
+        }
+        await node.shutdown()
+    }
+
+    @Test func `E16 what flows goes on when the record ends, what begins does not, and asking again opens`()
+        async throws
+    {
+        try await run("deny one.example") { (guarded, _, upstream) async throws in
             #expect(try guarded.resolve("one.example") == ["198.51.100.1"])
             var flows: [CInt] = []
             for kind in [SOCK_STREAM, SOCK_DGRAM] {
@@ -45,10 +58,31 @@ import Testing
                 close(flow)
             }
             #expect(upstream.questions.filter { $0 == "one.example" }.count == 2, "the record was not kept for longer")
-        } catch {
-            await node.shutdown()
-            throw error
         }
-        await node.shutdown()
+    }
+
+    @Test func `E16 an address in use stays open, one that is not closes, and neither a revoked one`() async throws {
+        try await run("deny one.example two.example") { (guarded, node, _) async throws in
+            #expect(try guarded.resolve("one.example") == ["198.51.100.1"])
+            #expect(try guarded.resolve("two.example") == ["198.51.100.2"])
+            let (flow, status) = try Probe.open(
+                Int32(SOCK_STREAM.rawValue), to: "198.51.100.1", port: EchoServer.port, from: guarded.network.sandbox)
+            defer { close(flow) }
+            #expect(status == 0)
+            let isClosed = try await eventually {
+                await node.renewLearned()
+                let guardian = try node.guardian(of: GuardedNetwork.id)
+                let unused = IPAddress("198.51.100.2")!
+                return guardian.state.withLock { !$0.learned.isLive(unused, now: guardian.settings.now()) }
+            }
+            #expect(isClosed)
+            #expect(
+                try await eventually { try guarded.stream("198.51.100.2") == .failed(ECONNREFUSED) },
+                "nothing flows to the second address")
+            #expect(try guarded.stream("198.51.100.1") == .echoed, "the first one's time was up as long ago")
+            try await node.replace(GuardedNetwork.id, with: GuardedNetwork.policy("deny two.example"))
+            await node.renewLearned()
+            #expect(try guarded.stream("198.51.100.1") == .failed(ECONNREFUSED))
+        }
     }
 }

@@ -23,6 +23,7 @@ final class InterpretedKernel: KernelRules {
     }
     func learned() throws(EgressError) -> [FoundElement] { [] }
     func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int { 0 }
+    func liveDestinations() throws(EgressError) -> Set<IPAddress> { [] }
     func forgetNameQueries() throws(EgressError) {}
 }
 

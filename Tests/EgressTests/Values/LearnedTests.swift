@@ -26,6 +26,33 @@ import Testing
         }
     }
 
+    @Test func `a flow keeps an address open, its names with it, and not for ever`() throws {
+        var learned = LearnedAddresses(capacity: 10)
+        let name = try DomainName("a.example"), gone = try DomainName("gone.example")
+        let taught = learned.entry(learning: address, from: name, until: 100, now: 0)
+        var first = try #require(taught)
+        first.names[gone] = 5
+        first.profile = 3
+        learned.store(first, for: address)
+        #expect(learned.ending(before: 90, bound: 50, now: 80).isEmpty, "not yet")
+        #expect(learned.ending(before: 110, bound: 50, now: 80) == [address])
+        #expect(learned.entry(renewing: address, until: 130, now: 100) == nil, "what is closed stays closed")
+        var now: UInt64 = 90
+        var renewals = 0
+        while learned.ending(before: now + 20, bound: 50, now: now) == [address] {
+            let entry = try #require(learned.entry(renewing: address, until: now + 30, now: now))
+            #expect(entry.profile == 3 && entry.names[name] == now + 30 && entry.names[gone] == 5)
+            learned.store(entry, for: address)
+            renewals += 1
+            now += 20
+        }
+        #expect((2...4).contains(renewals) && now <= 160, "the bound counts from the record's end")
+        // The name asked for again is a new record.
+        let again = learned.entry(learning: address, from: name, until: now + 30, now: now)
+        learned.store(try #require(again), for: address)
+        #expect(learned.ending(before: now + 40, bound: 50, now: now) == [address])
+    }
+
     @Test func `history makes room for what is live, and the live are never pushed out`() throws {
         var learned = LearnedAddresses(capacity: 1)
         let name = try DomainName("a.example")

@@ -1,0 +1,63 @@
+import NetworkPolicy
+import Synchronization
+
+/// An address stays open while a flow to it lives, beyond its record (THREATS.md, E16): a client that keeps a connection may
+/// open a second one to where the first one goes, without asking for the name again.
+extension EgressGuard {
+    /// Seconds between two looks at the flows.
+    static let renewalInterval: UInt64 = 10
+    /// Seconds after its record's end for which a flow keeps an address open at most: an address that was given to
+    /// somebody else must close some time.
+    static let longestRenewal: UInt64 = 3600
+
+    /// Prolongs what is about to close and in use. Cheap where nothing is. To be called every few seconds.
+    /// - Returns: how many addresses were prolonged.
+    @discardableResult
+    func renewLearned() throws(EgressError) -> Int {
+        let now = settings.now()
+        // What would close before the next look but one.
+        let soon = now + min(2 * Self.renewalInterval + 1, settings.lifetime(of: 0))
+        let ending = state.withLock { state in
+            guard now >= state.mayRenewAt else { return [IPAddress]() }
+            state.mayRenewAt = now + min(Self.renewalInterval, settings.lifetime(of: 0) / 4)
+            return state.learned.ending(before: soon, bound: Self.longestRenewal, now: now)
+        }
+        guard !ending.isEmpty else { return 0 }
+        return try changes.withLock { _ throws(EgressError) in
+            let live = try kernel.liveDestinations()
+            let used = ending.filter(live.contains)
+            guard !used.isEmpty else { return 0 }
+            return try state.withLock { state throws(EgressError) in
+                try state.renew(used, kernel: kernel, settings: settings)
+            }
+        }
+    }
+}
+
+extension EgressGuard.State {
+    /// The kernel first, then its mirror. Names, and with them profiles, stay what they are.
+    mutating func renew(
+        _ addresses: [IPAddress], kernel: any KernelRules, settings: GuardSettings
+    ) throws(EgressError) -> Int {
+        let now = settings.now()
+        let until = now + settings.lifetime(of: 0)
+        var next: [IPAddress: LearnedAddresses.Entry] = [:]
+        for address in addresses {
+            // The policy may be another one by now.
+            guard let entry = learned.entry(renewing: address, until: until, now: now),
+                entry.liveNames(now: now).allSatisfy({ allows(address, learnedFrom: $0, settings: settings) })
+            else { continue }
+            next[address] = entry
+        }
+        guard !next.isEmpty else { return 0 }
+        try kernel.apply(
+            RulesetDifference(adding: []),
+            learned: next.map { address, entry in
+                LearnedChange(
+                    address: address, before: learned.entries[address]?.profile,
+                    after: LearnedElement(address, entry, now: now))
+            })
+        for (address, entry) in next { learned.store(entry, for: address) }
+        return next.count
+    }
+}
