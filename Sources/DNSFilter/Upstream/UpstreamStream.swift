@@ -11,7 +11,7 @@ struct UpstreamStream {
     /// Closed then, when nothing comes.
     var deadline: UInt64
 
-    static let mostOutstanding = 256
+    static let mostOutstanding = 1024
     /// Connections to one upstream over TCP; over TLS it is one.
     static let mostPerUpstream = 4
     /// Milliseconds that an unused connection is kept: setting one up costs TLS more.
