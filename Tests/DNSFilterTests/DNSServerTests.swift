@@ -97,7 +97,7 @@ import Testing
                 ? nil : responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])])
         }
         let policy = try Recorder(allow: ["a.example", "b.example"])
-        try withServer(upstreams: [silent, second], policy: policy, timeout: 50) { (udp, _, _, _) throws in
+        try withServer(upstreams: [silent, second], policy: policy, timeout: 1500) { (udp, _, _, _) throws in
             #expect(try addresses(ask(udp, queryBytes("a.example"))) == ["198.51.100.1"])
             #expect(try ask(udp, queryBytes("b.example"))[3] & 0xf == 2)
             #expect(policy.history.last == .failed)

@@ -13,13 +13,12 @@ private final class Dnsmasq {
     private var process = pid_t()
 
     init(_ options: [String]) throws {
-        let (descriptor, port) = try Loopback.socket(SOCK_DGRAM, blocking: true)
-        close(descriptor)
-        address = UpstreamAddress(address: IPAddress("127.0.0.1")!, port: port)
+        let host = Loopback.host(), port: UInt16 = 5300
+        address = UpstreamAddress(address: IPAddress(host)!, port: port)
         let arguments =
             [
                 "dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root",
-                "--pid-file=", "--listen-address=127.0.0.1", "--bind-interfaces", "--port=\(port)", "--local=/example/",
+                "--pid-file=", "--listen-address=\(host)", "--bind-interfaces", "--port=\(port)", "--local=/example/",
             ] + options
         var pointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         defer { pointers.forEach { free($0) } }
@@ -29,7 +28,7 @@ private final class Dnsmasq {
         // It takes TCP when it is ready.
         var isReady = false
         for _ in 0..<500 where !isReady {
-            if let probe = try? Loopback.connect(SOCK_STREAM, port: port) {
+            if let probe = try? Loopback.connect(SOCK_STREAM, port: port, host: host) {
                 close(probe)
                 isReady = true
             } else {

@@ -10,12 +10,12 @@ import Testing
 
 /// Sockets on loopback for tests.
 enum Loopback {
-    static func socket(_ kind: __socket_type, blocking: Bool, port: UInt16 = 0) throws -> (
+    static func socket(_ kind: __socket_type, blocking: Bool, port: UInt16 = 0, host: String = "127.0.0.1") throws -> (
         descriptor: CInt, port: UInt16
     ) {
         let flags = blocking ? 0 : Int32(SOCK_NONBLOCK.rawValue)
         let descriptor = Glibc.socket(AF_INET, Int32(kind.rawValue) | flags, 0)
-        let any = UpstreamAddress(address: IPAddress("127.0.0.1")!, port: port)
+        let any = UpstreamAddress(address: IPAddress(host)!, port: port)
         let bytes = Sockets.address(any)
         let status = bytes.withUnsafeBytes {
             bind(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16)
@@ -32,14 +32,19 @@ enum Loopback {
 
     struct ConnectionRefused: Error {}
 
-    static func connect(_ kind: __socket_type, port: UInt16) throws -> CInt {
+    /// An address of loopback that no other test has: a port there is free until its test takes it.
+    static func host() -> String {
+        "127.\(Int.random(in: 1...254)).\(Int.random(in: 0...255)).\(Int.random(in: 1...254))"
+    }
+
+    static func connect(_ kind: __socket_type, port: UInt16, host: String = "127.0.0.1") throws -> CInt {
         let descriptor = Glibc.socket(AF_INET, Int32(kind.rawValue), 0)
-        let bytes = Sockets.address(UpstreamAddress(address: IPAddress("127.0.0.1")!, port: port))
+        let bytes = Sockets.address(UpstreamAddress(address: IPAddress(host)!, port: port))
         let status = bytes.withUnsafeBytes {
             Glibc.connect(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16)
         }
         guard status == 0 else { throw ConnectionRefused() }
-        var limit = timeval(tv_sec: 5, tv_usec: 0)
+        var limit = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         return descriptor
     }
@@ -65,21 +70,23 @@ final class Upstream: Sendable {
     var address: UpstreamAddress { UpstreamAddress(address: IPAddress("127.0.0.1")!, port: port) }
 
     convenience init(
-        port: UInt16 = 0, _ respond: @escaping @Sendable (_ query: [UInt8], _ overTCP: Bool) -> [UInt8]?
+        host: String = "127.0.0.1", port: UInt16 = 0,
+        _ respond: @escaping @Sendable (_ query: [UInt8], _ overTCP: Bool) -> [UInt8]?
     ) throws {
-        try self.init(port: port, many: { query, overTCP in respond(query, overTCP).map { [$0] } ?? [] })
+        try self.init(host: host, port: port, many: { query, overTCP in respond(query, overTCP).map { [$0] } ?? [] })
     }
 
     /// Several answers to one query, or none.
     init(
-        port wanted: UInt16 = 0, many respond: @escaping @Sendable (_ query: [UInt8], _ overTCP: Bool) -> [[UInt8]]
+        host: String = "127.0.0.1", port wanted: UInt16 = 0,
+        many respond: @escaping @Sendable (_ query: [UInt8], _ overTCP: Bool) -> [[UInt8]]
     ) throws {
         // The same port for both, as a name server has: take UDP's and try TCP on it until nobody else has it.
         var found: (udp: CInt, tcp: CInt, port: UInt16)?
         for _ in 0..<50 where found == nil {
-            let (udp, port) = try Loopback.socket(SOCK_DGRAM, blocking: true, port: wanted)
+            let (udp, port) = try Loopback.socket(SOCK_DGRAM, blocking: true, port: wanted, host: host)
             let tcp = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            let bytes = Sockets.address(UpstreamAddress(address: IPAddress("127.0.0.1")!, port: port))
+            let bytes = Sockets.address(UpstreamAddress(address: IPAddress(host)!, port: port))
             let status = bytes.withUnsafeBytes { bind(tcp, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16) }
             if status == 0 {
                 found = (udp, tcp, port)

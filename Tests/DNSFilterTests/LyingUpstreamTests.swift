@@ -158,19 +158,18 @@ import Testing
 
     @Test func `a dead upstream costs nothing after a few questions, and is used again when it is back`() throws {
         // Nobody listens there: the kernel refuses.
-        let (descriptor, port) = try Loopback.socket(SOCK_DGRAM, blocking: true)
-        close(descriptor)
+        let host = Loopback.host(), port: UInt16 = 5300
         let second = try Upstream { query, _ in
             responseBytes(to: query, records: [(Self.name(query), 1, 60, [198, 51, 100, 2])])
         }
         defer { second.close() }
-        let dead = UpstreamAddress(address: IPAddress("127.0.0.1")!, port: port)
+        let dead = UpstreamAddress(address: IPAddress(host)!, port: port)
         let filter = try LiveFilter([dead, second.address], policy: try Recorder(allow: ["*.example"])) {
             $0.timeout = 5000
             $0.probeInterval = 20
         }
         for number in 0..<8 { #expect(try filter.addresses(of: "n\(number).example") == ["198.51.100.2"]) }
-        let back = try Upstream(port: port) { query, _ in
+        let back = try Upstream(host: host, port: port) { query, _ in
             responseBytes(to: query, records: [(Self.name(query), 1, 60, [198, 51, 100, 1])])
         }
         defer { back.close() }
@@ -183,10 +182,8 @@ import Testing
     }
 
     @Test func `unreachable upstreams are told from silent ones`() throws {
-        let (descriptor, port) = try Loopback.socket(SOCK_DGRAM, blocking: true)
-        close(descriptor)
         let policy = try Recorder(allow: ["a.example", "b.example"])
-        let dead = try LiveFilter([UpstreamAddress(address: IPAddress("127.0.0.1")!, port: port)], policy: policy)
+        let dead = try LiveFilter([UpstreamAddress(address: IPAddress(Loopback.host())!)], policy: policy)
         #expect(try extendedError(dead.ask("a.example")) == 23)
         #expect(try extendedError(dead.ask("a.example")) == 13, "the failure is remembered for a moment")
         let silent = try Upstream { _, _ in nil }
