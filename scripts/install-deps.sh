@@ -11,6 +11,8 @@ packages=(
     busybox-static dnsmasq-base docker-registry apache2-utils python3-venv util-linux
     # what attackers use (Tests/Bypass)
     curl dns2tcp dnsutils hping3 iodine net-tools nmap openssl ptunnel-ng python3-scapy
+    # peers of the gateway, and what overloads it (Tests/Gateway)
+    haproxy nginx-light slowhttptest
 )
 
 missing=()

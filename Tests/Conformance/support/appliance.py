@@ -43,7 +43,8 @@ def deny_but(*targets):
 
 
 class Appliance:
-    def __init__(self, world, **server):
+    def __init__(self, world, ingress=None, egress=None, tables="", **server):
+        """`ingress`, `egress` and the rest are more keys of these sections; `tables` is TOML of other sections."""
         self.world = world
         self.tag = "q" + "".join(random.choices(string.ascii_lowercase + string.digits, k=3))
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sallyport-conf-{self.tag}-"))
@@ -55,21 +56,24 @@ class Appliance:
         # Every sandbox that was ever seen, acknowledged or not.
         self.seen = set()
         self.leftovers = Leftovers(self.tag, self.state)
-        self.server = server
+        self.server, self.ingress, self.egress, self.tables = server, ingress or {}, egress or {}, tables
         self.write_configuration()
 
     def write_configuration(self):
+        def lines(keys):
+            return "\n".join(f"{key} = {value}" for key, value in keys.items())
+
         octet = random.randrange(200, 256), random.randrange(0, 256)
         self.config = self.folder / "sallyport.toml"
-        extra = "\n".join(f"{key} = {value}" for key, value in self.server.items())
         self.config.write_text(f"""
 [server]
 port = {self.port}
-{extra}
+{lines(self.server)}
 [log]
 level = "DEBUG"
 [ingress]
 port = {self.gateway_port}
+{lines(self.ingress)}
 [local]
 state_dir = "{self.state}"
 run_dir = "{self.folder}/run"
@@ -81,6 +85,8 @@ address_pool_v6 = "fd5a:{random.randrange(1, 65536):x}:{random.randrange(1, 6553
 [egress]
 upstreams = ["127.0.0.1:{self.world.names.port}"]
 presets = "{ROOT}/policies"
+{lines(self.egress)}
+{self.tables}
 """)
 
     # The process
