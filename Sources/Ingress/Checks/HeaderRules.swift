@@ -64,7 +64,9 @@ struct HeaderRules: Sendable {
             headers.add(name: "upgrade", value: upgrade)
         }
         let uri = backend.pathPrefix.isEmpty ? target : backend.pathPrefix + target
-        return HTTPRequestHead(version: .http1_1, method: head.method, uri: uri, headers: headers)
+        // The decoder's name for it lacks the dash that it came with.
+        let method = head.method == .MSEARCH ? .RAW(value: "M-SEARCH") : head.method
+        return HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: headers)
     }
 
     /// The trailer fields that pass: none that could be taken for a field of the head that is made here.
