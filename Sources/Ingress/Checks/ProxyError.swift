@@ -21,6 +21,15 @@ public struct ProxyError: Error, Hashable, Sendable {
         ProxyError(.badRequest, "MALFORMED_REQUEST", message, closes: true)
     }
 
+    static let version = ProxyError(.httpVersionNotSupported, "HTTP_VERSION", "HTTP/1.1 is spoken here", closes: true)
+    static let targetTooLong = ProxyError(
+        .uriTooLong, "TARGET_TOO_LONG", "the request's target is longer than a head may be", closes: true)
+    static let headTooLarge = ProxyError(
+        .requestHeaderFieldsTooLarge, "HEADERS_TOO_LARGE", "the request head is too large or has too many fields",
+        closes: true)
+    static let expectation = ProxyError(
+        .expectationFailed, "EXPECTATION", "100-continue is the only expectation that is understood", closes: true)
+
     static let invalidRoute = ProxyError(
         .badRequest, "INVALID_ROUTE", "the request does not say which port of which sandbox it is for")
     static let unknownSandbox = ProxyError(.notFound, "SANDBOX_NOT_FOUND", "no such sandbox or port is known here")

@@ -16,7 +16,7 @@ public struct RequestHeadCheck: Hashable, Sendable {
     /// Checks the head, and puts an absolute-form target into origin form.
     public func check(_ head: inout HTTPRequestHead) throws(ProxyError) {
         guard head.version == .http1_1 || head.version == .http1_0 else {
-            throw ProxyError(.httpVersionNotSupported, "HTTP_VERSION", "HTTP/1.1 is spoken here", closes: true)
+            throw .version
         }
         guard head.method != .CONNECT else { throw .malformed("CONNECT is not served") }
         let host = try checkFields(head)
@@ -51,6 +51,8 @@ public struct RequestHeadCheck: Hashable, Sendable {
                     throw .malformed("chunked is the only transfer coding, once, in HTTP/1.1")
                 }
                 coding = value
+            case 6 where name.isEqualIgnoringCase(to: "expect"):
+                guard value.isEqualIgnoringCase(to: "100-continue") else { throw .expectation }
             case 10 where name.isEqualIgnoringCase(to: "connection"):
                 try Self.checkConnection(value)
             default: break
@@ -60,9 +62,7 @@ public struct RequestHeadCheck: Hashable, Sendable {
             throw .malformed("Content-Length and Transfer-Encoding exclude each other")
         }
         guard bytes <= maxBytes, head.headers.count <= maxFields else {
-            throw ProxyError(
-                .requestHeaderFieldsTooLarge, "HEADERS_TOO_LARGE", "the request head is larger than \(maxBytes) bytes",
-                closes: true)
+            throw .headTooLarge
         }
         return host
     }

@@ -79,7 +79,8 @@ public final class Gateway: Sendable {
         decoding.maxHeaderListSize = configuration.limits.head.maxBytes
         decoding.maxHeaderFieldCount = configuration.limits.head.maxFields
         let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding)
-        let state = loops.state(of: channel.eventLoop), chunks = ChunkGuard()
+        let state = loops.state(of: channel.eventLoop),
+            chunks = ChunkGuard(lineLimit: configuration.limits.head.maxBytes, tellsWhy: true)
         try channel.pipeline.syncOperations.addHandlers([
             ResponseEncoder(), chunks, ByteToMessageHandler(decoder),
             ClientConnection(policy: state.policy, pool: state.pool, chunks: chunks, logger: logger, isAlone: true),

@@ -41,6 +41,8 @@ final class ClientConnection: ChannelDuplexHandler {
     private var readPending = false
     private var burstHadParts = false
     private var headHasBegun = false
+    /// Why what is pipelined behind the request that is being answered is refused when its turn comes.
+    private var broken: ProxyError?
     /// Bytes that came behind a request for another protocol.
     private var leftovers: [ByteBuffer] = []
 
@@ -141,6 +143,7 @@ final class ClientConnection: ChannelDuplexHandler {
         isWorkingOff = true
         while takesRequest, let part = queue.popFirst() { take(part) }
         isWorkingOff = false
+        if case .idle = phase, let broken { return fail(broken) }
         if case .exchanging(let exchange) = phase { exchange.backend?.flush() }
         resumeReading()
     }
@@ -209,16 +212,34 @@ final class ClientConnection: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        let refusal = isAlone ? Self.refusal(of: error) : nil
+        // The decoder complains of every byte from now on.
+        if refusal != nil { chunks.drop() }
         switch phase {
         case .passing: context.fireErrorCaught(error)
         case .idle where !isAlone: context.fireErrorCaught(error)
         case .lingering, .tunnel: break
         // What comes behind a last request concerns nobody.
-        case .exchanging(let exchange) where exchange.requestEnded && !exchange.keepsAlive && error is HTTPParserError:
+        case .exchanging(let exchange)
+        where exchange.requestEnded && !exchange.keepsAlive && Self.refusal(of: error) != nil:
             break
-        default:
-            guard error is HTTPParserError, isAlone else { return abort() }
-            fail(.malformed("the request is not HTTP/1.1 as RFC 9112 has it"))
+        // What was asked before is answered first.
+        case .exchanging(let exchange) where exchange.requestEnded && refusal != nil:
+            broken = refusal
+            while let last = queue.last, !last.isEnd { queue.removeLast() }
+        // Its answer has been given.
+        case .draining where refusal != nil: complete(keepsAlive: false, requestEnded: false)
+        default: refusal.map(fail) ?? abort()
+        }
+    }
+
+    /// Why a request that cannot be read is refused; nil where the connection is what failed.
+    private static func refusal(of error: any Error) -> ProxyError? {
+        switch error {
+        case let error as ProxyError: error
+        case HTTPParserError.headerOverflow: .headTooLarge
+        case is HTTPParserError: .malformed("the request is not HTTP/1.1 as RFC 9112 has it")
+        default: nil
         }
     }
 
@@ -262,4 +283,8 @@ private final class CloseWatch: ChannelOutboundHandler {
         connection.isQuiescing = true
         context.close(mode: mode, promise: promise)
     }
+}
+
+extension HTTPServerRequestPart {
+    fileprivate var isEnd: Bool { if case .end = self { true } else { false } }
 }

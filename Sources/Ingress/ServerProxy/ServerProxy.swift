@@ -22,7 +22,8 @@ public final class ServerProxy: Sendable {
     /// Called on the channel's event loop when its HTTP handlers are in place.
     public func frontHandlers(for channel: any Channel) throws -> [any ChannelHandler] {
         let state = loops.state(of: channel.eventLoop)
-        let chunks = ChunkGuard(), operations = channel.pipeline.syncOperations
+        let chunks = ChunkGuard(lineLimit: state.policy.limits.head.maxBytes, tellsWhy: false)
+        let operations = channel.pipeline.syncOperations
         let decoder = try operations.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
         try operations.addHandler(chunks, position: .before(decoder))
         return [
