@@ -7,6 +7,7 @@ import socket
 import threading
 
 from recorder import Recorder
+from separate import SeparateGateway
 
 ROUTE = "OpenSandbox-Ingress-To"
 CLONE_NEWNET = 0x40000000
@@ -63,6 +64,15 @@ class Doors:
         self.sandbox = appliance.create()
         self.address = ("127.0.0.1", appliance.gateway_port)
         self.recorders = []
+        self.separate = {}
+
+    def address_of(self, mode):
+        """Where requests of a routing mode go: the server's own gateway is in header mode, others run beside it."""
+        if mode == "header":
+            return self.address
+        if mode not in self.separate:
+            self.separate[mode] = SeparateGateway(self.appliance, mode).start()
+        return self.separate[mode].address
 
     def recorder(self, number=0):
         while len(self.recorders) <= number:
@@ -73,7 +83,25 @@ class Doors:
         """The value of the route's header."""
         return f"{self.sandbox.id}-{self.recorder(number).port}"
 
+    def bytes_of(self, entry, number=0):
+        """A request of the corpus, for a recorder."""
+        return entry.bytes(self.sandbox.id.encode(), str(self.recorder(number).port).encode())
+
+    def plain(self, mode, path=b"/plain", number=0):
+        """A request that nobody can misunderstand; the connection ends with its answer."""
+        label = self.route(number).encode()
+        host, to = b"h", b""
+        if mode == "header":
+            to = b"OpenSandbox-Ingress-To: " + label + b"\r\n"
+        elif mode == "wildcard":
+            host = label + b".sandboxes.example"
+        else:
+            path = b"/" + label.replace(b"-" + str(self.recorder(number).port).encode(), b"/%d" % self.recorder(number).port) + path
+        return b"GET " + path + b" HTTP/1.1\r\nHost: " + host + b"\r\n" + to + b"Connection: close\r\n\r\n"
+
     def close(self):
+        for gateway in self.separate.values():
+            gateway.stop()
         for recorder in self.recorders:
             recorder.close()
         self.sandbox.kill()

@@ -36,8 +36,8 @@ def exchange(address, *pieces, patience=20, half_close=False):
     return came, True
 
 
-def answers(data):
-    """The complete answers at the beginning of `data`; every one must have a length."""
+def answers(data, of_head=False):
+    """The complete answers in `data`; every one must have a length. The first may be one of HEAD."""
     found = []
     while b"\r\n\r\n" in data:
         head, _, rest = data.partition(b"\r\n\r\n")
@@ -50,7 +50,8 @@ def answers(data):
             name, _, value = line.partition(b":")
             headers[name.strip().lower().decode()] = value.strip().decode("latin-1")
         status = int(parts[1])
-        length = 0 if status < 200 or status == 204 else int(headers.get("content-length", 0))
+        bodiless = of_head and not found
+        length = 0 if bodiless or status < 200 or status == 204 else int(headers.get("content-length", 0))
         found.append(Answer(status, headers, rest[:length]))
         data = rest[length:]
     return found
