@@ -195,10 +195,10 @@ presets = "{ROOT}/policies"
         """What official programs are told by."""
         return {**os.environ, "OPEN_SANDBOX_API_KEY": self.key, "OPEN_SANDBOX_DOMAIN": f"127.0.0.1:{self.port}"}
 
-    def create(self, use_server_proxy=False, **more):
+    def create(self, use_server_proxy=False, image=IMAGE, **more):
         """A running sandbox, by the official SDK."""
         sandbox = SandboxSync.create(
-            IMAGE, connection_config=self.connection(use_server_proxy=use_server_proxy),
+            image, connection_config=self.connection(use_server_proxy=use_server_proxy),
             **{"resource": {"cpu": "1", "memory": "256Mi"}, **more})
         self.seen.add(sandbox.id)
         return sandbox
