@@ -13,12 +13,15 @@ final class ConnectionHandler: ChannelInboundHandler {
         let writer: HTTPResponseWriter
         let keepsAlive: Bool
         var requestEnded = false
+        /// Bytes of the body since its time was set.
+        var bodyProgress = 0
     }
 
     private let handler: HTTPHandler
     private let limits: HTTPLimits
     private var exchange: Exchange?
     private var idleTimer: Scheduled<Void>?
+    private var bodyTimer: Scheduled<Void>?
 
     init(handler: @escaping HTTPHandler, limits: HTTPLimits) {
         self.handler = handler
@@ -32,6 +35,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         idleTimer?.cancel()
+        bodyTimer?.cancel()
         exchange?.source.finish(HTTPBodyError.clientGone)
         exchange?.writer.clientWentAway()
         exchange = nil
@@ -47,12 +51,31 @@ final class ConnectionHandler: ChannelInboundHandler {
         case .head(let head): begin(head, context)
         case .body(let bytes):
             guard let exchange else { return }
+            self.exchange!.bodyProgress += bytes.readableBytes
             if exchange.source.yield(bytes) == .stopProducing {
                 context.channel.setOption(.autoRead, value: false).whenFailure { _ in }
             }
         case .end:
+            bodyTimer?.cancel()
+            bodyTimer = nil
             exchange?.requestEnded = true
             exchange?.source.finish()
+        }
+    }
+
+    /// A body that has come whole by now needs no timer.
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if let exchange, !exchange.requestEnded, bodyTimer == nil { startBodyTimer(context) }
+        context.fireChannelReadComplete()
+    }
+
+    private func startBodyTimer(_ context: ChannelHandlerContext) {
+        exchange?.bodyProgress = 0
+        bodyTimer = context.eventLoop.assumeIsolated().scheduleTask(in: limits.bodyTimeout) { [weak self] in
+            guard let self, let exchange, !exchange.requestEnded else { return }
+            let isHeldUp = (try? context.channel.syncOptions?.getOption(.autoRead)) == false
+            guard isHeldUp || exchange.bodyProgress >= limits.bodyProgress else { return context.close(promise: nil) }
+            startBodyTimer(context)
         }
     }
 

@@ -17,6 +17,10 @@ public struct HTTPLimits: Sendable {
     public var maxConnections = 4096
     /// How long a connection may take to send a request's head, and may stay unused between requests.
     public var idleTimeout = TimeAmount.seconds(75)
+    /// Within each such time `bodyProgress` bytes of a request's body have to come, or its end. While the handler does not
+    /// read, the client has all the time there is.
+    public var bodyTimeout = TimeAmount.seconds(60)
+    public var bodyProgress = 4096
     /// Connections the kernel queues before they are accepted.
     public var backlog = 2048
 

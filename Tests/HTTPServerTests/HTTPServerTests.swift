@@ -50,6 +50,24 @@ func withServer<Result: Sendable>(
         #expect(bodies == ["</1>", "</2>", "</3>"])
     }
 
+    @Test func `a body that stops coming is cut, and one that gets on is not`() async throws {
+        let handler: HTTPHandler = { request, writer in
+            let body = try? await request.body.collect(upTo: 100)
+            try? await writer.respondText(.ok, body.map { String(buffer: $0) } ?? "cut")
+        }
+        let post = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+        var limits = HTTPLimits()
+        limits.bodyTimeout = .milliseconds(50)
+        let cut = try await withServer(limits: limits, handler: handler) {
+            try await RawClient($0).exchange(post + "x")
+        }
+        #expect(cut == "")
+        let whole = try await withServer(limits: limits, handler: handler) {
+            try await RawClient($0).exchange(post + "xy")
+        }
+        #expect(whole.hasSuffix("xy"))
+    }
+
     @Test func `a chunked body is read to its end and no further than the limit`() async throws {
         let handler: HTTPHandler = { request, writer in
             do {

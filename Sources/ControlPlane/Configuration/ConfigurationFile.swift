@@ -41,6 +41,8 @@ struct ConfigurationFile: Decodable {
         var port: Int?
         var external: Bool?
         var conceal_unknown: Bool?
+        var head_timeout_seconds: Int?
+        var body_timeout_seconds: Int?
         var gateway: Gateway?
         var secure_access: SecureAccess?
     }

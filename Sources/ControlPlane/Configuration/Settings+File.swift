@@ -94,6 +94,8 @@ extension Settings {
         gateway.port = try Self.port(section.port, "ingress.port") ?? gateway.port
         gateway.isExternal = section.external ?? gateway.isExternal
         gateway.concealsUnknown = section.conceal_unknown ?? gateway.concealsUnknown
+        gateway.headTimeout = try Self.seconds(section.head_timeout_seconds, "head") ?? gateway.headTimeout
+        gateway.bodyTimeout = try Self.seconds(section.body_timeout_seconds, "body") ?? gateway.bodyTimeout
         gateway.address = section.gateway?.address ?? gateway.address
         if let mode = section.gateway?.route?.mode {
             guard let known = Routing(rawValue: mode) else {
@@ -151,6 +153,11 @@ extension Settings {
             }
             local.tag = tag
         }
+    }
+
+    private static func seconds(_ number: Int?, _ what: String) throws(ConfigurationError) -> Int? {
+        guard let number, !(1...3600).contains(number) else { return number }
+        throw ConfigurationError("ingress.\(what)_timeout_seconds is \(number); use 1 to 3600")
     }
 
     private static func port(_ number: Int?, _ key: String) throws(ConfigurationError) -> Int? {

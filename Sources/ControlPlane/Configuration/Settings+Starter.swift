@@ -33,6 +33,8 @@ extension Settings {
         # port = 28888
         # external = false              # true: `sallyport ingress` runs it in a process of its own
         # conceal_unknown = false       # true: unknown sandboxes answer as forbidden ones do
+        # head_timeout_seconds = 10     # for a request's head
+        # body_timeout_seconds = 60     # for each 4 KiB of a request's body
 
         [ingress.gateway]
         # address = "127.0.0.1:28888"   # what endpoints name

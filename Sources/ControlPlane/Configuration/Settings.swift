@@ -31,6 +31,9 @@ public struct Settings: Sendable {
         public var routing = Routing.header
         /// Unknown sandboxes answer as forbidden ones do. Their ids are random and cannot be guessed, so it is off.
         public var concealsUnknown = false
+        /// Seconds a client may take for a request's head, and for each 4 KiB of its body.
+        public var headTimeout = 10
+        public var bodyTimeout = 60
         /// Run by another process (`sallyport ingress`).
         public var isExternal = false
         /// nil: generated and kept.

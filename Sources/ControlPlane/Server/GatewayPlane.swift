@@ -1,4 +1,5 @@
 import Ingress
+import NIOCore
 import SecureAccess
 
 extension GatewayConfiguration {
@@ -15,6 +16,8 @@ extension GatewayConfiguration {
         host = settings.gateway.host
         port = settings.gateway.port
         concealsUnknown = settings.gateway.concealsUnknown
+        limits.headTimeout = .seconds(Int64(settings.gateway.headTimeout))
+        limits.bodyTimeout = .seconds(Int64(settings.gateway.bodyTimeout))
     }
 }
 

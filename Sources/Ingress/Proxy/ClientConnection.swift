@@ -84,15 +84,23 @@ final class ClientConnection: ChannelDuplexHandler {
         switch phase {
         case .exchanging(let exchange):
             exchange.backend?.flush()
-            if !exchange.requestEnded {
-                deadline.set(exchange.responseStarted ? limits.streamTimeout : limits.bodyTimeout)
-            }
+            if !exchange.requestEnded { extend(exchange) }
         case .idle where !burstHadParts && !headHasBegun:
             headHasBegun = true
             deadline.set(limits.headTimeout)
         default: break
         }
         context.fireChannelReadComplete()
+    }
+
+    /// A body that trickles in gets no more time than one that does not come.
+    private func extend(_ exchange: Exchange) {
+        if exchange.responseStarted {
+            deadline.set(limits.streamTimeout)
+        } else if exchange.bodyProgress.map({ $0 >= limits.bodyProgress }) ?? true {
+            exchange.bodyProgress = 0
+            deadline.set(limits.bodyTimeout)
+        }
     }
 
     /// False from a request's end to its response's: what is pipelined waits.
@@ -108,7 +116,9 @@ final class ClientConnection: ChannelDuplexHandler {
         case (.passing, _):
             context.fireChannelRead(wrapInboundOut(part))
             if case .end = part { phase = .idle }
-        case (.exchanging(let exchange), .body(let bytes)): send(.body(.byteBuffer(bytes)), exchange)
+        case (.exchanging(let exchange), .body(let bytes)):
+            exchange.bodyProgress? += bytes.readableBytes
+            send(.body(.byteBuffer(bytes)), exchange)
         case (.exchanging(let exchange), .end(let trailers)):
             exchange.requestEnded = true
             deadline.set(limits.responseTimeout)

@@ -17,6 +17,8 @@ final class Exchange {
     var requestEnded = false
     /// Some of the request's body has been given to a connection: it cannot be sent again.
     var bodySent = false
+    /// Bytes of the request's body since its time was set; nil where it has not been set.
+    var bodyProgress: Int?
     var responseStarted = false
     /// The sandbox's connection may carry another exchange after this one.
     var leavesBackendOpen = false

@@ -13,8 +13,10 @@ public struct ProxyLimits: Sendable {
     public var connectTimeout = TimeAmount.seconds(5)
     /// From the request's last byte to the response's head (contract, section 4).
     public var responseTimeout = TimeAmount.seconds(180)
-    /// Without a byte in either direction while a request's body is awaited.
+    /// Within each such time `bodyProgress` bytes of a request's body have to come, or its end: as long as no response
+    /// has begun, so that two who talk to each other may take their time.
     public var bodyTimeout = TimeAmount.seconds(60)
+    public var bodyProgress = 4096
     /// Without a byte in either direction in a streamed response or a tunnel: a command may be silent for long.
     public var streamTimeout = TimeAmount.hours(1)
     /// How long a peer may leave what is sent to it unread.

@@ -255,6 +255,28 @@ private func withSandbox<Result: Sendable>(
         }
     }
 
+    @Test func `a body that trickles in is cut, and a slow one that gets on is not`() async throws {
+        var limits = ProxyLimits()
+        limits.bodyTimeout = .milliseconds(300)
+        let head = "POST / HTTP/1.1\r\n\(to)Connection: close\r\nContent-Length: 1000\r\n\r\n"
+        let script: ScriptedBackend.Script = { received, _ in
+            received.hasSuffix("y") ? .init(bytes: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") : nil
+        }
+        // Each byte comes long before the time is over, and the last one long after.
+        let body = String(repeating: "x", count: 999) + "y"
+        try await withSandbox(limits: limits, script: script) { address, backend, _ in
+            let answer = try await SlowClient(address, pause: .milliseconds(10)).exchange(head + body)
+            #expect(answer.hasPrefix("HTTP/1.1 408"))
+            #expect(try await eventually { backend.ended == 1 })
+        }
+        limits.bodyTimeout = .seconds(30)
+        limits.bodyProgress = 1
+        try await withSandbox(limits: limits, script: script) { address, _, _ in
+            let answer = try await SlowClient(address).exchange(head + body)
+            #expect(answer.hasPrefix("HTTP/1.1 200"))
+        }
+    }
+
     @Test func `a reader that stops stops its sandbox, and is cut`() async throws {
         let written = NIOLockedValueBox(0)
         let (done, report) = AsyncStream<Void>.makeStream()

@@ -5,7 +5,13 @@ import NIOPosix
 struct SlowClient {
     private let address: SocketAddress
 
-    init(_ address: SocketAddress) { self.address = address }
+    private let pause: Duration?
+
+    /// - Parameter pause: between bytes.
+    init(_ address: SocketAddress, pause: Duration? = nil) {
+        self.address = address
+        self.pause = pause
+    }
 
     func exchange(_ text: String) async throws -> String {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -17,7 +23,10 @@ struct SlowClient {
             }
         return try await channel.executeThenClose { inbound, outbound in
             async let sent: Void = {
-                for byte in text.utf8 { try? await outbound.write(ByteBuffer(bytes: [byte])) }
+                for byte in text.utf8 {
+                    do { try await outbound.write(ByteBuffer(bytes: [byte])) } catch { return }
+                    if let pause { try? await Task.sleep(for: pause) }
+                }
             }()
             var received = ""
             for try await part in inbound { received += String(buffer: part) }
