@@ -43,8 +43,12 @@ def deny_but(*targets):
 
 
 class Appliance:
-    def __init__(self, world, ingress=None, egress=None, tables="", **server):
-        """`ingress`, `egress` and the rest are more keys of these sections; `tables` is TOML of other sections."""
+    def __init__(self, world, ingress=None, egress=None, tables="", prefix=24, **server):
+        """`ingress`, `egress` and the rest are more keys of these sections; `tables` is TOML of other sections.
+
+        `prefix` is the length of the pool's; one of 28 has 13 addresses, which are soon used again.
+        """
+        self.prefix = prefix
         self.world = world
         self.tag = "q" + "".join(random.choices(string.ascii_lowercase + string.digits, k=3))
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sallyport-conf-{self.tag}-"))
@@ -80,7 +84,7 @@ run_dir = "{self.folder}/run"
 execd = "{EXECD}"
 base_image = "{BASE_IMAGE}"
 tag = "{self.tag}"
-address_pool = "10.{octet[0]}.{octet[1]}.0/24"
+address_pool = "10.{octet[0]}.{octet[1]}.0/{self.prefix}"
 address_pool_v6 = "fd5a:{random.randrange(1, 65536):x}:{random.randrange(1, 65536):x}::/64"
 [egress]
 upstreams = ["127.0.0.1:{self.world.names.port}"]
