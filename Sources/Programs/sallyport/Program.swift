@@ -40,6 +40,7 @@ struct Program: Sendable {
         adjust(&settings)
         let metrics = Observability.bootstrap(level: settings.logLevel, format: format)
         signal(SIGPIPE, SIG_IGN)
+        raiseFileLimit()
         let stop: @Sendable () async -> Void
         do {
             stop = try await start(
@@ -47,6 +48,20 @@ struct Program: Sendable {
         } catch { throw failure(error) }
         await signalled()
         await stop()
+    }
+
+    /// What the gateway's connections need, two descriptors each, and room beside them.
+    private static let files: rlim_t = 1 << 16
+
+    /// A shell gives 1024 descriptors, and often no more than 20,000 may be asked for: root may go beyond.
+    private static func raiseFileLimit() {
+        let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        var limit = rlimit()
+        guard getrlimit(kind, &limit) == 0, limit.rlim_cur < files else { return }
+        var wanted = rlimit(rlim_cur: files, rlim_max: max(files, limit.rlim_max))
+        if setrlimit(kind, &wanted) == 0 { return }
+        wanted = rlimit(rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max)
+        setrlimit(kind, &wanted)
     }
 
     /// Writes to standard output at once, also where that is a pipe.

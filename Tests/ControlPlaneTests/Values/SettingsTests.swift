@@ -74,6 +74,8 @@ private func settings(_ text: String) throws -> Settings {
         ("[ingress.secure_access]\nsign = 3", "sign"),
         ("[ingress.secure_access]\nsign = 1\nv1 = \"refuse\"", "sign = 1"),
         ("[renew_intent]\nmin_interval_seconds = 0", "min_interval_seconds"),
+        ("[ingress]\nhead_timeout_seconds = 0", "head_timeout_seconds"),
+        ("[ingress]\nbody_timeout_seconds = 3601", "body_timeout_seconds"),
     ]) func `a mistake is named`(_ text: String, _ place: String) throws {
         let error = try #require(throws: ConfigurationError.self) { _ = try settings(text) }
         #expect(error.description.contains(place), "\(error)")
@@ -107,6 +109,12 @@ private func settings(_ text: String) throws -> Settings {
         #expect(read.renewal.isEnabled && read.renewal.interval == 5)
         #expect(Settings().gateway.acceptsVersion1 && !Settings().renewal.isEnabled)
         #expect(try settings("[ingress.secure_access]\nsign = 1").gateway.signs == .one)
+    }
+
+    @Test func `how long slow clients may take is set`() throws {
+        let read = try settings("[ingress]\nhead_timeout_seconds = 3\nbody_timeout_seconds = 7").gateway
+        #expect(read.headTimeout == 3 && read.bodyTimeout == 7)
+        #expect(Settings().gateway.headTimeout == 10 && Settings().gateway.bodyTimeout == 60)
     }
 
     @Test func `the environment has the last word on the key`() throws {
