@@ -189,8 +189,10 @@ def main():
     finally:
         for close in closing:
             close()
-        appliance.tear_down()
-        world.close()
+        try:
+            appliance.tear_down()
+        finally:
+            world.close()
 
 
 main()

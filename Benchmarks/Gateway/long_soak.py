@@ -37,8 +37,10 @@ def main():
         finally:
             soak.close()
     finally:
-        appliance.tear_down()
-        world.close()
+        try:
+            appliance.tear_down()
+        finally:
+            world.close()
 
 
 sys.exit(main())
