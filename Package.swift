@@ -73,7 +73,7 @@ let package = Package(
         .target(
             name: "Egress",
             dependencies: [
-                "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "CLinux", logging, metrics,
+                "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient", "CLinux", logging, metrics,
             ] + nio, exclude: ["Remote"], swiftSettings: strict + warnings),
         // Apart from the guard, since it brings libcurl and thirty libraries with it: too much for a sidecar.
         .target(
@@ -83,6 +83,7 @@ let package = Package(
             ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
+        library("HTTPClient", []),
         library("Ingress", ["SecureAccess", "COpenSSL", logging, metrics] + nio),
         library(
             "Runtimes",
@@ -91,12 +92,12 @@ let package = Package(
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
-        library("Observability", [logging, metrics, coreMetrics]),
+        library("Observability", ["HTTPClient", logging, metrics, coreMetrics]),
         library(
             "ControlPlane",
             [
                 "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress", "SecureAccess",
-                "HTTPServer", "Runtimes",
+                "HTTPServer", "HTTPClient", "Runtimes",
                 "Observability", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
@@ -111,7 +112,7 @@ let package = Package(
         .executableTarget(
             name: "sallyport-egress",
             dependencies: [
-                "Egress", "DNSFilter", "NetworkPolicy", "CLinux", logging,
+                "Egress", "DNSFilter", "NetworkPolicy", "CLinux", "HTTPServer", "Observability", logging,
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/Programs/sallyport-egress", swiftSettings: strict + warnings),
@@ -124,7 +125,10 @@ let package = Package(
         tests("Netfilter", ["NetworkPolicy"]),
         tests(
             "Egress",
-            ["sallyport-egress", "HTTPServer", "NetworkPolicy", "DNSFilter", "Netfilter", "TestSupport", logging] + nio),
+            [
+                "sallyport-egress", "HTTPServer", "HTTPClient", "NetworkPolicy", "DNSFilter", "Netfilter",
+                "TestSupport", logging,
+            ] + nio),
         tests("SecureAccess", exclude: ["Vectors"]),
         .testTarget(
             name: "GuardedSandboxTests",
@@ -148,7 +152,8 @@ let package = Package(
         .executableTarget(
             name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
             swiftSettings: strict + warnings),
-        tests("Observability", [logging, coreMetrics]),
+        tests("Observability", ["HTTPClient", "TestSupport", logging, coreMetrics]),
+        tests("HTTPClient"),
         fuzzers,
         tests(
             "ControlPlane",

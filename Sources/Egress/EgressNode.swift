@@ -33,6 +33,7 @@ public final class EgressNode: EgressController {
     private let state = Mutex(State())
     private let servers = Mutex<[HTTPServer]>([])
     private let renewals = Mutex<Task<Void, Never>?>(nil)
+    private let metering = Mutex<Task<Void, Never>?>(nil)
 
     /// Starts the DNS filter, takes over every sandbox that an earlier process guarded, and serves the policy API.
     public init(configuration: EgressConfiguration, logger: Logger) async throws {
@@ -45,6 +46,7 @@ public final class EgressNode: EgressController {
         do {
             try await Blocking.run { [self] () throws(EgressError) in try recover() }
             try await serve()
+            if settings.budgets.limitsTraffic { readMeters() }
         } catch {
             await shutdown()
             throw error
@@ -64,12 +66,39 @@ public final class EgressNode: EgressController {
         renewals.withLock { $0?.cancel() }
         // Streams of events never end by themselves, and a server waits for its requests.
         closeEventLogs()
+        metering.withLock { $0 }?.cancel()
         let stopped = servers.withLock { servers in
             defer { servers = [] }
             return servers
         }
         for server in stopped { await server.shutdown() }
         dns.stop()
+        configuration.denyWebhook?.close()
+        await configuration.auditLog?.close()
+    }
+
+    /// Asks the kernel every few seconds what its budgets have refused.
+    private func readMeters() {
+        let task = Task { [weak self] in
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(2))
+                guard let self else { return }
+                let guards = state.withLock { $0.guarded.values.map(\.guardian) }
+                try? await Blocking.run { () throws(EgressError) in for guardian in guards { guardian.readMeter() } }
+            }
+        }
+        metering.withLock { $0 = task }
+    }
+
+    /// What each guarded sandbox was denied, of so many sandboxes at most.
+    public func counts(limit: Int) -> [SandboxCounts] {
+        let guards = state.withLock { $0.guarded.values.map(\.guardian) }
+        return guards.prefix(limit).map { guardian in
+            let counts = guardian.audit.counts
+            return SandboxCounts(
+                id: guardian.id, namesDenied: counts.denied, budgetRefusals: counts.exceeded,
+                rules: guardian.record.policy.rules.count)
+        }
     }
 
     private func closeEventLogs() {
@@ -194,9 +223,10 @@ public final class EgressNode: EgressController {
         }
         let guardian: EgressGuard
         do throws(EgressError) {
+            let meter = try TrafficMeter(settings.budgets, namespace: namespace)
             guardian = try EgressGuard(
                 record: record, dnsPort: sockets.port, surroundings: surroundings, kernel: kernel, settings: settings,
-                logger: logger)
+                meter: meter, logger: logger)
         } catch {
             sockets.close()
             throw error

@@ -68,10 +68,33 @@ struct ConfigurationFile: Decodable {
         var refusal: String?
         var external: Bool?
         var presets: String?
+        var budgets: Budgets?
+        var block_dot: Bool?
+        var block_doh: [String]?
+        var audit_log: String?
+        var audit_log_max_bytes: Int?
+        var deny_webhook: String?
+
+        struct Budgets: Decodable {
+            var queries_per_second: Int?
+            var distinct_names_per_hour: Int?
+            var wildcard_bytes_per_minute: Int?
+            var wildcard_burst_bytes: Int?
+            var connections_per_second: Int?
+            var connections: Int?
+            var bytes_out: Int?
+        }
     }
     struct Store: Decodable {
         var type: String?
         var path: String?
+    }
+
+    struct OTel: Decodable {
+        var enabled: Bool?
+        var endpoint: String?
+        var service_name: String?
+        var export_interval_millis: Int?
     }
 
     struct RenewIntent: Decodable {
@@ -87,6 +110,7 @@ struct ConfigurationFile: Decodable {
     var egress: Egress?
     var store: Store?
     var renew_intent: RenewIntent?
+    var otel: OTel?
 
     /// - Throws: `ConfigurationError` with the line of a mistake in the syntax, or the key of a wrong type.
     static func parse(_ text: String, path: String) throws(ConfigurationError) -> ConfigurationFile {

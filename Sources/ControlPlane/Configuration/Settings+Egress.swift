@@ -1,4 +1,6 @@
 import DNSFilter
+import Egress
+import HTTPClient
 import NetworkPolicy
 
 extension Settings {
@@ -34,6 +36,32 @@ extension Settings {
             }
         }
         try applyResolution(section)
+        try applyLimits(section)
+    }
+
+    private mutating func applyLimits(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
+        if let budgets = section.budgets { try apply(budgets) }
+        if let path = section.audit_log, !path.isEmpty { egress.auditLog = path }
+        if let limit = section.audit_log_max_bytes {
+            guard limit >= 0 else { throw ConfigurationError("egress.audit_log_max_bytes is \(limit); give 0 or more") }
+            egress.auditLogLimit = limit
+        }
+        if let text = section.deny_webhook, !text.isEmpty {
+            guard let endpoint = HTTPEndpoint(text) else {
+                throw ConfigurationError("egress.deny_webhook: use an http:// or https:// URL without a password")
+            }
+            egress.denyWebhook = endpoint
+        }
+        egress.blocksDNSOverTLS = section.block_dot ?? egress.blocksDNSOverTLS
+        if let texts = section.block_doh {
+            egress.blockedResolvers = try texts.map { text throws(ConfigurationError) in
+                guard text == "known" || (try? Target(text)) != nil else {
+                    throw ConfigurationError(
+                        "egress.block_doh: \"\(text)\" is no target; write known, a name, an address or a block")
+                }
+                return text
+            }
+        }
     }
 
     private mutating func applyResolution(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {

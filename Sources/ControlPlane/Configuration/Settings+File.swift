@@ -1,5 +1,7 @@
 import DNSFilter
+import Egress
 import FoundationEssentials
+import HTTPClient
 import NetworkPolicy
 import Observability
 import SecureAccess
@@ -42,6 +44,7 @@ extension Settings {
         if let section = file.ingress { try apply(section) }
         if let section = file.local { try apply(section) }
         if let section = file.egress { try apply(section) }
+        if let section = file.otel { try apply(section) }
         renewal.isEnabled = file.renew_intent?.enabled ?? renewal.isEnabled
         if let seconds = file.renew_intent?.min_interval_seconds {
             guard seconds >= 1 else {
@@ -158,6 +161,42 @@ extension Settings {
     private static func seconds(_ number: Int?, _ what: String) throws(ConfigurationError) -> Int? {
         guard let number, !(1...3600).contains(number) else { return number }
         throw ConfigurationError("ingress.\(what)_timeout_seconds is \(number); use 1 to 3600")
+    }
+
+    private mutating func apply(_ section: ConfigurationFile.OTel) throws(ConfigurationError) {
+        telemetry.isEnabled = section.enabled ?? telemetry.isEnabled
+        if let text = section.endpoint, !text.isEmpty {
+            guard HTTPEndpoint(text) != nil else {
+                throw ConfigurationError("otel.endpoint: use an http:// or https:// URL")
+            }
+            telemetry.endpoint = text
+        }
+        telemetry.service = section.service_name ?? telemetry.service
+        if let interval = section.export_interval_millis {
+            guard interval >= 1000 else {
+                throw ConfigurationError("otel.export_interval_millis is \(interval); give at least 1000")
+            }
+            telemetry.interval = interval
+        }
+    }
+
+    mutating func apply(_ section: ConfigurationFile.Egress.Budgets) throws(ConfigurationError) {
+        let keys: [(String, Int?, WritableKeyPath<EgressBudgets, Int>)] = [
+            ("queries_per_second", section.queries_per_second, \.queriesPerSecond),
+            ("distinct_names_per_hour", section.distinct_names_per_hour, \.distinctNamesPerHour),
+            ("wildcard_bytes_per_minute", section.wildcard_bytes_per_minute, \.wildcardBytesPerMinute),
+            ("wildcard_burst_bytes", section.wildcard_burst_bytes, \.wildcardBurst),
+            ("connections_per_second", section.connections_per_second, \.connectionsPerSecond),
+            ("connections", section.connections, \.connections), ("bytes_out", section.bytes_out, \.bytesOut),
+        ]
+        for (key, number, path) in keys {
+            guard let number else { continue }
+            guard (0...EgressBudgets.most).contains(number) else {
+                throw ConfigurationError(
+                    "egress.budgets.\(key) is \(number); use 0 for no limit, or a number up to 10^12")
+            }
+            egress.budgets[keyPath: path] = number
+        }
     }
 
     private static func port(_ number: Int?, _ key: String) throws(ConfigurationError) -> Int? {

@@ -64,6 +64,27 @@ extension Settings {
         # randomize_case = true         # 0x20; false for upstreams that keep no case and speak no TCP
         # external = false              # true: `sallyport egress` runs it in a process of its own
         # presets = ""                  # folder of presets; absent: looked for beside the program
+        # block_dot = false             # true: port 853 (DNS over TLS and QUIC) is closed whatever policies say
+        # block_doh = []                # ["known"]: known resolvers' names, and port 443 of their addresses
+
+        # audit_log = ""                # a file for every decision, a line of JSON each
+        # audit_log_max_bytes = 67108864  # then it is put aside as <file>.1; 0: never
+        # deny_webhook = ""             # hears of denied names: http://host:port/path
+
+        [egress.budgets]                # of each sandbox; 0 is no limit (docs/egress.md)
+        # queries_per_second = 0
+        # distinct_names_per_hour = 0
+        # wildcard_bytes_per_minute = 512  # information in names under one allowed wildcard
+        # wildcard_burst_bytes = 2048
+        # connections_per_second = 0
+        # connections = 0               # open at one time
+        # bytes_out = 0                 # in its life
+
+        [otel]
+        # enabled = false               # true: metrics go to a collector (OTLP over HTTP, JSON)
+        # endpoint = ""                 # http://collector:4318; absent: OTEL_EXPORTER_OTLP_ENDPOINT
+        # service_name = "opensandbox-server"
+        # export_interval_millis = 60000
 
         [renew_intent]
         # enabled = false               # true: access prolongs sandboxes made with access.renew.extend.seconds

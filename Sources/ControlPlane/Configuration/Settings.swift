@@ -1,4 +1,6 @@
 import DNSFilter
+import Egress
+import HTTPClient
 import Logging
 import NetworkPolicy
 import SecureAccess
@@ -67,6 +69,17 @@ public struct Settings: Sendable {
         public var isExternal = false
         /// Folder of the presets; nil: looked for beside the program.
         public var presets: String?
+        public var budgets = EgressBudgets()
+        /// Port 853 is closed in every sandbox.
+        public var blocksDNSOverTLS = false
+        /// Targets whose port 443 is closed in every sandbox; `known` stands for the list that comes with the program.
+        public var blockedResolvers: [String] = []
+        /// A file for every decision; nil for none.
+        public var auditLog: String?
+        /// Bytes after which it is put aside; 0 for never.
+        public var auditLogLimit = 64 << 20
+        /// Hears of denied names.
+        public var denyWebhook: HTTPEndpoint?
     }
 
     /// Access prolongs sandboxes that ask for it when they are made.
@@ -76,7 +89,18 @@ public struct Settings: Sendable {
         public var interval = 60
     }
 
+    /// Export of metrics over OTLP.
+    public struct Telemetry: Sendable {
+        public var isEnabled = false
+        /// nil: that of OTEL_EXPORTER_OTLP_METRICS_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT.
+        public var endpoint: String?
+        public var service = "opensandbox-server"
+        /// Milliseconds.
+        public var interval = 60_000
+    }
+
     public var server = Server()
+    public var telemetry = Telemetry()
     public var renewal = Renewal()
     public var gateway = Gateway()
     public var local = Local()

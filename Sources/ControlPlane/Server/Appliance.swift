@@ -1,5 +1,6 @@
 import Egress
 import EgressRemote
+import FoundationEssentials
 import HTTPServer
 import Ingress
 import Logging
@@ -15,7 +16,7 @@ import Runtimes
 /// Everything in one process: lifecycle API, guard, gateway, and the runtime of this machine.
 public final class Appliance: Sendable {
     /// This program's own version.
-    public static let release = "0.2.0"
+    public static let release = Observability.release
 
     public let settings: Settings
     /// What clients send; nil where none is asked for.
@@ -38,7 +39,7 @@ public final class Appliance: Sendable {
             + (settings.egress.isExternal ? [] : [InstanceLock(settings, role: "guard")])
         let secrets = try Secrets.load(settings)
         apiKey = secrets.apiKey
-        let configuration = try EgressPlane.configuration(settings)
+        let configuration = try EgressPlane.configuration(settings, logger: logger)
         let runtime = try LocalRuntime(
             configuration: LocalConfiguration(
                 stateDirectory: settings.local.stateDirectory + "/sandboxes",
@@ -47,6 +48,9 @@ public final class Appliance: Sendable {
                 tag: settings.local.tag),
             logger: logger)
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
+        if let node { Telemetry.collect(node, into: metrics) }
+        let exporter = try Telemetry.exporter(
+            settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
         let controller: any EgressController = node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket)
         let renewals = AccessRenewals()
         let routes = RouteTable(
@@ -96,6 +100,7 @@ public final class Appliance: Sendable {
         follower = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await service.follow() }
+                group.addTask { await exporter?.run() }
                 group.addTask { await renewals.run(service) { routes.renewalFailed($0) } }
                 group.addTask { await keyFile?.follow(secrets.keys, logger) }
             }

@@ -14,7 +14,7 @@ public final class EgressProgram: Sendable {
         try Folders.make(settings)
         lock = try InstanceLock(settings, role: "guard")
         adminSocket = settings.egressAdminSocket
-        node = try await EgressNode(configuration: EgressPlane.configuration(settings), logger: logger)
+        node = try await EgressNode(configuration: EgressPlane.configuration(settings, logger: logger), logger: logger)
     }
 
     public func shutdown() async { await node.shutdown() }

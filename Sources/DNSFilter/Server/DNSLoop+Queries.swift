@@ -22,16 +22,7 @@ extension DNSLoop {
             return reply(ResponseEncoder.encode(answer, to: query), by: waiter.way)
         }
         let verdict = client.policy.verdict(query.name, type: query.type)
-        guard verdict.isAllowed else {
-            statistics.denied += 1
-            client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
-            let code: ResponseCode = configuration.refusal == .refused ? .refused : .nameError
-            reply(
-                ResponseEncoder.encode(Answer(code: code), to: query, error: .blocked("policy: \(verdict)")),
-                by: waiter.way
-            )
-            return
-        }
+        guard verdict.isAllowed else { return deny(waiter, verdict) }
         guard RecordType.forwarded.contains(query.type) else {
             client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .typeRefused))
             let isBinding = query.type == RecordType.https || query.type == RecordType.svcb
@@ -48,6 +39,7 @@ extension DNSLoop {
             deliver(answer, age: age, to: waiter)
             return
         }
+        if let refusal = client.policy.refusalUpstream(query.name, type: query.type) { return deny(waiter, refusal) }
         guard client.pending < configuration.pendingPerSandbox else {
             fail(waiter, "too many queries are waiting")
             return
@@ -59,6 +51,17 @@ extension DNSLoop {
             clients[waiter.client]!.pending += 1
             transmit(transmission)
         }
+    }
+
+    private func deny(_ waiter: Waiter, _ verdict: Verdict) {
+        let query = waiter.query
+        statistics.denied += 1
+        clients[waiter.client]?.policy.record(
+            DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
+        // Nobody is to remember that the name does not exist when a moment later it does.
+        let isRefused = configuration.refusal == .refused || verdict.isTemporary
+        let answer = Answer(code: isRefused ? .refused : .nameError)
+        reply(ResponseEncoder.encode(answer, to: query, error: .blocked("policy: \(verdict)")), by: waiter.way)
     }
 
     /// An answer, as far as this sandbox may have it, once the way to its addresses is open.

@@ -13,6 +13,8 @@ struct DecisionEvent: Hashable, Sendable {
         case policyChanged(Policy)
         /// Sockets and conntrack entries that the new policy ended.
         case flowsCut(Int)
+        /// A budget refused something, so many times since it was last reported.
+        case budgetExceeded(Budget, refusals: Int)
     }
 
     /// Milliseconds since 1970.
@@ -27,6 +29,7 @@ struct DecisionEvent: Hashable, Sendable {
         case .addressesRemoved: "addressesRemoved"
         case .policyChanged: "policyChanged"
         case .flowsCut: "flowsCut"
+        case .budgetExceeded: "budgetExceeded"
         }
     }
 
@@ -45,6 +48,8 @@ struct DecisionEvent: Hashable, Sendable {
             fields += ["\"defaultAction\":\"\(policy.defaultAction.rawValue)\"", "\"rules\":\(policy.rules.count)"]
             if policy.mode == .observe { fields.append("\"mode\":\"observe\"") }
         case .flowsCut(let count): fields.append("\"count\":\(count)")
+        case .budgetExceeded(let budget, let refusals):
+            fields += ["\"budget\":\"\(budget.rawValue)\"", "\"refusals\":\(refusals)"]
         }
         return "{" + fields.joined(separator: ",") + "}"
     }
@@ -66,6 +71,7 @@ extension Verdict {
             fields += ["\"reason\":\"rule\"", "\"index\":\(index)", "\"rule\":" + document]
         case .defaultAction: fields.append("\"reason\":\"default\"")
         case .guardrail: fields.append("\"reason\":\"guardrail\"")
+        case .budget: fields.append("\"reason\":\"budget\"")
         }
         return fields + ["\"text\":" + JSONDocument.quoted("\(self)")]
     }

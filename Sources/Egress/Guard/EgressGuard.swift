@@ -28,24 +28,32 @@ final class EgressGuard: Sendable {
     let audit: GuardAudit
     let watch: GuardWatch
     let state: Mutex<State>
+    /// Nil where the kernel keeps no budgets.
+    let meter: TrafficMeter?
+    /// Asked on the DNS thread only.
+    let budgets: Mutex<NameBudgets>
     let changes = Mutex<Void>(())
 
     /// Puts the record's policy into the kernel, whatever was there before: rules are in force when this returns.
     /// Learned addresses that the kernel still holds are judged anew and kept where the policy still allows them.
     init(
         record: GuardRecord, dnsPort: UInt16, surroundings: LinkSurroundings, kernel: any KernelRules,
-        settings: GuardSettings, logger: Logger
+        settings: GuardSettings, meter: TrafficMeter? = nil, logger: Logger
     ) throws(EgressError) {
+        self.meter = meter
         id = record.id
         token = record.token
         namespacePath = record.namespacePath
         self.settings = settings
         self.kernel = kernel
+        budgets = Mutex(NameBudgets(settings.budgets, now: settings.ticks()))
         audit = GuardAudit(id: record.id, logger: logger, now: settings.now)
         watch = GuardWatch(
-            log: EventLog(sandbox: record.id, capacity: settings.eventsKept, time: settings.time), now: settings.now)
+            log: EventLog(sandbox: record.id, capacity: settings.eventsKept, time: settings.time),
+            outlets: settings.outlets,
+            now: settings.now)
 
-        let evaluator = PolicyEvaluator(record.policy)
+        let evaluator = settings.evaluator(record.policy)
         let isObserving = record.policy.mode == .observe
         let ruleset = try SandboxRuleset(
             dnsPort: dnsPort, plan: isObserving ? .open : evaluator.addressPlan, alwaysDeny: settings.alwaysDeny,

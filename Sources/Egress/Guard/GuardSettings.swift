@@ -9,10 +9,17 @@ struct GuardSettings: Sendable {
     var maxLearnedAddresses: Int
     var minimumLifetime: UInt32
     var lifetimeGrace: UInt32
+    var budgets: EgressBudgets
+    /// Stand in front of every policy's.
+    var operatorRules: [Rule]
+    /// Hear every decision of every sandbox.
+    var outlets: [any EventOutlet]
     /// Events that a sandbox's ring holds: some 50 KiB when full of long names.
     var eventsKept = 256
     /// Whole seconds of a clock that never goes back.
     var now: @Sendable () -> UInt64
+    /// Milliseconds of a clock that never goes back.
+    var ticks: @Sendable () -> UInt64 = GuardSettings.monotonicMilliseconds
     /// Milliseconds since 1970, for what people read.
     var time: @Sendable () -> UInt64 = GuardSettings.milliseconds
 
@@ -21,14 +28,39 @@ struct GuardSettings: Sendable {
             internalZones: configuration.internalZones, internalRanges: configuration.internalRanges)
         alwaysDeny = configuration.alwaysDeny
         maxRules = configuration.maxRules
+        budgets = configuration.budgets
+        operatorRules = configuration.resolverBlock.rules
+        let outlets: [(any EventOutlet)?] = [configuration.auditLog, configuration.denyWebhook]
+        self.outlets = outlets.compactMap { $0 }
         maxLearnedAddresses = configuration.maxLearnedAddresses
         minimumLifetime = configuration.minimumLifetime
         lifetimeGrace = configuration.lifetimeGrace
         self.now = now
     }
 
+    /// What is in force under a policy.
+    func evaluator(_ policy: Policy) -> PolicyEvaluator {
+        PolicyEvaluator(
+            Policy(defaultAction: policy.defaultAction, rules: operatorRules + policy.rules, mode: policy.mode))
+    }
+
+    /// A verdict of it in terms of the policy: its clients count their own rules only.
+    func asWritten(_ verdict: Verdict) -> Verdict {
+        guard !operatorRules.isEmpty, case .rule(let index, let rule) = verdict.reason else { return verdict }
+        if index < operatorRules.count {
+            return Verdict(action: verdict.action, reason: .guardrail("the operator's rule \(rule)"))
+        }
+        return Verdict(action: verdict.action, reason: .rule(index - operatorRules.count, rule))
+    }
+
     @Sendable static func monotonicSeconds() -> UInt64 {
         UInt64(ContinuousClock.now.duration(to: epoch).components.seconds.magnitude)
+    }
+
+    @Sendable static func monotonicMilliseconds() -> UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &now)
+        return UInt64(now.tv_sec) * 1000 + UInt64(now.tv_nsec) / 1_000_000
     }
 
     @Sendable static func milliseconds() -> UInt64 {

@@ -37,7 +37,7 @@ extension EgressGuard.State {
         let now = settings.now()
         var next = self
         next.record = record
-        next.evaluator = PolicyEvaluator(record.policy)
+        next.evaluator = settings.evaluator(record.policy)
         for (address, entry) in restoring?.entries ?? [:] where next.learned.entries[address] == nil {
             next.learned.store(entry.absent, for: address)
         }

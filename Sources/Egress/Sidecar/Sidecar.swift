@@ -1,5 +1,6 @@
 import DNSFilter
 import Glibc
+import HTTPClient
 import Logging
 import Netfilter
 import NetworkPolicy
@@ -33,6 +34,9 @@ public final class Sidecar: EgressController {
     private let policies: Mutex<Policies>
     private let stamps: Mutex<[WholeFile.Stamp?]>
     private let devices = Mutex<[String]>([])
+    private let outlets: (audit: AuditLog?, webhook: DenyWebhook?)
+    /// For what the program itself has to send.
+    public let poster: HTTPPoster
 
     /// Drops everything but loopback, until a policy is in force. To be called first of all.
     public static func close() throws(EgressError) -> ClosedNamespace {
@@ -72,17 +76,30 @@ public final class Sidecar: EgressController {
             mode: configuration.mode)
         let sockets = try GuardSockets.open()
         // The limit is the clients', and theirs is only a part of what is in force: it is looked at here.
-        var limits = EgressConfiguration(
+        var common = EgressConfiguration(
             stateDirectory: "", socketPath: "", dns: dnsConfiguration, internalZones: configuration.internalZones,
-            maxRules: .max)
-        limits.internalRanges = configuration.internalRanges
-        let settings = GuardSettings(limits)
+            maxRules: .max, budgets: configuration.budgets)
+        common.internalRanges = configuration.internalRanges
+        common.resolverBlock = configuration.resolverBlock
+        let poster = SidecarErrands(
+            mark: mark, upstreams: dnsConfiguration.upstreams, search: configuration.outlets.searchDomains
+        ).poster
+        self.poster = poster
+        common.auditLog = configuration.outlets.auditLog.map {
+            AuditLog(path: $0, limit: configuration.outlets.auditLogLimit, logger: logger)
+        }
+        common.denyWebhook = configuration.outlets.denyWebhook.map {
+            DenyWebhook($0, poster: poster, logger: logger)
+        }
+        outlets = (common.auditLog, common.denyWebhook)
+        let settings = GuardSettings(common)
         guardian = try EgressGuard(
             record: GuardRecord(
                 id: configuration.sandboxID, namespacePath: "/proc/self/ns/net",
                 token: configuration.token ?? PolicyToken.generate(using: &random), policy: policies.inForce),
             dnsPort: sockets.port, surroundings: configuration.inbound.widening(surroundings), kernel: kernel,
-            settings: settings, logger: logger)
+            settings: settings, meter: try TrafficMeter(settings.budgets, namespace: nil, shared: shared),
+            logger: logger)
         tables = closed.tables
         self.policies = Mutex(policies)
         self.stamps = Mutex(stamps)
@@ -97,7 +114,14 @@ public final class Sidecar: EgressController {
     }
 
     /// Stops answering names. The rules stay.
-    public func stop() { dns.stop() }
+    public func stop() async {
+        dns.stop()
+        outlets.webhook?.close()
+        await outlets.audit?.close()
+    }
+
+    /// Rules that are in force, the operator's among them.
+    public var ruleCount: Int { policies.withLock { $0.inForce.rules.count } }
 
     // MARK: Files that change
 
@@ -106,6 +130,7 @@ public final class Sidecar: EgressController {
     public func refresh() {
         guardDevices()
         renewLearned()
+        guardian.readMeter()
         let present = Self.stamps(configuration.rulesFolder)
         guard stamps.withLock({ $0 != present }) else { return }
         do throws(EgressError) {

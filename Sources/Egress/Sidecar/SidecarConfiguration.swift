@@ -37,11 +37,15 @@ public struct SidecarConfiguration: Sendable {
     /// What `{"preset":"pypi"}` stands for.
     public var presets = Presets.none
     public var logLevel = Logger.Level.info
+    public var budgets = EgressBudgets()
+    public var resolverBlock = ResolverBlock()
+    public var outlets = Outlets()
 
     /// - Parameter resolvConf: the text of /etc/resolv.conf, for where the environment names no upstream.
     /// - Throws: the first variable that has a wrong value.
     public init(
-        environment: [String: String], resolvConf: String = "", presets: Presets = .none
+        environment: [String: String], resolvConf: String = "", presets: Presets = .none,
+        knownResolvers: KnownResolvers = .none
     ) throws(SidecarConfigurationError) {
         let values = SidecarVariables(environment)
         self.presets = presets
@@ -76,6 +80,9 @@ public struct SidecarConfiguration: Sendable {
         internalRanges =
             try values.list("INTERNAL_RANGES", "use address blocks") { CIDRBlock($0) } ?? AnswerFilter.privateRanges
         try readInbound(values)
+        try readResolverBlock(values, knownResolvers)
+        try readBudgets(values)
+        try readOutlets(values, resolvConf)
         dns = try Self.dns(values, resolvConf)
     }
 

@@ -60,6 +60,14 @@ public enum Expression: Hashable, Sendable {
     /// Does what the map of verdicts says of the register.
     case verdictMap(String)
 
+    // Count, and match when it is too much.
+    /// More than `rate` packets a second, with `burst` at once.
+    case packetsOver(rate: UInt64, burst: UInt32)
+    /// More connections at one time, of those that come to this rule.
+    case connectionsOver(UInt32)
+    /// More bytes in all, of the packets that come to this rule; `used` of them already.
+    case bytesOver(UInt64, used: UInt64)
+
     // Act.
     case counter
     case verdict(Verdict)

@@ -15,7 +15,7 @@ final class GuardedNetwork: Sendable {
     let echo: EchoServer
     let upstream: UpstreamServer
     let folder: String
-    let configuration: EgressConfiguration
+    nonisolated(unsafe) var configuration: EgressConfiguration
 
     static let names = [
         "one.example": ["198.51.100.1", "2001:db8::1"], "two.example": ["198.51.100.2", "2001:db8::2"],
