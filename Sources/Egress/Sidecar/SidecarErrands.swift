@@ -33,7 +33,8 @@ struct SidecarErrands: Sendable {
     }
 
     private func ask(_ name: DomainName, type: UInt16) -> [IPAddress] {
-        for upstream in upstreams {
+        // A resolver that is to be asked over TLS is not asked in clear text: then hosts are to be addresses.
+        for upstream in upstreams where upstream.tls == nil {
             let question = StubQuestion(name: name, type: type, identifier: UInt16.random(in: 0 ... .max))
             if let found = ask(question, upstream) { return found }
         }
