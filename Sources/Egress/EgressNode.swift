@@ -218,11 +218,12 @@ public final class EgressNode: EgressController {
         _ record: GuardRecord, namespace: NetworkNamespace, identity: NamespaceIdentity
     ) throws(EgressError) {
         let kernel = try NamespaceRules(namespace: namespace)
-        let (sockets, surroundings) = try NamespaceRules.inside(namespace) { () throws(EgressError) in
-            (try GuardSockets.open(), LinkSurroundings.current())
+        let (sockets, surroundings, devices) = try NamespaceRules.inside(namespace) { () throws(EgressError) in
+            (try GuardSockets.open(), LinkSurroundings.current(), LinkSurroundings.devices())
         }
         let guardian: EgressGuard
         do throws(EgressError) {
+            try kernel.refusePacketSockets(on: devices)
             let meter = try TrafficMeter(settings.budgets, namespace: namespace)
             guardian = try EgressGuard(
                 record: record, dnsPort: sockets.port, surroundings: surroundings, kernel: kernel, settings: settings,

@@ -50,6 +50,11 @@ final class NamespaceRules: KernelRules {
         }
     }
 
+    /// Of these devices; one that comes later is not among them.
+    func refusePacketSockets(on devices: [String]) throws(EgressError) {
+        try commit(PacketRules.install(devices: devices))
+    }
+
     func learned() throws(EgressError) -> [FoundElement] {
         try Self.translated { () throws(NetfilterError) in
             guard try tables.hasTable(SandboxRuleset.table) else { return [] }

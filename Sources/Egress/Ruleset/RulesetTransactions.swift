@@ -4,7 +4,7 @@ import NetworkPolicy
 /// The ruleset in nf_tables' terms: whole, or as a difference.
 ///
 /// ```
-/// output:  local · established · foreign source ✗ · neighbour discovery · protected ✗ · not a first segment ✗ ·
+/// output:  local from foreign source ✗ · local · established · foreign source ✗ · neighbour discovery · protected ✗ · not a first segment ✗ ·
 ///          learned → profile · blocks → profile · default
 /// ```
 ///
@@ -20,6 +20,7 @@ enum RulesetTransactions {
         static let refuse = "refuse"
         static let otherwise = "otherwise"
         static let foreign = "foreign"
+        static let disguised = "disguised"
         static let output = "output"
         static let input = "input"
         static let forward = "forward"
@@ -144,6 +145,7 @@ enum RulesetTransactions {
         let refuse: [Expression] = [.verdict(.goto(Chain.refuse))], accept: [Expression] = [.verdict(.accept)]
         var rules: [[Expression]] = exceptions.matches.map { $0 + accept }
         rules += [
+            .toLocalAddress + .fromForeignAddress + [.verdict(.goto(Chain.disguised))],
             // A redirected query is on its way to loopback by another interface: its address tells, its interface does not.
             .toLocalAddress + accept,
             .connection([.established, .related]) + accept,
@@ -156,6 +158,11 @@ enum RulesetTransactions {
         change.addChain(Chain.foreign, table: table)
         for rule in discovery { change.addRule(Chain.foreign, table: table, rule + accept) }
         change.addRule(Chain.foreign, table: table, [.verdict(.drop)])
+        // What listens here, the filter or a program of the sandbox, would answer to a source that is made up, and an
+        // answer passes. Only a refusal comes in another's name: that of whom a connection was for.
+        change.addChain(Chain.disguised, table: table)
+        change.addRule(Chain.disguised, table: table, .reset + accept)
+        change.addRule(Chain.disguised, table: table, [.verdict(.drop)])
         for isIPv4 in [true, false] {
             rules.append(.destination(in: name(of: .protected, isIPv4: isIPv4), isIPv4: isIPv4) + refuse)
         }

@@ -161,7 +161,7 @@ public final class Sidecar: EgressController {
         guard devices.withLock({ $0 != present }) else { return }
         do throws(EgressError) {
             try Self.translated { () throws(NetfilterError) in
-                try tables.commit(SidecarRuleset.packets(devices: present))
+                try tables.commit(PacketRules.install(devices: present))
             }
         } catch {
             logger.warning(

@@ -10,8 +10,6 @@ struct SidecarRuleset: Hashable, Sendable {
     /// Drops everything but loopback: between the start and the policy, and after a start that failed.
     static let closedTable = "sallyport_closed"
     static let table = "sallyport_sidecar"
-    /// In the `netdev` family.
-    static let packetTable = "sallyport_packets"
 
     var apiPort: UInt16
     var upstreams: [UpstreamAddress]
@@ -98,20 +96,6 @@ struct SidecarRuleset: Hashable, Sendable {
                     + (transport == IPProtocol.tcp ? .noReset : []) + [.verdict(.drop)]
             }
         }
-    }
-
-    /// Lets by each device only what took a route, and with it the rules above, and ARP. A packet socket (CAP_NET_RAW)
-    /// hands its packets to the device itself; on loopback they would be somebody's answers.
-    static func packets(devices: [String]) -> Transaction {
-        var change = Transaction(family: .netdev)
-        change.removeTable(packetTable)
-        change.addTable(packetTable)
-        for device in devices {
-            change.addChain(device, table: packetTable, base: .egress(device: device, dropsByDefault: true))
-            change.addRule(device, table: packetTable, [.meta(.routeClass), .verdict(.accept)])
-            change.addRule(device, table: packetTable, .ethernetType(0x0806) + [.verdict(.accept)])
-        }
-        return change
     }
 }
 

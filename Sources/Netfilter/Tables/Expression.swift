@@ -169,6 +169,12 @@ extension [Expression] {
             .payload(.transport, offset: 13, length: 1), .mask([0x17]), .compare(.notEqual, [0x02]),
         ]
 
+    /// `tcp flags & rst != 0`
+    public static let reset: [Expression] =
+        transport(IPProtocol.tcp) + [
+            .payload(.transport, offset: 13, length: 1), .mask([0x04]), .compare(.notEqual, [0]),
+        ]
+
     /// `ct state …`, any of the bits of `ConnectionState`.
     public static func connection(_ states: ConnectionState) -> [Expression] {
         [.connectionState, .mask(NetlinkMessage.hostBytes(states.rawValue)), .compare(.notEqual, [0, 0, 0, 0])]
