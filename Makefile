@@ -30,6 +30,8 @@ bench: execd base-image
 	swift build -c release
 	.build/release/benchmark-create
 	.build/release/benchmark-patch
+	.build/release/benchmark-patch 4096 100000
+	.build/release/benchmark-scale
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
 
 # Every parser against RUNS inputs of libFuzzer's; what it finds worth keeping becomes part of Tests/FuzzTests/Corpus.

@@ -142,6 +142,9 @@ let package = Package(
         .executableTarget(
             name: "benchmark-patch", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
             path: "Benchmarks/PolicyPatch", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-scale", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            path: "Benchmarks/GuardedNamespaces", swiftSettings: strict + warnings),
         tests("Runtimes", ["Netfilter", "NetworkPolicy", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "TestSupport"] + nio),
         tests("HTTPServer", ["TestSupport", logging] + nio),

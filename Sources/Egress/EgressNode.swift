@@ -123,15 +123,15 @@ public final class EgressNode: EgressController {
 
     public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
         guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
-        guard policy.rules.count <= configuration.maxRules else {
-            throw .tooManyRules(count: policy.rules.count, limit: configuration.maxRules)
+        guard policy.ruleCount <= configuration.maxRules else {
+            throw .tooManyRules(count: policy.ruleCount, limit: configuration.maxRules)
         }
         try await Blocking.run { [self] () throws(EgressError) in
             try exclusively(id) { () throws(EgressError) in
                 let identity = try NamespaceIdentity(path: namespace.path)
                 if let present = state.withLock({ $0.guarded[id] }) {
                     if present.identity == identity {
-                        _ = try present.guardian.change(store: store) { _ in (policy, nil) }
+                        _ = try present.guardian.change(store: store, .replace(policy))
                         return
                     }
                     forget(id)
@@ -141,7 +141,7 @@ public final class EgressNode: EgressController {
                     id: id, namespacePath: namespace.path, token: PolicyToken.generate(using: &random), policy: policy)
                 try begin(record, namespace: namespace, identity: identity)
                 do throws(EgressError) {
-                    try store.stage(record).publish()
+                    try store.stage(record, after: .replace(policy)).publish()
                 } catch {
                     forget(id)
                     throw error
@@ -169,32 +169,25 @@ public final class EgressNode: EgressController {
 
     @discardableResult
     public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
-        try await change(id) { _ in (policy, nil) }
+        try await change(id, .replace(policy))
     }
 
     @discardableResult
     public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
-        try await change(id) { ($0.merging(rules), nil) }
+        try await change(id, .merge(rules))
     }
 
     @discardableResult
     public func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
-        try await change(id) { policy in
-            let (remaining, removed) = policy.removing(targets)
-            return (remaining, removed == 0 ? PolicyStatus.nothingRemoved : nil)
-        }
+        try await change(id, .remove(targets))
     }
 
     public func token(of id: String) async throws(EgressError) -> String { try guardian(of: id).token }
 
-    private func change(
-        _ id: String, _ transform: @escaping @Sendable (Policy) -> (policy: Policy, reason: String?)
-    ) async throws(EgressError) -> PolicyStatus {
+    private func change(_ id: String, _ change: PolicyChange) async throws(EgressError) -> PolicyStatus {
         let guardian = try guardian(of: id)
         let store = store
-        return try await Blocking.run { () throws(EgressError) in
-            try guardian.change(store: store) { transform($0) }
-        }
+        return try await Blocking.run { () throws(EgressError) in try guardian.change(store: store, change) }
     }
 
     func guardian(of id: String) throws(EgressError) -> EgressGuard {

@@ -45,7 +45,7 @@ struct DecisionEvent: Hashable, Sendable {
         case .addressesRemoved(let name, let count):
             fields += ["\"name\":" + JSONDocument.quoted("\(name)"), "\"count\":\(count)"]
         case .policyChanged(let policy):
-            fields += ["\"defaultAction\":\"\(policy.defaultAction.rawValue)\"", "\"rules\":\(policy.rules.count)"]
+            fields += ["\"defaultAction\":\"\(policy.defaultAction.rawValue)\"", "\"rules\":\(policy.ruleCount)"]
             if policy.mode == .observe { fields.append("\"mode\":\"observe\"") }
         case .flowsCut(let count): fields.append("\"count\":\(count)")
         case .budgetExceeded(let budget, let refusals):

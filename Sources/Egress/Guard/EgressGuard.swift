@@ -32,7 +32,8 @@ final class EgressGuard: Sendable {
     let meter: TrafficMeter?
     /// Asked on the DNS thread only.
     let budgets: Mutex<NameBudgets>
-    let changes = Mutex<Void>(())
+    /// Whether flows may be open that an earlier change should have ended.
+    let changes = Mutex(false)
 
     /// Puts the record's policy into the kernel, whatever was there before: rules are in force when this returns.
     /// Learned addresses that the kernel still holds are judged anew and kept where the policy still allows them.
@@ -73,44 +74,60 @@ final class EgressGuard: Sendable {
 
     /// Changes the policy: on disk, in the kernel, and for open flows, in that order of commitment. Returns when the
     /// kernel has it and the file is durable. On an error nothing has changed.
-    func change(
-        store: some RecordStore, _ transform: (Policy) throws(EgressError) -> (policy: Policy, reason: String?)
-    ) throws(EgressError) -> PolicyStatus {
-        try changes.withLock { _ throws(EgressError) in
-            let old = record
-            let (policy, reason) = try transform(old.policy)
-            guard policy.rules.count <= settings.maxRules else {
-                throw .tooManyRules(count: policy.rules.count, limit: settings.maxRules)
+    func change(store: some RecordStore, _ change: PolicyChange) throws(EgressError) -> PolicyStatus {
+        try changes.withLock { mustCut throws(EgressError) in
+            let before = state.withLock { $0 }
+            // Not under the lock for which the names wait.
+            let next = settings.successor(of: before.record.policy, inForce: before.evaluator, change)
+            let policy = next.policy
+            guard policy.ruleCount <= settings.maxRules else {
+                throw .tooManyRules(count: policy.ruleCount, limit: settings.maxRules)
             }
-            guard policy != old.policy else { return PolicyStatus(policy: policy, reason: reason) }
-            var record = old
+            let status = PolicyStatus(policy: policy, reason: Self.reason(change, removed: next.removed))
+            guard policy != before.record.policy else { return status }
+            var record = before.record
             record.policy = policy
 
-            let file = try store.stage(record)
+            let staged = try store.stage(record, after: change)
             let undo = try state.withLock { state throws(EgressError) in
-                try state.adopt(record, kernel: kernel, settings: settings)
+                try state.adopt(
+                    record, evaluator: next.evaluator, touched: next.touched, kernel: kernel, settings: settings)
             }
             do throws(EgressError) {
-                try file.publish()
+                try staged.publish()
             } catch {
                 rollBack(undo, store: store)
                 throw error
             }
-            let cut = try cutRevokedFlows()
+            var cut = 0
+            // Names may have taught more since the snapshot; what they have under the old policy is looked at there.
+            if mustCut
+                || state.withLock({ $0 }).shuts(next.touched, since: before, learned: undo.learned, settings: settings)
+            {
+                mustCut = true
+                cut = try cutRevokedFlows()
+                mustCut = false
+            }
             audit.policyChanged(policy, flowsCut: cut)
             watch.policyChanged(policy, flowsCut: cut)
-            return PolicyStatus(policy: policy, reason: reason)
+            return status
         }
+    }
+
+    private static func reason(_ change: PolicyChange, removed: Int) -> String? {
+        if case .remove = change, removed == 0 { PolicyStatus.nothingRemoved } else { nil }
     }
 
     /// The kernel took the new rules but the disk did not take the record.
     private func rollBack(_ undo: State.Undo, store: some RecordStore) {
         do throws(EgressError) {
             try state.withLock { state throws(EgressError) in
-                _ = try state.adopt(undo.record, restoring: undo.learned, kernel: kernel, settings: settings)
+                _ = try state.adopt(
+                    undo.record, evaluator: undo.evaluator, restoring: undo.learned, kernel: kernel,
+                    settings: settings)
             }
             // The file may be the new one already, when only its folder could not be synchronised.
-            try store.stage(undo.record).publish()
+            try store.stage(undo.record, after: .replace(undo.record.policy)).publish()
         } catch {
             audit.rollBackFailed(error)
         }

@@ -75,7 +75,7 @@ final class GuardAudit: Sendable {
         Self.cut.increment(by: flowsCut)
         limited(.notice, "policy changed") {
             [
-                "defaultAction": "\(policy.defaultAction.rawValue)", "rules": "\(policy.rules.count)",
+                "defaultAction": "\(policy.defaultAction.rawValue)", "rules": "\(policy.ruleCount)",
                 "flowsCut": "\(flowsCut)",
             ]
         }

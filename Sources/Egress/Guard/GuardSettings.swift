@@ -44,6 +44,19 @@ struct GuardSettings: Sendable {
             Policy(defaultAction: policy.defaultAction, rules: operatorRules + policy.rules, mode: policy.mode))
     }
 
+    /// What a change makes of a policy and of what is in force under it, and where that can decide otherwise than before.
+    func successor(
+        of policy: Policy, inForce evaluator: PolicyEvaluator, _ change: PolicyChange
+    ) -> (policy: Policy, evaluator: PolicyEvaluator, touched: TouchedTargets, removed: Int) {
+        // Behind the operator's rules, a policy's part of the evaluator cannot be changed by itself.
+        guard operatorRules.isEmpty else {
+            let next = PolicyEvaluator(policy).applying(change), policy = next.evaluator.policy
+            return (policy, self.evaluator(policy), .everything, next.removed)
+        }
+        let next = evaluator.applying(change)
+        return (next.evaluator.policy, next.evaluator, next.touched, next.removed)
+    }
+
     /// A verdict of it in terms of the policy: its clients count their own rules only.
     func asWritten(_ verdict: Verdict) -> Verdict {
         guard !operatorRules.isEmpty, case .rule(let index, let rule) = verdict.reason else { return verdict }

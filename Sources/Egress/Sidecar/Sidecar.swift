@@ -180,14 +180,14 @@ public final class Sidecar: EgressController {
         try policies.withLock { present throws(EgressError) in
             var next = present
             try transform(&next)
-            guard next.policy.rules.count <= configuration.maxRules else {
-                throw .tooManyRules(count: next.policy.rules.count, limit: configuration.maxRules)
+            guard next.policy.ruleCount <= configuration.maxRules else {
+                throw .tooManyRules(count: next.policy.ruleCount, limit: configuration.maxRules)
             }
             let inForce = next.inForce
             let file = SidecarPolicyFile(
                 path: next.policy == present.policy ? nil : configuration.policyFile,
                 parts: [present.inForce: present.policy].merging([inForce: next.policy]) { $1 })
-            _ = try guardian.change(store: file) { _ in (inForce, nil) }
+            _ = try guardian.change(store: file, .replace(inForce))
             present = next
             return next.policy
         }
@@ -202,7 +202,7 @@ public final class Sidecar: EgressController {
         }
         do throws(PolicyError) {
             let policy = try Policy.decode(json: bytes, presets: configuration.presets)
-            if policy.rules.count <= configuration.maxRules { return policy }
+            if policy.ruleCount <= configuration.maxRules { return policy }
         } catch {
             throw .invalidPolicy("\(path): \(error)")
         }

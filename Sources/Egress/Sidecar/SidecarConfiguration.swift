@@ -67,8 +67,8 @@ public struct SidecarConfiguration: Sendable {
             } catch {
                 throw values.wrong("RULES", "\(error)")
             }
-            guard rules.rules.count <= maxRules else {
-                throw values.wrong("RULES", "\(EgressError.tooManyRules(count: rules.rules.count, limit: maxRules))")
+            guard rules.ruleCount <= maxRules else {
+                throw values.wrong("RULES", "\(EgressError.tooManyRules(count: rules.ruleCount, limit: maxRules))")
             }
         }
         policyFile = try values.read("POLICY_FILE", "use an absolute path") { $0.hasPrefix("/") ? $0 : nil }
