@@ -16,6 +16,8 @@ public final class EgressNode: EgressController {
     private struct Guarded {
         let guardian: EgressGuard
         let client: DNSClient
+        /// Its number at the flow check, where there is one.
+        let checks: UInt64?
         let identity: NamespaceIdentity
     }
 
@@ -29,6 +31,8 @@ public final class EgressNode: EgressController {
     private let settings: GuardSettings
     private let store: PolicyStore
     private let dns: DNSServer
+    /// `nil` where flows are not checked.
+    private let flowChecker: FlowChecker?
     private let logger: Logger
     private let state = Mutex(State())
     private let servers = Mutex<[HTTPServer]>([])
@@ -42,8 +46,10 @@ public final class EgressNode: EgressController {
         settings = GuardSettings(configuration)
         store = try PolicyStore(folder: configuration.stateDirectory)
         dns = try DNSServer(configuration: configuration.dns)
+        flowChecker = try configuration.flowCheck.map { try FlowChecker($0, mark: .random()) }
         try dns.start()
         do {
+            try flowChecker?.start()
             try await Blocking.run { [self] () throws(EgressError) in try recover() }
             try await serve()
             if settings.budgets.limitsTraffic { readMeters() }
@@ -73,6 +79,7 @@ public final class EgressNode: EgressController {
         }
         for server in stopped { await server.shutdown() }
         dns.stop()
+        flowChecker?.stop()
         configuration.denyWebhook?.close()
         await configuration.auditLog?.close()
     }
@@ -215,23 +222,30 @@ public final class EgressNode: EgressController {
             (try GuardSockets.open(), LinkSurroundings.current(), LinkSurroundings.devices())
         }
         let guardian: EgressGuard
+        var checkPoint: FlowChecker.Entrance?
         do throws(EgressError) {
             try kernel.refusePacketSockets(on: devices)
+            checkPoint = try flowChecker?.enter(namespace)
             let meter = try TrafficMeter(settings.budgets, namespace: namespace)
             guardian = try EgressGuard(
-                record: record, dnsPort: sockets.port, surroundings: surroundings, kernel: kernel, settings: settings,
-                meter: meter, logger: logger)
+                record: record, dnsPort: sockets.port, flowCheck: checkPoint?.point, surroundings: surroundings,
+                kernel: kernel, settings: settings, meter: meter, logger: logger)
         } catch {
             sockets.close()
+            checkPoint?.close()
             throw error
         }
         let client = dns.attach(sockets.dns, policy: guardian)
-        state.withLock { $0.guarded[record.id] = Guarded(guardian: guardian, client: client, identity: identity) }
+        let checks = checkPoint.flatMap { flowChecker?.attach($0, guardian) }
+        state.withLock {
+            $0.guarded[record.id] = Guarded(guardian: guardian, client: client, checks: checks, identity: identity)
+        }
     }
 
     private func forget(_ id: String) {
         guard let gone = state.withLock({ $0.guarded.removeValue(forKey: id) }) else { return }
         dns.detach(gone.client)
+        if let checks = gone.checks { flowChecker?.detach(checks) }
         gone.guardian.watch.log.close()
     }
 

@@ -11,6 +11,8 @@ struct DecisionEvent: Hashable, Sendable {
         /// Addresses that the name may not have were taken out of an answer.
         case addressesRemoved(DomainName, count: Int)
         case policyChanged(Policy)
+        /// The flow check let a connection not pass.
+        case flowRefused(FlowEvent)
         /// Sockets and conntrack entries that the new policy ended.
         case flowsCut(Int)
         /// A budget refused something, so many times since it was last reported.
@@ -28,6 +30,7 @@ struct DecisionEvent: Hashable, Sendable {
         case .wouldDeny: "wouldDeny"
         case .addressesRemoved: "addressesRemoved"
         case .policyChanged: "policyChanged"
+        case .flowRefused: "flowRefused"
         case .flowsCut: "flowsCut"
         case .budgetExceeded: "budgetExceeded"
         }
@@ -47,6 +50,11 @@ struct DecisionEvent: Hashable, Sendable {
         case .policyChanged(let policy):
             fields += ["\"defaultAction\":\"\(policy.defaultAction.rawValue)\"", "\"rules\":\(policy.ruleCount)"]
             if policy.mode == .observe { fields.append("\"mode\":\"observe\"") }
+        case .flowRefused(let event):
+            fields += ["\"address\":\"\(event.target.address)\"", "\"port\":\(event.target.port)"]
+            if let kind = event.kind { fields.append("\"protocol\":\"\(kind.rawValue)\"") }
+            if let name = event.name { fields.append("\"name\":" + JSONDocument.quoted("\(name)")) }
+            if let refusal = event.refusal { fields.append("\"text\":" + JSONDocument.quoted("\(refusal)")) }
         case .flowsCut(let count): fields.append("\"count\":\(count)")
         case .budgetExceeded(let budget, let refusals):
             fields += ["\"budget\":\"\(budget.rawValue)\"", "\"refusals\":\(refusals)"]

@@ -61,6 +61,11 @@ final class GuardWatch: Sendable {
         if let refusals { tell(.budgetExceeded(budget, refusals: refusals)) }
     }
 
+    func flowRefused(_ event: FlowEvent) {
+        guard isNews(event.name ?? .root, .flowRefused) else { return }
+        log.append(.flowRefused(event))
+    }
+
     func policyChanged(_ policy: Policy, flowsCut: Int) {
         state.withLock { $0.sightings.clear() }
         tell(.policyChanged(policy))

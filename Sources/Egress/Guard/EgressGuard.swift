@@ -34,12 +34,14 @@ final class EgressGuard: Sendable {
     let budgets: Mutex<NameBudgets>
     /// Whether flows may be open that an earlier change should have ended.
     let changes = Mutex(false)
+    /// The sandbox's checked flows; none where nothing is checked.
+    let flows = OpenFlows()
 
     /// Puts the record's policy into the kernel, whatever was there before: rules are in force when this returns.
     /// Learned addresses that the kernel still holds are judged anew and kept where the policy still allows them.
     init(
-        record: GuardRecord, dnsPort: UInt16, surroundings: LinkSurroundings, kernel: any KernelRules,
-        settings: GuardSettings, meter: TrafficMeter? = nil, logger: Logger
+        record: GuardRecord, dnsPort: UInt16, flowCheck: FlowCheckPoint? = nil, surroundings: LinkSurroundings,
+        kernel: any KernelRules, settings: GuardSettings, meter: TrafficMeter? = nil, logger: Logger
     ) throws(EgressError) {
         self.meter = meter
         id = record.id
@@ -56,9 +58,13 @@ final class EgressGuard: Sendable {
 
         let evaluator = settings.evaluator(record.policy)
         let isObserving = record.policy.mode == .observe
-        let ruleset = try SandboxRuleset(
+        var ruleset = try SandboxRuleset(
             dnsPort: dnsPort, plan: isObserving ? .open : evaluator.addressPlan, alwaysDeny: settings.alwaysDeny,
             neighbours: surroundings.neighbours)
+        if let flowCheck {
+            ruleset.flowCheckPort = flowCheck.port
+            ruleset.exceptions.filterMark = flowCheck.mark
+        }
         var fresh = State(
             record: record, evaluator: evaluator, ruleset: ruleset,
             learned: LearnedAddresses(capacity: settings.maxLearnedAddresses))
@@ -69,7 +75,7 @@ final class EgressGuard: Sendable {
         try cutRevokedFlows()
     }
 
-    var status: PolicyStatus { PolicyStatus(policy: state.withLock { $0.record.policy }) }
+    var status: PolicyStatus { status(of: state.withLock { $0.record.policy }) }
     var record: GuardRecord { state.withLock { $0.record } }
 
     /// Changes the policy: on disk, in the kernel, and for open flows, in that order of commitment. Returns when the
@@ -83,7 +89,7 @@ final class EgressGuard: Sendable {
             guard policy.ruleCount <= settings.maxRules else {
                 throw .tooManyRules(count: policy.ruleCount, limit: settings.maxRules)
             }
-            let status = PolicyStatus(policy: policy, reason: Self.reason(change, removed: next.removed))
+            let status = status(of: policy, reason: Self.reason(change, removed: next.removed))
             guard policy != before.record.policy else { return status }
             var record = before.record
             record.policy = policy
@@ -99,13 +105,14 @@ final class EgressGuard: Sendable {
                 rollBack(undo, store: store)
                 throw error
             }
-            var cut = 0
+            // Names may share an address: that one of them may no longer be meant need not shut the address.
+            var cut = endRevokedCheckedFlows()
             // Names may have taught more since the snapshot; what they have under the old policy is looked at there.
             if mustCut
                 || state.withLock({ $0 }).shuts(next.touched, since: before, learned: undo.learned, settings: settings)
             {
                 mustCut = true
-                cut = try cutRevokedFlows()
+                cut += try cutRevokedFlows()
                 mustCut = false
             }
             audit.policyChanged(policy, flowsCut: cut)
@@ -116,6 +123,11 @@ final class EgressGuard: Sendable {
 
     private static func reason(_ change: PolicyChange, removed: Int) -> String? {
         if case .remove = change, removed == 0 { PolicyStatus.nothingRemoved } else { nil }
+    }
+
+    private func status(of policy: Policy, reason: String? = nil) -> PolicyStatus {
+        let mode = settings.flowCheck == nil ? PolicyStatus.enforcementMode : FlowCheckSettings.mode
+        return PolicyStatus(policy: policy, reason: reason, enforcementMode: mode)
     }
 
     /// The kernel took the new rules but the disk did not take the record.
@@ -137,6 +149,11 @@ final class EgressGuard: Sendable {
     @discardableResult
     private func cutRevokedFlows() throws(EgressError) -> Int {
         let state = state.withLock { $0 }
-        return try kernel.cut { !state.allowsFlow(to: $0, $1, settings: settings) }
+        return try endRevokedCheckedFlows() + kernel.cut { !state.allowsFlow(to: $0, $1, settings: settings) }
+    }
+
+    private func endRevokedCheckedFlows() -> Int {
+        let state = state.withLock { $0 }
+        return flows.end { !state.allowsCheckedFlow($0, $1, settings: settings) }
     }
 }

@@ -17,6 +17,8 @@ final class GuardAudit: Sendable {
     private static let failed = Counter(label: "egress.dns.query.failed_total")
     private static let removed = Counter(label: "sallyport_egress_addresses_removed_total")
     private static let changed = Counter(label: "sallyport_egress_policy_changes_total")
+    private static let flowsChecked = Counter(label: "sallyport_egress_flows_checked_total")
+    private static let flowsRefused = Counter(label: "sallyport_egress_flows_refused_total")
     private static let cut = Counter(label: "sallyport_egress_flows_cut_total")
 
     private static let exceeded = Dictionary(
@@ -68,6 +70,18 @@ final class GuardAudit: Sendable {
         Self.exceeded[budget]?.increment(by: times)
         exceededHere.wrappingAdd(UInt64(times), ordering: .relaxed)
         limited(.warning, "budget used up") { ["budget": "\(budget.rawValue)"] }
+    }
+
+    func flow(_ event: FlowEvent) {
+        guard let refusal = event.refusal else { return Self.flowsChecked.increment() }
+        Self.flowsRefused.increment()
+        limited(.info, "connection refused") {
+            var metadata: Logger.Metadata = [
+                "address": "\(event.target.address)", "port": "\(event.target.port)", "reason": "\(refusal)",
+            ]
+            if let name = event.name { metadata["name"] = "\(name)" }
+            return metadata
+        }
     }
 
     func policyChanged(_ policy: Policy, flowsCut: Int) {

@@ -14,6 +14,9 @@ struct GuardSettings: Sendable {
     var operatorRules: [Rule]
     /// Hear every decision of every sandbox.
     var outlets: [any EventOutlet]
+    /// `nil`: flows are not checked (mode `dns+nft`).
+    var flowCheck: FlowCheckSettings?
+    let uncheckedPorts: PortMap<Bool>
     /// Events that a sandbox's ring holds: some 50 KiB when full of long names.
     var eventsKept = 256
     /// Whole seconds of a clock that never goes back.
@@ -35,6 +38,8 @@ struct GuardSettings: Sendable {
         maxLearnedAddresses = configuration.maxLearnedAddresses
         minimumLifetime = configuration.minimumLifetime
         lifetimeGrace = configuration.lifetimeGrace
+        flowCheck = configuration.flowCheck
+        uncheckedPorts = PortMap(true, ports: (configuration.flowCheck?.uncheckedPorts ?? []).map { $0...$0 })
         self.now = now
     }
 

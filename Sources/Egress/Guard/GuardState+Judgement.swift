@@ -34,6 +34,16 @@ extension EgressGuard.State {
         return joined ?? TrafficMap(nil)
     }
 
+    /// What the kernel is to do with traffic to an address of these names.
+    func profile(
+        of address: IPAddress, names: some Sequence<DomainName>, settings: GuardSettings
+    ) -> Profile {
+        let actions = actions(of: address, names: names, settings: settings)
+        guard settings.flowCheck != nil, !isObserving else { return Profile(actions) }
+        return Profile(
+            checking: actions, alone: ruleset.actionsWithoutNames(address), uncheckedPorts: settings.uncheckedPorts)
+    }
+
     private static func mostOpen(_ left: Action?, _ right: Action?) -> Action? {
         if left == .allow || right == .allow { return .allow }
         return left == nil || right == nil ? nil : .deny
@@ -42,7 +52,9 @@ extension EgressGuard.State {
     /// Whether a flow may go on. An address is judged by every name it was ever learned from, as long as that is
     /// remembered: a flow may live longer than the record it came from.
     func allowsFlow(to address: IPAddress, _ traffic: Traffic, settings: GuardSettings) -> Bool {
-        let learned = learned.entries[address].map { actions(of: address, names: $0.names.keys, settings: settings) }
+        let learned = learned.entries[address].map {
+            profile(of: address, names: $0.names.keys, settings: settings).actions
+        }
         return ruleset.action(address, traffic, learned: learned) == .allow
     }
 

@@ -106,8 +106,8 @@ extension EgressGuard.State {
             guard var entry = learned.entry(learning: address, from: name, until: expiry, now: now) else {
                 return false
             }
-            let actions = actions(of: address, names: entry.liveNames(now: now), settings: settings)
-            guard let profile = profiles.number(of: actions) else { return false }
+            let judged = profile(of: address, names: entry.liveNames(now: now), settings: settings)
+            guard let profile = profiles.number(of: judged) else { return false }
             entry.profile = profile
             next[address] = entry
         }
@@ -117,7 +117,9 @@ extension EgressGuard.State {
                 address: address, before: learned.entries[address]?.profile,
                 after: LearnedElement(address, entry, now: now))
         }
-        try kernel.apply(RulesetDifference(adding: profiles.added(since: ruleset.profiles)), learned: changes)
+        let difference = RulesetDifference(
+            adding: profiles.added(since: ruleset.profiles), flowCheckPort: ruleset.flowCheckPort)
+        try kernel.apply(difference, learned: changes)
         ruleset.profiles = profiles
         for (address, entry) in next { learned.store(entry, for: address) }
         return true
@@ -142,8 +144,8 @@ extension EgressGuard.State {
         var changes: [LearnedChange] = []
         for address in addresses {
             guard var entry = learned.entries[address], entry.mayBeInKernel(now: now) else { continue }
-            let actions = actions(of: address, names: entry.liveNames(now: now), settings: settings)
-            let profile = entry.expiry > now ? ruleset.profiles.number(of: actions) : nil
+            let judged = profile(of: address, names: entry.liveNames(now: now), settings: settings)
+            let profile = entry.expiry > now ? ruleset.profiles.number(of: judged) : nil
             guard profile != entry.profile else { continue }
             let before = entry.profile
             entry.profile = profile

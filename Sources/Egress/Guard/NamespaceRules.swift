@@ -76,7 +76,9 @@ final class NamespaceRules: KernelRules {
             var destroyed = 0
             let forgotten = try conntrack.delete(
                 where: {
-                    local.contains($0.source) && !$0.replySource.isLoopback && isRevoked($0.destination, $0.traffic)
+                    // Of the flow check's own connections `OpenFlows` knows more: the names.
+                    $0.mark != FlowCheckMark.connection && local.contains($0.source)
+                        && !$0.replySource.isLoopback && isRevoked($0.destination, $0.traffic)
                         && !spared.contains(UpstreamAddress(address: $0.destination, port: $0.destinationPort))
                 },
                 // Sockets first: their last segment still passes, so that the other side hears of the end.

@@ -14,18 +14,24 @@ struct RulesetDifference: Hashable, Sendable {
     var profiles: [NumberedProfile] = []
     /// The new default action, or `nil` when it stays.
     var defaultAction: Action?
+    /// The port to which new profiles hand what is to be checked.
+    var flowCheckPort: UInt16?
     /// The new DNS port, or `nil` when it stays.
     var dnsPort: UInt16?
 
     var isEmpty: Bool { sets.isEmpty && profiles.isEmpty && defaultAction == nil && dnsPort == nil }
 
     /// Only more profiles, as learning an address may need.
-    init(adding profiles: [NumberedProfile]) { self.profiles = profiles }
+    init(adding profiles: [NumberedProfile], flowCheckPort: UInt16? = nil) {
+        self.profiles = profiles
+        self.flowCheckPort = flowCheckPort
+    }
 
     /// - Parameter blocks: how the blocks differ, where that is known: then only that is looked at.
     /// - Precondition: `new` came from `old`, so that what they have in profiles has the same numbers.
     init(from old: SandboxRuleset, to new: SandboxRuleset, blocks: RangeTable<UInt32>.Change? = nil) {
         profiles = new.profiles.added(since: old.profiles)
+        flowCheckPort = new.flowCheckPort
         for isIPv4 in [true, false] {
             if let blocks {
                 add(.blocks, isIPv4: isIPv4, Self.members(blocks.removed), Self.members(blocks.added))

@@ -31,8 +31,10 @@ struct SandboxRuleset: Hashable, Sendable {
     /// Numbers of profiles.
     private(set) var blocks = RangeTable<UInt32>()
     var profiles = ProfileTable()
-    /// Where the filter shares the namespace with the sandbox: what is not the sandbox's.
+    /// What of the namespace's packets is not the sandbox's.
     var exceptions = SharedNamespace()
+    /// The port of the flow check inside the namespace; nil where flows are not checked. Never part of a difference.
+    var flowCheckPort: UInt16?
 
     /// - Throws: `EgressError.invalidPolicy` where the plan has more profiles than there is room for.
     init(
@@ -92,6 +94,11 @@ struct SandboxRuleset: Hashable, Sendable {
     /// What the address rules decide.
     func planned(_ address: IPAddress) -> TrafficMap<Action> {
         blocks.element(holding: address).map { profiles[$0.value] } ?? TrafficMap(nil)
+    }
+
+    /// What the address rules and the default say of an address, whatever its names.
+    func actionsWithoutNames(_ address: IPAddress) -> TrafficMap<Action> {
+        planned(address).combined(with: TrafficMap<Action>(nil)) { action, _ in action ?? defaultAction }
     }
 
     /// A few ranges.

@@ -29,6 +29,7 @@ public final class Sidecar: EgressController {
     let logSkip: LogSkip
     private let guardian: EgressGuard
     private let dns: DNSServer
+    private let flowChecker: FlowChecker?
     private let tables: NetfilterSocket
     /// One change at a time, over kernel and disk.
     private let policies: Mutex<Policies>
@@ -61,10 +62,7 @@ public final class Sidecar: EgressController {
 
         let policies = Policies(always: try Self.always(rulesFolder), policy: try Self.firstPolicy(configuration))
         var random = SystemRandomNumberGenerator()
-        // 64 bits that nobody can read who may not change the rules anyway.
-        let mark = SocketMark(
-            mark: UInt32.random(in: 1 ... .max, using: &random), priority: UInt32.random(in: 8 ... .max, using: &random)
-        )
+        let mark = SocketMark.random()
         let shared = SharedNamespace(filterMark: mark, exemptNameservers: configuration.exemptNameservers)
         var dnsConfiguration = configuration.dns
         dnsConfiguration.upstreamMark = mark
@@ -78,7 +76,7 @@ public final class Sidecar: EgressController {
         // The limit is the clients', and theirs is only a part of what is in force: it is looked at here.
         var common = EgressConfiguration(
             stateDirectory: "", socketPath: "", dns: dnsConfiguration, internalZones: configuration.internalZones,
-            maxRules: .max, budgets: configuration.budgets)
+            maxRules: .max, budgets: configuration.budgets, flowCheck: configuration.flowCheck)
         common.internalRanges = configuration.internalRanges
         common.resolverBlock = configuration.resolverBlock
         let poster = SidecarErrands(
@@ -93,19 +91,24 @@ public final class Sidecar: EgressController {
         }
         outlets = (common.auditLog, common.denyWebhook)
         let settings = GuardSettings(common)
+        let flowChecker = try configuration.flowCheck.map { try FlowChecker($0, mark: mark) }
+        let checkPoint = try flowChecker?.enter(nil)
         guardian = try EgressGuard(
             record: GuardRecord(
                 id: configuration.sandboxID, namespacePath: "/proc/self/ns/net",
                 token: configuration.token ?? PolicyToken.generate(using: &random), policy: policies.inForce),
-            dnsPort: sockets.port, surroundings: configuration.inbound.widening(surroundings), kernel: kernel,
-            settings: settings, meter: try TrafficMeter(settings.budgets, namespace: nil, shared: shared),
-            logger: logger)
+            dnsPort: sockets.port, flowCheck: checkPoint?.point,
+            surroundings: configuration.inbound.widening(surroundings), kernel: kernel, settings: settings,
+            meter: try TrafficMeter(settings.budgets, namespace: nil, shared: shared), logger: logger)
         tables = closed.tables
         self.policies = Mutex(policies)
         self.stamps = Mutex(stamps)
         dns = try DNSServer(configuration: dnsConfiguration)
         try dns.start()
         _ = dns.attach(sockets.dns, policy: guardian)
+        self.flowChecker = flowChecker
+        try flowChecker?.start()
+        if let checkPoint { _ = flowChecker?.attach(checkPoint, guardian) }
         guardDevices()
         let ruleset = SidecarRuleset(
             apiPort: configuration.address.port, upstreams: dnsConfiguration.upstreams, shared: shared,
@@ -116,6 +119,7 @@ public final class Sidecar: EgressController {
     /// Stops answering names. The rules stay.
     public func stop() async {
         dns.stop()
+        flowChecker?.stop()
         outlets.webhook?.close()
         await outlets.audit?.close()
     }

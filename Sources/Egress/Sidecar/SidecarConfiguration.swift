@@ -9,6 +9,8 @@ public struct SidecarConfiguration: Sendable {
         case names = "dns"
         /// Names are filtered, and only what they taught, or an address rule allows, is open.
         case namesAndAddresses = "dns+nft"
+        /// As before, and connections to what names taught must name one of them.
+        case checkedFlows = "dns+nft+sni"
     }
 
     /// Who may open connections to the sandbox.
@@ -20,6 +22,8 @@ public struct SidecarConfiguration: Sendable {
     }
 
     public var mode = Mode.namesAndAddresses
+    /// Ports of learned addresses that are open unchecked in the mode that checks.
+    public var uncheckedPorts: [UInt16] = []
     public var address = SidecarAddress(port: 18080)
     /// `nil`: the API asks for none.
     public var token: String?
@@ -49,7 +53,10 @@ public struct SidecarConfiguration: Sendable {
     ) throws(SidecarConfigurationError) {
         let values = SidecarVariables(environment)
         self.presets = presets
-        mode = try values.read("MODE", "use dns or dns+nft") { Mode(rawValue: $0) } ?? mode
+        mode = try values.read("MODE", "use dns, dns+nft or dns+nft+sni") { Mode(rawValue: $0) } ?? mode
+        uncheckedPorts =
+            try values.read("UNCHECKED_PORTS", "use ports with commas between them") { FlowCheckSettings.ports($0) }
+            ?? uncheckedPorts
         address = try values.read("HTTP_ADDR", "use :PORT or ADDRESS:PORT") { SidecarAddress($0) } ?? address
         token = values["TOKEN"]
         sandboxID =

@@ -93,6 +93,7 @@ struct SidecarRuleset: Hashable, Sendable {
         upstreams.filter { !$0.address.isLoopback }.flatMap { upstream in
             [IPProtocol.udp, IPProtocol.tcp].map { transport in
                 .source(CIDRBlock(upstream.address)) + .sourcePort(upstream.port, transport: transport)
+                    // A refusal of the kernel comes in the name of whom it was for.
                     + (transport == IPProtocol.tcp ? .noReset : []) + [.verdict(.drop)]
             }
         }
@@ -106,9 +107,4 @@ extension [Expression] {
             .payload(.transport, offset: 0, length: 2), .compare(.equal, [UInt8(port >> 8), UInt8(port & 0xff)]),
         ]
     }
-
-    /// `tcp flags & rst == 0`: a refusal of the kernel comes in the name of whom it was for.
-    fileprivate static let noReset: [Expression] = [
-        .payload(.transport, offset: 13, length: 1), .mask([0x04]), .compare(.equal, [0]),
-    ]
 }

@@ -46,6 +46,8 @@ public enum Expression: Hashable, Sendable {
     case meta(MetaKey)
     case payload(PayloadBase, offset: UInt32, length: UInt32)
     case connectionState
+    /// `ct mark`
+    case connectionMark
     /// The type of the destination address seen from this namespace (RTN_…).
     case destinationType
     /// The type of the source address seen from this namespace.
@@ -76,6 +78,8 @@ public enum Expression: Hashable, Sendable {
     case masquerade
     /// Of marks and priorities.
     case setMeta(MetaKey, UInt32)
+    /// `ct mark set NUMBER`
+    case setConnectionMark(UInt32)
 }
 
 /// Rule parts in the terms of nft(8). Each makes sure of the family and the transport that it looks into.
@@ -178,6 +182,11 @@ extension [Expression] {
     /// `ct state …`, any of the bits of `ConnectionState`.
     public static func connection(_ states: ConnectionState) -> [Expression] {
         [.connectionState, .mask(NetlinkMessage.hostBytes(states.rawValue)), .compare(.notEqual, [0, 0, 0, 0])]
+    }
+
+    /// `ct mark NUMBER`
+    public static func connectionMark(_ mark: UInt32) -> [Expression] {
+        match(.connectionMark, NetlinkMessage.hostBytes(mark))
     }
 
     /// `fib daddr type local`

@@ -25,6 +25,11 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), 0)
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_DREG), register)
             }
+        case .connectionMark:
+            make("ct", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), 3)  // NFT_CT_MARK
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_DREG), register)
+            }
         case .destinationType:
             make("fib", rule) {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_FLAGS), 2)  // NFTA_FIB_F_DADDR
@@ -117,6 +122,15 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_REDIR_FLAGS), 2)  // NF_NAT_RANGE_PROTO_SPECIFIED
             }
         case .masquerade: make("masq", rule) { _ in }
+        case .setConnectionMark(let value):
+            make("immediate", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DATA), value)
+            }
+            make("ct", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), 3)  // NFT_CT_MARK
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_SREG), register)
+            }
         case .setMeta(let key, let value):
             make("immediate", rule) {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), register)
