@@ -84,6 +84,8 @@ struct ConfigurationFile: Decodable {
             var connections: Int?
             var bytes_out: Int?
         }
+        var mode: String?
+        var unchecked_ports: [Int]?
     }
     struct Store: Decodable {
         var type: String?

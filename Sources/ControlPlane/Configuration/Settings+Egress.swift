@@ -7,6 +7,7 @@ extension Settings {
     mutating func apply(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
         egress.isExternal = section.external ?? egress.isExternal
         egress.presets = section.presets ?? egress.presets
+        try applyMode(section)
         if let texts = section.upstreams {
             let upstreams = try texts.map { text throws(ConfigurationError) in
                 guard let upstream = UpstreamAddress(text) else {
@@ -62,6 +63,25 @@ extension Settings {
                 return text
             }
         }
+    }
+
+    private mutating func applyMode(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
+        switch section.mode {
+        case nil, "dns+nft": break
+        case FlowCheckSettings.mode: egress.flowCheck = FlowCheckSettings()
+        case let mode?: throw ConfigurationError("egress.mode \"\(mode)\": use dns+nft or \(FlowCheckSettings.mode)")
+        }
+        guard let numbers = section.unchecked_ports, !numbers.isEmpty else { return }
+        let ports = try numbers.map { number throws(ConfigurationError) in
+            guard let port = UInt16(exactly: number), port > 0 else {
+                throw ConfigurationError("egress.unchecked_ports: \(number) is no port; use 1 to 65535")
+            }
+            return port
+        }
+        guard egress.flowCheck != nil else {
+            throw ConfigurationError("egress.unchecked_ports needs egress.mode = \"\(FlowCheckSettings.mode)\"")
+        }
+        egress.flowCheck?.uncheckedPorts = ports
     }
 
     private mutating func applyResolution(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {

@@ -63,6 +63,8 @@ extension Settings {
         # upstream_probe_interval_seconds = 30
         # randomize_case = true         # 0x20; false for upstreams that keep no case and speak no TCP
         # external = false              # true: `sallyport egress` runs it in a process of its own
+        # mode = "dns+nft"              # "dns+nft+sni": connections must also name whom their address was learned for
+        # unchecked_ports = []          # in that mode: ports of learned addresses for what is neither TLS nor HTTP
         # presets = ""                  # folder of presets; absent: looked for beside the program
         # block_dot = false             # true: port 853 (DNS over TLS and QUIC) is closed whatever policies say
         # block_doh = []                # ["known"]: known resolvers' names, and port 443 of their addresses

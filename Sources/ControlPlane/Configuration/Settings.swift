@@ -80,6 +80,8 @@ public struct Settings: Sendable {
         public var auditLogLimit = 64 << 20
         /// Hears of denied names.
         public var denyWebhook: HTTPEndpoint?
+        /// nil in mode `dns+nft`.
+        public var flowCheck: FlowCheckSettings?
     }
 
     /// Access prolongs sandboxes that ask for it when they are made.

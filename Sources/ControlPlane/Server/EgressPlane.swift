@@ -24,6 +24,7 @@ enum EgressPlane {
         }
         configuration.denyWebhook = settings.egress.denyWebhook.map { DenyWebhook($0, logger: logger) }
         configuration.resolverBlock = try resolverBlock(settings)
+        configuration.flowCheck = settings.egress.flowCheck
         return configuration
     }
 

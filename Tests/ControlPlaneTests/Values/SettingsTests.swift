@@ -1,4 +1,5 @@
 import DNSFilter
+import Egress
 import Foundation
 import NetworkPolicy
 import SecureAccess
@@ -45,6 +46,8 @@ private func settings(_ text: String) throws -> Settings {
             [egress]
             upstreams = ["198.51.100.53", "[2001:db8::1]:5353"]
             internal_zones = ["corp.example"]
+            mode = "dns+nft+sni"
+            unchecked_ports = [22, 8443]
             [local]
             address_pool = "10.9.0.0/16"
             """)
@@ -52,6 +55,7 @@ private func settings(_ text: String) throws -> Settings {
         #expect(read.gateway.routing == .uri && read.gateway.advertised == "gw.example:443")
         #expect(read.gateway.keys?.active == "b" && read.egress.upstreams?.map(\.port) == [53, 5353])
         #expect(read.local.addressPool == CIDRBlock("10.9.0.0/16"))
+        #expect(read.egress.flowCheck?.uncheckedPorts == [22, 8443])
     }
 
     @Test(arguments: [
@@ -69,6 +73,8 @@ private func settings(_ text: String) throws -> Settings {
         ("[egress]\nupstream_probe = \"a..b\"", "upstream_probe"),
         ("[egress]\nupstream_timeout_seconds = 0", "upstream_timeout_seconds"),
         ("[egress]\nupstream_probe_interval_seconds = 9999", "upstream_probe_interval_seconds"),
+        ("[egress]\nmode = \"dns\"", "egress.mode"), ("[egress]\nunchecked_ports = [22]", "unchecked_ports"),
+        ("[egress]\nmode = \"dns+nft+sni\"\nunchecked_ports = [0]", "unchecked_ports"),
         ("[ingress.secure_access]\nactive_key = \"a\"\nkeys = []", "secure_access"),
         ("[ingress.secure_access]\nkeys = []", "active_key"), ("[ingress.secure_access]\nv1 = \"maybe\"", "v1"),
         ("[ingress.secure_access]\nsign = 3", "sign"),
