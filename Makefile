@@ -32,6 +32,7 @@ bench: execd base-image
 	.build/release/benchmark-patch
 	.build/release/benchmark-patch 4096 100000
 	.build/release/benchmark-scale
+	.build/release/benchmark-flow
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
 
 # Every parser against RUNS inputs of libFuzzer's; what it finds worth keeping becomes part of Tests/FuzzTests/Corpus.

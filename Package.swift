@@ -145,6 +145,10 @@ let package = Package(
         .executableTarget(
             name: "benchmark-scale", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
             path: "Benchmarks/GuardedNamespaces", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-flow",
+            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
+            path: "Benchmarks/CheckedFlow", swiftSettings: strict + warnings),
         tests("Runtimes", ["Netfilter", "NetworkPolicy", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "TestSupport"] + nio),
         tests("HTTPServer", ["TestSupport", logging] + nio),

@@ -36,6 +36,9 @@ final class FlowLoop {
     private var pausedListeners: Set<UInt64> = []
     private var isRunning = true
 
+    /// Of all sandboxes together: two descriptors each, and half of those that the process may have are for others.
+    private(set) var mostFlows = 0
+
     private static let look: UInt64 = 250
 
     init?(checker: FlowChecker, wakeUp: CInt) {
@@ -44,6 +47,7 @@ final class FlowLoop {
         epoll = linux_epoll_create()
         home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
         guard epoll >= 0, home >= 0 else { return nil }
+        mostFlows = Self.descriptors() / 4
         watch(wakeUp, .wakeUp, LINUX_EPOLLIN)
     }
 
@@ -63,6 +67,17 @@ final class FlowLoop {
             lookAtDeadlines()
         }
         for number in sandboxes.keys { remove(number) }
+    }
+
+    /// How many descriptors the process may have: as many as the system lets it.
+    private static func descriptors() -> Int {
+        var limit = rlimit()
+        let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        guard getrlimit(kind, &limit) == 0 else { return 1024 }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(kind, &limit)
+        guard getrlimit(kind, &limit) == 0 else { return 1024 }
+        return Int(clamping: limit.rlim_cur)
     }
 
     func now() -> UInt64 {

@@ -27,6 +27,8 @@ extension EgressGuard.State {
         if ruleset.isProtected(target.address) {
             return .denied(Verdict(action: .deny, reason: .guardrail("no policy opens this address")))
         }
+        // A policy that began to observe while the flow was on its way here.
+        if isObserving { return nil }
         // The name by itself first: who asks for a forbidden one shall hear that it is forbidden.
         let isLearned = entry?.names[name].map { $0 > settings.now() } ?? false
         let verdict = verdict(name, target)
@@ -48,7 +50,7 @@ extension EgressGuard.State {
     }
 
     private func allowsAlone(_ target: FlowTarget) -> Bool {
-        isObserving || evaluator.evaluate(target.address, target.scope).isAllowed
+        evaluator.evaluate(target.address, target.scope).isAllowed
     }
 }
 
