@@ -89,7 +89,7 @@ final class StreamServer: Sendable {
 
     private static func read(_ descriptor: CInt, count: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
-        let found = recv(descriptor, &bytes, count, Int32(MSG_WAITALL.rawValue))
+        let found = recv(descriptor, &bytes, count, Int32(MSG_WAITALL))
         return Array(bytes.prefix(max(found, 0)))
     }
 }
@@ -98,7 +98,7 @@ enum Usage {
     /// Of every thread of this process, in the kernel, too.
     static var processorSeconds: Double {
         var usage = rusage()
-        getrusage(RUSAGE_SELF, &usage)
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
         return seconds(usage.ru_utime) + seconds(usage.ru_stime)
     }

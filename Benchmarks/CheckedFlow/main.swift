@@ -7,12 +7,13 @@ import Netfilter
 import NetworkPolicy
 import TestSupport
 
-// One long flow through the check of names (mode dns+nft+sni), beside the same flow with no guard: bytes a second, and
-// processor time of client, server and guard together for a gigabyte. Run as root:
+// One long flow through the check of names (mode dns+nft+sni), beside the same flow with no guard: bits a second, and
+// processor time of client, server and guard together for a gigabyte. First over a link of 1 Gbit/s, then over one that is
+// as fast as the processors, which client, server, guard and both ends' kernels share. Run as root:
 // swift run -c release benchmark-flow [megabytes] [rounds]
 
 let arguments = CommandLine.arguments.dropFirst().compactMap { Int($0) }
-let megabytes = arguments.first ?? 2048, rounds = arguments.dropFirst().first ?? 5
+let most = arguments.first ?? 2048, rounds = arguments.dropFirst().first ?? 5
 let folder = "/tmp/sallyport-benchmark-flow-\(getpid())"
 var logger = Logger(label: "benchmark")
 logger.logLevel = .error
@@ -32,7 +33,8 @@ let networks = [try TestNetwork(), try TestNetwork(), try TestNetwork()]
 try await filtering.protect("b", namespace: networks[1].sandbox, policy: policy)
 try await checking.protect("b", namespace: networks[2].sandbox, policy: policy)
 for network in networks.dropFirst() {
-    precondition(try DNSMessages.resolve("one.example", from: network.sandbox).addresses.count == 1)
+    let found = try DNSMessages.resolve("one.example", from: network.sandbox)
+    precondition(found.addresses.count == 1)
 }
 let servers = try networks.map { try StreamServer(in: $0.outside) }
 
@@ -41,7 +43,23 @@ struct Run {
     var processorSeconds: Double
 }
 
-func measure(_ network: TestNetwork, isUpload: Bool) throws -> Run {
+/// Slows both ends of every link down, or lets them go.
+func limit(_ rate: String?) throws {
+    for network in networks {
+        for (namespace, device) in [(network.sandbox, "eth0"), (network.outside, "host0")] {
+            let name = String(namespace.path.split(separator: "/").last!)
+            if let rate {
+                try Command.run(
+                    "tc", "-n", name, "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "512kb",
+                    "latency", "20ms")
+            } else {
+                try Command.run("tc", "-n", name, "qdisc", "del", "dev", device, "root")
+            }
+        }
+    }
+}
+
+func measure(_ network: TestNetwork, megabytes: Int, isUpload: Bool) throws -> Run {
     let (descriptor, status) = try Probe.open(
         Int32(SOCK_STREAM.rawValue), to: "198.51.100.1", port: StreamServer.port, from: network.sandbox)
     defer { close(descriptor) }
@@ -63,23 +81,35 @@ func measure(_ network: TestNetwork, isUpload: Bool) throws -> Run {
 
 func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
-print("\(ProcessInfo.processInfo.activeProcessorCount) cores, \(rounds) rounds of \(megabytes) MiB in turn, medians")
-for isUpload in [false, true] {
-    var runs: [[Run]] = [[], [], []]
-    for _ in 0..<rounds {
-        for (index, network) in networks.enumerated() { runs[index].append(try measure(network, isUpload: isUpload)) }
-    }
-    print(isUpload ? "to the server" : "from the server")
-    let plain = (median(runs[0].map(\.gigabits)), median(runs[0].map(\.processorSeconds)))
-    for (name, runs) in zip(["no guard", "dns+nft", "dns+nft+sni"], runs) {
-        let rate = median(runs.map(\.gigabits)), processor = median(runs.map(\.processorSeconds))
+func compare(_ megabytes: Int) throws {
+    for isUpload in [false, true] {
+        var runs: [[Run]] = [[], [], []]
+        for _ in 0..<rounds {
+            for (index, network) in networks.enumerated() {
+                runs[index].append(try measure(network, megabytes: megabytes, isUpload: isUpload))
+            }
+        }
+        print(isUpload ? "  to the server" : "  from the server")
         let gigabytes = Double(megabytes) / 1024
-        print(
-            String(
-                format: "  %-12@ %6.1f Gbit/s  ratio %.2f   %.3f s of processor a GiB  ratio %.2f", name as NSString,
-                rate, rate / plain.0, processor / gigabytes, processor / plain.1))
+        let plain = (median(runs[0].map(\.gigabits)), median(runs[0].map(\.processorSeconds)))
+        for (name, runs) in zip(["no guard", "dns+nft", "dns+nft+sni"], runs) {
+            let rate = median(runs.map(\.gigabits)), processor = median(runs.map(\.processorSeconds))
+            print(
+                "    " + name.padding(toLength: 12, withPad: " ", startingAt: 0)
+                    + String(
+                        format: "%6.2f Gbit/s  ratio %.2f   %.2f s of processor a GiB  ratio %.2f", rate,
+                        rate / plain.0, processor / gigabytes, processor / plain.1))
+        }
     }
 }
+
+print("\(ProcessInfo.processInfo.activeProcessorCount) cores, \(rounds) rounds of each in turn, medians")
+print("over 1 Gbit/s, \(most / 8) MiB")
+try limit("1gbit")
+try compare(most / 8)
+try limit(nil)
+print("over what the processors let pass, \(most) MiB")
+try compare(most)
 await checking.shutdown()
 await filtering.shutdown()
 try? FileManager.default.removeItem(atPath: folder)
