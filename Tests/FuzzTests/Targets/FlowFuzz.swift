@@ -63,8 +63,7 @@ enum FlowFuzz {
         let name = (try? second.append(whole)) ?? nil
         var slow = SecondHello(), slowly: String?
         for byte in whole where slowly == nil {
-            guard let found = try? slow.append([byte]) else { break }
-            slowly = found.map { "\($0)" }
+            do { slowly = try slow.append([byte]).map { "\($0)" } } catch { break }
         }
         if let name { promise(slowly == "\(name)", "byte by byte it is \(slowly ?? "nobody")") }
     }
