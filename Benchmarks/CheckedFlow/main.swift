@@ -112,4 +112,8 @@ print("over what the processors let pass, \(most) MiB")
 try compare(most)
 await checking.shutdown()
 await filtering.shutdown()
+for network in networks {
+    try network.sandbox.delete()
+    try network.outside.delete()
+}
 try? FileManager.default.removeItem(atPath: folder)
