@@ -49,6 +49,7 @@ let package = Package(
         .executable(name: "sallyport", targets: ["sallyport"]),
         .executable(name: "execd", targets: ["ExecdProgram"]),
         .executable(name: "sallyport-egress", targets: ["sallyport-egress"]),
+        .executable(name: "sallyport-ingress", targets: ["sallyport-ingress"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
@@ -84,7 +85,10 @@ let package = Package(
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
         library("HTTPClient", []),
-        library("Ingress", ["SecureAccess", "COpenSSL", logging, metrics] + nio),
+        library(
+            "Redis",
+            [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")]),
+        library("Ingress", ["SecureAccess", "Redis", "COpenSSL", logging, metrics] + nio),
         library(
             "Runtimes",
             ["Netfilter", "NetworkPolicy", "CLinux", logging, .product(name: "NIOPosix", package: "swift-nio")]),
@@ -96,7 +100,7 @@ let package = Package(
         library(
             "ControlPlane",
             [
-                "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress", "SecureAccess",
+                "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress", "SecureAccess", "Redis",
                 "HTTPServer", "HTTPClient", "Runtimes",
                 "Observability", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
@@ -116,6 +120,15 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/Programs/sallyport-egress", swiftSettings: strict + warnings),
+
+        .executableTarget(
+            name: "sallyport-ingress",
+            dependencies: [
+                "Ingress", "SecureAccess", "Redis", "Observability", logging,
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/Programs/sallyport-ingress", swiftSettings: strict + warnings),
 
         .target(
             name: "TestSupport", dependencies: ["Netfilter", "NetworkPolicy"] + nio, path: "Tests/TestSupport",
@@ -154,19 +167,23 @@ let package = Package(
         tests("HTTPServer", ["TestSupport", logging] + nio),
         tests(
             "Ingress",
-            ["SecureAccess", "HTTPServer", "TestSupport", logging, .product(name: "NIOEmbedded", package: "swift-nio")]
+            [
+                "SecureAccess", "Redis", "HTTPServer", "TestSupport", logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]
                 + nio),
         .executableTarget(
             name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
             swiftSettings: strict + warnings),
         tests("Observability", ["HTTPClient", "TestSupport", logging, coreMetrics]),
         tests("HTTPClient"),
+        tests("Redis", ["TestSupport"]),
         fuzzers,
         tests(
             "ControlPlane",
             [
                 "NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer", "Ingress",
-                "TestSupport", logging,
+                "Redis", "TestSupport", logging,
             ]
                 + nio
         ),

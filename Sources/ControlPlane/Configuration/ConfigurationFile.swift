@@ -36,10 +36,28 @@ struct ConfigurationFile: Decodable {
             var v1: String?
             var sign: Int?
         }
+        struct Directory: Decodable {
+            var listen: String?
+            var plaintext: Bool?
+        }
         var mode: String?
         var host: String?
         var port: Int?
         var external: Bool?
+        struct Limits: Decodable {
+            var client_rate: Int?
+            var client_burst: Int?
+            var client_connections: Int?
+            var route_rate: Int?
+            var route_burst: Int?
+            var sandbox_concurrency: Int?
+            var max_body_bytes: Int?
+        }
+        var directory: Directory?
+        var limits: Limits?
+        var identity_header: Bool?
+        var cookies: Bool?
+        var trusted_proxies: [String]?
         var conceal_unknown: Bool?
         var head_timeout_seconds: Int?
         var body_timeout_seconds: Int?
@@ -100,6 +118,14 @@ struct ConfigurationFile: Decodable {
     }
 
     struct RenewIntent: Decodable {
+        struct Redis: Decodable {
+            var enabled: Bool?
+            var dsn: String?
+            var queue_key: String?
+            var consumer_concurrency: Int?
+            var queue_max_len: Int?
+        }
+        var redis: Redis?
         var enabled: Bool?
         var min_interval_seconds: Int?
     }

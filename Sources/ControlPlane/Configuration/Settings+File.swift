@@ -2,8 +2,10 @@ import DNSFilter
 import Egress
 import FoundationEssentials
 import HTTPClient
+import Ingress
 import NetworkPolicy
 import Observability
+import Redis
 import SecureAccess
 
 extension Settings {
@@ -52,6 +54,26 @@ extension Settings {
             }
             renewal.interval = seconds
         }
+        if let section = file.renew_intent?.redis, section.enabled == true { try apply(section) }
+    }
+
+    private mutating func apply(_ section: ConfigurationFile.RenewIntent.Redis) throws(ConfigurationError) {
+        guard let dsn = section.dsn else {
+            throw ConfigurationError("renew_intent.redis.dsn is missing; write redis://127.0.0.1:6379/0")
+        }
+        var redis: Renewal.Redis
+        do { redis = Renewal.Redis(address: try RedisAddress(dsn)) } catch {
+            throw ConfigurationError("renew_intent.redis.dsn: \(error)")
+        }
+        redis.queue = section.queue_key ?? redis.queue
+        redis.workers = section.consumer_concurrency ?? redis.workers
+        redis.queueLimit = section.queue_max_len ?? redis.queueLimit
+        guard !redis.queue.isEmpty, (1...64).contains(redis.workers), redis.queueLimit >= 0 else {
+            throw ConfigurationError(
+                "renew_intent.redis: queue_key is not empty, consumer_concurrency is 1 to 64, queue_max_len is 0 or more"
+            )
+        }
+        renewal.redis = redis
     }
 
     mutating func apply(environment: [String: String]) throws(ConfigurationError) {
@@ -108,6 +130,52 @@ extension Settings {
             gateway.routing = known
         }
         if let access = section.secure_access { try apply(access) }
+        gateway.tellsIdentity = section.identity_header ?? gateway.tellsIdentity
+        gateway.cookies = section.cookies ?? gateway.cookies
+        guard !gateway.cookies || gateway.routing == .uri else {
+            throw ConfigurationError(
+                "ingress.cookies are for routes in paths (ingress.gateway.route.mode = \"uri\"): elsewhere what a page loads "
+                    + "has the page's host name, signature and all")
+        }
+        if let texts = section.trusted_proxies {
+            guard let proxies = TrustedProxies(texts) else {
+                throw ConfigurationError(
+                    "ingress.trusted_proxies: use addresses and blocks, 192.0.2.1 or 2001:db8::/32")
+            }
+            gateway.trustedProxies = proxies
+        }
+        if let limits = section.limits { try apply(limits) }
+        if let text = section.directory?.listen {
+            let address: DirectoryAddress
+            do { address = try DirectoryAddress(text) } catch {
+                throw ConfigurationError("ingress.directory.listen: \(error)")
+            }
+            guard case .tcp = address.place else {
+                throw ConfigurationError(
+                    "ingress.directory.listen: the unix socket is always there; give host:port, or nothing")
+            }
+            guard !address.leavesMachine || section.directory?.plaintext == true else {
+                throw ConfigurationError(
+                    "ingress.directory.listen \"\(text)\" is told to others than this machine, unencrypted and with secrets "
+                        + "in it: use a loopback address, or say plaintext = true for a network that only gateways share"
+                )
+            }
+            gateway.directory = address
+        }
+    }
+
+    private mutating func apply(_ limits: ConfigurationFile.Ingress.Limits) throws(ConfigurationError) {
+        func positive(_ number: Int?, _ key: String) throws(ConfigurationError) -> Int? {
+            guard let number, number < 1 else { return number }
+            throw ConfigurationError("ingress.limits.\(key) is \(number); give 1 or more, or leave it out")
+        }
+        gateway.traffic.clientRate = try positive(limits.client_rate, "client_rate")
+        gateway.traffic.clientBurst = try positive(limits.client_burst, "client_burst") ?? gateway.traffic.clientBurst
+        gateway.traffic.clientConnections = try positive(limits.client_connections, "client_connections")
+        gateway.traffic.routeRate = try positive(limits.route_rate, "route_rate")
+        gateway.traffic.routeBurst = try positive(limits.route_burst, "route_burst") ?? gateway.traffic.routeBurst
+        gateway.traffic.sandboxConcurrency = try positive(limits.sandbox_concurrency, "sandbox_concurrency")
+        gateway.maxBody = try positive(limits.max_body_bytes, "max_body_bytes")
     }
 
     private mutating func apply(_ access: ConfigurationFile.Ingress.SecureAccess) throws(ConfigurationError) {

@@ -36,6 +36,23 @@ extension Settings {
         # head_timeout_seconds = 10     # for a request's head
         # body_timeout_seconds = 60     # for each 4 KiB of a request's body
 
+        # identity_header = true        # sandboxes are told what opened them (OpenSandbox-Access-Identity)
+        # cookies = false               # with mode "uri": a cookie for what signed pages load (see the documentation)
+        # trusted_proxies = []          # addresses and blocks whose X-Forwarded-For is believed
+
+        [ingress.limits]                # what is left out is not limited
+        # client_rate = 50              # requests a second of one client (an IPv4 address, an IPv6 /64)
+        # client_burst = 100
+        # client_connections = 200
+        # route_rate = 500              # permitted requests a second to one port of a sandbox
+        # route_burst = 200
+        # sandbox_concurrency = 1000    # requests, streams and tunnels to one sandbox at once
+        # max_body_bytes = 1073741824
+
+        [ingress.directory]
+        # listen = "127.0.0.1:28889"    # for gateways that cannot reach run_dir/directory.sock
+        # plaintext = false             # true: also on an address of a network that only gateways share
+
         [ingress.gateway]
         # address = "127.0.0.1:28888"   # what endpoints name
 
@@ -91,6 +108,13 @@ extension Settings {
         [renew_intent]
         # enabled = false               # true: access prolongs sandboxes made with access.renew.extend.seconds
         # min_interval_seconds = 60     # between two renewals of one sandbox
+
+        [renew_intent.redis]
+        # enabled = false               # true: gateways in other processes say through Redis what is used
+        # dsn = "redis://127.0.0.1:6379/0"
+        # queue_key = "opensandbox:renew:intent"
+        # consumer_concurrency = 8
+        # queue_max_len = 0             # what `sallyport ingress` lets the list hold; 0: any number
 
         [store]
         type = "sqlite"

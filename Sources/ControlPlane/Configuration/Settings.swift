@@ -1,8 +1,10 @@
 import DNSFilter
 import Egress
 import HTTPClient
+import Ingress
 import Logging
 import NetworkPolicy
+import Redis
 import SecureAccess
 
 /// Everything that a server can be told, with its defaults (CLIENTS.md, appendix D; docs/configuration.md).
@@ -38,6 +40,16 @@ public struct Settings: Sendable {
         public var bodyTimeout = 60
         /// Run by another process (`sallyport ingress`).
         public var isExternal = false
+        /// Where the directory is served to gateways in other processes, beside its unix socket; nil: nowhere else.
+        public var directory: DirectoryAddress?
+        public var traffic = TrafficLimits.none
+        /// Bytes of a request's body; nil: any number.
+        public var maxBody: Int?
+        /// Sandboxes are told what opened them.
+        public var tellsIdentity = true
+        /// Browsers get a cookie where they open a page by a signed path.
+        public var cookies = false
+        public var trustedProxies = TrustedProxies.none
         /// nil: generated and kept.
         public var keys: KeyRing?
         /// Which version of signed routes endpoints get.
@@ -89,6 +101,17 @@ public struct Settings: Sendable {
         public var isEnabled = false
         /// Seconds between two renewals of one sandbox.
         public var interval = 60
+        /// Where gateways in other processes say which sandboxes are used.
+        public struct Redis: Sendable {
+            public var address: RedisAddress
+            public var queue = RenewIntent.defaultQueue
+            /// Connections that wait for something to come.
+            public var workers = 8
+            /// What a gateway lets the list hold; 0: any number.
+            public var queueLimit = 0
+        }
+        /// nil: accesses are heard of in this process only.
+        public var redis: Redis?
     }
 
     /// Export of metrics over OTLP.
@@ -116,6 +139,9 @@ public struct Settings: Sendable {
     public var database: String { storePath ?? local.stateDirectory + "/sallyport.db" }
     var secretsFolder: String { local.stateDirectory + "/secrets" }
     var policySocket: String { local.runDirectory + "/policy.sock" }
+    /// Which one-time routes the gateway has seen.
+    var spentTokensFile: String { local.stateDirectory + "/one-time-routes" }
+    public var directorySocket: String { local.runDirectory + "/directory.sock" }
     var egressAdminSocket: String { local.runDirectory + "/egress-admin.sock" }
     var baseImage: String { local.baseImage ?? local.stateDirectory + "/base" }
 }

@@ -25,6 +25,7 @@ public final class Appliance: Sendable {
     private let node: EgressNode?
     private let gateway: Gateway?
     private let api: HTTPServer
+    private let directory: DirectoryServer
     private let follower: Task<Void, Never>
     private let locks: [InstanceLock]
 
@@ -69,7 +70,8 @@ public final class Appliance: Sendable {
             gateway = nil
         } else {
             let gateway = Gateway(
-                configuration: .init(settings, keys: secrets.keys), directory: routes, group: group, logger: logger)
+                configuration: try .init(settings, keys: secrets.keys, logger: logger), directory: routes, group: group,
+                logger: logger)
             _ = try await Self.listening(on: settings.gateway.host, settings.gateway.port, "[ingress] port") {
                 try await gateway.start()
             }
@@ -96,12 +98,17 @@ public final class Appliance: Sendable {
         _ = try await Self.listening(on: settings.server.host, settings.server.port, "[server] port") {
             try await server.start(on: .tcp(host: settings.server.host, port: settings.server.port))
         }
+        directory = try await DirectoryServer(
+            settings, routes: routes, secret: secrets.directory, group: group, logger: logger)
         let keyFile = secrets.keyFile
         follower = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await service.follow() }
                 group.addTask { await exporter?.run() }
                 group.addTask { await renewals.run(service) { routes.renewalFailed($0) } }
+                if settings.renewal.isEnabled, let redis = settings.renewal.redis {
+                    group.addTask { await RenewConsumer(settings: redis, routes: routes, logger: logger).run() }
+                }
                 group.addTask { await keyFile?.follow(secrets.keys, logger) }
             }
         }
@@ -110,6 +117,7 @@ public final class Appliance: Sendable {
     /// Stops serving and lets requests finish. Sandboxes run on, guarded by the kernel; the next server finds them.
     public func shutdown() async {
         follower.cancel()
+        await directory.shutdown()
         await api.shutdown()
         await gateway?.shutdown()
         await node?.shutdown()

@@ -19,6 +19,7 @@ public final class Gateway: Sendable {
 
     private let configuration: GatewayConfiguration
     private let loops: LoopStates
+    private let traffic: TrafficBudget
     private let group: any EventLoopGroup
     private let logger: Logger
     private let state = NIOLockedValueBox(State())
@@ -33,9 +34,13 @@ public final class Gateway: Sendable {
         let budget = FailureBudget(configuration.failures, logger: logger)
         var rules = AccessRules(keys: configuration.keys, budget: budget) { UInt64(time(nil)) }
         rules.acceptsVersion1 = configuration.acceptsVersion1
-        loops = LoopStates(limits: configuration.limits) { [rules] in
-            GatewayPolicy(configuration: configuration, directory: directory, access: AccessCheck(rules))
+        let traffic = TrafficBudget(configuration.traffic)
+        self.traffic = traffic
+        loops = LoopStates(limits: configuration.limits, traffic: traffic) { [rules] in
+            GatewayPolicy(
+                configuration: configuration, directory: directory, access: AccessCheck(rules), traffic: traffic)
         }
+        directory.whenAccessEnds { [weak loops] in loops?.cut($0) }
     }
 
     /// - Returns: the address bound.
@@ -89,6 +94,10 @@ public final class Gateway: Sendable {
 
     private func admit(_ channel: any Channel) -> Bool {
         let key = ObjectIdentifier(channel)
+        let peer = channel.remoteAddress?.ipAddress
+        // A proxy in front has the connections of all of its clients.
+        let isCounted = peer.map { !configuration.trustedProxies.trusts($0) } ?? false
+        guard !isCounted || traffic.connect(peer) else { return false }
         let isAdmitted = state.withLockedValue { state in
             guard !state.isShuttingDown, state.connections.count < configuration.limits.maxConnections else {
                 return false
@@ -97,7 +106,12 @@ public final class Gateway: Sendable {
             return true
         }
         if isAdmitted {
-            channel.closeFuture.whenComplete { _ in self.state.withLockedValue { $0.connections[key] = nil } }
+            channel.closeFuture.whenComplete { _ in
+                self.state.withLockedValue { $0.connections[key] = nil }
+                if isCounted { self.traffic.disconnect(peer) }
+            }
+        } else if isCounted {
+            traffic.disconnect(peer)
         }
         return isAdmitted
     }

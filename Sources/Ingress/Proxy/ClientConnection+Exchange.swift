@@ -9,7 +9,8 @@ extension ClientConnection {
         var asked: String?
         if case .to(let name) = upgrade { asked = name }
         let outgoing = policy.rules.request(
-            head, target: target.target, backend: target.backend, peer: peer, scheme: policy.scheme, upgrade: asked)
+            head, target: target.target, backend: target.backend, peer: target.client ?? peer, scheme: policy.scheme,
+            upgrade: asked)
         // The parser takes nothing after a request for another protocol, agreed to or not.
         let keepsAlive = head.isKeepAlive && upgrade == .none
         let exchange = Exchange(

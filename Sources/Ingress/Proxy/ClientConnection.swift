@@ -118,6 +118,8 @@ final class ClientConnection: ChannelDuplexHandler {
             if case .end = part { phase = .idle }
         case (.exchanging(let exchange), .body(let bytes)):
             exchange.bodyProgress? += bytes.readableBytes
+            exchange.bodyBytes += bytes.readableBytes
+            if let most = limits.maxBody, exchange.bodyBytes > most { return fail(.bodyTooLarge(most)) }
             send(.body(.byteBuffer(bytes)), exchange)
         case (.exchanging(let exchange), .end(let trailers)):
             exchange.requestEnded = true

@@ -7,6 +7,10 @@ struct ProxyTarget: Sendable {
     var target: String
     /// What stood in front of them, for redirects; nil where redirects pass as they are.
     var mount: String?
+    /// Who asks; nil: whoever has connected.
+    var client: String?
+    /// A cookie for the client.
+    var setCookie: String?
 }
 
 enum Admission: Sendable {

@@ -17,6 +17,7 @@ public final class ServerProxy: Sendable {
             ServerProxyPolicy(directory: directory, limits: limits, access: AccessCheck(rules))
         }
         self.logger = logger
+        directory.whenAccessEnds { [weak loops] in loops?.cut($0) }
     }
 
     /// Called on the channel's event loop when its HTTP handlers are in place.

@@ -53,6 +53,7 @@ struct ServerProxyPolicy: ProxyPolicy {
             try check(head, path, hash, client)
             throw .notReady(reason)
         case .unknown: throw Self.unknown
+        case .unavailable: throw .noDirectory
         }
     }
 
