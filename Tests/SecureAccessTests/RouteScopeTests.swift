@@ -33,6 +33,17 @@ import Testing
         }
     }
 
+    @Test func `scoped codes are what an independent program computes`() throws {
+        // Python: base32(hmac(bytes(range(32)), "v2\nscoped\nmy-sandbox\n8080\nx2qxvk\n7.1\n<scope>\n", sha256)[:16])
+        let keys = try KeyRing(active: "a", keys: ["a": Array(0..<32)])
+        let scope = try RouteScope(methods: .init("GET,POST"), path: "/api", label: "ci")
+        let epoch = AccessEpoch(birth: 7, revocations: 1)
+        let token = RouteToken.mint(
+            sandbox: "my-sandbox", port: 8080, expires: 2_000_000_000, epoch: epoch, scope: scope, keys: keys)
+        #expect(token.signature == "fodkgf2ymksxa2ktvsgrxibteqa.bycqil3bobuqey3j")
+        #expect(token.cookie(epoch: epoch, keys: keys).signature == "xkmnchfflxjttgtemijontfkeea.bycqil3bobuqey3j")
+    }
+
     @Test func `no scope makes an ordinary token`() throws {
         let plain = RouteToken.mint(
             sandbox: "s-1", port: 80, expires: 2_000_000_000, epoch: epoch, form: .long, keys: keys)

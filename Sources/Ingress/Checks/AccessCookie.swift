@@ -44,11 +44,10 @@ enum AccessCookie {
 
     /// A `Set-Cookie` field: for the paths beneath the sandbox and its port, out of scripts' reach, and not sent with what
     /// other sites load.
-    static func field(_ token: RouteToken, isSecure: Bool, now: UInt64) -> String {
+    static func field(_ token: RouteToken, now: UInt64) -> String {
         let age = token.expires > now ? token.expires - now : 0
         return
             "\(name)=\(token.cookieText); Path=/\(token.sandbox)/\(token.port); Max-Age=\(age); HttpOnly; SameSite=Lax"
-            + (isSecure ? "; Secure" : "")
     }
 
     /// Whether a request that shows nothing but the cookie comes from a page of this host, or is a visit. What a browser

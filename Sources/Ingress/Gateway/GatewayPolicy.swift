@@ -111,19 +111,20 @@ struct GatewayPolicy: ProxyPolicy {
         }
         var result = ProxyTarget(backend: backend, target: target)
         result.client = visitor.client
+        if configuration.trustedProxies.sawTLS(head.headers, peer: visitor.peer) { result.scheme = "https" }
         // Only who opens a page: a program that calls by a signed path has no use for it.
         if configuration.cookies, fromPath, identity.means == .token, head.method == .GET, let token = identity.token,
             token.version == .two, let keys = configuration.keys, ErrorPage.prefersHTML(head.headers)
         {
-            let isSecure = scheme == "https" || configuration.trustedProxies.sawTLS(head.headers, peer: visitor.peer)
             result.setCookie = AccessCookie.field(
-                token.cookie(epoch: backend.epoch, keys: keys.current), isSecure: isSecure, now: access.now)
+                token.cookie(epoch: backend.epoch, keys: keys.current), now: access.now)
         }
         return result
     }
 
     func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?) {
-        if let field = target?.setCookie { response.headers.add(name: "set-cookie", value: field) }
+        guard let target, let field = target.setCookie else { return }
+        response.headers.add(name: "set-cookie", value: target.scheme == "https" ? field + "; Secure" : field)
     }
 }
 

@@ -4,12 +4,15 @@ import NIOHTTP1
 
 /// The way of one exchange: to a sandbox's connection, and back.
 extension ClientConnection {
-    func open(_ head: HTTPRequestHead, _ target: ProxyTarget) throws(ProxyError) {
+    func open(_ head: HTTPRequestHead, _ admitted: ProxyTarget) throws(ProxyError) {
+        var target = admitted
+        let scheme = target.scheme ?? policy.scheme
+        target.scheme = scheme
         let upgrade = try Upgrade(head)
         var asked: String?
         if case .to(let name) = upgrade { asked = name }
         let outgoing = policy.rules.request(
-            head, target: target.target, backend: target.backend, peer: target.client ?? peer, scheme: policy.scheme,
+            head, target: target.target, backend: target.backend, peer: target.client ?? peer, scheme: scheme,
             upgrade: asked)
         // The parser takes nothing after a request for another protocol, agreed to or not.
         let keepsAlive = head.isKeepAlive && upgrade == .none

@@ -9,7 +9,9 @@ struct ProxyTarget: Sendable {
     var mount: String?
     /// Who asks; nil: whoever has connected.
     var client: String?
-    /// A cookie for the client.
+    /// How the client came, `http` or `https`; nil: as this listener is reached.
+    var scheme: String?
+    /// A cookie for the client, but for whether it is `Secure`.
     var setCookie: String?
 }
 
