@@ -1,7 +1,9 @@
 import DNSFilter
 import Egress
 import Foundation
+import Ingress
 import NetworkPolicy
+import Redis
 import SecureAccess
 import Testing
 
@@ -82,6 +84,17 @@ private func settings(_ text: String) throws -> Settings {
         ("[renew_intent]\nmin_interval_seconds = 0", "min_interval_seconds"),
         ("[ingress]\nhead_timeout_seconds = 0", "head_timeout_seconds"),
         ("[ingress]\nbody_timeout_seconds = 3601", "body_timeout_seconds"),
+        ("[renew_intent]\nredis.enabled = true", "redis.dsn"),
+        ("[renew_intent]\nredis.enabled = true\nredis.dsn = \"rediss://h\"", "redis.dsn"),
+        (
+            "[renew_intent]\nredis = {enabled = true, dsn = \"redis://h\", consumer_concurrency = 0}",
+            "consumer_concurrency"
+        ),
+        ("[ingress]\ncookies = true", "ingress.cookies"), ("[ingress]\ntrusted_proxies = [\"x\"]", "trusted_proxies"),
+        ("[ingress.limits]\nclient_rate = 0", "client_rate"),
+        ("[ingress.directory]\nlisten = \"x\"", "directory.listen"),
+        ("[ingress.directory]\nlisten = \"unix:/x\"", "directory.listen"),
+        ("[ingress.directory]\nlisten = \"198.51.100.1:1\"", "plaintext"),
     ]) func `a mistake is named`(_ text: String, _ place: String) throws {
         let error = try #require(throws: ConfigurationError.self) { _ = try settings(text) }
         #expect(error.description.contains(place), "\(error)")
@@ -121,6 +134,36 @@ private func settings(_ text: String) throws -> Settings {
         let read = try settings("[ingress]\nhead_timeout_seconds = 3\nbody_timeout_seconds = 7").gateway
         #expect(read.headTimeout == 3 && read.bodyTimeout == 7)
         #expect(Settings().gateway.headTimeout == 10 && Settings().gateway.bodyTimeout == 60)
+    }
+
+    @Test func `limits, proxies, the directory and Redis are off until they are set`() throws {
+        let none = Settings().gateway
+        #expect(none.traffic == .none && none.trustedProxies == .none && none.directory == nil && none.maxBody == nil)
+        #expect(none.tellsIdentity && !none.cookies && Settings().renewal.redis == nil)
+        let read = try settings(
+            """
+            [ingress]
+            identity_header = false
+            cookies = true
+            trusted_proxies = ["192.0.2.0/24"]
+            [ingress.gateway.route]
+            mode = "uri"
+            [ingress.limits]
+            client_rate = 5
+            sandbox_concurrency = 7
+            max_body_bytes = 9
+            [ingress.directory]
+            listen = "127.0.0.1:28889"
+            [renew_intent]
+            redis.enabled = true
+            redis.dsn = "redis://:hush@h:1/2"
+            """)
+        #expect(!read.gateway.tellsIdentity && read.gateway.cookies && read.gateway.trustedProxies != .none)
+        #expect(read.gateway.traffic.clientRate == 5 && read.gateway.traffic.sandboxConcurrency == 7)
+        #expect(read.gateway.maxBody == 9 && read.gateway.directory?.description == "127.0.0.1:28889")
+        let redis = try #require(read.renewal.redis)
+        #expect(redis.address.password == "hush" && redis.workers == 8 && redis.queue == "opensandbox:renew:intent")
+        #expect(try settings("[renew_intent]\nredis.dsn = \"redis://h\"").renewal.redis == nil)
     }
 
     @Test func `the environment has the last word on the key`() throws {
