@@ -39,6 +39,12 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOHTTP1", package: "swift-nio"),
     .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
 ]
+let http2: [Target.Dependency] = [
+    .product(name: "NIOTLS", package: "swift-nio"),
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+    .product(name: "NIOHPACK", package: "swift-nio-http2"),
+]
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
@@ -53,6 +59,8 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
+        .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
@@ -88,7 +96,7 @@ let package = Package(
         library(
             "Redis",
             [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")]),
-        library("Ingress", ["SecureAccess", "Redis", "COpenSSL", logging, metrics] + nio),
+        library("Ingress", ["SecureAccess", "Redis", "COpenSSL", logging, metrics] + nio + http2),
         library(
             "Runtimes",
             ["Netfilter", "NetworkPolicy", "CLinux", logging, .product(name: "NIOPosix", package: "swift-nio")]),
@@ -171,7 +179,7 @@ let package = Package(
                 "SecureAccess", "Redis", "HTTPServer", "TestSupport", logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]
-                + nio),
+                + nio + http2),
         .executableTarget(
             name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
             swiftSettings: strict + warnings),

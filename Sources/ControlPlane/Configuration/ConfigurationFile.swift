@@ -40,6 +40,15 @@ struct ConfigurationFile: Decodable {
             var listen: String?
             var plaintext: Bool?
         }
+        struct TLS: Decodable {
+            struct Certificate: Decodable {
+                var certificate: String
+                var key: String
+            }
+            var host: String?
+            var port: Int?
+            var certificates: [Certificate]?
+        }
         var mode: String?
         var host: String?
         var port: Int?
@@ -61,6 +70,7 @@ struct ConfigurationFile: Decodable {
         var conceal_unknown: Bool?
         var head_timeout_seconds: Int?
         var body_timeout_seconds: Int?
+        var tls: TLS?
         var gateway: Gateway?
         var secure_access: SecureAccess?
     }

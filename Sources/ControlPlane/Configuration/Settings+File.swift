@@ -130,6 +130,7 @@ extension Settings {
             gateway.routing = known
         }
         if let access = section.secure_access { try apply(access) }
+        if let tls = section.tls { try apply(tls) }
         gateway.tellsIdentity = section.identity_header ?? gateway.tellsIdentity
         gateway.cookies = section.cookies ?? gateway.cookies
         guard !gateway.cookies || gateway.routing == .uri else {
@@ -176,6 +177,16 @@ extension Settings {
         gateway.traffic.routeBurst = try positive(limits.route_burst, "route_burst") ?? gateway.traffic.routeBurst
         gateway.traffic.sandboxConcurrency = try positive(limits.sandbox_concurrency, "sandbox_concurrency")
         gateway.maxBody = try positive(limits.max_body_bytes, "max_body_bytes")
+    }
+
+    private mutating func apply(_ tls: ConfigurationFile.Ingress.TLS) throws(ConfigurationError) {
+        let files = (tls.certificates ?? []).map { CertificateFiles(certificate: $0.certificate, key: $0.key) }
+        guard !files.isEmpty else {
+            throw ConfigurationError("ingress.tls has no [[ingress.tls.certificates]] with certificate and key")
+        }
+        gateway.tls = TLSListener(
+            host: tls.host ?? gateway.host, port: try Self.port(tls.port, "ingress.tls.port") ?? 28443,
+            certificates: files)
     }
 
     private mutating func apply(_ access: ConfigurationFile.Ingress.SecureAccess) throws(ConfigurationError) {

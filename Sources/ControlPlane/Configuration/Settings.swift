@@ -30,6 +30,8 @@ public struct Settings: Sendable {
     public struct Gateway: Sendable {
         public var host = "127.0.0.1"
         public var port = 28888
+        /// A second listener, with TLS.
+        public var tls: TLSListener?
         /// What endpoints name; nil: where the gateway listens.
         public var address: String?
         public var routing = Routing.header

@@ -17,6 +17,7 @@ extension GatewayConfiguration {
         acceptsVersion1 = settings.gateway.acceptsVersion1
         host = settings.gateway.host
         port = settings.gateway.port
+        tls = settings.gateway.tls
         concealsUnknown = settings.gateway.concealsUnknown
         limits.headTimeout = .seconds(Int64(settings.gateway.headTimeout))
         limits.bodyTimeout = .seconds(Int64(settings.gateway.bodyTimeout))

@@ -5,6 +5,8 @@ public struct GatewayConfiguration: Sendable {
     public var host = "0.0.0.0"
     /// 0 takes a free one.
     public var port = 28888
+    /// A second listener, with TLS.
+    public var tls: TLSListener?
     public var mode: RouteMode
     /// Verifies signed routes; without keys none is valid.
     public var keys: LiveKeys?

@@ -7,7 +7,6 @@ struct GatewayPolicy: ProxyPolicy {
     let directory: any EndpointDirectory
     let access: AccessCheck
     let traffic: TrafficBudget
-    let scheme = "http"
     let closesRefusedWebSockets = false
 
     var limits: ProxyLimits { configuration.limits }

@@ -130,6 +130,9 @@ final class BackendConnection: ChannelDuplexHandler {
 /// Reads bytes where a handler otherwise gets HTTP parts: what a decoder forwards as it is removed.
 final class LeftoverBytes: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    static func wrap(_ bytes: ByteBuffer) -> NIOAny { wrapInboundOut(bytes) }
 
     static func unwrap(_ data: NIOAny) -> ByteBuffer { unwrapInboundIn(data) }
 }

@@ -31,6 +31,9 @@ public struct ProxyLimits: Sendable {
     /// Unused connections kept to one address by one event loop.
     public var poolSize = 32
 
+    /// What HTTP/2 adds.
+    public var http2 = HTTP2Limits()
+
     public init() {}
 
     /// Refuses a body that says that it is too large. One that does not say so is counted as it comes.

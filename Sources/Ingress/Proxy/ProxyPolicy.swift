@@ -29,8 +29,6 @@ enum Admission: Sendable {
 protocol ProxyPolicy {
     var limits: ProxyLimits { get }
     var rules: HeaderRules { get }
-    /// `http` or `https`: how clients reach this listener.
-    var scheme: String { get }
     /// A WebSocket that cannot be opened is opened and closed with a code, so that a client sees the reason.
     var closesRefusedWebSockets: Bool { get }
     /// Called on the event loop for every request; may put the target into its canonical form.

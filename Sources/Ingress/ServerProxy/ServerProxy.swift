@@ -29,7 +29,8 @@ public final class ServerProxy: Sendable {
         try operations.addHandler(chunks, position: .before(decoder))
         return [
             ClientConnection(
-                policy: state.policy, pool: state.pool, chunks: chunks, logger: logger, isAlone: false)
+                policy: state.policy, pool: state.pool,
+                carrier: ConnectionCarrier(scheme: "http", chunks: chunks), logger: logger, isAlone: false)
         ]
     }
 

@@ -5,7 +5,6 @@ import SecureAccess
 struct ServerProxyPolicy: ProxyPolicy {
     let directory: any EndpointDirectory
     let limits: ProxyLimits
-    let scheme = "http"
     let closesRefusedWebSockets = true
     private let access: AccessCheck
 
