@@ -461,8 +461,8 @@ class RawClient:
         self.socket = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE)
         self.decoder = hpack.Decoder()
         self.buffer, self.is_open = b"", True
-        # By stream: the fields of the head, the code of a reset, whether the stream has ended.
-        self.heads, self.resets, self.ended, self.away = {}, {}, set(), None
+        # By stream: the fields of the head, the body, the code of a reset, whether the stream has ended.
+        self.heads, self.bodies, self.resets, self.ended, self.away = {}, {}, {}, set(), None
         self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0))
 
     def send(self, data):
@@ -494,6 +494,8 @@ class RawClient:
     def take(self, kind, flags, stream, payload):
         if kind == 1:
             self.heads.setdefault(stream, dict(self.decoder.decode(payload)))
+        if kind == 0:
+            self.bodies[stream] = self.bodies.get(stream, b"") + payload
         if kind in (0, 1) and flags & 1:
             self.ended.add(stream)
         if kind == 3:
@@ -503,6 +505,7 @@ class RawClient:
         if kind == 6 and not flags & 1:
             self.send(frame(6, 1, 0, payload))
         if kind == 7 and not self.away:
+            # The first code that is not 0, else 0.
             self.away = int.from_bytes(payload[4:8], "big")
 
     def status(self, stream):

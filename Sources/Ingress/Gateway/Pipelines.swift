@@ -47,18 +47,19 @@ struct Pipelines: Sendable {
 
     private func configureHTTP2(_ channel: any Channel, scheme: String) throws {
         let configuration = limits.http2.configuration(headBytes: limits.head.maxBytes)
-        let handler = NIOHTTP2Handler(
-            mode: .server, eventLoop: channel.eventLoop, connectionConfiguration: configuration.connection,
-            streamConfiguration: configuration.stream
-        ) { stream in
-            stream.eventLoop.makeCompletedFuture { try configureStream(stream, scheme: scheme) }
-        }
+        let goaway = GoawayWatch()
+        let watch = SessionWatch(limits: limits, goaway: goaway, logger: logger)
         let management = NIOHTTP2ServerConnectionManagementHandler(
             eventLoop: channel.eventLoop,
             configuration: .init(maxIdleTime: nil, maxAge: nil, maxGraceTime: nil, keepalive: nil))
-        try channel.pipeline.syncOperations.addHandlers([
-            handler, management, SessionWatch(limits: limits, logger: logger),
-        ])
+        let handler = NIOHTTP2Handler(
+            mode: .server, eventLoop: channel.eventLoop, connectionConfiguration: configuration.connection,
+            streamConfiguration: configuration.stream,
+            streamDelegate: StreamCount(management: management, watch: watch, loop: channel.eventLoop)
+        ) { stream in
+            stream.eventLoop.makeCompletedFuture { try configureStream(stream, scheme: scheme) }
+        }
+        try channel.pipeline.syncOperations.addHandlers([goaway, handler, management, watch])
     }
 
     private func configureStream(_ stream: any Channel, scheme: String) throws {

@@ -10,15 +10,18 @@ final class SessionWatch: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
 
     private let limits: ProxyLimits
+    private let goaway: GoawayWatch
     private let logger: Logger
     private var context: ChannelHandlerContext?
     private var streams = 0
     private var hasBegun = false
     private var isQuiescing = false
+    private var isBroken = false
     private lazy var deadline = context.map { Deadline($0.eventLoop) { [weak self] in self?.expired() } }
 
-    init(limits: ProxyLimits, logger: Logger) {
+    init(limits: ProxyLimits, goaway: GoawayWatch, logger: Logger) {
         self.limits = limits
+        self.goaway = goaway
         self.logger = logger
     }
 
@@ -38,35 +41,39 @@ final class SessionWatch: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !hasBegun, case .settings = unwrapInboundIn(data).payload else { return }
         hasBegun = true
+        if !isBroken { deadline?.clear() }
         rest()
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        switch event {
-        case is NIOHTTP2StreamCreatedEvent:
-            streams += 1
-            IngressMetrics.streamOpened()
-            if !isQuiescing { deadline?.clear() }
-        case is StreamClosedEvent:
-            streams -= 1
-            IngressMetrics.streamClosed()
-            rest()
-        case is ChannelShouldQuiesceEvent:
+        if event is ChannelShouldQuiesceEvent {
             isQuiescing = true
             rest()
-        default: break
         }
         context.fireUserInboundEventTriggered(event)
     }
 
+    fileprivate func streamOpened() {
+        streams += 1
+        IngressMetrics.streamOpened()
+        if !isBroken { deadline?.clear() }
+    }
+
+    fileprivate func streamClosed() {
+        guard context != nil else { return }
+        streams -= 1
+        IngressMetrics.streamClosed()
+        rest()
+    }
+
     /// Nothing is under way.
     private func rest() {
-        guard streams == 0 else { return }
+        guard streams == 0, hasBegun, !isBroken, context != nil else { return }
         deadline?.set(isQuiescing ? limits.lingerTimeout : limits.keepAliveTimeout)
     }
 
     private func expired() {
-        guard hasBegun, !isQuiescing else { return close() }
+        guard hasBegun, !isQuiescing, !isBroken else { return close() }
         context?.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
     }
 
@@ -77,30 +84,35 @@ final class SessionWatch: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
+    /// Errors of one stream have ended that stream, and leave the others alone.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard !Self.isOfOneStream(error) else { return }
-        if error is any NIOHTTP2Error {
-            logger.debug("HTTP/2 connection ended", metadata: ["error": "\(type(of: error))"])
-            IngressMetrics.sessionBroken()
-        }
-        // Where the protocol was broken, GOAWAY has been written before.
-        close()
+        guard error is any NIOHTTP2Error else { return close() }
+        guard goaway.hasSaidError, !isBroken else { return }
+        isBroken = true
+        // Closing at once would take GOAWAY from a client that is still sending.
+        deadline?.set(min(limits.lingerTimeout, .seconds(1)))
+        logger.debug("HTTP/2 connection ended", metadata: ["error": "\(type(of: error))"])
+        IngressMetrics.sessionBroken()
+    }
+}
+
+/// Tells those who need to know which streams are open.
+struct StreamCount: NIOHTTP2StreamDelegate {
+    private let management: NIOHTTP2ServerConnectionManagementHandler.HTTP2StreamDelegate
+    private let watch: NIOLoopBound<SessionWatch>
+
+    init(management: NIOHTTP2ServerConnectionManagementHandler, watch: SessionWatch, loop: any EventLoop) {
+        self.management = management.http2StreamDelegate
+        self.watch = NIOLoopBound(watch, eventLoop: loop)
     }
 
-    /// Errors that have ended a stream and leave the others alone. Every other one ends the connection.
-    private static func isOfOneStream(_ error: any Error) -> Bool {
-        switch error {
-        case is NIOHTTP2Errors.StreamError, is NIOHTTP2Errors.StreamClosed, is NIOHTTP2Errors.NoSuchStream,
-            is NIOHTTP2Errors.InvalidPseudoHeaders, is NIOHTTP2Errors.EmptyPathHeader,
-            is NIOHTTP2Errors.ForbiddenHeaderField, is NIOHTTP2Errors.InvalidPseudoHeaderValue,
-            is NIOHTTP2Errors.InvalidHTTP2HeaderFieldName, is NIOHTTP2Errors.InvalidHTTP2HeaderFieldValue,
-            is NIOHTTP2Errors.UnknownPseudoHeader, is NIOHTTP2Errors.UnsupportedPseudoHeader,
-            is NIOHTTP2Errors.DuplicatePseudoHeader, is NIOHTTP2Errors.PseudoHeaderAfterRegularHeader,
-            is NIOHTTP2Errors.ContentLengthViolated, is NIOHTTP2Errors.ContentLengthHeadersMismatch,
-            is NIOHTTP2Errors.ContentLengthHeaderMalformedValue, is NIOHTTP2Errors.ContentLengthHeaderNegative,
-            is NIOHTTP2Errors.TrailersWithoutEndStream:
-            true
-        default: false
-        }
+    func streamCreated(_ id: HTTP2StreamID, channel: any Channel) {
+        management.streamCreated(id, channel: channel)
+        watch.value.streamOpened()
+    }
+
+    func streamClosed(_ id: HTTP2StreamID, channel: any Channel) {
+        management.streamClosed(id, channel: channel)
+        watch.value.streamClosed()
     }
 }
