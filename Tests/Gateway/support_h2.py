@@ -78,13 +78,13 @@ state_dir = "{self.folder}/state"
 run_dir = "{self.folder}/run"
 """)
         self.log = self.folder / "log"
-        self.process = None
+        self.process, self.flags = None, []
 
     def launch(self):
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OPENSANDBOX", "OPEN_SANDBOX"))}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, "ingress", "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [BINARY, "ingress", "--config", str(self.config), *self.flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=inherited, start_new_session=True)
         return self
 

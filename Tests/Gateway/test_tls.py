@@ -232,3 +232,14 @@ def test_a_termination_lets_streams_finish_and_says_goodbye(gateway, backend):
         backend.events.put(None)
         assert client.status(1) == 200 and b"two" in client.bodies[1]
         assert client.goaway() == 0 and gateway.process.wait(timeout=15) == 0
+
+
+def test_flags_say_the_same_as_the_file(backend):
+    gateway = Gateway(backend_port=backend.port)
+    try:
+        certificate, key = make_certificate(gateway.folder, "flag", "flag.example")
+        gateway.flags = ["--tls-port", str(gateway.secure_port), "--tls-certificate", f"{certificate}:{key}"]
+        gateway.start()
+        assert shown(gateway, "flag.example") == der(certificate)
+    finally:
+        gateway.close()

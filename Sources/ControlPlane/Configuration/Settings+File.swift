@@ -185,7 +185,8 @@ extension Settings {
             throw ConfigurationError("ingress.tls has no [[ingress.tls.certificates]] with certificate and key")
         }
         gateway.tls = TLSListener(
-            host: tls.host ?? gateway.host, port: try Self.port(tls.port, "ingress.tls.port") ?? 28443,
+            host: tls.host ?? gateway.host,
+            port: try Self.port(tls.port, "ingress.tls.port") ?? TLSListener.defaultPort,
             certificates: files)
     }
 

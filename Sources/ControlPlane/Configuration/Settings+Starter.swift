@@ -67,6 +67,13 @@ extension Settings {
         # key_id = "a"
         # key = "<base64>"
 
+        # [ingress.tls]                 # a second listener, for HTTPS and HTTP/2; files are read again when they change
+        # host = "127.0.0.1"
+        # port = 28443
+        # [[ingress.tls.certificates]]  # by the names that they hold; the first for clients that name no host
+        # certificate = "/etc/sallyport/example.pem"   # with its chain
+        # key = "/etc/sallyport/example.key"           # chmod 600
+
         [egress]
         # upstreams = ["198.51.100.53"] # resolvers; absent: those of /etc/resolv.conf
         # internal_zones = []           # zones whose names may have private addresses, beside resolv.conf's search

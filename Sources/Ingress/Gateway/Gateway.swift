@@ -2,6 +2,7 @@ import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import NIOSSL
 import SecureAccess
 
 #if canImport(Glibc)
@@ -48,9 +49,9 @@ public final class Gateway: Sendable {
     }
 
     /// - Returns: the address bound, without TLS.
-    /// - Throws: `CertificateError` when a certificate cannot be used, `IOError` when an address cannot be bound.
+    /// - Throws: `TLSError` when TLS cannot be served, `IOError` when the other address cannot be bound.
     public func start() async throws -> SocketAddress {
-        let certificates = try configuration.tls.map { listener throws(CertificateError) in
+        let certificates = try configuration.tls.map { listener throws(TLSError) in
             try LiveCertificates(listener.certificates)
         }
         let listener = try await listen(configuration.host, configuration.port, pipelines.configurePlain)
@@ -58,9 +59,7 @@ public final class Gateway: Sendable {
         guard let tls = configuration.tls, let certificates else { return listener.localAddress! }
         do {
             let context = try certificates.context()
-            let secure = try await listen(tls.host, tls.port) { [pipelines] in
-                try pipelines.configureTLS($0, context)
-            }
+            let secure = try await listenWithTLS(tls, context)
             let follower = Task { [logger] in await certificates.follow(logger) }
             state.withLockedValue {
                 $0.listeners.append(secure)
@@ -76,6 +75,15 @@ public final class Gateway: Sendable {
     /// Where the gateway listens with TLS; nil where it does not.
     public var secureAddress: SocketAddress? {
         state.withLockedValue { $0.listeners.count > 1 ? $0.listeners[1].localAddress : nil }
+    }
+
+    private func listenWithTLS(_ tls: TLSListener, _ context: NIOSSLContext) async throws -> any Channel {
+        do {
+            return try await listen(tls.host, tls.port) { [pipelines] in try pipelines.configureTLS($0, context) }
+        } catch let error as IOError {
+            let reason = String(cString: strerror(error.errnoCode))
+            throw TLSError(description: "cannot listen on \(tls.host):\(tls.port) with TLS: \(reason)")
+        }
     }
 
     private func listen(

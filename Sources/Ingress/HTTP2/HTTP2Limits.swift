@@ -7,7 +7,8 @@ public struct HTTP2Limits: Sendable {
     public var maxStreams = 100
     /// Bytes of a stream's body that a client may send before the sandbox has taken them.
     public var streamWindow = 128 << 10
-    /// The same for all streams of a connection together.
+    /// Bytes of all streams together that may be on their way. It opens again as they arrive: what holds a client back is
+    /// the stream's window.
     public var connectionWindow = 1 << 20
     /// Streams that a client resets in `window` (CVE-2023-44487).
     public var maxResets = 200

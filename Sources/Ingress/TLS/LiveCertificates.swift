@@ -27,12 +27,12 @@ final class LiveCertificates: Sendable {
     private let state: NIOLockedValueBox<State>
 
     /// - Throws: where there is none, or one cannot be used.
-    init(_ files: [CertificateFiles]) throws(CertificateError) {
-        guard !files.isEmpty else { throw CertificateError(description: "TLS needs a certificate and a key") }
+    init(_ files: [CertificateFiles]) throws(TLSError) {
+        guard !files.isEmpty else { throw TLSError(description: "TLS needs a certificate and a key") }
         self.files = files
         // Looked at first: what changes while they are read is read again.
         let stamps = files.map(Self.stamp)
-        let loaded = try files.map { file throws(CertificateError) in try LoadedCertificate(file) }
+        let loaded = try files.map { file throws(TLSError) in try LoadedCertificate(file) }
         state = NIOLockedValueBox(State(loaded: loaded, names: ServerNames(loaded.map(\.names)), stamps: stamps))
     }
 
@@ -64,7 +64,7 @@ final class LiveCertificates: Sendable {
         var present = state.withLockedValue { $0 }
         guard stamps != present.stamps else { return }
         for (index, file) in files.enumerated() where stamps[index] != present.stamps[index] {
-            do throws(CertificateError) {
+            do throws(TLSError) {
                 present.loaded[index] = try LoadedCertificate(file)
                 logger.info("certificate read", metadata: ["file": "\(file.certificate)"])
             } catch {

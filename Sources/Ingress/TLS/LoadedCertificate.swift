@@ -11,14 +11,14 @@ struct LoadedCertificate: Sendable {
     /// The DNS names of the first certificate.
     let names: [String]
 
-    init(_ files: CertificateFiles) throws(CertificateError) {
+    init(_ files: CertificateFiles) throws(TLSError) {
         let pem = try Self.read(files.certificate, isSecret: false)
         let secret = try Self.read(files.key, isSecret: true)
         guard let certificates = try? NIOSSLCertificate.fromPEMBytes(pem), let first = certificates.first else {
-            throw CertificateError(description: "\(files.certificate) holds no certificate in PEM form")
+            throw TLSError(description: "\(files.certificate) holds no certificate in PEM form")
         }
         guard let key = try? NIOSSLPrivateKey(bytes: secret, format: .pem) else {
-            throw CertificateError(description: "\(files.key) holds no private key in PEM form, without a passphrase")
+            throw TLSError(description: "\(files.key) holds no private key in PEM form, without a passphrase")
         }
         chain = certificates.map { .certificate($0) }
         self.key = .privateKey(key)
@@ -27,7 +27,7 @@ struct LoadedCertificate: Sendable {
             return String(decoding: name.contents, as: UTF8.self)
         }
         do { _ = try NIOSSLContext(configuration: configuration) } catch {
-            throw CertificateError(description: "\(files.key) is not the key of \(files.certificate)")
+            throw TLSError(description: "\(files.key) is not the key of \(files.certificate)")
         }
     }
 
@@ -41,17 +41,17 @@ struct LoadedCertificate: Sendable {
     }
 
     /// - Throws: for a secret that others than its owner may read, too.
-    private static func read(_ path: String, isSecret: Bool) throws(CertificateError) -> [UInt8] {
+    private static func read(_ path: String, isSecret: Bool) throws(TLSError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw unreadable(path) }
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw unreadable(path) }
         guard status.st_mode & S_IFMT == S_IFREG, (1...(1 << 20)).contains(status.st_size) else {
-            throw CertificateError(description: "\(path) is no file of at most 1 MiB")
+            throw TLSError(description: "\(path) is no file of at most 1 MiB")
         }
         guard !isSecret || status.st_mode & 0o077 == 0 else {
-            throw CertificateError(description: "\(path) can be read by others than its owner; use chmod 600")
+            throw TLSError(description: "\(path) can be read by others than its owner; use chmod 600")
         }
         var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
         var count = 0
@@ -65,7 +65,7 @@ struct LoadedCertificate: Sendable {
         return bytes
     }
 
-    private static func unreadable(_ path: String) -> CertificateError {
-        CertificateError(description: "\(path) cannot be read: \(String(cString: strerror(errno)))")
+    private static func unreadable(_ path: String) -> TLSError {
+        TLSError(description: "\(path) cannot be read: \(String(cString: strerror(errno)))")
     }
 }

@@ -1,5 +1,7 @@
 /// Where a gateway listens with TLS, and as whom.
 public struct TLSListener: Hashable, Sendable {
+    public static let defaultPort = 28443
+
     public var host: String
     /// 0 takes a free one.
     public var port: Int
@@ -23,9 +25,16 @@ public struct CertificateFiles: Hashable, Sendable {
         self.certificate = certificate
         self.key = key
     }
+
+    /// Reads `certificate.pem:key.pem`, as a flag has it.
+    public init?(_ text: String) {
+        let paths = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard paths.count == 2, paths.allSatisfy({ !$0.isEmpty }) else { return nil }
+        self.init(certificate: String(paths[0]), key: String(paths[1]))
+    }
 }
 
-/// What is wrong with a certificate or a key, and in which file. Nothing of the contents.
-public struct CertificateError: Error, Hashable, Sendable, CustomStringConvertible {
+/// Why a listener cannot serve TLS: what is wrong with a certificate, a key or the address. Nothing of a file's contents.
+public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
 }
