@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import queue
 import shutil
 import signal
 import socket
@@ -301,14 +302,20 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"no")
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_):
+        """Clients that go in the middle are what some tests are about."""
+
+
 class Backend:
     def __init__(self):
-        import queue
         self.seen, self.trailers = [], []
         self.written = self.waiting = self.abandoned = self.ended = 0
         self.events, self.gate = queue.Queue(), threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.owner = self
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

@@ -60,8 +60,26 @@ private func settings(_ text: String) throws -> Settings {
         #expect(read.egress.flowCheck?.uncheckedPorts == [22, 8443])
     }
 
+    @Test func `TLS is a second listener, and none where nothing is said`() throws {
+        #expect(try settings("[ingress]\nport = 1").gateway.tls == nil)
+        let pairs = """
+            [[ingress.tls.certificates]]
+            certificate = "/a.pem"
+            key = "/a.key"
+            [[ingress.tls.certificates]]
+            certificate = "/b.pem"
+            key = "/b.key"
+            """
+        let files = ["a", "b"].map { CertificateFiles(certificate: "/\($0).pem", key: "/\($0).key") }
+        let read = try settings("[ingress]\nhost = \"192.0.2.1\"\n" + pairs).gateway
+        #expect(read.tls == TLSListener(host: "192.0.2.1", port: 28443, certificates: files))
+        let other = try settings("[ingress.tls]\nhost = \"192.0.2.2\"\nport = 443\n" + pairs).gateway
+        #expect(other.tls == TLSListener(host: "192.0.2.2", port: 443, certificates: files))
+    }
+
     @Test(arguments: [
-        ("[server]\nport = 0", "server.port"), ("[server]\nport = \"x\"", "server.port"), ("[server", "line 1"),
+        ("[ingress.tls]\nport = 443", "ingress.tls"), ("[server]\nport = 0", "server.port"),
+        ("[server]\nport = \"x\"", "server.port"), ("[server", "line 1"),
         ("[server]\nmax_sandbox_timeout_seconds = 5", "max_sandbox_timeout_seconds"),
         ("[runtime]\ntype = \"docker\"", "runtime.type"), ("[store]\ntype = \"postgresql\"", "store.type"),
         ("[log]\nlevel = \"LOUD\"", "log.level"), ("[ingress]\nmode = \"direct\"", "ingress.mode"),
