@@ -27,6 +27,7 @@ struct Command: AsyncParsableCommand {
         commandName: "sallyport-ingress", abstract: "Let clients reach the ports of sandboxes by HTTP and WebSocket.")
 
     @OptionGroup var options: IngressOptions
+    @OptionGroup var tls: TLSFlags
 
     func run() async throws {
         let level = options.logLevel.lowercased() == "warn" ? "warning" : options.logLevel
@@ -55,6 +56,7 @@ struct Command: AsyncParsableCommand {
         var configuration = GatewayConfiguration(mode: options.routeMode, keys: keys)
         configuration.host = options.host
         configuration.port = options.port
+        configuration.tls = tls.listener(host: options.host)
         configuration.acceptsVersion1 = options.secureAccessV1 == .accept
         configuration.traffic = options.traffic
         configuration.limits.maxBody = options.maxBodyBytes
