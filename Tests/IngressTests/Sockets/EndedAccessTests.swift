@@ -77,7 +77,7 @@ import Testing
             directory.end(EndedAccess(incarnation: "1"))
             let text = try await answers
             #expect(text.contains("HTTP/1.1 502 "))
-            #expect(backend.connections == 1)
+            #expect(backend.received.split(separator: "GET /second").count == 2, "it was sent again")
         }
         await backend.close()
     }
