@@ -26,14 +26,23 @@ private final class RedisServer: Sendable {
 
     init() async throws {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        // A port that was free a moment ago.
-        let probe = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .bind(host: "127.0.0.1", port: 0).get()
-        port = probe.localAddress!.port!
-        try await probe.close()
+        port = try await Self.freePort()
         let file = "port \(port)\nbind 127.0.0.1\ndir \(folder)\nsave \"\"\nrequirepass \"pass word\"\n"
         try file.write(toFile: folder + "/redis.conf", atomically: true, encoding: .utf8)
         try await start()
+    }
+
+    /// Free a moment ago, and none that the kernel gives to the connections of the tests beside this one.
+    private static func freePort() async throws -> Int {
+        for _ in 0..<20 {
+            let port = Int.random(in: 10_000..<30_000)
+            let probe = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(
+                host: "127.0.0.1", port: port)
+            guard let channel = try? await probe.get() else { continue }
+            try await channel.close()
+            return port
+        }
+        throw POSIXError(.EADDRINUSE)
     }
 
     func start() async throws {
