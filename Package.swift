@@ -113,10 +113,11 @@ let package = Package(
                 "Observability", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
+        .target(name: "ProgramSupport", path: "Sources/Programs/Support", swiftSettings: strict + warnings),
         .executableTarget(
             name: "sallyport",
             dependencies: [
-                "ControlPlane", "Ingress", "SecureAccess", "Observability", logging,
+                "ControlPlane", "Ingress", "SecureAccess", "Observability", "ProgramSupport", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sallyport", swiftSettings: strict + warnings),
@@ -132,7 +133,7 @@ let package = Package(
         .executableTarget(
             name: "sallyport-ingress",
             dependencies: [
-                "Ingress", "SecureAccess", "Redis", "Observability", logging,
+                "Ingress", "SecureAccess", "Redis", "Observability", "ProgramSupport", logging,
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

@@ -23,6 +23,7 @@ import h2.connection
 import h2.events
 import h2.settings
 import hpack
+import pytest
 from support.appliance import BINARY, free_port
 from support.waiting import eventually
 
@@ -536,3 +537,19 @@ class RawClient:
 
     def __exit__(self, *_):
         self.close()
+
+
+@pytest.fixture(scope="module")
+def backend():
+    backend = Backend()
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(backend):
+    gateway = Gateway(("one", "one.example"), backend_port=backend.port)
+    try:
+        yield gateway.start()
+    finally:
+        gateway.close()

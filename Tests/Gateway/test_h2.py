@@ -7,25 +7,9 @@ import subprocess
 import h2.events
 import pytest
 from support.waiting import eventually
-from support_h2 import ROUTE, Backend, Client, Gateway, settled
+from support_h2 import ROUTE, Client, backend, gateway, settled  # noqa: F401 (fixtures)
 
 LARGE = 3_000_000
-
-
-@pytest.fixture(scope="module")
-def backend():
-    backend = Backend()
-    yield backend
-    backend.close()
-
-
-@pytest.fixture(scope="module")
-def gateway(backend):
-    gateway = Gateway(("one", "one.example"), backend_port=backend.port)
-    try:
-        yield gateway.start()
-    finally:
-        gateway.close()
 
 
 @pytest.fixture(params=["h2c", "tls"])

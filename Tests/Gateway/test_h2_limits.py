@@ -4,26 +4,10 @@ import h2.events
 import hpack
 import pytest
 from support.waiting import eventually
-from support_h2 import ROUTE, Backend, Client, Gateway, RawClient, frame
+from support_h2 import ROUTE, Client, RawClient, backend, frame, gateway  # noqa: F401 (fixtures)
 
 CALM = 11
 END_STREAM, END_HEADERS = 1, 4
-
-
-@pytest.fixture(scope="module")
-def backend():
-    backend = Backend()
-    yield backend
-    backend.close()
-
-
-@pytest.fixture(scope="module")
-def gateway(backend):
-    gateway = Gateway(backend_port=backend.port)
-    try:
-        yield gateway.start()
-    finally:
-        gateway.close()
 
 
 @pytest.fixture

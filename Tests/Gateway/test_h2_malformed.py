@@ -4,27 +4,11 @@ connection."""
 import socket
 
 import pytest
-from support_h2 import ROUTE, Backend, Gateway, RawClient, frame
+from support_h2 import ROUTE, RawClient, backend, frame, gateway  # noqa: F401 (fixtures)
 
 PROTOCOL_ERROR = 1
 HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, WINDOW, CONTINUATION, DATA = 1, 2, 3, 4, 5, 6, 8, 9, 0
 END_STREAM, END_HEADERS = 1, 4
-
-
-@pytest.fixture(scope="module")
-def backend():
-    backend = Backend()
-    yield backend
-    backend.close()
-
-
-@pytest.fixture(scope="module")
-def gateway(backend):
-    gateway = Gateway(backend_port=backend.port)
-    try:
-        yield gateway.start()
-    finally:
-        gateway.close()
 
 
 @pytest.fixture

@@ -4,23 +4,7 @@ import h2.events
 import h2.settings
 import pytest
 from support.waiting import eventually
-from support_h2 import ROUTE, Backend, Client, Gateway
-
-
-@pytest.fixture(scope="module")
-def backend():
-    backend = Backend()
-    yield backend
-    backend.close()
-
-
-@pytest.fixture(scope="module")
-def gateway(backend):
-    gateway = Gateway(("one", "one.example"), backend_port=backend.port)
-    try:
-        yield gateway.start()
-    finally:
-        gateway.close()
+from support_h2 import ROUTE, Client, backend, gateway  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(params=["h2c", "tls"])

@@ -1,16 +1,12 @@
 import ArgumentParser
-import Dispatch
 import FoundationEssentials
 import Ingress
 import Logging
 import NIOCore
 import NIOPosix
 import Observability
+import ProgramSupport
 import SecureAccess
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// The gateway as a program of its own: it follows a server's directory and has nothing else of it.
 @main
@@ -38,9 +34,9 @@ struct Command: AsyncParsableCommand {
             throw ValidationError("--log-format is text or json")
         }
         _ = Observability.bootstrap(level: level, format: format)
-        signal(SIGPIPE, SIG_IGN)
+        LongRunning.prepare()
         do { try await serve(Logger(label: "sallyport-ingress")) } catch {
-            FileHandle.write("sallyport-ingress: \(error)\n", to: STDERR_FILENO)
+            Console.complain("sallyport-ingress: \(error)\n")
             throw ExitCode(1)
         }
     }
@@ -77,33 +73,9 @@ struct Command: AsyncParsableCommand {
                 if let file, let keys { group.addTask { await file.follow(keys, logger) } }
             }
         }
-        FileHandle.write("the gateway listens on \(options.host):\(address.port ?? 0)\n", to: STDOUT_FILENO)
-        await signalled()
+        Console.say("the gateway listens on \(options.host):\(address.port ?? 0)\n")
+        await LongRunning.untilSignalled()
         following.cancel()
         await gateway.shutdown()
-    }
-
-    /// Returns at the first SIGTERM or SIGINT; a second one ends the program at once.
-    private func signalled() async {
-        let (signals, heard) = AsyncStream<Void>.makeStream()
-        let sources = [SIGTERM, SIGINT].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number)
-            source.setEventHandler {
-                heard.yield()
-                signal(number, SIG_DFL)
-            }
-            source.resume()
-            return source
-        }
-        for await _ in signals { break }
-        withExtendedLifetime(sources) {}
-    }
-}
-
-private enum FileHandle {
-    static func write(_ text: String, to descriptor: CInt) {
-        let bytes = Array(text.utf8)
-        _ = Glibc.write(descriptor, bytes, bytes.count)
     }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ControlPlane
 import FoundationEssentials
+import ProgramSupport
 
 /// `sallyport serve`
 struct Serve: AsyncParsableCommand {
@@ -23,7 +24,7 @@ struct Serve: AsyncParsableCommand {
                 isInteractive: Program.isInteractive, environment: ProcessInfo.processInfo.environment)
             let appliance = try await Appliance(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
-            Program.say(Greeting(appliance).text)
+            Console.say(Greeting(appliance).text)
             return { await appliance.shutdown() }
         }
     }
@@ -41,7 +42,7 @@ struct EgressCommand: AsyncParsableCommand {
         try await Program.run(common) { _ in
         } start: { program in
             let guardian = try await EgressProgram(settings: program.settings, logger: program.logger)
-            Program.say("the guard serves on \(guardian.adminSocket)\n")
+            Console.say("the guard serves on \(guardian.adminSocket)\n")
             return { await guardian.shutdown() }
         }
     }
@@ -65,7 +66,7 @@ struct IngressCommand: AsyncParsableCommand {
             tls.apply(to: &settings)
         } start: { program in
             let gateway = try await IngressProgram(settings: program.settings, logger: program.logger)
-            Program.say("the gateway listens on \(program.settings.gateway.host):\(gateway.port)\n")
+            Console.say("the gateway listens on \(program.settings.gateway.host):\(gateway.port)\n")
             return { await gateway.shutdown() }
         }
     }
