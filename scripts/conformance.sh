@@ -10,7 +10,9 @@ cd "$(dirname "$0")/.."
 
 [ "$(id -u)" -eq 0 ] || { echo "conformance: needs root: it makes sandboxes" >&2; exit 1; }
 ./scripts/install-deps.sh
-[ -n "${SALLYPORT_BINARY:-}" ] || swift build --product sallyport
+if [ -z "${SALLYPORT_BINARY:-}" ]; then
+    for product in sallyport sallyport-ingress sallyport-egress; do swift build --product "$product"; done
+fi
 make --no-print-directory execd
 ./scripts/base-image.sh "$PWD/.build-base/base"
 
@@ -26,5 +28,5 @@ fi
 export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1
 [ $# -gt 0 ] || set -- Tests/Conformance Tests/Faults Tests/Bypass Tests/Gateway
 # A hang is a failure, too: the limit is far above what the tests take.
-exec timeout --kill-after=30 900 \
+exec timeout --kill-after=30 1500 \
     "$venv/bin/python" -m pytest -c Tests/Conformance/pytest.ini --rootdir Tests -p no:cacheprovider "$@"
