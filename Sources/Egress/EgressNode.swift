@@ -36,7 +36,7 @@ public final class EgressNode: EgressController {
     private let logger: Logger
     private let state = Mutex(State())
     private let servers = Mutex<[HTTPServer]>([])
-    private let renewals = Mutex<Task<Void, Never>?>(nil)
+    private let tasks = Mutex<[Task<Void, Never>]>([])
     private let metering = Mutex<Task<Void, Never>?>(nil)
 
     /// Starts the DNS filter, takes over every sandbox that an earlier process guarded, and serves the policy API.
@@ -64,12 +64,20 @@ public final class EgressNode: EgressController {
                 await self.renewLearned()
             }
         }
-        renewals.withLock { $0 = renewal }
+        let restoration = Task { [weak self] in
+            while (try? await Task.sleep(for: .seconds(EgressGuard.restorationInterval))) != nil {
+                guard let self else { return }
+                await self.restoreRules()
+            }
+        }
+        tasks.withLock { $0 = [renewal, restoration] }
     }
 
     /// Stops serving. Enforcement stays in the kernel; names no longer resolve in the sandboxes.
     public func shutdown() async {
-        renewals.withLock { $0?.cancel() }
+        tasks.withLock { tasks in
+            for task in tasks { task.cancel() }
+        }
         // Streams of events never end by themselves, and a server waits for its requests.
         closeEventLogs()
         metering.withLock { $0 }?.cancel()
@@ -120,6 +128,21 @@ public final class EgressNode: EgressController {
             } catch {
                 logger.warning(
                     "open addresses were not prolonged", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// Looks at all sandboxes' rules, of which others with power over a namespace may have taken some away.
+    func restoreRules() async {
+        let guardians = state.withLock { $0.guarded.values.map(\.guardian) }
+        // The program ends when this throws: the rules stay as they are.
+        try? await Blocking.run { () throws(EgressError) in
+            for guardian in guardians {
+                do throws(EgressError) {
+                    try guardian.restore()
+                } catch {
+                    guardian.audit.notRestored(error)
+                }
             }
         }
     }

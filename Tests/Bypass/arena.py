@@ -168,6 +168,10 @@ def response(query, *records, code=0):
 class Arena:
     """The outside, a guard, and attackers in namespaces of their own."""
 
+    # More of the guard's [egress] settings, and of its environment.
+    settings = ""
+    environment = {}
+
     def __init__(self, mode="dns+nft"):
         self.mode = mode
         self.tag = "b" + secrets.token_hex(2)
@@ -202,21 +206,21 @@ run_dir = "{self.folder}/run"
 [egress]
 mode = "{self.mode}"
 upstreams = ["127.0.0.1:{self.names.port}"]
-""")
+{self.settings}""")
         with open(self.folder / "log", "ab") as log:
             self.guard = subprocess.Popen(
                 [BINARY, "egress", "--config", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, **BACKTRACE}, start_new_session=True)
+                env={**os.environ, **BACKTRACE, **self.environment}, start_new_session=True)
         path = self.folder / "run/egress-admin.sock"
 
         def is_up():
             assert self.guard.poll() is None, (self.folder / "log").read_text()[-3000:]
             return path.exists()
 
-        eventually(is_up, within=15, what="the guard")
+        eventually(is_up, within=30, what="the guard")
         self.admin = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(path)), base_url="http://guard", timeout=15)
-        eventually(lambda: self._answers(), within=10, what="the administrative API")
+        eventually(self._answers, within=30, what="the administrative API")
 
     def _answers(self):
         try:

@@ -81,7 +81,8 @@ final class EgressGuard: Sendable {
     /// Changes the policy: on disk, in the kernel, and for open flows, in that order of commitment. Returns when the
     /// kernel has it and the file is durable. On an error nothing has changed.
     func change(store: some RecordStore, _ change: PolicyChange) throws(EgressError) -> PolicyStatus {
-        try changes.withLock { mustCut throws(EgressError) in
+        try restore()
+        return try changes.withLock { mustCut throws(EgressError) in
             let before = state.withLock { $0 }
             // Not under the lock for which the names wait.
             let next = settings.successor(of: before.record.policy, inForce: before.evaluator, change)

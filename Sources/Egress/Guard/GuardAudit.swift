@@ -19,6 +19,7 @@ final class GuardAudit: Sendable {
     private static let changed = Counter(label: "sallyport_egress_policy_changes_total")
     private static let flowsChecked = Counter(label: "sallyport_egress_flows_checked_total")
     private static let flowsRefused = Counter(label: "sallyport_egress_flows_refused_total")
+    private static let restored = Counter(label: "sallyport_egress_rules_restored_total")
     private static let cut = Counter(label: "sallyport_egress_flows_cut_total")
 
     private static let exceeded = Dictionary(
@@ -93,6 +94,17 @@ final class GuardAudit: Sendable {
                 "flowsCut": "\(flowsCut)",
             ]
         }
+    }
+
+    /// Somebody else had changed tables of the namespace.
+    func rulesRestored(flowsCut: Int) {
+        Self.restored.increment()
+        Self.cut.increment(by: flowsCut)
+        limited(.error, "tables were changed by others; the rules were put back") { ["flowsCut": "\(flowsCut)"] }
+    }
+
+    func notRestored(_ error: EgressError) {
+        limited(.critical, "tables were changed by others and the rules cannot be put back") { ["error": "\(error)"] }
     }
 
     func rollBackFailed(_ error: EgressError) {

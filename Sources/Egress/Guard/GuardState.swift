@@ -126,7 +126,7 @@ extension EgressGuard.State {
     }
 
     /// Everything anew, with the profiles that are in use.
-    private mutating func reinstall(
+    mutating func reinstall(
         now: UInt64, kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) {
         ruleset.profiles = ProfileTable()

@@ -31,6 +31,8 @@ struct FoundElement: Hashable, Sendable {
 protocol KernelRules: AnyObject, Sendable {
     /// Replaces whatever table there is by this ruleset with these learned addresses.
     func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError)
+    /// Whether somebody else may have changed tables of the namespace since `install`. Cheap.
+    func wasChangedByOthers() throws(EgressError) -> Bool
     /// Applies a change of policy, of learned addresses, or both.
     func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError)
     /// What the kernel has learned; empty when there is no table.

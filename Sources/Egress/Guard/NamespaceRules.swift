@@ -2,12 +2,15 @@ import DNSFilter
 import Metrics
 import Netfilter
 import NetworkPolicy
+import Synchronization
 
 /// The kernel's side of a guard, for real: netlink sockets that were opened inside the sandbox's namespace.
 final class NamespaceRules: KernelRules {
     private let tables: NetfilterSocket
     private let conntrack: Conntrack
     private let sockets: SocketDestroyer
+    /// Where packet sockets are refused, so that it can be done again.
+    private let packetDevices = Mutex<[String]>([])
     /// The sandbox's own addresses: flows that start there are its own, others came in.
     private let local: Set<IPAddress>
 
@@ -15,11 +18,15 @@ final class NamespaceRules: KernelRules {
     private let spared: Set<UpstreamAddress>
 
     /// `nil` for the namespace of this process, which takes no right to enter it.
-    init(namespace: NetworkNamespace?, sparing spared: Set<UpstreamAddress> = []) throws(EgressError) {
+    /// - Parameter tables: a socket of that namespace, where there is one already: what it changes is not others' doing.
+    init(
+        namespace: NetworkNamespace?, tables: NetfilterSocket? = nil, sparing spared: Set<UpstreamAddress> = []
+    ) throws(EgressError) {
         self.spared = spared
-        (tables, conntrack, sockets, local) = try Self.inside(namespace) { () throws(EgressError) in
+        (self.tables, conntrack, sockets, local) = try Self.inside(namespace) { () throws(EgressError) in
             try Self.translated { () throws(NetfilterError) in
-                (try NetfilterSocket(), try Conntrack(), try SocketDestroyer(), LinkSurroundings.current().local)
+                let tables = if let tables { tables } else { try NetfilterSocket() }
+                return (tables, try Conntrack(), try SocketDestroyer(), LinkSurroundings.current().local)
             }
         }
     }
@@ -40,8 +47,14 @@ final class NamespaceRules: KernelRules {
 
     func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
         try counted(.staticApply) { () throws(EgressError) in
-            try commit(RulesetTransactions.install(ruleset, learned: learned))
+            let devices = packetDevices.withLock { $0 }
+            if !devices.isEmpty { try commit(PacketRules.install(devices: devices)) }
+            try commit(RulesetTransactions.install(ruleset, learned: learned), isWhole: true)
         }
+    }
+
+    func wasChangedByOthers() throws(EgressError) -> Bool {
+        try Self.translated { () throws(NetfilterError) in try tables.wasChangedByOthers() }
     }
 
     func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
@@ -53,6 +66,7 @@ final class NamespaceRules: KernelRules {
     /// Of these devices; one that comes later is not among them.
     func refusePacketSockets(on devices: [String]) throws(EgressError) {
         try commit(PacketRules.install(devices: devices))
+        packetDevices.withLock { $0 = devices }
     }
 
     func learned() throws(EgressError) -> [FoundElement] {
@@ -114,8 +128,8 @@ final class NamespaceRules: KernelRules {
         RuleUpdates.made.increment()
     }
 
-    private func commit(_ transaction: Transaction) throws(EgressError) {
-        try Self.translated { () throws(NetfilterError) in try tables.commit(transaction) }
+    private func commit(_ transaction: Transaction, isWhole: Bool = false) throws(EgressError) {
+        try Self.translated { () throws(NetfilterError) in try tables.commit(transaction, isWhole: isWhole) }
     }
 
     private static func translated<Result>(_ body: () throws(NetfilterError) -> Result) throws(EgressError) -> Result {

@@ -69,7 +69,8 @@ public final class Sidecar: EgressController {
 
         let surroundings = LinkSurroundings.current()
         let kernel = SidecarKernel(
-            try NamespaceRules(namespace: nil, sparing: Set(dnsConfiguration.upstreams.map(\.endpoint))),
+            try NamespaceRules(
+                namespace: nil, tables: closed.tables, sparing: Set(dnsConfiguration.upstreams.map(\.endpoint))),
             shared: shared,
             mode: configuration.mode)
         let sockets = try GuardSockets.open()
@@ -114,6 +115,14 @@ public final class Sidecar: EgressController {
             apiPort: configuration.address.port, upstreams: dnsConfiguration.upstreams, shared: shared,
             neighbours: surroundings.neighbours)
         try Self.translated { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
+        kernel.installBeside { [weak self] () throws(EgressError) in try self?.restoreBeside(ruleset) }
+    }
+
+    /// The tables besides the policy's, where others have changed something in the namespace.
+    private func restoreBeside(_ ruleset: SidecarRuleset) throws(EgressError) {
+        devices.withLock { $0 = [] }
+        guardDevices()
+        try Self.translated { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
     }
 
     /// Stops answering names. The rules stay.
@@ -132,6 +141,11 @@ public final class Sidecar: EgressController {
     /// Looks whether the operator's lists or the namespace's devices are other ones, and puts in force what is new.
     /// What cannot be read is logged and changes nothing.
     public func refresh() {
+        do throws(EgressError) {
+            try guardian.restore()
+        } catch {
+            guardian.audit.notRestored(error)
+        }
         guardDevices()
         renewLearned()
         guardian.readMeter()

@@ -1,18 +1,23 @@
 import DNSFilter
 import Netfilter
 import NetworkPolicy
+import Synchronization
 
 /// The kernel's side of a sidecar's guard: that of any guard, with what shares the namespace let through.
 final class SidecarKernel: KernelRules {
     private let base: any KernelRules
     private let shared: SharedNamespace
     private let mode: SidecarConfiguration.Mode
+    private let beside = Mutex<@Sendable () throws(EgressError) -> Void>({})
 
     init(_ base: any KernelRules, shared: SharedNamespace, mode: SidecarConfiguration.Mode) {
         self.base = base
         self.shared = shared
         self.mode = mode
     }
+
+    /// What else has to be there: put in before every further installation.
+    func installBeside(_ body: @escaping @Sendable () throws(EgressError) -> Void) { beside.withLock { $0 = body } }
 
     private var judgesAddresses: Bool { mode != .names }
 
@@ -21,8 +26,11 @@ final class SidecarKernel: KernelRules {
         ruleset.exceptions = shared
         // An open plan has no blocks, and so always room.
         if !judgesAddresses { _ = ruleset.apply(.open) }
+        try beside.withLock { $0 }()
         try base.install(ruleset, learned: judgesAddresses ? learned : [])
     }
+
+    func wasChangedByOthers() throws(EgressError) -> Bool { try base.wasChangedByOthers() }
 
     func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
         if judgesAddresses { try base.apply(difference, learned: learned) }

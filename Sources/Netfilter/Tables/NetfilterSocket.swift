@@ -1,18 +1,62 @@
 import CMnl
 import CNftnl
+import Synchronization
 
 /// nf_tables of the namespace that it was opened in.
 public final class NetfilterSocket: Sendable {
     let socket: NetlinkSocket
+    /// The namespace's generation if only this socket has changed its tables since the last whole transaction.
+    private let expected = Mutex<UInt32?>(nil)
 
     public init() throws(NetfilterError) { socket = try NetlinkSocket(.netfilter) }
 
     /// Makes every change of the transaction, or none. The rules are in force when it returns.
-    public func commit(_ transaction: Transaction) throws(NetfilterError) {
+    /// - Parameter isWhole: it replaces whatever was there: from now on `wasChangedByOthers` tells whether that still holds.
+    public func commit(_ transaction: Transaction, isWhole: Bool = false) throws(NetfilterError) {
         guard !transaction.isEmpty else { return }
+        try expected.withLock { expected throws(NetfilterError) in
+            if isWhole {
+                expected = nil
+                let present = try generation()
+                try perform(transaction)
+                expected = Self.generation(after: present)
+            } else {
+                try perform(transaction)
+                expected = expected.map(Self.generation(after:))
+            }
+        }
+    }
+
+    /// Whether tables of this namespace were changed by anything but this socket since its last whole transaction, or
+    /// may have been: an answer of the kernel was lost. One short question to the kernel; true until the next whole one.
+    public func wasChangedByOthers() throws(NetfilterError) -> Bool {
+        try expected.withLock { expected throws(NetfilterError) in
+            guard let known = expected else { return true }
+            if try generation() == known { return false }
+            expected = nil
+            return true
+        }
+    }
+
+    private func perform(_ transaction: Transaction) throws(NetfilterError) {
         try socket.performBatch("changing nf_tables") { first in
             TransactionEncoder.encode(transaction, firstSequence: first)
         }
+    }
+
+    /// Each transaction in the namespace adds one; zero is left out.
+    private static func generation(after present: UInt32) -> UInt32 { present == .max ? 1 : present + 1 }
+
+    /// NFT_MSG_GETGEN.
+    private func generation() throws(NetfilterError) -> UInt32 {
+        let request = NetlinkMessage(type: Self.subsystem | 16, flags: NetlinkFlag.acknowledge, body: [0, 0, 0, 0])
+        var found: UInt32?
+        try socket.dump("asking for the generation of nf_tables", request) { reply in
+            guard let number = reply.attributes(after: 4)[1], number.count == 4 else { return }
+            found = UInt32(bigEndian: number.number(at: 0, as: UInt32.self))
+        }
+        guard let found else { throw .unconfirmed(action: "asking for the generation of nf_tables") }
+        return found
     }
 
     /// What is in a set now. `nft list set inet TABLE SET`

@@ -15,6 +15,7 @@ final class InterpretedKernel: KernelRules {
         installations.withLock { $0 += 1 }
         try commit(RulesetTransactions.install(ruleset, learned: learned))
     }
+    func wasChangedByOthers() throws(EgressError) -> Bool { false }
     func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
         try commit(RulesetTransactions.apply(difference, learned: learned))
     }

@@ -1,0 +1,35 @@
+import NetworkPolicy
+import Synchronization
+
+/// Rules that somebody else with power over the namespace has taken away or changed (`nft flush ruleset`) are put back.
+extension EgressGuard {
+    /// Seconds between two looks: the longest time, but for the work itself, for which a sandbox stays without its rules.
+    static let restorationInterval: UInt64 = 1
+
+    /// Puts everything back where tables of the namespace were changed by others, and ends the flows that began
+    /// meanwhile and may not. One short question to the kernel where nothing was changed.
+    /// - Returns: whether it had to.
+    @discardableResult
+    func restore() throws(EgressError) -> Bool {
+        guard try kernel.wasChangedByOthers() else { return false }
+        return try changes.withLock { _ throws(EgressError) in
+            let restored = try state.withLock { state throws(EgressError) in
+                // Somebody may have been here while this waited for the lock.
+                guard try kernel.wasChangedByOthers() else { return false }
+                var next = state
+                try next.reinstall(now: settings.now(), kernel: kernel, settings: settings)
+                state = next
+                return true
+            }
+            guard restored else { return false }
+            // Names asked elsewhere meanwhile were not redirected; such a flow would go on past the filter.
+            let state = state.withLock { $0 }
+            let cut = try kernel.cut { address, traffic in
+                traffic == .udp(port: 53) || traffic == .tcp(port: 53)
+                    || !state.allowsFlow(to: address, traffic, settings: settings)
+            }
+            audit.rulesRestored(flowsCut: cut)
+            return true
+        }
+    }
+}
