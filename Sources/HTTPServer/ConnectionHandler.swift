@@ -36,13 +36,16 @@ final class ConnectionHandler: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         idleTimer?.cancel()
         bodyTimer?.cancel()
-        exchange?.source.finish(HTTPBodyError.clientGone)
+        // The writer first: who waits for the body goes on at once, on another thread, and may answer.
         exchange?.writer.clientWentAway()
+        exchange?.source.finish(HTTPBodyError.clientGone)
         exchange = nil
         context.fireChannelInactive()
     }
 
+    /// What was no HTTP has its 400 by now, from the handler in front: a second answer would be one too many.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        exchange?.writer.clientWentAway()
         context.close(promise: nil)
     }
 

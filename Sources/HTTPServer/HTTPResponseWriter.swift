@@ -108,7 +108,10 @@ public final class HTTPResponseWriter: Sendable {
     private func onLoop(_ write: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>) async throws {
         let channel = self.channel
         do {
-            try await channel.eventLoop.flatSubmit { write(channel) }.get()
+            // The client may go while this is on its way to the loop.
+            try await channel.eventLoop.flatSubmit { [self] in
+                isClosed ? channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel) : write(channel)
+            }.get()
         } catch is ChannelError {
             throw HTTPBodyError.clientGone
         }

@@ -134,6 +134,27 @@ func withServer<Result: Sendable>(
         }
     }
 
+    @Test func `clients that go in the middle of a body do not get a second answer`() async throws {
+        let answer = try await withServer(handler: { request, writer in
+            _ = try? await request.body.collect(upTo: 100)
+            try? await writer.respondText(.ok, "answered")
+        }) { address in
+            for body in ["", "[", "Transfer-Encoding: chunked\r\n\r\nzz\r\n"] {
+                let head = body.hasPrefix("T") ? "" : "Content-Length: 50\r\n\r\n"
+                await withTaskGroup { group in
+                    for _ in 0..<100 {
+                        group.addTask {
+                            try? await RawClient(address).leave(
+                                after: "POST / HTTP/1.1\r\nHost: h\r\n" + head + body)
+                        }
+                    }
+                }
+            }
+            return try await RawClient(address).exchange("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        }
+        #expect(answer.hasSuffix("answered"))
+    }
+
     @Test func `a handler that answers nothing closes the connection`() async throws {
         let answer = try await withServer(handler: { _, _ in }) {
             try await RawClient($0).exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n")

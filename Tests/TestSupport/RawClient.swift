@@ -12,6 +12,11 @@ public final class RawClient: Sendable {
         }
     }
 
+    /// Sends `text` and closes the connection.
+    public func leave(after text: String) async throws {
+        try await channel.executeThenClose { _, outbound in try await outbound.write(ByteBuffer(string: text)) }
+    }
+
     /// Sends `text`, then collects until `done` is satisfied or the server closes.
     public func exchange(_ text: String, until done: @escaping @Sendable (String) -> Bool = { _ in false }) async throws
         -> String
