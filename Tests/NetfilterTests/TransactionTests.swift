@@ -16,6 +16,45 @@ import Testing
         try body(socket)
     }
 
+    @Test func `what others change is told from what the socket changes itself`() throws {
+        let namespace = try NetworkNamespace.create(named: "spt-\(UInt32.random(in: 0 ... .max))")
+        defer { try? namespace.delete() }
+        let (mine, others) = try namespace.run { (try NetfilterSocket(), try NetfilterSocket()) }
+        // Nothing is known before the first whole transaction.
+        #expect(try mine.wasChangedByOthers())
+        func whole() throws {
+            var transaction = Transaction()
+            transaction.removeTable("t")
+            transaction.addTable("t")
+            try mine.commit(transaction, isWhole: true)
+        }
+        try whole()
+        #expect(try !mine.wasChangedByOthers())
+        for number in 0..<3 {
+            var transaction = Transaction()
+            transaction.addChain("c\(number)", table: "t")
+            try mine.commit(transaction)
+            #expect(try !mine.wasChangedByOthers())
+        }
+        // What the kernel refuses changes nothing.
+        var refused = Transaction()
+        refused.addChain("c", table: "nowhere")
+        #expect(throws: NetfilterError.self) { try mine.commit(refused) }
+        #expect(try !mine.wasChangedByOthers())
+
+        var foreign = Transaction()
+        foreign.addTable("foreign")
+        try others.commit(foreign)
+        #expect(try mine.wasChangedByOthers())
+        // Until everything is put in anew, whatever else is changed.
+        var more = Transaction()
+        more.addChain("more", table: "t")
+        try mine.commit(more)
+        #expect(try mine.wasChangedByOthers())
+        try whole()
+        #expect(try !mine.wasChangedByOthers())
+    }
+
     @Test func `every kind of expression is taken by the kernel`() throws {
         try withTable { socket in
             var transaction = Transaction()
