@@ -9,7 +9,6 @@ import queue
 import shutil
 import signal
 import socket
-import sqlite3
 import ssl
 import struct
 import subprocess
@@ -24,6 +23,7 @@ import h2.events
 import h2.settings
 import hpack
 import pytest
+from directory import Directory
 from support.appliance import BINARY, free_port
 from support.waiting import eventually
 
@@ -57,7 +57,7 @@ def settled(value, pause=0.3):
 
 
 class Gateway:
-    """`sallyport ingress` on a store that the test writes, in front of `Backend`."""
+    """`sallyport ingress` on a directory of the test's, in front of `Backend`."""
 
     def __init__(self, *certificates, backend_port):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sallyport-h2-"))
@@ -81,6 +81,9 @@ run_dir = "{self.folder}/run"
 """)
         self.log = self.folder / "log"
         self.process, self.flags = None, []
+        for name in ("state", "run"):
+            (self.folder / name).mkdir(mode=0o700)
+        self.directory = Directory(self.folder / "run" / "directory.sock", SANDBOX)
 
     def launch(self):
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OPENSANDBOX", "OPEN_SANDBOX"))}
@@ -93,7 +96,7 @@ run_dir = "{self.folder}/run"
     def start(self):
         self.launch()
         eventually(self._listens, within=30, what="the gateway")
-        self.add_sandbox(SANDBOX)
+        self._await_sandbox()
         return self
 
     def _listens(self):
@@ -101,17 +104,7 @@ run_dir = "{self.folder}/run"
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def add_sandbox(self, name):
-        """A running sandbox on loopback, as the server would have stored it."""
-        status = {"state": "Running", "reason": "", "message": "", "since": 1}
-        document = {
-            "id": name, "image": "none", "entrypoint": ["none"], "metadata": {}, "extensions": {}, "status": status,
-            "history": [status], "createdAt": 1, "secureAccess": False, "hasPolicy": False,
-            "network": {"namespacePath": "", "address": "127.0.0.1", "addressV6": "::1"}}
-        with sqlite3.connect(self.folder / "state" / "sallyport.db", timeout=10) as store:
-            store.execute("INSERT INTO sandbox VALUES (?, 1, ?)", (name, json.dumps(document)))
-        store.close()
-
+    def _await_sandbox(self):
         def known():
             with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as client:
                 client.sendall(f"GET /echo HTTP/1.1\r\nHost: h\r\n{ROUTE}: {self.route}\r\nConnection: close\r\n\r\n"
@@ -145,6 +138,7 @@ run_dir = "{self.folder}/run"
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self.directory.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
