@@ -138,6 +138,9 @@ let package = Package(
         .executableTarget(
             name: "benchmark-patch", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
             path: "Benchmarks/PolicyPatch", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-dns", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            path: "Benchmarks/DNS/Guard", swiftSettings: strict + warnings),
         tests("Runtimes", ["Netfilter", "NetworkPolicy", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "TestSupport"] + nio),
         tests("HTTPServer", ["TestSupport", logging] + nio),
