@@ -29,8 +29,7 @@ let node = try await EgressNode(
     logger: logger)
 let rules = try (0..<count).map { try Rule(action: .allow, text: "*.zone-\($0).example") }
 try await node.protect("asked", namespace: namespace, policy: Policy(defaultAction: .deny, rules: rules))
-print(namespace.path)
-fflush(stdout)
+FileHandle.standardOutput.write(Data("\(namespace.path)\n".utf8))
 while readLine() != nil {}
 await node.shutdown()
 try namespace.delete()
