@@ -90,12 +90,15 @@ class Peer(Server):
 
 
 def instant_upstream(folder, namespace=None):
-    """Answers every question at once with one address, for a minute."""
+    """Answers every question at once with an address of the name's own, for a minute."""
     path = f"{folder}/upstream.conf"
     with open(path, "w") as file:
         file.write(f"""
 setLocal("127.0.0.1:{UPSTREAM}")
-addAction(QTypeRule(DNSQType.A), SpoofAction("198.51.100.7"))
+addAction(QTypeRule(DNSQType.A), LuaAction(function (question)
+    local number = tonumber(string.match(string.lower(question.qname:toString()), "zone%-(%d+)")) or 0
+    return DNSAction.Spoof, "198.18." .. math.floor(number / 250) .. "." .. number % 250
+end))
 addAction(AllRule(), RCodeAction(DNSRCode.NOERROR))
 """)
     enter = ["nsenter", f"--net={namespace}"] if namespace else []

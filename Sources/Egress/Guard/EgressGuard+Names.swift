@@ -19,7 +19,10 @@ extension EgressGuard: DNSPolicy {
     func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Bool {
         do throws(EgressError) {
             let opened = try state.withLock { state throws(EgressError) in
-                try state.learn(
+                let before = state.displacements
+                // A name that had to make room for this one must be learned again.
+                defer { if state.displacements != before { revise() } }
+                return try state.learn(
                     addresses.map { ($0.address, $0.lifetime) }, from: name, kernel: kernel, settings: settings)
             }
             if !opened { audit.answerWithheld(name, "the policy changed, or too many addresses are open") }
@@ -27,6 +30,15 @@ extension EgressGuard: DNSPolicy {
         } catch {
             audit.answerWithheld(name, "\(error)")
             return false
+        }
+    }
+
+    var revision: UInt64 { revisions.load(ordering: .acquiring) }
+
+    func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 {
+        state.withLock { state in
+            // What passes only because nobody is held to the policy is told anew from time to time.
+            state.isObserving ? 0 : state.standing(of: addresses, for: name, settings: settings)
         }
     }
 

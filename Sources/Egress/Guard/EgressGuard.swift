@@ -18,6 +18,9 @@ final class EgressGuard: Sendable {
         var mayReinstallAt: UInt64 = 0
         /// When flows are looked at again.
         var mayRenewAt: UInt64 = 0
+        /// Counts what may have left the kernel to make room.
+        var displacements: UInt64 { learned.displacements &+ reinstallations }
+        var reinstallations: UInt64 = 0
     }
 
     let id: String
@@ -29,6 +32,8 @@ final class EgressGuard: Sendable {
     let watch: GuardWatch
     let state: Mutex<State>
     let changes = Mutex<Void>(())
+    /// `DNSPolicy.revision`.
+    let revisions = Atomic<UInt64>(1)
 
     /// Puts the record's policy into the kernel, whatever was there before: rules are in force when this returns.
     /// Learned addresses that the kernel still holds are judged anew and kept where the policy still allows them.
@@ -80,7 +85,8 @@ final class EgressGuard: Sendable {
 
             let file = try store.stage(record)
             let undo = try state.withLock { state throws(EgressError) in
-                try state.adopt(record, kernel: kernel, settings: settings)
+                revise()
+                return try state.adopt(record, kernel: kernel, settings: settings)
             }
             do throws(EgressError) {
                 try file.publish()
@@ -95,10 +101,15 @@ final class EgressGuard: Sendable {
         }
     }
 
+    /// Ends what the DNS filter was cleared to repeat. Called with the state's lock held, before the change: who asks the
+    /// policy after it has to wait for the change.
+    func revise() { revisions.wrappingAdd(1, ordering: .releasing) }
+
     /// The kernel took the new rules but the disk did not take the record.
     private func rollBack(_ undo: State.Undo, store: some RecordStore) {
         do throws(EgressError) {
             try state.withLock { state throws(EgressError) in
+                revise()
                 _ = try state.adopt(undo.record, restoring: undo.learned, kernel: kernel, settings: settings)
             }
             // The file may be the new one already, when only its folder could not be synchronised.

@@ -7,42 +7,53 @@ struct NameTable: Sendable {
         indirect case scoped(TrafficMap<Int>)
     }
 
-    private var exact: [DomainName: Entry] = [:]
-    private var below: [DomainName: Entry] = [:]
+    /// What is said of one name: of itself, and of those below it.
+    private struct Rules: Sendable {
+        private var exact: Entry?
+        private var below: Entry?
+
+        subscript(below isBelow: Bool) -> Entry? {
+            get { isBelow ? below : exact }
+            set { if isBelow { below = newValue } else { exact = newValue } }
+        }
+    }
+
+    private var index = NameIndex()
+    /// By the numbers of `index`.
+    private var entries: [Rules] = []
     private let policy: Policy
 
     init(_ policy: Policy) {
         self.policy = policy
         var several: [Target: [TrafficMap<Int>]] = [:]
-        for (index, rule) in policy.rules.enumerated() {
-            let entry: Entry = rule.scope.isUnstated ? .plain(index) : .scoped(rule.coverage(index))
-            switch rule.target {
-            case .name(let name): Self.add(entry, rule, &exact[name], &several, policy)
-            case .wildcard(let name): Self.add(entry, rule, &below[name], &several, policy)
-            case .address: continue
+        for (number, rule) in policy.rules.enumerated() {
+            guard let (place, isBelow) = place(of: rule.target) else { continue }
+            let entry: Entry = rule.scope.isUnstated ? .plain(number) : .scoped(rule.coverage(number))
+            guard let present = entries[place][below: isBelow] else {
+                entries[place][below: isBelow] = entry
+                continue
             }
+            // Nothing comes after a rule that denies everything.
+            if case .plain(let first) = present, policy.rules[first].action == .deny { continue }
+            several[rule.target, default: [Self.map(present, policy)]].append(Self.map(entry, policy))
         }
         for (target, maps) in several {
-            let joined = Entry.scoped(TrafficMap.first(of: maps[...]))
-            switch target {
-            case .name(let name): exact[name] = joined
-            case .wildcard(let name): below[name] = joined
-            case .address: continue
-            }
+            guard let (place, isBelow) = place(of: target) else { continue }
+            entries[place][below: isBelow] = .scoped(TrafficMap.first(of: maps[...]))
         }
     }
 
-    private static func add(
-        _ entry: Entry, _ rule: Rule, _ slot: inout Entry?, _ several: inout [Target: [TrafficMap<Int>]],
-        _ policy: Policy
-    ) {
-        guard let present = slot else {
-            slot = entry
-            return
+    /// Where the rules of a target stand; nil for an address.
+    private mutating func place(of target: Target) -> (place: Int, isBelow: Bool)? {
+        let (name, isBelow): (DomainName, Bool)
+        switch target {
+        case .name(let exact): (name, isBelow) = (exact, false)
+        case .wildcard(let zone): (name, isBelow) = (zone, true)
+        case .address: return nil
         }
-        // Nothing comes after a rule that denies everything.
-        if case .plain(let first) = present, policy.rules[first].action == .deny { return }
-        several[rule.target, default: [map(present, policy)]].append(map(entry, policy))
+        let place = index.insert(name)
+        if place == entries.count { entries.append(Rules()) }
+        return (place, isBelow)
     }
 
     private static func map(_ entry: Entry, _ policy: Policy) -> TrafficMap<Int> {
@@ -72,12 +83,8 @@ struct NameTable: Sendable {
     }
 
     private func visit(_ name: DomainName, _ body: (Entry) -> Void) {
-        if let entry = exact[name] { body(entry) }
-        guard !below.isEmpty else { return }
-        var ancestor = name.parent
-        while let zone = ancestor {
-            if let entry = below[zone] { body(entry) }
-            ancestor = zone.parent
+        index.forEachKnown(atOrAbove: name) { number, isName in
+            if let entry = entries[number][below: !isName] { body(entry) }
         }
     }
 }

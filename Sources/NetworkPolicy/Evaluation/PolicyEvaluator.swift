@@ -44,7 +44,9 @@ public final class PolicyEvaluator: Sendable {
     public func evaluate(
         _ address: IPAddress, learnedFrom name: DomainName, _ scope: TrafficScope = .unstated
     ) -> Verdict {
-        summary(rules(for: name).first(rules(for: address)), of: scope)
+        // Where no rule speaks of the address, it is the name's verdict: nearly always, and without joining maps.
+        if scope.isUnstated, block(of: address) == nil { return evaluate(name) }
+        return summary(rules(for: name).first(rules(for: address)), of: scope)
     }
 
     /// What is decided of an address because `name` resolved to it. Nil where an address rule comes first, or none
@@ -88,13 +90,17 @@ public final class PolicyEvaluator: Sendable {
     }
 
     private func rules(for address: IPAddress) -> TrafficMap<Int> {
+        block(of: address)?.rules ?? TrafficMap(nil)
+    }
+
+    private func block(of address: IPAddress) -> CoveredRange? {
         // The last range that starts at or before the address is the only one that can hold it: they are disjoint.
         var low = 0, high = blocks.count
         while low < high {
             let middle = (low + high) / 2
             if blocks[middle].range.lowerBound <= address { low = middle + 1 } else { high = middle }
         }
-        guard low > 0, blocks[low - 1].range.contains(address) else { return TrafficMap(nil) }
-        return blocks[low - 1].rules
+        guard low > 0, blocks[low - 1].range.contains(address) else { return nil }
+        return blocks[low - 1]
     }
 }
