@@ -10,6 +10,7 @@ import time
 
 REPOSITORY = os.path.realpath(f"{os.path.dirname(__file__)}/../..")
 UPSTREAM = 15399
+PEER = 15353
 
 
 class Server:
@@ -66,13 +67,18 @@ class Guard(Server):
 
 
 class Peer(Server):
-    """A server that reads a configuration, in a namespace of its own with an upstream of its own."""
+    """A server that reads a configuration, in a namespace of its own with an upstream of its own and port 53 redirected."""
 
     def __init__(self, folder, name, configuration, command):
         self.name = f"spb-{name}-{os.getpid()}"
         subprocess.run(["ip", "netns", "add", self.name], check=True)
         subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
         self.namespace = f"/run/netns/{self.name}"
+        # Whoever filters a sandbox's names has to take them from whatever resolver it asks: as our guard does.
+        subprocess.run(
+            ["ip", "netns", "exec", self.name, "nft",
+             "add table ip names; add chain ip names out { type nat hook output priority -100; }; "
+             f"add rule ip names out udp dport 53 redirect to :{PEER}"], check=True)
         self.upstream = instant_upstream(folder, self.namespace)
         path = f"{folder}/{name}.conf"
         with open(path, "w") as file:
@@ -111,7 +117,7 @@ addAction(AllRule(), RCodeAction(DNSRCode.NOERROR))
 
 def dnsdist(folder, rules, cache):
     """With as many suffixes as our policy has; 0 to pass everything on."""
-    lines = ['setLocal("127.0.0.1:53")', f'newServer("127.0.0.1:{UPSTREAM}")']
+    lines = [f'setLocal("127.0.0.1:{PEER}")', f'newServer("127.0.0.1:{UPSTREAM}")']
     if rules:
         lines += [
             "zones = newSuffixMatchNode()",
@@ -127,7 +133,7 @@ def unbound(folder, cache):
     """A forwarder without validation."""
     configuration = f"""
 server:
-    interface: 127.0.0.1
+    interface: 127.0.0.1@{PEER}
     username: ""
     chroot: ""
     directory: "{folder}"

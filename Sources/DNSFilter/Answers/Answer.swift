@@ -24,18 +24,18 @@ struct Answer: Hashable, Sendable {
             return
         }
         var owner = name.wire
-        var seen: Set<[UInt8]> = [owner]
         while records.count < Self.longestChain {
-            let found = response.answers.filter { $0.owner == owner && $0.type == type }
-            if !found.isEmpty {
+            let before = records.count
+            for record in response.answers where record.type == type && record.owner == owner { records.append(record) }
+            if records.count > before {
                 // A name that does not exist has no records.
                 guard code == .noError else { break }
-                records += found
                 limitLifetimes()
                 return
             }
             guard let alias = response.answers.first(where: { $0.owner == owner && $0.type == RecordType.cname }),
-                (try? DomainName(wire: alias.data)) != nil, seen.insert(alias.data).inserted
+                (try? DomainName(wire: alias.data)) != nil, alias.data != name.wire,
+                !records.contains(where: { $0.data == alias.data })
             else {
                 authority = response.authority.flatMap { Self.isAtOrAbove($0.owner, owner) ? $0 : nil }
                 limitLifetimes()

@@ -4,9 +4,6 @@ import NetworkPolicy
 struct CacheKey: Hashable, Sendable {
     var name: DomainName
     var type: UInt16
-
-    /// A copy in memory of its own, for what is kept.
-    var detached: CacheKey { CacheKey(name: name.detached, type: type) }
 }
 
 /// Answers kept for their time, all sandboxes together: what is kept is before any policy. Bounded in entries and bytes;
@@ -87,12 +84,13 @@ struct AnswerCache: Sendable {
         let lifetime =
             answer.code == .serverFailure
             ? failureLifetime(key, now) : UInt64(answer.lifetime(isNegative: answer.isNegative(type: key.type)))
+        if let place = index[key] { remove(place) }
+        guard capacity > 0, lifetime > 0 else { return }
         var size = Self.size(key, answer)
         let encoded: EncodedAnswer? = size < Self.longestTwice ? EncodedAnswer(answer, question: key.name) : nil
         size += encoded?.size ?? 0
-        if let place = index[key] { remove(place) }
         // One answer must not drive out all others.
-        guard capacity > 0, lifetime > 0, size <= capacityBytes / 8 else { return }
+        guard size <= capacityBytes / 8 else { return }
         while index.count >= capacity || bytes > capacityBytes - size { remove(oldest) }
         lastSerial += 1
         let entry = Entry(

@@ -19,6 +19,10 @@ struct EncodedAnswer: Hashable, Sendable {
         answers = UInt16(truncatingIfNeeded: answer.records.count)
         authorities = answer.authority == nil ? 0 : 1
         guard !answer.records.isEmpty || answer.authority != nil else { return }
+        let records = answer.records.count + Int(authorities)
+        let most = answer.records.reduce(answer.authority?.longestEncoding ?? 0) { $0 + $1.longestEncoding }
+        bytes.reserveCapacity(most)
+        lifetimes.reserveCapacity(records)
         for record in answer.records { append(record, question.wire) }
         if let authority = answer.authority { append(authority, question.wire) }
     }
@@ -49,4 +53,9 @@ struct EncodedAnswer: Hashable, Sendable {
 
     /// Bytes in memory, about.
     var size: Int { 2 * 32 + bytes.count + 4 * lifetimes.count }
+}
+
+extension ResourceRecord {
+    /// Bytes: owner, type, class, TTL, length and data.
+    fileprivate var longestEncoding: Int { owner.count + 10 + data.count }
 }

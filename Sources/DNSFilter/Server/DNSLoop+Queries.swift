@@ -39,7 +39,9 @@ extension DNSLoop {
         guard client.pending < configuration.pendingPerSandbox else {
             return fail(waiter, "too many queries are waiting")
         }
-        switch pending.ask(key.detached, for: waiter.detached, using: &random, now: present) {
+        let waiting = waiter.detached
+        let question = CacheKey(name: waiting.query.name, type: key.type)
+        switch pending.ask(question, for: waiting, using: &random, now: present) {
         case .full: fail(waiter, "too many queries are waiting")
         case .joined: client.pending += 1
         case .transmit(let transmission):

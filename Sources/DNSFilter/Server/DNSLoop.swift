@@ -76,7 +76,7 @@ final class DNSLoop {
     var nextProbe: UInt64 = 0
     /// Where an upstream speaks TLS.
     let tlsContext: TLSContext?
-    var random = SystemRandomNumberGenerator()
+    var random = BufferedRandom()
     var statistics = DNSServer.Statistics()
     private var isRunning = true
 

@@ -46,6 +46,7 @@ struct MessageReader {
     /// A name without its compression, case kept: labels and the final zero byte.
     mutating func nameBytes() throws(MessageError) -> [UInt8] {
         var name: [UInt8] = []
+        name.reserveCapacity(32)
         try readName(into: &name)
         return name
     }

@@ -104,17 +104,22 @@ extension Query {
     static func forwardedBytes(name: DomainName, type: UInt16, identifier: UInt16, spelling: UInt64 = 0) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(headerLength + name.wire.count + 15)
-        bytes += [
-            UInt8(identifier >> 8), UInt8(truncatingIfNeeded: identifier), 1, 0, 0, 1, 0, 0, 0, 0, 0, 1,
-        ]
+        bytes.append(big: identifier)
+        let recursionDesired: UInt16 = 0x0100
+        bytes.append(big: recursionDesired)
+        // One question, no answers, no authorities, one additional record.
+        for count: UInt16 in [1, 0, 0, 1] { bytes.append(big: count) }
         bytes += name.wire
         if spelling != 0 {
             QuestionSpelling.apply(spelling, to: &bytes, from: headerLength, count: name.wire.count)
         }
-        bytes += [UInt8(type >> 8), UInt8(truncatingIfNeeded: type), 0, 1]
-        bytes += [
-            0, 0, UInt8(RecordType.opt), UInt8(largestPayload >> 8), UInt8(largestPayload & 0xff), 0, 0, 0, 0, 0, 0,
-        ]
+        bytes.append(big: type)
+        bytes.append(big: 1)
+        bytes.append(0)
+        bytes.append(big: RecordType.opt)
+        bytes.append(big: UInt16(largestPayload))
+        // Version and flags, and no options.
+        for _ in 0..<3 { bytes.append(big: 0) }
         return bytes
     }
 

@@ -53,6 +53,8 @@ struct UpstreamResponse: Hashable, Sendable {
         guard try reader.number16() == 1 else { throw .badCount }
         guard Int(answerCount) + Int(authorityCount) <= Self.mostRecords else { throw .badCount }
         answers = []
+        // No more than the bytes can hold: the count is the sender's.
+        answers.reserveCapacity(min(Int(answerCount), bytes.count / 11))
         for _ in 0..<answerCount {
             if let record = try Self.record(&reader) { answers.append(record) }
         }
@@ -90,7 +92,10 @@ struct UpstreamResponse: Hashable, Sendable {
     }
 
     /// Length bytes are below 64, so that they are never taken for letters.
-    static func lowercased(_ name: [UInt8]) -> [UInt8] {
-        name.map { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) ? $0 | 0x20 : $0 }
+    static func lowercased(_ name: consuming [UInt8]) -> [UInt8] {
+        for index in name.indices where (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(name[index]) {
+            name[index] |= 0x20
+        }
+        return name
     }
 }
