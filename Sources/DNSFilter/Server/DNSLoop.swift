@@ -137,8 +137,12 @@ final class DNSLoop {
     }
 
     private func waitTime() -> Int32 {
-        let idle = streams.isEmpty && upstreamStreams.isEmpty ? nil : now() + 1000
-        guard let next = [pending.nextDeadline, nextProbeTime, idle].compactMap({ $0 }).min() else { return -1 }
+        var next = min(pending.nextDeadline ?? .max, nextProbeTime ?? .max)
+        if streams.isEmpty && upstreamStreams.isEmpty {
+            guard next < .max else { return -1 }
+        } else {
+            next = min(next, now() + 1000)
+        }
         let present = now()
         return next > present ? Int32(clamping: next - present) : 0
     }

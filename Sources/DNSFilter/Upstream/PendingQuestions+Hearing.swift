@@ -9,13 +9,21 @@ extension PendingQuestions {
     ) -> Outcome {
         guard let name = response.canonicalName else { return .ignored }
         let key = CacheKey(name: name, type: response.questionType)
-        for pinned in [-1, Int32(origin.upstream)] {
-            guard let place = index[Key(key: key, pinned: pinned)],
-                let number = places[Int(place)]!.attempts.firstIndex(where: { $0.answers(response, origin) })
-            else { continue }
-            return take(response, name, place, number, using: &random, now: now)
-        }
-        return .ignored
+        guard
+            let (place, number) = attempt(Key(key: key), response, origin)
+                ?? attempt(Key(key: key, pinned: Int32(origin.upstream)), response, origin)
+        else { return .ignored }
+        return take(response, name, place, number, using: &random, now: now)
+    }
+
+    /// The attempt that a response belongs to.
+    private func attempt(
+        _ key: Key, _ response: UpstreamResponse, _ origin: ResponseOrigin
+    ) -> (place: Int32, number: Int)? {
+        guard let place = index[key],
+            let number = places[Int(place)]!.attempts.firstIndex(where: { $0.answers(response, origin) })
+        else { return nil }
+        return (place, number)
     }
 
     private mutating func take(

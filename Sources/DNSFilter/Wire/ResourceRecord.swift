@@ -17,9 +17,14 @@ struct ResourceRecord: Hashable, Sendable {
 
     /// The address of an A or AAAA record.
     var address: IPAddress? {
-        type == RecordType.a && data.count == 4 || type == RecordType.aaaa && data.count == 16
-            ? IPAddress(bytes: data) : nil
+        switch (type, data.count) {
+        case (RecordType.a, 4): .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: number(data[...]))))
+        case (RecordType.aaaa, 16): .v6(IPv6Address(high: number(data[..<8]), low: number(data[8...])))
+        default: nil
+        }
     }
+
+    private func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
 }
 
 /// An upstream's response, read whole.

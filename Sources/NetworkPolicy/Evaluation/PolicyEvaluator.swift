@@ -49,6 +49,13 @@ public final class PolicyEvaluator: Sendable {
         return summary(rules(for: name).first(rules(for: address)), of: scope)
     }
 
+    /// Whether `name` may be asked for and something of this address of its be reached.
+    public func allows(_ address: IPAddress, learnedFrom name: DomainName) -> Bool {
+        guard evaluate(name).isAllowed else { return false }
+        // Where no rule speaks of the address, that was all.
+        return block(of: address) == nil || evaluate(address, learnedFrom: name).isAllowed
+    }
+
     /// What is decided of an address because `name` resolved to it. Nil where an address rule comes first, or none
     /// matches: there the address plan decides, as it does for an address without a name.
     public func actions(of address: IPAddress, learnedFrom name: DomainName) -> TrafficMap<Action> {

@@ -50,8 +50,13 @@ public struct DomainName: Hashable, Sendable {
     /// Underscores are allowed, as in `_dmarc.example.com`. Any other byte outside letters, digits and hyphens is
     /// refused: NUL, control bytes, spaces, slashes and dots inside a label have no use but to mislead a later parser.
     public init(wire bytes: some Collection<UInt8>) throws(DomainNameError) {
+        try self.init(wire: Array(bytes))
+    }
+
+    /// The same of an array, without a copy of it.
+    public init(wire bytes: [UInt8]) throws(DomainNameError) {
         var memory: [UInt8] = []
-        try self.init(wire: Array(bytes), reusing: &memory)
+        try self.init(wire: bytes, reusing: &memory)
     }
 
     /// The same in memory of the caller's, which nobody has to get for it once an earlier name in it is not kept by
