@@ -30,6 +30,8 @@ bench: execd base-image
 	swift build -c release
 	.build/release/benchmark-create
 	.build/release/benchmark-patch
+	./scripts/install-deps.sh dnsperf dnsdist unbound
+	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
 
 # Every parser against RUNS inputs of libFuzzer's; what it finds worth keeping becomes part of Tests/FuzzTests/Corpus.
