@@ -30,6 +30,9 @@ bench: execd base-image
 	swift build -c release
 	.build/release/benchmark-create
 	.build/release/benchmark-patch
+	.build/release/benchmark-patch 4096 100000
+	.build/release/benchmark-scale
+	.build/release/benchmark-flow
 	./scripts/install-deps.sh dnsperf dnsdist unbound
 	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py

@@ -23,7 +23,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 }
 
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
-let fuzzed: [Target.Dependency] = ["DNSFilter", "NetworkPolicy", "Ingress", "SecureAccess"]
+let fuzzed: [Target.Dependency] = ["DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess"]
 let fuzzers: Target =
     Context.environment["SALLYPORT_FUZZ"] == nil
     ? .testTarget(
@@ -39,6 +39,12 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOHTTP1", package: "swift-nio"),
     .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
 ]
+let http2: [Target.Dependency] = [
+    .product(name: "NIOTLS", package: "swift-nio"),
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+    .product(name: "NIOHPACK", package: "swift-nio-http2"),
+]
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
@@ -49,9 +55,12 @@ let package = Package(
         .executable(name: "sallyport", targets: ["sallyport"]),
         .executable(name: "execd", targets: ["ExecdProgram"]),
         .executable(name: "sallyport-egress", targets: ["sallyport-egress"]),
+        .executable(name: "sallyport-ingress", targets: ["sallyport-ingress"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
+        .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
@@ -73,7 +82,7 @@ let package = Package(
         .target(
             name: "Egress",
             dependencies: [
-                "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "CLinux", logging, metrics,
+                "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient", "CLinux", logging, metrics,
             ] + nio, exclude: ["Remote"], swiftSettings: strict + warnings),
         // Apart from the guard, since it brings libcurl and thirty libraries with it: too much for a sidecar.
         .target(
@@ -83,7 +92,11 @@ let package = Package(
             ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
-        library("Ingress", ["SecureAccess", "COpenSSL", logging, metrics] + nio),
+        library("HTTPClient", []),
+        library(
+            "Redis",
+            [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")]),
+        library("Ingress", ["SecureAccess", "Redis", "COpenSSL", logging, metrics] + nio + http2),
         library(
             "Runtimes",
             ["Netfilter", "NetworkPolicy", "CLinux", logging, .product(name: "NIOPosix", package: "swift-nio")]),
@@ -91,12 +104,12 @@ let package = Package(
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
-        library("Observability", [logging, metrics, coreMetrics]),
+        library("Observability", ["HTTPClient", logging, metrics, coreMetrics]),
         library(
             "ControlPlane",
             [
-                "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress", "SecureAccess",
-                "HTTPServer", "Runtimes",
+                "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress", "SecureAccess", "Redis",
+                "HTTPServer", "HTTPClient", "Runtimes",
                 "Observability", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
@@ -111,10 +124,19 @@ let package = Package(
         .executableTarget(
             name: "sallyport-egress",
             dependencies: [
-                "Egress", "DNSFilter", "NetworkPolicy", "CLinux", logging,
+                "Egress", "DNSFilter", "NetworkPolicy", "CLinux", "HTTPServer", "Observability", logging,
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/Programs/sallyport-egress", swiftSettings: strict + warnings),
+
+        .executableTarget(
+            name: "sallyport-ingress",
+            dependencies: [
+                "Ingress", "SecureAccess", "Redis", "Observability", logging,
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/Programs/sallyport-ingress", swiftSettings: strict + warnings),
 
         .target(
             name: "TestSupport", dependencies: ["Netfilter", "NetworkPolicy"] + nio, path: "Tests/TestSupport",
@@ -124,7 +146,10 @@ let package = Package(
         tests("Netfilter", ["NetworkPolicy"]),
         tests(
             "Egress",
-            ["sallyport-egress", "HTTPServer", "NetworkPolicy", "DNSFilter", "Netfilter", "TestSupport", logging] + nio),
+            [
+                "sallyport-egress", "HTTPServer", "HTTPClient", "NetworkPolicy", "DNSFilter", "Netfilter",
+                "TestSupport", logging,
+            ] + nio),
         tests("SecureAccess", exclude: ["Vectors"]),
         .testTarget(
             name: "GuardedSandboxTests",
@@ -141,23 +166,35 @@ let package = Package(
         .executableTarget(
             name: "benchmark-dns", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
             path: "Benchmarks/DNS/Guard", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-scale", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            path: "Benchmarks/GuardedNamespaces", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-flow",
+            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
+            path: "Benchmarks/CheckedFlow", swiftSettings: strict + warnings),
         tests("Runtimes", ["Netfilter", "NetworkPolicy", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "TestSupport"] + nio),
         tests("HTTPServer", ["TestSupport", logging] + nio),
         tests(
             "Ingress",
-            ["SecureAccess", "HTTPServer", "TestSupport", logging, .product(name: "NIOEmbedded", package: "swift-nio")]
-                + nio),
+            [
+                "SecureAccess", "Redis", "HTTPServer", "TestSupport", logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]
+                + nio + http2),
         .executableTarget(
             name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
             swiftSettings: strict + warnings),
-        tests("Observability", [logging, coreMetrics]),
+        tests("Observability", ["HTTPClient", "TestSupport", logging, coreMetrics]),
+        tests("HTTPClient"),
+        tests("Redis", ["TestSupport"]),
         fuzzers,
         tests(
             "ControlPlane",
             [
                 "NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer", "Ingress",
-                "TestSupport", logging,
+                "Redis", "TestSupport", logging,
             ]
                 + nio
         ),

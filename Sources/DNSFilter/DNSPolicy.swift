@@ -4,6 +4,8 @@ import NetworkPolicy
 public protocol DNSPolicy: AnyObject, Sendable {
     /// Whether the sandbox may ask for a name.
     func verdict(_ name: DomainName, type: UInt16) -> Verdict
+    /// Asked once more of an allowed query that the cache does not answer: nil where it may go upstream.
+    func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict?
     /// Whether the sandbox may be told an address of a name.
     func permits(_ address: IPAddress, for name: DomainName) -> Bool
     /// Opens the way to addresses before the sandbox is told them. On false it gets SERVFAIL instead.
@@ -22,6 +24,10 @@ public protocol DNSPolicy: AnyObject, Sendable {
 extension DNSPolicy {
     public var revision: UInt64 { 0 }
     public func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 { 0 }
+}
+
+extension DNSPolicy {
+    public func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict? { nil }
 }
 
 /// An address that a name resolved to.

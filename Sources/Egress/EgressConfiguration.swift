@@ -28,12 +28,23 @@ public struct EgressConfiguration: Sendable {
     public var minimumLifetime: UInt32
     /// Seconds for which a learned address outlives its record, for clients that round up.
     public var lifetimeGrace: UInt32
+    /// What each sandbox may use.
+    public var budgets: EgressBudgets
+    /// Roads to other resolvers that are closed in every sandbox, before its policy is asked.
+    public var resolverBlock = ResolverBlock()
+    /// Where every decision is written down; closed by who made it.
+    public var auditLog: AuditLog?
+    /// Hears of denied names; closed by who made it.
+    public var denyWebhook: DenyWebhook?
+    /// Checks what flows to learned addresses name (mode `dns+nft+sni`); `nil` for mode `dns+nft`.
+    public var flowCheck: FlowCheckSettings?
 
     public init(
         stateDirectory: String, socketPath: String, adminSocketPath: String? = nil, dns: DNSConfiguration,
         internalZones: [DomainName] = [], alwaysDeny: [CIDRBlock] = EgressConfiguration.linkLocal,
         maxRules: Int = 4096, presets: Presets = .none, maxBodyBytes: Int = 1 << 20, maxLearnedAddresses: Int = 65536,
-        minimumLifetime: UInt32 = 60, lifetimeGrace: UInt32 = 30
+        minimumLifetime: UInt32 = 60, lifetimeGrace: UInt32 = 30, budgets: EgressBudgets = EgressBudgets(),
+        flowCheck: FlowCheckSettings? = nil
     ) {
         self.stateDirectory = stateDirectory
         self.socketPath = socketPath
@@ -47,6 +58,8 @@ public struct EgressConfiguration: Sendable {
         self.maxLearnedAddresses = maxLearnedAddresses
         self.minimumLifetime = minimumLifetime
         self.lifetimeGrace = lifetimeGrace
+        self.budgets = budgets
+        self.flowCheck = flowCheck
     }
 
     /// Link-local addresses of both families; 169.254.169.254 and fd00:ec2::254 are where clouds put credentials.

@@ -16,6 +16,8 @@ public final class EgressNode: EgressController {
     private struct Guarded {
         let guardian: EgressGuard
         let client: DNSClient
+        /// Its number at the flow check, where there is one.
+        let checks: UInt64?
         let identity: NamespaceIdentity
     }
 
@@ -29,10 +31,13 @@ public final class EgressNode: EgressController {
     private let settings: GuardSettings
     private let store: PolicyStore
     private let dns: DNSServer
+    /// `nil` where flows are not checked.
+    private let flowChecker: FlowChecker?
     private let logger: Logger
     private let state = Mutex(State())
     private let servers = Mutex<[HTTPServer]>([])
     private let renewals = Mutex<Task<Void, Never>?>(nil)
+    private let metering = Mutex<Task<Void, Never>?>(nil)
 
     /// Starts the DNS filter, takes over every sandbox that an earlier process guarded, and serves the policy API.
     public init(configuration: EgressConfiguration, logger: Logger) async throws {
@@ -41,10 +46,13 @@ public final class EgressNode: EgressController {
         settings = GuardSettings(configuration)
         store = try PolicyStore(folder: configuration.stateDirectory)
         dns = try DNSServer(configuration: configuration.dns)
+        flowChecker = try configuration.flowCheck.map { try FlowChecker($0, mark: .random()) }
         try dns.start()
         do {
+            try flowChecker?.start()
             try await Blocking.run { [self] () throws(EgressError) in try recover() }
             try await serve()
+            if settings.budgets.limitsTraffic { readMeters() }
         } catch {
             await shutdown()
             throw error
@@ -64,12 +72,40 @@ public final class EgressNode: EgressController {
         renewals.withLock { $0?.cancel() }
         // Streams of events never end by themselves, and a server waits for its requests.
         closeEventLogs()
+        metering.withLock { $0 }?.cancel()
         let stopped = servers.withLock { servers in
             defer { servers = [] }
             return servers
         }
         for server in stopped { await server.shutdown() }
         dns.stop()
+        flowChecker?.stop()
+        configuration.denyWebhook?.close()
+        await configuration.auditLog?.close()
+    }
+
+    /// Asks the kernel every few seconds what its budgets have refused.
+    private func readMeters() {
+        let task = Task { [weak self] in
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(2))
+                guard let self else { return }
+                let guards = state.withLock { $0.guarded.values.map(\.guardian) }
+                try? await Blocking.run { () throws(EgressError) in for guardian in guards { guardian.readMeter() } }
+            }
+        }
+        metering.withLock { $0 = task }
+    }
+
+    /// What each guarded sandbox was denied, of so many sandboxes at most.
+    public func counts(limit: Int) -> [SandboxCounts] {
+        let guards = state.withLock { $0.guarded.values.map(\.guardian) }
+        return guards.prefix(limit).map { guardian in
+            let counts = guardian.audit.counts
+            return SandboxCounts(
+                id: guardian.id, namesDenied: counts.denied, budgetRefusals: counts.exceeded,
+                rules: guardian.record.policy.rules.count)
+        }
     }
 
     private func closeEventLogs() {
@@ -94,15 +130,15 @@ public final class EgressNode: EgressController {
 
     public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
         guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
-        guard policy.rules.count <= configuration.maxRules else {
-            throw .tooManyRules(count: policy.rules.count, limit: configuration.maxRules)
+        guard policy.ruleCount <= configuration.maxRules else {
+            throw .tooManyRules(count: policy.ruleCount, limit: configuration.maxRules)
         }
         try await Blocking.run { [self] () throws(EgressError) in
             try exclusively(id) { () throws(EgressError) in
                 let identity = try NamespaceIdentity(path: namespace.path)
                 if let present = state.withLock({ $0.guarded[id] }) {
                     if present.identity == identity {
-                        _ = try present.guardian.change(store: store) { _ in (policy, nil) }
+                        _ = try present.guardian.change(store: store, .replace(policy))
                         return
                     }
                     forget(id)
@@ -112,7 +148,7 @@ public final class EgressNode: EgressController {
                     id: id, namespacePath: namespace.path, token: PolicyToken.generate(using: &random), policy: policy)
                 try begin(record, namespace: namespace, identity: identity)
                 do throws(EgressError) {
-                    try store.stage(record).publish()
+                    try store.stage(record, after: .replace(policy)).publish()
                 } catch {
                     forget(id)
                     throw error
@@ -140,32 +176,25 @@ public final class EgressNode: EgressController {
 
     @discardableResult
     public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
-        try await change(id) { _ in (policy, nil) }
+        try await change(id, .replace(policy))
     }
 
     @discardableResult
     public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
-        try await change(id) { ($0.merging(rules), nil) }
+        try await change(id, .merge(rules))
     }
 
     @discardableResult
     public func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
-        try await change(id) { policy in
-            let (remaining, removed) = policy.removing(targets)
-            return (remaining, removed == 0 ? PolicyStatus.nothingRemoved : nil)
-        }
+        try await change(id, .remove(targets))
     }
 
     public func token(of id: String) async throws(EgressError) -> String { try guardian(of: id).token }
 
-    private func change(
-        _ id: String, _ transform: @escaping @Sendable (Policy) -> (policy: Policy, reason: String?)
-    ) async throws(EgressError) -> PolicyStatus {
+    private func change(_ id: String, _ change: PolicyChange) async throws(EgressError) -> PolicyStatus {
         let guardian = try guardian(of: id)
         let store = store
-        return try await Blocking.run { () throws(EgressError) in
-            try guardian.change(store: store) { transform($0) }
-        }
+        return try await Blocking.run { () throws(EgressError) in try guardian.change(store: store, change) }
     }
 
     func guardian(of id: String) throws(EgressError) -> EgressGuard {
@@ -189,25 +218,34 @@ public final class EgressNode: EgressController {
         _ record: GuardRecord, namespace: NetworkNamespace, identity: NamespaceIdentity
     ) throws(EgressError) {
         let kernel = try NamespaceRules(namespace: namespace)
-        let (sockets, surroundings) = try NamespaceRules.inside(namespace) { () throws(EgressError) in
-            (try GuardSockets.open(), LinkSurroundings.current())
+        let (sockets, surroundings, devices) = try NamespaceRules.inside(namespace) { () throws(EgressError) in
+            (try GuardSockets.open(), LinkSurroundings.current(), LinkSurroundings.devices())
         }
         let guardian: EgressGuard
+        var checkPoint: FlowChecker.Entrance?
         do throws(EgressError) {
+            try kernel.refusePacketSockets(on: devices)
+            checkPoint = try flowChecker?.enter(namespace)
+            let meter = try TrafficMeter(settings.budgets, namespace: namespace)
             guardian = try EgressGuard(
-                record: record, dnsPort: sockets.port, surroundings: surroundings, kernel: kernel, settings: settings,
-                logger: logger)
+                record: record, dnsPort: sockets.port, flowCheck: checkPoint?.point, surroundings: surroundings,
+                kernel: kernel, settings: settings, meter: meter, logger: logger)
         } catch {
             sockets.close()
+            checkPoint?.close()
             throw error
         }
         let client = dns.attach(sockets.dns, policy: guardian)
-        state.withLock { $0.guarded[record.id] = Guarded(guardian: guardian, client: client, identity: identity) }
+        let checks = checkPoint.flatMap { flowChecker?.attach($0, guardian) }
+        state.withLock {
+            $0.guarded[record.id] = Guarded(guardian: guardian, client: client, checks: checks, identity: identity)
+        }
     }
 
     private func forget(_ id: String) {
         guard let gone = state.withLock({ $0.guarded.removeValue(forKey: id) }) else { return }
         dns.detach(gone.client)
+        if let checks = gone.checks { flowChecker?.detach(checks) }
         gone.guardian.watch.log.close()
     }
 

@@ -23,7 +23,7 @@ public struct PolicyStatus: Hashable, Sendable {
     /// `allow_all` and `deny_all` are the policies without rules; anything else is `enforcing`, or `observing`.
     public var mode: String {
         guard policy.mode == .enforce else { return "observing" }
-        guard policy.rules.isEmpty else { return "enforcing" }
+        guard policy.ruleCount == 0 else { return "enforcing" }
         return policy.defaultAction == .allow ? "allow_all" : "deny_all"
     }
 

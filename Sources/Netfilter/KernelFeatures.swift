@@ -52,6 +52,15 @@ public enum KernelFeatures {
         ),
         ("fib (CONFIG_NFT_FIB_INET)", { $0.addRule("out", table: "probe", .toLocalAddress + [.verdict(.accept)]) }),
         (
+            "egress of devices (CONFIG_NETFILTER_EGRESS, CONFIG_IP_ROUTE_CLASSID)",
+            {
+                $0 = Transaction(family: .netdev)
+                $0.addTable("probe")
+                $0.addChain("lo", table: "probe", base: .egress(device: "lo", dropsByDefault: true))
+                $0.addRule("lo", table: "probe", [.meta(.routeClass), .verdict(.accept)])
+            }
+        ),
+        (
             "reject (CONFIG_NFT_REJECT_INET)",
             { $0.addRule("out", table: "probe", .transport(IPProtocol.tcp) + [.reject(.tcpReset)]) }
         ),

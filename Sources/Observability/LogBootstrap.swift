@@ -8,6 +8,9 @@ public enum LogFormat: String, Sendable {
 
 /// Sets up logging for a program. Called once, first thing.
 public enum Observability {
+    /// The version of every program of this package.
+    public static let release = "0.2.0"
+
     /// - Parameter level: the contract's names in any case (`DEBUG`, `INFO`, `WARNING`, `ERROR`) as well as swift-log's.
     /// - Returns: the metrics registry that renders what the program counts.
     @discardableResult
@@ -21,7 +24,13 @@ public enum Observability {
             handler.logLevel = level
             return handler
         }
-        let registry = MetricsRegistry()
+        return bootstrapMetrics()
+    }
+
+    /// Sets up metrics alone, for a program with a log of its own.
+    /// - Parameter common: on every series.
+    public static func bootstrapMetrics(common: [MetricsRegistry.Dimension] = []) -> MetricsRegistry {
+        let registry = MetricsRegistry(common: common)
         MetricsSystem.bootstrap(registry)
         return registry
     }

@@ -35,7 +35,7 @@ final class Gauged: MeterHandler, RecorderHandler, Sendable {
 
 /// Observations counted in buckets.
 final class Distribution: RecorderHandler, TimerHandler, Sendable {
-    struct Snapshot {
+    struct Snapshot: Sendable {
         var buckets = [Int64](repeating: 0, count: Distribution.bounds.count)
         var count: Int64 = 0
         var sum: Double = 0

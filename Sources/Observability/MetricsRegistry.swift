@@ -1,49 +1,91 @@
 import CoreMetrics
 import Synchronization
 
-/// The program's metrics, kept in memory and rendered as Prometheus text (exposition format 0.0.4).
+/// The program's metrics, kept in memory, rendered as Prometheus text and exported over OTLP.
+///
+/// Series are bounded: what is made beyond the limit is counted nowhere.
 public final class MetricsRegistry: MetricsFactory, Sendable {
-    struct Key: Hashable, Comparable {
+    public struct Dimension: Hashable, Sendable {
+        public var name: String
+        public var value: String
+
+        public init(_ name: String, _ value: String) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    /// One series: a metric with its dimensions.
+    public struct Key: Hashable, Comparable, Sendable {
+        /// As the program wrote it: `egress.policy.denied_total`.
+        public let label: String
+        public let dimensions: [Dimension]
+        /// As Prometheus takes it.
         let name: String
         let labels: String
 
-        init(_ label: String, _ dimensions: [(String, String)]) {
+        public init(_ label: String, _ dimensions: [Dimension] = []) {
+            self.label = label
+            self.dimensions = dimensions
             name = PrometheusText.name(label)
             labels = PrometheusText.labels(dimensions)
         }
 
-        static func < (left: Key, right: Key) -> Bool { (left.name, left.labels) < (right.name, right.labels) }
+        public static func < (left: Key, right: Key) -> Bool { (left.name, left.labels) < (right.name, right.labels) }
     }
 
-    struct Series {
-        var counters: [Key: Counted] = [:]
-        var values: [Key: Gauged] = [:]
-        var distributions: [Key: Distribution] = [:]
-    }
+    /// Numbers that somebody else keeps, asked for when they are read.
+    public struct Sample: Sendable {
+        public enum Kind: Sendable { case counter, gauge }
+        var key: Key
+        var kind: Kind
+        var value: Double
 
-    private let series = Mutex(Series())
-
-    public init() {}
-
-    public func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
-        series.withLock { $0.counters.entry(Key(label, dimensions)) { Counted() } }
-    }
-
-    public func makeMeter(label: String, dimensions: [(String, String)]) -> any MeterHandler {
-        series.withLock { $0.values.entry(Key(label, dimensions)) { Gauged() } }
-    }
-
-    public func makeRecorder(label: String, dimensions: [(String, String)], aggregate: Bool) -> any RecorderHandler {
-        let key = Key(label, dimensions)
-        return series.withLock { series -> any RecorderHandler in
-            if aggregate { return series.distributions.entry(key) { Distribution(unit: 1) } }
-            return series.values.entry(key) { Gauged() }
+        public init(_ label: String, _ kind: Kind, _ value: Double, _ dimensions: [Dimension] = []) {
+            key = Key(label, dimensions)
+            self.kind = kind
+            self.value = value
         }
     }
 
-    /// Timers are rendered in seconds, as Prometheus asks; swift-metrics records nanoseconds.
+    private struct Series {
+        var counters: [Key: Counted] = [:]
+        var values: [Key: Gauged] = [:]
+        var distributions: [Key: Distribution] = [:]
+        var collectors: [@Sendable () -> [Sample]] = []
+
+        var count: Int { counters.count + values.count + distributions.count }
+    }
+
+    /// Most series that are made, and most samples of one collector.
+    public static let limit = 4096
+
+    private let series = Mutex(Series())
+    /// On every series.
+    private let common: [Dimension]
+
+    public init(common: [Dimension] = []) { self.common = common }
+
+    private func key(_ label: String, _ dimensions: [(String, String)]) -> Key {
+        Key(label, common + dimensions.map { Dimension($0.0, $0.1) })
+    }
+
+    public func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
+        make(\.counters, key(label, dimensions)) { Counted() }
+    }
+
+    public func makeMeter(label: String, dimensions: [(String, String)]) -> any MeterHandler {
+        make(\.values, key(label, dimensions)) { Gauged() }
+    }
+
+    public func makeRecorder(label: String, dimensions: [(String, String)], aggregate: Bool) -> any RecorderHandler {
+        guard aggregate else { return make(\.values, key(label, dimensions)) { Gauged() } }
+        return make(\.distributions, key(label, dimensions)) { Distribution(unit: 1) }
+    }
+
+    /// Timers are in seconds, as Prometheus asks; swift-metrics records nanoseconds.
     public func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
-        series.withLock { $0.distributions.entry(Key(label, dimensions)) { Distribution(unit: 1e-9) } }
+        make(\.distributions, key(label, dimensions)) { Distribution(unit: 1e-9) }
     }
 
     // Handlers are shared by name and live as long as the registry: a counter re-made by name goes on where it was.
@@ -52,28 +94,58 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
     public func destroyRecorder(_ handler: any RecorderHandler) {}
     public func destroyTimer(_ handler: any TimerHandler) {}
 
-    /// All series as Prometheus text, sorted by name.
-    public func prometheusText() -> String {
+    /// Asks `samples` whenever the metrics are read. For what comes and goes, such as sandboxes.
+    public func collect(_ samples: @escaping @Sendable () -> [Sample]) {
+        series.withLock { $0.collectors.append(samples) }
+    }
+
+    /// All series as they are now, sorted by name.
+    func snapshot() -> MetricsSnapshot {
         let series = self.series.withLock { $0 }
+        var snapshot = MetricsSnapshot()
+        snapshot.counters = series.counters.map { ($0.key, Double($0.value.total)) }
+        snapshot.gauges = series.values.map { ($0.key, $0.value.value) }
+        snapshot.distributions = series.distributions.map { ($0.key, $0.value.snapshot()) }
+        for collector in series.collectors {
+            for sample in collector().prefix(Self.limit) {
+                let key = Key(sample.key.label, common + sample.key.dimensions)
+                switch sample.kind {
+                case .counter: snapshot.counters.append((key, sample.value))
+                case .gauge: snapshot.gauges.append((key, sample.value))
+                }
+            }
+        }
+        snapshot.counters.sort { $0.key < $1.key }
+        snapshot.gauges.sort { $0.key < $1.key }
+        snapshot.distributions.sort { $0.key < $1.key }
+        return snapshot
+    }
+
+    /// All series as Prometheus text (exposition format 0.0.4), sorted by name.
+    public func prometheusText() -> String {
+        let snapshot = snapshot()
         var text = PrometheusText()
-        for (key, counter) in series.counters.sorted(by: { $0.key < $1.key }) {
-            text.sample(key, type: "counter", value: Double(counter.total))
-        }
-        for (key, gauge) in series.values.sorted(by: { $0.key < $1.key }) {
-            text.sample(key, type: "gauge", value: gauge.value)
-        }
-        for (key, distribution) in series.distributions.sorted(by: { $0.key < $1.key }) {
-            text.histogram(key, distribution.snapshot())
-        }
+        for (key, value) in snapshot.counters { text.sample(key, type: "counter", value: value) }
+        for (key, value) in snapshot.gauges { text.sample(key, type: "gauge", value: value) }
+        for (key, distribution) in snapshot.distributions { text.histogram(key, distribution) }
         return text.rendered
+    }
+
+    private func make<Handler>(
+        _ path: any WritableKeyPath<Series, [Key: Handler]> & Sendable, _ key: Key, _ new: () -> Handler
+    ) -> Handler {
+        series.withLock { series in
+            if let existing = series[keyPath: path][key] { return existing }
+            let made = new()
+            if series.count < Self.limit { series[keyPath: path][key] = made }
+            return made
+        }
     }
 }
 
-extension Dictionary {
-    fileprivate mutating func entry(_ key: Key, make: () -> Value) -> Value {
-        if let existing = self[key] { return existing }
-        let made = make()
-        self[key] = made
-        return made
-    }
+/// What was counted, at one moment.
+struct MetricsSnapshot {
+    var counters: [(key: MetricsRegistry.Key, value: Double)] = []
+    var gauges: [(key: MetricsRegistry.Key, value: Double)] = []
+    var distributions: [(key: MetricsRegistry.Key, value: Distribution.Snapshot)] = []
 }

@@ -31,9 +31,9 @@ struct PrometheusText {
         return text.first?.isNumber ?? true ? "_" + text : text
     }
 
-    static func labels(_ dimensions: [(String, String)]) -> String {
-        dimensions.map { name, value in
-            let escaped = value.map { character in
+    static func labels(_ dimensions: [MetricsRegistry.Dimension]) -> String {
+        dimensions.map { dimension in
+            let escaped = dimension.value.map { character in
                 switch character {
                 case "\\": #"\\"#
                 case "\"": #"\""#
@@ -41,7 +41,7 @@ struct PrometheusText {
                 default: String(character)
                 }
             }.joined()
-            return #"\#(self.name(name))="\#(escaped)""#
+            return #"\#(name(dimension.name))="\#(escaped)""#
         }.joined(separator: ",")
     }
 

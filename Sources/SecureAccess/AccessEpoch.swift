@@ -25,3 +25,18 @@ public struct AccessEpoch: Hashable, Sendable, LosslessStringConvertible {
 
     public var description: String { "\(Base36.text(birth)).\(Base36.text(revocations))" }
 }
+
+extension AccessEpoch: Codable {
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard let epoch = AccessEpoch(try container.decode(String.self)) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "no epoch")
+        }
+        self = epoch
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}

@@ -63,6 +63,11 @@ struct CodeAlphabet: Sendable {
         self.values = values
     }
 
+    func value(_ digit: UInt8) -> UInt8? {
+        let value = values[Int(digit)]
+        return value == Self.none ? nil : value
+    }
+
     /// - Parameter count: how many of the number's low bits are the code.
     func text(_ code: UInt128, bits count: Int) -> String {
         let characters = (count + bits - 1) / bits, filling = characters * bits - count

@@ -8,6 +8,8 @@
 /// | 13 | 2, in a host name | 12 digits of base 32, 60 bits of HMAC-SHA-256 over `v2\nlabel\n<id>\n<port>\n<expires>\n<epoch>\n` |
 /// | 27 | 2, in a header or a path | 26 digits of base 32, 128 bits of HMAC-SHA-256 over `v2\nlong\n<id>\n<port>\n<expires>\n<epoch>\n` |
 ///
+/// | 27, a dot, a scope | 2, scoped, in a header or a path | 128 bits over `v2\nscoped\n<id>\n<port>\n<expires>\n<epoch>\n<scope>\n` |
+///
 /// The expiry stands in base 36 of its seconds since 1970. Twelve digits are what a label has room for behind an id of 36
 /// characters, a port of five digits and an expiry of six; that a short code's text differs from the long one's keeps a
 /// label, which browsers show around, from telling half of the long code.
@@ -29,6 +31,8 @@ public struct RouteToken: Hashable, Sendable {
     public let port: Int
     /// Seconds since 1970.
     public let expires: UInt64
+    /// What it may be used for; nil: everything.
+    public let scope: RouteScope?
     /// In the low bits of a number: comparing two of them tells nothing by its time.
     private let code: UInt128
     private let kind: Kind
@@ -37,7 +41,10 @@ public struct RouteToken: Hashable, Sendable {
     /// RFC 1035, section 2.3.4.
     public static let longestLabel = 63
 
-    private init(sandbox: String, port: Int, expires: UInt64, kind: Kind, code: UInt128, keyByte: UInt8) {
+    private init(
+        sandbox: String, port: Int, expires: UInt64, scope: RouteScope?, kind: Kind, code: UInt128, keyByte: UInt8
+    ) {
+        self.scope = scope
         self.sandbox = sandbox
         self.port = port
         self.expires = expires
@@ -51,22 +58,44 @@ public struct RouteToken: Hashable, Sendable {
         case one = 9
         case label = 13
         case long = 27
+        /// As long, with a scope behind it.
+        case scoped = 28
+        /// The value of a cookie, made by a gateway for a browser that has shown a signed route.
+        case cookie = 29
 
         var form: Form? {
             switch self {
             case .one: nil
             case .label: .label
-            case .long: .long
+            case .long, .scoped, .cookie: .long
             }
         }
         var bits: Int {
             switch self {
             case .one: 32
             case .label: 60
-            case .long: 128
+            case .long, .scoped, .cookie: 128
+            }
+        }
+        /// The first lines of what is signed.
+        var title: StaticString {
+            switch self {
+            case .one: "v1\nshort\n"
+            case .label: "v2\nlabel\n"
+            case .long: "v2\nlong\n"
+            case .scoped: "v2\nscoped\n"
+            case .cookie: "v2\ncookie\n"
             }
         }
         var alphabet: CodeAlphabet { self == .one ? .base16 : .base32 }
+
+        /// The code and the byte of the key's id.
+        func read(_ signature: UnsafeBufferPointer<UInt8>) -> (UInt128, UInt8)? {
+            guard let key = signature.last, Base36.digit(key) != nil,
+                let code = alphabet.number(UnsafeBufferPointer(rebasing: signature.dropLast()), bits: bits)
+            else { return nil }
+            return (code, key)
+        }
     }
 
     // MARK: Reading
@@ -114,15 +143,51 @@ public struct RouteToken: Hashable, Sendable {
     private static func read(
         _ sandbox: Bytes, _ port: Bytes, _ expires: Bytes, _ signature: Bytes, _ form: Form?
     ) -> RouteToken? {
-        guard !sandbox.isEmpty, let number = Self.port(port), let time = Base36.number(expires),
-            let kind = Kind(rawValue: signature.count), form == nil || kind.form == nil || kind.form == form,
-            let key = signature.last, Base36.digit(key) != nil,
-            let code = kind.alphabet.number(Bytes(rebasing: signature.dropLast()), bits: kind.bits)
+        var kind = Kind.scoped, signature = signature, scope: RouteScope?
+        if signature.count > Kind.long.rawValue + 1 {
+            guard signature[Kind.long.rawValue] == UInt8(ascii: ".") else { return nil }
+            scope = RouteScope(Bytes(rebasing: signature[(Kind.long.rawValue + 1)...]))
+            guard scope != nil else { return nil }
+            signature = Bytes(rebasing: signature[..<Kind.long.rawValue])
+        } else {
+            guard let found = Kind(rawValue: signature.count), found != .scoped else { return nil }
+            kind = found
+        }
+        guard form == nil || kind.form == nil || kind.form == form, !sandbox.isEmpty,
+            let number = Self.port(port), let time = Base36.number(expires), let (code, key) = kind.read(signature)
         else { return nil }
         return RouteToken(
-            sandbox: String(decoding: sandbox, as: UTF8.self), port: number, expires: time, kind: kind, code: code,
-            keyByte: key)
+            sandbox: String(decoding: sandbox, as: UTF8.self), port: number, expires: time, scope: scope, kind: kind,
+            code: code, keyByte: key)
     }
+
+    /// Reads the value of a cookie, `<expires>-<signature>`, for the route that it came with.
+    /// - Throws: `RouteTokenError.malformed`.
+    public init(cookie text: some StringProtocol, sandbox: String, port: Int) throws(RouteTokenError) {
+        var text = Substring(text)
+        let token = text.withUTF8 { bytes -> RouteToken? in
+            let length = Kind.long.rawValue
+            guard let dash = bytes.firstIndex(of: UInt8(ascii: "-")), bytes.count >= dash + 1 + length,
+                let time = Base36.number(Bytes(rebasing: bytes[..<dash])),
+                let (code, key) = Kind.cookie.read(Bytes(rebasing: bytes[(dash + 1)..<(dash + 1 + length)]))
+            else { return nil }
+            let rest = bytes[(dash + 1 + length)...]
+            var scope: RouteScope?
+            if let first = rest.first {
+                guard first == UInt8(ascii: "."), let found = RouteScope(Bytes(rebasing: rest.dropFirst())),
+                    found.nonce == nil
+                else { return nil }
+                scope = found
+            }
+            return RouteToken(
+                sandbox: sandbox, port: port, expires: time, scope: scope, kind: .cookie, code: code, keyByte: key)
+        }
+        guard let token else { throw .malformed }
+        self = token
+    }
+
+    /// The value of a cookie.
+    public var cookieText: String { "\(expiresText)-\(signature)" }
 
     /// A port in its only form: 1 to 65535 without leading zeros.
     public static func port(_ text: some StringProtocol) -> Int? {
@@ -148,7 +213,9 @@ public struct RouteToken: Hashable, Sendable {
     /// Which key of the ring signed.
     public var keyID: Character { Character(Unicode.Scalar(keyByte)) }
     /// The code and the key's id.
-    public var signature: String { kind.alphabet.text(code, bits: kind.bits) + String(keyID) }
+    public var signature: String {
+        kind.alphabet.text(code, bits: kind.bits) + String(keyID) + (scope.map { "." + $0.text } ?? "")
+    }
     /// The expiry in base 36.
     public var expiresText: String { Base36.text(expires) }
 
@@ -172,22 +239,37 @@ public struct RouteToken: Hashable, Sendable {
 extension RouteToken {
     /// Signs version 1 with the ring's active key. The caller has checked that the sandbox and the port exist.
     public static func mint(sandbox: String, port: Int, expires: UInt64, keys: KeyRing) -> RouteToken {
-        sign(.one, sandbox, port, expires, .first, keys)
+        sign(.one, sandbox, port, expires, .first, nil, keys)
     }
 
     /// Signs version 2 with the ring's active key, for one form.
     public static func mint(
         sandbox: String, port: Int, expires: UInt64, epoch: AccessEpoch, form: Form, keys: KeyRing
     ) -> RouteToken {
-        sign(form == .label ? .label : .long, sandbox, port, expires, epoch, keys)
+        sign(form == .label ? .label : .long, sandbox, port, expires, epoch, nil, keys)
+    }
+
+    /// Signs version 2 for a header or a path and for some uses only. A host name has no room for that.
+    public static func mint(
+        sandbox: String, port: Int, expires: UInt64, epoch: AccessEpoch, scope: RouteScope, keys: KeyRing
+    ) -> RouteToken {
+        sign(scope.isEmpty ? .long : .scoped, sandbox, port, expires, epoch, scope.isEmpty ? nil : scope, keys)
+    }
+
+    /// What a browser is given that has shown this token, so that what its page loads need not have it in its address.
+    public func cookie(epoch: AccessEpoch, keys: KeyRing) -> RouteToken {
+        let scope = scope?.lasting
+        return Self.sign(.cookie, sandbox, port, expires, epoch, scope?.isEmpty ?? true ? nil : scope, keys)
     }
 
     private static func sign(
-        _ kind: Kind, _ sandbox: String, _ port: Int, _ expires: UInt64, _ epoch: AccessEpoch, _ keys: KeyRing
+        _ kind: Kind, _ sandbox: String, _ port: Int, _ expires: UInt64, _ epoch: AccessEpoch, _ scope: RouteScope?,
+        _ keys: KeyRing
     ) -> RouteToken {
         let key = keys.active.asciiValue!
         func token(_ code: UInt128) -> RouteToken {
-            RouteToken(sandbox: sandbox, port: port, expires: expires, kind: kind, code: code, keyByte: key)
+            RouteToken(
+                sandbox: sandbox, port: port, expires: expires, scope: scope, kind: kind, code: code, keyByte: key)
         }
         return token(token(0).expectedCode(epoch: epoch, secret: keys.secret(key)!))
     }
@@ -222,9 +304,9 @@ extension RouteToken {
     private func expectedCode(epoch: AccessEpoch, secret: [UInt8]) -> UInt128 {
         var text: [UInt8] = []
         text.reserveCapacity(192)
-        func lines(_ version: StaticString) {
+        func lines() {
             let newline = UInt8(ascii: "\n")
-            version.withUTF8Buffer { text += $0 }
+            kind.title.withUTF8Buffer { text += $0 }
             text += sandbox.utf8
             text.append(newline)
             Base36.append(UInt64(port), to: &text, radix: 10)
@@ -238,7 +320,7 @@ extension RouteToken {
         let digest: [UInt8]
         switch kind {
         case .one:
-            lines("v1\nshort\n")
+            lines()
             let canonical = text
             text.removeAll(keepingCapacity: true)
             length(secret.count)
@@ -246,12 +328,16 @@ extension RouteToken {
             length(canonical.count)
             text += canonical
             digest = SHA256Digest.of(text)
-        case .label, .long:
-            lines(kind == .label ? "v2\nlabel\n" : "v2\nlong\n")
+        case .label, .long, .scoped, .cookie:
+            lines()
             Base36.append(epoch.birth, to: &text)
             text.append(UInt8(ascii: "."))
             Base36.append(epoch.revocations, to: &text)
             text.append(UInt8(ascii: "\n"))
+            if kind == .scoped || kind == .cookie {
+                if let scope { text += scope.text.utf8 }
+                text.append(UInt8(ascii: "\n"))
+            }
             digest = HMACSHA256.of(text, key: secret)
         }
         let first = digest.prefix(16).reduce(UInt128(0)) { $0 << 8 | UInt128($1) }

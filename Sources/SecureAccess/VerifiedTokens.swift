@@ -11,6 +11,7 @@ public struct VerifiedTokens: Sendable {
         /// Version, form and key.
         var kind: UInt16
         var epoch: AccessEpoch
+        var scope: RouteScope?
 
         init(_ token: RouteToken, _ epoch: AccessEpoch) {
             sandbox = token.sandbox
@@ -18,6 +19,7 @@ public struct VerifiedTokens: Sendable {
             expires = token.expires
             kind = token.kindNumber
             self.epoch = epoch
+            scope = token.scope
         }
     }
 

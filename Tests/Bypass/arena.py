@@ -168,7 +168,8 @@ def response(query, *records, code=0):
 class Arena:
     """The outside, a guard, and attackers in namespaces of their own."""
 
-    def __init__(self):
+    def __init__(self, mode="dns+nft"):
+        self.mode = mode
         self.tag = "b" + secrets.token_hex(2)
         self.outside = f"byp-{self.tag}-out"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sallyport-byp-{self.tag}-"))
@@ -199,6 +200,7 @@ class Arena:
 state_dir = "{self.folder}/state"
 run_dir = "{self.folder}/run"
 [egress]
+mode = "{self.mode}"
 upstreams = ["127.0.0.1:{self.names.port}"]
 """)
         with open(self.folder / "log", "ab") as log:

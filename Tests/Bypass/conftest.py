@@ -9,7 +9,16 @@ from arena import Arena  # noqa: E402
 
 @pytest.fixture(scope="session")
 def arena():
-    arena = Arena()
+    yield from guarding(Arena())
+
+
+@pytest.fixture(scope="module")
+def checking():
+    """An arena whose guard checks what connections name."""
+    yield from guarding(Arena("dns+nft+sni"))
+
+
+def guarding(arena):
     try:
         yield arena
         ended = arena.guard.poll()

@@ -43,6 +43,24 @@ import Testing
         #expect(try sallyport(["inspect", "nonsense"]).status != 0)
     }
 
+    @Test func `mint restricts what a token is for, and inspect says to what`() throws {
+        let common = [
+            "mint", "--keys", keys, "--sandbox", "my-sandbox", "--port", "8080", "--expires", "2000000000", "--epoch",
+            "7.1",
+        ]
+        let scoped = try sallyport(common + ["--methods", "GET,POST", "--path", "/api", "--label", "ci"]).output
+        #expect(scoped == "my-sandbox-8080-x2qxvk-fodkgf2ymksxa2ktvsgrxibteqa.bycqil3bobuqey3j\n")
+        let token = String(scoped.dropLast())
+        let shown = try sallyport(["inspect", token]).output
+        for line in ["methods  GET,POST", "path     /api", "label    ci"] { #expect(shown.contains(line)) }
+        #expect(try sallyport(["verify", "--keys", keys, "--epoch", "7.1", token]).status == 0)
+        let once = try sallyport(common + ["--once", "--form", "uri"]).output.dropLast()
+        #expect(try sallyport(["inspect", String(once)]).output.contains("use      once"))
+        for wrong in [
+            ["--once", "--form", "wildcard"], ["--once", "--version", "1"], ["--methods", "BREW"], ["--path", "a"],
+        ] { #expect(try sallyport(common + wrong).status != 0, "\(wrong)") }
+    }
+
     @Test func `rotate changes a file of keys`() throws {
         let file = "/tmp/spt-rotate-\(UInt32.random(in: 0 ... .max))"
         defer { try? FileManager.default.removeItem(atPath: file) }

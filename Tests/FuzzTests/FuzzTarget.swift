@@ -1,7 +1,7 @@
 /// What a fuzzer calls, by the name of its corpus folder. Each takes any bytes, and traps when a promise about them does not
 /// hold: libFuzzer reports it, and the corpus test fails.
 enum FuzzTarget: String, CaseIterable {
-    case query, response, name, policy, rules, chunks, route, label, token
+    case query, response, name, policy, rules, chunks, route, label, token, opening, body, reply
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -14,6 +14,9 @@ enum FuzzTarget: String, CaseIterable {
         case .route: IngressFuzz.route(bytes)
         case .label: IngressFuzz.label(bytes)
         case .token: IngressFuzz.token(bytes)
+        case .opening: FlowFuzz.opening(bytes)
+        case .body: FlowFuzz.body(bytes)
+        case .reply: FlowFuzz.reply(bytes)
         }
     }
 }

@@ -26,6 +26,7 @@ import Testing
         #expect(
             Set(files) == [
                 "pypi.json", "npm.json", "github.json", "debian.json", "llm-apis.json", "preset.schema.json",
+                "resolvers",
             ])
     }
 

@@ -120,6 +120,18 @@ int linux_open_beneath(int directory, const char *path, int flags, unsigned int 
 int linux_accept_nonblocking(int listener);
 /// A pipe, close-on-exec at both ends; 0 or -errno.
 int linux_pipe(int ends[2]);
+/// Makes a pipe hold so many bytes, if the system lets it.
+void linux_pipe_resize(int end, int bytes);
+
+// --- relaying -----------------------------------------------------------------------------------
+/// Moves bytes between a socket and a pipe without copying or waiting; the count, 0 at the end, or -errno.
+ssize_t linux_splice(int from, int to, size_t bytes);
+/// Where a redirected connection was meant for: SO_ORIGINAL_DST, or IP6T_SO_ORIGINAL_DST. 0 or -errno.
+int linux_original_destination(int socket, int is_ipv6, struct sockaddr_storage *address);
+/// Ends a TCP connection at once with a reset, whoever else holds its descriptor, which stays open. 0 or -errno.
+int linux_abort_connection(int socket);
+/// Keeps SIGPIPE, which splice raises, from the calling thread.
+void linux_block_sigpipe(void);
 
 // --- the identity of one thread towards file systems -------------------------------------------
 // Raw calls: glibc's wrappers would carry a change of groups to every thread.

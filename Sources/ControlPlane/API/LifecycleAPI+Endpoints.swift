@@ -14,6 +14,7 @@ extension LifecycleAPI {
         if isProxied, expires != nil {
             throw .parameter("expires cannot be combined with use_server_proxy")
         }
+        let scope = try scope(request, expires: expires)
         let sandbox = try service.sandbox(id)
         if sandbox.status.state == .pending {
             throw APIError(.notFound, "KUBERNETES::POD_IP_NOT_AVAILABLE", "Sandbox \(id) has no address yet")
@@ -24,7 +25,8 @@ extension LifecycleAPI {
             do throws(RouteTokenError) {
                 return .json(
                     .ok,
-                    try endpoints.signedEndpoint(of: sandbox, port: port, expires: expires, policyToken: token))
+                    try endpoints.signedEndpoint(
+                        of: sandbox, port: port, expires: expires, scope: scope, policyToken: token))
             } catch {
                 throw .parameter("\(error)")
             }
@@ -41,6 +43,29 @@ extension LifecycleAPI {
                 of: id, port: port, base: host + (isVersioned ? "/v1" : ""), credential: credential, policyToken: token)
         )
     }
+
+    /// What a signed route is to be restricted to: `once`, `methods`, `path`, `label`. An extension of ours: the official
+    /// clients send none of them.
+    private func scope(_ request: HTTPRequest, expires: UInt64?) throws(APIError) -> RouteScope? {
+        let isOnce = try Self.flag(request.query("once"), "once")
+        let (list, path, label) = (request.query("methods"), request.query("path"), request.query("label"))
+        guard isOnce || list != nil || path != nil || label != nil else { return nil }
+        guard let expires else { throw .parameter("once, methods, path and label are for signed routes: give expires") }
+        guard endpoints.routing != .wildcard else {
+            throw .parameter("once, methods, path and label have no room in a host name: use header or uri routes")
+        }
+        guard !isOnce || Int64(expires) <= Timestamp.now().seconds + Self.longestOneTime else {
+            throw .parameter("a one-time route expires within \(Self.longestOneTime) s: gateways remember it so long")
+        }
+        let methods = list.map { RouteScope.Methods($0) }
+        if case .some(.none) = methods { throw .parameter("\(RouteScopeError.methods)") }
+        do throws(RouteScopeError) {
+            return try RouteScope(once: isOnce, methods: methods ?? nil, path: path, label: label)
+        } catch { throw .parameter("\(error)") }
+    }
+
+    /// Seconds.
+    private static let longestOneTime: Int64 = 86_400
 
     static func port(_ text: String) throws(APIError) -> Int {
         guard let port = Int(text) else {

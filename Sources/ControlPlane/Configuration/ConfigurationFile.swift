@@ -36,13 +36,41 @@ struct ConfigurationFile: Decodable {
             var v1: String?
             var sign: Int?
         }
+        struct Directory: Decodable {
+            var listen: String?
+            var plaintext: Bool?
+        }
+        struct TLS: Decodable {
+            struct Certificate: Decodable {
+                var certificate: String
+                var key: String
+            }
+            var host: String?
+            var port: Int?
+            var certificates: [Certificate]?
+        }
         var mode: String?
         var host: String?
         var port: Int?
         var external: Bool?
+        struct Limits: Decodable {
+            var client_rate: Int?
+            var client_burst: Int?
+            var client_connections: Int?
+            var route_rate: Int?
+            var route_burst: Int?
+            var sandbox_concurrency: Int?
+            var max_body_bytes: Int?
+        }
+        var directory: Directory?
+        var limits: Limits?
+        var identity_header: Bool?
+        var cookies: Bool?
+        var trusted_proxies: [String]?
         var conceal_unknown: Bool?
         var head_timeout_seconds: Int?
         var body_timeout_seconds: Int?
+        var tls: TLS?
         var gateway: Gateway?
         var secure_access: SecureAccess?
     }
@@ -68,13 +96,46 @@ struct ConfigurationFile: Decodable {
         var refusal: String?
         var external: Bool?
         var presets: String?
+        var budgets: Budgets?
+        var block_dot: Bool?
+        var block_doh: [String]?
+        var audit_log: String?
+        var audit_log_max_bytes: Int?
+        var deny_webhook: String?
+
+        struct Budgets: Decodable {
+            var queries_per_second: Int?
+            var distinct_names_per_hour: Int?
+            var wildcard_bytes_per_minute: Int?
+            var wildcard_burst_bytes: Int?
+            var connections_per_second: Int?
+            var connections: Int?
+            var bytes_out: Int?
+        }
+        var mode: String?
+        var unchecked_ports: [Int]?
     }
     struct Store: Decodable {
         var type: String?
         var path: String?
     }
 
+    struct OTel: Decodable {
+        var enabled: Bool?
+        var endpoint: String?
+        var service_name: String?
+        var export_interval_millis: Int?
+    }
+
     struct RenewIntent: Decodable {
+        struct Redis: Decodable {
+            var enabled: Bool?
+            var dsn: String?
+            var queue_key: String?
+            var consumer_concurrency: Int?
+            var queue_max_len: Int?
+        }
+        var redis: Redis?
         var enabled: Bool?
         var min_interval_seconds: Int?
     }
@@ -87,6 +148,7 @@ struct ConfigurationFile: Decodable {
     var egress: Egress?
     var store: Store?
     var renew_intent: RenewIntent?
+    var otel: OTel?
 
     /// - Throws: `ConfigurationError` with the line of a mistake in the syntax, or the key of a wrong type.
     static func parse(_ text: String, path: String) throws(ConfigurationError) -> ConfigurationFile {

@@ -71,6 +71,12 @@ struct Secrets: Sendable {
     var keyFile: KeyFile?
     /// Endpoint credentials are derived from it.
     var credentialKey: [UInt8]
+    /// What gateways in other processes show to the directory.
+    var directory: String
+
+    static func directoryFile(_ settings: Settings) -> SecretFile {
+        SecretFile(folder: settings.secretsFolder, name: "directory-secret")
+    }
 
     /// The configured secrets, and kept ones where none are configured.
     static func load(_ settings: Settings) throws(ConfigurationError) -> Secrets {
@@ -84,7 +90,8 @@ struct Secrets: Sendable {
         if keys == nil { keys = try keyFile!.loadOrMake() }
         return Secrets(
             apiKey: apiKey.isEmpty ? nil : apiKey, keys: LiveKeys(keys!), keyFile: keyFile,
-            credentialKey: Array(credentialKey.utf8))
+            credentialKey: Array(credentialKey.utf8),
+            directory: try directoryFile(settings).load { hexadecimal(SecureRandom.bytes(32)) })
     }
 
     static func hexadecimal(_ bytes: [UInt8]) -> String {

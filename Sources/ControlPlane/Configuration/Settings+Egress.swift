@@ -1,10 +1,13 @@
 import DNSFilter
+import Egress
+import HTTPClient
 import NetworkPolicy
 
 extension Settings {
     mutating func apply(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
         egress.isExternal = section.external ?? egress.isExternal
         egress.presets = section.presets ?? egress.presets
+        try applyMode(section)
         if let texts = section.upstreams {
             let upstreams = try texts.map { text throws(ConfigurationError) in
                 guard let upstream = UpstreamAddress(text) else {
@@ -34,6 +37,51 @@ extension Settings {
             }
         }
         try applyResolution(section)
+        try applyLimits(section)
+    }
+
+    private mutating func applyLimits(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
+        if let budgets = section.budgets { try apply(budgets) }
+        if let path = section.audit_log, !path.isEmpty { egress.auditLog = path }
+        if let limit = section.audit_log_max_bytes {
+            guard limit >= 0 else { throw ConfigurationError("egress.audit_log_max_bytes is \(limit); give 0 or more") }
+            egress.auditLogLimit = limit
+        }
+        if let text = section.deny_webhook, !text.isEmpty {
+            guard let endpoint = HTTPEndpoint(text) else {
+                throw ConfigurationError("egress.deny_webhook: use an http:// or https:// URL without a password")
+            }
+            egress.denyWebhook = endpoint
+        }
+        egress.blocksDNSOverTLS = section.block_dot ?? egress.blocksDNSOverTLS
+        if let texts = section.block_doh {
+            egress.blockedResolvers = try texts.map { text throws(ConfigurationError) in
+                guard text == "known" || (try? Target(text)) != nil else {
+                    throw ConfigurationError(
+                        "egress.block_doh: \"\(text)\" is no target; write known, a name, an address or a block")
+                }
+                return text
+            }
+        }
+    }
+
+    private mutating func applyMode(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
+        switch section.mode {
+        case nil, "dns+nft": break
+        case FlowCheckSettings.mode: egress.flowCheck = FlowCheckSettings()
+        case let mode?: throw ConfigurationError("egress.mode \"\(mode)\": use dns+nft or \(FlowCheckSettings.mode)")
+        }
+        guard let numbers = section.unchecked_ports, !numbers.isEmpty else { return }
+        let ports = try numbers.map { number throws(ConfigurationError) in
+            guard let port = UInt16(exactly: number), port > 0 else {
+                throw ConfigurationError("egress.unchecked_ports: \(number) is no port; use 1 to 65535")
+            }
+            return port
+        }
+        guard egress.flowCheck != nil else {
+            throw ConfigurationError("egress.unchecked_ports needs egress.mode = \"\(FlowCheckSettings.mode)\"")
+        }
+        egress.flowCheck?.uncheckedPorts = ports
     }
 
     private mutating func applyResolution(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {

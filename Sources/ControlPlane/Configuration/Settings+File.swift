@@ -1,7 +1,11 @@
 import DNSFilter
+import Egress
 import FoundationEssentials
+import HTTPClient
+import Ingress
 import NetworkPolicy
 import Observability
+import Redis
 import SecureAccess
 
 extension Settings {
@@ -42,6 +46,7 @@ extension Settings {
         if let section = file.ingress { try apply(section) }
         if let section = file.local { try apply(section) }
         if let section = file.egress { try apply(section) }
+        if let section = file.otel { try apply(section) }
         renewal.isEnabled = file.renew_intent?.enabled ?? renewal.isEnabled
         if let seconds = file.renew_intent?.min_interval_seconds {
             guard seconds >= 1 else {
@@ -49,6 +54,26 @@ extension Settings {
             }
             renewal.interval = seconds
         }
+        if let section = file.renew_intent?.redis, section.enabled == true { try apply(section) }
+    }
+
+    private mutating func apply(_ section: ConfigurationFile.RenewIntent.Redis) throws(ConfigurationError) {
+        guard let dsn = section.dsn else {
+            throw ConfigurationError("renew_intent.redis.dsn is missing; write redis://127.0.0.1:6379/0")
+        }
+        var redis: Renewal.Redis
+        do { redis = Renewal.Redis(address: try RedisAddress(dsn)) } catch {
+            throw ConfigurationError("renew_intent.redis.dsn: \(error)")
+        }
+        redis.queue = section.queue_key ?? redis.queue
+        redis.workers = section.consumer_concurrency ?? redis.workers
+        redis.queueLimit = section.queue_max_len ?? redis.queueLimit
+        guard !redis.queue.isEmpty, (1...64).contains(redis.workers), redis.queueLimit >= 0 else {
+            throw ConfigurationError(
+                "renew_intent.redis: queue_key is not empty, consumer_concurrency is 1 to 64, queue_max_len is 0 or more"
+            )
+        }
+        renewal.redis = redis
     }
 
     mutating func apply(environment: [String: String]) throws(ConfigurationError) {
@@ -105,6 +130,64 @@ extension Settings {
             gateway.routing = known
         }
         if let access = section.secure_access { try apply(access) }
+        if let tls = section.tls { try apply(tls) }
+        gateway.tellsIdentity = section.identity_header ?? gateway.tellsIdentity
+        gateway.cookies = section.cookies ?? gateway.cookies
+        guard !gateway.cookies || gateway.routing == .uri else {
+            throw ConfigurationError(
+                "ingress.cookies are for routes in paths (ingress.gateway.route.mode = \"uri\"): elsewhere what a page loads "
+                    + "has the page's host name, signature and all")
+        }
+        if let texts = section.trusted_proxies {
+            guard let proxies = TrustedProxies(texts) else {
+                throw ConfigurationError(
+                    "ingress.trusted_proxies: use addresses and blocks, 192.0.2.1 or 2001:db8::/32")
+            }
+            gateway.trustedProxies = proxies
+        }
+        if let limits = section.limits { try apply(limits) }
+        if let text = section.directory?.listen {
+            let address: DirectoryAddress
+            do { address = try DirectoryAddress(text) } catch {
+                throw ConfigurationError("ingress.directory.listen: \(error)")
+            }
+            guard case .tcp = address.place else {
+                throw ConfigurationError(
+                    "ingress.directory.listen: the unix socket is always there; give host:port, or nothing")
+            }
+            guard !address.leavesMachine || section.directory?.plaintext == true else {
+                throw ConfigurationError(
+                    "ingress.directory.listen \"\(text)\" is told to others than this machine, unencrypted and with secrets "
+                        + "in it: use a loopback address, or say plaintext = true for a network that only gateways share"
+                )
+            }
+            gateway.directory = address
+        }
+    }
+
+    private mutating func apply(_ limits: ConfigurationFile.Ingress.Limits) throws(ConfigurationError) {
+        func positive(_ number: Int?, _ key: String) throws(ConfigurationError) -> Int? {
+            guard let number, number < 1 else { return number }
+            throw ConfigurationError("ingress.limits.\(key) is \(number); give 1 or more, or leave it out")
+        }
+        gateway.traffic.clientRate = try positive(limits.client_rate, "client_rate")
+        gateway.traffic.clientBurst = try positive(limits.client_burst, "client_burst") ?? gateway.traffic.clientBurst
+        gateway.traffic.clientConnections = try positive(limits.client_connections, "client_connections")
+        gateway.traffic.routeRate = try positive(limits.route_rate, "route_rate")
+        gateway.traffic.routeBurst = try positive(limits.route_burst, "route_burst") ?? gateway.traffic.routeBurst
+        gateway.traffic.sandboxConcurrency = try positive(limits.sandbox_concurrency, "sandbox_concurrency")
+        gateway.maxBody = try positive(limits.max_body_bytes, "max_body_bytes")
+    }
+
+    private mutating func apply(_ tls: ConfigurationFile.Ingress.TLS) throws(ConfigurationError) {
+        let files = (tls.certificates ?? []).map { CertificateFiles(certificate: $0.certificate, key: $0.key) }
+        guard !files.isEmpty else {
+            throw ConfigurationError("ingress.tls has no [[ingress.tls.certificates]] with certificate and key")
+        }
+        gateway.tls = TLSListener(
+            host: tls.host ?? gateway.host,
+            port: try Self.port(tls.port, "ingress.tls.port") ?? TLSListener.defaultPort,
+            certificates: files)
     }
 
     private mutating func apply(_ access: ConfigurationFile.Ingress.SecureAccess) throws(ConfigurationError) {
@@ -158,6 +241,42 @@ extension Settings {
     private static func seconds(_ number: Int?, _ what: String) throws(ConfigurationError) -> Int? {
         guard let number, !(1...3600).contains(number) else { return number }
         throw ConfigurationError("ingress.\(what)_timeout_seconds is \(number); use 1 to 3600")
+    }
+
+    private mutating func apply(_ section: ConfigurationFile.OTel) throws(ConfigurationError) {
+        telemetry.isEnabled = section.enabled ?? telemetry.isEnabled
+        if let text = section.endpoint, !text.isEmpty {
+            guard HTTPEndpoint(text) != nil else {
+                throw ConfigurationError("otel.endpoint: use an http:// or https:// URL")
+            }
+            telemetry.endpoint = text
+        }
+        telemetry.service = section.service_name ?? telemetry.service
+        if let interval = section.export_interval_millis {
+            guard interval >= 1000 else {
+                throw ConfigurationError("otel.export_interval_millis is \(interval); give at least 1000")
+            }
+            telemetry.interval = interval
+        }
+    }
+
+    mutating func apply(_ section: ConfigurationFile.Egress.Budgets) throws(ConfigurationError) {
+        let keys: [(String, Int?, WritableKeyPath<EgressBudgets, Int>)] = [
+            ("queries_per_second", section.queries_per_second, \.queriesPerSecond),
+            ("distinct_names_per_hour", section.distinct_names_per_hour, \.distinctNamesPerHour),
+            ("wildcard_bytes_per_minute", section.wildcard_bytes_per_minute, \.wildcardBytesPerMinute),
+            ("wildcard_burst_bytes", section.wildcard_burst_bytes, \.wildcardBurst),
+            ("connections_per_second", section.connections_per_second, \.connectionsPerSecond),
+            ("connections", section.connections, \.connections), ("bytes_out", section.bytes_out, \.bytesOut),
+        ]
+        for (key, number, path) in keys {
+            guard let number else { continue }
+            guard (0...EgressBudgets.most).contains(number) else {
+                throw ConfigurationError(
+                    "egress.budgets.\(key) is \(number); use 0 for no limit, or a number up to 10^12")
+            }
+            egress.budgets[keyPath: path] = number
+        }
     }
 
     private static func port(_ number: Int?, _ key: String) throws(ConfigurationError) -> Int? {

@@ -36,6 +36,23 @@ extension Settings {
         # head_timeout_seconds = 10     # for a request's head
         # body_timeout_seconds = 60     # for each 4 KiB of a request's body
 
+        # identity_header = true        # sandboxes are told what opened them (OpenSandbox-Access-Identity)
+        # cookies = false               # with mode "uri": a cookie for what signed pages load (see the documentation)
+        # trusted_proxies = []          # addresses and blocks whose X-Forwarded-For is believed
+
+        [ingress.limits]                # what is left out is not limited
+        # client_rate = 50              # requests a second of one client (an IPv4 address, an IPv6 /64)
+        # client_burst = 100
+        # client_connections = 200
+        # route_rate = 500              # permitted requests a second to one port of a sandbox
+        # route_burst = 200
+        # sandbox_concurrency = 1000    # requests, streams and tunnels to one sandbox at once
+        # max_body_bytes = 1073741824
+
+        [ingress.directory]
+        # listen = "127.0.0.1:28889"    # for gateways that cannot reach run_dir/directory.sock
+        # plaintext = false             # true: also on an address of a network that only gateways share
+
         [ingress.gateway]
         # address = "127.0.0.1:28888"   # what endpoints name
 
@@ -50,6 +67,13 @@ extension Settings {
         # key_id = "a"
         # key = "<base64>"
 
+        # [ingress.tls]                 # a second listener, for HTTPS and HTTP/2; files are read again when they change
+        # host = "127.0.0.1"
+        # port = 28443
+        # [[ingress.tls.certificates]]  # by the names that they hold; the first for clients that name no host
+        # certificate = "/etc/sallyport/example.pem"   # with its chain
+        # key = "/etc/sallyport/example.key"           # chmod 600
+
         [egress]
         # upstreams = ["198.51.100.53"] # resolvers; absent: those of /etc/resolv.conf
         # internal_zones = []           # zones whose names may have private addresses, beside resolv.conf's search
@@ -63,11 +87,41 @@ extension Settings {
         # upstream_probe_interval_seconds = 30
         # randomize_case = true         # 0x20; false for upstreams that keep no case and speak no TCP
         # external = false              # true: `sallyport egress` runs it in a process of its own
+        # mode = "dns+nft"              # "dns+nft+sni": connections must also name whom their address was learned for
+        # unchecked_ports = []          # in that mode: ports of learned addresses for what is neither TLS nor HTTP
         # presets = ""                  # folder of presets; absent: looked for beside the program
+        # block_dot = false             # true: port 853 (DNS over TLS and QUIC) is closed whatever policies say
+        # block_doh = []                # ["known"]: known resolvers' names, and port 443 of their addresses
+
+        # audit_log = ""                # a file for every decision, a line of JSON each
+        # audit_log_max_bytes = 67108864  # then it is put aside as <file>.1; 0: never
+        # deny_webhook = ""             # hears of denied names: http://host:port/path
+
+        [egress.budgets]                # of each sandbox; 0 is no limit (docs/egress.md)
+        # queries_per_second = 0
+        # distinct_names_per_hour = 0
+        # wildcard_bytes_per_minute = 512  # information in names under one allowed wildcard
+        # wildcard_burst_bytes = 2048
+        # connections_per_second = 0
+        # connections = 0               # open at one time
+        # bytes_out = 0                 # in its life
+
+        [otel]
+        # enabled = false               # true: metrics go to a collector (OTLP over HTTP, JSON)
+        # endpoint = ""                 # http://collector:4318; absent: OTEL_EXPORTER_OTLP_ENDPOINT
+        # service_name = "opensandbox-server"
+        # export_interval_millis = 60000
 
         [renew_intent]
         # enabled = false               # true: access prolongs sandboxes made with access.renew.extend.seconds
         # min_interval_seconds = 60     # between two renewals of one sandbox
+
+        [renew_intent.redis]
+        # enabled = false               # true: gateways in other processes say through Redis what is used
+        # dsn = "redis://127.0.0.1:6379/0"
+        # queue_key = "opensandbox:renew:intent"
+        # consumer_concurrency = 8
+        # queue_max_len = 0             # what `sallyport ingress` lets the list hold; 0: any number
 
         [store]
         type = "sqlite"

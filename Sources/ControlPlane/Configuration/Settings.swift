@@ -1,6 +1,10 @@
 import DNSFilter
+import Egress
+import HTTPClient
+import Ingress
 import Logging
 import NetworkPolicy
+import Redis
 import SecureAccess
 
 /// Everything that a server can be told, with its defaults (CLIENTS.md, appendix D; docs/configuration.md).
@@ -26,6 +30,8 @@ public struct Settings: Sendable {
     public struct Gateway: Sendable {
         public var host = "127.0.0.1"
         public var port = 28888
+        /// A second listener, with TLS.
+        public var tls: TLSListener?
         /// What endpoints name; nil: where the gateway listens.
         public var address: String?
         public var routing = Routing.header
@@ -36,6 +42,16 @@ public struct Settings: Sendable {
         public var bodyTimeout = 60
         /// Run by another process (`sallyport ingress`).
         public var isExternal = false
+        /// Where the directory is served to gateways in other processes, beside its unix socket; nil: nowhere else.
+        public var directory: DirectoryAddress?
+        public var traffic = TrafficLimits.none
+        /// Bytes of a request's body; nil: any number.
+        public var maxBody: Int?
+        /// Sandboxes are told what opened them.
+        public var tellsIdentity = true
+        /// Browsers get a cookie where they open a page by a signed path.
+        public var cookies = false
+        public var trustedProxies = TrustedProxies.none
         /// nil: generated and kept.
         public var keys: KeyRing?
         /// Which version of signed routes endpoints get.
@@ -67,6 +83,19 @@ public struct Settings: Sendable {
         public var isExternal = false
         /// Folder of the presets; nil: looked for beside the program.
         public var presets: String?
+        public var budgets = EgressBudgets()
+        /// Port 853 is closed in every sandbox.
+        public var blocksDNSOverTLS = false
+        /// Targets whose port 443 is closed in every sandbox; `known` stands for the list that comes with the program.
+        public var blockedResolvers: [String] = []
+        /// A file for every decision; nil for none.
+        public var auditLog: String?
+        /// Bytes after which it is put aside; 0 for never.
+        public var auditLogLimit = 64 << 20
+        /// Hears of denied names.
+        public var denyWebhook: HTTPEndpoint?
+        /// nil in mode `dns+nft`.
+        public var flowCheck: FlowCheckSettings?
     }
 
     /// Access prolongs sandboxes that ask for it when they are made.
@@ -74,9 +103,31 @@ public struct Settings: Sendable {
         public var isEnabled = false
         /// Seconds between two renewals of one sandbox.
         public var interval = 60
+        /// Where gateways in other processes say which sandboxes are used.
+        public struct Redis: Sendable {
+            public var address: RedisAddress
+            public var queue = RenewIntent.defaultQueue
+            /// Connections that wait for something to come.
+            public var workers = 8
+            /// What a gateway lets the list hold; 0: any number.
+            public var queueLimit = 0
+        }
+        /// nil: accesses are heard of in this process only.
+        public var redis: Redis?
+    }
+
+    /// Export of metrics over OTLP.
+    public struct Telemetry: Sendable {
+        public var isEnabled = false
+        /// nil: that of OTEL_EXPORTER_OTLP_METRICS_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT.
+        public var endpoint: String?
+        public var service = "opensandbox-server"
+        /// Milliseconds.
+        public var interval = 60_000
     }
 
     public var server = Server()
+    public var telemetry = Telemetry()
     public var renewal = Renewal()
     public var gateway = Gateway()
     public var local = Local()
@@ -90,6 +141,9 @@ public struct Settings: Sendable {
     public var database: String { storePath ?? local.stateDirectory + "/sallyport.db" }
     var secretsFolder: String { local.stateDirectory + "/secrets" }
     var policySocket: String { local.runDirectory + "/policy.sock" }
+    /// Which one-time routes the gateway has seen.
+    var spentTokensFile: String { local.stateDirectory + "/one-time-routes" }
+    public var directorySocket: String { local.runDirectory + "/directory.sock" }
     var egressAdminSocket: String { local.runDirectory + "/egress-admin.sock" }
     var baseImage: String { local.baseImage ?? local.stateDirectory + "/base" }
 }

@@ -39,11 +39,12 @@ struct EndpointResolver: Sendable {
     }
 
     /// An endpoint that opens without the static credential until `expires`, in seconds since 1970.
+    /// - Parameter scope: what it may be used for; nil for everything. Not where routes stand in host names.
     /// - Throws: `RouteTokenError.labelTooLong` where routes stand in host names.
     func signedEndpoint(
-        of sandbox: Sandbox, port: Int, expires: UInt64, policyToken: String?
+        of sandbox: Sandbox, port: Int, expires: UInt64, scope: RouteScope? = nil, policyToken: String?
     ) throws(RouteTokenError) -> Endpoint {
-        let token = token(for: sandbox, port: port, expires: expires)
+        let token = token(for: sandbox, port: port, expires: expires, scope: scope)
         var headers: [String: String] = [:]
         headers[Self.policyHeader] = policyToken
         switch routing {
@@ -57,8 +58,11 @@ struct EndpointResolver: Sendable {
         }
     }
 
-    private func token(for sandbox: Sandbox, port: Int, expires: UInt64) -> RouteToken {
+    private func token(for sandbox: Sandbox, port: Int, expires: UInt64, scope: RouteScope?) -> RouteToken {
         let epoch = sandbox.accessEpoch, ring = keys.current
+        if let scope {
+            return .mint(sandbox: sandbox.id, port: port, expires: expires, epoch: epoch, scope: scope, keys: ring)
+        }
         // After a revocation none of version 1 is accepted: what nobody accepts is not handed out.
         if signs == .one && epoch.revocations == 0 {
             return .mint(sandbox: sandbox.id, port: port, expires: expires, keys: ring)

@@ -2,26 +2,24 @@ import Ingress
 import SecureAccess
 import Synchronization
 
-/// The endpoint directory of this server: what its catalog says, in the form in which the gateway asks for it.
+/// The endpoint directory of this server: what its catalog says, in the form in which gateways ask for it, here and in other
+/// processes.
 public final class RouteTable: EndpointDirectory {
-    private struct Entry: Sendable {
-        var state: SandboxState
-        var network: SandboxNetwork?
-        var incarnation: String
-        var credentialHash: [UInt8]?
-        var epoch: AccessEpoch
-        /// What its execd is told, worked out once and not for each request.
-        var execdHeaders: [Backend.Header]
-        /// Seconds by which an access prolongs the sandbox's life; nil where none does.
-        var renewal: Int?
+    private struct State: Sendable {
+        var journal: DirectoryJournal
+        /// Seconds by which an access prolongs a sandbox's life, for those that want it.
+        var renewal: [String: Int] = [:]
         /// When an access last asked for that.
-        var asked: ContinuousClock.Instant?
+        var asked: [String: ContinuousClock.Instant] = [:]
+        var observers: [@Sendable (EndedAccess) -> Void] = []
+        var streams: [UInt64: AsyncStream<Void>.Continuation] = [:]
+        var nextStream: UInt64 = 0
     }
 
     private let policySocket: String
     private let credentialKey: [UInt8]
     private let renewals: Renewals?
-    private let entries = Mutex<[String: Entry]>([:])
+    private let state = Mutex(State(journal: DirectoryJournal(stream: Secrets.hexadecimal(SecureRandom.bytes(8)))))
 
     /// Prolonging sandboxes by access (OSEP-0009).
     struct Renewals: Sendable {
@@ -52,62 +50,93 @@ public final class RouteTable: EndpointDirectory {
     /// What the sandbox's execd asks for; the gateway says it in the client's place.
     func execdToken(of id: String) -> String { EndpointCredential.deriveExecdToken(sandbox: id, key: credentialKey) }
 
-    /// Takes over a change; nil for a sandbox that is gone.
+    // MARK: changes
+
+    /// Takes over a change; nil for a sandbox that is gone. What was open to it for an access that has ended is cut.
     func set(_ id: String, _ sandbox: Sandbox?) {
-        let renewal = renewals == nil ? nil : sandbox?.renewal
-        let entry = sandbox.map { sandbox in
-            Entry(
-                state: sandbox.status.state, network: sandbox.network, incarnation: sandbox.incarnation,
-                credentialHash: credential(of: sandbox).map(EndpointCredential.hash), epoch: sandbox.accessEpoch,
-                execdHeaders: [Backend.Header(Self.execdHeader, execdToken(of: id))], renewal: renewal)
+        let entry = sandbox.flatMap(entry), renewal = renewals == nil ? nil : sandbox?.renewal
+        let (ended, observers, streams) = state.withLock { state in
+            let (old, isChange) = state.journal.set(id, entry)
+            state.renewal[id] = renewal
+            if renewal == nil { state.asked[id] = nil }
+            return (
+                EndedAccess.between(old, entry), state.observers, isChange ? Array(state.streams.values) : []
+            )
         }
-        entries.withLock { entries in
-            let asked = entries[id]?.asked
-            entries[id] = entry
-            entries[id]?.asked = asked
-        }
+        if let ended { for observer in observers { observer(ended) } }
+        for stream in streams { stream.yield() }
     }
 
+    private func entry(_ sandbox: Sandbox) -> DirectoryEntry? {
+        let state = sandbox.status.state, id = sandbox.id
+        var entry = DirectoryEntry(
+            id: id, host: nil, incarnation: sandbox.incarnation, epoch: sandbox.accessEpoch,
+            credentialHash: credential(of: sandbox).map(EndpointCredential.hash),
+            services: [
+                .init(port: Self.policyPort, socket: policySocket, pathPrefix: "/sandboxes/" + id),
+                .init(port: Self.execdPort, headers: [Backend.Header(Self.execdHeader, execdToken(of: id))]),
+            ], renews: renewals != nil && sandbox.renewal != nil)
+        switch state {
+        case .running:
+            entry.host = sandbox.network?.address
+            if entry.host == nil { entry.notReady = "the sandbox has no network yet" }
+        case .pending, .pausing, .paused, .resuming: entry.notReady = "the sandbox is \(state.rawValue)"
+        case .stopping, .terminated, .failed: return nil
+        }
+        return entry
+    }
+
+    public func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {
+        state.withLock { $0.observers.append(observer) }
+    }
+
+    // MARK: questions
+
     public func lookup(sandbox id: String, port: Int) -> EndpointLookup {
-        guard let entry = entries.withLock({ $0[id] }) else { return .unknown }
-        switch entry.state {
-        case .running: break
-        case .pending, .pausing, .paused, .resuming:
-            return .notReady(
-                "the sandbox is \(entry.state.rawValue)", credentialHash: entry.credentialHash, epoch: entry.epoch)
-        case .stopping, .terminated, .failed: return .unknown
-        }
-        guard let network = entry.network else {
-            return .notReady(
-                "the sandbox has no network yet", credentialHash: entry.credentialHash, epoch: entry.epoch)
-        }
-        if port == Self.policyPort {
-            return .found(
-                Backend(
-                    address: .unix(path: policySocket), pathPrefix: "/sandboxes/" + id, incarnation: entry.incarnation,
-                    credentialHash: entry.credentialHash, epoch: entry.epoch))
-        }
-        return .found(
-            Backend(
-                address: .tcp(host: network.address, port: port), incarnation: entry.incarnation,
-                credentialHash: entry.credentialHash, epoch: entry.epoch,
-                headers: port == Self.execdPort ? entry.execdHeaders : []))
+        state.withLock { $0.journal.entries[id] }?.lookup(port) ?? .unknown
     }
 
     public func accessed(sandbox id: String, renew: Bool) {
         guard renew, let renewals else { return }
-        let seconds: Int? = entries.withLock { entries in
-            guard let seconds = entries[id]?.renewal else { return nil }
+        let seconds: Int? = state.withLock { state in
+            guard let seconds = state.renewal[id] else { return nil }
             let now = renewals.now()
-            if let asked = entries[id]!.asked, now - asked < renewals.interval { return nil }
-            entries[id]!.asked = now
+            if let asked = state.asked[id], now - asked < renewals.interval { return nil }
+            state.asked[id] = now
             return seconds
         }
         if let seconds { renewals.renew(id, seconds) }
     }
 
+    /// Whether an access would prolong the sandbox, sooner or later.
+    func renews(_ id: String) -> Bool { state.withLock { $0.renewal[id] != nil } }
+
     /// A renewal that was asked for has failed: the next access asks again.
-    func renewalFailed(_ id: String) { entries.withLock { $0[id]?.asked = nil } }
+    func renewalFailed(_ id: String) { state.withLock { $0.asked[id] = nil } }
+
+    // MARK: gateways in other processes
+
+    /// What a gateway is told first that has followed as far as `known`.
+    func opening(after known: DirectoryPosition?) -> (messages: [DirectoryMessage], position: DirectoryPosition) {
+        state.withLock { ($0.journal.opening(after: known), $0.journal.position) }
+    }
+
+    /// What has happened since.
+    func messages(after known: DirectoryPosition) -> (messages: [DirectoryMessage], position: DirectoryPosition) {
+        state.withLock { ($0.journal.messages(after: known), $0.journal.position) }
+    }
+
+    /// A word for each change, or for several together.
+    func changes() -> AsyncStream<Void> {
+        let (words, teller) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let number = state.withLock { state in
+            state.nextStream += 1
+            state.streams[state.nextStream] = teller
+            return state.nextStream
+        }
+        teller.onTermination = { [weak self] _ in _ = self?.state.withLock { $0.streams.removeValue(forKey: number) } }
+        return words
+    }
 
     /// The port under which clients find a sandbox's policy API (CLIENTS.md, section 9).
     static let policyPort = 18080

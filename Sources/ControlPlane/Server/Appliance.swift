@@ -1,5 +1,6 @@
 import Egress
 import EgressRemote
+import FoundationEssentials
 import HTTPServer
 import Ingress
 import Logging
@@ -15,7 +16,7 @@ import Runtimes
 /// Everything in one process: lifecycle API, guard, gateway, and the runtime of this machine.
 public final class Appliance: Sendable {
     /// This program's own version.
-    public static let release = "0.2.0"
+    public static let release = Observability.release
 
     public let settings: Settings
     /// What clients send; nil where none is asked for.
@@ -24,6 +25,7 @@ public final class Appliance: Sendable {
     private let node: EgressNode?
     private let gateway: Gateway?
     private let api: HTTPServer
+    private let directory: DirectoryServer
     private let follower: Task<Void, Never>
     private let locks: [InstanceLock]
 
@@ -38,7 +40,7 @@ public final class Appliance: Sendable {
             + (settings.egress.isExternal ? [] : [InstanceLock(settings, role: "guard")])
         let secrets = try Secrets.load(settings)
         apiKey = secrets.apiKey
-        let configuration = try EgressPlane.configuration(settings)
+        let configuration = try EgressPlane.configuration(settings, logger: logger)
         let runtime = try LocalRuntime(
             configuration: LocalConfiguration(
                 stateDirectory: settings.local.stateDirectory + "/sandboxes",
@@ -47,6 +49,9 @@ public final class Appliance: Sendable {
                 tag: settings.local.tag),
             logger: logger)
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
+        if let node { Telemetry.collect(node, into: metrics) }
+        let exporter = try Telemetry.exporter(
+            settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
         let controller: any EgressController = node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket)
         let renewals = AccessRenewals()
         let routes = RouteTable(
@@ -65,7 +70,8 @@ public final class Appliance: Sendable {
             gateway = nil
         } else {
             let gateway = Gateway(
-                configuration: .init(settings, keys: secrets.keys), directory: routes, group: group, logger: logger)
+                configuration: try .init(settings, keys: secrets.keys, logger: logger), directory: routes, group: group,
+                logger: logger)
             _ = try await Self.listening(on: settings.gateway.host, settings.gateway.port, "[ingress] port") {
                 try await gateway.start()
             }
@@ -92,11 +98,17 @@ public final class Appliance: Sendable {
         _ = try await Self.listening(on: settings.server.host, settings.server.port, "[server] port") {
             try await server.start(on: .tcp(host: settings.server.host, port: settings.server.port))
         }
+        directory = try await DirectoryServer(
+            settings, routes: routes, secret: secrets.directory, group: group, logger: logger)
         let keyFile = secrets.keyFile
         follower = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await service.follow() }
+                group.addTask { await exporter?.run() }
                 group.addTask { await renewals.run(service) { routes.renewalFailed($0) } }
+                if settings.renewal.isEnabled, let redis = settings.renewal.redis {
+                    group.addTask { await RenewConsumer(settings: redis, routes: routes, logger: logger).run() }
+                }
                 group.addTask { await keyFile?.follow(secrets.keys, logger) }
             }
         }
@@ -105,6 +117,7 @@ public final class Appliance: Sendable {
     /// Stops serving and lets requests finish. Sandboxes run on, guarded by the kernel; the next server finds them.
     public func shutdown() async {
         follower.cancel()
+        await directory.shutdown()
         await api.shutdown()
         await gateway?.shutdown()
         await node?.shutdown()

@@ -7,7 +7,7 @@ import NetworkPolicy
 /// The guard of this machine: in this process, or in one of its own (`sallyport egress`).
 enum EgressPlane {
     /// What a guard is told, whichever process it runs in.
-    static func configuration(_ settings: Settings) throws(ConfigurationError) -> EgressConfiguration {
+    static func configuration(_ settings: Settings, logger: Logger) throws(ConfigurationError) -> EgressConfiguration {
         let data = FileManager.default.contents(atPath: "/etc/resolv.conf") ?? Data()
         let resolvConf = String(decoding: data, as: UTF8.self)
         var dns = settings.egress.dns
@@ -16,9 +16,31 @@ enum EgressPlane {
         var configuration = EgressConfiguration(
             stateDirectory: settings.local.stateDirectory + "/egress", socketPath: settings.policySocket,
             adminSocketPath: settings.egressAdminSocket, dns: dns, internalZones: zones + [AnswerFilter.cluster],
-            presets: try Installation.current.presets(folder: settings.egress.presets))
+            presets: try Installation.current.presets(folder: settings.egress.presets),
+            budgets: settings.egress.budgets)
         configuration.internalRanges = settings.egress.internalRanges
+        configuration.auditLog = settings.egress.auditLog.map {
+            AuditLog(path: $0, limit: settings.egress.auditLogLimit, logger: logger)
+        }
+        configuration.denyWebhook = settings.egress.denyWebhook.map { DenyWebhook($0, logger: logger) }
+        configuration.resolverBlock = try resolverBlock(settings)
+        configuration.flowCheck = settings.egress.flowCheck
         return configuration
+    }
+
+    private static func resolverBlock(_ settings: Settings) throws(ConfigurationError) -> ResolverBlock {
+        var block = ResolverBlock()
+        block.overTLS = settings.egress.blocksDNSOverTLS
+        var targets: [Target] = []
+        for text in settings.egress.blockedResolvers {
+            if text == "known" {
+                targets += try Installation.current.knownResolvers(folder: settings.egress.presets).targets
+            } else if let target = try? Target(text) {
+                targets.append(target)
+            }
+        }
+        if !targets.isEmpty { block.overHTTPS = .targets(targets) }
+        return block
     }
 }
 

@@ -1,10 +1,12 @@
 import Ingress
 import NIOCore
+import Logging
 import SecureAccess
 
 extension GatewayConfiguration {
     /// What the gateway is told, whichever process it runs in.
-    init(_ settings: Settings, keys: LiveKeys) {
+    /// - Throws: `SpentTokens.Problem`.
+    init(_ settings: Settings, keys: LiveKeys, logger: Logger) throws {
         let mode: RouteMode =
             switch settings.gateway.routing {
             case .header: .header()
@@ -15,9 +17,23 @@ extension GatewayConfiguration {
         acceptsVersion1 = settings.gateway.acceptsVersion1
         host = settings.gateway.host
         port = settings.gateway.port
+        tls = settings.gateway.tls
         concealsUnknown = settings.gateway.concealsUnknown
         limits.headTimeout = .seconds(Int64(settings.gateway.headTimeout))
         limits.bodyTimeout = .seconds(Int64(settings.gateway.bodyTimeout))
+        traffic = settings.gateway.traffic
+        limits.maxBody = settings.gateway.maxBody
+        tellsIdentity = settings.gateway.tellsIdentity
+        cookies = settings.gateway.cookies
+        trustedProxies = settings.gateway.trustedProxies
+        do throws(SpentTokens.Problem) {
+            spentTokens = try SpentTokens(
+                path: settings.spentTokensFile, now: UInt64(max(0, Timestamp.now().seconds)))
+        } catch {
+            // A second gateway on this state serves all the same, but what may be used once only by the other.
+            guard error.isTaken else { throw error }
+            logger.warning("one-time routes open nothing here", metadata: ["reason": "\(error)"])
+        }
     }
 }
 

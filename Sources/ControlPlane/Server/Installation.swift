@@ -1,3 +1,4 @@
+import Egress
 import FoundationEssentials
 import NetworkPolicy
 
@@ -22,17 +23,39 @@ struct Installation: Sendable {
 
     /// The presets; none where the folder is not found.
     func presets(folder: String?) throws(ConfigurationError) -> Presets {
+        guard let found = try policies(folder: folder) else { return .none }
+        do { return try Presets.load(folder: found) } catch {
+            throw ConfigurationError("the presets in \(found): \(error)")
+        }
+    }
+
+    /// The list of resolvers that lies beside the presets.
+    func knownResolvers(folder: String?) throws(ConfigurationError) -> KnownResolvers {
+        let resolvers: KnownResolvers
+        do {
+            resolvers =
+                try policies(folder: folder).map { (folder) throws(EgressError) in
+                    try KnownResolvers.load(folder: folder)
+                } ?? .none
+        } catch {
+            throw ConfigurationError("egress.block_doh: \(error)")
+        }
+        guard !resolvers.targets.isEmpty else {
+            throw ConfigurationError("egress.block_doh: there is no resolvers/known.json beside the presets")
+        }
+        return resolvers
+    }
+
+    private func policies(folder: String?) throws(ConfigurationError) -> String? {
         let folders =
             folder.map { [$0] } ?? [
                 programFolder + "/../../../policies", "/usr/local/share/sallyport/policies",
                 "/usr/share/sallyport/policies",
             ]
-        guard let found = folders.first(where: { FileManager.default.fileExists(atPath: $0) }) else {
-            guard folder == nil else { throw ConfigurationError("egress.presets: there is no folder \(folder!)") }
-            return .none
+        let found = folders.first { FileManager.default.fileExists(atPath: $0) }
+        guard found != nil || folder == nil else {
+            throw ConfigurationError("egress.presets: there is no folder \(folder!)")
         }
-        do { return try Presets.load(folder: found) } catch {
-            throw ConfigurationError("the presets in \(found): \(error)")
-        }
+        return found
     }
 }

@@ -14,13 +14,13 @@ public final class EgressProgram: Sendable {
         try Folders.make(settings)
         lock = try InstanceLock(settings, role: "guard")
         adminSocket = settings.egressAdminSocket
-        node = try await EgressNode(configuration: EgressPlane.configuration(settings), logger: logger)
+        node = try await EgressNode(configuration: EgressPlane.configuration(settings, logger: logger), logger: logger)
     }
 
     public func shutdown() async { await node.shutdown() }
 }
 
-/// The gateway in a process of its own: it reads the server's store, and follows it.
+/// The gateway in a process of its own: it follows the server's directory and reads nothing of its store.
 public final class IngressProgram: Sendable {
     public let port: Int
     private let gateway: Gateway
@@ -29,17 +29,24 @@ public final class IngressProgram: Sendable {
     public init(settings: Settings, logger: Logger) async throws {
         try Folders.make(settings)
         let secrets = try Secrets.load(settings)
-        let routes = RouteTable(policySocket: settings.policySocket, credentialKey: secrets.credentialKey)
-        let directory = StoreFollower(
-            store: try SQLiteStore(path: settings.database), routes: routes, logger: logger)
-        try await directory.refresh()
+        var publisher: RenewPublisher?
+        if settings.renewal.isEnabled, let redis = settings.renewal.redis {
+            var intents = RenewPublisher.Settings(address: redis.address)
+            (intents.queue, intents.queueLimit) = (redis.queue, redis.queueLimit)
+            intents.interval = .seconds(settings.renewal.interval)
+            publisher = RenewPublisher(intents, logger: logger)
+        }
+        let directory = RemoteDirectory(
+            address: DirectoryAddress(.unix(path: settings.directorySocket)), secret: secrets.directory,
+            renewals: publisher, logger: logger)
         gateway = Gateway(
-            configuration: .init(settings, keys: secrets.keys), directory: routes,
+            configuration: try .init(settings, keys: secrets.keys, logger: logger), directory: directory,
             group: MultiThreadedEventLoopGroup.singleton, logger: logger)
         port = try await gateway.start().port ?? 0
         follower = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await directory.follow() }
+                group.addTask { [publisher] in await publisher?.run() }
                 group.addTask { await secrets.keyFile?.follow(secrets.keys, logger) }
             }
         }

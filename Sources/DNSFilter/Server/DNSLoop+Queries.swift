@@ -36,6 +36,9 @@ extension DNSLoop {
             if isWhole { clear(hit, waiter, client, revision, present) }
             return
         }
+        if let refusal = client.policy.refusalUpstream(query.name, type: query.type) {
+            return deny(waiter, client, refusal)
+        }
         guard client.pending < configuration.pendingPerSandbox else {
             return fail(waiter, "too many queries are waiting")
         }
@@ -55,10 +58,7 @@ extension DNSLoop {
         let query = waiter.query
         let verdict = client.policy.verdict(query.name, type: query.type)
         guard verdict.isAllowed else {
-            statistics.denied += 1
-            client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
-            let code: ResponseCode = configuration.refusal == .refused ? .refused : .nameError
-            reply(EncodedAnswer(code: code), to: waiter, error: .blocked("policy: \(verdict)"))
+            deny(waiter, client, verdict)
             return false
         }
         guard RecordType.isForwarded(query.type) else {
@@ -81,6 +81,15 @@ extension DNSLoop {
         guard time > 0 else { return }
         clearances.grant(
             client: client.name.number, serial: hit.serial, revision: revision, until: present + 1000 * UInt64(time))
+    }
+
+    private func deny(_ waiter: Waiter, _ client: Client, _ verdict: Verdict) {
+        let query = waiter.query
+        statistics.denied += 1
+        client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
+        // Nobody is to remember that the name does not exist when a moment later it does.
+        let isRefused = configuration.refusal == .refused || verdict.isTemporary
+        reply(EncodedAnswer(code: isRefused ? .refused : .nameError), to: waiter, error: .blocked("policy: \(verdict)"))
     }
 
     /// An answer, as far as this sandbox may have it, once the way to its addresses is open.

@@ -65,8 +65,8 @@ struct AdminAPI: Sendable {
                 return .tooLarge(limit: policyAPI.maxBodyBytes)
             }
             let protect = try AdminRequest.Protect(decoding: Array(body.readableBytesView))
-            guard protect.policy.rules.count <= policyAPI.maxRules else {
-                throw .tooManyRules(count: protect.policy.rules.count, limit: policyAPI.maxRules)
+            guard protect.policy.ruleCount <= policyAPI.maxRules else {
+                throw .tooManyRules(count: protect.policy.ruleCount, limit: policyAPI.maxRules)
             }
             try await controller.protect(
                 id, namespace: NetworkNamespace(existing: protect.namespace), policy: protect.policy)

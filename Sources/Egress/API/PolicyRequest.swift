@@ -34,7 +34,7 @@ public enum PolicyRequest: Hashable, Sendable {
         let count =
             switch self {
             case .read: 0
-            case .replace(let policy): policy.rules.count
+            case .replace(let policy): policy.ruleCount
             case .patch(let rules): rules.count
             case .remove(let targets): targets.count
             }

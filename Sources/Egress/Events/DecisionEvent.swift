@@ -11,8 +11,12 @@ struct DecisionEvent: Hashable, Sendable {
         /// Addresses that the name may not have were taken out of an answer.
         case addressesRemoved(DomainName, count: Int)
         case policyChanged(Policy)
+        /// The flow check let a connection not pass.
+        case flowRefused(FlowEvent)
         /// Sockets and conntrack entries that the new policy ended.
         case flowsCut(Int)
+        /// A budget refused something, so many times since it was last reported.
+        case budgetExceeded(Budget, refusals: Int)
     }
 
     /// Milliseconds since 1970.
@@ -26,7 +30,9 @@ struct DecisionEvent: Hashable, Sendable {
         case .wouldDeny: "wouldDeny"
         case .addressesRemoved: "addressesRemoved"
         case .policyChanged: "policyChanged"
+        case .flowRefused: "flowRefused"
         case .flowsCut: "flowsCut"
+        case .budgetExceeded: "budgetExceeded"
         }
     }
 
@@ -42,9 +48,16 @@ struct DecisionEvent: Hashable, Sendable {
         case .addressesRemoved(let name, let count):
             fields += ["\"name\":" + JSONDocument.quoted("\(name)"), "\"count\":\(count)"]
         case .policyChanged(let policy):
-            fields += ["\"defaultAction\":\"\(policy.defaultAction.rawValue)\"", "\"rules\":\(policy.rules.count)"]
+            fields += ["\"defaultAction\":\"\(policy.defaultAction.rawValue)\"", "\"rules\":\(policy.ruleCount)"]
             if policy.mode == .observe { fields.append("\"mode\":\"observe\"") }
+        case .flowRefused(let event):
+            fields += ["\"address\":\"\(event.target.address)\"", "\"port\":\(event.target.port)"]
+            if let kind = event.kind { fields.append("\"protocol\":\"\(kind.rawValue)\"") }
+            if let name = event.name { fields.append("\"name\":" + JSONDocument.quoted("\(name)")) }
+            if let refusal = event.refusal { fields.append("\"text\":" + JSONDocument.quoted("\(refusal)")) }
         case .flowsCut(let count): fields.append("\"count\":\(count)")
+        case .budgetExceeded(let budget, let refusals):
+            fields += ["\"budget\":\"\(budget.rawValue)\"", "\"refusals\":\(refusals)"]
         }
         return "{" + fields.joined(separator: ",") + "}"
     }
@@ -66,6 +79,7 @@ extension Verdict {
             fields += ["\"reason\":\"rule\"", "\"index\":\(index)", "\"rule\":" + document]
         case .defaultAction: fields.append("\"reason\":\"default\"")
         case .guardrail: fields.append("\"reason\":\"guardrail\"")
+        case .budget: fields.append("\"reason\":\"budget\"")
         }
         return fields + ["\"text\":" + JSONDocument.quoted("\(self)")]
     }

@@ -23,8 +23,11 @@ final class EventLog: Sendable {
         state = Mutex(State(ring: EventRing(generation: time(), capacity: capacity)))
     }
 
-    func append(_ kind: DecisionEvent.Kind) {
-        let event = DecisionEvent(time: time(), kind: kind)
+    func event(_ kind: DecisionEvent.Kind) -> DecisionEvent { DecisionEvent(time: time(), kind: kind) }
+
+    func append(_ kind: DecisionEvent.Kind) { append(event(kind)) }
+
+    func append(_ event: DecisionEvent) {
         state.withLock { state in
             state.ring.append(event)
             for bell in state.bells.values { bell.yield() }

@@ -2,31 +2,35 @@ import NetworkPolicy
 import Synchronization
 
 /// What one guard tells those who watch its sandbox: events, and what was seen while it was observed.
+///
+/// The sandbox's ring holds what is news; outlets hear everything.
 final class GuardWatch: Sendable {
     private struct State {
         var sightings = Sightings()
         var observed = ObservedNames()
+        /// When a budget was last reported, and how often it refused since.
+        var exceeded: [Budget: (told: UInt64, count: Int)] = [:]
     }
 
     let log: EventLog
+    private let outlets: [any EventOutlet]
     private let state = Mutex(State())
     private let now: @Sendable () -> UInt64
 
-    init(log: EventLog, now: @escaping @Sendable () -> UInt64) {
+    init(log: EventLog, outlets: [any EventOutlet] = [], now: @escaping @Sendable () -> UInt64) {
         self.log = log
+        self.outlets = outlets
         self.now = now
     }
 
     var observed: ObservedNames { state.withLock { $0.observed } }
 
     func denied(_ name: DomainName, type: UInt16, _ verdict: Verdict) {
-        guard isNews(name, .denied) else { return }
-        log.append(.name(name, type: type, verdict))
+        tell(.name(name, type: type, verdict), isNews: isNews(name, .denied))
     }
 
     func wouldDeny(_ name: DomainName, type: UInt16, _ verdict: Verdict) {
-        guard isNews(name, .wouldDeny) else { return }
-        log.append(.wouldDeny(name, type: type, verdict))
+        tell(.wouldDeny(name, type: type, verdict), isNews: isNews(name, .wouldDeny))
     }
 
     /// A name resolved.
@@ -36,20 +40,43 @@ final class GuardWatch: Sendable {
             if isObserving { state.observed.insert(name) }
             return state.sightings.isNews(name, .allowed, now: now())
         }
-        guard isNews else { return }
+        guard isNews || !outlets.isEmpty else { return }
         let verdict = verdict()
-        if verdict.isAllowed { log.append(.name(name, type: type, verdict)) }
+        if verdict.isAllowed { tell(.name(name, type: type, verdict), isNews: isNews) }
     }
 
     func addressesRemoved(_ name: DomainName, _ count: Int) {
-        guard isNews(name, .addressesRemoved) else { return }
-        log.append(.addressesRemoved(name, count: count))
+        tell(.addressesRemoved(name, count: count), isNews: isNews(name, .addressesRemoved))
+    }
+
+    /// At most one event a minute and budget; it says how often since the last.
+    func budgetExceeded(_ budget: Budget, times: Int = 1) {
+        let refusals = state.withLock { state -> Int? in
+            let seen = state.exceeded[budget]
+            let count = (seen?.count ?? 0) + times
+            let isNews = seen.map { now() >= $0.told + Sightings.repetition } ?? true
+            state.exceeded[budget] = isNews ? (now(), 0) : (seen!.told, count)
+            return isNews ? count : nil
+        }
+        if let refusals { tell(.budgetExceeded(budget, refusals: refusals)) }
+    }
+
+    func flowRefused(_ event: FlowEvent) {
+        guard isNews(event.name ?? .root, .flowRefused) else { return }
+        log.append(.flowRefused(event))
     }
 
     func policyChanged(_ policy: Policy, flowsCut: Int) {
         state.withLock { $0.sightings.clear() }
-        log.append(.policyChanged(policy))
-        if flowsCut > 0 { log.append(.flowsCut(flowsCut)) }
+        tell(.policyChanged(policy))
+        if flowsCut > 0 { tell(.flowsCut(flowsCut)) }
+    }
+
+    private func tell(_ kind: @autoclosure () -> DecisionEvent.Kind, isNews: Bool = true) {
+        guard isNews || !outlets.isEmpty else { return }
+        let event = log.event(kind())
+        if isNews { log.append(event) }
+        for outlet in outlets { outlet.put(event, of: log.sandbox) }
     }
 
     private func isNews(_ name: DomainName, _ outcome: Sightings.Outcome) -> Bool {

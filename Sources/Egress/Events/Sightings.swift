@@ -3,7 +3,7 @@ import NetworkPolicy
 /// Which names were reported lately, so that a sandbox that asks for one a thousand times makes one event of it.
 struct Sightings: Sendable {
     enum Outcome: Hashable, Sendable {
-        case allowed, denied, wouldDeny, addressesRemoved
+        case allowed, denied, wouldDeny, addressesRemoved, flowRefused
     }
 
     private struct Key: Hashable {

@@ -5,11 +5,39 @@ import Synchronization
 /// The DNS filter's questions, answered on its thread.
 extension EgressGuard: DNSPolicy {
     func verdict(_ name: DomainName, type: UInt16) -> Verdict {
+        // What is off costs no look at the clock.
+        if settings.budgets.queriesPerSecond > 0,
+            let refusal = budgets.withLock({ $0.admitQuery(now: settings.ticks()) })
+        {
+            return exceeded(refusal)
+        }
         let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
-        let verdict = evaluator.evaluate(name)
+        let verdict = settings.asWritten(evaluator.evaluate(name))
+        if settings.budgets.distinctNamesPerHour > 0, isObserving || verdict.isAllowed,
+            let refusal = budgets.withLock({ $0.admit(name, now: settings.ticks()) })
+        {
+            return exceeded(refusal)
+        }
         guard isObserving, !verdict.isAllowed else { return verdict }
         watch.wouldDeny(name, type: type, verdict)
         return Verdict(action: .allow, reason: verdict.reason)
+    }
+
+    func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict? {
+        guard settings.budgets.wildcardBytesPerMinute > 0 else { return nil }
+        let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
+        // Where everything else is open, names are no way out that would be missed.
+        guard !isObserving, case .rule(_, let rule) = evaluator.evaluate(name).reason,
+            case .wildcard(let zone) = rule.target
+        else { return nil }
+        let refusal = budgets.withLock { $0.admit(name, type: type, below: zone, now: settings.ticks()) }
+        return refusal.map { exceeded($0) }
+    }
+
+    private func exceeded(_ refusal: NameBudgets.Refusal) -> Verdict {
+        audit.budgetExceeded(refusal.budget)
+        watch.budgetExceeded(refusal.budget)
+        return Verdict(action: .deny, reason: .budget(refusal.text))
     }
 
     func permits(_ address: IPAddress, for name: DomainName) -> Bool {
@@ -36,7 +64,9 @@ extension EgressGuard: DNSPolicy {
     var revision: UInt64 { revisions.load(ordering: .acquiring) }
 
     func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 {
-        state.withLock { state in
+        // What counts queries or names has to see each.
+        guard settings.budgets.queriesPerSecond == 0, settings.budgets.distinctNamesPerHour == 0 else { return 0 }
+        return state.withLock { state in
             // What passes only because nobody is held to the policy is told anew from time to time.
             state.isObserving ? 0 : state.standing(of: addresses, for: name, settings: settings)
         }
@@ -44,6 +74,7 @@ extension EgressGuard: DNSPolicy {
 
     func record(_ event: DNSEvent) {
         switch event.outcome {
+        case .denied(let verdict) where verdict.isTemporary: return
         case .denied(let verdict):
             audit.nameDenied(event.name, verdict)
             watch.denied(event.name, type: event.type, verdict)
@@ -56,7 +87,9 @@ extension EgressGuard: DNSPolicy {
             }
             guard addresses > 0 else { return }
             let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
-            watch.answered(event.name, type: event.type, isObserving: isObserving) { evaluator.evaluate(event.name) }
+            watch.answered(event.name, type: event.type, isObserving: isObserving) {
+                settings.asWritten(evaluator.evaluate(event.name))
+            }
         }
     }
 }

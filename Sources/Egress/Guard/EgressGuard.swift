@@ -31,30 +31,45 @@ final class EgressGuard: Sendable {
     let audit: GuardAudit
     let watch: GuardWatch
     let state: Mutex<State>
-    let changes = Mutex<Void>(())
+    /// Nil where the kernel keeps no budgets.
+    let meter: TrafficMeter?
+    /// Asked on the DNS thread only.
+    let budgets: Mutex<NameBudgets>
+    /// Whether flows may be open that an earlier change should have ended.
+    let changes = Mutex(false)
+    /// The sandbox's checked flows; none where nothing is checked.
+    let flows = OpenFlows()
     /// `DNSPolicy.revision`.
     let revisions = Atomic<UInt64>(1)
 
     /// Puts the record's policy into the kernel, whatever was there before: rules are in force when this returns.
     /// Learned addresses that the kernel still holds are judged anew and kept where the policy still allows them.
     init(
-        record: GuardRecord, dnsPort: UInt16, surroundings: LinkSurroundings, kernel: any KernelRules,
-        settings: GuardSettings, logger: Logger
+        record: GuardRecord, dnsPort: UInt16, flowCheck: FlowCheckPoint? = nil, surroundings: LinkSurroundings,
+        kernel: any KernelRules, settings: GuardSettings, meter: TrafficMeter? = nil, logger: Logger
     ) throws(EgressError) {
+        self.meter = meter
         id = record.id
         token = record.token
         namespacePath = record.namespacePath
         self.settings = settings
         self.kernel = kernel
+        budgets = Mutex(NameBudgets(settings.budgets, now: settings.ticks()))
         audit = GuardAudit(id: record.id, logger: logger, now: settings.now)
         watch = GuardWatch(
-            log: EventLog(sandbox: record.id, capacity: settings.eventsKept, time: settings.time), now: settings.now)
+            log: EventLog(sandbox: record.id, capacity: settings.eventsKept, time: settings.time),
+            outlets: settings.outlets,
+            now: settings.now)
 
-        let evaluator = PolicyEvaluator(record.policy)
+        let evaluator = settings.evaluator(record.policy)
         let isObserving = record.policy.mode == .observe
-        let ruleset = try SandboxRuleset(
+        var ruleset = try SandboxRuleset(
             dnsPort: dnsPort, plan: isObserving ? .open : evaluator.addressPlan, alwaysDeny: settings.alwaysDeny,
             neighbours: surroundings.neighbours)
+        if let flowCheck {
+            ruleset.flowCheckPort = flowCheck.port
+            ruleset.exceptions.filterMark = flowCheck.mark
+        }
         var fresh = State(
             record: record, evaluator: evaluator, ruleset: ruleset,
             learned: LearnedAddresses(capacity: settings.maxLearnedAddresses))
@@ -65,39 +80,50 @@ final class EgressGuard: Sendable {
         try cutRevokedFlows()
     }
 
-    var status: PolicyStatus { PolicyStatus(policy: state.withLock { $0.record.policy }) }
+    var status: PolicyStatus { status(of: state.withLock { $0.record.policy }) }
     var record: GuardRecord { state.withLock { $0.record } }
 
     /// Changes the policy: on disk, in the kernel, and for open flows, in that order of commitment. Returns when the
     /// kernel has it and the file is durable. On an error nothing has changed.
-    func change(
-        store: some RecordStore, _ transform: (Policy) throws(EgressError) -> (policy: Policy, reason: String?)
-    ) throws(EgressError) -> PolicyStatus {
-        try changes.withLock { _ throws(EgressError) in
-            let old = record
-            let (policy, reason) = try transform(old.policy)
-            guard policy.rules.count <= settings.maxRules else {
-                throw .tooManyRules(count: policy.rules.count, limit: settings.maxRules)
+    func change(store: some RecordStore, _ change: PolicyChange) throws(EgressError) -> PolicyStatus {
+        try changes.withLock { mustCut throws(EgressError) in
+            let before = state.withLock { $0 }
+            // Not under the lock for which the names wait.
+            let next = settings.successor(of: before.record.policy, inForce: before.evaluator, change)
+            let policy = next.policy
+            guard policy.ruleCount <= settings.maxRules else {
+                throw .tooManyRules(count: policy.ruleCount, limit: settings.maxRules)
             }
-            guard policy != old.policy else { return PolicyStatus(policy: policy, reason: reason) }
-            var record = old
+            let status = status(of: policy, reason: Self.reason(change, removed: next.removed))
+            guard policy != before.record.policy else { return status }
+            var record = before.record
             record.policy = policy
 
-            let file = try store.stage(record)
+            let staged = try store.stage(record, after: change)
             let undo = try state.withLock { state throws(EgressError) in
                 revise()
-                return try state.adopt(record, kernel: kernel, settings: settings)
+                return try state.adopt(
+                    record, evaluator: next.evaluator, touched: next.touched, kernel: kernel, settings: settings)
             }
             do throws(EgressError) {
-                try file.publish()
+                try staged.publish()
             } catch {
                 rollBack(undo, store: store)
                 throw error
             }
-            let cut = try cutRevokedFlows()
+            // Names may share an address: that one of them may no longer be meant need not shut the address.
+            var cut = endRevokedCheckedFlows()
+            // Names may have taught more since the snapshot; what they have under the old policy is looked at there.
+            if mustCut
+                || state.withLock({ $0 }).shuts(next.touched, since: before, learned: undo.learned, settings: settings)
+            {
+                mustCut = true
+                cut += try cutRevokedFlows()
+                mustCut = false
+            }
             audit.policyChanged(policy, flowsCut: cut)
             watch.policyChanged(policy, flowsCut: cut)
-            return PolicyStatus(policy: policy, reason: reason)
+            return status
         }
     }
 
@@ -105,15 +131,26 @@ final class EgressGuard: Sendable {
     /// policy after it has to wait for the change.
     func revise() { revisions.wrappingAdd(1, ordering: .releasing) }
 
+    private static func reason(_ change: PolicyChange, removed: Int) -> String? {
+        if case .remove = change, removed == 0 { PolicyStatus.nothingRemoved } else { nil }
+    }
+
+    private func status(of policy: Policy, reason: String? = nil) -> PolicyStatus {
+        let mode = settings.flowCheck == nil ? PolicyStatus.enforcementMode : FlowCheckSettings.mode
+        return PolicyStatus(policy: policy, reason: reason, enforcementMode: mode)
+    }
+
     /// The kernel took the new rules but the disk did not take the record.
     private func rollBack(_ undo: State.Undo, store: some RecordStore) {
         do throws(EgressError) {
             try state.withLock { state throws(EgressError) in
                 revise()
-                _ = try state.adopt(undo.record, restoring: undo.learned, kernel: kernel, settings: settings)
+                _ = try state.adopt(
+                    undo.record, evaluator: undo.evaluator, restoring: undo.learned, kernel: kernel,
+                    settings: settings)
             }
             // The file may be the new one already, when only its folder could not be synchronised.
-            try store.stage(undo.record).publish()
+            try store.stage(undo.record, after: .replace(undo.record.policy)).publish()
         } catch {
             audit.rollBackFailed(error)
         }
@@ -123,6 +160,11 @@ final class EgressGuard: Sendable {
     @discardableResult
     private func cutRevokedFlows() throws(EgressError) -> Int {
         let state = state.withLock { $0 }
-        return try kernel.cut { !state.allowsFlow(to: $0, $1, settings: settings) }
+        return try endRevokedCheckedFlows() + kernel.cut { !state.allowsFlow(to: $0, $1, settings: settings) }
+    }
+
+    private func endRevokedCheckedFlows() -> Int {
+        let state = state.withLock { $0 }
+        return flows.end { !state.allowsCheckedFlow($0, $1, settings: settings) }
     }
 }

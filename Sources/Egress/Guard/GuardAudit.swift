@@ -7,14 +7,24 @@ import Synchronization
 final class GuardAudit: Sendable {
     private let logger: Logger
     private let now: @Sendable () -> UInt64
+    private let deniedHere = Atomic<UInt64>(0)
+    private let exceededHere = Atomic<UInt64>(0)
     private let limiter = Mutex(RateLimiter(burst: 20, perSecond: 1))
 
-    private static let denied = Counter(label: "sallyport_egress_names_denied_total")
+    // Names of the reference's documentation where it has one for the same thing.
+    private static let denied = Counter(label: "egress.policy.denied_total")
     private static let refused = Counter(label: "sallyport_egress_answers_withheld_total")
-    private static let failed = Counter(label: "sallyport_egress_names_failed_total")
+    private static let failed = Counter(label: "egress.dns.query.failed_total")
     private static let removed = Counter(label: "sallyport_egress_addresses_removed_total")
     private static let changed = Counter(label: "sallyport_egress_policy_changes_total")
+    private static let flowsChecked = Counter(label: "sallyport_egress_flows_checked_total")
+    private static let flowsRefused = Counter(label: "sallyport_egress_flows_refused_total")
     private static let cut = Counter(label: "sallyport_egress_flows_cut_total")
+
+    private static let exceeded = Dictionary(
+        uniqueKeysWithValues: Budget.allCases.map {
+            ($0, Counter(label: "sallyport_egress_budget_refusals_total", dimensions: [("budget", $0.rawValue)]))
+        })
 
     init(id: String, logger: Logger, now: @escaping @Sendable () -> UInt64) {
         var logger = logger
@@ -23,8 +33,14 @@ final class GuardAudit: Sendable {
         self.now = now
     }
 
+    /// Names denied and budgets exceeded of this sandbox.
+    var counts: (denied: UInt64, exceeded: UInt64) {
+        (deniedHere.load(ordering: .relaxed), exceededHere.load(ordering: .relaxed))
+    }
+
     func nameDenied(_ name: DomainName, _ verdict: Verdict) {
         Self.denied.increment()
+        deniedHere.wrappingAdd(1, ordering: .relaxed)
         limited(.info, "name denied") { ["name": "\(name)", "reason": "\(verdict.reason)"] }
     }
 
@@ -50,12 +66,30 @@ final class GuardAudit: Sendable {
         limited(.warning, "answer withheld") { ["name": "\(name)", "reason": "\(reason)"] }
     }
 
+    func budgetExceeded(_ budget: Budget, times: Int = 1) {
+        Self.exceeded[budget]?.increment(by: times)
+        exceededHere.wrappingAdd(UInt64(times), ordering: .relaxed)
+        limited(.warning, "budget used up") { ["budget": "\(budget.rawValue)"] }
+    }
+
+    func flow(_ event: FlowEvent) {
+        guard let refusal = event.refusal else { return Self.flowsChecked.increment() }
+        Self.flowsRefused.increment()
+        limited(.info, "connection refused") {
+            var metadata: Logger.Metadata = [
+                "address": "\(event.target.address)", "port": "\(event.target.port)", "reason": "\(refusal)",
+            ]
+            if let name = event.name { metadata["name"] = "\(name)" }
+            return metadata
+        }
+    }
+
     func policyChanged(_ policy: Policy, flowsCut: Int) {
         Self.changed.increment()
         Self.cut.increment(by: flowsCut)
         limited(.notice, "policy changed") {
             [
-                "defaultAction": "\(policy.defaultAction.rawValue)", "rules": "\(policy.rules.count)",
+                "defaultAction": "\(policy.defaultAction.rawValue)", "rules": "\(policy.ruleCount)",
                 "flowsCut": "\(flowsCut)",
             ]
         }

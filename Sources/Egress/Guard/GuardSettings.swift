@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import NetworkPolicy
 
@@ -9,10 +10,20 @@ struct GuardSettings: Sendable {
     var maxLearnedAddresses: Int
     var minimumLifetime: UInt32
     var lifetimeGrace: UInt32
+    var budgets: EgressBudgets
+    /// Stand in front of every policy's.
+    var operatorRules: [Rule]
+    /// Hear every decision of every sandbox.
+    var outlets: [any EventOutlet]
+    /// `nil`: flows are not checked (mode `dns+nft`).
+    var flowCheck: FlowCheckSettings?
+    let uncheckedPorts: PortMap<Bool>
     /// Events that a sandbox's ring holds: some 50 KiB when full of long names.
     var eventsKept = 256
     /// Whole seconds of a clock that never goes back.
     var now: @Sendable () -> UInt64
+    /// Milliseconds of a clock that never goes back.
+    var ticks: @Sendable () -> UInt64 = GuardSettings.monotonicMilliseconds
     /// Milliseconds since 1970, for what people read.
     var time: @Sendable () -> UInt64 = GuardSettings.milliseconds
 
@@ -21,16 +32,56 @@ struct GuardSettings: Sendable {
             internalZones: configuration.internalZones, internalRanges: configuration.internalRanges)
         alwaysDeny = configuration.alwaysDeny
         maxRules = configuration.maxRules
+        budgets = configuration.budgets
+        operatorRules = configuration.resolverBlock.rules
+        let outlets: [(any EventOutlet)?] = [configuration.auditLog, configuration.denyWebhook]
+        self.outlets = outlets.compactMap { $0 }
         maxLearnedAddresses = configuration.maxLearnedAddresses
         minimumLifetime = configuration.minimumLifetime
         lifetimeGrace = configuration.lifetimeGrace
+        flowCheck = configuration.flowCheck
+        uncheckedPorts = PortMap(true, ports: (configuration.flowCheck?.uncheckedPorts ?? []).map { $0...$0 })
         self.now = now
+    }
+
+    /// What is in force under a policy.
+    func evaluator(_ policy: Policy) -> PolicyEvaluator {
+        PolicyEvaluator(
+            Policy(defaultAction: policy.defaultAction, rules: operatorRules + policy.rules, mode: policy.mode))
+    }
+
+    /// What a change makes of a policy and of what is in force under it, and where that can decide otherwise than before.
+    func successor(
+        of policy: Policy, inForce evaluator: PolicyEvaluator, _ change: PolicyChange
+    ) -> (policy: Policy, evaluator: PolicyEvaluator, touched: TouchedTargets, removed: Int) {
+        // Behind the operator's rules, a policy's part of the evaluator cannot be changed by itself.
+        guard operatorRules.isEmpty else {
+            let next = PolicyEvaluator(policy).applying(change), policy = next.evaluator.policy
+            return (policy, self.evaluator(policy), .everything, next.removed)
+        }
+        let next = evaluator.applying(change)
+        return (next.evaluator.policy, next.evaluator, next.touched, next.removed)
+    }
+
+    /// A verdict of it in terms of the policy: its clients count their own rules only.
+    func asWritten(_ verdict: Verdict) -> Verdict {
+        guard !operatorRules.isEmpty, case .rule(let index, let rule) = verdict.reason else { return verdict }
+        if index < operatorRules.count {
+            return Verdict(action: verdict.action, reason: .guardrail("the operator's rule \(rule)"))
+        }
+        return Verdict(action: verdict.action, reason: .rule(index - operatorRules.count, rule))
     }
 
     @Sendable static func monotonicSeconds() -> UInt64 {
         var present = timespec()
         clock_gettime(CLOCK_BOOTTIME, &present)
         return UInt64(present.tv_sec)
+    }
+
+    @Sendable static func monotonicMilliseconds() -> UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &now)
+        return UInt64(now.tv_sec) * 1000 + UInt64(now.tv_nsec) / 1_000_000
     }
 
     @Sendable static func milliseconds() -> UInt64 {

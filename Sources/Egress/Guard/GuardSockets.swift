@@ -1,3 +1,4 @@
+import CLinux
 import DNSFilter
 import Glibc
 
@@ -34,6 +35,26 @@ struct GuardSockets: Sendable {
             }
         }
         throw .kernel("the DNS sockets cannot be opened: \(String(cString: strerror(lastError)))")
+    }
+
+    /// The sockets of the flow check: as those of the filter, for streams alone. Call on a thread in the namespace.
+    static func openFlowListeners() throws(EgressError) -> FlowChecker.Listeners {
+        var lastError: Int32 = 0
+        for _ in 0..<attempts {
+            var listeners = FlowChecker.Listeners(port: 0)
+            do throws(Failure) {
+                let first = try bind(AF_INET, SOCK_STREAM, port: 0)
+                listeners.ipv4 = first
+                listeners.port = try port(of: first)
+                if hasIPv6() { listeners.ipv6 = try bind(AF_INET6, SOCK_STREAM, port: listeners.port) }
+                return listeners
+            } catch {
+                listeners.close()
+                lastError = error.code
+                guard error.code == EADDRINUSE else { break }
+            }
+        }
+        throw .kernel("the sockets of the flow check cannot be opened: \(String(cString: strerror(lastError)))")
     }
 
     func close() {

@@ -33,6 +33,16 @@ extension EgressGuard.State {
         return joined ?? TrafficMap(nil)
     }
 
+    /// What the kernel is to do with traffic to an address of these names.
+    func profile(
+        of address: IPAddress, names: some Sequence<DomainName>, settings: GuardSettings
+    ) -> Profile {
+        let actions = actions(of: address, names: names, settings: settings)
+        guard settings.flowCheck != nil, !isObserving else { return Profile(actions) }
+        return Profile(
+            checking: actions, alone: ruleset.actionsWithoutNames(address), uncheckedPorts: settings.uncheckedPorts)
+    }
+
     private static func mostOpen(_ left: Action?, _ right: Action?) -> Action? {
         if left == .allow || right == .allow { return .allow }
         return left == nil || right == nil ? nil : .deny
@@ -41,7 +51,47 @@ extension EgressGuard.State {
     /// Whether a flow may go on. An address is judged by every name it was ever learned from, as long as that is
     /// remembered: a flow may live longer than the record it came from.
     func allowsFlow(to address: IPAddress, _ traffic: Traffic, settings: GuardSettings) -> Bool {
-        let learned = learned.entries[address].map { actions(of: address, names: $0.names.keys, settings: settings) }
+        let learned = learned.entries[address].map {
+            profile(of: address, names: $0.names.keys, settings: settings).actions
+        }
         return ruleset.action(address, traffic, learned: learned) == .allow
+    }
+
+    /// Whether a flow may have been let begin under an earlier state that would not be now. Flows are looked for only
+    /// then: to list them, the kernel walks over those of the whole machine.
+    /// - Parameter known: what names had taught when the change came.
+    func shuts(
+        _ touched: TouchedTargets, since old: Self, learned known: LearnedAddresses, settings: GuardSettings
+    ) -> Bool {
+        guard case .some(_, _, let blocks) = touched else { return true }
+        if isObserving { return false }
+        for (address, entry) in known.touched(by: touched) {
+            let before = old.decided(address, entry, settings: settings)
+            let after = decided(address, learned.entries[address], settings: settings)
+            if Self.shuts(before, after) { return true }
+        }
+        return blocks.contains { block in
+            let range = block.range
+            let parts = ruleset.blocks.elements(in: range) + old.ruleset.blocks.elements(in: range)
+            // Between these addresses nothing changes: one of each is enough.
+            let starts = Set([range.lowerBound] + parts.map(\.range.lowerBound))
+                .union(parts.compactMap(\.range.upperBound.successor).filter(range.contains))
+            return starts.contains {
+                Self.shuts(old.decided($0, nil, settings: settings), decided($0, nil, settings: settings))
+            }
+        }
+    }
+
+    /// What is decided of an address for all traffic.
+    private func decided(
+        _ address: IPAddress, _ entry: LearnedAddresses.Entry?, settings: GuardSettings
+    ) -> TrafficMap<Action> {
+        let planned = ruleset.planned(address).combined(with: TrafficMap(ruleset.defaultAction)) { $0 ?? $1 }
+        guard let entry else { return planned }
+        return actions(of: address, names: entry.names.keys, settings: settings).combined(with: planned) { $0 ?? $1 }
+    }
+
+    private static func shuts(_ before: TrafficMap<Action>, _ after: TrafficMap<Action>) -> Bool {
+        !before.combined(with: after) { $0 == .allow && $1 != .allow ? true : nil }.isEmpty
     }
 }

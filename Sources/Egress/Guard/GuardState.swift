@@ -6,6 +6,7 @@ extension EgressGuard.State {
     /// What is needed to go back after a change that the disk refused.
     struct Undo {
         var record: GuardRecord
+        var evaluator: PolicyEvaluator
         var learned: LearnedAddresses
     }
 
@@ -22,7 +23,7 @@ extension EgressGuard.State {
                 names: Dictionary(uniqueKeysWithValues: Set(names).map { ($0, expiry) }), expiry: expiry)
             learned.store(entry, for: element.address)
         }
-        _ = settle(now: now, settings: settings)
+        _ = settle(learned.entries.keys, now: now, settings: settings)
     }
 
     /// What the kernel is to hold, for an installation.
@@ -31,30 +32,53 @@ extension EgressGuard.State {
     }
 
     /// Puts a record's policy in force.
+    /// - Parameter evaluator: of what is in force under the policy, where there is one already.
+    /// - Parameter touched: where the policy can decide otherwise than the one before.
     /// - Parameter restoring: what an earlier policy had learned, for going back to it.
     mutating func adopt(
-        _ record: GuardRecord, restoring: LearnedAddresses? = nil, kernel: any KernelRules, settings: GuardSettings
+        _ record: GuardRecord, evaluator: PolicyEvaluator? = nil, touched: TouchedTargets = .everything,
+        restoring: LearnedAddresses? = nil, kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) -> Undo {
         let now = settings.now()
         var next = self
         next.record = record
-        next.evaluator = PolicyEvaluator(record.policy)
+        next.evaluator = evaluator ?? settings.evaluator(record.policy)
         for (address, entry) in restoring?.entries ?? [:] where next.learned.entries[address] == nil {
             next.learned.store(entry.absent, for: address)
         }
         let judge = next
-        let forgotten = next.learned.retain { judge.allows($0, learnedFrom: $1, settings: settings) }
+        // Looked up before names leave: of what stays, too, something else may be decided then.
+        let judged = next.learned.touched(by: touched)
+        let forgotten = next.learned.retain(judged) {
+            judge.allows($0, learnedFrom: $1, settings: settings)
+        }
         let leaving = forgotten.compactMap { LearnedChange(leaving: $0.key, $0.value, now: now) }
-        let fits = next.ruleset.apply(next.plan)
-        let changes = leaving + next.settle(now: now, settings: settings)
+        let (fits, blocks) = next.plan(touched)
+        let changes = leaving + next.settle(judged.keys, now: now, settings: settings)
         if fits, !next.ruleset.profiles.isFull {
-            try kernel.apply(RulesetDifference(from: ruleset, to: next.ruleset), learned: changes)
+            let difference = RulesetDifference(from: ruleset, to: next.ruleset, blocks: blocks)
+            if !difference.isEmpty || !changes.isEmpty { try kernel.apply(difference, learned: changes) }
         } else {
             try next.reinstall(now: now, kernel: kernel, settings: settings)
         }
-        let undo = Undo(record: self.record, learned: learned)
+        let undo = Undo(record: self.record, evaluator: self.evaluator, learned: learned)
         self = next
         return undo
+    }
+
+    /// Takes the evaluator's address rules over into the ruleset.
+    /// - Returns: whether there was room, and what became of the blocks where not all were looked at.
+    private mutating func plan(_ touched: TouchedTargets) -> (fits: Bool, blocks: RangeTable<UInt32>.Change?) {
+        guard case .some(_, _, let blocks) = touched else { return (ruleset.apply(plan), nil) }
+        var change = RangeTable<UInt32>.Change()
+        if isObserving { return (true, change) }
+        for block in blocks {
+            guard let part = ruleset.apply(evaluator.addressPlan(in: block), in: block.range) else {
+                return (false, nil)
+            }
+            change.join(part)
+        }
+        return (true, change)
     }
 
     /// Opens a name's addresses. `false` when the policy no longer allows one, when there is no room, or when the
@@ -83,8 +107,8 @@ extension EgressGuard.State {
             guard var entry = learned.entry(learning: address, from: name, until: expiry, now: now) else {
                 return false
             }
-            let actions = actions(of: address, names: entry.liveNames(now: now), settings: settings)
-            guard let profile = profiles.number(of: actions) else { return false }
+            let judged = profile(of: address, names: entry.liveNames(now: now), settings: settings)
+            guard let profile = profiles.number(of: judged) else { return false }
             entry.profile = profile
             next[address] = entry
         }
@@ -94,7 +118,9 @@ extension EgressGuard.State {
                 address: address, before: learned.entries[address]?.profile,
                 after: LearnedElement(address, entry, now: now))
         }
-        try kernel.apply(RulesetDifference(adding: profiles.added(since: ruleset.profiles)), learned: changes)
+        let difference = RulesetDifference(
+            adding: profiles.added(since: ruleset.profiles), flowCheckPort: ruleset.flowCheckPort)
+        try kernel.apply(difference, learned: changes)
         ruleset.profiles = profiles
         for (address, entry) in next { learned.store(entry, for: address) }
         return true
@@ -120,19 +146,21 @@ extension EgressGuard.State {
         ruleset.profiles = ProfileTable()
         guard ruleset.apply(plan) else { throw SandboxRuleset.noRoom }
         for (address, entry) in learned.entries { learned.store(entry.absent, for: address) }
-        _ = settle(now: now, settings: settings)
+        _ = settle(learned.entries.keys, now: now, settings: settings)
         try kernel.install(ruleset, learned: elements(now: now))
     }
 
-    /// Gives every living address the profile that its names have now. One for which there is no room leaves the kernel,
+    /// Gives every living one of these addresses the profile that its names have now. One for which there is no room leaves the kernel,
     /// and its name must be asked for again.
-    private mutating func settle(now: UInt64, settings: GuardSettings) -> [LearnedChange] {
+    private mutating func settle(
+        _ addresses: some Sequence<IPAddress>, now: UInt64, settings: GuardSettings
+    ) -> [LearnedChange] {
         var changes: [LearnedChange] = []
-        for (address, entry) in learned.entries where entry.mayBeInKernel(now: now) {
-            let actions = actions(of: address, names: entry.liveNames(now: now), settings: settings)
-            let profile = entry.expiry > now ? ruleset.profiles.number(of: actions) : nil
+        for address in addresses {
+            guard var entry = learned.entries[address], entry.mayBeInKernel(now: now) else { continue }
+            let judged = profile(of: address, names: entry.liveNames(now: now), settings: settings)
+            let profile = entry.expiry > now ? ruleset.profiles.number(of: judged) : nil
             guard profile != entry.profile else { continue }
-            var entry = entry
             let before = entry.profile
             entry.profile = profile
             changes.append(

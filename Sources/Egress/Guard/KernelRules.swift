@@ -36,7 +36,7 @@ protocol KernelRules: AnyObject, Sendable {
     /// What the kernel has learned; empty when there is no table.
     func learned() throws(EgressError) -> [FoundElement]
     /// Ends every flow from the sandbox for which `isRevoked` holds: conntrack entries and sockets.
-    /// Returns how many of both. Never sees flows to loopback.
+    /// Returns how many of both. Never sees flows to loopback, nor those of the flow check.
     @discardableResult
     func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int
     /// Where flows of the sandbox go now. Never those to loopback.

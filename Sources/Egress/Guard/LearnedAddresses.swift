@@ -103,11 +103,21 @@ struct LearnedAddresses: Sendable {
         return entry
     }
 
-    /// Keeps of every address the names for which `isAllowed` holds, and forgets addresses left without one.
+    /// The addresses of which a change of the policy may decide otherwise.
+    func touched(by change: TouchedTargets) -> [IPAddress: Entry] {
+        if case .everything = change { return entries }
+        return entries.filter { address, entry in
+            change.contains(address) || entry.names.keys.contains { change.contains($0) }
+        }
+    }
+
+    /// Keeps of some addresses the names for which `isAllowed` holds, and forgets addresses left without one.
     /// Returns the forgotten ones; those still alive in the kernel must leave its sets.
-    mutating func retain(where isAllowed: (IPAddress, DomainName) -> Bool) -> [IPAddress: Entry] {
+    mutating func retain(
+        _ judged: [IPAddress: Entry], where isAllowed: (IPAddress, DomainName) -> Bool
+    ) -> [IPAddress: Entry] {
         var forgotten: [IPAddress: Entry] = [:]
-        for (address, entry) in entries {
+        for (address, entry) in judged {
             let names = entry.names.filter { isAllowed(address, $0.key) }
             if names.isEmpty {
                 forgotten[address] = entry

@@ -3,8 +3,8 @@ import NetworkPolicy
 /// The names of a learned address as the kernel keeps them beside the element: uncompressed wire names, one after
 /// the other. A restarted guard reads them back to judge the address anew.
 enum LearnedNames {
-    /// What `SetElement.userData` holds: NFT_USERDATA_MAXLEN of <linux/netfilter/nf_tables.h>, less its framing.
-    static let maximumBytes = 253
+    /// What `SetElement.userData` holds: what the kernel takes of user data, less its framing.
+    static let maximumBytes = 251
 
     /// The longest-lived names first, as many as fit; ties in the order of the text, so the form is unique.
     static func encode(_ names: [DomainName: UInt64]) -> [UInt8] {

@@ -1,4 +1,5 @@
 import DNSFilter
+import Metrics
 import Netfilter
 import NetworkPolicy
 
@@ -38,11 +39,20 @@ final class NamespaceRules: KernelRules {
     }
 
     func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
-        try commit(RulesetTransactions.install(ruleset, learned: learned))
+        try counted(.staticApply) { () throws(EgressError) in
+            try commit(RulesetTransactions.install(ruleset, learned: learned))
+        }
     }
 
     func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
-        try commit(RulesetTransactions.apply(difference, learned: learned))
+        try counted(difference.isEmpty ? .dynamicAdd : .staticApply) { () throws(EgressError) in
+            try commit(RulesetTransactions.apply(difference, learned: learned))
+        }
+    }
+
+    /// Of these devices; one that comes later is not among them.
+    func refusePacketSockets(on devices: [String]) throws(EgressError) {
+        try commit(PacketRules.install(devices: devices))
     }
 
     func learned() throws(EgressError) -> [FoundElement] {
@@ -66,7 +76,9 @@ final class NamespaceRules: KernelRules {
             var destroyed = 0
             let forgotten = try conntrack.delete(
                 where: {
-                    local.contains($0.source) && !$0.replySource.isLoopback && isRevoked($0.destination, $0.traffic)
+                    // Of the flow check's own connections `OpenFlows` knows more: the names.
+                    $0.mark != FlowCheckMark.connection && local.contains($0.source)
+                        && !$0.replySource.isLoopback && isRevoked($0.destination, $0.traffic)
                         && !spared.contains(UpstreamAddress(address: $0.destination, port: $0.destinationPort))
                 },
                 // Sockets first: their last segment still passes, so that the other side hears of the end.
@@ -91,6 +103,17 @@ final class NamespaceRules: KernelRules {
         }
     }
 
+    /// Counts a change of the kernel's rules, under the reference's names.
+    private func counted(_ operation: RuleUpdates, _ change: () throws(EgressError) -> Void) throws(EgressError) {
+        do throws(EgressError) {
+            try change()
+        } catch {
+            RuleUpdates.failed[operation]?.increment()
+            throw error
+        }
+        RuleUpdates.made.increment()
+    }
+
     private func commit(_ transaction: Transaction) throws(EgressError) {
         try Self.translated { () throws(NetfilterError) in try tables.commit(transaction) }
     }
@@ -102,6 +125,17 @@ final class NamespaceRules: KernelRules {
             throw .kernel("\(error)")
         }
     }
+}
+
+private enum RuleUpdates: String, CaseIterable {
+    case staticApply = "static_apply"
+    case dynamicAdd = "dynamic_add"
+
+    static let made = Counter(label: "egress.nftables.updates.count")
+    static let failed = Dictionary(
+        uniqueKeysWithValues: allCases.map {
+            ($0, Counter(label: "egress.nftables.updates.failed_total", dimensions: [("operation", $0.rawValue)]))
+        })
 }
 
 /// A flow by its ends, as its socket names them.

@@ -58,8 +58,10 @@ public final class RemoteEgressNode: EgressController {
         guard let document = try? JSONDocument(parsing: response.body), case .object(let fields) = document,
             let bytes = try? fields["policy"]?.serialized(), let policy = try? Policy.decode(json: bytes)
         else { throw .remote("its answer is not a policy status") }
-        guard case .string(let reason) = fields["reason"] else { return PolicyStatus(policy: policy) }
-        return PolicyStatus(policy: policy, reason: reason)
+        func text(_ field: String) -> String? { if case .string(let text) = fields[field] { text } else { nil } }
+        return PolicyStatus(
+            policy: policy, reason: text("reason"),
+            enforcementMode: text("enforcementMode") ?? PolicyStatus.enforcementMode)
     }
 
     private func path(_ id: String) throws(EgressError) -> String {

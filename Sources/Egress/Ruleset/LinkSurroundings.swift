@@ -28,6 +28,19 @@ struct LinkSurroundings: Hashable, Sendable {
         return found
     }
 
+    /// Every device of this namespace, sorted.
+    static func devices() -> [String] {
+        guard let list = if_nameindex() else { return [] }
+        defer { if_freenameindex(list) }
+        var names: [String] = []
+        var next = list
+        while next.pointee.if_index != 0, let name = next.pointee.if_name {
+            names.append(String(cString: name))
+            next += 1
+        }
+        return names.sorted()
+    }
+
     private mutating func add(_ interface: ifaddrs) {
         guard interface.ifa_flags & UInt32(IFF_LOOPBACK) == 0, let address = interface.ifa_addr,
             let mask = interface.ifa_netmask

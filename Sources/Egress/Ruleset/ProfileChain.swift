@@ -4,6 +4,12 @@ import NetworkPolicy
 /// The chain that carries a profile out: it ends what is decided and comes back with the rest.
 enum ProfileChain {
     static func name(_ number: UInt32) -> String { "profile-\(number)" }
+    static func checkName(_ number: UInt32) -> String { "check-\(number)" }
+
+    /// - Parameter port: where the flow check listens.
+    static func checks(_ checked: PortMap<Bool>, port: UInt16) -> [[Expression]] {
+        checked.ranges.map { .destinationPorts($0.ports, transport: IPProtocol.tcp) + [.redirect(port: port)] }
+    }
 
     /// - Parameter refuse: the chain that answers what is denied.
     static func rules(_ actions: TrafficMap<Action>, refuse: String) -> [[Expression]] {

@@ -9,15 +9,17 @@ struct ProfileTable: Hashable, Sendable {
     /// A policy of one tenant shall not fill the kernel with chains.
     static let capacity = 1024
 
-    private(set) var profiles: [TrafficMap<Action>] = []
-    private var numbers: [TrafficMap<Action>: UInt32] = [:]
+    private(set) var profiles: [Profile] = []
+    private var numbers: [Profile: UInt32] = [:]
 
     var isFull: Bool { profiles.count >= Self.capacity }
 
-    subscript(number: UInt32) -> TrafficMap<Action> { profiles[Int(number)] }
+    subscript(number: UInt32) -> TrafficMap<Action> { profiles[Int(number)].actions }
 
     /// The profile's number, a new one where it is new; nil when there is no room.
-    mutating func number(of profile: TrafficMap<Action>) -> UInt32? {
+    mutating func number(of actions: TrafficMap<Action>) -> UInt32? { number(of: Profile(actions)) }
+
+    mutating func number(of profile: Profile) -> UInt32? {
         if let number = numbers[profile] { return number }
         guard !isFull else { return nil }
         let number = UInt32(profiles.count)
@@ -30,11 +32,15 @@ struct ProfileTable: Hashable, Sendable {
     func added(since earlier: ProfileTable) -> [NumberedProfile] { Array(all.dropFirst(earlier.profiles.count)) }
 
     var all: [NumberedProfile] {
-        profiles.enumerated().map { NumberedProfile(number: UInt32($0.offset), actions: $0.element) }
+        profiles.enumerated().map {
+            NumberedProfile(number: UInt32($0.offset), actions: $0.element.actions, checked: $0.element.checked)
+        }
     }
 }
 
 struct NumberedProfile: Hashable, Sendable {
     var number: UInt32
     var actions: TrafficMap<Action>
+    /// Ports of TCP whose flows go to the flow check first.
+    var checked: PortMap<Bool>
 }

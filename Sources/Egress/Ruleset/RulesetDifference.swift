@@ -14,33 +14,50 @@ struct RulesetDifference: Hashable, Sendable {
     var profiles: [NumberedProfile] = []
     /// The new default action, or `nil` when it stays.
     var defaultAction: Action?
+    /// The port to which new profiles hand what is to be checked.
+    var flowCheckPort: UInt16?
     /// The new DNS port, or `nil` when it stays.
     var dnsPort: UInt16?
 
     var isEmpty: Bool { sets.isEmpty && profiles.isEmpty && defaultAction == nil && dnsPort == nil }
 
     /// Only more profiles, as learning an address may need.
-    init(adding profiles: [NumberedProfile]) { self.profiles = profiles }
+    init(adding profiles: [NumberedProfile], flowCheckPort: UInt16? = nil) {
+        self.profiles = profiles
+        self.flowCheckPort = flowCheckPort
+    }
 
+    /// - Parameter blocks: how the blocks differ, where that is known: then only that is looked at.
     /// - Precondition: `new` came from `old`, so that what they have in profiles has the same numbers.
-    init(from old: SandboxRuleset, to new: SandboxRuleset) {
+    init(from old: SandboxRuleset, to new: SandboxRuleset, blocks: RangeTable<UInt32>.Change? = nil) {
         profiles = new.profiles.added(since: old.profiles)
-        for set in SandboxRuleset.RangeSet.allCases where old.members[set] != new.members[set] {
-            for isIPv4 in [true, false] {
-                let before = Set(old.members(set, isIPv4: isIPv4))
-                let after = Set(new.members(set, isIPv4: isIPv4))
-                guard before != after else { continue }
-                sets.append(
-                    SetChange(
-                        set: set, isIPv4: isIPv4, removed: Self.sorted(before.subtracting(after)),
-                        added: Self.sorted(after.subtracting(before))))
+        flowCheckPort = new.flowCheckPort
+        for isIPv4 in [true, false] {
+            if let blocks {
+                add(.blocks, isIPv4: isIPv4, Self.members(blocks.removed), Self.members(blocks.added))
+            } else if old.blocks != new.blocks {
+                let before = Set(old.members(.blocks, isIPv4: isIPv4)),
+                    after = Set(new.members(.blocks, isIPv4: isIPv4))
+                add(.blocks, isIPv4: isIPv4, before.subtracting(after), after.subtracting(before))
             }
         }
         if old.defaultAction != new.defaultAction { defaultAction = new.defaultAction }
         if old.dnsPort != new.dnsPort { dnsPort = new.dnsPort }
     }
 
-    private static func sorted(_ members: Set<SandboxRuleset.Member>) -> [SandboxRuleset.Member] {
-        members.sorted { $0.range.lowerBound < $1.range.lowerBound }
+    private mutating func add(
+        _ set: SandboxRuleset.RangeSet, isIPv4: Bool, _ removed: Set<SandboxRuleset.Member>,
+        _ added: Set<SandboxRuleset.Member>
+    ) {
+        let mine = { (members: Set<SandboxRuleset.Member>) in
+            members.filter { $0.range.lowerBound.isIPv4 == isIPv4 }
+                .sorted { $0.range.lowerBound < $1.range.lowerBound }
+        }
+        let change = SetChange(set: set, isIPv4: isIPv4, removed: mine(removed), added: mine(added))
+        if !change.removed.isEmpty || !change.added.isEmpty { sets.append(change) }
+    }
+
+    private static func members(_ elements: Set<RangeTable<UInt32>.Element>) -> Set<SandboxRuleset.Member> {
+        Set(elements.map { SandboxRuleset.Member($0) })
     }
 }

@@ -4,7 +4,7 @@ import NetworkPolicy
 /// The ruleset in nf_tables' terms: whole, or as a difference.
 ///
 /// ```
-/// output:  local · established · foreign source ✗ · neighbour discovery · protected ✗ · not a first segment ✗ ·
+/// output:  local from foreign source ✗ · local · established · foreign source ✗ · neighbour discovery · protected ✗ · not a first segment ✗ ·
 ///          learned → profile · blocks → profile · default
 /// ```
 ///
@@ -17,14 +17,19 @@ enum RulesetTransactions {
 
     private enum Chain {
         static let names = "names"
+        static let checks = "checks"
+        static let scrub = "scrub"
         static let refuse = "refuse"
         static let otherwise = "otherwise"
         static let foreign = "foreign"
+        static let disguised = "disguised"
         static let output = "output"
         static let input = "input"
         static let forward = "forward"
     }
     private static let profiles = "profiles"
+    /// Where flows are checked: from the number of a profile to a chain that hands its ports to the check.
+    private static let checked = "checked"
 
     /// Replaces whatever table there is, in one transaction: no packet sees a moment without rules.
     static func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) -> Transaction {
@@ -35,11 +40,11 @@ enum RulesetTransactions {
         change.addRule(Chain.refuse, table: table, .transport(IPProtocol.tcp) + [.reject(.tcpReset)])
         change.addRule(Chain.refuse, table: table, [.reject(.prohibited)])
         addSets(ruleset, to: &change)
-        add(ruleset.profiles.all, to: &change)
+        add(ruleset.profiles.all, checkPort: ruleset.flowCheckPort, to: &change)
         add(learned.map { LearnedChange(address: $0.address, after: $0) }, to: &change)
         change.addChain(Chain.otherwise, table: table)
         addDefault(ruleset.defaultAction, to: &change)
-        addOutput(ruleset.exceptions, to: &change)
+        addOutput(ruleset.exceptions, isChecking: ruleset.flowCheckPort != nil, to: &change)
         addInput(to: &change)
         change.addChain(
             Chain.forward, table: table, base: BaseChain(.filter, .forward, priority: 0, dropsByDefault: true))
@@ -49,13 +54,14 @@ enum RulesetTransactions {
             change.addRule(Chain.names, table: table, match + [.verdict(.accept)])
         }
         addRedirects(ruleset.dnsPort, to: &change)
+        if ruleset.flowCheckPort != nil { addChecks(ruleset.exceptions, to: &change) }
         return change
     }
 
     /// The change from one ruleset to another, and of learned addresses.
     static func apply(_ difference: RulesetDifference, learned: [LearnedChange]) -> Transaction {
         var change = Transaction()
-        add(difference.profiles, to: &change)
+        add(difference.profiles, checkPort: difference.flowCheckPort, to: &change)
         for set in difference.sets {
             let name = name(of: set.set, isIPv4: set.isIPv4)
             change.deleteElements(set.removed.flatMap(elements), set: name, table: table)
@@ -83,7 +89,7 @@ enum RulesetTransactions {
         SetElement.range(member.range, value: member.profile.map { .number($0) })
     }
 
-    private static func add(_ added: [NumberedProfile], to change: inout Transaction) {
+    private static func add(_ added: [NumberedProfile], checkPort: UInt16?, to change: inout Transaction) {
         for profile in added {
             let chain = ProfileChain.name(profile.number)
             change.addChain(chain, table: table)
@@ -93,6 +99,18 @@ enum RulesetTransactions {
         }
         change.addElements(
             added.map { SetElement($0.number, value: .jump(ProfileChain.name($0.number))) }, set: profiles,
+            table: table)
+        guard let checkPort else { return }
+        let withChecks = added.filter { $0.checked != PortMap(nil) }
+        for profile in withChecks {
+            let chain = ProfileChain.checkName(profile.number)
+            change.addChain(chain, table: table)
+            for rule in ProfileChain.checks(profile.checked, port: checkPort) {
+                change.addRule(chain, table: table, rule)
+            }
+        }
+        change.addElements(
+            withChecks.map { SetElement($0.number, value: .jump(ProfileChain.checkName($0.number))) }, set: checked,
             table: table)
     }
 
@@ -115,6 +133,7 @@ enum RulesetTransactions {
 
     private static func addSets(_ ruleset: SandboxRuleset, to change: inout Transaction) {
         change.addSet(profiles, table: table, key: .number, value: .verdict)
+        if ruleset.flowCheckPort != nil { change.addSet(checked, table: table, key: .number, value: .verdict) }
         for isIPv4 in [true, false] {
             let key: SetKey = isIPv4 ? .ipv4 : .ipv6
             change.addSet(learnedSet(isIPv4), table: table, key: key, value: .number, timeouts: true)
@@ -140,10 +159,40 @@ enum RulesetTransactions {
         }
     }
 
-    private static func addOutput(_ exceptions: SharedNamespace, to change: inout Transaction) {
+    /// A first segment to an address that names opened goes to the flow check; its own go out.
+    private static func addChecks(_ exceptions: SharedNamespace, to change: inout Transaction) {
+        change.addChain(
+            Chain.checks, table: table, base: BaseChain(.nat, .output, priority: -109, dropsByDefault: false))
+        let leave: [Expression] = [.verdict(.accept)]
+        for match in exceptions.matches { change.addRule(Chain.checks, table: table, match + leave) }
+        // The check would answer to a source that was made up.
+        change.addRule(Chain.checks, table: table, .fromForeignAddress + leave)
+        for isIPv4 in [true, false] {
+            change.addRule(
+                Chain.checks, table: table,
+                .transport(IPProtocol.tcp) + .destination(mappedBy: learnedSet(isIPv4), isIPv4: isIPv4)
+                    + [.verdictMap(checked)])
+        }
+        // After the last rule that looks at the mark and before anybody who listens to packets sees it.
+        guard let mark = exceptions.filterMark else { return }
+        change.addChain(
+            Chain.scrub, table: table, base: BaseChain(.filter, .postrouting, priority: 0, dropsByDefault: false))
+        change.addRule(Chain.scrub, table: table, .from(mark) + [.setMeta(.mark, 0), .setMeta(.priority, 0)])
+    }
+
+    private static func addOutput(
+        _ exceptions: SharedNamespace, isChecking: Bool, to change: inout Transaction
+    ) {
         let refuse: [Expression] = [.verdict(.goto(Chain.refuse))], accept: [Expression] = [.verdict(.accept)]
         var rules: [[Expression]] = exceptions.matches.map { $0 + accept }
+        if isChecking, let mark = exceptions.filterMark {
+            // A raw packet must not ride on a flow of the check, nor on what is left of one.
+            rules = [.from(mark) + [.setConnectionMark(FlowCheckMark.connection)] + accept] + rules
+            rules.append(
+                .connectionMark(FlowCheckMark.connection) + .noReset + [.verdict(.drop)])
+        }
         rules += [
+            .toLocalAddress + .fromForeignAddress + [.verdict(.goto(Chain.disguised))],
             // A redirected query is on its way to loopback by another interface: its address tells, its interface does not.
             .toLocalAddress + accept,
             .connection([.established, .related]) + accept,
@@ -156,6 +205,11 @@ enum RulesetTransactions {
         change.addChain(Chain.foreign, table: table)
         for rule in discovery { change.addRule(Chain.foreign, table: table, rule + accept) }
         change.addRule(Chain.foreign, table: table, [.verdict(.drop)])
+        // What listens here, the filter or a program of the sandbox, would answer to a source that is made up, and an
+        // answer passes. Only a refusal comes in another's name: that of whom a connection was for.
+        change.addChain(Chain.disguised, table: table)
+        change.addRule(Chain.disguised, table: table, .reset + accept)
+        change.addRule(Chain.disguised, table: table, [.verdict(.drop)])
         for isIPv4 in [true, false] {
             rules.append(.destination(in: name(of: .protected, isIPv4: isIPv4), isIPv4: isIPv4) + refuse)
         }

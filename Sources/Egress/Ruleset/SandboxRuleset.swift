@@ -26,10 +26,15 @@ struct SandboxRuleset: Hashable, Sendable {
     /// The port of the DNS filter inside the namespace.
     var dnsPort: UInt16
     private(set) var defaultAction: Action
-    private(set) var members: [RangeSet: [Member]]
+    /// But `blocks`.
+    private var members: [RangeSet: [Member]]
+    /// Numbers of profiles.
+    private(set) var blocks = RangeTable<UInt32>()
     var profiles = ProfileTable()
-    /// Where the filter shares the namespace with the sandbox: what is not the sandbox's.
+    /// What of the namespace's packets is not the sandbox's.
     var exceptions = SharedNamespace()
+    /// The port of the flow check inside the namespace; nil where flows are not checked. Never part of a difference.
+    var flowCheckPort: UInt16?
 
     /// - Throws: `EgressError.invalidPolicy` where the plan has more profiles than there is room for.
     init(
@@ -51,18 +56,30 @@ struct SandboxRuleset: Hashable, Sendable {
     /// Replaces what comes from the policy. False where there is no room for its profiles: then it is half done.
     mutating func apply(_ plan: AddressPlan) -> Bool {
         defaultAction = plan.defaultAction
-        var blocks: [Member] = []
-        for block in plan.blocks {
-            guard let number = profiles.number(of: block.actions) else { return false }
-            blocks.append(Member(range: block.range, profile: number))
-        }
-        members[.blocks] = blocks
+        guard let elements = elements(plan.blocks) else { return false }
+        blocks = RangeTable(elements)
         return true
+    }
+
+    /// Replaces what comes from the policy in one range; nil where there is no room.
+    mutating func apply(_ part: [AddressPlan.Block], in range: ClosedRange<IPAddress>) -> RangeTable<UInt32>.Change? {
+        elements(part).map { blocks.replace(range, with: $0) }
+    }
+
+    private mutating func elements(_ plan: [AddressPlan.Block]) -> [RangeTable<UInt32>.Element]? {
+        var elements: [RangeTable<UInt32>.Element] = []
+        elements.reserveCapacity(plan.count)
+        for block in plan {
+            guard let number = profiles.number(of: block.actions) else { return nil }
+            elements.append(.init(block.range, number))
+        }
+        return elements
     }
 
     /// The members of a set in one family.
     func members(_ set: RangeSet, isIPv4: Bool) -> [Member] {
-        (members[set] ?? []).filter { $0.range.lowerBound.isIPv4 == isIPv4 }
+        let all = set == .blocks ? blocks.elements.map { Member($0) } : members[set] ?? []
+        return all.filter { $0.range.lowerBound.isIPv4 == isIPv4 }
     }
 
     /// What the output chain does with a new flow, in the same order as its rules.
@@ -70,22 +87,26 @@ struct SandboxRuleset: Hashable, Sendable {
     func action(_ address: IPAddress, _ traffic: Traffic, learned: TrafficMap<Action>? = nil) -> Action {
         if isProtected(address) { return .deny }
         if let decided = learned?[traffic] { return decided }
-        if let number = member(.blocks, holding: address)?.profile, let decided = profiles[number][traffic] {
-            return decided
-        }
+        if let decided = planned(address)[traffic] { return decided }
         return defaultAction
     }
 
-    func isProtected(_ address: IPAddress) -> Bool { member(.protected, holding: address) != nil }
-
-    /// Binary search: the members of a set are sorted and apart.
-    private func member(_ set: RangeSet, holding address: IPAddress) -> Member? {
-        let members = members[set] ?? []
-        var low = 0, high = members.count
-        while low < high {
-            let middle = (low + high) / 2
-            if members[middle].range.upperBound < address { low = middle + 1 } else { high = middle }
-        }
-        return low < members.count && members[low].range.contains(address) ? members[low] : nil
+    /// What the address rules decide.
+    func planned(_ address: IPAddress) -> TrafficMap<Action> {
+        blocks.element(holding: address).map { profiles[$0.value] } ?? TrafficMap(nil)
     }
+
+    /// What the address rules and the default say of an address, whatever its names.
+    func actionsWithoutNames(_ address: IPAddress) -> TrafficMap<Action> {
+        planned(address).combined(with: TrafficMap<Action>(nil)) { action, _ in action ?? defaultAction }
+    }
+
+    /// A few ranges.
+    func isProtected(_ address: IPAddress) -> Bool {
+        members[.protected]?.contains { $0.range.contains(address) } ?? false
+    }
+}
+
+extension SandboxRuleset.Member {
+    init(_ element: RangeTable<UInt32>.Element) { self.init(range: element.range, profile: element.value) }
 }

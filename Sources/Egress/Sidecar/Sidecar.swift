@@ -1,5 +1,6 @@
 import DNSFilter
 import Glibc
+import HTTPClient
 import Logging
 import Netfilter
 import NetworkPolicy
@@ -28,11 +29,15 @@ public final class Sidecar: EgressController {
     let logSkip: LogSkip
     private let guardian: EgressGuard
     private let dns: DNSServer
+    private let flowChecker: FlowChecker?
     private let tables: NetfilterSocket
     /// One change at a time, over kernel and disk.
     private let policies: Mutex<Policies>
     private let stamps: Mutex<[WholeFile.Stamp?]>
     private let devices = Mutex<[String]>([])
+    private let outlets: (audit: AuditLog?, webhook: DenyWebhook?)
+    /// For what the program itself has to send.
+    public let poster: HTTPPoster
 
     /// Drops everything but loopback, until a policy is in force. To be called first of all.
     public static func close() throws(EgressError) -> ClosedNamespace {
@@ -57,10 +62,7 @@ public final class Sidecar: EgressController {
 
         let policies = Policies(always: try Self.always(rulesFolder), policy: try Self.firstPolicy(configuration))
         var random = SystemRandomNumberGenerator()
-        // 64 bits that nobody can read who may not change the rules anyway.
-        let mark = SocketMark(
-            mark: UInt32.random(in: 1 ... .max, using: &random), priority: UInt32.random(in: 8 ... .max, using: &random)
-        )
+        let mark = SocketMark.random()
         let shared = SharedNamespace(filterMark: mark, exemptNameservers: configuration.exemptNameservers)
         var dnsConfiguration = configuration.dns
         dnsConfiguration.upstreamMark = mark
@@ -72,23 +74,41 @@ public final class Sidecar: EgressController {
             mode: configuration.mode)
         let sockets = try GuardSockets.open()
         // The limit is the clients', and theirs is only a part of what is in force: it is looked at here.
-        var limits = EgressConfiguration(
+        var common = EgressConfiguration(
             stateDirectory: "", socketPath: "", dns: dnsConfiguration, internalZones: configuration.internalZones,
-            maxRules: .max)
-        limits.internalRanges = configuration.internalRanges
-        let settings = GuardSettings(limits)
+            maxRules: .max, budgets: configuration.budgets, flowCheck: configuration.flowCheck)
+        common.internalRanges = configuration.internalRanges
+        common.resolverBlock = configuration.resolverBlock
+        let poster = SidecarErrands(
+            mark: mark, upstreams: dnsConfiguration.upstreams, search: configuration.outlets.searchDomains
+        ).poster
+        self.poster = poster
+        common.auditLog = configuration.outlets.auditLog.map {
+            AuditLog(path: $0, limit: configuration.outlets.auditLogLimit, logger: logger)
+        }
+        common.denyWebhook = configuration.outlets.denyWebhook.map {
+            DenyWebhook($0, poster: poster, logger: logger)
+        }
+        outlets = (common.auditLog, common.denyWebhook)
+        let settings = GuardSettings(common)
+        let flowChecker = try configuration.flowCheck.map { try FlowChecker($0, mark: mark) }
+        let checkPoint = try flowChecker?.enter(nil)
         guardian = try EgressGuard(
             record: GuardRecord(
                 id: configuration.sandboxID, namespacePath: "/proc/self/ns/net",
                 token: configuration.token ?? PolicyToken.generate(using: &random), policy: policies.inForce),
-            dnsPort: sockets.port, surroundings: configuration.inbound.widening(surroundings), kernel: kernel,
-            settings: settings, logger: logger)
+            dnsPort: sockets.port, flowCheck: checkPoint?.point,
+            surroundings: configuration.inbound.widening(surroundings), kernel: kernel, settings: settings,
+            meter: try TrafficMeter(settings.budgets, namespace: nil, shared: shared), logger: logger)
         tables = closed.tables
         self.policies = Mutex(policies)
         self.stamps = Mutex(stamps)
         dns = try DNSServer(configuration: dnsConfiguration)
         try dns.start()
         _ = dns.attach(sockets.dns, policy: guardian)
+        self.flowChecker = flowChecker
+        try flowChecker?.start()
+        if let checkPoint { _ = flowChecker?.attach(checkPoint, guardian) }
         guardDevices()
         let ruleset = SidecarRuleset(
             apiPort: configuration.address.port, upstreams: dnsConfiguration.upstreams, shared: shared,
@@ -97,7 +117,15 @@ public final class Sidecar: EgressController {
     }
 
     /// Stops answering names. The rules stay.
-    public func stop() { dns.stop() }
+    public func stop() async {
+        dns.stop()
+        flowChecker?.stop()
+        outlets.webhook?.close()
+        await outlets.audit?.close()
+    }
+
+    /// Rules that are in force, the operator's among them.
+    public var ruleCount: Int { policies.withLock { $0.inForce.rules.count } }
 
     // MARK: Files that change
 
@@ -106,6 +134,7 @@ public final class Sidecar: EgressController {
     public func refresh() {
         guardDevices()
         renewLearned()
+        guardian.readMeter()
         let present = Self.stamps(configuration.rulesFolder)
         guard stamps.withLock({ $0 != present }) else { return }
         do throws(EgressError) {
@@ -136,7 +165,7 @@ public final class Sidecar: EgressController {
         guard devices.withLock({ $0 != present }) else { return }
         do throws(EgressError) {
             try Self.translated { () throws(NetfilterError) in
-                try tables.commit(SidecarRuleset.packets(devices: present))
+                try tables.commit(PacketRules.install(devices: present))
             }
         } catch {
             logger.warning(
@@ -155,14 +184,14 @@ public final class Sidecar: EgressController {
         try policies.withLock { present throws(EgressError) in
             var next = present
             try transform(&next)
-            guard next.policy.rules.count <= configuration.maxRules else {
-                throw .tooManyRules(count: next.policy.rules.count, limit: configuration.maxRules)
+            guard next.policy.ruleCount <= configuration.maxRules else {
+                throw .tooManyRules(count: next.policy.ruleCount, limit: configuration.maxRules)
             }
             let inForce = next.inForce
             let file = SidecarPolicyFile(
                 path: next.policy == present.policy ? nil : configuration.policyFile,
                 parts: [present.inForce: present.policy].merging([inForce: next.policy]) { $1 })
-            _ = try guardian.change(store: file) { _ in (inForce, nil) }
+            _ = try guardian.change(store: file, .replace(inForce))
             present = next
             return next.policy
         }
@@ -177,7 +206,7 @@ public final class Sidecar: EgressController {
         }
         do throws(PolicyError) {
             let policy = try Policy.decode(json: bytes, presets: configuration.presets)
-            if policy.rules.count <= configuration.maxRules { return policy }
+            if policy.ruleCount <= configuration.maxRules { return policy }
         } catch {
             throw .invalidPolicy("\(path): \(error)")
         }

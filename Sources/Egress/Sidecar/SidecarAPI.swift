@@ -20,8 +20,11 @@ struct SidecarAPI: Sendable {
     /// What `PolicyAPI` asks for. Where the operator set none, everybody else is taken to have sent it.
     let token: String
     let isOpen: Bool
+    /// What `GET /metrics` answers, in Prometheus' text format. Counts only: no name and no address.
+    let metrics: @Sendable () -> String
 
-    init(_ sidecar: Sidecar) {
+    init(_ sidecar: Sidecar, metrics: @escaping @Sendable () -> String) {
+        self.metrics = metrics
         api = PolicyAPI(
             controller: sidecar, maxRules: sidecar.configuration.maxRules, maxBodyBytes: 1 << 20,
             presets: sidecar.configuration.presets, logger: sidecar.logger)
@@ -35,6 +38,12 @@ struct SidecarAPI: Sendable {
         return { request, writer in
             guard !Self.isOfTheSandbox(request.remoteAddress, own: LinkSurroundings.current().local) else {
                 try? await writer.send(.text(403, "forbidden: the sandbox may not use its own policy API"))
+                return
+            }
+            if request.method == .GET, request.target == "/metrics" {
+                let reply = PolicyReply(
+                    status: 200, contentType: "text/plain; version=0.0.4", body: Array(metrics().utf8))
+                try? await writer.send(reply)
                 return
             }
             await serve(forwarded(request), writer)
@@ -70,13 +79,13 @@ public final class SidecarServer: Sendable {
     /// How often the operator's lists are looked at.
     private static let interval = TimeAmount.milliseconds(500)
 
-    public init(_ sidecar: Sidecar) async throws {
+    public init(_ sidecar: Sidecar, metrics: @escaping @Sendable () -> String = { "" }) async throws {
         self.sidecar = sidecar
         var limits = HTTPLimits()
         limits.maxConnections = 256
         server = HTTPServer(
             group: group, limits: limits, logger: sidecar.logger,
-            handler: SidecarAPI(sidecar).handler)
+            handler: SidecarAPI(sidecar, metrics: metrics).handler)
         let loop = group.next()
         refreshing = loop.scheduleRepeatedAsyncTask(initialDelay: Self.interval, delay: Self.interval) { _ in
             NIOThreadPool.singleton.runIfActive(eventLoop: loop) { sidecar.refresh() }
@@ -99,7 +108,7 @@ public final class SidecarServer: Sendable {
     public func shutdown() async {
         refreshing.cancel()
         await server.shutdown(grace: .seconds(1))
-        sidecar.stop()
+        await sidecar.stop()
         try? await group.shutdownGracefully()
     }
 }

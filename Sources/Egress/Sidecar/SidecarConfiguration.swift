@@ -9,6 +9,8 @@ public struct SidecarConfiguration: Sendable {
         case names = "dns"
         /// Names are filtered, and only what they taught, or an address rule allows, is open.
         case namesAndAddresses = "dns+nft"
+        /// As before, and connections to what names taught must name one of them.
+        case checkedFlows = "dns+nft+sni"
     }
 
     /// Who may open connections to the sandbox.
@@ -20,6 +22,8 @@ public struct SidecarConfiguration: Sendable {
     }
 
     public var mode = Mode.namesAndAddresses
+    /// Ports of learned addresses that are open unchecked in the mode that checks.
+    public var uncheckedPorts: [UInt16] = []
     public var address = SidecarAddress(port: 18080)
     /// `nil`: the API asks for none.
     public var token: String?
@@ -37,15 +41,22 @@ public struct SidecarConfiguration: Sendable {
     /// What `{"preset":"pypi"}` stands for.
     public var presets = Presets.none
     public var logLevel = Logger.Level.info
+    public var budgets = EgressBudgets()
+    public var resolverBlock = ResolverBlock()
+    public var outlets = Outlets()
 
     /// - Parameter resolvConf: the text of /etc/resolv.conf, for where the environment names no upstream.
     /// - Throws: the first variable that has a wrong value.
     public init(
-        environment: [String: String], resolvConf: String = "", presets: Presets = .none
+        environment: [String: String], resolvConf: String = "", presets: Presets = .none,
+        knownResolvers: KnownResolvers = .none
     ) throws(SidecarConfigurationError) {
         let values = SidecarVariables(environment)
         self.presets = presets
-        mode = try values.read("MODE", "use dns or dns+nft") { Mode(rawValue: $0) } ?? mode
+        mode = try values.read("MODE", "use dns, dns+nft or dns+nft+sni") { Mode(rawValue: $0) } ?? mode
+        uncheckedPorts =
+            try values.read("UNCHECKED_PORTS", "use ports with commas between them") { FlowCheckSettings.ports($0) }
+            ?? uncheckedPorts
         address = try values.read("HTTP_ADDR", "use :PORT or ADDRESS:PORT") { SidecarAddress($0) } ?? address
         token = values["TOKEN"]
         sandboxID =
@@ -63,8 +74,8 @@ public struct SidecarConfiguration: Sendable {
             } catch {
                 throw values.wrong("RULES", "\(error)")
             }
-            guard rules.rules.count <= maxRules else {
-                throw values.wrong("RULES", "\(EgressError.tooManyRules(count: rules.rules.count, limit: maxRules))")
+            guard rules.ruleCount <= maxRules else {
+                throw values.wrong("RULES", "\(EgressError.tooManyRules(count: rules.ruleCount, limit: maxRules))")
             }
         }
         policyFile = try values.read("POLICY_FILE", "use an absolute path") { $0.hasPrefix("/") ? $0 : nil }
@@ -76,6 +87,9 @@ public struct SidecarConfiguration: Sendable {
         internalRanges =
             try values.list("INTERNAL_RANGES", "use address blocks") { CIDRBlock($0) } ?? AnswerFilter.privateRanges
         try readInbound(values)
+        try readResolverBlock(values, knownResolvers)
+        try readBudgets(values)
+        try readOutlets(values, resolvConf)
         dns = try Self.dns(values, resolvConf)
     }
 

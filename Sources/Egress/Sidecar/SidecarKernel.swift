@@ -14,7 +14,7 @@ final class SidecarKernel: KernelRules {
         self.mode = mode
     }
 
-    private var judgesAddresses: Bool { mode == .namesAndAddresses }
+    private var judgesAddresses: Bool { mode != .names }
 
     func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
         var ruleset = ruleset

@@ -1,4 +1,3 @@
-import Glibc
 import NetworkPolicy
 
 extension SidecarConfiguration.Inbound {
@@ -12,20 +11,5 @@ extension SidecarConfiguration.Inbound {
         case .blocks(let blocks): wide.neighbours += blocks
         }
         return wide
-    }
-}
-
-extension LinkSurroundings {
-    /// Every device of this namespace, sorted.
-    static func devices() -> [String] {
-        guard let list = if_nameindex() else { return [] }
-        defer { if_freenameindex(list) }
-        var names: [String] = []
-        var next = list
-        while next.pointee.if_index != 0, let name = next.pointee.if_name {
-            names.append(String(cString: name))
-            next += 1
-        }
-        return names.sorted()
     }
 }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import NetworkPolicy
 
@@ -9,12 +10,13 @@ struct SidecarPolicyFile: RecordStore {
     /// A policy in force, and what of it is the clients'.
     var parts: [Policy: Policy]
 
-    func stage(_ record: GuardRecord) throws(EgressError) -> AtomicFile {
-        guard let path else { return AtomicFile() }
+    func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord {
+        guard let path else { return .nothing }
         guard let policy = parts[record.policy] else {
             throw .storage(path: path, reason: "the policy to be written is not the one that was changed")
         }
-        return try AtomicFile(staging: policy.encodedJSON() + [UInt8(ascii: "\n")], for: path, outlivesMachine: true)
+        let content = policy.encodedJSON() + [UInt8(ascii: "\n")]
+        return .whole(try AtomicFile(staging: content, for: path, outlivesMachine: true), then: {})
     }
 }
 

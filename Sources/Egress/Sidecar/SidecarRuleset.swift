@@ -10,8 +10,6 @@ struct SidecarRuleset: Hashable, Sendable {
     /// Drops everything but loopback: between the start and the policy, and after a start that failed.
     static let closedTable = "sallyport_closed"
     static let table = "sallyport_sidecar"
-    /// In the `netdev` family.
-    static let packetTable = "sallyport_packets"
 
     var apiPort: UInt16
     var upstreams: [UpstreamAddress]
@@ -95,23 +93,10 @@ struct SidecarRuleset: Hashable, Sendable {
         upstreams.filter { !$0.address.isLoopback }.flatMap { upstream in
             [IPProtocol.udp, IPProtocol.tcp].map { transport in
                 .source(CIDRBlock(upstream.address)) + .sourcePort(upstream.port, transport: transport)
+                    // A refusal of the kernel comes in the name of whom it was for.
                     + (transport == IPProtocol.tcp ? .noReset : []) + [.verdict(.drop)]
             }
         }
-    }
-
-    /// Lets by each device only what took a route, and with it the rules above, and ARP. A packet socket (CAP_NET_RAW)
-    /// hands its packets to the device itself; on loopback they would be somebody's answers.
-    static func packets(devices: [String]) -> Transaction {
-        var change = Transaction(family: .netdev)
-        change.removeTable(packetTable)
-        change.addTable(packetTable)
-        for device in devices {
-            change.addChain(device, table: packetTable, base: .egress(device: device, dropsByDefault: true))
-            change.addRule(device, table: packetTable, [.meta(.routeClass), .verdict(.accept)])
-            change.addRule(device, table: packetTable, .ethernetType(0x0806) + [.verdict(.accept)])
-        }
-        return change
     }
 }
 
@@ -122,9 +107,4 @@ extension [Expression] {
             .payload(.transport, offset: 0, length: 2), .compare(.equal, [UInt8(port >> 8), UInt8(port & 0xff)]),
         ]
     }
-
-    /// `tcp flags & rst == 0`: a refusal of the kernel comes in the name of whom it was for.
-    fileprivate static let noReset: [Expression] = [
-        .payload(.transport, offset: 13, length: 1), .mask([0x04]), .compare(.equal, [0]),
-    ]
 }

@@ -10,13 +10,6 @@ struct AtomicFile: ~Copyable {
 
     private let outlivesMachine: Bool
 
-    /// Stands for what is kept in no file.
-    init() {
-        (path, temporary) = ("", "")
-        outlivesMachine = false
-        isStaged = false
-    }
-
     /// Writes the content beside `path`, mode 0600.
     /// - Parameter outlivesMachine: waits for the disk, here and in `publish`. The end of the process, however it ends,
     ///   loses nothing either way.
@@ -49,7 +42,6 @@ struct AtomicFile: ~Copyable {
 
     /// Puts the staged content in place.
     consuming func publish() throws(EgressError) {
-        guard isStaged else { return }
         guard rename(temporary, path) == 0 else { throw Self.failure(path) }
         isStaged = false
         if outlivesMachine { try Self.synchronizeFolder(of: path) }

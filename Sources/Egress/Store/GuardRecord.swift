@@ -9,23 +9,26 @@ struct GuardRecord: Sendable, Equatable {
     var token: String
     var policy: Policy
 
+    /// The first line. Version 1 was one document, with the policy in it.
     private struct Form: Codable {
         var version: Int
         var id: String
         var namespace: String
         var token: String
-        var policy: JSONDocument
+        var mark: String?
+        var policy: JSONDocument?
     }
 
-    static let version = 1
+    static let version = 2
 
-    /// The policy's own bytes go in as they are: to read 4096 rules back in order to write them again would take most of
-    /// a change's time.
-    func encoded() -> [UInt8] {
+    /// A line of what is not the policy, and the policy.
+    /// - Parameter mark: by which lines of a journal belong to this record.
+    func encoded(mark: String) -> [UInt8] {
         let head =
             "{\"version\":\(Self.version),\"id\":" + JSONDocument.quoted(id) + ",\"namespace\":"
-            + JSONDocument.quoted(namespacePath) + ",\"token\":" + JSONDocument.quoted(token) + ",\"policy\":"
-        return Array(head.utf8) + policy.encodedJSON() + Array("}\n".utf8)
+            + JSONDocument.quoted(namespacePath) + ",\"token\":" + JSONDocument.quoted(token) + ",\"mark\":"
+            + JSONDocument.quoted(mark) + "}\n"
+        return Array(head.utf8) + policy.encodedJSON() + Array("\n".utf8)
     }
 
     init(id: String, namespacePath: String, token: String, policy: Policy) {
@@ -36,16 +39,20 @@ struct GuardRecord: Sendable, Equatable {
     }
 
     /// The error says what is wrong but quotes nothing, since the content holds a secret.
-    init(decoding bytes: [UInt8], path: String) throws(EgressError) {
+    static func decode(_ bytes: [UInt8], path: String) throws(EgressError) -> (record: GuardRecord, mark: String?) {
         let form: Form
-        let policyBytes: [UInt8]
+        let policyBytes: ArraySlice<UInt8>
         do {
-            form = try JSONDecoder().decode(Form.self, from: Data(bytes))
-            policyBytes = try form.policy.serialized()
+            let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 1)
+            form = try JSONDecoder().decode(Form.self, from: Data(lines.first ?? []))
+            policyBytes = try form.policy.map { try $0.serialized()[...] } ?? (lines.count == 2 ? lines[1] : [])
         } catch {
             throw .storage(path: path, reason: "it is not a guard record")
         }
-        guard form.version == Self.version else {
+        guard
+            form.version == 1 && form.policy != nil
+                || form.version == Self.version && form.mark != nil && !policyBytes.isEmpty
+        else {
             throw .storage(path: path, reason: "its version \(form.version) is unknown to this program")
         }
         guard SandboxIdentifier.isValid(form.id) else { throw .invalidIdentifier(form.id) }
@@ -53,9 +60,10 @@ struct GuardRecord: Sendable, Equatable {
             throw .storage(path: path, reason: "its token is too short")
         }
         do {
-            self.init(
-                id: form.id, namespacePath: form.namespace, token: form.token,
-                policy: try Policy.decode(json: policyBytes))
+            let policy = try Policy.decode(json: policyBytes)
+            return (
+                GuardRecord(id: form.id, namespacePath: form.namespace, token: form.token, policy: policy), form.mark
+            )
         } catch {
             throw .storage(path: path, reason: "its policy is invalid: \(error)")
         }

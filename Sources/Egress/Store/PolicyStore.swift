@@ -1,16 +1,36 @@
 import Glibc
+import NetworkPolicy
+import Synchronization
 
 /// Where a guard's record is kept.
 protocol RecordStore: Sendable {
     /// Writes the record beside what is there; `publish()` of the result makes it the one in force.
-    func stage(_ record: GuardRecord) throws(EgressError) -> AtomicFile
+    /// - Parameter change: what makes it of the one that is in force.
+    func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord
 }
 
-/// The guards' records, one file a sandbox: `<folder>/<id>.json`, folder 0700, files 0600.
+/// The guards' records, one file a sandbox: `<folder>/<id>.json`, folder 0700, files 0600. Changes of a large one stand in
+/// `<id>.journal` until they would be as long as it is.
 struct PolicyStore: RecordStore {
+    /// What is on the disk for a sandbox.
+    private struct Written {
+        var mark: String
+        /// Of the whole record, in bytes.
+        var wholeLength: Int
+        /// Of the changes in force behind it, in bytes.
+        var journalLength = 0
+    }
+
+    private final class Index: Sendable {
+        let written = Mutex<[String: Written]>([:])
+    }
+
     let folder: String
     private let outlivesMachine: Bool
-    private static let suffix = ".json"
+    private let index = Index()
+    private static let suffix = ".json", journalSuffix = ".journal"
+    /// A record of fewer bytes is written whole.
+    private static let leastJournalled = 16 << 10
 
     /// - Parameter outlivesMachine: records are wanted after a power failure, too. Those of a node are not: the namespaces
     ///   that they are about are gone then, and waiting for the disk would be a third of a create.
@@ -26,13 +46,35 @@ struct PolicyStore: RecordStore {
     }
 
     func path(of id: String) -> String { folder + "/" + id + Self.suffix }
+    func journalPath(of id: String) -> String { folder + "/" + id + Self.journalSuffix }
 
-    func stage(_ record: GuardRecord) throws(EgressError) -> AtomicFile {
-        try AtomicFile(staging: record.encoded(), for: path(of: record.id), outlivesMachine: outlivesMachine)
+    func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord {
+        let id = record.id, index = index
+        if let written = index.written.withLock({ $0[id] }), written.wholeLength >= Self.leastJournalled,
+            written.journalLength < written.wholeLength, let line = Journal.line(change, mark: written.mark)
+        {
+            return .line(
+                try JournalLine(
+                    line, at: written.journalLength, of: journalPath(of: id), outlivesMachine: outlivesMachine,
+                    published: { length in index.written.withLock { $0[id]?.journalLength = length } }))
+        }
+        var random = SystemRandomNumberGenerator()
+        let mark = Journal.mark(using: &random), journal = journalPath(of: id)
+        let bytes = record.encoded(mark: mark)
+        let file = try AtomicFile(staging: bytes, for: path(of: id), outlivesMachine: outlivesMachine)
+        return .whole(
+            file,
+            then: {
+                // Its lines bear another mark by now: they count no more, whether they go or stay.
+                unlink(journal)
+                index.written.withLock { $0[id] = Written(mark: mark, wholeLength: bytes.count) }
+            })
     }
 
     func remove(_ id: String) throws(EgressError) {
         guard unlink(path(of: id)) == 0 || errno == ENOENT else { throw AtomicFile.failure(path(of: id)) }
+        unlink(journalPath(of: id))
+        _ = index.written.withLock { $0.removeValue(forKey: id) }
         if outlivesMachine { try AtomicFile.synchronizeFolder(of: path(of: id)) }
     }
 
@@ -47,6 +89,9 @@ struct PolicyStore: RecordStore {
             }
             if name.hasSuffix(Self.suffix + ".new") {
                 unlink(folder + "/" + name)
+            } else if name.hasSuffix(Self.journalSuffix) {
+                let record = folder + "/" + name.dropLast(Self.journalSuffix.count) + Self.suffix
+                if access(record, F_OK) != 0 && errno == ENOENT { unlink(folder + "/" + name) }
             } else if name.hasSuffix(Self.suffix), SandboxIdentifier.isValid(name.dropLast(Self.suffix.count)) {
                 found.append(String(name.dropLast(Self.suffix.count)))
             }
@@ -55,14 +100,28 @@ struct PolicyStore: RecordStore {
     }
 
     func load(_ id: String) throws(EgressError) -> GuardRecord {
-        let path = path(of: id)
-        let record = try GuardRecord(decoding: Self.read(path), path: path)
+        let path = path(of: id), journalPath = journalPath(of: id)
+        guard let bytes = try Self.read(path) else { throw AtomicFile.failure(path) }
+        var (record, mark) = try GuardRecord.decode(bytes, path: path)
         guard record.id == id else { throw .storage(path: path, reason: "it is the record of another sandbox") }
+        guard let mark else { return record }
+        var written = Written(mark: mark, wholeLength: bytes.count)
+        if let journal = try Self.read(journalPath) {
+            let (changes, length) = try Journal.read(journal, mark: mark, path: journalPath)
+            if !changes.isEmpty {
+                let evaluator = changes.reduce(PolicyEvaluator(record.policy)) { $0.applying($1).evaluator }
+                record.policy = evaluator.policy
+            }
+            written.journalLength = length
+        }
+        index.written.withLock { $0[id] = written }
         return record
     }
 
-    private static func read(_ path: String) throws(EgressError) -> [UInt8] {
+    /// `nil` where there is no such file.
+    private static func read(_ path: String) throws(EgressError) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        if descriptor < 0 && errno == ENOENT { return nil }
         guard descriptor >= 0 else { throw AtomicFile.failure(path) }
         defer { close(descriptor) }
         var content: [UInt8] = []

@@ -90,6 +90,19 @@ final class AccessCheck {
         }
     }
 
+    /// Seconds since 1970.
+    var now: UInt64 { rules.now() }
+
+    /// Whether a token is signed with a key that is in force, and has not expired. Meant for what cannot be guessed: a
+    /// failure is not counted.
+    func isGenuine(_ token: RouteToken, epoch: AccessEpoch) -> Bool {
+        guard verified != nil else { return false }
+        do throws(RouteTokenError) {
+            try verified!.verify(token, now: rules.now(), epoch: epoch)
+            return true
+        } catch { return false }
+    }
+
     private func finding(
         _ headers: HTTPHeaders, _ token: RouteToken?, _ sandbox: String, _ entrance: Entrance, _ client: String?
     ) -> Finding {

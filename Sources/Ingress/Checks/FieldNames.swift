@@ -43,5 +43,6 @@ struct FieldNames: Sendable {
     /// Credentials and instructions for the plane itself.
     static let credentials = [
         "opensandbox-ingress-to", "opensandbox-secure-access", "opensandbox-access-renew", "open-sandbox-api-key",
+        "opensandbox-access-identity",
     ]
 }

@@ -45,7 +45,11 @@ struct HeaderRules: Sendable {
             } else if name.isEqualIgnoringCase(to: "transfer-encoding") {
                 isChunked = true
             } else if passes(name, named, backend) && !Self.structural.contains(name) {
-                headers.add(name: name, value: value)
+                if name.isEqualIgnoringCase(to: "cookie") {
+                    if let rest = AccessCookie.stripped(value) { headers.add(name: name, value: rest) }
+                } else {
+                    headers.add(name: name, value: value)
+                }
             }
         }
         if isChunked {
@@ -95,6 +99,7 @@ struct HeaderRules: Sendable {
         var isChunked = false
         for (name, value) in head.headers {
             if !droppedFromResponse.contains(name) {
+                if name.isEqualIgnoringCase(to: "set-cookie"), AccessCookie.isSet(by: value) { continue }
                 if named.isEmpty || !named.contains(where: name.isEqualIgnoringCase) {
                     headers.add(name: name, value: value)
                 }

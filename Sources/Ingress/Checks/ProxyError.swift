@@ -45,6 +45,20 @@ public struct ProxyError: Error, Hashable, Sendable {
         return error
     }
 
+    static func rateLimited(retryAfter seconds: Int) -> ProxyError {
+        var error = ProxyError(
+            .tooManyRequests, "RATE_LIMITED", "more is asked than is allowed here; try again in \(seconds) s")
+        error.retryAfter = seconds
+        return error
+    }
+
+    static func bodyTooLarge(_ most: Int) -> ProxyError {
+        ProxyError(.payloadTooLarge, "BODY_TOO_LARGE", "a body may have \(most) bytes here", closes: true)
+    }
+    /// So many one-time routes are remembered that no other can be used now.
+    static let oneTimeUnavailable = ProxyError(
+        .serviceUnavailable, "ONE_TIME_UNAVAILABLE", "one-time routes cannot be used at the moment")
+
     static let connectionFailed = ProxyError(
         .badGateway, "BACKEND_CONNECTION_FAILED", "nothing in the sandbox accepts connections on this port")
     static let responseFailed = ProxyError(
@@ -54,6 +68,9 @@ public struct ProxyError: Error, Hashable, Sendable {
     static let timeout = ProxyError(.gatewayTimeout, "BACKEND_TIMEOUT", "the sandbox did not answer in time")
     static let slowRequest = ProxyError(
         .requestTimeout, "REQUEST_TIMEOUT", "the request did not arrive in time", closes: true)
+
+    static let noDirectory = ProxyError(
+        .serviceUnavailable, "DIRECTORY_UNAVAILABLE", "this gateway has not reached its directory yet")
 
     static func notReady(_ reason: String) -> ProxyError {
         ProxyError(.serviceUnavailable, "SANDBOX_NOT_READY", reason)

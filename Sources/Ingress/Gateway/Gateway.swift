@@ -1,8 +1,8 @@
 import Logging
 import NIOConcurrencyHelpers
 import NIOCore
-import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import SecureAccess
 
 #if canImport(Glibc)
@@ -12,13 +12,18 @@ import SecureAccess
 /// Lets clients reach the ports of sandboxes by HTTP and WebSocket.
 public final class Gateway: Sendable {
     private struct State {
-        var listener: (any Channel)?
+        /// The one without TLS, then the one with it.
+        var listeners: [any Channel] = []
+        /// Keeps the certificates up to date.
+        var follower: Task<Void, Never>?
         var connections: [ObjectIdentifier: any Channel] = [:]
         var isShuttingDown = false
     }
 
     private let configuration: GatewayConfiguration
     private let loops: LoopStates
+    private let traffic: TrafficBudget
+    private let pipelines: Pipelines
     private let group: any EventLoopGroup
     private let logger: Logger
     private let state = NIOLockedValueBox(State())
@@ -33,34 +38,83 @@ public final class Gateway: Sendable {
         let budget = FailureBudget(configuration.failures, logger: logger)
         var rules = AccessRules(keys: configuration.keys, budget: budget) { UInt64(time(nil)) }
         rules.acceptsVersion1 = configuration.acceptsVersion1
-        loops = LoopStates(limits: configuration.limits) { [rules] in
-            GatewayPolicy(configuration: configuration, directory: directory, access: AccessCheck(rules))
+        let traffic = TrafficBudget(configuration.traffic)
+        self.traffic = traffic
+        loops = LoopStates(limits: configuration.limits, traffic: traffic) { [rules] in
+            GatewayPolicy(
+                configuration: configuration, directory: directory, access: AccessCheck(rules), traffic: traffic)
+        }
+        directory.whenAccessEnds { [weak loops] in loops?.cut($0) }
+        pipelines = Pipelines(loops: loops, limits: configuration.limits, logger: logger)
+    }
+
+    /// - Returns: the address bound, without TLS.
+    /// - Throws: `TLSError` when TLS cannot be served, `IOError` when the other address cannot be bound.
+    public func start() async throws -> SocketAddress {
+        let certificates = try configuration.tls.map { listener throws(TLSError) in
+            try LiveCertificates(listener.certificates)
+        }
+        let listener = try await listen(configuration.host, configuration.port, pipelines.configurePlain)
+        state.withLockedValue { $0.listeners.append(listener) }
+        guard let tls = configuration.tls, let certificates else { return listener.localAddress! }
+        do {
+            let context = try certificates.context()
+            let secure = try await listenWithTLS(tls, context)
+            let follower = Task { [logger] in await certificates.follow(logger) }
+            state.withLockedValue {
+                $0.listeners.append(secure)
+                $0.follower = follower
+            }
+        } catch {
+            await shutdown(grace: .zero)
+            throw error
+        }
+        return listener.localAddress!
+    }
+
+    /// Where the gateway listens with TLS; nil where it does not.
+    public var secureAddress: SocketAddress? {
+        state.withLockedValue { $0.listeners.count > 1 ? $0.listeners[1].localAddress : nil }
+    }
+
+    private func listenWithTLS(_ tls: TLSListener, _ context: NIOSSLContext) async throws -> any Channel {
+        do {
+            return try await listen(tls.host, tls.port) { [pipelines] in try pipelines.configureTLS($0, context) }
+        } catch let error as IOError {
+            let reason = String(cString: strerror(error.errnoCode))
+            throw TLSError(description: "cannot listen on \(tls.host):\(tls.port) with TLS: \(reason)")
         }
     }
 
-    /// - Returns: the address bound.
-    /// - Throws: `IOError` when it cannot be bound.
-    public func start() async throws -> SocketAddress {
-        let listener = try await ServerBootstrap(group: group)
+    private func listen(
+        _ host: String, _ port: Int, _ configure: @escaping @Sendable (any Channel) throws -> Void
+    ) async throws -> any Channel {
+        try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.configure(channel) }
+                channel.eventLoop.makeCompletedFuture {
+                    guard self.admit(channel) else {
+                        self.logger.warning("connection refused: too many open")
+                        throw ChannelError.inappropriateOperationForState
+                    }
+                    try configure(channel)
+                }
             }
-            .bind(host: configuration.host, port: configuration.port).get()
-        state.withLockedValue { $0.listener = listener }
-        return listener.localAddress!
+            .bind(host: host, port: port).get()
     }
 
-    /// Stops accepting, lets requests and tunnels go on for at most `grace`, then closes.
+    /// Stops accepting, lets requests and tunnels go on for at most `grace`, then closes. Clients are told to send no
+    /// more: by GOAWAY in HTTP/2, by `Connection: close` in HTTP/1.1.
     public func shutdown(grace: TimeAmount = .seconds(5)) async {
-        let (listener, connections) = state.withLockedValue { state in
+        let (listeners, connections, follower) = state.withLockedValue { state in
             state.isShuttingDown = true
-            defer { state.listener = nil }
-            return (state.listener, Array(state.connections.values))
+            defer { (state.listeners, state.follower) = ([], nil) }
+            return (state.listeners, Array(state.connections.values), state.follower)
         }
-        try? await listener?.close()
+        follower?.cancel()
+        for listener in listeners { try? await listener.close() }
         for connection in connections { connection.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
         let deadline = group.next().scheduleTask(in: grace) {
             for connection in connections { connection.close(promise: nil) }
@@ -70,25 +124,12 @@ public final class Gateway: Sendable {
         await loops.closeAll()
     }
 
-    private func configure(_ channel: any Channel) throws {
-        guard admit(channel) else {
-            logger.warning("connection refused: too many open")
-            throw ChannelError.inappropriateOperationForState
-        }
-        var decoding = NIOHTTPDecoderLimitConfiguration()
-        decoding.maxHeaderListSize = configuration.limits.head.maxBytes
-        decoding.maxHeaderFieldCount = configuration.limits.head.maxFields
-        let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding)
-        let state = loops.state(of: channel.eventLoop),
-            chunks = ChunkGuard(lineLimit: configuration.limits.head.maxBytes, tellsWhy: true)
-        try channel.pipeline.syncOperations.addHandlers([
-            ResponseEncoder(), chunks, ByteToMessageHandler(decoder),
-            ClientConnection(policy: state.policy, pool: state.pool, chunks: chunks, logger: logger, isAlone: true),
-        ])
-    }
-
     private func admit(_ channel: any Channel) -> Bool {
         let key = ObjectIdentifier(channel)
+        let peer = channel.remoteAddress?.ipAddress
+        // A proxy in front has the connections of all of its clients.
+        let isCounted = peer.map { !configuration.trustedProxies.trusts($0) } ?? false
+        guard !isCounted || traffic.connect(peer) else { return false }
         let isAdmitted = state.withLockedValue { state in
             guard !state.isShuttingDown, state.connections.count < configuration.limits.maxConnections else {
                 return false
@@ -97,7 +138,12 @@ public final class Gateway: Sendable {
             return true
         }
         if isAdmitted {
-            channel.closeFuture.whenComplete { _ in self.state.withLockedValue { $0.connections[key] = nil } }
+            channel.closeFuture.whenComplete { _ in
+                self.state.withLockedValue { $0.connections[key] = nil }
+                if isCounted { self.traffic.disconnect(peer) }
+            }
+        } else if isCounted {
+            traffic.disconnect(peer)
         }
         return isAdmitted
     }

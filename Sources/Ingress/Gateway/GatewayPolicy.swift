@@ -1,47 +1,151 @@
 import NIOHTTP1
 import SecureAccess
 
-/// What the gateway does with a request: check, route, authorize.
+/// What the gateway does with a request: check, route, authorize. One for each event loop.
 struct GatewayPolicy: ProxyPolicy {
     let configuration: GatewayConfiguration
     let directory: any EndpointDirectory
     let access: AccessCheck
-    let scheme = "http"
+    let traffic: TrafficBudget
     let closesRefusedWebSockets = false
 
     var limits: ProxyLimits { configuration.limits }
     var rules: HeaderRules { .gateway }
 
-    func admit(_ head: inout HTTPRequestHead, from client: String?) -> Admission {
-        do throws(ProxyError) { try limits.head.check(&head) } catch { return .refuse(error) }
-        guard let route = configuration.mode.route(of: head) else {
-            if head.uri == "/status.ok", head.method == .GET || head.method == .HEAD { return .answer("ok\n") }
-            return .refuse(configuration.mode.presentsBrokenToken(head) ? .unauthorized : .invalidRoute)
-        }
-        func refusal(_ token: RouteToken?, _ entrance: Entrance) -> ProxyError? {
-            let verdict = access.verdict(
-                head.headers, token: token, sandbox: route.sandbox, for: entrance, client: client)
-            return verdict.refusal
-        }
+    func admit(_ head: inout HTTPRequestHead, from peer: String?) -> Admission {
+        let client = configuration.trustedProxies.client(of: head.headers, peer: peer)
+        do throws(ProxyError) {
+            try limits.head.check(&head)
+            if let wait = traffic.request(of: client) { throw .rateLimited(retryAfter: wait) }
+            try limits.checkBody(head)
+            guard let route = configuration.mode.route(of: head) else {
+                if head.uri == "/status.ok", head.method == .GET || head.method == .HEAD {
+                    guard directory.isReady else { throw .noDirectory }
+                    return .answer("ok\n")
+                }
+                throw configuration.mode.presentsBrokenToken(head) ? .unauthorized : .invalidRoute
+            }
+            return .proxy(try enter(head, route, Visitor(client: client, peer: peer)))
+        } catch { return .refuse(error) }
+    }
+
+    private func enter(
+        _ head: HTTPRequestHead, _ route: Route, _ visitor: Visitor
+    ) throws(ProxyError) -> ProxyTarget {
         switch directory.lookup(sandbox: route.sandbox, port: route.port) {
         case .found(let backend):
             // Without secure access, segments that look like a signature are the application's own path.
             let isPlain = backend.credentialHash == nil && route.unsignedTarget != nil
+            let token = isPlain ? nil : route.token, target = isPlain ? route.unsignedTarget! : route.target
             let entrance = Entrance(credentialHash: backend.credentialHash, epoch: backend.epoch)
-            if let refusal = refusal(isPlain ? nil : route.token, entrance) { return .refuse(refusal) }
+            let identity = try permit(head, route, token, target, entrance, visitor)
+            let wait = traffic.request(for: route.sandbox, route.port, incarnation: backend.incarnation)
+            if let wait { throw .rateLimited(retryAfter: wait) }
+            if let scope = token?.scope, let nonce = scope.nonce { try redeem(nonce, token!) }
             directory.accessed(sandbox: route.sandbox, renew: !head.skipsRenewal)
-            let target = isPlain ? route.unsignedTarget! : route.target
-            return .proxy(ProxyTarget(backend: backend, target: target))
+            return proxied(head, to: backend, target, identity, visitor, fromPath: route.unsignedTarget != nil)
         case .notReady(let reason, let hash, let epoch):
-            let refusal = refusal(route.token, Entrance(credentialHash: hash, epoch: epoch))
-            return .refuse(refusal ?? .notReady(reason))
+            _ = try permit(
+                head, route, route.token, route.target, Entrance(credentialHash: hash, epoch: epoch), visitor)
+            throw .notReady(reason)
+        case .unavailable: throw .noDirectory
         case .unknown:
-            let refusal = refusal(route.token, .nobody)
-            return .refuse(configuration.concealsUnknown ? refusal ?? .unknownSandbox : .unknownSandbox)
+            let verdict = access.verdict(
+                head.headers, token: route.token, sandbox: route.sandbox, for: .nobody, client: visitor.client)
+            throw configuration.concealsUnknown ? verdict.refusal ?? .unknownSandbox : .unknownSandbox
         }
     }
 
-    func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?) {}
+    /// What opens the sandbox to the request.
+    private func permit(
+        _ head: HTTPRequestHead, _ route: Route, _ token: RouteToken?, _ target: String, _ entrance: Entrance,
+        _ visitor: Visitor
+    ) throws(ProxyError) -> VerifiedIdentity {
+        let showsCredential = head.headers.contains(name: EndpointCredential.header)
+        if configuration.cookies, entrance.credentialHash != nil, token == nil, !showsCredential,
+            case .uri = configuration.mode, let cookie = cookie(head, route, target, entrance.epoch)
+        {
+            return VerifiedIdentity(means: .cookie, token: cookie, client: visitor.client)
+        }
+        let verdict = access.verdict(
+            head.headers, token: token, sandbox: route.sandbox, for: entrance, client: visitor.client)
+        if let refusal = verdict.refusal { throw refusal }
+        guard let token else {
+            return VerifiedIdentity(
+                means: entrance.credentialHash == nil ? .open : .credential, client: visitor.client)
+        }
+        // Who holds a genuine token and uses it for something else guesses nothing: it is not counted.
+        guard token.scope?.permits(head, target: target) ?? true else { throw .unauthorized }
+        return VerifiedIdentity(means: .token, token: token, client: visitor.client)
+    }
+
+    private func cookie(
+        _ head: HTTPRequestHead, _ route: Route, _ target: String, _ epoch: AccessEpoch
+    ) -> RouteToken? {
+        for value in AccessCookie.values(in: head.headers) {
+            guard let token = try? RouteToken(cookie: value, sandbox: route.sandbox, port: route.port),
+                access.isGenuine(token, epoch: epoch), token.scope?.permits(head, target: target) ?? true
+            else { continue }
+            return AccessCookie.isWanted(head) ? token : nil
+        }
+        return nil
+    }
+
+    private func redeem(_ nonce: [UInt8], _ token: RouteToken) throws(ProxyError) {
+        guard let spent = configuration.spentTokens else { throw .unauthorized }
+        switch spent.redeem(nonce, expires: token.expires, now: access.now) {
+        case .first: break
+        case .again: throw .unauthorized
+        case .full: throw .oneTimeUnavailable
+        }
+    }
+
+    private func proxied(
+        _ head: HTTPRequestHead, to backend: Backend, _ target: String, _ identity: VerifiedIdentity,
+        _ visitor: Visitor, fromPath: Bool
+    ) -> ProxyTarget {
+        var backend = backend
+        if configuration.tellsIdentity {
+            backend.headers.append(Backend.Header(VerifiedIdentity.header, identity.field))
+        }
+        var result = ProxyTarget(backend: backend, target: target)
+        result.client = visitor.client
+        if configuration.trustedProxies.sawTLS(head.headers, peer: visitor.peer) { result.scheme = "https" }
+        // Only who opens a page: a program that calls by a signed path has no use for it.
+        if configuration.cookies, fromPath, identity.means == .token, head.method == .GET, let token = identity.token,
+            token.version == .two, let keys = configuration.keys, ErrorPage.prefersHTML(head.headers)
+        {
+            result.setCookie = AccessCookie.field(
+                token.cookie(epoch: backend.epoch, keys: keys.current), now: access.now)
+        }
+        return result
+    }
+
+    func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?) {
+        guard let target, let field = target.setCookie else { return }
+        response.headers.add(name: "set-cookie", value: target.scheme == "https" ? field + "; Secure" : field)
+    }
+}
+
+/// Where a request comes from.
+private struct Visitor {
+    /// Who asks, as far as it is known.
+    var client: String?
+    /// Who has connected.
+    var peer: String?
+}
+
+extension RouteScope {
+    /// Whether a request is one that the scope is for.
+    func permits(_ head: HTTPRequestHead, target: String) -> Bool {
+        guard permits(target: target) else { return false }
+        guard let methods else { return true }
+        // Some frameworks let a field name another method than the request has.
+        let overrides = ["x-http-method-override", "x-http-method", "x-method-override"]
+        guard !overrides.contains(where: { head.headers.contains(name: $0) }) else { return false }
+        let isUpgrade = head.headers.contains(name: "upgrade")
+        return isUpgrade ? methods.contains(.webSocket) : methods.permits(head.method.rawValue)
+    }
 }
 
 extension AccessCheck.Verdict {

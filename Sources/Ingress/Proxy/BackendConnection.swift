@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+import SecureAccess
 
 /// A connection to a sandbox: passes requests on, and responses to the client's connection that it serves at the moment.
 final class BackendConnection: ChannelDuplexHandler {
@@ -9,6 +10,8 @@ final class BackendConnection: ChannelDuplexHandler {
 
     let address: Backend.Address
     let incarnation: String
+    /// Of the access that the present exchange was permitted by.
+    var epoch: AccessEpoch
     private(set) var context: ChannelHandlerContext!
     private let pool: BackendPool
     /// The client whose exchange this carries; nil in the pool.
@@ -23,6 +26,7 @@ final class BackendConnection: ChannelDuplexHandler {
     private init(_ backend: Backend, pool: BackendPool) {
         address = backend.address
         incarnation = backend.incarnation
+        epoch = backend.epoch
         self.pool = pool
     }
 
@@ -54,6 +58,12 @@ final class BackendConnection: ChannelDuplexHandler {
         pool.put(self)
     }
 
+    /// Ends the connection in the middle: access to the sandbox has ended. Nothing is sent again over another one.
+    func cut() {
+        isReused = false
+        context?.close(promise: nil)
+    }
+
     /// Ends the connection without a word to its client.
     func close() {
         client = nil
@@ -80,9 +90,15 @@ final class BackendConnection: ChannelDuplexHandler {
         } catch { return context.eventLoop.makeFailedFuture(error) }
     }
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        pool.use(self)
+    }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        pool.forget(self)
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if hasSwitched { return leftovers.append(LeftoverBytes.unwrap(data)) }
@@ -114,6 +130,9 @@ final class BackendConnection: ChannelDuplexHandler {
 /// Reads bytes where a handler otherwise gets HTTP parts: what a decoder forwards as it is removed.
 final class LeftoverBytes: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    static func wrap(_ bytes: ByteBuffer) -> NIOAny { wrapInboundOut(bytes) }
 
     static func unwrap(_ data: NIOAny) -> ByteBuffer { unwrapInboundIn(data) }
 }

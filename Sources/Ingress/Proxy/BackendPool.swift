@@ -16,11 +16,15 @@ final class BackendPool {
 
     let loop: any EventLoop
     private let limits: ProxyLimits
+    private let traffic: TrafficBudget?
     private var buckets: [Backend.Address: Bucket] = [:]
+    /// Every connection that carries an exchange or a tunnel, or is being opened for one.
+    private var inUse: [ObjectIdentifier: BackendConnection] = [:]
     private var sweeping = false
 
-    init(loop: any EventLoop, limits: ProxyLimits) {
+    init(loop: any EventLoop, limits: ProxyLimits, traffic: TrafficBudget? = nil) {
         self.loop = loop
+        self.traffic = traffic
         self.limits = limits
     }
 
@@ -35,11 +39,38 @@ final class BackendPool {
             for idle in bucket.idle { idle.connection.close() }
             return nil
         }
-        return buckets[backend.address]!.idle.popLast()?.connection
+        guard let connection = buckets[backend.address]!.idle.popLast()?.connection else { return nil }
+        connection.epoch = backend.epoch
+        use(connection)
+        return connection
+    }
+
+    func use(_ connection: BackendConnection) {
+        guard inUse.updateValue(connection, forKey: ObjectIdentifier(connection)) == nil else { return }
+        traffic?.begin(connection.incarnation)
+    }
+
+    /// The connection carries nothing more.
+    func forget(_ connection: BackendConnection) {
+        guard inUse.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
+        traffic?.end(connection.incarnation)
+    }
+
+    /// Closes what is open to a sandbox and was opened for what is worthless now.
+    func cut(_ ended: EndedAccess) {
+        for connection in Array(inUse.values) where connection.incarnation == ended.incarnation {
+            if ended.epoch == nil || connection.epoch != ended.epoch { connection.cut() }
+        }
+        guard ended.epoch == nil else { return }
+        for (address, bucket) in buckets where bucket.incarnation == ended.incarnation {
+            buckets[address] = nil
+            for idle in bucket.idle { idle.connection.close() }
+        }
     }
 
     /// Keeps a connection whose exchange is complete, or closes it.
     func put(_ connection: BackendConnection) {
+        forget(connection)
         guard let bucket = buckets[connection.address], bucket.incarnation == connection.incarnation,
             bucket.idle.count < limits.poolSize
         else { return connection.close() }

@@ -7,11 +7,13 @@ extension ClientConnection {
 
     func answer(_ request: HTTPRequestHead, _ text: String) {
         send(ErrorPage.plain(text), .ok, to: request, target: nil, closes: false, retryAfter: nil)
-        complete(keepsAlive: request.isKeepAlive && !isQuiescing, requestEnded: false)
+        complete(keepsAlive: request.isKeepAlive && !isQuiescing && !carrier.carriesOne, requestEnded: false)
     }
 
     func refuse(_ request: HTTPRequestHead, _ error: ProxyError) {
-        let closes = error.closes || !request.isKeepAlive || isQuiescing || request.headers.contains(name: "upgrade")
+        let closes =
+            error.closes || !request.isKeepAlive || isQuiescing || carrier.carriesOne
+            || request.headers.contains(name: "upgrade")
         send(error, to: request, target: nil, closes: closes)
         complete(keepsAlive: !closes, requestEnded: false)
     }
@@ -75,7 +77,8 @@ extension ClientConnection {
         guard keepsAlive else {
             phase = .lingering
             context.flush()
-            deadline.set(limits.lingerTimeout)
+            // A stream has no end but its last frame, which may wait for the client's window.
+            deadline.set(carrier.carriesOne ? limits.stallTimeout : limits.lingerTimeout)
             context.close(mode: .output, promise: nil)
             resumeReading()
             return

@@ -4,14 +4,18 @@ import NIOHTTP1
 
 /// The way of one exchange: to a sandbox's connection, and back.
 extension ClientConnection {
-    func open(_ head: HTTPRequestHead, _ target: ProxyTarget) throws(ProxyError) {
+    func open(_ head: HTTPRequestHead, _ admitted: ProxyTarget) throws(ProxyError) {
+        var target = admitted
+        let scheme = target.scheme ?? carrier.scheme
+        target.scheme = scheme
         let upgrade = try Upgrade(head)
         var asked: String?
         if case .to(let name) = upgrade { asked = name }
         let outgoing = policy.rules.request(
-            head, target: target.target, backend: target.backend, peer: peer, scheme: policy.scheme, upgrade: asked)
+            head, target: target.target, backend: target.backend, peer: target.client ?? peer, scheme: scheme,
+            upgrade: asked)
         // The parser takes nothing after a request for another protocol, agreed to or not.
-        let keepsAlive = head.isKeepAlive && upgrade == .none
+        let keepsAlive = head.isKeepAlive && upgrade == .none && !carrier.carriesOne
         let exchange = Exchange(
             request: head, target: target, outgoing: outgoing, upgrade: upgrade, keepsAlive: keepsAlive)
         phase = .exchanging(exchange)
@@ -67,7 +71,7 @@ extension ClientConnection {
         guard case .exchanging(let exchange) = phase, exchange.backend === connection else { return connection.close() }
         switch part {
         case .head(let head) where head.status == .switchingProtocols:
-            guard case .to = exchange.upgrade else { return fail(.responseFailed) }
+            guard case .to = exchange.upgrade, carrier.agrees(head) else { return fail(.responseFailed) }
             exchange.switching = head
         case .head(let head) where head.status.code < 200:
             guard exchange.clientCanChunk else { return }
@@ -84,7 +88,11 @@ extension ClientConnection {
     }
 
     private func relay(_ head: HTTPResponseHead, _ exchange: Exchange) {
-        if case .to = exchange.upgrade, policy.closesRefusedWebSockets { return fail(.upgradeRefused) }
+        if case .to = exchange.upgrade,
+            policy.closesRefusedWebSockets || (carrier.asksByMethod && head.status.code < 300)
+        {
+            return fail(.upgradeRefused)
+        }
         exchange.responseStarted = true
         exchange.noteFraming(of: head)
         var response = policy.rules.response(

@@ -2,7 +2,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 
-/// A client's connection: takes its requests one at a time, has the policy decide, and exchanges parts with a sandbox's
+/// A client's connection, or one stream of one: takes its requests one at a time, has the policy decide, and exchanges parts with a sandbox's
 /// connection on the same event loop. Nothing here waits: both connections call each other, and the slower one stops the
 /// other's reading.
 final class ClientConnection: ChannelDuplexHandler {
@@ -30,11 +30,12 @@ final class ClientConnection: ChannelDuplexHandler {
     let logger: Logger
     /// No other handler serves this connection, or answers a parser's errors.
     let isAlone: Bool
-    private let chunks: ChunkGuard
+    let carrier: any RequestCarrier
     private(set) var context: ChannelHandlerContext!
     var phase = Phase.idle
     var isQuiescing = false
-    private(set) lazy var peer = context.remoteAddress?.ipAddress
+    /// Asked of the channel: a stream's context has no address.
+    private(set) lazy var peer = context.channel.remoteAddress?.ipAddress
     private(set) lazy var deadline = Deadline(context.eventLoop) { [weak self] in self?.expired() }
     private var queue = CircularBuffer<HTTPServerRequestPart>()
     private var isWorkingOff = false
@@ -46,9 +47,10 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Bytes that came behind a request for another protocol.
     private var leftovers: [ByteBuffer] = []
 
-    /// - Parameter chunks: stands in front of the decoder.
-    init(policy: any ProxyPolicy, pool: BackendPool, chunks: ChunkGuard, logger: Logger, isAlone: Bool) {
-        self.chunks = chunks
+    init(
+        policy: any ProxyPolicy, pool: BackendPool, carrier: any RequestCarrier, logger: Logger, isAlone: Bool
+    ) {
+        self.carrier = carrier
         self.policy = policy
         limits = policy.limits
         self.pool = pool
@@ -58,7 +60,10 @@ final class ClientConnection: ChannelDuplexHandler {
 
     // MARK: from the client
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { deadline.set(limits.keepAliveTimeout) }
+    }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         deadline.clear()
@@ -75,7 +80,7 @@ final class ClientConnection: ChannelDuplexHandler {
         if case .tunnel = phase { return leftovers.append(LeftoverBytes.unwrap(data)) }
         burstHadParts = true
         let part = unwrapInboundIn(data)
-        if case .head(let head) = part { chunks.begins(head) }
+        if case .head(let head) = part { carrier.begins(head) }
         if queue.isEmpty && takesRequest { take(part) } else { queue.append(part) }
     }
 
@@ -118,6 +123,8 @@ final class ClientConnection: ChannelDuplexHandler {
             if case .end = part { phase = .idle }
         case (.exchanging(let exchange), .body(let bytes)):
             exchange.bodyProgress? += bytes.readableBytes
+            exchange.bodyBytes += bytes.readableBytes
+            if let most = limits.maxBody, exchange.bodyBytes > most { return fail(.bodyTooLarge(most)) }
             send(.body(.byteBuffer(bytes)), exchange)
         case (.exchanging(let exchange), .end(let trailers)):
             exchange.requestEnded = true
@@ -194,7 +201,7 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Lets the request that is being answered finish, and takes no other.
     func quiesce() {
         isQuiescing = true
-        if case .idle = phase, queue.isEmpty, isAlone { close() }
+        if case .idle = phase, queue.isEmpty, isAlone, !carrier.carriesOne { close() }
     }
 
     /// Handlers behind close what looks unused to them: they do not see the requests that are taken here. What the owner
@@ -224,7 +231,7 @@ final class ClientConnection: ChannelDuplexHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         let refusal = isAlone ? Self.refusal(of: error) : nil
         // The decoder complains of every byte from now on.
-        if refusal != nil { chunks.drop() }
+        if refusal != nil { carrier.drop() }
         switch phase {
         case .passing: context.fireErrorCaught(error)
         case .idle where !isAlone: context.fireErrorCaught(error)
@@ -267,17 +274,12 @@ final class ClientConnection: ChannelDuplexHandler {
 
     // MARK: another protocol
 
-    /// Stops speaking HTTP; what the decoder has beyond the request is in the list when the future succeeds.
+    /// Stops speaking HTTP; what has come beyond the request is in the list when the future succeeds.
     func switchProtocols() -> EventLoopFuture<[ByteBuffer]> {
         phase = .tunnel
-        chunks.retire()
         deadline.clear()
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        do {
-            let operations = context.pipeline.syncOperations
-            let decoder = try operations.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
-            return operations.removeHandler(context: decoder).map { bound.value.leftovers }
-        } catch { return context.eventLoop.makeFailedFuture(error) }
+        return carrier.switchProtocols(on: context.channel).map { bound.value.leftovers + $0 }
     }
 }
 

@@ -15,6 +15,8 @@ final class Exchange {
     /// What came before the connection was there.
     var waiting: [HTTPClientRequestPart] = []
     var requestEnded = false
+    /// Of the request's body, so far.
+    var bodyBytes = 0
     /// Some of the request's body has been given to a connection: it cannot be sent again.
     var bodySent = false
     /// Bytes of the request's body since its time was set; nil where it has not been set.

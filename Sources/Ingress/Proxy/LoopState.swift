@@ -15,12 +15,16 @@ final class LoopState {
 /// A state for each event loop, made when its first connection comes.
 final class LoopStates: Sendable {
     private let limits: ProxyLimits
+    private let traffic: TrafficBudget?
     private let policy: @Sendable () -> any ProxyPolicy
     private let states = NIOLockedValueBox<[ObjectIdentifier: NIOLoopBound<LoopState>]>([:])
 
     /// - Parameter policy: makes one for each loop.
-    init(limits: ProxyLimits, policy: @escaping @Sendable () -> any ProxyPolicy) {
+    init(
+        limits: ProxyLimits, traffic: TrafficBudget? = nil, policy: @escaping @Sendable () -> any ProxyPolicy
+    ) {
         self.limits = limits
+        self.traffic = traffic
         self.policy = policy
     }
 
@@ -30,10 +34,18 @@ final class LoopStates: Sendable {
             let key = ObjectIdentifier(loop)
             if let state = states[key] { return state }
             let state = NIOLoopBound(
-                LoopState(policy: policy(), pool: BackendPool(loop: loop, limits: limits)), eventLoop: loop)
+                LoopState(policy: policy(), pool: BackendPool(loop: loop, limits: limits, traffic: traffic)),
+                eventLoop: loop)
             states[key] = state
             return state
         }.value
+    }
+
+    /// Closes, soon, what is open to a sandbox for an access that has ended.
+    func cut(_ ended: EndedAccess) {
+        for state in states.withLockedValue({ Array($0.values) }) {
+            state.eventLoop.execute { state.value.pool.cut(ended) }
+        }
     }
 
     /// Closes the unused connections to sandboxes.

@@ -1,4 +1,5 @@
 import NIOCore
+import NIOHTTP1
 
 /// What the proxy allows clients and sandboxes.
 public struct ProxyLimits: Sendable {
@@ -6,6 +7,8 @@ public struct ProxyLimits: Sendable {
     public var head = RequestHeadCheck()
     /// Connections of clients at once; one more is closed as it comes. The server proxy leaves this to its listener.
     public var maxConnections = 16384
+    /// Bytes of a request's body; nil: any number, since they are passed on and not kept.
+    public var maxBody: Int?
     /// From a head's first byte to its last.
     public var headTimeout = TimeAmount.seconds(10)
     /// How long a client's connection may stay unused between requests. The official client keeps its own for 30 s.
@@ -28,5 +31,14 @@ public struct ProxyLimits: Sendable {
     /// Unused connections kept to one address by one event loop.
     public var poolSize = 32
 
+    /// What HTTP/2 adds.
+    public var http2 = HTTP2Limits()
+
     public init() {}
+
+    /// Refuses a body that says that it is too large. One that does not say so is counted as it comes.
+    func checkBody(_ head: HTTPRequestHead) throws(ProxyError) {
+        guard let maxBody, let text = head.headers.first(name: "content-length"), let length = Int(text) else { return }
+        guard length <= maxBody else { throw .bodyTooLarge(maxBody) }
+    }
 }

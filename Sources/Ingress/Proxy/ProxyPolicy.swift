@@ -7,6 +7,12 @@ struct ProxyTarget: Sendable {
     var target: String
     /// What stood in front of them, for redirects; nil where redirects pass as they are.
     var mount: String?
+    /// Who asks; nil: whoever has connected.
+    var client: String?
+    /// How the client came, `http` or `https`; nil: as this listener is reached.
+    var scheme: String?
+    /// A cookie for the client, but for whether it is `Secure`.
+    var setCookie: String?
 }
 
 enum Admission: Sendable {
@@ -23,8 +29,6 @@ enum Admission: Sendable {
 protocol ProxyPolicy {
     var limits: ProxyLimits { get }
     var rules: HeaderRules { get }
-    /// `http` or `https`: how clients reach this listener.
-    var scheme: String { get }
     /// A WebSocket that cannot be opened is opened and closed with a code, so that a client sees the reason.
     var closesRefusedWebSockets: Bool { get }
     /// Called on the event loop for every request; may put the target into its canonical form.

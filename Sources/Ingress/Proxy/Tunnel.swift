@@ -11,10 +11,9 @@ enum Tunnel {
         near.peer = far
         far.peer = near
         do {
-            for (channel, end) in [(clientChannel, near), (backendChannel, far)] {
-                try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
-                try channel.pipeline.syncOperations.addHandler(end, position: .first)
-            }
+            try client.carrier.insert(near, into: clientChannel)
+            try backendChannel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+            try backendChannel.pipeline.syncOperations.addHandler(far, position: .first)
         } catch {
             clientChannel.close(promise: nil)
             backendChannel.close(promise: nil)
@@ -34,7 +33,7 @@ enum Tunnel {
     }
 }
 
-/// One end of a tunnel, next to the socket: the HTTP handlers behind it see nothing more.
+/// One end of a tunnel, in front of all that knows HTTP: the HTTP handlers behind it see nothing more.
 final class TunnelEnd: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer

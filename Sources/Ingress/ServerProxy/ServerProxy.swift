@@ -17,6 +17,7 @@ public final class ServerProxy: Sendable {
             ServerProxyPolicy(directory: directory, limits: limits, access: AccessCheck(rules))
         }
         self.logger = logger
+        directory.whenAccessEnds { [weak loops] in loops?.cut($0) }
     }
 
     /// Called on the channel's event loop when its HTTP handlers are in place.
@@ -28,7 +29,8 @@ public final class ServerProxy: Sendable {
         try operations.addHandler(chunks, position: .before(decoder))
         return [
             ClientConnection(
-                policy: state.policy, pool: state.pool, chunks: chunks, logger: logger, isAlone: false)
+                policy: state.policy, pool: state.pool,
+                carrier: ConnectionCarrier(scheme: "http", chunks: chunks), logger: logger, isAlone: false)
         ]
     }
 

@@ -5,7 +5,6 @@ import SecureAccess
 struct ServerProxyPolicy: ProxyPolicy {
     let directory: any EndpointDirectory
     let limits: ProxyLimits
-    let scheme = "http"
     let closesRefusedWebSockets = true
     private let access: AccessCheck
 
@@ -53,6 +52,7 @@ struct ServerProxyPolicy: ProxyPolicy {
             try check(head, path, hash, client)
             throw .notReady(reason)
         case .unknown: throw Self.unknown
+        case .unavailable: throw .noDirectory
         }
     }
 

@@ -15,6 +15,8 @@ public struct Flow: Hashable, Sendable {
     public var destinationPort: UInt16
     /// Who answers: another address than `destination` where the packets are translated.
     public var replySource: IPAddress
+    /// The connection's mark (`ct mark`); 0 where it has none.
+    public var mark: UInt32 = 0
 }
 
 /// Conntrack of the namespace that it was opened in (ctnetlink).
@@ -28,6 +30,7 @@ public final class Conntrack: Sendable {
     private enum Attribute {
         static let original: UInt16 = 1
         static let reply: UInt16 = 2
+        static let mark: UInt16 = 8
         static let identifier: UInt16 = 12
         static let zone: UInt16 = 18
         static let addresses: UInt16 = 1
@@ -97,8 +100,11 @@ public final class Conntrack: Sendable {
         try socket.dump("listing conntrack entries", request) { reply in
             let attributes = reply.attributes(after: 4)
             guard let original = attributes[Attribute.original], let reply = attributes[Attribute.reply],
-                let flow = Self.flow(original, reply)
+                var flow = Self.flow(original, reply)
             else { return }
+            if let mark = attributes[Attribute.mark], mark.count == 4 {
+                flow.mark = UInt32(bigEndian: mark.number(at: 0, as: UInt32.self))
+            }
             found.append(
                 Entry(
                     flow: flow, original: Array(original),

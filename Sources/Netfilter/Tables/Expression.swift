@@ -46,6 +46,8 @@ public enum Expression: Hashable, Sendable {
     case meta(MetaKey)
     case payload(PayloadBase, offset: UInt32, length: UInt32)
     case connectionState
+    /// `ct mark`
+    case connectionMark
     /// The type of the destination address seen from this namespace (RTN_…).
     case destinationType
     /// The type of the source address seen from this namespace.
@@ -60,6 +62,14 @@ public enum Expression: Hashable, Sendable {
     /// Does what the map of verdicts says of the register.
     case verdictMap(String)
 
+    // Count, and match when it is too much.
+    /// More than `rate` packets a second, with `burst` at once.
+    case packetsOver(rate: UInt64, burst: UInt32)
+    /// More connections at one time, of those that come to this rule.
+    case connectionsOver(UInt32)
+    /// More bytes in all, of the packets that come to this rule; `used` of them already.
+    case bytesOver(UInt64, used: UInt64)
+
     // Act.
     case counter
     case verdict(Verdict)
@@ -68,6 +78,8 @@ public enum Expression: Hashable, Sendable {
     case masquerade
     /// Of marks and priorities.
     case setMeta(MetaKey, UInt32)
+    /// `ct mark set NUMBER`
+    case setConnectionMark(UInt32)
 }
 
 /// Rule parts in the terms of nft(8). Each makes sure of the family and the transport that it looks into.
@@ -161,9 +173,20 @@ extension [Expression] {
             .payload(.transport, offset: 13, length: 1), .mask([0x17]), .compare(.notEqual, [0x02]),
         ]
 
+    /// `tcp flags & rst != 0`
+    public static let reset: [Expression] =
+        transport(IPProtocol.tcp) + [
+            .payload(.transport, offset: 13, length: 1), .mask([0x04]), .compare(.notEqual, [0]),
+        ]
+
     /// `ct state …`, any of the bits of `ConnectionState`.
     public static func connection(_ states: ConnectionState) -> [Expression] {
         [.connectionState, .mask(NetlinkMessage.hostBytes(states.rawValue)), .compare(.notEqual, [0, 0, 0, 0])]
+    }
+
+    /// `ct mark NUMBER`
+    public static func connectionMark(_ mark: UInt32) -> [Expression] {
+        match(.connectionMark, NetlinkMessage.hostBytes(mark))
     }
 
     /// `fib daddr type local`

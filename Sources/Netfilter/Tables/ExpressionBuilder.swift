@@ -25,6 +25,11 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), 0)
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_DREG), register)
             }
+        case .connectionMark:
+            make("ct", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), 3)  // NFT_CT_MARK
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_DREG), register)
+            }
         case .destinationType:
             make("fib", rule) {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_FLAGS), 2)  // NFTA_FIB_F_DADDR
@@ -71,6 +76,25 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_DREG), verdictRegister)
                 nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOOKUP_SET), name)
             }
+        case .packetsOver(let rate, let burst):
+            make("limit", rule) {
+                nftnl_expr_set_u64($0, UInt16(NFTNL_EXPR_LIMIT_RATE), rate)
+                nftnl_expr_set_u64($0, UInt16(NFTNL_EXPR_LIMIT_UNIT), 1)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LIMIT_BURST), burst)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LIMIT_TYPE), 0)  // NFT_LIMIT_PKTS
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LIMIT_FLAGS), 1)  // NFT_LIMIT_F_INV
+            }
+        case .connectionsOver(let count):
+            make("connlimit", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CONNLIMIT_COUNT), count)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CONNLIMIT_FLAGS), 1)  // NFT_CONNLIMIT_F_INV
+            }
+        case .bytesOver(let bytes, let used):
+            make("quota", rule) {
+                nftnl_expr_set_u64($0, UInt16(NFTNL_EXPR_QUOTA_BYTES), bytes)
+                nftnl_expr_set_u64($0, UInt16(NFTNL_EXPR_QUOTA_CONSUMED), used)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_QUOTA_FLAGS), 1)  // NFT_QUOTA_F_INV
+            }
         case .counter: make("counter", rule) { _ in }
         case .verdict(let verdict):
             make("immediate", rule) { expression in
@@ -98,6 +122,15 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_REDIR_FLAGS), 2)  // NF_NAT_RANGE_PROTO_SPECIFIED
             }
         case .masquerade: make("masq", rule) { _ in }
+        case .setConnectionMark(let value):
+            make("immediate", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DATA), value)
+            }
+            make("ct", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), 3)  // NFT_CT_MARK
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_SREG), register)
+            }
         case .setMeta(let key, let value):
             make("immediate", rule) {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), register)

@@ -3,7 +3,7 @@ import CNftnl
 
 /// nf_tables of the namespace that it was opened in.
 public final class NetfilterSocket: Sendable {
-    private let socket: NetlinkSocket
+    let socket: NetlinkSocket
 
     public init() throws(NetfilterError) { socket = try NetlinkSocket(.netfilter) }
 
@@ -44,7 +44,7 @@ public final class NetfilterSocket: Sendable {
         return found
     }
 
-    private static let subsystem: UInt16 = 10 << 8  // NFNL_SUBSYS_NFTABLES
+    static let subsystem: UInt16 = 10 << 8  // NFNL_SUBSYS_NFTABLES
 
     private static func elements(of set: OpaquePointer) -> [SetElement] {
         guard let iterator = nftnl_set_elems_iter_create(set) else { return [] }

@@ -22,43 +22,29 @@ public struct AddressPlan: Hashable, Sendable {
 
     /// Every address is open.
     public static let open = AddressPlan(defaultAction: .allow, blocks: [])
-
-    init(_ covered: [CoveredRange], policy: Policy) {
-        self.init(defaultAction: policy.defaultAction, blocks: [])
-        for item in covered {
-            let actions = item.rules.mapped { policy.rules[$0].action }
-            if let last = blocks.last, last.actions == actions, last.range.upperBound.successor == item.range.lowerBound
-            {
-                blocks[blocks.count - 1].range = last.range.lowerBound...item.range.upperBound
-            } else {
-                blocks.append(Block(range: item.range, actions: actions))
-            }
-        }
-    }
 }
 
-/// A range of addresses of one family, and for each kind of traffic the position of the first rule over it.
-struct CoveredRange: Hashable, Sendable {
-    var range: ClosedRange<IPAddress>
-    var rules: TrafficMap<Int>
+/// Cuts blocks into disjoint ranges.
+enum CoveredRange {
+    typealias Element = RangeTable<TrafficMap<Int>>.Element
 
-    /// Cuts blocks into disjoint ranges, sorted. Blocks lie inside each other or apart, never across, so a stack of
-    /// those around the present address is enough: n blocks cost n log n.
-    static func flatten(_ blocks: [(block: CIDRBlock, rules: TrafficMap<Int>)]) -> [CoveredRange] {
+    static func sorted(
+        _ blocks: [(block: CIDRBlock, rules: TrafficMap<Int>)]
+    ) -> [(block: CIDRBlock, rules: TrafficMap<Int>)] {
+        blocks.sorted { ($0.block.base, $0.block.prefixLength) < ($1.block.base, $1.block.prefixLength) }
+    }
+
+    /// Blocks lie inside each other or apart, never across, so a stack of those around the present address is enough.
+    /// - Parameter sorted: each with the first rules of its own, none twice.
+    static func flatten(_ sorted: [(block: CIDRBlock, rules: TrafficMap<Int>)]) -> [Element] {
         var sweep = Sweep()
-        let sorted = blocks.sorted { ($0.block.base, $0.block.prefixLength) < ($1.block.base, $1.block.prefixLength) }
-        var rest = sorted[...]
-        while let first = rest.first {
-            let equal = rest.prefix { $0.block == first.block }
-            rest = rest.dropFirst(equal.count)
-            sweep.open(first.block.range, TrafficMap.first(of: equal.map(\.rules)[...]))
-        }
+        for (block, rules) in sorted { sweep.open(block.range, rules) }
         sweep.close(before: nil)
         return sweep.flat
     }
 
     private struct Sweep {
-        var flat: [CoveredRange] = []
+        var flat: [Element] = []
         /// The blocks around the present address, each with the first rules of all of them; the innermost is last.
         private var around: [(end: IPAddress, rules: TrafficMap<Int>)] = []
         /// Where the innermost block is not cut yet; nil past a family's last address.
@@ -85,7 +71,7 @@ struct CoveredRange: Hashable, Sendable {
         }
 
         private mutating func cut(_ range: ClosedRange<IPAddress>) {
-            flat.append(CoveredRange(range: range, rules: around[around.count - 1].rules))
+            flat.append(Element(range, around[around.count - 1].rules))
         }
     }
 }

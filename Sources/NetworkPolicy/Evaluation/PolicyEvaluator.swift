@@ -3,25 +3,62 @@
 /// A name costs one look-up per label, an address one binary search, however many rules there are.
 public final class PolicyEvaluator: Sendable {
     public let policy: Policy
-    public let addressPlan: AddressPlan
 
-    private let names: NameTable
-    private let blocks: [CoveredRange]
+    let names: NameTable
+    let blocks: BlockTable
+    var list: RuleList { policy.list }
 
     public init(_ policy: Policy) {
         self.policy = policy
-        names = NameTable(policy)
-        blocks = CoveredRange.flatten(
-            policy.rules.enumerated().compactMap { index, rule in
-                guard case .address(let block) = rule.target else { return nil }
-                return (block, rule.coverage(index))
-            })
-        addressPlan = AddressPlan(blocks, policy: policy)
+        var byTarget: [Target: [RuleList.Numbered]] = [:]
+        byTarget.reserveCapacity(policy.ruleCount)
+        for item in policy.list.numbered { byTarget[item.rule.target, default: []].append(item) }
+        var names = NameTable(names: byTarget.count, zones: 0)
+        var blocks: [(CIDRBlock, TargetEntry)] = []
+        for (target, rules) in byTarget {
+            switch target {
+            case .name(let name): names[name: name] = TargetEntry(rules)
+            case .wildcard(let zone): names[zone: zone] = TargetEntry(rules)
+            case .address(let block): blocks.append((block, TargetEntry(rules)))
+            }
+        }
+        self.names = names
+        self.blocks = BlockTable(blocks, policy.list)
+    }
+
+    init(_ policy: Policy, names: NameTable, blocks: BlockTable) {
+        self.policy = policy
+        self.names = names
+        self.blocks = blocks
+    }
+
+    /// The address rules for the kernel, whole.
+    public var addressPlan: AddressPlan {
+        AddressPlan(defaultAction: policy.defaultAction, blocks: plan(blocks.covered.elements))
+    }
+
+    /// The part of the address plan inside a block.
+    public func addressPlan(in block: CIDRBlock) -> [AddressPlan.Block] {
+        plan(blocks.covered.elements(in: block.range))
+    }
+
+    private func plan(_ covered: [RangeTable<TrafficMap<Int>>.Element]) -> [AddressPlan.Block] {
+        var joined: [AddressPlan.Block] = []
+        for item in covered {
+            let actions = item.value.mapped { self.list[$0].action }
+            if let last = joined.last, last.actions == actions, last.range.upperBound.successor == item.range.lowerBound
+            {
+                joined[joined.count - 1].range = last.range.lowerBound...item.range.upperBound
+            } else {
+                joined.append(AddressPlan.Block(range: item.range, actions: actions))
+            }
+        }
+        return joined
     }
 
     /// The verdict on asking for a name: allowed where any traffic to it is.
     public func evaluate(_ name: DomainName) -> Verdict {
-        switch names.lookUp(name) {
+        switch names.lookUp(name, list) {
         // A rule without ports decides for all the traffic that makes a name worth asking for.
         case .plain(let index): verdict(index)
         case .scoped(let rules): summary(rules, of: .unstated)
@@ -45,7 +82,7 @@ public final class PolicyEvaluator: Sendable {
         _ address: IPAddress, learnedFrom name: DomainName, _ scope: TrafficScope = .unstated
     ) -> Verdict {
         // Where no rule speaks of the address, it is the name's verdict: nearly always, and without joining maps.
-        if scope.isUnstated, block(of: address) == nil { return evaluate(name) }
+        if scope.isUnstated, !isCovered(address) { return evaluate(name) }
         return summary(rules(for: name).first(rules(for: address)), of: scope)
     }
 
@@ -53,7 +90,7 @@ public final class PolicyEvaluator: Sendable {
     public func allows(_ address: IPAddress, learnedFrom name: DomainName) -> Bool {
         guard evaluate(name).isAllowed else { return false }
         // Where no rule speaks of the address, that was all.
-        return block(of: address) == nil || evaluate(address, learnedFrom: name).isAllowed
+        return !isCovered(address) || evaluate(address, learnedFrom: name).isAllowed
     }
 
     /// What is decided of an address because `name` resolved to it. Nil where an address rule comes first, or none
@@ -61,19 +98,19 @@ public final class PolicyEvaluator: Sendable {
     public func actions(of address: IPAddress, learnedFrom name: DomainName) -> TrafficMap<Action> {
         rules(for: name).combined(with: rules(for: address)) { named, addressed in
             guard let named, named < addressed ?? .max else { return nil }
-            return self.policy.rules[named].action
+            return self.list[named].action
         }
     }
 
     /// Whether an address rule, and no earlier one against it, allows something of this very address.
     public func allowsByAddressRule(_ address: IPAddress) -> Bool {
-        rules(for: address).values.contains { policy.rules[$0].action == .allow }
+        rules(for: address).values.contains { list[$0].action == .allow }
     }
 
     private func verdict(_ index: Int?) -> Verdict {
         guard let index else { return Verdict(action: policy.defaultAction, reason: .defaultAction) }
-        let rule = policy.rules[index]
-        return Verdict(action: rule.action, reason: .rule(index, rule))
+        let rule = list[index]
+        return Verdict(action: rule.action, reason: .rule(list.position(of: index), rule))
     }
 
     /// Of the traffic that is asked for: the first rule that allows any, else the default where no rule speaks of some,
@@ -82,32 +119,18 @@ public final class PolicyEvaluator: Sendable {
         let silence = Int.max
         let asked = scope.map(true, unstated: [.any])
         let found = rules.combined(with: asked) { $1 == nil ? nil : $0 ?? silence }.values
-        if let allowing = found.filter({ $0 != silence && policy.rules[$0].action == .allow }).min() {
+        if let allowing = found.filter({ $0 != silence && list[$0].action == .allow }).min() {
             return verdict(allowing)
         }
         return verdict(found.contains(silence) ? nil : found.min())
     }
 
-    private func rules(for name: DomainName) -> TrafficMap<Int> {
-        switch names.allRules(for: name) {
-        case .plain(let index)?: policy.rules[index].coverage(index)
-        case .scoped(let rules)?: rules
-        case nil: TrafficMap(nil)
-        }
-    }
+    private func rules(for name: DomainName) -> TrafficMap<Int> { names.allRules(for: name, list) }
+
+    /// Whether any rule speaks of an address.
+    private func isCovered(_ address: IPAddress) -> Bool { blocks.covered.element(holding: address) != nil }
 
     private func rules(for address: IPAddress) -> TrafficMap<Int> {
-        block(of: address)?.rules ?? TrafficMap(nil)
-    }
-
-    private func block(of address: IPAddress) -> CoveredRange? {
-        // The last range that starts at or before the address is the only one that can hold it: they are disjoint.
-        var low = 0, high = blocks.count
-        while low < high {
-            let middle = (low + high) / 2
-            if blocks[middle].range.lowerBound <= address { low = middle + 1 } else { high = middle }
-        }
-        guard low > 0, blocks[low - 1].range.contains(address) else { return nil }
-        return blocks[low - 1]
+        blocks.covered.element(holding: address)?.value ?? TrafficMap(nil)
     }
 }

@@ -7,6 +7,8 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
         case defaultAction
         /// Refused whatever the policy says.
         case guardrail(String)
+        /// Allowed, but a budget is used up: later it may be another verdict.
+        case budget(String)
     }
 
     public var action: Action
@@ -19,12 +21,18 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
 
     public var isAllowed: Bool { action == .allow }
 
+    /// Whether the same question may have another answer soon, with the policy as it is.
+    public var isTemporary: Bool {
+        if case .budget = reason { return true }
+        return false
+    }
+
     public var description: String {
         let verb = isAllowed ? "allowed" : "denied"
         return switch reason {
         case .rule(_, let rule): "\(verb) by rule \(rule)"
         case .defaultAction: "\(verb) by default"
-        case .guardrail(let text): "\(verb): \(text)"
+        case .guardrail(let text), .budget(let text): "\(verb): \(text)"
         }
     }
 }

@@ -7,12 +7,20 @@ public struct Policy: Hashable, Sendable {
     }
 
     public var defaultAction: Action
-    public var rules: [Rule]
     public var mode: Mode
+    var list: RuleList
+
+    /// In order. Reading them makes a list of all: `ruleCount` does not.
+    public var rules: [Rule] {
+        get { list.rules }
+        set { list = RuleList(newValue) }
+    }
+
+    public var ruleCount: Int { list.count }
 
     public init(defaultAction: Action, rules: [Rule] = [], mode: Mode = .enforce) {
         self.defaultAction = defaultAction
-        self.rules = rules
+        list = RuleList(rules)
         self.mode = mode
     }
 
@@ -38,16 +46,20 @@ public struct Policy: Hashable, Sendable {
     /// go, whatever their ports (contract, egress API, PATCH /policy). Within the patch the first of rules with equal
     /// target, protocol and ports wins, so that one patch can give a target several ports.
     public func merging(_ patch: [Rule]) -> Policy {
-        var seen: Set<Identity> = []
-        let front = patch.filter { seen.insert(Identity($0)).inserted }
         let named = Set(patch.map(\.target))
-        return with(front + rules.filter { !named.contains($0.target) })
+        return with(Self.firsts(of: patch) + rules.filter { !named.contains($0.target) })
+    }
+
+    /// A patch without rules that a former one of it already says everything about.
+    static func firsts(of patch: [Rule]) -> [Rule] {
+        var seen: Set<Identity> = []
+        return patch.filter { seen.insert(Identity($0)).inserted }
     }
 
     /// The policy without the rules of these targets, and how many rules that took away.
     public func removing(_ targets: [Target]) -> (policy: Policy, removed: Int) {
         let gone = Set(targets)
         let kept = rules.filter { !gone.contains($0.target) }
-        return (with(kept), rules.count - kept.count)
+        return (with(kept), ruleCount - kept.count)
     }
 }

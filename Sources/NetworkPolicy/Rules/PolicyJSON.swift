@@ -2,7 +2,7 @@ import FoundationEssentials
 
 // The contract's JSON: {"defaultAction":"deny","egress":[{"action":"allow","target":"pypi.org"}]}.
 
-private struct PolicyDocument: Codable {
+private struct PolicyDocument: Decodable {
     var defaultAction: String?
     var egress: [RuleDocument]?
     var mode: String?
@@ -46,24 +46,6 @@ extension Policy {
         var targets: [Target] = []
         for text in texts { targets.append(try Target(text)) }
         return targets
-    }
-
-    /// The policy as JSON, targets as they were written.
-    public func encodedJSON() -> [UInt8] {
-        let document = PolicyDocument(
-            defaultAction: defaultAction.rawValue, egress: rules.map(RuleDocument.init),
-            mode: mode == .enforce ? nil : mode.rawValue)
-        return Self.encode(document)
-    }
-
-    /// Rules as the body of PATCH /policy has them.
-    public static func encodeRules(_ rules: [Rule]) -> [UInt8] { encode(rules.map(RuleDocument.init)) }
-
-    private static func encode(_ document: some Encodable) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
-        // Strings, numbers and arrays of them always encode.
-        return Array(try! encoder.encode(document))
     }
 
     private static func rules(_ documents: [RuleDocument], _ presets: Presets) throws(PolicyError) -> [Rule] {

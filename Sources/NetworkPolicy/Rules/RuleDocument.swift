@@ -1,22 +1,14 @@
 /// A rule as it stands in JSON: {"action":"allow","target":"pypi.org","ports":[443,"8000-8100"],"protocol":"tcp"}.
-struct RuleDocument: Codable {
+struct RuleDocument: Decodable {
     var action: String?
     var target: String?
     var preset: String?
     var ports: [PortDocument]?
     var `protocol`: String?
-
-    init(_ rule: Rule) {
-        action = rule.action.rawValue
-        target = rule.text
-        // A field that nobody sent is not sent back: older clients know two fields only.
-        ports = rule.scope.ports.isEmpty ? nil : rule.scope.ports.map(PortDocument.init)
-        self.protocol = rule.scope.transport?.rawValue
-    }
 }
 
 /// A port as a number, or a port or a range as a text.
-struct PortDocument: Codable {
+struct PortDocument: Decodable {
     private enum Form {
         case number(Int)
         case text(String)
@@ -24,24 +16,12 @@ struct PortDocument: Codable {
 
     private let form: Form
 
-    init(_ range: ClosedRange<UInt16>) {
-        form = range.count == 1 ? .number(Int(range.lowerBound)) : .text(TrafficScope.text(range))
-    }
-
     init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if let text = try? container.decode(String.self) {
             form = .text(text)
         } else {
             form = .number(try container.decode(Int.self))
-        }
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        switch form {
-        case .number(let number): try container.encode(number)
-        case .text(let text): try container.encode(text)
         }
     }
 

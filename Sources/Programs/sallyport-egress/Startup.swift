@@ -3,6 +3,7 @@ import DNSFilter
 import Egress
 import Logging
 import NetworkPolicy
+import Observability
 
 #if canImport(Glibc)
     import Glibc
@@ -51,14 +52,36 @@ enum Startup {
     }
 
     /// The presets that come with the image.
-    static func presets() throws -> Presets {
-        try Presets.load(folder: environment()["OPENSANDBOX_EGRESS_PRESETS_DIR"] ?? "/usr/share/sallyport/policies")
+    static func presets() throws -> Presets { try Presets.load(folder: policies) }
+
+    /// The list of resolvers that lies beside them.
+    static func knownResolvers() throws -> KnownResolvers { try KnownResolvers.load(folder: policies) }
+
+    private static var policies: String {
+        environment()["OPENSANDBOX_EGRESS_PRESETS_DIR"] ?? "/usr/share/sallyport/policies"
     }
 
     static func logger(_ level: Logger.Level) -> Logger {
         var logger = Logger(label: "sallyport-egress") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = level
         return logger
+    }
+
+    static func metrics(_ configuration: SidecarConfiguration) -> MetricsRegistry {
+        Observability.bootstrapMetrics(
+            common: configuration.outlets.attributes.map { MetricsRegistry.Dimension($0.name, $0.value) })
+    }
+
+    /// Sends metrics to a collector, where one is named, past the sandbox's policy.
+    static func export(
+        _ configuration: OTLPConfiguration?, _ metrics: MetricsRegistry, of sidecar: Sidecar
+    ) -> Task<Void, Never>? {
+        metrics.collect { [.init("egress.nftables.rules.count", .gauge, Double(sidecar.ruleCount))] }
+        guard let configuration else { return nil }
+        let exporter = OTLPExporter(
+            configuration, registry: metrics, scope: "opensandbox/egress", version: Observability.release,
+            poster: sidecar.poster, logger: logger(sidecar.configuration.logLevel))
+        return Task { await exporter.run() }
     }
 
     static func announce(_ sidecar: Sidecar) {

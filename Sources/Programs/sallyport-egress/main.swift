@@ -3,6 +3,7 @@ import Egress
 import Logging
 import NIOCore
 import NetworkPolicy
+import Observability
 
 #if canImport(Glibc)
     import Glibc
@@ -26,10 +27,15 @@ NIOSingletons.groupLoopCountSuggestion = 1
 NIOSingletons.blockingPoolThreadCountSuggestion = 2
 
 let sidecar: Sidecar
+let metrics: MetricsRegistry
+let exporter: OTLPConfiguration?
 do {
     let configuration = try SidecarConfiguration(
         environment: Startup.environment(), resolvConf: Startup.text(of: "/etc/resolv.conf"),
-        presets: Startup.presets())
+        presets: Startup.presets(), knownResolvers: Startup.knownResolvers())
+    metrics = Startup.metrics(configuration)
+    exporter = try OTLPConfiguration(
+        environment: Startup.environment(), service: "opensandbox-egress-" + Observability.release)
     sidecar = try Sidecar(closed, configuration: configuration, logger: Startup.logger(configuration.logLevel))
 } catch let error as EgressError {
     if case .kernel = error { Exit.now(.failed, "\(error); everything stays closed") }
@@ -39,11 +45,13 @@ do {
 }
 let server: SidecarServer
 do {
-    server = try await SidecarServer(sidecar)
+    server = try await SidecarServer(sidecar) { metrics.prometheusText() }
 } catch {
     Exit.now(.failed, "the policy API cannot listen on \(sidecar.configuration.address): \(error)")
 }
 Startup.announce(sidecar)
+let export = Startup.export(exporter, metrics, of: sidecar)
 await Signals.untilTermination()
+export?.cancel()
 await server.shutdown()
 exit(0)

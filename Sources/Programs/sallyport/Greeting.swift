@@ -1,4 +1,5 @@
 import ControlPlane
+import Ingress
 
 /// What `sallyport serve` prints when it is ready: where it listens, the key, and an example to paste.
 struct Greeting {
@@ -7,12 +8,13 @@ struct Greeting {
     init(_ appliance: Appliance) {
         let settings = appliance.settings
         let server = "\(settings.server.host):\(settings.server.port)"
+        let secure = settings.gateway.tls.map { "\n                 with TLS     https://\($0.host):\($0.port)" } ?? ""
         let key = appliance.apiKey.map { "export OPEN_SANDBOX_API_KEY=\($0)" } ?? "# no API key is asked for"
         text = """
 
             Sallyport \(Appliance.release) is ready.
               lifecycle API  http://\(server)
-              gateway        http://\(settings.gateway.host):\(settings.gateway.port)
+              gateway        http://\(settings.gateway.host):\(settings.gateway.port)\(secure)
 
             Paste this into another shell:
 

@@ -56,11 +56,13 @@ struct IngressCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
     @Option(help: "Where the gateway listens.") var host: String?
     @Option(help: "Where the gateway listens.") var port: Int?
+    @OptionGroup var tls: TLSOptions
 
     func run() async throws {
         try await Program.run(common) { settings in
             settings.gateway.host = host ?? settings.gateway.host
             settings.gateway.port = port ?? settings.gateway.port
+            tls.apply(to: &settings)
         } start: { program in
             let gateway = try await IngressProgram(settings: program.settings, logger: program.logger)
             Program.say("the gateway listens on \(program.settings.gateway.host):\(gateway.port)\n")

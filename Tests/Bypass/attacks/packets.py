@@ -1,6 +1,7 @@
-"""Sends packets of every kind, each with its name inside: packets.py raw|link GATEWAY_MAC SOURCE SOURCE6 TARGET TARGET6
+"""Sends packets of every kind, each with its name inside: packets.py raw|link|bypass GATEWAY_MAC SOURCE SOURCE6 TARGET TARGET6
 
-`raw` hands whole IP packets to raw sockets; `link` writes frames through a packet socket. Prints what was sent.
+`raw` hands whole IP packets to raw sockets; `link` writes frames through a packet socket,
+`bypass` through one that passes by the device's queue. Prints what was sent.
 """
 
 import json
@@ -61,8 +62,10 @@ kinds = {
     "esp-6": IPv6(src=source6, dst=target6, nh=50),
     "mobility": IPv6(src=source6, dst=target6, nh=135) / Raw(b"\x3b\0\0\0\0\0\0\0"),
 }
-if road == "link":
+if road != "raw":
     wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    if road == "bypass":
+        wire.setsockopt(263, 20, 1)  # SOL_PACKET, PACKET_QDISC_BYPASS
     wire.bind(("eth0", 0))
 else:
     wire = {
@@ -73,7 +76,7 @@ sent = {}
 for name, packet in kinds.items():
     packet = packet / Raw(f"<{name}>".encode().ljust(48, b"."))
     try:
-        if road == "link":
+        if road != "raw":
             wire.send(bytes(Ether(dst=mac) / packet))
         else:
             wire[packet.version].sendto(bytes(packet), (target if packet.version == 4 else target6, 0))

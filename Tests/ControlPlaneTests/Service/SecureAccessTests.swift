@@ -13,7 +13,7 @@ import Testing
 
 private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-/// A gateway in front of a house, or of a follower of a store.
+/// A gateway in front of a house.
 private func withGateway(
     _ routes: RouteTable, keys: LiveKeys, _ body: (SocketAddress) async throws -> Void
 ) async throws {
@@ -92,33 +92,6 @@ extension House {
         }
     }
 
-    @Test func `a gateway alone hears of it from the store`() async throws {
-        let folder = "/tmp/spt-access-\(UInt32.random(in: 0 ... .max))"
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        let store = try SQLiteStore(path: folder + "/db")
-        let routes = RouteTable(policySocket: "/run/policy.sock", credentialKey: Array("key".utf8))
-        let keys = LiveKeys(try KeyRing(active: "a", keys: ["a": [1]]))
-        var sandbox = Sandbox.sample("s")
-        sandbox.secureAccess = true
-        sandbox.network?.address = "127.0.0.1"
-        try await store.save(sandbox)
-        let follower = StoreFollower(store: try SQLiteStore(path: folder + "/db"), routes: routes, logger: quiet)
-        try await follower.refresh()
-        let following = Task { await follower.follow() }
-        let token = RouteToken.mint(
-            sandbox: "s", port: 1, expires: 4_000_000_000, epoch: sandbox.accessEpoch, form: .long, keys: keys.current)
-        let headers = JSONValue.object(["OpenSandbox-Ingress-To": .string(token.text)])
-        try await withGateway(routes, keys: keys) { address async throws in
-            #expect(try await status(address, headers) == "502")
-            sandbox.revocations = 1
-            try await store.save(sandbox)
-            let clock = ContinuousClock(), begin = clock.now
-            while try await status(address, headers) != "401" { #expect(clock.now - begin < .seconds(5)) }
-        }
-        following.cancel()
-    }
-
     @Test func `a record of an earlier version has never been revoked`() throws {
         var encoded =
             try JSONSerialization.jsonObject(with: JSONEncoder().encode(Sandbox.sample("s"))) as! [String: Any]
@@ -178,7 +151,7 @@ extension House {
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["route-keys"])
             let clock = ContinuousClock(), begin = clock.now
             while keys.current != second {
-                #expect(clock.now - begin < .seconds(5))
+                #expect(clock.now - begin < .seconds(30))
                 try await Task.sleep(for: .milliseconds(5))
             }
             #expect(try file.remove("a").ids == ["b"])

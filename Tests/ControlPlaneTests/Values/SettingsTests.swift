@@ -1,6 +1,9 @@
 import DNSFilter
+import Egress
 import Foundation
+import Ingress
 import NetworkPolicy
+import Redis
 import SecureAccess
 import Testing
 
@@ -45,6 +48,8 @@ private func settings(_ text: String) throws -> Settings {
             [egress]
             upstreams = ["198.51.100.53", "[2001:db8::1]:5353"]
             internal_zones = ["corp.example"]
+            mode = "dns+nft+sni"
+            unchecked_ports = [22, 8443]
             [local]
             address_pool = "10.9.0.0/16"
             """)
@@ -52,10 +57,29 @@ private func settings(_ text: String) throws -> Settings {
         #expect(read.gateway.routing == .uri && read.gateway.advertised == "gw.example:443")
         #expect(read.gateway.keys?.active == "b" && read.egress.upstreams?.map(\.port) == [53, 5353])
         #expect(read.local.addressPool == CIDRBlock("10.9.0.0/16"))
+        #expect(read.egress.flowCheck?.uncheckedPorts == [22, 8443])
+    }
+
+    @Test func `TLS is a second listener, and none where nothing is said`() throws {
+        #expect(try settings("[ingress]\nport = 1").gateway.tls == nil)
+        let pairs = """
+            [[ingress.tls.certificates]]
+            certificate = "/a.pem"
+            key = "/a.key"
+            [[ingress.tls.certificates]]
+            certificate = "/b.pem"
+            key = "/b.key"
+            """
+        let files = ["a", "b"].map { CertificateFiles(certificate: "/\($0).pem", key: "/\($0).key") }
+        let read = try settings("[ingress]\nhost = \"192.0.2.1\"\n" + pairs).gateway
+        #expect(read.tls == TLSListener(host: "192.0.2.1", port: 28443, certificates: files))
+        let other = try settings("[ingress.tls]\nhost = \"192.0.2.2\"\nport = 443\n" + pairs).gateway
+        #expect(other.tls == TLSListener(host: "192.0.2.2", port: 443, certificates: files))
     }
 
     @Test(arguments: [
-        ("[server]\nport = 0", "server.port"), ("[server]\nport = \"x\"", "server.port"), ("[server", "line 1"),
+        ("[ingress.tls]\nport = 443", "ingress.tls"), ("[server]\nport = 0", "server.port"),
+        ("[server]\nport = \"x\"", "server.port"), ("[server", "line 1"),
         ("[server]\nmax_sandbox_timeout_seconds = 5", "max_sandbox_timeout_seconds"),
         ("[runtime]\ntype = \"docker\"", "runtime.type"), ("[store]\ntype = \"postgresql\"", "store.type"),
         ("[log]\nlevel = \"LOUD\"", "log.level"), ("[ingress]\nmode = \"direct\"", "ingress.mode"),
@@ -69,6 +93,8 @@ private func settings(_ text: String) throws -> Settings {
         ("[egress]\nupstream_probe = \"a..b\"", "upstream_probe"),
         ("[egress]\nupstream_timeout_seconds = 0", "upstream_timeout_seconds"),
         ("[egress]\nupstream_probe_interval_seconds = 9999", "upstream_probe_interval_seconds"),
+        ("[egress]\nmode = \"dns\"", "egress.mode"), ("[egress]\nunchecked_ports = [22]", "unchecked_ports"),
+        ("[egress]\nmode = \"dns+nft+sni\"\nunchecked_ports = [0]", "unchecked_ports"),
         ("[ingress.secure_access]\nactive_key = \"a\"\nkeys = []", "secure_access"),
         ("[ingress.secure_access]\nkeys = []", "active_key"), ("[ingress.secure_access]\nv1 = \"maybe\"", "v1"),
         ("[ingress.secure_access]\nsign = 3", "sign"),
@@ -76,6 +102,17 @@ private func settings(_ text: String) throws -> Settings {
         ("[renew_intent]\nmin_interval_seconds = 0", "min_interval_seconds"),
         ("[ingress]\nhead_timeout_seconds = 0", "head_timeout_seconds"),
         ("[ingress]\nbody_timeout_seconds = 3601", "body_timeout_seconds"),
+        ("[renew_intent]\nredis.enabled = true", "redis.dsn"),
+        ("[renew_intent]\nredis.enabled = true\nredis.dsn = \"rediss://h\"", "redis.dsn"),
+        (
+            "[renew_intent]\nredis = {enabled = true, dsn = \"redis://h\", consumer_concurrency = 0}",
+            "consumer_concurrency"
+        ),
+        ("[ingress]\ncookies = true", "ingress.cookies"), ("[ingress]\ntrusted_proxies = [\"x\"]", "trusted_proxies"),
+        ("[ingress.limits]\nclient_rate = 0", "client_rate"),
+        ("[ingress.directory]\nlisten = \"x\"", "directory.listen"),
+        ("[ingress.directory]\nlisten = \"unix:/x\"", "directory.listen"),
+        ("[ingress.directory]\nlisten = \"198.51.100.1:1\"", "plaintext"),
     ]) func `a mistake is named`(_ text: String, _ place: String) throws {
         let error = try #require(throws: ConfigurationError.self) { _ = try settings(text) }
         #expect(error.description.contains(place), "\(error)")
@@ -115,6 +152,36 @@ private func settings(_ text: String) throws -> Settings {
         let read = try settings("[ingress]\nhead_timeout_seconds = 3\nbody_timeout_seconds = 7").gateway
         #expect(read.headTimeout == 3 && read.bodyTimeout == 7)
         #expect(Settings().gateway.headTimeout == 10 && Settings().gateway.bodyTimeout == 60)
+    }
+
+    @Test func `limits, proxies, the directory and Redis are off until they are set`() throws {
+        let none = Settings().gateway
+        #expect(none.traffic == .none && none.trustedProxies == .none && none.directory == nil && none.maxBody == nil)
+        #expect(none.tellsIdentity && !none.cookies && Settings().renewal.redis == nil)
+        let read = try settings(
+            """
+            [ingress]
+            identity_header = false
+            cookies = true
+            trusted_proxies = ["192.0.2.0/24"]
+            [ingress.gateway.route]
+            mode = "uri"
+            [ingress.limits]
+            client_rate = 5
+            sandbox_concurrency = 7
+            max_body_bytes = 9
+            [ingress.directory]
+            listen = "127.0.0.1:28889"
+            [renew_intent]
+            redis.enabled = true
+            redis.dsn = "redis://:hush@h:1/2"
+            """)
+        #expect(!read.gateway.tellsIdentity && read.gateway.cookies && read.gateway.trustedProxies != .none)
+        #expect(read.gateway.traffic.clientRate == 5 && read.gateway.traffic.sandboxConcurrency == 7)
+        #expect(read.gateway.maxBody == 9 && read.gateway.directory?.description == "127.0.0.1:28889")
+        let redis = try #require(read.renewal.redis)
+        #expect(redis.address.password == "hush" && redis.workers == 8 && redis.queue == "opensandbox:renew:intent")
+        #expect(try settings("[renew_intent]\nredis.dsn = \"redis://h\"").renewal.redis == nil)
     }
 
     @Test func `the environment has the last word on the key`() throws {

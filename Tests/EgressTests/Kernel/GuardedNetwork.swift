@@ -15,15 +15,16 @@ final class GuardedNetwork: Sendable {
     let echo: EchoServer
     let upstream: UpstreamServer
     let folder: String
-    let configuration: EgressConfiguration
+    nonisolated(unsafe) var configuration: EgressConfiguration
 
     static let names = [
         "one.example": ["198.51.100.1", "2001:db8::1"], "two.example": ["198.51.100.2", "2001:db8::2"],
+        "tenant.example": ["198.51.100.1", "2001:db8::1"],
         "rebind.example": ["127.0.0.1", "10.99.0.1", "169.254.169.254", "::ffff:198.51.100.1"],
         "sub.wild.example": ["198.51.100.1"], "wild.example": ["198.51.100.1"], "notwild.example": ["198.51.100.1"],
     ]
 
-    init() throws {
+    init(flowCheck: FlowCheckSettings? = nil) throws {
         network = try TestNetwork()
         echo = try EchoServer(in: network.outside)
         upstream = UpstreamServer(Self.names)
@@ -32,7 +33,8 @@ final class GuardedNetwork: Sendable {
         configuration = EgressConfiguration(
             stateDirectory: folder + "/state", socketPath: folder + "/policy.sock",
             adminSocketPath: folder + "/admin.sock",
-            dns: DNSConfiguration(upstreams: [UpstreamAddress(address: IPAddress("127.0.0.1")!, port: upstream.port)]))
+            dns: DNSConfiguration(upstreams: [UpstreamAddress(address: IPAddress("127.0.0.1")!, port: upstream.port)]),
+            flowCheck: flowCheck)
     }
 
     deinit { try? Command.run("rm", "-rf", folder) }
@@ -45,9 +47,10 @@ final class GuardedNetwork: Sendable {
 
     /// Runs `body` with the sandbox guarded by `policy`.
     static func run(
-        _ policy: String, _ body: (GuardedNetwork, EgressNode) async throws -> Void
+        _ policy: String, flowCheck: FlowCheckSettings? = nil,
+        _ body: (GuardedNetwork, EgressNode) async throws -> Void
     ) async throws {
-        let guarded = try GuardedNetwork()
+        let guarded = try GuardedNetwork(flowCheck: flowCheck)
         let node = try await guarded.node()
         try await node.protect(id, namespace: guarded.network.sandbox, policy: Self.policy(policy))
         do {

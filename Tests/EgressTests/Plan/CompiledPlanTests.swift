@@ -116,6 +116,80 @@ extension TableInterpreter.Packet {
         }
     }
 
+    @Test func `patches and removals that look at what they touch alone lead to the same rules`() throws {
+        for _ in 0..<25 {
+            var state = try state(RandomPolicy.make())
+            let kernel = InterpretedKernel()
+            try kernel.install(state.ruleset, learned: [])
+            var names: [IPAddress: Set<DomainName>] = [:]
+            for _ in 0..<8 {
+                for _ in 0..<3 {
+                    let name = try DomainName(RandomPolicy.names.randomElement()!), address = addresses.randomElement()!
+                    if try state.learn([(address, 60)], from: name, kernel: kernel, settings: settings) {
+                        names[address, default: []].insert(name)
+                    }
+                }
+                let before = state, rules = try RandomPolicy.make().rules
+                let next = state.evaluator.applying(
+                    Bool.random() ? .merge(rules) : .remove(rules.map(\.target)))
+                var record = state.record
+                record.policy = next.evaluator.policy
+                let undo = try state.adopt(
+                    record, evaluator: next.evaluator, touched: next.touched, kernel: kernel, settings: settings)
+                for (address, known) in names {
+                    names[address] = known.filter { state.allows(address, learnedFrom: $0, settings: settings) }
+                }
+                check(state, kernel, names)
+                let shut = addresses.contains { address in
+                    RandomPolicy.traffic.contains {
+                        before.allowsFlow(to: address, $0, settings: settings)
+                            && !state.allowsFlow(to: address, $0, settings: settings)
+                    }
+                }
+                let looks = state.shuts(next.touched, since: before, learned: undo.learned, settings: settings)
+                #expect(looks || !shut, "a flow that is no longer allowed is looked for")
+                let names = try RandomPolicy.names.filter { next.touched.contains(try DomainName($0)) }
+                let isTouched = !names.isEmpty || addresses.contains { next.touched.contains($0) }
+                if case .some(_, _, let blocks) = next.touched, blocks.isEmpty, !isTouched { #expect(!looks) }
+                if rules.isEmpty { #expect(!looks) }
+                if Int.random(in: 0..<4) == 0 {
+                    _ = try state.adopt(
+                        undo.record, evaluator: undo.evaluator, restoring: undo.learned, kernel: kernel,
+                        settings: settings)
+                    check(state, kernel, state.learned.entries.mapValues { Set($0.names.keys) })
+                    break
+                }
+            }
+        }
+    }
+
+    @Test func `a rule that only opens has no flows looked for`() throws {
+        var state = try state(Policy(defaultAction: .deny, rules: [Rule(action: .deny, text: "x.org")]))
+        let kernel = InterpretedKernel()
+        try kernel.install(state.ruleset, learned: [])
+        func looks(_ change: PolicyChange) throws -> Bool {
+            let before = state, next = state.evaluator.applying(change)
+            var record = state.record
+            record.policy = next.evaluator.policy
+            let undo = try state.adopt(
+                record, evaluator: next.evaluator, touched: next.touched, kernel: kernel, settings: settings)
+            return state.shuts(next.touched, since: before, learned: undo.learned, settings: settings)
+        }
+        #expect(try !looks(.merge([Rule(action: .allow, text: "a.com")])))
+        #expect(try !looks(.merge([Rule(action: .allow, text: "198.51.100.0/24")])))
+        #expect(try !looks(.merge([Rule(action: .deny, text: "a.com")])), "nothing was learned from it")
+        #expect(try looks(.merge([Rule(action: .deny, text: "198.51.100.1")])))
+        #expect(try !looks(.remove([Target("198.51.100.1")])))
+        #expect(try !looks(.merge([Rule(action: .allow, text: "a.com")])))
+        let opened = try state.learn(
+            [(addresses[2], 60)], from: DomainName("a.com"), kernel: kernel, settings: settings)
+        #expect(opened)
+        #expect(try !looks(.merge([Rule(action: .deny, text: "b.a.com")])))
+        #expect(
+            try looks(.merge([Rule(action: .allow, text: "a.com", scope: TrafficScope(ports: [443...443]))])))
+        #expect(try looks(.remove([Target("a.com")])))
+    }
+
     @Test func `profiles that nothing uses make room for others`() throws {
         var state = try state(.denyAll)
         let kernel = InterpretedKernel(), name = try DomainName("a.com"), address = addresses[0]

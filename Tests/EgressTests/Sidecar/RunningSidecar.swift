@@ -36,7 +36,9 @@ final class RunningSidecar: Sendable {
 
     /// Starts it; may be called again after it has ended.
     @discardableResult
-    func start(_ variables: [String: String] = [:], through wrapper: [String] = []) throws -> pid_t {
+    func start(
+        _ variables: [String: String] = [:], others: [String: String] = [:], through wrapper: [String] = []
+    ) throws -> pid_t {
         var environment = [
             "DNS_UPSTREAM": Self.upstreamAddress, "TOKEN": Self.token, "RULES_DIR": folder + "/rules",
             "POLICY_FILE": folder + "/policy.json", "LOG_LEVEL": "critical",
@@ -44,6 +46,7 @@ final class RunningSidecar: Sendable {
         environment.merge(variables) { $1 }
         let line: [String] = ["nsenter", "--net=" + network.sandbox.path] + wrapper + [Self.program]
         var variables = environment.map { strdup("OPENSANDBOX_EGRESS_\($0.key)=\($0.value)") }
+        variables += others.map { strdup("\($0.key)=\($0.value)") }
         var arguments = line.map { strdup($0) }
         variables.append(nil)
         arguments.append(nil)
@@ -62,8 +65,8 @@ final class RunningSidecar: Sendable {
     }
 
     /// Starts it and waits until it serves.
-    func serve(_ variables: [String: String] = [:]) async throws {
-        try start(variables)
+    func serve(_ variables: [String: String] = [:], others: [String: String] = [:]) async throws {
+        try start(variables, others: others)
         let serves = try await eventually { try self.call("GET", "/healthz", token: nil).status == 200 }
         guard serves else { throw Failure(what: "sallyport-egress: \(log)") }
     }

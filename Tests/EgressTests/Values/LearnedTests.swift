@@ -106,10 +106,10 @@ import Testing
             let entry = learned.entry(learning: address, from: name, until: 10, now: 0)
             learned.store(try #require(entry), for: address)
         }
-        let none = learned.retain { $1 != one }
+        let none = learned.retain(learned.entries) { $1 != one }
         #expect(none.isEmpty)
         #expect(learned.isLive(address, now: 1))
-        let forgotten = learned.retain { $1 != two }
+        let forgotten = learned.retain(learned.entries) { $1 != two }
         #expect(forgotten.keys.contains(address))
         #expect(!learned.isLive(address, now: 1))
     }

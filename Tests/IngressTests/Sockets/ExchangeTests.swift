@@ -267,7 +267,7 @@ private func withSandbox<Result: Sendable>(
         try await withSandbox(limits: limits, script: script) { address, backend, _ in
             let answer = try await SlowClient(address, pause: .milliseconds(10)).exchange(head + body)
             #expect(answer.hasPrefix("HTTP/1.1 408"))
-            #expect(try await eventually { backend.ended == 1 })
+            #expect(try await eventually { backend.ended == backend.connections })
         }
         limits.bodyTimeout = .seconds(30)
         limits.bodyProgress = 1

@@ -105,7 +105,7 @@ func get(_ path: String, _ fields: String...) -> String {
                 get("/", "OpenSandbox-Ingress-To: s-80", "OpenSandbox-Access-Renew: skip"))
         }
         #expect(directory.accesses == [.init(sandbox: "s", renew: false)])
-        #expect(!backend.received.lowercased().contains("opensandbox"))
+        #expect(!backend.received.lowercased().contains("access-renew"))
         await backend.close()
     }
 }

@@ -130,7 +130,7 @@ import Testing
         ),
         ("two routes", "GET / HTTP/1.1\r\nHost: h\r\n\(to)\(to)Connection: close\r\n\r\n"),
         ("route list", "GET / HTTP/1.1\r\nHost: h\r\nOpenSandbox-Ingress-To: s-80, t-80\r\nConnection: close\r\n\r\n"),
-        ("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        ("a broken HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSX\r\n\r\n"),
     ]
 
     @Test func `every ambiguous request is refused and none reaches a sandbox`() async throws {

@@ -15,6 +15,7 @@ final class TestDirectory: EndpointDirectory {
     }
 
     private let entries = NIOLockedValueBox<[String: EndpointLookup]>([:])
+    private let observers = NIOLockedValueBox<[@Sendable (EndedAccess) -> Void]>([])
     private let seen = NIOLockedValueBox<[Access]>([])
 
     var accesses: [Access] { seen.withLockedValue { $0 } }
@@ -41,6 +42,12 @@ final class TestDirectory: EndpointDirectory {
     func lookup(sandbox: String, port: Int) -> EndpointLookup {
         entries.withLockedValue { $0["\(sandbox)-\(port)"] ?? .unknown }
     }
+
+    func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {
+        observers.withLockedValue { $0.append(observer) }
+    }
+
+    func end(_ access: EndedAccess) { for observer in observers.withLockedValue({ $0 }) { observer(access) } }
 
     func accessed(sandbox: String, renew: Bool) {
         seen.withLockedValue { $0.append(Access(sandbox: sandbox, renew: renew)) }

@@ -87,10 +87,26 @@ struct MintToken: AsyncParsableCommand {
     @Option(help: "Until when, in seconds since 1970.") var expires: UInt64
     @Option(name: .customLong("form"), help: "header, uri or wildcard.") var place = TokenPlace.header
     @Option(help: "The sandbox's epoch; else what the server's store says. Version 2 only.") var epoch: String?
+    @Flag(help: "For one use. Version 2, header or uri only, as what follows.") var once = false
+    @Option(help: "For these methods only: a list of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, WEBSOCKET.")
+    var methods: String?
+    @Option(help: "For this path and what is beneath it only.") var path: String?
+    @Option(help: "Whom it is for: passed to the sandbox, no secret.") var label: String?
+
+    private func scope() throws -> RouteScope {
+        let list = methods.map { RouteScope.Methods($0) }
+        if case .some(.none) = list { throw RouteScopeError.methods }
+        return try RouteScope(once: once, methods: list ?? nil, path: path, label: label)
+    }
 
     func validate() throws {
         guard RouteToken.Version(rawValue: version) != nil else { throw ValidationError("--version is 1 or 2") }
         guard (1...65535).contains(port) else { throw ValidationError("--port is 1 to 65535") }
+        do {
+            guard try scope().isEmpty || (version == 2 && place != .wildcard) else {
+                throw ValidationError("--once, --methods, --path and --label go with version 2 in a header or a path")
+            }
+        } catch let error as RouteScopeError { throw ValidationError("--\(error)") }
         guard Route.isSandboxID(sandbox) else {
             throw ValidationError("--sandbox is letters, digits, dashes and underscores, 128 at most")
         }
@@ -102,9 +118,12 @@ struct MintToken: AsyncParsableCommand {
         if version == 1 {
             token = .mint(sandbox: sandbox, port: port, expires: expires, keys: ring)
         } else {
-            token = .mint(
-                sandbox: sandbox, port: port, expires: expires, epoch: try await options.epoch(epoch, of: sandbox),
-                form: place.form, keys: ring)
+            let epoch = try await options.epoch(epoch, of: sandbox), scope = try scope()
+            token =
+                scope.isEmpty
+                ? .mint(
+                    sandbox: sandbox, port: port, expires: expires, epoch: epoch, form: place.form, keys: ring)
+                : .mint(sandbox: sandbox, port: port, expires: expires, epoch: epoch, scope: scope, keys: ring)
         }
         switch place {
         case .header: print(token.text)
@@ -179,6 +198,11 @@ struct InspectToken: ParsableCommand {
             expires  \(token.expires)
             key      \(token.keyID)
             """)
+        guard let scope = token.scope else { return }
+        if scope.nonce != nil { print("use      once") }
+        if let methods = scope.methods { print("methods  \(methods.text)") }
+        if let path = scope.path { print("path     \(path)") }
+        if let label = scope.label { print("label    \(label)") }
     }
 }
 

@@ -1,0 +1,88 @@
+import HTTPServer
+import Ingress
+import Logging
+import NIOCore
+import NIOHTTP1
+import SecureAccess
+
+/// Tells gateways in other processes what the route table says, as it changes: a snapshot or what was missed, then each
+/// change at once, and a sign of life every second. On listeners of its own, with a secret of its own: what it tells has
+/// the tokens of every sandbox's execd in it.
+struct DirectoryService: Sendable {
+    let routes: RouteTable
+    let secret: String
+
+    private static let beat = Duration.seconds(1)
+
+    /// The handler for `HTTPServer`.
+    var handler: HTTPHandler {
+        { request, writer in
+            // A stream that breaks is closed by the server: it is not finished.
+            try? await serve(request, writer)
+        }
+    }
+
+    private func serve(_ request: HTTPRequest, _ writer: HTTPResponseWriter) async throws {
+        let presented = request.headers["authorization"]
+        guard presented.count == 1, ConstantTime.areEqual(presented[0], "Bearer " + secret) else {
+            return try await writer.respond(.unauthorized)
+        }
+        guard request.path == RemoteDirectory.path else { return try await writer.respond(.notFound) }
+        guard request.method == .GET else { return try await writer.respond(.methodNotAllowed) }
+        let known = request.query(RemoteDirectory.positionParameter).flatMap { DirectoryPosition($0) }
+        try await writer.start(.ok, headers: ["content-type": "application/x-ndjson", "cache-control": "no-store"])
+        // Asked for first, so that no change falls between the state and the words.
+        let (words, ticks) = (routes.changes(), AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1)))
+        writer.whenClientGone { ticks.continuation.finish() }
+        var (messages, position) = routes.opening(after: known)
+        try await write(messages, writer)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { group.cancelAll() }
+            group.addTask {
+                for await _ in words { ticks.continuation.yield() }
+            }
+            group.addTask {
+                while !Task.isCancelled {
+                    try await Task.sleep(for: Self.beat)
+                    ticks.continuation.yield()
+                }
+            }
+            for await _ in ticks.stream where !writer.isClosed {
+                (messages, position) = routes.messages(after: position)
+                try await write(messages.isEmpty ? [.beat(sequence: position.sequence)] : messages, writer)
+            }
+        }
+    }
+
+    private func write(_ messages: [DirectoryMessage], _ writer: HTTPResponseWriter) async throws {
+        var bytes = ByteBuffer()
+        for message in messages { bytes.writeBytes(message.line) }
+        try await writer.write(bytes)
+    }
+}
+
+/// The listeners of the directory: a unix socket that only root finds, and an address where one is configured.
+final class DirectoryServer: Sendable {
+    private let server: HTTPServer
+
+    /// - Throws: `ConfigurationError` where it cannot listen.
+    init(_ settings: Settings, routes: RouteTable, secret: String, group: any EventLoopGroup, logger: Logger)
+        async throws
+    {
+        let service = DirectoryService(routes: routes, secret: secret)
+        server = HTTPServer(group: group, logger: logger, handler: service.handler)
+        let server = server
+        func listening(_ place: String, _ bind: HTTPBind) async throws {
+            do { try await server.start(on: bind) } catch let error as IOError {
+                throw ConfigurationError("the directory cannot listen on \(place): \(error)")
+            }
+        }
+        try await listening(settings.directorySocket, .unix(path: settings.directorySocket, mode: 0o600))
+        if case .tcp(let host, let port)? = settings.gateway.directory?.place {
+            try await listening("\(host):\(port)", .tcp(host: host, port: port))
+        }
+    }
+
+    /// Streams never finish by themselves.
+    func shutdown() async { await server.shutdown(grace: .zero) }
+}

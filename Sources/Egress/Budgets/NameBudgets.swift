@@ -1,0 +1,49 @@
+import NetworkPolicy
+
+/// What one sandbox has left of its budgets for names. Times are milliseconds of a clock that never goes back.
+struct NameBudgets: Sendable {
+    /// Why a query is refused: which budget, and in words for who asked.
+    struct Refusal: Hashable, Sendable {
+        var budget: Budget
+        var text: String
+    }
+
+    private var queries: TokenBucket?
+    private var distinct: DistinctNames?
+    private var wildcard: WildcardBudget?
+
+    init(_ budgets: EgressBudgets, now: UInt64) {
+        func amount(_ number: Int) -> UInt64? { number > 0 ? UInt64(number) : nil }
+        queries = amount(budgets.queriesPerSecond).map {
+            TokenBucket(capacity: 2 * $0, refill: $0, period: 1000, now: now)
+        }
+        distinct = amount(budgets.distinctNamesPerHour).map { DistinctNames(limit: Int($0), window: 3_600_000) }
+        wildcard = amount(budgets.wildcardBytesPerMinute).map {
+            WildcardBudget(bytesPerMinute: $0, burst: max($0, amount(budgets.wildcardBurst) ?? 0))
+        }
+    }
+
+    /// For every query that was understood.
+    mutating func admitQuery(now: UInt64) -> Refusal? {
+        guard queries?.take(1, now: now) == false else { return nil }
+        return Refusal(.queries, "\(queries!.refill) queries a second")
+    }
+
+    /// For a query that the policy allows.
+    mutating func admit(_ name: DomainName, now: UInt64) -> Refusal? {
+        guard distinct?.admit(name, now: now) == false else { return nil }
+        return Refusal(.names, "\(distinct!.limit) different names an hour")
+    }
+
+    /// For a query that a wildcard allows and that no cache answers.
+    mutating func admit(_ name: DomainName, type: UInt16, below zone: DomainName, now: UInt64) -> Refusal? {
+        guard wildcard?.admit(name, type: type, below: zone, now: now) == false else { return nil }
+        return Refusal(.wildcard, "\(wildcard!.bytesPerMinute) bytes a minute in new names below \(zone)")
+    }
+}
+
+extension NameBudgets.Refusal {
+    fileprivate init(_ budget: Budget, _ limit: String) {
+        self.init(budget: budget, text: "the budget \(budget.rawValue) is used up: \(limit)")
+    }
+}

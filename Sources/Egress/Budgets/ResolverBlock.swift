@@ -1,0 +1,71 @@
+import FoundationEssentials
+import NetworkPolicy
+
+/// Public resolvers that carry questions past the filter: DNS over HTTPS looks like any web site.
+public struct KnownResolvers: Hashable, Sendable {
+    public var targets: [Target]
+
+    public static let none = KnownResolvers(targets: [])
+
+    private struct Document: Decodable {
+        var description: String
+        var names: [String]
+        var addresses: [String]
+    }
+
+    /// Reads `resolvers/known.json` of a folder of policies; empty where there is none.
+    /// - Throws: `EgressError.invalidPolicy` for a file that is none, or its first target that is none.
+    public static func load(folder: String) throws(EgressError) -> KnownResolvers {
+        let path = folder + "/resolvers/known.json"
+        guard let data = FileManager.default.contents(atPath: path) else { return .none }
+        guard let document = try? JSONDecoder().decode(Document.self, from: data) else {
+            throw .invalidPolicy("\(path): a list of resolvers has description, names and addresses")
+        }
+        do throws(PolicyError) {
+            var targets: [Target] = []
+            for text in document.names + document.addresses { targets.append(try Target(text)) }
+            return KnownResolvers(targets: targets)
+        } catch {
+            throw .invalidPolicy("\(path): \(error)")
+        }
+    }
+}
+
+/// Which roads to other resolvers are closed, whatever the policy says.
+public struct ResolverBlock: Hashable, Sendable {
+    public enum OverHTTPS: Hashable, Sendable {
+        case open
+        /// Port 443 of these, and these names altogether.
+        case targets([Target])
+        /// Port 443 of every address.
+        case everything
+    }
+
+    /// Port 853, of TCP (RFC 7858) and UDP (RFC 9250), of every address.
+    public var overTLS = false
+    public var overHTTPS = OverHTTPS.open
+
+    public init() {}
+
+    private static let everywhere = [CIDRBlock("0.0.0.0/0")!, CIDRBlock("::/0")!]
+
+    /// What stands in front of every other rule.
+    var rules: [Rule] {
+        var rules: [Rule] = []
+        if overTLS { rules += Self.everywhere.map { Self.deny(.address($0), port: 853) } }
+        switch overHTTPS {
+        case .open: break
+        case .everything: rules += Self.everywhere.map { Self.deny(.address($0), port: 443) }
+        case .targets(let targets):
+            rules += targets.map { target in
+                guard case .address = target else { return Rule(action: .deny, target: target) }
+                return Self.deny(target, port: 443)
+            }
+        }
+        return rules
+    }
+
+    private static func deny(_ target: Target, port: UInt16) -> Rule {
+        Rule(action: .deny, target: target, scope: try! TrafficScope(ports: [port...port]))
+    }
+}

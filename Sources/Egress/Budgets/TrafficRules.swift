@@ -1,0 +1,54 @@
+import Netfilter
+
+/// The budgets that the kernel keeps, as a table of its own. What it refuses the policy has allowed: it stands behind the
+/// policy's rules, which never see a packet of it differently.
+struct TrafficRules: Hashable, Sendable {
+    static let table = "sallyport_budget"
+    static let chain = "output"
+
+    var budgets: EgressBudgets
+    /// Bytes that the sandbox has sent under an earlier guard.
+    var bytesUsed: UInt64 = 0
+    var shared = SharedNamespace()
+
+    /// Which budget each rule of the chain is, in order; nil for those that let by what is not counted.
+    var order: [Budget?] { rules.map(\.budget) }
+
+    func install() -> Transaction {
+        var change = Transaction()
+        change.removeTable(Self.table)
+        change.addTable(Self.table)
+        change.addChain("refuse", table: Self.table)
+        change.addRule("refuse", table: Self.table, .transport(IPProtocol.tcp) + [.reject(.tcpReset)])
+        change.addRule("refuse", table: Self.table, [.reject(.prohibited)])
+        change.addChain(
+            Self.chain, table: Self.table, base: BaseChain(.filter, .output, priority: 10, dropsByDefault: false))
+        for rule in rules { change.addRule(Self.chain, table: Self.table, rule.expressions) }
+        return change
+    }
+
+    static func remove() -> Transaction {
+        var change = Transaction()
+        change.removeTable(table)
+        return change
+    }
+
+    private var rules: [(budget: Budget?, expressions: [Expression])] {
+        let refuse: [Expression] = [.counter, .verdict(.goto("refuse"))]
+        var rules: [(Budget?, [Expression])] = shared.matches.map { (nil, $0 + [.verdict(.accept)]) }
+        rules.append((nil, .toLocalAddress + [.verdict(.accept)]))
+        if budgets.connections > 0 {
+            let most = UInt32(clamping: budgets.connections)
+            rules.append((.connections, .connection([.new]) + [.connectionsOver(most)] + refuse))
+        }
+        if budgets.connectionsPerSecond > 0 {
+            let rate = UInt64(budgets.connectionsPerSecond)
+            let limit = Expression.packetsOver(rate: rate, burst: UInt32(clamping: 2 * rate))
+            rules.append((.connectionRate, .connection([.new]) + [limit] + refuse))
+        }
+        if budgets.bytesOut > 0 {
+            rules.append((.bytesOut, [.bytesOver(UInt64(budgets.bytesOut), used: bytesUsed)] + refuse))
+        }
+        return rules
+    }
+}

@@ -1,0 +1,109 @@
+import FoundationEssentials
+import HTTPClient
+import Logging
+import NetworkPolicy
+import Synchronization
+
+/// Tells an HTTP server which names were denied, in the reference's form: one POST a name,
+/// `{"hostname","timestamp","source","sandboxId"}`. A name that is denied again within seconds is told once.
+public final class DenyWebhook: EventOutlet {
+    struct Notice: Hashable, Sendable {
+        var name: DomainName
+        var sandbox: String
+        /// Milliseconds since 1970.
+        var time: UInt64
+
+        var body: [UInt8] {
+            let time = Date(timeIntervalSince1970: Double(time / 1000)).formatted(Date.ISO8601FormatStyle())
+            let fields = [
+                "\"hostname\":" + JSONDocument.quoted("\(name)"), "\"timestamp\":\"\(time)\"",
+                "\"source\":\"opensandbox-egress\"", "\"sandboxId\":" + JSONDocument.quoted(sandbox),
+            ]
+            return Array(("{" + fields.joined(separator: ",") + "}").utf8)
+        }
+    }
+
+    private struct Key: Hashable {
+        var name: DomainName
+        var sandbox: String
+    }
+
+    /// Milliseconds within which a name is told once: A and AAAA are asked for at the same time.
+    private static let repetition: UInt64 = 5000
+
+    private let endpoint: HTTPEndpoint
+    private let poster: HTTPPoster
+    private let retries: Backoff
+    private let logger: Logger
+    private let outbox = Outbox<Notice>(capacity: 256, name: "webhook")
+    private let told = Mutex<[Key: UInt64]>([:])
+    private let worker = Mutex<Task<Void, Never>?>(nil)
+
+    /// - Parameter retries: the reference's: three after the first, 1, 2 and 4 seconds apart.
+    public init(
+        _ endpoint: HTTPEndpoint, poster: HTTPPoster = HTTPPoster(),
+        retries: Backoff = Backoff(first: 1000, longest: 4000, attempts: 4), logger: Logger
+    ) {
+        self.endpoint = endpoint
+        self.poster = poster
+        self.retries = retries
+        self.logger = logger
+        // It keeps the webhook alive until `close`.
+        let task = Task {
+            await outbox.run { notices in
+                for notice in notices { await self.send(notice) }
+            }
+        }
+        worker.withLock { $0 = task }
+    }
+
+    func put(_ event: DecisionEvent, of sandbox: String) {
+        guard case .name(let name, _, let verdict) = event.kind, !verdict.isAllowed else { return }
+        let isNews = told.withLock { told in
+            let key = Key(name: name, sandbox: sandbox)
+            if let before = told[key], event.time < before + Self.repetition { return false }
+            if told.count >= 4096 { told = [:] }
+            told[key] = event.time
+            return true
+        }
+        if isNews { outbox.put(Notice(name: name, sandbox: sandbox, time: event.time)) }
+    }
+
+    /// Gives up what has not been told.
+    public func close() {
+        outbox.close()
+        worker.withLock { $0 }?.cancel()
+    }
+
+    private func send(_ notice: Notice) async {
+        let post = HTTPPost(endpoint, headers: [("Content-Type", "application/json")], body: notice.body)
+        var retries = retries
+        while !Task.isCancelled {
+            guard let outcome = try? await attempt(post) else { return }
+            let failure: String
+            switch outcome {
+            case .success(let reply): failure = "status \(reply.status)"
+            case .failure(let error): failure = "\(error)"
+            }
+            switch retries.step(try? outcome.get()) {
+            case .done: return
+            case .giveUp:
+                outbox.lose(1)
+                logger.warning("deny webhook not told", metadata: ["endpoint": "\(endpoint)", "error": "\(failure)"])
+                return
+            case .retry(let milliseconds): try? await Task.sleep(for: .milliseconds(milliseconds))
+            }
+        }
+    }
+
+    /// - Throws: when the program ends.
+    private func attempt(_ post: HTTPPost) async throws(EgressError) -> Result<HTTPReply, HTTPClientError> {
+        try await Blocking.run { [poster] () throws(EgressError) in
+            do throws(HTTPClientError) {
+                return .success(try poster.post(post))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+}

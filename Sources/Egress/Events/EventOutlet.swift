@@ -1,0 +1,62 @@
+import Metrics
+import Synchronization
+
+/// Somewhere that events go besides a sandbox's ring. Called on threads that may not wait.
+protocol EventOutlet: AnyObject, Sendable {
+    func put(_ event: DecisionEvent, of sandbox: String)
+}
+
+/// A bounded queue and the one task that empties it. Who puts never waits; what does not fit is lost and counted.
+final class Outbox<Item: Sendable>: Sendable {
+    private struct State {
+        var items: [Item] = []
+        var lost = 0
+    }
+
+    let capacity: Int
+    private let state = Mutex(State())
+    private let bell: AsyncStream<Void>.Continuation
+    private let rings: AsyncStream<Void>
+    private let losses: Counter
+
+    init(capacity: Int, name: String) {
+        self.capacity = capacity
+        (rings, bell) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        losses = Counter(label: "sallyport_egress_events_lost_total", dimensions: [("outlet", name)])
+    }
+
+    /// How many were lost since the start.
+    var lost: Int { state.withLock { $0.lost } }
+
+    func put(_ item: Item) {
+        let fits = state.withLock { state in
+            guard state.items.count < capacity else {
+                state.lost += 1
+                return false
+            }
+            state.items.append(item)
+            return true
+        }
+        if fits { bell.yield() } else { losses.increment() }
+    }
+
+    /// What could not be delivered after all.
+    func lose(_ count: Int) {
+        state.withLock { $0.lost += count }
+        losses.increment(by: count)
+    }
+
+    /// Hands over what has come, oldest first, until `close` or until the task is cancelled.
+    func run(_ deliver: @Sendable ([Item]) async -> Void) async {
+        for await _ in rings {
+            let items = state.withLock { state in
+                defer { state.items = [] }
+                return state.items
+            }
+            if !items.isEmpty { await deliver(items) }
+        }
+    }
+
+    /// What is in the queue is still delivered.
+    func close() { bell.finish() }
+}

@@ -1,0 +1,42 @@
+import Glibc
+import Netfilter
+
+/// How a guard gets its place at the check.
+extension FlowChecker {
+    /// What is opened in a namespace for the check before its rules lead there.
+    struct Entrance: Sendable {
+        var listeners: Listeners
+        var namespace: CInt?
+        var point: FlowCheckPoint
+
+        func close() {
+            listeners.close()
+            if let namespace { Glibc.close(namespace) }
+        }
+    }
+
+    /// - Parameter namespace: nil for that of this process.
+    func enter(_ namespace: NetworkNamespace?) throws(EgressError) -> Entrance {
+        let listeners = try NamespaceRules.inside(namespace) { () throws(EgressError) in
+            try GuardSockets.openFlowListeners()
+        }
+        var descriptor: CInt?
+        if let namespace {
+            let opened = open(namespace.path, O_RDONLY | O_CLOEXEC)
+            guard opened >= 0 else {
+                let reason = String(cString: strerror(errno))
+                listeners.close()
+                throw .kernel("opening \(namespace.path): \(reason)")
+            }
+            descriptor = opened
+        }
+        return Entrance(
+            listeners: listeners, namespace: descriptor, point: FlowCheckPoint(port: listeners.port, mark: mark))
+    }
+
+    func attach(_ entrance: Entrance, _ guardian: EgressGuard) -> UInt64 {
+        attach(
+            Sandbox(
+                listeners: entrance.listeners, namespace: entrance.namespace, policy: guardian, flows: guardian.flows))
+    }
+}

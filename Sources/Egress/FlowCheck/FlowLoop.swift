@@ -1,0 +1,181 @@
+import CLinux
+import DNSFilter
+import Glibc
+import NetworkPolicy
+
+/// The checker's thread. Everything in here belongs to it, but for `OpenFlows`.
+final class FlowLoop {
+    struct Sandbox {
+        var registered: FlowChecker.Sandbox
+        var count = 0
+        var tokens: [UInt64] = []
+    }
+
+    enum Source {
+        case wakeUp
+        case listener(CInt, sandbox: UInt64, isIPv4: Bool)
+        case client(CheckedFlow)
+        case server(CheckedFlow)
+    }
+
+    let checker: FlowChecker
+    private let wakeUp: CInt
+    let epoll: CInt
+    /// The namespace of the thread, to which it comes back after each dial.
+    private let home: CInt
+    let pipes = PipePool()
+
+    private var sources: [UInt64: Source] = [:]
+    private var nextToken: UInt64 = 1
+    var sandboxes: [UInt64: Sandbox] = [:]
+    var flows: [UInt64: CheckedFlow] = [:]
+    var nextFlow: UInt64 = 1
+    /// Until when flows must have got on.
+    private var deadlines: [UInt64: UInt64] = [:]
+    private var lastLook: UInt64 = 0
+    private var pausedListeners: Set<UInt64> = []
+    private var isRunning = true
+
+    /// Of all sandboxes together: two descriptors each, and half of those that the process may have are for others.
+    private(set) var mostFlows = 0
+
+    private static let look: UInt64 = 250
+
+    init?(checker: FlowChecker, wakeUp: CInt) {
+        self.checker = checker
+        self.wakeUp = wakeUp
+        epoll = linux_epoll_create()
+        home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
+        guard epoll >= 0, home >= 0 else { return nil }
+        mostFlows = Self.descriptors() / 4
+        watch(wakeUp, .wakeUp, LINUX_EPOLLIN)
+    }
+
+    deinit {
+        close(epoll)
+        close(home)
+    }
+
+    func run() {
+        linux_block_sigpipe()
+        var events = [linux_event](repeating: linux_event(), count: 256)
+        while isRunning {
+            let isTimed = !deadlines.isEmpty || !pausedListeners.isEmpty
+            let count = linux_epoll_wait(epoll, &events, 256, isTimed ? Int32(Self.look) : -1)
+            guard count >= 0 || errno == EINTR else { break }
+            for event in events.prefix(Int(max(count, 0))) { handle(event.data, event.events) }
+            lookAtDeadlines()
+        }
+        for number in sandboxes.keys { remove(number) }
+    }
+
+    /// How many descriptors the process may have: as many as the system lets it.
+    private static func descriptors() -> Int {
+        var limit = rlimit()
+        let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        guard getrlimit(kind, &limit) == 0 else { return 1024 }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(kind, &limit)
+        guard getrlimit(kind, &limit) == 0 else { return 1024 }
+        return Int(clamping: limit.rlim_cur)
+    }
+
+    func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+    }
+
+    // MARK: Descriptors
+
+    /// Each registration has a number of its own: a late event never meets a descriptor that was given anew.
+    @discardableResult
+    func watch(_ descriptor: CInt, _ source: Source, _ events: UInt32) -> UInt64 {
+        let token = nextToken
+        nextToken += 1
+        sources[token] = source
+        _ = linux_epoll_add(epoll, descriptor, events, token)
+        return token
+    }
+
+    func forget(_ token: UInt64) { sources[token] = nil }
+
+    private func handle(_ token: UInt64, _ events: UInt32) {
+        switch sources[token] {
+        case .wakeUp: for command in checker.takeCommands() { obey(command) }
+        case .listener(let descriptor, let sandbox, let isIPv4):
+            if !accept(descriptor, sandbox, isIPv4: isIPv4) { pause(token, descriptor) }
+        case .client(let flow): serve(flow, isClient: true, events)
+        case .server(let flow): serve(flow, isClient: false, events)
+        case nil: return
+        }
+    }
+
+    // MARK: Sandboxes
+
+    private func obey(_ command: FlowChecker.Command) {
+        switch command {
+        case .attach(let number, let registered):
+            var sandbox = Sandbox(registered: registered)
+            for (descriptor, isIPv4) in [(registered.listeners.ipv4, true), (registered.listeners.ipv6, false)] {
+                guard let descriptor else { continue }
+                let source = Source.listener(descriptor, sandbox: number, isIPv4: isIPv4)
+                sandbox.tokens.append(watch(descriptor, source, LINUX_EPOLLIN))
+            }
+            sandboxes[number] = sandbox
+        case .detach(let number): remove(number)
+        case .stop: isRunning = false
+        }
+    }
+
+    private func remove(_ number: UInt64) {
+        guard let leaving = sandboxes[number] else { return }
+        for flow in flows.values.filter({ $0.sandbox == number }) { end(flow, orderly: false) }
+        sandboxes[number] = nil
+        for token in leaving.tokens {
+            forget(token)
+            pausedListeners.remove(token)
+        }
+        leaving.registered.listeners.close()
+        if let namespace = leaving.registered.namespace { close(namespace) }
+    }
+
+    /// Runs `body` in a sandbox's namespace. The thread does not stay: it would keep the namespace alive.
+    func inside<Result>(_ namespace: CInt?, _ body: () -> Result) -> Result? {
+        guard let namespace else { return body() }
+        guard linux_setns(namespace, LINUX_NEWNET) == 0 else { return nil }
+        defer {
+            let status = linux_setns(home, LINUX_NEWNET)
+            precondition(status == 0, "the flow check's thread cannot leave a sandbox's namespace")
+        }
+        return body()
+    }
+
+    // MARK: Time
+
+    func setDeadline(_ flow: CheckedFlow, after milliseconds: UInt64?) {
+        deadlines[flow.number] = milliseconds.map { now() + $0 }
+    }
+
+    private func lookAtDeadlines() {
+        guard !deadlines.isEmpty || !pausedListeners.isEmpty else { return }
+        let present = now()
+        guard present >= lastLook + Self.look else { return }
+        lastLook = present
+        for (number, deadline) in deadlines where deadline <= present {
+            deadlines[number] = nil
+            if let flow = flows[number] { isLate(flow) }
+        }
+        for token in pausedListeners {
+            guard case .listener(let descriptor, _, _)? = sources[token] else { continue }
+            _ = linux_epoll_modify(epoll, descriptor, LINUX_EPOLLIN, token)
+        }
+        pausedListeners = []
+    }
+
+    /// No descriptors are left: looking again at once would only burn time.
+    private func pause(_ token: UInt64, _ descriptor: CInt) {
+        _ = linux_epoll_modify(epoll, descriptor, 0, token)
+        pausedListeners.insert(token)
+    }
+}

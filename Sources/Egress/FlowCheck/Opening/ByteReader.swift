@@ -1,0 +1,25 @@
+/// Reads the fields of a TLS structure (RFC 8446, section 3): numbers in network order and vectors that state their
+/// length. Everything is nil past the end.
+struct ByteReader {
+    private var rest: ArraySlice<UInt8>
+
+    init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
+
+    var isAtEnd: Bool { rest.isEmpty }
+    /// What has not been read.
+    var remaining: ArraySlice<UInt8> { rest }
+
+    mutating func take(_ count: Int) -> ArraySlice<UInt8>? {
+        guard rest.count >= count else { return nil }
+        defer { rest = rest.dropFirst(count) }
+        return rest.prefix(count)
+    }
+
+    /// - Parameter bytes: 1 to 4.
+    mutating func number(bytes count: Int) -> Int? { take(count).map { $0.reduce(0) { $0 << 8 | Int($1) } } }
+
+    /// A vector after its length in so many bytes.
+    mutating func vector(lengthBytes count: Int) -> ByteReader? {
+        number(bytes: count).flatMap { take($0) }.map { ByteReader($0) }
+    }
+}

@@ -1,0 +1,85 @@
+import NetworkPolicy
+
+/// The first bytes of a flow, gathered until they say who is meant.
+struct FlowOpening: Sendable {
+    /// What was said.
+    enum Said: Hashable, Sendable {
+        case hello(ClientHello)
+        case request(HTTPRequestHead)
+
+        var name: DomainName {
+            switch self {
+            case .hello(let hello): hello.name
+            case .request(let head): head.name
+            }
+        }
+    }
+
+    /// Most bytes that are looked at.
+    static let limit = 16 << 10
+
+    private(set) var bytes: [UInt8] = []
+    private var searched = 0
+    private var isLineChecked = false
+
+    /// By the first byte; nil where there is none, or it is neither's.
+    var kind: FlowProtocol? {
+        guard let first = bytes.first else { return nil }
+        if first == 22 { return .tls }
+        return HTTPToken.isTokenByte(first) ? .http : nil
+    }
+
+    /// What follows what was said.
+    private(set) var rest: ArraySlice<UInt8> = []
+
+    /// - Returns: nil where more bytes are needed.
+    mutating func append(_ more: some Collection<UInt8>) throws(FlowRefusal) -> Said? {
+        bytes += more
+        guard !bytes.isEmpty else { return nil }
+        switch kind {
+        case nil: throw .neitherTLSNorHTTP
+        case .tls:
+            if let hello = try ClientHello.parse(bytes[...]) {
+                rest = bytes[hello.length...]
+                return .hello(hello)
+            }
+        case .http:
+            if let end = HTTPRequestHead.end(in: bytes, from: searched - 3) {
+                let head = try HTTPRequestHead(bytes[..<end])
+                rest = bytes[end...]
+                return .request(head)
+            }
+            // Another protocol that begins with letters is told at once, not when time is up.
+            if !isLineChecked, let end = bytes[searched...].firstIndex(of: 10) {
+                let line = bytes[..<end]
+                _ = try HTTPRequestLine(line.last == 13 ? line.dropLast() : line)
+                isLineChecked = true
+            }
+            searched = bytes.count
+        }
+        guard bytes.count < Self.limit else { throw .tooLong(limit: Self.limit) }
+        return nil
+    }
+}
+
+/// The ClientHello that follows a HelloRetryRequest (RFC 8446, section 4.1.2): it must name whom the first one named.
+/// Before it a change_cipher_spec may stand, and early data that the server skips.
+struct SecondHello: Sendable {
+    private(set) var bytes: [UInt8] = []
+    private var start = 0
+
+    /// - Returns: the name, or nil where more bytes are needed.
+    mutating func append(_ more: some Collection<UInt8>) throws(FlowRefusal) -> DomainName? {
+        bytes += more
+        while bytes.count >= start + 5, bytes[start] == 20 || bytes[start] == 23 {
+            let end = start + 5 + (Int(bytes[start + 3]) << 8 | Int(bytes[start + 4]))
+            guard end <= bytes.count else { break }
+            start = end
+        }
+        if bytes.count > start, bytes[start] != 20, bytes[start] != 23 {
+            if let hello = try ClientHello.parse(bytes[start...]) { return hello.name }
+        }
+        guard bytes.count < FlowOpening.limit else { throw .tooLong(limit: FlowOpening.limit) }
+        return nil
+    }
+}

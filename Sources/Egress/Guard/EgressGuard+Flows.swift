@@ -1,0 +1,62 @@
+import DNSFilter
+import NetworkPolicy
+import Synchronization
+
+/// Where a sandbox's flows are checked: a port on its loopback, and how the check's own packets are told.
+struct FlowCheckPoint: Hashable, Sendable {
+    var port: UInt16
+    var mark: SocketMark
+}
+
+/// The flow check's questions, answered on its thread.
+extension EgressGuard: FlowPolicy {
+    func refusal(_ name: DomainName, _ target: FlowTarget) -> FlowRefusal? {
+        state.withLock { $0.refusal(name, target, settings: settings) }
+    }
+
+    func record(_ event: FlowEvent) {
+        audit.flow(event)
+        if event.refusal != nil { watch.flowRefused(event) }
+    }
+}
+
+extension EgressGuard.State {
+    /// Why a flow to a learned address may not begin that means this name.
+    func refusal(_ name: DomainName, _ target: FlowTarget, settings: GuardSettings) -> FlowRefusal? {
+        let entry = learned.entries[target.address]
+        if ruleset.isProtected(target.address) {
+            return .denied(Verdict(action: .deny, reason: .guardrail("no policy opens this address")))
+        }
+        // A policy that began to observe while the flow was on its way here.
+        if isObserving { return nil }
+        // The name by itself first: who asks for a forbidden one shall hear that it is forbidden.
+        let isLearned = entry?.names[name].map { $0 > settings.now() } ?? false
+        let verdict = verdict(name, target)
+        guard verdict.isAllowed else { return .denied(verdict) }
+        guard isLearned, settings.filter.permits(target.address, for: name) || allowsAlone(target) else {
+            return .notLearned
+        }
+        return nil
+    }
+
+    /// Whether a checked flow may go on. Its name may have been learned long ago.
+    func allowsCheckedFlow(_ name: DomainName, _ target: FlowTarget, settings: GuardSettings) -> Bool {
+        if ruleset.isProtected(target.address) { return false }
+        return isObserving || verdict(name, target).isAllowed
+    }
+
+    private func verdict(_ name: DomainName, _ target: FlowTarget) -> Verdict {
+        evaluator.evaluate(target.address, learnedFrom: name, target.scope)
+    }
+
+    private func allowsAlone(_ target: FlowTarget) -> Bool {
+        evaluator.evaluate(target.address, target.scope).isAllowed
+    }
+}
+
+extension FlowTarget {
+    /// Port 0 is no traffic at all; it is dialled by nobody.
+    fileprivate var scope: TrafficScope {
+        (try? TrafficScope(transport: .tcp, ports: [port...port])) ?? .unstated
+    }
+}

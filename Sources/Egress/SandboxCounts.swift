@@ -1,0 +1,7 @@
+/// Numbers of one sandbox, since its guard began.
+public struct SandboxCounts: Hashable, Sendable {
+    public var id: String
+    public var namesDenied: UInt64
+    public var budgetRefusals: UInt64
+    public var rules: Int
+}

@@ -1,0 +1,52 @@
+import NetworkPolicy
+
+extension SidecarConfiguration {
+    /// The reference's switches: port 853 is closed, and port 443 where the operator asks for it.
+    mutating func readResolverBlock(
+        _ values: SidecarVariables, _ known: KnownResolvers
+    ) throws(SidecarConfigurationError) {
+        resolverBlock.overTLS = try values.flag("BLOCK_DOT") ?? true
+        let blocks = try values.flag("BLOCK_DOH_443")
+        let advice = "use addresses, blocks, names, or known"
+        let listed = try values.list("DOH_BLOCKLIST", advice) { text -> [Target]? in
+            guard text == "known" else { return (try? Target(text)).map { [$0] } }
+            return known.targets.isEmpty ? nil : known.targets
+        }?.flatMap { $0 }
+        if let listed {
+            // A list alone is meant, too; the reference passes over it.
+            if blocks ?? true { resolverBlock.overHTTPS = .targets(listed) }
+        } else if blocks == true {
+            resolverBlock.overHTTPS = .everything
+        }
+    }
+
+    mutating func readBudgets(_ values: SidecarVariables) throws(SidecarConfigurationError) {
+        let names: [(String, WritableKeyPath<EgressBudgets, Int>)] = [
+            ("QUERIES_PER_SECOND", \.queriesPerSecond), ("DISTINCT_NAMES_PER_HOUR", \.distinctNamesPerHour),
+            ("WILDCARD_BYTES_PER_MINUTE", \.wildcardBytesPerMinute), ("WILDCARD_BURST_BYTES", \.wildcardBurst),
+            ("CONNECTIONS_PER_SECOND", \.connectionsPerSecond), ("CONNECTIONS", \.connections),
+            ("BYTES_OUT", \.bytesOut),
+        ]
+        for (name, path) in names {
+            let number = try values.read(
+                "BUDGET_" + name, "use 0 for no limit, or a number up to \(EgressBudgets.most)"
+            ) {
+                Self.number($0).flatMap { $0 <= EgressBudgets.most ? $0 : nil }
+            }
+            budgets[keyPath: path] = number ?? budgets[keyPath: path]
+        }
+    }
+}
+
+extension SidecarVariables {
+    /// As the reference reads them: 1, true, yes or on.
+    func flag(_ name: String) throws(SidecarConfigurationError) -> Bool? {
+        try read(name, "use true or false") { text in
+            switch text.lowercased() {
+            case "1", "true", "yes", "y", "on": true
+            case "0", "false", "no", "n", "off": false
+            default: nil
+            }
+        }
+    }
+}

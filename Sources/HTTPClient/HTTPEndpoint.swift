@@ -1,0 +1,68 @@
+/// Where something is posted to: an `http` or `https` URL (RFC 3986), taken apart.
+public struct HTTPEndpoint: Hashable, Sendable {
+    public var isSecure: Bool
+    /// A name, or an address without brackets.
+    public var host: String
+    public var port: UInt16
+    /// Path and query, as they are sent.
+    public var target: String
+
+    /// Nil for anything else, and for a URL with a user or a password: they would be sent to nobody and logged by somebody.
+    public init?(_ text: String) {
+        let rest: Substring
+        if text.lowercased().hasPrefix("http://") {
+            (isSecure, rest) = (false, text.dropFirst(7))
+        } else if text.lowercased().hasPrefix("https://") {
+            (isSecure, rest) = (true, text.dropFirst(8))
+        } else {
+            return nil
+        }
+        guard text.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else { return nil }
+        let authority = rest.prefix { !"/?#".contains($0) }
+        var path = rest[authority.endIndex...].prefix { $0 != "#" }
+        if path.first == "?" { path = "/" + path }
+        target = path.isEmpty ? "/" : String(path)
+        guard !authority.contains("@") else { return nil }
+        let port: Substring?
+        if authority.first == "[" {
+            guard let end = authority.firstIndex(of: "]") else { return nil }
+            host = String(authority[authority.index(after: authority.startIndex)..<end])
+            let after = authority[authority.index(after: end)...]
+            guard after.isEmpty || after.first == ":", host.contains(":") else { return nil }
+            port = after.isEmpty ? nil : after.dropFirst()
+        } else {
+            let parts = authority.split(separator: ":", omittingEmptySubsequences: false)
+            guard parts.count <= 2 else { return nil }
+            host = String(parts[0])
+            port = parts.count == 2 ? parts[1] : nil
+        }
+        guard !host.isEmpty else { return nil }
+        guard let port else {
+            self.port = isSecure ? 443 : 80
+            return
+        }
+        guard port.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
+            let number = UInt16(port), number > 0
+        else { return nil }
+        self.port = number
+    }
+
+    /// Below this one: `/v1/metrics` under a base.
+    public func appending(_ path: String) -> HTTPEndpoint {
+        var endpoint = self
+        let base = target.prefix { $0 != "?" }
+        endpoint.target = (base.hasSuffix("/") ? String(base.dropLast()) : String(base)) + path
+        return endpoint
+    }
+
+    /// What the Host field says (RFC 9110, section 7.2).
+    var authority: String {
+        let name = host.contains(":") ? "[\(host)]" : host
+        return port == (isSecure ? 443 : 80) ? name : "\(name):\(port)"
+    }
+}
+
+extension HTTPEndpoint: CustomStringConvertible {
+    /// For logs: without path and query, in which secrets may stand.
+    public var description: String { "\(isSecure ? "https" : "http")://\(authority)" }
+}

@@ -1,0 +1,169 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Posts over HTTP/1.1, a connection each, on the thread that calls: for notices and metrics, not for traffic.
+///
+/// A few hundred lines less than an HTTP library, for a program that runs once per sandbox.
+public struct HTTPPoster: Sendable {
+    /// An address as the kernel takes it: a `sockaddr` of either family.
+    public struct Address: Hashable, Sendable {
+        public var bytes: [UInt8]
+        public init(bytes: [UInt8]) { self.bytes = bytes }
+    }
+
+    /// Milliseconds for all of one post.
+    public var timeout: UInt64
+    /// What is done to the socket before it connects: marks, for a namespace that is shared.
+    public var prepare: @Sendable (CInt) -> Void
+    public var resolve: @Sendable (_ host: String, _ port: UInt16) -> [Address]
+
+    public init(
+        timeout: UInt64 = 5000, prepare: @escaping @Sendable (CInt) -> Void = { _ in },
+        resolve: @escaping @Sendable (_ host: String, _ port: UInt16) -> [Address] = HTTPPoster.system
+    ) {
+        self.timeout = timeout
+        self.prepare = prepare
+        self.resolve = resolve
+    }
+
+    public func post(_ post: HTTPPost) throws(HTTPClientError) -> HTTPReply {
+        let deadline = Deadline(milliseconds: timeout)
+        let addresses = resolve(post.endpoint.host, post.endpoint.port)
+        guard !addresses.isEmpty else { throw .unresolved(host: post.endpoint.host) }
+        var failure = HTTPClientError.timedOut
+        for address in addresses {
+            let socket: CInt
+            do throws(HTTPClientError) {
+                socket = try connect(address, deadline)
+            } catch {
+                failure = error
+                continue
+            }
+            defer { close(socket) }
+            var channel: any ByteChannel = PlainChannel(socket: socket, deadline: deadline)
+            if post.endpoint.isSecure {
+                channel = try SecureChannel(socket: socket, host: post.endpoint.host, deadline: deadline)
+            }
+            return try Self.exchange(post, channel)
+        }
+        throw failure
+    }
+
+    private static func exchange(_ post: HTTPPost, _ channel: any ByteChannel) throws(HTTPClientError) -> HTTPReply {
+        try channel.send(post.bytes)
+        var received: [UInt8] = []
+        while true {
+            let more = try channel.receive()
+            guard !more.isEmpty else { throw .malformed }
+            received += more
+            if let reply = try HTTPReply.parse(received) { return reply }
+        }
+    }
+
+    private func connect(_ address: Address, _ deadline: Deadline) throws(HTTPClientError) -> CInt {
+        let family = address.bytes.withUnsafeBytes { CInt($0.loadUnaligned(as: sa_family_t.self)) }
+        let kind = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
+        let socket = Glibc.socket(family, kind, 0)
+        guard socket >= 0 else { throw .unreachable(errno: errno) }
+        prepare(socket)
+        let status = address.bytes.withUnsafeBytes {
+            Glibc.connect(socket, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
+        }
+        do throws(HTTPClientError) {
+            if status != 0 {
+                guard errno == EINPROGRESS else { throw .unreachable(errno: errno) }
+                try deadline.wait(for: socket, POLLOUT)
+                var code: Int32 = 0
+                var length = socklen_t(MemoryLayout<Int32>.size)
+                getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &length)
+                guard code == 0 else { throw .unreachable(errno: code) }
+            }
+        } catch {
+            close(socket)
+            throw error
+        }
+        return socket
+    }
+
+    /// The machine's own resolver.
+    @Sendable public static func system(_ host: String, _ port: UInt16) -> [Address] {
+        var hints = addrinfo()
+        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+        hints.ai_flags = AI_NUMERICSERV
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(host, "\(port)", &hints, &list) == 0 else { return [] }
+        defer { freeaddrinfo(list) }
+        var found: [Address] = []
+        var next = list
+        while let entry = next {
+            let bytes = UnsafeRawBufferPointer(start: entry.pointee.ai_addr, count: Int(entry.pointee.ai_addrlen))
+            found.append(Address(bytes: Array(bytes)))
+            next = entry.pointee.ai_next
+        }
+        return found
+    }
+}
+
+/// The moment after which nobody waits any more.
+struct Deadline: Sendable {
+    private let end: UInt64
+
+    init(milliseconds: UInt64) { end = Self.now() + milliseconds }
+
+    private static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+    }
+
+    func wait(for socket: CInt, _ event: Int32) throws(HTTPClientError) {
+        while true {
+            let now = Self.now()
+            guard now < end else { throw .timedOut }
+            var entry = pollfd(fd: socket, events: Int16(event), revents: 0)
+            let count = poll(&entry, 1, Int32(clamping: end - now))
+            if count > 0 { return }
+            if count < 0 && errno != EINTR { throw .unreachable(errno: errno) }
+        }
+    }
+}
+
+/// Bytes in both directions.
+protocol ByteChannel {
+    func send(_ bytes: [UInt8]) throws(HTTPClientError)
+    /// Empty when the other side has ended.
+    func receive() throws(HTTPClientError) -> [UInt8]
+}
+
+struct PlainChannel: ByteChannel {
+    let socket: CInt
+    let deadline: Deadline
+
+    func send(_ bytes: [UInt8]) throws(HTTPClientError) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            if count > 0 {
+                rest = rest.dropFirst(count)
+            } else if errno == EAGAIN {
+                try deadline.wait(for: socket, POLLOUT)
+            } else if errno != EINTR {
+                throw .unreachable(errno: errno)
+            }
+        }
+    }
+
+    func receive() throws(HTTPClientError) -> [UInt8] {
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = recv(socket, &chunk, chunk.count, 0)
+            if count >= 0 { return Array(chunk[..<count]) }
+            if errno == EAGAIN {
+                try deadline.wait(for: socket, POLLIN)
+            } else if errno != EINTR {
+                throw .unreachable(errno: errno)
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import Metrics
+import NIOConcurrencyHelpers
+import NIOCore
+
+/// How much one client and one sandbox may ask of a gateway; nil: as much as it takes.
+public struct TrafficLimits: Hashable, Sendable {
+    /// Requests a second of one client, whatever they are for.
+    public var clientRate: Int?
+    /// So many at once, before the rate holds.
+    public var clientBurst = 100
+    /// Connections of one client at once.
+    public var clientConnections: Int?
+    /// Permitted requests a second to one port of a sandbox.
+    public var routeRate: Int?
+    public var routeBurst = 200
+    /// Requests, streams and tunnels to one sandbox at once.
+    public var sandboxConcurrency: Int?
+    /// Clients and routes that are remembered, each.
+    public var capacity = 16384
+
+    public init() {}
+
+    public static let none = TrafficLimits()
+}
+
+/// Keeps the limits for all event loops together. A client is an IPv4 address or an IPv6 /64.
+final class TrafficBudget: Sendable {
+    private struct State: Sendable {
+        var clients: Allowances<ClientKey>?
+        var routes: Allowances<String>?
+        var connections: [ClientKey: Int] = [:]
+        /// Exchanges under way, by the sandbox's incarnation.
+        var load: [String: Int] = [:]
+    }
+
+    let limits: TrafficLimits
+    private let clock: @Sendable () -> UInt64
+    private let state: NIOLockedValueBox<State>
+
+    private static let refused = Dictionary(
+        uniqueKeysWithValues: ["client", "route", "concurrency", "connections"].map {
+            ($0, Counter(label: "sallyport_ingress_limited_requests_total", dimensions: [("by", $0)]))
+        })
+
+    /// - Parameter clock: nanoseconds of a steady clock.
+    init(
+        _ limits: TrafficLimits, clock: @escaping @Sendable () -> UInt64 = { NIODeadline.now().uptimeNanoseconds }
+    ) {
+        self.limits = limits
+        self.clock = clock
+        func allowances<Key>(_ rate: Int?, _ burst: Int) -> Allowances<Key>? {
+            rate.map {
+                Allowances(
+                    burst: max(1, burst), interval: .nanoseconds(1_000_000_000 / max(1, $0)), capacity: limits.capacity)
+            }
+        }
+        state = NIOLockedValueBox(
+            State(
+                clients: allowances(limits.clientRate, limits.clientBurst),
+                routes: allowances(limits.routeRate, limits.routeBurst)))
+    }
+
+    /// Counts a request of a client.
+    /// - Returns: seconds to wait where it is one too many.
+    func request(of client: String?) -> Int? {
+        guard limits.clientRate != nil else { return nil }
+        let key = ClientKey(client)
+        return Self.noted("client", state.withLockedValue { Self.take(key, &$0.clients, clock()) })
+    }
+
+    /// Counts a permitted request for a port of a sandbox.
+    func request(for sandbox: String, _ port: Int, incarnation: String) -> Int? {
+        if let most = limits.sandboxConcurrency,
+            state.withLockedValue({ $0.load[incarnation, default: 0] }) >= most
+        {
+            return Self.noted("concurrency", 1)
+        }
+        guard limits.routeRate != nil else { return nil }
+        return Self.noted("route", state.withLockedValue { Self.take("\(sandbox)-\(port)", &$0.routes, clock()) })
+    }
+
+    private static func take<Key>(_ key: Key, _ allowances: inout Allowances<Key>?, _ now: UInt64) -> Int? {
+        guard let wait = allowances?.wait(key, at: now) else { return nil }
+        guard wait == 0 else { return Int((wait + 999_999_999) / 1_000_000_000) }
+        allowances!.charge(key, at: now)
+        return nil
+    }
+
+    private static func noted(_ kind: String, _ wait: Int?) -> Int? {
+        if wait != nil { refused[kind]!.increment() }
+        return wait
+    }
+
+    // MARK: what is open
+
+    /// - Returns: false where the client has as many as it may.
+    func connect(_ client: String?) -> Bool {
+        guard let most = limits.clientConnections else { return true }
+        let key = ClientKey(client)
+        let isAdmitted = state.withLockedValue { state in
+            guard state.connections[key, default: 0] < most else { return false }
+            state.connections[key, default: 0] += 1
+            return true
+        }
+        if !isAdmitted { Self.refused["connections"]!.increment() }
+        return isAdmitted
+    }
+
+    func disconnect(_ client: String?) {
+        guard limits.clientConnections != nil else { return }
+        let key = ClientKey(client)
+        state.withLockedValue { Self.decrement(&$0.connections, key) }
+    }
+
+    func begin(_ incarnation: String) {
+        guard limits.sandboxConcurrency != nil else { return }
+        state.withLockedValue { $0.load[incarnation, default: 0] += 1 }
+    }
+
+    func end(_ incarnation: String) {
+        guard limits.sandboxConcurrency != nil else { return }
+        state.withLockedValue { Self.decrement(&$0.load, incarnation) }
+    }
+
+    private static func decrement<Key>(_ counts: inout [Key: Int], _ key: Key) {
+        guard let count = counts[key] else { return }
+        counts[key] = count > 1 ? count - 1 : nil
+    }
+}

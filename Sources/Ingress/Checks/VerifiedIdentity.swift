@@ -1,0 +1,31 @@
+import SecureAccess
+
+/// What opened a sandbox to a request, as the sandbox is told in a header that no client can send. No secret is in it.
+struct VerifiedIdentity: Hashable, Sendable {
+    enum Means: String, Sendable {
+        /// Nothing is needed.
+        case open
+        /// The static credential.
+        case credential
+        case token
+        /// The cookie that a token was changed into.
+        case cookie
+    }
+
+    var means: Means
+    var token: RouteToken?
+    var client: String?
+
+    static let header = "OpenSandbox-Access-Identity"
+
+    /// A dictionary of RFC 8941: `kind=token, version=2, key="a", label="ci", client="192.0.2.1"`.
+    var field: String {
+        var text = "kind=\(means.rawValue)"
+        if let token {
+            text += ", version=\(token.version.rawValue), key=\"\(token.keyID)\""
+            if let label = token.scope?.label { text += ", label=\"\(label)\"" }
+        }
+        if let client { text += ", client=\"\(client)\"" }
+        return text
+    }
+}

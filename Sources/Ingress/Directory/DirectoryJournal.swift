@@ -1,0 +1,115 @@
+/// The directory's side of a stream: the present state, and the last changes for gateways that were away for a moment.
+/// A value; who keeps it wakes the streams.
+public struct DirectoryJournal: Sendable {
+    public private(set) var entries: [String: DirectoryEntry] = [:]
+    public private(set) var position: DirectoryPosition
+    /// The changes up to the present one, oldest first.
+    private var changes: [DirectoryMessage] = []
+    private let capacity: Int
+
+    /// - Parameters:
+    ///   - stream: a random word: tells this journal from any earlier one.
+    ///   - capacity: changes that are kept; a gateway that has missed more gets everything anew.
+    public init(stream: String, capacity: Int = 1024) {
+        position = DirectoryPosition(stream: stream, sequence: 0)
+        self.capacity = max(1, capacity)
+    }
+
+    /// Takes over a change; nil for a sandbox that is gone.
+    /// - Returns: what it was before, and whether that is another.
+    @discardableResult
+    public mutating func set(_ id: String, _ entry: DirectoryEntry?) -> (old: DirectoryEntry?, isChange: Bool) {
+        let old = entries[id]
+        guard old != entry else { return (old, false) }
+        entries[id] = entry
+        position.sequence += 1
+        let sequence = position.sequence
+        changes.append(entry.map { .set(sequence: sequence, $0) } ?? .remove(sequence: sequence, id: id))
+        // Half at once, so that moving the rest is rare.
+        if changes.count >= 2 * capacity { changes.removeFirst(changes.count - capacity) }
+        return (old, true)
+    }
+
+    /// What a gateway needs that begins to listen.
+    /// - Parameter known: what it has followed so far.
+    public func opening(after known: DirectoryPosition?) -> [DirectoryMessage] {
+        guard let known, let missed = missed(after: known) else { return [snapshot] }
+        return [.resumed(known)] + missed
+    }
+
+    /// What has happened behind a position of an open stream; everything where that is too long ago.
+    public func messages(after known: DirectoryPosition) -> [DirectoryMessage] { missed(after: known) ?? [snapshot] }
+
+    private var snapshot: DirectoryMessage { .snapshot(position, entries.values.sorted { $0.id < $1.id }) }
+
+    private func missed(after known: DirectoryPosition) -> [DirectoryMessage]? {
+        guard known.stream == position.stream, known.sequence <= position.sequence else { return nil }
+        let count = position.sequence - known.sequence
+        return count <= UInt64(changes.count) ? Array(changes.suffix(Int(count))) : nil
+    }
+}
+
+/// A gateway's side of a stream: what it has heard so far.
+public struct DirectoryReplica: Sendable {
+    public private(set) var entries: [String: DirectoryEntry] = [:]
+    /// nil until there was a first snapshot.
+    public private(set) var position: DirectoryPosition?
+
+    public init() {}
+
+    /// Takes a message over.
+    /// - Returns: what was open before and is not any more.
+    /// - Throws: `DirectoryError.gap` where something is missing in between; a new snapshot is needed then. What was known
+    ///   stays in force until it comes.
+    public mutating func apply(_ message: DirectoryMessage) throws(DirectoryError) -> [EndedAccess] {
+        switch message {
+        case .snapshot(let position, let list):
+            let old = entries
+            entries = Dictionary(list.map { ($0.id, $0) }) { $1 }
+            self.position = position
+            return old.values.compactMap { .between($0, entries[$0.id]) }
+        case .resumed(let known):
+            guard known == position else { throw .gap }
+            return []
+        case .set(let sequence, let entry):
+            try advance(to: sequence)
+            let old = entries.updateValue(entry, forKey: entry.id)
+            return EndedAccess.between(old, entry).map { [$0] } ?? []
+        case .remove(let sequence, let id):
+            try advance(to: sequence)
+            return EndedAccess.between(entries.removeValue(forKey: id), nil).map { [$0] } ?? []
+        case .beat(let sequence):
+            guard sequence == position?.sequence else { throw .gap }
+            return []
+        }
+    }
+
+    private mutating func advance(to sequence: UInt64) throws(DirectoryError) {
+        guard let known = position?.sequence, sequence == known + 1 else { throw .gap }
+        position!.sequence = sequence
+    }
+}
+
+/// Cuts a stream of bytes into lines.
+struct LineSplitter: Sendable {
+    private var rest: [UInt8] = []
+    private let longest: Int
+
+    /// - Parameter longest: bytes of one line.
+    init(longest: Int) { self.longest = longest }
+
+    /// - Returns: the lines that are complete now, without their ends.
+    mutating func take(_ bytes: some Collection<UInt8>) throws(DirectoryError) -> [[UInt8]] {
+        var lines: [[UInt8]] = []
+        var bytes = bytes[...]
+        while let end = bytes.firstIndex(of: UInt8(ascii: "\n")) {
+            guard rest.count + bytes.distance(from: bytes.startIndex, to: end) <= longest else { throw .lineTooLong }
+            lines.append(rest + bytes[..<end])
+            rest.removeAll(keepingCapacity: true)
+            bytes = bytes[bytes.index(after: end)...]
+        }
+        guard rest.count + bytes.count <= longest else { throw .lineTooLong }
+        rest += bytes
+        return lines
+    }
+}

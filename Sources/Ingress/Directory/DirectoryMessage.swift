@@ -1,0 +1,98 @@
+import FoundationEssentials
+
+/// One line of a directory's stream, JSON: a state, or a step from one state to the next.
+public enum DirectoryMessage: Hashable, Sendable {
+    /// Everything there is. It may come at any time and replaces what was known.
+    case snapshot(DirectoryPosition, [DirectoryEntry])
+    /// The stream goes on behind a position that the gateway named.
+    case resumed(DirectoryPosition)
+    case set(sequence: UInt64, DirectoryEntry)
+    case remove(sequence: UInt64, id: String)
+    /// Nothing has happened since `sequence`, and the directory is alive.
+    case beat(sequence: UInt64)
+
+    private struct Wire: Codable {
+        var kind: String
+        var stream: String?
+        var sequence: UInt64
+        var entries: [DirectoryEntry]?
+        var entry: DirectoryEntry?
+        var id: String?
+    }
+
+    /// - Throws: `DirectoryError.malformed`.
+    public init(line: some Sequence<UInt8>) throws(DirectoryError) {
+        guard let wire = try? JSONDecoder().decode(Wire.self, from: Data(line)) else { throw .malformed }
+        switch (wire.kind, wire.stream, wire.entries, wire.entry, wire.id) {
+        case ("snapshot", let stream?, let entries?, _, _):
+            self = .snapshot(DirectoryPosition(stream: stream, sequence: wire.sequence), entries)
+        case ("resumed", let stream?, _, _, _):
+            self = .resumed(DirectoryPosition(stream: stream, sequence: wire.sequence))
+        case ("set", _, _, let entry?, _): self = .set(sequence: wire.sequence, entry)
+        case ("remove", _, _, _, let id?): self = .remove(sequence: wire.sequence, id: id)
+        case ("beat", _, _, _, _): self = .beat(sequence: wire.sequence)
+        default: throw .malformed
+        }
+    }
+
+    /// With the line feed at its end.
+    public var line: [UInt8] {
+        let wire =
+            switch self {
+            case .snapshot(let position, let entries):
+                Wire(kind: "snapshot", stream: position.stream, sequence: position.sequence, entries: entries)
+            case .resumed(let position):
+                Wire(kind: "resumed", stream: position.stream, sequence: position.sequence)
+            case .set(let sequence, let entry): Wire(kind: "set", sequence: sequence, entry: entry)
+            case .remove(let sequence, let id): Wire(kind: "remove", sequence: sequence, id: id)
+            case .beat(let sequence): Wire(kind: "beat", sequence: sequence)
+            }
+        // Strings and numbers only: there is nothing in it that JSON cannot say.
+        guard let data = try? JSONEncoder().encode(wire) else { preconditionFailure("a message is no JSON") }
+        return Array(data) + [UInt8(ascii: "\n")]
+    }
+}
+
+/// How far a gateway has followed a stream. A directory that starts anew begins another stream.
+public struct DirectoryPosition: Hashable, Sendable, LosslessStringConvertible {
+    public var stream: String
+    public var sequence: UInt64
+
+    public init(stream: String, sequence: UInt64) {
+        self.stream = stream
+        self.sequence = sequence
+    }
+
+    /// Reads `<stream>.<sequence>`.
+    public init?(_ text: String) {
+        guard let dot = text.lastIndex(of: "."), let sequence = UInt64(text[text.index(after: dot)...]) else {
+            return nil
+        }
+        self.init(stream: String(text[..<dot]), sequence: sequence)
+    }
+
+    public var description: String { "\(stream).\(sequence)" }
+}
+
+public enum DirectoryError: Error, Hashable, Sendable, CustomStringConvertible {
+    case malformed
+    /// A change is missing between what is known and what came.
+    case gap
+    case refused(status: Int)
+    case silent
+    case ended
+    case lineTooLong
+    case invalidAddress(String)
+
+    public var description: String {
+        switch self {
+        case .malformed: "the directory sent something that is no message"
+        case .gap: "a change was missed"
+        case .refused(let status): "the directory answered \(status)" + (status == 401 ? ": the secret is wrong" : "")
+        case .silent: "the directory said nothing for too long"
+        case .ended: "the directory ended the stream"
+        case .lineTooLong: "the directory sent a line that is too long"
+        case .invalidAddress(let text): "\"\(text)\" is no directory; write unix:/path or host:port"
+        }
+    }
+}

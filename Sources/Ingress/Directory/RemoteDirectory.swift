@@ -1,0 +1,151 @@
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+/// The directory of a control plane in another process, followed over its stream. While the control plane is away the last
+/// state stays in force; before there was one, nothing is routed.
+public final class RemoteDirectory: EndpointDirectory {
+    public static let path = "/v1/directory"
+    /// Names the position in a request.
+    public static let positionParameter = "after"
+
+    private struct State: Sendable {
+        var replica = DirectoryReplica()
+        var observers: [@Sendable (EndedAccess) -> Void] = []
+    }
+
+    private let address: DirectoryAddress
+    private let secret: String
+    private let logger: Logger
+    private let renewals: (any RenewalSink)?
+    private let state = Mutex(State())
+
+    /// The directory says something every second.
+    private static let longestSilence = TimeAmount.seconds(5)
+    /// A snapshot is one line: about 500 bytes a sandbox.
+    private static let longestLine = 256 << 20
+    private static let shortestPause = Duration.milliseconds(50)
+    private static let longestPause = Duration.seconds(2)
+
+    /// - Parameters:
+    ///   - secret: what the control plane asks for (`Authorization: Bearer`).
+    ///   - renewals: told of accesses to sandboxes that want it; nil where accesses prolong nothing.
+    public init(
+        address: DirectoryAddress, secret: String, renewals: (any RenewalSink)? = nil, logger: Logger
+    ) {
+        self.address = address
+        self.secret = secret
+        self.renewals = renewals
+        self.logger = logger
+    }
+
+    public var isReady: Bool { state.withLock { $0.replica.position != nil } }
+
+    public func lookup(sandbox: String, port: Int) -> EndpointLookup {
+        let (entry, isReady) = state.withLock { ($0.replica.entries[sandbox], $0.replica.position != nil) }
+        return entry?.lookup(port) ?? (isReady ? .unknown : .unavailable)
+    }
+
+    public func accessed(sandbox: String, renew: Bool) {
+        guard renew, let renewals, state.withLock({ $0.replica.entries[sandbox]?.renews ?? false }) else { return }
+        renewals.accessed(sandbox)
+    }
+
+    public func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {
+        state.withLock { $0.observers.append(observer) }
+    }
+
+    // MARK: following
+
+    /// Follows until the task is cancelled, and begins again whenever the stream breaks.
+    public func follow() async {
+        var pause = Self.shortestPause
+        var asksForAll = false
+        while !Task.isCancelled {
+            let begin = ContinuousClock.now
+            do {
+                try await listen(after: asksForAll ? nil : state.withLock { $0.replica.position })
+            } catch {
+                guard !Task.isCancelled else { return }
+                asksForAll = error as? DirectoryError == .gap
+                logger.warning(
+                    "the directory is not followed; its last state stays in force",
+                    metadata: ["directory": "\(address)", "error": "\(error)", "has-state": "\(isReady)"])
+            }
+            if ContinuousClock.now - begin > Self.longestPause { pause = Self.shortestPause }
+            // Not all gateways at the same moment.
+            try? await Task.sleep(for: pause * Double.random(in: 0.5...1))
+            pause = min(pause * 2, Self.longestPause)
+        }
+    }
+
+    /// One connection, until it breaks.
+    private func listen(after position: DirectoryPosition?) async throws {
+        let place = try address.socketAddress()
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .connectTimeout(.seconds(2))
+            .connect(to: place) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandlers([IdleStateHandler(readTimeout: Self.longestSilence), SilenceWatch()])
+                    try pipeline.addHTTPClientHandlers()
+                    return try NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>(
+                        wrappingChannelSynchronously: channel)
+                }
+            }
+        try await channel.executeThenClose { inbound, outbound in
+            try await outbound.write(.head(request(after: position)))
+            try await outbound.write(.end(nil))
+            var splitter = LineSplitter(longest: Self.longestLine)
+            for try await part in inbound {
+                switch part {
+                case .head(let head):
+                    guard head.status == .ok else { throw DirectoryError.refused(status: Int(head.status.code)) }
+                case .body(let bytes):
+                    for line in try splitter.take(bytes.readableBytesView) { try apply(DirectoryMessage(line: line)) }
+                case .end: throw DirectoryError.ended
+                }
+            }
+            throw DirectoryError.ended
+        }
+    }
+
+    private func request(after position: DirectoryPosition?) -> HTTPRequestHead {
+        let query = position.map { "?\(Self.positionParameter)=\($0)" } ?? ""
+        return HTTPRequestHead(
+            version: .http1_1, method: .GET, uri: Self.path + query,
+            headers: ["host": "directory", "authorization": "Bearer \(secret)"])
+    }
+
+    private func apply(_ message: DirectoryMessage) throws(DirectoryError) {
+        let (ended, observers) = try state.withLock { state throws(DirectoryError) in
+            (try state.replica.apply(message), state.observers)
+        }
+        if case .snapshot(let position, let entries) = message {
+            logger.info(
+                "the directory's state is here",
+                metadata: ["position": "\(position)", "sandboxes": "\(entries.count)"])
+        }
+        for access in ended { for observer in observers { observer(access) } }
+    }
+}
+
+/// Closes a connection over which nothing has come for too long: a peer that is gone without a word ends nothing.
+private final class SilenceWatch: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event is IdleStateHandler.IdleStateEvent else {
+            return context.fireUserInboundEventTriggered(event)
+        }
+        context.fireErrorCaught(DirectoryError.silent)
+        context.close(promise: nil)
+    }
+}
+
+/// Takes note that a sandbox was used. Called on event loops: must not block.
+public protocol RenewalSink: Sendable {
+    func accessed(_ sandbox: String)
+}

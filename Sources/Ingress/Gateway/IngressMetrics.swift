@@ -1,0 +1,55 @@
+import Metrics
+import NIOConcurrencyHelpers
+
+/// Counts of connections and streams by protocol, of all gateways of the process.
+enum IngressMetrics {
+    private static let connections = connections(of: "http/1.1")
+    private static let sessions = connections(of: "h2")
+    private static let streams = Counter(label: "sallyport_ingress_http2_streams_total")
+    private static let broken = Counter(label: "sallyport_ingress_http2_connection_errors_total")
+    private static let failedHandshakes = Counter(label: "sallyport_ingress_tls_handshake_failures_total")
+    private static let openSessions = OpenCount("sallyport_ingress_http2_open_connections")
+    private static let openStreams = OpenCount("sallyport_ingress_http2_open_streams")
+
+    private static func connections(of name: String) -> Counter {
+        Counter(label: "sallyport_ingress_connections_total", dimensions: [("protocol", name)])
+    }
+
+    static func connectionOpened() { connections.increment() }
+    static func handshakeFailed() { failedHandshakes.increment() }
+
+    static func sessionOpened() {
+        sessions.increment()
+        openSessions.change(by: 1)
+    }
+
+    static func sessionClosed(streams count: Int) {
+        openSessions.change(by: -1)
+        if count > 0 { openStreams.change(by: -count) }
+    }
+
+    /// An error of the protocol has ended a connection.
+    static func sessionBroken() { broken.increment() }
+
+    static func streamOpened() {
+        streams.increment()
+        openStreams.change(by: 1)
+    }
+
+    static func streamClosed() { openStreams.change(by: -1) }
+}
+
+/// How many of something there are at the moment.
+private final class OpenCount: Sendable {
+    private let gauge: Gauge
+    private let count = NIOLockedValueBox(0)
+
+    init(_ label: String) { gauge = Gauge(label: label) }
+
+    func change(by difference: Int) {
+        count.withLockedValue {
+            $0 += difference
+            gauge.record($0)
+        }
+    }
+}

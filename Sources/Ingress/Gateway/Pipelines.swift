@@ -1,0 +1,72 @@
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOHTTP2
+import NIOSSL
+
+/// The handlers of a client's connection, by protocol. Whatever carries a request, `ClientConnection` stands at the end.
+struct Pipelines: Sendable {
+    let loops: LoopStates
+    let limits: ProxyLimits
+    let logger: Logger
+
+    /// HTTP/1.1, or HTTP/2 where the client begins with its preface. `Upgrade: h2c` is not taken (RFC 9113, section 3.1).
+    func configurePlain(_ channel: any Channel) throws {
+        try channel.pipeline.syncOperations.addHandler(
+            PrefaceDetector(limits: limits) { try configure($0, isHTTP2: $1, scheme: "http") })
+    }
+
+    /// HTTP/2 or HTTP/1.1, whichever the handshake agrees on.
+    func configureTLS(_ channel: any Channel, _ context: NIOSSLContext) throws {
+        try channel.pipeline.syncOperations.addHandlers([
+            NIOSSLServerHandler(context: context),
+            ProtocolSwitch(timeout: limits.headTimeout) { try configure($0, isHTTP2: $1, scheme: "https") },
+        ])
+    }
+
+    private func configure(_ channel: any Channel, isHTTP2: Bool, scheme: String) throws {
+        if isHTTP2 { try configureHTTP2(channel, scheme: scheme) } else { try configureHTTP1(channel, scheme: scheme) }
+    }
+
+    private func configureHTTP1(_ channel: any Channel, scheme: String) throws {
+        var decoding = NIOHTTPDecoderLimitConfiguration()
+        decoding.maxHeaderListSize = limits.head.maxBytes
+        decoding.maxHeaderFieldCount = limits.head.maxFields
+        let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding)
+        let state = loops.state(of: channel.eventLoop), encoder = ResponseEncoder()
+        let chunks = ChunkGuard(lineLimit: limits.head.maxBytes, tellsWhy: true)
+        IngressMetrics.connectionOpened()
+        try channel.pipeline.syncOperations.addHandlers([
+            encoder, chunks, ByteToMessageHandler(decoder),
+            ClientConnection(
+                policy: state.policy, pool: state.pool,
+                carrier: ConnectionCarrier(scheme: scheme, chunks: chunks, encoder: encoder), logger: logger,
+                isAlone: true),
+        ])
+    }
+
+    private func configureHTTP2(_ channel: any Channel, scheme: String) throws {
+        let configuration = limits.http2.configuration(headBytes: limits.head.maxBytes)
+        let goaway = GoawayWatch()
+        let watch = SessionWatch(limits: limits, goaway: goaway, logger: logger)
+        let management = NIOHTTP2ServerConnectionManagementHandler(
+            eventLoop: channel.eventLoop,
+            configuration: .init(maxIdleTime: nil, maxAge: nil, maxGraceTime: nil, keepalive: nil))
+        let handler = NIOHTTP2Handler(
+            mode: .server, eventLoop: channel.eventLoop, connectionConfiguration: configuration.connection,
+            streamConfiguration: configuration.stream,
+            streamDelegate: StreamCount(management: management, watch: watch, loop: channel.eventLoop)
+        ) { stream in
+            stream.eventLoop.makeCompletedFuture { try configureStream(stream, scheme: scheme) }
+        }
+        try channel.pipeline.syncOperations.addHandlers([goaway, handler, management, watch])
+    }
+
+    private func configureStream(_ stream: any Channel, scheme: String) throws {
+        let state = loops.state(of: stream.eventLoop), codec = StreamCodec(scheme: scheme)
+        try stream.pipeline.syncOperations.addHandlers([
+            codec,
+            ClientConnection(policy: state.policy, pool: state.pool, carrier: codec, logger: logger, isAlone: true),
+        ])
+    }
+}

@@ -1,0 +1,17 @@
+/// Looks whether a connection begins as HTTP/2 does (RFC 9113, section 3.4).
+struct ConnectionPreface {
+    enum Verdict { case undecided, http2, other }
+
+    private static let bytes = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+    private var matched = 0
+
+    /// Reads what comes next.
+    mutating func read(_ bytes: UnsafeRawBufferPointer) -> Verdict {
+        for byte in bytes {
+            guard byte == Self.bytes[matched] else { return .other }
+            matched += 1
+            if matched == Self.bytes.count { return .http2 }
+        }
+        return .undecided
+    }
+}

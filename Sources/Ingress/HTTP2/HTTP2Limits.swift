@@ -1,0 +1,55 @@
+import NIOCore
+import NIOHTTP2
+
+/// What one HTTP/2 connection may do (RFC 9113, section 10.5). Who does more is told so by GOAWAY and cut off.
+public struct HTTP2Limits: Sendable {
+    /// Streams at once.
+    public var maxStreams = 100
+    /// Bytes of a stream's body that a client may send before the sandbox has taken them.
+    public var streamWindow = 128 << 10
+    /// Bytes of all streams together that may be on their way. It opens again as they arrive: what holds a client back is
+    /// the stream's window.
+    public var connectionWindow = 1 << 20
+    /// Streams that a client resets in `window` (CVE-2023-44487).
+    public var maxResets = 200
+    /// Malformed requests in `window`.
+    public var maxStreamErrors = 100
+    /// PING, SETTINGS and PRIORITY frames in `window`.
+    public var maxControlFrames = 600
+    public var window = TimeAmount.seconds(30)
+    /// CONTINUATION frames of one block (CVE-2024-27983 and its like).
+    public var maxContinuations = 5
+    /// DATA frames without a byte, one after the other.
+    public var maxEmptyFrames = 10
+    /// Answers to control frames that wait for the client to read.
+    public var maxBufferedFrames = 1000
+
+    public init() {}
+
+    /// - Parameter headBytes: the largest head that is answered. The connection ends where one is larger than twice that, as
+    ///   its compressed bytes can't be passed over.
+    func configuration(headBytes: Int) -> NIOHTTP2Handler.Configuration {
+        var connection = NIOHTTP2Handler.ConnectionConfiguration()
+        connection.initialSettings = [
+            HTTP2Setting(parameter: .maxConcurrentStreams, value: maxStreams),
+            HTTP2Setting(parameter: .maxHeaderListSize, value: 2 * headBytes),
+            HTTP2Setting(parameter: .initialWindowSize, value: streamWindow),
+            HTTP2Setting(parameter: .enableConnectProtocol, value: 1),
+        ]
+        connection.targetWindowSize = connectionWindow
+        connection.maximumSequentialContinuationFrames = maxContinuations
+        connection.maximumSequentialEmptyDataFrames = maxEmptyFrames
+        connection.maximumBufferedControlFrames = maxBufferedFrames
+        connection.controlFrameRateLimit.maximumCount = maxControlFrames
+        connection.controlFrameRateLimit.windowLength = window
+        var stream = NIOHTTP2Handler.StreamConfiguration()
+        stream.targetWindowSize = streamWindow
+        stream.outboundBufferSizeHighWatermark = 64 << 10
+        stream.outboundBufferSizeLowWatermark = 32 << 10
+        stream.streamResetFrameRateLimit.maximumCount = maxResets
+        stream.streamResetFrameRateLimit.windowLength = window
+        stream.streamErrorRateLimit.maximumCount = maxStreamErrors
+        stream.streamErrorRateLimit.windowLength = window
+        return NIOHTTP2Handler.Configuration(connection: connection, stream: stream)
+    }
+}

@@ -1,0 +1,164 @@
+import NIOHPACK
+import NIOHTTP1
+
+/// A request's fields in HTTP/2 as a request of HTTP/1.1, so that both pass the same checks (RFC 9113, section 8.3).
+///
+/// It refuses what makes a message malformed in HTTP/2 alone; what `RequestHeadCheck` looks at (the form of names, values,
+/// host, length and target) is left to it.
+struct RequestBlock {
+    /// The message is malformed (RFC 9113, section 8.1.1): a stream error, and nothing of it reaches a sandbox.
+    struct Malformed: Error, Hashable { var reason: String }
+
+    var head: HTTPRequestHead
+    /// A WebSocket is asked for by CONNECT (RFC 8441); `head` is the handshake of HTTP/1.1 without its key.
+    var opensWebSocket = false
+    /// CONNECT for a protocol that is not served.
+    var asksForUnknownProtocol = false
+
+    /// - Parameter endsStream: the request has no body.
+    init(_ block: HPACKHeaders, endsStream: Bool) throws(Malformed) {
+        var pseudo = PseudoFields()
+        var fields: [(String, String)] = []
+        fields.reserveCapacity(block.count + 2)
+        var host: String?
+        var cookie: String?
+        var length: String?
+        for (name, value, _) in block {
+            if name.utf8.first == UInt8(ascii: ":") {
+                guard fields.isEmpty, host == nil, cookie == nil, length == nil else {
+                    throw Malformed(reason: "a pseudo-header field stands behind another field")
+                }
+                try pseudo.read(name, value)
+                continue
+            }
+            try Self.check(name, value)
+            switch name {
+            case "host":
+                guard host == nil else { throw Malformed(reason: "there are several host fields") }
+                host = value
+            case "cookie": cookie = cookie.map { $0 + "; " + value } ?? value
+            case "content-length":
+                guard length == nil || length == value else { throw Malformed(reason: "there are two lengths") }
+                length = value
+            default: fields.append((name, value))
+            }
+        }
+        guard let method = pseudo.method, !method.isEmpty, method.utf8.allSatisfy(ASCII.isToken) else {
+            throw Malformed(reason: ":method is missing or no token")
+        }
+        guard pseudo.authority == nil || host == nil || pseudo.authority!.isEqualIgnoringCase(to: host!) else {
+            throw Malformed(reason: ":authority and host differ")
+        }
+        let uri = try Self.target(pseudo, method)
+        head = HTTPRequestHead(version: .http1_1, method: HTTPMethod(rawValue: method), uri: uri)
+        head.headers.reserveCapacity(fields.count + 6)
+        if let host = pseudo.authority ?? host { head.headers.add(name: "host", value: host) }
+        for (name, value) in fields { head.headers.add(name: name, value: value) }
+        if let cookie { head.headers.add(name: "cookie", value: cookie) }
+        if pseudo.protocol != nil {
+            try makeHandshake(pseudo, length)
+        } else {
+            try frame(length, endsStream)
+        }
+    }
+
+    private static func target(_ pseudo: PseudoFields, _ method: String) throws(Malformed) -> String {
+        if method == "CONNECT" && pseudo.protocol == nil {
+            guard pseudo.scheme == nil, pseudo.path == nil, let authority = pseudo.authority else {
+                throw Malformed(reason: "CONNECT has an authority and nothing else")
+            }
+            return authority
+        }
+        guard pseudo.protocol == nil || method == "CONNECT" else {
+            throw Malformed(reason: ":protocol goes with CONNECT")
+        }
+        guard pseudo.scheme == "http" || pseudo.scheme == "https" else {
+            throw Malformed(reason: ":scheme is neither http nor https")
+        }
+        guard let path = pseudo.path, path.utf8.first == UInt8(ascii: "/") || (path == "*" && method == "OPTIONS")
+        else { throw Malformed(reason: ":path does not begin with a slash") }
+        return path
+    }
+
+    private mutating func makeHandshake(_ pseudo: PseudoFields, _ length: String?) throws(Malformed) {
+        guard pseudo.authority != nil, length == nil else {
+            throw Malformed(reason: "CONNECT has an authority and no length")
+        }
+        guard pseudo.protocol == "websocket" else { return asksForUnknownProtocol = true }
+        opensWebSocket = true
+        head.method = .GET
+        for name in ["sec-websocket-key", "sec-websocket-accept"] { head.headers.remove(name: name) }
+        head.headers.add(name: "connection", value: "upgrade")
+        head.headers.add(name: "upgrade", value: "websocket")
+    }
+
+    private mutating func frame(_ length: String?, _ endsStream: Bool) throws(Malformed) {
+        if let length {
+            guard !endsStream || length.utf8.allSatisfy({ $0 == UInt8(ascii: "0") }) else {
+                throw Malformed(reason: "a length without a body")
+            }
+            head.headers.add(name: "content-length", value: length)
+        } else if !endsStream {
+            head.headers.add(name: "transfer-encoding", value: "chunked")
+        }
+    }
+
+    /// The trailer fields of a request.
+    static func trailers(_ block: HPACKHeaders) throws(Malformed) -> HTTPHeaders {
+        var trailers = HTTPHeaders()
+        for (name, value, _) in block {
+            guard name.utf8.first != UInt8(ascii: ":") else {
+                throw Malformed(reason: "a pseudo-header field as trailer")
+            }
+            try check(name, value)
+            guard !name.isEmpty, name.utf8.allSatisfy(ASCII.isToken), value.utf8.allSatisfy(ASCII.isFieldByte) else {
+                throw Malformed(reason: "a trailer field has bytes that none has")
+            }
+            trailers.add(name: name, value: value)
+        }
+        return trailers
+    }
+
+    /// Field names are lower case, and none belongs to the connection (RFC 9113, sections 8.2.1 and 8.2.2).
+    private static func check(_ name: String, _ value: String) throws(Malformed) {
+        for byte in name.utf8 where byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") {
+            throw Malformed(reason: "a field name is not lower case")
+        }
+        if let first = value.utf8.first, let last = value.utf8.last {
+            guard first != 0x20, first != 0x09, last != 0x20, last != 0x09 else {
+                throw Malformed(reason: "a value has space at its ends")
+            }
+        }
+        switch name {
+        case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
+            throw Malformed(reason: "a field of the connection")
+        case "te":
+            guard value == "trailers" else { throw Malformed(reason: "te is not trailers") }
+        default: break
+        }
+    }
+}
+
+/// `:method` and its like, each at most once.
+private struct PseudoFields {
+    var method: String?
+    var scheme: String?
+    var authority: String?
+    var path: String?
+    var `protocol`: String?
+
+    mutating func read(_ name: String, _ value: String) throws(RequestBlock.Malformed) {
+        func set(_ field: inout String?) throws(RequestBlock.Malformed) {
+            guard field == nil else { throw RequestBlock.Malformed(reason: "\(name) stands twice") }
+            field = value
+        }
+        switch name {
+        case ":method": try set(&method)
+        case ":scheme": try set(&scheme)
+        case ":authority": try set(&authority)
+        case ":path": try set(&path)
+        case ":protocol": try set(&self.protocol)
+        default: throw RequestBlock.Malformed(reason: "an unknown pseudo-header field")
+        }
+    }
+}

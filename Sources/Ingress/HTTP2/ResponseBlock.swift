@@ -1,0 +1,31 @@
+import NIOHPACK
+import NIOHTTP1
+
+/// A response's head, or its trailers, as fields of HTTP/2 (RFC 9113, section 8.3.2).
+enum ResponseBlock {
+    private static let ofTheConnection = FieldNames(FieldNames.hopByHop)
+
+    /// - Parameter opensWebSocket: the answer to CONNECT, which says 200 where the handshake of HTTP/1.1 says 101.
+    static func fields(_ head: HTTPResponseHead, opensWebSocket: Bool) -> HPACKHeaders {
+        var block = HPACKHeaders()
+        block.reserveCapacity(head.headers.count + 1)
+        block.add(name: ":status", value: opensWebSocket ? "200" : String(head.status.code), indexing: .indexable)
+        for (name, value) in head.headers where !ofTheConnection.contains(name) {
+            if opensWebSocket, name.isEqualIgnoringCase(to: "sec-websocket-accept") { continue }
+            add(name, value, to: &block)
+        }
+        return block
+    }
+
+    static func trailers(_ trailers: HTTPHeaders) -> HPACKHeaders {
+        var block = HPACKHeaders()
+        for (name, value) in trailers where !ofTheConnection.contains(name) { add(name, value, to: &block) }
+        return block
+    }
+
+    /// What is a secret stays out of the table that compression shares (RFC 7541, section 7.1.3).
+    private static func add(_ name: String, _ value: String, to block: inout HPACKHeaders) {
+        let name = name.utf8.contains { $0 >= 0x41 && $0 <= 0x5A } ? name.lowercased() : name
+        block.add(name: name, value: value, indexing: name == "set-cookie" ? .neverIndexed : .indexable)
+    }
+}

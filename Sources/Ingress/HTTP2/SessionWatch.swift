@@ -1,0 +1,118 @@
+import Logging
+import NIOCore
+import NIOHTTP2
+
+/// Last on an HTTP/2 connection: ends it when it is unused, when it does not begin, or when it has broken the protocol.
+///
+/// `NIOHTTP2ServerConnectionManagementHandler` in front of it says GOAWAY on `ChannelShouldQuiesceEvent` and closes when
+/// the last stream has ended; it waits for the client's word, and this one does not wait for ever.
+final class SessionWatch: ChannelInboundHandler {
+    typealias InboundIn = HTTP2Frame
+
+    private let limits: ProxyLimits
+    private let goaway: GoawayWatch
+    private let logger: Logger
+    private var context: ChannelHandlerContext?
+    private var streams = 0
+    private var hasBegun = false
+    private var isQuiescing = false
+    private var isBroken = false
+    private lazy var deadline = context.map { Deadline($0.eventLoop) { [weak self] in self?.expired() } }
+
+    init(limits: ProxyLimits, goaway: GoawayWatch, logger: Logger) {
+        self.limits = limits
+        self.goaway = goaway
+        self.logger = logger
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        IngressMetrics.sessionOpened()
+        deadline?.set(limits.headTimeout)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        deadline?.clear()
+        IngressMetrics.sessionClosed(streams: streams)
+        self.context = nil
+    }
+
+    /// Frames of the connection itself; the client's SETTINGS come first.
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !hasBegun, case .settings = unwrapInboundIn(data).payload else { return }
+        hasBegun = true
+        if !isBroken { deadline?.clear() }
+        rest()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent {
+            isQuiescing = true
+            rest()
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    fileprivate func streamOpened() {
+        streams += 1
+        IngressMetrics.streamOpened()
+        if !isBroken { deadline?.clear() }
+    }
+
+    fileprivate func streamClosed() {
+        guard context != nil else { return }
+        streams -= 1
+        IngressMetrics.streamClosed()
+        rest()
+    }
+
+    /// Nothing is under way.
+    private func rest() {
+        guard streams == 0, hasBegun, !isBroken, context != nil else { return }
+        deadline?.set(isQuiescing ? limits.lingerTimeout : limits.keepAliveTimeout)
+    }
+
+    private func expired() {
+        guard hasBegun, !isQuiescing, !isBroken else { return close() }
+        context?.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+    }
+
+    private func close() { context?.close(promise: nil) }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        deadline?.clear()
+        context.fireChannelInactive()
+    }
+
+    /// Errors of one stream have ended that stream, and leave the others alone.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard error is any NIOHTTP2Error else { return close() }
+        guard goaway.hasSaidError, !isBroken else { return }
+        isBroken = true
+        // Closing at once would take GOAWAY from a client that is still sending.
+        deadline?.set(min(limits.lingerTimeout, .seconds(1)))
+        logger.debug("HTTP/2 connection ended", metadata: ["error": "\(type(of: error))"])
+        IngressMetrics.sessionBroken()
+    }
+}
+
+/// Tells those who need to know which streams are open.
+struct StreamCount: NIOHTTP2StreamDelegate {
+    private let management: NIOHTTP2ServerConnectionManagementHandler.HTTP2StreamDelegate
+    private let watch: NIOLoopBound<SessionWatch>
+
+    init(management: NIOHTTP2ServerConnectionManagementHandler, watch: SessionWatch, loop: any EventLoop) {
+        self.management = management.http2StreamDelegate
+        self.watch = NIOLoopBound(watch, eventLoop: loop)
+    }
+
+    func streamCreated(_ id: HTTP2StreamID, channel: any Channel) {
+        management.streamCreated(id, channel: channel)
+        watch.value.streamOpened()
+    }
+
+    func streamClosed(_ id: HTTP2StreamID, channel: any Channel) {
+        management.streamClosed(id, channel: channel)
+        watch.value.streamClosed()
+    }
+}

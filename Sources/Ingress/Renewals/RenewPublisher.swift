@@ -1,0 +1,98 @@
+import FoundationEssentials
+import Logging
+import Metrics
+import NIOConcurrencyHelpers
+import NIOCore
+import Redis
+
+/// Tells the control plane through a Redis list which sandboxes are used (OSEP-0009). No request waits for it: what cannot be
+/// sent is dropped, and the next access after the interval says it again.
+public final class RenewPublisher: RenewalSink {
+    public struct Settings: Sendable {
+        public var address: RedisAddress
+        public var queue = RenewIntent.defaultQueue
+        /// Intents that the list may hold; 0: any number. Beyond it the oldest are dropped.
+        public var queueLimit = 0
+        /// Between two intents for one sandbox.
+        public var interval = Duration.seconds(60)
+
+        public init(address: RedisAddress) { self.address = address }
+    }
+
+    private let settings: Settings
+    private let logger: Logger
+    private let clock: @Sendable () -> UInt64
+    private let throttle: NIOLockedValueBox<Allowances<String>>
+    private let waiting: AsyncStream<RenewIntent>
+    private let asking: AsyncStream<RenewIntent>.Continuation
+
+    private static let published = Counter(label: "sallyport_ingress_renew_intents_total")
+    private static let dropped = Counter(label: "sallyport_ingress_renew_intents_dropped_total")
+    private static let capacity = 1024
+    private static let remembered = 65536
+    /// After so long without a word a connection is closed; the next intent opens another.
+    private static let silence = TimeAmount.seconds(120)
+
+    /// - Parameter clock: nanoseconds of a steady clock.
+    public init(
+        _ settings: Settings, logger: Logger,
+        clock: @escaping @Sendable () -> UInt64 = { NIODeadline.now().uptimeNanoseconds }
+    ) {
+        self.settings = settings
+        self.logger = logger
+        self.clock = clock
+        throttle = NIOLockedValueBox(
+            Allowances(burst: 1, interval: max(settings.interval, .nanoseconds(1)), capacity: Self.remembered))
+        (waiting, asking) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.capacity))
+    }
+
+    public func accessed(_ sandbox: String) {
+        let now = clock()
+        let isDue = throttle.withLockedValue { throttle in
+            guard throttle.wait(sandbox, at: now) == 0 else { return false }
+            throttle.charge(sandbox, at: now)
+            return true
+        }
+        guard isDue else { return }
+        if case .dropped = asking.yield(RenewIntent(sandbox: sandbox)) { Self.dropped.increment() }
+    }
+
+    /// Publishes until the task is cancelled; connects when there is something to say, and again after a failure.
+    public func run() async {
+        var backOff = RedisBackOff()
+        var intents = waiting.makeAsyncIterator()
+        var next: RenewIntent?
+        var hasFailed = false
+        while !Task.isCancelled {
+            if next == nil { next = await intents.next() }
+            guard next != nil else { return }
+            do {
+                try await RedisSession.with(settings.address, silence: Self.silence) { session in
+                    while let intent = next {
+                        try await session.send(["LPUSH", settings.queue, intent.json])
+                        next = nil
+                        if settings.queueLimit > 0 {
+                            try await session.send(["LTRIM", settings.queue, "0", String(settings.queueLimit - 1)])
+                        }
+                        hasFailed = false
+                        backOff.reset()
+                        Self.published.increment()
+                        next = await intents.next()
+                    }
+                }
+            } catch {
+                // A kept connection may have ended since it was used last: that alone is no reason to drop anything.
+                guard hasFailed else {
+                    hasFailed = true
+                    continue
+                }
+                if next != nil { Self.dropped.increment() }
+                next = nil
+                logger.warning(
+                    "a used sandbox could not be reported",
+                    metadata: ["redis": "\(settings.address)", "error": "\(error)"])
+                try? await Task.sleep(for: backOff.pause())
+            }
+        }
+    }
+}

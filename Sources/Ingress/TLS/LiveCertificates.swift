@@ -1,0 +1,90 @@
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOSSL
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The certificates of a listener, read anew when their files change. A handshake gets those of its time; connections that
+/// are open go on with theirs.
+final class LiveCertificates: Sendable {
+    private struct State {
+        var loaded: [LoadedCertificate]
+        var names: ServerNames
+        var stamps: [[Int]]
+
+        func certificate(for name: String?) -> LoadedCertificate {
+            loaded[name.flatMap(names.index) ?? 0]
+        }
+    }
+
+    /// How often the files are looked at.
+    private static let interval = Duration.milliseconds(500)
+
+    private let files: [CertificateFiles]
+    private let state: NIOLockedValueBox<State>
+
+    /// - Throws: where there is none, or one cannot be used.
+    init(_ files: [CertificateFiles]) throws(TLSError) {
+        guard !files.isEmpty else { throw TLSError(description: "TLS needs a certificate and a key") }
+        self.files = files
+        // Looked at first: what changes while they are read is read again.
+        let stamps = files.map(Self.stamp)
+        let loaded = try files.map { file throws(TLSError) in try LoadedCertificate(file) }
+        state = NIOLockedValueBox(State(loaded: loaded, names: ServerNames(loaded.map(\.names)), stamps: stamps))
+    }
+
+    /// What handshakes are made with; each takes the certificate for the name that its client sends.
+    func context() throws -> NIOSSLContext {
+        var configuration = state.withLockedValue { $0.loaded[0] }.configuration
+        configuration.sslContextCallback = { [self] values, promise in
+            let certificate = state.withLockedValue { $0.certificate(for: values.serverHostname) }
+            var override = NIOSSLContextConfigurationOverride()
+            override.certificateChain = certificate.chain
+            override.privateKey = certificate.key
+            promise.succeed(override)
+        }
+        return try NIOSSLContext(configuration: configuration)
+    }
+
+    /// Keeps up with the files until the task is cancelled.
+    func follow(_ logger: Logger) async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: Self.interval)
+            refresh(logger)
+        }
+    }
+
+    /// Reads what has changed. A pair that cannot be used leaves its predecessor in place and is logged once; pairs that
+    /// are written file by file do not match for a moment.
+    func refresh(_ logger: Logger) {
+        let stamps = files.map(Self.stamp)
+        var present = state.withLockedValue { $0 }
+        guard stamps != present.stamps else { return }
+        for (index, file) in files.enumerated() where stamps[index] != present.stamps[index] {
+            do throws(TLSError) {
+                present.loaded[index] = try LoadedCertificate(file)
+                logger.info("certificate read", metadata: ["file": "\(file.certificate)"])
+            } catch {
+                logger.error("the certificate stays as it was", metadata: ["error": "\(error)"])
+            }
+        }
+        present.names = ServerNames(present.loaded.map(\.names))
+        present.stamps = stamps
+        state.withLockedValue { [present] in $0 = present }
+    }
+
+    /// What changes when one of the files does, or who may read it.
+    private static func stamp(_ files: CertificateFiles) -> [Int] {
+        [files.certificate, files.key].flatMap { path -> [Int] in
+            var status = stat()
+            guard stat(path, &status) == 0 else { return [0] }
+            return [
+                Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
+                status.st_ctim.tv_sec, status.st_ctim.tv_nsec,
+            ]
+        }
+    }
+}

@@ -1,0 +1,40 @@
+/// Where a gateway listens with TLS, and as whom.
+public struct TLSListener: Hashable, Sendable {
+    public static let defaultPort = 28443
+
+    public var host: String
+    /// 0 takes a free one.
+    public var port: Int
+    /// The first one is shown to clients that name no host, or one that none is for.
+    public var certificates: [CertificateFiles]
+
+    public init(host: String = "0.0.0.0", port: Int, certificates: [CertificateFiles]) {
+        self.host = host
+        self.port = port
+        self.certificates = certificates
+    }
+}
+
+/// A certificate with its chain, and its private key: PEM files.
+public struct CertificateFiles: Hashable, Sendable {
+    public var certificate: String
+    /// Not readable by others than its owner.
+    public var key: String
+
+    public init(certificate: String, key: String) {
+        self.certificate = certificate
+        self.key = key
+    }
+
+    /// Reads `certificate.pem:key.pem`, as a flag has it.
+    public init?(_ text: String) {
+        let paths = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard paths.count == 2, paths.allSatisfy({ !$0.isEmpty }) else { return nil }
+        self.init(certificate: String(paths[0]), key: String(paths[1]))
+    }
+}
+
+/// Why a listener cannot serve TLS: what is wrong with a certificate, a key or the address. Nothing of a file's contents.
+public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+}

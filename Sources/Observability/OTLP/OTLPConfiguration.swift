@@ -1,0 +1,123 @@
+import HTTPClient
+
+/// Where metrics are exported to, by OpenTelemetry's variables (OTel specification, "OTLP Exporter Configuration" and
+/// "Environment Variables").
+public struct OTLPConfiguration: Sendable {
+    public var endpoint: HTTPEndpoint
+    public var headers: [(name: String, value: String)] = []
+    /// Milliseconds.
+    public var timeout: UInt64 = 10_000
+    public var interval: UInt64 = 60_000
+    /// Of the resource: `service.name` and what the operator adds.
+    public var attributes: [MetricsRegistry.Dimension] = []
+
+    /// Nil where no endpoint is named, or where metrics are switched off.
+    /// - Parameter endpoint: a setting of the program's own; the variables outrank it.
+    /// - Throws: `OTLPConfigurationError` with the variable that has a wrong value; the value is not repeated.
+    public init?(
+        environment: [String: String], service: String, endpoint setting: String? = nil
+    ) throws(OTLPConfigurationError) {
+        func value(_ names: String...) -> (name: String, text: String)? {
+            for name in names {
+                let text = (environment["OTEL_" + name] ?? "").trimmed
+                if !text.isEmpty { return ("OTEL_" + name, text) }
+            }
+            return nil
+        }
+        guard value("SDK_DISABLED")?.text.lowercased() != "true" else { return nil }
+        switch value("METRICS_EXPORTER")?.text.lowercased() {
+        case "none": return nil
+        case nil, "otlp": break
+        default: throw OTLPConfigurationError("OTEL_METRICS_EXPORTER", "use otlp or none")
+        }
+        if let (name, text) = value("EXPORTER_OTLP_METRICS_PROTOCOL", "EXPORTER_OTLP_PROTOCOL"), text == "grpc" {
+            throw OTLPConfigurationError(name, "gRPC is not spoken; use http/json")
+        }
+        let advice = "use an http:// or https:// URL"
+        if let (name, text) = value("EXPORTER_OTLP_METRICS_ENDPOINT") {
+            guard let named = HTTPEndpoint(text) else { throw OTLPConfigurationError(name, advice) }
+            // The reference's documentation names a collector without a path.
+            endpoint = named.target == "/" ? named.appending("/v1/metrics") : named
+        } else if let (name, text) = value("EXPORTER_OTLP_ENDPOINT") ?? setting.map({ ("otel.endpoint", $0) }) {
+            guard let base = HTTPEndpoint(text) else { throw OTLPConfigurationError(name, advice) }
+            endpoint = base.appending("/v1/metrics")
+        } else {
+            return nil
+        }
+        if let (name, text) = value("EXPORTER_OTLP_METRICS_HEADERS", "EXPORTER_OTLP_HEADERS") {
+            headers = try Self.pairs(text, name)
+        }
+        if let (name, text) = value("EXPORTER_OTLP_METRICS_TIMEOUT", "EXPORTER_OTLP_TIMEOUT") {
+            timeout = try Self.milliseconds(text, name)
+        }
+        if let (name, text) = value("METRIC_EXPORT_INTERVAL") { interval = try Self.milliseconds(text, name) }
+        var named: [(name: String, value: String)] = []
+        if let (name, text) = value("RESOURCE_ATTRIBUTES") { named = try Self.pairs(text, name) }
+        let isNamed = named.contains { $0.name == "service.name" }
+        if let service = value("SERVICE_NAME")?.text ?? (isNamed ? nil : service) {
+            named.removeAll { $0.name == "service.name" }
+            named.insert(("service.name", service), at: 0)
+        }
+        attributes = named.map { MetricsRegistry.Dimension($0.name, $0.value) }
+    }
+
+    private static func milliseconds(_ text: String, _ name: String) throws(OTLPConfigurationError) -> UInt64 {
+        guard let number = UInt64(text), (1...86_400_000).contains(number) else {
+            throw OTLPConfigurationError(name, "use milliseconds from 1 to 86400000")
+        }
+        return number
+    }
+
+    /// `key=value,key=value`, percent-encoded (W3C Baggage, without properties).
+    static func pairs(
+        _ text: String, _ name: String
+    ) throws(OTLPConfigurationError) -> [(name: String, value: String)] {
+        var pairs: [(name: String, value: String)] = []
+        for part in text.split(separator: ",") {
+            let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard sides.count == 2, let key = decoded(sides[0]), !key.isEmpty, let value = decoded(sides[1]) else {
+                throw OTLPConfigurationError(name, "use name=value, commas between them")
+            }
+            pairs.append((key, value))
+        }
+        return pairs
+    }
+
+    private static func decoded(_ text: Substring) -> String? {
+        var bytes: [UInt8] = []
+        var rest = Array(String(text).trimmed.utf8)[...]
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            guard rest.count >= 2, let code = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
+                return nil
+            }
+            bytes.append(code)
+            rest = rest.dropFirst(2)
+        }
+        return String(validating: bytes, as: UTF8.self)
+    }
+}
+
+/// A variable whose value cannot be meant.
+public struct OTLPConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let variable: String
+    public let reason: String
+
+    init(_ variable: String, _ reason: String) {
+        self.variable = variable
+        self.reason = reason
+    }
+
+    public var description: String { "\(variable): \(reason)" }
+}
+
+extension String {
+    fileprivate var trimmed: String {
+        guard let first = firstIndex(where: { !$0.isWhitespace }), let last = lastIndex(where: { !$0.isWhitespace })
+        else { return "" }
+        return String(self[first...last])
+    }
+}

@@ -1,0 +1,88 @@
+import CoreMetrics
+import Dispatch
+import FoundationEssentials
+import HTTPClient
+import Logging
+
+/// Sends the registry to a collector every so often, over HTTP and in JSON, until its task is cancelled.
+///
+/// What a collector does not take is tried again with longer waits, and then left to the next export: counts are
+/// cumulative, so nothing is lost with it.
+public struct OTLPExporter: Sendable {
+    private let configuration: OTLPConfiguration
+    private let registry: MetricsRegistry
+    private let scope: String
+    private let version: String
+    private let poster: HTTPPoster
+    private let logger: Logger
+    private let start = OTLPExporter.now()
+    private let queue = DispatchQueue(label: "otlp")
+
+    /// - Parameter scope: the meter's name: `opensandbox/egress`.
+    public init(
+        _ configuration: OTLPConfiguration, registry: MetricsRegistry, scope: String, version: String,
+        poster: HTTPPoster = HTTPPoster(), logger: Logger
+    ) {
+        self.configuration = configuration
+        self.registry = registry
+        self.scope = scope
+        self.version = version
+        var poster = poster
+        poster.timeout = configuration.timeout
+        self.poster = poster
+        self.logger = logger
+    }
+
+    /// Exports until the task is cancelled, and once more then.
+    public func run() async {
+        let failures = Counter(label: "sallyport_otlp_failures_total")
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(configuration.interval))
+            if await !export() { failures.increment() }
+        }
+    }
+
+    /// One export with its retries.
+    func export() async -> Bool {
+        let document = OTLPDocument(
+            registry.snapshot(), resource: configuration.attributes, scope: scope, version: version, start: start,
+            now: Self.now())
+        let post = HTTPPost(
+            configuration.endpoint, headers: configuration.headers + [("Content-Type", "application/json")],
+            body: document.encoded)
+        var backoff = Backoff(first: 1000, longest: min(30_000, configuration.interval), attempts: 5)
+        while true {
+            let outcome = await send(post)
+            switch backoff.step(try? outcome.get()) {
+            case .done: return true
+            case .giveUp:
+                let reason =
+                    switch outcome {
+                    case .success(let reply): "status \(reply.status)"
+                    case .failure(let error): "\(error)"
+                    }
+                logger.warning(
+                    "metrics not exported", metadata: ["collector": "\(configuration.endpoint)", "error": "\(reason)"])
+                return false
+            case .retry(let milliseconds):
+                guard !Task.isCancelled else { return false }
+                try? await Task.sleep(for: .milliseconds(milliseconds))
+            }
+        }
+    }
+
+    private func send(_ post: HTTPPost) async -> Result<HTTPReply, HTTPClientError> {
+        await withCheckedContinuation { continuation in
+            queue.async {
+                do throws(HTTPClientError) {
+                    continuation.resume(returning: .success(try poster.post(post)))
+                } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
+        }
+    }
+
+    /// Nanoseconds since 1970.
+    private static func now() -> UInt64 { UInt64(Date.now.timeIntervalSince1970 * 1e9) }
+}

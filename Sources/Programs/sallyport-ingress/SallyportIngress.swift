@@ -1,0 +1,109 @@
+import ArgumentParser
+import Dispatch
+import FoundationEssentials
+import Ingress
+import Logging
+import NIOCore
+import NIOPosix
+import Observability
+import SecureAccess
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The gateway as a program of its own: it follows a server's directory and has nothing else of it.
+@main
+struct SallyportIngress {
+    static func main() async {
+        let arguments = Arguments.normalized(
+            Array(CommandLine.arguments.dropFirst()), switches: IngressOptions.switches)
+        await Command.main(arguments)
+    }
+}
+
+struct Command: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sallyport-ingress", abstract: "Let clients reach the ports of sandboxes by HTTP and WebSocket.")
+
+    @OptionGroup var options: IngressOptions
+    @OptionGroup var tls: TLSFlags
+
+    func run() async throws {
+        let level = options.logLevel.lowercased() == "warn" ? "warning" : options.logLevel
+        guard let level = Observability.level(named: level) else {
+            throw ValidationError("--log-level is debug, info, warn or error")
+        }
+        guard let format = LogFormat(rawValue: options.logFormat) else {
+            throw ValidationError("--log-format is text or json")
+        }
+        _ = Observability.bootstrap(level: level, format: format)
+        signal(SIGPIPE, SIG_IGN)
+        do { try await serve(Logger(label: "sallyport-ingress")) } catch {
+            FileHandle.write("sallyport-ingress: \(error)\n", to: STDERR_FILENO)
+            throw ExitCode(1)
+        }
+    }
+
+    private func serve(_ logger: Logger) async throws {
+        let publisher = try options.renewals().map { RenewPublisher($0, logger: logger) }
+        let directory = RemoteDirectory(
+            address: try DirectoryAddress(options.directory),
+            secret: try SecretText(path: options.directorySecretFile).read(), renewals: publisher, logger: logger)
+        let file = options.secureAccessKeysFile.map { SecretText(path: $0) }
+        let given = options.secureAccessKeys ?? ProcessInfo.processInfo.environment["OPENSANDBOX_SECURE_ACCESS_KEYS"]
+        let keys = try (file?.read() ?? given).flatMap { $0.isEmpty ? nil : LiveKeys(try KeyRing.parse($0)) }
+        var configuration = GatewayConfiguration(mode: options.routeMode, keys: keys)
+        configuration.host = options.host
+        configuration.port = options.port
+        configuration.tls = tls.listener(host: options.host)
+        configuration.acceptsVersion1 = options.secureAccessV1 == .accept
+        configuration.traffic = options.traffic
+        configuration.limits.maxBody = options.maxBodyBytes
+        configuration.trustedProxies = TrustedProxies(options.trustedProxies) ?? .none
+        configuration.tellsIdentity = options.identityHeader
+        configuration.cookies = options.cookies
+        configuration.spentTokens = try options.oneTimeFile.map {
+            try SpentTokens(path: $0, now: UInt64(max(0, Date().timeIntervalSince1970)))
+        }
+        let gateway = Gateway(
+            configuration: configuration, directory: directory, group: MultiThreadedEventLoopGroup.singleton,
+            logger: logger)
+        let address = try await gateway.start()
+        let following = Task {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await directory.follow() }
+                group.addTask { await publisher?.run() }
+                if let file, let keys { group.addTask { await file.follow(keys, logger) } }
+            }
+        }
+        FileHandle.write("the gateway listens on \(options.host):\(address.port ?? 0)\n", to: STDOUT_FILENO)
+        await signalled()
+        following.cancel()
+        await gateway.shutdown()
+    }
+
+    /// Returns at the first SIGTERM or SIGINT; a second one ends the program at once.
+    private func signalled() async {
+        let (signals, heard) = AsyncStream<Void>.makeStream()
+        let sources = [SIGTERM, SIGINT].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number)
+            source.setEventHandler {
+                heard.yield()
+                signal(number, SIG_DFL)
+            }
+            source.resume()
+            return source
+        }
+        for await _ in signals { break }
+        withExtendedLifetime(sources) {}
+    }
+}
+
+private enum FileHandle {
+    static func write(_ text: String, to descriptor: CInt) {
+        let bytes = Array(text.utf8)
+        _ = Glibc.write(descriptor, bytes, bytes.count)
+    }
+}

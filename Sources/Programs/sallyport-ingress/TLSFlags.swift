@@ -1,0 +1,26 @@
+import ArgumentParser
+import Ingress
+
+/// TLS in front of this gateway; the flags are those of `sallyport ingress`.
+struct TLSFlags: ParsableArguments {
+    @Option(help: "The address to listen on with TLS; that of --host by default.") var tlsHost: String?
+    @Option(help: "Where clients connect with TLS.") var tlsPort = TLSListener.defaultPort
+    @Option(
+        name: .customLong("tls-certificate"),
+        help: "A certificate with its chain and its key, certificate.pem:key.pem; once for each of them.")
+    var certificates: [CertificateFiles] = []
+
+    func listener(host: String) -> TLSListener? {
+        certificates.isEmpty
+            ? nil : TLSListener(host: tlsHost ?? host, port: tlsPort, certificates: certificates)
+    }
+
+    func validate() throws {
+        guard (0...65535).contains(tlsPort) else { throw ValidationError("--tls-port is 0 to 65535") }
+        guard !certificates.isEmpty || tlsHost == nil else { throw ValidationError("TLS needs a --tls-certificate") }
+    }
+}
+
+extension CertificateFiles: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}

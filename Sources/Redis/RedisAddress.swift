@@ -1,0 +1,102 @@
+/// Where a Redis server is and how it is opened: `redis://[[user]:password@]host[:port][/database]`, percent-encoded where
+/// needed. Its description has no password.
+public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
+    public var host: String
+    public var port: Int
+    public var user: String?
+    public var password: String?
+    public var database: Int
+
+    public init(
+        host: String = "127.0.0.1", port: Int = 6379, user: String? = nil, password: String? = nil, database: Int = 0
+    ) {
+        self.host = host
+        self.port = port
+        self.user = user
+        self.password = password
+        self.database = database
+    }
+
+    /// - Throws: `RedisError.address`, which does not repeat the text.
+    public init(_ text: String) throws(RedisError) {
+        guard !text.hasPrefix("rediss://") else {
+            throw .address("rediss is not in this version: use redis:// on a private network, or a local TLS proxy")
+        }
+        guard text.hasPrefix("redis://") else { throw .address("it does not begin with redis://") }
+        var rest = text.dropFirst(8)
+        if let slash = rest.firstIndex(of: "/") {
+            let path = rest[rest.index(after: slash)...]
+            guard path.isEmpty || (path.utf8.count <= 5 && Int(path).map { $0 >= 0 } ?? false) else {
+                throw .address("the database is no number")
+            }
+            database = Int(path) ?? 0
+            rest = rest[..<slash]
+        } else {
+            database = 0
+        }
+        if let at = rest.lastIndex(of: "@") {
+            let parts = rest[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let user = Self.decoded(parts[0]), let password = parts.count > 1 ? Self.decoded(parts[1]) : "" else {
+                throw .address("user and password are not percent-encoded")
+            }
+            self.user = user.isEmpty ? nil : user
+            self.password = password.isEmpty ? nil : password
+            rest = rest[rest.index(after: at)...]
+        }
+        var name = rest[...], number = rest[rest.endIndex...]
+        if rest.hasPrefix("["), let end = rest.firstIndex(of: "]") {
+            name = rest[rest.index(after: rest.startIndex)..<end]
+            number = rest[rest.index(after: end)...]
+            guard number.isEmpty || number.first == ":" else { throw .address("the host is malformed") }
+            number = number.dropFirst()
+        } else if let colon = rest.lastIndex(of: ":") {
+            (name, number) = (rest[..<colon], rest[rest.index(after: colon)...])
+        }
+        guard !name.isEmpty, name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            throw .address("the host is missing or malformed")
+        }
+        guard number.isEmpty || Int(number).map({ (1...65535).contains($0) }) ?? false else {
+            throw .address("the port is not between 1 and 65535")
+        }
+        host = String(name)
+        port = Int(number) ?? 6379
+    }
+
+    /// nil where an escape is broken.
+    private static func decoded(_ text: Substring) -> String? {
+        var bytes: [UInt8] = [], rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
+                return nil
+            }
+            bytes.append(value)
+            rest = rest.dropFirst(2)
+        }
+        return String(validating: bytes, as: UTF8.self)
+    }
+
+    public var description: String { "\(host):\(port)/\(database)" }
+}
+
+public enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
+    case address(String)
+    /// The server's own words; they carry no credential.
+    case server(String)
+    case protocolViolation
+    case silent
+    case ended
+
+    public var description: String {
+        switch self {
+        case .address(let reason): "the Redis address: \(reason)"
+        case .server(let text): "Redis answered: \(text)"
+        case .protocolViolation: "Redis sent something that is not RESP2"
+        case .silent: "Redis did not answer in time"
+        case .ended: "Redis ended the connection"
+        }
+    }
+}

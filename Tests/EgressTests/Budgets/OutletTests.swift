@@ -1,0 +1,133 @@
+import Foundation
+import HTTPClient
+import Logging
+import NetworkPolicy
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Egress
+
+@Suite struct OutletTests {
+    private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    private let folder: String
+
+    init() throws {
+        folder = NSTemporaryDirectory() + "sallyport-outlets-\(UInt32.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+
+    private func lines(_ name: String) -> [String] {
+        let data = FileManager.default.contents(atPath: folder + "/" + name) ?? Data()
+        return String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)
+    }
+
+    private func denied(_ name: String, time: UInt64 = 1_767_225_600_123) throws -> DecisionEvent {
+        DecisionEvent(
+            time: time,
+            kind: .name(try DomainName(name), type: 1, Verdict(action: .deny, reason: .defaultAction)))
+    }
+
+    @Test func `every decision becomes a line, in order`() async throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let log = AuditLog(path: folder + "/audit", logger: quiet)
+        for number in 0..<2000 { log.put(try denied("n\(number).example"), of: "sb-\(number % 3)") }
+        await log.close()
+        let lines = lines("audit")
+        #expect(lines.count == 2000)
+        let first = try #require(try JSONSerialization.jsonObject(with: Data(lines[0].utf8)) as? [String: Any])
+        #expect(first["event"] as? String == "nameDenied" && first["name"] as? String == "n0.example")
+        #expect(first["sandbox"] as? String == "sb-0" && first["time"] as? String == "2026-01-01T00:00:00.123Z")
+        #expect(lines[1999].contains("n1999.example"))
+        let mode = try FileManager.default.attributesOfItem(atPath: folder + "/audit")[.posixPermissions] as? Int
+        #expect(mode == 0o600)
+    }
+
+    @Test func `a file that is large is put aside, and one that was put aside is opened anew`() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var file = AuditFile(path: folder + "/audit", limit: 10)
+        for text in ["aaaa\n", "bbbb\n", "cccc\n"] { try file.append(Array(text.utf8)) }
+        #expect(lines("audit.1") == ["aaaa", "bbbb"] && lines("audit") == ["cccc"])
+        try FileManager.default.moveItem(atPath: folder + "/audit", toPath: folder + "/elsewhere")
+        try file.append(Array("dddd\n".utf8))
+        #expect(lines("audit") == ["dddd"] && lines("elsewhere") == ["cccc"])
+        // A line that is larger than the limit still has a file.
+        try file.append([UInt8](repeating: 101, count: 50) + [10])
+        #expect(lines("audit").map(\.count) == [50] && lines("audit.1") == ["dddd"])
+    }
+
+    @Test func `a disk that refuses costs lines, which are counted, and nobody waits`() async throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var file = AuditFile(path: "/dev/full", limit: 0)
+        var refused = false
+        do throws(EgressError) { try file.append([97, 10]) } catch { refused = true }
+        #expect(refused)
+        let outbox = Outbox<Int>(capacity: 3, name: "test")
+        for number in 0..<10 { outbox.put(number) }
+        #expect(outbox.lost == 7)
+        let seen = Mutex<[Int]>([])
+        outbox.close()
+        await outbox.run { items in seen.withLock { $0 += items } }
+        #expect(seen.withLock { $0 } == [0, 1, 2])
+    }
+
+    @Test func `a notice has the reference's form`() throws {
+        let notice = DenyWebhook.Notice(name: try DomainName("x.example"), sandbox: "a\"b", time: 1_767_225_600_999)
+        #expect(
+            String(decoding: notice.body, as: UTF8.self)
+                == #"{"hostname":"x.example","timestamp":"2026-01-01T00:00:00Z","source":"opensandbox-egress","sandboxId":"a\"b"}"#
+        )
+    }
+
+    @Test func `a webhook hears of each denied name once, and trouble of its server is waited out`() async throws {
+        let hook = try HookServer(statuses: [503, 500, 200])
+        defer { hook.stop() }
+        let webhook = DenyWebhook(
+            HTTPEndpoint("http://127.0.0.1:\(hook.port)/hook?a=b")!,
+            retries: Backoff(first: 1, longest: 2, attempts: 4), logger: quiet)
+        webhook.put(try denied("a.example"), of: "sb")
+        webhook.put(try denied("a.example", time: 1_767_225_601_000), of: "sb")
+        webhook.put(
+            DecisionEvent(
+                time: 1,
+                kind: .name(try DomainName("ok.example"), type: 1, Verdict(action: .allow, reason: .defaultAction))),
+            of: "sb")
+        webhook.put(try denied("b.example"), of: "sb")
+        #expect(try await eventually { hook.requests.count == 4 })
+        webhook.close()
+        let bodies = hook.requests.map { $0.split(separator: "\r\n\r\n").last ?? "" }
+        #expect(bodies.prefix(3).allSatisfy { $0.contains("a.example") } && bodies[3].contains("b.example"))
+        #expect(hook.requests[0].hasPrefix("POST /hook?a=b HTTP/1.1\r\nHost: 127.0.0.1:\(hook.port)\r\n"))
+    }
+
+    @Test func `a refusal of the webhook's server is final, and one that never answers is given up`() async throws {
+        let hook = try HookServer(statuses: [404, 200])
+        defer { hook.stop() }
+        let webhook = DenyWebhook(
+            HTTPEndpoint("http://127.0.0.1:\(hook.port)/")!, retries: Backoff(first: 1, longest: 2, attempts: 4),
+            logger: quiet)
+        webhook.put(try denied("a.example"), of: "sb")
+        webhook.put(try denied("b.example"), of: "sb")
+        #expect(try await eventually { hook.requests.count == 2 })
+        #expect(hook.requests[1].contains("b.example"))
+        webhook.close()
+
+        let silent = try HookServer(statuses: [])
+        defer { silent.stop() }
+        let poster = HTTPPoster(timeout: 50)
+        let post = HTTPPost(HTTPEndpoint("http://127.0.0.1:\(silent.port)/")!, body: [])
+        #expect(throws: HTTPClientError.timedOut) { try poster.post(post) }
+    }
+
+    @Test func `https is refused to a server that is none, or that nobody vouches for`() throws {
+        let hook = try HookServer(statuses: [200])
+        defer { hook.stop() }
+        let post = HTTPPost(HTTPEndpoint("https://127.0.0.1:\(hook.port)/")!, body: [])
+        #expect {
+            try HTTPPoster(timeout: 2000).post(post)
+        } throws: { error in
+            if case .insecure = error as? HTTPClientError { return true }
+            return error as? HTTPClientError == .timedOut
+        }
+    }
+}
