@@ -33,6 +33,8 @@ bench: execd base-image
 	.build/release/benchmark-patch 4096 100000
 	.build/release/benchmark-scale
 	.build/release/benchmark-flow
+	./scripts/install-deps.sh dnsperf dnsdist unbound
+	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
 
 # Every parser against RUNS inputs of libFuzzer's; what it finds worth keeping becomes part of Tests/FuzzTests/Corpus.

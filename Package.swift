@@ -165,6 +165,9 @@ let package = Package(
             name: "benchmark-patch", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
             path: "Benchmarks/PolicyPatch", swiftSettings: strict + warnings),
         .executableTarget(
+            name: "benchmark-dns", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            path: "Benchmarks/DNS/Guard", swiftSettings: strict + warnings),
+        .executableTarget(
             name: "benchmark-scale", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
             path: "Benchmarks/GuardedNamespaces", swiftSettings: strict + warnings),
         .executableTarget(

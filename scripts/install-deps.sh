@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing of the Debian packages that Sallyport builds, runs and is tested with.
+# Installs what is missing of the Debian packages that Sallyport builds, runs and is tested with, and those of its arguments.
 set -euo pipefail
 
 packages=(
@@ -13,6 +13,7 @@ packages=(
     curl dns2tcp dnsutils hping3 iodine net-tools nmap openssl ptunnel-ng python3-scapy
     # peers of the gateway, and what overloads it (Tests/Gateway)
     haproxy nginx-light slowhttptest
+    "$@"
 )
 
 missing=()

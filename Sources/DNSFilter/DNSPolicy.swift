@@ -10,8 +10,20 @@ public protocol DNSPolicy: AnyObject, Sendable {
     func permits(_ address: IPAddress, for name: DomainName) -> Bool
     /// Opens the way to addresses before the sandbox is told them. On false it gets SERVFAIL instead.
     func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Bool
-    /// Hears what was answered.
+    /// Hears what was answered: every refusal and failure, and every answer but one that went out before and stands.
     func record(_ event: DNSEvent)
+    /// Becomes another number, never an earlier one, before anything that was said, learned or recorded would be otherwise
+    /// now.
+    var revision: UInt64 { get }
+    /// Seconds for which `learn` of these, maybe none, would have nothing to do, the lifetimes going down meanwhile. An
+    /// answer is given again within this time as long as the revision is the same, and nobody is asked. 0 to be asked
+    /// each time.
+    func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32
+}
+
+extension DNSPolicy {
+    public var revision: UInt64 { 0 }
+    public func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 { 0 }
 }
 
 extension DNSPolicy {

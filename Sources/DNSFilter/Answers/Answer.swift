@@ -24,18 +24,18 @@ struct Answer: Hashable, Sendable {
             return
         }
         var owner = name.wire
-        var seen: Set<[UInt8]> = [owner]
         while records.count < Self.longestChain {
-            let found = response.answers.filter { $0.owner == owner && $0.type == type }
-            if !found.isEmpty {
+            let before = records.count
+            for record in response.answers where record.type == type && record.owner == owner { records.append(record) }
+            if records.count > before {
                 // A name that does not exist has no records.
                 guard code == .noError else { break }
-                records += found
                 limitLifetimes()
                 return
             }
             guard let alias = response.answers.first(where: { $0.owner == owner && $0.type == RecordType.cname }),
-                (try? DomainName(wire: alias.data)) != nil, seen.insert(alias.data).inserted
+                (try? DomainName(wire: alias.data)) != nil, alias.data != name.wire,
+                !records.contains(where: { $0.data == alias.data })
             else {
                 authority = response.authority.flatMap { Self.isAtOrAbove($0.owner, owner) ? $0 : nil }
                 limitLifetimes()
@@ -68,16 +68,23 @@ struct Answer: Hashable, Sendable {
 
     /// Without the addresses that a sandbox may not be told. A chain that led to refused addresses only is no use, either.
     func filtered(_ permits: (IPAddress) -> Bool) -> Answer {
-        let kept = records.filter { $0.address.map(permits) ?? true }
-        guard kept.count != records.count else { return self }
+        let isKept = { (record: ResourceRecord) in record.address.map(permits) ?? true }
+        guard !records.allSatisfy(isKept) else { return self }
+        let kept = records.filter(isKept)
         var answer = self
         answer.records = kept.contains { $0.type != RecordType.cname } ? kept : []
         return answer
     }
 
-    var addresses: [LearnedAddress] {
-        records.compactMap { record in record.address.map { LearnedAddress(address: $0, lifetime: record.ttl) } }
+    /// Its addresses, each with what is left of its time so many seconds after the answer came.
+    func addresses(after age: UInt32) -> [LearnedAddress] {
+        records.compactMap { record in
+            record.address.map { LearnedAddress(address: $0, lifetime: record.ttl > age ? record.ttl - age : 0) }
+        }
     }
+
+    var addresses: [LearnedAddress] { addresses(after: 0) }
+    var addressCount: Int { records.count { $0.address != nil } }
 
     /// Seconds that the answer may be kept: the least TTL, the SOA's (`limitLifetimes`) with it where the answer is
     /// negative. A negative answer without one is not kept (RFC 2308, section 5).

@@ -14,6 +14,9 @@ struct AnswerCache: Sendable {
     private struct Entry {
         var key: CacheKey
         var answer: Answer
+        /// Kept of short answers alone, as nearly all are: it is the answer a second time.
+        var encoded: EncodedAnswer?
+        var serial: UInt64
         var stored: UInt64
         var expiry: UInt64
         var bytes: Int
@@ -26,6 +29,7 @@ struct AnswerCache: Sendable {
     static let firstFailureLifetime: UInt64 = 1
     static let longestFailureLifetime: UInt64 = 30
     private static let none: Int32 = -1
+    private static let longestTwice = 1024
 
     let capacity: Int
     let capacityBytes: Int
@@ -35,6 +39,16 @@ struct AnswerCache: Sendable {
     private var index: [CacheKey: Int32] = [:]
     private var newest = Self.none
     private var oldest = Self.none
+    private var lastSerial: UInt64 = 0
+
+    /// An answer that still holds.
+    struct Hit: Sendable {
+        /// Tells this storing of an answer from every other one.
+        var serial: UInt64
+        /// Seconds since it was stored.
+        var age: UInt32
+        fileprivate var place: Int32
+    }
 
     init(capacity: Int, bytes: Int = .max) {
         self.capacity = capacity
@@ -43,26 +57,45 @@ struct AnswerCache: Sendable {
 
     var count: Int { index.count }
 
+    /// An answer that still holds. The place is good until the next `store`.
+    mutating func find(_ key: CacheKey, now: UInt64) -> Hit? {
+        guard let place = index[key], entries[Int(place)].expiry > now else { return nil }
+        if place != newest {
+            unlink(place)
+            link(place)
+        }
+        return Hit(
+            serial: entries[Int(place)].serial, age: UInt32(clamping: now - entries[Int(place)].stored),
+            place: place)
+    }
+
+    func answer(_ hit: Hit) -> Answer { entries[Int(hit.place)].answer }
+    func encoded(_ hit: Hit) -> EncodedAnswer {
+        let entry = entries[Int(hit.place)]
+        return entry.encoded ?? EncodedAnswer(entry.answer, question: entry.key.name)
+    }
+
     /// An answer that still holds, and its age in seconds.
     mutating func answer(_ key: CacheKey, now: UInt64) -> (answer: Answer, age: UInt32)? {
-        guard let place = index[key], entries[Int(place)].expiry > now else { return nil }
-        unlink(place)
-        link(place)
-        return (entries[Int(place)].answer, UInt32(clamping: now - entries[Int(place)].stored))
+        find(key, now: now).map { (answer($0), $0.age) }
     }
 
     mutating func store(_ answer: Answer, for key: CacheKey, now: UInt64) {
         let lifetime =
             answer.code == .serverFailure
             ? failureLifetime(key, now) : UInt64(answer.lifetime(isNegative: answer.isNegative(type: key.type)))
-        let size = Self.size(key, answer)
         if let place = index[key] { remove(place) }
+        guard capacity > 0, lifetime > 0 else { return }
+        var size = Self.size(key, answer)
+        let encoded: EncodedAnswer? = size < Self.longestTwice ? EncodedAnswer(answer, question: key.name) : nil
+        size += encoded?.size ?? 0
         // One answer must not drive out all others.
-        guard capacity > 0, lifetime > 0, size <= capacityBytes / 8 else { return }
+        guard size <= capacityBytes / 8 else { return }
         while index.count >= capacity || bytes > capacityBytes - size { remove(oldest) }
+        lastSerial += 1
         let entry = Entry(
-            key: key, answer: answer, stored: now, expiry: now + lifetime, bytes: size, newer: Self.none,
-            older: Self.none)
+            key: key, answer: answer, encoded: encoded, serial: lastSerial, stored: now, expiry: now + lifetime,
+            bytes: size, newer: Self.none, older: Self.none)
         let place: Int32
         if let known = free.popLast() {
             place = known
@@ -88,10 +121,10 @@ struct AnswerCache: Sendable {
 
     private mutating func remove(_ place: Int32) {
         unlink(place)
-        let entry = entries[Int(place)]
-        bytes -= entry.bytes
-        index[entry.key] = nil
+        bytes -= entries[Int(place)].bytes
+        index[entries[Int(place)].key] = nil
         entries[Int(place)].answer = .empty
+        entries[Int(place)].encoded = nil
         free.append(place)
     }
 
@@ -112,7 +145,7 @@ struct AnswerCache: Sendable {
     private static func size(_ key: CacheKey, _ answer: Answer) -> Int {
         let array = 48
         let records = answer.records + (answer.authority.map { [$0] } ?? [])
-        return 224 + array + key.name.wire.count
+        return 256 + array + key.name.wire.count
             + records.reduce(0) { $0 + 32 + 2 * array + $1.owner.count + $1.data.count }
     }
 }

@@ -6,95 +6,130 @@ import NetworkPolicy
 
 // The life of a query: read, judged, looked up, asked, answered.
 extension DNSLoop {
-    func receive(_ bytes: UnsafeRawBufferPointer, from client: DNSClient, by way: Waiter.Way) {
+    func receive(_ bytes: UnsafeRawBufferPointer, from client: Client, by way: Waiter.Way) {
         statistics.queries += 1
-        switch Query.parse(bytes) {
+        switch Query.parse(bytes, reusing: &queryMemory) {
         case nil: return
-        case .failure(let rejection)?: reply(ResponseEncoder.encode(rejection), by: way)
-        case .success(let query)?: judge(Waiter(client: client, way: way, query: query))
+        case .failure(let rejection)?: reply(by: way) { ResponseEncoder.write(rejection, into: &$0) }
+        case .success(let query)?: answer(Waiter(client: client.name, way: way, query: query), client)
         }
     }
 
-    private func judge(_ waiter: Waiter) {
-        guard let client = clients[waiter.client] else { return }
+    private func answer(_ waiter: Waiter, _ client: Client) {
         let query = waiter.query
         if let answer = Localhost.answer(query) {
-            return reply(ResponseEncoder.encode(answer, to: query), by: waiter.way)
+            return reply(EncodedAnswer(answer, question: query.name), to: waiter)
         }
-        let verdict = client.policy.verdict(query.name, type: query.type)
-        guard verdict.isAllowed else { return deny(waiter, verdict) }
-        guard RecordType.forwarded.contains(query.type) else {
-            client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .typeRefused))
-            let isBinding = query.type == RecordType.https || query.type == RecordType.svcb
-            let answer = Answer(code: isBinding ? .noError : .notImplemented)
-            reply(
-                ResponseEncoder.encode(
-                    answer, to: query, error: isBinding ? nil : .blocked("policy: type not forwarded")),
-                by: waiter.way)
-            return
-        }
+        // Before everything that is believed of the policy: what changes meanwhile makes it worth nothing.
+        let revision = client.policy.revision
         let key = CacheKey(name: query.name, type: query.type)
-        if let (answer, age) = cache.answer(key, now: now() / 1000) {
+        let present = now()
+        let hit = cache.find(key, now: present / 1000)
+        if let hit, clearances.holds(client: client.name.number, serial: hit.serial, revision: revision, now: present) {
             statistics.cacheHits += 1
-            deliver(answer, age: age, to: waiter)
+            return reply(cache.encoded(hit), to: waiter, age: hit.age)
+        }
+        guard judge(waiter, client) else { return }
+        if let hit {
+            statistics.cacheHits += 1
+            let isWhole = deliver(cache.answer(hit), age: hit.age, to: waiter)
+            if isWhole { clear(hit, waiter, client, revision, present) }
             return
         }
-        if let refusal = client.policy.refusalUpstream(query.name, type: query.type) { return deny(waiter, refusal) }
+        if let refusal = client.policy.refusalUpstream(query.name, type: query.type) {
+            return deny(waiter, client, refusal)
+        }
         guard client.pending < configuration.pendingPerSandbox else {
-            fail(waiter, "too many queries are waiting")
-            return
+            return fail(waiter, "too many queries are waiting")
         }
-        switch pending.ask(key, for: waiter, using: &random, now: now()) {
+        let waiting = waiter.detached
+        let question = CacheKey(name: waiting.query.name, type: key.type)
+        switch pending.ask(question, for: waiting, using: &random, now: present) {
         case .full: fail(waiter, "too many queries are waiting")
-        case .joined: clients[waiter.client]!.pending += 1
+        case .joined: client.pending += 1
         case .transmit(let transmission):
-            clients[waiter.client]!.pending += 1
+            client.pending += 1
             transmit(transmission)
         }
     }
 
-    private func deny(_ waiter: Waiter, _ verdict: Verdict) {
+    /// Whether the query may be answered; it gets its refusal here where not.
+    private func judge(_ waiter: Waiter, _ client: Client) -> Bool {
+        let query = waiter.query
+        let verdict = client.policy.verdict(query.name, type: query.type)
+        guard verdict.isAllowed else {
+            deny(waiter, client, verdict)
+            return false
+        }
+        guard RecordType.isForwarded(query.type) else {
+            client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .typeRefused))
+            let isBinding = query.type == RecordType.https || query.type == RecordType.svcb
+            reply(
+                EncodedAnswer(code: isBinding ? .noError : .notImplemented), to: waiter,
+                error: isBinding ? nil : .blocked("policy: type not forwarded"))
+            return false
+        }
+        return true
+    }
+
+    /// Remembers that the sandbox may have this answer again.
+    private func clear(
+        _ hit: AnswerCache.Hit, _ waiter: Waiter, _ client: Client, _ revision: UInt64, _ present: UInt64
+    ) {
+        let time = client.policy.standing(
+            of: cache.answer(hit).addresses(after: hit.age), for: waiter.query.name)
+        guard time > 0 else { return }
+        clearances.grant(
+            client: client.name.number, serial: hit.serial, revision: revision, until: present + 1000 * UInt64(time))
+    }
+
+    private func deny(_ waiter: Waiter, _ client: Client, _ verdict: Verdict) {
         let query = waiter.query
         statistics.denied += 1
-        clients[waiter.client]?.policy.record(
-            DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
+        client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
         // Nobody is to remember that the name does not exist when a moment later it does.
         let isRefused = configuration.refusal == .refused || verdict.isTemporary
-        let answer = Answer(code: isRefused ? .refused : .nameError)
-        reply(ResponseEncoder.encode(answer, to: query, error: .blocked("policy: \(verdict)")), by: waiter.way)
+        reply(EncodedAnswer(code: isRefused ? .refused : .nameError), to: waiter, error: .blocked("policy: \(verdict)"))
     }
 
     /// An answer, as far as this sandbox may have it, once the way to its addresses is open.
-    private func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter) {
-        guard let policy = clients[waiter.client]?.policy else { return }
+    /// - Returns: whether it went out, with nothing taken out of it.
+    @discardableResult
+    private func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter) -> Bool {
+        guard let policy = clients[waiter.client]?.policy else { return false }
         let query = waiter.query
         guard answer.code != .serverFailure else {
-            return fail(waiter, "no upstream gave an answer a moment ago", .cached)
+            fail(waiter, "no upstream gave an answer a moment ago", .cached)
+            return false
         }
         let told = answer.filtered { policy.permits($0, for: query.name) }
-        let addresses = told.addresses.map { learned in
-            LearnedAddress(address: learned.address, lifetime: learned.lifetime > age ? learned.lifetime - age : 0)
-        }
+        let addresses = told.addresses(after: age)
         guard addresses.isEmpty || policy.learn(addresses, for: query.name) else {
-            return fail(waiter, "the kernel did not take the addresses")
+            fail(waiter, "the kernel did not take the addresses")
+            return false
         }
-        let removed = answer.addresses.count - addresses.count
+        let removed = answer.addressCount - addresses.count
         policy.record(
             DNSEvent(
                 name: query.name, type: query.type, outcome: .answered(addresses: addresses.count, removed: removed)))
-        reply(ResponseEncoder.encode(told, to: query, elapsed: age, limit: limit(waiter)), by: waiter.way)
+        reply(EncodedAnswer(told, question: query.name), to: waiter, age: age)
+        return removed == 0
     }
 
     private func fail(_ waiter: Waiter, _ reason: String, _ error: ExtendedError? = nil) {
         statistics.failures += 1
         clients[waiter.client]?.policy.record(
             DNSEvent(name: waiter.query.name, type: waiter.query.type, outcome: .failed(reason)))
-        reply(ResponseEncoder.encode(.serverFailure, to: waiter.query, error: error), by: waiter.way)
+        reply(EncodedAnswer(code: .serverFailure), to: waiter, error: error)
     }
 
-    private func limit(_ waiter: Waiter) -> Int {
-        if case .stream = waiter.way { return 65535 }
-        return waiter.query.payloadLimit
+    private func reply(
+        _ answer: EncodedAnswer, to waiter: Waiter, age: UInt32 = 0, error: @autoclosure () -> ExtendedError? = nil
+    ) {
+        reply(by: waiter.way) {
+            ResponseEncoder.write(
+                answer, to: waiter.query, elapsed: age, limit: waiter.longestAnswer, error: error(), into: &$0)
+        }
     }
 
     func expire() {

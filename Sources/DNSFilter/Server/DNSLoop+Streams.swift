@@ -42,7 +42,8 @@ extension DNSLoop {
         }
         streams[number]?.lastUse = now()
         while let stream = streams[number], let message = streams[number]?.incoming.next() {
-            message.withUnsafeBytes { receive($0, from: stream.client, by: .stream(number)) }
+            guard let client = clients[stream.client] else { break }
+            message.withUnsafeBytes { receive($0, from: client, by: .stream(number)) }
         }
         if !isOpen { closeStream(number) }
     }

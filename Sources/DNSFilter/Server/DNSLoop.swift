@@ -11,19 +11,33 @@ final class DNSLoop {
     /// Who asked, and how the answer gets back.
     struct Waiter: Sendable {
         enum Way: Sendable {
-            case datagram(socket: CInt, peer: [UInt8])
+            case datagram(socket: CInt, peer: DatagramPeer)
             case stream(UInt64)
         }
         var client: DNSClient
         var way: Way
         var query: Query
+
+        /// Bytes.
+        var longestAnswer: Int {
+            if case .stream = way { 65535 } else { query.payloadLimit }
+        }
+
+        var detached: Waiter { Waiter(client: client, way: way, query: query.detached) }
     }
 
-    struct Client {
-        var sockets: DNSSockets
-        var policy: any DNSPolicy
+    final class Client {
+        let name: DNSClient
+        let sockets: DNSSockets
+        let policy: any DNSPolicy
         var pending = 0
         var connections = 0
+
+        init(_ name: DNSClient, sockets: DNSSockets, policy: any DNSPolicy) {
+            self.name = name
+            self.sockets = sockets
+            self.policy = policy
+        }
     }
 
     enum Source {
@@ -41,6 +55,7 @@ final class DNSLoop {
     /// Kept until the thread ends: the sockets are the server's to close.
     private let server: DNSServer
     private let datagrams: OpaquePointer
+    private let replies: ReplyBatch
     private static let batch: UInt32 = 64
 
     var sources: [CInt: Source] = [:]
@@ -49,6 +64,10 @@ final class DNSLoop {
     var upstreamStreams: [UInt64: UpstreamStream] = [:]
     var nextStream: UInt64 = 1
     var cache: AnswerCache
+    var clearances = Clearances()
+    /// What the next query is read into, and the next answer.
+    var queryMemory = Query.Memory()
+    private var message: [UInt8] = []
     var pending: PendingQuestions<Waiter>
     var ports: [UpstreamPorts]
     var links: [UpstreamStream.Link]
@@ -57,7 +76,7 @@ final class DNSLoop {
     var nextProbe: UInt64 = 0
     /// Where an upstream speaks TLS.
     let tlsContext: TLSContext?
-    var random = SystemRandomNumberGenerator()
+    var random = BufferedRandom()
     var statistics = DNSServer.Statistics()
     private var isRunning = true
 
@@ -75,10 +94,11 @@ final class DNSLoop {
             ? try TLSContext(authorities: configuration.tlsAuthorities) : nil
         ports = configuration.upstreams.map { UpstreamPorts(upstream: $0, mark: configuration.upstreamMark) }
         epoll = linux_epoll_create()
-        guard epoll >= 0, let pool = linux_datagrams_create(Self.batch, 4096) else {
+        guard epoll >= 0, let pool = linux_datagrams_create(Self.batch, 4096), let replies = ReplyBatch() else {
             throw DNSServerError.noDescriptor(errno)
         }
         datagrams = pool
+        self.replies = replies
         watch(wakeUp, .wakeUp)
     }
 
@@ -94,8 +114,11 @@ final class DNSLoop {
             guard count >= 0 || errno == EINTR else { break }
             for event in events.prefix(Int(max(count, 0))) {
                 handle(CInt(truncatingIfNeeded: event.data), event.events)
+                // No socket is closed between an answer and its way out.
+                replies.flush()
             }
             expire()
+            replies.flush()
             server.publish(statistics)
         }
         for descriptor in sources.keys where descriptor != wakeUp { close(descriptor) }
@@ -114,8 +137,12 @@ final class DNSLoop {
     }
 
     private func waitTime() -> Int32 {
-        let idle = streams.isEmpty && upstreamStreams.isEmpty ? nil : now() + 1000
-        guard let next = [pending.nextDeadline, nextProbeTime, idle].compactMap({ $0 }).min() else { return -1 }
+        var next = min(pending.nextDeadline ?? .max, nextProbeTime ?? .max)
+        if streams.isEmpty && upstreamStreams.isEmpty {
+            guard next < .max else { return -1 }
+        } else {
+            next = min(next, now() + 1000)
+        }
         let present = now()
         return next > present ? Int32(clamping: next - present) : 0
     }
@@ -137,7 +164,7 @@ final class DNSLoop {
         for command in commands {
             switch command {
             case .attach(let client, let sockets, let policy):
-                clients[client] = Client(sockets: sockets, policy: policy)
+                clients[client] = Client(client, sockets: sockets, policy: policy)
                 for socket in sockets.udp { watch(socket, .datagrams(client)) }
                 for socket in sockets.tcp { watch(socket, .listener(client)) }
             case .detach(let client, let done):
@@ -156,7 +183,8 @@ final class DNSLoop {
         pending.removeWaiters { $0.client == client }
     }
 
-    private func readDatagrams(_ socket: CInt, _ client: DNSClient) {
+    private func readDatagrams(_ socket: CInt, _ name: DNSClient) {
+        guard let client = clients[name] else { return }
         // A few batches a turn: a flood by one sandbox must not keep the others waiting.
         for _ in 0..<4 {
             let count = linux_datagrams_receive(datagrams, socket, Self.batch)
@@ -164,9 +192,10 @@ final class DNSLoop {
             for slot in 0..<UInt32(count) {
                 let length = Int(linux_datagrams_length(datagrams, slot))
                 let bytes = UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length)
-                let peerLength = Int(linux_datagrams_peer_length(datagrams, slot))
-                let peer = [UInt8](
-                    UnsafeRawBufferPointer(start: linux_datagrams_peer(datagrams, slot), count: peerLength))
+                let peer = DatagramPeer(
+                    UnsafeRawBufferPointer(
+                        start: linux_datagrams_peer(datagrams, slot),
+                        count: Int(linux_datagrams_peer_length(datagrams, slot))))
                 receive(bytes, from: client, by: .datagram(socket: socket, peer: peer))
             }
             if UInt32(count) < Self.batch { return }
@@ -187,16 +216,13 @@ final class DNSLoop {
         }
     }
 
-    /// Sends one answer; a full socket buffer loses it, as the network might have.
-    func reply(_ bytes: [UInt8], by way: Waiter.Way) {
+    /// Sends what `write` puts into an array that is empty.
+    func reply(by way: Waiter.Way, _ write: (inout [UInt8]) -> Void) {
+        message.removeAll(keepingCapacity: true)
+        write(&message)
         switch way {
-        case .datagram(let socket, let peer):
-            _ = peer.withUnsafeBytes { address in
-                sendto(
-                    socket, bytes, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL),
-                    address.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(address.count))
-            }
-        case .stream(let number): send(StreamBuffer.framed(bytes), onStream: number)
+        case .datagram(let socket, let peer): replies.add(message, to: peer, by: socket)
+        case .stream(let number): send(StreamBuffer.framed(message), onStream: number)
         }
     }
 }

@@ -10,9 +10,22 @@ struct ExtendedError: Hashable, Sendable {
     static let noReachableUpstream = ExtendedError(code: 22, text: "no upstream answered in time")
     static let networkError = ExtendedError(code: 23, text: "the network refused the upstreams")
 
+    /// Bytes of the text that are sent.
+    private static let longestText = 200
+
     /// The EDNS option: code 15, length, code of the error, text.
+    func writeOption(to message: inout [UInt8]) {
+        message.append(big: 15)
+        message.append(big: UInt16(optionLength - 4))
+        message.append(big: code)
+        message.append(contentsOf: text.utf8.prefix(Self.longestText))
+    }
+
+    var optionLength: Int { 6 + min(text.utf8.count, Self.longestText) }
+
     var option: [UInt8] {
-        let text = Array(text.utf8.prefix(200))
-        return [0, 15, 0, UInt8(2 + text.count), UInt8(code >> 8), UInt8(code & 0xff)] + text
+        var bytes: [UInt8] = []
+        writeOption(to: &bytes)
+        return bytes
     }
 }

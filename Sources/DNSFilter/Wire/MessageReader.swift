@@ -38,9 +38,21 @@ struct MessageReader {
         return Array(bytes[position..<position + count])
     }
 
+    mutating func skip(_ count: Int) throws(MessageError) {
+        guard count <= bytes.count - position else { throw .truncated }
+        position += count
+    }
+
     /// A name without its compression, case kept: labels and the final zero byte.
     mutating func nameBytes() throws(MessageError) -> [UInt8] {
         var name: [UInt8] = []
+        name.reserveCapacity(32)
+        try readName(into: &name)
+        return name
+    }
+
+    /// The same, in an array that is empty.
+    mutating func readName(into name: inout [UInt8]) throws(MessageError) {
         var cursor = position
         var earliest = position
         var end: Int?
@@ -52,10 +64,10 @@ struct MessageReader {
                 name.append(0)
                 guard name.count <= 255 else { throw .badName }
                 position = end ?? cursor + 1
-                return name
+                return
             case 1...63:
                 guard cursor + 1 + length <= bytes.count else { throw .truncated }
-                name.append(contentsOf: bytes[cursor...cursor + length])
+                name.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[cursor...cursor + length]))
                 guard name.count < 255 else { throw .badName }
                 cursor += 1 + length
             case 0xc0...:

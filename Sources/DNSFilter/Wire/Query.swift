@@ -27,9 +27,23 @@ extension Query {
     /// RFC 9715: no answer over UDP is longer, so that none is fragmented.
     static let largestPayload = 1232
 
+    /// The memory of queries that are read one after the other: a name and a question are read into that of the query
+    /// before, unless somebody kept it.
+    struct Memory {
+        fileprivate var name: [UInt8] = []
+        fileprivate var question: [UInt8] = []
+    }
+
+    static func parse(_ bytes: UnsafeRawBufferPointer) -> Result<Query, QueryRejection>? {
+        var memory = Memory()
+        return parse(bytes, reusing: &memory)
+    }
+
     /// Reads a message.
     /// - Returns: nil for what is not even a query (too short, a response): it gets no answer at all.
-    static func parse(_ bytes: UnsafeRawBufferPointer) -> Result<Query, QueryRejection>? {
+    static func parse(
+        _ bytes: UnsafeRawBufferPointer, reusing memory: inout Memory
+    ) -> Result<Query, QueryRejection>? {
         guard bytes.count >= headerLength, bytes[2] & 0x80 == 0 else { return nil }
         let identifier = UInt16(bytes[0]) << 8 | UInt16(bytes[1])
         var rejection = QueryRejection(identifier: identifier, code: .formatError, question: [])
@@ -42,13 +56,16 @@ extension Query {
             _ = try reader.number32()
             let counts = (try reader.number16(), try reader.number16(), try reader.number16(), try reader.number16())
             guard counts.0 == 1, counts.1 == 0, counts.2 == 0, counts.3 <= 1 else { return .failure(rejection) }
-            let asked = try reader.nameBytes()
+            memory.question.removeAll(keepingCapacity: true)
+            try reader.readName(into: &memory.question)
             let type = try reader.number16(), kind = try reader.number16()
-            let tail = [type, kind].flatMap { [UInt8($0 >> 8), UInt8(truncatingIfNeeded: $0)] }
-            rejection.question = asked + tail
+            let name = try? DomainName(wire: memory.question, reusing: &memory.name)
+            memory.question.append(big: type)
+            memory.question.append(big: kind)
+            rejection.question = memory.question
             var query = Query(
                 identifier: identifier, recursionDesired: bytes[2] & 1 != 0, name: .root, type: type,
-                question: asked + tail, payloadLimit: 512, hasEDNS: false)
+                question: memory.question, payloadLimit: 512, hasEDNS: false)
             var version: UInt8 = 0
             if counts.3 == 1 { version = try query.readEDNS(&reader) }
             guard reader.isAtEnd else { return .failure(rejection) }
@@ -57,7 +74,7 @@ extension Query {
                 return .failure(rejection)
             }
             let internet: UInt16 = 1
-            guard kind == internet, let name = try? DomainName(wire: asked) else {
+            guard kind == internet, let name else {
                 rejection.code = kind == internet ? .nameError : .refused
                 return .failure(rejection)
             }
@@ -71,10 +88,11 @@ extension Query {
     /// The one additional record may only be OPT; its options are dropped, which leaves nothing to tunnel through.
     /// - Returns: the version of EDNS.
     private mutating func readEDNS(_ reader: inout MessageReader) throws(MessageError) -> UInt8 {
-        guard try reader.nameBytes() == [0], try reader.number16() == RecordType.opt else { throw .badCount }
+        // The root, as it is (RFC 6891, section 6.1.2).
+        guard try reader.byte() == 0, try reader.number16() == RecordType.opt else { throw .badCount }
         let size = Int(try reader.number16())
         let flags = try reader.number32()
-        _ = try reader.take(Int(try reader.number16()))
+        try reader.skip(Int(try reader.number16()))
         hasEDNS = true
         payloadLimit = min(max(size, 512), Self.largestPayload)
         return UInt8(truncatingIfNeeded: flags >> 16)
@@ -86,17 +104,38 @@ extension Query {
     static func forwardedBytes(name: DomainName, type: UInt16, identifier: UInt16, spelling: UInt64 = 0) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(headerLength + name.wire.count + 15)
-        bytes += [
-            UInt8(identifier >> 8), UInt8(truncatingIfNeeded: identifier), 1, 0, 0, 1, 0, 0, 0, 0, 0, 1,
-        ]
+        bytes.append(big: identifier)
+        let recursionDesired: UInt16 = 0x0100
+        bytes.append(big: recursionDesired)
+        // One question, no answers, no authorities, one additional record.
+        for count: UInt16 in [1, 0, 0, 1] { bytes.append(big: count) }
         bytes += name.wire
         if spelling != 0 {
             QuestionSpelling.apply(spelling, to: &bytes, from: headerLength, count: name.wire.count)
         }
-        bytes += [UInt8(type >> 8), UInt8(truncatingIfNeeded: type), 0, 1]
-        bytes += [
-            0, 0, UInt8(RecordType.opt), UInt8(largestPayload >> 8), UInt8(largestPayload & 0xff), 0, 0, 0, 0, 0, 0,
-        ]
+        bytes.append(big: type)
+        bytes.append(big: 1)
+        bytes.append(0)
+        bytes.append(big: RecordType.opt)
+        bytes.append(big: UInt16(largestPayload))
+        // Version and flags, and no options.
+        for _ in 0..<3 { bytes.append(big: 0) }
         return bytes
+    }
+
+    /// A copy in memory of its own, for what waits.
+    var detached: Query {
+        var query = self
+        query.name = name.detached
+        query.question = question.withUnsafeBufferPointer { Array($0) }
+        return query
+    }
+}
+
+extension [UInt8] {
+    /// In network byte order.
+    mutating func append(big number: UInt16) {
+        append(UInt8(number >> 8))
+        append(UInt8(truncatingIfNeeded: number))
     }
 }

@@ -6,16 +6,23 @@ enum RecordType {
     static let soa: UInt16 = 6
     static let ptr: UInt16 = 12
     static let mx: UInt16 = 15
+    static let txt: UInt16 = 16
     static let aaaa: UInt16 = 28
     static let srv: UInt16 = 33
     static let naptr: UInt16 = 35
     static let opt: UInt16 = 41
     static let svcb: UInt16 = 64
     static let https: UInt16 = 65
+    static let caa: UInt16 = 257
 
     /// What is forwarded. NULL, ANY, transfers, key material and everything unknown carry no address that a sandbox
     /// needs, but make good tunnels (THREATS.md, E2). SVCB and HTTPS are answered here without records (E12).
-    static let forwarded: Set<UInt16> = [a, ns, cname, soa, ptr, mx, 16 /* TXT */, aaaa, srv, naptr, 257 /* CAA */]
+    static func isForwarded(_ type: UInt16) -> Bool {
+        switch type {
+        case a, ns, cname, soa, ptr, mx, txt, aaaa, srv, naptr, caa: true
+        default: false
+        }
+    }
 }
 
 /// Response codes, RFC 1035 section 4.1.1 and RFC 6891 section 9.

@@ -17,9 +17,14 @@ struct ResourceRecord: Hashable, Sendable {
 
     /// The address of an A or AAAA record.
     var address: IPAddress? {
-        type == RecordType.a && data.count == 4 || type == RecordType.aaaa && data.count == 16
-            ? IPAddress(bytes: data) : nil
+        switch (type, data.count) {
+        case (RecordType.a, 4): .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: number(data[...]))))
+        case (RecordType.aaaa, 16): .v6(IPv6Address(high: number(data[..<8]), low: number(data[8...])))
+        default: nil
+        }
     }
+
+    private func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
 }
 
 /// An upstream's response, read whole.
@@ -53,6 +58,8 @@ struct UpstreamResponse: Hashable, Sendable {
         guard try reader.number16() == 1 else { throw .badCount }
         guard Int(answerCount) + Int(authorityCount) <= Self.mostRecords else { throw .badCount }
         answers = []
+        // No more than the bytes can hold: the count is the sender's.
+        answers.reserveCapacity(min(Int(answerCount), bytes.count / 11))
         for _ in 0..<answerCount {
             if let record = try Self.record(&reader) { answers.append(record) }
         }
@@ -90,7 +97,10 @@ struct UpstreamResponse: Hashable, Sendable {
     }
 
     /// Length bytes are below 64, so that they are never taken for letters.
-    static func lowercased(_ name: [UInt8]) -> [UInt8] {
-        name.map { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) ? $0 | 0x20 : $0 }
+    static func lowercased(_ name: consuming [UInt8]) -> [UInt8] {
+        for index in name.indices where (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(name[index]) {
+            name[index] |= 0x20
+        }
+        return name
     }
 }

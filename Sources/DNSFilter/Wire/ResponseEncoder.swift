@@ -9,61 +9,71 @@ enum ResponseEncoder {
     static func encode(
         _ answer: Answer, to query: Query, elapsed: UInt32 = 0, limit: Int = 65535, error: ExtendedError? = nil
     ) -> [UInt8] {
-        let edns = query.hasEDNS ? ednsRecord(error) : []
-        var bytes = header(
+        var message: [UInt8] = []
+        write(
+            EncodedAnswer(answer, question: query.name), to: query, elapsed: elapsed, limit: limit, error: error,
+            into: &message)
+        return message
+    }
+
+    /// The same of an answer that is encoded already, into an array that is empty.
+    static func write(
+        _ answer: EncodedAnswer, to query: Query, elapsed: UInt32, limit: Int, error: @autoclosure () -> ExtendedError?,
+        into message: inout [UInt8]
+    ) {
+        let error = query.hasEDNS ? error() : nil
+        let length =
+            Query.headerLength + query.question.count + answer.bytes.count
+            + (query.hasEDNS ? emptyEDNSLength + (error?.optionLength ?? 0) : 0)
+        let fits = length <= limit
+        writeHeader(
             query.identifier, recursionDesired: query.recursionDesired, answer.code, question: true,
-            answers: answer.records.count, authorities: answer.authority == nil ? 0 : 1, hasEDNS: query.hasEDNS)
-        bytes += query.question
-        for record in answer.records { append(record, elapsed, question: query.name.wire, to: &bytes) }
-        if let authority = answer.authority { append(authority, elapsed, question: query.name.wire, to: &bytes) }
-        bytes += edns
-        guard bytes.count > limit else { return bytes }
-        var cut = header(
-            query.identifier, recursionDesired: query.recursionDesired, answer.code, question: true, answers: 0,
-            authorities: 0, hasEDNS: query.hasEDNS)
-        cut[2] |= 0x02
-        return cut + query.question + (query.hasEDNS ? ednsRecord(nil) : [])
+            answers: fits ? answer.answers : 0, authorities: fits ? answer.authorities : 0, hasEDNS: query.hasEDNS,
+            to: &message)
+        message += query.question
+        if fits { answer.write(to: &message, elapsed: elapsed) } else { message[2] |= 0x02 }
+        if query.hasEDNS { writeEDNS(fits ? error : nil, to: &message) }
     }
 
     static func encode(_ rejection: QueryRejection) -> [UInt8] {
+        var message: [UInt8] = []
+        write(rejection, into: &message)
+        return message
+    }
+
+    static func write(_ rejection: QueryRejection, into message: inout [UInt8]) {
         let hasEDNS = rejection.code == .badVersion
-        return header(
+        writeHeader(
             rejection.identifier, recursionDesired: false, rejection.code, question: !rejection.question.isEmpty,
-            answers: 0, authorities: 0, hasEDNS: hasEDNS) + rejection.question
-            + (hasEDNS ? ednsRecord(nil, upperCode: rejection.code.rawValue >> 4) : [])
+            answers: 0, authorities: 0, hasEDNS: hasEDNS, to: &message)
+        message += rejection.question
+        if hasEDNS { writeEDNS(nil, upperCode: rejection.code.rawValue >> 4, to: &message) }
     }
 
-    private static func header(
-        _ identifier: UInt16, recursionDesired: Bool, _ code: ResponseCode, question: Bool, answers: Int,
-        authorities: Int,
-        hasEDNS: Bool
-    ) -> [UInt8] {
-        [
-            UInt8(identifier >> 8), UInt8(truncatingIfNeeded: identifier), 0x80 | (recursionDesired ? 1 : 0),
-            0x80 | code.rawValue & 0xf, 0, question ? 1 : 0, UInt8(answers >> 8), UInt8(answers & 0xff), 0,
-            UInt8(authorities), 0,
-            hasEDNS ? 1 : 0,
-        ]
+    private static func writeHeader(
+        _ identifier: UInt16, recursionDesired: Bool, _ code: ResponseCode, question: Bool, answers: UInt16,
+        authorities: UInt16, hasEDNS: Bool, to message: inout [UInt8]
+    ) {
+        message.append(big: identifier)
+        message.append(0x80 | (recursionDesired ? 1 : 0))
+        message.append(0x80 | code.rawValue & 0xf)
+        message.append(big: question ? 1 : 0)
+        message.append(big: answers)
+        message.append(big: authorities)
+        message.append(big: hasEDNS ? 1 : 0)
     }
 
-    private static func append(_ record: ResourceRecord, _ elapsed: UInt32, question: [UInt8], to bytes: inout [UInt8])
-    {
-        // The question's name stands at offset 12 of every message.
-        bytes += record.owner == question ? [0xc0, 12] : record.owner
-        let ttl = record.ttl > elapsed ? record.ttl - elapsed : 0
-        for number in [record.type, 1, UInt16(ttl >> 16), UInt16(truncatingIfNeeded: ttl), UInt16(record.data.count)] {
-            bytes += [UInt8(number >> 8), UInt8(truncatingIfNeeded: number)]
-        }
-        bytes += record.data
-    }
+    private static let emptyEDNSLength = 11
 
     /// Our own OPT record: the flag for DNSSEC is clear, since no signature is ever forwarded.
-    private static func ednsRecord(_ error: ExtendedError?, upperCode: UInt8 = 0) -> [UInt8] {
-        let options = error?.option ?? []
-        return [
-            0, 0, UInt8(RecordType.opt), UInt8(Query.largestPayload >> 8), UInt8(Query.largestPayload & 0xff),
-            upperCode,
-            0, 0, 0, 0, UInt8(options.count),
-        ] + options
+    private static func writeEDNS(_ error: ExtendedError?, upperCode: UInt8 = 0, to message: inout [UInt8]) {
+        message.append(0)
+        message.append(big: RecordType.opt)
+        message.append(big: UInt16(Query.largestPayload))
+        message.append(upperCode)
+        message.append(0)
+        message.append(big: 0)
+        message.append(big: UInt16(error?.optionLength ?? 0))
+        error?.writeOption(to: &message)
     }
 }

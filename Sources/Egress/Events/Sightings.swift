@@ -24,7 +24,7 @@ struct Sightings: Sendable {
         let key = Key(name: name, outcome: outcome)
         if let before = last[key], outcome == .allowed || now < before + Self.repetition { return false }
         // Too many to remember: some will be told twice.
-        if last.count >= capacity { last = [:] }
+        if last.count >= capacity { last.removeAll(keepingCapacity: true) }
         last[key] = now
         return true
     }

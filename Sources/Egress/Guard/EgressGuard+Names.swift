@@ -47,7 +47,10 @@ extension EgressGuard: DNSPolicy {
     func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Bool {
         do throws(EgressError) {
             let opened = try state.withLock { state throws(EgressError) in
-                try state.learn(
+                let before = state.displacements
+                // A name that had to make room for this one must be learned again.
+                defer { if state.displacements != before { revise() } }
+                return try state.learn(
                     addresses.map { ($0.address, $0.lifetime) }, from: name, kernel: kernel, settings: settings)
             }
             if !opened { audit.answerWithheld(name, "the policy changed, or too many addresses are open") }
@@ -55,6 +58,17 @@ extension EgressGuard: DNSPolicy {
         } catch {
             audit.answerWithheld(name, "\(error)")
             return false
+        }
+    }
+
+    var revision: UInt64 { revisions.load(ordering: .acquiring) }
+
+    func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 {
+        // What counts queries or names has to see each.
+        guard settings.budgets.queriesPerSecond == 0, settings.budgets.distinctNamesPerHour == 0 else { return 0 }
+        return state.withLock { state in
+            // What passes only because nobody is held to the policy is told anew from time to time.
+            state.isObserving ? 0 : state.standing(of: addresses, for: name, settings: settings)
         }
     }
 

@@ -18,6 +18,9 @@ final class EgressGuard: Sendable {
         var mayReinstallAt: UInt64 = 0
         /// When flows are looked at again.
         var mayRenewAt: UInt64 = 0
+        /// Counts what may have left the kernel to make room.
+        var displacements: UInt64 { learned.displacements &+ reinstallations }
+        var reinstallations: UInt64 = 0
     }
 
     let id: String
@@ -36,6 +39,8 @@ final class EgressGuard: Sendable {
     let changes = Mutex(false)
     /// The sandbox's checked flows; none where nothing is checked.
     let flows = OpenFlows()
+    /// `DNSPolicy.revision`.
+    let revisions = Atomic<UInt64>(1)
 
     /// Puts the record's policy into the kernel, whatever was there before: rules are in force when this returns.
     /// Learned addresses that the kernel still holds are judged anew and kept where the policy still allows them.
@@ -97,7 +102,8 @@ final class EgressGuard: Sendable {
 
             let staged = try store.stage(record, after: change)
             let undo = try state.withLock { state throws(EgressError) in
-                try state.adopt(
+                revise()
+                return try state.adopt(
                     record, evaluator: next.evaluator, touched: next.touched, kernel: kernel, settings: settings)
             }
             do throws(EgressError) {
@@ -122,6 +128,10 @@ final class EgressGuard: Sendable {
         }
     }
 
+    /// Ends what the DNS filter was cleared to repeat. Called with the state's lock held, before the change: who asks the
+    /// policy after it has to wait for the change.
+    func revise() { revisions.wrappingAdd(1, ordering: .releasing) }
+
     private static func reason(_ change: PolicyChange, removed: Int) -> String? {
         if case .remove = change, removed == 0 { PolicyStatus.nothingRemoved } else { nil }
     }
@@ -135,6 +145,7 @@ final class EgressGuard: Sendable {
     private func rollBack(_ undo: State.Undo, store: some RecordStore) {
         do throws(EgressError) {
             try state.withLock { state throws(EgressError) in
+                revise()
                 _ = try state.adopt(
                     undo.record, evaluator: undo.evaluator, restoring: undo.learned, kernel: kernel,
                     settings: settings)

@@ -73,7 +73,9 @@ struct GuardSettings: Sendable {
     }
 
     @Sendable static func monotonicSeconds() -> UInt64 {
-        UInt64(ContinuousClock.now.duration(to: epoch).components.seconds.magnitude)
+        var present = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &present)
+        return UInt64(present.tv_sec)
     }
 
     @Sendable static func monotonicMilliseconds() -> UInt64 {
@@ -87,8 +89,6 @@ struct GuardSettings: Sendable {
         clock_gettime(CLOCK_REALTIME, &present)
         return UInt64(present.tv_sec) * 1000 + UInt64(present.tv_nsec) / 1_000_000
     }
-
-    private static let epoch = ContinuousClock.now
 
     /// Seconds for which an address is open that a record of this time to live has taught. No longer than a day,
     /// whatever the record says: the kernel's memory of it must end.

@@ -14,8 +14,7 @@ extension EgressGuard.State {
     func allows(_ address: IPAddress, learnedFrom name: DomainName, settings: GuardSettings) -> Bool {
         if ruleset.isProtected(address) { return false }
         if isObserving { return true }
-        return evaluator.evaluate(name).isAllowed
-            && evaluator.evaluate(address, learnedFrom: name).isAllowed
+        return evaluator.allows(address, learnedFrom: name)
             && settings.filter.permits(address, for: name, policy: evaluator)
     }
 

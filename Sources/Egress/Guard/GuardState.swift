@@ -1,3 +1,4 @@
+import DNSFilter
 import NetworkPolicy
 
 /// Changes of a guard's state: the kernel first, then its mirror, so that an error leaves both as they were.
@@ -125,10 +126,23 @@ extension EgressGuard.State {
         return true
     }
 
+    /// Seconds for which `learn` of these has nothing to do.
+    func standing(of addresses: [LearnedAddress], for name: DomainName, settings: GuardSettings) -> UInt32 {
+        guard !ruleset.profiles.isFull else { return 0 }
+        let now = settings.now()
+        return addresses.reduce(UInt32.max) { least, address in
+            let standing = learned.standing(
+                of: address.address, from: name, timeToLive: UInt64(address.lifetime),
+                grace: UInt64(settings.lifetimeGrace), now: now)
+            return min(least, UInt32(clamping: standing))
+        }
+    }
+
     /// Everything anew, with the profiles that are in use.
     mutating func reinstall(
         now: UInt64, kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) {
+        reinstallations += 1
         ruleset.profiles = ProfileTable()
         guard ruleset.apply(plan) else { throw SandboxRuleset.noRoom }
         for (address, entry) in learned.entries { learned.store(entry.absent, for: address) }

@@ -29,6 +29,8 @@ struct LearnedAddresses: Sendable {
 
     let capacity: Int
     private(set) var entries: [IPAddress: Entry] = [:]
+    /// Counts the names that had to make room for others.
+    private(set) var displacements: UInt64 = 0
 
     init(capacity: Int) {
         self.capacity = capacity
@@ -54,11 +56,25 @@ struct LearnedAddresses: Sendable {
             let soonest = entry.names.min(by: { ($0.value, $0.key.description) < ($1.value, $1.key.description) })
         {
             entry.names[soonest.key] = nil
+            displacements += 1
         }
         entry.names[name] = max(entry.names[name] ?? 0, expiry)
         entry.expiry = max(entry.expiry, expiry)
         entry.recordEnd = nil
         return entry
+    }
+
+    /// Seconds for which learning an address from a name again changes nothing: the name's record holds, and the kernel
+    /// keeps the address for `grace` seconds from then on, and for the record's time. 0 when it does change something.
+    func standing(of address: IPAddress, from name: DomainName, timeToLive: UInt64, grace: UInt64, now: UInt64)
+        -> UInt64
+    {
+        guard let entry = entries[address], let record = entry.names[name], entry.profile != nil,
+            entry.expiry >= now + timeToLive
+        else { return 0 }
+        // One less: the part of a second that is not counted.
+        let end = min(record, entry.expiry - min(grace, entry.expiry))
+        return end > now + 1 ? end - now - 1 : 0
     }
 
     mutating func store(_ entry: Entry, for address: IPAddress) {

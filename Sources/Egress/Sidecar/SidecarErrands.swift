@@ -1,3 +1,4 @@
+import CLinux
 import DNSFilter
 import Glibc
 import HTTPClient

@@ -50,10 +50,12 @@ struct NameTable: Sendable {
     private func visit(_ name: DomainName, _ body: (TargetEntry) -> Void) {
         if let entry = exact[name] { body(entry) }
         guard !below.isEmpty else { return }
-        var ancestor = name.parent
-        while let zone = ancestor {
-            if let entry = below[zone] { body(entry) }
-            ancestor = zone.parent
+        // One array for all zones above the name, shorter with each: a name of its own for each would be an allocation.
+        var wire = name.wire
+        wire.removeFirst(1 + Int(wire[0]))
+        while wire.count > 1 {
+            if let entry = below[DomainName(canonical: wire)] { body(entry) }
+            wire.removeFirst(1 + Int(wire[0]))
         }
     }
 }

@@ -81,7 +81,16 @@ public final class PolicyEvaluator: Sendable {
     public func evaluate(
         _ address: IPAddress, learnedFrom name: DomainName, _ scope: TrafficScope = .unstated
     ) -> Verdict {
-        summary(rules(for: name).first(rules(for: address)), of: scope)
+        // Where no rule speaks of the address, it is the name's verdict: nearly always, and without joining maps.
+        if scope.isUnstated, !isCovered(address) { return evaluate(name) }
+        return summary(rules(for: name).first(rules(for: address)), of: scope)
+    }
+
+    /// Whether `name` may be asked for and something of this address of its be reached.
+    public func allows(_ address: IPAddress, learnedFrom name: DomainName) -> Bool {
+        guard evaluate(name).isAllowed else { return false }
+        // Where no rule speaks of the address, that was all.
+        return !isCovered(address) || evaluate(address, learnedFrom: name).isAllowed
     }
 
     /// What is decided of an address because `name` resolved to it. Nil where an address rule comes first, or none
@@ -117,6 +126,9 @@ public final class PolicyEvaluator: Sendable {
     }
 
     private func rules(for name: DomainName) -> TrafficMap<Int> { names.allRules(for: name, list) }
+
+    /// Whether any rule speaks of an address.
+    private func isCovered(_ address: IPAddress) -> Bool { blocks.covered.element(holding: address) != nil }
 
     private func rules(for address: IPAddress) -> TrafficMap<Int> {
         blocks.covered.element(holding: address)?.value ?? TrafficMap(nil)

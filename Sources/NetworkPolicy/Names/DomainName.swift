@@ -1,3 +1,7 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Why a text or some bytes are not a domain name.
 public enum DomainNameError: Error, Hashable, Sendable, CustomStringConvertible {
     case empty
@@ -46,25 +50,42 @@ public struct DomainName: Hashable, Sendable {
     /// Underscores are allowed, as in `_dmarc.example.com`. Any other byte outside letters, digits and hyphens is
     /// refused: NUL, control bytes, spaces, slashes and dots inside a label have no use but to mislead a later parser.
     public init(wire bytes: some Collection<UInt8>) throws(DomainNameError) {
-        guard bytes.count <= 255 else { throw .nameTooLong(length: bytes.count) }
-        var canonical: [UInt8] = []
-        canonical.reserveCapacity(bytes.count)
-        var rest = bytes.makeIterator()
-        while true {
-            guard let length = rest.next() else { throw .truncated }
-            canonical.append(length)
-            if length == 0 { break }
-            guard length <= 63 else { throw .labelTooLong(length: Int(length)) }
-            for _ in 0..<length {
-                guard let byte = rest.next() else { throw .truncated }
-                canonical.append(try Self.canonical(byte))
-            }
-        }
-        guard rest.next() == nil else { throw .truncated }
-        guard canonical.count > 1 else { throw .empty }
-        wire = canonical
-        guard !hasNumericLastLabel else { throw .looksLikeAddress }
+        try self.init(wire: Array(bytes))
     }
+
+    /// The same of an array, without a copy of it.
+    public init(wire bytes: [UInt8]) throws(DomainNameError) {
+        var memory: [UInt8] = []
+        try self.init(wire: bytes, reusing: &memory)
+    }
+
+    /// The same in memory of the caller's, which nobody has to get for it once an earlier name in it is not kept by
+    /// anybody any more.
+    public init(wire bytes: [UInt8], reusing memory: inout [UInt8]) throws(DomainNameError) {
+        guard bytes.count <= 255 else { throw .nameTooLong(length: bytes.count) }
+        memory.removeAll(keepingCapacity: true)
+        memory += bytes
+        var position = 0, lastLabel = 0
+        while true {
+            guard position < bytes.count else { throw .truncated }
+            let length = Int(bytes[position])
+            if length == 0 { break }
+            guard length <= 63 else { throw .labelTooLong(length: length) }
+            lastLabel = position
+            for index in position + 1..<min(position + 1 + length, bytes.count) {
+                let canonical = try Self.canonical(bytes[index])
+                if canonical != bytes[index] { memory[index] = canonical }
+            }
+            position += 1 + length
+        }
+        guard position + 1 == bytes.count else { throw .truncated }
+        guard bytes.count > 1 else { throw .empty }
+        guard !Self.isNumber(memory[lastLabel + 1..<position]) else { throw .looksLikeAddress }
+        wire = memory
+    }
+
+    /// A copy in memory of its own and no more, for what keeps names for long.
+    public var detached: DomainName { DomainName(canonical: wire.withUnsafeBufferPointer { Array($0) }) }
 
     /// The labels, leftmost first.
     public var labels: [ArraySlice<UInt8>] {
@@ -106,12 +127,25 @@ public struct DomainName: Hashable, Sendable {
     }
 
     /// A last label of digits only, or a hexadecimal number, is an address to many parsers (WHATWG URL, section 3.5).
-    private var hasNumericLastLabel: Bool {
-        guard let last = labels.last else { return false }
-        if last.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) { return true }
-        return last.starts(with: "0x".utf8)
-            && last.dropFirst(2).allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
+    private static func isNumber(_ label: ArraySlice<UInt8>) -> Bool {
+        let isDigit = { (byte: UInt8) in (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+        if label.allSatisfy(isDigit) { return true }
+        return label.starts(with: "0x".utf8)
+            && label.dropFirst(2).allSatisfy { isDigit($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }
     }
+}
+
+// The bytes at once: an array would do both one element after the other.
+extension DomainName {
+    public static func == (left: DomainName, right: DomainName) -> Bool {
+        left.wire.withUnsafeBytes { left in
+            right.wire.withUnsafeBytes { right in
+                left.count == right.count && memcmp(left.baseAddress!, right.baseAddress!, left.count) == 0
+            }
+        }
+    }
+
+    public func hash(into hasher: inout Hasher) { wire.withUnsafeBytes { hasher.combine(bytes: $0) } }
 }
 
 extension DomainName: CustomStringConvertible {

@@ -1,0 +1,68 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Who sent a datagram: a sockaddr_in or sockaddr_in6.
+struct DatagramPeer: Sendable {
+    private var address = sockaddr_in6()
+    private var length: socklen_t
+
+    init(_ bytes: UnsafeRawBufferPointer) {
+        let count = min(bytes.count, MemoryLayout<sockaddr_in6>.size)
+        length = socklen_t(count)
+        withUnsafeMutableBytes(of: &address) { $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count])) }
+    }
+
+    fileprivate func copy(to pool: OpaquePointer, slot: UInt32) {
+        withUnsafeBytes(of: address) {
+            UnsafeMutableRawPointer(linux_datagrams_peer(pool, slot)).copyMemory(
+                from: $0.baseAddress!, byteCount: Int(length))
+        }
+        linux_datagrams_set_peer_length(pool, slot, length)
+    }
+}
+
+/// Answers that leave through one socket by one call.
+final class ReplyBatch {
+    private static let slots: UInt32 = 64
+    /// An answer over UDP has `Query.largestPayload` at most; one that was cut has a question and a record.
+    private static let slotBytes: UInt32 = 2048
+
+    private let pool: OpaquePointer
+    private var socket: CInt = -1
+    private var count: UInt32 = 0
+
+    init?() {
+        guard let pool = linux_datagrams_create(Self.slots, Self.slotBytes) else { return nil }
+        self.pool = pool
+    }
+
+    deinit { linux_datagrams_destroy(pool) }
+
+    func add(_ message: [UInt8], to peer: DatagramPeer, by socket: CInt) {
+        if socket != self.socket || count == Self.slots { flush() }
+        guard message.count <= Int(Self.slotBytes) else { return }
+        self.socket = socket
+        message.withUnsafeBytes {
+            UnsafeMutableRawPointer(linux_datagrams_bytes(pool, count)).copyMemory(
+                from: $0.baseAddress!, byteCount: $0.count)
+        }
+        linux_datagrams_set_length(pool, count, UInt32(message.count))
+        peer.copy(to: pool, slot: count)
+        count += 1
+    }
+
+    /// To be called before any socket is closed. A full socket buffer loses answers, as the network might have.
+    func flush() {
+        var first: UInt32 = 0
+        while first < count {
+            let sent = linux_datagrams_send(pool, socket, first, count - first)
+            guard sent != -EAGAIN, sent != -ENOBUFS else { break }
+            // What one peer's address refuses must not keep the others from their answers.
+            first += sent > 0 ? UInt32(sent) : 1
+        }
+        count = 0
+    }
+}

@@ -1,0 +1,87 @@
+import NetworkPolicy
+
+// Whom to ask next, and when.
+extension PendingQuestions {
+    /// What has waited too long: the next upstream is asked, or everybody fails.
+    mutating func expire(now: UInt64, using random: inout some RandomNumberGenerator) -> [Outcome] {
+        var outcomes: [Outcome] = []
+        while let place = timers.pop(now: now) {
+            guard let due = places[Int(place)]?.due, due <= now else { continue }
+            outcomes.append(step(place, using: &random, now: now))
+        }
+        return outcomes
+    }
+
+    /// The next thing to do for a question: ask another one, wait for those that were asked, or fail.
+    mutating func step(
+        _ place: Int32, using random: inout some RandomNumberGenerator, now: UInt64
+    ) -> Outcome {
+        for number in places[Int(place)]!.attempts.indices where places[Int(place)]!.attempts[number].isOpen {
+            let attempt = places[Int(place)]!.attempts[number]
+            if attempt.sent + limits.timeout <= now {
+                places[Int(place)]!.attempts[number].isOpen = false
+                if places[Int(place)]!.failure != .refused { places[Int(place)]!.failure = .silence }
+                health[Int(attempt.upstream)].missed(now: now)
+            } else {
+                places[Int(place)]!.attempts[number].isMissed = true
+            }
+        }
+        let end = places[Int(place)]!.end
+        if now < end, let transmission = attempt(place, using: &random, now: now) {
+            return .transmit(transmission)
+        }
+        let ends = places[Int(place)]!.attempts.filter(\.isOpen).map { $0.sent + limits.timeout }
+        if let next = ends.min(), now < end {
+            wake(place, at: min(next, end))
+            return .nothing
+        }
+        let question = self.end(place)
+        return question.key.pinned >= 0 ? .nothing : .failed(question.key.key, question.failure, question.waiters)
+    }
+
+    /// Asks the best upstream that has not been asked often enough.
+    mutating func attempt(
+        _ place: Int32, using random: inout some RandomNumberGenerator, now: UInt64
+    ) -> Transmission? {
+        let pinned = places[Int(place)]!.key.pinned
+        if pinned >= 0 {
+            guard places[Int(place)]!.attempts.isEmpty else { return nil }
+            let upstream = Int(pinned)
+            return send(place, to: upstream, overTCP: upstreams[upstream].isStream, using: &random, now: now)
+        }
+        let most = 2
+        var best: (rank: Int, upstream: Int)?
+        for upstream in upstreams.indices {
+            let asked = places[Int(place)]!.attempts.count {
+                $0.upstream == Int32(upstream) && !($0.overTCP && !upstreams[upstream].isStream)
+            }
+            guard asked < most else { continue }
+            // Those that were not asked before those that were, and those that answer before those that do not.
+            let rank = 2 * asked + (health[upstream].isUsable(now: now) ? 0 : 1)
+            if best == nil || rank < best!.rank { best = (rank, upstream) }
+        }
+        guard let upstream = best?.upstream else { return nil }
+        return send(place, to: upstream, overTCP: upstreams[upstream].isStream, using: &random, now: now)
+    }
+
+    mutating func send(
+        _ place: Int32, to upstream: Int, overTCP: Bool, using random: inout some RandomNumberGenerator, now: UInt64
+    ) -> Transmission? {
+        let most = 4 * upstreams.count + 2
+        guard places[Int(place)]!.attempts.count < most else { return nil }
+        let number = places[Int(place)]!.attempts.count
+        let attempt = Attempt(
+            upstream: Int32(upstream), identifier: UInt16.random(in: 0 ... .max, using: &random), overTCP: overTCP,
+            isOpen: true, spelling: health[upstream].keepsCase == false ? 0 : random.next(), sent: now)
+        places[Int(place)]!.attempts.append(attempt)
+        health[upstream].asked(now: now)
+        let wasAsked = places[Int(place)]!.attempts.dropLast().contains { $0.upstream == Int32(upstream) }
+        var patience = health[upstream].patience(atMost: limits.timeout)
+        // Waiting longer for one's second answer: repeating must not become a flood.
+        if wasAsked || upstreams.count == 1 { patience = min(max(2 * patience, 400), limits.timeout) }
+        wake(place, at: min(now + patience, places[Int(place)]!.end))
+        return Transmission(
+            key: places[Int(place)]!.key.key, upstream: upstream, identifier: attempt.identifier,
+            spelling: attempt.spelling, overTCP: overTCP, place: place, attempt: Int32(number))
+    }
+}
