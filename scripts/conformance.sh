@@ -26,7 +26,8 @@ if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$wanted" ]; then
 fi
 
 export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1
-[ $# -gt 0 ] || set -- Tests/Conformance Tests/Faults Tests/Bypass Tests/Gateway
+[ $# -gt 0 ] || set -- Tests/Scripts Tests/Conformance Tests/Faults Tests/Bypass Tests/Gateway
 # A hang is a failure, too: the limit is far above what the tests take.
-exec timeout --kill-after=30 1500 \
+# Interrupted, pytest still says what failed before.
+exec timeout --signal=INT --kill-after=30 1500 \
     "$venv/bin/python" -m pytest -c Tests/Conformance/pytest.ini --rootdir Tests -p no:cacheprovider "$@"
