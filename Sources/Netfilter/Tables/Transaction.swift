@@ -136,6 +136,17 @@ public struct Transaction: Sendable {
     private(set) var operations: [Operation] = []
     public var isEmpty: Bool { operations.isEmpty }
 
+    /// What ends a new chain that drops by default. Its policy alone leaves a gap: the kernel makes the rules of a
+    /// transaction visible at once, but then takes old chains away and sets the policies of new ones, which accept till
+    /// then, one after the other (`nf_tables_commit`, `nft_chain_commit_drop_policy`). A table that replaces itself would
+    /// let packets through in between. The policy is still needed: it holds while the rules of the old chain are gone.
+    var closingRules: [Operation] {
+        operations.compactMap { operation in
+            guard case .addChain(let table, let name, let base?) = operation, base.dropsByDefault else { return nil }
+            return .addRule(table: table, chain: name, [.verdict(.drop)])
+        }
+    }
+
     public init(family: Family = .inet) { self.family = family }
 
     /// `add table inet TABLE`: does nothing where it exists.
@@ -144,7 +155,8 @@ public struct Transaction: Sendable {
     /// `add table …; delete table …`: afterwards there is none, whether there was one or not.
     public mutating func removeTable(_ table: String) { operations += [.addTable(table), .deleteTable(table)] }
 
-    /// `add chain inet TABLE NAME { type … hook … }`; without a base it is a chain for jumps.
+    /// `add chain inet TABLE NAME { type … hook … }`; without a base it is a chain for jumps. One that drops by default
+    /// gets a last rule that drops, so that rules of a later transaction would never be asked.
     public mutating func addChain(_ name: String, table: String, base: BaseChain? = nil) {
         operations.append(.addChain(table: table, name: name, base: base))
     }

@@ -16,7 +16,7 @@ struct TransactionEncoder {
     static func encode(_ transaction: Transaction, firstSequence: UInt32) -> (bytes: [UInt8], last: UInt32) {
         var encoder = TransactionEncoder(family: transaction.family.rawValue, sequence: firstSequence)
         encoder.message(capacity: 64) { buffer, sequence in nftnl_batch_begin(buffer, sequence)! }
-        for operation in transaction.operations { encoder.write(operation) }
+        for operation in transaction.operations + transaction.closingRules { encoder.write(operation) }
         // Only the last change is acknowledged: the answer to it, and no refusal before, means that all were made.
         encoder.acknowledgeLast()
         let last = encoder.sequence &- 1
