@@ -17,6 +17,7 @@ import sys
 TIMED_OUT = (124, 137)
 SHOWN = 10
 
+COLOUR = re.compile(r'\x1b\[[0-9;]*m')
 TEST = r'Test (".*"|[^\s"]+\([^)]*\))(?: with \d+ test cases?)?'
 ISSUE = re.compile(r'✘ (.*?) recorded an issue (.*)')
 FAILED = re.compile(rf'✘ {TEST} failed after')
@@ -71,7 +72,7 @@ def issues_of(lines):
 
 def swift_module(name, listed, log, status):
     """A module of `listed` tests whose run printed `log`."""
-    lines = log.splitlines()
+    lines = COLOUR.sub("", log).splitlines()
     passed, failed, skipped, started = (
         [found[1] for line in lines if (found := pattern.search(line))]
         for pattern in (PASSED, FAILED, SKIPPED, STARTED)

@@ -27,17 +27,3 @@ def guarding(arena):
         arena.close()
     assert ended is None, f"the guard ended with {ended}:\n{words}"
     assert not arena.leftovers(), "namespaces are left behind"
-
-
-@pytest.fixture
-def attacker(arena):
-    """Makes attackers that end with the test: `attacker(policy)`; `attacker(guarded=False)` for the control."""
-    made = []
-
-    def attacker(policy=None, guarded=True):
-        made.append(arena.attacker(policy, guarded))
-        return made[-1]
-
-    yield attacker
-    for one in made:
-        one.close()

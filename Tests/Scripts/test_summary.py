@@ -104,6 +104,11 @@ def test_an_issue_with_arguments_in_the_middle_of_a_line_is_found(run):
     assert text.endswith("\n8 passed, 1 failed, 0 skipped")
 
 
+def test_colours_are_left_out(run):
+    log = EGRESS_FAILED.replace("✘", "\x1b[91m✘\x1b[0m").replace("✔", "\x1b[92m✔\x1b[0m")
+    assert run(egress=(log, 1)) == run(egress=(EGRESS_FAILED, 1))
+
+
 def test_an_issue_of_no_test_is_named(run):
     issue = "✘ An unknown test recorded an issue at Late.swift:1:2: Caught error: late\n"
     text, is_well = run(egress=(EGRESS_PASSED + issue, 1))
