@@ -7,12 +7,15 @@ cd "$(dirname "$0")/.."
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
-swift build --build-tests || exit 1
-swift test list --skip-build >"$logs/tests" 2>/dev/null
+# Each call of swift leaves empty folders.
+mkdir "$logs/swift"
+build() { TMPDIR="$logs/swift" "$@"; }
+build swift build --build-tests || exit 1
+build swift test list --skip-build >"$logs/tests" 2>/dev/null
 # One module at a time: Swift Testing begins all tests at once, and hundreds on two processors keep each other waiting.
 # A hang is a failure, too: the limit is far above what the tests take.
 for module in $(sed -nE 's/^([A-Za-z_][A-Za-z0-9_]*)\..*/\1/p' "$logs/tests" | sort -u); do
-    timeout --kill-after=30 600 swift test --skip-build --filter "^$module\." 2>&1 | tee "$logs/$module.log"
+    build timeout --kill-after=30 600 swift test --skip-build --filter "^$module\." 2>&1 | tee "$logs/$module.log"
     echo "${PIPESTATUS[0]}" >"$logs/$module.status"
 done
 ./scripts/conformance.sh 2>&1 | tee "$logs/pytest.log"
