@@ -232,10 +232,14 @@ private func withSandbox<Result: Sendable>(
     @Test func `a head that does not end is cut`() async throws {
         var limits = ProxyLimits()
         limits.headTimeout = .milliseconds(30)
-        let answer = try await withGateway(TestDirectory(), limits: limits) {
-            try await RawClient($0).exchange("GET / HTTP/1.1\r\nHost: h\r\nX: ")
+        try await withGateway(TestDirectory(), limits: limits) { address in
+            // On a busy machine the time may be over before the client has said a word: then it tries again.
+            let isTold = try await eventually {
+                let answer = try? await RawClient(address).exchange("GET / HTTP/1.1\r\nHost: h\r\nX: ")
+                return answer?.hasPrefix("HTTP/1.1 408") == true
+            }
+            #expect(isTold)
         }
-        #expect(answer.hasPrefix("HTTP/1.1 408"))
     }
 
     @Test func `an unused connection is closed without a word`() async throws {
@@ -251,7 +255,7 @@ private func withSandbox<Result: Sendable>(
         try await withSandbox(limits: limits, script: { _, _ in nil }) { address, backend, _ in
             let answer = try await RawClient(address).exchange("POST / HTTP/1.1\r\n\(to)Content-Length: 9\r\n\r\nx")
             #expect(answer.hasPrefix("HTTP/1.1 408"))
-            #expect(try await eventually { backend.ended == 1 })
+            #expect(try await eventually { backend.ended == backend.connections })
         }
     }
 
