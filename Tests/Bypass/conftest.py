@@ -4,7 +4,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import pytest  # noqa: E402
-from arena import Arena  # noqa: E402
+from arena import TWO, TWO_V6, Arena  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +16,16 @@ def arena():
 def checking():
     """An arena whose guard checks what connections name."""
     yield from guarding(Arena("dns+nft+sni"))
+
+
+class ClosingArena(Arena):
+    settings = f'block_dot = true\nblock_doh = ["known", "doh.example", "{TWO}", "{TWO_V6}"]'
+
+
+@pytest.fixture(scope="module")
+def closing():
+    """An arena whose guard closes the roads to other resolvers."""
+    yield from guarding(ClosingArena())
 
 
 def guarding(arena):

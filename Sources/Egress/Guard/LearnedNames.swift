@@ -9,11 +9,18 @@ enum LearnedNames {
     /// The longest-lived names first, as many as fit; ties in the order of the text, so the form is unique.
     static func encode(_ names: [DomainName: UInt64]) -> [UInt8] {
         var bytes: [UInt8] = []
-        let ordered = names.sorted { ($1.value, $0.key.description) < ($0.value, $1.key.description) }
+        let ordered = names.sorted {
+            $0.value == $1.value ? $0.key.description < $1.key.description : $0.value > $1.value
+        }
         for (name, _) in ordered where bytes.count + name.wire.count <= maximumBytes {
             bytes += name.wire
         }
         return bytes
+    }
+
+    /// Whether all of them and another one fit.
+    static func hasRoom(beside names: [DomainName: UInt64], for name: DomainName) -> Bool {
+        names.keys.reduce(name.wire.count) { $0 + $1.wire.count } <= maximumBytes
     }
 
     /// `nil` when the bytes are anything but whole valid names: then nothing may be concluded from them.

@@ -57,6 +57,17 @@ public enum SetKey: Hashable, Sendable {
 /// What a map's elements lead to.
 public enum MapValue: Hashable, Sendable {
     case number, verdict
+
+    /// As nft(8) lists them: NFT_DATA_VERDICT, or two marks one after the other.
+    var type: UInt32 { self == .verdict ? 0xffff_ff00 : SetKey.number.type << 6 | SetKey.number.type }
+    var length: UInt32 { self == .verdict ? 16 : 8 }
+
+    /// What stands for a number: see `ExpressionBuilder.registerOfMaps`.
+    static func words(_ number: UInt32) -> [UInt8] { [0, 0, 0, 0] + NetlinkMessage.hostBytes(number) }
+
+    static func number(of words: [UInt8]) -> UInt32? {
+        words.count == 8 ? words[4...].number(at: 0, as: UInt32.self) : nil
+    }
 }
 
 /// An element of a set.
@@ -169,6 +180,13 @@ public struct Transaction: Sendable {
     /// `add rule inet TABLE CHAIN …`
     public mutating func addRule(_ chain: String, table: String, _ expressions: [Expression]) {
         operations.append(.addRule(table: table, chain: chain, expressions))
+    }
+
+    /// A chain that answers what comes to it with a refusal: TCP with a reset, all else with ICMP.
+    public mutating func addRefusingChain(_ name: String, table: String) {
+        addChain(name, table: table)
+        addRule(name, table: table, .transport(IPProtocol.tcp) + [.reject(.tcpReset)])
+        addRule(name, table: table, [.reject(.prohibited)])
     }
 
     /// `add set inet TABLE NAME { type ipv4_addr; flags … }`; with a value `add map inet TABLE NAME { type ipv4_addr : … }`
