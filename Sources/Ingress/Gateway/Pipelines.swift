@@ -59,7 +59,7 @@ struct Pipelines: Sendable {
         ) { stream in
             stream.eventLoop.makeCompletedFuture { try configureStream(stream, scheme: scheme) }
         }
-        try channel.pipeline.syncOperations.addHandlers([goaway, handler, management, watch])
+        try channel.pipeline.syncOperations.addHandlers([FrameGatherer(), goaway, handler, management, watch])
     }
 
     private func configureStream(_ stream: any Channel, scheme: String) throws {
