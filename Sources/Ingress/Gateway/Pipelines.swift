@@ -1,6 +1,5 @@
 import Logging
 import NIOCore
-import NIOHTTP1
 import NIOHTTP2
 import NIOSSL
 
@@ -29,20 +28,13 @@ struct Pipelines: Sendable {
     }
 
     private func configureHTTP1(_ channel: any Channel, scheme: String) throws {
-        var decoding = NIOHTTPDecoderLimitConfiguration()
-        decoding.maxHeaderListSize = limits.head.maxBytes
-        decoding.maxHeaderFieldCount = limits.head.maxFields
-        let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding)
-        let state = loops.state(of: channel.eventLoop), encoder = ResponseEncoder()
-        let chunks = ChunkGuard(lineLimit: limits.head.maxBytes, tellsWhy: true)
+        let state = loops.state(of: channel.eventLoop)
+        let codec = HTTP1Codec(scheme: scheme, limits: limits.head, allocator: channel.allocator)
+        let connection = ClientConnection(
+            policy: state.policy, pool: state.pool, carrier: codec, logger: logger, isAlone: true)
+        codec.connection = connection
         IngressMetrics.connectionOpened()
-        try channel.pipeline.syncOperations.addHandlers([
-            encoder, chunks, ByteToMessageHandler(decoder),
-            ClientConnection(
-                policy: state.policy, pool: state.pool,
-                carrier: ConnectionCarrier(scheme: scheme, chunks: chunks, encoder: encoder), logger: logger,
-                isAlone: true),
-        ])
+        try channel.pipeline.syncOperations.addHandlers([codec, connection])
     }
 
     private func configureHTTP2(_ channel: any Channel, scheme: String) throws {
