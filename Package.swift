@@ -80,12 +80,14 @@ let package = Package(
 
         // The plane.
         library("NetworkPolicy", []),
-        library("DNSFilter", ["NetworkPolicy", "CLinux", "COpenSSL"]),
+        library("Threads", ["CLinux"]),
+        library("DNSFilter", ["NetworkPolicy", "Threads", "CLinux", "COpenSSL"]),
         library("Netfilter", ["NetworkPolicy", "CLinux", "CMnl", "CNftnl"]),
         .target(
             name: "Egress",
             dependencies: [
-                "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient", "CLinux", logging, metrics,
+                "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient", "Threads", "CLinux", logging,
+                metrics,
             ] + nio, exclude: ["Remote"], swiftSettings: strict + warnings),
         // Apart from the guard, since it brings libcurl and thirty libraries with it: too much for a sidecar.
         .target(
@@ -102,7 +104,10 @@ let package = Package(
         library("Ingress", ["SecureAccess", "Redis", "COpenSSL", logging, metrics] + nio + http2),
         library(
             "Runtimes",
-            ["Netfilter", "NetworkPolicy", "CLinux", logging, .product(name: "NIOPosix", package: "swift-nio")]),
+            [
+                "Netfilter", "NetworkPolicy", "Threads", "CLinux", logging,
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
         library("Execd", ["HTTPServer", "CLinux", logging] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
@@ -146,6 +151,7 @@ let package = Package(
             name: "TestSupport", dependencies: ["Netfilter", "NetworkPolicy"] + nio, path: "Tests/TestSupport",
             swiftSettings: strict + warnings),
         tests("NetworkPolicy"),
+        tests("Threads"),
         tests("DNSFilter", ["NetworkPolicy", "COpenSSL"]),
         tests("Netfilter", ["NetworkPolicy"]),
         tests(

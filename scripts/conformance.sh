@@ -10,10 +10,13 @@ cd "$(dirname "$0")/.."
 
 [ "$(id -u)" -eq 0 ] || { echo "conformance: needs root: it makes sandboxes" >&2; exit 1; }
 ./scripts/install-deps.sh
+# Each call of swift leaves empty folders.
+left=$(mktemp -d)
+trap 'rm -rf "$left"' EXIT
 if [ -z "${SALLYPORT_BINARY:-}" ]; then
-    for product in sallyport sallyport-ingress sallyport-egress; do swift build --product "$product"; done
+    for product in sallyport sallyport-ingress sallyport-egress; do TMPDIR=$left swift build --product "$product"; done
 fi
-make --no-print-directory execd
+TMPDIR=$left make --no-print-directory execd
 ./scripts/base-image.sh "$PWD/.build-base/base"
 
 venv=.build-conformance/venv
@@ -26,7 +29,9 @@ if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$wanted" ]; then
 fi
 
 export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1
-[ $# -gt 0 ] || set -- Tests/Conformance Tests/Faults Tests/Bypass Tests/Gateway
+[ $# -gt 0 ] || set -- Tests/Scripts Tests/Conformance Tests/Faults Tests/Bypass Tests/Gateway
 # A hang is a failure, too: the limit is far above what the tests take.
-exec timeout --kill-after=30 1500 \
+# Interrupted, pytest still says what failed before.
+rm -rf "$left"
+exec timeout --signal=INT --kill-after=30 1500 \
     "$venv/bin/python" -m pytest -c Tests/Conformance/pytest.ini --rootdir Tests -p no:cacheprovider "$@"

@@ -435,7 +435,7 @@ class Attacker:
                 datagrams.sendto(mark, (BARRIER, BARRIER_PORT))
             return any(packet.payload[8:24] == mark for packet in list(self.capture.packets))
 
-        eventually(seen, within=5, what="the packet that may pass")
+        eventually(seen, what="the packet that may pass")
         return [p for p in self.capture.packets if p.target != BARRIER]
 
     def close(self):

@@ -4,7 +4,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import pytest  # noqa: E402
-from arena import Arena  # noqa: E402
+from arena import TWO, TWO_V6, Arena  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +18,16 @@ def checking():
     yield from guarding(Arena("dns+nft+sni"))
 
 
+class ClosingArena(Arena):
+    settings = f'block_dot = true\nblock_doh = ["known", "doh.example", "{TWO}", "{TWO_V6}"]'
+
+
+@pytest.fixture(scope="module")
+def closing():
+    """An arena whose guard closes the roads to other resolvers."""
+    yield from guarding(ClosingArena())
+
+
 def guarding(arena):
     try:
         yield arena
@@ -27,17 +37,3 @@ def guarding(arena):
         arena.close()
     assert ended is None, f"the guard ended with {ended}:\n{words}"
     assert not arena.leftovers(), "namespaces are left behind"
-
-
-@pytest.fixture
-def attacker(arena):
-    """Makes attackers that end with the test: `attacker(policy)`; `attacker(guarded=False)` for the control."""
-    made = []
-
-    def attacker(policy=None, guarded=True):
-        made.append(arena.attacker(policy, guarded))
-        return made[-1]
-
-    yield attacker
-    for one in made:
-        one.close()

@@ -7,12 +7,11 @@ import time
 
 import pytest
 from arena import ATTACKS, ONE, PYTHON, TWO, TWO_V6, asked, deny_but, echo, response
-from support.waiting import eventually
 
 A, CNAME, AAAA = 1, 5, 28
 FOUR_BYTES = socket.inet_aton
-# A revoked flow is dead in this time (THREATS.md, E15); a busy machine is given more than the 100 ms.
-AT_ONCE = 0.5
+# Seconds that a client waits for an answer (resolv.conf(5)).
+PATIENCE = 5
 
 
 def endless(connection):
@@ -56,9 +55,8 @@ def test_E15_an_open_flow_dies_with_its_rule_in_both_directions(attacker, arena,
         with open_flow(inside, address, 7001) as flow, open_flow(inside, kept_address, 7002) as kept:
             assert flow.recv(100)
             assert revoke(inside).status_code == 200
-            started = time.monotonic()
-            eventually(lambda: is_dead(flow), within=5, what="the end of the flow")
-            assert time.monotonic() - started < AT_ONCE
+            # The answer comes after the end (THREATS.md, E15): there is nothing to wait for.
+            assert is_dead(flow)
             inside.arrived()
             seen = len([p for p in inside.capture.packets if p.target == address and p.payload[20:]])
             with pytest.raises(OSError):
@@ -217,8 +215,7 @@ def test_E23_a_flood_of_queries_from_one_sandbox_leaves_another_its_resolver(att
             started = time.monotonic()
             assert other.asks(f"n{number}.calm.example") == [ONE]
             slowest = max(slowest, time.monotonic() - started)
-        # Less than a client's patience, and no answer is missing.
-        assert slowest < 3 and flood.poll() is None
+        assert slowest < PATIENCE and flood.poll() is None
     finally:
         flood.kill()
         flood.wait()

@@ -26,7 +26,7 @@ def server(arena, *words):
         return f"{THREE if words[0] == 'iodined' else FOUR}:53" in sockets
 
     try:
-        eventually(listens, within=5, what=words[0])
+        eventually(listens, what=words[0])
     except BaseException:
         process.kill()
         process.wait()
@@ -198,8 +198,8 @@ def test_E2_a_refusal_names_its_budget_and_other_names_still_resolve(attacker, a
     # An iodine of the test before may keep the upstream waiting.
     said = eventually(refused, within=60, what="the end of the budget")
     assert "EDE: 15" in said and "wildcardBytesPerMinute" in said, said
-    eventually(lambda: inside.asks("bucket.store.example") == [TWO], within=10, what="a name of another wildcard")
-    eventually(lambda: ONE in inside.asks("one.example"), within=10, what="a name that is allowed by itself")
+    eventually(lambda: inside.asks("bucket.store.example") == [TWO], what="a name of another wildcard")
+    eventually(lambda: ONE in inside.asks("one.example"), what="a name that is allowed by itself")
 
 
 def test_E2_forty_hashed_bucket_names_fit_into_the_budget(attacker, arena):
@@ -208,7 +208,7 @@ def test_E2_forty_hashed_bucket_names_fit_into_the_budget(attacker, arena):
         arena.names.add(bucket, TWO)
     inside = attacker(deny_but("*.s3.example"))
     for bucket in buckets:
-        eventually(lambda: inside.asks(bucket) == [TWO], within=10, what=bucket)
+        eventually(lambda: inside.asks(bucket) == [TWO], what=bucket)
 
 
 @pytest.mark.parametrize("kind", ["NULL", "PRIVATE"])

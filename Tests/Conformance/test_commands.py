@@ -91,7 +91,7 @@ def test_a_program_that_does_not_exist_is_an_error_of_the_command(sandbox):
 def test_a_command_that_takes_too_long_is_ended_with_its_children(sandbox):
     start = time.monotonic()
     done = sandbox.commands.run("sleep 4321 & sleep 4321", opts=RunCommandOpts(timeout=timedelta(milliseconds=300)))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
     assert done.exit_code == -1
     eventually(lambda: sandbox.commands.run("pgrep -f 'sleep 432[1]'").exit_code == 1, what="the children's end")
 
@@ -125,7 +125,7 @@ def test_an_interrupted_command_ends(sandbox):
 def test_a_command_that_ignores_the_signal_is_killed(sandbox):
     started = sandbox.commands.run("trap '' TERM; while :; do sleep 0.1; done", opts=RunCommandOpts(background=True))
     sandbox.commands.interrupt(started.id)
-    eventually(lambda: not sandbox.commands.get_command_status(started.id).running, within=8, what="the end")
+    eventually(lambda: not sandbox.commands.get_command_status(started.id).running, what="the end")
 
 
 def test_unknown_commands_are_refused_in_the_contracts_way(sandbox):
@@ -162,8 +162,8 @@ def test_a_session_keeps_its_folder_and_its_variables(sandbox):
 def test_a_run_in_a_session_that_takes_too_long_is_ended(sandbox):
     session = sandbox.commands.create_session()
     start = time.monotonic()
-    done = sandbox.commands.run_in_session(session, "sleep 30", timeout=timedelta(milliseconds=300))
-    assert time.monotonic() - start < 5 and done.exit_code != 0
+    done = sandbox.commands.run_in_session(session, "sleep 4321", timeout=timedelta(milliseconds=300))
+    assert time.monotonic() - start < 60 and done.exit_code != 0
 
 
 def test_a_command_whose_client_goes_away_is_ended(sandbox):

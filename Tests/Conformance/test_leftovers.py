@@ -23,7 +23,7 @@ def test_everything_that_a_sandbox_consists_of_is_counted_and_goes_with_it(appli
         return not any(new[kind] & set(after.get(kind, ())) for kind in KINDS)
 
     # The kernel takes the link apart by itself, a moment later.
-    eventually(is_gone, within=5, what="the end of all of it")
+    eventually(is_gone, what="the end of all of it")
 
 
 def test_an_empty_control_group_is_seen(appliance):

@@ -51,7 +51,7 @@ def test_a_sandbox_whose_time_has_come_is_deleted_with_everything(create, applia
     sandbox, kept = create(), create()
     assert len(appliance.leftovers.namespaces()) >= 2
     sandbox.renew(timedelta(seconds=1))
-    eventually(lambda: sandbox.id not in appliance.ids(), within=10, what="the deletion")
+    eventually(lambda: sandbox.id not in appliance.ids(), what="the deletion")
     assert refused(404, sandbox.get_info) == "DOCKER::SANDBOX_NOT_FOUND"
     eventually(lambda: sandbox.id not in appliance.leftovers.folders() + appliance.leftovers.rows())
     assert kept.get_info().status.state == "Running"

@@ -42,17 +42,3 @@ def sidecar(guard):
     yield sidecar
     for one in made:
         one.close()
-
-
-@pytest.fixture
-def attacker(arena):
-    """Attackers of a module's arena that end with the test: `attacker(policy)`."""
-    made = []
-
-    def attacker(policy=None, guarded=True):
-        made.append(arena.attacker(policy, guarded))
-        return made[-1]
-
-    yield attacker
-    for one in made:
-        one.close()

@@ -52,8 +52,8 @@ def test_rules_that_somebody_takes_away_come_back(arena, attacker, which):
     assert one.asks("one.example") == [ONE]
     before = redirects(one)
     damage(one, which)
-    eventually(lambda: redirects(one) not in ("", before), within=5, what="the rules")
-    eventually(lambda: reaches(one, [NEVER]) == set(), within=5, what="the refusal")
+    eventually(lambda: redirects(one) not in ("", before), what="the rules")
+    eventually(lambda: reaches(one, [NEVER]) == set(), what="the refusal")
     # With what was learned, and the filter behind them.
     assert reaches(one, [ONE, PROBED[0], PROBED[1]]) == {ONE, PROBED[0]}
     assert one.asks("two.example", "A") == [] and one.asks("one.example") == [ONE]
@@ -79,7 +79,7 @@ def test_a_flow_that_began_without_rules_ends_when_they_are_back(arena, attacker
                 begun.close()
                 return False
 
-        eventually(begins, within=10, what="a flow through no rules")
+        eventually(begins, what="a flow through no rules")
 
         def ended():
             try:
@@ -90,7 +90,7 @@ def test_a_flow_that_began_without_rules_ends_when_they_are_back(arena, attacker
             except OSError:
                 return True
 
-        eventually(ended, within=10, what="the end of the flow")
+        eventually(ended, what="the end of the flow")
         begun.close()
         assert not one.connects(TWO, 7007)
 
@@ -115,7 +115,7 @@ def test_rules_that_nobody_touches_are_not_put_in_again(arena, attacker):
     # Two whole rounds have passed when what was broken after the changes is mended twice.
     for _ in range(2):
         damage(other, "everything")
-        eventually(lambda: redirects(other), within=5, what="the rules of the other")
+        eventually(lambda: redirects(other), what="the rules of the other")
     assert redirects(one) == before
 
 
@@ -130,8 +130,8 @@ def test_a_sidecars_tables_come_back_too(sidecar):
     before = tables()
     assert before >= 3
     damage(one.attacker, "everything")
-    eventually(lambda: tables() == before, within=5, what="all tables")
-    eventually(lambda: reaches(one.attacker, [NEVER]) == set(), within=5, what="the refusal")
+    eventually(lambda: tables() == before, what="all tables")
+    eventually(lambda: reaches(one.attacker, [NEVER]) == set(), what="the refusal")
     assert reaches(one.attacker, [ONE, PROBED[0]]) == {ONE, PROBED[0]}
     # Nor may the sandbox ask the policy API.
     assert not one.attacker.connects("127.0.0.1", 18080)

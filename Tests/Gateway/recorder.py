@@ -26,6 +26,22 @@ class Loop:
     def run(self, work):
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=30)
 
+    def serve(self, listener, protocol):
+        """A server that makes a `protocol` for each connection."""
+        async def serve():
+            return await asyncio.get_running_loop().create_server(protocol, sock=listener)
+
+        return self.run(serve())
+
+    def end(self, server, connections):
+        """Ends a server and its connections; each has a `transport`."""
+        async def end():
+            server.close()
+            for connection in list(connections):
+                connection.transport.abort()
+
+        self.run(end())
+
 
 class Request:
     """A request as a parser saw it; `complete` when its end was seen, too."""
@@ -108,10 +124,7 @@ class Recorder:
         self.connections = []
         self.port = listener.getsockname()[1]
         self.loop = loop or Loop.shared()
-        self.server = self.loop.run(self._serve(listener))
-
-    async def _serve(self, listener):
-        return await asyncio.get_running_loop().create_server(lambda: Recorded(self), sock=listener)
+        self.server = self.loop.serve(listener, lambda: Recorded(self))
 
     @property
     def bytes(self):
@@ -138,9 +151,4 @@ class Recorder:
         self.loop.run(close())
 
     def close(self):
-        async def close():
-            self.server.close()
-            for connection in self.connections:
-                connection.transport.abort()
-
-        self.loop.run(close())
+        self.loop.end(self.server, self.connections)

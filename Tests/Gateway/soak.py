@@ -65,19 +65,10 @@ class Backend:
 
     def _listen(self):
         listener = listen_inside(self.appliance, self.id, self.PORT)
-
-        async def serve():
-            return await asyncio.get_running_loop().create_server(lambda: Named(self), sock=listener)
-
-        self.server = self.loop.run(serve())
+        self.server = self.loop.serve(listener, lambda: Named(self))
 
     def stop(self):
-        async def close():
-            self.server.close()
-            for connection in list(self.connections):
-                connection.transport.abort()
-
-        self.loop.run(close())
+        self.loop.end(self.server, self.connections)
 
     def disturb(self):
         self.changes += 1

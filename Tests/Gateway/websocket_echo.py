@@ -141,16 +141,7 @@ class EchoServer:
         self.connections, self.requests = set(), []
         self.port = listener.getsockname()[1]
         self.loop = Loop.shared()
-
-        async def serve():
-            return await asyncio.get_running_loop().create_server(lambda: Echo(self), sock=listener)
-
-        self.server = self.loop.run(serve())
+        self.server = self.loop.serve(listener, lambda: Echo(self))
 
     def close(self):
-        async def close():
-            self.server.close()
-            for connection in list(self.connections):
-                connection.transport.abort()
-
-        self.loop.run(close())
+        self.loop.end(self.server, self.connections)

@@ -19,7 +19,7 @@ func withServer<Result: Sendable>(
     let address = try await server.start(on: .tcp(host: "127.0.0.1", port: 0))
     do {
         let result = try await body(address)
-        await server.shutdown(grace: .seconds(1))
+        await server.shutdown(grace: .seconds(60))
         return result
     } catch {
         await server.shutdown(grace: .zero)

@@ -1,5 +1,6 @@
 import CLinux
 import NetworkPolicy
+import Threads
 
 #if canImport(Glibc)
     import Glibc
@@ -17,13 +18,15 @@ final class DNSLoop {
         var client: DNSClient
         var way: Way
         var query: Query
+        /// Milliseconds, when it began to wait for the upstreams.
+        var asked: UInt64?
 
         /// Bytes.
         var longestAnswer: Int {
             if case .stream = way { 65535 } else { query.payloadLimit }
         }
 
-        var detached: Waiter { Waiter(client: client, way: way, query: query.detached) }
+        var detached: Waiter { Waiter(client: client, way: way, query: query.detached, asked: asked) }
     }
 
     final class Client {
@@ -51,7 +54,6 @@ final class DNSLoop {
 
     let configuration: DNSConfiguration
     let epoll: CInt
-    private let wakeUp: CInt
     /// Kept until the thread ends: the sockets are the server's to close.
     private let server: DNSServer
     private let datagrams: OpaquePointer
@@ -80,9 +82,8 @@ final class DNSLoop {
     var statistics = DNSServer.Statistics()
     private var isRunning = true
 
-    init(configuration: DNSConfiguration, wakeUp: CInt, server: DNSServer) throws {
+    init(configuration: DNSConfiguration, server: DNSServer) throws {
         self.configuration = configuration
-        self.wakeUp = wakeUp
         self.server = server
         cache = AnswerCache(capacity: configuration.cacheEntries, bytes: configuration.cacheBytes)
         pending = PendingQuestions(
@@ -99,7 +100,7 @@ final class DNSLoop {
         }
         datagrams = pool
         self.replies = replies
-        watch(wakeUp, .wakeUp)
+        watch(server.commands.descriptor, .wakeUp)
     }
 
     deinit {
@@ -121,7 +122,7 @@ final class DNSLoop {
             replies.flush()
             server.publish(statistics)
         }
-        for descriptor in sources.keys where descriptor != wakeUp { close(descriptor) }
+        for descriptor in sources.keys where descriptor != server.commands.descriptor { close(descriptor) }
     }
 
     func now() -> UInt64 { Sockets.monotonicMilliseconds() }
@@ -151,7 +152,7 @@ final class DNSLoop {
         // A descriptor may have been closed by an event before it in the same batch.
         guard let source = sources[descriptor] else { return }
         switch source {
-        case .wakeUp: obey(server.takeCommands())
+        case .wakeUp: obey(server.commands.take())
         case .datagrams(let client): readDatagrams(descriptor, client)
         case .listener(let client): acceptStreams(descriptor, client)
         case .stream(let number): serveStream(number, events)

@@ -1,5 +1,5 @@
-import CLinux
 import Synchronization
+import Threads
 
 #if canImport(Glibc)
     import Glibc
@@ -28,48 +28,40 @@ public final class DNSServer: Sendable {
     }
 
     private struct Shared: Sendable {
-        var commands: [Command] = []
         var nextClient: UInt64 = 1
         var isRunning = false
         var statistics = Statistics()
     }
 
     private let configuration: DNSConfiguration
-    private let wakeUp: CInt
+    let commands: CommandQueue<Command>
     private let shared = Mutex(Shared())
 
     /// - Throws: `DNSServerError` when the kernel has no descriptors left.
     public init(configuration: DNSConfiguration) throws {
         self.configuration = configuration
-        wakeUp = linux_eventfd()
-        guard wakeUp >= 0 else { throw DNSServerError.noDescriptor(errno) }
+        do { commands = try CommandQueue() } catch { throw DNSServerError.noDescriptor(error.code) }
     }
-
-    deinit { close(wakeUp) }
 
     public var statistics: Statistics { shared.withLock { $0.statistics } }
 
     /// Starts the thread. Sandboxes may be attached before and after.
     public func start() throws {
-        let loop = try DNSLoop(configuration: configuration, wakeUp: wakeUp, server: self)
+        let loop = try DNSLoop(configuration: configuration, server: self)
         let starts = shared.withLock { state in
             defer { state.isRunning = true }
             return !state.isRunning
         }
         guard starts else { return }
-        var thread = pthread_t()
-        let status = pthread_create(
-            &thread, nil,
-            { argument in
-                Unmanaged<DNSLoop>.fromOpaque(argument!).takeRetainedValue().run()
-                return nil
-            }, Unmanaged.passRetained(loop).toOpaque())
-        guard status == 0 else { throw DNSServerError.noThread(status) }
-        pthread_detach(thread)
+        do {
+            try DetachedThread.start { loop.run() }
+        } catch {
+            throw DNSServerError.noThread(error.code)
+        }
     }
 
     /// Ends the thread and closes the sockets of every sandbox.
-    public func stop() { send(.stop) }
+    public func stop() { commands.send(.stop) }
 
     /// Answers queries on these sockets by this policy, from now until `detach`.
     public func attach(_ sockets: DNSSockets, policy: any DNSPolicy) -> DNSClient {
@@ -77,28 +69,13 @@ public final class DNSServer: Sendable {
             defer { state.nextClient += 1 }
             return DNSClient(number: state.nextClient)
         }
-        send(.attach(client, sockets, policy))
+        commands.send(.attach(client, sockets, policy))
         return client
     }
 
     /// Closes a sandbox's sockets. Its policy is not asked any more once `completion` is called.
     public func detach(_ client: DNSClient, completion: @escaping @Sendable () -> Void = {}) {
-        send(.detach(client, done: completion))
-    }
-
-    private func send(_ command: Command) {
-        shared.withLock { $0.commands.append(command) }
-        var one: UInt64 = 1
-        write(wakeUp, &one, 8)
-    }
-
-    func takeCommands() -> [Command] {
-        var count: UInt64 = 0
-        read(wakeUp, &count, 8)
-        return shared.withLock { state in
-            defer { state.commands = [] }
-            return state.commands
-        }
+        commands.send(.detach(client, done: completion))
     }
 
     func publish(_ statistics: Statistics) { shared.withLock { $0.statistics = statistics } }

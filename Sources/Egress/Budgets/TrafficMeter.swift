@@ -4,9 +4,20 @@ import Synchronization
 
 /// Puts the kernel's budgets into a sandbox's namespace and reads what they refused.
 final class TrafficMeter: Sendable {
+    private struct Counted {
+        /// Packets that each budget's rule has refused, as of the last look.
+        var seen: [Budget: UInt64] = [:]
+        /// Refusals that nobody was told of yet.
+        var untold: [Budget: Int] = [:]
+        /// Bytes sent in the sandbox's life, as of the last look.
+        var bytesUsed: UInt64
+        /// Whether the rules could not be put in again.
+        var isMissing = false
+    }
+
     private let tables: NetfilterSocket
-    private let order: [Budget?]
-    private let seen = Mutex<[Budget: UInt64]>([:])
+    private let rules: TrafficRules
+    private let counted: Mutex<Counted>
 
     /// Nil where no budget is set. Then what an earlier guard left is taken out.
     /// - Parameter namespace: nil for that of this process.
@@ -17,9 +28,7 @@ final class TrafficMeter: Sendable {
             try Self.translated { () throws(NetfilterError) in try NetfilterSocket() }
         }
         var rules = TrafficRules(budgets: budgets, shared: shared)
-        let before = try Self.translated { () throws(NetfilterError) in
-            try tables.counts(of: TrafficRules.chain, table: TrafficRules.table)
-        }
+        let before = try Self.counts(tables)
         guard budgets.limitsTraffic else {
             if !before.isEmpty {
                 try Self.translated { () throws(NetfilterError) in try tables.commit(TrafficRules.remove()) }
@@ -31,23 +40,53 @@ final class TrafficMeter: Sendable {
         let change = rules.install()
         try Self.translated { () throws(NetfilterError) in try tables.commit(change) }
         self.tables = tables
-        order = rules.order
+        self.rules = rules
+        counted = Mutex(Counted(bytesUsed: rules.bytesUsed))
     }
+
+    /// Whether `restore` has to be called again.
+    var isMissing: Bool { counted.withLock { $0.isMissing } }
 
     /// What each budget refused since the last call, in packets.
     func refusals() throws(EgressError) -> [Budget: Int] {
-        let counts = try Self.translated { () throws(NetfilterError) in
-            try tables.counts(of: TrafficRules.chain, table: TrafficRules.table)
+        try counted.withLock { counted throws(EgressError) in
+            try look(&counted)
+            defer { counted.untold = [:] }
+            return counted.untold
         }
-        return seen.withLock { seen in
-            var new: [Budget: Int] = [:]
-            for (budget, count) in zip(order, counts) {
-                guard let budget else { continue }
-                let before = seen[budget] ?? 0
-                if count.packets > before { new[budget] = Int(count.packets - before) }
-                seen[budget] = count.packets
-            }
-            return new
+    }
+
+    /// Puts the rules in again where others may have taken them away or changed them. Bytes are counted on from where they
+    /// were when last seen, and refusals told once; connections are counted anew.
+    func restore() throws(EgressError) {
+        try counted.withLock { counted throws(EgressError) in
+            counted.isMissing = true
+            try look(&counted)
+            var rules = rules
+            rules.bytesUsed = counted.bytesUsed
+            let change = rules.install()
+            try Self.translated { () throws(NetfilterError) in try tables.commit(change) }
+            counted.seen = [:]
+            counted.isMissing = false
+        }
+    }
+
+    private func look(_ counted: inout Counted) throws(EgressError) {
+        let counts = try Self.counts(tables), order = rules.order
+        counted.bytesUsed = max(counted.bytesUsed, counts.compactMap(\.quotaUsed).max() ?? 0)
+        // Other rules than ours: which of them is which budget, nobody knows.
+        guard counts.count == order.count else { return }
+        for (budget, count) in zip(order, counts) {
+            guard let budget else { continue }
+            let before = counted.seen[budget] ?? 0
+            if count.packets > before { counted.untold[budget, default: 0] += Int(count.packets - before) }
+            counted.seen[budget] = count.packets
+        }
+    }
+
+    private static func counts(_ tables: NetfilterSocket) throws(EgressError) -> [RuleCount] {
+        try translated { () throws(NetfilterError) in
+            try tables.counts(of: TrafficRules.chain, table: TrafficRules.table)
         }
     }
 

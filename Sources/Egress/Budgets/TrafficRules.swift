@@ -18,9 +18,7 @@ struct TrafficRules: Hashable, Sendable {
         var change = Transaction()
         change.removeTable(Self.table)
         change.addTable(Self.table)
-        change.addChain("refuse", table: Self.table)
-        change.addRule("refuse", table: Self.table, .transport(IPProtocol.tcp) + [.reject(.tcpReset)])
-        change.addRule("refuse", table: Self.table, [.reject(.prohibited)])
+        change.addRefusingChain("refuse", table: Self.table)
         change.addChain(
             Self.chain, table: Self.table, base: BaseChain(.filter, .output, priority: 10, dropsByDefault: false))
         for rule in rules { change.addRule(Self.chain, table: Self.table, rule.expressions) }

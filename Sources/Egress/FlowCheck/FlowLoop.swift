@@ -2,6 +2,7 @@ import CLinux
 import DNSFilter
 import Glibc
 import NetworkPolicy
+import Threads
 
 /// The checker's thread. Everything in here belongs to it, but for `OpenFlows`.
 final class FlowLoop {
@@ -19,7 +20,6 @@ final class FlowLoop {
     }
 
     let checker: FlowChecker
-    private let wakeUp: CInt
     let epoll: CInt
     /// The namespace of the thread, to which it comes back after each dial.
     private let home: CInt
@@ -41,14 +41,13 @@ final class FlowLoop {
 
     private static let look: UInt64 = 250
 
-    init?(checker: FlowChecker, wakeUp: CInt) {
+    init?(checker: FlowChecker) {
         self.checker = checker
-        self.wakeUp = wakeUp
         epoll = linux_epoll_create()
         home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
         guard epoll >= 0, home >= 0 else { return nil }
         mostFlows = Self.descriptors() / 4
-        watch(wakeUp, .wakeUp, LINUX_EPOLLIN)
+        watch(checker.commands.descriptor, .wakeUp, LINUX_EPOLLIN)
     }
 
     deinit {
@@ -102,7 +101,7 @@ final class FlowLoop {
 
     private func handle(_ token: UInt64, _ events: UInt32) {
         switch sources[token] {
-        case .wakeUp: for command in checker.takeCommands() { obey(command) }
+        case .wakeUp: for command in checker.commands.take() { obey(command) }
         case .listener(let descriptor, let sandbox, let isIPv4):
             if !accept(descriptor, sandbox, isIPv4: isIPv4) { pause(token, descriptor) }
         case .client(let flow): serve(flow, isClient: true, events)

@@ -11,25 +11,38 @@ extension EgressGuard {
     /// - Returns: whether it had to.
     @discardableResult
     func restore() throws(EgressError) -> Bool {
-        guard try kernel.wasChangedByOthers() else { return false }
-        return try changes.withLock { _ throws(EgressError) in
-            let restored = try state.withLock { state throws(EgressError) in
-                // Somebody may have been here while this waited for the lock.
-                guard try kernel.wasChangedByOthers() else { return false }
-                var next = state
-                try next.reinstall(now: settings.now(), kernel: kernel, settings: settings)
-                state = next
-                return true
-            }
-            guard restored else { return false }
-            // Names asked elsewhere meanwhile were not redirected; such a flow would go on past the filter.
-            let state = state.withLock { $0 }
-            let cut = try kernel.cut { address, traffic in
-                traffic == .udp(port: 53) || traffic == .tcp(port: 53)
-                    || !state.allowsFlow(to: address, traffic, settings: settings)
-            }
-            audit.rulesRestored(flowsCut: cut)
+        guard try mustRestore() else { return false }
+        return try changes.withLock { _ throws(EgressError) in try putBack() }
+    }
+
+    private func mustRestore() throws(EgressError) -> Bool {
+        if meter?.isMissing == true { return true }
+        return try kernel.wasChangedByOthers()
+    }
+
+    /// `restore`, with the lock of the changes held.
+    @discardableResult
+    func putBack() throws(EgressError) -> Bool {
+        let restored = try state.withLock { state throws(EgressError) in
+            // Somebody may have been here while this waited for the lock.
+            guard try mustRestore() else { return false }
+            var trouble: EgressError?
+            // Before the rules: what comes after them is others' doing.
+            do throws(EgressError) { try meter?.restore() } catch { trouble = error }
+            var next = state
+            try next.reinstall(now: settings.now(), kernel: kernel, settings: settings)
+            state = next
+            if let trouble { throw trouble }
             return true
         }
+        guard restored else { return false }
+        // Names asked elsewhere meanwhile were not redirected; such a flow would go on past the filter.
+        let state = state.withLock { $0 }
+        let cut = try kernel.cut { address, traffic in
+            traffic == .udp(port: 53) || traffic == .tcp(port: 53)
+                || !state.allowsFlow(to: address, traffic, settings: settings)
+        }
+        audit.rulesRestored(flowsCut: cut)
+        return true
     }
 }

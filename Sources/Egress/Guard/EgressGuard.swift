@@ -101,11 +101,7 @@ final class EgressGuard: Sendable {
             record.policy = policy
 
             let staged = try store.stage(record, after: change)
-            let undo = try state.withLock { state throws(EgressError) in
-                revise()
-                return try state.adopt(
-                    record, evaluator: next.evaluator, touched: next.touched, kernel: kernel, settings: settings)
-            }
+            let undo = try adopt(record, next.evaluator, touched: next.touched)
             do throws(EgressError) {
                 try staged.publish()
             } catch {
@@ -125,6 +121,23 @@ final class EgressGuard: Sendable {
             audit.policyChanged(policy, flowsCut: cut)
             watch.policyChanged(policy, flowsCut: cut)
             return status
+        }
+    }
+
+    /// Puts a record in force in the kernel.
+    private func adopt(
+        _ record: GuardRecord, _ evaluator: PolicyEvaluator, touched: TouchedTargets
+    ) throws(EgressError) -> State.Undo {
+        do throws(EgressError) {
+            return try state.withLock { state throws(EgressError) in
+                revise()
+                return try state.adopt(
+                    record, evaluator: evaluator, touched: touched, kernel: kernel, settings: settings)
+            }
+        } catch {
+            // If the kernel made the change and only its answer was lost, the old policy is put back now, not by and by.
+            do throws(EgressError) { try putBack() } catch { audit.notRestored(error) }
+            throw error
         }
     }
 
@@ -157,13 +170,14 @@ final class EgressGuard: Sendable {
         }
     }
 
-    /// Ends flows that the policy in force would not let begin.
+    /// Ends flows that the policy in force would not let begin, but for checked ones.
     @discardableResult
     private func cutRevokedFlows() throws(EgressError) -> Int {
         let state = state.withLock { $0 }
-        return try endRevokedCheckedFlows() + kernel.cut { !state.allowsFlow(to: $0, $1, settings: settings) }
+        return try kernel.cut { !state.allowsFlow(to: $0, $1, settings: settings) }
     }
 
+    /// Ends checked flows that the policy in force would not let begin, by the name that each stated.
     private func endRevokedCheckedFlows() -> Int {
         let state = state.withLock { $0 }
         return flows.end { !state.allowsCheckedFlow($0, $1, settings: settings) }

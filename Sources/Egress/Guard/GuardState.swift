@@ -54,8 +54,13 @@ extension EgressGuard.State {
         }
         let leaving = forgotten.compactMap { LearnedChange(leaving: $0.key, $0.value, now: now) }
         let (fits, blocks) = next.plan(touched)
-        let changes = leaving + next.settle(judged.keys, now: now, settings: settings)
-        if fits, !next.ruleset.profiles.isFull {
+        let changes =
+            leaving
+            + next.settle(judged.keys, now: now, settings: settings) { address, entry in
+                // A later guard finds beside it which names opened the address, and shall not find what was revoked.
+                judged[address].map { $0.names.count != entry.names.count } ?? false
+            }
+        if fits, !next.ruleset.profiles.isFull, !next.ruleset.hasOutgrownParts {
             let difference = RulesetDifference(from: ruleset, to: next.ruleset, blocks: blocks)
             if !difference.isEmpty || !changes.isEmpty { try kernel.apply(difference, learned: changes) }
         } else {
@@ -95,13 +100,17 @@ extension EgressGuard.State {
             self = next
         }
         var profiles = ruleset.profiles
-        var next: [IPAddress: LearnedAddresses.Entry] = [:]
+        var next: [IPAddress: LearnedAddresses.Entry] = [:], joined = next
         for (address, timeToLive) in addresses {
             guard allows(address, learnedFrom: name, settings: settings) else { return false }
-            if let known = learned.entries[address], known.names[name] ?? 0 > now, known.profile != nil,
-                known.expiry >= now + UInt64(timeToLive), known.expiry >= now + UInt64(settings.lifetimeGrace)
+            if let known = learned.entries[address], known.profile != nil,
+                known.expiry >= now + UInt64(max(timeToLive, settings.lifetimeGrace))
             {
-                continue
+                if known.names[name] ?? 0 > now { continue }
+                if let entry = joining(address, known, name, profiles, now: now, settings: settings) {
+                    joined[address] = entry
+                    continue
+                }
             }
             let expiry = now + settings.lifetime(of: timeToLive)
             guard var entry = learned.entry(learning: address, from: name, until: expiry, now: now) else {
@@ -112,7 +121,30 @@ extension EgressGuard.State {
             entry.profile = profile
             next[address] = entry
         }
-        guard !next.isEmpty else { return true }
+        if !next.isEmpty { try open(next, profiles, now: now, kernel: kernel) }
+        for (address, entry) in joined { learned.store(entry, for: address) }
+        return true
+    }
+
+    /// The entry of an address that many names share, where one more of them changes nothing in the kernel: it has the
+    /// address for long enough, open in the same way, and beside it there is no room for another name. After a restart
+    /// such a name has to be asked for again.
+    private mutating func joining(
+        _ address: IPAddress, _ known: LearnedAddresses.Entry, _ name: DomainName, _ profiles: ProfileTable,
+        now: UInt64,
+        settings: GuardSettings
+    ) -> LearnedAddresses.Entry? {
+        guard !LearnedNames.hasRoom(beside: known.names, for: name),
+            let entry = learned.entry(learning: address, from: name, until: known.expiry, now: now)
+        else { return nil }
+        let judged = profile(of: address, names: entry.liveNames(now: now), settings: settings)
+        return profiles.has(judged, as: known.profile) ? entry : nil
+    }
+
+    /// The kernel first, then its mirror.
+    private mutating func open(
+        _ next: [IPAddress: LearnedAddresses.Entry], _ profiles: ProfileTable, now: UInt64, kernel: any KernelRules
+    ) throws(EgressError) {
         let changes = next.map { address, entry in
             LearnedChange(
                 address: address, before: learned.entries[address]?.profile,
@@ -123,7 +155,6 @@ extension EgressGuard.State {
         try kernel.apply(difference, learned: changes)
         ruleset.profiles = profiles
         for (address, entry) in next { learned.store(entry, for: address) }
-        return true
     }
 
     /// Seconds for which `learn` of these has nothing to do.
@@ -145,6 +176,7 @@ extension EgressGuard.State {
         reinstallations += 1
         ruleset.profiles = ProfileTable()
         guard ruleset.apply(plan) else { throw SandboxRuleset.noRoom }
+        ruleset.divide()
         for (address, entry) in learned.entries { learned.store(entry.absent, for: address) }
         _ = settle(learned.entries.keys, now: now, settings: settings)
         try kernel.install(ruleset, learned: elements(now: now))
@@ -152,15 +184,17 @@ extension EgressGuard.State {
 
     /// Gives every living one of these addresses the profile that its names have now. One for which there is no room leaves the kernel,
     /// and its name must be asked for again.
+    /// - Parameter isRewritten: whether the kernel gets a living one anew though it keeps its profile.
     private mutating func settle(
-        _ addresses: some Sequence<IPAddress>, now: UInt64, settings: GuardSettings
+        _ addresses: some Sequence<IPAddress>, now: UInt64, settings: GuardSettings,
+        where isRewritten: (IPAddress, LearnedAddresses.Entry) -> Bool = { _, _ in false }
     ) -> [LearnedChange] {
         var changes: [LearnedChange] = []
         for address in addresses {
             guard var entry = learned.entries[address], entry.mayBeInKernel(now: now) else { continue }
             let judged = profile(of: address, names: entry.liveNames(now: now), settings: settings)
             let profile = entry.expiry > now ? ruleset.profiles.number(of: judged) : nil
-            guard profile != entry.profile else { continue }
+            guard profile != entry.profile || (profile != nil && isRewritten(address, entry)) else { continue }
             let before = entry.profile
             entry.profile = profile
             changes.append(

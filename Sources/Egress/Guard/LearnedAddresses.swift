@@ -7,7 +7,9 @@ import NetworkPolicy
 /// Times are whole seconds of a clock that never goes back; the caller passes the current one.
 struct LearnedAddresses: Sendable {
     /// One address may be shared by many names (a CDN); more than this are not told apart.
-    static let maximumNamesPerAddress = 16
+    static let maximumNamesPerAddress = 256
+    /// The same once there are as many names altogether as so many for each address that there is room for.
+    static let usualNamesPerAddress = 16
 
     struct Entry: Sendable, Hashable {
         /// The names it was learned from, each with the time until which its record holds.
@@ -29,7 +31,9 @@ struct LearnedAddresses: Sendable {
 
     let capacity: Int
     private(set) var entries: [IPAddress: Entry] = [:]
-    /// Counts the names that had to make room for others.
+    /// Of all addresses.
+    private(set) var nameCount = 0
+    /// Counts the names that had to make room for others while their records held.
     private(set) var displacements: UInt64 = 0
 
     init(capacity: Int) {
@@ -49,14 +53,14 @@ struct LearnedAddresses: Sendable {
     {
         var entry = entries[address] ?? Entry(names: [:], expiry: expiry)
         if entries[address] == nil && entries.count >= capacity {
-            entries = entries.filter { $0.value.mayBeInKernel(now: now) }
+            for (address, entry) in entries where !entry.mayBeInKernel(now: now) { set(nil, for: address) }
             guard entries.count < capacity else { return nil }
         }
-        if entry.names[name] == nil && entry.names.count >= Self.maximumNamesPerAddress,
-            let soonest = entry.names.min(by: { ($0.value, $0.key.description) < ($1.value, $1.key.description) })
-        {
+        let most =
+            nameCount < capacity * Self.usualNamesPerAddress ? Self.maximumNamesPerAddress : Self.usualNamesPerAddress
+        if entry.names[name] == nil && entry.names.count >= most, let soonest = entry.names.min(by: Self.endsSooner) {
             entry.names[soonest.key] = nil
-            displacements += 1
+            if soonest.value > now { displacements += 1 }
         }
         entry.names[name] = max(entry.names[name] ?? 0, expiry)
         entry.expiry = max(entry.expiry, expiry)
@@ -77,7 +81,16 @@ struct LearnedAddresses: Sendable {
         return end > now + 1 ? end - now - 1 : 0
     }
 
-    mutating func store(_ entry: Entry, for address: IPAddress) {
+    private static func endsSooner(
+        _ left: (key: DomainName, value: UInt64), _ right: (key: DomainName, value: UInt64)
+    ) -> Bool {
+        left.value == right.value ? left.key.description < right.key.description : left.value < right.value
+    }
+
+    mutating func store(_ entry: Entry, for address: IPAddress) { set(entry, for: address) }
+
+    private mutating func set(_ entry: Entry?, for address: IPAddress) {
+        nameCount += (entry?.names.count ?? 0) - (entries[address]?.names.count ?? 0)
         entries[address] = entry
     }
 
@@ -121,9 +134,11 @@ struct LearnedAddresses: Sendable {
             let names = entry.names.filter { isAllowed(address, $0.key) }
             if names.isEmpty {
                 forgotten[address] = entry
-                entries[address] = nil
+                set(nil, for: address)
             } else if names.count != entry.names.count {
-                entries[address]?.names = names
+                var thinner = entry
+                thinner.names = names
+                set(thinner, for: address)
             }
         }
         return forgotten

@@ -19,6 +19,9 @@ struct ProfileTable: Hashable, Sendable {
     /// The profile's number, a new one where it is new; nil when there is no room.
     mutating func number(of actions: TrafficMap<Action>) -> UInt32? { number(of: Profile(actions)) }
 
+    /// Whether a profile has this number.
+    func has(_ profile: Profile, as number: UInt32?) -> Bool { number != nil && numbers[profile] == number }
+
     mutating func number(of profile: Profile) -> UInt32? {
         if let number = numbers[profile] { return number }
         guard !isFull else { return nil }

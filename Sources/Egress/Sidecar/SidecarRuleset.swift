@@ -38,9 +38,7 @@ struct SidecarRuleset: Hashable, Sendable {
         var change = Transaction()
         change.removeTable(Self.table)
         change.addTable(Self.table)
-        change.addChain("refuse", table: Self.table)
-        change.addRule("refuse", table: Self.table, .transport(IPProtocol.tcp) + [.reject(.tcpReset)])
-        change.addRule("refuse", table: Self.table, [.reject(.prohibited)])
+        change.addRefusingChain("refuse", table: Self.table)
         add(output, to: "output", .output, &change)
         add(input, to: "input", .input, &change)
         if let mark = shared.filterMark {

@@ -39,8 +39,8 @@ struct Pipelines: Sendable {
 
     private func configureHTTP2(_ channel: any Channel, scheme: String) throws {
         let configuration = limits.http2.configuration(headBytes: limits.head.maxBytes)
-        let goaway = GoawayWatch()
-        let watch = SessionWatch(limits: limits, goaway: goaway, logger: logger)
+        let frames = FrameWatch(limits: limits.http2)
+        let watch = SessionWatch(limits: limits, frames: frames, logger: logger)
         let management = NIOHTTP2ServerConnectionManagementHandler(
             eventLoop: channel.eventLoop,
             configuration: .init(maxIdleTime: nil, maxAge: nil, maxGraceTime: nil, keepalive: nil))
@@ -51,7 +51,7 @@ struct Pipelines: Sendable {
         ) { stream in
             stream.eventLoop.makeCompletedFuture { try configureStream(stream, scheme: scheme) }
         }
-        try channel.pipeline.syncOperations.addHandlers([goaway, handler, management, watch])
+        try channel.pipeline.syncOperations.addHandlers([FrameGatherer(), frames, handler, management, watch])
     }
 
     private func configureStream(_ stream: any Channel, scheme: String) throws {

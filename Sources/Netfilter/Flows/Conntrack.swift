@@ -46,12 +46,11 @@ public final class Conntrack: Sendable {
     public func count() throws(NetfilterError) -> Int {
         let request = NetlinkMessage(
             type: Self.getStatistics, flags: NetlinkFlag.acknowledge, body: [UInt8(AF_UNSPEC), 0, 0, 0])
-        var entries: Int?
-        try socket.dump("counting conntrack entries", request) { reply in
-            guard let number = reply.attributes(after: 4)[1], number.count == 4 else { return }
-            entries = Int(UInt32(bigEndian: number.number(at: 0, as: UInt32.self)))
+        let found = try socket.dump("counting conntrack entries", request) { reply -> Int? in
+            guard let number = reply.attributes(after: 4)[1], number.count == 4 else { return nil }
+            return Int(UInt32(bigEndian: number.number(at: 0, as: UInt32.self)))
         }
-        guard let entries else { throw .unconfirmed(action: "counting conntrack entries") }
+        guard let entries = found.first else { throw .unconfirmed(action: "counting conntrack entries") }
         return entries
     }
 
@@ -92,26 +91,22 @@ public final class Conntrack: Sendable {
     }
 
     private func entries() throws(NetfilterError) -> [Entry] {
-        var found: [Entry] = []
         // A dump walks the hash table that all namespaces of the machine share: milliseconds, whatever is in it.
         guard try count() > 0 else { return [] }
         let request = NetlinkMessage(
             type: Self.getEntry, flags: NetlinkFlag.dump, body: [UInt8(AF_UNSPEC), 0, 0, 0])
-        try socket.dump("listing conntrack entries", request) { reply in
+        return try socket.dump("listing conntrack entries", request) { reply -> Entry? in
             let attributes = reply.attributes(after: 4)
             guard let original = attributes[Attribute.original], let reply = attributes[Attribute.reply],
                 var flow = Self.flow(original, reply)
-            else { return }
+            else { return nil }
             if let mark = attributes[Attribute.mark], mark.count == 4 {
                 flow.mark = UInt32(bigEndian: mark.number(at: 0, as: UInt32.self))
             }
-            found.append(
-                Entry(
-                    flow: flow, original: Array(original),
-                    identifier: attributes[Attribute.identifier].map { Array($0) },
-                    zone: attributes[Attribute.zone].map { Array($0) }))
+            return Entry(
+                flow: flow, original: Array(original), identifier: attributes[Attribute.identifier].map { Array($0) },
+                zone: attributes[Attribute.zone].map { Array($0) })
         }
-        return found
     }
 
     private static func flow(_ original: ArraySlice<UInt8>, _ reply: ArraySlice<UInt8>) -> Flow? {

@@ -51,25 +51,23 @@ public final class SocketDestroyer: Sendable {
     private func sockets(
         _ transport: UInt8, _ family: UInt8
     ) throws(NetfilterError) -> [(socket: OpenSocket, identifier: [UInt8])] {
-        var found: [(OpenSocket, [UInt8])] = []
         let everyState = UInt32.max
         let request = NetlinkMessage(
             type: Self.byFamily, flags: NetlinkFlag.dump,
             body: [family, transport, 0, 0] + NetlinkMessage.hostBytes(everyState)
                 + [UInt8](repeating: 0, count: Self.idLength))
         do throws(NetfilterError) {
-            try socket.dump("listing sockets", request) { reply in
+            return try socket.dump("listing sockets", request) { reply -> (socket: OpenSocket, identifier: [UInt8])? in
                 // struct inet_diag_msg: family, state, timer, retransmits, then the identifier.
-                guard reply.payload.count >= 4 + Self.idLength else { return }
+                guard reply.payload.count >= 4 + Self.idLength else { return nil }
                 let identifier = Array(reply.payload.dropFirst(4).prefix(Self.idLength))
-                guard let socket = Self.parse(identifier, family: family, transport: transport) else { return }
-                found.append((socket, identifier))
+                return Self.parse(identifier, family: family, transport: transport).map { ($0, identifier) }
             }
         } catch {
             // The kernel has no diagnostics module for this transport, hence nothing that could be listed.
             guard error.code == ENOENT else { throw error }
+            return []
         }
-        return found
     }
 
     /// struct inet_diag_sockid: ports and addresses in network order, then the interface and a cookie.

@@ -56,11 +56,10 @@ public final class RouteSocket: Sendable {
     public func index(of name: String) throws(NetfilterError) -> UInt32 {
         var message = Self.link(.getLink, flags: 0)
         message.attribute(LinkAttribute.name, text: name)
-        var index: UInt32?
-        try socket.dump("looking up the link \(name)", message) { reply in
-            if reply.payload.count >= 16 { index = reply.payload.number(at: 4, as: UInt32.self) }
+        let found = try socket.dump("looking up the link \(name)", message) { reply -> UInt32? in
+            reply.payload.count >= 16 ? reply.payload.number(at: 4, as: UInt32.self) : nil
         }
-        guard let index else {
+        guard let index = found.last else {
             throw .refused(action: "looking up the link \(name)", code: ENODEV, explanation: nil)
         }
         return index
@@ -68,13 +67,13 @@ public final class RouteSocket: Sendable {
 
     /// `ip link show`
     public func links() throws(NetfilterError) -> [(name: String, index: UInt32)] {
-        var found: [(String, UInt32)] = []
-        try socket.dump("listing links", Self.link(.getLink, flags: NetlinkFlag.dump, acknowledge: false)) { reply in
-            guard reply.payload.count >= 16, let name = reply.attributes(after: 16)[LinkAttribute.name] else { return }
-            found.append(
-                (String(decoding: name.dropLast(), as: UTF8.self), reply.payload.number(at: 4, as: UInt32.self)))
+        let request = Self.link(.getLink, flags: NetlinkFlag.dump, acknowledge: false)
+        return try socket.dump("listing links", request) { reply -> (name: String, index: UInt32)? in
+            guard reply.payload.count >= 16, let name = reply.attributes(after: 16)[LinkAttribute.name] else {
+                return nil
+            }
+            return (String(decoding: name.dropLast(), as: UTF8.self), reply.payload.number(at: 4, as: UInt32.self))
         }
-        return found
     }
 
     /// `ip addr add ADDRESS/LENGTH dev LINK`; IPv6 without duplicate address detection, for there is nobody else on a veth.

@@ -75,6 +75,8 @@ enum NetlinkFlag {
     static let exclusive: UInt16 = 0x200
     static let replace: UInt16 = 0x100
     static let append: UInt16 = 0x800
+    /// In a reply to a dump: what it lists was changed meanwhile.
+    static let interrupted: UInt16 = 0x10
     /// In an attribute's type: its payload is attributes.
     static let nested: UInt16 = 0x8000
 }
@@ -82,6 +84,7 @@ enum NetlinkFlag {
 /// One message as it came from the kernel.
 struct NetlinkReply: Sendable {
     let type: UInt16
+    let flags: UInt16
     let sequence: UInt32
     let payload: ArraySlice<UInt8>
 
@@ -94,7 +97,8 @@ struct NetlinkReply: Sendable {
             guard length >= NetlinkMessage.headerLength, length <= rest.count else { break }
             replies.append(
                 NetlinkReply(
-                    type: rest.number(at: 4, as: UInt16.self), sequence: rest.number(at: 8, as: UInt32.self),
+                    type: rest.number(at: 4, as: UInt16.self), flags: rest.number(at: 6, as: UInt16.self),
+                    sequence: rest.number(at: 8, as: UInt32.self),
                     payload: rest.dropFirst(NetlinkMessage.headerLength).prefix(length - NetlinkMessage.headerLength)))
             rest = rest.dropFirst((length + 3) & ~3)
         }

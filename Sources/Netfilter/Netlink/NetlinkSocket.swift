@@ -17,6 +17,9 @@ final class NetlinkSocket: Sendable {
     private struct Handle: @unchecked Sendable {
         let socket: OpaquePointer
         var sequence: UInt32 = 0
+        /// Whether an exchange did not come to its end: the rest of its answers still waits, and until that is read the
+        /// kernel loses further ones.
+        var hasRest = false
     }
 
     private let handle: Mutex<Handle>
@@ -26,7 +29,11 @@ final class NetlinkSocket: Sendable {
     private static let receiveBufferForce: Int32 = 33  // SO_RCVBUFFORCE
     private static let sendBufferBytes: Int32 = 64 << 20
 
-    init(_ bus: Bus) throws(NetfilterError) {
+    /// How often a dump is tried that the kernel did not get through.
+    private static let dumpAttempts = 5
+
+    /// - Parameter receiveBufferBytes: for tests of lost answers: the system's least where it is less.
+    init(_ bus: Bus, receiveBufferBytes: Int32? = nil) throws(NetfilterError) {
         guard let socket = mnl_socket_open2(bus.rawValue, Int32(SOCK_CLOEXEC.rawValue)) else {
             throw .last("opening a netlink socket")
         }
@@ -43,6 +50,7 @@ final class NetlinkSocket: Sendable {
         var bytes = Self.sendBufferBytes
         let descriptor = mnl_socket_get_fd(socket)
         setsockopt(descriptor, SOL_SOCKET, Self.sendBufferForce, &bytes, size)
+        bytes = receiveBufferBytes ?? bytes
         setsockopt(descriptor, SOL_SOCKET, Self.receiveBufferForce, &bytes, size)
         handle = Mutex(Handle(socket: socket))
     }
@@ -52,7 +60,7 @@ final class NetlinkSocket: Sendable {
     /// Sends requests in one datagram and waits until each one that asks for it (NLM_F_ACK) is acknowledged.
     /// - Throws: the first refusal; those before it may have been carried out, unless they are a transaction.
     func perform(_ action: String, _ messages: [NetlinkMessage]) throws(NetfilterError) {
-        try handle.withLock { handle throws(NetfilterError) in
+        try exchange { handle throws(NetfilterError) in
             let last = try Self.send(messages, &handle, action)
             try Self.confirm(handle.socket, until: last, action)
         }
@@ -62,7 +70,7 @@ final class NetlinkSocket: Sendable {
     func performBatch(
         _ action: String, build: (_ firstSequence: UInt32) -> (bytes: [UInt8], last: UInt32)
     ) throws(NetfilterError) {
-        try handle.withLock { handle throws(NetfilterError) in
+        try exchange { handle throws(NetfilterError) in
             let (bytes, last) = build(handle.sequence &+ 1)
             handle.sequence = last
             guard mnl_socket_sendto(handle.socket, bytes, bytes.count) >= 0 else { throw .last(action) }
@@ -70,18 +78,57 @@ final class NetlinkSocket: Sendable {
         }
     }
 
-    /// Sends one dump request and hands over every reply.
-    func dump(
-        _ action: String, _ message: NetlinkMessage, _ each: (NetlinkReply) -> Void
-    ) throws(NetfilterError) {
-        try handle.withLock { handle throws(NetfilterError) in
+    /// Sends one dump request and reads every reply. Where some were lost, or what is listed was changed meanwhile, all is
+    /// asked for again; what changes all the time is taken as it was heard.
+    /// - Parameter read: what a reply comes to; nil where it is of no interest.
+    func dump<Read>(
+        _ action: String, _ message: NetlinkMessage, _ read: (NetlinkReply) -> Read?
+    ) throws(NetfilterError) -> [Read] {
+        var attempt = 1
+        while true {
+            do throws(NetfilterError) {
+                let (found, isWhole) = try dumpOnce(action, message, read)
+                if isWhole || attempt == Self.dumpAttempts { return found }
+            } catch {
+                guard error.code == ENOBUFS, attempt < Self.dumpAttempts else { throw error }
+            }
+            attempt += 1
+        }
+    }
+
+    private func dumpOnce<Read>(
+        _ action: String, _ message: NetlinkMessage, _ read: (NetlinkReply) -> Read?
+    ) throws(NetfilterError) -> (found: [Read], isWhole: Bool) {
+        var found: [Read] = [], isWhole = true
+        try exchange { handle throws(NetfilterError) in
             let last = try Self.send([message], &handle, action)
             while true {
                 for reply in try Self.receive(handle.socket, action, wait: true) where reply.sequence == last {
+                    if reply.flags & NetlinkFlag.interrupted != 0 { isWhole = false }
                     if try Self.isEnd(reply, action) { return }
-                    each(reply)
+                    if let one = read(reply) { found.append(one) }
                 }
             }
+        }
+        return (found, isWhole)
+    }
+
+    /// One request and its answers at a time. After one that failed on the way, what is left of it is thrown away first:
+    /// nothing of it may pass for an answer to the next.
+    private func exchange(_ body: (inout Handle) throws(NetfilterError) -> Void) throws(NetfilterError) {
+        try handle.withLock { handle throws(NetfilterError) in
+            if handle.hasRest { Self.drain(handle.socket) }
+            handle.hasRest = true
+            try body(&handle)
+            handle.hasRest = false
+        }
+    }
+
+    /// Reads until nothing waits any more. ENOBUFS only says that something was lost.
+    private static func drain(_ socket: OpaquePointer) {
+        var byte: UInt8 = 0
+        while recv(mnl_socket_get_fd(socket), &byte, 1, Int32(MSG_DONTWAIT)) >= 0 || errno == ENOBUFS || errno == EINTR
+        {
         }
     }
 

@@ -2,7 +2,13 @@ import CNftnl
 
 /// Turns expressions into libnftnl's objects.
 enum ExpressionBuilder {
-    private static let register: UInt32 = 1  // NFT_REG_1, 16 bytes
+    /// NFT_REG32_01 and the three behind it: an IPv6 address has room.
+    private static let register: UInt32 = 9
+    /// NFT_REG32_00. What a map says is two words, of which the second, the number, lands in `register`.
+    ///
+    /// nft(8) takes no notice of a word that was put into a register behind the first one. It has no length for what a
+    /// map says, and ends by an assertion where that is looked up again (1.0.6 and later): a listing of all rules would.
+    private static let registerOfMaps: UInt32 = 8
     private static let verdictRegister: UInt32 = 0
 
     /// Adds an expression to a rule, which then owns what was made.
@@ -67,7 +73,7 @@ enum ExpressionBuilder {
         case .map(let name):
             make("lookup", rule) {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_SREG), register)
-                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_DREG), register)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_DREG), registerOfMaps)
                 nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOOKUP_SET), name)
             }
         case .verdictMap(let name):

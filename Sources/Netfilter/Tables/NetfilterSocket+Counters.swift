@@ -18,8 +18,7 @@ extension NetfilterSocket {
         var request = NetlinkMessage(type: Self.subsystem | 7, flags: NetlinkFlag.dump, body: [1, 0, 0, 0])
         request.attribute(1, text: table)
         request.attribute(2, text: chain)
-        var counts: [RuleCount] = []
-        try socket.dump("listing the rules of \(chain)", request) { reply in
+        return try socket.dump("listing the rules of \(chain)", request) { reply -> RuleCount? in
             let rule = nftnl_rule_alloc()!
             defer { nftnl_rule_free(rule) }
             var bytes = NetlinkMessage(type: reply.type, flags: 0, body: Array(reply.payload)).bytes
@@ -27,11 +26,10 @@ extension NetfilterSocket {
                 nftnl_rule_nlmsg_parse(buffer.baseAddress!.assumingMemoryBound(to: nlmsghdr.self), rule)
             }
             // A kernel that does not look at the names of a request lists every rule there is.
-            if parsed == 0, Self.text(rule, NFTNL_RULE_TABLE) == table, Self.text(rule, NFTNL_RULE_CHAIN) == chain {
-                counts.append(Self.count(of: rule))
-            }
+            let isAskedFor =
+                parsed == 0 && Self.text(rule, NFTNL_RULE_TABLE) == table && Self.text(rule, NFTNL_RULE_CHAIN) == chain
+            return isAskedFor ? Self.count(of: rule) : nil
         }
-        return counts
     }
 
     private static func text(_ rule: OpaquePointer, _ attribute: nftnl_rule_attr) -> String? {

@@ -10,6 +10,10 @@ public final class NetfilterSocket: Sendable {
 
     public init() throws(NetfilterError) { socket = try NetlinkSocket(.netfilter) }
 
+    init(receiveBufferBytes: Int32) throws(NetfilterError) {
+        socket = try NetlinkSocket(.netfilter, receiveBufferBytes: receiveBufferBytes)
+    }
+
     /// Makes every change of the transaction, or none. The rules are in force when it returns.
     /// - Parameter isWhole: it replaces whatever was there: from now on `wasChangedByOthers` tells whether that still holds.
     public func commit(_ transaction: Transaction, isWhole: Bool = false) throws(NetfilterError) {
@@ -50,12 +54,11 @@ public final class NetfilterSocket: Sendable {
     /// NFT_MSG_GETGEN.
     private func generation() throws(NetfilterError) -> UInt32 {
         let request = NetlinkMessage(type: Self.subsystem | 16, flags: NetlinkFlag.acknowledge, body: [0, 0, 0, 0])
-        var found: UInt32?
-        try socket.dump("asking for the generation of nf_tables", request) { reply in
-            guard let number = reply.attributes(after: 4)[1], number.count == 4 else { return }
-            found = UInt32(bigEndian: number.number(at: 0, as: UInt32.self))
+        let found = try socket.dump("asking for the generation of nf_tables", request) { reply -> UInt32? in
+            guard let number = reply.attributes(after: 4)[1], number.count == 4 else { return nil }
+            return UInt32(bigEndian: number.number(at: 0, as: UInt32.self))
         }
-        guard let found else { throw .unconfirmed(action: "asking for the generation of nf_tables") }
+        guard let found = found.first else { throw .unconfirmed(action: "asking for the generation of nf_tables") }
         return found
     }
 
@@ -65,27 +68,26 @@ public final class NetfilterSocket: Sendable {
         var request = NetlinkMessage(type: Self.subsystem | 13, flags: NetlinkFlag.dump, body: [1, 0, 0, 0])
         request.attribute(1, text: table)
         request.attribute(2, text: set)
-        let parsed = nftnl_set_alloc()!
-        defer { nftnl_set_free(parsed) }
-        try socket.dump("listing the set \(set)", request) { reply in
+        let parts = try socket.dump("listing the set \(set)", request) { reply -> [SetElement]? in
+            let parsed = nftnl_set_alloc()!
+            defer { nftnl_set_free(parsed) }
             // libnftnl wants the header, too.
             var bytes = NetlinkMessage(type: reply.type, flags: 0, body: Array(reply.payload)).bytes
             bytes.withUnsafeMutableBytes { buffer in
                 _ = nftnl_set_elems_nlmsg_parse(buffer.baseAddress!.assumingMemoryBound(to: nlmsghdr.self), parsed)
             }
+            return Self.elements(of: parsed)
         }
-        return Self.elements(of: parsed)
+        return parts.flatMap(\.self)
     }
 
     /// Whether a table is there.
     public func hasTable(_ table: String) throws(NetfilterError) -> Bool {
         let request = NetlinkMessage(type: Self.subsystem | 1, flags: NetlinkFlag.dump, body: [1, 0, 0, 0])
-        var found = false
-        try socket.dump("listing tables", request) { reply in
-            guard let name = reply.attributes(after: 4)[1] else { return }
-            if name.dropLast().elementsEqual(table.utf8) { found = true }
+        let found = try socket.dump("listing tables", request) { reply in
+            reply.attributes(after: 4)[1]?.dropLast().elementsEqual(table.utf8)
         }
-        return found
+        return found.contains(true)
     }
 
     static let subsystem: UInt16 = 10 << 8  // NFNL_SUBSYS_NFTABLES
@@ -102,8 +104,8 @@ public final class NetfilterSocket: Sendable {
             if nftnl_set_elem_is_set(element, UInt16(NFTNL_SET_ELEM_FLAGS)) {
                 read.isRangeEnd = nftnl_set_elem_get_u32(element, UInt16(NFTNL_SET_ELEM_FLAGS)) & 1 != 0
             }
-            if let data = bytes(element, NFTNL_SET_ELEM_DATA), data.count == 4 {
-                read.value = .number(data[...].number(at: 0, as: UInt32.self))
+            if let number = bytes(element, NFTNL_SET_ELEM_DATA).flatMap(MapValue.number) {
+                read.value = .number(number)
             }
             read.userData = bytes(element, NFTNL_SET_ELEM_USERDATA).map(UserData.decode) ?? []
             found.append(read)

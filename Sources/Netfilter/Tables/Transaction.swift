@@ -57,6 +57,17 @@ public enum SetKey: Hashable, Sendable {
 /// What a map's elements lead to.
 public enum MapValue: Hashable, Sendable {
     case number, verdict
+
+    /// As nft(8) lists them: NFT_DATA_VERDICT, or two marks one after the other.
+    var type: UInt32 { self == .verdict ? 0xffff_ff00 : SetKey.number.type << 6 | SetKey.number.type }
+    var length: UInt32 { self == .verdict ? 16 : 8 }
+
+    /// What stands for a number: see `ExpressionBuilder.registerOfMaps`.
+    static func words(_ number: UInt32) -> [UInt8] { [0, 0, 0, 0] + NetlinkMessage.hostBytes(number) }
+
+    static func number(of words: [UInt8]) -> UInt32? {
+        words.count == 8 ? words[4...].number(at: 0, as: UInt32.self) : nil
+    }
 }
 
 /// An element of a set.
@@ -136,6 +147,17 @@ public struct Transaction: Sendable {
     private(set) var operations: [Operation] = []
     public var isEmpty: Bool { operations.isEmpty }
 
+    /// What ends a new chain that drops by default. Its policy alone leaves a gap: the kernel makes the rules of a
+    /// transaction visible at once, but then takes old chains away and sets the policies of new ones, which accept till
+    /// then, one after the other (`nf_tables_commit`, `nft_chain_commit_drop_policy`). A table that replaces itself would
+    /// let packets through in between. The policy is still needed: it holds while the rules of the old chain are gone.
+    var closingRules: [Operation] {
+        operations.compactMap { operation in
+            guard case .addChain(let table, let name, let base?) = operation, base.dropsByDefault else { return nil }
+            return .addRule(table: table, chain: name, [.verdict(.drop)])
+        }
+    }
+
     public init(family: Family = .inet) { self.family = family }
 
     /// `add table inet TABLE`: does nothing where it exists.
@@ -144,7 +166,8 @@ public struct Transaction: Sendable {
     /// `add table …; delete table …`: afterwards there is none, whether there was one or not.
     public mutating func removeTable(_ table: String) { operations += [.addTable(table), .deleteTable(table)] }
 
-    /// `add chain inet TABLE NAME { type … hook … }`; without a base it is a chain for jumps.
+    /// `add chain inet TABLE NAME { type … hook … }`; without a base it is a chain for jumps. One that drops by default
+    /// gets a last rule that drops, so that rules of a later transaction would never be asked.
     public mutating func addChain(_ name: String, table: String, base: BaseChain? = nil) {
         operations.append(.addChain(table: table, name: name, base: base))
     }
@@ -157,6 +180,13 @@ public struct Transaction: Sendable {
     /// `add rule inet TABLE CHAIN …`
     public mutating func addRule(_ chain: String, table: String, _ expressions: [Expression]) {
         operations.append(.addRule(table: table, chain: chain, expressions))
+    }
+
+    /// A chain that answers what comes to it with a refusal: TCP with a reset, all else with ICMP.
+    public mutating func addRefusingChain(_ name: String, table: String) {
+        addChain(name, table: table)
+        addRule(name, table: table, .transport(IPProtocol.tcp) + [.reject(.tcpReset)])
+        addRule(name, table: table, [.reject(.prohibited)])
     }
 
     /// `add set inet TABLE NAME { type ipv4_addr; flags … }`; with a value `add map inet TABLE NAME { type ipv4_addr : … }`

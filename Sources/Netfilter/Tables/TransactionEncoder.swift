@@ -16,7 +16,7 @@ struct TransactionEncoder {
     static func encode(_ transaction: Transaction, firstSequence: UInt32) -> (bytes: [UInt8], last: UInt32) {
         var encoder = TransactionEncoder(family: transaction.family.rawValue, sequence: firstSequence)
         encoder.message(capacity: 64) { buffer, sequence in nftnl_batch_begin(buffer, sequence)! }
-        for operation in transaction.operations { encoder.write(operation) }
+        for operation in transaction.operations + transaction.closingRules { encoder.write(operation) }
         // Only the last change is acknowledged: the answer to it, and no refusal before, means that all were made.
         encoder.acknowledgeLast()
         let last = encoder.sequence &- 1
@@ -56,10 +56,8 @@ struct TransactionEncoder {
                 nftnl_set_set_u32(set, UInt16(NFTNL_SET_KEY_TYPE.rawValue), key.type)
                 nftnl_set_set_u32(set, UInt16(NFTNL_SET_KEY_LEN.rawValue), key.length)
                 if let value {
-                    let verdict: UInt32 = 0xffff_ff00  // NFT_DATA_VERDICT
-                    nftnl_set_set_u32(
-                        set, UInt16(NFTNL_SET_DATA_TYPE.rawValue), value == .verdict ? verdict : SetKey.number.type)
-                    nftnl_set_set_u32(set, UInt16(NFTNL_SET_DATA_LEN.rawValue), value == .verdict ? 16 : 4)
+                    nftnl_set_set_u32(set, UInt16(NFTNL_SET_DATA_TYPE.rawValue), value.type)
+                    nftnl_set_set_u32(set, UInt16(NFTNL_SET_DATA_LEN.rawValue), value.length)
                 }
                 let flags: UInt32 = (intervals ? 0x4 : 0) | (value == nil ? 0 : 0x8) | (timeouts ? 0x10 : 0)
                 nftnl_set_set_u32(set, UInt16(NFTNL_SET_FLAGS.rawValue), flags)
@@ -96,7 +94,13 @@ struct TransactionEncoder {
         defer { nftnl_rule_free(rule) }
         nftnl_rule_set_str(rule, UInt16(NFTNL_RULE_TABLE.rawValue), table)
         nftnl_rule_set_str(rule, UInt16(NFTNL_RULE_CHAIN.rawValue), chain)
-        for expression in expressions { ExpressionBuilder.add(expression, to: rule) }
+        for expression in expressions {
+            ExpressionBuilder.add(expression, to: rule)
+            // nft(8) lists the key and the second map only.
+            guard case .map(let name) = expression else { continue }
+            let comment = UserData.encode(Array("by its number in @\(name)".utf8))
+            nftnl_rule_set_data(rule, UInt16(NFTNL_RULE_USERDATA.rawValue), comment, UInt32(comment.count))
+        }
         message(type: type, flags: flags) { nftnl_rule_nlmsg_build_payload($0, rule) }
     }
 
@@ -123,7 +127,8 @@ struct TransactionEncoder {
         if element.isRangeEnd { nftnl_set_elem_set_u32(made, UInt16(NFTNL_SET_ELEM_FLAGS), 1) }
         switch element.value {
         case .number(let number)?:
-            nftnl_set_elem_set(made, UInt16(NFTNL_SET_ELEM_DATA), NetlinkMessage.hostBytes(number), 4)
+            let words = MapValue.words(number)
+            nftnl_set_elem_set(made, UInt16(NFTNL_SET_ELEM_DATA), words, UInt32(words.count))
         case .jump(let chain)?:
             let jump = UInt32(bitPattern: -3)  // NFT_JUMP
             nftnl_set_elem_set_u32(made, UInt16(NFTNL_SET_ELEM_VERDICT), jump)

@@ -1,5 +1,6 @@
 import CLinux
 import Synchronization
+import Threads
 
 #if canImport(Glibc)
     import Glibc
@@ -31,17 +32,11 @@ final class ExitWatcher: Sendable {
         guard epoll >= 0 else { throw .system(action: "watching processes", reason: String(cString: strerror(errno))) }
         let (exits, ended) = AsyncStream<String>.makeStream()
         let watcher = ExitWatcher(epoll: epoll, ended: ended)
-        var thread = pthread_t()
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                Unmanaged<ExitWatcher>.fromOpaque(context!).takeRetainedValue().run()
-                return nil
-            }, Unmanaged.passRetained(watcher).toOpaque())
-        guard status == 0 else {
-            throw .system(action: "watching processes", reason: String(cString: strerror(status)))
+        do {
+            try DetachedThread.start { watcher.run() }
+        } catch {
+            throw .system(action: "watching processes", reason: "\(error)")
         }
-        pthread_detach(thread)
         return (exits, watcher)
     }
 

@@ -171,7 +171,7 @@ presets = "{ROOT}/policies"
             return not last
 
         try:
-            eventually(clean, within=10)
+            eventually(clean)
         except AssertionError:
             raise AssertionError(f"left behind: {last}") from None
 

@@ -77,3 +77,19 @@ def create(appliance):
 def sandbox(create):
     """A sandbox without a policy."""
     return create()
+
+
+@pytest.fixture
+def attacker(arena):
+    """Makes attackers of the tests' arena that end with the test: `attacker(policy)`; `attacker(guarded=False)` for the
+    control.
+    """
+    made = []
+
+    def attacker(policy=None, guarded=True):
+        made.append(arena.attacker(policy, guarded))
+        return made[-1]
+
+    yield attacker
+    for one in made:
+        one.close()

@@ -5,8 +5,8 @@ import time
 PAUSE = 0.02
 
 
-def eventually(question, within=10.0, what="it"):
-    """The first true answer of `question`; fails when none came in time."""
+def eventually(question, within=30.0, what="it"):
+    """The first true answer of `question`; fails when none came in time, which only keeps a test from hanging."""
     deadline = time.monotonic() + within
     while True:
         answer = question()

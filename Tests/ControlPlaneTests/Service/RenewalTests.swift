@@ -111,7 +111,7 @@ extension Sandbox {
         try await ask("")
         // The skipped one would have begun the interval of an hour: that this one prolongs shows that it did not.
         while try house.service.sandbox(id).expiresAt! < end.adding(seconds: 3600) {
-            #expect(ContinuousClock.now - begin < .seconds(5))
+            try #require(ContinuousClock.now - begin < .seconds(60))
             try await Task.sleep(for: .milliseconds(2))
         }
         running.cancel()

@@ -10,12 +10,8 @@ import Testing
 
 @Suite struct OutletTests {
     private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    private let folder: String
-
-    init() throws {
-        folder = NSTemporaryDirectory() + "sallyport-outlets-\(UInt32.random(in: 0 ... .max))"
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    }
+    private let temporary = TemporaryFolder("outlets")
+    private var folder: String { temporary.path }
 
     private func lines(_ name: String) -> [String] {
         let data = FileManager.default.contents(atPath: folder + "/" + name) ?? Data()
@@ -29,7 +25,6 @@ import Testing
     }
 
     @Test func `every decision becomes a line, in order`() async throws {
-        defer { try? FileManager.default.removeItem(atPath: folder) }
         let log = AuditLog(path: folder + "/audit", logger: quiet)
         for number in 0..<2000 { log.put(try denied("n\(number).example"), of: "sb-\(number % 3)") }
         await log.close()
@@ -44,7 +39,6 @@ import Testing
     }
 
     @Test func `a file that is large is put aside, and one that was put aside is opened anew`() throws {
-        defer { try? FileManager.default.removeItem(atPath: folder) }
         var file = AuditFile(path: folder + "/audit", limit: 10)
         for text in ["aaaa\n", "bbbb\n", "cccc\n"] { try file.append(Array(text.utf8)) }
         #expect(lines("audit.1") == ["aaaa", "bbbb"] && lines("audit") == ["cccc"])
@@ -57,7 +51,6 @@ import Testing
     }
 
     @Test func `a disk that refuses costs lines, which are counted, and nobody waits`() async throws {
-        defer { try? FileManager.default.removeItem(atPath: folder) }
         var file = AuditFile(path: "/dev/full", limit: 0)
         var refused = false
         do throws(EgressError) { try file.append([97, 10]) } catch { refused = true }

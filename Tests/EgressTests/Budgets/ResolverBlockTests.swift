@@ -1,6 +1,7 @@
 import DNSFilter
 import Foundation
 import NetworkPolicy
+import TestSupport
 import Testing
 
 @testable import Egress
@@ -27,14 +28,15 @@ import Testing
     }
 
     @Test func `no list is no error, and one that is none is`() throws {
-        let folder = NSTemporaryDirectory() + "sallyport-resolvers-\(UInt32.random(in: 0 ... .max))"
+        let temporary = TemporaryFolder("resolvers")
+        let folder = temporary.path
         try FileManager.default.createDirectory(atPath: folder + "/resolvers", withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: folder) }
         #expect(try KnownResolvers.load(folder: folder) == .none)
         for text in ["", "[]", #"{"description":"a","names":["a b"],"addresses":[]}"#] {
             try Data(text.utf8).write(to: URL(filePath: folder + "/resolvers/known.json"))
             #expect(throws: EgressError.self) { try KnownResolvers.load(folder: folder) }
         }
+        withExtendedLifetime(temporary) {}
     }
 
     private func verdict(_ block: ResolverBlock, _ address: String, _ port: UInt16) throws -> Verdict {

@@ -112,4 +112,35 @@ import Testing
         #expect(try send() == 10)
         await third.shutdown()
     }
+
+    @Test
+    func `budgets that somebody flushes come back, with the bytes that were sent and the refusals that were not told`()
+        async throws
+    {
+        try await run {
+            $0.bytesOut = 4000
+        } body: { (guarded, node) async throws in
+            let guardian = try node.guardian(of: GuardedNetwork.id), meter = try #require(guardian.meter)
+            var passed = 0
+            while passed < 200, try guarded.datagram("198.51.100.1") == .echoed { passed += 1 }
+            #expect((1..<200).contains(passed), "the budget is used up")
+            let told = try meter.refusals()
+            #expect(told[.bytesOut] ?? 0 > 0)
+            #expect(try guarded.datagram("198.51.100.1") != .echoed)
+
+            // Another table alone: the budgets' refusals are still to be told.
+            try Command.run(
+                "nsenter", "--net=" + guarded.network.sandbox.path, "nft", "add", "table", "inet", "somebody")
+            #expect(try guardian.restore())
+            #expect(try guarded.datagram("198.51.100.1") != .echoed, "what was sent stays sent")
+            let later = try meter.refusals()
+            #expect(later[.bytesOut] ?? 0 >= 2, "one of the rules before, one of those after")
+
+            try Command.run("nsenter", "--net=" + guarded.network.sandbox.path, "nft", "flush", "ruleset")
+            #expect(try guardian.restore())
+            #expect(try !guardian.restore(), "everything is as it has to be")
+            #expect(try guarded.datagram("198.51.100.1") != .echoed, "what was sent stays sent")
+            #expect(try meter.refusals()[.bytesOut] ?? 0 > 0)
+        }
+    }
 }

@@ -10,14 +10,25 @@ import Testing
 final class InterpretedKernel: KernelRules {
     let table = Mutex(TableInterpreter())
     let installations = Mutex(0)
+    /// Transactions since.
+    let applications = Mutex(0)
+    private let names = Mutex<[IPAddress: [UInt8]]>([:])
+
+    /// The names that are kept beside a learned address, in their order.
+    func beside(_ address: IPAddress) -> [DomainName]? {
+        names.withLock { $0[address] }.flatMap(LearnedNames.decode)
+    }
 
     func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
         installations.withLock { $0 += 1 }
         try commit(RulesetTransactions.install(ruleset, learned: learned))
+        names.withLock { $0 = Dictionary(uniqueKeysWithValues: learned.map { ($0.address, $0.names) }) }
     }
     func wasChangedByOthers() throws(EgressError) -> Bool { false }
     func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
+        applications.withLock { $0 += 1 }
         try commit(RulesetTransactions.apply(difference, learned: learned))
+        names.withLock { names in for change in learned { names[change.address] = change.after?.names } }
     }
     private func commit(_ transaction: Transaction) throws(EgressError) {
         do { try table.withLock { try $0.commit(transaction) } } catch { throw .kernel("\(error)") }
@@ -58,7 +69,8 @@ extension TableInterpreter.Packet {
         return EgressGuard.State(
             record: GuardRecord(id: "a", namespacePath: "/", token: "", policy: policy), evaluator: evaluator,
             ruleset: try SandboxRuleset(
-                dnsPort: 4000, plan: evaluator.addressPlan, alwaysDeny: settings.alwaysDeny, neighbours: []),
+                dnsPort: 4000, plan: evaluator.addressPlan, alwaysDeny: settings.alwaysDeny, neighbours: [],
+                partSize: [1, 2, 3, BlockParts.usualSize].randomElement()!),
             learned: LearnedAddresses(capacity: 100))
     }
 

@@ -5,6 +5,8 @@ import Synchronization
 import TestSupport
 import Testing
 
+@testable import Egress
+
 @Suite(.serialized) struct SidecarClosedTests {
     private static let allowOne = #"{"egress":[{"action":"allow","target":"198.51.100.1"}]}"#
 
@@ -68,11 +70,24 @@ import Testing
         try await sidecar.serve()
         noise.end()
         #expect(noise.rounds > 100, "there was something to stop")
-        #expect(try sink.packets().filter { $0.isFromSandboxAnew }.isEmpty)
+        #expect(try sink.packets().filter { $0.isFromSandboxAnew } == [])
         // Both controls: the sink sees what is allowed.
         #expect(try sidecar.call("PUT", "/policy", Self.allowOne).status == 200)
         #expect(try sidecar.stream("198.51.100.1") == .echoed)
         #expect(try sink.packets().contains { $0.isFromSandboxAnew })
+    }
+
+    /// The kernel gives a new base chain its policy only after it has taken the old one away.
+    @Test func `E19 nothing gets out while the closed table replaces itself`() throws {
+        let network = try TestNetwork()
+        let tables = try network.sandbox.run { try NetfilterSocket() }
+        try tables.commit(SidecarRuleset.close())
+        let sink = try PacketSink(in: network.outside, device: "host0")
+        let noise = try Noise(in: network.sandbox)
+        noise.begin()
+        while noise.rounds < 2000 { try tables.commit(SidecarRuleset.close()) }
+        noise.end()
+        #expect(try sink.packets().filter { $0.isFromSandboxAnew } == [])
     }
 
     @Test func `E22 killed, it leaves everything as it was`() async throws {

@@ -18,6 +18,9 @@ private func withSandbox<Result: Sendable>(
     let backend = try await ScriptedBackend(script)
     let directory = TestDirectory()
     directory.set("s", at: backend.address)
+    var limits = limits
+    // The tests count connections: none may be given up because the machine is busy.
+    limits.poolTimeout = .hours(1)
     let result = try await withGateway(directory, limits: limits) { try await body($0, backend, directory) }
     await backend.close()
     return result
@@ -234,10 +237,14 @@ private func withSandbox<Result: Sendable>(
     @Test func `a head that does not end is cut`() async throws {
         var limits = ProxyLimits()
         limits.headTimeout = .milliseconds(30)
-        let answer = try await withGateway(TestDirectory(), limits: limits) {
-            try await RawClient($0).exchange("GET / HTTP/1.1\r\nHost: h\r\nX: ")
+        try await withGateway(TestDirectory(), limits: limits) { address in
+            // On a busy machine the time may be over before the client has said a word: then it tries again.
+            let isTold = try await eventually {
+                let answer = try? await RawClient(address).exchange("GET / HTTP/1.1\r\nHost: h\r\nX: ")
+                return answer?.hasPrefix("HTTP/1.1 408") == true
+            }
+            #expect(isTold)
         }
-        #expect(answer.hasPrefix("HTTP/1.1 408"))
     }
 
     @Test func `an unused connection is closed without a word`() async throws {
@@ -253,7 +260,7 @@ private func withSandbox<Result: Sendable>(
         try await withSandbox(limits: limits, script: { _, _ in nil }) { address, backend, _ in
             let answer = try await RawClient(address).exchange("POST / HTTP/1.1\r\n\(to)Content-Length: 9\r\n\r\nx")
             #expect(answer.hasPrefix("HTTP/1.1 408"))
-            #expect(try await eventually { backend.ended == 1 })
+            #expect(try await eventually { backend.ended == backend.connections })
         }
     }
 
@@ -313,7 +320,8 @@ private func withSandbox<Result: Sendable>(
         let directory = TestDirectory()
         directory.set("s", at: deaf.localAddress!)
         var limits = ProxyLimits()
-        limits.bodyTimeout = .milliseconds(300)
+        // The client must get on in this time, however busy the machine is.
+        limits.bodyTimeout = .seconds(3)
         let body = String(repeating: "x", count: 32 << 20)
         let answer = try await withGateway(directory, limits: limits) {
             try await RawClient($0).exchange(

@@ -74,9 +74,8 @@ private enum Frame {
     func `a connection that does not begin in time is ended`(beginning: String) async throws {
         var limits = ProxyLimits()
         limits.headTimeout = .milliseconds(30)
-        _ = try await withGateway(TestDirectory(), limits: limits) {
-            try await RawClient($0).exchange(beginning)
-        }
+        // On a busy machine it may be ended before all is written, which is an error, too.
+        try await withGateway(TestDirectory(), limits: limits) { _ = try? await RawClient($0).exchange(beginning) }
     }
 
     @Test func `an unused connection is told to go, and ended whether it answers or not`() async throws {

@@ -97,7 +97,7 @@ func withServerProxy<Result: Sendable>(
     let address = try await server.start(on: .tcp(host: "127.0.0.1", port: 0))
     do {
         let result = try await body(address)
-        await server.shutdown(grace: .seconds(1))
+        await server.shutdown(grace: .seconds(60))
         await proxy.shutdown()
         return result
     } catch {

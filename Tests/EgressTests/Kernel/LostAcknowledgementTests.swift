@@ -1,0 +1,119 @@
+import DNSFilter
+import Logging
+import Netfilter
+import NetworkPolicy
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Egress
+
+/// A real namespace's kernel whose answers are lost when a test says so: what was asked is done, or is not, and nobody
+/// is told which (ENOBUFS, netlink(7)).
+private final class ForgetfulKernel: KernelRules {
+    enum Loss { case before, after }
+    private let base: NamespaceRules
+    private let others: NetfilterSocket
+    private let losses = Mutex<[Loss]>([])
+
+    init(_ namespace: NetworkNamespace) throws {
+        base = try NamespaceRules(namespace: namespace)
+        others = try namespace.run { try NetfilterSocket() }
+    }
+
+    func lose(_ losses: Loss...) { self.losses.withLock { $0 = losses } }
+
+    func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
+        switch losses.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) {
+        case nil: return try base.apply(difference, learned: learned)
+        case .before: break
+        case .after:
+            // By another socket: the guard's own does not know of it.
+            do { try others.commit(RulesetTransactions.apply(difference, learned: learned)) } catch {
+                throw .kernel("\(error)")
+            }
+        }
+        throw .kernel("the kernel's answer was lost")
+    }
+
+    func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
+        try base.install(ruleset, learned: learned)
+    }
+    func wasChangedByOthers() throws(EgressError) -> Bool { try base.wasChangedByOthers() }
+    func learned() throws(EgressError) -> [FoundElement] { try base.learned() }
+    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int {
+        try base.cut(where: isRevoked)
+    }
+    func liveDestinations() throws(EgressError) -> Set<IPAddress> { try base.liveDestinations() }
+    func forgetNameQueries() throws(EgressError) { try base.forgetNameQueries() }
+}
+
+private struct NowhereStore: RecordStore {
+    func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord { .nothing }
+}
+
+@Suite(.serialized) struct LostAcknowledgementTests {
+    private let settings = GuardSettings(
+        EgressConfiguration(stateDirectory: "", socketPath: "", dns: .init(upstreams: [])))
+
+    private func run(
+        _ policy: String, _ body: (EgressGuard, ForgetfulKernel, (String) throws -> Bool) throws -> Void
+    ) throws {
+        let network = try TestNetwork(), echo = try EchoServer(in: network.outside)
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let kernel = try ForgetfulKernel(network.sandbox)
+        let surroundings = try NamespaceRules.inside(network.sandbox) { LinkSurroundings.current() }
+        let guardian = try EgressGuard(
+            record: GuardRecord(
+                id: "a", namespacePath: network.sandbox.path, token: "", policy: GuardedNetwork.policy(policy)),
+            dnsPort: 4000, surroundings: surroundings, kernel: kernel, settings: settings, logger: logger)
+        try withExtendedLifetime(echo) {
+            try body(guardian, kernel) { try Probe.stream($0, from: network.sandbox) == .echoed }
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func `E22 a change whose acknowledgement is lost is reported and not in force, made or not`(_ isMade: Bool) throws {
+        try run("deny 198.51.100.1") { guardian, kernel, isOpen in
+            #expect(try isOpen("198.51.100.1") && !isOpen("198.51.100.2"))
+            kernel.lose(isMade ? .after : .before)
+            #expect(throws: EgressError.self) {
+                try guardian.change(
+                    store: NowhereStore(), .merge([Rule(action: .allow, text: "198.51.100.2")]))
+            }
+            #expect(try isOpen("198.51.100.1") && !isOpen("198.51.100.2"), "what was not acknowledged is not open")
+            #expect(guardian.record.policy.rules.count == 1)
+            _ = try guardian.change(store: NowhereStore(), .merge([Rule(action: .allow, text: "198.51.100.2")]))
+            #expect(try isOpen("198.51.100.2"), "what is acknowledged is in force")
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func `E22 a revocation whose acknowledgement is lost is reported, and the next one closes`(_ isMade: Bool) throws {
+        try run("deny 198.51.100.1") { guardian, kernel, isOpen in
+            kernel.lose(isMade ? .after : .before)
+            #expect(throws: EgressError.self) {
+                try guardian.change(store: NowhereStore(), .remove([Target("198.51.100.1")]))
+            }
+            #expect(try isOpen("198.51.100.1"), "nothing has changed")
+            let status = try guardian.change(store: NowhereStore(), .remove([Target("198.51.100.1")]))
+            #expect(try status.policy.rules.isEmpty && !isOpen("198.51.100.1"))
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func `E22 an answer whose address the kernel did not confirm is held back, and the next one goes out`(
+        _ isMade: Bool
+    ) throws {
+        try run("deny one.example") { guardian, kernel, isOpen in
+            let name = try DomainName("one.example"), address = IPAddress("198.51.100.1")!
+            kernel.lose(isMade ? .after : .before)
+            #expect(!guardian.learn([.init(address: address, lifetime: 60)], for: name))
+            #expect(try guardian.restore() == isMade)
+            #expect(try !isOpen("198.51.100.1"))
+            #expect(guardian.learn([.init(address: address, lifetime: 60)], for: name))
+            #expect(try isOpen("198.51.100.1"))
+        }
+    }
+}
