@@ -50,17 +50,33 @@ public struct DNSEvent: Hashable, Sendable {
         case denied(Verdict)
         /// A type that is not forwarded.
         case typeRefused
-        /// The upstreams did not answer, or too many queries were waiting, or the kernel did not take the addresses.
-        case failed(String)
+        /// Why, and in words.
+        case failed(DNSFailure, String)
     }
 
     public var name: DomainName
     public var type: UInt16
     public var outcome: Outcome
+    /// Milliseconds for which it waited for the upstreams; nil where they were not asked.
+    public var forwardTime: UInt64?
 
-    public init(name: DomainName, type: UInt16, outcome: Outcome) {
+    public init(name: DomainName, type: UInt16, outcome: Outcome, forwardTime: UInt64? = nil) {
         self.name = name
         self.type = type
         self.outcome = outcome
+        self.forwardTime = forwardTime
     }
+}
+
+/// Why an allowed query got no answer. The texts are the reference's where it has one.
+public enum DNSFailure: String, Hashable, Sendable, CaseIterable {
+    case noUpstreams = "no_upstreams"
+    /// None answered in time, or none could be reached.
+    case upstreamError = "upstream_error"
+    /// They answered that they cannot say.
+    case code = "rcode"
+    /// Too many queries are waiting.
+    case overload
+    /// The kernel did not take the addresses.
+    case notLearned = "not_learned"
 }

@@ -38,6 +38,10 @@ public struct EgressConfiguration: Sendable {
     public var denyWebhook: DenyWebhook?
     /// Checks what flows to learned addresses name (mode `dns+nft+sni`); `nil` for mode `dns+nft`.
     public var flowCheck: FlowCheckSettings?
+    /// What `GET /metrics` answers, in Prometheus' text format: at the administrative API, and at `metricsAddress`.
+    public var metrics: (@Sendable () -> String)?
+    /// Where metrics are served to whoever asks; `nil`: nowhere.
+    public var metricsAddress: SidecarAddress?
 
     public init(
         stateDirectory: String, socketPath: String, adminSocketPath: String? = nil, dns: DNSConfiguration,

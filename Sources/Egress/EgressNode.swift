@@ -3,6 +3,7 @@ import Glibc
 import HTTPServer
 import Logging
 import NIOCore
+import NIOHTTP1
 import NIOPosix
 import Netfilter
 import NetworkPolicy
@@ -297,16 +298,24 @@ public final class EgressNode: EgressController {
         let api = PolicyAPI(
             controller: self, maxRules: configuration.maxRules, maxBodyBytes: configuration.maxBodyBytes,
             presets: configuration.presets, logger: logger)
-        try await listen(on: configuration.socketPath, api.handler)
+        try await listen(on: .unix(path: configuration.socketPath, mode: 0o600), api.handler)
         if let path = configuration.adminSocketPath {
-            try await listen(on: path, AdminAPI(policyAPI: api).handler)
+            let admin = AdminAPI(policyAPI: api, metrics: configuration.metrics)
+            try await listen(on: .unix(path: path, mode: 0o600), admin.handler)
+        }
+        if let address = configuration.metricsAddress, let metrics = configuration.metrics {
+            let host = address.host.map { "\($0)" } ?? "::"
+            try await listen(on: .tcp(host: host, port: Int(address.port))) { request, writer in
+                let isAsked = request.method == .GET && request.path == "/metrics"
+                try? await writer.send(isAsked ? .metrics(metrics()) : .notFound)
+            }
         }
     }
 
-    private func listen(on path: String, _ handler: @escaping HTTPHandler) async throws {
+    private func listen(on address: HTTPBind, _ handler: @escaping HTTPHandler) async throws {
         let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: logger, handler: handler)
         servers.withLock { $0.append(server) }
-        try await server.start(on: .unix(path: path, mode: 0o600))
+        try await server.start(on: address)
     }
 }
 

@@ -39,6 +39,30 @@ import Testing
         #expect(upstream.queries.count == 1, "the denied name never left")
     }
 
+    @Test func `what waited for upstreams says for how long, and what failed says why`() throws {
+        let upstream = try Upstream { query, _ in
+            let isGood = query[13] | 0x20 == UInt8(ascii: "g")
+            return responseBytes(
+                to: query, code: isGood ? 0 : 5, records: isGood ? [("g.example", 1, 60, [198, 51, 100, 1])] : [])
+        }
+        let policy = try Recorder(allow: ["g.example", "b.example"])
+        try withServer(upstreams: [upstream], policy: policy) { (udp, _, _, _) throws in
+            for name in ["g.example", "g.example", "x.example", "b.example", "b.example"] {
+                _ = try ask(udp, queryBytes(name))
+            }
+        }
+        let answered = try #require(policy.times[nil])
+        #expect(answered.count == 3 && answered[0] != nil, "forwarded")
+        #expect(answered[1] == nil && answered[2] == nil, "from the cache, and denied")
+        #expect(policy.times[.code]?.count == 1 && policy.times[.code]?[0] != nil)
+        #expect(policy.times[.upstreamError] == [nil], "that it failed a moment ago is remembered")
+        let silent = try Recorder(allow: ["g.example"])
+        try withServer(upstreams: [], policy: silent) { (udp, _, _, _) throws in
+            _ = try ask(udp, queryBytes("g.example"))
+        }
+        #expect(silent.times[.noUpstreams]?.count == 1)
+    }
+
     @Test func `refused addresses are neither told nor learned`() throws {
         let upstream = try Upstream { query, _ in
             responseBytes(

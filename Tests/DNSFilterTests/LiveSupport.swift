@@ -189,9 +189,12 @@ final class Recorder: DNSPolicy {
     }
 
     private let told = Mutex<[String]>([])
+    private let waited = Mutex<[DNSFailure?: [UInt64?]]>([:])
 
     /// Why queries failed.
     var reasons: [String] { told.withLock { $0 } }
+    /// By failure, nil of what did not fail: milliseconds that upstreams took, nil where none was asked.
+    var times: [DNSFailure?: [UInt64?]] { waited.withLock { $0 } }
     var history: [Step] { steps.withLock { $0 } }
     func verdict(_ name: DomainName, type: UInt16) -> Verdict { evaluator.evaluate(name) }
     func permits(_ address: IPAddress, for name: DomainName) -> Bool {
@@ -202,7 +205,12 @@ final class Recorder: DNSPolicy {
         return takes
     }
     func record(_ event: DNSEvent) {
-        if case .failed(let reason) = event.outcome { told.withLock { $0.append(reason) } }
+        var failure: DNSFailure?
+        if case .failed(let kind, let reason) = event.outcome {
+            failure = kind
+            told.withLock { $0.append(reason) }
+        }
+        waited.withLock { $0[failure, default: []].append(event.forwardTime) }
         steps.withLock { steps in
             switch event.outcome {
             case .answered(let addresses, let removed): steps.append(.answered(addresses, removed))

@@ -1,7 +1,8 @@
 /// What a fuzzer calls, by the name of its corpus folder. Each takes any bytes, and traps when a promise about them does not
 /// hold: libFuzzer reports it, and the corpus test fails.
 enum FuzzTarget: String, CaseIterable {
-    case query, response, name, policy, rules, chunks, route, label, token, opening, body, reply
+    case query, response, name, policy, rules, chunks, route, label, token, opening, body, reply, http1request,
+        http1response
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -10,7 +11,9 @@ enum FuzzTarget: String, CaseIterable {
         case .name: PolicyFuzz.name(bytes)
         case .policy: PolicyFuzz.policy(bytes)
         case .rules: PolicyFuzz.rules(bytes)
-        case .chunks: IngressFuzz.chunks(bytes)
+        case .chunks: HTTP1Fuzz.chunks(bytes)
+        case .http1request: HTTP1Fuzz.request(bytes)
+        case .http1response: HTTP1Fuzz.response(bytes)
         case .route: IngressFuzz.route(bytes)
         case .label: IngressFuzz.label(bytes)
         case .token: IngressFuzz.token(bytes)

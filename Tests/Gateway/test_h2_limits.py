@@ -39,12 +39,45 @@ def test_rapid_resets_end_the_connection(client, gateway, backend):
     assert len(backend.requests("/rapid")) - before < 300
 
 
-@pytest.mark.parametrize("what", ["ping", "settings", "priority"])
+FLOODS = {
+    "ping": frame(6, 0, 0, b"12345678"), "settings": frame(4, 0, 0), "priority": frame(2, 0, 1, b"\0\0\0\0\x10"),
+    "window": frame(8, 0, 0, b"\0\0\0\x01"), "goaway": frame(7, 0, 0, b"\0" * 8), "unknown": frame(0xBE, 0, 0, b"grease"),
+    "priority update": frame(16, 0, 0, b"\0\0\0\x01u=1"),
+}
+
+
+@pytest.mark.parametrize("what", FLOODS)
 def test_floods_of_control_frames_end_the_connection(client, what):
-    flood = {"ping": frame(6, 0, 0, b"12345678"), "settings": frame(4, 0, 0), "priority": frame(2, 0, 1, b"\0\0\0\0\x10")}
     for _ in range(20):
-        client.send(flood[what] * 100)
+        client.send(FLOODS[what] * 100)
     assert client.goaway() == CALM and not client.is_open
+
+
+def test_floods_on_a_stream_end_the_connection(client, gateway):
+    client.send(headers(gateway, 1, flags=END_HEADERS, path="/unread", method="POST"))
+    for _ in range(20):
+        client.send(frame(8, 0, 1, b"\0\0\0\x01") * 100)
+    assert client.goaway() == CALM and not client.is_open
+
+
+def test_a_flood_in_pieces_is_one(client):
+    flood = FLOODS["window"] * 2000
+    for start in range(0, len(flood), 1000):
+        client.send(flood[start:start + 1000])
+    assert client.goaway() == CALM and not client.is_open
+
+
+def test_who_tells_of_every_kilobyte_read_is_served(gateway):
+    """Two thousand frames each for the stream's window and the connection's, and some of unknown types."""
+    with RawClient(gateway) as client:
+        client.send(frame(4, 0, 0, b"\0\x04\0\0\x04\0"))  # a window of 1 KiB
+        client.send(FLOODS["unknown"] * 50 + headers(gateway, 1, path="/large?n=2048000"))
+        told = 0
+        while 1 not in client.ended and client.step():
+            while told + 1024 <= len(client.bodies.get(1, b"")):
+                told += 1024
+                client.send(frame(8, 0, 1, b"\0\0\x04\0") + frame(8, 0, 0, b"\0\0\x04\0"))
+        assert len(client.bodies[1]) == 2048000 and client.away is None and client.is_open
 
 
 def test_a_block_of_endless_continuations_ends_the_connection(client, gateway, backend):
@@ -77,14 +110,14 @@ def test_malformed_requests_are_counted(client, gateway, backend):
 
 def test_a_head_that_is_too_large_is_refused(client, gateway, backend):
     many = [hpack.NeverIndexedHeaderTuple("x-filler", "y" * 1000)] * 40
-    whole = request(gateway, *many, path="/large")
+    whole = request(gateway, *many, path="/too-large")
     # The limit is in force when the client has heard of it.
     client.send(headers(gateway, 1))
     assert client.status(1) == 200
     pieces = [whole[i:i + 16000] for i in range(0, len(whole), 16000)]
     client.send(frame(1, END_STREAM, 3, pieces[0]) + b"".join(
         frame(9, END_HEADERS if index == len(pieces) - 2 else 0, 3, piece) for index, piece in enumerate(pieces[1:])))
-    assert client.status(3) == 431 and client.is_open and not backend.requests("/large")
+    assert client.status(3) == 431 and client.is_open and not backend.requests("/too-large")
 
 
 def test_a_small_block_does_not_become_a_large_head(client, gateway, backend):

@@ -102,6 +102,7 @@ struct ConfigurationFile: Decodable {
         var audit_log: String?
         var audit_log_max_bytes: Int?
         var deny_webhook: String?
+        var metrics_listen: String?
 
         struct Budgets: Decodable {
             var queries_per_second: Int?

@@ -53,6 +53,12 @@ extension Settings {
             }
             egress.denyWebhook = endpoint
         }
+        if let text = section.metrics_listen, !text.isEmpty {
+            guard let address = SidecarAddress(text) else {
+                throw ConfigurationError("egress.metrics_listen \"\(text)\": write 127.0.0.1:9465, [::1]:9465 or :9465")
+            }
+            egress.metricsAddress = address
+        }
         egress.blocksDNSOverTLS = section.block_dot ?? egress.blocksDNSOverTLS
         if let texts = section.block_doh {
             egress.blockedResolvers = try texts.map { text throws(ConfigurationError) in

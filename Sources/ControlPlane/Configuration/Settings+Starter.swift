@@ -87,6 +87,7 @@ extension Settings {
         # upstream_probe_interval_seconds = 30
         # randomize_case = true         # 0x20; false for upstreams that keep no case and speak no TCP
         # external = false              # true: `sallyport egress` runs it in a process of its own
+        # metrics_listen = ""           # then: where it serves metrics, such as "127.0.0.1:9465"
         # mode = "dns+nft"              # "dns+nft+sni": connections must also name whom their address was learned for
         # unchecked_ports = []          # in that mode: ports of learned addresses for what is neither TLS nor HTTP
         # presets = ""                  # folder of presets; absent: looked for beside the program

@@ -96,6 +96,8 @@ public struct Settings: Sendable {
         public var denyWebhook: HTTPEndpoint?
         /// nil in mode `dns+nft`.
         public var flowCheck: FlowCheckSettings?
+        /// Where `sallyport egress` serves its metrics; nil: on the administrative socket alone.
+        public var metricsAddress: SidecarAddress?
     }
 
     /// Access prolongs sandboxes that ask for it when they are made.

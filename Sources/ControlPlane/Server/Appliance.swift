@@ -40,7 +40,8 @@ public final class Appliance: Sendable {
             + (settings.egress.isExternal ? [] : [InstanceLock(settings, role: "guard")])
         let secrets = try Secrets.load(settings)
         apiKey = secrets.apiKey
-        let configuration = try EgressPlane.configuration(settings, logger: logger)
+        var configuration = try EgressPlane.configuration(settings, logger: logger)
+        configuration.metrics = { metrics.prometheusText() }
         let runtime = try LocalRuntime(
             configuration: LocalConfiguration(
                 stateDirectory: settings.local.stateDirectory + "/sandboxes",

@@ -1,23 +1,37 @@
 import Egress
+import FoundationEssentials
 import Ingress
 import Logging
 import NIOCore
 import NIOPosix
+import Observability
 
 /// The guard in a process of its own.
 public final class EgressProgram: Sendable {
     public let adminSocket: String
     private let node: EgressNode
     private let lock: InstanceLock
+    private let export: Task<Void, Never>?
 
-    public init(settings: Settings, logger: Logger) async throws {
+    public init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
         try Folders.make(settings)
         lock = try InstanceLock(settings, role: "guard")
         adminSocket = settings.egressAdminSocket
-        node = try await EgressNode(configuration: EgressPlane.configuration(settings, logger: logger), logger: logger)
+        var configuration = try EgressPlane.configuration(settings, logger: logger)
+        configuration.metrics = { metrics.prometheusText() }
+        configuration.metricsAddress = settings.egress.metricsAddress
+        let exporter = try Telemetry.exporter(
+            settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
+        node = try await EgressNode(configuration: configuration, logger: logger)
+        Telemetry.collect(node, into: metrics)
+        metrics.collect(ResourceUse(prefix: "egress"))
+        export = exporter.map { exporter in Task { await exporter.run() } }
     }
 
-    public func shutdown() async { await node.shutdown() }
+    public func shutdown() async {
+        export?.cancel()
+        await node.shutdown()
+    }
 }
 
 /// The gateway in a process of its own: it follows the server's directory and reads nothing of its store.

@@ -40,12 +40,13 @@ extension DNSLoop {
             return deny(waiter, client, refusal)
         }
         guard client.pending < configuration.pendingPerSandbox else {
-            return fail(waiter, "too many queries are waiting")
+            return fail(waiter, .overload, "too many queries are waiting")
         }
-        let waiting = waiter.detached
+        var waiting = waiter.detached
+        waiting.asked = present
         let question = CacheKey(name: waiting.query.name, type: key.type)
         switch pending.ask(question, for: waiting, using: &random, now: present) {
-        case .full: fail(waiter, "too many queries are waiting")
+        case .full: fail(waiter, .overload, "too many queries are waiting")
         case .joined: client.pending += 1
         case .transmit(let transmission):
             client.pending += 1
@@ -99,27 +100,32 @@ extension DNSLoop {
         guard let policy = clients[waiter.client]?.policy else { return false }
         let query = waiter.query
         guard answer.code != .serverFailure else {
-            fail(waiter, "no upstream gave an answer a moment ago", .cached)
+            fail(waiter, .upstreamError, "no upstream gave an answer a moment ago", .cached)
             return false
         }
         let told = answer.filtered { policy.permits($0, for: query.name) }
         let addresses = told.addresses(after: age)
         guard addresses.isEmpty || policy.learn(addresses, for: query.name) else {
-            fail(waiter, "the kernel did not take the addresses")
+            fail(waiter, .notLearned, "the kernel did not take the addresses")
             return false
         }
         let removed = answer.addressCount - addresses.count
         policy.record(
             DNSEvent(
-                name: query.name, type: query.type, outcome: .answered(addresses: addresses.count, removed: removed)))
+                name: query.name, type: query.type, outcome: .answered(addresses: addresses.count, removed: removed),
+                forwardTime: forwardTime(of: waiter)))
         reply(EncodedAnswer(told, question: query.name), to: waiter, age: age)
         return removed == 0
     }
 
-    private func fail(_ waiter: Waiter, _ reason: String, _ error: ExtendedError? = nil) {
+    private func forwardTime(of waiter: Waiter) -> UInt64? { waiter.asked.map { now() - $0 } }
+
+    private func fail(_ waiter: Waiter, _ failure: DNSFailure, _ reason: String, _ error: ExtendedError? = nil) {
         statistics.failures += 1
         clients[waiter.client]?.policy.record(
-            DNSEvent(name: waiter.query.name, type: waiter.query.type, outcome: .failed(reason)))
+            DNSEvent(
+                name: waiter.query.name, type: waiter.query.type, outcome: .failed(failure, reason),
+                forwardTime: forwardTime(of: waiter)))
         reply(EncodedAnswer(code: .serverFailure), to: waiter, error: error)
     }
 
@@ -151,22 +157,22 @@ extension DNSLoop {
             }
         case .failed(let key, let failure, let waiters):
             cache.store(.serverFailure, for: key, now: now() / 1000)
-            let (reason, error) = explain(failure)
+            let (kind, reason, error) = explain(failure)
             for waiter in waiters {
                 clients[waiter.client]?.pending -= 1
-                fail(waiter, reason, error)
+                fail(waiter, kind, reason, error)
             }
         }
     }
 
-    private func explain(_ failure: ResolutionFailure) -> (String, ExtendedError?) {
+    private func explain(_ failure: ResolutionFailure) -> (DNSFailure, String, ExtendedError?) {
         let troubles = links.compactMap(\.trouble).joined(separator: "; ")
         let details = troubles.isEmpty ? "" : " (\(troubles))"
         return switch failure {
-        case .silence: ("no upstream answered in time" + details, .noReachableUpstream)
-        case .unreachable: ("the upstreams cannot be reached" + details, .networkError)
-        case .refused: ("no upstream gave an answer" + details, nil)
-        case .noUpstream: ("there is no upstream", .noReachableUpstream)
+        case .silence: (.upstreamError, "no upstream answered in time" + details, .noReachableUpstream)
+        case .unreachable: (.upstreamError, "the upstreams cannot be reached" + details, .networkError)
+        case .refused: (.code, "no upstream gave an answer" + details, nil)
+        case .noUpstream: (.noUpstreams, "there is no upstream", .noReachableUpstream)
         }
     }
 }

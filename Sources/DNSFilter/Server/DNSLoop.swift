@@ -18,13 +18,15 @@ final class DNSLoop {
         var client: DNSClient
         var way: Way
         var query: Query
+        /// Milliseconds, when it began to wait for the upstreams.
+        var asked: UInt64?
 
         /// Bytes.
         var longestAnswer: Int {
             if case .stream = way { 65535 } else { query.payloadLimit }
         }
 
-        var detached: Waiter { Waiter(client: client, way: way, query: query.detached) }
+        var detached: Waiter { Waiter(client: client, way: way, query: query.detached, asked: asked) }
     }
 
     final class Client {

@@ -12,9 +12,11 @@ import NetworkPolicy
 /// - `GET /sandboxes`: the identifiers, a JSON array
 /// - `PUT /sandboxes/{id}`, `DELETE /sandboxes/{id}`: protect and release
 /// - `GET /sandboxes/{id}/token`: the token as text
+/// - `GET /metrics`: Prometheus' text, where the program has metrics
 /// - `/sandboxes/{id}/policy`, `…/policy/explain`, `…/policy/suggestion`, `/sandboxes/{id}/events`: as the policy API
 struct AdminAPI: Sendable {
     let policyAPI: PolicyAPI
+    var metrics: (@Sendable () -> String)?
 
     private var controller: any EgressController { policyAPI.controller }
 
@@ -40,6 +42,10 @@ struct AdminAPI: Sendable {
                 guard request.method == .GET else { return .methodNotAllowed("GET") }
                 let identifiers = JSONDocument.array(await controller.guarded.map { .string($0) })
                 return .json((try? identifiers.serialized()) ?? [])
+            case ["", "metrics"]:
+                guard let metrics else { return .notFound }
+                guard request.method == .GET else { return .methodNotAllowed("GET") }
+                return .metrics(metrics())
             case let path where path.count == 3 && path[1] == "sandboxes":
                 return try await sandboxReply(to: request, for: path[2])
             case let path where path.count == 4 && path[1] == "sandboxes" && path[3] == "token":

@@ -13,6 +13,11 @@ struct PolicyReply: Hashable, Sendable {
         PolicyReply(status: status, contentType: "text/plain; charset=utf-8", body: Array((text + "\n").utf8))
     }
 
+    /// Prometheus' text (exposition format 0.0.4).
+    static func metrics(_ text: String) -> PolicyReply {
+        PolicyReply(status: 200, contentType: "text/plain; version=0.0.4", body: Array(text.utf8))
+    }
+
     static func status(_ status: PolicyStatus) -> PolicyReply { .json(status.encodedJSON()) }
 
     static let unauthorized = PolicyReply.text(401, "unauthorized: send the sandbox's \(PolicyToken.header) header")

@@ -73,12 +73,13 @@ extension EgressGuard: DNSPolicy {
     }
 
     func record(_ event: DNSEvent) {
+        if let time = event.forwardTime { audit.forwarded(milliseconds: time) }
         switch event.outcome {
         case .denied(let verdict) where verdict.isTemporary: return
         case .denied(let verdict):
             audit.nameDenied(event.name, verdict)
             watch.denied(event.name, type: event.type, verdict)
-        case .failed(let reason): audit.queryFailed(event.name, reason)
+        case .failed(let failure, let reason): audit.queryFailed(event.name, failure, reason)
         case .typeRefused: audit.typeRefused(event.name, event.type)
         case .answered(let addresses, let removed):
             if removed > 0 {

@@ -1,3 +1,4 @@
+import DNSFilter
 import Logging
 import Metrics
 import NetworkPolicy
@@ -14,7 +15,11 @@ final class GuardAudit: Sendable {
     // Names of the reference's documentation where it has one for the same thing.
     private static let denied = Counter(label: "egress.policy.denied_total")
     private static let refused = Counter(label: "sallyport_egress_answers_withheld_total")
-    private static let failed = Counter(label: "egress.dns.query.failed_total")
+    private static let failed = Dictionary(
+        uniqueKeysWithValues: DNSFailure.allCases.map {
+            ($0, Counter(label: "egress.dns.query.failed_total", dimensions: [("reason", $0.rawValue)]))
+        })
+    private static let forwarded = Timer(label: "egress.dns.query.duration")
     private static let removed = Counter(label: "sallyport_egress_addresses_removed_total")
     private static let changed = Counter(label: "sallyport_egress_policy_changes_total")
     private static let flowsChecked = Counter(label: "sallyport_egress_flows_checked_total")
@@ -45,8 +50,11 @@ final class GuardAudit: Sendable {
         limited(.info, "name denied") { ["name": "\(name)", "reason": "\(verdict.reason)"] }
     }
 
-    func queryFailed(_ name: DomainName, _ reason: String) {
-        Self.failed.increment()
+    /// An allowed query waited so long for the upstreams.
+    func forwarded(milliseconds: UInt64) { Self.forwarded.recordMilliseconds(Int64(clamping: milliseconds)) }
+
+    func queryFailed(_ name: DomainName, _ failure: DNSFailure, _ reason: String) {
+        Self.failed[failure]?.increment()
         limited(.warning, "name not resolved") { ["name": "\(name)", "reason": "\(reason)"] }
     }
 

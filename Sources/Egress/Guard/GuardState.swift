@@ -57,11 +57,10 @@ extension EgressGuard.State {
         let changes =
             leaving
             + next.settle(judged.keys, now: now, settings: settings) { address, entry in
-                // A later guard finds there which names opened the address.
-                guard let before = judged[address], before.names.count != entry.names.count else { return false }
-                return LearnedNames.encode(before.names) != LearnedNames.encode(entry.names)
+                // A later guard finds beside it which names opened the address, and shall not find what was revoked.
+                judged[address].map { $0.names.count != entry.names.count } ?? false
             }
-        if fits, !next.ruleset.profiles.isFull {
+        if fits, !next.ruleset.profiles.isFull, !next.ruleset.hasOutgrownParts {
             let difference = RulesetDifference(from: ruleset, to: next.ruleset, blocks: blocks)
             if !difference.isEmpty || !changes.isEmpty { try kernel.apply(difference, learned: changes) }
         } else {
@@ -177,6 +176,7 @@ extension EgressGuard.State {
         reinstallations += 1
         ruleset.profiles = ProfileTable()
         guard ruleset.apply(plan) else { throw SandboxRuleset.noRoom }
+        ruleset.divide()
         for (address, entry) in learned.entries { learned.store(entry.absent, for: address) }
         _ = settle(learned.entries.keys, now: now, settings: settings)
         try kernel.install(ruleset, learned: elements(now: now))

@@ -1,7 +1,10 @@
 import NetworkPolicy
 
-/// The names of a learned address as the kernel keeps them beside the element: uncompressed wire names, one after
-/// the other. A restarted guard reads them back to judge the address anew.
+/// The names of a learned address as the kernel keeps them beside the element: texts with a space between them, which
+/// nft(8) lists as a comment. A restarted guard reads them back to judge the address anew.
+///
+/// Not as on the wire: there the length of a label is a control byte to the terminal of whoever lists the rules, and the
+/// sandbox chooses it.
 enum LearnedNames {
     /// What `SetElement.userData` holds: what the kernel takes of user data, less its framing.
     static let maximumBytes = 251
@@ -12,28 +15,36 @@ enum LearnedNames {
         let ordered = names.sorted {
             $0.value == $1.value ? $0.key.description < $1.key.description : $0.value > $1.value
         }
-        for (name, _) in ordered where bytes.count + name.wire.count <= maximumBytes {
-            bytes += name.wire
+        for (name, _) in ordered where bytes.count + size(of: name) <= maximumBytes + (bytes.isEmpty ? 1 : 0) {
+            if !bytes.isEmpty { bytes.append(space) }
+            bytes += name.labels.joined(separator: [dot])
         }
         return bytes
     }
 
     /// Whether all of them and another one fit.
     static func hasRoom(beside names: [DomainName: UInt64], for name: DomainName) -> Bool {
-        names.keys.reduce(name.wire.count) { $0 + $1.wire.count } <= maximumBytes
+        names.keys.reduce(size(of: name)) { $0 + size(of: $1) } <= maximumBytes + 1
     }
 
     /// `nil` when the bytes are anything but whole valid names: then nothing may be concluded from them.
     static func decode(_ bytes: [UInt8]) -> [DomainName]? {
         var names: [DomainName] = []
-        var start = 0
-        while start < bytes.count {
-            var end = start
-            while end < bytes.count, bytes[end] != 0 { end += 1 + Int(bytes[end]) }
-            guard end < bytes.count, let name = try? DomainName(wire: Array(bytes[start...end])) else { return nil }
+        for text in bytes.split(separator: space, omittingEmptySubsequences: false) {
+            var wire: [UInt8] = []
+            for label in text.split(separator: dot, omittingEmptySubsequences: false) {
+                guard (1...63).contains(label.count) else { return nil }
+                wire.append(UInt8(label.count))
+                wire += label
+            }
+            guard let name = try? DomainName(wire: wire + [0]) else { return nil }
             names.append(name)
-            start = end + 1
         }
-        return names.isEmpty ? nil : names
+        return names
     }
+
+    private static let space = UInt8(ascii: " "), dot = UInt8(ascii: ".")
+
+    /// With a space: on the wire a name has one length more than its text has dots, and a zero.
+    private static func size(of name: DomainName) -> Int { name.wire.count - 1 }
 }

@@ -11,6 +11,8 @@ struct RulesetDifference: Hashable, Sendable {
     }
 
     var sets: [SetChange] = []
+    /// Where the ranges of `sets` are.
+    var parts = BlockParts(RangeTable())
     var profiles: [NumberedProfile] = []
     /// The new default action, or `nil` when it stays.
     var defaultAction: Action?
@@ -28,10 +30,11 @@ struct RulesetDifference: Hashable, Sendable {
     }
 
     /// - Parameter blocks: how the blocks differ, where that is known: then only that is looked at.
-    /// - Precondition: `new` came from `old`, so that what they have in profiles has the same numbers.
+    /// - Precondition: `new` came from `old`, so that what they have in profiles has the same numbers, and has its parts.
     init(from old: SandboxRuleset, to new: SandboxRuleset, blocks: RangeTable<UInt32>.Change? = nil) {
         profiles = new.profiles.added(since: old.profiles)
         flowCheckPort = new.flowCheckPort
+        parts = new.parts
         for isIPv4 in [true, false] {
             if let blocks {
                 add(.blocks, isIPv4: isIPv4, Self.members(blocks.removed), Self.members(blocks.added))

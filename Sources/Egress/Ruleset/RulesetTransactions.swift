@@ -8,6 +8,8 @@ import NetworkPolicy
 ///          learned → profile · blocks → profile · default
 /// ```
 ///
+/// Where there are many blocks (`BlockParts`), `parts` leads to a chain for a part of all addresses, which asks that part's map.
+///
 /// `learned` is a hash map and `blocks` an interval map from an address to the number of a profile, `profiles` a map from
 /// that number to the profile's chain. Not straight to the chain: with verdicts in it, the kernel would walk the whole
 /// map of learned addresses whenever one is added, to see whether the jumps make a circle.
@@ -42,7 +44,7 @@ enum RulesetTransactions {
         add(learned.map { LearnedChange(address: $0.address, after: $0) }, to: &change)
         change.addChain(Chain.otherwise, table: table)
         addDefault(ruleset.defaultAction, to: &change)
-        addOutput(ruleset.exceptions, isChecking: ruleset.flowCheckPort != nil, to: &change)
+        addOutput(ruleset, to: &change)
         addInput(to: &change)
         change.addChain(
             Chain.forward, table: table, base: BaseChain(.filter, .forward, priority: 0, dropsByDefault: true))
@@ -61,9 +63,13 @@ enum RulesetTransactions {
         var change = Transaction()
         add(difference.profiles, checkPort: difference.flowCheckPort, to: &change)
         for set in difference.sets {
-            let name = name(of: set.set, isIPv4: set.isIPv4)
-            change.deleteElements(set.removed.flatMap(elements), set: name, table: table)
-            change.addElements(set.added.flatMap(elements), set: name, table: table)
+            let names = partNames(difference.parts, set.set, isIPv4: set.isIPv4)
+            for (part, members) in difference.parts.spread(set.removed, isIPv4: set.isIPv4) {
+                change.deleteElements(members.flatMap(elements), set: names[part], table: table)
+            }
+            for (part, members) in difference.parts.spread(set.added, isIPv4: set.isIPv4) {
+                change.addElements(members.flatMap(elements), set: names[part], table: table)
+            }
         }
         if let action = difference.defaultAction {
             change.flushChain(Chain.otherwise, table: table)
@@ -135,14 +141,43 @@ enum RulesetTransactions {
         for isIPv4 in [true, false] {
             let key: SetKey = isIPv4 ? .ipv4 : .ipv6
             change.addSet(learnedSet(isIPv4), table: table, key: key, value: .number, timeouts: true)
-            for set in SandboxRuleset.RangeSet.allCases {
+            for set in [SandboxRuleset.RangeSet.protected, .neighbours] {
                 let name = name(of: set, isIPv4: isIPv4)
-                change.addSet(
-                    name, table: table, key: key, value: set == .blocks ? .number : nil, intervals: true)
+                change.addSet(name, table: table, key: key, intervals: true)
                 change.addElements(
                     ruleset.members(set, isIPv4: isIPv4).flatMap(elements), set: name, table: table)
             }
+            addBlocks(ruleset, isIPv4: isIPv4, to: &change)
         }
+    }
+
+    private static func addBlocks(_ ruleset: SandboxRuleset, isIPv4: Bool, to change: inout Transaction) {
+        let parts = ruleset.parts, key: SetKey = isIPv4 ? .ipv4 : .ipv6
+        let names = partNames(parts, .blocks, isIPv4: isIPv4)
+        for name in names { change.addSet(name, table: table, key: key, value: .number, intervals: true) }
+        for (part, members) in parts.spread(ruleset.members(.blocks, isIPv4: isIPv4), isIPv4: isIPv4) {
+            change.addElements(members.flatMap(elements), set: names[part], table: table)
+        }
+        guard names.count > 1 else { return }
+        for name in names {
+            change.addChain(name, table: table)
+            change.addRule(
+                name, table: table, .destination(mappedBy: name, isIPv4: isIPv4) + [.verdictMap(profiles)])
+        }
+        change.addSet(partMap(isIPv4), table: table, key: key, value: .verdict, intervals: true)
+        change.addElements(
+            zip(parts.windows(isIPv4: isIPv4), names).flatMap { SetElement.range($0, value: .jump($1)) },
+            set: partMap(isIPv4), table: table)
+    }
+
+    private static func partMap(_ isIPv4: Bool) -> String { isIPv4 ? "parts4" : "parts6" }
+
+    /// The maps of the parts, and the chains that ask them.
+    private static func partNames(
+        _ parts: BlockParts, _ set: SandboxRuleset.RangeSet, isIPv4: Bool
+    ) -> [String] {
+        let name = name(of: set, isIPv4: isIPv4), count = parts.count(isIPv4: isIPv4)
+        return count == 1 ? [name] : (0..<count).map { "\(name)-\($0)" }
     }
 
     private static func addDefault(_ action: Action, to change: inout Transaction) {
@@ -178,9 +213,8 @@ enum RulesetTransactions {
         change.addRule(Chain.scrub, table: table, .from(mark) + [.setMeta(.mark, 0), .setMeta(.priority, 0)])
     }
 
-    private static func addOutput(
-        _ exceptions: SharedNamespace, isChecking: Bool, to change: inout Transaction
-    ) {
+    private static func addOutput(_ ruleset: SandboxRuleset, to change: inout Transaction) {
+        let exceptions = ruleset.exceptions, isChecking = ruleset.flowCheckPort != nil
         let refuse: [Expression] = [.verdict(.goto(Chain.refuse))], accept: [Expression] = [.verdict(.accept)]
         var rules: [[Expression]] = exceptions.matches.map { $0 + accept }
         if isChecking, let mark = exceptions.filterMark {
@@ -214,9 +248,12 @@ enum RulesetTransactions {
         // What conntrack does not know and is no first segment belongs to a flow that was ended.
         rules.append(.notPlainSYN + refuse)
         for isIPv4 in [true, false] {
-            for map in [learnedSet(isIPv4), name(of: .blocks, isIPv4: isIPv4)] {
-                rules.append(.destination(mappedBy: map, isIPv4: isIPv4) + [.verdictMap(profiles)])
-            }
+            rules.append(.destination(mappedBy: learnedSet(isIPv4), isIPv4: isIPv4) + [.verdictMap(profiles)])
+            let names = partNames(ruleset.parts, .blocks, isIPv4: isIPv4)
+            rules.append(
+                names.count == 1
+                    ? .destination(mappedBy: names[0], isIPv4: isIPv4) + [.verdictMap(profiles)]
+                    : .destination(judgedBy: partMap(isIPv4), isIPv4: isIPv4))
         }
         rules.append([.verdict(.goto(Chain.otherwise))])
         change.addChain(

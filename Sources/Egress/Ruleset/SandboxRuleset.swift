@@ -30,6 +30,9 @@ struct SandboxRuleset: Hashable, Sendable {
     private var members: [RangeSet: [Member]]
     /// Numbers of profiles.
     private(set) var blocks = RangeTable<UInt32>()
+    /// Of `blocks` in the kernel. Never part of a difference.
+    private(set) var parts: BlockParts
+    private let partSize: Int
     var profiles = ProfileTable()
     /// What of the namespace's packets is not the sandbox's.
     var exceptions = SharedNamespace()
@@ -38,13 +41,22 @@ struct SandboxRuleset: Hashable, Sendable {
 
     /// - Throws: `EgressError.invalidPolicy` where the plan has more profiles than there is room for.
     init(
-        dnsPort: UInt16, plan: AddressPlan, alwaysDeny: [CIDRBlock], neighbours: [CIDRBlock]
+        dnsPort: UInt16, plan: AddressPlan, alwaysDeny: [CIDRBlock], neighbours: [CIDRBlock],
+        partSize: Int = BlockParts.usualSize
     ) throws(EgressError) {
         self.dnsPort = dnsPort
+        self.partSize = partSize
+        parts = BlockParts(blocks, size: partSize)
         defaultAction = plan.defaultAction
         members = [.protected: Self.members(alwaysDeny), .neighbours: Self.members(neighbours)]
         guard apply(plan) else { throw Self.noRoom }
+        divide()
     }
+
+    /// Makes the parts anew, for an installation.
+    mutating func divide() { parts = BlockParts(blocks, size: partSize) }
+
+    var hasOutgrownParts: Bool { parts.isOutgrown(by: blocks.count) }
 
     static let noRoom = EgressError.invalidPolicy(
         "the address rules combine in more than \(ProfileTable.capacity) different ways: use fewer different ports")

@@ -41,9 +41,7 @@ struct SidecarAPI: Sendable {
                 return
             }
             if request.method == .GET, request.target == "/metrics" {
-                let reply = PolicyReply(
-                    status: 200, contentType: "text/plain; version=0.0.4", body: Array(metrics().utf8))
-                try? await writer.send(reply)
+                try? await writer.send(.metrics(metrics()))
                 return
             }
             await serve(forwarded(request), writer)

@@ -1,6 +1,5 @@
 import Logging
 import NIOCore
-import NIOHTTP1
 import NIOHTTP2
 import NIOSSL
 
@@ -29,26 +28,19 @@ struct Pipelines: Sendable {
     }
 
     private func configureHTTP1(_ channel: any Channel, scheme: String) throws {
-        var decoding = NIOHTTPDecoderLimitConfiguration()
-        decoding.maxHeaderListSize = limits.head.maxBytes
-        decoding.maxHeaderFieldCount = limits.head.maxFields
-        let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding)
-        let state = loops.state(of: channel.eventLoop), encoder = ResponseEncoder()
-        let chunks = ChunkGuard(lineLimit: limits.head.maxBytes, tellsWhy: true)
+        let state = loops.state(of: channel.eventLoop)
+        let codec = HTTP1Codec(scheme: scheme, limits: limits.head, allocator: channel.allocator)
+        let connection = ClientConnection(
+            policy: state.policy, pool: state.pool, carrier: codec, logger: logger, isAlone: true)
+        codec.connection = connection
         IngressMetrics.connectionOpened()
-        try channel.pipeline.syncOperations.addHandlers([
-            encoder, chunks, ByteToMessageHandler(decoder),
-            ClientConnection(
-                policy: state.policy, pool: state.pool,
-                carrier: ConnectionCarrier(scheme: scheme, chunks: chunks, encoder: encoder), logger: logger,
-                isAlone: true),
-        ])
+        try channel.pipeline.syncOperations.addHandlers([codec, connection])
     }
 
     private func configureHTTP2(_ channel: any Channel, scheme: String) throws {
         let configuration = limits.http2.configuration(headBytes: limits.head.maxBytes)
-        let goaway = GoawayWatch()
-        let watch = SessionWatch(limits: limits, goaway: goaway, logger: logger)
+        let frames = FrameWatch(limits: limits.http2)
+        let watch = SessionWatch(limits: limits, frames: frames, logger: logger)
         let management = NIOHTTP2ServerConnectionManagementHandler(
             eventLoop: channel.eventLoop,
             configuration: .init(maxIdleTime: nil, maxAge: nil, maxGraceTime: nil, keepalive: nil))
@@ -59,7 +51,7 @@ struct Pipelines: Sendable {
         ) { stream in
             stream.eventLoop.makeCompletedFuture { try configureStream(stream, scheme: scheme) }
         }
-        try channel.pipeline.syncOperations.addHandlers([goaway, handler, management, watch])
+        try channel.pipeline.syncOperations.addHandlers([FrameGatherer(), frames, handler, management, watch])
     }
 
     private func configureStream(_ stream: any Channel, scheme: String) throws {

@@ -16,6 +16,10 @@ public struct HTTP2Limits: Sendable {
     public var maxStreamErrors = 100
     /// PING, SETTINGS and PRIORITY frames in `window`.
     public var maxControlFrames = 600
+    /// WINDOW_UPDATE frames in `window`, beside ten for each DATA frame that the client was sent and each stream it opened.
+    public var maxWindowUpdates = 600
+    /// Frames of unknown types in `window`, and GOAWAY, beside ten for each stream opened.
+    public var maxUnknownFrames = 600
     public var window = TimeAmount.seconds(30)
     /// CONTINUATION frames of one block (CVE-2024-27983 and its like).
     public var maxContinuations = 5

@@ -8,9 +8,10 @@ import NIOHTTP2
 /// the last stream has ended; it waits for the client's word, and this one does not wait for ever.
 final class SessionWatch: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
+    typealias OutboundOut = HTTP2Frame
 
     private let limits: ProxyLimits
-    private let goaway: GoawayWatch
+    private let frames: FrameWatch
     private let logger: Logger
     private var context: ChannelHandlerContext?
     private var streams = 0
@@ -19,9 +20,9 @@ final class SessionWatch: ChannelInboundHandler {
     private var isBroken = false
     private lazy var deadline = context.map { Deadline($0.eventLoop) { [weak self] in self?.expired() } }
 
-    init(limits: ProxyLimits, goaway: GoawayWatch, logger: Logger) {
+    init(limits: ProxyLimits, frames: FrameWatch, logger: Logger) {
         self.limits = limits
-        self.goaway = goaway
+        self.frames = frames
         self.logger = logger
     }
 
@@ -86,13 +87,21 @@ final class SessionWatch: ChannelInboundHandler {
 
     /// Errors of one stream have ended that stream, and leave the others alone.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard error is any NIOHTTP2Error else { return close() }
-        guard goaway.hasSaidError, !isBroken else { return }
+        if error is FrameFlood { sayGoaway(context) }
+        guard error is any NIOHTTP2Error || error is FrameFlood else { return close() }
+        guard frames.hasSaidError, !isBroken else { return }
         isBroken = true
         // Closing at once would take GOAWAY from a client that is still sending.
         deadline?.set(min(limits.lingerTimeout, .seconds(1)))
         logger.debug("HTTP/2 connection ended", metadata: ["error": "\(type(of: error))"])
         IngressMetrics.sessionBroken()
+    }
+
+    /// Ends all streams, as `NIOHTTP2Handler` does after a flood that it has seen itself.
+    private func sayGoaway(_ context: ChannelHandlerContext) {
+        let goaway = HTTP2Frame.FramePayload.goAway(
+            lastStreamID: .rootStream, errorCode: .enhanceYourCalm, opaqueData: nil)
+        context.writeAndFlush(wrapOutboundOut(HTTP2Frame(streamID: .rootStream, payload: goaway)), promise: nil)
     }
 }
 

@@ -212,7 +212,9 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
 
     // MARK: another protocol
 
-    func begins(_ head: HTTPRequestHead) {}
+    func write(_ part: HTTPServerResponsePart, from connection: ChannelHandlerContext) {
+        connection.write(NIOAny(part), promise: nil)
+    }
 
     func drop() { phase = .dead }
 

@@ -4,9 +4,9 @@ import SecureAccess
 
 /// A connection to a sandbox: passes requests on, and responses to the client's connection that it serves at the moment.
 final class BackendConnection: ChannelDuplexHandler {
-    typealias InboundIn = HTTPClientResponsePart
-    typealias OutboundIn = HTTPClientRequestPart
-    typealias OutboundOut = HTTPClientRequestPart
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = Never
+    typealias OutboundOut = ByteBuffer
 
     let address: Backend.Address
     let incarnation: String
@@ -17,31 +17,25 @@ final class BackendConnection: ChannelDuplexHandler {
     /// The client whose exchange this carries; nil in the pool.
     private var client: ClientConnection?
     private var readPending = false
-    /// Bytes that came behind the response that switched protocols.
-    private(set) var leftovers: [ByteBuffer] = []
-    private var hasSwitched = false
+    private var decoder: ResponseDecoder
+    private var encoder: MessageEncoder
+    /// What has come and has not been read.
+    private var bytes = ByteBuffer()
     /// It has carried an exchange before: the sandbox may have closed it already.
     var isReused = false
 
-    private init(_ backend: Backend, pool: BackendPool) {
+    private init(_ backend: Backend, pool: BackendPool, limits: ProxyLimits, allocator: ByteBufferAllocator) {
         address = backend.address
         incarnation = backend.incarnation
         epoch = backend.epoch
         self.pool = pool
+        decoder = ResponseDecoder(maxBytes: 2 * limits.head.maxBytes, maxFields: 2 * limits.head.maxFields)
+        encoder = MessageEncoder(allocator: allocator)
     }
 
     static func configure(_ channel: any Channel, _ backend: Backend, pool: BackendPool, limits: ProxyLimits) throws {
-        var encoding = HTTPRequestEncoder.Configuration()
-        encoding.automaticallySetFramingHeaders = false
-        var decoding = NIOHTTPDecoderLimitConfiguration()
-        decoding.maxHeaderListSize = 2 * limits.head.maxBytes
-        let decoder = HTTPResponseDecoder(
-            leftOverBytesStrategy: .forwardBytes, informationalResponseStrategy: .forward,
-            limitConfiguration: decoding)
-        try channel.pipeline.syncOperations.addHandlers([
-            HTTPRequestEncoder(configuration: encoding), ByteToMessageHandler(decoder),
-            BackendConnection(backend, pool: pool),
-        ])
+        try channel.pipeline.syncOperations.addHandler(
+            BackendConnection(backend, pool: pool, limits: limits, allocator: channel.allocator))
     }
 
     var isActive: Bool { context != nil && context.channel.isActive }
@@ -52,7 +46,8 @@ final class BackendConnection: ChannelDuplexHandler {
     /// The exchange is complete.
     func release(reusable: Bool) {
         client = nil
-        guard reusable && isActive else { return close() }
+        // What stands behind the response answers nothing that was asked.
+        guard reusable, isActive, bytes.readableBytes == 0 else { return close() }
         isReused = true
         resumeReading()
         pool.put(self)
@@ -70,9 +65,22 @@ final class BackendConnection: ChannelDuplexHandler {
         context?.close(promise: nil)
     }
 
-    func write(_ part: HTTPClientRequestPart) { context.write(wrapOutboundOut(part), promise: nil) }
+    func write(_ part: HTTPClientRequestPart) {
+        switch part {
+        case .head(let head):
+            decoder.expect(toHEAD: head.method == .HEAD)
+            encoder.write(head)
+        case .body(.byteBuffer(let bytes)):
+            for ready in encoder.write(bytes) { context.write(wrapOutboundOut(ready), promise: nil) }
+        case .body: break
+        case .end(let trailers): encoder.writeEnd(trailers)
+        }
+    }
 
-    func flush() { context.flush() }
+    func flush() {
+        if let bytes = encoder.take() { context.write(wrapOutboundOut(bytes), promise: nil) }
+        context.flush()
+    }
 
     func resumeReading() {
         guard readPending else { return }
@@ -80,14 +88,10 @@ final class BackendConnection: ChannelDuplexHandler {
         context.read()
     }
 
-    /// Stops speaking HTTP; what the decoder has beyond the response is in `leftovers` when the future succeeds.
-    func switchProtocols() -> EventLoopFuture<Void> {
-        hasSwitched = true
-        let operations = context.pipeline.syncOperations
-        do {
-            let decoder = try operations.context(handlerType: ByteToMessageHandler<HTTPResponseDecoder>.self)
-            return operations.removeHandler(context: decoder)
-        } catch { return context.eventLoop.makeFailedFuture(error) }
+    /// What stands behind the response that has changed the protocol.
+    func leftovers() -> [ByteBuffer] {
+        defer { bytes = ByteBuffer() }
+        return bytes.readableBytes > 0 ? [bytes] : []
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -101,12 +105,20 @@ final class BackendConnection: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if hasSwitched { return leftovers.append(LeftoverBytes.unwrap(data)) }
-        guard let client else { return context.close(promise: nil) }
-        client.backendSent(unwrapInboundIn(data), self)
+        guard client != nil else { return context.close(promise: nil) }
+        // From now on it is known that the sandbox had the request.
+        isReused = false
+        var more = unwrapInboundIn(data)
+        bytes.append(&more)
+        do throws(MessageProblem) {
+            while let client, let part = try decoder.next(&bytes) { client.backendSent(part, self) }
+        } catch { context.close(promise: nil) }
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) { client?.backendReadComplete() }
+    func channelReadComplete(context: ChannelHandlerContext) {
+        bytes.shrinkIfWasteful()
+        client?.backendReadComplete()
+    }
 
     func read(context: ChannelHandlerContext) {
         if let client, !client.takesResponse {
@@ -119,6 +131,7 @@ final class BackendConnection: ChannelDuplexHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) { client?.backendWritabilityChanged() }
 
     func channelInactive(context: ChannelHandlerContext) {
+        if let client, let end = decoder.finish() { client.backendSent(end, self) }
         guard let client else { return pool.remove(self) }
         self.client = nil
         client.backendEnded(self)

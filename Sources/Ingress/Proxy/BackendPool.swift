@@ -9,15 +9,20 @@ final class BackendPool {
         let connection: BackendConnection
         let since: NIODeadline
     }
-    private struct Bucket {
-        var incarnation: String
+    /// A class, so that a list of hundreds is never copied on its way through the dictionary.
+    private final class Bucket {
+        let incarnation: String
         var idle: [Idle] = []
+
+        init(_ incarnation: String) { self.incarnation = incarnation }
     }
 
     let loop: any EventLoop
     private let limits: ProxyLimits
     private let traffic: TrafficBudget?
     private var buckets: [Backend.Address: Bucket] = [:]
+    /// Of all buckets.
+    private var idleCount = 0
     /// Every connection that carries an exchange or a tunnel, or is being opened for one.
     private var inUse: [ObjectIdentifier: BackendConnection] = [:]
     private var sweeping = false
@@ -31,15 +36,16 @@ final class BackendPool {
     /// An unused connection, the latest first.
     func take(_ backend: Backend) -> BackendConnection? {
         guard let bucket = buckets[backend.address] else {
-            buckets[backend.address] = Bucket(incarnation: backend.incarnation)
+            buckets[backend.address] = Bucket(backend.incarnation)
             return nil
         }
         guard bucket.incarnation == backend.incarnation else {
-            buckets[backend.address] = Bucket(incarnation: backend.incarnation)
-            for idle in bucket.idle { idle.connection.close() }
+            drop(bucket, at: backend.address)
+            buckets[backend.address] = Bucket(backend.incarnation)
             return nil
         }
-        guard let connection = buckets[backend.address]!.idle.popLast()?.connection else { return nil }
+        guard let connection = bucket.idle.popLast()?.connection else { return nil }
+        idleCount -= 1
         connection.epoch = backend.epoch
         use(connection)
         return connection
@@ -62,25 +68,37 @@ final class BackendPool {
             if ended.epoch == nil || connection.epoch != ended.epoch { connection.cut() }
         }
         guard ended.epoch == nil else { return }
-        for (address, bucket) in buckets where bucket.incarnation == ended.incarnation {
-            buckets[address] = nil
-            for idle in bucket.idle { idle.connection.close() }
-        }
+        for (address, bucket) in buckets where bucket.incarnation == ended.incarnation { drop(bucket, at: address) }
     }
 
-    /// Keeps a connection whose exchange is complete, or closes it.
+    private func drop(_ bucket: Bucket, at address: Backend.Address) {
+        buckets[address] = nil
+        idleCount -= bucket.idle.count
+        for idle in bucket.idle { idle.connection.close() }
+    }
+
+    /// Keeps a connection whose exchange is complete, or closes it. Since none is kept for longer than `poolTimeout`, there
+    /// are never more of them than were in use at once in that time.
     func put(_ connection: BackendConnection) {
         forget(connection)
-        guard let bucket = buckets[connection.address], bucket.incarnation == connection.incarnation,
-            bucket.idle.count < limits.poolSize
+        // The sweep forgets an address of which every connection is in use.
+        let bucket = buckets[connection.address] ?? Bucket(connection.incarnation)
+        guard bucket.incarnation == connection.incarnation, bucket.idle.count < limits.poolSize,
+            idleCount < limits.poolTotal
         else { return connection.close() }
-        buckets[connection.address]!.idle.append(Idle(connection: connection, since: .now()))
+        buckets[connection.address] = bucket
+        idleCount += 1
+        bucket.idle.append(Idle(connection: connection, since: .now()))
         sweepLater()
     }
 
     /// An unused connection has ended.
     func remove(_ connection: BackendConnection) {
-        buckets[connection.address]?.idle.removeAll { $0.connection === connection }
+        guard let bucket = buckets[connection.address],
+            let index = bucket.idle.firstIndex(where: { $0.connection === connection })
+        else { return }
+        bucket.idle.remove(at: index)
+        idleCount -= 1
     }
 
     func connect(_ backend: Backend) -> EventLoopFuture<BackendConnection> {
@@ -106,9 +124,7 @@ final class BackendPool {
     }
 
     func closeAll() {
-        let all = buckets.values.flatMap(\.idle)
-        buckets = [:]
-        for idle in all { idle.connection.close() }
+        for (address, bucket) in buckets { drop(bucket, at: address) }
     }
 
     private func sweepLater() {
@@ -125,8 +141,9 @@ final class BackendPool {
             if expired.count == bucket.idle.count {
                 buckets[address] = nil
             } else {
-                buckets[address]!.idle.removeFirst(expired.count)
+                bucket.idle.removeFirst(expired.count)
             }
+            idleCount -= expired.count
             for idle in expired { idle.connection.close() }
         }
         if !buckets.isEmpty { sweepLater() }

@@ -3,16 +3,16 @@ import NIOHTTP1
 
 /// Answers that no sandbox gave, and how an exchange ends.
 extension ClientConnection {
-    func write(_ part: HTTPServerResponsePart) { context.write(wrapOutboundOut(part), promise: nil) }
+    func write(_ part: HTTPServerResponsePart) { carrier.write(part, from: context) }
 
     func answer(_ request: HTTPRequestHead, _ text: String) {
         send(ErrorPage.plain(text), .ok, to: request, target: nil, closes: false, retryAfter: nil)
-        complete(keepsAlive: request.isKeepAlive && !isQuiescing && !carrier.carriesOne, requestEnded: false)
+        complete(keepsAlive: request.persists && !isQuiescing && !carrier.carriesOne, requestEnded: false)
     }
 
     func refuse(_ request: HTTPRequestHead, _ error: ProxyError) {
         let closes =
-            error.closes || !request.isKeepAlive || isQuiescing || carrier.carriesOne
+            error.closes || !request.persists || isQuiescing || carrier.carriesOne
             || request.headers.contains(name: "upgrade")
         send(error, to: request, target: nil, closes: closes)
         complete(keepsAlive: !closes, requestEnded: false)

@@ -15,7 +15,7 @@ extension ClientConnection {
             head, target: target.target, backend: target.backend, peer: target.client ?? peer, scheme: scheme,
             upgrade: asked)
         // The parser takes nothing after a request for another protocol, agreed to or not.
-        let keepsAlive = head.isKeepAlive && upgrade == .none && !carrier.carriesOne
+        let keepsAlive = head.persists && upgrade == .none && !carrier.carriesOne
         let exchange = Exchange(
             request: head, target: target, outgoing: outgoing, upgrade: upgrade, keepsAlive: keepsAlive)
         phase = .exchanging(exchange)

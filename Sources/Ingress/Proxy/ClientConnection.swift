@@ -30,7 +30,7 @@ final class ClientConnection: ChannelDuplexHandler {
     let logger: Logger
     /// No other handler serves this connection, or answers a parser's errors.
     let isAlone: Bool
-    let carrier: any RequestCarrier
+    private(set) var carrier: any RequestCarrier
     private(set) var context: ChannelHandlerContext!
     var phase = Phase.idle
     var isQuiescing = false
@@ -78,9 +78,12 @@ final class ClientConnection: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if case .tunnel = phase { return leftovers.append(LeftoverBytes.unwrap(data)) }
+        receive(unwrapInboundIn(data))
+    }
+
+    /// A part of a request, from the carrier.
+    func receive(_ part: HTTPServerRequestPart) {
         burstHadParts = true
-        let part = unwrapInboundIn(data)
-        if case .head(let head) = part { carrier.begins(head) }
         if queue.isEmpty && takesRequest { take(part) } else { queue.append(part) }
     }
 
@@ -230,7 +233,6 @@ final class ClientConnection: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         let refusal = isAlone ? Self.refusal(of: error) : nil
-        // The decoder complains of every byte from now on.
         if refusal != nil { carrier.drop() }
         switch phase {
         case .passing: context.fireErrorCaught(error)

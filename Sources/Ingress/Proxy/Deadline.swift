@@ -1,45 +1,40 @@
 import NIOCore
 
-/// A time limit that moves with every request. Moving it costs a clock reading: the task that is scheduled looks, when it
-/// runs, whether the limit has moved on, and is scheduled anew then.
-final class Deadline {
-    private let loop: any EventLoop
+/// A time limit that moves with every request. It is met up to `LoopTimer.resolution` late, never early. Moving it on costs a
+/// clock reading: it is looked at where it was first due, and put to its place then.
+final class Deadline: TimerWheelEntry {
+    private let timer: LoopTimer
     private let expired: () -> Void
     private var limit: NIODeadline?
-    private var scheduled: (task: Scheduled<Void>, at: NIODeadline)?
+    var place: TimerWheelPlace?
 
     /// - Parameter expired: called on the loop; must not keep the owner alive.
     init(_ loop: any EventLoop, expired: @escaping () -> Void) {
-        self.loop = loop
+        timer = LoopTimer.of(loop)
         self.expired = expired
     }
 
     func set(_ amount: TimeAmount) {
-        let limit = NIODeadline.now() + amount
+        let now = NIODeadline.now()
+        let limit = now + amount
         self.limit = limit
-        if let scheduled, scheduled.at <= limit { return }
-        scheduled?.task.cancel()
-        schedule(limit)
+        timer.put(self, at: limit, now: now)
     }
 
     func clear() {
         limit = nil
-        scheduled?.task.cancel()
-        scheduled = nil
+        timer.remove(self)
     }
 
-    private func schedule(_ at: NIODeadline) {
-        let task = loop.assumeIsolated().scheduleTask(deadline: at) { [weak self] in
-            guard let self else { return }
-            scheduled = nil
-            guard let limit else { return }
-            if limit > NIODeadline.now() {
-                schedule(limit)
-            } else {
-                self.limit = nil
-                expired()
-            }
+    /// Its place in the wheel has come.
+    func reached(_ now: NIODeadline) {
+        // What was met before it may have set it anew.
+        guard place == nil, let limit else { return }
+        if limit > now {
+            timer.put(self, at: limit, now: now)
+        } else {
+            self.limit = nil
+            expired()
         }
-        scheduled = (task, at)
     }
 }

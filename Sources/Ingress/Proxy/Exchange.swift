@@ -25,7 +25,7 @@ final class Exchange {
     /// The sandbox's connection may carry another exchange after this one.
     var leavesBackendOpen = false
     var isRetry = false
-    /// The sandbox agrees to another protocol; the decoder has not told the end of this head yet.
+    /// The sandbox agrees to another protocol; the end of this head has not been told yet.
     var switching: HTTPResponseHead?
 
     init(
@@ -52,6 +52,6 @@ final class Exchange {
         let isFramed =
             request.method == .HEAD || !head.status.mayHaveResponseBody
             || head.headers.contains(name: "content-length") || head.headers.contains(name: "transfer-encoding")
-        leavesBackendOpen = head.isKeepAlive && isFramed
+        leavesBackendOpen = head.persists && isFramed
     }
 }

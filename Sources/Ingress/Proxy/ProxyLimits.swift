@@ -28,8 +28,10 @@ public struct ProxyLimits: Sendable {
     public var lingerTimeout = TimeAmount.seconds(5)
     /// How long a sandbox's connection is kept unused: shorter than servers commonly do (uvicorn and Node.js: 5 s).
     public var poolTimeout = TimeAmount.seconds(4)
-    /// Unused connections kept to one address by one event loop.
-    public var poolSize = 32
+    /// Unused connections kept to one address by one event loop: as many as a few connections of HTTP/2 keep busy.
+    public var poolSize = 512
+    /// Unused connections kept to all addresses by one event loop.
+    public var poolTotal = 4096
 
     /// What HTTP/2 adds.
     public var http2 = HTTP2Limits()

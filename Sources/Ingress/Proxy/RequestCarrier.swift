@@ -10,8 +10,9 @@ protocol RequestCarrier: AnyObject {
     var carriesOne: Bool { get }
     /// The request asks for a tunnel by its method: any success would be taken for one (RFC 8441, section 5).
     var asksByMethod: Bool { get }
-    /// A request's head has arrived behind the carrier.
-    func begins(_ head: HTTPRequestHead)
+    /// Writes on its way to the client.
+    /// - Parameter connection: the context of the `ClientConnection`.
+    func write(_ part: HTTPServerResponsePart, from connection: ChannelHandlerContext)
     /// What comes from now on is not looked at.
     func drop()
     /// Whether the sandbox's agreement to another protocol proves that it was meant.
@@ -20,43 +21,4 @@ protocol RequestCarrier: AnyObject {
     func insert(_ end: TunnelEnd, into channel: any Channel) throws
     /// Stops speaking HTTP. What has come beyond the request is passed to `ClientConnection`, or is in the list.
     func switchProtocols(on channel: any Channel) -> EventLoopFuture<[ByteBuffer]>
-}
-
-/// An HTTP/1.1 connection.
-final class ConnectionCarrier: RequestCarrier {
-    let scheme: String
-    let carriesOne = false
-    let asksByMethod = false
-    private let chunks: ChunkGuard
-    private let encoder: (any ChannelHandler)?
-
-    /// - Parameters:
-    ///   - chunks: stands in front of the decoder.
-    ///   - encoder: the first handler that knows HTTP; nil where it is the first of all.
-    init(scheme: String, chunks: ChunkGuard, encoder: (any ChannelHandler)? = nil) {
-        self.scheme = scheme
-        self.chunks = chunks
-        self.encoder = encoder
-    }
-
-    func begins(_ head: HTTPRequestHead) { chunks.begins(head) }
-
-    func drop() { chunks.drop() }
-
-    /// The client has the key that the answer depends on.
-    func agrees(_ head: HTTPResponseHead) -> Bool { true }
-
-    func insert(_ end: TunnelEnd, into channel: any Channel) throws {
-        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
-        try channel.pipeline.syncOperations.addHandler(end, position: encoder.map { .before($0) } ?? .first)
-    }
-
-    func switchProtocols(on channel: any Channel) -> EventLoopFuture<[ByteBuffer]> {
-        chunks.retire()
-        do {
-            let operations = channel.pipeline.syncOperations
-            let decoder = try operations.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
-            return operations.removeHandler(context: decoder).map { [] }
-        } catch { return channel.eventLoop.makeFailedFuture(error) }
-    }
 }

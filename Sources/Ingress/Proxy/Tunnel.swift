@@ -19,16 +19,15 @@ enum Tunnel {
             backendChannel.close(promise: nil)
             return
         }
-        let fromClient = client.switchProtocols()
-        let fromBackend = backend.switchProtocols()
-        fromClient.and(fromBackend).assumeIsolated().whenComplete { result in
-            guard case .success(let ((leftovers, _))) = result else {
+        let fromBackend = backend.leftovers()
+        client.switchProtocols().assumeIsolated().whenComplete { result in
+            guard case .success(let fromClient) = result else {
                 near.end()
                 far.end()
                 return
             }
-            near.open(with: leftovers)
-            far.open(with: backend.leftovers)
+            near.open(with: fromClient)
+            far.open(with: fromBackend)
         }
     }
 }

@@ -20,17 +20,18 @@ public final class ServerProxy: Sendable {
         directory.whenAccessEnds { [weak loops] in loops?.cut($0) }
     }
 
-    /// Called on the channel's event loop when its HTTP handlers are in place.
+    /// Called on the channel's event loop when its HTTP handlers are in place. Their decoder is replaced: what the gateway
+    /// refuses is refused on this listener, too.
     public func frontHandlers(for channel: any Channel) throws -> [any ChannelHandler] {
         let state = loops.state(of: channel.eventLoop)
-        let chunks = ChunkGuard(lineLimit: state.policy.limits.head.maxBytes, tellsWhy: false)
+        let parts = RequestPartsHandler(limits: state.policy.limits.head)
         let operations = channel.pipeline.syncOperations
-        let decoder = try operations.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
-        try operations.addHandler(chunks, position: .before(decoder))
+        let decoder = try operations.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
+        try operations.addHandler(parts, position: .before(decoder.handler))
+        operations.removeHandler(context: decoder, promise: nil)
         return [
             ClientConnection(
-                policy: state.policy, pool: state.pool,
-                carrier: ConnectionCarrier(scheme: "http", chunks: chunks), logger: logger, isAlone: false)
+                policy: state.policy, pool: state.pool, carrier: parts, logger: logger, isAlone: false)
         ]
     }
 

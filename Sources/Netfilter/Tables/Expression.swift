@@ -109,6 +109,13 @@ extension [Expression] {
         ]
     }
 
+    /// `ip daddr vmap @MAP` or `ip6 daddr vmap @MAP`
+    public static func destination(judgedBy map: String, isIPv4: Bool) -> [Expression] {
+        family(isIPv4: isIPv4) + [
+            .payload(.network, offset: isIPv4 ? 16 : 24, length: isIPv4 ? 4 : 16), .verdictMap(map),
+        ]
+    }
+
     /// `ip saddr @SET` or `ip6 saddr @SET`
     public static func source(in set: String, isIPv4: Bool, inverted: Bool = false) -> [Expression] {
         family(isIPv4: isIPv4) + [

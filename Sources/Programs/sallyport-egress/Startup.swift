@@ -76,6 +76,7 @@ enum Startup {
     static func export(
         _ configuration: OTLPConfiguration?, _ metrics: MetricsRegistry, of sidecar: Sidecar
     ) -> Task<Void, Never>? {
+        metrics.collect(ResourceUse(prefix: "egress"))
         metrics.collect { [.init("egress.nftables.rules.count", .gauge, Double(sidecar.ruleCount))] }
         guard let configuration else { return nil }
         let exporter = OTLPExporter(

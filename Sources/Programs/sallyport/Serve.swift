@@ -41,7 +41,8 @@ struct EgressCommand: AsyncParsableCommand {
     func run() async throws {
         try await Program.run(common) { _ in
         } start: { program in
-            let guardian = try await EgressProgram(settings: program.settings, logger: program.logger)
+            let guardian = try await EgressProgram(
+                settings: program.settings, metrics: program.metrics, logger: program.logger)
             Console.say("the guard serves on \(guardian.adminSocket)\n")
             return { await guardian.shutdown() }
         }

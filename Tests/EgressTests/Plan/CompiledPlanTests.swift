@@ -69,7 +69,8 @@ extension TableInterpreter.Packet {
         return EgressGuard.State(
             record: GuardRecord(id: "a", namespacePath: "/", token: "", policy: policy), evaluator: evaluator,
             ruleset: try SandboxRuleset(
-                dnsPort: 4000, plan: evaluator.addressPlan, alwaysDeny: settings.alwaysDeny, neighbours: []),
+                dnsPort: 4000, plan: evaluator.addressPlan, alwaysDeny: settings.alwaysDeny, neighbours: [],
+                partSize: [1, 2, 3, BlockParts.usualSize].randomElement()!),
             learned: LearnedAddresses(capacity: 100))
     }
 

@@ -59,6 +59,9 @@ import Testing
         #expect(
             metrics.text.contains("egress_nftables_updates_count")
                 && metrics.text.contains("egress_nftables_rules_count"))
+        #expect(
+            metrics.text.contains("egress_dns_query_duration_count 1")
+                && metrics.text.contains("egress_system_memory_usage_bytes"))
         #expect(!metrics.text.contains("two.example"), "no name is a label")
         #expect(try sidecar.call("GET", "/metrics", token: nil, from: sidecar.network.sandbox).status == 0)
         let written = try await eventually {

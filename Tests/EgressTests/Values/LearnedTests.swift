@@ -8,7 +8,30 @@ import Testing
 
     @Test func `names survive the way through the kernel's user data, the longest-lived first`() throws {
         let names = [try DomainName("a.example"): UInt64(5), try DomainName("b.example"): 9]
-        #expect(LearnedNames.decode(LearnedNames.encode(names))?.map(\.description) == ["b.example", "a.example"])
+        let bytes = LearnedNames.encode(names)
+        #expect(LearnedNames.decode(bytes)?.map(\.description) == ["b.example", "a.example"])
+        #expect(String(decoding: bytes, as: UTF8.self) == "b.example a.example", "as people read it")
+    }
+
+    @Test func `names fill the room to its last byte, and what has room is told beforehand`() throws {
+        for length in 1...59 {
+            var names: [DomainName: UInt64] = [:]
+            for number in 0..<200 {
+                let label = String(repeating: "x", count: length) + "\(1000 + number)"
+                let name = try DomainName(label + ".example")
+                let hasRoom = LearnedNames.hasRoom(beside: names, for: name)
+                names[name] = UInt64(number)
+                let bytes = LearnedNames.encode(names)
+                #expect((LearnedNames.decode(bytes)?.count == names.count) == hasRoom)
+                #expect(bytes.count <= LearnedNames.maximumBytes)
+                guard hasRoom else { break }
+            }
+        }
+        let whole = try DomainName(
+            String(repeating: String(repeating: "y", count: 49) + ".", count: 4) + "exampl."
+                + String(repeating: "z", count: 44))
+        #expect(whole.description.utf8.count == LearnedNames.maximumBytes)
+        #expect(LearnedNames.decode(LearnedNames.encode([whole: 1])) == [whole])
     }
 
     @Test func `user data never grows beyond what the kernel takes`() throws {
@@ -19,7 +42,9 @@ import Testing
 
     @Test func `bytes that are not whole names say nothing`() {
         #expect(LearnedNames.decode([]) == nil)
-        #expect(LearnedNames.decode([3, 97, 98]) == nil)
+        for text in ["a.example ", " a.example", "a..example", "a.example  b.example", "a.exam\u{1b}ple", "1.2.3.4"] {
+            #expect(LearnedNames.decode(Array(text.utf8)) == nil)
+        }
         for _ in 0..<2000 {
             let bytes = (0..<Int.random(in: 0...40)).map { _ in UInt8.random(in: 0...255) }
             if let names = LearnedNames.decode(bytes) { #expect(!names.isEmpty) }

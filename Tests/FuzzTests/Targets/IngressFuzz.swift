@@ -3,25 +3,6 @@
 
 /// What a client says about where it wants to go.
 enum IngressFuzz {
-    /// A chunked body ends at the same byte however it is cut into buffers.
-    static func chunks(_ bytes: UnsafeRawBufferPointer) {
-        var whole = ChunkScan()
-        let expected = whole.read(bytes)
-        if case .ended(let end) = expected { promise((4...bytes.count).contains(end), "it ends outside") }
-        for step in [1, 2, 3, 7] {
-            var scan = ChunkScan()
-            var outcome = ChunkScan.Outcome.more
-            var start = 0
-            while start < bytes.count, outcome == .more {
-                let part = UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + step, bytes.count)])
-                outcome = scan.read(part)
-                if case .ended(let end) = outcome { outcome = .ended(start + end) }
-                start += step
-            }
-            promise(outcome == expected, "cut by \(step) it is \(outcome), whole it is \(expected)")
-        }
-    }
-
     /// What is left of a target for the sandbox is a path, and the end of what came in.
     static func route(_ bytes: UnsafeRawBufferPointer) {
         let text = String(decoding: bytes, as: UTF8.self)

@@ -153,21 +153,21 @@ private func head(_ more: [(String, String)] = [], endsStream: Bool = true) thro
 }
 
 @Suite struct WrittenFramesTests {
-    private func verdicts(_ buffers: [UInt8]...) -> [Bool] {
+    private func kinds(_ buffers: [UInt8]...) -> [WrittenFrames.Kind] {
         var frames = WrittenFrames()
-        return buffers.map { $0.withUnsafeBytes { frames.isGoawayForError($0) } }
+        return buffers.map { $0.withUnsafeBytes { frames.read($0) } }
     }
 
     private func goaway(_ code: UInt8) -> [UInt8] { [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, code] }
 
     @Test func `a connection's error is told from its ordinary end`() {
-        #expect(verdicts(goaway(0), goaway(11), [0, 0, 0, 4, 1, 0, 0, 0, 0]) == [false, true, false])
+        #expect(kinds(goaway(0), goaway(11), [0, 0, 0, 4, 1, 0, 0, 0, 0]) == [.other, .goawayForError, .other])
     }
 
     @Test func `a body that looks like GOAWAY is none`() {
         let data: [UInt8] = [0, 0, 17, 0, 0, 0, 0, 0, 1]
-        #expect(verdicts(data, goaway(11), goaway(11)) == [false, false, true])
+        #expect(kinds(data, goaway(11), goaway(11)) == [.data, .other, .goawayForError])
         // The last frame of a stream may be without a payload.
-        #expect(verdicts([0, 0, 0, 0, 1, 0, 0, 0, 1], goaway(11)) == [false, true])
+        #expect(kinds([0, 0, 0, 0, 1, 0, 0, 0, 1], goaway(11)) == [.data, .goawayForError])
     }
 }

@@ -1,0 +1,47 @@
+import NIOCore
+import NIOHTTP1
+
+/// The bytes of a client's connection and how far they have been read. Nothing comes out behind what was refused.
+struct RequestReader {
+    /// What a client may send ahead of the sandbox's agreement to another protocol.
+    private static let mostAhead = 65536
+
+    private var decoder: RequestDecoder
+    private var bytes = ByteBuffer()
+    private var isDropping = false
+
+    init(_ limits: RequestHeadCheck) { decoder = RequestDecoder(limits) }
+
+    mutating func append(_ more: ByteBuffer) {
+        guard !isDropping else { return }
+        var more = more
+        bytes.append(&more)
+    }
+
+    /// The next part of a request; nil where more has to come.
+    mutating func next() throws(ProxyError) -> HTTPServerRequestPart? {
+        guard !isDropping else { return nil }
+        do throws(ProxyError) { return try decoder.next(&bytes) } catch {
+            drop()
+            throw error
+        }
+    }
+
+    /// Nothing comes for a while.
+    mutating func rest() { bytes.shrinkIfWasteful() }
+
+    /// What comes from now on is not looked at.
+    mutating func drop() {
+        isDropping = true
+        bytes = ByteBuffer()
+    }
+
+    /// Whether there is room for what the client sends.
+    var takesBytes: Bool { !decoder.isStopped || bytes.readableBytes < Self.mostAhead }
+
+    /// What stands behind a request for another protocol.
+    mutating func leftovers() -> [ByteBuffer] {
+        defer { drop() }
+        return bytes.readableBytes > 0 ? [bytes] : []
+    }
+}

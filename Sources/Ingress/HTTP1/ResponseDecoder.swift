@@ -1,0 +1,103 @@
+import NIOCore
+import NIOHTTP1
+
+/// Reads the responses of a sandbox from the bytes of a connection (RFC 9112). A value without I/O: how the bytes are cut
+/// changes nothing.
+///
+/// A request has to be announced before its response is read; what comes without one is nobody's. Where a response could end
+/// in two places it is refused: a sandbox must not be able to put words into the mouth of another answer.
+struct ResponseDecoder: Sendable {
+    private enum Phase {
+        /// No response is expected.
+        case idle
+        case line, fields, body
+        /// Another protocol follows.
+        case stopped
+    }
+
+    private var phase = Phase.idle
+    private var line: StatusLine
+    private var fields: FieldLines
+    private var body: BodyDecoder
+    private var place = 0
+    private var toHEAD = false
+    private var isSwitching = false
+
+    /// - Parameter maxBytes: of a status line and of fields, each.
+    init(maxBytes: Int, maxFields: Int) {
+        line = StatusLine(maxBytes: maxBytes)
+        fields = FieldLines(maxBytes: maxBytes, maxFields: maxFields)
+        body = BodyDecoder(maxTrailerBytes: maxBytes, maxFields: maxFields)
+    }
+
+    /// A request has been sent.
+    mutating func expect(toHEAD: Bool) {
+        self.toHEAD = toHEAD
+        line.restart()
+        place = 0
+        phase = .line
+    }
+
+    /// As `RequestDecoder.next`. Informational heads have no end; the one that changes the protocol has.
+    mutating func next(_ bytes: inout ByteBuffer) throws(MessageProblem) -> HTTPClientResponsePart? {
+        switch phase {
+        case .line, .fields:
+            guard bytes.readableBytes > 0, let head = try readHead(bytes) else { return nil }
+            bytes.moveReaderIndex(forwardBy: place)
+            place = 0
+            line.restart()
+            return .head(head)
+        case .body:
+            switch try body.next(&bytes) {
+            case nil: return nil
+            case .bytes(let bytes): return .body(bytes)
+            case .end(let trailers):
+                phase = isSwitching ? .stopped : .idle
+                return .end(trailers)
+            }
+        case .idle, .stopped: return nil
+        }
+    }
+
+    /// The connection has ended, and all bytes have been read.
+    /// - Returns: the end of a response that has no other; nil where something is missing.
+    mutating func finish() -> HTTPClientResponsePart? {
+        guard case .body = phase, body.endsWithConnection else { return nil }
+        phase = .idle
+        return .end(nil)
+    }
+
+    private mutating func readHead(_ buffer: ByteBuffer) throws(MessageProblem) -> HTTPResponseHead? {
+        try buffer.withUnsafeReadableBytes { bytes in
+            Result { () throws(MessageProblem) -> HTTPResponseHead? in
+                if case .line = phase {
+                    guard try line.read(bytes, &place) else { return nil }
+                    fields.restart(at: place)
+                    phase = .fields
+                }
+                guard try fields.read(bytes, &place) else { return nil }
+                return try head(bytes)
+            }
+        }.get()
+    }
+
+    private mutating func head(_ bytes: UnsafeRawBufferPointer) throws(MessageProblem) -> HTTPResponseHead {
+        var framing = MessageFraming()
+        let headers = try fields.headers(bytes, &framing)
+        guard !framing.isChunked || line.version == .http1_1 else { throw .malformed("HTTP/1.0 has no chunks") }
+        let head = HTTPResponseHead(
+            version: line.version, status: HTTPResponseStatus(statusCode: line.code), headers: headers)
+        isSwitching = line.code == 101
+        phase = line.code < 200 && !isSwitching ? .line : .body
+        if toHEAD || line.code < 200 || line.code == 204 || line.code == 304 {
+            body.begin(length: 0)
+        } else if framing.isChunked {
+            body.beginChunked()
+        } else if let length = framing.length {
+            body.begin(length: length)
+        } else {
+            body.beginUntilClose()
+        }
+        return head
+    }
+}

@@ -1,0 +1,64 @@
+import NIOCore
+
+/// How many frames a client may send of those that `NIOHTTP2Handler` does not count: WINDOW_UPDATE, GOAWAY and types that
+/// are unknown. Who takes many bytes or opens many streams may send many.
+struct FrameBudget {
+    /// Eight are sent by a client that tells every 4 KiB of a frame of 16 KiB, for the stream and for the connection.
+    private static let perData = 10
+    private static let perStream = 10
+
+    private var windowUpdates: FrameAllowance
+    private var others: FrameAllowance
+
+    init(_ limits: HTTP2Limits) {
+        windowUpdates = FrameAllowance(limits.maxWindowUpdates, every: limits.window)
+        others = FrameAllowance(limits.maxUnknownFrames, every: limits.window)
+    }
+
+    mutating func sentData() { windowUpdates.earn(Self.perData) }
+
+    /// - Returns: false where there are too many.
+    mutating func receives(_ type: UInt8, now: () -> NIODeadline) -> Bool {
+        switch type {
+        case FrameType.headers:
+            windowUpdates.earn(Self.perStream)
+            others.earn(Self.perStream)
+            return true
+        case FrameType.windowUpdate: return windowUpdates.spend(now)
+        case FrameType.goaway: return others.spend(now)
+        default: return type <= FrameType.continuation || others.spend(now)
+        }
+    }
+}
+
+/// Something to spend: so much for nothing in each time, and what is earned. The clock is read when it runs out only.
+struct FrameAllowance {
+    /// What is saved at most: enough for everything that a client with the largest window has not acknowledged.
+    private static let most = 100_000
+
+    private let given: Int
+    private let time: TimeAmount
+    private var left: Int
+    private var givenAt: NIODeadline?
+
+    init(_ given: Int, every time: TimeAmount) {
+        self.given = given
+        self.time = time
+        left = given
+    }
+
+    mutating func earn(_ amount: Int) { left = min(left + amount, Self.most) }
+
+    mutating func spend(_ now: () -> NIODeadline) -> Bool {
+        if givenAt == nil { givenAt = now() }
+        if left == 0, let last = givenAt {
+            let now = now()
+            guard now - last >= time else { return false }
+            givenAt = now
+            left = given
+        }
+        guard left > 0 else { return false }
+        left -= 1
+        return true
+    }
+}

@@ -1,0 +1,81 @@
+import NIOCore
+import Testing
+
+@testable import Ingress
+
+@Suite struct FrameBudgetTests {
+    private var limits: HTTP2Limits {
+        var limits = HTTP2Limits()
+        (limits.maxWindowUpdates, limits.maxUnknownFrames, limits.window) = (5, 3, .seconds(30))
+        return limits
+    }
+
+    /// How many frames of a type pass in a row, of at most a thousand.
+    private func passed(_ type: UInt8, _ budget: inout FrameBudget, at second: UInt64 = 0) -> Int {
+        for count in 0..<1000
+        where !budget.receives(type, now: { .uptimeNanoseconds((second + 1) * 1_000_000_000) }) { return count }
+        return 1000
+    }
+
+    @Test func `so many are free, and again when their time has passed`() {
+        var budget = FrameBudget(limits)
+        #expect(passed(8, &budget) == 5)
+        #expect(passed(8, &budget, at: 29) == 0)
+        #expect(passed(8, &budget, at: 30) == 5)
+        #expect(passed(8, &budget, at: 59) == 0)
+        #expect(passed(8, &budget, at: 90) == 5)
+    }
+
+    @Test func `who takes bytes may say so, and who opens streams`() {
+        var budget = FrameBudget(limits)
+        for _ in 0..<20 { budget.sentData() }
+        #expect(passed(8, &budget) == 205)
+        #expect(budget.receives(1) { .now() })
+        #expect(passed(8, &budget) == 10)
+    }
+
+    @Test func `what is saved has an end`() {
+        var allowance = FrameAllowance(1, every: .hours(1))
+        for _ in 0..<1000 { allowance.earn(1000) }
+        var count = 0
+        while allowance.spend({ .uptimeNanoseconds(1) }) { count += 1 }
+        #expect(count == 100_000)
+    }
+
+    @Test(arguments: [7, 10, 16, 255] as [UInt8])
+    func `unknown types and GOAWAY share a budget of their own`(type: UInt8) {
+        var budget = FrameBudget(limits)
+        #expect(passed(type, &budget) == 3 && passed(11, &budget) == 0 && passed(8, &budget) == 5)
+    }
+
+    @Test(arguments: [0, 1, 2, 3, 4, 5, 6, 9] as [UInt8]) func `others are counted elsewhere`(type: UInt8) {
+        var budget = FrameBudget(limits)
+        #expect(passed(type, &budget) == 1000)
+    }
+}
+
+@Suite struct ReceivedFramesTests {
+    private func types(_ bytes: [UInt8], step: Int) -> [UInt8] {
+        var frames = ReceivedFrames()
+        var types: [UInt8] = []
+        for start in stride(from: 0, to: bytes.count, by: step) {
+            bytes[start..<min(start + step, bytes.count)].withUnsafeBytes { frames.read($0) { types.append($0) } }
+        }
+        return types
+    }
+
+    @Test(arguments: [1, 2, 3, 7, 9, 24, 1000]) func `frames are found however they are cut`(step: Int) {
+        var bytes = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+        bytes += [0, 0, 0, 4, 0, 0, 0, 0, 0]
+        // A payload that looks like a frame is none.
+        bytes += [0, 1, 9, 0, 0, 0, 0, 0, 1] + Array(repeating: 8, count: 265)
+        bytes += [0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+        bytes += [0, 0, 1, 200, 0, 0, 0, 0, 0, 0]
+        #expect(types(bytes, step: step) == [4, 0, 8, 200])
+    }
+
+    @Test func `half a header is no frame`() {
+        let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+        #expect(types(preface + [0, 0, 0, 4, 0, 0, 0, 0], step: 100).isEmpty)
+    }
+}
