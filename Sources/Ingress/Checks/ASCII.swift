@@ -30,6 +30,24 @@ enum ASCII {
     }
 }
 
+extension ASCII {
+    static func isToken(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { !$0.isEmpty && $0.allSatisfy(isToken) }
+    }
+
+    static func isFieldValue(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { ByteScan.endOfField(in: UnsafeRawBufferPointer($0), from: 0) == $0.count }
+    }
+
+    /// Compares without regard to case.
+    static func isEqual(_ bytes: UnsafeRawBufferPointer, ignoringCase word: String) -> Bool {
+        guard bytes.count == word.utf8.count else { return false }
+        return zip(bytes, word.utf8).allSatisfy { $0 == $1 || ($0 ^ $1 == 0x20 && isLetter($0)) }
+    }
+}
+
 extension String {
     /// Compares ASCII without a lowered copy.
     func isEqualIgnoringCase(to other: String) -> Bool {

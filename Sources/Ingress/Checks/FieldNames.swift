@@ -1,27 +1,31 @@
 /// A set of field names. A name is also found with underscores in the place of dashes: applications that read fields as
 /// variables (CGI, WSGI) cannot tell the two apart.
 struct FieldNames: Sendable {
-    private var byLength: [[String]] = []
+    private var byLength: [[[UInt8]]] = []
 
     init(_ names: [String]) {
         for name in names {
             let length = name.utf8.count
             while byLength.count <= length { byLength.append([]) }
-            byLength[length].append(name)
+            byLength[length].append(Array(name.utf8))
         }
     }
 
     func contains(_ name: String) -> Bool {
-        let length = name.utf8.count
-        guard length < byLength.count else { return false }
-        for known in byLength[length] where Self.areEqual(name, known) { return true }
+        guard name.utf8.count < byLength.count, !byLength[name.utf8.count].isEmpty else { return false }
+        var name = name
+        return name.withUTF8 { contains(UnsafeRawBufferPointer($0)) }
+    }
+
+    func contains(_ name: UnsafeRawBufferPointer) -> Bool {
+        guard name.count < byLength.count else { return false }
+        for known in byLength[name.count] where Self.areEqual(name, known) { return true }
         return false
     }
 
-    private static func areEqual(_ name: String, _ known: String) -> Bool {
-        var others = known.utf8.makeIterator()
-        for byte in name.utf8 {
-            let other = others.next()!
+    private static func areEqual(_ name: UnsafeRawBufferPointer, _ known: [UInt8]) -> Bool {
+        for index in 0..<name.count {
+            let byte = name[index], other = known[index]
             guard
                 byte == other || (byte ^ other == 0x20 && ASCII.isLetter(byte))
                     || (byte == UInt8(ascii: "_") && other == UInt8(ascii: "-"))

@@ -31,46 +31,48 @@ struct HeaderRules: Sendable {
     ///   - peer: the client's address; nil on a unix socket.
     func request(
         _ head: HTTPRequestHead, target: String, backend: Backend, peer: String?, scheme: String, upgrade: String?
-    ) -> HTTPRequestHead {
+    ) -> OutgoingRequest {
         let host = head.headers.first(name: "host")
         let named = Self.named(in: head.headers)
-        var headers = HTTPHeaders()
-        headers.reserveCapacity(head.headers.count + 6)
-        headers.add(name: "host", value: keepsHost ? host ?? backend.authority : backend.authority)
+        var bytes = ByteBufferAllocator().buffer(capacity: 1024)
+        // NIO's name for it lacks the dash that it came with.
+        bytes.writeString(head.method == .MSEARCH ? "M-SEARCH" : head.method.rawValue)
+        bytes.writeStaticString(" ")
+        if !backend.pathPrefix.isEmpty { bytes.writeString(backend.pathPrefix) }
+        bytes.writeString(target)
+        bytes.writeStaticString(" HTTP/1.1\r\n")
+        bytes.writeField("host", keepsHost ? host ?? backend.authority : backend.authority)
         var length: String?
         var isChunked = false
         for (name, value) in head.headers {
-            if name.isEqualIgnoringCase(to: "content-length") {
-                length = value
-            } else if name.isEqualIgnoringCase(to: "transfer-encoding") {
-                isChunked = true
-            } else if passes(name, named, backend) && !Self.structural.contains(name) {
-                if name.isEqualIgnoringCase(to: "cookie") {
-                    if let rest = AccessCookie.stripped(value) { headers.add(name: name, value: rest) }
-                } else {
-                    headers.add(name: name, value: value)
-                }
+            switch name.utf8.count {
+            case 14 where name.isEqualIgnoringCase(to: "content-length"): length = value
+            case 17 where name.isEqualIgnoringCase(to: "transfer-encoding"): isChunked = true
+            case 6 where name.isEqualIgnoringCase(to: "cookie"):
+                guard passes(name, named, backend), let rest = AccessCookie.stripped(value) else { continue }
+                bytes.writeField(name, rest)
+            default:
+                guard passes(name, named, backend), !Self.structural.contains(name) else { continue }
+                bytes.writeField(name, value)
             }
         }
         if isChunked {
-            headers.add(name: "transfer-encoding", value: "chunked")
+            bytes.writeStaticString("transfer-encoding: chunked\r\n")
         } else if let length {
-            headers.add(name: "content-length", value: length)
+            bytes.writeField("content-length", length)
         }
-        headers.add(name: "x-forwarded-proto", value: scheme)
-        if let host { headers.add(name: "x-forwarded-host", value: host) }
-        if let peer { headers.add(name: "x-forwarded-for", value: peer) }
+        bytes.writeField("x-forwarded-proto", scheme)
+        if let host { bytes.writeField("x-forwarded-host", host) }
+        if let peer { bytes.writeField("x-forwarded-for", peer) }
         for header in backend.headers where !Self.callersOwn.contains(header.name) {
-            headers.add(name: header.name, value: header.value)
+            bytes.writeField(header.name, header.value)
         }
         if let upgrade {
-            headers.add(name: "connection", value: "upgrade")
-            headers.add(name: "upgrade", value: upgrade)
+            bytes.writeStaticString("connection: upgrade\r\n")
+            bytes.writeField("upgrade", upgrade)
         }
-        let uri = backend.pathPrefix.isEmpty ? target : backend.pathPrefix + target
-        // The decoder's name for it lacks the dash that it came with.
-        let method = head.method == .MSEARCH ? .RAW(value: "M-SEARCH") : head.method
-        return HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: headers)
+        bytes.writeStaticString("\r\n")
+        return OutgoingRequest(bytes: bytes, isHEAD: head.method == .HEAD, isChunked: isChunked)
     }
 
     /// The trailer fields that pass: none that could be taken for a field of the head that is made here.
@@ -82,8 +84,8 @@ struct HeaderRules: Sendable {
         if droppedFromRequest.contains(name) { return false }
         if !named.isEmpty && named.contains(where: name.isEqualIgnoringCase) { return false }
         if !backend.headers.isEmpty {
-            for header in backend.headers where !Self.callersOwn.contains(header.name) {
-                if name.isEqualIgnoringCase(to: header.name) { return false }
+            for header in backend.headers where name.isEqualIgnoringCase(to: header.name) {
+                if !Self.callersOwn.contains(header.name) { return false }
             }
         }
         return true
@@ -91,31 +93,48 @@ struct HeaderRules: Sendable {
 
     /// The response as the client gets it: framed anew by its length, in chunks, or by the end of the connection.
     /// - Parameter canChunk: the client speaks HTTP/1.1.
-    func response(_ head: HTTPResponseHead, toHEAD: Bool, canChunk: Bool) -> HTTPResponseHead {
-        let named = Self.named(in: head.headers)
-        var headers = HTTPHeaders()
-        headers.reserveCapacity(head.headers.count + 2)
-        var length: String?
-        var isChunked = false
-        for (name, value) in head.headers {
-            if !droppedFromResponse.contains(name) {
-                if name.isEqualIgnoringCase(to: "set-cookie"), AccessCookie.isSet(by: value) { continue }
-                if named.isEmpty || !named.contains(where: name.isEqualIgnoringCase) {
-                    headers.add(name: name, value: value)
+    func response(_ head: ReceivedResponse, toHEAD: Bool, canChunk: Bool) -> OutgoingResponse {
+        let hasBody = !toHEAD && ResponseStatus.mayHaveBody(head.code)
+        let length = head.framing.length
+        let short = hasBody ? min(length ?? 0, 4096) : 0
+        var result = OutgoingResponse(
+            version: canChunk ? .http1_1 : .http1_0, code: head.code,
+            size: (head.lines.last?.value.upperBound ?? 0) + short + 160)
+        head.bytes.withUnsafeReadableBytes { bytes in
+            let named = Self.named(bytes, head.lines)
+            for line in head.lines {
+                let name = UnsafeRawBufferPointer(rebasing: bytes[line.name])
+                guard !droppedFromResponse.contains(name),
+                    !named.contains(where: { ASCII.isEqual(name, ignoringCase: $0) })
+                else {
+                    continue
                 }
-            } else if name.isEqualIgnoringCase(to: "content-length") {
-                length = value
-            } else if name.isEqualIgnoringCase(to: "transfer-encoding") {
-                isChunked = true
+                if name.count == 10, ASCII.isEqual(name, "set-cookie"),
+                    AccessCookie.isSet(by: String(bytes, line.value))
+                {
+                    continue
+                }
+                result.add(line: UnsafeRawBufferPointer(rebasing: bytes[line.name.lowerBound..<line.value.upperBound]))
             }
         }
-        let hasBody = !toHEAD && head.status.mayHaveResponseBody
-        if let length, !isChunked, head.status != .noContent, head.status.code >= 200 {
-            headers.add(name: "content-length", value: length)
+        if let length, head.code != 204, head.code >= 200 {
+            result.addLength(length)
         } else if hasBody && canChunk {
-            headers.add(name: "transfer-encoding", value: "chunked")
+            result.addChunked()
         }
-        return HTTPResponseHead(version: canChunk ? .http1_1 : .http1_0, status: head.status, headers: headers)
+        return result
+    }
+
+    private static func named(_ bytes: UnsafeRawBufferPointer, _ lines: [FieldLines.Line]) -> [String] {
+        var named: [String] = []
+        for line in lines where line.name.count == 10 {
+            let value = UnsafeRawBufferPointer(rebasing: bytes[line.value])
+            guard ASCII.isEqual(UnsafeRawBufferPointer(rebasing: bytes[line.name]), "connection"),
+                !ASCII.isEqual(value, "keep-alive"), !ASCII.isEqual(value, "close")
+            else { continue }
+            named += names(in: String(decoding: value, as: UTF8.self))
+        }
+        return named
     }
 
     /// Names listed in `Connection`, but for its options.
@@ -123,9 +142,13 @@ struct HeaderRules: Sendable {
         var named: [String] = []
         for (name, value) in headers where name.isEqualIgnoringCase(to: "connection") {
             if value.isEqualIgnoringCase(to: "keep-alive") || value.isEqualIgnoringCase(to: "close") { continue }
-            named += value.split(separator: ",").map { $0.trimmingSpaces() }
+            named += names(in: value)
         }
         return named
+    }
+
+    private static func names(in list: String) -> [String] {
+        list.split(separator: ",").map { $0.trimmingSpaces() }
     }
 }
 

@@ -31,10 +31,10 @@ public struct RequestHeadCheck: Hashable, Sendable {
         var coding: String?
         for (name, value) in head.headers {
             bytes += name.utf8.count + value.utf8.count + 4
-            guard !name.isEmpty, name.utf8.allSatisfy(ASCII.isToken) else {
+            guard ASCII.isToken(name) else {
                 throw .malformed("a field name is no token")
             }
-            guard value.utf8.allSatisfy(ASCII.isFieldByte) else { throw .malformed("a field has control bytes") }
+            guard ASCII.isFieldValue(value) else { throw .malformed("a field has control bytes") }
             switch name.utf8.count {
             case 4 where name.isEqualIgnoringCase(to: "host"):
                 guard host == nil else { throw .malformed("there are several Host fields") }

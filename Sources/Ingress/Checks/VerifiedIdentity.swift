@@ -20,12 +20,18 @@ struct VerifiedIdentity: Hashable, Sendable {
 
     /// A dictionary of RFC 8941: `kind=token, version=2, key="a", label="ci", client="192.0.2.1"`.
     var field: String {
-        var text = "kind=\(means.rawValue)"
+        var text = "kind="
+        text.reserveCapacity(64)
+        text += means.rawValue
         if let token {
             text += ", version=\(token.version.rawValue), key=\"\(token.keyID)\""
             if let label = token.scope?.label { text += ", label=\"\(label)\"" }
         }
-        if let client { text += ", client=\"\(client)\"" }
+        if let client {
+            text += ", client=\""
+            text += client
+            text += "\""
+        }
         return text
     }
 }

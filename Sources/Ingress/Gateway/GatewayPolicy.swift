@@ -121,9 +121,9 @@ struct GatewayPolicy: ProxyPolicy {
         return result
     }
 
-    func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?) {
+    func finish(_ response: inout OutgoingResponse, to request: HTTPRequestHead, target: ProxyTarget?) {
         guard let target, let field = target.setCookie else { return }
-        response.headers.add(name: "set-cookie", value: target.scheme == "https" ? field + "; Secure" : field)
+        response.add("set-cookie", target.scheme == "https" ? field + "; Secure" : field)
     }
 }
 

@@ -29,7 +29,7 @@ struct Pipelines: Sendable {
 
     private func configureHTTP1(_ channel: any Channel, scheme: String) throws {
         let state = loops.state(of: channel.eventLoop)
-        let codec = HTTP1Codec(scheme: scheme, limits: limits.head, allocator: channel.allocator)
+        let codec = HTTP1Codec(scheme: scheme, limits: limits.head)
         let connection = ClientConnection(
             policy: state.policy, pool: state.pool, carrier: codec, logger: logger, isAlone: true)
         codec.connection = connection

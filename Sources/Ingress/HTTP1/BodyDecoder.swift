@@ -1,13 +1,15 @@
 import NIOCore
 import NIOHTTP1
 
-/// Reads what stands behind a head: a body, and its trailers. Requests and responses share it.
-struct BodyDecoder: Sendable {
-    enum Part {
-        case bytes(ByteBuffer)
-        case end(HTTPHeaders?)
-    }
+/// What stands behind a head.
+enum BodyPart {
+    case bytes(ByteBuffer)
+    /// With trailers, or without.
+    case end(HTTPHeaders?)
+}
 
+/// Reads a body, and its trailers. Requests and responses share it.
+struct BodyDecoder: Sendable {
     private enum State {
         case counted(Int)
         case chunks(ChunkDecoder)
@@ -32,7 +34,7 @@ struct BodyDecoder: Sendable {
 
     /// - Parameter bytes: what has come behind what was read; is read from.
     /// - Returns: nil where more has to come.
-    mutating func next(_ bytes: inout ByteBuffer) throws(MessageProblem) -> Part? {
+    mutating func next(_ bytes: inout ByteBuffer) throws(MessageProblem) -> BodyPart? {
         while true {
             switch state {
             case .counted(0): return .end(nil)
@@ -83,30 +85,30 @@ struct BodyDecoder: Sendable {
                     return nil
                 }
                 guard !fields.lines.isEmpty else { return (place, nil) }
-                var framing = MessageFraming()
-                let trailers = try fields.headers(bytes, &framing)
+                let framing = try fields.framing(bytes)
                 guard framing.length == nil, !framing.isChunked else {
                     throw .malformed("a trailer says where the message ends")
                 }
-                return (place, trailers)
+                return (place, fields.headers(bytes))
             }
         }.get()
     }
 }
 
 extension FieldLines {
-    /// The fields as texts; what is not UTF-8 is replaced.
-    func headers(_ bytes: UnsafeRawBufferPointer, _ framing: inout MessageFraming) throws(MessageProblem) -> HTTPHeaders
-    {
-        var fields: [(String, String)] = []
-        fields.reserveCapacity(lines.count)
+    /// What the fields say about the message.
+    func framing(_ bytes: UnsafeRawBufferPointer) throws(MessageProblem) -> MessageFraming {
+        var framing = MessageFraming()
         for line in lines {
-            let name = UnsafeRawBufferPointer(rebasing: bytes[line.name])
-            let value = UnsafeRawBufferPointer(rebasing: bytes[line.value])
-            try framing.note(name, value)
-            fields.append((String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
+            try framing.note(
+                UnsafeRawBufferPointer(rebasing: bytes[line.name]), UnsafeRawBufferPointer(rebasing: bytes[line.value]))
         }
-        return HTTPHeaders(fields)
+        return framing
+    }
+
+    /// The fields as texts; what is not UTF-8 is replaced.
+    func headers(_ bytes: UnsafeRawBufferPointer) -> HTTPHeaders {
+        HTTPHeaders(lines.map { (String(bytes, $0.name), String(bytes, $0.value)) })
     }
 }
 

@@ -12,15 +12,14 @@ final class HTTP1Codec: ChannelDuplexHandler, RequestCarrier {
     let carriesOne = false
     let asksByMethod = false
     private var reader: RequestReader
-    private var encoder: MessageEncoder
+    private var encoder = MessageEncoder()
     /// Behind this handler in the pipeline, and let go when this is taken out.
     var connection: ClientConnection?
     private var context: ChannelHandlerContext?
 
-    init(scheme: String, limits: RequestHeadCheck, allocator: ByteBufferAllocator) {
+    init(scheme: String, limits: RequestHeadCheck) {
         self.scheme = scheme
         reader = RequestReader(limits)
-        encoder = MessageEncoder(allocator: allocator)
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -48,12 +47,12 @@ final class HTTP1Codec: ChannelDuplexHandler, RequestCarrier {
 
     // MARK: to the client
 
-    func write(_ part: HTTPServerResponsePart, from _: ChannelHandlerContext) {
+    func write(_ head: consuming OutgoingResponse, from _: ChannelHandlerContext) { encoder.write(head) }
+
+    func write(_ part: BodyPart, from _: ChannelHandlerContext) {
         switch part {
-        case .head(let head): encoder.write(head)
-        case .body(.byteBuffer(let bytes)):
+        case .bytes(let bytes):
             for ready in encoder.write(bytes) { context?.write(wrapOutboundOut(ready), promise: nil) }
-        case .body: break
         case .end(let trailers): encoder.writeEnd(trailers)
         }
     }
@@ -73,7 +72,7 @@ final class HTTP1Codec: ChannelDuplexHandler, RequestCarrier {
     func drop() { reader.drop() }
 
     /// The client has the key that the answer depends on.
-    func agrees(_ head: HTTPResponseHead) -> Bool { true }
+    func agrees(_ head: ReceivedResponse) -> Bool { true }
 
     func insert(_ end: TunnelEnd, into channel: any Channel) throws {
         try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)

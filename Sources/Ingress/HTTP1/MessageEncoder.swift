@@ -8,44 +8,18 @@ struct MessageEncoder {
     private static let copied = 4096
     private var buffer = ByteBuffer()
     private var isChunked = false
-    private let allocator: ByteBufferAllocator
 
-    init(allocator: ByteBufferAllocator) { self.allocator = allocator }
-
-    mutating func write(_ head: HTTPRequestHead) {
-        begin(head.headers)
-        buffer.writeString(head.method.rawValue)
-        buffer.writeStaticString(" ")
-        buffer.writeString(head.uri)
-        buffer.writeStaticString(" HTTP/1.1\r\n")
-        write(head.headers)
+    mutating func write(_ head: OutgoingRequest) {
+        isChunked = head.isChunked
+        if buffer.readableBytes == 0 { buffer = head.bytes } else { buffer.writeImmutableBuffer(head.bytes) }
     }
 
-    mutating func write(_ head: HTTPResponseHead) {
-        begin(head.headers)
-        buffer.writeStaticString(head.version == .http1_0 ? "HTTP/1.0 " : "HTTP/1.1 ")
-        buffer.writeString(String(head.status.code))
-        buffer.writeStaticString(" ")
-        buffer.writeString(head.status.reasonPhrase)
-        buffer.writeStaticString("\r\n")
-        write(head.headers)
-    }
-
-    private mutating func begin(_ headers: HTTPHeaders) {
-        isChunked = headers.contains(name: "transfer-encoding")
-        if buffer.readableBytes == 0 { buffer = allocator.buffer(capacity: 512) }
-    }
-
-    private mutating func write(_ headers: HTTPHeaders) {
-        for (name, value) in headers { write(name, value) }
-        buffer.writeStaticString("\r\n")
-    }
-
-    private mutating func write(_ name: String, _ value: String) {
-        buffer.writeString(name)
-        buffer.writeStaticString(": ")
-        buffer.writeString(value)
-        buffer.writeStaticString("\r\n")
+    /// The head's own storage is where the rest is gathered, unless there is something in front of it: whoever keeps the head
+    /// has it copied.
+    mutating func write(_ head: consuming OutgoingResponse) {
+        isChunked = head.isChunked
+        let bytes = head.takeBytes()
+        if buffer.readableBytes == 0 { buffer = bytes } else { buffer.writeImmutableBuffer(bytes) }
     }
 
     /// - Returns: what must go out now, in this order; empty where all of it has been gathered.
@@ -70,7 +44,8 @@ struct MessageEncoder {
     mutating func writeEnd(_ trailers: HTTPHeaders?) {
         guard isChunked else { return }
         buffer.writeStaticString("0\r\n")
-        write(trailers ?? [:])
+        for (name, value) in trailers ?? [:] { buffer.writeField(name, value) }
+        buffer.writeStaticString("\r\n")
     }
 
     /// What has been gathered.

@@ -1,12 +1,20 @@
-/// What a head's fields say about where its message ends (RFC 9112, section 6), and whether another protocol follows.
+import NIOHTTP1
+
+/// What a head's fields say about where its message ends (RFC 9112, section 6), whether another follows on the connection
+/// (section 9.3), and whether another protocol does.
 struct MessageFraming: Hashable, Sendable {
     private(set) var length: Int?
     private(set) var isChunked = false
     private var namesProtocol = false
     private var asksForUpgrade = false
+    private var closes = false
+    private var keeps = false
 
     /// Another protocol is asked for, or agreed to.
     var isUpgrade: Bool { namesProtocol && asksForUpgrade }
+
+    /// Whether the connection goes on behind a message of this version.
+    func persists(_ version: HTTPVersion) -> Bool { !closes && (keeps || version == .http1_1) }
 
     /// Takes one field. Lengths and codings that two programs could read in two ways are refused: so is every coding but
     /// `chunked`, since none is ever used.
@@ -14,7 +22,10 @@ struct MessageFraming: Hashable, Sendable {
         switch name.count {
         case 7 where ASCII.isEqual(name, "upgrade"): namesProtocol = true
         case 10 where ASCII.isEqual(name, "connection"):
+            notePersistence(value)
             asksForUpgrade = asksForUpgrade || Self.hasOption("upgrade", value)
+        // Old clients send it, and mean the same.
+        case 16 where ASCII.isEqual(name, "proxy-connection"): notePersistence(value)
         case 14 where ASCII.isEqual(name, "content-length"):
             guard length == nil else { throw .malformed("there are several Content-Length fields") }
             guard let number = Self.number(value) else { throw .malformed("the Content-Length is no number") }
@@ -24,11 +35,16 @@ struct MessageFraming: Hashable, Sendable {
                 throw .malformed("chunked is the only transfer coding, once, in HTTP/1.1")
             }
             isChunked = true
-        default: return
+        default: break
         }
         guard length == nil || !isChunked else {
             throw .malformed("Content-Length and Transfer-Encoding exclude each other")
         }
+    }
+
+    private mutating func notePersistence(_ value: UnsafeRawBufferPointer) {
+        closes = closes || Self.hasOption("close", value)
+        keeps = keeps || Self.hasOption("keep-alive", value)
     }
 
     /// At most 18 digits: what fits, whoever reads it.
@@ -43,6 +59,7 @@ struct MessageFraming: Hashable, Sendable {
     }
 
     private static func hasOption(_ option: StaticString, _ list: UnsafeRawBufferPointer) -> Bool {
+        if ASCII.isEqual(list, option) { return true }
         var start = 0
         while start <= list.count {
             let comma = list[start...].firstIndex(of: UInt8(ascii: ",")) ?? list.count

@@ -9,6 +9,10 @@ extension HTTPHeaders {
             switch name.utf8.count {
             case 10 where name.isEqualIgnoringCase(to: "connection"),
                 16 where name.isEqualIgnoringCase(to: "proxy-connection"):
+                if value.isEqualIgnoringCase(to: "keep-alive") {
+                    keeps = true
+                    continue
+                }
                 for option in value.split(separator: ",") {
                     let option = option.trimmingSpaces()
                     if option.isEqualIgnoringCase(to: "close") { return false }
@@ -23,10 +27,5 @@ extension HTTPHeaders {
 
 extension HTTPRequestHead {
     /// The client's connection may carry another request.
-    var persists: Bool { headers.persist(version) }
-}
-
-extension HTTPResponseHead {
-    /// The sandbox's connection may carry another response.
     var persists: Bool { headers.persist(version) }
 }

@@ -72,8 +72,7 @@ struct RequestDecoder: Sendable {
     }
 
     private mutating func head(_ bytes: UnsafeRawBufferPointer) throws(MessageProblem) -> HTTPRequestHead {
-        var framing = MessageFraming()
-        let headers = try fields.headers(bytes, &framing)
+        let framing = try fields.framing(bytes)
         if framing.isChunked {
             guard line.version == .http1_1 else {
                 throw .malformed("chunked is the only transfer coding, once, in HTTP/1.1")
@@ -85,9 +84,7 @@ struct RequestDecoder: Sendable {
         isUpgrade = framing.isUpgrade && !framing.isChunked && framing.length ?? 0 == 0
         defer { line.restart() }
         return HTTPRequestHead(
-            version: line.version, method: line.method,
-            uri: String(decoding: UnsafeRawBufferPointer(rebasing: bytes[line.target]), as: UTF8.self), headers: headers
-        )
+            version: line.version, method: line.method, uri: String(bytes, line.target), headers: fields.headers(bytes))
     }
 }
 

@@ -31,13 +31,9 @@ final class RequestPartsHandler: ChannelInboundHandler, ChannelOutboundHandler, 
 
     func read(context: ChannelHandlerContext) { if reader.takesBytes { context.read() } }
 
-    func write(_ part: HTTPServerResponsePart, from connection: ChannelHandlerContext) {
-        connection.write(NIOAny(part), promise: nil)
-    }
-
     func drop() { reader.drop() }
 
-    func agrees(_ head: HTTPResponseHead) -> Bool { true }
+    func agrees(_ head: ReceivedResponse) -> Bool { true }
 
     func insert(_ end: TunnelEnd, into channel: any Channel) throws {
         try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)

@@ -1,6 +1,13 @@
 import NIOCore
 import NIOHTTP1
 
+/// What a sandbox sends.
+enum ResponsePart {
+    /// Informational heads have no end; the one that changes the protocol has.
+    case head(ReceivedResponse)
+    case body(BodyPart)
+}
+
 /// Reads the responses of a sandbox from the bytes of a connection (RFC 9112). A value without I/O: how the bytes are cut
 /// changes nothing.
 ///
@@ -38,8 +45,8 @@ struct ResponseDecoder: Sendable {
         phase = .line
     }
 
-    /// As `RequestDecoder.next`. Informational heads have no end; the one that changes the protocol has.
-    mutating func next(_ bytes: inout ByteBuffer) throws(MessageProblem) -> HTTPClientResponsePart? {
+    /// As `RequestDecoder.next`.
+    mutating func next(_ bytes: inout ByteBuffer) throws(MessageProblem) -> ResponsePart? {
         switch phase {
         case .line, .fields:
             guard bytes.readableBytes > 0, let head = try readHead(bytes) else { return nil }
@@ -48,48 +55,45 @@ struct ResponseDecoder: Sendable {
             line.restart()
             return .head(head)
         case .body:
-            switch try body.next(&bytes) {
-            case nil: return nil
-            case .bytes(let bytes): return .body(bytes)
-            case .end(let trailers):
-                phase = isSwitching ? .stopped : .idle
-                return .end(trailers)
-            }
+            guard let part = try body.next(&bytes) else { return nil }
+            if case .end = part { phase = isSwitching ? .stopped : .idle }
+            return .body(part)
         case .idle, .stopped: return nil
         }
     }
 
     /// The connection has ended, and all bytes have been read.
     /// - Returns: the end of a response that has no other; nil where something is missing.
-    mutating func finish() -> HTTPClientResponsePart? {
+    mutating func finish() -> ResponsePart? {
         guard case .body = phase, body.endsWithConnection else { return nil }
         phase = .idle
-        return .end(nil)
+        return .body(.end(nil))
     }
 
-    private mutating func readHead(_ buffer: ByteBuffer) throws(MessageProblem) -> HTTPResponseHead? {
+    private mutating func readHead(_ buffer: ByteBuffer) throws(MessageProblem) -> ReceivedResponse? {
         try buffer.withUnsafeReadableBytes { bytes in
-            Result { () throws(MessageProblem) -> HTTPResponseHead? in
+            Result { () throws(MessageProblem) -> ReceivedResponse? in
                 if case .line = phase {
                     guard try line.read(bytes, &place) else { return nil }
                     fields.restart(at: place)
                     phase = .fields
                 }
                 guard try fields.read(bytes, &place) else { return nil }
-                return try head(bytes)
+                return try head(bytes, buffer)
             }
         }.get()
     }
 
-    private mutating func head(_ bytes: UnsafeRawBufferPointer) throws(MessageProblem) -> HTTPResponseHead {
-        var framing = MessageFraming()
-        let headers = try fields.headers(bytes, &framing)
+    private mutating func head(
+        _ bytes: UnsafeRawBufferPointer, _ buffer: ByteBuffer
+    ) throws(MessageProblem) -> ReceivedResponse {
+        let framing = try fields.framing(bytes)
         guard !framing.isChunked || line.version == .http1_1 else { throw .malformed("HTTP/1.0 has no chunks") }
-        let head = HTTPResponseHead(
-            version: line.version, status: HTTPResponseStatus(statusCode: line.code), headers: headers)
+        let head = ReceivedResponse(
+            version: line.version, code: line.code, bytes: buffer, lines: fields.lines, framing: framing)
         isSwitching = line.code == 101
         phase = line.code < 200 && !isSwitching ? .line : .body
-        if toHEAD || line.code < 200 || line.code == 204 || line.code == 304 {
+        if toHEAD || !ResponseStatus.mayHaveBody(line.code) {
             body.begin(length: 0)
         } else if framing.isChunked {
             body.beginChunked()

@@ -212,16 +212,12 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
 
     // MARK: another protocol
 
-    func write(_ part: HTTPServerResponsePart, from connection: ChannelHandlerContext) {
-        connection.write(NIOAny(part), promise: nil)
-    }
-
     func drop() { phase = .dead }
 
-    func agrees(_ head: HTTPResponseHead) -> Bool {
+    func agrees(_ head: ReceivedResponse) -> Bool {
         guard case .handshake(let accept) = phase else { return false }
-        let protocols = head.headers[canonicalForm: "upgrade"]
-        return head.headers["sec-websocket-accept"] == [accept]
+        let headers = head.headers, protocols = headers[canonicalForm: "upgrade"]
+        return headers["sec-websocket-accept"] == [accept]
             && protocols.count == 1 && String(protocols[0]).isEqualIgnoringCase(to: "websocket")
     }
 

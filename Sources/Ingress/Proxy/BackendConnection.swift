@@ -1,5 +1,4 @@
 import NIOCore
-import NIOHTTP1
 import SecureAccess
 
 /// A connection to a sandbox: passes requests on, and responses to the client's connection that it serves at the moment.
@@ -18,24 +17,22 @@ final class BackendConnection: ChannelDuplexHandler {
     private var client: ClientConnection?
     private var readPending = false
     private var decoder: ResponseDecoder
-    private var encoder: MessageEncoder
+    private var encoder = MessageEncoder()
     /// What has come and has not been read.
     private var bytes = ByteBuffer()
     /// It has carried an exchange before: the sandbox may have closed it already.
     var isReused = false
 
-    private init(_ backend: Backend, pool: BackendPool, limits: ProxyLimits, allocator: ByteBufferAllocator) {
+    private init(_ backend: Backend, pool: BackendPool, limits: ProxyLimits) {
         address = backend.address
         incarnation = backend.incarnation
         epoch = backend.epoch
         self.pool = pool
         decoder = ResponseDecoder(maxBytes: 2 * limits.head.maxBytes, maxFields: 2 * limits.head.maxFields)
-        encoder = MessageEncoder(allocator: allocator)
     }
 
     static func configure(_ channel: any Channel, _ backend: Backend, pool: BackendPool, limits: ProxyLimits) throws {
-        try channel.pipeline.syncOperations.addHandler(
-            BackendConnection(backend, pool: pool, limits: limits, allocator: channel.allocator))
+        try channel.pipeline.syncOperations.addHandler(BackendConnection(backend, pool: pool, limits: limits))
     }
 
     var isActive: Bool { context != nil && context.channel.isActive }
@@ -65,14 +62,15 @@ final class BackendConnection: ChannelDuplexHandler {
         context?.close(promise: nil)
     }
 
-    func write(_ part: HTTPClientRequestPart) {
+    func write(_ head: OutgoingRequest) {
+        decoder.expect(toHEAD: head.isHEAD)
+        encoder.write(head)
+    }
+
+    func write(_ part: BodyPart) {
         switch part {
-        case .head(let head):
-            decoder.expect(toHEAD: head.method == .HEAD)
-            encoder.write(head)
-        case .body(.byteBuffer(let bytes)):
+        case .bytes(let bytes):
             for ready in encoder.write(bytes) { context.write(wrapOutboundOut(ready), promise: nil) }
-        case .body: break
         case .end(let trailers): encoder.writeEnd(trailers)
         }
     }

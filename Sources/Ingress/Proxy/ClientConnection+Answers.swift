@@ -3,7 +3,9 @@ import NIOHTTP1
 
 /// Answers that no sandbox gave, and how an exchange ends.
 extension ClientConnection {
-    func write(_ part: HTTPServerResponsePart) { carrier.write(part, from: context) }
+    func write(_ head: consuming OutgoingResponse) { carrier.write(head, from: context) }
+
+    func write(_ part: BodyPart) { carrier.write(part, from: context) }
 
     func answer(_ request: HTTPRequestHead, _ text: String) {
         send(ErrorPage.plain(text), .ok, to: request, target: nil, closes: false, retryAfter: nil)
@@ -38,10 +40,10 @@ extension ClientConnection {
 
     private func send(_ error: ProxyError, to request: HTTPRequestHead, target: ProxyTarget?, closes: Bool) {
         if policy.closesRefusedWebSockets, let refusal = WebSocketRefusal(of: request, error) {
-            var head = refusal.head
+            var head = OutgoingResponse(refusal.head)
             policy.finish(&head, to: request, target: target)
-            write(.head(head))
-            write(.body(.byteBuffer(refusal.closeFrame)))
+            write(head)
+            write(.bytes(refusal.closeFrame))
             write(.end(nil))
         } else {
             send(
@@ -54,21 +56,20 @@ extension ClientConnection {
         _ page: ErrorPage, _ status: HTTPResponseStatus, to request: HTTPRequestHead, target: ProxyTarget?,
         closes: Bool, retryAfter: Int?
     ) {
-        var head = HTTPResponseHead(
-            version: request.version == .http1_0 ? .http1_0 : .http1_1, status: status,
-            headers: [
-                "content-type": page.contentType, "content-length": String(page.text.utf8.count),
-                "cache-control": "no-store",
-            ])
-        if let retryAfter { head.headers.add(name: "retry-after", value: String(retryAfter)) }
+        var head = OutgoingResponse(
+            version: request.version == .http1_0 ? .http1_0 : .http1_1, code: Int(status.code))
+        head.add("content-type", page.contentType)
+        head.addLength(page.text.utf8.count)
+        head.add("cache-control", "no-store")
+        if let retryAfter { head.add("retry-after", String(retryAfter)) }
         if closes {
-            head.headers.add(name: "connection", value: "close")
+            head.add("connection", "close")
         } else if request.version == .http1_0 {
-            head.headers.add(name: "connection", value: "keep-alive")
+            head.add("connection", "keep-alive")
         }
         policy.finish(&head, to: request, target: target)
-        write(.head(head))
-        if request.method != .HEAD { write(.body(.byteBuffer(ByteBuffer(string: page.text)))) }
+        write(head)
+        if request.method != .HEAD { write(.bytes(ByteBuffer(string: page.text))) }
         write(.end(nil))
     }
 

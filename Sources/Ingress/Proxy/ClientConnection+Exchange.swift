@@ -51,15 +51,15 @@ extension ClientConnection {
     private func attach(_ connection: BackendConnection, _ exchange: Exchange) {
         exchange.backend = connection
         connection.attach(self)
-        connection.write(.head(exchange.outgoing))
+        connection.write(exchange.outgoing)
         let waiting = exchange.waiting
         exchange.waiting = []
         for part in waiting { send(part, exchange) }
     }
 
-    func send(_ part: HTTPClientRequestPart, _ exchange: Exchange) {
+    func send(_ part: BodyPart, _ exchange: Exchange) {
         guard let backend = exchange.backend else { return exchange.waiting.append(part) }
-        if case .body = part { exchange.bodySent = true }
+        if case .bytes = part { exchange.bodySent = true }
         backend.write(part)
     }
 
@@ -67,18 +67,18 @@ extension ClientConnection {
 
     var takesResponse: Bool { context?.channel.isWritable ?? true }
 
-    func backendSent(_ part: HTTPClientResponsePart, _ connection: BackendConnection) {
+    func backendSent(_ part: ResponsePart, _ connection: BackendConnection) {
         guard case .exchanging(let exchange) = phase, exchange.backend === connection else { return connection.close() }
         switch part {
-        case .head(let head) where head.status == .switchingProtocols:
+        case .head(let head) where head.code == 101:
             guard case .to = exchange.upgrade, carrier.agrees(head) else { return fail(.responseFailed) }
             exchange.switching = head
-        case .head(let head) where head.status.code < 200:
+        case .head(let head) where head.code < 200:
             guard exchange.clientCanChunk else { return }
-            write(.head(policy.rules.response(head, toHEAD: false, canChunk: true)))
+            write(policy.rules.response(head, toHEAD: false, canChunk: true))
         case .head(let head): relay(head, exchange)
-        case .body(let bytes): write(.body(.byteBuffer(bytes)))
-        case .end(let trailers):
+        case .body(.bytes(let bytes)): write(.bytes(bytes))
+        case .body(.end(let trailers)):
             if let head = exchange.switching {
                 startTunnel(head, exchange, connection)
             } else {
@@ -87,9 +87,9 @@ extension ClientConnection {
         }
     }
 
-    private func relay(_ head: HTTPResponseHead, _ exchange: Exchange) {
+    private func relay(_ head: ReceivedResponse, _ exchange: Exchange) {
         if case .to = exchange.upgrade,
-            policy.closesRefusedWebSockets || (carrier.asksByMethod && head.status.code < 300)
+            policy.closesRefusedWebSockets || (carrier.asksByMethod && head.code < 300)
         {
             return fail(.upgradeRefused)
         }
@@ -99,19 +99,18 @@ extension ClientConnection {
             head, toHEAD: exchange.request.method == .HEAD, canChunk: exchange.clientCanChunk)
         exchange.keepsAlive = keepsAlive(after: exchange, response)
         if !exchange.keepsAlive {
-            response.headers.add(name: "connection", value: "close")
+            response.add("connection", "close")
         } else if !exchange.clientCanChunk {
-            response.headers.add(name: "connection", value: "keep-alive")
+            response.add("connection", "keep-alive")
         }
         policy.finish(&response, to: exchange.request, target: exchange.target)
-        write(.head(response))
+        write(consume response)
     }
 
     /// A response to an HTTP/1.0 client without a length ends with the connection.
-    private func keepsAlive(after exchange: Exchange, _ response: HTTPResponseHead) -> Bool {
+    private func keepsAlive(after exchange: Exchange, _ response: OutgoingResponse) -> Bool {
         exchange.keepsAlive && !isQuiescing
-            && (exchange.clientCanChunk || response.headers.contains(name: "content-length")
-                || !response.status.mayHaveResponseBody)
+            && (exchange.clientCanChunk || response.hasLength || !ResponseStatus.mayHaveBody(response.code))
     }
 
     private func finish(_ trailers: HTTPHeaders?, _ exchange: Exchange, _ connection: BackendConnection) {
@@ -139,12 +138,12 @@ extension ClientConnection {
         connect(exchange)
     }
 
-    private func startTunnel(_ head: HTTPResponseHead, _ exchange: Exchange, _ connection: BackendConnection) {
+    private func startTunnel(_ head: ReceivedResponse, _ exchange: Exchange, _ connection: BackendConnection) {
         var response = policy.rules.response(head, toHEAD: false, canChunk: true)
-        response.headers.add(name: "connection", value: "upgrade")
-        for value in head.headers["upgrade"] { response.headers.add(name: "upgrade", value: value) }
+        response.add("connection", "upgrade")
+        for value in head.headers["upgrade"] { response.add("upgrade", value) }
         policy.finish(&response, to: exchange.request, target: exchange.target)
-        write(.head(response))
+        write(consume response)
         context.flush()
         Tunnel.start(client: self, backend: connection, limits: limits)
     }

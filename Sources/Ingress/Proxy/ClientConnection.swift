@@ -128,7 +128,7 @@ final class ClientConnection: ChannelDuplexHandler {
             exchange.bodyProgress? += bytes.readableBytes
             exchange.bodyBytes += bytes.readableBytes
             if let most = limits.maxBody, exchange.bodyBytes > most { return fail(.bodyTooLarge(most)) }
-            send(.body(.byteBuffer(bytes)), exchange)
+            send(.bytes(bytes), exchange)
         case (.exchanging(let exchange), .end(let trailers)):
             exchange.requestEnded = true
             deadline.set(limits.responseTimeout)

@@ -6,14 +6,14 @@ final class Exchange {
     let request: HTTPRequestHead
     let target: ProxyTarget
     /// As the sandbox gets it.
-    let outgoing: HTTPRequestHead
+    let outgoing: OutgoingRequest
     let upgrade: Upgrade
     /// The client's connection goes on after this exchange.
     var keepsAlive: Bool
     /// Nil while one is being opened.
     var backend: BackendConnection?
     /// What came before the connection was there.
-    var waiting: [HTTPClientRequestPart] = []
+    var waiting: [BodyPart] = []
     var requestEnded = false
     /// Of the request's body, so far.
     var bodyBytes = 0
@@ -26,10 +26,10 @@ final class Exchange {
     var leavesBackendOpen = false
     var isRetry = false
     /// The sandbox agrees to another protocol; the end of this head has not been told yet.
-    var switching: HTTPResponseHead?
+    var switching: ReceivedResponse?
 
     init(
-        request: HTTPRequestHead, target: ProxyTarget, outgoing: HTTPRequestHead, upgrade: Upgrade, keepsAlive: Bool
+        request: HTTPRequestHead, target: ProxyTarget, outgoing: OutgoingRequest, upgrade: Upgrade, keepsAlive: Bool
     ) {
         self.request = request
         self.target = target
@@ -48,10 +48,10 @@ final class Exchange {
     }
 
     /// Whether the sandbox's connection is at the beginning of another message when this response has ended.
-    func noteFraming(of head: HTTPResponseHead) {
+    func noteFraming(of head: ReceivedResponse) {
         let isFramed =
-            request.method == .HEAD || !head.status.mayHaveResponseBody
-            || head.headers.contains(name: "content-length") || head.headers.contains(name: "transfer-encoding")
+            request.method == .HEAD || !ResponseStatus.mayHaveBody(head.code) || head.framing.length != nil
+            || head.framing.isChunked
         leavesBackendOpen = head.persists && isFramed
     }
 }

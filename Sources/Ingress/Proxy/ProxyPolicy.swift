@@ -35,5 +35,5 @@ protocol ProxyPolicy {
     /// - Parameter client: its address; nil on a unix socket.
     func admit(_ head: inout HTTPRequestHead, from client: String?) -> Admission
     /// Completes the head of an answer, relayed or own.
-    func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?)
+    func finish(_ response: inout OutgoingResponse, to request: HTTPRequestHead, target: ProxyTarget?)
 }

@@ -12,13 +12,30 @@ protocol RequestCarrier: AnyObject {
     var asksByMethod: Bool { get }
     /// Writes on its way to the client.
     /// - Parameter connection: the context of the `ClientConnection`.
-    func write(_ part: HTTPServerResponsePart, from connection: ChannelHandlerContext)
+    func write(_ head: consuming OutgoingResponse, from connection: ChannelHandlerContext)
+    func write(_ part: BodyPart, from connection: ChannelHandlerContext)
     /// What comes from now on is not looked at.
     func drop()
     /// Whether the sandbox's agreement to another protocol proves that it was meant.
-    func agrees(_ head: HTTPResponseHead) -> Bool
+    func agrees(_ head: ReceivedResponse) -> Bool
     /// Puts a tunnel's end where it sees bytes in the place of HTTP parts.
     func insert(_ end: TunnelEnd, into channel: any Channel) throws
     /// Stops speaking HTTP. What has come beyond the request is passed to `ClientConnection`, or is in the list.
     func switchProtocols(on channel: any Channel) -> EventLoopFuture<[ByteBuffer]>
+}
+
+/// Carriers that have parts of HTTP/1.1 come through the pipeline.
+extension RequestCarrier {
+    func write(_ head: consuming OutgoingResponse, from connection: ChannelHandlerContext) {
+        connection.write(NIOAny(HTTPServerResponsePart.head(head.head)), promise: nil)
+    }
+
+    func write(_ part: BodyPart, from connection: ChannelHandlerContext) {
+        let part: HTTPServerResponsePart =
+            switch part {
+            case .bytes(let bytes): .body(.byteBuffer(bytes))
+            case .end(let trailers): .end(trailers)
+            }
+        connection.write(NIOAny(part), promise: nil)
+    }
 }

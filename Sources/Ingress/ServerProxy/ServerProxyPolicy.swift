@@ -75,12 +75,15 @@ struct ServerProxyPolicy: ProxyPolicy {
         }
     }
 
-    func finish(_ response: inout HTTPResponseHead, to request: HTTPRequestHead, target: ProxyTarget?) {
-        response.headers.replaceOrAdd(name: "x-request-id", value: RequestID.of(request))
-        guard let mount = target?.mount, let location = response.headers.first(name: "location"),
-            location.hasPrefix("/"), !location.hasPrefix("//")
-        else { return }
-        response.headers.replaceOrAdd(name: "location", value: mount + location)
+    func finish(_ response: inout OutgoingResponse, to request: HTTPRequestHead, target: ProxyTarget?) {
+        var headers = response.headers
+        headers.replaceOrAdd(name: "x-request-id", value: RequestID.of(request))
+        if let mount = target?.mount, let location = headers.first(name: "location"), location.hasPrefix("/"),
+            !location.hasPrefix("//")
+        {
+            headers.replaceOrAdd(name: "location", value: mount + location)
+        }
+        response.headers = headers
     }
 }
 

@@ -108,7 +108,7 @@ private struct Message: Equatable {
     func values(_ name: String) -> [String] { fields.filter { $0.0.lowercased() == name }.map(\.1) }
 
     var encoded: ByteBuffer {
-        var encoder = MessageEncoder(allocator: ByteBufferAllocator()), result = ByteBuffer()
+        var encoder = MessageEncoder(), result = ByteBuffer()
         write(&encoder)
         for var ready in encoder.write(ByteBuffer(bytes: body)) { result.writeBuffer(&ready) }
         encoder.writeEnd(HTTPHeaders(trailers))
@@ -141,9 +141,14 @@ private struct Requests: Equatable {
                 Message(
                     start: "\(head.method.rawValue) \(head.uri)", fields: head.headers.map { ($0.name, $0.value) },
                     write: { encoder in
-                        var head = head
-                        if head.method == .MSEARCH { head.method = .RAW(value: "M-SEARCH") }
-                        encoder.write(head)
+                        let method = head.method == .MSEARCH ? "M-SEARCH" : head.method.rawValue
+                        var bytes = ByteBuffer(string: "\(method) \(head.uri) HTTP/1.1\r\n")
+                        for (name, value) in head.headers { bytes.writeField(name, value) }
+                        bytes.writeString("\r\n")
+                        encoder.write(
+                            OutgoingRequest(
+                                bytes: bytes, isHEAD: false, isChunked: head.headers.contains(name: "transfer-encoding")
+                            ))
                     }))
         case .body(let bytes): messages[messages.count - 1].body += bytes.readableBytesView
         case .end(let trailers):
@@ -172,15 +177,21 @@ private struct Responses: Equatable {
         } catch { refusal = error }
     }
 
-    private mutating func take(_ part: HTTPClientResponsePart) {
+    private mutating func take(_ part: ResponsePart) {
         switch part {
         case .head(let head):
             messages.append(
                 Message(
-                    start: "\(head.status.code)", fields: head.headers.map { ($0.name, $0.value) },
-                    write: { $0.write(head) }))
-        case .body(let bytes): messages[messages.count - 1].body += bytes.readableBytesView
-        case .end(let trailers):
+                    start: "\(head.code)", fields: head.headers.map { ($0.name, $0.value) },
+                    write: {
+                        $0.write(
+                            OutgoingResponse(
+                                HTTPResponseHead(
+                                    version: head.version, status: HTTPResponseStatus(statusCode: head.code),
+                                    headers: head.headers)))
+                    }))
+        case .body(.bytes(let bytes)): messages[messages.count - 1].body += bytes.readableBytesView
+        case .body(.end(let trailers)):
             messages[messages.count - 1].trailers = trailers?.map { ($0.name, $0.value) } ?? []
             messages[messages.count - 1].isComplete = true
         }

@@ -96,7 +96,9 @@ private func withSandbox<Result: Sendable>(
             let answer = try await RawClient(address).exchange(
                 "POST / HTTP/1.1\r\n\(to)Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\nCheck: 2\r\nHost: evil\r\n\r\n"
             )
-            #expect(backend.received.hasSuffix("\r\n\r\n3\r\nabc\r\n0\r\nCheck: 2\r\n\r\n"))
+            // On a busy machine the time of an unused connection may have passed by now.
+            let received = backend.received.replacing("<end>", with: "")
+            #expect(received.hasSuffix("\r\n\r\n3\r\nabc\r\n0\r\nCheck: 2\r\n\r\n"))
             return answer
         }
         #expect(answer.contains("Set-Cookie: a\r\nSet-Cookie: b\r\n"))

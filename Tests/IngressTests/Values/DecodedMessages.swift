@@ -63,11 +63,11 @@ struct Decoded: Equatable, CustomStringConvertible {
     static func responses(_ text: String, size: Int, toHEAD: Bool = false, ends: Bool = true) -> Decoded {
         var result = Decoded(), decoder = ResponseDecoder(maxBytes: 1000, maxFields: 10)
         decoder.expect(toHEAD: toHEAD)
-        func take(_ part: HTTPClientResponsePart) {
+        func take(_ part: ResponsePart) {
             switch part {
-            case .head(let head): result.add("\(head.version) \(head.status.code)", head.headers)
-            case .body(let bytes): result.body += bytes.readableBytesView
-            case .end(let trailers): result.end(trailers)
+            case .head(let head): result.add("\(head.version) \(head.code)", head.headers)
+            case .body(.bytes(let bytes)): result.body += bytes.readableBytesView
+            case .body(.end(let trailers)): result.end(trailers)
             }
         }
         var buffer = ByteBuffer()

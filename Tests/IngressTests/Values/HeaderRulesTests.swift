@@ -1,3 +1,4 @@
+import NIOCore
 import NIOHTTP1
 import Testing
 
@@ -9,9 +10,13 @@ import Testing
         headers: [.init("X-Sandbox", "s"), .init("OPENSANDBOX-EGRESS-AUTH", "token")])
 
     private func request(_ rules: HeaderRules, _ headers: HTTPHeaders, upgrade: String? = nil) -> HTTPHeaders {
-        rules.request(
-            head("/x", headers), target: "/x", backend: backend, peer: "192.0.2.1", scheme: "http", upgrade: upgrade
-        ).headers
+        let sent = rules.request(
+            head("/x", headers), target: "/x", backend: backend, peer: "192.0.2.1", scheme: "http", upgrade: upgrade)
+        var bytes = sent.bytes, decoder = RequestDecoder(RequestHeadCheck())
+        guard case .head(let head)? = try? decoder.next(&bytes), bytes.readableBytes == 0 else { return [:] }
+        #expect(
+            head.uri == "/x" && head.method == .GET && sent.isChunked == headers.contains(name: "transfer-encoding"))
+        return head.headers
     }
 
     @Test func `credentials, hop-by-hop and named fields never reach the sandbox`() {
@@ -64,8 +69,15 @@ import Testing
         _ headers: HTTPHeaders, _ status: HTTPResponseStatus = .ok, toHEAD: Bool = false, canChunk: Bool = true,
         _ rules: HeaderRules = .gateway
     ) -> HTTPHeaders {
-        let head = HTTPResponseHead(version: .http1_1, status: status, headers: headers)
-        return rules.response(head, toHEAD: toHEAD, canChunk: canChunk).headers
+        var sent = OutgoingResponse(HTTPResponseHead(version: .http1_1, status: status, headers: headers)).bytes
+        sent.writeString("\r\n")
+        var decoder = ResponseDecoder(maxBytes: 1000, maxFields: 100)
+        decoder.expect(toHEAD: toHEAD)
+        guard case .head(let head)? = try? decoder.next(&sent) else { return ["none": ""] }
+        let response = rules.response(head, toHEAD: toHEAD, canChunk: canChunk)
+        #expect(response.hasLength == response.headers.contains(name: "content-length"))
+        #expect(response.isChunked == response.headers.contains(name: "transfer-encoding"))
+        return response.headers
     }
 
     @Test func `repeated response fields are kept and hop-by-hop ones are not`() {
@@ -81,6 +93,20 @@ import Testing
         response(headers, .ok, toHEAD: false, canChunk: true, rules)
     }
 
+    @Test func `bytes of a response pass as they are, and fields can be set`() {
+        var sent = ByteBuffer(bytes: Array("HTTP/1.1 201 x\r\nX:\t \u{e9}".utf8) + [0xFF] + Array(" \r\n\r\n".utf8))
+        var decoder = ResponseDecoder(maxBytes: 1000, maxFields: 100)
+        decoder.expect(toHEAD: false)
+        guard case .head(let head)? = try? decoder.next(&sent) else { return #expect(Bool(false)) }
+        var response = HeaderRules.gateway.response(head, toHEAD: false, canChunk: true)
+        #expect(
+            Array(response.bytes.readableBytesView).suffix(37).starts(with: Array("X:\t \u{e9}".utf8) + [0xFF, 0x0D]))
+        response.headers = ["a": "b", "content-length": "1"]
+        #expect(String(buffer: response.bytes) == "HTTP/1.1 201 Created\r\na: b\r\ncontent-length: 1\r\n")
+        #expect(
+            response.hasLength && !response.isChunked && response.head.headers == ["a": "b", "content-length": "1"])
+    }
+
     @Test func `a response is framed once`() {
         #expect(response(["transfer-encoding": "chunked"])["transfer-encoding"] == ["chunked"])
         #expect(response([:])["transfer-encoding"] == ["chunked"])
@@ -89,7 +115,8 @@ import Testing
         #expect(response(["content-length": "9"], toHEAD: true)["content-length"] == ["9"])
         #expect(response(["content-length": "9"], .notModified)["content-length"] == ["9"])
         #expect(response(["content-length": "9"], .noContent).isEmpty)
-        #expect(response(["content-length": "9", "transfer-encoding": "chunked"])["content-length"] == [])
+        #expect(response(["content-length": "009"])["content-length"] == ["9"])
+        #expect(response(["transfer-encoding": "chunked"], canChunk: false).isEmpty)
     }
 }
 

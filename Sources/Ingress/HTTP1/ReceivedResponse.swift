@@ -1,0 +1,34 @@
+import NIOCore
+import NIOHTTP1
+
+/// The head of a sandbox's response as it came: its bytes, and where its fields stand in them. Most fields pass as they are,
+/// so that no text is made of them.
+struct ReceivedResponse: Sendable {
+    let version: HTTPVersion
+    let code: Int
+    /// The status line and the fields.
+    let bytes: ByteBuffer
+    let lines: [FieldLines.Line]
+    let framing: MessageFraming
+
+    /// The sandbox's connection may carry another response behind this one.
+    var persists: Bool { framing.persists(version) }
+
+    /// The fields as texts.
+    var headers: HTTPHeaders {
+        bytes.withUnsafeReadableBytes { bytes in
+            HTTPHeaders(lines.map { (String(bytes, $0.name), String(bytes, $0.value)) })
+        }
+    }
+}
+
+extension String {
+    init(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) {
+        self.init(decoding: UnsafeRawBufferPointer(rebasing: bytes[range]), as: UTF8.self)
+    }
+}
+
+/// What a response without a body has for its status, whatever its fields say (RFC 9112, section 6.3).
+enum ResponseStatus {
+    static func mayHaveBody(_ code: Int) -> Bool { code >= 200 && code != 204 && code != 304 }
+}
