@@ -12,15 +12,12 @@ private let to = "Host: h\r\nOpenSandbox-Ingress-To: s-80\r\n"
 
 /// Runs a gateway in front of a scripted sandbox.
 private func withSandbox<Result: Sendable>(
-    limits: ProxyLimits = ProxyLimits(), script: @escaping ScriptedBackend.Script,
+    limits: ProxyLimits = .patient, script: @escaping ScriptedBackend.Script,
     _ body: @Sendable (SocketAddress, ScriptedBackend, TestDirectory) async throws -> Result
 ) async throws -> Result {
     let backend = try await ScriptedBackend(script)
     let directory = TestDirectory()
     directory.set("s", at: backend.address)
-    var limits = limits
-    // The tests count connections: none may be given up because the machine is busy.
-    limits.poolTimeout = .hours(1)
     let result = try await withGateway(directory, limits: limits) { try await body($0, backend, directory) }
     await backend.close()
     return result
@@ -46,11 +43,16 @@ private func withSandbox<Result: Sendable>(
     }
 
     @Test func `requests share connections and pipelined ones are answered in order`() async throws {
-        try await withSandbox(script: { received, _ in
-            guard received.hasSuffix("\r\n\r\n") else { return nil }
-            let path = received.split(separator: " ")[1]
-            return .init(bytes: "HTTP/1.1 200 OK\r\nContent-Length: \(path.utf8.count)\r\n\r\n\(path)")
-        }) { address, backend, _ in
+        var limits = ProxyLimits.patient
+        limits.poolTimeout = .hours(1)
+        try await withSandbox(
+            limits: limits,
+            script: { received, _ in
+                guard received.hasSuffix("\r\n\r\n") else { return nil }
+                let path = received.split(separator: " ")[1]
+                return .init(bytes: "HTTP/1.1 200 OK\r\nContent-Length: \(path.utf8.count)\r\n\r\n\(path)")
+            }
+        ) { address, backend, _ in
             let answer = try await RawClient(address).exchange(
                 "GET /1 HTTP/1.1\r\n\(to)\r\nGET /2 HTTP/1.1\r\n\(to)\r\nGET /3 HTTP/1.1\r\n\(to)Connection: close\r\n\r\n"
             )
@@ -235,7 +237,7 @@ private func withSandbox<Result: Sendable>(
 
 @Suite struct LimitTests {
     @Test func `a head that does not end is cut`() async throws {
-        var limits = ProxyLimits()
+        var limits = ProxyLimits.patient
         limits.headTimeout = .milliseconds(30)
         try await withGateway(TestDirectory(), limits: limits) { address in
             // On a busy machine the time may be over before the client has said a word: then it tries again.
@@ -248,14 +250,14 @@ private func withSandbox<Result: Sendable>(
     }
 
     @Test func `an unused connection is closed without a word`() async throws {
-        var limits = ProxyLimits()
+        var limits = ProxyLimits.patient
         limits.keepAliveTimeout = .milliseconds(30)
         let answer = try await withGateway(TestDirectory(), limits: limits) { try? await RawClient($0).exchange("") }
         #expect(answer ?? "" == "")
     }
 
     @Test func `a body that stops coming is cut`() async throws {
-        var limits = ProxyLimits()
+        var limits = ProxyLimits.patient
         limits.bodyTimeout = .milliseconds(30)
         try await withSandbox(limits: limits, script: { _, _ in nil }) { address, backend, _ in
             let answer = try await RawClient(address).exchange("POST / HTTP/1.1\r\n\(to)Content-Length: 9\r\n\r\nx")
@@ -265,7 +267,7 @@ private func withSandbox<Result: Sendable>(
     }
 
     @Test func `a body that trickles in is cut, and a slow one that gets on is not`() async throws {
-        var limits = ProxyLimits()
+        var limits = ProxyLimits.patient
         limits.bodyTimeout = .milliseconds(300)
         let head = "POST / HTTP/1.1\r\n\(to)Connection: close\r\nContent-Length: 1000\r\n\r\n"
         let script: ScriptedBackend.Script = { received, _ in
@@ -300,7 +302,7 @@ private func withSandbox<Result: Sendable>(
         }
         let directory = TestDirectory()
         directory.set("s", at: try await server.start(on: .tcp(host: "127.0.0.1", port: 0)))
-        var limits = ProxyLimits()
+        var limits = ProxyLimits.patient
         limits.stallTimeout = .milliseconds(300)
         try await withGateway(directory, limits: limits) { address in
             let client = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -319,7 +321,7 @@ private func withSandbox<Result: Sendable>(
             .childChannelOption(.autoRead, value: false).bind(host: "127.0.0.1", port: 0).get()
         let directory = TestDirectory()
         directory.set("s", at: deaf.localAddress!)
-        var limits = ProxyLimits()
+        var limits = ProxyLimits.patient
         // The client must get on in this time, however busy the machine is.
         limits.bodyTimeout = .seconds(3)
         let body = String(repeating: "x", count: 32 << 20)
@@ -340,7 +342,7 @@ private func withSandbox<Result: Sendable>(
     }
 
     @Test func `one connection too many is closed`() async throws {
-        var limits = ProxyLimits()
+        var limits = ProxyLimits.patient
         limits.maxConnections = 0
         let answer = try await withGateway(TestDirectory(), limits: limits) {
             try? await RawClient($0).exchange(get("/status.ok"))

@@ -54,8 +54,18 @@ final class TestDirectory: EndpointDirectory {
     }
 }
 
+extension ProxyLimits {
+    /// What a busy machine does not reach.
+    static var patient: ProxyLimits {
+        var limits = ProxyLimits()
+        limits.connectTimeout = .minutes(1)
+        limits.lingerTimeout = .minutes(1)
+        return limits
+    }
+}
+
 func withGateway<Result: Sendable>(
-    _ directory: TestDirectory, mode: RouteMode = .header(), keys: KeyRing? = nil, limits: ProxyLimits = ProxyLimits(),
+    _ directory: TestDirectory, mode: RouteMode = .header(), keys: KeyRing? = nil, limits: ProxyLimits = .patient,
     failures: FailureBudget.Limits = FailureBudget.Limits(),
     _ body: @Sendable (SocketAddress) async throws -> Result
 ) async throws -> Result {
@@ -80,7 +90,7 @@ func withGateway<Result: Sendable>(
 
 /// An HTTP server with the proxy in front of a handler that answers "behind".
 func withServerProxy<Result: Sendable>(
-    _ directory: TestDirectory, limits: ProxyLimits = ProxyLimits(), idleTimeout: TimeAmount = .seconds(75),
+    _ directory: TestDirectory, limits: ProxyLimits = .patient, idleTimeout: TimeAmount = .seconds(75),
     _ body: @Sendable (SocketAddress) async throws -> Result
 ) async throws -> Result {
     let group = MultiThreadedEventLoopGroup.singleton
