@@ -1,7 +1,7 @@
 /// What a fuzzer calls, by the name of its corpus folder. Each takes any bytes, and traps when a promise about them does not
 /// hold: libFuzzer reports it, and the corpus test fails.
 enum FuzzTarget: String, CaseIterable {
-    case query, response, name, policy, rules, chunks, route, label, token, opening, body, reply
+    case query, response, name, policy, rules, chunks, route, label, token, opening, body, reply, fields
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -17,6 +17,7 @@ enum FuzzTarget: String, CaseIterable {
         case .opening: FlowFuzz.opening(bytes)
         case .body: FlowFuzz.body(bytes)
         case .reply: FlowFuzz.reply(bytes)
+        case .fields: FieldsFuzz.fields(bytes)
         }
     }
 }
