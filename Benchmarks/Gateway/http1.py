@@ -4,7 +4,8 @@
 
 Each round loads every door in turn, and medians are printed: processor time a request (from /proc/PID/stat) changes less than
 rates when other programs run. Connections are kept on both sides. nginx and haproxy have one worker; the gateway has a thread
-for each processor. It needs wrk, nginx and haproxy. ROUNDS, SECONDS, CONNECTIONS and DOORS (a pattern) change what is measured.
+for each processor. It needs wrk, nginx and haproxy. ROUNDS, SECONDS_EACH, CONNECTIONS and DOORS (a pattern)
+change what is measured. Run it with the Python of the tests.
 """
 
 import os
