@@ -36,6 +36,9 @@ bench: execd base-image
 	./scripts/install-deps.sh dnsperf dnsdist unbound
 	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
+	./scripts/bench-gateway.sh http1
+	./scripts/bench-gateway.sh http2
+	./scripts/bench-gateway.sh idle-websockets
 
 # Every parser against RUNS inputs of libFuzzer's; what it finds worth keeping becomes part of Tests/FuzzTests/Corpus.
 RUNS ?= 1000000

@@ -24,8 +24,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
 let fuzzed: [Target.Dependency] = [
-    "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", .product(name: "NIOCore", package: "swift-nio"),
-    .product(name: "NIOHTTP1", package: "swift-nio"),
+    "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess",
+    .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+    .product(name: "NIOHPACK", package: "swift-nio-http2"),
 ]
 let fuzzers: Target =
     Context.environment["SALLYPORT_FUZZ"] == nil

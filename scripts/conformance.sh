@@ -19,14 +19,7 @@ fi
 TMPDIR=$left make --no-print-directory execd
 ./scripts/base-image.sh "$PWD/.build-base/base"
 
-venv=.build-conformance/venv
-wanted=$(sha256sum <Tests/Conformance/requirements.txt)
-if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$wanted" ]; then
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r Tests/Conformance/requirements.txt
-    echo "$wanted" >"$venv/stamp"
-fi
+./scripts/clients.sh
 
 export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1
 [ $# -gt 0 ] || set -- Tests/Scripts Tests/Conformance Tests/Faults Tests/Bypass Tests/Gateway
@@ -34,4 +27,4 @@ export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABL
 # Interrupted, pytest still says what failed before.
 rm -rf "$left"
 exec timeout --signal=INT --kill-after=30 1500 \
-    "$venv/bin/python" -m pytest -c Tests/Conformance/pytest.ini --rootdir Tests -p no:cacheprovider "$@"
+    .build-conformance/venv/bin/python -m pytest -c Tests/Conformance/pytest.ini --rootdir Tests -p no:cacheprovider "$@"

@@ -1,11 +1,11 @@
 """HTTP/1.1 through the gateway in header mode, through nginx and through haproxy: one nginx behind all of them.
 
-    PYTHONPATH=Tests/Conformance:Tests/Gateway SALLYPORT_BINARY=.build/release/sallyport python3 Benchmarks/Gateway/http1.py
+    scripts/bench-gateway.sh http1
 
 Each round loads every door in turn, and medians are printed: processor time a request (from /proc/PID/stat) changes less than
-rates when other programs run. Connections are kept on both sides. nginx and haproxy have one worker; the gateway has a thread
-for each processor. It needs wrk, nginx and haproxy. ROUNDS, SECONDS_EACH, CONNECTIONS and DOORS (a pattern)
-change what is measured. Run it with the Python of the tests.
+rates when other programs run. Connections are kept on both sides. Every proxy has a worker, or a thread, for each
+processor. ROUNDS, SECONDS_EACH, CONNECTIONS and DOORS (a pattern)
+change what is measured.
 """
 
 import os
@@ -27,6 +27,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = os.environ.get("SECONDS_EACH", "2")
 CONNECTIONS = os.environ.get("CONNECTIONS", "16")
 DOORS = os.environ.get("DOORS", "")
+WORKERS = len(os.sched_getaffinity(0))
 TICKS = os.sysconf("SC_CLK_TCK")
 ROUTE = "OpenSandbox-Ingress-To"
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -68,7 +69,7 @@ def nginx(folder, port, servers):
     folder.mkdir()
     configuration = folder / "nginx.conf"
     configuration.write_text(f"""
-worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/log;
+worker_processes {WORKERS}; daemon off; pid {folder}/pid; error_log {folder}/log;
 events {{ worker_connections 4096; }}
 http {{ access_log off; sendfile on; keepalive_requests 1000000000;
 {servers} }}
@@ -91,7 +92,7 @@ def haproxy(folder, behind):
     configuration = folder / "haproxy.cfg"
     configuration.write_text(f"""
 global
-  nbthread 1
+  nbthread {WORKERS}
 defaults
   mode http
   timeout connect 5s

@@ -1,9 +1,10 @@
 """HTTP/2 and HTTP/1.1 through the gateway, and through nginx with HTTP/2 in front and proxy_pass behind.
 
-    PYTHONPATH=Tests/Conformance:Tests/Gateway SALLYPORT_BINARY=.build/release/sallyport python3 Benchmarks/HTTP2/http2.py
+    scripts/bench-gateway.sh http2
 
 Bodies are 1 KiB, from one nginx behind both. Each round loads every door in turn; medians are printed with processor time
-a request, which other programs on the machine change less than they change the rate. It needs h2load and nginx.
+a request, which other programs on the machine change less than they change the rate. Every proxy
+has a worker, or a thread, for each processor.
 """
 
 import os
@@ -26,13 +27,13 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Nginx:
-    """One worker of the test's own."""
+    """One of the benchmark's own, with a worker for each processor."""
 
     def __init__(self, servers, extra=""):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sallyport-bench-"))
         configuration = self.folder / "nginx.conf"
         configuration.write_text(f"""
-worker_processes 1; daemon off; pid {self.folder}/pid; error_log {self.folder}/log;
+worker_processes {len(os.sched_getaffinity(0))}; daemon off; pid {self.folder}/pid; error_log {self.folder}/log;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 1000000000; {extra}
 {servers} }}

@@ -1,7 +1,7 @@
 /// What a fuzzer calls, by the name of its corpus folder. Each takes any bytes, and traps when a promise about them does not
 /// hold: libFuzzer reports it, and the corpus test fails.
 enum FuzzTarget: String, CaseIterable {
-    case query, response, name, policy, rules, chunks, route, label, token, opening, body, reply, http1request,
+    case query, response, name, policy, rules, chunks, route, label, token, opening, body, reply, fields, http1request,
         http1response
 
     func run(_ bytes: UnsafeRawBufferPointer) {
@@ -20,6 +20,7 @@ enum FuzzTarget: String, CaseIterable {
         case .opening: FlowFuzz.opening(bytes)
         case .body: FlowFuzz.body(bytes)
         case .reply: FlowFuzz.reply(bytes)
+        case .fields: FieldsFuzz.fields(bytes)
         }
     }
 }

@@ -43,8 +43,13 @@ extension EgressGuard.State {
         var next = self
         next.record = record
         next.evaluator = evaluator ?? settings.evaluator(record.policy)
-        for (address, entry) in restoring?.entries ?? [:] where next.learned.entries[address] == nil {
-            next.learned.store(entry.absent, for: address)
+        for (address, entry) in restoring?.entries ?? [:] {
+            guard var present = next.learned.entries[address] else {
+                next.learned.store(entry.absent, for: address)
+                continue
+            }
+            present.names.merge(entry.names) { max($0, $1) }
+            next.learned.store(present, for: address)
         }
         let judge = next
         // Looked up before names leave: of what stays, too, something else may be decided then.

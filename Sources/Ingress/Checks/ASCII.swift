@@ -16,6 +16,11 @@ enum ASCII {
         return byte < 128 && (bits >> UInt64(byte & 63)) & 1 != 0
     }
 
+    /// tchar but for capital letters: what a field's name has in HTTP/2 (RFC 9113, section 8.2.1).
+    static func isLowerCaseToken(_ byte: UInt8) -> Bool {
+        isToken(byte) && !(byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z"))
+    }
+
     /// What a field's value may have: visible bytes, space, tab, and bytes beyond ASCII.
     static func isFieldByte(_ byte: UInt8) -> Bool { (byte >= 0x20 && byte != 0x7F) || byte == 0x09 }
 

@@ -112,6 +112,7 @@ extension TableInterpreter.Packet {
                     }
                 }
                 check(state, kernel, names)
+                let before = names
                 var record = state.record
                 record.policy = try RandomPolicy.make()
                 let undo = try state.adopt(record, kernel: kernel, settings: settings)
@@ -121,8 +122,7 @@ extension TableInterpreter.Packet {
                 check(state, kernel, names)
                 if Bool.random() {
                     _ = try state.adopt(undo.record, restoring: undo.learned, kernel: kernel, settings: settings)
-                    // What went back is what an address still had, or all of it where nothing was left.
-                    for (address, entry) in state.learned.entries { names[address] = Set(entry.names.keys) }
+                    names = before
                     check(state, kernel, names)
                 }
             }
@@ -142,7 +142,7 @@ extension TableInterpreter.Packet {
                         names[address, default: []].insert(name)
                     }
                 }
-                let before = state, rules = try RandomPolicy.make().rules
+                let before = state, known = names, rules = try RandomPolicy.make().rules
                 let next = state.evaluator.applying(
                     Bool.random() ? .merge(rules) : .remove(rules.map(\.target)))
                 var record = state.record
@@ -169,7 +169,7 @@ extension TableInterpreter.Packet {
                     _ = try state.adopt(
                         undo.record, evaluator: undo.evaluator, restoring: undo.learned, kernel: kernel,
                         settings: settings)
-                    check(state, kernel, state.learned.entries.mapValues { Set($0.names.keys) })
+                    check(state, kernel, known)
                     break
                 }
             }

@@ -38,6 +38,8 @@ private func head(_ more: [(String, String)] = [], endsStream: Bool = true) thro
             ([(":path", "http://h.example/")], ":path"), ([(":scheme", "ftp")], ":scheme"),
             ([(":method", "G T")], ":method"), ([("host", "other.example")], nil),
             ([("host", "h.example"), ("host", "h.example")], nil), ([("X-A", "1")], nil),
+            ([("", "1")], nil), ([("x a", "1")], nil), ([("x\u{e9}", "1")], nil), ([("x:a", "1")], nil),
+            ([("x-a", "1\u{0}2")], nil), ([("x-a", "1\r2")], nil), ([("x-a", "1\n2")], nil),
             ([("connection", "close")], nil),
             ([("keep-alive", "5")], nil), ([("proxy-connection", "x")], nil), ([("upgrade", "websocket")], nil),
             ([("transfer-encoding", "chunked")], nil), ([("te", "gzip")], nil), ([("te", "trailers, gzip")], nil),
