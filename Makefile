@@ -33,6 +33,7 @@ bench: execd base-image
 	.build/release/benchmark-patch 4096 100000
 	.build/release/benchmark-scale
 	.build/release/benchmark-flow
+	.build/release/benchmark-first-connection
 	./scripts/install-deps.sh dnsperf dnsdist unbound
 	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
