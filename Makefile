@@ -34,6 +34,8 @@ bench: execd base-image
 	.build/release/benchmark-scale
 	.build/release/benchmark-flow
 	.build/release/benchmark-first-connection
+	.build/release/benchmark-first-connection 100 4096 1000
+	.build/release/benchmark-first-connection 10 4096 100000
 	./scripts/install-deps.sh dnsperf dnsdist unbound
 	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py

@@ -6,24 +6,34 @@ import TestSupport
 /// The peer: a resolver on a sandbox's loopback that asks the same upstream, and has `nft -f -` open an address before it
 /// answers. All that is not learned is dropped.
 final class CommandResolver: Sendable {
-    private static let table = """
+    private static func table(_ blocks: [String]) -> String {
+        """
         table inet peer {
             set learned { type ipv4_addr; flags timeout; }
+            set blocks { type ipv4_addr; flags interval; \(elements(blocks)) }
             chain out {
                 type filter hook output priority filter; policy drop;
                 oif lo accept
                 ct state established accept
                 ip daddr @learned accept
+                ip daddr @blocks accept
             }
         }
         """
+    }
 
-    /// - Parameter upstream: a port of loopback, where this process is.
-    init(in namespace: NetworkNamespace, upstream: UInt16) throws {
+    private static func elements(_ blocks: [String]) -> String {
+        blocks.isEmpty ? "" : "elements = { \(blocks.joined(separator: ", ")) }"
+    }
+
+    /// - Parameters:
+    ///   - upstream: a port of loopback, where this process is.
+    ///   - blocks: what else is open.
+    init(in namespace: NetworkNamespace, upstream: UInt16, blocks: [String]) throws {
         let asking = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
         precondition(SocketAddressBytes("127.0.0.1", upstream).with { connect(asking, $0, $1) } == 0)
         let listening = try namespace.run {
-            Self.nft(Self.table)
+            Self.nft(Self.table(blocks))
             let listening = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
             precondition(SocketAddressBytes("127.0.0.1", 53).with { bind(listening, $0, $1) } == 0)
             return listening
@@ -69,10 +79,16 @@ final class CommandResolver: Sendable {
         defer { arguments.forEach { free($0) } }
         precondition(posix_spawnp(&process, "nft", &actions, nil, &arguments, environ) == 0)
         close(ends[0])
-        precondition(write(ends[1], text, text.utf8.count) == text.utf8.count)
+        let bytes = Array(text.utf8)
+        var written = 0
+        while written < bytes.count {
+            let count = bytes[written...].withUnsafeBytes { write(ends[1], $0.baseAddress, $0.count) }
+            precondition(count > 0)
+            written += count
+        }
         close(ends[1])
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0 && errno == EINTR {}
-        precondition(status == 0, text)
+        precondition(status == 0, String(text.prefix(200)))
     }
 }
