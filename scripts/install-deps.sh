@@ -8,7 +8,7 @@ packages=(
     # to run
     crun runc skopeo umoci mmdebstrap nftables iproute2
     # to test with
-    busybox-static dnsmasq-base docker-registry apache2-utils nghttp2-client python3-venv redis-server util-linux
+    busybox-static dnsmasq-base docker-registry apache2-utils nghttp2-client python3-venv redis-server util-linux docker.io
     # what attackers use (Tests/Bypass)
     curl dns2tcp dnsutils hping3 iodine net-tools nmap openssl ptunnel-ng python3-scapy
     # peers of the gateway, and what overloads it (Tests/Gateway)
