@@ -29,6 +29,8 @@ import Testing
         #"{"egress":[{"action":"allow","target":"*"}]}"#, #"{"egress":[{"action":"allow","target":"a.*.com"}]}"#,
         #"{"egress":[{"action":"allow","target":"10.0.0.1/8"}]}"#, #"{"egress":"all"}"#, #"[]"#, #"{"#,
         #"{"egress":[{"preset":"none"}]}"#, #"{"egress":[{"preset":"../pypi"}]}"#, #"{"egress":[{"preset":""}]}"#,
+        #"{"egress":[{"action":"allow","target":"::ffff:198.51.100.1"}]}"#,
+        #"{"egress":[{"action":"deny","target":"::ffff:10.0.0.0/104"}]}"#,
         #"{"egress":[{"action":"allow","target":"http://a.com"}]}"#, #"{"egress":[1]}"#,
     ])
     func `a malformed policy is refused`(json: String) {
@@ -221,7 +223,8 @@ import Testing
 
     @Test(arguments: [
         ("10.0.0.1", true), ("fd00::1", true), ("127.0.0.1", false), ("169.254.169.254", false), ("fe80::1", false),
-        ("fd00:ec2::254", false), ("100.100.100.200", false), ("168.63.129.16", false), ("0.0.0.0", false),
+        ("fd00:ec2::254", false), ("fd00:ec2::23", false), ("fd20:ce::254", false), ("fd00:c1::a9fe:a9fe", false),
+        ("fd00:42::42", false), ("100.100.100.200", false), ("168.63.129.16", false), ("0.0.0.0", false),
         ("::1", false),
     ])
     func `an internal name yields private addresses only`(text: String, allowed: Bool) throws {
