@@ -96,7 +96,7 @@ def test_E15_a_udp_flow_dies_with_its_rule_in_both_directions(attacker, arena):
 
 def test_E15_a_flow_from_an_address_that_came_later_dies_with_its_rule(attacker, arena):
     inside = attacker(deny_but(TWO))
-    later = f"10.78.{arena.number}.7"
+    later = "192.0.2.7"
     # As a second network of a container, or an address that a router announces.
     run("ip", "-n", inside.namespace, "address", "add", f"{later}/32", "dev", "eth0")
     run("ip", "-n", arena.outside, "route", "add", f"{later}/32", "via", inside.address, "dev", inside.link)
