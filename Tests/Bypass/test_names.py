@@ -201,6 +201,16 @@ def test_E9_the_same_spellings_reach_it_without_the_guard_and_where_the_address_
         assert server.met == 2
 
 
+def test_E1_a_denied_name_is_told_by_whom_it_is_denied(attacker):
+    inside = attacker({"defaultAction": "allow", "egress": [
+        {"action": "deny", "target": "two.example"}, {"action": "deny", "target": "*.two.example", "ports": [25]}]})
+    said = inside.dig("two.example", "A")
+    assert "status: NXDOMAIN" in said and "EDE: 15 (Blocked)" in said and "denied by rule deny two.example" in said, said
+    assert "EDE" not in inside.dig("one.example", "A") and "EDE" not in inside.dig("sub.two.example", "A")
+    said = attacker(deny_but("one.example")).dig("two.example", "A")
+    assert "EDE: 15 (Blocked)" in said and "denied by default" in said, said
+
+
 BUECHER = "xn--bcher-kva.example"
 
 

@@ -1,5 +1,6 @@
 """Attacks by raw packets and other protocols: E7, E13, E14."""
 
+import errno
 import socket
 import struct
 import subprocess
@@ -87,6 +88,22 @@ def test_E14_no_frame_from_an_xdp_socket_leaves_a_denied_sandbox(attacker):
 def test_E14_a_frame_from_an_xdp_socket_leaves_without_the_guard(attacker):
     said, arrived = sends_by_xdp(attacker(guarded=False))
     assert arrived, said
+
+
+# What the kernel makes of "communication administratively prohibited" (RFC 1812, section 5.2.7.1; RFC 4443, section 3.1).
+@pytest.mark.parametrize("address, error", [(TWO, errno.EHOSTUNREACH), (TWO_V6, errno.EACCES)])
+def test_E7_E14_a_refusal_is_told_in_the_protocols_own_words_and_nothing_hangs(attacker, address, error):
+    inside = attacker(deny_but())
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with inside.socket(family=family) as stream, inside.socket(socket.SOCK_DGRAM, family) as datagrams:
+        assert stream.connect_ex((address, 443)) == errno.ECONNREFUSED
+        datagrams.connect((address, 443))
+        with pytest.raises(PermissionError):
+            datagrams.send(b"one")
+        with pytest.raises(OSError) as refusal:
+            datagrams.recv(100)
+        assert refusal.value.errno == error
+    assert not inside.arrived()
 
 
 @pytest.mark.parametrize("address", [TWO, TWO_V6])
