@@ -1,9 +1,9 @@
-.PHONY: run build execd egress base-image test bench fuzz lint deps clean
+.PHONY: run build execd egress base-image test bench fuzz lint deps build-deps clean
 
 STATE ?= /var/lib/sallyport
 
 # The server with the local runtime, in the foreground. Sandboxes outlive it; the next run finds them.
-run: execd base-image
+run: deps execd base-image
 	swift build -c release --product sallyport
 	@exec .build/release/sallyport serve --state-directory $(STATE) $(SERVE_FLAGS)
 
@@ -15,18 +15,18 @@ base-image: deps
 	@./scripts/base-image.sh $(STATE)/base
 
 # What every sandbox starts with: static, since it is put into images with no library to rely on.
-execd: deps
+execd: build-deps
 	swift build -c release --product execd -Xswiftc -static-executable -Xlinker -s --scratch-path .build-static
 
 # The guard beside a sandbox: Swift's libraries inside, so that it starts in milliseconds and shares nothing by writing.
-egress: deps
+egress: build-deps
 	swift build -c release --product sallyport-egress --static-swift-stdlib --scratch-path .build-egress
 
-test: execd
+test: deps execd
 	./scripts/test.sh
 
 # Each prints medians beside a peer's, and their ratio.
-bench: execd base-image
+bench: deps execd base-image
 	swift build -c release
 	.build/release/benchmark-create
 	.build/release/benchmark-patch
@@ -55,6 +55,10 @@ lint: deps
 
 deps:
 	@./scripts/install-deps.sh
+
+# An image in which the sidecar is built needs no nginx.
+build-deps:
+	@./scripts/install-deps.sh --build
 
 clean:
 	rm -rf .build .build-*

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Installs what is missing of the Debian packages that Sallyport builds, runs and is tested with, and those of its arguments.
+#
+#     scripts/install-deps.sh [package…]
+#     scripts/install-deps.sh --build      # what it takes to build it, and no more
 set -euo pipefail
 
-packages=(
-    # to build
-    libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config
+packages=(libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config)
+[ "${1:-}" = --build ] || packages+=(
     # to run
     crun runc skopeo umoci mmdebstrap nftables iproute2
     # to test with
