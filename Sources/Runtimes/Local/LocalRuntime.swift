@@ -81,9 +81,10 @@ public final class LocalRuntime: SandboxRuntime {
             table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
             poolV6: configuration.addressPoolV6,
             links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*")
-        try Self.translated("setting the host's rules") { () throws(NetfilterError) in
-            try NetfilterSocket().commit(firewall.transaction)
+        let obstacles = try Self.translated("setting the host's rules") { () throws(NetfilterError) in
+            try firewall.install()
         }
+        for obstacle in obstacles { firewall.warn(of: obstacle, logger) }
         for name in ControlGroup.entries(of: configuration.stateDirectory) {
             watcher.watch(process(of: name, folder(of: name)), of: name)
         }
