@@ -12,8 +12,8 @@ struct Answer: Hashable, Sendable {
 
     /// Names on the way from the question to its records are followed so far.
     static let longestChain = 16
-    /// Addresses that are taken of one answer: each has to be learned while other sandboxes wait. A datagram has about as many.
-    static let mostAddresses = 64
+    /// Addresses that are taken of one answer: each has to be learned while other sandboxes wait.
+    static let mostAddresses = 256
 
     /// Takes from a response what belongs to its question: the chain of aliases that starts there, and the records of
     /// the asked type at its end. Records of other owners are not believed (THREATS.md, E20).
