@@ -53,7 +53,9 @@ extension EgressGuard: DNSPolicy {
                 return try state.learn(
                     addresses.map { ($0.address, $0.lifetime) }, from: name, kernel: kernel, settings: settings)
             }
-            if !opened { audit.answerWithheld(name, "the policy changed, or too many addresses are open") }
+            if !opened {
+                audit.answerWithheld(name, "the policy changed, or too many addresses are open or shared by many names")
+            }
             return opened
         } catch {
             audit.answerWithheld(name, "\(error)")

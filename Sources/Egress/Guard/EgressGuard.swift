@@ -18,6 +18,7 @@ final class EgressGuard: Sendable {
         var mayReinstallAt: UInt64 = 0
         /// When flows are looked at again.
         var mayRenewAt: UInt64 = 0
+        var allowance = JudgementAllowance()
         /// Counts what may have left the kernel to make room.
         var displacements: UInt64 { learned.displacements &+ reinstallations }
         var reinstallations: UInt64 = 0

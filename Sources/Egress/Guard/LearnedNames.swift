@@ -9,7 +9,7 @@ enum LearnedNames {
     /// What `SetElement.userData` holds: what the kernel takes of user data, less its framing.
     static let maximumBytes = 251
 
-    /// The longest-lived names first, as many as fit; ties in the order of the text, so the form is unique.
+    /// The longest-lived names first, as many as fit; ties in one order, so the form is unique.
     static func encode(_ names: [DomainName: UInt64]) -> [UInt8] {
         var bytes: [UInt8] = []
         func add(_ name: DomainName) {
@@ -23,7 +23,7 @@ enum LearnedNames {
             return bytes
         }
         let ordered = names.sorted {
-            $0.value == $1.value ? $0.key.description < $1.key.description : $0.value > $1.value
+            $0.value == $1.value ? $0.key.comesBefore($1.key) : $0.value > $1.value
         }
         for (name, _) in ordered { add(name) }
         return bytes

@@ -31,38 +31,48 @@ enum StrictJSON: Hashable, Sendable {
     }
 
     /// Whether it is there at all: `null` is as good as nothing.
-    var isNull: Bool { self == .null }
+    var isNull: Bool { if case .null = self { true } else { false } }
 }
 
 /// The members of an object by their names, all of which must be known: a misspelled `ports` must not open every port.
 struct StrictJSONFields {
-    private let values: [String: StrictJSON]
+    private let members: [StrictJSON.Member]
 
+    /// - Parameter place: where the object is, for errors alone, as in all that follows.
     /// - Throws: `PolicyError.wrongShape` for what is no object, or has another member than `known`.
-    init(_ json: StrictJSON, known: [String], expected: String, at place: String = "") throws(PolicyError) {
-        guard case .object(let members) = json else { throw .shape(expected, at: place) }
+    init(
+        _ json: StrictJSON, known: [String], expected: String, at place: @autoclosure () -> String = ""
+    ) throws(PolicyError) {
+        guard case .object(let members) = json else { throw .shape(expected, at: place()) }
         for member in members where !known.contains(member.name) {
+            let place = place()
             let prefix = place.isEmpty ? "" : "\(place): "
             throw .wrongShape(
                 "\(prefix)unknown field \"\(member.name.prefix(64))\": use \(known.joined(separator: ", "))")
         }
-        values = Dictionary(uniqueKeysWithValues: members.map { ($0.name, $0.value) })
+        self.members = members
     }
 
     /// Nil where it is missing or `null`.
-    subscript(name: String) -> StrictJSON? { values[name].flatMap { $0.isNull ? nil : $0 } }
+    subscript(name: String) -> StrictJSON? {
+        members.first { $0.name == name }.flatMap { $0.value.isNull ? nil : $0.value }
+    }
 
     /// - Throws: `PolicyError.wrongShape` for anything but a string.
-    func string(_ name: String, expected: String, at place: String = "") throws(PolicyError) -> String? {
+    func string(
+        _ name: String, expected: String, at place: @autoclosure () -> String = ""
+    ) throws(PolicyError) -> String? {
         guard let value = self[name] else { return nil }
-        guard case .string(let text) = value else { throw .shape(expected, at: Self.place(place, name)) }
+        guard case .string(let text) = value else { throw .shape(expected, at: Self.place(place(), name)) }
         return text
     }
 
     /// - Throws: `PolicyError.wrongShape` for anything but an array.
-    func array(_ name: String, expected: String, at place: String = "") throws(PolicyError) -> [StrictJSON]? {
+    func array(
+        _ name: String, expected: String, at place: @autoclosure () -> String = ""
+    ) throws(PolicyError) -> [StrictJSON]? {
         guard let value = self[name] else { return nil }
-        guard case .array(let entries) = value else { throw .shape(expected, at: Self.place(place, name)) }
+        guard case .array(let entries) = value else { throw .shape(expected, at: Self.place(place(), name)) }
         return entries
     }
 

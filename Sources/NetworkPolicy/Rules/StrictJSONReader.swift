@@ -106,7 +106,16 @@ struct StrictJSONReader {
 
     private mutating func string() throws(PolicyError) -> String {
         position += 1
-        var text: [UInt8] = []
+        // Nearly every string is what stands there.
+        let start = position
+        while let byte = next, byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { position += 1 }
+        if next == UInt8(ascii: "\"") {
+            let string = String(validating: bytes[start..<position], as: UTF8.self)
+            position += 1
+            guard let string else { throw wrong("a string is not UTF-8") }
+            return string
+        }
+        var text = Array(bytes[start..<position])
         while let byte = next {
             position += 1
             switch byte {
