@@ -80,6 +80,8 @@ final class DNSLoop {
     let tlsContext: TLSContext?
     var random = BufferedRandom()
     var statistics = DNSServer.Statistics()
+    /// Milliseconds: when what is being handled was read.
+    var present: UInt64 = 0
     private var isRunning = true
 
     init(configuration: DNSConfiguration, server: DNSServer) throws {
@@ -113,10 +115,12 @@ final class DNSLoop {
         while isRunning {
             let count = linux_epoll_wait(epoll, &events, 256, waitTime())
             guard count >= 0 || errno == EINTR else { break }
-            for event in events.prefix(Int(max(count, 0))) {
-                handle(CInt(truncatingIfNeeded: event.data), event.events)
-                // No socket is closed between an answer and its way out.
-                replies.flush()
+            let began = now()
+            for index in 0..<Int(max(count, 0)) {
+                present = now()
+                // Answers that came by several sockets leave together, but do not wait for each other for long.
+                if present != began { replies.flush() }
+                handle(CInt(truncatingIfNeeded: events[index].data), events[index].events)
             }
             expire()
             replies.flush()
@@ -125,6 +129,7 @@ final class DNSLoop {
         for descriptor in sources.keys where descriptor != server.commands.descriptor { close(descriptor) }
     }
 
+    /// Milliseconds of a clock that never goes back.
     func now() -> UInt64 { Sockets.monotonicMilliseconds() }
 
     func watch(_ descriptor: CInt, _ source: Source, events: UInt32 = LINUX_EPOLLIN) {
@@ -134,6 +139,8 @@ final class DNSLoop {
 
     func drop(_ descriptor: CInt) {
         guard sources.removeValue(forKey: descriptor) != nil else { return }
+        // No socket is closed between an answer and its way out.
+        replies.flush()
         close(descriptor)
     }
 
@@ -187,9 +194,10 @@ final class DNSLoop {
     private func readDatagrams(_ socket: CInt, _ name: DNSClient) {
         guard let client = clients[name] else { return }
         // A few batches a turn: a flood by one sandbox must not keep the others waiting.
-        for _ in 0..<4 {
+        for turn in 0..<4 {
             let count = linux_datagrams_receive(datagrams, socket, Self.batch)
             guard count > 0 else { return }
+            if turn > 0 { present = now() }
             for slot in 0..<UInt32(count) {
                 let length = Int(linux_datagrams_length(datagrams, slot))
                 let bytes = UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length)
