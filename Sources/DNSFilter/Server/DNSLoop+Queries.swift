@@ -57,9 +57,8 @@ extension DNSLoop {
     /// Whether the query may be answered; it gets its refusal here where not.
     private func judge(_ waiter: Waiter, _ client: Client) -> Bool {
         let query = waiter.query
-        let verdict = client.policy.verdict(query.name, type: query.type)
-        guard verdict.isAllowed else {
-            deny(waiter, client, verdict)
+        if let refusal = client.policy.refusal(query.name, type: query.type) {
+            deny(waiter, client, refusal)
             return false
         }
         guard RecordType.isForwarded(query.type) else {
