@@ -1,3 +1,4 @@
+import NetworkPolicy
 import Testing
 
 @testable import DNSFilter
@@ -72,6 +73,7 @@ import Testing
             }
         }
         batch.flush()
+        #expect(batch.isEmpty)
         for client in clients {
             var seen: [UInt8: Int] = [:]
             for _ in 0..<70 {
@@ -81,6 +83,56 @@ import Testing
             }
             #expect(seen.count == 70)
             #expect(seen.allSatisfy { $0.value == ($0.key < 60 ? 51 : 501) })
+        }
+    }
+
+    private func transmission(_ place: Int32) throws -> Transmission {
+        Transmission(
+            key: CacheKey(name: try DomainName("n\(place).example"), type: 1), upstream: 0, identifier: UInt16(place),
+            spelling: 0, overTCP: false, place: place, attempt: 0)
+    }
+
+    @Test(arguments: [false, true])
+    func `every query goes upstream by its own socket`(isRefused: Bool) throws {
+        let (upstream, port) = try Loopback.socket(SOCK_DGRAM, blocking: false)
+        let sockets = try (0..<2).map { _ in try Loopback.connect(SOCK_DGRAM, port: port) }
+        defer { ([upstream] + sockets).forEach { close($0) } }
+        if isRefused {
+            var flag: CInt = 1
+            setsockopt(sockets[0], SOL_SOCKET, SO_NO_CHECK, &flag, socklen_t(MemoryLayout<CInt>.size))
+        }
+        let batch = try #require(QueryBatch())
+        let sent = try (Int32(0)..<64).map(transmission)
+        for (number, transmission) in sent.enumerated() {
+            batch.add(transmission, transmission.bytes, by: sockets[number % 2])
+        }
+        #expect(batch.isFull)
+        #expect(batch.flush().isEmpty && batch.isEmpty)
+        var heard: Set<[UInt8]> = []
+        for _ in sent {
+            var buffer = [UInt8](repeating: 0, count: 2048)
+            let count = recv(upstream, &buffer, buffer.count, 0)
+            try #require(count > 0)
+            heard.insert(Array(buffer[..<count]))
+        }
+        #expect(heard == Set(sent.map(\.bytes)))
+    }
+
+    @Test func `what cannot leave at all is told, and the rest leaves`() throws {
+        let (upstream, port) = try Loopback.socket(SOCK_DGRAM, blocking: false)
+        let connected = try Loopback.connect(SOCK_DGRAM, port: port)
+        // It has nobody to send to.
+        let (unconnected, _) = try Loopback.socket(SOCK_DGRAM, blocking: false)
+        defer { [upstream, connected, unconnected].forEach { close($0) } }
+        let batch = try #require(QueryBatch())
+        for number in Int32(0)..<6 {
+            let transmission = try transmission(number)
+            batch.add(transmission, transmission.bytes, by: number < 4 ? unconnected : connected)
+        }
+        #expect(batch.flush().map(\.place) == [0, 1, 2, 3])
+        for _ in 4..<6 {
+            var byte: UInt8 = 0
+            #expect(recv(upstream, &byte, 1, 0) == 1)
         }
     }
 }

@@ -45,6 +45,8 @@ final class ReplyBatch {
 
     deinit { linux_datagrams_destroy(pool) }
 
+    var isEmpty: Bool { count == 0 }
+
     func add(_ message: [UInt8], to peer: DatagramPeer, by socket: CInt) {
         if socket != self.socket || count == Self.slots { flush() }
         guard message.count <= Int(Self.slotBytes) else { return }

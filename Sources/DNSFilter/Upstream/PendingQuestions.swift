@@ -13,8 +13,8 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
         /// Nothing to do now.
         case nothing
         case transmit(Transmission)
-        case answered(CacheKey, Answer, [Waiter])
-        case failed(CacheKey, ResolutionFailure, [Waiter])
+        case answered(CacheKey, Answer, FirstInline<Waiter>)
+        case failed(CacheKey, ResolutionFailure, FirstInline<Waiter>)
     }
 
     enum Admission: Hashable, Sendable {
@@ -33,8 +33,8 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
 
     struct Question {
         var key: Key
-        var waiters: [Waiter] = []
-        var attempts: [Attempt] = []
+        var waiters = FirstInline<Waiter>()
+        var attempts = FirstInline<Attempt>()
         /// When to ask the next one, or to give up.
         var due: UInt64
         /// When the last attempt's time is up, whatever happens.
@@ -124,9 +124,8 @@ extension PendingQuestions {
 
     /// Takes a question out.
     mutating func end(_ place: Int32) -> Question {
-        let question = places[Int(place)]!
+        let question = places[Int(place)].take()!
         index[question.key] = nil
-        places[Int(place)] = nil
         free.append(place)
         return question
     }
