@@ -27,13 +27,13 @@ def write_names(name, texts):
     return path
 
 
-def measure(server, names, code):
+def measure(server, names, code, sockets):
     """Queries a second, and microseconds of the server's processor a query: medians."""
     server.warm_up(names, INFLIGHT)
     rates, costs = [], []
     for _ in range(ROUNDS):
         before = server.cpu_seconds()
-        answered = server.ask(names, SECONDS, INFLIGHT, code)
+        answered = server.ask(names, SECONDS, INFLIGHT, code, sockets)
         rates.append(answered / SECONDS)
         costs.append((server.cpu_seconds() - before) / answered * 1e6)
     return statistics.median(rates), statistics.median(costs)
@@ -55,7 +55,7 @@ def row(label, rate, cost, *more):
     print(f"    {label:<34} {rate:9.0f} queries/s {cost:7.2f} µs of processor a query" + "".join(more), flush=True)
 
 
-def compare(title, rules, names, cache, suffixes, code="NOERROR"):
+def compare(title, rules, names, cache, suffixes, code="NOERROR", sockets=4):
     print(f"  {title}", flush=True)
     makers = {"Sallyport": lambda: Guard(FOLDER, rules, cache), "dnsdist": lambda: dnsdist(FOLDER, suffixes, cache)}
     if not suffixes:
@@ -64,7 +64,7 @@ def compare(title, rules, names, cache, suffixes, code="NOERROR"):
     for label, make in makers.items():
         server = make()
         try:
-            results[label] = measure(server, names, code)
+            results[label] = measure(server, names, code, sockets)
         finally:
             server.stop()
     ours = results.pop("Sallyport")
@@ -86,6 +86,7 @@ def main():
             print(f"{rules} rules", flush=True)
             compare("allowed, from the cache", rules, known, True, rules)
             compare("denied", rules, unknown, True, rules, "NXDOMAIN")
+            compare("denied, each in flight from a socket of its own", rules, unknown, True, rules, "NXDOMAIN", INFLIGHT)
             compare("allowed, forwarded", rules, known, False, rules)
         print("without rules at the peers", flush=True)
         compare("allowed, from the cache", RULES[-1], known, True, 0)

@@ -27,11 +27,11 @@ class Server:
                 total += int(file.read().split()[0])
         return total / 1e9
 
-    def ask(self, names, seconds, inflight, code=None):
+    def ask(self, names, seconds, inflight, code=None, sockets=4):
         """dnsperf's count of answers in some seconds. With a response code, all must have it: a refusal costs less than an answer."""
         output = subprocess.run(
             ["nsenter", f"--net={self.namespace}", "dnsperf", "-s", "127.0.0.1", "-d", names, "-l", str(seconds),
-             "-c", "4", "-q", str(inflight), "-t", "2"],
+             "-c", str(sockets), "-q", str(inflight), "-t", "2"],
             capture_output=True, text=True, timeout=120, check=True).stdout
         codes = output.partition("Response codes:")[2].partition("\n")[0].strip()
         if code and not (codes.startswith(f"{code} ") and codes.endswith("(100.00%)")):

@@ -22,6 +22,8 @@ struct linux_datagrams {
     struct iovec *vectors;
     struct sockaddr_storage *peers;
     uint8_t *bytes;
+    /// Slots that are not as receiving wants them.
+    unsigned int used;
 };
 
 linux_datagrams *linux_datagrams_create(unsigned int slots, unsigned int bytes_each) {
@@ -41,11 +43,10 @@ linux_datagrams *linux_datagrams_create(unsigned int slots, unsigned int bytes_e
     }
     for (unsigned int i = 0; i < slots; i++) {
         pool->vectors[i].iov_base = pool->bytes + (size_t)i * bytes_each;
-        pool->vectors[i].iov_len = bytes_each;
         pool->headers[i].msg_hdr.msg_iov = &pool->vectors[i];
         pool->headers[i].msg_hdr.msg_iovlen = 1;
-        pool->headers[i].msg_hdr.msg_name = &pool->peers[i];
     }
+    pool->used = slots;
     return pool;
 }
 
@@ -76,13 +77,16 @@ void linux_datagrams_set_peer_length(linux_datagrams *pool, unsigned int slot, s
 
 int linux_datagrams_receive(linux_datagrams *pool, int socket, unsigned int slots) {
     if (slots > pool->slots) slots = pool->slots;
-    for (unsigned int i = 0; i < slots; i++) {
+    // Nearly always one or two were: to prepare all would cost more than to receive them.
+    for (unsigned int i = 0; i < pool->used; i++) {
         pool->vectors[i].iov_len = pool->bytes_each;
         pool->headers[i].msg_hdr.msg_name = &pool->peers[i];
         pool->headers[i].msg_hdr.msg_namelen = sizeof(struct sockaddr_storage);
         pool->headers[i].msg_hdr.msg_flags = 0;
     }
     int count = recvmmsg(socket, pool->headers, slots, MSG_DONTWAIT, NULL);
+    // What was tried in vain was touched as well.
+    pool->used = count < 0 ? 1 : (unsigned int)count < pool->slots ? (unsigned int)count + 1 : pool->slots;
     if (count < 0) return -errno;
     for (int i = 0; i < count; i++)
         if (pool->headers[i].msg_hdr.msg_flags & MSG_TRUNC) pool->headers[i].msg_len = 0;
@@ -94,6 +98,7 @@ int linux_datagrams_send(linux_datagrams *pool, int socket, unsigned int first, 
         pool->vectors[i].iov_len = pool->headers[i].msg_len;
         pool->headers[i].msg_hdr.msg_name = pool->headers[i].msg_hdr.msg_namelen ? &pool->peers[i] : NULL;
     }
+    if (pool->used < first + count) pool->used = first + count;
     int sent = sendmmsg(socket, pool->headers + first, count, MSG_DONTWAIT | MSG_NOSIGNAL);
     int failure = errno;
     // sendmmsg writes msg_len back; nothing else is to restore.

@@ -31,7 +31,7 @@ extension DNSLoop {
         guard judge(waiter, client) else { return }
         if let hit {
             statistics.cacheHits += 1
-            let isWhole = deliver(cache.answer(hit), age: hit.age, to: waiter)
+            let isWhole = deliver(cache.answer(hit), age: hit.age, to: waiter, client)
             if isWhole { clear(hit, waiter, client, revision) }
             return
         }
@@ -92,9 +92,8 @@ extension DNSLoop {
     /// An answer, as far as this sandbox may have it, once the way to its addresses is open.
     /// - Returns: whether it went out, with nothing taken out of it.
     @discardableResult
-    private func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter) -> Bool {
-        guard let policy = clients[waiter.client]?.policy else { return false }
-        let query = waiter.query
+    private func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter, _ client: Client) -> Bool {
+        let query = waiter.query, policy = client.policy
         guard answer.code != .serverFailure else {
             fail(waiter, .upstreamError, "no upstream gave an answer a moment ago", .cached)
             return false
@@ -137,7 +136,6 @@ extension DNSLoop {
     }
 
     func expire() {
-        present = now()
         for outcome in pending.expire(now: present, using: &random) { settle(outcome) }
         probe(present)
         closeIdleStreams(present)
@@ -150,8 +148,9 @@ extension DNSLoop {
         case .answered(let key, let answer, let waiters):
             cache.store(answer, for: key, now: present / 1000)
             for waiter in waiters {
-                clients[waiter.client]?.pending -= 1
-                deliver(answer, age: 0, to: waiter)
+                guard let client = clients[waiter.client] else { continue }
+                client.pending -= 1
+                deliver(answer, age: 0, to: waiter, client)
             }
         case .failed(let key, let failure, let waiters):
             cache.store(.serverFailure, for: key, now: present / 1000)

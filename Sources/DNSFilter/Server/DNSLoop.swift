@@ -125,7 +125,10 @@ final class DNSLoop {
             let count = linux_epoll_wait(epoll, &events, 256, isHolding ? 0 : waitTime())
             guard count >= 0 || errno == EINTR else { break }
             // What is there together leaves together, but nothing waits for a millisecond.
-            if count <= 0 { flush() }
+            if count <= 0 {
+                flush()
+                present = now()
+            }
             for index in 0..<Int(max(count, 0)) {
                 present = now()
                 if present != heldSince { flush() }

@@ -6,7 +6,7 @@ extension PendingQuestions {
     mutating func expire(now: UInt64, using random: inout some RandomNumberGenerator) -> [Outcome] {
         var outcomes: [Outcome] = []
         while let place = timers.pop(now: now) {
-            guard let due = places[Int(place)]?.due, due <= now else { continue }
+            guard dues[Int(place)] <= now else { continue }
             outcomes.append(step(place, using: &random, now: now))
         }
         return outcomes
