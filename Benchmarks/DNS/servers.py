@@ -27,16 +27,22 @@ class Server:
                 total += int(file.read().split()[0])
         return total / 1e9
 
-    def ask(self, names, seconds, inflight):
-        """dnsperf's count of answers in some seconds."""
+    def ask(self, names, seconds, inflight, code=None, sockets=4):
+        """dnsperf's count of answers in some seconds. With a response code, all must have it: a refusal costs less than an answer."""
         output = subprocess.run(
             ["nsenter", f"--net={self.namespace}", "dnsperf", "-s", "127.0.0.1", "-d", names, "-l", str(seconds),
-             "-c", "4", "-q", str(inflight), "-t", "2"],
+             "-c", str(sockets), "-q", str(inflight), "-t", "2"],
             capture_output=True, text=True, timeout=120, check=True).stdout
-        for line in output.splitlines():
-            if "Queries completed" in line:
-                return int(line.split()[2])
-        raise RuntimeError(output)
+        codes = output.partition("Response codes:")[2].partition("\n")[0].strip()
+        if code and not (codes.startswith(f"{code} ") and codes.endswith("(100.00%)")):
+            raise RuntimeError(f"not all answers are {code}: {codes}")
+        return int(output.partition("Queries completed:")[2].split()[0])
+
+    def warm_up(self, names, inflight):
+        """Returns when it has answered: some read a hundred thousand rules for longer than a second."""
+        while not self.ask(names, 1, inflight):
+            if self.process.poll() is not None:
+                raise RuntimeError("the server has ended")
 
 
 class Guard(Server):

@@ -2,8 +2,8 @@ import NetworkPolicy
 
 /// One sandbox's say in its queries. Called on the DNS thread: nothing here may wait for a disk or another thread.
 public protocol DNSPolicy: AnyObject, Sendable {
-    /// Whether the sandbox may ask for a name.
-    func verdict(_ name: DomainName, type: UInt16) -> Verdict
+    /// Why the sandbox may not ask for a name; nil where it may.
+    func refusal(_ name: DomainName, type: UInt16) -> Verdict?
     /// Asked once more of an allowed query that the cache does not answer: nil where it may go upstream.
     func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict?
     /// Whether the sandbox may be told an address of a name.

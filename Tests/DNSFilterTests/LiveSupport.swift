@@ -196,7 +196,10 @@ final class Recorder: DNSPolicy {
     /// By failure, nil of what did not fail: milliseconds that upstreams took, nil where none was asked.
     var times: [DNSFailure?: [UInt64?]] { waited.withLock { $0 } }
     var history: [Step] { steps.withLock { $0 } }
-    func verdict(_ name: DomainName, type: UInt16) -> Verdict { evaluator.evaluate(name) }
+    func refusal(_ name: DomainName, type: UInt16) -> Verdict? {
+        let verdict = evaluator.evaluate(name)
+        return verdict.isAllowed ? nil : verdict
+    }
     func permits(_ address: IPAddress, for name: DomainName) -> Bool {
         AnswerFilter().permits(address, for: name, policy: evaluator)
     }

@@ -71,7 +71,9 @@ private struct Rig {
     }
 
     func isAnswered(_ outcome: PendingQuestions<Int>.Outcome, _ waiters: [Int]) -> Bool {
-        if case .answered(_, let answer, let told) = outcome { return told == waiters && answer.addresses.count == 1 }
+        if case .answered(_, let answer, let told) = outcome {
+            return Array(told) == waiters && answer.addresses.count == 1
+        }
         return false
     }
 
@@ -92,6 +94,24 @@ private struct Rig {
 }
 
 @Suite struct PendingQuestionsTests {
+    @Test func `what fails to leave after its question was answered harms no other question`() {
+        var rig = Rig(1)
+        rig.ask(1)
+        let late = rig.untilSent()
+        #expect(rig.sent.count == 2)
+        #expect(rig.isAnswered(rig.respond(to: 0, now: late), [1]))
+        // Another question has its place.
+        rig.ask(2, name: "b.example", now: late)
+        var random = SeededGenerator()
+        for transmission in rig.sent[..<2].map(\.transmission) {
+            guard case .nothing = rig.pending.failed(transmission, using: &random, now: late) else {
+                Issue.record("something was done")
+                continue
+            }
+        }
+        #expect(rig.isAnswered(rig.respond(to: 2, now: late + 1), [2]))
+    }
+
     @Test func `equal questions are asked once and all askers answered`() {
         var rig = Rig(1)
         rig.ask(1)

@@ -105,9 +105,9 @@ private final class StandingPolicy: DNSPolicy {
 
     var revision: UInt64 { state.withLock { $0.revision } }
     func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 { 60 }
-    func verdict(_ name: DomainName, type: UInt16) -> Verdict {
+    func refusal(_ name: DomainName, type: UInt16) -> Verdict? {
         asked.withLock { $0 += 1 }
-        return Verdict(action: state.withLock { $0.isAllowing } ? .allow : .deny, reason: .defaultAction)
+        return state.withLock { $0.isAllowing } ? nil : Verdict(action: .deny, reason: .defaultAction)
     }
     func permits(_ address: IPAddress, for name: DomainName) -> Bool { true }
     func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Bool { true }

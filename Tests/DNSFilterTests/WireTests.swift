@@ -129,6 +129,24 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
         }
     }
 
+    @Test func `a refusal says why in 200 bytes at most, whatever the rule's text`() throws {
+        let query = try #require(try parse(queryBytes("a.example", edns: true))?.get())
+        let label = String(repeating: "l", count: 63)
+        for target in ["a.example", "*.example", "\(label).\(label).\(label).example"] {
+            let verdict = Verdict(
+                action: .deny,
+                reason: .rule(
+                    3, try Rule(action: .deny, text: target, scope: TrafficScope(transport: .tcp, ports: [443...443]))))
+            let option = ExtendedError.blocked(by: verdict).option
+            #expect(option == ExtendedError.blocked("policy: \(verdict)").option)
+            #expect(option.count <= 206 && Int(option[2]) << 8 | Int(option[3]) == option.count - 4)
+            let told = "policy: denied by rule deny \(target) tcp 443"
+            #expect(String(decoding: option[6...], as: UTF8.self) == String(told.prefix(200)))
+            let answer = ResponseEncoder.encode(.empty, to: query, error: .blocked(by: verdict))
+            #expect(answer.suffix(option.count) == option[...])
+        }
+    }
+
     @Test func `what was read goes out again as what was meant`() throws {
         var random = SeededGenerator(state: 11)
         let letters = Array("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_".utf8)

@@ -18,6 +18,10 @@ else {
     fatalError("benchmark-dns RULES CACHE-ENTRIES UPSTREAM")
 }
 let folder = "/tmp/sallyport-benchmark-dns-\(getpid())"
+// Kept, but never used up: who asks for the same thousand names at full speed would soon be refused.
+var budgets = EgressBudgets()
+budgets.wildcardBytesPerMinute = EgressBudgets.most
+budgets.wildcardBurst = EgressBudgets.most
 var logger = Logger(label: "benchmark")
 logger.logLevel = .error
 let namespace = try NetworkNamespace.create(named: "sp-benchmark-\(getpid())")
@@ -25,7 +29,8 @@ var dns = DNSConfiguration(upstreams: [upstream])
 dns.cacheEntries = cacheEntries
 let node = try await EgressNode(
     configuration: EgressConfiguration(
-        stateDirectory: folder + "/egress", socketPath: folder + "/policy.sock", dns: dns, maxRules: count),
+        stateDirectory: folder + "/egress", socketPath: folder + "/policy.sock", dns: dns, maxRules: count,
+        budgets: budgets),
     logger: logger)
 let rules = try (0..<count).map { try Rule(action: .allow, text: "*.zone-\($0).example") }
 try await node.protect("asked", namespace: namespace, policy: Policy(defaultAction: .deny, rules: rules))

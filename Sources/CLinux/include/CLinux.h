@@ -67,6 +67,11 @@ void linux_datagrams_set_peer_length(linux_datagrams *pool, unsigned int slot, s
 int linux_datagrams_receive(linux_datagrams *pool, int socket, unsigned int slots);
 /// Sends slots first..<first+count without blocking; the count sent, or -errno.
 int linux_datagrams_send(linux_datagrams *pool, int socket, unsigned int first, unsigned int count);
+/// Sends runs of slots without blocking; the count of runs sent, or -errno. Run i is the slots from order[starts[i]] to before
+/// order[starts[i + 1]], all equally long and for one peer. Where it has several, they pass through the network's layers as one
+/// packet, which is cut up where it arrives or leaves the machine (UDP_SEGMENT, Linux 4.18).
+int linux_datagrams_send_runs(
+    linux_datagrams *pool, int socket, const uint16_t *order, const uint16_t *starts, unsigned int count);
 
 // --- credentials of a unix peer ---------------------------------------------------------------
 /// The uid of the process at the other end of a unix socket, or -errno.

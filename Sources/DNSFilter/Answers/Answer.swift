@@ -26,6 +26,14 @@ struct Answer: Hashable, Sendable {
             return
         }
         var owner = name.wire
+        // Nearly always all of it.
+        if code == .noError, !response.answers.isEmpty,
+            response.answers.allSatisfy({ $0.type == type && $0.owner == owner })
+        {
+            records = response.answers
+            limitLifetimes()
+            return
+        }
         while records.count < Self.longestChain {
             let before = records.count
             let most = type == RecordType.a || type == RecordType.aaaa ? Self.mostAddresses : .max
@@ -60,7 +68,9 @@ struct Answer: Hashable, Sendable {
 
     /// What a sandbox is told, what the cache keeps and what the kernel learns shall be the same time.
     private mutating func limitLifetimes() {
-        for index in records.indices { records[index].ttl = min(records[index].ttl, Self.longestLifetime) }
+        if records.contains(where: { $0.ttl > Self.longestLifetime }) {
+            for index in records.indices { records[index].ttl = min(records[index].ttl, Self.longestLifetime) }
+        }
         // RFC 2308, section 5: the SOA goes out with the time for which the negative answer holds.
         if let negative = authority?.negativeLifetime {
             authority!.ttl = min(negative, Self.longestNegativeLifetime)
@@ -81,8 +91,16 @@ struct Answer: Hashable, Sendable {
 
     /// Its addresses, each with what is left of its time so many seconds after the answer came.
     func addresses(after age: UInt32) -> [LearnedAddress] {
-        records.compactMap { record in
-            record.address.map { LearnedAddress(address: $0, lifetime: record.ttl > age ? record.ttl - age : 0) }
+        var addresses: [LearnedAddress] = []
+        write(after: age, to: &addresses)
+        return addresses
+    }
+
+    /// The same into an array that is empty.
+    func write(after age: UInt32, to addresses: inout [LearnedAddress]) {
+        for record in records {
+            guard let address = record.address else { continue }
+            addresses.append(LearnedAddress(address: address, lifetime: record.ttl > age ? record.ttl - age : 0))
         }
     }
 
@@ -93,10 +111,17 @@ struct Answer: Hashable, Sendable {
     /// negative. A negative answer without one is not kept (RFC 2308, section 5).
     func lifetime(isNegative: Bool) -> UInt32 {
         guard code != .serverFailure else { return 0 }
-        let least = records.map(\.ttl).min()
+        let least = records.lazy.map(\.ttl).min()
         guard isNegative else { return least ?? 0 }
         guard let authority, authority.negativeLifetime != nil else { return 0 }
         return min(least ?? .max, authority.ttl)
+    }
+
+    /// The same with the memory of this name for the names that equal it, for what keeps answers for long.
+    func sharing(_ name: DomainName) -> Answer {
+        var answer = self
+        for index in records.indices where records[index].owner == name.wire { answer.records[index].owner = name.wire }
+        return answer
     }
 
     /// Whether it says that there is no record of a type.

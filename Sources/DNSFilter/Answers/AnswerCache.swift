@@ -86,6 +86,7 @@ struct AnswerCache: Sendable {
             ? failureLifetime(key, now) : UInt64(answer.lifetime(isNegative: answer.isNegative(type: key.type)))
         if let place = index[key] { remove(place) }
         guard capacity > 0, lifetime > 0 else { return }
+        let answer = answer.sharing(key.name)
         var size = Self.size(key, answer)
         let encoded: EncodedAnswer? = size < Self.longestTwice ? EncodedAnswer(answer, question: key.name) : nil
         size += encoded?.size ?? 0

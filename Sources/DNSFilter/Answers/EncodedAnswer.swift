@@ -4,8 +4,8 @@ import NetworkPolicy
 /// its age off their TTLs.
 struct EncodedAnswer: Hashable, Sendable {
     var code: ResponseCode
-    private(set) var answers: UInt16 = 0
-    private(set) var authorities: UInt16 = 0
+    private(set) var answerCount: UInt16 = 0
+    private(set) var authorityCount: UInt16 = 0
     private(set) var bytes: [UInt8] = []
     /// Where the TTLs stand in them.
     private var lifetimes: [Int32] = []
@@ -16,30 +16,26 @@ struct EncodedAnswer: Hashable, Sendable {
     /// - Parameter question: the name that is asked for; it stands at offset 12 of every message.
     init(_ answer: Answer, question: DomainName) {
         code = answer.code
-        answers = UInt16(truncatingIfNeeded: answer.records.count)
-        authorities = answer.authority == nil ? 0 : 1
+        (answerCount, authorityCount) = (answer.answerCount, answer.authorityCount)
         guard !answer.records.isEmpty || answer.authority != nil else { return }
-        let records = answer.records.count + Int(authorities)
         let most = answer.records.reduce(answer.authority?.longestEncoding ?? 0) { $0 + $1.longestEncoding }
         bytes.reserveCapacity(most)
-        lifetimes.reserveCapacity(records)
-        for record in answer.records { append(record, question.wire) }
-        if let authority = answer.authority { append(authority, question.wire) }
+        lifetimes.reserveCapacity(answer.records.count + Int(authorityCount))
+        for record in answer.records { append(record, question) }
+        if let authority = answer.authority { append(authority, question) }
     }
 
-    private mutating func append(_ record: ResourceRecord, _ question: [UInt8]) {
-        if record.owner == question { bytes.append(big: 0xc00c) } else { bytes += record.owner }
-        bytes.append(big: record.type)
-        bytes.append(big: 1)
-        lifetimes.append(Int32(bytes.count))
-        bytes.append(big: UInt16(record.ttl >> 16))
-        bytes.append(big: UInt16(truncatingIfNeeded: record.ttl))
-        bytes.append(big: UInt16(record.data.count))
-        bytes += record.data
+    private mutating func append(_ record: ResourceRecord, _ question: DomainName) {
+        let data = record.write(to: &bytes, question: question, elapsed: 0)
+        lifetimes.append(Int32(data - 6))
     }
 
-    /// Writes the records behind a question, `elapsed` seconds after the answer came.
-    func write(to message: inout [UInt8], elapsed: UInt32) {
+    /// Bytes in memory, about.
+    var size: Int { 2 * 32 + bytes.count + 4 * lifetimes.count }
+}
+
+extension EncodedAnswer: WritableAnswer {
+    func write(to message: inout [UInt8], question: DomainName, elapsed: UInt32) {
         let start = message.count
         message += bytes
         guard elapsed > 0 else { return }
@@ -47,15 +43,39 @@ struct EncodedAnswer: Hashable, Sendable {
             let place = start + Int(offset)
             let ttl = message[place..<place + 4].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
             let left = ttl > elapsed ? ttl - elapsed : 0
-            for index in 0..<4 { message[place + index] = UInt8(truncatingIfNeeded: left >> (24 - 8 * UInt32(index))) }
+            message.put(big: UInt16(left >> 16), at: place)
+            message.put(big: UInt16(truncatingIfNeeded: left), at: place + 2)
         }
     }
+}
 
-    /// Bytes in memory, about.
-    var size: Int { 2 * 32 + bytes.count + 4 * lifetimes.count }
+/// What is given once is written as it stands.
+extension Answer: WritableAnswer {
+    var answerCount: UInt16 { UInt16(truncatingIfNeeded: records.count) }
+    var authorityCount: UInt16 { authority == nil ? 0 : 1 }
+
+    func write(to message: inout [UInt8], question: DomainName, elapsed: UInt32) {
+        for record in records { record.write(to: &message, question: question, elapsed: elapsed) }
+        authority?.write(to: &message, question: question, elapsed: elapsed)
+    }
 }
 
 extension ResourceRecord {
     /// Bytes: owner, type, class, TTL, length and data.
     fileprivate var longestEncoding: Int { owner.count + 10 + data.count }
+
+    /// - Returns: where its data begins.
+    @discardableResult
+    fileprivate func write(to message: inout [UInt8], question: DomainName, elapsed: UInt32) -> Int {
+        if owner == question.wire { message.append(big: 0xc00c) } else { message += owner }
+        message.append(big: type)
+        message.append(big: 1)
+        let left = ttl > elapsed ? ttl - elapsed : 0
+        message.append(big: UInt16(left >> 16))
+        message.append(big: UInt16(truncatingIfNeeded: left))
+        message.append(big: UInt16(data.count))
+        let start = message.count
+        message += data
+        return start
+    }
 }

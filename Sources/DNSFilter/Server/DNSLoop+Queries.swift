@@ -18,12 +18,11 @@ extension DNSLoop {
     private func answer(_ waiter: Waiter, _ client: Client) {
         let query = waiter.query
         if let answer = Localhost.answer(query) {
-            return reply(EncodedAnswer(answer, question: query.name), to: waiter)
+            return reply(answer, to: waiter)
         }
         // Before everything that is believed of the policy: what changes meanwhile makes it worth nothing.
         let revision = client.policy.revision
         let key = CacheKey(name: query.name, type: query.type)
-        let present = now()
         let hit = cache.find(key, now: present / 1000)
         if let hit, clearances.holds(client: client.name.number, serial: hit.serial, revision: revision, now: present) {
             statistics.cacheHits += 1
@@ -32,8 +31,8 @@ extension DNSLoop {
         guard judge(waiter, client) else { return }
         if let hit {
             statistics.cacheHits += 1
-            let isWhole = deliver(cache.answer(hit), age: hit.age, to: waiter)
-            if isWhole { clear(hit, waiter, client, revision, present) }
+            let isWhole = deliver(cache.answer(hit), age: hit.age, to: waiter, client)
+            if isWhole { clear(hit, waiter, client, revision) }
             return
         }
         if let refusal = client.policy.refusalUpstream(query.name, type: query.type) {
@@ -57,9 +56,8 @@ extension DNSLoop {
     /// Whether the query may be answered; it gets its refusal here where not.
     private func judge(_ waiter: Waiter, _ client: Client) -> Bool {
         let query = waiter.query
-        let verdict = client.policy.verdict(query.name, type: query.type)
-        guard verdict.isAllowed else {
-            deny(waiter, client, verdict)
+        if let refusal = client.policy.refusal(query.name, type: query.type) {
+            deny(waiter, client, refusal)
             return false
         }
         guard RecordType.isForwarded(query.type) else {
@@ -74,9 +72,7 @@ extension DNSLoop {
     }
 
     /// Remembers that the sandbox may have this answer again.
-    private func clear(
-        _ hit: AnswerCache.Hit, _ waiter: Waiter, _ client: Client, _ revision: UInt64, _ present: UInt64
-    ) {
+    private func clear(_ hit: AnswerCache.Hit, _ waiter: Waiter, _ client: Client, _ revision: UInt64) {
         let time = client.policy.standing(
             of: cache.answer(hit).addresses(after: hit.age), for: waiter.query.name)
         guard time > 0 else { return }
@@ -90,35 +86,35 @@ extension DNSLoop {
         client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
         // Nobody is to remember that the name does not exist when a moment later it does.
         let isRefused = configuration.refusal == .refused || verdict.isTemporary
-        reply(EncodedAnswer(code: isRefused ? .refused : .nameError), to: waiter, error: .blocked("policy: \(verdict)"))
+        reply(EncodedAnswer(code: isRefused ? .refused : .nameError), to: waiter, error: .blocked(by: verdict))
     }
 
     /// An answer, as far as this sandbox may have it, once the way to its addresses is open.
     /// - Returns: whether it went out, with nothing taken out of it.
     @discardableResult
-    private func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter) -> Bool {
-        guard let policy = clients[waiter.client]?.policy else { return false }
-        let query = waiter.query
+    private func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter, _ client: Client) -> Bool {
+        let query = waiter.query, policy = client.policy
         guard answer.code != .serverFailure else {
             fail(waiter, .upstreamError, "no upstream gave an answer a moment ago", .cached)
             return false
         }
         let told = answer.filtered { policy.permits($0, for: query.name) }
-        let addresses = told.addresses(after: age)
-        guard addresses.isEmpty || policy.learn(addresses, for: query.name) else {
+        learning.removeAll(keepingCapacity: true)
+        told.write(after: age, to: &learning)
+        guard learning.isEmpty || policy.learn(learning, for: query.name) else {
             fail(waiter, .notLearned, "the kernel did not take the addresses")
             return false
         }
-        let removed = answer.addressCount - addresses.count
+        let removed = answer.addressCount - learning.count
         policy.record(
             DNSEvent(
-                name: query.name, type: query.type, outcome: .answered(addresses: addresses.count, removed: removed),
+                name: query.name, type: query.type, outcome: .answered(addresses: learning.count, removed: removed),
                 forwardTime: forwardTime(of: waiter)))
-        reply(EncodedAnswer(told, question: query.name), to: waiter, age: age)
+        reply(told, to: waiter, age: age)
         return removed == 0
     }
 
-    private func forwardTime(of waiter: Waiter) -> UInt64? { waiter.asked.map { now() - $0 } }
+    private func forwardTime(of waiter: Waiter) -> UInt64? { waiter.asked.map { present - $0 } }
 
     private func fail(_ waiter: Waiter, _ failure: DNSFailure, _ reason: String, _ error: ExtendedError? = nil) {
         statistics.failures += 1
@@ -130,7 +126,8 @@ extension DNSLoop {
     }
 
     private func reply(
-        _ answer: EncodedAnswer, to waiter: Waiter, age: UInt32 = 0, error: @autoclosure () -> ExtendedError? = nil
+        _ answer: some WritableAnswer, to waiter: Waiter, age: UInt32 = 0,
+        error: @autoclosure () -> ExtendedError? = nil
     ) {
         reply(by: waiter.way) {
             ResponseEncoder.write(
@@ -139,7 +136,6 @@ extension DNSLoop {
     }
 
     func expire() {
-        let present = now()
         for outcome in pending.expire(now: present, using: &random) { settle(outcome) }
         probe(present)
         closeIdleStreams(present)
@@ -150,13 +146,14 @@ extension DNSLoop {
         case .ignored, .nothing: return
         case .transmit(let transmission): transmit(transmission)
         case .answered(let key, let answer, let waiters):
-            cache.store(answer, for: key, now: now() / 1000)
+            cache.store(answer, for: key, now: present / 1000)
             for waiter in waiters {
-                clients[waiter.client]?.pending -= 1
-                deliver(answer, age: 0, to: waiter)
+                guard let client = clients[waiter.client] else { continue }
+                client.pending -= 1
+                deliver(answer, age: 0, to: waiter, client)
             }
         case .failed(let key, let failure, let waiters):
-            cache.store(.serverFailure, for: key, now: now() / 1000)
+            cache.store(.serverFailure, for: key, now: present / 1000)
             let (kind, reason, error) = explain(failure)
             for waiter in waiters {
                 clients[waiter.client]?.pending -= 1

@@ -11,34 +11,36 @@ extension DNSLoop {
         statistics.upstreamQueries += 1
         if transmission.overTCP { return transmitByStream(transmission) }
         let index = transmission.upstream
-        let port = ports[index].pick(
-            using: &random, road: &lastRoad, opened: { watch($0.descriptor, .upstream(index, $0.road)) },
-            closing: { drop($0) })
-        let bytes = transmission.bytes
-        guard let port else { return settle(pending.failed(transmission, using: &random, now: now())) }
-        let count = Glibc.send(port.descriptor, bytes, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
-        // An error that was left from an earlier datagram (ICMP) is taken by a first try.
-        if count < 0, errno == ECONNREFUSED {
-            _ = Glibc.send(port.descriptor, bytes, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
-        } else if count < 0, errno != EAGAIN, errno != ENOBUFS, errno != EINTR {
-            return settle(pending.failed(transmission, using: &random, now: now()))
+        guard let pick = ports[index].pick(using: &random, road: &lastRoad) else {
+            return settle(pending.failed(transmission, using: &random, now: present))
         }
-        pending.sent(transmission, by: port.road)
+        if pick.isNew { watch(pick.port.descriptor, .upstream(index, pick.port.road)) }
+        if let outgrown = pick.outgrown { drop(outgrown) }
+        if queries.isFull { flushQueries() }
+        pending.sent(transmission, by: pick.port.road)
+        message.removeAll(keepingCapacity: true)
+        transmission.write(to: &message)
+        queries.add(transmission, message, by: pick.port.descriptor)
+    }
+
+    /// Sends what waits to go upstream.
+    func flushQueries() {
+        for transmission in queries.flush() { settle(pending.failed(transmission, using: &random, now: present)) }
     }
 
     func receiveUpstream(_ bytes: UnsafeRawBufferPointer, from origin: ResponseOrigin) {
-        guard let response = try? UpstreamResponse(bytes) else {
+        guard let response = try? UpstreamResponse(bytes, reusing: &responseMemory) else {
             statistics.ignoredResponses += 1
             return
         }
-        let outcome = pending.receive(response, from: origin, using: &random, now: now())
+        let outcome = pending.receive(response, from: origin, using: &random, now: present)
         if case .ignored = outcome { statistics.ignoredResponses += 1 }
         settle(outcome)
     }
 
     /// ICMP said that nobody is there.
     func upstreamRefused(_ upstream: Int, _ road: UInt64) {
-        for outcome in pending.broke(road, upstream: upstream, using: &random, now: now()) { settle(outcome) }
+        for outcome in pending.broke(road, upstream: upstream, using: &random, now: present) { settle(outcome) }
     }
 
     // MARK: Streams
@@ -46,7 +48,7 @@ extension DNSLoop {
     private func transmitByStream(_ transmission: Transmission) {
         let index = transmission.upstream
         guard let road = stream(to: index), upstreamStreams[road]!.outstanding < UpstreamStream.mostOutstanding else {
-            return settle(pending.failed(transmission, using: &random, now: now()))
+            return settle(pending.failed(transmission, using: &random, now: present))
         }
         pending.sent(transmission, by: road)
         if upstreamStreams[road]!.outstanding == 0 { upstreamStreams[road]!.deadline = now() + configuration.timeout }
@@ -140,7 +142,7 @@ extension DNSLoop {
         if stream.answers == 0 {
             links[stream.upstream].failed(now: now(), "\(configuration.upstreams[stream.upstream]): \(reason)")
         }
-        for outcome in pending.broke(road, upstream: stream.upstream, using: &random, now: now()) { settle(outcome) }
+        for outcome in pending.broke(road, upstream: stream.upstream, using: &random, now: present) { settle(outcome) }
     }
 
     // MARK: Probes

@@ -58,6 +58,7 @@ final class DNSLoop {
     private let server: DNSServer
     private let datagrams: OpaquePointer
     private let replies: ReplyBatch
+    let queries: QueryBatch
     private static let batch: UInt32 = 64
 
     var sources: [CInt: Source] = [:]
@@ -69,7 +70,10 @@ final class DNSLoop {
     var clearances = Clearances()
     /// What the next query is read into, and the next answer.
     var queryMemory = Query.Memory()
-    private var message: [UInt8] = []
+    var message: [UInt8] = []
+    /// The same of an upstream's response, and of the addresses in it.
+    var responseMemory = UpstreamResponse.Memory()
+    var learning: [LearnedAddress] = []
     var pending: PendingQuestions<Waiter>
     var ports: [UpstreamPorts]
     var links: [UpstreamStream.Link]
@@ -80,6 +84,8 @@ final class DNSLoop {
     let tlsContext: TLSContext?
     var random = BufferedRandom()
     var statistics = DNSServer.Statistics()
+    /// Milliseconds: when what is being handled was read.
+    var present: UInt64 = 0
     private var isRunning = true
 
     init(configuration: DNSConfiguration, server: DNSServer) throws {
@@ -95,11 +101,14 @@ final class DNSLoop {
             ? try TLSContext(authorities: configuration.tlsAuthorities) : nil
         ports = configuration.upstreams.map { UpstreamPorts(upstream: $0, mark: configuration.upstreamMark) }
         epoll = linux_epoll_create()
-        guard epoll >= 0, let pool = linux_datagrams_create(Self.batch, 4096), let replies = ReplyBatch() else {
+        guard epoll >= 0, let pool = linux_datagrams_create(Self.batch, 4096), let replies = ReplyBatch(),
+            let queries = QueryBatch()
+        else {
             throw DNSServerError.noDescriptor(errno)
         }
         datagrams = pool
         self.replies = replies
+        self.queries = queries
         watch(server.commands.descriptor, .wakeUp)
     }
 
@@ -110,21 +119,30 @@ final class DNSLoop {
 
     func run() {
         var events = [linux_event](repeating: linux_event(), count: 256)
+        var heldSince: UInt64 = 0
         while isRunning {
-            let count = linux_epoll_wait(epoll, &events, 256, waitTime())
+            let isHolding = !(queries.isEmpty && replies.isEmpty)
+            let count = linux_epoll_wait(epoll, &events, 256, isHolding ? 0 : waitTime())
             guard count >= 0 || errno == EINTR else { break }
-            for event in events.prefix(Int(max(count, 0))) {
-                handle(CInt(truncatingIfNeeded: event.data), event.events)
-                // No socket is closed between an answer and its way out.
-                replies.flush()
+            // What is there together leaves together, but nothing waits for a millisecond.
+            if count <= 0 {
+                flush()
+                present = now()
+            }
+            for index in 0..<Int(max(count, 0)) {
+                present = now()
+                if present != heldSince { flush() }
+                if queries.isEmpty && replies.isEmpty { heldSince = present }
+                handle(CInt(truncatingIfNeeded: events[index].data), events[index].events)
             }
             expire()
-            replies.flush()
             server.publish(statistics)
         }
+        flush()
         for descriptor in sources.keys where descriptor != server.commands.descriptor { close(descriptor) }
     }
 
+    /// Milliseconds of a clock that never goes back.
     func now() -> UInt64 { Sockets.monotonicMilliseconds() }
 
     func watch(_ descriptor: CInt, _ source: Source, events: UInt32 = LINUX_EPOLLIN) {
@@ -134,7 +152,15 @@ final class DNSLoop {
 
     func drop(_ descriptor: CInt) {
         guard sources.removeValue(forKey: descriptor) != nil else { return }
+        // No socket is closed between a message and its way out.
+        flush()
         close(descriptor)
+    }
+
+    /// Sends what was put together. What cannot go upstream may be asked of others, or has failed.
+    private func flush() {
+        while !queries.isEmpty { flushQueries() }
+        replies.flush()
     }
 
     private func waitTime() -> Int32 {
@@ -187,9 +213,10 @@ final class DNSLoop {
     private func readDatagrams(_ socket: CInt, _ name: DNSClient) {
         guard let client = clients[name] else { return }
         // A few batches a turn: a flood by one sandbox must not keep the others waiting.
-        for _ in 0..<4 {
+        for turn in 0..<4 {
             let count = linux_datagrams_receive(datagrams, socket, Self.batch)
             guard count > 0 else { return }
+            if turn > 0 { present = now() }
             for slot in 0..<UInt32(count) {
                 let length = Int(linux_datagrams_length(datagrams, slot))
                 let bytes = UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length)

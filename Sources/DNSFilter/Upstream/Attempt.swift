@@ -30,6 +30,11 @@ struct Transmission: Hashable, Sendable {
     var bytes: [UInt8] {
         Query.forwardedBytes(name: key.name, type: key.type, identifier: identifier, spelling: spelling)
     }
+
+    /// Writes them into an array that is empty.
+    func write(to message: inout [UInt8]) {
+        Query.writeForwarded(name: key.name, type: key.type, identifier: identifier, spelling: spelling, to: &message)
+    }
 }
 
 /// Where a response came from.

@@ -100,7 +100,11 @@ extension PendingQuestions {
     mutating func failed(
         _ transmission: Transmission, using random: inout some RandomNumberGenerator, now: UInt64
     ) -> Outcome {
-        guard places[Int(transmission.place)] != nil else { return .nothing }
+        // Until it was tried to send it, an earlier attempt may have been answered.
+        guard let question = places[Int(transmission.place)], question.key.key == transmission.key,
+            question.attempts.indices.contains(Int(transmission.attempt)),
+            question.attempts[Int(transmission.attempt)].identifier == transmission.identifier
+        else { return .nothing }
         places[Int(transmission.place)]!.attempts[Int(transmission.attempt)].isOpen = false
         places[Int(transmission.place)]!.failure = .unreachable
         health[transmission.upstream].missed(now: now)

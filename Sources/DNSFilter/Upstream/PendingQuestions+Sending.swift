@@ -6,7 +6,7 @@ extension PendingQuestions {
     mutating func expire(now: UInt64, using random: inout some RandomNumberGenerator) -> [Outcome] {
         var outcomes: [Outcome] = []
         while let place = timers.pop(now: now) {
-            guard let due = places[Int(place)]?.due, due <= now else { continue }
+            guard dues[Int(place)] <= now else { continue }
             outcomes.append(step(place, using: &random, now: now))
         }
         return outcomes
@@ -30,9 +30,9 @@ extension PendingQuestions {
         if now < end, let transmission = attempt(place, using: &random, now: now) {
             return .transmit(transmission)
         }
-        let ends = places[Int(place)]!.attempts.filter(\.isOpen).map { $0.sent + limits.timeout }
-        if let next = ends.min(), now < end {
-            wake(place, at: min(next, end))
+        let first = places[Int(place)]!.attempts.lazy.filter(\.isOpen).map(\.sent).min()
+        if let first, now < end {
+            wake(place, at: min(first + limits.timeout, end))
             return .nothing
         }
         let question = self.end(place)
@@ -73,9 +73,9 @@ extension PendingQuestions {
         let attempt = Attempt(
             upstream: Int32(upstream), identifier: UInt16.random(in: 0 ... .max, using: &random), overTCP: overTCP,
             isOpen: true, spelling: health[upstream].keepsCase == false ? 0 : random.next(), sent: now)
+        let wasAsked = places[Int(place)]!.attempts.contains { $0.upstream == Int32(upstream) }
         places[Int(place)]!.attempts.append(attempt)
         health[upstream].asked(now: now)
-        let wasAsked = places[Int(place)]!.attempts.dropLast().contains { $0.upstream == Int32(upstream) }
         var patience = health[upstream].patience(atMost: limits.timeout)
         // Waiting longer for one's second answer: repeating must not become a flood.
         if wasAsked || upstreams.count == 1 { patience = min(max(2 * patience, 400), limits.timeout) }

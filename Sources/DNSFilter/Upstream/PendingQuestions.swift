@@ -13,8 +13,8 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
         /// Nothing to do now.
         case nothing
         case transmit(Transmission)
-        case answered(CacheKey, Answer, [Waiter])
-        case failed(CacheKey, ResolutionFailure, [Waiter])
+        case answered(CacheKey, Answer, FirstInline<Waiter>)
+        case failed(CacheKey, ResolutionFailure, FirstInline<Waiter>)
     }
 
     enum Admission: Hashable, Sendable {
@@ -33,10 +33,8 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
 
     struct Question {
         var key: Key
-        var waiters: [Waiter] = []
-        var attempts: [Attempt] = []
-        /// When to ask the next one, or to give up.
-        var due: UInt64
+        var waiters = FirstInline<Waiter>()
+        var attempts = FirstInline<Attempt>()
         /// When the last attempt's time is up, whatever happens.
         var end: UInt64
         var failure = ResolutionFailure.silence
@@ -46,6 +44,8 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
     let upstreams: [UpstreamTraits]
     var health: [UpstreamHealth]
     var places: [Question?] = []
+    /// By place: when to ask the next one, or to give up; nobody is to look at a whole question for that.
+    var dues: [UInt64] = []
     var free: [Int32] = []
     var index: [Key: Int32] = [:]
     var timers = TimerHeap()
@@ -109,7 +109,7 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
 extension PendingQuestions {
     mutating func begin(_ key: Key, _ now: UInt64) -> Int32 {
         let end = now + (key.pinned >= 0 ? 1 : 2) * limits.timeout
-        let question = Question(key: key, due: end, end: end)
+        let question = Question(key: key, end: end)
         let place: Int32
         if let known = free.popLast() {
             place = known
@@ -117,22 +117,24 @@ extension PendingQuestions {
         } else {
             place = Int32(places.count)
             places.append(question)
+            dues.append(end)
         }
+        dues[Int(place)] = end
         index[key] = place
         return place
     }
 
     /// Takes a question out.
     mutating func end(_ place: Int32) -> Question {
-        let question = places[Int(place)]!
+        let question = places[Int(place)].take()!
         index[question.key] = nil
-        places[Int(place)] = nil
+        dues[Int(place)] = .max
         free.append(place)
         return question
     }
 
     mutating func wake(_ place: Int32, at time: UInt64) {
-        places[Int(place)]!.due = time
+        dues[Int(place)] = time
         timers.insert(time, place)
     }
 }

@@ -24,28 +24,31 @@ struct UpstreamPorts {
         self.mark = mark
     }
 
-    /// A socket to send on. `opened` and `closing` let the caller watch the descriptors.
+    /// A socket to send on.
+    struct Pick {
+        var port: Port
+        /// Nothing waits in it yet.
+        var isNew = false
+        /// A socket that is used no more, to be closed.
+        var outgrown: CInt?
+    }
+
     /// - Parameter road: the number that a new socket gets.
-    mutating func pick(
-        using random: inout some RandomNumberGenerator, road: inout UInt64, opened: (Port) -> Void,
-        closing: (CInt) -> Void
-    ) -> Port? {
+    mutating func pick(using random: inout some RandomNumberGenerator, road: inout UInt64) -> Pick? {
         if ports.count < Self.width {
-            guard let port = open(&road) else { return ports.randomElement(using: &random) }
-            opened(port)
+            guard let port = open(&road) else { return ports.randomElement(using: &random).map { Pick(port: $0) } }
             ports.append(port)
-            return port
+            return Pick(port: port, isNew: true)
         }
         let index = Int.random(in: 0..<ports.count, using: &random)
         if ports[index].uses >= Self.usesBeforeReplacement, let port = open(&road) {
-            opened(port)
             leaving.append(ports[index])
-            if leaving.count > Self.mostLeaving { closing(leaving.removeFirst().descriptor) }
             ports[index] = port
-            return port
+            let outgrown = leaving.count > Self.mostLeaving ? leaving.removeFirst().descriptor : nil
+            return Pick(port: port, isNew: true, outgrown: outgrown)
         }
         ports[index].uses += 1
-        return ports[index]
+        return Pick(port: ports[index])
     }
 
     private func open(_ road: inout UInt64) -> Port? {

@@ -1,14 +1,22 @@
+import NetworkPolicy
+
 /// Why an answer is none: an Extended DNS Error (RFC 8914).
 struct ExtendedError: Hashable, Sendable {
+    enum Text: Hashable, Sendable {
+        case words(String)
+        case verdict(Verdict)
+    }
+
     var code: UInt16
-    var text: String
+    var text: Text
 
     /// The answer is the policy's, not the name's.
-    static func blocked(_ text: String) -> ExtendedError { ExtendedError(code: 15, text: text) }
+    static func blocked(_ text: String) -> ExtendedError { ExtendedError(code: 15, text: .words(text)) }
+    static func blocked(by verdict: Verdict) -> ExtendedError { ExtendedError(code: 15, text: .verdict(verdict)) }
     /// The failure was known from a moment ago.
-    static let cached = ExtendedError(code: 13, text: "")
-    static let noReachableUpstream = ExtendedError(code: 22, text: "no upstream answered in time")
-    static let networkError = ExtendedError(code: 23, text: "the network refused the upstreams")
+    static let cached = ExtendedError(code: 13, text: .words(""))
+    static let noReachableUpstream = ExtendedError(code: 22, text: .words("no upstream answered in time"))
+    static let networkError = ExtendedError(code: 23, text: .words("the network refused the upstreams"))
 
     /// Bytes of the text that are sent.
     private static let longestText = 200
@@ -16,12 +24,19 @@ struct ExtendedError: Hashable, Sendable {
     /// The EDNS option: code 15, length, code of the error, text.
     func writeOption(to message: inout [UInt8]) {
         message.append(big: 15)
-        message.append(big: UInt16(optionLength - 4))
+        let length = message.count
+        message.append(big: 0)
         message.append(big: code)
-        message.append(contentsOf: text.utf8.prefix(Self.longestText))
+        let start = message.count
+        switch text {
+        case .words(let words): message += words.utf8
+        case .verdict(let verdict):
+            message += "policy: ".utf8
+            verdict.write(to: &message)
+        }
+        if message.count > start + Self.longestText { message.removeSubrange((start + Self.longestText)...) }
+        message.put(big: UInt16(message.count - length - 2), at: length)
     }
-
-    var optionLength: Int { 6 + min(text.utf8.count, Self.longestText) }
 
     var option: [UInt8] {
         var bytes: [UInt8] = []

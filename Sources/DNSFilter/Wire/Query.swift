@@ -6,8 +6,8 @@ struct Query: Hashable, Sendable {
     var recursionDesired: Bool
     var name: DomainName
     var type: UInt16
-    /// The question as it was asked, case included: answers repeat it, since clients may check it.
-    var question: [UInt8]
+    /// The name's letters as they were asked for: answers repeat them, since clients may check it.
+    var letters = LetterCase()
     /// What a UDP answer may be long; 512 without EDNS (RFC 6891).
     var payloadLimit: Int
     var hasEDNS: Bool
@@ -60,12 +60,13 @@ extension Query {
             try reader.readName(into: &memory.question)
             let type = try reader.number16(), kind = try reader.number16()
             let name = try? DomainName(wire: memory.question, reusing: &memory.name)
+            let letters = name?.wire == memory.question ? LetterCase() : LetterCase(of: memory.question)
             memory.question.append(big: type)
             memory.question.append(big: kind)
             rejection.question = memory.question
             var query = Query(
-                identifier: identifier, recursionDesired: bytes[2] & 1 != 0, name: .root, type: type,
-                question: memory.question, payloadLimit: 512, hasEDNS: false)
+                identifier: identifier, recursionDesired: bytes[2] & 1 != 0, name: .root, type: type, letters: letters,
+                payloadLimit: 512, hasEDNS: false)
             var version: UInt8 = 0
             if counts.3 == 1 { version = try query.readEDNS(&reader) }
             guard reader.isAtEnd else { return .failure(rejection) }
@@ -104,11 +105,22 @@ extension Query {
     static func forwardedBytes(name: DomainName, type: UInt16, identifier: UInt16, spelling: UInt64 = 0) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(headerLength + name.wire.count + 15)
+        writeForwarded(name: name, type: type, identifier: identifier, spelling: spelling, to: &bytes)
+        return bytes
+    }
+
+    /// The same into an array that is empty.
+    static func writeForwarded(
+        name: DomainName, type: UInt16, identifier: UInt16, spelling: UInt64, to bytes: inout [UInt8]
+    ) {
         bytes.append(big: identifier)
         let recursionDesired: UInt16 = 0x0100
         bytes.append(big: recursionDesired)
         // One question, no answers, no authorities, one additional record.
-        for count: UInt16 in [1, 0, 0, 1] { bytes.append(big: count) }
+        bytes.append(big: 1)
+        bytes.append(big: 0)
+        bytes.append(big: 0)
+        bytes.append(big: 1)
         bytes += name.wire
         if spelling != 0 {
             QuestionSpelling.apply(spelling, to: &bytes, from: headerLength, count: name.wire.count)
@@ -120,15 +132,28 @@ extension Query {
         bytes.append(big: UInt16(largestPayload))
         // Version and flags, and no options.
         for _ in 0..<3 { bytes.append(big: 0) }
-        return bytes
     }
 
     /// A copy in memory of its own, for what waits.
     var detached: Query {
         var query = self
         query.name = name.detached
-        query.question = question.withUnsafeBufferPointer { Array($0) }
         return query
+    }
+
+    /// The question as it was asked, case included.
+    var question: [UInt8] {
+        var bytes: [UInt8] = []
+        writeQuestion(to: &bytes)
+        return bytes
+    }
+
+    func writeQuestion(to bytes: inout [UInt8]) {
+        let start = bytes.count
+        bytes += name.wire
+        letters.apply(to: &bytes, from: start)
+        bytes.append(big: type)
+        bytes.append(big: 1)
     }
 }
 
@@ -137,5 +162,11 @@ extension [UInt8] {
     mutating func append(big number: UInt16) {
         append(UInt8(number >> 8))
         append(UInt8(truncatingIfNeeded: number))
+    }
+
+    /// In the place of two bytes that are there.
+    mutating func put(big number: UInt16, at place: Int) {
+        self[place] = UInt8(number >> 8)
+        self[place + 1] = UInt8(truncatingIfNeeded: number)
     }
 }

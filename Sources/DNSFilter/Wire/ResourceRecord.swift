@@ -34,6 +34,8 @@ struct UpstreamResponse: Hashable, Sendable {
     var isTruncated: Bool
     /// As it came, case included.
     var questionName: [UInt8]
+    /// The name that was asked for; nil when it is none that is ever asked for. The root is: upstreams are probed by it.
+    var canonicalName: DomainName?
     var questionType: UInt16
     var answers: [ResourceRecord]
     /// The zone's SOA of a negative answer, for the time that it may be cached (RFC 2308).
@@ -42,8 +44,23 @@ struct UpstreamResponse: Hashable, Sendable {
     /// Records that a message may have: a stream's 64 KiB hold more than anybody needs.
     static let mostRecords = 1024
 
+    /// The memory of responses that are read one after the other: names and records are read into that of the response before,
+    /// unless somebody kept it.
+    struct Memory {
+        fileprivate var question: [UInt8] = []
+        fileprivate var name: [UInt8] = []
+        fileprivate var owner: [UInt8] = []
+        fileprivate var records: [ResourceRecord] = []
+    }
+
     /// - Throws: `MessageError` for anything but a well-formed response with one question.
     init(_ bytes: UnsafeRawBufferPointer) throws(MessageError) {
+        var memory = Memory()
+        try self.init(bytes, reusing: &memory)
+    }
+
+    /// The same in memory of the caller's.
+    init(_ bytes: UnsafeRawBufferPointer, reusing memory: inout Memory) throws(MessageError) {
         var reader = MessageReader(bytes)
         identifier = try reader.number16()
         let flags = try reader.number16()
@@ -53,30 +70,36 @@ struct UpstreamResponse: Hashable, Sendable {
         guard try reader.number16() == 1 else { throw .badCount }
         let answerCount = try reader.number16(), authorityCount = try reader.number16()
         _ = try reader.number16()
-        questionName = try reader.nameBytes()
+        // First: they may have the name.
+        memory.records.removeAll(keepingCapacity: true)
+        memory.question.removeAll(keepingCapacity: true)
+        try reader.readName(into: &memory.question)
+        questionName = memory.question
+        canonicalName = questionName == [0] ? .root : try? DomainName(wire: questionName, reusing: &memory.name)
         questionType = try reader.number16()
         guard try reader.number16() == 1 else { throw .badCount }
         guard Int(answerCount) + Int(authorityCount) <= Self.mostRecords else { throw .badCount }
-        answers = []
-        // No more than the bytes can hold: the count is the sender's.
-        answers.reserveCapacity(min(Int(answerCount), bytes.count / 11))
         for _ in 0..<answerCount {
-            if let record = try Self.record(&reader) { answers.append(record) }
+            if let record = try Self.record(&reader, canonicalName, &memory) { memory.records.append(record) }
         }
+        answers = memory.records
         for _ in 0..<authorityCount {
-            guard let record = try Self.record(&reader) else { continue }
+            guard let record = try Self.record(&reader, canonicalName, &memory) else { continue }
             if record.type == RecordType.soa, authority == nil { authority = record }
         }
     }
 
-    /// The name that was asked for; nil when it is none that is ever asked for. The root is: upstreams are probed by it.
-    var canonicalName: DomainName? {
-        questionName == [0] ? .root : try? DomainName(wire: questionName)
-    }
-
     /// nil for a class other than IN.
-    private static func record(_ reader: inout MessageReader) throws(MessageError) -> ResourceRecord? {
-        let owner = lowercased(try reader.nameBytes())
+    private static func record(
+        _ reader: inout MessageReader, _ question: DomainName?, _ memory: inout Memory
+    ) throws(MessageError) -> ResourceRecord? {
+        memory.owner.removeAll(keepingCapacity: true)
+        try reader.readName(into: &memory.owner)
+        lowerCase(&memory.owner)
+        // Nearly always it is the name that was asked for.
+        let owner =
+            question.flatMap { $0.wire == memory.owner ? $0.wire : nil }
+            ?? memory.owner.withUnsafeBufferPointer { Array($0) }
         let type = try reader.number16(), kind = try reader.number16(), ttl = try reader.number32()
         let length = Int(try reader.number16())
         let end = reader.position + length
@@ -96,11 +119,15 @@ struct UpstreamResponse: Hashable, Sendable {
             ? ResourceRecord(owner: owner, type: type, ttl: ttl > UInt32(Int32.max) ? 0 : ttl, data: data) : nil
     }
 
-    /// Length bytes are below 64, so that they are never taken for letters.
     static func lowercased(_ name: consuming [UInt8]) -> [UInt8] {
+        lowerCase(&name)
+        return name
+    }
+
+    /// Length bytes are below 64, so that they are never taken for letters.
+    private static func lowerCase(_ name: inout [UInt8]) {
         for index in name.indices where (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(name[index]) {
             name[index] |= 0x20
         }
-        return name
     }
 }

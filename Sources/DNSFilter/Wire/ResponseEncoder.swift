@@ -1,5 +1,15 @@
 import NetworkPolicy
 
+/// What can stand in a message behind its question.
+protocol WritableAnswer {
+    var code: ResponseCode { get }
+    var answerCount: UInt16 { get }
+    var authorityCount: UInt16 { get }
+    /// Writes the records, `elapsed` seconds after the answer came.
+    /// - Parameter question: the name that is asked for; it stands at offset 12 of every message.
+    func write(to message: inout [UInt8], question: DomainName, elapsed: UInt32)
+}
+
 /// Writes the answer to a sandbox.
 enum ResponseEncoder {
     /// - Parameters:
@@ -10,29 +20,27 @@ enum ResponseEncoder {
         _ answer: Answer, to query: Query, elapsed: UInt32 = 0, limit: Int = 65535, error: ExtendedError? = nil
     ) -> [UInt8] {
         var message: [UInt8] = []
-        write(
-            EncodedAnswer(answer, question: query.name), to: query, elapsed: elapsed, limit: limit, error: error,
-            into: &message)
+        write(answer, to: query, elapsed: elapsed, limit: limit, error: error, into: &message)
         return message
     }
 
-    /// The same of an answer that is encoded already, into an array that is empty.
+    /// The same into an array that is empty.
     static func write(
-        _ answer: EncodedAnswer, to query: Query, elapsed: UInt32, limit: Int, error: @autoclosure () -> ExtendedError?,
-        into message: inout [UInt8]
+        _ answer: some WritableAnswer, to query: Query, elapsed: UInt32, limit: Int,
+        error: @autoclosure () -> ExtendedError?, into message: inout [UInt8]
     ) {
-        let error = query.hasEDNS ? error() : nil
-        let length =
-            Query.headerLength + query.question.count + answer.bytes.count
-            + (query.hasEDNS ? emptyEDNSLength + (error?.optionLength ?? 0) : 0)
-        let fits = length <= limit
         writeHeader(
             query.identifier, recursionDesired: query.recursionDesired, answer.code, question: true,
-            answers: fits ? answer.answers : 0, authorities: fits ? answer.authorities : 0, hasEDNS: query.hasEDNS,
-            to: &message)
-        message += query.question
-        if fits { answer.write(to: &message, elapsed: elapsed) } else { message[2] |= 0x02 }
-        if query.hasEDNS { writeEDNS(fits ? error : nil, to: &message) }
+            answers: answer.answerCount, authorities: answer.authorityCount, hasEDNS: query.hasEDNS, to: &message)
+        query.writeQuestion(to: &message)
+        answer.write(to: &message, question: query.name, elapsed: elapsed)
+        if query.hasEDNS { writeEDNS(error(), to: &message) }
+        guard message.count > limit else { return }
+        message.removeSubrange((Query.headerLength + query.name.wire.count + 4)...)
+        message[2] |= 0x02
+        message.put(big: 0, at: 6)
+        message.put(big: 0, at: 8)
+        if query.hasEDNS { writeEDNS(nil, to: &message) }
     }
 
     static func encode(_ rejection: QueryRejection) -> [UInt8] {
@@ -63,8 +71,6 @@ enum ResponseEncoder {
         message.append(big: hasEDNS ? 1 : 0)
     }
 
-    private static let emptyEDNSLength = 11
-
     /// Our own OPT record: the flag for DNSSEC is clear, since no signature is ever forwarded.
     private static func writeEDNS(_ error: ExtendedError?, upperCode: UInt8 = 0, to message: inout [UInt8]) {
         message.append(0)
@@ -73,7 +79,10 @@ enum ResponseEncoder {
         message.append(upperCode)
         message.append(0)
         message.append(big: 0)
-        message.append(big: UInt16(error?.optionLength ?? 0))
-        error?.writeOption(to: &message)
+        let length = message.count
+        message.append(big: 0)
+        guard let error else { return }
+        error.writeOption(to: &message)
+        message.put(big: UInt16(message.count - length - 2), at: length)
     }
 }

@@ -16,11 +16,14 @@ struct WildcardBudget: Sendable {
     static let selection: UInt64 = 2
     /// Zones with a budget of their own at one time. Others share one.
     static let maximumZones = 256
+    /// Milliseconds after which it is looked again for zones that need none any more.
+    static let sweepInterval: UInt64 = 1000
 
     let bytesPerMinute: UInt64
     let burst: UInt64
     private var buckets: [DomainName: TokenBucket] = [:]
     private var shared: TokenBucket?
+    private var nextSweep: UInt64 = 0
     private var known = RecentNames(capacity: 2048)
 
     init(bytesPerMinute: UInt64, burst: UInt64) {
@@ -48,31 +51,26 @@ struct WildcardBudget: Sendable {
 
     /// Whose budget a name is counted on. Below a top-level domain each name has an owner of its own.
     static func owner(of name: DomainName, below zone: DomainName) -> DomainName {
-        guard zone.parent == nil else { return zone }
+        guard zone.labelCount == 1 else { return zone }
         var owner = name
         while let above = owner.parent, above != zone { owner = above }
         return owner
     }
 
     private mutating func take(_ cost: UInt64, of zone: DomainName, now: UInt64) -> Bool {
-        if buckets[zone] == nil, buckets.count >= Self.maximumZones {
+        if let place = buckets.index(forKey: zone) { return buckets.values[place].take(cost, now: now) }
+        if buckets.count >= Self.maximumZones, now >= nextSweep {
+            nextSweep = now + Self.sweepInterval
             // A full one says nothing that a new one would not.
             buckets = buckets.filter { _, bucket in
                 var bucket = bucket
                 return !bucket.isFull(now: now)
             }
-            if buckets.count >= Self.maximumZones {
-                var bucket = shared ?? fresh(now)
-                defer { shared = bucket }
-                return bucket.take(cost, now: now)
-            }
         }
-        var bucket = buckets[zone] ?? fresh(now)
-        defer { buckets[zone] = bucket }
+        let fresh = TokenBucket(capacity: burst, refill: bytesPerMinute, period: 60_000, now: now)
+        if buckets.count < Self.maximumZones { return buckets[zone, default: fresh].take(cost, now: now) }
+        var bucket = shared ?? fresh
+        defer { shared = bucket }
         return bucket.take(cost, now: now)
-    }
-
-    private func fresh(_ now: UInt64) -> TokenBucket {
-        TokenBucket(capacity: burst, refill: bytesPerMinute, period: 60_000, now: now)
     }
 }

@@ -30,7 +30,7 @@ final class EventLog: Sendable {
     func append(_ event: DecisionEvent) {
         state.withLock { state in
             state.ring.append(event)
-            for bell in state.bells.values { bell.yield() }
+            if !state.bells.isEmpty { for bell in state.bells.values { bell.yield() } }
         }
     }
 

@@ -44,7 +44,7 @@ struct EventRing: Sendable {
         if events.count < capacity {
             events.append(event)
         } else {
-            events[Int((next - 1) % UInt64(capacity))] = event
+            events[Int((next - 1) % UInt64(capacity))].become(event)
         }
         next += 1
     }

@@ -25,8 +25,10 @@ final class GuardWatch: Sendable {
 
     var observed: ObservedNames { state.withLock { $0.observed } }
 
-    func denied(_ name: DomainName, type: UInt16, _ verdict: Verdict) {
-        tell(.name(name, type: type, verdict), isNews: isNews(name, .denied))
+    /// - Parameter now: seconds.
+    func denied(_ name: DomainName, type: UInt16, _ verdict: Verdict, now: UInt64) {
+        let isNews = state.withLock { $0.sightings.isNews(name, .denied, now: now) }
+        tell(.name(name, type: type, verdict), isNews: isNews)
     }
 
     func wouldDeny(_ name: DomainName, type: UInt16, _ verdict: Verdict) {

@@ -1,36 +1,71 @@
 import NetworkPolicy
 
 /// Which names were reported lately, so that a sandbox that asks for one a thousand times makes one event of it.
+///
+/// A table of hashes, without the names: 64 bits with a seed that no sandbox knows. It grows to twice its capacity.
 struct Sightings: Sendable {
     enum Outcome: Hashable, Sendable {
         case allowed, denied, wouldDeny, addressesRemoved, flowRefused
     }
 
-    private struct Key: Hashable {
-        var name: DomainName
-        var outcome: Outcome
+    private struct Slot {
+        /// 0 in none.
+        var hash: UInt64 = 0
+        var time: UInt64 = 0
     }
 
     /// A denial is reported again after this many seconds; an allowed name once under a policy.
     static let repetition: UInt64 = 60
 
     let capacity: Int
-    private var last: [Key: UInt64] = [:]
+    private var count = 0
+    private var slots: [Slot] = []
 
-    init(capacity: Int = 256) { self.capacity = capacity }
+    init(capacity: Int = 1024) { self.capacity = capacity }
 
     /// Whether this is worth an event now.
     mutating func isNews(_ name: DomainName, _ outcome: Outcome, now: UInt64) -> Bool {
-        let key = Key(name: name, outcome: outcome)
-        if let before = last[key], outcome == .allowed || now < before + Self.repetition { return false }
+        var hasher = Hasher()
+        hasher.combine(name)
+        hasher.combine(outcome)
+        let hash = max(UInt64(bitPattern: Int64(hasher.finalize())), 1)
+        if let place = place(of: hash), slots[place].hash == hash {
+            if outcome == .allowed || now < slots[place].time + Self.repetition { return false }
+            slots[place].time = now
+            return true
+        }
         // Too many to remember: some will be told twice.
-        if last.count >= capacity { last.removeAll(keepingCapacity: true) }
-        last[key] = now
+        if count >= capacity { forget() }
+        if 2 * count >= slots.count { grow() }
+        slots[place(of: hash)!] = Slot(hash: hash, time: now)
+        count += 1
         return true
     }
 
     /// Under another policy everything is news.
-    mutating func clear() { last = [:] }
+    mutating func clear() {
+        slots = []
+        count = 0
+    }
+
+    private mutating func forget() {
+        for index in slots.indices { slots[index] = Slot() }
+        count = 0
+    }
+
+    private mutating func grow() {
+        let before = slots
+        slots = [Slot](repeating: Slot(), count: max(16, 2 * before.count))
+        for slot in before where slot.hash != 0 { slots[place(of: slot.hash)!] = slot }
+    }
+
+    /// Where a hash stands, or may stand; nil without any memory.
+    private func place(of hash: UInt64) -> Int? {
+        guard !slots.isEmpty else { return nil }
+        var place = Int(truncatingIfNeeded: hash) & (slots.count - 1)
+        while slots[place].hash != 0, slots[place].hash != hash { place = (place + 1) & (slots.count - 1) }
+        return place
+    }
 }
 
 /// The names that resolved while a sandbox was observed.

@@ -4,7 +4,7 @@ import Synchronization
 
 /// The DNS filter's questions, answered on its thread.
 extension EgressGuard: DNSPolicy {
-    func verdict(_ name: DomainName, type: UInt16) -> Verdict {
+    func refusal(_ name: DomainName, type: UInt16) -> Verdict? {
         // What is off costs no look at the clock.
         if settings.budgets.queriesPerSecond > 0,
             let refusal = budgets.withLock({ $0.admitQuery(now: settings.ticks()) })
@@ -12,24 +12,23 @@ extension EgressGuard: DNSPolicy {
             return exceeded(refusal)
         }
         let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
-        let verdict = settings.asWritten(evaluator.evaluate(name))
-        if settings.budgets.distinctNamesPerHour > 0, isObserving || verdict.isAllowed,
+        let verdict = evaluator.refusal(of: name)
+        if settings.budgets.distinctNamesPerHour > 0, isObserving || verdict == nil,
             let refusal = budgets.withLock({ $0.admit(name, now: settings.ticks()) })
         {
             return exceeded(refusal)
         }
-        guard isObserving, !verdict.isAllowed, !evaluator.isHeld(name) else { return verdict }
+        guard let verdict = verdict.map({ settings.asWritten($0) }) else { return nil }
+        guard isObserving, !evaluator.isHeld(name) else { return verdict }
         watch.wouldDeny(name, type: type, verdict)
-        return Verdict(action: .allow, reason: verdict.reason)
+        return nil
     }
 
     func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict? {
         guard settings.budgets.wildcardBytesPerMinute > 0 else { return nil }
         let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
         // Where everything else is open, names are no way out that would be missed.
-        guard !isObserving, case .rule(_, let rule) = evaluator.evaluate(name).reason,
-            case .wildcard(let zone) = rule.target
-        else { return nil }
+        guard !isObserving, case .wildcard(let zone)? = evaluator.rule(for: name)?.target else { return nil }
         let refusal = budgets.withLock { $0.admit(name, type: type, below: zone, now: settings.ticks()) }
         return refusal.map { exceeded($0) }
     }
@@ -50,8 +49,7 @@ extension EgressGuard: DNSPolicy {
                 let before = state.displacements
                 // A name that had to make room for this one must be learned again.
                 defer { if state.displacements != before { revise() } }
-                return try state.learn(
-                    addresses.map { ($0.address, $0.lifetime) }, from: name, kernel: kernel, settings: settings)
+                return try state.learn(addresses, from: name, kernel: kernel, settings: settings)
             }
             if !opened {
                 audit.answerWithheld(name, "the policy changed, or too many addresses are open or shared by many names")
@@ -79,8 +77,9 @@ extension EgressGuard: DNSPolicy {
         switch event.outcome {
         case .denied(let verdict) where verdict.isTemporary: return
         case .denied(let verdict):
-            audit.nameDenied(event.name, verdict)
-            watch.denied(event.name, type: event.type, verdict)
+            let now = settings.now()
+            audit.nameDenied(event.name, verdict, now: now)
+            watch.denied(event.name, type: event.type, verdict, now: now)
         case .failed(let failure, let reason): audit.queryFailed(event.name, failure, reason)
         case .typeRefused: audit.typeRefused(event.name, event.type)
         case .answered(let addresses, let removed):

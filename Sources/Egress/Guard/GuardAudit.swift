@@ -44,10 +44,11 @@ final class GuardAudit: Sendable {
         (deniedHere.load(ordering: .relaxed), exceededHere.load(ordering: .relaxed))
     }
 
-    func nameDenied(_ name: DomainName, _ verdict: Verdict) {
+    /// - Parameter now: seconds.
+    func nameDenied(_ name: DomainName, _ verdict: Verdict, now: UInt64) {
         Self.denied.increment()
         deniedHere.wrappingAdd(1, ordering: .relaxed)
-        limited(.info, "name denied") { ["name": "\(name)", "reason": "\(verdict.reason)"] }
+        limited(.info, "name denied", now: now) { ["name": "\(name)", "reason": "\(verdict.reason)"] }
     }
 
     /// An allowed query waited so long for the upstreams.
@@ -119,8 +120,11 @@ final class GuardAudit: Sendable {
         logger.critical("the policy on disk and the one in force differ", metadata: ["error": "\(error)"])
     }
 
-    private func limited(_ level: Logger.Level, _ message: Logger.Message, _ metadata: () -> Logger.Metadata) {
-        guard let suppressed = limiter.withLock({ $0.admit(now: now()) }) else { return }
+    private func limited(
+        _ level: Logger.Level, _ message: Logger.Message, now: UInt64? = nil, _ metadata: () -> Logger.Metadata
+    ) {
+        let now = now ?? self.now()
+        guard let suppressed = limiter.withLock({ $0.admit(now: now) }) else { return }
         var metadata = metadata()
         if suppressed > 0 { metadata["suppressed"] = "\(suppressed)" }
         logger.log(level: level, message, metadata: metadata)

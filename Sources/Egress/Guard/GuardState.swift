@@ -94,8 +94,7 @@ extension EgressGuard.State {
     /// Opens a name's addresses. `false` when the policy no longer allows one, when there is no room, when too much of
     /// this was to be done a moment ago, or when the kernel refused: then the answer must not go out.
     mutating func learn(
-        _ addresses: [(address: IPAddress, timeToLive: UInt32)], from name: DomainName, kernel: any KernelRules,
-        settings: GuardSettings
+        _ addresses: [LearnedAddress], from name: DomainName, kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) -> Bool {
         let now = settings.now()
         if ruleset.profiles.isFull, now >= mayReinstallAt {
@@ -106,7 +105,8 @@ extension EgressGuard.State {
         }
         var profiles = ruleset.profiles
         var next: [IPAddress: LearnedAddresses.Entry] = [:], joined = next
-        for (address, timeToLive) in addresses {
+        for item in addresses {
+            let (address, timeToLive) = (item.address, item.lifetime)
             guard allows(address, learnedFrom: name, settings: settings) else { return false }
             if let known = learned.entries[address], known.profile != nil,
                 known.expiry >= now + UInt64(max(timeToLive, settings.lifetimeGrace))

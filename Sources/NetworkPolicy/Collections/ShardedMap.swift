@@ -47,8 +47,10 @@ struct ShardedMap<Key: Sharded, Value> {
 extension ShardedMap: Sendable where Key: Sendable, Value: Sendable {}
 
 extension DomainName: Sharded {
+    var shard: UInt { wire.withUnsafeBytes { Self.shard($0) } }
+
     /// FNV-1a of the wire form.
-    var shard: UInt {
+    static func shard(_ wire: UnsafeRawBufferPointer) -> UInt {
         wire.reduce(UInt(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt($1)) &* 0x100_0000_01b3 } &>> 7
     }
 }

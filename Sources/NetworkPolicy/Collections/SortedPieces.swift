@@ -13,6 +13,8 @@ struct SortedPieces<Element: Ordered>: RandomAccessCollection {
 
     /// None is empty.
     private(set) var pieces: [[Element]] = []
+    /// By piece: how many elements stand before it.
+    private var offsets: [Int] = []
     private(set) var count = 0
 
     init() {}
@@ -20,7 +22,7 @@ struct SortedPieces<Element: Ordered>: RandomAccessCollection {
     /// - Precondition: the elements are in order.
     init(_ sorted: [Element]) {
         pieces = Self.cut(sorted[...])
-        count = sorted.count
+        count(from: 0)
     }
 
     var startIndex: Int { 0 }
@@ -47,8 +49,7 @@ struct SortedPieces<Element: Ordered>: RandomAccessCollection {
     /// How many elements are before a place.
     func rank(of place: Element.Place) -> Int {
         guard let (piece, index) = location(at: place) else { return 0 }
-        let before = pieces[..<piece].reduce(0) { $0 + $1.count }
-        return before + index + (pieces[piece][index].place == place ? 0 : 1)
+        return offsets[piece] + index + (pieces[piece][index].place == place ? 0 : 1)
     }
 
     /// The elements from one place to another, both included.
@@ -75,7 +76,6 @@ struct SortedPieces<Element: Ordered>: RandomAccessCollection {
         for piece in pieces[first..<end] { joined += piece.prefix { $0.place < places.lowerBound } }
         joined += new
         for piece in pieces[first..<end] { joined += piece.drop { $0.place <= places.upperBound } }
-        count += joined.count - pieces[first..<end].reduce(0) { $0 + $1.count }
         // Small pieces join their neighbour: a list that shrinks must not end as many lists of one.
         if joined.count < Self.pieceLength / 4, first > 0 {
             first -= 1
@@ -84,6 +84,17 @@ struct SortedPieces<Element: Ordered>: RandomAccessCollection {
         pieces.replaceSubrange(
             first..<end, with: joined.count > 2 * Self.pieceLength ? Self.cut(joined[...]) : [joined])
         if joined.isEmpty { pieces.remove(at: first) }
+        count(from: first)
+    }
+
+    /// Counts anew from a piece on.
+    private mutating func count(from first: Int) {
+        offsets.removeSubrange(first...)
+        count = first > 0 ? offsets[first - 1] + pieces[first - 1].count : 0
+        for piece in pieces[first...] {
+            offsets.append(count)
+            count += piece.count
+        }
     }
 
     /// Where the last element at a place or before it is.

@@ -1,14 +1,21 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// The name rules of a policy by name: one look-up per label of what is asked.
 struct NameTable: Sendable {
     /// The rules that match a name.
     enum Match {
-        /// Only rules that state neither protocol nor ports: the first.
-        case plain(Int)
+        /// Only rules that state neither protocol nor ports: the first, and what it does.
+        case plain(Int, Action)
         case scoped(TrafficMap<Int>)
     }
 
     private var exact: ShardedMap<DomainName, TargetEntry>
-    private var below: ShardedMap<DomainName, TargetEntry>
+    private var below: ShardedMap<NameSuffix, TargetEntry>
+    /// By bits, how many labels the bases of wildcards have, or ever had: zones of other depths are not looked up. Nobody's
+    /// names of a hundred labels cost a hundred look-ups.
+    private var depths: UInt64 = 0
 
     init(names: Int, zones: Int) {
         exact = ShardedMap(capacity: names)
@@ -23,18 +30,22 @@ struct NameTable: Sendable {
 
     /// The rules of the wildcard with this base.
     subscript(zone zone: DomainName) -> TargetEntry? {
-        get { below[zone] }
-        set { below[zone] = newValue }
+        get { below[NameSuffix(zone.wire)] }
+        set {
+            below[NameSuffix(zone.wire)] = newValue
+            depths |= Self.depth(zone.labelCount)
+        }
     }
 
     /// The rules as far as they say whether a name may be asked for: where all that match are plain, the first.
     func lookUp(_ name: DomainName, _ list: RuleList) -> Match? {
-        var first: Int?
+        var first: (number: Int, action: Action)?
         var isPlain = true
         visit(name) { entry in
-            if case .plain(let number) = entry { first = min(first ?? .max, number) } else { isPlain = false }
+            guard case .plain(let number, let action) = entry else { return isPlain = false }
+            if number < first?.number ?? .max { first = (number, action) }
         }
-        return isPlain ? first.map { .plain($0) } : .scoped(allRules(for: name, list))
+        return isPlain ? first.map { .plain($0.number, $0.action) } : .scoped(allRules(for: name, list))
     }
 
     /// Every rule that matches a name, joined.
@@ -50,12 +61,41 @@ struct NameTable: Sendable {
     private func visit(_ name: DomainName, _ body: (TargetEntry) -> Void) {
         if let entry = exact[name] { body(entry) }
         guard !below.isEmpty else { return }
-        // One array for all zones above the name, shorter with each: a name of its own for each would be an allocation.
-        var wire = name.wire
-        wire.removeFirst(1 + Int(wire[0]))
-        while wire.count > 1 {
-            if let entry = below[DomainName(canonical: wire)] { body(entry) }
-            wire.removeFirst(1 + Int(wire[0]))
+        var start = 0
+        for labels in (1..<max(name.labelCount, 1)).reversed() {
+            start += 1 + Int(name.wire[start])
+            guard depths & Self.depth(labels) != 0, let entry = below[NameSuffix(name.wire, from: start)] else {
+                continue
+            }
+            body(entry)
         }
     }
+
+    private static func depth(_ labels: Int) -> UInt64 { 1 << UInt64(min(labels, 63)) }
+}
+
+/// The end of a wire name, from one of its labels on: the zones above a name are looked up where they stand in it, without a
+/// name of their own for each.
+struct NameSuffix: Sharded {
+    private let wire: [UInt8]
+    private let start: UInt8
+
+    init(_ wire: [UInt8], from start: Int = 0) {
+        self.wire = wire
+        self.start = UInt8(start)
+    }
+
+    private func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        wire.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[Int(start)...])) }
+    }
+
+    static func == (left: Self, right: Self) -> Bool {
+        left.withBytes { left in
+            right.withBytes { left.count == $0.count && memcmp(left.baseAddress!, $0.baseAddress!, left.count) == 0 }
+        }
+    }
+
+    func hash(into hasher: inout Hasher) { withBytes { hasher.combine(bytes: $0) } }
+
+    var shard: UInt { withBytes { DomainName.shard($0) } }
 }

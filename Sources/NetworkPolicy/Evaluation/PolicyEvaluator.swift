@@ -1,3 +1,5 @@
+import Synchronization
+
 /// A policy made ready for evaluation. The DNS filter, the kernel's rules and every check ask this one, so they agree.
 ///
 /// A name costs one look-up per label, an address one binary search, however many rules there are.
@@ -9,6 +11,7 @@ public final class PolicyEvaluator: Sendable {
     let names: NameTable
     let blocks: BlockTable
     var list: RuleList { policy.list }
+    private let allowed = Mutex(AllowedNames())
 
     public init(_ policy: Policy) {
         self.policy = policy
@@ -62,12 +65,31 @@ public final class PolicyEvaluator: Sendable {
 
     /// The verdict on asking for a name: allowed where any traffic to it is.
     public func evaluate(_ name: DomainName) -> Verdict {
-        switch names.lookUp(name, list) {
+        switch match(name) {
         // A rule without ports decides for all the traffic that makes a name worth asking for.
-        case .plain(let index): verdict(index)
+        case .plain(let index, _): verdict(index)
         case .scoped(let rules): summary(rules, of: .unstated)
         case nil: verdict(nil)
         }
+    }
+
+    /// The same where it denies; nil where it allows, as nearly always, for which no rule is looked at.
+    public func refusal(of name: DomainName) -> Verdict? {
+        let verdict: Verdict
+        switch match(name) {
+        case .plain(_, .allow): return nil
+        case .plain(let index, .deny): verdict = self.verdict(index)
+        case .scoped(let rules): verdict = summary(rules, of: .unstated)
+        case nil: verdict = self.verdict(nil)
+        }
+        return verdict.isAllowed ? nil : verdict
+    }
+
+    /// The rule that decides whether a name may be asked for; nil where none speaks of it.
+    public func rule(for name: DomainName) -> Rule? {
+        if case .plain(let index, _)? = match(name) { return list[index] }
+        guard case .rule(_, let rule) = evaluate(name).reason else { return nil }
+        return rule
     }
 
     /// The verdict on some traffic to a name that resolved to an address of which no rule speaks: allowed where any of
@@ -92,7 +114,7 @@ public final class PolicyEvaluator: Sendable {
 
     /// Whether `name` may be asked for and something of this address of its be reached.
     public func allows(_ address: IPAddress, learnedFrom name: DomainName) -> Bool {
-        guard evaluate(name).isAllowed else { return false }
+        guard refusal(of: name) == nil else { return false }
         // Where no rule speaks of the address, that was all.
         return !isCovered(address) || evaluate(address, learnedFrom: name).isAllowed
     }
@@ -129,6 +151,14 @@ public final class PolicyEvaluator: Sendable {
         return verdict(found.contains(silence) ? nil : found.min())
     }
 
+    /// The rules that match a name.
+    private func match(_ name: DomainName) -> NameTable.Match? {
+        if let number = allowed.withLock({ $0[name] }) { return .plain(number, .allow) }
+        let match = names.lookUp(name, list)
+        if case .plain(let number, .allow)? = match { allowed.withLock { $0[name] = number } }
+        return match
+    }
+
     private func rules(for name: DomainName) -> TrafficMap<Int> { names.allRules(for: name, list) }
 
     /// Whether any rule speaks of an address.
@@ -137,4 +167,32 @@ public final class PolicyEvaluator: Sendable {
     private func rules(for address: IPAddress) -> TrafficMap<Int> {
         blocks.covered.element(holding: address)?.value ?? TrafficMap(nil)
     }
+}
+
+/// Names that were allowed lately, with the numbers of their rules: a query is judged, and counted, and a moment later each
+/// address of its answer is judged, and every time the tables of a hundred thousand rules are far from the processor.
+///
+/// A table in which a later name takes an earlier one's place. It grows with use, to some 24 KiB with its names.
+private struct AllowedNames {
+    private static let capacity = 256
+    private var slots: [(name: DomainName, number: Int?)] = []
+
+    subscript(name: DomainName) -> Int? {
+        get {
+            guard !slots.isEmpty else { return nil }
+            let place = place(of: name)
+            return slots[place].name == name ? slots[place].number : nil
+        }
+        set {
+            if slots.isEmpty { slots = Array(repeating: (.root, nil), count: 4) }
+            if slots[place(of: name)].number != nil, slots.count < Self.capacity {
+                slots = Array(repeating: (.root, nil), count: 4 * slots.count)
+            }
+            let place = place(of: name)
+            slots[place].name.copy(name)
+            slots[place].number = newValue
+        }
+    }
+
+    private func place(of name: DomainName) -> Int { Int(name.shard & UInt(slots.count - 1)) }
 }

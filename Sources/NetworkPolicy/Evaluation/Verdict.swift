@@ -28,11 +28,22 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        let verb = isAllowed ? "allowed" : "denied"
-        return switch reason {
-        case .rule(_, let rule): "\(verb) by rule \(rule)"
-        case .defaultAction: "\(verb) by default"
-        case .guardrail(let text), .budget(let text): "\(verb): \(text)"
+        var text: [UInt8] = []
+        write(to: &text)
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// Adds the description to a text in UTF-8, which is spared strings of its parts.
+    public func write(to text: inout [UInt8]) {
+        text += (isAllowed ? "allowed" : "denied").utf8
+        switch reason {
+        case .rule(_, let rule):
+            text += " by rule ".utf8
+            rule.write(to: &text)
+        case .defaultAction: text += " by default".utf8
+        case .guardrail(let words), .budget(let words):
+            text += ": ".utf8
+            text += words.utf8
         }
     }
 }

@@ -40,7 +40,7 @@ public struct DomainName: Hashable, Sendable {
     public static let root = DomainName(canonical: [0])
 
     /// The wire form: length-prefixed labels and the final zero byte, no compression.
-    public let wire: [UInt8]
+    public private(set) var wire: [UInt8]
 
     /// Takes bytes that are known to be canonical.
     init(canonical wire: [UInt8]) { self.wire = wire }
@@ -86,6 +86,22 @@ public struct DomainName: Hashable, Sendable {
 
     /// A copy in memory of its own and no more, for what keeps names for long.
     public var detached: DomainName { DomainName(canonical: wire.withUnsafeBufferPointer { Array($0) }) }
+
+    /// Becomes another name in the memory that it has, where nobody else has it, too.
+    public mutating func copy(_ other: DomainName) {
+        wire.removeAll(keepingCapacity: true)
+        wire += other.wire
+    }
+
+    /// 0 for the root.
+    public var labelCount: Int {
+        var count = 0, position = 0
+        while wire[position] != 0 {
+            count += 1
+            position += 1 + Int(wire[position])
+        }
+        return count
+    }
 
     /// The labels, leftmost first.
     public var labels: [ArraySlice<UInt8>] {

@@ -67,6 +67,14 @@ public struct Rule: Hashable, Sendable, CustomStringConvertible {
     /// `allow pypi.org tcp 443`
     public var description: String { "\(action.rawValue) \(text)\(scope.text)" }
 
+    /// Adds the description to a text in UTF-8.
+    func write(to bytes: inout [UInt8]) {
+        bytes += action.rawValue.utf8
+        bytes.append(UInt8(ascii: " "))
+        bytes += text.utf8
+        if !scope.isUnstated { bytes += scope.text.utf8 }
+    }
+
     /// The traffic that the rule is about, each with `value`. Where a rule states nothing, to deny means everything; to
     /// allow means TCP and UDP, and ICMP where the target is an address.
     func coverage<Value>(_ value: Value) -> TrafficMap<Value> {

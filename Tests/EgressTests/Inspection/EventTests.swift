@@ -30,6 +30,24 @@ import Testing
         #expect(ring.events(after: at(8)).events.map(\.event.time) == [8, 9])
     }
 
+    @Test func `an event that takes another one's memory changes nothing for who has read that`() throws {
+        let verdict = Verdict(action: .deny, reason: .defaultAction)
+        var ring = EventRing(generation: 7, capacity: 2)
+        let events = try ["a.example", "bb.example", "a-long-name.below.example", "d.example", "e.example"].map {
+            DecisionEvent(time: 1, kind: .name(try DomainName($0), type: 1, verdict))
+        }
+        for event in events[..<2] { ring.append(event) }
+        let read = ring.events(after: nil).events.map(\.event)
+        for event in events[2...] { ring.append(event) }
+        #expect(read == Array(events[..<2]))
+        #expect(ring.events(after: nil).events.map(\.event) == Array(events[3...]))
+        // What has no name takes the place of what has one, and the other way round.
+        ring.append(DecisionEvent(time: 2, kind: .flowsCut(3)))
+        ring.append(DecisionEvent(time: 2, kind: .flowsCut(4)))
+        ring.append(events[0])
+        #expect(ring.events(after: nil).events.map(\.event.kind) == [.flowsCut(4), events[0].kind])
+    }
+
     @Test func `a position of another guard, or of the future, has missed nobody knows what`() {
         let ring = ring(3)
         for position in [at(2, generation: 6), at(99)] {
@@ -86,6 +104,19 @@ import Testing
         #expect(news(.denied, 60))
         sightings.clear()
         #expect(news(.allowed, 1000))
+    }
+
+    @Test func `of as many names as there is room for, none is news twice`() throws {
+        var sightings = Sightings()
+        let names = try (0..<sightings.capacity).map { try DomainName("n\($0).example") }
+        for isNews in [true, false] {
+            let told = names.count { sightings.isNews($0, .denied, now: 0) }
+            #expect(told == (isNews ? names.count : 0))
+        }
+        let isNews = sightings.isNews(try DomainName("one-more.example"), .denied, now: 0)
+        #expect(isNews)
+        let again = names.count { sightings.isNews($0, .denied, now: 0) }
+        #expect(again > 0, "nothing was forgotten")
     }
 
     @Test func `every reader hears the bell, and a closed log lets go of them`() async throws {

@@ -105,7 +105,8 @@ extension TableInterpreter.Packet {
             for _ in 0..<4 {
                 for _ in 0..<4 {
                     let name = try DomainName(RandomPolicy.names.randomElement()!), address = addresses.randomElement()!
-                    if try state.learn([(address, 60)], from: name, kernel: kernel, settings: settings) {
+                    let addresses = [LearnedAddress(address: address, lifetime: 60)]
+                    if try state.learn(addresses, from: name, kernel: kernel, settings: settings) {
                         names[address, default: []].insert(name)
                     } else {
                         #expect(!state.allows(address, learnedFrom: name, settings: settings))
@@ -138,7 +139,8 @@ extension TableInterpreter.Packet {
             for _ in 0..<8 {
                 for _ in 0..<3 {
                     let name = try DomainName(RandomPolicy.names.randomElement()!), address = addresses.randomElement()!
-                    if try state.learn([(address, 60)], from: name, kernel: kernel, settings: settings) {
+                    let addresses = [LearnedAddress(address: address, lifetime: 60)]
+                    if try state.learn(addresses, from: name, kernel: kernel, settings: settings) {
                         names[address, default: []].insert(name)
                     }
                 }
@@ -195,7 +197,7 @@ extension TableInterpreter.Packet {
         #expect(try !looks(.remove([Target("198.51.100.1")])))
         #expect(try !looks(.merge([Rule(action: .allow, text: "a.com")])))
         let opened = try state.learn(
-            [(addresses[2], 60)], from: DomainName("a.com"), kernel: kernel, settings: settings)
+            [.init(address: addresses[2], lifetime: 60)], from: DomainName("a.com"), kernel: kernel, settings: settings)
         #expect(opened)
         #expect(try !looks(.merge([Rule(action: .deny, text: "b.a.com")])))
         #expect(
@@ -212,7 +214,8 @@ extension TableInterpreter.Packet {
             let port = UInt16(number)
             record.policy.rules = [try Rule(action: .allow, text: "a.com", scope: TrafficScope(ports: [port...port]))]
             _ = try state.adopt(record, kernel: kernel, settings: settings)
-            let isOpen = try state.learn([(address, 60)], from: name, kernel: kernel, settings: settings)
+            let isOpen = try state.learn(
+                [.init(address: address, lifetime: 60)], from: name, kernel: kernel, settings: settings)
             #expect(isOpen)
         }
         let installations = kernel.installations.withLock { $0 }

@@ -44,7 +44,8 @@ import Testing
         _ name: DomainName, _ state: inout EgressGuard.State, _ kernel: InterpretedKernel, _ settings: GuardSettings,
         timeToLive: UInt32 = 60
     ) throws {
-        let isOpen = try state.learn([(address, timeToLive)], from: name, kernel: kernel, settings: settings)
+        let isOpen = try state.learn(
+            [.init(address: address, lifetime: timeToLive)], from: name, kernel: kernel, settings: settings)
         #expect(isOpen)
     }
 

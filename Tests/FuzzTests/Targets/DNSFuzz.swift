@@ -21,6 +21,12 @@ enum DNSFuzz {
             "the spelling cannot be checked")
         promise(!query.name.wire.contains { (0x41...0x5a).contains($0) && $0 > 63 }, "upper case goes upstream")
 
+        // Unless a pointer stood in it.
+        let asked = bytes.dropFirst(12).prefix(query.question.count)
+        promise(
+            asked.elementsEqual(query.question) || asked.contains { $0 >= 0xc0 },
+            "the question is not given back as it came")
+
         var answer = Answer(code: .noError)
         answer.records = [
             ResourceRecord(owner: query.name.wire, type: RecordType.a, ttl: 5, data: [192, 0, 2, 1])
@@ -40,6 +46,11 @@ enum DNSFuzz {
     static func response(_ bytes: UnsafeRawBufferPointer) {
         guard let response = try? UpstreamResponse(bytes), let name = try? DomainName(wire: response.questionName)
         else { return }
+        // In memory that another one was read into, it is the same.
+        var memory = UpstreamResponse.Memory()
+        for _ in 0..<2 {
+            promise((try? UpstreamResponse(bytes, reusing: &memory)) == response, "it is another one the second time")
+        }
         let answer = Answer(response, name: name, type: response.questionType)
         var owner = name.wire
         for record in answer.records {
@@ -54,9 +65,8 @@ enum DNSFuzz {
         promise(none.addresses.isEmpty, "a refused address is told")
 
         let query = Query(
-            identifier: 1, recursionDesired: true, name: name, type: response.questionType,
-            question: name.wire + [UInt8(response.questionType >> 8), UInt8(response.questionType & 0xff), 0, 1],
-            payloadLimit: 1232, hasEDNS: true)
+            identifier: 1, recursionDesired: true, name: name, type: response.questionType, payloadLimit: 1232,
+            hasEDNS: true)
         let told = ResponseEncoder.encode(answer, to: query)
         guard told.count <= 65535, let again = try? told.withUnsafeBytes({ try UpstreamResponse($0) }) else {
             fatalError("what is told of a response cannot be read")

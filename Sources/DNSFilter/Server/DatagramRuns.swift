@@ -1,0 +1,70 @@
+/// Puts the datagrams of a batch in an order in which those that the kernel can carry together stand together: for one
+/// recipient, and equally long. A run passes through routing and packet filters once, whatever its length.
+///
+/// A value: which slots of a pool to send together, without the sending.
+struct DatagramRuns<Recipient: Equatable> {
+    private struct Run {
+        var recipient: Recipient
+        var length: Int
+        var count: UInt16
+        var first: UInt16
+        var last: UInt16
+    }
+
+    /// Datagrams of a run: `UDP_MAX_SEGMENTS` of older kernels.
+    static var mostDatagrams: Int { 64 }
+    /// Bytes of a run: an IP packet's, and what its headers take.
+    static var mostBytes: Int { 65_535 - 128 }
+    /// Where every datagram is for somebody else, looking for its like must not cost more than it saves.
+    private static var lookBack: Int { 8 }
+
+    private var runs: [Run] = []
+    /// By slot: the one after it in its run.
+    private var next: [UInt16]
+    private(set) var order: [UInt16] = []
+    /// Where in `order` each run begins, and where the last one ends.
+    private(set) var starts: [UInt16] = []
+
+    /// - Parameter capacity: datagrams of a batch.
+    init(capacity: Int) {
+        next = [UInt16](repeating: 0, count: capacity)
+        runs.reserveCapacity(capacity)
+        order.reserveCapacity(capacity)
+        starts.reserveCapacity(capacity + 1)
+    }
+
+    var count: Int { runs.count }
+    func recipient(of run: Int) -> Recipient { runs[run].recipient }
+    /// The slots of a run, once they are in `order`.
+    func slots(of run: Int) -> ArraySlice<UInt16> { order[Int(starts[run])..<Int(starts[run + 1])] }
+
+    mutating func add(_ slot: UInt16, to recipient: Recipient, length: Int) {
+        for index in (max(0, runs.count - Self.lookBack)..<runs.count).reversed()
+        where runs[index].length == length && runs[index].recipient == recipient {
+            let count = Int(runs[index].count) + 1
+            guard count <= Self.mostDatagrams, count * length <= Self.mostBytes else { break }
+            next[Int(runs[index].last)] = slot
+            runs[index].last = slot
+            runs[index].count += 1
+            return
+        }
+        runs.append(Run(recipient: recipient, length: length, count: 1, first: slot, last: slot))
+    }
+
+    /// Fills `order` and `starts`.
+    mutating func arrange() {
+        order.removeAll(keepingCapacity: true)
+        starts.removeAll(keepingCapacity: true)
+        for run in runs {
+            starts.append(UInt16(order.count))
+            var slot = run.first
+            for _ in 0..<run.count {
+                order.append(slot)
+                slot = next[Int(slot)]
+            }
+        }
+        starts.append(UInt16(order.count))
+    }
+
+    mutating func removeAll() { runs.removeAll(keepingCapacity: true) }
+}
