@@ -26,7 +26,7 @@ test: execd
 	./scripts/test.sh
 
 # Each prints medians beside a peer's, and their ratio.
-bench: execd base-image
+bench: execd egress base-image
 	swift build -c release
 	.build/release/benchmark-create
 	.build/release/benchmark-patch
@@ -36,6 +36,7 @@ bench: execd base-image
 	./scripts/install-deps.sh dnsperf dnsdist unbound
 	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
+	python3 Benchmarks/Sidecar/start.py
 	./scripts/bench-gateway.sh http1
 	./scripts/bench-gateway.sh http2
 	./scripts/bench-gateway.sh idle-websockets
