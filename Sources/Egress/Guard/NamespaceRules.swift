@@ -85,20 +85,27 @@ final class NamespaceRules: KernelRules {
     }
 
     @discardableResult
-    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int {
+    func cut(
+        forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
+    ) throws(EgressError) -> Int {
         try Self.translated { () throws(NetfilterError) in
             var destroyed = 0
             let forgotten = try conntrack.delete(
-                where: {
+                where: { flow in
+                    // What is answered on loopback was redirected there.
+                    guard !flow.replySource.isLoopback else {
+                        return forgettingNameQueries && flow.destinationPort == 53
+                    }
                     // Of the flow check's own connections `OpenFlows` knows more: the names.
-                    $0.mark != FlowCheckMark.connection && local.contains($0.source)
-                        && !$0.replySource.isLoopback && isRevoked($0.destination, $0.traffic)
-                        && !spared.contains(UpstreamAddress(address: $0.destination, port: $0.destinationPort))
+                    return flow.mark != FlowCheckMark.connection && local.contains(flow.source)
+                        && isRevoked(flow.destination, flow.traffic)
+                        && !spared.contains(UpstreamAddress(address: flow.destination, port: flow.destinationPort))
                 },
-                // Sockets first: their last segment still passes, so that the other side hears of the end.
+                // Sockets first: their last segment still passes, so that the other side hears of the end. A query may
+                // be asked again, of the filter that is there now.
                 before: { (doomed) throws(NetfilterError) in
-                    let ends = Set(doomed.map { FlowEnds($0) })
-                    destroyed = try sockets.destroy { ends.contains(FlowEnds($0)) }
+                    let ends = Set(doomed.lazy.filter { !$0.replySource.isLoopback }.map { FlowEnds($0) })
+                    if !ends.isEmpty { destroyed = try sockets.destroy { ends.contains(FlowEnds($0)) } }
                 })
             return destroyed + forgotten
         }
@@ -108,12 +115,6 @@ final class NamespaceRules: KernelRules {
         try Self.translated { () throws(NetfilterError) in
             let flows = try conntrack.flows().filter { local.contains($0.source) && !$0.replySource.isLoopback }
             return Set(flows.map(\.destination))
-        }
-    }
-
-    func forgetNameQueries() throws(EgressError) {
-        _ = try Self.translated { () throws(NetfilterError) in
-            try conntrack.delete { $0.destinationPort == 53 && $0.replySource.isLoopback }
         }
     }
 
