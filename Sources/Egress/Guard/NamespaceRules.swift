@@ -18,15 +18,18 @@ final class NamespaceRules: KernelRules {
     private let spared: Set<UpstreamAddress>
 
     /// `nil` for the namespace of this process, which takes no right to enter it.
-    /// - Parameter tables: a socket of that namespace, where there is one already: what it changes is not others' doing.
+    /// - Parameters:
+    ///   - tables: a socket of that namespace, where there is one already: what it changes is not others' doing.
+    ///   - local: the sandbox's own addresses, where they are known already.
     init(
-        namespace: NetworkNamespace?, tables: NetfilterSocket? = nil, sparing spared: Set<UpstreamAddress> = []
+        namespace: NetworkNamespace?, tables: NetfilterSocket? = nil, local: Set<IPAddress>? = nil,
+        sparing spared: Set<UpstreamAddress> = []
     ) throws(EgressError) {
         self.spared = spared
-        (self.tables, conntrack, sockets, local) = try Self.inside(namespace) { () throws(EgressError) in
+        (self.tables, conntrack, sockets, self.local) = try Self.inside(namespace) { () throws(EgressError) in
             try Self.translated { () throws(NetfilterError) in
                 let tables = if let tables { tables } else { try NetfilterSocket() }
-                return (tables, try Conntrack(), try SocketDestroyer(), LinkSurroundings.current().local)
+                return (tables, try Conntrack(), try SocketDestroyer(), local ?? LinkSurroundings.current().local)
             }
         }
     }
