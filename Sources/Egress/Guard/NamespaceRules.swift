@@ -21,16 +21,19 @@ final class NamespaceRules: KernelRules {
     private let spared: Set<UpstreamAddress>
 
     /// `nil` for the namespace of this process, which takes no right to enter it.
-    /// - Parameter tables: a socket of that namespace, where there is one already: what it changes is not others' doing.
+    /// - Parameters:
+    ///   - tables: a socket of that namespace, where there is one already: what it changes is not others' doing.
+    ///   - local: the sandbox's own addresses, where they are known already.
     init(
-        namespace: NetworkNamespace?, tables: NetfilterSocket? = nil, sparing spared: Set<UpstreamAddress> = []
+        namespace: NetworkNamespace?, tables: NetfilterSocket? = nil, local: Set<IPAddress>? = nil,
+        sparing spared: Set<UpstreamAddress> = []
     ) throws(EgressError) {
         self.spared = spared
         isShared = namespace == nil
-        (self.tables, conntrack, sockets, local) = try Self.inside(namespace) { () throws(EgressError) in
+        (self.tables, conntrack, sockets, self.local) = try Self.inside(namespace) { () throws(EgressError) in
             try Self.translated { () throws(NetfilterError) in
                 let tables = if let tables { tables } else { try NetfilterSocket() }
-                return (tables, try Conntrack(), try SocketDestroyer(), LinkSurroundings.current().local)
+                return (tables, try Conntrack(), try SocketDestroyer(), local ?? LinkSurroundings.current().local)
             }
         }
     }
@@ -89,21 +92,28 @@ final class NamespaceRules: KernelRules {
     }
 
     @discardableResult
-    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int {
+    func cut(
+        forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
+    ) throws(EgressError) -> Int {
         let own = ownAddresses
         return try Self.translated { () throws(NetfilterError) in
             var destroyed = 0
             let forgotten = try conntrack.delete(
-                where: {
+                where: { flow in
+                    // What is answered on loopback was redirected there.
+                    guard !flow.replySource.isLoopback else {
+                        return forgettingNameQueries && flow.destinationPort == 53
+                    }
                     // Of the flow check's own connections `OpenFlows` knows more: the names.
-                    $0.mark != FlowCheckMark.connection && !own.contains($0.destination)
-                        && !$0.replySource.isLoopback && isRevoked($0.destination, $0.traffic)
-                        && !spared.contains(UpstreamAddress(address: $0.destination, port: $0.destinationPort))
+                    return flow.mark != FlowCheckMark.connection && !own.contains(flow.destination)
+                        && isRevoked(flow.destination, flow.traffic)
+                        && !spared.contains(UpstreamAddress(address: flow.destination, port: flow.destinationPort))
                 },
-                // Sockets first: their last segment still passes, so that the other side hears of the end.
+                // Sockets first: their last segment still passes, so that the other side hears of the end. A query may
+                // be asked again, of the filter that is there now.
                 before: { (doomed) throws(NetfilterError) in
-                    let ends = Set(doomed.map { FlowEnds($0) })
-                    destroyed = try sockets.destroy { ends.contains(FlowEnds($0)) }
+                    let ends = Set(doomed.lazy.filter { !$0.replySource.isLoopback }.map { FlowEnds($0) })
+                    if !ends.isEmpty { destroyed = try sockets.destroy { ends.contains(FlowEnds($0)) } }
                 })
             return destroyed + forgotten
         }
@@ -118,12 +128,6 @@ final class NamespaceRules: KernelRules {
     }
 
     private var ownAddresses: Set<IPAddress> { isShared ? local.union(LinkSurroundings.current().local) : local }
-
-    func forgetNameQueries() throws(EgressError) {
-        _ = try Self.translated { () throws(NetfilterError) in
-            try conntrack.delete { $0.destinationPort == 53 && $0.replySource.isLoopback }
-        }
-    }
 
     /// Counts a change of the kernel's rules, under the reference's names.
     private func counted(_ operation: RuleUpdates, _ change: () throws(EgressError) -> Void) throws(EgressError) {

@@ -70,7 +70,8 @@ public final class Sidecar: EgressController {
         let surroundings = LinkSurroundings.current()
         let kernel = SidecarKernel(
             try NamespaceRules(
-                namespace: nil, tables: closed.tables, sparing: Set(dnsConfiguration.upstreams.map(\.endpoint))),
+                namespace: nil, tables: closed.tables, local: surroundings.local,
+                sparing: Set(dnsConfiguration.upstreams.map(\.endpoint))),
             shared: shared,
             mode: configuration.mode)
         let sockets = try GuardSockets.open()
@@ -100,7 +101,8 @@ public final class Sidecar: EgressController {
                 token: configuration.token ?? PolicyToken.generate(using: &random), policy: policies.inForce),
             dnsPort: sockets.port, flowCheck: checkPoint?.point,
             surroundings: configuration.inbound.widening(surroundings), kernel: kernel, settings: settings,
-            meter: try TrafficMeter(settings.budgets, namespace: nil, shared: shared), logger: logger)
+            meter: try TrafficMeter(settings.budgets, namespace: nil, tables: closed.tables, shared: shared),
+            logger: logger)
         tables = closed.tables
         self.policies = Mutex(policies)
         self.stamps = Mutex(stamps)

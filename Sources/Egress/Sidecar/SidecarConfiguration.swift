@@ -47,11 +47,13 @@ public struct SidecarConfiguration: Sendable {
     public var resolverBlock = ResolverBlock()
     public var outlets = Outlets()
 
-    /// - Parameter resolvConf: the text of /etc/resolv.conf, for where the environment names no upstream.
+    /// - Parameters:
+    ///   - resolvConf: the text of /etc/resolv.conf, for where the environment names no upstream.
+    ///   - knownResolvers: asked for where a list names them: reading them takes a millisecond.
     /// - Throws: the first variable that has a wrong value.
     public init(
         environment: [String: String], resolvConf: String = "", presets: Presets = .none,
-        knownResolvers: KnownResolvers = .none
+        knownResolvers: () throws(EgressError) -> KnownResolvers = { () throws(EgressError) in .none }
     ) throws(SidecarConfigurationError) {
         let values = SidecarVariables(environment)
         self.presets = presets

@@ -21,9 +21,10 @@ struct SidecarRuleset: Hashable, Sendable {
         var change = Transaction()
         change.removeTable(closedTable)
         change.addTable(closedTable)
-        for hook in [BaseChain.Hook.input, .forward, .output] {
+        // The first thing of all: names that are spelt out, since the first value that is asked for its own takes 0.6 ms.
+        for (name, hook) in [("input", BaseChain.Hook.input), ("forward", .forward), ("output", .output)] {
             change.addChain(
-                "\(hook)", table: closedTable, base: BaseChain(.filter, hook, priority: -20, dropsByDefault: true))
+                name, table: closedTable, base: BaseChain(.filter, hook, priority: -20, dropsByDefault: true))
         }
         change.addRule("input", table: closedTable, .input("lo") + [.verdict(.accept)])
         change.addRule("output", table: closedTable, .output("lo") + [.verdict(.accept)])

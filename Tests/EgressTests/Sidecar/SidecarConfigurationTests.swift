@@ -82,6 +82,31 @@ import Testing
         #expect(try read(["INTERNAL_RANGES": "10.1.0.0/16"]).internalRanges == [CIDRBlock("10.1.0.0/16")!])
     }
 
+    @Test func `known resolvers are read where a list names them, and a file of them that cannot be read is an error`()
+        throws
+    {
+        var reads = 0
+        func configuration(_ list: String) throws -> SidecarConfiguration {
+            try SidecarConfiguration(environment: ["OPENSANDBOX_EGRESS_DOH_BLOCKLIST": list]) {
+                () throws(EgressError) in
+                reads += 1
+                throw .invalidPolicy("known.json: a list")
+            }
+        }
+        _ = try configuration("dns.example")
+        #expect(reads == 0)
+        #expect { try configuration("dns.example, known") } throws: {
+            "\($0)".contains("OPENSANDBOX_EGRESS_DOH_BLOCKLIST") && "\($0)".contains("known.json")
+        }
+        #expect(reads == 1)
+        var resolvers = KnownResolvers.none
+        resolvers.targets = [try Target("*.resolvers.example")]
+        let named = try SidecarConfiguration(environment: ["OPENSANDBOX_EGRESS_DOH_BLOCKLIST": "known"]) {
+            () throws(EgressError) in resolvers
+        }
+        #expect(named.resolverBlock.overHTTPS == .targets(resolvers.targets))
+    }
+
     @Test func `a blank value is none`() throws {
         let configuration = try read(["MODE": "", "TOKEN": "  ", "RULES": " ", "HTTP_ADDR": ""])
         #expect(configuration.token == nil && configuration.rules == .denyAll)
