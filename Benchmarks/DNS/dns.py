@@ -27,16 +27,18 @@ def write_names(name, texts):
     return path
 
 
-def measure(server, names, code, sockets):
-    """Queries a second, and microseconds of the server's processor a query: medians."""
-    server.warm_up(names, INFLIGHT)
-    rates, costs = [], []
+def measure(servers, names, code, sockets):
+    """By server: queries a second, and microseconds of its processor a query: medians of rounds in which each has its turn."""
+    rates, costs = [{label: [] for label in servers} for _ in range(2)]
+    for server in servers.values():
+        server.warm_up(names, INFLIGHT)
     for _ in range(ROUNDS):
-        before = server.cpu_seconds()
-        answered = server.ask(names, SECONDS, INFLIGHT, code, sockets)
-        rates.append(answered / SECONDS)
-        costs.append((server.cpu_seconds() - before) / answered * 1e6)
-    return statistics.median(rates), statistics.median(costs)
+        for label, server in servers.items():
+            before = server.cpu_seconds()
+            answered = server.ask(names, SECONDS, INFLIGHT, code, sockets)
+            rates[label].append(answered / SECONDS)
+            costs[label].append((server.cpu_seconds() - before) / answered * 1e6)
+    return {label: (statistics.median(rates[label]), statistics.median(costs[label])) for label in servers}
 
 
 def allocations(rules, cache, names, code):
@@ -57,15 +59,15 @@ def row(label, rate, cost, *more):
 
 def compare(title, rules, names, cache, suffixes, code="NOERROR", sockets=4):
     print(f"  {title}", flush=True)
-    makers = {"Sallyport": lambda: Guard(FOLDER, rules, cache), "dnsdist": lambda: dnsdist(FOLDER, suffixes, cache)}
-    if not suffixes:
-        makers["unbound"] = lambda: unbound(FOLDER, cache)
-    results = {}
-    for label, make in makers.items():
-        server = make()
-        try:
-            results[label] = measure(server, names, code, sockets)
-        finally:
+    servers = {}
+    try:
+        servers["Sallyport"] = Guard(FOLDER, rules, cache)
+        servers["dnsdist"] = dnsdist(FOLDER, suffixes, cache)
+        if not suffixes:
+            servers["unbound"] = unbound(FOLDER, cache)
+        results = measure(servers, names, code, sockets)
+    finally:
+        for server in servers.values():
             server.stop()
     ours = results.pop("Sallyport")
     row("Sallyport", *ours, f"   {allocations(rules, cache, names, code):.2f} allocations")
