@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Installs what is missing of the Debian packages that Sallyport builds, runs and is tested with, and those of its arguments.
+#
+#     scripts/install-deps.sh [package…]
+#     scripts/install-deps.sh --build      # what it takes to build it, and no more
 set -euo pipefail
 
-packages=(
-    # to build
-    libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config
+packages=(libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config)
+[ "${1:-}" = --build ] || packages+=(
     # to run
     crun runc skopeo umoci mmdebstrap nftables iproute2
     # to test with
-    busybox-static dnsmasq-base docker-registry apache2-utils nghttp2-client python3-venv redis-server util-linux
+    busybox-static dnsmasq-base docker-registry apache2-utils nghttp2-client python3-venv redis-server util-linux docker.io
     # what attackers use (Tests/Bypass)
     curl dns2tcp dnsutils hping3 iodine net-tools nmap openssl ptunnel-ng python3-scapy
     # peers of the gateway, and what overloads it (Tests/Gateway)

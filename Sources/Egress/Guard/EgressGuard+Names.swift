@@ -18,7 +18,7 @@ extension EgressGuard: DNSPolicy {
         {
             return exceeded(refusal)
         }
-        guard isObserving, !verdict.isAllowed else { return verdict }
+        guard isObserving, !verdict.isAllowed, !evaluator.isHeld(name) else { return verdict }
         watch.wouldDeny(name, type: type, verdict)
         return Verdict(action: .allow, reason: verdict.reason)
     }

@@ -62,9 +62,8 @@ final class EgressGuard: Sendable {
             now: settings.now)
 
         let evaluator = settings.evaluator(record.policy)
-        let isObserving = record.policy.mode == .observe
         var ruleset = try SandboxRuleset(
-            dnsPort: dnsPort, plan: isObserving ? .open : evaluator.addressPlan, alwaysDeny: settings.alwaysDeny,
+            dnsPort: dnsPort, plan: evaluator.enforcedPlan, alwaysDeny: settings.alwaysDeny,
             neighbours: surroundings.neighbours)
         if let flowCheck {
             ruleset.flowCheckPort = flowCheck.port

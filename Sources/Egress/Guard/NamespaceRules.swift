@@ -11,8 +11,11 @@ final class NamespaceRules: KernelRules {
     private let sockets: SocketDestroyer
     /// Where packet sockets are refused, so that it can be done again.
     private let packetDevices = Mutex<[String]>([])
-    /// The sandbox's own addresses: flows that start there are its own, others came in.
+    /// The sandbox's own addresses, as they were when its guard began: flows that lead there came in, all others are its
+    /// own. Not the other way about: an address that it has had since then would begin flows that nobody ends.
     private let local: Set<IPAddress>
+    /// Whether it is the namespace of this process, whose addresses are looked at anew each time.
+    private let isShared: Bool
 
     /// The filter's own, where it shares the namespace with the sandbox: no change of policy ends queries to these.
     private let spared: Set<UpstreamAddress>
@@ -26,6 +29,7 @@ final class NamespaceRules: KernelRules {
         sparing spared: Set<UpstreamAddress> = []
     ) throws(EgressError) {
         self.spared = spared
+        isShared = namespace == nil
         (self.tables, conntrack, sockets, self.local) = try Self.inside(namespace) { () throws(EgressError) in
             try Self.translated { () throws(NetfilterError) in
                 let tables = if let tables { tables } else { try NetfilterSocket() }
@@ -91,7 +95,9 @@ final class NamespaceRules: KernelRules {
     func cut(
         forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
     ) throws(EgressError) -> Int {
-        try Self.translated { () throws(NetfilterError) in
+        // Asked for where there are flows.
+        lazy var own = ownAddresses
+        return try Self.translated { () throws(NetfilterError) in
             var destroyed = 0
             let forgotten = try conntrack.delete(
                 where: { flow in
@@ -100,7 +106,7 @@ final class NamespaceRules: KernelRules {
                         return forgettingNameQueries && flow.destinationPort == 53
                     }
                     // Of the flow check's own connections `OpenFlows` knows more: the names.
-                    return flow.mark != FlowCheckMark.connection && local.contains(flow.source)
+                    return flow.mark != FlowCheckMark.connection && !own.contains(flow.destination)
                         && isRevoked(flow.destination, flow.traffic)
                         && !spared.contains(UpstreamAddress(address: flow.destination, port: flow.destinationPort))
                 },
@@ -115,11 +121,14 @@ final class NamespaceRules: KernelRules {
     }
 
     func liveDestinations() throws(EgressError) -> Set<IPAddress> {
-        try Self.translated { () throws(NetfilterError) in
-            let flows = try conntrack.flows().filter { local.contains($0.source) && !$0.replySource.isLoopback }
+        let own = ownAddresses
+        return try Self.translated { () throws(NetfilterError) in
+            let flows = try conntrack.flows().filter { !own.contains($0.destination) && !$0.replySource.isLoopback }
             return Set(flows.map(\.destination))
         }
     }
+
+    private var ownAddresses: Set<IPAddress> { isShared ? local.union(LinkSurroundings.current().local) : local }
 
     /// Counts a change of the kernel's rules, under the reference's names.
     private func counted(_ operation: RuleUpdates, _ change: () throws(EgressError) -> Void) throws(EgressError) {

@@ -27,7 +27,7 @@ public final class Sidecar: EgressController {
     public let configuration: SidecarConfiguration
     let logger: Logger
     let logSkip: LogSkip
-    private let guardian: EgressGuard
+    let guardian: EgressGuard
     private let dns: DNSServer
     private let flowChecker: FlowChecker?
     private let tables: NetfilterSocket
@@ -126,6 +126,9 @@ public final class Sidecar: EgressController {
         guardDevices()
         try Self.translated { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
     }
+
+    /// Ends the streams of events, which never end by themselves.
+    func endEvents() { guardian.watch.log.close() }
 
     /// Stops answering names. The rules stay.
     public func stop() async {

@@ -106,6 +106,7 @@ public final class SidecarServer: Sendable {
     /// Stops serving and answering names. The rules stay.
     public func shutdown() async {
         refreshing.cancel()
+        sidecar.endEvents()
         await server.shutdown(grace: .seconds(1))
         await sidecar.stop()
         try? await group.shutdownGracefully()

@@ -32,6 +32,8 @@ public struct SidecarConfiguration: Sendable {
     public var policyFile: String?
     public var rulesFolder = "/var/egress/rules"
     public var dns = DNSConfiguration(upstreams: [])
+    /// Whether Docker's resolver is asked, and nothing says that it will not ask others through this very filter.
+    public private(set) var mayAskItself = false
     public var exemptNameservers: [IPAddress] = []
     public var internalZones: [DomainName] = []
     public var internalRanges = AnswerFilter.privateRanges
@@ -93,6 +95,7 @@ public struct SidecarConfiguration: Sendable {
         try readBudgets(values)
         try readOutlets(values, resolvConf)
         dns = try Self.dns(values, resolvConf)
+        mayAskItself = values["DNS_UPSTREAM"] == nil && DockerResolver(resolvConf: resolvConf).mayAskItself
     }
 
     private mutating func readInbound(_ values: SidecarVariables) throws(SidecarConfigurationError) {

@@ -100,6 +100,11 @@ enum Startup {
         if sidecar.configuration.dns.upstreams.isEmpty {
             logger.warning("no upstream in OPENSANDBOX_EGRESS_DNS_UPSTREAM or /etc/resolv.conf: no name will resolve")
         }
+        if sidecar.configuration.mayAskItself {
+            logger.warning(
+                "Docker's resolver may ask others from inside this namespace, and be led back: if names do not resolve, set OPENSANDBOX_EGRESS_DNS_UPSTREAM"
+            )
+        }
     }
 }
 

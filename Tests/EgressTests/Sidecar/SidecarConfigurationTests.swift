@@ -27,6 +27,26 @@ import Testing
         #expect(configuration.dns.randomisesCase && configuration.dns.refusal == .nameError)
     }
 
+    @Test(arguments: [
+        ("nameserver 127.0.0.11\n", ["127.0.0.11:53"], true),
+        ("nameserver 127.0.0.11\n# ExtServers: [host(10.0.0.53)]\n", ["127.0.0.11:53"], false),
+        ("nameserver 127.0.0.11\n# ExtServers: [10.0.0.53 ::53]\n", ["10.0.0.53:53", "[::53]:53"], false),
+        ("nameserver 127.0.0.11\n# ExtServers: [host(10.0.0.53) 10.0.0.54]\n", ["127.0.0.11:53"], false),
+        ("nameserver 127.0.0.11\n# ExtServers: []\n", ["127.0.0.11:53"], false),
+        ("nameserver 127.0.0.11\n# ExtServers: [invalid IP]\n", ["127.0.0.11:53"], false),
+        ("nameserver 127.0.0.11\n# ExtServers: [10.0.0.53\n", ["127.0.0.11:53"], true),
+        ("nameserver 10.0.0.52\n# ExtServers: [10.0.0.53]\n", ["10.0.0.52:53"], false),
+    ])
+    func `Docker's resolver is passed over where it would ask from inside`(
+        resolvConf: String, upstreams: [String], mayAskItself: Bool
+    ) throws {
+        let configuration = try read([:], resolvConf: resolvConf)
+        #expect(configuration.dns.upstreams.map(\.description) == upstreams)
+        #expect(configuration.mayAskItself == mayAskItself)
+        let named = try read(["DNS_UPSTREAM": "127.0.0.11"], resolvConf: resolvConf)
+        #expect(named.dns.upstreams.map(\.description) == ["127.0.0.11:53"] && !named.mayAskItself)
+    }
+
     @Test func `values are read, and blanks around them are nobody's meaning`() throws {
         let configuration = try read([
             "MODE": " dns ", "HTTP_ADDR": "[2001:db8::1]:8080", "TOKEN": " secret\n", "SANDBOX_ID": "sb-1",
