@@ -95,7 +95,8 @@ final class NamespaceRules: KernelRules {
     func cut(
         forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
     ) throws(EgressError) -> Int {
-        let own = ownAddresses
+        // Asked for where there are flows.
+        lazy var own = ownAddresses
         return try Self.translated { () throws(NetfilterError) in
             var destroyed = 0
             let forgotten = try conntrack.delete(
