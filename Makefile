@@ -1,9 +1,9 @@
-.PHONY: run build execd egress base-image test bench fuzz lint deps clean
+.PHONY: run build execd egress base-image test bench fuzz lint deps build-deps clean
 
 STATE ?= /var/lib/sallyport
 
 # The server with the local runtime, in the foreground. Sandboxes outlive it; the next run finds them.
-run: execd base-image
+run: deps execd base-image
 	swift build -c release --product sallyport
 	@exec .build/release/sallyport serve --state-directory $(STATE) $(SERVE_FLAGS)
 
@@ -15,27 +15,36 @@ base-image: deps
 	@./scripts/base-image.sh $(STATE)/base
 
 # What every sandbox starts with: static, since it is put into images with no library to rely on.
-execd: deps
+execd: build-deps
 	swift build -c release --product execd -Xswiftc -static-executable -Xlinker -s --scratch-path .build-static
 
-# The guard beside a sandbox: Swift's libraries inside, so that it starts in milliseconds and shares nothing by writing.
-egress: deps
-	swift build -c release --product sallyport-egress --static-swift-stdlib --scratch-path .build-egress
+# The guard beside a sandbox: Swift's libraries and most others inside, and nothing exported, so that it starts in
+# milliseconds and shares nothing by writing. What little the dynamic linker has to find it finds at once (-z now), and
+# then closes its tables.
+EGRESS_LIBRARIES = $(CURDIR)/.build-egress/libraries
+egress: build-deps
+	@./scripts/static-libraries.sh $(EGRESS_LIBRARIES)
+	swift build -c release --product sallyport-egress --static-swift-stdlib --scratch-path .build-egress \
+	    --pkg-config-path $(EGRESS_LIBRARIES) -Xlinker --no-export-dynamic -Xlinker -z -Xlinker now
 
-test: execd
+test: deps execd
 	./scripts/test.sh
 
 # Each prints medians beside a peer's, and their ratio.
-bench: execd base-image
+bench: deps execd egress base-image
 	swift build -c release
 	.build/release/benchmark-create
 	.build/release/benchmark-patch
 	.build/release/benchmark-patch 4096 100000
 	.build/release/benchmark-scale
 	.build/release/benchmark-flow
+	.build/release/benchmark-first-connection
+	.build/release/benchmark-first-connection 100 4096 1000
+	.build/release/benchmark-first-connection 10 4096 100000
 	./scripts/install-deps.sh dnsperf dnsdist unbound
 	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
+	python3 Benchmarks/Sidecar/start.py
 	./scripts/bench-gateway.sh http1
 	./scripts/bench-gateway.sh http2
 	./scripts/bench-gateway.sh idle-websockets
@@ -52,6 +61,10 @@ lint: deps
 
 deps:
 	@./scripts/install-deps.sh
+
+# An image in which the sidecar is built needs no nginx.
+build-deps:
+	@./scripts/install-deps.sh --build
 
 clean:
 	rm -rf .build .build-*

@@ -184,6 +184,10 @@ let package = Package(
             name: "benchmark-flow",
             dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
             path: "Benchmarks/CheckedFlow", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-first-connection",
+            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
+            path: "Benchmarks/FirstConnection", swiftSettings: strict + warnings),
         tests("Runtimes", ["Netfilter", "NetworkPolicy", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "TestSupport"] + nio),
         tests("HTTPServer", ["TestSupport", logging] + nio),

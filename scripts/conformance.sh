@@ -16,13 +16,13 @@ trap 'rm -rf "$left"' EXIT
 if [ -z "${SALLYPORT_BINARY:-}" ]; then
     for product in sallyport sallyport-ingress sallyport-egress; do TMPDIR=$left swift build --product "$product"; done
 fi
-TMPDIR=$left make --no-print-directory execd
+TMPDIR=$left make --no-print-directory execd egress
 ./scripts/base-image.sh "$PWD/.build-base/base"
 
 ./scripts/clients.sh
 
 export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1
-[ $# -gt 0 ] || set -- Tests/Scripts Tests/Conformance Tests/Faults Tests/Bypass Tests/Gateway
+[ $# -gt 0 ] || set -- Tests/Scripts Tests/Conformance Tests/Faults Tests/Bypass Tests/Docker Tests/Gateway
 # A hang is a failure, too: the limit is far above what the tests take.
 # Interrupted, pytest still says what failed before.
 rm -rf "$left"

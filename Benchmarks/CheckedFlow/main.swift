@@ -8,8 +8,8 @@ import NetworkPolicy
 import TestSupport
 
 // One long flow through the check of names (mode dns+nft+sni), beside the same flow with no guard: bits a second, and
-// processor time of client, server and guard together for a gigabyte. First over a link of 1 Gbit/s, then over one that is
-// as fast as the processors, which client, server, guard and both ends' kernels share. Run as root:
+// processor time of client, server and guard together for a gigabyte. First over links of 1 and 5 Gbit/s, then over one
+// that is as fast as the processors, which client, server, guard and both ends' kernels share. Run as root:
 // swift run -c release benchmark-flow [megabytes] [rounds]
 
 let arguments = CommandLine.arguments.dropFirst().compactMap { Int($0) }
@@ -43,15 +43,16 @@ struct Run {
     var processorSeconds: Double
 }
 
-/// Slows both ends of every link down, or lets them go.
-func limit(_ rate: String?) throws {
+/// Slows both ends of every link down to so many Gbit/s, or lets them go.
+func limit(_ gigabits: Int?) throws {
     for network in networks {
         for (namespace, device) in [(network.sandbox, "eth0"), (network.outside, "host0")] {
             let name = String(namespace.path.split(separator: "/").last!)
-            if let rate {
+            if let gigabits {
+                // What passes between two ticks of the kernel's clock.
                 try Command.run(
-                    "tc", "-n", name, "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "512kb",
-                    "latency", "20ms")
+                    "tc", "-n", name, "qdisc", "replace", "dev", device, "root", "tbf", "rate", "\(gigabits)gbit",
+                    "burst", "\(gigabits * 512)kb", "latency", "20ms")
             } else {
                 try Command.run("tc", "-n", name, "qdisc", "del", "dev", device, "root")
             }
@@ -104,9 +105,11 @@ func compare(_ megabytes: Int) throws {
 }
 
 print("\(ProcessInfo.processInfo.activeProcessorCount) cores, \(rounds) rounds of each in turn, medians")
-print("over 1 Gbit/s, \(most / 8) MiB")
-try limit("1gbit")
-try compare(most / 8)
+for (gigabits, megabytes) in [(1, most / 8), (5, most / 2)] {
+    print("over \(gigabits) Gbit/s, \(megabytes) MiB")
+    try limit(gigabits)
+    try compare(megabytes)
+}
 try limit(nil)
 print("over what the processors let pass, \(most) MiB")
 try compare(most)

@@ -45,7 +45,7 @@ public struct EgressConfiguration: Sendable {
 
     public init(
         stateDirectory: String, socketPath: String, adminSocketPath: String? = nil, dns: DNSConfiguration,
-        internalZones: [DomainName] = [], alwaysDeny: [CIDRBlock] = EgressConfiguration.linkLocal,
+        internalZones: [DomainName] = [], alwaysDeny: [CIDRBlock] = EgressConfiguration.neverOpen,
         maxRules: Int = 4096, presets: Presets = .none, maxBodyBytes: Int = 1 << 20, maxLearnedAddresses: Int = 65536,
         minimumLifetime: UInt32 = 60, lifetimeGrace: UInt32 = 30, budgets: EgressBudgets = EgressBudgets(),
         flowCheck: FlowCheckSettings? = nil
@@ -66,8 +66,7 @@ public struct EgressConfiguration: Sendable {
         self.flowCheck = flowCheck
     }
 
-    /// Link-local addresses of both families; 169.254.169.254 and fd00:ec2::254 are where clouds put credentials.
-    public static let linkLocal: [CIDRBlock] = ["169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"].compactMap {
-        CIDRBlock($0)
-    }
+    /// Link-local addresses of both families, and where clouds put credentials, 169.254.169.254 among them.
+    public static let neverOpen: [CIDRBlock] =
+        ["169.254.0.0/16", "fe80::/10"].compactMap { CIDRBlock($0) } + MetadataService.blocks
 }

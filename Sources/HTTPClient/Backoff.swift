@@ -29,7 +29,8 @@ public struct Backoff: Hashable, Sendable {
         failures += 1
         guard failures < attempts else { return .giveUp }
         let doubled = first << UInt64(min(failures - 1, 20))
-        let asked = reply?.retryAfter.map { UInt64($0) * 1000 } ?? 0
+        // Whatever number the server says.
+        let asked = UInt64(min(max(reply?.retryAfter ?? 0, 0), Int(Int32.max))) * 1000
         return .retry(afterMilliseconds: min(longest, max(doubled, asked)))
     }
 }

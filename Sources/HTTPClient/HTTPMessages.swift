@@ -42,32 +42,40 @@ public struct HTTPReply: Hashable, Sendable {
 
     static let maximumHead = 16 << 10
 
-    /// Reads the head at the beginning of what has come.
+    /// Reads the head at the beginning of what has come, and those of interim answers before it (RFC 9110, section 15.2).
     /// - Returns: nil when it is not whole yet.
-    /// - Throws: `HTTPClientError.malformed` for what is no answer.
+    /// - Throws: `HTTPClientError.malformed` for what is no answer, or does not come to one within `maximumHead` bytes.
     static func parse(_ bytes: [UInt8]) throws(HTTPClientError) -> HTTPReply? {
-        guard bytes.starts(with: Array("HTTP/1.".utf8).prefix(bytes.count)) else { throw .malformed }
-        guard let end = headEnd(bytes) else {
-            guard bytes.count < maximumHead else { throw .malformed }
-            return nil
+        var rest = bytes[...]
+        while true {
+            guard rest.starts(with: Array("HTTP/1.".utf8).prefix(rest.count)) else { throw .malformed }
+            guard let end = headEnd(rest) else {
+                guard bytes.count < maximumHead else { throw .malformed }
+                return nil
+            }
+            guard end - bytes.startIndex <= maximumHead else { throw .malformed }
+            let reply = try HTTPReply(head: rest[..<end])
+            if reply.status >= 200 { return reply }
+            rest = rest[end...]
         }
-        let lines = String(decoding: bytes[..<end], as: UTF8.self).split(whereSeparator: \.isNewline)
+    }
+
+    private init(head: ArraySlice<UInt8>) throws(HTTPClientError) {
+        let lines = String(decoding: head, as: UTF8.self).split(whereSeparator: \.isNewline)
         let words = lines.first?.split(separator: " ", maxSplits: 2) ?? []
         guard words.count >= 2, words[1].utf8.count == 3, let status = Int(words[1]), (100...599).contains(status)
         else { throw .malformed }
-        var reply = HTTPReply(status: status)
+        self.init(status: status)
         for line in lines.dropFirst() {
             let parts = line.split(separator: ":", maxSplits: 1)
             guard parts.count == 2, parts[0].lowercased() == "retry-after" else { continue }
-            reply.retryAfter = Int(parts[1].filter { !$0.isWhitespace }).flatMap { $0 >= 0 ? $0 : nil }
+            retryAfter = Int(parts[1].filter { !$0.isWhitespace }).flatMap { $0 >= 0 ? $0 : nil }
         }
-        // What comes before the answer proper (RFC 9110, section 15.2).
-        return status < 200 ? try parse(Array(bytes[end...])) : reply
     }
 
-    private static func headEnd(_ bytes: [UInt8]) -> Int? {
+    private static func headEnd(_ bytes: ArraySlice<UInt8>) -> Int? {
         guard bytes.count >= 4 else { return nil }
-        return (4...bytes.count).first { bytes[$0 - 4..<$0].elementsEqual([13, 10, 13, 10]) }
+        return (bytes.startIndex + 4...bytes.endIndex).first { bytes[$0 - 4..<$0].elementsEqual([13, 10, 13, 10]) }
     }
 }
 

@@ -69,33 +69,41 @@ public final class HTTPServer: Sendable {
     /// - Returns: the address bound, with the port that the kernel chose where 0 was asked for.
     /// - Throws: `IOError` (EADDRINUSE, EACCES …) when the address cannot be bound.
     @discardableResult
-    public func start(on bind: HTTPBind) async throws -> SocketAddress {
+    public func start(on bind: HTTPBind) async throws -> SocketAddress { adopt(try await listen(on: bind).get()) }
+
+    /// As `start`, for a thread that has nothing else to do: it waits, and must not be one of the event loops'.
+    @discardableResult
+    public func startWaiting(on bind: HTTPBind) throws -> SocketAddress { adopt(try listen(on: bind).wait()) }
+
+    private func adopt(_ listener: any Channel) -> SocketAddress {
+        state.withLockedValue { $0.listeners.append(listener) }
+        return listener.localAddress!
+    }
+
+    private func listen(on bind: HTTPBind) -> EventLoopFuture<any Channel> {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: Int32(limits.backlog))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.configure(channel) }
             }
-        let listener: any Channel
         switch bind {
         case .tcp(let host, let port):
             let tcp = bootstrap.serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             // A literal is not looked up: in a static executable that would load the C library's name services.
             if let address = try? SocketAddress(ipAddress: host, port: port) {
-                listener = try await tcp.bind(to: address).get()
-            } else {
-                listener = try await tcp.bind(host: host, port: port).get()
+                return tcp.bind(to: address)
             }
+            return tcp.bind(host: host, port: port)
         case .unix(let path, let mode):
-            listener = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
-            guard chmod(path, mode) == 0 else {
-                let failure = IOError(errnoCode: errno, reason: "chmod \(path)")
-                try await listener.close()
-                throw failure
+            return bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).flatMap { listener in
+                guard chmod(path, mode) == 0 else {
+                    let failure = IOError(errnoCode: errno, reason: "chmod \(path)")
+                    return listener.close().flatMapThrowing { throw failure }
+                }
+                return listener.eventLoop.makeSucceededFuture(listener)
             }
         }
-        state.withLockedValue { $0.listeners.append(listener) }
-        return listener.localAddress!
     }
 
     /// Stops accepting at once, lets requests that are being answered finish for at most `grace`, then closes.

@@ -336,7 +336,8 @@ class Attacker:
         self.id = f"{arena.tag}-{number}"
         self.namespace = f"byp-{self.id}"
         self.link = f"h{number}"
-        self.gateway, self.address = f"10.77.{number}.1", f"10.77.{number}.2"
+        network = f"10.{77 + number // 256}.{number % 256}"
+        self.gateway, self.address = f"{network}.1", f"{network}.2"
         self.gateway_v6, self.address_v6 = f"fd00:77:{number:x}::1", f"fd00:77:{number:x}::2"
         self.processes = []
         self.guarded = False

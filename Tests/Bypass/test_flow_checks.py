@@ -5,7 +5,7 @@ import ssl
 import subprocess
 
 import pytest
-from arena import FOUR, ONE, ONE_V6, TWO, TWO_V6, deny_but
+from arena import FOUR, ONE, ONE_V6, TWO, TWO_V6, deny_but, page
 
 REFUSED = ("UNRECOGNIZED_NAME", "ALERT_ACCESS_DENIED", "refused", "reset")
 
@@ -125,6 +125,44 @@ def test_E6_a_host_other_than_the_one_that_was_resolved_is_refused(checking, are
         inside.asks("one.example")
         assert fetch(inside, ONE, "tenant.example") == "for tenant.example"
         inside.close()
+
+
+def listeners(attacker, kind):
+    """Ports on loopback, of TCP or UDP."""
+    lines = attacker.run("ss", f"-Hl{kind}n").stdout.splitlines()
+    return {int(line.split()[3].rpartition(":")[2]) for line in lines if "127.0.0.1:" in line}
+
+
+@pytest.mark.parametrize("mode", ["observe", "enforce"])
+def test_E18_who_dials_the_check_itself_is_refused_at_once(checking, mode):
+    inside = checking.attacker({"mode": mode, **deny_but("one.example")})
+    port, = listeners(inside, "t") - listeners(inside, "u")
+    hello = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="one.example")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    with inside.socket(timeout=5) as flow:
+        try:
+            flow.connect(("127.0.0.1", port))
+            flow.sendall(hello.read())
+            said = flow.recv(100)
+        except ConnectionError:
+            said = b""
+        assert not said
+
+
+def test_E17_a_tunnel_through_an_allowed_proxy_is_refused_where_names_are_checked(checking, arena):
+    def tunnel(attacker, arena):
+        attacker.asks("one.example")
+        with arena.listen(socket.SOCK_STREAM, ONE, 3128, page) as proxy:
+            done = attacker.run("curl", "-sSp", "-m", "5", "-x", f"http://{ONE}:3128", "http://two.example/")
+            return proxy.met, done.stdout
+
+    assert tunnel(checking.attacker(deny_but("one.example")), checking)[0] == 0
+    inside, free = arena.attacker(deny_but("one.example")), arena.attacker(guarded=False)
+    # Whoever runs the proxy is allowed, and may pass on what he likes: where only addresses are checked this is so.
+    assert tunnel(inside, arena)[0] == tunnel(free, arena)[0] == 1
+    inside.close(), free.close()
 
 
 @pytest.mark.parametrize("address, kind", [(TWO, "A"), (TWO_V6, "AAAA")])

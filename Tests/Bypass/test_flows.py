@@ -6,7 +6,8 @@ import struct
 import time
 
 import pytest
-from arena import ATTACKS, ONE, PYTHON, TWO, TWO_V6, asked, deny_but, echo, response
+from arena import ATTACKS, FOUR, ONE, PYTHON, TWO, TWO_V6, asked, deny_but, echo, response
+from support.world import run
 
 A, CNAME, AAAA = 1, 5, 28
 FOUR_BYTES = socket.inet_aton
@@ -91,6 +92,39 @@ def test_E15_a_udp_flow_dies_with_its_rule_in_both_directions(attacker, arena):
             inside.arrived()
             flow.setblocking(False)
             assert not any(readable(flow) == b"from outside" for _ in range(3))
+
+
+def test_E15_a_flow_from_an_address_that_came_later_dies_with_its_rule(attacker, arena):
+    inside = attacker(deny_but(TWO))
+    later = "192.0.2.7"
+    # As a second network of a container, or an address that a router announces.
+    run("ip", "-n", inside.namespace, "address", "add", f"{later}/32", "dev", "eth0")
+    run("ip", "-n", arena.outside, "route", "add", f"{later}/32", "via", inside.address, "dev", inside.link)
+    with arena.listen(socket.SOCK_STREAM, TWO, 7011, echo), inside.socket() as flow:
+        flow.bind((later, 0))
+        flow.connect((TWO, 7011))
+        flow.sendall(b"one")
+        assert flow.recv(100) == b"one"
+        assert inside.policy("PUT", json=deny_but()).status_code == 200
+        assert is_dead(flow)
+
+
+def test_E15_what_was_open_while_observed_is_dead_when_the_policy_is_enforced(attacker, arena):
+    inside = attacker({"mode": "observe", **deny_but("one.example")})
+    assert inside.asks("two.example") == [TWO]
+    with arena.listen(socket.SOCK_STREAM, FOUR, 7012, echo), arena.listen(socket.SOCK_STREAM, TWO, 7012, echo), \
+            arena.listen(socket.SOCK_DGRAM, FOUR, 7013, lambda data: data):
+        with open_flow(inside, FOUR, 7012) as bare, open_flow(inside, TWO, 7012) as named, \
+                inside.socket(socket.SOCK_DGRAM) as datagrams:
+            datagrams.connect((FOUR, 7013))
+            datagrams.send(b"one")
+            assert datagrams.recv(100) == b"one"
+            assert inside.policy("PUT", json=deny_but("one.example")).json()["mode"] == "enforcing"
+            assert is_dead(bare) and is_dead(named)
+            with pytest.raises(OSError):
+                datagrams.send(b"late"), datagrams.send(b"later")
+        assert not inside.connects(FOUR, 7012) and not inside.connects(TWO, 7012)
+        assert inside.asks("two.example") == []
 
 
 def readable(flow):

@@ -135,6 +135,17 @@ def test_E8_an_allowed_name_that_answers_with_addresses_inside_yields_only_the_o
     assert {"127.0.0.1", "169.254.169.254"} <= set(attacker(guarded=False).asks("rebind.example"))
 
 
+def test_E8_an_alias_into_an_internal_zone_yields_a_public_name_nothing(attacker, arena):
+    # An address rule would lift the filter: without it the internal name alone may have the address.
+    arena.names.add("db.cluster.local", "10.1.2.3")
+    arena.names.add("alias.example", "db.cluster.local")
+    inside = attacker(deny_but("alias.example", "db.cluster.local"))
+    assert inside.asks("alias.example") == [] and not inside.connects("10.1.2.3", 80, timeout=1)
+    assert not [packet for packet in inside.arrived() if packet.target == "10.1.2.3"]
+    assert inside.asks("db.cluster.local") == ["10.1.2.3"]
+    assert "10.1.2.3" in attacker(guarded=False).asks("alias.example")
+
+
 def test_E8_the_gateway_stays_shut_when_a_name_leads_to_it(attacker, arena):
     inside = attacker(deny_but("gate.example"))
     arena.names.add("gate.example", inside.gateway)
@@ -188,6 +199,72 @@ def test_E9_the_same_spellings_reach_it_without_the_guard_and_where_the_address_
         for one in (attacker(guarded=False), attacker(deny_but(address))):
             assert "outside" in one.run("curl", "-gsS", "--max-time", "3", f"http://{host}/").stdout
         assert server.met == 2
+
+
+def test_E1_a_denied_name_is_told_by_whom_it_is_denied(attacker):
+    inside = attacker({"defaultAction": "allow", "egress": [
+        {"action": "deny", "target": "two.example"}, {"action": "deny", "target": "*.two.example", "ports": [25]}]})
+    said = inside.dig("two.example", "A")
+    assert "status: NXDOMAIN" in said and "EDE: 15 (Blocked)" in said and "denied by rule deny two.example" in said, said
+    assert "EDE" not in inside.dig("one.example", "A") and "EDE" not in inside.dig("sub.two.example", "A")
+    said = attacker(deny_but("one.example")).dig("two.example", "A")
+    assert "EDE: 15 (Blocked)" in said and "denied by default" in said, said
+
+
+BUECHER = "xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("target", ["bücher.example", "BÜCHER.example", BUECHER, "*.bücher.example"])
+def test_E11_a_rule_in_unicode_is_about_the_name_that_is_asked_for(attacker, arena, target):
+    below = "sub." if target.startswith("*.") else ""
+    name = below + BUECHER
+    arena.names.add(name, TWO)
+    rule = {"action": "deny", "target": target}
+    with arena.listen(socket.SOCK_STREAM, TWO, 80, page) as server:
+        inside = attacker({"defaultAction": "allow", "egress": [rule]})
+        before = arena.names.count(name)
+        assert inside.asks(name) == inside.asks(name.upper()) == [] and arena.names.count(name) == before
+        # The label as its letters in UTF-8, and in Latin-1: no name at all.
+        for label in ("bücher".encode(), "bücher".encode("latin-1")):
+            wire = (b"\3sub" if below else b"") + bytes([len(label)]) + label + b"\7example\0"
+            assert code(ask(inside, query(wire))) == 3
+        assert server.met == 0
+        inside = attacker(deny_but(target))
+        assert inside.asks(name) == [TWO] and inside.connects(TWO, 80)
+    assert attacker(guarded=False).asks(name) == [TWO]
+
+
+@pytest.mark.parametrize("target", [
+    "bu\u0308cher.example", "\uff45vil.example", "evil\u3002example", "xn--.example", "xn--bcher-kvb\u00fc.example",
+    "xn--ls8h\u200d.example", "\ufb01le.example", "a\u200bb.example",
+], ids=["combining mark", "full width", "other full stop", "empty A-label", "mixed", "joiner", "ligature", "zero width"])
+def test_E11_a_rule_that_could_mean_another_name_is_refused_aloud(attacker, target):
+    inside = attacker(deny_but("one.example"))
+    before = inside.policy("GET").text
+    for action in ("allow", "deny"):
+        answer = inside.policy("PATCH", json=[{"action": action, "target": target}])
+        assert answer.status_code == 400 and "invalid target" in answer.text
+    assert inside.policy("GET").text == before and inside.asks("one.example") == [ONE]
+
+
+@pytest.mark.parametrize("variables", [
+    ("NO_PROXY=*", "http_proxy=http://127.0.0.1:1"), ("NO_PROXY=two.example", "ALL_PROXY=http://198.51.100.4:3128"),
+    ("http_proxy=http://two.example:3128",), (f"http_proxy=http://{TWO}:3128",), (f"ALL_PROXY=socks5h://{TWO}:3128",),
+    ("HTTP_PROXY=", "http_proxy=", "no_proxy=.example"),
+], ids=" ".join)
+def test_E17_what_a_client_believes_of_proxies_opens_nothing(attacker, arena, variables):
+    # The unguarded have no resolver but this.
+    known = [word for port in (80, 3128) for word in ("--resolve", f"two.example:{port}:{TWO}")]
+
+    def met(one, *words):
+        with arena.listen(socket.SOCK_STREAM, TWO, 80, page) as web, arena.listen(socket.SOCK_STREAM, TWO, 3128, page) as proxy:
+            one.run("env", *variables, "curl", "-4gsS", "--max-time", "3", *words, "http://two.example/")
+            return web.met + proxy.met
+
+    inside = attacker(deny_but("one.example"))
+    assert met(inside) == met(inside, *known) == 0 and not inside.arrived()
+    assert met(attacker(deny_but("two.example", TWO))) == 1
+    assert met(attacker(guarded=False), *known) == 1
 
 
 @pytest.mark.parametrize("name", ["one.example", "ONE.example", "one.example."])

@@ -1,11 +1,12 @@
 """Attacks by raw packets and other protocols: E7, E13, E14."""
 
+import errno
 import socket
 import struct
 import subprocess
 
 import pytest
-from arena import FOUR, ICMP, ONE, ONE_V6, TCP, TWO, TWO_V6, UDP, deny_but, echo
+from arena import FOUR, ICMP, ONE, ONE_V6, PYTHON, TCP, TWO, TWO_V6, UDP, deny_but, echo
 from support.name_server import _wire
 from support.waiting import eventually
 
@@ -89,6 +90,22 @@ def test_E14_a_frame_from_an_xdp_socket_leaves_without_the_guard(attacker):
     assert arrived, said
 
 
+# What the kernel makes of "communication administratively prohibited" (RFC 1812, section 5.2.7.1; RFC 4443, section 3.1).
+@pytest.mark.parametrize("address, error", [(TWO, errno.EHOSTUNREACH), (TWO_V6, errno.EACCES)])
+def test_E7_E14_a_refusal_is_told_in_the_protocols_own_words_and_nothing_hangs(attacker, address, error):
+    inside = attacker(deny_but())
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with inside.socket(family=family) as stream, inside.socket(socket.SOCK_DGRAM, family) as datagrams:
+        assert stream.connect_ex((address, 443)) == errno.ECONNREFUSED
+        datagrams.connect((address, 443))
+        with pytest.raises(PermissionError):
+            datagrams.send(b"one")
+        with pytest.raises(OSError) as refusal:
+            datagrams.recv(100)
+        assert refusal.value.errno == error
+    assert not inside.arrived()
+
+
 @pytest.mark.parametrize("address", [TWO, TWO_V6])
 def test_E7_an_address_that_was_never_resolved_is_shut(attacker, arena, address):
     with arena.listen(socket.SOCK_STREAM, address, 443, echo) as server:
@@ -161,6 +178,37 @@ def carries(attacker, timeout):
             return client.recv(100) == b"payload"
         except OSError:
             return False
+
+
+QUOTING = """
+import socket, sys
+from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
+from scapy.packet import Raw
+here, there, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+six = ":" in here
+quoted = (IPv6 if six else IP)(src=there, dst=here) / TCP(sport=443, dport=port) / Raw(b"<quoted>" * 9)
+error = (IPv6(src=here, dst=there) / ICMPv6DestUnreach(code=4) if six else IP(src=here, dst=there) / ICMP(type=3, code=3)) / quoted
+socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).sendto(bytes(error), (there, 0))
+"""
+
+
+@pytest.mark.parametrize("address", [TWO, TWO_V6])
+def test_E14_an_icmp_error_about_an_allowed_flow_carries_nothing_out(attacker, arena, address):
+    def sent(one):
+        with arena.listen(socket.SOCK_STREAM, address, 443, echo):
+            with one.socket(family=socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
+                client.connect((address, 443))
+                here, port, *_ = client.getsockname()
+                one.run(PYTHON, "-c", QUOTING, here, address, str(port))
+                client.sendall(b"still")
+                assert client.recv(100) == b"still"
+        return [packet for packet in one.arrived() if b"<quoted>" in packet.bytes]
+
+    tcp = {"action": "allow", "target": address, "ports": [443], "protocol": "tcp"}
+    assert not sent(attacker(deny_but(tcp)))
+    assert sent(attacker(deny_but(tcp, {"action": "allow", "target": address, "protocol": "icmp"})))
+    assert sent(attacker(guarded=False))
 
 
 # What a refusal itself says, and to whom.

@@ -10,6 +10,9 @@ OPEN = {"defaultAction": "allow", "egress": []}
 # Rules by which a tenant would have its resolver back.
 INSISTING = {"defaultAction": "allow", "egress": [
     {"action": "allow", "target": target} for target in (ONE, TWO, TWO_V6, "doh.example", "dns.google")]}
+# Who may set a policy may observe, but the operator's rules are not a policy's.
+OBSERVED = {"mode": "observe", "egress": []}
+POLICIES = pytest.mark.parametrize("policy", [OPEN, INSISTING, OBSERVED], ids=["open", "insisting", "observed"])
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,7 @@ def family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-@pytest.mark.parametrize("policy", [OPEN, INSISTING], ids=["open", "insisting"])
+@POLICIES
 @pytest.mark.parametrize("address", [ONE, TWO, ONE_V6, TWO_V6])
 def test_E3_port_853_is_closed_to_every_address_over_tls_and_quic(attacker, arena, address, policy):
     inside, free = attacker(policy), attacker(guarded=False)
@@ -41,7 +44,7 @@ def test_E3_port_853_is_closed_to_every_address_over_tls_and_quic(attacker, aren
     assert {p.protocol for p in free.arrived() if p.port == 853} == {TCP, UDP}
 
 
-@pytest.mark.parametrize("policy", [OPEN, INSISTING], ids=["open", "insisting"])
+@POLICIES
 @pytest.mark.parametrize("address", [TWO, TWO_V6])
 def test_E3_a_known_resolver_has_no_port_443_over_tcp_or_http3_and_keeps_its_other_ports(
         attacker, arena, address, policy):
@@ -62,7 +65,7 @@ def test_E3_a_known_resolver_has_no_port_443_over_tcp_or_http3_and_keeps_its_oth
     assert {p.protocol for p in free.arrived() if p.port == 443} == {TCP, UDP}
 
 
-@pytest.mark.parametrize("policy", [OPEN, INSISTING], ids=["open", "insisting"])
+@POLICIES
 @pytest.mark.parametrize("name", ["doh.example", "DoH.Example", "dns.google"])
 def test_E3_a_known_resolvers_name_is_not_told_and_not_forwarded(attacker, arena, name, policy):
     inside = attacker(policy)

@@ -41,6 +41,24 @@ import Testing
         #expect(throws: HTTPClientError.malformed) { try HTTPReply.parse(endless) }
     }
 
+    @Test func `no number of seconds and no heap of interim answers ends who reads it`() throws {
+        for seconds in ["9223372036854775807", "18446744073709551616", "-1", "1e9"] {
+            let reply = try HTTPReply.parse(Array("HTTP/1.1 503 no\r\nRetry-After: \(seconds)\r\n\r\n".utf8))
+            var backoff = Backoff(first: 10, longest: 4000, attempts: 4)
+            guard case .retry(let wait) = backoff.step(reply) else {
+                Issue.record("no other try")
+                continue
+            }
+            #expect(wait <= 4000)
+        }
+        let interim = Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
+        #expect(try HTTPReply.parse(interim + interim) == nil)
+        #expect(
+            try HTTPReply.parse(interim + interim + Array("HTTP/1.1 204 ok\r\n\r\n".utf8)) == HTTPReply(status: 204))
+        let heap = Array(repeatElement(interim, count: 100_000).joined())
+        #expect(throws: HTTPClientError.malformed) { try HTTPReply.parse(heap) }
+    }
+
     @Test func `trouble of the server is waited out, longer each time, and a refusal is final`() {
         var backoff = Backoff(first: 1000, longest: 5000, attempts: 5)
         #expect(backoff.step(nil) == .retry(afterMilliseconds: 1000))

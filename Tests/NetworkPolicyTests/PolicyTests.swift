@@ -11,7 +11,7 @@ import Testing
 
     @Test func `rules keep their order and their writer's text`() throws {
         let policy = try decode(
-            #"{"defaultAction":"allow","egress":[{"action":"deny","target":"Bad.Example."},{"action":"allow","target":"10.0.0.0/8"}],"x":1}"#
+            #"{"defaultAction":"allow","egress":[{"action":"deny","target":"Bad.Example."},{"action":"allow","target":"10.0.0.0/8"}]}"#
         )
         #expect(policy.defaultAction == .allow)
         #expect(policy.rules.map(\.text) == ["Bad.Example.", "10.0.0.0/8"])
@@ -28,7 +28,9 @@ import Testing
         #"{"egress":[{"action":"allow","target":""}]}"#,
         #"{"egress":[{"action":"allow","target":"*"}]}"#, #"{"egress":[{"action":"allow","target":"a.*.com"}]}"#,
         #"{"egress":[{"action":"allow","target":"10.0.0.1/8"}]}"#, #"{"egress":"all"}"#, #"[]"#, #"{"#,
-        #"{"egress":[{"preset":"none"}]}"#,
+        #"{"egress":[{"preset":"none"}]}"#, #"{"egress":[{"preset":"../pypi"}]}"#, #"{"egress":[{"preset":""}]}"#,
+        #"{"egress":[{"action":"allow","target":"::ffff:198.51.100.1"}]}"#,
+        #"{"egress":[{"action":"deny","target":"::ffff:10.0.0.0/104"}]}"#,
         #"{"egress":[{"action":"allow","target":"http://a.com"}]}"#, #"{"egress":[1]}"#,
     ])
     func `a malformed policy is refused`(json: String) {
@@ -44,6 +46,77 @@ import Testing
     @Test(arguments: ["", "[]", "{}", "null", #"["a.com"]"#])
     func `a change without a rule is refused`(json: String) {
         #expect(throws: PolicyError.self) { try Policy.decodeRules(json: Array(json.utf8)) }
+    }
+}
+
+/// Two readers of one text must not read two policies, and none may pass over what narrows a rule.
+@Suite struct StrictJSONTests {
+    private let presets = try! Presets(rules: ["p": [Rule(action: .allow, text: "p.example")]])
+
+    @Test(arguments: [
+        #"{"action":"allow","target":"a.com","port":[443]}"#, #"{"action":"allow","target":"a.com","Ports":[443]}"#,
+        #"{"action":"allow","action":"deny","target":"a.com"}"#,
+        #"{"action":"allow","target":"a.com","target":"b.com"}"#,
+        #"{"action":"allow","target":"a.com","ports":[443],"ports":[80]}"#,
+        #"{"\u0061ction":"deny","action":"allow","target":"a.com"}"#,
+        #"{"action":"deny","preset":"p"}"#, #"{"preset":"p","ports":[443]}"#, #"{"preset":"p","protocol":"tcp"}"#,
+        #"{"preset":"p","target":"a.com"}"#, #"{"preset":"p","preset":"p"}"#,
+        #"{"action":"allow","target":"a.com","ports":[1e3]}"#, #"{"action":"allow","target":"a.com","ports":[080]}"#,
+        #"{"action":"allow","target":"a.com"},"#, #"{"action":"allow","target":"a.com",}"#,
+        #"{"action":"allow","target":"a.com"}]["#, #"{'action':'allow','target':'a.com'}"#,
+        #"{"action":"allow","target":"\ud800.com"}"#, #"{"action":"allow","target":"a\x2ecom"}"#,
+        "{\"action\":\"allow\",\"target\":\"a.\ncom\"}", #"// {"action":"allow","target":"a.com"}"#,
+    ])
+    func `what two parsers could read in two ways is refused, and so is a field that nobody knows`(rule: String) throws
+    {
+        #expect(throws: PolicyError.self) { try Policy.decodeRules(json: Array("[\(rule)]".utf8), presets: presets) }
+        let policy = #"{"defaultAction":"allow","egress":[\#(rule)]}"#
+        #expect(throws: PolicyError.self) { try Policy.decode(json: Array(policy.utf8), presets: presets) }
+    }
+
+    @Test(arguments: [
+        #"{"defaultaction":"allow"}"#, #"{"defaultAction":"allow","defaultAction":"deny"}"#,
+        #"{"defaultAction":"allow","egres":[]}"#, #"{"defaultAction":"allow"} {}"#, "\u{FEFF}{}", "nul", "NaN", "[",
+        "{\"a\":",
+        String(repeating: "[", count: 200_000), String(repeating: #"{"egress":"#, count: 50_000),
+        "{" + (0..<100).map { "\"f\($0)\":1" }.joined(separator: ",") + "}",
+    ])
+    func `a policy is one text with the fields of the contract`(json: String) {
+        #expect(throws: PolicyError.self) { try Policy.decode(json: Array(json.utf8)) }
+    }
+
+    @Test func `other encodings than UTF-8 are refused`() {
+        let text = #"{"defaultAction":"allow"}"#
+        let wide = text.utf16.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] }
+        for bytes in [wide, [0xff, 0xfe] + wide, Array(#"{"mode":""#.utf8) + [0xff] + Array(#""}"#.utf8)] {
+            #expect(throws: PolicyError.self) { try Policy.decode(json: bytes) }
+        }
+    }
+
+    @Test func `escapes, spaces and null are read as JSON has them`() throws {
+        let json =
+            " {\r\n\t\"egress\" : [ {\"preset\":\"p\",\"action\":null} , "
+            + #"{"target":"b\u00FCcher.\u0065xample","action":"al\u006cow","ports":[ 443]}"#
+            + " ] , \"mode\":null}\n"
+        let policy = try Policy.decode(json: Array(json.utf8), presets: presets)
+        #expect(policy.rules.map(\.description) == ["allow p.example", "allow bücher.example 443"])
+        let pair = #"[{"action":"allow","target":"\ud83d\ude00.example"}]"#
+        let error = #expect(throws: PolicyError.self) { try Policy.decodeRules(json: Array(pair.utf8)) }
+        #expect(error?.description.contains("U+1F600") == true, "a pair of surrogates is one character")
+    }
+
+    @Test func `an unknown field is named with its rule`() {
+        let json = #"[{"action":"allow","target":"a.com"},{"action":"allow","target":"b.com","port":443}]"#
+        let error = #expect(throws: PolicyError.self) { try Policy.decodeRules(json: Array(json.utf8)) }
+        #expect(
+            error?.description == "rule 1: unknown field \"port\": use action, target, ports, protocol, preset")
+    }
+
+    @Test func `a preset file has no unknown field, either`() {
+        for entry in [#"{"target":"a.com","port":[443]}"#, #"{"target":"a.com","action":"deny"}"#] {
+            let json = #"{"name":"n","description":"d","allow":[\#(entry)]}"#
+            #expect(throws: PolicyError.self) { try Presets.decode(json: Array(json.utf8)) }
+        }
     }
 }
 
@@ -150,7 +223,8 @@ import Testing
 
     @Test(arguments: [
         ("10.0.0.1", true), ("fd00::1", true), ("127.0.0.1", false), ("169.254.169.254", false), ("fe80::1", false),
-        ("fd00:ec2::254", false), ("100.100.100.200", false), ("168.63.129.16", false), ("0.0.0.0", false),
+        ("fd00:ec2::254", false), ("fd00:ec2::23", false), ("fd20:ce::254", false), ("fd00:c1::a9fe:a9fe", false),
+        ("fd00:42::42", false), ("100.100.100.200", false), ("168.63.129.16", false), ("0.0.0.0", false),
         ("::1", false),
     ])
     func `an internal name yields private addresses only`(text: String, allowed: Bool) throws {

@@ -12,6 +12,8 @@ struct Answer: Hashable, Sendable {
 
     /// Names on the way from the question to its records are followed so far.
     static let longestChain = 16
+    /// Addresses that are taken of one answer: each has to be learned while other sandboxes wait.
+    static let mostAddresses = 256
 
     /// Takes from a response what belongs to its question: the chain of aliases that starts there, and the records of
     /// the asked type at its end. Records of other owners are not believed (THREATS.md, E20).
@@ -34,7 +36,8 @@ struct Answer: Hashable, Sendable {
         }
         while records.count < Self.longestChain {
             let before = records.count
-            for record in response.answers where record.type == type && record.owner == owner { records.append(record) }
+            let most = type == RecordType.a || type == RecordType.aaaa ? Self.mostAddresses : .max
+            records += response.answers.lazy.filter { $0.type == type && $0.owner == owner }.prefix(most)
             if records.count > before {
                 // A name that does not exist has no records.
                 guard code == .noError else { break }

@@ -20,12 +20,16 @@ final class TrafficMeter: Sendable {
     private let counted: Mutex<Counted>
 
     /// Nil where no budget is set. Then what an earlier guard left is taken out.
-    /// - Parameter namespace: nil for that of this process.
+    /// - Parameters:
+    ///   - namespace: nil for that of this process.
+    ///   - tables: a socket of that namespace, where there is one already. One that is closed again soon after the tables
+    ///     were changed waits for the kernel's clean-up, 6 ms and more (measured), whoever changed them.
     init?(
-        _ budgets: EgressBudgets, namespace: NetworkNamespace?, shared: SharedNamespace = SharedNamespace()
+        _ budgets: EgressBudgets, namespace: NetworkNamespace?, tables: NetfilterSocket? = nil,
+        shared: SharedNamespace = SharedNamespace()
     ) throws(EgressError) {
         let tables = try NamespaceRules.inside(namespace) { () throws(EgressError) in
-            try Self.translated { () throws(NetfilterError) in try NetfilterSocket() }
+            try Self.translated { () throws(NetfilterError) in if let tables { tables } else { try NetfilterSocket() } }
         }
         var rules = TrafficRules(budgets: budgets, shared: shared)
         let before = try Self.counts(tables)

@@ -61,7 +61,8 @@ public final class DenyWebhook: EventOutlet {
         guard case .name(let name, _, let verdict) = event.kind, !verdict.isAllowed else { return }
         let isNews = told.withLock { told in
             let key = Key(name: name, sandbox: sandbox)
-            if let before = told[key], event.time < before + Self.repetition { return false }
+            // A wall clock that was set back must not keep names quiet until it is where it was.
+            if let before = told[key], (before..<before + Self.repetition).contains(event.time) { return false }
             if told.count >= 4096 { told = [:] }
             told[key] = event.time
             return true

@@ -11,7 +11,9 @@ enum FlowSockets {
         guard linux_original_destination(descriptor, isIPv4 ? 0 : 1, &storage) == 0 else { return nil }
         return withUnsafeBytes(of: &storage) { bytes in
             let port = UInt16(bytes[2]) << 8 | UInt16(bytes[3])
-            guard let address = IPAddress(bytes: bytes[isIPv4 ? 4..<8 : 8..<24]) else { return nil }
+            // Who dials the check itself would have it dial itself, over and over, where no name is asked for.
+            let address = IPAddress(bytes: bytes[isIPv4 ? 4..<8 : 8..<24])
+            guard let address, !address.isLoopback else { return nil }
             return FlowTarget(address: address, port: port)
         }
     }

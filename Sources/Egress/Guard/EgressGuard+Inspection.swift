@@ -7,7 +7,7 @@ extension EgressGuard {
     func explain(_ question: PolicyQuestion) -> PolicyExplanation {
         let state = state.withLock { $0 }
         func answer(_ verdict: Verdict, _ name: DomainName? = nil) -> PolicyExplanation {
-            let verdict = settings.asWritten(verdict)
+            let verdict = settings.asWritten(verdict, operatorRules: state.evaluator.policy.operatorRules)
             // What no policy changes holds while the sandbox is observed, too.
             var isEnforced = !state.isObserving
             if case .guardrail = verdict.reason { isEnforced = true }

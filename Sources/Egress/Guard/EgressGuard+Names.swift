@@ -19,7 +19,7 @@ extension EgressGuard: DNSPolicy {
             return exceeded(refusal)
         }
         guard let verdict = verdict.map({ settings.asWritten($0) }) else { return nil }
-        guard isObserving else { return verdict }
+        guard isObserving, !evaluator.isHeld(name) else { return verdict }
         watch.wouldDeny(name, type: type, verdict)
         return nil
     }
@@ -51,7 +51,9 @@ extension EgressGuard: DNSPolicy {
                 defer { if state.displacements != before { revise() } }
                 return try state.learn(addresses, from: name, kernel: kernel, settings: settings)
             }
-            if !opened { audit.answerWithheld(name, "the policy changed, or too many addresses are open") }
+            if !opened {
+                audit.answerWithheld(name, "the policy changed, or too many addresses are open or shared by many names")
+            }
             return opened
         } catch {
             audit.answerWithheld(name, "\(error)")

@@ -18,6 +18,7 @@ final class EgressGuard: Sendable {
         var mayReinstallAt: UInt64 = 0
         /// When flows are looked at again.
         var mayRenewAt: UInt64 = 0
+        var allowance = JudgementAllowance()
         /// Counts what may have left the kernel to make room.
         var displacements: UInt64 { learned.displacements &+ reinstallations }
         var reinstallations: UInt64 = 0
@@ -62,9 +63,8 @@ final class EgressGuard: Sendable {
             now: settings.now)
 
         let evaluator = settings.evaluator(record.policy)
-        let isObserving = record.policy.mode == .observe
         var ruleset = try SandboxRuleset(
-            dnsPort: dnsPort, plan: isObserving ? .open : evaluator.addressPlan, alwaysDeny: settings.alwaysDeny,
+            dnsPort: dnsPort, plan: evaluator.enforcedPlan, alwaysDeny: settings.alwaysDeny,
             neighbours: surroundings.neighbours)
         if let flowCheck {
             ruleset.flowCheckPort = flowCheck.port
@@ -76,8 +76,7 @@ final class EgressGuard: Sendable {
         fresh.recover(try kernel.learned(), settings: settings)
         try kernel.install(fresh.ruleset, learned: fresh.elements(now: settings.now()))
         state = Mutex(fresh)
-        try kernel.forgetNameQueries()
-        try cutRevokedFlows()
+        try cutRevokedFlows(forgettingNameQueries: true)
     }
 
     var status: PolicyStatus { status(of: state.withLock { $0.record.policy }) }
@@ -172,9 +171,11 @@ final class EgressGuard: Sendable {
 
     /// Ends flows that the policy in force would not let begin, but for checked ones.
     @discardableResult
-    private func cutRevokedFlows() throws(EgressError) -> Int {
+    private func cutRevokedFlows(forgettingNameQueries: Bool = false) throws(EgressError) -> Int {
         let state = state.withLock { $0 }
-        return try kernel.cut { !state.allowsFlow(to: $0, $1, settings: settings) }
+        return try kernel.cut(forgettingNameQueries: forgettingNameQueries) {
+            !state.allowsFlow(to: $0, $1, settings: settings)
+        }
     }
 
     /// Ends checked flows that the policy in force would not let begin, by the name that each stated.

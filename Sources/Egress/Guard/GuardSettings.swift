@@ -46,8 +46,10 @@ struct GuardSettings: Sendable {
 
     /// What is in force under a policy.
     func evaluator(_ policy: Policy) -> PolicyEvaluator {
-        PolicyEvaluator(
-            Policy(defaultAction: policy.defaultAction, rules: operatorRules + policy.rules, mode: policy.mode))
+        var inForce = Policy(
+            defaultAction: policy.defaultAction, rules: operatorRules + policy.rules, mode: policy.mode)
+        inForce.operatorRules = operatorRules.count + policy.operatorRules
+        return PolicyEvaluator(inForce)
     }
 
     /// What a change makes of a policy and of what is in force under it, and where that can decide otherwise than before.
@@ -64,12 +66,14 @@ struct GuardSettings: Sendable {
     }
 
     /// A verdict of it in terms of the policy: its clients count their own rules only.
-    func asWritten(_ verdict: Verdict) -> Verdict {
-        guard !operatorRules.isEmpty, case .rule(let index, let rule) = verdict.reason else { return verdict }
-        if index < operatorRules.count {
+    /// - Parameter count: how many of the rules in force are the operator's; nil for those of the settings.
+    func asWritten(_ verdict: Verdict, operatorRules count: Int? = nil) -> Verdict {
+        let count = count ?? operatorRules.count
+        guard count > 0, case .rule(let index, let rule) = verdict.reason else { return verdict }
+        if index < count {
             return Verdict(action: verdict.action, reason: .guardrail("the operator's rule \(rule)"))
         }
-        return Verdict(action: verdict.action, reason: .rule(index - operatorRules.count, rule))
+        return Verdict(action: verdict.action, reason: .rule(index - count, rule))
     }
 
     @Sendable static func monotonicSeconds() -> UInt64 {

@@ -6,14 +6,12 @@ extension EgressGuard.State {
     var isObserving: Bool { record.policy.mode == .observe }
 
     /// The address rules that the kernel has to carry out.
-    var plan: AddressPlan {
-        isObserving ? .open : evaluator.addressPlan
-    }
+    var plan: AddressPlan { evaluator.enforcedPlan }
 
     /// Whether the policy in force lets something of this name's address be reached.
     func allows(_ address: IPAddress, learnedFrom name: DomainName, settings: GuardSettings) -> Bool {
         if ruleset.isProtected(address) { return false }
-        if isObserving { return true }
+        if isObserving { return !evaluator.isHeld(address, learnedFrom: name) }
         return evaluator.allows(address, learnedFrom: name)
             && settings.filter.permits(address, for: name, policy: evaluator)
     }

@@ -91,8 +91,8 @@ extension EgressGuard.State {
         return (true, change)
     }
 
-    /// Opens a name's addresses. `false` when the policy no longer allows one, when there is no room, or when the
-    /// kernel refused: then the answer must not go out.
+    /// Opens a name's addresses. `false` when the policy no longer allows one, when there is no room, when too much of
+    /// this was to be done a moment ago, or when the kernel refused: then the answer must not go out.
     mutating func learn(
         _ addresses: [LearnedAddress], from name: DomainName, kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) -> Bool {
@@ -112,11 +112,13 @@ extension EgressGuard.State {
                 known.expiry >= now + UInt64(max(timeToLive, settings.lifetimeGrace))
             {
                 if known.names[name] ?? 0 > now { continue }
+                guard allowance.take(names: known.names.count, now: now) else { return false }
                 if let entry = joining(address, known, name, profiles, now: now, settings: settings) {
                     joined[address] = entry
                     continue
                 }
             }
+            guard allowance.take(names: learned.entries[address]?.names.count ?? 0, now: now) else { return false }
             let expiry = now + settings.lifetime(of: timeToLive)
             guard var entry = learned.entry(learning: address, from: name, until: expiry, now: now) else {
                 return false

@@ -39,10 +39,19 @@ protocol KernelRules: AnyObject, Sendable {
     func learned() throws(EgressError) -> [FoundElement]
     /// Ends every flow from the sandbox for which `isRevoked` holds: conntrack entries and sockets.
     /// Returns how many of both. Never sees flows to loopback, nor those of the flow check.
+    /// - Parameter forgettingNameQueries: whether the translations of DNS flows are forgotten, too, which lead to a port
+    ///   that is no longer the filter's. Both are one walk through conntrack, of milliseconds.
     @discardableResult
-    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int
+    func cut(
+        forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
+    ) throws(EgressError) -> Int
     /// Where flows of the sandbox go now. Never those to loopback.
     func liveDestinations() throws(EgressError) -> Set<IPAddress>
-    /// Forgets the translations of DNS flows, which lead to a port that is no longer the filter's.
-    func forgetNameQueries() throws(EgressError)
+}
+
+extension KernelRules {
+    @discardableResult
+    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int {
+        try cut(forgettingNameQueries: false, where: isRevoked)
+    }
 }

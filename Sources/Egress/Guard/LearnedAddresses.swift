@@ -84,7 +84,7 @@ struct LearnedAddresses: Sendable {
     private static func endsSooner(
         _ left: (key: DomainName, value: UInt64), _ right: (key: DomainName, value: UInt64)
     ) -> Bool {
-        left.value == right.value ? left.key.description < right.key.description : left.value < right.value
+        left.value == right.value ? left.key.comesBefore(right.key) : left.value < right.value
     }
 
     mutating func store(_ entry: Entry, for address: IPAddress) { set(entry, for: address) }
@@ -143,4 +143,9 @@ struct LearnedAddresses: Sendable {
         }
         return forgotten
     }
+}
+
+extension DomainName {
+    /// Some order of names, where one has to be the same each time; not that of their texts, which would have to be made.
+    func comesBefore(_ other: DomainName) -> Bool { wire.lexicographicallyPrecedes(other.wire) }
 }

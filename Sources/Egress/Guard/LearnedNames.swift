@@ -9,17 +9,36 @@ enum LearnedNames {
     /// What `SetElement.userData` holds: what the kernel takes of user data, less its framing.
     static let maximumBytes = 251
 
-    /// The longest-lived names first, as many as fit; ties in the order of the text, so the form is unique.
+    /// The longest-lived names first, as many as fit; ties in one order, so the form is unique.
     static func encode(_ names: [DomainName: UInt64]) -> [UInt8] {
         var bytes: [UInt8] = []
-        let ordered = names.sorted {
-            $0.value == $1.value ? $0.key.description < $1.key.description : $0.value > $1.value
-        }
-        for (name, _) in ordered where bytes.count + size(of: name) <= maximumBytes + (bytes.isEmpty ? 1 : 0) {
+        func add(_ name: DomainName) {
+            guard bytes.count + size(of: name) <= maximumBytes + (bytes.isEmpty ? 1 : 0) else { return }
             if !bytes.isEmpty { bytes.append(space) }
-            bytes += name.labels.joined(separator: [dot])
+            append(name.wire, to: &bytes)
         }
+        // Nearly always, and without putting anything in order.
+        if names.count == 1, let only = names.first {
+            add(only.key)
+            return bytes
+        }
+        let ordered = names.sorted {
+            $0.value == $1.value ? $0.key.comesBefore($1.key) : $0.value > $1.value
+        }
+        for (name, _) in ordered { add(name) }
         return bytes
+    }
+
+    /// A name's text: its bytes on the wire with dots where lengths are, but for the first and the last.
+    private static func append(_ wire: [UInt8], to bytes: inout [UInt8]) {
+        guard wire.count > 1 else { return }
+        let start = bytes.count
+        bytes += wire[1..<wire.count - 1]
+        var next = Int(wire[0])
+        while next < wire.count - 2 {
+            bytes[start + next] = dot
+            next += 1 + Int(wire[next + 1])
+        }
     }
 
     /// Whether all of them and another one fit.

@@ -11,22 +11,29 @@ final class NamespaceRules: KernelRules {
     private let sockets: SocketDestroyer
     /// Where packet sockets are refused, so that it can be done again.
     private let packetDevices = Mutex<[String]>([])
-    /// The sandbox's own addresses: flows that start there are its own, others came in.
+    /// The sandbox's own addresses, as they were when its guard began: flows that lead there came in, all others are its
+    /// own. Not the other way about: an address that it has had since then would begin flows that nobody ends.
     private let local: Set<IPAddress>
+    /// Whether it is the namespace of this process, whose addresses are looked at anew each time.
+    private let isShared: Bool
 
     /// The filter's own, where it shares the namespace with the sandbox: no change of policy ends queries to these.
     private let spared: Set<UpstreamAddress>
 
     /// `nil` for the namespace of this process, which takes no right to enter it.
-    /// - Parameter tables: a socket of that namespace, where there is one already: what it changes is not others' doing.
+    /// - Parameters:
+    ///   - tables: a socket of that namespace, where there is one already: what it changes is not others' doing.
+    ///   - local: the sandbox's own addresses, where they are known already.
     init(
-        namespace: NetworkNamespace?, tables: NetfilterSocket? = nil, sparing spared: Set<UpstreamAddress> = []
+        namespace: NetworkNamespace?, tables: NetfilterSocket? = nil, local: Set<IPAddress>? = nil,
+        sparing spared: Set<UpstreamAddress> = []
     ) throws(EgressError) {
         self.spared = spared
-        (self.tables, conntrack, sockets, local) = try Self.inside(namespace) { () throws(EgressError) in
+        isShared = namespace == nil
+        (self.tables, conntrack, sockets, self.local) = try Self.inside(namespace) { () throws(EgressError) in
             try Self.translated { () throws(NetfilterError) in
                 let tables = if let tables { tables } else { try NetfilterSocket() }
-                return (tables, try Conntrack(), try SocketDestroyer(), LinkSurroundings.current().local)
+                return (tables, try Conntrack(), try SocketDestroyer(), local ?? LinkSurroundings.current().local)
             }
         }
     }
@@ -85,37 +92,42 @@ final class NamespaceRules: KernelRules {
     }
 
     @discardableResult
-    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int {
-        try Self.translated { () throws(NetfilterError) in
+    func cut(
+        forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
+    ) throws(EgressError) -> Int {
+        let own = ownAddresses
+        return try Self.translated { () throws(NetfilterError) in
             var destroyed = 0
             let forgotten = try conntrack.delete(
-                where: {
+                where: { flow in
+                    // What is answered on loopback was redirected there.
+                    guard !flow.replySource.isLoopback else {
+                        return forgettingNameQueries && flow.destinationPort == 53
+                    }
                     // Of the flow check's own connections `OpenFlows` knows more: the names.
-                    $0.mark != FlowCheckMark.connection && local.contains($0.source)
-                        && !$0.replySource.isLoopback && isRevoked($0.destination, $0.traffic)
-                        && !spared.contains(UpstreamAddress(address: $0.destination, port: $0.destinationPort))
+                    return flow.mark != FlowCheckMark.connection && !own.contains(flow.destination)
+                        && isRevoked(flow.destination, flow.traffic)
+                        && !spared.contains(UpstreamAddress(address: flow.destination, port: flow.destinationPort))
                 },
-                // Sockets first: their last segment still passes, so that the other side hears of the end.
+                // Sockets first: their last segment still passes, so that the other side hears of the end. A query may
+                // be asked again, of the filter that is there now.
                 before: { (doomed) throws(NetfilterError) in
-                    let ends = Set(doomed.map { FlowEnds($0) })
-                    destroyed = try sockets.destroy { ends.contains(FlowEnds($0)) }
+                    let ends = Set(doomed.lazy.filter { !$0.replySource.isLoopback }.map { FlowEnds($0) })
+                    if !ends.isEmpty { destroyed = try sockets.destroy { ends.contains(FlowEnds($0)) } }
                 })
             return destroyed + forgotten
         }
     }
 
     func liveDestinations() throws(EgressError) -> Set<IPAddress> {
-        try Self.translated { () throws(NetfilterError) in
-            let flows = try conntrack.flows().filter { local.contains($0.source) && !$0.replySource.isLoopback }
+        let own = ownAddresses
+        return try Self.translated { () throws(NetfilterError) in
+            let flows = try conntrack.flows().filter { !own.contains($0.destination) && !$0.replySource.isLoopback }
             return Set(flows.map(\.destination))
         }
     }
 
-    func forgetNameQueries() throws(EgressError) {
-        _ = try Self.translated { () throws(NetfilterError) in
-            try conntrack.delete { $0.destinationPort == 53 && $0.replySource.isLoopback }
-        }
-    }
+    private var ownAddresses: Set<IPAddress> { isShared ? local.union(LinkSurroundings.current().local) : local }
 
     /// Counts a change of the kernel's rules, under the reference's names.
     private func counted(_ operation: RuleUpdates, _ change: () throws(EgressError) -> Void) throws(EgressError) {

@@ -1,3 +1,4 @@
+import Netfilter
 import NetworkPolicy
 
 /// What `GET /policy/explain` asks: a name or an address, and the traffic to it.
@@ -36,7 +37,8 @@ public struct PolicyQuestion: Hashable, Sendable {
         }
         do {
             if let address = IPAddress(text) {
-                target = .address(address)
+                // What is written so goes out as IPv4.
+                target = .address(address.unmapped)
             } else {
                 target = .name(try DomainName(text))
             }

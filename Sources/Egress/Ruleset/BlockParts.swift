@@ -9,6 +9,9 @@ struct BlockParts: Hashable, Sendable {
     /// Ranges of one part, when the parts are made.
     static let usualSize = 4096
 
+    /// Of no ranges: one part.
+    static let whole = BlockParts(RangeTable())
+
     private let size: Int
     /// Ranges that there were.
     private let ranges: Int

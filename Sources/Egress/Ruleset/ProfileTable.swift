@@ -32,11 +32,13 @@ struct ProfileTable: Hashable, Sendable {
     }
 
     /// What this table has and an earlier one of the same kernel table had not.
-    func added(since earlier: ProfileTable) -> [NumberedProfile] { Array(all.dropFirst(earlier.profiles.count)) }
+    func added(since earlier: ProfileTable) -> [NumberedProfile] { numbered(from: earlier.profiles.count) }
 
-    var all: [NumberedProfile] {
-        profiles.enumerated().map {
-            NumberedProfile(number: UInt32($0.offset), actions: $0.element.actions, checked: $0.element.checked)
+    var all: [NumberedProfile] { numbered(from: 0) }
+
+    private func numbered(from first: Int) -> [NumberedProfile] {
+        (first..<profiles.count).map {
+            NumberedProfile(number: UInt32($0), actions: profiles[$0].actions, checked: profiles[$0].checked)
         }
     }
 }

@@ -227,7 +227,9 @@ enum RulesetTransactions {
             .toLocalAddress + .fromForeignAddress + [.verdict(.goto(Chain.disguised))],
             // A redirected query is on its way to loopback by another interface: its address tells, its interface does not.
             .toLocalAddress + accept,
-            .connection([.established, .related]) + accept,
+            // What is merely related is judged by itself: ICMP errors, whose text is anybody's, to an address that is open to
+            // TCP alone, and whatever a helper of conntrack expects.
+            .connection([.established]) + accept,
             .fromForeignAddress + [.verdict(.goto(Chain.foreign))],
         ]
         let discovery = neighbourDiscovery
@@ -271,7 +273,11 @@ enum RulesetTransactions {
     /// Only what is next to the sandbox may come in: there the gateway stands, and the host keeps other sandboxes away.
     private static func addInput(to change: inout Transaction) {
         let accept: [Expression] = [.verdict(.accept)]
-        var rules: [[Expression]] = [.input("lo") + accept, .connection([.established, .related]) + accept]
+        var rules: [[Expression]] = [.input("lo") + accept, .connection([.established]) + accept]
+        // Errors about flows, but no connection that a helper of conntrack expects.
+        for number in [IPProtocol.icmp, IPProtocol.icmpv6] {
+            rules.append(.transport(number) + .connection([.related]) + accept)
+        }
         for type in NeighbourDiscovery.received { rules.append(.icmpv6(type: type) + accept) }
         rules.append(.notPlainSYN + [.verdict(.drop)])
         for isIPv4 in [true, false] {

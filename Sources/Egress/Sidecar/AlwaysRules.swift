@@ -14,7 +14,10 @@ struct AlwaysRules: Hashable, Sendable {
 
     /// The policy in force: the first rule that matches decides, so the operator's stand in front.
     func over(_ policy: Policy) -> Policy {
-        Policy(defaultAction: policy.defaultAction, rules: denied + allowed + policy.rules)
+        var inForce = Policy(
+            defaultAction: policy.defaultAction, rules: denied + allowed + policy.rules, mode: policy.mode)
+        inForce.operatorRules = denied.count + allowed.count
+        return inForce
     }
 
     private static func rules(_ action: Action, _ text: String, file: SidecarFile) throws(EgressError) -> [Rule] {

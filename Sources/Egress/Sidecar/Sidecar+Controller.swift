@@ -49,3 +49,14 @@ extension Sidecar {
         PolicyStatus(policy: policy, reason: reason, enforcementMode: configuration.mode.rawValue)
     }
 }
+
+/// What the guard of the one sandbox knows. The operator's lists are not the clients' rules: they are told as such.
+extension Sidecar: EgressInspector {
+    func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation {
+        guardian.explain(question)
+    }
+
+    func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion { guardian.suggestion }
+
+    func events(_ id: String) async throws(EgressError) -> EventLog { guardian.watch.log }
+}

@@ -27,7 +27,7 @@ public final class Sidecar: EgressController {
     public let configuration: SidecarConfiguration
     let logger: Logger
     let logSkip: LogSkip
-    private let guardian: EgressGuard
+    let guardian: EgressGuard
     private let dns: DNSServer
     private let flowChecker: FlowChecker?
     private let tables: NetfilterSocket
@@ -70,7 +70,8 @@ public final class Sidecar: EgressController {
         let surroundings = LinkSurroundings.current()
         let kernel = SidecarKernel(
             try NamespaceRules(
-                namespace: nil, tables: closed.tables, sparing: Set(dnsConfiguration.upstreams.map(\.endpoint))),
+                namespace: nil, tables: closed.tables, local: surroundings.local,
+                sparing: Set(dnsConfiguration.upstreams.map(\.endpoint))),
             shared: shared,
             mode: configuration.mode)
         let sockets = try GuardSockets.open()
@@ -100,7 +101,8 @@ public final class Sidecar: EgressController {
                 token: configuration.token ?? PolicyToken.generate(using: &random), policy: policies.inForce),
             dnsPort: sockets.port, flowCheck: checkPoint?.point,
             surroundings: configuration.inbound.widening(surroundings), kernel: kernel, settings: settings,
-            meter: try TrafficMeter(settings.budgets, namespace: nil, shared: shared), logger: logger)
+            meter: try TrafficMeter(settings.budgets, namespace: nil, tables: closed.tables, shared: shared),
+            logger: logger)
         tables = closed.tables
         self.policies = Mutex(policies)
         self.stamps = Mutex(stamps)
@@ -124,6 +126,9 @@ public final class Sidecar: EgressController {
         guardDevices()
         try Self.translated { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
     }
+
+    /// Ends the streams of events, which never end by themselves.
+    func endEvents() { guardian.watch.log.close() }
 
     /// Stops answering names. The rules stay.
     public func stop() async {

@@ -77,7 +77,8 @@ public final class SidecarServer: Sendable {
     /// How often the operator's lists are looked at.
     private static let interval = TimeAmount.milliseconds(500)
 
-    public init(_ sidecar: Sidecar, metrics: @escaping @Sendable () -> String = { "" }) async throws {
+    /// Returns when the API is served. Waits for its event loop: not to be called on one.
+    public init(_ sidecar: Sidecar, metrics: @escaping @Sendable () -> String = { "" }) throws {
         self.sidecar = sidecar
         var limits = HTTPLimits()
         limits.maxConnections = 256
@@ -91,13 +92,13 @@ public final class SidecarServer: Sendable {
         let address = sidecar.configuration.address
         let port = Int(address.port)
         if let host = address.host {
-            try await server.start(on: .tcp(host: "\(host)", port: port))
+            try server.startWaiting(on: .tcp(host: "\(host)", port: port))
         } else {
             do {
-                try await server.start(on: .tcp(host: "::", port: port))
+                try server.startWaiting(on: .tcp(host: "::", port: port))
             } catch let error as IOError where error.errnoCode != EADDRINUSE {
                 // A kernel without IPv6.
-                try await server.start(on: .tcp(host: "0.0.0.0", port: port))
+                try server.startWaiting(on: .tcp(host: "0.0.0.0", port: port))
             }
         }
     }
@@ -105,6 +106,7 @@ public final class SidecarServer: Sendable {
     /// Stops serving and answering names. The rules stay.
     public func shutdown() async {
         refreshing.cancel()
+        sidecar.endEvents()
         await server.shutdown(grace: .seconds(1))
         await sidecar.stop()
         try? await group.shutdownGracefully()

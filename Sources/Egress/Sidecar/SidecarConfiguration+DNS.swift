@@ -13,7 +13,7 @@ extension SidecarConfiguration {
         let named = try values.list(
             "DNS_UPSTREAM", "use addresses, each with an optional port, or tls://ADDRESS:PORT#NAME"
         ) { UpstreamAddress($0) }
-        let known = DNSConfiguration.upstreams(fromResolvConf: resolvConf).prefix(most)
+        let known = DockerResolver(resolvConf: resolvConf).upstreams.prefix(most)
         var dns = DNSConfiguration(upstreams: named ?? Array(known))
         guard !dns.mixesClearText else {
             throw values.wrong("DNS_UPSTREAM", "names must not fall back from TLS to clear text; use one of both")

@@ -3,14 +3,20 @@ import NetworkPolicy
 extension SidecarConfiguration {
     /// The reference's switches: port 853 is closed, and port 443 where the operator asks for it.
     mutating func readResolverBlock(
-        _ values: SidecarVariables, _ known: KnownResolvers
+        _ values: SidecarVariables, _ known: () throws(EgressError) -> KnownResolvers
     ) throws(SidecarConfigurationError) {
         resolverBlock.overTLS = try values.flag("BLOCK_DOT") ?? true
         let blocks = try values.flag("BLOCK_DOH_443")
         let advice = "use addresses, blocks, names, or known"
+        var targets: [Target] = []
+        if try values.list("DOH_BLOCKLIST", advice, { $0 })?.contains("known") == true {
+            do throws(EgressError) { targets = try known().targets } catch {
+                throw values.wrong("DOH_BLOCKLIST", "\(error)")
+            }
+        }
         let listed = try values.list("DOH_BLOCKLIST", advice) { text -> [Target]? in
             guard text == "known" else { return (try? Target(text)).map { [$0] } }
-            return known.targets.isEmpty ? nil : known.targets
+            return targets.isEmpty ? nil : targets
         }?.flatMap { $0 }
         if let listed {
             // A list alone is meant, too; the reference passes over it.

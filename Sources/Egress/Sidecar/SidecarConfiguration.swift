@@ -32,6 +32,8 @@ public struct SidecarConfiguration: Sendable {
     public var policyFile: String?
     public var rulesFolder = "/var/egress/rules"
     public var dns = DNSConfiguration(upstreams: [])
+    /// Whether Docker's resolver is asked, and nothing says that it will not ask others through this very filter.
+    public private(set) var mayAskItself = false
     public var exemptNameservers: [IPAddress] = []
     public var internalZones: [DomainName] = []
     public var internalRanges = AnswerFilter.privateRanges
@@ -45,11 +47,13 @@ public struct SidecarConfiguration: Sendable {
     public var resolverBlock = ResolverBlock()
     public var outlets = Outlets()
 
-    /// - Parameter resolvConf: the text of /etc/resolv.conf, for where the environment names no upstream.
+    /// - Parameters:
+    ///   - resolvConf: the text of /etc/resolv.conf, for where the environment names no upstream.
+    ///   - knownResolvers: asked for where a list names them: reading them takes a millisecond.
     /// - Throws: the first variable that has a wrong value.
     public init(
         environment: [String: String], resolvConf: String = "", presets: Presets = .none,
-        knownResolvers: KnownResolvers = .none
+        knownResolvers: () throws(EgressError) -> KnownResolvers = { () throws(EgressError) in .none }
     ) throws(SidecarConfigurationError) {
         let values = SidecarVariables(environment)
         self.presets = presets
@@ -91,6 +95,7 @@ public struct SidecarConfiguration: Sendable {
         try readBudgets(values)
         try readOutlets(values, resolvConf)
         dns = try Self.dns(values, resolvConf)
+        mayAskItself = values["DNS_UPSTREAM"] == nil && DockerResolver(resolvConf: resolvConf).mayAskItself
     }
 
     private mutating func readInbound(_ values: SidecarVariables) throws(SidecarConfigurationError) {

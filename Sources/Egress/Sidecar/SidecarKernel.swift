@@ -39,13 +39,14 @@ final class SidecarKernel: KernelRules {
     func learned() throws(EgressError) -> [FoundElement] { judgesAddresses ? try base.learned() : [] }
 
     @discardableResult
-    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int {
-        judgesAddresses ? try base.cut(where: isRevoked) : 0
+    func cut(
+        forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
+    ) throws(EgressError) -> Int {
+        guard judgesAddresses || forgettingNameQueries else { return 0 }
+        return try base.cut(forgettingNameQueries: forgettingNameQueries) { judgesAddresses && isRevoked($0, $1) }
     }
 
     func liveDestinations() throws(EgressError) -> Set<IPAddress> {
         judgesAddresses ? try base.liveDestinations() : []
     }
-
-    func forgetNameQueries() throws(EgressError) { try base.forgetNameQueries() }
 }

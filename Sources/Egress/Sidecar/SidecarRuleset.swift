@@ -17,16 +17,14 @@ struct SidecarRuleset: Hashable, Sendable {
     /// What is on the link: where neighbour discovery may go.
     var neighbours: [CIDRBlock]
 
-    /// Docker's resolver for networks with names: in the namespace, and any process of it may ask its real port.
-    static let dockerResolver = IPAddress("127.0.0.11")!
-
     static func close() -> Transaction {
         var change = Transaction()
         change.removeTable(closedTable)
         change.addTable(closedTable)
-        for hook in [BaseChain.Hook.input, .forward, .output] {
+        // The first thing of all: names that are spelt out, since the first value that is asked for its own takes 0.6 ms.
+        for (name, hook) in [("input", BaseChain.Hook.input), ("forward", .forward), ("output", .output)] {
             change.addChain(
-                "\(hook)", table: closedTable, base: BaseChain(.filter, hook, priority: -20, dropsByDefault: true))
+                name, table: closedTable, base: BaseChain(.filter, hook, priority: -20, dropsByDefault: true))
         }
         change.addRule("input", table: closedTable, .input("lo") + [.verdict(.accept)])
         change.addRule("output", table: closedTable, .output("lo") + [.verdict(.accept)])
@@ -70,7 +68,8 @@ struct SidecarRuleset: Hashable, Sendable {
             }
         }
         rules += transports.map { .destinationPort(53, transport: $0) + refuse }
-        rules += transports.map { .transport($0) + .destination(CIDRBlock(Self.dockerResolver)) + refuse }
+        // It is in the namespace, and any process of it could ask its real port.
+        rules += transports.map { .transport($0) + .destination(CIDRBlock(DockerResolver.address)) + refuse }
         for type: UInt8 in [133, 135, 136] {
             for block in [CIDRBlock("ff02::/16")!, CIDRBlock("fe80::/10")!] + neighbours.filter({ !$0.base.isIPv4 }) {
                 rules.append(.icmpv6(type: type) + .destination(block) + pass)

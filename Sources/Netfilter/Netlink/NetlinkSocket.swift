@@ -145,11 +145,11 @@ final class NetlinkSocket: Sendable {
         return handle.sequence
     }
 
-    /// The kernel answers while it sends: when sendto returns, every answer is queued.
+    /// The kernel answers while it sends: when sendto returns, every answer is queued, and that to `last` after the others.
     private static func confirm(_ socket: OpaquePointer, until last: UInt32, _ action: String) throws(NetfilterError) {
         var failure: NetfilterError?
         var isConfirmed = false
-        while true {
+        while !isConfirmed {
             let replies: [NetlinkReply]
             do throws(NetfilterError) {
                 replies = try receive(socket, action, wait: false)
@@ -173,7 +173,8 @@ final class NetlinkSocket: Sendable {
     private static func receive(
         _ socket: OpaquePointer, _ action: String, wait: Bool
     ) throws(NetfilterError) -> [NetlinkReply] {
-        let capacity = 1 << 17
+        // What is waited for is a dump; an answer of another kind is a code and a sentence.
+        let capacity = wait ? 1 << 17 : 1 << 13
         while true {
             var count = 0
             let bytes = [UInt8](unsafeUninitializedCapacity: capacity) { buffer, filled in

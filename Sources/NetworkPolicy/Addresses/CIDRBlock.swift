@@ -3,6 +3,9 @@ public struct CIDRBlock: Hashable, Sendable, CustomStringConvertible {
     public let base: IPAddress
     public let prefixLength: Int
 
+    /// IPv4-mapped addresses (RFC 4291, section 2.5.5.2): a way to write IPv4, on no wire.
+    static let mapped = CIDRBlock("::ffff:0:0/96")!
+
     /// The block of one address.
     public init(_ address: IPAddress) {
         base = address

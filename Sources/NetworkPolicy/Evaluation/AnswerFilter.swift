@@ -65,14 +65,14 @@ enum Reach {
         "100.64.0.0/10",  // RFC 6598, carrier-grade NAT
         "fc00::/7",  // RFC 4193, unique local
     ])
-    private static let nevers = blocks([
-        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4",
-        "::/96",  // unspecified, loopback, IPv4-compatible
-        "::ffff:0:0/96",  // IPv4-mapped
-        "64:ff9b::/96", "64:ff9b:1::/48",  // NAT64, RFC 6052 and 8215
-        "100::/64", "2001::/32", "2002::/16",  // discard, Teredo, 6to4
-        "fe80::/10", "fec0::/10", "ff00::/8",
-        // Metadata services that are not on link-local addresses: Amazon, Alibaba, Azure.
-        "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32",
-    ])
+    private static let nevers =
+        blocks([
+            "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4",
+            "240.0.0.0/4",
+            "::/96",  // unspecified, loopback, IPv4-compatible
+            "::ffff:0:0/96",  // IPv4-mapped
+            "64:ff9b::/96", "64:ff9b:1::/48",  // NAT64, RFC 6052 and 8215
+            "100::/64", "2001::/32", "2002::/16",  // discard, Teredo, 6to4
+            "fe80::/10", "fec0::/10", "ff00::/8",
+        ]) + MetadataService.blocks
 }

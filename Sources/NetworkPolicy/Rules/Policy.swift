@@ -8,6 +8,8 @@ public struct Policy: Hashable, Sendable {
 
     public var defaultAction: Action
     public var mode: Mode
+    /// How many of its first rules are the operator's: they hold while the sandbox is observed, too. No part of its JSON.
+    public var operatorRules = 0
     var list: RuleList
 
     /// In order. Reading them makes a list of all: `ruleCount` does not.

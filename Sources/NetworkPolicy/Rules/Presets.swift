@@ -18,32 +18,27 @@ public struct Presets: Hashable, Sendable {
         return found
     }
 
-    private struct Document: Decodable {
-        struct Entry: Decodable {
-            var target: String
-            var ports: [PortDocument]?
-            var `protocol`: String?
-        }
-        var name: String
-        var description: String
-        var allow: [Entry]
-    }
-
     /// Reads one preset file; a preset only ever allows.
     public static func decode(json: some Collection<UInt8>) throws(PolicyError) -> (name: String, rules: [Rule]) {
-        let document: Document
-        do {
-            document = try JSONDecoder().decode(Document.self, from: Data(json))
-        } catch {
-            throw .wrongShape("a preset has name, description and allow, a list of objects with a target")
-        }
+        let expected = "a preset with name, description and allow, a list of objects with a target"
+        let fields = try StrictJSONFields(
+            StrictJSON(json), known: ["name", "description", "allow"], expected: expected)
+        guard let name = try fields.string("name", expected: expected),
+            try fields.string("description", expected: expected) != nil,
+            let entries = try fields.array("allow", expected: expected)
+        else { throw .shape(expected, at: "") }
         var rules: [Rule] = []
-        for (index, entry) in document.allow.enumerated() {
-            let scope = try TrafficScope(ports: entry.ports, protocol: entry.protocol, rule: index)
-            rules.append(try Rule(action: .allow, text: entry.target, scope: scope))
+        for (index, entry) in entries.enumerated() {
+            let place = "allow.[\(index)]"
+            let entry = try StrictJSONFields(
+                entry, known: ["target", "ports", "protocol"], expected: expected, at: place)
+            guard let target = try entry.string("target", expected: expected, at: place) else {
+                throw .shape(expected, at: place)
+            }
+            rules.append(try Rule(action: .allow, text: target, scope: TrafficScope(entry, rule: index)))
         }
         guard !rules.isEmpty else { throw .emptyChange }
-        return (document.name, rules)
+        return (name, rules)
     }
 
     /// Reads every preset file of a folder; `preset.schema.json` beside them is no preset.

@@ -16,6 +16,10 @@ public enum Target: Hashable, Sendable, CustomStringConvertible {
     public init(_ text: String) throws(PolicyError) {
         if text.contains("/") || IPAddress(text) != nil {
             guard let block = CIDRBlock(text) else { throw .invalidTarget(text, reason: "not an address block") }
+            // To these the kernel sends IPv4: a rule for them would match nothing, a denial, too.
+            guard !CIDRBlock.mapped.contains(block.base) || block.prefixLength < CIDRBlock.mapped.prefixLength else {
+                throw .invalidTarget(text, reason: "an IPv4-mapped address: write it as IPv4")
+            }
             self = .address(block)
             return
         }

@@ -72,6 +72,8 @@ public struct TrafficScope: Hashable, Sendable {
 /// Why ports or a protocol were refused.
 public enum TrafficScopeError: Error, Hashable, Sendable, CustomStringConvertible {
     case invalidPort(String)
+    /// Neither a whole number nor a text.
+    case notAPort
     case unknownProtocol(String)
     case portsOfICMP
     case noPorts
@@ -81,6 +83,7 @@ public enum TrafficScopeError: Error, Hashable, Sendable, CustomStringConvertibl
         switch self {
         case .invalidPort(let text):
             "invalid port \"\(text)\": use a number from 1 to 65535 or a range such as \"8000-8100\""
+        case .notAPort: "a port is a number from 1 to 65535, or a text with a number or a range"
         case .unknownProtocol(let text):
             "unknown protocol \"\(text)\": use \"tcp\", \"udp\", \"icmp\" or \"any\""
         case .portsOfICMP: "icmp has no ports: leave out ports, or name another protocol"

@@ -24,7 +24,7 @@ enum Exit: Int32 {
 
 /// What the program finds around it.
 enum Startup {
-    static func environment() -> [String: String] {
+    static let environment: [String: String] = {
         var found: [String: String] = [:]
         var next = environ
         while let entry = next.pointee {
@@ -35,7 +35,7 @@ enum Startup {
             next += 1
         }
         return found
-    }
+    }()
 
     /// Empty where there is no such file.
     static func text(of path: String) -> String {
@@ -55,10 +55,10 @@ enum Startup {
     static func presets() throws -> Presets { try Presets.load(folder: policies) }
 
     /// The list of resolvers that lies beside them.
-    static func knownResolvers() throws -> KnownResolvers { try KnownResolvers.load(folder: policies) }
+    static func knownResolvers() throws(EgressError) -> KnownResolvers { try KnownResolvers.load(folder: policies) }
 
     private static var policies: String {
-        environment()["OPENSANDBOX_EGRESS_PRESETS_DIR"] ?? "/usr/share/sallyport/policies"
+        environment["OPENSANDBOX_EGRESS_PRESETS_DIR"] ?? "/usr/share/sallyport/policies"
     }
 
     static func logger(_ level: Logger.Level) -> Logger {
@@ -100,6 +100,11 @@ enum Startup {
         if sidecar.configuration.dns.upstreams.isEmpty {
             logger.warning("no upstream in OPENSANDBOX_EGRESS_DNS_UPSTREAM or /etc/resolv.conf: no name will resolve")
         }
+        if sidecar.configuration.mayAskItself {
+            logger.warning(
+                "Docker's resolver may ask others from inside this namespace, and be led back: if names do not resolve, set OPENSANDBOX_EGRESS_DNS_UPSTREAM"
+            )
+        }
     }
 }
 
@@ -107,33 +112,22 @@ enum Startup {
 enum Signals {
     nonisolated(unsafe) private static var ends: (CInt, CInt) = (-1, -1)
 
-    static func untilTermination() async {
+    static func waitForTermination() {
         var pair: [CInt] = [-1, -1]
         guard linux_pipe(&pair) == 0 else { Exit.now(.failed, "no pipe can be made") }
         ends = (pair[0], pair[1])
+        var heard = sigset_t()
+        sigemptyset(&heard)
         for number in [SIGTERM, SIGINT] {
             signal(number) { _ in
                 var byte: UInt8 = 0
                 _ = write(Signals.ends.1, &byte, 1)
             }
+            sigaddset(&heard, number)
         }
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            var thread = pthread_t()
-            let box = Unmanaged.passRetained(Box(continuation))
-            pthread_create(
-                &thread, nil,
-                { argument in
-                    let box = Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue()
-                    var byte: UInt8 = 0
-                    while read(Signals.ends.0, &byte, 1) < 0 && errno == EINTR {}
-                    box.continuation.resume()
-                    return nil
-                }, box.toOpaque())
-        }
-    }
-
-    private final class Box {
-        let continuation: CheckedContinuation<Void, Never>
-        init(_ continuation: CheckedContinuation<Void, Never>) { self.continuation = continuation }
+        // Whoever started the program may have blocked them, and that is inherited.
+        pthread_sigmask(SIG_UNBLOCK, &heard, nil)
+        var byte: UInt8 = 0
+        while read(ends.0, &byte, 1) < 0 && errno == EINTR {}
     }
 }

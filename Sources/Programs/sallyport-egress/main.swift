@@ -11,6 +11,8 @@ import Observability
 
 // The order is the point. Before anything else the namespace is closed: whatever goes wrong below leaves it so.
 // Capabilities are a thread's, so they are dropped while there is one.
+// Not asynchronous: that would start the threads of Swift's pool and end this one by pthread_exit, which loads a library
+// to unwind its stack, all in the moments that count.
 linux_use_one_heap()
 _ = linux_set_dumpable(0)
 let closed: ClosedNamespace
@@ -23,19 +25,17 @@ guard linux_keep_capability(LINUX_CAP_NET_ADMIN) == 0, linux_set_no_new_privileg
     Exit.now(.failed, "capabilities cannot be dropped")
 }
 signal(SIGPIPE, SIG_IGN)
-NIOSingletons.groupLoopCountSuggestion = 1
-NIOSingletons.blockingPoolThreadCountSuggestion = 2
 
 let sidecar: Sidecar
 let metrics: MetricsRegistry
 let exporter: OTLPConfiguration?
 do {
     let configuration = try SidecarConfiguration(
-        environment: Startup.environment(), resolvConf: Startup.text(of: "/etc/resolv.conf"),
-        presets: Startup.presets(), knownResolvers: Startup.knownResolvers())
+        environment: Startup.environment, resolvConf: Startup.text(of: "/etc/resolv.conf"),
+        presets: Startup.presets(), knownResolvers: Startup.knownResolvers)
     metrics = Startup.metrics(configuration)
     exporter = try OTLPConfiguration(
-        environment: Startup.environment(), service: "opensandbox-egress-" + Observability.release)
+        environment: Startup.environment, service: "opensandbox-egress-" + Observability.release)
     sidecar = try Sidecar(closed, configuration: configuration, logger: Startup.logger(configuration.logLevel))
 } catch let error as EgressError {
     if case .kernel = error { Exit.now(.failed, "\(error); everything stays closed") }
@@ -43,15 +43,21 @@ do {
 } catch {
     Exit.now(.configuration, "\(error); everything stays closed")
 }
+// The rules are in force.
+NIOSingletons.groupLoopCountSuggestion = 1
+NIOSingletons.blockingPoolThreadCountSuggestion = 2
 let server: SidecarServer
 do {
-    server = try await SidecarServer(sidecar) { metrics.prometheusText() }
+    server = try SidecarServer(sidecar) { metrics.prometheusText() }
 } catch {
     Exit.now(.failed, "the policy API cannot listen on \(sidecar.configuration.address): \(error)")
 }
 Startup.announce(sidecar)
 let export = Startup.export(exporter, metrics, of: sidecar)
-await Signals.untilTermination()
-export?.cancel()
-await server.shutdown()
-exit(0)
+Signals.waitForTermination()
+Task.detached {
+    export?.cancel()
+    await server.shutdown()
+    exit(0)
+}
+while true { pause() }

@@ -81,9 +81,10 @@ public final class LocalRuntime: SandboxRuntime {
             table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
             poolV6: configuration.addressPoolV6,
             links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*")
-        try Self.translated("setting the host's rules") { () throws(NetfilterError) in
-            try NetfilterSocket().commit(firewall.transaction)
+        let obstacles = try Self.translated("setting the host's rules") { () throws(NetfilterError) in
+            try firewall.install()
         }
+        for obstacle in obstacles { firewall.warn(of: obstacle, logger) }
         for name in ControlGroup.entries(of: configuration.stateDirectory) {
             watcher.watch(process(of: name, folder(of: name)), of: name)
         }
@@ -185,26 +186,7 @@ public final class LocalRuntime: SandboxRuntime {
         guard linux_mount("overlay", folder.rootfs, "overlay", 0, layers) == 0 else {
             throw .system(action: "mounting the files of \(spec.id)", reason: String(cString: strerror(errno)))
         }
-        let files = SandboxFiles(
-            hostname: "sandbox-" + spec.id.prefix(8), resolvConf: folder.file("resolv.conf"),
-            hosts: folder.file("hosts"),
-            hostnameFile: folder.file("hostname"), token: spec.execdToken == nil ? nil : folder.file("token"))
-        if let token = spec.execdToken {
-            try QuickFile.write(Array(token.utf8), to: folder.file("token"), mode: 0o400)
-        }
-        // Whatever server is named here, the guard answers.
-        try folder.write("nameserver 127.0.0.1\noptions edns0\n", to: "resolv.conf")
-        try folder.write(
-            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n\(pool.address(record.link.host))\t\(files.hostname)\n",
-            to: "hosts")
-        try folder.write(files.hostname + "\n", to: "hostname")
-        let bundle = BundleConfiguration(
-            spec, rootfs: folder.rootfs, namespacePath: record.link.namespacePath, execd: configuration.execdPath,
-            files: files)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .withoutEscapingSlashes
-        // Every field is a string, a number or a list of them.
-        try folder.write(String(decoding: try! encoder.encode(bundle), as: UTF8.self), to: "bundle/config.json")
+        try folder.writeBundle(of: record, pool: pool, execd: configuration.execdPath)
     }
 
     private func remove(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {

@@ -11,10 +11,10 @@ A, CNAME, AAAA = 1, 5, 28
 TTL = 60
 
 
-def _pair(udp, tcp):
+def _pair(address, port, udp, tcp):
     """Servers for both on one port. A port that is free for the one may be taken for the other."""
     for attempt in range(50):
-        first = socketserver.ThreadingUDPServer(("127.0.0.1", 0), udp)
+        first = socketserver.ThreadingUDPServer((address, port), udp)
         try:
             return first, socketserver.ThreadingTCPServer(first.server_address, tcp)
         except OSError:
@@ -25,14 +25,14 @@ def _pair(udp, tcp):
 class NameServer:
     """Answers from `records`: name -> list of (type, value). Counts what it is asked."""
 
-    def __init__(self):
+    def __init__(self, address="127.0.0.1", port=0):
         self.records = {}
         self.asked = Counter()
         self._lock = threading.Lock()
         handlers = {"owner": self}
         udp = type("UDP", (_Datagram,), handlers)
         tcp = type("TCP", (_Stream,), handlers)
-        self._udp, self._tcp = _pair(udp, tcp)
+        self._udp, self._tcp = _pair(address, port, udp, tcp)
         self.port = self._udp.server_address[1]
         for server in (self._udp, self._tcp):
             server.daemon_threads = True

@@ -93,6 +93,21 @@ import Testing
         #expect(hook.requests[0].hasPrefix("POST /hook?a=b HTTP/1.1\r\nHost: 127.0.0.1:\(hook.port)\r\n"))
     }
 
+    @Test func `a clock that is set back keeps no denied name from the webhook`() async throws {
+        let hook = try HookServer(statuses: [200])
+        defer { hook.stop() }
+        let webhook = DenyWebhook(HTTPEndpoint("http://127.0.0.1:\(hook.port)/")!, logger: quiet)
+        webhook.put(try denied("a.example", time: 1_767_225_601_000), of: "sb")
+        #expect(try await eventually { hook.requests.count == 1 })
+        webhook.put(try denied("a.example", time: 1_767_139_200_000), of: "sb")
+        #expect(try await eventually { hook.requests.count == 2 })
+        webhook.put(try denied("a.example", time: 1_767_139_204_999), of: "sb")
+        webhook.put(try denied("b.example", time: 1_767_139_205_000), of: "sb")
+        #expect(try await eventually { hook.requests.count == 3 })
+        #expect(hook.requests[2].contains("b.example"))
+        webhook.close()
+    }
+
     @Test func `a refusal of the webhook's server is final, and one that never answers is given up`() async throws {
         let hook = try HookServer(statuses: [404, 200])
         defer { hook.stop() }

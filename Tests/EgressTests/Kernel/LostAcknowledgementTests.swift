@@ -41,11 +41,12 @@ private final class ForgetfulKernel: KernelRules {
     }
     func wasChangedByOthers() throws(EgressError) -> Bool { try base.wasChangedByOthers() }
     func learned() throws(EgressError) -> [FoundElement] { try base.learned() }
-    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int {
-        try base.cut(where: isRevoked)
+    func cut(
+        forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
+    ) throws(EgressError) -> Int {
+        try base.cut(forgettingNameQueries: forgettingNameQueries, where: isRevoked)
     }
     func liveDestinations() throws(EgressError) -> Set<IPAddress> { try base.liveDestinations() }
-    func forgetNameQueries() throws(EgressError) { try base.forgetNameQueries() }
 }
 
 private struct NowhereStore: RecordStore {

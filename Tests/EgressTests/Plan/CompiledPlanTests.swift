@@ -34,9 +34,10 @@ final class InterpretedKernel: KernelRules {
         do { try table.withLock { try $0.commit(transaction) } } catch { throw .kernel("\(error)") }
     }
     func learned() throws(EgressError) -> [FoundElement] { [] }
-    func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int { 0 }
+    func cut(
+        forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
+    ) throws(EgressError) -> Int { 0 }
     func liveDestinations() throws(EgressError) -> Set<IPAddress> { [] }
-    func forgetNameQueries() throws(EgressError) {}
 }
 
 extension TableInterpreter.Packet {

@@ -75,6 +75,25 @@ import Testing
         #expect(kernel.beside(address)?.first == names[39])
     }
 
+    @Test func `E23 so many names of so many addresses are judged in a second, and what is known goes on`() throws {
+        let now = Box(1000), settings = settings { now.value }
+        var state = try state(Policy(defaultAction: .allow), settings)
+        state.learned = LearnedAddresses(capacity: 1000)
+        let kernel = InterpretedKernel()
+        try kernel.install(state.ruleset, learned: [])
+        let shared = (0..<64).map { (address: IPAddress("198.51.100.\($0)")!, timeToLive: UInt32(60)) }
+        func learn(_ name: String, _ addresses: [(address: IPAddress, timeToLive: UInt32)]) throws -> Bool {
+            try state.learn(addresses, from: DomainName(name), kernel: kernel, settings: settings)
+        }
+        var known = 0
+        while known < 200, try learn("n\(known).example", shared) { known += 1 }
+        #expect((JudgementAllowance.free..<60).contains(known))
+        #expect(try !learn("n\(known).example", shared), "not in this second")
+        #expect(try learn("n0.example", shared) && learn("other.example", [(IPAddress("203.0.113.1")!, 60)]))
+        now.value += 1
+        #expect(try learn("n\(known).example", shared), "in the next")
+    }
+
     @Test func `an address closes with the last name that opens it, wherever that is remembered`() throws {
         let settings = settings { 1000 }
         var state = try state(Policy(defaultAction: .deny, rules: [Rule(action: .allow, text: "*.example")]), settings)

@@ -27,6 +27,26 @@ import Testing
         #expect(configuration.dns.randomisesCase && configuration.dns.refusal == .nameError)
     }
 
+    @Test(arguments: [
+        ("nameserver 127.0.0.11\n", ["127.0.0.11:53"], true),
+        ("nameserver 127.0.0.11\n# ExtServers: [host(10.0.0.53)]\n", ["127.0.0.11:53"], false),
+        ("nameserver 127.0.0.11\n# ExtServers: [10.0.0.53 ::53]\n", ["10.0.0.53:53", "[::53]:53"], false),
+        ("nameserver 127.0.0.11\n# ExtServers: [host(10.0.0.53) 10.0.0.54]\n", ["127.0.0.11:53"], false),
+        ("nameserver 127.0.0.11\n# ExtServers: []\n", ["127.0.0.11:53"], false),
+        ("nameserver 127.0.0.11\n# ExtServers: [invalid IP]\n", ["127.0.0.11:53"], false),
+        ("nameserver 127.0.0.11\n# ExtServers: [10.0.0.53\n", ["127.0.0.11:53"], true),
+        ("nameserver 10.0.0.52\n# ExtServers: [10.0.0.53]\n", ["10.0.0.52:53"], false),
+    ])
+    func `Docker's resolver is passed over where it would ask from inside`(
+        resolvConf: String, upstreams: [String], mayAskItself: Bool
+    ) throws {
+        let configuration = try read([:], resolvConf: resolvConf)
+        #expect(configuration.dns.upstreams.map(\.description) == upstreams)
+        #expect(configuration.mayAskItself == mayAskItself)
+        let named = try read(["DNS_UPSTREAM": "127.0.0.11"], resolvConf: resolvConf)
+        #expect(named.dns.upstreams.map(\.description) == ["127.0.0.11:53"] && !named.mayAskItself)
+    }
+
     @Test func `values are read, and blanks around them are nobody's meaning`() throws {
         let configuration = try read([
             "MODE": " dns ", "HTTP_ADDR": "[2001:db8::1]:8080", "TOKEN": " secret\n", "SANDBOX_ID": "sb-1",
@@ -60,6 +80,31 @@ import Testing
         #expect(!dns.randomisesCase && dns.refusal == .refused && dns.tlsAuthorities == "/ca.pem")
         #expect(try read(["DNS_UPSTREAM_PROBE": "."]).dns.probeName == nil)
         #expect(try read(["INTERNAL_RANGES": "10.1.0.0/16"]).internalRanges == [CIDRBlock("10.1.0.0/16")!])
+    }
+
+    @Test func `known resolvers are read where a list names them, and a file of them that cannot be read is an error`()
+        throws
+    {
+        var reads = 0
+        func configuration(_ list: String) throws -> SidecarConfiguration {
+            try SidecarConfiguration(environment: ["OPENSANDBOX_EGRESS_DOH_BLOCKLIST": list]) {
+                () throws(EgressError) in
+                reads += 1
+                throw .invalidPolicy("known.json: a list")
+            }
+        }
+        _ = try configuration("dns.example")
+        #expect(reads == 0)
+        #expect { try configuration("dns.example, known") } throws: {
+            "\($0)".contains("OPENSANDBOX_EGRESS_DOH_BLOCKLIST") && "\($0)".contains("known.json")
+        }
+        #expect(reads == 1)
+        var resolvers = KnownResolvers.none
+        resolvers.targets = [try Target("*.resolvers.example")]
+        let named = try SidecarConfiguration(environment: ["OPENSANDBOX_EGRESS_DOH_BLOCKLIST": "known"]) {
+            () throws(EgressError) in resolvers
+        }
+        #expect(named.resolverBlock.overHTTPS == .targets(resolvers.targets))
     }
 
     @Test func `a blank value is none`() throws {

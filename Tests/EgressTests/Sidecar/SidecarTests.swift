@@ -31,6 +31,75 @@ import Testing
         #expect(try sidecar.stream("198.51.100.1") == .failed(ECONNREFUSED))
     }
 
+    @Test func `an observed sandbox passes all but the operator's lists, until its policy is enforced again`()
+        async throws
+    {
+        let sidecar = try RunningSidecar()
+        try sidecar.write("two.example\n198.51.100.2\n", to: "rules/deny.always")
+        let file = sidecar.folder + "/policy.json"
+        try await sidecar.serve(["RULES": Self.denyAllButOne, "POLICY_FILE": file])
+        #expect(try sidecar.resolve("sub.wild.example").isEmpty)
+        #expect(try sidecar.stream("198.51.100.1") == .failed(ECONNREFUSED))
+        let observing = try sidecar.call("PUT", "/policy", #"{"mode":"observe"}"#)
+        #expect(observing.status == 200 && observing.text.contains(#""mode":"observing""#))
+        #expect(try Policy.decode(json: RunningSidecar.contents(file)).mode == .observe)
+        #expect(try sidecar.resolve("sub.wild.example") == ["198.51.100.1"])
+        #expect(try sidecar.stream("198.51.100.1") == .echoed)
+        #expect(try sidecar.resolve("two.example").isEmpty && sidecar.stream("198.51.100.2") == .failed(ECONNREFUSED))
+        let denied = try sidecar.call("GET", "/policy/explain?target=two.example").text
+        #expect(denied.contains(#""reason":"guardrail""#) && denied.contains(#""enforced":true"#))
+        let seen = try sidecar.call("GET", "/policy/explain?target=one.example").text
+        #expect(seen.contains(#""verdict":"deny""#) && seen.contains(#""enforced":false"#))
+        #expect(try sidecar.call("GET", "/policy/suggestion").text.contains(#""target":"sub.wild.example""#))
+        for path in ["/policy/explain?target=one.example", "/policy/suggestion", "/events"] {
+            #expect(try sidecar.call("GET", path, token: "wrong").status == 401)
+        }
+
+        try sidecar.write("one.example\n", to: "rules/deny.always")
+        #expect(try await eventually { try sidecar.resolve("two.example") == ["198.51.100.2"] })
+        #expect(try sidecar.resolve("one.example").isEmpty && sidecar.stream("198.51.100.2") == .echoed)
+
+        #expect(
+            try sidecar.call("PUT", "/policy", #"{"egress":[{"action":"allow","target":"x.example"}]}"#).status == 200)
+        #expect(try Policy.decode(json: RunningSidecar.contents(file)).mode == .enforce)
+        for address in ["198.51.100.1", "198.51.100.2"] {
+            #expect(try sidecar.stream(address) == .failed(ECONNREFUSED))
+        }
+        #expect(try sidecar.resolve("sub.wild.example").isEmpty)
+        let rule = try sidecar.call("GET", "/policy/explain?target=x.example").text
+        #expect(rule.contains(#""reason":"rule","index":0"#), "clients count their own rules: \(rule)")
+    }
+
+    @Test func `events are told while they happen, and a stream of them delays no end`() async throws {
+        let sidecar = try RunningSidecar()
+        try await sidecar.serve(["RULES": Self.denyAllButOne, "SANDBOX_ID": "sb-7"])
+        let (stream, error) = try Probe.open(
+            Int32(SOCK_STREAM.rawValue), to: TestNetwork.sandboxAddress, port: RunningSidecar.apiPort,
+            from: sidecar.network.outside)
+        defer { close(stream) }
+        #expect(error == 0)
+        let request = Array(
+            "GET /events HTTP/1.1\r\nHost: x\r\nOPENSANDBOX-EGRESS-AUTH: \(RunningSidecar.token)\r\n\r\n".utf8)
+        #expect(send(stream, request, request.count, Int32(MSG_NOSIGNAL)) == request.count)
+        var received: [UInt8] = []
+        func hears(_ text: String) async throws -> Bool {
+            try await eventually {
+                var chunk = [UInt8](repeating: 0, count: 1 << 14)
+                let count = recv(stream, &chunk, chunk.count, Int32(MSG_DONTWAIT))
+                if count > 0 { received += chunk[..<count] }
+                return String(decoding: received, as: UTF8.self).contains(text)
+            }
+        }
+        #expect(try await hears("text/event-stream"))
+        #expect(try sidecar.resolve("two.example").isEmpty)
+        #expect(try await hears("event: nameDenied\ndata: "))
+        #expect(try await hears(#""name":"two.example","type":"A","verdict":"deny","reason":"default""#))
+        #expect(try sidecar.call("PUT", "/policy", "").status == 200)
+        #expect(try await hears("event: policyChanged"))
+        #expect(!String(decoding: received, as: UTF8.self).contains(RunningSidecar.token))
+        #expect(sidecar.end(SIGTERM) == 0)
+    }
+
     @Test func `errors are plain text, and a wrong token is refused`() async throws {
         let sidecar = try RunningSidecar()
         try await sidecar.serve(["MAX_RULES": "1"])

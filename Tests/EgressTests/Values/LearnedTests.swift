@@ -34,6 +34,17 @@ import Testing
         #expect(LearnedNames.decode(LearnedNames.encode([whole: 1])) == [whole])
     }
 
+    @Test func `what a sandbox may have judged in a second is bounded, and few names cost nothing`() {
+        var allowance = JudgementAllowance()
+        func takes(_ names: Int, now: UInt64) -> Bool { allowance.take(names: names, now: now) }
+        for _ in 0..<10_000 { #expect(takes(JudgementAllowance.free, now: 7)) }
+        var judged = 0
+        while takes(256, now: 7) { judged += 256 }
+        #expect((JudgementAllowance.perSecond..<JudgementAllowance.perSecond + 1024).contains(judged))
+        #expect(!takes(JudgementAllowance.free + 1, now: 7))
+        #expect(takes(JudgementAllowance.free, now: 7) && takes(256, now: 8))
+    }
+
     @Test func `user data never grows beyond what the kernel takes`() throws {
         var names: [DomainName: UInt64] = [:]
         for index in 0..<100 { names[try DomainName("name-number-\(index).example.com")] = UInt64(index) }

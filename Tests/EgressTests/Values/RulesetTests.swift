@@ -7,7 +7,7 @@ import Testing
     private func ruleset(_ json: String) throws -> SandboxRuleset {
         let policy = try Policy.decode(json: Array(json.utf8))
         return try SandboxRuleset(
-            dnsPort: 4000, plan: PolicyEvaluator(policy).addressPlan, alwaysDeny: EgressConfiguration.linkLocal,
+            dnsPort: 4000, plan: PolicyEvaluator(policy).addressPlan, alwaysDeny: EgressConfiguration.neverOpen,
             neighbours: [])
     }
 

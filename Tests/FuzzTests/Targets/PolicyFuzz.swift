@@ -1,3 +1,5 @@
+import FoundationEssentials
+
 @testable import NetworkPolicy
 
 /// Names and policies, as people and programs write them.
@@ -19,14 +21,36 @@ enum PolicyFuzz {
         }
     }
 
-    /// A policy that was read and written means what it meant.
+    /// What another reader of JSON sees of a policy.
+    private struct OtherReading: Decodable {
+        struct Rule: Decodable {
+            var action: String?
+            var target: String?
+        }
+        var defaultAction: String?
+        var egress: [Rule]?
+    }
+
+    /// A policy that was read and written means what it meant, and another reader of the same bytes sees the same.
     static func policy(_ bytes: UnsafeRawBufferPointer) {
         guard let policy = try? Policy.decode(json: bytes) else { return }
         guard let again = try? Policy.decode(json: policy.encodedJSON()) else {
             fatalError("a policy that was written cannot be read")
         }
         promise(again == policy, "a policy that was written is another one")
+        if bytes.contains(where: { !" \t\r\n".utf8.contains($0) }) { compare(policy, with: bytes) }
         _ = PolicyEvaluator(policy)
+    }
+
+    private static func compare(_ policy: Policy, with bytes: UnsafeRawBufferPointer) {
+        // In a list, so that `null` is something.
+        let list = Data("[".utf8) + Data(bytes) + Data("]".utf8)
+        let found = (try? JSONDecoder().decode([OtherReading?].self, from: list)) ?? []
+        promise(found.count == 1, "another reader sees no policy, or more")
+        promise(
+            found[0]?.defaultAction ?? "deny" == policy.defaultAction.rawValue, "another reader sees another default")
+        let rules = (found[0]?.egress ?? []).map { "\($0.action ?? "") \($0.target ?? "")" }
+        promise(rules == policy.rules.map { "\($0.action.rawValue) \($0.text)" }, "another reader sees other rules")
     }
 
     static func rules(_ bytes: UnsafeRawBufferPointer) {

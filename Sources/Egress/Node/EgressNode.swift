@@ -1,0 +1,163 @@
+import DNSFilter
+import HTTPServer
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Netfilter
+import NetworkPolicy
+import Synchronization
+
+/// Guards every sandbox of this machine from one process (DESIGN.md, decision 6): its sockets are opened inside each
+/// sandbox's namespace, where nothing but the DNS port is to be seen of it.
+///
+/// When the process ends, however it ends, the kernel's rules stay; the next one finds them through its state folder.
+public final class EgressNode: EgressController {
+    private let configuration: EgressConfiguration
+    private let dns: DNSServer
+    /// `nil` where flows are not checked.
+    private let flowChecker: FlowChecker?
+    private let sandboxes: GuardedSandboxes
+    private let upkeep: NodeUpkeep
+    private let logger: Logger
+    private let servers = Mutex<[HTTPServer]>([])
+
+    /// Starts the DNS filter, takes over every sandbox that an earlier process guarded, and serves the policy API.
+    public init(configuration: EgressConfiguration, logger: Logger) async throws {
+        self.configuration = configuration
+        self.logger = logger
+        dns = try DNSServer(configuration: configuration.dns)
+        flowChecker = try configuration.flowCheck.map { try FlowChecker($0, mark: .random()) }
+        sandboxes = GuardedSandboxes(
+            settings: GuardSettings(configuration), store: try PolicyStore(folder: configuration.stateDirectory),
+            dns: dns, flowChecker: flowChecker, logger: logger)
+        upkeep = NodeUpkeep(sandboxes, logger: logger)
+        try dns.start()
+        do {
+            try flowChecker?.start()
+            try await Blocking.run { [sandboxes] () throws(EgressError) in try sandboxes.recover() }
+            try await serve()
+        } catch {
+            await shutdown()
+            throw error
+        }
+        upkeep.start()
+    }
+
+    /// Stops serving. Enforcement stays in the kernel; names no longer resolve in the sandboxes.
+    public func shutdown() async {
+        upkeep.stop()
+        // Streams of events never end by themselves, and a server waits for its requests.
+        for guardian in sandboxes.guardians { guardian.watch.log.close() }
+        let stopped = servers.withLock { servers in
+            defer { servers = [] }
+            return servers
+        }
+        for server in stopped { await server.shutdown() }
+        dns.stop()
+        flowChecker?.stop()
+        configuration.denyWebhook?.close()
+        await configuration.auditLog?.close()
+    }
+
+    /// What each guarded sandbox was denied, of so many sandboxes at most.
+    public func counts(limit: Int) -> [SandboxCounts] {
+        sandboxes.guardians.prefix(limit).map { guardian in
+            let counts = guardian.audit.counts
+            return SandboxCounts(
+                id: guardian.id, namesDenied: counts.denied, budgetRefusals: counts.exceeded,
+                rules: guardian.record.policy.rules.count)
+        }
+    }
+
+    func renewLearned() async { await upkeep.renewLearned() }
+    func restoreRules() async { await upkeep.restoreRules() }
+
+    // MARK: EgressController
+
+    public var guarded: [String] { sandboxes.identifiers }
+
+    public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
+        guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
+        guard policy.ruleCount <= configuration.maxRules else {
+            throw .tooManyRules(count: policy.ruleCount, limit: configuration.maxRules)
+        }
+        try await Blocking.run { [sandboxes] () throws(EgressError) in
+            try sandboxes.protect(id, namespace: namespace, policy: policy)
+        }
+        logger.info("sandbox guarded", metadata: ["sandbox": "\(id)"])
+    }
+
+    public func release(_ id: String) async {
+        guard SandboxIdentifier.isValid(id) else { return }
+        do {
+            try await Blocking.run { [sandboxes] () throws(EgressError) in try sandboxes.release(id) }
+        } catch {
+            logger.error("releasing a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+        }
+    }
+
+    public func status(_ id: String) async throws(EgressError) -> PolicyStatus { try guardian(of: id).status }
+
+    @discardableResult
+    public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+        try await change(id, .replace(policy))
+    }
+
+    @discardableResult
+    public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+        try await change(id, .merge(rules))
+    }
+
+    @discardableResult
+    public func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
+        try await change(id, .remove(targets))
+    }
+
+    public func token(of id: String) async throws(EgressError) -> String { try guardian(of: id).token }
+
+    private func change(_ id: String, _ change: PolicyChange) async throws(EgressError) -> PolicyStatus {
+        let guardian = try guardian(of: id)
+        return try await Blocking.run { [store = sandboxes.store] () throws(EgressError) in
+            try guardian.change(store: store, change)
+        }
+    }
+
+    func guardian(of id: String) throws(EgressError) -> EgressGuard { try sandboxes.guardian(of: id) }
+
+    // MARK: Serving
+
+    private func serve() async throws {
+        let api = PolicyAPI(
+            controller: self, maxRules: configuration.maxRules, maxBodyBytes: configuration.maxBodyBytes,
+            presets: configuration.presets, logger: logger)
+        try await listen(on: .unix(path: configuration.socketPath, mode: 0o600), api.handler)
+        if let path = configuration.adminSocketPath {
+            let admin = AdminAPI(policyAPI: api, metrics: configuration.metrics)
+            try await listen(on: .unix(path: path, mode: 0o600), admin.handler)
+        }
+        if let address = configuration.metricsAddress, let metrics = configuration.metrics {
+            let host = address.host.map { "\($0)" } ?? "::"
+            try await listen(on: .tcp(host: host, port: Int(address.port))) { request, writer in
+                let isAsked = request.method == .GET && request.path == "/metrics"
+                try? await writer.send(isAsked ? .metrics(metrics()) : .notFound)
+            }
+        }
+    }
+
+    private func listen(on address: HTTPBind, _ handler: @escaping HTTPHandler) async throws {
+        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: logger, handler: handler)
+        servers.withLock { $0.append(server) }
+        try await server.start(on: address)
+    }
+}
+
+extension EgressNode: EgressInspector {
+    func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation {
+        try guardian(of: id).explain(question)
+    }
+
+    func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion { try guardian(of: id).suggestion }
+
+    func events(_ id: String) async throws(EgressError) -> EventLog { try guardian(of: id).watch.log }
+}

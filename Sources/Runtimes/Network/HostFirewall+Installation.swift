@@ -1,0 +1,27 @@
+import Logging
+import Netfilter
+
+extension HostFirewall {
+    /// Puts the rules into the namespace of this thread, whatever was there of them.
+    /// - Returns: where others drop what is forwarded unless a rule of theirs accepts it, as Docker and ufw do. No rule of
+    ///   this table can accept what they drop.
+    func install() throws(NetfilterError) -> [FoundChain] {
+        let tables = try NetfilterSocket()
+        try tables.commit(transaction)
+        return try tables.baseChains(at: .forward).filter { $0.dropsByDefault && $0.table != table }
+    }
+
+    /// What an operator may type to let sandboxes' packets pass a chain of others, and the answers to them.
+    func passage(through chain: FoundChain) -> [String] {
+        ["iifname \"\(links)\" accept", "oifname \"\(links)\" ct state established,related accept"]
+            .map { "nft insert rule \(chain) \($0)" }
+    }
+
+    func warn(of obstacle: FoundChain, _ logger: Logger) {
+        logger.warning(
+            "another firewall drops what is forwarded: sandboxes reach nothing unless it lets their links pass",
+            metadata: [
+                "chain": "\(obstacle)", "remedy": "\(passage(through: obstacle).joined(separator: "; "))",
+            ])
+    }
+}

@@ -1,0 +1,142 @@
+"""A Docker engine in a network namespace of its own, which is all the outside that its containers have."""
+
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import subprocess
+import sys
+
+from arena import in_namespace
+from support.name_server import NameServer
+from support.waiting import answers, eventually
+from support.world import run
+
+ONE, TWO, RESOLVER = "198.51.100.1", "198.51.100.2", "198.51.100.53"
+OUTSIDE = pathlib.Path(__file__).parents[1] / "Conformance/support/outside.py"
+
+
+class Engine:
+    def __init__(self, folder):
+        self.folder = folder
+        self.namespace = f"docker-{secrets.token_hex(3)}"
+        # Paths of unix sockets are short.
+        self.socket = f"/tmp/{self.namespace}.sock"
+        self.processes, self.mine = [], []
+        run("ip", "netns", "add", self.namespace)
+        try:
+            run("ip", "-n", self.namespace, "link", "set", "lo", "up")
+            for address in (ONE, TWO, RESOLVER):
+                run("ip", "-n", self.namespace, "address", "add", f"{address}/32", "dev", "lo")
+            self.names = in_namespace(self.namespace, lambda: NameServer(RESOLVER, 53))
+            self.names.add("one.example", ONE)
+            self.names.add("two.example", TWO)
+            self.spawn(sys.executable, "-u", str(OUTSIDE), ONE, TWO)
+            self.spawn(
+                "dockerd", "--host", f"unix://{self.socket}", "--data-root", f"{folder}/data", "--exec-root",
+                f"{folder}/exec", "--pidfile", f"{folder}/pid", "--bip", "10.213.7.1/24")
+            eventually(
+                lambda: self.run("info", check=False).returncode == 0 or self.processes[-1].poll() is not None,
+                what="the engine")
+            self.run("info")
+        except BaseException:
+            self.close()
+            raise
+
+    def spawn(self, *words):
+        with open(f"{self.folder}/{pathlib.Path(words[0]).name}.log", "w") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    ["nsenter", f"--net=/run/netns/{self.namespace}", *words], stdout=log, stderr=subprocess.STDOUT))
+
+    def run(self, *words, check=True, timeout=60):
+        done = subprocess.run(
+            ["docker", "--host", f"unix://{self.socket}", *words], capture_output=True, text=True, timeout=timeout,
+            env=os.environ | {"DOCKER_BUILDKIT": "0"})
+        if check and done.returncode:
+            raise AssertionError(f"docker {' '.join(words)}: {done.stdout}{done.stderr}")
+        return done
+
+    def load(self, image, root):
+        packed = subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE)
+        subprocess.run(
+            ["docker", "--host", f"unix://{self.socket}", "import", "-", image], stdin=packed.stdout, check=True,
+            stdout=subprocess.DEVNULL, timeout=120)
+        assert packed.wait() == 0
+
+    def build(self, image, lines, files):
+        """An image on top of `base`; what the Dockerfile takes from another stage lies in the context."""
+        context = pathlib.Path(self.folder) / "context"
+        context.mkdir()
+        for name, path in files.items():
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, context / name)
+        text = "FROM base\n" + "\n".join(lines).replace("--from=build /", "")
+        (context / "Dockerfile").write_text(text)
+        self.run("build", "--tag", image, str(context), timeout=300)
+
+    def start(self, name, *options, image="base", command=("sleep", "600")):
+        self.run("run", "--detach", "--name", name, *options, image, *command)
+        self.mine.append(name)
+
+    def guard(self, *options, rules=(), **settings):
+        """The sidecar as README and docs start it; ready when this returns."""
+        policy = {"egress": [{"action": "allow", "target": target} for target in rules]}
+        values = {"TOKEN": "the-token", "RULES": json.dumps(policy)} | settings
+        environment = [part for name, value in values.items() for part in ("-e", f"OPENSANDBOX_EGRESS_{name}={value}")]
+        self.start(
+            "guard", "--cap-drop", "ALL", "--cap-add", "NET_ADMIN", *environment, *options, image="sallyport/egress",
+            command=())
+        eventually(lambda: "guarding" in self.logs("guard") or not self.is_running("guard"), what="the guard")
+        assert self.is_running("guard"), self.logs("guard")
+
+    def sandbox(self):
+        self.start("sandbox", "--network", "container:guard", "--cap-drop", "ALL")
+
+    def inside(self, *words, name="sandbox"):
+        return self.run("exec", name, *words, check=False)
+
+    def fetch(self, url, name="sandbox"):
+        """The page, or None."""
+        done = self.inside("curl", "--silent", "--show-error", "--max-time", "5", url, name=name)
+        return done.stdout if done.returncode == 0 else None
+
+    def ask_policy(self, *options, token="the-token"):
+        """Asks the guard's API as the host does."""
+        url = f"http://{self.inspect('guard', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}')}:18080/policy"
+        return json.loads(
+            run("nsenter", f"--net=/run/netns/{self.namespace}", "curl", "--silent", "--fail", "--max-time", "5", "-H",
+                f"OPENSANDBOX-EGRESS-AUTH: {token}", *options, url))
+
+    def inspect(self, name, template):
+        return self.run("inspect", "--format", template, name).stdout.strip()
+
+    def is_running(self, name):
+        return self.inspect(name, "{{.State.Running}}") == "true"
+
+    def logs(self, name):
+        done = self.run("logs", name)
+        return done.stdout + done.stderr
+
+    def remove_all(self):
+        # A sandbox before the container whose network it has.
+        while self.mine:
+            self.run("rm", "--force", "--volumes", self.mine.pop())
+
+    def close(self):
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            answers(lambda: process.wait(20))
+            process.kill()
+        if hasattr(self, "names"):
+            self.names.close()
+        subprocess.run(["ip", "netns", "delete", self.namespace], capture_output=True)
+        pathlib.Path(self.socket).unlink(missing_ok=True)
+        for mounted in sorted(self._mounts(), key=len, reverse=True):
+            subprocess.run(["umount", "--lazy", mounted], capture_output=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _mounts(self):
+        with open("/proc/self/mounts") as table:
+            return [line.split()[1] for line in table if line.split()[1].startswith(f"{self.folder}/")]
