@@ -27,7 +27,7 @@ struct Answer: Hashable, Sendable {
         }
         var owner = name.wire
         // Nearly always all of it.
-        if code == .noError, !response.answers.isEmpty,
+        if code == .noError, (1...Self.mostAddresses).contains(response.answers.count),
             response.answers.allSatisfy({ $0.type == type && $0.owner == owner })
         {
             records = response.answers
