@@ -81,15 +81,16 @@ import Testing
         state.learned = LearnedAddresses(capacity: 1000)
         let kernel = InterpretedKernel()
         try kernel.install(state.ruleset, learned: [])
-        let shared = (0..<64).map { (address: IPAddress("198.51.100.\($0)")!, timeToLive: UInt32(60)) }
-        func learn(_ name: String, _ addresses: [(address: IPAddress, timeToLive: UInt32)]) throws -> Bool {
+        let shared = (0..<64).map { LearnedAddress(address: IPAddress("198.51.100.\($0)")!, lifetime: 60) }
+        func learn(_ name: String, _ addresses: [LearnedAddress]) throws -> Bool {
             try state.learn(addresses, from: DomainName(name), kernel: kernel, settings: settings)
         }
         var known = 0
         while known < 200, try learn("n\(known).example", shared) { known += 1 }
         #expect((JudgementAllowance.free..<60).contains(known))
         #expect(try !learn("n\(known).example", shared), "not in this second")
-        #expect(try learn("n0.example", shared) && learn("other.example", [(IPAddress("203.0.113.1")!, 60)]))
+        let other = [LearnedAddress(address: IPAddress("203.0.113.1")!, lifetime: 60)]
+        #expect(try learn("n0.example", shared) && learn("other.example", other))
         now.value += 1
         #expect(try learn("n\(known).example", shared), "in the next")
     }
