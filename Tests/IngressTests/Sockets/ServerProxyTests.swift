@@ -125,7 +125,8 @@ import Testing
         }
         let directory = TestDirectory()
         directory.set("s", at: try await server.start(on: .tcp(host: "127.0.0.1", port: 0)))
-        let answer = try await withServerProxy(directory, idleTimeout: .seconds(1)) { address in
+        // Longer than a request may take to be sent while two hundred tests begin.
+        let answer = try await withServerProxy(directory, idleTimeout: .seconds(5)) { address in
             try await RawClient(address).exchange("GET /sandboxes/s/proxy/80 HTTP/1.1\r\nHost: h\r\n\r\n") { received in
                 if received.contains("first") && !received.contains("last") {
                     // A connection that came later is closed by the idle time: this one's has passed too.
