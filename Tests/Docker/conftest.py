@@ -1,4 +1,3 @@
-import os
 import pathlib
 import re
 import subprocess
@@ -9,9 +8,8 @@ sys.path.insert(0, str(ROOT / "Tests/Bypass"))
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import pytest  # noqa: E402
-from engine import Engine  # noqa: E402
+from engine import SIDECAR, Engine  # noqa: E402
 
-SIDECAR = pathlib.Path(os.environ.get("SALLYPORT_SIDECAR_IMAGE", ROOT / ".build-egress/release/sallyport-egress"))
 DOCKERFILE = ROOT / "deploy/egress/Dockerfile"
 
 

@@ -14,6 +14,9 @@ from support.waiting import answers, eventually
 from support.world import run
 
 ONE, TWO, RESOLVER = "198.51.100.1", "198.51.100.2", "198.51.100.53"
+SIDECAR = pathlib.Path(
+    os.environ.get(
+        "SALLYPORT_SIDECAR_IMAGE", pathlib.Path(__file__).parents[2] / ".build-egress/release/sallyport-egress"))
 OUTSIDE = pathlib.Path(__file__).parents[1] / "Conformance/support/outside.py"
 
 

@@ -4,8 +4,7 @@ import re
 import subprocess
 
 import pytest
-from conftest import SIDECAR
-from engine import ONE, RESOLVER, TWO
+from engine import ONE, RESOLVER, SIDECAR, TWO
 from support.waiting import eventually
 
 ONE_PAGE, TWO_PAGE = f"outside {ONE}\n", f"outside {TWO}\n"
