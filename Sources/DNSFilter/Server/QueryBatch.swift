@@ -1,40 +1,30 @@
-import CLinux
-
 #if canImport(Glibc)
     import Glibc
 #endif
 
 /// Queries on their way to upstreams, which leave a batch at a time: by each socket as few packets as the kernel can carry them in.
 final class QueryBatch {
-    private static let slots: UInt32 = 64
-    /// A header, a question and our EDNS record have 286 bytes at most.
-    private static let slotBytes: UInt32 = 512
-
-    private let pool: OpaquePointer
+    private let pool: DatagramPool
     private var transmissions: [Transmission] = []
-    private var runs = DatagramRuns<CInt>(capacity: Int(slots))
+    private var runs: DatagramRuns<CInt>
     /// Whether the way there takes packets that are cut up later: a device that computes no checksums does not.
     private var takesRuns = true
 
     init?() {
-        guard let pool = linux_datagrams_create(Self.slots, Self.slotBytes) else { return nil }
+        // A header, a question and our EDNS record have 286 bytes at most.
+        guard let pool = DatagramPool(slots: 64, slotBytes: 512) else { return nil }
         self.pool = pool
-        transmissions.reserveCapacity(Int(Self.slots))
+        runs = DatagramRuns(capacity: pool.slots)
+        transmissions.reserveCapacity(pool.slots)
     }
 
-    deinit { linux_datagrams_destroy(pool) }
-
     var isEmpty: Bool { transmissions.isEmpty }
-    var isFull: Bool { transmissions.count == Self.slots }
+    var isFull: Bool { transmissions.count == pool.slots }
 
     /// - Precondition: it is not full.
     func add(_ transmission: Transmission, _ message: [UInt8], by socket: CInt) {
-        let slot = UInt32(transmissions.count)
-        message.withUnsafeBytes {
-            UnsafeMutableRawPointer(linux_datagrams_bytes(pool, slot)).copyMemory(
-                from: $0.baseAddress!, byteCount: min($0.count, Int(Self.slotBytes)))
-        }
-        linux_datagrams_set_length(pool, slot, UInt32(message.count))
+        let slot = transmissions.count, fits = pool.put(message, at: slot)
+        precondition(fits, "a question is longer than any name allows")
         runs.add(UInt16(slot), to: socket, length: message.count)
         transmissions.append(transmission)
     }
@@ -48,24 +38,16 @@ final class QueryBatch {
         for run in 0..<runs.count {
             let slots = runs.slots(of: run), socket = runs.recipient(of: run)
             if takesRuns, slots.count > 1 {
-                if Self.isOut(try: { send(run, by: socket) }) { continue }
+                if Self.isOut(try: { pool.send(runs, from: run, count: 1, by: socket) }) { continue }
                 takesRuns = false
             }
-            for slot in slots where !Self.isOut(try: { linux_datagrams_send(pool, socket, UInt32(slot), 1) }) {
+            for slot in slots where !Self.isOut(try: { pool.send(slot, by: socket) }) {
                 failed.append(transmissions[Int(slot)])
             }
         }
         runs.removeAll()
         transmissions.removeAll(keepingCapacity: true)
         return failed
-    }
-
-    private func send(_ run: Int, by socket: CInt) -> CInt {
-        runs.order.withUnsafeBufferPointer { order in
-            runs.starts.withUnsafeBufferPointer {
-                linux_datagrams_send_runs(pool, socket, order.baseAddress!, $0.baseAddress! + run, 1)
-            }
-        }
     }
 
     /// Whether it is on its way, or lost as the network might have lost it: then it is asked again when its time is up.

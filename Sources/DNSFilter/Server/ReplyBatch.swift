@@ -1,5 +1,3 @@
-import CLinux
-
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -18,45 +16,31 @@ struct DatagramPeer: Equatable, Sendable {
 
     static func == (left: Self, right: Self) -> Bool { left.words == right.words && left.length == right.length }
 
-    fileprivate func copy(to pool: OpaquePointer, slot: UInt32) {
-        withUnsafeBytes(of: words) {
-            UnsafeMutableRawPointer(linux_datagrams_peer(pool, slot)).copyMemory(
-                from: $0.baseAddress!, byteCount: Int(length))
-        }
-        linux_datagrams_set_peer_length(pool, slot, length)
+    fileprivate func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        withUnsafeBytes(of: words) { body(UnsafeRawBufferPointer(rebasing: $0[..<Int(length)])) }
     }
 }
 
 /// Answers that leave through one socket by one call.
 final class ReplyBatch {
-    private static let slots: UInt32 = 64
-    /// An answer over UDP has `Query.largestPayload` at most; one that was cut has a question and a record.
-    private static let slotBytes: UInt32 = 2048
-
-    private let pool: OpaquePointer
+    private let pool: DatagramPool
     private var socket: CInt = -1
-    private var count: UInt32 = 0
-    private var runs = DatagramRuns<DatagramPeer>(capacity: Int(slots))
+    private var count = 0
+    private var runs: DatagramRuns<DatagramPeer>
 
     init?() {
-        guard let pool = linux_datagrams_create(Self.slots, Self.slotBytes) else { return nil }
+        // An answer over UDP has `Query.largestPayload` at most; one that was cut has a question and a record.
+        guard let pool = DatagramPool(slots: 64, slotBytes: 2048) else { return nil }
         self.pool = pool
+        runs = DatagramRuns(capacity: pool.slots)
     }
-
-    deinit { linux_datagrams_destroy(pool) }
 
     var isEmpty: Bool { count == 0 }
 
     func add(_ message: [UInt8], to peer: DatagramPeer, by socket: CInt) {
-        if socket != self.socket || count == Self.slots { flush() }
-        guard message.count <= Int(Self.slotBytes) else { return }
+        if socket != self.socket || count == pool.slots { flush() }
+        guard peer.withBytes({ pool.put(message, at: count, to: $0) }) else { return }
         self.socket = socket
-        message.withUnsafeBytes {
-            UnsafeMutableRawPointer(linux_datagrams_bytes(pool, count)).copyMemory(
-                from: $0.baseAddress!, byteCount: $0.count)
-        }
-        linux_datagrams_set_length(pool, count, UInt32(message.count))
-        peer.copy(to: pool, slot: count)
         runs.add(UInt16(count), to: peer, length: message.count)
         count += 1
     }
@@ -67,12 +51,7 @@ final class ReplyBatch {
         runs.arrange()
         var first = 0
         while first < runs.count {
-            let sent = runs.order.withUnsafeBufferPointer { order in
-                runs.starts.withUnsafeBufferPointer {
-                    linux_datagrams_send_runs(
-                        pool, socket, order.baseAddress!, $0.baseAddress! + first, UInt32(runs.count - first))
-                }
-            }
+            let sent = pool.send(runs, from: first, count: runs.count - first, by: socket)
             guard sent != -EAGAIN, sent != -ENOBUFS else { break }
             // What one peer's address refuses must not keep the others from their answers.
             if sent <= 0 { sendSingly(runs.slots(of: first)) }
@@ -85,6 +64,6 @@ final class ReplyBatch {
     /// A run that cannot leave as one packet: the loopback may have been made too narrow for it.
     private func sendSingly(_ slots: ArraySlice<UInt16>) {
         guard slots.count > 1 else { return }
-        for slot in slots { _ = linux_datagrams_send(pool, socket, UInt32(slot), 1) }
+        for slot in slots { _ = pool.send(slot, by: socket) }
     }
 }

@@ -12,20 +12,13 @@ enum LearnedNames {
     /// The longest-lived names first, as many as fit; ties in one order, so the form is unique.
     static func encode(_ names: [DomainName: UInt64]) -> [UInt8] {
         var bytes: [UInt8] = []
-        func add(_ name: DomainName) {
-            guard bytes.count + size(of: name) <= maximumBytes + (bytes.isEmpty ? 1 : 0) else { return }
+        let ordered = names.sorted {
+            $0.value == $1.value ? $0.key.description < $1.key.description : $0.value > $1.value
+        }
+        for (name, _) in ordered where bytes.count + size(of: name) <= maximumBytes + (bytes.isEmpty ? 1 : 0) {
             if !bytes.isEmpty { bytes.append(space) }
             append(name.wire, to: &bytes)
         }
-        // Nearly always, and without putting anything in order.
-        if names.count == 1, let only = names.first {
-            add(only.key)
-            return bytes
-        }
-        let ordered = names.sorted {
-            $0.value == $1.value ? $0.key.comesBefore($1.key) : $0.value > $1.value
-        }
-        for (name, _) in ordered { add(name) }
         return bytes
     }
 

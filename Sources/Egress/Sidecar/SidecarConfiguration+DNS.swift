@@ -4,7 +4,7 @@ import NetworkPolicy
 /// How names are resolved.
 extension SidecarConfiguration {
     static func dns(
-        _ values: SidecarVariables, _ resolvConf: String
+        _ values: SidecarVariables, known: [UpstreamAddress]
     ) throws(SidecarConfigurationError) -> DNSConfiguration {
         let most =
             try values.read("MAX_NS", "use a number from 1 to 10") {
@@ -13,8 +13,7 @@ extension SidecarConfiguration {
         let named = try values.list(
             "DNS_UPSTREAM", "use addresses, each with an optional port, or tls://ADDRESS:PORT#NAME"
         ) { UpstreamAddress($0) }
-        let known = DockerResolver(resolvConf: resolvConf).upstreams.prefix(most)
-        var dns = DNSConfiguration(upstreams: named ?? Array(known))
+        var dns = DNSConfiguration(upstreams: named ?? Array(known.prefix(most)))
         guard !dns.mixesClearText else {
             throw values.wrong("DNS_UPSTREAM", "names must not fall back from TLS to clear text; use one of both")
         }

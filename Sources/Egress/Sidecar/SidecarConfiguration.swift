@@ -94,8 +94,9 @@ public struct SidecarConfiguration: Sendable {
         try readResolverBlock(values, knownResolvers)
         try readBudgets(values)
         try readOutlets(values, resolvConf)
-        dns = try Self.dns(values, resolvConf)
-        mayAskItself = values["DNS_UPSTREAM"] == nil && DockerResolver(resolvConf: resolvConf).mayAskItself
+        let known = DockerResolver(resolvConf: resolvConf)
+        dns = try Self.dns(values, known: known.upstreams)
+        mayAskItself = values["DNS_UPSTREAM"] == nil && known.mayAskItself
     }
 
     private mutating func readInbound(_ values: SidecarVariables) throws(SidecarConfigurationError) {
