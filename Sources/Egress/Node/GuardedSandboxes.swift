@@ -109,13 +109,13 @@ final class GuardedSandboxes: Sendable {
     private func begin(
         _ record: GuardRecord, namespace: NetworkNamespace, identity: NamespaceIdentity
     ) throws(EgressError) {
-        let kernel = try NamespaceRules(namespace: namespace)
         let (sockets, surroundings, devices) = try NamespaceRules.inside(namespace) { () throws(EgressError) in
             (try GuardSockets.open(), LinkSurroundings.current(), LinkSurroundings.devices())
         }
         let guardian: EgressGuard
         var checkPoint: FlowChecker.Entrance?
         do throws(EgressError) {
+            let kernel = try NamespaceRules(namespace: namespace, local: surroundings.local)
             try kernel.refusePacketSockets(on: devices)
             checkPoint = try flowChecker?.enter(namespace)
             let meter = try TrafficMeter(settings.budgets, namespace: namespace)
