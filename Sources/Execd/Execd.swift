@@ -49,7 +49,8 @@ public enum Execd {
         let token = try options.tokenFile.map { path in
             String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self).filter { !$0.isWhitespace }
         }
-        let runner = CommandRunner(environment: CommandEnvironment(environment))
+        let runner = CommandRunner(
+            environment: CommandEnvironment(environment), longestLine: options.longestLine)
         let expansion = PathExpansion(home: environment["HOME"] ?? "/")
         let api = ExecdAPI(
             commands: CommandAPI(runner: runner), sessions: SessionAPI(runner: runner, expansion: expansion),

@@ -1,5 +1,6 @@
 """Commands and sessions, by the official SDK (CLIENTS.md, sections 6 and 7)."""
 
+import json
 import threading
 import time
 from datetime import timedelta
@@ -49,6 +50,42 @@ def test_output_comes_while_the_command_runs(sandbox):
 def test_a_million_bytes_of_output_arrive_whole(sandbox):
     done = sandbox.commands.run("head -c 1000000 /dev/zero | tr '\\0' x")
     assert len(out(done)) == 1_000_000 and set(out(done)) == {"x"}
+
+
+def test_what_is_printed_in_parts_comes_back_without_a_false_break(sandbox):
+    program = "import json; print(json.dumps(list(range(20000))))"
+    assert json.loads(sandbox.commands.run(f"python3 -c '{program}'").text) == list(range(20000))
+    assert sandbox.commands.run("python3 -c \"print('a' * 40000)\"").text == "a" * 40000
+    done = sandbox.commands.run("for i in 1 2 3; do printf '%s.' $i; printf '%s!' $i >&2; sleep 0.02; done")
+    assert done.text == "1.2.3." and out(done) == "1.2.3." and err(done) == "1!2!3!"
+    session = sandbox.commands.create_session()
+    assert sandbox.commands.run_in_session(session, "printf 1; sleep 0.02; printf 2").text == "12"
+
+
+def test_progress_text_arrives_as_it_was_printed(sandbox):
+    done = sandbox.commands.run("for i in 1 2 3; do printf '%s%%\\r' $i; sleep 0.02; done; printf 'done\\r\\nend\\n'")
+    assert out(done) == "1%\r2%\r3%\rdone\r\nend"
+
+
+def test_a_line_of_ten_million_bytes_arrives_in_pieces_and_whole(sandbox):
+    for byte in ("x", "\\1"):
+        done = sandbox.commands.run(f"head -c 10000000 /dev/zero | tr '\\0' '{byte}'", opts=RunCommandOpts())
+        assert len(out(done)) == 10_000_000 and len(set(out(done))) == 1
+        assert max(len(message.text) for message in done.logs.stdout) <= 1 << 20
+
+
+def test_a_stream_is_bare_records_of_whole_numbers(sandbox):
+    import httpx
+
+    endpoint = sandbox.get_endpoint(44772)
+    for command in ("echo one; sleep 0.05; echo two >&2; printf tail", "exit 3", "head -c 3000000 /dev/zero"):
+        answer = httpx.post(f"http://{endpoint.endpoint}/command", headers=endpoint.headers, json={"command": command})
+        lines = answer.content.split(b"\n")
+        assert lines[1::2] == [b""] * (len(lines) // 2), "every record is followed by a blank line"
+        for line in lines[0:-1:2]:
+            assert line.startswith(b"{") and len(line) <= 4 << 20
+            record = json.loads(line, parse_float=lambda text: pytest.fail(f"{text} is no whole number"))
+            assert isinstance(record["timestamp"], int) and record["type"] != "status"
 
 
 def test_text_of_every_kind_arrives_as_it_was_written(sandbox):

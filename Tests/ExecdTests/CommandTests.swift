@@ -45,9 +45,12 @@ struct LiveExecd: Sendable {
 
     /// The events of a command, each as its JSON.
     func events(_ body: String) async throws -> [String] {
-        try await call("POST", "/command", body).split(whereSeparator: \.isNewline).compactMap { line in
-            line.hasPrefix("data: ") ? String(line.dropFirst(6).prefix { $0 != "\r" }) : nil
-        }
+        events(of: try await call("POST", "/command", body))
+    }
+
+    /// The records of a stream, which is chunked.
+    func events(of answer: String) -> [String] {
+        answer.split(whereSeparator: \.isNewline).filter { $0.hasPrefix("{") }.map(String.init)
     }
 
     func texts(_ type: String, _ events: [String]) -> String {
@@ -98,6 +101,17 @@ struct LiveExecd: Sendable {
         }
     }
 
+    @Test func `a line that is printed in parts is one event`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let command = "for i in 1 2 3; do printf '%s.' $i; printf '%s,' $i >&2; done; echo; printf '%040000d' 7"
+            let events = try await execd.events(#"{"command":"\#(command)"}"#)
+            #expect(events.filter { $0.contains(#""type":"stdout""#) }.count == 2)
+            #expect(execd.texts("stdout", events) == "1.2.3.\n" + String(repeating: "0", count: 39_999) + "7")
+            #expect(events.filter { $0.contains(#""type":"stderr""#) }.count == 1)
+            #expect(execd.texts("stderr", events) == "1,2,3,")
+        }
+    }
+
     @Test func `environment, folder and user are as asked for`() async throws {
         let file = "/tmp/spt-envs-\(UInt32.random(in: 0 ... .max))"
         try Data("FROM_FILE='a b'\n".utf8).write(to: URL(filePath: file))
@@ -120,7 +134,7 @@ struct LiveExecd: Sendable {
                 "POST /command HTTP/1.1\r\nHost: x\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
             ) { $0.contains("stdout") }
             let event = try #require(seen.split(whereSeparator: \.isNewline).first { $0.contains("stdout") })
-            let pid = try #require(pid_t(execd.texts("stdout", [String(event.dropFirst(6))])))
+            let pid = try #require(pid_t(execd.texts("stdout", [String(event)])))
             let gone = try await eventually { kill(pid, 0) != 0 }
             #expect(gone)
         }

@@ -22,12 +22,6 @@ extension LiveExecd {
         return events(of: try await call("POST", "/session/\(session)/run", #"{"command":"\#(text)"\#(more)}"#))
     }
 
-    func events(of answer: String) -> [String] {
-        answer.split(whereSeparator: \.isNewline).compactMap { line in
-            line.hasPrefix("data: ") ? String(line.dropFirst(6).prefix { $0 != "\r" }) : nil
-        }
-    }
-
     func output(_ session: String, _ command: String, _ more: String = "") async throws -> String {
         texts("stdout", try await run(session, command, more))
     }

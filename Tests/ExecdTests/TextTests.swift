@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Testing
 
 @testable import Execd
@@ -16,20 +17,75 @@ import Testing
         #expect(texts(["no end"]) == ["no end"])
     }
 
-    @Test func `however output is cut, its text is whole but for the last line break`() {
-        let pool = ["a", "\n", "é", "漢", "🙂", "xyz", "\n\n", " "]
+    @Test func `a line waits for its break, or for the end`() {
+        var assembler = TextAssembler()
+        #expect(assembler.append(Array("1.".utf8)) == [] && assembler.append(Array("2.".utf8)) == [])
+        #expect(assembler.append(Array("\n3".utf8)) == ["1.2."])
+        #expect(assembler.finish() == ["\n3"] && assembler.finish() == [])
+        #expect(texts(["10%\r", "20%\r", "done\r\n"]) == ["10%\r20%\rdone\r"])
+    }
+
+    /// What official clients make of the texts: a line break between two that have none at the seam.
+    private func joined(_ texts: [String]) -> String {
+        var bytes: [UInt8] = []
+        for text in texts.map({ Array($0.utf8) }) where !text.isEmpty {
+            if let last = bytes.last, ![10, 13].contains(last), ![10, 13].contains(text[0]) { bytes.append(10) }
+            bytes += text
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private func sent(_ text: String, longestLine: Int) -> [String] {
+        var rest = Array(text.utf8)[...]
+        var assembler = TextAssembler(longestLine: longestLine)
+        var sent: [String] = []
+        while !rest.isEmpty {
+            let piece = Array(rest.prefix(Int.random(in: 1...5)))
+            rest = rest.dropFirst(piece.count)
+            sent += assembler.append(piece)
+        }
+        return sent + assembler.finish()
+    }
+
+    private let pool = ["a", "\n", "é", "漢", "🙂", "xyz", "\n\n", " ", "\r", "\r\n"]
+
+    @Test func `however output is cut, clients put it together as it was but for the last line break`() {
         for _ in 0..<2000 {
             let text = (0..<Int.random(in: 0...12)).map { _ in pool.randomElement()! }.joined()
-            var rest = Array(text.utf8)[...]
-            var assembler = TextAssembler()
-            var sent = ""
-            while !rest.isEmpty {
-                let piece = Array(rest.prefix(Int.random(in: 1...5)))
-                rest = rest.dropFirst(piece.count)
-                sent += assembler.append(piece).joined()
-            }
-            sent += assembler.finish().joined()
-            #expect(sent == (text.hasSuffix("\n") ? String(text.dropLast()) : text))
+            let wanted = text.utf8.last == 10 ? String(decoding: text.utf8.dropLast(), as: UTF8.self) : text
+            #expect(joined(sent(text, longestLine: 64)).utf8.elementsEqual(wanted.utf8))
+        }
+    }
+
+    @Test func `a line that is too long is cut behind a carriage return, or between characters, and nothing is lost`() {
+        var assembler = TextAssembler(longestLine: 8)
+        #expect(assembler.append(Array("10%\r20%\r30%\r".utf8)) == ["10%\r20%\r"])
+        #expect(assembler.append(Array("123456789".utf8)) == ["30%\r", "12345678"])
+        #expect(assembler.append(Array("0é漢漢\n-".utf8)) == ["90é漢", "漢"])
+        #expect(assembler.finish() == ["\n-"])
+        for _ in 0..<2000 {
+            let text = (0..<Int.random(in: 0...30)).map { _ in pool.randomElement()! }.joined()
+            let sent = sent(text, longestLine: 7)
+            let wanted = text.utf8.last == 10 ? text.utf8.dropLast() : text.utf8[...]
+            #expect(sent.joined().utf8.elementsEqual(wanted) && sent.allSatisfy { $0.utf8.count <= 8 })
+        }
+    }
+
+    @Test(arguments: ["x", "\u{1}", "\"", "漢", "\u{85}", "\u{2028}", "🙂", "\u{7f}", "/"])
+    func `no record is longer than clients take, whatever is printed`(text: String) {
+        // The limit is 4 MiB; a smaller one takes less time to reach.
+        #expect(TextAssembler.longestRecord == 4 << 20)
+        var assembler = TextAssembler(longestRecord: 16 << 10)
+        let bytes = Array("\n".utf8) + Array(String(repeating: text, count: (20 << 10) / text.utf8.count).utf8)
+        let sent = assembler.append(bytes) + assembler.finish()
+        #expect(sent.count > 1 && sent.reduce(0) { $0 + $1.utf8.count } == bytes.count)
+        for text in sent { #expect(StreamEvent.output(.standardOutput, text, at: .max).record.count <= 16 << 10) }
+    }
+
+    @Test func `bytes that are no text are not longer than clients take either`() {
+        var assembler = TextAssembler(longestRecord: 16 << 10)
+        for text in assembler.append([UInt8](repeating: 0xff, count: 20 << 10)) + assembler.finish() {
+            #expect(StreamEvent.output(.standardOutput, text, at: .max).record.count <= 16 << 10)
         }
     }
 
@@ -41,16 +97,31 @@ import Testing
 }
 
 @Suite struct StreamEventTests {
-    @Test func `an event is one line and a blank one, with what clients need`() {
-        let bytes = StreamEvent.output(.standardOutput, "a\"\n", at: 7).serverSentBytes
+    @Test func `an event is a bare line of JSON and a blank one, with what clients need`() {
+        let bytes = StreamEvent.output(.standardOutput, "a\"\n", at: 7).record
         #expect(
             String(decoding: bytes, as: UTF8.self)
-                == "data: {\"text\":\"a\\\"\\n\",\"timestamp\":7,\"type\":\"stdout\"}\n\n")
+                == "{\"text\":\"a\\\"\\n\",\"timestamp\":7,\"type\":\"stdout\"}\n\n")
+    }
+
+    @Test func `whole numbers have neither a point nor an exponent`() throws {
+        let time: Int64 = 1_800_000_000_000
+        let event = String(decoding: StreamEvent.completed(after: 10_000_000, at: time).record, as: UTF8.self)
+        #expect(event == "{\"execution_time\":10000000,\"timestamp\":\(time),\"type\":\"execution_complete\"}\n\n")
+        let metrics = SystemMetrics(
+            cpu_count: 2, cpu_used_pct: 1.5, mem_total_mib: 3.25, mem_used_mib: 1, timestamp: time)
+        let json = String(decoding: try JSONEncoder().encode(metrics), as: UTF8.self)
+        #expect(json.contains("\"cpu_count\":2,") || json.contains("\"cpu_count\":2}"))
+    }
+
+    @Test func `a reason that repeats what a client sent does not make a record that is too long`() {
+        let event = StreamEvent.failed("127", traceback: [String(repeating: "\u{1}", count: 4 << 20)], at: 1)
+        #expect(event.record.count < TextAssembler.longestRecord / 16)
     }
 
     @Test func `characters that some client takes for a line end are escaped`() {
         let text = String(
-            decoding: StreamEvent.output(.standardError, "\u{85}\u{2028}\u{2029}\r", at: 1).serverSentBytes,
+            decoding: StreamEvent.output(.standardError, "\u{85}\u{2028}\u{2029}\r", at: 1).record,
             as: UTF8.self)
         #expect(text.contains(#"\u0085\u2028\u2029\r"#))
         #expect(text.split(whereSeparator: \.isNewline).count == 1)
@@ -58,7 +129,7 @@ import Testing
 
     @Test func `a duration of zero is left out`() {
         #expect(
-            !String(decoding: StreamEvent.completed(after: 0, at: 1).serverSentBytes, as: UTF8.self).contains(
+            !String(decoding: StreamEvent.completed(after: 0, at: 1).record, as: UTF8.self).contains(
                 "execution_time"))
     }
 }
@@ -103,7 +174,16 @@ import Testing
         #expect(options.port == 1234 && options.entrypoint == ["sleep", "--port", "9"])
     }
 
-    @Test(arguments: [["--port"], ["--port", "x"], ["--port", "70000"], ["--"], ["sleep"], ["--token-file"]])
+    @Test func `the process that serves is told what init was told`() throws {
+        let options = try Options.parse(["--token-file", "/t", "--longest-line", "2048", "--port", "7", "--", "sleep"])
+        let serving = try Options.parse(options.serving)
+        #expect(serving.serves && serving.port == 7 && serving.tokenFile == "/t" && serving.longestLine == 2048)
+    }
+
+    @Test(arguments: [
+        ["--port"], ["--port", "x"], ["--port", "70000"], ["--"], ["sleep"], ["--token-file"], ["--longest-line"],
+        ["--longest-line", "1023"], ["--longest-line", "4194305"], ["--longest-line", "1e3"],
+    ])
     func `a malformed command line is refused`(arguments: [String]) {
         #expect(throws: Options.Invalid.self) { try Options.parse(arguments) }
     }

@@ -67,6 +67,13 @@ import Testing
         #expect(mount.source == "/host/token" && mount.options.contains("ro"))
     }
 
+    @Test func `execd is told how long a line may wait for its break`() {
+        let files = SandboxFiles(hostname: "h", resolvConf: "/rc", hosts: "/hosts", hostnameFile: "/hn")
+        let bundle = BundleConfiguration(
+            spec, rootfs: "/r", namespacePath: "/n", execd: "/execd", files: files, longestOutputLine: 2048)
+        #expect(bundle.process.args == ["/opt/opensandbox/execd", "--longest-line", "2048", "--", "sleep", "1"])
+    }
+
     @Test func `the bundle survives its JSON`() throws {
         #expect(try JSONDecoder().decode(BundleConfiguration.self, from: JSONEncoder().encode(bundle)) == bundle)
     }

@@ -83,6 +83,7 @@ struct ConfigurationFile: Decodable {
         var tag: String?
         var base_image: String?
         var insecure_registries: [String]?
+        var longest_output_line: Int?
     }
     struct Egress: Decodable {
         var upstreams: [String]?

@@ -229,6 +229,12 @@ extension Settings {
             try Self.block(section.address_pool, "local.address_pool", isIPv4: true) ?? local.addressPool
         local.addressPoolV6 =
             try Self.block(section.address_pool_v6, "local.address_pool_v6", isIPv4: false) ?? local.addressPoolV6
+        if let bytes = section.longest_output_line {
+            guard (1024...4 << 20).contains(bytes) else {
+                throw ConfigurationError("local.longest_output_line is \(bytes); use 1024 to 4194304 bytes")
+            }
+            local.longestOutputLine = bytes
+        }
         if let tag = section.tag {
             guard (1...4).contains(tag.utf8.count), tag.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) })
             else {

@@ -27,6 +27,7 @@ extension Settings {
         # tag = "sp"                    # tells this server's namespaces and links from another's
         # base_image = "/var/lib/sallyport/base"
         # insecure_registries = []      # host:port of registries without TLS; loopback ones need not be named
+        # longest_output_line = 1048576 # bytes of a command's line that wait for its line break
 
         [ingress]
         # host = "127.0.0.1"

@@ -71,6 +71,8 @@ public struct Settings: Sendable {
         public var baseImage: String?
         /// Registries (host:port) that are spoken to without TLS.
         public var insecureRegistries: Set<String> = []
+        /// Bytes of an output's line that wait for its break before a part of it is sent; nil: execd's default.
+        public var longestOutputLine: Int?
     }
     public struct Egress: Sendable {
         /// nil: those of /etc/resolv.conf.

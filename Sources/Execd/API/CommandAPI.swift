@@ -38,7 +38,7 @@ struct CommandAPI: Sendable {
         if command.background ?? false {
             try await background(record, response)
         } else {
-            try await ExecutionStream.send(record, events, response)
+            try await ExecutionStream.send(record, events, longestLine: runner.longestLine, response)
         }
     }
 

@@ -11,8 +11,9 @@ enum ExecutionStream {
     private static let pingInterval = Duration.seconds(3)
 
     /// Sends the events of a foreground execution up to its end; it dies with the connection.
+    /// - Parameter longestLine: bytes of a line that wait for its break.
     static func send(
-        _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, _ response: HTTPResponseWriter
+        _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, longestLine: Int, _ response: HTTPResponseWriter
     ) async throws {
         response.whenClientGone { record.signal(SIGKILL, because: "the client has gone") }
         let writer = EventWriter(response: response)
@@ -25,7 +26,8 @@ enum ExecutionStream {
             }
         }
         defer { pings.cancel() }
-        var texts: [OutputStream: TextAssembler] = [.standardOutput: TextAssembler(), .standardError: TextAssembler()]
+        let assembler = TextAssembler(longestLine: longestLine)
+        var texts: [OutputStream: TextAssembler] = [.standardOutput: assembler, .standardError: assembler]
         for await event in events {
             guard case .output(let stream, let bytes) = event else { continue }
             record.consumed(bytes.count)
@@ -66,6 +68,6 @@ actor EventWriter {
 
     func send(_ events: [StreamEvent]) async throws {
         guard !events.isEmpty else { return }
-        try await response.write(ByteBuffer(bytes: events.flatMap(\.serverSentBytes)))
+        try await response.write(ByteBuffer(bytes: events.flatMap(\.record)))
     }
 }

@@ -80,7 +80,7 @@ struct SessionAPI: Sendable {
         }
         runner.registry.add(record)
         runner.limit(record, milliseconds: run.timeout ?? 0)
-        try await ExecutionStream.send(record, events, response)
+        try await ExecutionStream.send(record, events, longestLine: runner.longestLine, response)
     }
 
     private func folder(_ path: String?, from base: String?) throws(InvalidRequest) -> String? {

@@ -7,14 +7,14 @@ import Synchronization
 
 /// What `GET /metrics` answers (CLIENTS.md, section 5).
 struct SystemMetrics: Encodable, Hashable, Sendable {
-    var cpu_count: Double
+    /// Some clients refuse a number with a decimal point here.
+    var cpu_count: Int
     /// Of all processors, since the sampler's last reading.
     var cpu_used_pct: Double
     var mem_total_mib: Double
     var mem_used_mib: Double
     /// Milliseconds since 1970.
     var timestamp: Int64
-
 }
 
 /// Reads the metrics; processor use is that between two readings of one sampler.
@@ -29,7 +29,7 @@ final class MetricsSampler: Sendable {
         }
         let memory = Memory(memInfo: Self.contents(of: "/proc/meminfo"))
         return SystemMetrics(
-            cpu_count: Double(sysconf(Int32(_SC_NPROCESSORS_ONLN))), cpu_used_pct: used,
+            cpu_count: sysconf(Int32(_SC_NPROCESSORS_ONLN)), cpu_used_pct: used,
             mem_total_mib: Double(memory.total) / 1024, mem_used_mib: Double(memory.total - memory.available) / 1024,
             timestamp: now)
     }

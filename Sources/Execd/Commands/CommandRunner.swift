@@ -9,11 +9,16 @@ import Synchronization
 final class CommandRunner: Sendable {
     let registry = CommandRegistry()
     let environment: CommandEnvironment
+    /// Bytes of an output's line that wait for its break.
+    let longestLine: Int
 
     /// How long a command has to follow a TERM before it is killed.
     static let patience = Duration.seconds(3)
 
-    init(environment: CommandEnvironment) { self.environment = environment }
+    init(environment: CommandEnvironment, longestLine: Int = TextAssembler.defaultLongestLine) {
+        self.environment = environment
+        self.longestLine = longestLine
+    }
 
     static func now() -> Int64 {
         var time = timespec()

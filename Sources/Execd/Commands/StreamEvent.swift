@@ -16,6 +16,9 @@ struct StreamEvent: Encodable, Hashable, Sendable {
     /// Milliseconds; left out when 0.
     var execution_time: Int64?
 
+    /// Characters of a failure's reason.
+    private static let longestReason = 4096
+
     static func initialized(_ id: String, at now: Int64) -> StreamEvent {
         StreamEvent(type: "init", timestamp: now, text: id)
     }
@@ -25,29 +28,40 @@ struct StreamEvent: Encodable, Hashable, Sendable {
     static func failed(_ value: String, traceback: [String] = [], at now: Int64) -> StreamEvent {
         StreamEvent(
             type: "error", timestamp: now,
-            error: Failure(ename: "CommandExecError", evalue: value, traceback: traceback))
+            error: Failure(
+                ename: "CommandExecError", evalue: value,
+                // It may repeat what the client sent, which may be long.
+                traceback: traceback.map { String($0.unicodeScalars.prefix(longestReason)) }))
     }
     static func completed(after milliseconds: Int64, at now: Int64) -> StreamEvent {
         StreamEvent(type: "execution_complete", timestamp: now, execution_time: milliseconds > 0 ? milliseconds : nil)
     }
     static func ping(at now: Int64) -> StreamEvent { StreamEvent(type: "ping", timestamp: now, text: "pong") }
 
-    /// One line and a blank one. Characters that some client's line splitter takes for a line end are escaped: U+0085,
-    /// U+2028 and U+2029 are legal in JSON, but would lose the event.
-    var serverSentBytes: [UInt8] {
+    /// One line of JSON and a blank one. There is no `data:` before it: one client gives each line to its JSON parser as it
+    /// is (EXECD.md, section 0). Characters that some client's line splitter takes for a line end are escaped: U+0085, U+2028
+    /// and U+2029 are legal in JSON, but would lose the event.
+    var record: [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
         // Strings and integers always encode.
-        let json = String(decoding: try! encoder.encode(self), as: UTF8.self)
-        var line = "data: "
-        for scalar in json.unicodeScalars {
-            switch scalar.value {
-            case 0x85: line += #"\u0085"#
-            case 0x2028: line += #"\u2028"#
-            case 0x2029: line += #"\u2029"#
-            default: line.unicodeScalars.append(scalar)
+        let json = [UInt8](try! encoder.encode(self))
+        var record: [UInt8] = []
+        record.reserveCapacity(json.count + 2)
+        var index = 0
+        while index < json.count {
+            if json[index] >= 0xc2, let end = Self.lineEnds.first(where: { json[index...].starts(with: $0.bytes) }) {
+                record += end.escape.utf8
+                index += end.bytes.count
+            } else {
+                record.append(json[index])
+                index += 1
             }
         }
-        return Array((line + "\n\n").utf8)
+        return record + [UInt8(ascii: "\n"), UInt8(ascii: "\n")]
     }
+
+    private static let lineEnds: [(bytes: [UInt8], escape: String)] = [
+        ([0xc2, 0x85], #"\u0085"#), ([0xe2, 0x80, 0xa8], #"\u2028"#), ([0xe2, 0x80, 0xa9], #"\u2029"#),
+    ]
 }

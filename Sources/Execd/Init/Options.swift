@@ -3,6 +3,8 @@ struct Options: Hashable, Sendable {
     var port = 44772
     /// A file with the token that every request must carry; read once, at the start.
     var tokenFile: String?
+    /// Bytes of an output's line that wait for its break.
+    var longestLine = TextAssembler.defaultLongestLine
     /// What the sandbox runs; empty: the API alone.
     var entrypoint: [String] = []
     /// Serve the API in this process; init starts itself again with it.
@@ -14,7 +16,14 @@ struct Options: Hashable, Sendable {
         init(_ description: String) { self.description = description }
     }
 
-    static let usage = "usage: execd [--port PORT] [--token-file FILE] [--serve] [-- PROGRAM ARGUMENT...]"
+    static let usage =
+        "usage: execd [--port PORT] [--token-file FILE] [--longest-line BYTES] [--serve] [-- PROGRAM ARGUMENT...]"
+
+    /// The command line of the process that serves, without the program's name.
+    var serving: [String] {
+        ["--serve", "--port", String(port), "--longest-line", String(longestLine)]
+            + (tokenFile.map { ["--token-file", $0] } ?? [])
+    }
 
     static func parse(_ arguments: [String]) throws(Invalid) -> Options {
         var options = Options()
@@ -29,6 +38,13 @@ struct Options: Hashable, Sendable {
             case "--token-file":
                 guard let path = rest.popFirst() else { throw Invalid("--token-file needs a path") }
                 options.tokenFile = path
+            case "--longest-line":
+                guard let text = rest.popFirst(), let bytes = Int(text), TextAssembler.longestLines.contains(bytes)
+                else {
+                    let range = TextAssembler.longestLines
+                    throw Invalid("--longest-line needs a number from \(range.lowerBound) to \(range.upperBound)")
+                }
+                options.longestLine = bytes
             case "--serve": options.serves = true
             case "--":
                 options.entrypoint = Array(rest)

@@ -21,10 +21,7 @@ enum SandboxInit {
         for number in forwarded + [SIGCHLD] { sigaddset(&signals, number) }
         sigprocmask(SIG_BLOCK, &signals, nil)
 
-        let serving = ProcessSpec(
-            arguments: [executable, "--serve", "--port", String(options.port)]
-                + (options.tokenFile.map { ["--token-file", $0] } ?? []),
-            environment: environment)
+        let serving = ProcessSpec(arguments: [executable] + options.serving, environment: environment)
         // The entrypoint first: where it cannot be started the API is never there, and nobody takes the sandbox for one
         // that runs.
         let program = ProcessSpec(arguments: options.entrypoint, environment: environment)

@@ -20,16 +20,19 @@ public struct LocalConfiguration: Hashable, Sendable {
     public var addressPoolV6: CIDRBlock
     /// Tells namespaces, links and tables of one server on a machine from another's: letters and digits, 1 to 4.
     public var tag: String
+    /// Bytes of an output's line that execd lets wait for its break; nil: execd's default.
+    public var longestOutputLine: Int?
 
     public init(
         stateDirectory: String, execdPath: String, addressPool: CIDRBlock = CIDRBlock("10.200.0.0/16")!,
-        addressPoolV6: CIDRBlock = CIDRBlock("fd5a:1179::/64")!, tag: String = "sp"
+        addressPoolV6: CIDRBlock = CIDRBlock("fd5a:1179::/64")!, tag: String = "sp", longestOutputLine: Int? = nil
     ) {
         self.stateDirectory = stateDirectory
         self.execdPath = execdPath
         self.addressPool = addressPool
         self.addressPoolV6 = addressPoolV6
         self.tag = tag
+        self.longestOutputLine = longestOutputLine
     }
 }
 
@@ -186,7 +189,7 @@ public final class LocalRuntime: SandboxRuntime {
         guard linux_mount("overlay", folder.rootfs, "overlay", 0, layers) == 0 else {
             throw .system(action: "mounting the files of \(spec.id)", reason: String(cString: strerror(errno)))
         }
-        try folder.writeBundle(of: record, pool: pool, execd: configuration.execdPath)
+        try folder.writeBundle(of: record, pool: pool, configuration)
     }
 
     private func remove(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {

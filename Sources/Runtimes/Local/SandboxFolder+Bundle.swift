@@ -2,7 +2,9 @@ import Foundation
 
 extension SandboxFolder {
     /// Writes what the OCI runtime and the sandbox read: its own files of /etc, its token, and the bundle's configuration.
-    func writeBundle(of record: SandboxRecord, pool: AddressPool, execd: String) throws(RuntimeError) {
+    func writeBundle(
+        of record: SandboxRecord, pool: AddressPool, _ configuration: LocalConfiguration
+    ) throws(RuntimeError) {
         let spec = record.spec
         let files = SandboxFiles(
             hostname: "sandbox-" + spec.id.prefix(8), resolvConf: file("resolv.conf"), hosts: file("hosts"),
@@ -15,7 +17,8 @@ extension SandboxFolder {
             to: "hosts")
         try write(files.hostname + "\n", to: "hostname")
         let bundle = BundleConfiguration(
-            spec, rootfs: rootfs, namespacePath: record.link.namespacePath, execd: execd, files: files)
+            spec, rootfs: rootfs, namespacePath: record.link.namespacePath, execd: configuration.execdPath,
+            files: files, longestOutputLine: configuration.longestOutputLine)
         let encoder = JSONEncoder()
         encoder.outputFormatting = .withoutEscapingSlashes
         // Every field is a string, a number or a list of them.

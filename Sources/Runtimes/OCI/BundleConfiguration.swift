@@ -97,14 +97,17 @@ extension BundleConfiguration {
 
     private static let processorPeriod: UInt64 = 100_000
 
-    init(_ spec: SandboxSpec, rootfs: String, namespacePath: String, execd: String, files: SandboxFiles) {
+    init(
+        _ spec: SandboxSpec, rootfs: String, namespacePath: String, execd: String, files: SandboxFiles,
+        longestOutputLine: Int? = nil
+    ) {
         var environment = spec.environment
         environment["EXECD_ENVS"] = environment["EXECD_ENVS"] ?? Self.environmentFile
         environment["PATH"] = environment["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         environment["HOME"] = environment["HOME"] ?? "/root"
         process = Process(
-            args: [Self.execdPath] + (files.token == nil ? [] : ["--token-file", Self.tokenPath]) + ["--"]
-                + spec.entrypoint,
+            args: [Self.execdPath] + (files.token == nil ? [] : ["--token-file", Self.tokenPath])
+                + (longestOutputLine.map { ["--longest-line", String($0)] } ?? []) + ["--"] + spec.entrypoint,
             env: environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }, cwd: spec.workingDirectory,
             capabilities: .init(
                 bounding: Self.capabilities, effective: Self.capabilities, permitted: Self.capabilities))
