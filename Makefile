@@ -1,22 +1,33 @@
-.PHONY: run build execd egress base-image test bench fuzz lint deps build-deps clean
+.PHONY: run build execd egress base-image test bench fuzz lint build-deps run-deps test-deps clean FORCE
 
 STATE ?= /var/lib/sallyport
 
 # The server with the local runtime, in the foreground. Sandboxes outlive it; the next run finds them.
-run: deps execd base-image
-	swift build -c release --product sallyport
+run: .build/sallyport.stamp .build-static/execd.stamp base-image
 	@exec .build/release/sallyport serve --state-directory $(STATE) $(SERVE_FLAGS)
 
 build: execd
 	swift build -c release
 
+# `swift build` takes 5 s to find that there is nothing to build. While no source, folder of sources or toolchain is newer
+# than the last build of a program, and the program is there, it is not asked.
+SOURCES = Package.swift $(shell find Sources) $(realpath $(shell command -v swift))
+if-missing = $(if $(wildcard $(1)),,FORCE)
+
+.build/sallyport.stamp: $(SOURCES) $(call if-missing,.build/release/sallyport) | run-deps
+	swift build -c release --product sallyport
+	@touch $@
+
 # sallyport/base:latest, of Debian packages.
-base-image: deps
+base-image: run-deps
 	@./scripts/base-image.sh $(STATE)/base
 
 # What every sandbox starts with: static, since it is put into images with no library to rely on.
-execd: build-deps
+execd: .build-static/execd.stamp
+
+.build-static/execd.stamp: $(SOURCES) $(call if-missing,.build-static/release/execd) | build-deps
 	swift build -c release --product execd -Xswiftc -static-executable -Xlinker -s --scratch-path .build-static
+	@touch $@
 
 # The guard beside a sandbox: Swift's libraries and most others inside, and nothing exported, so that it starts in
 # milliseconds and shares nothing by writing. What little the dynamic linker has to find it finds at once (-z now), and
@@ -27,11 +38,11 @@ egress: build-deps
 	swift build -c release --product sallyport-egress --static-swift-stdlib --scratch-path .build-egress \
 	    --pkg-config-path $(EGRESS_LIBRARIES) -Xlinker --no-export-dynamic -Xlinker -z -Xlinker now
 
-test: deps execd
+test: test-deps execd
 	./scripts/test.sh
 
 # Each prints medians beside a peer's, and their ratio.
-bench: deps execd egress base-image
+bench: test-deps execd egress base-image
 	swift build -c release
 	.build/release/benchmark-create
 	.build/release/benchmark-patch
@@ -41,7 +52,7 @@ bench: deps execd egress base-image
 	.build/release/benchmark-first-connection
 	.build/release/benchmark-first-connection 100 4096 1000
 	.build/release/benchmark-first-connection 10 4096 100000
-	./scripts/install-deps.sh dnsperf dnsdist unbound
+	./scripts/install-deps.sh test dnsperf dnsdist unbound
 	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
 	python3 Benchmarks/Sidecar/start.py
@@ -51,20 +62,22 @@ bench: deps execd egress base-image
 
 # Every parser against RUNS inputs of libFuzzer's; what it finds worth keeping becomes part of Tests/FuzzTests/Corpus.
 RUNS ?= 1000000
-fuzz: deps
+fuzz: build-deps
 	./scripts/fuzz.sh $(RUNS) $(TARGETS)
 
 # The formatter's rules, and every warning of our own sources as an error.
-lint: deps
+lint: build-deps
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 	SALLYPORT_STRICT=1 swift build --build-tests --scratch-path .build-lint
 
-deps:
-	@./scripts/install-deps.sh
-
-# An image in which the sidecar is built needs no nginx.
+# Each installs what it names, and no more: who builds an image of the sidecar wants no container engine in it, and who runs
+# a server wants no attack tools.
 build-deps:
-	@./scripts/install-deps.sh --build
+	@./scripts/install-deps.sh build
+run-deps:
+	@./scripts/install-deps.sh run
+test-deps:
+	@./scripts/install-deps.sh test
 
 clean:
 	rm -rf .build .build-*

@@ -10,7 +10,7 @@ program=${programs[${1:-}]:-}
 [ -n "$program" ] || { sed -n '4s/^# *//p' "$0" >&2; exit 2; }
 shift
 
-./scripts/install-deps.sh wrk
+./scripts/install-deps.sh test wrk
 ./scripts/clients.sh
 # A sandbox holds the WebSockets.
 [ "$program" != Gateway/idle_websockets.py ] || ./scripts/base-image.sh "$PWD/.build-base/base"

@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 [ "$(id -u)" -eq 0 ] || { echo "conformance: needs root: it makes sandboxes" >&2; exit 1; }
-./scripts/install-deps.sh
+./scripts/install-deps.sh test
 # Each call of swift leaves empty folders.
 left=$(mktemp -d)
 trap 'rm -rf "$left"' EXIT

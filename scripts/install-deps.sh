@@ -1,26 +1,42 @@
 #!/usr/bin/env bash
-# Installs what is missing of the Debian packages that Sallyport builds, runs and is tested with, and those of its arguments.
+# Installs what is missing of the Debian packages that Sallyport needs. Each purpose includes those before it:
 #
-#     scripts/install-deps.sh [package…]
-#     scripts/install-deps.sh --build      # what it takes to build it, and no more
+#     scripts/install-deps.sh build [package…]    # to build it
+#     scripts/install-deps.sh run   [package…]    # to run it with the local runtime: what `make run` installs
+#     scripts/install-deps.sh test  [package…]    # to test it: engines, peers, and the tools of attackers
+#
+# A machine that only runs sandboxes has no use for attack tools, a Docker engine or a web server: they come with `test`.
 set -euo pipefail
 
 packages=(libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config)
-[ "${1:-}" = --build ] || packages+=(
-    # to run
-    crun runc skopeo umoci mmdebstrap nftables iproute2
-    # to test with
-    busybox-static dnsmasq-base docker-registry apache2-utils nghttp2-client python3-venv redis-server util-linux docker.io
+run=(crun runc skopeo umoci mmdebstrap)
+test=(
+    busybox-static dnsmasq-base docker-registry apache2-utils nftables iproute2 nghttp2-client python3-venv redis-server
+    util-linux docker.io
     # what attackers use (Tests/Bypass)
     curl dns2tcp dnsutils hping3 iodine net-tools nmap openssl ptunnel-ng python3-scapy
     # peers of the gateway, and what overloads it (Tests/Gateway)
     haproxy nginx-light slowhttptest
-    "$@"
 )
+case "${1:-}" in
+    build) ;;
+    run) packages+=("${run[@]}") ;;
+    test) packages+=("${run[@]}" "${test[@]}") ;;
+    *)
+        echo "usage: scripts/install-deps.sh build|run|test [package…]" >&2
+        exit 2
+        ;;
+esac
+packages+=("${@:2}")
 
+# One question for all of them: dpkg reads its whole database for each.
+declare -A installed=()
+while read -r package status; do
+    [ "$status" != ii ] || installed[$package]=1
+done < <(dpkg-query -W -f='${Package} ${db:Status-Abbrev}\n' "${packages[@]}" 2>/dev/null)
 missing=()
 for package in "${packages[@]}"; do
-    [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | tr -d ' ')" = ii ] || missing+=("$package")
+    [ -n "${installed[$package]:-}" ] || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -24,7 +24,7 @@ private final class Dnsmasq {
         defer { pointers.forEach { free($0) } }
         try #require(
             posix_spawn(&process, "/usr/sbin/dnsmasq", nil, nil, &pointers, environ) == 0,
-            "dnsmasq-base is missing: scripts/install-deps.sh")
+            "dnsmasq-base is missing: scripts/install-deps.sh test")
         // It takes TCP when it is ready.
         var isReady = false
         for _ in 0..<500 where !isReady {
