@@ -178,8 +178,8 @@ def test_unknown_commands_are_refused_in_the_contracts_way(sandbox):
 def test_metrics_are_those_of_the_sandbox(create):
     sandbox = create(resource={"cpu": "1", "memory": "128Mi"})
     found = sandbox.get_metrics()
-    assert found.cpu_count > 0 and 0 <= found.cpu_used_percentage
-    assert 0 < found.memory_used_in_mib <= found.memory_total_in_mib
+    assert found.cpu_count == 1 and 0 <= found.cpu_used_percentage
+    assert 0 < found.memory_used_in_mib <= found.memory_total_in_mib == 128
     assert abs(found.timestamp / 1000 - time.time()) < 60
 
 

@@ -34,7 +34,7 @@ def status(sandbox):
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
-@pytest.mark.parametrize("kind", ["pid", "mnt", "net", "ipc", "uts"])
+@pytest.mark.parametrize("kind", ["pid", "mnt", "net", "ipc", "uts", "cgroup"])
 def test_a_sandbox_has_a_namespace_of_its_own(create, kind):
     one, two = create(), create()
     host = str(pathlib.Path(f"/proc/self/ns/{kind}").readlink())
@@ -56,6 +56,31 @@ def test_the_limits_asked_for_are_those_of_the_control_group(create):
         assert int(value("cpu", "cpu.cfs_quota_us")) * 2 == int(value("cpu", "cpu.cfs_period_us"))
         assert value("memory", "memory.limit_in_bytes") == str(128 << 20)
         assert value("pids", "pids.max") == "64"
+
+
+GROUP = "cd /sys/fs/cgroup; [ -d memory ] && cd memory;"
+
+
+def test_a_sandbox_sees_its_own_limits_and_no_group_but_its_own(create):
+    other = create()
+    sandbox = create(resource={"cpu": "500m", "memory": "128Mi", "pids": "64"})
+    files = [("memory.max", "memory/memory.limit_in_bytes", [str(128 << 20)]), ("pids.max", "pids/pids.max", ["64"]),
+             ("cpu.max", "cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us", ["50000", "100000"])]
+    for version2, version1, expected in files:
+        seen = say(sandbox, f"cd /sys/fs/cgroup; if [ -d memory ]; then cat {version1}; else cat {version2}; fi")
+        assert seen.split() == expected
+    assert set(line.split(":", 2)[2] for line in say(sandbox, "cat /proc/self/cgroup").splitlines()) == {"/"}
+    assert say(sandbox, "grep -E ' /sys/fs/cgroup' /proc/self/mountinfo | cut -d' ' -f4 | sort -u") == "/"
+    assert say(sandbox, f"grep -rl {other.id} /proc/self/mountinfo /proc/1/cgroup; find /sys/fs/cgroup -name {other.id}") == ""
+
+
+@pytest.mark.parametrize("attempt", [
+    f"{GROUP} mkdir inner", f"{GROUP} echo 1 > cgroup.procs",
+    f"{GROUP} if [ -f memory.max ]; then echo max > memory.max; else echo -1 > memory.limit_in_bytes; fi"])
+def test_root_in_a_sandbox_cannot_change_its_group(sandbox, attempt):
+    done = sandbox.commands.run(attempt)
+    assert done.exit_code not in (0, 127, None)
+    assert "Read-only file system" in "".join(message.text for message in done.logs.stderr)
 
 
 def test_a_process_that_takes_more_than_its_memory_is_ended_and_the_sandbox_lives(create):

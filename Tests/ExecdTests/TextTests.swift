@@ -202,4 +202,35 @@ import Testing
         let memory = Memory(memInfo: "MemTotal:  2048 kB\nMemFree: 1 kB\nMemAvailable:  512 kB\n")
         #expect(memory.total == 2048 && memory.available == 512)
     }
+
+    @Test(arguments: [
+        [
+            "cpu.max": "150000 100000\n", "cpu.stat": "usage_usec 42\nuser_usec 40\n", "memory.max": "1048576\n",
+            "memory.current": "524288\n", "memory.stat": "anon 1\ninactive_file 131072\n",
+        ],
+        [
+            "cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "100000\n", "cpuacct/cpuacct.usage": "42000\n",
+            "memory/memory.limit_in_bytes": "1048576\n", "memory/memory.usage_in_bytes": "524288\n",
+            "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 131072\n",
+        ],
+    ])
+    func `a group of either version says what it may use and has used`(files: [String: String]) {
+        let group = GroupUse { files[$0] }
+        #expect(group.processors == 1.5 && group.processorTime == 42)
+        #expect(group.memoryLimit == 1 << 20 && group.memoryUsed == 384 << 10)
+        let memory = Memory(memInfo: "MemTotal: 4096 kB\nMemAvailable: 4000 kB\n").limited(by: group)
+        #expect(memory.total == 1024 && memory.available == 640)
+    }
+
+    @Test(arguments: [
+        ["cpu.max": "max 100000\n", "memory.max": "max\n"],
+        ["cpu/cpu.cfs_quota_us": "-1\n", "memory/memory.limit_in_bytes": "9223372036854771712\n"],
+        ["cpu.max": "1e308 1e-308\n", "memory.max": "-1\n"], ["cpu.max": "x\n"], [:],
+    ])
+    func `a group without limits leaves the machine's memory and processors`(files: [String: String]) {
+        let group = GroupUse { files[$0] }
+        #expect(group.processors == nil)
+        let machine = Memory(memInfo: "MemTotal: 4096 kB\nMemAvailable: 4000 kB\n")
+        #expect(machine.limited(by: group) == machine)
+    }
 }

@@ -94,7 +94,7 @@ private final class TestRuntime: Sendable {
             #expect(log.contains("CapBnd:\t00000000800405fb"))
             #expect(log.contains("nameserver 127.0.0.1"))
             #expect(log.contains("unshare: ") && log.contains("mount: ") && log.contains("touch: "), "\(log)")
-            for kind in ["pid", "mnt", "net", "ipc", "uts"] {
+            for kind in ["pid", "mnt", "net", "ipc", "uts", "cgroup"] {
                 let host = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/\(kind)")
                 #expect(log.contains("\(kind):[") && !log.contains(host))
             }

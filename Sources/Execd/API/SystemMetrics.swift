@@ -5,11 +5,11 @@ import Synchronization
     import Glibc
 #endif
 
-/// What `GET /metrics` answers (CLIENTS.md, section 5).
+/// What `GET /metrics` answers (CLIENTS.md, section 5): of the sandbox where its control group limits it, else of the machine.
 struct SystemMetrics: Encodable, Hashable, Sendable {
-    /// Some clients refuse a number with a decimal point here.
+    /// Rounded up: some clients refuse a number with a decimal point here.
     var cpu_count: Int
-    /// Of all processors, since the sampler's last reading.
+    /// Of all that it may use, since the sampler's last reading.
     var cpu_used_pct: Double
     var mem_total_mib: Double
     var mem_used_mib: Double
@@ -20,42 +20,64 @@ struct SystemMetrics: Encodable, Hashable, Sendable {
 /// Reads the metrics; processor use is that between two readings of one sampler.
 final class MetricsSampler: Sendable {
     private let previous = Mutex(ProcessorTime())
+    /// About when the sandbox began, too.
+    private let start = microseconds()
 
     func sample(at now: Int64) -> SystemMetrics {
-        let time = ProcessorTime(procStat: Self.contents(of: "/proc/stat"))
+        let group = GroupUse { path in Self.contents(of: "/sys/fs/cgroup/" + path) }
+        let online = Double(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        let processors = group.processors.map { min($0, online) }
+        let time =
+            if let processors, let used = group.processorTime {
+                ProcessorTime(busy: used, total: UInt64(Double(Self.microseconds() - start) * processors))
+            } else {
+                ProcessorTime(procStat: Self.contents(of: "/proc/stat") ?? "")
+            }
         let used = previous.withLock { earlier in
             defer { earlier = time }
             return time.used(since: earlier)
         }
-        let memory = Memory(memInfo: Self.contents(of: "/proc/meminfo"))
+        let memory = Memory(memInfo: Self.contents(of: "/proc/meminfo") ?? "").limited(by: group)
         return SystemMetrics(
-            cpu_count: sysconf(Int32(_SC_NPROCESSORS_ONLN)), cpu_used_pct: used,
+            cpu_count: Int((processors ?? online).rounded(.up)), cpu_used_pct: used,
             mem_total_mib: Double(memory.total) / 1024, mem_used_mib: Double(memory.total - memory.available) / 1024,
             timestamp: now)
     }
 
-    private static func contents(of path: String) -> String {
-        (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    private static func microseconds() -> UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return UInt64(now.tv_sec) * 1_000_000 + UInt64(now.tv_nsec) / 1000
+    }
+
+    private static func contents(of path: String) -> String? {
+        (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) }
     }
 }
 
-/// The first line of /proc/stat: clock ticks since the start.
+/// Time of processors since some start, in any one unit: what was used, and what there was.
 struct ProcessorTime: Hashable, Sendable {
     var busy: UInt64 = 0
     var total: UInt64 = 0
 
-    init() {}
+    /// The first line of /proc/stat, in clock ticks.
 
     init(procStat text: String) {
+        self.init()
         let numbers =
             text.split(separator: "\n").first?.split(separator: " ").dropFirst().compactMap { UInt64($0) } ?? []
         guard numbers.count >= 5 else { return }
         // guest time is counted in user time already.
-        total = numbers.prefix(8).reduce(0, +)
-        busy = total - numbers[3] - numbers[4]
+        total = numbers.prefix(8).reduce(0, &+)
+        busy = total &- numbers[3] &- numbers[4]
     }
 
-    /// Percent of the ticks between two readings.
+    init(busy: UInt64 = 0, total: UInt64 = 0) {
+        self.busy = busy
+        self.total = total
+    }
+
+    /// Percent of what there was between two readings.
     func used(since earlier: ProcessorTime) -> Double {
         guard total > earlier.total, busy >= earlier.busy else { return 0 }
         return Double(busy - earlier.busy) / Double(total - earlier.total) * 100
@@ -75,5 +97,16 @@ struct Memory: Hashable, Sendable {
             if words[0] == "MemAvailable:" { available = number }
         }
         available = min(available, total)
+    }
+
+    /// What a group with a limit below the machine's memory may have of it.
+    func limited(by group: GroupUse) -> Memory {
+        guard let limit = group.memoryLimit.map({ $0 / 1024 }), limit < total, let used = group.memoryUsed else {
+            return self
+        }
+        var own = self
+        own.total = limit
+        own.available = limit - min(limit, used / 1024)
+        return own
     }
 }

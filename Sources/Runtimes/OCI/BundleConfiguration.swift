@@ -116,7 +116,7 @@ extension BundleConfiguration {
         mounts = Self.mounts(execd: execd, files: files)
         let limits = spec.limits
         linux = Linux(
-            namespaces: ["pid", "mount", "ipc", "uts"].map { .init(type: $0) }
+            namespaces: ["pid", "mount", "ipc", "uts", "cgroup"].map { .init(type: $0) }
                 + [.init(type: "network", path: namespacePath)],
             cgroupsPath: Self.controlGroup(of: spec.id),
             resources: .init(
@@ -150,6 +150,9 @@ extension BundleConfiguration {
                 destination: "/dev/shm", type: "tmpfs", source: "shm", options: quiet + ["mode=1777", "size=65536k"]),
             Mount(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet),
             Mount(destination: "/sys", type: "sysfs", source: "sysfs", options: quiet + ["ro"]),
+            // The sandbox's own group, by which runtimes size themselves: of others its namespace shows nothing.
+            Mount(
+                destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: quiet + ["relatime", "ro"]),
             Mount(
                 destination: "/run", type: "tmpfs", source: "tmpfs",
                 options: ["nosuid", "nodev", "mode=755", "size=65536k"]),
