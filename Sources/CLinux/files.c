@@ -1,9 +1,13 @@
 #include "CLinux.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <pty.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -32,3 +36,33 @@ int linux_open_beneath(int directory, const char *path, int flags, unsigned int 
 
 int linux_accept_nonblocking(int listener) { return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }
 int linux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
+
+int linux_open_within(int directory, const char *name, int flags) {
+    struct open_how how = {
+        .flags = (unsigned int)flags | O_CLOEXEC,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+    };
+    long descriptor = syscall(SYS_openat2, directory, name, &how, sizeof how);
+    return descriptor < 0 ? -errno : (int)descriptor;
+}
+
+int linux_lift_protection(int descriptor) {
+    // int in the kernel, long in the number of the request.
+    int flags = 0;
+    if (ioctl(descriptor, FS_IOC_GETFLAGS, &flags) < 0) return -errno;
+    if (!(flags & (FS_IMMUTABLE_FL | FS_APPEND_FL))) return -ENODATA;
+    flags &= ~(FS_IMMUTABLE_FL | FS_APPEND_FL);
+    return ioctl(descriptor, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
+}
+
+int linux_unmount_at(int directory, const char *name) {
+    char path[64 + NAME_MAX + 1];
+    if (snprintf(path, sizeof path, "/proc/self/fd/%d/%s", directory, name) >= (int)sizeof path) return -ENAMETOOLONG;
+    int count = 0;
+    while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) count++;
+    return count > 0 ? count : -errno;
+}
+
+int linux_rename_at_new(int from_directory, const char *from, int to_directory, const char *to) {
+    return renameat2(from_directory, from, to_directory, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}

@@ -22,7 +22,7 @@ int linux_set_dumpable(int enabled) { return prctl(PR_SET_DUMPABLE, enabled, 0, 
 int linux_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data) {
     return mount(source, target, type, flags, data);
 }
-int linux_unmount_detached(const char *target) { return umount2(target, MNT_DETACH); }
+int linux_unmount_detached(const char *target) { return umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW); }
 
 int64_t linux_filesystem_type(const char *path) {
     struct statfs status;

@@ -8,10 +8,12 @@ public enum KernelFeatures {
     }
 
     /// Tries every feature for real; empty when all are there. Needs root.
-    public static func probe(namespaceName: String) -> [Missing] {
+    public static func probe(
+        namespaceName: String, in folder: String = NetworkNamespace.folder
+    ) -> [Missing] {
         let namespace: NetworkNamespace
         do throws(NetfilterError) {
-            namespace = try .create(named: namespaceName)
+            namespace = try .create(named: namespaceName, in: folder)
         } catch {
             return [
                 Missing(feature: "network namespaces (CONFIG_NET_NS, CAP_SYS_ADMIN, CAP_NET_ADMIN)", reason: "\(error)")

@@ -17,8 +17,14 @@ public protocol SandboxRuntime: Sendable {
     func list() async -> [String]
     /// The last bytes that a sandbox's entrypoint printed.
     func logTail(of id: String, bytes: Int) async -> String
+    /// What of deleted sandboxes is out of the way, but not gone yet.
+    var left: [Leftover] { get }
     /// Sandboxes whose first process has ended by itself, as they end; also those of an earlier server. For one reader.
     var exits: AsyncStream<String> { get }
+}
+
+extension SandboxRuntime {
+    public var left: [Leftover] { [] }
 }
 
 /// What a sandbox is to be.

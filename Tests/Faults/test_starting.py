@@ -120,8 +120,7 @@ def test_a_kernel_that_refuses_what_a_guard_needs_is_told_and_nothing_is_left(st
     """To the server, a kernel without a feature and one that refuses it are the same."""
     text = failure(stopped, through=["setpriv", "--bounding-set=-net_admin"])
     assert "the kernel lacks" in text and "CAP_NET_ADMIN" in text
-    namespaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, timeout=20).stdout
-    assert f"sp-{stopped.tag}-" not in namespaces and not list((stopped.state / "sandboxes").glob("*"))
+    assert not stopped.leftovers.namespaces() and not list((stopped.state / "sandboxes").glob("*"))
 
 
 def test_somebody_who_is_not_root_is_told(stopped):

@@ -41,7 +41,7 @@ def in_namespace(path, work):
 def network_of(appliance, sandbox_id):
     """Where a sandbox's network namespace is, as its record says."""
     record = json.loads((appliance.state / "sandboxes" / sandbox_id / "sandbox.json").read_text())
-    return f"/run/netns/{record['link']['namespaceName']}"
+    return record["link"]["namespacePath"]
 
 
 def listen_inside(appliance, sandbox_id, port=0, backlog=512):

@@ -27,13 +27,13 @@ private final class Machine: Sendable {
         uplink = "spt" + String(number, radix: 36)
         try BusyboxImage.create(at: folder + "/image")
         outside = try NetworkNamespace.create(named: "spt-\(number)-o")
-        try Command.run("ip", "link", "add", uplink, "type", "veth", "peer", "name", "up0", "netns", "spt-\(number)-o")
+        try Command.run("ip", "link", "add", uplink, "type", "veth", "peer", "name", "up0", "netns", outside.path)
         try Command.run("ip", "address", "add", "198.51.100.254/24", "dev", uplink)
         try Command.run("ip", "link", "set", uplink, "up")
         for address in ["198.51.100.1", "198.51.100.2", "198.51.100.3"] {
-            try Command.run("ip", "-n", "spt-\(number)-o", "address", "add", address + "/24", "dev", "up0")
+            try outside.ip("address add \(address)/24 dev up0")
         }
-        try Command.run("ip", "-n", "spt-\(number)-o", "link", "set", "up0", "up")
+        try outside.ip("link set up0 up")
         echo = try EchoServer(in: outside)
         let upstream = UpstreamServer(["one.example": ["198.51.100.1"], "two.example": ["198.51.100.2"]])
         var logger = Logger(label: "test")
@@ -41,7 +41,8 @@ private final class Machine: Sendable {
         runtime = try LocalRuntime(
             configuration: LocalConfiguration(
                 stateDirectory: folder + "/sandboxes", execdPath: execd,
-                addressPool: CIDRBlock("10.232.\(number % 200).0/24")!, tag: "g" + String(number % 46656, radix: 36)),
+                addressPool: CIDRBlock("10.232.\(number % 200).0/24")!, tag: "g" + String(number % 46656, radix: 36),
+                namespaceDirectory: folder + "/netns"),
             logger: logger)
         node = try await EgressNode(
             configuration: EgressConfiguration(

@@ -56,6 +56,48 @@ func withPair<Result>(_ body: (_ a: NetworkNamespace, _ b: NetworkNamespace) thr
         #expect(throws: NetfilterError.self) { try NetworkNamespace.create(named: name) }
     }
 
+    /// What any program may do to a folder, `ip netns add` to its own for one.
+    @Test(arguments: [
+        "mount --bind . .", "mount --rbind . .", "mount --rbind . . && mount --rbind . .", "mount -t tmpfs tmpfs .",
+        "mount --bind .. ..", "mount --rbind .. .. && mount -t tmpfs tmpfs .",
+        "mkdir ../seen && mount --rbind . ../seen",
+    ])
+    func `a namespace ends whatever others have mounted over its name`(mount: String) throws {
+        let outer = "/tmp/spt-\(UInt32.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: outer + "/netns", withIntermediateDirectories: true)
+        defer { try? run("umount -l \(outer)/seen \(outer)/netns \(outer)/netns \(outer); rm -rf \(outer)") }
+        let namespace = try NetworkNamespace.create(named: "spt-covered", in: outer + "/netns")
+        let inode = try namespace.run {
+            try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self/ns/net")
+        }
+        try run("cd \(outer)/netns && \(mount)")
+        try namespace.delete()
+        try namespace.delete()
+        #expect(try !String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8).contains(inode))
+        try? run("umount -l \(outer)/seen \(outer)/netns \(outer)/netns \(outer) 2>/dev/null")
+        #expect(access(namespace.path, F_OK) != 0)
+    }
+
+    @Test func `namespaces are not kept where a program that is about namespaces covers them`() throws {
+        let namespace = try NetworkNamespace.create(named: "spt-\(UInt32.random(in: 0 ... .max))")
+        defer { try? namespace.delete() }
+        let other = "spt-\(UInt32.random(in: 0 ... .max))"
+        try run("ip netns add \(other) && ip netns del \(other)")
+        #expect(namespace.exists)
+        try namespace.delete()
+        #expect(access(namespace.path, F_OK) != 0)
+    }
+
+    private func run(_ script: String) throws {
+        let process = Process()
+        process.executableURL = URL(filePath: "/bin/sh")
+        process.arguments = ["-c", script]
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0 || script.hasPrefix("umount"), "\(script)")
+    }
+
     @Test func `running in a namespace that is gone fails and leaves this one alone`() throws {
         // Other tests make links meanwhile: the namespace itself is compared, not what is in it.
         let before = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self/ns/net")

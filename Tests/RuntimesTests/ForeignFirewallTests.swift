@@ -29,11 +29,10 @@ import Testing
     private func withSandbox(_ body: (NetworkNamespace) throws -> Void) throws {
         let sandbox = try NetworkNamespace.create(named: "spt-\(UInt32.random(in: 0 ... .max))")
         defer { try? sandbox.delete() }
-        let name = String(sandbox.path.split(separator: "/").last!)
-        try inside("ip", "link", "set", "box-end", "netns", name)
+        try inside("ip", "link", "set", "box-end", "netns", sandbox.path)
         for words in ["address add 10.98.0.2/30 dev box-end", "link set box-end up", "route add default via 10.98.0.1"]
         {
-            try Command.run("sh", "-c", "ip -n \(name) \(words)")
+            try sandbox.ip(words)
         }
         try body(sandbox)
     }

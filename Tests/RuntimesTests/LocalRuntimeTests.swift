@@ -26,7 +26,7 @@ private final class TestRuntime: Sendable {
         runtime = try LocalRuntime(
             configuration: LocalConfiguration(
                 stateDirectory: folder + "/sandboxes", execdPath: execd,
-                addressPool: CIDRBlock("10.231.\(number % 200).0/24")!, tag: tag),
+                addressPool: CIDRBlock("10.231.\(number % 200).0/24")!, tag: tag, namespaceDirectory: folder + "/netns"),
             logger: Logger(label: "test"))
     }
 
@@ -68,11 +68,12 @@ private final class TestRuntime: Sendable {
 
     private var present: [String] {
         let links = (try? RouteSocket().links().map(\.name).filter { $0.hasPrefix("spv" + tag.prefix(4)) }) ?? []
-        let namespaces = ControlGroup.entries(of: NetworkNamespace.folder).filter { $0.hasPrefix("sp-\(tag)-") }
+        let namespaces = ControlGroup.entries(of: folder + "/netns")
         let mounts =
             (try? String(contentsOfFile: "/proc/self/mounts", encoding: .utf8))?.split(separator: "\n")
             .filter { $0.contains(folder) }.map(String.init) ?? []
-        return links + namespaces + mounts + ControlGroup.entries(of: folder + "/sandboxes")
+        let folders = ["/sandboxes", "/sandboxes/.removed"].flatMap { ControlGroup.entries(of: folder + $0) }
+        return links + namespaces + mounts + folders.filter { $0 != ".removed" }
     }
 }
 
@@ -176,7 +177,8 @@ private final class TestRuntime: Sendable {
             let second = try LocalRuntime(
                 configuration: LocalConfiguration(
                     stateDirectory: test.folder + "/sandboxes", execdPath: test.execd,
-                    addressPool: CIDRBlock(IPAddress.v4(first.address), prefixLength: 24)!, tag: test.tag),
+                    addressPool: CIDRBlock(IPAddress.v4(first.address), prefixLength: 24)!, tag: test.tag,
+                    namespaceDirectory: test.folder + "/netns"),
                 logger: Logger(label: "test"))
             #expect(await second.list() == ["kept-1"])
             #expect(await second.state(of: "kept-1") == .running)

@@ -9,29 +9,25 @@ public final class TestNetwork: Sendable {
 
     public let sandbox: NetworkNamespace
     public let outside: NetworkNamespace
-    private let names: [String]
 
     public init() throws {
         let tag = String(UInt32.random(in: .min ... .max), radix: 36)
-        names = ["spt-\(tag)-s", "spt-\(tag)-o"]
-        sandbox = try NetworkNamespace.create(named: names[0])
-        outside = try NetworkNamespace.create(named: names[1])
-        let (inner, outer) = (names[0], names[1])
-        try Command.run(
-            "ip", "-n", inner, "link", "add", "eth0", "type", "veth", "peer", "name", "host0", "netns", outer)
+        sandbox = try NetworkNamespace.create(named: "spt-\(tag)-s")
+        outside = try NetworkNamespace.create(named: "spt-\(tag)-o")
+        try sandbox.ip("link add eth0 type veth peer name host0 netns \(outside.path)")
         for (namespace, link, address, address6) in [
-            (inner, "eth0", Self.sandboxAddress, "fd00:99::2"), (outer, "host0", Self.gateway, "fd00:99::1"),
+            (sandbox, "eth0", Self.sandboxAddress, "fd00:99::2"), (outside, "host0", Self.gateway, "fd00:99::1"),
         ] {
-            try Command.run("ip", "-n", namespace, "address", "add", address + "/30", "dev", link)
-            try Command.run("ip", "-n", namespace, "address", "add", address6 + "/64", "dev", link, "nodad")
-            try Command.run("ip", "-n", namespace, "link", "set", "lo", "up")
-            try Command.run("ip", "-n", namespace, "link", "set", link, "up")
+            try namespace.ip("address add \(address)/30 dev \(link)")
+            try namespace.ip("address add \(address6)/64 dev \(link) nodad")
+            try namespace.ip("link set lo up")
+            try namespace.ip("link set \(link) up")
         }
-        try Command.run("ip", "-n", inner, "route", "add", "default", "via", Self.gateway)
-        try Command.run("ip", "-n", inner, "-6", "route", "add", "default", "via", "fd00:99::1")
+        try sandbox.ip("route add default via \(Self.gateway)")
+        try sandbox.ip("-6 route add default via fd00:99::1")
         for address in Self.publicAddresses + ["169.254.169.254"] {
             let length = address.contains(":") ? "/128" : "/32"
-            try Command.run("ip", "-n", outer, "address", "add", address + length, "dev", "lo", "nodad")
+            try outside.ip("address add \(address)\(length) dev lo nodad")
         }
     }
 
@@ -41,10 +37,19 @@ public final class TestNetwork: Sendable {
     }
 }
 
+extension NetworkNamespace {
+    /// Runs `ip` inside. Its own `-n` finds only what is in its own folder.
+    public func ip(_ words: String) throws {
+        try Command.run(["nsenter", "--net=\(path)", "ip"] + words.split(separator: " ").map(String.init))
+    }
+}
+
 public enum Command {
     public struct Failure: Error { var line: String }
 
-    public static func run(_ line: String...) throws {
+    public static func run(_ line: String...) throws { try run(line) }
+
+    public static func run(_ line: [String]) throws {
         var arguments = line.map { strdup($0) } + [nil]
         defer { arguments.forEach { free($0) } }
         var process: pid_t = 0

@@ -112,6 +112,7 @@ pid_t linux_spawn(const linux_spawn_options *options);
 
 // --- mounts and terminals ---------------------------------------------------------------------
 int linux_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
+/// Detaches what is mounted on `target`, with everything beneath it; a link there is not followed.
 int linux_unmount_detached(const char *target);
 /// The magic number of the file system that holds `path` (statfs(2)), or -errno.
 int64_t linux_filesystem_type(const char *path);
@@ -122,6 +123,14 @@ int linux_resize_terminal(int leader, uint16_t rows, uint16_t columns);
 // --- files ------------------------------------------------------------------------------------
 /// openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS; a descriptor or -errno.
 int linux_open_beneath(int directory, const char *path, int flags, unsigned int mode);
+/// openat2 of one name, never through a link, out of the folder, or onto another mount (-EXDEV); a descriptor or -errno.
+int linux_open_within(int directory, const char *name, int flags);
+/// Takes the immutable and append-only flags off; 0, -ENODATA where there were none, or -errno.
+int linux_lift_protection(int descriptor);
+/// Detaches every mount on a name of a folder; how many, or -errno where there was none.
+int linux_unmount_at(int directory, const char *name);
+/// renameat2 that fails with EEXIST instead of replacing; 0 or -errno.
+int linux_rename_at_new(int from_directory, const char *from, int to_directory, const char *to);
 int linux_accept_nonblocking(int listener);
 /// A pipe, close-on-exec at both ends; 0 or -errno.
 int linux_pipe(int ends[2]);

@@ -144,6 +144,8 @@ public struct Settings: Sendable {
 
     public var database: String { storePath ?? local.stateDirectory + "/sallyport.db" }
     var secretsFolder: String { local.stateDirectory + "/secrets" }
+    /// Of network namespaces.
+    var namespaceDirectory: String { local.runDirectory + "/netns" }
     var policySocket: String { local.runDirectory + "/policy.sock" }
     /// Which one-time routes the gateway has seen.
     var spentTokensFile: String { local.stateDirectory + "/one-time-routes" }

@@ -47,7 +47,8 @@ public final class Appliance: Sendable {
                 stateDirectory: settings.local.stateDirectory + "/sandboxes",
                 execdPath: settings.local.execd ?? Installation.current.execd(),
                 addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
-                tag: settings.local.tag, longestOutputLine: settings.local.longestOutputLine),
+                tag: settings.local.tag, namespaceDirectory: settings.namespaceDirectory,
+                longestOutputLine: settings.local.longestOutputLine),
             logger: logger)
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
         if let node { Telemetry.collect(node, into: metrics) }

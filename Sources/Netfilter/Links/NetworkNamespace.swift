@@ -6,8 +6,9 @@ import CLinux
 
 /// A network namespace, named by a file that it is mounted on.
 public struct NetworkNamespace: Hashable, Sendable {
-    /// Where `ip netns` keeps namespaces, too.
-    public static let folder = "/run/netns"
+    /// Where namespaces are kept unless a caller has a folder of its own. Never where `ip netns` keeps its own: that binds
+    /// its folder onto itself, and every mount that was there before is out of reach beneath.
+    public static let folder = "/run/sallyport-netns"
 
     public let path: String
 
@@ -15,12 +16,16 @@ public struct NetworkNamespace: Hashable, Sendable {
     public init(existing path: String) { self.path = path }
 
     /// Makes a namespace with its loopback up. `ip netns add NAME; ip -n NAME link set lo up`
-    public static func create(named name: String) throws(NetfilterError) -> NetworkNamespace {
+    ///
+    /// - Parameter folder: made where it is missing, for root only: names in it may be secrets.
+    public static func create(
+        named name: String, in folder: String = Self.folder
+    ) throws(NetfilterError) -> NetworkNamespace {
         guard !name.isEmpty, !name.contains("/"), name != ".", name != ".." else {
             throw .invalid("\"\(name)\" is no name for a network namespace")
         }
         let namespace = NetworkNamespace(existing: folder + "/" + name)
-        mkdir(folder, 0o755)
+        mkdir(folder, 0o700)
         let file = open(namespace.path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o444)
         guard file >= 0 else { throw .last("making \(namespace.path)") }
         close(file)
@@ -47,10 +52,15 @@ public struct NetworkNamespace: Hashable, Sendable {
     }
 
     /// Takes the name away; the namespace ends with its last process and descriptor. Does nothing where there is none.
+    ///
+    /// Also where others have mounted something over the name, its folder or one above.
     public func delete() throws(NetfilterError) {
         while linux_unmount_detached(path) == 0 {}
-        guard errno == EINVAL || errno == ENOENT else { throw .last("unmounting \(path)") }
-        guard unlink(path) == 0 || errno == ENOENT else { throw .last("removing \(path)") }
+        if unlink(path) == 0 { return }
+        guard errno != ENOENT || BuriedName.isMounted(path) else { return }
+        guard errno == ENOENT || errno == EBUSY else { throw .last("removing \(path)") }
+        let path = self.path
+        try Self.onOwnThread { () throws(NetfilterError) in try BuriedName.remove(path) }
     }
 
     /// Runs `body` on a thread inside the namespace. Descriptors that it opens stay bound to the namespace.

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Logging
 
 #if canImport(Glibc)
     import Glibc
@@ -10,6 +11,7 @@ import FoundationEssentials
 /// only what `sweep` takes away.
 struct Folders: Sendable {
     let directory: String
+    let leftovers: Leftovers
 
     var files: String { directory + "/files" }
     var work: String { directory + "/work" }
@@ -18,7 +20,7 @@ struct Folders: Sendable {
     /// Makes what is missing of them. The directory's path is made absolute and free of links: mounts are found by it.
     ///
     /// - Throws: `ImageError.storage`.
-    static func create(at directory: String) throws(ImageError) -> Folders {
+    static func create(at directory: String, logger: Logger) throws(ImageError) -> Folders {
         func make(_ folder: String) throws(ImageError) {
             do {
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -31,7 +33,7 @@ struct Folders: Sendable {
             throw .storage(action: "opening \(directory)", reason: String(cString: strerror(errno)))
         }
         defer { free(path) }
-        let folders = Folders(directory: String(cString: path))
+        let folders = Folders(directory: String(cString: path), leftovers: Leftovers(logger: logger))
         for folder in [folders.files, folders.work] {
             try make(folder)
             // Images bring set-uid programs and device nodes that no user of the host may reach.
@@ -69,16 +71,16 @@ struct Folders: Sendable {
     /// Runs `body` with a new folder, which goes with it.
     func withWork<Result>(_ body: (String) throws(ImageError) -> Result) throws(ImageError) -> Result {
         let path = try makeWork()
-        defer { Self.remove(path) }
+        defer { remove(path) }
         return try body(path)
     }
 
     /// Takes away what no image is made of, and what was left half made.
     func sweep(keeping roots: Set<String>) {
-        for name in ControlGroup.entries(of: work) { Self.remove(work + "/" + name) }
+        for name in ControlGroup.entries(of: work) { leftovers.take(files: work + "/" + name) }
         for root in ControlGroup.entries(of: files).map({ files + "/" + $0 }) {
             // A sandbox of an earlier server may stand on an image that its tag no longer means.
-            if !roots.contains(root) && !Self.isMounted(root) { Self.remove(hide(root)) }
+            if !roots.contains(root) && !Self.isMounted(root) { leftovers.take(files: hide(root)) }
         }
     }
 
@@ -86,8 +88,7 @@ struct Folders: Sendable {
     ///
     /// - Returns: where it is now.
     func hide(_ root: String) -> String {
-        let hidden = "\(work)/removed-\(String(UInt64.random(in: .min ... .max), radix: 36))"
-        return rename(root, hidden) == 0 ? hidden : root
+        (try? TreeRemoval.setAside(root, into: work)).flatMap { $0 } ?? root
     }
 
     /// Whether a sandbox's overlay has the folder as a layer.
@@ -102,6 +103,8 @@ struct Folders: Sendable {
         }
     }
 
-    /// Files or folders; nothing to do when there is nothing.
-    static func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
+    /// Files or folders; nothing to do when there is nothing. What resists is tried again later.
+    func remove(_ path: String) {
+        do throws(RemovalError) { try TreeRemoval.remove(path) } catch { leftovers.take(files: path) }
+    }
 }

@@ -92,7 +92,7 @@ final class ImageIndex: Sendable {
             guard !Folders.isMounted(root) else { throw .inUse(reference.familiar) }
             return folders.hide(root)
         }
-        if let hidden { Folders.remove(hidden) }
+        if let hidden { folders.leftovers.take(files: hidden) }
     }
 
     /// Changes the entries in the file and in memory, or in neither.

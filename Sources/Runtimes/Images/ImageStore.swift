@@ -59,7 +59,7 @@ public final class ImageStore: Sendable {
         guard !directory.contains(where: { $0 == "," || $0 == ":" || $0 == "\\" }) else {
             throw .storage(action: "opening \(directory)", reason: "its path has a comma, a colon or a backslash")
         }
-        folders = try Folders.create(at: directory)
+        folders = try Folders.create(at: directory, logger: logger)
         lock = try folders.lock()
         index = ImageIndex(folders: folders)
         folders.sweep(keeping: Set(index.all.map(\.image.root)))
@@ -144,7 +144,7 @@ public final class ImageStore: Sendable {
         let (reference, credentials) = (caller.reference, caller.credentials)
         logger.info("fetching an image", metadata: ["image": "\(reference)", "digest": "\(source.manifest)"])
         let work = try folders.makeWork()
-        defer { Folders.remove(work) }
+        defer { folders.remove(work) }
         let layout = OCILayout(path: work + "/oci")
         var image = try await blocking(downloads) { [registry] () throws(ImageError) in
             try registry.fetch(reference, digest: source.manifest, credentials, to: layout.path, in: work)

@@ -1,3 +1,7 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Asks registries and fetches from them, through skopeo.
 struct Registry: Sendable {
     let skopeo: Tool
@@ -46,7 +50,7 @@ struct Registry: Sendable {
     ) throws(ImageError) -> String {
         let authFile = folder + "/auth.json"
         try RegistryCredentials.write(credentials, registry: reference.registry, to: authFile)
-        defer { Folders.remove(authFile) }
+        defer { unlink(authFile) }
         let plain = Self.isLoopback(reference.registry) || insecure.contains(reference.registry)
         let options = ["--authfile", authFile] + (plain ? [verification + "=false"] : [])
         let outcome = try skopeo.run(verb + options + places, home: folder, milliseconds: milliseconds)

@@ -30,9 +30,26 @@ struct ControlGroup: Hashable, Sendable {
         return Self.entries(of: Self.root).map { "\(Self.root)/\($0)\(path)" }.filter { access($0, F_OK) == 0 }
     }
 
-    /// Removes what is left of it; its processes have ended.
-    func remove() {
-        for folder in folders { rmdir(folder) }
+    /// Removes what is left of it, groups that were made in it included; its processes have ended.
+    /// - Returns: whether all is gone.
+    func remove() -> Bool {
+        var isGone = true
+        for folder in folders where !Self.remove(folder, levels: Self.mostLevels) { isGone = false }
+        return isGone
+    }
+
+    /// Far more than the kernel lets anybody make beneath a sandbox's group by mistake.
+    private static let mostLevels = 32
+
+    private static func remove(_ folder: String, levels: Int) -> Bool {
+        if rmdir(folder) == 0 || errno == ENOENT { return true }
+        guard levels > 0 else { return false }
+        for name in entries(of: folder) {
+            var status = stat()
+            guard lstat(folder + "/" + name, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { continue }
+            _ = remove(folder + "/" + name, levels: levels - 1)
+        }
+        return rmdir(folder) == 0
     }
 
     static func entries(of folder: String) -> [String] {

@@ -18,20 +18,26 @@ public struct LocalConfiguration: Hashable, Sendable {
     public var execdPath: String
     public var addressPool: CIDRBlock
     public var addressPoolV6: CIDRBlock
-    /// Tells namespaces, links and tables of one server on a machine from another's: letters and digits, 1 to 4.
+    /// Tells links and tables of one server on a machine from another's: letters and digits, 1 to 4.
     public var tag: String
+    /// Folder of the network namespaces, made when missing. This server's own, and not that of `ip netns`.
+    public var namespaceDirectory: String
     /// Bytes of an output's line that execd lets wait for its break; nil: execd's default.
     public var longestOutputLine: Int?
+    /// Where deleted sandboxes' files wait for their end. On the file system of the sandboxes, and no name of one.
+    var removedDirectory: String { stateDirectory + "/.removed" }
 
     public init(
         stateDirectory: String, execdPath: String, addressPool: CIDRBlock = CIDRBlock("10.200.0.0/16")!,
-        addressPoolV6: CIDRBlock = CIDRBlock("fd5a:1179::/64")!, tag: String = "sp", longestOutputLine: Int? = nil
+        addressPoolV6: CIDRBlock = CIDRBlock("fd5a:1179::/64")!, tag: String = "sp",
+        namespaceDirectory: String = NetworkNamespace.folder, longestOutputLine: Int? = nil
     ) {
         self.stateDirectory = stateDirectory
         self.execdPath = execdPath
         self.addressPool = addressPool
         self.addressPoolV6 = addressPoolV6
         self.tag = tag
+        self.namespaceDirectory = namespaceDirectory
         self.longestOutputLine = longestOutputLine
     }
 }
@@ -49,8 +55,11 @@ public final class LocalRuntime: SandboxRuntime {
     private let logger: Logger
     private let state: Mutex<State>
     private let watcher: ExitWatcher
+    private let leftovers: Leftovers
     /// Making a sandbox is mostly waiting for the kernel and for crun: more threads than processors make more at once.
     private let threads = NIOThreadPool(numberOfThreads: 16)
+    /// Deletions have threads of their own: one that waits for a process that does not end must not hold up a create.
+    private let deletions = NIOThreadPool(numberOfThreads: 16)
     public let exits: AsyncStream<String>
 
     /// How long execd may take to listen.
@@ -63,7 +72,10 @@ public final class LocalRuntime: SandboxRuntime {
         guard access(configuration.execdPath, X_OK) == 0 else {
             throw .missingExecd(configuration.execdPath)
         }
-        let missing = KernelFeatures.probe(namespaceName: "sp-\(configuration.tag)-probe")
+        var configuration = configuration
+        configuration.namespaceDirectory = try Self.folder(configuration.namespaceDirectory)
+        let missing = KernelFeatures.probe(
+            namespaceName: "probe-\(UInt32.random(in: 0 ... .max))", in: configuration.namespaceDirectory)
         if let first = missing.first { throw .missingKernelFeature(first.description) }
         self.configuration = configuration
         self.logger = logger
@@ -72,7 +84,9 @@ public final class LocalRuntime: SandboxRuntime {
             atPath: configuration.stateDirectory, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
         (exits, watcher) = try ExitWatcher.start()
+        leftovers = Leftovers(logger: logger)
         threads.start()
+        deletions.start()
         var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
         for name in ControlGroup.entries(of: configuration.stateDirectory) {
             if let record = SandboxRecord.read(from: configuration.stateDirectory + "/" + name) {
@@ -91,12 +105,25 @@ public final class LocalRuntime: SandboxRuntime {
         for name in ControlGroup.entries(of: configuration.stateDirectory) {
             watcher.watch(process(of: name, folder(of: name)), of: name)
         }
+        for name in ControlGroup.entries(of: configuration.removedDirectory) {
+            leftovers.take(files: configuration.removedDirectory + "/" + name)
+        }
         for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
             SandboxLink.write("1", to: "/proc/sys/net/\(path)")
         }
     }
 
-    deinit { threads.shutdownGracefully { _ in } }
+    deinit { for pool in [threads, deletions] { pool.shutdownGracefully { _ in } } }
+
+    /// Makes a folder for root only, where it is missing, and says its path as the OCI runtime needs it: from the root.
+    private static func folder(_ path: String) throws(RuntimeError) -> String {
+        mkdir(path, 0o700)
+        guard let absolute = realpath(path, nil) else {
+            throw .system(action: "making \(path)", reason: String(cString: strerror(errno)))
+        }
+        defer { free(absolute) }
+        return String(cString: absolute)
+    }
 
     /// Takes the host's rules away; only when no sandbox is left.
     public func uninstall() throws(RuntimeError) {
@@ -115,7 +142,10 @@ public final class LocalRuntime: SandboxRuntime {
             guard let host = state.withLock({ $0.pool.lease() }) else {
                 throw .noAddressLeft(pool: "\(configuration.addressPool)")
             }
-            let record = SandboxRecord(spec: spec, link: SandboxLink(id: spec.id, host: host, tag: configuration.tag))
+            let record = SandboxRecord(
+                spec: spec,
+                link: SandboxLink(
+                    id: spec.id, host: host, tag: configuration.tag, folder: configuration.namespaceDirectory))
             do throws(RuntimeError) {
                 try make(record, in: folder)
             } catch {
@@ -156,12 +186,11 @@ public final class LocalRuntime: SandboxRuntime {
     public func resume(_ id: String) async throws(RuntimeError) { try await setFrozen(false, id, needed: .paused) }
 
     public func delete(_ id: String) async throws(RuntimeError) {
-        try await offPool(id) { [self] () throws(RuntimeError) in
+        try await offPool(id, deletions) { [self] () throws(RuntimeError) in
             let folder = folder(of: id)
             guard let record = SandboxRecord.read(from: folder.path) else {
                 // Without a record nothing was made but the folder.
-                try? FileManager.default.removeItem(atPath: folder.path)
-                return
+                return try setAside(folder, of: id)
             }
             try remove(record, in: folder)
         }
@@ -173,7 +202,11 @@ public final class LocalRuntime: SandboxRuntime {
         Self.isIdentifier(id) ? folder(of: id).logTail(bytes: bytes) : ""
     }
 
-    public func list() async -> [String] { ControlGroup.entries(of: configuration.stateDirectory).sorted() }
+    public func list() async -> [String] {
+        ControlGroup.entries(of: configuration.stateDirectory).filter(Self.isIdentifier).sorted()
+    }
+
+    public var left: [Leftover] { leftovers.all }
 
     // MARK: Steps
 
@@ -205,13 +238,26 @@ public final class LocalRuntime: SandboxRuntime {
         if access(folder.pidFile, F_OK) == 0 || !group.folders.isEmpty { try runtime.delete(id) }
         _ = linux_unmount_detached(folder.rootfs)
         try Self.translated("removing the network of \(id)") { () throws(NetfilterError) in try record.link.delete() }
-        group.remove()
-        do {
-            try FileManager.default.removeItem(atPath: folder.path)
-        } catch {
-            throw .system(action: "removing \(folder.path)", reason: "\(error)")
+        if !group.remove() {
+            leftovers.take("the control group of \(id)", of: id) {
+                guard group.remove() else {
+                    throw RuntimeError.system(action: "removing \(group.path)", reason: "it is in use")
+                }
+            }
         }
+        try setAside(folder, of: id)
         state.withLock { $0.pool.release(record.link.host) }
+    }
+
+    /// Frees a sandbox's name at once. Its files are removed apart from that: they may be many, or resist.
+    private func setAside(_ folder: SandboxFolder, of id: String) throws(RuntimeError) {
+        do throws(RemovalError) {
+            if let aside = try TreeRemoval.setAside(folder.path, into: configuration.removedDirectory) {
+                leftovers.take(files: aside, of: id)
+            }
+        } catch {
+            throw .system(action: "deleting \(id)", reason: "\(error)")
+        }
     }
 
     private func setFrozen(_ frozen: Bool, _ id: String, needed: RuntimeState) async throws(RuntimeError) {
@@ -250,7 +296,7 @@ public final class LocalRuntime: SandboxRuntime {
 
     /// Runs what blocks away from the cooperative pool, one thing at a time for each sandbox.
     private func offPool<Result: Sendable>(
-        _ id: String, _ body: @escaping @Sendable () throws(RuntimeError) -> Result
+        _ id: String, _ pool: NIOThreadPool? = nil, _ body: @escaping @Sendable () throws(RuntimeError) -> Result
     ) async throws(RuntimeError) -> Result {
         guard Self.isIdentifier(id) else { throw .notFound(String(id.prefix(80))) }
         guard state.withLock({ $0.busy.insert(id).inserted }) else {
@@ -259,7 +305,7 @@ public final class LocalRuntime: SandboxRuntime {
         defer { _ = state.withLock { $0.busy.remove(id) } }
         let outcome: Swift.Result<Result, RuntimeError>
         do {
-            outcome = try await threads.runIfActive {
+            outcome = try await (pool ?? threads).runIfActive {
                 do throws(RuntimeError) { return .success(try body()) } catch { return .failure(error) }
             }
         } catch {

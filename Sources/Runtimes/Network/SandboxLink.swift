@@ -8,8 +8,8 @@ import NetworkPolicy
 /// The way of one sandbox to the host: a namespace and a veth pair, routed from point to point. There is no bridge, so
 /// that no two sandboxes share a link.
 struct SandboxLink: Codable, Hashable, Sendable {
-    /// The namespace's name, and the host's end of the pair.
-    let namespaceName: String
+    /// Where the namespace is mounted, and the host's end of the pair.
+    let namespacePath: String
     let hostLink: String
     let host: UInt32
 
@@ -22,14 +22,14 @@ struct SandboxLink: Codable, Hashable, Sendable {
 
     private static let hostHardware: [UInt8] = [0x02, 0x53, 0x50, 0, 0, 1]
 
-    init(id: String, host: UInt32, tag: String) {
-        namespaceName = "sp-\(tag)-\(id.prefix(13))"
+    /// - Parameter folder: of network namespaces, this server's own.
+    init(id: String, host: UInt32, tag: String, folder: String) {
+        namespacePath = "\(folder)/\(id)"
         // Interface names have 15 characters at the most.
         hostLink = Self.linkPrefix + tag.prefix(4) + String(host, radix: 36)
         self.host = host
     }
 
-    var namespacePath: String { NetworkNamespace.folder + "/" + namespaceName }
     var namespace: NetworkNamespace { NetworkNamespace(existing: namespacePath) }
 
     private var sandboxHardware: [UInt8] {
@@ -40,7 +40,8 @@ struct SandboxLink: Codable, Hashable, Sendable {
     }
 
     func create(pool: AddressPool) throws(NetfilterError) {
-        let namespace = try NetworkNamespace.create(named: namespaceName)
+        let (folder, name) = namespacePath.splitAtLastSlash
+        let namespace = try NetworkNamespace.create(named: name, in: folder)
         let route = try RouteSocket()
         try addPair(route, namespace)
         let address = IPAddress.v4(pool.address(host)), addressV6 = IPAddress.v6(pool.addressV6(host))
@@ -96,6 +97,25 @@ struct SandboxLink: Codable, Hashable, Sendable {
     /// The pair goes with its namespace, which the kernel takes apart in its own time, many at once: deleting the link here
     /// would wait 30 to 50 ms for each.
     func delete() throws(NetfilterError) { try namespace.delete() }
+
+    /// Records of earlier servers name a namespace in the folder of `ip netns`.
+    init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        hostLink = try values.decode(String.self, forKey: .hostLink)
+        host = try values.decode(UInt32.self, forKey: .host)
+        namespacePath =
+            try values.decodeIfPresent(String.self, forKey: .namespacePath)
+            ?? "/run/netns/" + values.decode(String.self, forKey: .namespaceName)
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(namespacePath, forKey: .namespacePath)
+        try values.encode(hostLink, forKey: .hostLink)
+        try values.encode(host, forKey: .host)
+    }
+
+    private enum CodingKeys: String, CodingKey { case namespacePath, namespaceName, hostLink, host }
 
     static func write(_ text: String, to path: String) {
         let descriptor = open(path, O_WRONLY | O_CLOEXEC)

@@ -21,14 +21,14 @@ class Leftovers:
         self.groups_before = control_groups()
 
     def namespaces(self):
-        return [p.name for p in pathlib.Path("/run/netns").glob(f"sp-{self.tag}-*")]
+        return [p.name for p in (self.state.parent / "run/netns").glob("*")]
 
     def links(self):
         return [p.name for p in pathlib.Path("/sys/class/net").glob(f"spv{self.tag}*")]
 
     def mounts(self):
         lines = pathlib.Path("/proc/self/mounts").read_text().splitlines()
-        return [line.split()[1] for line in lines if str(self.state) in line or f"/sp-{self.tag}-" in line]
+        return [line.split()[1] for line in lines if f"{self.state.parent}/" in line]
 
     def processes(self):
         """Processes that live in a root file system of this appliance."""
@@ -51,7 +51,11 @@ class Leftovers:
             return None
 
     def folders(self):
-        return [p.name for p in (self.state / "sandboxes").glob("*")]
+        return [p.name for p in (self.state / "sandboxes").glob("[!.]*")]
+
+    def removed(self):
+        """Files of deleted sandboxes that are still there."""
+        return [p.name for p in (self.state / "sandboxes/.removed").glob("*")]
 
     def policies(self):
         """Records of the guard."""
@@ -92,7 +96,7 @@ class Leftovers:
         """What there is of sandboxes, by kind; the kinds of which there is nothing are left out."""
         found = {
             "namespaces": self.namespaces(), "links": self.links(), "mounts": self.mounts(),
-            "processes": self.processes(), "folders": self.folders(), "policies": self.policies(),
+            "processes": self.processes(), "folders": self.folders(), "removed": self.removed(), "policies": self.policies(),
             "rows": self.rows(), "groups": self.groups(mine), "containers": self.containers(mine),
         }
         return {kind: things for kind, things in found.items() if things}

@@ -90,7 +90,8 @@ import Testing
         #expect(throws: ImageError.inUse(reference)) { try store.remove(reference) }
         try Command.run("umount", fixture.folder + "/merged")
         try store.remove(reference)
-        #expect(fixture.contents.isEmpty && store.images().isEmpty)
+        let isGone = try await eventually { fixture.contents.isEmpty }
+        #expect(isGone && store.images().isEmpty)
         #expect(throws: ImageError.notFound(reference)) { try store.remove(reference) }
         try server.push(RegistryImage.create(in: fixture.folder, greeting: "again"), as: "app:1")
         let second = try await store.image(reference)

@@ -1,0 +1,66 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The name of a namespace that cannot be reached by its path, because something else is mounted over it or above it.
+///
+/// No call takes away a mount that is covered. But removing a file takes every mount on it along in all mount namespaces,
+/// as long as there is none on it in the caller's (unlink(2), Linux 3.18): so the caller takes them off in a copy of its own.
+enum BuriedName {
+    /// Whether the kernel knows of a mount there, seen or covered.
+    static func isMounted(_ path: String) -> Bool { mountPoints().contains(path) }
+
+    /// Removes the name, wherever the covers are. For a thread of its own: it does not get back to the mounts it had.
+    static func remove(_ path: String) throws(NetfilterError) {
+        guard linux_unshare(LINUX_NEWNS) == 0,
+            linux_mount("none", "/", nil, UInt(MS_REC) | UInt(MS_PRIVATE), nil) == 0
+        else { throw .last("looking beneath the mounts on \(path)") }
+        var code = ENOENT
+        repeat {
+            // The same file may be seen in other places, too: a folder that is bound elsewhere shows it there.
+            let name = path.splitAtLastSlash.name
+            for place in mountPoints() where place.hasSuffix("/" + name) { while linux_unmount_detached(place) == 0 {} }
+            if unlink(path) == 0 { return }
+            if errno != ENOENT { code = errno }
+        } while uncover(path)
+        guard code == ENOENT else { throw .refused(action: "removing \(path)", code: code, explanation: nil) }
+    }
+
+    /// Takes the nearest mount above `path` away.
+    private static func uncover(_ path: String) -> Bool {
+        var above = path.splitAtLastSlash.folder
+        while !above.isEmpty {
+            if linux_unmount_detached(above) == 0 { return true }
+            above = above.splitAtLastSlash.folder
+        }
+        return false
+    }
+
+    /// Every mount point of this thread's mount namespace (proc_pid_mountinfo(5)).
+    private static func mountPoints() -> [String] {
+        let descriptor = open("/proc/thread-self/mountinfo", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return [] }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = [], chunk = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = read(descriptor, &chunk, chunk.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { break }
+            bytes += chunk[..<count]
+        }
+        return bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
+            let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
+            return fields.count > 4 ? String(decoding: fields[4], as: UTF8.self) : nil
+        }
+    }
+}
+
+extension String {
+    /// The folder of a path, without the slash, and the name in it.
+    package var splitAtLastSlash: (folder: String, name: String) {
+        guard let slash = lastIndex(of: "/") else { return ("", self) }
+        return (String(self[..<slash]), String(self[index(after: slash)...]))
+    }
+}

@@ -1,0 +1,79 @@
+import Logging
+import NIOPosix
+import Synchronization
+
+/// Something of a sandbox or an image that is out of the way, but has not been taken away yet.
+public struct Leftover: Hashable, Sendable, CustomStringConvertible {
+    /// What it is, in our own words.
+    public let what: String
+    /// The sandbox that it is of; nil where it is of none.
+    public let sandbox: String?
+    /// Attempts that have failed.
+    public fileprivate(set) var failures = 0
+    /// Why the last one did, and in how many seconds from it the next one comes.
+    public fileprivate(set) var reason = ""
+    public fileprivate(set) var pause = 0
+
+    public var description: String {
+        failures == 0
+            ? "\(what): being removed"
+            : "\(what): attempt \(failures) failed (\(reason)); the next one follows after \(pause) s"
+    }
+}
+
+/// Takes away what nobody waits for, on threads of its own, and tries again what fails: whatever is stuck here holds up
+/// neither a create nor a deletion.
+final class Leftovers: Sendable {
+    private let items = Mutex<[UInt64: Leftover]>([:])
+    private let numbers = Atomic<UInt64>(0)
+    private let threads = NIOThreadPool(numberOfThreads: 2)
+    private let logger: Logger
+
+    init(logger: Logger) {
+        self.logger = logger
+        threads.start()
+    }
+
+    deinit { threads.shutdownGracefully { _ in } }
+
+    var all: [Leftover] { items.withLock { $0.sorted { $0.key < $1.key }.map(\.value) } }
+
+    /// Begins to take something away; `remove` is called until it does not throw.
+    func take(_ what: String, of sandbox: String? = nil, _ remove: @escaping @Sendable () throws -> Void) {
+        let number = numbers.add(1, ordering: .relaxed).newValue
+        items.withLock { $0[number] = Leftover(what: what, sandbox: sandbox) }
+        let threads = self.threads
+        Task { [weak self] in
+            var pauses = RetryPauses()
+            while true {
+                do {
+                    try await threads.runIfActive(remove)
+                    self?.items.withLock { $0[number] = nil }
+                    return
+                } catch is CancellationError {
+                    return  // The program ends: its next start finds what is left.
+                } catch {
+                    let pause = pauses.next()
+                    guard let self else { return }
+                    self.failed(number, "\(error)", pauses.failures, pause)
+                    try? await Task.sleep(for: .seconds(pause))
+                }
+            }
+        }
+    }
+
+    /// Begins to remove a file, or a folder with all that is in it.
+    func take(files path: String, of sandbox: String? = nil) {
+        take(sandbox.map { "the files of \($0)" } ?? path, of: sandbox) { try TreeRemoval.remove(path) }
+    }
+
+    private func failed(_ number: UInt64, _ reason: String, _ failures: Int, _ pause: Int) {
+        let item: Leftover? = items.withLock { items in
+            items[number]?.failures = failures
+            items[number]?.reason = reason.printable(limit: 300)
+            items[number]?.pause = pause
+            return items[number]
+        }
+        if let item { logger.warning("something is left behind", metadata: ["what": "\(item)"]) }
+    }
+}

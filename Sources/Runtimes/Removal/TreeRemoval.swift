@@ -1,0 +1,151 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Removes a folder with all that others have put into it: it goes from descriptor to descriptor, so that no depth and no
+/// name of theirs is too long, it never follows a link or enters another mount, and it takes away what protects an entry.
+///
+/// A few descriptors do for any depth: what lies deeper than `levels` is moved to the top, and met again there.
+struct TreeRemoval {
+    /// Folders on the way that are open at one time, and at most where nothing can be moved, as on a full file system.
+    private static let levels = 24
+    private static let mostLevels = 200
+
+    /// The folder that is to go, while it is open.
+    private var top: CInt = -1
+    /// What is moved to the top gets names that nobody can have guessed.
+    private let prefix = "moved-" + String(UInt64.random(in: .min ... .max), radix: 36) + "-"
+    private var moved = 0
+    private var progress = 0
+    private var failure: CInt = 0
+
+    /// Removes what is at `path`; what is not there is no error.
+    ///
+    /// - Throws: `RemovalError` when a pass has achieved nothing more. A later call goes on with what is left.
+    static func remove(_ path: String) throws(RemovalError) {
+        _ = try inFolder(of: path) { (folder, name) throws(RemovalError) in
+            var removal = TreeRemoval()
+            repeat {
+                (removal.progress, removal.failure) = (0, 0)
+                if removal.remove(name, in: folder, level: 0, isFolder: isFolder(name, in: folder)) { return }
+            } while removal.progress > 0
+            throw RemovalError(path: path, code: removal.failure)
+        }
+    }
+
+    /// Moves what is at `path` into `folder`, on the same file system, in one step: its name is free then.
+    ///
+    /// - Returns: where it is now; nil where there was nothing.
+    static func setAside(_ path: String, into folder: String) throws(RemovalError) -> String? {
+        mkdir(folder, 0o700)
+        return try inFolder(of: path) { (parent, name) throws(RemovalError) -> String? in
+            let aside = folder + "/" + String(cString: name) + "-" + String(UInt64.random(in: .min ... .max), radix: 36)
+            var failure: CInt
+            repeat {
+                failure = code(renameat(parent, name, AT_FDCWD, aside))
+                if failure == 0 { return aside }
+                if failure == ENOENT, faccessat(parent, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0 { return nil }
+            } while clearTheWay(failure, name, in: parent)
+            throw RemovalError(path: path, code: failure)
+        } ?? nil
+    }
+
+    /// - Returns: whether it is gone.
+    private mutating func remove(
+        _ name: UnsafePointer<CChar>, in folder: CInt, level: Int, isFolder: Bool
+    ) -> Bool {
+        while true {
+            let code = isFolder ? removeFolder(name, in: folder, level: level) : Self.code(unlinkat(folder, name, 0))
+            if code == 0 { progress += 1 }
+            if code == 0 || code == ENOENT { return true }
+            guard Self.clearTheWay(code, name, in: folder) else {
+                if failure == 0 { failure = code }
+                return false
+            }
+            progress += 1
+        }
+    }
+
+    /// - Returns: an errno, or 0.
+    private mutating func removeFolder(_ name: UnsafePointer<CChar>, in folder: CInt, level: Int) -> CInt {
+        if level >= Self.levels {
+            moved += 1
+            let code = -linux_rename_at_new(folder, name, top, prefix + String(moved))
+            // A file system without room refuses, and one whose folders belong to several projects.
+            guard level < Self.mostLevels, [ENOSPC, EDQUOT, EXDEV].contains(code) else { return code }
+        }
+        let opened = linux_open_within(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+        guard opened >= 0 else { return -opened }
+        guard let stream = fdopendir(opened) else {
+            defer { close(opened) }
+            return errno
+        }
+        if level == 0 { top = opened }
+        while let entry = readdir(stream) {
+            let name = (UnsafeRawPointer(entry) + Self.offsetOfName).assumingMemoryBound(to: CChar.self)
+            guard strcmp(name, ".") != 0, strcmp(name, "..") != 0 else { continue }
+            let type = Int(entry.pointee.d_type)
+            let isFolder = type == Int(DT_UNKNOWN) ? Self.isFolder(name, in: opened) : type == Int(DT_DIR)
+            _ = remove(name, in: opened, level: level + 1, isFolder: isFolder)
+        }
+        closedir(stream)
+        return Self.code(unlinkat(folder, name, AT_REMOVEDIR))
+    }
+
+    /// Takes a mount off an entry, or flags that forbid its removal.
+    ///
+    /// - Returns: whether something has changed, so that another attempt is worth it.
+    private static func clearTheWay(_ code: CInt, _ name: UnsafePointer<CChar>, in folder: CInt) -> Bool {
+        switch code {
+        case EBUSY, EXDEV: return linux_unmount_at(folder, name) > 0
+        case EPERM, EACCES:
+            var changed = linux_lift_protection(folder) == 0
+            // A device or a pipe that is opened does something, and has no flags.
+            var status = stat()
+            guard fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0,
+                [S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT)
+            else { return changed }
+            let entry = openat(folder, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC)
+            guard entry >= 0 else { return changed }
+            defer { close(entry) }
+            if linux_lift_protection(entry) == 0 { changed = true }
+            return changed
+        default: return false
+        }
+    }
+
+    private static let offsetOfName = MemoryLayout<dirent>.offset(of: \dirent.d_name)!
+
+    private static func isFolder(_ name: UnsafePointer<CChar>, in folder: CInt) -> Bool {
+        var status = stat()
+        return fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    private static func code(_ result: CInt) -> CInt { result == 0 ? 0 : errno }
+
+    /// Runs `body` with a path's folder and the name in it; nothing to do where there is no such folder.
+    private static func inFolder<Result>(
+        of path: String, _ body: (_ folder: CInt, _ name: UnsafePointer<CChar>) throws(RemovalError) -> Result
+    ) throws(RemovalError) -> Result? {
+        let slash = path.lastIndex(of: "/")
+        let folder = open(slash.map { String(path[...$0]) } ?? ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else {
+            if errno == ENOENT { return nil }
+            throw RemovalError(path: path, code: errno)
+        }
+        defer { close(folder) }
+        let name = strdup(slash.map { String(path[path.index(after: $0)...]) } ?? path)!
+        defer { free(name) }
+        return try body(folder, name)
+    }
+}
+
+/// Something of ours that stands where it is; the path is the tree's, since names in it are others'.
+struct RemovalError: Error, Hashable, Sendable, CustomStringConvertible {
+    let path: String
+    let code: CInt
+
+    var description: String { "removing \(path): \(String(cString: strerror(code)))" }
+}
