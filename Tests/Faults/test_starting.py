@@ -1,5 +1,6 @@
 """A server that cannot start says why, ends, and harms nobody (issue 2, bad input)."""
 
+import shutil
 import socket
 import subprocess
 
@@ -60,6 +61,29 @@ def test_a_second_server_of_the_same_configuration_ends_and_harms_nobody(own_app
     assert fetches(sandbox, "http://one.example/") and not resolves(sandbox, "two.example")
     sandbox.patch_egress_rules(deny_but("three.example").egress)
     assert fetches(sandbox, "http://three.example/") and not fetches(sandbox, f"http://{world.two}/")
+
+
+def test_secrets_that_are_not_those_of_the_sandboxes_are_told_with_how_many_they_lock_out(own_appliance):
+    def told():
+        text = own_appliance.log.read_text()
+        return [line for line in text[text.rindex("sandboxes found"):].splitlines() if "critical" in line]
+
+    own_appliance.create(), own_appliance.create()
+    own_appliance.kill()
+    secrets, kept = own_appliance.state / "secrets", own_appliance.folder / "kept"
+    secrets.rename(kept)
+    own_appliance.restart()
+    assert len(told()) == 1 and str(secrets) in told()[0]
+    assert "2 of them are locked out" in told()[0] and "credential-key" in told()[0]
+    own_appliance.kill()
+    # Another one in its place: nothing is missing any more, and they are locked out all the same.
+    own_appliance.restart()
+    assert "2 of them are locked out" in told()[0] and "credential-key" not in told()[0]
+    own_appliance.kill()
+    shutil.rmtree(secrets)
+    kept.rename(secrets)
+    own_appliance.restart()
+    assert told() == []
 
 
 def test_an_empty_key_must_be_said_aloud(stopped):

@@ -73,6 +73,8 @@ struct Secrets: Sendable {
     var credentialKey: [UInt8]
     /// What gateways in other processes show to the directory.
     var directory: String
+    /// Which of the kept ones were missing, and are new.
+    var made: [String] = []
 
     static func directoryFile(_ settings: Settings) -> SecretFile {
         SecretFile(folder: settings.secretsFolder, name: "directory-secret")
@@ -82,6 +84,9 @@ struct Secrets: Sendable {
     static func load(_ settings: Settings) throws(ConfigurationError) -> Secrets {
         let folder = settings.secretsFolder
         func file(_ name: String) -> SecretFile { SecretFile(folder: folder, name: name) }
+        let names = ["api-key", "credential-key", "route-keys", "directory-secret"]
+        let isConfigured = ["api-key": settings.server.apiKey != nil, "route-keys": settings.gateway.keys != nil]
+        let made = names.filter { isConfigured[$0] != true && file($0).read() == nil }
         var apiKey = settings.server.apiKey ?? ""
         if settings.server.apiKey == nil { apiKey = try file("api-key").load { hexadecimal(SecureRandom.bytes(32)) } }
         let credentialKey = try file("credential-key").load { hexadecimal(SecureRandom.bytes(32)) }
@@ -91,7 +96,7 @@ struct Secrets: Sendable {
         return Secrets(
             apiKey: apiKey.isEmpty ? nil : apiKey, keys: LiveKeys(keys!), keyFile: keyFile,
             credentialKey: Array(credentialKey.utf8),
-            directory: try directoryFile(settings).load { hexadecimal(SecureRandom.bytes(32)) })
+            directory: try directoryFile(settings).load { hexadecimal(SecureRandom.bytes(32)) }, made: made)
     }
 
     static func hexadecimal(_ bytes: [UInt8]) -> String {

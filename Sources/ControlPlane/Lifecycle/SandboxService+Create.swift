@@ -15,7 +15,9 @@ extension SandboxService {
     /// Makes a sandbox. When it returns, the sandbox runs and is guarded; only while a large image is still on its way
     /// it is `Pending`. After an error nothing is left.
     func create(_ request: CreateRequest, images: any ImageSource) async throws(APIError) -> Sandbox {
-        let pending = Sandbox(request, id: Sandbox.identifier(), at: .now())
+        var made = Sandbox(request, id: Sandbox.identifier(), at: .now())
+        made.secretsTag = secretsTag(of: made.id)
+        let pending = made
         try await save(pending)
         let (outcomes, outcome) = AsyncStream<Result<Sandbox, APIError>>.makeStream()
         let race = Race()

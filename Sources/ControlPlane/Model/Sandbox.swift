@@ -59,6 +59,8 @@ public struct Sandbox: Codable, Hashable, Sendable, Identifiable {
     public var network: SandboxNetwork?
     /// How often everything that opened its endpoints was made worthless; nil for never.
     public var revocations: UInt64?
+    /// Tells whether the server's present secrets are those that the sandbox was made with; nil from servers before 0.3.
+    var secretsTag: String?
 
     static let renewExtension = "access.renew.extend.seconds"
 

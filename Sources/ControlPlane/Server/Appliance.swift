@@ -66,6 +66,7 @@ public final class Appliance: Sendable {
         ) { id, sandbox in routes.set(id, sandbox) }
         self.service = service
         try await service.recover()
+        service.warn(ofNew: secrets.made, in: settings.secretsFolder)
 
         let group = MultiThreadedEventLoopGroup.singleton
         if settings.gateway.isExternal {

@@ -1,0 +1,32 @@
+import Logging
+import Runtimes
+import SecureAccess
+
+extension SandboxService {
+    /// A part of the hash of a sandbox's execd token. Token and credentials come from one key, so that another tag means
+    /// that both have changed. It says nothing about either: both have 256 random bits.
+    func secretsTag(of id: String) -> String {
+        Secrets.hexadecimal(Array(EndpointCredential.hash(execdToken(id)).prefix(8)))
+    }
+
+    /// Tells of sandboxes that no credential opens any more, since the secrets are not those that they were made with: the
+    /// folder was not restored, or another one was.
+    ///
+    /// - Parameters:
+    ///   - made: names of the secrets that were missing, and are new.
+    ///   - folder: where they are kept.
+    func warn(ofNew made: [String], in folder: String) {
+        let present = catalog.all.filter { ![.failed, .terminated].contains($0.status.state) }
+        let lockedOut = present.filter { $0.secretsTag != nil && $0.secretsTag != secretsTag(of: $0.id) }.count
+        guard lockedOut > 0 || !(made.isEmpty || present.isEmpty) else { return }
+        let locked =
+            lockedOut == 0
+            ? "" : "; \(lockedOut) of them are locked out: their credentials and the token of their execd are void"
+        logger.critical(
+            """
+            the secrets in \(folder) are not those that this server's \(present.count) sandboxes were made with\(locked). \
+            Stop the server and put the folder back as it was, or delete these sandboxes
+            """,
+            metadata: made.isEmpty ? [:] : ["new": "\(made.joined(separator: ", "))"])
+    }
+}
