@@ -6,6 +6,7 @@
 import http.client
 import json
 import os
+import pathlib
 import random
 import shutil
 import signal
@@ -62,7 +63,8 @@ upstreams = ["127.0.0.1:9"]
         return http.client.HTTPConnection("127.0.0.1", self.gateway if gateway else self.port)
 
     def call(self, connection, method, path, body=None, headers=None):
-        connection.request(method, path, body, {"OPEN-SANDBOX-API-KEY": KEY, **(headers or {})})
+        kind = {"Content-Type": "application/json"} if body else {}
+        connection.request(method, path, body, {"OPEN-SANDBOX-API-KEY": KEY, **kind, **(headers or {})})
         answer = connection.getresponse()
         data = answer.read()
         if answer.status >= 300:
@@ -117,6 +119,12 @@ def show(name, times):
     return middle
 
 
+def execd_headers(identifier):
+    """What the endpoint of execd would say."""
+    token = pathlib.Path(f"{FOLDER}/state/sandboxes/{identifier}/token").read_text()
+    return {"OpenSandbox-Ingress-To": f"{identifier}-44772", "X-EXECD-ACCESS-TOKEN": token}
+
+
 def main():
     server = Server()
     docker = None
@@ -133,7 +141,7 @@ def main():
             for _ in range(BLOCK):
                 def create():
                     identifier = server.create(api)
-                    server.call(gateway, "GET", "/ping", headers={"OpenSandbox-Ingress-To": f"{identifier}-44772"})
+                    server.call(gateway, "GET", "/ping", headers=execd_headers(identifier))
                     return identifier
                 seconds, identifier = timed(create)
                 creating.append(seconds)
@@ -156,14 +164,13 @@ def main():
         show("delete", deleting)
 
         identifier = server.create(api)
-        route = {"OpenSandbox-Ingress-To": f"{identifier}-44772"}
         command = json.dumps({"argv": ["/bin/true"]})
-        token = {"X-EXECD-ACCESS-TOKEN": open(f"{FOLDER}/state/sandboxes/{identifier}/token").read()}
+        headers = execd_headers(identifier)
         execd = http.client.HTTPConnection(address_of(identifier), 44772)
         for _ in range(20):
-            server.call(execd, "POST", "/command", command, token)
-        direct = [timed(lambda: server.call(execd, "POST", "/command", command, token))[0] for _ in range(300)]
-        through = [timed(lambda: server.call(gateway, "POST", "/command", command, route))[0] for _ in range(300)]
+            server.call(execd, "POST", "/command", command, headers)
+        direct = [timed(lambda: server.call(execd, "POST", "/command", command, headers))[0] for _ in range(300)]
+        through = [timed(lambda: server.call(gateway, "POST", "/command", command, headers))[0] for _ in range(300)]
         mine = show("POST /command of true, kept-alive connection", direct)
         show("  the same through the gateway", through)
         print(f"  ratio {mine / show('  posix_spawn and wait of true', spawn()):.2f}")

@@ -2,9 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 
+import httpx
 from support.appliance import BACKTRACE, BINARY, free_port
 from support.waiting import answers, eventually
 
@@ -37,7 +37,8 @@ class SeparateGateway:
 
     def _listens(self):
         assert self.process.poll() is None, (self.folder / f"ingress-{self.mode}.log").read_text()[-2000:]
-        return answers(lambda: not socket.create_connection(self.address).close(), OSError)
+        # It serves when it knows what the server knows.
+        return answers(lambda: httpx.get(f"http://127.0.0.1:{self.port}/status.ok").status_code == 200, httpx.TransportError)
 
     def stop(self):
         """Asks it to end; returns its exit code."""

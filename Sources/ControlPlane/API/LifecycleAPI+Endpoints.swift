@@ -19,20 +19,20 @@ extension LifecycleAPI {
         if sandbox.status.state == .pending {
             throw APIError(.notFound, "KUBERNETES::POD_IP_NOT_AVAILABLE", "Sandbox \(id) has no address yet")
         }
-        let token = port == RouteTable.policyPort ? try? await service.egress.token(of: id) : nil
+        let token = await portToken(of: id, port)
         let credential = routes.credential(of: sandbox)
         if let expires {
             do throws(RouteTokenError) {
                 return .json(
                     .ok,
                     try endpoints.signedEndpoint(
-                        of: sandbox, port: port, expires: expires, scope: scope, policyToken: token))
+                        of: sandbox, port: port, expires: expires, scope: scope, token: token))
             } catch {
                 throw .parameter("\(error)")
             }
         }
         guard isProxied else {
-            return .json(.ok, endpoints.endpoint(of: id, port: port, credential: credential, policyToken: token))
+            return .json(.ok, endpoints.endpoint(of: id, port: port, credential: credential, token: token))
         }
         guard let host = publicHost ?? request.headers.first(name: "host") else {
             throw .parameter("the Host header is missing")
@@ -40,8 +40,16 @@ extension LifecycleAPI {
         return .json(
             .ok,
             endpoints.proxiedEndpoint(
-                of: id, port: port, base: host + (isVersioned ? "/v1" : ""), credential: credential, policyToken: token)
+                of: id, port: port, base: host + (isVersioned ? "/v1" : ""), credential: credential, token: token)
         )
+    }
+
+    private func portToken(of id: String, _ port: Int) async -> EndpointResolver.PortToken? {
+        switch port {
+        case RouteTable.execdPort: .execd(routes.execdToken(of: id))
+        case RouteTable.policyPort: (try? await service.egress.token(of: id)).map { .policy($0) }
+        default: nil
+        }
     }
 
     /// What a signed route is to be restricted to: `once`, `methods`, `path`, `label`. An extension of ours: the official

@@ -18,15 +18,27 @@ struct EndpointResolver: Sendable {
     /// Which tokens are made. Clients need not parse them.
     var signs = RouteToken.Version.two
 
-    static let policyHeader = "OPENSANDBOX-EGRESS-AUTH"
+    /// What a port's own server asks for, which the gateway passes from the caller and never adds: who knows a sandbox's id
+    /// can reach its applications' ports, but neither execd nor its policy.
+    enum PortToken: Hashable, Sendable {
+        /// Of execd's port.
+        case execd(String)
+        /// Of the policy API's.
+        case policy(String)
+
+        var field: (name: String, value: String) {
+            switch self {
+            case .execd(let token): ("X-EXECD-ACCESS-TOKEN", token)
+            case .policy(let token): ("OPENSANDBOX-EGRESS-AUTH", token)
+            }
+        }
+    }
 
     /// - Parameters:
     ///   - credential: the sandbox's static credential; nil where none is asked for.
-    ///   - policyToken: opens the policy API; given for its port only.
-    func endpoint(of id: String, port: Int, credential: String?, policyToken: String?) -> Endpoint {
-        var headers: [String: String] = [:]
-        headers[EndpointCredential.header] = credential
-        headers[Self.policyHeader] = policyToken
+    ///   - token: nil for a port of an application.
+    func endpoint(of id: String, port: Int, credential: String?, token: PortToken?) -> Endpoint {
+        var headers = Self.headers(credential, token)
         switch routing {
         case .header:
             headers[RouteMode.headerName] = "\(id)-\(port)"
@@ -42,23 +54,22 @@ struct EndpointResolver: Sendable {
     /// - Parameter scope: what it may be used for; nil for everything. Not where routes stand in host names.
     /// - Throws: `RouteTokenError.labelTooLong` where routes stand in host names.
     func signedEndpoint(
-        of sandbox: Sandbox, port: Int, expires: UInt64, scope: RouteScope? = nil, policyToken: String?
+        of sandbox: Sandbox, port: Int, expires: UInt64, scope: RouteScope? = nil, token: PortToken?
     ) throws(RouteTokenError) -> Endpoint {
-        let token = token(for: sandbox, port: port, expires: expires, scope: scope)
-        var headers: [String: String] = [:]
-        headers[Self.policyHeader] = policyToken
+        let route = route(for: sandbox, port: port, expires: expires, scope: scope)
+        var headers = Self.headers(nil, token)
         switch routing {
         case .header:
-            headers[RouteMode.headerName] = token.text
+            headers[RouteMode.headerName] = route.text
             return Endpoint(endpoint: address, headers: headers)
         case .uri:
-            return Endpoint(endpoint: address + token.pathPrefix, headers: headers.isEmpty ? nil : headers)
+            return Endpoint(endpoint: address + route.pathPrefix, headers: headers.isEmpty ? nil : headers)
         case .wildcard:
-            return Endpoint(endpoint: "\(try token.label()).\(address)", headers: headers.isEmpty ? nil : headers)
+            return Endpoint(endpoint: "\(try route.label()).\(address)", headers: headers.isEmpty ? nil : headers)
         }
     }
 
-    private func token(for sandbox: Sandbox, port: Int, expires: UInt64, scope: RouteScope?) -> RouteToken {
+    private func route(for sandbox: Sandbox, port: Int, expires: UInt64, scope: RouteScope?) -> RouteToken {
         let epoch = sandbox.accessEpoch, ring = keys.current
         if let scope {
             return .mint(sandbox: sandbox.id, port: port, expires: expires, epoch: epoch, scope: scope, keys: ring)
@@ -75,12 +86,17 @@ struct EndpointResolver: Sendable {
     /// An endpoint through the lifecycle server itself.
     /// - Parameter base: the server as the client reaches it, with the prefix under which it asked.
     func proxiedEndpoint(
-        of id: String, port: Int, base: String, credential: String?, policyToken: String?
+        of id: String, port: Int, base: String, credential: String?, token: PortToken?
     ) -> Endpoint {
-        var headers: [String: String] = [:]
-        headers[EndpointCredential.header] = credential
-        headers[Self.policyHeader] = policyToken
+        let headers = Self.headers(credential, token)
         return Endpoint(
             endpoint: "\(base)/sandboxes/\(id)/proxy/\(port)", headers: headers.isEmpty ? nil : headers)
+    }
+
+    private static func headers(_ credential: String?, _ token: PortToken?) -> [String: String] {
+        var headers: [String: String] = [:]
+        headers[EndpointCredential.header] = credential
+        if let field = token?.field { headers[field.name] = field.value }
+        return headers
     }
 }

@@ -9,6 +9,8 @@ public final class RouteTable: EndpointDirectory {
         var journal: DirectoryJournal
         /// Seconds by which an access prolongs a sandbox's life, for those that want it.
         var renewal: [String: Int] = [:]
+        /// Network namespaces of those that run, by incarnation.
+        var namespaces: [String: String] = [:]
         /// When an access last asked for that.
         var asked: [String: ContinuousClock.Instant] = [:]
         var observers: [@Sendable (EndedAccess) -> Void] = []
@@ -47,7 +49,7 @@ public final class RouteTable: EndpointDirectory {
             sandbox: sandbox.id, epoch: Int(sandbox.revocations ?? 0), key: credentialKey)
     }
 
-    /// What the sandbox's execd asks for; the gateway says it in the client's place.
+    /// What the sandbox's execd asks for. Clients are told it with execd's endpoint; no gateway says it in their place.
     func execdToken(of id: String) -> String { EndpointCredential.deriveExecdToken(sandbox: id, key: credentialKey) }
 
     // MARK: changes
@@ -57,6 +59,10 @@ public final class RouteTable: EndpointDirectory {
         let entry = sandbox.flatMap(entry), renewal = renewals == nil ? nil : sandbox?.renewal
         let (ended, observers, streams) = state.withLock { state in
             let (old, isChange) = state.journal.set(id, entry)
+            if let old { state.namespaces[old.incarnation] = nil }
+            if let sandbox, entry?.host != nil {
+                state.namespaces[sandbox.incarnation] = sandbox.network?.namespacePath
+            }
             state.renewal[id] = renewal
             if renewal == nil { state.asked[id] = nil }
             return (
@@ -72,10 +78,8 @@ public final class RouteTable: EndpointDirectory {
         var entry = DirectoryEntry(
             id: id, host: nil, incarnation: sandbox.incarnation, epoch: sandbox.accessEpoch,
             credentialHash: credential(of: sandbox).map(EndpointCredential.hash),
-            services: [
-                .init(port: Self.policyPort, socket: policySocket, pathPrefix: "/sandboxes/" + id),
-                .init(port: Self.execdPort, headers: [Backend.Header(Self.execdHeader, execdToken(of: id))]),
-            ], renews: renewals != nil && sandbox.renewal != nil)
+            services: [.init(port: Self.policyPort, socket: policySocket, pathPrefix: "/sandboxes/" + id)],
+            renews: renewals != nil && sandbox.renewal != nil)
         switch state {
         case .running:
             entry.host = sandbox.network?.address
@@ -95,6 +99,9 @@ public final class RouteTable: EndpointDirectory {
     public func lookup(sandbox id: String, port: Int) -> EndpointLookup {
         state.withLock { $0.journal.entries[id] }?.lookup(port) ?? .unknown
     }
+
+    /// Where the network namespace of a sandbox that runs is.
+    func namespacePath(of incarnation: String) -> String? { state.withLock { $0.namespaces[incarnation] } }
 
     public func accessed(sandbox id: String, renew: Bool) {
         guard renew, let renewals else { return }
@@ -141,5 +148,4 @@ public final class RouteTable: EndpointDirectory {
     /// The port under which clients find a sandbox's policy API (CLIENTS.md, section 9).
     static let policyPort = 18080
     static let execdPort = 44772
-    private static let execdHeader = "X-EXECD-ACCESS-TOKEN"
 }

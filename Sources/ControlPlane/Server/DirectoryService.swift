@@ -6,8 +6,8 @@ import NIOHTTP1
 import SecureAccess
 
 /// Tells gateways in other processes what the route table says, as it changes: a snapshot or what was missed, then each
-/// change at once, and a sign of life every second. On listeners of its own, with a secret of its own: what it tells has
-/// the tokens of every sandbox's execd in it.
+/// change at once, and a sign of life every second. On listeners of its own, with a secret of its own: what it tells says
+/// where every sandbox is.
 struct DirectoryService: Sendable {
     let routes: RouteTable
     let secret: String

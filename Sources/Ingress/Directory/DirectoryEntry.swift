@@ -1,7 +1,7 @@
 import SecureAccess
 
-/// What a directory knows of one sandbox, as it tells it to gateways: enough to route and to check, no credential itself.
-/// What stands under `services` may hold secrets of the plane, so an entry is for gateways only.
+/// What a directory knows of one sandbox, as it tells it to gateways: enough to route and to check. It has no credential in
+/// it, so that a gateway can let nobody in who does not bring one.
 public struct DirectoryEntry: Codable, Hashable, Sendable {
     /// A port that is not simply dialled at the sandbox's address.
     public struct Service: Codable, Hashable, Sendable {
@@ -9,16 +9,11 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
         /// A unix socket of this machine that serves it; nil: the sandbox itself does.
         public var socket: String?
         public var pathPrefix: String?
-        /// Set on requests towards it.
-        public var headers: [Backend.Header]?
 
-        public init(
-            port: Int, socket: String? = nil, pathPrefix: String? = nil, headers: [Backend.Header]? = nil
-        ) {
+        public init(port: Int, socket: String? = nil, pathPrefix: String? = nil) {
             self.port = port
             self.socket = socket
             self.pathPrefix = pathPrefix
-            self.headers = headers
         }
     }
 
@@ -60,7 +55,7 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
             Backend(
                 address: service?.socket.map { .unix(path: $0) } ?? .tcp(host: host, port: port),
                 pathPrefix: service?.pathPrefix ?? "", incarnation: incarnation, credentialHash: credentialHash,
-                epoch: epoch, headers: service?.headers ?? []))
+                epoch: epoch))
     }
 }
 

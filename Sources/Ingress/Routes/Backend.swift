@@ -8,7 +8,7 @@ public struct Backend: Hashable, Sendable {
         case unix(path: String)
     }
 
-    public struct Header: Codable, Hashable, Sendable {
+    public struct Header: Hashable, Sendable {
         public var name: String
         public var value: String
 

@@ -110,10 +110,10 @@ extension House {
         var endpoints = house.api.endpoints
         endpoints.routing = .wildcard
         let sandbox = try house.service.sandbox(id)
-        let signed = try endpoints.signedEndpoint(of: sandbox, port: 44772, expires: 2_000_000_000, policyToken: nil)
+        let signed = try endpoints.signedEndpoint(of: sandbox, port: 44772, expires: 2_000_000_000, token: nil)
         #expect(signed.endpoint.prefix { $0 != "." }.utf8.count == 63)
         #expect(throws: RouteTokenError.labelTooLong(64)) {
-            try endpoints.signedEndpoint(of: sandbox, port: 44772, expires: 4_000_000_000, policyToken: nil)
+            try endpoints.signedEndpoint(of: sandbox, port: 44772, expires: 4_000_000_000, token: nil)
         }
     }
 
@@ -123,7 +123,7 @@ extension House {
         endpoints.signs = .one
         func version() throws -> RouteToken.Version {
             let endpoint = try endpoints.signedEndpoint(
-                of: house.service.sandbox(id), port: 80, expires: 2_000_000_000, policyToken: nil)
+                of: house.service.sandbox(id), port: 80, expires: 2_000_000_000, token: nil)
             return try RouteToken(endpoint.headers!["OpenSandbox-Ingress-To"]!).version
         }
         #expect(try version() == .one)
