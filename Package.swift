@@ -118,7 +118,7 @@ let package = Package(
             "ControlPlane",
             [
                 "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress", "SecureAccess", "Redis",
-                "HTTPServer", "HTTPClient", "Runtimes",
+                "HTTPServer", "HTTPClient", "Runtimes", "Threads",
                 "Observability", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),

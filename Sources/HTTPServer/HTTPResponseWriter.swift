@@ -56,7 +56,11 @@ public final class HTTPResponseWriter: Sendable {
     /// Starts a streamed response: chunked, unless `headers` has a length.
     public func start(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:]) async throws {
         try advance(from: .waiting, to: .streaming)
-        let head = self.head(status, headers)
+        var framed = headers
+        if request.method != .HEAD, request.version == .http1_1, !headers.contains(name: "content-length") {
+            framed.replaceOrAdd(name: "transfer-encoding", value: "chunked")
+        }
+        let head = self.head(status, framed)
         try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.head(head)) }
     }
 

@@ -102,17 +102,7 @@ def test_a_request_id_is_echoed_or_made(api):
     assert api.get("/v1/sandboxes/x").headers["x-request-id"]
 
 
-def test_a_page_of_another_origin_is_told_that_it_may(api, appliance):
-    asked = httpx.options(appliance.base + "/v1/sandboxes", headers={
-        "Origin": "http://page.example", "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "open-sandbox-api-key"})
-    assert asked.status_code == 200
-    assert asked.headers["access-control-allow-origin"] == "*"
-    assert "POST" in asked.headers["access-control-allow-methods"]
-    assert "open-sandbox-api-key" in asked.headers["access-control-allow-headers"].lower()
-    answer = api.get("/v1/sandboxes", headers={"Origin": "http://page.example"})
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert "OPEN-SANDBOX-ORIGIN" in answer.headers["access-control-expose-headers"]
+def test_every_answer_has_a_date(api):
     assert api.get("/v1/sandboxes").headers["date"]
 
 

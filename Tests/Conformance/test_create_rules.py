@@ -10,6 +10,7 @@ from support.waiting import eventually
 from test_contract import refused
 
 LONG = "a" * 64
+JSON = {"Content-Type": "application/json"}
 
 # (what is other in the body, status, code); None takes a field away.
 SCHEMA = {
@@ -148,10 +149,10 @@ class TestACreateIsRefused:
         json.dumps({"image": {"uri": "x"}})[:-1].encode(), b'{"timeout": 1e99999}',
     ])
     def test_when_its_body_is_no_object(self, api, body):
-        refused(api.post("/v1/sandboxes", content=body), 422)
+        refused(api.post("/v1/sandboxes", content=body, headers=JSON), 422)
 
     def test_when_its_body_is_too_large(self, api):
-        assert api.post("/v1/sandboxes", content=b" " * (5 << 20)).status_code == 413
+        assert api.post("/v1/sandboxes", content=b" " * (5 << 20), headers=JSON).status_code == 413
 
     @pytest.mark.parametrize("entrypoint", [["/no/such/program"], ["/etc/passwd"], ["no-such-program"]])
     def test_when_its_entrypoint_cannot_be_started(self, api, appliance, entrypoint):

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 
 import httpx
 import pytest
@@ -29,15 +30,38 @@ def test_a_request_without_a_key_reaches_the_sandbox(served, appliance, prefix, 
     assert answer.headers["x-request-id"] and "server" not in answer.headers
 
 
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE"])
-def test_other_methods_do_not(served, appliance, method):
-    assert httpx.request(method, url(appliance, served)).status_code == 405
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PURGE"])
+def test_any_other_method_does_too(served, appliance, method):
+    with httpx.Client() as kept:
+        answer = kept.request(method, url(appliance, served, "/m"))
+        assert answer.status_code == 200
+        assert method == "HEAD" or (answer.json()["method"], answer.json()["target"]) == (method, "/m")
+        # The connection is at the beginning of another answer.
+        assert kept.get(url(appliance, served)).json()["method"] == "GET"
 
 
-def test_a_preflight_is_answered_by_the_server(served, appliance):
+def test_a_preflight_is_the_applications(served, appliance):
     answer = httpx.options(url(appliance, served), headers={
         "Origin": "http://page.example", "Access-Control-Request-Method": "POST"})
-    assert answer.status_code == 200 and answer.headers["access-control-allow-origin"] == "*"
+    assert answer.status_code == 200 and answer.json()["method"] == "OPTIONS"
+    assert "access-control-allow-origin" not in answer.headers
+
+
+RAW = b"caf\xe9 \xc3\xa4 \xff\xf4\x8f\xbe\x80"
+
+
+@pytest.mark.parametrize("way", ["gateway", "server"])
+def test_bytes_above_ascii_pass_as_they_are_in_both_directions(served, appliance, way):
+    port, target, route = appliance.port, f"/v1/sandboxes/{served.id}/proxy/8000/raw".encode(), b""
+    if way == "gateway":
+        port, target, route = appliance.gateway_port, b"/raw", f"OpenSandbox-Ingress-To: {served.id}-8000\r\n".encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port + route
+                       + b"X-Raw: " + RAW + b"\r\nConnection: close\r\n\r\n")
+        came = b"".join(iter(lambda: client.recv(65536), b""))
+    head, _, body = came.partition(b"\r\n\r\n")
+    assert b"\r\nx-raw: " + RAW in head.replace(b"X-Raw", b"x-raw"), head
+    assert dict(json.loads(body)["headers"])["X-Raw"].encode("latin-1") == RAW
 
 
 @pytest.mark.parametrize("target", [

@@ -22,11 +22,12 @@ final class LifecycleAPI: Sendable {
     /// What `GET /metrics` answers.
     let metricsText: @Sendable () -> String
     private let apiKey: String?
+    private let callers: CallerRules
     private let logger: Logger
 
     init(
         service: SandboxService, images: any ImageSource, endpoints: EndpointResolver, routes: RouteTable,
-        limits: RequestLimits, publicHost: String?, apiKey: String?, logger: Logger,
+        limits: RequestLimits, publicHost: String?, apiKey: String?, callers: CallerRules, logger: Logger,
         metricsText: @escaping @Sendable () -> String
     ) {
         self.service = service
@@ -36,6 +37,7 @@ final class LifecycleAPI: Sendable {
         self.limits = limits
         self.publicHost = publicHost
         self.apiKey = apiKey
+        self.callers = callers
         self.logger = logger
         self.metricsText = metricsText
     }
@@ -45,16 +47,17 @@ final class LifecycleAPI: Sendable {
         { [self] request, writer in
             var reply = await reply(to: request)
             reply.headers.replaceOrAdd(name: RequestID.header, value: RequestID.of(request.headers))
-            // Without a key, whatever page a browser shows could use the API: then no page of another origin may.
-            if apiKey != nil { CrossOrigin.allow(request, &reply) }
+            callers.share(&reply, with: request)
             try? await writer.respond(reply.status, headers: reply.headers, body: ByteBuffer(bytes: reply.body))
         }
     }
 
     func reply(to request: HTTPRequest) async -> Reply {
-        if apiKey != nil, let preflight = CrossOrigin.preflight(request) { return preflight }
         do throws(APIError) {
+            try callers.check(request)
+            if let preflight = callers.preflight(request) { return preflight }
             try authorize(request)
+            try callers.checkBody(request)
             return try await route(request)
         } catch {
             return .error(error)

@@ -8,6 +8,8 @@ struct ConfigurationFile: Decodable {
         var port: Int?
         var api_key: String?
         var eip: String?
+        var names: [String]?
+        var allowed_origins: [String]?
         var max_sandbox_timeout_seconds: Int?
         var timeout_keep_alive: Int?
         var limit_concurrency: Int?
@@ -65,6 +67,7 @@ struct ConfigurationFile: Decodable {
         var directory: Directory?
         var limits: Limits?
         var identity_header: Bool?
+        var reach_loopback: Bool?
         var cookies: Bool?
         var trusted_proxies: [String]?
         var conceal_unknown: Bool?

@@ -95,6 +95,13 @@ extension Settings {
         server.port = try Self.port(section.port, "server.port") ?? server.port
         server.apiKey = section.api_key ?? server.apiKey
         server.publicHost = section.eip ?? server.publicHost
+        server.names = section.names ?? server.names
+        server.allowedOrigins = section.allowed_origins ?? server.allowedOrigins
+        for origin in server.allowedOrigins where origin != CallerRules.anyOrigin && !CallerRules.isOrigin(origin) {
+            throw ConfigurationError(
+                "server.allowed_origins: \"\(origin)\" is no origin; write https://host or http://host:port, nothing behind it"
+            )
+        }
         if let longest = section.max_sandbox_timeout_seconds {
             guard longest >= 60 else {
                 throw ConfigurationError("server.max_sandbox_timeout_seconds is \(longest); give at least 60")
@@ -133,6 +140,7 @@ extension Settings {
         if let tls = section.tls { try apply(tls) }
         gateway.tellsIdentity = section.identity_header ?? gateway.tellsIdentity
         gateway.cookies = section.cookies ?? gateway.cookies
+        gateway.reachesLoopback = section.reach_loopback ?? gateway.reachesLoopback
         guard !gateway.cookies || gateway.routing == .uri else {
             throw ConfigurationError(
                 "ingress.cookies are for routes in paths (ingress.gateway.route.mode = \"uri\"): elsewhere what a page loads "

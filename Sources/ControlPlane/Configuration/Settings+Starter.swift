@@ -8,6 +8,8 @@ extension Settings {
         # port = 8080
         # api_key = ""                  # absent: one is generated and kept; "" asks for no key (see the documentation)
         # eip = ""                      # the host by which clients reach this server, for proxied endpoints
+        # names = []                    # further names by which clients reach this server (docs/server.md); ["*"]: any
+        # allowed_origins = []          # pages that may call it: ["https://console.example"]
         # max_sandbox_timeout_seconds = 86400
         # timeout_keep_alive = 75       # seconds a connection may stay unused
         # limit_concurrency = 4096      # connections
@@ -38,6 +40,7 @@ extension Settings {
         # body_timeout_seconds = 60     # for each 4 KiB of a request's body
 
         # identity_header = true        # sandboxes are told what opened them (OpenSandbox-Access-Identity)
+        # reach_loopback = true         # false: servers that listen on a sandbox's 127.0.0.1 or ::1 are not reached
         # cookies = false               # with mode "uri": a cookie for what signed pages load (see the documentation)
         # trusted_proxies = []          # addresses and blocks whose X-Forwarded-For is believed
 

@@ -17,11 +17,18 @@ public struct Settings: Sendable {
         public var apiKey: String?
         /// The host that clients reach this server by, in server-proxied endpoints; nil: the request's Host.
         public var publicHost: String?
+        /// Further names by which clients reach this server; `*`: any.
+        public var names: [String] = []
+        /// Origins of pages that may call it; `*`: any.
+        public var allowedOrigins: [String] = []
         /// Seconds.
         public var longestSandboxTimeout: Int?
         /// Seconds a connection may stay unused. Clients keep theirs for 30.
         public var idleTimeout = 75
         public var mostConnections = 4096
+
+        /// Every name that is configured, one way or another.
+        var ownNames: [String] { names + [publicHost, host].compactMap { $0 } }
     }
     /// Where endpoints say which sandbox they are of.
     public enum Routing: String, Sendable {
@@ -52,6 +59,8 @@ public struct Settings: Sendable {
         /// Browsers get a cookie where they open a page by a signed path.
         public var cookies = false
         public var trustedProxies = TrustedProxies.none
+        /// Servers that listen on a sandbox's loopback only are reached, too.
+        public var reachesLoopback = true
         /// nil: generated and kept.
         public var keys: KeyRing?
         /// Which version of signed routes endpoints get.

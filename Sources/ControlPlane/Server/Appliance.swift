@@ -69,17 +69,20 @@ public final class Appliance: Sendable {
         service.warn(ofNew: secrets.made, in: settings.secretsFolder)
 
         let group = MultiThreadedEventLoopGroup.singleton
+        let dialer =
+            settings.gateway.reachesLoopback ? LoopbackDialer { routes.namespacePath(of: $0) } : nil
         if settings.gateway.isExternal {
             gateway = nil
         } else {
             let gateway = Gateway(
                 configuration: try .init(settings, keys: secrets.keys, logger: logger), directory: routes, group: group,
-                logger: logger)
+                dialer: dialer, logger: logger)
             _ = try await Self.listening(on: settings.gateway.host, settings.gateway.port, "[ingress] port") {
                 try await gateway.start()
             }
             self.gateway = gateway
         }
+        let names = HostNames(settings.server.ownNames)
         let lifecycle = LifecycleAPI(
             service: service, images: try LocalImages(settings, logger: logger),
             endpoints: EndpointResolver(
@@ -88,9 +91,13 @@ public final class Appliance: Sendable {
             routes: routes,
             limits: RequestLimits(
                 longestTimeout: settings.server.longestSandboxTimeout, presets: configuration.presets),
-            publicHost: settings.server.publicHost, apiKey: secrets.apiKey, logger: logger,
+            publicHost: settings.server.publicHost, apiKey: secrets.apiKey,
+            callers: CallerRules(
+                names: names, origins: settings.server.allowedOrigins, asksForKey: secrets.apiKey != nil),
+            logger: logger,
             metricsText: { metrics.prometheusText() })
-        let proxy = ServerProxy(directory: routes, group: group, logger: logger)
+        let proxy = ServerProxy(
+            directory: routes, group: group, dialer: dialer, answersTo: { names.contains($0) }, logger: logger)
         var limits = HTTPLimits()
         limits.maxConnections = settings.server.mostConnections
         limits.idleTimeout = .seconds(Int64(settings.server.idleTimeout))

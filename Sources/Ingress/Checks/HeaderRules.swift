@@ -35,8 +35,7 @@ struct HeaderRules: Sendable {
         let host = head.headers.first(name: "host")
         let named = Self.named(in: head.headers)
         var bytes = ByteBufferAllocator().buffer(capacity: 1024)
-        // NIO's name for it lacks the dash that it came with.
-        bytes.writeString(head.method == .MSEARCH ? "M-SEARCH" : head.method.rawValue)
+        bytes.writeString(head.method.rawValue)
         bytes.writeStaticString(" ")
         if !backend.pathPrefix.isEmpty { bytes.writeString(backend.pathPrefix) }
         bytes.writeString(target)

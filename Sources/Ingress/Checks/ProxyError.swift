@@ -30,6 +30,12 @@ public struct ProxyError: Error, Hashable, Sendable {
     static let expectation = ProxyError(
         .expectationFailed, "EXPECTATION", "100-continue is the only expectation that is understood", closes: true)
 
+    static func unknownHost(_ host: String) -> ProxyError {
+        ProxyError(
+            .misdirectedRequest, "UNKNOWN_HOST",
+            "\"\(host.prefix(100))\" is none of this server's names; add it to [server] names if it is one")
+    }
+
     static let invalidRoute = ProxyError(
         .badRequest, "INVALID_ROUTE", "the request does not say which port of which sandbox it is for")
     static let unknownSandbox = ProxyError(.notFound, "SANDBOX_NOT_FOUND", "no such sandbox or port is known here")
@@ -61,6 +67,11 @@ public struct ProxyError: Error, Hashable, Sendable {
 
     static let connectionFailed = ProxyError(
         .badGateway, "BACKEND_CONNECTION_FAILED", "nothing in the sandbox accepts connections on this port")
+    /// The same from where a sandbox's loopback is out of reach.
+    static let refusedAtAddress = ProxyError(
+        .badGateway, "BACKEND_CONNECTION_FAILED",
+        "nothing accepts connections on this port at the sandbox's address: a server in it has to listen on 0.0.0.0 or [::] to "
+            + "be reached from here, not on 127.0.0.1 or [::1] alone")
     static let responseFailed = ProxyError(
         .badGateway, "BACKEND_RESPONSE_FAILED", "the sandbox ended the connection without a valid answer")
     static let upgradeRefused = ProxyError(

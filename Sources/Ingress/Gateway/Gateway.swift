@@ -28,9 +28,10 @@ public final class Gateway: Sendable {
     private let logger: Logger
     private let state = NIOLockedValueBox(State())
 
+    /// - Parameter dialer: nil where this process does not have the sandboxes' network namespaces.
     public init(
         configuration: GatewayConfiguration, directory: any EndpointDirectory, group: any EventLoopGroup,
-        logger: Logger
+        dialer: (any InsideDialer)? = nil, logger: Logger
     ) {
         self.configuration = configuration
         self.group = group
@@ -40,7 +41,7 @@ public final class Gateway: Sendable {
         rules.acceptsVersion1 = configuration.acceptsVersion1
         let traffic = TrafficBudget(configuration.traffic)
         self.traffic = traffic
-        loops = LoopStates(limits: configuration.limits, traffic: traffic) { [rules] in
+        loops = LoopStates(limits: configuration.limits, traffic: traffic, dialer: dialer) { [rules] in
             GatewayPolicy(
                 configuration: configuration, directory: directory, access: AccessCheck(rules), traffic: traffic)
         }

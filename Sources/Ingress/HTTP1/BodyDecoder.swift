@@ -106,10 +106,8 @@ extension FieldLines {
         return framing
     }
 
-    /// The fields as texts; what is not UTF-8 is replaced.
-    func headers(_ bytes: UnsafeRawBufferPointer) -> HTTPHeaders {
-        HTTPHeaders(lines.map { (String(bytes, $0.name), String(bytes, $0.value)) })
-    }
+    /// The fields as texts (`FieldText`).
+    func headers(_ bytes: UnsafeRawBufferPointer) -> HTTPHeaders { HTTPHeaders(lines, of: bytes) }
 }
 
 extension ByteBuffer {

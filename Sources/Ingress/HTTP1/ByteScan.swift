@@ -3,6 +3,19 @@ enum ByteScan {
     private static let ones: UInt64 = 0x0101_0101_0101_0101
     private static let tops: UInt64 = 0x8080_8080_8080_8080
 
+    static func isASCII(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var at = 0
+        while at &+ 8 <= bytes.count {
+            guard bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self) & tops == 0 else { return false }
+            at &+= 8
+        }
+        while at < bytes.count {
+            guard bytes[at] < 0x80 else { return false }
+            at &+= 1
+        }
+        return true
+    }
+
     /// The place of the first byte that no field's value has (a control byte other than tab), or the end.
     static func endOfField(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
         var at = start

@@ -70,7 +70,7 @@ struct OutgoingResponse {
         return bytes
     }
 
-    /// The fields as texts. They are written anew when they are set.
+    /// The fields as texts (`FieldText`). They are written anew when they are set.
     var headers: HTTPHeaders {
         get {
             let fields = bytes.getSlice(at: start, length: bytes.writerIndex - start)!
@@ -78,7 +78,7 @@ struct OutgoingResponse {
             return fields.withUnsafeReadableBytes { bytes in
                 // They end without an empty line, and are well formed otherwise: they were written here.
                 _ = try? lines.read(bytes, &place)
-                return HTTPHeaders(lines.lines.map { (String(bytes, $0.name), String(bytes, $0.value)) })
+                return HTTPHeaders(lines.lines, of: bytes)
             }
         }
         set {
@@ -95,8 +95,15 @@ struct OutgoingResponse {
 }
 
 extension ByteBuffer {
+    /// - Parameter value: a `FieldText`.
     mutating func writeField(_ name: String, _ value: String) {
         var name = name, value = value
+        guard !value.withUTF8({ FieldText.hasMark(UnsafeRawBufferPointer($0)) }) else {
+            writeString(name + ": ")
+            writeBytes(FieldText.bytes(value))
+            writeStaticString("\r\n")
+            return
+        }
         let count = name.utf8.count + value.utf8.count + 4
         writeWithUnsafeMutableBytes(minimumWritableBytes: count) { bytes in
             var place = 0

@@ -14,17 +14,29 @@ struct ReceivedResponse: Sendable {
     /// The sandbox's connection may carry another response behind this one.
     var persists: Bool { framing.persists(version) }
 
-    /// The fields as texts.
-    var headers: HTTPHeaders {
-        bytes.withUnsafeReadableBytes { bytes in
-            HTTPHeaders(lines.map { (String(bytes, $0.name), String(bytes, $0.value)) })
-        }
-    }
+    /// The fields as texts (`FieldText`).
+    var headers: HTTPHeaders { bytes.withUnsafeReadableBytes { HTTPHeaders(lines, of: $0) } }
 }
 
 extension String {
     init(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) {
         self.init(decoding: UnsafeRawBufferPointer(rebasing: bytes[range]), as: UTF8.self)
+    }
+}
+
+extension HTTPHeaders {
+    /// The fields that stand in a message.
+    init(_ lines: [FieldLines.Line], of bytes: UnsafeRawBufferPointer) {
+        // Most heads are ASCII throughout: one look tells.
+        let end = lines.last?.value.upperBound ?? 0
+        guard ByteScan.isASCII(UnsafeRawBufferPointer(rebasing: bytes[..<end])) else {
+            self.init(
+                lines.map {
+                    (String(bytes, $0.name), FieldText.text(UnsafeRawBufferPointer(rebasing: bytes[$0.value])))
+                })
+            return
+        }
+        self.init(lines.map { (String(bytes, $0.name), String(bytes, $0.value)) })
     }
 }
 

@@ -1,6 +1,6 @@
 import NIOHTTP1
 
-/// Reads a request line as RFC 9112, section 3 has it, over as many calls as it takes: a method that is known, a target, and
+/// Reads a request line as RFC 9112, section 3 has it, over as many calls as it takes: a method, a target, and
 /// `HTTP/1.1` or `HTTP/1.0`, with one space between, and CRLF. Empty lines may come in front (section 2.2).
 struct RequestLine: Sendable {
     private enum State { case start, emptyLine, method, target, version(Int), feed }
@@ -15,7 +15,7 @@ struct RequestLine: Sendable {
 
     private static let text = Array("HTTP/1.1\r".utf8)
     private static let major = 5, minor = 7
-    /// The longest that is known has 11.
+    /// The longest that is registered has 17.
     private static let longestMethod = 32
 
     init(maxBytes: Int) { self.maxBytes = maxBytes }
@@ -89,18 +89,28 @@ struct RequestLine: Sendable {
     private static let malformed = ProxyError.malformed(
         "the request line is not a method, a target and HTTP/1.1, with one space between")
 
-    /// Methods are those that are registered, and a few that are common: nobody asks a sandbox for another by mistake.
     private static func method(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> HTTPMethod? {
         let name = UnsafeRawBufferPointer(rebasing: bytes[range])
         if name.count == 3, name[0] == UInt8(ascii: "G"), name[1] == UInt8(ascii: "E"), name[2] == UInt8(ascii: "T") {
             return .GET
         }
-        let text = String(decoding: name, as: UTF8.self)
-        // NIO's name for it lacks the dash that it has.
-        if text == "M-SEARCH" { return .MSEARCH }
-        switch HTTPMethod(rawValue: text) {
-        case .RAW, .MSEARCH: return nil
-        case let known: return known
+        return HTTPMethod(token: String(decoding: name, as: UTF8.self))
+    }
+}
+
+extension HTTPMethod {
+    /// Any method, whose case counts (RFC 9110, section 9.1).
+    /// - Returns: nil for what is no token, and for a known method in other letters: some servers take `get` for `GET`.
+    init?(token: String) {
+        guard ASCII.isToken(token) else { return nil }
+        let method = HTTPMethod(rawValue: token)
+        switch method {
+        // NIO's name for M-SEARCH lacks the dash, and is none that anybody sends.
+        case .MSEARCH: self = .RAW(value: token)
+        case .RAW:
+            if case .RAW = HTTPMethod(rawValue: token.uppercased()) {} else { return nil }
+            self = method
+        default: self = method
         }
     }
 }

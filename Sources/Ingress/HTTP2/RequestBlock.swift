@@ -43,14 +43,14 @@ struct RequestBlock {
             default: fields.append((name, value))
             }
         }
-        guard let method = pseudo.method, !method.isEmpty, method.utf8.allSatisfy(ASCII.isToken) else {
-            throw Malformed(reason: ":method is missing or no token")
+        guard let method = pseudo.method, let known = HTTPMethod(token: method) else {
+            throw Malformed(reason: ":method is missing, no token, or a known one in other letters")
         }
         guard pseudo.authority == nil || host == nil || pseudo.authority!.isEqualIgnoringCase(to: host!) else {
             throw Malformed(reason: ":authority and host differ")
         }
         let uri = try Self.target(pseudo, method)
-        head = HTTPRequestHead(version: .http1_1, method: HTTPMethod(rawValue: method), uri: uri)
+        head = HTTPRequestHead(version: .http1_1, method: known, uri: uri)
         head.headers.reserveCapacity(fields.count + 6)
         if let host = pseudo.authority ?? host { head.headers.add(name: "host", value: host) }
         for (name, value) in fields { head.headers.add(name: name, value: value) }

@@ -26,6 +26,7 @@ enum ResponseBlock {
     /// What is a secret stays out of the table that compression shares (RFC 7541, section 7.1.3).
     private static func add(_ name: String, _ value: String, to block: inout HPACKHeaders) {
         let name = name.utf8.contains { $0 >= 0x41 && $0 <= 0x5A } ? name.lowercased() : name
-        block.add(name: name, value: value, indexing: name == "set-cookie" ? .neverIndexed : .indexable)
+        block.add(
+            name: name, value: FieldText.shown(value), indexing: name == "set-cookie" ? .neverIndexed : .indexable)
     }
 }

@@ -2,6 +2,10 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// The connections of one event loop to sandboxes. An unused one waits here for the next request to the same address and
 /// incarnation; when an address gets another incarnation, what belonged to the old one is closed.
 final class BackendPool {
@@ -20,6 +24,9 @@ final class BackendPool {
     let loop: any EventLoop
     private let limits: ProxyLimits
     private let traffic: TrafficBudget?
+    /// nil: a server that listens on a sandbox's loopback only is not reached.
+    private let dialer: (any InsideDialer)?
+    private var dials: [ObjectIdentifier: InsideDial] = [:]
     private var buckets: [Backend.Address: Bucket] = [:]
     /// Of all buckets.
     private var idleCount = 0
@@ -27,9 +34,12 @@ final class BackendPool {
     private var inUse: [ObjectIdentifier: BackendConnection] = [:]
     private var sweeping = false
 
-    init(loop: any EventLoop, limits: ProxyLimits, traffic: TrafficBudget? = nil) {
+    init(
+        loop: any EventLoop, limits: ProxyLimits, traffic: TrafficBudget? = nil, dialer: (any InsideDialer)? = nil
+    ) {
         self.loop = loop
         self.traffic = traffic
+        self.dialer = dialer
         self.limits = limits
     }
 
@@ -66,6 +76,9 @@ final class BackendPool {
     func cut(_ ended: EndedAccess) {
         for connection in Array(inUse.values) where connection.incarnation == ended.incarnation {
             if ended.epoch == nil || connection.epoch != ended.epoch { connection.cut() }
+        }
+        for dial in dials.values where dial.incarnation == ended.incarnation && dial.epoch != ended.epoch {
+            dial.hasEnded = true
         }
         guard ended.epoch == nil else { return }
         for (address, bucket) in buckets where bucket.incarnation == ended.incarnation { drop(bucket, at: address) }
@@ -109,6 +122,21 @@ final class BackendPool {
             case .unix(let path): address = try SocketAddress(unixDomainSocketPath: path)
             }
         } catch { return loop.makeFailedFuture(error) }
+        let bootstrap = bootstrap(for: backend)
+        var channel = bootstrap.connect(to: address)
+        if case .tcp(_, let port) = backend.address {
+            let pool = NIOLoopBound(self, eventLoop: loop)
+            channel = channel.flatMapError { error in
+                guard (error as? IOError)?.errnoCode == ECONNREFUSED else {
+                    return pool.eventLoop.makeFailedFuture(error)
+                }
+                return pool.value.dialInside(backend, port)
+            }
+        }
+        return channel.flatMapThrowing { try $0.pipeline.syncOperations.handler(type: BackendConnection.self) }
+    }
+
+    private func bootstrap(for backend: Backend) -> ClientBootstrap {
         let pool = NIOLoopBound(self, eventLoop: loop)
         let limits = self.limits
         return ClientBootstrap(group: loop)
@@ -119,8 +147,26 @@ final class BackendPool {
                     try BackendConnection.configure(channel, backend, pool: pool.value, limits: limits)
                 }
             }
-            .connect(to: address)
-            .flatMapThrowing { try $0.pipeline.syncOperations.handler(type: BackendConnection.self) }
+    }
+
+    /// The sandbox's address refuses: what listens there may listen on loopback only.
+    private func dialInside(_ backend: Backend, _ port: Int) -> EventLoopFuture<any Channel> {
+        guard let dialer else { return loop.makeFailedFuture(DialFailure.refusedAtAddress) }
+        let dial = InsideDial(backend)
+        dials[ObjectIdentifier(dial)] = dial
+        let bound = NIOLoopBound((self, dial), eventLoop: loop)
+        return dialer.dial(inside: backend.incarnation, port: port, on: loop).flatMapErrorThrowing { error in
+            bound.value.0.dials[ObjectIdentifier(bound.value.1)] = nil
+            throw error is IOError ? error : DialFailure.refusedAtAddress
+        }.flatMap { descriptor in
+            let (pool, dial) = bound.value
+            pool.dials[ObjectIdentifier(dial)] = nil
+            guard !dial.hasEnded else {
+                close(descriptor)
+                return pool.loop.makeFailedFuture(DialFailure.ended)
+            }
+            return pool.bootstrap(for: backend).withConnectedSocket(descriptor)
+        }
     }
 
     func closeAll() {

@@ -39,7 +39,11 @@ extension ClientConnection {
                 resumeReading()
             case .failure(let error):
                 logger.debug("sandbox not reached", metadata: ["error": "\(error)"])
-                if case ChannelError.connectTimeout = error { fail(.timeout) } else { fail(.connectionFailed) }
+                switch error {
+                case ChannelError.connectTimeout: fail(.timeout)
+                case DialFailure.refusedAtAddress: fail(.refusedAtAddress)
+                default: fail(.connectionFailed)
+                }
             }
         }
     }

@@ -16,15 +16,18 @@ final class LoopState {
 final class LoopStates: Sendable {
     private let limits: ProxyLimits
     private let traffic: TrafficBudget?
+    private let dialer: (any InsideDialer)?
     private let policy: @Sendable () -> any ProxyPolicy
     private let states = NIOLockedValueBox<[ObjectIdentifier: NIOLoopBound<LoopState>]>([:])
 
     /// - Parameter policy: makes one for each loop.
     init(
-        limits: ProxyLimits, traffic: TrafficBudget? = nil, policy: @escaping @Sendable () -> any ProxyPolicy
+        limits: ProxyLimits, traffic: TrafficBudget? = nil, dialer: (any InsideDialer)? = nil,
+        policy: @escaping @Sendable () -> any ProxyPolicy
     ) {
         self.limits = limits
         self.traffic = traffic
+        self.dialer = dialer
         self.policy = policy
     }
 
@@ -34,7 +37,9 @@ final class LoopStates: Sendable {
             let key = ObjectIdentifier(loop)
             if let state = states[key] { return state }
             let state = NIOLoopBound(
-                LoopState(policy: policy(), pool: BackendPool(loop: loop, limits: limits, traffic: traffic)),
+                LoopState(
+                    policy: policy(),
+                    pool: BackendPool(loop: loop, limits: limits, traffic: traffic, dialer: dialer)),
                 eventLoop: loop)
             states[key] = state
             return state

@@ -7,19 +7,22 @@ struct ServerProxyPolicy: ProxyPolicy {
     let limits: ProxyLimits
     let closesRefusedWebSockets = true
     private let access: AccessCheck
+    private let answersTo: @Sendable (String) -> Bool
 
-    init(directory: any EndpointDirectory, limits: ProxyLimits, access: AccessCheck) {
+    init(
+        directory: any EndpointDirectory, limits: ProxyLimits, access: AccessCheck,
+        answersTo: @escaping @Sendable (String) -> Bool
+    ) {
         self.directory = directory
         self.limits = limits
         self.access = access
+        self.answersTo = answersTo
     }
 
     var rules: HeaderRules { .serverProxy }
 
     func admit(_ head: inout HTTPRequestHead, from client: String?) -> Admission {
         guard let path = ProxyPath(head.uri) else { return .pass }
-        // A preflight is answered by the API's CORS rules.
-        if head.method == .OPTIONS, head.headers.contains(name: "origin") { return .pass }
         do throws(ProxyError) {
             try limits.head.check(&head)
             return try admit(head, path, client)
@@ -31,10 +34,7 @@ struct ServerProxyPolicy: ProxyPolicy {
     private func admit(
         _ head: HTTPRequestHead, _ path: ProxyPath, _ client: String?
     ) throws(ProxyError) -> Admission {
-        guard [.GET, .POST, .PUT, .DELETE, .PATCH].contains(head.method) else {
-            throw ProxyError(
-                .methodNotAllowed, "METHOD_NOT_ALLOWED", "the proxy takes GET, POST, PUT, DELETE and PATCH")
-        }
+        if let host = head.headers.first(name: "host"), !answersTo(host) { throw .unknownHost(host) }
         guard !path.hasDots else {
             throw ProxyError(.badRequest, "INVALID_PATH", "the path has two dots in succession")
         }

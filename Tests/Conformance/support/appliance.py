@@ -103,8 +103,8 @@ presets = "{ROOT}/policies"
                 [*through, BINARY, "serve", "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=greeting, stderr=log,
                 env={**inherited, **BACKTRACE, "OPENSANDBOX_SERVER_API_KEY": self.key, **environment}, start_new_session=True)
 
-    def start(self):
-        self.process = self.launch()
+    def start(self, **environment):
+        self.process = self.launch(**environment)
         eventually(self._is_up, within=30, what="the server")
         return self
 

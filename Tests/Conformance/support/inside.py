@@ -53,13 +53,14 @@ class Echo(http.server.BaseHTTPRequestHandler):
         if path == "/cookies":
             self.send_header("Set-Cookie", "a=1")
             self.send_header("Set-Cookie", "b=2")
+        if path == "/raw": self.send_header("X-Raw", "caf\xe9 \xc3\xa4 \xff\xf4\x8f\xbe\x80")
         text = json.dumps({"method": self.command, "target": self.path, "headers": self.headers.items(),
                            "body": body.decode("latin-1"), "peer": self.client_address[0]}).encode()
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         if self.command != "HEAD": self.wfile.write(text)
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = answer
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do_TRACE = do_PURGE = answer
     def log_message(self, *words): pass
 http.server.ThreadingHTTPServer(("0.0.0.0", 8000), Echo).serve_forever()
 '''

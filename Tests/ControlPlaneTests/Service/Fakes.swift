@@ -142,7 +142,10 @@ struct House {
             service: service, images: FakeImages(),
             endpoints: EndpointResolver(
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
-            routes: routes, limits: RequestLimits(), publicHost: nil, apiKey: apiKey, logger: logger,
+            routes: routes, limits: RequestLimits(), publicHost: nil, apiKey: apiKey,
+            callers: CallerRules(
+                names: HostNames(["h", "api", "gw"]), origins: ["https://console.example"], asksForKey: apiKey != nil),
+            logger: logger,
             metricsText: { "metrics" })
     }
 

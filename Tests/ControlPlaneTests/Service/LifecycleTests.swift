@@ -16,6 +16,10 @@ extension House {
     ) async -> (status: Int, json: JSONValue?, text: String) {
         var headers = headers
         if let key { headers.add(name: LifecycleAPI.keyHeader, value: key) }
+        if !body.isEmpty {
+            headers.replaceOrAdd(name: "content-length", value: String(body.utf8.count))
+            if !headers.contains(name: "content-type") { headers.add(name: "content-type", value: "application/json") }
+        }
         let reply = await api.reply(
             to: HTTPRequest(
                 method: method, target: target, headers: headers, body: HTTPBody(ByteBuffer(string: body))))
@@ -256,16 +260,28 @@ extension JSONValue {
         }
     }
 
-    @Test func `the gateway knows execd's token, and gives it to execd alone`() async throws {
+    @Test func `execd's token is told with its endpoint, and the gateway does not know it`() async throws {
         let house = try House(), id = try await house.create(), other = try await house.create()
-        func headers(_ id: String, _ port: Int) -> [Backend.Header] {
-            guard case .found(let backend) = house.routes.lookup(sandbox: id, port: port) else { return [] }
-            return backend.headers
-        }
         let token = try #require(house.runtime.specs[id]?.execdToken)
-        #expect(headers(id, 44772) == [Backend.Header("X-EXECD-ACCESS-TOKEN", token)])
-        #expect(headers(id, 8000).isEmpty && headers(id, 18080).isEmpty)
         #expect(house.runtime.specs[other]?.execdToken != token)
+        let soon = Timestamp.now().seconds + 60
+        for way in ["", "?use_server_proxy=true", "?expires=\(soon)"] {
+            for port in [44772, 18080, 8000] {
+                let told = await house.send(
+                    .GET, "/v1/sandboxes/\(id)/endpoints/\(port)\(way)", headers: ["host": "api:8080"])
+                let shown = told.json?["headers", "X-EXECD-ACCESS-TOKEN"]
+                #expect(shown == (port == 44772 ? .string(token) : nil), "\(port)\(way)")
+            }
+        }
+        for port in [44772, 18080, 8000] {
+            guard case .found(let backend) = house.routes.lookup(sandbox: id, port: port) else {
+                Issue.record("not found")
+                continue
+            }
+            #expect(backend.headers.isEmpty)
+        }
+        let told = house.routes.opening(after: nil).messages.flatMap(\.line)
+        #expect(!String(decoding: told, as: UTF8.self).contains(token))
     }
 
     @Test func `the network policy is changed by the API key alone`() async throws {
@@ -296,12 +312,6 @@ extension JSONValue {
             #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/\(rest)").status == 400)
         }
         #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/logs?tail=0").status == 422)
-    }
-
-    @Test func `browsers may ask where a key is asked for, and only there`() async throws {
-        let headers: HTTPHeaders = ["origin": "https://x.example", "access-control-request-method": "POST"]
-        #expect(try await House().send(.OPTIONS, "/v1/sandboxes", headers: headers, key: nil).status == 200)
-        #expect(try await House(apiKey: nil).send(.OPTIONS, "/v1/sandboxes", headers: headers, key: nil).status == 405)
     }
 
     @Test(arguments: [("abc", "abc"), ("  abc", "abc"), ("a b", nil), ("a\u{7f}", nil), ("", nil)])

@@ -68,6 +68,7 @@ VALID = [
     Valid("HTTP/1.0 without a host", head(b"GET /m HTTP/1.0", b"Connection: close", host=False), last=True),
     Valid("OPTIONS of everything", head(b"OPTIONS * HTTP/1.1"), method=b"OPTIONS", target=b"*"),
     Valid("TRACE", head(b"TRACE /m HTTP/1.1"), method=b"TRACE"), Valid("PROPFIND", head(b"PROPFIND /m HTTP/1.1"), method=b"PROPFIND"),
+    Valid("a method that nobody has registered", head(b"FROB-it /m HTTP/1.1"), method=b"FROB-it"),
     Valid("M-SEARCH", head(b"M-SEARCH /m HTTP/1.1"), method=b"M-SEARCH"), Valid("HEAD", head(b"HEAD /m HTTP/1.1"), method=b"HEAD"),
     Valid("DELETE with a body", head(b"DELETE /m HTTP/1.1", b"Content-Length: 4") + b"body", method=b"DELETE", body=b"body"),
     Valid("GET with a body", get(b"Content-Length: 4") + b"body", body=b"body"), Valid("GET with a length of nothing", get(b"Content-Length: 0"), fields={"content-length": [b"0"]}),

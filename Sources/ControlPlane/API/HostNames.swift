@@ -1,0 +1,72 @@
+import NIOCore
+import NetworkPolicy
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The hosts by which clients reach this server.
+///
+/// Any page can give its own name this machine's address (DNS rebinding): its requests then come with the page's name in
+/// `Host`, and to the browser they are of the page's own origin. So a name has to be one of the server's. An address has to be
+/// this machine's.
+final class HostNames: Sendable {
+    /// In a setting: every name is the server's.
+    static let any = "*"
+
+    private let names: Set<String>
+    private let machine = Mutex<(addresses: Set<IPAddress>, readAt: ContinuousClock.Instant)?>(nil)
+    /// Addresses come and go; reading them takes a while where there are many sandboxes.
+    private static let freshness = Duration.seconds(1)
+
+    /// - Parameter names: without ports; the machine's own name and `localhost` are added.
+    init(_ names: [String]) {
+        let own = [Self.hostName(), "localhost"].compactMap { $0 }
+        self.names = Set((names + own).map { Self.name(of: $0) })
+    }
+
+    /// - Parameter host: a `Host` field.
+    func contains(_ host: String) -> Bool {
+        let name = Self.name(of: host)
+        if names.contains(name) || names.contains(Self.any) { return true }
+        guard let address = IPAddress(name) else { return false }
+        return isOwn(address)
+    }
+
+    /// In small letters, without port, brackets and the dot at the end.
+    static func name(of host: String) -> String {
+        var name = host.lowercased()[...]
+        if name.first == "[" {
+            name = name.dropFirst().prefix { $0 != "]" }
+        } else if name.count(where: { $0 == ":" }) == 1 {
+            name = name.prefix { $0 != ":" }
+        }
+        return String(name.last == "." ? name.dropLast() : name)
+    }
+
+    private func isOwn(_ address: IPAddress) -> Bool {
+        machine.withLock { machine in
+            let now = ContinuousClock.now
+            if machine == nil || now - machine!.readAt > Self.freshness {
+                let devices = (try? System.enumerateDevices()) ?? []
+                let addresses = devices.compactMap { $0.address?.ipAddress }.compactMap {
+                    // A link-local address is written with its link.
+                    IPAddress(String($0.prefix { $0 != "%" }))
+                }
+                machine = (Set(addresses), now)
+            }
+            return machine!.addresses.contains(address)
+        }
+    }
+
+    private static func hostName() -> String? {
+        var name = [UInt8](repeating: 0, count: 256)
+        let status = name.withUnsafeMutableBytes { bytes in
+            gethostname(bytes.bindMemory(to: CChar.self).baseAddress!, bytes.count - 1)
+        }
+        guard status == 0 else { return nil }
+        let text = String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)
+        return text.isEmpty ? nil : text
+    }
+}

@@ -1,0 +1,46 @@
+/// Which dials may run now: so many at a time in all, and so many of one sandbox, so that one whose servers let callers wait
+/// does not hold up the others. A value; who keeps it runs the dials.
+struct DialQueue<Dial> {
+    private let most: Int
+    private let mostOfOne: Int
+    private let mostWaiting: Int
+    private var running: [String: Int] = [:]
+    private var count = 0
+    private var waiting: [(key: String, dial: Dial)] = []
+
+    init(most: Int = 64, mostOfOne: Int = 4, mostWaiting: Int = 4096) {
+        (self.most, self.mostOfOne, self.mostWaiting) = (most, mostOfOne, mostWaiting)
+    }
+
+    enum Answer { case now, later, never }
+
+    /// - Parameter key: which sandbox.
+    mutating func ask(_ dial: Dial, of key: String) -> Answer {
+        guard !isFree(key) else {
+            begin(key)
+            return .now
+        }
+        guard waiting.count < mostWaiting else { return .never }
+        waiting.append((key, dial))
+        return .later
+    }
+
+    /// A dial of the sandbox has come to its end.
+    /// - Returns: the one that may run in its place.
+    mutating func end(_ key: String) -> (key: String, dial: Dial)? {
+        count -= 1
+        running[key]! -= 1
+        if running[key] == 0 { running[key] = nil }
+        guard let next = waiting.firstIndex(where: { isFree($0.key) }) else { return nil }
+        let found = waiting.remove(at: next)
+        begin(found.key)
+        return found
+    }
+
+    private func isFree(_ key: String) -> Bool { count < most && running[key, default: 0] < mostOfOne }
+
+    private mutating func begin(_ key: String) {
+        count += 1
+        running[key, default: 0] += 1
+    }
+}
