@@ -3,6 +3,8 @@ import NetworkPolicy
 /// Makes processes and network namespaces. A runtime knows nothing of policies, names or tokens: the plane guards and
 /// routes what it makes.
 public protocol SandboxRuntime: Sendable {
+    /// Whether a sandbox with such limits could be made now, before anything is done for it.
+    func admit(_ limits: ResourceLimits) async throws(RuntimeError)
     /// Makes everything that a sandbox needs but runs nothing: when it returns there is a namespace to guard, and no
     /// packet has passed. On an error nothing is left.
     func prepare(_ spec: SandboxSpec) async throws(RuntimeError) -> PreparedSandbox
@@ -18,13 +20,14 @@ public protocol SandboxRuntime: Sendable {
     /// The last bytes that a sandbox's entrypoint printed.
     func logTail(of id: String, bytes: Int) async -> String
     /// What of deleted sandboxes is out of the way, but not gone yet.
-    var left: [Leftover] { get }
+    var leftovers: [Leftover] { get }
     /// Sandboxes whose first process has ended by itself, as they end; also those of an earlier server. For one reader.
     var exits: AsyncStream<String> { get }
 }
 
 extension SandboxRuntime {
-    public var left: [Leftover] { [] }
+    public func admit(_ limits: ResourceLimits) async throws(RuntimeError) {}
+    public var leftovers: [Leftover] { [] }
 }
 
 /// What a sandbox is to be.
@@ -62,11 +65,16 @@ public struct ResourceLimits: Codable, Hashable, Sendable {
     /// Bytes, swap included; nil for all there is.
     public var memoryBytes: Int64?
     public var processes: Int
+    /// Bytes of its own files and its output; nil for what the server gives each.
+    public var diskBytes: Int64?
 
-    public init(cpuMillis: Int? = nil, memoryBytes: Int64? = nil, processes: Int = 4096) {
+    public init(
+        cpuMillis: Int? = nil, memoryBytes: Int64? = nil, processes: Int = 4096, diskBytes: Int64? = nil
+    ) {
         self.cpuMillis = cpuMillis
         self.memoryBytes = memoryBytes
         self.processes = processes
+        self.diskBytes = diskBytes
     }
 }
 
@@ -102,6 +110,8 @@ public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     case notFound(String)
     case wrongState(id: String, state: String, needed: String)
     case noAddressLeft(pool: String)
+    case diskNearlyFull(folder: String, free: String, needed: String)
+    case unenforcedLimit(String)
     case startFailed(id: String, reason: String)
     case system(action: String, reason: String)
 
@@ -116,6 +126,11 @@ public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .notFound(let id): "there is no sandbox \(id)"
         case .wrongState(let id, let state, let needed): "sandbox \(id) is \(state); it must be \(needed)"
         case .noAddressLeft(let pool): "every address of \(pool) is taken: delete sandboxes or enlarge the pool"
+        case .diskNearlyFull(let folder, let free, let needed):
+            "the disk of the server is nearly full (\(folder) has \(free) left, \(needed) are kept free): delete sandboxes "
+                + "or make room"
+        case .unenforcedLimit(let key):
+            "resourceLimits.\(key) cannot be enforced on this server: it has neither project quotas nor loop devices"
         case .startFailed(let id, let reason): "sandbox \(id) did not start: \(reason)"
         case .system(let action, let reason): "\(action): \(reason)"
         }

@@ -83,7 +83,7 @@ private final class TestRuntime: Sendable {
             let limits = ResourceLimits(cpuMillis: 500, memoryBytes: 64 << 20, processes: 50)
             let script = """
                 id -u; cat /proc/self/status | grep -E 'CapBnd|NoNewPrivs|Seccomp:'; ls -l /proc/1/ns; cat /proc/self/cgroup
-                cat /etc/resolv.conf; unshare -n true 2>&1; mount -t tmpfs x /tmp 2>&1; touch /etc/resolv.conf 2>&1
+                cat /etc/resolv.conf; unshare -n true 2>&1; mount -t tmpfs x /tmp 2>&1
                 echo done; exec sleep 1000
                 """
             _ = try await test.started("isolated-1", script, limits: limits)
@@ -94,7 +94,7 @@ private final class TestRuntime: Sendable {
             // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, SYS_CHROOT, SETFCAP
             #expect(log.contains("CapBnd:\t00000000800405fb"))
             #expect(log.contains("nameserver 127.0.0.1"))
-            #expect(log.contains("unshare: ") && log.contains("mount: ") && log.contains("touch: "), "\(log)")
+            #expect(log.contains("unshare: ") && log.contains("mount: "), "\(log)")
             for kind in ["pid", "mnt", "net", "ipc", "uts", "cgroup"] {
                 let host = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/\(kind)")
                 #expect(log.contains("\(kind):[") && !log.contains(host))
@@ -149,6 +149,67 @@ private final class TestRuntime: Sendable {
         }
     }
 
+    @Test func `a sandbox fills its own disk, by files, inodes, output or /etc/hosts, and nothing else`() async throws {
+        try await TestRuntime.run { test async throws in
+            let script = """
+                b=/bin/busybox
+                $b dd if=/dev/zero of=/tmp/file bs=1M 2>&1 | $b grep -c 'No space left'; $b rm /tmp/file
+                i=0; while true 2>/dev/null >/tmp/$i; do i=$((i+1)); [ $i -lt 20000 ] || break; done; echo inodes $i
+                $b rm -r /tmp; echo hosts; cat /etc/hosts
+                $b dd if=/dev/zero of=/etc/hosts bs=1M 2>&1 | $b grep -c 'No space left'; echo > /etc/hosts
+                $b dd if=/dev/zero of=/proc/1/fd/1 bs=1M 2>/dev/null
+                until echo done; do sleep 0.1; done 2>/dev/null; exec sleep 1000
+                """
+            let limits = ResourceLimits(diskBytes: 32 << 20)
+            let prepared = try await test.started("filled-1", script, limits: limits)
+            let folder = SandboxFolder(path: test.folder + "/sandboxes/filled-1")
+            // It can print again when its output has been cut.
+            let isCut = try await eventually { lstatSize(folder.output.earlier) > 1 << 20 }
+            let ended = try await eventually { test.log("filled-1").contains("done\n") }
+            #expect(isCut && ended)
+            sync()
+            #expect(blocks(folder.disk.image) * 512 <= 33 << 20)
+            #expect(connects(prepared.address.description, 44772), "it goes on")
+            try await test.runtime.delete("filled-1")
+            #expect(test.traces.isEmpty, "\(test.traces)")
+        }
+    }
+
+    @Test func `a sandbox knows its name, address and resolver from files of its own`() async throws {
+        try await TestRuntime.run { test async throws in
+            // An image whose files lead elsewhere, to the host if anybody followed them there.
+            symlink(test.folder + "/victim", test.image + "/etc/resolv.conf")
+            let script = """
+                cat /etc/resolv.conf /etc/hosts /etc/hostname; echo more >> /etc/hosts; echo own > /etc/resolv.conf
+                cat /etc/resolv.conf; echo done; exec sleep 1000
+                """
+            let prepared = try await test.started("named-1", script)
+            let ended = try await eventually { test.log("named-1").contains("done") }
+            #expect(ended)
+            let log = test.log("named-1")
+            #expect(log.contains("nameserver 127.0.0.1") && log.contains("\(prepared.address)\tsandbox-named-1"))
+            #expect(log.contains("own\n"))
+            #expect(access(test.folder + "/victim", F_OK) != 0)
+            try await test.runtime.delete("named-1")
+            #expect(test.traces.isEmpty, "\(test.traces)")
+        }
+    }
+
+    @Test func `what sandboxes nest deeper than a path may be long goes with them`() async throws {
+        try await TestRuntime.run { test async throws in
+            let name = String(repeating: "n", count: 200)
+            let script = """
+                i=0; while [ $i -lt 60 ]; do /bin/busybox mkdir \(name) && cd -P \(name); i=$((i+1)); done 2>/dev/null
+                echo done; exec sleep 1000
+                """
+            _ = try await test.started("deep-1", script)
+            let ended = try await eventually { test.log("deep-1").contains("done") }
+            #expect(ended)
+            try await test.runtime.delete("deep-1")
+            #expect(test.traces.isEmpty, "\(test.traces)")
+        }
+    }
+
     @Test func `an entrypoint that ends is seen, and what fails leaves nothing behind`() async throws {
         try await TestRuntime.run { test async throws in
             _ = try await test.started("ends-1", "sleep 0.3")
@@ -190,6 +251,16 @@ private final class TestRuntime: Sendable {
             #expect(test.traces.isEmpty)
         }
     }
+}
+
+private func lstatSize(_ path: String) -> Int {
+    var status = stat()
+    return lstat(path, &status) == 0 ? Int(status.st_size) : -1
+}
+
+private func blocks(_ path: String) -> Int {
+    var status = stat()
+    return lstat(path, &status) == 0 ? Int(status.st_blocks) : -1
 }
 
 @Sendable private func connects(_ address: String, _ port: UInt16) -> Bool {

@@ -137,6 +137,27 @@ int linux_pipe(int ends[2]);
 /// Makes a pipe hold so many bytes, if the system lets it.
 void linux_pipe_resize(int end, int bytes);
 
+// --- disks --------------------------------------------------------------------------------------
+/// Mounts the ext4 file system in a file, without set-id bits and devices; the loop device goes with the mount. 0 or -errno.
+int linux_mount_image(const char *image, const char *target, int read_only, const char *options);
+/// Stops a mounted file system without writing what it has not written yet (FS_IOC_SHUTDOWN); 0 or -errno.
+int linux_shut_down_filesystem(const char *target);
+/// 1 where something is mounted there, 0 where not, or -errno.
+int linux_is_mount_point(const char *path);
+
+typedef struct linux_space {
+    /// Bytes of a file system, and those that anybody may still use; inodes likewise (0 where it does not count them).
+    uint64_t total, available, inodes, available_inodes;
+} linux_space_t;
+int linux_space(const char *path, struct linux_space *space);
+
+/// Puts a folder, and what will be made in it, into a project (FS_IOC_FSSETXATTR); 0 or -errno.
+int linux_set_project(const char *folder, uint32_t project);
+/// Limits a project on the file system of a folder; 0 for no limit. 0 or -errno (quotactl_fd, Linux 5.14).
+int linux_limit_project(const char *folder, uint32_t project, uint64_t bytes, uint64_t inodes);
+/// 1 where a project has files or limits, 0 where not, or -errno.
+int linux_project_is_used(const char *folder, uint32_t project);
+
 // --- relaying -----------------------------------------------------------------------------------
 /// Moves bytes between a socket and a pipe without copying or waiting; the count, 0 at the end, or -errno.
 ssize_t linux_splice(int from, int to, size_t bytes);

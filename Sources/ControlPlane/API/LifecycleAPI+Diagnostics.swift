@@ -23,7 +23,12 @@ extension LifecycleAPI {
     func diagnostics(_ id: String, _ kind: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
         let scopes = ["logs": ["container", "all"], "events": ["runtime", "all"], "inspect": [], "summary": []]
         guard let allowed = scopes[kind] else { throw .unknownRoute }
-        let sandbox = try service.sandbox(id)
+        // Also of one that is being deleted: why that takes so long is to be seen.
+        let left = service.runtime.leftovers.filter { $0.sandbox == id }.map(\.description)
+        guard let sandbox = service.catalog[id] else {
+            guard kind == "summary", !left.isEmpty else { throw .unknownSandbox(id) }
+            return .text(.ok, (["Sandbox \(id)", "", "Deleted; left behind"] + left).joined(separator: "\n"))
+        }
         let scope = request.query("scope")
         if let scope, !allowed.isEmpty, !allowed.contains(scope) {
             throw .parameter("scope '\(scope.prefix(40))' is unknown; use \(allowed.joined(separator: " or "))")
@@ -39,7 +44,7 @@ extension LifecycleAPI {
             let output = await Self.lines(service.runtime.logTail(of: id, bytes: Self.logBytes)).suffix(tail)
             lines =
                 ["Sandbox \(id)", "Image \(sandbox.image)", "", "Events"] + Self.events(sandbox).suffix(limit)
-                + ["", "Output"] + output
+                + (left.isEmpty ? [] : ["", "Left behind"] + left) + ["", "Output"] + output
         }
         let most = kind == "logs" ? tail : kind == "events" ? limit : .max
         let text = lines.suffix(most).joined(separator: "\n")
@@ -58,7 +63,8 @@ extension LifecycleAPI {
     }
 
     private static func events(_ sandbox: Sandbox) -> [String] {
-        sandbox.history.map { status in
+        // The last one may have got its message later.
+        (sandbox.history.dropLast() + [sandbox.status]).map { status in
             "\(status.since) \(status.state.rawValue) \(status.reason)"
                 + (status.message.isEmpty ? "" : ": \(status.message)")
         }

@@ -85,6 +85,10 @@ struct ConfigurationFile: Decodable {
         var address_pool_v6: String?
         var tag: String?
         var base_image: String?
+        var disk: String?
+        var disk_limits: String?
+        var disk_reserve: String?
+        var log_max_bytes: String?
         var insecure_registries: [String]?
         var longest_output_line: Int?
     }

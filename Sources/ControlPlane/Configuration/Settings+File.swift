@@ -6,6 +6,7 @@ import Ingress
 import NetworkPolicy
 import Observability
 import Redis
+import Runtimes
 import SecureAccess
 
 extension Settings {
@@ -233,6 +234,7 @@ extension Settings {
         local.execd = section.execd ?? local.execd
         local.baseImage = section.base_image ?? local.baseImage
         local.insecureRegistries = Set(section.insecure_registries ?? Array(local.insecureRegistries))
+        try apply(disk: section)
         local.addressPool =
             try Self.block(section.address_pool, "local.address_pool", isIPv4: true) ?? local.addressPool
         local.addressPoolV6 =
@@ -249,6 +251,29 @@ extension Settings {
                 throw ConfigurationError("local.tag \"\(tag)\": use 1 to 4 letters and digits")
             }
             local.tag = tag
+        }
+    }
+
+    private mutating func apply(disk section: ConfigurationFile.Local) throws(ConfigurationError) {
+        if let name = section.disk_limits {
+            guard let known = DiskConfiguration.Enforcement(rawValue: name) else {
+                throw ConfigurationError("local.disk_limits \"\(name)\" is unknown; use auto, quota, image or off")
+            }
+            local.disk.enforcement = known
+        }
+        let keys: [(String, String?, ClosedRange<Int64>, WritableKeyPath<DiskConfiguration, Int64>)] = [
+            ("disk", section.disk, ResourceLimits.leastDisk...ResourceLimits.mostDisk, \.limit),
+            ("disk_reserve", section.disk_reserve, 1...ResourceLimits.mostDisk, \.reserve),
+            ("log_max_bytes", section.log_max_bytes, 65536...(1 << 30), \.log),
+        ]
+        for (key, text, range, path) in keys {
+            guard let text else { continue }
+            guard let bytes = ResourceQuantity.bytes(text), range.contains(bytes) else {
+                throw ConfigurationError(
+                    "local.\(key) \"\(text)\": write a quantity such as 10Gi, from \(range.lowerBound) to "
+                        + "\(range.upperBound) bytes")
+            }
+            local.disk[keyPath: path] = bytes
         }
     }
 

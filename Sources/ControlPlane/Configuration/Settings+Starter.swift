@@ -26,7 +26,11 @@ extension Settings {
         # execd = ""                    # the static execd; absent: looked for beside the program
         # address_pool = "10.200.0.0/16"
         # address_pool_v6 = "fd5a:1179::/64"
-        # tag = "sp"                    # tells this server's namespaces and links from another's
+        # tag = "sp"                    # tells this server's links and tables from another's
+        # disk = "10Gi"                 # of a sandbox that names no resourceLimits.disk
+        # disk_limits = "auto"          # what holds sandboxes to it: auto, quota, image or off
+        # disk_reserve = "1Gi"          # what stays free on the server's own disk: below that, no sandbox is made
+        # log_max_bytes = "16Mi"        # of an entrypoint's output that is kept
         # base_image = "/var/lib/sallyport/base"
         # insecure_registries = []      # host:port of registries without TLS; loopback ones need not be named
         # longest_output_line = 1048576 # bytes of a command's line that wait for its line break

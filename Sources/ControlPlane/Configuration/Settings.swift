@@ -5,6 +5,7 @@ import Ingress
 import Logging
 import NetworkPolicy
 import Redis
+import Runtimes
 import SecureAccess
 
 /// Everything that a server can be told, with its defaults (CLIENTS.md, appendix D; docs/configuration.md).
@@ -76,6 +77,7 @@ public struct Settings: Sendable {
         public var addressPool = CIDRBlock("10.200.0.0/16")!
         public var addressPoolV6 = CIDRBlock("fd5a:1179::/64")!
         public var tag = "sp"
+        public var disk = DiskConfiguration()
         /// The folder that `sallyport/base:latest` is; nil: in the state directory.
         public var baseImage: String?
         /// Registries (host:port) that are spoken to without TLS.

@@ -15,6 +15,7 @@ extension SandboxService {
     /// Makes a sandbox. When it returns, the sandbox runs and is guarded; only while a large image is still on its way
     /// it is `Pending`. After an error nothing is left.
     func create(_ request: CreateRequest, images: any ImageSource) async throws(APIError) -> Sandbox {
+        do throws(RuntimeError) { try await runtime.admit(request.limits) } catch { throw refusal(error) }
         var made = Sandbox(request, id: Sandbox.identifier(), at: .now())
         made.secretsTag = secretsTag(of: made.id)
         let pending = made
@@ -116,9 +117,14 @@ extension SandboxService {
 
     private func refusal(of id: String, _ error: any Error) -> APIError {
         logger.warning("creating a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+        return refusal(error)
+    }
+
+    private func refusal(_ error: any Error) -> APIError {
         switch error {
         case let error as APIError: return error
-        case RuntimeError.noAddressLeft:
+        case RuntimeError.unenforcedLimit: return .parameter("\(error)")
+        case RuntimeError.noAddressLeft, RuntimeError.diskNearlyFull:
             return APIError(.tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED", "\(error)")
         case RuntimeError.startFailed:
             return APIError(.internalServerError, "DOCKER::SANDBOX_START_FAILED", "\(error)")

@@ -15,6 +15,8 @@ final class SandboxService: Sendable {
     let locks = KeyedLock()
     let logger: Logger
     let expiry: ExpiryTimer
+    /// Deletions that have failed.
+    private let retries = Mutex<[String: RetryPauses]>([:])
     /// What the execd of a sandbox is to ask for.
     let execdToken: @Sendable (_ id: String) -> String
 
@@ -44,21 +46,47 @@ final class SandboxService: Sendable {
 
     // MARK: Changes
 
-    /// Ends a sandbox and takes everything of it away. After a failure it can be asked for again.
+    /// Ends a sandbox and takes everything of it away. After a failure it is tried again, later and later, until it succeeds.
     func delete(_ id: String) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in
             guard let sandbox = catalog[id] else { throw .unknownSandbox(id) }
-            // Stored first: a server that dies now goes on with it when it starts again.
-            try await save(sandbox.moved(to: .stopping, reason: StatusReason.deleteRequested))
+            if sandbox.status.state != .stopping {
+                await keep(sandbox.moved(to: .stopping, reason: StatusReason.deleteRequested))
+            }
             do throws(APIError) {
                 try await destroy(id)
+                try await stored { () async throws(StoreError) in try await catalog.remove(id) }
             } catch {
-                expiry.set(id, .now().adding(seconds: Self.secondsToTryAgain))
+                await tryAgain(id, after: error)
                 throw error
             }
-            try await stored { () async throws(StoreError) in try await catalog.remove(id) }
+            retries.withLock { $0[id] = nil }
         }
         logger.info("sandbox deleted", metadata: ["sandbox": "\(id)"])
+    }
+
+    /// Stores a step of a deletion: a server that dies now goes on with it when it starts again. Where the store refuses, as
+    /// on a full disk, it goes on without: nobody could make room otherwise.
+    private func keep(_ sandbox: Sandbox) async {
+        do throws(StoreError) {
+            try await catalog.save(sandbox)
+        } catch {
+            logger.error("the store failed", metadata: ["sandbox": "\(sandbox.id)", "error": "\(error)"])
+            catalog.note(sandbox)
+        }
+    }
+
+    /// Notes a deletion that has failed, for whoever asks, and sets the time of the next attempt.
+    private func tryAgain(_ id: String, after error: APIError) async {
+        let (pause, failures) = retries.withLock { retries in
+            (retries[id, default: RetryPauses()].next(), retries[id]!.failures)
+        }
+        if var sandbox = catalog[id] {
+            sandbox.status.message =
+                "attempt \(failures) to delete it failed: \(error.message); the next one follows after \(pause) s"
+            await keep(sandbox)
+        }
+        expiry.set(id, .now().adding(seconds: pause))
     }
 
     func pause(_ id: String) async throws(APIError) {
@@ -179,9 +207,6 @@ final class SandboxService: Sendable {
                 "deleting an expired sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error.message)"])
         }
     }
-
-    /// Between two attempts to delete a sandbox.
-    private static let secondsToTryAgain = 10
 
     // MARK: Parts of changes
 

@@ -36,6 +36,8 @@ enum ResourceQuantity {
 extension ResourceLimits {
     /// Less than this starts no process at all.
     private static let leastMemory: Int64 = 16 << 20
+    static let leastDisk: Int64 = 16 << 20
+    static let mostDisk: Int64 = 4 << 40
 
     /// The limits that a request's `resourceLimits` name. Unlike the reference, which ignores what it cannot read, a
     /// wrong quantity is refused: a limit that silently does not hold is worse than none.
@@ -55,6 +57,20 @@ extension ResourceLimits {
                 throw .parameter("resourceLimits.memory '\(text.prefix(40))' is too little: give at least 16Mi")
             }
             memoryBytes = bytes
+        }
+        // Kubernetes' word for it, and ours.
+        for key in ["disk", "ephemeral-storage"] {
+            guard let text = resources[key] else { continue }
+            guard let bytes = ResourceQuantity.bytes(text), bytes <= Self.mostDisk else {
+                throw .parameter("resourceLimits.\(key) '\(text.prefix(40))' is no quantity: write 10Gi, 500M or bytes")
+            }
+            guard bytes >= Self.leastDisk else {
+                throw .parameter("resourceLimits.\(key) '\(text.prefix(40))' is too little: give at least 16Mi")
+            }
+            guard diskBytes == nil || diskBytes == bytes else {
+                throw .parameter("resourceLimits.disk and resourceLimits.ephemeral-storage say two things: give one")
+            }
+            diskBytes = bytes
         }
         if let text = resources["pids"] {
             guard let count = Int(text), (16...4_194_304).contains(count) else {

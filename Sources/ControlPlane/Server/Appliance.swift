@@ -27,7 +27,7 @@ public final class Appliance: Sendable {
     private let api: HTTPServer
     private let directory: DirectoryServer
     private let follower: Task<Void, Never>
-    private let locks: [InstanceLock]
+    private let locks: InstanceLocks
 
     /// Starts in an order in which nothing is open before it is guarded: guard, runtime, what an earlier server left,
     /// and only then the listeners.
@@ -35,21 +35,22 @@ public final class Appliance: Sendable {
     public init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
         self.settings = settings
         try Folders.make(settings)
-        locks =
-            try [InstanceLock(settings, role: "server")]
-            + (settings.egress.isExternal ? [] : [InstanceLock(settings, role: "guard")])
+        locks = try InstanceLocks.server(settings)
         let secrets = try Secrets.load(settings)
         apiKey = secrets.apiKey
         var configuration = try EgressPlane.configuration(settings, logger: logger)
         configuration.metrics = { metrics.prometheusText() }
-        let runtime = try LocalRuntime(
-            configuration: LocalConfiguration(
-                stateDirectory: settings.local.stateDirectory + "/sandboxes",
-                execdPath: settings.local.execd ?? Installation.current.execd(),
-                addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
-                tag: settings.local.tag, namespaceDirectory: settings.namespaceDirectory,
-                longestOutputLine: settings.local.longestOutputLine),
-            logger: logger)
+        var local = LocalConfiguration(
+            stateDirectory: settings.local.stateDirectory + "/sandboxes",
+            execdPath: try settings.local.execd ?? Installation.current.execd(),
+            addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
+            tag: settings.local.tag, namespaceDirectory: settings.namespaceDirectory,
+            longestOutputLine: settings.local.longestOutputLine)
+        local.disk = settings.local.disk
+        let runtime = try LocalRuntime(configuration: local, logger: logger)
+        metrics.collect { [weak runtime] in
+            [.init("sallyport_leftovers", .gauge, Double(runtime?.leftovers.count ?? 0))]
+        }
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
         if let node { Telemetry.collect(node, into: metrics) }
         let exporter = try Telemetry.exporter(

@@ -2,25 +2,63 @@
     import Glibc
 #endif
 
-/// Keeps a second program off the same state: it would take sockets and redirections over before it fails at a port, and
-/// names would resolve no more. The kernel gives the lock back when the program ends, however it ends.
+/// A file that one program holds. The kernel gives it back when the program ends, however it ends.
 final class InstanceLock: Sendable {
     private let descriptor: CInt
 
-    /// - Parameter role: what is locked; a server and a separate guard work on one state side by side.
-    init(_ settings: Settings, role: String) throws(ConfigurationError) {
-        let path = settings.local.stateDirectory + "/" + role + ".lock"
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    /// - Throws: `Taken` when another program holds it; `ConfigurationError` when it cannot be opened.
+    init(path: String) throws {
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
-            throw ConfigurationError("\(path) cannot be opened: \(String(cString: strerror(errno)))")
+            throw ConfigurationError("\(path) cannot be opened: \(String(cString: strerror(errno))); run as root")
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            var bytes = [UInt8](repeating: 0, count: 20)
+            let count = pread(descriptor, &bytes, bytes.count, 0)
             close(descriptor)
-            throw ConfigurationError(
-                "another sallyport works on \(settings.local.stateDirectory): stop it, or give this one a local.state_dir, "
-                    + "run_dir, tag and address_pool of its own")
+            throw Taken(process: Int(String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)))
         }
+        // For people who want to know whose it is.
+        let text = "\(getpid())"
+        _ = ftruncate(descriptor, 0)
+        _ = pwrite(descriptor, text, text.utf8.count, 0)
     }
 
     deinit { close(descriptor) }
+
+    /// Another program has it.
+    struct Taken: Error, CustomStringConvertible {
+        let process: Int?
+        var description: String { "another sallyport" + (process.map { " (process \($0))" } ?? "") }
+    }
+}
+
+/// What two programs of one machine must not share: each would take away or use what is the other's. Taken before anything
+/// is made, so that the one that is refused has nothing to take away when it ends.
+struct InstanceLocks: Sendable {
+    private let held: [InstanceLock]
+
+    /// A server's, with those of a guard where it has none beside it.
+    static func server(_ settings: Settings) throws -> InstanceLocks {
+        var held = try folders(settings, role: "server")
+        if !settings.egress.isExternal { held += try folders(settings, role: "guard") }
+        return InstanceLocks(held: held + (try MachineLocks().take(settings.local)))
+    }
+
+    /// Those of a guard in a process of its own.
+    static func guardAlone(_ settings: Settings) throws -> InstanceLocks {
+        InstanceLocks(held: try folders(settings, role: "guard"))
+    }
+
+    /// A server and a guard work in one state folder and one run folder side by side, two of a kind never.
+    private static func folders(_ settings: Settings, role: String) throws -> [InstanceLock] {
+        let local = settings.local
+        return try [("state_dir", local.stateDirectory), ("run_dir", local.runDirectory)].map { key, folder in
+            do { return try InstanceLock(path: "\(folder)/\(role).lock") } catch let taken as InstanceLock.Taken {
+                throw ConfigurationError(
+                    "\(taken) works on \(folder): stop it, or give this one a local.\(key) of its own; two servers also "
+                        + "need different tags and address pools")
+            }
+        }
+    }
 }

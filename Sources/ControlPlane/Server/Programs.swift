@@ -10,12 +10,12 @@ import Observability
 public final class EgressProgram: Sendable {
     public let adminSocket: String
     private let node: EgressNode
-    private let lock: InstanceLock
+    private let locks: InstanceLocks
     private let export: Task<Void, Never>?
 
     public init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
         try Folders.make(settings)
-        lock = try InstanceLock(settings, role: "guard")
+        locks = try InstanceLocks.guardAlone(settings)
         adminSocket = settings.egressAdminSocket
         var configuration = try EgressPlane.configuration(settings, logger: logger)
         configuration.metrics = { metrics.prometheusText() }

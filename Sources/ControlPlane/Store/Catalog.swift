@@ -29,6 +29,12 @@ final class Catalog: Sendable {
         observer(sandbox.id, sandbox)
     }
 
+    /// Changes only what is in memory, where the store refuses what must go on nevertheless.
+    func note(_ sandbox: Sandbox) {
+        sandboxes.withLock { $0[sandbox.id] = sandbox }
+        observer(sandbox.id, sandbox)
+    }
+
     func remove(_ id: String) async throws(StoreError) {
         try await store.remove(id)
         sandboxes.withLock { $0[id] = nil }

@@ -22,6 +22,7 @@ public struct LocalConfiguration: Hashable, Sendable {
     public var tag: String
     /// Folder of the network namespaces, made when missing. This server's own, and not that of `ip netns`.
     public var namespaceDirectory: String
+    public var disk = DiskConfiguration()
     /// Bytes of an output's line that execd lets wait for its break; nil: execd's default.
     public var longestOutputLine: Int?
     /// Where deleted sandboxes' files wait for their end. On the file system of the sandboxes, and no name of one.
@@ -55,7 +56,9 @@ public final class LocalRuntime: SandboxRuntime {
     private let logger: Logger
     private let state: Mutex<State>
     private let watcher: ExitWatcher
-    private let leftovers: Leftovers
+    private let removals: Leftovers
+    private let limits: DiskLimits
+    private let reserve: DiskReserve
     /// Making a sandbox is mostly waiting for the kernel and for crun: more threads than processors make more at once.
     private let threads = NIOThreadPool(numberOfThreads: 16)
     /// Deletions have threads of their own: one that waits for a process that does not end must not hold up a create.
@@ -83,8 +86,20 @@ public final class LocalRuntime: SandboxRuntime {
         try? FileManager.default.createDirectory(
             atPath: configuration.stateDirectory, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
+        removals = Leftovers(logger: logger)
+        // Now, since a deletion must not need room for it.
+        mkdir(configuration.removedDirectory, 0o700)
+        // What an earlier server was making when it ended, and what it had not removed yet.
+        for folder in [configuration.removedDirectory, configuration.stateDirectory] {
+            for name in ControlGroup.entries(of: folder)
+            where folder == configuration.removedDirectory || name.hasPrefix(".") && name != ".removed" {
+                removals.take(files: folder + "/" + name)
+            }
+        }
+        limits = try DiskLimits(configuration.disk, folder: configuration.stateDirectory, logger: logger)
+        reserve = DiskReserve(folder: configuration.stateDirectory, bytes: configuration.disk.reserve)
+        logger.info("disk limits of sandboxes", metadata: ["by": "\(limits.name)"])
         (exits, watcher) = try ExitWatcher.start()
-        leftovers = Leftovers(logger: logger)
         threads.start()
         deletions.start()
         var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
@@ -104,13 +119,28 @@ public final class LocalRuntime: SandboxRuntime {
         for obstacle in obstacles { firewall.warn(of: obstacle, logger) }
         for name in ControlGroup.entries(of: configuration.stateDirectory) {
             watcher.watch(process(of: name, folder(of: name)), of: name)
-        }
-        for name in ControlGroup.entries(of: configuration.removedDirectory) {
-            leftovers.take(files: configuration.removedDirectory + "/" + name)
+            do throws(RuntimeError) { try folder(of: name).disk.remount() } catch {
+                logger.warning("a disk cannot be read again", metadata: ["sandbox": "\(name)", "reason": "\(error)"])
+            }
         }
         for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
             SandboxLink.write("1", to: "/proc/sys/net/\(path)")
         }
+        Task { [weak self] in
+            while true {
+                try? await Task.sleep(for: Self.outputInterval)
+                guard let self else { return }
+                await self.rotateOutput()
+            }
+        }
+    }
+
+    /// How often the files that sandboxes print into are looked at.
+    private static let outputInterval = Duration.seconds(2)
+
+    private func rotateOutput() async {
+        let ids = await list(), limit = configuration.disk.log
+        try? await deletions.runIfActive { [self] in for id in ids { folder(of: id).output.rotate(limit: limit) } }
     }
 
     deinit { for pool in [threads, deletions] { pool.shutdownGracefully { _ in } } }
@@ -134,8 +164,14 @@ public final class LocalRuntime: SandboxRuntime {
         }
     }
 
+    public func admit(_ asked: ResourceLimits) async throws(RuntimeError) {
+        guard asked.diskBytes == nil || limits.isEnforced else { throw .unenforcedLimit("disk") }
+        try reserve.check()
+    }
+
     public func prepare(_ spec: SandboxSpec) async throws(RuntimeError) -> PreparedSandbox {
-        try await offPool(spec.id) { [self] () throws(RuntimeError) in
+        try await admit(spec.limits)
+        return try await offPool(spec.id) { [self] () throws(RuntimeError) in
             let folder = folder(of: spec.id)
             guard access(folder.path, F_OK) != 0 else { throw .alreadyExists(spec.id) }
             guard access(spec.imageRoot, R_OK | X_OK) == 0 else { throw .imageNotFound(spec.imageRoot) }
@@ -162,10 +198,7 @@ public final class LocalRuntime: SandboxRuntime {
     public func start(_ id: String) async throws(RuntimeError) {
         try await offPool(id) { [self] () throws(RuntimeError) in
             let (record, folder) = try known(id)
-            let log = open(folder.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-            guard log >= 0 else {
-                throw .system(action: "opening \(folder.log)", reason: String(cString: strerror(errno)))
-            }
+            let log = try folder.output.open()
             defer { close(log) }
             do throws(RuntimeError) {
                 try runtime.run(id, bundle: folder.bundle, pidFile: folder.pidFile, log: log)
@@ -206,7 +239,7 @@ public final class LocalRuntime: SandboxRuntime {
         ControlGroup.entries(of: configuration.stateDirectory).filter(Self.isIdentifier).sorted()
     }
 
-    public var left: [Leftover] { leftovers.all }
+    public var leftovers: [Leftover] { removals.all }
 
     // MARK: Steps
 
@@ -218,11 +251,15 @@ public final class LocalRuntime: SandboxRuntime {
         try Self.translated("making the network of \(spec.id)") { () throws(NetfilterError) in
             try record.link.create(pool: pool)
         }
+        try limits.make(folder.disk, bytes: spec.limits.diskBytes ?? configuration.disk.limit)
+        try folder.createLayer()
+        try folder.writeIdentity(
+            hostname: record.hostname, address: pool.address(record.link.host), image: spec.imageRoot)
         let layers = "lowerdir=\(spec.imageRoot),upperdir=\(folder.upper),workdir=\(folder.work)"
         guard linux_mount("overlay", folder.rootfs, "overlay", 0, layers) == 0 else {
             throw .system(action: "mounting the files of \(spec.id)", reason: String(cString: strerror(errno)))
         }
-        try folder.writeBundle(of: record, pool: pool, configuration)
+        try folder.writeBundle(of: record, configuration)
     }
 
     private func remove(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
@@ -237,9 +274,10 @@ public final class LocalRuntime: SandboxRuntime {
         }
         if access(folder.pidFile, F_OK) == 0 || !group.folders.isEmpty { try runtime.delete(id) }
         _ = linux_unmount_detached(folder.rootfs)
+        folder.disk.unmount()
         try Self.translated("removing the network of \(id)") { () throws(NetfilterError) in try record.link.delete() }
         if !group.remove() {
-            leftovers.take("the control group of \(id)", of: id) {
+            removals.take("the control group of \(id)", of: id) {
                 guard group.remove() else {
                     throw RuntimeError.system(action: "removing \(group.path)", reason: "it is in use")
                 }
@@ -252,9 +290,12 @@ public final class LocalRuntime: SandboxRuntime {
     /// Frees a sandbox's name at once. Its files are removed apart from that: they may be many, or resist.
     private func setAside(_ folder: SandboxFolder, of id: String) throws(RuntimeError) {
         do throws(RemovalError) {
-            if let aside = try TreeRemoval.setAside(folder.path, into: configuration.removedDirectory) {
-                leftovers.take(files: aside, of: id)
+            guard let aside = try TreeRemoval.setAside(folder.path, into: configuration.removedDirectory) else {
+                return
             }
+            // On a full disk somebody waits for the room.
+            if (try? reserve.check()) == nil, (try? TreeRemoval.remove(aside)) != nil { return }
+            removals.take(files: aside, of: id)
         } catch {
             throw .system(action: "deleting \(id)", reason: "\(error)")
         }

@@ -10,6 +10,8 @@ struct SandboxRecord: Codable, Hashable, Sendable {
     var spec: SandboxSpec
     var link: SandboxLink
 
+    var hostname: String { "sandbox-" + spec.id.prefix(8) }
+
     static let fileName = "sandbox.json"
 
     func write(to folder: String) throws(RuntimeError) {
@@ -33,15 +35,23 @@ struct SandboxFolder: Hashable, Sendable {
 
     var bundle: String { path + "/bundle" }
     var rootfs: String { bundle + "/rootfs" }
-    var upper: String { path + "/upper" }
-    var work: String { path + "/work" }
+    /// What counts against the sandbox's disk limit lies here: its layer of the file system, and what it prints.
+    var disk: SandboxDisk { SandboxDisk(folder: path) }
+    var upper: String { disk.path + "/upper" }
+    var work: String { disk.path + "/work" }
+    var output: OutputFile { OutputFile(path: disk.path + "/log") }
     var pidFile: String { path + "/pid" }
-    var log: String { path + "/log" }
 
     func file(_ name: String) -> String { path + "/" + name }
 
-    func create() throws(RuntimeError) {
-        for folder in [path, bundle, rootfs, upper, work] where mkdir(folder, folder == path ? 0o700 : 0o755) != 0 {
+    /// Makes the folders that are the server's.
+    func create() throws(RuntimeError) { try make([path, bundle, rootfs]) }
+
+    /// Makes the folders that are the sandbox's, on its disk.
+    func createLayer() throws(RuntimeError) { try make([upper, work]) }
+
+    private func make(_ folders: [String]) throws(RuntimeError) {
+        for folder in folders where mkdir(folder, folder == path ? 0o700 : 0o755) != 0 {
             throw .system(action: "making \(folder)", reason: String(cString: strerror(errno)))
         }
     }
@@ -51,13 +61,5 @@ struct SandboxFolder: Hashable, Sendable {
     }
 
     /// The last bytes of the sandbox's output, however long it is.
-    func logTail(bytes: Int = 2000) -> String {
-        let descriptor = open(log, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        guard descriptor >= 0 else { return "" }
-        defer { close(descriptor) }
-        let size = lseek(descriptor, 0, SEEK_END)
-        var tail = [UInt8](repeating: 0, count: min(bytes, Int(max(0, size))))
-        let count = pread(descriptor, &tail, tail.count, size - off_t(tail.count))
-        return String(decoding: tail.prefix(max(0, count)), as: UTF8.self)
-    }
+    func logTail(bytes: Int = 2000) -> String { output.tail(bytes: bytes) }
 }

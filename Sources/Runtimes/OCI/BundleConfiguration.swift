@@ -157,18 +157,12 @@ extension BundleConfiguration {
                 destination: "/run", type: "tmpfs", source: "tmpfs",
                 options: ["nosuid", "nodev", "mode=755", "size=65536k"]),
             file(execdPath, execd, ["ro", "nosuid", "nodev"]),
-            file("/etc/resolv.conf", files.resolvConf, ["ro", "nosuid", "nodev", "noexec"]),
-            file("/etc/hosts", files.hosts, ["rw", "nosuid", "nodev", "noexec"]),
-            file("/etc/hostname", files.hostnameFile, ["ro", "nosuid", "nodev", "noexec"]),
         ] + (files.token.map { [file(tokenPath, $0, ["ro", "nosuid", "nodev", "noexec"])] } ?? [])
     }
 }
 
-/// Files of a sandbox that say where and who it is, made on the host and mounted in.
+/// What a sandbox is told that is made on the host: its name, and a file that is mounted in.
 struct SandboxFiles: Hashable, Sendable {
     var hostname: String
-    var resolvConf: String
-    var hosts: String
-    var hostnameFile: String
     var token: String?
 }

@@ -43,8 +43,8 @@ def deny_but(*targets):
 
 
 class Appliance:
-    def __init__(self, world, ingress=None, egress=None, tables="", prefix=24, **server):
-        """`ingress`, `egress` and the rest are more keys of these sections; `tables` is TOML of other sections.
+    def __init__(self, world, ingress=None, egress=None, local=None, tables="", prefix=24, **server):
+        """`ingress`, `egress`, `local` and the rest are more keys of these sections; `tables` is TOML of other sections.
 
         `prefix` is the length of the pool's; one of 28 has 13 addresses, which are soon used again.
         """
@@ -60,7 +60,8 @@ class Appliance:
         # Every sandbox that was ever seen, acknowledged or not.
         self.seen = set()
         self.leftovers = Leftovers(self.tag, self.state)
-        self.server, self.ingress, self.egress, self.tables = server, ingress or {}, egress or {}, tables
+        self.server, self.ingress, self.egress, self.local = server, ingress or {}, egress or {}, local or {}
+        self.tables = tables
         self.write_configuration()
 
     def write_configuration(self):
@@ -86,6 +87,7 @@ base_image = "{BASE_IMAGE}"
 tag = "{self.tag}"
 address_pool = "10.{octet[0]}.{octet[1]}.0/{self.prefix}"
 address_pool_v6 = "fd5a:{random.randrange(1, 65536):x}:{random.randrange(1, 65536):x}::/64"
+{lines(self.local)}
 [egress]
 upstreams = ["127.0.0.1:{self.world.names.port}"]
 presets = "{ROOT}/policies"
@@ -152,6 +154,8 @@ presets = "{ROOT}/policies"
         try:
             for sandbox in self.ids():
                 self.api.delete(f"/v1/sandboxes/{sandbox}")
+            # Files go a moment later than their sandbox, or with the next start.
+            eventually(lambda: not self.leftovers.removed(), what="the end of the files")
         finally:
             self.stop()
             subprocess.run(["nft", "delete", "table", "inet", f"sallyport_{self.tag}"], capture_output=True)

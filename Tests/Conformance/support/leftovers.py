@@ -57,6 +57,16 @@ class Leftovers:
         """Files of deleted sandboxes that are still there."""
         return [p.name for p in (self.state / "sandboxes/.removed").glob("*")]
 
+    def disks(self):
+        """Loop devices that show a file of this appliance."""
+        found = []
+        for file in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
+            try:
+                found += [file.parts[3]] if str(self.state) in file.read_text() else []
+            except OSError:
+                continue
+        return found
+
     def policies(self):
         """Records of the guard."""
         return [p.name for p in (self.state / "egress").rglob("*") if p.is_file() and p.name != "lock"]
@@ -96,7 +106,8 @@ class Leftovers:
         """What there is of sandboxes, by kind; the kinds of which there is nothing are left out."""
         found = {
             "namespaces": self.namespaces(), "links": self.links(), "mounts": self.mounts(),
-            "processes": self.processes(), "folders": self.folders(), "removed": self.removed(), "policies": self.policies(),
+            "processes": self.processes(), "folders": self.folders(), "removed": self.removed(), "disks": self.disks(),
+            "policies": self.policies(),
             "rows": self.rows(), "groups": self.groups(mine), "containers": self.containers(mine),
         }
         return {kind: things for kind, things in found.items() if things}

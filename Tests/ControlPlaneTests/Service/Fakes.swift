@@ -39,6 +39,14 @@ final class FakeRuntime: SandboxRuntime {
         }
     }
 
+    func admit(_ limits: ResourceLimits) async throws(RuntimeError) {
+        guard !state.withLock({ $0.failing.contains("admit") }) else {
+            throw .diskNearlyFull(folder: "/state", free: "1 MiB", needed: "1024 MiB")
+        }
+        guard limits.diskBytes == nil || !state.withLock({ $0.failing.contains("disk") }) else {
+            throw .unenforcedLimit("disk")
+        }
+    }
     func prepare(_ spec: SandboxSpec) async throws(RuntimeError) -> PreparedSandbox {
         try act("prepare", spec.id, .prepared)
         state.withLock { $0.specs[spec.id] = spec }

@@ -119,6 +119,54 @@ extension JSONValue {
         #expect(house.routes.lookup(sandbox: id, port: 80) == .unknown)
     }
 
+    @Test func `a deletion that fails is tried again later and later, told to whoever asks, and stops no create`()
+        async throws
+    {
+        let house = try House(), id = try await house.create()
+        house.runtime.fail("delete")
+        for (attempt, pause) in [(1, 1), (2, 2), (3, 4)] {
+            let before = Timestamp.now()
+            #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 500)
+            let message = try #require(house.service.catalog[id]?.status.message)
+            #expect(message.hasPrefix("attempt \(attempt) to delete it failed: "))
+            #expect(message.hasSuffix("the next one follows after \(pause) s"))
+            #expect(house.service.expiry.takeDue(at: before).isEmpty)
+            #expect(house.service.expiry.takeDue(at: .now().adding(seconds: pause)) == [id])
+        }
+        #expect(house.service.catalog[id]?.history.filter { $0.state == .stopping }.count == 1)
+        let events = await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/events")
+        #expect(events.status == 200 && events.text.contains("attempt 3 to delete it failed"))
+        let other = try await house.create()
+        #expect(house.service.catalog[other]?.status.state == .running)
+        house.runtime.state.withLock { $0.failing = [] }
+        #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
+        #expect(house.runtime.left == [other])
+    }
+
+    @Test func `a store that refuses, as on a full disk, keeps nobody from making room`() async throws {
+        let house = try House(), id = try await house.create()
+        house.store.failing.withLock { $0 = true }
+        #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 500, "it is not forgotten yet")
+        #expect(house.runtime.left.isEmpty, "but it is gone")
+        #expect(house.service.catalog[id]?.status.state == .stopping)
+        house.store.failing.withLock { $0 = false }
+        #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
+        #expect(house.store.rows.withLock { $0.isEmpty })
+    }
+
+    @Test func `what there is no room for, or nothing to hold, is refused before anything is made`() async throws {
+        let house = try House()
+        house.runtime.fail("admit")
+        let full = await house.send(.POST, "/v1/sandboxes", House.body())
+        #expect(full.status == 429 && full.json?["code"] == .string("SANDBOX::CAPACITY_EXHAUSTED"))
+        #expect(full.text.contains("nearly full"))
+        house.runtime.state.withLock { $0.failing = ["disk"] }
+        let limited = House.body().replacing(#""resourceLimits":{}"#, with: #""resourceLimits":{"disk":"64Mi"}"#)
+        let unheld = await house.send(.POST, "/v1/sandboxes", limited)
+        #expect(unheld.status == 400 && unheld.text.contains("resourceLimits.disk"))
+        #expect(house.runtime.log.isEmpty && house.store.rows.withLock { $0.isEmpty })
+    }
+
     @Test func `renew sets the end, sooner or later, but not into the past`() async throws {
         let house = try House(), id = try await house.create()
         let soon = Timestamp.now().adding(seconds: 300)

@@ -80,9 +80,19 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         (#""resourceLimits":{"memory":"-1Gi"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""resourceLimits":{"memory":"1Mi"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""resourceLimits":{"pids":"2"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceLimits":{"disk":"1Mi"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceLimits":{"disk":"5Ti"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceLimits":{"ephemeral-storage":"much"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceLimits":{"disk":"1Gi","ephemeral-storage":"2Gi"}"#, "SANDBOX::INVALID_PARAMETER"),
     ]) func `what the rules refuse is 400 with a code`(_ change: String, _ code: String) throws {
         let error = try refusal(change)
         #expect(error.status == .badRequest && error.code == code, "\(error)")
+    }
+
+    @Test(arguments: [
+        #"{"disk":"64Mi"}"#, #"{"ephemeral-storage":"64Mi"}"#, #"{"disk":"64Mi","ephemeral-storage":"67108864"}"#,
+    ]) func `a disk limit is read by our name for it and by Kubernetes'`(_ limits: String) throws {
+        #expect(try request(#""resourceLimits":\#(limits)"#).limits.diskBytes == 64 << 20)
     }
 
     @Test func `every problem is reported at once, and a password never`() throws {

@@ -1,0 +1,94 @@
+import NetworkPolicy
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What servers of one network namespace must not share, wherever their folders are: the names of links and tables, and
+/// addresses.
+struct MachineLocks {
+    /// For root only: whoever could lock something here could keep servers from starting.
+    var folder = "/run/sallyport.locks"
+
+    private static let milliseconds = 5000
+
+    /// - Throws: `ConfigurationError` that names the setting to change.
+    func take(_ local: Settings.Local) throws -> [InstanceLock] {
+        mkdir(folder, 0o700)
+        var status = stat()
+        guard lstat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid(),
+            status.st_mode & 0o022 == 0
+        else { throw ConfigurationError("\(folder) is no folder that belongs to this user alone; remove it") }
+        // One at a time looks and takes: two that start together must not both be refused, nor both be let in.
+        let gate = try gate()
+        defer { withExtendedLifetime(gate) {} }
+        let prefix = networkNamespace + "-"
+        let asked = [(local.addressPool, "address_pool"), (local.addressPoolV6, "address_pool_v6")]
+        let pools = try asked.map { pool, key in
+            for (other, taken) in takenPools(prefix) where other.overlaps(pool) {
+                throw ConfigurationError(
+                    "\(taken) gives out addresses of \(other): give this one a local.\(key) of its own, not \(pool)")
+            }
+            return try InstanceLock(path: folder + "/" + prefix + Self.name(pool))
+        }
+        do {
+            return pools + [try InstanceLock(path: "\(folder)/\(prefix)tag-\(local.tag)")]
+        } catch let taken as InstanceLock.Taken {
+            throw ConfigurationError("\(taken) has the tag \"\(local.tag)\": give this one a local.tag of its own")
+        }
+    }
+
+    private func gate() throws -> InstanceLock {
+        for _ in 0..<Self.milliseconds / 10 {
+            if let lock = try? InstanceLock(path: folder + "/gate") { return lock }
+            usleep(10_000)
+        }
+        do { return try InstanceLock(path: folder + "/gate") } catch let taken as InstanceLock.Taken {
+            throw ConfigurationError("\(taken) does not get on with starting: stop it")
+        }
+    }
+
+    /// Links, tables and routes are of a network namespace: servers in different ones do not meet.
+    private var networkNamespace: String {
+        var status = stat()
+        return stat("/proc/self/ns/net", &status) == 0 ? String(status.st_ino) : "0"
+    }
+
+    /// The pools of programs that run; what others have left is removed.
+    private func takenPools(_ prefix: String) -> [(CIDRBlock, InstanceLock.Taken)] {
+        guard let directory = opendir(folder) else { return [] }
+        defer { closedir(directory) }
+        var found: [(CIDRBlock, InstanceLock.Taken)] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard name.contains("-pool-") else { continue }
+            do {
+                let stale = try InstanceLock(path: folder + "/" + name)
+                unlink(folder + "/" + name)
+                withExtendedLifetime(stale) {}
+            } catch let taken as InstanceLock.Taken {
+                if name.hasPrefix(prefix), let block = Self.block(String(name.dropFirst(prefix.count))) {
+                    found.append((block, taken))
+                }
+            } catch { continue }
+        }
+        return found
+    }
+
+    /// `pool-10.200.0.0_16`
+    static func name(_ block: CIDRBlock) -> String {
+        "pool-" + String("\(block.base)/\(block.prefixLength)".map { $0 == "/" ? "_" : $0 })
+    }
+
+    static func block(_ name: String) -> CIDRBlock? {
+        guard name.hasPrefix("pool-") else { return nil }
+        return CIDRBlock(String(name.dropFirst(5).map { $0 == "_" ? "/" : $0 }))
+    }
+}
+
+extension CIDRBlock {
+    /// Whether an address is in both.
+    func overlaps(_ other: CIDRBlock) -> Bool { contains(other.base) || other.contains(base) }
+}

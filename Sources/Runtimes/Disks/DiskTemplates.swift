@@ -1,0 +1,124 @@
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// An empty file system of a size, as the parts of its file that are not zero: 10 GiB are 220 KB of them.
+struct DiskTemplate: Sendable {
+    struct Part: Sendable {
+        var offset: Int64
+        var bytes: [UInt8]
+    }
+    let bytes: Int64
+    let parts: [Part]
+
+    /// Writes the file system into a new file with holes.
+    func write(to path: String) throws(RuntimeError) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Self.failure(path) }
+        defer { close(descriptor) }
+        guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw Self.failure(path) }
+        for part in parts {
+            var written = 0
+            while written < part.bytes.count {
+                let place = off_t(part.offset) + off_t(written)
+                let count = part.bytes.withUnsafeBytes {
+                    pwrite(descriptor, $0.baseAddress! + written, $0.count - written, place)
+                }
+                if count < 0 && errno == EINTR { continue }
+                guard count > 0 else { throw Self.failure(path) }
+                written += count
+            }
+        }
+    }
+
+    /// Reads what a file has that is not a hole.
+    static func read(_ path: String) throws(RuntimeError) -> DiskTemplate {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure(path) }
+        defer { close(descriptor) }
+        let size = lseek(descriptor, 0, SEEK_END)
+        var parts: [Part] = []
+        var position: off_t = 0
+        while true {
+            let start = lseek(descriptor, position, Self.seekData)
+            if start < 0 && errno == ENXIO { break }
+            let end = lseek(descriptor, start, Self.seekHole)
+            guard start >= 0, end > start else { throw failure(path) }
+            var bytes = [UInt8](repeating: 0, count: Int(end - start))
+            guard pread(descriptor, &bytes, bytes.count, start) == bytes.count else { throw failure(path) }
+            parts.append(Part(offset: Int64(start), bytes: bytes))
+            position = end
+        }
+        return DiskTemplate(bytes: Int64(size), parts: parts)
+    }
+
+    private static let (seekData, seekHole): (CInt, CInt) = (3, 4)
+
+    private static func failure(_ path: String) -> RuntimeError {
+        .system(action: "making the disk \(path)", reason: String(cString: strerror(errno)))
+    }
+}
+
+/// Empty file systems, each made once by mke2fs: what starts a program for 10 ms takes a fifth of one from memory.
+final class DiskTemplates: Sendable {
+    private struct State {
+        var templates: [Int64: DiskTemplate] = [:]
+        var order: [Int64] = []
+    }
+    private let state = Mutex(State())
+    private let program: Tool
+    /// Where they are made.
+    private let folder: String
+
+    /// Bytes of one that is kept.
+    private static let largest = 2 << 20
+    /// Sizes that are kept; whoever asks for ever other ones waits for mke2fs.
+    private static let most = 8
+    private static let milliseconds = 60_000
+
+    /// - Throws: `RuntimeError.missingTool`
+    init(folder: String) throws(RuntimeError) {
+        self.folder = folder
+        do throws(ImageError) { program = try Tool.find("mke2fs", package: "e2fsprogs") } catch {
+            throw .missingTool("mke2fs", package: "e2fsprogs")
+        }
+    }
+
+    func template(of bytes: Int64) throws(RuntimeError) -> DiskTemplate {
+        if let known = state.withLock({ $0.templates[bytes] }) { return known }
+        let template = try make(bytes)
+        guard template.parts.reduce(0, { $0 + $1.bytes.count }) <= Self.largest else { return template }
+        state.withLock { state in
+            guard state.templates.updateValue(template, forKey: bytes) == nil else { return }
+            state.order.append(bytes)
+            if state.order.count > Self.most { state.templates[state.order.removeFirst()] = nil }
+        }
+        return template
+    }
+
+    private func make(_ bytes: Int64) throws(RuntimeError) -> DiskTemplate {
+        let path = "\(folder)/.disk-\(String(UInt64.random(in: .min ... .max), radix: 36))"
+        defer { unlink(path) }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0, ftruncate(descriptor, off_t(bytes)) == 0 else {
+            throw .system(action: "making a disk of \(bytes) bytes", reason: String(cString: strerror(errno)))
+        }
+        close(descriptor)
+        // Without a journal: no sandbox outlives the machine. Tables are written when they are used, so that holes stay.
+        let arguments = [
+            "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "16384", "-m", "0", "-O",
+            "^has_journal,^resize_inode", "-E", "lazy_itable_init=1,nodiscard,packed_meta_blocks=1", path,
+        ]
+        let outcome: Tool.Outcome
+        do throws(ImageError) {
+            outcome = try program.run(arguments, home: "/", milliseconds: Self.milliseconds)
+        } catch { throw .system(action: "making a disk of \(bytes) bytes", reason: "\(error)") }
+        guard outcome.code == 0 else {
+            throw .system(
+                action: "making a disk of \(bytes) bytes", reason: "mke2fs: " + outcome.errors.printable(limit: 200))
+        }
+        return try .read(path)
+    }
+}

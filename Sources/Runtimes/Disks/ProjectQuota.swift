@@ -1,0 +1,61 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Limits of folders by the file system itself: ext4 and XFS that are mounted with `prjquota`.
+///
+/// A sandbox must not be able to leave its project: only the initial user namespace may change a file's, so that quotas are
+/// for sandboxes with a user namespace of their own.
+struct ProjectQuota: Sendable {
+    /// Any of the folders on the file system.
+    let folder: String
+
+    /// Bytes for each inode that a sandbox may have, as mke2fs counts them.
+    private static let bytesPerInode: Int64 = 16384
+    /// Far from the numbers that people write into /etc/projid.
+    private static let numbers: ClosedRange<UInt32> = 1 << 30...(1 << 31) - 1
+
+    /// Makes a folder, limits it and writes more than that; nil where the file system does not refuse.
+    static func probe(_ folder: String) -> ProjectQuota? {
+        let quota = ProjectQuota(folder: folder)
+        let trial = folder + "/.probe-" + String(UInt64.random(in: .min ... .max), radix: 36)
+        guard mkdir(trial, 0o700) == 0 else { return nil }
+        defer { try? TreeRemoval.remove(trial) }
+        guard let project = try? quota.limit(trial, bytes: 1 << 20) else { return nil }
+        defer { _ = linux_limit_project(folder, project, 0, 0) }
+        let file = open(trial + "/file", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        let chunk = [UInt8](repeating: 1, count: 1 << 20)
+        for _ in 0..<3 where write(file, chunk, chunk.count) < 0 {
+            return [EDQUOT, ENOSPC].contains(errno) ? quota : nil
+        }
+        return nil
+    }
+
+    /// Gives a folder a project of its own, with a limit.
+    /// - Returns: the project's number.
+    @discardableResult func limit(_ path: String, bytes: Int64) throws(RuntimeError) -> UInt32 {
+        var project: UInt32
+        var used: CInt
+        var attempts = 0
+        repeat {
+            project = UInt32.random(in: Self.numbers)
+            used = linux_project_is_used(folder, project)
+            attempts += 1
+        } while used == 1 && attempts < 100
+        try Self.check(used, "asking for the project quotas of \(folder)")
+        try Self.check(linux_set_project(path, project), "giving \(path) a project")
+        let inodes = UInt64(max(bytes / Self.bytesPerInode, 1024))
+        try Self.check(linux_limit_project(folder, project, UInt64(bytes), inodes), "limiting \(path)")
+        return project
+    }
+
+    private static func check(_ code: CInt, _ action: String) throws(RuntimeError) {
+        guard code == 0 else {
+            throw .system(action: action, reason: code > 0 ? "no number is free" : String(cString: strerror(-code)))
+        }
+    }
+}

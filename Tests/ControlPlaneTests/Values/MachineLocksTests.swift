@@ -1,0 +1,52 @@
+import Foundation
+import NetworkPolicy
+import TestSupport
+import Testing
+
+@testable import ControlPlane
+
+@Suite struct MachineLocksTests {
+    private let folder = TemporaryFolder("locks")
+    private var locks: MachineLocks { MachineLocks(folder: folder.path + "/locks") }
+
+    private func local(_ tag: String, _ pool: String, _ poolV6: String) -> Settings.Local {
+        var local = Settings.Local()
+        (local.tag, local.addressPool, local.addressPoolV6) = (tag, CIDRBlock(pool)!, CIDRBlock(poolV6)!)
+        return local
+    }
+
+    @Test(arguments: [
+        ("one", "10.1.0.0/16", "fd00:1::/64", "tag"), ("two", "10.0.0.0/24", "fd00:1::/64", "address_pool"),
+        ("two", "10.0.128.0/17", "fd00:1::/64", "address_pool"), ("two", "10.0.0.0/8", "fd00:1::/64", "address_pool"),
+        ("two", "10.1.0.0/16", "fd00::/64", "address_pool_v6"), ("two", "10.1.0.0/16", "fd00::/48", "address_pool_v6"),
+    ]) func `what another has is refused, with the setting to change`(
+        _ tag: String, _ pool: String, _ poolV6: String, _ key: String
+    ) throws {
+        let first = try locks.take(local("one", "10.0.0.0/16", "fd00::/64"))
+        let error = #expect(throws: ConfigurationError.self) { try locks.take(local(tag, pool, poolV6)) }
+        #expect("\(error!)".contains("local.\(key) ") && "\(error!)".contains("(process \(getpid()))"), "\(error!)")
+        withExtendedLifetime(first) {}
+        // The one that was refused has taken nothing that it would keep from a third.
+        let third = try locks.take(local("two", "10.1.0.0/16", "fd00:1::/64"))
+        withExtendedLifetime(third) {}
+    }
+
+    @Test func `what has ended holds nothing, and what differs in everything goes side by side`() throws {
+        for _ in 0..<3 { _ = try locks.take(local("one", "10.0.0.0/16", "fd00::/64")) }
+        let first = try locks.take(local("one", "10.0.0.0/16", "fd00::/64"))
+        let second = try locks.take(local("two", "10.1.0.0/16", "fd00:0:0:1::/64"))
+        withExtendedLifetime((first, second)) {}
+    }
+
+    @Test(arguments: ["10.0.0.0/16", "10.0.0.0/28", "fd5a:1179::/64", "fd00::/96"])
+    func `a pool is known by its file's name`(_ text: String) {
+        let block = CIDRBlock(text)!
+        #expect(MachineLocks.block(MachineLocks.name(block)) == block && !MachineLocks.name(block).contains("/"))
+    }
+
+    @Test func `a folder that others may write to is not trusted`() throws {
+        try FileManager.default.createDirectory(atPath: locks.folder, withIntermediateDirectories: true)
+        #expect(chmod(locks.folder, 0o777) == 0)
+        #expect(throws: ConfigurationError.self) { try locks.take(Settings.Local()) }
+    }
+}
