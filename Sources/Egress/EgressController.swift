@@ -20,9 +20,9 @@ public protocol EgressController: Sendable {
     @discardableResult
     func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus
 
-    /// Removes the rules of these targets; unknown ones are ignored and named in `PolicyStatus.reason`.
+    /// Removes the rules that are named; unknown ones are ignored and named in `PolicyStatus.reason`.
     @discardableResult
-    func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus
+    func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus
 
     /// The secret that a client of this sandbox's policy API sends in `OPENSANDBOX-EGRESS-AUTH`.
     func token(of id: String) async throws(EgressError) -> String

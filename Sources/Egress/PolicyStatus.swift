@@ -28,9 +28,9 @@ public struct PolicyStatus: Hashable, Sendable {
     }
 
     /// The contract's PolicyStatusResponse; `policy` is always present.
-    public func encodedJSON() -> [UInt8] {
+    public func encodedJSON(_ form: PolicyForm = .contract) -> [UInt8] {
         var text = "{\"status\":\"ok\",\"mode\":\"\(mode)\",\"enforcementMode\":\"\(enforcementMode)\""
         if let reason { text += ",\"reason\":" + JSONDocument.quoted(reason) }
-        return Array(text.utf8) + Array(",\"policy\":".utf8) + policy.encodedJSON() + Array("}".utf8)
+        return Array(text.utf8) + Array(",\"policy\":".utf8) + policy.encodedJSON(form) + Array("}".utf8)
     }
 }

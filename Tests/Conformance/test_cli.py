@@ -56,7 +56,8 @@ def test_the_installed_program_finds_the_server_by_its_environment(osb, box):
 def box(osb, appliance, tmp_path):
     """A sandbox made by the command line; its id."""
     policy = tmp_path / "policy.json"
-    policy.write_text(json.dumps({"defaultAction": "deny", "egress": [{"action": "allow", "target": "one.example"}]}))
+    policy.write_text(json.dumps({"defaultAction": "deny", "egress": [
+        {"action": "allow", "target": "one.example"}, {"action": "deny", "target": "*:25"}]}))
     made = osb.json("sandbox", "create", "-i", IMAGE, "-t", "10m", "-m", "by=osb", "--resource", "cpu=1",
                     "--resource", "memory=256Mi", "--network-policy-file", str(policy))
     name = made["id"]
@@ -127,9 +128,13 @@ def test_files(osb, box, tmp_path):
 
 
 def test_the_policy(osb, box):
-    assert "one.example" in json.dumps(osb.json("egress", "get", box))
+    assert "one.example" in json.dumps(osb.json("egress", "get", box)) and "*:25" in json.dumps(osb.json("egress", "get", box))
     osb("egress", "patch", box, "--rule", "allow=two.example")
     assert "two.example" in json.dumps(osb.json("egress", "get", box))
+    for target in ("three.example:443/tcp", "[2001:db8::7]:8000-8100", "icmp://198.51.100.7", "preset:pypi", "*:2525"):
+        osb("egress", "patch", box, "--rule", f"allow={target}")
+        assert target in json.dumps(osb.json("egress", "get", box)), target
+    assert "invalid target" in osb("egress", "patch", box, "--rule", "deny=https://one.example", fails=True)
 
 
 def test_diagnostics(osb, box):

@@ -242,6 +242,55 @@ def test_the_lifecycle_api_changes_policies_with_its_key_alone(create, api):
     assert fetches(sandbox, "http://three.example/")
 
 
+def targets(sandbox):
+    return [(rule.action, rule.target) for rule in sandbox.get_egress_policy().egress]
+
+
+def test_ports_protocols_and_presets_pass_through_the_official_client(create, world):
+    """It knows `action` and `target` alone, and drops every other field."""
+    world.names.add("pypi.org", world.three)
+    rules = [deny("*:7/udp"), allow("One.example:80"), allow(f"{world.two}:80/tcp"), allow(f"[{world.two_v6}]:80"),
+             allow("preset:pypi")]
+    sandbox = create(network_policy=NetworkPolicy(defaultAction="deny", egress=rules))
+    assert targets(sandbox) == [(rule.action, rule.target) for rule in rules]
+    for url in ("http://one.example/", f"http://{world.two}/", f"http://[{world.two_v6}]/", "http://pypi.org/"):
+        assert fetches(sandbox, url), url
+
+    def opens(host, port):
+        return exit_code(sandbox, f"timeout 5 bash -c 'exec 3<>/dev/tcp/{host}/{port}'") == 0
+
+    assert not opens(world.one, 7) and not opens(world.two, 7) and not opens(world.two_v6, 7)
+    sandbox.patch_egress_rules([allow("one.example:7")])
+    assert opens("one.example", 7) and fetches(sandbox, "http://one.example/"), "another port is another target"
+    sandbox.patch_egress_rules([deny("one.example:80")])
+    assert not fetches(sandbox, "http://one.example/") and opens("one.example", 7)
+    sandbox.delete_egress_rules(["preset:pypi", "one.example:80"])
+    assert not resolves(sandbox, "pypi.org")
+    assert targets(sandbox) == [("allow", "one.example:7"), ("deny", "*:7/udp"), ("allow", f"{world.two}:80/tcp"),
+                                ("allow", f"[{world.two_v6}]:80")]
+
+
+@pytest.mark.parametrize("target", ["one.example:", "one.example:http", "https://one.example", "preset:none", "*"])
+def test_a_text_that_means_nothing_is_refused_by_the_official_client_aloud(create, target):
+    sandbox = create(network_policy=deny_but("one.example"))
+    with pytest.raises(Exception, match="target|preset"):
+        sandbox.patch_egress_rules([deny(target)])
+    assert targets(sandbox) == [("allow", "one.example")]
+
+
+def test_rules_that_the_client_does_not_know_are_read_by_it_as_what_they_mean(create, api):
+    sandbox = create()
+    path = f"/v1/sandboxes/{sandbox.id}/networkpolicy"
+    sent = {"defaultAction": "allow", "egress": [{"action": "deny", "ports": [25]}, {"preset": "pypi"}]}
+    answer = api.put(path, json=sent)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["policy"]["egress"] == [
+        {"action": "deny", "ports": [25], "target": "*:25"},
+        {"action": "allow", "preset": "pypi", "target": "preset:pypi"}]
+    assert targets(sandbox) == [("deny", "*:25"), ("allow", "preset:pypi")]
+    assert api.put(path, json=answer.json()["policy"]).json() == answer.json(), "what was answered can be sent"
+
+
 def test_fifty_changes_at_once_lose_nothing(create, appliance):
     sandbox = create(network_policy=deny_but("one.example"))
     path = f"/v1/sandboxes/{sandbox.id}/networkpolicy"

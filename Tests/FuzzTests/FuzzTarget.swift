@@ -1,14 +1,15 @@
 /// What a fuzzer calls, by the name of its corpus folder. Each takes any bytes, and traps when a promise about them does not
 /// hold: libFuzzer reports it, and the corpus test fails.
 enum FuzzTarget: String, CaseIterable {
-    case query, response, name, policy, rules, chunks, route, label, token, opening, body, reply, fields, http1request,
-        http1response
+    case query, response, name, target, policy, rules, chunks, route, label, token, opening, body, reply, fields,
+        http1request, http1response
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
         case .query: DNSFuzz.query(bytes)
         case .response: DNSFuzz.response(bytes)
         case .name: PolicyFuzz.name(bytes)
+        case .target: PolicyFuzz.target(bytes)
         case .policy: PolicyFuzz.policy(bytes)
         case .rules: PolicyFuzz.rules(bytes)
         case .chunks: HTTP1Fuzz.chunks(bytes)

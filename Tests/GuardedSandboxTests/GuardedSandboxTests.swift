@@ -129,7 +129,7 @@ private final class Machine: Sendable {
             try await machine.node.patch("agent-2", [Rule(action: .allow, text: "two.example")])
             #expect(try await machine.run(echo("two.example"), in: sandbox).contains("hello"))
             #expect(try await says("meanwhile"), "another rule's change leaves it alone")
-            try await machine.node.removeRules("agent-2", [Target("one.example")])
+            try await machine.node.removeRules("agent-2", [RuleSelector("one.example")])
             _ = try await machine.run("echo after > /tmp/in", in: sandbox)
             #expect(try await !machine.run(echo("one.example"), in: sandbox).contains("hello"))
             #expect(try await !machine.run("cat /tmp/out", in: sandbox).contains("after"))

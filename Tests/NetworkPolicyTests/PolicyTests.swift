@@ -61,6 +61,9 @@ import Testing
         #"{"\u0061ction":"deny","action":"allow","target":"a.com"}"#,
         #"{"action":"deny","preset":"p"}"#, #"{"preset":"p","ports":[443]}"#, #"{"preset":"p","protocol":"tcp"}"#,
         #"{"preset":"p","target":"a.com"}"#, #"{"preset":"p","preset":"p"}"#,
+        #"{"action":"deny","target":"preset:p"}"#, #"{"action":"allow","target":"preset:p","ports":[443]}"#,
+        #"{"target":"preset:p"}"#, #"{"action":"allow","preset":"p","target":"preset:q"}"#,
+        #"{"action":"allow","target":"p.example","from":["p",0,1,true]}"#,
         #"{"action":"allow","target":"a.com","ports":[1e3]}"#, #"{"action":"allow","target":"a.com","ports":[080]}"#,
         #"{"action":"allow","target":"a.com"},"#, #"{"action":"allow","target":"a.com",}"#,
         #"{"action":"allow","target":"a.com"}]["#, #"{'action':'allow','target':'a.com'}"#,
@@ -132,9 +135,9 @@ import Testing
 
     @Test func `removal is by target and idempotent`() throws {
         let policy = Policy(defaultAction: .deny, rules: [try rule(.allow, "a.com"), try rule(.allow, "*.a.com")])
-        let (once, removed) = policy.removing([try Target("A.COM")])
+        let (once, removed) = policy.removing([try RuleSelector("A.COM")])
         #expect(removed == 1 && once.rules.map(\.text) == ["*.a.com"])
-        #expect(once.removing([try Target("a.com")]).removed == 0)
+        #expect(once.removing([try RuleSelector("a.com")]).removed == 0)
     }
 }
 
@@ -161,6 +164,7 @@ import Testing
             case .wildcard(let zone):
                 if let name, name.description.hasSuffix("." + zone.description) { return rule.action }
             case .address(let block): if let address, block.contains(address) { return rule.action }
+            case .anyAddress: if address != nil { return rule.action }
             }
         }
         return policy.defaultAction

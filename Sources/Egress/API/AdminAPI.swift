@@ -76,7 +76,7 @@ struct AdminAPI: Sendable {
             }
             try await controller.protect(
                 id, namespace: NetworkNamespace(existing: protect.namespace), policy: protect.policy)
-            return .status(try await controller.status(id))
+            return .status(try await controller.status(id), policyAPI.form)
         case .DELETE:
             await controller.release(id)
             return PolicyReply(status: 204, contentType: "text/plain; charset=utf-8", body: [])

@@ -25,7 +25,7 @@ package enum AdminRequest {
                 return
             }
             do {
-                policy = try Policy.decode(json: try form.serialized())
+                policy = try Policy.decode(json: try form.serialized(), form: .record)
             } catch {
                 throw .invalidPolicy("\(error)")
             }
@@ -33,7 +33,7 @@ package enum AdminRequest {
 
         package func encoded() throws(EgressError) -> [UInt8] {
             do {
-                let form = try JSONDocument(parsing: policy.encodedJSON())
+                let form = try JSONDocument(parsing: policy.encodedJSON(.record))
                 return try JSONDocument.object(["namespace": .string(namespace), "policy": form]).serialized()
             } catch {
                 throw .invalidPolicy("the policy cannot be encoded")

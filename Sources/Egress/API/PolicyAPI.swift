@@ -15,6 +15,8 @@ public struct PolicyAPI: Sendable {
     let maxRules: Int
     let maxBodyBytes: Int
     let presets: Presets
+    /// How policies are written and read: a socket for this program alone has them whole.
+    var form = PolicyForm.contract
     let logger: Logger
 
     public init(
@@ -89,8 +91,9 @@ public struct PolicyAPI: Sendable {
         guard PolicyRequest.isMethod(request.method.rawValue) else { return .methodNotAllowed(PolicyRequest.methods) }
         do throws(EgressError) {
             let policyRequest = try PolicyRequest(
-                method: request.method.rawValue, body: body, maxRules: maxRules, presets: presets)
-            return .status(try await policyRequest.perform(on: id, with: controller))
+                method: request.method.rawValue, body: body, maxRules: maxRules, presets: presets,
+                form: form)
+            return .status(try await policyRequest.perform(on: id, with: controller), form)
         } catch {
             logger.warning("policy request failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
             return .failure(error)

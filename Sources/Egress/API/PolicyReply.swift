@@ -1,3 +1,5 @@
+import NetworkPolicy
+
 /// An answer of the policy API before it is bytes on a socket. Errors are plain text (CLIENTS.md section 9).
 struct PolicyReply: Hashable, Sendable {
     var status: Int
@@ -18,7 +20,9 @@ struct PolicyReply: Hashable, Sendable {
         PolicyReply(status: 200, contentType: "text/plain; version=0.0.4", body: Array(text.utf8))
     }
 
-    static func status(_ status: PolicyStatus) -> PolicyReply { .json(status.encodedJSON()) }
+    static func status(_ status: PolicyStatus, _ form: PolicyForm) -> PolicyReply {
+        .json(status.encodedJSON(form))
+    }
 
     static let unauthorized = PolicyReply.text(401, "unauthorized: send the sandbox's \(PolicyToken.header) header")
     static let notFound = PolicyReply.text(404, "not found")

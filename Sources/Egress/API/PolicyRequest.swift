@@ -5,7 +5,7 @@ public enum PolicyRequest: Hashable, Sendable {
     case read
     case replace(Policy)
     case patch([Rule])
-    case remove([Target])
+    case remove([RuleSelector])
 
     static let methods = "GET, POST, PUT, PATCH, DELETE"
 
@@ -16,13 +16,13 @@ public enum PolicyRequest: Hashable, Sendable {
     /// An empty body of POST and PUT means deny all; of PATCH and DELETE it is an error.
     /// - Throws: `EgressError.invalidPolicy` with the offending rule, `tooManyRules`.
     public init(
-        method: String, body: [UInt8], maxRules: Int, presets: Presets = .none
+        method: String, body: [UInt8], maxRules: Int, presets: Presets = .none, form: PolicyForm = .contract
     ) throws(EgressError) {
         do {
             switch method {
             case "GET", "HEAD": self = .read
-            case "POST", "PUT": self = .replace(try Policy.decode(json: body, presets: presets))
-            case "PATCH": self = .patch(try Policy.decodeRules(json: body, presets: presets))
+            case "POST", "PUT": self = .replace(try Policy.decode(json: body, presets: presets, form: form))
+            case "PATCH": self = .patch(try Policy.decodeRules(json: body, presets: presets, form: form))
             case "DELETE": self = .remove(try Policy.decodeTargets(json: body))
             default: throw EgressError.invalidPolicy("the method is not one of \(Self.methods)")
             }

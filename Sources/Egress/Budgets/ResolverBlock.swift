@@ -47,15 +47,13 @@ public struct ResolverBlock: Hashable, Sendable {
 
     public init() {}
 
-    private static let everywhere = [CIDRBlock("0.0.0.0/0")!, CIDRBlock("::/0")!]
-
     /// What stands in front of every other rule.
     var rules: [Rule] {
         var rules: [Rule] = []
-        if overTLS { rules += Self.everywhere.map { Self.deny(.address($0), port: 853) } }
+        if overTLS { rules.append(Self.deny(.anyAddress, port: 853)) }
         switch overHTTPS {
         case .open: break
-        case .everything: rules += Self.everywhere.map { Self.deny(.address($0), port: 443) }
+        case .everything: rules.append(Self.deny(.anyAddress, port: 443))
         case .targets(let targets):
             rules += targets.map { target in
                 guard case .address = target else { return Rule(action: .deny, target: target) }

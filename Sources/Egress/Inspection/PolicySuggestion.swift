@@ -33,7 +33,7 @@ struct PolicySuggestion: Hashable, Sendable {
         switch target {
         case .name(let name): name.labels.reversed().map { String(decoding: $0, as: UTF8.self) }
         case .wildcard(let name): name.labels.reversed().map { String(decoding: $0, as: UTF8.self) } + ["*"]
-        case .address(let block): [block.description]
+        case .address, .anyAddress: [target.description]
         }
     }
 }

@@ -110,7 +110,7 @@ public final class EgressNode: EgressController {
     }
 
     @discardableResult
-    public func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
+    public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
         try await change(id, .remove(targets))
     }
 
@@ -133,7 +133,9 @@ public final class EgressNode: EgressController {
             presets: configuration.presets, logger: logger)
         try await listen(on: .unix(path: configuration.socketPath, mode: 0o600), api.handler)
         if let path = configuration.adminSocketPath {
-            let admin = AdminAPI(policyAPI: api, metrics: configuration.metrics)
+            var exact = api
+            exact.form = .record
+            let admin = AdminAPI(policyAPI: exact, metrics: configuration.metrics)
             try await listen(on: .unix(path: path, mode: 0o600), admin.handler)
         }
         if let address = configuration.metricsAddress, let metrics = configuration.metrics {

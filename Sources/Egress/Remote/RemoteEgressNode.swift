@@ -29,16 +29,16 @@ public final class RemoteEgressNode: EgressController {
 
     @discardableResult
     public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
-        try await policyCall("PUT", id, body: policy.encodedJSON())
+        try await policyCall("PUT", id, body: policy.encodedJSON(.record))
     }
 
     @discardableResult
     public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
-        try await policyCall("PATCH", id, body: Policy.encodeRules(rules))
+        try await policyCall("PATCH", id, body: Policy.encodeRules(rules, .record))
     }
 
     @discardableResult
-    public func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
+    public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
         try await policyCall("DELETE", id, body: try encode(.array(targets.map { .string($0.description) })))
     }
 
@@ -56,7 +56,7 @@ public final class RemoteEgressNode: EgressController {
     private func policyCall(_ method: String, _ id: String, body: [UInt8]?) async throws(EgressError) -> PolicyStatus {
         let response = try await call(method, try path(id) + "/policy", body: body)
         guard let document = try? JSONDocument(parsing: response.body), case .object(let fields) = document,
-            let bytes = try? fields["policy"]?.serialized(), let policy = try? Policy.decode(json: bytes)
+            let bytes = try? fields["policy"]?.serialized(), let policy = try? Policy.decode(json: bytes, form: .record)
         else { throw .remote("its answer is not a policy status") }
         func text(_ field: String) -> String? { if case .string(let text) = fields[field] { text } else { nil } }
         return PolicyStatus(

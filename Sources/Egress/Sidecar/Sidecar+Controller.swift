@@ -25,7 +25,7 @@ extension Sidecar {
     }
 
     @discardableResult
-    public func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
+    public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
         try await Blocking.run { [self] () throws(EgressError) in
             var removed = 0
             let policy = try change { (policies: inout Policies) throws(EgressError) in

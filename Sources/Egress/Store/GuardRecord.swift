@@ -28,7 +28,7 @@ struct GuardRecord: Sendable, Equatable {
             "{\"version\":\(Self.version),\"id\":" + JSONDocument.quoted(id) + ",\"namespace\":"
             + JSONDocument.quoted(namespacePath) + ",\"token\":" + JSONDocument.quoted(token) + ",\"mark\":"
             + JSONDocument.quoted(mark) + "}\n"
-        return Array(head.utf8) + policy.encodedJSON() + Array("\n".utf8)
+        return Array(head.utf8) + policy.encodedJSON(.record) + Array("\n".utf8)
     }
 
     init(id: String, namespacePath: String, token: String, policy: Policy) {
@@ -60,7 +60,7 @@ struct GuardRecord: Sendable, Equatable {
             throw .storage(path: path, reason: "its token is too short")
         }
         do {
-            let policy = try Policy.decode(json: policyBytes)
+            let policy = try Policy.decode(json: policyBytes, form: .record)
             return (
                 GuardRecord(id: form.id, namespacePath: form.namespace, token: form.token, policy: policy), form.mark
             )

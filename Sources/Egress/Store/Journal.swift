@@ -22,7 +22,7 @@ enum Journal {
         let body: [UInt8]
         switch change {
         case .replace: return nil
-        case .merge(let rules): body = Array("merge ".utf8) + Policy.encodeRules(rules)
+        case .merge(let rules): body = Array("merge ".utf8) + Policy.encodeRules(rules, .record)
         case .remove(let targets):
             body = Array("remove [\(targets.map { JSONDocument.quoted("\($0)") }.joined(separator: ","))]".utf8)
         }
@@ -51,7 +51,7 @@ enum Journal {
 
     private static func change(_ kind: String, _ list: ArraySlice<UInt8>) -> PolicyChange? {
         switch kind {
-        case "merge": (try? Policy.decodeRules(json: list)).map { .merge($0) }
+        case "merge": (try? Policy.decodeRules(json: list, form: .record)).map { .merge($0) }
         case "remove": (try? Policy.decodeTargets(json: list)).map { .remove($0) }
         default: nil
         }

@@ -6,6 +6,9 @@ public struct CIDRBlock: Hashable, Sendable, CustomStringConvertible {
     /// IPv4-mapped addresses (RFC 4291, section 2.5.5.2): a way to write IPv4, on no wire.
     static let mapped = CIDRBlock("::ffff:0:0/96")!
 
+    /// Every address, of one family and the other.
+    public static let everything = [CIDRBlock("0.0.0.0/0")!, CIDRBlock("::/0")!]
+
     /// The block of one address.
     public init(_ address: IPAddress) {
         base = address

@@ -14,15 +14,22 @@ struct BlockTable: Sendable {
     }
 
     private var entries: ShardedMap<CIDRBlock, TargetEntry>
+    /// The rules for any address: those of both families' largest block beside its own.
+    private(set) var everywhere: TargetEntry?
     private var present: SortedPieces<Present>
     /// For each address and kind of traffic, the first rule.
     private(set) var covered: RangeTable<TrafficMap<Int>>
 
     /// - Parameter entries: of blocks that all differ.
-    init(_ entries: [(block: CIDRBlock, entry: TargetEntry)], _ list: RuleList) {
+    init(_ entries: [(block: CIDRBlock, entry: TargetEntry)], everywhere: TargetEntry?, _ list: RuleList) {
         self.entries = ShardedMap(capacity: entries.count)
+        self.everywhere = everywhere
         for (block, entry) in entries { self.entries[block] = entry }
-        let flat = CoveredRange.sorted(entries.map { ($0.block, $0.entry.map(list)) })
+        present = SortedPieces()
+        covered = RangeTable()
+        var blocks = entries.map(\.block)
+        if everywhere != nil { blocks += CIDRBlock.everything.filter { self.entries[$0] == nil } }
+        let flat = CoveredRange.sorted(blocks.compactMap { block in rules(of: block, list).map { (block, $0) } })
         present = SortedPieces(flat.map { Present(block: $0.block) })
         covered = RangeTable(CoveredRange.flatten(flat))
     }
@@ -30,23 +37,38 @@ struct BlockTable: Sendable {
     subscript(block: CIDRBlock) -> TargetEntry? { entries[block] }
 
     /// Gives blocks other rules, or none. Every entry first, then the ranges: a range is made of all blocks around it.
-    mutating func set(_ changed: [(block: CIDRBlock, entry: TargetEntry?)], _ list: RuleList) {
-        for (block, entry) in changed {
-            entries[block] = entry
-            let item = Present(block: block)
-            present.replace(item.place...item.place, with: entry == nil ? [] : [item])
+    /// - Parameter everywhere: the rules for any address, where these are changed.
+    mutating func set(
+        _ changed: [(block: CIDRBlock, entry: TargetEntry?)], everywhere: TargetEntry??, _ list: RuleList
+    ) {
+        var blocks = changed.map(\.block)
+        for (block, entry) in changed { entries[block] = entry }
+        if let everywhere {
+            self.everywhere = everywhere
+            blocks += CIDRBlock.everything
         }
-        for (block, _) in changed { _ = covered.replace(block.range, with: flattened(block, list)) }
+        for block in blocks {
+            let item = Present(block: block)
+            present.replace(item.place...item.place, with: rules(of: block, list) == nil ? [] : [item])
+        }
+        for block in blocks { _ = covered.replace(block.range, with: flattened(block, list)) }
+    }
+
+    /// The first rules of a block by itself; nil where it has none.
+    private func rules(of block: CIDRBlock, _ list: RuleList) -> TrafficMap<Int>? {
+        let own = entries[block]?.map(list)
+        guard block.prefixLength == 0, let everywhere = everywhere?.map(list) else { return own }
+        return own.map { $0.first(everywhere) } ?? everywhere
     }
 
     /// The ranges inside a block, from the blocks around it and those in it.
     private func flattened(_ block: CIDRBlock, _ list: RuleList) -> [RangeTable<TrafficMap<Int>>.Element] {
         let around = (0..<block.prefixLength).reversed().compactMap { length -> TrafficMap<Int>? in
-            CIDRBlock(block.base, prefixLength: length).flatMap { entries[$0]?.map(list) }
+            CIDRBlock(block.base, prefixLength: length).flatMap { rules(of: $0, list) }
         }
         let first = Present.Place(base: block.base, length: block.prefixLength)
         let last = Present.Place(base: block.range.upperBound, length: block.base.bitWidth)
-        var parts = present.elements(in: first...last).map { ($0.block, entries[$0.block]!.map(list)) }
+        var parts = present.elements(in: first...last).map { ($0.block, rules(of: $0.block, list)!) }
         if !around.isEmpty {
             let outer = TrafficMap.first(of: around[...])
             if let own = parts.first, own.0 == block {

@@ -13,42 +13,54 @@ extension PolicyEvaluator {
         switch change {
         case .replace(let policy):
             Successor(evaluator: PolicyEvaluator(policy), touched: .everything, removed: self.policy.ruleCount)
-        case .merge(let patch): replacing(patch.map(\.target), by: Policy.firsts(of: patch))
-        case .remove(let targets): replacing(targets, by: [])
+        case .merge(let patch): replacing(RuleSelection(patch: patch), by: Policy.firsts(of: patch))
+        case .remove(let selectors): replacing(RuleSelection(selectors), by: [])
         }
     }
 
-    /// - Parameter rules: of these targets; they come first.
-    private func replacing(_ targets: [Target], by rules: [Rule]) -> Successor {
-        var policy = policy, names = names, blocks = blocks
-        let targets = Set(targets)
-        var removed = 0
-        for target in targets {
-            for number in entry(target)?.numbers ?? [] {
-                policy.list.remove(number)
-                removed += 1
-            }
+    /// - Parameter rules: they come first.
+    private func replacing(_ selection: RuleSelection, by rules: [Rule]) -> Successor {
+        var policy = policy, names = names
+        let leaving = numbers(of: selection)
+        var touched = Set(rules.map(\.target))
+        for number in leaving {
+            touched.insert(list[number].target)
+            policy.list.remove(number)
         }
         var byTarget: [Target: [RuleList.Numbered]] = [:]
         for (number, rule) in zip(policy.list.prepend(rules), rules) {
             byTarget[rule.target, default: []].append(RuleList.Numbered(place: number, rule: rule))
         }
-        for target in targets {
-            let entry = byTarget[target].map { TargetEntry($0) }
+        var changed: [(CIDRBlock, TargetEntry?)] = [], everywhere: TargetEntry??
+        for target in touched {
+            let kept = (entry(target)?.numbers ?? []).filter { !leaving.contains($0) }
+            let all = (byTarget[target] ?? []) + kept.map { RuleList.Numbered(place: $0, rule: list[$0]) }
+            let entry = all.isEmpty ? nil : TargetEntry(all)
             switch target {
             case .name(let name): names[name: name] = entry
             case .wildcard(let zone): names[zone: zone] = entry
-            case .address: continue
+            case .address(let block): changed.append((block, entry))
+            case .anyAddress: everywhere = .some(entry)
             }
         }
-        blocks.set(
-            targets.compactMap { target in
-                guard case .address(let block) = target else { return nil }
-                return (block, byTarget[target].map { TargetEntry($0) })
-            }, policy.list)
+        var blocks = blocks
+        blocks.set(changed, everywhere: everywhere, policy.list)
         return Successor(
-            evaluator: PolicyEvaluator(policy, names: names, blocks: blocks), touched: TouchedTargets(targets),
-            removed: removed)
+            evaluator: PolicyEvaluator(policy, names: names, blocks: blocks), touched: TouchedTargets(touched),
+            removed: leaving.count)
+    }
+
+    /// The numbers of the rules that are named.
+    private func numbers(of selection: RuleSelection) -> Set<Int> {
+        var found: Set<Int> = []
+        for target in selection.places {
+            found.formUnion((entry(target)?.numbers ?? []).filter { selection.contains(list[$0]) })
+        }
+        // Which rules a preset stood for is not looked up but seen: it is named seldom.
+        if !selection.presets.isEmpty {
+            for item in list.numbered where selection.contains(item.rule) { found.insert(item.place) }
+        }
+        return found
     }
 
     private func entry(_ target: Target) -> TargetEntry? {
@@ -56,6 +68,7 @@ extension PolicyEvaluator {
         case .name(let name): names[name: name]
         case .wildcard(let zone): names[zone: zone]
         case .address(let block): blocks[block]
+        case .anyAddress: blocks.everywhere
         }
     }
 }

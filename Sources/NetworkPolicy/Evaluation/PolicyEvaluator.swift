@@ -20,16 +20,17 @@ public final class PolicyEvaluator: Sendable {
         byTarget.reserveCapacity(policy.ruleCount)
         for item in policy.list.numbered { byTarget[item.rule.target, default: []].append(item) }
         var names = NameTable(names: byTarget.count, zones: 0)
-        var blocks: [(CIDRBlock, TargetEntry)] = []
+        var blocks: [(CIDRBlock, TargetEntry)] = [], everywhere: TargetEntry?
         for (target, rules) in byTarget {
             switch target {
             case .name(let name): names[name: name] = TargetEntry(rules)
             case .wildcard(let zone): names[zone: zone] = TargetEntry(rules)
             case .address(let block): blocks.append((block, TargetEntry(rules)))
+            case .anyAddress: everywhere = TargetEntry(rules)
             }
         }
         self.names = names
-        self.blocks = BlockTable(blocks, policy.list)
+        self.blocks = BlockTable(blocks, everywhere: everywhere, policy.list)
     }
 
     init(_ policy: Policy, names: NameTable, blocks: BlockTable) {

@@ -33,35 +33,24 @@ public struct Policy: Hashable, Sendable {
     public static let denyAll = Policy(defaultAction: .deny)
     public static let allowAll = Policy(defaultAction: .allow)
 
-    /// What makes two rules of one patch the same rule.
-    private struct Identity: Hashable {
-        var target: Target
-        var traffic: TrafficMap<Bool>
-
-        init(_ rule: Rule) {
-            target = rule.target
-            traffic = rule.scope.identity
-        }
-    }
-
     /// The policy with `patch` in front. A patch says everything about the targets that it names: existing rules of these
-    /// go, whatever their ports (contract, egress API, PATCH /policy). Within the patch the first of rules with equal
-    /// target, protocol and ports wins, so that one patch can give a target several ports.
+    /// go, whatever their ports, unless a target's text has ports itself (contract, egress API, PATCH /policy). Within the
+    /// patch the first of rules with equal target, protocol and ports wins, so that one patch can give a target several ports.
     public func merging(_ patch: [Rule]) -> Policy {
-        let named = Set(patch.map(\.target))
-        return with(Self.firsts(of: patch) + rules.filter { !named.contains($0.target) })
+        let named = RuleSelection(patch: patch)
+        return with(Self.firsts(of: patch) + rules.filter { !named.contains($0) })
     }
 
     /// A patch without rules that a former one of it already says everything about.
     static func firsts(of patch: [Rule]) -> [Rule] {
-        var seen: Set<Identity> = []
-        return patch.filter { seen.insert(Identity($0)).inserted }
+        var seen: Set<RuleIdentity> = []
+        return patch.filter { seen.insert(RuleIdentity($0)).inserted }
     }
 
-    /// The policy without the rules of these targets, and how many rules that took away.
-    public func removing(_ targets: [Target]) -> (policy: Policy, removed: Int) {
-        let gone = Set(targets)
-        let kept = rules.filter { !gone.contains($0.target) }
+    /// The policy without the rules that are named, and how many that took away.
+    public func removing(_ selectors: [RuleSelector]) -> (policy: Policy, removed: Int) {
+        let gone = RuleSelection(selectors)
+        let kept = rules.filter { !gone.contains($0) }
         return (with(kept), ruleCount - kept.count)
     }
 }

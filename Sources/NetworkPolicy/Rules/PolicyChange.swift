@@ -4,8 +4,8 @@ public enum PolicyChange: Hashable, Sendable {
     case replace(Policy)
     /// PATCH: rules that come first (`Policy.merging`).
     case merge([Rule])
-    /// DELETE: the rules of these targets go.
-    case remove([Target])
+    /// DELETE: the rules that are named go.
+    case remove([RuleSelector])
 }
 
 /// Where a change of a policy can have changed a decision.
@@ -20,7 +20,7 @@ public enum TouchedTargets: Sendable {
             switch target {
             case .name(let name): names.insert(name)
             case .wildcard(let zone): zones.insert(zone)
-            case .address(let block): blocks.append(block)
+            case .address, .anyAddress: blocks += target.blocks
             }
         }
         self = .some(names: names, zones: zones, blocks: blocks)

@@ -1,6 +1,15 @@
 // The contract's JSON: {"defaultAction":"deny","egress":[{"action":"allow","target":"pypi.org"}]}. It knows no other fields
 // (`additionalProperties: false`).
 
+/// Who writes and reads a policy's JSON.
+public enum PolicyForm: Sendable {
+    /// Clients: a preset is named.
+    case contract
+    /// This program alone: a preset's rules stand there themselves, each with its place in it, so that reading them again takes
+    /// no preset's file, which may be another one by then.
+    case record
+}
+
 extension Policy {
     private static let expectedPolicy = "an object with defaultAction and egress"
     private static let expectedRules = "a list of rules with action and target"
@@ -8,7 +17,7 @@ extension Policy {
     /// Reads a policy. An empty body, `null` and `{}` deny everything; a missing `defaultAction` denies.
     /// - Parameter presets: where `{"preset":"pypi"}` rules are looked up.
     public static func decode(
-        json: some Collection<UInt8>, presets: Presets = .none
+        json: some Collection<UInt8>, presets: Presets = .none, form: PolicyForm = .contract
     ) throws(PolicyError) -> Policy {
         guard json.contains(where: { !" \t\r\n".utf8.contains($0) }) else { return .denyAll }
         let document = try StrictJSON(json)
@@ -24,28 +33,28 @@ extension Policy {
             guard let mode = Mode(rawValue: text) else { throw .unknownMode(text) }
             policy.mode = mode
         }
-        policy.rules = try RuleDocument.rules(
-            fields.array("egress", expected: expected) ?? [], presets, expected: expected)
+        policy.rules = try RuleDocument(presets: presets, form: form, expected: expected).rules(
+            fields.array("egress", expected: expected) ?? [])
         return policy
     }
 
     /// Reads the body of PATCH /policy: a list of at least one rule.
     public static func decodeRules(
-        json: some Collection<UInt8>, presets: Presets = .none
+        json: some Collection<UInt8>, presets: Presets = .none, form: PolicyForm = .contract
     ) throws(PolicyError) -> [Rule] {
         guard case .array(let entries) = try StrictJSON(json) else { throw .shape(expectedRules, at: "") }
         guard !entries.isEmpty else { throw .emptyChange }
-        return try RuleDocument.rules(entries, presets, expected: expectedRules)
+        return try RuleDocument(presets: presets, form: form, expected: expectedRules).rules(entries)
     }
 
     /// Reads the body of DELETE /policy: a list of at least one target.
-    public static func decodeTargets(json: some Collection<UInt8>) throws(PolicyError) -> [Target] {
+    public static func decodeTargets(json: some Collection<UInt8>) throws(PolicyError) -> [RuleSelector] {
         guard case .array(let entries) = try StrictJSON(json) else { throw .shape("a list of targets", at: "") }
         guard !entries.isEmpty else { throw .emptyChange }
-        var targets: [Target] = []
+        var targets: [RuleSelector] = []
         for (index, entry) in entries.enumerated() {
             guard case .string(let text) = entry else { throw .shape("a list of targets", at: "[\(index)]") }
-            targets.append(try Target(text))
+            targets.append(try RuleSelector(text))
         }
         return targets
     }

@@ -1,43 +1,105 @@
 extension Policy {
-    /// The policy as JSON, targets as they were written. By hand: a general encoder takes a second for a hundred thousand
-    /// rules, and a policy is written at every change.
-    public func encodedJSON() -> [UInt8] {
+    /// The policy as JSON, rules in the form in which they were written. By hand: a general encoder takes a second for a
+    /// hundred thousand rules, and a policy is written at every change.
+    public func encodedJSON(_ form: PolicyForm = .contract) -> [UInt8] {
         var text: [UInt8] = []
         text.reserveCapacity(64 + 64 * ruleCount)
         text += "{\"defaultAction\":\"\(defaultAction.rawValue)\",\"egress\":".utf8
-        Self.append(list.numbered.lazy.map(\.rule), to: &text)
+        Self.append(list.numbered.lazy.map(\.rule), to: &text, form)
         if mode != .enforce { text += ",\"mode\":\"\(mode.rawValue)\"".utf8 }
         text.append(UInt8(ascii: "}"))
         return text
     }
 
     /// Rules as the body of PATCH /policy has them.
-    public static func encodeRules(_ rules: [Rule]) -> [UInt8] {
+    public static func encodeRules(_ rules: [Rule], _ form: PolicyForm = .contract) -> [UInt8] {
         var text: [UInt8] = []
-        append(rules, to: &text)
+        append(rules, to: &text, form)
         return text
     }
 
-    private static func append(_ rules: some Sequence<Rule>, to text: inout [UInt8]) {
+    private static func append(_ rules: some Sequence<Rule>, to text: inout [UInt8], _ form: PolicyForm) {
         text.append(UInt8(ascii: "["))
-        var isFirst = true
+        // The first rules of a preset, until all of them stood there one after the other.
+        var run: [Rule] = []
         for rule in rules {
-            if !isFirst { text.append(UInt8(ascii: ",")) }
-            isFirst = false
-            // A field that nobody sent is not sent back: older clients know two fields only.
-            text += rule.action == .allow ? "{\"action\":\"allow\"".utf8 : "{\"action\":\"deny\"".utf8
-            if !rule.scope.ports.isEmpty {
-                let ports = rule.scope.ports.map {
-                    $0.count == 1 ? "\($0.lowerBound)" : "\"\(TrafficScope.text($0))\""
-                }
-                text += ",\"ports\":[\(ports.joined(separator: ","))]".utf8
+            guard form == .contract, let place = rule.preset else {
+                append(each: &run, to: &text)
+                append(rule, to: &text, form)
+                continue
             }
-            if let transport = rule.scope.transport { text += ",\"protocol\":\"\(transport.rawValue)\"".utf8 }
-            text += ",\"target\":".utf8
-            append(quoted: rule.text, to: &text)
-            text.append(UInt8(ascii: "}"))
+            let follows = run.first?.preset.map { $0.continues(as: place) } ?? true
+            if place.index != run.count || !follows { append(each: &run, to: &text) }
+            guard place.index == run.count else {
+                append(rule, to: &text, form)
+                continue
+            }
+            run.append(rule)
+            guard run.count == place.count else { continue }
+            run.removeAll()
+            append(preset: place, to: &text)
         }
+        append(each: &run, to: &text)
         text.append(UInt8(ascii: "]"))
+    }
+
+    /// Presets of which rules are missing are the rules that are left.
+    private static func append(each run: inout [Rule], to text: inout [UInt8]) {
+        for rule in run { append(rule, to: &text, .contract) }
+        run.removeAll()
+    }
+
+    private static func append(_ rule: Rule, to text: inout [UInt8], _ form: PolicyForm) {
+        separate(&text)
+        text += rule.action == .allow ? "{\"action\":\"allow\"".utf8 : "{\"action\":\"deny\"".utf8
+        var target = rule.text
+        switch rule.form {
+        case .text: break
+        case .fields: append(rule.scope, to: &text)
+        case .anywhere:
+            append(rule.scope, to: &text)
+            // The contract has no rule without a target, and its clients cannot read one.
+            target = "\(RuleTarget(rule.target, rule.scope))"
+        case .preset(let place):
+            if form == .record {
+                text += ",\"\(PresetPlace.field)\":[".utf8
+                append(quoted: place.name, to: &text)
+                text += ",\(place.index),\(place.count),\(place.isText)]".utf8
+            }
+            if form == .contract, place.isText {
+                target = "\(RuleTarget(rule.target, rule.scope))"
+            } else {
+                append(rule.scope, to: &text)
+            }
+        }
+        text += ",\"target\":".utf8
+        append(quoted: target, to: &text)
+        text.append(UInt8(ascii: "}"))
+    }
+
+    private static func append(preset place: PresetPlace, to text: inout [UInt8]) {
+        separate(&text)
+        text += "{\"action\":\"allow\"".utf8
+        if !place.isText {
+            text += ",\"preset\":".utf8
+            append(quoted: place.name, to: &text)
+        }
+        text += ",\"target\":".utf8
+        append(quoted: RuleTarget.text(ofPreset: place.name), to: &text)
+        text.append(UInt8(ascii: "}"))
+    }
+
+    private static func separate(_ text: inout [UInt8]) {
+        if text.last != UInt8(ascii: "[") { text.append(UInt8(ascii: ",")) }
+    }
+
+    /// A field that nobody sent is not sent back: older clients know two fields only.
+    private static func append(_ scope: TrafficScope, to text: inout [UInt8]) {
+        if !scope.ports.isEmpty {
+            let ports = scope.ports.map { $0.count == 1 ? "\($0.lowerBound)" : "\"\(TrafficScope.text($0))\"" }
+            text += ",\"ports\":[\(ports.joined(separator: ","))]".utf8
+        }
+        if let transport = scope.transport { text += ",\"protocol\":\"\(transport.rawValue)\"".utf8 }
     }
 
     /// A string literal (RFC 8259, section 7).

@@ -1,5 +1,20 @@
 import FoundationEssentials
 
+/// Where in a preset a rule of a policy stands. As long as all of a preset's rules stand together, answers name the preset.
+struct PresetPlace: Hashable, Sendable {
+    var name: String
+    var index: Int
+    /// How many rules the preset had then.
+    var count: Int
+    /// Whether it was named in a target, `preset:pypi`, and not in a field.
+    var isText: Bool
+
+    /// Whether both are of one preset as it was named once.
+    func continues(as next: PresetPlace) -> Bool {
+        next.name == name && next.count == count && next.isText == isText
+    }
+}
+
 /// Named rule lists: `{"preset":"pypi"}` in a policy stands for the rules of `policies/pypi.json`.
 public struct Presets: Hashable, Sendable {
     private let rules: [String: [Rule]]
@@ -16,6 +31,15 @@ public struct Presets: Hashable, Sendable {
     public func rules(named name: String) throws(PolicyError) -> [Rule] {
         guard let found = rules[name] else { throw .unknownPreset(name) }
         return found
+    }
+
+    /// The rules that stand for a preset in a policy, each of which says so.
+    /// - Parameter isText: whether the policy names it in a target.
+    func rules(standingFor name: String, isText: Bool) throws(PolicyError) -> [Rule] {
+        let rules = try rules(named: name)
+        return rules.enumerated().map { index, rule in
+            rule.placed(PresetPlace(name: name, index: index, count: rules.count, isText: isText))
+        }
     }
 
     /// Reads one preset file; a preset only ever allows.

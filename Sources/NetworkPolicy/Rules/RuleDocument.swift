@@ -1,30 +1,78 @@
-/// A rule as it stands in JSON: {"action":"allow","target":"pypi.org","ports":[443,"8000-8100"],"protocol":"tcp"}, or
-/// {"preset":"pypi"} and nothing else.
-enum RuleDocument {
-    private static let fields = ["action", "target", "ports", "protocol", "preset"]
+/// A rule as it stands in JSON: {"action":"allow","target":"pypi.org","ports":[443,"8000-8100"],"protocol":"tcp"}, the same in a
+/// text, {"action":"allow","target":"pypi.org:443,8000-8100/tcp"}, {"preset":"pypi"} or {"action":"allow","target":"preset:pypi"}.
+struct RuleDocument {
+    private static let contract = ["action", "target", "ports", "protocol", "preset"]
 
-    static func rules(
-        _ entries: [StrictJSON], _ presets: Presets, expected: String
-    ) throws(PolicyError) -> [Rule] {
+    let presets: Presets
+    let form: PolicyForm
+    /// What a list of rules should be, for errors.
+    let expected: String
+
+    func rules(_ entries: [StrictJSON]) throws(PolicyError) -> [Rule] {
         var rules: [Rule] = []
         rules.reserveCapacity(entries.count)
         for (index, entry) in entries.enumerated() {
-            let fields = try StrictJSONFields(entry, known: Self.fields, expected: expected, at: "rule \(index)")
-            if let preset = try fields.string("preset", expected: expected, at: "rule \(index)") {
-                // Whoever denies a preset, or some of its ports, must not be given all of it.
-                guard Self.fields.allSatisfy({ $0 == "preset" || fields[$0] == nil }) else {
-                    throw .wrongShape("rule \(index): a preset stands alone: it has rules of its own")
-                }
-                rules += try presets.rules(named: preset)
-                continue
+            let fields = try StrictJSONFields(
+                entry, known: Self.contract + (form == .record ? [PresetPlace.field] : []), expected: expected,
+                at: "rule \(index)")
+            if let all = try preset(fields, rule: index) {
+                rules += all
+            } else {
+                rules.append(try rule(fields, rule: index))
             }
-            let action = try fields.string("action", expected: expected, at: "rule \(index)")
-            let target = try fields.string("target", expected: expected, at: "rule \(index)")
-            guard let action, let target else { throw .wrongShape("rule \(index): action and target are required") }
-            guard let known = Action(rawValue: action) else { throw .unknownAction(action, rule: index) }
-            rules.append(try Rule(action: known, text: target, scope: TrafficScope(fields, rule: index)))
         }
         return rules
+    }
+
+    private func rule(_ fields: StrictJSONFields, rule index: Int) throws(PolicyError) -> Rule {
+        let action = try action(fields, rule: index)
+        let target = try fields.string("target", expected: expected, at: "rule \(index)")
+        let scope = try TrafficScope(fields, rule: index)
+        guard let action, target != nil || !scope.isUnstated else {
+            throw .wrongShape("rule \(index): action and target are required")
+        }
+        guard let target else { return try Rule(action: action, anywhere: scope) }
+        let rule = try Rule(action: action, text: target, scope: scope)
+        guard form == .record, let place = try PresetPlace(fields) else { return rule }
+        return rule.placed(place)
+    }
+
+    /// The rules of a preset, where one is named.
+    private func preset(_ fields: StrictJSONFields, rule index: Int) throws(PolicyError) -> [Rule]? {
+        let field = try fields.string("preset", expected: expected, at: "rule \(index)")
+        let text = try fields.string("target", expected: expected, at: "rule \(index)")
+        let named = text.flatMap { RuleTarget.preset($0) }
+        guard let name = field ?? named else { return nil }
+        let action = try action(fields, rule: index)
+        // Whoever denies a preset, or some of its ports, must not be given all of it.
+        guard action != .deny else { throw .deniedPreset(rule: index) }
+        // An answer has all three; a client that knows two fields only sends them back.
+        guard fields["ports"] == nil, fields["protocol"] == nil, field == nil || (text == nil) == (action == nil),
+            field == nil || text == nil || field == named
+        else { throw .wrongShape("rule \(index): a preset stands alone: it has rules of its own") }
+        guard field != nil || action != nil else {
+            throw .wrongShape("rule \(index): action and target are required")
+        }
+        return try presets.rules(standingFor: name, isText: field == nil)
+    }
+
+    private func action(_ fields: StrictJSONFields, rule index: Int) throws(PolicyError) -> Action? {
+        guard let text = try fields.string("action", expected: expected, at: "rule \(index)") else { return nil }
+        guard let action = Action(rawValue: text) else { throw .unknownAction(text, rule: index) }
+        return action
+    }
+}
+
+extension PresetPlace {
+    static let field = "from"
+
+    /// `"from":[name, index, count, isText]` of a record.
+    init?(_ fields: StrictJSONFields) throws(PolicyError) {
+        guard let parts = try fields.array(Self.field, expected: "a preset's place") else { return nil }
+        guard parts.count == 4, case .string(let name) = parts[0], case .integer(let index) = parts[1],
+            case .integer(let count) = parts[2], case .boolean(let isText) = parts[3], 0..<count ~= index
+        else { throw .shape("a preset's place", at: Self.field) }
+        self.init(name: name, index: index, count: count, isText: isText)
     }
 }
 

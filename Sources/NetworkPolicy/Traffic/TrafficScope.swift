@@ -55,14 +55,16 @@ public struct TrafficScope: Hashable, Sendable {
         range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
     }
 
-    /// `443` or `8000-8100`: digits only, from 1 to 65535, the smaller one first.
+    /// `443` or `8000-8100`: digits only, without leading zeros, from 1 to 65535, the smaller one first.
     public static func range(_ text: some StringProtocol) throws(TrafficScopeError) -> ClosedRange<UInt16> {
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
         let numbers = parts.compactMap { part -> UInt16? in
-            guard part.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
+            guard part.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
+                part.utf8.first != UInt8(ascii: "0")
+            else { return nil }
             return UInt16(part)
         }
-        guard (1...2).contains(parts.count), numbers.count == parts.count, numbers[0] > 0,
+        guard (1...2).contains(parts.count), numbers.count == parts.count,
             numbers[0] <= numbers[numbers.count - 1]
         else { throw .invalidPort(String(text)) }
         return numbers[0]...numbers[numbers.count - 1]

@@ -90,7 +90,7 @@ final class FakeEgress: EgressController {
     func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
         set(id, try policy(id).merging(rules))
     }
-    func removeRules(_ id: String, _ targets: [Target]) async throws(EgressError) -> PolicyStatus {
+    func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
         set(id, try policy(id).removing(targets).policy)
     }
     func token(of id: String) async throws(EgressError) -> String {

@@ -100,7 +100,7 @@ import Testing
             let sameAddress = try open("tenant.example", guarded)
             let other = try open("two.example", guarded, address: "198.51.100.2")
             for client in [doomed, sameAddress, other] { #expect(echoes(client, "before")) }
-            try await node.removeRules(GuardedNetwork.id, [Target("one.example")])
+            try await node.removeRules(GuardedNetwork.id, [RuleSelector("one.example")])
             #expect(doomed.isOver, "dead once the answer is there")
             #expect(echoes(sameAddress, "after") && echoes(other, "after"))
             try await node.replace(GuardedNetwork.id, with: .denyAll)
@@ -116,7 +116,7 @@ import Testing
                 Int32(SOCK_STREAM.rawValue), to: "198.51.100.1", port: EchoServer.port, from: guarded.network.sandbox)
             defer { close(direct) }
             #expect(status == 0 && Probe.say("a", on: direct) == .echoed)
-            try await node.removeRules(GuardedNetwork.id, [Target("198.51.100.1")])
+            try await node.removeRules(GuardedNetwork.id, [RuleSelector("198.51.100.1")])
             #expect(Probe.say("b", on: direct) != .echoed)
             _ = try open("one.example", guarded)
         }

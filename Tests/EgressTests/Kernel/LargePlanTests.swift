@@ -25,7 +25,7 @@ import Testing
             #expect(try guarded.stream("198.51.100.1") == .failed(ECONNREFUSED))
             try await node.patch(GuardedNetwork.id, [Rule(action: .allow, text: block)])
             #expect(try guarded.stream("198.51.100.1") == .echoed, "\(block)")
-            try await node.removeRules(GuardedNetwork.id, [Target(block)])
+            try await node.removeRules(GuardedNetwork.id, [RuleSelector(block)])
         }
         #expect(try guarded.stream("198.51.100.1") == .failed(ECONNREFUSED))
         let listing = "nsenter --net=\(guarded.network.sandbox.path) nft list ruleset > \(guarded.folder)/rules"
@@ -53,7 +53,7 @@ import Testing
         let parts = try node.guardian(of: GuardedNetwork.id).state.withLock { $0.ruleset.parts }
         #expect(parts.count(isIPv4: true) > 1)
         #expect(try guarded.stream("198.51.100.1") == .echoed && guarded.stream("198.51.100.2") != .echoed)
-        try await node.removeRules(GuardedNetwork.id, [Target("198.51.100.1")])
+        try await node.removeRules(GuardedNetwork.id, [RuleSelector("198.51.100.1")])
         #expect(try guarded.stream("198.51.100.1") == .failed(ECONNREFUSED))
         await node.shutdown()
     }

@@ -24,7 +24,7 @@ import Testing
                 close(kept)
             }
             #expect(Probe.say("a", on: revoked) == .echoed && Probe.say("b", on: kept) == .echoed)
-            let status = try await node.removeRules(GuardedNetwork.id, [Target("one.example")])
+            let status = try await node.removeRules(GuardedNetwork.id, [RuleSelector("one.example")])
             #expect(status.policy.rules.map(\.text) == ["two.example"])
             #expect(Probe.say("c", on: revoked) != .echoed, "dead once the answer is there")
             #expect(Probe.say("d", on: kept) == .echoed)
@@ -129,7 +129,7 @@ import Testing
         #expect(try guarded.stream("198.51.100.1") == .echoed)
         #expect(try guarded.stream("198.51.100.2") == .failed(ECONNREFUSED))
         #expect(try guarded.resolve("one.example") == ["198.51.100.1"], "names resolve again")
-        try await second.removeRules(GuardedNetwork.id, [Target("one.example")])
+        try await second.removeRules(GuardedNetwork.id, [RuleSelector("one.example")])
         #expect(Probe.say("revoked", on: connection) != .echoed, "the name of a learned address is known still")
         await second.shutdown()
     }

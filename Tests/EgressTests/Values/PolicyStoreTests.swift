@@ -54,7 +54,7 @@ private final class Records {
 @Suite struct PolicyStoreTests {
     private func patch(_ number: Int) throws -> PolicyChange {
         number % 3 == 2
-            ? .remove([try Target("host-\(number).example.com"), try Target("198.51.100.0/24")])
+            ? .remove([try RuleSelector("host-\(number).example.com"), try RuleSelector("198.51.100.0/24")])
             : .merge([
                 try Rule(action: .deny, text: "host-\(number).example.com", scope: TrafficScope(ports: [25...25])),
                 try Rule(action: .allow, text: "Bücher-\(number).example"),

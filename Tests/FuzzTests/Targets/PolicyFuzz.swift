@@ -21,6 +21,25 @@ enum PolicyFuzz {
         }
     }
 
+    /// A target's text has one meaning, whether it stands in a rule or names rules; the text of the meaning means the same.
+    static func target(_ bytes: UnsafeRawBufferPointer) {
+        guard let text = String(validating: bytes, as: UTF8.self) else { return }
+        if let selector = try? RuleSelector(text) {
+            promise((try? RuleSelector(selector.description)) == selector, "\(selector) names other rules than \(text)")
+        }
+        guard let target = try? RuleTarget(text) else {
+            promise((try? Rule(action: .allow, text: text)) == nil, "\(text) is no target, but a rule")
+            return
+        }
+        promise(RuleTarget.preset(text) == nil, "\(text) is a preset and a target")
+        promise((try? RuleTarget(target.description)) == target, "\(target) means something else than \(text)")
+        let rule = try? Rule(action: .deny, text: text)
+        promise((rule == nil) == (target == RuleTarget(.anyAddress)), "\(text) is a target, but no rule")
+        guard let rule, let selector = try? RuleSelector(text) else { return }
+        promise(rule.target == target.target && rule.scope == target.scope, "a rule of \(text) means something else")
+        promise(Policy.denyAll.merging([rule]).removing([selector]).removed == 1, "its own text does not name \(rule)")
+    }
+
     /// What another reader of JSON sees of a policy.
     private struct OtherReading: Decodable {
         struct Rule: Decodable {
@@ -38,6 +57,8 @@ enum PolicyFuzz {
             fatalError("a policy that was written cannot be read")
         }
         promise(again == policy, "a policy that was written is another one")
+        let kept = try? Policy.decode(json: policy.encodedJSON(.record), form: .record)
+        promise(kept == policy, "a policy that was kept is another one")
         if bytes.contains(where: { !" \t\r\n".utf8.contains($0) }) { compare(policy, with: bytes) }
         _ = PolicyEvaluator(policy)
     }
@@ -50,7 +71,11 @@ enum PolicyFuzz {
         promise(
             found[0]?.defaultAction ?? "deny" == policy.defaultAction.rawValue, "another reader sees another default")
         let rules = (found[0]?.egress ?? []).map { "\($0.action ?? "") \($0.target ?? "")" }
-        promise(rules == policy.rules.map { "\($0.action.rawValue) \($0.text)" }, "another reader sees other rules")
+        let own = policy.rules.map { "\($0.action.rawValue) \($0.form == .anywhere ? "" : $0.text)" }
+        promise(rules.count == own.count, "another reader sees more rules, or fewer")
+        for (rule, own) in zip(rules, own) where !own.hasSuffix(" ") {
+            promise(rule == own, "another reader sees other rules")
+        }
     }
 
     static func rules(_ bytes: UnsafeRawBufferPointer) {

@@ -13,16 +13,27 @@ import Testing
     private func change() throws -> PolicyChange {
         switch Int.random(in: 0..<12) {
         case 0: .replace(try RandomPolicy.make())
-        case 1..<4: .remove(try (0..<Int.random(in: 1...3)).map { _ in try Target(targets.randomElement()!) })
+        case 1..<4: .remove(try (0..<Int.random(in: 1...3)).map { _ in try selector() })
         default: .merge(try RandomPolicy.make().rules)
         }
+    }
+
+    private func selector() throws -> RuleSelector {
+        let target = try RuleTarget((targets + ["*"]).randomElement()!).target
+        return try RuleSelector("\(RuleTarget(target, Bool.random() ? .unstated : RandomPolicy.scope()))")
+    }
+
+    /// Whether a rule of a patch speaks for a rule that was there: for all of its target, or where its text says ports, for
+    /// these alone.
+    private func replaces(_ new: Rule, _ old: Rule) -> Bool {
+        new.target == old.target && (new.form == .fields || new.scope.identity == old.scope.identity)
     }
 
     private func apply(_ change: PolicyChange, to policy: Policy) -> (policy: Policy, removed: Int) {
         switch change {
         case .replace(let other): (other, policy.rules.count)
         case .merge(let patch):
-            (policy.merging(patch), policy.rules.count { rule in patch.contains { $0.target == rule.target } })
+            (policy.merging(patch), policy.rules.count { old in patch.contains { replaces($0, old) } })
         case .remove(let targets): policy.removing(targets)
         }
     }

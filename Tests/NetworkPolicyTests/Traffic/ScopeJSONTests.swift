@@ -67,7 +67,7 @@ import Testing
             policy.merging(patch).rules.map(\.description) == [
                 "allow A.com 443", "allow a.com 80-81", "deny a.com", "allow b.com",
             ])
-        #expect(policy.removing([try Target("a.com")]).removed == 2)
+        #expect(policy.removing([try RuleSelector("a.com")]).removed == 2)
     }
 
     @Test func `a preset may name ports`() throws {

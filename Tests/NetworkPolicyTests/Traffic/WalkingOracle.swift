@@ -14,6 +14,7 @@ enum WalkingOracle {
         case .name(let target): name == target
         case .wildcard(let zone): name.map { $0.description.hasSuffix("." + zone.description) } ?? false
         case .address(let block): address.map(block.contains) ?? false
+        case .anyAddress: address != nil
         }
     }
 
@@ -27,8 +28,10 @@ enum WalkingOracle {
             return transport == .udp
         case .icmp:
             if let transport = rule.scope.transport { return ports.isEmpty && [.icmp, .any].contains(transport) }
-            if case .address = rule.target { return ports.isEmpty }
-            return ports.isEmpty && rule.action == .deny
+            switch rule.target {
+            case .address, .anyAddress: return ports.isEmpty
+            case .name, .wildcard: return ports.isEmpty && rule.action == .deny
+            }
         case .other:
             if let transport = rule.scope.transport { return ports.isEmpty && transport == .any }
             return ports.isEmpty && rule.action == .deny
@@ -57,9 +60,13 @@ enum RandomPolicy {
 
     static func make() throws -> Policy {
         let rules = try (0..<Int.random(in: 0...8)).map { _ in
-            let text = [names.randomElement()!, "*." + names.randomElement()!, blocks.randomElement()!].randomElement()!
-            return try Rule(
-                action: Bool.random() ? .allow : .deny, text: text, scope: Bool.random() ? .unstated : try scope())
+            let text = [names.randomElement()!, "*." + names.randomElement()!, blocks.randomElement()!, "*"]
+                .randomElement()!
+            let action = [Action.allow, .deny].randomElement()!
+            let scope = Bool.random() && text != "*" ? .unstated : try scope()
+            if text == "*", scope.isUnstated { return try Rule(action: action, text: "udp://*") }
+            guard Bool.random() else { return try Rule(action: action, text: text, scope: scope) }
+            return try Rule(action: action, text: "\(RuleTarget(RuleTarget(text).target, scope))")
         }
         return Policy(defaultAction: Bool.random() ? .allow : .deny, rules: rules)
     }

@@ -1,0 +1,87 @@
+/// Which rules a change names, by a target text (DELETE /policy).
+public enum RuleSelector: Hashable, Sendable, CustomStringConvertible {
+    /// All of a target, whatever their ports.
+    case target(Target)
+    /// Those of a target with just this traffic: the text named ports or a protocol.
+    case traffic(RuleTarget)
+    /// Those that a preset stood for.
+    case preset(String)
+
+    /// - Throws: `PolicyError.invalidTarget`.
+    public init(_ text: String) throws(PolicyError) {
+        if let name = RuleTarget.preset(text) {
+            self = .preset(name)
+            return
+        }
+        let target = try RuleTarget(text)
+        self = target.scope.isUnstated ? .target(target.target) : .traffic(target)
+    }
+
+    /// The text that means this.
+    public var description: String {
+        switch self {
+        case .target(let target): "\(target)"
+        case .traffic(let target): "\(target)"
+        case .preset(let name): RuleTarget.text(ofPreset: name)
+        }
+    }
+}
+
+/// What makes two rules the same one: target, protocol and ports, and the preset that they come from.
+struct RuleIdentity: Hashable {
+    var target: Target
+    var traffic: TrafficMap<Bool>
+    var preset: String?
+
+    init(_ rule: Rule) {
+        self.init(RuleTarget(rule.target, rule.scope))
+        preset = rule.preset?.name
+    }
+
+    init(_ target: RuleTarget) {
+        self.target = target.target
+        traffic = target.scope.identity
+    }
+}
+
+/// All that a change names, to be asked rule by rule.
+struct RuleSelection {
+    private(set) var targets: Set<Target> = []
+    private(set) var presets: Set<String> = []
+    private var traffic: [Target: Set<TrafficMap<Bool>>] = [:]
+
+    init(_ selectors: some Sequence<RuleSelector>) {
+        for selector in selectors { add(selector) }
+    }
+
+    /// A patch says everything about what its texts name: of `pypi.org`, with ports beside it or without, all of its rules;
+    /// of `pypi.org:443` those with this port alone, as the contract has it, where another text is another target.
+    init(patch: [Rule]) {
+        for rule in patch {
+            switch rule.form {
+            case .fields: add(.target(rule.target))
+            case .text, .anywhere: add(.traffic(RuleTarget(rule.target, rule.scope)))
+            case .preset(let place):
+                add(.target(rule.target))
+                presets.insert(place.name)
+            }
+        }
+    }
+
+    /// Every target of which a rule may be named, but for presets'.
+    var places: Set<Target> { targets.union(traffic.keys) }
+
+    private mutating func add(_ selector: RuleSelector) {
+        switch selector {
+        case .target(let target): targets.insert(target)
+        case .traffic(let named): traffic[named.target, default: []].insert(named.scope.identity)
+        case .preset(let name): presets.insert(name)
+        }
+    }
+
+    func contains(_ rule: Rule) -> Bool {
+        if targets.contains(rule.target) { return true }
+        if !presets.isEmpty, let preset = rule.preset, presets.contains(preset.name) { return true }
+        return traffic[rule.target]?.contains(rule.scope.identity) ?? false
+    }
+}
