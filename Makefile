@@ -48,6 +48,7 @@ bench: test-deps execd egress base-image
 	.build/release/benchmark-patch
 	.build/release/benchmark-patch 4096 100000
 	.build/release/benchmark-scale
+	.build/release/benchmark-names
 	.build/release/benchmark-flow
 	.build/release/benchmark-first-connection
 	.build/release/benchmark-first-connection 100 4096 1000

@@ -181,6 +181,10 @@ let package = Package(
             name: "benchmark-scale", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
             path: "Benchmarks/GuardedNamespaces", swiftSettings: strict + warnings),
         .executableTarget(
+            name: "benchmark-names",
+            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
+            path: "Benchmarks/NamesUnderChange", swiftSettings: strict + warnings),
+        .executableTarget(
             name: "benchmark-flow",
             dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
             path: "Benchmarks/CheckedFlow", swiftSettings: strict + warnings),

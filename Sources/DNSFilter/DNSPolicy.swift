@@ -8,8 +8,8 @@ public protocol DNSPolicy: AnyObject, Sendable {
     func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict?
     /// Whether the sandbox may be told an address of a name.
     func permits(_ address: IPAddress, for name: DomainName) -> Bool
-    /// Opens the way to addresses before the sandbox is told them. On false it gets SERVFAIL instead.
-    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Bool
+    /// Opens the way to addresses before the sandbox is told them.
+    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Learning
     /// Hears what was answered: every refusal and failure, and every answer but one that went out before and stands.
     func record(_ event: DNSEvent)
     /// Becomes another number, never an earlier one, before anything that was said, learned or recorded would be otherwise
@@ -28,6 +28,15 @@ extension DNSPolicy {
 
 extension DNSPolicy {
     public func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict? { nil }
+}
+
+/// What became of addresses that a sandbox is to be told.
+public enum Learning: Hashable, Sendable {
+    case opened
+    /// They stay shut: the sandbox gets SERVFAIL.
+    case withheld
+    /// A change of its policy is being carried out. To be asked again in a moment: the other sandboxes do not wait for it.
+    case later
 }
 
 /// An address that a name resolved to.

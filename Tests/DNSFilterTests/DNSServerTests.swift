@@ -1,4 +1,5 @@
 import NetworkPolicy
+import Synchronization
 import Testing
 
 @testable import DNSFilter
@@ -37,6 +38,42 @@ import Testing
             #expect(policy.history.last == .denied)
         }
         #expect(upstream.queries.count == 1, "the denied name never left")
+    }
+
+    @Test func `an answer waits for a change of its sandbox's policy, and nobody else's does`() throws {
+        let upstream = try Upstream { query, _ in
+            responseBytes(to: query, records: [("a.example", 1, 60, [198, 51, 100, 1])])
+        }
+        defer { upstream.close() }
+        let changing = try Recorder(allow: ["a.example"]), other = try Recorder(allow: ["a.example"])
+        let filter = try LiveFilter([upstream.address], policy: changing), port = try filter.attach(other)
+        #expect(try LiveFilter.addresses(LiveFilter.ask(port, queryBytes("a.example"))) == ["198.51.100.1"])
+        changing.isChanging.withLock { $0 = true }
+        let socket = try Loopback.connect(SOCK_DGRAM, port: filter.udp)
+        defer { close(socket) }
+        for identifier in 1...3 {
+            let query = queryBytes("a.example", identifier: UInt16(identifier))
+            send(socket, query, query.count, 0)
+        }
+        // Held answers are tried again and again; between two tries the other sandbox has its own.
+        for _ in 0..<20 {
+            let asked = changing.held.withLock { $0 }
+            let end = Sockets.monotonicMilliseconds() + 10_000
+            while changing.held.withLock({ $0 }) < asked + 2, Sockets.monotonicMilliseconds() < end { sched_yield() }
+            #expect(changing.held.withLock { $0 } >= asked + 2)
+            #expect(try LiveFilter.addresses(LiveFilter.ask(port, queryBytes("a.example"))) == ["198.51.100.1"])
+        }
+        #expect(changing.history.isEmpty, "nothing was learned, nothing answered")
+        changing.isChanging.withLock { $0 = false }
+        var answered: Set<UInt8> = []
+        var buffer = [UInt8](repeating: 0, count: 512)
+        while answered.count < 3 {
+            let count = recv(socket, &buffer, buffer.count, 0)
+            try #require(count > 0)
+            #expect(try LiveFilter.addresses(Array(buffer[..<count])) == ["198.51.100.1"])
+            answered.insert(buffer[1])
+        }
+        #expect(answered == [1, 2, 3])
     }
 
     @Test func `what waited for upstreams says for how long, and what failed says why`() throws {

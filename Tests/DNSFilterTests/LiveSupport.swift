@@ -203,10 +203,19 @@ final class Recorder: DNSPolicy {
     func permits(_ address: IPAddress, for name: DomainName) -> Bool {
         AnswerFilter().permits(address, for: name, policy: evaluator)
     }
-    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Bool {
+    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Learning {
+        if isChanging.withLock({ $0 }) {
+            held.withLock { $0 += 1 }
+            return .later
+        }
         steps.withLock { $0.append(.learned(addresses.map(\.address.description))) }
-        return takes
+        return takes ? .opened : .withheld
     }
+
+    /// Whether a change of the policy is being carried out.
+    let isChanging = Mutex(false)
+    /// How often it was asked meanwhile.
+    let held = Mutex(0)
     func record(_ event: DNSEvent) {
         var failure: DNSFailure?
         if case .failed(let kind, let reason) = event.outcome {

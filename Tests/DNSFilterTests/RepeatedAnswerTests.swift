@@ -110,6 +110,6 @@ private final class StandingPolicy: DNSPolicy {
         return state.withLock { $0.isAllowing } ? nil : Verdict(action: .deny, reason: .defaultAction)
     }
     func permits(_ address: IPAddress, for name: DomainName) -> Bool { true }
-    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Bool { true }
+    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Learning { .opened }
     func record(_ event: DNSEvent) {}
 }

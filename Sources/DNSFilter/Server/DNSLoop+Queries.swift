@@ -92,7 +92,7 @@ extension DNSLoop {
     /// An answer, as far as this sandbox may have it, once the way to its addresses is open.
     /// - Returns: whether it went out, with nothing taken out of it.
     @discardableResult
-    private func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter, _ client: Client) -> Bool {
+    func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter, _ client: Client) -> Bool {
         let query = waiter.query, policy = client.policy
         guard answer.code != .serverFailure else {
             fail(waiter, .upstreamError, "no upstream gave an answer a moment ago", .cached)
@@ -101,8 +101,13 @@ extension DNSLoop {
         let told = answer.filtered { policy.permits($0, for: query.name) }
         learning.removeAll(keepingCapacity: true)
         told.write(after: age, to: &learning)
-        guard learning.isEmpty || policy.learn(learning, for: query.name) else {
+        switch learning.isEmpty ? .opened : policy.learn(learning, for: query.name) {
+        case .opened: break
+        case .withheld:
             fail(waiter, .notLearned, "the kernel did not take the addresses")
+            return false
+        case .later:
+            hold(answer, age: age, for: waiter, client)
             return false
         }
         let removed = answer.addressCount - learning.count
@@ -116,7 +121,7 @@ extension DNSLoop {
 
     private func forwardTime(of waiter: Waiter) -> UInt64? { waiter.asked.map { present - $0 } }
 
-    private func fail(_ waiter: Waiter, _ failure: DNSFailure, _ reason: String, _ error: ExtendedError? = nil) {
+    func fail(_ waiter: Waiter, _ failure: DNSFailure, _ reason: String, _ error: ExtendedError? = nil) {
         statistics.failures += 1
         clients[waiter.client]?.policy.record(
             DNSEvent(
@@ -136,6 +141,7 @@ extension DNSLoop {
     }
 
     func expire() {
+        tryHeld()
         for outcome in pending.expire(now: present, using: &random) { settle(outcome) }
         probe(present)
         closeIdleStreams(present)

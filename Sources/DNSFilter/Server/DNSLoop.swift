@@ -34,6 +34,8 @@ final class DNSLoop {
         let sockets: DNSSockets
         let policy: any DNSPolicy
         var pending = 0
+        /// Answers that wait for a change of its policy.
+        var held = 0
         var connections = 0
 
         init(_ name: DNSClient, sockets: DNSSockets, policy: any DNSPolicy) {
@@ -75,6 +77,8 @@ final class DNSLoop {
     var responseMemory = UpstreamResponse.Memory()
     var learning: [LearnedAddress] = []
     var pending: PendingQuestions<Waiter>
+    var held: [HeldAnswer] = []
+    var heldTriedAt: UInt64 = 0
     var ports: [UpstreamPorts]
     var links: [UpstreamStream.Link]
     /// Sockets and streams to upstreams are numbered; no number comes twice.
@@ -164,7 +168,7 @@ final class DNSLoop {
     }
 
     private func waitTime() -> Int32 {
-        var next = min(pending.nextDeadline ?? .max, nextProbeTime ?? .max)
+        var next = min(pending.nextDeadline ?? .max, nextProbeTime ?? .max, nextHeldTry ?? .max)
         if streams.isEmpty && upstreamStreams.isEmpty {
             guard next < .max else { return -1 }
         } else {
@@ -208,6 +212,7 @@ final class DNSLoop {
         for socket in leaving.sockets.udp + leaving.sockets.tcp { drop(socket) }
         for (number, stream) in streams where stream.client == client { closeStream(number) }
         pending.removeWaiters { $0.client == client }
+        held.removeAll { $0.waiter.client == client }
     }
 
     private func readDatagrams(_ socket: CInt, _ name: DNSClient) {

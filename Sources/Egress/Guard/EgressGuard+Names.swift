@@ -43,21 +43,22 @@ extension EgressGuard: DNSPolicy {
         state.withLock { $0.allows(address, learnedFrom: name, settings: settings) }
     }
 
-    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Bool {
+    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Learning {
         do throws(EgressError) {
-            let opened = try state.withLock { state throws(EgressError) in
+            let learning = try state.withLock { state throws(EgressError) in
+                guard !state.isChanging else { return Learning.later }
                 let before = state.displacements
                 // A name that had to make room for this one must be learned again.
                 defer { if state.displacements != before { revise() } }
                 return try state.learn(addresses, from: name, kernel: kernel, settings: settings)
             }
-            if !opened {
+            if learning == .withheld {
                 audit.answerWithheld(name, "the policy changed, or too many addresses are open or shared by many names")
             }
-            return opened
+            return learning
         } catch {
             audit.answerWithheld(name, "\(error)")
-            return false
+            return .withheld
         }
     }
 

@@ -27,7 +27,7 @@ extension EgressGuard {
             let live = try kernel.liveDestinations()
             let used = ending.filter(live.contains)
             guard !used.isEmpty else { return 0 }
-            return try state.withLock { state throws(EgressError) in
+            return try changeState { state throws(EgressError) in
                 try state.renew(used, kernel: kernel, settings: settings)
             }
         }

@@ -11,8 +11,21 @@ extension EgressGuard {
     /// - Returns: whether it had to.
     @discardableResult
     func restore() throws(EgressError) -> Bool {
+        try makeRoom()
         guard try mustRestore() else { return false }
         return try changes.withLock { _ throws(EgressError) in try putBack() }
+    }
+
+    /// Clears away profiles that nothing uses any more, where names need others.
+    private func makeRoom() throws(EgressError) {
+        guard state.withLock({ $0.mustReinstall }) else { return }
+        try changes.withLock { _ throws(EgressError) in
+            try changeState { state throws(EgressError) in
+                let now = settings.now()
+                state.mayReinstallAt = now + 60
+                try state.reinstall(now: now, kernel: kernel, settings: settings)
+            }
+        }
     }
 
     private func mustRestore() throws(EgressError) -> Bool {
@@ -23,19 +36,15 @@ extension EgressGuard {
     /// `restore`, with the lock of the changes held.
     @discardableResult
     func putBack() throws(EgressError) -> Bool {
-        let restored = try state.withLock { state throws(EgressError) in
-            // Somebody may have been here while this waited for the lock.
-            guard try mustRestore() else { return false }
-            var trouble: EgressError?
-            // Before the rules: what comes after them is others' doing.
-            do throws(EgressError) { try meter?.restore() } catch { trouble = error }
-            var next = state
-            try next.reinstall(now: settings.now(), kernel: kernel, settings: settings)
-            state = next
-            if let trouble { throw trouble }
-            return true
+        // Somebody may have been here while this waited for the lock.
+        guard try mustRestore() else { return false }
+        var trouble: EgressError?
+        // Before the rules: what comes after them is others' doing.
+        do throws(EgressError) { try meter?.restore() } catch { trouble = error }
+        try changeState { state throws(EgressError) in
+            try state.reinstall(now: settings.now(), kernel: kernel, settings: settings)
         }
-        guard restored else { return false }
+        if let trouble { throw trouble }
         // Names asked elsewhere meanwhile were not redirected; such a flow would go on past the filter.
         let state = state.withLock { $0 }
         let cut = try kernel.cut { address, traffic in

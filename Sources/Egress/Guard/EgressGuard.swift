@@ -7,15 +7,20 @@ import Synchronization
 /// so that they cannot disagree.
 ///
 /// Two locks. `changes` puts policy changes in a row, over disk and kernel. `state` is held for the moments in which
-/// the kernel and its mirror change together; the DNS thread takes only that one, so it never waits for a disk.
+/// names teach something, and those in which one state takes another's place; the DNS thread takes only that one, so it never
+/// waits for a disk, nor for the judgement of what 65,000 addresses may be (`changeState`).
 final class EgressGuard: Sendable {
     struct State {
         var record: GuardRecord
         var evaluator: PolicyEvaluator
         var ruleset: SandboxRuleset
         var learned: LearnedAddresses
+        /// Whether another state is being made of this one: what names would teach meanwhile waits.
+        var isChanging = false
         /// When profiles that nothing uses any more may be cleared away again.
         var mayReinstallAt: UInt64 = 0
+        /// Whether that is to be done now: names that need a profile wait for it.
+        var mustReinstall = false
         /// When flows are looked at again.
         var mayRenewAt: UInt64 = 0
         var allowance = JudgementAllowance()
@@ -128,10 +133,8 @@ final class EgressGuard: Sendable {
         _ record: GuardRecord, _ evaluator: PolicyEvaluator, touched: TouchedTargets
     ) throws(EgressError) -> State.Undo {
         do throws(EgressError) {
-            return try state.withLock { state throws(EgressError) in
-                revise()
-                return try state.adopt(
-                    record, evaluator: evaluator, touched: touched, kernel: kernel, settings: settings)
+            return try changeState { state throws(EgressError) in
+                try state.adopt(record, evaluator: evaluator, touched: touched, kernel: kernel, settings: settings)
             }
         } catch {
             // If the kernel made the change and only its answer was lost, the old policy is put back now, not by and by.
@@ -140,8 +143,34 @@ final class EgressGuard: Sendable {
         }
     }
 
-    /// Ends what the DNS filter was cleared to repeat. Called with the state's lock held, before the change: who asks the
-    /// policy after it has to wait for the change.
+    /// Makes another state of the present one and puts it in its place, without the lock for which the names wait: to judge
+    /// what 65,000 addresses may be, and to tell the kernel, takes a second, and one thread answers every sandbox's names. It
+    /// goes on meanwhile with the state as it was; what names would teach this sandbox waits. On an error nothing has changed.
+    /// - Precondition: the lock of the changes is held.
+    func changeState<Result>(_ change: (inout State) throws(EgressError) -> Result) throws(EgressError) -> Result {
+        var next = state.withLock { state in
+            state.isChanging = true
+            return state
+        }
+        let result: Result
+        do throws(EgressError) {
+            result = try change(&next)
+        } catch {
+            state.withLock { $0.isChanging = false }
+            throw error
+        }
+        next.isChanging = false
+        // Swapped, so that what is gone is taken apart after the lock.
+        state.withLock { state in
+            revise()
+            next.mayRenewAt = state.mayRenewAt
+            swap(&state, &next)
+        }
+        return result
+    }
+
+    /// Ends what the DNS filter was cleared to repeat. Called with the state's lock held, before what changes: who asks the
+    /// policy after it hears of the change.
     func revise() { revisions.wrappingAdd(1, ordering: .releasing) }
 
     private static func reason(_ change: PolicyChange, removed: Int) -> String? {
@@ -156,9 +185,8 @@ final class EgressGuard: Sendable {
     /// The kernel took the new rules but the disk did not take the record.
     private func rollBack(_ undo: State.Undo, store: some RecordStore) {
         do throws(EgressError) {
-            try state.withLock { state throws(EgressError) in
-                revise()
-                _ = try state.adopt(
+            _ = try changeState { state throws(EgressError) in
+                try state.adopt(
                     undo.record, evaluator: undo.evaluator, restoring: undo.learned, kernel: kernel,
                     settings: settings)
             }

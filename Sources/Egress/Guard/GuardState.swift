@@ -91,46 +91,44 @@ extension EgressGuard.State {
         return (true, change)
     }
 
-    /// Opens a name's addresses. `false` when the policy no longer allows one, when there is no room, when too much of
+    /// Opens a name's addresses. Withheld when the policy no longer allows one, when there is no room, when too much of
     /// this was to be done a moment ago, or when the kernel refused: then the answer must not go out.
     mutating func learn(
         _ addresses: [LearnedAddress], from name: DomainName, kernel: any KernelRules, settings: GuardSettings
-    ) throws(EgressError) -> Bool {
+    ) throws(EgressError) -> Learning {
         let now = settings.now()
-        if ruleset.profiles.isFull, now >= mayReinstallAt {
-            var next = self
-            next.mayReinstallAt = now + 60
-            try next.reinstall(now: now, kernel: kernel, settings: settings)
-            self = next
-        }
+        // To make room takes long where much was learned: not here, where everybody's names are answered.
+        if ruleset.profiles.isFull, now >= mayReinstallAt { mustReinstall = true }
         var profiles = ruleset.profiles
         var next: [IPAddress: LearnedAddresses.Entry] = [:], joined = next
         for item in addresses {
             let (address, timeToLive) = (item.address, item.lifetime)
-            guard allows(address, learnedFrom: name, settings: settings) else { return false }
+            guard allows(address, learnedFrom: name, settings: settings) else { return .withheld }
             if let known = learned.entries[address], known.profile != nil,
                 known.expiry >= now + UInt64(max(timeToLive, settings.lifetimeGrace))
             {
                 if known.names[name] ?? 0 > now { continue }
-                guard allowance.take(names: known.names.count, now: now) else { return false }
+                guard allowance.take(names: known.names.count, now: now) else { return .withheld }
                 if let entry = joining(address, known, name, profiles, now: now, settings: settings) {
                     joined[address] = entry
                     continue
                 }
             }
-            guard allowance.take(names: learned.entries[address]?.names.count ?? 0, now: now) else { return false }
+            guard allowance.take(names: learned.entries[address]?.names.count ?? 0, now: now) else {
+                return .withheld
+            }
             let expiry = now + settings.lifetime(of: timeToLive)
             guard var entry = learned.entry(learning: address, from: name, until: expiry, now: now) else {
-                return false
+                return .withheld
             }
             let judged = profile(of: address, names: entry.liveNames(now: now), settings: settings)
-            guard let profile = profiles.number(of: judged) else { return false }
+            guard let profile = profiles.number(of: judged) else { return mustReinstall ? .later : .withheld }
             entry.profile = profile
             next[address] = entry
         }
         if !next.isEmpty { try open(next, profiles, now: now, kernel: kernel) }
         for (address, entry) in joined { learned.store(entry, for: address) }
-        return true
+        return .opened
     }
 
     /// The entry of an address that many names share, where one more of them changes nothing in the kernel: it has the
@@ -181,6 +179,7 @@ extension EgressGuard.State {
         now: UInt64, kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) {
         reinstallations += 1
+        mustReinstall = false
         ruleset.profiles = ProfileTable()
         guard ruleset.apply(plan) else { throw SandboxRuleset.noRoom }
         ruleset.divide()

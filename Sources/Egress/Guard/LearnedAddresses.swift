@@ -35,6 +35,8 @@ struct LearnedAddresses: Sendable {
     private(set) var nameCount = 0
     /// Counts the names that had to make room for others while their records held.
     private(set) var displacements: UInt64 = 0
+    /// When history was last looked through for room.
+    private var sweptAt: UInt64?
 
     init(capacity: Int) {
         self.capacity = capacity
@@ -53,6 +55,9 @@ struct LearnedAddresses: Sendable {
     {
         var entry = entries[address] ?? Entry(names: [:], expiry: expiry)
         if entries[address] == nil && entries.count >= capacity {
+            // Once a second: who has filled it all could keep the names of everybody waiting otherwise.
+            guard sweptAt != now else { return nil }
+            sweptAt = now
             for (address, entry) in entries where !entry.mayBeInKernel(now: now) { set(nil, for: address) }
             guard entries.count < capacity else { return nil }
         }

@@ -95,10 +95,10 @@ private struct NowhereStore: RecordStore {
         try run("deny 198.51.100.1") { guardian, kernel, isOpen in
             kernel.lose(isMade ? .after : .before)
             #expect(throws: EgressError.self) {
-                try guardian.change(store: NowhereStore(), .remove([Target("198.51.100.1")]))
+                try guardian.change(store: NowhereStore(), .remove([RuleSelector("198.51.100.1")]))
             }
             #expect(try isOpen("198.51.100.1"), "nothing has changed")
-            let status = try guardian.change(store: NowhereStore(), .remove([Target("198.51.100.1")]))
+            let status = try guardian.change(store: NowhereStore(), .remove([RuleSelector("198.51.100.1")]))
             #expect(try status.policy.rules.isEmpty && !isOpen("198.51.100.1"))
         }
     }
@@ -110,10 +110,10 @@ private struct NowhereStore: RecordStore {
         try run("deny one.example") { guardian, kernel, isOpen in
             let name = try DomainName("one.example"), address = IPAddress("198.51.100.1")!
             kernel.lose(isMade ? .after : .before)
-            #expect(!guardian.learn([.init(address: address, lifetime: 60)], for: name))
+            #expect(guardian.learn([.init(address: address, lifetime: 60)], for: name) == .withheld)
             #expect(try guardian.restore() == isMade)
             #expect(try !isOpen("198.51.100.1"))
-            #expect(guardian.learn([.init(address: address, lifetime: 60)], for: name))
+            #expect(guardian.learn([.init(address: address, lifetime: 60)], for: name) == .opened)
             #expect(try isOpen("198.51.100.1"))
         }
     }

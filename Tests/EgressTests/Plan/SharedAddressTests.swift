@@ -46,7 +46,7 @@ import Testing
     ) throws {
         let isOpen = try state.learn(
             [.init(address: address, lifetime: timeToLive)], from: name, kernel: kernel, settings: settings)
-        #expect(isOpen)
+        #expect(isOpen == .opened)
     }
 
     @Test
@@ -83,7 +83,7 @@ import Testing
         try kernel.install(state.ruleset, learned: [])
         let shared = (0..<64).map { LearnedAddress(address: IPAddress("198.51.100.\($0)")!, lifetime: 60) }
         func learn(_ name: String, _ addresses: [LearnedAddress]) throws -> Bool {
-            try state.learn(addresses, from: DomainName(name), kernel: kernel, settings: settings)
+            try state.learn(addresses, from: DomainName(name), kernel: kernel, settings: settings) == .opened
         }
         var known = 0
         while known < 200, try learn("n\(known).example", shared) { known += 1 }
@@ -170,7 +170,7 @@ import Testing
         #expect(try guarded.stream("198.51.100.1") == .echoed)
         try await second.patch(GuardedNetwork.id, [Rule(action: .deny, text: names[39])])
         #expect(try guarded.stream("198.51.100.1") == .failed(ECONNREFUSED))
-        try await second.removeRules(GuardedNetwork.id, [Target(names[39])])
+        try await second.removeRules(GuardedNetwork.id, [RuleSelector(names[39])])
         #expect(try guarded.stream("198.51.100.1") == .failed(ECONNREFUSED), "who is allowed again has to ask again")
         #expect(try guarded.resolve(names[39]) == ["198.51.100.1"])
         #expect(try guarded.stream("198.51.100.1") == .echoed)
