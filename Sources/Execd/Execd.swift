@@ -23,6 +23,11 @@ public enum Execd {
             complain("\(error)\n\(Options.usage)")
             return 2
         }
+        if options.asksForHelp {
+            let line = Options.usage + "\n"
+            write(STDOUT_FILENO, line, line.utf8.count)
+            return 0
+        }
         if !options.serves && !options.entrypoint.isEmpty {
             return SandboxInit.run(options, executable: "/proc/self/exe", environment: environment)
         }

@@ -219,7 +219,7 @@ public final class Sidecar: EgressController {
     var policy: Policy { policies.withLock { $0.policy } }
     var token: String { guardian.token }
 
-    private static func firstPolicy(_ configuration: SidecarConfiguration) throws(EgressError) -> Policy {
+    static func firstPolicy(_ configuration: SidecarConfiguration) throws(EgressError) -> Policy {
         guard let path = configuration.policyFile, let bytes = try WholeFile.read(path) else {
             return configuration.rules
         }
@@ -232,11 +232,11 @@ public final class Sidecar: EgressController {
         throw .invalidPolicy("\(path): it has more than \(configuration.maxRules) rules")
     }
 
-    private static func always(_ folder: String) throws(EgressError) -> AlwaysRules {
+    static func always(_ folder: String) throws(EgressError) -> AlwaysRules {
         try AlwaysRules(deny: text(.deny, folder), allow: text(.allow, folder))
     }
 
-    private static func text(_ file: SidecarFile, _ folder: String) throws(EgressError) -> String {
+    static func text(_ file: SidecarFile, _ folder: String) throws(EgressError) -> String {
         String(decoding: try WholeFile.read(folder + "/" + file.rawValue) ?? [], as: UTF8.self)
     }
 

@@ -41,6 +41,7 @@ extension SidecarConfiguration {
             }
             budgets[keyPath: path] = number ?? budgets[keyPath: path]
         }
+        sharesConnections = values["BUDGET_CONNECTIONS"] == nil
     }
 }
 

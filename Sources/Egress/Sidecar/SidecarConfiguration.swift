@@ -44,6 +44,8 @@ public struct SidecarConfiguration: Sendable {
     public var presets = Presets.none
     public var logLevel = Logger.Level.info
     public var budgets = EgressBudgets()
+    /// Whether the number of connections is a sandbox's share of the machine's (`ConnectionShare`).
+    public internal(set) var sharesConnections = true
     public var resolverBlock = ResolverBlock()
     public var outlets = Outlets()
 

@@ -7,6 +7,8 @@ struct Options: Hashable, Sendable {
     var longestLine = TextAssembler.defaultLongestLine
     /// What the sandbox runs; empty: the API alone.
     var entrypoint: [String] = []
+    /// Only say how it is used.
+    var asksForHelp = false
     /// Serve the API in this process; init starts itself again with it.
     var serves = false
 
@@ -17,7 +19,7 @@ struct Options: Hashable, Sendable {
     }
 
     static let usage =
-        "usage: execd [--port PORT] [--token-file FILE] [--longest-line BYTES] [--serve] [-- PROGRAM ARGUMENT...]"
+        "usage: execd [--help] [--port PORT] [--token-file FILE] [--longest-line BYTES] [--serve] [-- PROGRAM ARGUMENT...]"
 
     /// The command line of the process that serves, without the program's name.
     var serving: [String] {
@@ -46,6 +48,7 @@ struct Options: Hashable, Sendable {
                 }
                 options.longestLine = bytes
             case "--serve": options.serves = true
+            case "--help", "-h": options.asksForHelp = true
             case "--":
                 options.entrypoint = Array(rest)
                 guard !options.entrypoint.isEmpty else { throw Invalid("a program must follow --") }

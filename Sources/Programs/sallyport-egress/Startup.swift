@@ -15,6 +15,12 @@ enum Exit: Int32 {
     /// A variable or a file has a wrong value.
     case configuration = 2
 
+    /// Ends the program as asked.
+    static func saying(_ text: String) -> Never {
+        _ = write(STDOUT_FILENO, text, text.utf8.count)
+        exit(0)
+    }
+
     static func now(_ code: Exit, _ reason: String) -> Never {
         let line = Array("sallyport-egress: \(reason)\n".utf8)
         _ = write(STDERR_FILENO, line, line.count)
@@ -51,11 +57,15 @@ enum Startup {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// The presets that come with the image.
-    static func presets() throws -> Presets { try Presets.load(folder: policies) }
-
-    /// The list of resolvers that lies beside them.
-    static func knownResolvers() throws(EgressError) -> KnownResolvers { try KnownResolvers.load(folder: policies) }
+    /// The settings, with the presets that come with the image and the list of resolvers that lies beside them.
+    static func configuration() throws -> SidecarConfiguration {
+        var configuration = try SidecarConfiguration(
+            environment: environment, resolvConf: text(of: "/etc/resolv.conf"),
+            presets: try Presets.load(folder: policies),
+            knownResolvers: { () throws(EgressError) in try KnownResolvers.load(folder: policies) })
+        if configuration.sharesConnections { configuration.budgets.connections = ConnectionShare.standard }
+        return configuration
+    }
 
     private static var policies: String {
         environment["OPENSANDBOX_EGRESS_PRESETS_DIR"] ?? "/usr/share/sallyport/policies"

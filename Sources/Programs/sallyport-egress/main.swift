@@ -9,6 +9,14 @@ import Observability
     import Glibc
 #endif
 
+let command = Startup.command
+switch command.work {
+case .help: Exit.saying(SidecarCommand.usage)
+case .version: Exit.saying("sallyport-egress \(Observability.release)\n")
+case .check: Startup.check(command)
+case .open: Startup.open()
+case .guard: Startup.requireNamespace(command)
+}
 // The order is the point. Before anything else the namespace is closed: whatever goes wrong below leaves it so.
 // Capabilities are a thread's, so they are dropped while there is one.
 // Not asynchronous: that would start the threads of Swift's pool and end this one by pthread_exit, which loads a library
@@ -30,9 +38,7 @@ let sidecar: Sidecar
 let metrics: MetricsRegistry
 let exporter: OTLPConfiguration?
 do {
-    let configuration = try SidecarConfiguration(
-        environment: Startup.environment, resolvConf: Startup.text(of: "/etc/resolv.conf"),
-        presets: Startup.presets(), knownResolvers: Startup.knownResolvers)
+    let configuration = try Startup.configuration()
     metrics = Startup.metrics(configuration)
     exporter = try OTLPConfiguration(
         environment: Startup.environment, service: "opensandbox-egress-" + Observability.release)

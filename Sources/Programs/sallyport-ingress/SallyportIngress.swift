@@ -20,7 +20,8 @@ struct SallyportIngress {
 
 struct Command: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "sallyport-ingress", abstract: "Let clients reach the ports of sandboxes by HTTP and WebSocket.")
+        commandName: "sallyport-ingress", abstract: "Let clients reach the ports of sandboxes by HTTP and WebSocket.",
+        version: "sallyport-ingress \(Observability.release)")
 
     @OptionGroup var options: IngressOptions
     @OptionGroup var tls: TLSFlags

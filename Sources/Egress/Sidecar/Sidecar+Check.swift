@@ -1,0 +1,42 @@
+import DNSFilter
+import Netfilter
+import NetworkPolicy
+
+extension Sidecar {
+    /// Takes away everything that a sidecar puts into the namespace of this process: nothing is refused there any more. A
+    /// sidecar that runs would put it back.
+    public static func open() throws(EgressError) {
+        do throws(NetfilterError) {
+            let tables = try NetfilterSocket()
+            var change = Transaction()
+            for table in [
+                SandboxRuleset.table, SidecarRuleset.table, SidecarRuleset.closedTable, TrafficRules.table,
+            ] { change.removeTable(table) }
+            try tables.commit(change)
+            guard !LinkSurroundings.devices().isEmpty else { return }
+            // Where the kernel cannot hook a device's egress, there is no such table.
+            var packets = Transaction(family: .netdev)
+            packets.removeTable(PacketRules.table)
+            try? tables.commit(packets)
+        } catch {
+            throw .kernel("\(error)")
+        }
+    }
+
+    /// What a sidecar with these settings would do, for a person; policy and lists are read, nothing is changed.
+    /// - Throws: `EgressError` for a file that cannot be read or is wrong.
+    public static func plan(_ configuration: SidecarConfiguration) throws(EgressError) -> String {
+        let policy = try firstPolicy(configuration), always = try always(configuration.rulesFolder)
+        _ = try TargetList.targets(text(.logSkip, configuration.rulesFolder), file: .logSkip)
+        let upstreams = configuration.dns.upstreams.map(\.description).joined(separator: " ")
+        let inForce = policy.mode == .observe ? "observed only" : "enforced"
+        return """
+            mode:      \(configuration.mode.rawValue)
+            policy:    \(policy.defaultAction.rawValue) by default, \(policy.ruleCount) rules, \(inForce)
+            lists:     \(always.denied.count) always denied, \(always.allowed.count) always allowed
+            upstreams: \(upstreams.isEmpty ? "none: no name would resolve" : upstreams)
+            API:       \(configuration.address), \(configuration.token == nil ? "open to whoever reaches it" : "with a token")
+
+            """
+    }
+}
