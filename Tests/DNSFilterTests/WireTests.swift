@@ -77,6 +77,30 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
         }
     }
 
+    @Test(arguments: [1, 2, 6, 48, 255] as [UInt16], [false, true])
+    func `a query for the root is refused in a whole message, and not as a name that does not exist`(
+        type: UInt16, edns: Bool
+    ) throws {
+        let bytes = queryBytes("", type: type, edns: edns)
+        guard case .failure(let rejection)? = parse(bytes) else {
+            Issue.record("taken")
+            return
+        }
+        #expect(rejection.code == .refused)
+        let answer = ResponseEncoder.encode(rejection)
+        #expect(Array(answer[..<2]) == Array(bytes[..<2]) && answer[2] == 0x81 && answer[3] == 0x85)
+        #expect(Array(answer[4..<12]) == [0, 1, 0, 0, 0, 0, 0, edns ? 1 : 0])
+        let question = Array(bytes[12..<17])
+        #expect(Array(answer[12..<17]) == question && question[0] == 0)
+        guard edns else {
+            #expect(answer.count == 17)
+            return
+        }
+        // The root, OPT, our size, no flags, and an option that says why.
+        #expect(Array(answer[17..<20]) == [0, 0, 41] && answer.count == 28 + Int(answer[27]))
+        #expect(String(decoding: answer, as: UTF8.self).contains("policy: the root is not forwarded"))
+    }
+
     private func encode(_ name: String) -> [UInt8] {
         name.split(separator: ".").flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) } + [0]
     }
@@ -93,7 +117,10 @@ private func parse(_ bytes: [UInt8]) -> Result<Query, QueryRejection>? { bytes.w
         var chaos = queryBytes("example.com")
         chaos[chaos.count - 1] = 3
         #expect(
-            parse(chaos) == .failure(QueryRejection(identifier: 0x1234, code: .refused, question: Array(chaos[12...]))))
+            parse(chaos)
+                == .failure(
+                    QueryRejection(
+                        identifier: 0x1234, recursionDesired: true, code: .refused, question: Array(chaos[12...]))))
         var update = queryBytes("example.com")
         update[2] = 5 << 3
         if case .failure(let rejection)? = parse(update) { #expect(rejection.code == .notImplemented) }

@@ -316,6 +316,7 @@ extension Settings {
             }
             egress.budgets[keyPath: path] = number
         }
+        egress.sharesConnections = section.connections == nil
     }
 
     private static func port(_ number: Int?, _ key: String) throws(ConfigurationError) -> Int? {

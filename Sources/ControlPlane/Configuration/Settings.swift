@@ -97,6 +97,8 @@ public struct Settings: Sendable {
         /// Folder of the presets; nil: looked for beside the program.
         public var presets: String?
         public var budgets = EgressBudgets()
+        /// Whether the number of connections is a sandbox's share of the machine's (`ConnectionShare`).
+        public var sharesConnections = true
         /// Port 853 is closed in every sandbox.
         public var blocksDNSOverTLS = false
         /// Targets whose port 443 is closed in every sandbox; `known` stands for the list that comes with the program.

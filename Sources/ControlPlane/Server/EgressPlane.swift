@@ -18,6 +18,7 @@ enum EgressPlane {
             adminSocketPath: settings.egressAdminSocket, dns: dns, internalZones: zones + [AnswerFilter.cluster],
             presets: try Installation.current.presets(folder: settings.egress.presets),
             budgets: settings.egress.budgets)
+        if settings.egress.sharesConnections { configuration.budgets.connections = ConnectionShare.standard }
         configuration.internalRanges = settings.egress.internalRanges
         configuration.auditLog = settings.egress.auditLog.map {
             AuditLog(path: $0, limit: settings.egress.auditLogLimit, logger: logger)

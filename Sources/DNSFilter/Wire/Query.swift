@@ -16,9 +16,13 @@ struct Query: Hashable, Sendable {
 /// What came in instead of a query, and what is answered to it.
 struct QueryRejection: Error, Hashable, Sendable {
     var identifier: UInt16
+    var recursionDesired = false
     var code: ResponseCode
     /// The question, where it could be read.
     var question: [UInt8]
+    var hasEDNS = false
+    /// Told where the client speaks EDNS.
+    var error: ExtendedError?
 }
 
 extension Query {
@@ -46,7 +50,8 @@ extension Query {
     ) -> Result<Query, QueryRejection>? {
         guard bytes.count >= headerLength, bytes[2] & 0x80 == 0 else { return nil }
         let identifier = UInt16(bytes[0]) << 8 | UInt16(bytes[1])
-        var rejection = QueryRejection(identifier: identifier, code: .formatError, question: [])
+        var rejection = QueryRejection(
+            identifier: identifier, recursionDesired: bytes[2] & 1 != 0, code: .formatError, question: [])
         guard bytes[2] >> 3 & 0xf == 0 else {
             rejection.code = .notImplemented
             return .failure(rejection)
@@ -69,6 +74,7 @@ extension Query {
                 payloadLimit: 512, hasEDNS: false)
             var version: UInt8 = 0
             if counts.3 == 1 { version = try query.readEDNS(&reader) }
+            rejection.hasEDNS = query.hasEDNS
             guard reader.isAtEnd else { return .failure(rejection) }
             guard version == 0 else {
                 rejection.code = .badVersion
@@ -77,6 +83,11 @@ extension Query {
             let internet: UInt16 = 1
             guard kind == internet, let name else {
                 rejection.code = kind == internet ? .nameError : .refused
+                if kind == internet, memory.question.first == 0 {
+                    // That the root does not exist would mean that nothing does (RFC 8020).
+                    rejection.code = .refused
+                    rejection.error = .blocked("policy: the root is not forwarded")
+                }
                 return .failure(rejection)
             }
             query.name = name

@@ -50,12 +50,13 @@ enum ResponseEncoder {
     }
 
     static func write(_ rejection: QueryRejection, into message: inout [UInt8]) {
-        let hasEDNS = rejection.code == .badVersion
         writeHeader(
-            rejection.identifier, recursionDesired: false, rejection.code, question: !rejection.question.isEmpty,
-            answers: 0, authorities: 0, hasEDNS: hasEDNS, to: &message)
+            rejection.identifier, recursionDesired: rejection.recursionDesired, rejection.code,
+            question: !rejection.question.isEmpty, answers: 0, authorities: 0, hasEDNS: rejection.hasEDNS, to: &message)
         message += rejection.question
-        if hasEDNS { writeEDNS(nil, upperCode: rejection.code.rawValue >> 4, to: &message) }
+        if rejection.hasEDNS {
+            writeEDNS(rejection.error, upperCode: rejection.code.rawValue >> 4, to: &message)
+        }
     }
 
     private static func writeHeader(

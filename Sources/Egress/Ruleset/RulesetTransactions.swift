@@ -4,7 +4,7 @@ import NetworkPolicy
 /// The ruleset in nf_tables' terms: whole, or as a difference.
 ///
 /// ```
-/// output:  local from foreign source ✗ · local · established · foreign source ✗ · neighbour discovery · protected ✗ · not a first segment ✗ ·
+/// output:  local from foreign source ✗ · local · established · foreign source ✗ · neighbour discovery · protected ✗, within IPv6, too ✗ · not a first segment ✗ ·
 ///          learned → profile · blocks → profile · default
 /// ```
 ///
@@ -25,6 +25,7 @@ enum RulesetTransactions {
         static let otherwise = "otherwise"
         static let foreign = "foreign"
         static let disguised = "disguised"
+        static let embedded = "embedded"
         static let output = "output"
         static let input = "input"
         static let forward = "forward"
@@ -247,6 +248,8 @@ enum RulesetTransactions {
         for isIPv4 in [true, false] {
             rules.append(.destination(in: name(of: .protected, isIPv4: isIPv4), isIPv4: isIPv4) + refuse)
         }
+        addEmbedded(ruleset, to: &change)
+        rules.append(.family(isIPv4: false) + [.verdict(.jump(Chain.embedded))])
         // What conntrack does not know and is no first segment belongs to a flow that was ended.
         rules.append(.notPlainSYN + refuse)
         for isIPv4 in [true, false] {
@@ -261,6 +264,23 @@ enum RulesetTransactions {
         change.addChain(
             Chain.output, table: table, base: BaseChain(.filter, .output, priority: 0, dropsByDefault: true))
         for rule in rules { change.addRule(Chain.output, table: table, rule) }
+    }
+
+    /// A protected IPv4 address is protected inside an IPv6 address, too, in whichever form it stands there.
+    private static func addEmbedded(_ ruleset: SandboxRuleset, to change: inout Transaction) {
+        let refuse: [Expression] = [.verdict(.goto(Chain.refuse))], protected = name(of: .protected, isIPv4: true)
+        change.addChain(Chain.embedded, table: table)
+        for form in EmbeddedAddress.forms {
+            if !form.isInverted, let first = form.places.first, form.places == Array(first..<first + 4) {
+                let inside: [Expression] = .destination(octetsAt: first, in: protected)
+                change.addRule(
+                    Chain.embedded, table: table, .destination(form.marker, mask: form.mask) + inside + refuse)
+                continue
+            }
+            for (value, mask) in ruleset.protectedBlocks.compactMap(form.pattern) {
+                change.addRule(Chain.embedded, table: table, .destination(value, mask: mask) + refuse)
+            }
+        }
     }
 
     private static var neighbourDiscovery: [[Expression]] {

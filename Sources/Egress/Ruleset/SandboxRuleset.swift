@@ -33,6 +33,8 @@ struct SandboxRuleset: Hashable, Sendable {
     /// Of `blocks` in the kernel. Never part of a difference.
     private(set) var parts: BlockParts
     private let partSize: Int
+    /// The protected IPv4 addresses.
+    let protectedBlocks: [CIDRBlock]
     var profiles = ProfileTable()
     /// What of the namespace's packets is not the sandbox's.
     var exceptions = SharedNamespace()
@@ -46,6 +48,7 @@ struct SandboxRuleset: Hashable, Sendable {
     ) throws(EgressError) {
         self.dnsPort = dnsPort
         self.partSize = partSize
+        protectedBlocks = alwaysDeny.filter(\.base.isIPv4)
         parts = BlockParts(blocks, size: partSize)
         defaultAction = plan.defaultAction
         members = [.protected: Self.members(alwaysDeny), .neighbours: Self.members(neighbours)]
@@ -113,10 +116,17 @@ struct SandboxRuleset: Hashable, Sendable {
         planned(address).combined(with: TrafficMap<Action>(nil)) { action, _ in action ?? defaultAction }
     }
 
-    /// A few ranges.
+    /// A few ranges; and IPv6 addresses in which one of them stands.
     func isProtected(_ address: IPAddress) -> Bool {
-        members[.protected]?.contains { $0.range.contains(address) } ?? false
+        guard let protected = members[.protected] else { return false }
+        if protected.contains(where: { $0.range.contains(address) }) { return true }
+        guard case .v6(let address) = address else { return false }
+        return EmbeddedAddress.forms.contains { form in
+            guard let inner = form.address(in: address) else { return false }
+            return protectedBlocks.contains { $0.contains(.v4(inner)) }
+        }
     }
+
 }
 
 extension SandboxRuleset.Member {

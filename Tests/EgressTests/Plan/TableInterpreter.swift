@@ -137,7 +137,10 @@ struct TableInterpreter {
         case .connectionState: return NetlinkMessage.hostBytes(ConnectionState.new.rawValue)
         case .destinationType: return NetlinkMessage.hostBytes(UInt32(1))
         case .sourceType: return NetlinkMessage.hostBytes(UInt32(2))
-        case .payload(.network, let offset, _): return offset == (isIPv4 ? 16 : 24) ? packet.destination.bytes : nil
+        case .payload(.network, let offset, let length):
+            let start = Int(offset) - (isIPv4 ? 16 : 24)
+            guard start >= 0, start + Int(length) <= packet.destination.bytes.count else { return nil }
+            return Array(packet.destination.bytes[start..<start + Int(length)])
         case .payload(.transport, 2, 2): return NetlinkMessage.networkBytes(packet.port)
         case .payload(.transport, 13, 1): return [0x02]
         case .payload(.transport, 0, 1): return [128]
