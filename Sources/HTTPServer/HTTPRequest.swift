@@ -27,6 +27,12 @@ public struct HTTPRequest: Sendable {
         String(target.prefix { $0 != "?" })
     }
 
+    /// Whether a page that a browser shows has sent it: programs name no origin, and neither does who types an address. Any page
+    /// can send requests to any server; one that asks its callers for nothing has to refuse these.
+    public var isOfAPage: Bool {
+        headers.contains(name: "origin") || headers.first(name: "sec-fetch-site").map { $0 != "none" } ?? false
+    }
+
     /// The path split at `/`, empty segments dropped, each percent-decoded. Decoding comes after splitting, so that an
     /// encoded slash stays inside its segment.
     public var pathSegments: [String] {

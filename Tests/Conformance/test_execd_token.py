@@ -97,3 +97,16 @@ def test_the_mcp_server_sends_it_back(appliance, proxied):
             await call("sandbox_kill", sandbox_id=box)
 
     with_mcp(appliance, tour, OPEN_SANDBOX_USE_SERVER_PROXY=str(proxied).lower())
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])
+def test_the_code_interpreter_sends_it_back(create, proxied):
+    from code_interpreter import CodeInterpreterSync
+
+    sandbox = create(use_server_proxy=proxied)
+    interpreter = CodeInterpreterSync.create(sandbox=sandbox, skip_health_check=True)
+    # What execd says of code is another matter; that it says anything but 401 is the token's doing.
+    try:
+        interpreter.codes.create_context("python")
+    except Exception as refusal:
+        assert "401" not in str(refusal) and TOKEN not in str(refusal), refusal

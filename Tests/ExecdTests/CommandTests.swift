@@ -195,6 +195,21 @@ struct LiveExecd: Sendable {
         }
     }
 
+    @Test func `without a token no page of a browser gets anything`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let command = #"{"command":"true"}"#
+            for headers in ["Origin: http://page.example\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
+                #expect(try await execd.call("POST", "/command", command, headers: headers).hasPrefix("HTTP/1.1 403"))
+                #expect(try await execd.call("GET", "/ping", headers: headers).hasPrefix("HTTP/1.1 403"))
+            }
+            #expect(try await execd.call("GET", "/ping").hasPrefix("HTTP/1.1 200"))
+        }
+        try await LiveExecd.run(token: "s3cret") { execd async throws in
+            let headers = "X-EXECD-ACCESS-TOKEN: s3cret\r\nOrigin: http://page.example\r\n"
+            #expect(try await execd.call("GET", "/ping", headers: headers).hasPrefix("HTTP/1.1 200"))
+        }
+    }
+
     @Test func `metrics have what clients require`() async throws {
         try await LiveExecd.run { execd async throws in
             let answer = try await execd.call("GET", "/metrics")

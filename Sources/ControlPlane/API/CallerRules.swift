@@ -34,9 +34,7 @@ struct CallerRules: Sendable {
             )
         }
         // A page's GET to its own origin does not name it.
-        if !asksForKey, !request.headers.contains(name: "origin"),
-            let site = request.headers.first(name: "sec-fetch-site"), site != "none"
-        {
+        if !asksForKey, !request.headers.contains(name: "origin"), request.isOfAPage {
             throw APIError(.forbidden, "FOREIGN_ORIGIN", "pages may not call this server while it asks for no key")
         }
     }

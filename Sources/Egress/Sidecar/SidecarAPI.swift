@@ -36,8 +36,8 @@ struct SidecarAPI: Sendable {
     var handler: HTTPHandler {
         let serve = api.handler
         return { request, writer in
-            guard !Self.isOfTheSandbox(request.remoteAddress, own: LinkSurroundings.current().local) else {
-                try? await writer.send(.text(403, "forbidden: the sandbox may not use its own policy API"))
+            if let reason = Self.refusal(of: request, own: LinkSurroundings.current().local, isOpen: isOpen) {
+                try? await writer.send(.text(403, "forbidden: " + reason))
                 return
             }
             if request.method == .GET, request.target == "/metrics" {
@@ -56,6 +56,14 @@ struct SidecarAPI: Sendable {
         return HTTPRequest(
             method: request.method, target: "/sandboxes/" + sandboxID + target, headers: headers, body: request.body,
             remoteAddress: request.remoteAddress)
+    }
+
+    /// Why a request is nobody's who may ask; nil where it may be.
+    static func refusal(of request: HTTPRequest, own: Set<IPAddress>, isOpen: Bool) -> String? {
+        guard !isOfTheSandbox(request.remoteAddress, own: own) else {
+            return "the sandbox may not use its own policy API"
+        }
+        return isOpen && request.isOfAPage ? "pages may not use the policy API where no token is set" : nil
     }
 
     /// A peer without an address that can be read is nobody's friend.

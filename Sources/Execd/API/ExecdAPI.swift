@@ -20,6 +20,10 @@ struct ExecdAPI: Sendable {
                 return try await response.respondJSON(
                     .unauthorized, ["error": "\(Self.tokenHeader) is missing or wrong"])
             }
+            guard token != nil || !request.isOfAPage else {
+                return try await response.respondJSON(
+                    .forbidden, ["error": "pages may not use execd where it has no token"])
+            }
             try await route(request, response)
         } catch HTTPBodyError.clientGone {
             return

@@ -74,6 +74,9 @@ public struct ProxyError: Error, Hashable, Sendable {
             + "be reached from here, not on 127.0.0.1 or [::1] alone")
     static let responseFailed = ProxyError(
         .badGateway, "BACKEND_RESPONSE_FAILED", "the sandbox ended the connection without a valid answer")
+    static let noHTTP2 = ProxyError(
+        .badGateway, "BACKEND_NOT_HTTP2",
+        "the sandbox's server does not speak HTTP/2 without TLS (h2c, by prior knowledge), which gRPC needs")
     static let upgradeRefused = ProxyError(
         .forbidden, "BACKEND_UPGRADE_REFUSED", "the sandbox does not change the protocol here")
     static let timeout = ProxyError(.gatewayTimeout, "BACKEND_TIMEOUT", "the sandbox did not answer in time")

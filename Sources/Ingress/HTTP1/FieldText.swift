@@ -20,6 +20,12 @@ enum FieldText {
         return text
     }
 
+    /// The same for a text that has come as one.
+    static func text(_ value: String) -> String {
+        var value = value
+        return value.withUTF8 { hasMark(UnsafeRawBufferPointer($0)) ? text(UnsafeRawBufferPointer($0)) : nil } ?? value
+    }
+
     static func hasMark(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard let start = bytes.baseAddress else { return false }
         return memchr(start, CInt(mark), bytes.count) != nil

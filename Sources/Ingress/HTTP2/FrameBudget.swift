@@ -1,7 +1,8 @@
 import NIOCore
 
-/// How many frames a client may send of those that `NIOHTTP2Handler` does not count: WINDOW_UPDATE, GOAWAY and types that
-/// are unknown. Who takes many bytes or opens many streams may send many.
+/// How many frames a client may send that cost it nothing: WINDOW_UPDATE, GOAWAY and types that are unknown, which
+/// `NIOHTTP2Handler` does not count, and PING, SETTINGS and PRIORITY, of which it allows everybody the same. Who takes many bytes or
+/// opens many streams may send many.
 struct FrameBudget {
     /// Eight are sent by a client that tells every 4 KiB of a frame of 16 KiB, for the stream and for the connection.
     private static let perData = 10
@@ -9,13 +10,19 @@ struct FrameBudget {
 
     private var windowUpdates: FrameAllowance
     private var others: FrameAllowance
+    private var control: FrameAllowance
 
     init(_ limits: HTTP2Limits) {
         windowUpdates = FrameAllowance(limits.maxWindowUpdates, every: limits.window)
         others = FrameAllowance(limits.maxUnknownFrames, every: limits.window)
+        control = FrameAllowance(limits.maxControlFrames, every: limits.window)
     }
 
-    mutating func sentData() { windowUpdates.earn(Self.perData) }
+    mutating func sentData() {
+        windowUpdates.earn(Self.perData)
+        // Clients of gRPC measure the way by a PING for each DATA frame that they get.
+        control.earn(1)
+    }
 
     /// - Returns: false where there are too many.
     mutating func receives(_ type: UInt8, now: () -> NIODeadline) -> Bool {
@@ -26,6 +33,7 @@ struct FrameBudget {
             return true
         case FrameType.windowUpdate: return windowUpdates.spend(now)
         case FrameType.goaway: return others.spend(now)
+        case FrameType.priority, FrameType.settings, FrameType.ping: return control.spend(now)
         default: return type <= FrameType.continuation || others.spend(now)
         }
     }

@@ -49,7 +49,8 @@ struct FrameFlood: Error {}
 
 /// Types of frames (RFC 9113, section 6).
 enum FrameType {
-    static let data: UInt8 = 0, headers: UInt8 = 1, goaway: UInt8 = 7, windowUpdate: UInt8 = 8, continuation: UInt8 = 9
+    static let data: UInt8 = 0, headers: UInt8 = 1, priority: UInt8 = 2, settings: UInt8 = 4, ping: UInt8 = 6
+    static let goaway: UInt8 = 7, windowUpdate: UInt8 = 8, continuation: UInt8 = 9
 }
 
 /// Frames as they are written: each in a buffer of its own, but for DATA, whose payload comes in a second one.

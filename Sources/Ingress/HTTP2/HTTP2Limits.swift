@@ -14,7 +14,7 @@ public struct HTTP2Limits: Sendable {
     public var maxResets = 200
     /// Malformed requests in `window`.
     public var maxStreamErrors = 100
-    /// PING, SETTINGS and PRIORITY frames in `window`.
+    /// PING, SETTINGS and PRIORITY frames in `window`, beside one for each DATA frame that the client was sent.
     public var maxControlFrames = 600
     /// WINDOW_UPDATE frames in `window`, beside ten for each DATA frame that the client was sent and each stream it opened.
     public var maxWindowUpdates = 600
@@ -44,7 +44,8 @@ public struct HTTP2Limits: Sendable {
         connection.maximumSequentialContinuationFrames = maxContinuations
         connection.maximumSequentialEmptyDataFrames = maxEmptyFrames
         connection.maximumBufferedControlFrames = maxBufferedFrames
-        connection.controlFrameRateLimit.maximumCount = maxControlFrames
+        // `FrameBudget` counts them.
+        connection.controlFrameRateLimit.maximumCount = 100 * maxControlFrames
         connection.controlFrameRateLimit.windowLength = window
         var stream = NIOHTTP2Handler.StreamConfiguration()
         stream.targetWindowSize = streamWindow

@@ -40,7 +40,7 @@ struct RequestBlock {
             case "content-length":
                 guard length == nil || length == value else { throw Malformed(reason: "there are two lengths") }
                 length = value
-            default: fields.append((name, value))
+            default: fields.append((name, FieldText.text(value)))
             }
         }
         guard let method = pseudo.method, let known = HTTPMethod(token: method) else {
@@ -114,7 +114,7 @@ struct RequestBlock {
             guard value.utf8.allSatisfy(ASCII.isFieldByte) else {
                 throw Malformed(reason: "a trailer field has bytes that none has")
             }
-            trailers.add(name: name, value: value)
+            trailers.add(name: name, value: FieldText.text(value))
         }
         return trailers
     }

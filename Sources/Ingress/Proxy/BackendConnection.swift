@@ -22,8 +22,11 @@ final class BackendConnection: ChannelDuplexHandler {
     private var bytes = ByteBuffer()
     /// It has carried an exchange before: the sandbox may have closed it already.
     var isReused = false
+    /// Where this is one stream of a connection of HTTP/2.
+    private let session: BackendSession?
 
-    private init(_ backend: Backend, pool: BackendPool, limits: ProxyLimits) {
+    private init(_ backend: Backend, in session: BackendSession?, pool: BackendPool, limits: ProxyLimits) {
+        self.session = session
         address = backend.address
         incarnation = backend.incarnation
         epoch = backend.epoch
@@ -32,8 +35,22 @@ final class BackendConnection: ChannelDuplexHandler {
     }
 
     static func configure(_ channel: any Channel, _ backend: Backend, pool: BackendPool, limits: ProxyLimits) throws {
-        try channel.pipeline.syncOperations.addHandler(BackendConnection(backend, pool: pool, limits: limits))
+        let connection = BackendConnection(backend, in: nil, pool: pool, limits: limits)
+        try channel.pipeline.syncOperations.addHandler(connection)
     }
+
+    /// One for a stream.
+    static func configure(
+        _ stream: any Channel, _ backend: Backend, in session: BackendSession, pool: BackendPool, limits: ProxyLimits
+    ) throws {
+        try stream.pipeline.syncOperations.addHandlers([
+            BackendStreamCodec(limits: limits.head),
+            BackendConnection(backend, in: session, pool: pool, limits: limits),
+        ])
+    }
+
+    /// Why it has ended without a response.
+    var failure: ProxyError { session.map { $0.hasSpoken ? .responseFailed : .noHTTP2 } ?? .responseFailed }
 
     var isActive: Bool { context != nil && context.channel.isActive }
     var isWritable: Bool { context.channel.isWritable }
@@ -44,7 +61,7 @@ final class BackendConnection: ChannelDuplexHandler {
     func release(reusable: Bool) {
         client = nil
         // What stands behind the response answers nothing that was asked.
-        guard reusable, isActive, bytes.readableBytes == 0 else { return close() }
+        guard reusable, session == nil, isActive, bytes.readableBytes == 0 else { return close() }
         isReused = true
         resumeReading()
         pool.put(self)

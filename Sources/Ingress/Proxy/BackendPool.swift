@@ -26,7 +26,9 @@ final class BackendPool {
     private let traffic: TrafficBudget?
     /// nil: a server that listens on a sandbox's loopback only is not reached.
     private let dialer: (any InsideDialer)?
-    private var dials: [ObjectIdentifier: InsideDial] = [:]
+    private var pending: [ObjectIdentifier: PendingAccess] = [:]
+    /// Connections of HTTP/2.
+    private var sessions: [Backend.Address: [BackendSession]] = [:]
     private var buckets: [Backend.Address: Bucket] = [:]
     /// Of all buckets.
     private var idleCount = 0
@@ -77,10 +79,11 @@ final class BackendPool {
         for connection in Array(inUse.values) where connection.incarnation == ended.incarnation {
             if ended.epoch == nil || connection.epoch != ended.epoch { connection.cut() }
         }
-        for dial in dials.values where dial.incarnation == ended.incarnation && dial.epoch != ended.epoch {
-            dial.hasEnded = true
+        for access in pending.values where access.incarnation == ended.incarnation && access.epoch != ended.epoch {
+            access.hasEnded = true
         }
         guard ended.epoch == nil else { return }
+        for session in sessions.values.joined() where session.incarnation == ended.incarnation { session.end() }
         for (address, bucket) in buckets where bucket.incarnation == ended.incarnation { drop(bucket, at: address) }
     }
 
@@ -115,6 +118,64 @@ final class BackendPool {
     }
 
     func connect(_ backend: Backend) -> EventLoopFuture<BackendConnection> {
+        let pool = NIOLoopBound(self, eventLoop: loop), limits = limits
+        return dial(backend) { try BackendConnection.configure($0, backend, pool: pool.value, limits: limits) }
+            .flatMapThrowing { try $0.pipeline.syncOperations.handler(type: BackendConnection.self) }
+    }
+
+    // MARK: HTTP/2
+
+    /// Whether the sandbox is known to speak HTTP/2 on that port: it has, a moment ago.
+    func speaksHTTP2(_ backend: Backend) -> Bool {
+        !sessions.isEmpty
+            && sessions[backend.address]?.contains { $0.hasSpoken && $0.incarnation == backend.incarnation } ?? false
+    }
+
+    /// A stream of HTTP/2 for one exchange.
+    func openStream(_ backend: Backend) -> EventLoopFuture<BackendConnection> {
+        let session = session(for: backend)
+        let bound = NIOLoopBound((pool: self, access: wait(for: backend), session: session), eventLoop: loop)
+        let limits = limits
+        return session.open { stream in
+            let (pool, access, session) = bound.value
+            guard pool.settle(access) else { throw DialFailure.ended }
+            try BackendConnection.configure(stream, backend, in: session, pool: pool, limits: limits)
+        }
+        .flatMapErrorThrowing { error in
+            _ = bound.value.pool.settle(bound.value.access)
+            throw error
+        }
+        .flatMapThrowing { try $0.pipeline.syncOperations.handler(type: BackendConnection.self) }
+    }
+
+    private func session(for backend: Backend) -> BackendSession {
+        let all = sessions[backend.address] ?? []
+        for session in all where session.incarnation != backend.incarnation { session.end() }
+        if let session = all.first(where: { $0.takesStreams && $0.incarnation == backend.incarnation }) {
+            return session
+        }
+        let limits = limits
+        let session = BackendSession(incarnation: backend.incarnation, loop: loop) { session in
+            let bound = NIOLoopBound(session, eventLoop: loop)
+            return dial(backend) { try BackendSession.configure($0, bound.value, limits: limits) }
+        }
+        sessions[backend.address, default: []].append(session)
+        session.whenEnded { [weak self] in self?.forget(session, at: backend.address) }
+        sweepLater()
+        return session
+    }
+
+    private func forget(_ session: BackendSession, at address: Backend.Address) {
+        sessions[address]?.removeAll { $0 === session }
+        if sessions[address]?.isEmpty == true { sessions[address] = nil }
+    }
+
+    // MARK: dialling
+
+    private typealias Configure = @Sendable (any Channel) throws -> Void
+
+    /// - Parameter configure: puts handlers into the connection.
+    private func dial(_ backend: Backend, _ configure: @escaping Configure) -> EventLoopFuture<any Channel> {
         let address: SocketAddress
         do {
             switch backend.address {
@@ -122,55 +183,58 @@ final class BackendPool {
             case .unix(let path): address = try SocketAddress(unixDomainSocketPath: path)
             }
         } catch { return loop.makeFailedFuture(error) }
-        let bootstrap = bootstrap(for: backend)
-        var channel = bootstrap.connect(to: address)
-        if case .tcp(_, let port) = backend.address {
-            let pool = NIOLoopBound(self, eventLoop: loop)
-            channel = channel.flatMapError { error in
-                guard (error as? IOError)?.errnoCode == ECONNREFUSED else {
-                    return pool.eventLoop.makeFailedFuture(error)
-                }
-                return pool.value.dialInside(backend, port)
+        let channel = bootstrap(configure).connect(to: address)
+        guard case .tcp(_, let port) = backend.address else { return channel }
+        let pool = NIOLoopBound(self, eventLoop: loop)
+        return channel.flatMapError { error in
+            guard (error as? IOError)?.errnoCode == ECONNREFUSED else {
+                return pool.eventLoop.makeFailedFuture(error)
             }
+            return pool.value.dialInside(backend, port, configure)
         }
-        return channel.flatMapThrowing { try $0.pipeline.syncOperations.handler(type: BackendConnection.self) }
     }
 
-    private func bootstrap(for backend: Backend) -> ClientBootstrap {
-        let pool = NIOLoopBound(self, eventLoop: loop)
-        let limits = self.limits
-        return ClientBootstrap(group: loop)
+    private func bootstrap(_ configure: @escaping Configure) -> ClientBootstrap {
+        ClientBootstrap(group: loop)
             .connectTimeout(limits.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try BackendConnection.configure(channel, backend, pool: pool.value, limits: limits)
-                }
-            }
+            .channelInitializer { channel in channel.eventLoop.makeCompletedFuture { try configure(channel) } }
     }
 
     /// The sandbox's address refuses: what listens there may listen on loopback only.
-    private func dialInside(_ backend: Backend, _ port: Int) -> EventLoopFuture<any Channel> {
+    private func dialInside(
+        _ backend: Backend, _ port: Int, _ configure: @escaping Configure
+    ) -> EventLoopFuture<any Channel> {
         guard let dialer else { return loop.makeFailedFuture(DialFailure.refusedAtAddress) }
-        let dial = InsideDial(backend)
-        dials[ObjectIdentifier(dial)] = dial
-        let bound = NIOLoopBound((self, dial), eventLoop: loop)
+        let bound = NIOLoopBound((pool: self, access: wait(for: backend)), eventLoop: loop)
         return dialer.dial(inside: backend.incarnation, port: port, on: loop).flatMapErrorThrowing { error in
-            bound.value.0.dials[ObjectIdentifier(bound.value.1)] = nil
+            _ = bound.value.pool.settle(bound.value.access)
             throw error is IOError ? error : DialFailure.refusedAtAddress
         }.flatMap { descriptor in
-            let (pool, dial) = bound.value
-            pool.dials[ObjectIdentifier(dial)] = nil
-            guard !dial.hasEnded else {
+            guard bound.value.pool.settle(bound.value.access) else {
                 close(descriptor)
-                return pool.loop.makeFailedFuture(DialFailure.ended)
+                return bound.eventLoop.makeFailedFuture(DialFailure.ended)
             }
-            return pool.bootstrap(for: backend).withConnectedSocket(descriptor)
+            return bound.value.pool.bootstrap(configure).withConnectedSocket(descriptor)
         }
+    }
+
+    private func wait(for backend: Backend) -> PendingAccess {
+        let access = PendingAccess(backend)
+        pending[ObjectIdentifier(access)] = access
+        return access
+    }
+
+    /// The access has its connection, or none will come.
+    /// - Returns: whether it is still good.
+    private func settle(_ access: PendingAccess) -> Bool {
+        pending[ObjectIdentifier(access)] = nil
+        return !access.hasEnded
     }
 
     func closeAll() {
         for (address, bucket) in buckets { drop(bucket, at: address) }
+        for session in sessions.values.joined() { session.end() }
     }
 
     private func sweepLater() {
@@ -192,6 +256,10 @@ final class BackendPool {
             idleCount -= expired.count
             for idle in expired { idle.connection.close() }
         }
-        if !buckets.isEmpty { sweepLater() }
+        let earlier = NIODeadline.now() - limits.sessionTimeout
+        for session in sessions.values.joined() where session.streams == 0 && session.unusedSince < earlier {
+            session.end()
+        }
+        if !buckets.isEmpty || !sessions.isEmpty { sweepLater() }
     }
 }

@@ -39,7 +39,10 @@ extension ClientConnection {
     }
 
     private func send(_ error: ProxyError, to request: HTTPRequestHead, target: ProxyTarget?, closes: Bool) {
-        if policy.closesRefusedWebSockets, let refusal = WebSocketRefusal(of: request, error) {
+        if carrier.carriesOne, GRPC.isAsked(for: request.headers) {
+            write(GRPC.answer(error))
+            write(.end(nil))
+        } else if policy.closesRefusedWebSockets, let refusal = WebSocketRefusal(of: request, error) {
             var head = OutgoingResponse(refusal.head)
             policy.finish(&head, to: request, target: target)
             write(head)

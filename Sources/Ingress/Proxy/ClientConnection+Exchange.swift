@@ -18,8 +18,12 @@ extension ClientConnection {
         let keepsAlive = head.persists && upgrade == .none && !carrier.carriesOne
         let exchange = Exchange(
             request: head, target: target, outgoing: outgoing, upgrade: upgrade, keepsAlive: keepsAlive)
+        if carrier.carriesOne, upgrade == .none, case .tcp = target.backend.address {
+            exchange.isGRPC = GRPC.isAsked(for: head.headers)
+            exchange.usesStream = exchange.isGRPC || pool.speaksHTTP2(target.backend)
+        }
         phase = .exchanging(exchange)
-        if let connection = pool.take(target.backend) {
+        if !exchange.usesStream, let connection = pool.take(target.backend) {
             attach(connection, exchange)
         } else {
             connect(exchange)
@@ -27,7 +31,9 @@ extension ClientConnection {
     }
 
     private func connect(_ exchange: Exchange) {
-        pool.connect(exchange.target.backend).assumeIsolated().whenComplete { [self] result in
+        let backend = exchange.target.backend
+        let connection = exchange.usesStream ? pool.openStream(backend) : pool.connect(backend)
+        connection.assumeIsolated().whenComplete { [self] result in
             guard isCurrent(exchange), context != nil else {
                 if case .success(let connection) = result { connection.release(reusable: true) }
                 return
@@ -135,7 +141,7 @@ extension ClientConnection {
     func backendEnded(_ connection: BackendConnection) {
         guard case .exchanging(let exchange) = phase, exchange.backend === connection else { return }
         guard !exchange.responseStarted else { return abort() }
-        guard exchange.mayRetry(on: connection) else { return fail(.responseFailed) }
+        guard exchange.mayRetry(on: connection) else { return fail(connection.failure) }
         exchange.isRetry = true
         exchange.backend = nil
         if exchange.requestEnded { exchange.waiting = [.end(nil)] }

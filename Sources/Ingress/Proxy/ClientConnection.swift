@@ -103,7 +103,7 @@ final class ClientConnection: ChannelDuplexHandler {
 
     /// A body that trickles in gets no more time than one that does not come.
     private func extend(_ exchange: Exchange) {
-        if exchange.responseStarted {
+        if exchange.responseStarted || exchange.isGRPC {
             deadline.set(limits.streamTimeout)
         } else if exchange.bodyProgress.map({ $0 >= limits.bodyProgress }) ?? true {
             exchange.bodyProgress = 0
@@ -131,7 +131,7 @@ final class ClientConnection: ChannelDuplexHandler {
             send(.bytes(bytes), exchange)
         case (.exchanging(let exchange), .end(let trailers)):
             exchange.requestEnded = true
-            deadline.set(limits.responseTimeout)
+            deadline.set(exchange.isGRPC ? limits.streamTimeout : limits.responseTimeout)
             let backend = exchange.target.backend
             send(.end(trailers.map { policy.rules.trailers($0, backend: backend) }), exchange)
         case (.draining, .end): becomeIdle()

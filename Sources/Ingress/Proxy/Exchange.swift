@@ -25,6 +25,10 @@ final class Exchange {
     /// The sandbox's connection may carry another exchange after this one.
     var leavesBackendOpen = false
     var isRetry = false
+    /// A call of gRPC: both sides may be silent for long, and the sandbox has to speak HTTP/2.
+    var isGRPC = false
+    /// The sandbox gets it as a stream of HTTP/2.
+    var usesStream = false
     /// The sandbox agrees to another protocol; the end of this head has not been told yet.
     var switching: ReceivedResponse?
 

@@ -1,5 +1,4 @@
 import NIOCore
-import SecureAccess
 
 #if canImport(Glibc)
     import Glibc
@@ -21,13 +20,4 @@ enum DialFailure: Error {
     case refusedAtAddress
     /// The access that the connection was for has ended in between.
     case ended
-}
-
-/// A dial on its way: nothing that ends an access can see it otherwise, until there is a socket.
-final class InsideDial {
-    let incarnation: String
-    let epoch: AccessEpoch
-    var hasEnded = false
-
-    init(_ backend: Backend) { (incarnation, epoch) = (backend.incarnation, backend.epoch) }
 }

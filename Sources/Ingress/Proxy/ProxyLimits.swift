@@ -28,6 +28,8 @@ public struct ProxyLimits: Sendable {
     public var lingerTimeout = TimeAmount.seconds(5)
     /// How long a sandbox's connection is kept unused: shorter than servers commonly do (uvicorn and Node.js: 5 s).
     public var poolTimeout = TimeAmount.seconds(4)
+    /// The same of HTTP/2, whose servers say when they close.
+    public var sessionTimeout = TimeAmount.seconds(30)
     /// Unused connections kept to one address by one event loop: as many as a few connections of HTTP/2 keep busy.
     public var poolSize = 512
     /// Unused connections kept to all addresses by one event loop.

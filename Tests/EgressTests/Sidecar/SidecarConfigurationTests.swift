@@ -1,6 +1,8 @@
 import DNSFilter
+import HTTPServer
 import Logging
 import NIOCore
+import NIOHTTP1
 import NetworkPolicy
 import Testing
 
@@ -195,5 +197,20 @@ import Testing
         #expect(!SidecarAPI.isOfTheSandbox(try SocketAddress(ipAddress: "::ffff:10.0.0.1", port: 1), own: own))
         #expect(SidecarAPI.isOfTheSandbox(nil, own: own))
         #expect(SidecarAPI.isOfTheSandbox(try SocketAddress(unixDomainSocketPath: "/x"), own: own))
+    }
+
+    @Test(
+        arguments: [
+            (["origin": "http://page.example"], true), (["origin": "null"], true),
+            (["sec-fetch-site": "same-origin"], true),
+            (["sec-fetch-site": "none"], false), ([:], false),
+        ] as [(HTTPHeaders, Bool)])
+    func `pages get nothing where no token is set`(_ headers: HTTPHeaders, _ isPage: Bool) throws {
+        let request = HTTPRequest(
+            method: .POST, target: "/policy", headers: headers,
+            remoteAddress: try SocketAddress(ipAddress: "10.0.0.1", port: 1))
+        #expect((SidecarAPI.refusal(of: request, own: own, isOpen: true) != nil) == isPage)
+        #expect(SidecarAPI.refusal(of: request, own: own, isOpen: false) == nil)
+        #expect(SidecarAPI.refusal(of: request, own: [IPAddress("10.0.0.1")!], isOpen: false) != nil)
     }
 }

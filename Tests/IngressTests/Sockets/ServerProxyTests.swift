@@ -157,7 +157,7 @@ import Testing
                         release.yield()
                     }
                 }
-                return received.hasSuffix("0\r\n\r\n")
+                return received.hasSuffix("\r\n0\r\n\r\n")
             }
         }
         #expect(answer.contains("last"))

@@ -38,6 +38,7 @@ import Testing
 
     @Test func `UTF-8 is read as what it is, and the rest is shown as replaced`() {
         #expect(text(Array("grün \u{1F600}".utf8)) == "grün \u{1F600}")
+        #expect(written(FieldText.text("\u{10FFE9}")) == Array("x: \u{10FFE9}\r\n".utf8))
         #expect(FieldText.shown(text([0x61, 0xE9])) == "a\u{FFFD}" && FieldText.shown("ü") == "ü")
     }
 

@@ -7,6 +7,7 @@ import Testing
     private var limits: HTTP2Limits {
         var limits = HTTP2Limits()
         (limits.maxWindowUpdates, limits.maxUnknownFrames, limits.window) = (5, 3, .seconds(30))
+        limits.maxControlFrames = 4
         return limits
     }
 
@@ -48,7 +49,15 @@ import Testing
         #expect(passed(type, &budget) == 3 && passed(11, &budget) == 0 && passed(8, &budget) == 5)
     }
 
-    @Test(arguments: [0, 1, 2, 3, 4, 5, 6, 9] as [UInt8]) func `others are counted elsewhere`(type: UInt8) {
+    @Test(arguments: [2, 4, 6] as [UInt8])
+    func `PING, SETTINGS and PRIORITY share one, and who takes bytes may measure the way`(type: UInt8) {
+        var budget = FrameBudget(limits)
+        #expect(passed(type, &budget) == 4 && passed(6, &budget) == 0)
+        for _ in 0..<20 { budget.sentData() }
+        #expect(passed(type, &budget) == 20)
+    }
+
+    @Test(arguments: [0, 1, 3, 5, 9] as [UInt8]) func `others are counted elsewhere`(type: UInt8) {
         var budget = FrameBudget(limits)
         #expect(passed(type, &budget) == 1000)
     }

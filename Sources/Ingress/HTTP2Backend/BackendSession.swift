@@ -1,0 +1,148 @@
+import NIOCore
+import NIOHTTP2
+
+/// A connection of HTTP/2 without TLS ("prior knowledge") to a port of a sandbox, on which many exchanges go at once. Lives on
+/// one event loop.
+final class BackendSession {
+    /// Streams at once; beyond, another connection is made.
+    static let mostStreams = 100
+
+    let incarnation: String
+    private let loop: any EventLoop
+    private var channel: EventLoopFuture<any Channel>!
+    private(set) var streams = 0
+    /// Since when there has been none.
+    private(set) var unusedSince = NIODeadline.now()
+    /// The sandbox has answered in HTTP/2.
+    fileprivate(set) var hasSpoken = false
+    /// No new stream is opened on it.
+    private(set) var isEnding = false
+
+    /// - Parameter connect: makes the connection, and puts the handlers of this session into it.
+    init(incarnation: String, loop: any EventLoop, connect: (BackendSession) -> EventLoopFuture<any Channel>) {
+        self.incarnation = incarnation
+        self.loop = loop
+        channel = connect(self)
+    }
+
+    var takesStreams: Bool { !isEnding && streams < Self.mostStreams }
+
+    /// Told when the connection is gone, or was never made.
+    func whenEnded(_ observer: @escaping () -> Void) {
+        let bound = NIOLoopBound((self, observer), eventLoop: loop)
+        channel.flatMap(\.closeFuture).whenComplete { _ in
+            let (session, observer) = bound.value
+            session.isEnding = true
+            observer()
+        }
+    }
+
+    static func configure(_ channel: any Channel, _ session: BackendSession, limits: ProxyLimits) throws {
+        let loop = channel.eventLoop
+        let configuration = limits.http2.backendConfiguration(headBytes: 2 * limits.head.maxBytes)
+        let handler = NIOHTTP2Handler(
+            mode: .client, eventLoop: loop, connectionConfiguration: configuration.connection,
+            streamConfiguration: configuration.stream
+        ) { stream in
+            // A sandbox opens no streams: pushes are turned off.
+            stream.close()
+        }
+        try channel.pipeline.syncOperations.addHandlers([
+            handler, BackendSessionWatch(session, patience: limits.connectTimeout),
+        ])
+    }
+
+    /// Opens a stream.
+    /// - Parameter configure: puts handlers into it.
+    func open(_ configure: @escaping @Sendable (any Channel) throws -> Void) -> EventLoopFuture<any Channel> {
+        streams += 1
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        let stream = channel.flatMap { channel in
+            do {
+                let handler = try channel.pipeline.syncOperations.handler(type: NIOHTTP2Handler.self)
+                return try handler.syncMultiplexer().createStreamChannel { stream in
+                    stream.eventLoop.makeCompletedFuture { try configure(stream) }
+                }
+            } catch { return channel.eventLoop.makeFailedFuture(error) }
+        }
+        stream.whenComplete { result in
+            switch result {
+            case .success(let stream): stream.closeFuture.whenComplete { _ in bound.value.streamEnded() }
+            case .failure: bound.value.streamEnded()
+            }
+        }
+        return stream
+    }
+
+    private func streamEnded() {
+        streams -= 1
+        if streams == 0 {
+            unusedSince = .now()
+            if isEnding { close() }
+        }
+    }
+
+    /// Lets what is under way finish.
+    func end() {
+        isEnding = true
+        if streams == 0 { close() }
+    }
+
+    private func close() { channel.whenSuccess { $0.close(promise: nil) } }
+}
+
+/// Last on such a connection: hears that the sandbox speaks HTTP/2 and when it takes no more, and does not wait for ever for
+/// the former.
+private final class BackendSessionWatch: ChannelInboundHandler {
+    typealias InboundIn = HTTP2Frame
+
+    private let session: BackendSession
+    private let patience: TimeAmount
+    private var context: ChannelHandlerContext?
+    private lazy var deadline = context.map {
+        Deadline($0.eventLoop) { [weak self] in self?.context?.close(promise: nil) }
+    }
+
+    init(_ session: BackendSession, patience: TimeAmount) { (self.session, self.patience) = (session, patience) }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        deadline?.clear()
+        self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        deadline?.set(patience)
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data).payload {
+        case .settings:
+            session.hasSpoken = true
+            deadline?.clear()
+        case .goAway: session.end()
+        default: break
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // What ends one stream is that stream's affair.
+        guard !session.hasSpoken || !(error is NIOHTTP2Errors.StreamError) else { return }
+        context.close(promise: nil)
+    }
+}
+
+extension HTTP2Limits {
+    /// For connections to sandboxes, which are hostile in the other direction.
+    func backendConfiguration(headBytes: Int) -> NIOHTTP2Handler.Configuration {
+        var configuration = configuration(headBytes: headBytes)
+        configuration.connection.initialSettings = [
+            HTTP2Setting(parameter: .enablePush, value: 0),
+            HTTP2Setting(parameter: .maxHeaderListSize, value: headBytes),
+            HTTP2Setting(parameter: .initialWindowSize, value: streamWindow),
+        ]
+        return configuration
+    }
+}

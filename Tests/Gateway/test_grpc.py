@@ -1,0 +1,208 @@
+"""gRPC through the gateway: a real server and a real client (PyPI's grpcio), calls of one message and streams of them."""
+
+import pathlib
+import queue
+import subprocess
+import sys
+import threading
+
+import grpc
+import httpx
+import pytest
+from doors import network_of
+from support.inside import ECHO_SERVER, start_server
+from support.waiting import eventually
+
+ROUTE = "opensandbox-ingress-to"
+SERVER = str(pathlib.Path(__file__).with_name("grpc_server.py"))
+
+
+class Calls:
+    """Calls of the server's methods, through the gateway."""
+
+    def __init__(self, appliance, sandbox, port, *metadata):
+        self.channel = grpc.insecure_channel(
+            f"127.0.0.1:{appliance.gateway_port}",
+            options=[("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)])
+        self.metadata = ((ROUTE, f"{sandbox}-{port}"), *metadata)
+
+    def one(self, method, request=b"", *metadata, timeout=30):
+        call = self.channel.unary_unary(f"/test.Plain/{method}")
+        return call.with_call(request, metadata=self.metadata + metadata, timeout=timeout)
+
+    def many(self, method, request=b"", timeout=30):
+        return self.channel.unary_stream(f"/test.Plain/{method}")(request, metadata=self.metadata, timeout=timeout)
+
+    def send(self, method, requests, timeout=30):
+        return self.channel.stream_unary(f"/test.Plain/{method}")(requests, metadata=self.metadata, timeout=timeout)
+
+    def talk(self, method, requests, timeout=30):
+        return self.channel.stream_stream(f"/test.Plain/{method}")(requests, metadata=self.metadata, timeout=timeout)
+
+
+class Served:
+    """A sandbox with a gRPC server in its network namespace."""
+
+    def __init__(self, appliance, host):
+        self.appliance, self.sandbox = appliance, appliance.create()
+        self.process = subprocess.Popen(
+            ["nsenter", f"--net={network_of(appliance, self.sandbox.id)}", sys.executable, SERVER, host],
+            stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+        self.calls = Calls(appliance, self.sandbox.id, self.port)
+
+    def close(self):
+        self.calls.channel.close()
+        self.process.kill()
+        self.process.wait()
+        self.sandbox.kill()
+        self.sandbox.close()
+
+
+@pytest.fixture(scope="module", params=["0.0.0.0", "127.0.0.1"], ids=["address", "loopback"])
+def served(appliance, request):
+    served = Served(appliance, request.param)
+    try:
+        yield served
+    finally:
+        served.close()
+
+
+@pytest.fixture
+def calls(served):
+    return served.calls
+
+
+def error_of(work):
+    with pytest.raises(grpc.RpcError) as error:
+        work()
+    return error.value.code(), error.value.details()
+
+
+def test_a_call_and_its_metadata_pass_in_both_directions(calls, served):
+    answer, call = calls.one("Unary", b"hello", ("x-own", "a b"), ("x-own-bin", b"\x01\xfe"))
+    assert answer.startswith(b"hello|") and b"x-own=a b" in answer and b"x-own-bin=b'\\x01\\xfe'" in answer
+    assert ROUTE.encode() not in answer
+    first, last = dict(call.initial_metadata()), dict(call.trailing_metadata())
+    assert first["x-first"] == "1" and first["x-raw-bin"] == b"\0\xff" and last["x-last"] == "2"
+
+
+@pytest.mark.parametrize("size", [0, 1, 16_384, 65_536, 3_000_000])
+def test_messages_of_any_size_pass(calls, size):
+    answer, _ = calls.one("Unary", b"x" * size)
+    assert answer.partition(b"|")[0] == b"x" * size
+
+
+def test_a_status_passes_with_its_message(calls):
+    assert error_of(lambda: calls.one("Fail")) == (grpc.StatusCode.FAILED_PRECONDITION, "not now: 50% ü")
+    stream = calls.many("FailLate")
+    assert next(stream) == b"one"
+    assert error_of(lambda: next(stream)) == (grpc.StatusCode.DATA_LOSS, "half way")
+    code, _ = error_of(lambda: calls.one("NoSuchMethod"))
+    assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_streams_pass_in_each_direction(calls):
+    assert list(calls.many("CountUp", b"2000")) == [str(number).encode() for number in range(2000)]
+    assert list(calls.many("CountUp", b"0")) == []
+    assert calls.send("AddUp", (str(number).encode() for number in range(1000))) == b"499500"
+
+
+def test_both_sides_talk_in_turn(calls):
+    """Each message is answered before the next one is sent: nothing is held back on the way."""
+    said = queue.Queue()
+    answers = calls.talk("Echo", iter(said.get, None))
+    for number in range(20):
+        said.put(b"%d" % number)
+        assert next(answers) == b"%d" % number
+    said.put(None)
+    assert list(answers) == [] and answers.code() is grpc.StatusCode.OK
+
+
+def test_many_calls_at_once_do_not_mix(calls):
+    def work(number):
+        for _ in range(5):
+            answer, _ = calls.one("Unary", b"%d" % number * 50)
+            assert answer.partition(b"|")[0] == b"%d" % number * 50
+            assert len(list(calls.many("CountUp", b"20"))) == 20
+        done.append(number)
+
+    done = []
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(done) == list(range(40))
+
+
+def test_a_call_that_is_cancelled_or_late_ends_inside(calls):
+    stream = calls.many("Wait", b"cancelled")
+    assert next(stream) == b"waiting"
+    stream.cancel()
+    late = calls.many("Wait", b"late", timeout=1)
+    assert next(late) == b"waiting"
+    code, _ = error_of(lambda: next(late))
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    eventually(lambda: {b"cancelled", b"late"} <= set(calls.one("Ended")[0].split(b",")), what="the ends inside")
+
+
+def test_a_port_that_has_spoken_http2_gets_it_for_other_requests(calls, served):
+    calls.one("Unary")
+    with httpx.Client(http1=False, http2=True) as client:
+        answer = client.get(served.appliance.gateway, headers={ROUTE: f"{served.sandbox.id}-{served.port}"})
+    # What a server of gRPC says to such a request is its own; over HTTP/1.1 it would have said nothing.
+    assert answer.http_version == "HTTP/2" and answer.status_code != 502
+
+
+def test_an_error_of_the_gateways_is_a_status(served, create, appliance):
+    def ask(sandbox, port, *metadata):
+        calls = Calls(appliance, sandbox, port, *metadata)
+        try:
+            return error_of(lambda: calls.one("Unary"))
+        finally:
+            calls.channel.close()
+
+    code, details = ask(served.sandbox.id, 9)
+    assert code is grpc.StatusCode.UNAVAILABLE and "BACKEND_CONNECTION_FAILED" in details
+    code, details = ask("00000000-0000-4000-8000-000000000000", 80)
+    assert code is grpc.StatusCode.UNIMPLEMENTED and "SANDBOX_NOT_FOUND" in details
+    closed = create(secure_access=True)
+    code, details = ask(closed.id, 80)
+    assert code is grpc.StatusCode.UNAUTHENTICATED and "SECURE_ACCESS" in details
+    # A server that speaks HTTP/1.1 only.
+    start_server(closed, ECHO_SERVER)
+    credential = closed.get_endpoint(8000).headers["OpenSandbox-Secure-Access"]
+    code, details = ask(closed.id, 8000, ("opensandbox-secure-access", credential))
+    assert code is grpc.StatusCode.UNAVAILABLE and "BACKEND_NOT_HTTP2" in details
+
+
+def test_a_server_that_ends_is_an_error_and_its_successor_is_reached(appliance):
+    served = Served(appliance, "0.0.0.0")
+    try:
+        stream = served.calls.many("Wait", b"cut")
+        assert next(stream) == b"waiting"
+        served.process.kill()
+        code, _ = error_of(lambda: next(stream))
+        assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL)
+        code, _ = error_of(lambda: served.calls.one("Unary"))
+        assert code is grpc.StatusCode.UNAVAILABLE
+    finally:
+        served.close()
+
+
+def test_a_call_ends_with_the_sandbox(appliance):
+    served = Served(appliance, "0.0.0.0")
+    try:
+        stream = served.calls.many("Wait", b"gone")
+        assert next(stream) == b"waiting"
+        served.sandbox.kill()
+        code, _ = error_of(lambda: next(stream))
+        assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+        code, details = error_of(lambda: served.calls.one("Unary"))
+        assert code is grpc.StatusCode.UNIMPLEMENTED and "SANDBOX_NOT_FOUND" in details
+    finally:
+        served.calls.channel.close()
+        served.process.kill()
+        served.process.wait()
+        served.sandbox.close()
