@@ -106,7 +106,7 @@ let package = Package(
         library(
             "Runtimes",
             [
-                "Netfilter", "NetworkPolicy", "Threads", "CLinux", logging,
+                "Netfilter", "NetworkPolicy", "Threads", "CLinux", "COpenSSL", logging,
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         library("Execd", ["HTTPServer", "CLinux", logging] + nio),

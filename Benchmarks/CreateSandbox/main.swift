@@ -9,7 +9,7 @@ import Runtimes
 import TestSupport
 
 // From nothing to a guarded sandbox whose execd accepts connections, beside the bare OCI runtime running `true` in the
-// same bundle. Run as root: swift run -c release benchmark-create [count]
+// same bundle. Run as root: swift run -c release benchmark-create [count] [required|off: user namespaces]
 
 let count = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 50
 let folder = "/tmp/sallyport-benchmark-\(getpid())"
@@ -17,10 +17,12 @@ try BusyboxImage.create(at: folder + "/image")
 guard let execd = BusyboxImage.execd else { fatalError("run make execd first") }
 var logger = Logger(label: "benchmark")
 logger.logLevel = .error
-let runtime = try LocalRuntime(
-    configuration: LocalConfiguration(
-        stateDirectory: folder + "/sandboxes", execdPath: execd, addressPool: CIDRBlock("10.233.0.0/16")!, tag: "b"),
-    logger: logger)
+var local = LocalConfiguration(
+    stateDirectory: folder + "/sandboxes", execdPath: execd, addressPool: CIDRBlock("10.233.0.0/16")!, tag: "b",
+    namespaceDirectory: folder + "/netns")
+let asked = CommandLine.arguments.dropFirst(2).first ?? ""
+local.userNamespaces.mode = UserNamespaceSettings.Mode(rawValue: asked) ?? .required
+let runtime = try LocalRuntime(configuration: local, logger: logger)
 let node = try await EgressNode(
     configuration: EgressConfiguration(
         stateDirectory: folder + "/egress", socketPath: folder + "/policy.sock", dns: DNSConfiguration(upstreams: [])),
@@ -64,15 +66,21 @@ for number in 0..<count {
     // The peer, in turn: the same files and settings, its own empty network, `true` instead of execd.
     let peer = "peer-\(number)"
     _ = try await runtime.prepare(SandboxSpec(id: peer, imageRoot: folder + "/image", entrypoint: ["/bin/true"]))
-    let bundle = folder + "/sandboxes/\(peer)/bundle"
+    // The only one there is.
+    let name = try FileManager.default.contentsOfDirectory(atPath: folder + "/sandboxes").first { $0.first != "." }!
+    let bundle = folder + "/sandboxes/\(name)/bundle"
     let config = URL(filePath: bundle + "/config.json")
     var json = try JSONSerialization.jsonObject(with: Data(contentsOf: config)) as! [String: Any]
     var process = json["process"] as! [String: Any], linux = json["linux"] as! [String: Any]
     process["args"] = ["/bin/busybox", "true"]
     linux["namespaces"] = ["pid", "mount", "ipc", "uts", "network"].map { ["type": $0] }
+    // Its users are this machine's.
+    (linux["uidMappings"], linux["gidMappings"]) = (nil, nil)
     (json["process"], json["linux"]) = (process, linux)
     try JSONSerialization.data(withJSONObject: json).write(to: config)
-    let hide = "umount /sys/fs/cgroup/unified 2>/dev/null; exec crun run --bundle \(bundle) \(peer)"
+    // Where the runtime has the sandbox's folder, too.
+    let place = "mount --rbind \(folder)/sandboxes/\(name) /mnt"
+    let hide = "umount /sys/fs/cgroup/unified 2>/dev/null; \(place) && exec crun run --bundle /mnt/bundle \(peer)"
     bare.append(try await milliseconds { try Command.run("unshare", "-m", "sh", "-c", hide) })
     try await delete(peer)
 }

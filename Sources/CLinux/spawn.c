@@ -64,10 +64,17 @@ static void become(const linux_spawn_options *options) {
 
     if (options->grouping == 1 && setsid() < 0) return;
     if (options->grouping == 2 && setpgid(0, 0) < 0) return;
+    if (options->network_namespace) {
+        int namespace = open(options->network_namespace, O_RDONLY | O_CLOEXEC);
+        if (namespace < 0 || setns(namespace, CLONE_NEWNET) < 0) return;
+        close(namespace);
+    }
     if (options->private_mounts) {
         if (unshare(CLONE_NEWNS) < 0) return;
         if (mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return;
         if (options->hidden_mount && umount2(options->hidden_mount, MNT_DETACH) < 0) return;
+        for (int i = 0; i < options->binding_count; i++)
+            if (mount(options->bindings[i].source, options->bindings[i].target, NULL, MS_BIND | MS_REC, NULL) < 0) return;
     }
     // Sources below 3 would be overwritten by an earlier placement: move them out of the way first.
     int source[3] = {options->input, options->output, options->error};

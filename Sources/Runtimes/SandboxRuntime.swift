@@ -19,6 +19,8 @@ public protocol SandboxRuntime: Sendable {
     func list() async -> [String]
     /// The last bytes that a sandbox's entrypoint printed.
     func logTail(of id: String, bytes: Int) async -> String
+    /// What parts a sandbox from the machine, where machines differ: for whoever looks for the reason of something.
+    func isolation(of id: String) async -> String
     /// What of deleted sandboxes is out of the way, but not gone yet.
     var leftovers: [Leftover] { get }
     /// Sandboxes whose first process has ended by itself, as they end; also those of an earlier server. For one reader.
@@ -112,6 +114,8 @@ public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     case noAddressLeft(pool: String)
     case diskNearlyFull(folder: String, free: String, needed: String)
     case unenforcedLimit(String)
+    case noIdentifiersLeft(String)
+    case noUserNamespaces(String)
     case startFailed(id: String, reason: String)
     case system(action: String, reason: String)
 
@@ -131,6 +135,10 @@ public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
                 + "or make room"
         case .unenforcedLimit(let key):
             "resourceLimits.\(key) cannot be enforced on this server: it has neither project quotas nor loop devices"
+        case .noIdentifiersLeft(let range):
+            "every range of user ids among \(range) is taken: delete sandboxes or enlarge local.ids_count"
+        case .noUserNamespaces(let reason):
+            "sandboxes cannot have user namespaces, which local.user_namespaces requires: \(reason)"
         case .startFailed(let id, let reason): "sandbox \(id) did not start: \(reason)"
         case .system(let action, let reason): "\(action): \(reason)"
         }

@@ -1,16 +1,49 @@
 """What a sandbox is to the kernel: namespaces, control group, limits, rights."""
 
+import ipaddress
 import pathlib
+import re
+import subprocess
 
 import pytest
 from opensandbox.models.execd import RunCommandOpts
 from support.inside import say
+from support.leftovers import name_of
 
 # What the kernel calls the rights a sandbox's root may have: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID
 # SETPCAP NET_BIND_SERVICE SYS_CHROOT SETFCAP.
 ALLOWED_CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31))
 
 CALL = 'python3 -c "import ctypes, sys; sys.exit(ctypes.CDLL(None)'
+
+# What the kernel counts for a user or for the machine: each takes all that it can get, no more than `most`, and says how many.
+COUNTERS = """
+import ctypes, fcntl, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+kept = []
+def inotify():
+    return libc.inotify_init1(0) >= 0
+def requests():
+    context = ctypes.c_ulong(0)
+    return libc.syscall(206 if os.uname().machine == "x86_64" else 0, 60000, ctypes.byref(context)) == 0
+def terminals():
+    kept.append(os.openpty())
+    return True
+def pipes():
+    kept.append(os.pipe())
+    return fcntl.fcntl(kept[-1][0], 1031, 1 << 20) >= 1 << 20
+take, most, count = globals()[sys.argv[1]], int(sys.argv[2]), 0
+try:
+    while count < most and take():
+        count += 1
+except OSError:
+    pass
+print(count, flush=True)
+if len(sys.argv) > 3:
+    sys.stdin.close()
+    import signal
+    signal.pause()
+"""
 
 FORKS = """
 import os, signal
@@ -34,7 +67,7 @@ def status(sandbox):
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
-@pytest.mark.parametrize("kind", ["pid", "mnt", "net", "ipc", "uts", "cgroup"])
+@pytest.mark.parametrize("kind", ["pid", "mnt", "net", "ipc", "uts", "cgroup", "user"])
 def test_a_sandbox_has_a_namespace_of_its_own(create, kind):
     one, two = create(), create()
     host = str(pathlib.Path(f"/proc/self/ns/{kind}").readlink())
@@ -46,16 +79,103 @@ def test_the_limits_asked_for_are_those_of_the_control_group(create):
     sandbox = create(resource={"cpu": "500m", "memory": "128Mi", "pids": "64"})
     root = pathlib.Path("/sys/fs/cgroup")
     if (root / "cgroup.controllers").exists():
-        group = root / "sallyport" / sandbox.id
+        group = root / "sallyport" / name_of(sandbox.id)
         assert (group / "cpu.max").read_text().split() == ["50000", "100000"]
         assert (group / "memory.max").read_text().strip() == str(128 << 20)
         assert (group / "pids.max").read_text().strip() == "64"
     else:
         def value(controller, file):
-            return (root / controller / "sallyport" / sandbox.id / file).read_text().strip()
+            return (root / controller / "sallyport" / name_of(sandbox.id) / file).read_text().strip()
         assert int(value("cpu", "cpu.cfs_quota_us")) * 2 == int(value("cpu", "cpu.cfs_period_us"))
         assert value("memory", "memory.limit_in_bytes") == str(128 << 20)
         assert value("pids", "pids.max") == "64"
+
+
+def users_of(sandbox):
+    """The users of the machine that processes of a sandbox are."""
+    found = set()
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if name_of(sandbox.id) in (folder / "cgroup").read_text():
+                found.update(re.search("Uid:(.*)", (folder / "status").read_text())[1].split())
+        except OSError:
+            continue
+    return {int(user) for user in found}
+
+
+def test_root_in_a_sandbox_is_nobody_outside_and_nobody_else(create, appliance):
+    one, two = create(), create()
+    users = [users_of(sandbox) for sandbox in (one, two)]
+    assert all(users) and not users[0] & users[1], users
+    assert min(users[0] | users[1]) >= 1879048192, users
+    assert say(one, "id -u; stat -c %u /etc/passwd /root; touch /made; stat -c %u /made").split() == ["0"] * 4
+    assert "user namespace: ids" in appliance.api.get(f"/v1/sandboxes/{one.id}/diagnostics/summary").text
+
+
+def test_small_ports_and_echo_requests_need_no_right(create):
+    sandbox = create()
+    assert say(sandbox, """python3 -c '
+import socket
+listener = socket.create_server(("0.0.0.0", 80))
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+print("both")'""") == "both"
+
+
+@pytest.mark.parametrize("counter, most, enough", [
+    ("inotify", 1000, 100), ("requests", 20, 1), ("terminals", 1000, 200), ("pipes", 100, 32)])
+def test_what_one_sandbox_uses_up_the_others_still_have(create, counter, most, enough):
+    one, two = create(), create()
+    for sandbox in (one, two):
+        sandbox.files.write_file("/tmp/counters.py", COUNTERS)
+    taken = say(one, f"python3 /tmp/counters.py {counter} {most} keep > /tmp/taken 2>&1 & "
+                     "until [ -s /tmp/taken ]; do sleep 0.05; done; cat /tmp/taken")
+    assert int(taken) >= enough
+    assert int(say(two, f"python3 /tmp/counters.py {counter} {enough}")) == enough
+
+
+# Whatever a user without rights can read of processes, mounts and groups, and the names of files that he can list.
+LOOK = """
+import os, sys
+wanted, found = sys.argv[1].encode(), []
+for process in filter(str.isdigit, os.listdir("/proc")):
+    for name in ("cgroup", "cmdline", "comm", "environ", "mountinfo", "mounts", "status", "net/unix"):
+        try:
+            with open(f"/proc/{process}/{name}", "rb") as file:
+                if process != str(os.getpid()) and wanted in file.read():
+                    found.append(f"/proc/{process}/{name}")
+        except OSError:
+            pass
+for top in ("/sys/fs/cgroup", "/run", "/var/lib", "/tmp"):
+    for folder, folders, files in os.walk(top):
+        found += [f"{folder}/{name}" for name in folders + files if sys.argv[1] in name]
+print(found, len(os.listdir("/proc")) > 20)
+"""
+
+
+def as_nobody(*command):
+    """What a command of a user without rights on this machine does."""
+    words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60)
+
+
+def test_no_other_user_of_the_machine_finds_a_sandbox_by_its_id(sandbox, appliance):
+    control = as_nobody("/usr/bin/python3", "-c", LOOK, name_of(sandbox.id))
+    assert "/mountinfo" in control.stdout and "/cgroup" in control.stdout, control
+    seen = as_nobody("/usr/bin/python3", "-c", LOOK, sandbox.id)
+    assert seen.stdout == "[] True\n", seen
+
+
+def test_no_other_user_of_the_machine_connects_to_a_sandbox(create):
+    sandbox = create()
+    address = say(sandbox, "cat /etc/hosts | grep sandbox- | cut -f1")
+    digits = say(sandbox, "grep ' 00 .* eth0' /proc/net/if_inet6 | cut -c1-32")
+    for address in (address, str(ipaddress.IPv6Address(int(digits, 16)))):
+        dial = ["bash", "-c", f"exec 3<>/dev/tcp/{address}/44772"]
+        assert subprocess.run(dial, timeout=10).returncode == 0, "control: root's programs do"
+        refused = as_nobody(*dial)
+        assert refused.returncode != 0, refused
+        datagram = as_nobody("bash", "-c", f"echo x > /dev/udp/{address}/53; echo x > /dev/udp/{address}/53")
+        assert datagram.returncode != 0, datagram
 
 
 GROUP = "cd /sys/fs/cgroup; [ -d memory ] && cd memory;"
@@ -71,7 +191,8 @@ def test_a_sandbox_sees_its_own_limits_and_no_group_but_its_own(create):
         assert seen.split() == expected
     assert set(line.split(":", 2)[2] for line in say(sandbox, "cat /proc/self/cgroup").splitlines()) == {"/"}
     assert say(sandbox, "grep -E ' /sys/fs/cgroup' /proc/self/mountinfo | cut -d' ' -f4 | sort -u") == "/"
-    assert say(sandbox, f"grep -rl {other.id} /proc/self/mountinfo /proc/1/cgroup; find /sys/fs/cgroup -name {other.id}") == ""
+    name = name_of(other.id)
+    assert say(sandbox, f"grep -l {name} /proc/self/mountinfo /proc/1/cgroup; find /sys/fs/cgroup -name {name}") == ""
 
 
 @pytest.mark.parametrize("attempt", [

@@ -9,6 +9,7 @@ from opensandbox.exceptions import SandboxApiException
 from opensandbox.models.sandboxes import SandboxFilter
 from support.appliance import IMAGE, deny_but
 from support.inside import fetches, resolves, say
+from support.leftovers import name_of
 from support.waiting import eventually
 
 
@@ -53,7 +54,8 @@ def test_a_sandbox_whose_time_has_come_is_deleted_with_everything(create, applia
     sandbox.renew(timedelta(seconds=1))
     eventually(lambda: sandbox.id not in appliance.ids(), what="the deletion")
     assert refused(404, sandbox.get_info) == "DOCKER::SANDBOX_NOT_FOUND"
-    eventually(lambda: sandbox.id not in appliance.leftovers.folders() + appliance.leftovers.rows())
+    eventually(lambda: name_of(sandbox.id) not in appliance.leftovers.folders())
+    eventually(lambda: sandbox.id not in appliance.leftovers.rows())
     assert kept.get_info().status.state == "Running"
 
 
@@ -63,7 +65,7 @@ def test_pausing_stops_processes_and_resuming_goes_on_with_them(create, applianc
     sandbox.pause()
     assert sandbox.get_info().status.state == "Paused"
     assert refused(409, sandbox.pause) == "DOCKER::SANDBOX_NOT_RUNNING"
-    ticks = appliance.state / "sandboxes" / sandbox.id
+    ticks = appliance.state / "sandboxes" / name_of(sandbox.id)
     file = next(path for path in ticks.rglob("ticks") if path.is_file())
     size, changes = file.stat().st_size, []
     deadline = time.monotonic() + 0.5

@@ -8,6 +8,7 @@ import threading
 
 from recorder import Recorder
 from separate import SeparateGateway
+from support.leftovers import name_of
 
 ROUTE = "OpenSandbox-Ingress-To"
 CLONE_NEWNET = 0x40000000
@@ -40,7 +41,7 @@ def in_namespace(path, work):
 
 def network_of(appliance, sandbox_id):
     """Where a sandbox's network namespace is, as its record says."""
-    record = json.loads((appliance.state / "sandboxes" / sandbox_id / "sandbox.json").read_text())
+    record = json.loads((appliance.state / "sandboxes" / name_of(sandbox_id) / "sandbox.json").read_text())
     return record["link"]["namespacePath"]
 
 

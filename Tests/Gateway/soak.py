@@ -14,6 +14,7 @@ from collections import Counter
 from doors import listen_inside
 from recorder import Loop
 from separate import DOMAIN, SeparateGateway
+from support.leftovers import name_of
 
 SANDBOXES = 6
 CLIENTS = 12
@@ -107,7 +108,7 @@ class Soak:
 
     def _host(self, sandbox):
         """Which of the pool's addresses it has."""
-        record = self.appliance.state / "sandboxes" / sandbox / "sandbox.json"
+        record = self.appliance.state / "sandboxes" / name_of(sandbox) / "sandbox.json"
         return json.loads(record.read_text())["link"]["host"]
 
     # What disturbs

@@ -9,12 +9,13 @@ import Testing
 @testable import Runtimes
 
 /// A runtime with folders, addresses and tables of its own, and an image of one static shell. execd is the real one.
-private final class TestRuntime: Sendable {
+final class TestRuntime: Sendable {
     let runtime: LocalRuntime
     let folder: String
     let image: String
     let execd: String
     let tag: String
+    let configuration: LocalConfiguration
 
     init() throws {
         let number = UInt32.random(in: 0 ... .max)
@@ -23,11 +24,10 @@ private final class TestRuntime: Sendable {
         image = folder + "/image"
         try BusyboxImage.create(at: image)
         execd = try #require(BusyboxImage.execd, "make execd builds what sandboxes start with")
-        runtime = try LocalRuntime(
-            configuration: LocalConfiguration(
-                stateDirectory: folder + "/sandboxes", execdPath: execd,
-                addressPool: CIDRBlock("10.231.\(number % 200).0/24")!, tag: tag, namespaceDirectory: folder + "/netns"),
-            logger: Logger(label: "test"))
+        configuration = LocalConfiguration(
+            stateDirectory: folder + "/sandboxes", execdPath: execd,
+            addressPool: CIDRBlock("10.231.\(number % 200).0/24")!, tag: tag, namespaceDirectory: folder + "/netns")
+        runtime = try LocalRuntime(configuration: configuration, logger: Logger(label: "test"))
     }
 
     /// Takes away what a failed test has left.
@@ -58,7 +58,10 @@ private final class TestRuntime: Sendable {
         return prepared
     }
 
-    func log(_ id: String) -> String { SandboxFolder(path: folder + "/sandboxes/" + id).logTail(bytes: 20_000) }
+    func sandbox(_ id: String) -> SandboxFolder {
+        SandboxFolder(path: folder + "/sandboxes/" + SandboxName.of(id))
+    }
+    func log(_ id: String) -> String { sandbox(id).logTail(bytes: 20_000) }
 
     /// Everything of this runtime's that stays on the machine. The kernel takes links apart in its own time.
     var traces: [String] {
@@ -99,7 +102,7 @@ private final class TestRuntime: Sendable {
                 let host = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/\(kind)")
                 #expect(log.contains("\(kind):[") && !log.contains(host))
             }
-            let group = ControlGroup(path: "/sallyport/isolated-1")
+            let group = test.sandbox("isolated-1").group
             #expect(!group.folders.isEmpty)
             try await test.runtime.delete("isolated-1")
             #expect(group.folders.isEmpty)

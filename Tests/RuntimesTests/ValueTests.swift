@@ -32,8 +32,8 @@ import Testing
         limits: ResourceLimits(cpuMillis: 500, memoryBytes: 1 << 29, processes: 64))
     private var bundle: BundleConfiguration {
         BundleConfiguration(
-            spec, rootfs: "/r", namespacePath: "/run/netns/x", execd: "/execd",
-            files: SandboxFiles(hostname: "h"))
+            spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd",
+            files: SandboxFiles(hostname: "h", system: "/sys"))
     }
 
     @Test func `the entrypoint runs under execd, limited and without the kernel's privileges`() {
@@ -58,8 +58,9 @@ import Testing
 
     @Test func `execd's token comes as a file, never as an argument`() throws {
         let files = SandboxFiles(
-            hostname: "h", token: "/host/token")
-        let bundle = BundleConfiguration(spec, rootfs: "/r", namespacePath: "/n", execd: "/execd", files: files)
+            hostname: "h", system: "/sys", token: "/host/token")
+        let bundle = BundleConfiguration(
+            spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd", files: files)
         #expect(
             bundle.process.args
                 == ["/opt/opensandbox/execd", "--token-file", "/opt/opensandbox/token", "--", "sleep", "1"])
@@ -68,14 +69,20 @@ import Testing
     }
 
     @Test func `execd is told how long a line may wait for its break`() {
-        let files = SandboxFiles(hostname: "h")
+        let files = SandboxFiles(hostname: "h", system: "/sys")
         let bundle = BundleConfiguration(
-            spec, rootfs: "/r", namespacePath: "/n", execd: "/execd", files: files, longestOutputLine: 2048)
+            spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd", files: files, longestOutputLine: 2048)
         #expect(bundle.process.args == ["/opt/opensandbox/execd", "--longest-line", "2048", "--", "sleep", "1"])
     }
 
     @Test func `the bundle survives its JSON`() throws {
         #expect(try JSONDecoder().decode(BundleConfiguration.self, from: JSONEncoder().encode(bundle)) == bundle)
+    }
+}
+
+@Suite struct SandboxNameTests {
+    @Test func `the name of a sandbox is what a shell makes of its id, too`() {
+        #expect(SandboxName.of("abc") == "ba7816bf8f01cfea414140de5dae2223")
     }
 }
 

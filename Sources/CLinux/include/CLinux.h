@@ -17,6 +17,13 @@ int linux_setns(int descriptor, int kind);
 int linux_unshare(int kinds);
 int linux_gettid(void);
 
+/// A new user namespace in which the ids 0 to count - 1 are first to first + count - 1 of this one; it belongs to the user `first`.
+/// Its descriptor, or -errno.
+int linux_user_namespace(uint32_t first, uint32_t count);
+/// Mounts the folder `from` on `to`, read-only, with the owners of its files as that user namespace maps them (Linux 5.12); 0
+/// or -errno.
+int linux_mount_idmapped(const char *from, const char *to, int user_namespace);
+
 // --- processes --------------------------------------------------------------------------------
 int linux_pidfd_open(pid_t process);
 int linux_pidfd_send_signal(int pidfd, int signal);
@@ -78,6 +85,11 @@ int linux_datagrams_send_runs(
 int64_t linux_peer_uid(int socket);
 
 // --- one process launcher ---------------------------------------------------------------------
+/// A file or folder that is to be seen at another place, too.
+typedef struct linux_binding {
+    const char *source, *target;
+} linux_binding;
+
 typedef struct linux_spawn_options {
     /// Absolute path, or a name looked up in `search_path` (colon separated; NULL: no look-up).
     const char *executable;
@@ -97,9 +109,14 @@ typedef struct linux_spawn_options {
     int controlling_terminal;
     /// -1 keeps the current one. Supplementary groups are cleared when either is set.
     int64_t user, group;
-    /// 1: a private mount namespace; `hidden_mount` (may be NULL) is detached there first.
+    /// 1: a private mount namespace; `hidden_mount` (may be NULL) is detached there first, then `bindings` are mounted in
+    /// their order, with what is mounted below.
     int private_mounts;
     const char *hidden_mount;
+    const struct linux_binding *bindings;
+    int binding_count;
+    /// A file of the network namespace to be in; NULL keeps the current one.
+    const char *network_namespace;
     /// Signal sent to the child when the thread that spawned it dies; 0 for none.
     int parent_death_signal;
     /// 1: no_new_privs.

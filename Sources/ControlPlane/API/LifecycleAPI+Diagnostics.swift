@@ -43,7 +43,10 @@ extension LifecycleAPI {
         default:
             let output = await Self.lines(service.runtime.logTail(of: id, bytes: Self.logBytes)).suffix(tail)
             lines =
-                ["Sandbox \(id)", "Image \(sandbox.image)", "", "Events"] + Self.events(sandbox).suffix(limit)
+                [
+                    "Sandbox \(id)", "Image \(sandbox.image)",
+                    "Isolation \(await service.runtime.isolation(of: id))", "", "Events",
+                ] + Self.events(sandbox).suffix(limit)
                 + (left.isEmpty ? [] : ["", "Left behind"] + left) + ["", "Output"] + output
         }
         let most = kind == "logs" ? tail : kind == "events" ? limit : .max

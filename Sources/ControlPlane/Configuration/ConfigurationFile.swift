@@ -91,6 +91,10 @@ struct ConfigurationFile: Decodable {
         var log_max_bytes: String?
         var insecure_registries: [String]?
         var longest_output_line: Int?
+        var user_namespaces: String?
+        var ids_base: Int?
+        var ids_count: Int?
+        var reachable_by: [String]?
     }
     struct Egress: Decodable {
         var upstreams: [String]?

@@ -9,6 +9,10 @@ import Redis
 import Runtimes
 import SecureAccess
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 extension Settings {
     /// Reads `path`, else the file that `SANDBOX_CONFIG_PATH` names, else `~/.sandbox.toml` where there is one, then the
     /// environment's overrides (CLIENTS.md, appendix D).
@@ -245,6 +249,10 @@ extension Settings {
             }
             local.longestOutputLine = bytes
         }
+        if let names = section.reachable_by {
+            local.reachableBy = names.contains("*") ? nil : try Set([0] + names.map(Self.user))
+        }
+        local.userNamespaces = try Self.userNamespaces(section) ?? local.userNamespaces
         if let tag = section.tag {
             guard (1...4).contains(tag.utf8.count), tag.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) })
             else {
@@ -275,6 +283,34 @@ extension Settings {
             }
             local.disk[keyPath: path] = bytes
         }
+    }
+
+    private static func user(_ name: String) throws(ConfigurationError) -> UInt32 {
+        if let id = UInt32(name) { return id }
+        guard let entry = getpwnam(name) else {
+            throw ConfigurationError(
+                "local.reachable_by: this machine has no user \"\(name)\"; use a name, an id or \"*\"")
+        }
+        return entry.pointee.pw_uid
+    }
+
+    private static func userNamespaces(
+        _ section: ConfigurationFile.Local
+    ) throws(ConfigurationError) -> UserNamespaceSettings? {
+        let known = UserNamespaceSettings.default
+        guard let mode = UserNamespaceSettings.Mode(rawValue: section.user_namespaces ?? known.mode.rawValue) else {
+            throw ConfigurationError(
+                "local.user_namespaces \"\(section.user_namespaces ?? "")\": use auto, required or off")
+        }
+        guard let first = UInt32(exactly: section.ids_base ?? Int(known.firstID)),
+            let count = UInt32(exactly: section.ids_count ?? Int(known.idCount)),
+            let settings = UserNamespaceSettings(mode: mode, firstID: first, idCount: count)
+        else {
+            throw ConfigurationError(
+                "local.ids_base and local.ids_count: use a range of user ids above 0 and below 4294967295 that has room for "
+                    + "one sandbox at least, 65536 of them")
+        }
+        return settings
     }
 
     private static func seconds(_ number: Int?, _ what: String) throws(ConfigurationError) -> Int? {

@@ -31,6 +31,10 @@ extension Settings {
         # disk_limits = "auto"          # what holds sandboxes to it: auto, quota, image or off
         # disk_reserve = "1Gi"          # what stays free on the server's own disk: below that, no sandbox is made
         # log_max_bytes = "16Mi"        # of an entrypoint's output that is kept
+        # user_namespaces = "auto"      # required: no sandbox without; off: none has one (docs/isolation.md)
+        # reachable_by = ["root"]       # users whose programs on this machine may connect to sandboxes; ["*"]: all
+        # ids_base = 1879048192         # ids of this machine that sandboxes' users are, 65536 for each sandbox
+        # ids_count = 268304384
         # base_image = "/var/lib/sallyport/base"
         # insecure_registries = []      # host:port of registries without TLS; loopback ones need not be named
         # longest_output_line = 1048576 # bytes of a command's line that wait for its line break

@@ -84,6 +84,9 @@ public struct Settings: Sendable {
         public var insecureRegistries: Set<String> = []
         /// Bytes of an output's line that wait for its break before a part of it is sent; nil: execd's default.
         public var longestOutputLine: Int?
+        public var userNamespaces = UserNamespaceSettings.default
+        /// Users of this machine whose programs may connect to sandboxes; nil: all.
+        public var reachableBy: Set<UInt32>? = [0]
     }
     public struct Egress: Sendable {
         /// nil: those of /etc/resolv.conf.

@@ -124,7 +124,7 @@ extension SandboxService {
         switch error {
         case let error as APIError: return error
         case RuntimeError.unenforcedLimit: return .parameter("\(error)")
-        case RuntimeError.noAddressLeft, RuntimeError.diskNearlyFull:
+        case RuntimeError.noAddressLeft, RuntimeError.noIdentifiersLeft, RuntimeError.diskNearlyFull:
             return APIError(.tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED", "\(error)")
         case RuntimeError.startFailed:
             return APIError(.internalServerError, "DOCKER::SANDBOX_START_FAILED", "\(error)")

@@ -46,6 +46,8 @@ public final class Appliance: Sendable {
             addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
             tag: settings.local.tag, namespaceDirectory: settings.namespaceDirectory,
             longestOutputLine: settings.local.longestOutputLine)
+        local.userNamespaces = settings.local.userNamespaces
+        local.reachableBy = settings.local.reachableBy
         local.disk = settings.local.disk
         let runtime = try LocalRuntime(configuration: local, logger: logger)
         metrics.collect { [weak runtime] in

@@ -158,6 +158,11 @@ extension [Expression] {
     /// `meta mark NUMBER`
     public static func mark(_ mark: UInt32) -> [Expression] { match(.meta(.mark), NetlinkMessage.hostBytes(mark)) }
 
+    /// `meta skuid NUMBER`: a packet that is no socket's does not match.
+    public static func socketUser(_ user: UInt32) -> [Expression] {
+        match(.meta(.socketUser), NetlinkMessage.hostBytes(user))
+    }
+
     /// `meta priority NUMBER`
     public static func priority(_ priority: UInt32) -> [Expression] {
         match(.meta(.priority), NetlinkMessage.hostBytes(priority))

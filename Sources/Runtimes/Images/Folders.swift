@@ -97,9 +97,11 @@ struct Folders: Sendable {
         // As the kernel writes it (proc_pid_mounts(5)).
         let root = root.split(separator: " ", omittingEmptySubsequences: false).joined(separator: "\\040")
         return String(decoding: mounts, as: UTF8.self).split(separator: "\n").contains { line in
-            line.split { $0 == " " || $0 == "," }.contains { option in
-                option.hasPrefix("lowerdir=") && option.dropFirst(9).split(separator: ":").contains { $0 == root }
-            }
+            // A sandbox's overlay has the image's name; other programs' have it among their layers.
+            line.hasPrefix(root + " ")
+                || line.split { $0 == " " || $0 == "," }.contains { option in
+                    option.hasPrefix("lowerdir=") && option.dropFirst(9).split(separator: ":").contains { $0 == root }
+                }
         }
     }
 

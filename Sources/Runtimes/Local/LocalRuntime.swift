@@ -10,39 +10,6 @@ import Synchronization
     import Glibc
 #endif
 
-/// Where the local runtime keeps its things, and which addresses it gives out.
-public struct LocalConfiguration: Hashable, Sendable {
-    /// Folder of the sandboxes, made when missing.
-    public var stateDirectory: String
-    /// The static execd that every sandbox starts with.
-    public var execdPath: String
-    public var addressPool: CIDRBlock
-    public var addressPoolV6: CIDRBlock
-    /// Tells links and tables of one server on a machine from another's: letters and digits, 1 to 4.
-    public var tag: String
-    /// Folder of the network namespaces, made when missing. This server's own, and not that of `ip netns`.
-    public var namespaceDirectory: String
-    public var disk = DiskConfiguration()
-    /// Bytes of an output's line that execd lets wait for its break; nil: execd's default.
-    public var longestOutputLine: Int?
-    /// Where deleted sandboxes' files wait for their end. On the file system of the sandboxes, and no name of one.
-    var removedDirectory: String { stateDirectory + "/.removed" }
-
-    public init(
-        stateDirectory: String, execdPath: String, addressPool: CIDRBlock = CIDRBlock("10.200.0.0/16")!,
-        addressPoolV6: CIDRBlock = CIDRBlock("fd5a:1179::/64")!, tag: String = "sp",
-        namespaceDirectory: String = NetworkNamespace.folder, longestOutputLine: Int? = nil
-    ) {
-        self.stateDirectory = stateDirectory
-        self.execdPath = execdPath
-        self.addressPool = addressPool
-        self.addressPoolV6 = addressPoolV6
-        self.tag = tag
-        self.namespaceDirectory = namespaceDirectory
-        self.longestOutputLine = longestOutputLine
-    }
-}
-
 /// Sandboxes on this machine: an OCI runtime, overlayfs, network namespaces. No daemon is needed.
 public final class LocalRuntime: SandboxRuntime {
     private struct State {
@@ -53,6 +20,7 @@ public final class LocalRuntime: SandboxRuntime {
 
     private let configuration: LocalConfiguration
     private let runtime: OCIRuntime
+    private let users: UserNamespaces
     private let logger: Logger
     private let state: Mutex<State>
     private let watcher: ExitWatcher
@@ -99,29 +67,43 @@ public final class LocalRuntime: SandboxRuntime {
         limits = try DiskLimits(configuration.disk, folder: configuration.stateDirectory, logger: logger)
         reserve = DiskReserve(folder: configuration.stateDirectory, bytes: configuration.disk.reserve)
         logger.info("disk limits of sandboxes", metadata: ["by": "\(limits.name)"])
+        users = try UserNamespaces(
+            IdentifierLeases(configuration.userNamespaces, foreign: .ofThisMachine()), logger: logger
+        ) { [runtime] (users) throws(RuntimeError) in
+            try UserNamespaceTrial.run(users, runtime, configuration)
+        }
+        SharedCounters.raise(logger)
         (exits, watcher) = try ExitWatcher.start()
         threads.start()
         deletions.start()
         var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
-        for name in ControlGroup.entries(of: configuration.stateDirectory) {
-            if let record = SandboxRecord.read(from: configuration.stateDirectory + "/" + name) {
-                pool.occupy(record.link.host)
-            }
+        let found = Self.records(in: configuration.stateDirectory)
+        for (record, folder) in found {
+            pool.occupy(record.link.host)
+            try users.occupy(record.users, in: folder)
         }
         state = Mutex(State(pool: pool))
         let firewall = HostFirewall(
             table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
             poolV6: configuration.addressPoolV6,
-            links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*")
+            links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*",
+            reachableBy: configuration.reachableBy)
         let obstacles = try Self.translated("setting the host's rules") { () throws(NetfilterError) in
             try firewall.install()
         }
         for obstacle in obstacles { firewall.warn(of: obstacle, logger) }
-        for name in ControlGroup.entries(of: configuration.stateDirectory) {
-            watcher.watch(process(of: name, folder(of: name)), of: name)
-            do throws(RuntimeError) { try folder(of: name).disk.remount() } catch {
-                logger.warning("a disk cannot be read again", metadata: ["sandbox": "\(name)", "reason": "\(error)"])
+        for (record, folder) in found {
+            watcher.watch(process(in: folder), of: record.spec.id)
+            do throws(RuntimeError) { try folder.disk.remount() } catch {
+                logger.warning(
+                    "a disk cannot be read again", metadata: ["sandbox": "\(record.spec.id)", "reason": "\(error)"])
             }
+        }
+        // Without a record nothing was made but the folder, and its name says of no sandbox whose it is.
+        let known = Set(found.map(\.folder.name))
+        for name in ControlGroup.entries(of: configuration.stateDirectory)
+        where Self.isIdentifier(name) && !known.contains(name) {
+            removals.take(files: configuration.stateDirectory + "/" + name)
         }
         for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
             SandboxLink.write("1", to: "/proc/sys/net/\(path)")
@@ -139,8 +121,12 @@ public final class LocalRuntime: SandboxRuntime {
     private static let outputInterval = Duration.seconds(2)
 
     private func rotateOutput() async {
-        let ids = await list(), limit = configuration.disk.log
-        try? await deletions.runIfActive { [self] in for id in ids { folder(of: id).output.rotate(limit: limit) } }
+        let (directory, limit) = (configuration.stateDirectory, configuration.disk.log)
+        try? await deletions.runIfActive {
+            for name in ControlGroup.entries(of: directory) where Self.isIdentifier(name) {
+                SandboxFolder(path: directory + "/" + name).output.rotate(limit: limit)
+            }
+        }
     }
 
     deinit { for pool in [threads, deletions] { pool.shutdownGracefully { _ in } } }
@@ -181,11 +167,11 @@ public final class LocalRuntime: SandboxRuntime {
             let record = SandboxRecord(
                 spec: spec,
                 link: SandboxLink(
-                    id: spec.id, host: host, tag: configuration.tag, folder: configuration.namespaceDirectory))
+                    name: folder.name, host: host, tag: configuration.tag, folder: configuration.namespaceDirectory))
             do throws(RuntimeError) {
                 try make(record, in: folder)
             } catch {
-                try? remove(record, in: folder)
+                try? remove(SandboxRecord.read(from: folder.path) ?? record, in: folder)
                 throw error
             }
             let pool = state.withLock { $0.pool }
@@ -200,13 +186,17 @@ public final class LocalRuntime: SandboxRuntime {
             let (record, folder) = try known(id)
             let log = try folder.output.open()
             defer { close(log) }
+            try folder.give([folder.output.path], to: record.users)
             do throws(RuntimeError) {
-                try runtime.run(id, bundle: folder.bundle, pidFile: folder.pidFile, log: log)
+                let view = RuntimeView(
+                    folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath)
+                try runtime.run(folder.name, view, detached: true, log: log)
+                users.started(in: folder)
             } catch {
                 throw .startFailed(id: id, reason: "\(error)\n\(folder.logTail())")
             }
             let address = state.withLock { $0.pool.address(record.link.host) }
-            guard let process = process(of: id, folder),
+            guard let process = process(in: folder),
                 process.accepts(address, port: Self.execdPort, within: Self.startMilliseconds)
             else {
                 throw .startFailed(id: id, reason: "execd did not answer; the sandbox printed: \(folder.logTail())")
@@ -236,45 +226,59 @@ public final class LocalRuntime: SandboxRuntime {
     }
 
     public func list() async -> [String] {
-        ControlGroup.entries(of: configuration.stateDirectory).filter(Self.isIdentifier).sorted()
+        Self.records(in: configuration.stateDirectory).map(\.record.spec.id).sorted()
     }
 
     public var leftovers: [Leftover] { removals.all }
 
+    public func isolation(of id: String) async -> String {
+        guard Self.isIdentifier(id), let record = SandboxRecord.read(from: folder(of: id).path) else { return "" }
+        return users.description(of: record.users)
+    }
+
     // MARK: Steps
 
     private func make(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
+        var record = record
         let spec = record.spec
         try folder.create()
+        var users = try users.make(for: folder, near: record.link.host)
+        record.users = users?.range
         try record.write(to: folder.path)
-        let pool = state.withLock { $0.pool }
-        try Self.translated("making the network of \(spec.id)") { () throws(NetfilterError) in
-            try record.link.create(pool: pool)
+        if let made = users {
+            do throws(RuntimeError) {
+                try folder.mountLower(spec.imageRoot, made)
+            } catch {
+                try self.users.giveUp(made, in: folder, image: spec.imageRoot, because: error)
+                (users, record.users) = (nil, nil)
+                try record.write(to: folder.path)
+            }
+        }
+        let (pool, range) = (state.withLock { $0.pool }, record.users)
+        try Self.translated("making the network of \(spec.id)") { [link = record.link] () throws(NetfilterError) in
+            try link.create(pool: pool, users: range) { folder.mountSystem() }
         }
         try limits.make(folder.disk, bytes: spec.limits.diskBytes ?? configuration.disk.limit)
-        try folder.createLayer()
+        try folder.createLayer(range)
         try folder.writeIdentity(
-            hostname: record.hostname, address: pool.address(record.link.host), image: spec.imageRoot)
-        let layers = "lowerdir=\(spec.imageRoot),upperdir=\(folder.upper),workdir=\(folder.work)"
-        guard linux_mount("overlay", folder.rootfs, "overlay", 0, layers) == 0 else {
-            throw .system(action: "mounting the files of \(spec.id)", reason: String(cString: strerror(errno)))
-        }
-        try folder.writeBundle(of: record, configuration)
+            hostname: record.hostname, address: pool.address(record.link.host),
+            image: range == nil ? spec.imageRoot : folder.lower, range)
+        try folder.mountFiles(image: spec.imageRoot, range)
+        try folder.writeBundle(of: record, configuration, users)
     }
 
     private func remove(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
         let id = record.spec.id
-        let group = ControlGroup(path: BundleConfiguration.controlGroup(of: id))
+        let group = folder.group
         if group.isFrozen { _ = group.setFrozen(false) }
-        if let process = process(of: id, folder) {
+        if let process = process(in: folder) {
             process.kill()
             guard process.hasEnded(within: 10_000) else {
                 throw .system(action: "ending sandbox \(id)", reason: "process \(process.pid) does not end")
             }
         }
-        if access(folder.pidFile, F_OK) == 0 || !group.folders.isEmpty { try runtime.delete(id) }
-        _ = linux_unmount_detached(folder.rootfs)
-        folder.disk.unmount()
+        if access(folder.pidFile, F_OK) == 0 || !group.folders.isEmpty { try runtime.delete(folder.name) }
+        folder.unmount()
         try Self.translated("removing the network of \(id)") { () throws(NetfilterError) in try record.link.delete() }
         if !group.remove() {
             removals.take("the control group of \(id)", of: id) {
@@ -284,6 +288,7 @@ public final class LocalRuntime: SandboxRuntime {
             }
         }
         try setAside(folder, of: id)
+        users.end(record.users, in: folder)
         state.withLock { $0.pool.release(record.link.host) }
     }
 
@@ -303,10 +308,10 @@ public final class LocalRuntime: SandboxRuntime {
 
     private func setFrozen(_ frozen: Bool, _ id: String, needed: RuntimeState) async throws(RuntimeError) {
         try await offPool(id) { [self] () throws(RuntimeError) in
-            _ = try known(id)
+            let (_, folder) = try known(id)
             let now = currentState(id)
             guard now == needed else { throw .wrongState(id: id, state: "\(now)", needed: "\(needed)") }
-            guard ControlGroup(path: BundleConfiguration.controlGroup(of: id)).setFrozen(frozen) else {
+            guard folder.group.setFrozen(frozen) else {
                 throw .system(
                     action: frozen ? "pausing \(id)" : "resuming \(id)", reason: String(cString: strerror(errno)))
             }
@@ -317,8 +322,8 @@ public final class LocalRuntime: SandboxRuntime {
         let folder = folder(of: id)
         guard SandboxRecord.read(from: folder.path) != nil else { return .missing }
         guard access(folder.pidFile, F_OK) == 0 else { return .prepared }
-        guard let process = process(of: id, folder), !process.hasEnded(within: 0) else { return .exited }
-        return ControlGroup(path: BundleConfiguration.controlGroup(of: id)).isFrozen ? .paused : .running
+        guard let process = process(in: folder), !process.hasEnded(within: 0) else { return .exited }
+        return folder.group.isFrozen ? .paused : .running
     }
 
     private func known(_ id: String) throws(RuntimeError) -> (SandboxRecord, SandboxFolder) {
@@ -327,10 +332,23 @@ public final class LocalRuntime: SandboxRuntime {
         return (record, folder)
     }
 
-    private func folder(of id: String) -> SandboxFolder { SandboxFolder(path: configuration.stateDirectory + "/" + id) }
+    /// Servers before 0.4 called a sandbox by its id everywhere.
+    private func folder(of id: String) -> SandboxFolder {
+        let old = SandboxFolder(path: configuration.stateDirectory + "/" + id)
+        return access(old.path, F_OK) == 0
+            ? old : SandboxFolder(path: configuration.stateDirectory + "/" + SandboxName.of(id))
+    }
 
-    private func process(of id: String, _ folder: SandboxFolder) -> SandboxProcess? {
-        SandboxProcess(pidFile: folder.pidFile, group: ControlGroup(path: BundleConfiguration.controlGroup(of: id)))
+    /// Everything that was more than a folder when its making was interrupted.
+    private static func records(in directory: String) -> [(record: SandboxRecord, folder: SandboxFolder)] {
+        ControlGroup.entries(of: directory).filter(isIdentifier).compactMap { name in
+            let folder = SandboxFolder(path: directory + "/" + name)
+            return SandboxRecord.read(from: folder.path).map { ($0, folder) }
+        }
+    }
+
+    private func process(in folder: SandboxFolder) -> SandboxProcess? {
+        SandboxProcess(pidFile: folder.pidFile, group: folder.group)
     }
 
     // MARK: Threads

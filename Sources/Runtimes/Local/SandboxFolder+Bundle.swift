@@ -3,14 +3,20 @@ import Foundation
 extension SandboxFolder {
     /// Writes what the OCI runtime and the sandbox read: its token, and the bundle's configuration.
     func writeBundle(
-        of record: SandboxRecord, _ configuration: LocalConfiguration
+        of record: SandboxRecord, _ configuration: LocalConfiguration, _ users: SandboxUsers?
     ) throws(RuntimeError) {
         let spec = record.spec
-        let files = SandboxFiles(hostname: record.hostname, token: spec.execdToken == nil ? nil : file("token"))
-        if let token = spec.execdToken { try QuickFile.write(Array(token.utf8), to: file("token"), mode: 0o400) }
+        // As the OCI runtime sees them.
+        let seen = RuntimeView.folder
+        let files = SandboxFiles(
+            hostname: record.hostname, system: seen.system, token: spec.execdToken == nil ? nil : seen.file("token"))
+        if let token = spec.execdToken {
+            try QuickFile.write(Array(token.utf8), to: file("token"), mode: 0o400)
+            try give([file("token")], to: users?.range)
+        }
         let bundle = BundleConfiguration(
-            spec, rootfs: rootfs, namespacePath: record.link.namespacePath, execd: configuration.execdPath,
-            files: files, longestOutputLine: configuration.longestOutputLine)
+            spec, rootfs: seen.rootfs, group: group, execd: seen.execd, files: files, users: users,
+            longestOutputLine: configuration.longestOutputLine)
         let encoder = JSONEncoder()
         encoder.outputFormatting = .withoutEscapingSlashes
         // Every field is a string, a number or a list of them.

@@ -9,9 +9,14 @@ extension SandboxFolder {
     /// of them is its own, and counts against its disk limit.
     ///
     /// Before the layers are joined: a path of the image may have links in it, which lead the host elsewhere.
-    func writeIdentity(hostname: String, address: IPv4Address, image: String) throws(RuntimeError) {
+    ///
+    /// - Parameter image: with the owners that the sandbox is to see.
+    func writeIdentity(
+        hostname: String, address: IPv4Address, image: String, _ users: IdentifierRange?
+    ) throws(RuntimeError) {
         let folder = upper + "/etc"
         guard mkdir(folder, 0o755) == 0 else { throw disk.failure("making the layer on") }
+        try give([folder], to: users)
         // A folder of both layers looks as the upper one does.
         var status = stat()
         if lstat(image + "/etc", &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
@@ -25,5 +30,6 @@ extension SandboxFolder {
             "hostname": hostname + "\n",
         ]
         for (name, text) in files { try QuickFile.write(Array(text.utf8), to: "\(folder)/\(name)", mode: 0o644) }
+        try give(files.keys.map { "\(folder)/\($0)" }, to: users)
     }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Netfilter
 
 #if canImport(Glibc)
     import Glibc
@@ -9,6 +10,8 @@ import FoundationEssentials
 struct SandboxRecord: Codable, Hashable, Sendable {
     var spec: SandboxSpec
     var link: SandboxLink
+    /// Its users' ids on this machine; nil where they are those inside, as they are in sandboxes of servers before 0.4.
+    var users: IdentifierRange?
 
     var hostname: String { "sandbox-" + spec.id.prefix(8) }
 
@@ -42,16 +45,26 @@ struct SandboxFolder: Hashable, Sendable {
     var output: OutputFile { OutputFile(path: disk.path + "/log") }
     var pidFile: String { path + "/pid" }
 
+    /// Of the sandbox, to others: of its folder, its control group and its container.
+    var name: String { path.splitAtLastSlash.name }
+    var group: ControlGroup { ControlGroup(path: "/sallyport/" + name) }
+
     func file(_ name: String) -> String { path + "/" + name }
 
-    /// Makes the folders that are the server's.
-    func create() throws(RuntimeError) { try make([path, bundle, rootfs]) }
+    /// Makes the folders that are the server's. Those above are root's alone; what makes the sandbox's mounts is its root.
+    func create() throws(RuntimeError) {
+        try make([path, bundle, rootfs])
+        try write("", to: "execd")
+    }
 
     /// Makes the folders that are the sandbox's, on its disk.
-    func createLayer() throws(RuntimeError) { try make([upper, work]) }
+    func createLayer(_ users: IdentifierRange?) throws(RuntimeError) {
+        try make([upper, work])
+        try give([upper, work], to: users)
+    }
 
     private func make(_ folders: [String]) throws(RuntimeError) {
-        for folder in folders where mkdir(folder, folder == path ? 0o700 : 0o755) != 0 {
+        for folder in folders where mkdir(folder, folder == path ? 0o711 : 0o755) != 0 {
             throw .system(action: "making \(folder)", reason: String(cString: strerror(errno)))
         }
     }

@@ -9,6 +9,8 @@ struct HostFirewall: Hashable, Sendable {
     let poolV6: CIDRBlock
     /// Host ends of sandboxes, as a pattern.
     let links: String
+    /// Users whose programs may connect to sandboxes; nil: all.
+    var reachableBy: Set<UInt32>?
 
     var transaction: Transaction {
         var change = Transaction()
@@ -16,6 +18,7 @@ struct HostFirewall: Hashable, Sendable {
         change.addTable(table)
         addForward(to: &change)
         addInput(to: &change)
+        addOutput(to: &change)
         change.addChain(
             "leave", table: table, base: BaseChain(.nat, .postrouting, priority: 100, dropsByDefault: false))
         for block in [pool, poolV6] { change.addRule("leave", table: table, .source(block) + [.masquerade]) }
@@ -33,6 +36,23 @@ struct HostFirewall: Hashable, Sendable {
         ]
         change.addChain("pass", table: table, base: BaseChain(.filter, .forward, priority: -10, dropsByDefault: false))
         for rule in rules { change.addRule("pass", table: table, rule) }
+    }
+
+    /// Whoever may log in here is not thereby let into every sandbox: a port that listens inside often asks nobody who he is.
+    /// A connection is its socket's owner's; what the kernel sends by itself has no owner, and is let out if it is an answer.
+    private func addOutput(to change: inout Transaction) {
+        guard let reachableBy else { return }
+        change.addChain("ask", table: table)
+        change.addRule("ask", table: table, .connection([.established, .related]) + [.verdict(.accept)])
+        for type: UInt8 in [133, 134, 135, 136] {
+            change.addRule("ask", table: table, .icmpv6(type: type) + [.verdict(.accept)])
+        }
+        for user in reachableBy.sorted() {
+            change.addRule("ask", table: table, .socketUser(user) + [.verdict(.accept)])
+        }
+        change.addRule("ask", table: table, [.reject(.prohibited)])
+        change.addChain("send", table: table, base: BaseChain(.filter, .output, priority: -10, dropsByDefault: false))
+        change.addRule("send", table: table, .output(links) + [.verdict(.goto("ask"))])
     }
 
     private func addInput(to change: inout Transaction) {

@@ -22,9 +22,11 @@ struct SandboxLink: Codable, Hashable, Sendable {
 
     private static let hostHardware: [UInt8] = [0x02, 0x53, 0x50, 0, 0, 1]
 
-    /// - Parameter folder: of network namespaces, this server's own.
-    init(id: String, host: UInt32, tag: String, folder: String) {
-        namespacePath = "\(folder)/\(id)"
+    /// - Parameters:
+    ///   - name: the sandbox's, to others.
+    ///   - folder: of network namespaces, this server's own.
+    init(name: String, host: UInt32, tag: String, folder: String) {
+        namespacePath = "\(folder)/\(name)"
         // Interface names have 15 characters at the most.
         hostLink = Self.linkPrefix + tag.prefix(4) + String(host, radix: 36)
         self.host = host
@@ -39,7 +41,12 @@ struct SandboxLink: Codable, Hashable, Sendable {
         ]
     }
 
-    func create(pool: AddressPool) throws(NetfilterError) {
+    /// - Parameters:
+    ///   - users: the ids of the sandbox's groups.
+    ///   - mount: run in the namespace, for what must be mounted from there.
+    func create(
+        pool: AddressPool, users: IdentifierRange?, mount: @Sendable () -> Bool
+    ) throws(NetfilterError) {
         let (folder, name) = namespacePath.splitAtLastSlash
         let namespace = try NetworkNamespace.create(named: name, in: folder)
         let route = try RouteSocket()
@@ -56,7 +63,13 @@ struct SandboxLink: Codable, Hashable, Sendable {
         }
         Self.write("1", to: "/proc/sys/net/ipv4/conf/\(hostLink)/rp_filter")
         do {
-            try namespace.run { try Self.configureInside(address, addressV6) }
+            try namespace.run {
+                try Self.configureInside(address, addressV6)
+                Self.allowUsers(users)
+                guard mount() else {
+                    throw NetfilterError.invalid("mounting a /sys: " + String(cString: strerror(errno)))
+                }
+            }
         } catch let error as NetfilterError {
             throw error
         } catch {
@@ -74,6 +87,14 @@ struct SandboxLink: Codable, Hashable, Sendable {
             try route.setNeighbour(gateway, hardware: hostHardware, link: link)
             try route.addRoute(to: CIDRBlock(everything)!, link: link, via: gateway)
         }
+    }
+
+    /// The namespace is the host's, so that no right of the sandbox's root counts in it. Small ports and echo requests
+    /// (ping(8) without raw sockets) are everybody's there.
+    private static func allowUsers(_ users: IdentifierRange?) {
+        let groups = users.map(\.all) ?? 0...(IdentifierRange.size - 1)
+        write("0", to: "/proc/sys/net/ipv4/ip_unprivileged_port_start")
+        write("\(groups.lowerBound) \(groups.upperBound)", to: "/proc/sys/net/ipv4/ping_group_range")
     }
 
     private func addPair(_ route: RouteSocket, _ namespace: NetworkNamespace) throws(NetfilterError) {

@@ -48,6 +48,11 @@ struct BundleConfiguration: Codable, Hashable, Sendable {
             var type: String
             var path: String?
         }
+        struct Mapping: Codable, Hashable, Sendable {
+            var containerID: UInt32 = 0
+            var hostID: UInt32
+            var size = IdentifierRange.size
+        }
         struct Resources: Codable, Hashable, Sendable {
             struct CPU: Codable, Hashable, Sendable {
                 var quota: Int64
@@ -65,6 +70,8 @@ struct BundleConfiguration: Codable, Hashable, Sendable {
             var pids: Processes
         }
         var namespaces: [Namespace]
+        var uidMappings: [Mapping]?
+        var gidMappings: [Mapping]?
         var cgroupsPath: String
         var resources: Resources
         var maskedPaths: [String]
@@ -98,7 +105,8 @@ extension BundleConfiguration {
     private static let processorPeriod: UInt64 = 100_000
 
     init(
-        _ spec: SandboxSpec, rootfs: String, namespacePath: String, execd: String, files: SandboxFiles,
+        _ spec: SandboxSpec, rootfs: String, group: ControlGroup, execd: String, files: SandboxFiles,
+        users: SandboxUsers? = nil,
         longestOutputLine: Int? = nil
     ) {
         var environment = spec.environment
@@ -114,11 +122,15 @@ extension BundleConfiguration {
         root = Root(path: rootfs)
         hostname = files.hostname
         mounts = Self.mounts(execd: execd, files: files)
+        let mappings = users.map { [Linux.Mapping(hostID: $0.range.first)] }
         let limits = spec.limits
         linux = Linux(
+            // The network namespace is the one that the OCI runtime is started in: it belongs to the host, and runc could not
+            // enter it any more once it is in the user namespace.
             namespaces: ["pid", "mount", "ipc", "uts", "cgroup"].map { .init(type: $0) }
-                + [.init(type: "network", path: namespacePath)],
-            cgroupsPath: Self.controlGroup(of: spec.id),
+                + (users.map { [.init(type: "user", path: $0.namespacePath)] } ?? []),
+            uidMappings: mappings, gidMappings: mappings,
+            cgroupsPath: group.path,
             resources: .init(
                 cpu: limits.cpuMillis.map {
                     .init(quota: Int64($0) * Int64(Self.processorPeriod) / 1000, period: Self.processorPeriod)
@@ -133,8 +145,6 @@ extension BundleConfiguration {
             seccomp: .sandbox)
     }
 
-    static func controlGroup(of id: String) -> String { "/sallyport/\(id)" }
-
     private static func mounts(execd: String, files: SandboxFiles) -> [Mount] {
         let quiet = ["nosuid", "noexec", "nodev"]
         func file(_ destination: String, _ source: String, _ options: [String]) -> Mount {
@@ -145,11 +155,15 @@ extension BundleConfiguration {
             Mount(destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=65536k"]),
             Mount(
                 destination: "/dev/pts", type: "devpts", source: "devpts",
-                options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+                options: [
+                    "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5",
+                    "max=\(SharedCounters.terminals)",
+                ]),
             Mount(
                 destination: "/dev/shm", type: "tmpfs", source: "shm", options: quiet + ["mode=1777", "size=65536k"]),
             Mount(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet),
-            Mount(destination: "/sys", type: "sysfs", source: "sysfs", options: quiet + ["ro"]),
+            // Of the network namespace, whose owner alone may mount it.
+            file("/sys", files.system, quiet + ["ro"]),
             // The sandbox's own group, by which runtimes size themselves: of others its namespace shows nothing.
             Mount(
                 destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: quiet + ["relatime", "ro"]),
@@ -164,5 +178,7 @@ extension BundleConfiguration {
 /// What a sandbox is told that is made on the host: its name, and a file that is mounted in.
 struct SandboxFiles: Hashable, Sendable {
     var hostname: String
+    /// A folder: what is to be /sys.
+    var system: String
     var token: String?
 }

@@ -25,9 +25,19 @@ struct OCIRuntime: Hashable, Sendable {
         throw .missingTool("crun", package: "crun")
     }
 
-    /// Starts a container, detached; `log` takes its output and the program's own complaints.
-    func run(_ id: String, bundle: String, pidFile: String, log: CInt) throws(RuntimeError) {
-        let code = try execute(["run", "--detach", "--bundle", bundle, "--pid-file", pidFile, id], log: log)
+    /// Starts the container of a folder; `log` takes its output and the program's own complaints.
+    ///
+    /// - Parameter detached: leave its process's number in the folder and let it run; otherwise wait for its end.
+    func run(_ id: String, _ view: RuntimeView, detached: Bool, log: CInt) throws(RuntimeError) {
+        // Not /dev/null: the programs give what is on their standard streams to the container's root, and that one is
+        // everybody's.
+        var ends: [CInt] = [-1, -1]
+        guard linux_pipe(&ends) == 0 else { throw .system(action: "making a pipe", reason: "no descriptor is left") }
+        close(ends[1])
+        defer { close(ends[0]) }
+        let words = detached ? ["--detach", "--pid-file", RuntimeView.folder.pidFile] : []
+        let bundle = RuntimeView.folder.bundle
+        let code = try execute(["run", "--bundle", bundle] + words + [id], view, input: ends[0], log: log)
         guard code == 0 else { throw .startFailed(id: id, reason: "\(executable) ended with \(code)") }
     }
 
@@ -35,25 +45,36 @@ struct OCIRuntime: Hashable, Sendable {
     func delete(_ id: String) throws(RuntimeError) {
         let null = open("/dev/null", O_WRONLY | O_CLOEXEC)
         defer { close(null) }
-        _ = try execute(["delete", "--force", id], log: null)
+        _ = try execute(["delete", "--force", id], nil, input: -1, log: null)
     }
 
-    private func execute(_ arguments: [String], log: CInt) throws(RuntimeError) -> Int32 {
+    private func execute(
+        _ arguments: [String], _ view: RuntimeView?, input: CInt, log: CInt
+    ) throws(RuntimeError) -> Int32 {
         let words = ([executable] + arguments).map { strdup($0) } + [nil]
         let hidden = hiddenMount.map { strdup($0) } ?? nil
+        let namespace = (view?.networkNamespace).map { strdup($0) } ?? nil
         let path = strdup("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        defer { for text in words + [hidden, path] { free(text) } }
+        let places = (view?.bindings ?? []).map { (source: strdup($0.source), target: strdup($0.target)) }
+        defer {
+            for text in words + [hidden, namespace, path] + places.flatMap({ [$0.source, $0.target] }) { free(text) }
+        }
+        let bindings = places.map { linux_binding(source: $0.source, target: $0.target) }
         let pid = words.withUnsafeBufferPointer { words in
             [path, nil].withUnsafeBufferPointer { environment in
-                var options = linux_spawn_options()
-                options.executable = UnsafePointer(words[0])
-                options.arguments = words.baseAddress
-                options.environment = environment.baseAddress
-                (options.input, options.output, options.error) = (-1, log, log)
-                (options.user, options.group) = (-1, -1)
-                options.private_mounts = hidden == nil ? 0 : 1
-                options.hidden_mount = UnsafePointer(hidden)
-                return linux_spawn(&options)
+                bindings.withUnsafeBufferPointer { bindings in
+                    var options = linux_spawn_options()
+                    options.executable = UnsafePointer(words[0])
+                    options.arguments = words.baseAddress
+                    options.environment = environment.baseAddress
+                    (options.input, options.output, options.error) = (input, log, log)
+                    (options.user, options.group) = (-1, -1)
+                    options.private_mounts = hidden == nil && bindings.isEmpty ? 0 : 1
+                    options.hidden_mount = UnsafePointer(hidden)
+                    (options.bindings, options.binding_count) = (bindings.baseAddress, Int32(bindings.count))
+                    options.network_namespace = UnsafePointer(namespace)
+                    return linux_spawn(&options)
+                }
             }
         }
         guard pid > 0 else { throw .system(action: "starting \(executable)", reason: String(cString: strerror(-pid))) }

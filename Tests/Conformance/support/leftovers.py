@@ -1,10 +1,16 @@
 """Counts what sandboxes of one appliance consist of. After everything is deleted there is none of it."""
 
+import hashlib
 import pathlib
 import sqlite3
 import subprocess
 
 GROUPS = pathlib.Path("/sys/fs/cgroup")
+
+
+def name_of(sandbox):
+    """What a sandbox is called where every user of the machine can read it: of its folder, group, namespace and container."""
+    return hashlib.sha256(sandbox.encode()).hexdigest()[:32]
 
 
 def control_groups():
@@ -103,12 +109,16 @@ class Leftovers:
         return [line for line in lines if line.split()[-1] == f"sallyport_{self.tag}"]
 
     def everything(self, mine=()):
-        """What there is of sandboxes, by kind; the kinds of which there is nothing are left out."""
+        """What there is of sandboxes, by kind; the kinds of which there is nothing are left out.
+
+        `mine` are ids, or names of folders where no more is known of a sandbox.
+        """
+        names = {name_of(sandbox) for sandbox in mine} | set(mine)
         found = {
             "namespaces": self.namespaces(), "links": self.links(), "mounts": self.mounts(),
             "processes": self.processes(), "folders": self.folders(), "removed": self.removed(), "disks": self.disks(),
             "policies": self.policies(),
-            "rows": self.rows(), "groups": self.groups(mine), "containers": self.containers(mine),
+            "rows": self.rows(), "groups": self.groups(names), "containers": self.containers(names),
         }
         return {kind: things for kind, things in found.items() if things}
 

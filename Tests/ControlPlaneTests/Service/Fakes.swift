@@ -60,6 +60,7 @@ final class FakeRuntime: SandboxRuntime {
     func delete(_ id: String) async throws(RuntimeError) { try act("delete", id, nil) }
     func state(of id: String) async -> RuntimeState { state.withLock { $0.sandboxes[id] ?? .missing } }
     func list() async -> [String] { left }
+    func isolation(of id: String) async -> String { "a wall of paper" }
     func logTail(of id: String, bytes: Int) async -> String { "line 1\nline 2" }
 }
 

@@ -1,0 +1,60 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+extension SandboxFolder {
+    /// The image as the sandbox's users own it, while the overlay is being mounted: the overlay keeps what it needs of it.
+    var lower: String { path + "/lower" }
+    /// What the sandbox has as /sys: of its own network, which is not its users' to ask the kernel for.
+    var system: String { path + "/sys" }
+
+    /// An empty file, for the OCI runtime the program.
+    var execd: String { path + "/execd" }
+
+    /// Mounts the image with other owners.
+    /// - Throws: where its file system or the kernel cannot do it.
+    func mountLower(_ image: String, _ users: SandboxUsers) throws(RuntimeError) {
+        guard mkdir(lower, 0o700) == 0 || errno == EEXIST else { throw Self.failure("making \(lower)") }
+        let status = linux_mount_idmapped(image, lower, users.descriptor)
+        guard status == 0 else {
+            throw .system(
+                action: "mounting \(image) with other owners", reason: String(cString: strerror(-status)))
+        }
+    }
+
+    /// Mounts the sandbox's files, the image below and what it writes above. The kernel's list of mounts says which image is
+    /// in use, by the name of the overlay.
+    func mountFiles(image: String, _ users: IdentifierRange?) throws(RuntimeError) {
+        defer { if users != nil { _ = linux_unmount_detached(lower) } }
+        let layers = "lowerdir=\(users == nil ? image : lower),upperdir=\(upper),workdir=\(work)"
+        guard linux_mount(image, rootfs, "overlay", 0, layers) == 0 else {
+            throw Self.failure("mounting the files of \(path)")
+        }
+    }
+
+    /// Makes files or folders the sandbox's root's.
+    func give(_ paths: [String], to users: IdentifierRange?) throws(RuntimeError) {
+        guard let users else { return }
+        for path in paths where lchown(path, users.first, users.first) != 0 {
+            throw Self.failure("giving away \(path)")
+        }
+    }
+
+    /// To be called on a thread in the sandbox's network namespace.
+    func mountSystem() -> Bool {
+        let quiet = UInt(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        return (mkdir(system, 0o755) == 0 || errno == EEXIST)
+            && linux_mount("sysfs", system, "sysfs", quiet, nil) == 0
+    }
+
+    func unmount() {
+        for place in [lower, rootfs, system] { _ = linux_unmount_detached(place) }
+        disk.unmount()
+    }
+
+    private static func failure(_ action: String) -> RuntimeError {
+        .system(action: action, reason: String(cString: strerror(errno)))
+    }
+}

@@ -1,0 +1,74 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Gives out ranges of ids, no two alike on this machine. Servers know of each other by a folder that they share: a link in
+/// it, named by the first id, says which sandbox's folder has the range. What outlives its sandbox is free again.
+struct IdentifierLeases: Sendable {
+    /// Gone with the machine's restart, as every process of a sandbox is.
+    static let sharedFolder = "/run/sallyport-ids"
+
+    let folder: String
+    let settings: UserNamespaceSettings
+    let foreign: ForeignIdentifiers
+
+    init(_ settings: UserNamespaceSettings, foreign: ForeignIdentifiers, folder: String = sharedFolder) {
+        self.folder = folder
+        self.settings = settings
+        self.foreign = foreign
+    }
+
+    /// A range for the sandbox of a folder, which exists already.
+    /// - Parameter number: where the search begins: another one for each sandbox, so that it is short.
+    func lease(for owner: String, near number: UInt32) throws(RuntimeError) -> IdentifierRange {
+        try alone { () throws(RuntimeError) in
+            for offset in 0..<settings.rangeCount {
+                let (sum, _) = number.addingReportingOverflow(offset)
+                guard let range = settings.range(sum % settings.rangeCount), !foreign.overlap(range), isFree(range)
+                else {
+                    continue
+                }
+                guard symlink(owner, path(range)) == 0 else { throw Self.failure("leasing ids in \(folder)") }
+                return range
+            }
+            throw .noIdentifiersLeft(
+                "\(settings.firstID) to \(settings.firstID + (settings.rangeCount * IdentifierRange.size - 1))")
+        }
+    }
+
+    /// Notes what a sandbox of an earlier server has; after a restart of the machine nothing of it is known.
+    func occupy(_ range: IdentifierRange, for owner: String) throws(RuntimeError) {
+        try alone { () throws(RuntimeError) in if isFree(range) { symlink(owner, path(range)) } }
+    }
+
+    func release(_ range: IdentifierRange, of owner: String) {
+        try? alone { () throws(RuntimeError) in if self.owner(of: range) == owner { unlink(path(range)) } }
+    }
+
+    private func path(_ range: IdentifierRange) -> String { "\(folder)/\(range.first)" }
+
+    private func owner(of range: IdentifierRange) -> String? {
+        var bytes = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = bytes.withUnsafeMutableBytes {
+            readlink(path(range), $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+        }
+        return count < 0 ? nil : String(decoding: bytes.prefix(count), as: UTF8.self)
+    }
+
+    private func isFree(_ range: IdentifierRange) -> Bool {
+        guard let owner = owner(of: range) else { return true }
+        return access(owner, F_OK) != 0 && unlink(path(range)) == 0
+    }
+
+    private func alone<Result>(_ body: () throws(RuntimeError) -> Result) throws(RuntimeError) -> Result {
+        mkdir(folder, 0o700)
+        let lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+        guard lock >= 0, flock(lock, LOCK_EX) == 0 else { throw Self.failure("opening \(folder)") }
+        defer { close(lock) }
+        return try body()
+    }
+
+    private static func failure(_ action: String) -> RuntimeError {
+        .system(action: action, reason: String(cString: strerror(errno)))
+    }
+}

@@ -1,0 +1,57 @@
+/// The ids of this machine that the users and groups of one sandbox are: 0 inside is `first` outside, and so on.
+struct IdentifierRange: Codable, Hashable, Sendable {
+    /// As many as images may use: 65534 is nobody.
+    static let size: UInt32 = 65536
+
+    let first: UInt32
+
+    /// nil where the last one would be no id, or the machine's root were among them.
+    init?(first: UInt32) {
+        guard first > 0, first <= UInt32.max - Self.size else { return nil }
+        self.first = first
+    }
+
+    init(from decoder: any Decoder) throws {
+        let first = try decoder.container(keyedBy: CodingKeys.self).decode(UInt32.self, forKey: .first)
+        guard let range = IdentifierRange(first: first) else {
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: "no range of ids"))
+        }
+        self = range
+    }
+
+    var all: ClosedRange<UInt32> { first...(first + (Self.size - 1)) }
+}
+
+/// Whether sandboxes have user namespaces, and which ids of this machine their users are.
+public struct UserNamespaceSettings: Hashable, Sendable {
+    public enum Mode: String, CaseIterable, Sendable {
+        /// Where the machine can do it.
+        case auto
+        /// Not without.
+        case required
+        case off
+    }
+
+    public var mode: Mode
+    public let firstID: UInt32
+    public let idCount: UInt32
+
+    /// From the part of the ids that nobody else gives out (systemd's table of users and groups): room for 4094 sandboxes.
+    public static let `default` = UserNamespaceSettings(firstID: 0x7000_0000, idCount: 4094 << 16)!
+
+    /// nil where there is not one whole range, or the last one would be no id.
+    public init?(mode: Mode = .auto, firstID: UInt32, idCount: UInt32) {
+        guard firstID > 0, idCount >= IdentifierRange.size, idCount < UInt32.max - firstID else { return nil }
+        self.mode = mode
+        self.firstID = firstID
+        self.idCount = idCount
+    }
+
+    var rangeCount: UInt32 { idCount / IdentifierRange.size }
+
+    /// - Parameter number: below `rangeCount`.
+    func range(_ number: UInt32) -> IdentifierRange? {
+        IdentifierRange(first: firstID + number * IdentifierRange.size)
+    }
+}
