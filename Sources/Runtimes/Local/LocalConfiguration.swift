@@ -16,6 +16,8 @@ public struct LocalConfiguration: Hashable, Sendable {
     public var disk = DiskConfiguration()
     /// Bytes of an output's line that execd lets wait for its break; nil: execd's default.
     public var longestOutputLine: Int?
+    /// `crun` or `runc`; nil for the first of them that is installed.
+    public var ociRuntime: String?
     public var userNamespaces = UserNamespaceSettings.default
     /// Users of this machine whose programs may connect to sandboxes; nil: all. Root, who is this server, always may.
     public var reachableBy: Set<UInt32>? = [0]
@@ -25,7 +27,7 @@ public struct LocalConfiguration: Hashable, Sendable {
     public init(
         stateDirectory: String, execdPath: String, addressPool: CIDRBlock = CIDRBlock("10.200.0.0/16")!,
         addressPoolV6: CIDRBlock = CIDRBlock("fd5a:1179::/64")!, tag: String = "sp",
-        namespaceDirectory: String = NetworkNamespace.folder, longestOutputLine: Int? = nil
+        namespaceDirectory: String = NetworkNamespace.folder, ociRuntime: String? = nil, longestOutputLine: Int? = nil
     ) {
         self.stateDirectory = stateDirectory
         self.execdPath = execdPath
@@ -34,5 +36,6 @@ public struct LocalConfiguration: Hashable, Sendable {
         self.tag = tag
         self.namespaceDirectory = namespaceDirectory
         self.longestOutputLine = longestOutputLine
+        self.ociRuntime = ociRuntime
     }
 }

@@ -50,7 +50,7 @@ public final class LocalRuntime: SandboxRuntime {
         if let first = missing.first { throw .missingKernelFeature(first.description) }
         self.configuration = configuration
         self.logger = logger
-        runtime = try OCIRuntime.find()
+        runtime = try OCIRuntime.find(configuration.ociRuntime)
         try? FileManager.default.createDirectory(
             atPath: configuration.stateDirectory, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])

@@ -24,12 +24,10 @@ extension SandboxFolder {
         }
     }
 
-    /// Mounts the sandbox's files, the image below and what it writes above. The kernel's list of mounts says which image is
-    /// in use, by the name of the overlay.
+    /// Mounts the sandbox's files, the image below and what it writes above.
     func mountFiles(image: String, _ users: IdentifierRange?) throws(RuntimeError) {
         defer { if users != nil { _ = linux_unmount_detached(lower) } }
-        let layers = "lowerdir=\(users == nil ? image : lower),upperdir=\(upper),workdir=\(work)"
-        guard linux_mount(image, rootfs, "overlay", 0, layers) == 0 else {
+        guard RootMount.mount(image: image, lower: users == nil ? image : lower, in: self) == 0 else {
             throw Self.failure("mounting the files of \(path)")
         }
     }

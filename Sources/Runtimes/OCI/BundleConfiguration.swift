@@ -68,6 +68,7 @@ struct BundleConfiguration: Codable, Hashable, Sendable {
             var cpu: CPU?
             var memory: Memory?
             var pids: Processes
+            var devices = DeviceRule.sandbox
         }
         var namespaces: [Namespace]
         var uidMappings: [Mapping]?
@@ -142,7 +143,7 @@ extension BundleConfiguration {
                 "/sys/devices/virtual/powercap",
             ],
             readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-            seccomp: .sandbox)
+            seccomp: SeccompProfile(capabilities: Self.capabilities))
     }
 
     private static func mounts(execd: String, files: SandboxFiles) -> [Mount] {

@@ -13,16 +13,16 @@ struct OCIRuntime: Hashable, Sendable {
 
     private static let hybridTree = "/sys/fs/cgroup/unified"
 
-    /// crun where it is installed, else runc.
-    static func find() throws(RuntimeError) -> OCIRuntime {
+    /// The one named, or crun where it is installed, else runc.
+    static func find(_ name: String? = nil) throws(RuntimeError) -> OCIRuntime {
         let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         func path(_ name: String) -> String? { folders.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 } }
-        if let crun = path("crun") {
+        if name != "runc", let crun = path("crun") {
             let isHybrid = access(hybridTree + "/cgroup.controllers", F_OK) == 0
             return OCIRuntime(executable: crun, hiddenMount: isHybrid ? hybridTree : nil)
         }
-        if let runc = path("runc") { return OCIRuntime(executable: runc, hiddenMount: nil) }
-        throw .missingTool("crun", package: "crun")
+        if name != "crun", let runc = path("runc") { return OCIRuntime(executable: runc, hiddenMount: nil) }
+        throw .missingTool(name ?? "crun", package: name ?? "crun")
     }
 
     /// Starts the container of a folder; `log` takes its output and the program's own complaints.

@@ -1,64 +1,80 @@
-/// System calls that a sandbox's processes are refused (OCI runtime specification, seccomp).
+/// Which system calls a sandbox's processes may make (OCI runtime specification, `linux.seccomp`): an allow list.
+///
+/// - What `SystemCalls` names is allowed, some of it for some arguments only.
+/// - What is known and dangerous answers EPERM, as the kernel would for lack of a right.
+/// - Everything else answers ENOSYS, as an older kernel would: programs then use the call that they used before. Calls that
+///   are newer than the libseccomp of the OCI runtime are among them, and so are clone3, whose flags no filter can see, and
+///   io_uring, which makes calls that no filter sees.
+/// - Another ABI than the machine's own (i386, x32) ends the process.
 struct SeccompProfile: Codable, Hashable, Sendable {
+    /// Looks at one argument; `value` is the mask and `valueTwo` what must stand under it (SCMP_CMP_MASKED_EQ).
     struct Argument: Codable, Hashable, Sendable {
         var index: Int
         var value: UInt64
-        var valueTwo: UInt64 = 0
-        var op: String
+        var valueTwo: UInt64
+        var op = "SCMP_CMP_MASKED_EQ"
+
+        init(_ index: Int, _ pattern: BitPattern) {
+            self.index = index
+            value = UInt64(pattern.mask)
+            valueTwo = UInt64(pattern.value)
+        }
     }
     struct Rule: Codable, Hashable, Sendable {
         var names: [String]
-        var action = "SCMP_ACT_ERRNO"
-        var errnoRet: Int
+        var action: String
+        /// nil for what is allowed.
+        var errnoRet: Int?
         var args: [Argument] = []
+
+        static func allow(_ names: [String], _ args: [Argument] = []) -> Rule {
+            Rule(names: names, action: "SCMP_ACT_ALLOW", args: args)
+        }
+        static func refuse(_ names: [String], _ error: Int, _ args: [Argument] = []) -> Rule {
+            Rule(names: names, action: "SCMP_ACT_ERRNO", errnoRet: error, args: args)
+        }
     }
 
-    var defaultAction = "SCMP_ACT_ALLOW"
+    var defaultAction = "SCMP_ACT_ERRNO"
+    var defaultErrnoRet = Self.noSuchCall
+    var architectures: [String]
     var syscalls: [Rule]
 
-    private static let notPermitted = 1  // EPERM
-    private static let noSuchCall = 38  // ENOSYS
-    private static let unsupportedFamily = 97  // EAFNOSUPPORT
+    static let notPermitted = 1  // EPERM
+    static let noSuchCall = 38  // ENOSYS
+    static let unsupportedFamily = 97  // EAFNOSUPPORT
 
-    /// What reaches into the kernel, other namespaces or other processes. Programs fall back where they can: clone3 and
-    /// io_uring look absent, so that clone, whose flags a filter can see, and read are used.
-    static let sandbox = SeccompProfile(
-        syscalls: [
-            Rule(names: closed, errnoRet: notPermitted),
-            Rule(names: ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"], errnoRet: noSuchCall),
-        ]
-            + namespaceFlags.map { flag in
-                Rule(
-                    names: ["clone"], errnoRet: notPermitted,
-                    args: [Argument(index: 0, value: flag, valueTwo: flag, op: "SCMP_CMP_MASKED_EQ")])
+    /// - Parameter capabilities: what the sandbox's root may have at most; some calls are given with a capability only.
+    init(capabilities: [String], architecture: SystemCalls.Architecture = .current) {
+        let calls = SystemCalls(capabilities: capabilities, architecture: architecture)
+        architectures = [architecture.rawValue]
+        syscalls = [.allow(calls.allowed), .refuse(calls.refused, Self.notPermitted)] + Self.conditions
+        if calls.allowed.contains("unshare") {
+            syscalls.append(.allow(["clone"]))
+        } else {
+            syscalls.append(.allow(["clone"], [Argument(0, BitPattern(mask: Self.namespaceFlags, value: 0))]))
+            syscalls += BitPattern.any(of: Self.namespaceFlags).map {
+                .refuse(["clone"], Self.notPermitted, [Argument(0, $0)])
             }
-            + socketFamilies.map { family in
-                Rule(
-                    names: ["socket"], errnoRet: unsupportedFamily,
-                    args: [Argument(index: 0, value: family, op: "SCMP_CMP_EQ")])
-            })
+        }
+    }
 
-    private static let closed = [
-        // namespaces and mounts
-        "unshare", "setns", "mount", "umount", "umount2", "pivot_root", "mount_setattr", "move_mount", "open_tree",
-        "fsopen",
-        "fsconfig", "fsmount", "fspick",
-        // the kernel itself
-        "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff",
-        "acct", "iopl", "ioperm", "syslog", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "quotactl",
-        "quotactl_fd", "nfsservctl", "lookup_dcookie", "vhangup", "sethostname", "setdomainname",
-        // large attack surface
-        "bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key", "fanotify_init",
-        "open_by_handle_at",
-        "name_to_handle_at",
-        // other processes' memory
-        "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd",
-    ]
+    /// Calls that are allowed for some values of their first argument. libseccomp takes 10 µs for each rule, so only those
+    /// families get their own error that the kernel could have.
+    private static let conditions =
+        socketFamilies.sorted().map { .allow(sockets, [Argument(0, .exactly($0))]) }
+        + BitPattern.all(of: BitPattern(mask: ~63, value: 0), but: socketFamilies).map {
+            .refuse(sockets, unsupportedFamily, [Argument(0, $0)])
+        }
+        + personalities.sorted().map { Rule.allow(["personality"], [Argument(0, .exactly($0))]) }
 
+    private static let sockets = ["socket", "socketpair"]
+
+    /// AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. Others reach the machine rather than the namespace (AF_VSOCK: the hypervisor)
+    /// or have the kernel load a module for whoever asks.
+    private static let socketFamilies: Set<UInt32> = [1, 2, 10, 16]
+    /// PER_LINUX, PER_LINUX32, both with UNAME26, and the question for the current one.
+    private static let personalities: Set<UInt32> = [0, 8, 0x2_0000, 0x2_0008, .max]
     /// CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
-    private static let namespaceFlags: [UInt64] = [
-        0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000,
-    ]
-    /// AF_PACKET, AF_ALG, AF_VSOCK
-    private static let socketFamilies: [UInt64] = [17, 38, 40]
+    private static let namespaceFlags: UInt32 = 0x7e02_0000
 }

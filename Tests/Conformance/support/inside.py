@@ -15,6 +15,17 @@ def say(sandbox, command, timeout=20):
     return text
 
 
+def keeps_mount_flags(sandbox):
+    """Whether `nodev` and `nosuid` hold for a sandbox's root. Without a user namespace crun mounts it again, without them."""
+    line = next(line.split() for line in say(sandbox, "while read line; do echo \"$line\"; done < /proc/self/mountinfo").splitlines()
+                if line.split()[4] == "/")
+    return {"nodev", "nosuid"} <= set(line[5].split(","))
+
+
+def has_user_namespace(sandbox):
+    return say(sandbox, "read ids < /proc/self/uid_map; echo $ids").split() != ["0", "0", str(2**32 - 1)]
+
+
 def exit_code(sandbox, command):
     return sandbox.commands.run(command).exit_code
 

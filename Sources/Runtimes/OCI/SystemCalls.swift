@@ -1,0 +1,67 @@
+/// The kernel's system calls by what a sandbox may do with them. It is what Docker's default profile comes to for a current
+/// kernel, without its calls for other ABIs than the machine's own. Differences: socket families are listed (`SeccompProfile`),
+/// and what is refused is parted into what is dangerous and what only is not there.
+struct SystemCalls: Hashable, Sendable {
+    /// As libseccomp calls it.
+    enum Architecture: String, CaseIterable, Sendable {
+        case x86_64 = "SCMP_ARCH_X86_64"
+        case aarch64 = "SCMP_ARCH_AARCH64"
+
+        #if arch(x86_64)
+            static let current = Architecture.x86_64
+        #elseif arch(arm64)
+            static let current = Architecture.aarch64
+        #endif
+    }
+
+    /// Allowed whatever their arguments.
+    var allowed: [String]
+    /// Refused with EPERM whatever their arguments.
+    var refused: [String]
+
+    init(capabilities: [String], architecture: Architecture) {
+        let isX86 = architecture == .x86_64
+        let groups = Self.byCapability + (isX86 ? [Self.rawIO] : [])
+        let given = groups.filter { capabilities.contains($0.capability) }.flatMap(\.names)
+        let known = Set(Self.everywhere + (isX86 ? Self.ofX86 : []) + given)
+        allowed = known.sorted()
+        refused = Set(groups.flatMap(\.names) + Self.dangerous + (isX86 ? Self.dangerousOnX86 : []))
+            .subtracting(known).sorted()
+    }
+
+    /// What each capability brings. Sandboxes have SYS_CHROOT of these; under a user namespace of their own the kernel asks
+    /// for the others on the host. Isolated sessions, which make namespaces inside a sandbox, need those of SYS_ADMIN.
+    private static let byCapability: [(capability: String, names: [String])] = [
+        ("CAP_SYS_CHROOT", ["chroot"]),
+        (
+            "CAP_SYS_ADMIN",
+            [
+                "unshare", "setns", "mount", "umount2", "mount_setattr", "move_mount", "open_tree", "open_tree_attr",
+                "fsopen", "fsconfig", "fsmount", "fspick", "sethostname", "setdomainname", "fanotify_init",
+                "fanotify_mark",
+                "quotactl", "quotactl_fd", "bpf", "perf_event_open", "syslog", "lookup_dcookie",
+            ]
+        ),
+        ("CAP_BPF", ["bpf"]),
+        ("CAP_PERFMON", ["perf_event_open"]),
+        ("CAP_SYSLOG", ["syslog"]),
+        ("CAP_DAC_READ_SEARCH", ["open_by_handle_at"]),
+        ("CAP_SYS_PTRACE", ["kcmp", "pidfd_getfd", "process_madvise"]),
+        ("CAP_SYS_NICE", ["get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"]),
+        ("CAP_SYS_TIME", ["settimeofday", "clock_settime"]),
+        ("CAP_SYS_TTY_CONFIG", ["vhangup"]),
+        ("CAP_SYS_PACCT", ["acct"]),
+        ("CAP_SYS_BOOT", ["reboot"]),
+        ("CAP_SYS_MODULE", ["init_module", "finit_module", "delete_module"]),
+    ]
+    /// Of x86 only.
+    private static let rawIO = (capability: "CAP_SYS_RAWIO", names: ["iopl", "ioperm"])
+
+    /// No capability brings these: they are for whoever runs the machine, or reach what namespaces do not part (keys), or have
+    /// let programs into the kernel too often (userfaultfd).
+    private static let dangerous = [
+        "pivot_root", "kexec_load", "kexec_file_load", "swapon", "swapoff", "nfsservctl", "add_key", "keyctl",
+        "request_key", "userfaultfd", "migrate_pages", "move_pages",
+    ]
+    private static let dangerousOnX86 = ["uselib", "ustat", "sysfs", "_sysctl"]
+}
