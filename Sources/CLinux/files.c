@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 int linux_open_terminal(int *leader, int *follower, uint16_t rows, uint16_t columns) {
@@ -65,4 +66,13 @@ int linux_unmount_at(int directory, const char *name) {
 
 int linux_rename_at_new(int from_directory, const char *from, int to_directory, const char *to) {
     return renameat2(from_directory, from, to_directory, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
+ssize_t linux_list_attributes(const char *path, char *names, size_t size) {
+    ssize_t length = llistxattr(path, names, size);
+    return length < 0 ? -errno : length;
+}
+
+int linux_remove_attribute(const char *path, const char *name) {
+    return lremovexattr(path, name) < 0 ? -errno : 0;
 }

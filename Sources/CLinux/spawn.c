@@ -55,6 +55,20 @@ static void search_and_execute(const linux_spawn_options *options) {
     errno = remembered;
 }
 
+// Of linux/mount.h, which older headers of the C library do not let in beside sys/mount.h.
+struct mount_attributes {
+    uint64_t set, clear, propagation, user_namespace;
+};
+
+static int confine(const char *folder) {
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, folder, 1 /* OPEN_TREE_CLONE */ | O_CLOEXEC);
+    if (tree < 0) return -1;
+    struct mount_attributes harmless = {.set = 2 | 4 /* NOSUID, NODEV */}, closed = {.set = 1 /* RDONLY */};
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &harmless, sizeof harmless) < 0) return -1;
+    if (syscall(SYS_mount_setattr, AT_FDCWD, "/", 0x8000 /* AT_RECURSIVE */, &closed, sizeof closed) < 0) return -1;
+    return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, folder, 4 /* F_EMPTY_PATH */);
+}
+
 static void become(const linux_spawn_options *options) {
     struct sigaction standard = {.sa_handler = SIG_DFL};
     for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
@@ -75,6 +89,7 @@ static void become(const linux_spawn_options *options) {
         if (options->hidden_mount && umount2(options->hidden_mount, MNT_DETACH) < 0) return;
         for (int i = 0; i < options->binding_count; i++)
             if (mount(options->bindings[i].source, options->bindings[i].target, NULL, MS_BIND | MS_REC, NULL) < 0) return;
+        if (options->writable_folder && confine(options->writable_folder) < 0) return;
     }
     // Sources below 3 would be overwritten by an earlier placement: move them out of the way first.
     int source[3] = {options->input, options->output, options->error};

@@ -117,6 +117,9 @@ typedef struct linux_spawn_options {
     int binding_count;
     /// A file of the network namespace to be in; NULL keeps the current one.
     const char *network_namespace;
+    /// With `private_mounts`: nothing but this folder can be written to, and in it no device node opens and no set-id bit
+    /// counts (Linux 5.12). NULL: everything is as it is.
+    const char *writable_folder;
     /// Signal sent to the child when the thread that spawned it dies; 0 for none.
     int parent_death_signal;
     /// 1: no_new_privs.
@@ -192,6 +195,10 @@ int linux_thread_set_fsuid(uint32_t user);
 int linux_thread_set_fsgid(uint32_t group);
 /// Sets the calling thread's supplementary groups; 0 or -errno.
 int linux_thread_set_groups(size_t count, const uint32_t *groups);
+
+/// The names of a file's extended attributes, links not followed, each with a zero behind it: their length, or -errno.
+ssize_t linux_list_attributes(const char *path, char *names, size_t size);
+int linux_remove_attribute(const char *path, const char *name);
 
 /// When a file was made, links not followed: 0, or -errno (-ENODATA where its file system does not know).
 int linux_birth_time(const char *path, int64_t *seconds, uint32_t *nanoseconds);

@@ -95,6 +95,8 @@ struct ConfigurationFile: Decodable {
         var ids_base: Int?
         var ids_count: Int?
         var reachable_by: [String]?
+        var unqualified_registry: String?
+        var oci_runtime: String?
     }
     struct Egress: Decodable {
         var upstreams: [String]?

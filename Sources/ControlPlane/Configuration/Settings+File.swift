@@ -260,6 +260,18 @@ extension Settings {
             }
             local.tag = tag
         }
+        if let registry = section.unqualified_registry, !registry.isEmpty {
+            guard ImageReference.isRegistry(registry) else {
+                throw ConfigurationError("local.unqualified_registry \"\(registry)\": write it as host or host:port")
+            }
+            local.unqualifiedRegistry = registry
+        }
+        if let name = section.oci_runtime {
+            guard let runtime = Settings.OCIRuntime(rawValue: name) else {
+                throw ConfigurationError("local.oci_runtime \"\(name)\": use crun or runc")
+            }
+            local.ociRuntime = runtime
+        }
     }
 
     private mutating func apply(disk section: ConfigurationFile.Local) throws(ConfigurationError) {

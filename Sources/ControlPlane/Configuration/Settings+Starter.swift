@@ -38,6 +38,8 @@ extension Settings {
         # base_image = "/var/lib/sallyport/base"
         # insecure_registries = []      # host:port of registries without TLS; loopback ones need not be named
         # longest_output_line = 1048576 # bytes of a command's line that wait for its line break
+        # unqualified_registry = ""      # of images that name none, such as python:3.11; empty: they are refused
+        # oci_runtime = "crun"           # or "runc"; absent: the first of them that is installed
 
         [ingress]
         # host = "127.0.0.1"

@@ -69,6 +69,10 @@ public struct Settings: Sendable {
         /// Whether signed routes of version 1, a code of 32 bits, open anything.
         public var acceptsVersion1 = true
     }
+    /// The program that makes containers.
+    public enum OCIRuntime: String, Sendable, CaseIterable {
+        case crun, runc
+    }
     public struct Local: Sendable {
         public var stateDirectory = "/var/lib/sallyport"
         public var runDirectory = "/run/sallyport"
@@ -87,6 +91,10 @@ public struct Settings: Sendable {
         public var userNamespaces = UserNamespaceSettings.default
         /// Users of this machine whose programs may connect to sandboxes; nil: all.
         public var reachableBy: Set<UInt32>? = [0]
+        /// The registry of names that name none; nil: such names are refused.
+        public var unqualifiedRegistry: String?
+        /// nil: crun where it is installed, else runc.
+        public var ociRuntime: OCIRuntime?
     }
     public struct Egress: Sendable {
         /// nil: those of /etc/resolv.conf.

@@ -49,6 +49,7 @@ public final class Appliance: Sendable {
         local.userNamespaces = settings.local.userNamespaces
         local.reachableBy = settings.local.reachableBy
         local.disk = settings.local.disk
+        local.ociRuntime = settings.local.ociRuntime?.rawValue
         let runtime = try LocalRuntime(configuration: local, logger: logger)
         metrics.collect { [weak runtime] in
             [.init("sallyport_leftovers", .gauge, Double(runtime?.leftovers.count ?? 0))]

@@ -13,7 +13,8 @@ struct LocalImages: ImageSource {
     init(_ settings: Settings, logger: Logger) throws(ImageError) {
         store = try ImageStore(
             directory: settings.local.stateDirectory + "/images",
-            insecureRegistries: settings.local.insecureRegistries, logger: logger)
+            insecureRegistries: settings.local.insecureRegistries,
+            unqualifiedRegistry: settings.local.unqualifiedRegistry, logger: logger)
         guard FileManager.default.fileExists(atPath: settings.baseImage) else {
             logger.warning("there is no base image", metadata: ["folder": "\(settings.baseImage)"])
             return
@@ -36,7 +37,9 @@ struct LocalImages: ImageSource {
     private static func refusal(_ error: ImageError) -> APIError {
         let status: HTTPResponseStatus =
             switch error {
-            case .invalidReference, .invalidCredentials, .notFound, .unauthorized, .unsupportedPlatform: .badRequest
+            case .invalidReference, .invalidCredentials, .unqualified, .notOnThisMachine, .notFound, .unauthorized,
+                .unsupportedPlatform:
+                .badRequest
             case .unreachable, .pullFailed, .timedOut, .inUse, .missingTool, .storage: .internalServerError
             }
         return APIError(status, "DOCKER::SANDBOX_IMAGE_PULL_FAILED", "\(error)")

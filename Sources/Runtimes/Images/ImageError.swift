@@ -2,6 +2,10 @@
 public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     case invalidReference(String, reason: String)
     case invalidCredentials(reason: String)
+    /// The name has no registry, and the configuration names none for such names.
+    case unqualified(String, canonical: String)
+    /// A name of this machine's own, of which there is no image.
+    case notOnThisMachine(String)
     /// The registry answers that there is no such image.
     case notFound(String)
     /// The registry refuses the caller; many answer so for images that do not exist, too.
@@ -21,6 +25,12 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
         case .invalidReference(let text, let reason):
             "\"\(text.printable(limit: 80))\" is no image reference (\(reason)): write it as registry/repository:tag"
         case .invalidCredentials(let reason): "the credentials cannot be used: \(reason)"
+        case .unqualified(let image, let canonical):
+            "\"\(image.printable(limit: 80))\" names no registry: write \(canonical), or have unqualified_registry in the "
+                + "server's [local] say which registry such names are of"
+        case .notOnThisMachine(let image):
+            "there is no image \(image) on this machine, and names under \(ImageReference.localNames) are never fetched: "
+                + "`make base-image` makes \(ImageReference.localNames)base"
         case .notFound(let image): "there is no image \(image) in its registry: check name and tag"
         case .unauthorized(let image):
             "the registry refuses access to \(image): it is private, or does not exist; check name and credentials"

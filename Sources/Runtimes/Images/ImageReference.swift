@@ -80,13 +80,21 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
 
 extension ImageReference {
     private static func split(_ name: Substring) -> (domain: Substring, path: Substring) {
-        guard let slash = name.firstIndex(of: "/") else { return (Substring(defaultRegistry), name) }
-        let first = name[..<slash]
-        let isRegistry = first.contains { $0 == "." || $0 == ":" || $0.isUppercase } || first == "localhost"
-        return isRegistry ? (first, name[name.index(after: slash)...]) : (Substring(defaultRegistry), name)
+        guard let registry = namedRegistry(name) else { return (Substring(defaultRegistry), name) }
+        return (registry, name[registry.endIndex...].dropFirst())
     }
 
-    private static func isRegistry(_ text: Substring) -> Bool {
+    /// What stands before the first slash, where that is a registry; nil for an unqualified name.
+    static func namedRegistry(_ text: Substring) -> Substring? {
+        guard let slash = text.firstIndex(of: "/") else { return nil }
+        let first = text[..<slash]
+        let isRegistry = first.contains { $0 == "." || $0 == ":" || $0.isUppercase } || first == "localhost"
+        return isRegistry ? first : nil
+    }
+
+    /// Whether a text is a host, perhaps with a port, in the place of a registry.
+    public static func isRegistry(_ text: some StringProtocol) -> Bool {
+        let text = Substring(text)
         var host = text
         if let colon = text.lastIndex(of: ":"), text.last != "]" {
             guard let port = UInt16(text[text.index(after: colon)...]), port > 0, text[text.index(after: colon)] != "+"

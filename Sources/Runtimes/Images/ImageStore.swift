@@ -27,6 +27,7 @@ public final class ImageStore: Sendable {
     private let registry: Registry
     private let umoci: Tool
     private let logger: Logger
+    private let unqualifiedRegistry: String?
     /// Held as long as the store is: two would sweep each other's work away.
     private let lock: CInt
 
@@ -44,17 +45,19 @@ public final class ImageStore: Sendable {
     /// - Parameters:
     ///   - directory: the store's own folder, made when missing. No comma or colon: overlayfs parts its options by them.
     ///   - insecureRegistries: `host:port` of those to be spoken to without TLS; those on loopback always may be.
+    ///   - unqualifiedRegistry: whose images names without a registry are; nil: they are refused.
     /// - Throws: `ImageError.missingTool`, `.storage`.
     public convenience init(
-        directory: String, insecureRegistries: Set<String> = [], logger: Logger
+        directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil, logger: Logger
     ) throws(ImageError) {
         try self.init(
-            directory: directory, insecureRegistries: insecureRegistries, logger: logger,
-            skopeo: Tool.find("skopeo", package: "skopeo"), umoci: Tool.find("umoci", package: "umoci"))
+            directory: directory, insecureRegistries: insecureRegistries, unqualifiedRegistry: unqualifiedRegistry,
+            logger: logger, skopeo: Tool.find("skopeo", package: "skopeo"), umoci: Tool.find("umoci", package: "umoci"))
     }
 
     init(
-        directory: String, insecureRegistries: Set<String> = [], logger: Logger, skopeo: Tool, umoci: Tool
+        directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil, logger: Logger,
+        skopeo: Tool, umoci: Tool
     ) throws(ImageError) {
         guard !directory.contains(where: { $0 == "," || $0 == ":" || $0 == "\\" }) else {
             throw .storage(action: "opening \(directory)", reason: "its path has a comma, a colon or a backslash")
@@ -66,6 +69,7 @@ public final class ImageStore: Sendable {
         registry = Registry(skopeo: skopeo, insecure: insecureRegistries)
         self.umoci = umoci
         self.logger = logger
+        self.unqualifiedRegistry = unqualifiedRegistry
         questions.start()
         downloads.start()
     }
@@ -80,20 +84,26 @@ public final class ImageStore: Sendable {
     public func image(
         _ reference: String, credentials: RegistryCredentials? = nil
     ) async throws(ImageError) -> SandboxImage {
-        let reference = try ImageReference(reference)
+        let reference = try ImageReference(reference, unqualified: unqualifiedRegistry)
         if let image = index.forEverybody(reference) { return image }
+        guard !reference.isLocal else { throw .notOnThisMachine(reference.familiar) }
         let caller = Caller(reference: reference, credentials: credentials)
         return try await callers.run(caller) { () async throws(ImageError) in try await self.admitted(caller) }
     }
 
-    /// Registers a folder of files under a name. The folder stays the caller's: it is never written to or removed.
+    /// Registers a folder of files under a name of this machine's. The folder stays the caller's: it is never written to or
+    /// removed.
     ///
-    /// - Throws: `ImageError.invalidReference`; `.storage` when there is no such folder.
+    /// - Throws: `ImageError.invalidReference`, also for a name that a registry could have; `.storage` when there is no such folder.
     public func register(
         root: String, reference: String, entrypoint: [String] = [], command: [String] = [],
         environment: [String: String] = [:], workingDirectory: String = "/", user: String = "", digest: String = ""
     ) throws(ImageError) {
         let reference = try ImageReference(reference)
+        guard reference.isLocal else {
+            throw .invalidReference(
+                reference.familiar, reason: "names of this machine begin with \(ImageReference.localNames)")
+        }
         guard access(root + "/.", X_OK) == 0 else {
             throw .storage(action: "registering \(root)", reason: String(cString: strerror(errno)))
         }
@@ -124,6 +134,10 @@ public final class ImageStore: Sendable {
             try folders.withWork { work throws(ImageError) in
                 try registry.digest(of: reference, credentials, in: work)
             }
+        }
+        // skopeo looks at it, too, for as long as it is skopeo that asks.
+        if let pinned = reference.digest, pinned != manifest {
+            throw .pullFailed(reference.familiar, reason: "the registry answers with another image, \(manifest)")
         }
         if let image = try index.admit(reference, manifest: manifest, withCredentials: credentials != nil) {
             return image
@@ -172,12 +186,20 @@ public final class ImageStore: Sendable {
         let rootfs = work + "/rootfs"
         let outcome = try umoci.run(
             ["raw", "unpack", "--image", "\(layout.path):\(OCILayout.name)", rootfs], home: work,
-            milliseconds: Self.unpackMilliseconds)
+            milliseconds: Self.unpackMilliseconds, confined: true)
         guard let code = outcome.code else {
             throw .timedOut(reference.familiar, seconds: Self.unpackMilliseconds / 1000)
         }
         guard code == 0 else {
             throw .pullFailed(reference.familiar, reason: "umoci: " + outcome.errors.printable(limit: 400))
+        }
+        let removed = try ImageTree(root: rootfs).clean(reference)
+        if removed.nodes + removed.attributes > 0 {
+            logger.notice(
+                "an image came with special files, which it does without",
+                metadata: [
+                    "image": "\(reference)", "files": "\(removed.nodes)", "attributes": "\(removed.attributes)",
+                ])
         }
         // Programs of any user of the sandbox go through it.
         chmod(rootfs, 0o755)

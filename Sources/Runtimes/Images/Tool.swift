@@ -34,14 +34,18 @@ struct Tool: Hashable, Sendable {
 
     /// Runs it and waits; blocks the thread. It and its children die with the thread, and after `milliseconds`.
     ///
-    /// - Parameter home: the folder it may take for its home and for temporary files.
-    func run(_ arguments: [String], home: String, milliseconds: Int) throws(ImageError) -> Outcome {
+    /// - Parameters:
+    ///   - home: the folder it may take for its home and for temporary files.
+    ///   - confined: whether it can write to nothing but `home`, and opens no device node there.
+    func run(
+        _ arguments: [String], home: String, milliseconds: Int, confined: Bool = false
+    ) throws(ImageError) -> Outcome {
         var (output, errors) = try (Pipe(), Pipe())
         defer {
             output.close()
             errors.close()
         }
-        let pid = start(arguments, home: home, output: output.writeEnd, errors: errors.writeEnd)
+        let pid = start(arguments, home: home, confined, output: output.writeEnd, errors: errors.writeEnd)
         guard pid > 0 else {
             throw .storage(action: "starting \(executable)", reason: String(cString: strerror(-pid)))
         }
@@ -65,13 +69,16 @@ struct Tool: Hashable, Sendable {
         return Outcome(code: expired ? nil : code, output: output.text, errors: errors.text)
     }
 
-    private func start(_ arguments: [String], home: String, output: CInt, errors: CInt) -> pid_t {
+    private func start(
+        _ arguments: [String], home: String, _ confined: Bool, output: CInt, errors: CInt
+    ) -> pid_t {
         let variables =
             ["PATH=\(Self.searchPath)", "HOME=\(home)", "TMPDIR=\(home)", "LC_ALL=C.UTF-8"]
             + Self.handedOn.compactMap { name in getenv(name).map { "\(name)=\(String(cString: $0))" } }
         let words = ([executable] + arguments).map { strdup($0) } + [nil]
         let environment = variables.map { strdup($0) } + [nil]
-        defer { for text in words + environment { free(text) } }
+        let folder = confined ? strdup(home) : nil
+        defer { for text in words + environment + [folder] { free(text) } }
         return words.withUnsafeBufferPointer { words in
             environment.withUnsafeBufferPointer { environment in
                 var options = linux_spawn_options()
@@ -81,6 +88,8 @@ struct Tool: Hashable, Sendable {
                 (options.input, options.output, options.error) = (-1, output, errors)
                 (options.user, options.group) = (-1, -1)
                 options.grouping = 2
+                options.private_mounts = confined ? 1 : 0
+                options.writable_folder = UnsafePointer(folder)
                 options.parent_death_signal = SIGKILL
                 return linux_spawn(&options)
             }

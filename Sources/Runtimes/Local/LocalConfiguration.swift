@@ -27,7 +27,7 @@ public struct LocalConfiguration: Hashable, Sendable {
     public init(
         stateDirectory: String, execdPath: String, addressPool: CIDRBlock = CIDRBlock("10.200.0.0/16")!,
         addressPoolV6: CIDRBlock = CIDRBlock("fd5a:1179::/64")!, tag: String = "sp",
-        namespaceDirectory: String = NetworkNamespace.folder, ociRuntime: String? = nil, longestOutputLine: Int? = nil
+        namespaceDirectory: String = NetworkNamespace.folder, longestOutputLine: Int? = nil
     ) {
         self.stateDirectory = stateDirectory
         self.execdPath = execdPath
@@ -36,6 +36,5 @@ public struct LocalConfiguration: Hashable, Sendable {
         self.tag = tag
         self.namespaceDirectory = namespaceDirectory
         self.longestOutputLine = longestOutputLine
-        self.ociRuntime = ociRuntime
     }
 }

@@ -26,6 +26,17 @@ def appliance(world):
         appliance.tear_down()
 
 
+@pytest.fixture(scope="module", params=["crun", "runc"])
+def either_runtime(request, world):
+    """An appliance for each of the programs that make containers; `name` says which."""
+    appliance = Appliance(world, local={"oci_runtime": f'"{request.param}"'})
+    appliance.name = request.param
+    try:
+        yield appliance.start()
+    finally:
+        appliance.tear_down()
+
+
 @pytest.fixture
 def own_appliance(world):
     """An appliance for one test, which may kill it."""

@@ -51,6 +51,10 @@ auth: {{ htpasswd: {{ realm: test, path: {users} }} }}
         run("umoci", "new", "--image", image)
         run("umoci", "insert", "--image", image, str(files), "/")
         run("umoci", "config", "--image", image, "--config.cmd", "/bin/sh", "--config.env", "PATH=/bin")
+        return self.push_layout(image, name)
+
+    def push_layout(self, image, name):
+        """An image of an OCI layout, byte for byte; the reference by which it is fetched."""
         pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         keys = self.folder / "auth.json"
         keys.write_text(json.dumps({"auths": {self.address: {"auth": pair}}}))

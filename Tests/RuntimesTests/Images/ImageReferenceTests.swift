@@ -54,6 +54,54 @@ private let hash = String(repeating: "0123456789abcdef", count: 4)
         #expect(try ImageReference(text).familiar == familiar)
     }
 
+    @Test(arguments: ["python", "python:3.11", "org/app", "a/b/c@sha256:\(hash)", "library/python"])
+    func `a name without a registry is refused, or of the one that is configured`(text: String) throws {
+        let canonical = try ImageReference(text).description
+        #expect(throws: ImageError.unqualified(text, canonical: canonical)) {
+            try ImageReference(text, unqualified: nil)
+        }
+        #expect("\(ImageError.unqualified(text, canonical: canonical))".contains(canonical))
+        #expect(try ImageReference(text, unqualified: "docker.io").description == canonical)
+        let own = try ImageReference(text, unqualified: "registry.example:5000")
+        #expect(own.description.hasPrefix("registry.example:5000/\(text)"))
+    }
+
+    @Test(arguments: [
+        "docker.io/python", "index.docker.io/a", "ghcr.io/org/x", "localhost/a", "127.0.0.1:5000/a", "[::1]:5000/a",
+        "Host/a",
+    ])
+    func `a name with a registry is what it says, whatever is configured`(text: String) throws {
+        for configured in [nil, "registry.example"] {
+            #expect(try ImageReference(text, unqualified: configured) == ImageReference(text))
+        }
+        #expect(try !ImageReference(text).isLocal)
+    }
+
+    @Test(arguments: [
+        "sallyport/base", "sallyport/base:latest", "sallyport/a/b", "docker.io/sallyport/base",
+        "index.docker.io/sallyport/x",
+        "sallyport/base@sha256:\(hash)",
+    ])
+    func `this machine's own names are no registry's, whatever is configured`(text: String) throws {
+        for configured in [nil, "docker.io", "registry.example"] {
+            let reference = try ImageReference(text, unqualified: configured)
+            #expect(try reference.isLocal && reference == ImageReference(text))
+        }
+        for other in ["sallyport", "sallyport-x/base", "ghcr.io/sallyport/base", "a/sallyport/base"] {
+            #expect(try !ImageReference(other).isLocal, "\(other)")
+        }
+    }
+
+    @Test(arguments: ["registry.example", "localhost:5000", "[::1]:5000", "127.0.0.1", "a"])
+    func `a registry is a host and perhaps a port`(text: String) {
+        #expect(ImageReference.isRegistry(text))
+    }
+
+    @Test(arguments: ["", "https://a", "a/b", "-a", "a:", "a:0", "a b", "a@b", "a..b", "a\n"])
+    func `what is no host is no registry`(text: String) {
+        #expect(!ImageReference.isRegistry(text))
+    }
+
     @Test func `canonical and familiar forms parse to the same reference, whatever was written`() {
         var random = SeededGenerator(state: 20)
         let pieces = [

@@ -106,8 +106,31 @@ import Testing
         try store.register(root: root, reference: "sallyport/base", command: ["bash"], environment: ["A": "b"])
         let image = try await store.image("docker.io/sallyport/base:latest")
         #expect(image.root == root && image.command == ["bash"] && image.environment == ["A": "b"])
-        #expect(throws: ImageError.self) { try store.register(root: root + "/none", reference: "a") }
+        #expect(throws: ImageError.self) { try store.register(root: root + "/none", reference: "sallyport/a") }
         try store.remove("sallyport/base")
         #expect(access(root, F_OK) == 0 && store.images().isEmpty && fixture.starts.isEmpty)
+    }
+    @Test func `no registry is asked for this machine's own names, nor for names without one`() async throws {
+        let fixture = try StoreFixture()
+        let store = try await fixture.store()
+        for name in ["sallyport/base", "sallyport/other:1", "docker.io/sallyport/base"] {
+            let error = await #expect(throws: ImageError.self) { try await store.image(name) }
+            guard case .notOnThisMachine = error else { throw error! }
+            #expect("\(error!)".contains("make base-image"))
+        }
+        await #expect(throws: ImageError.unqualified("python", canonical: "docker.io/library/python:latest")) {
+            try await store.image("python")
+        }
+        #expect(throws: ImageError.self) { try store.register(root: fixture.folder, reference: "python") }
+        #expect(fixture.starts.isEmpty)
+    }
+
+    @Test func `names without a registry are of the one that is configured`() async throws {
+        let (fixture, server) = (try StoreFixture(), try await RegistryServer())
+        try server.push(RegistryImage.create(in: fixture.folder), as: "app:1")
+        let store = try await fixture.store(unqualifiedRegistry: server.address)
+        #expect(try await store.image("app:1").reference == "\(server.address)/app:1")
+        let error = await #expect(throws: ImageError.self) { try await store.image("sallyport/app:1") }
+        guard case .notOnThisMachine = error else { throw error! }
     }
 }

@@ -1,0 +1,132 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The files of an image as they were unpacked, before any sandbox stands on them. Nobody else changes them meanwhile.
+struct ImageTree {
+    let root: String
+
+    struct Removed: Hashable {
+        var nodes = 0
+        var attributes = 0
+    }
+
+    /// Takes away what an image has no use for and others would obey: device nodes, pipes and sockets, attributes that are
+    /// no user's (`keeps`), and what stands in the place of a mount point and is no folder.
+    ///
+    /// overlayfs, too, reads a tree as instructions: a character device 0:0 hides the file of its name, and its attributes
+    /// lead to other files. Links of either kind stay: a symbolic one is followed inside the sandbox only.
+    ///
+    /// - Throws: `ImageError.pullFailed` where something can be neither looked at nor taken away.
+    func clean(_ reference: ImageReference) throws(ImageError) -> Removed {
+        var removed = Removed()
+        // By their paths and one at a time: a descriptor for each level would be as many as the image likes.
+        var folders: [Name] = ["."]
+        while let folder = folders.popLast() {
+            do throws(Failure) {
+                folders += try clean(folder, &removed).map { folder + "/" + $0 }
+            } catch {
+                let path = "\(folder)/\(error.name)".printable(limit: 200)
+                throw .pullFailed(reference.familiar, reason: "\(path): \(String(cString: strerror(error.code)))")
+            }
+        }
+        return removed
+    }
+
+    /// OCI runtimes make links in `/dev` by its path on the host: runc 1.1 would make them where a link of that name leads,
+    /// outside the tree. They make the folders where they are missing.
+    private static let mountPoints: Set<Name> = ["dev", "proc", "sys"]
+
+    private struct Failure: Error {
+        var name: Name = "."
+        var code = errno
+    }
+
+    /// - Returns: the folders in it.
+    private func clean(_ folder: Name, _ removed: inout Removed) throws(Failure) -> [Name] {
+        let top = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+        guard top >= 0 else { throw Failure() }
+        defer { close(top) }
+        let descriptor = linux_open_beneath(top, folder.bytes, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0)
+        guard descriptor >= 0 else { throw Failure(code: -descriptor) }
+        guard let directory = fdopendir(descriptor) else {
+            let failure = Failure()
+            close(descriptor)
+            throw failure
+        }
+        defer { closedir(directory) }
+        let here: Name = "/proc/self/fd/\(descriptor)/"
+        removed.attributes += try cleanAttributes(of: here + ".")
+        var folders: [Name] = []
+        errno = 0
+        while let entry = readdir(directory) {
+            let name = Name(of: entry)
+            guard name != "." && name != ".." else { continue }
+            var status = stat()
+            guard fstatat(descriptor, name.bytes, &status, AT_SYMLINK_NOFOLLOW) == 0 else { throw Failure(name: name) }
+            let isMountPoint = folder == "." && Self.mountPoints.contains(name)
+            switch status.st_mode & S_IFMT {
+            case S_IFDIR: folders.append(name)
+            case S_IFREG where !isMountPoint, S_IFLNK where !isMountPoint:
+                removed.attributes += try cleanAttributes(of: here + name)
+            default:
+                guard unlinkat(descriptor, name.bytes, 0) == 0 else { throw Failure(name: name) }
+                removed.nodes += 1
+            }
+            errno = 0
+        }
+        guard errno == 0 else { throw Failure() }
+        return folders
+    }
+
+    // MARK: Extended attributes
+
+    /// Users' own, access lists, and file capabilities, which no mount of a sandbox honours (`RootMount`) but programs copy.
+    static func keeps(_ attribute: String) -> Bool {
+        attribute == "security.capability" || attribute.hasPrefix("system.posix_acl_")
+            || (attribute.hasPrefix("user.") && !attribute.hasPrefix("user.overlay."))
+    }
+
+    private func cleanAttributes(of path: Name) throws(Failure) -> Int {
+        let size = linux_list_attributes(path.bytes, nil, 0)
+        if size == 0 || size == -Int(ENOTSUP) { return 0 }
+        guard size > 0 else { throw Failure(name: path, code: CInt(-size)) }
+        var names = [CChar](repeating: 0, count: size)
+        let length = linux_list_attributes(path.bytes, &names, names.count)
+        guard length >= 0 else { throw Failure(name: path, code: CInt(-length)) }
+        var count = 0
+        for attribute in names.prefix(length).split(separator: 0).map({ Name(bytes: $0 + [0]) })
+        where !Self.keeps(attribute.description) {
+            let result = linux_remove_attribute(path.bytes, attribute.bytes)
+            if result == 0 {
+                count += 1
+            } else if !attribute.description.hasPrefix("security.") {
+                // A security module's label is the host's own, and stays.
+                throw Failure(name: path, code: -result)
+            }
+        }
+        return count
+    }
+}
+
+/// A file's name or path as the kernel has it: bytes, which need not be UTF-8.
+private struct Name: Hashable, ExpressibleByStringInterpolation, CustomStringConvertible {
+    /// With the zero at the end.
+    var bytes: [CChar]
+
+    init(bytes: some Sequence<CChar>) { self.bytes = Array(bytes) }
+    init(stringLiteral text: String) { bytes = Array(text.utf8CString) }
+    init(of entry: UnsafeMutablePointer<dirent>) {
+        bytes = withUnsafePointer(to: &entry.pointee.d_name) { name in
+            name.withMemoryRebound(to: CChar.self, capacity: 256) {
+                Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1))
+            }
+        }
+    }
+
+    static func + (left: Name, right: Name) -> Name { Name(bytes: left.bytes.dropLast() + right.bytes) }
+
+    var description: String { String(decoding: bytes.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) }
+}
