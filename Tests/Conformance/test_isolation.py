@@ -155,7 +155,7 @@ print(found, len(os.listdir("/proc")) > 20)
 def as_nobody(*command):
     """What a command of a user without rights on this machine does."""
     words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60)
+    return subprocess.run(words, capture_output=True, text=True, timeout=20)
 
 
 def test_no_other_user_of_the_machine_finds_a_sandbox_by_its_id(sandbox, appliance):
@@ -169,11 +169,12 @@ def test_no_other_user_of_the_machine_connects_to_a_sandbox(create):
     sandbox = create()
     address = say(sandbox, "cat /etc/hosts | grep sandbox- | cut -f1")
     digits = say(sandbox, "grep ' 00 .* eth0' /proc/net/if_inet6 | cut -c1-32")
+    dial = ["bash", "-c", f"exec 3<>/dev/tcp/{address}/44772"]
+    assert subprocess.run(dial, timeout=10).returncode == 0, "control: root's programs do"
     for address in (address, str(ipaddress.IPv6Address(int(digits, 16)))):
-        dial = ["bash", "-c", f"exec 3<>/dev/tcp/{address}/44772"]
-        assert subprocess.run(dial, timeout=10).returncode == 0, "control: root's programs do"
-        refused = as_nobody(*dial)
-        assert refused.returncode != 0, refused
+        # At once: a packet that the sandbox's guard drops would be waited for.
+        refused = as_nobody("bash", "-c", f"exec 3<>/dev/tcp/{address}/44772")
+        assert refused.returncode != 0 and "timed out" not in refused.stderr, refused
         datagram = as_nobody("bash", "-c", f"echo x > /dev/udp/{address}/53; echo x > /dev/udp/{address}/53")
         assert datagram.returncode != 0, datagram
 
@@ -233,7 +234,7 @@ def test_commands_have_no_new_privileges_a_system_call_filter_and_few_rights(san
     "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)'",
     "python3 -c 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'",
     "echo x > /opt/opensandbox/execd", "dmesg", "nsenter --target 1 --uts true",
-    "date --set '2030-01-01'", "echo x > /etc/resolv.conf", "sethostname() { echo x > /etc/hostname; }; sethostname",
+    "date --set '2030-01-01'", "hostname x",
 ])
 def test_root_in_a_sandbox_may_not(sandbox, attempt):
     # 127 would be a program that is not there, and proves nothing.

@@ -165,7 +165,7 @@ final class TestRuntime: Sendable {
                 """
             let limits = ResourceLimits(diskBytes: 32 << 20)
             let prepared = try await test.started("filled-1", script, limits: limits)
-            let folder = SandboxFolder(path: test.folder + "/sandboxes/filled-1")
+            let folder = test.sandbox("filled-1")
             // It can print again when its output has been cut.
             let isCut = try await eventually { lstatSize(folder.output.earlier) > 1 << 20 }
             let ended = try await eventually { test.log("filled-1").contains("done\n") }
