@@ -8,8 +8,8 @@ import NetworkPolicy
 import Synchronization
 import TestSupport
 
-// How long one sandbox's names wait while another's policy is changed, which names have taught as many addresses as there is
-// room for: each is judged anew. Both are answered by one thread. Run as root:
+// How long one sandbox's names wait while the policy of another is changed that asks for names itself, and that names have
+// taught as many addresses as there is room for: each is judged anew. Both are answered by one thread. Run as root:
 // swift run -c release benchmark-names [addresses]
 
 let wanted = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 65_000
@@ -45,10 +45,10 @@ final class Asker: Sendable {
     private let isAsking = Mutex(true)
     private let waits = Mutex<[Double]>([])
 
-    init(_ namespace: NetworkNamespace) throws {
+    init(_ name: String, from namespace: NetworkNamespace) throws {
         descriptor = try Probe.open(Int32(SOCK_DGRAM.rawValue), to: "198.51.100.53", port: 53, from: namespace).0
         Thread.detachNewThread { [self] in
-            let query = DNSMessages.query("other.example", type: DNSMessages.a)
+            let query = DNSMessages.query(name, type: DNSMessages.a)
             var buffer = [UInt8](repeating: 0, count: 512)
             while isAsking.withLock({ $0 }) {
                 let start = ContinuousClock.now
@@ -72,7 +72,8 @@ final class Asker: Sendable {
     func end() { isAsking.withLock { $0 = false } }
 }
 
-let asker = try Asker(networks[1].sandbox)
+let asker = try Asker("other.example", from: networks[1].sandbox)
+let changed = try Asker("host-0.example", from: networks[0].sandbox)
 func say(_ what: String, _ took: Double) {
     let waits = asker.take()
     guard let longest = waits.last else { return print("  \(what): nothing was answered") }
@@ -101,6 +102,7 @@ for (what, rule) in [("PUT, all stay with another profile", ported), ("PUT, all 
 let denied = try Rule(action: .deny, text: "*.example")
 say("PATCH, all go", try await milliseconds { try await node.patch("changed", [denied]) })
 asker.end()
+changed.end()
 await node.shutdown()
 for network in networks {
     try network.sandbox.delete()

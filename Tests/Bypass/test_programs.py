@@ -26,8 +26,10 @@ ALONE = """
 for folder in /run /var/lib /var/egress /etc/sallyport; do [ ! -d $folder ] || mount -t tmpfs none $folder; done
 mkdir /run/home && cd /run/home && export HOME=/run/home TMPDIR=/run/home
 %s
+there() { find /run /var/lib $([ -d /var/egress ] && echo /var/egress) | sort; }
+there >"$FOUND.before"
 timeout 20 "$@"; code=$?
-find /run /var/lib $([ -d /var/egress ] && echo /var/egress) -mindepth 1 ! -path /run/home >"$FOUND"
+there | comm -13 "$FOUND.before" - >"$FOUND"
 exit $code
 """
 # What the machine's first namespace has and no other.

@@ -41,6 +41,7 @@ import Testing
             for block in blocks {
                 guard let (value, mask) = form.pattern(of: block) else { throw PolicyError.emptyChange }
                 let matches = address.high & mask.high == value.high && address.low & mask.low == value.low
+                if let whole = form.block(of: block) { #expect(whole.contains(.v6(address)) == matches) }
                 #expect(matches == form.address(in: address).map { block.contains(.v4($0)) } ?? false)
             }
         }

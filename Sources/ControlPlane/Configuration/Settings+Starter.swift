@@ -118,7 +118,7 @@ extension Settings {
         # wildcard_bytes_per_minute = 512  # information in names under one allowed wildcard
         # wildcard_burst_bytes = 2048
         # connections_per_second = 0
-        # connections = …               # open at one time; absent: a share of the machine's; 0: no limit
+        # connections = 4096            # open at one time; absent: a share of what the machine's conntrack table holds
         # bytes_out = 0                 # in its life
 
         [otel]

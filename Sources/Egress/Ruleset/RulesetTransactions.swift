@@ -266,19 +266,15 @@ enum RulesetTransactions {
         for rule in rules { change.addRule(Chain.output, table: table, rule) }
     }
 
-    /// A protected IPv4 address is protected inside an IPv6 address, too, in whichever form it stands there.
+    /// A protected IPv4 address is protected inside an IPv6 address, too. Where that makes a block, it is in the set.
     private static func addEmbedded(_ ruleset: SandboxRuleset, to change: inout Transaction) {
-        let refuse: [Expression] = [.verdict(.goto(Chain.refuse))], protected = name(of: .protected, isIPv4: true)
         change.addChain(Chain.embedded, table: table)
         for form in EmbeddedAddress.forms {
-            if !form.isInverted, let first = form.places.first, form.places == Array(first..<first + 4) {
-                let inside: [Expression] = .destination(octetsAt: first, in: protected)
+            for block in ruleset.protectedBlocks where form.block(of: block) == nil {
+                guard let (value, mask) = form.pattern(of: block) else { continue }
                 change.addRule(
-                    Chain.embedded, table: table, .destination(form.marker, mask: form.mask) + inside + refuse)
-                continue
-            }
-            for (value, mask) in ruleset.protectedBlocks.compactMap(form.pattern) {
-                change.addRule(Chain.embedded, table: table, .destination(value, mask: mask) + refuse)
+                    Chain.embedded, table: table,
+                    .destination(value, mask: mask) + [.verdict(.goto(Chain.refuse))])
             }
         }
     }

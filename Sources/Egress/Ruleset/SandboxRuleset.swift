@@ -51,7 +51,8 @@ struct SandboxRuleset: Hashable, Sendable {
         protectedBlocks = alwaysDeny.filter(\.base.isIPv4)
         parts = BlockParts(blocks, size: partSize)
         defaultAction = plan.defaultAction
-        members = [.protected: Self.members(alwaysDeny), .neighbours: Self.members(neighbours)]
+        let embedded = alwaysDeny.flatMap { block in EmbeddedAddress.forms.compactMap { $0.block(of: block) } }
+        members = [.protected: Self.members(alwaysDeny + embedded), .neighbours: Self.members(neighbours)]
         guard apply(plan) else { throw Self.noRoom }
         divide()
     }

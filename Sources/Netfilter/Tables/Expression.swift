@@ -149,12 +149,6 @@ extension [Expression] {
         ]
     }
 
-    /// Four octets of an IPv6 destination as an IPv4 address in a set.
-    /// - Parameter offset: of the first, in the address.
-    public static func destination(octetsAt offset: Int, in set: String) -> [Expression] {
-        [.payload(.network, offset: UInt32(24 + offset), length: 4), .lookup(set: set, inverted: false)]
-    }
-
     /// `meta mark NUMBER`
     public static func mark(_ mark: UInt32) -> [Expression] { match(.meta(.mark), NetlinkMessage.hostBytes(mark)) }
 

@@ -57,6 +57,14 @@ public struct EmbeddedAddress: Hashable, Sendable {
         let number = (isInverted ? ~base.rawValue : base.rawValue) & bits
         return (marker.placing(number, at: places), mask.placing(bits, at: places))
     }
+
+    /// The same as a block, where it is one.
+    public func block(of block: CIDRBlock) -> CIDRBlock? {
+        guard let (value, mask) = pattern(of: block) else { return nil }
+        let high = (~mask.high).leadingZeroBitCount
+        let length = high < 64 ? high : 64 + (~mask.low).leadingZeroBitCount
+        return IPv6Address.mask(length) == mask ? CIDRBlock(.v6(value), prefixLength: length) : nil
+    }
 }
 
 extension IPv6Address {
