@@ -24,7 +24,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
 let fuzzed: [Target.Dependency] = [
-    "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess",
+    "JSON", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess",
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
     .product(name: "NIOHPACK", package: "swift-nio-http2"),
 ]
@@ -80,21 +80,22 @@ let package = Package(
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // The plane.
-        library("NetworkPolicy", []),
+        library("JSON", []),
+        library("NetworkPolicy", ["JSON"]),
         library("Threads", ["CLinux"]),
         library("DNSFilter", ["NetworkPolicy", "Threads", "CLinux", "COpenSSL"]),
         library("Netfilter", ["NetworkPolicy", "CLinux", "CMnl", "CNftnl"]),
         .target(
             name: "Egress",
             dependencies: [
-                "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient", "Threads", "CLinux", logging,
+                "JSON", "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient", "Threads", "CLinux", logging,
                 metrics,
             ] + nio, exclude: ["Remote"], swiftSettings: strict + warnings),
         // Apart from the guard, since it brings libcurl and thirty libraries with it: too much for a sidecar.
         .target(
             name: "EgressRemote",
             dependencies: [
-                "Egress", "NetworkPolicy", "Netfilter", "CCurl", .product(name: "NIOPosix", package: "swift-nio"),
+                "Egress", "JSON", "NetworkPolicy", "Netfilter", "CCurl", .product(name: "NIOPosix", package: "swift-nio"),
             ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
@@ -102,14 +103,14 @@ let package = Package(
         library(
             "Redis",
             [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")]),
-        library("Ingress", ["SecureAccess", "Redis", "COpenSSL", logging, metrics] + nio + http2),
+        library("Ingress", ["JSON", "SecureAccess", "Redis", "COpenSSL", logging, metrics] + nio + http2),
         library(
             "Runtimes",
             [
-                "Netfilter", "NetworkPolicy", "Threads", "CLinux", "COpenSSL", logging,
+                "JSON", "Netfilter", "NetworkPolicy", "Threads", "CLinux", "COpenSSL", logging,
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
-        library("Execd", ["HTTPServer", "CLinux", logging] + nio),
+        library("Execd", ["JSON", "HTTPServer", "CLinux", logging] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
@@ -117,7 +118,7 @@ let package = Package(
         library(
             "ControlPlane",
             [
-                "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress", "SecureAccess", "Redis",
+                "JSON", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress", "SecureAccess", "Redis",
                 "HTTPServer", "HTTPClient", "Runtimes", "Threads",
                 "Observability", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
@@ -151,6 +152,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Netfilter", "NetworkPolicy"] + nio, path: "Tests/TestSupport",
             swiftSettings: strict + warnings),
+        tests("JSON"),
         tests("NetworkPolicy"),
         tests("Threads"),
         tests("DNSFilter", ["NetworkPolicy", "COpenSSL"]),
@@ -212,7 +214,7 @@ let package = Package(
         tests(
             "ControlPlane",
             [
-                "NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer", "Ingress",
+                "JSON", "NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer", "Ingress",
                 "Redis", "TestSupport", logging,
             ]
                 + nio

@@ -1,3 +1,4 @@
+import JSON
 import NetworkPolicy
 
 /// The policy in force for a sandbox, as the policy API reports it (CLIENTS.md section 9).
@@ -30,7 +31,7 @@ public struct PolicyStatus: Hashable, Sendable {
     /// The contract's PolicyStatusResponse; `policy` is always present.
     public func encodedJSON(_ form: PolicyForm = .contract) -> [UInt8] {
         var text = "{\"status\":\"ok\",\"mode\":\"\(mode)\",\"enforcementMode\":\"\(enforcementMode)\""
-        if let reason { text += ",\"reason\":" + JSONDocument.quoted(reason) }
+        if let reason { text += ",\"reason\":" + JSONText.quoted(reason) }
         return Array(text.utf8) + Array(",\"policy\":".utf8) + policy.encodedJSON(form) + Array("}".utf8)
     }
 }

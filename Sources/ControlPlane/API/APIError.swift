@@ -1,4 +1,5 @@
 import HTTPServer
+import JSON
 import NIOHTTP1
 
 /// An answer that is an error: `{"code","message"}`, with the contract's `detail` list beside it where a request's fields
@@ -24,6 +25,11 @@ struct APIError: Error, Hashable, Sendable {
 
     static func invalid(_ location: [String], _ message: String, type: String = "value_error") -> APIError {
         .invalid([ValidationProblem(type: type, location: location, message: message)])
+    }
+
+    /// A body that is no JSON at all, or none that everybody reads alike.
+    static func notJSON(_ error: JSONError) -> APIError {
+        APIError(.badRequest, "INVALID_REQUEST", "the body is not valid JSON: \(error)")
     }
 
     static func parameter(_ message: String) -> APIError {

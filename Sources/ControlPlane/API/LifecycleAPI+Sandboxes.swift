@@ -1,4 +1,5 @@
 import HTTPServer
+import JSON
 import NIOHTTP1
 
 extension LifecycleAPI {
@@ -68,12 +69,16 @@ extension LifecycleAPI {
 
     private func renew(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
         let problems = Problems()
-        let fields = Fields(try await json(request), at: ["body"], problems: problems)
+        let fields = Fields(try await json(request), at: ["body"], known: ["expiresAt"], problems: problems)
         let text = fields.string("expiresAt")
         if !fields.mentions("expiresAt") { fields.missing("expiresAt") }
         let end = text.flatMap { Timestamp($0) }
         if text != nil, end == nil {
-            fields.problem("expiresAt", "Input should be a valid datetime", type: "datetime_parsing")
+            fields.problem(
+                "expiresAt", "Input should be a valid datetime, from 1970 to \(Timestamp.last)", type: "datetime_parsing")
+        }
+        if let end, end > .now().adding(seconds: RequestLimits.longestLife) {
+            fields.problem("expiresAt", "Input should be at most \(RequestLimits.longestLife) seconds from now")
         }
         try problems.check()
         guard let end else { throw .invalid(["body", "expiresAt"], "Input should be a valid datetime") }
@@ -83,7 +88,8 @@ extension LifecycleAPI {
     private func patchMetadata(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
         let body = try await json(request)
         let problems = Problems()
-        let patch = Fields(.object(["metadata": body]), at: ["body"], problems: problems).texts("metadata") ?? [:]
+        let fields = Fields(.object(["metadata": body]), at: ["body"], known: ["metadata"], problems: problems)
+        let patch = fields.texts("metadata") ?? [:]
         try problems.check()
         for (key, value) in patch.sorted(by: { $0.key < $1.key }) {
             guard let problem = MetadataLabel.problem(key: key, value: value) else { continue }

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import HTTPServer
+import JSON
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -117,13 +118,16 @@ final class LifecycleAPI: Sendable {
     }
 
     func json(_ request: HTTPRequest) async throws(APIError) -> JSONValue {
-        try JSONValue.parse(try await body(request))
+        let body = try await body(request)
+        do throws(JSONError) { return try JSONValue(body) } catch { throw .notJSON(error) }
     }
 
     /// What clients report of their creates; nothing is done with it yet but to check it.
     private func metricsEvent(_ request: HTTPRequest) async throws(APIError) -> Reply {
         let problems = Problems()
-        let fields = Fields(try await json(request), at: ["body"], problems: problems)
+        let fields = Fields(
+            try await json(request), at: ["body"],
+            known: ["eventType", "sandboxId", "image", "createDurationMs", "success"], problems: problems)
         for name in ["eventType", "createDurationMs", "success"] where !fields.mentions(name) { fields.missing(name) }
         if let type = fields.string("eventType"), type != "sandbox.create" {
             fields.problem("eventType", "Input should be 'sandbox.create'", type: "literal_error")

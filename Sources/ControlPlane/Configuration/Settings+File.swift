@@ -108,8 +108,9 @@ extension Settings {
             )
         }
         if let longest = section.max_sandbox_timeout_seconds {
-            guard longest >= 60 else {
-                throw ConfigurationError("server.max_sandbox_timeout_seconds is \(longest); give at least 60")
+            guard (CreateRequest.shortestTimeout...RequestLimits.longestLife).contains(longest) else {
+                throw ConfigurationError(
+                    "server.max_sandbox_timeout_seconds is \(longest); use 60 to \(RequestLimits.longestLife) (10 years)")
             }
             server.longestSandboxTimeout = longest
         }

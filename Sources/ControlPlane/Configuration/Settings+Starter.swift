@@ -10,7 +10,7 @@ extension Settings {
         # eip = ""                      # the host by which clients reach this server, for proxied endpoints
         # names = []                    # further names by which clients reach this server (docs/server.md); ["*"]: any
         # allowed_origins = []          # pages that may call it: ["https://console.example"]
-        # max_sandbox_timeout_seconds = 86400
+        # max_sandbox_timeout_seconds = 315360000  # how far away a sandbox's end may be, made or renewed: 60 to 10 years
         # timeout_keep_alive = 75       # seconds a connection may stay unused
         # limit_concurrency = 4096      # connections
 

@@ -22,8 +22,8 @@ public struct Settings: Sendable {
         public var names: [String] = []
         /// Origins of pages that may call it; `*`: any.
         public var allowedOrigins: [String] = []
-        /// Seconds.
-        public var longestSandboxTimeout: Int?
+        /// Seconds from now to the end of a sandbox, when it is made and when it is renewed.
+        public var longestSandboxTimeout = RequestLimits.longestLife
         /// Seconds a connection may stay unused. Clients keep theirs for 30.
         public var idleTimeout = 75
         public var mostConnections = 4096

@@ -2,11 +2,19 @@
     import Glibc
 #endif
 
-/// A moment, in microseconds since 1970 UTC. On the wire it is RFC 3339 with a zone; clients break on one without.
+/// A moment, in microseconds since 1970 UTC. On the wire it is RFC 3339 with a zone; clients break on one without, and on years
+/// of five digits: none is read, computed or shown that is later than `last`.
 public struct Timestamp: Hashable, Comparable, Sendable {
-    public var microseconds: Int64
+    public let microseconds: Int64
 
-    public init(microseconds: Int64) { self.microseconds = microseconds }
+    /// What RFC 3339 can say: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
+    private static let range: ClosedRange<Int64> = -62_135_596_800_000_000...253_402_300_799_000_000
+    public static let last = Timestamp(microseconds: range.upperBound)
+
+    /// What is outside of what can be said becomes the nearest that can.
+    public init(microseconds: Int64) {
+        self.microseconds = min(max(microseconds, Self.range.lowerBound), Self.range.upperBound)
+    }
 
     public static func now() -> Timestamp {
         var time = timespec()
@@ -17,7 +25,12 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     /// Seconds since 1970, rounded down.
     public var seconds: Int64 { microseconds.flooredDivision(by: 1_000_000) }
 
-    public func adding(seconds: Int) -> Timestamp { Timestamp(microseconds: microseconds + Int64(seconds) * 1_000_000) }
+    /// At most `last`.
+    public func adding(seconds: Int) -> Timestamp {
+        let (step, stepOverflows) = Int64(seconds).multipliedReportingOverflow(by: 1_000_000)
+        let (sum, overflows) = microseconds.addingReportingOverflow(step)
+        return Timestamp(microseconds: stepOverflows || overflows ? (seconds < 0 ? .min : .max) : sum)
+    }
 
     public static func < (left: Timestamp, right: Timestamp) -> Bool { left.microseconds < right.microseconds }
 
@@ -41,7 +54,10 @@ public struct Timestamp: Hashable, Comparable, Sendable {
         guard let zone = reader.zoneSeconds(), reader.isAtEnd else { return nil }
         let days = Self.days(before: year, month: month, day: day)
         let whole = Int64(days) * 86_400 + Int64(hour * 3600 + minute * 60 + second - zone)
-        self.init(microseconds: whole * 1_000_000 + fraction)
+        // A leap second, a fraction or a zone may carry it beyond the year 9999.
+        let microseconds = whole * 1_000_000 + fraction
+        guard microseconds <= Self.last.microseconds else { return nil }
+        self.init(microseconds: microseconds)
     }
 
     private static func days(of month: Int, in year: Int) -> Int {
@@ -76,7 +92,7 @@ extension Timestamp: CustomStringConvertible {
 
 extension Timestamp: Codable {
     public init(from decoder: any Decoder) throws {
-        microseconds = try decoder.singleValueContainer().decode(Int64.self)
+        self.init(microseconds: try decoder.singleValueContainer().decode(Int64.self))
     }
 
     public func encode(to encoder: any Encoder) throws {

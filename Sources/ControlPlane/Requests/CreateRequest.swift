@@ -1,3 +1,4 @@
+import JSON
 import NIOHTTP1
 import NetworkPolicy
 import Runtimes
@@ -17,12 +18,18 @@ struct CreateRequest: Sendable {
     var policy: Policy?
     var secureAccess: Bool
 
-    static let shortestTimeout: Int64 = 60
+    static let shortestTimeout = 60
+
+    /// What the contract has, at every level that is no map of free names.
+    private static let fields = [
+        "image", "snapshotId", "platform", "timeout", "resourceLimits", "resourceRequests", "env", "metadata", "lifecycle",
+        "entrypoint", "networkPolicy", "credentialProxy", "secureAccess", "volumes", "extensions", "templateId",
+    ]
 
     /// - Throws: `APIError`: 422 for what the contract's schema refuses, 400 for what its rules do.
     init(_ body: JSONValue, limits serverLimits: RequestLimits) throws(APIError) {
         let problems = Problems()
-        let fields = Fields(body, at: ["body"], problems: problems)
+        let fields = Fields(body, at: ["body"], known: Self.fields, problems: problems)
         try problems.check()
         if let refusal = Self.unsupportedShape(fields) { throw refusal }
 
@@ -39,6 +46,10 @@ struct CreateRequest: Sendable {
                 "timeout", "Input should be greater than or equal to \(Self.shortestTimeout)",
                 type: "greater_than_equal")
         }
+        if let timeout, timeout > RequestLimits.longestLife {
+            fields.problem(
+                "timeout", "Input should be less than or equal to \(RequestLimits.longestLife)", type: "less_than_equal")
+        }
         let environment = fields.texts("env") ?? [:]
         if environment.keys.contains("OPENSANDBOX_LIFECYCLE") {
             fields.problem("env", "OPENSANDBOX_LIFECYCLE is set by the server")
@@ -46,7 +57,7 @@ struct CreateRequest: Sendable {
         let metadata = fields.texts("metadata") ?? [:], extensions = fields.texts("extensions") ?? [:]
         let secureAccess = fields.bool("secureAccess") ?? false
         let platform = Platform(fields)
-        if fields.object("credentialProxy")?.bool("enabled") == true, fields.value("networkPolicy") == nil {
+        if fields.object("credentialProxy", known: ["enabled"])?.bool("enabled") == true, fields.value("networkPolicy") == nil {
             fields.problem("credentialProxy", "credentialProxy.enabled requires networkPolicy")
         }
         try problems.check()
@@ -54,7 +65,7 @@ struct CreateRequest: Sendable {
         self.image = image?.uri ?? ""
         credentials = image?.credentials
         self.entrypoint = entrypoint
-        self.timeout = timeout.map(Int.init)
+        self.timeout = timeout
         self.environment = environment.compactMapValues { $0 }
         self.metadata = metadata.compactMapValues { $0 }
         self.extensions = extensions.compactMapValues { $0 }
@@ -76,7 +87,7 @@ struct CreateRequest: Sendable {
             }
             return APIError(.notFound, "SNAPSHOT::NOT_FOUND", "Snapshot \(id.prefix(80)) not found")
         }
-        if fields.object("extensions")?.value("poolRef") != nil {
+        if fields.object("extensions", known: ["poolRef", Sandbox.renewExtension])?.value("poolRef") != nil {
             return APIError(
                 .badRequest, "SANDBOX::UNSUPPORTED_POOL_REF", "extensions.poolRef needs a Kubernetes runtime")
         }
@@ -90,7 +101,7 @@ struct CreateRequest: Sendable {
     }
 
     private static func image(_ fields: Fields) -> (uri: String, credentials: RegistryCredentials?)? {
-        guard let image = fields.object("image") else {
+        guard let image = fields.object("image", known: ["uri", "auth"]) else {
             fields.problem("image", "exactly one of image and snapshotId must be given")
             return nil
         }
@@ -100,7 +111,7 @@ struct CreateRequest: Sendable {
         }
         let trimmed = uri.drop(while: \.isWhitespace)
         if trimmed.isEmpty { image.problem("uri", "image.uri cannot be blank") }
-        guard let auth = image.object("auth") else { return (uri, nil) }
+        guard let auth = image.object("auth", known: ["username", "password"]) else { return (uri, nil) }
         guard let username = auth.string("username"), let password = auth.string("password") else {
             image.problem("auth", "username and password are both needed")
             return nil
@@ -111,7 +122,7 @@ struct CreateRequest: Sendable {
     private static func policy(_ fields: Fields, _ limits: RequestLimits) throws(APIError) -> Policy? {
         guard let value = fields.value("networkPolicy") else { return nil }
         do {
-            return try Policy.decode(json: value.encoded, presets: limits.presets)
+            return try Policy.decode(value, presets: limits.presets)
         } catch {
             throw .parameter("networkPolicy: \(error)")
         }
@@ -122,8 +133,10 @@ struct CreateRequest: Sendable {
             guard let problem = MetadataLabel.problem(key: key, value: value) else { continue }
             throw APIError(.badRequest, "SANDBOX::INVALID_METADATA_LABEL", problem)
         }
-        if let longest = limits.longestTimeout, let timeout, timeout > longest {
-            throw .parameter("timeout \(timeout) is above this server's limit of \(longest) seconds")
+        if let timeout, timeout > limits.longestTimeout {
+            throw .parameter(
+                "timeout \(timeout) is above this server's limit of \(limits.longestTimeout) seconds "
+                    + "(server.max_sandbox_timeout_seconds)")
         }
         for (name, value) in environment {
             guard !name.isEmpty, !name.contains("="), !name.utf8.contains(0), !value.utf8.contains(0) else {
@@ -147,7 +160,9 @@ struct CreateRequest: Sendable {
 
 /// What the server's settings allow a request.
 struct RequestLimits: Sendable {
-    /// Seconds; nil for any.
-    var longestTimeout: Int?
+    /// Ten years, in seconds: no sandbox is given an end that is further away, whatever the settings say.
+    static let longestLife = 315_360_000
+    /// Seconds from now to the end of a sandbox, when it is made and when it is renewed; up to `longestLife`.
+    var longestTimeout = longestLife
     var presets = Presets.none
 }

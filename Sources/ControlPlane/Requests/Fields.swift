@@ -1,3 +1,5 @@
+import JSON
+
 /// What is wrong with one field of a request, in the shape of the contract's 422 answers (CLIENTS.md, section 16).
 struct ValidationProblem: Encodable, Hashable, Sendable {
     var type: String
@@ -29,23 +31,30 @@ final class Problems {
 struct Fields {
     let location: [String]
     let problems: Problems
-    private let values: [String: JSONValue]
+    private let values: JSONObject
 
-    init(_ value: JSONValue, at location: [String], problems: Problems) {
+    /// - Parameter known: the fields that there are. Another one is passed over, as the contract has it, unless it is one of
+    ///   these misspelt: `secureaccess` must not leave a sandbox open.
+    init(_ value: JSONValue, at location: [String], known: [String], problems: Problems) {
         self.location = location
         self.problems = problems
-        if case .object(let values) = value {
-            self.values = values
-        } else {
+        guard case .object(let values) = value else {
             problems.add("model_attributes_type", at: location, "Input should be a valid object")
-            values = [:]
+            self.values = [:]
+            return
+        }
+        self.values = values
+        for member in values.members {
+            guard let meant = SimilarName.misspelt(member.name, of: known) else { continue }
+            problems.add(
+                "extra_forbidden", at: location + [String(member.name.prefix(64))], "Unknown field; did you mean \(meant)?")
         }
     }
 
     /// Whether the field was sent, `null` included.
     func mentions(_ name: String) -> Bool { values[name] != nil }
 
-    func value(_ name: String) -> JSONValue? { values[name].flatMap { $0 == .null ? nil : $0 } }
+    func value(_ name: String) -> JSONValue? { values[name].flatMap { $0.isNull ? nil : $0 } }
 
     func problem(_ name: String, _ message: String, type: String = "value_error") {
         problems.add(type, at: location + [name], message)
@@ -62,34 +71,26 @@ struct Fields {
 
     func bool(_ name: String) -> Bool? {
         guard let value = value(name) else { return nil }
-        if case .bool(let flag) = value { return flag }
+        if case .boolean(let flag) = value { return flag }
         problem(name, "Input should be a valid boolean", type: "bool_type")
         return nil
     }
 
-    func integer(_ name: String) -> Int64? {
+    func integer(_ name: String) -> Int? {
         switch value(name) {
         case nil: return nil
         case .integer(let number): return number
-        // A double beyond Int64 must not trap.
-        case .number(let number) where number == number.rounded() && abs(number) < 9e15: return Int64(number)
-        default:
-            problem(name, "Input should be a valid integer", type: "int_type")
-            return nil
+        // 60.0 is 60, as the reference has it.
+        case .number(let number):
+            if let number = Int(exactly: number) { return number }
+        default: break
         }
+        problem(name, "Input should be a valid integer", type: "int_type")
+        return nil
     }
 
-    func object(_ name: String) -> Fields? {
-        value(name).map { Fields($0, at: location + [name], problems: problems) }
-    }
-
-    func objects(_ name: String) -> [Fields]? {
-        guard let value = value(name) else { return nil }
-        guard case .array(let items) = value else {
-            problem(name, "Input should be a valid list", type: "list_type")
-            return nil
-        }
-        return items.enumerated().map { Fields($1, at: location + [name, String($0)], problems: problems) }
+    func object(_ name: String, known: [String]) -> Fields? {
+        value(name).map { Fields($0, at: location + [name], known: known, problems: problems) }
     }
 
     func strings(_ name: String) -> [String]? {
@@ -113,8 +114,9 @@ struct Fields {
             return nil
         }
         var texts: [String: String?] = [:]
-        for (key, entry) in entries {
-            switch entry {
+        for member in entries.members {
+            let key = member.name
+            switch member.value {
             case .string(let text): texts[key] = .some(text)
             case .null: texts[key] = .some(nil)
             default: problems.add("string_type", at: location + [name, key], "Input should be a valid string")

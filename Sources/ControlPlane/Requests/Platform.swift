@@ -16,7 +16,7 @@ struct Platform: Codable, Hashable, Sendable {
 
     /// nil where the request names none; problems go to the fields' report.
     init?(_ fields: Fields) {
-        guard let platform = fields.object("platform") else { return nil }
+        guard let platform = fields.object("platform", known: ["os", "arch"]) else { return nil }
         for name in ["os", "arch"] where !platform.mentions(name) { platform.missing(name) }
         guard let os = platform.string("os"), let arch = platform.string("arch") else { return nil }
         self.init(os: os, arch: arch)

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import GRDB
+import JSON
 
 /// The store in one SQLite file, in WAL mode: other processes (`sallyport ingress`) read beside the server.
 ///
@@ -57,7 +58,7 @@ public final class SQLiteStore: SandboxStore {
         let rows = try await translated { [pool] in
             try await pool.read { try Row.order(Column("createdAt")).fetchAll($0) }
         }
-        return rows.compactMap { try? JSONDecoder().decode(Sandbox.self, from: Data($0.document.utf8)) }
+        return rows.compactMap { try? JSONValue($0.document.utf8).decode(Sandbox.self) }
     }
 
     /// A number that changes with every commit of another connection.

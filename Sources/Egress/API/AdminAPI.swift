@@ -1,5 +1,6 @@
 import FoundationEssentials
 import HTTPServer
+import JSON
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -40,8 +41,7 @@ struct AdminAPI: Sendable {
             switch request.path.split(separator: "/", omittingEmptySubsequences: false).map(String.init) {
             case ["", "sandboxes"]:
                 guard request.method == .GET else { return .methodNotAllowed("GET") }
-                let identifiers = JSONDocument.array(await controller.guarded.map { .string($0) })
-                return .json((try? identifiers.serialized()) ?? [])
+                return .json(JSONValue.array(await controller.guarded.map { .string($0) }).encoded)
             case ["", "metrics"]:
                 guard let metrics else { return .notFound }
                 guard request.method == .GET else { return .methodNotAllowed("GET") }

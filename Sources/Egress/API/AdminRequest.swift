@@ -1,4 +1,4 @@
-import FoundationEssentials
+import JSON
 import NetworkPolicy
 
 /// The bodies of the administrative API.
@@ -15,29 +15,20 @@ package enum AdminRequest {
         }
 
         init(decoding body: [UInt8]) throws(EgressError) {
-            guard let document = try? JSONDocument(parsing: body), case .object(let fields) = document,
+            guard let document = try? JSONValue(body), case .object(let fields) = document,
                 case .string(let namespace)? = fields["namespace"], namespace.hasPrefix("/"),
-                Set(fields.keys).isSubset(of: ["namespace", "policy"])
+                fields.members.allSatisfy({ ["namespace", "policy"].contains($0.name) })
             else { throw .invalidPolicy("the body must be {\"namespace\": \"/absolute/path\", \"policy\": {…}}") }
             self.namespace = namespace
             guard let form = fields["policy"] else {
                 policy = .allowAll
                 return
             }
-            do {
-                policy = try Policy.decode(json: try form.serialized(), form: .record)
-            } catch {
-                throw .invalidPolicy("\(error)")
-            }
+            do { policy = try Policy.decode(form, form: .record) } catch { throw .invalidPolicy("\(error)") }
         }
 
-        package func encoded() throws(EgressError) -> [UInt8] {
-            do {
-                let form = try JSONDocument(parsing: policy.encodedJSON(.record))
-                return try JSONDocument.object(["namespace": .string(namespace), "policy": form]).serialized()
-            } catch {
-                throw .invalidPolicy("the policy cannot be encoded")
-            }
+        package func encoded() -> [UInt8] {
+            Array("{\"namespace\":\(JSONText.quoted(namespace)),\"policy\":".utf8) + policy.encodedJSON(.record) + Array("}".utf8)
         }
     }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import JSON
 import NetworkPolicy
 
 /// Public resolvers that carry questions past the filter: DNS over HTTPS looks like any web site.
@@ -18,7 +19,7 @@ public struct KnownResolvers: Hashable, Sendable {
     public static func load(folder: String) throws(EgressError) -> KnownResolvers {
         let path = folder + "/resolvers/known.json"
         guard let data = FileManager.default.contents(atPath: path) else { return .none }
-        guard let document = try? JSONDecoder().decode(Document.self, from: data) else {
+        guard let document: Document = try? JSONValue(data).decode() else {
             throw .invalidPolicy("\(path): a list of resolvers has description, names and addresses")
         }
         do throws(PolicyError) {

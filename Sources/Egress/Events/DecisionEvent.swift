@@ -1,4 +1,5 @@
 import FoundationEssentials
+import JSON
 import NetworkPolicy
 
 /// Something that a guard decided, for whoever watches the sandbox. Carries no secret: names, rules and counts only.
@@ -52,22 +53,22 @@ struct DecisionEvent: Hashable, Sendable {
     /// One JSON object, one line.
     func encodedJSON(sandbox: String) -> String {
         var fields = [
-            "\"time\":\"\(Self.text(time))\"", "\"sandbox\":" + JSONDocument.quoted(sandbox), "\"event\":\"\(name)\"",
+            "\"time\":\"\(Self.text(time))\"", "\"sandbox\":" + JSONText.quoted(sandbox), "\"event\":\"\(name)\"",
         ]
         switch kind {
         case .name(let name, let type, let verdict), .wouldDeny(let name, let type, let verdict):
-            fields += ["\"name\":" + JSONDocument.quoted("\(name)"), "\"type\":\"\(RecordTypeName.text(type))\""]
+            fields += ["\"name\":" + JSONText.quoted("\(name)"), "\"type\":\"\(RecordTypeName.text(type))\""]
             fields += verdict.jsonFields
         case .addressesRemoved(let name, let count):
-            fields += ["\"name\":" + JSONDocument.quoted("\(name)"), "\"count\":\(count)"]
+            fields += ["\"name\":" + JSONText.quoted("\(name)"), "\"count\":\(count)"]
         case .policyChanged(let policy):
             fields += ["\"defaultAction\":\"\(policy.defaultAction.rawValue)\"", "\"rules\":\(policy.ruleCount)"]
             if policy.mode == .observe { fields.append("\"mode\":\"observe\"") }
         case .flowRefused(let event):
             fields += ["\"address\":\"\(event.target.address)\"", "\"port\":\(event.target.port)"]
             if let kind = event.kind { fields.append("\"protocol\":\"\(kind.rawValue)\"") }
-            if let name = event.name { fields.append("\"name\":" + JSONDocument.quoted("\(name)")) }
-            if let refusal = event.refusal { fields.append("\"text\":" + JSONDocument.quoted("\(refusal)")) }
+            if let name = event.name { fields.append("\"name\":" + JSONText.quoted("\(name)")) }
+            if let refusal = event.refusal { fields.append("\"text\":" + JSONText.quoted("\(refusal)")) }
         case .flowsCut(let count): fields.append("\"count\":\(count)")
         case .budgetExceeded(let budget, let refusals):
             fields += ["\"budget\":\"\(budget.rawValue)\"", "\"refusals\":\(refusals)"]
@@ -94,7 +95,7 @@ extension Verdict {
         case .guardrail: fields.append("\"reason\":\"guardrail\"")
         case .budget: fields.append("\"reason\":\"budget\"")
         }
-        return fields + ["\"text\":" + JSONDocument.quoted("\(self)")]
+        return fields + ["\"text\":" + JSONText.quoted("\(self)")]
     }
 }
 

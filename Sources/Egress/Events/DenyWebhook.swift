@@ -1,5 +1,6 @@
 import FoundationEssentials
 import HTTPClient
+import JSON
 import Logging
 import NetworkPolicy
 import Synchronization
@@ -16,8 +17,8 @@ public final class DenyWebhook: EventOutlet {
         var body: [UInt8] {
             let time = Date(timeIntervalSince1970: Double(time / 1000)).formatted(Date.ISO8601FormatStyle())
             let fields = [
-                "\"hostname\":" + JSONDocument.quoted("\(name)"), "\"timestamp\":\"\(time)\"",
-                "\"source\":\"opensandbox-egress\"", "\"sandboxId\":" + JSONDocument.quoted(sandbox),
+                "\"hostname\":" + JSONText.quoted("\(name)"), "\"timestamp\":\"\(time)\"",
+                "\"source\":\"opensandbox-egress\"", "\"sandboxId\":" + JSONText.quoted(sandbox),
             ]
             return Array(("{" + fields.joined(separator: ",") + "}").utf8)
         }

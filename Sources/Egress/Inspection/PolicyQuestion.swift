@@ -1,3 +1,4 @@
+import JSON
 import Netfilter
 import NetworkPolicy
 
@@ -67,14 +68,14 @@ public struct PolicyExplanation: Hashable, Sendable {
     public var isEnforced: Bool
 
     func encodedJSON() -> [UInt8] {
-        var fields = ["\"target\":" + JSONDocument.quoted("\(question.target)")]
+        var fields = ["\"target\":" + JSONText.quoted("\(question.target)")]
         if let range = question.scope.ports.first {
             let text = range.count == 1 ? "\(range.lowerBound)" : "\"\(range.lowerBound)-\(range.upperBound)\""
             fields.append("\"port\":" + text)
         }
         if let transport = question.scope.transport { fields.append("\"protocol\":\"\(transport.rawValue)\"") }
         fields += verdict.jsonFields
-        if let learnedFrom { fields.append("\"learnedFrom\":" + JSONDocument.quoted("\(learnedFrom)")) }
+        if let learnedFrom { fields.append("\"learnedFrom\":" + JSONText.quoted("\(learnedFrom)")) }
         fields.append("\"enforced\":\(isEnforced)")
         return Array(("{" + fields.joined(separator: ",") + "}").utf8)
     }

@@ -1,5 +1,5 @@
 import Egress
-import FoundationEssentials
+import JSON
 import NIOPosix
 import Netfilter
 import NetworkPolicy
@@ -15,7 +15,7 @@ public final class RemoteEgressNode: EgressController {
 
     public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
         let request = AdminRequest.Protect(namespace: namespace.path, policy: policy)
-        _ = try await call("PUT", try path(id), body: try request.encoded())
+        _ = try await call("PUT", try path(id), body: request.encoded())
     }
 
     public func release(_ id: String) async {
@@ -39,7 +39,7 @@ public final class RemoteEgressNode: EgressController {
 
     @discardableResult
     public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
-        try await policyCall("DELETE", id, body: try encode(.array(targets.map { .string($0.description) })))
+        try await policyCall("DELETE", id, body: JSONValue.array(targets.map { .string($0.description) }).encoded)
     }
 
     public func token(of id: String) async throws(EgressError) -> String {
@@ -49,14 +49,14 @@ public final class RemoteEgressNode: EgressController {
     public var guarded: [String] {
         get async {
             guard let response = try? await call("GET", "/sandboxes") else { return [] }
-            return (try? JSONDecoder().decode([String].self, from: Data(response.body))) ?? []
+            return (try? JSONValue(response.body).decode()) ?? []
         }
     }
 
     private func policyCall(_ method: String, _ id: String, body: [UInt8]?) async throws(EgressError) -> PolicyStatus {
         let response = try await call(method, try path(id) + "/policy", body: body)
-        guard let document = try? JSONDocument(parsing: response.body), case .object(let fields) = document,
-            let bytes = try? fields["policy"]?.serialized(), let policy = try? Policy.decode(json: bytes, form: .record)
+        guard let document = try? JSONValue(response.body), case .object(let fields) = document,
+            let form = fields["policy"], let policy = try? Policy.decode(form, form: .record)
         else { throw .remote("its answer is not a policy status") }
         func text(_ field: String) -> String? { if case .string(let text) = fields[field] { text } else { nil } }
         return PolicyStatus(
@@ -67,10 +67,6 @@ public final class RemoteEgressNode: EgressController {
     private func path(_ id: String) throws(EgressError) -> String {
         guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
         return "/sandboxes/" + id
-    }
-
-    private func encode(_ document: JSONDocument) throws(EgressError) -> [UInt8] {
-        do { return try document.serialized() } catch { throw .invalidPolicy("the rules cannot be encoded") }
     }
 
     /// libcurl blocks, so it runs on SwiftNIO's pool of threads for that.

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import JSON
 import NetworkPolicy
 
 /// What must survive the guard's process: which namespace, under which policy, with which token.
@@ -10,13 +10,12 @@ struct GuardRecord: Sendable, Equatable {
     var policy: Policy
 
     /// The first line. Version 1 was one document, with the policy in it.
-    private struct Form: Codable {
+    private struct Form: Decodable {
         var version: Int
         var id: String
         var namespace: String
         var token: String
         var mark: String?
-        var policy: JSONDocument?
     }
 
     static let version = 2
@@ -25,9 +24,9 @@ struct GuardRecord: Sendable, Equatable {
     /// - Parameter mark: by which lines of a journal belong to this record.
     func encoded(mark: String) -> [UInt8] {
         let head =
-            "{\"version\":\(Self.version),\"id\":" + JSONDocument.quoted(id) + ",\"namespace\":"
-            + JSONDocument.quoted(namespacePath) + ",\"token\":" + JSONDocument.quoted(token) + ",\"mark\":"
-            + JSONDocument.quoted(mark) + "}\n"
+            "{\"version\":\(Self.version),\"id\":" + JSONText.quoted(id) + ",\"namespace\":"
+            + JSONText.quoted(namespacePath) + ",\"token\":" + JSONText.quoted(token) + ",\"mark\":"
+            + JSONText.quoted(mark) + "}\n"
         return Array(head.utf8) + policy.encodedJSON(.record) + Array("\n".utf8)
     }
 
@@ -41,17 +40,18 @@ struct GuardRecord: Sendable, Equatable {
     /// The error says what is wrong but quotes nothing, since the content holds a secret.
     static func decode(_ bytes: [UInt8], path: String) throws(EgressError) -> (record: GuardRecord, mark: String?) {
         let form: Form
-        let policyBytes: ArraySlice<UInt8>
+        let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 1)
+        let inside: JSONValue?
         do {
-            let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 1)
-            form = try JSONDecoder().decode(Form.self, from: Data(lines.first ?? []))
-            policyBytes = try form.policy.map { try $0.serialized()[...] } ?? (lines.count == 2 ? lines[1] : [])
+            let head = try JSONValue(lines.first ?? [])
+            form = try head.decode()
+            inside = head["policy"]
         } catch {
             throw .storage(path: path, reason: "it is not a guard record")
         }
         guard
-            form.version == 1 && form.policy != nil
-                || form.version == Self.version && form.mark != nil && !policyBytes.isEmpty
+            form.version == 1 && inside != nil
+                || form.version == Self.version && form.mark != nil && lines.count == 2
         else {
             throw .storage(path: path, reason: "its version \(form.version) is unknown to this program")
         }
@@ -60,7 +60,7 @@ struct GuardRecord: Sendable, Equatable {
             throw .storage(path: path, reason: "its token is too short")
         }
         do {
-            let policy = try Policy.decode(json: policyBytes, form: .record)
+            let policy = try inside.map { document throws(PolicyError) in try Policy.decode(document, form: .record) } ?? Policy.decode(json: lines[1], form: .record)
             return (
                 GuardRecord(id: form.id, namespacePath: form.namespace, token: form.token, policy: policy), form.mark
             )

@@ -1,3 +1,4 @@
+import JSON
 import NetworkPolicy
 
 /// What was changed of a record since it was written whole: a line for each change. A record of a hundred thousand rules
@@ -24,7 +25,7 @@ enum Journal {
         case .replace: return nil
         case .merge(let rules): body = Array("merge ".utf8) + Policy.encodeRules(rules, .record)
         case .remove(let targets):
-            body = Array("remove [\(targets.map { JSONDocument.quoted("\($0)") }.joined(separator: ","))]".utf8)
+            body = Array("remove [\(targets.map { JSONText.quoted("\($0)") }.joined(separator: ","))]".utf8)
         }
         return [staged] + Array(mark.utf8) + Array(" ".utf8) + body + [lineFeed]
     }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import JSON
 
 /// One line of a directory's stream, JSON: a state, or a step from one state to the next.
 public enum DirectoryMessage: Hashable, Sendable {
@@ -22,7 +23,7 @@ public enum DirectoryMessage: Hashable, Sendable {
 
     /// - Throws: `DirectoryError.malformed`.
     public init(line: some Sequence<UInt8>) throws(DirectoryError) {
-        guard let wire = try? JSONDecoder().decode(Wire.self, from: Data(line)) else { throw .malformed }
+        guard let wire: Wire = try? JSONValue(Array(line)).decode() else { throw .malformed }
         switch (wire.kind, wire.stream, wire.entries, wire.entry, wire.id) {
         case ("snapshot", let stream?, let entries?, _, _):
             self = .snapshot(DirectoryPosition(stream: stream, sequence: wire.sequence), entries)

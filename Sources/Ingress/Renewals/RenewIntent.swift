@@ -1,4 +1,5 @@
 import FoundationEssentials
+import JSON
 
 /// What a gateway puts into the Redis list when a sandbox was used (OSEP-0009): a JSON object with `sandbox_id` and
 /// `observed_at` (RFC 3339). The optional `port` and `request_uri` are left out: nobody needs them, and a URI may hold secrets.
@@ -22,7 +23,7 @@ public struct RenewIntent: Codable, Hashable, Sendable {
 
     /// - Returns: nil for what is no intent, or names no id that a sandbox may have.
     public init?(json: [UInt8]) {
-        guard json.count <= Self.longest, let read = try? JSONDecoder().decode(RenewIntent.self, from: Data(json)),
+        guard json.count <= Self.longest, let read: RenewIntent = try? JSONValue(json).decode(),
             Route.isSandboxID(read.sandbox)
         else { return nil }
         self = read

@@ -1,3 +1,5 @@
+import JSON
+
 // The contract's JSON: {"defaultAction":"deny","egress":[{"action":"allow","target":"pypi.org"}]}. It knows no other fields
 // (`additionalProperties: false`).
 
@@ -20,10 +22,16 @@ extension Policy {
         json: some Collection<UInt8>, presets: Presets = .none, form: PolicyForm = .contract
     ) throws(PolicyError) -> Policy {
         guard json.contains(where: { !" \t\r\n".utf8.contains($0) }) else { return .denyAll }
-        let document = try StrictJSON(json)
+        return try decode(JSONValue(policy: json), presets: presets, form: form)
+    }
+
+    /// The same, of a text that has been read already.
+    public static func decode(
+        _ document: JSONValue, presets: Presets = .none, form: PolicyForm = .contract
+    ) throws(PolicyError) -> Policy {
         if document.isNull { return .denyAll }
         let expected = expectedPolicy
-        let fields = try StrictJSONFields(document, known: ["defaultAction", "egress", "mode"], expected: expected)
+        let fields = try PolicyFields(document, known: ["defaultAction", "egress", "mode"], expected: expected)
         var policy = Policy.denyAll
         if let text = try fields.string("defaultAction", expected: expected) {
             guard let action = Action(rawValue: text) else { throw .unknownDefaultAction(text) }
@@ -42,14 +50,14 @@ extension Policy {
     public static func decodeRules(
         json: some Collection<UInt8>, presets: Presets = .none, form: PolicyForm = .contract
     ) throws(PolicyError) -> [Rule] {
-        guard case .array(let entries) = try StrictJSON(json) else { throw .shape(expectedRules, at: "") }
+        guard case .array(let entries) = try JSONValue(policy: json) else { throw .shape(expectedRules, at: "") }
         guard !entries.isEmpty else { throw .emptyChange }
         return try RuleDocument(presets: presets, form: form, expected: expectedRules).rules(entries)
     }
 
     /// Reads the body of DELETE /policy: a list of at least one target.
     public static func decodeTargets(json: some Collection<UInt8>) throws(PolicyError) -> [RuleSelector] {
-        guard case .array(let entries) = try StrictJSON(json) else { throw .shape("a list of targets", at: "") }
+        guard case .array(let entries) = try JSONValue(policy: json) else { throw .shape("a list of targets", at: "") }
         guard !entries.isEmpty else { throw .emptyChange }
         var targets: [RuleSelector] = []
         for (index, entry) in entries.enumerated() {

@@ -1,3 +1,5 @@
+import JSON
+
 extension Policy {
     /// The policy as JSON, rules in the form in which they were written. By hand: a general encoder takes a second for a
     /// hundred thousand rules, and a policy is written at every change.
@@ -63,7 +65,7 @@ extension Policy {
         case .preset(let place):
             if form == .record {
                 text += ",\"\(PresetPlace.field)\":[".utf8
-                append(quoted: place.name, to: &text)
+                JSONText.append(quoted: place.name, to: &text)
                 text += ",\(place.index),\(place.count),\(place.isText)]".utf8
             }
             if form == .contract, place.isText {
@@ -73,7 +75,7 @@ extension Policy {
             }
         }
         text += ",\"target\":".utf8
-        append(quoted: target, to: &text)
+        JSONText.append(quoted: target, to: &text)
         text.append(UInt8(ascii: "}"))
     }
 
@@ -82,10 +84,10 @@ extension Policy {
         text += "{\"action\":\"allow\"".utf8
         if !place.isText {
             text += ",\"preset\":".utf8
-            append(quoted: place.name, to: &text)
+            JSONText.append(quoted: place.name, to: &text)
         }
         text += ",\"target\":".utf8
-        append(quoted: RuleTarget.text(ofPreset: place.name), to: &text)
+        JSONText.append(quoted: RuleTarget.text(ofPreset: place.name), to: &text)
         text.append(UInt8(ascii: "}"))
     }
 
@@ -100,18 +102,5 @@ extension Policy {
             text += ",\"ports\":[\(ports.joined(separator: ","))]".utf8
         }
         if let transport = scope.transport { text += ",\"protocol\":\"\(transport.rawValue)\"".utf8 }
-    }
-
-    /// A string literal (RFC 8259, section 7).
-    private static func append(quoted string: String, to text: inout [UInt8]) {
-        text.append(UInt8(ascii: "\""))
-        for byte in string.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): text += [UInt8(ascii: "\\"), byte]
-            case 0..<0x20: text += ((byte < 16 ? "\\u000" : "\\u00") + String(byte, radix: 16)).utf8
-            default: text.append(byte)
-            }
-        }
-        text.append(UInt8(ascii: "\""))
     }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import JSON
 
 /// Where in a preset a rule of a policy stands. As long as all of a preset's rules stand together, answers name the preset.
 struct PresetPlace: Hashable, Sendable {
@@ -45,8 +46,8 @@ public struct Presets: Hashable, Sendable {
     /// Reads one preset file; a preset only ever allows.
     public static func decode(json: some Collection<UInt8>) throws(PolicyError) -> (name: String, rules: [Rule]) {
         let expected = "a preset with name, description and allow, a list of objects with a target"
-        let fields = try StrictJSONFields(
-            StrictJSON(json), known: ["name", "description", "allow"], expected: expected)
+        let fields = try PolicyFields(
+            JSONValue(policy: json), known: ["name", "description", "allow"], expected: expected)
         guard let name = try fields.string("name", expected: expected),
             try fields.string("description", expected: expected) != nil,
             let entries = try fields.array("allow", expected: expected)
@@ -54,7 +55,7 @@ public struct Presets: Hashable, Sendable {
         var rules: [Rule] = []
         for (index, entry) in entries.enumerated() {
             let place = "allow.[\(index)]"
-            let entry = try StrictJSONFields(
+            let entry = try PolicyFields(
                 entry, known: ["target", "ports", "protocol"], expected: expected, at: place)
             guard let target = try entry.string("target", expected: expected, at: place) else {
                 throw .shape(expected, at: place)

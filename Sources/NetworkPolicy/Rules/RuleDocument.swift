@@ -1,3 +1,5 @@
+import JSON
+
 /// A rule as it stands in JSON: {"action":"allow","target":"pypi.org","ports":[443,"8000-8100"],"protocol":"tcp"}, the same in a
 /// text, {"action":"allow","target":"pypi.org:443,8000-8100/tcp"}, {"preset":"pypi"} or {"action":"allow","target":"preset:pypi"}.
 struct RuleDocument {
@@ -8,11 +10,11 @@ struct RuleDocument {
     /// What a list of rules should be, for errors.
     let expected: String
 
-    func rules(_ entries: [StrictJSON]) throws(PolicyError) -> [Rule] {
+    func rules(_ entries: [JSONValue]) throws(PolicyError) -> [Rule] {
         var rules: [Rule] = []
         rules.reserveCapacity(entries.count)
         for (index, entry) in entries.enumerated() {
-            let fields = try StrictJSONFields(
+            let fields = try PolicyFields(
                 entry, known: Self.contract + (form == .record ? [PresetPlace.field] : []), expected: expected,
                 at: "rule \(index)")
             if let all = try preset(fields, rule: index) {
@@ -24,7 +26,7 @@ struct RuleDocument {
         return rules
     }
 
-    private func rule(_ fields: StrictJSONFields, rule index: Int) throws(PolicyError) -> Rule {
+    private func rule(_ fields: PolicyFields, rule index: Int) throws(PolicyError) -> Rule {
         let action = try action(fields, rule: index)
         let target = try fields.string("target", expected: expected, at: "rule \(index)")
         let scope = try TrafficScope(fields, rule: index)
@@ -38,7 +40,7 @@ struct RuleDocument {
     }
 
     /// The rules of a preset, where one is named.
-    private func preset(_ fields: StrictJSONFields, rule index: Int) throws(PolicyError) -> [Rule]? {
+    private func preset(_ fields: PolicyFields, rule index: Int) throws(PolicyError) -> [Rule]? {
         let field = try fields.string("preset", expected: expected, at: "rule \(index)")
         let text = try fields.string("target", expected: expected, at: "rule \(index)")
         let named = text.flatMap { RuleTarget.preset($0) }
@@ -56,7 +58,7 @@ struct RuleDocument {
         return try presets.rules(standingFor: name, isText: field == nil)
     }
 
-    private func action(_ fields: StrictJSONFields, rule index: Int) throws(PolicyError) -> Action? {
+    private func action(_ fields: PolicyFields, rule index: Int) throws(PolicyError) -> Action? {
         guard let text = try fields.string("action", expected: expected, at: "rule \(index)") else { return nil }
         guard let action = Action(rawValue: text) else { throw .unknownAction(text, rule: index) }
         return action
@@ -67,7 +69,7 @@ extension PresetPlace {
     static let field = "from"
 
     /// `"from":[name, index, count, isText]` of a record.
-    init?(_ fields: StrictJSONFields) throws(PolicyError) {
+    init?(_ fields: PolicyFields) throws(PolicyError) {
         guard let parts = try fields.array(Self.field, expected: "a preset's place") else { return nil }
         guard parts.count == 4, case .string(let name) = parts[0], case .integer(let index) = parts[1],
             case .integer(let count) = parts[2], case .boolean(let isText) = parts[3], 0..<count ~= index
@@ -79,7 +81,7 @@ extension PresetPlace {
 extension TrafficScope {
     /// Of the fields `ports` and `protocol`.
     /// - Parameter index: the rule's position, for the error.
-    init(_ fields: StrictJSONFields, rule index: Int) throws(PolicyError) {
+    init(_ fields: PolicyFields, rule index: Int) throws(PolicyError) {
         let ports = try fields.array("ports", expected: "a list of ports", at: "rule \(index)")
         let name = try fields.string("protocol", expected: "a protocol", at: "rule \(index)")
         do throws(TrafficScopeError) {
@@ -98,7 +100,7 @@ extension TrafficScope {
     }
 
     /// A port as a number, or a port or a range as a text.
-    private static func range(_ json: StrictJSON) throws(TrafficScopeError) -> ClosedRange<UInt16> {
+    private static func range(_ json: JSONValue) throws(TrafficScopeError) -> ClosedRange<UInt16> {
         switch json {
         case .integer(let number): try range("\(number)")
         case .string(let text): try range(text)

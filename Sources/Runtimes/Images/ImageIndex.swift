@@ -1,4 +1,5 @@
 import FoundationEssentials
+import JSON
 import Synchronization
 
 #if canImport(Glibc)
@@ -33,7 +34,7 @@ final class ImageIndex: Sendable {
     init(folders: Folders) {
         self.folders = folders
         let data = try? Data(contentsOf: URL(filePath: folders.index))
-        let read = data.flatMap { try? JSONDecoder().decode([Entry].self, from: $0) } ?? []
+        let read = data.flatMap { try? JSONValue($0).decode([Entry].self) } ?? []
         entries = Mutex(Dictionary(read.map { ($0.image.reference, $0) }) { $1 })
     }
 

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import JSON
 
 #if canImport(Glibc)
     import Glibc
@@ -48,7 +49,7 @@ struct OCILayout {
         _ name: String, as type: Value.Type, _ reference: ImageReference
     ) throws(ImageError) -> Value {
         do {
-            return try JSONDecoder().decode(type, from: Data(contentsOf: URL(filePath: path + "/" + name)))
+            return try JSONValue(Data(contentsOf: URL(filePath: path + "/" + name))).decode(type)
         } catch {
             throw .pullFailed(reference.familiar, reason: "its \(type) cannot be read")
         }

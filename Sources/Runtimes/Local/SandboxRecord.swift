@@ -1,4 +1,5 @@
 import FoundationEssentials
+import JSON
 import Netfilter
 
 #if canImport(Glibc)
@@ -28,7 +29,7 @@ struct SandboxRecord: Codable, Hashable, Sendable {
 
     static func read(from folder: String) -> SandboxRecord? {
         guard let data = try? Data(contentsOf: URL(filePath: folder + "/" + fileName)) else { return nil }
-        return try? JSONDecoder().decode(SandboxRecord.self, from: data)
+        return try? JSONValue(data).decode()
     }
 }
 

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import HTTPServer
 import Ingress
+import JSON
 import NIOCore
 import NIOHTTP1
 import NetworkPolicy
@@ -23,7 +24,7 @@ extension House {
         let reply = await api.reply(
             to: HTTPRequest(
                 method: method, target: target, headers: headers, body: HTTPBody(ByteBuffer(string: body))))
-        return (Int(reply.status.code), try? JSONValue.parse(reply.body), String(decoding: reply.body, as: UTF8.self))
+        return (Int(reply.status.code), try? JSONValue(reply.body), String(decoding: reply.body, as: UTF8.self))
     }
 
     /// A running sandbox's id.
@@ -50,7 +51,7 @@ extension JSONValue {
         switch self {
         case .null: true
         case .array(let items): items.contains(where: \.hasNull)
-        case .object(let fields): fields.values.contains(where: \.hasNull)
+        case .object(let fields): fields.members.contains { $0.value.hasNull }
         default: false
         }
     }
@@ -267,7 +268,7 @@ extension JSONValue {
         (.GET, "/v1/sandboxes/x/endpoints/65536", 400), (.GET, "/v1/sandboxes/x/endpoints/http", 422),
         (.GET, "/v1/sandboxes/x/networkpolicy", 404), (.GET, "/v1/snapshots", 501), (.GET, "/v1/templates", 501),
         (.GET, "/v1/pools", 501), (.GET, "/v1/sandboxes/x/diagnostics/logs", 404), (.GET, "/v1/sandboxes/a/b/c/d", 404),
-        (.POST, "/v1/metrics/events", 422), (.POST, "/metrics/events", 404), (.POST, "/v1/sandboxes", 422),
+        (.POST, "/v1/metrics/events", 400), (.POST, "/metrics/events", 404), (.POST, "/v1/sandboxes", 400),
     ]) func `every refusal has code and message`(_ method: HTTPMethod, _ target: String, _ status: Int) async throws {
         let answer = try await House().send(method, target)
         #expect(answer.status == status, "\(answer.text)")
@@ -350,9 +351,9 @@ extension JSONValue {
     @Test func `diagnostics are text for people and JSON for programs`() async throws {
         let house = try House(), id = try await house.create()
         let scoped = await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/logs?scope=container")
-        #expect(scoped.json?["content"] == .string("line 1\nline 2") && scoped.json?["truncated"] == .bool(false))
+        #expect(scoped.json?["content"] == .string("line 1\nline 2") && scoped.json?["truncated"] == .boolean(false))
         let short = await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/logs?scope=all&tail=1")
-        #expect(short.json?["content"] == .string("line 2") && short.json?["truncated"] == .bool(true))
+        #expect(short.json?["content"] == .string("line 2") && short.json?["truncated"] == .boolean(true))
         #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/logs").text == "line 1\nline 2")
         #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/events?scope=runtime").text.contains("Running"))
         let summary = await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/summary").text

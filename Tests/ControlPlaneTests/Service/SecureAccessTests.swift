@@ -1,5 +1,6 @@
 import Foundation
 import Ingress
+import JSON
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -33,7 +34,9 @@ private func withGateway(
 /// The status that a request with these headers gets. Who may enter gets 502: nothing listens in the fake sandbox.
 private func status(_ address: SocketAddress, _ headers: JSONValue?) async throws -> String {
     guard case .object(let fields)? = headers else { return "no headers" }
-    let lines = fields.map { name, value in if case .string(let text) = value { "\(name): \(text)" } else { "" } }
+    let lines = fields.members.map { member in
+        if case .string(let text) = member.value { "\(member.name): \(text)" } else { "" }
+    }
     let request = (["GET / HTTP/1.1", "Host: h"] + lines + ["Connection: close", "", ""]).joined(separator: "\r\n")
     return String(try await RawClient(address).exchange(request).prefix(12).suffix(3))
 }

@@ -26,7 +26,7 @@ private func settings(_ text: String) throws -> Settings {
                 ? String(line.dropFirst(2)) : String(line)
         }
         let again = try settings(uncommented.joined(separator: "\n"))
-        #expect(again.server.longestSandboxTimeout == 86_400 && again.server.port == 8080)
+        #expect(again.server.longestSandboxTimeout == 315_360_000 && again.server.port == 8080)
     }
 
     @Test func `what a file says is taken, what it does not name keeps its default`() throws {

@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 import Testing
 
 @testable import ControlPlane
@@ -20,9 +21,26 @@ import Testing
         "", "now", "2026-11-21", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2100-02-29T00:00:00Z",
         "2026-11-21T24:00:00Z", "2026-11-21T02:60:00Z", "2026-11-21T02:00Z", "2026-11-21T02:00:00.Z",
         "2026-11-21T02:00:00+0000", "2026-11-21T02:00:00ZZ", "1969-12-31T23:59:59Z", "2026-1-01T00:00:00Z",
-        "２026-11-21T02:00:00Z", "2026-11-21T02:00:00+24:00",
+        "２026-11-21T02:00:00Z", "2026-11-21T02:00:00+24:00", "10000-01-01T00:00:00Z",
+        // Beyond the last second: by a leap second, a fraction, a zone.
+        "9999-12-31T23:59:60Z", "9999-12-31T23:59:59.000001Z", "9999-12-31T23:59:59-00:01", "9999-12-31T00:00:00-23:59:59",
     ]) func `anything else is not`(_ text: String) {
         #expect(Timestamp(text) == nil)
+    }
+
+    @Test func `the last second of the year 9999 is the last that there is`() {
+        #expect(Timestamp("9999-12-31T23:59:59Z") == .last && Timestamp("9999-12-31T22:59:60-01:00") == nil)
+        #expect("\(Timestamp.last)" == "9999-12-31T23:59:59Z")
+        for seconds in [Int.max, 1_000_000_000_000_000_000, 1_000_000_000_000, 253_402_300_800] {
+            #expect(Timestamp.now().adding(seconds: seconds) == .last)
+        }
+        for microseconds in [Int64.max, Int64.min] {
+            // Also what a store of an earlier version holds.
+            let stored = try! JSONValue("[\(microseconds)]".utf8).decode([Timestamp].self)[0]
+            #expect(stored == Timestamp(microseconds: microseconds) && "\(stored)".utf8.count == 20)
+            #expect(stored.seconds * 1_000_000 == stored.microseconds)
+        }
+        #expect("\(Timestamp.now().adding(seconds: .min))" == "0001-01-01T00:00:00Z")
     }
 
     @Test func `what is written is read again, and as Foundation reads it`() throws {

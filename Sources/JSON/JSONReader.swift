@@ -1,12 +1,16 @@
-/// Reads the bytes of `StrictJSON` (RFC 8259, sections 2 to 7).
-struct StrictJSONReader {
+/// Reads the bytes of a `JSONValue` (RFC 8259, sections 2 to 7). Each byte is looked at a fixed number of times.
+struct JSONReader {
     private let bytes: [UInt8]
+    private let mostLevels: Int
     private var position = 0
 
-    init(bytes: [UInt8]) { self.bytes = bytes }
+    init(bytes: [UInt8], mostLevels: Int) {
+        self.bytes = bytes
+        self.mostLevels = mostLevels
+    }
 
-    mutating func value(level: Int) throws(PolicyError) -> StrictJSON {
-        guard level <= StrictJSON.mostLevels else { throw wrong("more than \(StrictJSON.mostLevels) levels") }
+    mutating func value(level: Int) throws(JSONError) -> JSONValue {
+        guard level <= mostLevels else { throw wrong("more than \(mostLevels) levels") }
         skipSpace()
         switch next {
         case UInt8(ascii: "{"): return try object(level)
@@ -20,14 +24,14 @@ struct StrictJSONReader {
     }
 
     /// Makes sure that nothing follows.
-    mutating func end() throws(PolicyError) {
+    mutating func end() throws(JSONError) {
         skipSpace()
         guard position == bytes.count else { throw wrong("something follows its end") }
     }
 
     private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
 
-    private func wrong(_ what: String) -> PolicyError { .notJSON("\(what), at byte \(position)") }
+    private func wrong(_ what: String) -> JSONError { JSONError(reason: what, position: position) }
 
     private mutating func skipSpace() {
         while let byte = next, byte == 0x20 || byte == 9 || byte == 10 || byte == 13 { position += 1 }
@@ -40,39 +44,39 @@ struct StrictJSONReader {
         return true
     }
 
-    private mutating func object(_ level: Int) throws(PolicyError) -> StrictJSON {
+    private mutating func object(_ level: Int) throws(JSONError) -> JSONValue {
         position += 1
-        var members: [StrictJSON.Member] = []
-        if takes(UInt8(ascii: "}")) { return .object([]) }
+        var object = JSONObject()
+        if takes(UInt8(ascii: "}")) { return .object(object) }
         repeat {
             skipSpace()
             guard next == UInt8(ascii: "\"") else { throw wrong("a name is missing") }
             let name = try string()
-            guard !members.contains(where: { $0.name == name }) else { throw wrong("\"\(name)\" stands twice") }
-            guard members.count < StrictJSON.mostMembers else { throw wrong("an object has too many names") }
             guard takes(UInt8(ascii: ":")) else { throw wrong("a colon is missing") }
-            members.append(.init(name: name, value: try value(level: level + 1)))
+            guard object.add(name, try value(level: level + 1)) else {
+                throw wrong("\"\(name.prefix(64))\" stands twice")
+            }
         } while takes(UInt8(ascii: ","))
         guard takes(UInt8(ascii: "}")) else { throw wrong("an object has no end") }
-        return .object(members)
+        return .object(object)
     }
 
-    private mutating func array(_ level: Int) throws(PolicyError) -> StrictJSON {
+    private mutating func array(_ level: Int) throws(JSONError) -> JSONValue {
         position += 1
-        var entries: [StrictJSON] = []
+        var entries: [JSONValue] = []
         if takes(UInt8(ascii: "]")) { return .array([]) }
         repeat { entries.append(try value(level: level + 1)) } while takes(UInt8(ascii: ","))
         guard takes(UInt8(ascii: "]")) else { throw wrong("a list has no end") }
         return .array(entries)
     }
 
-    private mutating func literal(_ text: String, _ value: StrictJSON) throws(PolicyError) -> StrictJSON {
+    private mutating func literal(_ text: String, _ value: JSONValue) throws(JSONError) -> JSONValue {
         guard bytes[position...].starts(with: text.utf8) else { throw wrong("no value") }
         position += text.utf8.count
         return value
     }
 
-    private mutating func number() throws(PolicyError) -> StrictJSON {
+    private mutating func number() throws(JSONError) -> JSONValue {
         let start = position
         var isWhole = true
         if next == UInt8(ascii: "-") { position += 1 }
@@ -91,11 +95,16 @@ struct StrictJSONReader {
             if next == UInt8(ascii: "+") || next == UInt8(ascii: "-") { position += 1 }
             guard digits() > 0 else { throw wrong("a number has no end") }
         }
-        guard isWhole, let number = Int(String(decoding: bytes[start..<position], as: UTF8.self)) else {
-            return .number
-        }
-        return .integer(number)
+        guard position - start <= Self.longestNumber else { throw wrong("a number is too long") }
+        let text = String(decoding: bytes[start..<position], as: UTF8.self)
+        if isWhole, let number = Int(text) { return .integer(number) }
+        // One reader would take what is too large as infinite, another one as the largest that there is.
+        guard let number = Double(text), number.isFinite else { throw wrong("a number is too large") }
+        return .number(number)
     }
+
+    /// Bytes; more than any writer needs for a number that a machine holds.
+    private static let longestNumber = 1024
 
     /// - Returns: how many there were.
     private mutating func digits() -> Int {
@@ -104,7 +113,7 @@ struct StrictJSONReader {
         return position - start
     }
 
-    private mutating func string() throws(PolicyError) -> String {
+    private mutating func string() throws(JSONError) -> String {
         position += 1
         // Nearly every string is what stands there.
         let start = position
@@ -130,7 +139,7 @@ struct StrictJSONReader {
         throw wrong("a string has no end")
     }
 
-    private mutating func escaped() throws(PolicyError) -> [UInt8] {
+    private mutating func escaped() throws(JSONError) -> [UInt8] {
         guard let byte = next else { throw wrong("a string has no end") }
         position += 1
         switch byte {
@@ -146,7 +155,7 @@ struct StrictJSONReader {
     }
 
     /// Four hexadecimal digits, or a pair of surrogates.
-    private mutating func character() throws(PolicyError) -> Character {
+    private mutating func character() throws(JSONError) -> Character {
         var number = try codeUnit()
         if (0xd800..<0xdc00).contains(number), bytes[position...].starts(with: "\\u".utf8) {
             position += 2
@@ -158,7 +167,7 @@ struct StrictJSONReader {
         return Character(scalar)
     }
 
-    private mutating func codeUnit() throws(PolicyError) -> UInt32 {
+    private mutating func codeUnit() throws(JSONError) -> UInt32 {
         let digits = bytes[position...].prefix(4)
         guard digits.count == 4, digits.allSatisfy(Self.isHexadecimal),
             let number = UInt32(String(decoding: digits, as: UTF8.self), radix: 16)

@@ -1,0 +1,71 @@
+/// Finds what a misspelt name was meant to be: a field, a setting, a variable, a parameter.
+///
+/// A name that is passed over because nobody knows it does harm where it was meant: `secureaccess` leaves a sandbox open.
+public enum SimilarName {
+    /// The known name that `name` differs from by case, separators (`_`, `-`, `.`, spaces) or one letter: one too many, one
+    /// missing, another one, or two that changed places. Nil where it is known, or like none.
+    public static func misspelt(_ name: String, of known: some Sequence<String>) -> String? {
+        let folded = fold(name)
+        var found: String?
+        for candidate in known {
+            if candidate == name { return nil }
+            if found == nil, areOneStepApart(folded, fold(candidate)) { found = candidate }
+        }
+        return found
+    }
+
+    /// The known name that is nearest to `name`, for a hint; nil where none is like it.
+    public static func nearest(to name: String, among known: some Sequence<String>) -> String? {
+        let folded = fold(name)
+        var best: (name: String, distance: Int)?
+        for candidate in known.sorted() {
+            let other = fold(candidate)
+            // Two names of which less than half is the same have nothing to do with each other.
+            let most = min(best?.distance ?? .max, max(folded.count, other.count) / 2 + 1) - 1
+            if let distance = distance(folded, other, atMost: most) { best = (candidate, distance) }
+        }
+        return best?.name
+    }
+
+    /// Names that are longer are like none.
+    private static let longest = 128
+
+    private static func fold(_ name: String) -> [UInt8] {
+        var folded: [UInt8] = []
+        for byte in name.utf8.prefix(longest + 1) {
+            switch byte {
+            case UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: " "): break
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"): folded.append(byte | 0x20)
+            default: folded.append(byte)
+            }
+        }
+        return folded
+    }
+
+    private static func areOneStepApart(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+        let (short, long) = left.count <= right.count ? (left, right) : (right, left)
+        guard long.count - short.count <= 1, long.count <= longest else { return false }
+        guard let first = short.indices.first(where: { short[$0] != long[$0] }) else { return true }
+        let rest = short[(first + 1)...]
+        if short.count < long.count { return short[first...].elementsEqual(long[(first + 1)...]) }
+        return rest.elementsEqual(long[(first + 1)...])
+            || (first + 1 < short.count && short[first] == long[first + 1] && short[first + 1] == long[first]
+                && short[(first + 2)...].elementsEqual(long[(first + 2)...]))
+    }
+
+    /// How many letters are to be put in, taken out or changed, or neighbours to change places; nil for more than `most`.
+    private static func distance(_ left: [UInt8], _ right: [UInt8], atMost most: Int) -> Int? {
+        guard left.count <= longest, right.count <= longest, abs(left.count - right.count) <= most else { return nil }
+        var before: [Int] = [], row = Array(0...right.count)
+        for (i, letter) in left.enumerated() {
+            var next = [i + 1]
+            for (j, other) in right.enumerated() {
+                var cost = min(row[j + 1] + 1, next[j] + 1, row[j] + (letter == other ? 0 : 1))
+                if i > 0, j > 0, letter == right[j - 1], left[i - 1] == other { cost = min(cost, before[j - 1] + 1) }
+                next.append(cost)
+            }
+            (before, row) = (row, next)
+        }
+        return row[right.count] <= most ? row[right.count] : nil
+    }
+}

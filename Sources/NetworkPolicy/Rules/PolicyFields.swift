@@ -1,0 +1,61 @@
+import JSON
+
+/// The members of an object by their names, all of which must be known: a misspelled `ports` must not open every port.
+struct PolicyFields {
+    private let object: JSONObject
+
+    /// - Parameter place: where the object is, for errors alone, as in all that follows.
+    /// - Throws: `PolicyError.wrongShape` for what is no object, or has another member than `known`.
+    init(
+        _ json: JSONValue, known: [String], expected: String, at place: @autoclosure () -> String = ""
+    ) throws(PolicyError) {
+        guard case .object(let object) = json else { throw .shape(expected, at: place()) }
+        for member in object.members where !known.contains(member.name) {
+            let place = place()
+            let prefix = place.isEmpty ? "" : "\(place): "
+            throw .wrongShape(
+                "\(prefix)unknown field \"\(member.name.prefix(64))\": use \(known.joined(separator: ", "))")
+        }
+        self.object = object
+    }
+
+    /// Nil where it is missing or `null`.
+    subscript(name: String) -> JSONValue? { object[name].flatMap { $0.isNull ? nil : $0 } }
+
+    /// - Throws: `PolicyError.wrongShape` for anything but a string.
+    func string(
+        _ name: String, expected: String, at place: @autoclosure () -> String = ""
+    ) throws(PolicyError) -> String? {
+        guard let value = self[name] else { return nil }
+        guard case .string(let text) = value else { throw .shape(expected, at: Self.place(place(), name)) }
+        return text
+    }
+
+    /// - Throws: `PolicyError.wrongShape` for anything but an array.
+    func array(
+        _ name: String, expected: String, at place: @autoclosure () -> String = ""
+    ) throws(PolicyError) -> [JSONValue]? {
+        guard let value = self[name] else { return nil }
+        guard case .array(let entries) = value else { throw .shape(expected, at: Self.place(place(), name)) }
+        return entries
+    }
+
+    private static func place(_ outer: String, _ name: String) -> String { outer.isEmpty ? name : "\(outer).\(name)" }
+}
+
+extension PolicyError {
+    static func shape(_ expected: String, at place: String) -> PolicyError {
+        .wrongShape("expected \(expected)" + (place.isEmpty ? "" : "; the mistake is at \(place)"))
+    }
+}
+
+extension JSONValue {
+    /// Arrays and objects inside each other; a policy has four.
+    private static let mostPolicyLevels = 16
+
+    /// The text of a policy or of a part of one.
+    /// - Throws: `PolicyError.notJSON`.
+    init(policy text: some Collection<UInt8>) throws(PolicyError) {
+        do { try self.init(text, levels: Self.mostPolicyLevels) } catch { throw .notJSON("\(error)") }
+    }
+}
