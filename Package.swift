@@ -24,7 +24,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
 let fuzzed: [Target.Dependency] = [
-    "JSON", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess",
+    "JSON", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPServer", "Execd", "Runtimes", "ControlPlane",
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
     .product(name: "NIOHPACK", package: "swift-nio-http2"),
 ]
@@ -80,7 +80,8 @@ let package = Package(
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // The plane.
-        library("JSON", []),
+        library("Spelling", []),
+        library("JSON", ["Spelling"]),
         library("NetworkPolicy", ["JSON"]),
         library("Threads", ["CLinux"]),
         library("DNSFilter", ["NetworkPolicy", "Threads", "CLinux", "COpenSSL"]),
@@ -88,8 +89,8 @@ let package = Package(
         .target(
             name: "Egress",
             dependencies: [
-                "JSON", "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient", "Threads", "CLinux", logging,
-                metrics,
+                "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient", "Threads",
+                "CLinux", logging, metrics,
             ] + nio, exclude: ["Remote"], swiftSettings: strict + warnings),
         // Apart from the guard, since it brings libcurl and thirty libraries with it: too much for a sidecar.
         .target(
@@ -118,8 +119,8 @@ let package = Package(
         library(
             "ControlPlane",
             [
-                "JSON", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress", "SecureAccess", "Redis",
-                "HTTPServer", "HTTPClient", "Runtimes", "Threads",
+                "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress",
+                "SecureAccess", "Redis", "HTTPServer", "HTTPClient", "Runtimes", "Threads",
                 "Observability", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
@@ -143,7 +144,7 @@ let package = Package(
         .executableTarget(
             name: "sallyport-ingress",
             dependencies: [
-                "Ingress", "SecureAccess", "Redis", "Observability", "ProgramSupport", logging,
+                "Spelling", "Ingress", "SecureAccess", "Redis", "Observability", "ProgramSupport", logging,
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -152,6 +153,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Netfilter", "NetworkPolicy"] + nio, path: "Tests/TestSupport",
             swiftSettings: strict + warnings),
+        tests("Spelling"),
         tests("JSON"),
         tests("NetworkPolicy"),
         tests("Threads"),

@@ -10,7 +10,6 @@ struct JSONReader {
     }
 
     mutating func value(level: Int) throws(JSONError) -> JSONValue {
-        guard level <= mostLevels else { throw wrong("more than \(mostLevels) levels") }
         skipSpace()
         switch next {
         case UInt8(ascii: "{"): return try object(level)
@@ -45,6 +44,7 @@ struct JSONReader {
     }
 
     private mutating func object(_ level: Int) throws(JSONError) -> JSONValue {
+        guard level < mostLevels else { throw wrong("more than \(mostLevels) levels") }
         position += 1
         var object = JSONObject()
         if takes(UInt8(ascii: "}")) { return .object(object) }
@@ -62,6 +62,7 @@ struct JSONReader {
     }
 
     private mutating func array(_ level: Int) throws(JSONError) -> JSONValue {
+        guard level < mostLevels else { throw wrong("more than \(mostLevels) levels") }
         position += 1
         var entries: [JSONValue] = []
         if takes(UInt8(ascii: "]")) { return .array([]) }

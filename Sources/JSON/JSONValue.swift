@@ -59,6 +59,12 @@ public struct JSONObject: Sendable {
 
     public subscript(name: String) -> JSONValue? { place(of: name).map { members[$0].value } }
 
+    /// Takes the place of an earlier value of the name.
+    public mutating func set(_ name: String, _ value: JSONValue) {
+        guard !add(name, value), let place = place(of: name) else { return }
+        members[place] = Member(name: name, value: value)
+    }
+
     /// - Returns: false where the name is taken; nothing has changed then.
     mutating func add(_ name: String, _ value: JSONValue) -> Bool {
         guard place(of: name) == nil else { return false }

@@ -1,3 +1,5 @@
+import Spelling
+
 /// Makes values of any `Decodable` type of a tree. One of these stands for one value and knows which names of it were asked
 /// for: those that were not are unknown to the type.
 final class TreeDecoder: Decoder {
@@ -33,8 +35,8 @@ final class TreeDecoder: Decoder {
         case .refused: meant = SimilarName.nearest(to: name, among: asked)
         }
         let hint = meant.map { "did you mean \($0)?" } ?? "there are " + asked.sorted().joined(separator: ", ")
-        throw DecodingError.dataCorrupted(
-            .init(codingPath: codingPath + [TreeKey(String(name.prefix(64)))], debugDescription: "it is unknown; \(hint)"))
+        let path = codingPath + [TreeKey(String(name.prefix(64)))]
+        throw DecodingError.dataCorrupted(.init(codingPath: path, debugDescription: "it is unknown; \(hint)"))
     }
 
     func noteAsked(_ name: String) { asked.insert(name) }

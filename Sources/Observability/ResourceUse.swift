@@ -42,7 +42,7 @@ public final class ResourceUse: Sendable {
         guard let line = lines(of: "/proc/stat").first(where: { $0.hasPrefix("cpu ") }) else { return nil }
         let times = line.split(separator: " ").dropFirst().prefix(8).compactMap { UInt64($0) }
         guard times.count == 8 else { return nil }
-        let now = (total: times.reduce(0, +), idle: times[3] + times[4])
+        let now = (total: times.reduce(0, &+), idle: times[3] &+ times[4])
         return seen.withLock { seen in
             let before = seen ?? (0, 0)
             // Twice in the same tick there is nothing new to say; the kernel lets idle time go back now and then.

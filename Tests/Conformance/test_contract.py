@@ -1,6 +1,7 @@
 """The lifecycle API as plain HTTP: routes, codes and shapes (CLIENTS.md, sections 2 and 16, appendix A)."""
 
 import re
+from datetime import datetime, timedelta, timezone
 
 import httpx
 import pytest
@@ -59,7 +60,12 @@ def test_every_route_asks_for_the_key(appliance, method, path):
         refused(wrong, 401, "INVALID_API_KEY")
 
 
-RENEW = {"expiresAt": "2099-01-01T00:00:00Z"}
+def later(seconds):
+    end = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+    return {"expiresAt": end.isoformat()}
+
+
+RENEW = later(3600)
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1"])
@@ -124,7 +130,7 @@ def test_a_create_answers_202_with_what_clients_need_and_no_null(api, appliance)
         assert not any(map(has_null, (made, seen.json(), listed)))
         answers = [api.post(path + "/pause"), api.post(path + "/resume")]
         assert [answer.status_code for answer in answers] == [202, 202]
-        answer = api.post(path + "/renew-expiration", json={"expiresAt": "2099-11-21T02:00:00.123456+00:00"})
+        answer = api.post(path + "/renew-expiration", json=later(1800))
         assert answer.status_code == 200 and answer.json().keys() == {"expiresAt"}
         answer = api.patch(path + "/metadata", json={"a": None})
         assert answer.status_code == 200 and "metadata" not in answer.json() and not has_null(answer.json())
@@ -148,7 +154,9 @@ def test_a_create_without_an_end_has_no_expiry(api, appliance):
 @pytest.mark.parametrize("body, status, code", [
     ({"expiresAt": "2001-01-01T00:00:00Z"}, 400, "DOCKER::INVALID_EXPIRATION"), ({}, 422, None),
     ({"expiresAt": "tomorrow"}, 422, None), ({"expiresAt": 5}, 422, None), ([], 422, None),
-    ({"expiresAt": "2099-02-30T00:00:00Z"}, 422, None),
+    ({"expiresAt": "2099-02-30T00:00:00Z"}, 422, None), ({"expiresAt": "9999-12-31T23:59:60Z"}, 422, None),
+    ({"expiresAt": "9999-12-31T23:59:59-00:01"}, 422, None), ({"expiresAt": "9999-12-31T23:59:59Z"}, 422, None),
+    ({"expiresat": "2030-01-01T00:00:00Z"}, 422, None),
 ])
 def test_an_end_that_is_none_is_refused(sandbox, api, body, status, code):
     before = api.get(f"/v1/sandboxes/{sandbox.id}").json()["expiresAt"]
@@ -168,6 +176,15 @@ def test_the_states_rule_what_can_be_done(sandbox, api):
 @pytest.mark.parametrize("query", ["page=0", "page=x", "pageSize=0", "pageSize=201", "pageSize=-1", "page=1.5"])
 def test_a_page_that_is_none_is_refused(api, query):
     assert refused(api.get(f"/v1/sandboxes?{query}"), 422)["detail"][0].keys() >= {"type", "loc", "msg"}
+
+
+@pytest.mark.parametrize("path", [
+    "?page_size=5", "?states=Running", f"/{UNKNOWN}/endpoints/80?expire=4000000000",
+    f"/{UNKNOWN}/endpoints/80?useServerProxy=true",
+])
+def test_a_misspelt_parameter_is_refused(api, path):
+    problem = refused(api.get("/v1/sandboxes" + path), 422)["detail"][0]
+    assert problem["loc"][0] == "query" and "did you mean" in problem["msg"]
 
 
 @pytest.mark.parametrize("query", ["metadata=nonsense", "metadata=a%3Db%26c"])

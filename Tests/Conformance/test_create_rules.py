@@ -7,7 +7,7 @@ import threading
 import pytest
 from support.appliance import Appliance, free_port
 from support.waiting import eventually
-from test_contract import refused
+from test_contract import later, refused
 
 LONG = "a" * 64
 JSON = {"Content-Type": "application/json"}
@@ -30,6 +30,15 @@ SCHEMA = {
     "timeout-of-a-wrong-type": {"timeout": "long"},
     "fraction-of-a-timeout": {"timeout": 60.5},
     "huge-timeout": {"timeout": 1e300},
+    "timeout-of-more-than-ten-years": {"timeout": 315360001},
+    "timeout-beyond-the-year-9999": {"timeout": 10**12},
+    "timeout-beyond-every-clock": {"timeout": 10**18},
+    "timeout-beyond-64-bits": {"timeout": 2**64},
+    "misspelt-field": {"secureaccess": True},
+    "misspelt-field-of-the-image": {"image": {"uri": "x", "auths": {}}},
+    "misspelt-environment": {"envs": {"A": "1"}},
+    "misspelt-extension": {"extensions": {"access.renew.extend.second": "300"}},
+    "snapshot-of-a-wrong-type": {"snapshotId": 5},
     "lifecycle-in-the-environment": {"env": {"OPENSANDBOX_LIFECYCLE": "x"}},
     "environment-of-a-wrong-type": {"env": {"A": 1}},
     "credential-proxy-without-policy": {"credentialProxy": {"enabled": True}},
@@ -50,6 +59,12 @@ RULES = {
     "memory": ({"resourceLimits": {"memory": "512Mib"}}, "SANDBOX::INVALID_PARAMETER"),
     "empty-memory": ({"resourceLimits": {"memory": ""}}, "SANDBOX::INVALID_PARAMETER"),
     "overflowing-memory": ({"resourceLimits": {"memory": "99999999999999999999Ti"}}, "SANDBOX::INVALID_PARAMETER"),
+    "gpu": ({"resourceLimits": {"gpu": "1"}}, "SANDBOX::INVALID_PARAMETER"),
+    "gpu-by-its-kubernetes-name": ({"resourceLimits": {"nvidia.com/gpu": "1"}}, "SANDBOX::INVALID_PARAMETER"),
+    "misspelt-limit": ({"resourceLimits": {"memroy": "1Gi"}}, "SANDBOX::INVALID_PARAMETER"),
+    "reserved-resources": ({"resourceRequests": {"cpu": "1"}}, "SANDBOX::INVALID_PARAMETER"),
+    "credential-proxy": (
+        {"credentialProxy": {"enabled": True}, "networkPolicy": {}}, "SANDBOX::INVALID_PARAMETER"),
     "unknown-platform": ({"platform": {"os": "plan9", "arch": "amd64"}}, "SANDBOX::INVALID_PARAMETER"),
     "windows": ({"platform": {"os": "windows", "arch": "amd64"}}, "SANDBOX::INVALID_PARAMETER"),
     "egress-environment": ({"env": {"OPENSANDBOX_EGRESS_MODE": "dns"}}, "SANDBOX::INVALID_PARAMETER"),
@@ -144,12 +159,17 @@ class TestACreateIsRefused:
         if status == 400:
             assert answer.status_code == 400
 
-    @pytest.mark.parametrize("body", [
-        b"", b"{", b"[]", b"null", b'"x"', b"{}", b'{"image":', b"\xff\xfe", b"[" * 5000,
-        json.dumps({"image": {"uri": "x"}})[:-1].encode(), b'{"timeout": 1e99999}',
-    ])
+    @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"{}", b"5"])
     def test_when_its_body_is_no_object(self, api, body):
         refused(api.post("/v1/sandboxes", content=body, headers=JSON), 422)
+
+    @pytest.mark.parametrize("body", [
+        b"", b"{", b'{"image":', b"\xff\xfe", json.dumps({"image": {"uri": "x"}})[:-1].encode(), b'{"timeout": 1e99999}',
+        b'{"timeout": 60, "timeout": 70}', b"[" * 500, b"[" * 4_000_000, b'{"a":' * 500 + b"1" + b"}" * 500,
+        b"[" + b",".join([b"[" * 60 + b"]" * 60] * 30_000),
+    ], ids=range(11))
+    def test_when_its_body_is_not_json_that_everybody_reads_alike(self, api, body):
+        refused(api.post("/v1/sandboxes", content=body, headers=JSON), 400, "INVALID_REQUEST")
 
     def test_when_its_body_is_too_large(self, api):
         assert api.post("/v1/sandboxes", content=b" " * (5 << 20), headers=JSON).status_code == 413
@@ -181,6 +201,21 @@ def test_a_timeout_above_the_servers_limit_is_refused(world):
         with own.api as client:
             refused(client.post("/v1/sandboxes", json=own.body(timeout=101)), 400, "SANDBOX::INVALID_PARAMETER")
             assert client.post("/v1/sandboxes", json=own.body(timeout=100)).status_code == 202
+    finally:
+        own.tear_down()
+
+
+def test_a_limit_binds_renewals_and_an_ended_sandbox_has_none(world):
+    own = Appliance(world, max_sandbox_timeout_seconds=100)
+    try:
+        own.start()
+        with own.api as client:
+            made = client.post("/v1/sandboxes", json=own.body(timeout=100, entrypoint=["sleep", "1"])).json()
+            path = f"/v1/sandboxes/{made['id']}"
+            refused(client.post(path + "/renew-expiration", json=later(200)), 400, "DOCKER::INVALID_EXPIRATION")
+            assert client.get(path).json()["expiresAt"] == made["expiresAt"]
+            eventually(lambda: client.get(path).json()["status"]["state"] == "Terminated", what="its end")
+            refused(client.post(path + "/renew-expiration", json=later(90)), 409, "DOCKER::SANDBOX_NOT_RUNNING")
     finally:
         own.tear_down()
 

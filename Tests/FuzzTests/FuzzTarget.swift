@@ -2,7 +2,7 @@
 /// hold: libFuzzer reports it, and the corpus test fails.
 enum FuzzTarget: String, CaseIterable {
     case query, response, name, target, policy, rules, chunks, route, label, token, opening, body, reply, fields,
-        http1request, http1response
+        http1request, http1response, json, create, renew, list, metadata, execd
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -22,6 +22,12 @@ enum FuzzTarget: String, CaseIterable {
         case .body: FlowFuzz.body(bytes)
         case .reply: FlowFuzz.reply(bytes)
         case .fields: FieldsFuzz.fields(bytes)
+        case .json: RequestFuzz.json(bytes)
+        case .create: RequestFuzz.create(bytes)
+        case .renew: RequestFuzz.renew(bytes)
+        case .list: RequestFuzz.list(bytes)
+        case .metadata: RequestFuzz.metadata(bytes)
+        case .execd: ExecdFuzz.execd(bytes)
         }
     }
 }

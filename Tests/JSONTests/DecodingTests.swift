@@ -33,7 +33,8 @@ private func decode(_ text: String, _ unknown: UnknownNames = .refusedWhereMissp
     }
 
     @Test(arguments: [
-        (#"{}"#, "name is required"), (#"[]"#, "the whole has the wrong type"), (#"{"name":1}"#, "name has the wrong type"),
+        (#"{}"#, "name is required"), (#"[]"#, "the whole has the wrong type"),
+        (#"{"name":1}"#, "name has the wrong type"),
         (#"{"name":null}"#, "name has the wrong type"), (#"{"name":"n","user":"1"}"#, "user has the wrong type"),
         (#"{"name":"n","parts":[{"portNumber":1},{}]}"#, "parts.1.portNumber is required"),
     ]) func `what does not fit is named with its place`(_ text: String, _ problem: String) {
@@ -48,7 +49,9 @@ private func decode(_ text: String, _ unknown: UnknownNames = .refusedWhereMissp
         #expect(throws: JSONMismatch.self) { try decode(#"{"name":"n","parts":[{"portNumber":\#(number)}]}"#) }
     }
 
-    @Test(arguments: ["nane2", "other", "x", "kinds_of_it"]) func `names that are like none are passed over`(_ name: String) throws {
+    @Test(arguments: ["nane2", "other", "x", "kinds_of_it"]) func `names that are like none are passed over`(
+        _ name: String
+    ) throws {
         #expect(try decode(#"{"name":"n","\#(name)":1}"#) == Sample(name: "n"))
     }
 
@@ -67,25 +70,5 @@ private func decode(_ text: String, _ unknown: UnknownNames = .refusedWhereMissp
     @Test func `where no unknown name is allowed the nearest one is told, but free names of a map are free`() throws {
         #expect(throws: JSONMismatch.self) { try decode(#"{"name":"n","whatever":1}"#, .refused) }
         #expect(try decode(#"{"name":"n","texts":{"naem":"x"}}"#, .refused).texts?.count == 1)
-    }
-}
-
-@Suite struct SimilarNameTests {
-    private let known = ["secureAccess", "timeout", "env", "expires", "resourceLimits", "metadata"]
-
-    @Test(arguments: [
-        ("secureaccess", "secureAccess"), ("secure_access", "secureAccess"), ("SecureAcess", "secureAccess"),
-        ("timeuot", "timeout"), ("timeou", "timeout"), ("timeouts", "timeout"), ("Timeout", "timeout"), ("envs", "env"),
-        ("expire", "expires"), ("resource-limits", "resourceLimits"), ("metadatb", "metadata"), ("_env", "env"),
-        ("secureAccess", nil), ("", nil), ("labels", nil), ("time", nil), ("resources", nil), ("annotations", nil),
-        (String(repeating: "a", count: 100_000), nil),
-    ]) func `a name is misspelt by case, separators or one letter`(_ name: String, _ meant: String?) {
-        #expect(SimilarName.misspelt(name, of: known) == meant)
-    }
-
-    @Test(arguments: [
-        ("egres", "egress"), ("prot", "port"), ("max_timeout_secs", "max_timeout_seconds"), ("zzzzzz", nil), ("", nil),
-    ]) func `the nearest name is found, and none where all are far`(_ name: String, _ nearest: String?) {
-        #expect(SimilarName.nearest(to: name, among: ["egress", "port", "host", "max_timeout_seconds"]) == nearest)
     }
 }

@@ -13,14 +13,18 @@ private func read(_ text: String) throws(JSONError) -> JSONValue { try JSONValue
     }
 
     @Test(arguments: [
-        "", " ", "{", "[1,", "[1,]", "{\"a\":1,}", "{\"a\":}", "{\"a\" 1}", "{a:1}", "{'a':1}", "nul", "NaN", "Infinity",
-        "\"", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\n\"", "01", "1.", ".5", "1e", "+1", "--1", "0x1", "\u{0}", "1 2",
+        "", " ", "{", "[1,", "[1,]", "{\"a\":1,}", "{\"a\":}", "{\"a\" 1}", "{a:1}", "{'a':1}", "nul", "NaN",
+        "Infinity",
+        "\"", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\n\"", "01", "1.", ".5", "1e", "+1", "--1", "0x1", "\u{0}",
+        "1 2",
         "[] []", "\u{FEFF}[]", "// x\n[]", "[1 2]", "{\"a\":1 \"b\":2}", "}", "]",
     ]) func `what is no JSON is refused`(_ text: String) {
         #expect(throws: JSONError.self) { try read(text) }
     }
 
-    @Test(arguments: [#"{"a":1,"a":1}"#, #"{"a":1,"\u0061":2}"#]) func `a name that stands twice is refused`(_ text: String) {
+    @Test(arguments: [#"{"a":1,"a":1}"#, #"{"a":1,"\u0061":2}"#]) func `a name that stands twice is refused`(
+        _ text: String
+    ) {
         #expect(throws: JSONError.self) { try read(text) }
     }
 

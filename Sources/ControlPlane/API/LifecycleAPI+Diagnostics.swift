@@ -33,8 +33,11 @@ extension LifecycleAPI {
         if let scope, !allowed.isEmpty, !allowed.contains(scope) {
             throw .parameter("scope '\(scope.prefix(40))' is unknown; use \(allowed.joined(separator: " or "))")
         }
+        try check(request, parameters: ["scope", "tail", "limit", "event_limit", "since", "container"])
         let tail = try Self.count(request.query("tail"), "tail") ?? Self.mostLines
-        let limit = try Self.count(request.query("limit"), "limit") ?? Self.mostEvents
+        // The contract calls it so in a summary.
+        let name = kind == "summary" ? "event_limit" : "limit"
+        let limit = try Self.count(request.query(name), name) ?? Self.mostEvents
         let lines: [String]
         switch kind {
         case "logs": lines = await Self.lines(service.runtime.logTail(of: id, bytes: Self.logBytes))

@@ -9,6 +9,7 @@ extension LifecycleAPI {
         _ id: String, _ portText: String, _ request: HTTPRequest, isVersioned: Bool
     ) async throws(APIError) -> Reply {
         let port = try Self.port(portText)
+        try check(request, parameters: ["use_server_proxy", "expires", "once", "methods", "path", "label"])
         let isProxied = try Self.flag(request.query("use_server_proxy"), "use_server_proxy")
         let expires = try Self.expiry(request.query("expires"))
         if isProxied, expires != nil {
@@ -100,6 +101,9 @@ extension LifecycleAPI {
             throw .invalid(["query", "expires"], "Input should be a valid integer", type: "int_parsing")
         }
         guard number > Timestamp.now().seconds else { throw .parameter("expires \(number) is not in the future") }
+        guard number <= Timestamp.last.seconds else {
+            throw .parameter("expires \(number) is after \(Timestamp.last), \(Timestamp.last.seconds)")
+        }
         return UInt64(number)
     }
 

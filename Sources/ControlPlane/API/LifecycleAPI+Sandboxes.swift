@@ -1,5 +1,4 @@
 import HTTPServer
-import JSON
 import NIOHTTP1
 
 extension LifecycleAPI {
@@ -11,7 +10,9 @@ extension LifecycleAPI {
         guard let id = rest.first else {
             switch request.method {
             case .POST: return try await create(request)
-            case .GET: return .json(.ok, SandboxPage(service.catalog.all, try ListQuery(request.query)))
+            case .GET:
+                try check(request, parameters: ListQuery.parameters)
+                return .json(.ok, SandboxPage(service.catalog.all, try ListQuery(request.query)))
             default: throw .wrongMethod
             }
         }
@@ -68,33 +69,12 @@ extension LifecycleAPI {
     }
 
     private func renew(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
-        let problems = Problems()
-        let fields = Fields(try await json(request), at: ["body"], known: ["expiresAt"], problems: problems)
-        let text = fields.string("expiresAt")
-        if !fields.mentions("expiresAt") { fields.missing("expiresAt") }
-        let end = text.flatMap { Timestamp($0) }
-        if text != nil, end == nil {
-            fields.problem(
-                "expiresAt", "Input should be a valid datetime, from 1970 to \(Timestamp.last)", type: "datetime_parsing")
-        }
-        if let end, end > .now().adding(seconds: RequestLimits.longestLife) {
-            fields.problem("expiresAt", "Input should be at most \(RequestLimits.longestLife) seconds from now")
-        }
-        try problems.check()
-        guard let end else { throw .invalid(["body", "expiresAt"], "Input should be a valid datetime") }
+        let end = try RenewRequest(try await json(request), limits: limits).end
         return .json(.ok, ["expiresAt": "\(try await service.renew(id, until: end))"])
     }
 
     private func patchMetadata(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
-        let body = try await json(request)
-        let problems = Problems()
-        let fields = Fields(.object(["metadata": body]), at: ["body"], known: ["metadata"], problems: problems)
-        let patch = fields.texts("metadata") ?? [:]
-        try problems.check()
-        for (key, value) in patch.sorted(by: { $0.key < $1.key }) {
-            guard let problem = MetadataLabel.problem(key: key, value: value) else { continue }
-            throw APIError(.badRequest, "INVALID_METADATA_LABEL", problem)
-        }
-        return .json(.ok, SandboxView(try await service.patchMetadata(id, patch)))
+        let patch = try MetadataPatch(try await json(request))
+        return .json(.ok, SandboxView(try await service.patchMetadata(id, patch.entries)))
     }
 }

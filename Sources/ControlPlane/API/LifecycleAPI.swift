@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import SecureAccess
+import Spelling
 
 /// The lifecycle API: who is asked for what, and by whom (CLIENTS.md, sections 3 and 16).
 final class LifecycleAPI: Sendable {
@@ -106,6 +107,17 @@ final class LifecycleAPI: Sendable {
 
     func expect(_ method: HTTPMethod, _ request: HTTPRequest) throws(APIError) {
         guard request.method == method else { throw .wrongMethod }
+    }
+
+    /// Passes over parameters that nobody knows, as the contract has it, but not over one that is a known one misspelt:
+    /// `?expire=` must not give the permanent credential.
+    func check(_ request: HTTPRequest, parameters known: [String]) throws(APIError) {
+        for (name, _) in request.query {
+            guard let meant = SimilarName.misspelt(name, of: known) else { continue }
+            throw .invalid(
+                ["query", String(name.prefix(64))], "Unknown parameter; did you mean \(meant)?", type: "extra_forbidden"
+            )
+        }
     }
 
     /// The body, as far as it is allowed to go.

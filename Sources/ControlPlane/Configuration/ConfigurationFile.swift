@@ -1,7 +1,7 @@
-import FoundationEssentials
+import JSON
 import TOMLKit
 
-/// The TOML file as it is written; keys that it does not name keep their defaults, unknown ones are passed over.
+/// The TOML file as it is written; keys that it does not name keep their defaults, unknown ones are errors.
 struct ConfigurationFile: Decodable {
     struct Server: Decodable {
         var host: String?
@@ -168,24 +168,33 @@ struct ConfigurationFile: Decodable {
     /// - Throws: `ConfigurationError` with the line of a mistake in the syntax, or the key of a wrong type.
     static func parse(_ text: String, path: String) throws(ConfigurationError) -> ConfigurationFile {
         do {
-            return try TOMLDecoder().decode(ConfigurationFile.self, from: TOMLTable(string: text))
+            return try JSONValue(TOMLTable(string: text)).decode(unknown: .refused)
         } catch let error as TOMLParseError {
             throw ConfigurationError("\(path), line \(error.source.begin.line): \(error.description)")
-        } catch let error as DecodingError {
-            throw ConfigurationError("\(path): \(Self.key(of: error)) is missing or has the wrong type")
         } catch {
             throw ConfigurationError("\(path): \(error)")
         }
     }
+}
 
-    private static func key(of error: DecodingError) -> String {
-        let keys: [any CodingKey]
-        switch error {
-        case .keyNotFound(let key, let context): keys = context.codingPath + [key]
-        case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-            keys = context.codingPath
-        @unknown default: keys = []
+extension JSONValue {
+    /// A TOML value as the same tree that JSON is read into, so that both become settings and requests in one way. Dates and
+    /// times, which no setting has, are null.
+    fileprivate init(_ value: some TOMLValueConvertible) {
+        if let table = value.table {
+            var object = JSONObject()
+            for (name, value) in table { object.set(name, JSONValue(value)) }
+            self = .object(object)
+        } else if let array = value.array {
+            self = .array(array.map { JSONValue($0) })
+        } else if let text = value.string {
+            self = .string(text)
+        } else if let number = value.int {
+            self = .integer(number)
+        } else if let number = value.double {
+            self = .number(number)
+        } else {
+            self = value.bool.map { .boolean($0) } ?? .null
         }
-        return keys.map(\.stringValue).joined(separator: ".")
     }
 }

@@ -8,6 +8,7 @@ import Observability
 import Redis
 import Runtimes
 import SecureAccess
+import Spelling
 
 #if canImport(Glibc)
     import Glibc
@@ -54,8 +55,8 @@ extension Settings {
         if let section = file.otel { try apply(section) }
         renewal.isEnabled = file.renew_intent?.enabled ?? renewal.isEnabled
         if let seconds = file.renew_intent?.min_interval_seconds {
-            guard seconds >= 1 else {
-                throw ConfigurationError("renew_intent.min_interval_seconds is \(seconds); give 1 or more")
+            guard (1...86_400).contains(seconds) else {
+                throw ConfigurationError("renew_intent.min_interval_seconds is \(seconds); use 1 to 86400")
             }
             renewal.interval = seconds
         }
@@ -81,7 +82,16 @@ extension Settings {
         renewal.redis = redis
     }
 
+    /// What the programs read of the environment. The sidecar has names of its own.
+    private static let variables = [
+        "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_SECURE_ACCESS_KEYS", "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY",
+        "OPENSANDBOX_INSECURE_SERVER",
+    ]
+
     mutating func apply(environment: [String: String]) throws(ConfigurationError) {
+        if let problem = Variables.problem(in: environment, known: Self.variables, foreign: "OPENSANDBOX_EGRESS_") {
+            throw ConfigurationError("\(problem.variable): \(problem.reason)")
+        }
         if let key = environment["OPENSANDBOX_SERVER_API_KEY"] { server.apiKey = key }
         guard let keys = environment["OPENSANDBOX_SECURE_ACCESS_KEYS"], !keys.isEmpty else { return }
         let active = environment["OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY"].flatMap { $0.isEmpty ? nil : $0 }
@@ -110,17 +120,23 @@ extension Settings {
         if let longest = section.max_sandbox_timeout_seconds {
             guard (CreateRequest.shortestTimeout...RequestLimits.longestLife).contains(longest) else {
                 throw ConfigurationError(
-                    "server.max_sandbox_timeout_seconds is \(longest); use 60 to \(RequestLimits.longestLife) (10 years)")
+                    "server.max_sandbox_timeout_seconds is \(longest); use 60 to \(RequestLimits.longestLife) (10 years)"
+                )
             }
             server.longestSandboxTimeout = longest
         }
         if let seconds = section.timeout_keep_alive {
-            guard seconds >= 1 else {
-                throw ConfigurationError("server.timeout_keep_alive is \(seconds); give 1 or more")
+            guard (1...86_400).contains(seconds) else {
+                throw ConfigurationError("server.timeout_keep_alive is \(seconds); use 1 to 86400")
             }
             server.idleTimeout = seconds
         }
-        if let connections = section.limit_concurrency, connections > 0 { server.mostConnections = connections }
+        if let connections = section.limit_concurrency {
+            guard connections >= 0 else {
+                throw ConfigurationError("server.limit_concurrency is \(connections); give 0 for no limit, or more")
+            }
+            server.mostConnections = connections == 0 ? .max : connections
+        }
     }
 
     private mutating func apply(_ section: ConfigurationFile.Ingress) throws(ConfigurationError) {
@@ -141,6 +157,14 @@ extension Settings {
                     "ingress.gateway.route.mode \"\(mode)\" is unknown; use header, uri or wildcard")
             }
             gateway.routing = known
+        }
+        if gateway.routing == .wildcard {
+            let domain = gateway.address.map { $0.prefix { $0 != ":" } } ?? ""
+            guard !domain.isEmpty, IPAddress(domain) == nil, (try? DomainName(String(domain))) != nil else {
+                throw ConfigurationError(
+                    "ingress.gateway.route.mode \"wildcard\" needs a domain whose names lead to the gateway: give it in "
+                        + "ingress.gateway.address")
+            }
         }
         if let access = section.secure_access { try apply(access) }
         if let tls = section.tls { try apply(tls) }
@@ -181,8 +205,8 @@ extension Settings {
 
     private mutating func apply(_ limits: ConfigurationFile.Ingress.Limits) throws(ConfigurationError) {
         func positive(_ number: Int?, _ key: String) throws(ConfigurationError) -> Int? {
-            guard let number, number < 1 else { return number }
-            throw ConfigurationError("ingress.limits.\(key) is \(number); give 1 or more, or leave it out")
+            guard let number, !(1...EgressBudgets.most).contains(number) else { return number }
+            throw ConfigurationError("ingress.limits.\(key) is \(number); use 1 to 10^12, or leave it out")
         }
         gateway.traffic.clientRate = try positive(limits.client_rate, "client_rate")
         gateway.traffic.clientBurst = try positive(limits.client_burst, "client_burst") ?? gateway.traffic.clientBurst
@@ -341,8 +365,8 @@ extension Settings {
         }
         telemetry.service = section.service_name ?? telemetry.service
         if let interval = section.export_interval_millis {
-            guard interval >= 1000 else {
-                throw ConfigurationError("otel.export_interval_millis is \(interval); give at least 1000")
+            guard (1000...86_400_000).contains(interval) else {
+                throw ConfigurationError("otel.export_interval_millis is \(interval); use 1000 to 86400000")
             }
             telemetry.interval = interval
         }

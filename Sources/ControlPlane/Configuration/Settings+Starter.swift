@@ -12,7 +12,7 @@ extension Settings {
         # allowed_origins = []          # pages that may call it: ["https://console.example"]
         # max_sandbox_timeout_seconds = 315360000  # how far away a sandbox's end may be, made or renewed: 60 to 10 years
         # timeout_keep_alive = 75       # seconds a connection may stay unused
-        # limit_concurrency = 4096      # connections
+        # limit_concurrency = 4096      # connections; 0: any number
 
         [log]
         # level = "INFO"                # DEBUG, INFO, WARNING, ERROR

@@ -127,6 +127,11 @@ final class SandboxService: Sendable {
     func renew(_ id: String, until end: Timestamp) async throws(APIError) -> Timestamp {
         try await locks.withLock(id) { () async throws(APIError) in
             var sandbox = try sandbox(id)
+            guard ![.terminated, .failed].contains(sandbox.status.state) else {
+                throw APIError(
+                    .conflict, "DOCKER::SANDBOX_NOT_RUNNING",
+                    "Sandbox \(id) has ended (\(sandbox.status.state.rawValue)): its time cannot be prolonged")
+            }
             guard end > .now() else {
                 throw APIError(.badRequest, "DOCKER::INVALID_EXPIRATION", "expiresAt must be in the future")
             }
@@ -155,7 +160,9 @@ final class SandboxService: Sendable {
     func revokeAccess(_ id: String) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in
             var sandbox = try sandbox(id)
-            sandbox.revocations = (sandbox.revocations ?? 0) + 1
+            let (count, overflows) = (sandbox.revocations ?? 0).addingReportingOverflow(1)
+            guard !overflows else { throw .notSupported("sandbox \(id) cannot be revoked again: delete it") }
+            sandbox.revocations = count
             try await save(sandbox)
         }
         logger.info("access revoked", metadata: ["sandbox": "\(id)"])

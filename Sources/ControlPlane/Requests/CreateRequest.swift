@@ -22,8 +22,9 @@ struct CreateRequest: Sendable {
 
     /// What the contract has, at every level that is no map of free names.
     private static let fields = [
-        "image", "snapshotId", "platform", "timeout", "resourceLimits", "resourceRequests", "env", "metadata", "lifecycle",
-        "entrypoint", "networkPolicy", "credentialProxy", "secureAccess", "volumes", "extensions", "templateId",
+        "image", "snapshotId", "platform", "timeout", "resourceLimits", "resourceRequests", "env", "metadata",
+        "lifecycle", "entrypoint", "networkPolicy", "credentialProxy", "secureAccess", "volumes", "extensions",
+        "templateId",
     ]
 
     /// - Throws: `APIError`: 422 for what the contract's schema refuses, 400 for what its rules do.
@@ -48,7 +49,8 @@ struct CreateRequest: Sendable {
         }
         if let timeout, timeout > RequestLimits.longestLife {
             fields.problem(
-                "timeout", "Input should be less than or equal to \(RequestLimits.longestLife)", type: "less_than_equal")
+                "timeout", "Input should be less than or equal to \(RequestLimits.longestLife)", type: "less_than_equal"
+            )
         }
         let environment = fields.texts("env") ?? [:]
         if environment.keys.contains("OPENSANDBOX_LIFECYCLE") {
@@ -57,10 +59,16 @@ struct CreateRequest: Sendable {
         let metadata = fields.texts("metadata") ?? [:], extensions = fields.texts("extensions") ?? [:]
         let secureAccess = fields.bool("secureAccess") ?? false
         let platform = Platform(fields)
-        if fields.object("credentialProxy", known: ["enabled"])?.bool("enabled") == true, fields.value("networkPolicy") == nil {
+        let wantsProxy = fields.object("credentialProxy", known: ["enabled"])?.bool("enabled") ?? false
+        if wantsProxy, fields.value("networkPolicy") == nil {
             fields.problem("credentialProxy", "credentialProxy.enabled requires networkPolicy")
         }
+        let requests = fields.texts("resourceRequests") ?? [:]
         try problems.check()
+        if wantsProxy { throw .parameter("credentialProxy is not supported by this server: leave it out") }
+        guard requests.values.allSatisfy({ $0 == nil }) else {
+            throw .parameter("resourceRequests is not supported by this runtime, which reserves nothing")
+        }
 
         self.image = image?.uri ?? ""
         credentials = image?.credentials
@@ -81,7 +89,7 @@ struct CreateRequest: Sendable {
         if fields.value("templateId") != nil {
             return .notSupported("templates are not supported by this server", code: "FSB::API_NOT_SUPPORTED")
         }
-        if case .string(let id)? = fields.value("snapshotId") {
+        if let id = fields.string("snapshotId") {
             guard fields.value("image") == nil else {
                 return .invalid(["body"], "exactly one of image and snapshotId must be given")
             }
@@ -152,6 +160,11 @@ struct CreateRequest: Sendable {
         if let text = extensions[Sandbox.renewExtension] {
             guard let seconds = Int(text), Sandbox.renewalRange.contains(seconds) else {
                 throw .parameter("extensions[\"\(Sandbox.renewExtension)\"] must be an integer from 300 to 86400")
+            }
+            guard seconds <= limits.longestTimeout else {
+                throw .parameter(
+                    "extensions[\"\(Sandbox.renewExtension)\"] is above this server's limit of \(limits.longestTimeout) seconds"
+                )
             }
         }
         try platform?.check()

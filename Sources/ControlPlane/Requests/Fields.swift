@@ -1,4 +1,5 @@
 import JSON
+import Spelling
 
 /// What is wrong with one field of a request, in the shape of the contract's 422 answers (CLIENTS.md, section 16).
 struct ValidationProblem: Encodable, Hashable, Sendable {
@@ -46,8 +47,8 @@ struct Fields {
         self.values = values
         for member in values.members {
             guard let meant = SimilarName.misspelt(member.name, of: known) else { continue }
-            problems.add(
-                "extra_forbidden", at: location + [String(member.name.prefix(64))], "Unknown field; did you mean \(meant)?")
+            let place = location + [String(member.name.prefix(64))]
+            problems.add("extra_forbidden", at: place, "Unknown field; did you mean \(meant)?")
         }
     }
 

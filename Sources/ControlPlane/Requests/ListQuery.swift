@@ -3,6 +3,8 @@ import NIOHTTP1
 
 /// The query of `GET /sandboxes` (CLIENTS.md, sections 3.2 and 16.7).
 struct ListQuery: Hashable, Sendable {
+    static let parameters = ["state", "metadata", "page", "pageSize"]
+
     /// In lower case; empty for any.
     var states: Set<String> = []
     var metadata: [String: String] = [:]

@@ -19,13 +19,17 @@ struct Platform: Codable, Hashable, Sendable {
         guard let platform = fields.object("platform", known: ["os", "arch"]) else { return nil }
         for name in ["os", "arch"] where !platform.mentions(name) { platform.missing(name) }
         guard let os = platform.string("os"), let arch = platform.string("arch") else { return nil }
-        self.init(os: os, arch: arch)
+        // As the reference has it: " Linux" is linux.
+        func plain(_ text: String) -> String { text.filter { !$0.isWhitespace }.lowercased() }
+        self.init(os: plain(os), arch: plain(arch))
     }
 
     /// - Throws: 400 for a platform that is unknown, or that this machine is not.
     func check() throws(APIError) {
         guard ["linux", "windows"].contains(os), ["amd64", "arm64"].contains(arch) else {
-            throw .parameter("platform \(os)/\(arch) is unknown: os is linux or windows, arch is amd64 or arm64")
+            throw .parameter(
+                "platform \(os.prefix(40))/\(arch.prefix(40)) is unknown: os is linux or windows, arch is amd64 or arm64"
+            )
         }
         guard self == .own else {
             throw .parameter("platform \(os)/\(arch) cannot run here: this machine is \(Self.own.os)/\(Self.own.arch)")

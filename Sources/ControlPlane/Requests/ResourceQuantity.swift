@@ -1,4 +1,5 @@
 import Runtimes
+import Spelling
 
 /// Quantities as Kubernetes writes them: `500m`, `1.5`, `512Mi`, `1G`, plain bytes.
 enum ResourceQuantity {
@@ -39,10 +40,22 @@ extension ResourceLimits {
     static let leastDisk: Int64 = 16 << 20
     static let mostDisk: Int64 = 4 << 40
 
-    /// The limits that a request's `resourceLimits` name. Unlike the reference, which ignores what it cannot read, a
-    /// wrong quantity is refused: a limit that silently does not hold is worse than none.
+    /// What a sandbox gets of what its request does not name: as much as official clients ask for by themselves.
+    static let standard = ResourceLimits(cpuMillis: 1000, memoryBytes: 2 << 30)
+
+    /// What `resourceLimits` may name: what is enforced.
+    private static let keys = ["cpu", "memory", "disk", "ephemeral-storage", "pids"]
+
+    /// The limits that a request's `resourceLimits` name, and the standard ones for the others. Unlike the reference, which
+    /// ignores what it does not know, another key is refused: a limit that silently does not hold is worse than none.
     init(resources: [String: String]) throws(APIError) {
-        self.init()
+        self = .standard
+        for key in resources.keys.sorted() where !Self.keys.contains(key) {
+            let hint = SimilarName.nearest(to: key, among: Self.keys).map { "; did you mean \($0)?" } ?? ""
+            throw .parameter(
+                "resourceLimits.\(key.prefix(64)) cannot be given here: use \(Self.keys.joined(separator: ", "))\(hint)"
+            )
+        }
         if let text = resources["cpu"] {
             guard let millis = ResourceQuantity.cpuMillis(text) else {
                 throw .parameter("resourceLimits.cpu '\(text.prefix(40))' is no CPU quantity: write 500m or 1.5")

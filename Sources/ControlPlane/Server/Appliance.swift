@@ -40,6 +40,7 @@ public final class Appliance: Sendable {
         apiKey = secrets.apiKey
         var configuration = try EgressPlane.configuration(settings, logger: logger)
         configuration.metrics = { metrics.prometheusText() }
+        try Self.checkPools(settings.local)
         var local = LocalConfiguration(
             stateDirectory: settings.local.stateDirectory + "/sandboxes",
             execdPath: try settings.local.execd ?? Installation.current.execd(),
@@ -63,7 +64,9 @@ public final class Appliance: Sendable {
         let routes = RouteTable(
             policySocket: settings.policySocket, credentialKey: secrets.credentialKey,
             renewals: settings.renewal.isEnabled
-                ? .init(interval: .seconds(settings.renewal.interval)) { renewals.ask($0, $1) } : nil)
+                ? .init(interval: .seconds(settings.renewal.interval)) {
+                    renewals.ask($0, min($1, settings.server.longestSandboxTimeout))
+                } : nil)
         let service = SandboxService(
             runtime: runtime, egress: controller, store: try SQLiteStore(path: settings.database), logger: logger,
             execdToken: { routes.execdToken(of: $0) }
@@ -125,6 +128,17 @@ public final class Appliance: Sendable {
                 }
                 group.addTask { await keyFile?.follow(secrets.keys, logger) }
             }
+        }
+    }
+
+    /// - Throws: where sandboxes would get addresses that the machine knows as somebody else's.
+    private static func checkPools(_ local: Settings.Local) throws(ConfigurationError) {
+        let networks = HostNetworks.current(tag: local.tag)
+        for (key, pool) in [("address_pool", local.addressPool), ("address_pool_v6", local.addressPoolV6)] {
+            guard let network = networks.overlap(with: pool) else { continue }
+            throw ConfigurationError(
+                "local.\(key) \(pool) overlaps a network of this machine, \(network): give sandboxes a block that nobody has"
+            )
         }
     }
 

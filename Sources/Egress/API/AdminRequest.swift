@@ -28,7 +28,8 @@ package enum AdminRequest {
         }
 
         package func encoded() -> [UInt8] {
-            Array("{\"namespace\":\(JSONText.quoted(namespace)),\"policy\":".utf8) + policy.encodedJSON(.record) + Array("}".utf8)
+            Array("{\"namespace\":\(JSONText.quoted(namespace)),\"policy\":".utf8) + policy.encodedJSON(.record)
+                + Array("}".utf8)
         }
     }
 }

@@ -91,7 +91,7 @@ struct GuardSettings: Sendable {
     @Sendable static func milliseconds() -> UInt64 {
         var present = timespec()
         clock_gettime(CLOCK_REALTIME, &present)
-        return UInt64(present.tv_sec) * 1000 + UInt64(present.tv_nsec) / 1_000_000
+        return UInt64(max(0, present.tv_sec)) * 1000 + UInt64(present.tv_nsec) / 1_000_000
     }
 
     /// Seconds for which an address is open that a record of this time to live has taught. No longer than a day,

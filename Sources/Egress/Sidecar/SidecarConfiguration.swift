@@ -1,6 +1,7 @@
 import DNSFilter
 import Logging
 import NetworkPolicy
+import Spelling
 
 /// The settings of a sidecar, all from the environment (docs/egress-sidecar.md).
 public struct SidecarConfiguration: Sendable {
@@ -99,6 +100,7 @@ public struct SidecarConfiguration: Sendable {
         let known = DockerResolver(resolvConf: resolvConf)
         dns = try Self.dns(values, known: known.upstreams)
         mayAskItself = values["DNS_UPSTREAM"] == nil && known.mayAskItself
+        try values.refuseUnread(but: ["PRESETS_DIR"])
     }
 
     private mutating func readInbound(_ values: SidecarVariables) throws(SidecarConfigurationError) {
@@ -135,10 +137,24 @@ public struct SidecarConfigurationError: Error, Hashable, Sendable, CustomString
 struct SidecarVariables {
     static let prefix = "OPENSANDBOX_EGRESS_"
     private let environment: [String: String]
+    private let asked = Names()
+
+    /// Which were looked at.
+    private final class Names {
+        var all: Set<String> = []
+    }
 
     init(_ environment: [String: String]) { self.environment = environment }
 
+    /// To be called when every setting has been read: what is left then is mistyped, or nothing that this sidecar can do.
+    func refuseUnread(but others: [String]) throws(SidecarConfigurationError) {
+        let known = asked.all.union(others.map { Self.prefix + $0 })
+        guard let problem = Variables.problem(in: environment, known: known) else { return }
+        throw SidecarConfigurationError(variable: problem.variable, reason: problem.reason)
+    }
+
     subscript(name: String) -> String? {
+        asked.all.insert(Self.prefix + name)
         guard let text = environment[Self.prefix + name] else { return nil }
         guard let first = text.firstIndex(where: { !$0.isWhitespace }),
             let last = text.lastIndex(where: { !$0.isWhitespace })

@@ -60,7 +60,12 @@ struct GuardRecord: Sendable, Equatable {
             throw .storage(path: path, reason: "its token is too short")
         }
         do {
-            let policy = try inside.map { document throws(PolicyError) in try Policy.decode(document, form: .record) } ?? Policy.decode(json: lines[1], form: .record)
+            let policy =
+                if let inside {
+                    try Policy.decode(inside, form: .record)
+                } else {
+                    try Policy.decode(json: lines[1], form: .record)
+                }
             return (
                 GuardRecord(id: form.id, namespacePath: form.namespace, token: form.token, policy: policy), form.mark
             )

@@ -68,6 +68,7 @@ struct ProcessorTime: Hashable, Sendable {
             text.split(separator: "\n").first?.split(separator: " ").dropFirst().compactMap { UInt64($0) } ?? []
         guard numbers.count >= 5 else { return }
         // guest time is counted in user time already.
+        // They come from a file: what is mounted over it may say anything.
         total = numbers.prefix(8).reduce(0, &+)
         busy = total &- numbers[3] &- numbers[4]
     }
@@ -79,7 +80,7 @@ struct ProcessorTime: Hashable, Sendable {
 
     /// Percent of what there was between two readings.
     func used(since earlier: ProcessorTime) -> Double {
-        guard total > earlier.total, busy >= earlier.busy else { return 0 }
+        guard total > earlier.total, busy >= earlier.busy, busy <= total else { return 0 }
         return Double(busy - earlier.busy) / Double(total - earlier.total) * 100
     }
 }

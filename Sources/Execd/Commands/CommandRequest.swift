@@ -26,7 +26,9 @@ struct CommandRequest: Decodable, Hashable, Sendable {
             guard let program = argv.first, !program.isEmpty else { throw InvalidRequest("argv is empty") }
         }
         guard gid == nil || uid != nil else { throw InvalidRequest("gid needs uid") }
-        guard timeout ?? 0 >= 0 else { throw InvalidRequest("timeout is negative") }
+        // The kernel takes the last number as "leave it as it is": the command would be root's.
+        guard uid != .max, gid != .max else { throw InvalidRequest("uid and gid are numbers below \(UInt32.max)") }
+        try TimeLimit.check(timeout)
         for name in (envs ?? [:]).keys where !EnvironmentFile.isName(name) {
             throw InvalidRequest("envs: \"\(name)\" is no name for a variable")
         }
@@ -46,4 +48,16 @@ struct CommandRequest: Decodable, Hashable, Sendable {
 
     /// The text that status answers give back.
     var content: String { command ?? (argv ?? []).joined(separator: " ") }
+}
+
+/// Milliseconds that a command may take, as clients state them; 0 is no limit.
+enum TimeLimit {
+    /// Ten years. What is longer was meant otherwise, and clocks that count nanoseconds cannot hold it.
+    private static let longest: Int64 = 315_360_000_000
+
+    static func check(_ milliseconds: Int64?) throws(InvalidRequest) {
+        guard let milliseconds else { return }
+        guard milliseconds >= 0 else { throw InvalidRequest("timeout is negative") }
+        guard milliseconds <= longest else { throw InvalidRequest("timeout is above \(longest) ms: 0 is no limit") }
+    }
 }

@@ -39,8 +39,14 @@ struct FileInfo: Encodable, Hashable, Sendable {
         FileInfo(path, try FileStatus.of(path), names: names)
     }
 
-    private static func text(_ seconds: Int64, _ nanoseconds: UInt32) -> String {
-        Date(timeIntervalSince1970: Double(seconds) + Double(nanoseconds / 1_000_000) / 1000).formatted(
+    /// What RFC 3339 can say, 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z: a file may bear any moment, and clients break on
+    /// years of other lengths.
+    private static let moments: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
+
+    static func text(_ seconds: Int64, _ nanoseconds: UInt32) -> String {
+        let whole = min(max(seconds, moments.lowerBound), moments.upperBound)
+        let fraction = whole == seconds && whole < moments.upperBound ? Double(nanoseconds / 1_000_000) / 1000 : 0
+        return Date(timeIntervalSince1970: Double(whole) + fraction).formatted(
             Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 }

@@ -19,7 +19,7 @@ struct SessionRunRequest: Decodable, Hashable, Sendable {
         let request = try RequestBody.decode(SessionRunRequest.self, from: body)
         guard request.command.contains(where: { !$0.isWhitespace }) else { throw InvalidRequest("command is empty") }
         guard !request.command.utf8.contains(0) else { throw InvalidRequest("a NUL byte cannot be passed on") }
-        guard request.timeout ?? 0 >= 0 else { throw InvalidRequest("timeout is negative") }
+        try TimeLimit.check(request.timeout)
         return request
     }
 }

@@ -4,16 +4,20 @@
 /// A key costs one number: when all of its failures are paid for (the generic cell rate algorithm). Who is paid up is
 /// forgotten; beyond `capacity` those with the least to pay are.
 struct Allowances<Key: Hashable & Sendable>: Sendable {
-    private let burst: UInt64
+    /// The time that `burst` failures take to be paid for; a century at most, so that sums of it and a clock fit.
+    private let patience: UInt64
     private let interval: UInt64
     private let capacity: Int
     private var paid: [Key: UInt64] = [:]
 
     init(burst: Int, interval: Duration, capacity: Int) {
-        self.burst = UInt64(burst)
         self.interval = UInt64(interval / .nanoseconds(1))
+        let (patience, overflows) = UInt64(burst).multipliedReportingOverflow(by: self.interval)
+        self.patience = overflows ? Self.longest : min(patience, Self.longest)
         self.capacity = max(1, capacity)
     }
+
+    private static var longest: UInt64 { 100 * 366 * 86_400 * 1_000_000_000 }
 
     var count: Int { paid.count }
 
@@ -22,7 +26,7 @@ struct Allowances<Key: Hashable & Sendable>: Sendable {
     /// How long until another failure is put up with; 0 where it is now.
     func wait(_ key: Key, at now: UInt64) -> UInt64 {
         let debt = (paid[key] ?? 0).subtractingOrZero(now)
-        return (debt + interval).subtractingOrZero(burst * interval)
+        return (debt + interval).subtractingOrZero(patience)
     }
 
     /// Counts a failure. One more than is put up with changes nothing: the wait does not grow.

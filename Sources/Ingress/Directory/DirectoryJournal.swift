@@ -85,7 +85,7 @@ public struct DirectoryReplica: Sendable {
     }
 
     private mutating func advance(to sequence: UInt64) throws(DirectoryError) {
-        guard let known = position?.sequence, sequence == known + 1 else { throw .gap }
+        guard let known = position?.sequence, sequence > 0, sequence - 1 == known else { throw .gap }
         position!.sequence = sequence
     }
 }

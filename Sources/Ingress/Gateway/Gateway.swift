@@ -37,7 +37,7 @@ public final class Gateway: Sendable {
         self.group = group
         self.logger = logger
         let budget = FailureBudget(configuration.failures, logger: logger)
-        var rules = AccessRules(keys: configuration.keys, budget: budget) { UInt64(time(nil)) }
+        var rules = AccessRules(keys: configuration.keys, budget: budget) { UInt64(max(0, time(nil))) }
         rules.acceptsVersion1 = configuration.acceptsVersion1
         let traffic = TrafficBudget(configuration.traffic)
         self.traffic = traffic

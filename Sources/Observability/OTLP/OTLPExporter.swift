@@ -84,5 +84,5 @@ public struct OTLPExporter: Sendable {
     }
 
     /// Nanoseconds since 1970.
-    private static func now() -> UInt64 { UInt64(Date.now.timeIntervalSince1970 * 1e9) }
+    private static func now() -> UInt64 { UInt64(max(0, Date.now.timeIntervalSince1970) * 1e9) }
 }

@@ -80,9 +80,13 @@ struct IngressOptions: ParsableArguments {
         let limits = [
             clientRate, clientBurst, clientConnections, routeRate, routeBurst, sandboxConcurrency, maxBodyBytes,
         ]
-        guard limits.allSatisfy({ $0 ?? 1 >= 1 }) else { throw ValidationError("a limit is 1 or more") }
-        guard renewIntentQueueMaxLen >= 0, renewIntentMinInterval >= 0, !renewIntentQueueKey.isEmpty else {
-            throw ValidationError("the renew-intent flags: numbers are 0 or more, the key is not empty")
+        guard limits.allSatisfy({ (1...1_000_000_000_000).contains($0 ?? 1) }) else {
+            throw ValidationError("a limit is 1 to 10^12")
+        }
+        guard renewIntentQueueMaxLen >= 0, (0...86_400).contains(renewIntentMinInterval), !renewIntentQueueKey.isEmpty
+        else {
+            throw ValidationError(
+                "the renew-intent flags: numbers are 0 or more, the interval is at most 86400, the key is not empty")
         }
     }
 

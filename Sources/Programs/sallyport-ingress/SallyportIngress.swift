@@ -7,6 +7,7 @@ import NIOPosix
 import Observability
 import ProgramSupport
 import SecureAccess
+import Spelling
 
 /// The gateway as a program of its own: it follows a server's directory and has nothing else of it.
 @main
@@ -30,6 +31,12 @@ struct Command: AsyncParsableCommand {
         let level = options.logLevel.lowercased() == "warn" ? "warning" : options.logLevel
         guard let level = Observability.level(named: level) else {
             throw ValidationError("--log-level is debug, info, warn or error")
+        }
+        let environment = ProcessInfo.processInfo.environment
+        if let problem = Variables.problem(
+            in: environment, known: ["OPENSANDBOX_SECURE_ACCESS_KEYS"], foreign: "OPENSANDBOX_EGRESS_")
+        {
+            throw ValidationError("\(problem.variable): \(problem.reason)")
         }
         guard let format = LogFormat(rawValue: options.logFormat) else {
             throw ValidationError("--log-format is text or json")

@@ -140,7 +140,7 @@ struct House {
 
     static let apiKey = "the-api-key"
 
-    init(apiKey: String? = House.apiKey) throws {
+    init(apiKey: String? = House.apiKey, longestTimeout: Int = RequestLimits.longestLife) throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let routes = routes
@@ -151,7 +151,7 @@ struct House {
             service: service, images: FakeImages(),
             endpoints: EndpointResolver(
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
-            routes: routes, limits: RequestLimits(), publicHost: nil, apiKey: apiKey,
+            routes: routes, limits: RequestLimits(longestTimeout: longestTimeout), publicHost: nil, apiKey: apiKey,
             callers: CallerRules(
                 names: HostNames(["h", "api", "gw"]), origins: ["https://console.example"], asksForKey: apiKey != nil),
             logger: logger,

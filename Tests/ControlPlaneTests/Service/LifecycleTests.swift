@@ -188,6 +188,81 @@ extension JSONValue {
         #expect(kept.status == 409 && kept.json?["code"] == .string("DOCKER::INVALID_EXPIRATION"))
     }
 
+    @Test(arguments: [
+        ("9999-12-31T23:59:60Z", 422), ("9999-12-31T23:59:59-00:01", 422), ("10000-01-01T00:00:00Z", 422),
+        ("9999-12-31T23:59:59Z", 422), ("2999-01-01T00:00:00Z", 422), ("TEN YEARS", 422), ("NINE YEARS", 400),
+    ]) func `a renewal goes no further than a create`(_ text: String, _ status: Int) async throws {
+        let house = try House(longestTimeout: 1000), id = try await house.create()
+        let years = ["TEN YEARS": 10, "NINE YEARS": 9][text].map { Timestamp.now().adding(seconds: $0 * 366 * 86_400) }
+        let before = house.service.catalog[id]?.expiresAt
+        let body = #"{"expiresAt":"\#(years.map { "\($0)" } ?? text)"}"#
+        let answer = await house.send(.POST, "/v1/sandboxes/\(id)/renew-expiration", body)
+        #expect(answer.status == status && house.service.catalog[id]?.expiresAt == before, "\(answer.text)")
+        let near = Timestamp.now().adding(seconds: 900)
+        #expect(
+            await house.send(.POST, "/v1/sandboxes/\(id)/renew-expiration", #"{"expiresAt":"\#(near)"}"#).status == 200)
+    }
+
+    @Test(arguments: [SandboxState.terminated, .failed])
+    func `what has ended is not prolonged`(_ state: SandboxState) async throws {
+        let house = try House(), id = try await house.create()
+        try await house.service.save(try house.service.sandbox(id).moved(to: state, reason: "TEST"))
+        let body = #"{"expiresAt":"\#(Timestamp.now().adding(seconds: 900))"}"#
+        let answer = await house.send(.POST, "/v1/sandboxes/\(id)/renew-expiration", body)
+        #expect(answer.status == 409 && answer.json?["code"] == .string("DOCKER::SANDBOX_NOT_RUNNING"))
+    }
+
+    /// Whatever the call: what is no JSON, or is nested without end, is 400 and changes nothing.
+    @Test(arguments: [
+        "", "{", "[1,]", #"{"a":1,"a":2}"#, "\u{FEFF}{}", String(repeating: "[", count: 500),
+        String(repeating: "{\"a\":", count: 100_000), String(repeating: "[", count: 3_000_000),
+        #"{"x":"# + String(repeating: "[", count: 500) + String(repeating: "]", count: 500) + "}",
+        "[" + Array(repeating: "[[[[[[[[]]]]]]]]", count: 6000).joined(separator: ",") + "],", #"{"timeout":1e999}"#,
+    ]) func `a body that is no JSON is 400`(_ body: String) async throws {
+        let house = try House(), id = try await house.create()
+        for (method, path): (HTTPMethod, String) in [
+            (.POST, "/v1/sandboxes"), (.POST, "/v1/sandboxes/\(id)/renew-expiration"),
+            (.PATCH, "/v1/sandboxes/\(id)/metadata"), (.PATCH, "/v1/sandboxes/\(id)/networkpolicy"),
+            (.DELETE, "/v1/sandboxes/\(id)/networkpolicy"), (.POST, "/v1/metrics/events"),
+        ] {
+            #expect(await house.send(method, path, body).status == 400, "\(method) \(path)")
+        }
+        #expect(house.service.catalog.all.map(\.id) == [id])
+    }
+
+    @Test(arguments: [
+        ("/endpoints/80?expire=4000000000", "expires"), ("/endpoints/80?Expires=4000000000", "expires"),
+        ("/endpoints/80?useServerProxy=true", "use_server_proxy"), ("/diagnostics/logs?tails=1", "tail"),
+        ("/diagnostics/summary?eventLimit=1", "event_limit"),
+    ]) func `a parameter that is a known one misspelt is 422`(_ rest: String, _ meant: String) async throws {
+        let house = try House(), id = try await house.create()
+        let answer = await house.send(.GET, "/v1/sandboxes/\(id)\(rest)", headers: ["host": "h"])
+        #expect(answer.status == 422 && answer.text.contains("did you mean \(meant)?"), "\(answer.text)")
+        for list in ["page_size=5", "states=Running", "Page=1"] {
+            #expect(await house.send(.GET, "/v1/sandboxes?\(list)").status == 422, "\(list)")
+        }
+        #expect(await house.send(.GET, "/v1/sandboxes?whatever=5").status == 200)
+    }
+
+    /// No number that a client writes ends the process or is answered by a moment that clients cannot read.
+    @Test(arguments: [
+        "-9223372036854775809", "-1", "0", "253402300800", "9223372036854775807", "18446744073709551615", "1e9",
+    ])
+    func `a number in a query is taken, or refused`(_ number: String) async throws {
+        let house = try House(), id = try await house.create(#","secureAccess":true"#)
+        for rest in [
+            "/endpoints/\(number)", "/endpoints/80?expires=\(number)", "/endpoints/80?once=1&expires=\(number)",
+            "/diagnostics/logs?tail=\(number)", "/diagnostics/events?limit=\(number)",
+        ] {
+            let status = await house.send(.GET, "/v1/sandboxes/\(id)\(rest)").status
+            #expect([400, 422].contains(status), "\(rest): \(status)")
+        }
+        for parameter in ["page", "pageSize"] {
+            let answer = await house.send(.GET, "/v1/sandboxes?\(parameter)=\(number)")
+            #expect(answer.status == (parameter == "page" && Int(number) ?? 0 > 0 ? 200 : 422))
+        }
+    }
+
     @Test func `metadata is set and removed by name`() async throws {
         let house = try House(), id = try await house.create(#","metadata":{"a":"1","b":"2"}"#)
         let answer = await house.send(.PATCH, "/v1/sandboxes/\(id)/metadata", #"{"a":null,"c":"3"}"#)

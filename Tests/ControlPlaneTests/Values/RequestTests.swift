@@ -16,7 +16,7 @@ private func request(_ change: String = "", without: String? = nil) throws -> Cr
     fields.merge(changes) { _, new in new }
     if let without { fields[without] = nil }
     let bytes = Array(try JSONSerialization.data(withJSONObject: fields))
-    return try CreateRequest(JSONValue(bytes), limits: RequestLimits(longestTimeout: 86_400))
+    return try CreateRequest(JSONValue(bytes), limits: RequestLimits(longestTimeout: 80_000))
 }
 
 private func refusal(_ change: String, without: String? = nil) throws -> APIError {
@@ -45,7 +45,10 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         (#""entrypoint":[]"#, "body.entrypoint"), (#""entrypoint":"sleep""#, "body.entrypoint"),
         (#""entrypoint":[1]"#, "body.entrypoint.0"), (#""timeout":59"#, "body.timeout"),
         (#""timeout":"60""#, "body.timeout"), (#""timeout":60.5"#, "body.timeout"),
-        (#""timeout":1e300"#, "body.timeout"),
+        (#""timeout":1e300"#, "body.timeout"), (#""timeout":315360001"#, "body.timeout"),
+        (#""timeout":1000000000000"#, "body.timeout"), (#""timeout":1000000000000000000"#, "body.timeout"),
+        (#""timeout":9223372036854775807"#, "body.timeout"), (#""timeout":9223372036854775808"#, "body.timeout"),
+        (#""timeout":-9223372036854775808"#, "body.timeout"), (#""snapshotId":5"#, "body.snapshotId"),
         (#""env":{"OPENSANDBOX_LIFECYCLE":"x"}"#, "body.env"), (#""env":{"A":1}"#, "body.env.A"),
         (#""env":[]"#, "body.env"),
         (#""credentialProxy":{"enabled":true}"#, "body.credentialProxy"), (#""secureAccess":1"#, "body.secureAccess"),
@@ -65,7 +68,7 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         (#""metadata":{"opensandbox.io/x":"y"}"#, "SANDBOX::INVALID_METADATA_LABEL"),
         (#""metadata":{"-x":"y"}"#, "SANDBOX::INVALID_METADATA_LABEL"),
         (#""metadata":{"x":"a b"}"#, "SANDBOX::INVALID_METADATA_LABEL"),
-        (#""timeout":86401"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""timeout":80001"#, "SANDBOX::INVALID_PARAMETER"),
         (#""platform":{"os":"plan9","arch":"amd64"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""platform":{"os":"windows","arch":"amd64"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""env":{"OPENSANDBOX_EGRESS_MODE":"x"}"#, "SANDBOX::INVALID_PARAMETER"),
@@ -85,6 +88,10 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         (#""resourceLimits":{"disk":"5Ti"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""resourceLimits":{"ephemeral-storage":"much"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""resourceLimits":{"disk":"1Gi","ephemeral-storage":"2Gi"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceLimits":{"pids":"99999999999999999999"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""credentialProxy":{"enabled":true},"networkPolicy":{}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""resourceRequests":{"cpu":"1"}"#, "SANDBOX::INVALID_PARAMETER"),
+        (#""extensions":{"access.renew.extend.seconds":"86400"}"#, "SANDBOX::INVALID_PARAMETER"),
     ]) func `what the rules refuse is 400 with a code`(_ change: String, _ code: String) throws {
         let error = try refusal(change)
         #expect(error.status == .badRequest && error.code == code, "\(error)")
@@ -94,6 +101,48 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         #"{"disk":"64Mi"}"#, #"{"ephemeral-storage":"64Mi"}"#, #"{"disk":"64Mi","ephemeral-storage":"67108864"}"#,
     ]) func `a disk limit is read by our name for it and by Kubernetes'`(_ limits: String) throws {
         #expect(try request(#""resourceLimits":\#(limits)"#).limits.diskBytes == 64 << 20)
+    }
+
+    @Test(arguments: ["gpu", "nvidia.com/gpu", "CPU", "memroy", "hugepages-2Mi", ""])
+    func `a limit that would not hold is refused by its name`(_ key: String) throws {
+        let error = try refusal(#""resourceLimits":{"cpu":"1","\#(key)":"1"}"#)
+        #expect(error.status == .badRequest && error.code == "SANDBOX::INVALID_PARAMETER")
+        #expect(error.message.hasPrefix("resourceLimits.\(key) cannot be given here"), "\(error)")
+    }
+
+    @Test func `what a request does not limit has the documented limit`() throws {
+        #expect(try request(#""resourceLimits":{}"#).limits == ResourceLimits(cpuMillis: 1000, memoryBytes: 2 << 30))
+        let some = try request(#""resourceLimits":{"memory":"64Mi","gpu":null}"#).limits
+        #expect(some == ResourceLimits(cpuMillis: 1000, memoryBytes: 64 << 20, processes: 4096))
+    }
+
+    @Test(arguments: [
+        (#""secureaccess":true"#, "body.secureaccess", "secureAccess"),
+        (#""secure_access":true"#, "body.secure_access", "secureAccess"),
+        (#""envs":{"A":"1"}"#, "body.envs", "env"), (#""time-out":60"#, "body.time-out", "timeout"),
+        (#""networkPolicys":{}"#, "body.networkPolicys", "networkPolicy"),
+        (#""image":{"uri":"x","Auth":{}}"#, "body.image.Auth", "auth"),
+        (#""platform":{"os":"linux","arch":"amd64","arhc":"x"}"#, "body.platform.arhc", "arch"),
+        (#""extensions":{"poolref":"p"}"#, "body.extensions.poolref", "poolRef"),
+        (
+            #""extensions":{"access_renew_extend_seconds":"300"}"#, "body.extensions.access_renew_extend_seconds",
+            "access.renew.extend.seconds"
+        ),
+    ]) func `a field that is a known one misspelt is refused with the one that was meant`(
+        _ change: String, _ place: String, _ meant: String
+    ) throws {
+        let error = try refusal(change)
+        #expect(error.status == .unprocessableEntity, "\(error)")
+        let problem = error.detail?.first { $0.loc.joined(separator: ".") == place }
+        #expect(problem?.msg == "Unknown field; did you mean \(meant)?", "\(error)")
+    }
+
+    @Test func `nothing that asks for nothing is refused, and names that nobody knows are passed over`() throws {
+        let request = try request(
+            #""credentialProxy":{"enabled":false},"resourceRequests":{},"volumes":[],"lifecycle":null,"templateId":null,"#
+                + #""unheardOf":{"a":[1]},"image":{"uri":"x","pullPolicy":"Always"},"extensions":{"storage.id":"7"},"#
+                + #""platform":{"os":" Linux","arch":"\#(Platform.own.arch.uppercased())"}"#)
+        #expect(request.image == "x" && request.extensions == ["storage.id": "7"] && request.platform == .own)
     }
 
     @Test func `every problem is reported at once, and a password never`() throws {

@@ -19,14 +19,14 @@ private func settings(_ text: String) throws -> Settings {
     @Test func `the starter file is the defaults`() throws {
         let read = try settings(Settings.starterFile), fresh = Settings()
         #expect("\(read.server)" == "\(fresh.server)" && "\(read.local)" == "\(fresh.local)")
-        // Every commented key is one that is understood: uncommented, they still read.
+        // Every commented key and table is one that there is: uncommented, they still read, and change nothing.
         let uncommented = Settings.starterFile.split(separator: "\n").map { line in
-            line.hasPrefix("# ") && line.contains(" = ") && !line.contains("secure_access") && !line.contains("key_id")
-                && !line.contains("active_key") && !line.contains("<base64>") && !line.contains("execd")
-                ? String(line.dropFirst(2)) : String(line)
+            guard line.firstMatch(of: /^# (\[|\w+ = )/) != nil else { return String(line) }
+            return String(line.dropFirst(2)).replacing("<base64>", with: "c2VjcmV0")
         }
         let again = try settings(uncommented.joined(separator: "\n"))
         #expect(again.server.longestSandboxTimeout == 315_360_000 && again.server.port == 8080)
+        #expect(again.gateway.tls?.certificates.count == 1 && again.gateway.traffic.clientRate == 50)
     }
 
     @Test func `what a file says is taken, what it does not name keeps its default`() throws {
@@ -35,7 +35,6 @@ private func settings(_ text: String) throws -> Settings {
             [server]
             port = 9000
             api_key = "k"
-            unknown = 1
             [ingress.gateway]
             address = "gw.example:443"
             [ingress.gateway.route]
@@ -81,6 +80,24 @@ private func settings(_ text: String) throws -> Settings {
         ("[ingress.tls]\nport = 443", "ingress.tls"), ("[server]\nport = 0", "server.port"),
         ("[server]\nport = \"x\"", "server.port"), ("[server", "line 1"),
         ("[server]\nmax_sandbox_timeout_seconds = 5", "max_sandbox_timeout_seconds"),
+        ("[server]\nmax_sandbox_timeout_seconds = 315360001", "max_sandbox_timeout_seconds"),
+        ("[server]\nlimit_concurrency = -1", "limit_concurrency"), ("[server]\nport = 8080.5", "server.port"),
+        ("[server]\ntimeout_keep_alive = 9223372036854775807", "timeout_keep_alive"),
+        ("[server]\ntimeout_keep_alive = -1", "timeout_keep_alive"),
+        ("[renew_intent]\nmin_interval_seconds = 9223372036854775807", "min_interval_seconds"),
+        ("[otel]\nexport_interval_millis = -5", "export_interval_millis"),
+        ("[otel]\nexport_interval_millis = 9223372036854775807", "export_interval_millis"),
+        ("[ingress.limits]\nmax_body_bytes = -1", "max_body_bytes"),
+        ("[ingress.limits]\nclient_burst = 9223372036854775807", "client_burst"),
+        ("[egress]\naudit_log_max_bytes = -1", "audit_log_max_bytes"),
+        ("[egress.budgets]\nconnections = -1", "budgets.connections"),
+        ("[ingress.gateway.route]\nmode = \"wildcard\"", "domain"),
+        ("[ingress.gateway]\naddress = \"192.0.2.1:80\"\nroute.mode = \"wildcard\"", "domain"),
+        ("[ingress.gateway]\naddress = \":80\"\nroute.mode = \"wildcard\"", "domain"),
+        ("[egres]\n", "egres is wrong: it is unknown; did you mean egress?"),
+        ("[server]\nprot = 1", "server.prot is wrong: it is unknown; did you mean port?"),
+        ("[egress]\nBudgets = {}", "did you mean budgets?"), ("top = 1", "top"), ("[docker]\n", "docker"),
+        ("[[ingress.tls.certificates]]\ncertificate = \"a\"\nkey = \"b\"\nchain = \"c\"", "certificates.0.chain"),
         ("[runtime]\ntype = \"docker\"", "runtime.type"), ("[store]\ntype = \"postgresql\"", "store.type"),
         ("[log]\nlevel = \"LOUD\"", "log.level"), ("[ingress]\nmode = \"direct\"", "ingress.mode"),
         ("[ingress.gateway.route]\nmode = \"x\"", "route.mode"), ("[local]\ntag = \"toolong\"", "local.tag"),
@@ -199,8 +216,11 @@ private func settings(_ text: String) throws -> Settings {
             "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY": "b",
         ])
         #expect(read.gateway.keys?.active == "b")
-        #expect(throws: ConfigurationError.self) {
-            try read.apply(environment: ["OPENSANDBOX_SECURE_ACCESS_KEYS": "a=x"])
+        for wrong in [
+            ["OPENSANDBOX_SECURE_ACCESS_KEYS": "a=x"], ["OPENSANDBOX_SERVER_APIKEY": "x"], ["OPENSANDBOX_API_KEY": "x"],
+        ] {
+            let error = #expect(throws: ConfigurationError.self) { try read.apply(environment: wrong) }
+            #expect(error?.description.contains(wrong.keys.first!) == true)
         }
     }
 

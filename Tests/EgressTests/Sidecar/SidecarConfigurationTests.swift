@@ -49,6 +49,28 @@ import Testing
         #expect(named.dns.upstreams.map(\.description) == ["127.0.0.11:53"] && !named.mayAskItself)
     }
 
+    /// A token under a mistyped name would leave the policy API open, a mistyped budget without a limit.
+    @Test(arguments: [
+        ("TOKENN", "TOKEN"), ("MOED", "MODE"), ("BUDGET_BYTES_OUTS", "BUDGET_BYTES_OUT"),
+        ("DOH_BLOCK_LIST", "DOH_BLOCKLIST"),
+        ("MITMPROXY_TRANSPARENT", nil),
+    ])
+    func `a variable that nobody reads is refused, with the nearest that exists`(_ name: String, _ meant: String?)
+        throws
+    {
+        do {
+            _ = try read([name: "x"])
+            Issue.record("\(name) was passed over")
+        } catch let error as SidecarConfigurationError {
+            #expect(error.variable == "OPENSANDBOX_EGRESS_" + name)
+            if let meant { #expect(error.reason.hasSuffix("did you mean OPENSANDBOX_EGRESS_\(meant)?")) }
+        }
+        #expect(throws: Never.self) { try read(["PRESETS_DIR": "/x"]) }
+        #expect(throws: Never.self) {
+            try SidecarConfiguration(environment: ["OPENSANDBOX_SERVER_API_KEY": "k", "OTEL_X": "y", "PATH": "/bin"])
+        }
+    }
+
     @Test func `values are read, and blanks around them are nobody's meaning`() throws {
         let configuration = try read([
             "MODE": " dns ", "HTTP_ADDR": "[2001:db8::1]:8080", "TOKEN": " secret\n", "SANDBOX_ID": "sb-1",

@@ -1,0 +1,19 @@
+import JSON
+import NIOHTTP1
+
+/// The body of `PATCH /sandboxes/{id}/metadata`: entries to set, and with `null` those to remove.
+struct MetadataPatch: Hashable, Sendable {
+    var entries: [String: String?]
+
+    /// - Throws: `APIError`: 422 for what is no object of texts, 400 for what is no label.
+    init(_ body: JSONValue) throws(APIError) {
+        let problems = Problems()
+        let fields = Fields(.object(["metadata": body]), at: ["body"], known: ["metadata"], problems: problems)
+        entries = fields.texts("metadata") ?? [:]
+        try problems.check()
+        for (key, value) in entries.sorted(by: { $0.key < $1.key }) {
+            guard let problem = MetadataLabel.problem(key: key, value: value) else { continue }
+            throw APIError(.badRequest, "INVALID_METADATA_LABEL", problem)
+        }
+    }
+}

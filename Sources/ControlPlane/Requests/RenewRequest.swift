@@ -1,0 +1,34 @@
+import JSON
+import NIOHTTP1
+
+/// The body of `POST /sandboxes/{id}/renew-expiration`: when the sandbox is to end.
+struct RenewRequest: Hashable, Sendable {
+    /// Not further from now than the server allows; it may be in the past.
+    var end: Timestamp
+
+    /// - Throws: `APIError`: 422 for what is no moment, or one that no sandbox may last to; 400 beyond the server's own limit.
+    init(_ body: JSONValue, limits: RequestLimits, now: Timestamp = .now()) throws(APIError) {
+        let problems = Problems()
+        let fields = Fields(body, at: ["body"], known: ["expiresAt"], problems: problems)
+        let text = fields.string("expiresAt")
+        if !fields.mentions("expiresAt") { fields.missing("expiresAt") }
+        let end = text.flatMap { Timestamp($0) }
+        if text != nil, end == nil {
+            fields.problem(
+                "expiresAt", "Input should be a valid datetime, from 1970 to \(Timestamp.last)",
+                type: "datetime_parsing")
+        }
+        if let end, end > now.adding(seconds: RequestLimits.longestLife) {
+            fields.problem("expiresAt", "Input should be at most \(RequestLimits.longestLife) seconds from now")
+        }
+        try problems.check()
+        guard let end else { throw .invalid(["body", "expiresAt"], "Input should be a valid datetime") }
+        guard end <= now.adding(seconds: limits.longestTimeout) else {
+            throw APIError(
+                .badRequest, "DOCKER::INVALID_EXPIRATION",
+                "expiresAt is further away than this server's limit of \(limits.longestTimeout) seconds "
+                    + "(server.max_sandbox_timeout_seconds)")
+        }
+        self.end = end
+    }
+}

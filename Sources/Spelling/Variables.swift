@@ -1,0 +1,46 @@
+/// The variables of the environment whose prefix all programs of the contract share.
+///
+/// A mistyped one is no error to the kernel: `OPENSANDBOX_EGRESS_TOKENN` would leave a policy API open without a word.
+public enum Variables {
+    public static let prefix = "OPENSANDBOX_"
+
+    /// What other programs of the contract read, clients among them: one environment may be for several.
+    private static let ofOthers = [
+        "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_INSECURE_SERVER", "OPENSANDBOX_SECURE_ACCESS_KEYS",
+        "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY", "OPENSANDBOX_DISABLE_METRICS", "OPENSANDBOX_ID",
+        "OPENSANDBOX_LIFECYCLE",
+        "OPENSANDBOX_EXECD_METRICS_EXTRA_ATTRS", "OPENSANDBOX_CREDENTIAL_PROXY_SOCKET",
+    ]
+
+    /// What is wrong with the first variable that nobody reads, in the order of the names; nil where there is none.
+    /// - Parameters:
+    ///   - known: what the program reads.
+    ///   - foreign: what all variables of another program begin with, whose names this one does not know.
+    public static func problem(
+        in environment: [String: String], known: some Collection<String>, foreign: String? = nil
+    ) -> (variable: String, reason: String)? {
+        let names = environment.keys.filter { name in
+            name.hasPrefix(prefix) && !known.contains(name) && !ofOthers.contains(name)
+                && !(foreign.map { name.hasPrefix($0) } ?? false) && !isOfService(name, environment[name] ?? "")
+        }
+        guard let name = names.min() else { return nil }
+        let nearest = SimilarName.nearest(to: name, among: Array(known) + ofOthers)
+        return (
+            String(name.prefix(128)), "no such setting is known" + (nearest.map { "; did you mean \($0)?" } ?? "")
+        )
+    }
+
+    /// Whether a variable is one that Kubernetes and Docker set for a service called `opensandbox-…`: they are no settings.
+    /// `OPENSANDBOX_SERVER_SERVICE_HOST`, `…_SERVICE_PORT_HTTP`, `…_PORT` (`tcp://…`), `…_PORT_8080_TCP_ADDR`.
+    private static func isOfService(_ name: String, _ value: String) -> Bool {
+        let words = name.split(separator: "_").map(String.init)
+        if words.suffix(2) == ["SERVICE", "HOST"] { return true }
+        if words.last == "PORT", value.contains("://") { return true }
+        return words.indices.dropLast(1).contains { place in
+            let rest = words[place...]
+            return rest.starts(with: ["SERVICE", "PORT"]) && UInt16(value) != nil
+                || rest.count >= 3 && rest[place] == "PORT" && UInt16(rest[place + 1]) != nil
+                    && ["TCP", "UDP", "SCTP"].contains(rest[place + 2])
+        }
+    }
+}

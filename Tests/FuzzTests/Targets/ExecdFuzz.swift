@@ -1,0 +1,38 @@
+@testable import Execd
+
+/// Bodies that execd takes, by the decoders that serve.
+enum ExecdFuzz {
+    static func execd(_ bytes: UnsafeRawBufferPointer) {
+        let body = Array(bytes)
+        if let command = try? CommandRequest.decode(body) {
+            promise(!command.spec(shell: "/bin/sh", environment: [:]).arguments.isEmpty, "nothing to run")
+            promise(command.uid != .max && command.gid != .max, "the user would stay root")
+            promise((command.timeout ?? 0) >= 0, "a time limit in the past")
+        }
+        _ = try? SessionRequest.decode(body)
+        if let run = try? SessionRunRequest.decode(body) {
+            promise(!run.command.utf8.contains(0), "a byte that ends a text")
+            let line = ShellDialogue.line(run: 1, run.command, folder: run.cwd, variables: [:])
+            promise(line.hasSuffix("\n"), "a line without an end")
+        }
+        if let rights = try? RequestBody.decode([String: FileRights].self, from: body) {
+            for value in rights.values { _ = try? value.resolved(Accounts(users: .init(""), groups: .init(""))) }
+        }
+        if let texts = try? RequestBody.decode([String: TextReplacement].self, from: body) {
+            for text in texts.values where !text.old.isEmpty {
+                let (changed, count) = text.apply(to: Array("a\(text.old)b\(text.old)".utf8))
+                promise(count >= 1, "a text was not found in itself")
+                promise(changed.count >= 2, "what stands around it is gone")
+            }
+        }
+        range(body)
+    }
+
+    private static func range(_ body: [UInt8]) {
+        let text = String(decoding: body, as: UTF8.self)
+        for size in [0, 1, 1000, Int.max] {
+            guard case .part(let part) = ByteRange(header: "bytes=" + text, size: size) else { continue }
+            promise(!part.isEmpty && part.lowerBound >= 0 && part.upperBound <= size, "bytes that are not there")
+        }
+    }
+}

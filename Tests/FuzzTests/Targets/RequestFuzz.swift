@@ -1,0 +1,75 @@
+import FoundationEssentials
+import HTTPServer
+import JSON
+import NIOHTTP1
+import Runtimes
+
+@testable import ControlPlane
+
+/// Bodies and queries of the lifecycle API, as anybody may send them, by the decoders that serve.
+enum RequestFuzz {
+    private static let limits = RequestLimits()
+
+    /// What is read is no deeper than allowed, means the same when it is written and read again, and is JSON to others, too.
+    static func json(_ bytes: UnsafeRawBufferPointer) {
+        guard let value = try? JSONValue(bytes) else { return }
+        promise((try? JSONValue(value.encoded)) == value, "what was written is another value")
+        promise(depth(value) <= JSONValue.mostLevels, "there are more levels than allowed")
+        let list = Data("[".utf8) + Data(bytes) + Data("]".utf8)
+        promise((try? JSONDecoder().decode([Anything].self, from: list)) != nil, "another reader sees no JSON")
+    }
+
+    private struct Anything: Decodable {
+        init(from decoder: any Decoder) throws {}
+    }
+
+    private static func depth(_ value: JSONValue) -> Int {
+        switch value {
+        case .array(let entries): 1 + (entries.map(depth).max() ?? 0)
+        case .object(let object): 1 + (object.members.map { depth($0.value) }.max() ?? 0)
+        default: 0
+        }
+    }
+
+    /// Whatever a create asks for: its sandbox ends before the year 10000, has limits, and can be shown, stored and read again.
+    static func create(_ bytes: UnsafeRawBufferPointer) {
+        guard let body = try? JSONValue(bytes), let request = try? CreateRequest(body, limits: limits) else { return }
+        promise(!request.entrypoint.isEmpty && !request.image.isEmpty, "nothing to run")
+        promise(request.timeout.map { (60...RequestLimits.longestLife).contains($0) } ?? true, "it lasts too long")
+        promise(request.limits.cpuMillis != nil && request.limits.memoryBytes != nil, "it has no limits")
+        let sandbox = Sandbox(request, id: "fuzzed", at: .now())
+        promise(sandbox.expiresAt.map { $0 < .last } ?? true, "it ends too late")
+        check(Reply.json(.ok, SandboxView(sandbox)))
+        let stored = (try? JSONEncoder().encode(sandbox)).flatMap { try? JSONValue($0).decode(Sandbox.self) }
+        promise(stored == sandbox, "what was stored is another sandbox")
+    }
+
+    static func renew(_ bytes: UnsafeRawBufferPointer) {
+        if let moment = Timestamp(String(decoding: bytes, as: UTF8.self)) {
+            promise(moment <= .last && Timestamp("\(moment)") == moment, "\(moment) is another moment")
+        }
+        guard let body = try? JSONValue(bytes), let request = try? RenewRequest(body, limits: limits) else { return }
+        promise(request.end <= .now().adding(seconds: RequestLimits.longestLife), "it lasts too long")
+    }
+
+    static func list(_ bytes: UnsafeRawBufferPointer) {
+        let target = "/v1/sandboxes?" + String(decoding: bytes, as: UTF8.self)
+        guard let query = try? ListQuery(HTTPRequest(method: .GET, target: target).query) else { return }
+        promise(query.page >= 1 && (1...200).contains(query.pageSize), "no page")
+        let page = SandboxPage([], query)
+        promise(page.items.isEmpty && !page.pagination.hasNextPage, "something of nothing")
+        check(Reply.json(.ok, page))
+    }
+
+    static func metadata(_ bytes: UnsafeRawBufferPointer) {
+        guard let body = try? JSONValue(bytes), let patch = try? MetadataPatch(body) else { return }
+        for (key, value) in patch.entries {
+            promise(MetadataLabel.problem(key: key, value: value) == nil, "\(key) is no label")
+            promise(!key.hasPrefix(MetadataLabel.reservedPrefix), "\(key) is the server's")
+        }
+    }
+
+    private static func check(_ reply: Reply) {
+        promise((try? JSONValue(reply.body)) != nil, "the answer is no JSON")
+    }
+}
