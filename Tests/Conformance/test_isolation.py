@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 from opensandbox.models.execd import RunCommandOpts
-from support.inside import say
+from support.appliance import deny_but
+from support.inside import fetches, resolves, say
 from support.leftovers import name_of
 
 # What the kernel calls the rights a sandbox's root may have: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID
@@ -239,6 +240,15 @@ def test_commands_have_no_new_privileges_a_system_call_filter_and_few_rights(san
 def test_root_in_a_sandbox_may_not(sandbox, attempt):
     # 127 would be a program that is not there, and proves nothing.
     assert sandbox.commands.run(attempt).exit_code not in (0, 127, None)
+
+
+def test_a_sandbox_may_write_what_it_is_told_of_names_and_gains_nothing(create, world):
+    sandbox, other = create(network_policy=deny_but("one.example")), create()
+    before = say(other, "cat /etc/hosts /etc/hostname /etc/resolv.conf")
+    say(sandbox, f"echo nameserver {world.two} > /etc/resolv.conf; echo {world.two} x >> /etc/hosts; echo x > /etc/hostname")
+    assert resolves(sandbox, "one.example") and not resolves(sandbox, "two.example")
+    assert not fetches(sandbox, "http://x/")
+    assert say(other, "cat /etc/hosts /etc/hostname /etc/resolv.conf") == before
 
 
 def test_the_entrypoint_and_its_environment_are_those_asked_for(create):

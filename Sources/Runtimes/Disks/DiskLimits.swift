@@ -38,15 +38,19 @@ struct DiskLimits: Sendable {
     private let mechanism: Mechanism
 
     /// Tries on the folder of the sandboxes what there is, and takes the first that holds.
+    /// - Parameter keepsProjects: whether sandboxes have user namespaces, without which they could leave their projects.
     /// - Throws: where the one that is asked for does not.
-    init(_ configuration: DiskConfiguration, folder: String, logger: Logger) throws(RuntimeError) {
+    init(
+        _ configuration: DiskConfiguration, folder: String, keepsProjects: Bool = true, logger: Logger
+    ) throws(RuntimeError) {
         if [.automatic, .quota].contains(configuration.enforcement) {
-            if let quota = ProjectQuota.probe(folder) {
+            if keepsProjects, let quota = ProjectQuota.probe(folder) {
                 mechanism = .quota(quota)
                 return
             }
             guard configuration.enforcement == .automatic else {
-                throw .missingKernelFeature("project quotas on \(folder): mount its file system with prjquota")
+                throw .missingKernelFeature(
+                    "project quotas on \(folder), whose file system must be mounted with prjquota, and user namespaces")
             }
         }
         guard configuration.enforcement != .off else {
@@ -78,11 +82,13 @@ struct DiskLimits: Sendable {
     }
 
     /// Makes `disk.path` in a sandbox's folder, with room for so many bytes.
-    func make(_ disk: SandboxDisk, bytes: Int64) throws(RuntimeError) {
+    func make(_ disk: SandboxDisk, bytes: Int64, keepsProjects: Bool = true) throws(RuntimeError) {
         guard mkdir(disk.path, 0o755) == 0 else { throw disk.failure("making") }
         switch mechanism {
         case .none: break
-        case .quota(let quota): try quota.limit(disk.path, bytes: bytes)
+        case .quota(let quota):
+            guard keepsProjects else { throw .unenforcedLimit("disk") }
+            try quota.limit(disk.path, bytes: bytes)
         case .image(let templates):
             try templates.template(of: bytes).write(to: disk.image)
             try disk.mount(readOnly: false)

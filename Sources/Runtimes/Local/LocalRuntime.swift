@@ -64,14 +64,16 @@ public final class LocalRuntime: SandboxRuntime {
                 removals.take(files: folder + "/" + name)
             }
         }
-        limits = try DiskLimits(configuration.disk, folder: configuration.stateDirectory, logger: logger)
-        reserve = DiskReserve(folder: configuration.stateDirectory, bytes: configuration.disk.reserve)
-        logger.info("disk limits of sandboxes", metadata: ["by": "\(limits.name)"])
         users = try UserNamespaces(
             IdentifierLeases(configuration.userNamespaces, foreign: .ofThisMachine()), logger: logger
         ) { [runtime] (users) throws(RuntimeError) in
             try UserNamespaceTrial.run(users, runtime, configuration)
         }
+        limits = try DiskLimits(
+            configuration.disk, folder: configuration.stateDirectory, keepsProjects: users.obstacle == nil,
+            logger: logger)
+        reserve = DiskReserve(folder: configuration.stateDirectory, bytes: configuration.disk.reserve)
+        logger.info("disk limits of sandboxes", metadata: ["by": "\(limits.name)"])
         SharedCounters.raise(logger)
         (exits, watcher) = try ExitWatcher.start()
         threads.start()
@@ -258,7 +260,8 @@ public final class LocalRuntime: SandboxRuntime {
         try Self.translated("making the network of \(spec.id)") { [link = record.link] () throws(NetfilterError) in
             try link.create(pool: pool, users: range) { folder.mountSystem() }
         }
-        try limits.make(folder.disk, bytes: spec.limits.diskBytes ?? configuration.disk.limit)
+        try limits.make(
+            folder.disk, bytes: spec.limits.diskBytes ?? configuration.disk.limit, keepsProjects: range != nil)
         try folder.createLayer(range)
         try folder.writeIdentity(
             hostname: record.hostname, address: pool.address(record.link.host),
