@@ -69,6 +69,19 @@ static int confine(const char *folder) {
     return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, folder, 4 /* F_EMPTY_PATH */);
 }
 
+// Before the identity changes: then /proc/self may be root's.
+static void raise_out_of_memory_score(int score) {
+    char text[12];
+    int length = 0;
+    for (int rest = score; rest > 0; rest /= 10) length++;
+    for (int rest = score, i = length; rest > 0; rest /= 10) text[--i] = (char)('0' + rest % 10);
+    int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (file < 0) return;
+    // Where it is refused, only the order in which processes end is another.
+    (void)!write(file, text, (size_t)length);
+    close(file);
+}
+
 static void become(const linux_spawn_options *options) {
     struct sigaction standard = {.sa_handler = SIG_DFL};
     for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
@@ -91,6 +104,7 @@ static void become(const linux_spawn_options *options) {
             if (mount(options->bindings[i].source, options->bindings[i].target, NULL, MS_BIND | MS_REC, NULL) < 0) return;
         if (options->writable_folder && confine(options->writable_folder) < 0) return;
     }
+    if (options->out_of_memory_score > 0) raise_out_of_memory_score(options->out_of_memory_score);
     // Sources below 3 would be overwritten by an earlier placement: move them out of the way first.
     int source[3] = {options->input, options->output, options->error};
     for (int i = 0; i < 3; i++)

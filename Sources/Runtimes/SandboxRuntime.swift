@@ -24,7 +24,7 @@ public protocol SandboxRuntime: Sendable {
     /// What of deleted sandboxes is out of the way, but not gone yet.
     var leftovers: [Leftover] { get }
     /// Sandboxes whose first process has ended by itself, as they end; also those of an earlier server. For one reader.
-    var exits: AsyncStream<String> { get }
+    var exits: AsyncStream<SandboxEnd> { get }
 }
 
 extension SandboxRuntime {

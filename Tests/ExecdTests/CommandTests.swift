@@ -112,6 +112,41 @@ struct LiveExecd: Sendable {
         }
     }
 
+    @Test func `a command that the memory limit ended says so`() async throws {
+        let folder = "/tmp/spt-group-\(UInt32.random(in: 0 ... .max))"
+        for (events, limit, content) in [
+            ("memory.events", "memory.max", "268435456\n"),
+            ("memory/memory.oom_control", "memory/memory.limit_in_bytes", "268435456\n"),
+        ] {
+            mkdir(folder, 0o755)
+            mkdir(folder + "/memory", 0o755)
+            try Data("oom_kill_disable 0\noom_kill 3\n".utf8).write(to: URL(filePath: "\(folder)/\(events)"))
+            try Data(content.utf8).write(to: URL(filePath: "\(folder)/\(limit)"))
+            defer { try? FolderChanges.removeTree(folder) }
+            let runner = CommandRunner(
+                environment: CommandEnvironment([:]), memory: MemoryGroup(folder: folder))
+            for (script, code, isTold) in [
+                ("echo oom_kill 4 > \(folder)/\(events); kill -9 $$", 137, true), ("kill -9 $$", 137, false),
+                ("echo oom_kill 5 > \(folder)/\(events)", 0, false),
+            ] {
+                let (record, stream) = runner.start(CommandRequest(command: script))
+                for await _ in stream {}
+                #expect(record.current.exit?.code == Int32(code))
+                let text = "the sandbox's memory limit of 256 MiB was reached: the kernel ended processes of it"
+                #expect(record.current.explanation == (isTold ? text : nil))
+            }
+        }
+    }
+
+    @Test func `memory that runs out ends commands before it ends execd`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let command = try await execd.events(#"{"command":"cat /proc/self/oom_score_adj"}"#)
+            #expect(execd.texts("stdout", command) == "1000")
+            let session = try await execd.session()
+            #expect(try await execd.output(session, "cat /proc/$$/oom_score_adj") == "1000")
+        }
+    }
+
     @Test func `environment, folder and user are as asked for`() async throws {
         let file = "/tmp/spt-envs-\(UInt32.random(in: 0 ... .max))"
         try Data("FROM_FILE='a b'\n".utf8).write(to: URL(filePath: file))

@@ -182,10 +182,20 @@ import Testing
 
     @Test(arguments: [
         ["--port"], ["--port", "x"], ["--port", "70000"], ["--"], ["sleep"], ["--token-file"], ["--longest-line"],
-        ["--longest-line", "1023"], ["--longest-line", "4194305"], ["--longest-line", "1e3"],
+        ["--report"], ["--report", "-1"], ["--report", "x"], ["--longest-line", "1023"], ["--longest-line", "4194305"],
+        ["--longest-line", "1e3"],
     ])
     func `a malformed command line is refused`(arguments: [String]) {
         #expect(throws: Options.Invalid.self) { try Options.parse(arguments) }
+    }
+}
+
+@Suite struct EndReportTests {
+    @Test func `a report is one line`() {
+        #expect(EndReport.End.ended(.exited(3)).line == "exited 3\n")
+        #expect(EndReport.End.ended(.signalled(9)).line == "signalled 9\n")
+        let failure = SpawnFailure(program: "/a\nb", code: 2)
+        #expect(EndReport.End.notStarted(failure).line == "failed 2 /ab\n")
     }
 }
 

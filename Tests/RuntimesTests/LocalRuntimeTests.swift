@@ -235,6 +235,88 @@ final class TestRuntime: Sendable {
         }
     }
 
+    @Test func `an end is explained: exit code, signal, and memory that ran out`() async throws {
+        try await TestRuntime.run { test async throws in
+            let small = ResourceLimits(memoryBytes: 64 << 20, processes: 50)
+            let go = "while [ ! -e /go ]; do sleep 0.02; done"
+            let hog = "x=x; while :; do x=$x$x; done"
+            let cases: [(String, String, EntrypointEnd)] = [
+                ("end-code", "exit 3", .exited(3)), ("end-signal", "kill -SEGV $$", .signalled(SIGSEGV)),
+                ("end-memory", hog, .signalled(SIGKILL)),
+            ]
+            for (id, script, _) in cases { _ = try await test.started(id, "\(go); \(script)", limits: small) }
+            var exits = test.runtime.exits.makeAsyncIterator()
+            for (id, _, end) in cases {
+                try Data().write(to: URL(filePath: "\(test.folder)/sandboxes/\(id)/bundle/rootfs/go"))
+                let told = await exits.next()
+                #expect(told?.id == id && told?.entrypoint == end, "\(String(describing: told))")
+                #expect(told?.isOutOfMemory == (id == "end-memory") && told?.memoryLimit == 64 << 20)
+                try await test.runtime.delete(id)
+            }
+            #expect(test.traces.isEmpty, "\(test.traces)")
+        }
+    }
+
+    @Test func `a start that fails says why`() async throws {
+        try await TestRuntime.run { test async throws in
+            let cases: [([String], String)] = [
+                (["/bin/sh", "-c", "exit 1"], "the entrypoint ended with exit code 1"),
+                (
+                    ["/bin/sh", "-c", "echo of no use; kill -9 $$"],
+                    "signal 9 (SIGKILL); the sandbox printed: of no use"
+                ),
+                (["/no/program"], "the entrypoint /no/program could not be started: No such file or directory"),
+            ]
+            for (number, (entrypoint, reason)) in cases.enumerated() {
+                let id = "unstarted-\(number)"
+                _ = try await test.runtime.prepare(
+                    SandboxSpec(id: id, imageRoot: test.image, entrypoint: entrypoint))
+                do {
+                    try await test.runtime.start(id)
+                    // It was seen before it ended.
+                    #expect(entrypoint[0] != "/no/program")
+                } catch {
+                    #expect("\(error)".contains(reason), "\(error)")
+                }
+                try await test.runtime.delete(id)
+            }
+        }
+    }
+
+    @Test func `a rule of the machine's in the way is told from an execd that does not listen`() async throws {
+        try await TestRuntime.run { test async throws in
+            let sandbox = try await test.started("walled-1", "exec sleep 1000")
+            let folder = SandboxFolder(path: test.folder + "/sandboxes/walled-1")
+            let process = try #require(
+                SandboxProcess(pidFile: folder.pidFile, group: ControlGroup(path: "/sallyport/walled-1")))
+            var wait = StartWait(
+                address: sandbox.address, namespace: NetworkNamespace(existing: sandbox.namespacePath))
+            (wait.milliseconds, wait.unreachedMilliseconds) = (2000, 50)
+            #expect(wait.untilReached(process) == .reached)
+            let table = "spt_wall_\(test.tag)"
+            var wall = Transaction()
+            wall.addTable(table)
+            wall.addChain("out", table: table, base: BaseChain(.filter, .output, priority: 0, dropsByDefault: false))
+            wall.addRule(
+                "out", table: table,
+                .destination(CIDRBlock(.v4(sandbox.address), prefixLength: 32)!) + [.verdict(.drop)])
+            try NetfilterSocket().commit(wall)
+            defer {
+                var opening = Transaction()
+                opening.removeTable(table)
+                try? NetfilterSocket().commit(opening)
+            }
+            guard case .failed(let reason) = wait.untilReached(process) else { return #expect(Bool(false)) }
+            #expect(reason.contains("execd listens in the sandbox, but this machine does not reach it"))
+            (wait.port, wait.milliseconds) = (44773, 100)
+            guard case .failed(let silence) = wait.untilReached(process) else { return #expect(Bool(false)) }
+            #expect(silence.contains("execd did not listen on port 44773"))
+            process.kill()
+            #expect(process.hasEnded(within: 10_000) && wait.untilReached(process) == .ended)
+            try await test.runtime.delete("walled-1")
+        }
+    }
+
     @Test func `another server finds the sandboxes and their addresses`() async throws {
         try await TestRuntime.run { test async throws in
             let first = try await test.started("kept-1", "exec sleep 1000")

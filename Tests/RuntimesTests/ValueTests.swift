@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test func `the entrypoint runs under execd, limited and without the kernel's privileges`() {
-        #expect(bundle.process.args == ["/opt/opensandbox/execd", "--", "sleep", "1"])
+        #expect(bundle.process.args == ["/opt/opensandbox/execd", "--report", "0", "--", "sleep", "1"])
         #expect(bundle.process.env.contains("A=b"))
         #expect(bundle.process.noNewPrivileges)
         for capability in [
@@ -63,7 +63,10 @@ import Testing
             spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd", files: files)
         #expect(
             bundle.process.args
-                == ["/opt/opensandbox/execd", "--token-file", "/opt/opensandbox/token", "--", "sleep", "1"])
+                == [
+                    "/opt/opensandbox/execd", "--report", "0", "--token-file", "/opt/opensandbox/token", "--", "sleep",
+                    "1",
+                ])
         let mount = try #require(bundle.mounts.first { $0.destination == "/opt/opensandbox/token" })
         #expect(mount.source == "/host/token" && mount.options.contains("ro"))
     }
@@ -72,11 +75,66 @@ import Testing
         let files = SandboxFiles(hostname: "h", system: "/sys")
         let bundle = BundleConfiguration(
             spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd", files: files, longestOutputLine: 2048)
-        #expect(bundle.process.args == ["/opt/opensandbox/execd", "--longest-line", "2048", "--", "sleep", "1"])
+        #expect(bundle.process.args.suffix(5) == ["--longest-line", "2048", "--", "sleep", "1"])
+    }
+
+    @Test(arguments: [(64 << 20, 10922), (256 << 20, 43690), (1 << 30, 65536), (nil, 65536)] as [(Int64?, Int)])
+    func `files in memory leave half of a small sandbox's memory to its processes`(_ memory: Int64?, _ size: Int) {
+        let files = SandboxFiles(hostname: "h", system: "/sys")
+        let spec = SandboxSpec(
+            id: "a", imageRoot: "/i", entrypoint: ["x"], limits: ResourceLimits(memoryBytes: memory))
+        let bundle = BundleConfiguration(
+            spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd", files: files)
+        let mounts = bundle.mounts.filter { $0.type == "tmpfs" }
+        #expect(mounts.count == 3 && mounts.allSatisfy { $0.options.contains("size=\(size)k") })
     }
 
     @Test func `the bundle survives its JSON`() throws {
         #expect(try JSONDecoder().decode(BundleConfiguration.self, from: JSONEncoder().encode(bundle)) == bundle)
+    }
+}
+
+@Suite struct SandboxEndTests {
+    @Test(
+        arguments: [
+            ("exited 3\n", EntrypointEnd.exited(3)), ("signalled 11\n", .signalled(11)),
+            ("failed 2 /no such/program\n", .notStarted(2, program: "/no such/program")),
+            ("exited 1\nexited 2\n", .exited(2)), ("rubbish\nsignalled 9\nhal", .signalled(9)),
+            ("", nil), ("exited 3", nil), ("exited\n", nil), ("exited 256\n", nil), ("exited -1\n", nil),
+            ("signalled 0\n", nil), ("signalled 65\n", nil), ("exited 99999999999999999999\n", nil),
+            ("failed 2\n", nil),
+            ("failed 0 x\n", nil), ("exited 3 4\n", nil), ("exited 1\n\n", nil), ("\u{0}\u{1b}[2J\n", nil),
+        ] as [(String, EntrypointEnd?)])
+    func `a report is read to the letter, whoever wrote it`(_ text: String, _ end: EntrypointEnd?) {
+        #expect(EntrypointEnd(report: Array(text.utf8)) == end)
+    }
+
+    @Test func `a program's name in a report has a bound`() {
+        let report = Array("failed 7 \(String(repeating: "é", count: 100_000))\n".utf8)
+        guard case .notStarted(7, let program)? = EntrypointEnd(report: report) else { return #expect(Bool(false)) }
+        #expect(program.unicodeScalars.count == 256)
+    }
+
+    @Test func `an end says its exit code, its signal, what was missing, and that memory ran out`() {
+        func text(_ end: EntrypointEnd?, _ kills: UInt64 = 0, limit: Int64? = 256 << 20) -> String {
+            SandboxEnd(id: "a", entrypoint: end, memoryKills: kills, memoryLimit: limit).description
+        }
+        #expect(text(.exited(0), 4) == "the entrypoint ended with exit code 0")
+        #expect(text(.signalled(11)) == "the entrypoint was ended by signal 11 (SIGSEGV)")
+        #expect(
+            text(.notStarted(ENOENT, program: "/x"))
+                == "the entrypoint /x could not be started: No such file or directory")
+        #expect(
+            text(.signalled(9), 1)
+                == "the entrypoint was ended by signal 9 (SIGKILL); the memory limit of 256 MiB was reached, and "
+                + "the kernel ended a process")
+        #expect(text(nil, 2, limit: nil).hasSuffix("the machine's memory ran out, and the kernel ended 2 processes"))
+        for (end, isOut) in [(.signalled(9), true), (.exited(137), true), (nil, true), (.exited(1), false)]
+            as [(EntrypointEnd?, Bool)]
+        {
+            #expect(SandboxEnd(id: "a", entrypoint: end, memoryKills: 1).isOutOfMemory == isOut)
+            #expect(!SandboxEnd(id: "a", entrypoint: end).isOutOfMemory)
+        }
     }
 }
 

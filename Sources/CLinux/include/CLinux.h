@@ -124,6 +124,9 @@ typedef struct linux_spawn_options {
     int parent_death_signal;
     /// 1: no_new_privs.
     int no_new_privileges;
+    /// How soon the kernel ends it when memory runs out (oom_score_adj, proc(5)); 0 keeps the current one, as does a kernel or
+    /// a /proc that does not let it be raised.
+    int out_of_memory_score;
 } linux_spawn_options;
 
 /// Starts a process; its pid, or -errno of the step that failed. The child gets default signal

@@ -1,5 +1,6 @@
 import HTTPServer
 import NIOHTTP1
+import Observability
 import Runtimes
 
 /// What `GET /sandboxes/{id}/diagnostics/{logs,events}?scope=` answers (diagnostic-api.yml).
@@ -64,9 +65,8 @@ extension LifecycleAPI {
                 truncated: lines.count > most))
     }
 
-    private static func lines(_ text: String) -> [String] {
-        text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).map(String.init)
-    }
+    /// People read this in terminals.
+    private static func lines(_ text: String) -> [String] { ForeignText.escapedLines(text) }
 
     private static func events(_ sandbox: Sandbox) -> [String] {
         // The last one may have got its message later.

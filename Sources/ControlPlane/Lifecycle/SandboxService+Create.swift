@@ -4,14 +4,11 @@ import Metrics
 import NIOHTTP1
 import Netfilter
 import NetworkPolicy
+import Observability
 import Runtimes
 import Synchronization
 
 extension SandboxService {
-    /// How long a create may take before its client is told `Pending`: clients give up after 30 seconds and never learn
-    /// the id (CLIENTS.md, section 2).
-    private static let patience = Duration.seconds(20)
-
     /// Makes a sandbox. When it returns, the sandbox runs and is guarded; only while a large image is still on its way
     /// it is `Pending`. After an error nothing is left.
     func create(_ request: CreateRequest, images: any ImageSource) async throws(APIError) -> Sandbox {
@@ -23,7 +20,7 @@ extension SandboxService {
         let (outcomes, outcome) = AsyncStream<Result<Sandbox, APIError>>.makeStream()
         let race = Race()
         Task {
-            let result = await build(pending, request, images)
+            let result = await build(pending, request, images) { race.noteImage() }
             if case .failure(let error) = result {
                 // A client that has the id already is to find out what became of it.
                 if race.isWon() { await discard(pending.id) } else { await keepFailure(of: pending.id, error) }
@@ -31,8 +28,8 @@ extension SandboxService {
             outcome.yield(result)
         }
         let clock = Task {
-            try await Task.sleep(for: Self.patience)
-            if race.isWon() { outcome.yield(await answeredEarly(pending)) }
+            try await Task.sleep(for: patience)
+            if race.isWon() { outcome.yield(await answeredEarly(pending, hasImage: race.hasImage)) }
         }
         defer { clock.cancel() }
         for await first in outcomes { return try first.get() }
@@ -40,10 +37,11 @@ extension SandboxService {
     }
 
     private func build(
-        _ pending: Sandbox, _ request: CreateRequest, _ images: any ImageSource
+        _ pending: Sandbox, _ request: CreateRequest, _ images: any ImageSource, gotImage: () -> Void
     ) async -> Result<Sandbox, APIError> {
         do throws(APIError) {
             let image = try await images.image(request.image, credentials: request.credentials)
+            gotImage()
             return .success(
                 try await locks.withLock(pending.id) { () async throws(APIError) in
                     try await start(pending.id, request, image)
@@ -56,8 +54,7 @@ extension SandboxService {
     private func start(
         _ id: String, _ request: CreateRequest, _ image: ResolvedImage
     ) async throws(APIError) -> Sandbox {
-        // It may have been deleted while the image was on its way.
-        guard var sandbox = catalog[id], sandbox.status.state == .pending else { throw .unknownSandbox(id) }
+        guard catalog[id]?.status.state == .pending else { throw .deletedWhileCreated(id) }
         let spec = SandboxSpec(
             id: id, imageRoot: image.root, entrypoint: request.entrypoint,
             environment: image.environment.merging(request.environment) { _, asked in asked },
@@ -70,17 +67,24 @@ extension SandboxService {
                 try await egress.protect(id, namespace: namespace, policy: request.policy ?? .allowAll)
             }
             try await CreateStep.start.timed { try await runtime.start(id) }
-            sandbox.network = SandboxNetwork(
+            let network = SandboxNetwork(
                 namespacePath: prepared.namespacePath, address: "\(prepared.address)",
                 addressV6: "\(prepared.addressV6)")
-            sandbox = sandbox.moved(to: .running, reason: StatusReason.running)
-            try await save(sandbox)
+            // Its client may have been told meanwhile that it starts.
+            let running = try await stored { () async throws(StoreError) in
+                try await catalog.change(id) { sandbox in
+                    var sandbox = sandbox.moved(to: .running, reason: StatusReason.running)
+                    sandbox.network = network
+                    return sandbox
+                }
+            }
+            guard let running else { throw APIError.deletedWhileCreated(id) }
+            logger.info("sandbox created", metadata: ["sandbox": "\(id)", "image": "\(request.image)"])
+            return running
         } catch {
             try? await destroy(id)
             throw refusal(of: id, error)
         }
-        logger.info("sandbox created", metadata: ["sandbox": "\(id)", "image": "\(request.image)"])
-        return sandbox
     }
 
     private func discard(_ id: String) async {
@@ -91,19 +95,22 @@ extension SandboxService {
         }
     }
 
-    /// Notes that a client knows the sandbox although it does not run yet.
-    private func answeredEarly(_ pending: Sandbox) async -> Result<Sandbox, APIError> {
-        await locks.withLock(pending.id) {
-            guard let sandbox = catalog[pending.id], sandbox.status.state == .pending else {
-                return .success(catalog[pending.id] ?? pending)
+    /// Notes that a client knows the sandbox although it does not run yet, and what is waited for. The create goes on
+    /// meanwhile, and may be through before.
+    private func answeredEarly(_ pending: Sandbox, hasImage: Bool) async -> Result<Sandbox, APIError> {
+        do throws(APIError) {
+            let sandbox = try await stored { () async throws(StoreError) in
+                try await catalog.change(pending.id) { sandbox in
+                    guard sandbox.status.state == .pending else { return nil }
+                    return hasImage
+                        ? sandbox.moved(
+                            to: .pending, reason: StatusReason.starting, message: "waiting for the sandbox to start")
+                        : sandbox.moved(to: .pending, reason: StatusReason.pullingImage)
+                }
             }
-            let waiting = sandbox.moved(to: .pending, reason: StatusReason.pullingImage)
-            do throws(APIError) {
-                try await save(waiting)
-                return .success(waiting)
-            } catch {
-                return .failure(error)
-            }
+            return .success(sandbox ?? pending)
+        } catch {
+            return .failure(error)
         }
     }
 
@@ -115,6 +122,7 @@ extension SandboxService {
         }
     }
 
+    /// What a sandbox printed may be part of the message.
     private func refusal(of id: String, _ error: any Error) -> APIError {
         logger.warning("creating a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
         return refusal(error)
@@ -127,12 +135,20 @@ extension SandboxService {
         case RuntimeError.noAddressLeft, RuntimeError.noIdentifiersLeft, RuntimeError.diskNearlyFull:
             return APIError(.tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED", "\(error)")
         case RuntimeError.startFailed:
-            return APIError(.internalServerError, "DOCKER::SANDBOX_START_FAILED", "\(error)")
+            return APIError(
+                .internalServerError, "DOCKER::SANDBOX_START_FAILED", ForeignText.escaped("\(error)"))
         case EgressError.tooManyRules, EgressError.invalidPolicy:
             return .parameter("networkPolicy: \(error)")
         default:
-            return APIError(.internalServerError, "SANDBOX::INTERNAL_ERROR", "\(error)")
+            return APIError(.internalServerError, "SANDBOX::INTERNAL_ERROR", ForeignText.escaped("\(error)"))
         }
+    }
+}
+
+extension APIError {
+    /// What a create says whose sandbox was deleted before it ran.
+    fileprivate static func deletedWhileCreated(_ id: String) -> APIError {
+        APIError(.conflict, "DOCKER::SANDBOX_START_FAILED", "Sandbox \(id) was deleted while it was being created")
     }
 }
 
@@ -166,6 +182,11 @@ extension Sandbox {
 /// Decides what comes first, the end of the work or the end of the client's patience.
 private final class Race: Sendable {
     private let over = Atomic(false)
+    private let image = Atomic(false)
+
+    /// Whether what is left to do is the start.
+    var hasImage: Bool { image.load(ordering: .acquiring) }
+    func noteImage() { image.store(true, ordering: .releasing) }
 
     /// True for the first who asks.
     func isWon() -> Bool { !over.exchange(true, ordering: .acquiringAndReleasing) }

@@ -29,7 +29,7 @@ extension SandboxService {
                 try await save(
                     sandbox.moved(
                         to: .failed, reason: StatusReason.createFailed,
-                        message: "the server restarted while the image was on its way"))
+                        message: "the server restarted while the sandbox was being made"))
             }
         case (.failed, _), (.terminated, _):
             break
@@ -57,7 +57,10 @@ extension Sandbox {
         case .running where status.state == .running, .paused where status.state == .paused: nil
         case .running: moved(to: .running, reason: StatusReason.running)
         case .paused: moved(to: .paused, reason: StatusReason.paused)
-        case .exited: moved(to: .terminated, reason: StatusReason.exited, message: "the entrypoint has ended")
+        case .exited:
+            moved(
+                to: .terminated, reason: StatusReason.exited,
+                message: "the entrypoint has ended while no server was running")
         case .prepared, .missing:
             moved(
                 to: .failed, reason: StatusReason.lost,

@@ -3,6 +3,7 @@ import Logging
 import NIOHTTP1
 import Netfilter
 import NetworkPolicy
+import Observability
 import Runtimes
 import Synchronization
 
@@ -19,9 +20,13 @@ final class SandboxService: Sendable {
     private let retries = Mutex<[String: RetryPauses]>([:])
     /// What the execd of a sandbox is to ask for.
     let execdToken: @Sendable (_ id: String) -> String
+    /// How long a create may take before its client is told `Pending`: clients give up after 30 seconds and never learn
+    /// the id (CLIENTS.md, section 2).
+    let patience: Duration
 
     init(
         runtime: any SandboxRuntime, egress: any EgressController, store: any SandboxStore, logger: Logger,
+        patience: Duration = .seconds(20),
         execdToken: @escaping @Sendable (_ id: String) -> String,
         observer: @escaping @Sendable (_ id: String, _ sandbox: Sandbox?) -> Void
     ) {
@@ -29,6 +34,7 @@ final class SandboxService: Sendable {
         self.egress = egress
         self.logger = logger
         self.execdToken = execdToken
+        self.patience = patience
         let timer = ExpiryTimer()
         expiry = timer
         catalog = Catalog(store: store) { id, sandbox in
@@ -184,7 +190,7 @@ final class SandboxService: Sendable {
     func follow() async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [self] in
-                for await id in runtime.exits { await ended(id) }
+                for await end in runtime.exits { await ended(end) }
             }
             group.addTask { [self] in
                 await expiry.run { [self] id in await expired(id) }
@@ -192,12 +198,12 @@ final class SandboxService: Sendable {
         }
     }
 
-    private func ended(_ id: String) async {
-        await locks.withLock(id) {
-            guard let sandbox = catalog[id], [.running, .paused].contains(sandbox.status.state) else { return }
-            logger.info("sandbox ended", metadata: ["sandbox": "\(id)"])
-            let message = "the entrypoint has ended"
-            try? await catalog.save(sandbox.moved(to: .terminated, reason: StatusReason.exited, message: message))
+    private func ended(_ end: SandboxEnd) async {
+        await locks.withLock(end.id) {
+            guard let sandbox = catalog[end.id], [.running, .paused].contains(sandbox.status.state) else { return }
+            let status = SandboxStatus(end)
+            logger.info("sandbox ended", metadata: ["sandbox": "\(end.id)", "reason": "\(status.message)"])
+            try? await catalog.save(sandbox.moved(to: status))
         }
     }
 
@@ -231,9 +237,11 @@ final class SandboxService: Sendable {
         try await stored { () async throws(StoreError) in try await catalog.save(sandbox) }
     }
 
-    private func stored(_ body: () async throws(StoreError) -> Void) async throws(APIError) {
+    func stored<Result: Sendable>(
+        _ body: () async throws(StoreError) -> Result
+    ) async throws(APIError) -> Result {
         do throws(StoreError) {
-            try await body()
+            return try await body()
         } catch {
             logger.error("the store failed", metadata: ["error": "\(error)"])
             throw APIError(.internalServerError, "SANDBOX::INTERNAL_ERROR", "the state could not be stored")
@@ -242,6 +250,7 @@ final class SandboxService: Sendable {
 
     func failed(_ code: String, _ action: String, _ id: String, _ error: any Error) -> APIError {
         logger.error("\(action) failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
-        return APIError(.internalServerError, code, "\(action) sandbox \(id) failed: \(error)")
+        return APIError(
+            .internalServerError, code, ForeignText.escaped("\(action) sandbox \(id) failed: \(error)"))
     }
 }

@@ -1,11 +1,18 @@
+import Observability
+import Runtimes
+
 extension Sandbox {
     /// Changes of state that are kept.
     private static let longestHistory = 50
 
     /// The sandbox in another state; the one before goes into its history.
     func moved(to state: SandboxState, reason: String, message: String = "") -> Sandbox {
+        moved(to: SandboxStatus(state, reason: reason, message: message))
+    }
+
+    func moved(to status: SandboxStatus) -> Sandbox {
         var sandbox = self
-        sandbox.status = SandboxStatus(state, reason: reason, message: message)
+        sandbox.status = status
         sandbox.history.append(sandbox.status)
         sandbox.history.removeFirst(max(0, sandbox.history.count - Self.longestHistory))
         return sandbox
@@ -17,12 +24,29 @@ enum StatusReason {
     static let creating = "CREATING"
     /// The image takes so long that the client has had its answer already.
     static let pullingImage = "PULLING_IMAGE"
+    /// The image is there; execd does not listen yet.
+    static let starting = "STARTING"
     static let running = "CONTAINER_RUNNING"
     static let pauseRequested = "PAUSE_REQUESTED"
     static let paused = "CONTAINER_PAUSED"
     static let resumeRequested = "RESUME_REQUESTED"
     static let deleteRequested = "DELETE_REQUESTED"
     static let exited = "ENTRYPOINT_EXITED"
+    static let killed = "ENTRYPOINT_KILLED"
+    static let outOfMemory = "OUT_OF_MEMORY"
     static let lost = "SANDBOX_LOST"
     static let createFailed = "CREATE_FAILED"
+}
+
+extension SandboxStatus {
+    /// Of a sandbox that has ended by itself.
+    init(_ end: SandboxEnd) {
+        let reason =
+            switch end.entrypoint {
+            case _ where end.isOutOfMemory: StatusReason.outOfMemory
+            case .signalled: StatusReason.killed
+            case .exited, .notStarted, nil: StatusReason.exited
+            }
+        self.init(.terminated, reason: reason, message: ForeignText.escaped("\(end)"))
+    }
 }

@@ -107,7 +107,7 @@ private struct CommandStatus: Encodable, Sendable {
         content = record.content
         running = state.finishedAt == nil
         exit_code = state.finishedAt == nil ? nil : state.exit?.code ?? 127
-        error = state.failure
+        error = state.failure ?? state.explanation
         started_at = Self.time(record.startedAt)
         finished_at = state.finishedAt.map(Self.time)
     }

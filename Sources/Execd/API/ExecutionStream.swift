@@ -48,7 +48,8 @@ enum ExecutionStream {
         case (let failure?, nil): return .failed("127", traceback: [failure], at: now)
         case (let failure?, _): return .failed("-1", traceback: [failure], at: now)
         case (nil, .exited(0)?): return .completed(after: now - record.startedAt, at: now)
-        case (nil, let status): return .failed(String(status?.code ?? -1), at: now)
+        case (nil, let status):
+            return .failed(String(status?.code ?? -1), traceback: state.explanation.map { [$0] } ?? [], at: now)
         }
     }
 }

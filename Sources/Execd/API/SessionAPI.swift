@@ -68,7 +68,7 @@ struct SessionAPI: Sendable {
         } catch {
             return try await refuse(error, response)
         }
-        let record = CommandRecord(id: CommandRunner.identifier(), content: run.command, startedAt: CommandRunner.now())
+        let record = runner.record(of: run.command)
         let events: AsyncStream<ProcessEvent>
         do throws(ShellSession.Unavailable) {
             events = try session.run(run, record)

@@ -7,6 +7,8 @@ final class CommandRecord: Sendable {
         var exit: ExitStatus?
         /// Why it has no exit code of its own: it did not start, or ran into its time limit.
         var failure: String?
+        /// What else is to be told of a command that failed.
+        var explanation: String?
         var finishedAt: Int64?
         var log: [UInt8] = []
         /// Bytes of output that no reader has taken yet.
@@ -24,12 +26,16 @@ final class CommandRecord: Sendable {
     let id: String
     let content: String
     let startedAt: Int64
+    private let memory: MemoryGroup
+    private let earlierKills: UInt64?
     private let state = Mutex(State())
 
-    init(id: String, content: String, startedAt: Int64) {
+    init(id: String, content: String, startedAt: Int64, memory: MemoryGroup = MemoryGroup()) {
         self.id = id
         self.content = content
         self.startedAt = startedAt
+        self.memory = memory
+        earlierKills = memory.kills
     }
 
     var current: State { state.withLock { $0 } }
@@ -57,9 +63,11 @@ final class CommandRecord: Sendable {
 
     /// Notes the end. From here on no signal goes out: the pid may be another's.
     func ended(_ exit: ExitStatus?, failure: String?, at now: Int64) {
+        let explanation = exit?.code == 0 ? nil : memory.reason(since: earlierKills)
         state.withLock { state in
             state.process = nil
             state.exit = exit
+            state.explanation = explanation
             state.failure = state.failure ?? failure
             state.finishedAt = now
         }

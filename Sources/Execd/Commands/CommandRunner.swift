@@ -11,13 +11,18 @@ final class CommandRunner: Sendable {
     let environment: CommandEnvironment
     /// Bytes of an output's line that wait for its break.
     let longestLine: Int
+    let memory: MemoryGroup
 
     /// How long a command has to follow a TERM before it is killed.
     static let patience = Duration.seconds(3)
 
-    init(environment: CommandEnvironment, longestLine: Int = TextAssembler.defaultLongestLine) {
+    init(
+        environment: CommandEnvironment, longestLine: Int = TextAssembler.defaultLongestLine,
+        memory: MemoryGroup = MemoryGroup()
+    ) {
         self.environment = environment
         self.longestLine = longestLine
+        self.memory = memory
     }
 
     static func now() -> Int64 {
@@ -30,7 +35,7 @@ final class CommandRunner: Sendable {
     /// - Returns: its record, and its events up to the last; for a background command the events go to its log.
     func start(_ request: CommandRequest) -> (record: CommandRecord, events: AsyncStream<ProcessEvent>) {
         let (events, continuation) = AsyncStream<ProcessEvent>.makeStream()
-        let record = CommandRecord(id: Self.identifier(), content: request.content, startedAt: Self.now())
+        let record = record(of: request.content)
         registry.add(record)
         let isBackground = request.background ?? false
         do throws(SpawnFailure) {
@@ -56,6 +61,11 @@ final class CommandRunner: Sendable {
             continuation.finish()
         }
         return (record, events)
+    }
+
+    /// A record of a command that begins now.
+    func record(of content: String) -> CommandRecord {
+        CommandRecord(id: Self.identifier(), content: content, startedAt: Self.now(), memory: memory)
     }
 
     /// TERM to the group now, KILL after a while.

@@ -5,6 +5,8 @@ struct Options: Hashable, Sendable {
     var tokenFile: String?
     /// Bytes of an output's line that wait for its break.
     var longestLine = TextAssembler.defaultLongestLine
+    /// Where init says how the program ended (`EndReport`).
+    var report: Int32?
     /// What the sandbox runs; empty: the API alone.
     var entrypoint: [String] = []
     /// Only say how it is used.
@@ -19,7 +21,8 @@ struct Options: Hashable, Sendable {
     }
 
     static let usage =
-        "usage: execd [--help] [--port PORT] [--token-file FILE] [--longest-line BYTES] [--serve] [-- PROGRAM ARGUMENT...]"
+        "usage: execd [--help] [--port PORT] [--token-file FILE] [--longest-line BYTES] [--report DESCRIPTOR] [--serve] "
+        + "[-- PROGRAM ARGUMENT...]"
 
     /// The command line of the process that serves, without the program's name.
     var serving: [String] {
@@ -47,6 +50,11 @@ struct Options: Hashable, Sendable {
                     throw Invalid("--longest-line needs a number from \(range.lowerBound) to \(range.upperBound)")
                 }
                 options.longestLine = bytes
+            case "--report":
+                guard let text = rest.popFirst(), let number = Int32(text), (0...1023).contains(number) else {
+                    throw Invalid("--report needs the number of a descriptor")
+                }
+                options.report = number
             case "--serve": options.serves = true
             case "--help", "-h": options.asksForHelp = true
             case "--":

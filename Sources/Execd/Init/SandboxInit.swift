@@ -21,12 +21,19 @@ enum SandboxInit {
         for number in forwarded + [SIGCHLD] { sigaddset(&signals, number) }
         sigprocmask(SIG_BLOCK, &signals, nil)
 
-        let serving = ProcessSpec(arguments: [executable] + options.serving, environment: environment)
+        let report = EndReport(descriptor: options.report)
+        let serving = ProcessSpec(
+            arguments: [executable] + options.serving, environment: environment, rank: .server)
         // The entrypoint first: where it cannot be started the API is never there, and nobody takes the sandbox for one
         // that runs.
-        let program = ProcessSpec(arguments: options.entrypoint, environment: environment)
-        guard let entrypoint = start(program) else { return 127 }
-        guard var server = start(serving) else {
+        let program = ProcessSpec(arguments: options.entrypoint, environment: environment, rank: .entrypoint)
+        let entrypoint: pid_t
+        var server: pid_t
+        do throws(SpawnFailure) { entrypoint = try start(program) } catch {
+            report.send(.notStarted(error))
+            return 127
+        }
+        do throws(SpawnFailure) { server = try start(serving) } catch {
             kill(-entrypoint, SIGKILL)
             return 125
         }
@@ -38,20 +45,23 @@ enum SandboxInit {
                 continue
             }
             while let (pid, status) = reap() {
-                if pid == entrypoint { return end(with: status.code) }
+                if pid == entrypoint {
+                    report.send(.ended(status))
+                    return end(with: status.code)
+                }
                 // Its clients see a broken connection and the next one works.
-                if pid == server, let next = start(serving) { server = next }
+                if pid == server, let next = try? start(serving) { server = next }
             }
         }
     }
 
-    private static func start(_ spec: ProcessSpec) -> pid_t? {
+    private static func start(_ spec: ProcessSpec) throws(SpawnFailure) -> pid_t {
         do throws(SpawnFailure) {
             return try Spawn.start(spec, input: -1, output: STDOUT_FILENO, error: STDERR_FILENO)
         } catch {
             let line = "execd: cannot start \(error)\n"
             write(STDERR_FILENO, line, line.utf8.count)
-            return nil
+            throw error
         }
     }
 

@@ -12,8 +12,20 @@ struct ProcessSpec: Hashable, Sendable {
     var directory: String?
     var user: UInt32?
     var group: UInt32?
+    var rank = Rank.command
 
     static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+}
+
+/// Which processes the kernel ends first when a sandbox's memory runs out: oom_score_adj (proc(5)), of which a thousandth counts
+/// as much as a thousandth of the limit in use. Init starts with 500. A process may raise its own score but never lower it below
+/// what its first ancestor was given, so that no sandbox's can be spared in another's place.
+enum Rank: Int32, Hashable, Sendable {
+    /// execd's server, which init starts again.
+    case server = 600
+    /// Its end is the sandbox's.
+    case entrypoint = 750
+    case command = 1000
 }
 
 /// Where a piece of output came from.

@@ -31,6 +31,7 @@ enum Spawn {
                     options.inherited = inherited.baseAddress
                     options.inherited_count = Int32(inherited.count)
                     options.grouping = 2
+                    options.out_of_memory_score = spec.rank.rawValue
                     options.user = spec.user.map(Int64.init) ?? -1
                     options.group = spec.group.map(Int64.init) ?? -1
                     return linux_spawn(&options)

@@ -24,6 +24,15 @@ struct ControlGroup: Hashable, Sendable {
             : Self.write(frozen ? "FROZEN" : "THAWED", to: "\(Self.root)/freezer\(path)/freezer.state")
     }
 
+    /// How many of its processes the kernel has ended because memory ran out.
+    var memoryKills: UInt64 {
+        let file =
+            Self.isVersion2
+            ? "\(Self.root)\(path)/memory.events" : "\(Self.root)/memory\(path)/memory.oom_control"
+        let lines = String(decoding: QuickFile.read(file) ?? [], as: UTF8.self).split(separator: "\n")
+        return lines.first { $0.hasPrefix("oom_kill ") }.flatMap { UInt64($0.dropFirst(9)) } ?? 0
+    }
+
     /// Every folder of the group, one for each version 1 controller.
     var folders: [String] {
         guard !Self.isVersion2 else { return [Self.root + path].filter { access($0, F_OK) == 0 } }

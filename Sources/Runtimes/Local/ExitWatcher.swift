@@ -9,7 +9,7 @@ import Threads
 /// Hears when sandboxes end: one thread waits on the pidfds of their first processes.
 final class ExitWatcher: Sendable {
     private struct Watched {
-        var id: String
+        var watch: EndWatch
         var descriptor: CInt
     }
     private struct State {
@@ -18,19 +18,19 @@ final class ExitWatcher: Sendable {
     }
 
     private let epoll: CInt
-    private let ended: AsyncStream<String>.Continuation
+    private let ended: AsyncStream<SandboxEnd>.Continuation
     private let state = Mutex(State())
 
-    private init(epoll: CInt, ended: AsyncStream<String>.Continuation) {
+    private init(epoll: CInt, ended: AsyncStream<SandboxEnd>.Continuation) {
         self.epoll = epoll
         self.ended = ended
     }
 
-    /// The watcher, and the ids of what ended. Its thread lives as long as the program.
-    static func start() throws(RuntimeError) -> (exits: AsyncStream<String>, watcher: ExitWatcher) {
+    /// The watcher, and how sandboxes ended. Its thread lives as long as the program.
+    static func start() throws(RuntimeError) -> (exits: AsyncStream<SandboxEnd>, watcher: ExitWatcher) {
         let epoll = linux_epoll_create()
         guard epoll >= 0 else { throw .system(action: "watching processes", reason: String(cString: strerror(errno))) }
-        let (exits, ended) = AsyncStream<String>.makeStream()
+        let (exits, ended) = AsyncStream<SandboxEnd>.makeStream()
         let watcher = ExitWatcher(epoll: epoll, ended: ended)
         do {
             try DetachedThread.start { watcher.run() }
@@ -40,14 +40,13 @@ final class ExitWatcher: Sendable {
         return (exits, watcher)
     }
 
-    /// Watches a process; nil, or one that is gone already, has no end to be heard of.
-    func watch(_ process: SandboxProcess?, of id: String) {
-        guard let process else { return }
+    /// Watches a process. The end of one that is gone already is heard of at once.
+    func watch(_ process: SandboxProcess, _ watch: EndWatch) {
         let descriptor = linux_pidfd_open(process.pid)
-        guard descriptor >= 0 else { return }
+        guard descriptor >= 0 else { return _ = ended.yield(watch.end()) }
         let key = state.withLock { state in
             state.next += 1
-            state.watched[state.next] = Watched(id: id, descriptor: descriptor)
+            state.watched[state.next] = Watched(watch: watch, descriptor: descriptor)
             return state.next
         }
         _ = linux_epoll_add(epoll, descriptor, LINUX_EPOLLIN, key)
@@ -61,7 +60,7 @@ final class ExitWatcher: Sendable {
                 guard let gone = state.withLock({ $0.watched.removeValue(forKey: event.data) }) else { continue }
                 // Closing takes it out of the epoll set, too.
                 close(gone.descriptor)
-                ended.yield(gone.id)
+                ended.yield(gone.watch.end())
             }
         }
     }

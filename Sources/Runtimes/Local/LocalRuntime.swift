@@ -31,11 +31,7 @@ public final class LocalRuntime: SandboxRuntime {
     private let threads = NIOThreadPool(numberOfThreads: 16)
     /// Deletions have threads of their own: one that waits for a process that does not end must not hold up a create.
     private let deletions = NIOThreadPool(numberOfThreads: 16)
-    public let exits: AsyncStream<String>
-
-    /// How long execd may take to listen.
-    private static let startMilliseconds = 20_000
-    private static let execdPort: UInt16 = 44772
+    public let exits: AsyncStream<SandboxEnd>
 
     /// Checks what the runtime stands on, finds the sandboxes of an earlier server, and puts the host's rules in force.
     public init(configuration: LocalConfiguration, logger: Logger) throws(RuntimeError) {
@@ -95,11 +91,11 @@ public final class LocalRuntime: SandboxRuntime {
         }
         for obstacle in obstacles { firewall.warn(of: obstacle, logger) }
         for (record, folder) in found {
-            watcher.watch(process(in: folder), of: record.spec.id)
             do throws(RuntimeError) { try folder.disk.remount() } catch {
                 logger.warning(
                     "a disk cannot be read again", metadata: ["sandbox": "\(record.spec.id)", "reason": "\(error)"])
             }
+            if let process = process(in: folder) { watcher.watch(process, folder.endWatch(of: record)) }
         }
         // Without a record nothing was made but the folder, and its name says of no sandbox whose it is.
         let known = Set(found.map(\.folder.name))
@@ -189,21 +185,30 @@ public final class LocalRuntime: SandboxRuntime {
             let log = try folder.output.open()
             defer { close(log) }
             try folder.give([folder.output.path], to: record.users)
+            let watch = folder.endWatch(of: record)
+            let input = EndWatch.initsEnd(path: folder.end)
+            defer { close(input) }
             do throws(RuntimeError) {
                 let view = RuntimeView(
                     folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath)
-                try runtime.run(folder.name, view, detached: true, log: log)
+                try runtime.run(folder.name, view, detached: true, input: input, log: log)
                 users.started(in: folder)
             } catch {
-                throw .startFailed(id: id, reason: "\(error)\n\(folder.logTail())")
+                watch.close()
+                throw .startFailed(id: id, reason: folder.withOutput("\(error)"))
             }
             let address = state.withLock { $0.pool.address(record.link.host) }
-            guard let process = process(in: folder),
-                process.accepts(address, port: Self.execdPort, within: Self.startMilliseconds)
-            else {
-                throw .startFailed(id: id, reason: "execd did not answer; the sandbox printed: \(folder.logTail())")
+            let wait = StartWait(address: address, namespace: NetworkNamespace(existing: record.link.namespacePath))
+            guard let process = process(in: folder) else {
+                throw .startFailed(id: id, reason: folder.withOutput("\(watch.end())"))
             }
-            watcher.watch(process, of: id)
+            switch wait.untilReached(process) {
+            case .reached: watcher.watch(process, watch)
+            case .ended: throw .startFailed(id: id, reason: folder.withOutput("\(watch.end())"))
+            case .failed(let reason):
+                watch.close()
+                throw .startFailed(id: id, reason: folder.withOutput(reason))
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 import CLinux
 import FoundationEssentials
-import NetworkPolicy
 
 #if canImport(Glibc)
     import Glibc
@@ -37,23 +36,5 @@ struct SandboxProcess: Sendable {
         guard descriptor >= 0 else { return }
         _ = linux_pidfd_send_signal(descriptor, SIGKILL)
         close(descriptor)
-    }
-
-    /// Tries until something accepts connections there, the process ends, or the time is up.
-    func accepts(_ address: IPv4Address, port: UInt16, within milliseconds: Int) -> Bool {
-        let family = withUnsafeBytes(of: sa_family_t(AF_INET)) { Array($0) }
-        let target = family + [UInt8(port >> 8), UInt8(port & 0xff)] + address.bytes + [UInt8](repeating: 0, count: 8)
-        // Milliseconds are what a start takes: asking each one is cheaper than waiting for the next ten.
-        for _ in 0..<milliseconds {
-            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-            guard descriptor >= 0 else { return false }
-            let status = target.withUnsafeBytes {
-                connect(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(target.count))
-            }
-            close(descriptor)
-            if status == 0 { return true }
-            if hasEnded(within: 1) { return false }
-        }
-        return false
     }
 }

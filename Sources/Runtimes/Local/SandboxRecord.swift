@@ -45,6 +45,8 @@ struct SandboxFolder: Hashable, Sendable {
     var work: String { disk.path + "/work" }
     var output: OutputFile { OutputFile(path: disk.path + "/log") }
     var pidFile: String { path + "/pid" }
+    /// The pipe by which init says how the entrypoint ended.
+    var end: String { path + "/end" }
 
     /// Of the sandbox, to others: of its folder, its control group and its container.
     var name: String { path.splitAtLastSlash.name }
@@ -72,6 +74,16 @@ struct SandboxFolder: Hashable, Sendable {
 
     func write(_ text: String, to name: String) throws(RuntimeError) {
         try QuickFile.write(Array(text.utf8), to: file(name), mode: 0o644)
+    }
+
+    func endWatch(of record: SandboxRecord) -> EndWatch {
+        EndWatch(record.spec.id, path: end, group: group, memoryLimit: record.spec.limits.memoryBytes)
+    }
+
+    /// A reason, and what the sandbox printed, if it did.
+    func withOutput(_ reason: String) -> String {
+        let tail = logTail()
+        return tail.isEmpty ? reason : "\(reason); the sandbox printed: \(tail)"
     }
 
     /// The last bytes of the sandbox's output, however long it is.

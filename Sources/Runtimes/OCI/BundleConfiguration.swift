@@ -115,14 +115,15 @@ extension BundleConfiguration {
         environment["PATH"] = environment["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         environment["HOME"] = environment["HOME"] ?? "/root"
         process = Process(
-            args: [Self.execdPath] + (files.token == nil ? [] : ["--token-file", Self.tokenPath])
+            args: [Self.execdPath, "--report", String(EndWatch.descriptorInside)]
+                + (files.token == nil ? [] : ["--token-file", Self.tokenPath])
                 + (longestOutputLine.map { ["--longest-line", String($0)] } ?? []) + ["--"] + spec.entrypoint,
             env: environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }, cwd: spec.workingDirectory,
             capabilities: .init(
                 bounding: Self.capabilities, effective: Self.capabilities, permitted: Self.capabilities))
         root = Root(path: rootfs)
         hostname = files.hostname
-        mounts = Self.mounts(execd: execd, files: files)
+        mounts = Self.mounts(execd: execd, files: files, memory: spec.limits.memoryBytes)
         let mappings = users.map { [Linux.Mapping(hostID: $0.range.first)] }
         let limits = spec.limits
         linux = Linux(
@@ -146,14 +147,16 @@ extension BundleConfiguration {
             seccomp: SeccompProfile(capabilities: Self.capabilities))
     }
 
-    private static func mounts(execd: String, files: SandboxFiles) -> [Mount] {
+    private static func mounts(execd: String, files: SandboxFiles, memory: Int64?) -> [Mount] {
         let quiet = ["nosuid", "noexec", "nodev"]
+        // Files in memory count as the sandbox's, and no end of a process frees them: together no more than half of the limit.
+        let size = "size=\(min(64 << 10, (memory ?? .max) / (6 << 10)))k"
         func file(_ destination: String, _ source: String, _ options: [String]) -> Mount {
             Mount(destination: destination, type: "bind", source: source, options: ["bind"] + options)
         }
         return [
             Mount(destination: "/proc", type: "proc", source: "proc", options: quiet),
-            Mount(destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=65536k"]),
+            Mount(destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", size]),
             Mount(
                 destination: "/dev/pts", type: "devpts", source: "devpts",
                 options: [
@@ -161,7 +164,7 @@ extension BundleConfiguration {
                     "max=\(SharedCounters.terminals)",
                 ]),
             Mount(
-                destination: "/dev/shm", type: "tmpfs", source: "shm", options: quiet + ["mode=1777", "size=65536k"]),
+                destination: "/dev/shm", type: "tmpfs", source: "shm", options: quiet + ["mode=1777", size]),
             Mount(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet),
             // Of the network namespace, whose owner alone may mount it.
             file("/sys", files.system, quiet + ["ro"]),
@@ -170,7 +173,7 @@ extension BundleConfiguration {
                 destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: quiet + ["relatime", "ro"]),
             Mount(
                 destination: "/run", type: "tmpfs", source: "tmpfs",
-                options: ["nosuid", "nodev", "mode=755", "size=65536k"]),
+                options: ["nosuid", "nodev", "mode=755", size]),
             file(execdPath, execd, ["ro", "nosuid", "nodev"]),
         ] + (files.token.map { [file(tokenPath, $0, ["ro", "nosuid", "nodev", "noexec"])] } ?? [])
     }

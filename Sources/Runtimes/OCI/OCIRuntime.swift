@@ -27,8 +27,12 @@ struct OCIRuntime: Hashable, Sendable {
 
     /// Starts the container of a folder; `log` takes its output and the program's own complaints.
     ///
-    /// - Parameter detached: leave its process's number in the folder and let it run; otherwise wait for its end.
-    func run(_ id: String, _ view: RuntimeView, detached: Bool, log: CInt) throws(RuntimeError) {
+    /// - Parameters:
+    ///   - detached: leave its process's number in the folder and let it run; otherwise wait for its end.
+    ///   - input: what its first process has as standard input; nil for an empty one.
+    func run(
+        _ id: String, _ view: RuntimeView, detached: Bool, input: CInt? = nil, log: CInt
+    ) throws(RuntimeError) {
         // Not /dev/null: the programs give what is on their standard streams to the container's root, and that one is
         // everybody's.
         var ends: [CInt] = [-1, -1]
@@ -37,7 +41,7 @@ struct OCIRuntime: Hashable, Sendable {
         defer { close(ends[0]) }
         let words = detached ? ["--detach", "--pid-file", RuntimeView.folder.pidFile] : []
         let bundle = RuntimeView.folder.bundle
-        let code = try execute(["run", "--bundle", bundle] + words + [id], view, input: ends[0], log: log)
+        let code = try execute(["run", "--bundle", bundle] + words + [id], view, input: input ?? ends[0], log: log)
         guard code == 0 else { throw .startFailed(id: id, reason: "\(executable) ended with \(code)") }
     }
 

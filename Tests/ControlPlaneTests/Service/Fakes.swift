@@ -21,10 +21,12 @@ final class FakeRuntime: SandboxRuntime {
     }
 
     let state = Mutex(State())
-    let exits: AsyncStream<String>
-    let exit: AsyncStream<String>.Continuation
+    let exits: AsyncStream<SandboxEnd>
+    let exit: AsyncStream<SandboxEnd>.Continuation
+    /// What a start, a pause and a resume wait for.
+    let gate = Gate()
 
-    init() { (exits, exit) = AsyncStream<String>.makeStream() }
+    init() { (exits, exit) = AsyncStream<SandboxEnd>.makeStream() }
 
     func fail(_ action: String) { state.withLock { _ = $0.failing.insert(action) } }
     var left: [String] { state.withLock { $0.sandboxes.keys.sorted() } }
@@ -54,14 +56,48 @@ final class FakeRuntime: SandboxRuntime {
             id: spec.id, namespacePath: "/run/netns/\(spec.id)", address: IPv4Address("10.0.0.2")!,
             addressV6: IPv6Address("fd00::2")!)
     }
-    func start(_ id: String) async throws(RuntimeError) { try act("start", id, .running) }
-    func pause(_ id: String) async throws(RuntimeError) { try act("pause", id, .paused) }
-    func resume(_ id: String) async throws(RuntimeError) { try act("resume", id, .running) }
+    func start(_ id: String) async throws(RuntimeError) {
+        await gate.pass()
+        try act("start", id, .running)
+    }
+    func pause(_ id: String) async throws(RuntimeError) {
+        await gate.pass()
+        try act("pause", id, .paused)
+    }
+    func resume(_ id: String) async throws(RuntimeError) {
+        await gate.pass()
+        try act("resume", id, .running)
+    }
     func delete(_ id: String) async throws(RuntimeError) { try act("delete", id, nil) }
     func state(of id: String) async -> RuntimeState { state.withLock { $0.sandboxes[id] ?? .missing } }
     func list() async -> [String] { left }
     func isolation(of id: String) async -> String { "a wall of paper" }
     func logTail(of id: String, bytes: Int) async -> String { "line 1\nline 2" }
+}
+
+/// Open unless it has been closed; whoever comes to a closed one waits until it is opened.
+final class Gate: Sendable {
+    private let waiting = Mutex<[CheckedContinuation<Void, Never>]?>(nil)
+
+    func close() { waiting.withLock { $0 = [] } }
+
+    func open() {
+        let all = waiting.withLock { waiting in
+            defer { waiting = nil }
+            return waiting ?? []
+        }
+        for one in all { one.resume() }
+    }
+
+    func pass() async {
+        await withCheckedContinuation { continuation in
+            let isOpen = waiting.withLock { waiting in
+                waiting?.append(continuation)
+                return waiting == nil
+            }
+            if isOpen { continuation.resume() }
+        }
+    }
 }
 
 /// A guard in memory.
@@ -121,7 +157,11 @@ final class FakeStore: SandboxStore {
 }
 
 struct FakeImages: ImageSource {
+    /// What a pull waits for.
+    var gate = Gate()
+
     func image(_ reference: String, credentials: RegistryCredentials?) async throws(APIError) -> ResolvedImage {
+        await gate.pass()
         guard reference == "known" else {
             throw APIError(.badRequest, "DOCKER::SANDBOX_IMAGE_PULL_FAILED", "there is no image \(reference)")
         }
@@ -134,21 +174,26 @@ struct House {
     let runtime = FakeRuntime()
     let egress = FakeEgress()
     let store = FakeStore()
+    let images = FakeImages()
     let routes = RouteTable(policySocket: "/run/policy.sock", credentialKey: Array("key".utf8))
     let service: SandboxService
     let api: LifecycleAPI
 
     static let apiKey = "the-api-key"
 
-    init(apiKey: String? = House.apiKey, longestTimeout: Int = RequestLimits.longestLife) throws {
+    init(
+        apiKey: String? = House.apiKey, patience: Duration = .seconds(20),
+        longestTimeout: Int = RequestLimits.longestLife
+    ) throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let routes = routes
         service = SandboxService(
-            runtime: runtime, egress: egress, store: store, logger: logger, execdToken: { routes.execdToken(of: $0) }
+            runtime: runtime, egress: egress, store: store, logger: logger, patience: patience,
+            execdToken: { routes.execdToken(of: $0) }
         ) { routes.set($0, $1) }
         api = LifecycleAPI(
-            service: service, images: FakeImages(),
+            service: service, images: images,
             endpoints: EndpointResolver(
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
             routes: routes, limits: RequestLimits(longestTimeout: longestTimeout), publicHost: nil, apiKey: apiKey,

@@ -275,11 +275,114 @@ extension JSONValue {
     @Test func `a sandbox whose entrypoint ends is terminated, and no longer routed to`() async throws {
         let house = try House(), id = try await house.create()
         let follower = Task { await house.service.follow() }
-        house.runtime.exit.yield(id)
+        house.runtime.exit.yield(SandboxEnd(id: id, entrypoint: .exited(3)))
         while house.service.catalog[id]?.status.state != .terminated { try await Task.sleep(for: .milliseconds(1)) }
+        let shown = await house.send(.GET, "/v1/sandboxes/\(id)")
+        #expect(shown.json?["status", "reason"] == .string("ENTRYPOINT_EXITED"))
+        #expect(shown.json?["status", "message"] == .string("the entrypoint ended with exit code 3"))
+        let events = await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/events")
+        #expect(events.text.contains("Terminated ENTRYPOINT_EXITED: the entrypoint ended with exit code 3"))
         #expect(house.routes.lookup(sandbox: id, port: 80) == .unknown)
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
         follower.cancel()
+    }
+
+    @Test func `an end by a signal, or because memory ran out, is told by its reason`() async throws {
+        let house = try House()
+        let follower = Task { await house.service.follow() }
+        defer { follower.cancel() }
+        for (end, kills, reason) in [
+            (.signalled(11), 0, "ENTRYPOINT_KILLED"), (.signalled(9), 1, "OUT_OF_MEMORY"),
+            (nil, 0, "ENTRYPOINT_EXITED"), (.notStarted(2, program: "/\u{1b}[31m\u{202e}"), 0, "ENTRYPOINT_EXITED"),
+        ] as [(EntrypointEnd?, UInt64, String)] {
+            let id = try await house.create()
+            house.runtime.exit.yield(SandboxEnd(id: id, entrypoint: end, memoryKills: kills, memoryLimit: 1 << 28))
+            while house.service.catalog[id]?.status.state != .terminated { try await Task.sleep(for: .milliseconds(1)) }
+            let status = try #require(house.service.catalog[id]?.status)
+            #expect(status.reason == reason && !status.message.isEmpty)
+            #expect(status.message.utf8.allSatisfy { (0x20..<0x7f).contains($0) })
+        }
+    }
+
+    /// What the client of a create is told when its patience ends at a gate, and what becomes of it afterwards.
+    private func answered(_ gate: (House) -> Gate) async throws -> (House, String, JSONValue) {
+        let house = try House(patience: .milliseconds(20))
+        gate(house).close()
+        let answer = await house.send(.POST, "/v1/sandboxes", House.body())
+        let json = try #require(answer.json)
+        guard answer.status == 202, case .string(let id)? = json["id"] else {
+            throw APIError(.internalServerError, "TEST", answer.text)
+        }
+        return (house, id, json)
+    }
+
+    @Test func `a create that is slow says what it waits for`() async throws {
+        for (gate, reason) in [(\.images.gate, "PULLING_IMAGE"), (\.runtime.gate, "STARTING")]
+            as [(KeyPath<House, Gate>, String)]
+        {
+            let (house, id, json) = try await answered { $0[keyPath: gate] }
+            #expect(json["status", "state"] == .string("Pending") && json["status", "reason"] == .string(reason))
+            #expect(await house.send(.GET, "/v1/sandboxes/\(id)").json?["status", "reason"] == .string(reason))
+            house[keyPath: gate].open()
+            while house.service.catalog[id]?.status.state != .running { try await Task.sleep(for: .milliseconds(1)) }
+            let history = house.service.catalog[id]?.history.map(\.reason)
+            #expect(history == ["CREATING", reason, "CONTAINER_RUNNING"])
+        }
+    }
+
+    @Test func `a start that fails after its client was answered is told in its status`() async throws {
+        let (house, id, _) = try await answered(\.runtime.gate)
+        house.runtime.fail("start")
+        house.runtime.gate.open()
+        while house.service.catalog[id]?.status.state != .failed { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(house.service.catalog[id]?.status.message.contains("told to fail") == true)
+    }
+
+    @Test func `a delete at any time of a create leaves nothing, and each is told`() async throws {
+        // While the image is on its way the delete does not wait for it.
+        let (house, id, _) = try await answered(\.images.gate)
+        #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
+        #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 404)
+        house.images.gate.open()
+        // While it starts the delete waits for that.
+        let (other, second, _) = try await answered(\.runtime.gate)
+        async let first = other.send(.DELETE, "/v1/sandboxes/\(second)").status
+        async let again = other.send(.DELETE, "/v1/sandboxes/\(second)").status
+        other.runtime.gate.open()
+        #expect(await Set([first, again]) == [204, 404])
+        for house in [house, other] {
+            #expect(house.runtime.left.isEmpty && house.service.catalog.all.isEmpty)
+            #expect(house.store.rows.withLock { $0.isEmpty } && house.egress.policies.withLock { $0.isEmpty })
+        }
+    }
+
+    @Test func `a create whose sandbox is deleted before its client is answered says so`() async throws {
+        let house = try House()
+        house.images.gate.close()
+        async let create = house.send(.POST, "/v1/sandboxes", House.body())
+        while house.service.catalog.all.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
+        let id = house.service.catalog.all[0].id
+        #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
+        house.images.gate.open()
+        let answer = await create
+        #expect(answer.status == 409 && answer.text.contains("was deleted while it was being created"))
+        #expect(house.runtime.left.isEmpty && house.service.catalog.all.isEmpty)
+    }
+
+    @Test(arguments: ["pause", "resume"])
+    func `a delete during a change of state is done after it`(_ change: String) async throws {
+        let house = try House(), id = try await house.create()
+        if change == "resume" { _ = await house.send(.POST, "/v1/sandboxes/\(id)/pause") }
+        house.runtime.gate.close()
+        async let changed = house.send(.POST, "/v1/sandboxes/\(id)/\(change)").status
+        while house.service.catalog[id]?.status.state != (change == "pause" ? .pausing : .resuming) {
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        async let deleted = house.send(.DELETE, "/v1/sandboxes/\(id)").status
+        house.runtime.gate.open()
+        #expect(await changed == 202)
+        #expect(await deleted == 204)
+        #expect(house.runtime.left.isEmpty && house.service.catalog.all.isEmpty)
     }
 
     @Test func `what has expired is deleted`() async throws {

@@ -1,0 +1,32 @@
+/// Text that somebody else wrote: a sandbox, a client, an image, a peer.
+public enum ForeignText {
+    /// The text on one line, with nothing in it that a terminal, a browser or a reader could be led by: line breaks, escape
+    /// sequences and other control characters, marks that change the direction of writing, and what else cannot be seen stand
+    /// there as `\n`, `\r`, `\t` or `\u{1b}`.
+    public static func escaped(_ text: String) -> String {
+        guard !text.utf8.allSatisfy({ (0x20..<0x7f).contains($0) }) else { return text }
+        var escaped = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\n": escaped += #"\n"#
+            case "\r": escaped += #"\r"#
+            case "\t": escaped += #"\t"#
+            case _ where isUnseen(scalar): escaped += #"\u{\#(String(scalar.value, radix: 16))}"#
+            default: escaped.unicodeScalars.append(scalar)
+            }
+        }
+        return escaped
+    }
+
+    /// The same for each line of a text that has several.
+    public static func escapedLines(_ text: String) -> [String] {
+        text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }.map { escaped(String($0)) }
+    }
+
+    private static func isUnseen(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: true
+        default: false
+        }
+    }
+}
