@@ -101,6 +101,7 @@ let package = Package(
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
         library("HTTPClient", []),
+        library("SafeText", []),
         library(
             "Redis",
             [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")]),
@@ -108,23 +109,25 @@ let package = Package(
         library(
             "Runtimes",
             [
-                "JSON", "Netfilter", "NetworkPolicy", "Threads", "CLinux", "COpenSSL", logging,
+                "JSON", "Netfilter", "NetworkPolicy", "SafeText", "Threads", "CLinux", "COpenSSL", logging,
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         library("Execd", ["JSON", "HTTPServer", "CLinux", logging] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
-        library("Observability", ["HTTPClient", logging, metrics, coreMetrics]),
+        library("Observability", ["HTTPClient", "SafeText", logging, metrics, coreMetrics]),
         library(
             "ControlPlane",
             [
                 "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress",
                 "SecureAccess", "Redis", "HTTPServer", "HTTPClient", "Runtimes", "Threads",
-                "Observability", logging, metrics,
+                "Observability", "SafeText", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
-        .target(name: "ProgramSupport", path: "Sources/Programs/Support", swiftSettings: strict + warnings),
+        .target(
+            name: "ProgramSupport", dependencies: ["SafeText"], path: "Sources/Programs/Support",
+            swiftSettings: strict + warnings),
         .executableTarget(
             name: "sallyport",
             dependencies: [
@@ -211,6 +214,7 @@ let package = Package(
             swiftSettings: strict + warnings),
         tests("Observability", ["HTTPClient", "TestSupport", logging, coreMetrics]),
         tests("HTTPClient"),
+        tests("SafeText"),
         tests("Redis", ["TestSupport"]),
         fuzzers,
         tests(

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Logging
+import SafeText
 
 #if canImport(Glibc)
     import Glibc
@@ -27,11 +28,11 @@ struct JSONLogHandler: LogHandler {
     func log(event: LogEvent) {
         var fields = metadata.merging(metadataProvider?.get() ?? [:]) { _, new in new }
         fields.merge(event.metadata ?? [:]) { _, new in new }
-        var record = fields.mapValues { "\($0)" }
+        var record = fields.mapValues { ForeignText.escaped("\($0)") }
         record["time"] = Date.now.formatted(.iso8601)
         record["level"] = event.level.rawValue
         record["logger"] = label
-        record["message"] = "\(event.message)"
+        record["message"] = ForeignText.escaped("\(event.message)")
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
         guard let line = try? encoder.encode(record) else { return }

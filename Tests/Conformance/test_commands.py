@@ -119,9 +119,32 @@ def test_a_variable_that_is_set_once_is_there_for_later_commands(sandbox):
     assert out(sandbox.commands.run("printf %s \"$TOKEN\"")) == "it's \"quoted\""
 
 
+def test_a_variables_name_is_anything_without_an_equals_sign(create):
+    names = {"a.b-c": "1", "1A": "2", "with blank": "3", "é": "4"}
+    sandbox = create(env=names)
+    seen = dict(line.split("=", 1) for line in out(sandbox.commands.run(["env"])).splitlines())
+    assert names.items() <= seen.items()
+    for name in names:
+        done = sandbox.commands.run(["env"], opts=RunCommandOpts(envs={name: "mine"}))
+        assert f"{name}=mine" in out(done).splitlines()
+    for name in ("", "A=B"):
+        with pytest.raises(SandboxApiException) as refusal:
+            sandbox.commands.run("true", opts=RunCommandOpts(envs={name: "x"}))
+        assert refusal.value.status_code == 400
+        with pytest.raises(SandboxApiException) as refusal:
+            create(env={name: "x"})
+        assert refusal.value.status_code == 400
+    session = sandbox.commands.create_session()
+    assert names.items() <= dict(
+        line.split("=", 1) for line in out(sandbox.commands.run_in_session(session, "env")).splitlines()).items()
+
+
 def test_a_program_that_does_not_exist_is_an_error_of_the_command(sandbox):
     done = sandbox.commands.run(["/no/such/program"])
-    assert done.exit_code not in (0, None) or done.error is not None
+    assert done.exit_code == 127
+    started = sandbox.commands.run(["/no/such/program"], opts=RunCommandOpts(background=True))
+    assert started.exit_code == 127
+    assert sandbox.commands.get_command_status(started.id).exit_code == 127
     assert sandbox.commands.run("no-such-program").exit_code == 127
 
 

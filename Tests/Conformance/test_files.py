@@ -36,6 +36,11 @@ def test_what_is_written_is_read_again(box):
     assert say(box, "stat -c %a /tmp/a/b/binary /tmp/a/text /tmp/a/stream").split() == ["600", "644", "755"]
 
 
+def test_folders_that_are_made_for_a_file_are_its_owners(box):
+    box.files.write_files([WriteEntry(path="/srv/new/deep/a", data="x", owner="sandbox", group="sandbox")])
+    assert say(box, "stat -c %U:%G /srv/new /srv/new/deep /srv/new/deep/a /srv").split() == ["sandbox:sandbox"] * 3 + ["root:root"]
+
+
 def test_several_megabytes_go_up_and_down_whole(box):
     data = b"0123456789abcdef" * (1 << 19)
     box.files.write_file("/tmp/large", data)

@@ -144,10 +144,19 @@ def test_a_sandbox_whose_entrypoint_ends_is_terminated_and_can_be_deleted(create
     sandbox = create(entrypoint=["sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.05; done; echo the end; exit 3"])
     sandbox.files.write_file("/tmp/end", "")
     info = eventually(lambda: (i := sandbox.get_info()).status.state != "Running" and i, what="the end")
-    assert info.status.state in ("Terminated", "Failed") and info.status.reason
+    assert (info.status.state, info.status.reason) == ("Terminated", "ENTRYPOINT_EXITED")
+    assert info.status.message == "the entrypoint ended with exit code 3"
+    assert info.status.message in sandbox.get_diagnostic_events("runtime").content
     assert "the end" in sandbox.get_diagnostic_logs("container").content
     sandbox.kill()
     assert sandbox.id not in appliance.ids()
+
+
+def test_an_entrypoint_that_a_signal_ends_says_which(create):
+    sandbox = create(entrypoint=["sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.05; done; kill -SEGV $$"])
+    sandbox.files.write_file("/tmp/end", "")
+    info = eventually(lambda: (i := sandbox.get_info()).status.state != "Running" and i, what="the end")
+    assert info.status.reason == "ENTRYPOINT_KILLED" and "signal 11 (SIGSEGV)" in info.status.message
 
 
 def test_diagnostics_tell_the_output_and_the_events_of_a_sandbox(create):

@@ -48,7 +48,9 @@ def test_a_background_hog_and_one_in_a_session_say_the_same(small):
     session = small.commands.create_session()
     done = small.commands.run_in_session(session, HOG)
     assert done.exit_code == 137 and LIMIT in why(done)
-    assert say(small, "cat /proc/1/oom_score_adj") < say(small, "cat /proc/self/oom_score_adj")
+    scores = [int(say(small, f"cat /proc/{process}/oom_score_adj")) 
+              for process in ("1", "$(pgrep -of ' --serv[e]')", "$(pgrep -o tail)", "self")]
+    assert scores == [500, 600, 750, 1000]
 
 
 def test_a_fork_storm_ends_commands_and_not_the_sandbox(small):

@@ -194,6 +194,17 @@ struct LiveExecd: Sendable {
         }
     }
 
+    @Test func `a background program that does not start reports 127 everywhere`() async throws {
+        try await LiveExecd.run { execd async throws in
+            for body in [#"{"argv":["/nonexistent"],"background":true}"#, #"{"argv":["/tmp"],"background":true}"#] {
+                let events = try await execd.events(body)
+                #expect(events.count == 2 && events[1].contains(#""evalue":"127""#), "\(events)")
+                let status = try await execd.call("GET", "/command/status/\(execd.texts("init", events))")
+                #expect(status.contains(#""exit_code":127"#) && status.contains(#""running":false"#))
+            }
+        }
+    }
+
     @Test func `an interrupted command ends by its signal`() async throws {
         try await LiveExecd.run { execd async throws in
             let events = try await execd.events(#"{"command":"exec sleep 100","background":true}"#)

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import HTTPServer
 import Testing
 
 @testable import Execd
@@ -145,7 +146,24 @@ import Testing
     }
 
     @Test func `what is no assignment is passed over`() {
-        #expect(EnvironmentFile.parse("# A=1\n1A=2\nA B=3\nnothing\n=4\nB=5") == ["B": "5"])
+        #expect(EnvironmentFile.parse("# A=1\nnothing\n=4\nB=5\nA\0=1\nC=\0") == ["B": "5"])
+    }
+
+    @Test func `a name is anything without an equals sign, as everywhere`() throws {
+        let file = EnvironmentFile.parse("1A=2\nA B=3\na.b-c=4\né=5\nX=\u{301}6")
+        #expect(file == ["1A": "2", "A B": "3", "a.b-c": "4", "é": "5", "X": "\u{301}6"])
+        for name in ["1A", "A B", "a.b-c", "é", "PATH", "$(x)"] {
+            #expect(VariableName.isValid(name))
+            let request = try CommandRequest.decode(Array(#"{"command":"x","envs":{"\#(name)":"v"}}"#.utf8))
+            #expect(request.envs == [name: "v"])
+        }
+        for name in ["", "=", "A=B", "A=\u{301}", "A\0"] { #expect(!VariableName.isValid(name)) }
+    }
+
+    @Test func `a session exports what its shell has names for, and nothing in a name is run`() {
+        let line = ShellDialogue.line(
+            run: 1, "true", folder: nil, variables: ["A_1": "x", "a.b": "y", "x; touch /tmp/z #": "z", "1": "w"])
+        #expect(line.hasPrefix("export A_1='x'; eval 'true'"))
     }
 }
 
@@ -154,7 +172,8 @@ import Testing
         "", "{", "[]", "{}", #"{"command":""}"#, #"{"command":"  "}"#, #"{"argv":[]}"#, #"{"argv":[""]}"#,
         #"{"command":"a","argv":["b"]}"#,
         #"{"command":"a","gid":1}"#, #"{"command":"a","timeout":-1}"#, #"{"command":"a","uid":-1}"#, #"{"command":7}"#,
-        #"{"command":"a","envs":{"A B":"c"}}"#, #"{"command":"a\u0000b"}"#,
+        #"{"command":"a","envs":{"A=B":"c"}}"#, #"{"command":"a","envs":{"":"c"}}"#,
+        #"{"command":"a","envs":{"A\u0000":"c"}}"#, #"{"command":"a\u0000b"}"#,
     ])
     func `a malformed request is refused`(body: String) {
         #expect(throws: InvalidRequest.self) { try CommandRequest.decode(Array(body.utf8)) }

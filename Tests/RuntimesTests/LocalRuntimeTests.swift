@@ -238,16 +238,21 @@ final class TestRuntime: Sendable {
     @Test func `an end is explained: exit code, signal, and memory that ran out`() async throws {
         try await TestRuntime.run { test async throws in
             let small = ResourceLimits(memoryBytes: 64 << 20, processes: 50)
-            let go = "while [ ! -e /go ]; do sleep 0.02; done"
             let hog = "x=x; while :; do x=$x$x; done"
             let cases: [(String, String, EntrypointEnd)] = [
                 ("end-code", "exit 3", .exited(3)), ("end-signal", "kill -SEGV $$", .signalled(SIGSEGV)),
                 ("end-memory", hog, .signalled(SIGKILL)),
             ]
-            for (id, script, _) in cases { _ = try await test.started(id, "\(go); \(script)", limits: small) }
+            for (id, script, _) in cases {
+                let waiting = "trap '\(script)' USR1; while :; do sleep 0.02; done"
+                _ = try await test.started(id, waiting, limits: small)
+            }
             var exits = test.runtime.exits.makeAsyncIterator()
             for (id, _, end) in cases {
-                try Data().write(to: URL(filePath: "\(test.folder)/sandboxes/\(id)/bundle/rootfs/go"))
+                let folder = test.sandbox(id)
+                let process = try #require(SandboxProcess(pidFile: folder.pidFile, group: folder.group))
+                // Init passes it on.
+                kill(process.pid, SIGUSR1)
                 let told = await exits.next()
                 #expect(told?.id == id && told?.entrypoint == end, "\(String(describing: told))")
                 #expect(told?.isOutOfMemory == (id == "end-memory") && told?.memoryLimit == 64 << 20)
@@ -286,9 +291,9 @@ final class TestRuntime: Sendable {
     @Test func `a rule of the machine's in the way is told from an execd that does not listen`() async throws {
         try await TestRuntime.run { test async throws in
             let sandbox = try await test.started("walled-1", "exec sleep 1000")
-            let folder = SandboxFolder(path: test.folder + "/sandboxes/walled-1")
+            let folder = test.sandbox("walled-1")
             let process = try #require(
-                SandboxProcess(pidFile: folder.pidFile, group: ControlGroup(path: "/sallyport/walled-1")))
+                SandboxProcess(pidFile: folder.pidFile, group: folder.group))
             var wait = StartWait(
                 address: sandbox.address, namespace: NetworkNamespace(existing: sandbox.namespacePath))
             (wait.milliseconds, wait.unreachedMilliseconds) = (2000, 50)

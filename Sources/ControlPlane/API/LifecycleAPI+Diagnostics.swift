@@ -1,7 +1,7 @@
 import HTTPServer
 import NIOHTTP1
-import Observability
 import Runtimes
+import SafeText
 
 /// What `GET /sandboxes/{id}/diagnostics/{logs,events}?scope=` answers (diagnostic-api.yml).
 private struct DiagnosticContent: Encodable, Sendable {

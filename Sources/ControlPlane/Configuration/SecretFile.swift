@@ -73,6 +73,8 @@ struct Secrets: Sendable {
     var credentialKey: [UInt8]
     /// What gateways in other processes show to the directory.
     var directory: String
+    /// Where the API key is kept; nil where it is configured.
+    var apiKeyFile: String?
     /// Which of the kept ones were missing, and are new.
     var made: [String] = []
 
@@ -96,7 +98,8 @@ struct Secrets: Sendable {
         return Secrets(
             apiKey: apiKey.isEmpty ? nil : apiKey, keys: LiveKeys(keys!), keyFile: keyFile,
             credentialKey: Array(credentialKey.utf8),
-            directory: try directoryFile(settings).load { hexadecimal(SecureRandom.bytes(32)) }, made: made)
+            directory: try directoryFile(settings).load { hexadecimal(SecureRandom.bytes(32)) },
+            apiKeyFile: settings.server.apiKey == nil ? file("api-key").path : nil, made: made)
     }
 
     static func hexadecimal(_ bytes: [UInt8]) -> String {

@@ -4,8 +4,8 @@ import Metrics
 import NIOHTTP1
 import Netfilter
 import NetworkPolicy
-import Observability
 import Runtimes
+import SafeText
 import Synchronization
 
 extension SandboxService {

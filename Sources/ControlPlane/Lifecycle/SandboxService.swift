@@ -3,8 +3,8 @@ import Logging
 import NIOHTTP1
 import Netfilter
 import NetworkPolicy
-import Observability
 import Runtimes
+import SafeText
 import Synchronization
 
 /// The life of sandboxes: what is asked for is checked against their state, done by runtime and guard, and stored before

@@ -1,5 +1,5 @@
-import Observability
 import Runtimes
+import SafeText
 
 extension Sandbox {
     /// Changes of state that are kept.

@@ -1,3 +1,4 @@
+import HTTPServer
 import JSON
 import NIOHTTP1
 import NetworkPolicy
@@ -147,7 +148,7 @@ struct CreateRequest: Sendable {
                     + "(server.max_sandbox_timeout_seconds)")
         }
         for (name, value) in environment {
-            guard !name.isEmpty, !name.contains("="), !name.utf8.contains(0), !value.utf8.contains(0) else {
+            guard VariableName.isValid(name), !value.utf8.contains(0) else {
                 throw .parameter("env: '\(name.prefix(80))' cannot be passed to a process")
             }
             if name.hasPrefix("OPENSANDBOX_EGRESS_") {

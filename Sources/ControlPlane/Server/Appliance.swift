@@ -21,6 +21,8 @@ public final class Appliance: Sendable {
     public let settings: Settings
     /// What clients send; nil where none is asked for.
     public let apiKey: String?
+    /// Where the API key is kept; nil where it is configured.
+    public let apiKeyFile: String?
     private let service: SandboxService
     private let node: EgressNode?
     private let gateway: Gateway?
@@ -37,7 +39,7 @@ public final class Appliance: Sendable {
         try Folders.make(settings)
         locks = try InstanceLocks.server(settings)
         let secrets = try Secrets.load(settings)
-        apiKey = secrets.apiKey
+        (apiKey, apiKeyFile) = (secrets.apiKey, secrets.apiKeyFile)
         var configuration = try EgressPlane.configuration(settings, logger: logger)
         configuration.metrics = { metrics.prometheusText() }
         try Self.checkPools(settings.local)

@@ -83,7 +83,7 @@ struct CommandAPI: Sendable {
         try await writer.start()
         try await writer.send(.initialized(record.id, at: CommandRunner.now()))
         if let failure = record.current.failure {
-            try await writer.send(.failed("1", traceback: [failure], at: CommandRunner.now()))
+            try await writer.send(.failed("127", traceback: [failure], at: CommandRunner.now()))
         } else {
             try await writer.send(.completed(after: 0, at: CommandRunner.now()))
         }

@@ -17,13 +17,15 @@ extension FilesAPI {
         var replacedCount: Int
     }
 
-    /// `POST /files/mv`: `[{"src","dest"}]`; nothing is replaced.
+    /// `POST /files/mv`: `[{"src","dest"}]`; nothing is replaced. Folders that are made get the owner of what is moved.
     func move(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let moves = try await Self.json([Move].self, request).map { (try expansion($0.src), try expansion($0.dest)) }
         try await work {
             for (source, target) in moves {
-                _ = try FileStatus.of(source)
+                let moved = try FileStatus.of(source)
                 let made = try FolderChanges.create(FilePath.folder(of: target))
+                // Not everybody may give folders away: then they are the mover's.
+                try? FolderChanges.give(made, owner: moved.st_uid, group: moved.st_gid)
                 let status = linux_rename_new(source, target)
                 guard status != 0 else { continue }
                 FolderChanges.discard(made)
@@ -43,7 +45,8 @@ extension FilesAPI {
         try await response.respond(.ok)
     }
 
-    /// `POST /directories`: `{path: {"mode","owner","group"}}`. One that is there stays as it is.
+    /// `POST /directories`: `{path: {"mode","owner","group"}}`. One that is there stays as it is; parents that are made get the
+    /// owner, too.
     func createFolders(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let folders = try await rights(request)
         try await work {
@@ -51,6 +54,7 @@ extension FilesAPI {
                 let made = try FolderChanges.create(path)
                 guard made.last == path else { continue }
                 do {
+                    try FolderChanges.give(made, owner: rights.owner, group: rights.group)
                     try rights.apply(to: path)
                 } catch {
                     FolderChanges.discard(made)

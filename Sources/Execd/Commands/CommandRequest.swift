@@ -1,3 +1,5 @@
+import HTTPServer
+
 /// The body of `POST /command` (CLIENTS.md, section 6.1).
 struct CommandRequest: Decodable, Hashable, Sendable {
     var command: String?
@@ -29,8 +31,8 @@ struct CommandRequest: Decodable, Hashable, Sendable {
         // The kernel takes the last number as "leave it as it is": the command would be root's.
         guard uid != .max, gid != .max else { throw InvalidRequest("uid and gid are numbers below \(UInt32.max)") }
         try TimeLimit.check(timeout)
-        for name in (envs ?? [:]).keys where !EnvironmentFile.isName(name) {
-            throw InvalidRequest("envs: \"\(name)\" is no name for a variable")
+        for name in (envs ?? [:]).keys where !VariableName.isValid(name) {
+            throw InvalidRequest("envs: \"\(name.prefix(80))\" is no name for a variable")
         }
         let texts = [command, cwd].compactMap { $0 } + (argv ?? []) + (envs.map { Array($0.values) } ?? [])
         guard !texts.contains(where: { $0.utf8.contains(0) }) else {

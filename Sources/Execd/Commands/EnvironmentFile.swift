@@ -1,3 +1,5 @@
+import HTTPServer
+
 /// The file that `EXECD_ENVS` names: `NAME=value` lines that clients append to and every command starts with
 /// (CLIENTS.md, section 6.3).
 enum EnvironmentFile {
@@ -9,19 +11,14 @@ enum EnvironmentFile {
         for line in text.split(whereSeparator: \.isNewline) {
             var line = line.drop { $0 == " " || $0 == "\t" }
             if line.hasPrefix("export ") { line = line.dropFirst(7) }
-            guard !line.hasPrefix("#"), let equals = line.firstIndex(of: "=") else { continue }
+            // By scalars: with a combining mark behind it, an equals sign is another Character.
+            guard !line.hasPrefix("#"), let equals = line.unicodeScalars.firstIndex(of: "=") else { continue }
             let name = line[..<equals]
-            guard isName(name) else { continue }
-            variables[String(name)] = value(line[line.index(after: equals)...])
+            let text = value(Substring(line.unicodeScalars[equals...].dropFirst()))
+            guard VariableName.isValid(name), !text.utf8.contains(0) else { continue }
+            variables[String(name)] = text
         }
         return variables
-    }
-
-    static func isName(_ text: some StringProtocol) -> Bool {
-        guard let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else {
-            return false
-        }
-        return text.allSatisfy { $0 == "_" || ($0.isASCII && ($0.isLetter || $0.isNumber)) }
     }
 
     private static func value(_ text: Substring) -> String {

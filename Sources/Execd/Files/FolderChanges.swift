@@ -26,6 +26,18 @@ enum FolderChanges {
         throw .system("make the folder \(path)", code: code)
     }
 
+    /// Gives away folders that were just made; nil leaves an owner as it is. The deepest first: whoever owns one may put another
+    /// thing into its place. Links are not followed.
+    static func give(_ made: [String], owner: UInt32?, group: UInt32?) throws(FileFailure) {
+        guard owner != nil || group != nil else { return }
+        for path in made.reversed() {
+            let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+            guard descriptor >= 0 else { throw .call("open", path) }
+            defer { close(descriptor) }
+            try FileRights.Resolved(owner: owner, group: group).apply(to: descriptor, of: path)
+        }
+    }
+
     /// Takes back what `create` made, where it is still empty.
     static func discard(_ made: [String]) {
         for path in made.reversed() { rmdir(path) }

@@ -43,7 +43,7 @@ struct StagedFile: Sendable {
         guard Self.writeAll(bytes, to: descriptor) else { throw .system("write \(target)", code: errno) }
     }
 
-    /// Ends the writing. What `rights` leaves open is taken from the file that is replaced; a new one gets mode 0644.
+    /// Ends the writing. Folders that were made for the file get its owner, else that one could not use it. What `rights` leaves open is taken from the file that is replaced; a new one gets mode 0644.
     mutating func complete(_ rights: FileRights.Resolved) throws(FileFailure) {
         defer {
             close(descriptor)
@@ -56,6 +56,7 @@ struct StagedFile: Sendable {
         var rights = rights
         rights.mode = rights.mode ?? previous?.mode ?? FileMode(bits: 0o644)
         try rights.apply(to: descriptor, of: target)
+        try FolderChanges.give(madeFolders, owner: rights.owner, group: rights.group)
     }
 
     /// Puts it in its place. A target that is a mount point, as /etc/hosts often is, is written in place instead.

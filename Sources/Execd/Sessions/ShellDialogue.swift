@@ -4,12 +4,27 @@
 /// The command is evaluated with /dev/null for input. What it runs has no descriptor of the channel: the shell keeps its
 /// copy above 9 and closed on exec. So nothing that a command prints can be taken for the answer.
 enum ShellDialogue {
-    /// - Parameters: what the shell is to do first; variables that changed outside of it.
+    /// - Parameters: what the shell is to do first; variables that changed outside of it. A shell can export only names that
+    ///   its language has; another name reaches the shells that start after the change.
     static func line(run number: UInt64, _ command: String, folder: String?, variables: [String: String]) -> String {
-        let exports = variables.sorted { $0.key < $1.key }.map { "export \($0.key)=\(quoted($0.value)); " }.joined()
+        let exports = variables.filter { isIdentifier($0.key) }.sorted { $0.key < $1.key }
+            .map { "export \($0.key)=\(quoted($0.value)); " }.joined()
         let change = folder.map { "command cd -- \(quoted($0)) >/dev/null && " } ?? ""
         let answer = #"command printf '%d %d\n' \#(number) "$?" >&0"#
         return "\(exports)\(change)eval \(quoted(command)) </dev/null; \(answer)\n"
+    }
+
+    private static func isIdentifier(_ name: String) -> Bool {
+        guard let first = name.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else {
+            return false
+        }
+        return name.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"): true
+            default: false
+            }
+        }
     }
 
     /// One word for any shell, whatever is in it. By bytes: a quote with a combining mark behind it is another Character.

@@ -1,3 +1,5 @@
+import SafeText
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -6,7 +8,10 @@
 public enum Console {
     public static func say(_ text: String) { write(text, to: STDOUT_FILENO) }
 
-    public static func complain(_ text: String) { write(text, to: STDERR_FILENO) }
+    /// What went wrong often has somebody else's words in it.
+    public static func complain(_ text: String) {
+        write(ForeignText.escapedLines(text).joined(separator: "\n"), to: STDERR_FILENO)
+    }
 
     private static func write(_ text: String, to descriptor: CInt) {
         var rest = Array(text.utf8)[...]

@@ -1,15 +1,24 @@
 import ControlPlane
 import Ingress
+import Logging
 
 /// What `sallyport serve` prints when it is ready: where it listens, the key, and an example to paste.
 struct Greeting {
     let text: String
 
-    init(_ appliance: Appliance) {
+    /// - Parameter showsKey: where only who started the server reads it. Elsewhere (a journal, a log, a pipe) the key would stay
+    ///   for others to find: its file is named instead.
+    init(_ appliance: Appliance, showsKey: Bool) {
         let settings = appliance.settings
         let server = "\(settings.server.host):\(settings.server.port)"
         let secure = settings.gateway.tls.map { "\n                 with TLS     https://\($0.host):\($0.port)" } ?? ""
-        let key = appliance.apiKey.map { "export OPEN_SANDBOX_API_KEY=\($0)" } ?? "# no API key is asked for"
+        let key =
+            switch (appliance.apiKey, appliance.apiKeyFile) {
+            case (nil, _): "# no API key is asked for"
+            case (let key?, _) where showsKey: "export OPEN_SANDBOX_API_KEY=\(key)"
+            case (_, let file?): "export OPEN_SANDBOX_API_KEY=$(cat \(file))"
+            case (_, nil): "export OPEN_SANDBOX_API_KEY=...   # the one that is configured"
+            }
         text = """
 
             Sallyport \(Appliance.release) is ready.
@@ -42,5 +51,16 @@ struct Greeting {
 
 
             """
+    }
+
+    /// The same for programs, without the key.
+    static func fields(_ appliance: Appliance) -> Logger.Metadata {
+        let settings = appliance.settings
+        var fields: Logger.Metadata = [
+            "release": "\(Appliance.release)", "api": "\(settings.server.host):\(settings.server.port)",
+            "gateway": "\(settings.gateway.host):\(settings.gateway.port)",
+        ]
+        if let file = appliance.apiKeyFile, appliance.apiKey != nil { fields["api-key-file"] = "\(file)" }
+        return fields
     }
 }

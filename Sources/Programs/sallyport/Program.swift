@@ -14,8 +14,11 @@ struct Program: Sendable {
     var settings: Settings
     var metrics: MetricsRegistry
     var logger: Logger
+    var logFormat: LogFormat
 
     static var isInteractive: Bool { isatty(STDIN_FILENO) == 1 }
+    /// Whether what is printed is seen by who started the program, and kept by nobody.
+    static var showsSecrets: Bool { isatty(STDOUT_FILENO) == 1 }
 
     /// Reads the configuration, starts, waits for SIGTERM or SIGINT, and stops.
     static func run(
@@ -43,7 +46,8 @@ struct Program: Sendable {
         let stop: @Sendable () async -> Void
         do {
             stop = try await start(
-                Program(settings: settings, metrics: metrics, logger: Logger(label: "sallyport")))
+                Program(
+                    settings: settings, metrics: metrics, logger: Logger(label: "sallyport"), logFormat: format))
         } catch { throw failure(error) }
         await LongRunning.untilSignalled()
         await stop()

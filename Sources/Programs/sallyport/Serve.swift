@@ -1,6 +1,8 @@
 import ArgumentParser
 import ControlPlane
 import FoundationEssentials
+import Logging
+import Observability
 import ProgramSupport
 
 /// `sallyport serve`
@@ -24,7 +26,12 @@ struct Serve: AsyncParsableCommand {
                 isInteractive: Program.isInteractive, environment: ProcessInfo.processInfo.environment)
             let appliance = try await Appliance(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
-            Console.say(Greeting(appliance).text)
+            if program.logFormat == .text {
+                Console.say(Greeting(appliance, showsKey: Program.showsSecrets).text)
+            } else {
+                // Whoever collects lines of JSON takes nothing else.
+                program.logger.info("ready", metadata: Greeting.fields(appliance))
+            }
             return { await appliance.shutdown() }
         }
     }

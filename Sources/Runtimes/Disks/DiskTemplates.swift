@@ -1,3 +1,4 @@
+import SafeText
 import Synchronization
 
 #if canImport(Glibc)
@@ -117,7 +118,8 @@ final class DiskTemplates: Sendable {
         } catch { throw .system(action: "making a disk of \(bytes) bytes", reason: "\(error)") }
         guard outcome.code == 0 else {
             throw .system(
-                action: "making a disk of \(bytes) bytes", reason: "mke2fs: " + outcome.errors.printable(limit: 200))
+                action: "making a disk of \(bytes) bytes",
+                reason: "mke2fs: " + ForeignText.escaped(outcome.errors, limit: 200))
         }
         return try .read(path)
     }

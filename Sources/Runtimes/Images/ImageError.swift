@@ -1,3 +1,5 @@
+import SafeText
+
 /// Why there is no image. Every description says what to do; none carries a password.
 public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     case invalidReference(String, reason: String)
@@ -23,10 +25,10 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .invalidReference(let text, let reason):
-            "\"\(text.printable(limit: 80))\" is no image reference (\(reason)): write it as registry/repository:tag"
+            "\"\(ForeignText.escaped(text, limit: 80))\" is no image reference (\(reason)): write it as registry/repository:tag"
         case .invalidCredentials(let reason): "the credentials cannot be used: \(reason)"
         case .unqualified(let image, let canonical):
-            "\"\(image.printable(limit: 80))\" names no registry: write \(canonical), or have unqualified_registry in the "
+            "\"\(ForeignText.escaped(image, limit: 80))\" names no registry: write \(canonical), or have unqualified_registry in the "
                 + "server's [local] say which registry such names are of"
         case .notOnThisMachine(let image):
             "there is no image \(image) on this machine, and names under \(ImageReference.localNames) are never fetched: "
@@ -42,13 +44,5 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
         case .missingTool(let tool, let package): "\(tool) is not installed: apt-get install \(package)"
         case .storage(let action, let reason): "\(action): \(reason)"
         }
-    }
-}
-
-extension String {
-    /// One line of at most `limit` characters, with nothing that moves a terminal's cursor: for texts of others in ours.
-    func printable(limit: Int) -> String {
-        let scalars = unicodeScalars.map { $0.value < 0x20 || (0x7f..<0xa0).contains($0.value) ? " " : Character($0) }
-        return scalars.count > limit ? String(scalars.prefix(limit)) + "…" : String(scalars)
     }
 }

@@ -1,5 +1,6 @@
 import Logging
 import NIOPosix
+import SafeText
 import Synchronization
 
 #if canImport(Glibc)
@@ -191,7 +192,7 @@ public final class ImageStore: Sendable {
             throw .timedOut(reference.familiar, seconds: Self.unpackMilliseconds / 1000)
         }
         guard code == 0 else {
-            throw .pullFailed(reference.familiar, reason: "umoci: " + outcome.errors.printable(limit: 400))
+            throw .pullFailed(reference.familiar, reason: "umoci: " + ForeignText.escaped(outcome.errors, limit: 400))
         }
         let removed = try ImageTree(root: rootfs).clean(reference)
         if removed.nodes + removed.attributes > 0 {

@@ -1,4 +1,5 @@
 import CLinux
+import SafeText
 
 #if canImport(Glibc)
     import Glibc
@@ -28,7 +29,7 @@ struct ImageTree {
             do throws(Failure) {
                 folders += try clean(folder, &removed).map { folder + "/" + $0 }
             } catch {
-                let path = "\(folder)/\(error.name)".printable(limit: 200)
+                let path = ForeignText.escaped("\(folder)/\(error.name)", limit: 200)
                 throw .pullFailed(reference.familiar, reason: "\(path): \(String(cString: strerror(error.code)))")
             }
         }

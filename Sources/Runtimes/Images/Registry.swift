@@ -1,3 +1,5 @@
+import SafeText
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -91,7 +93,7 @@ struct Registry: Sendable {
             return .unsupportedPlatform(image, platform: Platform.current.description)
         }
         if says("manifest unknown", "name unknown", "not found", "status: 404", "404 (") { return .notFound(image) }
-        let reason = message.printable(limit: 400)
+        let reason = ForeignText.escaped(message, limit: 400)
         if says("http response to https") {
             return .unreachable(registry: reference.registry, reason: "it has no TLS; name it as an insecure registry")
         }

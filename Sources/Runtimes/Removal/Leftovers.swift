@@ -1,5 +1,6 @@
 import Logging
 import NIOPosix
+import SafeText
 import Synchronization
 
 /// Something of a sandbox or an image that is out of the way, but has not been taken away yet.
@@ -70,7 +71,7 @@ final class Leftovers: Sendable {
     private func failed(_ number: UInt64, _ reason: String, _ failures: Int, _ pause: Int) {
         let item: Leftover? = items.withLock { items in
             items[number]?.failures = failures
-            items[number]?.reason = reason.printable(limit: 300)
+            items[number]?.reason = ForeignText.escaped(reason, limit: 300)
             items[number]?.pause = pause
             return items[number]
         }

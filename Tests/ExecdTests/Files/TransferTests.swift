@@ -102,6 +102,32 @@ import Testing
         }
     }
 
+    @Test func `folders that are made for a file get its owner, and others stay as they are`() async throws {
+        try await Scratch.run { execd, scratch async throws in
+            func owners(_ name: String) throws -> [UInt32] {
+                let status = try scratch.status(name)
+                return [status.st_uid, status.st_gid]
+            }
+            mkdir(scratch.path + "/there", 0o755)
+            let upload = try await execd.upload([
+                (#"{"path":"~/there/new/deep/a","mode":600,"owner":"1000","group":"1001"}"#, "x"),
+                (#"{"path":"~/plain/b","mode":600}"#, "x"), (#"{"path":"~/half/c","mode":600,"owner":"1000"}"#, "x"),
+            ])
+            #expect(upload.status == 200, "\(upload.body)")
+            for name in ["there/new", "there/new/deep", "there/new/deep/a"] {
+                #expect(try owners(name) == [1000, 1001], "\(name)")
+            }
+            #expect(try owners("there") == [0, 0] && owners("plain") == [0, 0] && owners("half") == [1000, 0])
+            let move = #"[{"src":"~/there/new/deep/a","dest":"~/moved/far/a"}]"#
+            #expect(try await execd.ask("POST", "/files/mv", move).status == 200)
+            #expect(try owners("moved") == [1000, 1001] && owners("moved/far") == [1000, 1001])
+            let folders = #"{"~/one/two":{"mode":700,"owner":"1000","group":"1001"}}"#
+            #expect(try await execd.ask("POST", "/directories", folders).status == 200)
+            #expect(try owners("one") == [1000, 1001] && owners("one/two") == [1000, 1001])
+            #expect(try scratch.status("one").st_mode & 0o7777 == 0o755)
+        }
+    }
+
     @Test func `a form with a length is the same`() async throws {
         try await Scratch.run { execd, scratch async throws in
             let form = """

@@ -137,7 +137,10 @@ import Testing
             "pinging container registry ghcr.io: Get \"https://ghcr.io/v2/\": http: server gave HTTP response to HTTPS client",
             .unreachable(registry: "ghcr.io", reason: "it has no TLS; name it as an insecure registry")
         ),
-        ("open /x: permission denied\u{1b}[2J", .pullFailed("ghcr.io/a/b:1", reason: "open /x: permission denied [2J")),
+        (
+            "open /x: permission denied\u{1b}[2J",
+            .pullFailed("ghcr.io/a/b:1", reason: #"open /x: permission denied\u{1b}[2J"#)
+        ),
     ])
     func `skopeo's complaints are told apart`(complaint: String, error: ImageError) throws {
         #expect(try Registry.error("warning\n" + complaint + "\n", for: ImageReference("ghcr.io/a/b:1")) == error)

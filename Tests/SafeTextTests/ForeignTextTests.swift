@@ -1,4 +1,4 @@
-import Observability
+import SafeText
 import Testing
 
 @Suite struct ForeignTextTests {
@@ -25,6 +25,11 @@ import Testing
                 #expect(![.control, .format, .lineSeparator, .paragraphSeparator].contains(category))
             }
         }
+    }
+
+    @Test func `a text that is too long is cut`() {
+        #expect(ForeignText.escaped("abc", limit: 3) == "abc" && ForeignText.escaped("abcd", limit: 3) == "abc…")
+        #expect(ForeignText.escaped("\n\n\n", limit: 2) == #"\n\n…"# && ForeignText.escaped("漢漢", limit: 2) == "漢漢")
     }
 
     @Test func `lines stay lines`() {

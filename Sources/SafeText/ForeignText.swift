@@ -3,10 +3,12 @@ public enum ForeignText {
     /// The text on one line, with nothing in it that a terminal, a browser or a reader could be led by: line breaks, escape
     /// sequences and other control characters, marks that change the direction of writing, and what else cannot be seen stand
     /// there as `\n`, `\r`, `\t` or `\u{1b}`.
-    public static func escaped(_ text: String) -> String {
-        guard !text.utf8.allSatisfy({ (0x20..<0x7f).contains($0) }) else { return text }
+    /// - Parameter limit: characters (Unicode's scalars) that are kept; `…` stands for more.
+    public static func escaped(_ text: String, limit: Int = .max) -> String {
+        guard text.utf8.count > limit || !text.utf8.allSatisfy({ (0x20..<0x7f).contains($0) }) else { return text }
         var escaped = ""
-        for scalar in text.unicodeScalars {
+        for (count, scalar) in text.unicodeScalars.enumerated() {
+            guard count < limit else { return escaped + "…" }
             switch scalar {
             case "\n": escaped += #"\n"#
             case "\r": escaped += #"\r"#

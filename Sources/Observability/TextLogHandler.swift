@@ -1,0 +1,44 @@
+import Logging
+import SafeText
+
+/// One line for people. What sandboxes, images and peers wrote is part of messages and metadata: whatever it was, it adds no
+/// line and moves no terminal.
+struct TextLogHandler: LogHandler {
+    private var lines: StreamLogHandler
+
+    init(label: String) { lines = .standardError(label: label) }
+
+    var logLevel: Logger.Level {
+        get { lines.logLevel }
+        set { lines.logLevel = newValue }
+    }
+    var metadata: Logger.Metadata {
+        get { lines.metadata }
+        set { lines.metadata = Self.escaped(newValue) }
+    }
+    var metadataProvider: Logger.MetadataProvider? {
+        get { lines.metadataProvider }
+        set { lines.metadataProvider = newValue.map { provider in .init { Self.escaped(provider.get()) } } }
+    }
+
+    subscript(metadataKey key: String) -> Logger.MetadataValue? {
+        get { lines[metadataKey: key] }
+        set { lines[metadataKey: key] = newValue.map { .string(ForeignText.escaped("\($0)")) } }
+    }
+
+    func log(event: LogEvent) { lines.log(event: Self.escaped(event)) }
+
+    static func escaped(_ event: LogEvent) -> LogEvent {
+        var event = event
+        var metadata = event.metadata ?? [:]
+        if let error = event.error { metadata["error"] = "\(error)" }
+        event.error = nil
+        event.message = "\(ForeignText.escaped("\(event.message)"))"
+        event.metadata = escaped(metadata)
+        return event
+    }
+
+    private static func escaped(_ metadata: Logger.Metadata) -> Logger.Metadata {
+        metadata.mapValues { .string(ForeignText.escaped("\($0)")) }
+    }
+}
