@@ -22,13 +22,16 @@ struct BundleConfiguration: Codable, Hashable, Sendable {
         var env: [String]
         var cwd: String
         var capabilities: Capabilities
-        var rlimits = [Limit(type: "RLIMIT_NOFILE", hard: mostFiles, soft: mostFiles)]
+        var rlimits = limits
         var noNewPrivileges = true
-        /// Open files of one process, as far as this program may give them: a limit above its own is refused.
-        private static var mostFiles: UInt64 {
+        /// Open files of one process, as far as this program may give them: a limit above its own is refused. What it has
+        /// itself is inherited, and not set again: for that runc needs CAP_SYS_RESOURCE where users are mapped.
+        private static var limits: [Limit] {
             var own = rlimit()
             getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &own)
-            return min(65536, UInt64(own.rlim_max))
+            let most = min(65536, UInt64(own.rlim_max))
+            guard own.rlim_max != own.rlim_cur || own.rlim_max > most else { return [] }
+            return [Limit(type: "RLIMIT_NOFILE", hard: most, soft: most)]
         }
         /// The kernel ends sandboxes before the server when memory runs out.
         var oomScoreAdj = 500
