@@ -9,7 +9,8 @@ import threading
 import grpc
 import httpx
 import pytest
-from doors import network_of
+from doors import listen_inside, network_of
+from http2_server import HTTP2Server
 from support.inside import ECHO_SERVER, start_server
 from support.waiting import eventually
 
@@ -147,12 +148,24 @@ def test_a_call_that_is_cancelled_or_late_ends_inside(calls):
     eventually(lambda: {b"cancelled", b"late"} <= set(calls.one("Ended")[0].split(b",")), what="the ends inside")
 
 
-def test_a_port_that_has_spoken_http2_gets_it_for_other_requests(calls, served):
-    calls.one("Unary")
-    with httpx.Client(http1=False, http2=True) as client:
-        answer = client.get(served.appliance.gateway, headers={ROUTE: f"{served.sandbox.id}-{served.port}"})
-    # What a server of gRPC says to such a request is its own; over HTTP/1.1 it would have said nothing.
-    assert answer.http_version == "HTTP/2" and answer.status_code != 502
+def test_a_port_that_has_spoken_http2_gets_it_for_other_requests(appliance, sandbox):
+    server = HTTP2Server(listen_inside(appliance, sandbox.id))
+    calls = Calls(appliance, sandbox.id, server.port)
+    try:
+        def get(path):
+            with httpx.Client(http1=False, http2=True) as client:
+                return client.get(appliance.gateway + path, headers={ROUTE: f"{sandbox.id}-{server.port}"})
+
+        # The server has nothing else, but nobody knows.
+        assert get("/before").status_code == 502
+        assert calls.one("Any", b"")[0] == b""
+        for _ in range(6):
+            answer = get("/after")
+            assert answer.status_code == 200 and answer.text == "GET /after by HTTP/2", answer.text
+        assert httpx.get(appliance.gateway, headers={ROUTE: f"{sandbox.id}-{server.port}"}).status_code == 502
+    finally:
+        calls.channel.close()
+        server.close()
 
 
 def test_an_error_of_the_gateways_is_a_status(served, create, appliance):

@@ -14,14 +14,21 @@ final class BackendSession {
     /// Since when there has been none.
     private(set) var unusedSince = NIODeadline.now()
     /// The sandbox has answered in HTTP/2.
-    fileprivate(set) var hasSpoken = false
+    private(set) var hasSpoken = false
+    private let whenSpoken: () -> Void
     /// No new stream is opened on it.
     private(set) var isEnding = false
 
-    /// - Parameter connect: makes the connection, and puts the handlers of this session into it.
-    init(incarnation: String, loop: any EventLoop, connect: (BackendSession) -> EventLoopFuture<any Channel>) {
+    /// - Parameters:
+    ///   - whenSpoken: told once that the sandbox speaks HTTP/2.
+    ///   - connect: makes the connection, and puts the handlers of this session into it.
+    init(
+        incarnation: String, loop: any EventLoop, whenSpoken: @escaping () -> Void,
+        connect: (BackendSession) -> EventLoopFuture<any Channel>
+    ) {
         self.incarnation = incarnation
         self.loop = loop
+        self.whenSpoken = whenSpoken
         channel = connect(self)
     }
 
@@ -82,6 +89,12 @@ final class BackendSession {
         }
     }
 
+    fileprivate func spoke() {
+        guard !hasSpoken else { return }
+        hasSpoken = true
+        whenSpoken()
+    }
+
     /// Lets what is under way finish.
     func end() {
         isEnding = true
@@ -120,7 +133,7 @@ private final class BackendSessionWatch: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data).payload {
         case .settings:
-            session.hasSpoken = true
+            session.spoke()
             deadline?.clear()
         case .goAway: session.end()
         default: break

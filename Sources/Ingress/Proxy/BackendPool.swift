@@ -26,6 +26,7 @@ final class BackendPool {
     private let traffic: TrafficBudget?
     /// nil: a server that listens on a sandbox's loopback only is not reached.
     private let dialer: (any InsideDialer)?
+    private let http2Ports: HTTP2Ports
     private var pending: [ObjectIdentifier: PendingAccess] = [:]
     /// Connections of HTTP/2.
     private var sessions: [Backend.Address: [BackendSession]] = [:]
@@ -37,11 +38,13 @@ final class BackendPool {
     private var sweeping = false
 
     init(
-        loop: any EventLoop, limits: ProxyLimits, traffic: TrafficBudget? = nil, dialer: (any InsideDialer)? = nil
+        loop: any EventLoop, limits: ProxyLimits, traffic: TrafficBudget? = nil, dialer: (any InsideDialer)? = nil,
+        http2Ports: HTTP2Ports = HTTP2Ports()
     ) {
         self.loop = loop
         self.traffic = traffic
         self.dialer = dialer
+        self.http2Ports = http2Ports
         self.limits = limits
     }
 
@@ -127,8 +130,7 @@ final class BackendPool {
 
     /// Whether the sandbox is known to speak HTTP/2 on that port: it has, a moment ago.
     func speaksHTTP2(_ backend: Backend) -> Bool {
-        !sessions.isEmpty
-            && sessions[backend.address]?.contains { $0.hasSpoken && $0.incarnation == backend.incarnation } ?? false
+        http2Ports.contains(backend)
     }
 
     /// A stream of HTTP/2 for one exchange.
@@ -154,13 +156,18 @@ final class BackendPool {
         if let session = all.first(where: { $0.takesStreams && $0.incarnation == backend.incarnation }) {
             return session
         }
-        let limits = limits
-        let session = BackendSession(incarnation: backend.incarnation, loop: loop) { session in
+        let limits = limits, ports = http2Ports
+        let session = BackendSession(
+            incarnation: backend.incarnation, loop: loop, whenSpoken: { ports.opened(backend) }
+        ) { session in
             let bound = NIOLoopBound(session, eventLoop: loop)
             return dial(backend) { try BackendSession.configure($0, bound.value, limits: limits) }
         }
         sessions[backend.address, default: []].append(session)
-        session.whenEnded { [weak self] in self?.forget(session, at: backend.address) }
+        session.whenEnded { [weak self] in
+            if session.hasSpoken { ports.closed(backend) }
+            self?.forget(session, at: backend.address)
+        }
         sweepLater()
         return session
     }

@@ -17,6 +17,7 @@ final class LoopStates: Sendable {
     private let limits: ProxyLimits
     private let traffic: TrafficBudget?
     private let dialer: (any InsideDialer)?
+    private let http2Ports = HTTP2Ports()
     private let policy: @Sendable () -> any ProxyPolicy
     private let states = NIOLockedValueBox<[ObjectIdentifier: NIOLoopBound<LoopState>]>([:])
 
@@ -39,7 +40,8 @@ final class LoopStates: Sendable {
             let state = NIOLoopBound(
                 LoopState(
                     policy: policy(),
-                    pool: BackendPool(loop: loop, limits: limits, traffic: traffic, dialer: dialer)),
+                    pool: BackendPool(
+                        loop: loop, limits: limits, traffic: traffic, dialer: dialer, http2Ports: http2Ports)),
                 eventLoop: loop)
             states[key] = state
             return state

@@ -1,0 +1,32 @@
+import NIOConcurrencyHelpers
+
+/// On which ports sandboxes speak HTTP/2, for all event loops: known as long as a connection is open that has shown it. A
+/// server that ends takes its connections, and what is known of it, with it.
+final class HTTP2Ports: Sendable {
+    private struct Port: Hashable, Sendable {
+        var incarnation: String
+        var address: Backend.Address
+    }
+
+    private let connections = NIOLockedValueBox<[Port: Int]>([:])
+
+    func contains(_ backend: Backend) -> Bool {
+        connections.withLockedValue { connections in
+            !connections.isEmpty && connections[Self.port(backend)] != nil
+        }
+    }
+
+    func opened(_ backend: Backend) { connections.withLockedValue { $0[Self.port(backend), default: 0] += 1 } }
+
+    func closed(_ backend: Backend) {
+        connections.withLockedValue { connections in
+            let port = Self.port(backend)
+            guard let count = connections[port] else { return }
+            connections[port] = count > 1 ? count - 1 : nil
+        }
+    }
+
+    private static func port(_ backend: Backend) -> Port {
+        Port(incarnation: backend.incarnation, address: backend.address)
+    }
+}
