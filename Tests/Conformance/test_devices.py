@@ -10,6 +10,7 @@ import tempfile
 
 import pytest
 from support.inside import has_user_namespace, keeps_mount_flags, say
+from support.leftovers import name_of
 
 # null, zero, full, random, urandom, tty, ptmx
 USUAL = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)}
@@ -45,7 +46,7 @@ def opened(text):
 
 
 def first_process(appliance, sandbox):
-    return int((appliance.state / "sandboxes" / sandbox.id / "pid").read_text())
+    return int((appliance.state / "sandboxes" / name_of(sandbox.id) / "pid").read_text())
 
 
 def test_no_node_opens_among_the_files_of_a_sandbox(either_runtime):
@@ -71,7 +72,7 @@ def test_no_node_opens_among_the_files_of_a_sandbox(either_runtime):
 def sent(either_runtime):
     """The lines that a sandbox's OCI runtime was given, and the runtime."""
     sandbox = either_runtime.create()
-    bundle = either_runtime.state / "sandboxes" / sandbox.id / "bundle/config.json"
+    bundle = either_runtime.state / "sandboxes" / name_of(sandbox.id) / "bundle/config.json"
     yield either_runtime.name, json.loads(bundle.read_text())["linux"]["resources"]["devices"]
     sandbox.kill()
     sandbox.close()
