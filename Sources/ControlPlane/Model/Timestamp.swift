@@ -54,9 +54,9 @@ public struct Timestamp: Hashable, Comparable, Sendable {
         guard let zone = reader.zoneSeconds(), reader.isAtEnd else { return nil }
         let days = Self.days(before: year, month: month, day: day)
         let whole = Int64(days) * 86_400 + Int64(hour * 3600 + minute * 60 + second - zone)
-        // A leap second, a fraction or a zone may carry it beyond the year 9999.
+        // A leap second, a fraction or a zone may carry it beyond the year 9999, and a zone before 1970.
         let microseconds = whole * 1_000_000 + fraction
-        guard microseconds <= Self.last.microseconds else { return nil }
+        guard (0...Self.last.microseconds).contains(microseconds) else { return nil }
         self.init(microseconds: microseconds)
     }
 
