@@ -47,14 +47,12 @@ struct Run {
 func limit(_ gigabits: Int?) throws {
     for network in networks {
         for (namespace, device) in [(network.sandbox, "eth0"), (network.outside, "host0")] {
-            let name = String(namespace.path.split(separator: "/").last!)
-            if let gigabits {
+            try namespace.run {
+                guard let gigabits else { return try Command.run("tc", "qdisc", "del", "dev", device, "root") }
                 // What passes between two ticks of the kernel's clock.
                 try Command.run(
-                    "tc", "-n", name, "qdisc", "replace", "dev", device, "root", "tbf", "rate", "\(gigabits)gbit",
+                    "tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", "\(gigabits)gbit",
                     "burst", "\(gigabits * 512)kb", "latency", "20ms")
-            } else {
-                try Command.run("tc", "-n", name, "qdisc", "del", "dev", device, "root")
             }
         }
     }

@@ -32,8 +32,7 @@ let node = try await EgressNode(
 
 let networks = [try TestNetwork(), try TestNetwork(), try TestNetwork()]
 let servers = try networks.map { network in
-    let name = String(network.outside.path.split(separator: "/").last!)
-    try Command.run("ip", "-n", name, "route", "add", "local", "198.51.100.0/24", "dev", "lo")
+    try network.outside.run { try Command.run("ip", "route", "add", "local", "198.51.100.0/24", "dev", "lo") }
     return try EchoServer(in: network.outside)
 }
 let open = try networks[0].outside.run { UpstreamServer(table, address: "198.51.100.253", port: 53) }

@@ -124,4 +124,24 @@ extension Settings {
     private static func name(_ text: String, _ key: String) throws(ConfigurationError) -> DomainName {
         do { return try DomainName(text) } catch { throw ConfigurationError("\(key): \"\(text)\": \(error)") }
     }
+
+    private mutating func apply(_ section: ConfigurationFile.Egress.Budgets) throws(ConfigurationError) {
+        let keys: [(String, Int?, WritableKeyPath<EgressBudgets, Int>)] = [
+            ("queries_per_second", section.queries_per_second, \.queriesPerSecond),
+            ("distinct_names_per_hour", section.distinct_names_per_hour, \.distinctNamesPerHour),
+            ("wildcard_bytes_per_minute", section.wildcard_bytes_per_minute, \.wildcardBytesPerMinute),
+            ("wildcard_burst_bytes", section.wildcard_burst_bytes, \.wildcardBurst),
+            ("connections_per_second", section.connections_per_second, \.connectionsPerSecond),
+            ("connections", section.connections, \.connections), ("bytes_out", section.bytes_out, \.bytesOut),
+        ]
+        for (key, number, path) in keys {
+            guard let number else { continue }
+            guard (0...EgressBudgets.most).contains(number) else {
+                throw ConfigurationError(
+                    "egress.budgets.\(key) is \(number); use 0 for no limit, or a number up to 10^12")
+            }
+            egress.budgets[keyPath: path] = number
+        }
+        egress.sharesConnections = section.connections == nil
+    }
 }

@@ -12,23 +12,23 @@ import Synchronization
 
 /// Sandboxes on this machine: an OCI runtime, overlayfs, network namespaces. No daemon is needed.
 public final class LocalRuntime: SandboxRuntime {
-    private struct State {
+    struct State {
         var pool: AddressPool
         /// Sandboxes that something is being done with.
         var busy: Set<String> = []
     }
 
-    private let configuration: LocalConfiguration
-    private let runtime: OCIRuntime
-    private let users: UserNamespaces
+    let configuration: LocalConfiguration
+    let runtime: OCIRuntime
+    let users: UserNamespaces
     private let logger: Logger
-    private let state: Mutex<State>
+    let state: Mutex<State>
     private let watcher: ExitWatcher
-    private let removals: Leftovers
-    private let limits: DiskLimits
-    private let reserve: DiskReserve
+    let removals: Leftovers
+    let limits: DiskLimits
+    let reserve: DiskReserve
     /// Making a sandbox is mostly waiting for the kernel and for crun: more threads than processors make more at once.
-    private let threads = NIOThreadPool(numberOfThreads: 16)
+    let threads = NIOThreadPool(numberOfThreads: 16)
     /// Deletions have threads of their own: one that waits for a process that does not end must not hold up a create.
     private let deletions = NIOThreadPool(numberOfThreads: 16)
     public let exits: AsyncStream<SandboxEnd>
@@ -241,159 +241,5 @@ public final class LocalRuntime: SandboxRuntime {
     public func isolation(of id: String) async -> String {
         guard Self.isIdentifier(id), let record = SandboxRecord.read(from: folder(of: id).path) else { return "" }
         return users.description(of: record.users)
-    }
-
-    // MARK: Steps
-
-    private func make(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
-        var record = record
-        let spec = record.spec
-        try folder.create()
-        var users = try users.make(for: folder, near: record.link.host)
-        record.users = users?.range
-        try record.write(to: folder.path)
-        if let made = users {
-            do throws(RuntimeError) {
-                try folder.mountLower(spec.imageRoot, made)
-            } catch {
-                try self.users.giveUp(made, in: folder, image: spec.imageRoot, because: error)
-                (users, record.users) = (nil, nil)
-                try record.write(to: folder.path)
-            }
-        }
-        let (pool, range) = (state.withLock { $0.pool }, record.users)
-        try Self.translated("making the network of \(spec.id)") { [link = record.link] () throws(NetfilterError) in
-            try link.create(pool: pool, users: range) { folder.mountSystem() }
-        }
-        try limits.make(
-            folder.disk, bytes: spec.limits.diskBytes ?? configuration.disk.limit, keepsProjects: range != nil)
-        try folder.createLayer(range)
-        try folder.writeIdentity(
-            hostname: record.hostname, address: pool.address(record.link.host),
-            image: range == nil ? spec.imageRoot : folder.lower, range)
-        try folder.mountFiles(image: spec.imageRoot, range)
-        try folder.writeBundle(of: record, configuration, users)
-    }
-
-    private func remove(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
-        let id = record.spec.id
-        let group = folder.group
-        if group.isFrozen { _ = group.setFrozen(false) }
-        if let process = process(in: folder) {
-            process.kill()
-            guard process.hasEnded(within: 10_000) else {
-                throw .system(action: "ending sandbox \(id)", reason: "process \(process.pid) does not end")
-            }
-        }
-        if access(folder.pidFile, F_OK) == 0 || !group.folders.isEmpty { try runtime.delete(folder.name) }
-        folder.unmount()
-        try Self.translated("removing the network of \(id)") { () throws(NetfilterError) in try record.link.delete() }
-        if !group.remove() {
-            removals.take("the control group of \(id)", of: id) {
-                guard group.remove() else {
-                    throw RuntimeError.system(action: "removing \(group.path)", reason: "it is in use")
-                }
-            }
-        }
-        try setAside(folder, of: id)
-        users.end(record.users, in: folder)
-        state.withLock { $0.pool.release(record.link.host) }
-    }
-
-    /// Frees a sandbox's name at once. Its files are removed apart from that: they may be many, or resist.
-    private func setAside(_ folder: SandboxFolder, of id: String) throws(RuntimeError) {
-        do throws(RemovalError) {
-            guard let aside = try TreeRemoval.setAside(folder.path, into: configuration.removedDirectory) else {
-                return
-            }
-            // On a full disk somebody waits for the room.
-            if (try? reserve.check()) == nil, (try? TreeRemoval.remove(aside)) != nil { return }
-            removals.take(files: aside, of: id)
-        } catch {
-            throw .system(action: "deleting \(id)", reason: "\(error)")
-        }
-    }
-
-    private func setFrozen(_ frozen: Bool, _ id: String, needed: RuntimeState) async throws(RuntimeError) {
-        try await offPool(id) { [self] () throws(RuntimeError) in
-            let (_, folder) = try known(id)
-            let now = currentState(id)
-            guard now == needed else { throw .wrongState(id: id, state: "\(now)", needed: "\(needed)") }
-            guard folder.group.setFrozen(frozen) else {
-                throw .system(
-                    action: frozen ? "pausing \(id)" : "resuming \(id)", reason: String(cString: strerror(errno)))
-            }
-        }
-    }
-
-    private func currentState(_ id: String) -> RuntimeState {
-        let folder = folder(of: id)
-        guard SandboxRecord.read(from: folder.path) != nil else { return .missing }
-        guard access(folder.pidFile, F_OK) == 0 else { return .prepared }
-        guard let process = process(in: folder), !process.hasEnded(within: 0) else { return .exited }
-        return folder.group.isFrozen ? .paused : .running
-    }
-
-    private func known(_ id: String) throws(RuntimeError) -> (SandboxRecord, SandboxFolder) {
-        let folder = folder(of: id)
-        guard let record = SandboxRecord.read(from: folder.path) else { throw .notFound(id) }
-        return (record, folder)
-    }
-
-    /// Servers before 0.4 called a sandbox by its id everywhere.
-    private func folder(of id: String) -> SandboxFolder {
-        let old = SandboxFolder(path: configuration.stateDirectory + "/" + id)
-        return access(old.path, F_OK) == 0
-            ? old : SandboxFolder(path: configuration.stateDirectory + "/" + SandboxName.of(id))
-    }
-
-    /// Everything that was more than a folder when its making was interrupted.
-    private static func records(in directory: String) -> [(record: SandboxRecord, folder: SandboxFolder)] {
-        ControlGroup.entries(of: directory).filter(isIdentifier).compactMap { name in
-            let folder = SandboxFolder(path: directory + "/" + name)
-            return SandboxRecord.read(from: folder.path).map { ($0, folder) }
-        }
-    }
-
-    private func process(in folder: SandboxFolder) -> SandboxProcess? {
-        SandboxProcess(pidFile: folder.pidFile, group: folder.group)
-    }
-
-    // MARK: Threads
-
-    /// Runs what blocks away from the cooperative pool, one thing at a time for each sandbox.
-    private func offPool<Result: Sendable>(
-        _ id: String, _ pool: NIOThreadPool? = nil, _ body: @escaping @Sendable () throws(RuntimeError) -> Result
-    ) async throws(RuntimeError) -> Result {
-        guard Self.isIdentifier(id) else { throw .notFound(String(id.prefix(80))) }
-        guard state.withLock({ $0.busy.insert(id).inserted }) else {
-            throw .wrongState(id: id, state: "being changed by another request", needed: "left alone")
-        }
-        defer { _ = state.withLock { $0.busy.remove(id) } }
-        let outcome: Swift.Result<Result, RuntimeError>
-        do {
-            outcome = try await (pool ?? threads).runIfActive {
-                do throws(RuntimeError) { return .success(try body()) } catch { return .failure(error) }
-            }
-        } catch {
-            throw .system(action: "working on \(id)", reason: "the program is shutting down")
-        }
-        return try outcome.get()
-    }
-
-    /// Identifiers become names of folders and control groups.
-    static func isIdentifier(_ text: String) -> Bool {
-        (1...63).contains(text.utf8.count)
-            && text.utf8.allSatisfy {
-                ("a"..."z").contains(Character(Unicode.Scalar($0)))
-                    || ("0"..."9").contains(Character(Unicode.Scalar($0)))
-                    || $0 == UInt8(ascii: "-")
-            } && text.first != "-"
-    }
-
-    private static func translated<Result>(
-        _ action: String, _ body: () throws(NetfilterError) -> Result
-    ) throws(RuntimeError) -> Result {
-        do throws(NetfilterError) { return try body() } catch { throw .system(action: action, reason: "\(error)") }
     }
 }
