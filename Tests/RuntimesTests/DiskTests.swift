@@ -168,6 +168,34 @@ private final class TestDisk {
         return stat(path, &status) == 0 ? Int(status.st_size) : -1
     }
 
+    /// The control is the last line: what waits for the lease's end reads what the file holds.
+    @Test func `a lease that a program inside holds on the output makes nobody wait`() async throws {
+        try Command.run("sh", "-c", "seq 1000 > \(output.path)")
+        let script = """
+            import fcntl, os, signal, sys
+            signal.signal(signal.SIGIO, signal.SIG_IGN)
+            fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            open(sys.argv[1] + ".held", "w").close(); sys.stdin.read()
+            """
+        let (holder, input) = (Process(), Pipe())
+        holder.executableURL = URL(filePath: "/usr/bin/python3")
+        holder.arguments = ["-c", script, output.path]
+        (holder.standardInput, holder.standardOutput) = (input, FileHandle.nullDevice)
+        try holder.run()
+        defer {
+            try? input.fileHandleForWriting.close()
+            holder.waitUntilExit()
+        }
+        let isHeld = try await eventually { access(output.path + ".held", F_OK) == 0 }
+        #expect(isHeld)
+        #expect(output.tail() == "")
+        output.rotate(limit: 100)
+        #expect(size(output.path) > 100)
+        try input.fileHandleForWriting.close()
+        holder.waitUntilExit()
+        #expect(output.tail().hasSuffix("999\n1000\n"))
+    }
+
     @Test func `output that grows is cut, its last part is kept, and printing goes on`() throws {
         let writer = try output.open()
         defer { close(writer) }

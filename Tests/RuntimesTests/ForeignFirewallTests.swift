@@ -41,13 +41,13 @@ import Testing
         let echo = try EchoServer(in: network.outside)
         defer { withExtendedLifetime(echo) {} }
         try withSandbox { sandbox in
-            #expect(try host.run { try firewall.install() } == [])
+            #expect(try host.run { try StandingFirewall(firewall).obstacles } == [])
             #expect(try Probe.stream("198.51.100.1", from: sandbox) == .echoed)
             try inside("nft", "add table ip filter")
             try inside("nft", "'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'")
             try inside("nft", "'add chain ip filter INPUT { type filter hook input priority 0; policy drop; }'")
             try inside("nft", "'add chain ip6 filter FORWARD'", "2>/dev/null", "||", "true")
-            let found = try host.run { try firewall.install() }
+            let found = try host.run { try StandingFirewall(firewall).obstacles }
             #expect(found.map(\.description) == ["ip filter FORWARD"])
             #expect(try Probe.stream("198.51.100.1", from: sandbox) != .echoed)
             for rule in firewall.passage(through: found[0]) { try inside(rule.replacing("\"", with: "\\\"")) }

@@ -39,9 +39,30 @@ import Testing
         ]
         for (users, allowed, refused) in cases {
             let firewall = firewall(users)
-            _ = try network.sandbox.run { try firewall.install() }
+            _ = try network.sandbox.run { try StandingFirewall(firewall) }
             for user in allowed { #expect(connects(user, to: sandbox), "\(user) of \(users.debugDescription)") }
             for user in refused { #expect(!connects(user, to: sandbox), "\(user) of \(users.debugDescription)") }
         }
+    }
+
+    /// R7: a service of the machine that begins by emptying all tables, as nftables.service does.
+    @Test(arguments: [
+        "flush ruleset", "delete table inet sallyport_test", "flush table inet sallyport_test",
+        "flush chain inet sallyport_test send",
+    ]) func `rules that another program takes away are put back`(_ change: String) throws {
+        let echo = try EchoServer(in: network.outside)
+        defer { withExtendedLifetime(echo) {} }
+        let standing = try network.sandbox.run { try StandingFirewall(firewall([0])) }
+        func nft(_ words: String) throws {
+            try Command.run("nsenter", "--net=\(network.sandbox.path)", "nft", words)
+        }
+        #expect(try !standing.restore(), "nobody has changed anything")
+        try nft("add table inet another")
+        #expect(try !standing.restore(), "what leaves them alone is left alone")
+        try nft(change)
+        #expect(connects(65534, to: "198.51.100.1"), "control: now everybody does")
+        #expect(try standing.restore())
+        #expect(!connects(65534, to: "198.51.100.1") && connects(0, to: "198.51.100.1"))
+        #expect(try !standing.restore(), "once is enough")
     }
 }

@@ -14,7 +14,8 @@ struct LocalImages: ImageSource {
         store = try ImageStore(
             directory: settings.local.stateDirectory + "/images",
             insecureRegistries: settings.local.insecureRegistries,
-            unqualifiedRegistry: settings.local.unqualifiedRegistry, logger: logger)
+            unqualifiedRegistry: settings.local.unqualifiedRegistry, reserve: settings.local.disk.reserve,
+            logger: logger)
         guard FileManager.default.fileExists(atPath: settings.baseImage) else {
             logger.warning("there is no base image", metadata: ["folder": "\(settings.baseImage)"])
             return
@@ -40,7 +41,7 @@ struct LocalImages: ImageSource {
             case .invalidReference, .invalidCredentials, .unqualified, .notOnThisMachine, .notFound, .unauthorized,
                 .unsupportedPlatform:
                 .badRequest
-            case .unreachable, .pullFailed, .timedOut, .inUse, .missingTool, .storage: .internalServerError
+            case .unreachable, .pullFailed, .timedOut, .tooLarge, .inUse, .missingTool, .storage: .internalServerError
             }
         return APIError(status, "DOCKER::SANDBOX_IMAGE_PULL_FAILED", "\(error)")
     }

@@ -31,6 +31,13 @@ struct MachineLocks {
             }
             return try InstanceLock(path: folder + "/" + prefix + Self.name(pool))
         }
+        // Names of links begin with the tag, and what follows may be what the longer of two tags has more.
+        for (other, taken) in takenTags(prefix)
+        where other != local.tag && (other.hasPrefix(local.tag) || local.tag.hasPrefix(other)) {
+            throw ConfigurationError(
+                "\(taken) has the tag \"\(other)\", and one of it and \"\(local.tag)\" begins with the other: give this one "
+                    + "a local.tag of its own")
+        }
         do {
             return pools + [try InstanceLock(path: "\(folder)/\(prefix)tag-\(local.tag)")]
         } catch let taken as InstanceLock.Taken {
@@ -54,24 +61,30 @@ struct MachineLocks {
         return stat("/proc/self/ns/net", &status) == 0 ? String(status.st_ino) : "0"
     }
 
-    /// The pools of programs that run; what others have left is removed.
     private func takenPools(_ prefix: String) -> [(CIDRBlock, InstanceLock.Taken)] {
+        taken(prefix, "pool-").compactMap { name, taken in Self.block(name).map { ($0, taken) } }
+    }
+
+    private func takenTags(_ prefix: String) -> [(String, InstanceLock.Taken)] {
+        taken(prefix, "tag-").map { name, taken in (String(name.dropFirst(4)), taken) }
+    }
+
+    /// What programs that run have of a kind in this network namespace; what others have left is removed.
+    private func taken(_ prefix: String, _ kind: String) -> [(name: String, InstanceLock.Taken)] {
         guard let directory = opendir(folder) else { return [] }
         defer { closedir(directory) }
-        var found: [(CIDRBlock, InstanceLock.Taken)] = []
+        var found: [(name: String, InstanceLock.Taken)] = []
         while let entry = readdir(directory) {
             let name = withUnsafeBytes(of: entry.pointee.d_name) {
                 String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
             }
-            guard name.contains("-pool-") else { continue }
+            guard name.contains("-" + kind) else { continue }
             do {
                 let stale = try InstanceLock(path: folder + "/" + name)
                 unlink(folder + "/" + name)
                 withExtendedLifetime(stale) {}
             } catch let taken as InstanceLock.Taken {
-                if name.hasPrefix(prefix), let block = Self.block(String(name.dropFirst(prefix.count))) {
-                    found.append((block, taken))
-                }
+                if name.hasPrefix(prefix) { found.append((String(name.dropFirst(prefix.count)), taken)) }
             } catch { continue }
         }
         return found

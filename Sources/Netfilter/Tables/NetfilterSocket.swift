@@ -42,6 +42,11 @@ public final class NetfilterSocket: Sendable {
         }
     }
 
+    /// Takes the tables as they are now for those that only this socket has changed: what others do from now on is told.
+    public func acceptChanges() throws(NetfilterError) {
+        try expected.withLock { expected throws(NetfilterError) in expected = try generation() }
+    }
+
     private func perform(_ transaction: Transaction) throws(NetfilterError) {
         try socket.performBatch("changing nf_tables") { first in
             TransactionEncoder.encode(transaction, firstSequence: first)

@@ -147,6 +147,17 @@ public struct Transaction: Sendable {
     private(set) var operations: [Operation] = []
     public var isEmpty: Bool { operations.isEmpty }
 
+    /// How many rules its new chains have, by their names.
+    public var ruleCounts: [String: Int] {
+        (operations + closingRules).reduce(into: [:]) { counts, operation in
+            switch operation {
+            case .addChain(_, let name, _): counts[name, default: 0] += 0
+            case .addRule(_, let chain, _): counts[chain, default: 0] += 1
+            default: break
+            }
+        }
+    }
+
     /// What ends a new chain that drops by default. Its policy alone leaves a gap: the kernel makes the rules of a
     /// transaction visible at once, but then takes old chains away and sets the policies of new ones, which accept till
     /// then, one after the other (`nf_tables_commit`, `nft_chain_commit_drop_policy`). A table that replaces itself would

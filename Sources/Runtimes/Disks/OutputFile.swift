@@ -25,10 +25,14 @@ struct OutputFile: Hashable, Sendable {
         return String(decoding: before + last, as: UTF8.self)
     }
 
+    /// Never waits: a program inside may hold a lease on the file (fcntl(2), F_SETLEASE), for which the kernel would have
+    /// whoever opens it wait 45 seconds.
+    private static let looking = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+
     /// Where the file holds more than `limit` bytes, puts the last half of that aside and empties it. Between two calls it
     /// can grow to the sandbox's disk limit, and no further.
     func rotate(limit: Int64) {
-        let descriptor = Glibc.open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+        let descriptor = Glibc.open(path, O_RDWR | Self.looking)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
         var status = stat()
@@ -36,7 +40,7 @@ struct OutputFile: Hashable, Sendable {
         let kept = Self.tail(descriptor, Int(limit / 2))
         // Emptied first: the disk may be full because of it.
         guard ftruncate(descriptor, 0) == 0 else { return }
-        let aside = Glibc.open(earlier, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        let aside = Glibc.open(earlier, O_WRONLY | O_CREAT | O_TRUNC | Self.looking, 0o600)
         guard aside >= 0 else { return }
         defer { close(aside) }
         var rest = kept[...]
@@ -49,7 +53,7 @@ struct OutputFile: Hashable, Sendable {
     }
 
     private static func tail(_ path: String, _ bytes: Int) -> [UInt8] {
-        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        let descriptor = Glibc.open(path, O_RDONLY | looking)
         guard descriptor >= 0 else { return [] }
         defer { close(descriptor) }
         return tail(descriptor, bytes)

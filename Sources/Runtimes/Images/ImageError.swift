@@ -17,6 +17,8 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     case unsupportedPlatform(String, platform: String)
     case pullFailed(String, reason: String)
     case timedOut(String, seconds: Int)
+    /// It would take what is to stay free of the machine's disk.
+    case tooLarge(String, reason: String)
     /// Sandboxes stand on its files.
     case inUse(String)
     case missingTool(String, package: String)
@@ -40,6 +42,7 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
         case .unsupportedPlatform(let image, let platform): "image \(image) is not made for \(platform)"
         case .pullFailed(let image, let reason): "pulling \(image) failed: \(reason)"
         case .timedOut(let image, let seconds): "pulling \(image) took more than \(seconds) s: try again"
+        case .tooLarge(let image, let reason): "image \(image) does not fit: \(reason)"
         case .inUse(let image): "sandboxes use image \(image): delete them first"
         case .missingTool(let tool, let package): "\(tool) is not installed: apt-get install \(package)"
         case .storage(let action, let reason): "\(action): \(reason)"

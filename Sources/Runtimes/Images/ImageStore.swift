@@ -29,6 +29,7 @@ public final class ImageStore: Sendable {
     private let umoci: Tool
     private let logger: Logger
     private let unqualifiedRegistry: String?
+    private let reserve: DiskReserve
     /// Held as long as the store is: two would sweep each other's work away.
     private let lock: CInt
 
@@ -47,18 +48,21 @@ public final class ImageStore: Sendable {
     ///   - directory: the store's own folder, made when missing. No comma or colon: overlayfs parts its options by them.
     ///   - insecureRegistries: `host:port` of those to be spoken to without TLS; those on loopback always may be.
     ///   - unqualifiedRegistry: whose images names without a registry are; nil: they are refused.
+    ///   - reserve: bytes that stay free on the store's disk: an image that would take them is given up.
     /// - Throws: `ImageError.missingTool`, `.storage`.
     public convenience init(
-        directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil, logger: Logger
+        directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil,
+        reserve: Int64 = DiskConfiguration().reserve, logger: Logger
     ) throws(ImageError) {
         try self.init(
             directory: directory, insecureRegistries: insecureRegistries, unqualifiedRegistry: unqualifiedRegistry,
-            logger: logger, skopeo: Tool.find("skopeo", package: "skopeo"), umoci: Tool.find("umoci", package: "umoci"))
+            reserve: reserve, logger: logger,
+            skopeo: Tool.find("skopeo", package: "skopeo"), umoci: Tool.find("umoci", package: "umoci"))
     }
 
     init(
-        directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil, logger: Logger,
-        skopeo: Tool, umoci: Tool
+        directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil,
+        reserve: Int64 = DiskConfiguration().reserve, logger: Logger, skopeo: Tool, umoci: Tool
     ) throws(ImageError) {
         guard !directory.contains(where: { $0 == "," || $0 == ":" || $0 == "\\" }) else {
             throw .storage(action: "opening \(directory)", reason: "its path has a comma, a colon or a backslash")
@@ -67,7 +71,8 @@ public final class ImageStore: Sendable {
         lock = try folders.lock()
         index = ImageIndex(folders: folders)
         folders.sweep(keeping: Set(index.all.map(\.image.root)))
-        registry = Registry(skopeo: skopeo, insecure: insecureRegistries)
+        self.reserve = DiskReserve(folder: folders.directory, bytes: reserve)
+        registry = Registry(skopeo: skopeo, insecure: insecureRegistries, reserve: self.reserve)
         self.umoci = umoci
         self.logger = logger
         self.unqualifiedRegistry = unqualifiedRegistry
@@ -187,7 +192,8 @@ public final class ImageStore: Sendable {
         let rootfs = work + "/rootfs"
         let outcome = try umoci.run(
             ["raw", "unpack", "--image", "\(layout.path):\(OCILayout.name)", rootfs], home: work,
-            milliseconds: Self.unpackMilliseconds, confined: true)
+            milliseconds: Self.unpackMilliseconds, confined: true, reserve: reserve)
+        if let shortage = outcome.shortage { throw .tooLarge(reference.familiar, reason: "\(shortage)") }
         guard let code = outcome.code else {
             throw .timedOut(reference.familiar, seconds: Self.unpackMilliseconds / 1000)
         }

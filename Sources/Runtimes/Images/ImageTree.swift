@@ -23,17 +23,29 @@ struct ImageTree {
     /// - Throws: `ImageError.pullFailed` where something can be neither looked at nor taken away.
     func clean(_ reference: ImageReference) throws(ImageError) -> Removed {
         var removed = Removed()
-        // By their paths and one at a time: a descriptor for each level would be as many as the image likes.
-        var folders: [Name] = ["."]
-        while let folder = folders.popLast() {
+        // By their paths and one at a time: a descriptor for each level would be as many as the image likes, and a path for
+        // each folder that waits as much memory.
+        var waiting: [(path: Name, names: [Name])] = []
+        var next: Name? = "."
+        while let folder = next {
             do throws(Failure) {
-                folders += try clean(folder, &removed).map { folder + "/" + $0 }
+                let names = try clean(folder, &removed)
+                if !names.isEmpty { waiting.append((folder, names)) }
             } catch {
                 let path = ForeignText.escaped("\(folder)/\(error.name)", limit: 200)
                 throw .pullFailed(reference.familiar, reason: "\(path): \(String(cString: strerror(error.code)))")
             }
+            next = Self.next(of: &waiting)
         }
         return removed
+    }
+
+    private static func next(of waiting: inout [(path: Name, names: [Name])]) -> Name? {
+        while let last = waiting.indices.last {
+            if let name = waiting[last].names.popLast() { return waiting[last].path + "/" + name }
+            waiting.removeLast()
+        }
+        return nil
     }
 
     /// OCI runtimes make links in `/dev` by its path on the host: runc 1.1 would make them where a link of that name leads,

@@ -9,6 +9,8 @@ struct Registry: Sendable {
     let skopeo: Tool
     /// Host and port of registries without TLS.
     let insecure: Set<String>
+    /// What fetching leaves of the disk.
+    var reserve: DiskReserve?
 
     private static let (askMilliseconds, fetchMilliseconds) = (60_000, 900_000)
 
@@ -55,7 +57,9 @@ struct Registry: Sendable {
         defer { unlink(authFile) }
         let plain = Self.isLoopback(reference.registry) || insecure.contains(reference.registry)
         let options = ["--authfile", authFile] + (plain ? [verification + "=false"] : [])
-        let outcome = try skopeo.run(verb + options + places, home: folder, milliseconds: milliseconds)
+        let outcome = try skopeo.run(
+            verb + options + places, home: folder, milliseconds: milliseconds, reserve: reserve)
+        if let shortage = outcome.shortage { throw .tooLarge(reference.familiar, reason: "\(shortage)") }
         guard let code = outcome.code else { throw .timedOut(reference.familiar, seconds: milliseconds / 1000) }
         guard code == 0 else {
             throw Self.error(credentials?.scrub(outcome.errors) ?? outcome.errors, for: reference)

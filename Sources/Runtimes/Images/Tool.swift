@@ -8,8 +8,10 @@ import CLinux
 struct Tool: Hashable, Sendable {
     /// What it left behind; output and errors at most `outputLimit` bytes each, of errors the last.
     struct Outcome: Hashable, Sendable {
-        /// Nil when it was killed for taking too long.
+        /// Nil when it was killed: for taking too long, or for taking the disk.
         var code: Int32?
+        /// What it left too little of.
+        var shortage: RuntimeError?
         var output: String
         var errors: String
     }
@@ -18,6 +20,8 @@ struct Tool: Hashable, Sendable {
 
     private static let searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     private static let outputLimit = 64 << 10
+    /// A fast disk takes some hundred megabytes meanwhile.
+    private static let lookMilliseconds = 100
     /// What the operator says about the way to registries; nothing else of the server's environment is handed on.
     private static let handedOn = [
         "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE",
@@ -37,8 +41,9 @@ struct Tool: Hashable, Sendable {
     /// - Parameters:
     ///   - home: the folder it may take for its home and for temporary files.
     ///   - confined: whether it can write to nothing but `home`, and opens no device node there.
+    ///   - reserve: what it must leave of a disk; it is ended when it has written too much.
     func run(
-        _ arguments: [String], home: String, milliseconds: Int, confined: Bool = false
+        _ arguments: [String], home: String, milliseconds: Int, confined: Bool = false, reserve: DiskReserve? = nil
     ) throws(ImageError) -> Outcome {
         var (output, errors) = try (Pipe(), Pipe())
         defer {
@@ -54,19 +59,23 @@ struct Tool: Hashable, Sendable {
 
         let deadline = Self.now() + milliseconds
         var expired = false
-        while !expired, output.isOpen || errors.isOpen {
+        var shortage: RuntimeError?
+        while !expired, shortage == nil, output.isOpen || errors.isOpen {
             var polled = [output, errors].map { pollfd(fd: $0.readEnd, events: Int16(POLLIN), revents: 0) }
-            let ready = poll(&polled, 2, Int32(clamping: max(deadline - Self.now(), 0)))
-            expired = ready == 0
+            let left = max(deadline - Self.now(), 0)
+            let ready = poll(&polled, 2, Int32(clamping: reserve == nil ? left : min(left, Self.lookMilliseconds)))
+            expired = ready == 0 && Self.now() >= deadline
             if ready > 0, polled[0].revents != 0 { output.read(keepingFirst: Self.outputLimit) }
             if ready > 0, polled[1].revents != 0 { errors.read(keepingLast: Self.outputLimit) }
+            do throws(RuntimeError) { try reserve?.check() } catch { shortage = error }
         }
         // Its own process group: what it has started goes with it.
-        if expired { kill(-pid, SIGKILL) }
+        if expired || shortage != nil { kill(-pid, SIGKILL) }
         var state: Int32 = 0
         while waitpid(pid, &state, 0) < 0 && errno == EINTR {}
         let code = state & 0x7f == 0 ? state >> 8 & 0xff : 128 + state & 0x7f
-        return Outcome(code: expired ? nil : code, output: output.text, errors: errors.text)
+        return Outcome(
+            code: expired || shortage != nil ? nil : code, shortage: shortage, output: output.text, errors: errors.text)
     }
 
     private func start(

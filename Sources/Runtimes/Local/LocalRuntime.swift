@@ -27,6 +27,7 @@ public final class LocalRuntime: SandboxRuntime {
     let removals: Leftovers
     let limits: DiskLimits
     let reserve: DiskReserve
+    private let firewall: StandingFirewall
     /// Making a sandbox is mostly waiting for the kernel and for crun: more threads than processors make more at once.
     let threads = NIOThreadPool(numberOfThreads: 16)
     /// Deletions have threads of their own: one that waits for a process that does not end must not hold up a create.
@@ -86,10 +87,14 @@ public final class LocalRuntime: SandboxRuntime {
             poolV6: configuration.addressPoolV6,
             links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*",
             reachableBy: configuration.reachableBy)
-        let obstacles = try Self.translated("setting the host's rules") { () throws(NetfilterError) in
-            try firewall.install()
+        let standing = try Self.translated("setting the host's rules") { () throws(NetfilterError) in
+            try StandingFirewall(firewall)
+        }
+        let obstacles = try Self.translated("looking at the host's rules") { () throws(NetfilterError) in
+            try standing.obstacles
         }
         for obstacle in obstacles { firewall.warn(of: obstacle, logger) }
+        self.firewall = standing
         for (record, folder) in found {
             do throws(RuntimeError) { try folder.disk.remount() } catch {
                 logger.warning(
@@ -112,6 +117,25 @@ public final class LocalRuntime: SandboxRuntime {
                 guard let self else { return }
                 await self.rotateOutput()
             }
+        }
+        Task { [weak self] in
+            while true {
+                try? await Task.sleep(for: Self.firewallInterval)
+                guard let self else { return }
+                await self.restoreFirewall()
+            }
+        }
+    }
+
+    /// The longest time, but for the work itself, for which the host stays without its rules.
+    private static let firewallInterval = Duration.seconds(1)
+
+    private func restoreFirewall() async {
+        try? await threads.runIfActive { [firewall, logger] in
+            do {
+                guard try firewall.restore() else { return }
+                logger.error("the host's rules were taken away by another program, and are back")
+            } catch { logger.error("the host's rules cannot be looked at", metadata: ["reason": "\(error)"]) }
         }
     }
 

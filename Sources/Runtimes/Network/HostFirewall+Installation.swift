@@ -2,13 +2,10 @@ import Logging
 import Netfilter
 
 extension HostFirewall {
-    /// Puts the rules into the namespace of this thread, whatever was there of them.
-    /// - Returns: where others drop what is forwarded unless a rule of theirs accepts it, as Docker and ufw do. No rule of
-    ///   this table can accept what they drop.
-    func install() throws(NetfilterError) -> [FoundChain] {
-        let tables = try NetfilterSocket()
-        try tables.commit(transaction)
-        return try tables.baseChains(at: .forward).filter { $0.dropsByDefault && $0.table != table }
+    /// Where others drop what is forwarded unless a rule of theirs accepts it, as Docker and ufw do. No rule of this table
+    /// can accept what they drop.
+    func obstacles(_ tables: NetfilterSocket) throws(NetfilterError) -> [FoundChain] {
+        try tables.baseChains(at: .forward).filter { $0.dropsByDefault && $0.table != table }
     }
 
     /// What an operator may type to let sandboxes' packets pass a chain of others, and the answers to them.

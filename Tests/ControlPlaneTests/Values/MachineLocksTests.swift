@@ -18,6 +18,8 @@ import Testing
     @Test(arguments: [
         ("one", "10.1.0.0/16", "fd00:1::/64", "tag"), ("two", "10.0.0.0/24", "fd00:1::/64", "address_pool"),
         ("two", "10.0.128.0/17", "fd00:1::/64", "address_pool"), ("two", "10.0.0.0/8", "fd00:1::/64", "address_pool"),
+        // The links of "on" and "one": the 500th of the shorter tag has the name of one of the longer's.
+        ("on", "10.1.0.0/16", "fd00:1::/64", "tag"), ("one1", "10.1.0.0/16", "fd00:1::/64", "tag"),
         ("two", "10.1.0.0/16", "fd00::/64", "address_pool_v6"), ("two", "10.1.0.0/16", "fd00::/48", "address_pool_v6"),
     ]) func `what another has is refused, with the setting to change`(
         _ tag: String, _ pool: String, _ poolV6: String, _ key: String

@@ -37,6 +37,19 @@ import Testing
         #expect(try ImageTree(root: root).clean(ImageReference("a")) == ImageTree.Removed(), "it comes to rest")
     }
 
+    @Test func `every folder is looked at, however they are nested`() throws {
+        let fixture = try StoreFixture()
+        let root = fixture.folder + "/tree"
+        let deep = (0..<15).map { _ in String(repeating: "d", count: 200) }.joined(separator: "/")
+        let script = """
+            for place in a a/b a/b/c a/d e f/g/h f/i; do mkdir -p \(root)/$place; mkfifo \(root)/$place/pipe; done
+            mkdir -p \(root)/\(deep); cd \(root)/\(deep); mkdir 1 2 3; mkfifo 1/pipe 2/pipe 3/pipe
+            """
+        try Command.run("sh", "-c", script)
+        #expect(try ImageTree(root: root).clean(ImageReference("a")).nodes == 10)
+        try Command.run("sh", "-c", "test -z \"$(find \(root) -type p)\" -a -d \(root)/f/g/h")
+    }
+
     @Test func `a mount point of the runtime's is a folder or is not there`() throws {
         let fixture = try StoreFixture()
         let root = fixture.folder + "/tree"

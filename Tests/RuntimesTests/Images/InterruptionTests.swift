@@ -19,6 +19,29 @@ import Testing
         #expect(contents(of: try await fixture.store().image("\(server.address)/app:1").root + "/greeting") == "hello")
     }
 
+    /// R3: a layer of a megabyte becomes a thousand of them, or a million files.
+    @Test(arguments: [
+        ("", true), ("head -c 15m /dev/zero > $last/big", false),
+        ("i=0; while [ $i -lt 300 ]; do : > $last/$i; i=$((i + 1)); done", false),
+    ]) func `an image that would fill the disk of the server is given up before it does`(
+        _ files: String, _ fits: Bool
+    ) async throws {
+        let (fixture, server) = (try StoreFixture(), try await RegistryServer())
+        try server.push(RegistryImage.create(in: fixture.folder), as: "app:1")
+        mkdir(fixture.folder + "/store", 0o700)
+        try Command.run("mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=320", "tmpfs", fixture.folder + "/store")
+        defer { try? Command.run("umount", "-l", fixture.folder + "/store") }
+        let store = try await fixture.store(umoci: "mkdir -p $last; \(files)\n\(fits ? "" : "sleep 1000")")
+        if fits {
+            #expect(try await store.image("\(server.address)/app:1").root != "")
+        } else {
+            let error = await #expect(throws: ImageError.self) { try await store.image("\(server.address)/app:1") }
+            guard case .tooLarge = error else { return #expect(Bool(false), "\(error!)") }
+            let isGone = try await eventually { fixture.contents.isEmpty }
+            #expect(isGone, "\(fixture.contents)")
+        }
+    }
+
     @Test func `what a crash has left is swept, and what is whole is kept`() async throws {
         let (fixture, server) = (try StoreFixture(), try await RegistryServer())
         try server.push(RegistryImage.create(in: fixture.folder), as: "app:1")
