@@ -21,7 +21,7 @@ build swift test list --skip-build >"$logs/tests" 2>/dev/null
 # A hang is a failure, too: the limit is far above what the tests take. Only an interrupt ends the tests' process with
 # swift's own.
 for module in $(sed -nE 's/^([A-Za-z_][A-Za-z0-9_]*)\..*/\1/p' "$logs/tests" | sort -u); do
-    build timeout --signal=INT --kill-after=30 600 swift test --skip-build --filter "^$module\." 2>&1 | tee "$logs/$module.log"
+    build timeout --signal=INT --kill-after=30 900 swift test --skip-build --filter "^$module\." 2>&1 | tee "$logs/$module.log"
     echo "${PIPESTATUS[0]}" >"$logs/$module.status"
 done
 ./scripts/conformance.sh 2>&1 | tee "$logs/pytest.log"
