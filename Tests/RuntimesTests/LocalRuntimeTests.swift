@@ -341,6 +341,32 @@ final class TestRuntime: Sendable {
             #expect(test.traces.isEmpty)
         }
     }
+
+    /// As systemd starts a service that has `PrivateTmp=` or `ProtectSystem=`: in a mount namespace of its own each time.
+    @Test func `a server that does not see the mounts of the one before it keeps its sandboxes`() async throws {
+        try await TestRuntime.run { test async throws in
+            let first = try await test.started("hidden-1", "exec sleep 1000")
+            let folder = SandboxFolder(path: test.folder + "/sandboxes/" + SandboxName.of("hidden-1"))
+            let namespace = NetworkNamespace(existing: test.folder + "/netns/" + folder.name)
+            for place in [namespace.path, folder.rootfs, folder.system, folder.disk.path] {
+                try Command.run("umount", "-l", place)
+            }
+            #expect(!namespace.exists)
+            let second = try LocalRuntime(
+                configuration: LocalConfiguration(
+                    stateDirectory: test.folder + "/sandboxes", execdPath: test.execd,
+                    addressPool: CIDRBlock(IPAddress.v4(first.address), prefixLength: 24)!, tag: test.tag,
+                    namespaceDirectory: test.folder + "/netns"),
+                logger: Logger(label: "test"))
+            #expect(await second.state(of: "hidden-1") == .running)
+            let inside = try namespace.run { try RouteSocket().index(of: SandboxLink.sandboxLink) }
+            #expect(inside > 0 && connects(first.address.description, 44772))
+            // A file system that is written to is mounted once.
+            try Command.run("sh", "-c", "test $(losetup -nO NAME -j \(folder.disk.image) | wc -l) -le 1")
+            try await second.delete("hidden-1")
+            #expect(test.traces.isEmpty)
+        }
+    }
 }
 
 private func lstatSize(_ path: String) -> Int {

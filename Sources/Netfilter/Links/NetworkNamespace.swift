@@ -45,6 +45,17 @@ public struct NetworkNamespace: Hashable, Sendable {
         return namespace
     }
 
+    /// Names the namespace that a process is in. `ip netns attach NAME PID`
+    public func attach(process: pid_t) throws(NetfilterError) {
+        mkdir(path.splitAtLastSlash.folder, 0o700)
+        let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o444)
+        guard file >= 0 else { throw .last("making \(path)") }
+        close(file)
+        guard linux_mount("/proc/\(process)/ns/net", path, nil, UInt(MS_BIND), nil) == 0 else {
+            throw .last("mounting \(path)")
+        }
+    }
+
     /// Whether a namespace is mounted there, and not just a file left behind.
     public var exists: Bool {
         let nsfsMagic: Int64 = 0x6e73_6673

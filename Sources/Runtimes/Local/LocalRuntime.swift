@@ -96,11 +96,13 @@ public final class LocalRuntime: SandboxRuntime {
         for obstacle in obstacles { firewall.warn(of: obstacle, logger) }
         self.firewall = standing
         for (record, folder) in found {
-            do throws(RuntimeError) { try folder.disk.remount() } catch {
+            let process = process(in: folder)
+            do throws(RuntimeError) { try folder.findAgain(record, process) } catch {
                 logger.warning(
-                    "a disk cannot be read again", metadata: ["sandbox": "\(record.spec.id)", "reason": "\(error)"])
+                    "not all of a sandbox is found again",
+                    metadata: ["sandbox": "\(record.spec.id)", "reason": "\(error)"])
             }
-            if let process = process(in: folder) { watcher.watch(process, folder.endWatch(of: record)) }
+            if let process { watcher.watch(process, folder.endWatch(of: record)) }
         }
         // Without a record nothing was made but the folder, and its name says of no sandbox whose it is.
         let known = Set(found.map(\.folder.name))
