@@ -91,6 +91,8 @@ static void become(const linux_spawn_options *options) {
 
     if (options->grouping == 1 && setsid() < 0) return;
     if (options->grouping == 2 && setpgid(0, 0) < 0) return;
+    // Before /proc may be closed to writing.
+    if (options->out_of_memory_score > 0) raise_out_of_memory_score(options->out_of_memory_score);
     if (options->network_namespace) {
         int namespace = open(options->network_namespace, O_RDONLY | O_CLOEXEC);
         if (namespace < 0 || setns(namespace, CLONE_NEWNET) < 0) return;
@@ -104,7 +106,6 @@ static void become(const linux_spawn_options *options) {
             if (mount(options->bindings[i].source, options->bindings[i].target, NULL, MS_BIND | MS_REC, NULL) < 0) return;
         if (options->writable_folder && confine(options->writable_folder) < 0) return;
     }
-    if (options->out_of_memory_score > 0) raise_out_of_memory_score(options->out_of_memory_score);
     // Sources below 3 would be overwritten by an earlier placement: move them out of the way first.
     int source[3] = {options->input, options->output, options->error};
     for (int i = 0; i < 3; i++)

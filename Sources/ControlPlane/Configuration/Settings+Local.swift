@@ -110,6 +110,16 @@ extension Settings {
             throw ConfigurationError(
                 "\(key) \"\(text)\": use an \(isIPv4 ? "IPv4 block of /8 to /28" : "IPv6 block of at most /96")")
         }
+        if let special = specialBlocks.first(where: block.overlaps) {
+            throw ConfigurationError(
+                "\(key) \"\(text)\": \(special) is nobody's to give; use addresses of a private network")
+        }
         return block
     }
+
+    /// Addresses that are not for single machines, or are the same on every link: of one host and this network, of links, where
+    /// sandboxes' gateway and clouds' metadata are, of groups, and reserved ones.
+    private static let specialBlocks = [
+        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/8", "64:ff9b::/96", "fe80::/10", "ff00::/8",
+    ].map { CIDRBlock($0)! }
 }

@@ -64,9 +64,7 @@ public final class ImageStore: Sendable {
         directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil,
         reserve: Int64 = DiskConfiguration().reserve, logger: Logger, skopeo: Tool, umoci: Tool
     ) throws(ImageError) {
-        guard !directory.contains(where: { $0 == "," || $0 == ":" || $0 == "\\" }) else {
-            throw .storage(action: "opening \(directory)", reason: "its path has a comma, a colon or a backslash")
-        }
+        try Self.check(directory, "opening")
         folders = try Folders.create(at: directory, logger: logger)
         lock = try folders.lock()
         index = ImageIndex(folders: folders)
@@ -110,6 +108,7 @@ public final class ImageStore: Sendable {
             throw .invalidReference(
                 reference.familiar, reason: "names of this machine begin with \(ImageReference.localNames)")
         }
+        try Self.check(root, "registering")
         guard access(root + "/.", X_OK) == 0 else {
             throw .storage(action: "registering \(root)", reason: String(cString: strerror(errno)))
         }
@@ -117,6 +116,13 @@ public final class ImageStore: Sendable {
             reference: reference.description, root: root, entrypoint: entrypoint, command: command,
             environment: environment, workingDirectory: workingDirectory, user: user, digest: digest)
         try index.record(ImageIndex.Entry(image: image, name: reference.name, manifest: nil, access: .local))
+    }
+
+    /// overlayfs parts its options, and layers, by these.
+    private static func check(_ folder: String, _ action: String) throws(ImageError) {
+        guard !folder.contains(where: { $0 == "," || $0 == ":" || $0 == "\\" }) else {
+            throw .storage(action: "\(action) \(folder)", reason: "its path has a comma, a colon or a backslash")
+        }
     }
 
     /// Every image that is here, by reference.

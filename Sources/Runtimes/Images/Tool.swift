@@ -100,6 +100,8 @@ struct Tool: Hashable, Sendable {
                 options.private_mounts = confined ? 1 : 0
                 options.writable_folder = UnsafePointer(folder)
                 options.parent_death_signal = SIGKILL
+                // What others have packed may take any memory to unpack: where it runs out, the server and sandboxes stay.
+                options.out_of_memory_score = 1000
                 return linux_spawn(&options)
             }
         }

@@ -107,9 +107,16 @@ import Testing
         let image = try await store.image("docker.io/sallyport/base:latest")
         #expect(image.root == root && image.command == ["bash"] && image.environment == ["A": "b"])
         #expect(throws: ImageError.self) { try store.register(root: root + "/none", reference: "sallyport/a") }
+        // overlayfs would take the second part for another layer.
+        mkdir(root + ":", 0o755)
+        let error = #expect(throws: ImageError.self) {
+            try store.register(root: root + ":/etc", reference: "sallyport/a")
+        }
+        #expect("\(error!)".contains("colon"))
         try store.remove("sallyport/base")
         #expect(access(root, F_OK) == 0 && store.images().isEmpty && fixture.starts.isEmpty)
     }
+
     @Test func `no registry is asked for this machine's own names, nor for names without one`() async throws {
         let fixture = try StoreFixture()
         let store = try await fixture.store()

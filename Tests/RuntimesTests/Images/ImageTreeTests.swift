@@ -77,6 +77,16 @@ import Testing
 }
 
 @Suite struct ConfinementTests {
+    @Test(arguments: [false, true]) func `a program that unpacks ends before the server where memory runs out`(
+        _ confined: Bool
+    ) throws {
+        let fixture = try StoreFixture()
+        let tool = try Tool.find("cat", package: "coreutils")
+        let outcome = try tool.run(
+            ["/proc/self/oom_score_adj"], home: fixture.folder, milliseconds: 10_000, confined: confined)
+        #expect(outcome.output == "1000\n", "\(outcome)")
+    }
+
     @Test func `a confined program writes to its folder only, and opens no device in it`() throws {
         let fixture = try StoreFixture()
         let home = fixture.folder + "/home"
