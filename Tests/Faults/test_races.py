@@ -2,6 +2,7 @@
 
 import random
 import threading
+from datetime import datetime, timedelta, timezone
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from support.waiting import eventually
 
 CALLS = {
     "pause": ("POST", "/pause", None), "resume": ("POST", "/resume", None),
-    "renew": ("POST", "/renew-expiration", {"expiresAt": "2099-01-01T00:00:00Z"}),
+    "renew": ("POST", "/renew-expiration", {"expiresAt": (datetime.now(timezone.utc) + timedelta(days=1)).isoformat()}),
     "metadata": ("PATCH", "/metadata", {"a": "b"}), "info": ("GET", "", None),
     "policy": ("PATCH", "/networkpolicy", [{"action": "allow", "target": "x.example"}]),
     "endpoint": ("GET", "/endpoints/44772", None), "logs": ("GET", "/diagnostics/logs?scope=all", None),

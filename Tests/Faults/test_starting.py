@@ -91,8 +91,9 @@ def test_an_empty_key_must_be_said_aloud(stopped):
     assert "OPENSANDBOX_INSECURE_SERVER=YES" in text
     stopped.process = stopped.launch(OPENSANDBOX_SERVER_API_KEY="", OPENSANDBOX_INSECURE_SERVER="YES")
     eventually(stopped._is_up, within=20, what="the open server")
+    assert httpx.get(stopped.base + "/v1/sandboxes").status_code == 200
     answer = httpx.get(stopped.base + "/v1/sandboxes", headers={"Origin": "http://page.example"})
-    assert answer.status_code == 200 and "access-control-allow-origin" not in answer.headers
+    assert answer.status_code == 403 and "access-control-allow-origin" not in answer.headers
     stopped.stop()
 
 
