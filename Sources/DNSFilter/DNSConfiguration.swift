@@ -74,9 +74,13 @@ public struct DNSConfiguration: Hashable, Sendable {
 public struct DNSSockets: Hashable, Sendable {
     public var udp: [CInt]
     public var tcp: [CInt]
+    /// Only connections that the kernel redirected here from port 53 are served. What the gateway dials on a sandbox's loopback
+    /// for others would otherwise hold the sandbox's own places.
+    public var tcpIsRedirected: Bool
 
-    public init(udp: [CInt], tcp: [CInt]) {
+    public init(udp: [CInt], tcp: [CInt], tcpIsRedirected: Bool = false) {
         self.udp = udp
         self.tcp = tcp
+        self.tcpIsRedirected = tcpIsRedirected
     }
 }

@@ -184,6 +184,18 @@ import Testing
         }
     }
 
+    @Test func `where connections are redirected, one that came by itself is closed and takes nobody's place`() throws {
+        let server = try DNSServer(configuration: DNSConfiguration(upstreams: []))
+        try server.start()
+        defer { server.stop() }
+        let (tcp, port) = try Loopback.socket(SOCK_STREAM, blocking: false)
+        _ = server.attach(DNSSockets(udp: [], tcp: [tcp], tcpIsRedirected: true), policy: try Recorder(allow: []))
+        let socket = try Loopback.connect(SOCK_STREAM, port: port)
+        defer { close(socket) }
+        var byte: UInt8 = 0
+        #expect(recv(socket, &byte, 1, 0) <= 0)
+    }
+
     @Test func `a detached sandbox's sockets are closed`() async throws {
         let server = try DNSServer(configuration: DNSConfiguration(upstreams: []))
         try server.start()

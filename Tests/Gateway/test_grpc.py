@@ -2,6 +2,7 @@
 
 import pathlib
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -166,6 +167,66 @@ def test_a_port_that_has_spoken_http2_gets_it_for_other_requests(appliance, sand
     finally:
         calls.channel.close()
         server.close()
+
+
+def frame(kind, flags, stream, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+INTERIM = b"\x08\x03103"  # :status 103, not remembered
+FLOODS = {
+    "interim heads": frame(1, 4, 1, INTERIM),
+    # Each names a field of 3,900 bytes a dozen times, with a byte each.
+    "large interim heads": frame(1, 4, 1, INTERIM + b"\xbe" * 12),
+    "window updates": frame(8, 0, 1, b"\0\0\0\1"), "unknown frames": frame(0x77, 0, 0), "pings": frame(6, 0, 0, b"\0" * 8),
+}
+
+
+class Flooding:
+    """Answers the first request of a connection with frames that cost it nothing, until the connection ends."""
+
+    most = 500_000
+
+    def __init__(self, listener, flood):
+        self.listener, self.flood, self.sent, self.ended = listener, flood, 0, threading.Event()
+        self.port = listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        client, _ = self.listener.accept()
+        with client, client.makefile("rb") as stream:
+            stream.read(24)
+            client.sendall(frame(4, 0, 0))
+            kind = None
+            while kind != 1:
+                head = stream.read(9)
+                kind = head[3]
+                stream.read(int.from_bytes(head[:3], "big"))
+                if kind == 4 and not head[4]:
+                    client.sendall(frame(4, 1, 0))
+            client.settimeout(20)
+            try:
+                client.sendall(frame(1, 4, 1, INTERIM + b"\x40\1a\x7f\xbd\x1d" + b"v" * 3900))
+                while self.sent < self.most:
+                    client.sendall(self.flood * 100)
+                    self.sent += 100
+            except (ConnectionError, TimeoutError):
+                pass
+        self.ended.set()
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_server_that_floods_the_gateway_is_cut_off(appliance, sandbox, flood):
+    """Also where the client reads nothing: what it is sent has no window."""
+    server = Flooding(listen_inside(appliance, sandbox.id), FLOODS[flood])
+    fields = {":method": "POST", ":scheme": "http", ":path": "/test.Plain/Any", ":authority": "h", "te": "trailers",
+              "content-type": "application/grpc", ROUTE: f"{sandbox.id}-{server.port}"}
+    head = b"".join(b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+                    for name, value in fields.items())
+    with server.listener, socket.create_connection(("127.0.0.1", appliance.gateway_port), timeout=20) as client:
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0) + frame(1, 4, 1, head))
+        assert server.ended.wait(60)
+        assert server.sent < server.most
 
 
 def test_an_error_of_the_gateways_is_a_status(served, create, appliance):

@@ -125,6 +125,37 @@ def test_what_listens_on_the_hosts_loopback_is_not_meant(inside, appliance):
         assert httpx.get(f"http://{place}/", headers=headers).status_code == 502
 
 
+def listeners(sandbox):
+    """Ports that something listens on, on loopback inside: the guard's own are among them."""
+    lines = say(sandbox, "cat /proc/net/tcp").splitlines()
+    return {int(line.split()[1].split(":")[1], 16) for line in lines
+            if " 0A " in line and line.split()[1].startswith("0100007F:")}
+
+
+def test_the_guards_own_listeners_are_nobodys_to_fill(create, appliance):
+    """Who knows an id cannot take a sandbox's names away by holding the guard's connections."""
+    sandbox = create(network_policy=deny_but("one.example"))
+    ports = listeners(sandbox)
+    assert ports
+    script = ("import socket; s = socket.create_connection(('192.0.2.53', 53), 5); s.settimeout(5); "
+              "q = bytes.fromhex('123401000001000000000000') + b'\\3two\\7example\\0\\0\\1\\0\\1'; "
+              "s.sendall(len(q).to_bytes(2, 'big') + q); print(s.recv(4)[2:].hex())")
+    held = []
+    try:
+        for port in ports:
+            for _ in range(200):
+                client = socket.create_connection(("127.0.0.1", appliance.gateway_port), timeout=20)
+                client.sendall(f"GET / HTTP/1.1\r\nHost: h\r\n{ROUTE}: {sandbox.id}-{port}\r\n\r\n".encode())
+                held.append(client)
+        for _ in range(5):
+            assert say(sandbox, f'python3 -c "{script}"').strip() == "1234"
+        for client in held:
+            assert client.recv(12) == b"HTTP/1.1 502"
+    finally:
+        for client in held:
+            client.close()
+
+
 def advised(answer):
     return answer.status_code == 502 and answer.json()["code"] == "BACKEND_CONNECTION_FAILED" \
         and "0.0.0.0" in answer.json()["message"]

@@ -168,7 +168,7 @@ struct ConfigurationFile: Decodable {
     /// - Throws: `ConfigurationError` with the line of a mistake in the syntax, or the key of a wrong type.
     static func parse(_ text: String, path: String) throws(ConfigurationError) -> ConfigurationFile {
         do {
-            return try JSONValue(TOMLTable(string: text)).decode(unknown: .refused)
+            return try JSONValue(TOMLTable(string: text), at: "the file").decode(unknown: .refused)
         } catch let error as TOMLParseError {
             throw ConfigurationError("\(path), line \(error.source.begin.line): \(error.description)")
         } catch {
@@ -178,23 +178,27 @@ struct ConfigurationFile: Decodable {
 }
 
 extension JSONValue {
-    /// A TOML value as the same tree that JSON is read into, so that both become settings and requests in one way. Dates and
-    /// times, which no setting has, are null.
-    fileprivate init(_ value: some TOMLValueConvertible) {
+    /// A TOML value as the same tree that JSON is read into, so that both become settings and requests in one way.
+    /// - Throws: for a date or a time: no setting is one, and a text without its quotes must not be a setting that is left out.
+    fileprivate init(_ value: some TOMLValueConvertible, at key: String) throws(ConfigurationError) {
         if let table = value.table {
             var object = JSONObject()
-            for (name, value) in table { object.set(name, JSONValue(value)) }
+            for (name, value) in table { object.set(name, try JSONValue(value, at: name)) }
             self = .object(object)
         } else if let array = value.array {
-            self = .array(array.map { JSONValue($0) })
+            var items: [JSONValue] = []
+            for item in array { items.append(try JSONValue(item, at: key)) }
+            self = .array(items)
         } else if let text = value.string {
             self = .string(text)
         } else if let number = value.int {
             self = .integer(number)
         } else if let number = value.double {
             self = .number(number)
+        } else if let flag = value.bool {
+            self = .boolean(flag)
         } else {
-            self = value.bool.map { .boolean($0) } ?? .null
+            throw ConfigurationError("\(key) is a date or a time, which no setting is; put a text into quotes")
         }
     }
 }

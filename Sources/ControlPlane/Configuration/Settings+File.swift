@@ -107,6 +107,9 @@ extension Settings {
         server.apiKey = section.api_key ?? server.apiKey
         server.publicHost = section.eip ?? server.publicHost
         server.names = section.names ?? server.names
+        for name in server.names where name.isEmpty || name.contains(where: { $0 == "/" || $0.isWhitespace }) {
+            throw ConfigurationError("server.names: \"\(name)\" is no host name; write a.example, or \"*\" for any")
+        }
         server.allowedOrigins = section.allowed_origins ?? server.allowedOrigins
         for origin in server.allowedOrigins where origin != CallerRules.anyOrigin && !CallerRules.isOrigin(origin) {
             throw ConfigurationError(

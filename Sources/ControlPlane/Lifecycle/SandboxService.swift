@@ -179,6 +179,12 @@ final class SandboxService: Sendable {
         try await locks.withLock(id) { () async throws(APIError) in
             var sandbox = try sandbox(id)
             for (key, value) in patch { sandbox.metadata[key] = value }
+            // Taking away is always allowed.
+            if patch.values.contains(where: { $0 != nil }),
+                let problem = MetadataLabel.problem("metadata", size: sandbox.metadata)
+            {
+                throw APIError(.badRequest, "INVALID_METADATA_LABEL", problem)
+            }
             try await save(sandbox)
             return sandbox
         }

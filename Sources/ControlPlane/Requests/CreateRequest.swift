@@ -142,6 +142,10 @@ struct CreateRequest: Sendable {
             guard let problem = MetadataLabel.problem(key: key, value: value) else { continue }
             throw APIError(.badRequest, "SANDBOX::INVALID_METADATA_LABEL", problem)
         }
+        if let problem = MetadataLabel.problem("metadata", size: metadata) {
+            throw APIError(.badRequest, "SANDBOX::INVALID_METADATA_LABEL", problem)
+        }
+        if let problem = MetadataLabel.problem("extensions", size: extensions) { throw .parameter(problem) }
         if let timeout, timeout > limits.longestTimeout {
             throw .parameter(
                 "timeout \(timeout) is above this server's limit of \(limits.longestTimeout) seconds "
@@ -157,6 +161,9 @@ struct CreateRequest: Sendable {
         }
         guard !entrypoint.contains(where: { $0.utf8.contains(0) }) else {
             throw .parameter("entrypoint: a NUL byte cannot be passed to a process")
+        }
+        if let problem = ProcessTexts.problem(entrypoint: entrypoint, environment: environment) {
+            throw .parameter(problem)
         }
         if let text = extensions[Sandbox.renewExtension] {
             guard let seconds = Int(text), Sandbox.renewalRange.contains(seconds) else {

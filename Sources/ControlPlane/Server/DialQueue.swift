@@ -1,15 +1,19 @@
 /// Which dials may run now: so many at a time in all, and so many of one sandbox, so that one whose servers let callers wait
-/// does not hold up the others. A value; who keeps it runs the dials.
+/// does not hold up the others; nor does it fill the queue, in which each has places of its own. A value; who keeps it runs the
+/// dials.
 struct DialQueue<Dial> {
     private let most: Int
     private let mostOfOne: Int
     private let mostWaiting: Int
+    private let mostWaitingOfOne: Int
     private var running: [String: Int] = [:]
     private var count = 0
     private var waiting: [(key: String, dial: Dial)] = []
+    private var waitingOf: [String: Int] = [:]
 
-    init(most: Int = 64, mostOfOne: Int = 4, mostWaiting: Int = 4096) {
-        (self.most, self.mostOfOne, self.mostWaiting) = (most, mostOfOne, mostWaiting)
+    init(most: Int = 64, mostOfOne: Int = 4, mostWaiting: Int = 4096, mostWaitingOfOne: Int = 128) {
+        (self.most, self.mostOfOne) = (most, mostOfOne)
+        (self.mostWaiting, self.mostWaitingOfOne) = (mostWaiting, mostWaitingOfOne)
     }
 
     enum Answer { case now, later, never }
@@ -20,8 +24,9 @@ struct DialQueue<Dial> {
             begin(key)
             return .now
         }
-        guard waiting.count < mostWaiting else { return .never }
+        guard waiting.count < mostWaiting, waitingOf[key, default: 0] < mostWaitingOfOne else { return .never }
         waiting.append((key, dial))
+        waitingOf[key, default: 0] += 1
         return .later
     }
 
@@ -33,6 +38,8 @@ struct DialQueue<Dial> {
         if running[key] == 0 { running[key] = nil }
         guard let next = waiting.firstIndex(where: { isFree($0.key) }) else { return nil }
         let found = waiting.remove(at: next)
+        waitingOf[found.key]! -= 1
+        if waitingOf[found.key] == 0 { waitingOf[found.key] = nil }
         begin(found.key)
         return found
     }

@@ -21,7 +21,9 @@ extension DNSLoop {
         while true {
             let descriptor = linux_accept_nonblocking(listener)
             guard descriptor >= 0 else { return }
-            guard clients[client]!.connections < configuration.connectionsPerSandbox else {
+            guard clients[client]!.connections < configuration.connectionsPerSandbox,
+                !clients[client]!.sockets.tcpIsRedirected || Self.wasForDNS(descriptor)
+            else {
                 close(descriptor)
                 continue
             }
@@ -31,6 +33,17 @@ extension DNSLoop {
             streams[number] = ClientStream(descriptor: descriptor, client: client, lastUse: now())
             watch(descriptor, .stream(number))
         }
+    }
+
+    /// Whether an accepted connection was meant for port 53, wherever: the ruleset redirects those and no other.
+    private static func wasForDNS(_ descriptor: CInt) -> Bool {
+        var target = sockaddr_storage()
+        guard
+            linux_original_destination(descriptor, 0, &target) == 0
+                || linux_original_destination(descriptor, 1, &target) == 0
+        else { return false }
+        // Both families have the port at the same place.
+        return withUnsafeBytes(of: &target) { UInt16($0[2]) << 8 | UInt16($0[3]) } == 53
     }
 
     func serveStream(_ number: UInt64, _ events: UInt32) {

@@ -17,7 +17,7 @@ struct GuardSockets: Sendable {
     static func open() throws(EgressError) -> GuardSockets {
         var lastError: Int32 = 0
         for _ in 0..<attempts {
-            var sockets = GuardSockets(dns: DNSSockets(udp: [], tcp: []), port: 0)
+            var sockets = GuardSockets(dns: DNSSockets(udp: [], tcp: [], tcpIsRedirected: true), port: 0)
             do throws(Failure) {
                 let first = try bind(AF_INET, SOCK_DGRAM, port: 0)
                 sockets.dns.udp.append(first)

@@ -2,10 +2,12 @@ import NIOCore
 
 /// In front of `NIOHTTP2Handler`: sees the frames of both directions as bytes.
 ///
-/// - It notes whether that has told the client of an error of the connection. It says GOAWAY for every such error (RFC 9113,
+/// The peer is a client, or a sandbox that is asked in HTTP/2.
+///
+/// - It notes whether that has told the peer of an error of the connection. It says GOAWAY for every such error (RFC 9113,
 ///   section 5.4.1) and for no other, and leaves closing to others; by what it reports as an error, those of the connection
-///   cannot be told from those of one stream. What the client sends from then on is dropped here.
-/// - It counts frames that cost a client nothing and that nobody behind counts, and reports a `FrameFlood` as an error.
+///   cannot be told from those of one stream. What the peer sends from then on is dropped here.
+/// - It counts frames that cost a peer nothing and that nobody behind counts, and reports a `FrameFlood` as an error.
 final class FrameWatch: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -15,10 +17,13 @@ final class FrameWatch: ChannelDuplexHandler {
     private(set) var hasSaidError = false
     private var isFlooded = false
     private var written = WrittenFrames()
-    private var received = ReceivedFrames()
+    private var received: ReceivedFrames
     private var budget: FrameBudget
 
-    init(limits: HTTP2Limits) { budget = FrameBudget(limits) }
+    init(limits: HTTP2Limits, peer: FrameBudget.Peer = .client) {
+        budget = FrameBudget(limits, of: peer)
+        received = ReceivedFrames(hasPreface: peer == .client)
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !hasSaidError, !isFlooded else { return }
@@ -36,6 +41,7 @@ final class FrameWatch: ChannelDuplexHandler {
         if case .byteBuffer(let bytes) = unwrapOutboundIn(data) {
             switch bytes.withUnsafeReadableBytes({ written.read($0) }) {
             case .data: budget.sentData()
+            case .headers: budget.sentHead()
             case .goawayForError: hasSaidError = true
             case .other: break
             }
@@ -44,7 +50,7 @@ final class FrameWatch: ChannelDuplexHandler {
     }
 }
 
-/// The client has sent more frames than it may of those that cost it nothing.
+/// The peer has sent more frames than it may of those that cost it nothing.
 struct FrameFlood: Error {}
 
 /// Types of frames (RFC 9113, section 6).
@@ -55,7 +61,7 @@ enum FrameType {
 
 /// Frames as they are written: each in a buffer of its own, but for DATA, whose payload comes in a second one.
 struct WrittenFrames {
-    enum Kind { case data, goawayForError, other }
+    enum Kind { case data, headers, goawayForError, other }
 
     private var payloadFollows = false
 
@@ -69,23 +75,26 @@ struct WrittenFrames {
         let isData = bytes[3] == FrameType.data
         payloadFollows = bytes.count == 9 && isData && (bytes[0] | bytes[1] | bytes[2]) != 0
         if isData { return .data }
+        if bytes[3] == FrameType.headers { return .headers }
         guard bytes.count == 17, bytes[3] == FrameType.goaway else { return .other }
         return bytes[13...16].contains { $0 != 0 } ? .goawayForError : .other
     }
 }
 
-/// Finds the frames in what a client sends, behind its preface, however it is cut into buffers. Their lengths are believed:
+/// Finds the frames in what a peer sends, behind a client's preface, however it is cut into buffers. Their lengths are believed:
 /// one that is too large ends the connection behind.
 struct ReceivedFrames {
     private static let headerLength = 9
     private static let prefaceLength = 24
 
     /// Bytes of the preface or of a payload that are still to come.
-    private var skipped = Self.prefaceLength
+    private var skipped: Int
     /// Of a frame's header, so far.
     private var headerCount = 0
     private var length = 0
     private var type: UInt8 = 0
+
+    init(hasPreface: Bool = true) { skipped = hasPreface ? Self.prefaceLength : 0 }
 
     /// - Parameter begins: called with the type of each frame whose header is complete.
     mutating func read(_ bytes: UnsafeRawBufferPointer, _ begins: (UInt8) -> Void) {

@@ -20,6 +20,8 @@ public struct HTTP2Limits: Sendable {
     public var maxWindowUpdates = 600
     /// Frames of unknown types in `window`, and GOAWAY, beside ten for each stream opened.
     public var maxUnknownFrames = 600
+    /// Heads that a sandbox sends in `window`, beside ten for each request that it was sent.
+    public var maxInterimHeads = 100
     public var window = TimeAmount.seconds(30)
     /// CONTINUATION frames of one block (CVE-2024-27983 and its like).
     public var maxContinuations = 5

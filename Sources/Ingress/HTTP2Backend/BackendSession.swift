@@ -55,7 +55,8 @@ final class BackendSession {
             stream.close()
         }
         try channel.pipeline.syncOperations.addHandlers([
-            handler, BackendSessionWatch(session, patience: limits.connectTimeout),
+            FrameWatch(limits: limits.http2, peer: .sandbox), handler,
+            BackendSessionWatch(session, patience: limits.connectTimeout),
         ])
     }
 
@@ -143,6 +144,7 @@ private final class BackendSessionWatch: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // What ends one stream is that stream's affair.
         guard !session.hasSpoken || !(error is NIOHTTP2Errors.StreamError) else { return }
+        session.end()
         context.close(promise: nil)
     }
 }
@@ -156,6 +158,8 @@ extension HTTP2Limits {
             HTTP2Setting(parameter: .maxHeaderListSize, value: headBytes),
             HTTP2Setting(parameter: .initialWindowSize, value: streamWindow),
         ]
+        // A sandbox resets only what was opened to it, and servers of gRPC reset each call that they end early.
+        configuration.stream.streamResetFrameRateLimit.maximumCount = 100 * maxResets
         return configuration
     }
 }

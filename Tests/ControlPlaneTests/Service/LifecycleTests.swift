@@ -272,6 +272,22 @@ extension JSONValue {
         #expect(await house.send(.PATCH, "/v1/sandboxes/\(id)/metadata", "[]").status == 422)
     }
 
+    @Test func `metadata does not grow without end, patch by patch`() async throws {
+        let house = try House(), id = try await house.create()
+        func patch(_ round: Int, _ value: String) async -> (status: Int, code: JSONValue?) {
+            let entries = (0..<2000).map { "\"k\(round)-\($0)\":\(value)" }.joined(separator: ",")
+            let answer = await house.send(.PATCH, "/v1/sandboxes/\(id)/metadata", "{\(entries)}")
+            return (Int(answer.status), answer.json?["code"])
+        }
+        let long = "\"" + String(repeating: "v", count: 60) + "\""
+        #expect(await patch(0, long).status == 200)
+        let refused = await patch(1, long)
+        #expect(refused.status == 400 && refused.code == .string("INVALID_METADATA_LABEL"))
+        #expect(house.service.catalog[id]?.metadata.count == 2000)
+        #expect(await patch(0, "null").status == 200)
+        #expect(await patch(1, long).status == 200)
+    }
+
     @Test func `a sandbox whose entrypoint ends is terminated, and no longer routed to`() async throws {
         let house = try House(), id = try await house.create()
         let follower = Task { await house.service.follow() }

@@ -18,9 +18,19 @@ import Testing
         #expect(queue.ask(9, of: "a") == .now)
     }
 
+    @Test func `one sandbox's callers do not take the places in which others wait`() {
+        var queue = DialQueue<Int>(most: 1, mostOfOne: 1, mostWaiting: 4, mostWaitingOfOne: 2)
+        #expect(queue.ask(0, of: "a") == .now)
+        let answers = (1...5).map { queue.ask($0, of: "a") }
+        #expect(answers == [.later, .later, .never, .never, .never])
+        #expect(queue.ask(6, of: "b") == .later)
+        #expect(queue.end("a")?.dial == 1 && queue.ask(7, of: "a") == .later && queue.ask(8, of: "a") == .never)
+        #expect(queue.end("a")?.dial == 2 && queue.end("a")?.dial == 6)
+    }
+
     @Test func `every dial runs once, whatever ends first`() {
         var generator = SystemRandomNumberGenerator()
-        var queue = DialQueue<Int>(most: 5, mostOfOne: 2, mostWaiting: 1000)
+        var queue = DialQueue<Int>(most: 5, mostOfOne: 2, mostWaiting: 1000, mostWaitingOfOne: 1000)
         var running: [(key: String, dial: Int)] = [], ran: [Int] = []
         for number in 0..<500 {
             let key = "s\(Int.random(in: 0..<4, using: &generator))"

@@ -103,6 +103,26 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         #expect(try request(#""resourceLimits":\#(limits)"#).limits.diskBytes == 64 << 20)
     }
 
+    @Test(arguments: ["env: A", "entrypoint", "together", "extensions", "metadata"])
+    func `what is too large to be passed on or shown is 400 before anything is made`(_ place: String) throws {
+        func text(_ count: Int) -> String { "\"" + String(repeating: "x", count: count) + "\"" }
+        func fields(_ count: Int, _ value: String) -> String {
+            "{" + (0..<count).map { "\"key-\($0)\":\(value)" }.joined(separator: ",") + "}"
+        }
+        let changes = [
+            "env: A": #""env":{"A":\#(text(131_070))}"#, "entrypoint": #""entrypoint":["sleep",\#(text(131_072))]"#,
+            "together": #""env":\#(fields(10, text(110_000)))"#, "extensions": #""extensions":{"x":\#(text(262_144))}"#,
+            "metadata": #""metadata":\#(fields(30_000, text(1)))"#,
+        ]
+        let error = try refusal(try #require(changes[place]))
+        #expect(error.status == .badRequest && error.message.contains(place) && error.message.utf8.count < 300)
+    }
+
+    @Test func `what a process can just be passed is taken`() throws {
+        let text = String(repeating: "x", count: 131_069)
+        #expect(ProcessTexts.problem(entrypoint: ["a", text + "xx"], environment: ["A": text]) == nil)
+    }
+
     @Test(arguments: ["gpu", "nvidia.com/gpu", "CPU", "memroy", "hugepages-2Mi", ""])
     func `a limit that would not hold is refused by its name`(_ key: String) throws {
         let error = try refusal(#""resourceLimits":{"cpu":"1","\#(key)":"1"}"#)

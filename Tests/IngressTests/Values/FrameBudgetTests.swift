@@ -61,11 +61,23 @@ import Testing
         var budget = FrameBudget(limits)
         #expect(passed(type, &budget) == 1000)
     }
+
+    @Test func `a sandbox sends as many heads as its requests may have, and few beside`() {
+        var limits = limits
+        limits.maxInterimHeads = 7
+        var budget = FrameBudget(limits, of: .sandbox)
+        #expect(passed(1, &budget) == 7 && passed(8, &budget) == 5)
+        budget.sentHead()
+        #expect(passed(1, &budget) == 10 && passed(8, &budget) == 10)
+        // What it has not used it cannot save without end.
+        for _ in 0..<1000 { budget.sentHead() }
+        #expect(passed(1, &budget) == 70)
+    }
 }
 
 @Suite struct ReceivedFramesTests {
-    private func types(_ bytes: [UInt8], step: Int) -> [UInt8] {
-        var frames = ReceivedFrames()
+    private func types(_ bytes: [UInt8], step: Int, hasPreface: Bool = true) -> [UInt8] {
+        var frames = ReceivedFrames(hasPreface: hasPreface)
         var types: [UInt8] = []
         for start in stride(from: 0, to: bytes.count, by: step) {
             bytes[start..<min(start + step, bytes.count)].withUnsafeBytes { frames.read($0) { types.append($0) } }
@@ -81,6 +93,11 @@ import Testing
         bytes += [0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]
         bytes += [0, 0, 1, 200, 0, 0, 0, 0, 0, 0]
         #expect(types(bytes, step: step) == [4, 0, 8, 200])
+    }
+
+    @Test func `a server has no preface`() {
+        #expect(
+            types([0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88], step: 5, hasPreface: false) == [4, 1])
     }
 
     @Test func `half a header is no frame`() {

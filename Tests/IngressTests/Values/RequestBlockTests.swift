@@ -164,6 +164,7 @@ private func head(_ more: [(String, String)] = [], endsStream: Bool = true) thro
 
     @Test func `a connection's error is told from its ordinary end`() {
         #expect(kinds(goaway(0), goaway(11), [0, 0, 0, 4, 1, 0, 0, 0, 0]) == [.other, .goawayForError, .other])
+        #expect(kinds([0, 0, 1, 1, 5, 0, 0, 0, 1, 0x82]) == [.headers])
     }
 
     @Test func `a body that looks like GOAWAY is none`() {
