@@ -143,7 +143,7 @@ def test_a_program_that_does_not_exist_is_an_error_of_the_command(sandbox):
     done = sandbox.commands.run(["/no/such/program"])
     assert done.exit_code == 127
     started = sandbox.commands.run(["/no/such/program"], opts=RunCommandOpts(background=True))
-    assert started.exit_code == 127
+    assert started.error.value == "127"
     assert sandbox.commands.get_command_status(started.id).exit_code == 127
     assert sandbox.commands.run("no-such-program").exit_code == 127
 

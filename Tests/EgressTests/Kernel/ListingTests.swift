@@ -55,7 +55,7 @@ import Testing
     func `nft lists a sidecar's namespace`(_ mode: String) async throws {
         let sidecar = try RunningSidecar()
         try await sidecar.serve([
-            "MODE": mode, "BYTES_OUT": "1000000",
+            "MODE": mode, "BUDGET_BYTES_OUT": "1000000",
             "RULES":
                 #"{"egress":[{"action":"allow","target":"one.example"},{"action":"allow","target":"203.0.113.0/24"}]}"#,
         ])

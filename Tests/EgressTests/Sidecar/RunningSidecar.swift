@@ -67,7 +67,10 @@ final class RunningSidecar: Sendable {
     /// Starts it and waits until it serves.
     func serve(_ variables: [String: String] = [:], others: [String: String] = [:]) async throws {
         try start(variables, others: others)
-        let serves = try await eventually { try self.call("GET", "/healthz", token: nil).status == 200 }
+        let serves = try await eventually {
+            guard !self.hasEnded else { throw Failure(what: "sallyport-egress ended: \(self.log)") }
+            return try self.call("GET", "/healthz", token: nil).status == 200
+        }
         guard serves else { throw Failure(what: "sallyport-egress: \(log)") }
     }
 
@@ -79,6 +82,16 @@ final class RunningSidecar: Sendable {
     }
 
     func kill() { end(SIGKILL) }
+
+    /// Whether it has ended by itself; its status is still there to be waited for.
+    private var hasEnded: Bool {
+        process.withLock { process in
+            guard let process else { return true }
+            var information = siginfo_t()
+            return waitid(P_PID, id_t(process), &information, WEXITED | WNOHANG | WNOWAIT) == 0
+                && information.si_signo == SIGCHLD
+        }
+    }
 
     func wait() -> Int32? {
         process.withLock { process in
