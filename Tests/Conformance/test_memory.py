@@ -8,15 +8,6 @@ from support.waiting import eventually
 LIMIT = "the sandbox's memory limit of 256 MiB was reached"
 
 HOG = "python3 -c 'b = []\nwhile True: b.append(bytearray(1 << 20))'"
-STORM = """python3 -c '
-import os, time
-held = bytearray(b"x" * (1 << 20))
-while True:
-    try:
-        os.fork()
-    except OSError:
-        time.sleep(0.01)
-'"""
 
 
 def why(done):
@@ -51,17 +42,6 @@ def test_a_background_hog_and_one_in_a_session_say_the_same(small):
     scores = [int(say(small, f"cat /proc/{process}/oom_score_adj")) 
               for process in ("1", "$(pgrep -of ' --serv[e]')", "$(pgrep -o tail)", "self")]
     assert scores == [500, 600, 750, 1000]
-
-
-def test_a_fork_storm_ends_commands_and_not_the_sandbox(small):
-    started = small.commands.run(STORM, opts=RunCommandOpts(background=True))
-    kills = "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null | grep '^oom_kill '"
-    eventually(lambda: int(say(small, kills).split()[1]) > 20, what="many ends", within=60)
-    assert small.get_info().status.state == "Running"
-    say(small, "pkill -KILL -f 'os.for[k]' || true", timeout=60)
-    eventually(lambda: small.commands.run("pgrep -f 'os.for[k]'").exit_code == 1, what="the storm's end", within=60)
-    assert not small.commands.get_command_status(started.id).running
-    assert alive(small)
 
 
 def test_files_in_memory_do_not_take_all_of_it(small):
