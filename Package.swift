@@ -24,7 +24,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
 let fuzzed: [Target.Dependency] = [
-    "JSON", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPServer", "Execd", "Runtimes", "ControlPlane",
+    "JSON", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPServer", "Execd", "Runtimes",
+    "ControlPlane",
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
     .product(name: "NIOHPACK", package: "swift-nio-http2"),
 ]
@@ -96,7 +97,8 @@ let package = Package(
         .target(
             name: "EgressRemote",
             dependencies: [
-                "Egress", "JSON", "NetworkPolicy", "Netfilter", "CCurl", .product(name: "NIOPosix", package: "swift-nio"),
+                "Egress", "JSON", "NetworkPolicy", "Netfilter", "CCurl",
+                .product(name: "NIOPosix", package: "swift-nio"),
             ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
         library("SecureAccess", ["COpenSSL"]),
         library("HTTPServer", nio + [logging]),
