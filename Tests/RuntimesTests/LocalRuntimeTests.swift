@@ -325,12 +325,7 @@ final class TestRuntime: Sendable {
     @Test func `another server finds the sandboxes and their addresses`() async throws {
         try await TestRuntime.run { test async throws in
             let first = try await test.started("kept-1", "exec sleep 1000")
-            let second = try LocalRuntime(
-                configuration: LocalConfiguration(
-                    stateDirectory: test.folder + "/sandboxes", execdPath: test.execd,
-                    addressPool: CIDRBlock(IPAddress.v4(first.address), prefixLength: 24)!, tag: test.tag,
-                    namespaceDirectory: test.folder + "/netns"),
-                logger: Logger(label: "test"))
+            let second = try LocalRuntime(configuration: test.configuration, logger: Logger(label: "test"))
             #expect(await second.list() == ["kept-1"])
             #expect(await second.state(of: "kept-1") == .running)
             let other = try await second.prepare(test.spec("kept-2", "true"))
@@ -352,12 +347,7 @@ final class TestRuntime: Sendable {
                 try Command.run("umount", "-l", place)
             }
             #expect(!namespace.exists)
-            let second = try LocalRuntime(
-                configuration: LocalConfiguration(
-                    stateDirectory: test.folder + "/sandboxes", execdPath: test.execd,
-                    addressPool: CIDRBlock(IPAddress.v4(first.address), prefixLength: 24)!, tag: test.tag,
-                    namespaceDirectory: test.folder + "/netns"),
-                logger: Logger(label: "test"))
+            let second = try LocalRuntime(configuration: test.configuration, logger: Logger(label: "test"))
             #expect(await second.state(of: "hidden-1") == .running)
             let inside = try namespace.run { try RouteSocket().index(of: SandboxLink.sandboxLink) }
             #expect(inside > 0 && connects(first.address.description, 44772))
