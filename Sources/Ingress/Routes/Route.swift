@@ -36,11 +36,12 @@ public struct Route: Hashable, Sendable {
     }
 
     /// Whether a label that is no route was meant as a signed one: who tampers with a signature is refused as such,
-    /// whatever character they chose. An expiry of this century has more than four digits; the groups of a UUID have four.
+    /// whatever character they chose. An expiry of this century has more than four digits and far fewer than twelve, which
+    /// are what the groups of a UUID have: `<uuid>-<what is no port>` is not a signed route.
     static func resemblesToken(_ label: Substring) -> Bool {
         let parts = label.split(separator: "-", omittingEmptySubsequences: false)
         return parts.count >= 4 && RouteToken.port(parts[parts.count - 3]) != nil
-            && parts[parts.count - 2].utf8.count > 4 && parts.last!.utf8.count > 5
+            && (5..<12).contains(parts[parts.count - 2].utf8.count) && parts.last!.utf8.count > 5
     }
 
     /// Reads `/<id>/<port>[/<expires>/<signature>][/…]`.

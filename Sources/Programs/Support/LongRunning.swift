@@ -1,5 +1,3 @@
-import Dispatch
-
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -20,22 +18,5 @@ public enum LongRunning {
         if setrlimit(kind, &wanted) == 0 { return }
         wanted = rlimit(rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max)
         setrlimit(kind, &wanted)
-    }
-
-    /// Returns at the first SIGTERM or SIGINT; a second one ends the program at once.
-    public static func untilSignalled() async {
-        let (signals, heard) = AsyncStream<Void>.makeStream()
-        let sources = [SIGTERM, SIGINT].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number)
-            source.setEventHandler {
-                heard.yield()
-                signal(number, SIG_DFL)
-            }
-            source.resume()
-            return source
-        }
-        for await _ in signals { break }
-        withExtendedLifetime(sources) {}
     }
 }

@@ -118,11 +118,13 @@ enum Startup {
     }
 }
 
-/// SIGTERM and SIGINT as something to wait for: a pipe that the handler writes to.
+/// SIGTERM and SIGINT as something to wait for: a pipe that the handler writes to. Heard from before the sidecar says that
+/// it guards: one that comes at that moment ends it in order, too, and the first process of a container, to which Linux
+/// delivers no signal without a handler, does not lose it.
 enum Signals {
     nonisolated(unsafe) private static var ends: (CInt, CInt) = (-1, -1)
 
-    static func waitForTermination() {
+    static func listen() {
         var pair: [CInt] = [-1, -1]
         guard linux_pipe(&pair) == 0 else { Exit.now(.failed, "no pipe can be made") }
         ends = (pair[0], pair[1])
@@ -137,6 +139,10 @@ enum Signals {
         }
         // Whoever started the program may have blocked them, and that is inherited.
         pthread_sigmask(SIG_UNBLOCK, &heard, nil)
+    }
+
+    /// Returns when one has come.
+    static func wait() {
         var byte: UInt8 = 0
         while read(ends.0, &byte, 1) < 0 && errno == EINTR {}
     }

@@ -33,6 +33,7 @@ guard linux_keep_capability(LINUX_CAP_NET_ADMIN) == 0, linux_set_no_new_privileg
     Exit.now(.failed, "capabilities cannot be dropped")
 }
 signal(SIGPIPE, SIG_IGN)
+Signals.listen()
 
 let sidecar: Sidecar
 let metrics: MetricsRegistry
@@ -60,7 +61,7 @@ do {
 }
 Startup.announce(sidecar)
 let export = Startup.export(exporter, metrics, of: sidecar)
-Signals.waitForTermination()
+Signals.wait()
 Task.detached {
     export?.cancel()
     await server.shutdown()

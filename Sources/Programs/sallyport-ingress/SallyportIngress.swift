@@ -43,13 +43,14 @@ struct Command: AsyncParsableCommand {
         }
         _ = Observability.bootstrap(level: level, format: format)
         LongRunning.prepare()
-        do { try await serve(Logger(label: "sallyport-ingress")) } catch {
+        let signals = await EndSignals.listen()
+        do { try await serve(until: signals, Logger(label: "sallyport-ingress")) } catch {
             Console.complain("sallyport-ingress: \(error)\n")
             throw ExitCode(1)
         }
     }
 
-    private func serve(_ logger: Logger) async throws {
+    private func serve(until signals: EndSignals, _ logger: Logger) async throws {
         let publisher = try options.renewals().map { RenewPublisher($0, logger: logger) }
         let directory = RemoteDirectory(
             address: try DirectoryAddress(options.directory),
@@ -82,7 +83,7 @@ struct Command: AsyncParsableCommand {
             }
         }
         Console.say("the gateway listens on \(options.host):\(address.port ?? 0)\n")
-        await LongRunning.untilSignalled()
+        await signals.first()
         following.cancel()
         await gateway.shutdown()
     }

@@ -43,13 +43,14 @@ struct Program: Sendable {
         adjust(&settings)
         let metrics = Observability.bootstrap(level: settings.logLevel, format: format)
         LongRunning.prepare()
+        let signals = await EndSignals.listen()
         let stop: @Sendable () async -> Void
         do {
             stop = try await start(
                 Program(
                     settings: settings, metrics: metrics, logger: Logger(label: "sallyport"), logFormat: format))
         } catch { throw failure(error) }
-        await LongRunning.untilSignalled()
+        await signals.first()
         await stop()
     }
 

@@ -1,7 +1,8 @@
-import Ingress
 import NIOHTTP1
 import SecureAccess
 import Testing
+
+@testable import Ingress
 
 func head(_ target: String, _ headers: HTTPHeaders = ["host": "h"], _ method: HTTPMethod = .GET) -> HTTPRequestHead {
     HTTPRequestHead(version: .http1_1, method: method, uri: target, headers: headers)
@@ -83,6 +84,13 @@ let testKeys = try! KeyRing(active: "a", keys: ["a": [1, 2, 3]])
     func `what is not an id and a port is no route`(label: String) {
         #expect(headerMode.route(of: head("/", ["host": "s-80.d", "opensandbox-ingress-to": label])) == nil)
         #expect(wildcard.route(of: head("/", ["host": label + ".sandbox.example.com"])) == nil)
+    }
+
+    /// The third group from the end may be a port, as the fourth of this UUID is.
+    @Test(arguments: ["0443", "+8080", "80801", "8080x", "8080/"])
+    func `an id with a wrong port is no broken token, whatever the digits of the id`(port: String) {
+        #expect(!Route.resemblesToken("3f1c5a2e-77aa-4b1c-8123-123456789abc-00\(port)"))
+        #expect(Route.resemblesToken("3f1c5a2e-77aa-4b1c-8123-123456789abc-8080-tafb1c-00\(port)"))
     }
 
     @Test(arguments: [
