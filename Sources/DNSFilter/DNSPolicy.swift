@@ -18,12 +18,12 @@ public protocol DNSPolicy: AnyObject, Sendable {
     /// Seconds for which `learn` of these, maybe none, would have nothing to do, the lifetimes going down meanwhile. An
     /// answer is given again within this time as long as the revision is the same, and nobody is asked. 0 to be asked
     /// each time.
-    func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32
+    func validSeconds(of addresses: [LearnedAddress], for name: DomainName) -> UInt32
 }
 
 extension DNSPolicy {
     public var revision: UInt64 { 0 }
-    public func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 { 0 }
+    public func validSeconds(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 { 0 }
 }
 
 extension DNSPolicy {

@@ -17,7 +17,7 @@ public enum Execd {
     /// work in every sandbox that starts.
     public static func run(_ arguments: [String], environment: [String: String]) -> Int32 {
         let options: Options
-        do throws(Options.Invalid) {
+        do throws(Options.OptionError) {
             options = try Options.parse(Array(arguments.dropFirst()))
         } catch {
             complain("\(error)\n\(Options.usage)")
@@ -55,7 +55,7 @@ public enum Execd {
             String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self).filter { !$0.isWhitespace }
         }
         let runner = CommandRunner(
-            environment: CommandEnvironment(environment), longestLine: options.longestLine)
+            environment: CommandEnvironment(environment), maxLine: options.maxLine)
         let expansion = PathExpansion(home: environment["HOME"] ?? "/")
         let api = ExecdAPI(
             commands: CommandAPI(runner: runner), sessions: SessionAPI(runner: runner, expansion: expansion),

@@ -1,12 +1,12 @@
 /// Reads the bytes of a `JSONValue` (RFC 8259, sections 2 to 7). Each byte is looked at a fixed number of times.
 struct JSONReader {
     private let bytes: [UInt8]
-    private let mostLevels: Int
+    private let maxLevels: Int
     private var position = 0
 
-    init(bytes: [UInt8], mostLevels: Int) {
+    init(bytes: [UInt8], maxLevels: Int) {
         self.bytes = bytes
-        self.mostLevels = mostLevels
+        self.maxLevels = maxLevels
     }
 
     mutating func value(level: Int) throws(JSONError) -> JSONValue {
@@ -44,7 +44,7 @@ struct JSONReader {
     }
 
     private mutating func object(_ level: Int) throws(JSONError) -> JSONValue {
-        guard level < mostLevels else { throw wrong("more than \(mostLevels) levels") }
+        guard level < maxLevels else { throw wrong("more than \(maxLevels) levels") }
         position += 1
         var object = JSONObject()
         if takes(UInt8(ascii: "}")) { return .object(object) }
@@ -62,7 +62,7 @@ struct JSONReader {
     }
 
     private mutating func array(_ level: Int) throws(JSONError) -> JSONValue {
-        guard level < mostLevels else { throw wrong("more than \(mostLevels) levels") }
+        guard level < maxLevels else { throw wrong("more than \(maxLevels) levels") }
         position += 1
         var entries: [JSONValue] = []
         if takes(UInt8(ascii: "]")) { return .array([]) }
@@ -96,7 +96,7 @@ struct JSONReader {
             if next == UInt8(ascii: "+") || next == UInt8(ascii: "-") { position += 1 }
             guard digits() > 0 else { throw wrong("a number has no end") }
         }
-        guard position - start <= Self.longestNumber else { throw wrong("a number is too long") }
+        guard position - start <= Self.maxNumber else { throw wrong("a number is too long") }
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
         if isWhole, let number = Int(text) { return .integer(number) }
         // One reader would take what is too large as infinite, another one as the largest that there is.
@@ -105,7 +105,7 @@ struct JSONReader {
     }
 
     /// Bytes; more than any writer needs for a number that a machine holds.
-    private static let longestNumber = 1024
+    private static let maxNumber = 1024
 
     /// - Returns: how many there were.
     private mutating func digits() -> Int {

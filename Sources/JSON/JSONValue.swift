@@ -15,11 +15,11 @@ public enum JSONValue: Equatable, Sendable {
     case object(JSONObject)
 
     /// Arrays and objects inside each other. Nothing that anybody sends has ten.
-    public static let mostLevels = 64
+    public static let maxLevels = 64
 
     /// - Throws: `JSONError` with the place of the first byte that is wrong.
-    public init(_ text: some Collection<UInt8>, levels: Int = mostLevels) throws(JSONError) {
-        var reader = JSONReader(bytes: Array(text), mostLevels: levels)
+    public init(_ text: some Collection<UInt8>, levels: Int = maxLevels) throws(JSONError) {
+        var reader = JSONReader(bytes: Array(text), maxLevels: levels)
         self = try reader.value(level: 0)
         try reader.end()
     }

@@ -29,19 +29,19 @@ public enum RESPError: Error, Hashable, Sendable {
 /// Reads values from a stream of bytes. A value is complete or is waited for; what is no RESP2 ends the stream.
 public struct RESPReader: Sendable {
     private var bytes: [UInt8] = []
-    private let longestString: Int
-    private let mostElements: Int
+    private let maxString: Int
+    private let maxElements: Int
 
     private static let deepest = 4
     /// Of a line: a type, a number or a short text.
-    private static let longestLine = 64 << 10
+    private static let maxLine = 64 << 10
 
     /// - Parameters:
-    ///   - longestString: bytes of one bulk string.
-    ///   - mostElements: elements of one array.
-    public init(longestString: Int = 1 << 20, mostElements: Int = 1024) {
-        self.longestString = longestString
-        self.mostElements = mostElements
+    ///   - maxString: bytes of one bulk string.
+    ///   - maxElements: elements of one array.
+    public init(maxString: Int = 1 << 20, maxElements: Int = 1024) {
+        self.maxString = maxString
+        self.maxElements = maxElements
     }
 
     public mutating func append(_ more: some Sequence<UInt8>) { bytes += more }
@@ -70,7 +70,7 @@ public struct RESPReader: Sendable {
                 guard length == -1 else { throw .malformed }
                 return .bulk(nil)
             }
-            guard length <= longestString else { throw .tooLarge }
+            guard length <= maxString else { throw .tooLarge }
             let end = place + Int(length)
             guard bytes.count >= end + 2 else { return nil }
             guard bytes[end] == 13, bytes[end + 1] == 10 else { throw .malformed }
@@ -82,7 +82,7 @@ public struct RESPReader: Sendable {
                 guard count == -1 else { throw .malformed }
                 return .array(nil)
             }
-            guard count <= mostElements else { throw .tooLarge }
+            guard count <= maxElements else { throw .tooLarge }
             var elements: [RESPValue] = []
             for _ in 0..<count {
                 guard let element = try read(&place, depth: depth + 1) else { return nil }
@@ -96,7 +96,7 @@ public struct RESPReader: Sendable {
     /// A line without its end.
     private func line(_ place: inout Int) throws(RESPError) -> ArraySlice<UInt8>? {
         guard let end = bytes[place...].firstIndex(of: 10) else {
-            guard bytes.count - place <= Self.longestLine else { throw .tooLarge }
+            guard bytes.count - place <= Self.maxLine else { throw .tooLarge }
             return nil
         }
         guard end > place, bytes[end - 1] == 13 else { throw .malformed }

@@ -49,8 +49,8 @@ public struct RouteScope: Hashable, Sendable {
     public var label: String?
 
     public static let nonceLength = 10
-    public static let longestPath = 128
-    public static let longestLabel = 32
+    public static let maxPath = 128
+    public static let maxLabel = 32
 
     private init() {}
 
@@ -132,7 +132,7 @@ public struct RouteScope: Hashable, Sendable {
 
     /// A path that every server reads in one way: no escapes, no empty or dotted segments.
     private static func isPath(_ bytes: [UInt8]) -> Bool {
-        guard bytes.first == UInt8(ascii: "/"), bytes.count <= longestPath else { return false }
+        guard bytes.first == UInt8(ascii: "/"), bytes.count <= maxPath else { return false }
         let isPlain = bytes.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -147,7 +147,7 @@ public struct RouteScope: Hashable, Sendable {
     }
 
     private static func isLabel(_ bytes: [UInt8]) -> Bool {
-        (1...longestLabel).contains(bytes.count)
+        (1...maxLabel).contains(bytes.count)
             && bytes.allSatisfy { byte in
                 switch byte {
                 case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -180,8 +180,8 @@ public enum RouteScopeError: Error, Hashable, Sendable, CustomStringConvertible 
         case .methods: "methods: a list of \(RouteScope.Methods.names.joined(separator: ", "))"
         case .path:
             "path: begins with / and has letters, digits and -._~ only, no empty or dotted segments, "
-                + "\(RouteScope.longestPath) characters at most"
-        case .label: "label: letters, digits and -._, \(RouteScope.longestLabel) characters at most"
+                + "\(RouteScope.maxPath) characters at most"
+        case .label: "label: letters, digits and -._, \(RouteScope.maxLabel) characters at most"
         }
     }
 }

@@ -38,7 +38,7 @@ public struct RouteToken: Hashable, Sendable {
     let keyByte: UInt8
 
     /// RFC 1035, section 2.3.4.
-    public static let longestLabel = 63
+    public static let maxLabel = 63
 
     init(
         sandbox: String, port: Int, expires: UInt64, scope: RouteScope?, kind: SignatureKind, code: UInt128,
@@ -75,7 +75,7 @@ public struct RouteToken: Hashable, Sendable {
     /// - Throws: `RouteTokenError.labelTooLong`.
     public func label() throws(RouteTokenError) -> String {
         let label = text
-        guard label.utf8.count <= Self.longestLabel else { throw .labelTooLong(label.utf8.count) }
+        guard label.utf8.count <= Self.maxLabel else { throw .labelTooLong(label.utf8.count) }
         return label
     }
 

@@ -20,7 +20,7 @@ public enum RouteTokenError: Error, Hashable, Sendable, CustomStringConvertible 
         case .revoked: "the route token has been revoked"
         case .refusedVersion: "route tokens of version 1 are not accepted"
         case .labelTooLong(let length):
-            "the host name's label would have \(length) characters and DNS allows \(RouteToken.longestLabel): "
+            "the host name's label would have \(length) characters and DNS allows \(RouteToken.maxLabel): "
                 + "use a shorter sandbox id, an earlier expiry, or header or uri routes"
         }
     }

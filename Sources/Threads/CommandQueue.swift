@@ -11,10 +11,10 @@ public final class CommandQueue<Command: Sendable>: Sendable {
     public let descriptor: CInt
     private let waiting = Mutex<[Command]>([])
 
-    /// - Throws: `SystemCallFailure` when no descriptors are left.
-    public init() throws(SystemCallFailure) {
+    /// - Throws: `SystemCallError` when no descriptors are left.
+    public init() throws(SystemCallError) {
         descriptor = linux_eventfd()
-        guard descriptor >= 0 else { throw SystemCallFailure(code: errno) }
+        guard descriptor >= 0 else { throw SystemCallError(code: errno) }
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
@@ -39,7 +39,7 @@ public final class CommandQueue<Command: Sendable>: Sendable {
 }
 
 /// An errno.
-public struct SystemCallFailure: Error, Hashable, Sendable, CustomStringConvertible {
+public struct SystemCallError: Error, Hashable, Sendable, CustomStringConvertible {
     public let code: CInt
 
     public init(code: CInt) { self.code = code }

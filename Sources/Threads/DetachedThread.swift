@@ -5,8 +5,8 @@
 /// A thread that nobody joins: for loops that wait in system calls, which must not hold a thread of Swift's pool.
 public enum DetachedThread {
     /// Runs `body` on a thread of its own.
-    /// - Throws: `SystemCallFailure` where the system has no thread left; `body` is not run then.
-    public static func start(_ body: sending @escaping () -> Void) throws(SystemCallFailure) {
+    /// - Throws: `SystemCallError` where the system has no thread left; `body` is not run then.
+    public static func start(_ body: sending @escaping () -> Void) throws(SystemCallError) {
         let work = Unmanaged.passRetained(Work(body))
         var thread = pthread_t()
         let status = pthread_create(
@@ -17,7 +17,7 @@ public enum DetachedThread {
             }, work.toOpaque())
         guard status == 0 else {
             work.release()
-            throw SystemCallFailure(code: status)
+            throw SystemCallError(code: status)
         }
         pthread_detach(thread)
     }

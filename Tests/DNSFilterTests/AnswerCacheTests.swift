@@ -43,7 +43,7 @@ import Testing
     @Test func `a name that does not exist, or not with this type, is remembered for the SOA's time`() throws {
         for (code, soa, lifetime) in [
             (UInt8(3), (UInt32(300), UInt32(60)), UInt64(60)), (3, (40, 60), 40), (0, (300, 60), 60),
-            (3, (86400, 86400), UInt64(Answer.longestNegativeLifetime)),
+            (3, (86400, 86400), UInt64(Answer.maxNegativeLifetime)),
         ] {
             var cache = AnswerCache(capacity: 4)
             let (key, answer) = try negative("no.example", code: code, soa: soa)

@@ -238,7 +238,7 @@ import Testing
             $0.timeout = 10_000
         }
         for number in 0..<40 { #expect(try filter.addresses(of: "n\(number).example").count == 1) }
-        #expect(upstream.connections <= UpstreamStream.mostPerUpstream)
+        #expect(upstream.connections <= UpstreamStream.maxPerUpstream)
     }
 
     @Test func `a large answer is cut for a datagram and whole over TCP`() throws {

@@ -8,14 +8,14 @@ private struct Rig {
     static let key = CacheKey(name: try! DomainName("a.example"), type: 1)
     var pending: PendingQuestions<Int>
     var random = SeededGenerator()
-    var road: UInt64 = 0
-    /// What went out, each by a road of its own.
-    var sent: [(transmission: Transmission, road: UInt64)] = []
+    var socketID: UInt64 = 0
+    /// What went out, each by a socketID of its own.
+    var sent: [(transmission: Transmission, socketID: UInt64)] = []
 
     init(_ upstreams: Int, timeout: UInt64 = 1000, streams: Bool = false, randomisesCase: Bool = true) {
         pending = PendingQuestions(
             upstreams: Array(repeating: UpstreamTraits(isStream: streams), count: upstreams),
-            limits: PendingLimits(timeout: timeout, mostQuestions: 4, mostWaiters: 3), randomisesCase: randomisesCase)
+            limits: PendingLimits(timeout: timeout, maxQuestions: 4, maxWaiters: 3), randomisesCase: randomisesCase)
     }
 
     @discardableResult
@@ -27,9 +27,9 @@ private struct Rig {
     }
 
     mutating func note(_ transmission: Transmission) {
-        road += 1
-        pending.sent(transmission, by: road)
-        sent.append((transmission, road))
+        socketID += 1
+        pending.sent(transmission, by: socketID)
+        sent.append((transmission, socketID))
     }
 
     mutating func note(_ outcomes: [PendingQuestions<Int>.Outcome]) -> [PendingQuestions<Int>.Outcome] {
@@ -58,13 +58,13 @@ private struct Rig {
         changed: (inout [UInt8]) -> Void = { _ in },
         origin: ((inout ResponseOrigin) -> Void)? = nil
     ) -> PendingQuestions<Int>.Outcome {
-        let (transmission, road) = sent[number]
+        let (transmission, socketID) = sent[number]
         var bytes = responseBytes(
             to: transmission.bytes, code: code, truncated: truncated,
             records: code == 0 && !truncated && transmission.key.name != .root
                 ? [(transmission.key.name.description, 1, 60, [198, 51, 100, 1])] : [])
         changed(&bytes)
-        var from = ResponseOrigin(upstream: transmission.upstream, road: road, overTCP: transmission.overTCP)
+        var from = ResponseOrigin(upstream: transmission.upstream, socketID: socketID, overTCP: transmission.overTCP)
         origin?(&from)
         let response = try! bytes.withUnsafeBytes { try UpstreamResponse($0) }
         return note([pending.receive(response, from: from, using: &random, now: now)])[0]
@@ -137,7 +137,7 @@ private struct Rig {
         #expect(rig.isIgnored(rig.respond(to: 0, now: 1) { $0[13] = UInt8(ascii: "b") }), "name")
         #expect(rig.isIgnored(rig.respond(to: 0, now: 1) { $0[24] = 28 }), "type")
         #expect(rig.isIgnored(rig.respond(to: 0, now: 1, origin: { $0.upstream = 1 })), "upstream")
-        #expect(rig.isIgnored(rig.respond(to: 0, now: 1, origin: { $0.road += 1 })), "socket")
+        #expect(rig.isIgnored(rig.respond(to: 0, now: 1, origin: { $0.socketID += 1 })), "socket")
         #expect(rig.isIgnored(rig.respond(to: 0, now: 1, origin: { $0.overTCP = true })), "way")
         #expect(rig.pending.count == 1 && rig.sent.count == 1)
         #expect(rig.isAnswered(rig.respond(to: 0, now: 2), [1]))
@@ -239,7 +239,7 @@ private struct Rig {
     @Test func `a dead upstream is asked last, tried again after a pause, and comes back with an answer`() {
         var rig = Rig(2, timeout: 1000)
         var now: UInt64 = 0
-        for _ in 0..<UpstreamHealth.mostMisses {
+        for _ in 0..<UpstreamHealth.maxMisses {
             rig.sent = []
             rig.ask(1, now: now)
             #expect(rig.sent[0].transmission.upstream == 0)
@@ -265,7 +265,7 @@ private struct Rig {
         var rig = Rig(2)
         rig.ask(1)
         var random = SeededGenerator()
-        _ = rig.note(rig.pending.broke(rig.sent[0].road, upstream: 0, using: &random, now: 1))
+        _ = rig.note(rig.pending.broke(rig.sent[0].socketID, upstream: 0, using: &random, now: 1))
         #expect(rig.sent.map(\.transmission.upstream) == [0, 1])
         _ = rig.note([rig.pending.failed(rig.sent[1].transmission, using: &random, now: 2)])
         _ = rig.note([rig.pending.failed(rig.sent[2].transmission, using: &random, now: 3)])
@@ -327,10 +327,10 @@ private struct Rig {
                     let truncated = Int.random(in: 0..<5, using: &choices) == 0
                     tell([rig.respond(to: number, now: now, code: code, truncated: truncated)])
                 case 3 where !rig.sent.isEmpty:
-                    let (transmission, road) = rig.sent.randomElement(using: &choices)!
+                    let (transmission, socketID) = rig.sent.randomElement(using: &choices)!
                     tell(
                         rig.note(
-                            rig.pending.broke(road, upstream: transmission.upstream, using: &choices, now: now)))
+                            rig.pending.broke(socketID, upstream: transmission.upstream, using: &choices, now: now)))
                 default: tell(rig.expire(now))
                 }
             }
@@ -367,7 +367,7 @@ private struct Rig {
             health.missed(now: now + 10)
             pauses.append(health.retryAt - now)
         }
-        #expect(pauses.first == 2000 && pauses.last == UpstreamHealth.longestPause)
+        #expect(pauses.first == 2000 && pauses.last == UpstreamHealth.maxPause)
         health.answered(after: nil)
         #expect(health.isUsable(now: 0) && health.misses == 0 && health.roundTrip == nil)
     }

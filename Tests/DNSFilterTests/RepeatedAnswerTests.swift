@@ -11,13 +11,13 @@ import Testing
 /// Answers that go out again without their policy being asked.
 @Suite struct RepeatedAnswerTests {
     @Test func `a clearance is one sandbox's, for one stored answer, one revision and a time`() {
-        var clearances = Clearances(capacity: 8)
-        clearances.grant(client: 3, serial: 5, revision: 7, until: 1000)
-        #expect(clearances.holds(client: 3, serial: 5, revision: 7, now: 999))
-        #expect(!clearances.holds(client: 3, serial: 5, revision: 7, now: 1000))
-        #expect(!clearances.holds(client: 4, serial: 5, revision: 7, now: 999))
-        #expect(!clearances.holds(client: 3, serial: 6, revision: 7, now: 999))
-        #expect(!clearances.holds(client: 3, serial: 5, revision: 8, now: 999))
+        var approvedAnswers = ApprovedAnswers(capacity: 8)
+        approvedAnswers.grant(client: 3, serial: 5, revision: 7, until: 1000)
+        #expect(approvedAnswers.holds(client: 3, serial: 5, revision: 7, now: 999))
+        #expect(!approvedAnswers.holds(client: 3, serial: 5, revision: 7, now: 1000))
+        #expect(!approvedAnswers.holds(client: 4, serial: 5, revision: 7, now: 999))
+        #expect(!approvedAnswers.holds(client: 3, serial: 6, revision: 7, now: 999))
+        #expect(!approvedAnswers.holds(client: 3, serial: 5, revision: 8, now: 999))
     }
 
     @Test func `an answer that is stored again is another one`() throws {
@@ -104,7 +104,7 @@ private final class StandingPolicy: DNSPolicy {
     func change(allowing: Bool) { state.withLock { $0 = (allowing, $0.revision + 1) } }
 
     var revision: UInt64 { state.withLock { $0.revision } }
-    func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 { 60 }
+    func validSeconds(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 { 60 }
     func refusal(_ name: DomainName, type: UInt16) -> Verdict? {
         asked.withLock { $0 += 1 }
         return state.withLock { $0.isAllowing } ? nil : Verdict(action: .deny, reason: .defaultAction)

@@ -274,7 +274,7 @@ extension LiveExecd {
     @Test func `a run whose reader was behind does not hold up the next`() async throws {
         // More than may wait, but no more than the pipe holds besides: the command ends while nothing is read. Nobody
         // here tells the record that anything was taken.
-        let most = CommandRecord.mostWaiting
+        let most = CommandRecord.maxWaiting
         let results = try await run(
             ["head -c \(most + 40_000) /dev/zero", "head -c 200000 /dev/zero"], shell: "/bin/sh")
         #expect(results.map(\.utf8.count) == [most + 40_001, 200_001])

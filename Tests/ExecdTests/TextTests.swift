@@ -36,9 +36,9 @@ import Testing
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    private func sent(_ text: String, longestLine: Int) -> [String] {
+    private func sent(_ text: String, maxLine: Int) -> [String] {
         var rest = Array(text.utf8)[...]
-        var assembler = TextAssembler(longestLine: longestLine)
+        var assembler = TextAssembler(maxLine: maxLine)
         var sent: [String] = []
         while !rest.isEmpty {
             let piece = Array(rest.prefix(Int.random(in: 1...5)))
@@ -54,19 +54,19 @@ import Testing
         for _ in 0..<2000 {
             let text = (0..<Int.random(in: 0...12)).map { _ in pool.randomElement()! }.joined()
             let wanted = text.utf8.last == 10 ? String(decoding: text.utf8.dropLast(), as: UTF8.self) : text
-            #expect(joined(sent(text, longestLine: 64)).utf8.elementsEqual(wanted.utf8))
+            #expect(joined(sent(text, maxLine: 64)).utf8.elementsEqual(wanted.utf8))
         }
     }
 
     @Test func `a line that is too long is cut behind a carriage return, or between characters, and nothing is lost`() {
-        var assembler = TextAssembler(longestLine: 8)
+        var assembler = TextAssembler(maxLine: 8)
         #expect(assembler.append(Array("10%\r20%\r30%\r".utf8)) == ["10%\r20%\r"])
         #expect(assembler.append(Array("123456789".utf8)) == ["30%\r", "12345678"])
         #expect(assembler.append(Array("0é漢漢\n-".utf8)) == ["90é漢", "漢"])
         #expect(assembler.finish() == ["\n-"])
         for _ in 0..<2000 {
             let text = (0..<Int.random(in: 0...30)).map { _ in pool.randomElement()! }.joined()
-            let sent = sent(text, longestLine: 7)
+            let sent = sent(text, maxLine: 7)
             let wanted = text.utf8.last == 10 ? text.utf8.dropLast() : text.utf8[...]
             #expect(sent.joined().utf8.elementsEqual(wanted) && sent.allSatisfy { $0.utf8.count <= 8 })
         }
@@ -75,8 +75,8 @@ import Testing
     @Test(arguments: ["x", "\u{1}", "\"", "漢", "\u{85}", "\u{2028}", "🙂", "\u{7f}", "/"])
     func `no record is longer than clients take, whatever is printed`(text: String) {
         // The limit is 4 MiB; a smaller one takes less time to reach.
-        #expect(TextAssembler.longestRecord == 4 << 20)
-        var assembler = TextAssembler(longestRecord: 16 << 10)
+        #expect(TextAssembler.maxRecord == 4 << 20)
+        var assembler = TextAssembler(maxRecord: 16 << 10)
         let bytes = Array("\n".utf8) + Array(String(repeating: text, count: (20 << 10) / text.utf8.count).utf8)
         let sent = assembler.append(bytes) + assembler.finish()
         #expect(sent.count > 1 && sent.reduce(0) { $0 + $1.utf8.count } == bytes.count)
@@ -84,7 +84,7 @@ import Testing
     }
 
     @Test func `bytes that are no text are not longer than clients take either`() {
-        var assembler = TextAssembler(longestRecord: 16 << 10)
+        var assembler = TextAssembler(maxRecord: 16 << 10)
         for text in assembler.append([UInt8](repeating: 0xff, count: 20 << 10)) + assembler.finish() {
             #expect(StreamEvent.output(.standardOutput, text, at: .max).record.count <= 16 << 10)
         }
@@ -117,7 +117,7 @@ import Testing
 
     @Test func `a reason that repeats what a client sent does not make a record that is too long`() {
         let event = StreamEvent.failed("127", traceback: [String(repeating: "\u{1}", count: 4 << 20)], at: 1)
-        #expect(event.record.count < TextAssembler.longestRecord / 16)
+        #expect(event.record.count < TextAssembler.maxRecord / 16)
     }
 
     @Test func `characters that some client takes for a line end are escaped`() {
@@ -176,7 +176,7 @@ import Testing
         #"{"command":"a","envs":{"A\u0000":"c"}}"#, #"{"command":"a\u0000b"}"#,
     ])
     func `a malformed request is refused`(body: String) {
-        #expect(throws: InvalidRequest.self) { try CommandRequest.decode(Array(body.utf8)) }
+        #expect(throws: RequestBodyError.self) { try CommandRequest.decode(Array(body.utf8)) }
     }
 
     @Test func `variables of the request go over those of the file`() throws {
@@ -196,7 +196,7 @@ import Testing
     @Test func `the process that serves is told what init was told`() throws {
         let options = try Options.parse(["--token-file", "/t", "--longest-line", "2048", "--port", "7", "--", "sleep"])
         let serving = try Options.parse(options.serving)
-        #expect(serving.serves && serving.port == 7 && serving.tokenFile == "/t" && serving.longestLine == 2048)
+        #expect(serving.serves && serving.port == 7 && serving.tokenFile == "/t" && serving.maxLine == 2048)
     }
 
     @Test(arguments: [
@@ -205,7 +205,7 @@ import Testing
         ["--longest-line", "1e3"],
     ])
     func `a malformed command line is refused`(arguments: [String]) {
-        #expect(throws: Options.Invalid.self) { try Options.parse(arguments) }
+        #expect(throws: Options.OptionError.self) { try Options.parse(arguments) }
     }
 }
 
@@ -213,7 +213,7 @@ import Testing
     @Test func `a report is one line`() {
         #expect(EndReport.End.ended(.exited(3)).line == "exited 3\n")
         #expect(EndReport.End.ended(.signalled(9)).line == "signalled 9\n")
-        let failure = SpawnFailure(program: "/a\nb", code: 2)
+        let failure = SpawnError(program: "/a\nb", code: 2)
         #expect(EndReport.End.notStarted(failure).line == "failed 2 /ab\n")
     }
 }

@@ -54,8 +54,8 @@ private func read(_ text: String) throws(JSONError) -> JSONValue { try JSONValue
         func nested(_ count: Int) -> String {
             String(repeating: "[", count: count) + "0" + String(repeating: "]", count: count)
         }
-        #expect(throws: Never.self) { try read(nested(JSONValue.mostLevels)) }
-        for count in [JSONValue.mostLevels + 1, 500, 5_000_000] {
+        #expect(throws: Never.self) { try read(nested(JSONValue.maxLevels)) }
+        for count in [JSONValue.maxLevels + 1, 500, 5_000_000] {
             #expect(throws: JSONError.self) { try read(nested(count)) }
             #expect(throws: JSONError.self) { try read(String(repeating: "[", count: count)) }
             #expect(throws: JSONError.self) { try read(String(repeating: "{\"a\":", count: count)) }

@@ -49,7 +49,7 @@ import Testing
         var generator = SystemRandomNumberGenerator()
         let alphabet = Array("+-:$*0123456789\r\nax".utf8)
         for _ in 0..<3000 {
-            var reader = RESPReader(longestString: 64, mostElements: 8)
+            var reader = RESPReader(maxString: 64, maxElements: 8)
             for _ in 0..<Int.random(in: 1...6, using: &generator) {
                 reader.append((0..<12).map { _ in alphabet.randomElement(using: &generator)! })
                 while (try? reader.next()) != nil {}

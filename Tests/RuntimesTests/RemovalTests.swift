@@ -14,7 +14,7 @@ import Testing
 
     private func shell(_ script: String) throws { try Command.run("sh", "-c", "cd '\(tree)' && \(script)") }
 
-    /// Folders in folders, deeper than any path may be long.
+    /// ImageFolders in folders, deeper than any path may be long.
     private func nest(_ levels: Int, from start: String) {
         let name = String(repeating: "n", count: 200)
         var folder = open(start, O_RDONLY | O_DIRECTORY)

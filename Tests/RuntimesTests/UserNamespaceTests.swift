@@ -106,7 +106,7 @@ import Testing
             #expect(!ranges[0].all.overlaps(ranges[1].all))
             #expect(Self.owner(test.sandbox("users-1").upper + "/made") == ranges[0].first)
             #expect(Self.owner(test.image + "/bin") == 0, "the image is as it was")
-            #expect(Folders.isMounted(test.image), "and known to be in use")
+            #expect(ImageFolders.isMounted(test.image), "and known to be in use")
             #expect(Self.owner("/dev/null") == before, "what is everybody's is given to nobody")
             let pid = try String(contentsOfFile: test.sandbox("users-1").pidFile, encoding: .utf8)
             let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)

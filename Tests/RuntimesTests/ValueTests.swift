@@ -74,7 +74,7 @@ import Testing
     @Test func `execd is told how long a line may wait for its break`() {
         let files = SandboxFiles(hostname: "h", system: "/sys")
         let bundle = BundleConfiguration(
-            spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd", files: files, longestOutputLine: 2048)
+            spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd", files: files, maxOutputLine: 2048)
         #expect(bundle.process.args.suffix(5) == ["--longest-line", "2048", "--", "sleep", "1"])
     }
 

@@ -16,8 +16,8 @@ private struct DiagnosticContent: Encodable, Sendable {
 }
 
 extension LifecycleAPI {
-    private static let mostLines = 100
-    private static let mostEvents = 50
+    private static let maxLines = 100
+    private static let maxEvents = 50
     /// Bytes of a sandbox's output that are looked at.
     private static let logBytes = 256 << 10
 
@@ -35,10 +35,10 @@ extension LifecycleAPI {
             throw .parameter("scope '\(scope.prefix(40))' is unknown; use \(allowed.joined(separator: " or "))")
         }
         try check(request, parameters: ["scope", "tail", "limit", "event_limit", "since", "container"])
-        let tail = try Self.count(request.query("tail"), "tail") ?? Self.mostLines
+        let tail = try Self.count(request.query("tail"), "tail") ?? Self.maxLines
         // The contract calls it so in a summary.
         let name = kind == "summary" ? "event_limit" : "limit"
-        let limit = try Self.count(request.query(name), name) ?? Self.mostEvents
+        let limit = try Self.count(request.query(name), name) ?? Self.maxEvents
         let lines: [String]
         switch kind {
         case "logs": lines = await Self.lines(service.runtime.logTail(of: id, bytes: Self.logBytes))

@@ -63,8 +63,8 @@ extension LifecycleAPI {
         guard endpoints.routing != .wildcard else {
             throw .parameter("once, methods, path and label have no room in a host name: use header or uri routes")
         }
-        guard !isOnce || Int64(expires) <= Timestamp.now().seconds + Self.longestOneTime else {
-            throw .parameter("a one-time route expires within \(Self.longestOneTime) s: gateways remember it so long")
+        guard !isOnce || Int64(expires) <= Timestamp.now().seconds + Self.maxOneTime else {
+            throw .parameter("a one-time route expires within \(Self.maxOneTime) s: gateways remember it so long")
         }
         let methods = list.map { RouteScope.Methods($0) }
         if case .some(.none) = methods { throw .parameter("\(RouteScopeError.methods)") }
@@ -74,7 +74,7 @@ extension LifecycleAPI {
     }
 
     /// Seconds.
-    private static let longestOneTime: Int64 = 86_400
+    private static let maxOneTime: Int64 = 86_400
 
     static func port(_ text: String) throws(APIError) -> Int {
         guard let port = Int(text) else {

@@ -117,12 +117,12 @@ extension Settings {
             )
         }
         if let longest = section.max_sandbox_timeout_seconds {
-            guard (CreateRequest.shortestTimeout...RequestLimits.longestLife).contains(longest) else {
+            guard (CreateRequest.shortestTimeout...RequestLimits.maxLife).contains(longest) else {
                 throw ConfigurationError(
-                    "server.max_sandbox_timeout_seconds is \(longest); use 60 to \(RequestLimits.longestLife) (10 years)"
+                    "server.max_sandbox_timeout_seconds is \(longest); use 60 to \(RequestLimits.maxLife) (10 years)"
                 )
             }
-            server.longestSandboxTimeout = longest
+            server.maxSandboxTimeout = longest
         }
         if let seconds = section.timeout_keep_alive {
             guard (1...86_400).contains(seconds) else {
@@ -134,7 +134,7 @@ extension Settings {
             guard connections >= 0 else {
                 throw ConfigurationError("server.limit_concurrency is \(connections); give 0 for no limit, or more")
             }
-            server.mostConnections = connections == 0 ? .max : connections
+            server.maxConnections = connections == 0 ? .max : connections
         }
     }
 

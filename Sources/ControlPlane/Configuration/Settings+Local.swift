@@ -21,7 +21,7 @@ extension Settings {
             guard (1024...4 << 20).contains(bytes) else {
                 throw ConfigurationError("local.longest_output_line is \(bytes); use 1024 to 4194304 bytes")
             }
-            local.longestOutputLine = bytes
+            local.maxOutputLine = bytes
         }
         if let names = section.reachable_by {
             local.reachableBy = names.contains("*") ? nil : try Set([0] + names.map(Self.user))
@@ -56,8 +56,8 @@ extension Settings {
             local.disk.enforcement = known
         }
         let keys: [(String, String?, ClosedRange<Int64>, WritableKeyPath<DiskConfiguration, Int64>)] = [
-            ("disk", section.disk, ResourceLimits.leastDisk...ResourceLimits.mostDisk, \.limit),
-            ("disk_reserve", section.disk_reserve, 1...ResourceLimits.mostDisk, \.reserve),
+            ("disk", section.disk, ResourceLimits.leastDisk...ResourceLimits.maxDisk, \.limit),
+            ("disk_reserve", section.disk_reserve, 1...ResourceLimits.maxDisk, \.reserve),
             ("log_max_bytes", section.log_max_bytes, 65536...(1 << 30), \.log),
         ]
         for (key, text, range, path) in keys {

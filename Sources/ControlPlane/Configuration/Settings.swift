@@ -23,10 +23,10 @@ public struct Settings: Sendable {
         /// Origins of pages that may call it; `*`: any.
         public var allowedOrigins: [String] = []
         /// Seconds from now to the end of a sandbox, when it is made and when it is renewed.
-        public var longestSandboxTimeout = RequestLimits.longestLife
+        public var maxSandboxTimeout = RequestLimits.maxLife
         /// Seconds a connection may stay unused. Clients keep theirs for 30.
         public var idleTimeout = 75
-        public var mostConnections = 4096
+        public var maxConnections = 4096
 
         /// Every name that is configured, one way or another.
         var ownNames: [String] { names + [publicHost, host].compactMap { $0 } }
@@ -87,7 +87,7 @@ public struct Settings: Sendable {
         /// Registries (host:port) that are spoken to without TLS.
         public var insecureRegistries: Set<String> = []
         /// Bytes of an output's line that wait for its break before a part of it is sent; nil: execd's default.
-        public var longestOutputLine: Int?
+        public var maxOutputLine: Int?
         public var userNamespaces = UserNamespaceSettings.default
         /// Users of this machine whose programs may connect to sandboxes; nil: all.
         public var reachableBy: Set<UInt32>? = [0]

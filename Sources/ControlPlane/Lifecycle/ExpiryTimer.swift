@@ -11,7 +11,7 @@ final class ExpiryTimer: Sendable {
     private let state = Mutex(State())
 
     /// Longest sleep, in microseconds: the wall clock may be set while this sleeps by the other one.
-    private static let longestSleep: Int64 = 10_000_000
+    private static let maxSleep: Int64 = 10_000_000
 
     /// Sets, changes or (with nil) forgets the end of a sandbox.
     func set(_ id: String, _ end: Timestamp?) {
@@ -49,7 +49,7 @@ final class ExpiryTimer: Sendable {
     private func sleepUntilNext(from now: Timestamp) -> Task<Void, Never> {
         state.withLock { state in
             let next = state.ends.values.min().map { max(0, $0.microseconds - now.microseconds) }
-            let pause = Duration.microseconds(min(next ?? Self.longestSleep, Self.longestSleep))
+            let pause = Duration.microseconds(min(next ?? Self.maxSleep, Self.maxSleep))
             let sleep = Task<Void, Never> { try? await Task.sleep(for: pause) }
             state.sleep = sleep
             return sleep

@@ -3,7 +3,7 @@ import SafeText
 
 extension Sandbox {
     /// Changes of state that are kept.
-    private static let longestHistory = 50
+    private static let maxHistory = 50
 
     /// The sandbox in another state; the one before goes into its history.
     func moved(to state: SandboxState, reason: String, message: String = "") -> Sandbox {
@@ -14,7 +14,7 @@ extension Sandbox {
         var sandbox = self
         sandbox.status = status
         sandbox.history.append(sandbox.status)
-        sandbox.history.removeFirst(max(0, sandbox.history.count - Self.longestHistory))
+        sandbox.history.removeFirst(max(0, sandbox.history.count - Self.maxHistory))
         return sandbox
     }
 }

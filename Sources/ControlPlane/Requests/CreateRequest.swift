@@ -48,9 +48,9 @@ struct CreateRequest: Sendable {
                 "timeout", "Input should be greater than or equal to \(Self.shortestTimeout)",
                 type: "greater_than_equal")
         }
-        if let timeout, timeout > RequestLimits.longestLife {
+        if let timeout, timeout > RequestLimits.maxLife {
             fields.problem(
-                "timeout", "Input should be less than or equal to \(RequestLimits.longestLife)", type: "less_than_equal"
+                "timeout", "Input should be less than or equal to \(RequestLimits.maxLife)", type: "less_than_equal"
             )
         }
         let environment = fields.texts("env") ?? [:]
@@ -146,9 +146,9 @@ struct CreateRequest: Sendable {
             throw APIError(.badRequest, "SANDBOX::INVALID_METADATA_LABEL", problem)
         }
         if let problem = MetadataLabel.problem("extensions", size: extensions) { throw .parameter(problem) }
-        if let timeout, timeout > limits.longestTimeout {
+        if let timeout, timeout > limits.maxTimeout {
             throw .parameter(
-                "timeout \(timeout) is above this server's limit of \(limits.longestTimeout) seconds "
+                "timeout \(timeout) is above this server's limit of \(limits.maxTimeout) seconds "
                     + "(server.max_sandbox_timeout_seconds)")
         }
         for (name, value) in environment {
@@ -169,9 +169,9 @@ struct CreateRequest: Sendable {
             guard let seconds = Int(text), Sandbox.renewalRange.contains(seconds) else {
                 throw .parameter("extensions[\"\(Sandbox.renewExtension)\"] must be an integer from 300 to 86400")
             }
-            guard seconds <= limits.longestTimeout else {
+            guard seconds <= limits.maxTimeout else {
                 throw .parameter(
-                    "extensions[\"\(Sandbox.renewExtension)\"] is above this server's limit of \(limits.longestTimeout) seconds"
+                    "extensions[\"\(Sandbox.renewExtension)\"] is above this server's limit of \(limits.maxTimeout) seconds"
                 )
             }
         }
@@ -182,8 +182,8 @@ struct CreateRequest: Sendable {
 /// What the server's settings allow a request.
 struct RequestLimits: Sendable {
     /// Ten years, in seconds: no sandbox is given an end that is further away, whatever the settings say.
-    static let longestLife = 315_360_000
+    static let maxLife = 315_360_000
     /// Seconds from now to the end of a sandbox, when it is made and when it is renewed; up to `longestLife`.
-    var longestTimeout = longestLife
+    var maxTimeout = maxLife
     var presets = Presets.none
 }

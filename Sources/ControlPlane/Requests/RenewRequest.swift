@@ -18,15 +18,15 @@ struct RenewRequest: Hashable, Sendable {
                 "expiresAt", "Input should be a valid datetime, from 1970 to \(Timestamp.last)",
                 type: "datetime_parsing")
         }
-        if let end, end > now.adding(seconds: RequestLimits.longestLife) {
-            fields.problem("expiresAt", "Input should be at most \(RequestLimits.longestLife) seconds from now")
+        if let end, end > now.adding(seconds: RequestLimits.maxLife) {
+            fields.problem("expiresAt", "Input should be at most \(RequestLimits.maxLife) seconds from now")
         }
         try problems.check()
         guard let end else { throw .invalid(["body", "expiresAt"], "Input should be a valid datetime") }
-        guard end <= now.adding(seconds: limits.longestTimeout) else {
+        guard end <= now.adding(seconds: limits.maxTimeout) else {
             throw APIError(
                 .badRequest, "DOCKER::INVALID_EXPIRATION",
-                "expiresAt is further away than this server's limit of \(limits.longestTimeout) seconds "
+                "expiresAt is further away than this server's limit of \(limits.maxTimeout) seconds "
                     + "(server.max_sandbox_timeout_seconds)")
         }
         self.end = end

@@ -38,7 +38,7 @@ extension ResourceLimits {
     /// Less than this starts no process at all.
     private static let leastMemory: Int64 = 16 << 20
     static let leastDisk: Int64 = 16 << 20
-    static let mostDisk: Int64 = 4 << 40
+    static let maxDisk: Int64 = 4 << 40
 
     /// What a sandbox gets of what its request does not name: as much as official clients ask for by themselves.
     static let standard = ResourceLimits(cpuMillis: 1000, memoryBytes: 2 << 30)
@@ -74,7 +74,7 @@ extension ResourceLimits {
         // Kubernetes' word for it, and ours.
         for key in ["disk", "ephemeral-storage"] {
             guard let text = resources[key] else { continue }
-            guard let bytes = ResourceQuantity.bytes(text), bytes <= Self.mostDisk else {
+            guard let bytes = ResourceQuantity.bytes(text), bytes <= Self.maxDisk else {
                 throw .parameter("resourceLimits.\(key) '\(text.prefix(40))' is no quantity: write 10Gi, 500M or bytes")
             }
             guard bytes >= Self.leastDisk else {

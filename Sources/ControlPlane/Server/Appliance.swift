@@ -36,7 +36,7 @@ public final class Appliance: Sendable {
     /// - Throws: an error whose description says what to do; the program is to end then.
     public init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
         self.settings = settings
-        try Folders.make(settings)
+        try StateFolders.make(settings)
         locks = try InstanceLocks.server(settings)
         let secrets = try Secrets.load(settings)
         (apiKey, apiKeyFile) = (secrets.apiKey, secrets.apiKeyFile)
@@ -48,7 +48,7 @@ public final class Appliance: Sendable {
             execdPath: try settings.local.execd ?? Installation.current.execd(),
             addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
             tag: settings.local.tag, namespaceDirectory: settings.namespaceDirectory,
-            longestOutputLine: settings.local.longestOutputLine)
+            maxOutputLine: settings.local.maxOutputLine)
         local.userNamespaces = settings.local.userNamespaces
         local.reachableBy = settings.local.reachableBy
         local.disk = settings.local.disk
@@ -67,7 +67,7 @@ public final class Appliance: Sendable {
             policySocket: settings.policySocket, credentialKey: secrets.credentialKey,
             renewals: settings.renewal.isEnabled
                 ? .init(interval: .seconds(settings.renewal.interval)) {
-                    renewals.ask($0, min($1, settings.server.longestSandboxTimeout))
+                    renewals.ask($0, min($1, settings.server.maxSandboxTimeout))
                 } : nil)
         let service = SandboxService(
             runtime: runtime, egress: controller, store: try SQLiteStore(path: settings.database), logger: logger,
@@ -99,7 +99,7 @@ public final class Appliance: Sendable {
                 signs: settings.gateway.signs),
             routes: routes,
             limits: RequestLimits(
-                longestTimeout: settings.server.longestSandboxTimeout, presets: configuration.presets),
+                maxTimeout: settings.server.maxSandboxTimeout, presets: configuration.presets),
             publicHost: settings.server.publicHost, apiKey: secrets.apiKey,
             callers: CallerRules(
                 names: names, origins: settings.server.allowedOrigins, asksForKey: secrets.apiKey != nil),
@@ -108,7 +108,7 @@ public final class Appliance: Sendable {
         let proxy = ServerProxy(
             directory: routes, group: group, dialer: dialer, answersTo: { names.contains($0) }, logger: logger)
         var limits = HTTPLimits()
-        limits.maxConnections = settings.server.mostConnections
+        limits.maxConnections = settings.server.maxConnections
         limits.idleTimeout = .seconds(Int64(settings.server.idleTimeout))
         api = HTTPServer(
             group: group, limits: limits, logger: logger,

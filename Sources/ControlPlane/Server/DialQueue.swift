@@ -3,17 +3,17 @@
 /// dials.
 struct DialQueue<Dial> {
     private let most: Int
-    private let mostOfOne: Int
-    private let mostWaiting: Int
-    private let mostWaitingOfOne: Int
+    private let maxOfOne: Int
+    private let maxWaiting: Int
+    private let maxWaitingOfOne: Int
     private var running: [String: Int] = [:]
     private var count = 0
     private var waiting: [(key: String, dial: Dial)] = []
     private var waitingOf: [String: Int] = [:]
 
-    init(most: Int = 64, mostOfOne: Int = 4, mostWaiting: Int = 4096, mostWaitingOfOne: Int = 128) {
-        (self.most, self.mostOfOne) = (most, mostOfOne)
-        (self.mostWaiting, self.mostWaitingOfOne) = (mostWaiting, mostWaitingOfOne)
+    init(most: Int = 64, maxOfOne: Int = 4, maxWaiting: Int = 4096, maxWaitingOfOne: Int = 128) {
+        (self.most, self.maxOfOne) = (most, maxOfOne)
+        (self.maxWaiting, self.maxWaitingOfOne) = (maxWaiting, maxWaitingOfOne)
     }
 
     enum Answer { case now, later, never }
@@ -24,7 +24,7 @@ struct DialQueue<Dial> {
             begin(key)
             return .now
         }
-        guard waiting.count < mostWaiting, waitingOf[key, default: 0] < mostWaitingOfOne else { return .never }
+        guard waiting.count < maxWaiting, waitingOf[key, default: 0] < maxWaitingOfOne else { return .never }
         waiting.append((key, dial))
         waitingOf[key, default: 0] += 1
         return .later
@@ -44,7 +44,7 @@ struct DialQueue<Dial> {
         return found
     }
 
-    private func isFree(_ key: String) -> Bool { count < most && running[key, default: 0] < mostOfOne }
+    private func isFree(_ key: String) -> Bool { count < most && running[key, default: 0] < maxOfOne }
 
     private mutating func begin(_ key: String) {
         count += 1

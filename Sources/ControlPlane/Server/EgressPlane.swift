@@ -46,7 +46,7 @@ enum EgressPlane {
 }
 
 /// Folders that programs share: readable by root only, since sockets without a password lie in one of them.
-enum Folders {
+enum StateFolders {
     static func make(_ settings: Settings) throws(ConfigurationError) {
         for folder in [settings.local.stateDirectory, settings.local.runDirectory] {
             do {

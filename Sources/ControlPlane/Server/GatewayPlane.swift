@@ -5,7 +5,7 @@ import SecureAccess
 
 extension GatewayConfiguration {
     /// What the gateway is told, whichever process it runs in.
-    /// - Throws: `SpentTokens.Problem`.
+    /// - Throws: `SpentTokens.FileError`.
     init(_ settings: Settings, keys: LiveKeys, logger: Logger) throws {
         let mode: RouteMode =
             switch settings.gateway.routing {
@@ -26,7 +26,7 @@ extension GatewayConfiguration {
         tellsIdentity = settings.gateway.tellsIdentity
         cookies = settings.gateway.cookies
         trustedProxies = settings.gateway.trustedProxies
-        do throws(SpentTokens.Problem) {
+        do throws(SpentTokens.FileError) {
             spentTokens = try SpentTokens(
                 path: settings.spentTokensFile, now: UInt64(max(0, Timestamp.now().seconds)))
         } catch {

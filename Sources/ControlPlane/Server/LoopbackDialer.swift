@@ -22,13 +22,13 @@ final class LoopbackDialer: InsideDialer {
     /// Inside, this port of every address is the guard's.
     private static let guardedPort = 53
 
-    enum Problem: Error { case unreachable }
+    enum UnreachableError: Error { case unreachable }
 
     init(namespacePath: @escaping @Sendable (_ incarnation: String) -> String?) { self.namespacePath = namespacePath }
 
     func dial(inside incarnation: String, port: Int, on loop: any EventLoop) -> EventLoopFuture<CInt> {
         guard let port = UInt16(exactly: port), port != Self.guardedPort, let path = namespacePath(incarnation) else {
-            return loop.makeFailedFuture(Problem.unreachable)
+            return loop.makeFailedFuture(UnreachableError.unreachable)
         }
         let promise = loop.makePromise(of: CInt.self)
         let dial: Dial = { [self] in
@@ -39,14 +39,14 @@ final class LoopbackDialer: InsideDialer {
         switch queue.withLock({ $0.ask(dial, of: incarnation) }) {
         case .now: start(dial, of: incarnation)
         case .later: break
-        case .never: promise.fail(Problem.unreachable)
+        case .never: promise.fail(UnreachableError.unreachable)
         }
         return promise.futureResult
     }
 
     /// Where the system has no thread left the dial is made here: it has been promised.
     private func start(_ dial: @escaping Dial, of key: String) {
-        do throws(SystemCallFailure) { try DetachedThread.start(dial) } catch { dial() }
+        do throws(SystemCallError) { try DetachedThread.start(dial) } catch { dial() }
     }
 
     private static func connect(_ port: UInt16) throws -> CInt {

@@ -14,7 +14,7 @@ public final class EgressProgram: Sendable {
     private let export: Task<Void, Never>?
 
     public init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
-        try Folders.make(settings)
+        try StateFolders.make(settings)
         locks = try InstanceLocks.guardAlone(settings)
         adminSocket = settings.egressAdminSocket
         var configuration = try EgressPlane.configuration(settings, logger: logger)
@@ -41,7 +41,7 @@ public final class IngressProgram: Sendable {
     private let follower: Task<Void, Never>
 
     public init(settings: Settings, logger: Logger) async throws {
-        try Folders.make(settings)
+        try StateFolders.make(settings)
         let secrets = try Secrets.load(settings)
         var publisher: RenewPublisher?
         if settings.renewal.isEnabled, let redis = settings.renewal.redis {

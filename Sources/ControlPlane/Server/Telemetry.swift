@@ -5,11 +5,11 @@ import Observability
 /// Metrics of a server: what each sandbox was denied, and the export to a collector.
 enum Telemetry {
     /// Sandboxes with series of their own; a collector pays for each.
-    private static let mostSandboxes = 512
+    private static let maxSandboxes = 512
 
     static func collect(_ node: EgressNode, into metrics: MetricsRegistry) {
         metrics.collect { [weak node] in
-            node?.counts(limit: mostSandboxes).flatMap { counts -> [MetricsRegistry.Sample] in
+            node?.counts(limit: maxSandboxes).flatMap { counts -> [MetricsRegistry.Sample] in
                 let sandbox = [MetricsRegistry.Dimension("sandbox_id", counts.id)]
                 return [
                     .init("sallyport_egress_sandbox_denied_total", .counter, Double(counts.namesDenied), sandbox),

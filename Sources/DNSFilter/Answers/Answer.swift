@@ -11,9 +11,9 @@ struct Answer: Hashable, Sendable {
     static let empty = Answer(code: .noError)
 
     /// Names on the way from the question to its records are followed so far.
-    static let longestChain = 16
+    static let maxChain = 16
     /// Addresses that are taken of one answer: each has to be learned while other sandboxes wait.
-    static let mostAddresses = 256
+    static let maxAddresses = 256
 
     /// Takes from a response what belongs to its question: the chain of aliases that starts there, and the records of
     /// the asked type at its end. Records of other owners are not believed (THREATS.md, E20).
@@ -27,16 +27,16 @@ struct Answer: Hashable, Sendable {
         }
         var owner = name.wire
         // Nearly always all of it.
-        if code == .noError, (1...Self.mostAddresses).contains(response.answers.count),
+        if code == .noError, (1...Self.maxAddresses).contains(response.answers.count),
             response.answers.allSatisfy({ $0.type == type && $0.owner == owner })
         {
             records = response.answers
             limitLifetimes()
             return
         }
-        while records.count < Self.longestChain {
+        while records.count < Self.maxChain {
             let before = records.count
-            let most = type == RecordType.a || type == RecordType.aaaa ? Self.mostAddresses : .max
+            let most = type == RecordType.a || type == RecordType.aaaa ? Self.maxAddresses : .max
             records += response.answers.lazy.filter { $0.type == type && $0.owner == owner }.prefix(most)
             if records.count > before {
                 // A name that does not exist has no records.
@@ -68,12 +68,12 @@ struct Answer: Hashable, Sendable {
 
     /// What a sandbox is told, what the cache keeps and what the kernel learns shall be the same time.
     private mutating func limitLifetimes() {
-        if records.contains(where: { $0.ttl > Self.longestLifetime }) {
-            for index in records.indices { records[index].ttl = min(records[index].ttl, Self.longestLifetime) }
+        if records.contains(where: { $0.ttl > Self.maxLifetime }) {
+            for index in records.indices { records[index].ttl = min(records[index].ttl, Self.maxLifetime) }
         }
         // RFC 2308, section 5: the SOA goes out with the time for which the negative answer holds.
         if let negative = authority?.negativeLifetime {
-            authority!.ttl = min(negative, Self.longestNegativeLifetime)
+            authority!.ttl = min(negative, Self.maxNegativeLifetime)
         }
     }
 
@@ -128,6 +128,6 @@ struct Answer: Hashable, Sendable {
     func isNegative(type: UInt16) -> Bool { !records.contains { $0.type == type } }
 
     /// A day, and what RFC 2308 finds sensible for negative answers, less: a name that was just made is asked for soon.
-    static let longestLifetime: UInt32 = 86400
-    static let longestNegativeLifetime: UInt32 = 900
+    static let maxLifetime: UInt32 = 86400
+    static let maxNegativeLifetime: UInt32 = 900
 }

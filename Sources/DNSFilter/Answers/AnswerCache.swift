@@ -27,9 +27,9 @@ struct AnswerCache: Sendable {
     /// RFC 9520: a failure is remembered, so that it is not asked for again and again. At first for a second, then for
     /// twice as long each time that it goes on.
     static let firstFailureLifetime: UInt64 = 1
-    static let longestFailureLifetime: UInt64 = 30
+    static let maxFailureLifetime: UInt64 = 30
     private static let none: Int32 = -1
-    private static let longestTwice = 1024
+    private static let maxTwice = 1024
 
     let capacity: Int
     let capacityBytes: Int
@@ -88,7 +88,7 @@ struct AnswerCache: Sendable {
         guard capacity > 0, lifetime > 0 else { return }
         let answer = answer.sharing(key.name)
         var size = Self.size(key, answer)
-        let encoded: EncodedAnswer? = size < Self.longestTwice ? EncodedAnswer(answer, question: key.name) : nil
+        let encoded: EncodedAnswer? = size < Self.maxTwice ? EncodedAnswer(answer, question: key.name) : nil
         size += encoded?.size ?? 0
         // One answer must not drive out all others.
         guard size <= capacityBytes / 8 else { return }
@@ -116,8 +116,8 @@ struct AnswerCache: Sendable {
             return Self.firstFailureLifetime
         }
         let entry = entries[Int(place)]
-        guard now < entry.expiry + Self.longestFailureLifetime else { return Self.firstFailureLifetime }
-        return min(2 * (entry.expiry - entry.stored), Self.longestFailureLifetime)
+        guard now < entry.expiry + Self.maxFailureLifetime else { return Self.firstFailureLifetime }
+        return min(2 * (entry.expiry - entry.stored), Self.maxFailureLifetime)
     }
 
     private mutating func remove(_ place: Int32) {

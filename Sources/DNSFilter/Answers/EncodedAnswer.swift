@@ -18,7 +18,7 @@ struct EncodedAnswer: Hashable, Sendable {
         code = answer.code
         (answerCount, authorityCount) = (answer.answerCount, answer.authorityCount)
         guard !answer.records.isEmpty || answer.authority != nil else { return }
-        let most = answer.records.reduce(answer.authority?.longestEncoding ?? 0) { $0 + $1.longestEncoding }
+        let most = answer.records.reduce(answer.authority?.maxEncoding ?? 0) { $0 + $1.maxEncoding }
         bytes.reserveCapacity(most)
         lifetimes.reserveCapacity(answer.records.count + Int(authorityCount))
         for record in answer.records { append(record, question) }
@@ -62,7 +62,7 @@ extension Answer: WritableAnswer {
 
 extension ResourceRecord {
     /// Bytes: owner, type, class, TTL, length and data.
-    fileprivate var longestEncoding: Int { owner.count + 10 + data.count }
+    fileprivate var maxEncoding: Int { owner.count + 10 + data.count }
 
     /// - Returns: where its data begins.
     @discardableResult

@@ -13,7 +13,7 @@ struct HeldAnswer {
 // What cannot be learned yet is held back and tried again, while everybody else's names go on.
 extension DNSLoop {
     /// Milliseconds after which a held answer fails: the client has asked again by then.
-    private static let longestHeld: UInt64 = 5000
+    private static let maxHeld: UInt64 = 5000
     /// Milliseconds between two tries: most changes take less than one.
     private static let heldInterval: UInt64 = 1
 
@@ -43,7 +43,7 @@ extension DNSLoop {
             }
             client.held -= 1
             let before = held.count, time = present - item.since
-            guard time < Self.longestHeld else {
+            guard time < Self.maxHeld else {
                 fail(item.waiter, .notLearned, "a change of the policy takes too long")
                 continue
             }

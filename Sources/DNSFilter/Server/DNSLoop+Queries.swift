@@ -24,7 +24,9 @@ extension DNSLoop {
         let revision = client.policy.revision
         let key = CacheKey(name: query.name, type: query.type)
         let hit = cache.find(key, now: present / 1000)
-        if let hit, clearances.holds(client: client.name.number, serial: hit.serial, revision: revision, now: present) {
+        if let hit,
+            approvedAnswers.holds(client: client.name.number, serial: hit.serial, revision: revision, now: present)
+        {
             statistics.cacheHits += 1
             return reply(cache.encoded(hit), to: waiter, age: hit.age)
         }
@@ -73,10 +75,10 @@ extension DNSLoop {
 
     /// Remembers that the sandbox may have this answer again.
     private func clear(_ hit: AnswerCache.Hit, _ waiter: Waiter, _ client: Client, _ revision: UInt64) {
-        let time = client.policy.standing(
+        let time = client.policy.validSeconds(
             of: cache.answer(hit).addresses(after: hit.age), for: waiter.query.name)
         guard time > 0 else { return }
-        clearances.grant(
+        approvedAnswers.grant(
             client: client.name.number, serial: hit.serial, revision: revision, until: present + 1000 * UInt64(time))
     }
 
@@ -136,7 +138,7 @@ extension DNSLoop {
     ) {
         reply(by: waiter.way) {
             ResponseEncoder.write(
-                answer, to: waiter.query, elapsed: age, limit: waiter.longestAnswer, error: error(), into: &$0)
+                answer, to: waiter.query, elapsed: age, limit: waiter.maxAnswer, error: error(), into: &$0)
         }
     }
 

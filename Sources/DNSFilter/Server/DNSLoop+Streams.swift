@@ -13,7 +13,7 @@ struct ClientStream {
     var lastUse: UInt64
 
     /// A sandbox that does not read its answers loses the connection.
-    static let longestBacklog = 256 << 10
+    static let maxBacklog = 256 << 10
 }
 
 extension DNSLoop {
@@ -66,7 +66,7 @@ extension DNSLoop {
         stream.outgoing += bytes
         let isOpen = flush(stream.descriptor, &stream.outgoing)
         streams[number] = stream
-        guard isOpen, stream.outgoing.count <= ClientStream.longestBacklog else { return closeStream(number) }
+        guard isOpen, stream.outgoing.count <= ClientStream.maxBacklog else { return closeStream(number) }
         let events = LINUX_EPOLLIN | (stream.outgoing.isEmpty ? 0 : LINUX_EPOLLOUT)
         _ = linux_epoll_modify(epoll, stream.descriptor, events, UInt64(UInt32(bitPattern: stream.descriptor)))
     }
@@ -81,8 +81,8 @@ extension DNSLoop {
         for (number, stream) in streams where stream.lastUse + configuration.connectionIdle <= present {
             closeStream(number)
         }
-        for (road, stream) in upstreamStreams where stream.deadline <= present {
-            closeUpstreamStream(road, because: "no answer in time")
+        for (socketID, stream) in upstreamStreams where stream.deadline <= present {
+            closeUpstreamStream(socketID, because: "no answer in time")
         }
     }
 

@@ -11,13 +11,13 @@ extension DNSLoop {
         statistics.upstreamQueries += 1
         if transmission.overTCP { return transmitByStream(transmission) }
         let index = transmission.upstream
-        guard let pick = ports[index].pick(using: &random, road: &lastRoad) else {
+        guard let pick = ports[index].pick(using: &random, socketID: &lastSocketID) else {
             return settle(pending.failed(transmission, using: &random, now: present))
         }
-        if pick.isNew { watch(pick.port.descriptor, .upstream(index, pick.port.road)) }
+        if pick.isNew { watch(pick.port.descriptor, .upstream(index, pick.port.socketID)) }
         if let outgrown = pick.outgrown { drop(outgrown) }
         if queries.isFull { flushQueries() }
-        pending.sent(transmission, by: pick.port.road)
+        pending.sent(transmission, by: pick.port.socketID)
         message.removeAll(keepingCapacity: true)
         transmission.write(to: &message)
         queries.add(transmission, message, by: pick.port.descriptor)
@@ -39,32 +39,35 @@ extension DNSLoop {
     }
 
     /// ICMP said that nobody is there.
-    func upstreamRefused(_ upstream: Int, _ road: UInt64) {
-        for outcome in pending.broke(road, upstream: upstream, using: &random, now: present) { settle(outcome) }
+    func upstreamRefused(_ upstream: Int, _ socketID: UInt64) {
+        for outcome in pending.broke(socketID, upstream: upstream, using: &random, now: present) { settle(outcome) }
     }
 
     // MARK: Streams
 
     private func transmitByStream(_ transmission: Transmission) {
         let index = transmission.upstream
-        guard let road = stream(to: index), upstreamStreams[road]!.outstanding < UpstreamStream.mostOutstanding else {
+        guard let socketID = stream(to: index), upstreamStreams[socketID]!.outstanding < UpstreamStream.maxOutstanding
+        else {
             return settle(pending.failed(transmission, using: &random, now: present))
         }
-        pending.sent(transmission, by: road)
-        if upstreamStreams[road]!.outstanding == 0 { upstreamStreams[road]!.deadline = now() + configuration.timeout }
-        upstreamStreams[road]!.outstanding += 1
+        pending.sent(transmission, by: socketID)
+        if upstreamStreams[socketID]!.outstanding == 0 {
+            upstreamStreams[socketID]!.deadline = now() + configuration.timeout
+        }
+        upstreamStreams[socketID]!.outstanding += 1
         let message = StreamBuffer.framed(transmission.bytes)
         do throws(TLSError) {
-            if let tls = upstreamStreams[road]!.tls {
+            if let tls = upstreamStreams[socketID]!.tls {
                 try tls.write(message)
-                upstreamStreams[road]!.outgoing += tls.takeOutput()
+                upstreamStreams[socketID]!.outgoing += tls.takeOutput()
             } else {
-                upstreamStreams[road]!.outgoing += message
+                upstreamStreams[socketID]!.outgoing += message
             }
         } catch {
-            return closeUpstreamStream(road, because: "\(error)")
+            return closeUpstreamStream(socketID, because: "\(error)")
         }
-        flushUpstreamStream(road)
+        flushUpstreamStream(socketID)
     }
 
     /// A connection to send on, and a new one while all are busy and more are allowed.
@@ -72,7 +75,7 @@ extension DNSLoop {
         let upstream = configuration.upstreams[index]
         let open = upstreamStreams.filter { $0.value.upstream == index }
         let idlest = open.min { ($0.value.outstanding, $0.key) < ($1.value.outstanding, $1.key) }
-        let most = upstream.tls == nil ? UpstreamStream.mostPerUpstream : 1
+        let most = upstream.tls == nil ? UpstreamStream.maxPerUpstream : 1
         if let idlest, idlest.value.outstanding == 0 || open.count >= most { return idlest.key }
         guard links[index].reconnectAt <= now() else { return idlest?.key }
         guard let descriptor = Sockets.connected(to: upstream, stream: true, mark: configuration.upstreamMark) else {
@@ -89,60 +92,64 @@ extension DNSLoop {
             links[index].failed(now: now(), "\(upstream): \(error)")
             return nil
         }
-        lastRoad += 1
-        upstreamStreams[lastRoad] = stream
-        watch(descriptor, .upstreamStream(lastRoad), events: LINUX_EPOLLIN | LINUX_EPOLLOUT)
-        return lastRoad
+        lastSocketID += 1
+        upstreamStreams[lastSocketID] = stream
+        watch(descriptor, .upstreamStream(lastSocketID), events: LINUX_EPOLLIN | LINUX_EPOLLOUT)
+        return lastSocketID
     }
 
-    func serveUpstreamStream(_ road: UInt64, _ events: UInt32) {
-        guard let descriptor = upstreamStreams[road]?.descriptor else { return }
-        if events & LINUX_EPOLLOUT != 0 { flushUpstreamStream(road) }
-        guard events & ~LINUX_EPOLLOUT != 0, upstreamStreams[road] != nil else { return }
+    func serveUpstreamStream(_ socketID: UInt64, _ events: UInt32) {
+        guard let descriptor = upstreamStreams[socketID]?.descriptor else { return }
+        if events & LINUX_EPOLLOUT != 0 { flushUpstreamStream(socketID) }
+        guard events & ~LINUX_EPOLLOUT != 0, upstreamStreams[socketID] != nil else { return }
         var trouble: String?
         let isOpen = receive(descriptor) { bytes in
-            guard let tls = upstreamStreams[road]!.tls else { return upstreamStreams[road]!.incoming.append(bytes) }
+            guard let tls = upstreamStreams[socketID]!.tls else {
+                return upstreamStreams[socketID]!.incoming.append(bytes)
+            }
             var plain: [UInt8] = []
             do throws(TLSError) { try tls.receive(bytes, into: &plain) } catch { trouble = "\(error)" }
-            plain.withUnsafeBytes { upstreamStreams[road]!.incoming.append($0) }
-            upstreamStreams[road]!.outgoing += tls.takeOutput()
+            plain.withUnsafeBytes { upstreamStreams[socketID]!.incoming.append($0) }
+            upstreamStreams[socketID]!.outgoing += tls.takeOutput()
         }
         let reason = isOpen ? nil : String(cString: strerror(errno))
-        if isOpen { flushUpstreamStream(road) }
-        while let message = upstreamStreams[road]?.incoming.next() { heard(message, on: road) }
-        if trouble != nil || !isOpen { closeUpstreamStream(road, because: trouble ?? reason ?? "closed") }
+        if isOpen { flushUpstreamStream(socketID) }
+        while let message = upstreamStreams[socketID]?.incoming.next() { heard(message, on: socketID) }
+        if trouble != nil || !isOpen { closeUpstreamStream(socketID, because: trouble ?? reason ?? "closed") }
     }
 
-    private func heard(_ message: [UInt8], on road: UInt64) {
-        let stream = upstreamStreams[road]!
-        upstreamStreams[road]!.answers += 1
-        upstreamStreams[road]!.outstanding = max(stream.outstanding - 1, 0)
+    private func heard(_ message: [UInt8], on socketID: UInt64) {
+        let stream = upstreamStreams[socketID]!
+        upstreamStreams[socketID]!.answers += 1
+        upstreamStreams[socketID]!.outstanding = max(stream.outstanding - 1, 0)
         let idle = stream.tls == nil ? UpstreamStream.idle : UpstreamStream.idleTLS
-        upstreamStreams[road]!.deadline = now() + (stream.outstanding > 1 ? configuration.timeout : idle)
+        upstreamStreams[socketID]!.deadline = now() + (stream.outstanding > 1 ? configuration.timeout : idle)
         links[stream.upstream].answered()
         message.withUnsafeBytes {
-            receiveUpstream($0, from: ResponseOrigin(upstream: stream.upstream, road: road, overTCP: true))
+            receiveUpstream($0, from: ResponseOrigin(upstream: stream.upstream, socketID: socketID, overTCP: true))
         }
     }
 
-    private func flushUpstreamStream(_ road: UInt64) {
-        guard var stream = upstreamStreams[road] else { return }
+    private func flushUpstreamStream(_ socketID: UInt64) {
+        guard var stream = upstreamStreams[socketID] else { return }
         let isOpen = flush(stream.descriptor, &stream.outgoing)
-        upstreamStreams[road]!.outgoing = stream.outgoing
-        guard isOpen else { return closeUpstreamStream(road, because: String(cString: strerror(errno))) }
+        upstreamStreams[socketID]!.outgoing = stream.outgoing
+        guard isOpen else { return closeUpstreamStream(socketID, because: String(cString: strerror(errno))) }
         let events = LINUX_EPOLLIN | (stream.outgoing.isEmpty ? 0 : LINUX_EPOLLOUT)
         _ = linux_epoll_modify(epoll, stream.descriptor, events, UInt64(UInt32(bitPattern: stream.descriptor)))
     }
 
     /// What waited on it is asked elsewhere.
-    func closeUpstreamStream(_ road: UInt64, because reason: String) {
-        guard let stream = upstreamStreams.removeValue(forKey: road) else { return }
+    func closeUpstreamStream(_ socketID: UInt64, because reason: String) {
+        guard let stream = upstreamStreams.removeValue(forKey: socketID) else { return }
         drop(stream.descriptor)
         guard stream.outstanding > 0 else { return }
         if stream.answers == 0 {
             links[stream.upstream].failed(now: now(), "\(configuration.upstreams[stream.upstream]): \(reason)")
         }
-        for outcome in pending.broke(road, upstream: stream.upstream, using: &random, now: present) { settle(outcome) }
+        for outcome in pending.broke(socketID, upstream: stream.upstream, using: &random, now: present) {
+            settle(outcome)
+        }
     }
 
     // MARK: Probes

@@ -22,7 +22,7 @@ final class DNSLoop {
         var asked: UInt64?
 
         /// Bytes.
-        var longestAnswer: Int {
+        var maxAnswer: Int {
             if case .stream = way { 65535 } else { query.payloadLimit }
         }
 
@@ -69,7 +69,7 @@ final class DNSLoop {
     var upstreamStreams: [UInt64: UpstreamStream] = [:]
     var nextStream: UInt64 = 1
     var cache: AnswerCache
-    var clearances = Clearances()
+    var approvedAnswers = ApprovedAnswers()
     /// What the next query is read into, and the next answer.
     var queryMemory = Query.Memory()
     var message: [UInt8] = []
@@ -82,7 +82,7 @@ final class DNSLoop {
     var ports: [UpstreamPorts]
     var links: [UpstreamStream.Link]
     /// Sockets and streams to upstreams are numbered; no number comes twice.
-    var lastRoad: UInt64 = 0
+    var lastSocketID: UInt64 = 0
     var nextProbe: UInt64 = 0
     /// Where an upstream speaks TLS.
     let tlsContext: TLSContext?
@@ -186,7 +186,7 @@ final class DNSLoop {
         case .datagrams(let client): readDatagrams(descriptor, client)
         case .listener(let client): acceptStreams(descriptor, client)
         case .stream(let number): serveStream(number, events)
-        case .upstream(let index, let road): readUpstream(descriptor, index, road)
+        case .upstream(let index, let socketID): readUpstream(descriptor, index, socketID)
         case .upstreamStream(let number): serveUpstreamStream(number, events)
         }
     }
@@ -235,17 +235,17 @@ final class DNSLoop {
         }
     }
 
-    private func readUpstream(_ socket: CInt, _ index: Int, _ road: UInt64) {
+    private func readUpstream(_ socket: CInt, _ index: Int, _ socketID: UInt64) {
         let count = linux_datagrams_receive(datagrams, socket, Self.batch)
         if count == -ECONNREFUSED || count == -EHOSTUNREACH || count == -ENETUNREACH {
-            return upstreamRefused(index, road)
+            return upstreamRefused(index, socketID)
         }
         guard count > 0 else { return }
         for slot in 0..<UInt32(count) {
             let length = Int(linux_datagrams_length(datagrams, slot))
             receiveUpstream(
                 UnsafeRawBufferPointer(start: linux_datagrams_bytes(datagrams, slot), count: length),
-                from: ResponseOrigin(upstream: index, road: road, overTCP: false))
+                from: ResponseOrigin(upstream: index, socketID: socketID, overTCP: false))
         }
     }
 

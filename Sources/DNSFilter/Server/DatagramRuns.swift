@@ -12,9 +12,9 @@ struct DatagramRuns<Recipient: Equatable> {
     }
 
     /// Datagrams of a run: `UDP_MAX_SEGMENTS` of older kernels.
-    static var mostDatagrams: Int { 64 }
+    static var maxDatagrams: Int { 64 }
     /// Bytes of a run: an IP packet's, and what its headers take.
-    static var mostBytes: Int { 65_535 - 128 }
+    static var maxBytes: Int { 65_535 - 128 }
     /// Where every datagram is for somebody else, looking for its like must not cost more than it saves.
     private static var lookBack: Int { 8 }
 
@@ -42,7 +42,7 @@ struct DatagramRuns<Recipient: Equatable> {
         for index in (max(0, runs.count - Self.lookBack)..<runs.count).reversed()
         where runs[index].length == length && runs[index].recipient == recipient {
             let count = Int(runs[index].count) + 1
-            guard count <= Self.mostDatagrams, count * length <= Self.mostBytes else { break }
+            guard count <= Self.maxDatagrams, count * length <= Self.maxBytes else { break }
             next[Int(runs[index].last)] = slot
             runs[index].last = slot
             runs[index].count += 1

@@ -9,7 +9,7 @@ struct Attempt: Sendable {
     /// It was late, and another one went out because of it.
     var isMissed = false
     /// Which socket or stream it went out by; 0 before it did.
-    var road: UInt64 = 0
+    var socketID: UInt64 = 0
     /// The case of the question's letters: see `QuestionSpelling`.
     var spelling: UInt64
     var sent: UInt64
@@ -40,8 +40,8 @@ struct Transmission: Hashable, Sendable {
 /// Where a response came from.
 struct ResponseOrigin: Hashable, Sendable {
     var upstream: Int
-    /// The socket or the stream: `Attempt.road`.
-    var road: UInt64
+    /// The socket or the stream: `Attempt.socketID`.
+    var socketID: UInt64
     var overTCP: Bool
 }
 
@@ -67,7 +67,7 @@ struct UpstreamTraits: Hashable, Sendable {
 struct PendingLimits: Hashable, Sendable {
     /// Milliseconds that one upstream may take.
     var timeout: UInt64
-    var mostQuestions = 8192
+    var maxQuestions = 8192
     /// Askers of one question.
-    var mostWaiters = 512
+    var maxWaiters = 512
 }

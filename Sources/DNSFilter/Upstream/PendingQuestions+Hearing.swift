@@ -74,17 +74,17 @@ extension PendingQuestions {
         return question.key.pinned >= 0 ? .nothing : .answered(question.key.key, answer, question.waiters)
     }
 
-    /// The network refused what went out by this road (ICMP, a connection that failed or broke). What waited on it goes to
+    /// The network refused what went out on this socket (ICMP, a connection that failed or broke). What waited on it goes to
     /// the next upstream at once.
     mutating func broke(
-        _ road: UInt64, upstream: Int, using random: inout some RandomNumberGenerator, now: UInt64
+        _ socketID: UInt64, upstream: Int, using random: inout some RandomNumberGenerator, now: UInt64
     ) -> [Outcome] {
         var outcomes: [Outcome] = []
         var isMissed = false
         for place in Int32(0)..<Int32(places.count) {
             guard
                 let number = places[Int(place)]?.attempts.firstIndex(where: {
-                    $0.isOpen && $0.road == road && $0.upstream == Int32(upstream)
+                    $0.isOpen && $0.socketID == socketID && $0.upstream == Int32(upstream)
                 })
             else { continue }
             places[Int(place)]!.attempts[number].isOpen = false
@@ -114,7 +114,7 @@ extension PendingQuestions {
 
 extension Attempt {
     fileprivate func answers(_ response: UpstreamResponse, _ origin: ResponseOrigin) -> Bool {
-        isOpen && identifier == response.identifier && upstream == Int32(origin.upstream) && road == origin.road
+        isOpen && identifier == response.identifier && upstream == Int32(origin.upstream) && socketID == origin.socketID
             && overTCP == origin.overTCP
     }
 }

@@ -65,16 +65,16 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
     /// When `expire` has work; nil when nothing waits.
     var nextDeadline: UInt64? { timers.first }
 
-    /// Adds an asker. `random` gives number and spelling; the caller tells by `sent` by which road a transmission went.
+    /// Adds an asker. `random` gives number and spelling; the caller tells by `sent` on which socket a transmission went.
     mutating func ask(
         _ key: CacheKey, for waiter: Waiter, using random: inout some RandomNumberGenerator, now: UInt64
     ) -> Admission {
         if let place = index[Key(key: key)] {
-            guard places[Int(place)]!.waiters.count < limits.mostWaiters else { return .full }
+            guard places[Int(place)]!.waiters.count < limits.maxWaiters else { return .full }
             places[Int(place)]!.waiters.append(waiter)
             return .joined
         }
-        guard index.count < limits.mostQuestions else { return .full }
+        guard index.count < limits.maxQuestions else { return .full }
         let place = begin(Key(key: key), now)
         places[Int(place)]!.waiters.append(waiter)
         guard let transmission = attempt(place, using: &random, now: now) else {
@@ -95,8 +95,8 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
     }
 
     /// The transmission went out by this socket or stream.
-    mutating func sent(_ transmission: Transmission, by road: UInt64) {
-        places[Int(transmission.place)]?.attempts[Int(transmission.attempt)].road = road
+    mutating func sent(_ transmission: Transmission, by socketID: UInt64) {
+        places[Int(transmission.place)]?.attempts[Int(transmission.attempt)].socketID = socketID
     }
 
     /// Forgets askers that are gone. The question goes on: its answer is worth caching.

@@ -1,9 +1,9 @@
 /// What is known of one upstream by its answers: how long they take, and whether there are any. Times are milliseconds.
 struct UpstreamHealth: Sendable {
     /// Attempts without an answer in a row after which an upstream is passed over.
-    static let mostMisses = 3
+    static let maxMisses = 3
     static let firstPause: UInt64 = 1000
-    static let longestPause: UInt64 = 60_000
+    static let maxPause: UInt64 = 60_000
     /// How long another upstream is waited for while nothing is known of this one.
     static let unmeasuredPatience: UInt64 = 400
     static let leastPatience: UInt64 = 20
@@ -17,7 +17,7 @@ struct UpstreamHealth: Sendable {
     /// Whether it gives a question back in the spelling that it got (0x20); nil while that is not known.
     var keepsCase: Bool?
 
-    func isUsable(now: UInt64) -> Bool { misses < Self.mostMisses || now >= retryAt }
+    func isUsable(now: UInt64) -> Bool { misses < Self.maxMisses || now >= retryAt }
 
     /// After this long without an answer another upstream is asked, too.
     func patience(atMost limit: UInt64) -> UInt64 {
@@ -29,8 +29,8 @@ struct UpstreamHealth: Sendable {
 
     /// It is asked now. One that was passed over is tried by one question at a time.
     mutating func asked(now: UInt64) {
-        guard misses >= Self.mostMisses, now >= retryAt else { return }
-        pause = min(2 * pause, Self.longestPause)
+        guard misses >= Self.maxMisses, now >= retryAt else { return }
+        pause = min(2 * pause, Self.maxPause)
         retryAt = now + pause
     }
 
@@ -48,9 +48,9 @@ struct UpstreamHealth: Sendable {
 
     /// It did not answer in the time that it usually takes, or its address cannot be reached.
     mutating func missed(now: UInt64) {
-        misses = min(misses + 1, Self.mostMisses + 1)
+        misses = min(misses + 1, Self.maxMisses + 1)
         // Questions that were on their way together miss together: the pause begins once.
-        guard misses == Self.mostMisses else { return }
+        guard misses == Self.maxMisses else { return }
         pause = Self.firstPause
         retryAt = now + pause
     }

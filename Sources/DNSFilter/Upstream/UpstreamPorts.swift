@@ -5,12 +5,12 @@ struct UpstreamPorts {
     static let width = 8
     static let usesBeforeReplacement = 512
     /// Replaced sockets that are still listened to, for answers on their way.
-    static let mostLeaving = 8
+    static let maxLeaving = 8
 
     struct Port: Hashable {
         var descriptor: CInt
         /// Never used again, unlike the descriptor.
-        var road: UInt64
+        var socketID: UInt64
         var uses = 1
     }
 
@@ -33,27 +33,27 @@ struct UpstreamPorts {
         var outgrown: CInt?
     }
 
-    /// - Parameter road: the number that a new socket gets.
-    mutating func pick(using random: inout some RandomNumberGenerator, road: inout UInt64) -> Pick? {
+    /// - Parameter socketID: the number that a new socket gets.
+    mutating func pick(using random: inout some RandomNumberGenerator, socketID: inout UInt64) -> Pick? {
         if ports.count < Self.width {
-            guard let port = open(&road) else { return ports.randomElement(using: &random).map { Pick(port: $0) } }
+            guard let port = open(&socketID) else { return ports.randomElement(using: &random).map { Pick(port: $0) } }
             ports.append(port)
             return Pick(port: port, isNew: true)
         }
         let index = Int.random(in: 0..<ports.count, using: &random)
-        if ports[index].uses >= Self.usesBeforeReplacement, let port = open(&road) {
+        if ports[index].uses >= Self.usesBeforeReplacement, let port = open(&socketID) {
             leaving.append(ports[index])
             ports[index] = port
-            let outgrown = leaving.count > Self.mostLeaving ? leaving.removeFirst().descriptor : nil
+            let outgrown = leaving.count > Self.maxLeaving ? leaving.removeFirst().descriptor : nil
             return Pick(port: port, isNew: true, outgrown: outgrown)
         }
         ports[index].uses += 1
         return Pick(port: ports[index])
     }
 
-    private func open(_ road: inout UInt64) -> Port? {
+    private func open(_ socketID: inout UInt64) -> Port? {
         guard let descriptor = Sockets.connected(to: upstream, stream: false, mark: mark) else { return nil }
-        road += 1
-        return Port(descriptor: descriptor, road: road)
+        socketID += 1
+        return Port(descriptor: descriptor, socketID: socketID)
     }
 }

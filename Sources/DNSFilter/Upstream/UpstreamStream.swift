@@ -11,9 +11,9 @@ struct UpstreamStream {
     /// Closed then, when nothing comes.
     var deadline: UInt64
 
-    static let mostOutstanding = 1024
+    static let maxOutstanding = 1024
     /// Connections to one upstream over TCP; over TLS it is one.
-    static let mostPerUpstream = 4
+    static let maxPerUpstream = 4
     /// Milliseconds that an unused connection is kept: setting one up costs TLS more.
     static let idle: UInt64 = 2000
     static let idleTLS: UInt64 = 30_000
@@ -21,7 +21,7 @@ struct UpstreamStream {
     /// The upstream's side of an exchange went well or not at all; says when it may be connected to again.
     struct Link {
         static let firstPause: UInt64 = 250
-        static let longestPause: UInt64 = 8000
+        static let maxPause: UInt64 = 8000
 
         private(set) var reconnectAt: UInt64 = 0
         private var pause: UInt64 = 0
@@ -32,7 +32,7 @@ struct UpstreamStream {
 
         mutating func failed(now: UInt64, _ reason: String) {
             trouble = reason
-            pause = pause == 0 ? Self.firstPause : min(2 * pause, Self.longestPause)
+            pause = pause == 0 ? Self.firstPause : min(2 * pause, Self.maxPause)
             reconnectAt = now + pause
         }
     }

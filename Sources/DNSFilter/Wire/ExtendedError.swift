@@ -19,7 +19,7 @@ struct ExtendedError: Hashable, Sendable {
     static let networkError = ExtendedError(code: 23, text: .words("the network refused the upstreams"))
 
     /// Bytes of the text that are sent.
-    private static let longestText = 200
+    private static let maxText = 200
 
     /// The EDNS option: code 15, length, code of the error, text.
     func writeOption(to message: inout [UInt8]) {
@@ -34,7 +34,7 @@ struct ExtendedError: Hashable, Sendable {
             message += "policy: ".utf8
             verdict.write(to: &message)
         }
-        if message.count > start + Self.longestText { message.removeSubrange((start + Self.longestText)...) }
+        if message.count > start + Self.maxText { message.removeSubrange((start + Self.maxText)...) }
         message.put(big: UInt16(message.count - length - 2), at: length)
     }
 

@@ -42,7 +42,7 @@ struct UpstreamResponse: Hashable, Sendable {
     var authority: ResourceRecord?
 
     /// Records that a message may have: a stream's 64 KiB hold more than anybody needs.
-    static let mostRecords = 1024
+    static let maxRecords = 1024
 
     /// The memory of responses that are read one after the other: names and records are read into that of the response before,
     /// unless somebody kept it.
@@ -78,7 +78,7 @@ struct UpstreamResponse: Hashable, Sendable {
         canonicalName = questionName == [0] ? .root : try? DomainName(wire: questionName, reusing: &memory.name)
         questionType = try reader.number16()
         guard try reader.number16() == 1 else { throw .badCount }
-        guard Int(answerCount) + Int(authorityCount) <= Self.mostRecords else { throw .badCount }
+        guard Int(answerCount) + Int(authorityCount) <= Self.maxRecords else { throw .badCount }
         for _ in 0..<answerCount {
             if let record = try Self.record(&reader, canonicalName, &memory) { memory.records.append(record) }
         }

@@ -4,7 +4,7 @@ import Netfilter
 /// How a guard gets its place at the check.
 extension FlowChecker {
     /// What is opened in a namespace for the check before its rules lead there.
-    struct Entrance: Sendable {
+    struct Attachment: Sendable {
         var listeners: Listeners
         var namespace: CInt?
         var point: FlowCheckPoint
@@ -16,7 +16,7 @@ extension FlowChecker {
     }
 
     /// - Parameter namespace: nil for that of this process.
-    func enter(_ namespace: NetworkNamespace?) throws(EgressError) -> Entrance {
+    func enter(_ namespace: NetworkNamespace?) throws(EgressError) -> Attachment {
         let listeners = try NamespaceRules.inside(namespace) { () throws(EgressError) in
             try GuardSockets.openFlowListeners()
         }
@@ -30,11 +30,11 @@ extension FlowChecker {
             }
             descriptor = opened
         }
-        return Entrance(
+        return Attachment(
             listeners: listeners, namespace: descriptor, point: FlowCheckPoint(port: listeners.port, mark: mark))
     }
 
-    func attach(_ entrance: Entrance, _ guardian: EgressGuard) -> UInt64 {
+    func attach(_ entrance: Attachment, _ guardian: EgressGuard) -> UInt64 {
         attach(
             Sandbox(
                 listeners: entrance.listeners, namespace: entrance.namespace, policy: guardian, flows: guardian.flows))

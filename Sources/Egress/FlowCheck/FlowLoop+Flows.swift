@@ -20,7 +20,7 @@ extension FlowLoop {
                 continue
             }
             let limit = checker.settings.flowsPerSandbox
-            guard sandbox.count < limit, flows.count < mostFlows else {
+            guard sandbox.count < limit, flows.count < maxFlows else {
                 FlowSockets.abort(descriptor)
                 let event = FlowEvent(target: target, refusal: .tooManyFlows(limit: limit))
                 sandbox.registered.policy.record(event)

@@ -37,7 +37,7 @@ final class FlowLoop {
     private var isRunning = true
 
     /// Of all sandboxes together: two descriptors each, and half of those that the process may have are for others.
-    private(set) var mostFlows = 0
+    private(set) var maxFlows = 0
 
     private static let look: UInt64 = 250
 
@@ -46,7 +46,7 @@ final class FlowLoop {
         epoll = linux_epoll_create()
         home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
         guard epoll >= 0, home >= 0 else { return nil }
-        mostFlows = Self.descriptors() / 4
+        maxFlows = Self.descriptors() / 4
         watch(checker.commands.descriptor, .wakeUp, LINUX_EPOLLIN)
     }
 

@@ -19,7 +19,7 @@ extension EgressGuard: DNSPolicy {
             return exceeded(refusal)
         }
         guard let verdict = verdict.map({ settings.asWritten($0) }) else { return nil }
-        guard isObserving, !evaluator.isHeld(name) else { return verdict }
+        guard isObserving, !evaluator.isEnforcedWhileObserving(name) else { return verdict }
         watch.wouldDeny(name, type: type, verdict)
         return nil
     }
@@ -64,12 +64,12 @@ extension EgressGuard: DNSPolicy {
 
     var revision: UInt64 { revisions.load(ordering: .acquiring) }
 
-    func standing(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 {
+    func validSeconds(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 {
         // What counts queries or names has to see each.
         guard settings.budgets.queriesPerSecond == 0, settings.budgets.distinctNamesPerHour == 0 else { return 0 }
         return state.withLock { state in
             // What passes only because nobody is held to the policy is told anew from time to time.
-            state.isObserving ? 0 : state.standing(of: addresses, for: name, settings: settings)
+            state.isObserving ? 0 : state.validSeconds(of: addresses, for: name, settings: settings)
         }
     }
 

@@ -8,7 +8,7 @@ extension EgressGuard {
     static let renewalInterval: UInt64 = 10
     /// Seconds after its record's end for which a flow keeps an address open at most: an address that was given to
     /// somebody else must close some time.
-    static let longestRenewal: UInt64 = 3600
+    static let maxRenewal: UInt64 = 3600
 
     /// Prolongs what is about to close and in use. Cheap where nothing is. To be called every few seconds.
     /// - Returns: how many addresses were prolonged.
@@ -20,7 +20,7 @@ extension EgressGuard {
         let ending = state.withLock { state in
             guard now >= state.mayRenewAt else { return [IPAddress]() }
             state.mayRenewAt = now + min(Self.renewalInterval, settings.lifetime(of: 0) / 4)
-            return state.learned.ending(before: soon, bound: Self.longestRenewal, now: now)
+            return state.learned.ending(before: soon, bound: Self.maxRenewal, now: now)
         }
         guard !ending.isEmpty else { return 0 }
         return try changes.withLock { _ throws(EgressError) in

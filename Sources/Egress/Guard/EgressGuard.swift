@@ -116,7 +116,8 @@ final class EgressGuard: Sendable {
             var cut = endRevokedCheckedFlows()
             // Names may have taught more since the snapshot; what they have under the old policy is looked at there.
             if mustCut
-                || state.withLock({ $0 }).shuts(next.touched, since: before, learned: undo.learned, settings: settings)
+                || state.withLock({ $0 }).revokesAccess(
+                    next.touched, since: before, learned: undo.learned, settings: settings)
             {
                 mustCut = true
                 cut += try cutRevokedFlows()

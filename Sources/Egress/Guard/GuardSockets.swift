@@ -18,7 +18,7 @@ struct GuardSockets: Sendable {
         var lastError: Int32 = 0
         for _ in 0..<attempts {
             var sockets = GuardSockets(dns: DNSSockets(udp: [], tcp: [], tcpIsRedirected: true), port: 0)
-            do throws(Failure) {
+            do throws(SocketError) {
                 let first = try bind(AF_INET, SOCK_DGRAM, port: 0)
                 sockets.dns.udp.append(first)
                 sockets.port = try port(of: first)
@@ -42,7 +42,7 @@ struct GuardSockets: Sendable {
         var lastError: Int32 = 0
         for _ in 0..<attempts {
             var listeners = FlowChecker.Listeners(port: 0)
-            do throws(Failure) {
+            do throws(SocketError) {
                 let first = try bind(AF_INET, SOCK_STREAM, port: 0)
                 listeners.ipv4 = first
                 listeners.port = try port(of: first)
@@ -61,7 +61,7 @@ struct GuardSockets: Sendable {
         for descriptor in dns.udp + dns.tcp { Glibc.close(descriptor) }
     }
 
-    private struct Failure: Error {
+    private struct SocketError: Error {
         let code: Int32
         init() { code = errno }
     }
@@ -72,10 +72,10 @@ struct GuardSockets: Sendable {
         return true
     }
 
-    private static func bind(_ family: Int32, _ type: __socket_type, port: UInt16) throws(Failure) -> CInt {
+    private static func bind(_ family: Int32, _ type: __socket_type, port: UInt16) throws(SocketError) -> CInt {
         let flags = Int32(type.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         let descriptor = socket(family, flags, 0)
-        guard descriptor >= 0 else { throw Failure() }
+        guard descriptor >= 0 else { throw SocketError() }
         var one: Int32 = 1
         let size = socklen_t(MemoryLayout<Int32>.size)
         if family == AF_INET6 { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &one, size) }
@@ -84,7 +84,7 @@ struct GuardSockets: Sendable {
             Glibc.bind(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(address.count))
         }
         if status != 0 || (type == SOCK_STREAM && listen(descriptor, backlog) != 0) {
-            let failure = Failure()
+            let failure = SocketError()
             Glibc.close(descriptor)
             throw failure
         }
@@ -98,13 +98,13 @@ struct GuardSockets: Sendable {
         return start + (family == AF_INET ? [127, 0, 0, 1] + zeros(8) : zeros(4) + zeros(15) + [1] + zeros(4))
     }
 
-    private static func port(of descriptor: CInt) throws(Failure) -> UInt16 {
+    private static func port(of descriptor: CInt) throws(SocketError) -> UInt16 {
         var address = [UInt8](repeating: 0, count: 28)
         var length = socklen_t(address.count)
         let status = address.withUnsafeMutableBytes {
             getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
         }
-        guard status == 0 else { throw Failure() }
+        guard status == 0 else { throw SocketError() }
         return UInt16(address[2]) << 8 | UInt16(address[3])
     }
 }

@@ -11,7 +11,7 @@ extension EgressGuard.State {
     /// Whether the policy in force lets something of this name's address be reached.
     func allows(_ address: IPAddress, learnedFrom name: DomainName, settings: GuardSettings) -> Bool {
         if ruleset.isProtected(address) { return false }
-        if isObserving { return !evaluator.isHeld(address, learnedFrom: name) }
+        if isObserving { return !evaluator.isEnforcedWhileObserving(address, learnedFrom: name) }
         return evaluator.allows(address, learnedFrom: name)
             && settings.filter.permits(address, for: name, policy: evaluator)
     }
@@ -26,7 +26,7 @@ extension EgressGuard.State {
         for name in names {
             var actions = evaluator.actions(of: address, learnedFrom: name)
             if !settings.filter.permits(address, for: name) { actions = actions.mapped { $0 == .allow ? nil : $0 } }
-            joined = joined.map { $0.combined(with: actions, by: Self.mostOpen) } ?? actions
+            joined = joined.map { $0.combined(with: actions, by: Self.maxOpen) } ?? actions
         }
         return joined ?? TrafficMap(nil)
     }
@@ -41,7 +41,7 @@ extension EgressGuard.State {
             checking: actions, alone: ruleset.actionsWithoutNames(address), uncheckedPorts: settings.uncheckedPorts)
     }
 
-    private static func mostOpen(_ left: Action?, _ right: Action?) -> Action? {
+    private static func maxOpen(_ left: Action?, _ right: Action?) -> Action? {
         if left == .allow || right == .allow { return .allow }
         return left == nil || right == nil ? nil : .deny
     }
@@ -58,7 +58,7 @@ extension EgressGuard.State {
     /// Whether a flow may have been let begin under an earlier state that would not be now. Flows are looked for only
     /// then: to list them, the kernel walks over those of the whole machine.
     /// - Parameter known: what names had taught when the change came.
-    func shuts(
+    func revokesAccess(
         _ touched: TouchedTargets, since old: Self, learned known: LearnedAddresses, settings: GuardSettings
     ) -> Bool {
         guard case .some(_, _, let blocks) = touched else { return true }
@@ -66,7 +66,7 @@ extension EgressGuard.State {
         for (address, entry) in known.touched(by: touched) {
             let before = old.decided(address, entry, settings: settings)
             let after = decided(address, learned.entries[address], settings: settings)
-            if Self.shuts(before, after) { return true }
+            if Self.revokesAccess(before, after) { return true }
         }
         return blocks.contains { block in
             let range = block.range
@@ -75,7 +75,7 @@ extension EgressGuard.State {
             let starts = Set([range.lowerBound] + parts.map(\.range.lowerBound))
                 .union(parts.compactMap(\.range.upperBound.successor).filter(range.contains))
             return starts.contains {
-                Self.shuts(old.decided($0, nil, settings: settings), decided($0, nil, settings: settings))
+                Self.revokesAccess(old.decided($0, nil, settings: settings), decided($0, nil, settings: settings))
             }
         }
     }
@@ -89,7 +89,7 @@ extension EgressGuard.State {
         return actions(of: address, names: entry.names.keys, settings: settings).combined(with: planned) { $0 ?? $1 }
     }
 
-    private static func shuts(_ before: TrafficMap<Action>, _ after: TrafficMap<Action>) -> Bool {
+    private static func revokesAccess(_ before: TrafficMap<Action>, _ after: TrafficMap<Action>) -> Bool {
         !before.combined(with: after) { $0 == .allow && $1 != .allow ? true : nil }.isEmpty
     }
 }

@@ -163,11 +163,11 @@ extension EgressGuard.State {
     }
 
     /// Seconds for which `learn` of these has nothing to do.
-    func standing(of addresses: [LearnedAddress], for name: DomainName, settings: GuardSettings) -> UInt32 {
+    func validSeconds(of addresses: [LearnedAddress], for name: DomainName, settings: GuardSettings) -> UInt32 {
         guard !ruleset.profiles.isFull else { return 0 }
         let now = settings.now()
         return addresses.reduce(UInt32.max) { least, address in
-            let standing = learned.standing(
+            let standing = learned.validSeconds(
                 of: address.address, from: name, timeToLive: UInt64(address.lifetime),
                 grace: UInt64(settings.lifetimeGrace), now: now)
             return min(least, UInt32(clamping: standing))
@@ -182,7 +182,7 @@ extension EgressGuard.State {
         mustReinstall = false
         ruleset.profiles = ProfileTable()
         guard ruleset.apply(plan) else { throw SandboxRuleset.noRoom }
-        ruleset.divide()
+        ruleset.reshard()
         for (address, entry) in learned.entries { learned.store(entry.absent, for: address) }
         _ = settle(learned.entries.keys, now: now, settings: settings)
         try kernel.install(ruleset, learned: elements(now: now))

@@ -75,7 +75,7 @@ struct LearnedAddresses: Sendable {
 
     /// Seconds for which learning an address from a name again changes nothing: the name's record holds, and the kernel
     /// keeps the address for `grace` seconds from then on, and for the record's time. 0 when it does change something.
-    func standing(of address: IPAddress, from name: DomainName, timeToLive: UInt64, grace: UInt64, now: UInt64)
+    func validSeconds(of address: IPAddress, from name: DomainName, timeToLive: UInt64, grace: UInt64, now: UInt64)
         -> UInt64
     {
         guard let entry = entries[address], let record = entry.names[name], entry.profile != nil,

@@ -113,7 +113,7 @@ final class GuardedSandboxes: Sendable {
             (try GuardSockets.open(), LinkSurroundings.current(), LinkSurroundings.devices())
         }
         let guardian: EgressGuard
-        var checkPoint: FlowChecker.Entrance?
+        var checkPoint: FlowChecker.Attachment?
         do throws(EgressError) {
             let kernel = try NamespaceRules(namespace: namespace, local: surroundings.local)
             try kernel.refusePacketSockets(on: devices)

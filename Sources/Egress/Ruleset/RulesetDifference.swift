@@ -12,7 +12,7 @@ struct RulesetDifference: Hashable, Sendable {
 
     var sets: [SetChange] = []
     /// Where the ranges of `sets` are.
-    var parts = BlockParts.whole
+    var parts = RangeShards.whole
     var profiles: [NumberedProfile] = []
     /// The new default action, or `nil` when it stays.
     var defaultAction: Action?

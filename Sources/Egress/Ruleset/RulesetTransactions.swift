@@ -8,7 +8,7 @@ import NetworkPolicy
 ///          learned → profile · blocks → profile · default
 /// ```
 ///
-/// Where there are many blocks (`BlockParts`), `parts` leads to a chain for a part of all addresses, which asks that part's map.
+/// Where there are many blocks (`RangeShards`), `parts` leads to a chain for a part of all addresses, which asks that part's map.
 ///
 /// `learned` is a hash map and `blocks` an interval map from an address to the number of a profile, `profiles` a map from
 /// that number to the profile's chain. Not straight to the chain: with verdicts in it, the kernel would walk the whole
@@ -175,7 +175,7 @@ enum RulesetTransactions {
 
     /// The maps of the parts, and the chains that ask them.
     private static func partNames(
-        _ parts: BlockParts, _ set: SandboxRuleset.RangeSet, isIPv4: Bool
+        _ parts: RangeShards, _ set: SandboxRuleset.RangeSet, isIPv4: Bool
     ) -> [String] {
         let name = name(of: set, isIPv4: isIPv4), count = parts.count(isIPv4: isIPv4)
         return count == 1 ? [name] : (0..<count).map { "\(name)-\($0)" }

@@ -31,7 +31,7 @@ struct SandboxRuleset: Hashable, Sendable {
     /// Numbers of profiles.
     private(set) var blocks = RangeTable<UInt32>()
     /// Of `blocks` in the kernel. Never part of a difference.
-    private(set) var parts: BlockParts
+    private(set) var parts: RangeShards
     private let partSize: Int
     /// The protected IPv4 addresses.
     let protectedBlocks: [CIDRBlock]
@@ -44,21 +44,21 @@ struct SandboxRuleset: Hashable, Sendable {
     /// - Throws: `EgressError.invalidPolicy` where the plan has more profiles than there is room for.
     init(
         dnsPort: UInt16, plan: AddressPlan, alwaysDeny: [CIDRBlock], neighbours: [CIDRBlock],
-        partSize: Int = BlockParts.usualSize
+        partSize: Int = RangeShards.usualSize
     ) throws(EgressError) {
         self.dnsPort = dnsPort
         self.partSize = partSize
         protectedBlocks = alwaysDeny.filter(\.base.isIPv4)
-        parts = BlockParts(blocks, size: partSize)
+        parts = RangeShards(blocks, size: partSize)
         defaultAction = plan.defaultAction
         let embedded = alwaysDeny.flatMap { block in EmbeddedAddress.forms.compactMap { $0.block(of: block) } }
         members = [.protected: Self.members(alwaysDeny + embedded), .neighbours: Self.members(neighbours)]
         guard apply(plan) else { throw Self.noRoom }
-        divide()
+        reshard()
     }
 
     /// Makes the parts anew, for an installation.
-    mutating func divide() { parts = BlockParts(blocks, size: partSize) }
+    mutating func reshard() { parts = RangeShards(blocks, size: partSize) }
 
     var hasOutgrownParts: Bool { parts.isOutgrown(by: blocks.count) }
 

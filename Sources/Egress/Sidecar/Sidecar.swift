@@ -81,7 +81,7 @@ public final class Sidecar: EgressController {
             maxRules: .max, budgets: configuration.budgets, flowCheck: configuration.flowCheck)
         common.internalRanges = configuration.internalRanges
         common.resolverBlock = configuration.resolverBlock
-        let poster = SidecarErrands(
+        let poster = OutboundClient(
             mark: mark, upstreams: dnsConfiguration.upstreams, search: configuration.outlets.searchDomains
         ).poster
         self.poster = poster

@@ -27,9 +27,11 @@ struct CommandAPI: Sendable {
     func run(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let body = try await request.body.collect(upTo: Self.largestRequest)
         let command: CommandRequest
-        do throws(InvalidRequest) {
+        do throws(RequestBodyError) {
             command = try CommandRequest.decode(Array(body.readableBytesView))
-            if let cwd = command.cwd, !FileStatus.isFolder(cwd) { throw InvalidRequest("cwd: \(cwd) is no directory") }
+            if let cwd = command.cwd, !FileStatus.isFolder(cwd) {
+                throw RequestBodyError("cwd: \(cwd) is no directory")
+            }
         } catch {
             return try await response.respondError(
                 .badRequest, code: "INVALID_REQUEST_BODY", message: error.description)
@@ -38,7 +40,7 @@ struct CommandAPI: Sendable {
         if command.background ?? false {
             try await background(record, response)
         } else {
-            try await ExecutionStream.send(record, events, longestLine: runner.longestLine, response)
+            try await ExecutionStream.send(record, events, maxLine: runner.maxLine, response)
         }
     }
 

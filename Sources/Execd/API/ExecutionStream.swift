@@ -11,9 +11,9 @@ enum ExecutionStream {
     private static let pingInterval = Duration.seconds(3)
 
     /// Sends the events of a foreground execution up to its end; it dies with the connection.
-    /// - Parameter longestLine: bytes of a line that wait for its break.
+    /// - Parameter maxLine: bytes of a line that wait for its break.
     static func send(
-        _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, longestLine: Int, _ response: HTTPResponseWriter
+        _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int, _ response: HTTPResponseWriter
     ) async throws {
         response.whenClientGone { record.signal(SIGKILL, because: "the client has gone") }
         let writer = EventWriter(response: response)
@@ -26,7 +26,7 @@ enum ExecutionStream {
             }
         }
         defer { pings.cancel() }
-        let assembler = TextAssembler(longestLine: longestLine)
+        let assembler = TextAssembler(maxLine: maxLine)
         var texts: [OutputStream: TextAssembler] = [.standardOutput: assembler, .standardError: assembler]
         for await event in events {
             guard case .output(let stream, let bytes) = event else { continue }

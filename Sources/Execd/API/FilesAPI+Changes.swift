@@ -29,7 +29,7 @@ extension FilesAPI {
                 let status = linux_rename_new(source, target)
                 guard status != 0 else { continue }
                 FolderChanges.discard(made)
-                throw FileFailure.system("move \(source) to \(target)", code: -status)
+                throw FileError.system("move \(source) to \(target)", code: -status)
             }
         }
         try await response.respond(.ok)
@@ -78,7 +78,7 @@ extension FilesAPI {
         try await work {
             for path in paths {
                 guard unlink(path) != 0, errno != ENOENT, errno != ENOTDIR else { continue }
-                throw FileFailure.system("delete \(path)", code: errno)
+                throw FileError.system("delete \(path)", code: errno)
             }
         }
         try await response.respond(.ok)
@@ -89,7 +89,7 @@ extension FilesAPI {
         let verbose = request.query("verbose") == "true"
         let replacements = try await Self.json([String: TextReplacement].self, request)
         for (path, replacement) in replacements where replacement.old.isEmpty {
-            throw FileFailure.invalidRequest("old is empty for \(path)")
+            throw FileError.invalidRequest("old is empty for \(path)")
         }
         let expansion = self.expansion
         let counts = try await work {
@@ -105,7 +105,7 @@ extension FilesAPI {
     private static func replace(_ replacement: TextReplacement, in path: String) throws -> Int {
         let file = try FileBytes(path)
         guard file.size <= TextReplacement.largestFile else {
-            throw FileFailure.invalidContent("\(path) is larger than \(TextReplacement.largestFile) bytes")
+            throw FileError.invalidContent("\(path) is larger than \(TextReplacement.largestFile) bytes")
         }
         let (bytes, count) = replacement.apply(to: try file.readAll(upTo: TextReplacement.largestFile))
         guard count > 0 else { return 0 }

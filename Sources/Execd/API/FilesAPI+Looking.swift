@@ -37,7 +37,7 @@ extension FilesAPI {
     }
 
     private func send(_ found: FolderWalk.Found, _ response: HTTPResponseWriter) async throws {
-        let headers: HTTPHeaders = found.isCut ? [Self.cutHeader: String(FolderWalk.mostEntries)] : [:]
+        let headers: HTTPHeaders = found.isCut ? [Self.cutHeader: String(FolderWalk.maxEntries)] : [:]
         try await response.respondJSON(.ok, found.entries, headers: headers)
     }
 }

@@ -32,7 +32,7 @@ extension FilesAPI {
         let count = try Self.number("limit", atLeast: 1, request)
         let range = request.headers.first(name: "range")
         if first != nil || count != nil {
-            guard range == nil else { throw FileFailure.invalidRequest("give lines or a Range, not both") }
+            guard range == nil else { throw FileError.invalidRequest("give lines or a Range, not both") }
             let file = try await work { try FileBytes(path) }
             return try await sendLines(of: file, LineSelector(first: first ?? 1, count: count), response)
         }
@@ -42,7 +42,7 @@ extension FilesAPI {
             "content-disposition": Self.disposition(FilePath.name(of: path)),
         ]
         switch file.size == 0 ? .whole : ByteRange(header: range, size: file.size) {
-        case .unsatisfiable: throw FileFailure.unsatisfiableRange(size: file.size)
+        case .unsatisfiable: throw FileError.unsatisfiableRange(size: file.size)
         case .part(let part):
             headers.add(name: "content-range", value: "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(file.size)")
             try await send(part, of: file, .partialContent, headers, response)
@@ -62,7 +62,7 @@ extension FilesAPI {
         try await response.start(status, headers: headers)
         var position = range.lowerBound
         while position < range.upperBound {
-            guard !bytes.isEmpty else { throw FileFailure.invalidContent("\(file.path) was cut while it was sent") }
+            guard !bytes.isEmpty else { throw FileError.invalidContent("\(file.path) was cut while it was sent") }
             position += bytes.count
             try await response.write(ByteBuffer(bytes: bytes))
             if position < range.upperBound {

@@ -29,7 +29,7 @@ struct FilesAPI: Sendable {
             case (.DELETE, "directories"): try await deleteFolders(request, response)
             default: return false
             }
-        } catch let failure as FileFailure {
+        } catch let failure as FileError {
             guard !response.hasStarted else { throw failure }
             var headers = HTTPHeaders()
             if case .unsatisfiableRange(let size) = failure {
@@ -65,12 +65,12 @@ struct FilesAPI: Sendable {
 
     func paths(_ request: HTTPRequest) throws -> [String] {
         let paths = request.query.filter { $0.name == "path" && !$0.value.isEmpty }.map(\.value)
-        guard !paths.isEmpty else { throw FileFailure.missingQuery("path") }
+        guard !paths.isEmpty else { throw FileError.missingQuery("path") }
         return paths
     }
 
     static func required(_ name: String, _ request: HTTPRequest) throws -> String {
-        guard let value = request.query(name), !value.isEmpty else { throw FileFailure.missingQuery(name) }
+        guard let value = request.query(name), !value.isEmpty else { throw FileError.missingQuery(name) }
         return value
     }
 
@@ -78,17 +78,17 @@ struct FilesAPI: Sendable {
     static func number(_ name: String, atLeast least: Int, _ request: HTTPRequest) throws -> Int? {
         guard let text = request.query(name), !text.isEmpty else { return nil }
         guard let number = Int(text), number >= least else {
-            throw FileFailure.invalidRequest("\(name) is no number from \(least) on")
+            throw FileError.invalidRequest("\(name) is no number from \(least) on")
         }
         return number
     }
 
     static func json<Value: Decodable>(_ type: Value.Type, _ request: HTTPRequest) async throws -> Value {
         let body = try await request.body.collect(upTo: largestRequest)
-        do throws(InvalidRequest) {
+        do throws(RequestBodyError) {
             return try RequestBody.decode(type, from: body.readableBytesView)
         } catch {
-            throw FileFailure.invalidRequest(error.description)
+            throw FileError.invalidRequest(error.description)
         }
     }
 }

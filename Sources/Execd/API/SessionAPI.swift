@@ -36,7 +36,7 @@ struct SessionAPI: Sendable {
     private func create(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let body = try await request.body.collect(upTo: Self.largestRequest)
         let folder: String?
-        do throws(InvalidRequest) {
+        do throws(RequestBodyError) {
             folder = try self.folder(try SessionRequest.decode(Array(body.readableBytesView)).cwd, from: nil)
         } catch {
             return try await refuse(error, response)
@@ -45,7 +45,7 @@ struct SessionAPI: Sendable {
         guard sessions.add(session) else {
             return try await response.respondError(
                 .internalServerError, code: "RUNTIME_ERROR",
-                message: "there are \(SessionRegistry.mostSessions) sessions already: delete one")
+                message: "there are \(SessionRegistry.maxSessions) sessions already: delete one")
         }
         try await response.respondJSON(.ok, Created(session_id: session.id))
     }
@@ -62,7 +62,7 @@ struct SessionAPI: Sendable {
         let body = try await request.body.collect(upTo: Self.largestRequest)
         guard let session = sessions[id] else { return try await notFound(id, response) }
         var run: SessionRunRequest
-        do throws(InvalidRequest) {
+        do throws(RequestBodyError) {
             run = try SessionRunRequest.decode(Array(body.readableBytesView))
             run.cwd = try folder(run.cwd, from: session.folder)
         } catch {
@@ -80,22 +80,22 @@ struct SessionAPI: Sendable {
         }
         runner.registry.add(record)
         runner.limit(record, milliseconds: run.timeout ?? 0)
-        try await ExecutionStream.send(record, events, longestLine: runner.longestLine, response)
+        try await ExecutionStream.send(record, events, maxLine: runner.maxLine, response)
     }
 
-    private func folder(_ path: String?, from base: String?) throws(InvalidRequest) -> String? {
+    private func folder(_ path: String?, from base: String?) throws(RequestBodyError) -> String? {
         guard let path, !path.isEmpty else { return nil }
         let folder: String
-        do throws(FileFailure) {
+        do throws(FileError) {
             folder = try PathExpansion(home: expansion.home, base: base ?? expansion.base)(path)
         } catch {
-            throw InvalidRequest("cwd: \(error)")
+            throw RequestBodyError("cwd: \(error)")
         }
-        guard FileStatus.isFolder(folder) else { throw InvalidRequest("cwd: \(path) is no directory") }
+        guard FileStatus.isFolder(folder) else { throw RequestBodyError("cwd: \(path) is no directory") }
         return folder
     }
 
-    private func refuse(_ reason: InvalidRequest, _ response: HTTPResponseWriter) async throws {
+    private func refuse(_ reason: RequestBodyError, _ response: HTTPResponseWriter) async throws {
         try await response.respondError(.badRequest, code: "INVALID_REQUEST_BODY", message: reason.description)
     }
 

@@ -18,10 +18,10 @@ final class CommandRecord: Sendable {
     }
 
     /// Bytes of a background command's output that are kept.
-    static let longestLog = 8 << 20
+    static let maxLog = 8 << 20
 
     /// Bytes of a foreground command's output that may wait for its client.
-    static let mostWaiting = 1 << 20
+    static let maxWaiting = 1 << 20
 
     let id: String
     let content: String
@@ -49,15 +49,15 @@ final class CommandRecord: Sendable {
     func produced(_ bytes: Int) {
         state.withLock { state in
             state.waiting += bytes
-            if state.waiting > Self.mostWaiting { state.process?.pauseOutput() }
+            if state.waiting > Self.maxWaiting { state.process?.pauseOutput() }
         }
     }
 
     func consumed(_ bytes: Int) {
         state.withLock { state in
-            let wasFull = state.waiting > Self.mostWaiting
+            let wasFull = state.waiting > Self.maxWaiting
             state.waiting -= bytes
-            if wasFull, state.waiting <= Self.mostWaiting { state.process?.resumeOutput() }
+            if wasFull, state.waiting <= Self.maxWaiting { state.process?.resumeOutput() }
         }
     }
 
@@ -88,8 +88,8 @@ final class CommandRecord: Sendable {
     func append(_ bytes: [UInt8]) {
         state.withLock { state in
             state.log += bytes
-            guard state.log.count > Self.longestLog else { return }
-            let excess = state.log.count - Self.longestLog
+            guard state.log.count > Self.maxLog else { return }
+            let excess = state.log.count - Self.maxLog
             state.log.removeFirst(excess)
             state.dropped += excess
         }
@@ -106,7 +106,7 @@ final class CommandRecord: Sendable {
 
 /// The commands of this execd, finished ones with a bound: the oldest finished are forgotten first.
 final class CommandRegistry: Sendable {
-    static let mostFinished = 1024
+    static let maxFinished = 1024
 
     private struct State {
         var records: [String: CommandRecord] = [:]
@@ -118,7 +118,7 @@ final class CommandRegistry: Sendable {
         state.withLock { state in
             state.records[record.id] = record
             state.order.append(record.id)
-            guard state.order.count > Self.mostFinished else { return }
+            guard state.order.count > Self.maxFinished else { return }
             if let oldest = state.order.firstIndex(where: { state.records[$0]?.current.finishedAt != nil }) {
                 state.records[state.order.remove(at: oldest)] = nil
             }

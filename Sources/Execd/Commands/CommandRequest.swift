@@ -12,31 +12,31 @@ struct CommandRequest: Decodable, Hashable, Sendable {
     var gid: UInt32?
     var envs: [String: String]?
 
-    static func decode(_ body: [UInt8]) throws(InvalidRequest) -> CommandRequest {
+    static func decode(_ body: [UInt8]) throws(RequestBodyError) -> CommandRequest {
         let request = try RequestBody.decode(CommandRequest.self, from: body)
         try request.validate()
         return request
     }
 
-    private func validate() throws(InvalidRequest) {
+    private func validate() throws(RequestBodyError) {
         switch (command, argv) {
-        case (nil, nil): throw InvalidRequest("command or argv is required")
-        case (.some, .some): throw InvalidRequest("give command or argv, not both")
+        case (nil, nil): throw RequestBodyError("command or argv is required")
+        case (.some, .some): throw RequestBodyError("give command or argv, not both")
         case (let command?, nil):
-            guard command.contains(where: { !$0.isWhitespace }) else { throw InvalidRequest("command is empty") }
+            guard command.contains(where: { !$0.isWhitespace }) else { throw RequestBodyError("command is empty") }
         case (nil, let argv?):
-            guard let program = argv.first, !program.isEmpty else { throw InvalidRequest("argv is empty") }
+            guard let program = argv.first, !program.isEmpty else { throw RequestBodyError("argv is empty") }
         }
-        guard gid == nil || uid != nil else { throw InvalidRequest("gid needs uid") }
+        guard gid == nil || uid != nil else { throw RequestBodyError("gid needs uid") }
         // The kernel takes the last number as "leave it as it is": the command would be root's.
-        guard uid != .max, gid != .max else { throw InvalidRequest("uid and gid are numbers below \(UInt32.max)") }
+        guard uid != .max, gid != .max else { throw RequestBodyError("uid and gid are numbers below \(UInt32.max)") }
         try TimeLimit.check(timeout)
         for name in (envs ?? [:]).keys where !VariableName.isValid(name) {
-            throw InvalidRequest("envs: \"\(name.prefix(80))\" is no name for a variable")
+            throw RequestBodyError("envs: \"\(name.prefix(80))\" is no name for a variable")
         }
         let texts = [command, cwd].compactMap { $0 } + (argv ?? []) + (envs.map { Array($0.values) } ?? [])
         guard !texts.contains(where: { $0.utf8.contains(0) }) else {
-            throw InvalidRequest("a NUL byte cannot be passed on")
+            throw RequestBodyError("a NUL byte cannot be passed on")
         }
     }
 
@@ -57,9 +57,9 @@ enum TimeLimit {
     /// Ten years. What is longer was meant otherwise, and clocks that count nanoseconds cannot hold it.
     private static let longest: Int64 = 315_360_000_000
 
-    static func check(_ milliseconds: Int64?) throws(InvalidRequest) {
+    static func check(_ milliseconds: Int64?) throws(RequestBodyError) {
         guard let milliseconds else { return }
-        guard milliseconds >= 0 else { throw InvalidRequest("timeout is negative") }
-        guard milliseconds <= longest else { throw InvalidRequest("timeout is above \(longest) ms: 0 is no limit") }
+        guard milliseconds >= 0 else { throw RequestBodyError("timeout is negative") }
+        guard milliseconds <= longest else { throw RequestBodyError("timeout is above \(longest) ms: 0 is no limit") }
     }
 }

@@ -10,18 +10,18 @@ final class CommandRunner: Sendable {
     let registry = CommandRegistry()
     let environment: CommandEnvironment
     /// Bytes of an output's line that wait for its break.
-    let longestLine: Int
+    let maxLine: Int
     let memory: MemoryGroup
 
     /// How long a command has to follow a TERM before it is killed.
     static let patience = Duration.seconds(3)
 
     init(
-        environment: CommandEnvironment, longestLine: Int = TextAssembler.defaultLongestLine,
+        environment: CommandEnvironment, maxLine: Int = TextAssembler.defaultLongestLine,
         memory: MemoryGroup = MemoryGroup()
     ) {
         self.environment = environment
-        self.longestLine = longestLine
+        self.maxLine = maxLine
         self.memory = memory
     }
 
@@ -38,7 +38,7 @@ final class CommandRunner: Sendable {
         let record = record(of: request.content)
         registry.add(record)
         let isBackground = request.background ?? false
-        do throws(SpawnFailure) {
+        do throws(SpawnError) {
             let process = try ProcessLoop.shared.start(
                 request.spec(shell: environment.shell, environment: environment.current())
             ) {

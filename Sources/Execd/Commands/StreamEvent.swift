@@ -17,7 +17,7 @@ struct StreamEvent: Encodable, Hashable, Sendable {
     var execution_time: Int64?
 
     /// Characters of a failure's reason.
-    private static let longestReason = 4096
+    private static let maxReason = 4096
 
     static func initialized(_ id: String, at now: Int64) -> StreamEvent {
         StreamEvent(type: "init", timestamp: now, text: id)
@@ -31,7 +31,7 @@ struct StreamEvent: Encodable, Hashable, Sendable {
             error: Failure(
                 ename: "CommandExecError", evalue: value,
                 // It may repeat what the client sent, which may be long.
-                traceback: traceback.map { String($0.unicodeScalars.prefix(longestReason)) }))
+                traceback: traceback.map { String($0.unicodeScalars.prefix(maxReason)) }))
     }
     static func completed(after milliseconds: Int64, at now: Int64) -> StreamEvent {
         StreamEvent(type: "execution_complete", timestamp: now, execution_time: milliseconds > 0 ? milliseconds : nil)

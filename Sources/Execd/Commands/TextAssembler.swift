@@ -10,23 +10,23 @@
 struct TextAssembler: Sendable {
     /// Bytes of a line that wait for its break.
     static let defaultLongestLine = 1 << 20
-    static let longestLines = 1024...4 << 20
+    static let maxLines = 1024...4 << 20
 
     /// Bytes of an event on the wire: some clients take no longer line (EXECD.md, section 0).
-    static let longestRecord = 4 << 20
+    static let maxRecord = 4 << 20
     /// More bytes than stand around the text in a record.
     private static let envelope = 1024
 
-    private let longestLine: Int
-    private let longestEncoded: Int
+    private let maxLine: Int
+    private let maxEncoded: Int
     private var line: [UInt8] = []
     /// Bytes of the line as JSON, or more.
     private var encoded = 0
     private var hasDeferredBreak = false
 
-    init(longestLine: Int = defaultLongestLine, longestRecord: Int = Self.longestRecord) {
-        self.longestLine = longestLine
-        longestEncoded = longestRecord - Self.envelope
+    init(maxLine: Int = defaultLongestLine, maxRecord: Int = Self.maxRecord) {
+        self.maxLine = maxLine
+        maxEncoded = maxRecord - Self.envelope
     }
 
     /// The texts that can be sent now.
@@ -54,7 +54,7 @@ struct TextAssembler: Sendable {
     private mutating func hold(_ bytes: ArraySlice<UInt8>, _ texts: inout [String]) {
         for byte in bytes {
             let size = Self.encodedSize(byte)
-            if line.count == longestLine || encoded + size > longestEncoded {
+            if line.count == maxLine || encoded + size > maxEncoded {
                 let carriageReturn = line.lastIndex(of: UInt8(ascii: "\r"))
                 texts.append(take(carriageReturn.map { $0 + 1 } ?? line.count - Self.incompleteTail(line)))
             }

@@ -9,7 +9,7 @@ final class FileBytes: Sendable {
     let size: Int
     private let descriptor: CInt
 
-    init(_ path: String) throws(FileFailure) {
+    init(_ path: String) throws(FileError) {
         // Non-blocking: a FIFO would keep the thread until somebody writes.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw .call("open", path) }
@@ -26,7 +26,7 @@ final class FileBytes: Sendable {
     deinit { close(descriptor) }
 
     /// Up to `count` bytes from `offset` on; empty at the end.
-    func read(at offset: Int, upTo count: Int) throws(FileFailure) -> [UInt8] {
+    func read(at offset: Int, upTo count: Int) throws(FileError) -> [UInt8] {
         var length = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             repeat {
@@ -40,8 +40,8 @@ final class FileBytes: Sendable {
     }
 
     /// The whole file.
-    /// - Throws: `FileFailure.invalidContent` where it has more than `limit` bytes.
-    func readAll(upTo limit: Int) throws(FileFailure) -> [UInt8] {
+    /// - Throws: `FileError.invalidContent` where it has more than `limit` bytes.
+    func readAll(upTo limit: Int) throws(FileError) -> [UInt8] {
         var bytes: [UInt8] = []
         while true {
             let piece = try read(at: bytes.count, upTo: max(4096, min(size, limit) - bytes.count + 1))

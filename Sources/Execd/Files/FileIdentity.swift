@@ -15,7 +15,7 @@ struct FileIdentity: Hashable, Sendable {
 
     /// Does `work` with this identity and no supplementary groups, on the calling thread, then gives it back its own.
     /// `work` must not leave the thread.
-    /// - Throws: `FileFailure.identityRefused` where the kernel does not allow the change; nothing was done then.
+    /// - Throws: `FileError.identityRefused` where the kernel does not allow the change; nothing was done then.
     func perform<Result>(_ work: () throws -> Result) throws -> Result {
         let own = (user: geteuid(), group: getegid(), groups: Self.supplementaryGroups())
         if own.user != 0, own.user == user, own.group == group { return try work() }
@@ -28,7 +28,7 @@ struct FileIdentity: Hashable, Sendable {
         return try work()
     }
 
-    private var refusal: FileFailure {
+    private var refusal: FileError {
         .identityRefused("execd may not act as uid \(user) and gid \(group): it does not run as root")
     }
 

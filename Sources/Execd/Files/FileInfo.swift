@@ -35,7 +35,7 @@ struct FileInfo: Encodable, Hashable, Sendable {
         mode = FileMode(bits: status.st_mode)
     }
 
-    static func of(_ path: String, names: Accounts) throws(FileFailure) -> FileInfo {
+    static func of(_ path: String, names: Accounts) throws(FileError) -> FileInfo {
         FileInfo(path, try FileStatus.of(path), names: names)
     }
 
@@ -66,13 +66,13 @@ extension FileInfo.Kind {
 /// lstat(2) and stat(2) with errors.
 enum FileStatus {
     /// - Parameter follows: whether a link at the path's end is followed.
-    static func of(_ path: String, follows: Bool = false) throws(FileFailure) -> stat {
+    static func of(_ path: String, follows: Bool = false) throws(FileError) -> stat {
         guard let status = try ifAny(path, follows: follows) else { throw .notFound(path) }
         return status
     }
 
     /// nil where there is nothing.
-    static func ifAny(_ path: String, follows: Bool = false) throws(FileFailure) -> stat? {
+    static func ifAny(_ path: String, follows: Bool = false) throws(FileError) -> stat? {
         var status = stat()
         guard (follows ? stat(path, &status) : lstat(path, &status)) != 0 else { return status }
         guard errno == ENOENT || errno == ENOTDIR else { throw .call("look at", path) }

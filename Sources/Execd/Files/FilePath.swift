@@ -16,7 +16,7 @@ struct PathExpansion: Hashable, Sendable {
 
     /// The absolute path without doubled slashes, `.` and a slash at its end. `..` stays: only the kernel knows what it
     /// means behind a symbolic link.
-    func callAsFunction(_ path: String) throws(FileFailure) -> String {
+    func callAsFunction(_ path: String) throws(FileError) -> String {
         guard !path.isEmpty else { throw .invalidRequest("a path is empty") }
         guard !path.utf8.contains(0) else { throw .invalidRequest("a path has a NUL byte") }
         let bytes = Array(path.utf8)

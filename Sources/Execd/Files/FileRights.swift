@@ -16,7 +16,7 @@ struct FileRights: Decodable, Hashable, Sendable {
         var group: UInt32?
 
         /// Owner first: chown(2) takes set-user-ID bits away.
-        func apply(to path: String) throws(FileFailure) {
+        func apply(to path: String) throws(FileError) {
             if owner != nil || group != nil {
                 guard chown(path, owner ?? .max, group ?? .max) == 0 else { throw .call("change the owner of", path) }
             }
@@ -25,7 +25,7 @@ struct FileRights: Decodable, Hashable, Sendable {
             }
         }
 
-        func apply(to descriptor: CInt, of path: String) throws(FileFailure) {
+        func apply(to descriptor: CInt, of path: String) throws(FileError) {
             if owner != nil || group != nil {
                 guard fchown(descriptor, owner ?? .max, group ?? .max) == 0 else {
                     throw .system("change the owner of \(path)", code: errno)
@@ -40,7 +40,7 @@ struct FileRights: Decodable, Hashable, Sendable {
     }
 
     /// An empty name is no name, as some clients send it.
-    func resolved(_ names: Accounts) throws(FileFailure) -> Resolved {
+    func resolved(_ names: Accounts) throws(FileError) -> Resolved {
         var resolved = Resolved(mode: mode)
         if let owner, !owner.isEmpty {
             guard let number = names.users[owner] else { throw .invalidRequest("there is no user \(owner)") }

@@ -8,13 +8,13 @@ import CLinux
 enum FolderChanges {
     /// Makes a folder and the parents that are missing.
     /// - Returns: the paths that were made, parents first.
-    static func create(_ path: String) throws(FileFailure) -> [String] {
+    static func create(_ path: String) throws(FileError) -> [String] {
         guard mkdir(path, 0o755) != 0 else { return [path] }
         let code = errno
         if code == ENOENT {
             let made = try create(FilePath.folder(of: path))
             guard mkdir(path, 0o755) == 0 || errno == EEXIST else {
-                let failure = FileFailure.system("make the folder \(path)", code: errno)
+                let failure = FileError.system("make the folder \(path)", code: errno)
                 discard(made)
                 throw failure
             }
@@ -28,7 +28,7 @@ enum FolderChanges {
 
     /// Gives away folders that were just made; nil leaves an owner as it is. The deepest first: whoever owns one may put another
     /// thing into its place. Links are not followed.
-    static func give(_ made: [String], owner: UInt32?, group: UInt32?) throws(FileFailure) {
+    static func give(_ made: [String], owner: UInt32?, group: UInt32?) throws(FileError) {
         guard owner != nil || group != nil else { return }
         for path in made.reversed() {
             let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -44,7 +44,7 @@ enum FolderChanges {
     }
 
     /// Removes a folder with all that is in it. Nothing there: nothing to do.
-    static func removeTree(_ path: String) throws(FileFailure) {
+    static func removeTree(_ path: String) throws(FileError) {
         guard path != "/" else { throw .invalidFile("the root folder is not deleted") }
         guard let status = try FileStatus.ifAny(path) else { return }
         guard status.st_mode & S_IFMT == S_IFDIR else { throw .system("delete the folder \(path)", code: ENOTDIR) }
@@ -54,7 +54,7 @@ enum FolderChanges {
     /// Through descriptors, so that a folder that becomes a link meanwhile leads nowhere.
     private static func remove(
         _ name: String, in parent: CInt, named path: String, level: Int
-    ) throws(FileFailure) {
+    ) throws(FileError) {
         guard level < FolderWalk.deepest else { throw .system("delete \(path)", code: ELOOP) }
         let descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         guard descriptor >= 0, let stream = fdopendir(descriptor) else {

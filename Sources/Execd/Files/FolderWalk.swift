@@ -7,7 +7,7 @@ import CLinux
 /// Lists folders. Symbolic links are named, never followed.
 enum FolderWalk {
     /// Entries that one answer has at the most.
-    static let mostEntries = 50_000
+    static let maxEntries = 50_000
     /// Levels that are gone down at the most.
     static let deepest = 512
 
@@ -21,7 +21,7 @@ enum FolderWalk {
     }
 
     /// What is below a folder, `depth` levels down, each folder followed by its own entries, in the order of names.
-    static func list(_ root: String, depth: Int, names: Accounts) throws(FileFailure) -> Found {
+    static func list(_ root: String, depth: Int, names: Accounts) throws(FileError) -> Found {
         switch FileInfo.Kind(try FileStatus.of(root)) {
         case .directory: break
         case .symlink: throw .invalidFile("\(root) is a symbolic link: name the folder itself")
@@ -35,7 +35,7 @@ enum FolderWalk {
     }
 
     /// The files, not folders, below `root` whose names match.
-    static func search(_ root: String, _ pattern: GlobPattern, names: Accounts) throws(FileFailure) -> Found {
+    static func search(_ root: String, _ pattern: GlobPattern, names: Accounts) throws(FileError) -> Found {
         guard FileInfo.Kind(try FileStatus.of(root, follows: true)) == .directory else {
             throw .invalidFile("\(root) is no folder")
         }
@@ -48,7 +48,7 @@ enum FolderWalk {
     }
 
     private static func keep(_ path: String, _ status: stat, _ names: Accounts, _ found: inout Found) -> Bool {
-        found.isCut = found.entries.count == mostEntries
+        found.isCut = found.entries.count == maxEntries
         if !found.isCut { found.entries.append(FileInfo(path, status, names: names)) }
         return !found.isCut
     }
@@ -56,7 +56,7 @@ enum FolderWalk {
     /// Visits in order until `visit` says false. Folders below the root that cannot be read are passed over.
     private static func walk(
         _ root: String, depth: Int, visit: (String, stat) -> Bool
-    ) throws(FileFailure) {
+    ) throws(FileError) {
         guard depth > 0 else { return }
         let device = try FileStatus.of(root, follows: true).st_dev
         var pending = try entries(of: root).reversed().map { ($0, 1) }
@@ -72,7 +72,7 @@ enum FolderWalk {
     }
 
     /// The paths in a folder, sorted by the bytes of their names.
-    private static func entries(of folder: String) throws(FileFailure) -> [String] {
+    private static func entries(of folder: String) throws(FileError) -> [String] {
         guard let stream = opendir(folder) else { throw .call("read", folder) }
         defer { closedir(stream) }
         return names(in: stream).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }

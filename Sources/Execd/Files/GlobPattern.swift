@@ -9,8 +9,8 @@ struct GlobPattern: Hashable, Sendable {
 
     private let parts: [Part]
 
-    /// - Throws: `FileFailure.invalidRequest` where a bracket is not closed or the last character is `\`.
-    init(_ text: String) throws(FileFailure) {
+    /// - Throws: `FileError.invalidRequest` where a bracket is not closed or the last character is `\`.
+    init(_ text: String) throws(FileError) {
         // The search is recursive anyway: `**/` says nothing more.
         var rest = Substring(text)
         while rest.hasPrefix("**/") { rest = rest.dropFirst(3) }
@@ -29,7 +29,7 @@ struct GlobPattern: Hashable, Sendable {
         self.parts = parts
     }
 
-    private static func set(_ rest: inout Substring) throws(FileFailure) -> Part {
+    private static func set(_ rest: inout Substring) throws(FileError) -> Part {
         let negated = rest.first == "!" || rest.first == "^"
         if negated { rest.removeFirst() }
         var ranges: [ClosedRange<Character>] = []

@@ -10,7 +10,7 @@ struct MultipartHeaders: Hashable, Sendable {
         self.filename = filename
     }
 
-    init(_ bytes: ArraySlice<UInt8>) throws(MultipartParser.Malformed) {
+    init(_ bytes: ArraySlice<UInt8>) throws(MultipartParser.MultipartError) {
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\r\n") {
             guard let colon = line.firstIndex(of: ":"), colon > line.startIndex else {
                 throw .header(String(line.prefix(80)))
@@ -23,8 +23,8 @@ struct MultipartHeaders: Hashable, Sendable {
     }
 
     /// The boundary in a request's `Content-Type`.
-    /// - Throws: `FileFailure.invalidFile` where it is no multipart form.
-    static func boundary(contentType: String?) throws(FileFailure) -> String {
+    /// - Throws: `FileError.invalidFile` where it is no multipart form.
+    static func boundary(contentType: String?) throws(FileError) -> String {
         let parameters = HeaderParameters(Substring(contentType ?? ""))
         guard parameters.value == "multipart/form-data" else {
             throw .invalidFile("an upload needs the content type multipart/form-data")

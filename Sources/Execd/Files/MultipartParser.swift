@@ -12,14 +12,14 @@ struct MultipartParser: Sendable {
     }
 
     /// Why a body is none.
-    enum Malformed: Error, Hashable, Sendable, CustomStringConvertible {
+    enum MultipartError: Error, Hashable, Sendable, CustomStringConvertible {
         case headersTooLong
         case header(String)
         case truncated
 
         var description: String {
             switch self {
-            case .headersTooLong: "the headers of a part are longer than \(MultipartParser.longestHeaders) bytes"
+            case .headersTooLong: "the headers of a part are longer than \(MultipartParser.maxHeaders) bytes"
             case .header(let line): "a part has a malformed header: \(line)"
             case .truncated: "the body ends before its last boundary"
             }
@@ -31,9 +31,9 @@ struct MultipartParser: Sendable {
     }
 
     /// Bytes of one part's headers.
-    static let longestHeaders = 16 << 10
+    static let maxHeaders = 16 << 10
     /// Blanks between a boundary and its line break (transport padding).
-    private static let longestPadding = 64
+    private static let maxPadding = 64
 
     private let delimiter: [UInt8]
     private var phase = Phase.preamble
@@ -42,7 +42,7 @@ struct MultipartParser: Sendable {
 
     init(boundary: String) { delimiter = Array("\r\n--\(boundary)".utf8) }
 
-    mutating func push(_ bytes: some Sequence<UInt8>) throws(Malformed) -> [Event] {
+    mutating func push(_ bytes: some Sequence<UInt8>) throws(MultipartError) -> [Event] {
         pending.append(contentsOf: bytes)
         var events: [Event] = []
         var position: Int? = 0
@@ -62,18 +62,18 @@ struct MultipartParser: Sendable {
     }
 
     /// - Throws: `truncated` where the last boundary has not come.
-    func finish() throws(Malformed) {
+    func finish() throws(MultipartError) {
         guard phase == .epilogue else { throw .truncated }
     }
 
     /// - Parameter start: the line break after the boundary, so that a part without headers is found, too.
     /// - Returns: where the content starts; nil when more bytes are needed.
-    private mutating func readHeaders(from start: Int, _ events: inout [Event]) throws(Malformed) -> Int? {
+    private mutating func readHeaders(from start: Int, _ events: inout [Event]) throws(MultipartError) -> Int? {
         let blank = Array("\r\n\r\n".utf8)
         var end = start
         while let candidate = find(13, from: end), !pending[candidate...].starts(with: blank) { end = candidate + 1 }
-        guard let end = find(13, from: end), end - start <= Self.longestHeaders else {
-            guard pending.count - start <= Self.longestHeaders else { throw .headersTooLong }
+        guard let end = find(13, from: end), end - start <= Self.maxHeaders else {
+            guard pending.count - start <= Self.maxHeaders else { throw .headersTooLong }
             return nil
         }
         events.append(.part(try MultipartHeaders(pending[start..<end])))
@@ -117,7 +117,7 @@ struct MultipartParser: Sendable {
         guard end - position == delimiter.count, end < pending.count else { return .undecided }
         var after = end
         while after < pending.count, pending[after] == 32 || pending[after] == 9 { after += 1 }
-        guard after - end <= Self.longestPadding else { return .other }
+        guard after - end <= Self.maxPadding else { return .other }
         let tail = pending[after...].prefix(2)
         for line in ["\r\n", "--"] where line == "\r\n" || after == end {
             if tail.elementsEqual(line.utf8) { return .boundary(after) }

@@ -13,7 +13,7 @@ struct StagedFile: Sendable {
     private let previous: FileRights.Resolved?
 
     /// Makes missing parents and opens an empty file in the target's folder.
-    init(_ path: String) throws(FileFailure) {
+    init(_ path: String) throws(FileError) {
         target = Self.behindLinks(path)
         if let status = try FileStatus.ifAny(target, follows: true) {
             guard FileInfo.Kind(status) == .file else { throw .invalidFile("\(path) is no regular file") }
@@ -27,7 +27,7 @@ struct StagedFile: Sendable {
         temporary = FilePath.join(folder, ".execd-" + String(UInt64.random(in: 0 ... .max), radix: 16))
         descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
-            let failure = FileFailure.system("write \(target)", code: errno)
+            let failure = FileError.system("write \(target)", code: errno)
             FolderChanges.discard(madeFolders)
             throw failure
         }
@@ -39,12 +39,12 @@ struct StagedFile: Sendable {
         return String(cString: resolved)
     }
 
-    func write(_ bytes: ArraySlice<UInt8>) throws(FileFailure) {
+    func write(_ bytes: ArraySlice<UInt8>) throws(FileError) {
         guard Self.writeAll(bytes, to: descriptor) else { throw .system("write \(target)", code: errno) }
     }
 
     /// Ends the writing. Folders that were made for the file get its owner, else that one could not use it. What `rights` leaves open is taken from the file that is replaced; a new one gets mode 0644.
-    mutating func complete(_ rights: FileRights.Resolved) throws(FileFailure) {
+    mutating func complete(_ rights: FileRights.Resolved) throws(FileError) {
         defer {
             close(descriptor)
             descriptor = -1
@@ -60,7 +60,7 @@ struct StagedFile: Sendable {
     }
 
     /// Puts it in its place. A target that is a mount point, as /etc/hosts often is, is written in place instead.
-    func commit() throws(FileFailure) {
+    func commit() throws(FileError) {
         guard rename(temporary, target) != 0 else { return }
         let code = errno
         guard code == EBUSY else { throw .system("replace \(target)", code: code) }
@@ -75,7 +75,7 @@ struct StagedFile: Sendable {
         FolderChanges.discard(madeFolders)
     }
 
-    private func copyIntoTarget() throws(FileFailure) {
+    private func copyIntoTarget() throws(FileError) {
         let source = open(temporary, O_RDONLY | O_CLOEXEC), destination = open(target, O_WRONLY | O_TRUNC | O_CLOEXEC)
         defer {
             close(source)

@@ -31,7 +31,7 @@ final class Upload: Sendable {
     }
 
     /// Bytes of one metadata part.
-    static let longestMetadata = 64 << 10
+    static let maxMetadata = 64 << 10
 
     private let expansion: PathExpansion
     private let names: Accounts
@@ -48,8 +48,8 @@ final class Upload: Sendable {
         try state.withLock { state in
             do {
                 for event in try state.parser.push(bytes) { try handle(event, &state) }
-            } catch let error as MultipartParser.Malformed {
-                throw FileFailure.invalidFile(error.description)
+            } catch let error as MultipartParser.MultipartError {
+                throw FileError.invalidFile(error.description)
             }
         }
     }
@@ -57,13 +57,13 @@ final class Upload: Sendable {
     /// The body has ended: puts the files in their places.
     func finish() throws {
         try state.withLock { state in
-            do throws(MultipartParser.Malformed) {
+            do throws(MultipartParser.MultipartError) {
                 try state.parser.finish()
             } catch {
-                throw FileFailure.invalidContent(error.description)
+                throw FileError.invalidContent(error.description)
             }
-            guard state.metadata.isEmpty else { throw FileFailure.invalidFile("a metadata part has no file part") }
-            guard !state.complete.isEmpty else { throw FileFailure.invalidFile("the form has no files") }
+            guard state.metadata.isEmpty else { throw FileError.invalidFile("a metadata part has no file part") }
+            guard !state.complete.isEmpty else { throw FileError.invalidFile("the form has no files") }
             while let file = state.complete.first {
                 try file.commit()
                 state.complete.removeFirst()
@@ -84,8 +84,8 @@ final class Upload: Sendable {
         switch (event, state.part) {
         case (.part(let headers), _): state.part = try begin(headers, &state)
         case (.bytes(let bytes), .metadata(let earlier)):
-            guard earlier.count + bytes.count <= Self.longestMetadata else {
-                throw FileFailure.invalidMetadata("metadata is longer than \(Self.longestMetadata) bytes")
+            guard earlier.count + bytes.count <= Self.maxMetadata else {
+                throw FileError.invalidMetadata("metadata is longer than \(Self.maxMetadata) bytes")
             }
             state.part = .metadata(earlier + bytes)
         case (.bytes(let bytes), .file(let file, _)): try file.write(bytes)
@@ -107,7 +107,7 @@ final class Upload: Sendable {
         case "metadata": return .metadata([])
         case "file":
             guard !state.metadata.isEmpty else {
-                throw FileFailure.invalidFile("a file part has no metadata before it")
+                throw FileError.invalidFile("a file part has no metadata before it")
             }
             let (path, rights) = state.metadata.removeFirst()
             return .file(try StagedFile(path), rights)
@@ -119,10 +119,10 @@ final class Upload: Sendable {
         do {
             let metadata = try RequestBody.decode(Metadata.self, from: bytes)
             return (try expansion(metadata.path), try metadata.rights.resolved(names))
-        } catch let error as InvalidRequest {
-            throw FileFailure.invalidMetadata("metadata: \(error)")
-        } catch FileFailure.invalidRequest(let text) {
-            throw FileFailure.invalidMetadata("metadata: \(text)")
+        } catch let error as RequestBodyError {
+            throw FileError.invalidMetadata("metadata: \(error)")
+        } catch FileError.invalidRequest(let text) {
+            throw FileError.invalidMetadata("metadata: \(text)")
         }
     }
 }

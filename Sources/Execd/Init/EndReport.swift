@@ -8,7 +8,7 @@
 struct EndReport {
     enum End: Hashable {
         case ended(ExitStatus)
-        case notStarted(SpawnFailure)
+        case notStarted(SpawnError)
 
         var line: String {
             switch self {

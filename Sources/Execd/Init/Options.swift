@@ -4,7 +4,7 @@ struct Options: Hashable, Sendable {
     /// A file with the token that every request must carry; read once, at the start.
     var tokenFile: String?
     /// Bytes of an output's line that wait for its break.
-    var longestLine = TextAssembler.defaultLongestLine
+    var maxLine = TextAssembler.defaultLongestLine
     /// Where init says how the program ended (`EndReport`).
     var report: Int32?
     /// What the sandbox runs; empty: the API alone.
@@ -15,7 +15,7 @@ struct Options: Hashable, Sendable {
     var serves = false
 
     /// Why a command line is refused.
-    struct Invalid: Error, Hashable, CustomStringConvertible {
+    struct OptionError: Error, Hashable, CustomStringConvertible {
         let description: String
         init(_ description: String) { self.description = description }
     }
@@ -26,42 +26,42 @@ struct Options: Hashable, Sendable {
 
     /// The command line of the process that serves, without the program's name.
     var serving: [String] {
-        ["--serve", "--port", String(port), "--longest-line", String(longestLine)]
+        ["--serve", "--port", String(port), "--longest-line", String(maxLine)]
             + (tokenFile.map { ["--token-file", $0] } ?? [])
     }
 
-    static func parse(_ arguments: [String]) throws(Invalid) -> Options {
+    static func parse(_ arguments: [String]) throws(OptionError) -> Options {
         var options = Options()
         var rest = arguments[...]
         while let argument = rest.popFirst() {
             switch argument {
             case "--port":
                 guard let text = rest.popFirst(), let port = Int(text), (0...65535).contains(port) else {
-                    throw Invalid("--port needs a number from 0 to 65535")
+                    throw OptionError("--port needs a number from 0 to 65535")
                 }
                 options.port = port
             case "--token-file":
-                guard let path = rest.popFirst() else { throw Invalid("--token-file needs a path") }
+                guard let path = rest.popFirst() else { throw OptionError("--token-file needs a path") }
                 options.tokenFile = path
             case "--longest-line":
-                guard let text = rest.popFirst(), let bytes = Int(text), TextAssembler.longestLines.contains(bytes)
+                guard let text = rest.popFirst(), let bytes = Int(text), TextAssembler.maxLines.contains(bytes)
                 else {
-                    let range = TextAssembler.longestLines
-                    throw Invalid("--longest-line needs a number from \(range.lowerBound) to \(range.upperBound)")
+                    let range = TextAssembler.maxLines
+                    throw OptionError("--longest-line needs a number from \(range.lowerBound) to \(range.upperBound)")
                 }
-                options.longestLine = bytes
+                options.maxLine = bytes
             case "--report":
                 guard let text = rest.popFirst(), let number = Int32(text), (0...1023).contains(number) else {
-                    throw Invalid("--report needs the number of a descriptor")
+                    throw OptionError("--report needs the number of a descriptor")
                 }
                 options.report = number
             case "--serve": options.serves = true
             case "--help", "-h": options.asksForHelp = true
             case "--":
                 options.entrypoint = Array(rest)
-                guard !options.entrypoint.isEmpty else { throw Invalid("a program must follow --") }
+                guard !options.entrypoint.isEmpty else { throw OptionError("a program must follow --") }
                 return options
-            default: throw Invalid("unknown argument \(argument)")
+            default: throw OptionError("unknown argument \(argument)")
             }
         }
         return options

@@ -29,11 +29,11 @@ enum SandboxInit {
         let program = ProcessSpec(arguments: options.entrypoint, environment: environment, rank: .entrypoint)
         let entrypoint: pid_t
         var server: pid_t
-        do throws(SpawnFailure) { entrypoint = try start(program) } catch {
+        do throws(SpawnError) { entrypoint = try start(program) } catch {
             report.send(.notStarted(error))
             return 127
         }
-        do throws(SpawnFailure) { server = try start(serving) } catch {
+        do throws(SpawnError) { server = try start(serving) } catch {
             kill(-entrypoint, SIGKILL)
             return 125
         }
@@ -55,8 +55,8 @@ enum SandboxInit {
         }
     }
 
-    private static func start(_ spec: ProcessSpec) throws(SpawnFailure) -> pid_t {
-        do throws(SpawnFailure) {
+    private static func start(_ spec: ProcessSpec) throws(SpawnError) -> pid_t {
+        do throws(SpawnError) {
             return try Spawn.start(spec, input: -1, output: STDOUT_FILENO, error: STDERR_FILENO)
         } catch {
             let line = "execd: cannot start \(error)\n"

@@ -8,10 +8,10 @@ final class ControlChannel: Sendable {
     let near: CInt
     let far: CInt
 
-    init() throws(SpawnFailure) {
+    init() throws(SpawnError) {
         var ends: [CInt] = [-1, -1]
         let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw SpawnFailure(program: "socketpair", code: errno) }
+        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw SpawnError(program: "socketpair", code: errno) }
         (near, far) = (ends[0], ends[1])
     }
 

@@ -58,11 +58,11 @@ final class ProcessLoop: Sendable {
     /// - Parameter control: its control channel, from which the loop reads until the process ends.
     func start(
         _ spec: ProcessSpec, control: ControlChannel? = nil, deliver: @escaping Delivery
-    ) throws(SpawnFailure) -> RunningProcess {
+    ) throws(SpawnError) -> RunningProcess {
         var output: [CInt] = [-1, -1], errors: [CInt] = [-1, -1]
-        guard linux_pipe(&output) == 0 else { throw SpawnFailure(program: spec.arguments[0], code: EMFILE) }
+        guard linux_pipe(&output) == 0 else { throw SpawnError(program: spec.arguments[0], code: EMFILE) }
         guard linux_pipe(&errors) == 0 else {
-            let failure = SpawnFailure(program: spec.arguments[0], code: EMFILE)
+            let failure = SpawnError(program: spec.arguments[0], code: EMFILE)
             for descriptor in output { close(descriptor) }
             throw failure
         }
@@ -76,8 +76,8 @@ final class ProcessLoop: Sendable {
         // Non-blocking on our side only: the flag belongs to the open file, and each pipe end is one of its own.
         for descriptor in [output[0], errors[0]] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
         let pid: pid_t
-        do throws(SpawnFailure) {
-            guard pipes[.control] != -1 else { throw SpawnFailure(program: spec.arguments[0], code: EMFILE) }
+        do throws(SpawnError) {
+            guard pipes[.control] != -1 else { throw SpawnError(program: spec.arguments[0], code: EMFILE) }
             pid = try Spawn.start(spec, input: control?.far ?? -1, output: output[1], error: errors[1])
         } catch {
             for descriptor in pipes.values { close(descriptor) }
@@ -200,11 +200,11 @@ final class ProcessLoop: Sendable {
     }
 
     /// Reads of what a process left in its pipes, at the most: a pipe holds 64 KiB, and somebody may go on writing.
-    private static let mostReadAtEnd = 64
+    private static let maxReadAtEnd = 64
 
     private func drain(_ number: UInt64, _ running: inout [UInt64: Running]) {
         for stream in [OutputStream.standardOutput, .standardError] {
-            for _ in 0..<Self.mostReadAtEnd {
+            for _ in 0..<Self.maxReadAtEnd {
                 guard read(stream, number, &running) else { break }
             }
         }

@@ -57,7 +57,7 @@ enum ProcessEvent: Hashable, Sendable {
 }
 
 /// Why a process did not start: the call's errno.
-struct SpawnFailure: Error, Hashable, Sendable, CustomStringConvertible {
+struct SpawnError: Error, Hashable, Sendable, CustomStringConvertible {
     let program: String
     let code: Int32
 

@@ -10,7 +10,7 @@ enum Spawn {
     /// - Returns: the pid, which is the number of its process group, too.
     static func start(
         _ spec: ProcessSpec, input: CInt = -1, output: CInt, error: CInt, inherited: [CInt] = []
-    ) throws(SpawnFailure) -> pid_t {
+    ) throws(SpawnError) -> pid_t {
         let arguments = spec.arguments.map { strdup($0) } + [nil]
         let environment = spec.environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
         let directory = spec.directory.map { strdup($0) } ?? nil
@@ -38,7 +38,7 @@ enum Spawn {
                 }
             }
         }
-        guard status > 0 else { throw SpawnFailure(program: spec.arguments[0], code: -status) }
+        guard status > 0 else { throw SpawnError(program: spec.arguments[0], code: -status) }
         return status
     }
 }

@@ -3,7 +3,7 @@ import Synchronization
 /// The sessions of this execd.
 final class SessionRegistry: Sendable {
     /// Each has a process once something has run in it.
-    static let mostSessions = 256
+    static let maxSessions = 256
 
     private let sessions = Mutex<[String: ShellSession]>([:])
 
@@ -12,7 +12,7 @@ final class SessionRegistry: Sendable {
     /// - Returns: false when there are `mostSessions`.
     func add(_ session: ShellSession) -> Bool {
         sessions.withLock { sessions in
-            guard sessions.count < Self.mostSessions else { return false }
+            guard sessions.count < Self.maxSessions else { return false }
             sessions[session.id] = session
             return true
         }

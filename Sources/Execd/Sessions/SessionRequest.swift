@@ -2,7 +2,7 @@
 struct SessionRequest: Decodable, Hashable, Sendable {
     var cwd: String?
 
-    static func decode(_ body: [UInt8]) throws(InvalidRequest) -> SessionRequest {
+    static func decode(_ body: [UInt8]) throws(RequestBodyError) -> SessionRequest {
         body.isEmpty ? SessionRequest() : try RequestBody.decode(SessionRequest.self, from: body)
     }
 }
@@ -15,10 +15,10 @@ struct SessionRunRequest: Decodable, Hashable, Sendable {
     /// Milliseconds; 0 or absent is no limit.
     var timeout: Int64?
 
-    static func decode(_ body: [UInt8]) throws(InvalidRequest) -> SessionRunRequest {
+    static func decode(_ body: [UInt8]) throws(RequestBodyError) -> SessionRunRequest {
         let request = try RequestBody.decode(SessionRunRequest.self, from: body)
-        guard request.command.contains(where: { !$0.isWhitespace }) else { throw InvalidRequest("command is empty") }
-        guard !request.command.utf8.contains(0) else { throw InvalidRequest("a NUL byte cannot be passed on") }
+        guard request.command.contains(where: { !$0.isWhitespace }) else { throw RequestBodyError("command is empty") }
+        guard !request.command.utf8.contains(0) else { throw RequestBodyError("a NUL byte cannot be passed on") }
         try TimeLimit.check(request.timeout)
         return request
     }

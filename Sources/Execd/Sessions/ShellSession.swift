@@ -58,7 +58,7 @@ final class ShellSession: Sendable {
             guard !state.isDeleted else { throw .deleted }
             guard state.run == nil else { throw .busy }
             let variables = environment.fileVariables()
-            do throws(SpawnFailure) {
+            do throws(SpawnError) {
                 if state.shell == nil { state.shell = try start(in: state.folder, variables) }
             } catch {
                 record.ended(nil, failure: error.description, at: CommandRunner.now())
@@ -90,7 +90,7 @@ final class ShellSession: Sendable {
         }
     }
 
-    private func start(in folder: String?, _ variables: [String: String]) throws(SpawnFailure) -> Shell {
+    private func start(in folder: String?, _ variables: [String: String]) throws(SpawnError) -> Shell {
         let isBash = environment.shell.hasSuffix("/bash")
         let spec = ProcessSpec(
             // On a socket bash would take itself for a remote shell and read ~/.bashrc.

@@ -38,13 +38,13 @@ final class KnownTokens: Sendable {
 }
 
 /// What the directory knows of a sandbox that decides who may enter.
-struct Entrance: Hashable, Sendable {
+struct AccessRequirement: Hashable, Sendable {
     /// Nil where access is open.
     var credentialHash: [UInt8]?
     var epoch: AccessEpoch
 
     /// Compared against where no sandbox is, so that it takes as long as where one is.
-    static let nobody = Entrance(
+    static let nobody = AccessRequirement(
         credentialHash: SecureRandom.bytes(SHA256Digest.length), epoch: AccessEpoch(birth: .max))
 }
 
@@ -77,7 +77,7 @@ final class AccessCheck {
     ///   - sandbox: as the request names it, whether there is one or not.
     ///   - client: its address; nil on a unix socket.
     func verdict(
-        _ headers: HTTPHeaders, token: RouteToken?, sandbox: String, for entrance: Entrance, client: String?
+        _ headers: HTTPHeaders, token: RouteToken?, sandbox: String, for entrance: AccessRequirement, client: String?
     ) -> Verdict {
         switch finding(headers, token, sandbox, entrance, client) {
         case .right: return .permitted
@@ -104,7 +104,8 @@ final class AccessCheck {
     }
 
     private func finding(
-        _ headers: HTTPHeaders, _ token: RouteToken?, _ sandbox: String, _ entrance: Entrance, _ client: String?
+        _ headers: HTTPHeaders, _ token: RouteToken?, _ sandbox: String, _ entrance: AccessRequirement,
+        _ client: String?
     ) -> Finding {
         var isOpen = true
         if let hash = entrance.credentialHash {

@@ -6,13 +6,13 @@ import SecureAccess
 enum AccessCookie {
     static let name = "opensandbox-access"
     /// Fields of that name that are looked at: another page of the host may have set some.
-    private static let mostValues = 4
+    private static let maxValues = 4
 
     /// The values that a request has.
     static func values(in headers: HTTPHeaders) -> [Substring] {
         var values: [Substring] = []
         for field in headers["cookie"] {
-            for pair in field.split(separator: ";") where values.count < mostValues {
+            for pair in field.split(separator: ";") where values.count < maxValues {
                 guard let (name, value) = parts(pair), name == Self.name else { continue }
                 values.append(value)
             }

@@ -53,7 +53,7 @@ struct SpentList: Hashable, Sendable {
 /// Remembers in a file which one-time routes have been used: a gateway that starts anew knows them. A use is written before
 /// the request passes; where it cannot be written, it does not pass.
 public final class SpentTokens: Sendable {
-    public struct Problem: Error, Hashable, Sendable, CustomStringConvertible {
+    public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
         /// Another gateway has the file.
         public var isTaken = false
@@ -70,16 +70,16 @@ public final class SpentTokens: Sendable {
     /// - Parameters:
     ///   - path: a file of this gateway's own; made with mode 0600 where it is missing.
     ///   - capacity: routes that are remembered at most.
-    /// - Throws: `Problem` where it cannot be read and written, or another gateway has it.
-    public init(path: String, capacity: Int = 65536, now: UInt64) throws(Problem) {
-        func problem(_ what: String) -> Problem {
-            Problem(description: "\(path) \(what): \(String(cString: strerror(errno)))")
+    /// - Throws: `FileError` where it cannot be read and written, or another gateway has it.
+    public init(path: String, capacity: Int = 65536, now: UInt64) throws(FileError) {
+        func problem(_ what: String) -> FileError {
+            FileError(description: "\(path) \(what): \(String(cString: strerror(errno)))")
         }
         let lock = open(path + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lock >= 0 else { throw problem("cannot be opened") }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
             close(lock)
-            throw Problem(description: "\(path) belongs to another gateway", isTaken: true)
+            throw FileError(description: "\(path) belongs to another gateway", isTaken: true)
         }
         var list = SpentList(capacity: capacity)
         if let text = Self.text(of: path) { list.read(text, now: now) }

@@ -23,11 +23,11 @@ public final class RemoteDirectory: EndpointDirectory {
     private let state = Mutex(State())
 
     /// The directory says something every second.
-    private static let longestSilence = TimeAmount.seconds(5)
+    private static let maxSilence = TimeAmount.seconds(5)
     /// A snapshot is one line: about 500 bytes a sandbox.
-    private static let longestLine = 256 << 20
+    private static let maxLine = 256 << 20
     private static let shortestPause = Duration.milliseconds(50)
-    private static let longestPause = Duration.seconds(2)
+    private static let maxPause = Duration.seconds(2)
 
     /// - Parameters:
     ///   - secret: what the control plane asks for (`Authorization: Bearer`).
@@ -74,10 +74,10 @@ public final class RemoteDirectory: EndpointDirectory {
                     "the directory is not followed; its last state stays in force",
                     metadata: ["directory": "\(address)", "error": "\(error)", "has-state": "\(isReady)"])
             }
-            if ContinuousClock.now - begin > Self.longestPause { pause = Self.shortestPause }
+            if ContinuousClock.now - begin > Self.maxPause { pause = Self.shortestPause }
             // Not all gateways at the same moment.
             try? await Task.sleep(for: pause * Double.random(in: 0.5...1))
-            pause = min(pause * 2, Self.longestPause)
+            pause = min(pause * 2, Self.maxPause)
         }
     }
 
@@ -89,7 +89,7 @@ public final class RemoteDirectory: EndpointDirectory {
             .connect(to: place) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandlers([IdleStateHandler(readTimeout: Self.longestSilence), SilenceWatch()])
+                    try pipeline.addHandlers([IdleStateHandler(readTimeout: Self.maxSilence), SilenceWatch()])
                     try pipeline.addHTTPClientHandlers()
                     return try NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>(
                         wrappingChannelSynchronously: channel)
@@ -98,7 +98,7 @@ public final class RemoteDirectory: EndpointDirectory {
         try await channel.executeThenClose { inbound, outbound in
             try await outbound.write(.head(request(after: position)))
             try await outbound.write(.end(nil))
-            var splitter = LineSplitter(longest: Self.longestLine)
+            var splitter = LineSplitter(longest: Self.maxLine)
             for try await part in inbound {
                 switch part {
                 case .head(let head):

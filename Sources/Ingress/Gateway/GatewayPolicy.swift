@@ -37,7 +37,7 @@ struct GatewayPolicy: ProxyPolicy {
             // Without secure access, segments that look like a signature are the application's own path.
             let isPlain = backend.credentialHash == nil && route.unsignedTarget != nil
             let token = isPlain ? nil : route.token, target = isPlain ? route.unsignedTarget! : route.target
-            let entrance = Entrance(credentialHash: backend.credentialHash, epoch: backend.epoch)
+            let entrance = AccessRequirement(credentialHash: backend.credentialHash, epoch: backend.epoch)
             let identity = try permit(head, route, token, target, entrance, visitor)
             let wait = traffic.request(for: route.sandbox, route.port, incarnation: backend.incarnation)
             if let wait { throw .rateLimited(retryAfter: wait) }
@@ -46,7 +46,7 @@ struct GatewayPolicy: ProxyPolicy {
             return proxied(head, to: backend, target, identity, visitor, fromPath: route.unsignedTarget != nil)
         case .notReady(let reason, let hash, let epoch):
             _ = try permit(
-                head, route, route.token, route.target, Entrance(credentialHash: hash, epoch: epoch), visitor)
+                head, route, route.token, route.target, AccessRequirement(credentialHash: hash, epoch: epoch), visitor)
             throw .notReady(reason)
         case .unavailable: throw .noDirectory
         case .unknown:
@@ -58,7 +58,7 @@ struct GatewayPolicy: ProxyPolicy {
 
     /// What opens the sandbox to the request.
     private func permit(
-        _ head: HTTPRequestHead, _ route: Route, _ token: RouteToken?, _ target: String, _ entrance: Entrance,
+        _ head: HTTPRequestHead, _ route: Route, _ token: RouteToken?, _ target: String, _ entrance: AccessRequirement,
         _ visitor: Visitor
     ) throws(ProxyError) -> VerifiedIdentity {
         let showsCredential = head.headers.contains(name: EndpointCredential.header)

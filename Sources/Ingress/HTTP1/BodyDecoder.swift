@@ -34,7 +34,7 @@ struct BodyDecoder: Sendable {
 
     /// - Parameter bytes: what has come behind what was read; is read from.
     /// - Returns: nil where more has to come.
-    mutating func next(_ bytes: inout ByteBuffer) throws(MessageProblem) -> BodyPart? {
+    mutating func next(_ bytes: inout ByteBuffer) throws(MessageError) -> BodyPart? {
         while true {
             switch state {
             case .counted(0): return .end(nil)
@@ -46,7 +46,7 @@ struct BodyDecoder: Sendable {
             case .chunks(var chunks):
                 guard bytes.readableBytes > 0 else { return nil }
                 let step = try bytes.withUnsafeReadableBytes { bytes in
-                    Result { () throws(MessageProblem) in try chunks.next(bytes) }
+                    Result { () throws(MessageError) in try chunks.next(bytes) }
                 }.get()
                 state = .chunks(chunks)
                 switch step {
@@ -76,9 +76,9 @@ struct BodyDecoder: Sendable {
     /// A trailer that would frame the message, had it stood in the head, is refused.
     private mutating func readTrailers(
         _ buffer: ByteBuffer, _ start: Int
-    ) throws(MessageProblem) -> (end: Int, HTTPHeaders?)? {
+    ) throws(MessageError) -> (end: Int, HTTPHeaders?)? {
         try buffer.withUnsafeReadableBytes { bytes in
-            Result { () throws(MessageProblem) -> (end: Int, HTTPHeaders?)? in
+            Result { () throws(MessageError) -> (end: Int, HTTPHeaders?)? in
                 var place = start
                 guard try fields.read(bytes, &place) else {
                     state = .trailers(place: place)
@@ -97,7 +97,7 @@ struct BodyDecoder: Sendable {
 
 extension FieldLines {
     /// What the fields say about the message.
-    func framing(_ bytes: UnsafeRawBufferPointer) throws(MessageProblem) -> MessageFraming {
+    func framing(_ bytes: UnsafeRawBufferPointer) throws(MessageError) -> MessageFraming {
         var framing = MessageFraming()
         for line in lines {
             try framing.note(

@@ -21,7 +21,7 @@ struct ChunkDecoder: Hashable, Sendable {
     private var state = State.size(digits: 0, 0)
 
     /// Reads on, as far as the next bytes of the body.
-    mutating func next(_ bytes: UnsafeRawBufferPointer) throws(MessageProblem) -> Step {
+    mutating func next(_ bytes: UnsafeRawBufferPointer) throws(MessageError) -> Step {
         var place = 0
         while place < bytes.count {
             if case .data(let left) = state {

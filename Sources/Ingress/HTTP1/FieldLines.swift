@@ -1,5 +1,5 @@
 /// Why a message's bytes are not taken.
-enum MessageProblem: Error, Hashable {
+enum MessageError: Error, Hashable {
     case malformed(String)
     /// A section is longer than it may be, or has too many fields.
     case tooLarge
@@ -46,7 +46,7 @@ struct FieldLines: Sendable {
     ///   - bytes: the message from its first byte on, as far as it has come.
     ///   - place: what has been read; moves on.
     /// - Returns: whether the empty line has been read. What stands behind it has not.
-    mutating func read(_ all: UnsafeRawBufferPointer, _ place: inout Int) throws(MessageProblem) -> Bool {
+    mutating func read(_ all: UnsafeRawBufferPointer, _ place: inout Int) throws(MessageError) -> Bool {
         let bytes = UnsafeRawBufferPointer(rebasing: all[..<min(all.count, begin + maxBytes)])
         var at = place
         defer { place = at }

@@ -9,7 +9,7 @@ final class HTTP1Codec: ChannelDuplexHandler, RequestCarrier {
     typealias OutboundOut = ByteBuffer
 
     let scheme: String
-    let carriesOne = false
+    let isSingleRequest = false
     let asksByMethod = false
     private var reader: RequestReader
     private var encoder = MessageEncoder()

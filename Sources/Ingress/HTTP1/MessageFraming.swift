@@ -18,7 +18,7 @@ struct MessageFraming: Hashable, Sendable {
 
     /// Takes one field. Lengths and codings that two programs could read in two ways are refused: so is every coding but
     /// `chunked`, since none is ever used.
-    mutating func note(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(MessageProblem) {
+    mutating func note(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(MessageError) {
         switch name.count {
         case 7 where ASCII.isEqual(name, "upgrade"): namesProtocol = true
         case 10 where ASCII.isEqual(name, "connection"):

@@ -42,7 +42,7 @@ struct RequestDecoder: Sendable {
             phase = .body
             return .head(head)
         case .body:
-            do throws(MessageProblem) {
+            do throws(MessageError) {
                 switch try body.next(&bytes) {
                 case nil: return nil
                 case .bytes(let bytes): return .body(bytes)
@@ -63,7 +63,7 @@ struct RequestDecoder: Sendable {
                     fields.restart(at: place)
                     phase = .fields
                 }
-                do throws(MessageProblem) {
+                do throws(MessageError) {
                     guard try fields.read(bytes, &place) else { return nil }
                     return try head(bytes)
                 } catch { throw ProxyError(error) }
@@ -71,7 +71,7 @@ struct RequestDecoder: Sendable {
         }.get()
     }
 
-    private mutating func head(_ bytes: UnsafeRawBufferPointer) throws(MessageProblem) -> HTTPRequestHead {
+    private mutating func head(_ bytes: UnsafeRawBufferPointer) throws(MessageError) -> HTTPRequestHead {
         let framing = try fields.framing(bytes)
         if framing.isChunked {
             guard line.version == .http1_1 else {
@@ -89,7 +89,7 @@ struct RequestDecoder: Sendable {
 }
 
 extension ProxyError {
-    init(_ problem: MessageProblem) {
+    init(_ problem: MessageError) {
         switch problem {
         case .malformed(let reason): self = .malformed(reason)
         case .tooLarge: self = .headTooLarge

@@ -16,7 +16,7 @@ struct RequestLine: Sendable {
     private static let text = Array("HTTP/1.1\r".utf8)
     private static let major = 5, minor = 7
     /// The longest that is registered has 17.
-    private static let longestMethod = 32
+    private static let maxMethod = 32
 
     init(maxBytes: Int) { self.maxBytes = maxBytes }
 
@@ -46,7 +46,7 @@ struct RequestLine: Sendable {
                 state = .start
             case .method:
                 while at < bytes.count, ASCII.isToken(bytes[at]) { at += 1 }
-                guard at - mark <= Self.longestMethod else { throw Self.malformed }
+                guard at - mark <= Self.maxMethod else { throw Self.malformed }
                 guard at < bytes.count else { break }
                 guard bytes[at] == 0x20, let known = Self.method(bytes, mark..<at) else { throw Self.malformed }
                 method = known

@@ -9,7 +9,7 @@ final class RequestPartsHandler: ChannelInboundHandler, ChannelOutboundHandler, 
     typealias OutboundIn = Never
 
     let scheme = "http"
-    let carriesOne = false
+    let isSingleRequest = false
     let asksByMethod = false
     private var reader: RequestReader
 

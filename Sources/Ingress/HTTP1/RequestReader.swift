@@ -4,7 +4,7 @@ import NIOHTTP1
 /// The bytes of a client's connection and how far they have been read. Nothing comes out behind what was refused.
 struct RequestReader {
     /// What a client may send ahead of the sandbox's agreement to another protocol.
-    private static let mostAhead = 65536
+    private static let maxAhead = 65536
 
     private var decoder: RequestDecoder
     private var bytes = ByteBuffer()
@@ -37,7 +37,7 @@ struct RequestReader {
     }
 
     /// Whether there is room for what the client sends.
-    var takesBytes: Bool { !decoder.isStopped || bytes.readableBytes < Self.mostAhead }
+    var takesBytes: Bool { !decoder.isStopped || bytes.readableBytes < Self.maxAhead }
 
     /// What stands behind a request for another protocol.
     mutating func leftovers() -> [ByteBuffer] {

@@ -46,7 +46,7 @@ struct ResponseDecoder: Sendable {
     }
 
     /// As `RequestDecoder.next`.
-    mutating func next(_ bytes: inout ByteBuffer) throws(MessageProblem) -> ResponsePart? {
+    mutating func next(_ bytes: inout ByteBuffer) throws(MessageError) -> ResponsePart? {
         switch phase {
         case .line, .fields:
             guard bytes.readableBytes > 0, let head = try readHead(bytes) else { return nil }
@@ -70,9 +70,9 @@ struct ResponseDecoder: Sendable {
         return .body(.end(nil))
     }
 
-    private mutating func readHead(_ buffer: ByteBuffer) throws(MessageProblem) -> ReceivedResponse? {
+    private mutating func readHead(_ buffer: ByteBuffer) throws(MessageError) -> ReceivedResponse? {
         try buffer.withUnsafeReadableBytes { bytes in
-            Result { () throws(MessageProblem) -> ReceivedResponse? in
+            Result { () throws(MessageError) -> ReceivedResponse? in
                 if case .line = phase {
                     guard try line.read(bytes, &place) else { return nil }
                     fields.restart(at: place)
@@ -86,7 +86,7 @@ struct ResponseDecoder: Sendable {
 
     private mutating func head(
         _ bytes: UnsafeRawBufferPointer, _ buffer: ByteBuffer
-    ) throws(MessageProblem) -> ReceivedResponse {
+    ) throws(MessageError) -> ReceivedResponse {
         let framing = try fields.framing(bytes)
         guard !framing.isChunked || line.version == .http1_1 else { throw .malformed("HTTP/1.0 has no chunks") }
         let head = ReceivedResponse(

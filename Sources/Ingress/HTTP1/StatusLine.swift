@@ -18,7 +18,7 @@ struct StatusLine: Sendable {
     mutating func restart() { self = StatusLine(maxBytes: maxBytes) }
 
     /// As `RequestLine.read`.
-    mutating func read(_ all: UnsafeRawBufferPointer, _ place: inout Int) throws(MessageProblem) -> Bool {
+    mutating func read(_ all: UnsafeRawBufferPointer, _ place: inout Int) throws(MessageError) -> Bool {
         let bytes = UnsafeRawBufferPointer(rebasing: all[..<min(all.count, maxBytes)])
         var at = place
         defer { place = at }
@@ -57,5 +57,5 @@ struct StatusLine: Sendable {
         return false
     }
 
-    private static let malformed = MessageProblem.malformed("the status line is none")
+    private static let malformed = MessageError.malformed("the status line is none")
 }

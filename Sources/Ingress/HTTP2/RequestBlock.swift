@@ -7,7 +7,7 @@ import NIOHTTP1
 /// length and target) is left to it.
 struct RequestBlock {
     /// The message is malformed (RFC 9113, section 8.1.1): a stream error, and nothing of it reaches a sandbox.
-    struct Malformed: Error, Hashable { var reason: String }
+    struct RequestBlockError: Error, Hashable { var reason: String }
 
     var head: HTTPRequestHead
     /// A WebSocket is asked for by CONNECT (RFC 8441); `head` is the handshake of HTTP/1.1 without its key.
@@ -16,7 +16,7 @@ struct RequestBlock {
     var asksForUnknownProtocol = false
 
     /// - Parameter endsStream: the request has no body.
-    init(_ block: HPACKHeaders, endsStream: Bool) throws(Malformed) {
+    init(_ block: HPACKHeaders, endsStream: Bool) throws(RequestBlockError) {
         var pseudo = PseudoFields()
         var fields: [(String, String)] = []
         fields.reserveCapacity(block.count + 2)
@@ -26,7 +26,7 @@ struct RequestBlock {
         for (name, value, _) in block {
             if name.utf8.first == UInt8(ascii: ":") {
                 guard fields.isEmpty, host == nil, cookie == nil, length == nil else {
-                    throw Malformed(reason: "a pseudo-header field stands behind another field")
+                    throw RequestBlockError(reason: "a pseudo-header field stands behind another field")
                 }
                 try pseudo.read(name, value)
                 continue
@@ -34,20 +34,20 @@ struct RequestBlock {
             try Self.check(name, value)
             switch name {
             case "host":
-                guard host == nil else { throw Malformed(reason: "there are several host fields") }
+                guard host == nil else { throw RequestBlockError(reason: "there are several host fields") }
                 host = value
             case "cookie": cookie = cookie.map { $0 + "; " + value } ?? value
             case "content-length":
-                guard length == nil || length == value else { throw Malformed(reason: "there are two lengths") }
+                guard length == nil || length == value else { throw RequestBlockError(reason: "there are two lengths") }
                 length = value
             default: fields.append((name, FieldText.text(value)))
             }
         }
         guard let method = pseudo.method, let known = HTTPMethod(token: method) else {
-            throw Malformed(reason: ":method is missing, no token, or a known one in other letters")
+            throw RequestBlockError(reason: ":method is missing, no token, or a known one in other letters")
         }
         guard pseudo.authority == nil || host == nil || pseudo.authority!.isEqualIgnoringCase(to: host!) else {
-            throw Malformed(reason: ":authority and host differ")
+            throw RequestBlockError(reason: ":authority and host differ")
         }
         let uri = try Self.target(pseudo, method)
         head = HTTPRequestHead(version: .http1_1, method: known, uri: uri)
@@ -62,27 +62,27 @@ struct RequestBlock {
         }
     }
 
-    private static func target(_ pseudo: PseudoFields, _ method: String) throws(Malformed) -> String {
+    private static func target(_ pseudo: PseudoFields, _ method: String) throws(RequestBlockError) -> String {
         if method == "CONNECT" && pseudo.protocol == nil {
             guard pseudo.scheme == nil, pseudo.path == nil, let authority = pseudo.authority else {
-                throw Malformed(reason: "CONNECT has an authority and nothing else")
+                throw RequestBlockError(reason: "CONNECT has an authority and nothing else")
             }
             return authority
         }
         guard pseudo.protocol == nil || method == "CONNECT" else {
-            throw Malformed(reason: ":protocol goes with CONNECT")
+            throw RequestBlockError(reason: ":protocol goes with CONNECT")
         }
         guard pseudo.scheme == "http" || pseudo.scheme == "https" else {
-            throw Malformed(reason: ":scheme is neither http nor https")
+            throw RequestBlockError(reason: ":scheme is neither http nor https")
         }
         guard let path = pseudo.path, path.utf8.first == UInt8(ascii: "/") || (path == "*" && method == "OPTIONS")
-        else { throw Malformed(reason: ":path does not begin with a slash") }
+        else { throw RequestBlockError(reason: ":path does not begin with a slash") }
         return path
     }
 
-    private mutating func makeHandshake(_ pseudo: PseudoFields, _ length: String?) throws(Malformed) {
+    private mutating func makeHandshake(_ pseudo: PseudoFields, _ length: String?) throws(RequestBlockError) {
         guard pseudo.authority != nil, length == nil else {
-            throw Malformed(reason: "CONNECT has an authority and no length")
+            throw RequestBlockError(reason: "CONNECT has an authority and no length")
         }
         guard pseudo.protocol == "websocket" else { return asksForUnknownProtocol = true }
         opensWebSocket = true
@@ -92,10 +92,10 @@ struct RequestBlock {
         head.headers.add(name: "upgrade", value: "websocket")
     }
 
-    private mutating func frame(_ length: String?, _ endsStream: Bool) throws(Malformed) {
+    private mutating func frame(_ length: String?, _ endsStream: Bool) throws(RequestBlockError) {
         if let length {
             guard !endsStream || length.utf8.allSatisfy({ $0 == UInt8(ascii: "0") }) else {
-                throw Malformed(reason: "a length without a body")
+                throw RequestBlockError(reason: "a length without a body")
             }
             head.headers.add(name: "content-length", value: length)
         } else if !endsStream {
@@ -104,15 +104,15 @@ struct RequestBlock {
     }
 
     /// The trailer fields of a request.
-    static func trailers(_ block: HPACKHeaders) throws(Malformed) -> HTTPHeaders {
+    static func trailers(_ block: HPACKHeaders) throws(RequestBlockError) -> HTTPHeaders {
         var trailers = HTTPHeaders()
         for (name, value, _) in block {
             guard name.utf8.first != UInt8(ascii: ":") else {
-                throw Malformed(reason: "a pseudo-header field as trailer")
+                throw RequestBlockError(reason: "a pseudo-header field as trailer")
             }
             try check(name, value)
             guard value.utf8.allSatisfy(ASCII.isFieldByte) else {
-                throw Malformed(reason: "a trailer field has bytes that none has")
+                throw RequestBlockError(reason: "a trailer field has bytes that none has")
             }
             trailers.add(name: name, value: FieldText.text(value))
         }
@@ -121,24 +121,24 @@ struct RequestBlock {
 
     /// Field names are lower case, and none belongs to the connection (RFC 9113, sections 8.2.1 and 8.2.2). A name that is
     /// no token must not get as far as `HTTPHeaders`, which traps where it is not ASCII.
-    private static func check(_ name: String, _ value: String) throws(Malformed) {
+    private static func check(_ name: String, _ value: String) throws(RequestBlockError) {
         guard !name.isEmpty, name.utf8.allSatisfy(ASCII.isLowerCaseToken) else {
-            throw Malformed(reason: "a field name is no token in lower case")
+            throw RequestBlockError(reason: "a field name is no token in lower case")
         }
         // Whatever becomes of the field: the key of a handshake is dropped before the others are looked at.
         guard !value.utf8.contains(where: { $0 == 0x00 || $0 == 0x0A || $0 == 0x0D }) else {
-            throw Malformed(reason: "a value has a zero or the end of a line")
+            throw RequestBlockError(reason: "a value has a zero or the end of a line")
         }
         if let first = value.utf8.first, let last = value.utf8.last {
             guard first != 0x20, first != 0x09, last != 0x20, last != 0x09 else {
-                throw Malformed(reason: "a value has space at its ends")
+                throw RequestBlockError(reason: "a value has space at its ends")
             }
         }
         switch name {
         case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
-            throw Malformed(reason: "a field of the connection")
+            throw RequestBlockError(reason: "a field of the connection")
         case "te":
-            guard value == "trailers" else { throw Malformed(reason: "te is not trailers") }
+            guard value == "trailers" else { throw RequestBlockError(reason: "te is not trailers") }
         default: break
         }
     }
@@ -152,9 +152,9 @@ private struct PseudoFields {
     var path: String?
     var `protocol`: String?
 
-    mutating func read(_ name: String, _ value: String) throws(RequestBlock.Malformed) {
-        func set(_ field: inout String?) throws(RequestBlock.Malformed) {
-            guard field == nil else { throw RequestBlock.Malformed(reason: "\(name) stands twice") }
+    mutating func read(_ name: String, _ value: String) throws(RequestBlock.RequestBlockError) {
+        func set(_ field: inout String?) throws(RequestBlock.RequestBlockError) {
+            guard field == nil else { throw RequestBlock.RequestBlockError(reason: "\(name) stands twice") }
             field = value
         }
         switch name {
@@ -163,7 +163,7 @@ private struct PseudoFields {
         case ":authority": try set(&authority)
         case ":path": try set(&path)
         case ":protocol": try set(&self.protocol)
-        default: throw RequestBlock.Malformed(reason: "an unknown pseudo-header field")
+        default: throw RequestBlock.RequestBlockError(reason: "an unknown pseudo-header field")
         }
     }
 }

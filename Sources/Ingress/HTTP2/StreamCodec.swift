@@ -20,7 +20,7 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
     }
 
     let scheme: String
-    let carriesOne = true
+    let isSingleRequest = true
     private(set) var asksByMethod = false
     private var phase = Phase.head
     private var context: ChannelHandlerContext?
@@ -54,14 +54,14 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
     }
 
     private func receive(_ headers: HTTP2Frame.FramePayload.Headers, _ context: ChannelHandlerContext) {
-        do throws(RequestBlock.Malformed) {
+        do throws(RequestBlock.RequestBlockError) {
             switch phase {
             case .head:
                 try begin(RequestBlock(headers.headers, endsStream: headers.endStream), headers.endStream, context)
             case .body:
                 let trailers = try RequestBlock.trailers(headers.headers)
                 context.fireChannelRead(wrapInboundOut(.end(trailers)))
-            case .handshake, .tunnel: throw RequestBlock.Malformed(reason: "a tunnel has no trailers")
+            case .handshake, .tunnel: throw RequestBlock.RequestBlockError(reason: "a tunnel has no trailers")
             case .dead: break
             }
         } catch {

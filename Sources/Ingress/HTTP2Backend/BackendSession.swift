@@ -5,7 +5,7 @@ import NIOHTTP2
 /// one event loop.
 final class BackendSession {
     /// Streams at once; beyond, another connection is made.
-    static let mostStreams = 100
+    static let maxStreams = 100
 
     let incarnation: String
     private let loop: any EventLoop
@@ -32,7 +32,7 @@ final class BackendSession {
         channel = connect(self)
     }
 
-    var takesStreams: Bool { !isEnding && streams < Self.mostStreams }
+    var takesStreams: Bool { !isEnding && streams < Self.maxStreams }
 
     /// Told when the connection is gone, or was never made.
     func whenEnded(_ observer: @escaping () -> Void) {

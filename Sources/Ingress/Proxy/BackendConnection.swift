@@ -125,7 +125,7 @@ final class BackendConnection: ChannelDuplexHandler {
         isReused = false
         var more = unwrapInboundIn(data)
         bytes.append(&more)
-        do throws(MessageProblem) {
+        do throws(MessageError) {
             while let client, let part = try decoder.next(&bytes) { client.backendSent(part, self) }
         } catch { context.close(promise: nil) }
     }

@@ -140,7 +140,7 @@ final class BackendPool {
         let limits = limits
         return session.open { stream in
             let (pool, access, session) = bound.value
-            guard pool.settle(access) else { throw DialFailure.ended }
+            guard pool.settle(access) else { throw DialError.ended }
             try BackendConnection.configure(stream, backend, in: session, pool: pool, limits: limits)
         }
         .flatMapErrorThrowing { error in
@@ -212,15 +212,15 @@ final class BackendPool {
     private func dialInside(
         _ backend: Backend, _ port: Int, _ configure: @escaping Configure
     ) -> EventLoopFuture<any Channel> {
-        guard let dialer else { return loop.makeFailedFuture(DialFailure.refusedAtAddress) }
+        guard let dialer else { return loop.makeFailedFuture(DialError.refusedAtAddress) }
         let bound = NIOLoopBound((pool: self, access: wait(for: backend)), eventLoop: loop)
         return dialer.dial(inside: backend.incarnation, port: port, on: loop).flatMapErrorThrowing { error in
             _ = bound.value.pool.settle(bound.value.access)
-            throw error is IOError ? error : DialFailure.refusedAtAddress
+            throw error is IOError ? error : DialError.refusedAtAddress
         }.flatMap { descriptor in
             guard bound.value.pool.settle(bound.value.access) else {
                 close(descriptor)
-                return bound.eventLoop.makeFailedFuture(DialFailure.ended)
+                return bound.eventLoop.makeFailedFuture(DialError.ended)
             }
             return bound.value.pool.bootstrap(configure).withConnectedSocket(descriptor)
         }

@@ -9,12 +9,12 @@ extension ClientConnection {
 
     func answer(_ request: HTTPRequestHead, _ text: String) {
         send(ErrorPage.plain(text), .ok, to: request, target: nil, closes: false, retryAfter: nil)
-        complete(keepsAlive: request.persists && !isQuiescing && !carrier.carriesOne, requestEnded: false)
+        complete(keepsAlive: request.persists && !isQuiescing && !carrier.isSingleRequest, requestEnded: false)
     }
 
     func refuse(_ request: HTTPRequestHead, _ error: ProxyError) {
         let closes =
-            error.closes || !request.persists || isQuiescing || carrier.carriesOne
+            error.closes || !request.persists || isQuiescing || carrier.isSingleRequest
             || request.headers.contains(name: "upgrade")
         send(error, to: request, target: nil, closes: closes)
         complete(keepsAlive: !closes, requestEnded: false)
@@ -39,7 +39,7 @@ extension ClientConnection {
     }
 
     private func send(_ error: ProxyError, to request: HTTPRequestHead, target: ProxyTarget?, closes: Bool) {
-        if carrier.carriesOne, GRPC.isAsked(for: request.headers) {
+        if carrier.isSingleRequest, GRPC.isAsked(for: request.headers) {
             write(GRPC.answer(error))
             write(.end(nil))
         } else if policy.closesRefusedWebSockets, let refusal = WebSocketRefusal(of: request, error) {
@@ -82,7 +82,7 @@ extension ClientConnection {
             phase = .lingering
             context.flush()
             // A stream has no end but its last frame, which may wait for the client's window.
-            deadline.set(carrier.carriesOne ? limits.stallTimeout : limits.lingerTimeout)
+            deadline.set(carrier.isSingleRequest ? limits.stallTimeout : limits.lingerTimeout)
             context.close(mode: .output, promise: nil)
             resumeReading()
             return

@@ -15,10 +15,10 @@ extension ClientConnection {
             head, target: target.target, backend: target.backend, peer: target.client ?? peer, scheme: scheme,
             upgrade: asked)
         // The parser takes nothing after a request for another protocol, agreed to or not.
-        let keepsAlive = head.persists && upgrade == .none && !carrier.carriesOne
+        let keepsAlive = head.persists && upgrade == .none && !carrier.isSingleRequest
         let exchange = Exchange(
             request: head, target: target, outgoing: outgoing, upgrade: upgrade, keepsAlive: keepsAlive)
-        if carrier.carriesOne, upgrade == .none, case .tcp = target.backend.address {
+        if carrier.isSingleRequest, upgrade == .none, case .tcp = target.backend.address {
             exchange.isGRPC = GRPC.isAsked(for: head.headers)
             exchange.usesStream = exchange.isGRPC || pool.speaksHTTP2(target.backend)
         }
@@ -47,7 +47,7 @@ extension ClientConnection {
                 logger.debug("sandbox not reached", metadata: ["error": "\(error)"])
                 switch error {
                 case ChannelError.connectTimeout: fail(.timeout)
-                case DialFailure.refusedAtAddress: fail(.refusedAtAddress)
+                case DialError.refusedAtAddress: fail(.refusedAtAddress)
                 default: fail(.connectionFailed)
                 }
             }

@@ -204,7 +204,7 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Lets the request that is being answered finish, and takes no other.
     func quiesce() {
         isQuiescing = true
-        if case .idle = phase, queue.isEmpty, isAlone, !carrier.carriesOne { close() }
+        if case .idle = phase, queue.isEmpty, isAlone, !carrier.isSingleRequest { close() }
     }
 
     /// Handlers behind close what looks unused to them: they do not see the requests that are taken here. What the owner

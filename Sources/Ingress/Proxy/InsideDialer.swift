@@ -15,7 +15,7 @@ public protocol InsideDialer: Sendable {
 }
 
 /// Why no connection to a sandbox was made, where that is not the system's error as it is.
-enum DialFailure: Error {
+enum DialError: Error {
     /// The sandbox's address refuses, and its loopback is out of reach from here.
     case refusedAtAddress
     /// The access that the connection was for has ended in between.

@@ -7,7 +7,7 @@ protocol RequestCarrier: AnyObject {
     /// `http` or `https`: how clients reach this listener.
     var scheme: String { get }
     /// It carries one request and ends with it.
-    var carriesOne: Bool { get }
+    var isSingleRequest: Bool { get }
     /// The request asks for a tunnel by its method: any success would be taken for one (RFC 8441, section 5).
     var asksByMethod: Bool { get }
     /// Writes on its way to the client.

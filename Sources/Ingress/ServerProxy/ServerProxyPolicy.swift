@@ -61,7 +61,7 @@ struct ServerProxyPolicy: ProxyPolicy {
     ) throws(ProxyError) {
         let verdict = access.verdict(
             head.headers, token: nil, sandbox: path.sandbox,
-            for: Entrance(credentialHash: credentialHash, epoch: .first), client: client)
+            for: AccessRequirement(credentialHash: credentialHash, epoch: .first), client: client)
         if let refusal = verdict.refusal { throw refusal }
     }
 

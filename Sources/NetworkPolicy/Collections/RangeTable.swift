@@ -26,12 +26,12 @@ public struct RangeTable<Value: Hashable & Sendable>: Sendable {
         }
     }
 
-    private var list: SortedPieces<Element>
+    private var list: ChunkedSortedArray<Element>
 
-    public init() { list = SortedPieces() }
+    public init() { list = ChunkedSortedArray() }
 
     /// - Precondition: the elements are disjoint and in order.
-    public init(_ sorted: some Sequence<Element>) { list = SortedPieces(Self.joined(sorted)) }
+    public init(_ sorted: some Sequence<Element>) { list = ChunkedSortedArray(Self.joined(sorted)) }
 
     public var count: Int { list.count }
     public var isEmpty: Bool { list.isEmpty }

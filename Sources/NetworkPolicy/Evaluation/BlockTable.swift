@@ -16,7 +16,7 @@ struct BlockTable: Sendable {
     private var entries: ShardedMap<CIDRBlock, TargetEntry>
     /// The rules for any address: those of both families' largest block beside its own.
     private(set) var everywhere: TargetEntry?
-    private var present: SortedPieces<Present>
+    private var present: ChunkedSortedArray<Present>
     /// For each address and kind of traffic, the first rule.
     private(set) var covered: RangeTable<TrafficMap<Int>>
 
@@ -25,12 +25,12 @@ struct BlockTable: Sendable {
         self.entries = ShardedMap(capacity: entries.count)
         self.everywhere = everywhere
         for (block, entry) in entries { self.entries[block] = entry }
-        present = SortedPieces()
+        present = ChunkedSortedArray()
         covered = RangeTable()
         var blocks = entries.map(\.block)
         if everywhere != nil { blocks += CIDRBlock.everything.filter { self.entries[$0] == nil } }
         let flat = CoveredRange.sorted(blocks.compactMap { block in rules(of: block, list).map { (block, $0) } })
-        present = SortedPieces(flat.map { Present(block: $0.block) })
+        present = ChunkedSortedArray(flat.map { Present(block: $0.block) })
         covered = RangeTable(CoveredRange.flatten(flat))
     }
 

@@ -7,7 +7,7 @@ public final class PolicyEvaluator: Sendable {
     public let policy: Policy
 
     /// What holds although the sandbox is observed: the operator's rules alone. Nil where nothing does, or all.
-    let held: PolicyEvaluator?
+    let enforcedWhileObserving: PolicyEvaluator?
     let names: NameTable
     let blocks: BlockTable
     var list: RuleList { policy.list }
@@ -15,7 +15,7 @@ public final class PolicyEvaluator: Sendable {
 
     public init(_ policy: Policy) {
         self.policy = policy
-        held = Self.held(of: policy)
+        enforcedWhileObserving = Self.enforcedWhileObserving(of: policy)
         var byTarget: [Target: [RuleList.Numbered]] = [:]
         byTarget.reserveCapacity(policy.ruleCount)
         for item in policy.list.numbered { byTarget[item.rule.target, default: []].append(item) }
@@ -35,7 +35,7 @@ public final class PolicyEvaluator: Sendable {
 
     init(_ policy: Policy, names: NameTable, blocks: BlockTable) {
         self.policy = policy
-        held = Self.held(of: policy)
+        enforcedWhileObserving = Self.enforcedWhileObserving(of: policy)
         self.names = names
         self.blocks = blocks
     }

@@ -51,11 +51,11 @@ extension PolicyError {
 
 extension JSONValue {
     /// Arrays and objects inside each other; a policy has four.
-    private static let mostPolicyLevels = 16
+    private static let maxPolicyLevels = 16
 
     /// The text of a policy or of a part of one.
     /// - Throws: `PolicyError.notJSON`.
     init(policy text: some Collection<UInt8>) throws(PolicyError) {
-        do { try self.init(text, levels: Self.mostPolicyLevels) } catch { throw .notJSON("\(error)") }
+        do { try self.init(text, levels: Self.maxPolicyLevels) } catch { throw .notJSON("\(error)") }
     }
 }

@@ -6,10 +6,10 @@ struct RuleList: Sendable {
         let rule: Rule
     }
 
-    private var list = SortedPieces<Numbered>()
+    private var list = ChunkedSortedArray<Numbered>()
 
     init(_ rules: some Sequence<Rule> = []) {
-        list = SortedPieces(rules.enumerated().map { Numbered(place: $0.offset, rule: $0.element) })
+        list = ChunkedSortedArray(rules.enumerated().map { Numbered(place: $0.offset, rule: $0.element) })
     }
 
     var count: Int { list.count }

@@ -8,23 +8,23 @@ import SecureAccess
 
 /// A secret in a file that nobody else may read.
 struct SecretText {
-    struct Problem: Error, CustomStringConvertible {
+    struct FileError: Error, CustomStringConvertible {
         let description: String
     }
 
     let path: String
 
-    /// - Throws: `Problem` where it cannot be read, is empty, or others may read it.
+    /// - Throws: `FileError` where it cannot be read, is empty, or others may read it.
     func read() throws -> String {
         var status = stat()
         guard stat(path, &status) == 0, let data = FileManager.default.contents(atPath: path) else {
-            throw Problem(description: "\(path) cannot be read: \(String(cString: strerror(errno)))")
+            throw FileError(description: "\(path) cannot be read: \(String(cString: strerror(errno)))")
         }
         guard status.st_mode & 0o077 == 0 else {
-            throw Problem(description: "\(path) may be read by others: chmod 600 it")
+            throw FileError(description: "\(path) may be read by others: chmod 600 it")
         }
         let text = String(decoding: data, as: UTF8.self).filter { !$0.isWhitespace }
-        guard !text.isEmpty else { throw Problem(description: "\(path) is empty") }
+        guard !text.isEmpty else { throw FileError(description: "\(path) is empty") }
         return text
     }
 

@@ -27,11 +27,11 @@ final class ImageIndex: Sendable {
         var isThere: Bool { Glibc.access(image.root, R_OK | X_OK) == 0 }
     }
 
-    private let folders: Folders
+    private let folders: ImageFolders
     private let entries: Mutex<[String: Entry]>
 
     /// Reads what an earlier server left; a file that cannot be read counts as none, since all can be fetched again.
-    init(folders: Folders) {
+    init(folders: ImageFolders) {
         self.folders = folders
         let data = try? Data(contentsOf: URL(filePath: folders.index))
         let read = data.flatMap { try? JSONValue($0).decode([Entry].self) } ?? []
@@ -90,7 +90,7 @@ final class ImageIndex: Sendable {
             }
             let root = entry.image.root
             guard entry.access != .local, !entries.values.contains(where: { $0.image.root == root }) else { return nil }
-            guard !Folders.isMounted(root) else { throw .inUse(reference.familiar) }
+            guard !ImageFolders.isMounted(root) else { throw .inUse(reference.familiar) }
             return folders.hide(root)
         }
         if let hidden { folders.leftovers.take(files: hidden) }

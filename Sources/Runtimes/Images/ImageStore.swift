@@ -23,7 +23,7 @@ public final class ImageStore: Sendable {
         var manifest: String
     }
 
-    private let folders: Folders
+    private let folders: ImageFolders
     private let index: ImageIndex
     private let registry: Registry
     private let umoci: Tool
@@ -65,7 +65,7 @@ public final class ImageStore: Sendable {
         reserve: Int64 = DiskConfiguration().reserve, logger: Logger, skopeo: Tool, umoci: Tool
     ) throws(ImageError) {
         try Self.check(directory, "opening")
-        folders = try Folders.create(at: directory, logger: logger)
+        folders = try ImageFolders.create(at: directory, logger: logger)
         lock = try folders.lock()
         index = ImageIndex(folders: folders)
         folders.sweep(keeping: Set(index.all.map(\.image.root)))

@@ -28,7 +28,7 @@ struct ImageTree {
         var waiting: [(path: Name, names: [Name])] = []
         var next: Name? = "."
         while let folder = next {
-            do throws(Failure) {
+            do throws(TreeError) {
                 let names = try clean(folder, &removed)
                 if !names.isEmpty { waiting.append((folder, names)) }
             } catch {
@@ -52,20 +52,20 @@ struct ImageTree {
     /// outside the tree. They make the folders where they are missing.
     private static let mountPoints: Set<Name> = ["dev", "proc", "sys"]
 
-    private struct Failure: Error {
+    private struct TreeError: Error {
         var name: Name = "."
         var code = errno
     }
 
     /// - Returns: the folders in it.
-    private func clean(_ folder: Name, _ removed: inout Removed) throws(Failure) -> [Name] {
+    private func clean(_ folder: Name, _ removed: inout Removed) throws(TreeError) -> [Name] {
         let top = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
-        guard top >= 0 else { throw Failure() }
+        guard top >= 0 else { throw TreeError() }
         defer { close(top) }
         let descriptor = linux_open_beneath(top, folder.bytes, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0)
-        guard descriptor >= 0 else { throw Failure(code: -descriptor) }
+        guard descriptor >= 0 else { throw TreeError(code: -descriptor) }
         guard let directory = fdopendir(descriptor) else {
-            let failure = Failure()
+            let failure = TreeError()
             close(descriptor)
             throw failure
         }
@@ -78,19 +78,21 @@ struct ImageTree {
             let name = Name(of: entry)
             guard name != "." && name != ".." else { continue }
             var status = stat()
-            guard fstatat(descriptor, name.bytes, &status, AT_SYMLINK_NOFOLLOW) == 0 else { throw Failure(name: name) }
+            guard fstatat(descriptor, name.bytes, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
+                throw TreeError(name: name)
+            }
             let isMountPoint = folder == "." && Self.mountPoints.contains(name)
             switch status.st_mode & S_IFMT {
             case S_IFDIR: folders.append(name)
             case S_IFREG where !isMountPoint, S_IFLNK where !isMountPoint:
                 removed.attributes += try cleanAttributes(of: here + name)
             default:
-                guard unlinkat(descriptor, name.bytes, 0) == 0 else { throw Failure(name: name) }
+                guard unlinkat(descriptor, name.bytes, 0) == 0 else { throw TreeError(name: name) }
                 removed.nodes += 1
             }
             errno = 0
         }
-        guard errno == 0 else { throw Failure() }
+        guard errno == 0 else { throw TreeError() }
         return folders
     }
 
@@ -102,13 +104,13 @@ struct ImageTree {
             || (attribute.hasPrefix("user.") && !attribute.hasPrefix("user.overlay."))
     }
 
-    private func cleanAttributes(of path: Name) throws(Failure) -> Int {
+    private func cleanAttributes(of path: Name) throws(TreeError) -> Int {
         let size = linux_list_attributes(path.bytes, nil, 0)
         if size == 0 || size == -Int(ENOTSUP) { return 0 }
-        guard size > 0 else { throw Failure(name: path, code: CInt(-size)) }
+        guard size > 0 else { throw TreeError(name: path, code: CInt(-size)) }
         var names = [CChar](repeating: 0, count: size)
         let length = linux_list_attributes(path.bytes, &names, names.count)
-        guard length >= 0 else { throw Failure(name: path, code: CInt(-length)) }
+        guard length >= 0 else { throw TreeError(name: path, code: CInt(-length)) }
         var count = 0
         for attribute in names.prefix(length).split(separator: 0).map({ Name(bytes: $0 + [0]) })
         where !Self.keeps(attribute.description) {
@@ -117,7 +119,7 @@ struct ImageTree {
                 count += 1
             } else if !attribute.description.hasPrefix("security.") {
                 // A security module's label is the host's own, and stays.
-                throw Failure(name: path, code: -result)
+                throw TreeError(name: path, code: -result)
             }
         }
         return count

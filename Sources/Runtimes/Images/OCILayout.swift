@@ -22,9 +22,9 @@ struct OCILayout {
         }
         let manifest = try read(blob(digest, reference), as: Manifest.self, reference)
         let file = try read(blob(manifest.config.digest, reference), as: Configuration.self, reference)
-        let platform = Platform(os: file.os ?? "", architecture: file.architecture ?? "")
+        let platform = ImagePlatform(os: file.os ?? "", architecture: file.architecture ?? "")
         guard platform == .current else {
-            throw .unsupportedPlatform(reference.familiar, platform: Platform.current.description)
+            throw .unsupportedPlatform(reference.familiar, platform: ImagePlatform.current.description)
         }
         let config = file.config ?? Configuration.Process()
         let variables = (config.env ?? []).compactMap { line in
@@ -84,14 +84,14 @@ struct OCILayout {
 }
 
 /// What an image's programs run on, in Go's words, as the specification uses them.
-struct Platform: Hashable, Sendable, CustomStringConvertible {
+struct ImagePlatform: Hashable, Sendable, CustomStringConvertible {
     var os: String
     var architecture: String
 
     #if arch(x86_64)
-        static let current = Platform(os: "linux", architecture: "amd64")
+        static let current = ImagePlatform(os: "linux", architecture: "amd64")
     #elseif arch(arm64)
-        static let current = Platform(os: "linux", architecture: "arm64")
+        static let current = ImagePlatform(os: "linux", architecture: "arm64")
     #endif
 
     var description: String { "\(os)/\(architecture)" }

@@ -94,7 +94,7 @@ struct Registry: Sendable {
             return .unauthorized(image)
         }
         if says("no image found in") {
-            return .unsupportedPlatform(image, platform: Platform.current.description)
+            return .unsupportedPlatform(image, platform: ImagePlatform.current.description)
         }
         if says("manifest unknown", "name unknown", "not found", "status: 404", "404 (") { return .notFound(image) }
         let reason = ForeignText.escaped(message, limit: 400)

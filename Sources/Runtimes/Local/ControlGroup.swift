@@ -43,12 +43,12 @@ struct ControlGroup: Hashable, Sendable {
     /// - Returns: whether all is gone.
     func remove() -> Bool {
         var isGone = true
-        for folder in folders where !Self.remove(folder, levels: Self.mostLevels) { isGone = false }
+        for folder in folders where !Self.remove(folder, levels: Self.maxLevels) { isGone = false }
         return isGone
     }
 
     /// Far more than the kernel lets anybody make beneath a sandbox's group by mistake.
-    private static let mostLevels = 32
+    private static let maxLevels = 32
 
     private static func remove(_ folder: String, levels: Int) -> Bool {
         if rmdir(folder) == 0 || errno == ENOENT { return true }

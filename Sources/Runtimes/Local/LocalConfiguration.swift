@@ -15,7 +15,7 @@ public struct LocalConfiguration: Hashable, Sendable {
     public var namespaceDirectory: String
     public var disk = DiskConfiguration()
     /// Bytes of an output's line that execd lets wait for its break; nil: execd's default.
-    public var longestOutputLine: Int?
+    public var maxOutputLine: Int?
     /// `crun` or `runc`; nil for the first of them that is installed.
     public var ociRuntime: String?
     public var userNamespaces = UserNamespaceSettings.default
@@ -27,7 +27,7 @@ public struct LocalConfiguration: Hashable, Sendable {
     public init(
         stateDirectory: String, execdPath: String, addressPool: CIDRBlock = CIDRBlock("10.200.0.0/16")!,
         addressPoolV6: CIDRBlock = CIDRBlock("fd5a:1179::/64")!, tag: String = "sp",
-        namespaceDirectory: String = NetworkNamespace.folder, longestOutputLine: Int? = nil
+        namespaceDirectory: String = NetworkNamespace.folder, maxOutputLine: Int? = nil
     ) {
         self.stateDirectory = stateDirectory
         self.execdPath = execdPath
@@ -35,6 +35,6 @@ public struct LocalConfiguration: Hashable, Sendable {
         self.addressPoolV6 = addressPoolV6
         self.tag = tag
         self.namespaceDirectory = namespaceDirectory
-        self.longestOutputLine = longestOutputLine
+        self.maxOutputLine = maxOutputLine
     }
 }

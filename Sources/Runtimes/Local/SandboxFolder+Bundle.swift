@@ -16,7 +16,7 @@ extension SandboxFolder {
         }
         let bundle = BundleConfiguration(
             spec, rootfs: seen.rootfs, group: group, execd: seen.execd, files: files, users: users,
-            longestOutputLine: configuration.longestOutputLine)
+            maxOutputLine: configuration.maxOutputLine)
         let encoder = JSONEncoder()
         encoder.outputFormatting = .withoutEscapingSlashes
         // Every field is a string, a number or a list of them.

@@ -111,7 +111,7 @@ extension BundleConfiguration {
     init(
         _ spec: SandboxSpec, rootfs: String, group: ControlGroup, execd: String, files: SandboxFiles,
         users: SandboxUsers? = nil,
-        longestOutputLine: Int? = nil
+        maxOutputLine: Int? = nil
     ) {
         var environment = spec.environment
         environment["EXECD_ENVS"] = environment["EXECD_ENVS"] ?? Self.environmentFile
@@ -120,7 +120,7 @@ extension BundleConfiguration {
         process = Process(
             args: [Self.execdPath, "--report", String(EndWatch.descriptorInside)]
                 + (files.token == nil ? [] : ["--token-file", Self.tokenPath])
-                + (longestOutputLine.map { ["--longest-line", String($0)] } ?? []) + ["--"] + spec.entrypoint,
+                + (maxOutputLine.map { ["--longest-line", String($0)] } ?? []) + ["--"] + spec.entrypoint,
             env: environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }, cwd: spec.workingDirectory,
             capabilities: .init(
                 bounding: Self.capabilities, effective: Self.capabilities, permitted: Self.capabilities))

@@ -11,7 +11,7 @@ import CLinux
 struct TreeRemoval {
     /// Folders on the way that are open at one time, and at most where nothing can be moved, as on a full file system.
     private static let levels = 24
-    private static let mostLevels = 200
+    private static let maxLevels = 200
 
     /// The folder that is to go, while it is open.
     private var top: CInt = -1
@@ -74,7 +74,7 @@ struct TreeRemoval {
             moved += 1
             let code = -linux_rename_at_new(folder, name, top, prefix + String(moved))
             // A file system without room refuses, and one whose folders belong to several projects.
-            guard level < Self.mostLevels, [ENOSPC, EDQUOT, EXDEV].contains(code) else { return code }
+            guard level < Self.maxLevels, [ENOSPC, EDQUOT, EXDEV].contains(code) else { return code }
         }
         let opened = linux_open_within(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
         guard opened >= 0 else { return -opened }

@@ -183,7 +183,7 @@ struct House {
 
     init(
         apiKey: String? = House.apiKey, patience: Duration = .seconds(20),
-        longestTimeout: Int = RequestLimits.longestLife
+        maxTimeout: Int = RequestLimits.maxLife
     ) throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
@@ -196,7 +196,7 @@ struct House {
             service: service, images: images,
             endpoints: EndpointResolver(
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
-            routes: routes, limits: RequestLimits(longestTimeout: longestTimeout), publicHost: nil, apiKey: apiKey,
+            routes: routes, limits: RequestLimits(maxTimeout: maxTimeout), publicHost: nil, apiKey: apiKey,
             callers: CallerRules(
                 names: HostNames(["h", "api", "gw"]), origins: ["https://console.example"], asksForKey: apiKey != nil),
             logger: logger,

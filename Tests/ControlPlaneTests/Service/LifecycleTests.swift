@@ -192,7 +192,7 @@ extension JSONValue {
         ("9999-12-31T23:59:60Z", 422), ("9999-12-31T23:59:59-00:01", 422), ("10000-01-01T00:00:00Z", 422),
         ("9999-12-31T23:59:59Z", 422), ("2999-01-01T00:00:00Z", 422), ("TEN YEARS", 422), ("NINE YEARS", 400),
     ]) func `a renewal goes no further than a create`(_ text: String, _ status: Int) async throws {
-        let house = try House(longestTimeout: 1000), id = try await house.create()
+        let house = try House(maxTimeout: 1000), id = try await house.create()
         let years = ["TEN YEARS": 10, "NINE YEARS": 9][text].map { Timestamp.now().adding(seconds: $0 * 366 * 86_400) }
         let before = house.service.catalog[id]?.expiresAt
         let body = #"{"expiresAt":"\#(years.map { "\($0)" } ?? text)"}"#

@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct DialQueueTests {
     @Test func `so many run at once, of one sandbox fewer, and the rest in the order in which they came`() {
-        var queue = DialQueue<Int>(most: 3, mostOfOne: 2, mostWaiting: 3)
+        var queue = DialQueue<Int>(most: 3, maxOfOne: 2, maxWaiting: 3)
         #expect(queue.ask(1, of: "a") == .now && queue.ask(2, of: "a") == .now && queue.ask(3, of: "a") == .later)
         #expect(queue.ask(4, of: "b") == .now && queue.ask(5, of: "b") == .later && queue.ask(6, of: "a") == .later)
         #expect(queue.ask(7, of: "c") == .never)
@@ -19,7 +19,7 @@ import Testing
     }
 
     @Test func `one sandbox's callers do not take the places in which others wait`() {
-        var queue = DialQueue<Int>(most: 1, mostOfOne: 1, mostWaiting: 4, mostWaitingOfOne: 2)
+        var queue = DialQueue<Int>(most: 1, maxOfOne: 1, maxWaiting: 4, maxWaitingOfOne: 2)
         #expect(queue.ask(0, of: "a") == .now)
         let answers = (1...5).map { queue.ask($0, of: "a") }
         #expect(answers == [.later, .later, .never, .never, .never])
@@ -30,7 +30,7 @@ import Testing
 
     @Test func `every dial runs once, whatever ends first`() {
         var generator = SystemRandomNumberGenerator()
-        var queue = DialQueue<Int>(most: 5, mostOfOne: 2, mostWaiting: 1000, mostWaitingOfOne: 1000)
+        var queue = DialQueue<Int>(most: 5, maxOfOne: 2, maxWaiting: 1000, maxWaitingOfOne: 1000)
         var running: [(key: String, dial: Int)] = [], ran: [Int] = []
         for number in 0..<500 {
             let key = "s\(Int.random(in: 0..<4, using: &generator))"

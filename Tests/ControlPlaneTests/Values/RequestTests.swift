@@ -16,7 +16,7 @@ private func request(_ change: String = "", without: String? = nil) throws -> Cr
     fields.merge(changes) { _, new in new }
     if let without { fields[without] = nil }
     let bytes = Array(try JSONSerialization.data(withJSONObject: fields))
-    return try CreateRequest(JSONValue(bytes), limits: RequestLimits(longestTimeout: 80_000))
+    return try CreateRequest(JSONValue(bytes), limits: RequestLimits(maxTimeout: 80_000))
 }
 
 private func refusal(_ change: String, without: String? = nil) throws -> APIError {

@@ -25,7 +25,7 @@ private func settings(_ text: String) throws -> Settings {
             return String(line.dropFirst(2)).replacing("<base64>", with: "c2VjcmV0")
         }
         let again = try settings(uncommented.joined(separator: "\n"))
-        #expect(again.server.longestSandboxTimeout == 315_360_000 && again.server.port == 8080)
+        #expect(again.server.maxSandboxTimeout == 315_360_000 && again.server.port == 8080)
         #expect(again.gateway.tls?.certificates.count == 1 && again.gateway.traffic.clientRate == 50)
     }
 

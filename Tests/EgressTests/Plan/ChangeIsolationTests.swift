@@ -67,7 +67,7 @@ private struct NowhereStore: RecordStore {
                 Thread.detachNewThread {
                     let answers = (
                         [first, second].map { guardian.refusal($0, type: 1) != nil },
-                        guardian.permits(b.address, for: second), guardian.standing(of: [a], for: first),
+                        guardian.permits(b.address, for: second), guardian.validSeconds(of: [a], for: first),
                         guardian.learn([b], for: second)
                     )
                     told.withLock { $0 = answers }

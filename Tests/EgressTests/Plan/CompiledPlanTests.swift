@@ -71,7 +71,7 @@ extension TableInterpreter.Packet {
             record: GuardRecord(id: "a", namespacePath: "/", token: "", policy: policy), evaluator: evaluator,
             ruleset: try SandboxRuleset(
                 dnsPort: 4000, plan: evaluator.addressPlan, alwaysDeny: settings.alwaysDeny, neighbours: [],
-                partSize: [1, 2, 3, BlockParts.usualSize].randomElement()!),
+                partSize: [1, 2, 3, RangeShards.usualSize].randomElement()!),
             learned: LearnedAddresses(capacity: 100))
     }
 
@@ -162,7 +162,7 @@ extension TableInterpreter.Packet {
                             && !state.allowsFlow(to: address, $0, settings: settings)
                     }
                 }
-                let looks = state.shuts(next.touched, since: before, learned: undo.learned, settings: settings)
+                let looks = state.revokesAccess(next.touched, since: before, learned: undo.learned, settings: settings)
                 #expect(looks || !shut, "a flow that is no longer allowed is looked for")
                 let names = try RandomPolicy.names.filter { next.touched.contains(try DomainName($0)) }
                 let isTouched = !names.isEmpty || addresses.contains { next.touched.contains($0) }
@@ -189,7 +189,7 @@ extension TableInterpreter.Packet {
             record.policy = next.evaluator.policy
             let undo = try state.adopt(
                 record, evaluator: next.evaluator, touched: next.touched, kernel: kernel, settings: settings)
-            return state.shuts(next.touched, since: before, learned: undo.learned, settings: settings)
+            return state.revokesAccess(next.touched, since: before, learned: undo.learned, settings: settings)
         }
         #expect(try !looks(.merge([Rule(action: .allow, text: "a.com")])))
         #expect(try !looks(.merge([Rule(action: .allow, text: "198.51.100.0/24")])))

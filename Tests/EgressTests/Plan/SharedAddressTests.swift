@@ -68,7 +68,7 @@ import Testing
         #expect(kernel.applications.withLock { $0 } == first)
         #expect(state.learned.displacements == 0)
         let cached = [LearnedAddress(address: address, lifetime: 40)]
-        #expect(names.allSatisfy { state.standing(of: cached, for: $0, settings: settings) > 0 })
+        #expect(names.allSatisfy { state.validSeconds(of: cached, for: $0, settings: settings) > 0 })
         // A longer record is one more, and its name comes first beside the address.
         try learn(names[39], &state, kernel, settings, timeToLive: 600)
         #expect(kernel.applications.withLock { $0 } == first + 1)

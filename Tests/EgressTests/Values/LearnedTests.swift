@@ -67,21 +67,21 @@ import Testing
     {
         var learned = LearnedAddresses(capacity: 100)
         let name = try DomainName("a.example"), other = try DomainName("b.example")
-        func standing(_ name: DomainName, timeToLive: UInt64, now: UInt64) -> UInt64 {
-            learned.standing(of: address, from: name, timeToLive: timeToLive, grace: 30, now: now)
+        func validSeconds(_ name: DomainName, timeToLive: UInt64, now: UInt64) -> UInt64 {
+            learned.validSeconds(of: address, from: name, timeToLive: timeToLive, grace: 30, now: now)
         }
-        #expect(standing(name, timeToLive: 10, now: 0) == 0, "it is not known")
+        #expect(validSeconds(name, timeToLive: 10, now: 0) == 0, "it is not known")
         let taught = learned.entry(learning: address, from: name, until: 90, now: 0)
         var entry = try #require(taught)
         learned.store(entry, for: address)
-        #expect(standing(name, timeToLive: 60, now: 0) == 0, "the kernel has not got it")
+        #expect(validSeconds(name, timeToLive: 60, now: 0) == 0, "the kernel has not got it")
         entry.profile = 1
         learned.store(entry, for: address)
-        #expect(standing(name, timeToLive: 60, now: 0) == 59)
-        #expect(standing(name, timeToLive: 20, now: 40) == 19)
-        #expect(standing(name, timeToLive: 0, now: 60) == 0, "less than the grace is left")
-        #expect(standing(name, timeToLive: 91, now: 0) == 0, "the record holds for longer")
-        #expect(standing(other, timeToLive: 10, now: 0) == 0, "that name has taught nothing")
+        #expect(validSeconds(name, timeToLive: 60, now: 0) == 59)
+        #expect(validSeconds(name, timeToLive: 20, now: 40) == 19)
+        #expect(validSeconds(name, timeToLive: 0, now: 60) == 0, "less than the grace is left")
+        #expect(validSeconds(name, timeToLive: 91, now: 0) == 0, "the record holds for longer")
+        #expect(validSeconds(other, timeToLive: 10, now: 0) == 0, "that name has taught nothing")
     }
 
     @Test func `a name that makes room for another one is counted`() throws {

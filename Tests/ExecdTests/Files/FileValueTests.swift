@@ -16,7 +16,7 @@ import Testing
 
     @Test(arguments: ["[", "[a", "[a-", #"a\"#, "[z-a]", "[]"])
     func `a malformed glob is refused`(pattern: String) {
-        #expect(throws: FileFailure.self) { try GlobPattern(pattern) }
+        #expect(throws: FileError.self) { try GlobPattern(pattern) }
     }
 
     @Test func `a mode is octal digits read as a decimal number`() {
@@ -35,7 +35,7 @@ import Testing
     }
 
     @Test(arguments: ["", "a\0b"]) func `a path that is none is refused`(path: String) {
-        #expect(throws: FileFailure.self) { try PathExpansion(home: "/", base: "/")(path) }
+        #expect(throws: FileError.self) { try PathExpansion(home: "/", base: "/")(path) }
     }
 
     @Test(arguments: [

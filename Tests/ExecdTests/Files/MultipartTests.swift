@@ -91,19 +91,19 @@ import Testing
         "", "--b", "--b\r\n", "--b\r\n\r\nabc", "--b\r\n\r\nabc\r\n--b", "--b\r\n\r\nabc\r\n--b\r\n", "b--",
     ])
     func `a body without its last boundary is truncated`(body: String) throws {
-        #expect(throws: MultipartParser.Malformed.truncated) { try parts(Array(body.utf8), pieces: []) }
+        #expect(throws: MultipartParser.MultipartError.truncated) { try parts(Array(body.utf8), pieces: []) }
     }
 
     @Test func `endless headers are refused, in one piece or in many`() {
-        let body = Array("--b\r\nA: \(String(repeating: "x", count: MultipartParser.longestHeaders))\r\n\r\n".utf8)
-        #expect(throws: MultipartParser.Malformed.headersTooLong) { try parts(body, pieces: []) }
-        #expect(throws: MultipartParser.Malformed.headersTooLong) {
+        let body = Array("--b\r\nA: \(String(repeating: "x", count: MultipartParser.maxHeaders))\r\n\r\n".utf8)
+        #expect(throws: MultipartParser.MultipartError.headersTooLong) { try parts(body, pieces: []) }
+        #expect(throws: MultipartParser.MultipartError.headersTooLong) {
             try parts(body, pieces: [Int](repeating: 1000, count: 20))
         }
     }
 
     @Test func `a header without a colon is refused`() {
-        #expect(throws: MultipartParser.Malformed.header("nonsense")) {
+        #expect(throws: MultipartParser.MultipartError.header("nonsense")) {
             try parts(Array("--b\r\nnonsense\r\n\r\n\r\n--b--".utf8), pieces: [])
         }
     }
@@ -117,7 +117,7 @@ import Testing
 
     @Test(arguments: [nil, "application/json", "multipart/form-data", "multipart/form-data; boundary="])
     func `without a form or a boundary there is no upload`(type: String?) {
-        #expect(throws: FileFailure.self) { try MultipartHeaders.boundary(contentType: type) }
+        #expect(throws: FileError.self) { try MultipartHeaders.boundary(contentType: type) }
     }
 
     @Test(arguments: [

@@ -161,12 +161,12 @@ private struct Requests: Equatable {
 /// Informational answers and the last one.
 private struct Responses: Equatable {
     var messages: [Message] = []
-    var refusal: MessageProblem?
+    var refusal: MessageError?
 
     init(_ bytes: UnsafeRawBufferPointer, step: Int, toHEAD: Bool, maxBytes: Int = 300) {
         var decoder = ResponseDecoder(maxBytes: maxBytes, maxFields: 8), buffer = ByteBuffer()
         decoder.expect(toHEAD: toHEAD)
-        do throws(MessageProblem) {
+        do throws(MessageError) {
             for start in stride(from: 0, to: bytes.count, by: step) {
                 var more = ByteBuffer(bytes: bytes[start..<min(start + step, bytes.count)])
                 buffer.append(&more)

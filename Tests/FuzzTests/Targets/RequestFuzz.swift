@@ -14,7 +14,7 @@ enum RequestFuzz {
     static func json(_ bytes: UnsafeRawBufferPointer) {
         guard let value = try? JSONValue(bytes) else { return }
         promise((try? JSONValue(value.encoded)) == value, "what was written is another value")
-        promise(depth(value) <= JSONValue.mostLevels, "there are more levels than allowed")
+        promise(depth(value) <= JSONValue.maxLevels, "there are more levels than allowed")
         let list = Data("[".utf8) + Data(bytes) + Data("]".utf8)
         promise((try? JSONDecoder().decode([Anything].self, from: list)) != nil, "another reader sees no JSON")
     }
@@ -35,7 +35,7 @@ enum RequestFuzz {
     static func create(_ bytes: UnsafeRawBufferPointer) {
         guard let body = try? JSONValue(bytes), let request = try? CreateRequest(body, limits: limits) else { return }
         promise(!request.entrypoint.isEmpty && !request.image.isEmpty, "nothing to run")
-        promise(request.timeout.map { (60...RequestLimits.longestLife).contains($0) } ?? true, "it lasts too long")
+        promise(request.timeout.map { (60...RequestLimits.maxLife).contains($0) } ?? true, "it lasts too long")
         promise(request.limits.cpuMillis != nil && request.limits.memoryBytes != nil, "it has no limits")
         let sandbox = Sandbox(request, id: "fuzzed", at: .now())
         promise(sandbox.expiresAt.map { $0 < .last } ?? true, "it ends too late")
@@ -49,7 +49,7 @@ enum RequestFuzz {
             promise(moment <= .last && Timestamp("\(moment)") == moment, "\(moment) is another moment")
         }
         guard let body = try? JSONValue(bytes), let request = try? RenewRequest(body, limits: limits) else { return }
-        promise(request.end <= .now().adding(seconds: RequestLimits.longestLife), "it lasts too long")
+        promise(request.end <= .now().adding(seconds: RequestLimits.maxLife), "it lasts too long")
     }
 
     static func list(_ bytes: UnsafeRawBufferPointer) {

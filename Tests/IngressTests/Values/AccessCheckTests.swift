@@ -47,8 +47,8 @@ import Testing
     }
 
     @Test func `I2 a token of another epoch opens nothing, and one of version 1 only where none was revoked`() {
-        func entrance(_ revocations: UInt64) -> Entrance {
-            Entrance(credentialHash: credential.hash, epoch: AccessEpoch(birth: 5, revocations: revocations))
+        func entrance(_ revocations: UInt64) -> AccessRequirement {
+            AccessRequirement(credentialHash: credential.hash, epoch: AccessEpoch(birth: 5, revocations: revocations))
         }
         let two = RouteToken.mint(
             sandbox: "s", port: 80, expires: 1000, epoch: AccessEpoch(birth: 5), form: .long, keys: testKeys)
@@ -81,10 +81,10 @@ import Testing
 
 extension AccessCheck {
     fileprivate func permits(_ headers: HTTPHeaders, _ token: RouteToken?, _ hash: [UInt8]?) -> Bool {
-        verdict(headers, token, Entrance(credentialHash: hash, epoch: .first)) == .permitted
+        verdict(headers, token, AccessRequirement(credentialHash: hash, epoch: .first)) == .permitted
     }
 
-    fileprivate func verdict(_ headers: HTTPHeaders, _ token: RouteToken?, _ entrance: Entrance) -> Verdict {
+    fileprivate func verdict(_ headers: HTTPHeaders, _ token: RouteToken?, _ entrance: AccessRequirement) -> Verdict {
         verdict(headers, token: token, sandbox: "s", for: entrance, client: "192.0.2.1")
     }
 }

@@ -72,7 +72,7 @@ struct Decoded: Equatable, CustomStringConvertible {
         }
         var buffer = ByteBuffer()
         let bytes = Array(text.utf8)
-        do throws(MessageProblem) {
+        do throws(MessageError) {
             for start in stride(from: 0, to: bytes.count, by: size) {
                 var more = ByteBuffer(bytes: bytes[start..<min(start + size, bytes.count)])
                 buffer.append(&more)

@@ -77,7 +77,7 @@ private let second: UInt64 = 1_000_000_000
     ) -> AccessCheck.Verdict {
         check.verdict(
             text.map { [EndpointCredential.header: $0] } ?? [:], token: token, sandbox: "s",
-            for: Entrance(credentialHash: credential.hash, epoch: .first), client: client)
+            for: AccessRequirement(credentialHash: credential.hash, epoch: .first), client: client)
     }
 
     private func one(_ expires: UInt64 = 1000) -> RouteToken {

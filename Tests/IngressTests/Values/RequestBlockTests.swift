@@ -47,7 +47,7 @@ private func head(_ more: [(String, String)] = [], endsStream: Bool = true) thro
             ([("content-length", "0"), ("content-length", "1")], nil),
         ] as [([(String, String)], String?)])
     func `a malformed request is refused`(more: [(String, String)], without: String?) {
-        #expect(throws: RequestBlock.Malformed.self) {
+        #expect(throws: RequestBlock.RequestBlockError.self) {
             try RequestBlock(fields(more, without: without), endsStream: true)
         }
     }
@@ -101,7 +101,7 @@ private func head(_ more: [(String, String)] = [], endsStream: Bool = true) thro
     @Test func `trailers have no pseudo-header fields and no bytes that fields have not`() throws {
         #expect(try RequestBlock.trailers(["x-sum": "1"])["x-sum"] == ["1"])
         for bad: HPACKHeaders in [[":path": "/"], ["X-Sum": "1"], ["connection": "x"], ["x": "a\r\nb"], ["x y": "1"]] {
-            #expect(throws: RequestBlock.Malformed.self) { try RequestBlock.trailers(bad) }
+            #expect(throws: RequestBlock.RequestBlockError.self) { try RequestBlock.trailers(bad) }
         }
     }
 }

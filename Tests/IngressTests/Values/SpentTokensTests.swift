@@ -22,7 +22,7 @@ import Testing
         func run(_ expected: SpentList.Outcome, _ byte: UInt8, now: UInt64) throws {
             let tokens = try SpentTokens(path: path, capacity: 8, now: now)
             #expect(tokens.redeem(nonce(byte), expires: 100, now: now) == expected)
-            #expect(throws: SpentTokens.Problem.self) { try SpentTokens(path: path, now: now) }
+            #expect(throws: SpentTokens.FileError.self) { try SpentTokens(path: path, now: now) }
         }
         try run(.first, 255, now: 1)
         try run(.again, 255, now: 100)
@@ -41,6 +41,6 @@ import Testing
     }
 
     @Test func `a file that cannot be written is an error`() {
-        #expect(throws: SpentTokens.Problem.self) { try SpentTokens(path: "/nonexistent/x", now: 1) }
+        #expect(throws: SpentTokens.FileError.self) { try SpentTokens(path: "/nonexistent/x", now: 1) }
     }
 }

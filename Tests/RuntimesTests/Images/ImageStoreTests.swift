@@ -70,7 +70,7 @@ import Testing
         }
         await #expect(
             throws: ImageError.unsupportedPlatform(
-                "\(server.address)/foreign:1", platform: Platform.current.description)
+                "\(server.address)/foreign:1", platform: ImagePlatform.current.description)
         ) { try await store.image("\(server.address)/foreign:1") }
         server.stop()
         let failure = await #expect(throws: ImageError.self) { try await store.image("\(server.address)/foreign:3") }

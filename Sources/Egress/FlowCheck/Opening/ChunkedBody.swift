@@ -13,7 +13,7 @@ struct ChunkedBody: Hashable, Sendable {
     }
 
     /// Longest trailer section, in bytes.
-    static let longestTrailer = 4 << 10
+    static let maxTrailer = 4 << 10
 
     private var place = Place.size(0, digits: 0)
     private var trailerBytes = 0
@@ -54,7 +54,7 @@ struct ChunkedBody: Hashable, Sendable {
             place = isLineFeed ? .size(0, digits: 0) : .dataEnd(lineFeed: true)
         case .trailer(let length):
             trailerBytes += 1
-            guard trailerBytes <= Self.longestTrailer, byte != lineFeed, byte != 0 else { throw Self.malformed }
+            guard trailerBytes <= Self.maxTrailer, byte != lineFeed, byte != 0 else { throw Self.malformed }
             place = byte == carriageReturn ? .trailerEnd(isLast: length == 0) : .trailer(length + 1)
         case .trailerEnd(let isLast):
             guard byte == lineFeed else { throw Self.malformed }

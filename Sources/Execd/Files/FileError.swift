@@ -5,7 +5,7 @@ import NIOHTTP1
 #endif
 
 /// Why a file operation was refused or failed; each case has its status and code in the API (CLIENTS.md, section 8).
-enum FileFailure: Error, Hashable, Sendable, CustomStringConvertible {
+enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A query parameter that must be there.
     case missingQuery(String)
     /// The request says something that cannot be done.
@@ -23,7 +23,7 @@ enum FileFailure: Error, Hashable, Sendable, CustomStringConvertible {
     case system(String, code: Int32)
 
     /// The failure of a system call on a path.
-    static func call(_ action: String, _ path: String, _ code: Int32 = errno) -> FileFailure {
+    static func call(_ action: String, _ path: String, _ code: Int32 = errno) -> FileError {
         code == ENOENT || code == ENOTDIR ? .notFound(path) : .system("\(action) \(path)", code: code)
     }
 

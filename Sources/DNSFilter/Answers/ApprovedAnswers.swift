@@ -2,7 +2,7 @@
 /// and leave all addresses in, and the kernel has them open. Until something changes, policy and kernel need not be asked.
 ///
 /// A table of fixed size in which a later clearance takes an earlier one's place: to lose one costs time, nothing else.
-struct Clearances: Sendable {
+struct ApprovedAnswers: Sendable {
     private struct Slot {
         var client: UInt64 = 0
         /// `AnswerCache.Hit.serial`; 0 in none.

@@ -9,7 +9,7 @@ import Logging
 ///
 /// Only what the index names counts. A folder comes to `files` by one rename when it is complete, so a crash leaves
 /// only what `sweep` takes away.
-struct Folders: Sendable {
+struct ImageFolders: Sendable {
     let directory: String
     let leftovers: Leftovers
 
@@ -20,7 +20,7 @@ struct Folders: Sendable {
     /// Makes what is missing of them. The directory's path is made absolute and free of links: mounts are found by it.
     ///
     /// - Throws: `ImageError.storage`.
-    static func create(at directory: String, logger: Logger) throws(ImageError) -> Folders {
+    static func create(at directory: String, logger: Logger) throws(ImageError) -> ImageFolders {
         func make(_ folder: String) throws(ImageError) {
             do {
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -33,7 +33,7 @@ struct Folders: Sendable {
             throw .storage(action: "opening \(directory)", reason: String(cString: strerror(errno)))
         }
         defer { free(path) }
-        let folders = Folders(directory: String(cString: path), leftovers: Leftovers(logger: logger))
+        let folders = ImageFolders(directory: String(cString: path), leftovers: Leftovers(logger: logger))
         for folder in [folders.files, folders.work] {
             try make(folder)
             // Images bring set-uid programs and device nodes that no user of the host may reach.

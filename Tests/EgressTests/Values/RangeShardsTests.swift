@@ -19,7 +19,7 @@ import Testing
 
     @Test func `the windows are all addresses, each once, with as many ranges in each as it may have`() {
         for (count, size) in [(1, 4), (4, 4), (5, 4), (100, 7), (100, 1)] {
-            let blocks = blocks(count), parts = BlockParts(blocks, size: size)
+            let blocks = blocks(count), parts = RangeShards(blocks, size: size)
             #expect(parts.count(isIPv4: true) == (count + size - 1) / size && parts.count(isIPv4: false) == 1)
             for isIPv4 in [true, false] {
                 let windows = parts.windows(isIPv4: isIPv4)
@@ -36,7 +36,7 @@ import Testing
     }
 
     @Test func `a range that lies in several parts is cut, and its pieces are the range`() {
-        let parts = BlockParts(blocks(64), size: 4)
+        let parts = RangeShards(blocks(64), size: 4)
         for _ in 0..<200 {
             let ends = [Int.random(in: 900...1600), Int.random(in: 900...1600)].sorted()
             let whole = SandboxRuleset.Member(range: address(ends[0])...address(ends[1]), profile: 7)
@@ -56,7 +56,7 @@ import Testing
     }
 
     @Test func `parts are made anew when there are about twice as many ranges, not before`() {
-        let parts = BlockParts(blocks(99), size: 10)
+        let parts = RangeShards(blocks(99), size: 10)
         #expect(!parts.isOutgrown(by: 0) && !parts.isOutgrown(by: 220) && parts.isOutgrown(by: 221))
     }
 }

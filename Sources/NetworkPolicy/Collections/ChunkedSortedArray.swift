@@ -7,7 +7,7 @@ protocol Ordered {
 
 /// A sorted list in pieces: a change copies the piece that it is in and shares all others with the list as it was, so that
 /// one rule of a hundred thousand is changed in microseconds.
-struct SortedPieces<Element: Ordered>: RandomAccessCollection {
+struct ChunkedSortedArray<Element: Ordered>: RandomAccessCollection {
     /// Elements of a piece as it is built; twice as many where it has grown.
     static var pieceLength: Int { 256 }
 
@@ -121,4 +121,4 @@ struct SortedPieces<Element: Ordered>: RandomAccessCollection {
     }
 }
 
-extension SortedPieces: Sendable where Element: Sendable {}
+extension ChunkedSortedArray: Sendable where Element: Sendable {}

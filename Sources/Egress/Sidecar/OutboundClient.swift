@@ -6,7 +6,7 @@ import NetworkPolicy
 
 /// What the sidecar itself sends: notices of denials, metrics. Its sockets carry the filter's mark, so that no policy of the
 /// sandbox stands in their way and none of them opens anything to the sandbox.
-struct SidecarErrands: Sendable {
+struct OutboundClient: Sendable {
     let mark: SocketMark
     let upstreams: [UpstreamAddress]
     /// `search` of /etc/resolv.conf: short names of a cluster are completed by it.

@@ -5,12 +5,12 @@ import NetworkPolicy
 /// The kernel copies an interval map whenever one of its ranges changes: 100,000 ranges take milliseconds, whatever is
 /// changed. A large plan therefore is in parts with a map each; a map of verdicts, which never changes, leads from an
 /// address to its part. A range that lies in two parts is cut between them.
-struct BlockParts: Hashable, Sendable {
+struct RangeShards: Hashable, Sendable {
     /// Ranges of one part, when the parts are made.
     static let usualSize = 4096
 
     /// Of no ranges: one part.
-    static let whole = BlockParts(RangeTable())
+    static let whole = RangeShards(RangeTable())
 
     private let size: Int
     /// Ranges that there were.
