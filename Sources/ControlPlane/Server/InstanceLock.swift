@@ -8,7 +8,9 @@ final class InstanceLock: Sendable {
 
     /// - Throws: `Taken` when another program holds it; `ConfigurationError` when it cannot be opened.
     init(path: String) throws {
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        // Of its own name until it is held: an initializer that throws after the last property is set runs `deinit`, too,
+        // and the second close would be of whatever another thread has opened meanwhile.
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
             throw ConfigurationError("\(path) cannot be opened: \(String(cString: strerror(errno))); run as root")
         }
@@ -22,6 +24,7 @@ final class InstanceLock: Sendable {
         let text = "\(getpid())"
         _ = ftruncate(descriptor, 0)
         _ = pwrite(descriptor, text, text.utf8.count, 0)
+        self.descriptor = descriptor
     }
 
     deinit { close(descriptor) }

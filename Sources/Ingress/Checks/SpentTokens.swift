@@ -89,8 +89,10 @@ public final class SpentTokens: Sendable {
         guard descriptor >= 0, Self.write(list.expiries.map { SpentList.line($0, $1) }.joined(), to: descriptor),
             rename(temporary, path) == 0
         else {
+            let failure = problem("cannot be written")
+            if descriptor >= 0 { close(descriptor) }
             close(lock)
-            throw problem("cannot be written")
+            throw failure
         }
         state = Mutex(State(list: list, descriptor: descriptor, lock: lock))
     }

@@ -1,5 +1,6 @@
 import Foundation
 import NetworkPolicy
+import Synchronization
 import TestSupport
 import Testing
 
@@ -31,6 +32,27 @@ import Testing
         // The one that was refused has taken nothing that it would keep from a third.
         let third = try locks.take(local("two", "10.1.0.0/16", "fd00:1::/64"))
         withExtendedLifetime(third) {}
+    }
+
+    /// It was closed twice, and between the two closes another thread got its number.
+    @Test func `a lock that is refused closes nothing of others`() async throws {
+        let path = folder.path + "/taken"
+        let lock = try InstanceLock(path: path)
+        let isLooking = Mutex(true)
+        async let broken = Task.detached {
+            var broken = 0
+            while isLooking.withLock({ $0 }) {
+                let mine = (0..<8).map { _ in open("/dev/null", O_RDONLY | O_CLOEXEC) }
+                for descriptor in mine where close(descriptor) != 0 { broken += 1 }
+            }
+            return broken
+        }.value
+        for _ in 0..<20_000 {
+            #expect(throws: InstanceLock.Taken.self) { try InstanceLock(path: path) }
+        }
+        isLooking.withLock { $0 = false }
+        #expect(await broken == 0)
+        withExtendedLifetime(lock) {}
     }
 
     @Test func `what has ended holds nothing, and what differs in everything goes side by side`() throws {
