@@ -1,7 +1,7 @@
 import JSON
 import NetworkPolicy
 
-/// The policy in force for a sandbox, as the policy API reports it (CLIENTS.md section 9).
+/// The policy in force for a sandbox, as the policy API reports it (docs/wire.md#policy).
 public struct PolicyStatus: Hashable, Sendable {
     /// How the rules are enforced: names by the DNS filter, addresses by nf_tables.
     public static let enforcementMode = "dns+nft"

@@ -56,7 +56,7 @@ def test_E15_an_open_flow_dies_with_its_rule_in_both_directions(attacker, arena,
         with open_flow(inside, address, 7001) as flow, open_flow(inside, kept_address, 7002) as kept:
             assert flow.recv(100)
             assert revoke(inside).status_code == 200
-            # The answer comes after the end (THREATS.md, E15): there is nothing to wait for.
+            # The answer comes after the end (docs/threats.md, E15): there is nothing to wait for.
             assert is_dead(flow)
             inside.arrived()
             seen = len([p for p in inside.capture.packets if p.target == address and p.payload[20:]])

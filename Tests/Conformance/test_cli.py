@@ -1,4 +1,4 @@
-"""The official command line, `osb` (CLIENTS.md, section 14)."""
+"""The official command line, `osb`."""
 
 import json
 import pathlib

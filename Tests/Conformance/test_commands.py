@@ -1,4 +1,4 @@
-"""Commands and sessions, by the official SDK (CLIENTS.md, sections 6 and 7)."""
+"""Commands and sessions, by the official SDK (docs/wire.md#commands)."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""The lifecycle API as plain HTTP: routes, codes and shapes (CLIENTS.md, sections 2 and 16, appendix A)."""
+"""The lifecycle API as plain HTTP: routes, codes and shapes (docs/wire.md#lifecycle)."""
 
 import re
 from datetime import datetime, timedelta, timezone

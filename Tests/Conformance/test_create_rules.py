@@ -1,4 +1,4 @@
-"""What a create is refused for, and that nothing is left of it (CLIENTS.md, section 16.5; issue 2, bad input)."""
+"""What a create is refused for, and that nothing is left of it (docs/wire.md#create)."""
 
 import http.server
 import json

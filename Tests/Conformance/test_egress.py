@@ -1,4 +1,4 @@
-"""What a sandbox reaches, and how that is changed while it runs (issue 2, number 4; CLIENTS.md, section 9)."""
+"""What a sandbox reaches, and how that is changed while it runs (docs/wire.md#policy)."""
 
 import threading
 

@@ -1,5 +1,5 @@
 """Who knows a sandbox's id reaches its applications' ports and no more: execd's token goes with its endpoint, and neither the
-gateway nor the server's proxy says it for anybody (CLIENTS.md, sections 2 and 4).
+gateway nor the server's proxy says it for anybody (docs/wire.md#endpoints).
 """
 
 import json

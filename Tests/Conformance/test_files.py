@@ -1,4 +1,4 @@
-"""Files, by the official SDK, directly and through the server's proxy (CLIENTS.md, section 8)."""
+"""Files, by the official SDK, directly and through the server's proxy (docs/wire.md#files)."""
 
 import io
 

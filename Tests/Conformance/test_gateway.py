@@ -1,4 +1,4 @@
-"""How the outside reaches a sandbox: endpoints, signatures, credentials, WebSockets (CLIENTS.md, section 4)."""
+"""How the outside reaches a sandbox: endpoints, signatures, credentials, WebSockets (docs/wire.md#endpoints)."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The life of a sandbox, by the official SDK (CLIENTS.md, section 3)."""
+"""The life of a sandbox, by the official SDK (docs/wire.md#lifecycle)."""
 
 import time
 from datetime import datetime, timedelta, timezone

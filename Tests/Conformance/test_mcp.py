@@ -1,4 +1,4 @@
-"""The official MCP server over stdio, the happy path of its tools (CLIENTS.md, section 15)."""
+"""The official MCP server over stdio, the happy path of its tools."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""An image behind a password, through the lifecycle API (CLIENTS.md, section 1)."""
+"""An image behind a password, through the lifecycle API (docs/images.md)."""
 
 import pytest
 from opensandbox.models.sandboxes import SandboxImageAuth, SandboxImageSpec

@@ -1,4 +1,4 @@
-"""The server's own proxy to sandboxes (CLIENTS.md, section 4)."""
+"""The server's own proxy to sandboxes (docs/wire.md#the-server-proxy)."""
 
 import http.client
 import json

@@ -1,5 +1,5 @@
 """The server is killed at bad moments. What was acknowledged is there afterwards, and guarded all the while; what was
-not left nothing (issue 2, number 6; THREATS.md, E19 and E22)."""
+not left nothing (docs/threats.md, E19 and E22)."""
 
 import pathlib
 import random

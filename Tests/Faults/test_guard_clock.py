@@ -1,4 +1,4 @@
-"""The wall clock jumps (THREATS.md, E22): no time in the guard depends on it."""
+"""The wall clock jumps (docs/threats.md, E22): no time in the guard depends on it."""
 
 import json
 from datetime import datetime

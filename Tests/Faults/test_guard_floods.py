@@ -1,5 +1,5 @@
 """Many clients, large requests and slow ones at one sandbox's policy; the others' names are answered meanwhile
-(THREATS.md, E23)."""
+(docs/threats.md, E23)."""
 
 import http.client
 import json

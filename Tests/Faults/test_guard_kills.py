@@ -1,5 +1,5 @@
 """The guard is killed while its policy changes: never open what was not acknowledged as open, never closed after it was
-acknowledged, unless revoked (issue 3; THREATS.md, E22). Datagrams say so, sent all the while."""
+acknowledged, unless revoked (docs/threats.md, E22). Datagrams say so, sent all the while."""
 
 import http.client
 import json

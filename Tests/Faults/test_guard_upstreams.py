@@ -1,4 +1,4 @@
-"""Upstreams that are dead, slow or lying, and come back (THREATS.md, E22): names fail closed and in time, what was learned
+"""Upstreams that are dead, slow or lying, and come back (docs/threats.md, E22): names fail closed and in time, what was learned
 stays open, and nothing has to be started again."""
 
 import struct

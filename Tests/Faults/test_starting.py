@@ -1,4 +1,4 @@
-"""A server that cannot start says why, ends, and harms nobody (issue 2, bad input)."""
+"""A server that cannot start says why, ends, and harms nobody."""
 
 import shutil
 import socket

@@ -3,7 +3,7 @@ import JSON
 import NIOHTTP1
 
 /// An answer that is an error: `{"code","message"}`, with the contract's `detail` list beside it where a request's fields
-/// are wrong (CLIENTS.md, sections 2 and 16).
+/// are wrong (docs/wire.md#errors).
 struct APIError: Error, Hashable, Sendable {
     var status: HTTPResponseStatus
     var code: String

@@ -3,7 +3,7 @@ import NIOHTTP1
 import Runtimes
 import SafeText
 
-/// What `GET /sandboxes/{id}/diagnostics/{logs,events}?scope=` answers (diagnostic-api.yml).
+/// What `GET /sandboxes/{id}/diagnostics/{logs,events}?scope=` answers (docs/wire.md#diagnostics).
 private struct DiagnosticContent: Encodable, Sendable {
     var sandboxId: String
     var kind: String

@@ -4,7 +4,7 @@ import NIOHTTP1
 import SecureAccess
 
 extension LifecycleAPI {
-    /// `GET /sandboxes/{id}/endpoints/{port}` (CLIENTS.md, section 4).
+    /// `GET /sandboxes/{id}/endpoints/{port}` (docs/wire.md#endpoints).
     func endpoint(
         _ id: String, _ portText: String, _ request: HTTPRequest, isVersioned: Bool
     ) async throws(APIError) -> Reply {
@@ -107,7 +107,7 @@ extension LifecycleAPI {
         return UInt64(number)
     }
 
-    /// `/sandboxes/{id}/networkpolicy`: the sandbox's own policy API, opened by the API key (CLIENTS.md, section 9).
+    /// `/sandboxes/{id}/networkpolicy`: the sandbox's own policy API, opened by the API key (docs/wire.md#policy).
     func networkPolicy(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
         guard [.GET, .PUT, .PATCH, .DELETE].contains(request.method) else { throw .wrongMethod }
         let body = try await body(request)

@@ -7,7 +7,7 @@ import NIOHTTP1
 import SecureAccess
 import Spelling
 
-/// The lifecycle API: who is asked for what, and by whom (CLIENTS.md, sections 3 and 16).
+/// The lifecycle API: who is asked for what, and by whom (docs/wire.md#lifecycle).
 final class LifecycleAPI: Sendable {
     static let keyHeader = "OPEN-SANDBOX-API-KEY"
     static let version = "1.1.1"
@@ -77,7 +77,7 @@ final class LifecycleAPI: Sendable {
         }
     }
 
-    /// Everything stands at `/` and at `/v1` (CLIENTS.md, section 16.1).
+    /// Everything stands at `/` and at `/v1` (docs/wire.md#lifecycle).
     private func route(_ request: HTTPRequest) async throws(APIError) -> Reply {
         var path = request.pathSegments[...]
         let isVersioned = path.first == "v1"

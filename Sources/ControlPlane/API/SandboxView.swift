@@ -1,4 +1,4 @@
-/// A sandbox as the API shows it. Absent fields are left out: clients break on `null` (CLIENTS.md, section 2).
+/// A sandbox as the API shows it. Absent fields are left out: clients break on `null` (docs/wire.md#ground-rules).
 struct SandboxView: Encodable, Sendable {
     struct Status: Encodable, Sendable {
         var state: String

@@ -12,7 +12,7 @@ import Spelling
 
 extension Settings {
     /// Reads `path`, else the file that `SANDBOX_CONFIG_PATH` names, else `~/.sandbox.toml` where there is one, then the
-    /// environment's overrides (CLIENTS.md, appendix D).
+    /// environment's overrides (docs/server.md#configuration).
     public static func load(
         path: String?, environment: [String: String]
     ) throws(ConfigurationError) -> Settings {

@@ -8,7 +8,7 @@ import Redis
 import Runtimes
 import SecureAccess
 
-/// Everything that a server can be told, with its defaults (CLIENTS.md, appendix D; docs/configuration.md).
+/// Everything that a server can be told, with its defaults (docs/server.md#configuration).
 public struct Settings: Sendable {
     public struct Server: Sendable {
         /// Only this machine, unless told otherwise.

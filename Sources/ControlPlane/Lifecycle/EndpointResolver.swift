@@ -1,7 +1,7 @@
 import Ingress
 import SecureAccess
 
-/// How clients are told to reach a port: `GET /sandboxes/{id}/endpoints/{port}` (CLIENTS.md, section 4).
+/// How clients are told to reach a port: `GET /sandboxes/{id}/endpoints/{port}` (docs/wire.md#endpoints).
 struct Endpoint: Encodable, Hashable, Sendable {
     /// `host[:port][/path]`, without a scheme.
     var endpoint: String

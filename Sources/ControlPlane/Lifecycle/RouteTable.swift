@@ -145,7 +145,7 @@ public final class RouteTable: EndpointDirectory {
         return words
     }
 
-    /// The port under which clients find a sandbox's policy API (CLIENTS.md, section 9).
+    /// The port under which clients find a sandbox's policy API (docs/wire.md#policy).
     static let policyPort = 18080
     static let execdPort = 44772
 }

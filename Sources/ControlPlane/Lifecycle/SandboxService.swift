@@ -21,7 +21,7 @@ final class SandboxService: Sendable {
     /// What the execd of a sandbox is to ask for.
     let execdToken: @Sendable (_ id: String) -> String
     /// How long a create may take before its client is told `Pending`: clients give up after 30 seconds and never learn
-    /// the id (CLIENTS.md, section 2).
+    /// the id (docs/wire.md#create).
     let patience: Duration
 
     init(

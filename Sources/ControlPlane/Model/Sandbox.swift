@@ -1,7 +1,7 @@
 import FoundationEssentials
 import SecureAccess
 
-/// Where a sandbox is in its life (CLIENTS.md, section 3).
+/// Where a sandbox is in its life (docs/wire.md#lifecycle).
 public enum SandboxState: String, Codable, Hashable, Sendable {
     case pending = "Pending"
     case running = "Running"

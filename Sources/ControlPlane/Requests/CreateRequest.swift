@@ -4,7 +4,7 @@ import NIOHTTP1
 import NetworkPolicy
 import Runtimes
 
-/// The body of `POST /sandboxes`, checked (CLIENTS.md, sections 3.1 and 16.5).
+/// The body of `POST /sandboxes`, checked (docs/wire.md#create).
 struct CreateRequest: Sendable {
     var image: String
     var credentials: RegistryCredentials?

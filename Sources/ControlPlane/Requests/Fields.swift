@@ -1,7 +1,7 @@
 import JSON
 import Spelling
 
-/// What is wrong with one field of a request, in the shape of the contract's 422 answers (CLIENTS.md, section 16).
+/// What is wrong with one field of a request, in the shape of the contract's 422 answers (docs/wire.md#errors).
 struct ValidationProblem: Encodable, Hashable, Sendable {
     var type: String
     var loc: [String]

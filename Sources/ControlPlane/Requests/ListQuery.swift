@@ -1,7 +1,7 @@
 import HTTPServer
 import NIOHTTP1
 
-/// The query of `GET /sandboxes` (CLIENTS.md, sections 3.2 and 16.7).
+/// The query of `GET /sandboxes` (docs/wire.md#list).
 struct ListQuery: Hashable, Sendable {
     static let parameters = ["state", "metadata", "page", "pageSize"]
 

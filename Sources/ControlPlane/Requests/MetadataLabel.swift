@@ -1,4 +1,4 @@
-/// Metadata follows the rules of Kubernetes labels (CLIENTS.md, section 16.5).
+/// Metadata follows the rules of Kubernetes labels (docs/wire.md#metadata).
 enum MetadataLabel {
     static let reservedPrefix = "opensandbox.io/"
 

@@ -16,7 +16,7 @@ struct Answer: Hashable, Sendable {
     static let maxAddresses = 256
 
     /// Takes from a response what belongs to its question: the chain of aliases that starts there, and the records of
-    /// the asked type at its end. Records of other owners are not believed (THREATS.md, E20).
+    /// the asked type at its end. Records of other owners are not believed (docs/threats.md, E20).
     init(_ response: UpstreamResponse, name: DomainName, type: UInt16) {
         switch ResponseCode(rawValue: response.code) {
         case .noError?: code = .noError

@@ -16,7 +16,7 @@ enum RecordType {
     static let caa: UInt16 = 257
 
     /// What is forwarded. NULL, ANY, transfers, key material and everything unknown carry no address that a sandbox
-    /// needs, but make good tunnels (THREATS.md, E2). SVCB and HTTPS are answered here without records (E12).
+    /// needs, but make good tunnels (docs/threats.md, E2). SVCB and HTTPS are answered here without records (E12).
     static func isForwarded(_ type: UInt16) -> Bool {
         switch type {
         case a, ns, cname, soa, ptr, mx, txt, aaaa, srv, naptr, caa: true

@@ -4,7 +4,7 @@ import NIOCore
 import NIOHTTP1
 import NetworkPolicy
 
-/// The policy API of every sandbox of the node (CLIENTS.md section 9), at `/sandboxes/{id}/policy` and
+/// The policy API of every sandbox of the node (docs/wire.md#policy), at `/sandboxes/{id}/policy` and
 /// `/sandboxes/{id}/healthz` of one unix socket. The gateway relays port 18080 of a sandbox there.
 ///
 /// Whoever reaches the socket needs the sandbox's own token: what a sandbox sends through the gateway is refused.

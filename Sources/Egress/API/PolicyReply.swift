@@ -1,6 +1,6 @@
 import NetworkPolicy
 
-/// An answer of the policy API before it is bytes on a socket. Errors are plain text (CLIENTS.md section 9).
+/// An answer of the policy API before it is bytes on a socket. Errors are plain text (docs/wire.md#policy).
 struct PolicyReply: Hashable, Sendable {
     var status: Int
     var contentType: String

@@ -1,6 +1,6 @@
 import NetworkPolicy
 
-/// A request on a sandbox's `/policy`, decoded and checked (CLIENTS.md section 9).
+/// A request on a sandbox's `/policy`, decoded and checked (docs/wire.md#policy).
 public enum PolicyRequest: Hashable, Sendable {
     case read
     case replace(Policy)

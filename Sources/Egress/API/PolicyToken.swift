@@ -1,6 +1,6 @@
 /// The secret of one sandbox's policy API: 256 random bits as lower-case hexadecimal.
 enum PolicyToken {
-    /// The header that carries it (CLIENTS.md section 9).
+    /// The header that carries it (docs/wire.md#policy).
     static let header = "OPENSANDBOX-EGRESS-AUTH"
     static let length = 64
 

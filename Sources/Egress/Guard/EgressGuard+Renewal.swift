@@ -1,7 +1,7 @@
 import NetworkPolicy
 import Synchronization
 
-/// An address stays open while a flow to it lives, beyond its record (THREATS.md, E16): a client that keeps a connection may
+/// An address stays open while a flow to it lives, beyond its record (docs/threats.md, E16): a client that keeps one may
 /// open a second one to where the first one goes, without asking for the name again.
 extension EgressGuard {
     /// Seconds between two looks at the flows.

@@ -8,7 +8,7 @@ import Netfilter
 import NetworkPolicy
 import Synchronization
 
-/// Guards every sandbox of this machine from one process (DESIGN.md, decision 6): its sockets are opened inside each
+/// Guards every sandbox of this machine from one process: its sockets are opened inside each
 /// sandbox's namespace, where nothing but the DNS port is to be seen of it.
 ///
 /// When the process ends, however it ends, the kernel's rules stay; the next one finds them through its state folder.

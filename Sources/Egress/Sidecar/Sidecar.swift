@@ -12,7 +12,7 @@ public struct ClosedNamespace: Sendable {
     let tables: NetfilterSocket
 }
 
-/// Guards the namespace that it runs in (DESIGN.md, decision 6): one sandbox's, which cannot reach it but for names.
+/// Guards the namespace that it runs in: one sandbox's, which cannot reach it but for names.
 ///
 /// In order: `close()`, `init` (enforcing when it returns), `serve()`. When the process ends, however it ends, the
 /// kernel's rules stay.

@@ -10,7 +10,7 @@ import NetworkPolicy
     import Glibc
 #endif
 
-/// The policy API of the one sandbox, at the root (CLIENTS.md section 9) and on TCP.
+/// The policy API of the one sandbox, at the root (docs/wire.md#policy) and on TCP.
 ///
 /// The sandbox's own processes are in the same namespace. The kernel refuses them the port; who comes from one of the
 /// namespace's own addresses nevertheless is refused here, token or not.

@@ -3,7 +3,7 @@ import HTTPServer
 import NIOCore
 import NIOHTTP1
 
-/// `/command` and what belongs to it (CLIENTS.md, section 6).
+/// `/command` and what belongs to it (docs/wire.md#commands).
 struct CommandAPI: Sendable {
     let runner: CommandRunner
 

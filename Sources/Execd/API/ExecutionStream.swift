@@ -6,7 +6,7 @@ import NIOHTTP1
     import Glibc
 #endif
 
-/// The stream of one execution, whoever runs it (CLIENTS.md, section 6.2).
+/// The stream of one execution, whoever runs it (docs/wire.md#event-streams).
 enum ExecutionStream {
     private static let pingInterval = Duration.seconds(3)
 

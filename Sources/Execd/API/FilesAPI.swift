@@ -2,7 +2,7 @@ import HTTPServer
 import NIOCore
 import NIOHTTP1
 
-/// `/files` and `/directories` (CLIENTS.md, section 8), and the same below `/v1/filesystem/{uid}/{gid}`.
+/// `/files` and `/directories` (docs/wire.md#files), and the same below `/v1/filesystem/{uid}/{gid}`.
 struct FilesAPI: Sendable {
     /// Whose rights the operations have.
     var work = FileWork()

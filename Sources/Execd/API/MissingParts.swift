@@ -8,7 +8,7 @@ enum MissingParts {
         var message = "this execd has no isolated sessions yet"
     }
 
-    /// `/v1/isolated` (CLIENTS.md, section 11): its capabilities are always told.
+    /// `/v1/isolated` (docs/wire.md#isolated-sessions): its capabilities are always told.
     static func answerIsolated(
         _ path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter
     ) async throws {

@@ -2,7 +2,7 @@ import HTTPServer
 import NIOCore
 import NIOHTTP1
 
-/// `/session` (CLIENTS.md, section 7).
+/// `/session` (docs/wire.md#sessions).
 struct SessionAPI: Sendable {
     let runner: CommandRunner
     let expansion: PathExpansion

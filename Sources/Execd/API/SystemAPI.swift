@@ -3,7 +3,7 @@ import HTTPServer
 import NIOCore
 import NIOHTTP1
 
-/// `/ping` and `/metrics` (CLIENTS.md, section 5).
+/// `/ping` and `/metrics` (docs/wire.md#execd).
 struct SystemAPI: Sendable {
     private let sampler = MetricsSampler()
     private static let watchInterval = Duration.seconds(1)

@@ -5,7 +5,7 @@ import Synchronization
     import Glibc
 #endif
 
-/// What `GET /metrics` answers (CLIENTS.md, section 5): of the sandbox where its control group limits it, else of the machine.
+/// What `GET /metrics` answers (docs/wire.md#execd): of the sandbox where its control group limits it, else of the machine.
 struct SystemMetrics: Encodable, Hashable, Sendable {
     /// Rounded up: some clients refuse a number with a decimal point here.
     var cpu_count: Int

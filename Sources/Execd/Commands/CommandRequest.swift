@@ -1,6 +1,6 @@
 import HTTPServer
 
-/// The body of `POST /command` (CLIENTS.md, section 6.1).
+/// The body of `POST /command` (docs/wire.md#commands).
 struct CommandRequest: Decodable, Hashable, Sendable {
     var command: String?
     var argv: [String]?

@@ -1,7 +1,7 @@
 import HTTPServer
 
 /// The file that `EXECD_ENVS` names: `NAME=value` lines that clients append to and every command starts with
-/// (CLIENTS.md, section 6.3).
+/// (docs/wire.md#the-environment-file).
 enum EnvironmentFile {
     /// The variables of a file's text; of equal names the last counts, lines that are no assignment are passed over.
     ///

@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// One event of an execution's stream (CLIENTS.md, section 6.2).
+/// One event of an execution's stream (docs/wire.md#event-streams).
 struct StreamEvent: Encodable, Hashable, Sendable {
     struct Failure: Encodable, Hashable, Sendable {
         var ename: String
@@ -39,7 +39,7 @@ struct StreamEvent: Encodable, Hashable, Sendable {
     static func ping(at now: Int64) -> StreamEvent { StreamEvent(type: "ping", timestamp: now, text: "pong") }
 
     /// One line of JSON and a blank one. There is no `data:` before it: one client gives each line to its JSON parser as it
-    /// is (EXECD.md, section 0). Characters that some client's line splitter takes for a line end are escaped: U+0085, U+2028
+    /// is (docs/wire.md#event-streams). Characters that some client's line splitter takes for a line end are escaped: U+0085, U+2028
     /// and U+2029 are legal in JSON, but would lose the event.
     var record: [UInt8] {
         let encoder = JSONEncoder()

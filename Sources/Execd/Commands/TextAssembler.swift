@@ -1,5 +1,5 @@
 /// Turns a stream of output bytes into event texts: one for each line, and every line break held back until a later line
-/// follows it (CLIENTS.md, section 6.2: deferred newlines).
+/// follows it (docs/wire.md#event-streams).
 ///
 /// `one\ntwo\n` gives `one`, then `\ntwo`; the last line break is never sent. The official SDK puts a line break between two
 /// texts unless one of them has a `\n` or `\r` at the seam. So a line waits here for its break, or for the end of the output:
@@ -12,7 +12,7 @@ struct TextAssembler: Sendable {
     static let defaultLongestLine = 1 << 20
     static let maxLines = 1024...4 << 20
 
-    /// Bytes of an event on the wire: some clients take no longer line (EXECD.md, section 0).
+    /// Bytes of an event on the wire: some clients take no longer line (docs/wire.md#event-streams).
     static let maxRecord = 4 << 20
     /// More bytes than stand around the text in a record.
     private static let envelope = 1024

@@ -4,7 +4,7 @@ import NIOHTTP1
     import Glibc
 #endif
 
-/// Why a file operation was refused or failed; each case has its status and code in the API (CLIENTS.md, section 8).
+/// Why a file operation was refused or failed; each case has its status and code in the API (docs/wire.md#files).
 enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A query parameter that must be there.
     case missingQuery(String)

@@ -5,7 +5,7 @@ import FoundationEssentials
     import Glibc
 #endif
 
-/// One file as the API tells of it (CLIENTS.md, section 8). A symbolic link is told of as itself.
+/// One file as the API tells of it (docs/wire.md#files). A symbolic link is told of as itself.
 struct FileInfo: Encodable, Hashable, Sendable {
     enum Kind: String, Encodable, Sendable {
         case file, directory, symlink, other

@@ -2,8 +2,7 @@
     import Glibc
 #endif
 
-/// Permission bits as the API writes them: the octal digits read as a decimal number, 0644 is `644` (CLIENTS.md,
-/// section 8).
+/// Permission bits as the API writes them: the octal digits read as a decimal number, 0644 is `644` (docs/wire.md#files).
 struct FileMode: Hashable, Sendable, Codable {
     /// The twelve permission bits.
     let bits: mode_t

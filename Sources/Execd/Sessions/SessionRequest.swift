@@ -1,4 +1,4 @@
-/// The body of `POST /session` (CLIENTS.md, section 7); clients send none at all, too.
+/// The body of `POST /session` (docs/wire.md#sessions); clients send none at all, too.
 struct SessionRequest: Decodable, Hashable, Sendable {
     var cwd: String?
 

@@ -1,5 +1,5 @@
 // The text of addresses. Parsing is strict on purpose: octal, hexadecimal, short and padded forms, zones and ports are
-// refused, since another parser on the way may read them as another address (THREATS.md, E9).
+// refused, since another parser on the way may read them as another address (docs/threats.md, E9).
 
 extension IPv4Address: CustomStringConvertible {
     /// Exactly four decimal numbers without leading zeros.

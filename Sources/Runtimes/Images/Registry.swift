@@ -31,7 +31,7 @@ struct Registry: Sendable {
         return digest
     }
 
-    /// Fetches this machine's image of a manifest into an OCI layout (image-layout.md of the OCI image specification).
+    /// Fetches this machine's image of a manifest into an OCI layout (OCI image specification, image layout).
     func fetch(
         _ reference: ImageReference, digest: String, _ credentials: RegistryCredentials?, to layout: String,
         in folder: String

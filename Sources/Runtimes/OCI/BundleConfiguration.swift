@@ -99,7 +99,7 @@ extension BundleConfiguration {
     /// Commands find their shared variables there.
     static let environmentFile = "/run/opensandbox/.env"
 
-    /// What root may still do inside: own files and ports, nothing of the kernel (CLIENTS.md, appendix D).
+    /// What root may still do inside: own files and ports, nothing of the kernel (docs/isolation.md).
     private static let capabilities = [
         "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
         "CAP_SETPCAP",

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Egress
 
-/// THREATS.md, the egress half, by packets in real namespaces. Each refusal has its control: the same traffic passes
+/// docs/threats.md, the egress half, by packets in real namespaces. Each refusal has its control: the same traffic passes
 /// where the policy allows it.
 @Suite(.serialized) struct EnforcementTests {
     @Test func `without a guard the outside is reachable`() throws {

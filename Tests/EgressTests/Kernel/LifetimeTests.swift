@@ -8,7 +8,7 @@ import Testing
 
 @testable import Egress
 
-/// How long a learned address is open, in a real namespace (THREATS.md, E16).
+/// How long a learned address is open, in a real namespace (docs/threats.md, E16).
 @Suite(.serialized) struct LifetimeTests {
     /// Runs `body` with records that last for a second.
     /// - Parameter least: seconds for which an address is open at least, and a second of grace more.
