@@ -1,6 +1,6 @@
 import NetworkPolicy
 
-/// What tells the packets of the filter's own sockets in the kernel: `SO_MARK` and `SO_PRIORITY`.
+/// `SO_MARK` and `SO_PRIORITY` of the filter's own sockets, by which the kernel's rules know their packets.
 public struct SocketMark: Hashable, Sendable {
     public var mark: UInt32
     public var priority: UInt32
@@ -11,46 +11,48 @@ public struct SocketMark: Hashable, Sendable {
     }
 }
 
-/// How the filter works. Times are milliseconds.
+/// The filter's settings. Times are milliseconds.
 public struct DNSConfiguration: Hashable, Sendable {
-    /// What a denied name gets.
+    /// The answer for a denied name.
     public enum Refusal: String, Hashable, Sendable {
         case nameError = "nxdomain"
         case refused
     }
 
-    /// Asked in this order; the next one also when one is slower than usual. With none, every allowed name gets SERVFAIL.
+    /// In the order of preference; the next is asked as well when one is slower than usual. Without any, allowed names
+    /// get SERVFAIL.
     public var upstreams: [UpstreamAddress]
-    /// How long one upstream may take. A question fails after twice this.
+    /// How long to wait for one upstream. A question fails after twice this.
     public var timeout: UInt64 = 1500
-    /// How often an upstream that does not answer is tried; 0 for never but by questions.
+    /// How often to probe an upstream that does not answer; 0 for never.
     public var probeInterval: UInt64 = 30_000
-    /// What it is asked for; nil is the root's NS records.
+    /// The name that probes ask for; nil for the root's NS records.
     public var probeName: DomainName?
-    /// Letters of questions go upstream in random case, and answers must repeat it (0x20).
+    /// Whether questions go upstream in random letter case, which answers must repeat (0x20).
     public var randomisesCase = true
-    /// A PEM file of the authorities that may vouch for upstreams over TLS; nil for the system's.
+    /// PEM file of the certificate authorities for upstreams over TLS; nil for the system's.
     public var tlsAuthorities: String?
-    /// Answers that the cache holds; 0 for no cache.
+    /// The most answers in the cache; 0 for no cache.
     public var cacheEntries = 4096
-    /// Bytes that they may take.
+    /// The most bytes in the cache.
     public var cacheBytes = 2 << 20
     public var refusal = Refusal.nameError
-    /// Queries of one sandbox that may wait for an upstream; more get SERVFAIL.
+    /// The most queries of one sandbox that may wait for an upstream; more get SERVFAIL.
     public var pendingPerSandbox = 256
     /// TCP connections of one sandbox.
     public var connectionsPerSandbox = 32
     /// How long a TCP connection of a sandbox may be idle.
     public var connectionIdle: UInt64 = 10_000
-    /// Set on the sockets to the upstreams; needed where they share a namespace with the sandbox. Takes CAP_NET_ADMIN.
+    /// Set on the sockets to the upstreams. Needed where they share a namespace with the sandbox; takes CAP_NET_ADMIN.
     public var upstreamMark: SocketMark?
 
     public init(upstreams: [UpstreamAddress]) { self.upstreams = upstreams }
 
-    /// Whether names that should go over TLS could end up in clear text: upstreams of both kinds stand for each other.
+    /// Whether upstreams with and without TLS are mixed. Since each can stand in for another, names could then leave in
+    /// clear text.
     public var mixesClearText: Bool { Set(upstreams.map { $0.tls == nil }).count > 1 }
 
-    /// The names of the `search` and `domain` lines of a resolv.conf(5): zones of the site's own.
+    /// The names of the `search` and `domain` lines of a resolv.conf(5): the site's own zones.
     public static func searchDomains(fromResolvConf text: String) -> [DomainName] {
         text.split(separator: "\n").flatMap { line -> [DomainName] in
             let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" })
@@ -69,13 +71,13 @@ public struct DNSConfiguration: Hashable, Sendable {
     }
 }
 
-/// The sockets through which one sandbox asks: bound inside its namespace, non-blocking, the TCP ones listening.
+/// The sockets that receive one sandbox's queries: bound inside its namespace, non-blocking, the TCP ones listening.
 /// The server owns them from `attach` on.
 public struct DNSSockets: Hashable, Sendable {
     public var udp: [CInt]
     public var tcp: [CInt]
-    /// Only connections that the kernel redirected here from port 53 are served. What the gateway dials on a sandbox's loopback
-    /// for others would otherwise hold the sandbox's own places.
+    /// Serve only connections that the kernel redirected here from port 53. Otherwise clients of the gateway, which
+    /// connects to a sandbox's loopback on their behalf, could use up the sandbox's connections.
     public var tcpIsRedirected: Bool
 
     public init(udp: [CInt], tcp: [CInt], tcpIsRedirected: Bool = false) {

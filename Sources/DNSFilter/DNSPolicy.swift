@@ -1,23 +1,24 @@
 import NetworkPolicy
 
-/// One sandbox's say in its queries. Called on the DNS thread: nothing here may wait for a disk or another thread.
+/// What the DNS filter asks about one sandbox. Called on the DNS thread, so no method may wait for a disk or for
+/// another thread.
 public protocol DNSPolicy: AnyObject, Sendable {
     /// Why the sandbox may not ask for a name; nil where it may.
     func refusal(_ name: DomainName, type: UInt16) -> Verdict?
-    /// Asked once more of an allowed query that the cache does not answer: nil where it may go upstream.
+    /// Why a query that the policy allows and the cache cannot answer may not go upstream (a budget); nil where it may.
     func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict?
-    /// Whether the sandbox may be told an address of a name.
+    /// Whether an address of a name may be in this sandbox's answer.
     func permits(_ address: IPAddress, for name: DomainName) -> Bool
-    /// Opens the way to addresses before the sandbox is told them.
+    /// Opens addresses in the kernel. Called before the answer that contains them is sent.
     func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Learning
-    /// Hears what was answered: every refusal and failure, and every answer but one that went out before and stands.
+    /// Called for every refusal, failure and answer, except for an approved answer that is repeated.
     func record(_ event: DNSEvent)
-    /// Becomes another number, never an earlier one, before anything that was said, learned or recorded would be otherwise
-    /// now.
+    /// Increases before the result of any method here may change. An answer that was approved under the present number
+    /// can therefore be repeated without asking again.
     var revision: UInt64 { get }
-    /// Seconds for which `learn` of these, maybe none, would have nothing to do, the lifetimes going down meanwhile. An
-    /// answer is given again within this time as long as the revision is the same, and nobody is asked. 0 to be asked
-    /// each time.
+    /// For how many seconds from now the kernel keeps these addresses open without another `learn`. Within that time,
+    /// and while `revision` is the same, the answer may be repeated without asking. 0: ask every time. `addresses` may
+    /// be empty.
     func validSeconds(of addresses: [LearnedAddress], for name: DomainName) -> UInt32
 }
 
@@ -30,19 +31,19 @@ extension DNSPolicy {
     public func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict? { nil }
 }
 
-/// What became of addresses that a sandbox is to be told.
+/// The result of `learn`.
 public enum Learning: Hashable, Sendable {
     case opened
-    /// They stay shut: the sandbox gets SERVFAIL.
+    /// They could not be opened: the sandbox gets SERVFAIL.
     case withheld
-    /// A change of its policy is being carried out. To be asked again in a moment: the other sandboxes do not wait for it.
+    /// The sandbox's policy is being changed. Try again in a moment, and serve other sandboxes meanwhile.
     case later
 }
 
 /// An address that a name resolved to.
 public struct LearnedAddress: Hashable, Sendable {
     public var address: IPAddress
-    /// Seconds that the record holds.
+    /// The record's TTL in seconds.
     public var lifetime: UInt32
 
     public init(address: IPAddress, lifetime: UInt32) {
@@ -51,22 +52,22 @@ public struct LearnedAddress: Hashable, Sendable {
     }
 }
 
-/// One query and what became of it.
+/// One query and its outcome.
 public struct DNSEvent: Hashable, Sendable {
     public enum Outcome: Hashable, Sendable {
-        /// From the cache or an upstream; how many addresses the filter took out.
+        /// Answered, from the cache or an upstream; `removed` is how many addresses the answer filter took out.
         case answered(addresses: Int, removed: Int)
         case denied(Verdict)
         /// A type that is not forwarded.
         case typeRefused
-        /// Why, and in words.
+        /// The kind of failure, and its description.
         case failed(DNSFailure, String)
     }
 
     public var name: DomainName
     public var type: UInt16
     public var outcome: Outcome
-    /// Milliseconds for which it waited for the upstreams; nil where they were not asked.
+    /// Milliseconds that it waited for upstreams; nil where none was asked.
     public var forwardTime: UInt64?
 
     public init(name: DomainName, type: UInt16, outcome: Outcome, forwardTime: UInt64? = nil) {
@@ -77,15 +78,15 @@ public struct DNSEvent: Hashable, Sendable {
     }
 }
 
-/// Why an allowed query got no answer. The texts are the reference's where it has one.
+/// Why an allowed query got no answer. The raw values are metric labels, the reference's where it has one.
 public enum DNSFailure: String, Hashable, Sendable, CaseIterable {
     case noUpstreams = "no_upstreams"
     /// None answered in time, or none could be reached.
     case upstreamError = "upstream_error"
-    /// They answered that they cannot say.
+    /// They answered with an error code.
     case code = "rcode"
     /// Too many queries are waiting.
     case overload
-    /// The kernel did not take the addresses.
+    /// The kernel did not accept the addresses.
     case notLearned = "not_learned"
 }

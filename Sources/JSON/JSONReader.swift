@@ -22,7 +22,7 @@ struct JSONReader {
         }
     }
 
-    /// Makes sure that nothing follows.
+    /// Checks that nothing but white space follows.
     mutating func end() throws(JSONError) {
         skipSpace()
         guard position == bytes.count else { throw wrong("something follows its end") }
@@ -99,12 +99,12 @@ struct JSONReader {
         guard position - start <= Self.maxNumber else { throw wrong("a number is too long") }
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
         if isWhole, let number = Int(text) { return .integer(number) }
-        // One reader would take what is too large as infinite, another one as the largest that there is.
+        // Parsers disagree on numbers that are too large: some read infinity, others the largest number.
         guard let number = Double(text), number.isFinite else { throw wrong("a number is too large") }
         return .number(number)
     }
 
-    /// Bytes; more than any writer needs for a number that a machine holds.
+    /// Bytes; longer than any number that fits a machine type.
     private static let maxNumber = 1024
 
     /// - Returns: how many there were.
@@ -116,7 +116,7 @@ struct JSONReader {
 
     private mutating func string() throws(JSONError) -> String {
         position += 1
-        // Nearly every string is what stands there.
+        // Fast path: nearly all strings have no escapes.
         let start = position
         while let byte = next, byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { position += 1 }
         if next == UInt8(ascii: "\"") {

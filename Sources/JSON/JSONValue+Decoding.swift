@@ -1,16 +1,16 @@
-/// What becomes of names in an object that its type does not know.
+/// How names in an object are treated that the decoded type does not have.
 public enum UnknownNames: Sendable {
-    /// They are passed over: whoever wrote the text may know more.
+    /// Ignored: the writer may be a newer version.
     case tolerated
-    /// Those that are another name misspelt (`SimilarName`) are refused; all others are passed over.
+    /// Refused if it looks like a misspelt known name (`SimilarName`), else ignored.
     case refusedWhereMisspelt
-    /// Each is refused, with the nearest name that exists.
+    /// Refused, with the nearest known name in the message.
     case refused
 }
 
-/// Why a value is not of the type that was asked for.
+/// Why a value could not be decoded.
 public struct JSONMismatch: Error, Hashable, Sendable, CustomStringConvertible {
-    /// Names and numbers from the outermost object or list to where the mistake is; empty where that is the whole.
+    /// Names and indices from the root to the mistake; empty for the root itself.
     public let path: [String]
     /// `is required`, `has the wrong type`.
     public let reason: String
@@ -19,7 +19,7 @@ public struct JSONMismatch: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension JSONValue {
-    /// The value as one of a type. Whole numbers that do not fit the type are refused, never cut.
+    /// Decodes the value. Integers that do not fit the type are refused, never truncated.
     public func decode<Value: Decodable>(
         _ type: Value.Type = Value.self, unknown: UnknownNames = .tolerated
     ) throws(JSONMismatch) -> Value {

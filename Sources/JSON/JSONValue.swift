@@ -1,48 +1,48 @@
-/// A JSON text (RFC 8259) as a tree, read in the one way in which every parser reads it.
+/// A JSON text (RFC 8259) as a tree. Only texts that every parser reads alike are accepted.
 ///
-/// What parsers differ in is refused, since a text must not mean one thing to whoever checks it and another thing here: a name
-/// twice in an object, a comma behind the last entry, a byte order mark, another encoding than UTF-8, a number that no machine
-/// holds. Reading takes time in proportion to the text, whatever is in it.
+/// A text must not mean one thing to whoever checks it on the way and another thing here. So everything on which
+/// parsers differ is refused: duplicate names in an object, trailing commas, a byte order mark, encodings other than
+/// UTF-8, numbers that fit no machine type. Reading takes linear time, whatever the text.
 public enum JSONValue: Equatable, Sendable {
     case null
     case boolean(Bool)
-    /// A whole number without fraction and exponent, that fits.
+    /// A number without fraction and exponent that fits an `Int`.
     case integer(Int)
-    /// Any other number; finite where it was read.
+    /// Any other number. Always finite when it was parsed.
     case number(Double)
     case string(String)
     case array([JSONValue])
     case object(JSONObject)
 
-    /// Arrays and objects inside each other. Nothing that anybody sends has ten.
+    /// Default limit of nesting. Real requests have fewer than ten levels.
     public static let maxLevels = 64
 
-    /// - Throws: `JSONError` with the place of the first byte that is wrong.
+    /// - Throws: `JSONError` with the position of the first wrong byte.
     public init(_ text: some Collection<UInt8>, levels: Int = maxLevels) throws(JSONError) {
         var reader = JSONReader(bytes: Array(text), maxLevels: levels)
         self = try reader.value(level: 0)
         try reader.end()
     }
 
-    /// Whether it is there at all: `null` is as good as nothing.
+    /// Whether it is `null`, which counts as absent.
     public var isNull: Bool { if case .null = self { true } else { false } }
 
-    /// A member of an object; nil for any other value, and where it is missing.
+    /// A member of an object; nil if it is missing or this is not an object.
     public subscript(name: String) -> JSONValue? {
         if case .object(let object) = self { object[name] } else { nil }
     }
 }
 
-/// Why a text is no JSON that is read here.
+/// Why a text was not accepted as JSON.
 public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
     public let reason: String
-    /// How many bytes stand before the first one that is wrong.
+    /// The offset of the first wrong byte.
     public let position: Int
 
     public var description: String { "\(reason), at byte \(position)" }
 }
 
-/// The members of an object in the order in which they stood there. No name is there twice.
+/// The members of an object in their order in the text. Names are unique.
 public struct JSONObject: Sendable {
     public struct Member: Equatable, Sendable {
         public let name: String
@@ -50,7 +50,7 @@ public struct JSONObject: Sendable {
     }
 
     public private(set) var members: [Member] = []
-    /// Where a name stands; nil for few members, among which looking is quicker.
+    /// The index of each name; nil for small objects, where a linear search is faster.
     private var places: [String: Int]?
 
     private static let few = 8
@@ -59,13 +59,13 @@ public struct JSONObject: Sendable {
 
     public subscript(name: String) -> JSONValue? { place(of: name).map { members[$0].value } }
 
-    /// Takes the place of an earlier value of the name.
+    /// Replaces an earlier value of the name.
     public mutating func set(_ name: String, _ value: JSONValue) {
         guard !add(name, value), let place = place(of: name) else { return }
         members[place] = Member(name: name, value: value)
     }
 
-    /// - Returns: false where the name is taken; nothing has changed then.
+    /// - Returns: false if the name exists already; then nothing is changed.
     mutating func add(_ name: String, _ value: JSONValue) -> Bool {
         guard place(of: name) == nil else { return false }
         places?[name] = members.count
@@ -81,7 +81,7 @@ public struct JSONObject: Sendable {
     }
 }
 
-/// The order of members means nothing.
+/// Objects are equal whatever the order of their members.
 extension JSONObject: Equatable {
     public static func == (left: JSONObject, right: JSONObject) -> Bool {
         left.members.count == right.members.count && left.members.allSatisfy { right[$0.name] == $0.value }
@@ -89,7 +89,7 @@ extension JSONObject: Equatable {
 }
 
 extension JSONObject: ExpressibleByDictionaryLiteral {
-    /// Of two values for one name the first counts.
+    /// If a name is given twice, the first value counts.
     public init(dictionaryLiteral elements: (String, JSONValue)...) {
         for (name, value) in elements { _ = add(name, value) }
     }

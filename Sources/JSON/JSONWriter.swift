@@ -11,7 +11,7 @@ extension JSONValue {
         case .null: text += "null".utf8
         case .boolean(let flag): text += (flag ? "true" : "false").utf8
         case .integer(let number): text += String(number).utf8
-        // What is not finite was not read, and JSON cannot say it.
+        // JSON cannot express infinity or NaN; parsing never yields them.
         case .number(let number): text += (number.isFinite ? "\(number)" : "null").utf8
         case .string(let string): JSONText.append(quoted: string, to: &text)
         case .array(let entries):
@@ -34,7 +34,7 @@ extension JSONValue {
     }
 }
 
-/// String literals (RFC 8259, section 7), for texts that are put together by hand.
+/// JSON string literals (RFC 8259, section 7), for texts that are assembled by hand.
 public enum JSONText {
     public static func quoted(_ string: String) -> String {
         var text: [UInt8] = []

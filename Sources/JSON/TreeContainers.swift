@@ -1,4 +1,4 @@
-// What a type sees of a tree while it is made.
+// The containers of `Decoder`, over a JSON tree.
 
 struct ScalarReader: SingleValueDecodingContainer {
     let decoder: TreeDecoder

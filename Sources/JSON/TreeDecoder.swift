@@ -1,14 +1,14 @@
 import Spelling
 
-/// Makes values of any `Decodable` type of a tree. One of these stands for one value and knows which names of it were asked
-/// for: those that were not are unknown to the type.
+/// Decodes any `Decodable` type from a JSON tree. Each instance is for one value and records which of its names were
+/// read; the others are unknown to the type.
 final class TreeDecoder: Decoder {
     let value: JSONValue
     let codingPath: [any CodingKey]
     let userInfo: [CodingUserInfoKey: Any] = [:]
     let unknown: UnknownNames
     private var asked: Set<String> = []
-    /// Whether the type takes any name, as dictionaries do.
+    /// Whether the type accepts any name, as dictionaries do.
     private var takesAnyName = false
 
     init(_ value: JSONValue, at path: [any CodingKey], unknown: UnknownNames) {
@@ -95,7 +95,7 @@ final class TreeDecoder: Decoder {
     }
 }
 
-/// The name of a member, or the place of an entry.
+/// The name of a member, or the index of an entry.
 struct TreeKey: CodingKey {
     let stringValue: String
     let intValue: Int?

@@ -1,6 +1,6 @@
 import NetworkPolicy
 
-/// What is known of a question: the sandbox's answer, and what the cache keeps.
+/// The answer to a question, as the cache keeps it and as sandboxes are given it.
 struct Answer: Hashable, Sendable {
     var code: ResponseCode
     var records: [ResourceRecord] = []
@@ -10,13 +10,13 @@ struct Answer: Hashable, Sendable {
     static let serverFailure = Answer(code: .serverFailure)
     static let empty = Answer(code: .noError)
 
-    /// Names on the way from the question to its records are followed so far.
+    /// The longest chain of aliases that is followed.
     static let maxChain = 16
-    /// Addresses that are taken of one answer: each has to be learned while other sandboxes wait.
+    /// Addresses used from one answer. Each must be learned on the thread that serves all sandboxes.
     static let maxAddresses = 256
 
-    /// Takes from a response what belongs to its question: the chain of aliases that starts there, and the records of
-    /// the asked type at its end. Records of other owners are not believed (docs/threats.md, E20).
+    /// Takes from a response what answers its question: the chain of aliases that starts there, and the records of the
+    /// asked type at its end. Records of other owners are ignored (docs/threats.md, E20).
     init(_ response: UpstreamResponse, name: DomainName, type: UInt16) {
         switch ResponseCode(rawValue: response.code) {
         case .noError?: code = .noError
@@ -26,7 +26,7 @@ struct Answer: Hashable, Sendable {
             return
         }
         var owner = name.wire
-        // Nearly always all of it.
+        // Fast path: usually every record belongs to the question.
         if code == .noError, (1...Self.maxAddresses).contains(response.answers.count),
             response.answers.allSatisfy({ $0.type == type && $0.owner == owner })
         {
@@ -55,23 +55,23 @@ struct Answer: Hashable, Sendable {
             records.append(alias)
             owner = alias.data
         }
-        // A chain that does not end is no answer.
+        // A chain that does not end counts as a failure.
         self = .serverFailure
     }
 
-    /// Whether one wire name is another one or a zone above it: only such a SOA speaks for the name.
+    /// Whether a wire name equals another one or is a zone above it. Only such a SOA applies to the name.
     private static func isAtOrAbove(_ zone: [UInt8], _ name: [UInt8]) -> Bool {
         var start = 0
         while name.count - start > zone.count { start += 1 + Int(name[start]) }
         return name[start...].elementsEqual(zone)
     }
 
-    /// What a sandbox is told, what the cache keeps and what the kernel learns shall be the same time.
+    /// The sandbox, the cache and the kernel must all use the same lifetime.
     private mutating func limitLifetimes() {
         if records.contains(where: { $0.ttl > Self.maxLifetime }) {
             for index in records.indices { records[index].ttl = min(records[index].ttl, Self.maxLifetime) }
         }
-        // RFC 2308, section 5: the SOA goes out with the time for which the negative answer holds.
+        // RFC 2308, section 5: the SOA's TTL is the lifetime of the negative answer.
         if let negative = authority?.negativeLifetime {
             authority!.ttl = min(negative, Self.maxNegativeLifetime)
         }
@@ -79,7 +79,7 @@ struct Answer: Hashable, Sendable {
 
     init(code: ResponseCode) { self.code = code }
 
-    /// Without the addresses that a sandbox may not be told. A chain that led to refused addresses only is no use, either.
+    /// The answer without the addresses that this sandbox may not be given. If none is left, its aliases go as well.
     func filtered(_ permits: (IPAddress) -> Bool) -> Answer {
         let isKept = { (record: ResourceRecord) in record.address.map(permits) ?? true }
         guard !records.allSatisfy(isKept) else { return self }
@@ -89,14 +89,14 @@ struct Answer: Hashable, Sendable {
         return answer
     }
 
-    /// Its addresses, each with what is left of its time so many seconds after the answer came.
+    /// Its addresses with their remaining lifetimes, `age` seconds after the answer came.
     func addresses(after age: UInt32) -> [LearnedAddress] {
         var addresses: [LearnedAddress] = []
         write(after: age, to: &addresses)
         return addresses
     }
 
-    /// The same into an array that is empty.
+    /// The same, into an empty array.
     func write(after age: UInt32, to addresses: inout [LearnedAddress]) {
         for record in records {
             guard let address = record.address else { continue }
@@ -107,8 +107,8 @@ struct Answer: Hashable, Sendable {
     var addresses: [LearnedAddress] { addresses(after: 0) }
     var addressCount: Int { records.count { $0.address != nil } }
 
-    /// Seconds that the answer may be kept: the least TTL, the SOA's (`limitLifetimes`) with it where the answer is
-    /// negative. A negative answer without one is not kept (RFC 2308, section 5).
+    /// Seconds for which the answer may be cached: its lowest TTL, including the SOA's (`limitLifetimes`) if it is
+    /// negative. A negative answer without SOA is not cached (RFC 2308, section 5).
     func lifetime(isNegative: Bool) -> UInt32 {
         guard code != .serverFailure else { return 0 }
         let least = records.lazy.map(\.ttl).min()
@@ -117,17 +117,18 @@ struct Answer: Hashable, Sendable {
         return min(least ?? .max, authority.ttl)
     }
 
-    /// The same with the memory of this name for the names that equal it, for what keeps answers for long.
+    /// The same answer, with equal names sharing the memory of this one: for answers that are kept.
     func sharing(_ name: DomainName) -> Answer {
         var answer = self
         for index in records.indices where records[index].owner == name.wire { answer.records[index].owner = name.wire }
         return answer
     }
 
-    /// Whether it says that there is no record of a type.
+    /// Whether it has no record of a type.
     func isNegative(type: UInt16) -> Bool { !records.contains { $0.type == type } }
 
-    /// A day, and what RFC 2308 finds sensible for negative answers, less: a name that was just made is asked for soon.
+    /// A day. Negative answers are kept for less than the hours that RFC 2308 suggests, since names that were just
+    /// created are asked for soon.
     static let maxLifetime: UInt32 = 86400
     static let maxNegativeLifetime: UInt32 = 900
 }

@@ -1,20 +1,20 @@
 import NetworkPolicy
 
-/// A question without its asker.
+/// A question, whoever asked it.
 struct CacheKey: Hashable, Sendable {
     var name: DomainName
     var type: UInt16
 }
 
-/// Answers kept for their time, all sandboxes together: what is kept is before any policy. Bounded in entries and bytes;
-/// what was not used for longest goes first. Times are whole seconds of a clock that never goes back.
+/// A cache of answers that all sandboxes share; every answer from it still passes the sandbox's own policy. Bounded in
+/// entries and bytes, least recently used out first. Times are whole seconds of a monotonic clock.
 ///
-/// Entries stand in one array and are chained by their places, the last used first.
+/// Entries are in one array and linked by index, most recently used first.
 struct AnswerCache: Sendable {
     private struct Entry {
         var key: CacheKey
         var answer: Answer
-        /// Kept of short answers alone, as nearly all are: it is the answer a second time.
+        /// The answer encoded in advance. Only for short ones, since it doubles the memory.
         var encoded: EncodedAnswer?
         var serial: UInt64
         var stored: UInt64
@@ -24,8 +24,8 @@ struct AnswerCache: Sendable {
         var older: Int32
     }
 
-    /// RFC 9520: a failure is remembered, so that it is not asked for again and again. At first for a second, then for
-    /// twice as long each time that it goes on.
+    /// RFC 9520: failures are cached, so that they are not repeated upstream at once. One second at first, then twice
+    /// as long each time the failure persists.
     static let firstFailureLifetime: UInt64 = 1
     static let maxFailureLifetime: UInt64 = 30
     private static let none: Int32 = -1
@@ -43,7 +43,7 @@ struct AnswerCache: Sendable {
 
     /// An answer that still holds.
     struct Hit: Sendable {
-        /// Tells this storing of an answer from every other one.
+        /// Unique for each time an answer is stored.
         var serial: UInt64
         /// Seconds since it was stored.
         var age: UInt32
@@ -57,7 +57,7 @@ struct AnswerCache: Sendable {
 
     var count: Int { index.count }
 
-    /// An answer that still holds. The place is good until the next `store`.
+    /// A valid answer. The index is valid until the next `store`.
     mutating func find(_ key: CacheKey, now: UInt64) -> Hit? {
         guard let place = index[key], entries[Int(place)].expiry > now else { return nil }
         if place != newest {
@@ -75,7 +75,7 @@ struct AnswerCache: Sendable {
         return entry.encoded ?? EncodedAnswer(entry.answer, question: entry.key.name)
     }
 
-    /// An answer that still holds, and its age in seconds.
+    /// A valid answer, and its age in seconds.
     mutating func answer(_ key: CacheKey, now: UInt64) -> (answer: Answer, age: UInt32)? {
         find(key, now: now).map { (answer($0), $0.age) }
     }
@@ -90,7 +90,7 @@ struct AnswerCache: Sendable {
         var size = Self.size(key, answer)
         let encoded: EncodedAnswer? = size < Self.maxTwice ? EncodedAnswer(answer, question: key.name) : nil
         size += encoded?.size ?? 0
-        // One answer must not drive out all others.
+        // A single answer must not evict all others.
         guard size <= capacityBytes / 8 else { return }
         while index.count >= capacity || bytes > capacityBytes - size { remove(oldest) }
         lastSerial += 1
@@ -110,7 +110,7 @@ struct AnswerCache: Sendable {
         link(place)
     }
 
-    /// Twice what the last failure had, when that was not long ago.
+    /// Twice the lifetime of the last failure, if that was recent.
     private func failureLifetime(_ key: CacheKey, _ now: UInt64) -> UInt64 {
         guard let place = index[key], entries[Int(place)].answer.code == .serverFailure else {
             return Self.firstFailureLifetime
@@ -142,7 +142,7 @@ struct AnswerCache: Sendable {
         if older >= 0 { entries[Int(older)].newer = newer } else { oldest = newer }
     }
 
-    /// What an entry takes in memory, about: each name and each record's data is an array of its own.
+    /// Roughly the memory of an entry: each name and each record's data is a separate array.
     private static func size(_ key: CacheKey, _ answer: Answer) -> Int {
         let array = 48
         let records = answer.records + (answer.authority.map { [$0] } ?? [])

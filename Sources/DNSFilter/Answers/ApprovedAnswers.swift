@@ -1,13 +1,13 @@
-/// That a sandbox was told an answer of the cache, and may be told it again as it is: its policy would give the same verdict
-/// and leave all addresses in, and the kernel has them open. Until something changes, policy and kernel need not be asked.
+/// Remembers that a sandbox was given a cached answer in full, with all its addresses open in the kernel. Until policy
+/// or kernel state changes, the same answer can be repeated without asking either.
 ///
-/// A table of fixed size in which a later clearance takes an earlier one's place: to lose one costs time, nothing else.
+/// A fixed-size table in which a newer entry replaces an older one in its slot. A lost entry costs only time.
 struct ApprovedAnswers: Sendable {
     private struct Slot {
         var client: UInt64 = 0
-        /// `AnswerCache.Hit.serial`; 0 in none.
+        /// `AnswerCache.Hit.serial`; 0 in an empty slot.
         var serial: UInt64 = 0
-        /// `DNSPolicy.revision` from before the policy was asked.
+        /// `DNSPolicy.revision`, read before the policy was asked.
         var revision: UInt64 = 0
         /// Milliseconds.
         var end: UInt64 = 0

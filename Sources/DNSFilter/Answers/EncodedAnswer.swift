@@ -1,19 +1,19 @@
 import NetworkPolicy
 
-/// An answer's records as they stand in a message after its question. To give an answer again is to copy them, and to take
-/// its age off their TTLs.
+/// An answer's records in wire form, as they follow the question in a message. Repeating the answer means copying them
+/// and subtracting its age from the TTLs.
 struct EncodedAnswer: Hashable, Sendable {
     var code: ResponseCode
     private(set) var answerCount: UInt16 = 0
     private(set) var authorityCount: UInt16 = 0
     private(set) var bytes: [UInt8] = []
-    /// Where the TTLs stand in them.
+    /// The offsets of the TTLs.
     private var lifetimes: [Int32] = []
 
     /// No records.
     init(code: ResponseCode) { self.code = code }
 
-    /// - Parameter question: the name that is asked for; it stands at offset 12 of every message.
+    /// - Parameter question: the name that is asked for, which is at offset 12 of every message.
     init(_ answer: Answer, question: DomainName) {
         code = answer.code
         (answerCount, authorityCount) = (answer.answerCount, answer.authorityCount)
@@ -49,7 +49,7 @@ extension EncodedAnswer: WritableAnswer {
     }
 }
 
-/// What is given once is written as it stands.
+/// An answer that is given only once is written directly.
 extension Answer: WritableAnswer {
     var answerCount: UInt16 { UInt16(truncatingIfNeeded: records.count) }
     var authorityCount: UInt16 { authority == nil ? 0 : 1 }

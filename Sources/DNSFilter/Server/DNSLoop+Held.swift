@@ -3,18 +3,18 @@ import NetworkPolicy
 /// An answer that waits for a change of its sandbox's policy.
 struct HeldAnswer {
     var answer: Answer
-    /// Seconds, when it began to wait.
+    /// The answer's age in seconds when it began to wait.
     var age: UInt32
-    /// Milliseconds: when that was.
+    /// When it began to wait, in milliseconds.
     var since: UInt64
     var waiter: DNSLoop.Waiter
 }
 
-// What cannot be learned yet is held back and tried again, while everybody else's names go on.
+// An answer whose addresses cannot be learned yet is held and tried again, while other sandboxes are served.
 extension DNSLoop {
-    /// Milliseconds after which a held answer fails: the client has asked again by then.
+    /// Milliseconds after which a held answer fails; the client will have asked again by then.
     private static let maxHeld: UInt64 = 5000
-    /// Milliseconds between two tries: most changes take less than one.
+    /// Milliseconds between two tries; most policy changes take less than one.
     private static let heldInterval: UInt64 = 1
 
     /// When held answers are tried again; nil where there are none.
@@ -33,7 +33,7 @@ extension DNSLoop {
         heldTriedAt = present
         let waiting = held
         held.removeAll(keepingCapacity: true)
-        // One that has to wait on speaks for the others of its sandbox.
+        // If one answer of a sandbox has to wait on, so do its others.
         var busy: Set<DNSClient> = []
         for item in waiting {
             guard let client = clients[item.waiter.client] else { continue }

@@ -4,7 +4,7 @@ import NetworkPolicy
     import Glibc
 #endif
 
-// The life of a query: read, judged, looked up, asked, answered.
+// How a query is handled: parsed, judged, looked up in the cache, forwarded, answered.
 extension DNSLoop {
     func receive(_ bytes: UnsafeRawBufferPointer, from client: Client, by way: Waiter.Way) {
         statistics.queries += 1
@@ -20,7 +20,7 @@ extension DNSLoop {
         if let answer = Localhost.answer(query) {
             return reply(answer, to: waiter)
         }
-        // Before everything that is believed of the policy: what changes meanwhile makes it worth nothing.
+        // Read before the policy is asked, so that a change in between invalidates the approval.
         let revision = client.policy.revision
         let key = CacheKey(name: query.name, type: query.type)
         let hit = cache.find(key, now: present / 1000)
@@ -55,7 +55,7 @@ extension DNSLoop {
         }
     }
 
-    /// Whether the query may be answered; it gets its refusal here where not.
+    /// Whether the policy allows the query. If not, the refusal is sent here.
     private func judge(_ waiter: Waiter, _ client: Client) -> Bool {
         let query = waiter.query
         if let refusal = client.policy.refusal(query.name, type: query.type) {
@@ -73,7 +73,7 @@ extension DNSLoop {
         return true
     }
 
-    /// Remembers that the sandbox may have this answer again.
+    /// Approves the answer for this sandbox, so that it can be repeated.
     private func clear(_ hit: AnswerCache.Hit, _ waiter: Waiter, _ client: Client, _ revision: UInt64) {
         let time = client.policy.validSeconds(
             of: cache.answer(hit).addresses(after: hit.age), for: waiter.query.name)
@@ -86,13 +86,13 @@ extension DNSLoop {
         let query = waiter.query
         statistics.denied += 1
         client.policy.record(DNSEvent(name: query.name, type: query.type, outcome: .denied(verdict)))
-        // Nobody is to remember that the name does not exist when a moment later it does.
+        // A temporary denial must not be cached as "no such name".
         let isRefused = configuration.refusal == .refused || verdict.isTemporary
         reply(EncodedAnswer(code: isRefused ? .refused : .nameError), to: waiter, error: .blocked(by: verdict))
     }
 
-    /// An answer, as far as this sandbox may have it, once the way to its addresses is open.
-    /// - Returns: whether it went out, with nothing taken out of it.
+    /// Sends an answer without the addresses that this sandbox may not have, once the others are open in the kernel.
+    /// - Returns: whether it was sent in full.
     @discardableResult
     func deliver(_ answer: Answer, age: UInt32, to waiter: Waiter, _ client: Client) -> Bool {
         let query = waiter.query, policy = client.policy

@@ -35,14 +35,14 @@ extension DNSLoop {
         }
     }
 
-    /// Whether an accepted connection was meant for port 53, wherever: the ruleset redirects those and no other.
+    /// Whether an accepted connection was redirected from port 53 by the ruleset.
     private static func wasForDNS(_ descriptor: CInt) -> Bool {
         var target = sockaddr_storage()
         guard
             linux_original_destination(descriptor, 0, &target) == 0
                 || linux_original_destination(descriptor, 1, &target) == 0
         else { return false }
-        // Both families have the port at the same place.
+        // Both families have the port at the same offset.
         return withUnsafeBytes(of: &target) { UInt16($0[2]) << 8 | UInt16($0[3]) } == 53
     }
 
@@ -86,7 +86,7 @@ extension DNSLoop {
         }
     }
 
-    /// Reads what is there; false at the end of the stream or on an error.
+    /// Reads what is available; false at the end of the stream or on an error.
     func receive(_ descriptor: CInt, _ take: (UnsafeRawBufferPointer) -> Void) -> Bool {
         withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 1) { buffer in
             let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
@@ -95,7 +95,7 @@ extension DNSLoop {
         }
     }
 
-    /// Writes as much as the socket takes; false on an error.
+    /// Writes as much as the socket accepts; false on an error.
     func flush(_ descriptor: CInt, _ outgoing: inout [UInt8]) -> Bool {
         guard !outgoing.isEmpty else { return true }
         let count = Glibc.send(

@@ -5,7 +5,7 @@ import NetworkPolicy
     import Glibc
 #endif
 
-// The filter as the upstreams' client.
+// The side of the filter that talks to upstreams.
 extension DNSLoop {
     func transmit(_ transmission: Transmission) {
         statistics.upstreamQueries += 1
@@ -38,7 +38,7 @@ extension DNSLoop {
         settle(outcome)
     }
 
-    /// ICMP said that nobody is there.
+    /// An ICMP error said that nothing listens there.
     func upstreamRefused(_ upstream: Int, _ socketID: UInt64) {
         for outcome in pending.broke(socketID, upstream: upstream, using: &random, now: present) { settle(outcome) }
     }
@@ -70,7 +70,7 @@ extension DNSLoop {
         flushUpstreamStream(socketID)
     }
 
-    /// A connection to send on, and a new one while all are busy and more are allowed.
+    /// A connection to send on. Opens a new one if all are busy and the limit allows it.
     private func stream(to index: Int) -> UInt64? {
         let upstream = configuration.upstreams[index]
         let open = upstreamStreams.filter { $0.value.upstream == index }
@@ -139,7 +139,7 @@ extension DNSLoop {
         _ = linux_epoll_modify(epoll, stream.descriptor, events, UInt64(UInt32(bitPattern: stream.descriptor)))
     }
 
-    /// What waited on it is asked elsewhere.
+    /// Closes a connection. Questions that waited on it go to another upstream.
     func closeUpstreamStream(_ socketID: UInt64, because reason: String) {
         guard let stream = upstreamStreams.removeValue(forKey: socketID) else { return }
         drop(stream.descriptor)
@@ -154,7 +154,7 @@ extension DNSLoop {
 
     // MARK: Probes
 
-    /// Upstreams that do not answer are tried now and then, so that no question has to.
+    /// Probes upstreams that do not answer from time to time, so that no real question has to find out.
     func probe(_ present: UInt64) {
         guard configuration.probeInterval > 0, present >= nextProbe else { return }
         nextProbe = present + configuration.probeInterval

@@ -6,8 +6,8 @@ import Threads
     import Glibc
 #endif
 
-/// The filter's thread: waits for sockets, hands datagrams and streams to the parts that understand them.
-/// Everything in here belongs to that one thread.
+/// The filter's event loop: waits for sockets and passes datagrams and streams on to the code that handles them. Used
+/// by one thread only.
 final class DNSLoop {
     /// Who asked, and how the answer gets back.
     struct Waiter: Sendable {
@@ -18,7 +18,7 @@ final class DNSLoop {
         var client: DNSClient
         var way: Way
         var query: Query
-        /// Milliseconds, when it began to wait for the upstreams.
+        /// When it began to wait for upstreams, in milliseconds.
         var asked: UInt64?
 
         /// Bytes.
@@ -34,7 +34,7 @@ final class DNSLoop {
         let sockets: DNSSockets
         let policy: any DNSPolicy
         var pending = 0
-        /// Answers that wait for a change of its policy.
+        /// How many answers wait for a change of its policy.
         var held = 0
         var connections = 0
 
@@ -56,7 +56,7 @@ final class DNSLoop {
 
     let configuration: DNSConfiguration
     let epoll: CInt
-    /// Kept until the thread ends: the sockets are the server's to close.
+    /// Retained until the thread ends, because the server closes the sockets.
     private let server: DNSServer
     private let datagrams: OpaquePointer
     private let replies: ReplyBatch
@@ -70,10 +70,10 @@ final class DNSLoop {
     var nextStream: UInt64 = 1
     var cache: AnswerCache
     var approvedAnswers = ApprovedAnswers()
-    /// What the next query is read into, and the next answer.
+    /// Buffers that queries are parsed into and answers are written into, reused each time.
     var queryMemory = Query.Memory()
     var message: [UInt8] = []
-    /// The same of an upstream's response, and of the addresses in it.
+    /// The same for an upstream's response and its addresses.
     var responseMemory = UpstreamResponse.Memory()
     var learning: [LearnedAddress] = []
     var pending: PendingQuestions<Waiter>
@@ -81,14 +81,14 @@ final class DNSLoop {
     var heldTriedAt: UInt64 = 0
     var ports: [UpstreamPorts]
     var links: [UpstreamStream.Link]
-    /// Sockets and streams to upstreams are numbered; no number comes twice.
+    /// The last number given to a socket or stream to an upstream. Numbers are not reused, unlike descriptors.
     var lastSocketID: UInt64 = 0
     var nextProbe: UInt64 = 0
-    /// Where an upstream speaks TLS.
+    /// Set if any upstream uses TLS.
     let tlsContext: TLSContext?
     var random = BufferedRandom()
     var statistics = DNSServer.Statistics()
-    /// Milliseconds: when what is being handled was read.
+    /// When the events being handled were read, in milliseconds.
     var present: UInt64 = 0
     private var isRunning = true
 
@@ -128,7 +128,7 @@ final class DNSLoop {
             let isHolding = !(queries.isEmpty && replies.isEmpty)
             let count = linux_epoll_wait(epoll, &events, 256, isHolding ? 0 : waitTime())
             guard count >= 0 || errno == EINTR else { break }
-            // What is there together leaves together, but nothing waits for a millisecond.
+            // Send everything that was ready in this batch together, but do not wait for more.
             if count <= 0 {
                 flush()
                 present = now()
@@ -146,7 +146,7 @@ final class DNSLoop {
         for descriptor in sources.keys where descriptor != server.commands.descriptor { close(descriptor) }
     }
 
-    /// Milliseconds of a clock that never goes back.
+    /// Milliseconds of a monotonic clock.
     func now() -> UInt64 { Sockets.monotonicMilliseconds() }
 
     func watch(_ descriptor: CInt, _ source: Source, events: UInt32 = LINUX_EPOLLIN) {
@@ -156,12 +156,12 @@ final class DNSLoop {
 
     func drop(_ descriptor: CInt) {
         guard sources.removeValue(forKey: descriptor) != nil else { return }
-        // No socket is closed between a message and its way out.
+        // Flush first: no socket may be closed while a message for it waits.
         flush()
         close(descriptor)
     }
 
-    /// Sends what was put together. What cannot go upstream may be asked of others, or has failed.
+    /// Sends the batches. Questions that could not be sent go to another upstream, or fail.
     private func flush() {
         while !queries.isEmpty { flushQueries() }
         replies.flush()
@@ -179,7 +179,7 @@ final class DNSLoop {
     }
 
     private func handle(_ descriptor: CInt, _ events: UInt32) {
-        // A descriptor may have been closed by an event before it in the same batch.
+        // An earlier event in the same batch may have closed the descriptor.
         guard let source = sources[descriptor] else { return }
         switch source {
         case .wakeUp: obey(server.commands.take())
@@ -217,7 +217,7 @@ final class DNSLoop {
 
     private func readDatagrams(_ socket: CInt, _ name: DNSClient) {
         guard let client = clients[name] else { return }
-        // A few batches a turn: a flood by one sandbox must not keep the others waiting.
+        // A few batches per turn, so that a flood by one sandbox does not delay the others.
         for turn in 0..<4 {
             let count = linux_datagrams_receive(datagrams, socket, Self.batch)
             guard count > 0 else { return }
@@ -249,7 +249,7 @@ final class DNSLoop {
         }
     }
 
-    /// Sends what `write` puts into an array that is empty.
+    /// Sends what `write` puts into an empty array.
     func reply(by way: Waiter.Way, _ write: (inout [UInt8]) -> Void) {
         message.removeAll(keepingCapacity: true)
         write(&message)

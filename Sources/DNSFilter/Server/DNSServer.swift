@@ -7,17 +7,17 @@ import Threads
 
 /// The DNS filter of a machine: one thread answers the queries of every sandbox.
 ///
-/// Denied names are answered here and go nowhere. Allowed ones are asked again, in the filter's own words, of the
-/// upstreams; their addresses are learned by the policy before the sandbox is told them.
+/// Denied names are answered here and never forwarded. For allowed ones the filter sends a query of its own to the
+/// upstreams, and the policy learns the addresses before the sandbox gets them.
 public final class DNSServer: Sendable {
-    /// What has happened since the start.
+    /// Counters since the start.
     public struct Statistics: Hashable, Sendable {
         public var queries: UInt64 = 0
         public var denied: UInt64 = 0
         public var cacheHits: UInt64 = 0
         public var upstreamQueries: UInt64 = 0
         public var failures: UInt64 = 0
-        /// Messages of upstreams that answered nothing that was asked: late, doubled or forged ones.
+        /// Messages from upstreams that match no open question: late, duplicate or forged.
         public var ignoredResponses: UInt64 = 0
     }
 
@@ -45,7 +45,7 @@ public final class DNSServer: Sendable {
 
     public var statistics: Statistics { shared.withLock { $0.statistics } }
 
-    /// Starts the thread. Sandboxes may be attached before and after.
+    /// Starts the thread. Sandboxes may be attached before or after.
     public func start() throws {
         let loop = try DNSLoop(configuration: configuration, server: self)
         let starts = shared.withLock { state in
@@ -63,7 +63,7 @@ public final class DNSServer: Sendable {
     /// Ends the thread and closes the sockets of every sandbox.
     public func stop() { commands.send(.stop) }
 
-    /// Answers queries on these sockets by this policy, from now until `detach`.
+    /// Answers queries on these sockets, under this policy, until `detach`.
     public func attach(_ sockets: DNSSockets, policy: any DNSPolicy) -> DNSClient {
         let client = shared.withLock { state in
             defer { state.nextClient += 1 }
@@ -73,7 +73,7 @@ public final class DNSServer: Sendable {
         return client
     }
 
-    /// Closes a sandbox's sockets. Its policy is not asked any more once `completion` is called.
+    /// Closes a sandbox's sockets. Once `completion` is called its policy is no longer used.
     public func detach(_ client: DNSClient, completion: @escaping @Sendable () -> Void = {}) {
         commands.send(.detach(client, done: completion))
     }
@@ -81,7 +81,7 @@ public final class DNSServer: Sendable {
     func publish(_ statistics: Statistics) { shared.withLock { $0.statistics = statistics } }
 }
 
-/// A sandbox's place at the server.
+/// Identifies an attached sandbox.
 public struct DNSClient: Hashable, Sendable {
     let number: UInt64
 }

@@ -4,13 +4,13 @@ import CLinux
     import Glibc
 #endif
 
-/// Datagrams that are put together to be sent, one in each slot.
+/// Outgoing datagrams, one in each slot.
 final class DatagramPool {
     let slots: Int
     private let slotBytes: Int
     private let pool: OpaquePointer
 
-    /// Nil where there is no memory.
+    /// Nil if there is no memory.
     init?(slots: Int, slotBytes: Int) {
         guard let pool = linux_datagrams_create(UInt32(slots), UInt32(slotBytes)) else { return nil }
         self.pool = pool
@@ -21,7 +21,7 @@ final class DatagramPool {
     deinit { linux_datagrams_destroy(pool) }
 
     /// - Parameter peer: a sockaddr, of its length; empty for sockets that are connected.
-    /// - Returns: false where it is too long for a slot: then nothing was done.
+    /// - Returns: false if it is too long for a slot; then nothing was done.
     func put(
         _ message: [UInt8], at slot: Int, to peer: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
     )
@@ -40,7 +40,7 @@ final class DatagramPool {
         return true
     }
 
-    /// Sends runs from one on; how many were sent, or -errno.
+    /// Sends runs, beginning with `first`. Returns how many were sent, or -errno.
     func send<Recipient>(_ runs: DatagramRuns<Recipient>, from first: Int, count: Int, by socket: CInt) -> CInt {
         runs.order.withUnsafeBufferPointer { order in
             runs.starts.withUnsafeBufferPointer {
@@ -49,6 +49,6 @@ final class DatagramPool {
         }
     }
 
-    /// Sends one by itself; 1, or -errno.
+    /// Sends a single datagram. Returns 1, or -errno.
     func send(_ slot: UInt16, by socket: CInt) -> CInt { linux_datagrams_send(pool, socket, UInt32(slot), 1) }
 }

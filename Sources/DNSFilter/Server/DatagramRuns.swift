@@ -1,7 +1,7 @@
-/// Puts the datagrams of a batch in an order in which those that the kernel can carry together stand together: for one
-/// recipient, and equally long. A run passes through routing and packet filters once, whatever its length.
+/// Orders the datagrams of a batch into runs that the kernel can send as one packet (UDP_SEGMENT): same recipient, same
+/// length. A run passes routing and packet filters only once.
 ///
-/// A value: which slots of a pool to send together, without the sending.
+/// A value that only says which slots of a pool to send together; it sends nothing.
 struct DatagramRuns<Recipient: Equatable> {
     private struct Run {
         var recipient: Recipient
@@ -11,21 +11,22 @@ struct DatagramRuns<Recipient: Equatable> {
         var last: UInt16
     }
 
-    /// Datagrams of a run: `UDP_MAX_SEGMENTS` of older kernels.
+    /// Datagrams in a run at most: `UDP_MAX_SEGMENTS` of older kernels.
     static var maxDatagrams: Int { 64 }
-    /// Bytes of a run: an IP packet's, and what its headers take.
+    /// Bytes in a run at most: an IP packet less its headers.
     static var maxBytes: Int { 65_535 - 128 }
-    /// Where every datagram is for somebody else, looking for its like must not cost more than it saves.
+    /// How far back to look for a datagram's run: if all recipients differ, the search must not cost more than it
+    /// saves.
     private static var lookBack: Int { 8 }
 
     private var runs: [Run] = []
-    /// By slot: the one after it in its run.
+    /// For each slot, the next one in its run.
     private var next: [UInt16]
     private(set) var order: [UInt16] = []
-    /// Where in `order` each run begins, and where the last one ends.
+    /// The start of each run in `order`, then the end of the last.
     private(set) var starts: [UInt16] = []
 
-    /// - Parameter capacity: datagrams of a batch.
+    /// - Parameter capacity: datagrams in a batch.
     init(capacity: Int) {
         next = [UInt16](repeating: 0, count: capacity)
         runs.reserveCapacity(capacity)
@@ -35,7 +36,7 @@ struct DatagramRuns<Recipient: Equatable> {
 
     var count: Int { runs.count }
     func recipient(of run: Int) -> Recipient { runs[run].recipient }
-    /// The slots of a run, once they are in `order`.
+    /// The slots of a run, after `arrange()`.
     func slots(of run: Int) -> ArraySlice<UInt16> { order[Int(starts[run])..<Int(starts[run + 1])] }
 
     mutating func add(_ slot: UInt16, to recipient: Recipient, length: Int) {

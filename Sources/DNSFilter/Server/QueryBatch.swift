@@ -2,16 +2,16 @@
     import Glibc
 #endif
 
-/// Queries on their way to upstreams, which leave a batch at a time: by each socket as few packets as the kernel can carry them in.
+/// Queries to upstreams, sent in batches with as few packets per socket as the kernel allows.
 final class QueryBatch {
     private let pool: DatagramPool
     private var transmissions: [Transmission] = []
     private var runs: DatagramRuns<CInt>
-    /// Whether the way there takes packets that are cut up later: a device that computes no checksums does not.
+    /// Whether the route supports segmentation; a device that computes no checksums does not.
     private var takesRuns = true
 
     init?() {
-        // A header, a question and our EDNS record have 286 bytes at most.
+        // A header, a question and our EDNS record are at most 286 bytes.
         guard let pool = DatagramPool(slots: 64, slotBytes: 512) else { return nil }
         self.pool = pool
         runs = DatagramRuns(capacity: pool.slots)
@@ -21,7 +21,7 @@ final class QueryBatch {
     var isEmpty: Bool { transmissions.isEmpty }
     var isFull: Bool { transmissions.count == pool.slots }
 
-    /// - Precondition: it is not full.
+    /// - Precondition: the batch is not full.
     func add(_ transmission: Transmission, _ message: [UInt8], by socket: CInt) {
         let slot = transmissions.count, fits = pool.put(message, at: slot)
         precondition(fits, "a question is longer than any name allows")
@@ -29,8 +29,8 @@ final class QueryBatch {
         transmissions.append(transmission)
     }
 
-    /// To be called before any socket is closed.
-    /// - Returns: those that could not go out at all.
+    /// Sends the batch. Call it before any socket is closed.
+    /// - Returns: the queries that could not be sent.
     func flush() -> [Transmission] {
         guard !isEmpty else { return [] }
         runs.arrange()
@@ -50,10 +50,10 @@ final class QueryBatch {
         return failed
     }
 
-    /// Whether it is on its way, or lost as the network might have lost it: then it is asked again when its time is up.
+    /// Whether it was sent, or dropped as the network might drop it: then it is repeated after its time-out.
     private static func isOut(try send: () -> CInt) -> Bool {
         var status = send()
-        // An error that was left from an earlier datagram (ICMP) is taken by a first try.
+        // The first attempt may return a pending ICMP error of an earlier datagram.
         if status == -ECONNREFUSED { status = send() }
         return status > 0 || [-EAGAIN, -ENOBUFS, -EINTR, -ECONNREFUSED].contains(status)
     }

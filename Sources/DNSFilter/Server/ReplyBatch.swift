@@ -4,7 +4,7 @@
 
 /// Who sent a datagram: a sockaddr_in or sockaddr_in6.
 struct DatagramPeer: Equatable, Sendable {
-    /// The address's bytes, zeros behind them.
+    /// The address's bytes, padded with zeros.
     private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     private var length: socklen_t
 
@@ -21,7 +21,7 @@ struct DatagramPeer: Equatable, Sendable {
     }
 }
 
-/// Answers that leave through one socket by one call.
+/// Answers that are sent through one socket with one call.
 final class ReplyBatch {
     private let pool: DatagramPool
     private var socket: CInt = -1
@@ -29,7 +29,7 @@ final class ReplyBatch {
     private var runs: DatagramRuns<DatagramPeer>
 
     init?() {
-        // An answer over UDP has `Query.largestPayload` at most; one that was cut has a question and a record.
+        // An answer over UDP is at most `Query.largestPayload` long; a truncated one has a question and a record.
         guard let pool = DatagramPool(slots: 64, slotBytes: 2048) else { return nil }
         self.pool = pool
         runs = DatagramRuns(capacity: pool.slots)
@@ -45,7 +45,7 @@ final class ReplyBatch {
         count += 1
     }
 
-    /// To be called before any socket is closed. A full socket buffer loses answers, as the network might have.
+    /// Sends the batch. Call it before any socket is closed. A full socket buffer drops answers, as the network might.
     func flush() {
         guard count > 0 else { return }
         runs.arrange()
@@ -53,7 +53,7 @@ final class ReplyBatch {
         while first < runs.count {
             let sent = pool.send(runs, from: first, count: runs.count - first, by: socket)
             guard sent != -EAGAIN, sent != -ENOBUFS else { break }
-            // What one peer's address refuses must not keep the others from their answers.
+            // An error for one peer's address must not hold up the others' answers.
             if sent <= 0 { sendSingly(runs.slots(of: first)) }
             first += max(Int(sent), 1)
         }
@@ -61,7 +61,7 @@ final class ReplyBatch {
         count = 0
     }
 
-    /// A run that cannot leave as one packet: the loopback may have been made too narrow for it.
+    /// Sends a run one by one, for when it does not fit one packet (a small MTU on loopback).
     private func sendSingly(_ slots: ArraySlice<UInt16>) {
         guard slots.count > 1 else { return }
         for slot in slots { _ = pool.send(slot, by: socket) }

@@ -1,12 +1,12 @@
 import COpenSSL
 
-/// Why DNS over TLS cannot be spoken.
+/// Why DNS over TLS failed.
 struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     var description: String
 
     init(_ reason: String) { description = reason }
 
-    /// OpenSSL's own words for the last error of this thread.
+    /// The last error of this thread, in OpenSSL's words.
     static func last(_ what: String) -> TLSError {
         let code = ERR_get_error()
         guard code != 0, let reason = ERR_reason_error_string(code) else { return TLSError(what) }
@@ -14,8 +14,8 @@ struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// What all TLS connections have in common: who may vouch for upstreams. Made only where an upstream speaks TLS: OpenSSL
-/// sets itself up with it.
+/// The shared context of all TLS connections, with the trusted certificate authorities. Created only if an upstream
+/// uses TLS, because it initialises OpenSSL.
 final class TLSContext {
     let pointer: OpaquePointer
 

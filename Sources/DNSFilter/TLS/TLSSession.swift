@@ -1,13 +1,13 @@
 import COpenSSL
 import NetworkPolicy
 
-/// One TLS connection to an upstream without its socket: bytes of the network and of DNS go in, and come out.
-/// Nothing of DNS goes out before the certificate is found good.
+/// One TLS connection to an upstream, without the socket: encrypted and plain bytes go in and come out. Nothing is sent
+/// before the certificate has been verified.
 final class TLSSession {
     private let session: OpaquePointer
     private let received: OpaquePointer
     private let sending: OpaquePointer
-    /// What is to be said once the handshake is done.
+    /// Plain bytes to send after the handshake.
     private var waiting: [UInt8] = []
     private(set) var isEstablished = false
 
@@ -18,7 +18,7 @@ final class TLSSession {
         self.session = session
         self.received = received
         self.sending = sending
-        // The session owns both from here on.
+        // The session owns both from now on.
         SSL_set_bio(session, received, sending)
         SSL_set_connect_state(session)
         let isExpected: Bool
@@ -44,14 +44,14 @@ final class TLSSession {
 
     deinit { SSL_free(session) }
 
-    /// Something to say; it may wait for the handshake.
+    /// Sends plain bytes, after the handshake if it is not done yet.
     func write(_ bytes: [UInt8]) throws(TLSError) {
         waiting += bytes
         try proceed()
     }
 
-    /// Takes what came from the network, and adds what it says. At the end of the connection it throws, after the last
-    /// of what was said.
+    /// Takes bytes from the network and appends the decrypted ones. At the end of the connection it throws, after
+    /// appending the last bytes.
     func receive(_ bytes: UnsafeRawBufferPointer, into plain: inout [UInt8]) throws(TLSError) {
         guard bytes.isEmpty || BIO_write(received, bytes.baseAddress, Int32(bytes.count)) == bytes.count else {
             throw TLSError("OpenSSL has no memory")
@@ -67,7 +67,7 @@ final class TLSSession {
         }
     }
 
-    /// What the network is to get.
+    /// The bytes to send to the network.
     func takeOutput() -> [UInt8] {
         let count = BIO_ctrl_pending(sending)
         guard count > 0 else { return [] }
@@ -96,7 +96,7 @@ final class TLSSession {
         waiting = []
     }
 
-    /// Waiting for the network is no error.
+    /// Having to wait for the network is not an error.
     private func check(_ status: Int32, _ what: String) throws(TLSError) {
         let code = SSL_get_error(session, status)
         guard code != SSL_ERROR_WANT_READ, code != SSL_ERROR_WANT_WRITE else { return }

@@ -1,16 +1,16 @@
-/// One sending of a question to one upstream. What comes back must agree with all of it.
+/// A question sent to one upstream once. A response must match all of it.
 struct Attempt: Sendable {
     var upstream: Int32
     var identifier: UInt16
-    /// Over TCP, or TLS.
+    /// Sent over TCP or TLS.
     var overTCP: Bool
     /// Waiting for its answer.
     var isOpen: Bool
-    /// It was late, and another one went out because of it.
+    /// Its answer was late, so another attempt was made.
     var isMissed = false
-    /// Which socket or stream it went out by; 0 before it did.
+    /// The socket or stream that it was sent through; 0 before that.
     var socketID: UInt64 = 0
-    /// The case of the question's letters: see `QuestionSpelling`.
+    /// The letter case of the question, see `QuestionSpelling`.
     var spelling: UInt64
     var sent: UInt64
 }
@@ -21,9 +21,9 @@ struct Transmission: Hashable, Sendable {
     var upstream: Int
     var identifier: UInt16
     var spelling: UInt64
-    /// Over TCP (or TLS): the upstream speaks nothing else, or its answer did not fit a datagram.
+    /// Over TCP or TLS: the upstream supports nothing else, or its answer did not fit a datagram.
     var overTCP: Bool
-    /// Where `PendingQuestions` keeps the attempt.
+    /// The index of its question in `PendingQuestions`.
     var place: Int32
     var attempt: Int32
 
@@ -31,7 +31,7 @@ struct Transmission: Hashable, Sendable {
         Query.forwardedBytes(name: key.name, type: key.type, identifier: identifier, spelling: spelling)
     }
 
-    /// Writes them into an array that is empty.
+    /// Writes the query into an empty array.
     func write(to message: inout [UInt8]) {
         Query.writeForwarded(name: key.name, type: key.type, identifier: identifier, spelling: spelling, to: &message)
     }
@@ -40,34 +40,34 @@ struct Transmission: Hashable, Sendable {
 /// Where a response came from.
 struct ResponseOrigin: Hashable, Sendable {
     var upstream: Int
-    /// The socket or the stream: `Attempt.socketID`.
+    /// The socket or stream that it arrived on, as in `Attempt.socketID`.
     var socketID: UInt64
     var overTCP: Bool
 }
 
-/// Why there is no answer.
+/// Why a question failed.
 enum ResolutionFailure: Hashable, Sendable {
-    /// Nobody answered in time.
+    /// No upstream answered in time.
     case silence
-    /// The network refused.
+    /// No upstream could be reached.
     case unreachable
-    /// Upstreams answered that they cannot say.
+    /// Upstreams answered with an error code.
     case refused
     /// There is no upstream.
     case noUpstream
 }
 
-/// What makes upstreams different.
+/// Properties of an upstream.
 struct UpstreamTraits: Hashable, Sendable {
-    /// Streams only: DNS over TLS.
+    /// Only streams, for DNS over TLS.
     var isStream = false
 }
 
-/// Bounds of what may wait.
+/// Limits of `PendingQuestions`.
 struct PendingLimits: Hashable, Sendable {
-    /// Milliseconds that one upstream may take.
+    /// Milliseconds to wait for one upstream.
     var timeout: UInt64
     var maxQuestions = 8192
-    /// Askers of one question.
+    /// The most waiters for one question.
     var maxWaiters = 512
 }

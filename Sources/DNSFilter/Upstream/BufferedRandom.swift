@@ -2,7 +2,7 @@
     import Glibc
 #endif
 
-/// The kernel's randomness, fetched for many numbers at one time: every question needs three.
+/// Random numbers from the kernel, fetched in bulk, since every question needs three.
 struct BufferedRandom: RandomNumberGenerator {
     private static let batch = 64
     private var numbers = [UInt64](repeating: 0, count: batch)
@@ -11,7 +11,7 @@ struct BufferedRandom: RandomNumberGenerator {
     mutating func next() -> UInt64 {
         if used == Self.batch { fill() }
         defer {
-            // What has been used can be read from this memory by nobody.
+            // Erase used numbers from memory.
             numbers[used] = 0
             used += 1
         }
@@ -20,7 +20,7 @@ struct BufferedRandom: RandomNumberGenerator {
 
     private mutating func fill() {
         numbers.withUnsafeMutableBytes { bytes in
-            // It gives 256 bytes at one time.
+            // getentropy(3) returns at most 256 bytes at once.
             for start in stride(from: 0, to: bytes.count, by: 256) {
                 let status = getentropy(bytes.baseAddress! + start, min(256, bytes.count - start))
                 precondition(status == 0, "the kernel gives no randomness")

@@ -1,4 +1,4 @@
-/// An array whose first element needs no memory of its own: for lists that nearly always have one.
+/// An array whose first element is stored inline, for lists that nearly always have one element.
 struct FirstInline<Element>: RandomAccessCollection, MutableCollection {
     private var first: Element?
     private var others: [Element] = []

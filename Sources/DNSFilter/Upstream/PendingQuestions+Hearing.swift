@@ -1,8 +1,8 @@
 import NetworkPolicy
 
-// What comes back.
+// Responses and errors from upstreams.
 extension PendingQuestions {
-    /// Takes a response. It must agree with what was asked: upstream, socket, number, name with its case, and type.
+    /// Handles a response. It must match what was asked: upstream, socket, id, name with its letter case, and type.
     mutating func receive(
         _ response: UpstreamResponse, from origin: ResponseOrigin, using random: inout some RandomNumberGenerator,
         now: UInt64
@@ -35,7 +35,8 @@ extension PendingQuestions {
         let keepsCase = QuestionSpelling.matches(
             response.questionName, canonical: name.wire, attempt.spelling)
         if !keepsCase, !attempt.overTCP {
-            // A forgery, or a server that does not keep the case: a stream tells. The datagram may still come right.
+            // Either a forgery or a server that does not keep the case. Asking over a stream tells; the right datagram
+            // may still arrive.
             guard
                 !places[Int(place)]!.attempts.contains(where: {
                     $0.isOpen && $0.overTCP && $0.upstream == attempt.upstream
@@ -52,13 +53,13 @@ extension PendingQuestions {
             return send(place, to: upstream, overTCP: true, using: &random, now: now).map { .transmit($0) }
                 ?? step(place, using: &random, now: now)
         }
-        // A connection that was opened for one answer says nothing about datagrams.
+        // The time of a connection that was opened for this answer says nothing about datagrams.
         let time = attempt.overTCP && !upstreams[upstream].isStream ? nil : now - attempt.sent
         let answer = Answer(response, name: name, type: response.questionType)
         if answer.code == .serverFailure {
             places[Int(place)]!.attempts[number].isOpen = false
             places[Int(place)]!.failure = .refused
-            // It is alive, but one that refuses everything is of no use while there are others.
+            // It is alive, but useless if it refuses everything while others answer.
             if response.code == ResponseCode.serverFailure.rawValue {
                 health[upstream].answered(after: time)
             } else {
@@ -74,8 +75,8 @@ extension PendingQuestions {
         return question.key.pinned >= 0 ? .nothing : .answered(question.key.key, answer, question.waiters)
     }
 
-    /// The network refused what went out on this socket (ICMP, a connection that failed or broke). What waited on it goes to
-    /// the next upstream at once.
+    /// A socket failed (an ICMP error, or a connection that could not be made or broke). Its questions go to the next
+    /// upstream at once.
     mutating func broke(
         _ socketID: UInt64, upstream: Int, using random: inout some RandomNumberGenerator, now: UInt64
     ) -> [Outcome] {
@@ -96,11 +97,11 @@ extension PendingQuestions {
         return outcomes
     }
 
-    /// A transmission could not go out at all.
+    /// A query could not be sent.
     mutating func failed(
         _ transmission: Transmission, using random: inout some RandomNumberGenerator, now: UInt64
     ) -> Outcome {
-        // Until it was tried to send it, an earlier attempt may have been answered.
+        // An earlier attempt may have been answered in the meantime.
         guard let question = places[Int(transmission.place)], question.key.key == transmission.key,
             question.attempts.indices.contains(Int(transmission.attempt)),
             question.attempts[Int(transmission.attempt)].identifier == transmission.identifier

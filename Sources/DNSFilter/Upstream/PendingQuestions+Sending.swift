@@ -1,8 +1,8 @@
 import NetworkPolicy
 
-// Whom to ask next, and when.
+// Which upstream to ask next, and when.
 extension PendingQuestions {
-    /// What has waited too long: the next upstream is asked, or everybody fails.
+    /// Handles questions whose time is up: asks the next upstream, or fails all waiters.
     mutating func expire(now: UInt64, using random: inout some RandomNumberGenerator) -> [Outcome] {
         var outcomes: [Outcome] = []
         while let place = timers.pop(now: now) {
@@ -12,7 +12,7 @@ extension PendingQuestions {
         return outcomes
     }
 
-    /// The next thing to do for a question: ask another one, wait for those that were asked, or fail.
+    /// The next step for a question: ask another upstream, wait for those that were asked, or fail.
     mutating func step(
         _ place: Int32, using random: inout some RandomNumberGenerator, now: UInt64
     ) -> Outcome {
@@ -39,7 +39,7 @@ extension PendingQuestions {
         return question.key.pinned >= 0 ? .nothing : .failed(question.key.key, question.failure, question.waiters)
     }
 
-    /// Asks the best upstream that has not been asked often enough.
+    /// Asks the best upstream that may still be asked.
     mutating func attempt(
         _ place: Int32, using random: inout some RandomNumberGenerator, now: UInt64
     ) -> Transmission? {
@@ -56,7 +56,7 @@ extension PendingQuestions {
                 $0.upstream == Int32(upstream) && !($0.overTCP && !upstreams[upstream].isStream)
             }
             guard asked < most else { continue }
-            // Those that were not asked before those that were, and those that answer before those that do not.
+            // Prefer upstreams that were not asked yet, then those that are healthy.
             let rank = 2 * asked + (health[upstream].isUsable(now: now) ? 0 : 1)
             if best == nil || rank < best!.rank { best = (rank, upstream) }
         }
@@ -77,7 +77,7 @@ extension PendingQuestions {
         places[Int(place)]!.attempts.append(attempt)
         health[upstream].asked(now: now)
         var patience = health[upstream].patience(atMost: limits.timeout)
-        // Waiting longer for one's second answer: repeating must not become a flood.
+        // Wait longer the second time, so that repeats do not become a flood.
         if wasAsked || upstreams.count == 1 { patience = min(max(2 * patience, 400), limits.timeout) }
         wake(place, at: min(now + patience, places[Int(place)]!.end))
         return Transmission(

@@ -1,16 +1,16 @@
 import NetworkPolicy
 
-/// The questions that upstreams have been asked and not answered yet. Equal questions of several askers are asked once.
-/// A value: time (milliseconds) and randomness come in, what to send comes out.
+/// Questions that upstreams have not answered yet. Equal questions of several waiters are sent once. A value without
+/// I/O: time (milliseconds) and randomness go in, queries to send come out.
 ///
-/// Upstreams are asked in their order, without those that are passed over (`UpstreamHealth`). When an answer takes longer
-/// than that upstream's usually do, the next one is asked, too, and the first good answer wins. Each is asked twice at
-/// most: one lost datagram is no failure.
+/// Upstreams are asked in order, except those that are passed over (`UpstreamHealth`). When an answer takes longer than
+/// usual for that upstream, the next one is asked as well, and the first good answer wins. Each is asked at most twice,
+/// since one lost datagram is not a failure.
 struct PendingQuestions<Waiter: Sendable>: Sendable {
     enum Outcome: Sendable {
-        /// Not an answer to anything that was asked.
+        /// It matches no open question.
         case ignored
-        /// Nothing to do now.
+        /// Nothing to do for now.
         case nothing
         case transmit(Transmission)
         case answered(CacheKey, Answer, FirstInline<Waiter>)
@@ -19,13 +19,13 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
 
     enum Admission: Hashable, Sendable {
         case transmit(Transmission)
-        /// It is on its way already, or fails at once (`expire` tells).
+        /// It is being asked already, or fails at once (see `expire`).
         case joined
-        /// Too many questions, or too many askers of this one.
+        /// Too many questions, or too many waiters for this one.
         case full
     }
 
-    /// A probe is pinned to the one upstream that it is about.
+    /// A probe names the one upstream that it tests.
     struct Key: Hashable {
         var key: CacheKey
         var pinned: Int32 = -1
@@ -35,7 +35,7 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
         var key: Key
         var waiters = FirstInline<Waiter>()
         var attempts = FirstInline<Attempt>()
-        /// When the last attempt's time is up, whatever happens.
+        /// When the question fails at the latest.
         var end: UInt64
         var failure = ResolutionFailure.silence
     }
@@ -44,7 +44,8 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
     let upstreams: [UpstreamTraits]
     var health: [UpstreamHealth]
     var places: [Question?] = []
-    /// By place: when to ask the next one, or to give up; nobody is to look at a whole question for that.
+    /// For each index, when to ask the next upstream or give up. Kept apart, so that timers need not touch whole
+    /// questions.
     var dues: [UInt64] = []
     var free: [Int32] = []
     var index: [Key: Int32] = [:]
@@ -62,10 +63,11 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
 
     var count: Int { index.count }
 
-    /// When `expire` has work; nil when nothing waits.
+    /// When `expire` has work next; nil if nothing waits.
     var nextDeadline: UInt64? { timers.first }
 
-    /// Adds an asker. `random` gives number and spelling; the caller tells by `sent` on which socket a transmission went.
+    /// Adds a waiter. `random` gives id and letter case. After sending a transmission the caller calls `sent` with its
+    /// socket.
     mutating func ask(
         _ key: CacheKey, for waiter: Waiter, using random: inout some RandomNumberGenerator, now: UInt64
     ) -> Admission {
@@ -85,7 +87,7 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
         return .transmit(transmission)
     }
 
-    /// Asks one upstream for its health's sake. nil while it is being asked.
+    /// Probes one upstream; nil while a probe of it is under way.
     mutating func probe(
         _ key: CacheKey, upstream: Int, using random: inout some RandomNumberGenerator, now: UInt64
     ) -> Transmission? {
@@ -94,18 +96,18 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
         return attempt(begin(key, now), using: &random, now: now)
     }
 
-    /// The transmission went out by this socket or stream.
+    /// Records the socket or stream that a transmission was sent through.
     mutating func sent(_ transmission: Transmission, by socketID: UInt64) {
         places[Int(transmission.place)]?.attempts[Int(transmission.attempt)].socketID = socketID
     }
 
-    /// Forgets askers that are gone. The question goes on: its answer is worth caching.
+    /// Removes waiters that are gone. Their questions go on, since the answers are worth caching.
     mutating func removeWaiters(where isGone: (Waiter) -> Bool) {
         for place in index.values { places[Int(place)]!.waiters.removeAll(where: isGone) }
     }
 }
 
-// Where questions stand.
+// Storage of questions by index.
 extension PendingQuestions {
     mutating func begin(_ key: Key, _ now: UInt64) -> Int32 {
         let end = now + (key.pinned >= 0 ? 1 : 2) * limits.timeout
@@ -124,7 +126,7 @@ extension PendingQuestions {
         return place
     }
 
-    /// Takes a question out.
+    /// Removes a question.
     mutating func end(_ place: Int32) -> Question {
         let question = places[Int(place)].take()!
         index[question.key] = nil

@@ -1,8 +1,7 @@
-/// The case of a question's letters on its way to an upstream: random, so that an answer proves to have seen the question
-/// (draft-vixie-dnsext-dns0x20). What the sandbox wrote has no part in it.
+/// The letter case of a forwarded question. It is random, so that an answer proves that its sender saw the question
+/// (draft-vixie-dnsext-dns0x20), and independent of the sandbox's own spelling.
 enum QuestionSpelling {
-    /// Puts the letters of a canonical wire name, which stands at `start`, into the case that the bits say; the first
-    /// letter by the lowest bit.
+    /// Sets the case of the letters of a canonical wire name at `start`; the lowest bit is for the first letter.
     static func apply(_ bits: UInt64, to bytes: inout [UInt8], from start: Int, count: Int) {
         var letters: UInt64 = 0
         for index in start..<start + count where isLetter(bytes[index]) {
@@ -11,7 +10,7 @@ enum QuestionSpelling {
         }
     }
 
-    /// Whether a name of a response is spelled so. Compared to the end, whatever differs: it is a secret of a kind.
+    /// Whether a name in a response has this letter case. Compares in constant time, since the case is a secret.
     static func matches(_ spelled: [UInt8], canonical name: [UInt8], _ bits: UInt64) -> Bool {
         guard spelled.count == name.count else { return false }
         var letters: UInt64 = 0

@@ -1,5 +1,5 @@
-/// Times at which places of an array have work, the earliest first: a binary heap. A place may stand here more than once;
-/// whoever takes one out looks whether it still has work.
+/// A binary heap of times at which entries of an array (given by index) have work, earliest first. An index may occur
+/// more than once; whoever takes one out checks whether it still has work.
 struct TimerHeap: Sendable {
     struct Entry: Sendable {
         var time: UInt64
@@ -20,7 +20,7 @@ struct TimerHeap: Sendable {
         }
     }
 
-    /// The earliest place whose time has come, taken out.
+    /// Removes and returns the earliest index whose time has come.
     mutating func pop(now: UInt64) -> Int32? {
         guard let earliest = entries.first, earliest.time <= now else { return nil }
         let last = entries.removeLast()

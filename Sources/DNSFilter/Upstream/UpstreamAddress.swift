@@ -2,20 +2,20 @@ import NetworkPolicy
 
 /// A resolver that allowed queries are forwarded to.
 public struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
-    /// Whose certificate a resolver must show (RFC 8310, strict privacy).
+    /// What a resolver's certificate must be for (RFC 8310, strict privacy).
     public enum TLSIdentity: Hashable, Sendable {
-        /// One for its address.
+        /// Its address.
         case address
-        /// One for this name, which is also sent as SNI.
+        /// This name, which is also sent as SNI.
         case name(String)
     }
 
     public var address: IPAddress
     public var port: UInt16
-    /// DNS over TLS (RFC 7858), without a way back to clear text; nil for UDP and TCP.
+    /// Set for DNS over TLS (RFC 7858), which never falls back to clear text; nil for UDP and TCP.
     public var tls: TLSIdentity?
 
-    /// DNS over TLS without another port.
+    /// The default port of DNS over TLS.
     public static let tlsPort: UInt16 = 853
 
     public init(address: IPAddress, port: UInt16 = 53, tls: TLSIdentity? = nil) {
@@ -67,7 +67,7 @@ public struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Address and port alone, as packets have them.
+    /// Only address and port, without TLS.
     public var endpoint: UpstreamAddress { UpstreamAddress(address: address, port: port) }
 
     public var description: String {

@@ -1,15 +1,15 @@
-/// The UDP sockets towards one upstream. Each is connected, so that the kernel drops what comes from anybody else; a
-/// query goes out by a random one, and a socket is replaced by one with another port after some use: who wants to forge
-/// an answer has to guess port and number (RFC 5452).
+/// The UDP sockets to one upstream. Each is connected, so that the kernel drops datagrams from anybody else. A query is
+/// sent through a random one, and sockets are replaced after some use, so that forging an answer means guessing both
+/// port and id (RFC 5452).
 struct UpstreamPorts {
     static let width = 8
     static let usesBeforeReplacement = 512
-    /// Replaced sockets that are still listened to, for answers on their way.
+    /// How many replaced sockets stay open for answers under way.
     static let maxLeaving = 8
 
     struct Port: Hashable {
         var descriptor: CInt
-        /// Never used again, unlike the descriptor.
+        /// Never reused, unlike the descriptor.
         var socketID: UInt64
         var uses = 1
     }
@@ -27,13 +27,13 @@ struct UpstreamPorts {
     /// A socket to send on.
     struct Pick {
         var port: Port
-        /// Nothing waits in it yet.
+        /// Whether it was just opened.
         var isNew = false
-        /// A socket that is used no more, to be closed.
+        /// An old socket that the caller has to close.
         var outgrown: CInt?
     }
 
-    /// - Parameter socketID: the number that a new socket gets.
+    /// - Parameter socketID: the last number given out; increased if a new socket is opened.
     mutating func pick(using random: inout some RandomNumberGenerator, socketID: inout UInt64) -> Pick? {
         if ports.count < Self.width {
             guard let port = open(&socketID) else { return ports.randomElement(using: &random).map { Pick(port: $0) } }

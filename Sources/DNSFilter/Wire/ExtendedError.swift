@@ -1,6 +1,6 @@
 import NetworkPolicy
 
-/// Why an answer is none: an Extended DNS Error (RFC 8914).
+/// An Extended DNS Error (RFC 8914): why a query was not answered.
 struct ExtendedError: Hashable, Sendable {
     enum Text: Hashable, Sendable {
         case words(String)
@@ -10,15 +10,15 @@ struct ExtendedError: Hashable, Sendable {
     var code: UInt16
     var text: Text
 
-    /// The answer is the policy's, not the name's.
+    /// Blocked by policy.
     static func blocked(_ text: String) -> ExtendedError { ExtendedError(code: 15, text: .words(text)) }
     static func blocked(by verdict: Verdict) -> ExtendedError { ExtendedError(code: 15, text: .verdict(verdict)) }
-    /// The failure was known from a moment ago.
+    /// A cached failure.
     static let cached = ExtendedError(code: 13, text: .words(""))
     static let noReachableUpstream = ExtendedError(code: 22, text: .words("no upstream answered in time"))
     static let networkError = ExtendedError(code: 23, text: .words("the network refused the upstreams"))
 
-    /// Bytes of the text that are sent.
+    /// The most bytes of text that are sent.
     private static let maxText = 200
 
     /// The EDNS option: code 15, length, code of the error, text.

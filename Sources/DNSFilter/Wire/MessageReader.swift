@@ -1,6 +1,6 @@
 import NetworkPolicy
 
-/// Why bytes are not the DNS message that they should be.
+/// Why bytes are not a valid DNS message.
 enum MessageError: Error, Hashable {
     case truncated
     case badPointer
@@ -43,7 +43,7 @@ struct MessageReader {
         position += count
     }
 
-    /// A name without its compression, case kept: labels and the final zero byte.
+    /// A name, decompressed and with its letter case: labels and the final zero byte.
     mutating func nameBytes() throws(MessageError) -> [UInt8] {
         var name: [UInt8] = []
         name.reserveCapacity(32)
@@ -51,7 +51,7 @@ struct MessageReader {
         return name
     }
 
-    /// The same, in an array that is empty.
+    /// The same, into an empty array.
     mutating func readName(into name: inout [UInt8]) throws(MessageError) {
         var cursor = position
         var earliest = position

@@ -1,38 +1,38 @@
 import NetworkPolicy
 
-/// A query of a sandbox, read and found fit to be judged.
+/// A well-formed query of a sandbox.
 struct Query: Hashable, Sendable {
     var identifier: UInt16
     var recursionDesired: Bool
     var name: DomainName
     var type: UInt16
-    /// The name's letters as they were asked for: answers repeat them, since clients may check it.
+    /// The letter case of the name as asked. Answers repeat it, since clients may check.
     var letters = LetterCase()
-    /// What a UDP answer may be long; 512 without EDNS (RFC 6891).
+    /// The longest UDP answer that the client takes; 512 without EDNS (RFC 6891).
     var payloadLimit: Int
     var hasEDNS: Bool
 }
 
-/// What came in instead of a query, and what is answered to it.
+/// The answer to a message that is not an acceptable query.
 struct QueryRejection: Error, Hashable, Sendable {
     var identifier: UInt16
     var recursionDesired = false
     var code: ResponseCode
-    /// The question, where it could be read.
+    /// The question, if it could be read.
     var question: [UInt8]
     var hasEDNS = false
-    /// Told where the client speaks EDNS.
+    /// Sent if the client uses EDNS.
     var error: ExtendedError?
 }
 
 extension Query {
-    /// The shortest message: a header.
+    /// The length of a header, the shortest message.
     static let headerLength = 12
-    /// RFC 9715: no answer over UDP is longer, so that none is fragmented.
+    /// RFC 9715: the longest answer over UDP, so that none is fragmented.
     static let largestPayload = 1232
 
-    /// The memory of queries that are read one after the other: a name and a question are read into that of the query
-    /// before, unless somebody kept it.
+    /// Buffers for parsing queries one after another. Name and question reuse those of the previous query unless
+    /// somebody kept it.
     struct Memory {
         fileprivate var name: [UInt8] = []
         fileprivate var question: [UInt8] = []
@@ -44,7 +44,7 @@ extension Query {
     }
 
     /// Reads a message.
-    /// - Returns: nil for what is not even a query (too short, a response): it gets no answer at all.
+    /// - Returns: nil for what is not even a query (too short, a response), which gets no answer.
     static func parse(
         _ bytes: UnsafeRawBufferPointer, reusing memory: inout Memory
     ) -> Result<Query, QueryRejection>? {
@@ -84,7 +84,7 @@ extension Query {
             guard kind == internet, let name else {
                 rejection.code = kind == internet ? .nameError : .refused
                 if kind == internet, memory.question.first == 0 {
-                    // That the root does not exist would mean that nothing does (RFC 8020).
+                    // NXDOMAIN for the root would mean that no name exists (RFC 8020).
                     rejection.code = .refused
                     rejection.error = .blocked("policy: the root is not forwarded")
                 }
@@ -97,10 +97,10 @@ extension Query {
         }
     }
 
-    /// The one additional record may only be OPT; its options are dropped, which leaves nothing to tunnel through.
+    /// The only additional record may be OPT. Its options are dropped, so nothing can be tunnelled in them.
     /// - Returns: the version of EDNS.
     private mutating func readEDNS(_ reader: inout MessageReader) throws(MessageError) -> UInt8 {
-        // The root, as it is (RFC 6891, section 6.1.2).
+        // OPT's owner is the root (RFC 6891, section 6.1.2).
         guard try reader.byte() == 0, try reader.number16() == RecordType.opt else { throw .badCount }
         let size = Int(try reader.number16())
         let flags = try reader.number32()
@@ -110,8 +110,8 @@ extension Query {
         return UInt8(truncatingIfNeeded: flags >> 16)
     }
 
-    /// The query as it goes upstream: rebuilt from what was understood, and nothing else of the sandbox's bytes.
-    /// One question, its letters in the case that `spelling` says (0: lower), recursion desired, an EDNS record without
+    /// The query to send upstream, rebuilt from what was parsed; no other bytes of the sandbox are forwarded. It has
+    /// one question, in the letter case of `spelling` (0: lower), recursion desired, and an EDNS record without
     /// options: 1232 bytes (RFC 9715), no DNSSEC.
     static func forwardedBytes(name: DomainName, type: UInt16, identifier: UInt16, spelling: UInt64 = 0) -> [UInt8] {
         var bytes: [UInt8] = []
@@ -120,14 +120,14 @@ extension Query {
         return bytes
     }
 
-    /// The same into an array that is empty.
+    /// The same, into an empty array.
     static func writeForwarded(
         name: DomainName, type: UInt16, identifier: UInt16, spelling: UInt64, to bytes: inout [UInt8]
     ) {
         bytes.append(big: identifier)
         let recursionDesired: UInt16 = 0x0100
         bytes.append(big: recursionDesired)
-        // One question, no answers, no authorities, one additional record.
+        // Counts: one question, no answers, no authorities, one additional record.
         bytes.append(big: 1)
         bytes.append(big: 0)
         bytes.append(big: 0)
@@ -145,14 +145,14 @@ extension Query {
         for _ in 0..<3 { bytes.append(big: 0) }
     }
 
-    /// A copy in memory of its own, for what waits.
+    /// A copy that shares no buffer, for a query that has to wait.
     var detached: Query {
         var query = self
         query.name = name.detached
         return query
     }
 
-    /// The question as it was asked, case included.
+    /// The question as it was asked, with its letter case.
     var question: [UInt8] {
         var bytes: [UInt8] = []
         writeQuestion(to: &bytes)
@@ -175,7 +175,7 @@ extension [UInt8] {
         append(UInt8(truncatingIfNeeded: number))
     }
 
-    /// In the place of two bytes that are there.
+    /// Overwrites two bytes.
     mutating func put(big number: UInt16, at place: Int) {
         self[place] = UInt8(number >> 8)
         self[place + 1] = UInt8(truncatingIfNeeded: number)

@@ -1,4 +1,4 @@
-/// Record types by their IANA numbers; only those that this module treats in a way of their own.
+/// Record types by their IANA numbers; only those that this module treats specially.
 enum RecordType {
     static let a: UInt16 = 1
     static let ns: UInt16 = 2
@@ -15,8 +15,8 @@ enum RecordType {
     static let https: UInt16 = 65
     static let caa: UInt16 = 257
 
-    /// What is forwarded. NULL, ANY, transfers, key material and everything unknown carry no address that a sandbox
-    /// needs, but make good tunnels (docs/threats.md, E2). SVCB and HTTPS are answered here without records (E12).
+    /// Whether queries of a type are forwarded. NULL, ANY, zone transfers, key material and unknown types carry no
+    /// addresses, but make good tunnels (docs/threats.md, E2). SVCB and HTTPS are answered here without records (E12).
     static func isForwarded(_ type: UInt16) -> Bool {
         switch type {
         case a, ns, cname, soa, ptr, mx, txt, aaaa, srv, naptr, caa: true
@@ -33,6 +33,6 @@ enum ResponseCode: UInt8, Hashable {
     case nameError = 3
     case notImplemented = 4
     case refused = 5
-    /// An EDNS version that is not 0. Its upper bits stand in the EDNS record.
+    /// An EDNS version other than 0. The code's upper bits are in the EDNS record.
     case badVersion = 16
 }

@@ -1,6 +1,6 @@
 import NetworkPolicy
 
-/// A record of an answer. Names inside its data are not compressed.
+/// A record of an answer, with uncompressed names in its data.
 struct ResourceRecord: Hashable, Sendable {
     /// In lower case.
     var owner: [UInt8]
@@ -9,7 +9,7 @@ struct ResourceRecord: Hashable, Sendable {
     var ttl: UInt32
     var data: [UInt8]
 
-    /// The least time for which the zone's negative answers may be kept: the last field of a SOA's data (RFC 2308, section 4).
+    /// For a SOA, the lifetime of the zone's negative answers: the last field of its data (RFC 2308, section 4).
     var negativeLifetime: UInt32? {
         guard type == RecordType.soa, data.count >= 22 else { return nil }
         return min(ttl, data.suffix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
@@ -27,25 +27,26 @@ struct ResourceRecord: Hashable, Sendable {
     private func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
 }
 
-/// An upstream's response, read whole.
+/// A parsed response of an upstream.
 struct UpstreamResponse: Hashable, Sendable {
     var identifier: UInt16
     var code: UInt8
     var isTruncated: Bool
-    /// As it came, case included.
+    /// As received, with its letter case.
     var questionName: [UInt8]
-    /// The name that was asked for; nil when it is none that is ever asked for. The root is: upstreams are probed by it.
+    /// The name that was asked for; nil if it is no name that the filter asks for. The root is one, since probes ask
+    /// for it.
     var canonicalName: DomainName?
     var questionType: UInt16
     var answers: [ResourceRecord]
-    /// The zone's SOA of a negative answer, for the time that it may be cached (RFC 2308).
+    /// The zone's SOA in a negative answer, which says how long to cache it (RFC 2308).
     var authority: ResourceRecord?
 
-    /// Records that a message may have: a stream's 64 KiB hold more than anybody needs.
+    /// The most records in a message. 64 KiB over TCP could hold more than anybody needs.
     static let maxRecords = 1024
 
-    /// The memory of responses that are read one after the other: names and records are read into that of the response before,
-    /// unless somebody kept it.
+    /// Buffers for parsing responses one after another. Names and records reuse those of the previous response unless
+    /// somebody kept it.
     struct Memory {
         fileprivate var question: [UInt8] = []
         fileprivate var name: [UInt8] = []
@@ -53,13 +54,13 @@ struct UpstreamResponse: Hashable, Sendable {
         fileprivate var records: [ResourceRecord] = []
     }
 
-    /// - Throws: `MessageError` for anything but a well-formed response with one question.
+    /// - Throws: `MessageError` if it is not a well-formed response with one question.
     init(_ bytes: UnsafeRawBufferPointer) throws(MessageError) {
         var memory = Memory()
         try self.init(bytes, reusing: &memory)
     }
 
-    /// The same in memory of the caller's.
+    /// The same, reusing the caller's buffers.
     init(_ bytes: UnsafeRawBufferPointer, reusing memory: inout Memory) throws(MessageError) {
         var reader = MessageReader(bytes)
         identifier = try reader.number16()
@@ -70,7 +71,7 @@ struct UpstreamResponse: Hashable, Sendable {
         guard try reader.number16() == 1 else { throw .badCount }
         let answerCount = try reader.number16(), authorityCount = try reader.number16()
         _ = try reader.number16()
-        // First: they may have the name.
+        // First, since records may share the name's buffer.
         memory.records.removeAll(keepingCapacity: true)
         memory.question.removeAll(keepingCapacity: true)
         try reader.readName(into: &memory.question)
@@ -89,14 +90,14 @@ struct UpstreamResponse: Hashable, Sendable {
         }
     }
 
-    /// nil for a class other than IN.
+    /// Reads a record; nil for a class other than IN.
     private static func record(
         _ reader: inout MessageReader, _ question: DomainName?, _ memory: inout Memory
     ) throws(MessageError) -> ResourceRecord? {
         memory.owner.removeAll(keepingCapacity: true)
         try reader.readName(into: &memory.owner)
         lowerCase(&memory.owner)
-        // Nearly always it is the name that was asked for.
+        // Usually the owner is the name that was asked for.
         let owner =
             question.flatMap { $0.wire == memory.owner ? $0.wire : nil }
             ?? memory.owner.withUnsafeBufferPointer { Array($0) }
@@ -104,7 +105,7 @@ struct UpstreamResponse: Hashable, Sendable {
         let length = Int(try reader.number16())
         let end = reader.position + length
         let data: [UInt8]
-        // Names are in lower case everywhere: compressed, they have the random case of our own question.
+        // Convert names to lower case: compressed ones have the random case of our question.
         switch type {
         case RecordType.ns, RecordType.cname, RecordType.ptr: data = lowercased(try reader.nameBytes())
         case RecordType.mx: data = try reader.take(2) + lowercased(reader.nameBytes())
@@ -124,7 +125,7 @@ struct UpstreamResponse: Hashable, Sendable {
         return name
     }
 
-    /// Length bytes are below 64, so that they are never taken for letters.
+    /// Label lengths are below 64, so they are never taken for letters.
     private static func lowerCase(_ name: inout [UInt8]) {
         for index in name.indices where (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(name[index]) {
             name[index] |= 0x20

@@ -1,21 +1,21 @@
 import NetworkPolicy
 
-/// What can stand in a message behind its question.
+/// Records that can be written into a message after its question.
 protocol WritableAnswer {
     var code: ResponseCode { get }
     var answerCount: UInt16 { get }
     var authorityCount: UInt16 { get }
     /// Writes the records, `elapsed` seconds after the answer came.
-    /// - Parameter question: the name that is asked for; it stands at offset 12 of every message.
+    /// - Parameter question: the name that is asked for, which is at offset 12 of every message.
     func write(to message: inout [UInt8], question: DomainName, elapsed: UInt32)
 }
 
-/// Writes the answer to a sandbox.
+/// Encodes the answer to a sandbox.
 enum ResponseEncoder {
     /// - Parameters:
-    ///   - elapsed: seconds to take off every TTL.
-    ///   - limit: bytes; a longer answer is cut to nothing with TC set, and the client comes back over TCP.
-    ///   - error: sent where the client speaks EDNS.
+    ///   - elapsed: seconds to subtract from every TTL.
+    ///   - limit: in bytes. A longer answer is sent empty with TC set, so that the client asks again over TCP.
+    ///   - error: sent if the client uses EDNS.
     static func encode(
         _ answer: Answer, to query: Query, elapsed: UInt32 = 0, limit: Int = 65535, error: ExtendedError? = nil
     ) -> [UInt8] {
@@ -24,7 +24,7 @@ enum ResponseEncoder {
         return message
     }
 
-    /// The same into an array that is empty.
+    /// The same, into an empty array.
     static func write(
         _ answer: some WritableAnswer, to query: Query, elapsed: UInt32, limit: Int,
         error: @autoclosure () -> ExtendedError?, into message: inout [UInt8]
@@ -72,7 +72,7 @@ enum ResponseEncoder {
         message.append(big: hasEDNS ? 1 : 0)
     }
 
-    /// Our own OPT record: the flag for DNSSEC is clear, since no signature is ever forwarded.
+    /// Our own OPT record. DO is clear, since signatures are never forwarded.
     private static func writeEDNS(_ error: ExtendedError?, upperCode: UInt8 = 0, to message: inout [UInt8]) {
         message.append(0)
         message.append(big: RecordType.opt)

@@ -3,10 +3,10 @@ public struct CIDRBlock: Hashable, Sendable, CustomStringConvertible {
     public let base: IPAddress
     public let prefixLength: Int
 
-    /// IPv4-mapped addresses (RFC 4291, section 2.5.5.2): a way to write IPv4, on no wire.
+    /// IPv4-mapped addresses (RFC 4291, section 2.5.5.2): another way to write IPv4, which no packet carries.
     static let mapped = CIDRBlock("::ffff:0:0/96")!
 
-    /// Every address, of one family and the other.
+    /// Every address of both families.
     public static let everything = [CIDRBlock("0.0.0.0/0")!, CIDRBlock("::/0")!]
 
     /// The block of one address.
@@ -23,7 +23,7 @@ public struct CIDRBlock: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// `198.51.100.0/24`, `2001:db8::/32`, or a bare address. Bits past the prefix must be zero: `10.0.0.1/8` is more
-    /// likely a mistake than a wish for the whole of `10.0.0.0/8`.
+    /// likely a mistake than meant to be all of `10.0.0.0/8`.
     public init?(_ text: some StringProtocol) {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let address = IPAddress(parts[0]) else { return nil }

@@ -1,12 +1,12 @@
-/// A form of IPv6 address in which an IPv4 address stands: what is sent there may come out as IPv4, behind a translator or at the
-/// end of a tunnel. Whoever closes an IPv4 address must close it in all of them.
+/// A form of IPv6 address that contains an IPv4 address. A translator or the end of a tunnel may send on to that IPv4
+/// address, so a rule that closes it must close all these forms as well.
 public struct EmbeddedAddress: Hashable, Sendable {
-    /// Of the IPv6 address: how it begins, or what stands in its middle.
+    /// The fixed part of the IPv6 address: its beginning, or the middle bits.
     public let marker: IPv6Address
     public let mask: IPv6Address
-    /// Where the four octets of the IPv4 address stand in the sixteen, in order.
+    /// Which of the sixteen octets hold the four of the IPv4 address, in order.
     public let places: [Int]
-    /// Whether they are inverted (Teredo).
+    /// Whether those octets are inverted (Teredo).
     public let isInverted: Bool
 
     private init(_ block: String, _ places: [Int], isInverted: Bool = false) {
@@ -26,7 +26,7 @@ public struct EmbeddedAddress: Hashable, Sendable {
         EmbeddedAddress("::ffff:0:0/96", last),  // IPv4-mapped (RFC 4291, section 2.5.5.2)
         EmbeddedAddress("::ffff:0:0:0/96", last),  // IPv4-translated (RFC 2765, section 2.1)
         EmbeddedAddress("64:ff9b::/96", last),  // NAT64 (RFC 6052, section 2.1)
-        // NAT64 of a network's own (RFC 8215), with prefixes of each length that fits (RFC 6052, section 2.2).
+        // NAT64 with a local prefix (RFC 8215), in each length that fits (RFC 6052, section 2.2).
         EmbeddedAddress("64:ff9b:1::/48", last),
         EmbeddedAddress("64:ff9b:1::/48", Array(9...12)),
         EmbeddedAddress("64:ff9b:1::/48", [7, 9, 10, 11]),
@@ -50,7 +50,7 @@ public struct EmbeddedAddress: Hashable, Sendable {
         return IPv4Address(rawValue: isInverted ? ~number : number)
     }
 
-    /// The addresses of this form in which one of a block of IPv4 addresses stands: value and mask.
+    /// The addresses of this form that contain an address of an IPv4 block, as value and mask.
     public func pattern(of block: CIDRBlock) -> (value: IPv6Address, mask: IPv6Address)? {
         guard case .v4(let base) = block.base else { return nil }
         let bits: UInt32 = block.prefixLength == 0 ? 0 : .max << UInt32(32 - block.prefixLength)
@@ -58,7 +58,7 @@ public struct EmbeddedAddress: Hashable, Sendable {
         return (marker.placing(number, at: places), mask.placing(bits, at: places))
     }
 
-    /// The same as a block, where it is one.
+    /// The same as one block; nil where it is not contiguous.
     public func block(of block: CIDRBlock) -> CIDRBlock? {
         guard let (value, mask) = pattern(of: block) else { return nil }
         let high = (~mask.high).leadingZeroBitCount
@@ -74,7 +74,7 @@ extension IPv6Address {
             low: length <= 64 ? 0 : .max << UInt64(128 - length))
     }
 
-    /// With the octets of a number at these places, beside what stands there.
+    /// The address with the octets of a number put into these places.
     fileprivate func placing(_ number: UInt32, at places: [Int]) -> IPv6Address {
         var placed = self
         for (index, place) in places.enumerated() {

@@ -1,7 +1,8 @@
-/// Where clouds hand out credentials and other secrets of a machine, beside the link-local addresses.
+/// Addresses of cloud metadata services, which hand out a machine's credentials; those that are not link-local anyway.
 public enum MetadataService {
     public static let blocks: [CIDRBlock] = [
-        // Amazon: the instance's, and by other addresses of the block its pods' and containers' credentials, time and DNS.
+        // Amazon: the instance metadata service; other addresses of the block serve pods' and containers' credentials,
+        // time and DNS.
         "fd00:ec2::/32",
         "fd20:ce::254",  // Google
         "fd00:c1::a9fe:a9fe",  // Oracle

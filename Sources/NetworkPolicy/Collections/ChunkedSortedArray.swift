@@ -1,19 +1,19 @@
-/// What has a place in an order.
+/// An element with a sort key.
 protocol Ordered {
     associatedtype Place: Comparable
-    /// No two elements of a list have the same.
+    /// Unique within a list.
     var place: Place { get }
 }
 
-/// A sorted list in pieces: a change copies the piece that it is in and shares all others with the list as it was, so that
-/// one rule of a hundred thousand is changed in microseconds.
+/// A sorted array in chunks. A change copies only the chunk it touches and shares the others with the array it was made
+/// from, so changing one rule of a hundred thousand takes microseconds.
 struct ChunkedSortedArray<Element: Ordered>: RandomAccessCollection {
-    /// Elements of a piece as it is built; twice as many where it has grown.
+    /// Elements in a chunk when it is built. A chunk that grows is split at twice as many.
     static var pieceLength: Int { 256 }
 
-    /// None is empty.
+    /// No chunk is empty.
     private(set) var pieces: [[Element]] = []
-    /// By piece: how many elements stand before it.
+    /// For each chunk, how many elements come before it.
     private var offsets: [Int] = []
     private(set) var count = 0
 
@@ -28,7 +28,7 @@ struct ChunkedSortedArray<Element: Ordered>: RandomAccessCollection {
     var startIndex: Int { 0 }
     var endIndex: Int { count }
 
-    /// Walks over the pieces: for a few look-ups, not for loops, which iterate.
+    /// Searches for the chunk each time. Fine for a few look-ups; loops should iterate instead.
     subscript(position: Int) -> Element {
         var position = position
         for piece in pieces {
@@ -66,8 +66,8 @@ struct ChunkedSortedArray<Element: Ordered>: RandomAccessCollection {
         return found
     }
 
-    /// Takes out what stands from one place to another, both included, and puts these elements there.
-    /// - Precondition: the new elements are in order, and after what is before them and before what is after them.
+    /// Replaces the elements from one place to another, both included, with new ones.
+    /// - Precondition: the new elements are sorted, and the whole array stays sorted with them.
     mutating func replace(_ places: ClosedRange<Element.Place>, with new: [Element]) {
         var first = location(at: places.lowerBound)?.piece ?? 0
         var end = pieces.isEmpty ? 0 : first + 1
@@ -76,7 +76,7 @@ struct ChunkedSortedArray<Element: Ordered>: RandomAccessCollection {
         for piece in pieces[first..<end] { joined += piece.prefix { $0.place < places.lowerBound } }
         joined += new
         for piece in pieces[first..<end] { joined += piece.drop { $0.place <= places.upperBound } }
-        // Small pieces join their neighbour: a list that shrinks must not end as many lists of one.
+        // Merge small chunks with a neighbour, or an array that shrinks would end as many chunks of one element.
         if joined.count < Self.pieceLength / 4, first > 0 {
             first -= 1
             joined = pieces[first] + joined
@@ -87,7 +87,7 @@ struct ChunkedSortedArray<Element: Ordered>: RandomAccessCollection {
         count(from: first)
     }
 
-    /// Counts anew from a piece on.
+    /// Recomputes the offsets from a chunk on.
     private mutating func count(from first: Int) {
         offsets.removeSubrange(first...)
         count = first > 0 ? offsets[first - 1] + pieces[first - 1].count : 0
@@ -97,14 +97,14 @@ struct ChunkedSortedArray<Element: Ordered>: RandomAccessCollection {
         }
     }
 
-    /// Where the last element at a place or before it is.
+    /// The position of the last element at a place or before it.
     private func location(at place: Element.Place) -> (piece: Int, index: Int)? {
         let piece = Self.partition(pieces) { $0[0].place <= place }
         guard piece > 0 else { return nil }
         return (piece - 1, Self.partition(pieces[piece - 1]) { $0.place <= place } - 1)
     }
 
-    /// How many elements at the front satisfy `isBefore`; none behind them may.
+    /// The number of leading elements that satisfy `isBefore` (binary search; none after them may satisfy it).
     private static func partition<Item>(_ items: [Item], _ isBefore: (Item) -> Bool) -> Int {
         var low = 0, high = items.count
         while low < high {

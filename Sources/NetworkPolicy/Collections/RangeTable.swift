@@ -1,8 +1,8 @@
-/// Disjoint ranges of addresses, sorted, each with a value. Neighbours that touch have different values, so there is one
-/// table for one meaning, whichever changes led to it.
+/// Disjoint ranges of addresses, sorted, each with a value. Adjacent ranges have different values, so tables that mean
+/// the same are equal, whatever changes led to them.
 public struct RangeTable<Value: Hashable & Sendable>: Sendable {
     public struct Element: Hashable, Sendable {
-        /// Of one family.
+        /// Both ends are of one address family.
         public var range: ClosedRange<IPAddress>
         public var value: Value
 
@@ -12,14 +12,14 @@ public struct RangeTable<Value: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// What a change did, in elements.
+    /// The elements that a change removed and added.
     public struct Change: Hashable, Sendable {
         public var removed: Set<Element> = []
         public var added: Set<Element> = []
 
         public init() {}
 
-        /// One change after the other: what the first adds and the second removes is in neither.
+        /// Adds a later change. What the first added and the later one removed cancels out.
         public mutating func join(_ next: Change) {
             for element in next.removed where added.remove(element) == nil { removed.insert(element) }
             for element in next.added where removed.remove(element) == nil { added.insert(element) }
@@ -44,7 +44,7 @@ public struct RangeTable<Value: Hashable & Sendable>: Sendable {
         return found
     }
 
-    /// The elements that have a part in a range, cut at its ends.
+    /// The elements that overlap a range, cut at its ends.
     public func elements(in window: ClosedRange<IPAddress>) -> [Element] {
         touching(window).compactMap { element in
             guard element.range.overlaps(window) else { return nil }
@@ -52,7 +52,7 @@ public struct RangeTable<Value: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Makes a part of the table anew.
+    /// Replaces what the table holds inside a window.
     /// - Precondition: the elements are disjoint, in order and inside the window, which is of one family.
     public mutating func replace(_ window: ClosedRange<IPAddress>, with new: [Element]) -> Change {
         let old = touching(window)
@@ -75,7 +75,7 @@ public struct RangeTable<Value: Hashable & Sendable>: Sendable {
         return change
     }
 
-    /// The elements that overlap a window or stand beside it, whole.
+    /// The elements that overlap a window or touch it, uncut.
     private func touching(_ window: ClosedRange<IPAddress>) -> [Element] {
         let last = window.upperBound.successor ?? window.upperBound
         var found = list.elements(in: window.lowerBound...last)

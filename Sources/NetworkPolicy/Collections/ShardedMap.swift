@@ -1,11 +1,13 @@
-/// A key that tells which part of a map it is in. Equal keys give equal numbers; a second hash, so it ought to be cheap.
+/// A key that chooses its shard of a map. Equal keys must give equal numbers. It is computed beside the ordinary hash,
+/// so it should be cheap.
 protocol Sharded: Hashable {
     var shard: UInt { get }
 }
 
-/// A dictionary in parts: a change copies the part that it is in and shares all others with the map as it was.
+/// A dictionary in shards. A change copies only the shard it touches and shares the others with the map it was made
+/// from.
 ///
-/// Keys that somebody has made up to fall into one part make changes as slow as those of one dictionary, nothing else.
+/// Keys chosen to fall into one shard make a change as slow as in a plain dictionary, and no worse.
 struct ShardedMap<Key: Sharded, Value> {
     private static var shardLength: Int { 32 }
 
@@ -13,7 +15,7 @@ struct ShardedMap<Key: Sharded, Value> {
     private var mask: UInt
     private(set) var count = 0
 
-    /// - Parameter capacity: how many elements are to come.
+    /// - Parameter capacity: the expected number of elements.
     init(capacity: Int = 0) {
         var size = 1
         while size * Self.shardLength < capacity { size *= 2 }

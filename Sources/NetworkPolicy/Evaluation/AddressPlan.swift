@@ -2,7 +2,7 @@
 public struct AddressPlan: Hashable, Sendable {
     public struct Block: Hashable, Sendable {
         public var range: ClosedRange<IPAddress>
-        /// What the rules say of each kind of traffic; nil where the default action holds.
+        /// What the rules decide for each kind of traffic; nil where the default action applies.
         public var actions: TrafficMap<Action>
 
         public init(range: ClosedRange<IPAddress>, actions: TrafficMap<Action>) {
@@ -34,8 +34,9 @@ enum CoveredRange {
         blocks.sorted { ($0.block.base, $0.block.prefixLength) < ($1.block.base, $1.block.prefixLength) }
     }
 
-    /// Blocks lie inside each other or apart, never across, so a stack of those around the present address is enough.
-    /// - Parameter sorted: each with the first rules of its own, none twice.
+    /// CIDR blocks nest or are disjoint, never overlap in part, so a stack of the blocks around the current address is
+    /// enough.
+    /// - Parameter sorted: each with its own first rules; no block twice.
     static func flatten(_ sorted: [(block: CIDRBlock, rules: TrafficMap<Int>)]) -> [Element] {
         var sweep = Sweep()
         for (block, rules) in sorted { sweep.open(block.range, rules) }
@@ -45,9 +46,10 @@ enum CoveredRange {
 
     private struct Sweep {
         var flat: [Element] = []
-        /// The blocks around the present address, each with the first rules of all of them; the innermost is last.
+        /// The blocks around the current address, innermost last, each with the first rules of itself and all blocks
+        /// around it.
         private var around: [(end: IPAddress, rules: TrafficMap<Int>)] = []
-        /// Where the innermost block is not cut yet; nil past a family's last address.
+        /// Where the next range begins; nil past a family's last address.
         private var present: IPAddress?
 
         mutating func open(_ range: ClosedRange<IPAddress>, _ rules: TrafficMap<Int>) {
@@ -61,7 +63,7 @@ enum CoveredRange {
             present = range.lowerBound
         }
 
-        /// Ends the blocks that end before an address; with nil, all.
+        /// Closes the blocks that end before an address, or all of them for nil.
         mutating func close(before address: IPAddress?) {
             while let inner = around.last, address.map({ inner.end < $0 }) ?? true {
                 if let present, present <= inner.end { cut(present...inner.end) }

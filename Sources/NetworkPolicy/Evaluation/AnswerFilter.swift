@@ -3,12 +3,13 @@ public struct AnswerFilter: Sendable {
     private let internalZones: [DomainName]
     private let internalRanges: [CIDRBlock]
 
-    /// Where a cluster's own names live.
+    /// The zone of a Kubernetes cluster's own names.
     public static let cluster = try! DomainName("cluster.local")
 
     /// - Parameters:
     ///   - internalZones: names at and below these may yield private addresses.
-    ///   - internalRanges: which private addresses. Loopback, link-local and metadata addresses they never yield.
+    ///   - internalRanges: which private addresses these may be. Loopback, link-local and metadata addresses are never
+    ///     allowed.
     public init(internalZones: [DomainName] = [], internalRanges: [CIDRBlock] = AnswerFilter.privateRanges) {
         self.internalZones = internalZones
         self.internalRanges = internalRanges
@@ -23,8 +24,8 @@ public struct AnswerFilter: Sendable {
         permits(address, for: name) || policy.allowsByAddressRule(address)
     }
 
-    /// Whether the address may be handed out for what the name is. Where only an address rule lifts the filter, that
-    /// rule alone says what is open: a name must not widen it.
+    /// Whether the filter lets the name yield the address, without looking at address rules. Where only an address rule
+    /// lifts the filter, that rule alone says what is open; the name adds nothing.
     public func permits(_ address: IPAddress, for name: DomainName) -> Bool {
         switch Reach(address) {
         case .everywhere: true
@@ -44,7 +45,7 @@ enum Reach {
     case everywhere
     /// Private to a site: a name of an internal zone may yield it.
     case site
-    /// This host, this link, metadata services, groups, and addresses that hide another one.
+    /// Loopback, link-local, metadata services, multicast, and IPv6 forms that contain an IPv4 address.
     case never
 
     init(_ address: IPAddress) {
@@ -59,7 +60,7 @@ enum Reach {
 
     private static func blocks(_ texts: [String]) -> [CIDRBlock] { texts.map { CIDRBlock($0)! } }
 
-    // The documentation ranges and 198.18.0.0/15 are left out: nothing routes them, and test networks live there.
+    // The documentation ranges and 198.18.0.0/15 are left out: nothing routes them, and test networks use them.
     static let sites = blocks([
         "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  // RFC 1918
         "100.64.0.0/10",  // RFC 6598, carrier-grade NAT

@@ -1,6 +1,6 @@
 /// The address rules of a policy: by block, and flattened to disjoint ranges.
 struct BlockTable: Sendable {
-    /// A block that has rules, in the order in which `CoveredRange.flatten` takes blocks.
+    /// A block that has rules, in the order that `CoveredRange.flatten` expects.
     private struct Present: Ordered, Sendable {
         struct Place: Comparable {
             let base: IPAddress
@@ -14,13 +14,13 @@ struct BlockTable: Sendable {
     }
 
     private var entries: ShardedMap<CIDRBlock, TargetEntry>
-    /// The rules for any address: those of both families' largest block beside its own.
+    /// The rules for any address, which apply to the largest block of both families beside that block's own rules.
     private(set) var everywhere: TargetEntry?
     private var present: ChunkedSortedArray<Present>
-    /// For each address and kind of traffic, the first rule.
+    /// The first rule for each address and kind of traffic.
     private(set) var covered: RangeTable<TrafficMap<Int>>
 
-    /// - Parameter entries: of blocks that all differ.
+    /// - Parameter entries: no block twice.
     init(_ entries: [(block: CIDRBlock, entry: TargetEntry)], everywhere: TargetEntry?, _ list: RuleList) {
         self.entries = ShardedMap(capacity: entries.count)
         self.everywhere = everywhere
@@ -36,7 +36,8 @@ struct BlockTable: Sendable {
 
     subscript(block: CIDRBlock) -> TargetEntry? { entries[block] }
 
-    /// Gives blocks other rules, or none. Every entry first, then the ranges: a range is made of all blocks around it.
+    /// Sets the rules of blocks, or removes them. All entries are set before any range is recomputed, because a range
+    /// depends on every block around it.
     /// - Parameter everywhere: the rules for any address, where these are changed.
     mutating func set(
         _ changed: [(block: CIDRBlock, entry: TargetEntry?)], everywhere: TargetEntry??, _ list: RuleList
@@ -61,7 +62,7 @@ struct BlockTable: Sendable {
         return own.map { $0.first(everywhere) } ?? everywhere
     }
 
-    /// The ranges inside a block, from the blocks around it and those in it.
+    /// The ranges inside a block, computed from the blocks around it and those in it.
     private func flattened(_ block: CIDRBlock, _ list: RuleList) -> [RangeTable<TrafficMap<Int>>.Element] {
         let around = (0..<block.prefixLength).reversed().compactMap { length -> TrafficMap<Int>? in
             CIDRBlock(block.base, prefixLength: length).flatMap { rules(of: $0, list) }

@@ -2,19 +2,19 @@
     import Glibc
 #endif
 
-/// The name rules of a policy by name: one look-up per label of what is asked.
+/// A policy's name rules, indexed by name. Matching a query takes one look-up per label.
 struct NameTable: Sendable {
     /// The rules that match a name.
     enum Match {
-        /// Only rules that state neither protocol nor ports: the first, and what it does.
+        /// All matching rules state neither protocol nor ports: the first one, and its action.
         case plain(Int, Action)
         case scoped(TrafficMap<Int>)
     }
 
     private var exact: ShardedMap<DomainName, TargetEntry>
     private var below: ShardedMap<NameSuffix, TargetEntry>
-    /// By bits, how many labels the bases of wildcards have, or ever had: zones of other depths are not looked up. Nobody's
-    /// names of a hundred labels cost a hundred look-ups.
+    /// Bit n is set once a wildcard's base has had n labels. Other depths are skipped, so that a query for a name of a
+    /// hundred labels does not cost a hundred look-ups.
     private var depths: UInt64 = 0
 
     init(names: Int, zones: Int) {
@@ -37,7 +37,7 @@ struct NameTable: Sendable {
         }
     }
 
-    /// The rules as far as they say whether a name may be asked for: where all that match are plain, the first.
+    /// What decides whether a name may be asked for: the first rule if all matching rules are plain, else all of them.
     func lookUp(_ name: DomainName, _ list: RuleList) -> Match? {
         var first: (number: Int, action: Action)?
         var isPlain = true
@@ -48,7 +48,7 @@ struct NameTable: Sendable {
         return isPlain ? first.map { .plain($0.number, $0.action) } : .scoped(allRules(for: name, list))
     }
 
-    /// Every rule that matches a name, joined.
+    /// All rules that match a name, joined.
     func allRules(for name: DomainName, _ list: RuleList) -> TrafficMap<Int> {
         var found: TrafficMap<Int>?
         visit(name) { entry in
@@ -74,8 +74,8 @@ struct NameTable: Sendable {
     private static func depth(_ labels: Int) -> UInt64 { 1 << UInt64(min(labels, 63)) }
 }
 
-/// The end of a wire name, from one of its labels on: the zones above a name are looked up where they stand in it, without a
-/// name of their own for each.
+/// The tail of a wire name from one of its labels on, used as a key: the zones above a name are looked up in place,
+/// without allocating a name for each.
 struct NameSuffix: Sharded {
     private let wire: [UInt8]
     private let start: UInt8

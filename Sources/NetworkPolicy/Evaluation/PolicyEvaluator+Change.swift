@@ -1,14 +1,14 @@
 extension PolicyEvaluator {
-    /// An evaluator of another policy, and where it can decide otherwise.
+    /// The evaluator of a changed policy, and the targets whose verdicts may differ.
     public struct Successor: Sendable {
         public var evaluator: PolicyEvaluator
         public var touched: TouchedTargets
-        /// How many rules are no longer there.
+        /// How many rules were removed.
         public var removed: Int
     }
 
-    /// The evaluator of the changed policy. What the change does not name is shared with this one: merging and removing
-    /// cost what they name, not what there is.
+    /// The evaluator of the changed policy. Everything that the change does not name is shared with this evaluator, so
+    /// merging and removing cost as much as the change, not as the policy.
     public func applying(_ change: PolicyChange) -> Successor {
         switch change {
         case .replace(let policy):
@@ -18,7 +18,7 @@ extension PolicyEvaluator {
         }
     }
 
-    /// - Parameter rules: they come first.
+    /// - Parameter rules: rules to put before all others.
     private func replacing(_ selection: RuleSelection, by rules: [Rule]) -> Successor {
         var policy = policy, names = names
         let leaving = numbers(of: selection)
@@ -50,13 +50,13 @@ extension PolicyEvaluator {
             removed: leaving.count)
     }
 
-    /// The numbers of the rules that are named.
+    /// The numbers of the selected rules.
     private func numbers(of selection: RuleSelection) -> Set<Int> {
         var found: Set<Int> = []
         for target in selection.places {
             found.formUnion((entry(target)?.numbers ?? []).filter { selection.contains(list[$0]) })
         }
-        // Which rules a preset stood for is not looked up but seen: it is named seldom.
+        // Removing a preset's rules is rare, so there is no index for it: look at every rule.
         if !selection.presets.isEmpty {
             for item in list.numbered where selection.contains(item.rule) { found.insert(item.place) }
         }

@@ -1,5 +1,5 @@
-// What is carried out while a sandbox is observed: nothing but the operator's rules, which no client of the policy API may
-// switch off by observing.
+// While a sandbox is observed only the operator's rules are enforced: a client of the policy API must not be able to
+// switch them off by observing.
 extension PolicyEvaluator {
     static func enforcedWhileObserving(of policy: Policy) -> PolicyEvaluator? {
         guard policy.mode == .observe, policy.operatorRules > 0 else { return nil }
@@ -7,17 +7,17 @@ extension PolicyEvaluator {
             Policy(defaultAction: .allow, rules: Array(policy.rules.prefix(policy.operatorRules))))
     }
 
-    /// What the kernel has to carry out of the address rules.
+    /// The address rules that the kernel has to enforce.
     public var enforcedPlan: AddressPlan {
         policy.mode == .observe ? enforcedWhileObserving?.addressPlan ?? .open : addressPlan
     }
 
-    /// Whether the name stays denied though the sandbox is observed.
+    /// Whether the name is denied even while the sandbox is observed.
     public func isEnforcedWhileObserving(_ name: DomainName) -> Bool {
         enforcedWhileObserving.map { !$0.evaluate(name).isAllowed } ?? false
     }
 
-    /// Whether nothing of this name's address may be reached though the sandbox is observed.
+    /// Whether this name's address is closed even while the sandbox is observed.
     public func isEnforcedWhileObserving(_ address: IPAddress, learnedFrom name: DomainName) -> Bool {
         enforcedWhileObserving.map { !$0.allows(address, learnedFrom: name) } ?? false
     }

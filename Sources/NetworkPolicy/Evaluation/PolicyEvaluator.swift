@@ -1,12 +1,14 @@
 import Synchronization
 
-/// A policy made ready for evaluation. The DNS filter, the kernel's rules and every check ask this one, so they agree.
+/// A policy indexed for evaluation. The DNS filter, the kernel's rules and every check use this one evaluator, so they
+/// cannot disagree.
 ///
-/// A name costs one look-up per label, an address one binary search, however many rules there are.
+/// A name takes one look-up per label and an address one binary search, however many rules there are.
 public final class PolicyEvaluator: Sendable {
     public let policy: Policy
 
-    /// What holds although the sandbox is observed: the operator's rules alone. Nil where nothing does, or all.
+    /// What is enforced even while the sandbox is observed: the operator's rules. Nil where there are none, or the
+    /// policy is enforced anyway.
     let enforcedWhileObserving: PolicyEvaluator?
     let names: NameTable
     let blocks: BlockTable
@@ -40,7 +42,7 @@ public final class PolicyEvaluator: Sendable {
         self.blocks = blocks
     }
 
-    /// The address rules for the kernel, whole.
+    /// All address rules, for the kernel.
     public var addressPlan: AddressPlan {
         AddressPlan(defaultAction: policy.defaultAction, blocks: plan(blocks.covered.elements))
     }
@@ -64,17 +66,17 @@ public final class PolicyEvaluator: Sendable {
         return joined
     }
 
-    /// The verdict on asking for a name: allowed where any traffic to it is.
+    /// The verdict on a query for a name: allowed if any traffic to the name is.
     public func evaluate(_ name: DomainName) -> Verdict {
         switch match(name) {
-        // A rule without ports decides for all the traffic that makes a name worth asking for.
+        // A rule without ports decides for all traffic.
         case .plain(let index, _): verdict(index)
         case .scoped(let rules): summary(rules, of: .unstated)
         case nil: verdict(nil)
         }
     }
 
-    /// The same where it denies; nil where it allows, as nearly always, for which no rule is looked at.
+    /// The verdict if it denies; nil if it allows, which is the usual case and needs no look at the rule itself.
     public func refusal(of name: DomainName) -> Verdict? {
         let verdict: Verdict
         switch match(name) {
@@ -86,20 +88,20 @@ public final class PolicyEvaluator: Sendable {
         return verdict.isAllowed ? nil : verdict
     }
 
-    /// The rule that decides whether a name may be asked for; nil where none speaks of it.
+    /// The rule that decides on a query for a name; nil if none matches.
     public func rule(for name: DomainName) -> Rule? {
         if case .plain(let index, _)? = match(name) { return list[index] }
         guard case .rule(_, let rule) = evaluate(name).reason else { return nil }
         return rule
     }
 
-    /// The verdict on some traffic to a name that resolved to an address of which no rule speaks: allowed where any of
-    /// this traffic is. A scope that states nothing is all traffic; one protocol and port is one verdict.
+    /// The verdict on traffic to a name whose address no address rule matches: allowed if any of this traffic is. An
+    /// unstated scope means all traffic.
     public func evaluate(_ name: DomainName, _ scope: TrafficScope) -> Verdict {
         summary(rules(for: name), of: scope)
     }
 
-    /// The verdict on traffic to an address that no name has taught.
+    /// The verdict on traffic to an address that was not learned from a name.
     public func evaluate(_ address: IPAddress, _ scope: TrafficScope = .unstated) -> Verdict {
         summary(rules(for: address), of: scope)
     }
@@ -108,20 +110,20 @@ public final class PolicyEvaluator: Sendable {
     public func evaluate(
         _ address: IPAddress, learnedFrom name: DomainName, _ scope: TrafficScope = .unstated
     ) -> Verdict {
-        // Where no rule speaks of the address, it is the name's verdict: nearly always, and without joining maps.
+        // Usually no address rule matches; then it is the name's verdict, without joining maps.
         if scope.isUnstated, !isCovered(address) { return evaluate(name) }
         return summary(rules(for: name).first(rules(for: address)), of: scope)
     }
 
-    /// Whether `name` may be asked for and something of this address of its be reached.
+    /// Whether `name` may be asked for and any traffic to this address of it is allowed.
     public func allows(_ address: IPAddress, learnedFrom name: DomainName) -> Bool {
         guard refusal(of: name) == nil else { return false }
-        // Where no rule speaks of the address, that was all.
+        // Usually no address rule matches, and the name decides.
         return !isCovered(address) || evaluate(address, learnedFrom: name).isAllowed
     }
 
-    /// What is decided of an address because `name` resolved to it. Nil where an address rule comes first, or none
-    /// matches: there the address plan decides, as it does for an address without a name.
+    /// What `name` decides for an address that it resolved to. Nil for traffic where an address rule comes first or no
+    /// rule matches: there the address plan decides, as for an address without a name.
     public func actions(of address: IPAddress, learnedFrom name: DomainName) -> TrafficMap<Action> {
         rules(for: name).combined(with: rules(for: address)) { named, addressed in
             guard let named, named < addressed ?? .max else { return nil }
@@ -129,7 +131,7 @@ public final class PolicyEvaluator: Sendable {
         }
     }
 
-    /// Whether an address rule, and no earlier one against it, allows something of this very address.
+    /// Whether an address rule allows any traffic to this address, and no earlier rule denies it.
     public func allowsByAddressRule(_ address: IPAddress) -> Bool {
         rules(for: address).values.contains { list[$0].action == .allow }
     }
@@ -140,8 +142,8 @@ public final class PolicyEvaluator: Sendable {
         return Verdict(action: rule.action, reason: .rule(list.position(of: index), rule))
     }
 
-    /// Of the traffic that is asked for: the first rule that allows any, else the default where no rule speaks of some,
-    /// else the first rule that denies.
+    /// For the traffic in question: the first rule that allows any of it, else the default action if no rule covers
+    /// some of it, else the first rule that denies.
     private func summary(_ rules: TrafficMap<Int>, of scope: TrafficScope) -> Verdict {
         let silence = Int.max
         let asked = scope.map(true, unstated: [.any])
@@ -162,7 +164,7 @@ public final class PolicyEvaluator: Sendable {
 
     private func rules(for name: DomainName) -> TrafficMap<Int> { names.allRules(for: name, list) }
 
-    /// Whether any rule speaks of an address.
+    /// Whether any address rule matches an address.
     private func isCovered(_ address: IPAddress) -> Bool { blocks.covered.element(holding: address) != nil }
 
     private func rules(for address: IPAddress) -> TrafficMap<Int> {
@@ -170,10 +172,12 @@ public final class PolicyEvaluator: Sendable {
     }
 }
 
-/// Names that were allowed lately, with the numbers of their rules: a query is judged, and counted, and a moment later each
-/// address of its answer is judged, and every time the tables of a hundred thousand rules are far from the processor.
+/// Recently allowed names with the numbers of their rules. One query needs its name judged several times in a row (the
+/// query, the budget, each address of the answer), and with a hundred thousand rules each look-up in the full tables
+/// misses the processor's caches.
 ///
-/// A table in which a later name takes an earlier one's place. It grows with use, to some 24 KiB with its names.
+/// A fixed-size table where a newer name replaces an older one in its slot. It grows with use to about 24 KiB, names
+/// included.
 private struct AllowedNames {
     private static let capacity = 256
     private var slots: [(name: DomainName, number: Int?)] = []

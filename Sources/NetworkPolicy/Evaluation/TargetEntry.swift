@@ -1,10 +1,10 @@
 /// The rules of one target.
 enum TargetEntry: Sendable {
-    /// One rule that states neither protocol nor ports: nearly every rule, so it takes no memory of its own.
+    /// A single rule without protocol and ports. Nearly all are like this, so it needs no allocation.
     case plain(Int, Action)
     indirect case scoped(numbers: [Int], rules: TrafficMap<Int>)
 
-    /// - Precondition: the rules have one target, and are in order; there is at least one.
+    /// - Precondition: at least one rule, all of one target, in order.
     init(_ rules: [RuleList.Numbered]) {
         if rules.count == 1, rules[0].rule.scope.isUnstated {
             self = .plain(rules[0].place, rules[0].rule.action)
@@ -14,7 +14,7 @@ enum TargetEntry: Sendable {
         }
     }
 
-    /// The numbers of all rules of the target, those that never decide included.
+    /// The numbers of all rules of the target, including those that an earlier one shadows.
     var numbers: [Int] {
         switch self {
         case .plain(let number, _): [number]
@@ -22,7 +22,7 @@ enum TargetEntry: Sendable {
         }
     }
 
-    /// For each kind of traffic, the first of the rules.
+    /// The first rule for each kind of traffic.
     func map(_ list: RuleList) -> TrafficMap<Int> {
         switch self {
         case .plain(let number, _): list[number].coverage(number)

@@ -1,4 +1,4 @@
-/// What the policy says of one name or address, and why.
+/// Whether a name or address is allowed, and why.
 public struct Verdict: Hashable, Sendable, CustomStringConvertible {
     public enum Reason: Hashable, Sendable {
         /// The rule at this position of the policy.
@@ -7,7 +7,7 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
         case defaultAction
         /// Refused whatever the policy says.
         case guardrail(String)
-        /// Allowed, but a budget is used up: later it may be another verdict.
+        /// The policy allows it, but a budget is used up. A later verdict may differ.
         case budget(String)
     }
 
@@ -21,7 +21,7 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
 
     public var isAllowed: Bool { action == .allow }
 
-    /// Whether the same question may have another answer soon, with the policy as it is.
+    /// Whether the verdict may change without a change of policy.
     public var isTemporary: Bool {
         if case .budget = reason { return true }
         return false
@@ -33,7 +33,7 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// Adds the description to a text in UTF-8, which is spared strings of its parts.
+    /// Appends the description as UTF-8, without making a string of each part.
     public func write(to text: inout [UInt8]) {
         text += (isAllowed ? "allowed" : "denied").utf8
         switch reason {

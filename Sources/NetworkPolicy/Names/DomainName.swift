@@ -2,7 +2,7 @@
     import Glibc
 #endif
 
-/// Why a text or some bytes are not a domain name.
+/// Why a text or a wire name is not a domain name.
 public enum DomainNameError: Error, Hashable, Sendable, CustomStringConvertible {
     case empty
     case emptyLabel
@@ -36,31 +36,30 @@ public enum DomainNameError: Error, Hashable, Sendable, CustomStringConvertible 
 /// Parsed once, used for matching and for forwarding alike, so that no two parts of the program read a name
 /// differently. What does not parse is refused, never passed on.
 public struct DomainName: Hashable, Sendable {
-    /// The root: no label at all. Not a name that text or wire bytes are read into.
+    /// The root, which has no labels. Neither text nor wire bytes are parsed to it.
     public static let root = DomainName(canonical: [0])
 
     /// The wire form: length-prefixed labels and the final zero byte, no compression.
     public private(set) var wire: [UInt8]
 
-    /// Takes bytes that are known to be canonical.
+    /// Wraps bytes that are known to be canonical.
     init(canonical wire: [UInt8]) { self.wire = wire }
 
     /// Reads an uncompressed wire name, its final zero byte included and nothing after it.
     ///
     /// Underscores are allowed, as in `_dmarc.example.com`. Any other byte outside letters, digits and hyphens is
-    /// refused: NUL, control bytes, spaces, slashes and dots inside a label have no use but to mislead a later parser.
+    /// refused: NUL, control bytes, spaces, slashes and dots inside a label serve only to mislead a later parser.
     public init(wire bytes: some Collection<UInt8>) throws(DomainNameError) {
         try self.init(wire: Array(bytes))
     }
 
-    /// The same of an array, without a copy of it.
+    /// The same for an array, without copying it.
     public init(wire bytes: [UInt8]) throws(DomainNameError) {
         var memory: [UInt8] = []
         try self.init(wire: bytes, reusing: &memory)
     }
 
-    /// The same in memory of the caller's, which nobody has to get for it once an earlier name in it is not kept by
-    /// anybody any more.
+    /// The same, reusing the caller's buffer: no allocation if no earlier name parsed into it is still in use.
     public init(wire bytes: [UInt8], reusing memory: inout [UInt8]) throws(DomainNameError) {
         guard bytes.count <= 255 else { throw .nameTooLong(length: bytes.count) }
         memory.removeAll(keepingCapacity: true)
@@ -84,10 +83,10 @@ public struct DomainName: Hashable, Sendable {
         wire = memory
     }
 
-    /// A copy in memory of its own and no more, for what keeps names for long.
+    /// A copy in exactly as much memory as it needs, for long-lived collections.
     public var detached: DomainName { DomainName(canonical: wire.withUnsafeBufferPointer { Array($0) }) }
 
-    /// Becomes another name in the memory that it has, where nobody else has it, too.
+    /// Becomes another name, in place if its memory is not shared.
     public mutating func copy(_ other: DomainName) {
         wire.removeAll(keepingCapacity: true)
         wire += other.wire
@@ -151,7 +150,7 @@ public struct DomainName: Hashable, Sendable {
     }
 }
 
-// The bytes at once: an array would do both one element after the other.
+// Hashes and compares the bytes at once; an array would go element by element.
 extension DomainName {
     public static func == (left: DomainName, right: DomainName) -> Bool {
         left.wire.withUnsafeBytes { left in

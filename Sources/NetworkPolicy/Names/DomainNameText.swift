@@ -2,11 +2,11 @@ extension DomainName {
     /// Reads a name as a person writes it: any case, Unicode labels, one trailing dot.
     ///
     /// Unicode labels become A-labels (RFC 5890 to 5892): lower case, then Punycode. Text with combining marks that
-    /// could be composed is refused aloud instead of normalised, so that a rule never means another name than it shows.
+    /// could be composed is refused rather than normalised, so that a rule never means another name than it shows.
     /// - Throws: `DomainNameError` for what is not a host name: addresses, ports, empty or overlong labels.
     public init(_ text: String) throws(DomainNameError) {
         var text = Substring(text)
-        // The three other full stops of RFC 3490, section 3.1, would read as part of a label.
+        // The three other full stops of RFC 3490, section 3.1, would otherwise be read as part of a label.
         if text.hasSuffix(".") { text = text.dropLast() }
         guard !text.isEmpty else { throw .empty }
         guard IPAddress(text) == nil else { throw .looksLikeAddress }
@@ -42,7 +42,7 @@ extension DomainName {
         return Array("xn--".utf8) + encoded
     }
 
-    /// Letters, digits and hyphens of any script, in the form that case folding leaves alone.
+    /// Allows letters, digits and hyphens of any script, in case-folded form.
     private static func check(_ scalars: [Unicode.Scalar]) throws(DomainNameError) {
         for scalar in scalars {
             let properties = scalar.properties
@@ -53,7 +53,7 @@ extension DomainName {
             } else if !(properties.isAlphabetic || properties.numericType != nil || scalar == "\u{B7}")
                 || properties.changesWhenNFKCCaseFolded
             {
-                // Compatibility forms (fullwidth letters, ligatures) look like other letters: ask for the real ones.
+                // Compatibility forms (fullwidth letters, ligatures) look like other letters: refuse them.
                 throw .forbiddenCharacter(scalar.value)
             }
         }

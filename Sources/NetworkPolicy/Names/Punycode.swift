@@ -2,7 +2,7 @@
 enum Punycode {
     private static let base = 36, tMin = 1, tMax = 26, skew = 38, damp = 700, initialBias = 72, initialN = 128
 
-    /// The encoding of a label, without `xn--`; nil where a number overflows.
+    /// Encodes a label, without `xn--`; nil if a number overflows.
     static func encode(_ scalars: [Unicode.Scalar]) -> [UInt8]? {
         var output = scalars.filter(\.isASCII).map { UInt8($0.value) }
         let basic = output.count
@@ -37,7 +37,7 @@ enum Punycode {
         return output
     }
 
-    /// The scalars that an encoding (without `xn--`) stands for; nil where it is malformed.
+    /// Decodes a label (without `xn--`); nil if it is malformed.
     static func decode(_ input: some BidirectionalCollection<UInt8>) -> [Unicode.Scalar]? {
         let delimiter = input.lastIndex(of: UInt8(ascii: "-"))
         var scalars = (delimiter.map { Array(input[..<$0]) } ?? []).map { Unicode.Scalar($0) }

@@ -1,19 +1,19 @@
-/// What a client asks to be changed of a policy.
+/// A change of a policy that a client asks for.
 public enum PolicyChange: Hashable, Sendable {
-    /// PUT and POST: another policy.
+    /// PUT and POST: replaces the policy.
     case replace(Policy)
-    /// PATCH: rules that come first (`Policy.merging`).
+    /// PATCH: puts rules in front (`Policy.merging`).
     case merge([Rule])
-    /// DELETE: the rules that are named go.
+    /// DELETE: removes the selected rules.
     case remove([RuleSelector])
 }
 
-/// Where a change of a policy can have changed a decision.
+/// The targets for which a change may have changed the verdict.
 public enum TouchedTargets: Sendable {
     case everything
     case some(names: Set<DomainName>, zones: Set<DomainName>, blocks: [CIDRBlock])
 
-    /// - Returns: what the targets of a change are.
+    /// - Returns: the targets that a change names.
     init(_ targets: some Sequence<Target>) {
         var names: Set<DomainName> = [], zones: Set<DomainName> = [], blocks: [CIDRBlock] = []
         for target in targets {
@@ -26,13 +26,13 @@ public enum TouchedTargets: Sendable {
         self = .some(names: names, zones: zones, blocks: blocks)
     }
 
-    /// Whether what is decided of a name can be another than before.
+    /// Whether the verdict on a name may have changed.
     public func contains(_ name: DomainName) -> Bool {
         guard case .some(let names, let zones, _) = self else { return true }
         return names.contains(name) || zones.contains { name.isSubdomain(of: $0) }
     }
 
-    /// Whether what is decided of an address without a name can be another than before.
+    /// Whether the verdict on an address, without a name, may have changed.
     public func contains(_ address: IPAddress) -> Bool {
         guard case .some(_, _, let blocks) = self else { return true }
         return blocks.contains { $0.contains(address) }

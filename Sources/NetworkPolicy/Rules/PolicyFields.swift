@@ -1,11 +1,11 @@
 import JSON
 
-/// The members of an object by their names, all of which must be known: a misspelled `ports` must not open every port.
+/// The members of a JSON object. An unknown one is an error: a misspelt `ports` must not open every port.
 struct PolicyFields {
     private let object: JSONObject
 
-    /// - Parameter place: where the object is, for errors alone, as in all that follows.
-    /// - Throws: `PolicyError.wrongShape` for what is no object, or has another member than `known`.
+    /// - Parameter place: where the object is in the document, for error messages.
+    /// - Throws: `PolicyError.wrongShape` if it is not an object, or has a member that is not in `known`.
     init(
         _ json: JSONValue, known: [String], expected: String, at place: @autoclosure () -> String = ""
     ) throws(PolicyError) {
@@ -50,10 +50,10 @@ extension PolicyError {
 }
 
 extension JSONValue {
-    /// Arrays and objects inside each other; a policy has four.
+    /// Nesting of arrays and objects; a policy has four levels.
     private static let maxPolicyLevels = 16
 
-    /// The text of a policy or of a part of one.
+    /// Parses the text of a policy or of a part of one.
     /// - Throws: `PolicyError.notJSON`.
     init(policy text: some Collection<UInt8>) throws(PolicyError) {
         do { try self.init(text, levels: Self.maxPolicyLevels) } catch { throw .notJSON("\(error)") }

@@ -3,12 +3,12 @@ import JSON
 // The contract's JSON: {"defaultAction":"deny","egress":[{"action":"allow","target":"pypi.org"}]}. It knows no other fields
 // (`additionalProperties: false`).
 
-/// Who writes and reads a policy's JSON.
+/// Which of the two JSON forms of a policy is meant.
 public enum PolicyForm: Sendable {
-    /// Clients: a preset is named.
+    /// The clients' form: a preset is given by name.
     case contract
-    /// This program alone: a preset's rules stand there themselves, each with its place in it, so that reading them again takes
-    /// no preset's file, which may be another one by then.
+    /// The stored form: a preset's rules are written out, each with its place in the preset, because the preset's file
+    /// may have changed by the time they are read again.
     case record
 }
 
@@ -25,7 +25,7 @@ extension Policy {
         return try decode(JSONValue(policy: json), presets: presets, form: form)
     }
 
-    /// The same, of a text that has been read already.
+    /// The same, from a JSON value that has been parsed already.
     public static func decode(
         _ document: JSONValue, presets: Presets = .none, form: PolicyForm = .contract
     ) throws(PolicyError) -> Policy {

@@ -1,8 +1,8 @@
 import JSON
 
 extension Policy {
-    /// The policy as JSON, rules in the form in which they were written. By hand: a general encoder takes a second for a
-    /// hundred thousand rules, and a policy is written at every change.
+    /// The policy as JSON, each rule in the form in which it was written. Encoded by hand, since a policy is written at
+    /// every change and a general encoder takes a second for a hundred thousand rules.
     public func encodedJSON(_ form: PolicyForm = .contract) -> [UInt8] {
         var text: [UInt8] = []
         text.reserveCapacity(64 + 64 * ruleCount)
@@ -13,7 +13,7 @@ extension Policy {
         return text
     }
 
-    /// Rules as the body of PATCH /policy has them.
+    /// Rules in the form of a PATCH body.
     public static func encodeRules(_ rules: [Rule], _ form: PolicyForm = .contract) -> [UInt8] {
         var text: [UInt8] = []
         append(rules, to: &text, form)
@@ -22,7 +22,7 @@ extension Policy {
 
     private static func append(_ rules: some Sequence<Rule>, to text: inout [UInt8], _ form: PolicyForm) {
         text.append(UInt8(ascii: "["))
-        // The first rules of a preset, until all of them stood there one after the other.
+        // Consecutive rules of one preset so far. A complete run is written as the preset's name.
         var run: [Rule] = []
         for rule in rules {
             guard form == .contract, let place = rule.preset else {
@@ -45,7 +45,7 @@ extension Policy {
         text.append(UInt8(ascii: "]"))
     }
 
-    /// Presets of which rules are missing are the rules that are left.
+    /// Writes the rules of an incomplete preset one by one.
     private static func append(each run: inout [Rule], to text: inout [UInt8]) {
         for rule in run { append(rule, to: &text, .contract) }
         run.removeAll()
@@ -60,7 +60,7 @@ extension Policy {
         case .fields: append(rule.scope, to: &text)
         case .anywhere:
             append(rule.scope, to: &text)
-            // The contract has no rule without a target, and its clients cannot read one.
+            // Every rule of the contract has a target, and clients fail on one without.
             target = "\(RuleTarget(rule.target, rule.scope))"
         case .preset(let place):
             if form == .record {
@@ -95,7 +95,7 @@ extension Policy {
         if text.last != UInt8(ascii: "[") { text.append(UInt8(ascii: ",")) }
     }
 
-    /// A field that nobody sent is not sent back: older clients know two fields only.
+    /// Fields that were not sent are not returned: older clients know only two.
     private static func append(_ scope: TrafficScope, to text: inout [UInt8]) {
         if !scope.ports.isEmpty {
             let ports = scope.ports.map { $0.count == 1 ? "\($0.lowerBound)" : "\"\(TrafficScope.text($0))\"" }

@@ -1,16 +1,17 @@
 import FoundationEssentials
 import JSON
 
-/// Where in a preset a rule of a policy stands. As long as all of a preset's rules stand together, answers name the preset.
+/// Which rule of a preset a policy's rule is. As long as all rules of the preset are together, answers give the
+/// preset's name instead.
 struct PresetPlace: Hashable, Sendable {
     var name: String
     var index: Int
-    /// How many rules the preset had then.
+    /// How many rules the preset had when it was resolved.
     var count: Int
-    /// Whether it was named in a target, `preset:pypi`, and not in a field.
+    /// Whether it was written as a target, `preset:pypi`, rather than in the field `preset`.
     var isText: Bool
 
-    /// Whether both are of one preset as it was named once.
+    /// Whether both come from the same mention of a preset.
     func continues(as next: PresetPlace) -> Bool {
         next.name == name && next.count == count && next.isText == isText
     }
@@ -34,8 +35,8 @@ public struct Presets: Hashable, Sendable {
         return found
     }
 
-    /// The rules that stand for a preset in a policy, each of which says so.
-    /// - Parameter isText: whether the policy names it in a target.
+    /// The rules that a preset's name is replaced by, each marked with its place in the preset.
+    /// - Parameter isText: whether the policy names the preset in a target.
     func rules(standingFor name: String, isText: Bool) throws(PolicyError) -> [Rule] {
         let rules = try rules(named: name)
         return rules.enumerated().map { index, rule in
@@ -43,7 +44,7 @@ public struct Presets: Hashable, Sendable {
         }
     }
 
-    /// Reads one preset file; a preset only ever allows.
+    /// Reads one preset file. Presets may only allow.
     public static func decode(json: some Collection<UInt8>) throws(PolicyError) -> (name: String, rules: [Rule]) {
         let expected = "a preset with name, description and allow, a list of objects with a target"
         let fields = try PolicyFields(
@@ -66,8 +67,8 @@ public struct Presets: Hashable, Sendable {
         return (name, rules)
     }
 
-    /// Reads every preset file of a folder; `preset.schema.json` beside them is no preset.
-    /// - Throws: `PolicyError` for the first file that is no preset.
+    /// Reads every preset file of a folder; `preset.schema.json` beside them is skipped.
+    /// - Throws: `PolicyError` for the first file that is not a valid preset.
     public static func load(folder: String) throws(PolicyError) -> Presets {
         var all: [String: [Rule]] = [:]
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []

@@ -3,23 +3,23 @@ public enum Action: String, Hashable, Sendable, Codable {
     case allow, deny
 }
 
-/// What a rule is about.
+/// What a rule matches.
 public enum Target: Hashable, Sendable, CustomStringConvertible {
     /// One name, exactly.
     case name(DomainName)
-    /// Every name below this one; the name itself is not included.
+    /// Every name below this one, without the name itself.
     case wildcard(DomainName)
     /// One address or a block.
     case address(CIDRBlock)
-    /// Every address of both families. Of names it says nothing: whether one may be asked for is others' to decide.
+    /// Every address of both families. It does not match names: other rules decide which may be asked for.
     case anyAddress
 
-    /// Reads `example.com`, `*.example.com`, `198.51.100.7`, `2001:db8::/32`. What a rule's text may have beside it is
-    /// `RuleTarget`'s.
+    /// Reads `example.com`, `*.example.com`, `198.51.100.7`, `2001:db8::/32`. For texts with ports or a protocol see
+    /// `RuleTarget`.
     public init(_ text: String) throws(PolicyError) {
         if text.contains("/") || IPAddress(text) != nil {
             guard let block = CIDRBlock(text) else { throw .invalidTarget(text, reason: "not an address block") }
-            // To these the kernel sends IPv4: a rule for them would match nothing, a denial, too.
+            // The kernel sends to these as IPv4, so a rule for them would never match, not even a denial.
             guard !CIDRBlock.mapped.contains(block.base) || block.prefixLength < CIDRBlock.mapped.prefixLength else {
                 throw .invalidTarget(text, reason: "an IPv4-mapped address: write it as IPv4")
             }
@@ -44,7 +44,7 @@ public enum Target: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The blocks that it is, of addresses.
+    /// Its blocks of addresses; none for a name.
     var blocks: [CIDRBlock] {
         switch self {
         case .name, .wildcard: []
@@ -56,21 +56,21 @@ public enum Target: Hashable, Sendable, CustomStringConvertible {
 
 /// One line of a policy.
 public struct Rule: Hashable, Sendable, CustomStringConvertible {
-    /// How a rule was written: answers have the same form.
+    /// How a rule was written, so that answers can use the same form.
     indirect enum Form: Hashable, Sendable {
-        /// Ports and protocol in fields of their own, or none.
+        /// Ports and protocol in their own fields, or not given.
         case fields
-        /// All in the target's text.
+        /// Everything in the target's text.
         case text
-        /// Without a target: for any address.
+        /// No target given: any address.
         case anywhere
-        /// One of the rules that a preset stood for.
+        /// One of a preset's rules.
         case preset(PresetPlace)
     }
 
     public var action: Action
     public var target: Target
-    /// The target as its writer put it; answers give it back that way.
+    /// The target as it was written, for answers.
     public let text: String
     public var scope: TrafficScope
     let form: Form
@@ -79,13 +79,14 @@ public struct Rule: Hashable, Sendable, CustomStringConvertible {
         self.init(action: action, target: target, scope: scope, text: "\(target)", form: .fields)
     }
 
-    /// - Parameter scope: what stands beside the text, which says it itself or leaves it to this.
+    /// - Parameter scope: ports and protocol given in fields. The text must not have any, except for the target `*`,
+    ///   where both must agree.
     /// - Throws: `PolicyError.invalidTarget`.
     public init(action: Action, text: String, scope: TrafficScope = .unstated) throws(PolicyError) {
         let said = try RuleTarget(text)
         var form = said.scope.isUnstated ? Form.fields : .text
         if form == .text, !scope.isUnstated {
-            // An answer about a rule without a target is sent back.
+            // A client may send back our answer for a rule without a target, which has both.
             guard said.target == .anyAddress, said.scope.identity == scope.identity else {
                 throw .invalidTarget(text, reason: "ports and protocol stand in it, or beside it, not both")
             }
@@ -96,8 +97,8 @@ public struct Rule: Hashable, Sendable, CustomStringConvertible {
         self.init(action: action, target: said.target, scope: scope, text: form == .anywhere ? "*" : text, form: form)
     }
 
-    /// A rule without a target.
-    /// - Throws: `PolicyError.invalidTarget` where it states no ports and no protocol.
+    /// A rule for any address.
+    /// - Throws: `PolicyError.invalidTarget` if it states neither ports nor a protocol.
     init(action: Action, anywhere scope: TrafficScope) throws(PolicyError) {
         guard !scope.isUnstated else { throw .invalidTarget("", reason: Self.tooMuch) }
         self.init(action: action, target: .anyAddress, scope: scope, text: "*", form: .anywhere)
@@ -110,18 +111,18 @@ public struct Rule: Hashable, Sendable, CustomStringConvertible {
     private static let tooMuch =
         "any address needs ports or a protocol, as in \"*:25\"; for everything there is defaultAction"
 
-    /// The rule as one of a preset's.
+    /// The rule, marked as one of a preset's.
     func placed(_ place: PresetPlace) -> Rule {
         Rule(action: action, target: target, scope: scope, text: "\(target)", form: .preset(place))
     }
 
-    /// Which preset stood for it.
+    /// The preset that it comes from; nil for none.
     var preset: PresetPlace? { if case .preset(let place) = form { place } else { nil } }
 
     /// `allow pypi.org tcp 443`
     public var description: String { "\(action.rawValue) \(text)\(form == .text ? "" : scope.text)" }
 
-    /// Adds the description to a text in UTF-8.
+    /// Appends the description as UTF-8.
     func write(to bytes: inout [UInt8]) {
         bytes += action.rawValue.utf8
         bytes.append(UInt8(ascii: " "))
@@ -129,8 +130,8 @@ public struct Rule: Hashable, Sendable, CustomStringConvertible {
         if !scope.isUnstated, form != .text { bytes += scope.text.utf8 }
     }
 
-    /// The traffic that the rule is about, each with `value`. Where a rule states nothing, to deny means everything; to
-    /// allow means TCP and UDP, and ICMP where the target is an address.
+    /// `value` for the traffic that the rule matches. Without ports and protocol, a denial matches everything; an allow
+    /// rule matches TCP and UDP, and ICMP as well if the target is an address.
     func coverage<Value>(_ value: Value) -> TrafficMap<Value> {
         if action == .deny { return scope.map(value, unstated: [.any]) }
         switch target {

@@ -1,13 +1,14 @@
 import JSON
 
-/// A rule as it stands in JSON: {"action":"allow","target":"pypi.org","ports":[443,"8000-8100"],"protocol":"tcp"}, the same in a
-/// text, {"action":"allow","target":"pypi.org:443,8000-8100/tcp"}, {"preset":"pypi"} or {"action":"allow","target":"preset:pypi"}.
+/// A rule in JSON: {"action":"allow","target":"pypi.org","ports":[443,"8000-8100"],"protocol":"tcp"}, the same in one
+/// text, {"action":"allow","target":"pypi.org:443,8000-8100/tcp"}, {"preset":"pypi"} or
+/// {"action":"allow","target":"preset:pypi"}.
 struct RuleDocument {
     private static let contract = ["action", "target", "ports", "protocol", "preset"]
 
     let presets: Presets
     let form: PolicyForm
-    /// What a list of rules should be, for errors.
+    /// A description of the expected list, for error messages.
     let expected: String
 
     func rules(_ entries: [JSONValue]) throws(PolicyError) -> [Rule] {
@@ -39,16 +40,16 @@ struct RuleDocument {
         return rule.placed(place)
     }
 
-    /// The rules of a preset, where one is named.
+    /// The rules of the preset that the rule names; nil if it names none.
     private func preset(_ fields: PolicyFields, rule index: Int) throws(PolicyError) -> [Rule]? {
         let field = try fields.string("preset", expected: expected, at: "rule \(index)")
         let text = try fields.string("target", expected: expected, at: "rule \(index)")
         let named = text.flatMap { RuleTarget.preset($0) }
         guard let name = field ?? named else { return nil }
         let action = try action(fields, rule: index)
-        // Whoever denies a preset, or some of its ports, must not be given all of it.
+        // A denial of a preset, or of some ports of it, must not end up allowing all of it.
         guard action != .deny else { throw .deniedPreset(rule: index) }
-        // An answer has all three; a client that knows two fields only sends them back.
+        // Our answers have `action`, `target` and `preset`; a client may send all back, or only the two it knows.
         guard fields["ports"] == nil, fields["protocol"] == nil, field == nil || (text == nil) == (action == nil),
             field == nil || text == nil || field == named
         else { throw .wrongShape("rule \(index): a preset stands alone: it has rules of its own") }
@@ -79,8 +80,8 @@ extension PresetPlace {
 }
 
 extension TrafficScope {
-    /// Of the fields `ports` and `protocol`.
-    /// - Parameter index: the rule's position, for the error.
+    /// Reads the fields `ports` and `protocol`.
+    /// - Parameter index: the rule's position, for error messages.
     init(_ fields: PolicyFields, rule index: Int) throws(PolicyError) {
         let ports = try fields.array("ports", expected: "a list of ports", at: "rule \(index)")
         let name = try fields.string("protocol", expected: "a protocol", at: "rule \(index)")
@@ -99,7 +100,7 @@ extension TrafficScope {
         }
     }
 
-    /// A port as a number, or a port or a range as a text.
+    /// A port as a number, or a port or range as a string.
     private static func range(_ json: JSONValue) throws(TrafficScopeError) -> ClosedRange<UInt16> {
         switch json {
         case .integer(let number): try range("\(number)")

@@ -1,4 +1,4 @@
-/// A policy's rules in order, each with a number that stays its own while rules come and go before it.
+/// A policy's rules in order, each with a number that does not change when rules before it are added or removed.
 struct RuleList: Sendable {
     struct Numbered: Ordered, Sendable {
         /// Of two rules, the one with the smaller number comes first.
@@ -22,7 +22,7 @@ struct RuleList: Sendable {
     /// The rule's place in the policy, from 0.
     func position(of number: Int) -> Int { list.rank(of: number) }
 
-    /// Puts rules before all others.
+    /// Puts rules in front of all others.
     /// - Returns: their numbers.
     @discardableResult
     mutating func prepend(_ rules: [Rule]) -> Range<Int> {
@@ -38,7 +38,7 @@ struct RuleList: Sendable {
 }
 
 extension RuleList: Hashable {
-    /// Equal for equal rules in the same order; pieces that both share are not looked into.
+    /// Whether both have equal rules in the same order. Chunks that both share are not compared.
     static func == (left: Self, right: Self) -> Bool {
         guard left.count == right.count else { return false }
         if left.list.pieces.map(\.count) == right.list.pieces.map(\.count) {

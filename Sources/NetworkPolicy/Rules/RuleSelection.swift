@@ -1,10 +1,10 @@
-/// Which rules a change names, by a target text (DELETE /policy).
+/// Selects rules by a target text (DELETE /policy).
 public enum RuleSelector: Hashable, Sendable, CustomStringConvertible {
-    /// All of a target, whatever their ports.
+    /// All rules of a target, whatever their ports.
     case target(Target)
-    /// Those of a target with just this traffic: the text named ports or a protocol.
+    /// The rules of a target with exactly this traffic; for a text with ports or a protocol.
     case traffic(RuleTarget)
-    /// Those that a preset stood for.
+    /// The rules that come from a preset.
     case preset(String)
 
     /// - Throws: `PolicyError.invalidTarget`.
@@ -17,7 +17,7 @@ public enum RuleSelector: Hashable, Sendable, CustomStringConvertible {
         self = target.scope.isUnstated ? .target(target.target) : .traffic(target)
     }
 
-    /// The text that means this.
+    /// The text for this selector.
     public var description: String {
         switch self {
         case .target(let target): "\(target)"
@@ -27,7 +27,7 @@ public enum RuleSelector: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// What makes two rules the same one: target, protocol and ports, and the preset that they come from.
+/// Two rules count as the same if their target, protocol and ports are, and the preset that they come from.
 struct RuleIdentity: Hashable {
     var target: Target
     var traffic: TrafficMap<Bool>
@@ -44,7 +44,7 @@ struct RuleIdentity: Hashable {
     }
 }
 
-/// All that a change names, to be asked rule by rule.
+/// Everything that a change selects; tells for each rule whether it is included.
 struct RuleSelection {
     private(set) var targets: Set<Target> = []
     private(set) var presets: Set<String> = []
@@ -54,8 +54,8 @@ struct RuleSelection {
         for selector in selectors { add(selector) }
     }
 
-    /// A patch says everything about what its texts name: of `pypi.org`, with ports beside it or without, all of its rules;
-    /// of `pypi.org:443` those with this port alone, as the contract has it, where another text is another target.
+    /// A patch replaces what its targets name: `pypi.org`, with or without a `ports` field, selects all rules of that
+    /// name; `pypi.org:443` only those with this port, since in the contract a different text is a different target.
     init(patch: [Rule]) {
         for rule in patch {
             switch rule.form {
@@ -68,7 +68,7 @@ struct RuleSelection {
         }
     }
 
-    /// Every target of which a rule may be named, but for presets'.
+    /// Every target of which a rule may be selected, other than by preset.
     var places: Set<Target> { targets.union(traffic.keys) }
 
     private mutating func add(_ selector: RuleSelector) {

@@ -1,5 +1,5 @@
-/// What a `target` text says: which names or addresses, and which traffic to them. All that a rule can say stands in it, since
-/// clients of the contract know no field beside `action` and `target` and drop what they do not know.
+/// What a `target` text says: names or addresses, and ports and protocol. It can express all of a rule, because the
+/// contract's clients know only `action` and `target` and drop other fields.
 ///
 ///     target   = [protocol "://"] place [":" ports ["/" protocol]]
 ///     place    = "*" | name | "*." name | address | block | "[" IPv6 address or block "]"
@@ -7,11 +7,11 @@
 ///     range    = number ["-" number]
 ///     protocol = "tcp" | "udp" | "icmp" | "any"
 ///
-/// A protocol stands on one side only. IPv6 has brackets where ports follow: without them the port would be one more group of
-/// the address. `preset:` and a name stands for rules (`RuleTarget.preset`).
+/// A protocol is given on one side only. IPv6 needs brackets if ports follow, since the port would read as one more
+/// group of the address. `preset:` and a name stands for a preset's rules.
 public struct RuleTarget: Hashable, Sendable, CustomStringConvertible {
     public var target: Target
-    /// Unstated where the text names a place alone.
+    /// Unstated if the text has neither ports nor protocol.
     public var scope: TrafficScope
 
     public init(_ target: Target, _ scope: TrafficScope = .unstated) {
@@ -35,26 +35,26 @@ public struct RuleTarget: Hashable, Sendable, CustomStringConvertible {
 
     private static let presetMark = "preset:"
 
-    /// The preset that a text names instead of a place.
+    /// The name of the preset, for a text that names one.
     static func preset(_ text: String) -> String? {
         text.hasPrefix(presetMark) ? String(text.dropFirst(presetMark.count)) : nil
     }
 
     static func text(ofPreset name: String) -> String { presetMark + name }
 
-    /// The text that means this.
+    /// The text for this target.
     public var description: String {
         guard !scope.ports.isEmpty else { return (scope.transport.map { "\($0.rawValue)://" } ?? "") + "\(target)" }
         var place = "\(target)"
         if place.contains(":") { place = "[\(place)]" }
-        // A host of this name: its dot keeps it from being read as a preset.
+        // A host called `preset`: the final dot keeps it from being read as the mark of a preset.
         if "\(place):" == Self.presetMark { place += "." }
         let ports = scope.ports.map { TrafficScope.text($0) }.joined(separator: ",")
         return "\(place):\(ports)" + (scope.transport.map { "/\($0.rawValue)" } ?? "")
     }
 }
 
-/// A target text, cut up.
+/// A target text, split into its parts.
 private struct Parts {
     var place: Substring
     var isBracketed = false
@@ -81,7 +81,7 @@ private struct Parts {
             ports = rest.isEmpty ? nil : rest.dropFirst()
         } else {
             let colons = rest.utf8.indices.filter { rest.utf8[$0] == UInt8(ascii: ":") }
-            // More than one are an IPv6 address, or nothing.
+            // Several colons without brackets can only be an IPv6 address.
             place = colons.count == 1 ? rest[..<colons[0]] : rest
             ports = colons.count == 1 ? rest[rest.utf8.index(after: colons[0])...] : nil
         }

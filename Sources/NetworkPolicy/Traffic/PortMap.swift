@@ -1,13 +1,13 @@
-/// A value for each port from 0 to 65535, nil for ports of which nothing is said. One form for one meaning, so equal
-/// maps are equal values.
+/// A value for each port from 0 to 65535, or nil where none is set. The representation is canonical: maps that mean the
+/// same are equal.
 public struct PortMap<Value: Hashable & Sendable>: Hashable, Sendable {
-    /// Ports up to `last`, from where the run before ended, that have the same value.
+    /// Consecutive ports with one value, from the end of the previous run up to `last`.
     private struct Run: Hashable, Sendable {
         var last: UInt16
         var value: Value?
     }
 
-    /// Most maps say one thing of all ports: those need no memory of their own.
+    /// Most maps have one value for all ports; those need no allocation.
     private enum Form: Hashable, Sendable {
         case uniform(Value?)
         case runs([Run])
@@ -15,7 +15,7 @@ public struct PortMap<Value: Hashable & Sendable>: Hashable, Sendable {
 
     private var form: Form
 
-    /// The same for every port.
+    /// The same value for every port.
     public init(_ value: Value?) { form = .uniform(value) }
 
     /// `value` for these ports, nil for the others.
@@ -33,12 +33,12 @@ public struct PortMap<Value: Hashable & Sendable>: Hashable, Sendable {
 
     private init(runs: [Run]) { form = Self.form(runs) }
 
-    /// What every port has in common; nil where they differ or nothing is said.
+    /// The value of all ports; nil if they differ or have none.
     public var uniformValue: Value? {
         if case .uniform(let value) = form { value } else { nil }
     }
 
-    /// The ports of which something is said, in order, and what.
+    /// The ports that have a value, in order, with it.
     public var ranges: [(ports: ClosedRange<UInt16>, value: Value)] {
         var next = 0
         return runs.compactMap { run in
@@ -57,7 +57,7 @@ public struct PortMap<Value: Hashable & Sendable>: Hashable, Sendable {
         return runs[low].value
     }
 
-    /// Joins two maps port by port.
+    /// Combines two maps port by port.
     public func combined<Other, Result>(
         with other: PortMap<Other>, by choose: (Value?, Other?) -> Result?
     ) -> PortMap<Result> {

@@ -1,4 +1,4 @@
-/// A packet as rules tell it apart, beside its address.
+/// The kind of a packet, as far as rules distinguish it.
 public enum Traffic: Hashable, Sendable {
     case tcp(port: UInt16)
     case udp(port: UInt16)
@@ -8,7 +8,7 @@ public enum Traffic: Hashable, Sendable {
     case other
 }
 
-/// A value for each kind of traffic, nil where nothing is said.
+/// A value for each kind of traffic, or nil where none is set.
 public struct TrafficMap<Value: Hashable & Sendable>: Hashable, Sendable {
     public var tcp: PortMap<Value>
     public var udp: PortMap<Value>
@@ -22,7 +22,7 @@ public struct TrafficMap<Value: Hashable & Sendable>: Hashable, Sendable {
         self.other = other
     }
 
-    /// The same for all traffic.
+    /// The same value for all traffic.
     public init(_ value: Value?) { self.init(tcp: PortMap(value), udp: PortMap(value), icmp: value, other: value) }
 
     public subscript(traffic: Traffic) -> Value? {
@@ -34,7 +34,7 @@ public struct TrafficMap<Value: Hashable & Sendable>: Hashable, Sendable {
         }
     }
 
-    /// Whether nothing is said of any traffic.
+    /// Whether no traffic has a value.
     public var isEmpty: Bool { self == TrafficMap(nil) }
 
     /// Every value that occurs; some more than once.
@@ -42,7 +42,7 @@ public struct TrafficMap<Value: Hashable & Sendable>: Hashable, Sendable {
         tcp.ranges.map(\.value) + udp.ranges.map(\.value) + [icmp, other].compactMap(\.self)
     }
 
-    /// Joins two maps, one kind of traffic at a time.
+    /// Combines two maps, one kind of traffic at a time.
     public func combined<Other, Result>(
         with other: TrafficMap<Other>, by choose: (Value?, Other?) -> Result?
     ) -> TrafficMap<Result> {
@@ -51,14 +51,14 @@ public struct TrafficMap<Value: Hashable & Sendable>: Hashable, Sendable {
             icmp: choose(icmp, other.icmp), other: choose(self.other, other.other))
     }
 
-    /// The same map with other values; nil takes a value out.
+    /// The map with its values transformed; nil removes one.
     public func mapped<Result>(_ transform: (Value) -> Result?) -> TrafficMap<Result> {
         combined(with: TrafficMap<Value>(nil)) { value, _ in value.flatMap(transform) }
     }
 }
 
 extension TrafficMap where Value == Int {
-    /// The smaller number for each kind of traffic: of two maps to rules, the rule that comes first.
+    /// The smaller number for each kind of traffic: of two maps to rule numbers, the rule that comes first.
     func first(_ other: Self) -> Self {
         combined(with: other) { left, right in
             guard let left, let right else { return left ?? right }
@@ -66,7 +66,7 @@ extension TrafficMap where Value == Int {
         }
     }
 
-    /// The smallest number of many maps. Joined in halves: n maps with ports of their own cost n log n, not n².
+    /// The smallest number of many maps. Combined in halves, so n maps with different ports cost n log n, not n².
     static func first(of maps: ArraySlice<Self>) -> Self {
         guard maps.count > 1 else { return maps.first ?? Self(nil) }
         let middle = maps.startIndex + maps.count / 2

@@ -1,4 +1,4 @@
-/// What a rule says of protocol and ports.
+/// A rule's protocol and ports.
 public struct TrafficScope: Hashable, Sendable {
     public enum Transport: String, Hashable, Sendable, CaseIterable {
         case tcp, udp, icmp, any
@@ -7,11 +7,11 @@ public struct TrafficScope: Hashable, Sendable {
     /// Most entries of one rule's `ports`.
     public static let maximumPorts = 64
 
-    /// Neither protocol nor ports: what that means depends on the rule (`Rule.coverage`).
+    /// Neither protocol nor ports given; what that means depends on the rule (`Rule.coverage`).
     public static let unstated = TrafficScope(transport: nil)
 
     public let transport: Transport?
-    /// As written; empty for all ports. With ports, a rule is about TCP and UDP, or the one that it names.
+    /// As written; empty for all ports. A rule with ports matches TCP and UDP, or the protocol that it names.
     public let ports: [ClosedRange<UInt16>]
 
     private init(transport: Transport?) {
@@ -30,8 +30,8 @@ public struct TrafficScope: Hashable, Sendable {
 
     public var isUnstated: Bool { transport == nil && ports.isEmpty }
 
-    /// `value` for the traffic that is meant.
-    /// - Parameter unstated: what is meant where neither protocol nor ports are stated.
+    /// `value` for the traffic in this scope.
+    /// - Parameter unstated: the protocols that an unstated scope stands for.
     func map<Value>(_ value: Value, unstated: [Transport]) -> TrafficMap<Value> {
         let nothing = PortMap<Value>(nil)
         let some = ports.isEmpty ? PortMap(value) : PortMap(value, ports: ports)
@@ -45,7 +45,7 @@ public struct TrafficScope: Hashable, Sendable {
     /// Equal for scopes that mean the same, however their ports are written.
     var identity: TrafficMap<Bool> { map(true, unstated: []) }
 
-    /// ` tcp 443,8000-8100`; empty where nothing is stated.
+    /// ` tcp 443,8000-8100`; empty if nothing is stated.
     var text: String {
         let texts = ports.map(Self.text)
         return (transport.map { " " + $0.rawValue } ?? "") + (texts.isEmpty ? "" : " " + texts.joined(separator: ","))
@@ -74,7 +74,7 @@ public struct TrafficScope: Hashable, Sendable {
 /// Why ports or a protocol were refused.
 public enum TrafficScopeError: Error, Hashable, Sendable, CustomStringConvertible {
     case invalidPort(String)
-    /// Neither a whole number nor a text.
+    /// Neither an integer nor a string.
     case notAPort
     case unknownProtocol(String)
     case portsOfICMP
