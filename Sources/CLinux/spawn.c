@@ -82,6 +82,21 @@ static void raise_out_of_memory_score(int score) {
     close(file);
 }
 
+// Out of the way of the numbers that they are to have first; everything else goes with the exec.
+static int pass(const linux_spawn_options *options) {
+    int count = options->passed_count, moved[32];
+    if (count < 0 || count > (int)(sizeof moved / sizeof *moved)) {
+        errno = EINVAL;
+        return -1;
+    }
+    for (int i = 0; i < count; i++)
+        if ((moved[i] = fcntl(options->passed[i], F_DUPFD_CLOEXEC, 3 + count)) < 0) return -1;
+    syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+    for (int i = 0; i < count; i++)
+        if (dup2(moved[i], 3 + i) < 0) return -1;
+    return 0;
+}
+
 static void become(const linux_spawn_options *options) {
     struct sigaction standard = {.sa_handler = SIG_DFL};
     for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
@@ -91,6 +106,9 @@ static void become(const linux_spawn_options *options) {
 
     if (options->grouping == 1 && setsid() < 0) return;
     if (options->grouping == 2 && setpgid(0, 0) < 0) return;
+    // 0 is whoever writes. Not in the group that it is meant for, a process would run without its limits.
+    for (int i = 0; i < options->joined_count; i++)
+        if (write(options->joined[i], "0", 1) != 1) return;
     // Before /proc may be closed to writing.
     if (options->out_of_memory_score > 0) raise_out_of_memory_score(options->out_of_memory_score);
     if (options->network_namespace) {
@@ -116,9 +134,7 @@ static void become(const linux_spawn_options *options) {
     for (int i = 0; i < 3; i++)
         if (place(source[i], i, i == 0 ? O_RDONLY : O_WRONLY) < 0) return;
     if (options->controlling_terminal && ioctl(0, TIOCSCTTY, 0) < 0) return;
-    syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
-    for (int i = 0; i < options->inherited_count; i++)
-        if (fcntl(options->inherited[i], F_SETFD, 0) < 0) return;
+    if (pass(options) < 0) return;
 
     // Raw calls: glibc's wrappers would carry the change to every thread of the parent, whose memory this child shares.
     if ((options->group >= 0 || options->user >= 0) && geteuid() == 0 && syscall(SYS_setgroups, 0, NULL) < 0) return;

@@ -55,7 +55,7 @@ public enum Execd {
             String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self).filter { !$0.isWhitespace }
         }
         let runner = CommandRunner(
-            environment: CommandEnvironment(environment), maxLine: options.maxLine)
+            environment: CommandEnvironment(environment, group: options.commandGroup), maxLine: options.maxLine)
         let expansion = PathExpansion(home: environment["HOME"] ?? "/")
         let api = ExecdAPI(
             commands: CommandAPI(runner: runner), sessions: SessionAPI(runner: runner, expansion: expansion),

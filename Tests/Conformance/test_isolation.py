@@ -80,13 +80,13 @@ def test_the_limits_asked_for_are_those_of_the_control_group(create):
     sandbox = create(resource={"cpu": "500m", "memory": "128Mi", "pids": "64"})
     root = pathlib.Path("/sys/fs/cgroup")
     if (root / "cgroup.controllers").exists():
-        group = root / "sallyport" / name_of(sandbox.id)
+        group = root / "sallyport" / name_of(sandbox.id) / "programs"
         assert (group / "cpu.max").read_text().split() == ["50000", "100000"]
         assert (group / "memory.max").read_text().strip() == str(128 << 20)
         assert (group / "pids.max").read_text().strip() == "64"
     else:
         def value(controller, file):
-            return (root / controller / "sallyport" / name_of(sandbox.id) / file).read_text().strip()
+            return (root / controller / "sallyport" / name_of(sandbox.id) / "programs" / file).read_text().strip()
         assert int(value("cpu", "cpu.cfs_quota_us")) * 2 == int(value("cpu", "cpu.cfs_period_us"))
         assert value("memory", "memory.limit_in_bytes") == str(128 << 20)
         assert value("pids", "pids.max") == "64"

@@ -1,13 +1,29 @@
 """What becomes of a sandbox whose memory runs out: the command ends and says why, the sandbox lives."""
 
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import httpx
 import pytest
 from opensandbox.models.execd import RunCommandOpts
 from support.inside import say
+from support.leftovers import name_of
 from support.waiting import eventually
 
 LIMIT = "the sandbox's memory limit of 256 MiB was reached"
 
 HOG = "python3 -c 'b = []\nwhile True: b.append(bytearray(1 << 20))'"
+STORM = """python3 -c '
+import os, time
+held = bytearray(b"x" * (1 << 20))
+while True:
+    try:
+        os.fork()
+    except OSError:
+        time.sleep(0.01)
+'"""
 
 
 def why(done):
@@ -42,6 +58,66 @@ def test_a_background_hog_and_one_in_a_session_say_the_same(small):
     scores = [int(say(small, f"cat /proc/{process}/oom_score_adj")) 
               for process in ("1", "$(pgrep -of ' --serv[e]')", "$(pgrep -o tail)", "self")]
     assert scores == [500, 600, 750, 1000]
+
+
+@pytest.fixture
+def first_process():
+    """Ends a sandbox by its first process when the test is over, however: what a storm leaves keeps a machine busy for minutes."""
+    found = []
+
+    def remember(sandbox):
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                lines = (folder / "cgroup").read_text()
+                if f"/sallyport/{name_of(sandbox.id)}/execd" in lines and "NSpid:" in (status := (folder / "status").read_text()):
+                    if status.split("NSpid:")[1].split("\n")[0].split()[-1] == "1":
+                        found.append(os.pidfd_open(int(folder.name)))
+            except OSError:
+                continue
+        assert len(found) == 1, "the first process is beside the sandbox's programs"
+
+    yield remember
+    for process in found:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        os.close(process)
+
+
+def processes(sandbox):
+    """How many there are. A command's own process is never one too many; what it starts would be, and this starts none."""
+    return int(say(sandbox, "cd /sys/fs/cgroup; [ -d pids ] && cd pids; read count < pids.current; echo $count"))
+
+
+def test_execd_answers_in_a_fork_storm_and_ends_it(small, first_process):
+    first_process(small)
+    endpoint = small.get_endpoint(44772)
+
+    def ping():
+        assert httpx.get(f"http://{endpoint.endpoint}/ping", headers=endpoint.headers, timeout=5).status_code == 200
+
+    started = small.commands.run(STORM, opts=RunCommandOpts(background=True))
+
+    def ended():
+        ping()
+        status = small.commands.get_command_status(started.id)
+        return not status.running and status
+
+    status = eventually(ended, what="the command's end")
+    assert status.exit_code == 137 and LIMIT in status.error
+    # The kernel may have chosen the command's first process, and left the others.
+    eventually(lambda: ping() or processes(small) < 10, what="the storm's end")
+    assert alive(small)
+
+
+def test_whoever_asks_can_end_what_has_taken_all_processes(create, first_process):
+    sandbox = create(resource={"cpu": "1", "memory": "256Mi", "pids": "64"}, entrypoint=["tail", "-f", "/dev/null"])
+    first_process(sandbox)
+    # Its leader is gone at once: there is no command to interrupt any more.
+    group = say(sandbox, "bomb() { bomb | bomb & }; bomb 2>/dev/null; echo $$")
+    eventually(lambda: processes(sandbox) >= 60, what="the limit of processes")
+    say(sandbox, f"kill -KILL -- -{group}")
+    eventually(lambda: sandbox.commands.run(f"kill -0 -- -{group}").exit_code == 1, what="the storm's end")
+    assert alive(sandbox)
 
 
 def test_files_in_memory_do_not_take_all_of_it(small):

@@ -181,8 +181,8 @@ import Testing
 
     @Test func `variables of the request go over those of the file`() throws {
         let request = try CommandRequest.decode(Array(#"{"command":"x","envs":{"A":"request"},"uid":5}"#.utf8))
-        let spec = request.spec(shell: "/bin/sh", environment: ["A": "file", "B": "file"])
-        #expect(spec.environment == ["A": "request", "B": "file"])
+        let spec = request.spec(in: CommandEnvironment(["A": "file", "B": "file", "PATH": "/bin"], shell: "/bin/sh"))
+        #expect(spec.environment == ["A": "request", "B": "file", "PATH": "/bin"])
         #expect(spec.arguments == ["/bin/sh", "-c", "x"] && spec.user == 5 && spec.group == 5)
     }
 }
@@ -194,15 +194,22 @@ import Testing
     }
 
     @Test func `the process that serves is told what init was told`() throws {
-        let options = try Options.parse(["--token-file", "/t", "--longest-line", "2048", "--port", "7", "--", "sleep"])
+        let options = try Options.parse([
+            "--token-file", "/t", "--longest-line", "2048", "--port", "7", "--own-group", "3,4", "--command-group",
+            "5,6",
+            "--", "sleep",
+        ])
+        #expect(options.ownGroup.descriptors == [3, 4] && options.commandGroup.descriptors == [5, 6])
         let serving = try Options.parse(options.serving)
+        // It is passed those of commands alone.
+        #expect(serving.ownGroup.isEmpty && serving.commandGroup.descriptors == [3, 4])
         #expect(serving.serves && serving.port == 7 && serving.tokenFile == "/t" && serving.maxLine == 2048)
     }
 
     @Test(arguments: [
         ["--port"], ["--port", "x"], ["--port", "70000"], ["--"], ["sleep"], ["--token-file"], ["--longest-line"],
         ["--report"], ["--report", "-1"], ["--report", "x"], ["--longest-line", "1023"], ["--longest-line", "4194305"],
-        ["--longest-line", "1e3"],
+        ["--longest-line", "1e3"], ["--own-group"], ["--own-group", "2"], ["--command-group", "3;4"],
     ])
     func `a malformed command line is refused`(arguments: [String]) {
         #expect(throws: Options.OptionError.self) { try Options.parse(arguments) }

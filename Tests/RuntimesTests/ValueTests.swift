@@ -36,8 +36,28 @@ import Testing
             files: SandboxFiles(hostname: "h", system: "/sys"))
     }
 
+    /// Where init finds the control groups of its own and of programs, which depends on the machine's version of them.
+    private var groups: [String] {
+        let numbers = ControlGroup.numbersInside
+        func list(_ numbers: [CInt]) -> String { numbers.map(String.init).joined(separator: ",") }
+        return ["--own-group", list(numbers.server), "--command-group", list(numbers.programs)]
+    }
+
+    @Test func `programs are in a group of their own, and execd beside it`() {
+        #expect(bundle.linux.cgroupsPath == "/g/programs")
+        let numbers = ControlGroup.numbersInside
+        #expect(numbers.server + numbers.programs == (0..<CInt(numbers.server.count * 2)).map { 3 + $0 })
+        let group = ControlGroup(path: "/sallyport/a")
+        for line in ["4:memory:/sallyport/a/execd", "0::/sallyport/a/programs", "1:cpu:/sallyport/a"] {
+            #expect(group.holds(line[...]), "\(line)")
+        }
+        for line in ["4:memory:/sallyport/ab", "0::/sallyport", "0::/", "", "x/sallyport/a"] {
+            #expect(!group.holds(line[...]), "\(line)")
+        }
+    }
+
     @Test func `the entrypoint runs under execd, limited and without the kernel's privileges`() {
-        #expect(bundle.process.args == ["/opt/opensandbox/execd", "--report", "0", "--", "sleep", "1"])
+        #expect(bundle.process.args == ["/opt/opensandbox/execd", "--report", "0"] + groups + ["--", "sleep", "1"])
         #expect(bundle.process.env.contains("A=b"))
         #expect(bundle.process.noNewPrivileges)
         for capability in [
@@ -63,10 +83,8 @@ import Testing
             spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd", files: files)
         #expect(
             bundle.process.args
-                == [
-                    "/opt/opensandbox/execd", "--report", "0", "--token-file", "/opt/opensandbox/token", "--", "sleep",
-                    "1",
-                ])
+                == ["/opt/opensandbox/execd", "--report", "0"] + groups
+                + ["--token-file", "/opt/opensandbox/token", "--", "sleep", "1"])
         let mount = try #require(bundle.mounts.first { $0.destination == "/opt/opensandbox/token" })
         #expect(mount.source == "/host/token" && mount.options.contains("ro"))
     }

@@ -100,9 +100,12 @@ typedef struct linux_spawn_options {
     const char *directory;
     /// Descriptors for 0, 1 and 2; -1 opens /dev/null.
     int input, output, error;
-    /// Descriptors kept open in the child under their own numbers (close-on-exec is cleared), besides 0 to 2.
-    const int *inherited;
-    int inherited_count;
+    /// Descriptors that the child has as 3, 4 and so on, in this order.
+    const int *passed;
+    int passed_count;
+    /// Descriptors of control groups' files (`cgroup.procs`, or `tasks` of version 1) that the child moves itself by.
+    const int *joined;
+    int joined_count;
     /// 1: own session (setsid); 2: own process group (setpgid); 0: neither.
     int grouping;
     /// 1: makes `input` the controlling terminal (needs grouping 1).

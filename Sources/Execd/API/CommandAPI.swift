@@ -36,7 +36,7 @@ struct CommandAPI: Sendable {
             return try await response.respondError(
                 .badRequest, code: "INVALID_REQUEST_BODY", message: error.description)
         }
-        let (record, events) = runner.start(command)
+        let (record, events) = try await SpawnThreads.run { runner.start(command) }
         if command.background ?? false {
             try await background(record, response)
         } else {

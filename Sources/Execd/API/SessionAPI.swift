@@ -53,7 +53,7 @@ struct SessionAPI: Sendable {
     /// `DELETE /session/{id}`
     private func delete(_ id: String, _ response: HTTPResponseWriter) async throws {
         guard let session = sessions.remove(id) else { return try await notFound(id, response) }
-        session.delete()
+        try await SpawnThreads.run { session.delete() }
         try await response.respond(.ok)
     }
 
@@ -61,18 +61,19 @@ struct SessionAPI: Sendable {
     private func run(_ id: String, _ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let body = try await request.body.collect(upTo: Self.largestRequest)
         guard let session = sessions[id] else { return try await notFound(id, response) }
-        var run: SessionRunRequest
-        do throws(RequestBodyError) {
-            run = try SessionRunRequest.decode(Array(body.readableBytesView))
-            run.cwd = try folder(run.cwd, from: session.folder)
-        } catch {
-            return try await refuse(error, response)
-        }
-        let record = runner.record(of: run.command)
+        let run: SessionRunRequest
+        let record: CommandRecord
         let events: AsyncStream<ProcessEvent>
-        do throws(ShellSession.Unavailable) {
-            events = try session.run(run, record)
-        } catch {
+        do {
+            (run, record, events) = try await SpawnThreads.run {
+                var run = try SessionRunRequest.decode(Array(body.readableBytesView))
+                run.cwd = try folder(run.cwd, from: session.folder)
+                let record = runner.record(of: run.command)
+                return (run, record, try session.run(run, record))
+            }
+        } catch let error as RequestBodyError {
+            return try await refuse(error, response)
+        } catch let error as ShellSession.Unavailable {
             guard error == .busy else { return try await notFound(id, response) }
             return try await response.respondError(
                 .badRequest, code: "RUNTIME_ERROR",

@@ -4,14 +4,17 @@ import FoundationEssentials
     import Glibc
 #endif
 
-/// What every command gets: execd's variables, then those of the file that `EXECD_ENVS` names.
+/// What every command gets: execd's variables, then those of the file that `EXECD_ENVS` names; a shell; a control group.
 struct CommandEnvironment: Sendable {
     private let base: [String: String]
     /// bash, or sh where there is none.
     let shell: String
+    /// The control group that commands are in, beside execd's.
+    let group: MemberFiles
 
     /// - Parameter shell: nil to look for it.
-    init(_ base: [String: String], shell: String? = nil) {
+    init(_ base: [String: String], shell: String? = nil, group: MemberFiles = MemberFiles()) {
+        self.group = group
         var base = base
         if base["PATH"] == nil { base["PATH"] = ProcessSpec.defaultPath }
         self.base = base

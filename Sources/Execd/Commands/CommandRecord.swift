@@ -9,6 +9,8 @@ final class CommandRecord: Sendable {
         var failure: String?
         /// What else is to be told of a command that failed.
         var explanation: String?
+        /// execd has ended it as one (`StormWatch`).
+        var wasStorm = false
         var finishedAt: Int64?
         var log: [UInt8] = []
         /// Bytes of output that no reader has taken yet.
@@ -67,11 +69,16 @@ final class CommandRecord: Sendable {
         state.withLock { state in
             state.process = nil
             state.exit = exit
-            state.explanation = explanation
+            state.explanation = explanation.map { state.wasStorm ? $0 + Self.stormEnd : $0 }
             state.failure = state.failure ?? failure
             state.finishedAt = now
         }
     }
+
+    private static let stormEnd = ", and execd the whole command, which went on starting others"
+
+    /// Notes that execd is about to end it, and why.
+    func noteStorm() { state.withLock { $0.wasStorm = true } }
 
     /// Signals the group while the process runs.
     /// - Returns: whether it does.
@@ -126,4 +133,11 @@ final class CommandRegistry: Sendable {
     }
 
     subscript(id: String) -> CommandRecord? { state.withLock { $0.records[id] } }
+
+    private var all: [CommandRecord] { state.withLock { Array($0.records.values) } }
+
+    var hasRunning: Bool { all.contains { $0.current.finishedAt == nil } }
+
+    /// The command whose process leads a process group.
+    func running(asGroup group: Int32) -> CommandRecord? { all.first { $0.current.process?.pid == group } }
 }

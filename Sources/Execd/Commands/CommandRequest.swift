@@ -40,12 +40,12 @@ struct CommandRequest: Decodable, Hashable, Sendable {
         }
     }
 
-    /// What to start. `shell` is bash, or sh where there is none.
-    func spec(shell: String, environment: [String: String]) -> ProcessSpec {
+    /// What to start.
+    func spec(in environment: CommandEnvironment) -> ProcessSpec {
         ProcessSpec(
-            arguments: argv ?? [shell, "-c", command ?? ""],
-            environment: environment.merging(envs ?? [:]) { _, new in new }, directory: cwd, user: uid,
-            group: gid ?? uid)
+            arguments: argv ?? [environment.shell, "-c", command ?? ""],
+            environment: environment.current().merging(envs ?? [:]) { _, new in new }, directory: cwd, user: uid,
+            group: gid ?? uid, joins: environment.group.descriptors)
     }
 
     /// The text that status answers give back.

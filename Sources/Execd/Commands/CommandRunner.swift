@@ -12,6 +12,7 @@ final class CommandRunner: Sendable {
     /// Bytes of an output's line that wait for its break.
     let maxLine: Int
     let memory: MemoryGroup
+    private let storms: StormWatch
 
     /// How long a command has to follow a TERM before it is killed.
     static let patience = Duration.seconds(3)
@@ -23,6 +24,7 @@ final class CommandRunner: Sendable {
         self.environment = environment
         self.maxLine = maxLine
         self.memory = memory
+        storms = StormWatch(memory: memory, registry: registry)
     }
 
     static func now() -> Int64 {
@@ -31,7 +33,7 @@ final class CommandRunner: Sendable {
         return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
     }
 
-    /// Starts a command.
+    /// Starts a command; to be called on a thread of `SpawnThreads`.
     /// - Returns: its record, and its events up to the last; for a background command the events go to its log.
     func start(_ request: CommandRequest) -> (record: CommandRecord, events: AsyncStream<ProcessEvent>) {
         let (events, continuation) = AsyncStream<ProcessEvent>.makeStream()
@@ -40,9 +42,8 @@ final class CommandRunner: Sendable {
         let isBackground = request.background ?? false
         do throws(SpawnError) {
             let process = try ProcessLoop.shared.start(
-                request.spec(shell: environment.shell, environment: environment.current())
-            ) {
-                event in
+                request.spec(in: environment)
+            ) { event in
                 switch event {
                 case .output(_, let bytes):
                     guard !isBackground else { return record.append(bytes) }
@@ -65,7 +66,8 @@ final class CommandRunner: Sendable {
 
     /// A record of a command that begins now.
     func record(of content: String) -> CommandRecord {
-        CommandRecord(id: Self.identifier(), content: content, startedAt: Self.now(), memory: memory)
+        storms.commandBegins()
+        return CommandRecord(id: Self.identifier(), content: content, startedAt: Self.now(), memory: memory)
     }
 
     /// TERM to the group now, KILL after a while.

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
-
-/// The sandbox's memory, as its own control group tells of it, in version 1 and 2 alike.
+/// The memory of the sandbox's programs, as their control group tells of it, in version 1 and 2 alike.
 struct MemoryGroup: Sendable {
     private let folder: String
 
@@ -31,12 +27,5 @@ struct MemoryGroup: Sendable {
         return "the sandbox's memory limit of \(limit >> 20) MiB was reached: the kernel ended processes of it"
     }
 
-    private func read(_ name: String) -> String? {
-        let descriptor = open("\(folder)/\(name)", O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 4096)
-        let count = Glibc.read(descriptor, &bytes, bytes.count)
-        return count < 0 ? nil : String(decoding: bytes.prefix(count), as: UTF8.self)
-    }
+    private func read(_ name: String) -> String? { SmallFile.read("\(folder)/\(name)") }
 }

@@ -7,6 +7,10 @@ struct Options: Hashable, Sendable {
     var maxLine = TextAssembler.defaultLongestLine
     /// Where init says how the program ended (`EndReport`).
     var report: Int32?
+    /// The control group that init and the API move to.
+    var ownGroup = MemberFiles()
+    /// The control group that the program and commands are in.
+    var commandGroup = MemberFiles()
     /// What the sandbox runs; empty: the API alone.
     var entrypoint: [String] = []
     /// Only say how it is used.
@@ -21,13 +25,14 @@ struct Options: Hashable, Sendable {
     }
 
     static let usage =
-        "usage: execd [--help] [--port PORT] [--token-file FILE] [--longest-line BYTES] [--report DESCRIPTOR] [--serve] "
-        + "[-- PROGRAM ARGUMENT...]"
+        "usage: execd [--help] [--port PORT] [--token-file FILE] [--longest-line BYTES] [--report DESCRIPTOR] "
+        + "[--own-group DESCRIPTORS] [--command-group DESCRIPTORS] [--serve] [-- PROGRAM ARGUMENT...]"
 
     /// The command line of the process that serves, without the program's name.
     var serving: [String] {
         ["--serve", "--port", String(port), "--longest-line", String(maxLine)]
             + (tokenFile.map { ["--token-file", $0] } ?? [])
+            + (commandGroup.isEmpty ? [] : ["--command-group", commandGroup.passed.description])
     }
 
     static func parse(_ arguments: [String]) throws(OptionError) -> Options {
@@ -55,6 +60,11 @@ struct Options: Hashable, Sendable {
                     throw OptionError("--report needs the number of a descriptor")
                 }
                 options.report = number
+            case "--own-group", "--command-group":
+                guard let files = rest.popFirst().flatMap(MemberFiles.init) else {
+                    throw OptionError("\(argument) needs the numbers of descriptors: 3,4,5")
+                }
+                if argument == "--own-group" { options.ownGroup = files } else { options.commandGroup = files }
             case "--serve": options.serves = true
             case "--help", "-h": options.asksForHelp = true
             case "--":

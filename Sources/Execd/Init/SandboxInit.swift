@@ -22,18 +22,28 @@ enum SandboxInit {
         sigprocmask(SIG_BLOCK, &signals, nil)
 
         let report = EndReport(descriptor: options.report)
+        // Away from what the sandbox's limits hold: whatever its programs do to memory, processor and numbers, init and the
+        // API go on.
+        let failure = options.ownGroup.enter()
+        guard failure == 0 else {
+            complain("cannot enter a control group: \(String(cString: strerror(failure)))")
+            return 125
+        }
         let serving = ProcessSpec(
             arguments: [executable] + options.serving, environment: environment, rank: .server)
         // The entrypoint first: where it cannot be started the API is never there, and nobody takes the sandbox for one
         // that runs.
-        let program = ProcessSpec(arguments: options.entrypoint, environment: environment, rank: .entrypoint)
+        let program = ProcessSpec(
+            arguments: options.entrypoint, environment: environment, rank: .entrypoint,
+            joins: options.commandGroup.descriptors)
         let entrypoint: pid_t
         var server: pid_t
         do throws(SpawnError) { entrypoint = try start(program) } catch {
             report.send(.notStarted(error))
             return 127
         }
-        do throws(SpawnError) { server = try start(serving) } catch {
+        let passed = options.commandGroup.descriptors
+        do throws(SpawnError) { server = try start(serving, passed) } catch {
             kill(-entrypoint, SIGKILL)
             return 125
         }
@@ -50,19 +60,23 @@ enum SandboxInit {
                     return end(with: status.code)
                 }
                 // Its clients see a broken connection and the next one works.
-                if pid == server, let next = try? start(serving) { server = next }
+                if pid == server, let next = try? start(serving, passed) { server = next }
             }
         }
     }
 
-    private static func start(_ spec: ProcessSpec) throws(SpawnError) -> pid_t {
+    private static func start(_ spec: ProcessSpec, _ passed: [CInt] = []) throws(SpawnError) -> pid_t {
         do throws(SpawnError) {
-            return try Spawn.start(spec, input: -1, output: STDOUT_FILENO, error: STDERR_FILENO)
+            return try Spawn.start(spec, input: -1, output: STDOUT_FILENO, error: STDERR_FILENO, passed: passed)
         } catch {
-            let line = "execd: cannot start \(error)\n"
-            write(STDERR_FILENO, line, line.utf8.count)
+            complain("cannot start \(error)")
             throw error
         }
+    }
+
+    private static func complain(_ text: String) {
+        let line = "execd: \(text)\n"
+        write(STDERR_FILENO, line, line.utf8.count)
     }
 
     private static func reap() -> (pid_t, ExitStatus)? {

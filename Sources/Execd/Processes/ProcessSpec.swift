@@ -13,6 +13,8 @@ struct ProcessSpec: Hashable, Sendable {
     var user: UInt32?
     var group: UInt32?
     var rank = Rank.command
+    /// Descriptors of the control group that it is to be in (`MemberFiles`); empty: execd's own.
+    var joins: [CInt] = []
 
     static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }

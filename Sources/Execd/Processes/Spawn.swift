@@ -6,10 +6,12 @@ import CLinux
 
 /// The one way in which execd starts a process: a group of its own, nothing inherited but what is named.
 enum Spawn {
-    /// - Parameters: descriptors for 0, 1 and 2; -1 is /dev/null.
+    /// - Parameters:
+    ///   - input: the descriptor for 0, as `output` and `error` for 1 and 2; -1 is /dev/null.
+    ///   - passed: descriptors that it has as 3, 4 and so on.
     /// - Returns: the pid, which is the number of its process group, too.
     static func start(
-        _ spec: ProcessSpec, input: CInt = -1, output: CInt, error: CInt, inherited: [CInt] = []
+        _ spec: ProcessSpec, input: CInt = -1, output: CInt, error: CInt, passed: [CInt] = []
     ) throws(SpawnError) -> pid_t {
         let arguments = spec.arguments.map { strdup($0) } + [nil]
         let environment = spec.environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
@@ -20,7 +22,7 @@ enum Spawn {
         }
         let status = arguments.withUnsafeBufferPointer { arguments in
             environment.withUnsafeBufferPointer { environment in
-                inherited.withUnsafeBufferPointer { inherited in
+                passed.withUnsafeBufferPointer { passed in
                     var options = linux_spawn_options()
                     options.executable = UnsafePointer(arguments[0])
                     options.search_path = UnsafePointer(path)
@@ -28,13 +30,17 @@ enum Spawn {
                     options.environment = environment.baseAddress
                     options.directory = UnsafePointer(directory)
                     (options.input, options.output, options.error) = (input, output, error)
-                    options.inherited = inherited.baseAddress
-                    options.inherited_count = Int32(inherited.count)
+                    options.passed = passed.baseAddress
+                    options.passed_count = Int32(passed.count)
                     options.grouping = 2
                     options.out_of_memory_score = spec.rank.rawValue
                     options.user = spec.user.map(Int64.init) ?? -1
                     options.group = spec.group.map(Int64.init) ?? -1
-                    return linux_spawn(&options)
+                    return spec.joins.withUnsafeBufferPointer { joins in
+                        options.joined = joins.baseAddress
+                        options.joined_count = Int32(joins.count)
+                        return linux_spawn(&options)
+                    }
                 }
             }
         }

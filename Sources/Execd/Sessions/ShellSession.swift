@@ -95,7 +95,8 @@ final class ShellSession: Sendable {
         let spec = ProcessSpec(
             // On a socket bash would take itself for a remote shell and read ~/.bashrc.
             arguments: [environment.shell] + (isBash ? ["--norc", "--noprofile"] : []),
-            environment: environment.current(), directory: folder.flatMap { FileStatus.isFolder($0) ? $0 : nil })
+            environment: environment.current(), directory: folder.flatMap { FileStatus.isFolder($0) ? $0 : nil },
+            joins: environment.group.descriptors)
         let channel = try ControlChannel()
         let process = try ProcessLoop.shared.start(spec, control: channel) { self.receive($0) }
         return Shell(process: process, channel: channel, variables: variables)

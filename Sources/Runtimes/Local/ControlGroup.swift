@@ -2,14 +2,15 @@
     import Glibc
 #endif
 
-/// A sandbox's control group, in version 1 and version 2 alike: the OCI runtime makes it, this freezes and removes it.
+/// A sandbox's control group, in version 1 and version 2 alike: what it is made of stands in `ControlGroup+Parts`, this freezes
+/// and removes it.
 struct ControlGroup: Hashable, Sendable {
     /// As in the bundle: `/sallyport/<id>`.
     let path: String
 
-    private static let root = "/sys/fs/cgroup"
+    static let root = "/sys/fs/cgroup"
 
-    private static var isVersion2: Bool { access(root + "/cgroup.controllers", F_OK) == 0 }
+    static var isVersion2: Bool { access(root + "/cgroup.controllers", F_OK) == 0 }
 
     var isFrozen: Bool {
         Self.isVersion2
@@ -24,13 +25,25 @@ struct ControlGroup: Hashable, Sendable {
             : Self.write(frozen ? "FROZEN" : "THAWED", to: "\(Self.root)/freezer\(path)/freezer.state")
     }
 
-    /// How many of its processes the kernel has ended because memory ran out.
+    /// How many of its processes, those of its parts included, the kernel has ended because memory ran out.
     var memoryKills: UInt64 {
-        let file =
-            Self.isVersion2
-            ? "\(Self.root)\(path)/memory.events" : "\(Self.root)/memory\(path)/memory.oom_control"
+        // Version 1 counts each group by itself.
+        Self.isVersion2
+            ? Self.kills("\(Self.root)\(path)/memory.events")
+            : [self, programs, server].map(\.path)
+                .reduce(0) { $0 &+ Self.kills("\(Self.root)/memory\($1)/memory.oom_control") }
+    }
+
+    private static func kills(_ file: String) -> UInt64 {
         let lines = String(decoding: QuickFile.read(file) ?? [], as: UTF8.self).split(separator: "\n")
         return lines.first { $0.hasPrefix("oom_kill ") }.flatMap { UInt64($0.dropFirst(9)) } ?? 0
+    }
+
+    /// Whether a line of /proc/PID/cgroup says that a process is in it or in one of its parts.
+    func holds(_ line: Substring) -> Bool {
+        guard let colon = line.lastIndex(of: ":") else { return false }
+        let group = line[colon...].dropFirst()
+        return group == path || group.hasPrefix(path + "/")
     }
 
     /// Every folder of the group, one for each version 1 controller.
@@ -83,7 +96,7 @@ struct ControlGroup: Hashable, Sendable {
         return String(decoding: buffer.prefix(max(count, 0)).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 
-    private static func write(_ text: String, to file: String) -> Bool {
+    static func write(_ text: String, to file: String) -> Bool {
         let descriptor = open(file, O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }

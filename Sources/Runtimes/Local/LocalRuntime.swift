@@ -214,10 +214,13 @@ public final class LocalRuntime: SandboxRuntime {
             let watch = folder.endWatch(of: record)
             let input = EndWatch.initsEnd(path: folder.end)
             defer { close(input) }
+            try folder.group.make(record.spec.limits)
+            let groups = try folder.group.openParts()
+            defer { for descriptor in groups { close(descriptor) } }
             do throws(RuntimeError) {
                 let view = RuntimeView(
                     folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath)
-                try runtime.run(folder.name, view, detached: true, input: input, log: log)
+                try runtime.run(folder.name, view, detached: true, input: input, passed: groups, log: log)
                 users.started(in: folder)
             } catch {
                 watch.close()

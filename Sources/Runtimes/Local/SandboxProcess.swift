@@ -17,7 +17,7 @@ struct SandboxProcess: Sendable {
             let groups = QuickFile.read("/proc/\(number)/cgroup")
         else { return nil }
         let lines = String(decoding: groups, as: UTF8.self).split(separator: "\n")
-        guard lines.contains(where: { $0.hasSuffix(":" + group.path) }) else { return nil }
+        guard lines.contains(where: group.holds) else { return nil }
         pid = number
     }
 

@@ -106,7 +106,8 @@ extension BundleConfiguration {
         "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_SETFCAP",
     ]
 
-    private static let processorPeriod: UInt64 = 100_000
+    /// Microseconds that a group with so many thousandths of a processor has in a period.
+    static func processorTime(millis: Int) -> (quota: Int64, period: UInt64) { (Int64(millis) * 100, 100_000) }
 
     init(
         _ spec: SandboxSpec, rootfs: String, group: ControlGroup, execd: String, files: SandboxFiles,
@@ -118,9 +119,7 @@ extension BundleConfiguration {
         environment["PATH"] = environment["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         environment["HOME"] = environment["HOME"] ?? "/root"
         process = Process(
-            args: [Self.execdPath, "--report", String(EndWatch.descriptorInside)]
-                + (files.token == nil ? [] : ["--token-file", Self.tokenPath])
-                + (maxOutputLine.map { ["--longest-line", String($0)] } ?? []) + ["--"] + spec.entrypoint,
+            args: Self.arguments(spec.entrypoint, hasToken: files.token != nil, maxOutputLine: maxOutputLine),
             env: environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }, cwd: spec.workingDirectory,
             capabilities: .init(
                 bounding: Self.capabilities, effective: Self.capabilities, permitted: Self.capabilities))
@@ -135,10 +134,11 @@ extension BundleConfiguration {
             namespaces: ["pid", "mount", "ipc", "uts", "cgroup"].map { .init(type: $0) }
                 + (users.map { [.init(type: "user", path: $0.namespacePath)] } ?? []),
             uidMappings: mappings, gidMappings: mappings,
-            cgroupsPath: group.path,
+            cgroupsPath: group.programs.path,
             resources: .init(
                 cpu: limits.cpuMillis.map {
-                    .init(quota: Int64($0) * Int64(Self.processorPeriod) / 1000, period: Self.processorPeriod)
+                    let (quota, period) = Self.processorTime(millis: $0)
+                    return .init(quota: quota, period: period)
                 },
                 memory: limits.memoryBytes.map { .init(limit: $0, swap: $0) }, pids: .init(limit: limits.processes)),
             maskedPaths: [
@@ -148,6 +148,16 @@ extension BundleConfiguration {
             ],
             readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
             seccomp: SeccompProfile(capabilities: Self.capabilities))
+    }
+
+    private static func arguments(_ entrypoint: [String], hasToken: Bool, maxOutputLine: Int?) -> [String] {
+        func list(_ numbers: [CInt]) -> String { numbers.map(String.init).joined(separator: ",") }
+        let groups = ControlGroup.numbersInside
+        var arguments = [execdPath, "--report", String(EndWatch.descriptorInside)]
+        arguments += ["--own-group", list(groups.server), "--command-group", list(groups.programs)]
+        if hasToken { arguments += ["--token-file", tokenPath] }
+        if let maxOutputLine { arguments += ["--longest-line", String(maxOutputLine)] }
+        return arguments + ["--"] + entrypoint
     }
 
     private static func mounts(execd: String, files: SandboxFiles, memory: Int64?) -> [Mount] {

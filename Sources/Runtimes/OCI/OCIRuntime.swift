@@ -30,8 +30,9 @@ struct OCIRuntime: Hashable, Sendable {
     /// - Parameters:
     ///   - detached: leave its process's number in the folder and let it run; otherwise wait for its end.
     ///   - input: what its first process has as standard input; nil for an empty one.
+    ///   - passed: descriptors that its first process has as 3, 4 and so on.
     func run(
-        _ id: String, _ view: RuntimeView, detached: Bool, input: CInt? = nil, log: CInt
+        _ id: String, _ view: RuntimeView, detached: Bool, input: CInt? = nil, passed: [CInt] = [], log: CInt
     ) throws(RuntimeError) {
         // Not /dev/null: the programs give what is on their standard streams to the container's root, and that one is
         // everybody's.
@@ -39,9 +40,10 @@ struct OCIRuntime: Hashable, Sendable {
         guard linux_pipe(&ends) == 0 else { throw .system(action: "making a pipe", reason: "no descriptor is left") }
         close(ends[1])
         defer { close(ends[0]) }
-        let words = detached ? ["--detach", "--pid-file", RuntimeView.folder.pidFile] : []
-        let bundle = RuntimeView.folder.bundle
-        let code = try execute(["run", "--bundle", bundle] + words + [id], view, input: input ?? ends[0], log: log)
+        let words =
+            ["run", "--bundle", RuntimeView.folder.bundle, "--preserve-fds", String(passed.count)]
+            + (detached ? ["--detach", "--pid-file", RuntimeView.folder.pidFile] : [])
+        let code = try execute(words + [id], view, input: input ?? ends[0], passed: passed, log: log)
         guard code == 0 else { throw .startFailed(id: id, reason: "\(executable) ended with \(code)") }
     }
 
@@ -53,7 +55,7 @@ struct OCIRuntime: Hashable, Sendable {
     }
 
     private func execute(
-        _ arguments: [String], _ view: RuntimeView?, input: CInt, log: CInt
+        _ arguments: [String], _ view: RuntimeView?, input: CInt, passed: [CInt] = [], log: CInt
     ) throws(RuntimeError) -> Int32 {
         let words = ([executable] + arguments).map { strdup($0) } + [nil]
         let hidden = hiddenMount.map { strdup($0) } ?? nil
@@ -77,7 +79,10 @@ struct OCIRuntime: Hashable, Sendable {
                     options.hidden_mount = UnsafePointer(hidden)
                     (options.bindings, options.binding_count) = (bindings.baseAddress, Int32(bindings.count))
                     options.network_namespace = UnsafePointer(namespace)
-                    return linux_spawn(&options)
+                    return passed.withUnsafeBufferPointer { passed in
+                        (options.passed, options.passed_count) = (passed.baseAddress, Int32(passed.count))
+                        return linux_spawn(&options)
+                    }
                 }
             }
         }

@@ -5,7 +5,7 @@ enum ExecdFuzz {
     static func execd(_ bytes: UnsafeRawBufferPointer) {
         let body = Array(bytes)
         if let command = try? CommandRequest.decode(body) {
-            promise(!command.spec(shell: "/bin/sh", environment: [:]).arguments.isEmpty, "nothing to run")
+            promise(!command.spec(in: CommandEnvironment([:], shell: "/bin/sh")).arguments.isEmpty, "nothing to run")
             promise(command.uid != .max && command.gid != .max, "the user would stay root")
             promise((command.timeout ?? 0) >= 0, "a time limit in the past")
         }

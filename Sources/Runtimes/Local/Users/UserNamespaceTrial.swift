@@ -15,6 +15,7 @@ enum UserNamespaceTrial {
         let folder = SandboxFolder(path: configuration.stateDirectory + "/." + name)
         defer {
             folder.unmount()
+            _ = folder.group.remove()
             try? TreeRemoval.remove(folder.path)
         }
         try folder.create()

@@ -1,0 +1,35 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Processes that commands have started, and theirs, whoever is their parent by now: all have the score of commands, which nobody
+/// inside can lower.
+///
+/// Of a process that waits for memory some files of /proc cannot be read until it has it (`cmdline`, `environ`, `maps`). The ones
+/// that this reads can.
+enum CommandProcesses {
+    /// How many processes each process group has.
+    static func groups(in folder: String = "/proc") -> [pid_t: Int] {
+        guard let directory = opendir(folder) else { return [:] }
+        defer { closedir(directory) }
+        var groups: [pid_t: Int] = [:]
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard pid_t(name) != nil,
+                SmallFile.read("\(folder)/\(name)/oom_score_adj") == "\(Rank.command.rawValue)\n",
+                let group = SmallFile.read("\(folder)/\(name)/stat").flatMap(group(ofStat:))
+            else { continue }
+            groups[group, default: 0] += 1
+        }
+        return groups
+    }
+
+    /// The fifth field (proc(5)). The second, a program's name in parentheses, may hold anything, parentheses and spaces included.
+    static func group(ofStat text: String) -> pid_t? {
+        guard let end = text.lastIndex(of: ")") else { return nil }
+        let fields = text[end...].split(separator: " ")
+        return fields.count > 3 ? pid_t(fields[3]) : nil
+    }
+}

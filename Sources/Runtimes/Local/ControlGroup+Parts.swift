@@ -1,0 +1,120 @@
+import Netfilter
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A sandbox's group has two parts. Its programs are in one, with the limits that were asked for, and take it for all there is;
+/// init and execd are in the other, beside them: when programs use up memory, processor and processes, execd still answers.
+extension ControlGroup {
+    /// What init and execd may have beside their programs.
+    private enum Reserve {
+        /// Bytes: their own, those of sockets, and what they keep of commands' output.
+        static let memory: Int64 = 32 << 20
+        static let processes = 64
+        /// Thousandths of a processor.
+        static let cpuMillis = 100
+        /// A hundred times what programs have together, in the words of either version.
+        static let shares = "102400", weight = "10000"
+    }
+
+    /// Where the programs are: the OCI runtime is given this one. As the root of the sandbox's cgroup namespace it is the only
+    /// one that they see.
+    var programs: ControlGroup { ControlGroup(path: path + "/programs") }
+    var server: ControlGroup { ControlGroup(path: path + "/execd") }
+
+    /// The controllers that part them. Only with these has version 1 a group for each part.
+    private static let controllers = ["memory", "cpu", "pids"]
+    private static var hierarchies: [String] {
+        isVersion2 ? [root] : controllers.map { "\(root)/\($0)" }.filter { access($0, F_OK) == 0 }
+    }
+
+    /// The numbers that init finds the open files of the parts under, in the order of `openParts()`.
+    static var numbersInside: (server: [CInt], programs: [CInt]) {
+        let count = CInt(hierarchies.count)
+        return ((0..<count).map { 3 + $0 }, (0..<count).map { 3 + count + $0 })
+    }
+
+    /// Makes the group and its parts, with the limits of the whole.
+    func make(_ limits: ResourceLimits) throws(RuntimeError) {
+        for hierarchy in Self.hierarchies {
+            let (parent, folder) = (hierarchy + path.splitAtLastSlash.folder, hierarchy + path)
+            for folder in [parent, folder, hierarchy + programs.path, hierarchy + server.path] {
+                guard mkdir(folder, 0o755) == 0 || errno == EEXIST else { throw Self.failure(folder) }
+            }
+        }
+        Self.isVersion2 ? try limitVersion2(limits) : try limitVersion1(limits)
+    }
+
+    private func limitVersion2(_ limits: ResourceLimits) throws(RuntimeError) {
+        let whole = Self.root + path
+        for folder in [Self.root, Self.root + path.splitAtLastSlash.folder, whole] {
+            for controller in Self.controllers { try Self.set("+\(controller)", folder + "/cgroup.subtree_control") }
+        }
+        try Self.set(String(limits.processes + Reserve.processes), whole + "/pids.max")
+        if let bytes = limits.memoryBytes {
+            try Self.set(String(bytes.addingWithoutOverflow(Reserve.memory)), whole + "/memory.max")
+            if access(whole + "/memory.swap.max", F_OK) == 0 { try Self.set("0", whole + "/memory.swap.max") }
+        }
+        if let cpu = limits.cpuMillis {
+            let (quota, period) = BundleConfiguration.processorTime(millis: cpu + Reserve.cpuMillis)
+            try Self.set("\(quota) \(period)", whole + "/cpu.max")
+        }
+        try Self.set(Reserve.weight, Self.root + server.path + "/cpu.weight")
+        try Self.set(String(Reserve.memory), Self.root + server.path + "/memory.min")
+    }
+
+    private func limitVersion1(_ limits: ResourceLimits) throws(RuntimeError) {
+        func file(_ controller: String, _ name: String, of group: ControlGroup) -> String? {
+            let path = "\(Self.root)/\(controller)\(group.path)/\(name)"
+            return access(path, F_OK) == 0 ? path : nil
+        }
+        func set(_ text: String, _ file: String?) throws(RuntimeError) { if let file { try Self.set(text, file) } }
+        try set(String(limits.processes + Reserve.processes), file("pids", "pids.max", of: self))
+        if let bytes = limits.memoryBytes.map({ $0.addingWithoutOverflow(Reserve.memory) }) {
+            try set(String(bytes), file("memory", "memory.limit_in_bytes", of: self))
+            try set(String(bytes), file("memory", "memory.memsw.limit_in_bytes", of: self))
+        }
+        if let cpu = limits.cpuMillis {
+            let (quota, period) = BundleConfiguration.processorTime(millis: cpu + Reserve.cpuMillis)
+            try set(String(period), file("cpu", "cpu.cfs_period_us", of: self))
+            try set(String(quota), file("cpu", "cpu.cfs_quota_us", of: self))
+        }
+        try set(Reserve.shares, file("cpu", "cpu.shares", of: server))
+    }
+
+    /// Opens what a process gets into the parts by, first those of execd's: for the init, who may not open them itself.
+    func openParts() throws(RuntimeError) -> [CInt] {
+        // Version 1 moves a single thread without making every process of the machine wait for it.
+        let name = Self.isVersion2 ? "cgroup.procs" : "tasks"
+        var opened: [CInt] = []
+        for group in [server, programs] {
+            for hierarchy in Self.hierarchies {
+                let file = "\(hierarchy)\(group.path)/\(name)"
+                let descriptor = open(file, O_WRONLY | O_CLOEXEC)
+                guard descriptor >= 0 else {
+                    for descriptor in opened { close(descriptor) }
+                    throw Self.failure(file)
+                }
+                opened.append(descriptor)
+            }
+        }
+        return opened
+    }
+
+    private static func set(_ text: String, _ file: String) throws(RuntimeError) {
+        guard write(text, to: file) else { throw failure(file) }
+    }
+
+    private static func failure(_ path: String) -> RuntimeError {
+        .system(action: "making \(path)", reason: String(cString: strerror(errno)))
+    }
+}
+
+extension Int64 {
+    /// The largest number where the sum is none.
+    fileprivate func addingWithoutOverflow(_ other: Int64) -> Int64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? .max : sum
+    }
+}
