@@ -1,46 +1,46 @@
 import DNSFilter
 import NetworkPolicy
 
-/// Settings of one node's guard.
+/// The settings of a node.
 public struct EgressConfiguration: Sendable {
-    /// Folder of the policy files, mode 0700; made when missing.
+    /// Folder of the policy files, mode 0700; created if missing.
     public var stateDirectory: String
     /// Unix socket of the policy API (mode 0600), to which the gateway relays port 18080 of a sandbox.
     public var socketPath: String
-    /// Unix socket of the administrative API (mode 0600); never relayed to. `nil`: no administrative API is served.
+    /// Unix socket of the administrative API (mode 0600); never relayed to. `nil` for no administrative API.
     public var adminSocketPath: String?
     public var dns: DNSConfiguration
     /// Zones whose names may have private addresses.
     public var internalZones: [DomainName]
     /// Which private addresses: those of `AnswerFilter.privateRanges`, or some of them.
     public var internalRanges = AnswerFilter.privateRanges
-    /// Refused whatever a policy says: metadata services, link-local, the host's own addresses.
+    /// Denied whatever a policy says: metadata services, link-local, the host's own addresses.
     public var alwaysDeny: [CIDRBlock]
-    /// Most rules in one policy.
+    /// The most rules in one policy.
     public var maxRules: Int
-    /// What `{"preset":"pypi"}` stands for in a request.
+    /// The presets that policies may name.
     public var presets: Presets
-    /// Most bytes of one request body of the policy API.
+    /// The largest request body of the policy API, in bytes.
     public var maxBodyBytes: Int
-    /// Most addresses learned at one time for one sandbox.
+    /// The most learned addresses of one sandbox.
     public var maxLearnedAddresses: Int
-    /// Shortest time, in seconds, for which a learned address is open: a connection follows a look-up within it.
+    /// The shortest time, in seconds, for which a learned address is open, so that a connection can follow the look-up.
     public var minimumLifetime: UInt32
-    /// Seconds for which a learned address outlives its record, for clients that round up.
+    /// Seconds for which a learned address stays open beyond its record, for clients that round up.
     public var lifetimeGrace: UInt32
-    /// What each sandbox may use.
+    /// The budgets of each sandbox.
     public var budgets: EgressBudgets
-    /// Roads to other resolvers that are closed in every sandbox, before its policy is asked.
+    /// Other resolvers that are blocked in every sandbox, before its policy applies.
     public var resolverBlock = ResolverBlock()
-    /// Where every decision is written down; closed by who made it.
+    /// Receives every decision. Its creator closes it.
     public var auditLog: AuditLog?
-    /// Hears of denied names; closed by who made it.
+    /// Receives denied names. Its creator closes it.
     public var denyWebhook: DenyWebhook?
-    /// Checks what flows to learned addresses name (mode `dns+nft+sni`); `nil` for mode `dns+nft`.
+    /// Checks which name flows to learned addresses state (mode `dns+nft+sni`); `nil` in mode `dns+nft`.
     public var flowCheck: FlowCheckSettings?
-    /// What `GET /metrics` answers, in Prometheus' text format: at the administrative API, and at `metricsAddress`.
+    /// The body of `GET /metrics` in Prometheus text format, at the administrative API and at `metricsAddress`.
     public var metrics: (@Sendable () -> String)?
-    /// Where metrics are served to whoever asks; `nil`: nowhere.
+    /// An address where metrics are served without authorisation; `nil` for none.
     public var metricsAddress: SidecarAddress?
 
     public init(
@@ -66,7 +66,7 @@ public struct EgressConfiguration: Sendable {
         self.flowCheck = flowCheck
     }
 
-    /// Link-local addresses of both families, and where clouds put credentials, 169.254.169.254 among them.
+    /// Link-local addresses of both families, and cloud metadata services such as 169.254.169.254.
     public static let neverOpen: [CIDRBlock] =
         ["169.254.0.0/16", "fe80::/10"].compactMap { CIDRBlock($0) } + MetadataService.blocks
 }

@@ -1,14 +1,14 @@
 import Netfilter
 import NetworkPolicy
 
-/// Guards sandboxes: in this process (`EgressNode`) or in another one (`RemoteEgressNode`).
+/// Guards sandboxes, in this process (`EgressNode`) or in another one (`RemoteEgressNode`).
 public protocol EgressController: Sendable {
     /// Puts the policy into the kernel for a sandbox's namespace; the rules are in force when it returns.
     /// Idempotent: for a sandbox guarded already, the policy replaces the one in force.
     func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError)
 
-    /// Forgets a sandbox whose namespace is going away. The kernel's rules stay until the namespace is gone,
-    /// so releasing never opens anything. Does nothing for an unknown sandbox.
+    /// Stops guarding a sandbox whose namespace is being removed. The kernel's rules stay as long as the namespace, so
+    /// releasing never opens anything. Does nothing for an unknown sandbox.
     func release(_ id: String) async
 
     func status(_ id: String) async throws(EgressError) -> PolicyStatus
@@ -16,17 +16,17 @@ public protocol EgressController: Sendable {
     @discardableResult
     func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus
 
-    /// Puts the rules before the existing ones; equal targets are replaced.
+    /// Puts the rules in front; existing rules with the same targets are replaced.
     @discardableResult
     func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus
 
-    /// Removes the rules that are named; unknown ones are ignored and named in `PolicyStatus.reason`.
+    /// Removes the selected rules. Selecting none is not an error; `PolicyStatus.reason` says so.
     @discardableResult
     func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus
 
     /// The secret that a client of this sandbox's policy API sends in `OPENSANDBOX-EGRESS-AUTH`.
     func token(of id: String) async throws(EgressError) -> String
 
-    /// The sandboxes guarded now, sorted.
+    /// The ids of the guarded sandboxes, sorted.
     var guarded: [String] { get async }
 }

@@ -1,4 +1,4 @@
-/// What can go wrong in the guard. The description tells an operator what to do; it never carries a token.
+/// Errors of the guard. The description tells an operator what to do and never contains a token.
 public enum EgressError: Error, Hashable, Sendable {
     /// No sandbox of this identifier is guarded here.
     case notGuarded(String)

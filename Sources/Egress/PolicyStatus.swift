@@ -12,7 +12,7 @@ public struct PolicyStatus: Hashable, Sendable {
     /// Extra context for the reader, or `nil`.
     public var reason: String?
 
-    /// A sidecar may be told to filter names alone.
+    /// Differs for a sidecar that filters names only.
     public var enforcementMode: String
 
     public init(policy: Policy, reason: String? = nil, enforcementMode: String = PolicyStatus.enforcementMode) {
@@ -21,7 +21,7 @@ public struct PolicyStatus: Hashable, Sendable {
         self.enforcementMode = enforcementMode
     }
 
-    /// `allow_all` and `deny_all` are the policies without rules; anything else is `enforcing`, or `observing`.
+    /// `allow_all` or `deny_all` for a policy without rules, else `enforcing` or `observing`.
     public var mode: String {
         guard policy.mode == .enforce else { return "observing" }
         guard policy.ruleCount == 0 else { return "enforcing" }

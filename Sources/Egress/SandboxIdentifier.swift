@@ -1,5 +1,5 @@
-/// The one rule for what may name a sandbox in a path or a file: nothing that could climb out of a folder,
-/// need percent-encoding, or hide in a log line.
+/// Which sandbox ids are valid. They are used in paths and file names, so nothing that could leave a folder, need
+/// percent-encoding, or disturb a log line.
 package enum SandboxIdentifier {
     static let maximumLength = 63
 

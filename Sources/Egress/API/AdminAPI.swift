@@ -7,8 +7,8 @@ import NIOHTTP1
 import Netfilter
 import NetworkPolicy
 
-/// What another process of the node (the lifecycle server) tells the guard, on a unix socket of its own: nothing is
-/// ever relayed to it, and only its owner can open it, so it asks for no token.
+/// The API by which another process of the node (the lifecycle server) controls the guard, on its own unix socket. It
+/// asks for no token: only the socket's owner can open it, and the gateway never relays to it.
 ///
 /// - `GET /sandboxes`: the identifiers, a JSON array
 /// - `PUT /sandboxes/{id}`, `DELETE /sandboxes/{id}`: protect and release
@@ -87,7 +87,7 @@ struct AdminAPI: Sendable {
 }
 
 extension PolicyReply {
-    /// The caller is the operator's own program: it is told everything.
+    /// The caller is the operator's own program, so errors are given in full.
     static func administrativeFailure(_ error: EgressError) -> PolicyReply {
         var reply = failure(error)
         if reply.status == 500 { reply = .text(500, error.description) }

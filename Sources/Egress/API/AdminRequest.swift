@@ -3,8 +3,8 @@ import NetworkPolicy
 
 /// The bodies of the administrative API.
 package enum AdminRequest {
-    /// `PUT /sandboxes/{id}`: `{"namespace": "/run/netns/…", "policy": {…}}`; no policy means allow all, which is
-    /// still guarded.
+    /// `PUT /sandboxes/{id}`: `{"namespace": "/run/netns/…", "policy": {…}}`; without a policy everything is allowed,
+    /// and the sandbox is guarded all the same.
     package struct Protect: Sendable, Equatable {
         var namespace: String
         var policy: Policy

@@ -7,15 +7,15 @@ import NetworkPolicy
 /// The policy API of every sandbox of the node (docs/wire.md#policy), at `/sandboxes/{id}/policy` and
 /// `/sandboxes/{id}/healthz` of one unix socket. The gateway relays port 18080 of a sandbox there.
 ///
-/// Whoever reaches the socket needs the sandbox's own token: what a sandbox sends through the gateway is refused.
+/// Every request needs the sandbox's own token, since sandboxes can reach the socket through the gateway.
 public struct PolicyAPI: Sendable {
     let controller: any EgressController
-    /// Answers what only the guard itself knows; nil where the guard is another process.
+    /// For `explain`, `suggestion` and `events`; nil if the guard is another process.
     let inspector: (any EgressInspector)?
     let maxRules: Int
     let maxBodyBytes: Int
     let presets: Presets
-    /// How policies are written and read: a socket for this program alone has them whole.
+    /// The JSON form of policies. Sockets between our own processes use the stored form, which keeps presets' rules.
     var form = PolicyForm.contract
     let logger: Logger
 
@@ -58,7 +58,7 @@ public struct PolicyAPI: Sendable {
         }
     }
 
-    /// The routes after authorisation; the administrative API, which has its own door, starts here.
+    /// The routes after authorisation. The administrative API, which has its own socket, begins here.
     func authorizedAnswer(to request: HTTPRequest) async -> Answer {
         guard let route = PolicyRoute(rawPath: request.path) else { return .reply(.notFound) }
         if case .policy(let id) = route { return .reply(await policyReply(to: request, for: id)) }
@@ -100,7 +100,8 @@ public struct PolicyAPI: Sendable {
         }
     }
 
-    /// One header exactly, compared in constant time; an unknown sandbox is refused as a wrong token is.
+    /// Requires exactly one header, compared in constant time. An unknown sandbox gets the same answer as a wrong
+    /// token.
     private func isAuthorized(_ request: HTTPRequest, for id: String) async -> Bool {
         let presented = request.headers[PolicyToken.header]
         let expected = (try? await controller.token(of: id)) ?? ""

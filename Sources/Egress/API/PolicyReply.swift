@@ -1,6 +1,6 @@
 import NetworkPolicy
 
-/// An answer of the policy API before it is bytes on a socket. Errors are plain text (docs/wire.md#policy).
+/// An answer of the policy API. Errors are plain text (docs/wire.md#policy).
 struct PolicyReply: Hashable, Sendable {
     var status: Int
     var contentType: String
@@ -15,7 +15,7 @@ struct PolicyReply: Hashable, Sendable {
         PolicyReply(status: status, contentType: "text/plain; charset=utf-8", body: Array((text + "\n").utf8))
     }
 
-    /// Prometheus' text (exposition format 0.0.4).
+    /// Prometheus text (exposition format 0.0.4).
     static func metrics(_ text: String) -> PolicyReply {
         PolicyReply(status: 200, contentType: "text/plain; version=0.0.4", body: Array(text.utf8))
     }
@@ -37,7 +37,7 @@ struct PolicyReply: Hashable, Sendable {
         .text(413, "the body is larger than \(limit) bytes")
     }
 
-    /// What the kernel or the disk said is for the operator's log; the caller learns that nothing changed.
+    /// Errors of kernel and disk go to the operator's log only; the caller is told that nothing was changed.
     static func failure(_ error: EgressError) -> PolicyReply {
         switch error {
         case .notGuarded: .text(404, error.description)

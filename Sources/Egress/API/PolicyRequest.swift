@@ -41,7 +41,7 @@ public enum PolicyRequest: Hashable, Sendable {
         guard count <= maxRules else { throw .tooManyRules(count: count, limit: maxRules) }
     }
 
-    /// Carries the request out.
+    /// Performs the request.
     public func perform(on id: String, with controller: any EgressController) async throws(EgressError) -> PolicyStatus
     {
         switch self {

@@ -1,6 +1,6 @@
-/// Where a request of the policy API goes. Matching is on the raw path, never normalised or decoded: a request
-/// that the gateway relays beneath `/sandboxes/<id>` (`..`, encoded slashes, empty segments and all)
-/// can name only that sandbox's own resources, or nothing.
+/// The route of a policy API request. The raw path is matched, without normalising or decoding it, so that a request
+/// that the gateway relays below `/sandboxes/<id>` cannot name another sandbox's resources, whatever `..`, encoded
+/// slashes or empty segments it has.
 enum PolicyRoute: Hashable, Sendable {
     case policy(String)
     case health(String)

@@ -17,7 +17,7 @@ enum PolicyToken {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// Compares in a time that depends on the presented text alone, so that no prefix can be found by timing.
+    /// Constant-time comparison: the time depends only on the length of the presented text.
     static func matches(_ presented: String, _ expected: String) -> Bool {
         let expected = Array(expected.utf8)
         var difference: UInt8 = presented.utf8.count == expected.count && !expected.isEmpty ? 0 : 1

@@ -1,21 +1,21 @@
-/// How much of each thing a sandbox may use. 0 is no limit.
+/// The budgets of a sandbox (docs/egress.md#budgets). 0 is no limit.
 public struct EgressBudgets: Hashable, Sendable {
-    /// Queries that are answered in a second, whatever the answer; twice as many at once.
+    /// Queries answered per second, whatever the answer; a burst may be twice as many.
     public var queriesPerSecond = 0
-    /// Different names that are allowed in an hour.
+    /// Distinct names allowed per hour.
     public var distinctNamesPerHour = 0
-    /// Bytes of information that leave in a minute in the names under one allowed wildcard (`WildcardBudget`).
+    /// Bytes of information per minute that may leave in names under one allowed wildcard (`WildcardBudget`).
     public var wildcardBytesPerMinute = 512
-    /// And how many at once.
+    /// The burst of the same.
     public var wildcardBurst = 2048
-    /// Connections that begin in a second; twice as many at once.
+    /// New connections per second; a burst may be twice as many.
     public var connectionsPerSecond = 0
-    /// Connections that are open at one time.
+    /// Connections open at the same time.
     public var connections = 0
     /// Bytes, headers of IP and above included, that a sandbox sends in its life.
     public var bytesOut = 0
 
-    /// What a budget may be set to, at most.
+    /// The highest value that a budget may be set to.
     public static let most = 1_000_000_000_000
 
     public init() {}
@@ -26,11 +26,11 @@ public struct EgressBudgets: Hashable, Sendable {
         return budgets
     }()
 
-    /// Whether the kernel is to count anything.
+    /// Whether any budget is enforced in the kernel.
     var limitsTraffic: Bool { connectionsPerSecond > 0 || connections > 0 || bytesOut > 0 }
 }
 
-/// One of the budgets, by the name that operators see.
+/// A budget, by the name that operators see.
 enum Budget: String, CaseIterable, Hashable, Sendable {
     case queries = "queriesPerSecond"
     case names = "distinctNamesPerHour"

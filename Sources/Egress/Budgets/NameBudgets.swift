@@ -1,8 +1,8 @@
 import NetworkPolicy
 
-/// What one sandbox has left of its budgets for names. Times are milliseconds of a clock that never goes back.
+/// The state of one sandbox's budgets for names. Times are milliseconds of a monotonic clock.
 struct NameBudgets: Sendable {
-    /// Why a query is refused: which budget, and in words for who asked.
+    /// The exceeded budget, and a text for the client.
     struct Refusal: Hashable, Sendable {
         var budget: Budget
         var text: String
@@ -23,19 +23,19 @@ struct NameBudgets: Sendable {
         }
     }
 
-    /// For every query that was understood.
+    /// Called for every well-formed query.
     mutating func admitQuery(now: UInt64) -> Refusal? {
         guard queries?.take(1, now: now) == false else { return nil }
         return Refusal(.queries, "\(queries!.refill) queries a second")
     }
 
-    /// For a query that the policy allows.
+    /// Called for queries that the policy allows.
     mutating func admit(_ name: DomainName, now: UInt64) -> Refusal? {
         guard distinct?.admit(name, now: now) == false else { return nil }
         return Refusal(.names, "\(distinct!.limit) different names an hour")
     }
 
-    /// For a query that a wildcard allows and that no cache answers.
+    /// Called for queries that a wildcard allows and the cache cannot answer.
     mutating func admit(_ name: DomainName, type: UInt16, below zone: DomainName, now: UInt64) -> Refusal? {
         guard wildcard?.admit(name, type: type, below: zone, now: now) == false else { return nil }
         return Refusal(.wildcard, "\(wildcard!.bytesPerMinute) bytes a minute in new names below \(zone)")

@@ -1,11 +1,11 @@
 import NetworkPolicy
 
-/// Which names were seen lately, exactly, in bounded memory: two generations of fingerprints, the older one forgotten
-/// when the younger one is full or its time is up.
+/// Remembers recent names in bounded memory, in two generations of fingerprints. The older generation is dropped when
+/// the younger is full or its time is up.
 ///
-/// Fingerprints are Swift's keyed hashes: whoever chooses the names cannot make two of them meet.
+/// Fingerprints are Swift's keyed hashes, so nobody can choose names that collide.
 struct RecentNames: Sendable {
-    /// Names of one generation.
+    /// The most names of one generation.
     let capacity: Int
     private var young: Set<Int> = []
     private var old: Set<Int> = []
@@ -25,14 +25,15 @@ struct RecentNames: Sendable {
         young.insert(name.hashValue)
     }
 
-    /// Forgets the older generation.
+    /// Drops the older generation.
     mutating func age() {
         old = young
         young = []
     }
 }
 
-/// Counts distinct names in windows of fixed length, up to a limit. Names that are in are free for the window.
+/// Counts distinct names in windows of fixed length, up to a limit. A name that was counted is free for the rest of the
+/// window.
 struct DistinctNames: Sendable {
     let limit: Int
     /// Milliseconds.
@@ -45,7 +46,7 @@ struct DistinctNames: Sendable {
         self.window = window
     }
 
-    /// Whether the name is one of the window's, or there is room for one more.
+    /// Whether the name was counted in this window already, or there is room for one more.
     mutating func admit(_ name: DomainName, now: UInt64) -> Bool {
         if start.map({ now >= $0 + window }) ?? true {
             start = now

@@ -2,7 +2,7 @@ import FoundationEssentials
 import JSON
 import NetworkPolicy
 
-/// Public resolvers that carry questions past the filter: DNS over HTTPS looks like any web site.
+/// Known public resolvers. With DNS over HTTPS, which looks like any web traffic, they would bypass the filter.
 public struct KnownResolvers: Hashable, Sendable {
     public var targets: [Target]
 
@@ -14,8 +14,8 @@ public struct KnownResolvers: Hashable, Sendable {
         var addresses: [String]
     }
 
-    /// Reads `resolvers/known.json` of a folder of policies; empty where there is none.
-    /// - Throws: `EgressError.invalidPolicy` for a file that is none, or its first target that is none.
+    /// Reads `resolvers/known.json` of a folder of policies; empty if there is none.
+    /// - Throws: `EgressError.invalidPolicy` if the file, or one of its targets, is invalid.
     public static func load(folder: String) throws(EgressError) -> KnownResolvers {
         let path = folder + "/resolvers/known.json"
         guard let data = FileManager.default.contents(atPath: path) else { return .none }
@@ -32,11 +32,11 @@ public struct KnownResolvers: Hashable, Sendable {
     }
 }
 
-/// Which roads to other resolvers are closed, whatever the policy says.
+/// Which access to other resolvers is blocked, whatever the policy says.
 public struct ResolverBlock: Hashable, Sendable {
     public enum OverHTTPS: Hashable, Sendable {
         case open
-        /// Port 443 of these, and these names altogether.
+        /// Port 443 of these addresses, and these names.
         case targets([Target])
         /// Port 443 of every address.
         case everything
@@ -48,7 +48,7 @@ public struct ResolverBlock: Hashable, Sendable {
 
     public init() {}
 
-    /// What stands in front of every other rule.
+    /// The rules to put in front of all others.
     var rules: [Rule] {
         var rules: [Rule] = []
         if overTLS { rules.append(Self.deny(.anyAddress, port: 853)) }

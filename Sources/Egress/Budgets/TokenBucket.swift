@@ -1,10 +1,11 @@
-/// A budget that fills steadily and holds a burst. Whole numbers only: no rounding gives anything away.
+/// A token bucket: it refills at a steady rate up to a burst. Integer arithmetic, so that rounding never gives anything
+/// away.
 ///
-/// Times are milliseconds of a clock that never goes back; they are passed in.
+/// Times are milliseconds of a monotonic clock, passed in.
 struct TokenBucket: Hashable, Sendable {
-    /// What it holds when nothing has been taken for long.
+    /// The level when full.
     let capacity: UInt64
-    /// What comes in during `period`.
+    /// What is added during `period`.
     let refill: UInt64
     /// Milliseconds.
     let period: UInt64
@@ -12,7 +13,7 @@ struct TokenBucket: Hashable, Sendable {
     private var level: UInt64
     private var last: UInt64
 
-    /// Full at first.
+    /// Starts full.
     init(capacity: UInt64, refill: UInt64, period: UInt64, now: UInt64) {
         self.capacity = capacity
         self.refill = refill
@@ -21,7 +22,7 @@ struct TokenBucket: Hashable, Sendable {
         last = now
     }
 
-    /// Takes all of `amount`, or nothing and answers false.
+    /// Takes `amount`; if there is less, takes nothing and returns false.
     mutating func take(_ amount: UInt64, now: UInt64) -> Bool {
         fill(now)
         let (cost, overflow) = amount.multipliedReportingOverflow(by: period)
@@ -30,7 +31,7 @@ struct TokenBucket: Hashable, Sendable {
         return true
     }
 
-    /// Whether it is as good as a new one.
+    /// Whether it is full, and so equal to a new one.
     mutating func isFull(now: UInt64) -> Bool {
         fill(now)
         return level == capacity * period

@@ -2,16 +2,16 @@ import Netfilter
 import NetworkPolicy
 import Synchronization
 
-/// Puts the kernel's budgets into a sandbox's namespace and reads what they refused.
+/// Installs the budgets that the kernel enforces in a sandbox's namespace, and reads their counters.
 final class TrafficMeter: Sendable {
     private struct Counted {
-        /// Packets that each budget's rule has refused, as of the last look.
+        /// Packets refused by each budget's rule, as last read.
         var seen: [Budget: UInt64] = [:]
-        /// Refusals that nobody was told of yet.
+        /// Refusals not reported yet.
         var untold: [Budget: Int] = [:]
-        /// Bytes sent in the sandbox's life, as of the last look.
+        /// Bytes sent in the sandbox's life, as last read.
         var bytesUsed: UInt64
-        /// Whether the rules could not be put in again.
+        /// Whether the rules could not be restored.
         var isMissing = false
     }
 
@@ -19,9 +19,9 @@ final class TrafficMeter: Sendable {
     private let rules: TrafficRules
     private let counted: Mutex<Counted>
 
-    /// Nil where no budget is set. Then what an earlier guard left is taken out.
+    /// Nil if no budget is set; rules of an earlier guard are removed then.
     /// - Parameters:
-    ///   - namespace: nil for that of this process.
+    ///   - namespace: nil for this process's own.
     ///   - tables: a socket of that namespace, where there is one already. One that is closed again soon after the tables
     ///     were changed waits for the kernel's clean-up, 6 ms and more (measured), whoever changed them.
     init?(
@@ -39,7 +39,7 @@ final class TrafficMeter: Sendable {
             }
             return nil
         }
-        // What was sent stays sent, whoever counts it.
+        // Bytes that an earlier guard counted still count.
         rules.bytesUsed = before.compactMap(\.quotaUsed).first ?? 0
         let change = rules.install()
         try Self.translated { () throws(NetfilterError) in try tables.commit(change) }
@@ -51,7 +51,7 @@ final class TrafficMeter: Sendable {
     /// Whether `restore` has to be called again.
     var isMissing: Bool { counted.withLock { $0.isMissing } }
 
-    /// What each budget refused since the last call, in packets.
+    /// Packets refused by each budget since the last call.
     func refusals() throws(EgressError) -> [Budget: Int] {
         try counted.withLock { counted throws(EgressError) in
             try look(&counted)
@@ -60,8 +60,8 @@ final class TrafficMeter: Sendable {
         }
     }
 
-    /// Puts the rules in again where others may have taken them away or changed them. Bytes are counted on from where they
-    /// were when last seen, and refusals told once; connections are counted anew.
+    /// Installs the rules again after another program may have removed or changed them. Byte counts go on from the last
+    /// value read, refusals are reported once, connections are counted from zero.
     func restore() throws(EgressError) {
         try counted.withLock { counted throws(EgressError) in
             counted.isMissing = true
@@ -78,7 +78,7 @@ final class TrafficMeter: Sendable {
     private func look(_ counted: inout Counted) throws(EgressError) {
         let counts = try Self.counts(tables), order = rules.order
         counted.bytesUsed = max(counted.bytesUsed, counts.compactMap(\.quotaUsed).max() ?? 0)
-        // Other rules than ours: which of them is which budget, nobody knows.
+        // These are not our rules, so the counters cannot be assigned to budgets.
         guard counts.count == order.count else { return }
         for (budget, count) in zip(order, counts) {
             guard let budget else { continue }
@@ -100,7 +100,7 @@ final class TrafficMeter: Sendable {
 }
 
 extension EgressGuard {
-    /// Reads the kernel's counts and tells whoever watches.
+    /// Reads the kernel's counters and reports refusals.
     func readMeter() {
         guard let refusals = try? meter?.refusals() else { return }
         for (budget, count) in refusals {

@@ -1,17 +1,17 @@
 import Netfilter
 
-/// The budgets that the kernel keeps, as a table of its own. What it refuses the policy has allowed: it stands behind the
-/// policy's rules, which never see a packet of it differently.
+/// The budgets that the kernel enforces, in a table of their own behind the policy's rules: they see only packets that
+/// the policy allows.
 struct TrafficRules: Hashable, Sendable {
     static let table = "sallyport_budget"
     static let chain = "output"
 
     var budgets: EgressBudgets
-    /// Bytes that the sandbox has sent under an earlier guard.
+    /// Bytes counted by an earlier guard.
     var bytesUsed: UInt64 = 0
     var shared = SharedNamespace()
 
-    /// Which budget each rule of the chain is, in order; nil for those that let by what is not counted.
+    /// The budget of each rule in the chain, in order; nil for rules that pass uncounted traffic.
     var order: [Budget?] { rules.map(\.budget) }
 
     func install() -> Transaction {

@@ -1,22 +1,23 @@
 import NetworkPolicy
 
-/// Bounds the information that leaves in names under an allowed wildcard: who owns the zone reads every query that is
-/// forwarded (E2).
+/// Limits the information that leaves in names under an allowed wildcard. Whoever owns the zone can read every
+/// forwarded query (docs/threats.md, E2).
 ///
-/// What a forwarded query can say, in bytes:
-/// - A name that was not asked lately: its characters below the zone, of an alphabet of 39 (letters, digits, hyphen,
-///   underscore, dot), 5.3 bits each.
-/// - One that was: which of at most 4,096 names, and which of at most 16 types: 2 bytes.
-/// - When: 2 bytes, for whoever sees one of 65,536 moments in the time that the budget needs to fill again.
-/// - Types whose answers are free text (anything but A and AAAA) are channels inwards, too: as much again as an answer.
+/// What a forwarded query can tell, in bytes:
+/// - A name that was not asked for recently: its characters below the zone, of an alphabet of 39 (letters, digits,
+///   hyphen, underscore, dot), 5.3 bits each.
+/// - A recent one: which of at most 4,096 names and which of at most 16 types, 2 bytes.
+/// - Its time: 2 bytes, enough for 65,536 distinguishable moments while the budget refills.
+/// - Types with free text in their answers (all but A and AAAA) also carry data inwards: as much again as an answer
+///   holds.
 struct WildcardBudget: Sendable {
-    /// What a plain answer may hold (RFC 1035, section 4.2.1).
+    /// The size of a plain answer (RFC 1035, section 4.2.1).
     static let freeText: UInt64 = 512
     static let timing: UInt64 = 2
     static let selection: UInt64 = 2
-    /// Zones with a budget of their own at one time. Others share one.
+    /// Zones that have their own budget at one time; all others share one.
     static let maximumZones = 256
-    /// Milliseconds after which it is looked again for zones that need none any more.
+    /// Milliseconds between two searches for zones whose budget is full again and can be dropped.
     static let sweepInterval: UInt64 = 1000
 
     let bytesPerMinute: UInt64
@@ -31,7 +32,7 @@ struct WildcardBudget: Sendable {
         self.burst = burst
     }
 
-    /// Whether a query may be forwarded, which a rule for `*.zone` allows. It is paid for then.
+    /// Whether a query that a rule for `*.zone` allows may be forwarded. If so, its cost is taken.
     mutating func admit(_ name: DomainName, type: UInt16, below zone: DomainName, now: UInt64) -> Bool {
         let owner = Self.owner(of: name, below: zone)
         let isKnown = known.contains(name)
@@ -41,7 +42,7 @@ struct WildcardBudget: Sendable {
         return true
     }
 
-    /// In bytes, rounded up.
+    /// The cost in bytes, rounded up.
     static func cost(of name: DomainName, type: UInt16, below zone: DomainName, isKnown: Bool) -> UInt64 {
         let characters = UInt64(max(0, name.wire.count - zone.wire.count))
         // 39 characters are fewer than 2^(16/3).
@@ -49,7 +50,8 @@ struct WildcardBudget: Sendable {
         return timing + choice + ([1, 28].contains(type) ? 0 : freeText)
     }
 
-    /// Whose budget a name is counted on. Below a top-level domain each name has an owner of its own.
+    /// The zone whose budget pays for a name. Directly below a top-level domain every name has its own owner, and so
+    /// its own budget.
     static func owner(of name: DomainName, below zone: DomainName) -> DomainName {
         guard zone.labelCount == 1 else { return zone }
         var owner = name
@@ -61,7 +63,7 @@ struct WildcardBudget: Sendable {
         if let place = buckets.index(forKey: zone) { return buckets.values[place].take(cost, now: now) }
         if buckets.count >= Self.maximumZones, now >= nextSweep {
             nextSweep = now + Self.sweepInterval
-            // A full one says nothing that a new one would not.
+            // A full bucket equals a new one, so it can be dropped.
             buckets = buckets.filter { _, bucket in
                 var bucket = bucket
                 return !bucket.isFull(now: now)

@@ -1,9 +1,9 @@
 import Glibc
 
-/// A file that lines are added to, put aside when it is large, and opened anew when somebody else has put it aside.
+/// A log file that is rotated when it is large, and reopened when another program has rotated it.
 struct AuditFile: ~Copyable {
     let path: String
-    /// Bytes after which the file becomes `path.1`, in place of the one before; 0 for never.
+    /// Bytes after which the file is renamed to `path.1`, replacing an earlier one; 0 for never.
     let limit: Int
     private var descriptor: CInt = -1
     private var inode: UInt64 = 0
@@ -17,15 +17,15 @@ struct AuditFile: ~Copyable {
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
-    /// Adds whole lines.
-    /// - Throws: `EgressError.storage`; then none of them is in the file, or the file ends with a part of them.
+    /// Appends whole lines.
+    /// - Throws: `EgressError.storage`; then none, or only a part, of the lines were written.
     mutating func append(_ lines: [UInt8]) throws(EgressError) {
         try follow()
         if limit > 0, size > 0, size + lines.count > limit {
             guard rename(path, path + ".1") == 0 else { throw AtomicFile.failure(path) }
             try open()
         }
-        // A part of a line that a full disk left must not become the beginning of another.
+        // A full disk may have left a partial line; end it, so that it does not merge with the next.
         var rest = ((endsInLine ? [] : [UInt8(ascii: "\n")]) + lines)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
@@ -37,7 +37,7 @@ struct AuditFile: ~Copyable {
         }
     }
 
-    /// Opens the file where it is not open, or where its name is another file's by now.
+    /// Opens the file if it is not open, or if its path is another file by now.
     private mutating func follow() throws(EgressError) {
         var status = stat()
         if descriptor >= 0, stat(path, &status) == 0, UInt64(status.st_ino) == inode { return }

@@ -1,8 +1,8 @@
 import Logging
 import Synchronization
 
-/// Every decision as a line of JSON in a file. The guard never waits for the disk: what the disk does not take in time is
-/// lost and counted.
+/// Every decision as a line of JSON in a file. The guard never waits for the disk: lines that cannot be written in time
+/// are dropped and counted.
 public final class AuditLog: EventOutlet {
     private struct Line: Sendable {
         var event: DecisionEvent
@@ -14,18 +14,18 @@ public final class AuditLog: EventOutlet {
     private let logger: Logger
     private let worker = Mutex<Task<Void, Never>?>(nil)
 
-    /// - Parameter limit: bytes after which the file is put aside; 0 for never.
+    /// - Parameter limit: bytes after which the file is rotated; 0 for never.
     public init(path: String, limit: Int = 64 << 20, logger: Logger) {
         file = Mutex(AuditFile(path: path, limit: limit))
         self.logger = logger
-        // It keeps the log alive until `close`.
+        // The task keeps the log alive until `close`.
         let task = Task { await outbox.run { await self.write($0) } }
         worker.withLock { $0 = task }
     }
 
     func put(_ event: DecisionEvent, of sandbox: String) { outbox.put(Line(event: event, sandbox: sandbox)) }
 
-    /// Returns when what was put is in the file.
+    /// Returns when everything queued is in the file.
     public func close() async {
         outbox.close()
         await worker.withLock { $0 }?.value

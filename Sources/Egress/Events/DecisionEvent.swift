@@ -2,21 +2,22 @@ import FoundationEssentials
 import JSON
 import NetworkPolicy
 
-/// Something that a guard decided, for whoever watches the sandbox. Carries no secret: names, rules and counts only.
+/// A decision of a guard, for event streams, the audit log and the webhook. It has names, rules and counts, and no
+/// secret.
 struct DecisionEvent: Hashable, Sendable {
     enum Kind: Hashable, Sendable {
         /// The first query for a name under the policy in force, or the first after a while.
         case name(DomainName, type: UInt16, Verdict)
-        /// While observing: the name passed, and the verdict says why it would not have.
+        /// While observing: the name passed; the verdict says why it would be denied.
         case wouldDeny(DomainName, type: UInt16, Verdict)
-        /// Addresses that the name may not have were taken out of an answer.
+        /// The answer filter removed addresses from an answer.
         case addressesRemoved(DomainName, count: Int)
         case policyChanged(Policy)
-        /// The flow check let a connection not pass.
+        /// The flow check refused a connection.
         case flowRefused(FlowEvent)
-        /// Sockets and conntrack entries that the new policy ended.
+        /// Sockets and conntrack entries that were ended because of a new policy.
         case flowsCut(Int)
-        /// A budget refused something, so many times since it was last reported.
+        /// A budget refused something, with the number of times since the last report.
         case budgetExceeded(Budget, refusals: Int)
     }
 
@@ -24,14 +25,13 @@ struct DecisionEvent: Hashable, Sendable {
     var time: UInt64
     var kind: Kind
 
-    /// Becomes another event. Its name comes into the memory of the one before: a sandbox that asks for ever new names costs
-    /// no allocation for each.
+    /// Overwrites this event with another, reusing the memory of its name, so that events cost no allocation each.
     mutating func become(_ event: DecisionEvent) {
         guard case .name(var memory, _, _) = kind, case .name(let name, let type, let verdict) = event.kind else {
             self = event
             return
         }
-        // Nobody else has the memory then, but who reads the event.
+        // Release the name first, so that its memory is not shared.
         kind = .flowsCut(0)
         memory.copy(name)
         self = DecisionEvent(time: event.time, kind: .name(memory, type: type, verdict))
@@ -76,7 +76,7 @@ struct DecisionEvent: Hashable, Sendable {
         return "{" + fields.joined(separator: ",") + "}"
     }
 
-    /// RFC 3339, with the milliseconds as they are: a Date would round them.
+    /// RFC 3339 with exact milliseconds, which a Date would round.
     private static func text(_ time: UInt64) -> String {
         let seconds = Date(timeIntervalSince1970: Double(time / 1000)).formatted(Date.ISO8601FormatStyle())
         return seconds.dropLast() + ".\(String(1000 + time % 1000).dropFirst())Z"
@@ -84,7 +84,7 @@ struct DecisionEvent: Hashable, Sendable {
 }
 
 extension Verdict {
-    /// `"verdict":…,"reason":…` and, where a rule decided, its position and the rule.
+    /// `"verdict":…,"reason":…` and, if a rule decided, its position and text.
     var jsonFields: [String] {
         var fields = ["\"verdict\":\"\(action.rawValue)\""]
         switch reason {
@@ -99,7 +99,7 @@ extension Verdict {
     }
 }
 
-/// Record types as people write them; others as RFC 3597, section 5, has them.
+/// Names of record types; unknown ones as in RFC 3597, section 5.
 enum RecordTypeName {
     static func text(_ type: UInt16) -> String { known[type] ?? "TYPE\(type)" }
 

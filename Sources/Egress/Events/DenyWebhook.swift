@@ -5,8 +5,8 @@ import Logging
 import NetworkPolicy
 import Synchronization
 
-/// Tells an HTTP server which names were denied, in the reference's form: one POST a name,
-/// `{"hostname","timestamp","source","sandboxId"}`. A name that is denied again within seconds is told once.
+/// Reports denied names to an HTTP server in the reference's form: one POST for each name,
+/// `{"hostname","timestamp","source","sandboxId"}`. A name that is denied again within seconds is reported once.
 public final class DenyWebhook: EventOutlet {
     struct Notice: Hashable, Sendable {
         var name: DomainName
@@ -29,7 +29,7 @@ public final class DenyWebhook: EventOutlet {
         var sandbox: String
     }
 
-    /// Milliseconds within which a name is told once: A and AAAA are asked for at the same time.
+    /// Milliseconds within which a name is reported once, since A and AAAA are asked for together.
     private static let repetition: UInt64 = 5000
 
     private let endpoint: HTTPEndpoint
@@ -40,7 +40,8 @@ public final class DenyWebhook: EventOutlet {
     private let told = Mutex<[Key: UInt64]>([:])
     private let worker = Mutex<Task<Void, Never>?>(nil)
 
-    /// - Parameter retries: the reference's: three after the first, 1, 2 and 4 seconds apart.
+    /// - Parameter retries: pauses between attempts. The default is the reference's: three retries after 1, 2 and 4
+    ///   seconds.
     public init(
         _ endpoint: HTTPEndpoint, poster: HTTPPoster = HTTPPoster(),
         retries: Backoff = Backoff(first: 1000, longest: 4000, attempts: 4), logger: Logger
@@ -49,7 +50,7 @@ public final class DenyWebhook: EventOutlet {
         self.poster = poster
         self.retries = retries
         self.logger = logger
-        // It keeps the webhook alive until `close`.
+        // The task keeps the webhook alive until `close`.
         let task = Task {
             await outbox.run { notices in
                 for notice in notices { await self.send(notice) }
@@ -62,7 +63,7 @@ public final class DenyWebhook: EventOutlet {
         guard case .name(let name, _, let verdict) = event.kind, !verdict.isAllowed else { return }
         let isNews = told.withLock { told in
             let key = Key(name: name, sandbox: sandbox)
-            // A wall clock that was set back must not keep names quiet until it is where it was.
+            // A wall clock that was set back must not suppress names until it catches up.
             if let before = told[key], (before..<before + Self.repetition).contains(event.time) { return false }
             if told.count >= 4096 { told = [:] }
             told[key] = event.time
@@ -71,7 +72,7 @@ public final class DenyWebhook: EventOutlet {
         if isNews { outbox.put(Notice(name: name, sandbox: sandbox, time: event.time)) }
     }
 
-    /// Gives up what has not been told.
+    /// Drops what has not been reported yet.
     public func close() {
         outbox.close()
         worker.withLock { $0 }?.cancel()
@@ -98,7 +99,7 @@ public final class DenyWebhook: EventOutlet {
         }
     }
 
-    /// - Throws: when the program ends.
+    /// - Throws: when the webhook is closed.
     private func attempt(_ post: HTTPPost) async throws(EgressError) -> Result<HTTPReply, HTTPClientError> {
         try await Blocking.run { [poster] () throws(EgressError) in
             do throws(HTTPClientError) {

@@ -1,8 +1,9 @@
 import Synchronization
 
-/// A sandbox's events and those who wait for more. Writing never waits for a reader: readers have a bell and a position.
+/// A sandbox's recent events and their readers. Writing never waits for a reader: a reader is signalled and fetches
+/// events from its own position.
 final class EventLog: Sendable {
-    /// Readers of one sandbox at a time.
+    /// The most readers of one sandbox.
     static let maximumReaders = 8
 
     private struct State {
@@ -38,7 +39,7 @@ final class EventLog: Sendable {
         state.withLock { $0.ring.events(after: position) }
     }
 
-    /// A bell that rings when there is more; it ends when the log does. `nil` when too many have one.
+    /// A stream that yields when there are new events and ends with the log; `nil` if there are too many readers.
     func subscribe() -> (bell: AsyncStream<Void>, ring: AsyncStream<Void>.Continuation)? {
         let (bell, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let isIn = state.withLock { state in

@@ -1,12 +1,12 @@
 import Metrics
 import Synchronization
 
-/// Somewhere that events go besides a sandbox's ring. Called on threads that may not wait.
+/// A destination of events besides the sandbox's event stream. Called on threads that must not wait.
 protocol EventOutlet: AnyObject, Sendable {
     func put(_ event: DecisionEvent, of sandbox: String)
 }
 
-/// A bounded queue and the one task that empties it. Who puts never waits; what does not fit is lost and counted.
+/// A bounded queue that one task empties. Adding never waits; items that do not fit are dropped and counted.
 final class Outbox<Item: Sendable>: Sendable {
     private struct State {
         var items: [Item] = []
@@ -25,7 +25,7 @@ final class Outbox<Item: Sendable>: Sendable {
         losses = Counter(label: "sallyport_egress_events_lost_total", dimensions: [("outlet", name)])
     }
 
-    /// How many were lost since the start.
+    /// How many items were dropped since the start.
     var lost: Int { state.withLock { $0.lost } }
 
     func put(_ item: Item) {
@@ -40,13 +40,13 @@ final class Outbox<Item: Sendable>: Sendable {
         if fits { bell.yield() } else { losses.increment() }
     }
 
-    /// What could not be delivered after all.
+    /// Counts items that could not be delivered.
     func lose(_ count: Int) {
         state.withLock { $0.lost += count }
         losses.increment(by: count)
     }
 
-    /// Hands over what has come, oldest first, until `close` or until the task is cancelled.
+    /// Delivers items, oldest first, until `close` or until the task is cancelled.
     func run(_ deliver: @Sendable ([Item]) async -> Void) async {
         for await _ in rings {
             let items = state.withLock { state in
@@ -57,6 +57,6 @@ final class Outbox<Item: Sendable>: Sendable {
         }
     }
 
-    /// What is in the queue is still delivered.
+    /// Stops after delivering what is in the queue.
     func close() { bell.finish() }
 }

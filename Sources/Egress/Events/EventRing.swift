@@ -1,6 +1,6 @@
-/// The last events of a sandbox. What does not fit any more is lost, oldest first, and whoever reads on is told.
+/// The last events of a sandbox. Older ones are dropped, and readers that missed them are told how many.
 struct EventRing: Sendable {
-    /// Where a reader is. Numbers begin anew when the guard does: then it is another generation.
+    /// A reader's position. Numbers restart with the guard, as a new generation.
     struct Position: Hashable, Sendable, CustomStringConvertible {
         var generation: UInt64
         var number: UInt64
@@ -10,7 +10,7 @@ struct EventRing: Sendable {
             self.number = number
         }
 
-        /// What a client sends back as Last-Event-ID.
+        /// Parses a Last-Event-ID.
         init?(_ text: String) {
             let parts = text.split(separator: "-", omittingEmptySubsequences: false)
             guard parts.count == 2, let generation = UInt64(parts[0]), let number = UInt64(parts[1]) else { return nil }
@@ -22,10 +22,10 @@ struct EventRing: Sendable {
 
     /// What a reader gets next.
     struct Batch: Sendable {
-        /// Events that the reader will never see; nil where nobody knows how many.
+        /// How many events the reader has missed; nil if that is unknown.
         var lost: UInt64? = 0
         var events: [(position: Position, event: DecisionEvent)] = []
-        /// Where the reader is after it.
+        /// The reader's position after this batch.
         var end: Position
     }
 
@@ -49,7 +49,7 @@ struct EventRing: Sendable {
         next += 1
     }
 
-    /// The events after a position, at most `limit`. Nil begins with the oldest that is there.
+    /// The events after a position, at most `limit`. Nil starts with the oldest one left.
     func events(after position: Position?, limit: Int = 64) -> Batch {
         let oldest = next - UInt64(events.count)
         var first = oldest

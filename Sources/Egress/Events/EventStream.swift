@@ -4,12 +4,12 @@ import NIOHTTP1
 
 /// `GET /events`: a sandbox's decisions as server-sent events (WHATWG HTML, section 9.2).
 struct EventStream: Sendable {
-    /// Seconds without an event after which a comment shows that the stream lives.
+    /// Seconds without an event after which a comment is sent as a heartbeat.
     static let heartbeat = Duration.seconds(15)
 
     let log: EventLog
 
-    /// The stream's text for a batch: what was lost first, then the events.
+    /// The stream's text for a batch: a `lost` event if any were missed, then the events.
     static func text(_ batch: EventRing.Batch, sandbox: String) -> String {
         var text = ""
         if batch.lost != 0 {
@@ -21,8 +21,8 @@ struct EventStream: Sendable {
         return text
     }
 
-    /// Serves until the client goes or the sandbox is released. A client that reads slowly is waited for here, while the
-    /// ring goes on without it.
+    /// Serves until the client goes or the sandbox is released. A slow client is waited for here; meanwhile new events
+    /// go into the ring.
     func serve(_ request: HTTPRequest, _ writer: HTTPResponseWriter) async throws {
         guard let (bell, ring) = log.subscribe() else {
             return try await writer.send(.text(503, "too many readers: \(EventLog.maximumReaders) are connected"))
@@ -41,7 +41,7 @@ struct EventStream: Sendable {
         defer { heart.cancel() }
 
         let lastSeen = request.headers["Last-Event-ID"].first
-        // An identifier that is none of ours: its reader has missed nobody knows what.
+        // Not one of our ids, so it is unknown how much the reader has missed.
         var position = lastSeen.map { EventRing.Position($0) ?? .init(generation: 0, number: 0) }
         ring.yield()
         var isFirst = true

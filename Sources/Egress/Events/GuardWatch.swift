@@ -1,9 +1,9 @@
 import NetworkPolicy
 import Synchronization
 
-/// What one guard tells those who watch its sandbox: events, and what was seen while it was observed.
+/// Reports of one guard: its events, and the names seen while its sandbox was observed.
 ///
-/// The sandbox's ring holds what is news; outlets hear everything.
+/// The event ring gets only news (`Sightings`); outlets get everything.
 final class GuardWatch: Sendable {
     private struct State {
         var sightings = Sightings()
@@ -36,7 +36,7 @@ final class GuardWatch: Sendable {
     }
 
     /// A name resolved.
-    /// - Parameter verdict: asked for when it is needed only: most answers are no news.
+    /// - Parameter verdict: evaluated only when needed, since most answers are no news.
     func answered(_ name: DomainName, type: UInt16, isObserving: Bool, verdict: () -> Verdict) {
         let isNews = state.withLock { state in
             if isObserving { state.observed.insert(name) }
@@ -51,7 +51,7 @@ final class GuardWatch: Sendable {
         tell(.addressesRemoved(name, count: count), isNews: isNews(name, .addressesRemoved))
     }
 
-    /// At most one event a minute and budget; it says how often since the last.
+    /// Emits at most one event per minute and budget, with the count since the last one.
     func budgetExceeded(_ budget: Budget, times: Int = 1) {
         let refusals = state.withLock { state -> Int? in
             let seen = state.exceeded[budget]

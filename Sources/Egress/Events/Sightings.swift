@@ -1,15 +1,15 @@
 import NetworkPolicy
 
-/// Which names were reported lately, so that a sandbox that asks for one a thousand times makes one event of it.
+/// Remembers which names were reported recently, so that a thousand queries for a name make one event.
 ///
-/// A table of hashes, without the names: 64 bits with a seed that no sandbox knows. It grows to twice its capacity.
+/// A table of 64-bit hashes, with a seed that no sandbox knows. It grows to twice its capacity.
 struct Sightings: Sendable {
     enum Outcome: Hashable, Sendable {
         case allowed, denied, wouldDeny, addressesRemoved, flowRefused
     }
 
     private struct Slot {
-        /// 0 in none.
+        /// 0 in an empty slot.
         var hash: UInt64 = 0
         var time: UInt64 = 0
     }
@@ -34,7 +34,7 @@ struct Sightings: Sendable {
             slots[place].time = now
             return true
         }
-        // Too many to remember: some will be told twice.
+        // Too many to remember; some will be reported twice.
         if count >= capacity { forget() }
         if 2 * count >= slots.count { grow() }
         slots[place(of: hash)!] = Slot(hash: hash, time: now)
@@ -42,7 +42,7 @@ struct Sightings: Sendable {
         return true
     }
 
-    /// Under another policy everything is news.
+    /// Called for a new policy, under which everything is news.
     mutating func clear() {
         slots = []
         count = 0
@@ -59,7 +59,7 @@ struct Sightings: Sendable {
         for slot in before where slot.hash != 0 { slots[place(of: slot.hash)!] = slot }
     }
 
-    /// Where a hash stands, or may stand; nil without any memory.
+    /// The slot of a hash, or the free one for it; nil if the table is empty.
     private func place(of hash: UInt64) -> Int? {
         guard !slots.isEmpty else { return nil }
         var place = Int(truncatingIfNeeded: hash) & (slots.count - 1)

@@ -6,13 +6,13 @@ public struct FlowCheckSettings: Hashable, Sendable {
     /// The mode's name in settings and in the policy API.
     public static let mode = "dns+nft+sni"
 
-    /// Ports of TCP and UDP that stay open to whoever has the address, for what is neither TLS nor HTTP.
+    /// TCP and UDP ports of learned addresses that are not checked, for protocols other than TLS and HTTP.
     public var uncheckedPorts: [UInt16]
-    /// Most checked flows of one sandbox at one time; more are reset.
+    /// The most checked flows of one sandbox; more are reset.
     public var flowsPerSandbox: Int
-    /// Milliseconds in which a flow must have said whom it means.
+    /// Milliseconds within which a flow must state its name.
     public var openingTime: UInt64
-    /// Milliseconds until a server must have accepted, and a TLS server must have answered.
+    /// Milliseconds for a server to accept the connection, and for a TLS server to answer.
     public var answerTime: UInt64
 
     public init(
@@ -25,7 +25,7 @@ public struct FlowCheckSettings: Hashable, Sendable {
         self.answerTime = answerTime
     }
 
-    /// Ports with commas between them; nil where one is none.
+    /// Parses comma-separated ports; nil if one is invalid.
     public static func ports(_ text: String) -> [UInt16]? {
         let parts = text.split(separator: ",").map { $0.filter { !$0.isWhitespace } }
         let ports = parts.compactMap { UInt16($0) }.filter { $0 > 0 }
@@ -34,7 +34,7 @@ public struct FlowCheckSettings: Hashable, Sendable {
 }
 
 extension SocketMark {
-    /// 64 bits that only the one who may change the rules can read.
+    /// A random mark of 64 bits, readable only with the right to change the rules.
     static func random() -> SocketMark {
         var random = SystemRandomNumberGenerator()
         return SocketMark(

@@ -1,9 +1,9 @@
 import Glibc
 import Netfilter
 
-/// How a guard gets its place at the check.
+/// Attaching a guard to the flow check.
 extension FlowChecker {
-    /// What is opened in a namespace for the check before its rules lead there.
+    /// The sockets opened in a namespace before its rules redirect flows to them.
     struct Attachment: Sendable {
         var listeners: Listeners
         var namespace: CInt?
@@ -15,7 +15,7 @@ extension FlowChecker {
         }
     }
 
-    /// - Parameter namespace: nil for that of this process.
+    /// - Parameter namespace: nil for this process's own.
     func enter(_ namespace: NetworkNamespace?) throws(EgressError) -> Attachment {
         let listeners = try NamespaceRules.inside(namespace) { () throws(EgressError) in
             try GuardSockets.openFlowListeners()

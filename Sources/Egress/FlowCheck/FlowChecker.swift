@@ -3,8 +3,8 @@ import Glibc
 import Synchronization
 import Threads
 
-/// Checks the flows of every sandbox that a name opens an address to: one thread reads whom each means, has its policy
-/// judge that, and relays what may pass (mode `dns+nft+sni`).
+/// Checks flows to learned addresses, in mode `dns+nft+sni`. One thread for all sandboxes reads the name that each flow
+/// states, asks the sandbox's policy about it, and relays what is allowed.
 public final class FlowChecker: Sendable {
     /// Listening sockets on loopback of a sandbox's namespace, non-blocking. The checker owns them from `attach` on.
     struct Listeners: Sendable {
@@ -17,7 +17,7 @@ public final class FlowChecker: Sendable {
 
     struct Sandbox: Sendable {
         var listeners: Listeners
-        /// A descriptor of the namespace that its flows are dialled from; nil for that of this process.
+        /// A descriptor of the namespace from which its flows are dialled; nil for this process's own.
         var namespace: CInt?
         var policy: any FlowPolicy
         var flows: OpenFlows
@@ -35,7 +35,7 @@ public final class FlowChecker: Sendable {
     }
 
     let settings: FlowCheckSettings
-    /// What tells the checker's own sockets from those of the sandboxes.
+    /// Marks the checker's own sockets.
     let mark: SocketMark
     let commands: CommandQueue<Command>
     private let shared = Mutex(Shared())
@@ -47,7 +47,7 @@ public final class FlowChecker: Sendable {
         do { commands = try CommandQueue() } catch { throw .kernel("the flow check gets no descriptor: \(error)") }
     }
 
-    /// Starts the thread. Sandboxes may be attached before and after.
+    /// Starts the thread. Sandboxes may be attached before or after.
     func start() throws(EgressError) {
         guard let loop = FlowLoop(checker: self) else {
             throw .kernel("the flow check gets no descriptor: \(String(cString: strerror(errno)))")
@@ -67,7 +67,7 @@ public final class FlowChecker: Sendable {
     /// Ends the thread, every flow, and the sockets of every sandbox.
     func stop() { commands.send(.stop) }
 
-    /// Checks what arrives at these sockets, from now until `detach`.
+    /// Checks what arrives at these sockets, until `detach`.
     func attach(_ sandbox: Sandbox) -> UInt64 {
         let number = shared.withLock { state in
             defer { state.next += 1 }

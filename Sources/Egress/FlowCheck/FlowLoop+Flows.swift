@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import NetworkPolicy
 
-/// The life of a flow: accepted, named, judged, dialled, relayed, ended.
+/// How a flow is handled: accepted, its name read and judged, dialled, relayed, ended.
 extension FlowLoop {
     /// Milliseconds for which a refused client may read its answer.
     private static let farewell: UInt64 = 1000
@@ -38,7 +38,7 @@ extension FlowLoop {
     }
 
     func serve(_ flow: CheckedFlow, isClient: Bool, _ events: UInt32) {
-        // A flow that was ended by an event before it.
+        // An earlier event has ended the flow.
         guard flows[flow.number] === flow else { return }
         let descriptor = isClient ? flow.client.descriptor : flow.server!.descriptor
         if events & LINUX_EPOLLERR != 0, FlowSockets.error(of: descriptor) != 0 {
@@ -48,7 +48,7 @@ extension FlowLoop {
         case .opening(var opening): read(flow, &opening)
         case .dialling:
             guard !isClient else {
-                // It has gone, and nothing was sent yet.
+                // The client has gone, and nothing was sent yet.
                 if events & LINUX_EPOLLHUP != 0 { end(flow, orderly: false) }
                 return
             }
@@ -77,7 +77,7 @@ extension FlowLoop {
             return end(flow, orderly: count == 0)
         }
         do throws(FlowRefusal) {
-            // Not two copies while it grows.
+            // Release the phase's copy, so that the opening is not copied when it grows.
             flow.phase = .opening(FlowOpening())
             defer { flow.kind = opening.kind }
             let said = try opening.append(bytes[..<count])
@@ -117,7 +117,7 @@ extension FlowLoop {
             FlowEvent(target: flow.target, kind: flow.kind, name: flow.name, refusal: refusal))
         let answer = refusal.answer(to: flow.kind, name: flow.name)
         guard !answer.isEmpty, flow.server == nil else { return end(flow, orderly: false) }
-        // The socket has sent nothing yet: there is room for this.
+        // Nothing has been sent on the socket yet, so this fits its buffer.
         send(flow.client.descriptor, answer, answer.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
         shutdown(flow.client.descriptor, Int32(SHUT_WR))
         flow.phase = .leaving
@@ -157,7 +157,7 @@ extension FlowLoop {
         look(at: flow)
     }
 
-    /// Waits for what the flow needs next, and for nothing else.
+    /// Registers for the events that the flow needs next, and no others.
     private func look(at flow: CheckedFlow) {
         var client: UInt32 = 0, server: UInt32 = 0
         switch flow.phase {
@@ -171,7 +171,7 @@ extension FlowLoop {
         if flow.server != nil { set(&flow.server!, server, .server(flow), isShut: flow.up.isEnded) }
     }
 
-    /// - Parameter isShut: nothing more is sent there. Such a socket reports its end again and again, wanted or not.
+    /// - Parameter isShut: whether nothing more is sent there. Such a socket keeps reporting its end, wanted or not.
     private func set(_ side: inout CheckedFlow.Side, _ interest: UInt32, _ source: Source, isShut: Bool) {
         if interest == 0, isShut {
             if let token = side.token {
@@ -189,12 +189,12 @@ extension FlowLoop {
 
     // MARK: The end
 
-    /// - Parameter orderly: what was sent arrives; else both sides are reset.
+    /// - Parameter orderly: whether pending data is delivered; else both sides are reset.
     func end(_ flow: CheckedFlow, orderly: Bool) {
         guard flows.removeValue(forKey: flow.number) != nil else { return }
         setDeadline(flow, after: nil)
         sandboxes[flow.sandbox]?.count -= 1
-        // Out of everybody else's sight first: whoever revokes must not meet a descriptor that is another's by then.
+        // Remove it from the shared list first: a revocation must not act on a descriptor that has been reused.
         sandboxes[flow.sandbox]?.registered.flows.leave(flow.number)
         for side in [flow.client, flow.server].compactMap(\.self) {
             if let token = side.token { forget(token) }

@@ -4,7 +4,7 @@ import Glibc
 import NetworkPolicy
 import Threads
 
-/// The checker's thread. Everything in here belongs to it, but for `OpenFlows`.
+/// The checker's event loop. Used by one thread only, except for `OpenFlows`.
 final class FlowLoop {
     struct Sandbox {
         var registered: FlowChecker.Sandbox
@@ -21,7 +21,7 @@ final class FlowLoop {
 
     let checker: FlowChecker
     let epoll: CInt
-    /// The namespace of the thread, to which it comes back after each dial.
+    /// The thread's own namespace, to which it returns after each dial.
     private let home: CInt
     let pipes = PipePool()
 
@@ -30,13 +30,14 @@ final class FlowLoop {
     var sandboxes: [UInt64: Sandbox] = [:]
     var flows: [UInt64: CheckedFlow] = [:]
     var nextFlow: UInt64 = 1
-    /// Until when flows must have got on.
+    /// For each flow, when it must have made progress.
     private var deadlines: [UInt64: UInt64] = [:]
     private var lastLook: UInt64 = 0
     private var pausedListeners: Set<UInt64> = []
     private var isRunning = true
 
-    /// Of all sandboxes together: two descriptors each, and half of those that the process may have are for others.
+    /// The most flows of all sandboxes. Each takes two descriptors; half of the process's descriptors are left for
+    /// other uses.
     private(set) var maxFlows = 0
 
     private static let look: UInt64 = 250
@@ -68,7 +69,7 @@ final class FlowLoop {
         for number in sandboxes.keys { remove(number) }
     }
 
-    /// How many descriptors the process may have: as many as the system lets it.
+    /// The process's limit of descriptors, after raising it as far as allowed.
     private static func descriptors() -> Int {
         var limit = rlimit()
         let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
@@ -87,7 +88,7 @@ final class FlowLoop {
 
     // MARK: Descriptors
 
-    /// Each registration has a number of its own: a late event never meets a descriptor that was given anew.
+    /// Each registration gets a unique number, so that a late event is never applied to a reused descriptor.
     @discardableResult
     func watch(_ descriptor: CInt, _ source: Source, _ events: UInt32) -> UInt64 {
         let token = nextToken
@@ -139,7 +140,7 @@ final class FlowLoop {
         if let namespace = leaving.registered.namespace { close(namespace) }
     }
 
-    /// Runs `body` in a sandbox's namespace. The thread does not stay: it would keep the namespace alive.
+    /// Runs `body` in a sandbox's namespace, and leaves again, since staying would keep the namespace alive.
     func inside<Result>(_ namespace: CInt?, _ body: () -> Result) -> Result? {
         guard let namespace else { return body() }
         guard linux_setns(namespace, LINUX_NEWNET) == 0 else { return nil }
@@ -172,7 +173,7 @@ final class FlowLoop {
         pausedListeners = []
     }
 
-    /// No descriptors are left: looking again at once would only burn time.
+    /// No descriptors are left: pause accepting instead of spinning.
     private func pause(_ token: UInt64, _ descriptor: CInt) {
         _ = linux_epoll_modify(epoll, descriptor, 0, token)
         pausedListeners.insert(token)

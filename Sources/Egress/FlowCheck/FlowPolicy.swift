@@ -1,25 +1,25 @@
 import NetworkPolicy
 
-/// Where a flow was meant for.
+/// The original destination of a flow.
 struct FlowTarget: Hashable, Sendable {
     var address: IPAddress
     var port: UInt16
 }
 
-/// One sandbox's say in its checked flows. Called on the checker's thread: nothing here may wait.
+/// What the flow check asks about one sandbox. Called on the checker's thread, so no method may wait.
 protocol FlowPolicy: AnyObject, Sendable {
-    /// Why a flow that names `name` may not begin; nil where it may.
+    /// Why a flow that states `name` may not begin; nil if it may.
     func refusal(_ name: DomainName, _ target: FlowTarget) -> FlowRefusal?
-    /// Hears what became of a flow.
+    /// Called with the outcome of each flow.
     func record(_ event: FlowEvent)
 }
 
-/// A flow that was let through or refused.
+/// A flow that was allowed or refused.
 struct FlowEvent: Hashable, Sendable {
     var target: FlowTarget
     var kind: FlowProtocol?
-    /// nil where none could be read.
+    /// nil if none could be read.
     var name: DomainName?
-    /// nil where it was let through.
+    /// nil if it was allowed.
     var refusal: FlowRefusal?
 }

@@ -5,20 +5,20 @@ import NetworkPolicy
 
 /// Socket calls of the checker.
 enum FlowSockets {
-    /// Where an accepted connection was meant for; nil for one that was not redirected here.
+    /// The original destination of an accepted connection; nil if it was not redirected here.
     static func target(of descriptor: CInt, isIPv4: Bool) -> FlowTarget? {
         var storage = sockaddr_storage()
         guard linux_original_destination(descriptor, isIPv4 ? 0 : 1, &storage) == 0 else { return nil }
         return withUnsafeBytes(of: &storage) { bytes in
             let port = UInt16(bytes[2]) << 8 | UInt16(bytes[3])
-            // Who dials the check itself would have it dial itself, over and over, where no name is asked for.
+            // A connection made to the checker's own port would make it dial itself in a loop.
             let address = IPAddress(bytes: bytes[isIPv4 ? 4..<8 : 8..<24])
             guard let address, !address.isLoopback else { return nil }
             return FlowTarget(address: address, port: port)
         }
     }
 
-    /// A socket that connects without waiting, or the error's number below zero. Call on a thread in the namespace.
+    /// A connecting non-blocking socket, or -errno. Call on a thread in the namespace.
     static func connecting(to target: FlowTarget, mark: SocketMark) -> CInt {
         let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         let descriptor = socket(target.address.isIPv4 ? AF_INET : AF_INET6, flags, 0)
@@ -41,20 +41,20 @@ enum FlowSockets {
         return descriptor
     }
 
-    /// A relay waits for nothing, and forgets peers that are gone.
+    /// Sets the options of relayed sockets: no delay, and keep-alive to notice dead peers.
     static func prepare(_ descriptor: CInt) {
         set(Int32(IPPROTO_TCP), TCP_NODELAY, 1, on: descriptor)
         set(SOL_SOCKET, SO_KEEPALIVE, 1, on: descriptor)
         set(Int32(IPPROTO_TCP), TCP_KEEPIDLE, 300, on: descriptor)
     }
 
-    /// Closes with a reset instead of an end.
+    /// Closes with a reset.
     static func abort(_ descriptor: CInt) {
         _ = linux_abort_connection(descriptor)
         close(descriptor)
     }
 
-    /// What became of a connection attempt.
+    /// The result of a connection attempt.
     static func error(of descriptor: CInt) -> Int32 {
         var code: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)

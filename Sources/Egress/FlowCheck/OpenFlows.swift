@@ -3,11 +3,11 @@ import Glibc
 import NetworkPolicy
 import Synchronization
 
-/// One sandbox's checked flows, for the two who end them: the checker's thread, which owns them, and whoever changes the
-/// policy.
+/// One sandbox's checked flows, shared by the two sides that may end them: the checker's thread, which owns them, and
+/// changes of the policy.
 ///
-/// A flow is judged and entered under one lock. A change of policy comes before the judgement or finds the flow here:
-/// none slips through between.
+/// A flow is judged and entered under one lock. So a change of policy either comes before the judgement or finds the
+/// flow here.
 final class OpenFlows: Sendable {
     struct Flow: Sendable {
         var name: DomainName
@@ -20,7 +20,7 @@ final class OpenFlows: Sendable {
 
     var count: Int { flows.withLock { $0.count } }
 
-    /// Enters the flow that `open` makes, unless it refuses.
+    /// Enters the flow that `open` returns; `open` may refuse it.
     func enter(_ number: UInt64, _ open: () throws(FlowRefusal) -> Flow?) throws(FlowRefusal) -> Flow? {
         try flows.withLock { flows throws(FlowRefusal) in
             let flow = try open()
@@ -29,11 +29,11 @@ final class OpenFlows: Sendable {
         }
     }
 
-    /// Takes a flow out; its descriptors may be closed afterwards, not before.
+    /// Removes a flow. Its descriptors may be closed only after this.
     func leave(_ number: UInt64) { flows.withLock { _ = $0.removeValue(forKey: number) } }
 
-    /// Resets both sides of the flows for which `isRevoked` holds. They are dead when this returns; the checker's thread
-    /// clears them away.
+    /// Resets both sides of the flows for which `isRevoked` holds. They are dead when this returns; the checker's
+    /// thread cleans up.
     /// - Returns: how many there were.
     @discardableResult
     func end(where isRevoked: (DomainName, FlowTarget) -> Bool) -> Int {

@@ -1,8 +1,8 @@
 import NIOPosix
 
-/// Runs what blocks (disk, netlink, libcurl) away from the cooperative pool, whose few threads must never wait.
+/// Runs blocking work (disk, netlink, libcurl) outside the cooperative thread pool, whose few threads must never block.
 package enum Blocking {
-    /// Netlink's answers wait for the kernel's locks, not for a processor: more threads than those.
+    /// More threads than processors, since netlink calls wait for locks in the kernel.
     private static let threads: NIOThreadPool = {
         let pool = NIOThreadPool(numberOfThreads: 8)
         pool.start()

@@ -2,13 +2,14 @@ import DNSFilter
 import NetworkPolicy
 import Synchronization
 
-/// Where a sandbox's flows are checked: a port on its loopback, and how the check's own packets are told.
+/// Where a sandbox's flows are redirected to be checked: a port on its loopback, and the mark of the check's own
+/// packets.
 struct FlowCheckPoint: Hashable, Sendable {
     var port: UInt16
     var mark: SocketMark
 }
 
-/// The flow check's questions, answered on its thread.
+/// Answers the flow check, on its thread.
 extension EgressGuard: FlowPolicy {
     func refusal(_ name: DomainName, _ target: FlowTarget) -> FlowRefusal? {
         state.withLock { $0.refusal(name, target, settings: settings) }
@@ -21,15 +22,15 @@ extension EgressGuard: FlowPolicy {
 }
 
 extension EgressGuard.State {
-    /// Why a flow to a learned address may not begin that means this name.
+    /// Why a flow to a learned address that states this name may not begin.
     func refusal(_ name: DomainName, _ target: FlowTarget, settings: GuardSettings) -> FlowRefusal? {
         let entry = learned.entries[target.address]
         if ruleset.isProtected(target.address) {
             return .denied(Verdict(action: .deny, reason: .guardrail("no policy opens this address")))
         }
-        // A policy that began to observe while the flow was on its way here.
+        // The policy changed to observing while the flow was on its way.
         if isObserving { return nil }
-        // The name by itself first: who asks for a forbidden one shall hear that it is forbidden.
+        // Judge the name first, so that a denied name is reported as denied rather than as not learned.
         let isLearned = entry?.names[name].map { $0 > settings.now() } ?? false
         let verdict = verdict(name, target)
         guard verdict.isAllowed else { return .denied(verdict) }
@@ -39,7 +40,7 @@ extension EgressGuard.State {
         return nil
     }
 
-    /// Whether a checked flow may go on. Its name may have been learned long ago.
+    /// Whether an open checked flow may go on. Its name may have been learned long ago.
     func allowsCheckedFlow(_ name: DomainName, _ target: FlowTarget, settings: GuardSettings) -> Bool {
         if ruleset.isProtected(target.address) { return false }
         return isObserving || verdict(name, target).isAllowed
@@ -55,7 +56,7 @@ extension EgressGuard.State {
 }
 
 extension FlowTarget {
-    /// Port 0 is no traffic at all; it is dialled by nobody.
+    /// Port 0 is no traffic; nothing dials it.
     fileprivate var scope: TrafficScope {
         (try? TrafficScope(transport: .tcp, ports: [port...port])) ?? .unstated
     }

@@ -2,18 +2,18 @@ import NetworkPolicy
 import Synchronization
 
 extension EgressGuard {
-    /// What would happen to traffic of the sandbox now: rules that nobody can change come first, then the names that the
-    /// address was learned from, then the address itself.
+    /// What would happen to some traffic of the sandbox now. Guardrails come first, then the names that the address was
+    /// learned from, then the address itself.
     func explain(_ question: PolicyQuestion) -> PolicyExplanation {
         let state = state.withLock { $0 }
         func answer(_ verdict: Verdict, _ name: DomainName? = nil) -> PolicyExplanation {
             let verdict = settings.asWritten(verdict, operatorRules: state.evaluator.policy.operatorRules)
-            // What no policy changes holds while the sandbox is observed, too.
+            // Guardrails are enforced even while the sandbox is observed.
             var isEnforced = !state.isObserving
             if case .guardrail = verdict.reason { isEnforced = true }
             return PolicyExplanation(question: question, verdict: verdict, learnedFrom: name, isEnforced: isEnforced)
         }
-        // Queries never leave by their own port: whatever rules say of it, they go to the filter.
+        // Port 53 always leads to the DNS filter, whatever the rules say.
         if question.scope.ports == [53...53] {
             return answer(Verdict(action: .allow, reason: .guardrail("port 53 leads to the DNS filter")))
         }
@@ -28,8 +28,8 @@ extension EgressGuard {
         }
     }
 
-    /// The names that resolved while the sandbox was observed, or that its open addresses come from; those that a rule
-    /// denies by intention are left out.
+    /// The names that resolved while the sandbox was observed, or that its open addresses come from; names that a rule
+    /// denies are left out.
     var suggestion: PolicySuggestion {
         let state = state.withLock { $0 }
         let learned = state.isObserving ? [] : state.learned.entries.values.flatMap(\.names.keys)
@@ -43,7 +43,7 @@ extension EgressGuard {
 }
 
 extension EgressGuard.State {
-    /// The verdict on traffic to an address, and the name whose rules gave it.
+    /// The verdict on traffic to an address, and the name whose rules decided.
     func verdict(
         _ address: IPAddress, _ scope: TrafficScope, settings: GuardSettings
     ) -> (verdict: Verdict, name: DomainName?) {
@@ -51,7 +51,7 @@ extension EgressGuard.State {
         let names = learned.entries[address]?.liveNames(now: settings.now()) ?? []
         let byName = names.sorted { $0.description < $1.description }.map { name in
             let verdict = evaluator.evaluate(address, learnedFrom: name, scope)
-            // A name opens nothing of an address that it may not have: there the address rules alone allow.
+            // A name opens nothing on an address that the answer filter keeps from it; there only address rules allow.
             return verdict.isAllowed && !settings.filter.permits(address, for: name) ? (alone, nil) : (verdict, name)
         }
         let found: (verdict: Verdict, name: DomainName?) =

@@ -2,10 +2,10 @@ import DNSFilter
 import NetworkPolicy
 import Synchronization
 
-/// The DNS filter's questions, answered on its thread.
+/// Answers the DNS filter, on its thread.
 extension EgressGuard: DNSPolicy {
     func refusal(_ name: DomainName, type: UInt16) -> Verdict? {
-        // What is off costs no look at the clock.
+        // Do not read the clock if there is no such budget.
         if settings.budgets.queriesPerSecond > 0,
             let refusal = budgets.withLock({ $0.admitQuery(now: settings.ticks()) })
         {
@@ -27,7 +27,7 @@ extension EgressGuard: DNSPolicy {
     func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict? {
         guard settings.budgets.wildcardBytesPerMinute > 0 else { return nil }
         let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
-        // Where everything else is open, names are no way out that would be missed.
+        // If everything else is open, limiting names would prevent no leak.
         guard !isObserving, case .wildcard(let zone)? = evaluator.rule(for: name)?.target else { return nil }
         let refusal = budgets.withLock { $0.admit(name, type: type, below: zone, now: settings.ticks()) }
         return refusal.map { exceeded($0) }
@@ -48,7 +48,7 @@ extension EgressGuard: DNSPolicy {
             let learning = try state.withLock { state throws(EgressError) in
                 guard !state.isChanging else { return Learning.later }
                 let before = state.displacements
-                // A name that had to make room for this one must be learned again.
+                // If another name had to make room for this one, approved answers with it are no longer valid.
                 defer { if state.displacements != before { revise() } }
                 return try state.learn(addresses, from: name, kernel: kernel, settings: settings)
             }
@@ -65,10 +65,10 @@ extension EgressGuard: DNSPolicy {
     var revision: UInt64 { revisions.load(ordering: .acquiring) }
 
     func validSeconds(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 {
-        // What counts queries or names has to see each.
+        // Budgets that count queries or names must see every query.
         guard settings.budgets.queriesPerSecond == 0, settings.budgets.distinctNamesPerHour == 0 else { return 0 }
         return state.withLock { state in
-            // What passes only because nobody is held to the policy is told anew from time to time.
+            // While observing, denials are reported again from time to time, so answers are not repeated unasked.
             state.isObserving ? 0 : state.validSeconds(of: addresses, for: name, settings: settings)
         }
     }

@@ -4,18 +4,19 @@ import Synchronization
 /// An address stays open while a flow to it lives, beyond its record (docs/threats.md, E16): a client that keeps one may
 /// open a second one to where the first one goes, without asking for the name again.
 extension EgressGuard {
-    /// Seconds between two looks at the flows.
+    /// Seconds between two looks at the open flows.
     static let renewalInterval: UInt64 = 10
-    /// Seconds after its record's end for which a flow keeps an address open at most: an address that was given to
-    /// somebody else must close some time.
+    /// The most seconds after its record's end for which a flow keeps an address open. It must close some time, since
+    /// the address may have been given to somebody else.
     static let maxRenewal: UInt64 = 3600
 
-    /// Prolongs what is about to close and in use. Cheap where nothing is. To be called every few seconds.
-    /// - Returns: how many addresses were prolonged.
+    /// Extends addresses that are about to close and still in use. Cheap if there are none. To be called every few
+    /// seconds.
+    /// - Returns: how many addresses were extended.
     @discardableResult
     func renewLearned() throws(EgressError) -> Int {
         let now = settings.now()
-        // What would close before the next look but one.
+        // Consider all that would close before the look after the next.
         let soon = now + min(2 * Self.renewalInterval + 1, settings.lifetime(of: 0))
         let ending = state.withLock { state in
             guard now >= state.mayRenewAt else { return [IPAddress]() }
@@ -35,7 +36,7 @@ extension EgressGuard {
 }
 
 extension EgressGuard.State {
-    /// The kernel first, then its mirror. Names, and with them profiles, stay what they are.
+    /// Updates the kernel, then this state. Names, and so profiles, do not change.
     mutating func renew(
         _ addresses: [IPAddress], kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) -> Int {
@@ -43,7 +44,7 @@ extension EgressGuard.State {
         let until = now + settings.lifetime(of: 0)
         var next: [IPAddress: LearnedAddresses.Entry] = [:]
         for address in addresses {
-            // The policy may be another one by now.
+            // The policy may have changed by now.
             guard let entry = learned.entry(renewing: address, until: until, now: now),
                 entry.liveNames(now: now).allSatisfy({ allows(address, learnedFrom: $0, settings: settings) })
             else { continue }

@@ -1,13 +1,13 @@
 import NetworkPolicy
 import Synchronization
 
-/// Rules that somebody else with power over the namespace has taken away or changed (`nft flush ruleset`) are put back.
+/// Restores rules that another program with rights over the namespace has removed or changed (`nft flush ruleset`).
 extension EgressGuard {
-    /// Seconds between two looks: the longest time, but for the work itself, for which a sandbox stays without its rules.
+    /// Seconds between two checks, and so the longest time, plus the work itself, that a sandbox is without its rules.
     static let restorationInterval: UInt64 = 1
 
-    /// Puts everything back where tables of the namespace were changed by others, and ends the flows that began
-    /// meanwhile and may not. One short question to the kernel where nothing was changed.
+    /// If other programs have changed tables of the namespace, restores everything, and ends flows that began meanwhile
+    /// and are not allowed. Otherwise it costs one short question to the kernel.
     /// - Returns: whether it had to.
     @discardableResult
     func restore() throws(EgressError) -> Bool {
@@ -16,7 +16,7 @@ extension EgressGuard {
         return try changes.withLock { _ throws(EgressError) in try putBack() }
     }
 
-    /// Clears away profiles that nothing uses any more, where names need others.
+    /// Removes unused profiles when names need new ones.
     private func makeRoom() throws(EgressError) {
         guard state.withLock({ $0.mustReinstall }) else { return }
         try changes.withLock { _ throws(EgressError) in
@@ -33,19 +33,19 @@ extension EgressGuard {
         return try kernel.wasChangedByOthers()
     }
 
-    /// `restore`, with the lock of the changes held.
+    /// `restore`, with the changes lock held.
     @discardableResult
     func putBack() throws(EgressError) -> Bool {
-        // Somebody may have been here while this waited for the lock.
+        // Another thread may have restored it while this one waited for the lock.
         guard try mustRestore() else { return false }
         var trouble: EgressError?
-        // Before the rules: what comes after them is others' doing.
+        // Before the rules, so that later changes of tables are known to be others'.
         do throws(EgressError) { try meter?.restore() } catch { trouble = error }
         try changeState { state throws(EgressError) in
             try state.reinstall(now: settings.now(), kernel: kernel, settings: settings)
         }
         if let trouble { throw trouble }
-        // Names asked elsewhere meanwhile were not redirected; such a flow would go on past the filter.
+        // Queries to other resolvers were not redirected meanwhile, and their flows would go on past the filter.
         let state = state.withLock { $0 }
         let cut = try kernel.cut { address, traffic in
             traffic == .udp(port: 53) || traffic == .tcp(port: 53)

@@ -3,28 +3,28 @@ import Logging
 import NetworkPolicy
 import Synchronization
 
-/// Guards one sandbox: the one place where its policy, the kernel's rules and what names have taught are changed,
-/// so that they cannot disagree.
+/// Guards one sandbox. Its policy, the kernel's rules and the learned addresses are changed only here, so that they
+/// cannot disagree.
 ///
-/// Two locks. `changes` puts policy changes in a row, over disk and kernel. `state` is held for the moments in which
-/// names teach something, and those in which one state takes another's place; the DNS thread takes only that one, so it never
-/// waits for a disk, nor for the judgement of what 65,000 addresses may be (`changeState`).
+/// There are two locks. `changes` serialises changes of the policy, including disk and kernel work. `state` is held
+/// only while addresses are learned and while one state is swapped for the next. The DNS thread takes only `state`, so
+/// it never waits for a disk or for judging 65,000 addresses again (`changeState`).
 final class EgressGuard: Sendable {
     struct State {
         var record: GuardRecord
         var evaluator: PolicyEvaluator
         var ruleset: SandboxRuleset
         var learned: LearnedAddresses
-        /// Whether another state is being made of this one: what names would teach meanwhile waits.
+        /// Whether the next state is being prepared; learning addresses waits meanwhile.
         var isChanging = false
-        /// When profiles that nothing uses any more may be cleared away again.
+        /// When unused profiles may be removed again.
         var mayReinstallAt: UInt64 = 0
-        /// Whether that is to be done now: names that need a profile wait for it.
+        /// Whether to do that now; names that need a profile wait for it.
         var mustReinstall = false
-        /// When flows are looked at again.
+        /// When to look at the flows again.
         var mayRenewAt: UInt64 = 0
         var allowance = JudgementAllowance()
-        /// Counts what may have left the kernel to make room.
+        /// Counts events that may have removed addresses from the kernel to make room.
         var displacements: UInt64 { learned.displacements &+ reinstallations }
         var reinstallations: UInt64 = 0
     }
@@ -37,19 +37,19 @@ final class EgressGuard: Sendable {
     let audit: GuardAudit
     let watch: GuardWatch
     let state: Mutex<State>
-    /// Nil where the kernel keeps no budgets.
+    /// Nil if no budget is enforced in the kernel.
     let meter: TrafficMeter?
-    /// Asked on the DNS thread only.
+    /// Used on the DNS thread only.
     let budgets: Mutex<NameBudgets>
-    /// Whether flows may be open that an earlier change should have ended.
+    /// The changes lock. Its value: whether flows may still be open that an earlier change should have ended.
     let changes = Mutex(false)
-    /// The sandbox's checked flows; none where nothing is checked.
+    /// The sandbox's checked flows; empty if flows are not checked.
     let flows = OpenFlows()
     /// `DNSPolicy.revision`.
     let revisions = Atomic<UInt64>(1)
 
-    /// Puts the record's policy into the kernel, whatever was there before: rules are in force when this returns.
-    /// Learned addresses that the kernel still holds are judged anew and kept where the policy still allows them.
+    /// Installs the record's policy in the kernel, replacing whatever was there; it is in force when this returns.
+    /// Learned addresses still in the kernel are judged again and kept if the policy allows them.
     init(
         record: GuardRecord, dnsPort: UInt16, flowCheck: FlowCheckPoint? = nil, surroundings: LinkSurroundings,
         kernel: any KernelRules, settings: GuardSettings, meter: TrafficMeter? = nil, logger: Logger
@@ -87,13 +87,13 @@ final class EgressGuard: Sendable {
     var status: PolicyStatus { status(of: state.withLock { $0.record.policy }) }
     var record: GuardRecord { state.withLock { $0.record } }
 
-    /// Changes the policy: on disk, in the kernel, and for open flows, in that order of commitment. Returns when the
-    /// kernel has it and the file is durable. On an error nothing has changed.
+    /// Changes the policy on disk, in the kernel and for open flows. Returns when the kernel has it and the record is
+    /// published. On an error nothing has changed.
     func change(store: some RecordStore, _ change: PolicyChange) throws(EgressError) -> PolicyStatus {
         try restore()
         return try changes.withLock { mustCut throws(EgressError) in
             let before = state.withLock { $0 }
-            // Not under the lock for which the names wait.
+            // Computed outside the lock that the DNS thread needs.
             let next = settings.successor(of: before.record.policy, inForce: before.evaluator, change)
             let policy = next.policy
             guard policy.ruleCount <= settings.maxRules else {
@@ -112,9 +112,10 @@ final class EgressGuard: Sendable {
                 rollBack(undo, store: store)
                 throw error
             }
-            // Names may share an address: that one of them may no longer be meant need not shut the address.
+            // Names may share an address, so a revoked name may leave its address open. Checked flows are ended by
+            // their own name.
             var cut = endRevokedCheckedFlows()
-            // Names may have taught more since the snapshot; what they have under the old policy is looked at there.
+            // More addresses may have been learned since the snapshot, under the old policy; these are included.
             if mustCut
                 || state.withLock({ $0 }).revokesAccess(
                     next.touched, since: before, learned: undo.learned, settings: settings)
@@ -129,7 +130,7 @@ final class EgressGuard: Sendable {
         }
     }
 
-    /// Puts a record in force in the kernel.
+    /// Makes the kernel enforce a record.
     private func adopt(
         _ record: GuardRecord, _ evaluator: PolicyEvaluator, touched: TouchedTargets
     ) throws(EgressError) -> State.Undo {
@@ -138,16 +139,17 @@ final class EgressGuard: Sendable {
                 try state.adopt(record, evaluator: evaluator, touched: touched, kernel: kernel, settings: settings)
             }
         } catch {
-            // If the kernel made the change and only its answer was lost, the old policy is put back now, not by and by.
+            // The kernel may have made the change although its answer was lost; restore the old policy at once.
             do throws(EgressError) { try putBack() } catch { audit.notRestored(error) }
             throw error
         }
     }
 
-    /// Makes another state of the present one and puts it in its place, without the lock for which the names wait: to judge
-    /// what 65,000 addresses may be, and to tell the kernel, takes a second, and one thread answers every sandbox's names. It
-    /// goes on meanwhile with the state as it was; what names would teach this sandbox waits. On an error nothing has changed.
-    /// - Precondition: the lock of the changes is held.
+    /// Computes the next state and swaps it in, without holding `state` in between: judging 65,000 addresses and
+    /// updating the kernel can take a second, and one thread answers the queries of all sandboxes. That thread goes on
+    /// with the old state meanwhile, and this sandbox learns no addresses until the swap. On an error nothing has
+    /// changed.
+    /// - Precondition: the changes lock is held.
     func changeState<Result>(_ change: (inout State) throws(EgressError) -> Result) throws(EgressError) -> Result {
         var next = state.withLock { state in
             state.isChanging = true
@@ -161,7 +163,7 @@ final class EgressGuard: Sendable {
             throw error
         }
         next.isChanging = false
-        // Swapped, so that what is gone is taken apart after the lock.
+        // Swap, so that the old state is deallocated outside the lock.
         state.withLock { state in
             revise()
             next.mayRenewAt = state.mayRenewAt
@@ -170,8 +172,8 @@ final class EgressGuard: Sendable {
         return result
     }
 
-    /// Ends what the DNS filter was cleared to repeat. Called with the state's lock held, before what changes: who asks the
-    /// policy after it hears of the change.
+    /// Invalidates the DNS filter's approved answers. Called with `state` locked, before the change itself, so that
+    /// whoever asks afterwards sees the new state.
     func revise() { revisions.wrappingAdd(1, ordering: .releasing) }
 
     private static func reason(_ change: PolicyChange, removed: Int) -> String? {
@@ -183,7 +185,7 @@ final class EgressGuard: Sendable {
         return PolicyStatus(policy: policy, reason: reason, enforcementMode: mode)
     }
 
-    /// The kernel took the new rules but the disk did not take the record.
+    /// Undoes a change that the kernel accepted but the disk did not.
     private func rollBack(_ undo: State.Undo, store: some RecordStore) {
         do throws(EgressError) {
             _ = try changeState { state throws(EgressError) in
@@ -191,14 +193,14 @@ final class EgressGuard: Sendable {
                     undo.record, evaluator: undo.evaluator, restoring: undo.learned, kernel: kernel,
                     settings: settings)
             }
-            // The file may be the new one already, when only its folder could not be synchronised.
+            // The file may be the new one already, if only syncing its folder failed.
             try store.stage(undo.record, after: .replace(undo.record.policy)).publish()
         } catch {
             audit.rollBackFailed(error)
         }
     }
 
-    /// Ends flows that the policy in force would not let begin, but for checked ones.
+    /// Ends unchecked flows that the policy in force would not allow to begin.
     @discardableResult
     private func cutRevokedFlows(forgettingNameQueries: Bool = false) throws(EgressError) -> Int {
         let state = state.withLock { $0 }
@@ -207,7 +209,7 @@ final class EgressGuard: Sendable {
         }
     }
 
-    /// Ends checked flows that the policy in force would not let begin, by the name that each stated.
+    /// Ends checked flows that the policy in force would not allow to begin, judged by the name that each stated.
     private func endRevokedCheckedFlows() -> Int {
         let state = state.withLock { $0 }
         return flows.end { !state.allowsCheckedFlow($0, $1, settings: settings) }

@@ -4,7 +4,7 @@ import Metrics
 import NetworkPolicy
 import Synchronization
 
-/// What one guard tells the operator: log lines at a bounded rate, and counters for everything.
+/// One guard's reports to the operator: rate-limited log lines, and counters for everything.
 final class GuardAudit: Sendable {
     private let logger: Logger
     private let now: @Sendable () -> UInt64
@@ -12,7 +12,7 @@ final class GuardAudit: Sendable {
     private let exceededHere = Atomic<UInt64>(0)
     private let limiter = Mutex(RateLimiter(burst: 20, perSecond: 1))
 
-    // Names of the reference's documentation where it has one for the same thing.
+    // The reference's metric names, where it has the same metric.
     private static let denied = Counter(label: "egress.policy.denied_total")
     private static let refused = Counter(label: "sallyport_egress_answers_withheld_total")
     private static let failed = Dictionary(
@@ -39,7 +39,7 @@ final class GuardAudit: Sendable {
         self.now = now
     }
 
-    /// Names denied and budgets exceeded of this sandbox.
+    /// This sandbox's counts of denied names and exceeded budgets.
     var counts: (denied: UInt64, exceeded: UInt64) {
         (deniedHere.load(ordering: .relaxed), exceededHere.load(ordering: .relaxed))
     }
@@ -51,7 +51,7 @@ final class GuardAudit: Sendable {
         limited(.info, "name denied", now: now) { ["name": "\(name)", "reason": "\(verdict.reason)"] }
     }
 
-    /// An allowed query waited so long for the upstreams.
+    /// Records how long an allowed query waited for upstreams.
     func forwarded(milliseconds: UInt64) { Self.forwarded.recordMilliseconds(Int64(clamping: milliseconds)) }
 
     func queryFailed(_ name: DomainName, _ failure: DNSFailure, _ reason: String) {
@@ -64,13 +64,14 @@ final class GuardAudit: Sendable {
         limited(.info, "record type refused") { ["name": "\(name)", "type": "\(type)"] }
     }
 
-    /// An upstream gave addresses that this name may not have: DNS rebinding, or a name that ought to be internal.
+    /// Reports addresses that the answer filter removed: DNS rebinding, or a name that should be configured as
+    /// internal.
     func addressesRemoved(_ name: DomainName, _ count: Int) {
         Self.removed.increment(by: count)
         limited(.warning, "addresses taken out of an answer") { ["name": "\(name)", "count": "\(count)"] }
     }
 
-    /// An answer that was not sent because its addresses could not be opened.
+    /// Reports an answer that was not sent because its addresses could not be opened.
     func answerWithheld(_ name: DomainName, _ reason: String) {
         Self.refused.increment()
         limited(.warning, "answer withheld") { ["name": "\(name)", "reason": "\(reason)"] }
@@ -105,7 +106,7 @@ final class GuardAudit: Sendable {
         }
     }
 
-    /// Somebody else had changed tables of the namespace.
+    /// Reports that another program had changed tables of the namespace.
     func rulesRestored(flowsCut: Int) {
         Self.restored.increment()
         Self.cut.increment(by: flowsCut)

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import NetworkPolicy
 
-/// What every guard of a node has in common.
+/// Settings that all guards of a node share.
 struct GuardSettings: Sendable {
     var filter: AnswerFilter
     var alwaysDeny: [CIDRBlock]
@@ -11,20 +11,20 @@ struct GuardSettings: Sendable {
     var minimumLifetime: UInt32
     var lifetimeGrace: UInt32
     var budgets: EgressBudgets
-    /// Stand in front of every policy's.
+    /// Rules in front of every policy's.
     var operatorRules: [Rule]
-    /// Hear every decision of every sandbox.
+    /// Receive every decision of every sandbox.
     var outlets: [any EventOutlet]
-    /// `nil`: flows are not checked (mode `dns+nft`).
+    /// `nil` if flows are not checked (mode `dns+nft`).
     var flowCheck: FlowCheckSettings?
     let uncheckedPorts: PortMap<Bool>
-    /// Events that a sandbox's ring holds: some 50 KiB when full of long names.
+    /// Events kept for each sandbox; about 50 KiB if all have long names.
     var eventsKept = 256
-    /// Whole seconds of a clock that never goes back.
+    /// Whole seconds of a monotonic clock.
     var now: @Sendable () -> UInt64
-    /// Milliseconds of a clock that never goes back.
+    /// Milliseconds of a monotonic clock.
     var ticks: @Sendable () -> UInt64 = GuardSettings.monotonicMilliseconds
-    /// Milliseconds since 1970, for what people read.
+    /// Milliseconds since 1970, for people.
     var time: @Sendable () -> UInt64 = GuardSettings.milliseconds
 
     init(_ configuration: EgressConfiguration, now: @escaping @Sendable () -> UInt64 = GuardSettings.monotonicSeconds) {
@@ -44,7 +44,7 @@ struct GuardSettings: Sendable {
         self.now = now
     }
 
-    /// What is in force under a policy.
+    /// The evaluator of a policy with the operator's rules in front.
     func evaluator(_ policy: Policy) -> PolicyEvaluator {
         var inForce = Policy(
             defaultAction: policy.defaultAction, rules: operatorRules + policy.rules, mode: policy.mode)
@@ -52,11 +52,11 @@ struct GuardSettings: Sendable {
         return PolicyEvaluator(inForce)
     }
 
-    /// What a change makes of a policy and of what is in force under it, and where that can decide otherwise than before.
+    /// The policy and evaluator after a change, and the targets whose verdicts may differ.
     func successor(
         of policy: Policy, inForce evaluator: PolicyEvaluator, _ change: PolicyChange
     ) -> (policy: Policy, evaluator: PolicyEvaluator, touched: TouchedTargets, removed: Int) {
-        // Behind the operator's rules, a policy's part of the evaluator cannot be changed by itself.
+        // With operator rules in front, the evaluator cannot be changed incrementally.
         guard operatorRules.isEmpty else {
             let next = PolicyEvaluator(policy).applying(change), policy = next.evaluator.policy
             return (policy, self.evaluator(policy), .everything, next.removed)
@@ -65,8 +65,9 @@ struct GuardSettings: Sendable {
         return (next.evaluator.policy, next.evaluator, next.touched, next.removed)
     }
 
-    /// A verdict of it in terms of the policy: its clients count their own rules only.
-    /// - Parameter count: how many of the rules in force are the operator's; nil for those of the settings.
+    /// Converts a verdict to the client's view of the policy, in which rule positions do not count the operator's
+    /// rules.
+    /// - Parameter count: how many rules at the front are the operator's; nil for the number in these settings.
     func asWritten(_ verdict: Verdict, operatorRules count: Int? = nil) -> Verdict {
         let count = count ?? operatorRules.count
         guard count > 0, case .rule(let index, let rule) = verdict.reason else { return verdict }
@@ -94,8 +95,8 @@ struct GuardSettings: Sendable {
         return UInt64(max(0, present.tv_sec)) * 1000 + UInt64(present.tv_nsec) / 1_000_000
     }
 
-    /// Seconds for which an address is open that a record of this time to live has taught. No longer than a day,
-    /// whatever the record says: the kernel's memory of it must end.
+    /// Seconds for which an address learned from a record with this TTL stays open. At most a day, so that the kernel
+    /// forgets it some time.
     func lifetime(of timeToLive: UInt32) -> UInt64 {
         UInt64(min(max(timeToLive, minimumLifetime), 86_400)) + UInt64(lifetimeGrace)
     }

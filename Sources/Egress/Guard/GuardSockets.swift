@@ -3,17 +3,17 @@ import DNSFilter
 import Glibc
 
 /// The DNS sockets of one sandbox: loopback of its namespace, one port for UDP and TCP, IPv4 and IPv6. Redirected
-/// packets arrive on loopback of their family, and nothing from outside the namespace can.
+/// packets arrive on loopback, where nothing from outside the namespace can.
 struct GuardSockets: Sendable {
     var dns: DNSSockets
     var port: UInt16
 
-    /// Queries that a sandbox may have waiting to connect over TCP.
+    /// The listen backlog: TCP connections waiting to be accepted.
     private static let backlog: Int32 = 64
     private static let attempts = 64
 
-    /// Call on a thread that is in the namespace; the descriptors stay bound to it.
-    /// The kernel chooses the port: a sandbox that runs already (recovery) may hold any fixed one.
+    /// Call on a thread that is in the namespace; the descriptors stay bound to it. The kernel chooses the port, since
+    /// a running sandbox (during recovery) may hold any fixed one.
     static func open() throws(EgressError) -> GuardSockets {
         var lastError: Int32 = 0
         for _ in 0..<attempts {
@@ -37,7 +37,7 @@ struct GuardSockets: Sendable {
         throw .kernel("the DNS sockets cannot be opened: \(String(cString: strerror(lastError)))")
     }
 
-    /// The sockets of the flow check: as those of the filter, for streams alone. Call on a thread in the namespace.
+    /// The sockets of the flow check: like the filter's, but TCP only. Call on a thread in the namespace.
     static func openFlowListeners() throws(EgressError) -> FlowChecker.Listeners {
         var lastError: Int32 = 0
         for _ in 0..<attempts {

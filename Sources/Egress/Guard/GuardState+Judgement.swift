@@ -1,14 +1,14 @@
 import NetworkPolicy
 
-/// What a guard's state says of addresses and flows.
+/// Verdicts on addresses and flows, from a guard's state.
 extension EgressGuard.State {
-    /// While a sandbox is observed, the policy is asked what it would say, and nothing is held to it.
+    /// While a sandbox is observed, the policy's verdicts are recorded but not enforced.
     var isObserving: Bool { record.policy.mode == .observe }
 
-    /// The address rules that the kernel has to carry out.
+    /// The address rules that the kernel has to enforce.
     var plan: AddressPlan { evaluator.enforcedPlan }
 
-    /// Whether the policy in force lets something of this name's address be reached.
+    /// Whether the policy in force allows any traffic to this address of the name.
     func allows(_ address: IPAddress, learnedFrom name: DomainName, settings: GuardSettings) -> Bool {
         if ruleset.isProtected(address) { return false }
         if isObserving { return !evaluator.isEnforcedWhileObserving(address, learnedFrom: name) }
@@ -16,8 +16,8 @@ extension EgressGuard.State {
             && settings.filter.permits(address, for: name, policy: evaluator)
     }
 
-    /// What names decide of an address that they share: what one of them allows is allowed; what one of them leaves to
-    /// the address rules is left to them; the rest is denied.
+    /// What several names decide for an address that they share: what one of them allows is allowed, what one leaves to
+    /// the address rules is left to them, the rest is denied.
     func actions(
         of address: IPAddress, names: some Sequence<DomainName>, settings: GuardSettings
     ) -> TrafficMap<Action> {
@@ -31,7 +31,7 @@ extension EgressGuard.State {
         return joined ?? TrafficMap(nil)
     }
 
-    /// What the kernel is to do with traffic to an address of these names.
+    /// How the kernel treats traffic to an address of these names.
     func profile(
         of address: IPAddress, names: some Sequence<DomainName>, settings: GuardSettings
     ) -> Profile {
@@ -46,8 +46,8 @@ extension EgressGuard.State {
         return left == nil || right == nil ? nil : .deny
     }
 
-    /// Whether a flow may go on. An address is judged by every name it was ever learned from, as long as that is
-    /// remembered: a flow may live longer than the record it came from.
+    /// Whether an open flow may go on. All names that the address was ever learned from count, as far as remembered,
+    /// because a flow may outlive its record.
     func allowsFlow(to address: IPAddress, _ traffic: Traffic, settings: GuardSettings) -> Bool {
         let learned = learned.entries[address].map {
             profile(of: address, names: $0.names.keys, settings: settings).actions
@@ -55,9 +55,9 @@ extension EgressGuard.State {
         return ruleset.action(address, traffic, learned: learned) == .allow
     }
 
-    /// Whether a flow may have been let begin under an earlier state that would not be now. Flows are looked for only
-    /// then: to list them, the kernel walks over those of the whole machine.
-    /// - Parameter known: what names had taught when the change came.
+    /// Whether an earlier state may have allowed flows that this one would not. Only then are flows searched for,
+    /// because the kernel has to walk over those of the whole machine.
+    /// - Parameter known: the addresses learned before the change.
     func revokesAccess(
         _ touched: TouchedTargets, since old: Self, learned known: LearnedAddresses, settings: GuardSettings
     ) -> Bool {
@@ -71,7 +71,7 @@ extension EgressGuard.State {
         return blocks.contains { block in
             let range = block.range
             let parts = ruleset.blocks.elements(in: range) + old.ruleset.blocks.elements(in: range)
-            // Between these addresses nothing changes: one of each is enough.
+            // Verdicts are constant between these addresses, so one of each part is enough.
             let starts = Set([range.lowerBound] + parts.map(\.range.lowerBound))
                 .union(parts.compactMap(\.range.upperBound.successor).filter(range.contains))
             return starts.contains {
@@ -80,7 +80,7 @@ extension EgressGuard.State {
         }
     }
 
-    /// What is decided of an address for all traffic.
+    /// The actions for all traffic to an address.
     private func decided(
         _ address: IPAddress, _ entry: LearnedAddresses.Entry?, settings: GuardSettings
     ) -> TrafficMap<Action> {

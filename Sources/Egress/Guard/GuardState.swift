@@ -1,16 +1,16 @@
 import DNSFilter
 import NetworkPolicy
 
-/// Changes of a guard's state: the kernel first, then its mirror, so that an error leaves both as they were.
+/// Changes of a guard's state. The kernel is changed first, then this copy, so that an error leaves both unchanged.
 extension EgressGuard.State {
-    /// What is needed to go back after a change that the disk refused.
+    /// What is needed to undo a change when the disk fails.
     struct Undo {
         var record: GuardRecord
         var evaluator: PolicyEvaluator
         var learned: LearnedAddresses
     }
 
-    /// Takes over what the kernel has learned under an earlier guard, as far as it may stay.
+    /// Takes over addresses that an earlier guard learned, as far as the policy allows them.
     mutating func recover(_ found: [FoundElement], settings: GuardSettings) {
         let now = settings.now()
         for element in found.prefix(settings.maxLearnedAddresses) where element.lifetime > 0 {
@@ -26,15 +26,15 @@ extension EgressGuard.State {
         _ = settle(learned.entries.keys, now: now, settings: settings)
     }
 
-    /// What the kernel is to hold, for an installation.
+    /// The learned addresses to install in the kernel.
     func elements(now: UInt64) -> [LearnedElement] {
         learned.entries.compactMap { LearnedElement($0.key, $0.value, now: now) }
     }
 
-    /// Puts a record's policy in force.
-    /// - Parameter evaluator: of what is in force under the policy, where there is one already.
-    /// - Parameter touched: where the policy can decide otherwise than the one before.
-    /// - Parameter restoring: what an earlier policy had learned, for going back to it.
+    /// Makes a record's policy the one in force.
+    /// - Parameter evaluator: the policy's evaluator, if there is one already.
+    /// - Parameter touched: the targets whose verdicts may differ from the previous policy.
+    /// - Parameter restoring: addresses learned under an earlier policy, when returning to it.
     mutating func adopt(
         _ record: GuardRecord, evaluator: PolicyEvaluator? = nil, touched: TouchedTargets = .everything,
         restoring: LearnedAddresses? = nil, kernel: any KernelRules, settings: GuardSettings
@@ -52,7 +52,7 @@ extension EgressGuard.State {
             next.learned.store(present, for: address)
         }
         let judge = next
-        // Looked up before names leave: of what stays, too, something else may be decided then.
+        // Collected before names are removed, because the verdict on the addresses that remain may change as well.
         let judged = next.learned.touched(by: touched)
         let forgotten = next.learned.retain(judged) {
             judge.allows($0, learnedFrom: $1, settings: settings)
@@ -62,7 +62,7 @@ extension EgressGuard.State {
         let changes =
             leaving
             + next.settle(judged.keys, now: now, settings: settings) { address, entry in
-                // A later guard finds beside it which names opened the address, and shall not find what was revoked.
+                // The kernel stores the names beside the address for a later guard, which must not find revoked ones.
                 judged[address].map { $0.names.count != entry.names.count } ?? false
             }
         if fits, !next.ruleset.profiles.isFull, !next.ruleset.hasOutgrownParts {
@@ -76,8 +76,8 @@ extension EgressGuard.State {
         return undo
     }
 
-    /// Takes the evaluator's address rules over into the ruleset.
-    /// - Returns: whether there was room, and what became of the blocks where not all were looked at.
+    /// Applies the evaluator's address rules to the ruleset.
+    /// - Returns: whether there was room, and the changed blocks if only some were examined.
     private mutating func plan(_ touched: TouchedTargets) -> (fits: Bool, blocks: RangeTable<UInt32>.Change?) {
         guard case .some(_, _, let blocks) = touched else { return (ruleset.apply(plan), nil) }
         var change = RangeTable<UInt32>.Change()
@@ -91,13 +91,13 @@ extension EgressGuard.State {
         return (true, change)
     }
 
-    /// Opens a name's addresses. Withheld when the policy no longer allows one, when there is no room, when too much of
-    /// this was to be done a moment ago, or when the kernel refused: then the answer must not go out.
+    /// Opens a name's addresses. The answer must be withheld if the policy no longer allows one, if there is no room,
+    /// if too many judgements were needed recently, or if the kernel refused.
     mutating func learn(
         _ addresses: [LearnedAddress], from name: DomainName, kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) -> Learning {
         let now = settings.now()
-        // To make room takes long where much was learned: not here, where everybody's names are answered.
+        // Making room takes long if much was learned, so it is not done on this thread, which serves all sandboxes.
         if ruleset.profiles.isFull, now >= mayReinstallAt { mustReinstall = true }
         var profiles = ruleset.profiles
         var next: [IPAddress: LearnedAddresses.Entry] = [:], joined = next
@@ -131,9 +131,9 @@ extension EgressGuard.State {
         return .opened
     }
 
-    /// The entry of an address that many names share, where one more of them changes nothing in the kernel: it has the
-    /// address for long enough, open in the same way, and beside it there is no room for another name. After a restart
-    /// such a name has to be asked for again.
+    /// The entry for one more name of an address that many share, if nothing changes in the kernel: the address is open
+    /// long enough and in the same way, and the kernel has no room for another name beside it. After a restart such a
+    /// name has to be asked for again.
     private mutating func joining(
         _ address: IPAddress, _ known: LearnedAddresses.Entry, _ name: DomainName, _ profiles: ProfileTable,
         now: UInt64,
@@ -146,7 +146,7 @@ extension EgressGuard.State {
         return profiles.has(judged, as: known.profile) ? entry : nil
     }
 
-    /// The kernel first, then its mirror.
+    /// Updates the kernel, then this state.
     private mutating func open(
         _ next: [IPAddress: LearnedAddresses.Entry], _ profiles: ProfileTable, now: UInt64, kernel: any KernelRules
     ) throws(EgressError) {
@@ -162,7 +162,7 @@ extension EgressGuard.State {
         for (address, entry) in next { learned.store(entry, for: address) }
     }
 
-    /// Seconds for which `learn` of these has nothing to do.
+    /// See `DNSPolicy.validSeconds`.
     func validSeconds(of addresses: [LearnedAddress], for name: DomainName, settings: GuardSettings) -> UInt32 {
         guard !ruleset.profiles.isFull else { return 0 }
         let now = settings.now()
@@ -174,7 +174,7 @@ extension EgressGuard.State {
         }
     }
 
-    /// Everything anew, with the profiles that are in use.
+    /// Installs everything again, with only the profiles in use.
     mutating func reinstall(
         now: UInt64, kernel: any KernelRules, settings: GuardSettings
     ) throws(EgressError) {
@@ -188,9 +188,10 @@ extension EgressGuard.State {
         try kernel.install(ruleset, learned: elements(now: now))
     }
 
-    /// Gives every living one of these addresses the profile that its names have now. One for which there is no room leaves the kernel,
-    /// and its name must be asked for again.
-    /// - Parameter isRewritten: whether the kernel gets a living one anew though it keeps its profile.
+    /// Sets the present profile of each of these addresses that is still open. If there is no room for a profile, its
+    /// addresses are removed from the kernel, and their names must be asked for again.
+    /// - Parameter isRewritten: whether an open address is written to the kernel again although its profile stays the
+    ///   same.
     private mutating func settle(
         _ addresses: some Sequence<IPAddress>, now: UInt64, settings: GuardSettings,
         where isRewritten: (IPAddress, LearnedAddresses.Entry) -> Bool = { _, _ in false }
@@ -212,7 +213,7 @@ extension EgressGuard.State {
 }
 
 extension LearnedElement {
-    /// `nil` for what the kernel is not to hold.
+    /// `nil` for an address that should not be in the kernel.
     init?(_ address: IPAddress, _ entry: LearnedAddresses.Entry, now: UInt64) {
         guard let profile = entry.profile, entry.expiry > now else { return nil }
         self.init(
@@ -221,7 +222,7 @@ extension LearnedElement {
 }
 
 extension LearnedChange {
-    /// `nil` for what is surely not in the kernel.
+    /// `nil` for an address that is certainly not in the kernel.
     init?(leaving address: IPAddress, _ entry: LearnedAddresses.Entry, now: UInt64) {
         guard let profile = entry.profile, entry.mayBeInKernel(now: now) else { return nil }
         self.init(address: address, before: profile)
@@ -229,7 +230,7 @@ extension LearnedChange {
 }
 
 extension LearnedAddresses.Entry {
-    /// The entry as it is when the kernel has not got it.
+    /// The entry, marked as not in the kernel.
     var absent: Self {
         var entry = self
         entry.profile = nil

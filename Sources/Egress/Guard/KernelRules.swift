@@ -1,9 +1,9 @@
 import NetworkPolicy
 
-/// An address that a name has taught, as it is or shall be in the kernel.
+/// A learned address as stored in the kernel.
 struct LearnedElement: Hashable, Sendable {
     var address: IPAddress
-    /// Seconds until the kernel forgets it.
+    /// Seconds until the kernel removes it.
     var lifetime: UInt64
     /// `LearnedNames.encode`d names.
     var names: [UInt8]
@@ -11,41 +11,41 @@ struct LearnedElement: Hashable, Sendable {
     var profile: UInt32
 }
 
-/// What becomes of an address in the kernel's maps of learned addresses.
+/// A change of one address in the kernel's maps of learned addresses.
 struct LearnedChange: Hashable, Sendable {
     var address: IPAddress
-    /// The profile with which it was put in, if its time may not be up yet.
+    /// Its profile in the kernel, if it may still be there.
     var before: UInt32?
-    /// `nil` when it leaves.
+    /// `nil` to remove it.
     var after: LearnedElement?
 }
 
-/// A learned address as an earlier guard left it. What its profile was does not count: the policy judges it anew.
+/// A learned address left by an earlier guard. Its profile is ignored, since the policy judges it again.
 struct FoundElement: Hashable, Sendable {
     var address: IPAddress
     var lifetime: UInt64
     var names: [UInt8]
 }
 
-/// The kernel's side of one sandbox's guard. Every method is one atomic transaction, acknowledged by the kernel.
+/// The kernel part of one sandbox's guard. Every method is one atomic transaction that the kernel has acknowledged.
 protocol KernelRules: AnyObject, Sendable {
-    /// Replaces whatever table there is by this ruleset with these learned addresses.
+    /// Replaces the table, if any, with this ruleset and these learned addresses.
     func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError)
-    /// Whether somebody else may have changed tables of the namespace since `install`. Cheap.
+    /// Whether another program may have changed tables of the namespace since `install`. Cheap.
     func wasChangedByOthers() throws(EgressError) -> Bool
     /// Applies a change of policy, of learned addresses, or both.
     func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError)
-    /// What the kernel has learned; empty when there is no table.
+    /// The learned addresses in the kernel; empty if there is no table.
     func learned() throws(EgressError) -> [FoundElement]
-    /// Ends every flow from the sandbox for which `isRevoked` holds: conntrack entries and sockets.
-    /// Returns how many of both. Never sees flows to loopback, nor those of the flow check.
-    /// - Parameter forgettingNameQueries: whether the translations of DNS flows are forgotten, too, which lead to a port
-    ///   that is no longer the filter's. Both are one walk through conntrack, of milliseconds.
+    /// Ends every flow from the sandbox for which `isRevoked` holds: conntrack entries and sockets. Returns how many.
+    /// Flows to loopback and those of the flow check are not considered.
+    /// - Parameter forgettingNameQueries: whether to delete the NAT entries of DNS flows as well, which lead to a port
+    ///   that the filter no longer has. Both take one walk through conntrack, of milliseconds.
     @discardableResult
     func cut(
         forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
     ) throws(EgressError) -> Int
-    /// Where flows of the sandbox go now. Never those to loopback.
+    /// The destinations of the sandbox's open flows, without loopback.
     func liveDestinations() throws(EgressError) -> Set<IPAddress>
 }
 

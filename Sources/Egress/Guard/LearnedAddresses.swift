@@ -1,41 +1,42 @@
 import NetworkPolicy
 
-/// What one sandbox's names were seen to resolve to, mirrored from the kernel's sets.
+/// The addresses learned by one sandbox: a copy of the kernel's sets, with the names that each address was learned
+/// from.
 ///
-/// The kernel forgets an address when its time is up; this keeps it as history while there is room, because
-/// a connection may outlive the record it came from, and a policy change must know by which name it was opened.
-/// Times are whole seconds of a clock that never goes back; the caller passes the current one.
+/// The kernel removes an address when its time is up. Here it stays as history while there is room, because a
+/// connection may outlive its record, and a policy change must know which name opened it. Times are whole seconds of a
+/// monotonic clock, passed in by the caller.
 struct LearnedAddresses: Sendable {
-    /// One address may be shared by many names (a CDN); more than this are not told apart.
+    /// The most names kept for one address, which many may share (a CDN).
     static let maximumNamesPerAddress = 256
-    /// The same once there are as many names altogether as so many for each address that there is room for.
+    /// The same once the total number of names reaches this many for each possible address.
     static let usualNamesPerAddress = 16
 
     struct Entry: Sendable, Hashable {
-        /// The names it was learned from, each with the time until which its record holds.
+        /// The names that it was learned from, each with the time at which its record expires.
         var names: [DomainName: UInt64]
-        /// Until when the kernel's element lives.
+        /// When the kernel's element expires.
         var expiry: UInt64
-        /// When the record ended, of one that is open for the sake of a flow alone.
+        /// When the record expired, if only a flow keeps the address open.
         var recordEnd: UInt64?
-        /// The number of the profile with which the kernel has it; `nil` when it is surely not there.
+        /// The number of its profile in the kernel; `nil` if it is certainly not there.
         var profile: UInt32?
 
-        /// The names whose records hold: what they open is open.
+        /// The names whose records have not expired.
         func liveNames(now: UInt64) -> [DomainName] { names.filter { $0.value > now }.map(\.key) }
 
-        /// Whether it must be taken out of the kernel to be surely gone: the two clocks may differ by the
-        /// part of a second that is not counted here.
+        /// Whether it may still be in the kernel. The kernel's clock may differ by the fraction of a second that is not
+        /// counted here.
         func mayBeInKernel(now: UInt64) -> Bool { expiry + 2 > now }
     }
 
     let capacity: Int
     private(set) var entries: [IPAddress: Entry] = [:]
-    /// Of all addresses.
+    /// The number of names of all addresses.
     private(set) var nameCount = 0
-    /// Counts the names that had to make room for others while their records held.
+    /// Counts names that were displaced by others before their records expired.
     private(set) var displacements: UInt64 = 0
-    /// When history was last looked through for room.
+    /// When history was last searched for room.
     private var sweptAt: UInt64?
 
     init(capacity: Int) {
@@ -49,13 +50,13 @@ struct LearnedAddresses: Sendable {
 
     func liveCount(now: UInt64) -> Int { entries.values.count { $0.expiry > now } }
 
-    /// The entry as it will be once learned, or `nil` when there is no room even after forgetting history.
-    /// Nothing is stored: `store` does that once the kernel has agreed.
+    /// The entry after learning, or `nil` if there is no room even after dropping history. Nothing is stored; `store`
+    /// does that after the kernel has accepted it.
     mutating func entry(learning address: IPAddress, from name: DomainName, until expiry: UInt64, now: UInt64) -> Entry?
     {
         var entry = entries[address] ?? Entry(names: [:], expiry: expiry)
         if entries[address] == nil && entries.count >= capacity {
-            // Once a second: who has filled it all could keep the names of everybody waiting otherwise.
+            // At most once a second, or a sandbox that has filled the table could delay everybody's queries.
             guard sweptAt != now else { return nil }
             sweptAt = now
             for (address, entry) in entries where !entry.mayBeInKernel(now: now) { set(nil, for: address) }
@@ -73,15 +74,15 @@ struct LearnedAddresses: Sendable {
         return entry
     }
 
-    /// Seconds for which learning an address from a name again changes nothing: the name's record holds, and the kernel
-    /// keeps the address for `grace` seconds from then on, and for the record's time. 0 when it does change something.
+    /// Seconds for which learning an address from a name again would change nothing: the name's record is valid, and
+    /// the kernel keeps the address for that time plus `grace`. 0 if it would change something.
     func validSeconds(of address: IPAddress, from name: DomainName, timeToLive: UInt64, grace: UInt64, now: UInt64)
         -> UInt64
     {
         guard let entry = entries[address], let record = entry.names[name], entry.profile != nil,
             entry.expiry >= now + timeToLive
         else { return 0 }
-        // One less: the part of a second that is not counted.
+        // One less, for the fraction of a second that is not counted.
         let end = min(record, entry.expiry - min(grace, entry.expiry))
         return end > now + 1 ? end - now - 1 : 0
     }
@@ -99,7 +100,7 @@ struct LearnedAddresses: Sendable {
         entries[address] = entry
     }
 
-    /// Addresses whose time is up before `soon`, and that a live flow may keep open: not for longer than `bound` seconds
+    /// Addresses that expire before `soon` and that a flow may keep open, which it may for at most `bound` seconds
     /// after the record.
     func ending(before soon: UInt64, bound: UInt64, now: UInt64) -> [IPAddress] {
         entries.filter { _, entry in
@@ -108,7 +109,7 @@ struct LearnedAddresses: Sendable {
         }.map(\.key)
     }
 
-    /// The entry as it will be when its names hold until then; nil where none does now. Nothing is stored.
+    /// The entry with the expiry of its valid names extended; nil if none is valid. Nothing is stored.
     func entry(renewing address: IPAddress, until expiry: UInt64, now: UInt64) -> Entry? {
         guard var entry = entries[address], entry.profile != nil, entry.expiry > now, entry.expiry < expiry else {
             return nil
@@ -121,7 +122,7 @@ struct LearnedAddresses: Sendable {
         return entry
     }
 
-    /// The addresses of which a change of the policy may decide otherwise.
+    /// The addresses whose verdicts may differ after a change of policy.
     func touched(by change: TouchedTargets) -> [IPAddress: Entry] {
         if case .everything = change { return entries }
         return entries.filter { address, entry in
@@ -129,8 +130,8 @@ struct LearnedAddresses: Sendable {
         }
     }
 
-    /// Keeps of some addresses the names for which `isAllowed` holds, and forgets addresses left without one.
-    /// Returns the forgotten ones; those still alive in the kernel must leave its sets.
+    /// Removes names for which `isAllowed` is false from these addresses, and addresses that have none left. Returns
+    /// the removed addresses, which must be removed from the kernel as well.
     mutating func retain(
         _ judged: [IPAddress: Entry], where isAllowed: (IPAddress, DomainName) -> Bool
     ) -> [IPAddress: Entry] {
@@ -151,6 +152,6 @@ struct LearnedAddresses: Sendable {
 }
 
 extension DomainName {
-    /// Some order of names, where one has to be the same each time; not that of their texts, which would have to be made.
+    /// An arbitrary but stable order, by wire bytes, which needs no texts.
     func comesBefore(_ other: DomainName) -> Bool { wire.lexicographicallyPrecedes(other.wire) }
 }

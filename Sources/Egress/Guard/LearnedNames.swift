@@ -3,13 +3,13 @@ import NetworkPolicy
 /// The names of a learned address as the kernel keeps them beside the element: texts with a space between them, which
 /// nft(8) lists as a comment. A restarted guard reads them back to judge the address anew.
 ///
-/// Not as on the wire: there the length of a label is a control byte to the terminal of whoever lists the rules, and the
-/// sandbox chooses it.
+/// Not in wire form: label lengths, which the sandbox chooses, would be control bytes for the terminal of whoever lists
+/// the rules.
 enum LearnedNames {
-    /// What `SetElement.userData` holds: what the kernel takes of user data, less its framing.
+    /// The size limit of `SetElement.userData`: the kernel's limit less the framing.
     static let maximumBytes = 251
 
-    /// The longest-lived names first, as many as fit; ties in one order, so the form is unique.
+    /// Encodes as many names as fit, those that expire last first. Ties are ordered by name, so the encoding is unique.
     static func encode(_ names: [DomainName: UInt64]) -> [UInt8] {
         var bytes: [UInt8] = []
         let ordered = names.sorted {
@@ -22,7 +22,7 @@ enum LearnedNames {
         return bytes
     }
 
-    /// A name's text: its bytes on the wire with dots where lengths are, but for the first and the last.
+    /// Appends a name's text: its wire bytes with dots in place of the inner lengths.
     private static func append(_ wire: [UInt8], to bytes: inout [UInt8]) {
         guard wire.count > 1 else { return }
         let start = bytes.count
@@ -34,12 +34,12 @@ enum LearnedNames {
         }
     }
 
-    /// Whether all of them and another one fit.
+    /// Whether all names and another one fit.
     static func hasRoom(beside names: [DomainName: UInt64], for name: DomainName) -> Bool {
         names.keys.reduce(size(of: name)) { $0 + size(of: $1) } <= maximumBytes + 1
     }
 
-    /// `nil` when the bytes are anything but whole valid names: then nothing may be concluded from them.
+    /// `nil` if the bytes are not a list of complete, valid names.
     static func decode(_ bytes: [UInt8]) -> [DomainName]? {
         var names: [DomainName] = []
         for text in bytes.split(separator: space, omittingEmptySubsequences: false) {
@@ -57,6 +57,7 @@ enum LearnedNames {
 
     private static let space = UInt8(ascii: " "), dot = UInt8(ascii: ".")
 
-    /// With a space: on the wire a name has one length more than its text has dots, and a zero.
+    /// The size of the text and a space: the wire form has one length byte more than the text has dots, and a final
+    /// zero.
     private static func size(of name: DomainName) -> Int { name.wire.count - 1 }
 }

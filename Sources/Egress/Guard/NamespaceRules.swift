@@ -4,26 +4,29 @@ import Netfilter
 import NetworkPolicy
 import Synchronization
 
-/// The kernel's side of a guard, for real: netlink sockets that were opened inside the sandbox's namespace.
+/// `KernelRules` through netlink sockets that were opened inside the sandbox's namespace.
 final class NamespaceRules: KernelRules {
     private let tables: NetfilterSocket
     private let conntrack: Conntrack
     private let sockets: SocketDestroyer
-    /// Where packet sockets are refused, so that it can be done again.
+    /// The devices on which packet sockets are blocked, for restoring these rules.
     private let packetDevices = Mutex<[String]>([])
-    /// The sandbox's own addresses, as they were when its guard began: flows that lead there came in, all others are its
-    /// own. Not the other way about: an address that it has had since then would begin flows that nobody ends.
+    /// The sandbox's own addresses when its guard started. A flow to one of these is inbound; every other flow counts
+    /// as the sandbox's own. The reverse test, by source address, would miss flows from an address that the sandbox was
+    /// given later, and a revocation would not end them.
     private let local: Set<IPAddress>
-    /// Whether it is the namespace of this process, whose addresses are looked at anew each time.
+    /// Whether this is the process's own namespace (a sidecar), whose addresses are read again each time.
     private let isShared: Bool
 
-    /// The filter's own, where it shares the namespace with the sandbox: no change of policy ends queries to these.
+    /// The filter's upstreams, if it shares the namespace with the sandbox: its queries to them must survive changes of
+    /// the policy.
     private let spared: Set<UpstreamAddress>
 
-    /// `nil` for the namespace of this process, which takes no right to enter it.
+    /// Opens the sockets. `nil` means the process's own namespace, which needs no right to enter.
     /// - Parameters:
-    ///   - tables: a socket of that namespace, where there is one already: what it changes is not others' doing.
-    ///   - local: the sandbox's own addresses, where they are known already.
+    ///   - tables: an open socket of that namespace, if there is one. Its changes do not count as made by another
+    ///     program.
+    ///   - local: the sandbox's own addresses, if already known.
     init(
         namespace: NetworkNamespace?, tables: NetfilterSocket? = nil, local: Set<IPAddress>? = nil,
         sparing spared: Set<UpstreamAddress> = []
@@ -70,7 +73,7 @@ final class NamespaceRules: KernelRules {
         }
     }
 
-    /// Of these devices; one that comes later is not among them.
+    /// Blocks packet sockets on these devices. Devices that appear later are not covered.
     func refusePacketSockets(on devices: [String]) throws(EgressError) {
         try commit(PacketRules.install(devices: devices))
         packetDevices.withLock { $0 = devices }
@@ -95,23 +98,22 @@ final class NamespaceRules: KernelRules {
     func cut(
         forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
     ) throws(EgressError) -> Int {
-        // Asked for where there are flows.
+        // Read only if there are flows.
         lazy var own = ownAddresses
         return try Self.translated { () throws(NetfilterError) in
             var destroyed = 0
             let forgotten = try conntrack.delete(
                 where: { flow in
-                    // What is answered on loopback was redirected there.
+                    // A reply from loopback means that the flow was redirected to the filter or the flow check.
                     guard !flow.replySource.isLoopback else {
                         return forgettingNameQueries && flow.destinationPort == 53
                     }
-                    // Of the flow check's own connections `OpenFlows` knows more: the names.
+                    // The flow check's own connections are left to `OpenFlows`, which knows their names.
                     return flow.mark != FlowCheckMark.connection && !own.contains(flow.destination)
                         && isRevoked(flow.destination, flow.traffic)
                         && !spared.contains(UpstreamAddress(address: flow.destination, port: flow.destinationPort))
                 },
-                // Sockets first: their last segment still passes, so that the other side hears of the end. A query may
-                // be asked again, of the filter that is there now.
+                // Destroy sockets first: their reset can still pass, so that the other side learns of the end.
                 before: { (doomed) throws(NetfilterError) in
                     let ends = Set(doomed.lazy.filter { !$0.replySource.isLoopback }.map { FlowEnds($0) })
                     if !ends.isEmpty { destroyed = try sockets.destroy { ends.contains(FlowEnds($0)) } }
@@ -130,7 +132,7 @@ final class NamespaceRules: KernelRules {
 
     private var ownAddresses: Set<IPAddress> { isShared ? local.union(LinkSurroundings.current().local) : local }
 
-    /// Counts a change of the kernel's rules, under the reference's names.
+    /// Counts a change of the kernel's rules, under the reference's metric names.
     private func counted(_ operation: RuleUpdates, _ change: () throws(EgressError) -> Void) throws(EgressError) {
         do throws(EgressError) {
             try change()
@@ -165,7 +167,7 @@ private enum RuleUpdates: String, CaseIterable {
         })
 }
 
-/// A flow by its ends, as its socket names them.
+/// A flow's two ends, to match it with its socket.
 private struct FlowEnds: Hashable {
     var transport: UInt8
     var local, remote: IPAddress
@@ -183,7 +185,7 @@ private struct FlowEnds: Hashable {
 }
 
 extension Flow {
-    /// The flow as rules see it: ICMP counts in its own family only.
+    /// The kind of traffic, as rules see it. ICMP counts only in its own address family.
     var traffic: Traffic {
         switch transport {
         case IPProtocol.tcp: .tcp(port: destinationPort)

@@ -1,5 +1,5 @@
-/// A token bucket: lets a burst through, then a steady rate. What it holds back is counted, so that the log can
-/// say how much it left out.
+/// A token bucket: lets a burst through, then a steady rate. It counts what it suppresses, so that the log can say how
+/// much.
 struct RateLimiter: Sendable {
     let burst: Double
     let perSecond: Double
@@ -13,8 +13,8 @@ struct RateLimiter: Sendable {
         self.tokens = Double(burst)
     }
 
-    /// `nil`: hold this one back. Otherwise the number held back since the last one let through.
-    /// `now` is in seconds of a clock that never goes back.
+    /// `nil` to suppress this one, else the number suppressed since the last one let through. `now` is in seconds of a
+    /// monotonic clock.
     mutating func admit(now: UInt64) -> Int? {
         if now > last { tokens = min(burst, tokens + Double(now - last) * perSecond) }
         last = max(last, now)

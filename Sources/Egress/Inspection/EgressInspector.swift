@@ -1,6 +1,7 @@
-/// Looks into a guard without changing anything.
+/// Reads a guard's state without changing anything.
 protocol EgressInspector: Sendable {
-    /// What the policy in force says of some traffic, by the evaluator that the filter and the kernel's rules come from.
+    /// The verdict of the policy in force on some traffic, from the same evaluator that the filter and the kernel's
+    /// rules use.
     func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation
 
     /// The smallest policy for the names that the sandbox was seen to use.

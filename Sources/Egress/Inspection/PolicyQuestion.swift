@@ -17,7 +17,7 @@ public struct PolicyQuestion: Hashable, Sendable {
     }
 
     public var target: Target
-    /// One port, a range, a protocol, or all traffic where nothing is said.
+    /// One port, a range, a protocol, or all traffic if unstated.
     public var scope: TrafficScope
 
     public init(target: Target, scope: TrafficScope = .unstated) {
@@ -38,7 +38,7 @@ public struct PolicyQuestion: Hashable, Sendable {
         }
         do {
             if let address = IPAddress(text) {
-                // What is written so goes out as IPv4.
+                // An IPv4-mapped address is sent as IPv4.
                 target = .address(address.unmapped)
             } else {
                 target = .name(try DomainName(text))
@@ -58,13 +58,13 @@ public struct PolicyQuestion: Hashable, Sendable {
     }
 }
 
-/// The answer: what the policy says of the traffic, and by which rule.
+/// The answer: the verdict on the traffic and the rule behind it.
 public struct PolicyExplanation: Hashable, Sendable {
     public var question: PolicyQuestion
     public var verdict: Verdict
-    /// The name that taught the address, where its rules decided.
+    /// The name that the address was learned from, if its rules decided.
     public var learnedFrom: DomainName?
-    /// Whether the verdict is carried out: not while the sandbox is observed.
+    /// Whether the verdict is enforced; policy verdicts are not while the sandbox is observed.
     public var isEnforced: Bool
 
     func encodedJSON() -> [UInt8] {

@@ -8,14 +8,15 @@ import Netfilter
 import NetworkPolicy
 import Synchronization
 
-/// Guards every sandbox of this machine from one process: its sockets are opened inside each
-/// sandbox's namespace, where nothing but the DNS port is to be seen of it.
+/// Guards every sandbox of this machine from one process. It opens its sockets inside each sandbox's namespace, where
+/// only the DNS port is visible.
 ///
-/// When the process ends, however it ends, the kernel's rules stay; the next one finds them through its state folder.
+/// When the process ends, for whatever reason, the kernel's rules stay. The next process finds the sandboxes in the
+/// state folder.
 public final class EgressNode: EgressController {
     private let configuration: EgressConfiguration
     private let dns: DNSServer
-    /// `nil` where flows are not checked.
+    /// `nil` if flows are not checked.
     private let flowChecker: FlowChecker?
     private let sandboxes: GuardedSandboxes
     private let upkeep: NodeUpkeep
@@ -47,7 +48,7 @@ public final class EgressNode: EgressController {
     /// Stops serving. Enforcement stays in the kernel; names no longer resolve in the sandboxes.
     public func shutdown() async {
         upkeep.stop()
-        // Streams of events never end by themselves, and a server waits for its requests.
+        // Event streams never end by themselves, and the server would wait for them.
         for guardian in sandboxes.guardians { guardian.watch.log.close() }
         let stopped = servers.withLock { servers in
             defer { servers = [] }
@@ -60,7 +61,7 @@ public final class EgressNode: EgressController {
         await configuration.auditLog?.close()
     }
 
-    /// What each guarded sandbox was denied, of so many sandboxes at most.
+    /// Counts of denials, for at most `limit` sandboxes.
     public func counts(limit: Int) -> [SandboxCounts] {
         sandboxes.guardians.prefix(limit).map { guardian in
             let counts = guardian.audit.counts

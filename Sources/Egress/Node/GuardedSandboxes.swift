@@ -4,13 +4,13 @@ import Netfilter
 import NetworkPolicy
 import Synchronization
 
-/// The sandboxes that a node guards: what each has in the kernel, at the DNS filter and at the flow check begins and ends
-/// here, together. Every method that waits for the kernel or the disk blocks.
+/// The sandboxes that a node guards. A sandbox's kernel rules, DNS attachment and flow check are set up and torn down
+/// together here. Methods that wait for the kernel or the disk block.
 final class GuardedSandboxes: Sendable {
     private struct Guarded {
         let guardian: EgressGuard
         let client: DNSClient
-        /// Its number at the flow check, where there is one.
+        /// Its number at the flow check; nil if flows are not checked.
         let checks: UInt64?
         let identity: NamespaceIdentity
     }
@@ -24,7 +24,7 @@ final class GuardedSandboxes: Sendable {
     let settings: GuardSettings
     let store: PolicyStore
     private let dns: DNSServer
-    /// `nil` where flows are not checked.
+    /// `nil` if flows are not checked.
     private let flowChecker: FlowChecker?
     private let logger: Logger
     private let state = Mutex(State())
@@ -45,7 +45,7 @@ final class GuardedSandboxes: Sendable {
         return guarded.guardian
     }
 
-    /// Guards a sandbox, or gives the one that is guarded another policy.
+    /// Guards a sandbox, or replaces the policy of one that is guarded already.
     func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) throws(EgressError) {
         try exclusively(id) { () throws(EgressError) in
             let identity = try NamespaceIdentity(path: namespace.path)
@@ -69,7 +69,7 @@ final class GuardedSandboxes: Sendable {
         }
     }
 
-    /// Nothing happens to a sandbox that is not guarded.
+    /// Does nothing for a sandbox that is not guarded.
     func release(_ id: String) throws(EgressError) {
         try exclusively(id) { () throws(EgressError) in
             forget(id)
@@ -77,8 +77,8 @@ final class GuardedSandboxes: Sendable {
         }
     }
 
-    /// Takes over what an earlier process left. One sandbox's trouble is logged and is not another's: its rules are
-    /// in the kernel as they were.
+    /// Takes over the sandboxes of an earlier process. A failure with one is logged and does not affect the others; its
+    /// rules stay in the kernel unchanged.
     func recover() throws(EgressError) {
         for id in try store.identifiers() {
             do throws(EgressError) {
@@ -105,7 +105,7 @@ final class GuardedSandboxes: Sendable {
         try body()
     }
 
-    /// Rules first, then the filter: a query that comes between waits in the socket.
+    /// Installs the rules before attaching to the filter. A query that arrives in between waits in the socket.
     private func begin(
         _ record: GuardRecord, namespace: NetworkNamespace, identity: NamespaceIdentity
     ) throws(EgressError) {

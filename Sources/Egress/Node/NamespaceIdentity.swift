@@ -1,11 +1,11 @@
 import Glibc
 
-/// Which namespace a path leads to: the same path can lead to another one after a sandbox was made anew.
+/// Identifies the namespace behind a path, because a path may lead to another one after a sandbox was recreated.
 struct NamespaceIdentity: Hashable, Sendable {
     let device: UInt64
     let inode: UInt64
 
-    /// A path that has lost its mount is an ordinary file, on another device than every namespace is.
+    /// A path whose mount is gone is an ordinary file, on another device than namespaces.
     init(path: String) throws(EgressError) {
         let (own, status) = (try Self.status(of: "/proc/self/ns/net"), try Self.status(of: path))
         guard status.st_dev == own.st_dev else { throw .kernel("\(path) is not a namespace") }

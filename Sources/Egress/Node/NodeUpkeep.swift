@@ -1,9 +1,9 @@
 import Logging
 import Synchronization
 
-/// What a node does for its sandboxes from time to time, unasked.
+/// Periodic work of a node.
 final class NodeUpkeep: Sendable {
-    /// Seconds between two looks at what the kernel's budgets have refused.
+    /// Seconds between two reads of the kernel's budget counters.
     private static let meterInterval = 2.0
 
     private let sandboxes: GuardedSandboxes
@@ -32,7 +32,7 @@ final class NodeUpkeep: Sendable {
         }
     }
 
-    /// Until `stop`, or until nobody has this any more.
+    /// Repeats until `stop`, or until this object is released.
     private func repeatedly(every seconds: Double, _ act: @escaping @Sendable (NodeUpkeep) async -> Void) {
         let task = Task { [weak self] in
             while (try? await Task.sleep(for: .seconds(seconds))) != nil {
@@ -43,7 +43,7 @@ final class NodeUpkeep: Sendable {
         tasks.withLock { $0.append(task) }
     }
 
-    /// Keeps open what flows: one look at all sandboxes.
+    /// Extends learned addresses that flows use, in all sandboxes.
     func renewLearned() async {
         for guardian in sandboxes.guardians {
             do {
@@ -55,7 +55,7 @@ final class NodeUpkeep: Sendable {
         }
     }
 
-    /// Looks at all sandboxes' rules, of which others with power over a namespace may have taken some away.
+    /// Restores the rules of any sandbox that another program has changed.
     func restoreRules() async {
         await forEach { guardian in
             do throws(EgressError) {
@@ -70,7 +70,7 @@ final class NodeUpkeep: Sendable {
 
     private func forEach(_ act: @escaping @Sendable (EgressGuard) -> Void) async {
         let guardians = sandboxes.guardians
-        // The program ends when this throws: the rules stay as they are.
+        // This only fails when the program is ending; the rules stay as they are.
         try? await Blocking.run { () throws(EgressError) in for guardian in guardians { act(guardian) } }
     }
 }

@@ -1,4 +1,4 @@
-/// Numbers of one sandbox, since its guard began.
+/// Counters of one sandbox since its guard started.
 public struct SandboxCounts: Hashable, Sendable {
     public var id: String
     public var namesDenied: UInt64

@@ -69,7 +69,7 @@ public final class RemoteEgressNode: EgressController {
         return "/sandboxes/" + id
     }
 
-    /// libcurl blocks, so it runs on SwiftNIO's pool of threads for that.
+    /// libcurl blocks, so it runs on SwiftNIO's thread pool for blocking work.
     private func call(_ method: String, _ path: String, body: [UInt8]? = nil) async throws(EgressError)
         -> UnixHTTPClient.Response
     {

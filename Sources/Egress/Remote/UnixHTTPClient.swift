@@ -10,12 +10,12 @@ struct UnixHTTPClient: Sendable {
     }
 
     let socketPath: String
-    /// Longest duration of one call, in milliseconds.
+    /// The longest duration of one call, in milliseconds.
     var timeoutMilliseconds = 30_000
-    /// Longest answer; a longer one is an error.
+    /// The longest answer in bytes; a longer one is an error.
     var maximumBytes = 4 << 20
 
-    /// libcurl wants this once, before any other call.
+    /// libcurl requires this once, before any other call.
     private static let isReady: Bool = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
 
     private final class Receiver {

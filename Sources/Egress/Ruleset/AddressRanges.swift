@@ -1,6 +1,6 @@
 import NetworkPolicy
 
-/// Ranges as an interval set of the kernel wants them: sorted, of one family, and neither touching nor overlapping.
+/// Ranges in the form that a kernel interval set needs: sorted, of one family, neither touching nor overlapping.
 enum AddressRanges {
     static func normalized(_ ranges: some Sequence<ClosedRange<IPAddress>>) -> [ClosedRange<IPAddress>] {
         var merged: [ClosedRange<IPAddress>] = []

@@ -1,12 +1,12 @@
 import Glibc
 import NetworkPolicy
 
-/// What is next to a sandbox on its link: from there the gateway comes in, and there neighbour discovery goes.
-/// Read inside the namespace, since the guard is told its path only.
+/// The addresses on a sandbox's link, where the gateway comes from and neighbour discovery goes. Read inside the
+/// namespace, since the guard is only given its path.
 struct LinkSurroundings: Hashable, Sendable {
-    /// The sandbox's own addresses, loopback left out.
+    /// The sandbox's own addresses, without loopback.
     var local: Set<IPAddress> = []
-    /// Addresses and blocks that are reached without a router, and the routers.
+    /// Addresses and blocks that are reached directly, and the routers.
     var neighbours: [CIDRBlock] = []
 
     /// Call on a thread that is in the namespace.
@@ -61,7 +61,7 @@ struct LinkSurroundings: Hashable, Sendable {
         neighbours.append(block)
     }
 
-    /// Where sockaddr_in and sockaddr_in6 keep the address.
+    /// The address bytes of a sockaddr_in or sockaddr_in6.
     private static func bytes(of pointer: UnsafeMutablePointer<sockaddr>, _ field: Range<Int>) -> [UInt8] {
         field.map { UnsafeRawPointer(pointer).load(fromByteOffset: $0, as: UInt8.self) }
     }

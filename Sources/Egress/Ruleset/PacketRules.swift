@@ -1,13 +1,13 @@
 import Netfilter
 
-/// Keeps packet sockets (CAP_NET_RAW) from what the rules forbid: they hand their frames to the device itself, below the
-/// output hook, where a guard's rules are.
+/// Blocks packet sockets (CAP_NET_RAW), which hand frames directly to the device, below the output hook where a guard's
+/// rules are.
 enum PacketRules {
     /// In the `netdev` family.
     static let table = "sallyport_packets"
 
-    /// Lets by each device only what took a route, and with it the output chain, and ARP, which ends at the link's other
-    /// side. On loopback, a packet socket's frames would be somebody's queries or answers.
+    /// On each device, passes only packets that were routed, and so went through the output chain, and ARP, which ends
+    /// at the other side of the link. Loopback is included, where a packet socket could forge queries and answers.
     static func install(devices: [String]) -> Transaction {
         var change = Transaction(family: .netdev)
         change.removeTable(table)

@@ -1,19 +1,19 @@
 import Netfilter
 import NetworkPolicy
 
-/// What is done with traffic to an address.
+/// How traffic to an address is treated.
 struct Profile: Hashable, Sendable {
-    /// What the output chain does; nil where the rules for bare addresses decide.
+    /// The verdicts of the output chain; nil where the address rules decide.
     var actions: TrafficMap<Action>
-    /// Ports of TCP whose flows go to the flow check before they come to the output chain.
+    /// TCP ports whose flows are redirected to the flow check.
     var checked = PortMap<Bool>(nil)
 
     init(_ actions: TrafficMap<Action>) { self.actions = actions }
 
-    /// For an address that names open, where flows are checked.
+    /// The profile of a learned address in the mode that checks flows.
     ///
-    /// What is open to names alone is closed to whoever just has the address: TCP goes through the check, and UDP, which
-    /// nobody looks into, does not go at all. What the address rules open anyway stays as it is.
+    /// Traffic that only a name opens needs more than the address: TCP goes through the check, and UDP, which is not
+    /// checked, is refused. Traffic that address rules open anyway is not affected.
     init(checking named: TrafficMap<Action>, alone: TrafficMap<Action>, uncheckedPorts: PortMap<Bool>) {
         func unlessChecked(_ named: PortMap<Action>, _ alone: PortMap<Action>) -> PortMap<Action> {
             named.combined(with: alone) { $0 == .allow && $1 == .allow ? nil : $0 }
@@ -26,13 +26,13 @@ struct Profile: Hashable, Sendable {
     }
 }
 
-/// What tells the flow check's own connections in conntrack. No secret: who could set it may change the rules.
+/// The conntrack mark of the flow check's own connections. Not a secret: whoever could set it could change the rules.
 enum FlowCheckMark {
     static let connection: UInt32 = 0x53_41_4c_59
 }
 
 extension [Expression] {
-    /// `tcp flags & rst == 0`: a reset of the kernel does not always come from a socket that has the mark.
+    /// `tcp flags & rst == 0`: resets that the kernel sends do not always come from a socket with the mark.
     static let noReset: [Expression] =
         .transport(IPProtocol.tcp) + [
             .payload(.transport, offset: 13, length: 1), .mask([0x04]), .compare(.equal, [0]),

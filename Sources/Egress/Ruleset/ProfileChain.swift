@@ -1,17 +1,17 @@
 import Netfilter
 import NetworkPolicy
 
-/// The chain that carries a profile out: it ends what is decided and comes back with the rest.
+/// The chain for a profile. It gives a verdict where the profile decides, and returns otherwise.
 enum ProfileChain {
     static func name(_ number: UInt32) -> String { "profile-\(number)" }
     static func checkName(_ number: UInt32) -> String { "check-\(number)" }
 
-    /// - Parameter port: where the flow check listens.
+    /// - Parameter port: the port of the flow check.
     static func checks(_ checked: PortMap<Bool>, port: UInt16) -> [[Expression]] {
         checked.ranges.map { .destinationPorts($0.ports, transport: IPProtocol.tcp) + [.redirect(port: port)] }
     }
 
-    /// - Parameter refuse: the chain that answers what is denied.
+    /// - Parameter refuse: the chain that refuses denied packets.
     static func rules(_ actions: TrafficMap<Action>, refuse: String) -> [[Expression]] {
         func end(_ action: Action) -> [Expression] { [.verdict(action == .allow ? .accept : .goto(refuse))] }
         if let action = actions.other, actions == TrafficMap(action) { return [end(action)] }
@@ -25,7 +25,7 @@ enum ProfileChain {
         }
         if let action = actions.icmp { rules += icmp.map { $0 + end(action) } }
         if let action = actions.other {
-            // Neither the gaps of TCP and UDP nor an undecided ICMP are among the others.
+            // The verdict for other protocols must not apply to undecided TCP, UDP or ICMP.
             let back: [Expression] = [.verdict(.return)]
             let known = [[Expression].transport(IPProtocol.tcp), .transport(IPProtocol.udp)] + icmp
             rules += known.map { $0 + back } + [end(action)]

@@ -1,12 +1,12 @@
 import NetworkPolicy
 
-/// The distinct things that are decided of addresses, numbered. The kernel has a chain for each, and its maps lead from
-/// an address to a number: thousands of names that are open alike share one chain.
+/// The distinct profiles, numbered. The kernel has one chain for each, and its maps lead from an address to a number,
+/// so thousands of names with the same rules share one chain.
 ///
-/// Numbers are never given up while the table is in the kernel: an element that has timed out may hold one for a while.
-/// Where there is no room left, everything is installed anew with an empty table.
+/// A number is never reused while the table is in the kernel, since an element that has timed out may still refer to it
+/// for a while. When no numbers are left, everything is installed again with an empty table.
 struct ProfileTable: Hashable, Sendable {
-    /// A policy of one tenant shall not fill the kernel with chains.
+    /// A limit, so that one tenant's policy cannot fill the kernel with chains.
     static let capacity = 1024
 
     private(set) var profiles: [Profile] = []
@@ -16,7 +16,7 @@ struct ProfileTable: Hashable, Sendable {
 
     subscript(number: UInt32) -> TrafficMap<Action> { profiles[Int(number)].actions }
 
-    /// The profile's number, a new one where it is new; nil when there is no room.
+    /// The profile's number, newly assigned if needed; nil if there is no room.
     mutating func number(of actions: TrafficMap<Action>) -> UInt32? { number(of: Profile(actions)) }
 
     /// Whether a profile has this number.
@@ -31,7 +31,7 @@ struct ProfileTable: Hashable, Sendable {
         return number
     }
 
-    /// What this table has and an earlier one of the same kernel table had not.
+    /// The profiles added since an earlier state of the same kernel table.
     func added(since earlier: ProfileTable) -> [NumberedProfile] { numbered(from: earlier.profiles.count) }
 
     var all: [NumberedProfile] { numbered(from: 0) }
@@ -46,6 +46,6 @@ struct ProfileTable: Hashable, Sendable {
 struct NumberedProfile: Hashable, Sendable {
     var number: UInt32
     var actions: TrafficMap<Action>
-    /// Ports of TCP whose flows go to the flow check first.
+    /// TCP ports whose flows are redirected to the flow check.
     var checked: PortMap<Bool>
 }

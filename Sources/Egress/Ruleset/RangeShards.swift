@@ -1,21 +1,21 @@
 import NetworkPolicy
 
-/// How the address rules are spread over interval maps of the kernel.
+/// How the address rules are distributed over several interval maps of the kernel.
 ///
-/// The kernel copies an interval map whenever one of its ranges changes: 100,000 ranges take milliseconds, whatever is
-/// changed. A large plan therefore is in parts with a map each; a map of verdicts, which never changes, leads from an
-/// address to its part. A range that lies in two parts is cut between them.
+/// The kernel copies a whole interval map when one of its ranges changes, which takes milliseconds for 100,000 ranges.
+/// Large plans are therefore split into shards with one map each. A constant verdict map leads from an address to its
+/// shard. A range that spans two shards is cut.
 struct RangeShards: Hashable, Sendable {
-    /// Ranges of one part, when the parts are made.
+    /// Ranges in one shard when the shards are made.
     static let usualSize = 4096
 
-    /// Of no ranges: one part.
+    /// A single shard, for no ranges.
     static let whole = RangeShards(RangeTable())
 
     private let size: Int
-    /// Ranges that there were.
+    /// How many ranges there were when the shards were made.
     private let ranges: Int
-    /// Where each part but the first begins.
+    /// The first address of each shard but the first.
     private let startsV4: [IPAddress]
     private let startsV6: [IPAddress]
 
@@ -31,14 +31,15 @@ struct RangeShards: Hashable, Sendable {
         startsV6 = starts(isIPv4: false)
     }
 
-    /// Whether so many ranges want other parts. To make those, everything is installed anew: not often.
+    /// Whether this number of ranges calls for new shards. Making them means installing everything again, so it should
+    /// be rare.
     func isOutgrown(by ranges: Int) -> Bool { ranges > 2 * self.ranges + 2 * size }
 
     private func starts(_ isIPv4: Bool) -> [IPAddress] { isIPv4 ? startsV4 : startsV6 }
 
     func count(isIPv4: Bool) -> Int { starts(isIPv4).count + 1 }
 
-    /// What each part is responsible for: together all addresses of the family.
+    /// The address range of each shard; together all addresses of the family.
     func windows(isIPv4: Bool) -> [ClosedRange<IPAddress>] {
         let starts = starts(isIPv4), width = isIPv4 ? 4 : 16
         let first = IPAddress(bytes: [UInt8](repeating: 0, count: width))!
@@ -46,7 +47,7 @@ struct RangeShards: Hashable, Sendable {
         return zip([first] + starts, starts.map { $0.predecessor! } + [last]).map { $0...$1 }
     }
 
-    /// Ranges of one family by the part that they are in, cut where they lie in several.
+    /// The ranges of one family by shard, cut where they span several.
     func spread(_ members: [SandboxRuleset.Member], isIPv4: Bool) -> [Int: [SandboxRuleset.Member]] {
         let starts = starts(isIPv4)
         guard !starts.isEmpty else { return members.isEmpty ? [:] : [0: members] }
@@ -63,7 +64,7 @@ struct RangeShards: Hashable, Sendable {
         return parts
     }
 
-    /// How many parts begin at or before the address, the first left out.
+    /// The index of the shard that contains an address.
     private static func part(of address: IPAddress, _ starts: [IPAddress]) -> Int {
         var low = 0, high = starts.count
         while low < high {

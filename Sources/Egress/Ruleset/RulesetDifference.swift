@@ -1,7 +1,7 @@
 import NetworkPolicy
 
-/// What must change in the kernel to get from one ruleset to another. Learned addresses are not part of it, so
-/// they survive every change that does not revoke them.
+/// The change from one ruleset to another. Learned addresses are not part of it, so they survive every change that does
+/// not revoke them.
 struct RulesetDifference: Hashable, Sendable {
     struct SetChange: Hashable, Sendable {
         var set: SandboxRuleset.RangeSet
@@ -11,26 +11,27 @@ struct RulesetDifference: Hashable, Sendable {
     }
 
     var sets: [SetChange] = []
-    /// Where the ranges of `sets` are.
+    /// The shards of the ranges in `sets`.
     var parts = RangeShards.whole
     var profiles: [NumberedProfile] = []
-    /// The new default action, or `nil` when it stays.
+    /// The new default action; `nil` if unchanged.
     var defaultAction: Action?
-    /// The port to which new profiles hand what is to be checked.
+    /// The port to which new profiles redirect flows to be checked.
     var flowCheckPort: UInt16?
-    /// The new DNS port, or `nil` when it stays.
+    /// The new DNS port; `nil` if unchanged.
     var dnsPort: UInt16?
 
     var isEmpty: Bool { sets.isEmpty && profiles.isEmpty && defaultAction == nil && dnsPort == nil }
 
-    /// Only more profiles, as learning an address may need.
+    /// A difference that only adds profiles, as learning an address may need.
     init(adding profiles: [NumberedProfile], flowCheckPort: UInt16? = nil) {
         self.profiles = profiles
         self.flowCheckPort = flowCheckPort
     }
 
-    /// - Parameter blocks: how the blocks differ, where that is known: then only that is looked at.
-    /// - Precondition: `new` came from `old`, so that what they have in profiles has the same numbers, and has its parts.
+    /// - Parameter blocks: how the blocks differ, if known; then nothing else is compared.
+    /// - Precondition: `new` was made from `old`, so their profiles have the same numbers, and their shards are the
+    ///   same.
     init(from old: SandboxRuleset, to new: SandboxRuleset, blocks: RangeTable<UInt32>.Change? = nil) {
         profiles = new.profiles.added(since: old.profiles)
         flowCheckPort = new.flowCheckPort

@@ -1,18 +1,18 @@
 import Netfilter
 import NetworkPolicy
 
-/// The ruleset in nf_tables' terms: whole, or as a difference.
+/// Translates a ruleset, or a difference of two, into nf_tables transactions.
 ///
 /// ```
 /// output:  local from foreign source ✗ · local · established · foreign source ✗ · neighbour discovery · protected ✗, within IPv6, too ✗ · not a first segment ✗ ·
 ///          learned → profile · blocks → profile · default
 /// ```
 ///
-/// Where there are many blocks (`RangeShards`), `parts` leads to a chain for a part of all addresses, which asks that part's map.
+/// If there are many blocks (`RangeShards`), `parts` leads to a chain for each shard, which looks up that shard's map.
 ///
-/// `learned` is a hash map and `blocks` an interval map from an address to the number of a profile, `profiles` a map from
-/// that number to the profile's chain. Not straight to the chain: with verdicts in it, the kernel would walk the whole
-/// map of learned addresses whenever one is added, to see whether the jumps make a circle.
+/// `learned` is a hash map and `blocks` an interval map from an address to the number of a profile, `profiles` a map
+/// from that number to the profile's chain. The maps do not lead directly to chains: with verdicts in `learned`, the
+/// kernel would walk the whole map whenever an address is added, to check for jump loops.
 enum RulesetTransactions {
     private static let table = SandboxRuleset.table
     static let learnedSets = (v4: "learned4", v6: "learned6")
@@ -31,10 +31,10 @@ enum RulesetTransactions {
         static let forward = "forward"
     }
     private static let profiles = "profiles"
-    /// Where flows are checked: from the number of a profile to a chain that hands its ports to the check.
+    /// The map from a profile's number to a chain that redirects its ports to the flow check.
     private static let checked = "checked"
 
-    /// Replaces whatever table there is, in one transaction: no packet sees a moment without rules.
+    /// Replaces the table, if any, in one transaction, so that no packet passes without rules.
     static func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) -> Transaction {
         var change = Transaction()
         change.removeTable(table)
@@ -59,7 +59,7 @@ enum RulesetTransactions {
         return change
     }
 
-    /// The change from one ruleset to another, and of learned addresses.
+    /// Applies the change from one ruleset to another and changes of learned addresses.
     static func apply(_ difference: RulesetDifference, learned: [LearnedChange]) -> Transaction {
         var change = Transaction()
         add(difference.profiles, checkPort: difference.flowCheckPort, to: &change)
@@ -119,7 +119,7 @@ enum RulesetTransactions {
             table: table)
     }
 
-    /// What was there leaves first, whether its time is up or not; within the transaction no packet sees it gone.
+    /// Removes an existing element first, expired or not. Within the transaction no packet sees it missing.
     private static func add(_ changes: [LearnedChange], to change: inout Transaction) {
         for isIPv4 in [true, false] {
             let mine = changes.filter { $0.address.isIPv4 == isIPv4 }
@@ -173,7 +173,7 @@ enum RulesetTransactions {
 
     private static func partMap(_ isIPv4: Bool) -> String { isIPv4 ? "parts4" : "parts6" }
 
-    /// The maps of the parts, and the chains that ask them.
+    /// The names of the shards' maps, and of the chains that look them up.
     private static func partNames(
         _ parts: RangeShards, _ set: SandboxRuleset.RangeSet, isIPv4: Bool
     ) -> [String] {
@@ -185,7 +185,7 @@ enum RulesetTransactions {
         change.addRule(Chain.otherwise, table: table, [.verdict(action == .allow ? .accept : .goto(Chain.refuse))])
     }
 
-    /// Every query goes to the filter, whichever resolver it was meant for.
+    /// Redirects every query to the filter, whichever resolver it was for.
     private static func addRedirects(_ port: UInt16, to change: inout Transaction) {
         for transport in [IPProtocol.udp, IPProtocol.tcp] {
             change.addRule(
@@ -193,13 +193,13 @@ enum RulesetTransactions {
         }
     }
 
-    /// A first segment to an address that names opened goes to the flow check; its own go out.
+    /// Redirects the first segment of a flow to a learned address to the flow check. The check's own connections pass.
     private static func addChecks(_ exceptions: SharedNamespace, to change: inout Transaction) {
         change.addChain(
             Chain.checks, table: table, base: BaseChain(.nat, .output, priority: -109, dropsByDefault: false))
         let leave: [Expression] = [.verdict(.accept)]
         for match in exceptions.matches { change.addRule(Chain.checks, table: table, match + leave) }
-        // The check would answer to a source that was made up.
+        // Otherwise the check would answer to a forged source address.
         change.addRule(Chain.checks, table: table, .fromForeignAddress + leave)
         for isIPv4 in [true, false] {
             change.addRule(
@@ -207,7 +207,7 @@ enum RulesetTransactions {
                 .transport(IPProtocol.tcp) + .destination(mappedBy: learnedSet(isIPv4), isIPv4: isIPv4)
                     + [.verdictMap(checked)])
         }
-        // After the last rule that looks at the mark and before anybody who listens to packets sees it.
+        // Clear the mark after the last rule that needs it and before a packet socket can see it.
         guard let mark = exceptions.filterMark else { return }
         change.addChain(
             Chain.scrub, table: table, base: BaseChain(.filter, .postrouting, priority: 0, dropsByDefault: false))
@@ -219,29 +219,30 @@ enum RulesetTransactions {
         let refuse: [Expression] = [.verdict(.goto(Chain.refuse))], accept: [Expression] = [.verdict(.accept)]
         var rules: [[Expression]] = exceptions.matches.map { $0 + accept }
         if isChecking, let mark = exceptions.filterMark {
-            // A raw packet must not ride on a flow of the check, nor on what is left of one.
+            // A raw packet must not pass as part of one of the check's flows, open or ended.
             rules = [.from(mark) + [.setConnectionMark(FlowCheckMark.connection)] + accept] + rules
             rules.append(
                 .connectionMark(FlowCheckMark.connection) + .noReset + [.verdict(.drop)])
         }
         rules += [
             .toLocalAddress + .fromForeignAddress + [.verdict(.goto(Chain.disguised))],
-            // A redirected query is on its way to loopback by another interface: its address tells, its interface does not.
+            // A redirected query goes to loopback through another interface, so match its address, not its interface.
             .toLocalAddress + accept,
-            // What is merely related is judged by itself: ICMP errors, whose text is anybody's, to an address that is open to
-            // TCP alone, and whatever a helper of conntrack expects.
+            // Only `established`, not `related`: ICMP errors can carry any data, even to an address that is open to TCP
+            // alone, and conntrack helpers expect further connections. These are judged like any other packet.
             .connection([.established]) + accept,
             .fromForeignAddress + [.verdict(.goto(Chain.foreign))],
         ]
         let discovery = neighbourDiscovery
         rules += discovery.map { $0 + accept }
-        // A refusal goes to the source that the packet states, and quotes it: a source that is made up, which takes no
-        // privilege (IPV6_FREEBIND), would have what is refused carried out. A link that comes up has no address yet.
+        // A refusal is sent to the packet's source address and quotes the packet. With a forged source, which takes no
+        // privilege (IPV6_FREEBIND), it would carry the refused data out. So drop these silently, except neighbour
+        // discovery, since a link that comes up has no address yet.
         change.addChain(Chain.foreign, table: table)
         for rule in discovery { change.addRule(Chain.foreign, table: table, rule + accept) }
         change.addRule(Chain.foreign, table: table, [.verdict(.drop)])
-        // What listens here, the filter or a program of the sandbox, would answer to a source that is made up, and an
-        // answer passes. Only a refusal comes in another's name: that of whom a connection was for.
+        // The filter, or a server in the sandbox, would answer a packet with a forged source, and answers pass. So drop
+        // these. Only resets may have a foreign source: they come in the name of the connection's original destination.
         change.addChain(Chain.disguised, table: table)
         change.addRule(Chain.disguised, table: table, .reset + accept)
         change.addRule(Chain.disguised, table: table, [.verdict(.drop)])
@@ -250,7 +251,7 @@ enum RulesetTransactions {
         }
         addEmbedded(ruleset, to: &change)
         rules.append(.family(isIPv4: false) + [.verdict(.jump(Chain.embedded))])
-        // What conntrack does not know and is no first segment belongs to a flow that was ended.
+        // A packet that conntrack does not know and that does not begin a flow belongs to one that was ended.
         rules.append(.notPlainSYN + refuse)
         for isIPv4 in [true, false] {
             rules.append(.destination(mappedBy: learnedSet(isIPv4), isIPv4: isIPv4) + [.verdictMap(profiles)])
@@ -266,7 +267,8 @@ enum RulesetTransactions {
         for rule in rules { change.addRule(Chain.output, table: table, rule) }
     }
 
-    /// A protected IPv4 address is protected inside an IPv6 address, too. Where that makes a block, it is in the set.
+    /// Protected IPv4 addresses are protected inside IPv6 addresses as well. Forms that make a contiguous block are in
+    /// the set instead.
     private static func addEmbedded(_ ruleset: SandboxRuleset, to change: inout Transaction) {
         change.addChain(Chain.embedded, table: table)
         for form in EmbeddedAddress.forms {
@@ -286,11 +288,12 @@ enum RulesetTransactions {
         }
     }
 
-    /// Only what is next to the sandbox may come in: there the gateway stands, and the host keeps other sandboxes away.
+    /// Accepts new connections only from the sandbox's link, where the gateway is. The host keeps other sandboxes off
+    /// it.
     private static func addInput(to change: inout Transaction) {
         let accept: [Expression] = [.verdict(.accept)]
         var rules: [[Expression]] = [.input("lo") + accept, .connection([.established]) + accept]
-        // Errors about flows, but no connection that a helper of conntrack expects.
+        // Accept ICMP errors about flows, but no connections that a conntrack helper expects.
         for number in [IPProtocol.icmp, IPProtocol.icmpv6] {
             rules.append(.transport(number) + .connection([.related]) + accept)
         }
@@ -306,7 +309,7 @@ enum RulesetTransactions {
     }
 }
 
-/// ICMPv6 without which there is no IPv6 at all (RFC 4861).
+/// ICMPv6 messages that IPv6 cannot work without (RFC 4861).
 private enum NeighbourDiscovery {
     static let sent: [UInt8] = [133, 135, 136]
     static let received: [UInt8] = [134, 135, 136]

@@ -11,9 +11,9 @@ struct SandboxRuleset: Hashable, Sendable {
     enum RangeSet: String, CaseIterable, Sendable {
         /// Refused whatever the policy says.
         case protected
-        /// Next to the sandbox on its link.
+        /// Neighbours on the sandbox's link.
         case neighbours
-        /// The policy's address rules, flattened: a map to numbers of profiles.
+        /// The policy's flattened address rules: a map to profile numbers.
         case blocks
     }
 
@@ -26,22 +26,22 @@ struct SandboxRuleset: Hashable, Sendable {
     /// The port of the DNS filter inside the namespace.
     var dnsPort: UInt16
     private(set) var defaultAction: Action
-    /// But `blocks`.
+    /// The members of all sets except `blocks`.
     private var members: [RangeSet: [Member]]
-    /// Numbers of profiles.
+    /// The profile number of each range.
     private(set) var blocks = RangeTable<UInt32>()
-    /// Of `blocks` in the kernel. Never part of a difference.
+    /// The shards of `blocks` in the kernel. Never part of a difference.
     private(set) var parts: RangeShards
     private let partSize: Int
     /// The protected IPv4 addresses.
     let protectedBlocks: [CIDRBlock]
     var profiles = ProfileTable()
-    /// What of the namespace's packets is not the sandbox's.
+    /// Packets in the namespace that are not the sandbox's.
     var exceptions = SharedNamespace()
-    /// The port of the flow check inside the namespace; nil where flows are not checked. Never part of a difference.
+    /// The port of the flow check inside the namespace; nil if flows are not checked. Never part of a difference.
     var flowCheckPort: UInt16?
 
-    /// - Throws: `EgressError.invalidPolicy` where the plan has more profiles than there is room for.
+    /// - Throws: `EgressError.invalidPolicy` if the plan needs more profiles than there is room for.
     init(
         dnsPort: UInt16, plan: AddressPlan, alwaysDeny: [CIDRBlock], neighbours: [CIDRBlock],
         partSize: Int = RangeShards.usualSize
@@ -57,7 +57,7 @@ struct SandboxRuleset: Hashable, Sendable {
         reshard()
     }
 
-    /// Makes the parts anew, for an installation.
+    /// Makes new shards, for an installation.
     mutating func reshard() { parts = RangeShards(blocks, size: partSize) }
 
     var hasOutgrownParts: Bool { parts.isOutgrown(by: blocks.count) }
@@ -69,7 +69,7 @@ struct SandboxRuleset: Hashable, Sendable {
         AddressRanges.normalized(blocks.map(\.range)).map { Member(range: $0) }
     }
 
-    /// Replaces what comes from the policy. False where there is no room for its profiles: then it is half done.
+    /// Replaces what depends on the policy. Returns false if there is no room for its profiles; then it is incomplete.
     mutating func apply(_ plan: AddressPlan) -> Bool {
         defaultAction = plan.defaultAction
         guard let elements = elements(plan.blocks) else { return false }
@@ -77,7 +77,7 @@ struct SandboxRuleset: Hashable, Sendable {
         return true
     }
 
-    /// Replaces what comes from the policy in one range; nil where there is no room.
+    /// Replaces what depends on the policy in one range; nil if there is no room.
     mutating func apply(_ part: [AddressPlan.Block], in range: ClosedRange<IPAddress>) -> RangeTable<UInt32>.Change? {
         elements(part).map { blocks.replace(range, with: $0) }
     }
@@ -99,7 +99,7 @@ struct SandboxRuleset: Hashable, Sendable {
     }
 
     /// What the output chain does with a new flow, in the same order as its rules.
-    /// - Parameter learned: what the names of the address decide, nil where no name has taught it.
+    /// - Parameter learned: what the address's names decide; nil if it was not learned.
     func action(_ address: IPAddress, _ traffic: Traffic, learned: TrafficMap<Action>? = nil) -> Action {
         if isProtected(address) { return .deny }
         if let decided = learned?[traffic] { return decided }
@@ -107,17 +107,17 @@ struct SandboxRuleset: Hashable, Sendable {
         return defaultAction
     }
 
-    /// What the address rules decide.
+    /// What the address rules decide for an address.
     func planned(_ address: IPAddress) -> TrafficMap<Action> {
         blocks.element(holding: address).map { profiles[$0.value] } ?? TrafficMap(nil)
     }
 
-    /// What the address rules and the default say of an address, whatever its names.
+    /// What the address rules and the default action decide for an address, without its names.
     func actionsWithoutNames(_ address: IPAddress) -> TrafficMap<Action> {
         planned(address).combined(with: TrafficMap<Action>(nil)) { action, _ in action ?? defaultAction }
     }
 
-    /// A few ranges; and IPv6 addresses in which one of them stands.
+    /// Whether an address is in a protected range, or is an IPv6 form of one that is.
     func isProtected(_ address: IPAddress) -> Bool {
         guard let protected = members[.protected] else { return false }
         if protected.contains(where: { $0.range.contains(address) }) { return true }

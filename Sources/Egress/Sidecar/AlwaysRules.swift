@@ -1,18 +1,18 @@
 import NetworkPolicy
 
-/// The operator's lists, which no policy outranks: `deny.always` before `allow.always` before the policy.
+/// The operator's lists, which outrank the policy: `deny.always` before `allow.always` before the policy.
 struct AlwaysRules: Hashable, Sendable {
     var denied: [Rule] = []
     var allowed: [Rule] = []
 
-    /// Reads the two lists: a target a line, `#` begins a comment.
-    /// - Throws: `EgressError.invalidPolicy` with the file and the line of the first target that is none.
+    /// Reads the two lists: one target per line, `#` for comments.
+    /// - Throws: `EgressError.invalidPolicy` with the file and the line of the first invalid target.
     init(deny: String = "", allow: String = "") throws(EgressError) {
         denied = try Self.rules(.deny, deny, file: SidecarFile.deny)
         allowed = try Self.rules(.allow, allow, file: SidecarFile.allow)
     }
 
-    /// The policy in force: the first rule that matches decides, so the operator's stand in front.
+    /// The policy in force, with the operator's rules in front, since the first match decides.
     func over(_ policy: Policy) -> Policy {
         var inForce = Policy(
             defaultAction: policy.defaultAction, rules: denied + allowed + policy.rules, mode: policy.mode)
@@ -41,9 +41,9 @@ enum SidecarFile: String, CaseIterable, Sendable {
     case logSkip = "log_skip.always"
 }
 
-/// A text of one target a line.
+/// A text with one target per line.
 enum TargetList {
-    /// What is not blank and no comment, with the numbers of the lines.
+    /// The lines that are neither blank nor comments, with their numbers.
     static func lines(_ text: String) -> [(number: Int, target: String)] {
         text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated().compactMap {
             index, line in
@@ -53,7 +53,7 @@ enum TargetList {
     }
 
     /// The targets.
-    /// - Throws: `EgressError.invalidPolicy` for the first line that is none.
+    /// - Throws: `EgressError.invalidPolicy` for the first invalid line.
     static func targets(_ text: String, file: SidecarFile) throws(EgressError) -> [Target] {
         var targets: [Target] = []
         for (number, target) in lines(text) {

@@ -1,21 +1,21 @@
 import DNSFilter
 import NetworkPolicy
 
-/// Docker's resolver for networks with names of their own.
+/// Docker's embedded resolver, on user-defined networks.
 ///
-/// What it does not know itself it asks further servers: some from the host, others from inside the very namespace that it
-/// serves. There such a question is one of the namespace's and leads to the filter, which would ask the resolver again. So
-/// the filter asks those servers itself.
+/// It forwards what it does not know to other servers, some from the host and some from inside the container's own
+/// namespace. Queries of the latter kind would be redirected to the filter, which would ask the resolver again. So the
+/// filter asks those servers directly.
 struct DockerResolver: Hashable, Sendable {
     static let address = IPAddress("127.0.0.11")!
 
     /// The name servers to ask.
     let upstreams: [UpstreamAddress]
-    /// Whether it is asked though nothing says from where it asks others.
+    /// Whether it is used although it may forward from inside the namespace, which resolv.conf does not tell.
     let mayAskItself: Bool
 
-    /// - Parameter resolvConf: a resolv.conf(5). Since version 25 Docker notes in it which servers the resolver asks, those
-    ///   that it asks from the host as `host(ADDRESS)`.
+    /// - Parameter resolvConf: a resolv.conf(5). Since version 25 Docker lists in it the servers that the resolver
+    ///   forwards to, with `host(ADDRESS)` for those asked from the host.
     init(resolvConf: String) {
         let named = DNSConfiguration.upstreams(fromResolvConf: resolvConf)
         let servers = Self.servers(resolvConf)

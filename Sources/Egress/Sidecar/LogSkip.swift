@@ -2,7 +2,7 @@ import Logging
 import NetworkPolicy
 import Synchronization
 
-/// The names that the operator does not want to read about. They are counted like any other.
+/// The names whose denials the operator does not want in the log. They are counted all the same.
 final class LogSkip: Sendable {
     private let targets: Mutex<Set<Target>>
 
@@ -24,7 +24,7 @@ final class LogSkip: Sendable {
     }
 }
 
-/// Leaves out the lines about skipped names.
+/// Drops log lines about skipped names.
 struct SkippingLogHandler: LogHandler {
     var base: any LogHandler
     let skip: LogSkip

@@ -4,14 +4,14 @@ import Glibc
 import HTTPClient
 import NetworkPolicy
 
-/// What the sidecar itself sends: notices of denials, metrics. Its sockets carry the filter's mark, so that no policy of the
-/// sandbox stands in their way and none of them opens anything to the sandbox.
+/// Sends the sidecar's own HTTP requests: denial notices and metrics. Its sockets carry the filter's mark, so the
+/// sandbox's policy does not apply to them, and they open nothing to the sandbox.
 struct OutboundClient: Sendable {
     let mark: SocketMark
     let upstreams: [UpstreamAddress]
-    /// `search` of /etc/resolv.conf: short names of a cluster are completed by it.
+    /// `search` of /etc/resolv.conf: to complete a cluster's short names.
     let search: [String]
-    /// Milliseconds for each upstream.
+    /// Milliseconds to wait for each upstream.
     var timeout: Int32 = 2000
 
     var poster: HTTPPoster {
@@ -34,7 +34,7 @@ struct OutboundClient: Sendable {
     }
 
     private func ask(_ name: DomainName, type: UInt16) -> [IPAddress] {
-        // A resolver that is to be asked over TLS is not asked in clear text: then hosts are to be addresses.
+        // Upstreams over TLS are not asked in clear text; if there are no others, hosts must be given as addresses.
         for upstream in upstreams where upstream.tls == nil {
             let question = StubQuestion(name: name, type: type, identifier: UInt16.random(in: 0 ... .max))
             if let found = ask(question, upstream) { return found }
@@ -56,7 +56,7 @@ struct OutboundClient: Sendable {
         guard isConnected, send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { return nil }
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         var answer = [UInt8](repeating: 0, count: 4096)
-        // A forged or late datagram costs one of a few chances.
+        // Allow for a few forged or late datagrams.
         for _ in 0..<4 where poll(&entry, 1, timeout) > 0 {
             let count = recv(descriptor, &answer, answer.count, 0)
             if count > 0, let found = question.addresses(in: Array(answer[..<count])) { return found }
@@ -75,7 +75,7 @@ extension SocketMark {
 }
 
 extension IPAddress {
-    /// As the kernel takes it: sockaddr_in or sockaddr_in6 (ip(7), ipv6(7)).
+    /// A sockaddr_in or sockaddr_in6 (ip(7), ipv6(7)).
     func socketAddress(port: UInt16) -> HTTPPoster.Address {
         let family = withUnsafeBytes(of: sa_family_t(isIPv4 ? AF_INET : AF_INET6)) { Array($0) }
         let head = family + [UInt8(port >> 8), UInt8(port & 0xff)]

@@ -2,14 +2,14 @@ import DNSFilter
 import Netfilter
 import NetworkPolicy
 
-/// What a sandbox's namespace carries besides the sandbox's packets, where the filter lives in it, too.
+/// Packets in a sandbox's namespace that are not the sandbox's, if the filter shares the namespace.
 struct SharedNamespace: Hashable, Sendable {
-    /// Tells the filter's own queries from what the sandbox sends.
+    /// Marks the filter's own queries.
     var filterMark: SocketMark?
-    /// Name servers that the operator lets the sandbox ask without the filter.
+    /// Name servers that the sandbox may ask directly, by the operator's choice.
     var exemptNameservers: [IPAddress] = []
 
-    /// Rule parts for the packets that no policy is asked about.
+    /// Matches of the packets to which no policy applies.
     var matches: [[Expression]] {
         var found: [[Expression]] = filterMark.map { [.from($0)] } ?? []
         for address in exemptNameservers {

@@ -3,8 +3,8 @@ import Netfilter
 import NetworkPolicy
 
 extension Sidecar {
-    /// Takes away everything that a sidecar puts into the namespace of this process: nothing is refused there any more. A
-    /// sidecar that runs would put it back.
+    /// Removes everything that a sidecar has put into this process's namespace, so that nothing is refused there any
+    /// more. A running sidecar would put it back.
     public static func open() throws(EgressError) {
         do throws(NetfilterError) {
             let tables = try NetfilterSocket()
@@ -14,7 +14,7 @@ extension Sidecar {
             ] { change.removeTable(table) }
             try tables.commit(change)
             guard !LinkSurroundings.devices().isEmpty else { return }
-            // Where the kernel cannot hook a device's egress, there is no such table.
+            // A kernel without egress hooks has no such table.
             var packets = Transaction(family: .netdev)
             packets.removeTable(PacketRules.table)
             try? tables.commit(packets)
@@ -23,8 +23,8 @@ extension Sidecar {
         }
     }
 
-    /// What a sidecar with these settings would do, for a person; policy and lists are read, nothing is changed.
-    /// - Throws: `EgressError` for a file that cannot be read or is wrong.
+    /// Describes what a sidecar with these settings would do. Reads policy and lists, changes nothing.
+    /// - Throws: `EgressError` for a file that cannot be read or is invalid.
     public static func plan(_ configuration: SidecarConfiguration) throws(EgressError) -> String {
         let policy = try firstPolicy(configuration), always = try always(configuration.rulesFolder)
         _ = try TargetList.targets(text(.logSkip, configuration.rulesFolder), file: .logSkip)

@@ -1,11 +1,11 @@
 import Netfilter
 import NetworkPolicy
 
-/// The policy API's view of the one sandbox.
+/// `EgressController` for the one sandbox.
 extension Sidecar {
     public var guarded: [String] { [configuration.sandboxID] }
 
-    /// A sidecar guards the namespace that it was started in, and no other.
+    /// Always fails: a sidecar guards only the namespace that it was started in.
     public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
         throw .notGuarded(id)
     }
@@ -50,7 +50,7 @@ extension Sidecar {
     }
 }
 
-/// What the guard of the one sandbox knows. The operator's lists are not the clients' rules: they are told as such.
+/// `EgressInspector` for the one sandbox. The operator's lists are reported as guardrails, not as the client's rules.
 extension Sidecar: EgressInspector {
     func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation {
         guardian.explain(question)

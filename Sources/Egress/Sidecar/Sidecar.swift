@@ -6,18 +6,19 @@ import Netfilter
 import NetworkPolicy
 import Synchronization
 
-/// A namespace in which nothing passes but loopback: where a sidecar begins.
+/// A namespace where nothing but loopback passes: the first step of a sidecar.
 public struct ClosedNamespace: Sendable {
-    /// Kept: closing a socket that changed nf_tables waits for the kernel's clean-up, 10 ms of a start (measured).
+    /// Kept open, because closing a socket that changed nf_tables waits for the kernel's clean-up: 10 ms of a start
+    /// (measured).
     let tables: NetfilterSocket
 }
 
-/// Guards the namespace that it runs in: one sandbox's, which cannot reach it but for names.
+/// Guards the namespace that it runs in, which is one sandbox's. The sandbox can reach it only for DNS.
 ///
-/// In order: `close()`, `init` (enforcing when it returns), `serve()`. When the process ends, however it ends, the
-/// kernel's rules stay.
+/// Call `close()`, `init` (enforcing when it returns) and `serve()`, in this order. When the process ends, for whatever
+/// reason, the kernel's rules stay.
 public final class Sidecar: EgressController {
-    /// The policy in force in its two parts.
+    /// The two parts of the policy in force.
     struct Policies: Sendable {
         var always: AlwaysRules
         var policy: Policy
@@ -31,15 +32,15 @@ public final class Sidecar: EgressController {
     private let dns: DNSServer
     private let flowChecker: FlowChecker?
     private let tables: NetfilterSocket
-    /// One change at a time, over kernel and disk.
+    /// Locked during a whole change, including kernel and disk.
     private let policies: Mutex<Policies>
     private let stamps: Mutex<[WholeFile.Stamp?]>
     private let devices = Mutex<[String]>([])
     private let outlets: (audit: AuditLog?, webhook: DenyWebhook?)
-    /// For what the program itself has to send.
+    /// For the program's own requests.
     public let poster: HTTPPoster
 
-    /// Drops everything but loopback, until a policy is in force. To be called first of all.
+    /// Drops everything but loopback until a policy is in force. Call it before anything else.
     public static func close() throws(EgressError) -> ClosedNamespace {
         try translated { () throws(NetfilterError) in
             let tables = try NetfilterSocket()
@@ -75,7 +76,7 @@ public final class Sidecar: EgressController {
             shared: shared,
             mode: configuration.mode)
         let sockets = try GuardSockets.open()
-        // The limit is the clients', and theirs is only a part of what is in force: it is looked at here.
+        // The limit of rules is for the clients' part only, so it is checked here and not in the guard.
         var common = EgressConfiguration(
             stateDirectory: "", socketPath: "", dns: dnsConfiguration, internalZones: configuration.internalZones,
             maxRules: .max, budgets: configuration.budgets, flowCheck: configuration.flowCheck)
@@ -120,14 +121,14 @@ public final class Sidecar: EgressController {
         kernel.installBeside { [weak self] () throws(EgressError) in try self?.restoreBeside(ruleset) }
     }
 
-    /// The tables besides the policy's, where others have changed something in the namespace.
+    /// Restores the tables besides the policy's, after other programs have changed something in the namespace.
     private func restoreBeside(_ ruleset: SidecarRuleset) throws(EgressError) {
         devices.withLock { $0 = [] }
         guardDevices()
         try Self.translated { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
     }
 
-    /// Ends the streams of events, which never end by themselves.
+    /// Ends the event streams, which never end by themselves.
     func endEvents() { guardian.watch.log.close() }
 
     /// Stops answering names. The rules stay.
@@ -138,13 +139,13 @@ public final class Sidecar: EgressController {
         await outlets.audit?.close()
     }
 
-    /// Rules that are in force, the operator's among them.
+    /// The number of rules in force, including the operator's.
     public var ruleCount: Int { policies.withLock { $0.inForce.rules.count } }
 
     // MARK: Files that change
 
-    /// Looks whether the operator's lists or the namespace's devices are other ones, and puts in force what is new.
-    /// What cannot be read is logged and changes nothing.
+    /// Applies changes of the operator's lists and of the namespace's devices. A list that cannot be read is logged and
+    /// changes nothing.
     public func refresh() {
         do throws(EgressError) {
             try guardian.restore()
@@ -178,7 +179,7 @@ public final class Sidecar: EgressController {
         }
     }
 
-    /// Keeps packet sockets from what the rules forbid, on every device.
+    /// Blocks packet sockets on every device.
     private func guardDevices() {
         let present = LinkSurroundings.devices()
         guard devices.withLock({ $0 != present }) else { return }
@@ -196,7 +197,7 @@ public final class Sidecar: EgressController {
 
     // MARK: Changes
 
-    /// - Returns: the clients' part of what is in force.
+    /// - Returns: the clients' part of the policy in force.
     func change(
         _ transform: (inout Policies) throws(EgressError) -> Void
     ) throws(EgressError) -> Policy {

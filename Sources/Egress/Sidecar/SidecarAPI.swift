@@ -12,15 +12,16 @@ import NetworkPolicy
 
 /// The policy API of the one sandbox, at the root (docs/wire.md#policy) and on TCP.
 ///
-/// The sandbox's own processes are in the same namespace. The kernel refuses them the port; who comes from one of the
-/// namespace's own addresses nevertheless is refused here, token or not.
+/// The sandbox's processes are in the same namespace. The kernel refuses them the port, and requests from one of the
+/// namespace's own addresses are refused here as well, with or without the token.
 struct SidecarAPI: Sendable {
     let api: PolicyAPI
     let sandboxID: String
-    /// What `PolicyAPI` asks for. Where the operator set none, everybody else is taken to have sent it.
+    /// The token that `PolicyAPI` requires. If the operator set none, it is added to every request from outside the
+    /// namespace.
     let token: String
     let isOpen: Bool
-    /// What `GET /metrics` answers, in Prometheus' text format. Counts only: no name and no address.
+    /// The body of `GET /metrics` in Prometheus text format. It has counts only, no names or addresses.
     let metrics: @Sendable () -> String
 
     init(_ sidecar: Sidecar, metrics: @escaping @Sendable () -> String) {
@@ -48,7 +49,7 @@ struct SidecarAPI: Sendable {
         }
     }
 
-    /// The request as a node would get it.
+    /// The request in the form that a node gets.
     func forwarded(_ request: HTTPRequest) -> HTTPRequest {
         var headers = request.headers
         if isOpen { headers.replaceOrAdd(name: PolicyToken.header, value: token) }
@@ -58,7 +59,7 @@ struct SidecarAPI: Sendable {
             remoteAddress: request.remoteAddress)
     }
 
-    /// Why a request is nobody's who may ask; nil where it may be.
+    /// Why a request is refused because of its sender; nil if it is not.
     static func refusal(of request: HTTPRequest, own: Set<IPAddress>, isOpen: Bool) -> String? {
         guard !isOfTheSandbox(request.remoteAddress, own: own) else {
             return "the sandbox may not use its own policy API"
@@ -66,9 +67,9 @@ struct SidecarAPI: Sendable {
         return isOpen && request.isOfAPage ? "pages may not use the policy API where no token is set" : nil
     }
 
-    /// A peer without an address that can be read is nobody's friend.
+    /// A peer whose address cannot be read counts as the sandbox.
     static func isOfTheSandbox(_ peer: SocketAddress?, own: Set<IPAddress>) -> Bool {
-        // A link-local address comes with the name of its link.
+        // A link-local address is followed by the name of its link.
         guard let text = peer?.ipAddress?.prefix(while: { $0 != "%" }), let address = IPAddress(String(text))?.unmapped
         else { return true }
         return address.isLoopback || own.contains(address)
@@ -82,10 +83,10 @@ public final class SidecarServer: Sendable {
     private let server: HTTPServer
     private let refreshing: RepeatedTask
 
-    /// How often the operator's lists are looked at.
+    /// How often to check the operator's lists for changes.
     private static let interval = TimeAmount.milliseconds(500)
 
-    /// Returns when the API is served. Waits for its event loop: not to be called on one.
+    /// Returns when the API is served. It waits for an event loop, so it must not be called on one.
     public init(_ sidecar: Sidecar, metrics: @escaping @Sendable () -> String = { "" }) throws {
         self.sidecar = sidecar
         var limits = HTTPLimits()

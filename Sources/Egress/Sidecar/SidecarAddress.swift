@@ -1,8 +1,8 @@
 import NetworkPolicy
 
-/// Where the policy API listens: `:18080`, `0.0.0.0:18080`, `[2001:db8::1]:18080`.
+/// An address to listen on: `:18080`, `0.0.0.0:18080`, `[2001:db8::1]:18080`.
 public struct SidecarAddress: Hashable, Sendable, CustomStringConvertible {
-    /// `nil`: every address.
+    /// `nil` for every address.
     public var host: IPAddress?
     public var port: UInt16
 

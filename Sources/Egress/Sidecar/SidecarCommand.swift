@@ -1,4 +1,4 @@
-/// What the command line asks of the sidecar. Without a word it guards, as containers start it.
+/// The sidecar's command line. Without arguments it guards, which is how containers start it.
 public struct SidecarCommand: Hashable, Sendable {
     public enum Work: String, Hashable, Sendable, CaseIterable {
         case `guard` = ""
@@ -9,13 +9,13 @@ public struct SidecarCommand: Hashable, Sendable {
     }
 
     public var work = Work.guard
-    /// Whether the machine's own network namespace is meant.
+    /// Whether it may guard the machine's own network namespace.
     public var mayBeHost = false
 
     private static let hostWord = "--host-namespace"
 
     /// - Parameter arguments: without the program's name.
-    /// - Throws: `SidecarCommandError`; nothing may be done then.
+    /// - Throws: `SidecarCommandError`; then the caller must do nothing.
     public init(_ arguments: some Sequence<String>) throws(SidecarCommandError) {
         for argument in arguments {
             let word = argument == "-h" ? Work.help.rawValue : argument
@@ -47,7 +47,7 @@ public struct SidecarCommand: Hashable, Sendable {
         """
 }
 
-/// Why a command line is refused.
+/// Why a command line was refused.
 public enum SidecarCommandError: Error, Hashable, Sendable, CustomStringConvertible {
     case unknown(String)
     case two(String, String)

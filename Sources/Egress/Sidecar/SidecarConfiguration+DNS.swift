@@ -1,7 +1,7 @@
 import DNSFilter
 import NetworkPolicy
 
-/// How names are resolved.
+/// The DNS settings.
 extension SidecarConfiguration {
     static func dns(
         _ values: SidecarVariables, known: [UpstreamAddress]

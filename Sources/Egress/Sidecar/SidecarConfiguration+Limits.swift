@@ -1,7 +1,7 @@
 import NetworkPolicy
 
 extension SidecarConfiguration {
-    /// The reference's switches: port 853 is closed, and port 443 where the operator asks for it.
+    /// The reference's settings for other resolvers: port 853 is closed, and port 443 if asked for.
     mutating func readResolverBlock(
         _ values: SidecarVariables, _ known: () throws(EgressError) -> KnownResolvers
     ) throws(SidecarConfigurationError) {
@@ -19,7 +19,7 @@ extension SidecarConfiguration {
             return targets.isEmpty ? nil : targets
         }?.flatMap { $0 }
         if let listed {
-            // A list alone is meant, too; the reference passes over it.
+            // A list without the switch counts as well; the reference ignores it.
             if blocks ?? true { resolverBlock.overHTTPS = .targets(listed) }
         } else if blocks == true {
             resolverBlock.overHTTPS = .everything

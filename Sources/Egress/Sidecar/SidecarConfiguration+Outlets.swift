@@ -6,9 +6,9 @@ extension SidecarConfiguration {
     public struct Outlets: Sendable {
         public var denyWebhook: HTTPEndpoint?
         public var auditLog: String?
-        /// Bytes after which the audit log is put aside; 0 for never.
+        /// Bytes after which the audit log is rotated; 0 for never.
         public var auditLogLimit = 64 << 20
-        /// On every metric.
+        /// Attributes added to every metric.
         public var attributes: [(name: String, value: String)] = []
         /// `search` of resolv.conf.
         public var searchDomains: [String] = []

@@ -8,32 +8,32 @@ public struct SidecarConfiguration: Sendable {
     public enum Mode: String, Hashable, Sendable {
         /// Names are filtered; addresses are open.
         case names = "dns"
-        /// Names are filtered, and only what they taught, or an address rule allows, is open.
+        /// Names are filtered, and only learned addresses and those of address rules are open.
         case namesAndAddresses = "dns+nft"
-        /// As before, and connections to what names taught must name one of them.
+        /// As `dns+nft`, and connections to learned addresses must state an allowed name.
         case checkedFlows = "dns+nft+sni"
     }
 
     /// Who may open connections to the sandbox.
     public enum Inbound: Hashable, Sendable {
         case any
-        /// What is on the sandbox's link, and its routers.
+        /// Only hosts on the sandbox's link, and its routers.
         case link
         case blocks([CIDRBlock])
     }
 
     public var mode = Mode.namesAndAddresses
-    /// Ports of learned addresses that are open unchecked in the mode that checks.
+    /// In mode `dns+nft+sni`, ports of learned addresses that are not checked.
     public var uncheckedPorts: [UInt16] = []
     public var address = SidecarAddress(port: 18080)
-    /// `nil`: the API asks for none.
+    /// `nil` if the API asks for none.
     public var token: String?
     public var sandboxID = "sandbox"
     public var rules = Policy.denyAll
     public var policyFile: String?
     public var rulesFolder = "/var/egress/rules"
     public var dns = DNSConfiguration(upstreams: [])
-    /// Whether Docker's resolver is asked, and nothing says that it will not ask others through this very filter.
+    /// Whether Docker's resolver is used although it may forward queries through this filter.
     public private(set) var mayAskItself = false
     public var exemptNameservers: [IPAddress] = []
     public var internalZones: [DomainName] = []
@@ -41,19 +41,19 @@ public struct SidecarConfiguration: Sendable {
     /// `Int.max` for no limit.
     public var maxRules = 4096
     public var inbound = Inbound.any
-    /// What `{"preset":"pypi"}` stands for.
+    /// The presets that policies may name.
     public var presets = Presets.none
     public var logLevel = Logger.Level.info
     public var budgets = EgressBudgets()
-    /// Whether the number of connections is a sandbox's share of the machine's (`ConnectionShare`).
+    /// Whether the limit of connections is the default share of the machine's (`ConnectionShare`).
     public internal(set) var sharesConnections = true
     public var resolverBlock = ResolverBlock()
     public var outlets = Outlets()
 
     /// - Parameters:
-    ///   - resolvConf: the text of /etc/resolv.conf, for where the environment names no upstream.
-    ///   - knownResolvers: asked for where a list names them: reading them takes a millisecond.
-    /// - Throws: the first variable that has a wrong value.
+    ///   - resolvConf: the text of /etc/resolv.conf, used if the environment names no upstream.
+    ///   - knownResolvers: called only if a list names them, because reading them takes a millisecond.
+    /// - Throws: the first variable with an invalid value.
     public init(
         environment: [String: String], resolvConf: String = "", presets: Presets = .none,
         knownResolvers: () throws(EgressError) -> KnownResolvers = { () throws(EgressError) in .none }
@@ -125,7 +125,7 @@ public struct SidecarConfiguration: Sendable {
     }
 }
 
-/// A variable with a value that cannot be meant. The value is not repeated: it may be a secret.
+/// A variable with an invalid value. The value is not repeated, since it may be a secret.
 public struct SidecarConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
     public let variable: String
     public let reason: String
@@ -133,20 +133,21 @@ public struct SidecarConfigurationError: Error, Hashable, Sendable, CustomString
     public var description: String { "\(variable): \(reason)" }
 }
 
-/// The variables of the environment that are the sidecar's. A blank one is as good as none.
+/// The sidecar's environment variables. A blank one counts as absent.
 struct SidecarVariables {
     static let prefix = "OPENSANDBOX_EGRESS_"
     private let environment: [String: String]
     private let asked = Names()
 
-    /// Which were looked at.
+    /// The names that were read.
     private final class Names {
         var all: Set<String> = []
     }
 
     init(_ environment: [String: String]) { self.environment = environment }
 
-    /// To be called when every setting has been read: what is left then is mistyped, or nothing that this sidecar can do.
+    /// Call it after all settings have been read. A variable that was not read is misspelt, or a setting that this
+    /// sidecar does not have.
     func refuseUnread(but others: [String]) throws(SidecarConfigurationError) {
         let known = asked.all.union(others.map { Self.prefix + $0 })
         guard let problem = Variables.problem(in: environment, known: known) else { return }
@@ -174,7 +175,7 @@ struct SidecarVariables {
         return value
     }
 
-    /// Values with commas between them.
+    /// Comma-separated values.
     func list<Value>(
         _ name: String, _ advice: String, _ parse: (String) -> Value?
     ) throws(SidecarConfigurationError) -> [Value]? {

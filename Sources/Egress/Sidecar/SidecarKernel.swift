@@ -3,7 +3,7 @@ import Netfilter
 import NetworkPolicy
 import Synchronization
 
-/// The kernel's side of a sidecar's guard: that of any guard, with what shares the namespace let through.
+/// `KernelRules` of a sidecar: those of any guard, with exceptions for what shares the namespace.
 final class SidecarKernel: KernelRules {
     private let base: any KernelRules
     private let shared: SharedNamespace
@@ -16,7 +16,7 @@ final class SidecarKernel: KernelRules {
         self.mode = mode
     }
 
-    /// What else has to be there: put in before every further installation.
+    /// Sets what else has to be installed before every further installation.
     func installBeside(_ body: @escaping @Sendable () throws(EgressError) -> Void) { beside.withLock { $0 = body } }
 
     private var judgesAddresses: Bool { mode != .names }
@@ -24,7 +24,7 @@ final class SidecarKernel: KernelRules {
     func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
         var ruleset = ruleset
         ruleset.exceptions = shared
-        // An open plan has no blocks, and so always room.
+        // An open plan has no blocks, so there is always room.
         if !judgesAddresses { _ = ruleset.apply(.open) }
         try beside.withLock { $0 }()
         try base.install(ruleset, learned: judgesAddresses ? learned : [])

@@ -1,8 +1,8 @@
 import NetworkPolicy
 
 extension SidecarConfiguration.Inbound {
-    /// The ruleset lets in what it takes for neighbours. Neighbour discovery, which goes to them, too, is held to the
-    /// real ones by `SidecarRuleset`.
+    /// Adds the hosts that may open connections to the neighbours, which the ruleset accepts. `SidecarRuleset`
+    /// restricts neighbour discovery to the real neighbours.
     func widening(_ surroundings: LinkSurroundings) -> LinkSurroundings {
         var wide = surroundings
         switch self {

@@ -2,12 +2,14 @@ import CLinux
 import Glibc
 import NetworkPolicy
 
-/// The policy as its clients set it, without the operator's rules: a file in the contract's JSON, or nowhere.
+/// Stores the clients' part of a sidecar's policy, without the operator's rules: in a file in the contract's JSON, or
+/// nowhere.
 ///
-/// The guard knows only the policy in force. This writes for each of the two that a change is between the clients' part.
+/// The guard only knows the policy in force, which includes the operator's rules. `parts` maps the policies before and
+/// after a change to the clients' part, which is what is written.
 struct SidecarPolicyFile: RecordStore {
     var path: String?
-    /// A policy in force, and what of it is the clients'.
+    /// The clients' part of each policy in force.
     var parts: [Policy: Policy]
 
     func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord {
@@ -20,11 +22,11 @@ struct SidecarPolicyFile: RecordStore {
     }
 }
 
-/// Small files, read whole.
+/// Reads small files.
 enum WholeFile {
     static let limit = 16 << 20
 
-    /// `nil` where there is none.
+    /// `nil` if there is no such file.
     static func read(_ path: String) throws(EgressError) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
@@ -44,7 +46,7 @@ enum WholeFile {
         throw .storage(path: path, reason: "it is larger than \(limit) bytes")
     }
 
-    /// What changes when a file does: nothing of it needs the file to be read.
+    /// File attributes that change when a file is replaced or written, to notice a change without reading it.
     struct Stamp: Hashable, Sendable {
         var inode: UInt64, size: Int64, seconds: Int, nanoseconds: Int
 

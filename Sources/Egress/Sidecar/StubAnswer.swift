@@ -1,7 +1,7 @@
 import NetworkPolicy
 
-/// A question for the addresses of one name, and what an upstream says of it (RFC 1035, section 4.1). For the sidecar's
-/// own errands; the sandbox's queries go through the filter.
+/// A DNS query for the addresses of one name, and parsing of its answer (RFC 1035, section 4.1). For the sidecar's own
+/// requests; the sandbox's queries go through the filter.
 struct StubQuestion: Hashable, Sendable {
     var name: DomainName
     /// 1 for A, 28 for AAAA.
@@ -14,13 +14,13 @@ struct StubQuestion: Hashable, Sendable {
         return bytes + [UInt8(type >> 8), UInt8(type & 0xff), 0, 1]
     }
 
-    /// The addresses in the answer section; nil for what is no answer to this.
+    /// The addresses in the answer section; nil if the message does not answer this query.
     func addresses(in message: [UInt8]) -> [IPAddress]? {
         let question = bytes.dropFirst(12)
         guard message.count >= 12 + question.count, message[0] == bytes[0], message[1] == bytes[1],
             message[2] & 0xf8 == 0x80, message[5] == 1, message[4] == 0
         else { return nil }
-        // Upstreams may keep the case; this question has none.
+        // The question is in lower case, so upstreams return it unchanged.
         guard message[12..<12 + question.count].elementsEqual(question) else { return nil }
         var found: [IPAddress] = []
         var position = 12 + question.count

@@ -1,8 +1,8 @@
 import Glibc
 
-/// A file replaced whole: readers and a crash see the old content or the new, never a part.
-/// Staging (which can fail for want of space) is apart from publishing, so that a change can be
-/// refused before anything of it is in force.
+/// Replaces a file atomically: readers, and the state after a crash, have the old content or the new, never a part.
+/// Staging, which may fail for lack of space, is separate from publishing, so that a change can be refused before any
+/// of it is in force.
 struct AtomicFile: ~Copyable {
     let path: String
     private let temporary: String
@@ -11,8 +11,8 @@ struct AtomicFile: ~Copyable {
     private let outlivesMachine: Bool
 
     /// Writes the content beside `path`, mode 0600.
-    /// - Parameter outlivesMachine: waits for the disk, here and in `publish`. The end of the process, however it ends,
-    ///   loses nothing either way.
+    /// - Parameter outlivesMachine: whether to wait for the disk, here and in `publish`, to survive a power failure.
+    ///   The end of the process loses nothing either way.
     init(staging content: [UInt8], for path: String, outlivesMachine: Bool) throws(EgressError) {
         self.path = path
         self.outlivesMachine = outlivesMachine

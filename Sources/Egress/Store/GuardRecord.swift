@@ -1,15 +1,15 @@
 import JSON
 import NetworkPolicy
 
-/// What must survive the guard's process: which namespace, under which policy, with which token.
-/// Learned addresses are not here: the kernel keeps them, with their names.
+/// What must survive the guard's process: namespace, policy and token. Learned addresses are not included, since the
+/// kernel keeps them with their names.
 struct GuardRecord: Sendable, Equatable {
     var id: String
     var namespacePath: String
     var token: String
     var policy: Policy
 
-    /// The first line. Version 1 was one document, with the policy in it.
+    /// The first line. In version 1 the record was a single JSON document, including the policy.
     private struct Form: Decodable {
         var version: Int
         var id: String
@@ -20,8 +20,8 @@ struct GuardRecord: Sendable, Equatable {
 
     static let version = 2
 
-    /// A line of what is not the policy, and the policy.
-    /// - Parameter mark: by which lines of a journal belong to this record.
+    /// Encodes a line with everything but the policy, then the policy.
+    /// - Parameter mark: identifies the journal lines that belong to this record.
     func encoded(mark: String) -> [UInt8] {
         let head =
             "{\"version\":\(Self.version),\"id\":" + JSONText.quoted(id) + ",\"namespace\":"
@@ -37,7 +37,7 @@ struct GuardRecord: Sendable, Equatable {
         self.policy = policy
     }
 
-    /// The error says what is wrong but quotes nothing, since the content holds a secret.
+    /// The error says what is wrong but does not quote the content, which contains a secret.
     static func decode(_ bytes: [UInt8], path: String) throws(EgressError) -> (record: GuardRecord, mark: String?) {
         let form: Form
         let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 1)

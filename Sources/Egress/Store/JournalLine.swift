@@ -1,6 +1,6 @@
 import Glibc
 
-/// A line at the end of a journal's file, not in force yet; taken away again unless it is published.
+/// A line at the end of a journal that is not in force yet, and is removed unless it is published.
 struct JournalLine: ~Copyable {
     private let descriptor: CInt
     private let path: String
@@ -10,8 +10,8 @@ struct JournalLine: ~Copyable {
     private let length: Int
     private var isPublished = false
 
-    /// - Parameter start: where what is in force ends; what is behind it goes.
-    /// - Parameter published: told how long the journal is then.
+    /// - Parameter start: where the lines in force end; the rest is truncated.
+    /// - Parameter published: called with the length of the journal afterwards.
     init(
         _ line: [UInt8], at start: Int, of path: String, outlivesMachine: Bool,
         published: @escaping @Sendable (_ length: Int) -> Void
@@ -49,7 +49,7 @@ struct JournalLine: ~Copyable {
         }
     }
 
-    /// One byte over another, for which there is room already.
+    /// Overwrites a single byte, which needs no disk space.
     consuming func publish() throws(EgressError) {
         var mark = Journal.committed
         guard pwrite(descriptor, &mark, 1, start) == 1, !outlivesMachine || fsync(descriptor) == 0 else {

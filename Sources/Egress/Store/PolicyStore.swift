@@ -2,22 +2,22 @@ import Glibc
 import NetworkPolicy
 import Synchronization
 
-/// Where a guard's record is kept.
+/// Stores a guard's record.
 protocol RecordStore: Sendable {
-    /// Writes the record beside what is there; `publish()` of the result makes it the one in force.
-    /// - Parameter change: what makes it of the one that is in force.
+    /// Writes the record beside the present one. Calling `publish()` on the result puts it in force.
+    /// - Parameter change: the change from the record in force to this one.
     func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord
 }
 
-/// The guards' records, one file a sandbox: `<folder>/<id>.json`, folder 0700, files 0600. Changes of a large one stand in
-/// `<id>.journal` until they would be as long as it is.
+/// The guards' records, one file per sandbox: `<folder>/<id>.json`, folder 0700, files 0600. Changes of a large record
+/// go to `<id>.journal` until that would be as long as the record.
 struct PolicyStore: RecordStore {
-    /// What is on the disk for a sandbox.
+    /// What is on the disk of one sandbox.
     private struct Written {
         var mark: String
-        /// Of the whole record, in bytes.
+        /// The length of the full record in bytes.
         var wholeLength: Int
-        /// Of the changes in force behind it, in bytes.
+        /// The length of its changes in force, in bytes.
         var journalLength = 0
     }
 
@@ -29,11 +29,11 @@ struct PolicyStore: RecordStore {
     private let outlivesMachine: Bool
     private let index = Index()
     private static let suffix = ".json", journalSuffix = ".journal"
-    /// A record of fewer bytes is written whole.
+    /// A smaller record is always written in full.
     private static let leastJournalled = 16 << 10
 
-    /// - Parameter outlivesMachine: records are wanted after a power failure, too. Those of a node are not: the namespaces
-    ///   that they are about are gone then, and waiting for the disk would be a third of a create.
+    /// - Parameter outlivesMachine: whether records must survive a power failure. Those of a node need not: their
+    ///   namespaces are gone then, and waiting for the disk would take a third of a create.
     init(folder: String, outlivesMachine: Bool = false) throws(EgressError) {
         self.folder = folder
         self.outlivesMachine = outlivesMachine
@@ -65,7 +65,7 @@ struct PolicyStore: RecordStore {
         return .whole(
             file,
             then: {
-                // Its lines bear another mark by now: they count no more, whether they go or stay.
+                // Its lines belong to an older record by now, so it does not matter whether the file can be removed.
                 unlink(journal)
                 index.written.withLock { $0[id] = Written(mark: mark, wholeLength: bytes.count) }
             })
@@ -118,7 +118,7 @@ struct PolicyStore: RecordStore {
         return record
     }
 
-    /// `nil` where there is no such file.
+    /// `nil` if there is no such file.
     private static func read(_ path: String) throws(EgressError) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         if descriptor < 0 && errno == ENOENT { return nil }

@@ -1,13 +1,13 @@
-/// A guard's record on the disk but not in force yet: thrown away unless it is published.
+/// A guard's record on the disk that is not in force yet, and is discarded unless it is published.
 enum StagedRecord: ~Copyable {
-    /// Kept in no file.
+    /// Not stored.
     case nothing
-    /// The whole record, and what is to be done when it is in place.
+    /// The full record, and an action to run after publishing.
     case whole(AtomicFile, then: @Sendable () -> Void)
-    /// One change behind the whole record.
+    /// One change, appended to the journal.
     case line(JournalLine)
 
-    /// Makes it the one in force.
+    /// Puts the record in force.
     consuming func publish() throws(EgressError) {
         switch consume self {
         case .nothing: return

@@ -1,12 +1,12 @@
 /// Reads the fields of a TLS structure (RFC 8446, section 3): numbers in network order and vectors that state their
-/// length. Everything is nil past the end.
+/// length. Reads past the end return nil.
 struct ByteReader {
     private var rest: ArraySlice<UInt8>
 
     init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
 
     var isAtEnd: Bool { rest.isEmpty }
-    /// What has not been read.
+    /// The unread bytes.
     var remaining: ArraySlice<UInt8> { rest }
 
     mutating func take(_ count: Int) -> ArraySlice<UInt8>? {
@@ -18,7 +18,7 @@ struct ByteReader {
     /// - Parameter bytes: 1 to 4.
     mutating func number(bytes count: Int) -> Int? { take(count).map { $0.reduce(0) { $0 << 8 | Int($1) } } }
 
-    /// A vector after its length in so many bytes.
+    /// A vector, preceded by its length in so many bytes.
     mutating func vector(lengthBytes count: Int) -> ByteReader? {
         number(bytes: count).flatMap { take($0) }.map { ByteReader($0) }
     }

@@ -1,18 +1,18 @@
-/// Finds the end of a chunked body (RFC 9112, section 7.1) as it passes. Lines end in CR LF and sizes have no extensions:
-/// what a server could read in another way is refused.
+/// Finds the end of a chunked body (RFC 9112, section 7.1) while it passes. Lines must end in CR LF and sizes must have
+/// no extensions: what a server could read differently is refused.
 struct ChunkedBody: Hashable, Sendable {
     private enum Place: Hashable {
         case size(UInt64, digits: Int)
         case sizeEnd(UInt64)
         case data(UInt64)
         case dataEnd(lineFeed: Bool)
-        /// A trailer line of so many bytes until now.
+        /// In the trailer, with its length so far.
         case trailer(Int)
         case trailerEnd(isLast: Bool)
         case end
     }
 
-    /// Longest trailer section, in bytes.
+    /// The longest trailer section, in bytes.
     static let maxTrailer = 4 << 10
 
     private var place = Place.size(0, digits: 0)

@@ -1,18 +1,17 @@
 import NetworkPolicy
 
-/// The first message of a TLS connection (RFC 8446, section 4.1.2), as far as it says who is meant.
+/// The server name in the first message of a TLS connection (RFC 8446, section 4.1.2).
 ///
-/// A server that reads more generously than this must not find another name: whatever is doubled, cut short or left
-/// over is refused.
+/// A more lenient server must not find another name in it, so duplicate, truncated and trailing parts are refused.
 struct ClientHello: Hashable, Sendable {
     /// The one host name of its server_name extension (RFC 6066, section 3).
     var name: DomainName
-    /// The bytes of the records that hold it.
+    /// The length of the records that contain it, in bytes.
     var length: Int
 
-    /// Longest message. The largest in use, with post-quantum key shares and tickets, have 2 to 4 KiB.
+    /// The longest message, in bytes. The largest in use, with post-quantum key shares and tickets, have 2 to 4 KiB.
     static let maximumLength = 12 << 10
-    /// Records that it may be cut into.
+    /// The most records that it may be split into.
     static let maximumRecords = 64
 
     private enum Kind {
@@ -23,8 +22,8 @@ struct ClientHello: Hashable, Sendable {
         static let encrypted: Set<Int> = [0xfe0d, 0xfe08, 0xfe09, 0xfe0a, 0xfe0b, 0xfe0c, 0xffce]
     }
 
-    /// - Returns: nil where more bytes are needed.
-    /// - Throws: as soon as the bytes cannot become a hello that may pass.
+    /// - Returns: nil if more bytes are needed.
+    /// - Throws: as soon as the bytes cannot become an acceptable hello.
     static func parse(_ bytes: ArraySlice<UInt8>) throws(FlowRefusal) -> ClientHello? {
         var message: [UInt8] = []
         var reader = ByteReader(bytes)
@@ -52,14 +51,14 @@ struct ClientHello: Hashable, Sendable {
         throw .malformed("the TLS ClientHello is cut into more than \(maximumRecords) records")
     }
 
-    /// A part of the message, and how many bytes of its record have not come.
+    /// A part of the message, and how many bytes of its record are missing.
     private struct Fragment {
         var bytes: ArraySlice<UInt8>
         var missing: Int
         var isCut: Bool { missing > 0 }
     }
 
-    /// RFC 8446, section 5.1. Nil where not even the header is there.
+    /// RFC 8446, section 5.1. Nil if the header is incomplete.
     private static func record(_ reader: inout ByteReader) throws(FlowRefusal) -> Fragment? {
         let start = reader.remaining
         if let type = start.first, type != Kind.handshakeRecord {

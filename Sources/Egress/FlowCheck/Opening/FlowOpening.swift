@@ -1,8 +1,8 @@
 import NetworkPolicy
 
-/// The first bytes of a flow, gathered until they say who is meant.
+/// Collects the first bytes of a flow until they state a name.
 struct FlowOpening: Sendable {
-    /// What was said.
+    /// What the opening was.
     enum Said: Hashable, Sendable {
         case hello(ClientHello)
         case request(HTTPRequestHead)
@@ -15,21 +15,21 @@ struct FlowOpening: Sendable {
         }
     }
 
-    /// Most bytes that are looked at.
+    /// The most bytes that are examined.
     static let limit = 16 << 10
 
     private(set) var bytes: [UInt8] = []
     private var searched = 0
     private var isLineChecked = false
 
-    /// By the first byte; nil where there is none, or it is neither's.
+    /// The protocol by the first byte; nil if there is none yet, or it fits neither.
     var kind: FlowProtocol? {
         guard let first = bytes.first else { return nil }
         if first == 22 { return .tls }
         return HTTPToken.isTokenByte(first) ? .http : nil
     }
 
-    /// What follows what was said.
+    /// The bytes after the opening.
     private(set) var rest: ArraySlice<UInt8> = []
 
     /// - Returns: nil where more bytes are needed.
@@ -49,7 +49,7 @@ struct FlowOpening: Sendable {
                 rest = bytes[end...]
                 return .request(head)
             }
-            // Another protocol that begins with letters is told at once, not when time is up.
+            // Refuse other protocols that begin with letters at once, without waiting for the time-out.
             if !isLineChecked, let end = bytes[searched...].firstIndex(of: 10) {
                 let line = bytes[..<end]
                 _ = try HTTPRequestLine(line.last == 13 ? line.dropLast() : line)
@@ -62,13 +62,13 @@ struct FlowOpening: Sendable {
     }
 }
 
-/// The ClientHello that follows a HelloRetryRequest (RFC 8446, section 4.1.2): it must name whom the first one named.
-/// Before it a change_cipher_spec may stand, and early data that the server skips.
+/// The ClientHello after a HelloRetryRequest (RFC 8446, section 4.1.2), which must state the same name as the first. A
+/// change_cipher_spec may come before it, and early data that the server skips.
 struct SecondHello: Sendable {
     private(set) var bytes: [UInt8] = []
     private var start = 0
 
-    /// - Returns: the name, or nil where more bytes are needed.
+    /// - Returns: the name, or nil if more bytes are needed.
     mutating func append(_ more: some Collection<UInt8>) throws(FlowRefusal) -> DomainName? {
         bytes += more
         while bytes.count >= start + 5, bytes[start] == 20 || bytes[start] == 23 {

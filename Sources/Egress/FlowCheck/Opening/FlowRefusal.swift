@@ -1,32 +1,32 @@
 import NetworkPolicy
 
-/// What a flow speaks, by its first byte.
+/// A flow's protocol, by its first byte.
 enum FlowProtocol: String, Hashable, Sendable {
     case tls, http
 }
 
-/// Why a flow may not go on.
+/// Why a flow is refused.
 enum FlowRefusal: Error, Hashable, Sendable {
-    /// Its first byte opens neither a TLS handshake nor an HTTP/1 request.
+    /// The first byte begins neither a TLS handshake nor an HTTP/1 request.
     case neitherTLSNorHTTP
-    /// RFC 8446, 6066 or 9112 forbid what was sent, or two parsers could read it in two ways.
+    /// It violates RFC 8446, 6066 or 9112, or parsers could read it differently.
     case malformed(String)
     /// A ClientHello without a server name.
     case noServerName
-    /// The real name is encrypted (RFC 9849), or made to look as if it were: nobody can tell on the way.
+    /// The real name is encrypted (RFC 9849), or an encrypted name is simulated (GREASE); the two look the same.
     case encryptedServerName
-    /// What was sent as a name is none.
+    /// The stated name is not a valid host name.
     case notAName(String)
-    /// A tunnel, or a protocol that nobody here looks into.
+    /// A tunnel, or a protocol that is not checked here.
     case unsupported(String)
     case tooLong(limit: Int)
     case tooSlow
     case tooManyFlows(limit: Int)
-    /// The policy does not let this name be reached there.
+    /// The policy denies this name on this port.
     case denied(Verdict)
-    /// The policy allows the name, but this sandbox was told no such address for it, or its time is up.
+    /// The policy allows the name, but this sandbox has not learned this address from it, or its time is up.
     case notLearned
-    /// The `Host` states another port than the one that was dialled.
+    /// `Host` states another port than the one that was dialled.
     case otherPort(UInt16)
 }
 
@@ -50,7 +50,7 @@ extension FlowRefusal: CustomStringConvertible {
         }
     }
 
-    /// RFC 8446, section 6.2, and RFC 6066, section 3: what is said to a TLS client.
+    /// RFC 8446, section 6.2, and RFC 6066, section 3: the alert for a TLS client.
     private var alert: UInt8 {
         switch self {
         case .malformed, .tooLong, .notAName: 50  // decode_error
@@ -59,8 +59,8 @@ extension FlowRefusal: CustomStringConvertible {
         }
     }
 
-    /// The last bytes that the client gets; none where it would not understand them.
-    /// - Parameter name: what was asked for, where that could be read.
+    /// The answer to the client; empty if its protocol is unknown.
+    /// - Parameter name: the stated name, if it could be read.
     func answer(to kind: FlowProtocol?, name: DomainName?) -> [UInt8] {
         switch kind {
         case nil: return []

@@ -1,20 +1,21 @@
-/// The fields of a request's head that say where it goes and where it ends; all but those of the connection are kept.
+/// Reads the fields of a request's head that say where it goes and how long it is. All other fields but hop-by-hop ones
+/// are kept.
 struct HTTPHeadFields: Sendable {
     private(set) var host: ArraySlice<UInt8>?
     private(set) var contentLength: UInt64?
     private(set) var isChunked = false
-    /// The lines that go on as they are.
+    /// The lines that are forwarded unchanged.
     private(set) var kept: [ArraySlice<UInt8>] = []
     private var connection: [String] = []
     private var upgrade: String?
 
-    /// Only WebSocket is known; any other protocol is left out, and the request stays HTTP/1.
+    /// Only WebSocket is supported. Other upgrades are removed, so the request stays HTTP/1.
     var asksForWebSocket: Bool { upgrade == "websocket" && connection.contains("upgrade") }
 
-    /// - Parameter line: without its end.
+    /// - Parameter line: without its line break.
     mutating func add(_ line: ArraySlice<UInt8>) throws(FlowRefusal) {
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")), HTTPToken.isToken(line[..<colon]) else {
-            // A line that begins with a space goes on with the one before (RFC 9112, section 5.2).
+            // This includes folded lines, which begin with a space (RFC 9112, section 5.2).
             throw .malformed("a field of the HTTP request is not NAME: VALUE")
         }
         let value = Self.trimmed(line[(colon + 1)...])
@@ -47,7 +48,7 @@ struct HTTPHeadFields: Sendable {
         kept.append(line)
     }
 
-    /// Without spaces and tabs at both ends.
+    /// Trims spaces and tabs.
     private static func trimmed(_ value: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         let start = value.drop { $0 == 0x20 || $0 == 9 }
         guard let last = start.lastIndex(where: { $0 != 0x20 && $0 != 9 }) else { return start.prefix(0) }

@@ -1,29 +1,28 @@
 import NetworkPolicy
 
-/// The head of an HTTP/1 request (RFC 9112), as far as it says who is meant and where the request ends.
+/// The head of an HTTP/1 request (RFC 9112): the host it is for, and where the request ends.
 ///
-/// It goes on as one request of a connection that ends with it: what would let a second one follow, to another host, is
-/// taken out.
+/// It is forwarded with `Connection: close`, so that no second request, to another host, can follow.
 struct HTTPRequestHead: Hashable, Sendable {
-    /// How much of what follows the head is the request's.
+    /// The request's body after the head.
     enum Body: Hashable, Sendable {
         case counted(UInt64)
         case chunked
     }
 
     var name: DomainName
-    /// As stated in `Host` or in the target; nil where none is.
+    /// The port in `Host` or in the target; nil if none is stated.
     var port: UInt16?
     var body: Body
-    /// Whether it asks for a WebSocket (RFC 6455), after which the connection is no more HTTP.
+    /// Whether it asks for a WebSocket (RFC 6455), after which the connection is no longer HTTP.
     var asksForWebSocket: Bool
-    /// The head as it goes to the server.
+    /// The head to send to the server.
     var forwarded: [UInt8]
 
     static let maximumFields = 128
 
-    /// Where a head ends that begins at the array's start, if it does.
-    /// - Parameter start: no end lies before it.
+    /// The end of the head at the start of the array, if it is complete.
+    /// - Parameter start: where to search from; no end lies before it.
     static func end(in bytes: [UInt8], from start: Int) -> Int? {
         var index = max(3, start)
         while index < bytes.count {
@@ -35,7 +34,7 @@ struct HTTPRequestHead: Hashable, Sendable {
         return nil
     }
 
-    /// - Parameter bytes: a whole head with its empty line, and nothing more.
+    /// - Parameter bytes: a whole head with its empty line and nothing after it.
     init(_ bytes: ArraySlice<UInt8>) throws(FlowRefusal) {
         let lines = try Self.lines(bytes)
         guard let first = lines.first else { throw .malformed("the HTTP request has no request line") }
@@ -66,7 +65,8 @@ struct HTTPRequestHead: Hashable, Sendable {
             ? Array("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n".utf8) : Array("Connection: close\r\n\r\n".utf8)
     }
 
-    /// Lines without their ends, the empty one left out. A line ends in CR LF; neither stands anywhere else.
+    /// The lines without their breaks, and without the final empty line. CR and LF may only occur together, as a line
+    /// break.
     private static func lines(_ bytes: ArraySlice<UInt8>) throws(FlowRefusal) -> [ArraySlice<UInt8>] {
         let lines = bytes.split(separator: 10, omittingEmptySubsequences: false)
         guard lines.count >= 3, lines[lines.count - 1].isEmpty, lines.count <= maximumFields + 3 else {

@@ -2,7 +2,7 @@ import NetworkPolicy
 
 /// `GET /path HTTP/1.1` (RFC 9112, section 3).
 struct HTTPRequestLine: Hashable, Sendable {
-    /// That of an absolute target.
+    /// The authority of an absolute target; nil for any other.
     var authority: HTTPAuthority?
     var isGet: Bool
     var isVersion10: Bool
@@ -50,7 +50,7 @@ struct HTTPAuthority: Hashable, Sendable {
     }
 }
 
-/// Bytes of RFC 9110, section 5.6.2.
+/// Token characters of RFC 9110, section 5.6.2.
 enum HTTPToken {
     private static let others = Set("!#$%&'*+-.^_`|~".utf8)
 

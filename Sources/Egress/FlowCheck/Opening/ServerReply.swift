@@ -1,6 +1,7 @@
-/// What a server's first bytes say of what its client may send next.
+/// Reads from a server's first bytes what the client may send next.
 enum ServerReply {
-    /// SHA-256 of "HelloRetryRequest", the random value by which a ServerHello is one (RFC 8446, section 4.1.3).
+    /// SHA-256 of "HelloRetryRequest", the random value that makes a ServerHello a HelloRetryRequest (RFC 8446, section
+    /// 4.1.3).
     private static let retryRandom: [UInt8] = [
         0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2,
         0x11,
@@ -11,7 +12,7 @@ enum ServerReply {
     private static let switching = Array("HTTP/1.1 101".utf8)
 
     /// Whether the server asks for another ClientHello; nil where more bytes are needed.
-    /// - Throws: where the bytes are no ServerHello whose random value can be seen at once.
+    /// - Throws: if the bytes are not a ServerHello with its random value in the first record.
     static func asksForHello(_ bytes: [UInt8]) throws(FlowRefusal) -> Bool? {
         // An alert ends the handshake.
         if let type = bytes.first, type != 22 { return false }

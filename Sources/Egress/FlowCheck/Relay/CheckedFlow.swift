@@ -1,21 +1,21 @@
 import NetworkPolicy
 
-/// One connection of a sandbox on its way through the checker. Belongs to the checker's thread.
+/// One checked connection. Used by the checker's thread only.
 final class CheckedFlow {
     enum Phase {
-        /// The client has not said yet whom it means.
+        /// The client has not stated a name yet.
         case opening(FlowOpening)
         /// The server has not accepted yet.
         case dialling
         case relaying
-        /// Refused and told so; what the client still sends is thrown away, so that it can read the answer.
+        /// Refused and answered. What the client still sends is discarded, so that it can read the answer.
         case leaving
     }
 
-    /// One of its two sockets, and what is waited for on it.
+    /// One of its two sockets, and the events it is registered for.
     struct Side {
         var descriptor: CInt
-        /// What epoll reports it by; nil where it is not watched.
+        /// Its number in epoll events; nil if it is not registered.
         var token: UInt64?
         var interest: UInt32 = 0
     }
@@ -32,7 +32,7 @@ final class CheckedFlow {
     var up = RelayDirection(.held)
     /// From the server to the client.
     var down = RelayDirection(.spliced)
-    /// What the client said after its opening, until it is known whether it may pass.
+    /// What the client sent after its opening, held until it may pass.
     var held: [UInt8] = []
 
     init(number: UInt64, sandbox: UInt64, target: FlowTarget, client: CInt) {
@@ -42,12 +42,12 @@ final class CheckedFlow {
         self.client = Side(descriptor: client)
     }
 
-    /// Sets both ways to what the opening calls for.
+    /// Sets up both directions as the opening requires.
     func prepare(_ said: FlowOpening.Said, rest: ArraySlice<UInt8>, opening: [UInt8]) throws(FlowRefusal) {
         name = said.name
         switch said {
         case .hello(let hello):
-            // A server may ask for a second hello, and the client shall not have sent it before anybody looks.
+            // A server may ask for a second hello, which must be checked before it is forwarded.
             up.outgoing = Array(opening[..<hello.length])
             held = Array(rest)
             down.way = .greeting([], .tls)
@@ -69,7 +69,7 @@ final class CheckedFlow {
         }
     }
 
-    /// Lets the client go on as the server's first bytes say.
+    /// Decides from the server's first bytes how the client's direction goes on.
     func hear(_ greeting: RelayDirection.Greeting) throws(FlowRefusal) {
         defer { held = [] }
         switch greeting {
@@ -89,6 +89,7 @@ final class CheckedFlow {
         }
     }
 
-    /// Whether both sides are done. HTTP is when the answer is there: the connection is for one request.
+    /// Whether both directions have ended. For HTTP the end of the answer is enough, since the connection is for one
+    /// request.
     var isComplete: Bool { down.isEnded && (up.isEnded || (kind == .http && up.isOver)) }
 }

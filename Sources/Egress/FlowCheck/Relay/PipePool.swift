@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// A pipe by which bytes go from one socket to another without being copied.
+/// A pipe for splice(2), which moves bytes between sockets without copying them.
 struct Pipe {
     var input: CInt
     var output: CInt
@@ -12,18 +12,18 @@ struct Pipe {
     }
 }
 
-/// Pipes that hold nothing now. A flow has one only while bytes wait in it: an idle flow is two descriptors.
+/// Empty pipes for reuse. A flow holds a pipe only while bytes are in it, so an idle flow takes just two descriptors.
 final class PipePool {
-    /// Bytes that a pipe can hold: what one turn of a busy flow moves.
+    /// The size of a pipe in bytes: what one turn of a busy flow moves.
     static let capacity = 1 << 20
-    /// Pipes kept for later.
+    /// The most pipes that are kept.
     static let kept = 16
 
     private var free: [Pipe] = []
 
     deinit { for pipe in free { pipe.close() } }
 
-    /// nil where no descriptors are left.
+    /// nil if no descriptors are left.
     func take() -> Pipe? {
         if let pipe = free.popLast() { return pipe }
         var ends: [CInt] = [-1, -1]
@@ -32,7 +32,7 @@ final class PipePool {
         return Pipe(input: ends[1], output: ends[0])
     }
 
-    /// - Precondition: it is empty.
+    /// - Precondition: the pipe is empty.
     func give(_ pipe: Pipe) {
         if free.count < Self.kept { free.append(pipe) } else { pipe.close() }
     }

@@ -2,26 +2,26 @@ import CLinux
 import Glibc
 import NetworkPolicy
 
-/// One way of a flow: what comes from one socket goes to the other, no faster than that takes it.
+/// One direction of a flow: moves bytes from one socket to the other, with back-pressure.
 struct RelayDirection {
-    /// What is done with what comes.
+    /// How incoming bytes are treated.
     enum Way {
-        /// It passes unseen.
+        /// Passed on without being read.
         case spliced
-        /// So many bytes pass, and what follows them is not the request's.
+        /// So many bytes are passed on; what follows is not part of the request.
         case counted(UInt64)
         case chunked(ChunkedBody)
-        /// Nothing is read until the other way says more.
+        /// Nothing is read until the other direction decides.
         case held
-        /// The client's second ClientHello, which must name the same server.
+        /// The client's second ClientHello, which must state the same name.
         case secondHello(SecondHello, DomainName)
-        /// The server's first bytes are looked at while they pass.
+        /// The server's first bytes are examined while they pass.
         case greeting([UInt8], FlowProtocol)
-        /// Read and thrown away: a further request on a connection that is for one.
+        /// Read and discarded: a further request on a connection that is for one.
         case discarded
     }
 
-    /// What a server's first bytes have said.
+    /// The result of examining a server's first bytes.
     enum Greeting {
         case goesOn
         case asksForHello
@@ -29,15 +29,15 @@ struct RelayDirection {
     }
 
     var way: Way
-    /// Goes out before anything else.
+    /// Bytes to send first.
     var outgoing: [UInt8] = []
     private var pipe: Pipe?
     private var inPipe = 0
-    /// The source has said its last byte.
+    /// Whether the source has ended.
     private(set) var isSourceEnded = false
-    /// The destination was told.
+    /// Whether the end was passed on to the destination.
     private(set) var isEnded = false
-    /// What the greeting said; for the other way to hear.
+    /// The result of the greeting, for the other direction.
     var heard: Greeting?
 
     private static let turns = 4
@@ -50,7 +50,7 @@ struct RelayDirection {
         if case .held = way { return false }
         return !isSourceEnded && !wantsToWrite
     }
-    /// Whether nothing that the source may still say is passed on.
+    /// Whether nothing more from the source will be passed on.
     var isOver: Bool {
         switch way {
         case .discarded, .counted(0): !wantsToWrite
@@ -58,9 +58,9 @@ struct RelayDirection {
         }
     }
 
-    /// Moves what can be moved now.
-    /// - Throws: what the source said wrong.
-    /// - Returns: false where a socket broke.
+    /// Moves as much as possible now.
+    /// - Throws: `FlowRefusal` if the source sends something unacceptable.
+    /// - Returns: false if a socket failed.
     mutating func pump(from source: CInt, to destination: CInt, _ pipes: PipePool) throws(FlowRefusal) -> Bool {
         defer { giveBack(to: pipes) }
         for _ in 0..<Self.turns {
@@ -82,7 +82,7 @@ struct RelayDirection {
         return true
     }
 
-    /// For a flow that ends. What is in the pipe is lost.
+    /// Releases the pipe of a flow that ends. Bytes in it are lost.
     mutating func close() {
         pipe?.close()
         pipe = nil
@@ -95,7 +95,7 @@ struct RelayDirection {
         pipe = nil
     }
 
-    /// False where the destination broke; what it does not take yet stays.
+    /// Returns false if the destination failed; what it does not accept yet is kept.
     private mutating func flush(to destination: CInt) -> Bool {
         while !outgoing.isEmpty {
             let count = send(destination, outgoing, outgoing.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
@@ -110,7 +110,7 @@ struct RelayDirection {
         return true
     }
 
-    /// The count, 0 at the end, or -errno.
+    /// Returns the count, 0 at the end, or -errno.
     private mutating func read(_ source: CInt, _ pipes: PipePool) throws(FlowRefusal) -> Int {
         switch way {
         case .spliced: return splice(source, pipes, most: PipePool.capacity)
@@ -128,7 +128,7 @@ struct RelayDirection {
     private mutating func splice(_ source: CInt, _ pipes: PipePool, most: Int) -> Int {
         if pipe == nil { pipe = pipes.take() }
         guard let pipe else {
-            // No descriptors: slower, but it goes on.
+            // No descriptors for a pipe: copy instead, which is slower.
             return Self.receive(source, most: min(most, Self.chunk)) { outgoing += $0 }
         }
         let count = linux_splice(source, pipe.input, most)
