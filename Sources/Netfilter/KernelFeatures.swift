@@ -1,13 +1,13 @@
-/// What the guard needs of the kernel, tried out in a namespace that is thrown away.
+/// Checks that the kernel has what the guard needs, by trying it in a temporary namespace.
 public enum KernelFeatures {
-    /// One thing that is missing, and what to do about it.
+    /// A missing feature, and what to do about it.
     public struct Missing: Hashable, Sendable, CustomStringConvertible {
         public let feature: String
         public let reason: String
         public var description: String { "\(feature) is missing: \(reason)" }
     }
 
-    /// Tries every feature for real; empty when all are there. Needs root.
+    /// Tries every feature. Empty if all are available. Needs root.
     public static func probe(
         namespaceName: String, in folder: String = NetworkNamespace.folder
     ) -> [Missing] {

@@ -2,18 +2,18 @@
     import Glibc
 #endif
 
-/// What the kernel refused, or what stands in the way.
+/// Why an operation failed in the kernel or before it.
 public enum NetfilterError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A system call or a netlink request failed: what was attempted, the errno, and the kernel's own words if any.
     case refused(action: String, code: Int32, explanation: String?)
-    /// The kernel's answer could not be read, so it is unknown whether the request was carried out.
+    /// The kernel's answer could not be read, so it is unknown whether the request was performed.
     case unconfirmed(action: String)
-    /// A value that no netlink message can carry.
+    /// A value that does not fit a netlink message.
     case invalid(String)
 
     static func last(_ action: String) -> NetfilterError { .refused(action: action, code: errno, explanation: nil) }
 
-    /// The errno, where there is one.
+    /// The errno, if there is one.
     public var code: Int32? { if case .refused(_, let code, _) = self { code } else { nil } }
     public var isNotFound: Bool { code == ENOENT || code == ESRCH || code == ENODEV || code == EADDRNOTAVAIL }
     public var isExisting: Bool { code == EEXIST }

@@ -5,7 +5,7 @@ public enum RESPValue: Hashable, Sendable {
     case integer(Int64)
     /// nil: the null bulk string.
     case bulk([UInt8]?)
-    /// nil: the null array, which a blocking command answers when its time is up.
+    /// nil: the null array, which a blocking command returns when its time is up.
     case array([RESPValue]?)
 
     /// A command as clients send it: an array of bulk strings.
@@ -26,14 +26,14 @@ public enum RESPError: Error, Hashable, Sendable {
     case tooLarge
 }
 
-/// Reads values from a stream of bytes. A value is complete or is waited for; what is no RESP2 ends the stream.
+/// Parses values from a stream of bytes. Bytes that are not RESP2 end the stream.
 public struct RESPReader: Sendable {
     private var bytes: [UInt8] = []
     private let maxString: Int
     private let maxElements: Int
 
     private static let deepest = 4
-    /// Of a line: a type, a number or a short text.
+    /// The longest line: a type, a number or a short text.
     private static let maxLine = 64 << 10
 
     /// - Parameters:
@@ -46,8 +46,8 @@ public struct RESPReader: Sendable {
 
     public mutating func append(_ more: some Sequence<UInt8>) { bytes += more }
 
-    /// The next value; nil where more bytes are needed.
-    /// - Throws: `RESPError`; the stream cannot be read on then.
+    /// The next value; nil if more bytes are needed.
+    /// - Throws: `RESPError`; then the stream cannot be read any further.
     public mutating func next() throws(RESPError) -> RESPValue? {
         var place = 0
         guard let value = try read(&place, depth: 0) else { return nil }

@@ -1,5 +1,5 @@
-/// Where a Redis server is and how it is opened: `redis://[[user]:password@]host[:port][/database]`, percent-encoded where
-/// needed. Its description has no password.
+/// The address and credentials of a Redis server: `redis://[[user]:password@]host[:port][/database]`, percent-encoded
+/// where needed. Its description has no password.
 public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
     public var host: String
     public var port: Int

@@ -10,7 +10,7 @@ public struct RedisBackOff: Sendable {
         next = shortest
     }
 
-    /// - Parameter random: 0 to 1: spreads those that lost their connection at the same moment.
+    /// - Parameter random: 0 to 1, so that clients that lost their connections together do not return together.
     public mutating func pause(random: Double = .random(in: 0...1)) -> Duration {
         defer { next = min(next * 2, longest) }
         return next * (0.5 + 0.5 * random)

@@ -17,8 +17,8 @@ public struct RedisSession: ~Copyable {
         self.outbound = outbound
     }
 
-    /// Connects, says who it is, and closes when `body` is through.
-    /// - Parameter silence: how long the server may leave a command unanswered; longer than any blocking command waits.
+    /// Connects, authenticates, runs `body`, and closes.
+    /// - Parameter silence: how long the server may take to answer a command; longer than any blocking command waits.
     /// - Throws: `RedisError`, or an error of the network.
     public static func with<Result: Sendable>(
         _ address: RedisAddress, silence: TimeAmount,
@@ -46,7 +46,7 @@ public struct RedisSession: ~Copyable {
     }
 
     /// Sends a command and waits for its answer.
-    /// - Throws: `RedisError.server` for an error that the server answers; the connection can be used on then.
+    /// - Throws: `RedisError.server` for an error that the server answers; the connection remains usable.
     @discardableResult
     public mutating func send(_ words: [String]) async throws -> RESPValue {
         try await outbound.write(ByteBuffer(bytes: RESPValue.command(words)))

@@ -1,9 +1,10 @@
-/// Tells what opens a sandbox now from what opened it once. Every token of version 2 and every static credential is bound
-/// to the epoch in which it was made; neither carries it, so nobody can claim another.
+/// Distinguishes credentials that are valid now from earlier ones. Every token of version 2 and every static credential
+/// is bound to the epoch in which it was made. The epoch is not part of them, so nobody can claim another one.
 public struct AccessEpoch: Hashable, Sendable, LosslessStringConvertible {
-    /// When the sandbox was made, in microseconds since 1970: an id that is used again opens nothing of the earlier one.
+    /// When the sandbox was made, in microseconds since 1970. If an id is used again, credentials of the earlier
+    /// sandbox are not valid.
     public let birth: UInt64
-    /// How often everything that had been handed out was made worthless.
+    /// How often access was revoked.
     public let revocations: UInt64
 
     public init(birth: UInt64, revocations: UInt64 = 0) {
@@ -11,7 +12,7 @@ public struct AccessEpoch: Hashable, Sendable, LosslessStringConvertible {
         self.revocations = revocations
     }
 
-    /// Of a sandbox whose directory knows no epochs.
+    /// For a sandbox whose directory does not know epochs.
     public static let first = AccessEpoch(birth: 0)
 
     /// Reads `<birth>.<revocations>`, each in base 36 and in its only form.

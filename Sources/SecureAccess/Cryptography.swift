@@ -5,7 +5,7 @@ public enum SHA256Digest {
     public static let length = 32
     static let blockLength = 64
 
-    /// Found once: looking an algorithm up costs libcrypto more than hashing a short text does.
+    /// Looked up once, because a look-up costs libcrypto more than hashing a short text.
     nonisolated(unsafe) private static let algorithm: OpaquePointer = {
         guard let found = EVP_MD_fetch(nil, "SHA256", nil) else { preconditionFailure("libcrypto has no SHA-256") }
         return found
@@ -25,25 +25,26 @@ public enum SHA256Digest {
 public enum SecureRandom {
     public static func bytes(_ count: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
-        // A weak secret is worse than none: without randomness the program must end.
+        // A weak secret is worse than none, so the program ends if there is no randomness.
         precondition(RAND_bytes(&bytes, Int32(count)) == 1, "the system has no randomness to give")
         return bytes
     }
 }
 
 public enum ConstantTime {
-    /// Compares secrets in a time that depends on their lengths only.
+    /// Constant-time comparison: the time depends on the lengths only.
     public static func areEqual(_ left: [UInt8], _ right: [UInt8]) -> Bool {
         left.count == right.count && CRYPTO_memcmp(left, right, left.count) == 0
     }
 
-    /// Compares texts of any lengths in a time that does not tell how much of them agrees: their digests are compared.
+    /// Constant-time comparison of texts of any lengths, by their digests.
     public static func areEqual(_ left: String, _ right: String) -> Bool {
         areEqual(SHA256Digest.of(Array(left.utf8)), SHA256Digest.of(Array(right.utf8)))
     }
 }
 
-/// HMAC with SHA-256 (RFC 2104), of two of libcrypto's digests: its own HMAC looks both algorithms up with every call.
+/// HMAC with SHA-256 (RFC 2104), built on libcrypto's digests, because its own HMAC looks up the algorithms on every
+/// call.
 public enum HMACSHA256 {
     public static func of(_ message: [UInt8], key: [UInt8]) -> [UInt8] {
         let block = SHA256Digest.blockLength

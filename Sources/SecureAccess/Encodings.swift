@@ -1,4 +1,4 @@
-/// Numbers as route tokens have them: small letters, and each number in one form only.
+/// Numbers in base 36 as in route tokens: lower case, one canonical form for each number.
 enum Base36 {
     static func text(_ number: UInt64) -> String { String(number, radix: 36) }
 
@@ -14,7 +14,7 @@ enum Base36 {
         text[start...].reverse()
     }
 
-    /// - Returns: nil for anything but the only form: no zeros in front.
+    /// - Returns: nil for anything but the canonical form, which has no leading zeros.
     static func number(_ text: Substring) -> UInt64? {
         var text = text
         return text.withUTF8 { number($0) }
@@ -42,11 +42,11 @@ enum Base36 {
     }
 }
 
-/// Codes as text: hexadecimal, or the alphabet of RFC 4648, section 6, in small letters, since host names have no case.
-/// What does not fill a last digit is filled with zeros, and nothing else is read.
+/// Codes as text: hexadecimal, or base 32 (RFC 4648, section 6) in lower case, since host names ignore case. The last
+/// digit is padded with zero bits, and no other padding is accepted.
 struct CodeAlphabet: Sendable {
     let digits: [UInt8]
-    /// Of one digit.
+    /// Bits in one digit.
     let bits: Int
 
     static let base16 = CodeAlphabet(digits: Array("0123456789abcdef".utf8), bits: 4)

@@ -4,7 +4,7 @@ import FoundationEssentials
 public enum EndpointCredential {
     public static let header = "OpenSandbox-Secure-Access"
 
-    /// A new credential in URL-safe Base64, and the hash by which it is recognised.
+    /// A new credential in URL-safe Base64, and the hash to check it by.
     public static func generate() -> (plain: String, hash: [UInt8]) {
         let plain = text(SecureRandom.bytes(32))
         return (plain, hash(plain))
@@ -15,13 +15,13 @@ public enum EndpointCredential {
             .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
     }
 
-    /// The credential of one sandbox, derived from a server's key: nothing has to be stored, and a new epoch makes every
-    /// earlier one worthless.
+    /// The credential of one sandbox, derived from the server's key, so that none is stored. A new epoch invalidates
+    /// all earlier ones.
     public static func derive(sandbox: String, epoch: Int, key: [UInt8]) -> String {
         text(HMACSHA256.of(Array("endpoint-credential\n\(sandbox)\n\(epoch)\n".utf8), key: key))
     }
 
-    /// What a sandbox's execd asks for: known to the gateway and to nobody in the sandbox but its root.
+    /// The token of a sandbox's execd. In the sandbox only root can read it.
     public static func deriveExecdToken(sandbox: String, key: [UInt8]) -> String {
         text(HMACSHA256.of(Array("execd-token\n\(sandbox)\n".utf8), key: key))
     }

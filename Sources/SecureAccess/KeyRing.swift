@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// Why keys are refused. No case carries key material.
+/// Why keys were refused. No case contains key material.
 public enum KeyRingError: Error, Hashable, Sendable, CustomStringConvertible {
     case malformedEntry(position: Int)
     case invalidKeyID(String)
@@ -25,8 +25,8 @@ public enum KeyRingError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// The secrets that route tokens are signed with. One signs, all verify: a key is rotated by adding a new active one and
-/// taking the old one out when its tokens have expired.
+/// The secrets that route tokens are signed with. The active key signs, and all verify. To rotate, add a new active
+/// key, and remove the old one when its tokens have expired.
 public struct KeyRing: Hashable, Sendable {
     public let active: Character
     private let keys: [Character: [UInt8]]
@@ -45,7 +45,8 @@ public struct KeyRing: Hashable, Sendable {
         self.keys = keys
     }
 
-    /// Reads `a=base64:…,b=base64:…`, the form of the gateway's `--secure-access-keys`. Without `active` the first signs.
+    /// Reads `a=base64:…,b=base64:…`, the form of the gateway's `--secure-access-keys`. Without `active` the first key
+    /// signs.
     public static func parse(_ text: String, active: Character? = nil) throws(KeyRingError) -> KeyRing {
         var keys: [Character: [UInt8]] = [:]
         var first: Character?
@@ -74,13 +75,13 @@ public struct KeyRing: Hashable, Sendable {
     /// The ids, the active one first.
     public var ids: [Character] { [active] + keys.keys.filter { $0 != active }.sorted() }
 
-    /// The form that `parse` reads, the active key first: the text is secret.
+    /// The form that `parse` reads, active key first. The text is secret.
     public var text: String {
         ids.map { "\($0)=base64:\(Data(keys[$0]!).base64EncodedString())" }.joined(separator: ",")
     }
 
     /// The ring with a new active key beside all earlier ones.
-    /// - Throws: `KeyRingError.full` where every id is taken.
+    /// - Throws: `KeyRingError.full` if all ids are taken.
     public func rotated(secret: [UInt8] = SecureRandom.bytes(32)) throws(KeyRingError) -> KeyRing {
         guard let id = "abcdefghijklmnopqrstuvwxyz0123456789".first(where: { keys[$0] == nil }) else { throw .full }
         return try KeyRing(active: id, keys: keys.merging([id: secret]) { $1 })

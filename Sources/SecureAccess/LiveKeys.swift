@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The key ring that is in force, for those who outlive it: keys are rotated while they serve.
+/// The present key ring, which may be replaced while the program runs.
 public final class LiveKeys: Sendable {
     private let version = Atomic<UInt64>(0)
     private let ring: Mutex<KeyRing>
@@ -14,6 +14,6 @@ public final class LiveKeys: Sendable {
         version.add(1, ordering: .releasing)
     }
 
-    /// Changes with every replacement. Asking costs no lock: who keeps something that the keys yielded compares this.
+    /// Changes with every replacement and is read without a lock. Caches of results from the keys compare it.
     public var generation: UInt64 { version.load(ordering: .acquiring) }
 }

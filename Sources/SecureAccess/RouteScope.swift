@@ -1,5 +1,5 @@
-/// What a signed route may be used for, beyond its sandbox, port and expiry. It stands behind the signature, which covers it:
-/// base 32 of one byte of flags and of what they announce, in one form only.
+/// What a signed route may be used for, beyond its sandbox, port and expiry. It follows the signature, which covers it:
+/// base 32 of one byte of flags and the fields that they announce, in one canonical form.
 ///
 /// | flag | behind it |
 /// |---|---|
@@ -14,11 +14,12 @@ public struct RouteScope: Hashable, Sendable {
         public init(rawValue: UInt8) { self.rawValue = rawValue }
 
         static let names = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"]
-        /// A change of protocol, which a GET alone does not include: what passes through it has no methods.
+        /// A protocol upgrade. GET does not include it, since what passes through an upgraded connection has no
+        /// methods.
         public static let webSocket = Methods(rawValue: 1 << 7)
 
         /// Reads `GET,POST`.
-        /// - Returns: nil for an empty list or a name that is none of `names`.
+        /// - Returns: nil for an empty list or an unknown name.
         public init?(_ text: String) {
             self.init()
             for name in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -39,13 +40,13 @@ public struct RouteScope: Hashable, Sendable {
         }
     }
 
-    /// What tells a one-time route from any other; nil for one that may be used any number of times.
+    /// Identifies a one-time route; nil for one that may be used any number of times.
     public var nonce: [UInt8]?
     /// nil: any.
     public var methods: Methods?
-    /// The path, and what is beneath it; nil: any.
+    /// A path, which includes everything below it; nil for any.
     public var path: String?
-    /// Whom it was given to: passed to the sandbox, and no secret.
+    /// A word for whom it was given to. Passed to the sandbox; not a secret.
     public var label: String?
 
     public static let nonceLength = 10
@@ -69,7 +70,7 @@ public struct RouteScope: Hashable, Sendable {
 
     public var isEmpty: Bool { nonce == nil && methods == nil && path == nil && label == nil }
 
-    /// The same without being for one use: for what a first use may hand on.
+    /// The same scope without the one-time restriction, for a cookie that the first use is given.
     public var lasting: RouteScope {
         var other = self
         other.nonce = nil
@@ -97,7 +98,7 @@ public struct RouteScope: Hashable, Sendable {
         return Base32.text(bytes)
     }
 
-    /// - Returns: nil for anything but the one form that a scope has.
+    /// - Returns: nil for anything but a scope's canonical form.
     init?(_ text: UnsafeBufferPointer<UInt8>) {
         guard var bytes = Base32.bytes(text)?[...], let flags = bytes.popFirst(), flags != 0, flags & 0xF0 == 0 else {
             return nil
@@ -130,7 +131,7 @@ public struct RouteScope: Hashable, Sendable {
 
     // MARK: paths
 
-    /// A path that every server reads in one way: no escapes, no empty or dotted segments.
+    /// Whether all servers read the path alike: it has no escapes and no empty or dotted segments.
     private static func isPath(_ bytes: [UInt8]) -> Bool {
         guard bytes.first == UInt8(ascii: "/"), bytes.count <= maxPath else { return false }
         let isPlain = bytes.allSatisfy { byte in
@@ -158,8 +159,8 @@ public struct RouteScope: Hashable, Sendable {
             }
     }
 
-    /// Whether a request target lies within the path. A target that some server could read as another path (dots, empty
-    /// segments, escapes of those or of escapes, backslashes) lies within none.
+    /// Whether a request target is within the path. A target that some server could read as another path (dots, empty
+    /// segments, escapes of these or of escapes, backslashes) is within none.
     public func permits(target: String) -> Bool {
         guard let path else { return true }
         let asked = target.prefix { $0 != "?" }
@@ -186,7 +187,7 @@ public enum RouteScopeError: Error, Hashable, Sendable, CustomStringConvertible 
     }
 }
 
-/// Bytes in base 32 (RFC 4648, section 6) in small letters, without padding, each in its only form.
+/// Bytes in base 32 (RFC 4648, section 6) in lower case, without padding, in canonical form.
 enum Base32 {
     static func text(_ bytes: [UInt8]) -> String {
         var text: [UInt8] = [], held: UInt32 = 0, count = 0

@@ -1,6 +1,6 @@
 extension RouteToken {
-    /// Puts a token together from the parts of a route, each in its only valid form.
-    /// - Parameter form: where it stands: a short code opens nothing in a header. Nil for any.
+    /// Makes a token from the parts of a route, each of which must be in canonical form.
+    /// - Parameter form: where the token was found, since a short code is only valid in a host name. Nil for any.
     /// - Throws: `RouteTokenError.malformed`.
     public init(
         sandbox: some StringProtocol, port: some StringProtocol, expires: some StringProtocol,
@@ -19,7 +19,7 @@ extension RouteToken {
         self = token
     }
 
-    /// Reads `<id>-<port>-<expires>-<signature>`. The id may have dashes of its own.
+    /// Reads `<id>-<port>-<expires>-<signature>`. The id may contain dashes.
     /// - Throws: `RouteTokenError.malformed`.
     public init(_ text: some StringProtocol, in form: Form? = nil) throws(RouteTokenError) {
         var text = Substring(text)
@@ -85,7 +85,7 @@ extension RouteToken {
         self = token
     }
 
-    /// A port in its only form: 1 to 65535 without leading zeros.
+    /// A port in canonical form: 1 to 65535 without leading zeros.
     public static func port(_ text: some StringProtocol) -> Int? {
         var text = Substring(text)
         return text.withUTF8 { port($0) }

@@ -11,14 +11,15 @@ extension RouteToken {
         sign(form == .label ? .label : .long, sandbox, port, expires, epoch, nil, keys)
     }
 
-    /// Signs version 2 for a header or a path and for some uses only. A host name has no room for that.
+    /// Signs version 2 with a scope, for a header or a path; a host name has no room for one.
     public static func mint(
         sandbox: String, port: Int, expires: UInt64, epoch: AccessEpoch, scope: RouteScope, keys: KeyRing
     ) -> RouteToken {
         sign(scope.isEmpty ? .long : .scoped, sandbox, port, expires, epoch, scope.isEmpty ? nil : scope, keys)
     }
 
-    /// What a browser is given that has shown this token, so that what its page loads need not have it in its address.
+    /// The cookie for a browser that has shown this token, so that the page's further requests need no token in their
+    /// URLs.
     public func cookie(epoch: AccessEpoch, keys: KeyRing) -> RouteToken {
         let scope = scope?.lasting
         return Self.sign(.cookie, sandbox, port, expires, epoch, scope?.isEmpty ?? true ? nil : scope, keys)
@@ -37,7 +38,7 @@ extension RouteToken {
         return token(token(0).expectedCode(epoch: epoch, secret: keys.secret(key)!))
     }
 
-    /// Checks signature and expiry; the token holds through the second in which it expires.
+    /// Checks signature and expiry; the token is valid through the second in which it expires.
     /// - Parameters:
     ///   - now: seconds since 1970.
     ///   - epoch: the sandbox's present one.
@@ -45,7 +46,7 @@ extension RouteToken {
         try verify(code: try expectedCode(epoch: epoch, keys: keys), now: now, epoch: epoch)
     }
 
-    /// The code that a genuine token has.
+    /// The code of a genuine token.
     func expectedCode(epoch: AccessEpoch, keys: KeyRing) throws(RouteTokenError) -> UInt128 {
         guard let secret = keys.secret(keyByte) else { throw .unknownKey }
         return expectedCode(epoch: epoch, secret: secret)
@@ -53,12 +54,12 @@ extension RouteToken {
 
     func verify(code expected: UInt128, now: UInt64, epoch: AccessEpoch) throws(RouteTokenError) {
         guard hasCode(expected) else { throw .wrongSignature }
-        // Only who holds a genuine token learns more.
+        // The reason is told only to the holder of a genuine token.
         guard version == .two || epoch.revocations == 0 else { throw .revoked }
         guard now <= expires else { throw .expired }
     }
 
-    /// In a time that does not depend on where the two differ.
+    /// Constant-time comparison.
     func hasCode(_ expected: UInt128) -> Bool { code ^ expected == 0 }
 
     /// Version, form and key, as one number.

@@ -1,6 +1,6 @@
-/// A signed route: leave to reach one port of one sandbox until a time. Read by one parser, whatever its version.
+/// A signed route, which opens one port of one sandbox until a time. One parser reads all versions.
 ///
-/// The signature is a code and the id of the key it was made with, and its length says what it is:
+/// The signature is a code followed by the id of its key. Its length tells the version:
 ///
 /// | length | version | code |
 /// |---|---|---|
@@ -9,20 +9,20 @@
 /// | 27 | 2, in a header or a path | 26 digits of base 32, 128 bits of HMAC-SHA-256 over `v2\nlong\n<id>\n<port>\n<expires>\n<epoch>\n` |
 /// | 27, a dot, a scope | 2, scoped, in a header or a path | 128 bits over `v2\nscoped\n<id>\n<port>\n<expires>\n<epoch>\n<scope>\n` |
 ///
-/// The expiry stands in base 36 of its seconds since 1970. Twelve digits are what a label has room for behind an id of 36
-/// characters, a port of five digits and an expiry of six; that a short code's text differs from the long one's keeps a
-/// label, which browsers show around, from telling half of the long code.
+/// The expiry is seconds since 1970 in base 36. Twelve digits are all that a DNS label has room for after an id of 36
+/// characters, a port of five digits and an expiry of six. The short and the long code sign different texts, so a
+/// label, which browsers expose in many places, does not reveal half of the long code.
 public struct RouteToken: Hashable, Sendable {
     public enum Version: Int, Hashable, Sendable, CaseIterable {
         case one = 1
         case two = 2
     }
 
-    /// Where a token stands.
+    /// Where a token is found.
     public enum Form: String, Hashable, Sendable, CaseIterable {
         /// One label of a host name.
         case label
-        /// A header's value, or the beginning of a path.
+        /// A header's value, or the start of a path.
         case long
     }
 
@@ -30,9 +30,9 @@ public struct RouteToken: Hashable, Sendable {
     public let port: Int
     /// Seconds since 1970.
     public let expires: UInt64
-    /// What it may be used for; nil: everything.
+    /// What it may be used for; nil for everything.
     public let scope: RouteScope?
-    /// In the low bits of a number: comparing two of them tells nothing by its time.
+    /// In the low bits of an integer, so that comparing takes constant time.
     let code: UInt128
     let kind: SignatureKind
     let keyByte: UInt8

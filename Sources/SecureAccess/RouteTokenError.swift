@@ -1,14 +1,15 @@
-/// Why a route token opens nothing, or cannot be made.
+/// Why a route token is not valid, or cannot be made.
 public enum RouteTokenError: Error, Hashable, Sendable, CustomStringConvertible {
     case malformed
     case unknownKey
     case wrongSignature
     case expired
-    /// A genuine token of version 1, of a sandbox where everything was revoked since: it cannot be told from a new one.
+    /// A genuine token of version 1 for a sandbox whose access was revoked at some time. It may be from before that,
+    /// since version 1 does not tell.
     case revoked
     /// Version 1 is not accepted here.
     case refusedVersion
-    /// The label would have so many characters; DNS has 63 at most (RFC 1035, section 2.3.4).
+    /// The label would have so many characters; DNS allows 63 (RFC 1035, section 2.3.4).
     case labelTooLong(Int)
 
     public var description: String {

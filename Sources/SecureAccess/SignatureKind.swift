@@ -1,11 +1,11 @@
-/// What the length of a signature says about it.
+/// The kind of a signature, by its length.
 enum SignatureKind: Int {
     case one = 9
     case label = 13
     case long = 27
-    /// As long, with a scope behind it.
+    /// A long signature followed by a scope.
     case scoped = 28
-    /// The value of a cookie, made by a gateway for a browser that has shown a signed route.
+    /// A cookie, made by a gateway for a browser that has shown a signed route.
     case cookie = 29
 
     var form: RouteToken.Form? {

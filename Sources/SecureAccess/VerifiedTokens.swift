@@ -1,8 +1,8 @@
-/// Verifies tokens and remembers the genuine ones, so that a token seen before costs a look-up and no hash. Meant for one
-/// event loop: nothing in it is locked.
+/// Verifies tokens and remembers genuine ones, so that a token seen before costs a look-up instead of a hash. Not
+/// locked: use one for each event loop.
 ///
-/// What is remembered is the code that a claim has, not that some text was genuine: a presented code is compared with it
-/// in constant time. Only who has shown a genuine token puts anything in.
+/// It remembers the right code for a claim, not that a text was genuine, and compares the presented code in constant
+/// time. Only a genuine token adds an entry.
 public struct VerifiedTokens: Sendable {
     private struct Claim: Hashable, Sendable {
         var sandbox: String
@@ -26,7 +26,7 @@ public struct VerifiedTokens: Sendable {
     private let keys: LiveKeys
     private var ring: KeyRing
     private var generation: UInt64
-    /// Two halves: when the young one is full it becomes the old one, and what was not asked for since is forgotten.
+    /// Two generations: when the young one is full it becomes the old one, and entries not used since are dropped.
     private var young: [Claim: UInt128] = [:]
     private var old: [Claim: UInt128] = [:]
     private let half: Int
@@ -71,7 +71,7 @@ public struct VerifiedTokens: Sendable {
         young[claim] = code
     }
 
-    /// Forgets everything when the keys have changed: the one that signed may be gone.
+    /// Drops everything when the keys have changed, since the signing key may be gone.
     private mutating func follow() {
         let latest = keys.generation
         guard latest != generation else { return }

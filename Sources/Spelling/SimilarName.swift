@@ -1,9 +1,10 @@
-/// Finds what a misspelt name was meant to be: a field, a setting, a variable, a parameter.
+/// Recognises misspelt names of fields, settings, variables and parameters.
 ///
-/// A name that is passed over because nobody knows it does harm where it was meant: `secureaccess` leaves a sandbox open.
+/// Ignoring an unknown name is dangerous if it was meant to protect: `secureaccess` instead of `secureAccess` would
+/// leave a sandbox open.
 public enum SimilarName {
-    /// The known name that `name` differs from by case, separators (`_`, `-`, `.`, spaces) or one letter: one too many, one
-    /// missing, another one, or two that changed places. Nil where it is known, or like none.
+    /// The known name from which `name` differs only in case, separators (`_`, `-`, `.`, spaces) or one letter (added,
+    /// missing, changed, or two swapped). Nil if it is known, or similar to none.
     public static func misspelt(_ name: String, of known: some Sequence<String>) -> String? {
         let folded = fold(name)
         var found: String?
@@ -14,20 +15,20 @@ public enum SimilarName {
         return found
     }
 
-    /// The known name that is nearest to `name`, for a hint; nil where none is like it.
+    /// The known name nearest to `name`, for a hint; nil if none is similar.
     public static func nearest(to name: String, among known: some Sequence<String>) -> String? {
         let folded = fold(name)
         var best: (name: String, distance: Int)?
         for candidate in known.sorted() {
             let other = fold(candidate)
-            // Two names of which less than half is the same have nothing to do with each other.
+            // Names that share less than half of their letters are not similar.
             let most = min(best?.distance ?? .max, max(folded.count, other.count) / 2 + 1) - 1
             if let distance = distance(folded, other, atMost: most) { best = (candidate, distance) }
         }
         return best?.name
     }
 
-    /// Names that are longer are like none.
+    /// Longer names are similar to none.
     private static let longest = 128
 
     private static func fold(_ name: String) -> [UInt8] {
@@ -53,7 +54,7 @@ public enum SimilarName {
                 && short[(first + 2)...].elementsEqual(long[(first + 2)...]))
     }
 
-    /// How many letters are to be put in, taken out or changed, or neighbours to change places; nil for more than `most`.
+    /// The edit distance (insertions, deletions, changes, swaps of neighbours); nil if more than `most`.
     private static func distance(_ left: [UInt8], _ right: [UInt8], atMost most: Int) -> Int? {
         guard left.count <= longest, right.count <= longest, abs(left.count - right.count) <= most else { return nil }
         var before: [Int] = [], row = Array(0...right.count)

@@ -1,10 +1,10 @@
-/// The variables of the environment whose prefix all programs of the contract share.
+/// Environment variables with the prefix that all OpenSandbox programs share.
 ///
-/// A mistyped one is no error to the kernel: `OPENSANDBOX_EGRESS_TOKENN` would leave a policy API open without a word.
+/// Nobody else notices a misspelt one: `OPENSANDBOX_EGRESS_TOKENN` would silently leave a policy API open.
 public enum Variables {
     public static let prefix = "OPENSANDBOX_"
 
-    /// What other programs of the contract read, clients among them: one environment may be for several.
+    /// Variables of other OpenSandbox programs and of clients, since one environment may serve several.
     private static let ofOthers = [
         "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_INSECURE_SERVER", "OPENSANDBOX_SECURE_ACCESS_KEYS",
         "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY", "OPENSANDBOX_DISABLE_METRICS", "OPENSANDBOX_ID",
@@ -12,10 +12,10 @@ public enum Variables {
         "OPENSANDBOX_EXECD_METRICS_EXTRA_ATTRS", "OPENSANDBOX_CREDENTIAL_PROXY_SOCKET",
     ]
 
-    /// What is wrong with the first variable that nobody reads, in the order of the names; nil where there is none.
+    /// Describes the first variable, by name, that no program reads; nil if there is none.
     /// - Parameters:
-    ///   - known: what the program reads.
-    ///   - foreign: what all variables of another program begin with, whose names this one does not know.
+    ///   - known: the variables that the program reads.
+    ///   - foreign: the prefix of another program's variables, whose names this one does not know.
     public static func problem(
         in environment: [String: String], known: some Collection<String>, foreign: String? = nil
     ) -> (variable: String, reason: String)? {
@@ -30,7 +30,7 @@ public enum Variables {
         )
     }
 
-    /// Whether a variable is one that Kubernetes and Docker set for a service called `opensandbox-…`: they are no settings.
+    /// Whether Kubernetes or Docker has set the variable for a service called `opensandbox-…`; those are not settings.
     /// `OPENSANDBOX_SERVER_SERVICE_HOST`, `…_SERVICE_PORT_HTTP`, `…_PORT` (`tcp://…`), `…_PORT_8080_TCP_ADDR`.
     private static func isOfService(_ name: String, _ value: String) -> Bool {
         let words = name.split(separator: "_").map(String.init)

@@ -13,13 +13,13 @@ public struct Flow: Hashable, Sendable {
     /// 0 where the transport has no ports.
     public var sourcePort: UInt16
     public var destinationPort: UInt16
-    /// Who answers: another address than `destination` where the packets are translated.
+    /// The source of replies, which differs from `destination` if the packets are translated (NAT).
     public var replySource: IPAddress
     /// The connection's mark (`ct mark`); 0 where it has none.
     public var mark: UInt32 = 0
 }
 
-/// Conntrack of the namespace that it was opened in (ctnetlink).
+/// The conntrack table of the namespace in which this was opened (ctnetlink).
 public final class Conntrack: Sendable {
     private let socket: NetlinkSocket
 
@@ -54,9 +54,10 @@ public final class Conntrack: Sendable {
         return entries
     }
 
-    /// Forgets the connections for which `isDoomed` holds: their next packet is judged as a new flow's. `conntrack -D …`
-    /// - Parameter before: called with them while they still are.
-    /// - Returns: how many were forgotten.
+    /// Deletes the entries for which `isDoomed` holds. Their next packet is judged like the first of a new flow.
+    /// `conntrack -D …`
+    /// - Parameter before: called with these entries before they are deleted.
+    /// - Returns: how many were deleted.
     @discardableResult
     public func delete(
         where isDoomed: (Flow) -> Bool, before: ([Flow]) throws(NetfilterError) -> Void = { _ in }
@@ -76,7 +77,7 @@ public final class Conntrack: Sendable {
                 try socket.perform("deleting a conntrack entry", [message])
                 count += 1
             } catch {
-                // It ended by itself in between.
+                // It has ended by itself in the meantime.
                 guard error.isNotFound else { throw error }
             }
         }
@@ -91,7 +92,7 @@ public final class Conntrack: Sendable {
     }
 
     private func entries() throws(NetfilterError) -> [Entry] {
-        // A dump walks the hash table that all namespaces of the machine share: milliseconds, whatever is in it.
+        // A dump walks the hash table that all namespaces share, which takes milliseconds even if it is empty.
         guard try count() > 0 else { return [] }
         let request = NetlinkMessage(
             type: Self.getEntry, flags: NetlinkFlag.dump, body: [UInt8(AF_UNSPEC), 0, 0, 0])

@@ -13,8 +13,8 @@ public struct OpenSocket: Hashable, Sendable {
     public var remotePort: UInt16
 }
 
-/// Ends sockets of the namespace that it was opened in (inet_diag's SOCK_DESTROY, as `ss -K`): their owners get
-/// ECONNABORTED at once, where a silent drop would leave them waiting.
+/// Destroys sockets of the namespace in which this was opened (SOCK_DESTROY of inet_diag, as `ss -K`). Their owners get
+/// ECONNABORTED at once; dropping packets silently would leave them waiting.
 public final class SocketDestroyer: Sendable {
     private let socket: NetlinkSocket
 
@@ -24,8 +24,8 @@ public final class SocketDestroyer: Sendable {
 
     public init() throws(NetfilterError) { socket = try NetlinkSocket(.socketDiagnostics) }
 
-    /// Ends the connected TCP and UDP sockets for which `isDoomed` holds.
-    /// - Returns: how many were ended.
+    /// Destroys the connected TCP and UDP sockets for which `isDoomed` holds.
+    /// - Returns: how many were destroyed.
     @discardableResult
     public func destroy(where isDoomed: (OpenSocket) -> Bool) throws(NetfilterError) -> Int {
         var count = 0
@@ -39,7 +39,7 @@ public final class SocketDestroyer: Sendable {
                         try socket.perform("destroying a socket", [message])
                         count += 1
                     } catch {
-                        // It was closed in between, or is past closing (TIME-WAIT).
+                        // It was closed in the meantime, or is in TIME-WAIT.
                         guard error.isNotFound || error.code == EOPNOTSUPP else { throw error }
                     }
                 }
@@ -64,7 +64,7 @@ public final class SocketDestroyer: Sendable {
                 return Self.parse(identifier, family: family, transport: transport).map { ($0, identifier) }
             }
         } catch {
-            // The kernel has no diagnostics module for this transport, hence nothing that could be listed.
+            // The kernel has no diagnostics module for this transport, so there is nothing to list.
             guard error.code == ENOENT else { throw error }
             return []
         }

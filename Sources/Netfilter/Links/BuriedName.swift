@@ -4,22 +4,25 @@ import CLinux
     import Glibc
 #endif
 
-/// The name of a namespace that cannot be reached by its path, because something else is mounted over it or above it.
+/// Removes the name of a namespace whose path is covered, because something else is mounted over it or over a folder
+/// above.
 ///
-/// No call takes away a mount that is covered. But removing a file takes every mount on it along in all mount namespaces,
-/// as long as there is none on it in the caller's (unlink(2), Linux 3.18): so the caller takes them off in a copy of its own.
+/// A covered mount cannot be unmounted. But unlink(2) detaches all mounts on a file in all mount namespaces, as long as
+/// there is none on it in the caller's (Linux 3.18). So the caller makes its own mount namespace and uncovers the file
+/// there.
 enum BuriedName {
-    /// Whether the kernel knows of a mount there, seen or covered.
+    /// Whether there is a mount at the path, visible or covered.
     static func isMounted(_ path: String) -> Bool { mountPoints().contains(path) }
 
-    /// Removes the name, wherever the covers are. For a thread of its own: it does not get back to the mounts it had.
+    /// Removes the name, whatever covers it. Call it on a thread of its own, which cannot return to its former mount
+    /// namespace.
     static func remove(_ path: String) throws(NetfilterError) {
         guard linux_unshare(LINUX_NEWNS) == 0,
             linux_mount("none", "/", nil, UInt(MS_REC) | UInt(MS_PRIVATE), nil) == 0
         else { throw .last("looking beneath the mounts on \(path)") }
         var code = ENOENT
         repeat {
-            // The same file may be seen in other places, too: a folder that is bound elsewhere shows it there.
+            // The same file may be visible in several places, through bind mounts of its folder.
             let name = path.splitAtLastSlash.name
             for place in mountPoints() where place.hasSuffix("/" + name) { while linux_unmount_detached(place) == 0 {} }
             if unlink(path) == 0 { return }
@@ -28,7 +31,7 @@ enum BuriedName {
         guard code == ENOENT else { throw .refused(action: "removing \(path)", code: code, explanation: nil) }
     }
 
-    /// Takes the nearest mount above `path` away.
+    /// Unmounts the nearest mount above `path`.
     private static func uncover(_ path: String) -> Bool {
         var above = path.splitAtLastSlash.folder
         while !above.isEmpty {
@@ -38,7 +41,7 @@ enum BuriedName {
         return false
     }
 
-    /// Every mount point of this thread's mount namespace (proc_pid_mountinfo(5)).
+    /// All mount points of this thread's mount namespace (proc_pid_mountinfo(5)).
     private static func mountPoints() -> [String] {
         let descriptor = open("/proc/thread-self/mountinfo", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return [] }

@@ -4,20 +4,20 @@ import CLinux
     import Glibc
 #endif
 
-/// A network namespace, named by a file that it is mounted on.
+/// A network namespace, identified by the file that it is mounted on.
 public struct NetworkNamespace: Hashable, Sendable {
-    /// Where namespaces are kept unless a caller has a folder of its own. Never where `ip netns` keeps its own: that binds
-    /// its folder onto itself, and every mount that was there before is out of reach beneath.
+    /// The default folder of namespaces. It is not the folder of `ip netns`, which bind-mounts its folder onto itself
+    /// and so covers every mount made there before.
     public static let folder = "/run/sallyport-netns"
 
     public let path: String
 
-    /// One that exists; nothing is checked here.
+    /// An existing namespace; nothing is checked here.
     public init(existing path: String) { self.path = path }
 
-    /// Makes a namespace with its loopback up. `ip netns add NAME; ip -n NAME link set lo up`
+    /// Creates a namespace with loopback up. `ip netns add NAME; ip -n NAME link set lo up`
     ///
-    /// - Parameter folder: made where it is missing, for root only: names in it may be secrets.
+    /// - Parameter folder: created if missing, for root only, since names in it may be secret.
     public static func create(
         named name: String, in folder: String = Self.folder
     ) throws(NetfilterError) -> NetworkNamespace {
@@ -30,7 +30,7 @@ public struct NetworkNamespace: Hashable, Sendable {
         guard file >= 0 else { throw .last("making \(namespace.path)") }
         close(file)
         do throws(NetfilterError) {
-            // The thread stays in the namespace and ends: nothing has to be put back.
+            // The thread enters the namespace and then ends, so nothing has to be restored.
             try onOwnThread { () throws(NetfilterError) in
                 guard linux_unshare(LINUX_NEWNET) == 0 else { throw .last("making a network namespace") }
                 guard linux_mount("/proc/thread-self/ns/net", namespace.path, nil, UInt(MS_BIND), nil) == 0 else {
@@ -56,15 +56,15 @@ public struct NetworkNamespace: Hashable, Sendable {
         }
     }
 
-    /// Whether a namespace is mounted there, and not just a file left behind.
+    /// Whether a namespace is mounted there, rather than just a file left behind.
     public var exists: Bool {
         let nsfsMagic: Int64 = 0x6e73_6673
         return linux_filesystem_type(path) == nsfsMagic
     }
 
-    /// Takes the name away; the namespace ends with its last process and descriptor. Does nothing where there is none.
+    /// Removes the name. The namespace ends with its last process and descriptor. Does nothing if there is none.
     ///
-    /// Also where others have mounted something over the name, its folder or one above.
+    /// This works even if other programs have mounted something over the name, its folder or one above.
     public func delete() throws(NetfilterError) {
         while linux_unmount_detached(path) == 0 {}
         if unlink(path) == 0 { return }
@@ -86,7 +86,7 @@ public struct NetworkNamespace: Hashable, Sendable {
         }
     }
 
-    /// A thread of its own, which ends afterwards: a namespace is never left half-way on a thread that others use.
+    /// Runs on a temporary thread, so that an error cannot leave a shared thread in the wrong namespace.
     private static func onOwnThread<Result: Sendable, Failure: Error>(
         _ body: @Sendable () throws(Failure) -> Result
     ) throws(Failure) -> Result {

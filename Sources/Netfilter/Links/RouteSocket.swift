@@ -4,8 +4,8 @@ import NetworkPolicy
     import Glibc
 #endif
 
-/// Links, addresses and routes of the namespace that it was opened in (rtnetlink, rtnetlink(7)). Each method names the
-/// `ip` command that does the same.
+/// Links, addresses and routes of the namespace in which this was opened (rtnetlink(7)). Each method names the
+/// equivalent `ip` command.
 public final class RouteSocket: Sendable {
     private let socket: NetlinkSocket
 
@@ -14,7 +14,7 @@ public final class RouteSocket: Sendable {
     /// `ip link set lo up`
     public func setLoopbackUp() throws(NetfilterError) { try setUp(index: 1, "lo") }
 
-    /// One end here, its peer in another namespace, both with their hardware addresses.
+    /// Creates a veth pair with one end here and the other in another namespace, both with given hardware addresses.
     /// `ip link add NAME type veth peer name PEER netns NS`
     public func addVirtualPair(
         _ name: String, address: [UInt8], peer: String, peerAddress: [UInt8], peerNamespace: NetworkNamespace,
@@ -52,7 +52,7 @@ public final class RouteSocket: Sendable {
     /// `ip link set NAME up`
     public func setUp(_ name: String) throws(NetfilterError) { try setUp(index: try index(of: name), name) }
 
-    /// The kernel's number of a link. One link is asked for: a machine with a thousand sandboxes has as many of them.
+    /// The index of a link. Asks for this link only, since a machine with a thousand sandboxes has a thousand links.
     public func index(of name: String) throws(NetfilterError) -> UInt32 {
         var message = Self.link(.getLink, flags: 0)
         message.attribute(LinkAttribute.name, text: name)
@@ -76,7 +76,7 @@ public final class RouteSocket: Sendable {
         }
     }
 
-    /// `ip addr add ADDRESS/LENGTH dev LINK`; IPv6 without duplicate address detection, for there is nobody else on a veth.
+    /// `ip addr add ADDRESS/LENGTH dev LINK`; IPv6 without duplicate address detection, since nobody else is on a veth.
     public func addAddress(_ address: IPAddress, prefixLength: UInt8, link: UInt32) throws(NetfilterError) {
         let noDuplicateDetection: UInt8 = 0x02
         let flags = address.isIPv4 ? 0 : noDuplicateDetection

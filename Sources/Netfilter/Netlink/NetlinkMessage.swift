@@ -1,5 +1,5 @@
-/// One netlink request as bytes (RFC 3549): header, the family's fixed part, attributes. A value; sending it is
-/// `NetlinkSocket`'s business.
+/// One netlink request as bytes (RFC 3549): header, the family's fixed part, attributes. A value without I/O;
+/// `NetlinkSocket` sends it.
 struct NetlinkMessage: Sendable {
     static let headerLength = 16
 
@@ -46,7 +46,7 @@ struct NetlinkMessage: Sendable {
         sealLength(at: 0, as: UInt32.self)
     }
 
-    /// Adds bytes that are no attribute, inside `nested`: another family's fixed part.
+    /// Adds raw bytes inside `nested`, for another family's fixed part.
     mutating func raw(_ payload: [UInt8]) {
         bytes += payload
         pad()
@@ -75,20 +75,20 @@ enum NetlinkFlag {
     static let exclusive: UInt16 = 0x200
     static let replace: UInt16 = 0x100
     static let append: UInt16 = 0x800
-    /// In a reply to a dump: what it lists was changed meanwhile.
+    /// In a reply to a dump: the listed objects were changed during the dump.
     static let interrupted: UInt16 = 0x10
-    /// In an attribute's type: its payload is attributes.
+    /// In an attribute's type: its payload consists of attributes.
     static let nested: UInt16 = 0x8000
 }
 
-/// One message as it came from the kernel.
+/// One message from the kernel.
 struct NetlinkReply: Sendable {
     let type: UInt16
     let flags: UInt16
     let sequence: UInt32
     let payload: ArraySlice<UInt8>
 
-    /// Splits what one recv returned; malformed rests are dropped.
+    /// Splits the result of one recv into messages. A malformed rest is dropped.
     static func parse(_ bytes: ArraySlice<UInt8>) -> [NetlinkReply] {
         var replies: [NetlinkReply] = []
         var rest = bytes
@@ -105,7 +105,7 @@ struct NetlinkReply: Sendable {
         return replies
     }
 
-    /// The attributes behind a fixed part of `offset` bytes; of equal types the last one counts.
+    /// The attributes after a fixed part of `offset` bytes. If a type occurs twice, the last one counts.
     func attributes(after offset: Int) -> [UInt16: ArraySlice<UInt8>] {
         Self.attributes(payload.dropFirst(offset))
     }

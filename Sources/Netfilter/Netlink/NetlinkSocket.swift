@@ -5,8 +5,8 @@ import Synchronization
     import Glibc
 #endif
 
-/// A netlink socket. It belongs to the network namespace of the thread that opened it, for ever, whichever thread uses
-/// it later; requests are put in a row.
+/// A netlink socket. It stays in the network namespace of the thread that opened it, whichever thread uses it later.
+/// Requests are serialised.
 final class NetlinkSocket: Sendable {
     enum Bus: Int32 {
         case route = 0
@@ -17,8 +17,8 @@ final class NetlinkSocket: Sendable {
     private struct Handle: @unchecked Sendable {
         let socket: OpaquePointer
         var sequence: UInt32 = 0
-        /// Whether an exchange did not come to its end: the rest of its answers still waits, and until that is read the
-        /// kernel loses further ones.
+        /// Whether an exchange was not completed. The rest of its answers is still queued, and until it is read the
+        /// kernel may drop further ones.
         var hasRest = false
     }
 
@@ -29,10 +29,10 @@ final class NetlinkSocket: Sendable {
     private static let receiveBufferForce: Int32 = 33  // SO_RCVBUFFORCE
     private static let sendBufferBytes: Int32 = 64 << 20
 
-    /// How often a dump is tried that the kernel did not get through.
+    /// How often an interrupted dump is repeated.
     private static let dumpAttempts = 5
 
-    /// - Parameter receiveBufferBytes: for tests of lost answers: the system's least where it is less.
+    /// - Parameter receiveBufferBytes: for tests of lost answers; the system's minimum if less.
     init(_ bus: Bus, receiveBufferBytes: Int32? = nil) throws(NetfilterError) {
         guard let socket = mnl_socket_open2(bus.rawValue, Int32(SOCK_CLOEXEC.rawValue)) else {
             throw .last("opening a netlink socket")
@@ -57,8 +57,8 @@ final class NetlinkSocket: Sendable {
 
     deinit { handle.withLock { _ = mnl_socket_close($0.socket) } }
 
-    /// Sends requests in one datagram and waits until each one that asks for it (NLM_F_ACK) is acknowledged.
-    /// - Throws: the first refusal; those before it may have been carried out, unless they are a transaction.
+    /// Sends requests in one datagram and waits for the acknowledgement of each that asks for one (NLM_F_ACK).
+    /// - Throws: the first error. Earlier requests may have been performed, unless they are a transaction.
     func perform(_ action: String, _ messages: [NetlinkMessage]) throws(NetfilterError) {
         try exchange { handle throws(NetfilterError) in
             let last = try Self.send(messages, &handle, action)
@@ -66,7 +66,7 @@ final class NetlinkSocket: Sendable {
         }
     }
 
-    /// Sends a ready batch of bytes whose messages carry the numbers from `reserve`, and waits for the answer to `last`.
+    /// Sends an encoded batch whose messages have numbers from `reserve`, and waits for the answer to `last`.
     func performBatch(
         _ action: String, build: (_ firstSequence: UInt32) -> (bytes: [UInt8], last: UInt32)
     ) throws(NetfilterError) {
@@ -78,9 +78,9 @@ final class NetlinkSocket: Sendable {
         }
     }
 
-    /// Sends one dump request and reads every reply. Where some were lost, or what is listed was changed meanwhile, all is
-    /// asked for again; what changes all the time is taken as it was heard.
-    /// - Parameter read: what a reply comes to; nil where it is of no interest.
+    /// Sends one dump request and reads all replies. If some were lost, or the listed objects changed meanwhile, it
+    /// starts again; after several attempts the last result is used as it is.
+    /// - Parameter read: converts a reply; nil to ignore it.
     func dump<Read>(
         _ action: String, _ message: NetlinkMessage, _ read: (NetlinkReply) -> Read?
     ) throws(NetfilterError) -> [Read] {
@@ -113,8 +113,8 @@ final class NetlinkSocket: Sendable {
         return (found, isWhole)
     }
 
-    /// One request and its answers at a time. After one that failed on the way, what is left of it is thrown away first:
-    /// nothing of it may pass for an answer to the next.
+    /// Performs one request with its answers at a time. If an earlier one was not completed, its remaining answers are
+    /// discarded first, so that they are not taken for answers to this one.
     private func exchange(_ body: (inout Handle) throws(NetfilterError) -> Void) throws(NetfilterError) {
         try handle.withLock { handle throws(NetfilterError) in
             if handle.hasRest { Self.drain(handle.socket) }
@@ -124,7 +124,7 @@ final class NetlinkSocket: Sendable {
         }
     }
 
-    /// Reads until nothing waits any more. ENOBUFS only says that something was lost.
+    /// Reads until the queue is empty. ENOBUFS only means that something was dropped.
     private static func drain(_ socket: OpaquePointer) {
         var byte: UInt8 = 0
         while recv(mnl_socket_get_fd(socket), &byte, 1, Int32(MSG_DONTWAIT)) >= 0 || errno == ENOBUFS || errno == EINTR
@@ -145,7 +145,8 @@ final class NetlinkSocket: Sendable {
         return handle.sequence
     }
 
-    /// The kernel answers while it sends: when sendto returns, every answer is queued, and that to `last` after the others.
+    /// The kernel answers synchronously: when sendto returns, all answers are queued, the one to `last` after the
+    /// others.
     private static func confirm(_ socket: OpaquePointer, until last: UInt32, _ action: String) throws(NetfilterError) {
         var failure: NetfilterError?
         var isConfirmed = false
@@ -173,7 +174,7 @@ final class NetlinkSocket: Sendable {
     private static func receive(
         _ socket: OpaquePointer, _ action: String, wait: Bool
     ) throws(NetfilterError) -> [NetlinkReply] {
-        // What is waited for is a dump; an answer of another kind is a code and a sentence.
+        // Dumps need a large buffer; other answers are only a code and a sentence.
         let capacity = wait ? 1 << 17 : 1 << 13
         while true {
             var count = 0

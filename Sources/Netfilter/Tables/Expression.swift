@@ -19,7 +19,7 @@ public enum Expression: Hashable, Sendable {
         case inputName = 6
         case outputName = 7
         case socketUser = 10
-        /// Of the route that the packet took; a packet without a route has none, and the rule ends there.
+        /// From the packet's route. A packet without a route does not match.
         case routeClass = 13
         case family = 15
         case transport = 16
@@ -76,13 +76,13 @@ public enum Expression: Hashable, Sendable {
     case reject(Rejection)
     case redirect(port: UInt16)
     case masquerade
-    /// Of marks and priorities.
+    /// For marks and priorities.
     case setMeta(MetaKey, UInt32)
     /// `ct mark set NUMBER`
     case setConnectionMark(UInt32)
 }
 
-/// Rule parts in the terms of nft(8). Each makes sure of the family and the transport that it looks into.
+/// Parts of rules, named as in nft(8). Each first checks the address family or transport that it depends on.
 extension [Expression] {
     private static func match(_ load: Expression, _ bytes: some Sequence<UInt8>) -> [Expression] {
         [load, .compare(.equal, [UInt8](bytes))]
@@ -152,7 +152,7 @@ extension [Expression] {
     /// `meta mark NUMBER`
     public static func mark(_ mark: UInt32) -> [Expression] { match(.meta(.mark), NetlinkMessage.hostBytes(mark)) }
 
-    /// `meta skuid NUMBER`: a packet that is no socket's does not match.
+    /// `meta skuid NUMBER`: a packet without a socket does not match.
     public static func socketUser(_ user: UInt32) -> [Expression] {
         match(.meta(.socketUser), NetlinkMessage.hostBytes(user))
     }
@@ -211,7 +211,7 @@ extension [Expression] {
     /// `fib daddr type local`
     public static let toLocalAddress: [Expression] = match(.destinationType, NetlinkMessage.hostBytes(UInt32(2)))
 
-    /// `fib saddr type != local`: a source that is none of this namespace's addresses.
+    /// `fib saddr type != local`: a source that is not an address of this namespace.
     public static let fromForeignAddress: [Expression] = [
         .sourceType, .compare(.notEqual, NetlinkMessage.hostBytes(UInt32(2))),
     ]
@@ -225,7 +225,7 @@ extension [Expression] {
     private static func interface(_ load: Expression, _ name: String) -> [Expression] {
         let wholeName = 16
         var bytes = [UInt8](name.utf8)
-        // A shorter comparison looks at the start only.
+        // Comparing fewer bytes matches the beginning.
         if bytes.last == UInt8(ascii: "*") { return match(load, bytes.dropLast()) }
         bytes += [UInt8](repeating: 0, count: wholeName - bytes.count)
         return match(load, bytes)

@@ -1,17 +1,19 @@
 import CNftnl
 
-/// Turns expressions into libnftnl's objects.
+/// Converts expressions to libnftnl objects.
 enum ExpressionBuilder {
-    /// NFT_REG32_01 and the three behind it: an IPv6 address has room.
+    /// NFT_REG32_01, which with the three registers after it can hold an IPv6 address.
     private static let register: UInt32 = 9
-    /// NFT_REG32_00. What a map says is two words, of which the second, the number, lands in `register`.
+    /// NFT_REG32_00, the destination of map look-ups. A map's value is two 32-bit words, so that the second, the
+    /// number, ends up in `register`, and can be looked up in the next map.
     ///
-    /// nft(8) takes no notice of a word that was put into a register behind the first one. It has no length for what a
-    /// map says, and ends by an assertion where that is looked up again (1.0.6 and later): a listing of all rules would.
+    /// The detour is for nft(8), version 1.0.6 and later: when it lists a rule that uses a map's value directly as the
+    /// next key, it has no length for the value and fails an assertion, and `nft list ruleset` aborts. It does not
+    /// track the second word of a value, so it does not notice this use.
     private static let registerOfMaps: UInt32 = 8
     private static let verdictRegister: UInt32 = 0
 
-    /// Adds an expression to a rule, which then owns what was made.
+    /// Adds an expression to a rule, which takes ownership of it.
     static func add(_ expression: Expression, to rule: OpaquePointer) {
         switch expression {
         case .meta(let key):

@@ -1,6 +1,6 @@
-/// A chain that the kernel calls, whoever made it.
+/// A base chain, whichever program made it.
 public struct FoundChain: Hashable, Sendable, CustomStringConvertible {
-    /// As nft(8) names it: `ip`, `ip6`, `inet`, …
+    /// The name in nft(8): `ip`, `ip6`, `inet`, …
     public var family: String
     public var table: String
     public var name: String

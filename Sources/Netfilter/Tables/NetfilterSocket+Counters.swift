@@ -1,18 +1,17 @@
 import CMnl
 import CNftnl
 
-/// What one rule has counted.
+/// The counters of one rule.
 public struct RuleCount: Hashable, Sendable {
     /// Of its `counter`.
     public var packets: UInt64 = 0
     public var bytes: UInt64 = 0
-    /// Of its quota: bytes that it has seen.
+    /// Bytes seen by its quota.
     public var quotaUsed: UInt64?
 }
 
 extension NetfilterSocket {
-    /// What the rules of a chain have counted until now, in their order; empty where there is no such chain.
-    /// `nft list chain inet TABLE CHAIN`
+    /// The counters of a chain's rules, in order; empty if there is no such chain. `nft list chain inet TABLE CHAIN`
     public func counts(of chain: String, table: String) throws(NetfilterError) -> [RuleCount] {
         guard try hasTable(table) else { return [] }
         var request = NetlinkMessage(type: Self.subsystem | 7, flags: NetlinkFlag.dump, body: [1, 0, 0, 0])
@@ -25,7 +24,7 @@ extension NetfilterSocket {
             let parsed = bytes.withUnsafeMutableBytes { buffer in
                 nftnl_rule_nlmsg_parse(buffer.baseAddress!.assumingMemoryBound(to: nlmsghdr.self), rule)
             }
-            // A kernel that does not look at the names of a request lists every rule there is.
+            // Older kernels ignore the names in the request and list all rules.
             let isAskedFor =
                 parsed == 0 && Self.text(rule, NFTNL_RULE_TABLE) == table && Self.text(rule, NFTNL_RULE_CHAIN) == chain
             return isAskedFor ? Self.count(of: rule) : nil

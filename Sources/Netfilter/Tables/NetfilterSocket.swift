@@ -2,10 +2,11 @@ import CMnl
 import CNftnl
 import Synchronization
 
-/// nf_tables of the namespace that it was opened in.
+/// nf_tables of the namespace in which this was opened.
 public final class NetfilterSocket: Sendable {
     let socket: NetlinkSocket
-    /// The namespace's generation if only this socket has changed its tables since the last whole transaction.
+    /// The generation number that the namespace's tables have if only this socket has changed them since the last whole
+    /// transaction.
     private let expected = Mutex<UInt32?>(nil)
 
     public init() throws(NetfilterError) { socket = try NetlinkSocket(.netfilter) }
@@ -14,8 +15,9 @@ public final class NetfilterSocket: Sendable {
         socket = try NetlinkSocket(.netfilter, receiveBufferBytes: receiveBufferBytes)
     }
 
-    /// Makes every change of the transaction, or none. The rules are in force when it returns.
-    /// - Parameter isWhole: it replaces whatever was there: from now on `wasChangedByOthers` tells whether that still holds.
+    /// Applies all changes of the transaction, or none. They are in force when this returns.
+    /// - Parameter isWhole: whether it replaces everything; `wasChangedByOthers` then reports later changes by other
+    ///   programs.
     public func commit(_ transaction: Transaction, isWhole: Bool = false) throws(NetfilterError) {
         guard !transaction.isEmpty else { return }
         try expected.withLock { expected throws(NetfilterError) in
@@ -31,8 +33,9 @@ public final class NetfilterSocket: Sendable {
         }
     }
 
-    /// Whether tables of this namespace were changed by anything but this socket since its last whole transaction, or
-    /// may have been: an answer of the kernel was lost. One short question to the kernel; true until the next whole one.
+    /// Whether another program has changed tables of this namespace since the last whole transaction, or may have (an
+    /// answer of the kernel was lost). Costs one short request. Once true, it stays true until the next whole
+    /// transaction.
     public func wasChangedByOthers() throws(NetfilterError) -> Bool {
         try expected.withLock { expected throws(NetfilterError) in
             guard let known = expected else { return true }
@@ -42,7 +45,7 @@ public final class NetfilterSocket: Sendable {
         }
     }
 
-    /// Takes the tables as they are now for those that only this socket has changed: what others do from now on is told.
+    /// Accepts the tables as they are now. Only later changes by others are reported.
     public func acceptChanges() throws(NetfilterError) {
         try expected.withLock { expected throws(NetfilterError) in expected = try generation() }
     }
@@ -53,7 +56,7 @@ public final class NetfilterSocket: Sendable {
         }
     }
 
-    /// Each transaction in the namespace adds one; zero is left out.
+    /// Each transaction in the namespace increases it by one; zero is skipped.
     private static func generation(after present: UInt32) -> UInt32 { present == .max ? 1 : present + 1 }
 
     /// NFT_MSG_GETGEN.
@@ -67,7 +70,7 @@ public final class NetfilterSocket: Sendable {
         return found
     }
 
-    /// What is in a set now. `nft list set inet TABLE SET`
+    /// The elements of a set. `nft list set inet TABLE SET`
     public func elements(of set: String, table: String) throws(NetfilterError) -> [SetElement] {
         // nfgenmsg of NFPROTO_INET, then the names; the answer is parsed by libnftnl.
         var request = NetlinkMessage(type: Self.subsystem | 13, flags: NetlinkFlag.dump, body: [1, 0, 0, 0])
@@ -76,7 +79,7 @@ public final class NetfilterSocket: Sendable {
         let parts = try socket.dump("listing the set \(set)", request) { reply -> [SetElement]? in
             let parsed = nftnl_set_alloc()!
             defer { nftnl_set_free(parsed) }
-            // libnftnl wants the header, too.
+            // libnftnl expects the header as well.
             var bytes = NetlinkMessage(type: reply.type, flags: 0, body: Array(reply.payload)).bytes
             bytes.withUnsafeMutableBytes { buffer in
                 _ = nftnl_set_elems_nlmsg_parse(buffer.baseAddress!.assumingMemoryBound(to: nlmsghdr.self), parsed)
@@ -86,7 +89,7 @@ public final class NetfilterSocket: Sendable {
         return parts.flatMap(\.self)
     }
 
-    /// Whether a table is there.
+    /// Whether a table exists.
     public func hasTable(_ table: String) throws(NetfilterError) -> Bool {
         let request = NetlinkMessage(type: Self.subsystem | 1, flags: NetlinkFlag.dump, body: [1, 0, 0, 0])
         let found = try socket.dump("listing tables", request) { reply in

@@ -1,6 +1,6 @@
 import NetworkPolicy
 
-/// A chain that the kernel calls, or one that rules jump to.
+/// The hook and priority of a base chain.
 public struct BaseChain: Hashable, Sendable {
     public enum Hook: UInt32, Hashable, Sendable {
         case prerouting = 0
@@ -18,7 +18,7 @@ public struct BaseChain: Hashable, Sendable {
     public var hook: Hook
     public var priority: Int32
     public var dropsByDefault: Bool
-    /// Of chains in the `netdev` family, which belong to one.
+    /// The device, for chains of the `netdev` family.
     public private(set) var device: String?
 
     public init(_ kind: Kind, _ hook: Hook, priority: Int32, dropsByDefault: Bool) {
@@ -28,22 +28,23 @@ public struct BaseChain: Hashable, Sendable {
         self.dropsByDefault = dropsByDefault
     }
 
-    /// `type filter hook egress device DEVICE`, in the `netdev` family: whatever leaves by it, packet sockets included.
+    /// `type filter hook egress device DEVICE`, in the `netdev` family: sees everything sent through the device,
+    /// including by packet sockets.
     public static func egress(device: String, dropsByDefault: Bool) -> BaseChain {
-        // That family's hook of number 1 is its egress.
+        // In that family, hook number 1 is egress.
         var chain = BaseChain(.filter, .input, priority: 0, dropsByDefault: dropsByDefault)
         chain.device = device
         return chain
     }
 }
 
-/// What the elements of a set are.
+/// The type of a set's elements.
 public enum SetKey: Hashable, Sendable {
     case ipv4, ipv6
     /// A number of 32 bits (`mark`).
     case number
 
-    /// The types of nft(8), by which it lists the elements; the kernel looks at the length only.
+    /// The type number that nft(8) uses to list elements; the kernel only uses the length.
     var type: UInt32 {
         switch self {
         case .ipv4: 7
@@ -54,15 +55,15 @@ public enum SetKey: Hashable, Sendable {
     var length: UInt32 { self == .ipv6 ? 16 : 4 }
 }
 
-/// What a map's elements lead to.
+/// The type of a map's values.
 public enum MapValue: Hashable, Sendable {
     case number, verdict
 
-    /// As nft(8) lists them: NFT_DATA_VERDICT, or two marks one after the other.
+    /// The type number for nft(8): NFT_DATA_VERDICT, or two marks.
     var type: UInt32 { self == .verdict ? 0xffff_ff00 : SetKey.number.type << 6 | SetKey.number.type }
     var length: UInt32 { self == .verdict ? 16 : 8 }
 
-    /// What stands for a number: see `ExpressionBuilder.registerOfMaps`.
+    /// The two words for a number, see `ExpressionBuilder.registerOfMaps`.
     static func words(_ number: UInt32) -> [UInt8] { [0, 0, 0, 0] + NetlinkMessage.hostBytes(number) }
 
     static func number(of words: [UInt8]) -> UInt32? {
@@ -73,13 +74,13 @@ public enum MapValue: Hashable, Sendable {
 /// An element of a set.
 public struct SetElement: Hashable, Sendable {
     public var key: [UInt8]
-    /// Milliseconds the kernel keeps it; nil for ever. In a dump: what is left of it.
+    /// Milliseconds until it expires; nil for never. In a dump, the remaining time.
     public var timeout: UInt64?
-    /// Up to 253 bytes that the kernel keeps with it and gives back in a dump.
+    /// Up to 253 bytes that the kernel stores with it and returns in a dump.
     public var userData: [UInt8]
     /// The end of a range in an interval set: the first address past it.
     var isRangeEnd = false
-    /// In a map: what the key leads to.
+    /// In a map, the key's value.
     public var value: Value?
 
     public enum Value: Hashable, Sendable {
@@ -114,17 +115,17 @@ public struct SetElement: Hashable, Sendable {
 
     public var address: IPAddress? { IPAddress(bytes: key) }
 
-    /// A range as an interval set wants it: its start, and the address past its end where there is one.
+    /// A range as the elements of an interval set: its start, and the address after its end, if there is one.
     public static func range(_ range: ClosedRange<IPAddress>) -> [SetElement] { self.range(range, value: nil) }
 
-    /// A range of an interval map; the end leads nowhere.
+    /// A range of an interval map; the end element has no value.
     public static func range(_ range: ClosedRange<IPAddress>, value: Value?) -> [SetElement] {
         [SetElement(range.lowerBound, value: value)]
             + (range.upperBound.successor.map { [SetElement(rangeEnd: $0)] } ?? [])
     }
 }
 
-/// Changes to nf_tables in one family that the kernel makes all at once or not at all.
+/// Changes to nf_tables in one family that the kernel applies atomically.
 public struct Transaction: Sendable {
     enum Operation: Sendable {
         case addTable(String)
@@ -158,10 +159,11 @@ public struct Transaction: Sendable {
         }
     }
 
-    /// What ends a new chain that drops by default. Its policy alone leaves a gap: the kernel makes the rules of a
-    /// transaction visible at once, but then takes old chains away and sets the policies of new ones, which accept till
-    /// then, one after the other (`nf_tables_commit`, `nft_chain_commit_drop_policy`). A table that replaces itself would
-    /// let packets through in between. The policy is still needed: it holds while the rules of the old chain are gone.
+    /// Final drop rules for new chains that drop by default. The chain's policy alone would leave a gap: the kernel
+    /// makes a transaction's rules visible at once, but only then removes old chains and sets the policies of new ones,
+    /// which accept until then, one after another (`nf_tables_commit`, `nft_chain_commit_drop_policy`). A table that
+    /// replaces itself would let packets pass in between. The policy is still needed, because it applies while the old
+    /// chain's rules are gone.
     var closingRules: [Operation] {
         operations.compactMap { operation in
             guard case .addChain(let table, let name, let base?) = operation, base.dropsByDefault else { return nil }
@@ -171,14 +173,14 @@ public struct Transaction: Sendable {
 
     public init(family: Family = .inet) { self.family = family }
 
-    /// `add table inet TABLE`: does nothing where it exists.
+    /// `add table inet TABLE`: does nothing if it exists.
     public mutating func addTable(_ table: String) { operations.append(.addTable(table)) }
 
-    /// `add table …; delete table …`: afterwards there is none, whether there was one or not.
+    /// `add table …; delete table …`: removes the table if it exists.
     public mutating func removeTable(_ table: String) { operations += [.addTable(table), .deleteTable(table)] }
 
-    /// `add chain inet TABLE NAME { type … hook … }`; without a base it is a chain for jumps. One that drops by default
-    /// gets a last rule that drops, so that rules of a later transaction would never be asked.
+    /// `add chain inet TABLE NAME { type … hook … }`; without a base it can only be jumped to. One that drops by
+    /// default gets a final drop rule, so rules that a later transaction adds to it would have no effect.
     public mutating func addChain(_ name: String, table: String, base: BaseChain? = nil) {
         operations.append(.addChain(table: table, name: name, base: base))
     }
@@ -193,7 +195,7 @@ public struct Transaction: Sendable {
         operations.append(.addRule(table: table, chain: chain, expressions))
     }
 
-    /// A chain that answers what comes to it with a refusal: TCP with a reset, all else with ICMP.
+    /// Adds a chain that refuses packets: TCP with a reset, everything else with ICMP.
     public mutating func addRefusingChain(_ name: String, table: String) {
         addChain(name, table: table)
         addRule(name, table: table, .transport(IPProtocol.tcp) + [.reject(.tcpReset)])
@@ -221,15 +223,15 @@ public struct Transaction: Sendable {
         operations.append(.deleteElements(table: table, set: set, elements))
     }
 
-    /// Takes elements out whether they are there or not: each is added first. Not for interval sets. In a map the value
-    /// must be the one that is there: the kernel refuses to add a key with another.
+    /// Removes elements whether they exist or not, by adding each first. Not for interval sets. In a map the value must
+    /// be the present one, since the kernel refuses to add a key with a different value.
     public mutating func removeElements(_ elements: [SetElement], set: String, table: String) {
         addElements(elements, set: set, table: table)
         deleteElements(elements, set: set, table: table)
     }
 
-    /// Puts timed elements in with their full time. Older kernels do not renew the time of an element that is added
-    /// again, so each leaves first; within the transaction no packet sees it gone.
+    /// Adds timed elements with their full time. Older kernels do not renew the time of an element that is added again,
+    /// so each is removed first; within the transaction no packet sees it missing.
     public mutating func refreshElements(_ elements: [SetElement], set: String, table: String) {
         removeElements(elements, set: set, table: table)
         addElements(elements, set: set, table: table)

@@ -1,9 +1,9 @@
 import CMnl
 import CNftnl
 
-/// Writes a transaction as one netlink batch.
+/// Encodes a transaction as one netlink batch.
 struct TransactionEncoder {
-    /// A message's attributes count their length in 16 bits: lists are cut well below that.
+    /// Attribute lengths have 16 bits, so lists of elements are split well below that.
     static let elementBytesPerMessage = 32 << 10
 
     private let family: UInt16
@@ -17,7 +17,7 @@ struct TransactionEncoder {
         var encoder = TransactionEncoder(family: transaction.family.rawValue, sequence: firstSequence)
         encoder.message(capacity: 64) { buffer, sequence in nftnl_batch_begin(buffer, sequence)! }
         for operation in transaction.operations + transaction.closingRules { encoder.write(operation) }
-        // Only the last change is acknowledged: the answer to it, and no refusal before, means that all were made.
+        // Only the last change asks for an acknowledgement. If it arrives without an error before it, all were applied.
         encoder.acknowledgeLast()
         let last = encoder.sequence &- 1
         encoder.message(capacity: 64) { buffer, sequence in nftnl_batch_end(buffer, sequence)! }
@@ -96,7 +96,7 @@ struct TransactionEncoder {
         nftnl_rule_set_str(rule, UInt16(NFTNL_RULE_CHAIN.rawValue), chain)
         for expression in expressions {
             ExpressionBuilder.add(expression, to: rule)
-            // nft(8) lists the key and the second map only.
+            // nft(8) lists only the key and the second map.
             guard case .map(let name) = expression else { continue }
             let comment = UserData.encode(Array("by its number in @\(name)".utf8))
             nftnl_rule_set_data(rule, UInt16(NFTNL_RULE_USERDATA.rawValue), comment, UInt32(comment.count))
@@ -104,7 +104,7 @@ struct TransactionEncoder {
         message(type: type, flags: flags) { nftnl_rule_nlmsg_build_payload($0, rule) }
     }
 
-    /// An empty list with the deleting type flushes the set.
+    /// Deleting an empty list flushes the set.
     private mutating func write(_ elements: [SetElement], table: String, set: String, type: UInt16, flags: UInt16) {
         var rest = elements[...]
         repeat {
@@ -178,9 +178,10 @@ struct TransactionEncoder {
     }
 }
 
-/// The kernel keeps user data as it is; nft(8) reads it as type, length, value. As a comment (type 0) it can be listed.
+/// The kernel stores user data unchanged. nft(8) reads it as type, length, value and lists type 0 as a comment.
 enum UserData {
-    /// With its framing 254 bytes: of NFT_USERDATA_MAXLEN's 256 the kernel takes no more (measured on 6.18, both families).
+    /// 254 bytes with the framing, which is all that the kernel accepts of NFT_USERDATA_MAXLEN's 256 (measured on 6.18,
+    /// both families).
     static let limit = 251
 
     static func encode(_ bytes: [UInt8]) -> [UInt8] {
