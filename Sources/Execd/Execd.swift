@@ -10,11 +10,11 @@ import NIOPosix
 
 /// The daemon inside a sandbox.
 public enum Execd {
-    /// Runs the program; returns its exit code. `environment` is what commands get.
+    /// Runs the program and returns its exit code. `environment` is the environment of commands.
     ///
-    /// Not asynchronous: the init waits for signals on the first thread, and an asynchronous main would end that one by
-    /// pthread_exit, which unwinds its stack. In a static executable this sorts the whole table of frames first: 20 ms of
-    /// work in every sandbox that starts.
+    /// Not asynchronous, because init waits for signals on the main thread, and an asynchronous main would end that
+    /// thread with pthread_exit, which unwinds its stack. In a static executable unwinding first sorts the whole frame
+    /// table, which would add 20 ms to the start of every sandbox.
     public static func run(_ arguments: [String], environment: [String: String]) -> Int32 {
         let options: Options
         do throws(Options.OptionError) {
@@ -39,7 +39,7 @@ public enum Execd {
                 exit(1)
             }
         }
-        // The server works on its own threads until the process is ended.
+        // The server runs on its own threads until the process is ended.
         while true { pause() }
     }
 
@@ -63,7 +63,7 @@ public enum Execd {
         let server = HTTPServer(
             group: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: logger, handler: api.handle)
         do {
-            // "::" takes IPv4, too.
+            // "::" accepts IPv4 as well.
             return (server, try await server.start(on: .tcp(host: "::", port: options.port)))
         } catch let error as IOError where error.errnoCode == EAFNOSUPPORT || error.errnoCode == EADDRNOTAVAIL {
             return (server, try await server.start(on: .tcp(host: "0.0.0.0", port: options.port)))

@@ -6,15 +6,15 @@ import SafeText
     import Glibc
 #endif
 
-/// One JSON object a line, for log collectors.
+/// One JSON object per line, for log collectors.
 struct JSONLogHandler: LogHandler {
     let label: String
     var logLevel = Logger.Level.info
     var metadata = Logger.Metadata()
     var metadataProvider: Logger.MetadataProvider?
-    /// Where a finished line goes.
+    /// Writes a finished line.
     var write: @Sendable ([UInt8]) -> Void = { line in
-        // One write a line: lines of several threads and processes do not mix.
+        // One write per line, so that lines of several threads and processes do not mix.
         _ = line.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 

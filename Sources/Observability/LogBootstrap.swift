@@ -1,12 +1,12 @@
 import Logging
 import Metrics
 
-/// How log lines are written; both forms go to standard error.
+/// The format of log lines. Both go to standard error.
 public enum LogFormat: String, Sendable {
     case text, json
 }
 
-/// Sets up logging for a program. Called once, first thing.
+/// Sets up logging and metrics for a program. Call once, before anything else.
 public enum Observability {
     /// The version of every program of this package.
     public static let release = "0.2.0"
@@ -27,15 +27,15 @@ public enum Observability {
         return bootstrapMetrics()
     }
 
-    /// Sets up metrics alone, for a program with a log of its own.
-    /// - Parameter common: on every series.
+    /// Sets up metrics only, for a program with its own logging.
+    /// - Parameter common: dimensions of every series.
     public static func bootstrapMetrics(common: [MetricsRegistry.Dimension] = []) -> MetricsRegistry {
         let registry = MetricsRegistry(common: common)
         MetricsSystem.bootstrap(registry)
         return registry
     }
 
-    /// The level of a configured name; nil for an unknown one.
+    /// The level with a configured name; nil if unknown.
     public static func level(named name: String) -> Logger.Level? {
         switch name.lowercased() {
         case "warn": .warning

@@ -1,7 +1,7 @@
 import CoreMetrics
 import Synchronization
 
-/// A count that only grows.
+/// A counter, which only grows.
 final class Counted: CounterHandler, Sendable {
     private let count = Atomic<Int64>(0)
 
@@ -10,7 +10,7 @@ final class Counted: CounterHandler, Sendable {
     func reset() { count.store(0, ordering: .relaxed) }
 }
 
-/// A value that is set.
+/// A gauge, which is set to a value.
 final class Gauged: MeterHandler, RecorderHandler, Sendable {
     private let bits = Atomic<UInt64>(0)
 
@@ -33,7 +33,7 @@ final class Gauged: MeterHandler, RecorderHandler, Sendable {
     }
 }
 
-/// Observations counted in buckets.
+/// A histogram: observations counted in buckets.
 final class Distribution: RecorderHandler, TimerHandler, Sendable {
     struct Snapshot: Sendable {
         var buckets = [Int64](repeating: 0, count: Distribution.bounds.count)

@@ -3,7 +3,7 @@ import Synchronization
 
 /// The program's metrics, kept in memory, rendered as Prometheus text and exported over OTLP.
 ///
-/// Series are bounded: what is made beyond the limit is counted nowhere.
+/// The number of series is limited; those made beyond the limit are not counted.
 public final class MetricsRegistry: MetricsFactory, Sendable {
     public struct Dimension: Hashable, Sendable {
         public var name: String
@@ -17,10 +17,10 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
 
     /// One series: a metric with its dimensions.
     public struct Key: Hashable, Comparable, Sendable {
-        /// As the program wrote it: `egress.policy.denied_total`.
+        /// The name in the program: `egress.policy.denied_total`.
         public let label: String
         public let dimensions: [Dimension]
-        /// As Prometheus takes it.
+        /// The name in Prometheus form.
         let name: String
         let labels: String
 
@@ -34,7 +34,7 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
         public static func < (left: Key, right: Key) -> Bool { (left.name, left.labels) < (right.name, right.labels) }
     }
 
-    /// Numbers that somebody else keeps, asked for when they are read.
+    /// A value that is kept elsewhere and fetched when metrics are read.
     public struct Sample: Sendable {
         public enum Kind: Sendable { case counter, gauge }
         var key: Key
@@ -57,7 +57,7 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
         var count: Int { counters.count + values.count + distributions.count }
     }
 
-    /// Most series that are made, and most samples of one collector.
+    /// The most series, and the most samples of one collector.
     public static let limit = 4096
 
     private let series = Mutex(Series())
@@ -88,13 +88,13 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
         make(\.distributions, key(label, dimensions)) { Distribution(unit: 1e-9) }
     }
 
-    // Handlers are shared by name and live as long as the registry: a counter re-made by name goes on where it was.
+    // Handlers are shared by name and live as long as the registry, so a counter that is created again continues.
     public func destroyCounter(_ handler: any CounterHandler) {}
     public func destroyMeter(_ handler: any MeterHandler) {}
     public func destroyRecorder(_ handler: any RecorderHandler) {}
     public func destroyTimer(_ handler: any TimerHandler) {}
 
-    /// Asks `samples` whenever the metrics are read. For what comes and goes, such as sandboxes.
+    /// Calls `samples` whenever metrics are read. For things that come and go, such as sandboxes.
     public func collect(_ samples: @escaping @Sendable () -> [Sample]) {
         series.withLock { $0.collectors.append(samples) }
     }
@@ -143,7 +143,7 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
     }
 }
 
-/// What was counted, at one moment.
+/// The values of all series at one moment.
 struct MetricsSnapshot {
     var counters: [(key: MetricsRegistry.Key, value: Double)] = []
     var gauges: [(key: MetricsRegistry.Key, value: Double)] = []

@@ -20,7 +20,7 @@ struct PrometheusText {
         line(key.name + "_count", key.labels, Double(snapshot.count))
     }
 
-    /// A legal metric name: what is not a letter, digit, underscore or colon becomes an underscore.
+    /// Makes a legal metric name: any character but letters, digits, underscores and colons becomes an underscore.
     static func name(_ label: String) -> String {
         let legal = label.unicodeScalars.map { scalar in
             scalar.isASCII

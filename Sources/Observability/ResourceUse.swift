@@ -1,21 +1,22 @@
 import FoundationEssentials
 import Synchronization
 
-/// What the machine and this program's control group use, under the reference's names: `PREFIX.system.…` and
-/// `PREFIX.process.…`. Inside a container the system is the node, the same for every sandbox of it.
+/// Resource use of the machine and of this program's control group, under the reference's names: `PREFIX.system.…` and
+/// `PREFIX.process.…`. Inside a container, "system" is the whole node, the same for all its sandboxes.
 public final class ResourceUse: Sendable {
     private let prefix: String
     private let root: String
-    /// Of the processors' time: all of it, and what they idled.
+    /// Total and idle processor time at the last reading.
     private let seen = Mutex<(total: UInt64, idle: UInt64)?>(nil)
 
-    /// - Parameter root: for tests; where /proc and /sys are.
+    /// - Parameter root: where /proc and /sys are, for tests.
     public init(prefix: String, root: String = "") {
         self.prefix = prefix
         self.root = root
     }
 
-    /// What can be read, now. Processor use is that since the last call, at first since the machine's start.
+    /// The present values, as far as they can be read. Processor use is measured since the last call, at first since
+    /// boot.
     public func samples() -> [MetricsRegistry.Sample] {
         var samples: [MetricsRegistry.Sample] = []
         if let bytes = systemMemory() { samples.append(.init("\(prefix).system.memory.usage_bytes", .gauge, bytes)) }
@@ -25,7 +26,7 @@ public final class ResourceUse: Sendable {
         return samples
     }
 
-    /// Bytes that are not available for others (proc_meminfo(5)).
+    /// Bytes in use (proc_meminfo(5)).
     private func systemMemory() -> Double? {
         var kibibytes: [Substring: Double] = [:]
         for line in lines(of: "/proc/meminfo") {
@@ -36,8 +37,8 @@ public final class ResourceUse: Sendable {
         return max(0, total - available) * 1024
     }
 
-    /// Busy time by all time, 0 to 1 (proc_stat(5)): user, nice, system, idle, iowait, irq, softirq, steal; what guests use
-    /// is in user's.
+    /// Busy time by all time, 0 to 1 (proc_stat(5)): user, nice, system, idle, iowait, irq, softirq, steal; guests'
+    /// time is included in user.
     private func systemLoad() -> Double? {
         guard let line = lines(of: "/proc/stat").first(where: { $0.hasPrefix("cpu ") }) else { return nil }
         let times = line.split(separator: " ").dropFirst().prefix(8).compactMap { UInt64($0) }
@@ -45,7 +46,7 @@ public final class ResourceUse: Sendable {
         let now = (total: times.reduce(0, &+), idle: times[3] &+ times[4])
         return seen.withLock { seen in
             let before = seen ?? (0, 0)
-            // Twice in the same tick there is nothing new to say; the kernel lets idle time go back now and then.
+            // Nothing new within the same tick. Idle time may also decrease now and then.
             guard now.total > before.total else { return nil }
             seen = now
             let passed = now.total - before.total
@@ -67,7 +68,7 @@ public final class ResourceUse: Sendable {
         return number("/sys/fs/cgroup/cpuacct\(group("cpuacct"))/cpuacct.usage").map { $0 / 1e9 }
     }
 
-    /// The path of the program's group below a hierarchy's root (cgroups(7)), without a slash at its end.
+    /// The path of the program's group below the hierarchy's root (cgroups(7)), without a final slash.
     /// - Parameter controller: of version 1; nil for version 2.
     private func group(_ controller: String?) -> String {
         for line in lines(of: "/proc/self/cgroup") {
@@ -89,6 +90,6 @@ public final class ResourceUse: Sendable {
 }
 
 extension MetricsRegistry {
-    /// Adds what the machine and the program use to what is read.
+    /// Adds resource use to the registry.
     public func collect(_ use: ResourceUse) { collect { use.samples() } }
 }

@@ -1,8 +1,8 @@
 import Logging
 import SafeText
 
-/// One line for people. What sandboxes, images and peers wrote is part of messages and metadata: whatever it was, it adds no
-/// line and moves no terminal.
+/// One line per message, for people. Messages and metadata may contain text from sandboxes, images and peers; it is
+/// escaped, so that it cannot add lines or control the terminal.
 struct TextLogHandler: LogHandler {
     private var lines: StreamLogHandler
 

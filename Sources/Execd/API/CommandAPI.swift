@@ -3,7 +3,7 @@ import HTTPServer
 import NIOCore
 import NIOHTTP1
 
-/// `/command` and what belongs to it (docs/wire.md#commands).
+/// The routes below `/command` (docs/wire.md#commands).
 struct CommandAPI: Sendable {
     let runner: CommandRunner
 

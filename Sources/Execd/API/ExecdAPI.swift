@@ -2,7 +2,7 @@ import HTTPServer
 import Logging
 import NIOHTTP1
 
-/// execd's HTTP API: who is asked for what.
+/// execd's HTTP API: authorisation and routing.
 struct ExecdAPI: Sendable {
     static let tokenHeader = "X-EXECD-ACCESS-TOKEN"
 
@@ -10,7 +10,7 @@ struct ExecdAPI: Sendable {
     let commands: CommandAPI
     let sessions: SessionAPI
     let files: FilesAPI
-    /// What every request must carry; nil: nothing.
+    /// The token that every request must carry; nil for none.
     let token: String?
     let logger: Logger
 
@@ -36,7 +36,7 @@ struct ExecdAPI: Sendable {
         }
     }
 
-    /// Looks at every byte, whichever the first difference is.
+    /// Constant-time comparison with the token.
     private func isAuthorized(_ request: HTTPRequest) -> Bool {
         guard let token else { return true }
         let presented = Array((request.headers.first(name: Self.tokenHeader) ?? "").utf8), expected = Array(token.utf8)

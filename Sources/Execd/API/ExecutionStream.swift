@@ -6,12 +6,12 @@ import NIOHTTP1
     import Glibc
 #endif
 
-/// The stream of one execution, whoever runs it (docs/wire.md#event-streams).
+/// The event stream of one execution, of a command or of a session's run (docs/wire.md#event-streams).
 enum ExecutionStream {
     private static let pingInterval = Duration.seconds(3)
 
-    /// Sends the events of a foreground execution up to its end; it dies with the connection.
-    /// - Parameter maxLine: bytes of a line that wait for its break.
+    /// Sends the events of a foreground execution until it ends. If the client disconnects, it is killed.
+    /// - Parameter maxLine: the longest line, in bytes, that is held until its line break.
     static func send(
         _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int, _ response: HTTPResponseWriter
     ) async throws {
@@ -54,7 +54,7 @@ enum ExecutionStream {
     }
 }
 
-/// Writes events as they come; whole ones, whoever writes.
+/// Writes events one at a time, also when several tasks write.
 actor EventWriter {
     private let response: HTTPResponseWriter
 

@@ -6,7 +6,7 @@ import NIOHTTP1
     import Glibc
 #endif
 
-/// What changes files. A request is checked whole before anything of it is done.
+/// Routes that change files. A request is checked completely before any of it is performed.
 extension FilesAPI {
     private struct Move: Decodable, Sendable {
         var src: String
@@ -17,14 +17,15 @@ extension FilesAPI {
         var replacedCount: Int
     }
 
-    /// `POST /files/mv`: `[{"src","dest"}]`; nothing is replaced. Folders that are made get the owner of what is moved.
+    /// `POST /files/mv`: `[{"src","dest"}]`; existing targets are not replaced. Created folders get the owner of what
+    /// is moved.
     func move(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let moves = try await Self.json([Move].self, request).map { (try expansion($0.src), try expansion($0.dest)) }
         try await work {
             for (source, target) in moves {
                 let moved = try FileStatus.of(source)
                 let made = try FolderChanges.create(FilePath.folder(of: target))
-                // Not everybody may give folders away: then they are the mover's.
+                // Without the right to change owners they belong to the caller.
                 try? FolderChanges.give(made, owner: moved.st_uid, group: moved.st_gid)
                 let status = linux_rename_new(source, target)
                 guard status != 0 else { continue }
@@ -45,8 +46,8 @@ extension FilesAPI {
         try await response.respond(.ok)
     }
 
-    /// `POST /directories`: `{path: {"mode","owner","group"}}`. One that is there stays as it is; parents that are made get the
-    /// owner, too.
+    /// `POST /directories`: `{path: {"mode","owner","group"}}`. An existing folder is not changed. Created parents get
+    /// the same owner.
     func createFolders(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let folders = try await rights(request)
         try await work {
@@ -121,7 +122,7 @@ extension FilesAPI {
         return count
     }
 
-    /// In the order of the paths, so that parents come first.
+    /// Sorted by path, so that parents come first.
     private func rights(_ request: HTTPRequest) async throws -> [(String, FileRights.Resolved)] {
         let asked = try await Self.json([String: FileRights].self, request)
         let names = try await work { Accounts.current() }

@@ -1,12 +1,12 @@
 import HTTPServer
 import NIOHTTP1
 
-/// What tells of files without touching them.
+/// Routes that only read information about files.
 extension FilesAPI {
-    /// In an answer that has only the first `FolderWalk.mostEntries` entries: how many it has.
+    /// Header of an answer that was cut to `FolderWalk.maxEntries` entries, with that number.
     static let cutHeader = "EXECD-ENTRIES-LIMITED-TO"
 
-    /// `GET /files/info?path=a&path=b`: by the paths as they were asked for.
+    /// `GET /files/info?path=a&path=b`: the keys are the paths as requested.
     func info(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let paths = try self.paths(request)
         let expansion = self.expansion

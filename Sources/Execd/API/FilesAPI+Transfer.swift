@@ -2,12 +2,12 @@ import HTTPServer
 import NIOCore
 import NIOHTTP1
 
-/// Files that come and go, never whole in memory.
+/// Uploads and downloads, streamed without holding a file in memory.
 extension FilesAPI {
-    /// Bytes that are read at once.
+    /// Bytes read at a time.
     private static let piece = 256 << 10
 
-    /// `POST /files/upload`: a multipart form, of any length.
+    /// `POST /files/upload`: a multipart form of any length.
     func upload(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
         let boundary = try MultipartHeaders.boundary(contentType: request.headers.first(name: "content-type"))
         let expansion = self.expansion
@@ -57,7 +57,8 @@ extension FilesAPI {
     ) async throws {
         var headers = headers
         headers.add(name: "content-length", value: String(range.count))
-        // The first piece before the status line: a file that cannot be read gets an error, not a broken answer.
+        // Read the first piece before sending the status, so that an unreadable file gives an error instead of a broken
+        // answer.
         var bytes = try await read(file, at: range.lowerBound, upTo: range.count)
         try await response.start(status, headers: headers)
         var position = range.lowerBound
@@ -72,7 +73,7 @@ extension FilesAPI {
         try await response.finish()
     }
 
-    /// For files that do not tell their size, as those of /proc.
+    /// For files that do not report their size, such as those of /proc.
     private func sendUntilEnd(
         of file: FileBytes, _ headers: HTTPHeaders, _ response: HTTPResponseWriter
     ) async throws {
@@ -107,7 +108,7 @@ extension FilesAPI {
         try await work { try file.read(at: offset, upTo: min(count, Self.piece)) }
     }
 
-    /// RFC 6266, section 4.3: what is not plain ASCII goes into the extended parameter.
+    /// RFC 6266, section 4.3: a name that is not plain ASCII goes into the extended parameter.
     static func disposition(_ name: String) -> String {
         let isPlain = name.utf8.allSatisfy { (0x20..<0x7f).contains($0) && $0 != 0x22 && $0 != 0x5c && $0 != 0x25 }
         return isPlain

@@ -2,13 +2,13 @@ import HTTPServer
 import NIOCore
 import NIOHTTP1
 
-/// `/files` and `/directories` (docs/wire.md#files), and the same below `/v1/filesystem/{uid}/{gid}`.
+/// The routes below `/files` and `/directories` (docs/wire.md#files), and the same below `/v1/filesystem/{uid}/{gid}`.
 struct FilesAPI: Sendable {
-    /// Whose rights the operations have.
+    /// Runs the operations, with the rights of some user.
     var work = FileWork()
     let expansion: PathExpansion
 
-    /// Bytes of a JSON request.
+    /// The largest JSON request, in bytes.
     private static let largestRequest = 64 << 20
 
     /// - Returns: false where the path is none of these.
@@ -46,7 +46,7 @@ struct FilesAPI: Sendable {
         asIdentity path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter
     ) async throws -> Bool {
         let numbers = path.prefix(2).map { UInt32($0) ?? .max }
-        // The last number is the kernel's "leave it as it is".
+        // The kernel takes the largest number to mean "leave unchanged".
         guard numbers.count == 2, !numbers.contains(.max) else {
             try await response.respondError(
                 .badRequest, code: "INVALID_REQUEST_BODY", message: "the path needs a uid and a gid in digits")
@@ -74,7 +74,7 @@ struct FilesAPI: Sendable {
         return value
     }
 
-    /// A number in the query; nil where there is none.
+    /// A number in the query; nil if absent.
     static func number(_ name: String, atLeast least: Int, _ request: HTTPRequest) throws -> Int? {
         guard let text = request.query(name), !text.isEmpty else { return nil }
         guard let number = Int(text), number >= least else {

@@ -1,16 +1,16 @@
-/// What this sandbox's control group may use and has used, in version 1 and version 2 alike (cgroups(7)): the kernel's other
-/// files tell of the whole machine. A value is nil where the group does not limit or count it.
+/// The limits and use of this sandbox's control group, for versions 1 and 2 (cgroups(7)). Other files of the kernel
+/// describe the whole machine. A value is nil if the group does not limit or count it.
 struct GroupUse: Hashable, Sendable {
     /// Bytes.
     var memoryLimit: UInt64?
-    /// Bytes, without what the kernel would give up first.
+    /// Bytes, without cache that the kernel can reclaim.
     var memoryUsed: UInt64?
-    /// Processors' worth of time a second.
+    /// The number of processors, which may be a fraction.
     var processors: Double?
     /// Microseconds since the group was made.
     var processorTime: UInt64?
 
-    /// - Parameter contents: of a file, by its path below the mounted groups; nil where there is none.
+    /// - Parameter contents: reads a file by its path below the mounted groups; nil if there is none.
     init(contents: (String) -> String?) {
         func first<Number: LosslessStringConvertible>(_ path: String) -> Number? {
             contents(path)?.split(whereSeparator: \.isWhitespace).first.flatMap { Number(String($0)) }
@@ -38,7 +38,7 @@ struct GroupUse: Hashable, Sendable {
         memoryUsed = used.map { $0 - min($0, cache ?? 0) }
     }
 
-    /// No quota is written as "max" in version 2, and as -1 in version 1.
+    /// "No quota" is "max" in version 2 and -1 in version 1.
     private static func processors(quota: Double?, period: Double?) -> Double? {
         guard let quota, let period, quota > 0, period > 0, (quota / period).isFinite else { return nil }
         return quota / period

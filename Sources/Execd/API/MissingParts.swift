@@ -1,14 +1,14 @@
 import HTTPServer
 import NIOHTTP1
 
-/// Parts of the contract that this execd has not: told plainly, so that a client need not guess.
+/// Answers for parts of the contract that this execd does not have, which say so plainly.
 enum MissingParts {
     private struct Capabilities: Encodable, Sendable {
         var available = false
         var message = "this execd has no isolated sessions yet"
     }
 
-    /// `/v1/isolated` (docs/wire.md#isolated-sessions): its capabilities are always told.
+    /// `/v1/isolated` (docs/wire.md#isolated-sessions): its capabilities are always answered.
     static func answerIsolated(
         _ path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter
     ) async throws {

@@ -1,12 +1,12 @@
 import JSON
 
-/// Why a request was refused; nothing has happened.
+/// Why a request was refused. Nothing was done.
 struct RequestBodyError: Error, Hashable, Sendable, CustomStringConvertible {
     let description: String
     init(_ description: String) { self.description = description }
 }
 
-/// Reads JSON that a client sent.
+/// Decodes JSON from a client.
 enum RequestBody {
     static func decode<Value: Decodable>(
         _ type: Value.Type, from body: some Sequence<UInt8>

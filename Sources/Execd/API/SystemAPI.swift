@@ -20,8 +20,8 @@ struct SystemAPI: Sendable {
         return true
     }
 
-    /// `GET /metrics/watch`: a line of JSON each second until the client goes. Neither `data:` nor blank lines, though
-    /// the content type says so: clients read it like this.
+    /// `GET /metrics/watch`: a line of JSON each second until the client goes. Without `data:` and blank lines, in
+    /// spite of the content type, since that is how clients read it.
     private func watch(_ response: HTTPResponseWriter) async throws {
         let sampler = MetricsSampler()
         let encoder = JSONEncoder()

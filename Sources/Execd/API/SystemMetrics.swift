@@ -5,11 +5,12 @@ import Synchronization
     import Glibc
 #endif
 
-/// What `GET /metrics` answers (docs/wire.md#execd): of the sandbox where its control group limits it, else of the machine.
+/// What `GET /metrics` answers (docs/wire.md#execd): for the sandbox if its control group has limits, else for the
+/// machine.
 struct SystemMetrics: Encodable, Hashable, Sendable {
-    /// Rounded up: some clients refuse a number with a decimal point here.
+    /// Rounded up, because some clients refuse a decimal point here.
     var cpu_count: Int
-    /// Of all that it may use, since the sampler's last reading.
+    /// Percent of what it may use, since the sampler's last reading.
     var cpu_used_pct: Double
     var mem_total_mib: Double
     var mem_used_mib: Double
@@ -17,10 +18,10 @@ struct SystemMetrics: Encodable, Hashable, Sendable {
     var timestamp: Int64
 }
 
-/// Reads the metrics; processor use is that between two readings of one sampler.
+/// Reads the metrics. Processor use is measured between two readings of the same sampler.
 final class MetricsSampler: Sendable {
     private let previous = Mutex(ProcessorTime())
-    /// About when the sandbox began, too.
+    /// Also roughly when the sandbox started.
     private let start = microseconds()
 
     func sample(at now: Int64) -> SystemMetrics {
@@ -55,7 +56,7 @@ final class MetricsSampler: Sendable {
     }
 }
 
-/// Time of processors since some start, in any one unit: what was used, and what there was.
+/// Processor time since some start, in any unit: used and available.
 struct ProcessorTime: Hashable, Sendable {
     var busy: UInt64 = 0
     var total: UInt64 = 0
@@ -67,8 +68,8 @@ struct ProcessorTime: Hashable, Sendable {
         let numbers =
             text.split(separator: "\n").first?.split(separator: " ").dropFirst().compactMap { UInt64($0) } ?? []
         guard numbers.count >= 5 else { return }
-        // guest time is counted in user time already.
-        // They come from a file: what is mounted over it may say anything.
+        // Guest time is included in user time already. Wrapping addition, because the file may have been mounted over
+        // and say anything.
         total = numbers.prefix(8).reduce(0, &+)
         busy = total &- numbers[3] &- numbers[4]
     }
@@ -78,7 +79,7 @@ struct ProcessorTime: Hashable, Sendable {
         self.total = total
     }
 
-    /// Percent of what there was between two readings.
+    /// Percent used between two readings.
     func used(since earlier: ProcessorTime) -> Double {
         guard total > earlier.total, busy >= earlier.busy, busy <= total else { return 0 }
         return Double(busy - earlier.busy) / Double(total - earlier.total) * 100
@@ -100,7 +101,7 @@ struct Memory: Hashable, Sendable {
         available = min(available, total)
     }
 
-    /// What a group with a limit below the machine's memory may have of it.
+    /// Applies the group's limit if it is below the machine's memory.
     func limited(by group: GroupUse) -> Memory {
         guard let limit = group.memoryLimit.map({ $0 / 1024 }), limit < total, let used = group.memoryUsed else {
             return self

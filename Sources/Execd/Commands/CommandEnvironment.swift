@@ -7,7 +7,7 @@ import FoundationEssentials
 /// What every command gets: execd's variables, then those of the file that `EXECD_ENVS` names; a shell; a control group.
 struct CommandEnvironment: Sendable {
     private let base: [String: String]
-    /// bash, or sh where there is none.
+    /// bash, or sh if there is none.
     let shell: String
     /// The control group that commands are in, beside execd's.
     let group: MemberFiles
@@ -21,7 +21,7 @@ struct CommandEnvironment: Sendable {
         self.shell = shell ?? ["/bin/bash", "/usr/bin/bash"].first { access($0, X_OK) == 0 } ?? "/bin/sh"
     }
 
-    /// For one command: the file is read anew.
+    /// The environment for one command; reads the file each time.
     func current() -> [String: String] { base.merging(fileVariables()) { _, new in new } }
 
     func fileVariables() -> [String: String] {

@@ -1,28 +1,28 @@
 import Synchronization
 
-/// One command that was started: what is known of it, for status, logs and interruption.
+/// The state of one command, for status, logs and interruption.
 final class CommandRecord: Sendable {
     struct State: Sendable {
         var process: RunningProcess?
         var exit: ExitStatus?
-        /// Why it has no exit code of its own: it did not start, or ran into its time limit.
+        /// Why it has no exit code: it did not start, or exceeded its time limit.
         var failure: String?
-        /// What else is to be told of a command that failed.
+        /// Further explanation for a command that failed.
         var explanation: String?
         /// execd has ended it as one (`StormWatch`).
         var wasStorm = false
         var finishedAt: Int64?
         var log: [UInt8] = []
-        /// Bytes of output that no reader has taken yet.
+        /// Bytes of output not read by the client yet.
         var waiting = 0
         /// Bytes dropped from the front of the log.
         var dropped = 0
     }
 
-    /// Bytes of a background command's output that are kept.
+    /// How many bytes of a background command's output are kept.
     static let maxLog = 8 << 20
 
-    /// Bytes of a foreground command's output that may wait for its client.
+    /// How many bytes of a foreground command's output may wait for its client.
     static let maxWaiting = 1 << 20
 
     let id: String
@@ -42,12 +42,12 @@ final class CommandRecord: Sendable {
 
     var current: State { state.withLock { $0 } }
 
-    /// Notes the process, unless it has ended already.
+    /// Records the process, unless it has ended already.
     func began(_ process: RunningProcess) {
         state.withLock { if $0.finishedAt == nil { $0.process = process } }
     }
 
-    /// Counts output that waits for its reader; a process that is too far ahead is not read any more.
+    /// Counts output that waits for the client. If there is too much, reading from the process is paused.
     func produced(_ bytes: Int) {
         state.withLock { state in
             state.waiting += bytes
@@ -63,7 +63,7 @@ final class CommandRecord: Sendable {
         }
     }
 
-    /// Notes the end. From here on no signal goes out: the pid may be another's.
+    /// Records the end. No signal is sent afterwards, since the pid may be reused.
     func ended(_ exit: ExitStatus?, failure: String?, at now: Int64) {
         let explanation = exit?.code == 0 ? nil : memory.reason(since: earlierKills)
         state.withLock { state in
@@ -81,7 +81,7 @@ final class CommandRecord: Sendable {
     func noteStorm() { state.withLock { $0.wasStorm = true } }
 
     /// Signals the group while the process runs.
-    /// - Returns: whether it does.
+    /// - Returns: whether it was running.
     @discardableResult
     func signal(_ number: Int32, because reason: String? = nil) -> Bool {
         state.withLock { state in
@@ -111,7 +111,7 @@ final class CommandRecord: Sendable {
     }
 }
 
-/// The commands of this execd, finished ones with a bound: the oldest finished are forgotten first.
+/// The commands of this execd. Beyond a limit the oldest finished ones are dropped.
 final class CommandRegistry: Sendable {
     static let maxFinished = 1024
 

@@ -28,7 +28,7 @@ struct CommandRequest: Decodable, Hashable, Sendable {
             guard let program = argv.first, !program.isEmpty else { throw RequestBodyError("argv is empty") }
         }
         guard gid == nil || uid != nil else { throw RequestBodyError("gid needs uid") }
-        // The kernel takes the last number as "leave it as it is": the command would be root's.
+        // The kernel takes the largest number to mean "leave unchanged": the command would run as root.
         guard uid != .max, gid != .max else { throw RequestBodyError("uid and gid are numbers below \(UInt32.max)") }
         try TimeLimit.check(timeout)
         for name in (envs ?? [:]).keys where !VariableName.isValid(name) {
@@ -48,13 +48,13 @@ struct CommandRequest: Decodable, Hashable, Sendable {
             group: gid ?? uid, joins: environment.group.descriptors)
     }
 
-    /// The text that status answers give back.
+    /// The command as text, for status answers.
     var content: String { command ?? (argv ?? []).joined(separator: " ") }
 }
 
-/// Milliseconds that a command may take, as clients state them; 0 is no limit.
+/// Checks a client's time limit in milliseconds; 0 is no limit.
 enum TimeLimit {
-    /// Ten years. What is longer was meant otherwise, and clocks that count nanoseconds cannot hold it.
+    /// Ten years. Longer limits are probably mistakes, and do not fit clocks in nanoseconds.
     private static let longest: Int64 = 315_360_000_000
 
     static func check(_ milliseconds: Int64?) throws(RequestBodyError) {

@@ -5,16 +5,16 @@ import Synchronization
     import Glibc
 #endif
 
-/// Runs commands: starts them, turns their output into events, ends them in time.
+/// Runs commands: starts them, turns their output into events, and ends them at their time limit.
 final class CommandRunner: Sendable {
     let registry = CommandRegistry()
     let environment: CommandEnvironment
-    /// Bytes of an output's line that wait for its break.
+    /// The longest line, in bytes, that is held until its line break.
     let maxLine: Int
     let memory: MemoryGroup
     private let storms: StormWatch
 
-    /// How long a command has to follow a TERM before it is killed.
+    /// How long a command may take to end after TERM before it is killed.
     static let patience = Duration.seconds(3)
 
     init(
@@ -34,7 +34,7 @@ final class CommandRunner: Sendable {
     }
 
     /// Starts a command; to be called on a thread of `SpawnThreads`.
-    /// - Returns: its record, and its events up to the last; for a background command the events go to its log.
+    /// - Returns: its record and its events; a background command's output goes to its log.
     func start(_ request: CommandRequest) -> (record: CommandRecord, events: AsyncStream<ProcessEvent>) {
         let (events, continuation) = AsyncStream<ProcessEvent>.makeStream()
         let record = record(of: request.content)
@@ -64,13 +64,13 @@ final class CommandRunner: Sendable {
         return (record, events)
     }
 
-    /// A record of a command that begins now.
+    /// A record for a command that starts now.
     func record(of content: String) -> CommandRecord {
         storms.commandBegins()
         return CommandRecord(id: Self.identifier(), content: content, startedAt: Self.now(), memory: memory)
     }
 
-    /// TERM to the group now, KILL after a while.
+    /// Sends TERM to the group, and KILL after `patience`.
     /// - Returns: false when the command is unknown or has ended.
     func interrupt(_ id: String) -> Bool {
         guard let record = registry[id], record.signal(SIGTERM) else { return false }
@@ -81,7 +81,7 @@ final class CommandRunner: Sendable {
         return true
     }
 
-    /// Kills it when it runs for too long; 0 is no limit.
+    /// Kills the command after its time limit; 0 is no limit.
     func limit(_ record: CommandRecord, milliseconds: Int64) {
         guard milliseconds > 0 else { return }
         Task {

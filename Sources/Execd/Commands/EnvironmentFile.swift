@@ -1,9 +1,9 @@
 import HTTPServer
 
-/// The file that `EXECD_ENVS` names: `NAME=value` lines that clients append to and every command starts with
+/// The file that `EXECD_ENVS` names: `NAME=value` lines that clients append and that every command gets
 /// (docs/wire.md#the-environment-file).
 enum EnvironmentFile {
-    /// The variables of a file's text; of equal names the last counts, lines that are no assignment are passed over.
+    /// The variables of a file's text; if a name occurs twice, the last counts; other lines are ignored.
     ///
     /// Values are bare, in single quotes (taken as they are), or in double quotes with `\\ \" \n \r \t` escapes.
     static func parse(_ text: String) -> [String: String] {
@@ -11,7 +11,7 @@ enum EnvironmentFile {
         for line in text.split(whereSeparator: \.isNewline) {
             var line = line.drop { $0 == " " || $0 == "\t" }
             if line.hasPrefix("export ") { line = line.dropFirst(7) }
-            // By scalars: with a combining mark behind it, an equals sign is another Character.
+            // Search by scalars, because an equals sign with a combining mark is a different Character.
             guard !line.hasPrefix("#"), let equals = line.unicodeScalars.firstIndex(of: "=") else { continue }
             let name = line[..<equals]
             let text = value(Substring(line.unicodeScalars[equals...].dropFirst()))

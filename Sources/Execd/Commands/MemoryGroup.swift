@@ -4,7 +4,7 @@ struct MemoryGroup: Sendable {
 
     init(folder: String = "/sys/fs/cgroup") { self.folder = folder }
 
-    /// How many processes the kernel has ended because the limit was reached; nil where nothing tells.
+    /// How many processes the kernel has killed because of the limit; nil if unknown.
     var kills: UInt64? {
         let lines = (read("memory.events") ?? read("memory/memory.oom_control"))?.split(separator: "\n") ?? []
         for words in lines.map({ $0.split(separator: " ") }) where words.count == 2 && words[0] == "oom_kill" {
@@ -13,14 +13,14 @@ struct MemoryGroup: Sendable {
         return nil
     }
 
-    /// Bytes; nil where there is no limit.
+    /// The limit in bytes; nil for none.
     private var limit: UInt64? {
-        // Version 1 says the largest number of whole pages for none.
+        // In version 1 "no limit" is the largest whole number of pages.
         (read("memory.max") ?? read("memory/memory.limit_in_bytes"))
             .flatMap { UInt64($0.prefix { $0 != "\n" }) }.flatMap { $0 < 1 << 60 ? $0 : nil }
     }
 
-    /// What a command that failed is to be told, if the kernel has ended processes since there were `earlier`.
+    /// The explanation for a failed command, if the kernel has killed processes since the count was `earlier`.
     func reason(since earlier: UInt64?) -> String? {
         guard let earlier, let kills, kills > earlier else { return nil }
         guard let limit else { return "the machine's memory ran out: the kernel ended processes of the sandbox" }

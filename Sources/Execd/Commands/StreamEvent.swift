@@ -16,7 +16,7 @@ struct StreamEvent: Encodable, Hashable, Sendable {
     /// Milliseconds; left out when 0.
     var execution_time: Int64?
 
-    /// Characters of a failure's reason.
+    /// The longest reason of a failure, in characters.
     private static let maxReason = 4096
 
     static func initialized(_ id: String, at now: Int64) -> StreamEvent {
@@ -30,7 +30,7 @@ struct StreamEvent: Encodable, Hashable, Sendable {
             type: "error", timestamp: now,
             error: Failure(
                 ename: "CommandExecError", evalue: value,
-                // It may repeat what the client sent, which may be long.
+                // The reason may quote what the client sent, which may be long.
                 traceback: traceback.map { String($0.unicodeScalars.prefix(maxReason)) }))
     }
     static func completed(after milliseconds: Int64, at now: Int64) -> StreamEvent {
@@ -38,9 +38,9 @@ struct StreamEvent: Encodable, Hashable, Sendable {
     }
     static func ping(at now: Int64) -> StreamEvent { StreamEvent(type: "ping", timestamp: now, text: "pong") }
 
-    /// One line of JSON and a blank one. There is no `data:` before it: one client gives each line to its JSON parser as it
-    /// is (docs/wire.md#event-streams). Characters that some client's line splitter takes for a line end are escaped: U+0085, U+2028
-    /// and U+2029 are legal in JSON, but would lose the event.
+    /// The event as one line of JSON and a blank line, without `data:`, because one client passes each line to its JSON
+    /// parser unchanged (docs/wire.md#event-streams). U+0085, U+2028 and U+2029 are escaped: they are legal in JSON,
+    /// but some clients split lines at them and would lose the event.
     var record: [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]

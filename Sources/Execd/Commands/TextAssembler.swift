@@ -1,26 +1,27 @@
-/// Turns a stream of output bytes into event texts: one for each line, and every line break held back until a later line
-/// follows it (docs/wire.md#event-streams).
+/// Turns a stream of output into event texts, one for each line. Each line break is held back and begins the next text
+/// (docs/wire.md#event-streams).
 ///
-/// `one\ntwo\n` gives `one`, then `\ntwo`; the last line break is never sent. The official SDK puts a line break between two
-/// texts unless one of them has a `\n` or `\r` at the seam. So a line waits here for its break, or for the end of the output:
-/// a part of it would come back with a break that nobody printed. A `\r` ends no line, and stays where it was printed.
+/// `one\ntwo\n` gives `one`, then `\ntwo`; the last line break is never sent. The official SDK puts a line break
+/// between two texts unless one of them has a `\n` or `\r` at the seam. So a line is held until its break or the end of
+/// the output; if it were sent in parts, the client would show breaks that were never printed. A `\r` does not end a
+/// line and stays where it is.
 ///
-/// A line of more than `longestLine` bytes is the exception. It is cut behind its last `\r`, where no break is put in, or else
-/// between two characters.
+/// A line longer than `maxLine` bytes is split all the same: after its last `\r`, where clients insert no break, or
+/// else between two characters.
 struct TextAssembler: Sendable {
-    /// Bytes of a line that wait for its break.
+    /// The default for the longest line that is held, in bytes.
     static let defaultLongestLine = 1 << 20
     static let maxLines = 1024...4 << 20
 
-    /// Bytes of an event on the wire: some clients take no longer line (docs/wire.md#event-streams).
+    /// The longest event on the wire, in bytes; some clients accept no longer line (docs/wire.md#event-streams).
     static let maxRecord = 4 << 20
-    /// More bytes than stand around the text in a record.
+    /// An upper bound for the bytes around the text in a record.
     private static let envelope = 1024
 
     private let maxLine: Int
     private let maxEncoded: Int
     private var line: [UInt8] = []
-    /// Bytes of the line as JSON, or more.
+    /// An upper bound for the line's size as JSON, in bytes.
     private var encoded = 0
     private var hasDeferredBreak = false
 
@@ -38,7 +39,7 @@ struct TextAssembler: Sendable {
             if !line.isEmpty {
                 texts.append(take(line.count))
             } else if hasDeferredBreak {
-                // An empty line: its break is the one that was held back.
+                // An empty line consists of the break that was held back.
                 texts.append("\n")
             }
             hasDeferredBreak = true
@@ -48,7 +49,7 @@ struct TextAssembler: Sendable {
         return texts
     }
 
-    /// What is left when the output has ended.
+    /// The rest, at the end of the output.
     mutating func finish() -> [String] { line.isEmpty ? [] : [take(line.count)] }
 
     private mutating func hold(_ bytes: ArraySlice<UInt8>, _ texts: inout [String]) {
@@ -63,7 +64,7 @@ struct TextAssembler: Sendable {
         }
     }
 
-    /// Takes the first bytes of the line, behind the break that was held back.
+    /// Takes the first bytes of the line, after the break that was held back.
     private mutating func take(_ count: Int) -> String {
         let text = (hasDeferredBreak ? "\n" : "") + String(decoding: line[..<count], as: UTF8.self)
         line.removeFirst(count)
@@ -72,7 +73,7 @@ struct TextAssembler: Sendable {
         return text
     }
 
-    /// How many bytes one becomes in a JSON string, at the most. A byte that is no UTF-8 becomes U+FFFD; U+0085 is escaped.
+    /// An upper bound for a byte's size in a JSON string. Invalid UTF-8 becomes U+FFFD; U+0085 is escaped.
     private static func encodedSize(_ byte: UInt8) -> Int {
         switch byte {
         case 0..<0x20, 0x7f: 6
@@ -82,7 +83,7 @@ struct TextAssembler: Sendable {
         }
     }
 
-    /// How many bytes at the end may be the start of a character whose rest has not come yet.
+    /// How many bytes at the end may belong to a character that is still incomplete.
     static func incompleteTail(_ bytes: [UInt8]) -> Int {
         for back in 1...3 where back <= bytes.count {
             let byte = bytes[bytes.count - back]

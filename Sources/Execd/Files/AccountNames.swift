@@ -1,11 +1,11 @@
 import FoundationEssentials
 
-/// The names of users or of groups, read from passwd(5) or group(5): a static program has no name service.
+/// Names of users or groups, read from passwd(5) or group(5), since a static program has no name service.
 struct AccountNames: Hashable, Sendable {
     private var numbers: [String: UInt32] = [:]
     private var names: [UInt32: String] = [:]
 
-    /// Of a number or a name that comes twice the first line counts, as getpwnam(3) has it.
+    /// If a number or a name occurs twice, the first line counts, as in getpwnam(3).
     init(_ text: String) {
         for line in text.split(separator: "\n") {
             let fields = line.split(separator: ":", omittingEmptySubsequences: false)
@@ -26,16 +26,16 @@ struct AccountNames: Hashable, Sendable {
     /// The number of a name, or of digits.
     subscript(name: String) -> UInt32? {
         if let number = numbers[name] { return number }
-        // The last number is the kernel's "leave it as it is".
+        // The kernel takes the largest number to mean "leave unchanged".
         guard let number = UInt32(name), number != .max else { return nil }
         return number
     }
 
-    /// The name, or the digits where there is none.
+    /// The name, or the digits if there is none.
     subscript(number: UInt32) -> String { names[number] ?? String(number) }
 }
 
-/// Both at one moment: read once for each request.
+/// Users and groups, read once for each request.
 struct Accounts: Hashable, Sendable {
     var users: AccountNames
     var groups: AccountNames

@@ -3,10 +3,10 @@ enum ByteRange: Hashable, Sendable {
     /// No range, another unit, or several ranges, which a server may answer with everything.
     case whole
     case part(Range<Int>)
-    /// Malformed, or nothing of it is in the file.
+    /// Malformed, or entirely outside the file.
     case unsatisfiable
 
-    /// - Parameter size: the file's bytes.
+    /// - Parameter size: the file's size in bytes.
     init(header: String?, size: Int) {
         guard let header, header.lowercased().hasPrefix("bytes=") else {
             self = .whole
@@ -41,7 +41,7 @@ enum ByteRange: Hashable, Sendable {
         return start.prefix { $0 != " " && $0 != "\t" }
     }
 
-    /// Digits only; a number that is too large is past every file.
+    /// Digits only. A number that is too large is beyond the end of any file.
     private static func number(_ text: Substring) -> Int? {
         guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
         return Int(text) ?? .max

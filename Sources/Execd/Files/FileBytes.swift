@@ -2,15 +2,15 @@
     import Glibc
 #endif
 
-/// A regular file that is open for reading; closed with its last reference.
+/// A regular file, open for reading. Closed with the last reference.
 final class FileBytes: Sendable {
     let path: String
-    /// Bytes when it was opened. Files of /proc say 0 and have content.
+    /// Its size in bytes when it was opened. Files of /proc report 0 but have content.
     let size: Int
     private let descriptor: CInt
 
     init(_ path: String) throws(FileError) {
-        // Non-blocking: a FIFO would keep the thread until somebody writes.
+        // Non-blocking, since a FIFO would block the thread until somebody writes.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw .call("open", path) }
         var status = stat()
@@ -40,7 +40,7 @@ final class FileBytes: Sendable {
     }
 
     /// The whole file.
-    /// - Throws: `FileError.invalidContent` where it has more than `limit` bytes.
+    /// - Throws: `FileError.invalidContent` if it is longer than `limit` bytes.
     func readAll(upTo limit: Int) throws(FileError) -> [UInt8] {
         var bytes: [UInt8] = []
         while true {
@@ -51,7 +51,7 @@ final class FileBytes: Sendable {
         }
     }
 
-    /// The next bytes of a descriptor; empty at the end, nil on a failure that errno tells.
+    /// The next bytes of a descriptor; empty at the end, nil on an error (errno).
     static func read(_ descriptor: CInt, upTo count: Int) -> [UInt8]? {
         var length = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in

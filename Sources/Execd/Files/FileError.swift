@@ -8,7 +8,7 @@ import NIOHTTP1
 enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A query parameter that must be there.
     case missingQuery(String)
-    /// The request says something that cannot be done.
+    /// The request asks for something that cannot be done.
     case invalidRequest(String)
     /// The path names something of the wrong kind, or an upload has no pairs.
     case invalidFile(String)
@@ -17,9 +17,9 @@ enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
     case notFound(String)
     /// The range lies outside a file of so many bytes.
     case unsatisfiableRange(size: Int)
-    /// The thread cannot take on the identity that was asked for.
+    /// The kernel refused the requested identity.
     case identityRefused(String)
-    /// A system call failed: what was to be done, and the errno.
+    /// A system call failed: the action and the errno.
     case system(String, code: Int32)
 
     /// The failure of a system call on a path.
@@ -29,7 +29,7 @@ enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
 
     var status: HTTPResponseStatus {
         switch self {
-        // Not 503 for a refused identity: clients would try again for half a minute.
+        // Not 503 for a refused identity, because clients would retry for half a minute.
         case .missingQuery, .invalidRequest, .invalidFile, .invalidContent, .invalidMetadata, .identityRefused:
             .badRequest
         case .notFound: .notFound

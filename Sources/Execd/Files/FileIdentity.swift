@@ -4,18 +4,17 @@ import CLinux
     import Glibc
 #endif
 
-/// Whose rights a file operation has.
+/// The user and group with whose rights a file operation runs.
 ///
-/// Linux keeps the ids that file systems look at for each thread. A change of them from 0 takes the capabilities away
-/// that would override permissions (capabilities(7), "Effect of user ID changes on capabilities"), and neither the
-/// process nor another thread notices.
+/// On Linux, each thread has its own file system ids. Changing them from 0 drops the capabilities that override
+/// permissions (capabilities(7), "Effect of user ID changes on capabilities"), and does not affect other threads.
 struct FileIdentity: Hashable, Sendable {
     let user: UInt32
     let group: UInt32
 
-    /// Does `work` with this identity and no supplementary groups, on the calling thread, then gives it back its own.
-    /// `work` must not leave the thread.
-    /// - Throws: `FileError.identityRefused` where the kernel does not allow the change; nothing was done then.
+    /// Runs `work` with this identity and no supplementary groups on the calling thread, then restores the thread's
+    /// own. `work` must stay on this thread.
+    /// - Throws: `FileError.identityRefused` if the kernel refuses the change; then nothing was done.
     func perform<Result>(_ work: () throws -> Result) throws -> Result {
         let own = (user: geteuid(), group: getegid(), groups: Self.supplementaryGroups())
         if own.user != 0, own.user == user, own.group == group { return try work() }
@@ -39,7 +38,7 @@ struct FileIdentity: Hashable, Sendable {
         return Array(groups.prefix(Int(max(0, getgroups(count, &groups)))))
     }
 
-    /// A thread that keeps a foreign identity would do the next request's work with it.
+    /// Traps on failure: a thread with the wrong identity would perform the next request with it.
     private static func demand(_ status: CInt) {
         guard status == 0 else { fatalError("a thread could not be given its identity back") }
     }

@@ -5,7 +5,7 @@ import FoundationEssentials
     import Glibc
 #endif
 
-/// One file as the API tells of it (docs/wire.md#files). A symbolic link is told of as itself.
+/// A file as described by the API (docs/wire.md#files). Symbolic links are described themselves, not followed.
 struct FileInfo: Encodable, Hashable, Sendable {
     enum Kind: String, Encodable, Sendable {
         case file, directory, symlink, other
@@ -16,7 +16,7 @@ struct FileInfo: Encodable, Hashable, Sendable {
     /// Bytes.
     var size: Int64
     var modified_at: String
-    /// The last change of the inode where the file system does not know when it was made.
+    /// When the inode was last changed, if the file system does not record creation times.
     var created_at: String
     var owner: String
     var group: String
@@ -39,8 +39,8 @@ struct FileInfo: Encodable, Hashable, Sendable {
         FileInfo(path, try FileStatus.of(path), names: names)
     }
 
-    /// What RFC 3339 can say, 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z: a file may bear any moment, and clients break on
-    /// years of other lengths.
+    /// The range of RFC 3339, 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z. Files may have any timestamp, and clients
+    /// fail on years of other lengths.
     private static let moments: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
 
     static func text(_ seconds: Int64, _ nanoseconds: UInt32) -> String {
@@ -65,13 +65,13 @@ extension FileInfo.Kind {
 
 /// lstat(2) and stat(2) with errors.
 enum FileStatus {
-    /// - Parameter follows: whether a link at the path's end is followed.
+    /// - Parameter follows: whether to follow a symbolic link at the end of the path.
     static func of(_ path: String, follows: Bool = false) throws(FileError) -> stat {
         guard let status = try ifAny(path, follows: follows) else { throw .notFound(path) }
         return status
     }
 
-    /// nil where there is nothing.
+    /// nil if nothing is there.
     static func ifAny(_ path: String, follows: Bool = false) throws(FileError) -> stat? {
         var status = stat()
         guard (follows ? stat(path, &status) : lstat(path, &status)) != 0 else { return status }

@@ -9,7 +9,7 @@ struct FileMode: Hashable, Sendable, Codable {
 
     init(bits: mode_t) { self.bits = bits & 0o7777 }
 
-    /// nil where the digits are no octal ones, or more than four.
+    /// nil if the digits are not octal, or more than four.
     init?(digits: Int) {
         guard (0...7777).contains(digits), let bits = mode_t(String(digits), radix: 8) else { return nil }
         self.bits = bits

@@ -4,9 +4,9 @@
 
 /// Makes the paths of requests absolute.
 struct PathExpansion: Hashable, Sendable {
-    /// What `~` stands for.
+    /// The folder for `~`.
     var home: String
-    /// What relative paths start from; nil: execd's folder of the moment.
+    /// The folder for relative paths; nil for execd's current one.
     var base: String?
 
     init(home: String, base: String? = nil) {
@@ -14,8 +14,8 @@ struct PathExpansion: Hashable, Sendable {
         self.base = base
     }
 
-    /// The absolute path without doubled slashes, `.` and a slash at its end. `..` stays: only the kernel knows what it
-    /// means behind a symbolic link.
+    /// The absolute path without repeated slashes, `.` and a final slash. `..` is kept, since only the kernel knows
+    /// what it means after a symbolic link.
     func callAsFunction(_ path: String) throws(FileError) -> String {
         guard !path.isEmpty else { throw .invalidRequest("a path is empty") }
         guard !path.utf8.contains(0) else { throw .invalidRequest("a path has a NUL byte") }
@@ -39,8 +39,8 @@ struct PathExpansion: Hashable, Sendable {
     }
 }
 
-/// The parts of an absolute path as `PathExpansion` makes it. By bytes, as the kernel sees it: a slash with a combining
-/// mark behind it is another Character.
+/// Splits absolute paths from `PathExpansion`. By bytes, like the kernel, because a slash with a combining mark is a
+/// different Character.
 enum FilePath {
     static let slash = UInt8(ascii: "/")
 

@@ -2,20 +2,20 @@
     import Glibc
 #endif
 
-/// Mode and owner as a request names them (`Permission` and `FileMetadata` of the contract); absent ones stay as they are.
+/// Mode and owner in a request (docs/wire.md#files). Absent ones are not changed.
 struct FileRights: Decodable, Hashable, Sendable {
     var mode: FileMode?
     /// A name or digits.
     var owner: String?
     var group: String?
 
-    /// The same in numbers.
+    /// The same as numbers.
     struct Resolved: Hashable, Sendable {
         var mode: FileMode?
         var owner: UInt32?
         var group: UInt32?
 
-        /// Owner first: chown(2) takes set-user-ID bits away.
+        /// Set the owner first, because chown(2) clears set-user-ID bits.
         func apply(to path: String) throws(FileError) {
             if owner != nil || group != nil {
                 guard chown(path, owner ?? .max, group ?? .max) == 0 else { throw .call("change the owner of", path) }
@@ -39,7 +39,7 @@ struct FileRights: Decodable, Hashable, Sendable {
         }
     }
 
-    /// An empty name is no name, as some clients send it.
+    /// Some clients send an empty name for none.
     func resolved(_ names: Accounts) throws(FileError) -> Resolved {
         var resolved = Resolved(mode: mode)
         if let owner, !owner.isEmpty {

@@ -1,11 +1,11 @@
 import NIOPosix
 
-/// Does what may block on a disk, away from the threads that tasks and sockets run on.
+/// Runs work that may block on a disk, outside the threads of tasks and sockets.
 struct FileWork: Sendable {
-    /// nil: execd's own.
+    /// nil for execd's own.
     var identity: FileIdentity?
 
-    /// Does `work` on a thread of the pool with the identity.
+    /// Runs `work` on a thread of the pool with this identity.
     func callAsFunction<Result: Sendable>(
         _ work: @escaping @Sendable () throws -> Result
     ) async throws -> Result {

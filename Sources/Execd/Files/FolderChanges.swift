@@ -4,10 +4,10 @@ import CLinux
     import Glibc
 #endif
 
-/// Makes folders and takes them away.
+/// Creates and removes folders.
 enum FolderChanges {
-    /// Makes a folder and the parents that are missing.
-    /// - Returns: the paths that were made, parents first.
+    /// Creates a folder and its missing parents.
+    /// - Returns: the created paths, parents first.
     static func create(_ path: String) throws(FileError) -> [String] {
         guard mkdir(path, 0o755) != 0 else { return [path] }
         let code = errno
@@ -21,13 +21,13 @@ enum FolderChanges {
             return made + [path]
         }
         var status = stat()
-        // EROFS and EACCES may come before EEXIST.
+        // mkdir(2) may report EROFS or EACCES for an existing folder.
         if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return [] }
         throw .system("make the folder \(path)", code: code)
     }
 
-    /// Gives away folders that were just made; nil leaves an owner as it is. The deepest first: whoever owns one may put another
-    /// thing into its place. Links are not followed.
+    /// Changes the owner of folders that were just created; nil leaves it unchanged. The deepest first, because the
+    /// owner of a folder could replace what is in it. Links are not followed.
     static func give(_ made: [String], owner: UInt32?, group: UInt32?) throws(FileError) {
         guard owner != nil || group != nil else { return }
         for path in made.reversed() {
@@ -38,12 +38,12 @@ enum FolderChanges {
         }
     }
 
-    /// Takes back what `create` made, where it is still empty.
+    /// Removes what `create` made, if still empty.
     static func discard(_ made: [String]) {
         for path in made.reversed() { rmdir(path) }
     }
 
-    /// Removes a folder with all that is in it. Nothing there: nothing to do.
+    /// Removes a folder and its contents. Does nothing if it does not exist.
     static func removeTree(_ path: String) throws(FileError) {
         guard path != "/" else { throw .invalidFile("the root folder is not deleted") }
         guard let status = try FileStatus.ifAny(path) else { return }
@@ -51,7 +51,7 @@ enum FolderChanges {
         try remove(path, in: AT_FDCWD, named: path, level: 0)
     }
 
-    /// Through descriptors, so that a folder that becomes a link meanwhile leads nowhere.
+    /// Works through descriptors, so that a folder that is replaced by a link meanwhile leads nowhere else.
     private static func remove(
         _ name: String, in parent: CInt, named path: String, level: Int
     ) throws(FileError) {

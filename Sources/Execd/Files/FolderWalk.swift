@@ -6,21 +6,21 @@ import CLinux
 
 /// Lists folders. Symbolic links are named, never followed.
 enum FolderWalk {
-    /// Entries that one answer has at the most.
+    /// The most entries in one answer.
     static let maxEntries = 50_000
-    /// Levels that are gone down at the most.
+    /// The most levels of folders.
     static let deepest = 512
 
-    /// proc and sysfs (statfs(2)): gone into only where the root is in them.
+    /// proc and sysfs (statfs(2)), which are only entered if the root is in them.
     private static let kernelFileSystems: Set<Int64> = [0x9fa0, 0x6265_6572]
 
     struct Found: Sendable {
         var entries: [FileInfo] = []
-        /// There were more than `mostEntries`.
+        /// There were more than `maxEntries`.
         var isCut = false
     }
 
-    /// What is below a folder, `depth` levels down, each folder followed by its own entries, in the order of names.
+    /// The contents of a folder, `depth` levels down, sorted by name, each folder followed by its own contents.
     static func list(_ root: String, depth: Int, names: Accounts) throws(FileError) -> Found {
         switch FileInfo.Kind(try FileStatus.of(root)) {
         case .directory: break
@@ -53,7 +53,7 @@ enum FolderWalk {
         return !found.isCut
     }
 
-    /// Visits in order until `visit` says false. Folders below the root that cannot be read are passed over.
+    /// Visits in order until `visit` returns false. Unreadable folders below the root are skipped.
     private static func walk(
         _ root: String, depth: Int, visit: (String, stat) -> Bool
     ) throws(FileError) {
@@ -65,7 +65,7 @@ enum FolderWalk {
             guard lstat(path, &status) == 0 else { continue }
             guard visit(path, status) else { return }
             guard status.st_mode & S_IFMT == S_IFDIR, level < min(depth, deepest) else { continue }
-            // A search of everything would not come back from /proc.
+            // A search of everything would never finish in /proc.
             guard status.st_dev == device || !kernelFileSystems.contains(linux_filesystem_type(path)) else { continue }
             pending += ((try? entries(of: path)) ?? []).reversed().map { ($0, level + 1) }
         }
@@ -79,7 +79,7 @@ enum FolderWalk {
             .map { FilePath.join(folder, $0) }
     }
 
-    /// What an open folder holds, itself and its parent left out.
+    /// The entries of an open folder, without `.` and `..`.
     static func names(in stream: OpaquePointer) -> [String] {
         var names: [String] = []
         while let entry = readdir(stream) {

@@ -9,9 +9,9 @@ struct GlobPattern: Hashable, Sendable {
 
     private let parts: [Part]
 
-    /// - Throws: `FileError.invalidRequest` where a bracket is not closed or the last character is `\`.
+    /// - Throws: `FileError.invalidRequest` if a bracket is not closed or the last character is `\`.
     init(_ text: String) throws(FileError) {
-        // The search is recursive anyway: `**/` says nothing more.
+        // The search is recursive anyway, so `**/` adds nothing.
         var rest = Substring(text)
         while rest.hasPrefix("**/") { rest = rest.dropFirst(3) }
         var parts: [Part] = []
@@ -51,7 +51,7 @@ struct GlobPattern: Hashable, Sendable {
         throw .invalidRequest("the pattern has a [ that is not closed")
     }
 
-    /// Goes back to the last `*` only: never more steps than name times pattern.
+    /// Backtracks only to the last `*`, so it takes at most name times pattern steps.
     func matches(_ name: String) -> Bool {
         let name = Array(name)
         var part = 0, character = 0

@@ -1,18 +1,18 @@
-/// Takes some lines out of a stream of bytes: joined by line breaks, none at the end.
+/// Selects lines from a stream of bytes, joined by line breaks, without one at the end.
 struct LineSelector: Sendable {
-    /// Lines still to be passed over, and still to be sent.
+    /// Lines still to be skipped.
     private var skipped: Int
     private var left: Int
     /// A line break that belongs to the text only if another line follows.
     private var hasDeferredBreak = false
 
-    /// - Parameters: the first line, counted from 1; how many lines, nil for all.
+    /// - Parameters: the first line, counted from 1; the number of lines, nil for all.
     init(first: Int, count: Int?) {
         skipped = first - 1
         left = count ?? .max
     }
 
-    /// Nothing more will come out.
+    /// Whether nothing more will be selected.
     var isDone: Bool { left == 0 }
 
     /// The part of the selected lines that is in `bytes`.

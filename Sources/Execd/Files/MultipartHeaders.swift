@@ -1,8 +1,8 @@
-/// What the headers of a part say about it (RFC 7578, section 4.2).
+/// The headers of a form part (RFC 7578, section 4.2).
 struct MultipartHeaders: Hashable, Sendable {
-    /// The form field; nil where the part has none.
+    /// The form field's name; nil if there is none.
     var name: String?
-    /// nil where the part is no file.
+    /// nil if the part is not a file.
     var filename: String?
 
     init(name: String? = nil, filename: String? = nil) {
@@ -23,7 +23,7 @@ struct MultipartHeaders: Hashable, Sendable {
     }
 
     /// The boundary in a request's `Content-Type`.
-    /// - Throws: `FileError.invalidFile` where it is no multipart form.
+    /// - Throws: `FileError.invalidFile` if it is not a multipart form.
     static func boundary(contentType: String?) throws(FileError) -> String {
         let parameters = HeaderParameters(Substring(contentType ?? ""))
         guard parameters.value == "multipart/form-data" else {

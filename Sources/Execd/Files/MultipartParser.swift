@@ -2,8 +2,8 @@
     import Glibc
 #endif
 
-/// Takes a multipart body apart as it comes (RFC 2046, section 5.1.1): bytes in, events out, nothing kept but what may
-/// still become a delimiter.
+/// Parses a multipart body incrementally (RFC 2046, section 5.1.1). Only bytes that may become a delimiter are
+/// buffered.
 struct MultipartParser: Sendable {
     enum Event: Hashable, Sendable {
         case part(MultipartHeaders)
@@ -11,7 +11,7 @@ struct MultipartParser: Sendable {
         case partEnded
     }
 
-    /// Why a body is none.
+    /// Why a body is not valid.
     enum MultipartError: Error, Hashable, Sendable, CustomStringConvertible {
         case headersTooLong
         case header(String)
@@ -30,14 +30,14 @@ struct MultipartParser: Sendable {
         case preamble, headers, content, epilogue
     }
 
-    /// Bytes of one part's headers.
+    /// The longest headers of a part, in bytes.
     static let maxHeaders = 16 << 10
     /// Blanks between a boundary and its line break (transport padding).
     private static let maxPadding = 64
 
     private let delimiter: [UInt8]
     private var phase = Phase.preamble
-    // A delimiter starts with a line break; the first one may stand at the very start.
+    // A delimiter starts with a line break, except that the first may be at the very start.
     private var pending = Array("\r\n".utf8)
 
     init(boundary: String) { delimiter = Array("\r\n--\(boundary)".utf8) }
@@ -61,7 +61,7 @@ struct MultipartParser: Sendable {
         return events
     }
 
-    /// - Throws: `truncated` where the last boundary has not come.
+    /// - Throws: `truncated` if the last boundary is missing.
     func finish() throws(MultipartError) {
         guard phase == .epilogue else { throw .truncated }
     }
@@ -81,7 +81,7 @@ struct MultipartParser: Sendable {
         return end + blank.count
     }
 
-    /// - Parameter done: moved past what is certainly no part of a delimiter.
+    /// - Parameter done: advanced past bytes that cannot belong to a delimiter.
     /// - Returns: where the headers or the epilogue start; nil when more bytes are needed.
     private mutating func readContent(from start: Int, _ done: inout Int, _ events: inout [Event]) -> Int? {
         var candidate = find(13, from: start)
@@ -110,7 +110,7 @@ struct MultipartParser: Sendable {
         case boundary(Int)
     }
 
-    /// What starts with the line break at `position`.
+    /// Determines what starts with the line break at `position`.
     private func judge(_ position: Int) -> Judgement {
         let end = min(position + delimiter.count, pending.count)
         guard pending[position..<end].elementsEqual(delimiter.prefix(end - position)) else { return .other }

@@ -2,17 +2,17 @@
     import Glibc
 #endif
 
-/// A file written beside its target that takes the target's place when it is whole: readers see the old content or the
-/// new, and what is broken off leaves nothing.
+/// A file that is written beside its target and then replaces it, so that readers see the old content or the new, and
+/// an aborted write leaves nothing.
 struct StagedFile: Sendable {
-    /// Where it will be: behind the symbolic link, if the path is one.
+    /// The final path, with a symbolic link resolved.
     let target: String
     private let temporary: String
     private let madeFolders: [String]
     private var descriptor: CInt
     private let previous: FileRights.Resolved?
 
-    /// Makes missing parents and opens an empty file in the target's folder.
+    /// Creates missing parents and opens an empty file in the target's folder.
     init(_ path: String) throws(FileError) {
         target = Self.behindLinks(path)
         if let status = try FileStatus.ifAny(target, follows: true) {
@@ -43,14 +43,15 @@ struct StagedFile: Sendable {
         guard Self.writeAll(bytes, to: descriptor) else { throw .system("write \(target)", code: errno) }
     }
 
-    /// Ends the writing. Folders that were made for the file get its owner, else that one could not use it. What `rights` leaves open is taken from the file that is replaced; a new one gets mode 0644.
+    /// Finishes writing. Folders created for the file get its owner, who could not use it otherwise. Rights that are
+    /// not given are taken from the file that is replaced; a new one gets mode 0644.
     mutating func complete(_ rights: FileRights.Resolved) throws(FileError) {
         defer {
             close(descriptor)
             descriptor = -1
         }
         if let previous, let owner = previous.owner, let group = previous.group {
-            // Not everybody may give a file away: then it belongs to its writer.
+            // Without the right to change owners it belongs to the caller.
             _ = fchown(descriptor, owner, group)
         }
         var rights = rights
@@ -59,7 +60,7 @@ struct StagedFile: Sendable {
         try FolderChanges.give(madeFolders, owner: rights.owner, group: rights.group)
     }
 
-    /// Puts it in its place. A target that is a mount point, as /etc/hosts often is, is written in place instead.
+    /// Replaces the target. If the target is a mount point, as /etc/hosts often is, it is written in place instead.
     func commit() throws(FileError) {
         guard rename(temporary, target) != 0 else { return }
         let code = errno
@@ -68,7 +69,7 @@ struct StagedFile: Sendable {
         unlink(temporary)
     }
 
-    /// Takes everything away that it has made.
+    /// Removes everything that it has created.
     func discard() {
         if descriptor >= 0 { close(descriptor) }
         unlink(temporary)

@@ -1,12 +1,12 @@
-/// Replaces every occurrence of one text by another, in bytes: a file need not be UTF-8.
+/// Replaces every occurrence of a text by another. Works on bytes, since a file need not be UTF-8.
 struct TextReplacement: Decodable, Hashable, Sendable {
     var old: String
     var new: String
 
-    /// Bytes that a file may have for it: it is worked on in memory.
+    /// The largest file in bytes, since it is held in memory.
     static let largestFile = 64 << 20
 
-    /// - Returns: the new bytes and how often the text was found, from the left, without overlaps.
+    /// - Returns: the new bytes and the number of occurrences, from the left, without overlaps.
     func apply(to bytes: [UInt8]) -> (bytes: [UInt8], count: Int) {
         let old = Array(self.old.utf8), new = Array(self.new.utf8)
         guard let first = old.first, bytes.count >= old.count else { return (bytes, 0) }

@@ -1,9 +1,9 @@
 import Synchronization
 
-/// One upload: pairs of a metadata and a file part, by their order. The files take their places together, when the whole
-/// body has come; until then nothing is to be seen of them. Every call may block on the disk.
+/// One upload: pairs of a metadata and a file part, in this order. All files are put in place together when the whole
+/// body has arrived; until then none is visible. Every call may block on the disk.
 final class Upload: Sendable {
-    /// What the metadata part says (`FileMetadata` of the contract).
+    /// A metadata part (docs/wire.md#files).
     private struct Metadata: Decodable {
         var path: String
         var rights: FileRights
@@ -24,13 +24,13 @@ final class Upload: Sendable {
 
     private struct State {
         var parser: MultipartParser
-        /// Of the files that are still to come.
+        /// Metadata of the files that have not arrived yet.
         var metadata: [(path: String, rights: FileRights.Resolved)] = []
         var part: Part?
         var complete: [StagedFile] = []
     }
 
-    /// Bytes of one metadata part.
+    /// The longest metadata part, in bytes.
     static let maxMetadata = 64 << 10
 
     private let expansion: PathExpansion
@@ -43,7 +43,7 @@ final class Upload: Sendable {
         state = Mutex(State(parser: MultipartParser(boundary: boundary)))
     }
 
-    /// Takes the next bytes of the body.
+    /// Consumes the next bytes of the body.
     func consume(_ bytes: [UInt8]) throws {
         try state.withLock { state in
             do {
@@ -54,7 +54,7 @@ final class Upload: Sendable {
         }
     }
 
-    /// The body has ended: puts the files in their places.
+    /// Call at the end of the body: puts the files in place.
     func finish() throws {
         try state.withLock { state in
             do throws(MultipartParser.MultipartError) {
@@ -71,7 +71,7 @@ final class Upload: Sendable {
         }
     }
 
-    /// Takes everything away that is not in its place yet.
+    /// Removes everything that is not in place yet.
     func discard() {
         state.withLock { state in
             if case .file(let file, _) = state.part { file.discard() }

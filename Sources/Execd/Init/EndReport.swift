@@ -2,9 +2,9 @@
     import Glibc
 #endif
 
-/// Tells whoever started the sandbox how the entrypoint ended: one line, `exited 3`, `signalled 9`, or `failed 2 /program` with
-/// the errno of a program that could not be started. An exit code of init could not tell the first two apart, and a parent of
-/// its has gone.
+/// Reports how the entrypoint ended to whoever started the sandbox, as one line: `exited 3`, `signalled 9`, or `failed
+/// 2 /program` with the errno of a program that could not be started. Init's exit code cannot distinguish the first
+/// two, and no parent is left to read it.
 struct EndReport {
     enum End: Hashable {
         case ended(ExitStatus)
@@ -20,10 +20,10 @@ struct EndReport {
         }
     }
 
-    /// nil: nobody listens.
+    /// nil for no report.
     let descriptor: CInt?
 
-    /// Nothing waits for a listener: its pipe is not to block.
+    /// Writing to the pipe never blocks.
     func send(_ end: End) {
         guard let descriptor else { return }
         signal(SIGPIPE, SIG_IGN)

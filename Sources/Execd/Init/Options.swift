@@ -3,22 +3,22 @@ struct Options: Hashable, Sendable {
     var port = 44772
     /// A file with the token that every request must carry; read once, at the start.
     var tokenFile: String?
-    /// Bytes of an output's line that wait for its break.
+    /// The longest line of output that is held until its line break, in bytes.
     var maxLine = TextAssembler.defaultLongestLine
-    /// Where init says how the program ended (`EndReport`).
+    /// The descriptor for `EndReport`.
     var report: Int32?
     /// The control group that init and the API move to.
     var ownGroup = MemberFiles()
     /// The control group that the program and commands are in.
     var commandGroup = MemberFiles()
-    /// What the sandbox runs; empty: the API alone.
+    /// The sandbox's program; empty to serve the API only.
     var entrypoint: [String] = []
-    /// Only say how it is used.
+    /// Whether only to print the usage.
     var asksForHelp = false
-    /// Serve the API in this process; init starts itself again with it.
+    /// Whether this process serves the API; init starts itself again with this set.
     var serves = false
 
-    /// Why a command line is refused.
+    /// Why a command line was refused.
     struct OptionError: Error, Hashable, CustomStringConvertible {
         let description: String
         init(_ description: String) { self.description = description }

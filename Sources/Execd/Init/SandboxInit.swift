@@ -4,17 +4,17 @@ import CLinux
     import Glibc
 #endif
 
-/// The first process of a sandbox: starts the API and the entrypoint, passes signals on, reaps what nobody else does,
-/// and ends as the entrypoint ends. It serves nothing itself, so that nothing a client sends can take it down.
+/// The first process of a sandbox. It starts the API and the entrypoint, forwards signals, reaps orphans, and ends with
+/// the entrypoint's exit code. It serves nothing itself, so that no client can crash it.
 enum SandboxInit {
     /// Signals that are passed on to the entrypoint's group.
     private static let forwarded: [Int32] = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH]
-    /// Seconds that processes get to end by themselves when the entrypoint has.
+    /// Seconds that other processes get to end by themselves after the entrypoint.
     private static let grace = 2
 
-    /// Never returns but with the sandbox's exit code.
+    /// Returns the sandbox's exit code.
     static func run(_ options: Options, executable: String, environment: [String: String]) -> Int32 {
-        // Orphans come to the first process anyway; elsewhere (tests) they must be asked for.
+        // Needed only where this is not the first process of its namespace (tests).
         _ = linux_set_child_subreaper(1)
         var signals = sigset_t()
         sigemptyset(&signals)
@@ -31,8 +31,7 @@ enum SandboxInit {
         }
         let serving = ProcessSpec(
             arguments: [executable] + options.serving, environment: environment, rank: .server)
-        // The entrypoint first: where it cannot be started the API is never there, and nobody takes the sandbox for one
-        // that runs.
+        // Start the entrypoint first. If it fails, the API never appears, so the sandbox is not taken to be running.
         let program = ProcessSpec(
             arguments: options.entrypoint, environment: environment, rank: .entrypoint,
             joins: options.commandGroup.descriptors)
@@ -59,7 +58,7 @@ enum SandboxInit {
                     report.send(.ended(status))
                     return end(with: status.code)
                 }
-                // Its clients see a broken connection and the next one works.
+                // The API has ended: clients see a broken connection, and their next one works.
                 if pid == server, let next = try? start(serving, passed) { server = next }
             }
         }
@@ -87,7 +86,7 @@ enum SandboxInit {
         return (pid, signal == 0 ? .exited(state >> 8 & 0xff) : .signalled(signal))
     }
 
-    /// As the first process of its namespace it may signal everybody; elsewhere that would be the whole machine.
+    /// Signal all processes only as the first one of its namespace; elsewhere that would be the whole machine.
     private static func end(with code: Int32) -> Int32 {
         guard getpid() == 1 else { return code }
         kill(-1, SIGTERM)

@@ -2,8 +2,8 @@
     import Glibc
 #endif
 
-/// A pair of sockets: `far` is the standard input of a process, through `near` it is told what to do and answers. Both
-/// close with the last reference.
+/// A pair of sockets: `far` is the standard input of a process; commands and answers pass through `near`. Both close
+/// with the last reference.
 final class ControlChannel: Sendable {
     let near: CInt
     let far: CInt
@@ -20,8 +20,8 @@ final class ControlChannel: Sendable {
         close(far)
     }
 
-    /// Sends all of it, waiting while the process does not read.
-    /// - Returns: false when the channel was ended meanwhile.
+    /// Sends everything, waiting while the process does not read.
+    /// - Returns: false if the channel was ended meanwhile.
     @discardableResult
     func send(_ text: String) -> Bool {
         var rest = Array(text.utf8)[...]
@@ -36,6 +36,6 @@ final class ControlChannel: Sendable {
         return true
     }
 
-    /// Ends it for both sides, whoever holds a descriptor still, and wakes a sender that waits.
+    /// Shuts it down for both sides, even if others hold descriptors, and wakes a waiting sender.
     func end() { shutdown(near, Int32(SHUT_RDWR)) }
 }

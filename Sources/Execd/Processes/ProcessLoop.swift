@@ -5,10 +5,10 @@ import Synchronization
     import Glibc
 #endif
 
-/// Starts processes and watches them: one thread reads every pipe and hears of every exit.
+/// Starts processes and watches them. One thread reads all pipes and is notified of all exits.
 ///
-/// When a process ends, what its pipes hold is read and delivered before the end is: there is no tail to wait for, and a
-/// grandchild that keeps a pipe open does not keep the command open.
+/// When a process ends, the contents of its pipes are delivered before its end. So there is nothing to wait for
+/// afterwards, and a grandchild that keeps a pipe open does not keep the command open.
 final class ProcessLoop: Sendable {
     typealias Delivery = @Sendable (ProcessEvent) -> Void
 
@@ -34,7 +34,7 @@ final class ProcessLoop: Sendable {
     private let wakeUp: CInt
     private let state = Mutex(Inbox())
 
-    /// The loop of the program. Its thread lives as long as the process.
+    /// The program's loop. Its thread lives as long as the process.
     static let shared = ProcessLoop()
 
     private init() {
@@ -54,8 +54,8 @@ final class ProcessLoop: Sendable {
         pthread_detach(thread)
     }
 
-    /// Starts a process whose output and end go to `deliver`, on the loop's thread.
-    /// - Parameter control: its control channel, from which the loop reads until the process ends.
+    /// Starts a process. Its output and end are passed to `deliver` on the loop's thread.
+    /// - Parameter control: its control channel, which the loop reads until the process ends.
     func start(
         _ spec: ProcessSpec, control: ControlChannel? = nil, deliver: @escaping Delivery
     ) throws(SpawnError) -> RunningProcess {
@@ -71,9 +71,10 @@ final class ProcessLoop: Sendable {
             close(errors[1])
         }
         var pipes: [OutputStream: CInt] = [.standardOutput: output[0], .standardError: errors[0]]
-        // The loop closes what it reads: it gets a descriptor of its own.
+        // The loop closes descriptors after reading, so it gets a duplicate.
         if let control { pipes[.control] = fcntl(control.near, F_DUPFD_CLOEXEC, 3) }
-        // Non-blocking on our side only: the flag belongs to the open file, and each pipe end is one of its own.
+        // Makes only our ends non-blocking; the flag belongs to the open file, and each end of a pipe is a separate
+        // one.
         for descriptor in [output[0], errors[0]] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
         let pid: pid_t
         do throws(SpawnError) {
@@ -109,7 +110,7 @@ final class ProcessLoop: Sendable {
 
     // MARK: On the thread
 
-    /// In an event's data: the process's number, and which of its descriptors it is.
+    /// Which descriptor of a process an event is for; part of the event's data.
     private enum Slot: UInt64 {
         case exit = 0
         case output = 1
@@ -175,13 +176,13 @@ final class ProcessLoop: Sendable {
         }
     }
 
-    /// Reads one piece; closes the pipe at its end.
+    /// Reads once; closes the pipe at its end.
     @discardableResult
     private func read(_ stream: OutputStream, _ number: UInt64, _ running: inout [UInt64: Running]) -> Bool {
         guard let pipe = running[number]?.pipes[stream] else { return false }
         var length = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: 32 << 10) { buffer, filled in
-            // The control channel's socket is shared with its blocking writer.
+            // The control channel's socket must stay blocking for its writer.
             length =
                 stream == .control
                 ? recv(pipe, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
@@ -199,7 +200,7 @@ final class ProcessLoop: Sendable {
         return false
     }
 
-    /// Reads of what a process left in its pipes, at the most: a pipe holds 64 KiB, and somebody may go on writing.
+    /// The most reads of a pipe after its process has ended. It holds 64 KiB, but others may go on writing.
     private static let maxReadAtEnd = 64
 
     private func drain(_ number: UInt64, _ running: inout [UInt64: Running]) {
@@ -223,7 +224,7 @@ final class ProcessLoop: Sendable {
     }
 }
 
-/// A process that was started, for signals and back-pressure.
+/// A started process, for signals and back-pressure.
 struct RunningProcess: Sendable {
     let pid: pid_t
     private let number: UInt64
@@ -235,18 +236,18 @@ struct RunningProcess: Sendable {
         self.loop = loop
     }
 
-    /// Signals the process's whole group. The caller makes sure that the end has not been delivered yet: the number
-    /// could be another's by then.
+    /// Signals the process's whole group. The caller must make sure that the end has not been delivered yet, after
+    /// which the number may be reused.
     func signalGroup(_ signal: Int32) { kill(-pid, signal) }
 
-    /// Where it is now; nil where that cannot be told. The same care is needed as for a signal.
+    /// Its current folder; nil if unknown. Needs the same care as a signal.
     var currentFolder: String? {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = readlink("/proc/\(pid)/cwd", &buffer, buffer.count)
         return length > 0 ? String(decoding: buffer.prefix(length).map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
     }
 
-    /// Stops reading its output, so that it waits when its pipe is full.
+    /// Pauses reading its output, so that it blocks when its pipe is full.
     func pauseOutput() { loop.pause(number) }
     func resumeOutput() { loop.resume(number) }
 }

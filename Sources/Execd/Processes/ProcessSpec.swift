@@ -4,7 +4,7 @@
 
 /// What to run, and as whom.
 struct ProcessSpec: Hashable, Sendable {
-    /// The program, looked up in `PATH` where it has no slash, and its arguments.
+    /// The program (looked up in `PATH` if it has no slash) and its arguments.
     var arguments: [String]
     /// `NAME=value` by name.
     var environment: [String: String]
@@ -19,18 +19,18 @@ struct ProcessSpec: Hashable, Sendable {
     static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }
 
-/// Which processes the kernel ends first when a sandbox's memory runs out: oom_score_adj (proc(5)), of which a thousandth counts
-/// as much as a thousandth of the limit in use. Init starts with 500. A process may raise its own score but never lower it below
-/// what its first ancestor was given, so that no sandbox's can be spared in another's place.
+/// Which processes the kernel kills first when a sandbox's memory runs out: oom_score_adj (proc(5)), in thousandths of
+/// the memory limit. Init starts with 500. A process may raise its score but never lower it below what it inherited, so
+/// no process can be spared at another's expense.
 enum Rank: Int32, Hashable, Sendable {
-    /// execd's server, which init starts again.
+    /// execd's server, which init restarts.
     case server = 600
-    /// Its end is the sandbox's.
+    /// The sandbox ends with it.
     case entrypoint = 750
     case command = 1000
 }
 
-/// Where a piece of output came from.
+/// The source of output.
 enum OutputStream: Hashable, Sendable {
     case standardOutput, standardError
     /// The socket that is the standard input of a process with a control channel.
@@ -42,7 +42,7 @@ enum ExitStatus: Hashable, Sendable {
     case exited(Int32)
     case signalled(Int32)
 
-    /// As a shell says it: 128 and the number for a signal.
+    /// As in a shell: 128 plus the number for a signal.
     var code: Int32 {
         switch self {
         case .exited(let code): code
@@ -51,8 +51,8 @@ enum ExitStatus: Hashable, Sendable {
     }
 }
 
-/// What a running process brings, in order; the exit comes last and once. What it wrote before something on its control
-/// channel comes before that.
+/// An event of a running process. The exit comes last and once. Output written before something on the control channel
+/// is delivered before it.
 enum ProcessEvent: Hashable, Sendable {
     case output(OutputStream, [UInt8])
     case ended(ExitStatus)

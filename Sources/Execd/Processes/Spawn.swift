@@ -4,12 +4,12 @@ import CLinux
     import Glibc
 #endif
 
-/// The one way in which execd starts a process: a group of its own, nothing inherited but what is named.
+/// Starts all of execd's processes: each in its own process group, inheriting only the given descriptors.
 enum Spawn {
     /// - Parameters:
     ///   - input: the descriptor for 0, as `output` and `error` for 1 and 2; -1 is /dev/null.
     ///   - passed: descriptors that it has as 3, 4 and so on.
-    /// - Returns: the pid, which is the number of its process group, too.
+    /// - Returns: the pid, which is also the number of its process group.
     static func start(
         _ spec: ProcessSpec, input: CInt = -1, output: CInt, error: CInt, passed: [CInt] = []
     ) throws(SpawnError) -> pid_t {

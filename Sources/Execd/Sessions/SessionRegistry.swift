@@ -2,14 +2,14 @@ import Synchronization
 
 /// The sessions of this execd.
 final class SessionRegistry: Sendable {
-    /// Each has a process once something has run in it.
+    /// The most sessions. Each has a process after its first run.
     static let maxSessions = 256
 
     private let sessions = Mutex<[String: ShellSession]>([:])
 
     subscript(id: String) -> ShellSession? { sessions.withLock { $0[id] } }
 
-    /// - Returns: false when there are `mostSessions`.
+    /// - Returns: false if there are `maxSessions` already.
     func add(_ session: ShellSession) -> Bool {
         sessions.withLock { sessions in
             guard sessions.count < Self.maxSessions else { return false }

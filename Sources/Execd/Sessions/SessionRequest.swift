@@ -1,4 +1,4 @@
-/// The body of `POST /session` (docs/wire.md#sessions); clients send none at all, too.
+/// The body of `POST /session` (docs/wire.md#sessions); clients may send none.
 struct SessionRequest: Decodable, Hashable, Sendable {
     var cwd: String?
 
@@ -10,7 +10,7 @@ struct SessionRequest: Decodable, Hashable, Sendable {
 /// The body of `POST /session/{id}/run`.
 struct SessionRunRequest: Decodable, Hashable, Sendable {
     var command: String
-    /// Where the session goes first, and stays.
+    /// The folder to change to before the run, and stay in.
     var cwd: String?
     /// Milliseconds; 0 or absent is no limit.
     var timeout: Int64?

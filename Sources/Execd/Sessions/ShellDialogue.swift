@@ -1,11 +1,11 @@
-/// What is said on a session's control channel, which is the shell's standard input: it gets one line for a run and
-/// answers, behind all output, with the run's number and exit code.
+/// The protocol of a session's control channel, which is the shell's standard input. The shell gets one line for each
+/// run and answers, after all output, with the run's number and exit code.
 ///
-/// The command is evaluated with /dev/null for input. What it runs has no descriptor of the channel: the shell keeps its
-/// copy above 9 and closed on exec. So nothing that a command prints can be taken for the answer.
+/// The command is evaluated with /dev/null for input. Commands have no descriptor of the channel, because the shell
+/// keeps its copy above 9 with close-on-exec. So nothing that a command prints can be taken for the answer.
 enum ShellDialogue {
-    /// - Parameters: what the shell is to do first; variables that changed outside of it. A shell can export only names that
-    ///   its language has; another name reaches the shells that start after the change.
+    /// - Parameters: the folder to change to, and variables that were changed outside the shell. A shell can only
+    ///   export names that its language allows; others are set when the next shell starts.
     static func line(run number: UInt64, _ command: String, folder: String?, variables: [String: String]) -> String {
         let exports = variables.filter { isIdentifier($0.key) }.sorted { $0.key < $1.key }
             .map { "export \($0.key)=\(quoted($0.value)); " }.joined()
@@ -27,13 +27,14 @@ enum ShellDialogue {
         }
     }
 
-    /// One word for any shell, whatever is in it. By bytes: a quote with a combining mark behind it is another Character.
+    /// Quotes any text as one word for any shell. By bytes, because a quote with a combining mark is a different
+    /// Character.
     static func quoted(_ text: String) -> String {
         let escaped = text.utf8.flatMap { $0 == UInt8(ascii: "'") ? Array(#"'\''"#.utf8) : [$0] }
         return "'" + String(decoding: escaped, as: UTF8.self) + "'"
     }
 
-    /// The number and exit code of an answer; nil for what the shell did not say.
+    /// The number and exit code of an answer; nil for anything else.
     static func answer(_ line: ArraySlice<UInt8>) -> (run: UInt64, code: Int32)? {
         let words = String(decoding: line, as: UTF8.self).split(separator: " ")
         guard words.count == 2, let run = UInt64(words[0]), let code = Int32(words[1]) else { return nil }

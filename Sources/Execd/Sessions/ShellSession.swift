@@ -5,8 +5,8 @@ import Synchronization
     import Glibc
 #endif
 
-/// A shell that stays between runs: folder, variables and functions are as the last run left them. When it ends, by
-/// `exit` or a signal, the next run gets a fresh one in the folder where the last run that came to its end was.
+/// A shell that persists between runs, with folder, variables and functions. When it ends, by `exit` or a signal, the
+/// next run gets a new one in the folder where the last completed run was.
 final class ShellSession: Sendable {
     enum Unavailable: Error, Hashable, Sendable {
         case busy, deleted
@@ -15,7 +15,7 @@ final class ShellSession: Sendable {
     private struct Shell {
         let process: RunningProcess
         let channel: ControlChannel
-        /// What it has of the file of variables.
+        /// The variables that it got from the environment file.
         var variables: [String: String]
         var answers: [UInt8] = []
     }
@@ -38,18 +38,18 @@ final class ShellSession: Sendable {
     private let environment: CommandEnvironment
     private let state: Mutex<State>
 
-    /// - Parameter folder: where it starts; nil is execd's folder.
+    /// - Parameter folder: where it starts; nil for execd's folder.
     init(id: String, folder: String?, environment: CommandEnvironment) {
         self.id = id
         self.environment = environment
         state = Mutex(State(folder: folder))
     }
 
-    /// Where a relative folder starts from; nil is execd's folder.
+    /// The base of relative folders; nil for execd's folder.
     var folder: String? { state.withLock { $0.folder } }
 
     /// Runs a command in the shell.
-    /// - Returns: its events up to the last. A shell that does not start is the record's failure.
+    /// - Returns: its events. If the shell does not start, the record has the failure.
     func run(
         _ request: SessionRunRequest, _ record: CommandRecord
     ) throws(Unavailable) -> AsyncStream<ProcessEvent> {
@@ -72,13 +72,13 @@ final class ShellSession: Sendable {
             state.shell!.variables = variables
             let line = ShellDialogue.line(
                 run: state.runs, request.command, folder: request.cwd, variables: changed)
-            // A long command waits until the shell has read most of it.
+            // Sending a long command blocks until the shell has read most of it.
             NIOThreadPool.singleton.submit { _ in channel.send(line) }
         }
         return events
     }
 
-    /// Kills what runs; later runs are refused.
+    /// Kills the running command; later runs are refused.
     func delete() {
         state.withLock { state in
             state.isDeleted = true
@@ -93,7 +93,7 @@ final class ShellSession: Sendable {
     private func start(in folder: String?, _ variables: [String: String]) throws(SpawnError) -> Shell {
         let isBash = environment.shell.hasSuffix("/bash")
         let spec = ProcessSpec(
-            // On a socket bash would take itself for a remote shell and read ~/.bashrc.
+            // With a socket as its input bash would take itself for a remote shell and read ~/.bashrc.
             arguments: [environment.shell] + (isBash ? ["--norc", "--noprofile"] : []),
             environment: environment.current(), directory: folder.flatMap { FileStatus.isFolder($0) ? $0 : nil },
             joins: environment.group.descriptors)
@@ -102,7 +102,7 @@ final class ShellSession: Sendable {
         return Shell(process: process, channel: channel, variables: variables)
     }
 
-    /// On the loop's thread; a shell's successor starts only when its end has come.
+    /// Called on the loop's thread. A new shell starts only after the end of the old one.
     private func receive(_ event: ProcessEvent) {
         state.withLock { state in
             switch event {
@@ -116,7 +116,7 @@ final class ShellSession: Sendable {
                     finish(.exited(answer.code), &state)
                 }
             case .output(_, let bytes):
-                // Between runs it is from what was left in the background, and nobody is there to read it.
+                // Output between runs comes from background processes, and nobody reads it.
                 state.run?.record.produced(bytes.count)
                 state.run?.events.yield(event)
             case .ended(let status):
@@ -133,7 +133,7 @@ final class ShellSession: Sendable {
         run.record.ended(status, failure: nil, at: CommandRunner.now())
         run.events.yield(.ended(status))
         run.events.finish()
-        // The reader of this run may have been behind; the next one is not.
+        // Reading may have been paused for this run's client; resume it for the next.
         state.shell?.process.resumeOutput()
     }
 }

@@ -8,12 +8,12 @@ public struct OTLPConfiguration: Sendable {
     /// Milliseconds.
     public var timeout: UInt64 = 10_000
     public var interval: UInt64 = 60_000
-    /// Of the resource: `service.name` and what the operator adds.
+    /// Attributes of the resource: `service.name` and the operator's.
     public var attributes: [MetricsRegistry.Dimension] = []
 
-    /// Nil where no endpoint is named, or where metrics are switched off.
-    /// - Parameter endpoint: a setting of the program's own; the variables outrank it.
-    /// - Throws: `OTLPConfigurationError` with the variable that has a wrong value; the value is not repeated.
+    /// Nil if no endpoint is given, or metrics are switched off.
+    /// - Parameter endpoint: the program's own setting, which the variables override.
+    /// - Throws: `OTLPConfigurationError` with the invalid variable; its value is not repeated.
     public init?(
         environment: [String: String], service: String, endpoint setting: String? = nil
     ) throws(OTLPConfigurationError) {
@@ -36,7 +36,7 @@ public struct OTLPConfiguration: Sendable {
         let advice = "use an http:// or https:// URL"
         if let (name, text) = value("EXPORTER_OTLP_METRICS_ENDPOINT") {
             guard let named = HTTPEndpoint(text) else { throw OTLPConfigurationError(name, advice) }
-            // The reference's documentation names a collector without a path.
+            // The reference's documentation gives a collector without a path.
             endpoint = named.target == "/" ? named.appending("/v1/metrics") : named
         } else if let (name, text) = value("EXPORTER_OTLP_ENDPOINT") ?? setting.map({ ("otel.endpoint", $0) }) {
             guard let base = HTTPEndpoint(text) else { throw OTLPConfigurationError(name, advice) }
@@ -101,7 +101,7 @@ public struct OTLPConfiguration: Sendable {
     }
 }
 
-/// A variable whose value cannot be meant.
+/// A variable with an invalid value.
 public struct OTLPConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
     public let variable: String
     public let reason: String

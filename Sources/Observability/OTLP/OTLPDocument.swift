@@ -31,7 +31,7 @@ struct OTLPDocument: Encodable, Sendable {
         var timeUnixNano: String
         var count: String
         var sum: Double
-        /// One more than there are bounds; not cumulative, as Prometheus has them.
+        /// One more than there are bounds. Not cumulative, unlike in Prometheus.
         var bucketCounts: [String]
         var explicitBounds: [Double]
     }
@@ -114,7 +114,7 @@ struct OTLPDocument: Encodable, Sendable {
 
     private static func whole(_ value: Double) -> String? { Int64(exactly: value).map { "\($0)" } }
 
-    /// Series of one metric are points of it; names stay in order.
+    /// Groups series into metrics by name, in order.
     private static func byName<Number>(
         _ series: [(key: MetricsRegistry.Key, value: Number)]
     ) -> [(String, [(key: MetricsRegistry.Key, value: Number)])] {

@@ -4,10 +4,10 @@ import FoundationEssentials
 import HTTPClient
 import Logging
 
-/// Sends the registry to a collector every so often, over HTTP and in JSON, until its task is cancelled.
+/// Sends the registry to a collector periodically, as JSON over HTTP, until its task is cancelled.
 ///
-/// What a collector does not take is tried again with longer waits, and then left to the next export: counts are
-/// cumulative, so nothing is lost with it.
+/// A failed export is retried with growing pauses and then left to the next one. Counts are cumulative, so nothing is
+/// lost.
 public struct OTLPExporter: Sendable {
     private let configuration: OTLPConfiguration
     private let registry: MetricsRegistry
@@ -18,7 +18,7 @@ public struct OTLPExporter: Sendable {
     private let start = OTLPExporter.now()
     private let queue = DispatchQueue(label: "otlp")
 
-    /// - Parameter scope: the meter's name: `opensandbox/egress`.
+    /// - Parameter scope: the meter's name, such as `opensandbox/egress`.
     public init(
         _ configuration: OTLPConfiguration, registry: MetricsRegistry, scope: String, version: String,
         poster: HTTPPoster = HTTPPoster(), logger: Logger
@@ -42,7 +42,7 @@ public struct OTLPExporter: Sendable {
         }
     }
 
-    /// One export with its retries.
+    /// Performs one export with its retries.
     func export() async -> Bool {
         let document = OTLPDocument(
             registry.snapshot(), resource: configuration.attributes, scope: scope, version: version, start: start,
