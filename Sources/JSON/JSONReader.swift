@@ -54,7 +54,7 @@ struct JSONReader {
             let name = try string()
             guard takes(UInt8(ascii: ":")) else { throw wrong("a colon is missing") }
             guard object.add(name, try value(level: level + 1)) else {
-                throw wrong("\"\(name.prefix(64))\" stands twice")
+                throw wrong("\"\(name.prefix(64))\" occurs twice")
             }
         } while takes(UInt8(ascii: ","))
         guard takes(UInt8(ascii: "}")) else { throw wrong("an object has no end") }

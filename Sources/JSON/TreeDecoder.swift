@@ -81,7 +81,7 @@ final class TreeDecoder: Decoder {
             }
         guard let number else {
             throw DecodingError.dataCorrupted(
-                .init(codingPath: codingPath, debugDescription: "it is no whole number of this size"))
+                .init(codingPath: codingPath, debugDescription: "it is not an integer of this size"))
         }
         return number
     }

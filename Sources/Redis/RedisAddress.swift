@@ -27,7 +27,7 @@ public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
         if let slash = rest.firstIndex(of: "/") {
             let path = rest[rest.index(after: slash)...]
             guard path.isEmpty || (path.utf8.count <= 5 && Int(path).map { $0 >= 0 } ?? false) else {
-                throw .address("the database is no number")
+                throw .address("the database is not a number")
             }
             database = Int(path) ?? 0
             rest = rest[..<slash]

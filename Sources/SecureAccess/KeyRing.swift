@@ -14,12 +14,12 @@ public enum KeyRingError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .malformedEntry(let position): "key \(position): write it as <id>=base64:<secret>"
-        case .invalidKeyID(let text): "\"\(text)\" is no key id: use one character of 0-9 and a-z"
+        case .invalidKeyID(let text): "\"\(text)\" is not a key id: use one character of 0-9 and a-z"
         case .emptyKey(let id): "key \(id) is empty"
         case .duplicateKey(let id): "key \(id) is given twice"
         case .unknownActiveKey(let id): "the active key \(id) is not among the keys"
         case .noKeys: "no signing key is given"
-        case .full: "every key id is taken: take out keys whose tokens have expired"
+        case .full: "every key id is in use: remove keys whose tokens have expired"
         case .unknownKey(let id): "there is no key \(id)"
         }
     }

@@ -146,10 +146,10 @@ def test_a_broken_file_keeps_the_old_certificate_and_is_logged_once(gateway, dam
         key.chmod(0o644)
     else:
         key.unlink()
-    eventually(lambda: "the certificate stays as it was" in gateway.text(), what="the complaint")
+    eventually(lambda: "a certificate cannot be used; the previous one stays in force" in gateway.text(), what="the complaint")
     # The files are looked at again and again meanwhile.
     time.sleep(1.2)
-    assert shown(gateway) == before and gateway.text().count("the certificate stays as it was") == 1
+    assert shown(gateway) == before and gateway.text().count("a certificate cannot be used; the previous one stays in force") == 1
     assert "PRIVATE KEY" not in gateway.text()
     new = replace(gateway, 0, "first", "first.example")
     eventually(lambda: shown(gateway) == new, what="the mended certificate")

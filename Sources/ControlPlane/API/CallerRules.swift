@@ -25,7 +25,7 @@ struct CallerRules: Sendable {
         for host in request.headers["host"] where !names.contains(host) {
             throw APIError(
                 .misdirectedRequest, "UNKNOWN_HOST",
-                "\"\(host.prefix(100))\" is none of this server's names; add it to [server] names if it is one")
+                "\"\(host.prefix(100))\" is not one of this server's names; if it should be, add it to [server] names")
         }
         for origin in request.headers["origin"] where !permits(origin, request) {
             throw APIError(
@@ -76,7 +76,7 @@ struct CallerRules: Sendable {
         guard types.count == 1, Self.isJSON(types[0]) else {
             throw APIError(
                 .unsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE",
-                "a body is JSON here: send it with Content-Type: application/json")
+                "the body must be JSON: send it with Content-Type: application/json")
         }
     }
 

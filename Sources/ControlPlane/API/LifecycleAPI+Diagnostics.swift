@@ -28,7 +28,7 @@ extension LifecycleAPI {
         let left = service.runtime.leftovers.filter { $0.sandbox == id }.map(\.description)
         guard let sandbox = service.catalog[id] else {
             guard kind == "summary", !left.isEmpty else { throw .unknownSandbox(id) }
-            return .text(.ok, (["Sandbox \(id)", "", "Deleted; left behind"] + left).joined(separator: "\n"))
+            return .text(.ok, (["Sandbox \(id)", "", "Deleted; not removed yet"] + left).joined(separator: "\n"))
         }
         let scope = request.query("scope")
         if let scope, !allowed.isEmpty, !allowed.contains(scope) {
@@ -51,7 +51,7 @@ extension LifecycleAPI {
                     "Sandbox \(id)", "Image \(sandbox.image)",
                     "Isolation \(await service.runtime.isolation(of: id))", "", "Events",
                 ] + Self.events(sandbox).suffix(limit)
-                + (left.isEmpty ? [] : ["", "Left behind"] + left) + ["", "Output"] + output
+                + (left.isEmpty ? [] : ["", "Not removed yet"] + left) + ["", "Output"] + output
         }
         let most = kind == "logs" ? tail : kind == "events" ? limit : .max
         let text = lines.suffix(most).joined(separator: "\n")

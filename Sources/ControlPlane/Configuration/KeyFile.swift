@@ -22,7 +22,7 @@ public struct KeyFile: Sendable {
     /// The ring that is kept here.
     public func load() throws(ConfigurationError) -> KeyRing {
         guard let text = secret.read() else {
-            throw ConfigurationError("\(path) cannot be read: run as the server does, or name keys")
+            throw ConfigurationError("\(path) cannot be read: run as the server's user, or give keys")
         }
         return try parse(text)
     }
@@ -78,7 +78,8 @@ public struct KeyFile: Sendable {
             keys.replace(with: ring)
             logger.info("signing keys changed", metadata: ["active": "\(ring.active)", "keys": "\(ring.ids.count)"])
         } catch {
-            logger.error("the signing keys stay as they were", metadata: ["error": "\(error)"])
+            logger.error(
+                "the key file cannot be used; the previous signing keys stay in force", metadata: ["error": "\(error)"])
         }
     }
 

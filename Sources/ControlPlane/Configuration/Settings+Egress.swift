@@ -12,7 +12,7 @@ extension Settings {
             let upstreams = try texts.map { text throws(ConfigurationError) in
                 guard let upstream = UpstreamAddress(text) else {
                     throw ConfigurationError(
-                        "egress.upstreams: \"\(text)\" is no address; write 198.51.100.53, [::1]:5353 or tls://198.51.100.53"
+                        "egress.upstreams: \"\(text)\" is not an address; write 198.51.100.53, [::1]:5353 or tls://198.51.100.53"
                     )
                 }
                 return upstream
@@ -31,7 +31,7 @@ extension Settings {
         if let texts = section.internal_ranges {
             egress.internalRanges = try texts.map { text throws(ConfigurationError) in
                 guard let block = CIDRBlock(text) else {
-                    throw ConfigurationError("egress.internal_ranges: \"\(text)\" is no address block")
+                    throw ConfigurationError("egress.internal_ranges: \"\(text)\" is not an address block")
                 }
                 return block
             }
@@ -64,7 +64,7 @@ extension Settings {
             egress.blockedResolvers = try texts.map { text throws(ConfigurationError) in
                 guard text == "known" || (try? Target(text)) != nil else {
                     throw ConfigurationError(
-                        "egress.block_doh: \"\(text)\" is no target; write known, a name, an address or a block")
+                        "egress.block_doh: \"\(text)\" is not a target; write known, a name, an address or a block")
                 }
                 return text
             }
@@ -80,7 +80,7 @@ extension Settings {
         guard let numbers = section.unchecked_ports, !numbers.isEmpty else { return }
         let ports = try numbers.map { number throws(ConfigurationError) in
             guard let port = UInt16(exactly: number), port > 0 else {
-                throw ConfigurationError("egress.unchecked_ports: \(number) is no port; use 1 to 65535")
+                throw ConfigurationError("egress.unchecked_ports: \(number) is not a port; use 1 to 65535")
             }
             return port
         }

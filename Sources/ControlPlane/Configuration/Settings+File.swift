@@ -108,12 +108,12 @@ extension Settings {
         server.publicHost = section.eip ?? server.publicHost
         server.names = section.names ?? server.names
         for name in server.names where name.isEmpty || name.contains(where: { $0 == "/" || $0.isWhitespace }) {
-            throw ConfigurationError("server.names: \"\(name)\" is no host name; write a.example, or \"*\" for any")
+            throw ConfigurationError("server.names: \"\(name)\" is not a host name; write a.example, or \"*\" for any")
         }
         server.allowedOrigins = section.allowed_origins ?? server.allowedOrigins
         for origin in server.allowedOrigins where origin != CallerRules.anyOrigin && !CallerRules.isOrigin(origin) {
             throw ConfigurationError(
-                "server.allowed_origins: \"\(origin)\" is no origin; write https://host or http://host:port, nothing behind it"
+                "server.allowed_origins: \"\(origin)\" is not an origin; write https://host or http://host:port, without a path"
             )
         }
         if let longest = section.max_sandbox_timeout_seconds {

@@ -56,12 +56,12 @@ extension Settings {
             }
             guard case .tcp = address.place else {
                 throw ConfigurationError(
-                    "ingress.directory.listen: the unix socket is always there; give host:port, or nothing")
+                    "ingress.directory.listen: the unix socket is always served; give host:port, or leave it out")
             }
             guard !address.leavesMachine || section.directory?.plaintext == true else {
                 throw ConfigurationError(
-                    "ingress.directory.listen \"\(text)\" is told to others than this machine, unencrypted and with secrets "
-                        + "in it: use a loopback address, or say plaintext = true for a network that only gateways share"
+                    "ingress.directory.listen \"\(text)\" is reachable from other machines, unencrypted and with secrets "
+                        + "in it: use a loopback address, or set plaintext = true for a network that only gateways share"
                 )
             }
             gateway.directory = address

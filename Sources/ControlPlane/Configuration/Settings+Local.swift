@@ -112,7 +112,7 @@ extension Settings {
         }
         if let special = specialBlocks.first(where: block.overlaps) {
             throw ConfigurationError(
-                "\(key) \"\(text)\": \(special) is nobody's to give; use addresses of a private network")
+                "\(key) \"\(text)\": \(special) is a special address; use addresses of a private network")
         }
         return block
     }

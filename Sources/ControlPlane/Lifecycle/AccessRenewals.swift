@@ -23,7 +23,7 @@ final class AccessRenewals: Sendable {
                     } catch {
                         guard error.status != .notFound else { return }
                         service.logger.error(
-                            "prolonging a used sandbox failed",
+                            "renewing a sandbox on access failed",
                             metadata: ["sandbox": "\(id)", "error": "\(error.message)"])
                         failed(id)
                     }

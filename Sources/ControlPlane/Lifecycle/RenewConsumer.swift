@@ -46,7 +46,7 @@ struct RenewConsumer: Sendable {
             } catch {
                 guard !Task.isCancelled else { return }
                 logger.warning(
-                    "used sandboxes are not heard of",
+                    "renewals cannot be received",
                     metadata: ["redis": "\(settings.address)", "error": "\(error)"])
                 try? await Task.sleep(for: backOff.pause())
             }

@@ -91,7 +91,7 @@ extension SandboxService {
         do throws(StoreError) {
             try await catalog.remove(id)
         } catch {
-            logger.error("forgetting a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+            logger.error("removing a sandbox's record failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
         }
     }
 

@@ -11,8 +11,8 @@ extension SandboxService {
         for sandbox in catalog.all { await recover(sandbox) }
         let known = Set(catalog.all.map(\.id))
         for id in await runtime.list() where !known.contains(id) {
-            logger.warning("taking away what no record knows", metadata: ["sandbox": "\(id)"])
-            await attempt("taking away", id) { () async throws(APIError) in try await destroy(id) }
+            logger.warning("removing a sandbox that is not in the store", metadata: ["sandbox": "\(id)"])
+            await attempt("removing", id) { () async throws(APIError) in try await destroy(id) }
         }
         for id in await egress.guarded where !known.contains(id) { await egress.release(id) }
         logger.info("sandboxes found", metadata: ["count": "\(known.count)"])
@@ -29,7 +29,7 @@ extension SandboxService {
                 try await save(
                     sandbox.moved(
                         to: .failed, reason: StatusReason.createFailed,
-                        message: "the server restarted while the sandbox was being made"))
+                        message: "the server restarted while the sandbox was being created"))
             }
         case (.failed, _), (.terminated, _):
             break
@@ -37,7 +37,7 @@ extension SandboxService {
             let state = await runtime.state(of: id)
             guard let moved = sandbox.found(state) else { return }
             logger.info("sandbox changed", metadata: ["sandbox": "\(id)", "state": "\(moved.status.state.rawValue)"])
-            await attempt("noting the state of", id) { () async throws(APIError) in try await save(moved) }
+            await attempt("storing the state of", id) { () async throws(APIError) in try await save(moved) }
         }
     }
 

@@ -136,7 +136,7 @@ final class SandboxService: Sendable {
             guard ![.terminated, .failed].contains(sandbox.status.state) else {
                 throw APIError(
                     .conflict, "DOCKER::SANDBOX_NOT_RUNNING",
-                    "Sandbox \(id) has ended (\(sandbox.status.state.rawValue)): its time cannot be prolonged")
+                    "Sandbox \(id) has ended (\(sandbox.status.state.rawValue)): it cannot be renewed")
             }
             guard end > .now() else {
                 throw APIError(.badRequest, "DOCKER::INVALID_EXPIRATION", "expiresAt must be in the future")
@@ -255,7 +255,7 @@ final class SandboxService: Sendable {
     }
 
     func failed(_ code: String, _ action: String, _ id: String, _ error: any Error) -> APIError {
-        logger.error("\(action) failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+        logger.error("\(action) a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
         return APIError(
             .internalServerError, code, ForeignText.escaped("\(action) sandbox \(id) failed: \(error)"))
     }

@@ -53,18 +53,19 @@ extension ResourceLimits {
         for key in resources.keys.sorted() where !Self.keys.contains(key) {
             let hint = SimilarName.nearest(to: key, among: Self.keys).map { "; did you mean \($0)?" } ?? ""
             throw .parameter(
-                "resourceLimits.\(key.prefix(64)) cannot be given here: use \(Self.keys.joined(separator: ", "))\(hint)"
+                "resourceLimits.\(key.prefix(64)) is not supported: use \(Self.keys.joined(separator: ", "))\(hint)"
             )
         }
         if let text = resources["cpu"] {
             guard let millis = ResourceQuantity.cpuMillis(text) else {
-                throw .parameter("resourceLimits.cpu '\(text.prefix(40))' is no CPU quantity: write 500m or 1.5")
+                throw .parameter("resourceLimits.cpu '\(text.prefix(40))' is not a CPU quantity: write 500m or 1.5")
             }
             cpuMillis = millis
         }
         if let text = resources["memory"] {
             guard let bytes = ResourceQuantity.bytes(text) else {
-                throw .parameter("resourceLimits.memory '\(text.prefix(40))' is no quantity: write 512Mi, 1G or bytes")
+                throw .parameter(
+                    "resourceLimits.memory '\(text.prefix(40))' is not a quantity: write 512Mi, 1G or bytes")
             }
             guard bytes >= Self.leastMemory else {
                 throw .parameter("resourceLimits.memory '\(text.prefix(40))' is too little: give at least 16Mi")
@@ -75,19 +76,20 @@ extension ResourceLimits {
         for key in ["disk", "ephemeral-storage"] {
             guard let text = resources[key] else { continue }
             guard let bytes = ResourceQuantity.bytes(text), bytes <= Self.maxDisk else {
-                throw .parameter("resourceLimits.\(key) '\(text.prefix(40))' is no quantity: write 10Gi, 500M or bytes")
+                throw .parameter(
+                    "resourceLimits.\(key) '\(text.prefix(40))' is not a quantity: write 10Gi, 500M or bytes")
             }
             guard bytes >= Self.leastDisk else {
                 throw .parameter("resourceLimits.\(key) '\(text.prefix(40))' is too little: give at least 16Mi")
             }
             guard diskBytes == nil || diskBytes == bytes else {
-                throw .parameter("resourceLimits.disk and resourceLimits.ephemeral-storage say two things: give one")
+                throw .parameter("resourceLimits.disk and resourceLimits.ephemeral-storage differ: give only one")
             }
             diskBytes = bytes
         }
         if let text = resources["pids"] {
             guard let count = Int(text), (16...4_194_304).contains(count) else {
-                throw .parameter("resourceLimits.pids '\(text.prefix(40))' is no number between 16 and 4194304")
+                throw .parameter("resourceLimits.pids '\(text.prefix(40))' is not a number from 16 to 4194304")
             }
             processes = count
         }

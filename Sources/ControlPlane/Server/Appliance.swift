@@ -139,7 +139,7 @@ public final class Appliance: Sendable {
         for (key, pool) in [("address_pool", local.addressPool), ("address_pool_v6", local.addressPoolV6)] {
             guard let network = networks.overlap(with: pool) else { continue }
             throw ConfigurationError(
-                "local.\(key) \(pool) overlaps a network of this machine, \(network): give sandboxes a block that nobody has"
+                "local.\(key) \(pool) overlaps a network of this machine, \(network): choose a block that is not in use"
             )
         }
     }

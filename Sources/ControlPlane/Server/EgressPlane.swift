@@ -54,7 +54,7 @@ enum StateFolders {
                     atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
                 try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: folder)
             } catch {
-                throw ConfigurationError("\(folder) cannot be made: \(error); run as root")
+                throw ConfigurationError("\(folder) cannot be created: \(error); run as root")
             }
         }
     }

@@ -32,7 +32,7 @@ extension GatewayConfiguration {
         } catch {
             // A second gateway on this state serves all the same, but what may be used once only by the other.
             guard error.isTaken else { throw error }
-            logger.warning("one-time routes open nothing here", metadata: ["reason": "\(error)"])
+            logger.warning("one-time routes are not accepted", metadata: ["reason": "\(error)"])
         }
     }
 }

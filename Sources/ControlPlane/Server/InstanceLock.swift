@@ -59,7 +59,7 @@ struct InstanceLocks: Sendable {
         return try [("state_dir", local.stateDirectory), ("run_dir", local.runDirectory)].map { key, folder in
             do { return try InstanceLock(path: "\(folder)/\(role).lock") } catch let taken as InstanceLock.Taken {
                 throw ConfigurationError(
-                    "\(taken) works on \(folder): stop it, or give this one a local.\(key) of its own; two servers also "
+                    "\(taken) uses \(folder): stop it, or give this one its own local.\(key); two servers also "
                         + "need different tags and address pools")
             }
         }

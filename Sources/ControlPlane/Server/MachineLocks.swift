@@ -18,7 +18,7 @@ struct MachineLocks {
         var status = stat()
         guard lstat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid(),
             status.st_mode & 0o022 == 0
-        else { throw ConfigurationError("\(folder) is no folder that belongs to this user alone; remove it") }
+        else { throw ConfigurationError("\(folder) is not a folder that belongs to this user alone; remove it") }
         // One at a time looks and takes: two that start together must not both be refused, nor both be let in.
         let gate = try gate()
         defer { withExtendedLifetime(gate) {} }
@@ -27,7 +27,7 @@ struct MachineLocks {
         let pools = try asked.map { pool, key in
             for (other, taken) in takenPools(prefix) where other.overlaps(pool) {
                 throw ConfigurationError(
-                    "\(taken) gives out addresses of \(other): give this one a local.\(key) of its own, not \(pool)")
+                    "\(taken) uses addresses of \(other): give this one its own local.\(key) instead of \(pool)")
             }
             return try InstanceLock(path: folder + "/" + prefix + Self.name(pool))
         }
@@ -36,12 +36,12 @@ struct MachineLocks {
         where other != local.tag && (other.hasPrefix(local.tag) || local.tag.hasPrefix(other)) {
             throw ConfigurationError(
                 "\(taken) has the tag \"\(other)\", and one of it and \"\(local.tag)\" begins with the other: give this one "
-                    + "a local.tag of its own")
+                    + "its own local.tag")
         }
         do {
             return pools + [try InstanceLock(path: "\(folder)/\(prefix)tag-\(local.tag)")]
         } catch let taken as InstanceLock.Taken {
-            throw ConfigurationError("\(taken) has the tag \"\(local.tag)\": give this one a local.tag of its own")
+            throw ConfigurationError("\(taken) has the tag \"\(local.tag)\": give this one its own local.tag")
         }
     }
 
@@ -51,7 +51,7 @@ struct MachineLocks {
             usleep(10_000)
         }
         do { return try InstanceLock(path: folder + "/gate") } catch let taken as InstanceLock.Taken {
-            throw ConfigurationError("\(taken) does not get on with starting: stop it")
+            throw ConfigurationError("\(taken) is stuck while starting: stop it")
         }
     }
 

@@ -22,7 +22,7 @@ extension DNSLoop {
 
     func hold(_ answer: Answer, age: UInt32, for waiter: Waiter, _ client: Client) {
         guard client.held < configuration.pendingPerSandbox else {
-            return fail(waiter, .overload, "too many answers wait for a change of the policy")
+            return fail(waiter, .overload, "too many answers are waiting for a change of policy")
         }
         client.held += 1
         held.append(HeldAnswer(answer: answer, age: age, since: present, waiter: waiter.detached))

@@ -92,7 +92,9 @@ public final class DenyWebhook: EventOutlet {
             case .done: return
             case .giveUp:
                 outbox.lose(1)
-                logger.warning("deny webhook not told", metadata: ["endpoint": "\(endpoint)", "error": "\(failure)"])
+                logger.warning(
+                    "a notice could not be delivered to the deny webhook",
+                    metadata: ["endpoint": "\(endpoint)", "error": "\(failure)"])
                 return
             case .retry(let milliseconds): try? await Task.sleep(for: .milliseconds(milliseconds))
             }

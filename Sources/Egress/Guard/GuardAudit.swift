@@ -114,11 +114,13 @@ final class GuardAudit: Sendable {
     }
 
     func notRestored(_ error: EgressError) {
-        limited(.critical, "tables were changed by others and the rules cannot be put back") { ["error": "\(error)"] }
+        limited(.critical, "another program changed the namespace's tables, and the rules cannot be restored") {
+            ["error": "\(error)"]
+        }
     }
 
     func rollBackFailed(_ error: EgressError) {
-        logger.critical("the policy on disk and the one in force differ", metadata: ["error": "\(error)"])
+        logger.critical("the policy on disk differs from the one in force", metadata: ["error": "\(error)"])
     }
 
     private func limited(

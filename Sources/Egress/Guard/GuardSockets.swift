@@ -34,7 +34,7 @@ struct GuardSockets: Sendable {
                 guard error.code == EADDRINUSE else { break }
             }
         }
-        throw .kernel("the DNS sockets cannot be opened: \(String(cString: strerror(lastError)))")
+        throw .kernel("cannot open the DNS sockets: \(String(cString: strerror(lastError)))")
     }
 
     /// The sockets of the flow check: like the filter's, but TCP only. Call on a thread in the namespace.
@@ -54,7 +54,7 @@ struct GuardSockets: Sendable {
                 guard error.code == EADDRINUSE else { break }
             }
         }
-        throw .kernel("the sockets of the flow check cannot be opened: \(String(cString: strerror(lastError)))")
+        throw .kernel("cannot open the sockets of the flow check: \(String(cString: strerror(lastError)))")
     }
 
     func close() {

@@ -34,7 +34,7 @@ public struct PolicyQuestion: Hashable, Sendable {
             }
         }
         guard let text = values["target"] else {
-            throw .invalidPolicy("say what to explain: ?target=<name or address>")
+            throw .invalidPolicy("the query needs target=<name or address>")
         }
         do {
             if let address = IPAddress(text) {

@@ -50,7 +50,8 @@ final class NodeUpkeep: Sendable {
                 try await Blocking.run { () throws(EgressError) in _ = try guardian.renewLearned() }
             } catch {
                 logger.warning(
-                    "open addresses were not prolonged", metadata: ["sandbox": "\(guardian.id)", "error": "\(error)"])
+                    "learned addresses in use could not be extended",
+                    metadata: ["sandbox": "\(guardian.id)", "error": "\(error)"])
             }
         }
     }

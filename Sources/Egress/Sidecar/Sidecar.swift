@@ -163,10 +163,11 @@ public final class Sidecar: EgressController {
             logSkip.replace(skipped)
             _ = try change { $0.always = always }
             logger.notice(
-                "always-rules read",
+                "always lists read",
                 metadata: ["denied": "\(always.denied.count)", "allowed": "\(always.allowed.count)"])
         } catch {
-            logger.error("the always-rules stay as they were", metadata: ["error": "\(error)"])
+            logger.error(
+                "the always lists cannot be used; the previous ones stay in force", metadata: ["error": "\(error)"])
         }
         stamps.withLock { $0 = present }
     }
@@ -175,7 +176,7 @@ public final class Sidecar: EgressController {
         do throws(EgressError) {
             try guardian.renewLearned()
         } catch {
-            logger.warning("open addresses were not prolonged", metadata: ["error": "\(error)"])
+            logger.warning("learned addresses in use could not be extended", metadata: ["error": "\(error)"])
         }
     }
 
@@ -189,7 +190,7 @@ public final class Sidecar: EgressController {
             }
         } catch {
             logger.warning(
-                "packet sockets are not guarded: the sandbox must not have CAP_NET_RAW", metadata: ["error": "\(error)"]
+                "packet sockets are not blocked: the sandbox must not have CAP_NET_RAW", metadata: ["error": "\(error)"]
             )
         }
         devices.withLock { $0 = present }

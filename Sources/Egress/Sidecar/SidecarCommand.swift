@@ -55,7 +55,7 @@ public enum SidecarCommandError: Error, Hashable, Sendable, CustomStringConverti
     public var description: String {
         switch self {
         case .unknown(let word): "unknown argument \"\(word.prefix(80))\""
-        case .two(let one, let other): "\(one) and \(other) cannot be done at once"
+        case .two(let one, let other): "\(one) and \(other) exclude each other"
         }
     }
 }

@@ -30,7 +30,7 @@ struct CommandAPI: Sendable {
         do throws(RequestBodyError) {
             command = try CommandRequest.decode(Array(body.readableBytesView))
             if let cwd = command.cwd, !FileStatus.isFolder(cwd) {
-                throw RequestBodyError("cwd: \(cwd) is no directory")
+                throw RequestBodyError("cwd: \(cwd) is not a directory")
             }
         } catch {
             return try await response.respondError(
@@ -68,7 +68,7 @@ struct CommandAPI: Sendable {
         let text = request.query("cursor") ?? ""
         guard let cursor = text.isEmpty ? 0 : Int(text), cursor >= 0 else {
             return try await response.respondError(
-                .badRequest, code: "INVALID_REQUEST_BODY", message: "cursor is no byte offset")
+                .badRequest, code: "INVALID_REQUEST_BODY", message: "cursor is not a byte offset")
         }
         let (bytes, end) = record.log(from: cursor)
         try await response.respond(

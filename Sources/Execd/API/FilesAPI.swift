@@ -78,7 +78,7 @@ struct FilesAPI: Sendable {
     static func number(_ name: String, atLeast least: Int, _ request: HTTPRequest) throws -> Int? {
         guard let text = request.query(name), !text.isEmpty else { return nil }
         guard let number = Int(text), number >= least else {
-            throw FileError.invalidRequest("\(name) is no number from \(least) on")
+            throw FileError.invalidRequest("\(name) must be a number, at least \(least)")
         }
         return number
     }

@@ -92,7 +92,7 @@ struct SessionAPI: Sendable {
         } catch {
             throw RequestBodyError("cwd: \(error)")
         }
-        guard FileStatus.isFolder(folder) else { throw RequestBodyError("cwd: \(path) is no directory") }
+        guard FileStatus.isFolder(folder) else { throw RequestBodyError("cwd: \(path) is not a directory") }
         return folder
     }
 

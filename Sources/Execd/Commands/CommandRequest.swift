@@ -32,11 +32,11 @@ struct CommandRequest: Decodable, Hashable, Sendable {
         guard uid != .max, gid != .max else { throw RequestBodyError("uid and gid are numbers below \(UInt32.max)") }
         try TimeLimit.check(timeout)
         for name in (envs ?? [:]).keys where !VariableName.isValid(name) {
-            throw RequestBodyError("envs: \"\(name.prefix(80))\" is no name for a variable")
+            throw RequestBodyError("envs: \"\(name.prefix(80))\" is not a name for a variable")
         }
         let texts = [command, cwd].compactMap { $0 } + (argv ?? []) + (envs.map { Array($0.values) } ?? [])
         guard !texts.contains(where: { $0.utf8.contains(0) }) else {
-            throw RequestBodyError("a NUL byte cannot be passed on")
+            throw RequestBodyError("a NUL byte cannot be passed to a process")
         }
     }
 
@@ -60,6 +60,8 @@ enum TimeLimit {
     static func check(_ milliseconds: Int64?) throws(RequestBodyError) {
         guard let milliseconds else { return }
         guard milliseconds >= 0 else { throw RequestBodyError("timeout is negative") }
-        guard milliseconds <= longest else { throw RequestBodyError("timeout is above \(longest) ms: 0 is no limit") }
+        guard milliseconds <= longest else {
+            throw RequestBodyError("timeout is above \(longest) ms: use 0 for no limit")
+        }
     }
 }

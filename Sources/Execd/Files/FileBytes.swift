@@ -16,7 +16,7 @@ final class FileBytes: Sendable {
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
-            throw .invalidFile("\(path) is no regular file")
+            throw .invalidFile("\(path) is not a regular file")
         }
         self.path = path
         self.descriptor = descriptor

@@ -25,7 +25,7 @@ enum FolderWalk {
         switch FileInfo.Kind(try FileStatus.of(root)) {
         case .directory: break
         case .symlink: throw .invalidFile("\(root) is a symbolic link: name the folder itself")
-        case .file, .other: throw .invalidFile("\(root) is no folder")
+        case .file, .other: throw .invalidFile("\(root) is not a folder")
         }
         var found = Found()
         try walk(root, depth: depth) { path, status in
@@ -37,7 +37,7 @@ enum FolderWalk {
     /// The files, not folders, below `root` whose names match.
     static func search(_ root: String, _ pattern: GlobPattern, names: Accounts) throws(FileError) -> Found {
         guard FileInfo.Kind(try FileStatus.of(root, follows: true)) == .directory else {
-            throw .invalidFile("\(root) is no folder")
+            throw .invalidFile("\(root) is not a folder")
         }
         var found = Found()
         try walk(root, depth: deepest) { path, status in

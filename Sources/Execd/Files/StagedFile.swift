@@ -16,7 +16,7 @@ struct StagedFile: Sendable {
     init(_ path: String) throws(FileError) {
         target = Self.behindLinks(path)
         if let status = try FileStatus.ifAny(target, follows: true) {
-            guard FileInfo.Kind(status) == .file else { throw .invalidFile("\(path) is no regular file") }
+            guard FileInfo.Kind(status) == .file else { throw .invalidFile("\(path) is not a regular file") }
             previous = FileRights.Resolved(
                 mode: FileMode(bits: status.st_mode), owner: status.st_uid, group: status.st_gid)
         } else {

@@ -18,7 +18,9 @@ struct SessionRunRequest: Decodable, Hashable, Sendable {
     static func decode(_ body: [UInt8]) throws(RequestBodyError) -> SessionRunRequest {
         let request = try RequestBody.decode(SessionRunRequest.self, from: body)
         guard request.command.contains(where: { !$0.isWhitespace }) else { throw RequestBodyError("command is empty") }
-        guard !request.command.utf8.contains(0) else { throw RequestBodyError("a NUL byte cannot be passed on") }
+        guard !request.command.utf8.contains(0) else {
+            throw RequestBodyError("a NUL byte cannot be passed to a process")
+        }
         try TimeLimit.check(request.timeout)
         return request
     }

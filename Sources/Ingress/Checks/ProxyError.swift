@@ -21,7 +21,8 @@ public struct ProxyError: Error, Hashable, Sendable {
         ProxyError(.badRequest, "MALFORMED_REQUEST", message, closes: true)
     }
 
-    static let version = ProxyError(.httpVersionNotSupported, "HTTP_VERSION", "HTTP/1.1 is spoken here", closes: true)
+    static let version = ProxyError(
+        .httpVersionNotSupported, "HTTP_VERSION", "only HTTP/1.1 is supported", closes: true)
     static let targetTooLong = ProxyError(
         .uriTooLong, "TARGET_TOO_LONG", "the request's target is longer than a head may be", closes: true)
     static let headTooLarge = ProxyError(
@@ -33,12 +34,12 @@ public struct ProxyError: Error, Hashable, Sendable {
     static func unknownHost(_ host: String) -> ProxyError {
         ProxyError(
             .misdirectedRequest, "UNKNOWN_HOST",
-            "\"\(host.prefix(100))\" is none of this server's names; add it to [server] names if it is one")
+            "\"\(host.prefix(100))\" is not one of this server's names; if it should be, add it to [server] names")
     }
 
     static let invalidRoute = ProxyError(
         .badRequest, "INVALID_ROUTE", "the request does not say which port of which sandbox it is for")
-    static let unknownSandbox = ProxyError(.notFound, "SANDBOX_NOT_FOUND", "no such sandbox or port is known here")
+    static let unknownSandbox = ProxyError(.notFound, "SANDBOX_NOT_FOUND", "no such sandbox or port")
     /// One answer for a missing, a wrong, an expired and a forged credential, and for a sandbox that does not exist where
     /// access is required: it tells nothing.
     static let unauthorized = ProxyError(
@@ -46,20 +47,20 @@ public struct ProxyError: Error, Hashable, Sendable {
     static func tooManyFailures(retryAfter seconds: Int) -> ProxyError {
         var error = ProxyError(
             .tooManyRequests, "TOO_MANY_FAILED_ATTEMPTS",
-            "too many credentials that are not valid came from this address; try again in \(seconds) s")
+            "too many invalid credentials from this address; try again in \(seconds) s")
         error.retryAfter = seconds
         return error
     }
 
     static func rateLimited(retryAfter seconds: Int) -> ProxyError {
         var error = ProxyError(
-            .tooManyRequests, "RATE_LIMITED", "more is asked than is allowed here; try again in \(seconds) s")
+            .tooManyRequests, "RATE_LIMITED", "too many requests; try again in \(seconds) s")
         error.retryAfter = seconds
         return error
     }
 
     static func bodyTooLarge(_ most: Int) -> ProxyError {
-        ProxyError(.payloadTooLarge, "BODY_TOO_LARGE", "a body may have \(most) bytes here", closes: true)
+        ProxyError(.payloadTooLarge, "BODY_TOO_LARGE", "the body is larger than \(most) bytes", closes: true)
     }
     /// So many one-time routes are remembered that no other can be used now.
     static let oneTimeUnavailable = ProxyError(
@@ -78,7 +79,7 @@ public struct ProxyError: Error, Hashable, Sendable {
         .badGateway, "BACKEND_NOT_HTTP2",
         "the sandbox's server does not speak HTTP/2 without TLS (h2c, by prior knowledge), which gRPC needs")
     static let upgradeRefused = ProxyError(
-        .forbidden, "BACKEND_UPGRADE_REFUSED", "the sandbox does not change the protocol here")
+        .forbidden, "BACKEND_UPGRADE_REFUSED", "the sandbox did not agree to change the protocol")
     static let timeout = ProxyError(.gatewayTimeout, "BACKEND_TIMEOUT", "the sandbox did not answer in time")
     static let slowRequest = ProxyError(
         .requestTimeout, "REQUEST_TIMEOUT", "the request did not arrive in time", closes: true)

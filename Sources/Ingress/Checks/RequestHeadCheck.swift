@@ -32,7 +32,7 @@ public struct RequestHeadCheck: Hashable, Sendable {
         for (name, value) in head.headers {
             bytes += name.utf8.count + value.utf8.count + 4
             guard ASCII.isToken(name) else {
-                throw .malformed("a field name is no token")
+                throw .malformed("a field name is not a token")
             }
             guard ASCII.isFieldValue(value) else { throw .malformed("a field has control bytes") }
             switch name.utf8.count {
@@ -43,7 +43,7 @@ public struct RequestHeadCheck: Hashable, Sendable {
             case 14 where name.isEqualIgnoringCase(to: "content-length"):
                 guard length == nil else { throw .malformed("there are several Content-Length fields") }
                 guard (1...18).contains(value.utf8.count), value.utf8.allSatisfy(ASCII.isDigit) else {
-                    throw .malformed("the Content-Length is no number")
+                    throw .malformed("the Content-Length is not a number")
                 }
                 length = value
             case 17 where name.isEqualIgnoringCase(to: "transfer-encoding"):
@@ -71,14 +71,14 @@ public struct RequestHeadCheck: Hashable, Sendable {
         for option in value.split(separator: ",") {
             let name = option.trimmingSpaces()
             if structural.contains(where: name.isEqualIgnoringCase) {
-                throw .malformed("Connection names a field that frames the message")
+                throw .malformed("Connection names a field that determines the message's length")
             }
         }
     }
 
     private func checkTarget(_ head: inout HTTPRequestHead, host: String?) throws(ProxyError) {
         guard head.uri.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") }) else {
-            throw .malformed("the target has bytes that no URI has")
+            throw .malformed("the target has bytes that are not allowed in a URI")
         }
         if head.uri.utf8.first == UInt8(ascii: "/") { return }
         if head.uri == "*" && head.method == .OPTIONS { return }

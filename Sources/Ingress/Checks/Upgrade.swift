@@ -24,12 +24,12 @@ enum Upgrade: Hashable, Sendable {
             return
         }
         guard values.count == 1, protocols.count == 1, first.utf8.allSatisfy({ ASCII.isToken($0) || $0 == 0x2F }) else {
-            throw .malformed("one protocol can be asked for at a time")
+            throw .malformed("only one protocol may be requested")
         }
         let hasBody =
             head.headers.contains(name: "transfer-encoding")
             || head.headers.first(name: "content-length").map { Int($0) != 0 } ?? false
-        guard !hasBody else { throw .malformed("a request for an upgrade has no body") }
+        guard !hasBody else { throw .malformed("a request for an upgrade must not have a body") }
         self = .to(String(first))
     }
 }

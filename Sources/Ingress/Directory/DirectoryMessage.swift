@@ -49,7 +49,7 @@ public enum DirectoryMessage: Hashable, Sendable {
             case .beat(let sequence): Wire(kind: "beat", sequence: sequence)
             }
         // Strings and numbers only: there is nothing in it that JSON cannot say.
-        guard let data = try? JSONEncoder().encode(wire) else { preconditionFailure("a message is no JSON") }
+        guard let data = try? JSONEncoder().encode(wire) else { preconditionFailure("a message is not JSON") }
         return Array(data) + [UInt8(ascii: "\n")]
     }
 }
@@ -87,13 +87,13 @@ public enum DirectoryError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .malformed: "the directory sent something that is no message"
+        case .malformed: "the directory sent an invalid message"
         case .gap: "a change was missed"
         case .refused(let status): "the directory answered \(status)" + (status == 401 ? ": the secret is wrong" : "")
-        case .silent: "the directory said nothing for too long"
+        case .silent: "the directory sent nothing for too long"
         case .ended: "the directory ended the stream"
         case .lineTooLong: "the directory sent a line that is too long"
-        case .invalidAddress(let text): "\"\(text)\" is no directory; write unix:/path or host:port"
+        case .invalidAddress(let text): "\"\(text)\" is not a directory address; write unix:/path or host:port"
         }
     }
 }

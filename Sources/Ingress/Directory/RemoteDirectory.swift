@@ -71,7 +71,7 @@ public final class RemoteDirectory: EndpointDirectory {
                 guard !Task.isCancelled else { return }
                 asksForAll = error as? DirectoryError == .gap
                 logger.warning(
-                    "the directory is not followed; its last state stays in force",
+                    "the directory cannot be followed; its last state stays in force",
                     metadata: ["directory": "\(address)", "error": "\(error)", "has-state": "\(isReady)"])
             }
             if ContinuousClock.now - begin > Self.maxPause { pause = Self.shortestPause }
@@ -125,7 +125,7 @@ public final class RemoteDirectory: EndpointDirectory {
         }
         if case .snapshot(let position, let entries) = message {
             logger.info(
-                "the directory's state is here",
+                "received the directory's state",
                 metadata: ["position": "\(position)", "sandboxes": "\(entries.count)"])
         }
         for access in ended { for observer in observers { observer(access) } }

@@ -87,7 +87,7 @@ struct BodyDecoder: Sendable {
                 guard !fields.lines.isEmpty else { return (place, nil) }
                 let framing = try fields.framing(bytes)
                 guard framing.length == nil, !framing.isChunked else {
-                    throw .malformed("a trailer says where the message ends")
+                    throw .malformed("a trailer determines the message's length")
                 }
                 return (place, fields.headers(bytes))
             }

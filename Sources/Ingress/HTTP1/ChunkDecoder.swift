@@ -30,7 +30,7 @@ struct ChunkDecoder: Hashable, Sendable {
                 return .data(skip: place, count: taken)
             }
             let isLast = state == .sizeFeed(0)
-            guard let next = next(bytes[place]) else { throw .malformed("a chunk is not a size, CRLF, and bytes") }
+            guard let next = next(bytes[place]) else { throw .malformed("a chunk is malformed") }
             place += 1
             if isLast { return .trailers(skip: place) }
             state = next

@@ -57,7 +57,7 @@ struct FieldLines: Sendable {
                     state = .lastFeed
                     at += 1
                 } else {
-                    guard ASCII.isToken(bytes[at]) else { throw .malformed("a field name is no token") }
+                    guard ASCII.isToken(bytes[at]) else { throw .malformed("a field name is not a token") }
                     guard lines.count < maxFields else { throw .tooLarge }
                     nameStart = at
                     state = .name
@@ -66,7 +66,7 @@ struct FieldLines: Sendable {
                 while at < bytes.count, ASCII.isToken(bytes[at]) { at += 1 }
                 guard at < bytes.count else { break }
                 guard bytes[at] == UInt8(ascii: ":") else {
-                    throw .malformed("a field name is not a token with a colon behind it")
+                    throw .malformed("a field name is not a token followed by a colon")
                 }
                 nameEnd = at
                 at += 1

@@ -28,7 +28,7 @@ struct MessageFraming: Hashable, Sendable {
         case 16 where ASCII.isEqual(name, "proxy-connection"): notePersistence(value)
         case 14 where ASCII.isEqual(name, "content-length"):
             guard length == nil else { throw .malformed("there are several Content-Length fields") }
-            guard let number = Self.number(value) else { throw .malformed("the Content-Length is no number") }
+            guard let number = Self.number(value) else { throw .malformed("the Content-Length is not a number") }
             length = number
         case 17 where ASCII.isEqual(name, "transfer-encoding"):
             guard !isChunked, value.count == 7, ASCII.isEqual(value, "chunked") else {

@@ -88,7 +88,7 @@ struct ResponseDecoder: Sendable {
         _ bytes: UnsafeRawBufferPointer, _ buffer: ByteBuffer
     ) throws(MessageError) -> ReceivedResponse {
         let framing = try fields.framing(bytes)
-        guard !framing.isChunked || line.version == .http1_1 else { throw .malformed("HTTP/1.0 has no chunks") }
+        guard !framing.isChunked || line.version == .http1_1 else { throw .malformed("HTTP/1.0 does not have chunks") }
         let head = ReceivedResponse(
             version: line.version, code: line.code, bytes: buffer, lines: fields.lines, framing: framing)
         isSwitching = line.code == 101

@@ -57,5 +57,5 @@ struct StatusLine: Sendable {
         return false
     }
 
-    private static let malformed = MessageError.malformed("the status line is none")
+    private static let malformed = MessageError.malformed("the status line is malformed")
 }

@@ -26,7 +26,7 @@ struct RequestBlock {
         for (name, value, _) in block {
             if name.utf8.first == UInt8(ascii: ":") {
                 guard fields.isEmpty, host == nil, cookie == nil, length == nil else {
-                    throw RequestBlockError(reason: "a pseudo-header field stands behind another field")
+                    throw RequestBlockError(reason: "a pseudo-header field comes after another field")
                 }
                 try pseudo.read(name, value)
                 continue
@@ -123,7 +123,7 @@ struct RequestBlock {
     /// no token must not get as far as `HTTPHeaders`, which traps where it is not ASCII.
     private static func check(_ name: String, _ value: String) throws(RequestBlockError) {
         guard !name.isEmpty, name.utf8.allSatisfy(ASCII.isLowerCaseToken) else {
-            throw RequestBlockError(reason: "a field name is no token in lower case")
+            throw RequestBlockError(reason: "a field name is not a token in lower case")
         }
         // Whatever becomes of the field: the key of a handshake is dropped before the others are looked at.
         guard !value.utf8.contains(where: { $0 == 0x00 || $0 == 0x0A || $0 == 0x0D }) else {
@@ -154,7 +154,7 @@ private struct PseudoFields {
 
     mutating func read(_ name: String, _ value: String) throws(RequestBlock.RequestBlockError) {
         func set(_ field: inout String?) throws(RequestBlock.RequestBlockError) {
-            guard field == nil else { throw RequestBlock.RequestBlockError(reason: "\(name) stands twice") }
+            guard field == nil else { throw RequestBlock.RequestBlockError(reason: "\(name) occurs twice") }
             field = value
         }
         switch name {

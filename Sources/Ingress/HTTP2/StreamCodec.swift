@@ -61,7 +61,7 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
             case .body:
                 let trailers = try RequestBlock.trailers(headers.headers)
                 context.fireChannelRead(wrapInboundOut(.end(trailers)))
-            case .handshake, .tunnel: throw RequestBlock.RequestBlockError(reason: "a tunnel has no trailers")
+            case .handshake, .tunnel: throw RequestBlock.RequestBlockError(reason: "a tunnel cannot have trailers")
             case .dead: break
             }
         } catch {

@@ -31,7 +31,7 @@ public struct RenewIntent: Codable, Hashable, Sendable {
 
     public var json: String {
         // Two strings: there is nothing in it that JSON cannot say.
-        guard let data = try? JSONEncoder().encode(self) else { preconditionFailure("an intent is no JSON") }
+        guard let data = try? JSONEncoder().encode(self) else { preconditionFailure("an intent is not JSON") }
         return String(decoding: data, as: UTF8.self)
     }
 }

@@ -89,7 +89,7 @@ public final class RenewPublisher: RenewalSink {
                 if next != nil { Self.dropped.increment() }
                 next = nil
                 logger.warning(
-                    "a used sandbox could not be reported",
+                    "a renewal could not be sent",
                     metadata: ["redis": "\(settings.address)", "error": "\(error)"])
                 try? await Task.sleep(for: backOff.pause())
             }

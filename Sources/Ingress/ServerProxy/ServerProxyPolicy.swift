@@ -29,7 +29,7 @@ struct ServerProxyPolicy: ProxyPolicy {
         } catch { return .refuse(error) }
     }
 
-    private static let unknown = ProxyError(.notFound, "DOCKER::SANDBOX_NOT_FOUND", "no such sandbox is known here")
+    private static let unknown = ProxyError(.notFound, "DOCKER::SANDBOX_NOT_FOUND", "no such sandbox")
 
     private func admit(
         _ head: HTTPRequestHead, _ path: ProxyPath, _ client: String?

@@ -22,7 +22,7 @@ public struct NetworkNamespace: Hashable, Sendable {
         named name: String, in folder: String = Self.folder
     ) throws(NetfilterError) -> NetworkNamespace {
         guard !name.isEmpty, !name.contains("/"), name != ".", name != ".." else {
-            throw .invalid("\"\(name)\" is no name for a network namespace")
+            throw .invalid("\"\(name)\" is not a valid name for a network namespace")
         }
         let namespace = NetworkNamespace(existing: folder + "/" + name)
         mkdir(folder, 0o700)
@@ -101,7 +101,7 @@ public struct NetworkNamespace: Hashable, Sendable {
                     Unmanaged<AnyThreadBox>.fromOpaque(argument!).takeRetainedValue().work()
                     return nil
                 }, argument)
-            precondition(status == 0, "no thread can be made")
+            precondition(status == 0, "cannot create a thread")
             pthread_join(thread, nil)
             return try box.result!.get()
         }

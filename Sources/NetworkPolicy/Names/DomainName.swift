@@ -18,7 +18,7 @@ public enum DomainNameError: Error, Hashable, Sendable, CustomStringConvertible 
     public var description: String {
         switch self {
         case .empty: "the name is empty"
-        case .emptyLabel: "two dots stand together, or a dot stands first"
+        case .emptyLabel: "it has two dots in a row, or begins with a dot"
         case .labelTooLong(let length): "a label has \(length) bytes; 63 are allowed"
         case .nameTooLong(let length): "the name has \(length) bytes on the wire; 255 are allowed"
         case .forbiddenCharacter(let scalar): "U+\(String(scalar, radix: 16, uppercase: true)) is not allowed in a name"

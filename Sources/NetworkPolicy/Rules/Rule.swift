@@ -88,7 +88,7 @@ public struct Rule: Hashable, Sendable, CustomStringConvertible {
         if form == .text, !scope.isUnstated {
             // A client may send back our answer for a rule without a target, which has both.
             guard said.target == .anyAddress, said.scope.identity == scope.identity else {
-                throw .invalidTarget(text, reason: "ports and protocol stand in it, or beside it, not both")
+                throw .invalidTarget(text, reason: "give ports and protocol in the target or in fields, not in both")
             }
             form = .anywhere
         }
@@ -165,7 +165,7 @@ public enum PolicyError: Error, Hashable, Sendable, CustomStringConvertible {
         case .invalidTraffic(let rule, let reason): "rule \(rule): \(reason)"
         case .emptyChange: "the change is empty: send a list with at least one entry"
         case .unknownPreset(let name): "unknown preset \"\(name)\""
-        case .deniedPreset(let rule): "rule \(rule): a preset only allows: deny by names what is to be denied"
+        case .deniedPreset(let rule): "rule \(rule): a preset can only allow: to deny, list the targets"
         }
     }
 }

@@ -52,7 +52,7 @@ struct RuleDocument {
         // Our answers have `action`, `target` and `preset`; a client may send all back, or only the two it knows.
         guard fields["ports"] == nil, fields["protocol"] == nil, field == nil || (text == nil) == (action == nil),
             field == nil || text == nil || field == named
-        else { throw .wrongShape("rule \(index): a preset stands alone: it has rules of its own") }
+        else { throw .wrongShape("rule \(index): a preset has its own rules and takes no other fields") }
         guard field != nil || action != nil else {
             throw .wrongShape("rule \(index): action and target are required")
         }

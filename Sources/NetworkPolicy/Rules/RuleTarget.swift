@@ -22,7 +22,7 @@ public struct RuleTarget: Hashable, Sendable, CustomStringConvertible {
     /// - Throws: `PolicyError.invalidTarget`.
     public init(_ text: String) throws(PolicyError) {
         guard Self.preset(text) == nil else {
-            throw .invalidTarget(text, reason: "a preset stands for rules, not for one target")
+            throw .invalidTarget(text, reason: "a preset is a list of rules, not a single target")
         }
         let parts = try Parts(text)
         target = try parts.target(of: text)
@@ -96,7 +96,7 @@ private struct Parts {
 
     func target(of text: String) throws(PolicyError) -> Target {
         guard !isBracketed || CIDRBlock(place).map({ !$0.base.isIPv4 }) ?? false else {
-            throw .invalidTarget(text, reason: "only an IPv6 address or block stands in brackets")
+            throw .invalidTarget(text, reason: "only an IPv6 address or block may be in brackets")
         }
         if place == "*" { return .anyAddress }
         do throws(PolicyError) {

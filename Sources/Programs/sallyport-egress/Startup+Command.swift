@@ -26,10 +26,10 @@ extension Startup {
         case .other: return nil
         case .initial:
             return "this is the machine's own network namespace, which it would close: start it in the sandbox's, "
-                + "or say --host-namespace"
+                + "or use --host-namespace"
         case .unknown:
             return "without /proc it cannot be told whether this is the machine's own network namespace: mount it, "
-                + "or say --host-namespace"
+                + "or use --host-namespace"
         }
     }
 
@@ -55,7 +55,7 @@ extension Startup {
         } catch {
             Exit.now(.failed, "the rules stay: \(error); it needs CAP_NET_ADMIN")
         }
-        Exit.saying("its rules are taken away: nothing is refused in this namespace by them\n")
+        Exit.saying("its rules are removed: they refuse nothing in this namespace any more\n")
     }
 
     private static var hasNetworkPower: Bool {

@@ -126,7 +126,7 @@ enum Signals {
 
     static func listen() {
         var pair: [CInt] = [-1, -1]
-        guard linux_pipe(&pair) == 0 else { Exit.now(.failed, "no pipe can be made") }
+        guard linux_pipe(&pair) == 0 else { Exit.now(.failed, "cannot create a pipe") }
         ends = (pair[0], pair[1])
         var heard = sigset_t()
         sigemptyset(&heard)

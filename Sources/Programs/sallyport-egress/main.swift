@@ -27,10 +27,10 @@ let closed: ClosedNamespace
 do {
     closed = try Sidecar.close()
 } catch {
-    Exit.now(.failed, "the namespace cannot be closed: \(error); the container needs CAP_NET_ADMIN")
+    Exit.now(.failed, "cannot close the namespace: \(error); the container needs CAP_NET_ADMIN")
 }
 guard linux_keep_capability(LINUX_CAP_NET_ADMIN) == 0, linux_set_no_new_privileges() == 0 else {
-    Exit.now(.failed, "capabilities cannot be dropped")
+    Exit.now(.failed, "cannot drop capabilities")
 }
 signal(SIGPIPE, SIG_IGN)
 Signals.listen()

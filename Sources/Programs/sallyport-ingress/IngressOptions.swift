@@ -52,7 +52,7 @@ struct IngressOptions: ParsableArguments {
     @Option(help: "Bytes of a request's body.") var maxBodyBytes: Int?
     @Option(
         name: .customLong("trusted-proxy"),
-        help: "An address or block whose X-Forwarded-For is believed; may be repeated.")
+        help: "An address or block whose X-Forwarded-For is trusted; may be repeated.")
     var trustedProxies: [String] = []
     @Flag(inversion: .prefixedNo, help: "Tell sandboxes what opened them.") var identityHeader = true
     @Flag(help: "With uri: give browsers a cookie for what signed pages load.") var cookies = false

@@ -49,7 +49,9 @@ struct SecretText {
                         logger.info("signing keys changed", metadata: ["keys": "\(ring.ids.count)"])
                     }
                 } catch {
-                    logger.error("the signing keys stay as they were", metadata: ["error": "\(error)"])
+                    logger.error(
+                        "the key file cannot be used; the previous signing keys stay in force",
+                        metadata: ["error": "\(error)"])
                 }
             }
             try? await Task.sleep(for: .milliseconds(500))

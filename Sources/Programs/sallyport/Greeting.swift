@@ -14,7 +14,7 @@ struct Greeting {
         let secure = settings.gateway.tls.map { "\n                 with TLS     https://\($0.host):\($0.port)" } ?? ""
         let key =
             switch (appliance.apiKey, appliance.apiKeyFile) {
-            case (nil, _): "# no API key is asked for"
+            case (nil, _): "# no API key is needed"
             case (let key?, _) where showsKey: "export OPEN_SANDBOX_API_KEY=\(key)"
             case (_, let file?): "export OPEN_SANDBOX_API_KEY=$(cat \(file))"
             case (_, nil): "export OPEN_SANDBOX_API_KEY=...   # the one that is configured"

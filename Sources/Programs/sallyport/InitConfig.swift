@@ -16,7 +16,7 @@ struct InitConfig: ParsableCommand {
     func run() throws {
         let target = path ?? (ProcessInfo.processInfo.environment["HOME"] ?? "/root") + "/.sandbox.toml"
         guard force || !FileManager.default.fileExists(atPath: target) else {
-            throw ValidationError("\(target) is there already; --force replaces it")
+            throw ValidationError("\(target) already exists; use --force to replace it")
         }
         // It may come to hold an API key.
         guard

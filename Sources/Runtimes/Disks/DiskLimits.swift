@@ -64,7 +64,7 @@ struct DiskLimits: Sendable {
         } catch {
             guard configuration.enforcement == .automatic else { throw error }
             logger.warning(
-                "nothing holds sandboxes to a disk limit: one can fill the disk of the server",
+                "disk limits are not enforced: a sandbox can fill the server's disk",
                 metadata: ["reason": "\(error)"])
             mechanism = .none
         }

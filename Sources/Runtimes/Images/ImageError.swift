@@ -27,11 +27,11 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .invalidReference(let text, let reason):
-            "\"\(ForeignText.escaped(text, limit: 80))\" is no image reference (\(reason)): write it as registry/repository:tag"
+            "\"\(ForeignText.escaped(text, limit: 80))\" is not an image reference (\(reason)): write it as registry/repository:tag"
         case .invalidCredentials(let reason): "the credentials cannot be used: \(reason)"
         case .unqualified(let image, let canonical):
             "\"\(ForeignText.escaped(image, limit: 80))\" names no registry: write \(canonical), or have unqualified_registry in the "
-                + "server's [local] say which registry such names are of"
+                + "server's [local] say which registry such names belong to"
         case .notOnThisMachine(let image):
             "there is no image \(image) on this machine, and names under \(ImageReference.localNames) are never fetched: "
                 + "`make base-image` makes \(ImageReference.localNames)base"
@@ -39,7 +39,7 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
         case .unauthorized(let image):
             "the registry refuses access to \(image): it is private, or does not exist; check name and credentials"
         case .unreachable(let registry, let reason): "registry \(registry) cannot be reached: \(reason)"
-        case .unsupportedPlatform(let image, let platform): "image \(image) is not made for \(platform)"
+        case .unsupportedPlatform(let image, let platform): "image \(image) is not available for \(platform)"
         case .pullFailed(let image, let reason): "pulling \(image) failed: \(reason)"
         case .timedOut(let image, let seconds): "pulling \(image) took more than \(seconds) s: try again"
         case .tooLarge(let image, let reason): "image \(image) does not fit: \(reason)"

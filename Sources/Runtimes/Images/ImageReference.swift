@@ -40,7 +40,7 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
 
         let (domain, path) = Self.split(name)
         guard Self.isRegistry(domain) else {
-            throw failure("\(domain.isEmpty ? "nothing" : "its start") is no registry")
+            throw failure("\(domain.isEmpty ? "nothing" : "its start") is not a registry")
         }
         let hub = domain == Self.defaultRegistry || domain == "index.docker.io"
         registry = hub ? Self.defaultRegistry : String(domain)

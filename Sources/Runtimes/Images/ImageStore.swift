@@ -209,7 +209,7 @@ public final class ImageStore: Sendable {
         let removed = try ImageTree(root: rootfs).clean(reference)
         if removed.nodes + removed.attributes > 0 {
             logger.notice(
-                "an image came with special files, which it does without",
+                "special files of an image were removed",
                 metadata: [
                     "image": "\(reference)", "files": "\(removed.nodes)", "attributes": "\(removed.attributes)",
                 ])

@@ -78,7 +78,7 @@ struct Registry: Sendable {
     static func error(_ complaint: String, for reference: ImageReference) -> ImageError {
         let image = reference.familiar
         // The last line is the fatal one: time="…" level=fatal msg="…"
-        let last = complaint.split(separator: "\n").last.map(String.init) ?? "skopeo says nothing"
+        let last = complaint.split(separator: "\n").last.map(String.init) ?? "skopeo printed nothing"
         let message = last.firstRange(of: "msg=").map { String(last[$0.upperBound...]) } ?? last
         // A repository may be called "unauthorized".
         var text = message

@@ -99,7 +99,7 @@ public final class LocalRuntime: SandboxRuntime {
             let process = process(in: folder)
             do throws(RuntimeError) { try folder.findAgain(record, process) } catch {
                 logger.warning(
-                    "not all of a sandbox is found again",
+                    "a sandbox could not be recovered completely",
                     metadata: ["sandbox": "\(record.spec.id)", "reason": "\(error)"])
             }
             if let process { watcher.watch(process, folder.endWatch(of: record)) }
@@ -136,8 +136,8 @@ public final class LocalRuntime: SandboxRuntime {
         try? await threads.runIfActive { [firewall, logger] in
             do {
                 guard try firewall.restore() else { return }
-                logger.error("the host's rules were taken away by another program, and are back")
-            } catch { logger.error("the host's rules cannot be looked at", metadata: ["reason": "\(error)"]) }
+                logger.error("another program removed the host's rules; they have been restored")
+            } catch { logger.error("the host's rules cannot be checked", metadata: ["reason": "\(error)"]) }
         }
     }
 

@@ -16,7 +16,7 @@ extension HostFirewall {
 
     func warn(of obstacle: FoundChain, _ logger: Logger) {
         logger.warning(
-            "another firewall drops what is forwarded: sandboxes reach nothing unless it lets their links pass",
+            "another firewall drops forwarded packets: sandboxes reach nothing unless it accepts their links",
             metadata: [
                 "chain": "\(obstacle)", "remedy": "\(passage(through: obstacle).joined(separator: "; "))",
             ])

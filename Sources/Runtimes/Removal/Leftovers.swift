@@ -75,6 +75,6 @@ final class Leftovers: Sendable {
             items[number]?.pause = pause
             return items[number]
         }
-        if let item { logger.warning("something is left behind", metadata: ["what": "\(item)"]) }
+        if let item { logger.warning("a deletion could not remove everything", metadata: ["what": "\(item)"]) }
     }
 }

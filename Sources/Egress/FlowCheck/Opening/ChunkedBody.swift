@@ -63,7 +63,7 @@ struct ChunkedBody: Hashable, Sendable {
         }
     }
 
-    private static let malformed = FlowRefusal.malformed("the HTTP request's chunks cannot be read in one way only")
+    private static let malformed = FlowRefusal.malformed("the HTTP request's chunks are ambiguous")
 
     private static func hexadecimal(_ byte: UInt8) -> UInt8? {
         switch byte {

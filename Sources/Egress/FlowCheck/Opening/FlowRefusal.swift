@@ -38,7 +38,7 @@ extension FlowRefusal: CustomStringConvertible {
         case .malformed(let what): what
         case .noServerName: "the TLS ClientHello names no server (SNI)"
         case .encryptedServerName:
-            "the TLS ClientHello carries Encrypted Client Hello, behind which the real name cannot be checked: turn it off"
+            "the TLS ClientHello has Encrypted Client Hello, which hides the real name: turn it off"
         case .notAName(let why): "the name cannot be checked: \(why)"
         case .unsupported(let what): what
         case .tooLong(let limit): "the name did not come within \(limit) bytes"

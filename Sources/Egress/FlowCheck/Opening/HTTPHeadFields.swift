@@ -29,7 +29,7 @@ struct HTTPHeadFields: Sendable {
         case "content-length":
             guard contentLength == nil, (1...18).contains(value.count), value.allSatisfy(HTTPToken.isDigit),
                 let length = UInt64(String(decoding: value, as: UTF8.self))
-            else { throw .malformed("the HTTP request's length is no number, or there are two") }
+            else { throw .malformed("the HTTP request's length is not a number, or there are two") }
             contentLength = length
         case "transfer-encoding":
             guard !isChunked, Self.words(value) == ["chunked"] else {

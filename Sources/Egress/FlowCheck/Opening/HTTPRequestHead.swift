@@ -70,7 +70,7 @@ struct HTTPRequestHead: Hashable, Sendable {
     private static func lines(_ bytes: ArraySlice<UInt8>) throws(FlowRefusal) -> [ArraySlice<UInt8>] {
         let lines = bytes.split(separator: 10, omittingEmptySubsequences: false)
         guard lines.count >= 3, lines[lines.count - 1].isEmpty, lines.count <= maximumFields + 3 else {
-            throw .malformed("the HTTP request's head is no head, or has too many fields")
+            throw .malformed("the HTTP request's head is malformed, or has too many fields")
         }
         var found: [ArraySlice<UInt8>] = []
         for line in lines.dropLast() {

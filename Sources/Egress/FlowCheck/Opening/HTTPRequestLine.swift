@@ -45,7 +45,7 @@ struct HTTPAuthority: Hashable, Sendable {
         guard parts.count == 2 else { return }
         guard (1...5).contains(parts[1].count), parts[1].allSatisfy(HTTPToken.isDigit),
             let number = UInt16(String(decoding: parts[1], as: UTF8.self)), number > 0
-        else { throw .notAName("its port is none") }
+        else { throw .notAName("its port is not a number from 1 to 65535") }
         port = number
     }
 }

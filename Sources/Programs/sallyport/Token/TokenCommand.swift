@@ -87,10 +87,10 @@ struct MintToken: AsyncParsableCommand {
     @Option(help: "Until when, in seconds since 1970.") var expires: UInt64
     @Option(name: .customLong("form"), help: "header, uri or wildcard.") var place = TokenPlace.header
     @Option(help: "The sandbox's epoch; else what the server's store says. Version 2 only.") var epoch: String?
-    @Flag(help: "For one use. Version 2, header or uri only, as what follows.") var once = false
+    @Flag(help: "Valid for one use. Version 2, header or uri only, as are the following options.") var once = false
     @Option(help: "For these methods only: a list of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, WEBSOCKET.")
     var methods: String?
-    @Option(help: "For this path and what is beneath it only.") var path: String?
+    @Option(help: "Only for this path and what is below it.") var path: String?
     @Option(help: "Whom it is for: passed to the sandbox, no secret.") var label: String?
 
     private func scope() throws -> RouteScope {
@@ -177,7 +177,7 @@ struct VerifyToken: AsyncParsableCommand {
 /// `sallyport token inspect`
 struct InspectToken: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "inspect", abstract: "Show what a signed route says; nothing about its truth.")
+        commandName: "inspect", abstract: "Show the parts of a signed route without verifying it.")
 
     @Argument(help: "<id>-<port>-<expires>-<signature>, or /<id>/<port>/<expires>/<signature>.") var token: WrittenToken
 
@@ -216,13 +216,13 @@ struct RotateKeys: ParsableCommand {
     @Option(help: "The TOML configuration; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.") var config: String?
     @Option(help: "Folder of everything that the server keeps.") var stateDirectory: String?
     @Option(help: "A file of keys; else those that the server keeps.") var keysFile: String?
-    @Option(help: "Take a key out instead, when what it signed has expired.") var remove: String?
+    @Option(help: "Remove a key instead, after what it signed has expired.") var remove: String?
 
     func run() throws {
         var settings = try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
         settings.local.stateDirectory = stateDirectory ?? settings.local.stateDirectory
         guard keysFile != nil || settings.gateway.keys == nil else {
-            throw ValidationError("the keys stand in the configuration: change them there")
+            throw ValidationError("the keys are in the configuration: change them there")
         }
         let file = keysFile.map { KeyFile(path: $0) } ?? KeyFile(settings)
         if let remove {

@@ -48,7 +48,7 @@ final class UserNamespaces: Sendable {
             guard mode != .required else { throw .noUserNamespaces("\(error)") }
             obstacle = "\(error)"
             logger.warning(
-                "sandboxes have no user namespaces: their root is this machine's root, held by fewer walls",
+                "sandboxes have no user namespaces: their root is this machine's root, with less isolation",
                 metadata: ["reason": "\(error)"])
         }
     }
@@ -100,7 +100,7 @@ final class UserNamespaces: Sendable {
     func description(of range: IdentifierRange?) -> String {
         guard let range else {
             return "no user namespace: "
-                + (obstacle ?? "its image cannot be mounted with other owners, or a server made it that had none")
+                + (obstacle ?? "its image cannot be mounted with other owners, or a server without them made it")
         }
         return "user namespace: ids \(range.all.lowerBound) to \(range.all.upperBound) of the machine"
     }
