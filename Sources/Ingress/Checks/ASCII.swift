@@ -16,15 +16,15 @@ enum ASCII {
         return byte < 128 && (bits >> UInt64(byte & 63)) & 1 != 0
     }
 
-    /// tchar but for capital letters: what a field's name has in HTTP/2 (RFC 9113, section 8.2.1).
+    /// tchar without capital letters: the characters of a field name in HTTP/2 (RFC 9113, section 8.2.1).
     static func isLowerCaseToken(_ byte: UInt8) -> Bool {
         isToken(byte) && !(byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z"))
     }
 
-    /// What a field's value may have: visible bytes, space, tab, and bytes beyond ASCII.
+    /// Whether a field's value may contain it: visible bytes, space, tab, and bytes beyond ASCII.
     static func isFieldByte(_ byte: UInt8) -> Bool { (byte >= 0x20 && byte != 0x7F) || byte == 0x09 }
 
-    /// - Parameter word: in small letters.
+    /// - Parameter word: in lower case.
     static func isEqual(_ bytes: UnsafeRawBufferPointer, _ word: StaticString) -> Bool {
         guard bytes.count == word.utf8CodeUnitCount else { return false }
         for index in 0..<bytes.count {
@@ -46,7 +46,7 @@ extension ASCII {
         return text.withUTF8 { ByteScan.endOfField(in: UnsafeRawBufferPointer($0), from: 0) == $0.count }
     }
 
-    /// Compares without regard to case.
+    /// Compares, ignoring case.
     static func isEqual(_ bytes: UnsafeRawBufferPointer, ignoringCase word: String) -> Bool {
         guard bytes.count == word.utf8.count else { return false }
         return zip(bytes, word.utf8).allSatisfy { $0 == $1 || ($0 ^ $1 == 0x20 && isLetter($0)) }
@@ -54,7 +54,7 @@ extension ASCII {
 }
 
 extension String {
-    /// Compares ASCII without a lowered copy.
+    /// Compares ASCII, ignoring case, without making a copy.
     func isEqualIgnoringCase(to other: String) -> Bool {
         guard utf8.count == other.utf8.count else { return false }
         var others = other.utf8.makeIterator()
@@ -67,7 +67,7 @@ extension String {
 }
 
 extension StringProtocol {
-    /// Without optional white space (space and tab) at its ends.
+    /// The text without spaces and tabs at its ends.
     func trimmingSpaces() -> String {
         let isSpace = { (character: Character) in character == " " || character == "\t" }
         guard let first = firstIndex(where: { !isSpace($0) }), let last = lastIndex(where: { !isSpace($0) }) else {

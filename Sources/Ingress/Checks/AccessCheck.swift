@@ -2,16 +2,16 @@ import NIOConcurrencyHelpers
 import NIOHTTP1
 import SecureAccess
 
-/// What checks are made with, the same on every event loop.
+/// The settings of access checks, shared by all event loops.
 public struct AccessRules: Sendable {
-    /// Verify signed routes; without keys none is valid.
+    /// The keys that verify signed routes; without any no signed route is valid.
     public var keys: LiveKeys?
-    /// Tokens of version 1 have a code of 32 bits and cannot be revoked one by one.
+    /// Whether tokens of version 1 are accepted. They have only 32 bits, and do not carry an epoch.
     public var acceptsVersion1 = true
     /// Seconds since 1970.
     public var now: @Sendable () -> UInt64
     let budget: FailureBudget
-    /// The tokens of version 1 that some event loop has verified.
+    /// Tokens of version 1 that any event loop has verified.
     let known: KnownTokens?
 
     public init(keys: LiveKeys?, budget: FailureBudget, now: @escaping @Sendable () -> UInt64) {
@@ -22,7 +22,8 @@ public struct AccessRules: Sendable {
     }
 }
 
-/// Tokens of version 1 that have been verified, for all event loops: asked only where a new one is not looked at.
+/// Verified tokens of version 1 of all event loops. Only consulted while new tokens are not checked because of
+/// failures.
 final class KnownTokens: Sendable {
     private let tokens: NIOLockedValueBox<VerifiedTokens>
 
@@ -37,25 +38,26 @@ final class KnownTokens: Sendable {
     }
 }
 
-/// What the directory knows of a sandbox that decides who may enter.
+/// What a request must show to reach a sandbox, from the directory.
 struct AccessRequirement: Hashable, Sendable {
-    /// Nil where access is open.
+    /// Nil if access is open.
     var credentialHash: [UInt8]?
     var epoch: AccessEpoch
 
-    /// Compared against where no sandbox is, so that it takes as long as where one is.
+    /// Used when there is no such sandbox, so that the check takes as long as for one that exists.
     static let nobody = AccessRequirement(
         credentialHash: SecureRandom.bytes(SHA256Digest.length), epoch: AccessEpoch(birth: .max))
 }
 
-/// Decides whether a request may reach a sandbox. Whatever is presented must be true: a wrong header is not made good by
-/// a valid signature, nor the other way round. One for each event loop: it remembers the tokens it has verified.
+/// Decides whether a request may reach a sandbox. Everything presented must be valid: a valid signature does not make
+/// up for a wrong header, nor the other way round. Use one for each event loop; it remembers the tokens it has
+/// verified.
 final class AccessCheck {
     enum Verdict: Hashable {
         case permitted
-        /// Nothing was presented where something is needed, or a genuine token that opens nothing any more.
+        /// Nothing was presented where something is needed, or a genuine token is no longer valid.
         case refused
-        /// Something untrue was presented once too often, or a new token that could be guessed meanwhile.
+        /// Something invalid was presented too often, or a new token that could be a guess while the budget is used up.
         case throttled(seconds: Int)
     }
 
@@ -74,7 +76,7 @@ final class AccessCheck {
     }
 
     /// - Parameters:
-    ///   - sandbox: as the request names it, whether there is one or not.
+    ///   - sandbox: the sandbox named in the request, whether it exists or not.
     ///   - client: its address; nil on a unix socket.
     func verdict(
         _ headers: HTTPHeaders, token: RouteToken?, sandbox: String, for entrance: AccessRequirement, client: String?
@@ -93,8 +95,8 @@ final class AccessCheck {
     /// Seconds since 1970.
     var now: UInt64 { rules.now() }
 
-    /// Whether a token is signed with a key that is in force, and has not expired. Meant for what cannot be guessed: a
-    /// failure is not counted.
+    /// Whether a token is signed with a valid key and has not expired. A failure is not counted, so only use this for
+    /// tokens that cannot be guessed.
     func isGenuine(_ token: RouteToken, epoch: AccessEpoch) -> Bool {
         guard verified != nil else { return false }
         do throws(RouteTokenError) {

@@ -1,14 +1,14 @@
 import NIOHTTP1
 import SecureAccess
 
-/// The cookie that a gateway gives a browser which has opened a page by a signed path, so that what the page loads from
-/// beneath its sandbox and port needs no signature. Its value is signed for that sandbox, port, expiry, epoch and scope.
+/// The cookie that a gateway gives a browser that has opened a page by a signed path, so that what the page loads below
+/// the same sandbox and port needs no signature. Its value is signed for that sandbox, port, expiry, epoch and scope.
 enum AccessCookie {
     static let name = "opensandbox-access"
-    /// Fields of that name that are looked at: another page of the host may have set some.
+    /// How many cookies of this name are examined; other pages of the host may have set some.
     private static let maxValues = 4
 
-    /// The values that a request has.
+    /// The values of this cookie in a request.
     static func values(in headers: HTTPHeaders) -> [Substring] {
         var values: [Substring] = []
         for field in headers["cookie"] {
@@ -20,7 +20,7 @@ enum AccessCookie {
         return values
     }
 
-    /// A `Cookie` field without it; nil where nothing else is in it.
+    /// A `Cookie` field without this cookie; nil if nothing is left.
     static func stripped(_ field: String) -> String? {
         guard field.utf8.count >= name.utf8.count, field.contains(name) else { return field }
         let kept = field.split(separator: ";").filter { parts($0)?.name != name[...] }
@@ -28,7 +28,7 @@ enum AccessCookie {
         return text.isEmpty ? nil : text
     }
 
-    /// Whether a `Set-Cookie` field of a sandbox would set it.
+    /// Whether a sandbox's `Set-Cookie` field would set this cookie.
     static func isSet(by field: String) -> Bool { parts(field[...])?.name == name[...] }
 
     private static func parts(_ pair: Substring) -> (name: Substring, value: Substring)? {
@@ -42,16 +42,17 @@ enum AccessCookie {
         return (trimmed(pair[..<sign]), trimmed(pair[pair.index(after: sign)...]))
     }
 
-    /// A `Set-Cookie` field: for the paths beneath the sandbox and its port, out of scripts' reach, and not sent with what
-    /// other sites load.
+    /// The `Set-Cookie` field: limited to paths below the sandbox and its port, not readable by scripts, and not sent
+    /// with requests of other sites.
     static func field(_ token: RouteToken, now: UInt64) -> String {
         let age = token.expires > now ? token.expires - now : 0
         return
             "\(name)=\(token.cookieText); Path=/\(token.sandbox)/\(token.port); Max-Age=\(age); HttpOnly; SameSite=Lax"
     }
 
-    /// Whether a request that shows nothing but the cookie comes from a page of this host, or is a visit. What a browser
-    /// sends by itself proves who the browser is, not who wanted it (CSRF); a WebSocket is not even kept to its own origin.
+    /// Whether a request with nothing but the cookie comes from a page of this host, or is a navigation. A browser
+    /// sends cookies by itself, so a cookie does not prove who caused the request (CSRF), and WebSockets are not
+    /// restricted to their own origin.
     static func isWanted(_ head: HTTPRequestHead) -> Bool {
         let origins = head.headers["origin"]
         let isRead = head.method == .GET || head.method == .HEAD
@@ -65,7 +66,7 @@ enum AccessCookie {
         guard site.count <= 1 else { return false }
         switch site.first {
         case nil, "same-origin", "none": return true
-        // A link that somebody follows, in a window of its own.
+        // A link that somebody follows, as a top-level navigation.
         default:
             return head.headers["sec-fetch-mode"] == ["navigate"] && head.headers["sec-fetch-dest"] == ["document"]
         }

@@ -1,10 +1,9 @@
-/// How many failures are put up with: so many at once, and one more after each interval. Times are nanoseconds of any
-/// steady clock.
+/// Allows a burst of events, and one more after each interval. Times are nanoseconds of a monotonic clock.
 ///
-/// A key costs one number: when all of its failures are paid for (the generic cell rate algorithm). Who is paid up is
-/// forgotten; beyond `capacity` those with the least to pay are.
+/// Each key takes one number: the time at which all its events are paid off (the generic cell rate algorithm). Keys
+/// that are paid off are dropped, and beyond `capacity` those that would be paid off first.
 struct Allowances<Key: Hashable & Sendable>: Sendable {
-    /// The time that `burst` failures take to be paid for; a century at most, so that sums of it and a clock fit.
+    /// The time in which `burst` events are paid off; at most a century, so that adding it to a clock cannot overflow.
     private let patience: UInt64
     private let interval: UInt64
     private let capacity: Int
@@ -23,13 +22,13 @@ struct Allowances<Key: Hashable & Sendable>: Sendable {
 
     func isClean(_ key: Key, at now: UInt64) -> Bool { (paid[key] ?? 0) <= now }
 
-    /// How long until another failure is put up with; 0 where it is now.
+    /// How long until another event is allowed; 0 for now.
     func wait(_ key: Key, at now: UInt64) -> UInt64 {
         let debt = (paid[key] ?? 0).subtractingOrZero(now)
         return (debt + interval).subtractingOrZero(patience)
     }
 
-    /// Counts a failure. One more than is put up with changes nothing: the wait does not grow.
+    /// Counts an event. Beyond the limit nothing is added, so the wait does not grow.
     mutating func charge(_ key: Key, at now: UInt64) {
         guard wait(key, at: now) == 0 else { return }
         paid[key] = max(paid[key] ?? 0, now) + interval
@@ -39,7 +38,7 @@ struct Allowances<Key: Hashable & Sendable>: Sendable {
     private mutating func shrink(at now: UInt64) {
         paid = paid.filter { $0.value > now }
         guard paid.count > capacity else { return }
-        // A quarter at once, so that this is rare whatever comes.
+        // Drop a quarter at once, so that this happens rarely.
         let limit = paid.values.sorted()[paid.count / 4]
         paid = paid.filter { $0.value > limit }
     }

@@ -1,6 +1,6 @@
 import NIOHTTP1
 
-/// The body of an answer: the contract's `{"code","message"}`, or a page for who asks for one.
+/// The body of an error answer: `{"code","message"}` (docs/wire.md#errors), or an HTML page for browsers.
 struct ErrorPage: Hashable, Sendable {
     var contentType: String
     var text: String
@@ -23,7 +23,7 @@ struct ErrorPage: Hashable, Sendable {
                 """)
     }
 
-    /// A browser names text/html, and before application/json if it names that at all.
+    /// Whether `Accept` has text/html, before application/json if that is there at all.
     static func prefersHTML(_ headers: HTTPHeaders) -> Bool {
         for type in headers[canonicalForm: "accept"] {
             let name = type.prefix { $0 != ";" }.lowercased()

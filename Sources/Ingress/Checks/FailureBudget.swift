@@ -3,24 +3,23 @@ import Metrics
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// How many untrue credentials and signatures are put up with, from a client and for a sandbox, by all event loops
-/// together.
+/// Limits invalid credentials and signatures, for each client and for each sandbox, over all event loops.
 ///
-/// What is presented is checked first and only failures count, so that who holds something true always enters: codes of 60
-/// bits and more cannot be guessed, and checking them does no harm. Version 1's 32 bits can be: there only a token that has
-/// been verified before is looked at while the budget is used up, and a new one waits until a failure is paid for.
+/// Credentials are checked first and only failures count, so a valid one is always accepted: codes of 60 bits and more
+/// cannot be guessed, and checking them does no harm. The 32 bits of version 1 can be guessed, so while the budget is
+/// used up only tokens that were verified before are checked, and new ones have to wait.
 ///
-/// A sandbox's budget counts only against clients that have failed lately: a crowd of guessers shuts out no one else.
+/// A sandbox's budget applies only to clients that have failed recently, so many guessers cannot lock out anybody else.
 public final class FailureBudget: Sendable {
     public struct Limits: Hashable, Sendable {
-        /// Failures of one client at once.
+        /// A client's burst of failures.
         public var clientBurst = 20
-        /// Until one more is put up with.
+        /// The time until one more failure is allowed.
         public var clientInterval = Duration.seconds(1)
-        /// Failures at one sandbox at once, whoever makes them.
+        /// The burst of failures at one sandbox, from all clients.
         public var sandboxBurst = 200
         public var sandboxInterval = Duration.milliseconds(100)
-        /// Clients and sandboxes that are remembered, each.
+        /// How many clients, and how many sandboxes, are remembered.
         public var capacity = 4096
 
         public init() {}
@@ -46,10 +45,10 @@ public final class FailureBudget: Sendable {
             ($0, Counter(label: "sallyport_ingress_failed_attempts_total", dimensions: [("kind", $0.rawValue)]))
         })
     private static let throttled = Counter(label: "sallyport_ingress_throttled_attempts_total")
-    /// Between two lines in the log.
+    /// The time between two log lines.
     private static let logInterval: UInt64 = 1_000_000_000
 
-    /// - Parameter clock: nanoseconds of a steady clock.
+    /// - Parameter clock: nanoseconds of a monotonic clock.
     public init(
         _ limits: Limits = Limits(), logger: Logger,
         clock: @escaping @Sendable () -> UInt64 = { NIODeadline.now().uptimeNanoseconds }
@@ -64,7 +63,7 @@ public final class FailureBudget: Sendable {
         self.clock = clock
     }
 
-    /// Seconds until a client may fail at a sandbox again; nil where it may now.
+    /// Seconds until a client may fail at a sandbox again; nil if it may now.
     func wait(_ client: String?, _ sandbox: String) -> Int? {
         let key = ClientKey(client), now = clock()
         return state.withLockedValue { Self.wait(key, sandbox, $0, now) }
@@ -77,7 +76,7 @@ public final class FailureBudget: Sendable {
     }
 
     /// Counts a failure.
-    /// - Returns: seconds to wait, where it is one more than is put up with.
+    /// - Returns: seconds to wait if the limit is exceeded.
     func fail(_ kind: Kind, _ client: String?, _ sandbox: String) -> Int? {
         let key = ClientKey(client), now = clock()
         Self.failures[kind]!.increment()
@@ -105,6 +104,6 @@ public final class FailureBudget: Sendable {
         return wait
     }
 
-    /// A new token of version 1 was not looked at.
+    /// Counts a new token of version 1 that was not checked.
     func noteThrottled() { Self.throttled.increment() }
 }

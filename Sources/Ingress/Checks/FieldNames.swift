@@ -1,4 +1,4 @@
-/// A set of field names. A name is also found with underscores in the place of dashes: applications that read fields as
+/// A set of field names. Names also match with underscores instead of dashes, because applications that read fields as
 /// variables (CGI, WSGI) cannot tell the two apart.
 struct FieldNames: Sendable {
     private var byLength: [[[UInt8]]] = []
@@ -34,17 +34,17 @@ struct FieldNames: Sendable {
         return true
     }
 
-    /// Fields of one connection (RFC 9110, section 7.6.1), and those that would start HTTP/2 inside a tunnel.
+    /// Hop-by-hop fields (RFC 9110, section 7.6.1), and those that would start HTTP/2 inside a tunnel.
     static let hopByHop = [
         "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te",
         "transfer-encoding", "upgrade", "http2-settings",
     ]
-    /// What a client says about its way here; rebuilt from the connection.
+    /// Forwarding fields of the client, which are replaced from the connection.
     static let forwarded = [
         "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
         "x-forwarded-server", "x-forwarded-prefix", "x-forwarded-ssl", "x-real-ip",
     ]
-    /// Credentials and instructions for the plane itself.
+    /// Credentials and instructions for Sallyport itself.
     static let credentials = [
         "opensandbox-ingress-to", "opensandbox-secure-access", "opensandbox-access-renew", "open-sandbox-api-key",
         "opensandbox-access-identity",

@@ -1,19 +1,19 @@
 import NIOCore
 import NIOHTTP1
 
-/// Which fields pass between a client and a sandbox, and which are made anew. Values only.
+/// Decides which fields are passed on between a client and a sandbox, and which are replaced. A value without I/O.
 struct HeaderRules: Sendable {
-    /// Never passed to the sandbox.
+    /// Fields that are never passed to the sandbox.
     private let droppedFromRequest: FieldNames
     private let droppedFromResponse: FieldNames
-    /// Backend headers that are not set here: the caller must know them.
+    /// Backend headers that are never added here; the caller must send them itself.
     private static let callersOwn = FieldNames(["opensandbox-secure-access", "opensandbox-egress-auth"])
     private static let structural = FieldNames(["host", "content-length", "transfer-encoding"])
     private let keepsHost: Bool
 
     /// An application behind it sees the host, authorization and cookies that its browser sent.
     static let gateway = HeaderRules(keepsHost: true, request: [], response: [])
-    /// Contract, section 4: the host, authorization and cookies are the lifecycle API's.
+    /// Drops host, authorization and cookies, which are meant for the lifecycle API (docs/wire.md#the-server-proxy).
     static let serverProxy = HeaderRules(
         keepsHost: false, request: ["authorization", "cookie"], response: ["server"])
 
@@ -24,7 +24,7 @@ struct HeaderRules: Sendable {
         droppedFromResponse = FieldNames(FieldNames.hopByHop + ["content-length"] + response)
     }
 
-    /// The request as the sandbox gets it.
+    /// Makes the request for the sandbox.
     /// - Parameters:
     ///   - head: checked by `RequestHeadCheck`.
     ///   - target: path and query for the sandbox, without the backend's prefix.
@@ -74,7 +74,7 @@ struct HeaderRules: Sendable {
         return OutgoingRequest(bytes: bytes, isHEAD: head.method == .HEAD, isChunked: isChunked)
     }
 
-    /// The trailer fields that pass: none that could be taken for a field of the head that is made here.
+    /// The trailer fields to pass on, without any that could be taken for a field of the head that is set here.
     func trailers(_ trailers: HTTPHeaders, backend: Backend) -> HTTPHeaders {
         HTTPHeaders(trailers.filter { passes($0.name, [], backend) && !Self.structural.contains($0.name) })
     }
@@ -90,8 +90,8 @@ struct HeaderRules: Sendable {
         return true
     }
 
-    /// The response as the client gets it: framed anew by its length, in chunks, or by the end of the connection.
-    /// - Parameter canChunk: the client speaks HTTP/1.1.
+    /// Makes the response for the client, with new framing: by length, in chunks, or by the end of the connection.
+    /// - Parameter canChunk: whether the client uses HTTP/1.1.
     func response(_ head: ReceivedResponse, toHEAD: Bool, canChunk: Bool) -> OutgoingResponse {
         let hasBody = !toHEAD && ResponseStatus.mayHaveBody(head.code)
         let length = head.framing.length
@@ -136,7 +136,7 @@ struct HeaderRules: Sendable {
         return named
     }
 
-    /// Names listed in `Connection`, but for its options.
+    /// The field names listed in `Connection`.
     private static func named(in headers: HTTPHeaders) -> [String] {
         var named: [String] = []
         for (name, value) in headers where name.isEqualIgnoringCase(to: "connection") {

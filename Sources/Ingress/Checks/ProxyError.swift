@@ -1,11 +1,12 @@
 import NIOHTTP1
 
-/// An answer given in the place of the sandbox's: a stable code and a message that says what to do, no internals.
+/// An answer given instead of the sandbox's, with a stable code and a message that says what to do and reveals no
+/// internals.
 public struct ProxyError: Error, Hashable, Sendable {
     public var status: HTTPResponseStatus
     public var code: String
     public var message: String
-    /// The connection ends with this answer: what follows on it cannot be trusted to be a request.
+    /// Whether to close the connection after this answer, because what follows may not be a request.
     public var closes = false
     /// Seconds, for `Retry-After`.
     public var retryAfter: Int?
@@ -40,8 +41,8 @@ public struct ProxyError: Error, Hashable, Sendable {
     static let invalidRoute = ProxyError(
         .badRequest, "INVALID_ROUTE", "the request does not say which port of which sandbox it is for")
     static let unknownSandbox = ProxyError(.notFound, "SANDBOX_NOT_FOUND", "no such sandbox or port")
-    /// One answer for a missing, a wrong, an expired and a forged credential, and for a sandbox that does not exist where
-    /// access is required: it tells nothing.
+    /// One answer for missing, wrong, expired and forged credentials, and for sandboxes that do not exist, so that it
+    /// reveals nothing.
     static let unauthorized = ProxyError(
         .unauthorized, "MISSING_OR_INVALID_SECURE_ACCESS", "the secure access credential is missing or not valid")
     static func tooManyFailures(retryAfter seconds: Int) -> ProxyError {
@@ -62,13 +63,13 @@ public struct ProxyError: Error, Hashable, Sendable {
     static func bodyTooLarge(_ most: Int) -> ProxyError {
         ProxyError(.payloadTooLarge, "BODY_TOO_LARGE", "the body is larger than \(most) bytes", closes: true)
     }
-    /// So many one-time routes are remembered that no other can be used now.
+    /// Too many one-time routes are remembered to accept another one now.
     static let oneTimeUnavailable = ProxyError(
         .serviceUnavailable, "ONE_TIME_UNAVAILABLE", "one-time routes cannot be used at the moment")
 
     static let connectionFailed = ProxyError(
         .badGateway, "BACKEND_CONNECTION_FAILED", "nothing in the sandbox accepts connections on this port")
-    /// The same from where a sandbox's loopback is out of reach.
+    /// The same for a gateway that cannot reach a sandbox's loopback.
     static let refusedAtAddress = ProxyError(
         .badGateway, "BACKEND_CONNECTION_FAILED",
         "nothing accepts connections on this port at the sandbox's address: a server in it has to listen on 0.0.0.0 or [::] to "

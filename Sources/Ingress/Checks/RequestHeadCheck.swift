@@ -1,16 +1,16 @@
 import NIOHTTP1
 
-/// Refuses a request head that two programs could read in two ways (RFC 9112, sections 3.2, 5 and 6; request smuggling).
-/// What it passes has one host, one kind of framing and a target in origin form, or `*`.
+/// Refuses request heads that programs could read differently (RFC 9112, sections 3.2, 5 and 6; request smuggling). A
+/// head that passes has one host, one kind of framing, and a target in origin form or `*`.
 public struct RequestHeadCheck: Hashable, Sendable {
-    /// Bytes of all names and values, and of the target.
+    /// The most bytes of all names and values together, and of the target.
     public var maxBytes = 32 << 10
-    /// Fields in one head.
+    /// The most fields in one head.
     public var maxFields = 128
 
     public init() {}
 
-    /// The fields that decide where a message ends or whom it is for: naming one in `Connection` would have it removed.
+    /// Fields that determine a message's length or recipient. If `Connection` named one, it would be removed.
     private static let structural = ["host", "content-length", "transfer-encoding"]
 
     /// Checks the head, and puts an absolute-form target into origin form.

@@ -5,12 +5,12 @@ import Synchronization
     import Glibc
 #endif
 
-/// Which one-time routes have been used, until they expire. A value.
+/// Which one-time routes have been used, until they expire. A value without I/O.
 struct SpentList: Hashable, Sendable {
     enum Outcome: Hashable, Sendable {
         case first
         case again
-        /// So many are remembered that one more would have to be forgotten: nothing is used any more until some expire.
+        /// The list is full; no further route is accepted until some expire.
         case full
     }
 
@@ -32,7 +32,7 @@ struct SpentList: Hashable, Sendable {
         nonce.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + " \(expires)\n"
     }
 
-    /// Takes over what a file has; a line that is broken, as the last one may be, is passed over.
+    /// Reads the entries of a file. Broken lines, as the last one may be, are skipped.
     mutating func read(_ text: String, now: UInt64) {
         for line in text.split(separator: "\n") {
             let parts = line.split(separator: " ")
@@ -50,12 +50,12 @@ struct SpentList: Hashable, Sendable {
     }
 }
 
-/// Remembers in a file which one-time routes have been used: a gateway that starts anew knows them. A use is written before
-/// the request passes; where it cannot be written, it does not pass.
+/// Records in a file which one-time routes have been used, so that a restarted gateway knows them. A use is written
+/// before the request is passed on; if it cannot be written, the request is refused.
 public final class SpentTokens: Sendable {
     public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
-        /// Another gateway has the file.
+        /// Whether another gateway uses the file.
         public var isTaken = false
     }
 
@@ -68,9 +68,9 @@ public final class SpentTokens: Sendable {
     private let state: Mutex<State>
 
     /// - Parameters:
-    ///   - path: a file of this gateway's own; made with mode 0600 where it is missing.
-    ///   - capacity: routes that are remembered at most.
-    /// - Throws: `FileError` where it cannot be read and written, or another gateway has it.
+    ///   - path: a file that only this gateway uses; created with mode 0600 if missing.
+    ///   - capacity: the most routes that are remembered.
+    /// - Throws: `FileError` if it cannot be read and written, or another gateway uses it.
     public init(path: String, capacity: Int = 65536, now: UInt64) throws(FileError) {
         func problem(_ what: String) -> FileError {
             FileError(description: "\(path) \(what): \(String(cString: strerror(errno)))")
@@ -83,7 +83,7 @@ public final class SpentTokens: Sendable {
         }
         var list = SpentList(capacity: capacity)
         if let text = Self.text(of: path) { list.read(text, now: now) }
-        // Only what counts is kept, whole or not at all.
+        // Rewrite the file with valid entries only, atomically.
         let temporary = path + ".new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o600)
         guard descriptor >= 0, Self.write(list.expiries.map { SpentList.line($0, $1) }.joined(), to: descriptor),

@@ -2,20 +2,20 @@ import Metrics
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// How much one client and one sandbox may ask of a gateway; nil: as much as it takes.
+/// Limits for one client and one sandbox at a gateway; nil for no limit.
 public struct TrafficLimits: Hashable, Sendable {
-    /// Requests a second of one client, whatever they are for.
+    /// Requests per second of one client, for anything.
     public var clientRate: Int?
-    /// So many at once, before the rate holds.
+    /// The burst before the rate applies.
     public var clientBurst = 100
-    /// Connections of one client at once.
+    /// Open connections of one client.
     public var clientConnections: Int?
-    /// Permitted requests a second to one port of a sandbox.
+    /// Permitted requests per second to one port of a sandbox.
     public var routeRate: Int?
     public var routeBurst = 200
-    /// Requests, streams and tunnels to one sandbox at once.
+    /// Concurrent requests, streams and tunnels to one sandbox.
     public var sandboxConcurrency: Int?
-    /// Clients and routes that are remembered, each.
+    /// How many clients, and how many routes, are remembered.
     public var capacity = 16384
 
     public init() {}
@@ -23,13 +23,13 @@ public struct TrafficLimits: Hashable, Sendable {
     public static let none = TrafficLimits()
 }
 
-/// Keeps the limits for all event loops together. A client is an IPv4 address or an IPv6 /64.
+/// Enforces the limits over all event loops. A client is an IPv4 address or an IPv6 /64.
 final class TrafficBudget: Sendable {
     private struct State: Sendable {
         var clients: Allowances<ClientKey>?
         var routes: Allowances<String>?
         var connections: [ClientKey: Int] = [:]
-        /// Exchanges under way, by the sandbox's incarnation.
+        /// Exchanges under way for each sandbox incarnation.
         var load: [String: Int] = [:]
     }
 
@@ -42,7 +42,7 @@ final class TrafficBudget: Sendable {
             ($0, Counter(label: "sallyport_ingress_limited_requests_total", dimensions: [("by", $0)]))
         })
 
-    /// - Parameter clock: nanoseconds of a steady clock.
+    /// - Parameter clock: nanoseconds of a monotonic clock.
     init(
         _ limits: TrafficLimits, clock: @escaping @Sendable () -> UInt64 = { NIODeadline.now().uptimeNanoseconds }
     ) {
@@ -61,7 +61,7 @@ final class TrafficBudget: Sendable {
     }
 
     /// Counts a request of a client.
-    /// - Returns: seconds to wait where it is one too many.
+    /// - Returns: seconds to wait if it is one too many.
     func request(of client: String?) -> Int? {
         guard limits.clientRate != nil else { return nil }
         let key = ClientKey(client)
@@ -93,7 +93,7 @@ final class TrafficBudget: Sendable {
 
     // MARK: what is open
 
-    /// - Returns: false where the client has as many as it may.
+    /// - Returns: false if the client has reached its limit.
     func connect(_ client: String?) -> Bool {
         guard let most = limits.clientConnections else { return true }
         let key = ClientKey(client)

@@ -4,10 +4,9 @@ import NIOHTTP1
     import Glibc
 #endif
 
-/// Addresses whose word about their clients is taken: proxies in front of the gateway. Without any, `X-Forwarded-For` says
-/// nothing.
+/// Proxies in front of the gateway whose `X-Forwarded-For` is trusted. Without any, the field is ignored.
 public struct TrustedProxies: Hashable, Sendable {
-    /// An address and how many of its bits count.
+    /// An address and the number of bits that must match.
     private struct Block: Hashable, Sendable {
         var bytes: [UInt8]
         var bits: Int
@@ -31,7 +30,7 @@ public struct TrustedProxies: Hashable, Sendable {
     private init() { blocks = [] }
 
     /// - Parameter texts: addresses or blocks, `192.0.2.1` or `2001:db8::/32`.
-    /// - Returns: nil where one is neither.
+    /// - Returns: nil if one is neither.
     public init?(_ texts: [String]) {
         var blocks: [Block] = []
         for text in texts {
@@ -47,13 +46,13 @@ public struct TrustedProxies: Hashable, Sendable {
         self.blocks = blocks
     }
 
-    /// Who a request comes from: the peer, or, behind proxies that are trusted, the last address that none of them is.
+    /// The client of a request: the peer or, behind trusted proxies, the last address that is not one of them.
     func client(of headers: HTTPHeaders, peer: String?) -> String? {
         guard !blocks.isEmpty, let peer, trusts(peer) else { return peer }
         var client = peer
         for text in headers[canonicalForm: "x-forwarded-for"].reversed() {
             let address = String(text)
-            // What is no address says nothing, and neither does what stands in front of it.
+            // Ignore an entry that is not an address, and all before it.
             guard Self.bytes(address) != nil else { return client }
             client = address
             guard trusts(address) else { return client }
@@ -61,7 +60,7 @@ public struct TrustedProxies: Hashable, Sendable {
         return client
     }
 
-    /// Whether the client came to a trusted proxy by TLS.
+    /// Whether the client used TLS to reach a trusted proxy.
     func sawTLS(_ headers: HTTPHeaders, peer: String?) -> Bool {
         guard !blocks.isEmpty, let peer, trusts(peer) else { return false }
         return headers["x-forwarded-proto"] == ["https"]
@@ -72,7 +71,7 @@ public struct TrustedProxies: Hashable, Sendable {
         return blocks.contains { $0.contains(bytes) }
     }
 
-    /// Four bytes or sixteen; IPv4 in IPv6 clothes is IPv4.
+    /// Four or sixteen bytes; an IPv4-mapped address becomes IPv4.
     private static func bytes(_ text: String) -> [UInt8]? {
         var v4 = in_addr(), v6 = in6_addr()
         if inet_pton(AF_INET, text, &v4) == 1 { return withUnsafeBytes(of: v4) { Array($0) } }

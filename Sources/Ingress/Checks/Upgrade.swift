@@ -3,12 +3,12 @@ import NIOHTTP1
 /// What a request's `Upgrade` and `Connection` fields ask for (RFC 9110, section 7.8).
 enum Upgrade: Hashable, Sendable {
     case none
-    /// A protocol that is relayed once the sandbox has agreed to it.
+    /// A protocol that is relayed after the sandbox has agreed to it.
     case to(String)
-    /// `h2c` and what comes with it is not relayed: requests inside it would pass unseen. The request is served without.
+    /// `h2c` is not relayed, because requests inside it would not be checked. The request is served without it.
     case ignored
 
-    /// - Throws: `ProxyError` where a body would stand between the request and the other protocol.
+    /// - Throws: `ProxyError` if there is a body, which would come before the other protocol.
     init(_ head: HTTPRequestHead) throws(ProxyError) {
         let values = head.headers["upgrade"]
         guard !values.isEmpty else {

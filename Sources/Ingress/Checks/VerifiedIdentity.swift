@@ -1,14 +1,14 @@
 import SecureAccess
 
-/// What opened a sandbox to a request, as the sandbox is told in a header that no client can send. No secret is in it.
+/// What gave a request access, as the sandbox is told in a header that clients cannot set. It contains no secret.
 struct VerifiedIdentity: Hashable, Sendable {
     enum Means: String, Sendable {
-        /// Nothing is needed.
+        /// No credential is needed.
         case open
         /// The static credential.
         case credential
         case token
-        /// The cookie that a token was changed into.
+        /// The cookie that was given for a token.
         case cookie
     }
 

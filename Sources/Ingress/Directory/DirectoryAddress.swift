@@ -29,7 +29,7 @@ public struct DirectoryAddress: Hashable, Sendable, CustomStringConvertible {
         place = .tcp(host: host, port: port)
     }
 
-    /// Whether what is said there leaves this machine, where others could read it.
+    /// Whether other machines can reach it, and could read the traffic.
     public var leavesMachine: Bool {
         switch place {
         case .unix: false

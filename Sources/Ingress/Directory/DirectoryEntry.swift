@@ -1,12 +1,12 @@
 import SecureAccess
 
-/// What a directory knows of one sandbox, as it tells it to gateways: enough to route and to check. It has no credential in
-/// it, so that a gateway can let nobody in who does not bring one.
+/// A sandbox's entry in the directory, as sent to gateways: what they need to route and to check access. It contains no
+/// credential, only a hash.
 public struct DirectoryEntry: Codable, Hashable, Sendable {
     /// A port that is not simply dialled at the sandbox's address.
     public struct Service: Codable, Hashable, Sendable {
         public var port: Int
-        /// A unix socket of this machine that serves it; nil: the sandbox itself does.
+        /// A unix socket of this machine that serves it; nil if the sandbox does.
         public var socket: String?
         public var pathPrefix: String?
 
@@ -18,17 +18,17 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
     }
 
     public var id: String
-    /// A literal address; nil where the sandbox cannot be reached now.
+    /// A literal address; nil if the sandbox cannot be reached now.
     public var host: String?
-    /// Why it cannot be reached; shown to whoever may reach it.
+    /// Why it cannot be reached; shown to authorised clients only.
     public var notReady: String?
-    /// Tells this sandbox from any other that had its address.
+    /// Distinguishes this sandbox from others that had its address.
     public var incarnation: String
     public var epoch: AccessEpoch
-    /// `EndpointCredential.hash` of its static credential; nil where access is open.
+    /// `EndpointCredential.hash` of its static credential; nil if access is open.
     public var credentialHash: [UInt8]?
     public var services: [Service]
-    /// Whether accesses prolong its life.
+    /// Whether accesses renew it.
     public var renews: Bool
 
     public init(
@@ -59,10 +59,11 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
     }
 }
 
-/// Access that ended: connections to `incarnation` that were opened for another epoch than `epoch` are to be closed.
+/// Access that has ended: connections to `incarnation` that were opened under another epoch than `epoch` must be
+/// closed.
 public struct EndedAccess: Hashable, Sendable {
     public var incarnation: String
-    /// What is still good; nil where the sandbox is gone.
+    /// The epoch still valid; nil if the sandbox is gone.
     public var epoch: AccessEpoch?
 
     public init(incarnation: String, epoch: AccessEpoch? = nil) {
@@ -70,7 +71,7 @@ public struct EndedAccess: Hashable, Sendable {
         self.epoch = epoch
     }
 
-    /// What a change of a sandbox's entry ends; nil where it ends nothing.
+    /// The access that a change of an entry ends; nil for none.
     public static func between(_ old: DirectoryEntry?, _ new: DirectoryEntry?) -> EndedAccess? {
         guard let old else { return nil }
         guard let new, new.incarnation == old.incarnation else { return EndedAccess(incarnation: old.incarnation) }

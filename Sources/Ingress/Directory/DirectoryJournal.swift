@@ -1,22 +1,22 @@
-/// The directory's side of a stream: the present state, and the last changes for gateways that were away for a moment.
-/// A value; who keeps it wakes the streams.
+/// The server side of the directory stream: the present state, and the last changes for gateways that were briefly
+/// disconnected. A value; its owner wakes the streams.
 public struct DirectoryJournal: Sendable {
     public private(set) var entries: [String: DirectoryEntry] = [:]
     public private(set) var position: DirectoryPosition
-    /// The changes up to the present one, oldest first.
+    /// The latest changes, oldest first.
     private var changes: [DirectoryMessage] = []
     private let capacity: Int
 
     /// - Parameters:
-    ///   - stream: a random word: tells this journal from any earlier one.
-    ///   - capacity: changes that are kept; a gateway that has missed more gets everything anew.
+    ///   - stream: a random word that distinguishes this journal from earlier ones.
+    ///   - capacity: how many changes are kept; a gateway that has missed more gets a full snapshot.
     public init(stream: String, capacity: Int = 1024) {
         position = DirectoryPosition(stream: stream, sequence: 0)
         self.capacity = max(1, capacity)
     }
 
-    /// Takes over a change; nil for a sandbox that is gone.
-    /// - Returns: what it was before, and whether that is another.
+    /// Records a change; nil for a sandbox that is gone.
+    /// - Returns: the previous entry, and whether it differs.
     @discardableResult
     public mutating func set(_ id: String, _ entry: DirectoryEntry?) -> (old: DirectoryEntry?, isChange: Bool) {
         let old = entries[id]
@@ -25,19 +25,19 @@ public struct DirectoryJournal: Sendable {
         position.sequence += 1
         let sequence = position.sequence
         changes.append(entry.map { .set(sequence: sequence, $0) } ?? .remove(sequence: sequence, id: id))
-        // Half at once, so that moving the rest is rare.
+        // Drop half at once, so that moving the rest is rare.
         if changes.count >= 2 * capacity { changes.removeFirst(changes.count - capacity) }
         return (old, true)
     }
 
-    /// What a gateway needs that begins to listen.
-    /// - Parameter known: what it has followed so far.
+    /// The first messages for a gateway that connects.
+    /// - Parameter known: its position, if it has one.
     public func opening(after known: DirectoryPosition?) -> [DirectoryMessage] {
         guard let known, let missed = missed(after: known) else { return [snapshot] }
         return [.resumed(known)] + missed
     }
 
-    /// What has happened behind a position of an open stream; everything where that is too long ago.
+    /// The changes after a position; a full snapshot if that is too long ago.
     public func messages(after known: DirectoryPosition) -> [DirectoryMessage] { missed(after: known) ?? [snapshot] }
 
     private var snapshot: DirectoryMessage { .snapshot(position, entries.values.sorted { $0.id < $1.id }) }
@@ -49,18 +49,18 @@ public struct DirectoryJournal: Sendable {
     }
 }
 
-/// A gateway's side of a stream: what it has heard so far.
+/// The gateway's side of the directory stream: the state received so far.
 public struct DirectoryReplica: Sendable {
     public private(set) var entries: [String: DirectoryEntry] = [:]
-    /// nil until there was a first snapshot.
+    /// nil before the first snapshot.
     public private(set) var position: DirectoryPosition?
 
     public init() {}
 
-    /// Takes a message over.
-    /// - Returns: what was open before and is not any more.
-    /// - Throws: `DirectoryError.gap` where something is missing in between; a new snapshot is needed then. What was known
-    ///   stays in force until it comes.
+    /// Applies a message.
+    /// - Returns: access that has ended.
+    /// - Throws: `DirectoryError.gap` if changes are missing; then a new snapshot is needed, and the old state stays in
+    ///   force until it arrives.
     public mutating func apply(_ message: DirectoryMessage) throws(DirectoryError) -> [EndedAccess] {
         switch message {
         case .snapshot(let position, let list):
@@ -90,15 +90,15 @@ public struct DirectoryReplica: Sendable {
     }
 }
 
-/// Cuts a stream of bytes into lines.
+/// Splits a stream of bytes into lines.
 struct LineSplitter: Sendable {
     private var rest: [UInt8] = []
     private let longest: Int
 
-    /// - Parameter longest: bytes of one line.
+    /// - Parameter longest: the longest line in bytes.
     init(longest: Int) { self.longest = longest }
 
-    /// - Returns: the lines that are complete now, without their ends.
+    /// - Returns: the complete lines, without line breaks.
     mutating func take(_ bytes: some Collection<UInt8>) throws(DirectoryError) -> [[UInt8]] {
         var lines: [[UInt8]] = []
         var bytes = bytes[...]

@@ -1,15 +1,15 @@
 import FoundationEssentials
 import JSON
 
-/// One line of a directory's stream, JSON: a state, or a step from one state to the next.
+/// One line of the directory stream, in JSON: a full state or a change.
 public enum DirectoryMessage: Hashable, Sendable {
-    /// Everything there is. It may come at any time and replaces what was known.
+    /// The full state. It may come at any time and replaces the previous one.
     case snapshot(DirectoryPosition, [DirectoryEntry])
-    /// The stream goes on behind a position that the gateway named.
+    /// The stream continues after the position that the gateway gave.
     case resumed(DirectoryPosition)
     case set(sequence: UInt64, DirectoryEntry)
     case remove(sequence: UInt64, id: String)
-    /// Nothing has happened since `sequence`, and the directory is alive.
+    /// A heartbeat: nothing has changed since `sequence`.
     case beat(sequence: UInt64)
 
     private struct Wire: Codable {
@@ -36,7 +36,7 @@ public enum DirectoryMessage: Hashable, Sendable {
         }
     }
 
-    /// With the line feed at its end.
+    /// The line, with a line feed.
     public var line: [UInt8] {
         let wire =
             switch self {
@@ -48,13 +48,13 @@ public enum DirectoryMessage: Hashable, Sendable {
             case .remove(let sequence, let id): Wire(kind: "remove", sequence: sequence, id: id)
             case .beat(let sequence): Wire(kind: "beat", sequence: sequence)
             }
-        // Strings and numbers only: there is nothing in it that JSON cannot say.
+        // Strings and numbers can always be encoded.
         guard let data = try? JSONEncoder().encode(wire) else { preconditionFailure("a message is not JSON") }
         return Array(data) + [UInt8(ascii: "\n")]
     }
 }
 
-/// How far a gateway has followed a stream. A directory that starts anew begins another stream.
+/// A position in a directory stream. A restarted directory begins a new stream.
 public struct DirectoryPosition: Hashable, Sendable, LosslessStringConvertible {
     public var stream: String
     public var sequence: UInt64
@@ -77,7 +77,7 @@ public struct DirectoryPosition: Hashable, Sendable, LosslessStringConvertible {
 
 public enum DirectoryError: Error, Hashable, Sendable, CustomStringConvertible {
     case malformed
-    /// A change is missing between what is known and what came.
+    /// A change was missed.
     case gap
     case refused(status: Int)
     case silent

@@ -4,11 +4,11 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// The directory of a control plane in another process, followed over its stream. While the control plane is away the last
-/// state stays in force; before there was one, nothing is routed.
+/// Follows the directory of a control plane in another process. While the connection is down the last state stays in
+/// force; before the first one, nothing is routed.
 public final class RemoteDirectory: EndpointDirectory {
     public static let path = "/v1/directory"
-    /// Names the position in a request.
+    /// The query parameter with the position.
     public static let positionParameter = "after"
 
     private struct State: Sendable {
@@ -22,16 +22,16 @@ public final class RemoteDirectory: EndpointDirectory {
     private let renewals: (any RenewalSink)?
     private let state = Mutex(State())
 
-    /// The directory says something every second.
+    /// The directory sends something every second.
     private static let maxSilence = TimeAmount.seconds(5)
-    /// A snapshot is one line: about 500 bytes a sandbox.
+    /// A snapshot is one line of about 500 bytes per sandbox.
     private static let maxLine = 256 << 20
     private static let shortestPause = Duration.milliseconds(50)
     private static let maxPause = Duration.seconds(2)
 
     /// - Parameters:
-    ///   - secret: what the control plane asks for (`Authorization: Bearer`).
-    ///   - renewals: told of accesses to sandboxes that want it; nil where accesses prolong nothing.
+    ///   - secret: the control plane's secret, sent as `Authorization: Bearer`.
+    ///   - renewals: called for accesses to sandboxes that are renewed by them; nil for none.
     public init(
         address: DirectoryAddress, secret: String, renewals: (any RenewalSink)? = nil, logger: Logger
     ) {
@@ -59,7 +59,7 @@ public final class RemoteDirectory: EndpointDirectory {
 
     // MARK: following
 
-    /// Follows until the task is cancelled, and begins again whenever the stream breaks.
+    /// Follows the stream until the task is cancelled, and reconnects when it breaks.
     public func follow() async {
         var pause = Self.shortestPause
         var asksForAll = false
@@ -75,13 +75,13 @@ public final class RemoteDirectory: EndpointDirectory {
                     metadata: ["directory": "\(address)", "error": "\(error)", "has-state": "\(isReady)"])
             }
             if ContinuousClock.now - begin > Self.maxPause { pause = Self.shortestPause }
-            // Not all gateways at the same moment.
+            // So that not all gateways reconnect at the same moment.
             try? await Task.sleep(for: pause * Double.random(in: 0.5...1))
             pause = min(pause * 2, Self.maxPause)
         }
     }
 
-    /// One connection, until it breaks.
+    /// Follows one connection until it breaks.
     private func listen(after position: DirectoryPosition?) async throws {
         let place = try address.socketAddress()
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -132,7 +132,7 @@ public final class RemoteDirectory: EndpointDirectory {
     }
 }
 
-/// Closes a connection over which nothing has come for too long: a peer that is gone without a word ends nothing.
+/// Closes a connection that has been silent for too long, because a peer that vanishes does not close it.
 private final class SilenceWatch: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
@@ -145,7 +145,7 @@ private final class SilenceWatch: ChannelInboundHandler {
     }
 }
 
-/// Takes note that a sandbox was used. Called on event loops: must not block.
+/// Records that a sandbox was used. Called on event loops, so it must not block.
 public protocol RenewalSink: Sendable {
     func accessed(_ sandbox: String)
 }

@@ -9,10 +9,10 @@ import SecureAccess
     import Glibc
 #endif
 
-/// Lets clients reach the ports of sandboxes by HTTP and WebSocket.
+/// The HTTP and WebSocket proxy through which clients reach ports of sandboxes.
 public final class Gateway: Sendable {
     private struct State {
-        /// The one without TLS, then the one with it.
+        /// The listener without TLS, then the one with TLS.
         var listeners: [any Channel] = []
         /// Keeps the certificates up to date.
         var follower: Task<Void, Never>?
@@ -28,7 +28,7 @@ public final class Gateway: Sendable {
     private let logger: Logger
     private let state = NIOLockedValueBox(State())
 
-    /// - Parameter dialer: nil where this process does not have the sandboxes' network namespaces.
+    /// - Parameter dialer: nil if this process cannot enter the sandboxes' network namespaces.
     public init(
         configuration: GatewayConfiguration, directory: any EndpointDirectory, group: any EventLoopGroup,
         dialer: (any InsideDialer)? = nil, logger: Logger
@@ -50,7 +50,7 @@ public final class Gateway: Sendable {
     }
 
     /// - Returns: the address bound, without TLS.
-    /// - Throws: `TLSError` when TLS cannot be served, `IOError` when the other address cannot be bound.
+    /// - Throws: `TLSError` if TLS cannot be served, `IOError` if an address cannot be bound.
     public func start() async throws -> SocketAddress {
         let certificates = try configuration.tls.map { listener throws(TLSError) in
             try LiveCertificates(listener.certificates)
@@ -73,7 +73,7 @@ public final class Gateway: Sendable {
         return listener.localAddress!
     }
 
-    /// Where the gateway listens with TLS; nil where it does not.
+    /// The address with TLS; nil if there is none.
     public var secureAddress: SocketAddress? {
         state.withLockedValue { $0.listeners.count > 1 ? $0.listeners[1].localAddress : nil }
     }
@@ -106,8 +106,8 @@ public final class Gateway: Sendable {
             .bind(host: host, port: port).get()
     }
 
-    /// Stops accepting, lets requests and tunnels go on for at most `grace`, then closes. Clients are told to send no
-    /// more: by GOAWAY in HTTP/2, by `Connection: close` in HTTP/1.1.
+    /// Stops accepting, lets requests and tunnels continue for at most `grace`, then closes. Clients are told to stop
+    /// by GOAWAY in HTTP/2 and `Connection: close` in HTTP/1.1.
     public func shutdown(grace: TimeAmount = .seconds(5)) async {
         let (listeners, connections, follower) = state.withLockedValue { state in
             state.isShuttingDown = true
@@ -128,7 +128,7 @@ public final class Gateway: Sendable {
     private func admit(_ channel: any Channel) -> Bool {
         let key = ObjectIdentifier(channel)
         let peer = channel.remoteAddress?.ipAddress
-        // A proxy in front has the connections of all of its clients.
+        // Connections of a trusted proxy are not counted, since it holds those of all its clients.
         let isCounted = peer.map { !configuration.trustedProxies.trusts($0) } ?? false
         guard !isCounted || traffic.connect(peer) else { return false }
         let isAdmitted = state.withLockedValue { state in

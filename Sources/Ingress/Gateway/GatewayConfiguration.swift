@@ -1,30 +1,30 @@
 import SecureAccess
 
-/// How a gateway listens, routes and checks.
+/// The settings of a gateway.
 public struct GatewayConfiguration: Sendable {
     public var host = "0.0.0.0"
-    /// 0 takes a free one.
+    /// 0 for any free port.
     public var port = 28888
     /// A second listener, with TLS.
     public var tls: TLSListener?
     public var mode: RouteMode
-    /// Verifies signed routes; without keys none is valid.
+    /// The keys that verify signed routes; without any no signed route is valid.
     public var keys: LiveKeys?
-    /// Whether tokens of version 1 open anything.
+    /// Whether tokens of version 1 are accepted.
     public var acceptsVersion1 = true
-    /// Who may not enter is not told whether a sandbox exists: unknown ones answer 401, as forbidden ones do, but to a
-    /// genuine signature. By default where there are keys.
+    /// Whether to hide which sandboxes exist: unknown ones answer 401 like forbidden ones, except to a genuine
+    /// signature. The default if there are keys.
     public var concealsUnknown: Bool
     public var limits = ProxyLimits()
     public var traffic = TrafficLimits.none
-    /// Whose word about their clients is taken.
+    /// Proxies whose forwarding fields are trusted.
     public var trustedProxies = TrustedProxies.none
-    /// Sandboxes are told what opened them (`OpenSandbox-Access-Identity`).
+    /// Whether sandboxes are told what gave access (`OpenSandbox-Access-Identity`).
     public var tellsIdentity = true
-    /// With routes in paths: a browser that opens a page by a signed route gets a cookie for what the page loads. Off, since
-    /// the pages of all sandboxes have one origin then.
+    /// With routes in paths: whether a browser that opens a page by a signed route gets a cookie for what the page
+    /// loads. Off by default, because the pages of all sandboxes then share one origin.
     public var cookies = false
-    /// Which one-time routes have been used; nil: none is accepted.
+    /// Records used one-time routes; nil to accept none.
     public var spentTokens: SpentTokens?
     public var failures = FailureBudget.Limits()
 

@@ -1,7 +1,7 @@
 import NIOHTTP1
 import SecureAccess
 
-/// What the gateway does with a request: check, route, authorize. One for each event loop.
+/// How the gateway handles a request: check, route, authorise. One for each event loop.
 struct GatewayPolicy: ProxyPolicy {
     let configuration: GatewayConfiguration
     let directory: any EndpointDirectory
@@ -34,7 +34,7 @@ struct GatewayPolicy: ProxyPolicy {
     ) throws(ProxyError) -> ProxyTarget {
         switch directory.lookup(sandbox: route.sandbox, port: route.port) {
         case .found(let backend):
-            // Without secure access, segments that look like a signature are the application's own path.
+            // Without secure access, segments that look like a signature belong to the application's path.
             let isPlain = backend.credentialHash == nil && route.unsignedTarget != nil
             let token = isPlain ? nil : route.token, target = isPlain ? route.unsignedTarget! : route.target
             let entrance = AccessRequirement(credentialHash: backend.credentialHash, epoch: backend.epoch)
@@ -56,7 +56,7 @@ struct GatewayPolicy: ProxyPolicy {
         }
     }
 
-    /// What opens the sandbox to the request.
+    /// Determines what gives the request access.
     private func permit(
         _ head: HTTPRequestHead, _ route: Route, _ token: RouteToken?, _ target: String, _ entrance: AccessRequirement,
         _ visitor: Visitor
@@ -74,7 +74,7 @@ struct GatewayPolicy: ProxyPolicy {
             return VerifiedIdentity(
                 means: entrance.credentialHash == nil ? .open : .credential, client: visitor.client)
         }
-        // Who holds a genuine token and uses it for something else guesses nothing: it is not counted.
+        // Using a genuine token for something else is not guessing, so it is not counted.
         guard token.scope?.permits(head, target: target) ?? true else { throw .unauthorized }
         return VerifiedIdentity(means: .token, token: token, client: visitor.client)
     }
@@ -111,7 +111,7 @@ struct GatewayPolicy: ProxyPolicy {
         var result = ProxyTarget(backend: backend, target: target)
         result.client = visitor.client
         if configuration.trustedProxies.sawTLS(head.headers, peer: visitor.peer) { result.scheme = "https" }
-        // Only who opens a page: a program that calls by a signed path has no use for it.
+        // Only for a page that is opened; a program that uses a signed path needs no cookie.
         if configuration.cookies, fromPath, identity.means == .token, head.method == .GET, let token = identity.token,
             token.version == .two, let keys = configuration.keys, ErrorPage.prefersHTML(head.headers)
         {
@@ -127,20 +127,20 @@ struct GatewayPolicy: ProxyPolicy {
     }
 }
 
-/// Where a request comes from.
+/// The origin of a request.
 private struct Visitor {
-    /// Who asks, as far as it is known.
+    /// The client's address, as far as known.
     var client: String?
-    /// Who has connected.
+    /// The peer's address.
     var peer: String?
 }
 
 extension RouteScope {
-    /// Whether a request is one that the scope is for.
+    /// Whether a request is within the scope.
     func permits(_ head: HTTPRequestHead, target: String) -> Bool {
         guard permits(target: target) else { return false }
         guard let methods else { return true }
-        // Some frameworks let a field name another method than the request has.
+        // Some frameworks let a field override the request's method.
         let overrides = ["x-http-method-override", "x-http-method", "x-method-override"]
         guard !overrides.contains(where: { head.headers.contains(name: $0) }) else { return false }
         let isUpgrade = head.headers.contains(name: "upgrade")
@@ -149,7 +149,7 @@ extension RouteScope {
 }
 
 extension AccessCheck.Verdict {
-    /// What is answered; nil where nothing stands in the way.
+    /// The answer if the request is refused; nil if it is not.
     var refusal: ProxyError? {
         switch self {
         case .permitted: nil
@@ -160,7 +160,7 @@ extension AccessCheck.Verdict {
 }
 
 extension HTTPRequestHead {
-    /// `OpenSandbox-Access-Renew: skip` asks that a sandbox's life not be prolonged by this request.
+    /// `OpenSandbox-Access-Renew: skip` asks not to renew the sandbox by this request.
     var skipsRenewal: Bool {
         headers.first(name: "opensandbox-access-renew")?.isEqualIgnoringCase(to: "skip") ?? false
     }

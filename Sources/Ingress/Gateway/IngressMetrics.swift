@@ -1,7 +1,7 @@
 import Metrics
 import NIOConcurrencyHelpers
 
-/// Counts of connections and streams by protocol, of all gateways of the process.
+/// Counts connections and streams by protocol, for all gateways of the process.
 enum IngressMetrics {
     private static let connections = connections(of: "http/1.1")
     private static let sessions = connections(of: "h2")
@@ -28,7 +28,7 @@ enum IngressMetrics {
         if count > 0 { openStreams.change(by: -count) }
     }
 
-    /// An error of the protocol has ended a connection.
+    /// Counts a connection that a protocol error has ended.
     static func sessionBroken() { broken.increment() }
 
     static func streamOpened() {
@@ -39,7 +39,7 @@ enum IngressMetrics {
     static func streamClosed() { openStreams.change(by: -1) }
 }
 
-/// How many of something there are at the moment.
+/// A gauge of how many of something are open.
 private final class OpenCount: Sendable {
     private let gauge: Gauge
     private let count = NIOLockedValueBox(0)

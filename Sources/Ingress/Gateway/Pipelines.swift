@@ -3,13 +3,13 @@ import NIOCore
 import NIOHTTP2
 import NIOSSL
 
-/// The handlers of a client's connection, by protocol. Whatever carries a request, `ClientConnection` stands at the end.
+/// Sets up the handlers of a client's connection, by protocol. `ClientConnection` is always last.
 struct Pipelines: Sendable {
     let loops: LoopStates
     let limits: ProxyLimits
     let logger: Logger
 
-    /// HTTP/1.1, or HTTP/2 where the client begins with its preface. `Upgrade: h2c` is not taken (RFC 9113, section 3.1).
+    /// HTTP/1.1, or HTTP/2 if the client begins with its preface. `Upgrade: h2c` is not taken (RFC 9113, section 3.1).
     func configurePlain(_ channel: any Channel) throws {
         try channel.pipeline.syncOperations.addHandler(
             PrefaceDetector(limits: limits) { try configure($0, isHTTP2: $1, scheme: "http") })

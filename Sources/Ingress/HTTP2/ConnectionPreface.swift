@@ -1,4 +1,4 @@
-/// Looks whether a connection begins as HTTP/2 does (RFC 9113, section 3.4).
+/// Detects whether a connection begins with the HTTP/2 preface (RFC 9113, section 3.4).
 struct ConnectionPreface {
     enum Verdict { case undecided, http2, other }
 

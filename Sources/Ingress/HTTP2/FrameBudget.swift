@@ -1,13 +1,13 @@
 import NIOCore
 
-/// How many frames a peer may send that cost it nothing: WINDOW_UPDATE, GOAWAY and types that are unknown, which
-/// `NIOHTTP2Handler` does not count, and PING, SETTINGS and PRIORITY, of which it allows everybody the same. Who takes many bytes or
-/// opens many streams may send many. A sandbox opens none, and its heads are counted, too: those of interim responses may be any
-/// number, no window holds them back, and a few bytes on the wire become the largest of heads.
+/// Limits frames that cost a peer nothing: WINDOW_UPDATE, GOAWAY and unknown types, which `NIOHTTP2Handler` does not
+/// count, and PING, SETTINGS and PRIORITY, for which it has one fixed limit. A peer that receives many bytes or opens
+/// many streams may send more. A sandbox opens no streams, and its heads are counted as well: it may send any number of
+/// interim responses, no window limits them, and a few bytes on the wire can unpack to the largest head.
 struct FrameBudget {
     enum Peer { case client, sandbox }
 
-    /// Eight are sent by a client that tells every 4 KiB of a frame of 16 KiB, for the stream and for the connection.
+    /// A client that acknowledges every 4 KiB of a 16 KiB frame, for stream and connection, sends eight.
     private static let perData = 10
     private static let perStream = 10
 
@@ -27,11 +27,11 @@ struct FrameBudget {
 
     mutating func sentData() {
         windowUpdates.earn(Self.perData)
-        // Clients of gRPC measure the way by a PING for each DATA frame that they get.
+        // gRPC clients send a PING for each DATA frame to measure the round-trip time.
         control.earn(1)
     }
 
-    /// To a sandbox: a request, or the end of one.
+    /// Records a request, or the end of one, sent to a sandbox.
     mutating func sentHead() {
         if peer == .sandbox { opened() }
     }
@@ -42,7 +42,7 @@ struct FrameBudget {
         heads.earn(Self.perStream)
     }
 
-    /// - Returns: false where there are too many.
+    /// - Returns: false if there are too many.
     mutating func receives(_ type: UInt8, now: () -> NIODeadline) -> Bool {
         switch type {
         case FrameType.headers:
@@ -57,7 +57,7 @@ struct FrameBudget {
     }
 }
 
-/// Something to spend: so much for nothing in each time, and what is earned. The clock is read when it runs out only.
+/// An allowance that is refilled in each period and can be increased. The clock is read only when it runs out.
 struct FrameAllowance {
     private let most: Int
     private let given: Int
@@ -65,8 +65,8 @@ struct FrameAllowance {
     private var left: Int
     private var givenAt: NIODeadline?
 
-    /// - Parameter most: what is saved at most; if nothing is said, enough for everything that a client with the largest window
-    ///   has not acknowledged.
+    /// - Parameter most: the most that can be saved. The default is enough for everything that a client with the
+    ///   largest window may not have acknowledged.
     init(_ given: Int, every time: TimeAmount, most: Int = 100_000) {
         self.most = most
         self.given = given

@@ -1,18 +1,19 @@
 import NIOCore
 
-/// In front of `NIOHTTP2Handler`, which writes each frame on its own and flushes for each stream: makes one write of what all
-/// streams of a connection have sent in one turn of the event loop, and with TLS one record.
+/// Combines what all streams of a connection send in one turn of the event loop into one write, and with TLS one
+/// record. It is placed before `NIOHTTP2Handler`, which writes each frame by itself and flushes for each stream.
 final class FrameGatherer: ChannelOutboundHandler {
     typealias OutboundIn = IOData
     typealias OutboundOut = IOData
 
-    /// Larger buffers are not copied: with frames of 16 KiB that would cost more than a write of several buffers.
+    /// Larger buffers are not copied, because with 16 KiB frames that would cost more than a write of several buffers.
     private static let copied = 4096
-    /// Passed on without a flush, so that it counts against the channel's watermark. What a record of TLS takes.
+    /// More than this is passed on without a flush, so that it counts towards the channel's watermark. The size of a
+    /// TLS record.
     private static let most = 16 << 10
 
     private var gathered = ByteBuffer()
-    /// Of all writes that are gathered.
+    /// The promise of all combined writes.
     private var written: EventLoopPromise<Void>?
     private var flushes = false
     private var context: ChannelHandlerContext?
@@ -38,7 +39,7 @@ final class FrameGatherer: ChannelOutboundHandler {
         if gathered.readableBytes >= Self.most { passOn(context) }
     }
 
-    /// At the end of the loop's turn, behind all sockets that are ready.
+    /// Runs at the end of the loop's turn, after all ready sockets.
     func flush(context: ChannelHandlerContext) {
         guard !flushes else { return }
         flushes = true

@@ -1,13 +1,14 @@
 import NIOCore
 
-/// In front of `NIOHTTP2Handler`: sees the frames of both directions as bytes.
+/// Watches the frames of both directions, as bytes. Placed before `NIOHTTP2Handler`.
 ///
-/// The peer is a client, or a sandbox that is asked in HTTP/2.
+/// The peer is a client, or a sandbox that is reached over HTTP/2.
 ///
-/// - It notes whether that has told the peer of an error of the connection. It says GOAWAY for every such error (RFC 9113,
-///   section 5.4.1) and for no other, and leaves closing to others; by what it reports as an error, those of the connection
-///   cannot be told from those of one stream. What the peer sends from then on is dropped here.
-/// - It counts frames that cost a peer nothing and that nobody behind counts, and reports a `FrameFlood` as an error.
+/// - It detects connection errors. `NIOHTTP2Handler` sends GOAWAY for every connection error (RFC 9113, section 5.4.1)
+///   and for nothing else, does not close the connection, and reports connection and stream errors in the same way; so
+///   the GOAWAY it writes is the only reliable sign. Whatever the peer sends after that is dropped here.
+/// - It counts frames that cost a peer nothing and that are not counted elsewhere, and reports a `FrameFlood` as an
+///   error.
 final class FrameWatch: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -50,22 +51,23 @@ final class FrameWatch: ChannelDuplexHandler {
     }
 }
 
-/// The peer has sent more frames than it may of those that cost it nothing.
+/// The peer has sent too many frames that cost it nothing.
 struct FrameFlood: Error {}
 
-/// Types of frames (RFC 9113, section 6).
+/// Frame types (RFC 9113, section 6).
 enum FrameType {
     static let data: UInt8 = 0, headers: UInt8 = 1, priority: UInt8 = 2, settings: UInt8 = 4, ping: UInt8 = 6
     static let goaway: UInt8 = 7, windowUpdate: UInt8 = 8, continuation: UInt8 = 9
 }
 
-/// Frames as they are written: each in a buffer of its own, but for DATA, whose payload comes in a second one.
+/// Recognises frames as `NIOHTTP2Handler` writes them: each in its own buffer, except that a DATA frame's payload comes
+/// in a second one.
 struct WrittenFrames {
     enum Kind { case data, headers, goawayForError, other }
 
     private var payloadFollows = false
 
-    /// - Returns: what begins with the buffer; GOAWAY counts where its code is another than NO_ERROR.
+    /// - Returns: the kind of frame that begins in this buffer; GOAWAY only with a code other than NO_ERROR.
     mutating func read(_ bytes: UnsafeRawBufferPointer) -> Kind {
         if payloadFollows {
             payloadFollows = false
@@ -81,15 +83,15 @@ struct WrittenFrames {
     }
 }
 
-/// Finds the frames in what a peer sends, behind a client's preface, however it is cut into buffers. Their lengths are believed:
-/// one that is too large ends the connection behind.
+/// Finds the frames in what a peer sends, after a client's preface, however it is split into buffers. Lengths are
+/// trusted here, because `NIOHTTP2Handler` ends the connection if one is too large.
 struct ReceivedFrames {
     private static let headerLength = 9
     private static let prefaceLength = 24
 
-    /// Bytes of the preface or of a payload that are still to come.
+    /// Remaining bytes of the preface or of a payload.
     private var skipped: Int
-    /// Of a frame's header, so far.
+    /// How many bytes of a frame's header have arrived.
     private var headerCount = 0
     private var length = 0
     private var type: UInt8 = 0

@@ -1,16 +1,16 @@
 import NIOCore
 import NIOHTTP2
 
-/// What one HTTP/2 connection may do (RFC 9113, section 10.5). Who does more is told so by GOAWAY and cut off.
+/// Limits of one HTTP/2 connection (RFC 9113, section 10.5). A peer that exceeds one gets GOAWAY and is disconnected.
 public struct HTTP2Limits: Sendable {
-    /// Streams at once.
+    /// Concurrent streams.
     public var maxStreams = 100
-    /// Bytes of a stream's body that a client may send before the sandbox has taken them.
+    /// Bytes of a stream's body that a client may send before the sandbox has accepted them.
     public var streamWindow = 128 << 10
-    /// Bytes of all streams together that may be on their way. It opens again as they arrive: what holds a client back is
-    /// the stream's window.
+    /// Bytes under way in all streams together. This window reopens as bytes arrive; clients are held back by the
+    /// stream's window.
     public var connectionWindow = 1 << 20
-    /// Streams that a client resets in `window` (CVE-2023-44487).
+    /// Streams that a client may reset in `window` (CVE-2023-44487).
     public var maxResets = 200
     /// Malformed requests in `window`.
     public var maxStreamErrors = 100
@@ -23,17 +23,17 @@ public struct HTTP2Limits: Sendable {
     /// Heads that a sandbox sends in `window`, beside ten for each request that it was sent.
     public var maxInterimHeads = 100
     public var window = TimeAmount.seconds(30)
-    /// CONTINUATION frames of one block (CVE-2024-27983 and its like).
+    /// CONTINUATION frames of one block (CVE-2024-27983 and similar).
     public var maxContinuations = 5
-    /// DATA frames without a byte, one after the other.
+    /// Consecutive empty DATA frames.
     public var maxEmptyFrames = 10
     /// Answers to control frames that wait for the client to read.
     public var maxBufferedFrames = 1000
 
     public init() {}
 
-    /// - Parameter headBytes: the largest head that is answered. The connection ends where one is larger than twice that, as
-    ///   its compressed bytes can't be passed over.
+    /// - Parameter headBytes: the largest head that is answered. A head of more than twice that ends the connection,
+    ///   since compressed bytes cannot be skipped.
     func configuration(headBytes: Int) -> NIOHTTP2Handler.Configuration {
         var connection = NIOHTTP2Handler.ConnectionConfiguration()
         connection.initialSettings = [
@@ -46,7 +46,7 @@ public struct HTTP2Limits: Sendable {
         connection.maximumSequentialContinuationFrames = maxContinuations
         connection.maximumSequentialEmptyDataFrames = maxEmptyFrames
         connection.maximumBufferedControlFrames = maxBufferedFrames
-        // `FrameBudget` counts them.
+        // `FrameBudget` enforces the real limit.
         connection.controlFrameRateLimit.maximumCount = 100 * maxControlFrames
         connection.controlFrameRateLimit.windowLength = window
         var stream = NIOHTTP2Handler.StreamConfiguration()

@@ -1,7 +1,7 @@
 import NIOCore
 
-/// Alone in a connection without TLS until it knows whether the client speaks HTTP/2 from the first byte on ("prior
-/// knowledge"): the handlers are put in place then, and it steps aside. Bytes that could be either are held.
+/// The only handler of a connection without TLS until it is clear whether the client uses HTTP/2 from the first byte
+/// ("prior knowledge"). Then it adds the right handlers and removes itself. Bytes that could be either are held.
 final class PrefaceDetector: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -50,7 +50,7 @@ final class PrefaceDetector: ChannelInboundHandler, RemovableChannelHandler {
         } catch { context.close(promise: nil) }
     }
 
-    /// Nothing has been asked for yet.
+    /// No request has begun yet.
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if event is ChannelShouldQuiesceEvent { context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)

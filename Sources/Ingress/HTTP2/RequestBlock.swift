@@ -1,21 +1,21 @@
 import NIOHPACK
 import NIOHTTP1
 
-/// A request's fields in HTTP/2 as a request of HTTP/1.1, so that both pass the same checks (RFC 9113, section 8.3).
+/// Converts the fields of an HTTP/2 request to an HTTP/1.1 request, so that both pass the same checks (RFC 9113,
+/// section 8.3).
 ///
-/// It refuses what makes a message malformed in HTTP/2 alone; what `RequestHeadCheck` looks at (the form of values, host,
-/// length and target) is left to it.
+/// It refuses what is malformed in HTTP/2 only. Values, host, length and target are left to `RequestHeadCheck`.
 struct RequestBlock {
-    /// The message is malformed (RFC 9113, section 8.1.1): a stream error, and nothing of it reaches a sandbox.
+    /// The message is malformed (RFC 9113, section 8.1.1): a stream error; nothing of it reaches a sandbox.
     struct RequestBlockError: Error, Hashable { var reason: String }
 
     var head: HTTPRequestHead
-    /// A WebSocket is asked for by CONNECT (RFC 8441); `head` is the handshake of HTTP/1.1 without its key.
+    /// Whether CONNECT requests a WebSocket (RFC 8441); then `head` is the HTTP/1.1 handshake without its key.
     var opensWebSocket = false
-    /// CONNECT for a protocol that is not served.
+    /// Whether CONNECT requests a protocol that is not supported.
     var asksForUnknownProtocol = false
 
-    /// - Parameter endsStream: the request has no body.
+    /// - Parameter endsStream: whether the request has no body.
     init(_ block: HPACKHeaders, endsStream: Bool) throws(RequestBlockError) {
         var pseudo = PseudoFields()
         var fields: [(String, String)] = []
@@ -119,13 +119,13 @@ struct RequestBlock {
         return trailers
     }
 
-    /// Field names are lower case, and none belongs to the connection (RFC 9113, sections 8.2.1 and 8.2.2). A name that is
-    /// no token must not get as far as `HTTPHeaders`, which traps where it is not ASCII.
+    /// Field names must be lower case and must not be hop-by-hop (RFC 9113, sections 8.2.1 and 8.2.2). A name that is
+    /// not a token must not reach `HTTPHeaders`, which traps if it is not ASCII.
     private static func check(_ name: String, _ value: String) throws(RequestBlockError) {
         guard !name.isEmpty, name.utf8.allSatisfy(ASCII.isLowerCaseToken) else {
             throw RequestBlockError(reason: "a field name is not a token in lower case")
         }
-        // Whatever becomes of the field: the key of a handshake is dropped before the others are looked at.
+        // Check this even for fields that are dropped later, such as a handshake's key.
         guard !value.utf8.contains(where: { $0 == 0x00 || $0 == 0x0A || $0 == 0x0D }) else {
             throw RequestBlockError(reason: "a value has a zero or the end of a line")
         }
@@ -144,7 +144,7 @@ struct RequestBlock {
     }
 }
 
-/// `:method` and its like, each at most once.
+/// Pseudo-header fields such as `:method`, each at most once.
 private struct PseudoFields {
     var method: String?
     var scheme: String?

@@ -1,11 +1,11 @@
 import NIOHPACK
 import NIOHTTP1
 
-/// A response's head, or its trailers, as fields of HTTP/2 (RFC 9113, section 8.3.2).
+/// Converts a response's head, or its trailers, to HTTP/2 fields (RFC 9113, section 8.3.2).
 enum ResponseBlock {
     private static let ofTheConnection = FieldNames(FieldNames.hopByHop)
 
-    /// - Parameter opensWebSocket: the answer to CONNECT, which says 200 where the handshake of HTTP/1.1 says 101.
+    /// - Parameter opensWebSocket: whether it answers CONNECT, which gets 200 instead of HTTP/1.1's 101.
     static func fields(_ head: HTTPResponseHead, opensWebSocket: Bool) -> HPACKHeaders {
         var block = HPACKHeaders()
         block.reserveCapacity(head.headers.count + 1)
@@ -23,7 +23,7 @@ enum ResponseBlock {
         return block
     }
 
-    /// What is a secret stays out of the table that compression shares (RFC 7541, section 7.1.3).
+    /// Secrets are kept out of the shared compression table (RFC 7541, section 7.1.3).
     private static func add(_ name: String, _ value: String, to block: inout HPACKHeaders) {
         let name = name.utf8.contains { $0 >= 0x41 && $0 <= 0x5A } ? name.lowercased() : name
         block.add(

@@ -2,10 +2,11 @@ import Logging
 import NIOCore
 import NIOHTTP2
 
-/// Last on an HTTP/2 connection: ends it when it is unused, when it does not begin, or when it has broken the protocol.
+/// The last handler of an HTTP/2 connection. Ends the connection if it is idle, does not begin, or violates the
+/// protocol.
 ///
-/// `NIOHTTP2ServerConnectionManagementHandler` in front of it says GOAWAY on `ChannelShouldQuiesceEvent` and closes when
-/// the last stream has ended; it waits for the client's word, and this one does not wait for ever.
+/// `NIOHTTP2ServerConnectionManagementHandler` before it sends GOAWAY on `ChannelShouldQuiesceEvent` and closes after
+/// the last stream, but waits for the client without limit; this handler sets a limit.
 final class SessionWatch: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
     typealias OutboundOut = HTTP2Frame
@@ -38,7 +39,7 @@ final class SessionWatch: ChannelInboundHandler {
         self.context = nil
     }
 
-    /// Frames of the connection itself; the client's SETTINGS come first.
+    /// Frames of the connection; the client's SETTINGS come first.
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !hasBegun, case .settings = unwrapInboundIn(data).payload else { return }
         hasBegun = true
@@ -67,7 +68,7 @@ final class SessionWatch: ChannelInboundHandler {
         rest()
     }
 
-    /// Nothing is under way.
+    /// No stream is open.
     private func rest() {
         guard streams == 0, hasBegun, !isBroken, context != nil else { return }
         deadline?.set(isQuiescing ? limits.lingerTimeout : limits.keepAliveTimeout)
@@ -85,19 +86,19 @@ final class SessionWatch: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
-    /// Errors of one stream have ended that stream, and leave the others alone.
+    /// A stream error has ended that stream and does not affect the others.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if error is FrameFlood { sayGoaway(context) }
         guard error is any NIOHTTP2Error || error is FrameFlood else { return close() }
         guard frames.hasSaidError, !isBroken else { return }
         isBroken = true
-        // Closing at once would take GOAWAY from a client that is still sending.
+        // Closing at once would keep GOAWAY from a client that is still sending.
         deadline?.set(min(limits.lingerTimeout, .seconds(1)))
         logger.debug("HTTP/2 connection ended", metadata: ["error": "\(type(of: error))"])
         IngressMetrics.sessionBroken()
     }
 
-    /// Ends all streams, as `NIOHTTP2Handler` does after a flood that it has seen itself.
+    /// Ends all streams, as `NIOHTTP2Handler` does after a flood that it detects itself.
     private func sayGoaway(_ context: ChannelHandlerContext) {
         let goaway = HTTP2Frame.FramePayload.goAway(
             lastStreamID: .rootStream, errorCode: .enhanceYourCalm, opaqueData: nil)
@@ -105,7 +106,7 @@ final class SessionWatch: ChannelInboundHandler {
     }
 }
 
-/// Tells those who need to know which streams are open.
+/// Reports which streams are open.
 struct StreamCount: NIOHTTP2StreamDelegate {
     private let management: NIOHTTP2ServerConnectionManagementHandler.HTTP2StreamDelegate
     private let watch: NIOLoopBound<SessionWatch>

@@ -3,7 +3,8 @@ import NIOHPACK
 import NIOHTTP1
 import NIOHTTP2
 
-/// One stream of HTTP/2 as HTTP/1.1 parts, and as bytes once a WebSocket is open. What is malformed ends the stream here.
+/// Presents one HTTP/2 stream as HTTP/1.1 parts, and as bytes once a WebSocket is open. Malformed messages end the
+/// stream here.
 final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
     typealias InboundIn = HTTP2Frame.FramePayload
     typealias InboundOut = HTTPServerRequestPart
@@ -12,10 +13,10 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
 
     private enum Phase {
         case head, body
-        /// CONNECT has been passed on as a handshake; the sandbox has not answered.
+        /// CONNECT was passed on as a handshake; the sandbox has not answered yet.
         case handshake(accept: String)
         case tunnel
-        /// Refused; what still comes is dropped.
+        /// Refused; further input is dropped.
         case dead
     }
 
@@ -27,9 +28,9 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
     private var clientEnded = false
     private var serverBegan = false
     private var serverEnded = false
-    /// Not yet written, since it may turn out to be the last frame.
+    /// Held back, because it may turn out to be the last frame.
     private var pending: HTTP2Frame.FramePayload?
-    /// Bytes of the client's that came before the tunnel was open.
+    /// Bytes from the client before the tunnel was open.
     private var early: [ByteBuffer] = []
 
     init(scheme: String) { self.scheme = scheme }
@@ -100,7 +101,7 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
         }
     }
 
-    /// Until the sandbox has agreed, what the client sends waits in the stream's window.
+    /// Until the sandbox has agreed, the client's bytes wait in the stream's window.
     func read(context: ChannelHandlerContext) {
         if case .handshake = phase { return }
         context.read()
@@ -147,7 +148,7 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
         writeLast(last, context)
     }
 
-    /// Behind a response that came before the request had ended, the client is told to stop (RFC 9113, section 8.1).
+    /// After a response that came before the end of the request, the client is told to stop (RFC 9113, section 8.1).
     private func writeLast(_ payload: HTTP2Frame.FramePayload, _ context: ChannelHandlerContext) {
         serverEnded = true
         guard !clientEnded else { return context.write(wrapOutboundOut(payload), promise: nil) }
@@ -183,7 +184,8 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
 
     // MARK: ends
 
-    /// A stream ends with its last frames. One that is cut off in the middle of a response is never taken for complete.
+    /// Ends the stream with its last frames. A stream that is cut off in a response is reset, so that it is never taken
+    /// for complete.
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         switch mode {
         case .input: promise?.succeed()

@@ -1,7 +1,7 @@
 import FoundationEssentials
 
-/// The nonce of a WebSocket handshake (RFC 6455, section 4.1): it keeps an answer that was not meant for it from being
-/// taken for one, and is no secret.
+/// The nonce of a WebSocket handshake (RFC 6455, section 4.1): it proves that an answer belongs to this handshake, and
+/// is not a secret.
 enum WebSocketKey {
     static func random() -> String {
         var generator = SystemRandomNumberGenerator()
