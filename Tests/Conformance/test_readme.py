@@ -1,4 +1,4 @@
-"""The tour of the README does what it says."""
+"""The first example and the tour of the README do what they say."""
 
 import re
 import subprocess
@@ -8,6 +8,22 @@ import pytest
 from support.appliance import ROOT
 
 HEADING = "Five-minute tour"
+
+
+def run(code, appliance, folder):
+    script = folder / "example.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, str(script)], env=appliance.environment(), cwd=folder, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_first_example_prints_what_the_readme_says(appliance, tmp_path):
+    top = (ROOT / "README.md").read_text().split("\n## ")[0]
+    [code] = re.findall(r"^```python\n(.*?)^```", top, re.S | re.M)
+    assert "It prints `denied`" in top
+    assert run(code, appliance, tmp_path) == "denied\n"
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +45,5 @@ def test_the_tour_installs_the_client_that_this_suite_uses(tour):
 def test_the_tour_runs_to_its_end(tour, appliance, tmp_path):
     programs = [code for language, code in tour if language == "python"]
     assert programs, "the tour has no Python"
-    for number, code in enumerate(programs):
-        script = tmp_path / f"tour{number}.py"
-        script.write_text(code)
-        done = subprocess.run([sys.executable, str(script)], env=appliance.environment(), cwd=tmp_path,
-                              capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert "tour complete: Running" in done.stdout
+    printed = [run(code, appliance, tmp_path) for code in programs]
+    assert "tour complete: Running" in printed[-1]

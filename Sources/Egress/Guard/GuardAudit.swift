@@ -68,7 +68,7 @@ final class GuardAudit: Sendable {
     /// internal.
     func addressesRemoved(_ name: DomainName, _ count: Int) {
         Self.removed.increment(by: count)
-        limited(.warning, "addresses taken out of an answer") { ["name": "\(name)", "count": "\(count)"] }
+        limited(.warning, "addresses removed from an answer") { ["name": "\(name)", "count": "\(count)"] }
     }
 
     /// Reports an answer that was not sent because its addresses could not be opened.
@@ -110,7 +110,7 @@ final class GuardAudit: Sendable {
     func rulesRestored(flowsCut: Int) {
         Self.restored.increment()
         Self.cut.increment(by: flowsCut)
-        limited(.error, "tables were changed by others; the rules were put back") { ["flowsCut": "\(flowsCut)"] }
+        limited(.error, "tables were changed by others; the rules were restored") { ["flowsCut": "\(flowsCut)"] }
     }
 
     func notRestored(_ error: EgressError) {
