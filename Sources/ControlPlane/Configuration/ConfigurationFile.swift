@@ -1,7 +1,7 @@
 import JSON
 import TOMLKit
 
-/// The TOML file as it is written; keys that it does not name keep their defaults, unknown ones are errors.
+/// The TOML file. Absent keys keep their defaults; unknown ones are errors.
 struct ConfigurationFile: Decodable {
     struct Server: Decodable {
         var host: String?
@@ -165,7 +165,7 @@ struct ConfigurationFile: Decodable {
     var renew_intent: RenewIntent?
     var otel: OTel?
 
-    /// - Throws: `ConfigurationError` with the line of a mistake in the syntax, or the key of a wrong type.
+    /// - Throws: `ConfigurationError` with the line of a syntax error, or the key with a wrong type.
     static func parse(_ text: String, path: String) throws(ConfigurationError) -> ConfigurationFile {
         do {
             return try JSONValue(TOMLTable(string: text), at: "the file").decode(unknown: .refused)
@@ -178,8 +178,8 @@ struct ConfigurationFile: Decodable {
 }
 
 extension JSONValue {
-    /// A TOML value as the same tree that JSON is read into, so that both become settings and requests in one way.
-    /// - Throws: for a date or a time: no setting is one, and a text without its quotes must not be a setting that is left out.
+    /// Converts a TOML value to a JSON tree, so that settings and requests are decoded in the same way.
+    /// - Throws: for a date or a time. No setting has that type, so it must be a text without quotes.
     fileprivate init(_ value: some TOMLValueConvertible, at key: String) throws(ConfigurationError) {
         if let table = value.table {
             var object = JSONObject()

@@ -6,20 +6,21 @@ import SecureAccess
     import Glibc
 #endif
 
-/// The keys of signed routes in a file that is rotated while servers run: `a=base64:…,b=base64:…`, the active one first.
+/// A file with the keys of signed routes, which may be rotated while servers run: `a=base64:…,b=base64:…`, the active
+/// one first.
 public struct KeyFile: Sendable {
     public let path: String
     private var secret: SecretFile { SecretFile(path: path) }
 
-    /// How often servers look whether it has changed.
+    /// How often servers check it for changes.
     private static let interval = Duration.milliseconds(500)
 
     public init(path: String) { self.path = path }
 
-    /// A server's own.
+    /// The file of a server.
     public init(_ settings: Settings) { path = settings.secretsFolder + "/route-keys" }
 
-    /// The ring that is kept here.
+    /// Reads the key ring.
     public func load() throws(ConfigurationError) -> KeyRing {
         guard let text = secret.read() else {
             throw ConfigurationError("\(path) cannot be read: run as the server's user, or give keys")
@@ -27,12 +28,12 @@ public struct KeyFile: Sendable {
         return try parse(text)
     }
 
-    /// The ring that is kept here, or a new one with one key.
+    /// Reads the key ring, or creates one with one key.
     func loadOrMake() throws(ConfigurationError) -> KeyRing {
         try parse(secret.load { "a=base64:" + Data(SecureRandom.bytes(32)).base64EncodedString() })
     }
 
-    /// Adds a new active key; what the earlier ones signed goes on being accepted.
+    /// Adds a new active key. Routes signed with earlier keys stay valid.
     /// - Returns: the new ring.
     public func rotate() throws(ConfigurationError) -> KeyRing {
         var ring: KeyRing?
@@ -43,7 +44,7 @@ public struct KeyFile: Sendable {
         return ring!
     }
 
-    /// Takes a key out: nothing that it signed is accepted any more.
+    /// Removes a key. Routes signed with it are no longer valid.
     public func remove(_ id: Character) throws(ConfigurationError) -> KeyRing {
         var ring: KeyRing?
         try secret.replace { text throws(ConfigurationError) in
@@ -57,10 +58,10 @@ public struct KeyFile: Sendable {
         do { return try KeyRing.parse(text) } catch { throw ConfigurationError("\(path): \(error)") }
     }
 
-    /// Keeps `keys` as the file has them until the task is cancelled. A file that cannot be read changes nothing.
+    /// Updates `keys` when the file changes, until the task is cancelled. A file that cannot be read changes nothing.
     func follow(_ keys: LiveKeys, _ logger: Logger) async {
         var seen = stamp
-        // It may have changed since the keys were loaded.
+        // The file may have changed since the keys were loaded.
         refresh(keys, logger)
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.interval)
@@ -83,7 +84,7 @@ public struct KeyFile: Sendable {
         }
     }
 
-    /// What changes when the file does.
+    /// File attributes that change with the file.
     private var stamp: [Int] {
         var status = stat()
         guard stat(path, &status) == 0 else { return [] }

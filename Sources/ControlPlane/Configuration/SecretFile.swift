@@ -5,7 +5,7 @@ import SecureAccess
     import Glibc
 #endif
 
-/// Secrets that the server makes for itself, one a file: mode 0600 in a folder of mode 0700.
+/// A secret that the server generates, in its own file: mode 0600 in a folder of mode 0700.
 struct SecretFile: Sendable {
     let path: String
 
@@ -14,9 +14,9 @@ struct SecretFile: Sendable {
 
     private var folder: String { path.lastIndex(of: "/").map { String(path[...$0]) } ?? "./" }
 
-    /// The secret kept here, or a new one of `make`, which is kept from then on.
+    /// Reads the secret, or stores a new one from `make`.
     ///
-    /// Two programs that start together get the same one: the file appears whole, under its name, once.
+    /// Two programs that start together get the same secret, since the file is created atomically, once.
     func load(or make: () -> String) throws(ConfigurationError) -> String {
         if let text = read() { return text }
         try? FileManager.default.createDirectory(
@@ -29,8 +29,7 @@ struct SecretFile: Sendable {
         return text
     }
 
-    /// Puts `change` of the secret in its place: who reads gets the old one or the new one, whole. Two who change it come
-    /// one after the other.
+    /// Replaces the secret atomically. Concurrent changes are serialised.
     func replace(_ change: (String) throws(ConfigurationError) -> String) throws(ConfigurationError) {
         let folder = open(self.folder, O_RDONLY | O_CLOEXEC)
         guard folder >= 0, flock(folder, LOCK_EX) == 0 else { throw failure("cannot be locked") }
@@ -62,27 +61,27 @@ struct SecretFile: Sendable {
     }
 }
 
-/// What the server signs and is opened with.
+/// The server's secrets.
 struct Secrets: Sendable {
-    /// nil: no key is asked for.
+    /// nil if no key is needed.
     var apiKey: String?
     var keys: LiveKeys
-    /// Where the keys are kept; nil where they are configured.
+    /// The file of the keys; nil if they are configured.
     var keyFile: KeyFile?
-    /// Endpoint credentials are derived from it.
+    /// The key from which endpoint credentials are derived.
     var credentialKey: [UInt8]
-    /// What gateways in other processes show to the directory.
+    /// The secret that gateways in other processes present to the directory.
     var directory: String
-    /// Where the API key is kept; nil where it is configured.
+    /// The file of the API key; nil if it is configured.
     var apiKeyFile: String?
-    /// Which of the kept ones were missing, and are new.
+    /// The names of stored secrets that were missing and have been created.
     var made: [String] = []
 
     static func directoryFile(_ settings: Settings) -> SecretFile {
         SecretFile(folder: settings.secretsFolder, name: "directory-secret")
     }
 
-    /// The configured secrets, and kept ones where none are configured.
+    /// Loads the secrets: configured ones, else stored ones.
     static func load(_ settings: Settings) throws(ConfigurationError) -> Secrets {
         let folder = settings.secretsFolder
         func file(_ name: String) -> SecretFile { SecretFile(folder: folder, name: name) }

@@ -11,7 +11,7 @@ import SecureAccess
 import Spelling
 
 extension Settings {
-    /// Reads `path`, else the file that `SANDBOX_CONFIG_PATH` names, else `~/.sandbox.toml` where there is one, then the
+    /// Reads `path`, else the file in `SANDBOX_CONFIG_PATH`, else `~/.sandbox.toml` if it exists, then the
     /// environment's overrides (docs/server.md#configuration).
     public static func load(
         path: String?, environment: [String: String]
@@ -78,7 +78,7 @@ extension Settings {
         renewal.redis = redis
     }
 
-    /// What the programs read of the environment. The sidecar has names of its own.
+    /// Environment variables of these programs. The sidecar has its own.
     private static let variables = [
         "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_SECURE_ACCESS_KEYS", "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY",
         "OPENSANDBOX_INSECURE_SERVER",

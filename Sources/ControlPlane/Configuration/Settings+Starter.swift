@@ -144,7 +144,8 @@ extension Settings {
 
         """
 
-    /// An empty key opens the API to whoever reaches it: that is to be said aloud where nobody is there to see it.
+    /// An empty key opens the API to everybody who can reach it. Unless somebody is at a terminal, that must be
+    /// confirmed explicitly.
     public func requireKey(isInteractive: Bool, environment: [String: String]) throws(ConfigurationError) {
         guard server.apiKey?.isEmpty == true, !isInteractive, environment["OPENSANDBOX_INSECURE_SERVER"] != "YES" else {
             return

@@ -8,23 +8,23 @@ import Redis
 import Runtimes
 import SecureAccess
 
-/// Everything that a server can be told, with its defaults (docs/server.md#configuration).
+/// All settings of a server, with their defaults (docs/server.md#configuration).
 public struct Settings: Sendable {
     public struct Server: Sendable {
-        /// Only this machine, unless told otherwise.
+        /// By default only this machine can connect.
         public var host = "127.0.0.1"
         public var port = 8080
-        /// nil: one is generated and kept; empty: no key is asked for.
+        /// nil: one is generated and stored; empty: no key is needed.
         public var apiKey: String?
-        /// The host that clients reach this server by, in server-proxied endpoints; nil: the request's Host.
+        /// The host in server-proxied endpoints; nil for the request's Host.
         public var publicHost: String?
-        /// Further names by which clients reach this server; `*`: any.
+        /// Further names of this server; `*` for any.
         public var names: [String] = []
-        /// Origins of pages that may call it; `*`: any.
+        /// Origins of pages that may call it; `*` for any.
         public var allowedOrigins: [String] = []
-        /// Seconds from now to the end of a sandbox, when it is made and when it is renewed.
+        /// The most seconds from now to a sandbox's end, at creation and at renewal.
         public var maxSandboxTimeout = RequestLimits.maxLife
-        /// Seconds a connection may stay unused. Clients keep theirs for 30.
+        /// Seconds that a connection may stay idle. Clients keep theirs for 30.
         public var idleTimeout = 75
         public var maxConnections = 4096
 
@@ -43,33 +43,34 @@ public struct Settings: Sendable {
         /// What endpoints name; nil: where the gateway listens.
         public var address: String?
         public var routing = Routing.header
-        /// Unknown sandboxes answer as forbidden ones do. Their ids are random and cannot be guessed, so it is off.
+        /// Whether unknown sandboxes get the same answer as forbidden ones. Off by default, since ids are random and
+        /// cannot be guessed.
         public var concealsUnknown = false
         /// Seconds a client may take for a request's head, and for each 4 KiB of its body.
         public var headTimeout = 10
         public var bodyTimeout = 60
-        /// Run by another process (`sallyport ingress`).
+        /// Whether another process runs it (`sallyport ingress`).
         public var isExternal = false
-        /// Where the directory is served to gateways in other processes, beside its unix socket; nil: nowhere else.
+        /// A further address, besides the unix socket, where the directory is served to gateways in other processes.
         public var directory: DirectoryAddress?
         public var traffic = TrafficLimits.none
-        /// Bytes of a request's body; nil: any number.
+        /// The largest request body in bytes; nil for no limit.
         public var maxBody: Int?
-        /// Sandboxes are told what opened them.
+        /// Whether sandboxes are told what gave access.
         public var tellsIdentity = true
-        /// Browsers get a cookie where they open a page by a signed path.
+        /// Whether browsers that open a page by a signed path get a cookie.
         public var cookies = false
         public var trustedProxies = TrustedProxies.none
-        /// Servers that listen on a sandbox's loopback only are reached, too.
+        /// Whether servers that listen only on a sandbox's loopback are reached.
         public var reachesLoopback = true
-        /// nil: generated and kept.
+        /// nil: generated and stored.
         public var keys: KeyRing?
-        /// Which version of signed routes endpoints get.
+        /// The version of signed routes in endpoints.
         public var signs = RouteToken.Version.two
-        /// Whether signed routes of version 1, a code of 32 bits, open anything.
+        /// Whether signed routes of version 1 (32 bits) are accepted.
         public var acceptsVersion1 = true
     }
-    /// The program that makes containers.
+    /// The OCI runtime.
     public enum OCIRuntime: String, Sendable, CaseIterable {
         case crun, runc
     }
@@ -82,72 +83,72 @@ public struct Settings: Sendable {
         public var addressPoolV6 = CIDRBlock("fd5a:1179::/64")!
         public var tag = "sp"
         public var disk = DiskConfiguration()
-        /// The folder that `sallyport/base:latest` is; nil: in the state directory.
+        /// The folder of `sallyport/base:latest`; nil for the one in the state directory.
         public var baseImage: String?
-        /// Registries (host:port) that are spoken to without TLS.
+        /// Registries (host:port) without TLS.
         public var insecureRegistries: Set<String> = []
-        /// Bytes of an output's line that wait for its break before a part of it is sent; nil: execd's default.
+        /// The longest line of output, in bytes, that is sent in one piece; nil for execd's default.
         public var maxOutputLine: Int?
         public var userNamespaces = UserNamespaceSettings.default
         /// Users of this machine whose programs may connect to sandboxes; nil: all.
         public var reachableBy: Set<UInt32>? = [0]
-        /// The registry of names that name none; nil: such names are refused.
+        /// The registry of image names without one; nil to refuse such names.
         public var unqualifiedRegistry: String?
-        /// nil: crun where it is installed, else runc.
+        /// nil: crun if installed, else runc.
         public var ociRuntime: OCIRuntime?
     }
     public struct Egress: Sendable {
-        /// nil: those of /etc/resolv.conf.
+        /// nil for those of /etc/resolv.conf.
         public var upstreams: [UpstreamAddress]?
         public var internalZones: [DomainName] = []
         public var internalRanges = AnswerFilter.privateRanges
-        /// How names are resolved, but for the upstreams.
+        /// DNS settings other than the upstreams.
         public var dns = DNSConfiguration(upstreams: [])
-        /// Run by another process (`sallyport egress`).
+        /// Whether another process runs it (`sallyport egress`).
         public var isExternal = false
-        /// Folder of the presets; nil: looked for beside the program.
+        /// Folder of the presets; nil: searched beside the program.
         public var presets: String?
         public var budgets = EgressBudgets()
-        /// Whether the number of connections is a sandbox's share of the machine's (`ConnectionShare`).
+        /// Whether the limit of connections is the default share of the machine's (`ConnectionShare`).
         public var sharesConnections = true
-        /// Port 853 is closed in every sandbox.
+        /// Whether port 853 is closed in every sandbox.
         public var blocksDNSOverTLS = false
-        /// Targets whose port 443 is closed in every sandbox; `known` stands for the list that comes with the program.
+        /// Targets whose port 443 is closed in every sandbox; `known` stands for the list that comes with Sallyport.
         public var blockedResolvers: [String] = []
         /// A file for every decision; nil for none.
         public var auditLog: String?
-        /// Bytes after which it is put aside; 0 for never.
+        /// Bytes after which it is rotated; 0 for never.
         public var auditLogLimit = 64 << 20
-        /// Hears of denied names.
+        /// Receives notices of denied names.
         public var denyWebhook: HTTPEndpoint?
         /// nil in mode `dns+nft`.
         public var flowCheck: FlowCheckSettings?
-        /// Where `sallyport egress` serves its metrics; nil: on the administrative socket alone.
+        /// A further address, besides the administrative socket, where `sallyport egress` serves its metrics.
         public var metricsAddress: SidecarAddress?
     }
 
-    /// Access prolongs sandboxes that ask for it when they are made.
+    /// Renewal on access, for sandboxes that asked for it when they were made.
     public struct Renewal: Sendable {
         public var isEnabled = false
         /// Seconds between two renewals of one sandbox.
         public var interval = 60
-        /// Where gateways in other processes say which sandboxes are used.
+        /// The Redis list through which gateways in other processes report accesses.
         public struct Redis: Sendable {
             public var address: RedisAddress
             public var queue = RenewIntent.defaultQueue
-            /// Connections that wait for something to come.
+            /// How many connections wait for reports.
             public var workers = 8
-            /// What a gateway lets the list hold; 0: any number.
+            /// The most entries that a gateway leaves in the list; 0 for no limit.
             public var queueLimit = 0
         }
-        /// nil: accesses are heard of in this process only.
+        /// nil: only accesses through this process count.
         public var redis: Redis?
     }
 
     /// Export of metrics over OTLP.
     public struct Telemetry: Sendable {
         public var isEnabled = false
-        /// nil: that of OTEL_EXPORTER_OTLP_METRICS_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT.
+        /// nil for OTEL_EXPORTER_OTLP_METRICS_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT.
         public var endpoint: String?
         public var service = "opensandbox-server"
         /// Milliseconds.
@@ -161,17 +162,17 @@ public struct Settings: Sendable {
     public var local = Local()
     public var egress = Egress()
     public var logLevel = Logger.Level.info
-    /// nil: in the state directory.
+    /// nil for one in the state directory.
     public var storePath: String?
 
     public init() {}
 
     public var database: String { storePath ?? local.stateDirectory + "/sallyport.db" }
     var secretsFolder: String { local.stateDirectory + "/secrets" }
-    /// Of network namespaces.
+    /// The folder of network namespaces.
     var namespaceDirectory: String { local.runDirectory + "/netns" }
     var policySocket: String { local.runDirectory + "/policy.sock" }
-    /// Which one-time routes the gateway has seen.
+    /// The file of used one-time routes.
     var spentTokensFile: String { local.stateDirectory + "/one-time-routes" }
     public var directorySocket: String { local.runDirectory + "/directory.sock" }
     var egressAdminSocket: String { local.runDirectory + "/egress-admin.sock" }

@@ -2,10 +2,10 @@ import Runtimes
 import SafeText
 
 extension Sandbox {
-    /// Changes of state that are kept.
+    /// How many past states are kept.
     private static let maxHistory = 50
 
-    /// The sandbox in another state; the one before goes into its history.
+    /// The sandbox in another state, with the previous one added to its history.
     func moved(to state: SandboxState, reason: String, message: String = "") -> Sandbox {
         moved(to: SandboxStatus(state, reason: reason, message: message))
     }
@@ -19,12 +19,12 @@ extension Sandbox {
     }
 }
 
-/// Stable words that say why a sandbox is in its state.
+/// Stable words for why a sandbox is in its state.
 enum StatusReason {
     static let creating = "CREATING"
-    /// The image takes so long that the client has had its answer already.
+    /// The image takes so long that the client has been answered already.
     static let pullingImage = "PULLING_IMAGE"
-    /// The image is there; execd does not listen yet.
+    /// The image is ready, but execd does not listen yet.
     static let starting = "STARTING"
     static let running = "CONTAINER_RUNNING"
     static let pauseRequested = "PAUSE_REQUESTED"
@@ -39,7 +39,7 @@ enum StatusReason {
 }
 
 extension SandboxStatus {
-    /// Of a sandbox that has ended by itself.
+    /// The status of a sandbox that has ended by itself.
     init(_ end: SandboxEnd) {
         let reason =
             switch end.entrypoint {

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import SecureAccess
 
-/// Where a sandbox is in its life (docs/wire.md#lifecycle).
+/// The state of a sandbox (docs/wire.md#lifecycle).
 public enum SandboxState: String, Codable, Hashable, Sendable {
     case pending = "Pending"
     case running = "Running"
@@ -30,14 +30,14 @@ public struct SandboxStatus: Codable, Hashable, Sendable {
     }
 }
 
-/// Where the host reaches a sandbox.
+/// A sandbox's network, as seen from the host.
 public struct SandboxNetwork: Codable, Hashable, Sendable {
     public var namespacePath: String
     public var address: String
     public var addressV6: String
 }
 
-/// What the server knows of one sandbox. Secrets are no part of it: credentials are derived when they are needed.
+/// The server's record of a sandbox. It contains no secrets; credentials are derived when needed.
 public struct Sandbox: Codable, Hashable, Sendable, Identifiable {
     public var id: String
     public var image: String
@@ -46,25 +46,26 @@ public struct Sandbox: Codable, Hashable, Sendable, Identifiable {
     public var extensions: [String: String]
     var platform: Platform?
     public var status: SandboxStatus
-    /// Its states so far, the present one last.
+    /// Its states so far, with the present one last.
     public var history: [SandboxStatus]
     public var createdAt: Timestamp
-    /// nil: it stays until it is deleted by hand.
+    /// nil if it stays until it is deleted.
     public var expiresAt: Timestamp?
     /// Whether its endpoints need a credential.
     public var secureAccess: Bool
     /// Whether the request that made it had a network policy.
     public var hasPolicy: Bool
-    /// nil while it is being made.
+    /// nil while it is being created.
     public var network: SandboxNetwork?
-    /// How often everything that opened its endpoints was made worthless; nil for never.
+    /// How often its access was revoked; nil for never.
     public var revocations: UInt64?
-    /// Tells whether the server's present secrets are those that the sandbox was made with; nil from servers before 0.3.
+    /// Tells whether the server still has the secrets with which the sandbox was made; nil for sandboxes of servers
+    /// before 0.3.
     var secretsTag: String?
 
     static let renewExtension = "access.renew.extend.seconds"
 
-    /// Seconds for which an access keeps it; nil where it did not ask for that, or has no end.
+    /// Seconds by which an access extends it from now; nil if it did not ask for that, or has no end.
     var renewal: Int? {
         guard expiresAt != nil, let seconds = extensions[Self.renewExtension].flatMap({ Int($0) }) else { return nil }
         return Self.renewalRange.contains(seconds) ? seconds : nil
@@ -72,10 +73,10 @@ public struct Sandbox: Codable, Hashable, Sendable, Identifiable {
 
     static let renewalRange = 300...86_400
 
-    /// Tells this sandbox from any other that had its addresses.
+    /// Distinguishes this sandbox from others that had its addresses.
     public var incarnation: String { id + "." + String(createdAt.microseconds, radix: 36) }
 
-    /// What its credentials and signed routes are bound to.
+    /// The epoch to which its credentials and signed routes are bound.
     public var accessEpoch: AccessEpoch {
         AccessEpoch(birth: UInt64(max(0, createdAt.microseconds)), revocations: revocations ?? 0)
     }

@@ -2,16 +2,16 @@
     import Glibc
 #endif
 
-/// A moment, in microseconds since 1970 UTC. On the wire it is RFC 3339 with a zone; clients break on one without, and on years
-/// of five digits: none is read, computed or shown that is later than `last`.
+/// A moment, in microseconds since 1970 UTC. On the wire it is RFC 3339 with a zone. Clients fail without a zone and on
+/// years of five digits, so no timestamp later than `last` is read, computed or shown.
 public struct Timestamp: Hashable, Comparable, Sendable {
     public let microseconds: Int64
 
-    /// What RFC 3339 can say: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
+    /// The range of RFC 3339: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
     private static let range: ClosedRange<Int64> = -62_135_596_800_000_000...253_402_300_799_000_000
     public static let last = Timestamp(microseconds: range.upperBound)
 
-    /// What is outside of what can be said becomes the nearest that can.
+    /// Values outside the range are clamped.
     public init(microseconds: Int64) {
         self.microseconds = min(max(microseconds, Self.range.lowerBound), Self.range.upperBound)
     }
@@ -54,7 +54,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
         guard let zone = reader.zoneSeconds(), reader.isAtEnd else { return nil }
         let days = Self.days(before: year, month: month, day: day)
         let whole = Int64(days) * 86_400 + Int64(hour * 3600 + minute * 60 + second - zone)
-        // A leap second, a fraction or a zone may carry it beyond the year 9999, and a zone before 1970.
+        // A leap second, a fraction or a zone may move it beyond the year 9999, and a zone before 1970.
         let microseconds = whole * 1_000_000 + fraction
         guard (0...Self.last.microseconds).contains(microseconds) else { return nil }
         self.init(microseconds: microseconds)
@@ -101,7 +101,7 @@ extension Timestamp: Codable {
     }
 }
 
-/// Takes a timestamp's text apart from its front.
+/// Parses a timestamp's text from the front.
 private struct DigitReader {
     private var rest: Substring.UTF8View
 

@@ -9,7 +9,7 @@ struct CreateRequest: Sendable {
     var image: String
     var credentials: RegistryCredentials?
     var entrypoint: [String]
-    /// Seconds; nil until it is deleted by hand.
+    /// Seconds; nil if it stays until it is deleted.
     var timeout: Int?
     var environment: [String: String]
     var metadata: [String: String]
@@ -21,14 +21,14 @@ struct CreateRequest: Sendable {
 
     static let shortestTimeout = 60
 
-    /// What the contract has, at every level that is no map of free names.
+    /// The fields of the contract. At lower levels they are given where they are read.
     private static let fields = [
         "image", "snapshotId", "platform", "timeout", "resourceLimits", "resourceRequests", "env", "metadata",
         "lifecycle", "entrypoint", "networkPolicy", "credentialProxy", "secureAccess", "volumes", "extensions",
         "templateId",
     ]
 
-    /// - Throws: `APIError`: 422 for what the contract's schema refuses, 400 for what its rules do.
+    /// - Throws: `APIError`: 422 for violations of the contract's schema, 400 for violations of its rules.
     init(_ body: JSONValue, limits serverLimits: RequestLimits) throws(APIError) {
         let problems = Problems()
         let fields = Fields(body, at: ["body"], known: Self.fields, problems: problems)
@@ -85,7 +85,7 @@ struct CreateRequest: Sendable {
         try checkRules(serverLimits)
     }
 
-    /// What this server knows of the contract but cannot do; said before anything else is looked at.
+    /// Refuses parts of the contract that this server does not support, before anything else is checked.
     private static func unsupportedShape(_ fields: Fields) -> APIError? {
         if fields.value("templateId") != nil {
             return .notSupported("templates are not supported by this server", code: "FSB::API_NOT_SUPPORTED")
@@ -179,11 +179,11 @@ struct CreateRequest: Sendable {
     }
 }
 
-/// What the server's settings allow a request.
+/// Limits for requests, from the server's settings.
 struct RequestLimits: Sendable {
-    /// Ten years, in seconds: no sandbox is given an end that is further away, whatever the settings say.
+    /// Ten years, in seconds: the furthest end of any sandbox, whatever the settings say.
     static let maxLife = 315_360_000
-    /// Seconds from now to the end of a sandbox, when it is made and when it is renewed; up to `longestLife`.
+    /// The most seconds from now to a sandbox's end, at creation and at renewal; up to `maxLife`.
     var maxTimeout = maxLife
     var presets = Presets.none
 }

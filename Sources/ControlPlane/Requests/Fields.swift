@@ -1,7 +1,7 @@
 import JSON
 import Spelling
 
-/// What is wrong with one field of a request, in the shape of the contract's 422 answers (docs/wire.md#errors).
+/// A problem with one field of a request, in the form of the contract's 422 answers (docs/wire.md#errors).
 struct ValidationProblem: Encodable, Hashable, Sendable {
     var type: String
     var loc: [String]
@@ -14,7 +14,7 @@ struct ValidationProblem: Encodable, Hashable, Sendable {
     }
 }
 
-/// Collects every problem of a request, so that a client learns of all of them at once.
+/// Collects all problems of a request, so that the client is told all at once.
 final class Problems {
     private(set) var all: [ValidationProblem] = []
 
@@ -34,8 +34,8 @@ struct Fields {
     let problems: Problems
     private let values: JSONObject
 
-    /// - Parameter known: the fields that there are. Another one is passed over, as the contract has it, unless it is one of
-    ///   these misspelt: `secureaccess` must not leave a sandbox open.
+    /// - Parameter known: the known fields. Others are ignored, as the contract requires, unless one looks like a
+    ///   misspelt known field: `secureaccess` must not leave a sandbox open.
     init(_ value: JSONValue, at location: [String], known: [String], problems: Problems) {
         self.location = location
         self.problems = problems
@@ -81,7 +81,7 @@ struct Fields {
         switch value(name) {
         case nil: return nil
         case .integer(let number): return number
-        // 60.0 is 60, as the reference has it.
+        // 60.0 counts as 60, as in the reference.
         case .number(let number):
             if let number = Int(exactly: number) { return number }
         default: break
@@ -107,7 +107,7 @@ struct Fields {
         }
     }
 
-    /// An object of strings; a value of `null` is kept as nil.
+    /// An object of strings; a `null` value becomes nil.
     func texts(_ name: String) -> [String: String?]? {
         guard let value = value(name) else { return nil }
         guard case .object(let entries) = value else {

@@ -11,7 +11,7 @@ struct ListQuery: Hashable, Sendable {
     var page = 1
     var pageSize = 20
 
-    /// - Throws: 422 for page numbers out of range, 400 for metadata that is no `key=value` list.
+    /// - Throws: 422 for page numbers out of range, 400 for metadata that is not a `key=value` list.
     init(_ query: [(name: String, value: String)]) throws(APIError) {
         for (name, value) in query {
             switch name {

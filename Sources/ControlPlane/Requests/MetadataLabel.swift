@@ -2,16 +2,16 @@
 enum MetadataLabel {
     static let reservedPrefix = "opensandbox.io/"
 
-    /// Bytes of all names and values: every list shows them, and each change stores them.
+    /// The most bytes of all names and values together, since every list shows them and every change stores them.
     private static let most = 256 << 10
 
-    /// What is wrong with all entries together; nil when nothing is.
+    /// Describes a problem with all entries together; nil if there is none.
     static func problem(_ field: String, size entries: [String: String]) -> String? {
         let size = entries.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
         return size > most ? "\(field): names and values are \(size) bytes; at most \(most) are kept" : nil
     }
 
-    /// What is wrong with an entry; nil when nothing is.
+    /// Describes a problem with an entry; nil if there is none.
     static func problem(key: String, value: String?) -> String? {
         if key.hasPrefix(reservedPrefix) {
             return "metadata key '\(key.prefix(300))' uses the reserved prefix '\(reservedPrefix)'"

@@ -1,11 +1,11 @@
 import JSON
 import NIOHTTP1
 
-/// The body of `PATCH /sandboxes/{id}/metadata`: entries to set, and with `null` those to remove.
+/// The body of `PATCH /sandboxes/{id}/metadata`: entries to set, or to remove where the value is `null`.
 struct MetadataPatch: Hashable, Sendable {
     var entries: [String: String?]
 
-    /// - Throws: `APIError`: 422 for what is no object of texts, 400 for what is no label.
+    /// - Throws: `APIError`: 422 if it is not an object of strings, 400 for an invalid label.
     init(_ body: JSONValue) throws(APIError) {
         let problems = Problems()
         let fields = Fields(.object(["metadata": body]), at: ["body"], known: ["metadata"], problems: problems)

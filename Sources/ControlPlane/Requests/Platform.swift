@@ -14,17 +14,17 @@ struct Platform: Codable, Hashable, Sendable {
         self.arch = arch
     }
 
-    /// nil where the request names none; problems go to the fields' report.
+    /// nil if the request gives none. Problems are added to the fields' report.
     init?(_ fields: Fields) {
         guard let platform = fields.object("platform", known: ["os", "arch"]) else { return nil }
         for name in ["os", "arch"] where !platform.mentions(name) { platform.missing(name) }
         guard let os = platform.string("os"), let arch = platform.string("arch") else { return nil }
-        // As the reference has it: " Linux" is linux.
+        // As in the reference, " Linux" is linux.
         func plain(_ text: String) -> String { text.filter { !$0.isWhitespace }.lowercased() }
         self.init(os: plain(os), arch: plain(arch))
     }
 
-    /// - Throws: 400 for a platform that is unknown, or that this machine is not.
+    /// - Throws: 400 for an unknown platform, or one other than this machine's.
     func check() throws(APIError) {
         guard ["linux", "windows"].contains(os), ["amd64", "arm64"].contains(arch) else {
             throw .parameter(

@@ -1,12 +1,13 @@
-/// How much Linux passes to a program that starts (execve(2), "Limits on size of arguments and environment").
+/// Limits of Linux for a program's arguments and environment (execve(2), "Limits on size of arguments and
+/// environment").
 enum ProcessTexts {
-    /// Bytes of one argument, or of `NAME=value`: MAX_ARG_STRLEN without the NUL.
+    /// The longest argument or `NAME=value` in bytes: MAX_ARG_STRLEN without the NUL.
     static let longest = (128 << 10) - 1
-    /// Bytes of all: half of what the kernel takes with the usual stack, since commands get the same variables and have arguments
-    /// of their own.
+    /// The most bytes together: half of the kernel's limit with the usual stack, since commands get the same variables
+    /// and their own arguments.
     static let most = 1 << 20
 
-    /// What no program could be started with; nil where it can.
+    /// Describes why no program could be started with these; nil if one can.
     static func problem(entrypoint: [String], environment: [String: String]) -> String? {
         var total = 0
         for text in entrypoint {
@@ -24,7 +25,7 @@ enum ProcessTexts {
             }
             total += size
         }
-        // A NUL and a pointer each.
+        // Each has a NUL and a pointer.
         total += 9 * (entrypoint.count + environment.count)
         return total > most
             ? "entrypoint and env are \(total) bytes together; use at most \(most), and files for more" : nil

@@ -1,12 +1,13 @@
 import JSON
 import NIOHTTP1
 
-/// The body of `POST /sandboxes/{id}/renew-expiration`: when the sandbox is to end.
+/// The body of `POST /sandboxes/{id}/renew-expiration`: the sandbox's new end.
 struct RenewRequest: Hashable, Sendable {
-    /// Not further from now than the server allows; it may be in the past.
+    /// Within the server's limit; it may be in the past.
     var end: Timestamp
 
-    /// - Throws: `APIError`: 422 for what is no moment, or one that no sandbox may last to; 400 beyond the server's own limit.
+    /// - Throws: `APIError`: 422 for an invalid timestamp or one beyond `maxLife`; 400 for one beyond the server's own
+    ///   limit.
     init(_ body: JSONValue, limits: RequestLimits, now: Timestamp = .now()) throws(APIError) {
         let problems = Problems()
         let fields = Fields(body, at: ["body"], known: ["expiresAt"], problems: problems)

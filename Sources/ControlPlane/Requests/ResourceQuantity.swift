@@ -3,7 +3,7 @@ import Spelling
 
 /// Quantities as Kubernetes writes them: `500m`, `1.5`, `512Mi`, `1G`, plain bytes.
 enum ResourceQuantity {
-    /// Thousandths of a processor, at least 1; nil for what is no such quantity.
+    /// Thousandths of a processor, at least 1; nil if the text is not such a quantity.
     static func cpuMillis(_ text: String) -> Int? {
         let isMilli = text.hasSuffix("m")
         guard let value = decimal(isMilli ? text.dropLast() : text[...]) else { return nil }
@@ -11,7 +11,7 @@ enum ResourceQuantity {
         return (1...1_000_000).contains(millis) ? Int(millis) : nil
     }
 
-    /// Bytes, at least 1; nil for what is no such quantity.
+    /// Bytes, at least 1; nil if the text is not such a quantity.
     static func bytes(_ text: String) -> Int64? {
         let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         guard let value = decimal(digits), let factor = factors[String(text.dropFirst(digits.count))] else {
@@ -35,19 +35,19 @@ enum ResourceQuantity {
 }
 
 extension ResourceLimits {
-    /// Less than this starts no process at all.
+    /// Less than this is not enough to start a process.
     private static let leastMemory: Int64 = 16 << 20
     static let leastDisk: Int64 = 16 << 20
     static let maxDisk: Int64 = 4 << 40
 
-    /// What a sandbox gets of what its request does not name: as much as official clients ask for by themselves.
+    /// The limits that a request does not give: those that official clients ask for by default.
     static let standard = ResourceLimits(cpuMillis: 1000, memoryBytes: 2 << 30)
 
-    /// What `resourceLimits` may name: what is enforced.
+    /// The supported keys of `resourceLimits`, which are those that can be enforced.
     private static let keys = ["cpu", "memory", "disk", "ephemeral-storage", "pids"]
 
-    /// The limits that a request's `resourceLimits` name, and the standard ones for the others. Unlike the reference, which
-    /// ignores what it does not know, another key is refused: a limit that silently does not hold is worse than none.
+    /// The limits in a request's `resourceLimits`, with the standard ones for the rest. The reference ignores unknown
+    /// keys; here they are refused, because a limit that is silently not enforced is worse than none.
     init(resources: [String: String]) throws(APIError) {
         self = .standard
         for key in resources.keys.sorted() where !Self.keys.contains(key) {
@@ -72,7 +72,7 @@ extension ResourceLimits {
             }
             memoryBytes = bytes
         }
-        // Kubernetes' word for it, and ours.
+        // Our name for it, and Kubernetes'.
         for key in ["disk", "ephemeral-storage"] {
             guard let text = resources[key] else { continue }
             guard let bytes = ResourceQuantity.bytes(text), bytes <= Self.maxDisk else {

@@ -1,15 +1,15 @@
 import Synchronization
 
-/// The sandboxes in memory: what every request reads. It is written through to the store: a change that the store refuses
-/// has not happened.
+/// The sandboxes in memory, which all requests read. Changes are written through to the store; if the store refuses
+/// one, nothing is changed.
 final class Catalog: Sendable {
     private let store: any SandboxStore
     private let sandboxes = Mutex<[String: Sandbox]>([:])
-    /// Changes of one sandbox are stored in the order in which they are made.
+    /// Serialises changes of one sandbox.
     private let locks = KeyedLock()
     private let observer: @Sendable (_ id: String, _ sandbox: Sandbox?) -> Void
 
-    /// - Parameter observer: hears of every change after it is stored.
+    /// - Parameter observer: called for every change after it is stored.
     init(store: any SandboxStore, observer: @escaping @Sendable (_ id: String, _ sandbox: Sandbox?) -> Void) {
         self.store = store
         self.observer = observer
@@ -29,9 +29,9 @@ final class Catalog: Sendable {
         try await locks.withLock(sandbox.id) { () async throws(StoreError) in try await keep(sandbox) }
     }
 
-    /// Makes another sandbox of what is there now, whoever else is changing it.
-    /// - Parameter change: nil leaves it as it is.
-    /// - Returns: the sandbox afterwards; nil where there is none.
+    /// Changes a sandbox atomically.
+    /// - Parameter change: returns the changed sandbox; nil to leave it unchanged.
+    /// - Returns: the sandbox afterwards; nil if there is none.
     @discardableResult
     func change(
         _ id: String, _ change: @Sendable (Sandbox) -> Sandbox?
@@ -57,7 +57,7 @@ final class Catalog: Sendable {
         observer(sandbox.id, sandbox)
     }
 
-    /// Changes only what is in memory, where the store refuses what must go on nevertheless.
+    /// Changes only the memory, for operations that must go on even if the store fails.
     func note(_ sandbox: Sandbox) {
         sandboxes.withLock { $0[sandbox.id] = sandbox }
         observer(sandbox.id, sandbox)

@@ -2,23 +2,23 @@ import FoundationEssentials
 import GRDB
 import JSON
 
-/// The store in one SQLite file, in WAL mode: other processes (`sallyport ingress`) read beside the server.
+/// A store in one SQLite file. WAL mode lets other processes (`sallyport token`) read while the server writes.
 ///
-/// `synchronous = NORMAL`: a commit survives the end of the process, however it ends. After a power failure the last
-/// ones may be gone, and so are the sandboxes that they tell of.
+/// `synchronous = NORMAL`: a commit survives any end of the process. After a power failure the last commits may be
+/// lost, but then so are their sandboxes.
 public final class SQLiteStore: SandboxStore {
     private struct Row: Codable, FetchableRecord, PersistableRecord {
         static let databaseTableName = "sandbox"
         var id: String
         var createdAt: Int64
-        /// The sandbox as JSON: a field more needs no migration.
+        /// The sandbox as JSON, so that a new field needs no migration.
         var document: String
     }
 
     private let path: String
     private let pool: DatabasePool
 
-    /// Opens the file, making it (mode 0600) and its table where they are missing.
+    /// Opens the file. Creates it (mode 0600) and its table if missing.
     public init(path: String) throws(StoreError) {
         self.path = path
         do {
@@ -61,7 +61,7 @@ public final class SQLiteStore: SandboxStore {
         return rows.compactMap { try? JSONValue($0.document.utf8).decode(Sandbox.self) }
     }
 
-    /// A number that changes with every commit of another connection.
+    /// A number that changes with each commit of another connection.
     public func version() async throws(StoreError) -> Int {
         try await translated { [pool] in
             try await pool.read { try Int.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }

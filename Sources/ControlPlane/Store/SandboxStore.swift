@@ -1,4 +1,4 @@
-/// Keeps what the server knows of its sandboxes. What a call has returned for survives the end of the process.
+/// Stores the server's sandboxes. When a call has returned, its change survives the end of the process.
 public protocol SandboxStore: Sendable {
     func save(_ sandbox: Sandbox) async throws(StoreError)
     func remove(_ id: String) async throws(StoreError)

@@ -4,11 +4,11 @@ import SafeText
     import Glibc
 #endif
 
-/// Text for who started the program, written at once, also where that is a pipe.
+/// Output for whoever started the program, unbuffered even if it is a pipe.
 public enum Console {
     public static func say(_ text: String) { write(text, to: STDOUT_FILENO) }
 
-    /// What went wrong often has somebody else's words in it.
+    /// Error texts often quote foreign text.
     public static func complain(_ text: String) {
         write(ForeignText.escapedLines(text).joined(separator: "\n"), to: STDERR_FILENO)
     }

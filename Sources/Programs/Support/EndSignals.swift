@@ -4,14 +4,13 @@ import Dispatch
     import Glibc
 #endif
 
-/// SIGTERM and SIGINT, heard from before a program starts until it ends: one that comes while the program starts, or at
-/// the moment in which it says that it is ready, ends it in order, too. Its sources are kept, and not
-/// touched after the start.
+/// SIGTERM and SIGINT, from before a program starts until it ends. A signal during the start, or just when the program
+/// reports that it is ready, also ends it in an orderly way. The dispatch sources are only retained after the start.
 public struct EndSignals: @unchecked Sendable {
     private let heard: AsyncStream<Void>
     private let sources: [any DispatchSourceSignal]
 
-    /// Returns when the signals are heard. The first one asks the program to end; the second one ends it at once.
+    /// Returns when the handlers are installed. The first signal asks the program to end; a second one ends it at once.
     public static func listen() async -> EndSignals {
         let (heard, signals) = AsyncStream<Void>.makeStream()
         let queue = DispatchQueue(label: "sallyport.signals", qos: .userInteractive)
@@ -33,12 +32,12 @@ public struct EndSignals: @unchecked Sendable {
         return EndSignals(heard: heard, sources: sources)
     }
 
-    /// Returns when one has come.
+    /// Returns when a signal has arrived.
     public func first() async {
         for await _ in heard { break }
     }
 
-    /// Touched on the queue of the signals only.
+    /// Used on the signals' queue only.
     private final class Count: @unchecked Sendable {
         var value = 0
     }

@@ -2,13 +2,13 @@
     import Glibc
 #endif
 
-/// What every program that serves needs of its process.
+/// Process settings that every server program needs.
 public enum LongRunning {
-    /// What 16,384 connections need, two descriptors each, and room beside them.
+    /// Enough for 16,384 connections with two descriptors each, and spare ones.
     private static let files: rlim_t = 1 << 16
 
-    /// A peer that has gone is an error of the write, and no signal. A shell gives 1024 descriptors, and often no more
-    /// than 20,000 may be asked for: root may go beyond.
+    /// Ignores SIGPIPE, so that writing to a closed peer is an error, and raises the limit of descriptors. A shell
+    /// often gives 1024, with a hard limit of 20,000, which root may exceed.
     public static func prepare() {
         signal(SIGPIPE, SIG_IGN)
         let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)

@@ -5,7 +5,7 @@ import Egress
     import Glibc
 #endif
 
-/// What the command line asks for, before anything is touched.
+/// Handles command line options that come before anything is changed.
 extension Startup {
     static var command: SidecarCommand {
         do {
@@ -15,7 +15,7 @@ extension Startup {
         }
     }
 
-    /// Ends the program in a namespace that is not meant to be guarded.
+    /// Ends the program in a namespace that it should not guard.
     static func requireNamespace(_ command: SidecarCommand) {
         if let refusal = refusal(command) { Exit.now(.configuration, "\(refusal); nothing was changed") }
     }

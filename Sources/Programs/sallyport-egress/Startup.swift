@@ -12,10 +12,10 @@ import Observability
 /// Ends the program with a line for the operator.
 enum Exit: Int32 {
     case failed = 1
-    /// A variable or a file has a wrong value.
+    /// A variable or a file is invalid.
     case configuration = 2
 
-    /// Ends the program as asked.
+    /// Ends the program successfully, with a text.
     static func saying(_ text: String) -> Never {
         _ = write(STDOUT_FILENO, text, text.utf8.count)
         exit(0)
@@ -28,7 +28,7 @@ enum Exit: Int32 {
     }
 }
 
-/// What the program finds around it.
+/// Reads the program's surroundings.
 enum Startup {
     static let environment: [String: String] = {
         var found: [String: String] = [:]
@@ -43,7 +43,7 @@ enum Startup {
         return found
     }()
 
-    /// Empty where there is no such file.
+    /// Empty if there is no such file.
     static func text(of path: String) -> String {
         guard let file = fopen(path, "re") else { return "" }
         defer { fclose(file) }
@@ -57,7 +57,7 @@ enum Startup {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// The settings, with the presets that come with the image and the list of resolvers that lies beside them.
+    /// The settings, with the image's presets and the list of resolvers beside them.
     static func configuration() throws -> SidecarConfiguration {
         var configuration = try SidecarConfiguration(
             environment: environment, resolvConf: text(of: "/etc/resolv.conf"),
@@ -82,7 +82,7 @@ enum Startup {
             common: configuration.outlets.attributes.map { MetricsRegistry.Dimension($0.name, $0.value) })
     }
 
-    /// Sends metrics to a collector, where one is named, past the sandbox's policy.
+    /// Sends metrics to a collector, if one is configured. The sandbox's policy does not apply to that.
     static func export(
         _ configuration: OTLPConfiguration?, _ metrics: MetricsRegistry, of sidecar: Sidecar
     ) -> Task<Void, Never>? {
@@ -118,9 +118,9 @@ enum Startup {
     }
 }
 
-/// SIGTERM and SIGINT as something to wait for: a pipe that the handler writes to. Heard from before the sidecar says that
-/// it guards: one that comes at that moment ends it in order, too, and the first process of a container, to which Linux
-/// delivers no signal without a handler, does not lose it.
+/// Waits for SIGTERM and SIGINT through a pipe that the handler writes to. Installed before the sidecar reports that it
+/// guards, so that a signal at that moment also ends it in an orderly way, and so that it is not lost for the first
+/// process of a container, to which Linux delivers only signals with a handler.
 enum Signals {
     nonisolated(unsafe) private static var ends: (CInt, CInt) = (-1, -1)
 
@@ -137,11 +137,11 @@ enum Signals {
             }
             sigaddset(&heard, number)
         }
-        // Whoever started the program may have blocked them, and that is inherited.
+        // They may be blocked, which is inherited from the parent.
         pthread_sigmask(SIG_UNBLOCK, &heard, nil)
     }
 
-    /// Returns when one has come.
+    /// Returns when a signal has arrived.
     static func wait() {
         var byte: UInt8 = 0
         while read(ends.0, &byte, 1) < 0 && errno == EINTR {}

@@ -17,10 +17,10 @@ case .check: Startup.check(command)
 case .open: Startup.open()
 case .guard: Startup.requireNamespace(command)
 }
-// The order is the point. Before anything else the namespace is closed: whatever goes wrong below leaves it so.
-// Capabilities are a thread's, so they are dropped while there is one.
-// Not asynchronous: that would start the threads of Swift's pool and end this one by pthread_exit, which loads a library
-// to unwind its stack, all in the moments that count.
+// The order matters. The namespace is closed before anything else, so that any later failure leaves it closed.
+// Capabilities belong to threads, so they are dropped while there is only one. Not asynchronous, because that would
+// start Swift's thread pool and end the main thread with pthread_exit, which loads a library to unwind the stack, all
+// during the critical start.
 linux_use_one_heap()
 _ = linux_set_dumpable(0)
 let closed: ClosedNamespace

@@ -1,4 +1,4 @@
-/// Arguments as the reference gateway's parser takes them: one dash or two, and `=true` or `=false` behind a switch.
+/// Accepts arguments like the reference gateway: one dash or two, and `=true` or `=false` after a switch.
 enum Arguments {
     static func normalized(_ arguments: [String], switches: Set<String>) -> [String] {
         arguments.compactMap { argument in

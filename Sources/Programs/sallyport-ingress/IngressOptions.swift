@@ -4,7 +4,7 @@ import Ingress
 import Redis
 import SecureAccess
 
-/// The flags, with the names and defaults of the reference gateway, and those of our own behind them.
+/// The flags: those of the reference gateway, with its defaults, then our own.
 struct IngressOptions: ParsableArguments {
     enum Mode: String, ExpressibleByArgument, CaseIterable {
         case header, uri, wildcard

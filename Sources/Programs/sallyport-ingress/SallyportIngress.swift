@@ -9,7 +9,7 @@ import ProgramSupport
 import SecureAccess
 import Spelling
 
-/// The gateway as a program of its own: it follows a server's directory and has nothing else of it.
+/// The stand-alone gateway, which needs only a server's directory.
 @main
 struct SallyportIngress {
     static func main() async {

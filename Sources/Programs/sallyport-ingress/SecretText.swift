@@ -6,7 +6,7 @@ import SecureAccess
     import Glibc
 #endif
 
-/// A secret in a file that nobody else may read.
+/// A secret in a file that only its owner may read.
 struct SecretText {
     struct FileError: Error, CustomStringConvertible {
         let description: String
@@ -14,7 +14,7 @@ struct SecretText {
 
     let path: String
 
-    /// - Throws: `FileError` where it cannot be read, is empty, or others may read it.
+    /// - Throws: `FileError` if it cannot be read, is empty, or is readable by others.
     func read() throws -> String {
         var status = stat()
         guard stat(path, &status) == 0, let data = FileManager.default.contents(atPath: path) else {
@@ -28,14 +28,14 @@ struct SecretText {
         return text
     }
 
-    /// What changes when the file does.
+    /// File attributes that change with the file.
     private var stamp: [Int] {
         var status = stat()
         guard stat(path, &status) == 0 else { return [] }
         return [Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
     }
 
-    /// Keeps `keys` as the file has them until the task is cancelled. A file that cannot be read changes nothing.
+    /// Updates `keys` when the file changes, until the task is cancelled. A file that cannot be read changes nothing.
     func follow(_ keys: LiveKeys, _ logger: Logger) async {
         var seen: [Int]?
         while !Task.isCancelled {

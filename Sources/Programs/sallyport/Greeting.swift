@@ -6,8 +6,8 @@ import Logging
 struct Greeting {
     let text: String
 
-    /// - Parameter showsKey: where only who started the server reads it. Elsewhere (a journal, a log, a pipe) the key would stay
-    ///   for others to find: its file is named instead.
+    /// - Parameter showsKey: whether only whoever started the server sees the output. Elsewhere (a journal, a log, a
+    ///   pipe) others could find the key later, so its file is named instead.
     init(_ appliance: Appliance, showsKey: Bool) {
         let settings = appliance.settings
         let server = "\(settings.server.host):\(settings.server.port)"

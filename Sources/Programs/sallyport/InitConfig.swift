@@ -18,7 +18,7 @@ struct InitConfig: ParsableCommand {
         guard force || !FileManager.default.fileExists(atPath: target) else {
             throw ValidationError("\(target) already exists; use --force to replace it")
         }
-        // It may come to hold an API key.
+        // The file may later contain an API key.
         guard
             FileManager.default.createFile(
                 atPath: target, contents: Data(Settings.starterFile.utf8), attributes: [.posixPermissions: 0o600])

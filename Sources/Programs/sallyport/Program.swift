@@ -9,7 +9,7 @@ import ProgramSupport
     import Glibc
 #endif
 
-/// What a command's program has once it is set up.
+/// What a command gets when it is set up.
 struct Program: Sendable {
     var settings: Settings
     var metrics: MetricsRegistry
@@ -17,7 +17,7 @@ struct Program: Sendable {
     var logFormat: LogFormat
 
     static var isInteractive: Bool { isatty(STDIN_FILENO) == 1 }
-    /// Whether what is printed is seen by who started the program, and kept by nobody.
+    /// Whether output is only seen on a terminal, and not stored.
     static var showsSecrets: Bool { isatty(STDOUT_FILENO) == 1 }
 
     /// Reads the configuration, starts, waits for SIGTERM or SIGINT, and stops.
@@ -54,7 +54,7 @@ struct Program: Sendable {
         await stop()
     }
 
-    /// An error as a person reads it.
+    /// Prints an error for people.
     private static func failure(_ error: any Error) -> any Error {
         Console.complain("sallyport: \(error)\n")
         return ExitCode(1)

@@ -29,7 +29,7 @@ struct Serve: AsyncParsableCommand {
             if program.logFormat == .text {
                 Console.say(Greeting(appliance, showsKey: Program.showsSecrets).text)
             } else {
-                // Whoever collects lines of JSON takes nothing else.
+                // Collectors of JSON lines accept nothing else.
                 program.logger.info("ready", metadata: Greeting.fields(appliance))
             }
             return { await appliance.shutdown() }

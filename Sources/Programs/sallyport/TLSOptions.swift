@@ -2,7 +2,7 @@ import ArgumentParser
 import ControlPlane
 import Ingress
 
-/// How a gateway serves TLS, on the command line; `[ingress.tls]` says the same.
+/// A gateway's TLS settings on the command line, like `[ingress.tls]`.
 struct TLSOptions: ParsableArguments {
     @Option(help: "Where the gateway listens with TLS.") var tlsHost: String?
     @Option(help: "Where the gateway listens with TLS; 28443 by default.") var tlsPort: Int?

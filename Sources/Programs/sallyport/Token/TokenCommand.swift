@@ -50,7 +50,7 @@ struct TokenOptions: ParsableArguments {
         return try activeKey.map { try KeyRing.parse(ring!.text, active: $0.first) } ?? ring!
     }
 
-    /// The epoch that is given, or the one that the server's store has for the sandbox.
+    /// The given epoch, or the sandbox's epoch in the server's store.
     func epoch(_ text: String?, of sandbox: String) async throws -> AccessEpoch {
         if let text {
             guard let epoch = AccessEpoch(text) else {
@@ -69,7 +69,7 @@ struct TokenOptions: ParsableArguments {
     }
 }
 
-/// Where a token is to stand.
+/// Where a token is used.
 enum TokenPlace: String, CaseIterable, ExpressibleByArgument {
     case header, uri, wildcard
 
@@ -133,7 +133,7 @@ struct MintToken: AsyncParsableCommand {
     }
 }
 
-/// A token as it stands in a header, a host name or a path.
+/// A token in the form of a header, a host name or a path.
 struct WrittenToken: ExpressibleByArgument {
     var token: RouteToken
 
@@ -161,7 +161,7 @@ struct VerifyToken: AsyncParsableCommand {
 
     func run() async throws {
         let token = token.token, now = UInt64(max(0, Date().timeIntervalSince1970))
-        // Version 1 knows no epoch, and the store tells whether it has been revoked only where there is one.
+        // Version 1 has no epoch. Whether it has been revoked is known only if there is a store.
         let known: AccessEpoch
         do {
             known = try await options.epoch(epoch, of: token.sandbox)
