@@ -24,7 +24,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
 let fuzzed: [Target.Dependency] = [
-    "JSON", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPServer", "Execd", "Runtimes",
+    "Addresses", "JSON", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPServer", "Execd",
+    "Runtimes",
     "ControlPlane",
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
     .product(name: "NIOHPACK", package: "swift-nio-http2"),
@@ -81,49 +82,55 @@ let package = Package(
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // The plane.
+        library("Addresses", []),
+        library("System", ["Addresses", "CLinux"]),
         library("Spelling", []),
         library("JSON", ["Spelling"]),
-        library("NetworkPolicy", ["JSON"]),
-        library("Threads", ["CLinux"]),
-        library("DNSFilter", ["NetworkPolicy", "Threads", "CLinux", "COpenSSL"]),
-        library("Netfilter", ["NetworkPolicy", "CLinux", "CMnl", "CNftnl"]),
+        library("NetworkPolicy", ["Addresses", "JSON"]),
+        library("DNSFilter", ["Addresses", "NetworkPolicy", "System", "CLinux", "COpenSSL"]),
+        library("Netfilter", ["Addresses", "NetworkPolicy", "System", "CLinux", "CMnl", "CNftnl"]),
         .target(
             name: "Egress",
             dependencies: [
-                "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient", "Threads",
-                "CLinux", logging, metrics,
+                "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient",
+                "System", "CLinux", logging, metrics,
             ] + nio, exclude: ["Remote"], swiftSettings: strict + warnings),
         // Apart from the guard, since it brings libcurl and thirty libraries with it: too much for a sidecar.
         .target(
             name: "EgressRemote",
             dependencies: [
-                "Egress", "JSON", "NetworkPolicy", "Netfilter", "CCurl",
+                "Addresses", "Egress", "JSON", "NetworkPolicy", "Netfilter", "System", "CCurl",
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
-        library("SecureAccess", ["COpenSSL"]),
-        library("HTTPServer", nio + [logging]),
-        library("HTTPClient", []),
+        library("SecureAccess", ["System", "COpenSSL"]),
+        library("HTTPServer", ["System"] + nio + [logging]),
+        library("HTTPClient", ["System"]),
         library("SafeText", []),
         library(
             "Redis",
-            [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")]),
-        library("Ingress", ["JSON", "SecureAccess", "Redis", "COpenSSL", logging, metrics] + nio + http2),
+            [
+                "System", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        library(
+            "Ingress",
+            ["Addresses", "JSON", "System", "SecureAccess", "Redis", "COpenSSL", logging, metrics] + nio + http2),
         library(
             "Runtimes",
             [
-                "JSON", "Netfilter", "NetworkPolicy", "SafeText", "Threads", "CLinux", "COpenSSL", logging,
+                "Addresses", "JSON", "Netfilter", "NetworkPolicy", "SafeText", "System", "CLinux", "COpenSSL", logging,
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
-        library("Execd", ["JSON", "HTTPServer", "CLinux", logging] + nio),
+        library("Execd", ["JSON", "HTTPServer", "System", "CLinux", logging] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
-        library("Observability", ["HTTPClient", "SafeText", logging, metrics, coreMetrics]),
+        library("Observability", ["HTTPClient", "SafeText", "System", logging, metrics, coreMetrics]),
         library(
             "ControlPlane",
             [
-                "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote", "Ingress",
-                "SecureAccess", "Redis", "HTTPServer", "HTTPClient", "Runtimes", "Threads",
+                "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote",
+                "Ingress", "SecureAccess", "Redis", "HTTPServer", "HTTPClient", "Runtimes", "System",
                 "Observability", "SafeText", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
@@ -133,7 +140,7 @@ let package = Package(
         .executableTarget(
             name: "sallyport",
             dependencies: [
-                "ControlPlane", "Ingress", "SecureAccess", "Observability", "ProgramSupport", logging,
+                "ControlPlane", "Ingress", "SecureAccess", "Observability", "ProgramSupport", "System", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sallyport", swiftSettings: strict + warnings),
@@ -141,7 +148,8 @@ let package = Package(
         .executableTarget(
             name: "sallyport-egress",
             dependencies: [
-                "Egress", "DNSFilter", "NetworkPolicy", "CLinux", "HTTPServer", "Observability", logging,
+                "Addresses", "Egress", "DNSFilter", "NetworkPolicy", "CLinux", "HTTPServer", "Observability", "System",
+                logging,
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/Programs/sallyport-egress", swiftSettings: strict + warnings),
@@ -149,65 +157,75 @@ let package = Package(
         .executableTarget(
             name: "sallyport-ingress",
             dependencies: [
-                "Spelling", "Ingress", "SecureAccess", "Redis", "Observability", "ProgramSupport", logging,
+                "Spelling", "Ingress", "SecureAccess", "Redis", "Observability", "ProgramSupport", "System", logging,
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sallyport-ingress", swiftSettings: strict + warnings),
 
         .target(
-            name: "TestSupport", dependencies: ["Netfilter", "NetworkPolicy"] + nio, path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Addresses", "System", "Netfilter", "NetworkPolicy"] + nio,
+            path: "Tests/TestSupport",
             swiftSettings: strict + warnings),
         tests("Spelling"),
         tests("JSON"),
-        tests("NetworkPolicy"),
-        tests("Threads"),
-        tests("DNSFilter", ["NetworkPolicy", "COpenSSL"]),
-        tests("Netfilter", ["NetworkPolicy"]),
+        tests("NetworkPolicy", ["Addresses"]),
+        tests("Addresses"),
+        tests("System", ["Addresses"]),
+        tests("DNSFilter", ["Addresses", "NetworkPolicy", "System", "COpenSSL"]),
+        tests("Netfilter", ["Addresses", "NetworkPolicy"]),
         tests(
             "Egress",
             [
-                "sallyport-egress", "HTTPServer", "HTTPClient", "NetworkPolicy", "DNSFilter", "Netfilter",
+                "Addresses", "sallyport-egress", "HTTPServer", "HTTPClient", "NetworkPolicy", "DNSFilter", "Netfilter",
+                "System",
                 "TestSupport", logging,
             ] + nio),
         tests("SecureAccess", exclude: ["Vectors"]),
         .testTarget(
             name: "GuardedSandboxTests",
-            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "Runtimes", "TestSupport", logging]
+            dependencies: [
+                "Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "Runtimes", "TestSupport", logging,
+            ]
                 + nio,
             swiftSettings: strict + warnings),
         .executableTarget(
             name: "benchmark-create",
-            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "Runtimes", "TestSupport", logging],
+            dependencies: [
+                "Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "Runtimes", "TestSupport", logging,
+            ],
             path: "Benchmarks/CreateSandbox", swiftSettings: strict + warnings),
         .executableTarget(
-            name: "benchmark-patch", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            name: "benchmark-patch",
+            dependencies: ["Addresses", "NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
             path: "Benchmarks/PolicyPatch", swiftSettings: strict + warnings),
         .executableTarget(
-            name: "benchmark-dns", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            name: "benchmark-dns",
+            dependencies: ["Addresses", "NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
             path: "Benchmarks/DNS/Guard", swiftSettings: strict + warnings),
         .executableTarget(
-            name: "benchmark-scale", dependencies: ["NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            name: "benchmark-scale",
+            dependencies: ["Addresses", "NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
             path: "Benchmarks/GuardedNamespaces", swiftSettings: strict + warnings),
         .executableTarget(
             name: "benchmark-names",
-            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
+            dependencies: ["Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
             path: "Benchmarks/NamesUnderChange", swiftSettings: strict + warnings),
         .executableTarget(
             name: "benchmark-flow",
-            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
+            dependencies: ["Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
             path: "Benchmarks/CheckedFlow", swiftSettings: strict + warnings),
         .executableTarget(
             name: "benchmark-first-connection",
-            dependencies: ["Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
+            dependencies: ["Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
             path: "Benchmarks/FirstConnection", swiftSettings: strict + warnings),
-        tests("Runtimes", ["Netfilter", "NetworkPolicy", "TestSupport", logging]),
-        tests("Execd", ["HTTPServer", "TestSupport"] + nio),
-        tests("HTTPServer", ["TestSupport", logging] + nio),
+        tests("Runtimes", ["Addresses", "Netfilter", "NetworkPolicy", "System", "TestSupport", logging]),
+        tests("Execd", ["HTTPServer", "System", "TestSupport"] + nio),
+        tests("HTTPServer", ["System", "TestSupport", logging] + nio),
         tests(
             "Ingress",
             [
-                "SecureAccess", "Redis", "HTTPServer", "TestSupport", logging,
+                "SecureAccess", "Redis", "HTTPServer", "System", "TestSupport", logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]
                 + nio + http2),
@@ -222,8 +240,8 @@ let package = Package(
         tests(
             "ControlPlane",
             [
-                "JSON", "NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer", "Ingress",
-                "Redis", "TestSupport", logging,
+                "Addresses", "JSON", "NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer",
+                "Ingress", "Redis", "System", "TestSupport", logging,
             ]
                 + nio
         ),

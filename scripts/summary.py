@@ -4,7 +4,7 @@
     scripts/summary.py DIRECTORY
 
 The directory holds `tests` (the output of `swift test list`), and for each module NAME.log and NAME.status (the output
-and the exit status of its run); `pytest.log` and `pytest.status` are those of pytest. Ends with 1 unless all is well.
+and the exit status of its run); `pytest.log` and `pytest.status` are those of pytest. See durations.py for `times`. Ends with 1 unless all is well.
 A test that was to run and has no result counts as failed: its process crashed or was ended by `timeout`.
 """
 
@@ -163,6 +163,9 @@ def summarize(directory):
 
 
 if __name__ == "__main__":
+    import durations
+
+    print(durations.table(sys.argv[1]))
     text, is_well = summarize(sys.argv[1])
     print(text)
     sys.exit(0 if is_well else 1)

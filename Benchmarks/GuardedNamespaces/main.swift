@@ -1,3 +1,4 @@
+import Addresses
 import DNSFilter
 import Egress
 import Foundation

@@ -133,9 +133,3 @@ int linux_datagrams_send_runs(
     int sent = sendmmsg(socket, pool->run_headers, count, MSG_DONTWAIT | MSG_NOSIGNAL);
     return sent < 0 ? -errno : sent;
 }
-
-int64_t linux_peer_uid(int socket) {
-    struct ucred peer;
-    socklen_t length = sizeof peer;
-    return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ? -(int64_t)errno : (int64_t)peer.uid;
-}

@@ -4,26 +4,12 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
-#include <pty.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-int linux_open_terminal(int *leader, int *follower, uint16_t rows, uint16_t columns) {
-    struct winsize size = {.ws_row = rows, .ws_col = columns};
-    if (openpty(leader, follower, NULL, NULL, &size) < 0) return -errno;
-    fcntl(*leader, F_SETFD, FD_CLOEXEC);
-    fcntl(*follower, F_SETFD, FD_CLOEXEC);
-    return 0;
-}
-
-int linux_resize_terminal(int leader, uint16_t rows, uint16_t columns) {
-    struct winsize size = {.ws_row = rows, .ws_col = columns};
-    return ioctl(leader, TIOCSWINSZ, &size) < 0 ? -errno : 0;
-}
 
 int linux_open_beneath(int directory, const char *path, int flags, unsigned int mode) {
     struct open_how how = {

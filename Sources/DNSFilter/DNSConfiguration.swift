@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// `SO_MARK` and `SO_PRIORITY` of the filter's own sockets, by which the kernel's rules know their packets.
@@ -14,7 +15,7 @@ public struct SocketMark: Hashable, Sendable {
 /// The filter's settings. Times are milliseconds.
 public struct DNSConfiguration: Hashable, Sendable {
     /// The answer for a denied name.
-    public enum Refusal: String, Hashable, Sendable {
+    public enum Refusal: String, Hashable, Sendable, CaseIterable {
         case nameError = "nxdomain"
         case refused
     }

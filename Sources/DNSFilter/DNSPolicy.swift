@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// What the DNS filter asks about one sandbox. Called on the DNS thread, so no method may wait for a disk or for

@@ -1,4 +1,6 @@
-/// Errors of the guard. The description tells an operator what to do and never contains a token.
+import System
+
+/// What can go wrong in the guard. The description tells an operator what to do; it never carries a token.
 public enum EgressError: Error, Hashable, Sendable {
     /// No sandbox of this identifier is guarded here.
     case notGuarded(String)
@@ -35,5 +37,11 @@ extension EgressError: CustomStringConvertible {
         case .remote(let reason):
             "the egress guard process did not carry out the request: \(reason)"
         }
+    }
+}
+
+extension EgressError {
+    static func storage(_ path: String, _ error: SystemCallError) -> EgressError {
+        .storage(path: path, reason: "\(error)")
     }
 }

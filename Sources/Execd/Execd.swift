@@ -3,6 +3,7 @@ import HTTPServer
 import Logging
 import NIOCore
 import NIOPosix
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -52,7 +53,7 @@ public enum Execd {
         logger.logLevel = .warning
         if let path = environment["EXECD_ENVS"] { prepareFolder(of: path) }
         let token = try options.tokenFile.map { path in
-            String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self).filter { !$0.isWhitespace }
+            String(decoding: try File.read(path), as: UTF8.self).filter { !$0.isWhitespace }
         }
         let runner = CommandRunner(
             environment: CommandEnvironment(environment, group: options.commandGroup), maxLine: options.maxLine)

@@ -1,3 +1,5 @@
+import System
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -6,21 +8,15 @@
 ///
 /// A few hundred lines less than an HTTP library, for a program that runs once per sandbox.
 public struct HTTPPoster: Sendable {
-    /// An address as the kernel takes it: a `sockaddr` of either family.
-    public struct Address: Hashable, Sendable {
-        public var bytes: [UInt8]
-        public init(bytes: [UInt8]) { self.bytes = bytes }
-    }
-
     /// Milliseconds for all of one post.
     public var timeout: UInt64
     /// What is done to the socket before it connects: marks, for a namespace that is shared.
     public var prepare: @Sendable (CInt) -> Void
-    public var resolve: @Sendable (_ host: String, _ port: UInt16) -> [Address]
+    package var resolve: @Sendable (_ host: String, _ port: UInt16) -> [RawSocketAddress]
 
-    public init(
+    package init(
         timeout: UInt64 = 5000, prepare: @escaping @Sendable (CInt) -> Void = { _ in },
-        resolve: @escaping @Sendable (_ host: String, _ port: UInt16) -> [Address] = HTTPPoster.system
+        resolve: @escaping @Sendable (_ host: String, _ port: UInt16) -> [RawSocketAddress] = HTTPPoster.system
     ) {
         self.timeout = timeout
         self.prepare = prepare
@@ -61,15 +57,12 @@ public struct HTTPPoster: Sendable {
         }
     }
 
-    private func connect(_ address: Address, _ deadline: Deadline) throws(HTTPClientError) -> CInt {
-        let family = address.bytes.withUnsafeBytes { CInt($0.loadUnaligned(as: sa_family_t.self)) }
+    private func connect(_ address: RawSocketAddress, _ deadline: Deadline) throws(HTTPClientError) -> CInt {
         let kind = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
-        let socket = Glibc.socket(family, kind, 0)
+        let socket = Glibc.socket(address.family, kind, 0)
         guard socket >= 0 else { throw .unreachable(errno: errno) }
         prepare(socket)
-        let status = address.bytes.withUnsafeBytes {
-            Glibc.connect(socket, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
-        }
+        let status = address.connect(socket)
         do throws(HTTPClientError) {
             if status != 0 {
                 guard errno == EINPROGRESS else { throw .unreachable(errno: errno) }
@@ -87,18 +80,18 @@ public struct HTTPPoster: Sendable {
     }
 
     /// The machine's own resolver.
-    @Sendable public static func system(_ host: String, _ port: UInt16) -> [Address] {
+    @Sendable package static func system(_ host: String, _ port: UInt16) -> [RawSocketAddress] {
         var hints = addrinfo()
         hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
         hints.ai_flags = AI_NUMERICSERV
         var list: UnsafeMutablePointer<addrinfo>?
         guard getaddrinfo(host, "\(port)", &hints, &list) == 0 else { return [] }
         defer { freeaddrinfo(list) }
-        var found: [Address] = []
+        var found: [RawSocketAddress] = []
         var next = list
         while let entry = next {
             let bytes = UnsafeRawBufferPointer(start: entry.pointee.ai_addr, count: Int(entry.pointee.ai_addrlen))
-            found.append(Address(bytes: Array(bytes)))
+            found.append(RawSocketAddress(bytes: Array(bytes)))
             next = entry.pointee.ai_next
         }
         return found
@@ -109,17 +102,11 @@ public struct HTTPPoster: Sendable {
 struct Deadline: Sendable {
     private let end: UInt64
 
-    init(milliseconds: UInt64) { end = Self.now() + milliseconds }
-
-    private static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
-    }
+    init(milliseconds: UInt64) { end = SystemClock.monotonicMilliseconds() + milliseconds }
 
     func wait(for socket: CInt, _ event: Int32) throws(HTTPClientError) {
         while true {
-            let now = Self.now()
+            let now = SystemClock.monotonicMilliseconds()
             guard now < end else { throw .timedOut }
             var entry = pollfd(fd: socket, events: Int16(event), revents: 0)
             let count = poll(&entry, 1, Int32(clamping: end - now))

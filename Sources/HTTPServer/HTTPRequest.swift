@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+import System
 
 /// One request as it came, its body still to be read.
 public struct HTTPRequest: Sendable {

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Synchronization
+import System
 
 /// Resource use of the machine and of this program's control group, under the reference's names: `PREFIX.system.…` and
 /// `PREFIX.process.…`. Inside a container, "system" is the whole node, the same for all its sandboxes.
@@ -84,8 +85,7 @@ public final class ResourceUse: Sendable {
     private func number(_ path: String) -> Double? { lines(of: path).first.flatMap { Double($0) } }
 
     private func lines(of path: String) -> [Substring] {
-        guard let data = FileManager.default.contents(atPath: root + path) else { return [] }
-        return String(decoding: data, as: UTF8.self).split(separator: "\n")
+        File.text(root + path)?.split(separator: "\n") ?? []
     }
 }
 

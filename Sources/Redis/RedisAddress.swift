@@ -1,5 +1,7 @@
-/// The address and credentials of a Redis server: `redis://[[user]:password@]host[:port][/database]`, percent-encoded
-/// where needed. Its description has no password.
+import System
+
+/// Where a Redis server is and how it is opened: `redis://[[user]:password@]host[:port][/database]`, percent-encoded where
+/// needed. Its description has no password.
 public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
     public var host: String
     public var port: Int
@@ -36,7 +38,7 @@ public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
         }
         if let at = rest.lastIndex(of: "@") {
             let parts = rest[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-            guard let user = Self.decoded(parts[0]), let password = parts.count > 1 ? Self.decoded(parts[1]) : "" else {
+            guard let user = PercentEncoding.decode(parts[0]), let password = parts.count > 1 ? PercentEncoding.decode(parts[1]) : "" else {
                 throw .address("user and password are not percent-encoded")
             }
             self.user = user.isEmpty ? nil : user
@@ -60,23 +62,6 @@ public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
         }
         host = String(name)
         port = Int(number) ?? 6379
-    }
-
-    /// nil where an escape is broken.
-    private static func decoded(_ text: Substring) -> String? {
-        var bytes: [UInt8] = [], rest = Array(text.utf8)[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
-                return nil
-            }
-            bytes.append(value)
-            rest = rest.dropFirst(2)
-        }
-        return String(validating: bytes, as: UTF8.self)
     }
 
     public var description: String { "\(host):\(port)/\(database)" }

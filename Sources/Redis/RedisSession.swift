@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import System
 
 /// One connection to a Redis server: one command at a time.
 public struct RedisSession: ~Copyable {
@@ -73,4 +74,9 @@ private final class SilenceWatch: ChannelInboundHandler {
         context.fireErrorCaught(RedisError.silent)
         context.close(promise: nil)
     }
+}
+
+extension BackOff {
+    /// Between two attempts to connect to a server.
+    package static let redis = BackOff(first: 100, longest: 5000)
 }

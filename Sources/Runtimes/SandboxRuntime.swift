@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// Makes processes and network namespaces. A runtime knows nothing of policies, names or tokens: the plane guards and

@@ -31,20 +31,7 @@ public enum SecureRandom {
     }
 }
 
-public enum ConstantTime {
-    /// Constant-time comparison: the time depends on the lengths only.
-    public static func areEqual(_ left: [UInt8], _ right: [UInt8]) -> Bool {
-        left.count == right.count && CRYPTO_memcmp(left, right, left.count) == 0
-    }
-
-    /// Constant-time comparison of texts of any lengths, by their digests.
-    public static func areEqual(_ left: String, _ right: String) -> Bool {
-        areEqual(SHA256Digest.of(Array(left.utf8)), SHA256Digest.of(Array(right.utf8)))
-    }
-}
-
-/// HMAC with SHA-256 (RFC 2104), built on libcrypto's digests, because its own HMAC looks up the algorithms on every
-/// call.
+/// HMAC with SHA-256 (RFC 2104), of two of libcrypto's digests: its own HMAC looks both algorithms up with every call.
 public enum HMACSHA256 {
     public static func of(_ message: [UInt8], key: [UInt8]) -> [UInt8] {
         let block = SHA256Digest.blockLength

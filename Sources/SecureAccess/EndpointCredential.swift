@@ -1,4 +1,5 @@
 import FoundationEssentials
+import System
 
 /// A static secret that opens the endpoints of one sandbox: 256 random bits, as the `OpenSandbox-Secure-Access` header.
 public enum EndpointCredential {

@@ -1,5 +1,7 @@
+import Addresses
 import NetworkPolicy
 import Synchronization
+import System
 import Testing
 
 @testable import DNSFilter
@@ -15,12 +17,7 @@ enum Loopback {
     ) {
         let flags = blocking ? 0 : Int32(SOCK_NONBLOCK.rawValue)
         let descriptor = Glibc.socket(AF_INET, Int32(kind.rawValue) | flags, 0)
-        let any = UpstreamAddress(address: IPAddress(host)!, port: port)
-        let bytes = Sockets.address(any)
-        let status = bytes.withUnsafeBytes {
-            bind(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16)
-        }
-        try #require(status == 0)
+        try #require(RawSocketAddress(IPAddress(host)!, port: port).bind(descriptor) == 0)
         if kind == SOCK_STREAM { listen(descriptor, 8) }
         var name = [UInt8](repeating: 0, count: 16)
         var length = socklen_t(16)
@@ -39,11 +36,7 @@ enum Loopback {
 
     static func connect(_ kind: __socket_type, port: UInt16, host: String = "127.0.0.1") throws -> CInt {
         let descriptor = Glibc.socket(AF_INET, Int32(kind.rawValue), 0)
-        let bytes = Sockets.address(UpstreamAddress(address: IPAddress(host)!, port: port))
-        let status = bytes.withUnsafeBytes {
-            Glibc.connect(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16)
-        }
-        guard status == 0 else { throw ConnectionRefused() }
+        guard RawSocketAddress(IPAddress(host)!, port: port).connect(descriptor) == 0 else { throw ConnectionRefused() }
         var limit = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         return descriptor
@@ -86,9 +79,7 @@ final class Upstream: Sendable {
         for _ in 0..<50 where found == nil {
             let (udp, port) = try Loopback.socket(SOCK_DGRAM, blocking: true, port: wanted, host: host)
             let tcp = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            let bytes = Sockets.address(UpstreamAddress(address: IPAddress(host)!, port: port))
-            let status = bytes.withUnsafeBytes { bind(tcp, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16) }
-            if status == 0 {
+            if RawSocketAddress(IPAddress(host)!, port: port).bind(tcp) == 0 {
                 found = (udp, tcp, port)
             } else {
                 Glibc.close(udp)

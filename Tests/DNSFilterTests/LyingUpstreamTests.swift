@@ -1,5 +1,7 @@
+import Addresses
 import NetworkPolicy
 import Synchronization
+import System
 import Testing
 
 @testable import DNSFilter
@@ -94,10 +96,9 @@ import Testing
         let upstream = try Upstream { query, _ in
             // The filter's own port hears the lie, but from another one than the upstream's.
             for port in filterPorts.withLock({ $0 }) {
-                let address = Sockets.address(UpstreamAddress(address: IPAddress("127.0.0.1")!, port: port))
                 let lie = responseBytes(to: query, records: Self.lie)
-                _ = address.withUnsafeBytes {
-                    sendto(liar, lie, lie.count, 0, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), 16)
+                _ = RawSocketAddress(IPAddress("127.0.0.1")!, port: port).withPointer {
+                    sendto(liar, lie, lie.count, 0, $0, $1)
                 }
             }
             usleep(20_000)

@@ -1,3 +1,4 @@
+import Addresses
 import COpenSSL
 import NetworkPolicy
 import Synchronization

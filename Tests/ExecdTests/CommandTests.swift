@@ -1,6 +1,7 @@
 import FoundationEssentials
 import HTTPServer
 import NIOCore
+import System
 import TestSupport
 import Testing
 

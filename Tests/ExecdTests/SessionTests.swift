@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Synchronization
+import System
 import TestSupport
 import Testing
 

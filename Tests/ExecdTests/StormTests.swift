@@ -1,4 +1,5 @@
 import Foundation
+import System
 import TestSupport
 import Testing
 
@@ -62,7 +63,7 @@ import Testing
             return record
         }
         #expect(await run(in: MemberFiles([descriptor, descriptor])).current.exit == .exited(0))
-        #expect(SmallFile.read(path) == "00")
+        #expect(File.text(path) == "00")
         let failed = await run(in: MemberFiles([closed])).current
         #expect(failed.exit == nil && failed.failure?.contains("Bad file descriptor") == true)
     }

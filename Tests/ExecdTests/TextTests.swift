@@ -1,5 +1,6 @@
 import FoundationEssentials
 import HTTPServer
+import System
 import Testing
 
 @testable import Execd

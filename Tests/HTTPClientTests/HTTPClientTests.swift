@@ -1,3 +1,4 @@
+import System
 import Testing
 
 @testable import HTTPClient
@@ -44,7 +45,7 @@ import Testing
     @Test func `no number of seconds and no heap of interim answers ends who reads it`() throws {
         for seconds in ["9223372036854775807", "18446744073709551616", "-1", "1e9"] {
             let reply = try HTTPReply.parse(Array("HTTP/1.1 503 no\r\nRetry-After: \(seconds)\r\n\r\n".utf8))
-            var backoff = Backoff(first: 10, longest: 4000, attempts: 4)
+            var backoff = RetryPolicy(BackOff(first: 10, longest: 4000), attempts: 4)
             guard case .retry(let wait) = backoff.step(reply) else {
                 Issue.record("no other try")
                 continue
@@ -60,12 +61,12 @@ import Testing
     }
 
     @Test func `trouble of the server is waited out, longer each time, and a refusal is final`() {
-        var backoff = Backoff(first: 1000, longest: 5000, attempts: 5)
+        var backoff = RetryPolicy(BackOff(first: 1000, longest: 5000), attempts: 5)
         #expect(backoff.step(nil) == .retry(afterMilliseconds: 1000))
         #expect(backoff.step(HTTPReply(status: 503)) == .retry(afterMilliseconds: 2000))
         #expect(backoff.step(HTTPReply(status: 429, retryAfter: 60)) == .retry(afterMilliseconds: 5000))
         #expect(backoff.step(nil) == .retry(afterMilliseconds: 5000) && backoff.step(nil) == .giveUp)
-        var other = Backoff(first: 1000, longest: 5000, attempts: 4)
+        var other = RetryPolicy(BackOff(first: 1000, longest: 5000), attempts: 4)
         #expect(other.step(HTTPReply(status: 204)) == .done && other.step(HTTPReply(status: 404)) == .giveUp)
     }
 }

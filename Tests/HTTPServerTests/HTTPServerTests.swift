@@ -219,28 +219,7 @@ func withServer<Result: Sendable>(
     }
 }
 
-@Suite struct PercentEncodingTests {
-    @Test(arguments: [("a%20b", "a b"), ("%2F", "/"), ("plain", "plain"), ("%C3%A9", "é"), ("a+b", "a+b")])
-    func `escapes decode to their bytes`(encoded: String, plain: String) {
-        #expect(PercentEncoding.decode(encoded) == plain)
-    }
-
-    @Test(arguments: ["%", "%2", "%zz", "%ff", "%C3"])
-    func `a malformed escape decodes to nothing`(encoded: String) {
-        #expect(PercentEncoding.decode(encoded) == nil)
-    }
-
-    @Test func `any text survives encoding and decoding`() {
-        var random = SystemRandomNumberGenerator()
-        for _ in 0..<500 {
-            let scalars = (0..<Int.random(in: 0...12, using: &random)).compactMap { _ in
-                Unicode.Scalar(UInt32.random(in: 0...0x10FFFF, using: &random))
-            }
-            let text = String(String.UnicodeScalarView(scalars))
-            #expect(PercentEncoding.decode(PercentEncoding.encode(text)) == text)
-        }
-    }
-
+@Suite struct HTTPRequestTests {
     @Test func `segments are split before they are decoded`() {
         let request = HTTPRequest(method: .GET, target: "/a%2Fb//c?x=/y")
         #expect(request.pathSegments == ["a/b", "c"])

@@ -79,11 +79,4 @@ import Testing
             return !reason.contains("%zz")
         }
     }
-
-    @Test func `attempts come ever later up to a limit, and at once again after a success`() {
-        var backOff = RedisBackOff(shortest: .seconds(1), longest: .seconds(3))
-        #expect((0..<4).map { _ in backOff.pause(random: 1) } == [.seconds(1), .seconds(2), .seconds(3), .seconds(3)])
-        backOff.reset()
-        #expect(backOff.pause(random: 0) == .milliseconds(500))
-    }
 }

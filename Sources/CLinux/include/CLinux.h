@@ -15,7 +15,6 @@
 
 int linux_setns(int descriptor, int kind);
 int linux_unshare(int kinds);
-int linux_gettid(void);
 
 /// A new user namespace in which the ids 0 to count - 1 are first to first + count - 1 of this one; it belongs to the user `first`.
 /// Its descriptor, or -errno.
@@ -28,11 +27,10 @@ int linux_mount_idmapped(const char *from, const char *to, int user_namespace);
 int linux_pidfd_open(pid_t process);
 int linux_pidfd_send_signal(int pidfd, int signal);
 int linux_set_child_subreaper(int enabled);
-int linux_set_parent_death_signal(int signal);
 int linux_set_no_new_privileges(void);
 int linux_set_dumpable(int enabled);
 
-// --- epoll, eventfd, timerfd ------------------------------------------------------------------
+// --- epoll, eventfd ------------------------------------------------------------------
 #define LINUX_EPOLLIN 0x001u
 #define LINUX_EPOLLOUT 0x004u
 #define LINUX_EPOLLERR 0x008u
@@ -53,9 +51,6 @@ int linux_epoll_remove(int epoll, int descriptor);
 /// Waits for at most `capacity` (no more than 256) events; `timeout` in milliseconds, -1 for ever.
 int linux_epoll_wait(int epoll, linux_event *events, int capacity, int timeout);
 int linux_eventfd(void);
-int linux_timerfd(void);
-/// Arms a one-shot monotonic timer; 0 disarms.
-int linux_timerfd_arm(int descriptor, uint64_t nanoseconds);
 
 // --- batched datagrams ------------------------------------------------------------------------
 /// A fixed pool of datagram buffers for recvmmsg and sendmmsg: allocated once, reused for ever.
@@ -80,9 +75,9 @@ int linux_datagrams_send(linux_datagrams *pool, int socket, unsigned int first, 
 int linux_datagrams_send_runs(
     linux_datagrams *pool, int socket, const uint16_t *order, const uint16_t *starts, unsigned int count);
 
-// --- credentials of a unix peer ---------------------------------------------------------------
-/// The uid of the process at the other end of a unix socket, or -errno.
-int64_t linux_peer_uid(int socket);
+// --- secrets ------------------------------------------------------------------------------------
+/// 1 where both are the same and the secret is not empty, else 0, in a time that depends on `length` alone.
+int linux_secret_equals(const uint8_t *presented, size_t length, const uint8_t *secret, size_t secret_length);
 
 // --- one process launcher ---------------------------------------------------------------------
 /// A file or folder that is to be seen at another place, too.
@@ -136,15 +131,12 @@ typedef struct linux_spawn_options {
 /// dispositions, an empty mask and no descriptor but those named.
 pid_t linux_spawn(const linux_spawn_options *options);
 
-// --- mounts and terminals ---------------------------------------------------------------------
+// --- mounts ---------------------------------------------------------------------
 int linux_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 /// Detaches what is mounted on `target`, with everything beneath it; a link there is not followed.
 int linux_unmount_detached(const char *target);
 /// The magic number of the file system that holds `path` (statfs(2)), or -errno.
 int64_t linux_filesystem_type(const char *path);
-/// Opens a pseudo terminal pair, close-on-exec; 0 or -errno.
-int linux_open_terminal(int *leader, int *follower, uint16_t rows, uint16_t columns);
-int linux_resize_terminal(int leader, uint16_t rows, uint16_t columns);
 
 // --- files ------------------------------------------------------------------------------------
 /// openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS; a descriptor or -errno.

@@ -6,6 +6,7 @@ import NIOCore
 import NIOHTTP1
 import SecureAccess
 import Spelling
+import System
 
 /// The lifecycle API: who is asked for what, and by whom (docs/wire.md#lifecycle).
 final class LifecycleAPI: Sendable {

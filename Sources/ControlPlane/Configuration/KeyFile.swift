@@ -1,10 +1,7 @@
 import FoundationEssentials
 import Logging
 import SecureAccess
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import System
 
 /// A file with the keys of signed routes, which may be rotated while servers run: `a=base64:…,b=base64:…`, the active
 /// one first.
@@ -60,12 +57,12 @@ public struct KeyFile: Sendable {
 
     /// Updates `keys` when the file changes, until the task is cancelled. A file that cannot be read changes nothing.
     func follow(_ keys: LiveKeys, _ logger: Logger) async {
-        var seen = stamp
-        // The file may have changed since the keys were loaded.
+        var seen = ChangeStamp(path)
+        // It may have changed since the keys were loaded.
         refresh(keys, logger)
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.interval)
-            let present = stamp
+            let present = ChangeStamp(path)
             guard present != seen else { continue }
             seen = present
             refresh(keys, logger)
@@ -82,12 +79,5 @@ public struct KeyFile: Sendable {
             logger.error(
                 "the key file cannot be used; the previous signing keys stay in force", metadata: ["error": "\(error)"])
         }
-    }
-
-    /// File attributes that change with the file.
-    private var stamp: [Int] {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return [] }
-        return [Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
     }
 }

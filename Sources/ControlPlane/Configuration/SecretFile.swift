@@ -1,5 +1,6 @@
 import FoundationEssentials
 import SecureAccess
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -31,29 +32,29 @@ struct SecretFile: Sendable {
 
     /// Replaces the secret atomically. Concurrent changes are serialised.
     func replace(_ change: (String) throws(ConfigurationError) -> String) throws(ConfigurationError) {
-        let folder = open(self.folder, O_RDONLY | O_CLOEXEC)
-        guard folder >= 0, flock(folder, LOCK_EX) == 0 else { throw failure("cannot be locked") }
-        defer { close(folder) }
+        let folder: FileDescriptor
+        do throws(SystemCallError) { folder = try FileDescriptor(opening: self.folder, O_RDONLY) } catch {
+            throw failure("cannot be locked")
+        }
+        guard flock(folder.number, LOCK_EX) == 0 else { throw failure("cannot be locked") }
         guard let old = read() else { throw failure("cannot be read") }
         let temporary = path + ".\(getpid())"
         defer { unlink(temporary) }
         try write(try change(old), to: temporary)
-        guard rename(temporary, path) == 0, fsync(folder) == 0 else { throw failure("cannot be written") }
+        guard rename(temporary, path) == 0, fsync(folder.number) == 0 else { throw failure("cannot be written") }
     }
 
     private func write(_ text: String, to file: String) throws(ConfigurationError) {
-        let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw failure("cannot be written") }
-        let bytes = Array((text + "\n").utf8)
-        let isWritten = Glibc.write(descriptor, bytes, bytes.count) == bytes.count && fsync(descriptor) == 0
-        close(descriptor)
-        guard isWritten else { throw failure("cannot be written") }
+        do throws(SystemCallError) {
+            try File.write(Array((text + "\n").utf8), to: file, mode: 0o600, synchronizes: true)
+        } catch {
+            throw ConfigurationError("\(path) cannot be written: \(error)")
+        }
     }
 
     func read() -> String? {
-        guard let data = FileManager.default.contents(atPath: path) else { return nil }
-        let text = String(decoding: data, as: UTF8.self).filter { !$0.isWhitespace }
-        return text.isEmpty ? nil : text
+        guard let text = File.text(path)?.filter({ !$0.isWhitespace }), !text.isEmpty else { return nil }
+        return text
     }
 
     private func failure(_ what: String) -> ConfigurationError {

@@ -1,147 +1,166 @@
+import Addresses
 import DNSFilter
 import Egress
 import HTTPClient
+import JSON
 import NetworkPolicy
 
+/// The guard.
 extension Settings {
-    mutating func apply(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
-        egress.isExternal = section.external ?? egress.isExternal
-        egress.presets = section.presets ?? egress.presets
-        try applyMode(section)
-        if let texts = section.upstreams {
-            let upstreams = try texts.map { text throws(ConfigurationError) in
-                guard let upstream = UpstreamAddress(text) else {
+    static let egressSection = SettingSection(
+        "egress", "What sandboxes reach.",
+        [
+            SettingKey(
+                "upstreams", "addresses such as 198.51.100.53, [::1]:5353 or tls://198.51.100.53",
+                example: "[\"198.51.100.53\"]", "resolvers; absent: those of /etc/resolv.conf"
+            ) { (value, settings) throws(ConfigurationError) in
+                let upstreams = try value.list { UpstreamAddress($0) }
+                guard !DNSConfiguration(upstreams: upstreams).mixesClearText else {
                     throw ConfigurationError(
-                        "egress.upstreams: \"\(text)\" is not an address; write 198.51.100.53, [::1]:5353 or tls://198.51.100.53"
-                    )
+                        "\(value.path): names must not fall back from tls:// to clear text; use one of both")
                 }
-                return upstream
-            }
-            guard !DNSConfiguration(upstreams: upstreams).mixesClearText else {
-                throw ConfigurationError(
-                    "egress.upstreams: names must not fall back from tls:// to clear text; use one of both")
-            }
-            egress.upstreams = upstreams
-        }
-        if let texts = section.internal_zones {
-            egress.internalZones = try texts.map { text throws(ConfigurationError) in
-                try Self.name(text, "egress.internal_zones")
-            }
-        }
-        if let texts = section.internal_ranges {
-            egress.internalRanges = try texts.map { text throws(ConfigurationError) in
-                guard let block = CIDRBlock(text) else {
-                    throw ConfigurationError("egress.internal_ranges: \"\(text)\" is not an address block")
+                settings.egress.upstreams = upstreams
+            },
+            SettingKey(
+                "internal_zones", "domain names", default: "[]",
+                "zones whose names may have private addresses, beside resolv.conf's search domains and cluster.local"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.egress.internalZones = try value.entries().map { entry throws(ConfigurationError) in
+                    try name(entry)
                 }
-                return block
-            }
-        }
-        try applyResolution(section)
-        try applyLimits(section)
-    }
-
-    private mutating func applyLimits(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
-        if let budgets = section.budgets { try apply(budgets) }
-        if let path = section.audit_log, !path.isEmpty { egress.auditLog = path }
-        if let limit = section.audit_log_max_bytes {
-            guard limit >= 0 else { throw ConfigurationError("egress.audit_log_max_bytes is \(limit); give 0 or more") }
-            egress.auditLogLimit = limit
-        }
-        if let text = section.deny_webhook, !text.isEmpty {
-            guard let endpoint = HTTPEndpoint(text) else {
-                throw ConfigurationError("egress.deny_webhook: use an http:// or https:// URL without a password")
-            }
-            egress.denyWebhook = endpoint
-        }
-        if let text = section.metrics_listen, !text.isEmpty {
-            guard let address = SidecarAddress(text) else {
-                throw ConfigurationError("egress.metrics_listen \"\(text)\": write 127.0.0.1:9465, [::1]:9465 or :9465")
-            }
-            egress.metricsAddress = address
-        }
-        egress.blocksDNSOverTLS = section.block_dot ?? egress.blocksDNSOverTLS
-        if let texts = section.block_doh {
-            egress.blockedResolvers = try texts.map { text throws(ConfigurationError) in
-                guard text == "known" || (try? Target(text)) != nil else {
-                    throw ConfigurationError(
-                        "egress.block_doh: \"\(text)\" is not a target; write known, a name, an address or a block")
+            },
+            SettingKey(
+                "internal_ranges", "address blocks",
+                default: "[\(Settings().egress.internalRanges.map { "\"\($0)\"" }.joined(separator: ", "))]",
+                "private addresses, which only names of these zones may have"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.egress.internalRanges = try value.list { CIDRBlock($0) }
+            },
+            .choice("refusal", \.egress.dns.refusal, "what a denied name gets"),
+            SettingKey(
+                "tls_ca_file", "an absolute path", example: "\"\"",
+                "PEM file of the authorities for upstreams over TLS; absent: the system's"
+            ) { (value, settings) throws(ConfigurationError) in
+                guard let path = try value.textOrNothing() else { return }
+                guard path.hasPrefix("/") else { throw value.wrong() }
+                settings.egress.dns.tlsAuthorities = path
+            },
+            SettingKey("upstream_timeout_seconds", "1 to 120", example: "2", "for one upstream; absent: 1.5") {
+                (value, settings) throws(ConfigurationError) in
+                settings.egress.dns.timeout = UInt64(try value.integer(in: 1...120)) * 1000
+            },
+            SettingKey(
+                "upstream_probe", "a domain name, or \".\"", default: "\".\"", "what a silent upstream is asked for"
+            ) {
+                (value, settings) throws(ConfigurationError) in
+                if try value.text() != "." { settings.egress.dns.probeName = try name(value) }
+            },
+            SettingKey(
+                "upstream_probe_interval_seconds", "0 to 3600",
+                default: "\(Settings().egress.dns.probeInterval / 1000)",
+                "how often; 0: never"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.egress.dns.probeInterval = UInt64(try value.integer(in: 0...3600)) * 1000
+            },
+            .flag(
+                "randomize_case", \.egress.dns.randomisesCase,
+                "0x20; false for upstreams that keep no case and speak no TCP"),
+            .flag("external", \.egress.isExternal, "true: `sallyport egress` runs it in a process of its own"),
+            SettingKey(
+                "metrics_listen", "127.0.0.1:9465, [::1]:9465 or :9465", example: "\"\"",
+                "then: where it serves metrics"
+            ) { (value, settings) throws(ConfigurationError) in
+                guard let text = try value.textOrNothing() else { return }
+                guard let address = SidecarAddress(text) else { throw value.wrong() }
+                settings.egress.metricsAddress = address
+            },
+            SettingKey(
+                "mode", "dns+nft or \(FlowCheckSettings.mode)", default: "\"dns+nft\"",
+                "\(FlowCheckSettings.mode): connections must also name whom their address was learned for"
+            ) { (value, settings) throws(ConfigurationError) in
+                switch try value.text() {
+                case "dns+nft": break
+                case FlowCheckSettings.mode: settings.egress.flowCheck = FlowCheckSettings()
+                default: throw value.wrong()
                 }
-                return text
-            }
-        }
-    }
-
-    private mutating func applyMode(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
-        switch section.mode {
-        case nil, "dns+nft": break
-        case FlowCheckSettings.mode: egress.flowCheck = FlowCheckSettings()
-        case let mode?: throw ConfigurationError("egress.mode \"\(mode)\": use dns+nft or \(FlowCheckSettings.mode)")
-        }
-        guard let numbers = section.unchecked_ports, !numbers.isEmpty else { return }
-        let ports = try numbers.map { number throws(ConfigurationError) in
-            guard let port = UInt16(exactly: number), port > 0 else {
-                throw ConfigurationError("egress.unchecked_ports: \(number) is not a port; use 1 to 65535")
-            }
-            return port
-        }
-        guard egress.flowCheck != nil else {
-            throw ConfigurationError("egress.unchecked_ports needs egress.mode = \"\(FlowCheckSettings.mode)\"")
-        }
-        egress.flowCheck?.uncheckedPorts = ports
-    }
-
-    private mutating func applyResolution(_ section: ConfigurationFile.Egress) throws(ConfigurationError) {
-        if let seconds = section.upstream_timeout_seconds {
-            guard (1...120).contains(seconds) else {
-                throw ConfigurationError("egress.upstream_timeout_seconds is \(seconds); use 1 to 120")
-            }
-            egress.dns.timeout = UInt64(seconds) * 1000
-        }
-        if let text = section.upstream_probe, text != "." {
-            egress.dns.probeName = try Self.name(text, "egress.upstream_probe")
-        }
-        if let seconds = section.upstream_probe_interval_seconds {
-            guard (0...3600).contains(seconds) else {
-                throw ConfigurationError("egress.upstream_probe_interval_seconds is \(seconds); use 0 to 3600")
-            }
-            egress.dns.probeInterval = UInt64(seconds) * 1000
-        }
-        if let path = section.tls_ca_file, !path.isEmpty {
-            guard path.hasPrefix("/") else {
-                throw ConfigurationError("egress.tls_ca_file \"\(path)\": use an absolute path")
-            }
-            egress.dns.tlsAuthorities = path
-        }
-        egress.dns.randomisesCase = section.randomize_case ?? egress.dns.randomisesCase
-        if let text = section.refusal {
-            guard let refusal = DNSConfiguration.Refusal(rawValue: text) else {
-                throw ConfigurationError("egress.refusal \"\(text)\" is unknown; use nxdomain or refused")
-            }
-            egress.dns.refusal = refusal
-        }
-    }
-
-    private static func name(_ text: String, _ key: String) throws(ConfigurationError) -> DomainName {
-        do { return try DomainName(text) } catch { throw ConfigurationError("\(key): \"\(text)\": \(error)") }
-    }
-
-    private mutating func apply(_ section: ConfigurationFile.Egress.Budgets) throws(ConfigurationError) {
-        let keys: [(String, Int?, WritableKeyPath<EgressBudgets, Int>)] = [
-            ("queries_per_second", section.queries_per_second, \.queriesPerSecond),
-            ("distinct_names_per_hour", section.distinct_names_per_hour, \.distinctNamesPerHour),
-            ("wildcard_bytes_per_minute", section.wildcard_bytes_per_minute, \.wildcardBytesPerMinute),
-            ("wildcard_burst_bytes", section.wildcard_burst_bytes, \.wildcardBurst),
-            ("connections_per_second", section.connections_per_second, \.connectionsPerSecond),
-            ("connections", section.connections, \.connections), ("bytes_out", section.bytes_out, \.bytesOut),
+            },
+            SettingKey(
+                "unchecked_ports", "a list of ports", default: "[]",
+                "in that mode: ports of learned addresses for what is neither TLS nor HTTP"),
+            .optionalText(
+                "presets", "a folder", \.egress.presets, "of presets; absent: looked for beside the program"),
+            .flag(
+                "block_dot", \.egress.blocksDNSOverTLS,
+                "true: port 853 (DNS over TLS and QUIC) is closed whatever policies say"),
+            SettingKey(
+                "block_doh", "known, names, addresses and blocks", default: "[]",
+                "[\"known\"]: known resolvers' names, and port 443 of their addresses"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.egress.blockedResolvers = try value.list {
+                    $0 == "known" || (try? Target($0)) != nil ? $0 : nil
+                }
+            },
+            .optionalText("audit_log", "a path", \.egress.auditLog, "a file for every decision, a line of JSON each"),
+            .integer(
+                "audit_log_max_bytes", 0 ... .max, \.egress.auditLogLimit, "then it is put aside as <file>.1; 0: never",
+                advice: "0 or more"),
+            SettingKey(
+                "deny_webhook", "an http:// or https:// URL without a password", example: "\"\"",
+                "hears of denied names: http://host:port/path", isSecret: true
+            ) { (value, settings) throws(ConfigurationError) in
+                guard let text = try value.textOrNothing() else { return }
+                guard let endpoint = HTTPEndpoint(text) else { throw value.wrong() }
+                settings.egress.denyWebhook = endpoint
+            },
         ]
-        for (key, number, path) in keys {
-            guard let number else { continue }
-            guard (0...EgressBudgets.most).contains(number) else {
-                throw ConfigurationError(
-                    "egress.budgets.\(key) is \(number); use 0 for no limit, or a number up to 10^12")
-            }
-            egress.budgets[keyPath: path] = number
+    ) { (values, settings) throws(ConfigurationError) in
+        guard let value = values["unchecked_ports"] else { return }
+        let ports = try value.entries().map { entry throws(ConfigurationError) in
+            UInt16(try SettingValue(path: entry.path, advice: "1 to 65535", value: entry.value).integer(in: 1...65535))
         }
-        egress.sharesConnections = section.connections == nil
+        guard !ports.isEmpty else { return }
+        guard settings.egress.flowCheck != nil else {
+            throw ConfigurationError("\(value.path) needs egress.mode = \"\(FlowCheckSettings.mode)\"")
+        }
+        settings.egress.flowCheck?.uncheckedPorts = ports
+    }
+
+    static let budgetsSection = SettingSection(
+        "egress.budgets", "Of each sandbox; 0 is no limit (docs/egress.md).",
+        [
+            budget("queries_per_second", \.queriesPerSecond, "names asked for"),
+            budget("distinct_names_per_hour", \.distinctNamesPerHour, "different names asked for"),
+            budget(
+                "wildcard_bytes_per_minute", \.wildcardBytesPerMinute,
+                "information in names under one allowed wildcard"),
+            budget("wildcard_burst_bytes", \.wildcardBurst, "of the same, at once"),
+            budget("connections_per_second", \.connectionsPerSecond, "new connections"),
+            SettingKey(
+                "connections", budgetValues, example: "4096",
+                "open at one time; absent: a share of what the machine's conntrack table holds"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.egress.budgets.connections = try value.integer(in: 0...EgressBudgets.most)
+            },
+            budget("bytes_out", \.bytesOut, "in its life"),
+        ]
+    ) { (values, settings) throws(ConfigurationError) in
+        settings.egress.sharesConnections = values["connections"] == nil
+    }
+
+    private static let budgetValues = "0 for no limit, or a number up to 10^12"
+
+    private static func budget(
+        _ name: String, _ place: any WritableKeyPath<EgressBudgets, Int> & Sendable, _ summary: String
+    ) -> SettingKey {
+        SettingKey(
+            name, budgetValues, default: "\(EgressBudgets()[keyPath: place])", summary
+        ) { (value, settings) throws(ConfigurationError) in
+            settings.egress.budgets[keyPath: place] = try value.integer(in: 0...EgressBudgets.most)
+        }
+    }
+
+    private static func name(_ value: SettingValue) throws(ConfigurationError) -> DomainName {
+        let text = try value.text()
+        do { return try DomainName(text) } catch { throw ConfigurationError("\(value.path): \"\(text)\": \(error)") }
     }
 }

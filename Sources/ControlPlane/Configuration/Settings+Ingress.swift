@@ -1,129 +1,212 @@
+import Addresses
 import Egress
 import Ingress
+import JSON
 import NetworkPolicy
 import SecureAccess
 
+/// The gateway.
 extension Settings {
-    mutating func apply(_ section: ConfigurationFile.Ingress) throws(ConfigurationError) {
-        guard ["gateway", nil].contains(section.mode) else {
+    static let ingressSection = SettingSection(
+        "ingress", "Who reaches sandboxes.",
+        [
+            SettingKey(
+                "mode", "\"gateway\": the local runtime has no other", default: "\"gateway\"", "how they are reached"
+            ) {
+                (value, _) throws(ConfigurationError) in
+                guard try value.text() == "gateway" else { throw value.wrong() }
+            },
+            .text("host", "an address of this machine", \.gateway.host, "0.0.0.0 opens the gateway to the network"),
+            .integer("port", 1...65535, \.gateway.port, "where the gateway listens"),
+            .flag("external", \.gateway.isExternal, "true: `sallyport ingress` runs it in a process of its own"),
+            .flag(
+                "conceal_unknown", \.gateway.concealsUnknown, "true: unknown sandboxes answer as forbidden ones do"),
+            .integer("head_timeout_seconds", 1...3600, \.gateway.headTimeout, "for a request's head"),
+            .integer("body_timeout_seconds", 1...3600, \.gateway.bodyTimeout, "for each 4 KiB of a request's body"),
+            .flag(
+                "identity_header", \.gateway.tellsIdentity,
+                "sandboxes are told what opened them (OpenSandbox-Access-Identity)"),
+            .flag(
+                "reach_loopback", \.gateway.reachesLoopback,
+                "false: servers that listen on a sandbox's 127.0.0.1 or ::1 are not reached"),
+            .flag(
+                "cookies", \.gateway.cookies,
+                "with mode \"uri\": a cookie for what signed pages load (docs/ingress.md)"),
+            SettingKey(
+                "trusted_proxies", "addresses and blocks, 192.0.2.1 or 2001:db8::/32", default: "[]",
+                "whose X-Forwarded-For is believed"
+            ) { (value, settings) throws(ConfigurationError) in
+                guard let proxies = TrustedProxies(try value.texts()) else { throw value.wrong() }
+                settings.gateway.trustedProxies = proxies
+            },
+        ])
+
+    static let limitsSection = SettingSection(
+        "ingress.limits", "What is left out is not limited.",
+        [
+            limit(
+                "client_rate", "50", \.traffic.clientRate,
+                "requests a second of one client (an IPv4 address, an IPv6 /64)"),
+            limit("client_burst", \.traffic.clientBurst, "of the same, at once"),
+            limit("client_connections", "200", \.traffic.clientConnections, "of one client at one time"),
+            limit("route_rate", "500", \.traffic.routeRate, "permitted requests a second to one port of a sandbox"),
+            limit("route_burst", \.traffic.routeBurst, "of the same, at once"),
+            limit(
+                "sandbox_concurrency", "1000", \.traffic.sandboxConcurrency,
+                "requests, streams and tunnels to one sandbox at once"),
+            limit("max_body_bytes", "1073741824", \.maxBody, "of one request"),
+        ])
+
+    private static let limitValues = "1 to 10^12, or leave it out"
+
+    private static func limit(
+        _ name: String, _ shown: String, _ place: any WritableKeyPath<Gateway, Int?> & Sendable, _ summary: String
+    ) -> SettingKey {
+        SettingKey(name, limitValues, example: shown, summary) { (value, settings) throws(ConfigurationError) in
+            settings.gateway[keyPath: place] = try value.integer(in: 1...EgressBudgets.most)
+        }
+    }
+
+    private static func limit(
+        _ name: String, _ place: any WritableKeyPath<Gateway, Int> & Sendable, _ summary: String
+    ) -> SettingKey {
+        SettingKey(name, limitValues, default: "\(Gateway()[keyPath: place])", summary) {
+            (value, settings) throws(ConfigurationError) in
+            settings.gateway[keyPath: place] = try value.integer(in: 1...EgressBudgets.most)
+        }
+    }
+
+    static let directorySection = SettingSection(
+        "ingress.directory", "Where gateways in other processes learn of sandboxes, beside run_dir/directory.sock.",
+        [
+            SettingKey(
+                "listen", "host:port", example: "\"127.0.0.1:28889\"", "for gateways that cannot reach the socket"),
+            SettingKey(
+                "plaintext", "true or false", default: "false",
+                "true: also on an address of a network that only gateways share"),
+        ]
+    ) { (values, settings) throws(ConfigurationError) in
+        let isPlaintext = try values["plaintext"]?.flag() ?? false
+        guard let value = values["listen"], let text = try value.textOrNothing() else { return }
+        let address: DirectoryAddress
+        do { address = try DirectoryAddress(text) } catch { throw ConfigurationError("\(value.path): \(error)") }
+        guard case .tcp = address.place else {
+            throw ConfigurationError("\(value.path): the unix socket is always there; give host:port, or nothing")
+        }
+        guard !address.leavesMachine || isPlaintext else {
             throw ConfigurationError(
-                "ingress.mode \"\(section.mode!)\" does not go with the local runtime; use \"gateway\"")
+                "\(value.path) \"\(text)\" is told to others than this machine, unencrypted and with secrets in it: use a "
+                    + "loopback address, or say plaintext = true for a network that only gateways share")
         }
-        gateway.host = section.host ?? gateway.host
-        gateway.port = try Self.port(section.port, "ingress.port") ?? gateway.port
-        gateway.isExternal = section.external ?? gateway.isExternal
-        gateway.concealsUnknown = section.conceal_unknown ?? gateway.concealsUnknown
-        gateway.headTimeout = try Self.seconds(section.head_timeout_seconds, "head") ?? gateway.headTimeout
-        gateway.bodyTimeout = try Self.seconds(section.body_timeout_seconds, "body") ?? gateway.bodyTimeout
-        gateway.address = section.gateway?.address ?? gateway.address
-        if let mode = section.gateway?.route?.mode {
-            guard let known = Routing(rawValue: mode) else {
-                throw ConfigurationError(
-                    "ingress.gateway.route.mode \"\(mode)\" is unknown; use header, uri or wildcard")
-            }
-            gateway.routing = known
-        }
-        if gateway.routing == .wildcard {
-            let domain = gateway.address.map { $0.prefix { $0 != ":" } } ?? ""
+        settings.gateway.directory = address
+    }
+
+    static let gatewaySection = SettingSection(
+        "ingress.gateway", "What endpoints name.",
+        [
+            .optionalText(
+                "address", "host:port", \.gateway.address, example: "127.0.0.1:28888",
+                "absent: where the gateway listens")
+        ])
+
+    static let routeSection = SettingSection(
+        "ingress.gateway.route", "Where requests say which sandbox they are for.",
+        [
+            .choice(
+                "mode", \.gateway.routing, "a header, the beginning of the path, or a name below the gateway's domain")
+        ]
+    ) { (_, settings) throws(ConfigurationError) in
+        if settings.gateway.routing == .wildcard {
+            let domain = settings.gateway.address.map { $0.prefix { $0 != ":" } } ?? ""
             guard !domain.isEmpty, IPAddress(domain) == nil, (try? DomainName(String(domain))) != nil else {
                 throw ConfigurationError(
                     "ingress.gateway.route.mode \"wildcard\" needs a domain whose names lead to the gateway: give it in "
                         + "ingress.gateway.address")
             }
         }
-        if let access = section.secure_access { try apply(access) }
-        if let tls = section.tls { try apply(tls) }
-        gateway.tellsIdentity = section.identity_header ?? gateway.tellsIdentity
-        gateway.cookies = section.cookies ?? gateway.cookies
-        gateway.reachesLoopback = section.reach_loopback ?? gateway.reachesLoopback
-        guard !gateway.cookies || gateway.routing == .uri else {
+        guard !settings.gateway.cookies || settings.gateway.routing == .uri else {
             throw ConfigurationError(
                 "ingress.cookies are for routes in paths (ingress.gateway.route.mode = \"uri\"): elsewhere what a page loads "
                     + "has the page's host name, signature and all")
         }
-        if let texts = section.trusted_proxies {
-            guard let proxies = TrustedProxies(texts) else {
-                throw ConfigurationError(
-                    "ingress.trusted_proxies: use addresses and blocks, 192.0.2.1 or 2001:db8::/32")
-            }
-            gateway.trustedProxies = proxies
-        }
-        if let limits = section.limits { try apply(limits) }
-        if let text = section.directory?.listen {
-            let address: DirectoryAddress
-            do { address = try DirectoryAddress(text) } catch {
-                throw ConfigurationError("ingress.directory.listen: \(error)")
-            }
-            guard case .tcp = address.place else {
-                throw ConfigurationError(
-                    "ingress.directory.listen: the unix socket is always served; give host:port, or leave it out")
-            }
-            guard !address.leavesMachine || section.directory?.plaintext == true else {
-                throw ConfigurationError(
-                    "ingress.directory.listen \"\(text)\" is reachable from other machines, unencrypted and with secrets "
-                        + "in it: use a loopback address, or set plaintext = true for a network that only gateways share"
-                )
-            }
-            gateway.directory = address
-        }
     }
 
-    private mutating func apply(_ limits: ConfigurationFile.Ingress.Limits) throws(ConfigurationError) {
-        func positive(_ number: Int?, _ key: String) throws(ConfigurationError) -> Int? {
-            guard let number, !(1...EgressBudgets.most).contains(number) else { return number }
-            throw ConfigurationError("ingress.limits.\(key) is \(number); use 1 to 10^12, or leave it out")
-        }
-        gateway.traffic.clientRate = try positive(limits.client_rate, "client_rate")
-        gateway.traffic.clientBurst = try positive(limits.client_burst, "client_burst") ?? gateway.traffic.clientBurst
-        gateway.traffic.clientConnections = try positive(limits.client_connections, "client_connections")
-        gateway.traffic.routeRate = try positive(limits.route_rate, "route_rate")
-        gateway.traffic.routeBurst = try positive(limits.route_burst, "route_burst") ?? gateway.traffic.routeBurst
-        gateway.traffic.sandboxConcurrency = try positive(limits.sandbox_concurrency, "sandbox_concurrency")
-        gateway.maxBody = try positive(limits.max_body_bytes, "max_body_bytes")
-    }
-
-    private mutating func apply(_ tls: ConfigurationFile.Ingress.TLS) throws(ConfigurationError) {
-        let files = (tls.certificates ?? []).map { CertificateFiles(certificate: $0.certificate, key: $0.key) }
-        guard !files.isEmpty else {
-            throw ConfigurationError("ingress.tls has no [[ingress.tls.certificates]] with certificate and key")
-        }
-        gateway.tls = TLSListener(
-            host: tls.host ?? gateway.host,
-            port: try Self.port(tls.port, "ingress.tls.port") ?? TLSListener.defaultPort,
-            certificates: files)
-    }
-
-    private mutating func apply(_ access: ConfigurationFile.Ingress.SecureAccess) throws(ConfigurationError) {
-        if let text = access.v1 {
-            guard ["accept", "refuse"].contains(text) else {
-                throw ConfigurationError("ingress.secure_access.v1 \"\(text)\" is unknown; use accept or refuse")
-            }
-            gateway.acceptsVersion1 = text == "accept"
-        }
-        if let number = access.sign {
-            guard let version = RouteToken.Version(rawValue: number) else {
-                throw ConfigurationError("ingress.secure_access.sign is \(number); use 2 or 1")
-            }
-            gateway.signs = version
-        }
-        guard gateway.signs == .two || gateway.acceptsVersion1 else {
+    static let secureAccessSection = SettingSection(
+        "ingress.secure_access", "Signed routes (docs/secure-access.md).",
+        [
+            SettingKey(
+                "v1", "accept or refuse", default: "\"accept\"",
+                "refuse: signed routes of version 1 (32 bits) open nothing"
+            ) { (value, settings) throws(ConfigurationError) in
+                switch try value.text() {
+                case "accept": settings.gateway.acceptsVersion1 = true
+                case "refuse": settings.gateway.acceptsVersion1 = false
+                default: throw value.wrong()
+                }
+            },
+            SettingKey(
+                "sign", "2 or 1", default: "2",
+                "1: endpoints get signed routes of version 1, for gateways that know no other"
+            ) { (value, settings) throws(ConfigurationError) in
+                guard let version = RouteToken.Version(rawValue: try value.integer(in: 1...2)) else {
+                    throw value.wrong()
+                }
+                settings.gateway.signs = version
+            },
+            SettingKey(
+                "active_key", "one character of 0-9 and a-z", example: "\"a\"", "absent: a key is generated and kept"),
+        ],
+        lists: [
+            SettingList(
+                name: "keys", summary: "keys that signatures are checked with",
+                keys: [
+                    .init(name: "key_id", example: "a", summary: "one character of 0-9 and a-z"),
+                    .init(name: "key", example: "c2VjcmV0", summary: "in base64"),
+                ])
+        ]
+    ) { (values, settings) throws(ConfigurationError) in
+        guard settings.gateway.signs == .two || settings.gateway.acceptsVersion1 else {
             throw ConfigurationError(
                 "ingress.secure_access: sign = 1 makes tokens that v1 = \"refuse\" does not accept")
         }
-        guard access.keys != nil || access.active_key != nil else { return }
-        guard let active = access.active_key, active.count == 1 else {
+        let keys = values.tables["keys"]
+        guard keys != nil || values["active_key"] != nil else { return }
+        guard let active = try values["active_key"]?.text(), active.count == 1 else {
             throw ConfigurationError("ingress.secure_access.active_key: use one character of 0-9 and a-z")
         }
-        let entries = (access.keys ?? []).map { "\($0.key_id)=base64:\($0.key)" }.joined(separator: ",")
+        let entries = (keys ?? []).map { "\($0["key_id"]!)=base64:\($0["key"]!)" }.joined(separator: ",")
         do {
-            gateway.keys = try KeyRing.parse(entries, active: active.first)
+            settings.gateway.keys = try KeyRing.parse(entries, active: active.first)
         } catch {
             throw ConfigurationError("ingress.secure_access: \(error)")
         }
     }
 
-    private static func seconds(_ number: Int?, _ what: String) throws(ConfigurationError) -> Int? {
-        guard let number, !(1...3600).contains(number) else { return number }
-        throw ConfigurationError("ingress.\(what)_timeout_seconds is \(number); use 1 to 3600")
+    static let tlsSection = SettingSection(
+        "ingress.tls", "A second listener, for HTTPS and HTTP/2; files are read again when they change.",
+        [
+            SettingKey("host", "an address of this machine", example: "\"127.0.0.1\"", "absent: that of [ingress]"),
+            SettingKey(
+                "port", "1 to 65535", example: "\(TLSListener.defaultPort)", "absent: \(TLSListener.defaultPort)"),
+        ],
+        lists: [
+            SettingList(
+                name: "certificates", summary: "by the names that they hold; the first for clients that name no host",
+                keys: [
+                    .init(name: "certificate", example: "/etc/sallyport/example.pem", summary: "with its chain"),
+                    .init(name: "key", example: "/etc/sallyport/example.key", summary: "chmod 600"),
+                ])
+        ]
+    ) { (values, settings) throws(ConfigurationError) in
+        guard !values.isEmpty else { return }
+        let files = (values.tables["certificates"] ?? []).map {
+            CertificateFiles(certificate: $0["certificate"]!, key: $0["key"]!)
+        }
+        guard !files.isEmpty else {
+            throw ConfigurationError("ingress.tls has no [[ingress.tls.certificates]] with certificate and key")
+        }
+        settings.gateway.tls = TLSListener(
+            host: try values["host"]?.text() ?? settings.gateway.host,
+            port: try values["port"]?.integer(in: 1...65535) ?? TLSListener.defaultPort, certificates: files)
     }
 }

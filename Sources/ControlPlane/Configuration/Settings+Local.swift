@@ -1,3 +1,5 @@
+import Addresses
+import JSON
 import NetworkPolicy
 import Runtimes
 
@@ -5,120 +7,133 @@ import Runtimes
     import Glibc
 #endif
 
+/// The runtime of this machine.
 extension Settings {
-    mutating func apply(_ section: ConfigurationFile.Local) throws(ConfigurationError) {
-        local.stateDirectory = section.state_dir ?? local.stateDirectory
-        local.runDirectory = section.run_dir ?? local.runDirectory
-        local.execd = section.execd ?? local.execd
-        local.baseImage = section.base_image ?? local.baseImage
-        local.insecureRegistries = Set(section.insecure_registries ?? Array(local.insecureRegistries))
-        try apply(disk: section)
-        local.addressPool =
-            try Self.block(section.address_pool, "local.address_pool", isIPv4: true) ?? local.addressPool
-        local.addressPoolV6 =
-            try Self.block(section.address_pool_v6, "local.address_pool_v6", isIPv4: false) ?? local.addressPoolV6
-        if let bytes = section.longest_output_line {
-            guard (1024...4 << 20).contains(bytes) else {
-                throw ConfigurationError("local.longest_output_line is \(bytes); use 1024 to 4194304 bytes")
-            }
-            local.maxOutputLine = bytes
-        }
-        if let names = section.reachable_by {
-            local.reachableBy = names.contains("*") ? nil : try Set([0] + names.map(Self.user))
-        }
-        local.userNamespaces = try Self.userNamespaces(section) ?? local.userNamespaces
-        if let tag = section.tag {
-            guard (1...4).contains(tag.utf8.count), tag.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) })
-            else {
-                throw ConfigurationError("local.tag \"\(tag)\": use 1 to 4 letters and digits")
-            }
-            local.tag = tag
-        }
-        if let registry = section.unqualified_registry, !registry.isEmpty {
-            guard ImageReference.isRegistry(registry) else {
-                throw ConfigurationError("local.unqualified_registry \"\(registry)\": write it as host or host:port")
-            }
-            local.unqualifiedRegistry = registry
-        }
-        if let name = section.oci_runtime {
-            guard let runtime = Settings.OCIRuntime(rawValue: name) else {
-                throw ConfigurationError("local.oci_runtime \"\(name)\": use crun or runc")
-            }
-            local.ociRuntime = runtime
-        }
-    }
-
-    private mutating func apply(disk section: ConfigurationFile.Local) throws(ConfigurationError) {
-        if let name = section.disk_limits {
-            guard let known = DiskConfiguration.Enforcement(rawValue: name) else {
-                throw ConfigurationError("local.disk_limits \"\(name)\" is unknown; use auto, quota, image or off")
-            }
-            local.disk.enforcement = known
-        }
-        let keys: [(String, String?, ClosedRange<Int64>, WritableKeyPath<DiskConfiguration, Int64>)] = [
-            ("disk", section.disk, ResourceLimits.leastDisk...ResourceLimits.maxDisk, \.limit),
-            ("disk_reserve", section.disk_reserve, 1...ResourceLimits.maxDisk, \.reserve),
-            ("log_max_bytes", section.log_max_bytes, 65536...(1 << 30), \.log),
+    static let localSection = SettingSection(
+        "local", "The runtime of this machine.",
+        [
+            .text("state_dir", "a path", \.local.stateDirectory, "everything that is kept"),
+            .text("run_dir", "a path", \.local.runDirectory, "sockets; readable by root only"),
+            .optionalText("execd", "a path", \.local.execd, "the static execd; absent: looked for beside the program"),
+            block("address_pool", isIPv4: true, \.local.addressPool, "IPv4 addresses of sandboxes"),
+            block("address_pool_v6", isIPv4: false, \.local.addressPoolV6, "IPv6 addresses of sandboxes"),
+            SettingKey(
+                "tag", "1 to 4 letters and digits", default: "\"sp\"",
+                "tells this server's links and tables from another's"
+            ) { (value, settings) throws(ConfigurationError) in
+                let tag = try value.text()
+                guard (1...4).contains(tag.utf8.count), tag.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) })
+                else { throw value.wrong() }
+                settings.local.tag = tag
+            },
+            quantity(
+                "disk", "10Gi", ResourceLimits.leastDisk...ResourceLimits.maxDisk, \.limit,
+                "of a sandbox that names no resourceLimits.disk"),
+            .choice("disk_limits", \.local.disk.enforcement, "what holds sandboxes to it"),
+            quantity(
+                "disk_reserve", "1Gi", 1...ResourceLimits.maxDisk, \.reserve,
+                "what stays free on the server's own disk: below that, no sandbox is made"),
+            quantity("log_max_bytes", "16Mi", 65536...(1 << 30), \.log, "of an entrypoint's output that is kept"),
+            SettingKey(
+                "reachable_by", "names and ids of users of this machine, or \"*\" for all", default: "[\"root\"]",
+                "users whose programs on this machine may connect to sandboxes"
+            ) { (value, settings) throws(ConfigurationError) in
+                let names = try value.texts()
+                let ids = try value.entries().map { entry throws(ConfigurationError) in try user(entry) }
+                settings.local.reachableBy = names.contains("*") ? nil : Set([0] + ids)
+            },
+            SettingKey(
+                "user_namespaces", "auto, required or off", default: "\"auto\"",
+                "required: no sandbox without; off: none has one (docs/isolation.md)"),
+            SettingKey(
+                "ids_base", "an id above 0", default: "\(UserNamespaceSettings.default.firstID)",
+                "ids of this machine that sandboxes' users are, 65536 for each sandbox"),
+            SettingKey(
+                "ids_count", "65536 or more", default: "\(UserNamespaceSettings.default.idCount)",
+                "how many ids these are"),
+            .optionalText(
+                "base_image", "a path", \.local.baseImage, example: "/var/lib/sallyport/base",
+                "the folder that sallyport/base:latest is"),
+            SettingKey(
+                "insecure_registries", "a list of host:port", default: "[]",
+                "registries without TLS; loopback ones need not be named"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.local.insecureRegistries = Set(try value.texts())
+            },
+            SettingKey(
+                "longest_output_line", "1024 to 4194304", default: "1048576",
+                "bytes of a command's line that wait for its line break"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.local.maxOutputLine = try value.integer(in: 1024...4 << 20)
+            },
+            SettingKey(
+                "unqualified_registry", "host or host:port", example: "\"\"",
+                "of images that name none, such as python:3.11; absent: they are refused"
+            ) { (value, settings) throws(ConfigurationError) in
+                guard let registry = try value.textOrNothing() else { return }
+                guard ImageReference.isRegistry(registry) else { throw value.wrong() }
+                settings.local.unqualifiedRegistry = registry
+            },
+            SettingKey(
+                "oci_runtime", "crun or runc", example: "\"crun\"", "absent: the first of them that is installed"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.local.ociRuntime = try value.choice(of: OCIRuntime.self)
+            },
         ]
-        for (key, text, range, path) in keys {
-            guard let text else { continue }
-            guard let bytes = ResourceQuantity.bytes(text), range.contains(bytes) else {
-                throw ConfigurationError(
-                    "local.\(key) \"\(text)\": write a quantity such as 10Gi, from \(range.lowerBound) to "
-                        + "\(range.upperBound) bytes")
-            }
-            local.disk[keyPath: path] = bytes
-        }
-    }
-
-    private static func user(_ name: String) throws(ConfigurationError) -> UInt32 {
-        if let id = UInt32(name) { return id }
-        guard let entry = getpwnam(name) else {
-            throw ConfigurationError(
-                "local.reachable_by: this machine has no user \"\(name)\"; use a name, an id or \"*\"")
-        }
-        return entry.pointee.pw_uid
-    }
-
-    private static func userNamespaces(
-        _ section: ConfigurationFile.Local
-    ) throws(ConfigurationError) -> UserNamespaceSettings? {
+    ) { (values, settings) throws(ConfigurationError) in
         let known = UserNamespaceSettings.default
-        guard let mode = UserNamespaceSettings.Mode(rawValue: section.user_namespaces ?? known.mode.rawValue) else {
-            throw ConfigurationError(
-                "local.user_namespaces \"\(section.user_namespaces ?? "")\": use auto, required or off")
-        }
-        guard let first = UInt32(exactly: section.ids_base ?? Int(known.firstID)),
-            let count = UInt32(exactly: section.ids_count ?? Int(known.idCount)),
-            let settings = UserNamespaceSettings(mode: mode, firstID: first, idCount: count)
-        else {
+        let mode = try values["user_namespaces"]?.choice(of: UserNamespaceSettings.Mode.self) ?? known.mode
+        let first = try values["ids_base"]?.integer(in: 1...Int(UInt32.max)) ?? Int(known.firstID)
+        let count = try values["ids_count"]?.integer(in: 65536...Int(UInt32.max)) ?? Int(known.idCount)
+        guard let users = UserNamespaceSettings(mode: mode, firstID: UInt32(first), idCount: UInt32(count)) else {
             throw ConfigurationError(
                 "local.ids_base and local.ids_count: use a range of user ids above 0 and below 4294967295 that has room for "
                     + "one sandbox at least, 65536 of them")
         }
-        return settings
+        settings.local.userNamespaces = users
     }
 
-    static func block(
-        _ text: String?, _ key: String, isIPv4: Bool
-    ) throws(ConfigurationError) -> CIDRBlock? {
-        guard let text else { return nil }
-        // The pool needs room for sandboxes and, for IPv6, as many host numbers as IPv4 has.
-        guard let block = CIDRBlock(text), block.base.isIPv4 == isIPv4,
-            isIPv4 ? (8...28).contains(block.prefixLength) : block.prefixLength <= 96
-        else {
-            throw ConfigurationError(
-                "\(key) \"\(text)\": use an \(isIPv4 ? "IPv4 block of /8 to /28" : "IPv6 block of at most /96")")
+    private static func quantity(
+        _ name: String, _ shown: String, _ range: ClosedRange<Int64>,
+        _ place: any WritableKeyPath<DiskConfiguration, Int64> & Sendable, _ summary: String
+    ) -> SettingKey {
+        SettingKey(
+            name, "a quantity such as 10Gi, from \(range.lowerBound) to \(range.upperBound) bytes",
+            default: "\"\(shown)\"",
+            summary
+        ) { (value, settings) throws(ConfigurationError) in
+            settings.local.disk[keyPath: place] = try value.bytes(in: range)
         }
-        if let special = specialBlocks.first(where: block.overlaps) {
-            throw ConfigurationError(
-                "\(key) \"\(text)\": \(special) is a special address; use addresses of a private network")
-        }
-        return block
     }
 
-    /// Addresses that a pool must not contain: loopback and "this network", link-local (where the sandboxes' gateway
-    /// and cloud metadata services are), multicast, and reserved ones.
+    private static func user(_ entry: SettingValue) throws(ConfigurationError) -> UInt32 {
+        let name = try entry.text()
+        if name == "*" { return 0 }
+        if let id = UInt32(name) { return id }
+        guard let user = getpwnam(name) else { throw entry.wrong() }
+        return user.pointee.pw_uid
+    }
+
+    private static func block(
+        _ name: String, isIPv4: Bool, _ place: any SettingKey.Place<CIDRBlock>, _ summary: String
+    ) -> SettingKey {
+        SettingKey(
+            name, isIPv4 ? "an IPv4 block of /8 to /28" : "an IPv6 block of at most /96",
+            default: "\"\(Settings()[keyPath: place])\"", summary
+        ) { (value, settings) throws(ConfigurationError) in
+            // The pool needs room for sandboxes and, for IPv6, as many host numbers as IPv4 has.
+            guard let block = CIDRBlock(try value.text()), block.base.isIPv4 == isIPv4,
+                isIPv4 ? (8...28).contains(block.prefixLength) : block.prefixLength <= 96
+            else { throw value.wrong() }
+            if let special = specialBlocks.first(where: block.overlaps) {
+                throw value.wrong("addresses of a private network: \(special) is nobody's to give")
+            }
+            settings[keyPath: place] = block
+        }
+    }
+
+    /// Addresses that are not for single machines, or are the same on every link: of one host and this network, of links, where
+    /// sandboxes' gateway and clouds' metadata are, of groups, and reserved ones.
     private static let specialBlocks = [
         "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/8", "64:ff9b::/96", "fe80::/10", "ff00::/8",
     ].map { CIDRBlock($0)! }

@@ -1,3 +1,4 @@
+import Addresses
 import DNSFilter
 import Egress
 import HTTPClient
@@ -32,7 +33,7 @@ public struct Settings: Sendable {
         var ownNames: [String] { names + [publicHost, host].compactMap { $0 } }
     }
     /// Where endpoints say which sandbox they are of.
-    public enum Routing: String, Sendable {
+    public enum Routing: String, Sendable, CaseIterable {
         case header, uri, wildcard
     }
     public struct Gateway: Sendable {

@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import Redis
 import SecureAccess
+import System
 
 /// Takes what gateways in other processes say of used sandboxes from the Redis list (OSEP-0009), and has the route table
 /// prolong them as if the access had come through this process: the same interval holds for both.
@@ -29,7 +30,7 @@ struct RenewConsumer: Sendable {
     }
 
     private func work() async {
-        var backOff = RedisBackOff()
+        var backOff = BackOff.redis
         while !Task.isCancelled {
             do {
                 try await RedisSession.with(settings.address, silence: Self.silence) { session in
@@ -48,7 +49,7 @@ struct RenewConsumer: Sendable {
                 logger.warning(
                     "renewals cannot be received",
                     metadata: ["redis": "\(settings.address)", "error": "\(error)"])
-                try? await Task.sleep(for: backOff.pause())
+                try? await Task.sleep(for: backOff.spread())
             }
         }
     }

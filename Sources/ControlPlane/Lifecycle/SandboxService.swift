@@ -6,6 +6,7 @@ import NetworkPolicy
 import Runtimes
 import SafeText
 import Synchronization
+import System
 
 /// The life of sandboxes: what is asked for is checked against their state, done by runtime and guard, and stored before
 /// it is acknowledged. Changes of one sandbox come one after another.
@@ -17,7 +18,7 @@ final class SandboxService: Sendable {
     let logger: Logger
     let expiry: ExpiryTimer
     /// Deletions that have failed.
-    private let retries = Mutex<[String: RetryPauses]>([:])
+    private let retries = Mutex<[String: BackOff]>([:])
     /// What the execd of a sandbox is to ask for.
     let execdToken: @Sendable (_ id: String) -> String
     /// How long a create may take before its client is told `Pending`: clients give up after 30 seconds and never learn
@@ -85,7 +86,7 @@ final class SandboxService: Sendable {
     /// Notes a deletion that has failed, for whoever asks, and sets the time of the next attempt.
     private func tryAgain(_ id: String, after error: APIError) async {
         let (pause, failures) = retries.withLock { retries in
-            (retries[id, default: RetryPauses()].next(), retries[id]!.failures)
+            (Int(retries[id, default: .removals].next() / 1000), retries[id]!.failures)
         }
         if var sandbox = catalog[id] {
             sandbox.status.message =

@@ -1,3 +1,5 @@
+import System
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -16,11 +18,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
         self.microseconds = min(max(microseconds, Self.range.lowerBound), Self.range.upperBound)
     }
 
-    public static func now() -> Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
-    }
+    public static func now() -> Timestamp { Timestamp(microseconds: Int64(SystemClock.wallNanoseconds() / 1000)) }
 
     /// Seconds since 1970, rounded down.
     public var seconds: Int64 { microseconds.flooredDivision(by: 1_000_000) }

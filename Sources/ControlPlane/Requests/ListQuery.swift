@@ -1,5 +1,6 @@
 import HTTPServer
 import NIOHTTP1
+import System
 
 /// The query of `GET /sandboxes` (docs/wire.md#list).
 struct ListQuery: Hashable, Sendable {

@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import SecureAccess
+import System
 
 /// Tells gateways in other processes what the route table says, as it changes: a snapshot or what was missed, then each
 /// change at once, and a sign of life every second. On listeners of its own, with a secret of its own: what it tells says

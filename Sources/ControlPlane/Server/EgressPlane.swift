@@ -3,13 +3,13 @@ import Egress
 import FoundationEssentials
 import Logging
 import NetworkPolicy
+import System
 
 /// The guard of this machine: in this process, or in one of its own (`sallyport egress`).
 enum EgressPlane {
     /// What a guard is told, whichever process it runs in.
     static func configuration(_ settings: Settings, logger: Logger) throws(ConfigurationError) -> EgressConfiguration {
-        let data = FileManager.default.contents(atPath: "/etc/resolv.conf") ?? Data()
-        let resolvConf = String(decoding: data, as: UTF8.self)
+        let resolvConf = File.text("/etc/resolv.conf") ?? ""
         var dns = settings.egress.dns
         dns.upstreams = settings.egress.upstreams ?? DNSConfiguration.upstreams(fromResolvConf: resolvConf)
         let zones = settings.egress.internalZones + DNSConfiguration.searchDomains(fromResolvConf: resolvConf)

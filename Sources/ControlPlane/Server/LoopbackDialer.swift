@@ -1,8 +1,9 @@
+import Addresses
 import Ingress
 import NIOCore
 import Netfilter
 import Synchronization
-import Threads
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -50,25 +51,21 @@ final class LoopbackDialer: InsideDialer {
     }
 
     private static func connect(_ port: UInt16) throws -> CInt {
-        let (first, second) = (
-            try SocketAddress(ipAddress: "127.0.0.1", port: Int(port)),
-            try SocketAddress(ipAddress: "::1", port: Int(port))
-        )
         do {
-            return try connect(to: first, AF_INET)
+            return try connect(to: RawSocketAddress(IPAddress("127.0.0.1")!, port: port))
         } catch let error as IOError where error.errnoCode == ECONNREFUSED {
             // A server that listens on ::1, or on IPv6 only.
-            return try connect(to: second, AF_INET6)
+            return try connect(to: RawSocketAddress(IPAddress("::1")!, port: port))
         }
     }
 
-    private static func connect(to address: SocketAddress, _ family: CInt) throws -> CInt {
-        let descriptor = socket(family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    private static func connect(to address: RawSocketAddress) throws -> CInt {
+        let descriptor = socket(address.family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "socket") }
         var patience = Self.patience, on: CInt = 1
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<CInt>.size))
-        guard address.withSockAddr({ Glibc.connect(descriptor, $0, socklen_t($1)) }) == 0 else {
+        guard address.connect(descriptor) == 0 else {
             let code = errno
             close(descriptor)
             throw IOError(errnoCode: code, reason: "connect")

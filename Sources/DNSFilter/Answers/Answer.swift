@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// The answer to a question, as the cache keeps it and as sandboxes are given it.

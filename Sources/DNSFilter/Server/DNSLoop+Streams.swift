@@ -1,4 +1,5 @@
 import CLinux
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -37,13 +38,10 @@ extension DNSLoop {
 
     /// Whether an accepted connection was redirected from port 53 by the ruleset.
     private static func wasForDNS(_ descriptor: CInt) -> Bool {
-        var target = sockaddr_storage()
-        guard
-            linux_original_destination(descriptor, 0, &target) == 0
-                || linux_original_destination(descriptor, 1, &target) == 0
-        else { return false }
-        // Both families have the port at the same offset.
-        return withUnsafeBytes(of: &target) { UInt16($0[2]) << 8 | UInt16($0[3]) } == 53
+        let target =
+            RawSocketAddress(originalDestinationOf: descriptor, isIPv4: true)
+            ?? RawSocketAddress(originalDestinationOf: descriptor, isIPv4: false)
+        return target?.port == 53
     }
 
     func serveStream(_ number: UInt64, _ events: UInt32) {
@@ -68,7 +66,7 @@ extension DNSLoop {
         streams[number] = stream
         guard isOpen, stream.outgoing.count <= ClientStream.maxBacklog else { return closeStream(number) }
         let events = LINUX_EPOLLIN | (stream.outgoing.isEmpty ? 0 : LINUX_EPOLLOUT)
-        _ = linux_epoll_modify(epoll, stream.descriptor, events, UInt64(UInt32(bitPattern: stream.descriptor)))
+        poll.modify(stream.descriptor, events, token: Self.token(stream.descriptor))
     }
 
     func closeStream(_ number: UInt64) {

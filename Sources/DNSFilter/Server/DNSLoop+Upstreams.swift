@@ -1,5 +1,6 @@
 import CLinux
 import NetworkPolicy
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -136,7 +137,7 @@ extension DNSLoop {
         upstreamStreams[socketID]!.outgoing = stream.outgoing
         guard isOpen else { return closeUpstreamStream(socketID, because: String(cString: strerror(errno))) }
         let events = LINUX_EPOLLIN | (stream.outgoing.isEmpty ? 0 : LINUX_EPOLLOUT)
-        _ = linux_epoll_modify(epoll, stream.descriptor, events, UInt64(UInt32(bitPattern: stream.descriptor)))
+        poll.modify(stream.descriptor, events, token: Self.token(stream.descriptor))
     }
 
     /// Closes a connection. Questions that waited on it go to another upstream.

@@ -1,6 +1,6 @@
 import CLinux
 import NetworkPolicy
-import Threads
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -55,7 +55,7 @@ final class DNSLoop {
     }
 
     let configuration: DNSConfiguration
-    let epoll: CInt
+    let poll: EventPoll
     /// Retained until the thread ends, because the server closes the sockets.
     private let server: DNSServer
     private let datagrams: OpaquePointer
@@ -104,8 +104,8 @@ final class DNSLoop {
             configuration.upstreams.contains { $0.tls != nil }
             ? try TLSContext(authorities: configuration.tlsAuthorities) : nil
         ports = configuration.upstreams.map { UpstreamPorts(upstream: $0, mark: configuration.upstreamMark) }
-        epoll = linux_epoll_create()
-        guard epoll >= 0, let pool = linux_datagrams_create(Self.batch, 4096), let replies = ReplyBatch(),
+        do throws(SystemCallError) { poll = try EventPoll() } catch { throw DNSServerError.noDescriptor(error.code) }
+        guard let pool = linux_datagrams_create(Self.batch, 4096), let replies = ReplyBatch(),
             let queries = QueryBatch()
         else {
             throw DNSServerError.noDescriptor(errno)
@@ -116,24 +116,20 @@ final class DNSLoop {
         watch(server.commands.descriptor, .wakeUp)
     }
 
-    deinit {
-        linux_datagrams_destroy(datagrams)
-        close(epoll)
-    }
+    deinit { linux_datagrams_destroy(datagrams) }
 
     func run() {
-        var events = [linux_event](repeating: linux_event(), count: 256)
+        var events = EventPoll.events()
         var heldSince: UInt64 = 0
         while isRunning {
             let isHolding = !(queries.isEmpty && replies.isEmpty)
-            let count = linux_epoll_wait(epoll, &events, 256, isHolding ? 0 : waitTime())
-            guard count >= 0 || errno == EINTR else { break }
+            guard let count = try? poll.wait(&events, milliseconds: isHolding ? 0 : waitTime()) else { break }
             // Send everything that was ready in this batch together, but do not wait for more.
-            if count <= 0 {
+            if count == 0 {
                 flush()
                 present = now()
             }
-            for index in 0..<Int(max(count, 0)) {
+            for index in 0..<count {
                 present = now()
                 if present != heldSince { flush() }
                 if queries.isEmpty && replies.isEmpty { heldSince = present }
@@ -147,12 +143,15 @@ final class DNSLoop {
     }
 
     /// Milliseconds of a monotonic clock.
-    func now() -> UInt64 { Sockets.monotonicMilliseconds() }
+    func now() -> UInt64 { SystemClock.monotonicMilliseconds() }
 
     func watch(_ descriptor: CInt, _ source: Source, events: UInt32 = LINUX_EPOLLIN) {
         sources[descriptor] = source
-        _ = linux_epoll_add(epoll, descriptor, events, UInt64(UInt32(bitPattern: descriptor)))
+        poll.add(descriptor, events, token: Self.token(descriptor))
     }
+
+    /// What reports name a descriptor by.
+    static func token(_ descriptor: CInt) -> UInt64 { UInt64(UInt32(bitPattern: descriptor)) }
 
     func drop(_ descriptor: CInt) {
         guard sources.removeValue(forKey: descriptor) != nil else { return }

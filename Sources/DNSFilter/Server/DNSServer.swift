@@ -1,5 +1,5 @@
 import Synchronization
-import Threads
+import System
 
 #if canImport(Glibc)
     import Glibc

@@ -1,4 +1,6 @@
+import Addresses
 import NetworkPolicy
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -6,16 +8,6 @@ import NetworkPolicy
 
 /// Socket calls of the filter.
 enum Sockets {
-    /// The bytes of a sockaddr_in or sockaddr_in6.
-    static func address(_ upstream: UpstreamAddress) -> [UInt8] {
-        let family = withUnsafeBytes(of: sa_family_t(upstream.address.isIPv4 ? AF_INET : AF_INET6)) { Array($0) }
-        let port = [UInt8(upstream.port >> 8), UInt8(upstream.port & 0xff)]
-        let zeros = { (count: Int) in [UInt8](repeating: 0, count: count) }
-        return upstream.address.isIPv4
-            ? family + port + upstream.address.bytes + zeros(8)
-            : family + port + zeros(4) + upstream.address.bytes + zeros(4)
-    }
-
     /// A non-blocking socket connected to an upstream (for TCP: connecting), or nil.
     static func connected(to upstream: UpstreamAddress, stream: Bool, mark: SocketMark? = nil) -> CInt? {
         let kind = Int32((stream ? SOCK_STREAM : SOCK_DGRAM).rawValue)
@@ -26,11 +18,8 @@ enum Sockets {
             close(descriptor)
             return nil
         }
-        let bytes = address(upstream)
-        let status = bytes.withUnsafeBytes {
-            connect(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(bytes.count))
-        }
-        guard status == 0 || errno == EINPROGRESS else {
+        let address = RawSocketAddress(upstream.address, port: upstream.port)
+        guard address.connect(descriptor) == 0 || errno == EINPROGRESS else {
             close(descriptor)
             return nil
         }
@@ -42,12 +31,5 @@ enum Sockets {
             var value = value
             return setsockopt(descriptor, SOL_SOCKET, option, &value, socklen_t(MemoryLayout<UInt32>.size)) == 0
         }
-    }
-
-    /// Milliseconds of a monotonic clock.
-    static func monotonicMilliseconds() -> UInt64 {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return UInt64(now.tv_sec) * 1000 + UInt64(now.tv_nsec) / 1_000_000
     }
 }

@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// A resolver that allowed queries are forwarded to.

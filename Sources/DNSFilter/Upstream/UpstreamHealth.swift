@@ -1,3 +1,5 @@
+import System
+
 /// Health of one upstream: whether it answers, and how long its answers take. Times are milliseconds.
 struct UpstreamHealth: Sendable {
     /// Consecutive unanswered attempts after which an upstream is passed over.
@@ -11,7 +13,7 @@ struct UpstreamHealth: Sendable {
     /// Smoothed round-trip time and its variation, as in RFC 6298; nil before the first answer.
     private(set) var roundTrip: (smoothed: Double, variation: Double)?
     private(set) var misses = 0
-    private(set) var pause: UInt64 = 0
+    private var backOff = BackOff(first: firstPause, longest: maxPause)
     /// While passed over: not asked before this time unless there is no other.
     private(set) var retryAt: UInt64 = 0
     /// Whether it repeats a question's letter case (0x20); nil while unknown.
@@ -30,13 +32,13 @@ struct UpstreamHealth: Sendable {
     /// Records that it is asked now. An upstream that was passed over gets one question at a time.
     mutating func asked(now: UInt64) {
         guard misses >= Self.maxMisses, now >= retryAt else { return }
-        pause = min(2 * pause, Self.maxPause)
-        retryAt = now + pause
+        retryAt = now + backOff.next()
     }
 
     /// Records an answer and how long it took; nil if the time says nothing, as when a connection was opened for it.
     mutating func answered(after time: UInt64?) {
-        (misses, pause, retryAt) = (0, 0, 0)
+        (misses, retryAt) = (0, 0)
+        backOff.reset()
         guard let time = time.map({ Double($0) }) else { return }
         guard let known = roundTrip else {
             roundTrip = (time, time / 2)
@@ -51,7 +53,7 @@ struct UpstreamHealth: Sendable {
         misses = min(misses + 1, Self.maxMisses + 1)
         // Questions that were under way together miss together; start the pause only once.
         guard misses == Self.maxMisses else { return }
-        pause = Self.firstPause
-        retryAt = now + pause
+        backOff.reset()
+        retryAt = now + backOff.next()
     }
 }

@@ -1,3 +1,5 @@
+import System
+
 /// A TCP or TLS connection to an upstream. Queries are pipelined (RFC 7766, section 6.2.1.1).
 struct UpstreamStream {
     var descriptor: CInt
@@ -20,20 +22,19 @@ struct UpstreamStream {
 
     /// Tracks whether connections to an upstream succeed, and when the next may be tried.
     struct Link {
-        static let firstPause: UInt64 = 250
-        static let maxPause: UInt64 = 8000
-
         private(set) var reconnectAt: UInt64 = 0
-        private var pause: UInt64 = 0
+        private var backOff = BackOff(first: 250, longest: 8000)
         /// Why the last connection failed, for the operator.
         private(set) var trouble: String?
 
-        mutating func answered() { (pause, reconnectAt, trouble) = (0, 0, nil) }
+        mutating func answered() {
+            (reconnectAt, trouble) = (0, nil)
+            backOff.reset()
+        }
 
         mutating func failed(now: UInt64, _ reason: String) {
             trouble = reason
-            pause = pause == 0 ? Self.firstPause : min(2 * pause, Self.maxPause)
-            reconnectAt = now + pause
+            reconnectAt = now + backOff.next()
         }
     }
 }

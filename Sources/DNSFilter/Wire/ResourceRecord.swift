@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// A record of an answer, with uncompressed names in its data.

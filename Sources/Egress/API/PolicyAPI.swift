@@ -3,6 +3,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NetworkPolicy
+import System
 
 /// The policy API of every sandbox of the node (docs/wire.md#policy), at `/sandboxes/{id}/policy` and
 /// `/sandboxes/{id}/healthz` of one unix socket. The gateway relays port 18080 of a sandbox there.
@@ -105,7 +106,7 @@ public struct PolicyAPI: Sendable {
     private func isAuthorized(_ request: HTTPRequest, for id: String) async -> Bool {
         let presented = request.headers[PolicyToken.header]
         let expected = (try? await controller.token(of: id)) ?? ""
-        return presented.count == 1 && PolicyToken.matches(presented[0], expected)
+        return presented.count == 1 && ConstantTime.areEqual(presented[0], expected)
     }
 }
 

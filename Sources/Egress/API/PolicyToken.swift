@@ -16,14 +16,4 @@ enum PolicyToken {
         }
         return String(decoding: text, as: UTF8.self)
     }
-
-    /// Constant-time comparison: the time depends only on the length of the presented text.
-    static func matches(_ presented: String, _ expected: String) -> Bool {
-        let expected = Array(expected.utf8)
-        var difference: UInt8 = presented.utf8.count == expected.count && !expected.isEmpty ? 0 : 1
-        for (index, byte) in presented.utf8.enumerated() {
-            difference |= byte ^ (expected.isEmpty ? 0 : expected[index % expected.count])
-        }
-        return difference == 0
-    }
 }

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import System
 
 /// The default limit of open connections of one sandbox. Each connection that leaves the machine takes an entry of the
 /// conntrack table, which all sandboxes share, so no sandbox may use it up alone.
@@ -19,7 +19,7 @@ public enum ConnectionShare {
 
     /// The limit for this machine.
     public static var standard: Int {
-        let text = FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        let text = File.text(path) ?? ""
         return connections(ofTable: Int(text.filter { !$0.isWhitespace }) ?? usual)
     }
 }

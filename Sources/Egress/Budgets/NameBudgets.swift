@@ -1,4 +1,5 @@
 import NetworkPolicy
+import System
 
 /// The state of one sandbox's budgets for names. Times are milliseconds of a monotonic clock.
 struct NameBudgets: Sendable {
@@ -8,14 +9,14 @@ struct NameBudgets: Sendable {
         var text: String
     }
 
-    private var queries: TokenBucket?
+    private var queries: RateLimiter?
     private var distinct: DistinctNames?
     private var wildcard: WildcardBudget?
 
     init(_ budgets: EgressBudgets, now: UInt64) {
         func amount(_ number: Int) -> UInt64? { number > 0 ? UInt64(number) : nil }
         queries = amount(budgets.queriesPerSecond).map {
-            TokenBucket(capacity: 2 * $0, refill: $0, period: 1000, now: now)
+            RateLimiter(Rate(burst: 2 * $0, refill: $0, period: 1000), now: now)
         }
         distinct = amount(budgets.distinctNamesPerHour).map { DistinctNames(limit: Int($0), window: 3_600_000) }
         wildcard = amount(budgets.wildcardBytesPerMinute).map {
@@ -26,7 +27,7 @@ struct NameBudgets: Sendable {
     /// Called for every well-formed query.
     mutating func admitQuery(now: UInt64) -> Refusal? {
         guard queries?.take(1, now: now) == false else { return nil }
-        return Refusal(.queries, "\(queries!.refill) queries a second")
+        return Refusal(.queries, "\(queries!.rate.refill) queries a second")
     }
 
     /// Called for queries that the policy allows.

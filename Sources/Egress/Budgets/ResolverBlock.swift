@@ -1,6 +1,6 @@
-import FoundationEssentials
 import JSON
 import NetworkPolicy
+import System
 
 /// Known public resolvers. With DNS over HTTPS, which looks like any web traffic, they would bypass the filter.
 public struct KnownResolvers: Hashable, Sendable {
@@ -18,7 +18,7 @@ public struct KnownResolvers: Hashable, Sendable {
     /// - Throws: `EgressError.invalidPolicy` if the file, or one of its targets, is invalid.
     public static func load(folder: String) throws(EgressError) -> KnownResolvers {
         let path = folder + "/resolvers/known.json"
-        guard let data = FileManager.default.contents(atPath: path) else { return .none }
+        guard let data = try? File.read(path) else { return .none }
         guard let document: Document = try? JSONValue(data).decode() else {
             throw .invalidPolicy("\(path): a list of resolvers has description, names and addresses")
         }

@@ -1,4 +1,5 @@
 import NetworkPolicy
+import System
 
 /// Limits the information that leaves in names under an allowed wildcard. Whoever owns the zone can read every
 /// forwarded query (docs/threats.md, E2).
@@ -22,8 +23,8 @@ struct WildcardBudget: Sendable {
 
     let bytesPerMinute: UInt64
     let burst: UInt64
-    private var buckets: [DomainName: TokenBucket] = [:]
-    private var shared: TokenBucket?
+    private var buckets: [DomainName: RateLimiter] = [:]
+    private var shared: RateLimiter?
     private var nextSweep: UInt64 = 0
     private var known = RecentNames(capacity: 2048)
 
@@ -63,13 +64,10 @@ struct WildcardBudget: Sendable {
         if let place = buckets.index(forKey: zone) { return buckets.values[place].take(cost, now: now) }
         if buckets.count >= Self.maximumZones, now >= nextSweep {
             nextSweep = now + Self.sweepInterval
-            // A full bucket equals a new one, so it can be dropped.
-            buckets = buckets.filter { _, bucket in
-                var bucket = bucket
-                return !bucket.isFull(now: now)
-            }
+            // A full one says nothing that a new one would not.
+            buckets = buckets.filter { !$0.value.isFull(now: now) }
         }
-        let fresh = TokenBucket(capacity: burst, refill: bytesPerMinute, period: 60_000, now: now)
+        let fresh = RateLimiter(Rate(burst: burst, refill: bytesPerMinute, period: 60_000), now: now)
         if buckets.count < Self.maximumZones { return buckets[zone, default: fresh].take(cost, now: now) }
         var bucket = shared ?? fresh
         defer { shared = bucket }

@@ -1,11 +1,12 @@
 import Glibc
+import System
 
 /// A log file that is rotated when it is large, and reopened when another program has rotated it.
 struct AuditFile: ~Copyable {
     let path: String
     /// Bytes after which the file is renamed to `path.1`, replacing an earlier one; 0 for never.
     let limit: Int
-    private var descriptor: CInt = -1
+    private var file: FileDescriptor?
     private var inode: UInt64 = 0
     private var size = 0
     private var endsInLine = true
@@ -15,14 +16,12 @@ struct AuditFile: ~Copyable {
         self.limit = limit
     }
 
-    deinit { if descriptor >= 0 { close(descriptor) } }
-
-    /// Appends whole lines.
-    /// - Throws: `EgressError.storage`; then none, or only a part, of the lines were written.
+    /// Adds whole lines.
+    /// - Throws: `EgressError.storage`; then none of them is in the file, or the file ends with a part of them.
     mutating func append(_ lines: [UInt8]) throws(EgressError) {
         try follow()
         if limit > 0, size > 0, size + lines.count > limit {
-            guard rename(path, path + ".1") == 0 else { throw AtomicFile.failure(path) }
+            guard rename(path, path + ".1") == 0 else { throw .storage(path, .last) }
             try open()
         }
         // A full disk may have left a partial line; end it, so that it does not merge with the next.
@@ -30,14 +29,21 @@ struct AuditFile: ~Copyable {
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw AtomicFile.failure(path) }
+            guard count > 0 else { throw .storage(path, .last) }
             size += count
             rest = rest.dropFirst(count)
             endsInLine = rest.isEmpty
         }
     }
 
-    /// Opens the file if it is not open, or if its path is another file by now.
+    private var descriptor: CInt {
+        switch file {
+        case .some(let file): file.number
+        case .none: -1
+        }
+    }
+
+    /// Opens the file where it is not open, or where its name is another file's by now.
     private mutating func follow() throws(EgressError) {
         var status = stat()
         if descriptor >= 0, stat(path, &status) == 0, UInt64(status.st_ino) == inode { return }
@@ -45,12 +51,13 @@ struct AuditFile: ~Copyable {
     }
 
     private mutating func open() throws(EgressError) {
-        let opened = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard opened >= 0 else { throw AtomicFile.failure(path) }
-        if descriptor >= 0 { close(descriptor) }
-        descriptor = opened
+        do throws(SystemCallError) {
+            file = try FileDescriptor(opening: path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, mode: 0o600)
+        } catch {
+            throw .storage(path, error)
+        }
         var status = stat()
-        fstat(opened, &status)
+        fstat(descriptor, &status)
         inode = UInt64(status.st_ino)
         size = Int(status.st_size)
     }

@@ -4,6 +4,7 @@ import JSON
 import Logging
 import NetworkPolicy
 import Synchronization
+import System
 
 /// Reports denied names to an HTTP server in the reference's form: one POST for each name,
 /// `{"hostname","timestamp","source","sandboxId"}`. A name that is denied again within seconds is reported once.
@@ -34,17 +35,16 @@ public final class DenyWebhook: EventOutlet {
 
     private let endpoint: HTTPEndpoint
     private let poster: HTTPPoster
-    private let retries: Backoff
+    private let retries: RetryPolicy
     private let logger: Logger
     private let outbox = Outbox<Notice>(capacity: 256, name: "webhook")
     private let told = Mutex<[Key: UInt64]>([:])
     private let worker = Mutex<Task<Void, Never>?>(nil)
 
-    /// - Parameter retries: pauses between attempts. The default is the reference's: three retries after 1, 2 and 4
-    ///   seconds.
-    public init(
+    /// - Parameter retries: the reference's: three after the first, 1, 2 and 4 seconds apart.
+    package init(
         _ endpoint: HTTPEndpoint, poster: HTTPPoster = HTTPPoster(),
-        retries: Backoff = Backoff(first: 1000, longest: 4000, attempts: 4), logger: Logger
+        retries: RetryPolicy = RetryPolicy(BackOff(first: 1000, longest: 4000), attempts: 4), logger: Logger
     ) {
         self.endpoint = endpoint
         self.poster = poster

@@ -1,7 +1,7 @@
 import DNSFilter
 import Glibc
 import Synchronization
-import Threads
+import System
 
 /// Checks flows to learned addresses, in mode `dns+nft+sni`. One thread for all sandboxes reads the name that each flow
 /// states, asks the sandbox's policy about it, and relays what is allowed.
@@ -49,8 +49,9 @@ public final class FlowChecker: Sendable {
 
     /// Starts the thread. Sandboxes may be attached before or after.
     func start() throws(EgressError) {
-        guard let loop = FlowLoop(checker: self) else {
-            throw .kernel("the flow check gets no descriptor: \(String(cString: strerror(errno)))")
+        let loop: FlowLoop
+        do { loop = try FlowLoop(checker: self) } catch {
+            throw .kernel("the flow check gets no descriptor: \(error)")
         }
         let starts = shared.withLock { state in
             defer { state.isRunning = true }

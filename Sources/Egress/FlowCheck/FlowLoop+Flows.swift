@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import NetworkPolicy
+import System
 
 /// How a flow is handled: accepted, its name read and judged, dialled, relayed, ended.
 extension FlowLoop {
@@ -176,11 +177,11 @@ extension FlowLoop {
         if interest == 0, isShut {
             if let token = side.token {
                 forget(token)
-                _ = linux_epoll_remove(epoll, side.descriptor)
+                poll.remove(side.descriptor)
                 side.token = nil
             }
         } else if let token = side.token {
-            if side.interest != interest { _ = linux_epoll_modify(epoll, side.descriptor, interest, token) }
+            if side.interest != interest { poll.modify(side.descriptor, interest, token: token) }
         } else {
             side.token = watch(side.descriptor, source, interest)
         }

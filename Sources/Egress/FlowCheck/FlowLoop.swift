@@ -2,7 +2,7 @@ import CLinux
 import DNSFilter
 import Glibc
 import NetworkPolicy
-import Threads
+import System
 
 /// The checker's event loop. Used by one thread only, except for `OpenFlows`.
 final class FlowLoop {
@@ -20,9 +20,9 @@ final class FlowLoop {
     }
 
     let checker: FlowChecker
-    let epoll: CInt
-    /// The thread's own namespace, to which it returns after each dial.
-    private let home: CInt
+    let poll: EventPoll
+    /// The namespace of the thread, to which it comes back after each dial.
+    private let home: FileDescriptor
     let pipes = PipePool()
 
     private var sources: [UInt64: Source] = [:]
@@ -42,28 +42,21 @@ final class FlowLoop {
 
     private static let look: UInt64 = 250
 
-    init?(checker: FlowChecker) {
+    init(checker: FlowChecker) throws(SystemCallError) {
         self.checker = checker
-        epoll = linux_epoll_create()
-        home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
-        guard epoll >= 0, home >= 0 else { return nil }
+        poll = try EventPoll()
+        home = try FileDescriptor(opening: "/proc/thread-self/ns/net", O_RDONLY)
         maxFlows = Self.descriptors() / 4
         watch(checker.commands.descriptor, .wakeUp, LINUX_EPOLLIN)
     }
 
-    deinit {
-        close(epoll)
-        close(home)
-    }
-
     func run() {
         linux_block_sigpipe()
-        var events = [linux_event](repeating: linux_event(), count: 256)
+        var events = EventPoll.events()
         while isRunning {
             let isTimed = !deadlines.isEmpty || !pausedListeners.isEmpty
-            let count = linux_epoll_wait(epoll, &events, 256, isTimed ? Int32(Self.look) : -1)
-            guard count >= 0 || errno == EINTR else { break }
-            for event in events.prefix(Int(max(count, 0))) { handle(event.data, event.events) }
+            guard let count = try? poll.wait(&events, milliseconds: isTimed ? CInt(Self.look) : -1) else { break }
+            for event in events.prefix(count) { handle(event.data, event.events) }
             lookAtDeadlines()
         }
         for number in sandboxes.keys { remove(number) }
@@ -80,11 +73,7 @@ final class FlowLoop {
         return Int(clamping: limit.rlim_cur)
     }
 
-    func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
-    }
+    func now() -> UInt64 { SystemClock.monotonicMilliseconds() }
 
     // MARK: Descriptors
 
@@ -94,7 +83,7 @@ final class FlowLoop {
         let token = nextToken
         nextToken += 1
         sources[token] = source
-        _ = linux_epoll_add(epoll, descriptor, events, token)
+        poll.add(descriptor, events, token: token)
         return token
     }
 
@@ -145,7 +134,7 @@ final class FlowLoop {
         guard let namespace else { return body() }
         guard linux_setns(namespace, LINUX_NEWNET) == 0 else { return nil }
         defer {
-            let status = linux_setns(home, LINUX_NEWNET)
+            let status = linux_setns(home.number, LINUX_NEWNET)
             precondition(status == 0, "the flow check's thread cannot leave a sandbox's namespace")
         }
         return body()
@@ -168,14 +157,14 @@ final class FlowLoop {
         }
         for token in pausedListeners {
             guard case .listener(let descriptor, _, _)? = sources[token] else { continue }
-            _ = linux_epoll_modify(epoll, descriptor, LINUX_EPOLLIN, token)
+            poll.modify(descriptor, LINUX_EPOLLIN, token: token)
         }
         pausedListeners = []
     }
 
     /// No descriptors are left: pause accepting instead of spinning.
     private func pause(_ token: UInt64, _ descriptor: CInt) {
-        _ = linux_epoll_modify(epoll, descriptor, 0, token)
+        poll.modify(descriptor, 0, token: token)
         pausedListeners.insert(token)
     }
 }

@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// The original destination of a flow.

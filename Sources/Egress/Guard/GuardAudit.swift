@@ -3,6 +3,7 @@ import Logging
 import Metrics
 import NetworkPolicy
 import Synchronization
+import System
 
 /// One guard's reports to the operator: rate-limited log lines, and counters for everything.
 final class GuardAudit: Sendable {
@@ -10,7 +11,7 @@ final class GuardAudit: Sendable {
     private let now: @Sendable () -> UInt64
     private let deniedHere = Atomic<UInt64>(0)
     private let exceededHere = Atomic<UInt64>(0)
-    private let limiter = Mutex(RateLimiter(burst: 20, perSecond: 1))
+    private let limiter = Mutex(RateLimiter(Rate(burst: 20, refill: 1, period: 1), now: 0))
 
     // The reference's metric names, where it has the same metric.
     private static let denied = Counter(label: "egress.policy.denied_total")

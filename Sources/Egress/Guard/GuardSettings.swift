@@ -1,6 +1,8 @@
+import Addresses
 import CLinux
 import Glibc
 import NetworkPolicy
+import System
 
 /// Settings that all guards of a node share.
 struct GuardSettings: Sendable {
@@ -22,12 +24,12 @@ struct GuardSettings: Sendable {
     var eventsKept = 256
     /// Whole seconds of a monotonic clock.
     var now: @Sendable () -> UInt64
-    /// Milliseconds of a monotonic clock.
-    var ticks: @Sendable () -> UInt64 = GuardSettings.monotonicMilliseconds
-    /// Milliseconds since 1970, for people.
-    var time: @Sendable () -> UInt64 = GuardSettings.milliseconds
+    /// Milliseconds of a clock that never goes back.
+    var ticks: @Sendable () -> UInt64 = SystemClock.bootMilliseconds
+    /// Milliseconds since 1970, for what people read.
+    var time: @Sendable () -> UInt64 = SystemClock.wallMilliseconds
 
-    init(_ configuration: EgressConfiguration, now: @escaping @Sendable () -> UInt64 = GuardSettings.monotonicSeconds) {
+    init(_ configuration: EgressConfiguration, now: @escaping @Sendable () -> UInt64 = SystemClock.bootSeconds) {
         filter = AnswerFilter(
             internalZones: configuration.internalZones, internalRanges: configuration.internalRanges)
         alwaysDeny = configuration.alwaysDeny
@@ -77,26 +79,8 @@ struct GuardSettings: Sendable {
         return Verdict(action: verdict.action, reason: .rule(index - count, rule))
     }
 
-    @Sendable static func monotonicSeconds() -> UInt64 {
-        var present = timespec()
-        clock_gettime(CLOCK_BOOTTIME, &present)
-        return UInt64(present.tv_sec)
-    }
-
-    @Sendable static func monotonicMilliseconds() -> UInt64 {
-        var now = timespec()
-        clock_gettime(CLOCK_BOOTTIME, &now)
-        return UInt64(now.tv_sec) * 1000 + UInt64(now.tv_nsec) / 1_000_000
-    }
-
-    @Sendable static func milliseconds() -> UInt64 {
-        var present = timespec()
-        clock_gettime(CLOCK_REALTIME, &present)
-        return UInt64(max(0, present.tv_sec)) * 1000 + UInt64(present.tv_nsec) / 1_000_000
-    }
-
-    /// Seconds for which an address learned from a record with this TTL stays open. At most a day, so that the kernel
-    /// forgets it some time.
+    /// Seconds for which an address is open that a record of this time to live has taught. No longer than a day,
+    /// whatever the record says: the kernel's memory of it must end.
     func lifetime(of timeToLive: UInt32) -> UInt64 {
         UInt64(min(max(timeToLive, minimumLifetime), 86_400)) + UInt64(lifetimeGrace)
     }

@@ -1,6 +1,8 @@
+import Addresses
 import CLinux
 import DNSFilter
 import Glibc
+import System
 
 /// The DNS sockets of one sandbox: loopback of its namespace, one port for UDP and TCP, IPv4 and IPv6. Redirected
 /// packets arrive on loopback, where nothing from outside the namespace can.
@@ -79,10 +81,8 @@ struct GuardSockets: Sendable {
         var one: Int32 = 1
         let size = socklen_t(MemoryLayout<Int32>.size)
         if family == AF_INET6 { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &one, size) }
-        let address = loopback(family, port)
-        let status = address.withUnsafeBytes {
-            Glibc.bind(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(address.count))
-        }
+        let loopback = IPAddress(family == AF_INET ? "127.0.0.1" : "::1")!
+        let status = RawSocketAddress(loopback, port: port).bind(descriptor)
         if status != 0 || (type == SOCK_STREAM && listen(descriptor, backlog) != 0) {
             let failure = SocketError()
             Glibc.close(descriptor)
@@ -91,20 +91,8 @@ struct GuardSockets: Sendable {
         return descriptor
     }
 
-    /// The bytes of a sockaddr_in or sockaddr_in6: family, port, flow label, address, scope.
-    private static func loopback(_ family: Int32, _ port: UInt16) -> [UInt8] {
-        let start = withUnsafeBytes(of: sa_family_t(family)) { Array($0) } + [UInt8(port >> 8), UInt8(port & 0xff)]
-        let zeros = { (count: Int) in [UInt8](repeating: 0, count: count) }
-        return start + (family == AF_INET ? [127, 0, 0, 1] + zeros(8) : zeros(4) + zeros(15) + [1] + zeros(4))
-    }
-
     private static func port(of descriptor: CInt) throws(SocketError) -> UInt16 {
-        var address = [UInt8](repeating: 0, count: 28)
-        var length = socklen_t(address.count)
-        let status = address.withUnsafeMutableBytes {
-            getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
-        }
-        guard status == 0 else { throw SocketError() }
-        return UInt16(address[2]) << 8 | UInt16(address[3])
+        guard let bound = try? RawSocketAddress(of: descriptor) else { throw SocketError() }
+        return bound.port
     }
 }

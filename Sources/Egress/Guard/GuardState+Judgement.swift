@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// Verdicts on addresses and flows, from a guard's state.

@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// A learned address as stored in the kernel.

@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// The addresses learned by one sandbox: a copy of the kernel's sets, with the names that each address was learned

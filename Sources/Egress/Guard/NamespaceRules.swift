@@ -1,3 +1,4 @@
+import Addresses
 import DNSFilter
 import Metrics
 import Netfilter
@@ -192,15 +193,6 @@ extension Flow {
         case IPProtocol.udp: .udp(port: destinationPort)
         case destination.isIPv4 ? IPProtocol.icmp : IPProtocol.icmpv6: .icmp
         default: .other
-        }
-    }
-}
-
-extension IPAddress {
-    var isLoopback: Bool {
-        switch self {
-        case .v4(let address): address.rawValue >> 24 == 127
-        case .v6(let address): address.high == 0 && address.low == 1
         }
     }
 }

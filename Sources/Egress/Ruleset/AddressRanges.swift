@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// Ranges in the form that a kernel interval set needs: sorted, of one family, neither touching nor overlapping.

@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// How the address rules are distributed over several interval maps of the kernel.

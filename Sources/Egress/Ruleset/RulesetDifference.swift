@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// The change from one ruleset to another. Learned addresses are not part of it, so they survive every change that does

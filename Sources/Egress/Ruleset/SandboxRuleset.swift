@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// The nf_tables ruleset of one sandbox's namespace as a value, but for what names have taught it.

@@ -1,8 +1,10 @@
+import Addresses
 import CLinux
 import DNSFilter
 import Glibc
 import HTTPClient
 import NetworkPolicy
+import System
 
 /// Sends the sidecar's own HTTP requests: denial notices and metrics. Its sockets carry the filter's mark, so the
 /// sandbox's policy does not apply to them, and they open nothing to the sandbox.
@@ -17,12 +19,12 @@ struct OutboundClient: Sendable {
     var poster: HTTPPoster {
         HTTPPoster(
             prepare: { mark.apply(to: $0) },
-            resolve: { host, port in addresses(of: host).map { $0.socketAddress(port: port) } })
+            resolve: { host, port in addresses(of: host).map { RawSocketAddress($0, port: port) } })
     }
 
     func addresses(of host: String) -> [IPAddress] {
         if let address = IPAddress(host) { return [address] }
-        let known = HostsFile(String(decoding: (try? WholeFile.read("/etc/hosts")) ?? [], as: UTF8.self))[host]
+        let known = HostsFile(File.text("/etc/hosts") ?? "")[host]
         guard known.isEmpty else { return known }
         for candidate in [host] + (host.hasSuffix(".") ? [] : search.map { host + "." + $0 }) {
             let text = candidate.hasSuffix(".") ? String(candidate.dropLast()) : candidate
@@ -43,17 +45,13 @@ struct OutboundClient: Sendable {
     }
 
     private func ask(_ question: StubQuestion, _ upstream: UpstreamAddress) -> [IPAddress]? {
-        let address = upstream.address.socketAddress(port: upstream.port).bytes
-        let family = upstream.address.isIPv4 ? AF_INET : AF_INET6
-        let descriptor = socket(family, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+        let address = RawSocketAddress(upstream.address, port: upstream.port)
+        let descriptor = socket(address.family, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         mark.apply(to: descriptor)
-        let isConnected = address.withUnsafeBytes {
-            connect(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count)) == 0
-        }
         let bytes = question.bytes
-        guard isConnected, send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { return nil }
+        guard address.connect(descriptor) == 0, send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { return nil }
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         var answer = [UInt8](repeating: 0, count: 4096)
         // Allow for a few forged or late datagrams.
@@ -71,15 +69,5 @@ extension SocketMark {
             var value = value
             setsockopt(socket, SOL_SOCKET, option, &value, socklen_t(MemoryLayout<UInt32>.size))
         }
-    }
-}
-
-extension IPAddress {
-    /// A sockaddr_in or sockaddr_in6 (ip(7), ipv6(7)).
-    func socketAddress(port: UInt16) -> HTTPPoster.Address {
-        let family = withUnsafeBytes(of: sa_family_t(isIPv4 ? AF_INET : AF_INET6)) { Array($0) }
-        let head = family + [UInt8(port >> 8), UInt8(port & 0xff)]
-        let zeros: (Int) -> [UInt8] = { [UInt8](repeating: 0, count: $0) }
-        return .init(bytes: isIPv4 ? head + bytes + zeros(8) : head + zeros(4) + bytes + zeros(4))
     }
 }

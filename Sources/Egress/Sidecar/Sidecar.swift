@@ -5,6 +5,7 @@ import Logging
 import Netfilter
 import NetworkPolicy
 import Synchronization
+import System
 
 /// A namespace where nothing but loopback passes: the first step of a sidecar.
 public struct ClosedNamespace: Sendable {
@@ -34,7 +35,7 @@ public final class Sidecar: EgressController {
     private let tables: NetfilterSocket
     /// Locked during a whole change, including kernel and disk.
     private let policies: Mutex<Policies>
-    private let stamps: Mutex<[WholeFile.Stamp?]>
+    private let stamps: Mutex<[ChangeStamp?]>
     private let devices = Mutex<[String]>([])
     private let outlets: (audit: AuditLog?, webhook: DenyWebhook?)
     /// For the program's own requests.
@@ -222,7 +223,7 @@ public final class Sidecar: EgressController {
     var token: String { guardian.token }
 
     static func firstPolicy(_ configuration: SidecarConfiguration) throws(EgressError) -> Policy {
-        guard let path = configuration.policyFile, let bytes = try WholeFile.read(path) else {
+        guard let path = configuration.policyFile, let bytes = try SidecarFiles.read(path) else {
             return configuration.rules
         }
         do throws(PolicyError) {
@@ -239,11 +240,11 @@ public final class Sidecar: EgressController {
     }
 
     static func text(_ file: SidecarFile, _ folder: String) throws(EgressError) -> String {
-        String(decoding: try WholeFile.read(folder + "/" + file.rawValue) ?? [], as: UTF8.self)
+        String(decoding: try SidecarFiles.read(folder + "/" + file.rawValue) ?? [], as: UTF8.self)
     }
 
-    private static func stamps(_ folder: String) -> [WholeFile.Stamp?] {
-        SidecarFile.allCases.map { WholeFile.Stamp(folder + "/" + $0.rawValue) }
+    private static func stamps(_ folder: String) -> [ChangeStamp?] {
+        SidecarFile.allCases.map { ChangeStamp(folder + "/" + $0.rawValue) }
     }
 
     private static func translated<Result>(_ body: () throws(NetfilterError) -> Result) throws(EgressError) -> Result {

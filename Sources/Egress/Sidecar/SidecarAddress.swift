@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// An address to listen on: `:18080`, `0.0.0.0:18080`, `[2001:db8::1]:18080`.

@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// A DNS query for the addresses of one name, and parsing of its answer (RFC 1035, section 4.1). For the sidecar's own

@@ -1,6 +1,7 @@
 import Glibc
 import NetworkPolicy
 import Synchronization
+import System
 
 /// Stores a guard's record.
 protocol RecordStore: Sendable {
@@ -26,23 +27,21 @@ struct PolicyStore: RecordStore {
     }
 
     let folder: String
-    private let outlivesMachine: Bool
     private let index = Index()
     private static let suffix = ".json", journalSuffix = ".journal"
     /// A smaller record is always written in full.
     private static let leastJournalled = 16 << 10
 
-    /// - Parameter outlivesMachine: whether records must survive a power failure. Those of a node need not: their
-    ///   namespaces are gone then, and waiting for the disk would take a third of a create.
-    init(folder: String, outlivesMachine: Bool = false) throws(EgressError) {
+    /// Nothing waits for the disk: after a power failure the namespaces are gone that the records are about, and it would
+    /// be a third of a create.
+    init(folder: String) throws(EgressError) {
         self.folder = folder
-        self.outlivesMachine = outlivesMachine
         var prefix = ""
         for part in folder.split(separator: "/") {
             prefix += (prefix.isEmpty && !folder.hasPrefix("/") ? "" : "/") + part
-            if mkdir(prefix, 0o700) != 0 && errno != EEXIST { throw AtomicFile.failure(prefix) }
+            if mkdir(prefix, 0o700) != 0 && errno != EEXIST { throw .storage(prefix, .last) }
         }
-        guard chmod(folder, 0o700) == 0 else { throw AtomicFile.failure(folder) }
+        guard chmod(folder, 0o700) == 0 else { throw .storage(folder, .last) }
     }
 
     func path(of id: String) -> String { folder + "/" + id + Self.suffix }
@@ -55,15 +54,14 @@ struct PolicyStore: RecordStore {
         {
             return .line(
                 try JournalLine(
-                    line, at: written.journalLength, of: journalPath(of: id), outlivesMachine: outlivesMachine,
+                    line, at: written.journalLength, of: journalPath(of: id),
                     published: { length in index.written.withLock { $0[id]?.journalLength = length } }))
         }
         var random = SystemRandomNumberGenerator()
         let mark = Journal.mark(using: &random), journal = journalPath(of: id)
         let bytes = record.encoded(mark: mark)
-        let file = try AtomicFile(staging: bytes, for: path(of: id), outlivesMachine: outlivesMachine)
         return .whole(
-            file,
+            try .staged(bytes, for: path(of: id)),
             then: {
                 // Its lines belong to an older record by now, so it does not matter whether the file can be removed.
                 unlink(journal)
@@ -72,21 +70,16 @@ struct PolicyStore: RecordStore {
     }
 
     func remove(_ id: String) throws(EgressError) {
-        guard unlink(path(of: id)) == 0 || errno == ENOENT else { throw AtomicFile.failure(path(of: id)) }
+        guard unlink(path(of: id)) == 0 || errno == ENOENT else { throw .storage(path(of: id), .last) }
         unlink(journalPath(of: id))
         _ = index.written.withLock { $0.removeValue(forKey: id) }
-        if outlivesMachine { try AtomicFile.synchronizeFolder(of: path(of: id)) }
     }
 
     /// The identifiers with a record, sorted. Unfinished files (a crash while staging) are deleted.
     func identifiers() throws(EgressError) -> [String] {
-        guard let stream = opendir(folder) else { throw AtomicFile.failure(folder) }
-        defer { closedir(stream) }
+        guard let names = File.names(in: folder) else { throw .storage(folder, .last) }
         var found: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
+        for name in names {
             if name.hasSuffix(Self.suffix + ".new") {
                 unlink(folder + "/" + name)
             } else if name.hasSuffix(Self.journalSuffix) {
@@ -101,7 +94,7 @@ struct PolicyStore: RecordStore {
 
     func load(_ id: String) throws(EgressError) -> GuardRecord {
         let path = path(of: id), journalPath = journalPath(of: id)
-        guard let bytes = try Self.read(path) else { throw AtomicFile.failure(path) }
+        guard let bytes = try Self.read(path) else { throw .storage(path, SystemCallError(code: ENOENT)) }
         var (record, mark) = try GuardRecord.decode(bytes, path: path)
         guard record.id == id else { throw .storage(path: path, reason: "it is the record of another sandbox") }
         guard let mark else { return record }
@@ -120,18 +113,10 @@ struct PolicyStore: RecordStore {
 
     /// `nil` if there is no such file.
     private static func read(_ path: String) throws(EgressError) -> [UInt8]? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        if descriptor < 0 && errno == ENOENT { return nil }
-        guard descriptor >= 0 else { throw AtomicFile.failure(path) }
-        defer { close(descriptor) }
-        var content: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
-            let count = Glibc.read(descriptor, &chunk, chunk.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else { throw AtomicFile.failure(path) }
-            if count == 0 { return content }
-            content += chunk[..<count]
+        do throws(SystemCallError) {
+            return try File.readIfPresent(path, limit: .max, followsLinks: false)
+        } catch {
+            throw .storage(path, error)
         }
     }
 }

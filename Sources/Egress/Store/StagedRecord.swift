@@ -1,10 +1,12 @@
-/// A guard's record on the disk that is not in force yet, and is discarded unless it is published.
+import System
+
+/// A guard's record on the disk but not in force yet: thrown away unless it is published.
 enum StagedRecord: ~Copyable {
     /// Not stored.
     case nothing
-    /// The full record, and an action to run after publishing.
-    case whole(AtomicFile, then: @Sendable () -> Void)
-    /// One change, appended to the journal.
+    /// The whole record, and what is to be done when it is in place.
+    case whole(ReplacementFile, then: @Sendable () -> Void)
+    /// One change behind the whole record.
     case line(JournalLine)
 
     /// Puts the record in force.
@@ -12,9 +14,24 @@ enum StagedRecord: ~Copyable {
         switch consume self {
         case .nothing: return
         case .whole(let file, let then):
-            try file.publish()
+            let path = file.path
+            do throws(SystemCallError) { try file.publish() } catch { throw .storage(path, error) }
             then()
         case .line(let line): try line.publish()
+        }
+    }
+}
+
+extension ReplacementFile {
+    /// Content that is to be in the place of a file.
+    /// - Parameter synchronizes: wait for the disk.
+    static func staged(
+        _ content: [UInt8], for path: String, synchronizes: Bool = false
+    ) throws(EgressError) -> ReplacementFile {
+        do throws(SystemCallError) {
+            return try ReplacementFile(staging: content, for: path, synchronizes: synchronizes)
+        } catch {
+            throw .storage(path, error)
         }
     }
 }

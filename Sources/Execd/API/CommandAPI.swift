@@ -2,6 +2,7 @@ import FoundationEssentials
 import HTTPServer
 import NIOCore
 import NIOHTTP1
+import System
 
 /// The routes below `/command` (docs/wire.md#commands).
 struct CommandAPI: Sendable {

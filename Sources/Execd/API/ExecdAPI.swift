@@ -1,6 +1,7 @@
 import HTTPServer
 import Logging
 import NIOHTTP1
+import System
 
 /// execd's HTTP API: authorisation and routing.
 struct ExecdAPI: Sendable {
@@ -36,15 +37,9 @@ struct ExecdAPI: Sendable {
         }
     }
 
-    /// Constant-time comparison with the token.
     private func isAuthorized(_ request: HTTPRequest) -> Bool {
         guard let token else { return true }
-        let presented = Array((request.headers.first(name: Self.tokenHeader) ?? "").utf8), expected = Array(token.utf8)
-        var difference = UInt8(presented.count == expected.count ? 0 : 1)
-        for (index, byte) in expected.enumerated() {
-            difference |= byte ^ (index < presented.count ? presented[index] : 0)
-        }
-        return difference == 0
+        return ConstantTime.areEqual(request.headers.first(name: Self.tokenHeader) ?? "", token)
     }
 
     private func route(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {

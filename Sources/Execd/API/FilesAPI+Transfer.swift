@@ -1,6 +1,7 @@
 import HTTPServer
 import NIOCore
 import NIOHTTP1
+import System
 
 /// Uploads and downloads, streamed without holding a file in memory.
 extension FilesAPI {

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -45,14 +46,10 @@ final class MetricsSampler: Sendable {
             timestamp: now)
     }
 
-    private static func microseconds() -> UInt64 {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return UInt64(now.tv_sec) * 1_000_000 + UInt64(now.tv_nsec) / 1000
-    }
+    private static func microseconds() -> UInt64 { SystemClock.monotonicNanoseconds() / 1000 }
 
     private static func contents(of path: String) -> String? {
-        (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) }
+        File.text(path)
     }
 }
 

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -25,7 +26,7 @@ struct CommandEnvironment: Sendable {
     func current() -> [String: String] { base.merging(fileVariables()) { _, new in new } }
 
     func fileVariables() -> [String: String] {
-        guard let path = base["EXECD_ENVS"], let data = try? Data(contentsOf: URL(filePath: path)) else { return [:] }
-        return EnvironmentFile.parse(String(decoding: data, as: UTF8.self))
+        guard let path = base["EXECD_ENVS"], let text = File.text(path) else { return [:] }
+        return EnvironmentFile.parse(text)
     }
 }

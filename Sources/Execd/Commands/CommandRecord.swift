@@ -1,11 +1,12 @@
 import Synchronization
+import System
 
 /// The state of one command, for status, logs and interruption.
 final class CommandRecord: Sendable {
     struct State: Sendable {
         var process: RunningProcess?
-        var exit: ExitStatus?
-        /// Why it has no exit code: it did not start, or exceeded its time limit.
+        var exit: ProcessExit?
+        /// Why it has no exit code of its own: it did not start, or ran into its time limit.
         var failure: String?
         /// Further explanation for a command that failed.
         var explanation: String?
@@ -63,8 +64,8 @@ final class CommandRecord: Sendable {
         }
     }
 
-    /// Records the end. No signal is sent afterwards, since the pid may be reused.
-    func ended(_ exit: ExitStatus?, failure: String?, at now: Int64) {
+    /// Notes the end. From here on no signal goes out: the pid may be another's.
+    func ended(_ exit: ProcessExit?, failure: String?, at now: Int64) {
         let explanation = exit?.code == 0 ? nil : memory.reason(since: earlierKills)
         state.withLock { state in
             state.process = nil

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -27,11 +28,7 @@ final class CommandRunner: Sendable {
         storms = StormWatch(memory: memory, registry: registry)
     }
 
-    static func now() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-    }
+    static func now() -> Int64 { Int64(SystemClock.wallMilliseconds()) }
 
     /// Starts a command; to be called on a thread of `SpawnThreads`.
     /// - Returns: its record and its events; a background command's output goes to its log.

@@ -1,3 +1,5 @@
+import System
+
 /// The memory of the sandbox's programs, as their control group tells of it, in version 1 and 2 alike.
 struct MemoryGroup: Sendable {
     private let folder: String
@@ -27,5 +29,5 @@ struct MemoryGroup: Sendable {
         return "the sandbox's memory limit of \(limit >> 20) MiB was reached: the kernel ended processes of it"
     }
 
-    private func read(_ name: String) -> String? { SmallFile.read("\(folder)/\(name)") }
+    private func read(_ name: String) -> String? { File.text("\(folder)/\(name)", limit: 64 << 10) }
 }

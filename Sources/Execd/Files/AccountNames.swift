@@ -1,4 +1,5 @@
 import FoundationEssentials
+import System
 
 /// Names of users or groups, read from passwd(5) or group(5), since a static program has no name service.
 struct AccountNames: Hashable, Sendable {
@@ -20,7 +21,7 @@ struct AccountNames: Hashable, Sendable {
     static func groups() -> AccountNames { read("/etc/group") }
 
     private static func read(_ path: String) -> AccountNames {
-        AccountNames((try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) } ?? "")
+        AccountNames(File.text(path) ?? "")
     }
 
     /// The number of a name, or of digits.

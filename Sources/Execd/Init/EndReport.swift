@@ -1,3 +1,5 @@
+import System
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -7,7 +9,7 @@
 /// two, and no parent is left to read it.
 struct EndReport {
     enum End: Hashable {
-        case ended(ExitStatus)
+        case ended(ProcessExit)
         case notStarted(SpawnError)
 
         var line: String {

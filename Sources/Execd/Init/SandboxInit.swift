@@ -1,4 +1,5 @@
 import CLinux
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -78,12 +79,11 @@ enum SandboxInit {
         write(STDERR_FILENO, line, line.utf8.count)
     }
 
-    private static func reap() -> (pid_t, ExitStatus)? {
+    private static func reap() -> (pid_t, ProcessExit)? {
         var state: Int32 = 0
         let pid = waitpid(-1, &state, WNOHANG)
         guard pid > 0 else { return nil }
-        let signal = state & 0x7f
-        return (pid, signal == 0 ? .exited(state >> 8 & 0xff) : .signalled(signal))
+        return (pid, ProcessExit(waited: state))
     }
 
     /// Signal all processes only as the first one of its namespace; elsewhere that would be the whole machine.

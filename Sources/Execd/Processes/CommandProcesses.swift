@@ -1,3 +1,5 @@
+import System
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -18,8 +20,8 @@ enum CommandProcesses {
                 String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
             }
             guard pid_t(name) != nil,
-                SmallFile.read("\(folder)/\(name)/oom_score_adj") == "\(Rank.command.rawValue)\n",
-                let group = SmallFile.read("\(folder)/\(name)/stat").flatMap(group(ofStat:))
+                File.text("\(folder)/\(name)/oom_score_adj") == "\(Rank.command.rawValue)\n",
+                let group = File.text("\(folder)/\(name)/stat").flatMap(group(ofStat:))
             else { continue }
             groups[group, default: 0] += 1
         }

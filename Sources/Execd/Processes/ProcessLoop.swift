@@ -1,5 +1,6 @@
 import CLinux
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -25,33 +26,23 @@ final class ProcessLoop: Sendable {
         case resume(UInt64)
     }
 
-    private struct Inbox {
-        var commands: [Command] = []
-        var next: UInt64 = 1
-    }
-
-    private let epoll: CInt
-    private let wakeUp: CInt
-    private let state = Mutex(Inbox())
+    private let poll: EventPoll
+    private let commands: CommandQueue<Command>
+    private let numbers = Atomic<UInt64>(0)
 
     /// The program's loop. Its thread lives as long as the process.
     static let shared = ProcessLoop()
 
     private init() {
-        epoll = linux_epoll_create()
-        wakeUp = linux_eventfd()
-        precondition(epoll >= 0 && wakeUp >= 0, "no descriptors are left to watch processes with")
-        _ = linux_epoll_add(epoll, wakeUp, LINUX_EPOLLIN, 0)
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(self).toOpaque()
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                Unmanaged<ProcessLoop>.fromOpaque(context!).takeRetainedValue().run()
-                return nil
-            }, context)
-        precondition(status == 0, "no thread is left to watch processes with")
-        pthread_detach(thread)
+        guard let poll = try? EventPoll(), let commands = try? CommandQueue<Command>() else {
+            preconditionFailure("no descriptors are left to watch processes with")
+        }
+        self.poll = poll
+        self.commands = commands
+        self.poll.add(commands.descriptor, token: 0)
+        do throws(SystemCallError) { try DetachedThread.start { [self] in run() } } catch {
+            preconditionFailure("no thread is left to watch processes with")
+        }
     }
 
     /// Starts a process. Its output and end are passed to `deliver` on the loop's thread.
@@ -84,29 +75,14 @@ final class ProcessLoop: Sendable {
             for descriptor in pipes.values { close(descriptor) }
             throw error
         }
-        let number = state.withLock { [pipes] state in
-            let number = state.next
-            state.next += 1
-            let running = Running(pid: pid, pidfd: linux_pidfd_open(pid), pipes: pipes, deliver: deliver)
-            state.commands.append(.watch(number, running))
-            return number
-        }
-        wake()
+        let number = numbers.add(1, ordering: .relaxed).newValue
+        commands.send(
+            .watch(number, Running(pid: pid, pidfd: linux_pidfd_open(pid), pipes: pipes, deliver: deliver)))
         return RunningProcess(pid: pid, number: number, loop: self)
     }
 
-    fileprivate func pause(_ number: UInt64) { send(.pause(number)) }
-    fileprivate func resume(_ number: UInt64) { send(.resume(number)) }
-
-    private func send(_ command: Command) {
-        state.withLock { $0.commands.append(command) }
-        wake()
-    }
-
-    private func wake() {
-        var one: UInt64 = 1
-        write(wakeUp, &one, 8)
-    }
+    fileprivate func pause(_ number: UInt64) { commands.send(.pause(number)) }
+    fileprivate func resume(_ number: UInt64) { commands.send(.resume(number)) }
 
     // MARK: On the thread
 
@@ -120,10 +96,9 @@ final class ProcessLoop: Sendable {
 
     private func run() {
         var running: [UInt64: Running] = [:]
-        var events = [linux_event](repeating: linux_event(), count: 64)
+        var events = EventPoll.events()
         while true {
-            let count = linux_epoll_wait(epoll, &events, 64, -1)
-            for event in events.prefix(Int(max(count, 0))) {
+            for event in events.prefix((try? poll.wait(&events)) ?? 0) {
                 let number = event.data >> 2
                 if number == 0 {
                     obey(&running)
@@ -142,27 +117,21 @@ final class ProcessLoop: Sendable {
     }
 
     private func obey(_ running: inout [UInt64: Running]) {
-        var count: UInt64 = 0
-        Glibc.read(wakeUp, &count, 8)
-        let commands = state.withLock { state in
-            defer { state.commands = [] }
-            return state.commands
-        }
-        for command in commands {
+        for command in commands.take() {
             switch command {
             case .watch(let number, let process):
                 running[number] = process
                 for (stream, pipe) in process.pipes {
-                    _ = linux_epoll_add(epoll, pipe, LINUX_EPOLLIN, number << 2 | slot(stream).rawValue)
+                    poll.add(pipe, token: number << 2 | slot(stream).rawValue)
                 }
-                _ = linux_epoll_add(epoll, process.pidfd, LINUX_EPOLLIN, number << 2)
+                poll.add(process.pidfd, token: number << 2)
             case .pause(let number):
                 for (stream, pipe) in running[number]?.pipes ?? [:] where stream != .control {
-                    _ = linux_epoll_modify(epoll, pipe, 0, number << 2 | slot(stream).rawValue)
+                    poll.modify(pipe, 0, token: number << 2 | slot(stream).rawValue)
                 }
             case .resume(let number):
                 for (stream, pipe) in running[number]?.pipes ?? [:] {
-                    _ = linux_epoll_modify(epoll, pipe, LINUX_EPOLLIN, number << 2 | slot(stream).rawValue)
+                    poll.modify(pipe, LINUX_EPOLLIN, token: number << 2 | slot(stream).rawValue)
                 }
             }
         }
@@ -219,8 +188,7 @@ final class ProcessLoop: Sendable {
         for pipe in (running[number]?.pipes ?? [:]).values { close(pipe) }
         close(process.pidfd)
         running[number] = nil
-        let signal = state & 0x7f
-        process.deliver(.ended(signal == 0 ? .exited(state >> 8 & 0xff) : .signalled(signal)))
+        process.deliver(.ended(ProcessExit(waited: state)))
     }
 }
 

@@ -1,3 +1,5 @@
+import System
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -37,25 +39,11 @@ enum OutputStream: Hashable, Sendable {
     case control
 }
 
-/// How a process ended.
-enum ExitStatus: Hashable, Sendable {
-    case exited(Int32)
-    case signalled(Int32)
-
-    /// As in a shell: 128 plus the number for a signal.
-    var code: Int32 {
-        switch self {
-        case .exited(let code): code
-        case .signalled(let number): 128 + number
-        }
-    }
-}
-
-/// An event of a running process. The exit comes last and once. Output written before something on the control channel
-/// is delivered before it.
+/// What a running process brings, in order; the exit comes last and once. What it wrote before something on its control
+/// channel comes before that.
 enum ProcessEvent: Hashable, Sendable {
     case output(OutputStream, [UInt8])
-    case ended(ExitStatus)
+    case ended(ProcessExit)
 }
 
 /// Why a process did not start: the call's errno.

@@ -1,4 +1,4 @@
-import CLinux
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -13,38 +13,21 @@ enum Spawn {
     static func start(
         _ spec: ProcessSpec, input: CInt = -1, output: CInt, error: CInt, passed: [CInt] = []
     ) throws(SpawnError) -> pid_t {
-        let arguments = spec.arguments.map { strdup($0) } + [nil]
-        let environment = spec.environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        let directory = spec.directory.map { strdup($0) } ?? nil
-        let path = strdup(spec.environment["PATH"] ?? ProcessSpec.defaultPath)
-        defer {
-            for text in arguments + environment + [directory, path] { free(text) }
+        var launch = ProcessLaunch(
+            spec.arguments, environment: spec.environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" })
+        launch.searchPath = spec.environment["PATH"] ?? ProcessSpec.defaultPath
+        launch.directory = spec.directory
+        (launch.input, launch.output, launch.error) = (input, output, error)
+        launch.passed = passed
+        launch.joined = spec.joins
+        launch.hasOwnGroup = true
+        launch.outOfMemoryScore = spec.rank.rawValue
+        (launch.user, launch.group) = (spec.user, spec.group)
+        // A command is the sandbox's, not the server's: it goes on where that one ends and is started again. And any of
+        // the pool's threads starts it, which end when they have nothing to do.
+        launch.endsWithThread = false
+        do throws(SystemCallError) { return try launch.start() } catch {
+            throw SpawnError(program: spec.arguments[0], code: error.code)
         }
-        let status = arguments.withUnsafeBufferPointer { arguments in
-            environment.withUnsafeBufferPointer { environment in
-                passed.withUnsafeBufferPointer { passed in
-                    var options = linux_spawn_options()
-                    options.executable = UnsafePointer(arguments[0])
-                    options.search_path = UnsafePointer(path)
-                    options.arguments = arguments.baseAddress
-                    options.environment = environment.baseAddress
-                    options.directory = UnsafePointer(directory)
-                    (options.input, options.output, options.error) = (input, output, error)
-                    options.passed = passed.baseAddress
-                    options.passed_count = Int32(passed.count)
-                    options.grouping = 2
-                    options.out_of_memory_score = spec.rank.rawValue
-                    options.user = spec.user.map(Int64.init) ?? -1
-                    options.group = spec.group.map(Int64.init) ?? -1
-                    return spec.joins.withUnsafeBufferPointer { joins in
-                        options.joined = joins.baseAddress
-                        options.joined_count = Int32(joins.count)
-                        return linux_spawn(&options)
-                    }
-                }
-            }
-        }
-        guard status > 0 else { throw SpawnError(program: spec.arguments[0], code: -status) }
-        return status
     }
 }

@@ -1,5 +1,6 @@
 import NIOPosix
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -127,7 +128,7 @@ final class ShellSession: Sendable {
         }
     }
 
-    private func finish(_ status: ExitStatus, _ state: inout State) {
+    private func finish(_ status: ProcessExit, _ state: inout State) {
         guard let run = state.run else { return }
         state.run = nil
         run.record.ended(status, failure: nil, at: CommandRunner.now())

@@ -2,6 +2,7 @@ import Logging
 import Metrics
 import NIOConcurrencyHelpers
 import NIOCore
+import System
 
 /// Limits invalid credentials and signatures, for each client and for each sandbox, over all event loops.
 ///
@@ -30,10 +31,9 @@ public final class FailureBudget: Sendable {
     }
 
     private struct State: Sendable {
-        var clients: Allowances<ClientKey>
-        var sandboxes: Allowances<String>
-        var quietUntil: UInt64 = 0
-        var unlogged = 0
+        var clients: KeyedRateLimiter<ClientKey>
+        var sandboxes: KeyedRateLimiter<String>
+        var log: RateLimiter
     }
 
     private let state: NIOLockedValueBox<State>
@@ -45,8 +45,8 @@ public final class FailureBudget: Sendable {
             ($0, Counter(label: "sallyport_ingress_failed_attempts_total", dimensions: [("kind", $0.rawValue)]))
         })
     private static let throttled = Counter(label: "sallyport_ingress_throttled_attempts_total")
-    /// The time between two log lines.
-    private static let logInterval: UInt64 = 1_000_000_000
+    /// Lines in the log.
+    private static let logRate = Rate(burst: 1, every: .seconds(1))
 
     /// - Parameter clock: nanoseconds of a monotonic clock.
     public init(
@@ -55,10 +55,11 @@ public final class FailureBudget: Sendable {
     ) {
         state = NIOLockedValueBox(
             State(
-                clients: Allowances(
-                    burst: limits.clientBurst, interval: limits.clientInterval, capacity: limits.capacity),
-                sandboxes: Allowances(
-                    burst: limits.sandboxBurst, interval: limits.sandboxInterval, capacity: limits.capacity)))
+                clients: KeyedRateLimiter(
+                    Rate(burst: limits.clientBurst, every: limits.clientInterval), capacity: limits.capacity),
+                sandboxes: KeyedRateLimiter(
+                    Rate(burst: limits.sandboxBurst, every: limits.sandboxInterval), capacity: limits.capacity),
+                log: RateLimiter(Self.logRate, now: clock())))
         self.logger = logger
         self.clock = clock
     }
@@ -71,7 +72,7 @@ public final class FailureBudget: Sendable {
 
     private static func wait(_ client: ClientKey, _ sandbox: String, _ state: State, _ now: UInt64) -> Int? {
         var wait = state.clients.wait(client, at: now)
-        if !state.clients.isClean(client, at: now) { wait = max(wait, state.sandboxes.wait(sandbox, at: now)) }
+        if !state.clients.isFull(client, at: now) { wait = max(wait, state.sandboxes.wait(sandbox, at: now)) }
         return wait == 0 ? nil : Int((wait + 999_999_999) / 1_000_000_000)
     }
 
@@ -82,15 +83,9 @@ public final class FailureBudget: Sendable {
         Self.failures[kind]!.increment()
         let (wait, line) = state.withLockedValue { state -> (Int?, Int?) in
             let wait = Self.wait(key, sandbox, state, now)
-            state.clients.charge(key, at: now)
-            state.sandboxes.charge(sandbox, at: now)
-            guard now >= state.quietUntil else {
-                state.unlogged += 1
-                return (wait, nil)
-            }
-            state.quietUntil = now + Self.logInterval
-            defer { state.unlogged = 0 }
-            return (wait, state.unlogged)
+            state.clients.take(key, at: now)
+            state.sandboxes.take(sandbox, at: now)
+            return (wait, state.log.admit(now: now))
         }
         if wait != nil { Self.throttled.increment() }
         if let line {

@@ -1,5 +1,6 @@
 import SecureAccess
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -59,10 +60,10 @@ public final class SpentTokens: Sendable {
         public var isTaken = false
     }
 
-    private struct State: Sendable {
+    private struct State: ~Copyable, Sendable {
         var list: SpentList
-        var descriptor: CInt
-        let lock: CInt
+        let file: FileDescriptor
+        let lock: FileDescriptor
     }
 
     private let state: Mutex<State>
@@ -72,35 +73,29 @@ public final class SpentTokens: Sendable {
     ///   - capacity: the most routes that are remembered.
     /// - Throws: `FileError` if it cannot be read and written, or another gateway uses it.
     public init(path: String, capacity: Int = 65536, now: UInt64) throws(FileError) {
-        func problem(_ what: String) -> FileError {
-            FileError(description: "\(path) \(what): \(String(cString: strerror(errno)))")
+        func problem(_ what: String, _ error: SystemCallError = .last) -> FileError {
+            FileError(description: "\(path) \(what): \(error)")
         }
-        let lock = open(path + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard lock >= 0 else { throw problem("cannot be opened") }
-        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            close(lock)
+        let lock: FileDescriptor
+        do throws(SystemCallError) {
+            lock = try FileDescriptor(opening: path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
+        } catch {
+            throw problem("cannot be opened", error)
+        }
+        guard flock(lock.number, LOCK_EX | LOCK_NB) == 0 else {
             throw FileError(description: "\(path) belongs to another gateway", isTaken: true)
         }
         var list = SpentList(capacity: capacity)
-        if let text = Self.text(of: path) { list.read(text, now: now) }
-        // Rewrite the file with valid entries only, atomically.
-        let temporary = path + ".new"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o600)
-        guard descriptor >= 0, Self.write(list.expiries.map { SpentList.line($0, $1) }.joined(), to: descriptor),
-            rename(temporary, path) == 0
-        else {
-            let failure = problem("cannot be written")
-            if descriptor >= 0 { close(descriptor) }
-            close(lock)
-            throw failure
-        }
-        state = Mutex(State(list: list, descriptor: descriptor, lock: lock))
-    }
-
-    deinit {
-        state.withLock { state in
-            close(state.descriptor)
-            close(state.lock)
+        // All of it, however long it has grown: what is not read could be used again.
+        if let text = File.text(path, limit: .max) { list.read(text, now: now) }
+        do throws(SystemCallError) {
+            // Only what counts is kept, whole or not at all.
+            let lines = list.expiries.map { SpentList.line($0, $1) }.joined()
+            try File.replace(path, with: Array(lines.utf8), mode: 0o600)
+            let file = try FileDescriptor(opening: path, O_WRONLY | O_APPEND | O_NOFOLLOW)
+            state = Mutex(State(list: list, file: file, lock: lock))
+        } catch {
+            throw problem("cannot be written", error)
         }
     }
 
@@ -108,20 +103,8 @@ public final class SpentTokens: Sendable {
         state.withLock { state in
             let outcome = state.list.redeem(nonce, expires: expires, now: now)
             guard outcome == .first else { return outcome }
-            return Self.write(SpentList.line(nonce, expires), to: state.descriptor) ? .first : .full
+            let line = SpentList.line(nonce, expires).utf8
+            return (try? File.write(line, to: state.file.number)) == nil ? .full : .first
         }
-    }
-
-    private static func write(_ text: String, to descriptor: CInt) -> Bool {
-        let bytes = Array(text.utf8)
-        return Glibc.write(descriptor, bytes, bytes.count) == bytes.count
-    }
-
-    private static func text(of path: String) -> String? {
-        guard let file = fopen(path, "re") else { return nil }
-        defer { fclose(file) }
-        var bytes: [UInt8] = [], chunk = [UInt8](repeating: 0, count: 65536)
-        while case let count = fread(&chunk, 1, chunk.count, file), count > 0 { bytes += chunk[..<count] }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -1,6 +1,7 @@
 import Metrics
 import NIOConcurrencyHelpers
 import NIOCore
+import System
 
 /// Limits for one client and one sandbox at a gateway; nil for no limit.
 public struct TrafficLimits: Hashable, Sendable {
@@ -26,8 +27,8 @@ public struct TrafficLimits: Hashable, Sendable {
 /// Enforces the limits over all event loops. A client is an IPv4 address or an IPv6 /64.
 final class TrafficBudget: Sendable {
     private struct State: Sendable {
-        var clients: Allowances<ClientKey>?
-        var routes: Allowances<String>?
+        var clients: KeyedRateLimiter<ClientKey>?
+        var routes: KeyedRateLimiter<String>?
         var connections: [ClientKey: Int] = [:]
         /// Exchanges under way for each sandbox incarnation.
         var load: [String: Int] = [:]
@@ -48,16 +49,13 @@ final class TrafficBudget: Sendable {
     ) {
         self.limits = limits
         self.clock = clock
-        func allowances<Key>(_ rate: Int?, _ burst: Int) -> Allowances<Key>? {
-            rate.map {
-                Allowances(
-                    burst: max(1, burst), interval: .nanoseconds(1_000_000_000 / max(1, $0)), capacity: limits.capacity)
-            }
+        func limiter<Key>(_ rate: Int?, _ burst: Int) -> KeyedRateLimiter<Key>? {
+            rate.map { KeyedRateLimiter(Rate(burst: max(1, burst), perSecond: $0), capacity: limits.capacity) }
         }
         state = NIOLockedValueBox(
             State(
-                clients: allowances(limits.clientRate, limits.clientBurst),
-                routes: allowances(limits.routeRate, limits.routeBurst)))
+                clients: limiter(limits.clientRate, limits.clientBurst),
+                routes: limiter(limits.routeRate, limits.routeBurst)))
     }
 
     /// Counts a request of a client.
@@ -79,11 +77,9 @@ final class TrafficBudget: Sendable {
         return Self.noted("route", state.withLockedValue { Self.take("\(sandbox)-\(port)", &$0.routes, clock()) })
     }
 
-    private static func take<Key>(_ key: Key, _ allowances: inout Allowances<Key>?, _ now: UInt64) -> Int? {
-        guard let wait = allowances?.wait(key, at: now) else { return nil }
-        guard wait == 0 else { return Int((wait + 999_999_999) / 1_000_000_000) }
-        allowances!.charge(key, at: now)
-        return nil
+    private static func take<Key>(_ key: Key, _ limiter: inout KeyedRateLimiter<Key>?, _ now: UInt64) -> Int? {
+        guard limiter?.take(key, at: now) == false else { return nil }
+        return Int((limiter!.wait(key, at: now) + 999_999_999) / 1_000_000_000)
     }
 
     private static func noted(_ kind: String, _ wait: Int?) -> Int? {

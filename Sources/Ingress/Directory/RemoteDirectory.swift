@@ -3,6 +3,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
+import System
 
 /// Follows the directory of a control plane in another process. While the connection is down the last state stays in
 /// force; before the first one, nothing is routed.
@@ -26,8 +27,9 @@ public final class RemoteDirectory: EndpointDirectory {
     private static let maxSilence = TimeAmount.seconds(5)
     /// A snapshot is one line of about 500 bytes per sandbox.
     private static let maxLine = 256 << 20
-    private static let shortestPause = Duration.milliseconds(50)
-    private static let maxPause = Duration.seconds(2)
+    /// Milliseconds between two attempts.
+    private static let shortestPause: UInt64 = 50
+    private static let maxPause: UInt64 = 2000
 
     /// - Parameters:
     ///   - secret: the control plane's secret, sent as `Authorization: Bearer`.
@@ -61,7 +63,7 @@ public final class RemoteDirectory: EndpointDirectory {
 
     /// Follows the stream until the task is cancelled, and reconnects when it breaks.
     public func follow() async {
-        var pause = Self.shortestPause
+        var backOff = BackOff(first: Self.shortestPause, longest: Self.maxPause)
         var asksForAll = false
         while !Task.isCancelled {
             let begin = ContinuousClock.now
@@ -74,10 +76,9 @@ public final class RemoteDirectory: EndpointDirectory {
                     "the directory cannot be followed; its last state stays in force",
                     metadata: ["directory": "\(address)", "error": "\(error)", "has-state": "\(isReady)"])
             }
-            if ContinuousClock.now - begin > Self.maxPause { pause = Self.shortestPause }
-            // So that not all gateways reconnect at the same moment.
-            try? await Task.sleep(for: pause * Double.random(in: 0.5...1))
-            pause = min(pause * 2, Self.maxPause)
+            if ContinuousClock.now - begin > .milliseconds(Self.maxPause) { backOff.reset() }
+            // Not all gateways at the same moment.
+            try? await Task.sleep(for: backOff.spread())
         }
     }
 

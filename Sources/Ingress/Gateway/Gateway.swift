@@ -4,6 +4,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import SecureAccess
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -37,7 +38,7 @@ public final class Gateway: Sendable {
         self.group = group
         self.logger = logger
         let budget = FailureBudget(configuration.failures, logger: logger)
-        var rules = AccessRules(keys: configuration.keys, budget: budget) { UInt64(max(0, time(nil))) }
+        var rules = AccessRules(keys: configuration.keys, budget: budget) { SystemClock.wallSeconds() }
         rules.acceptsVersion1 = configuration.acceptsVersion1
         let traffic = TrafficBudget(configuration.traffic)
         self.traffic = traffic

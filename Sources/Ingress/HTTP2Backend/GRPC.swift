@@ -1,4 +1,5 @@
 import NIOHTTP1
+import System
 
 /// gRPC over HTTP/2: which requests are of it, and how it is told of errors.
 enum GRPC {
@@ -36,15 +37,6 @@ enum GRPC {
 
     /// Percent-encoded but for what is printable ASCII and no percent sign.
     private static func message(_ text: String) -> String {
-        var result = ""
-        for byte in text.utf8 {
-            if byte >= 0x20 && byte < 0x7F && byte != UInt8(ascii: "%") {
-                result.unicodeScalars.append(Unicode.Scalar(byte))
-            } else {
-                let digits = String(byte, radix: 16, uppercase: true)
-                result += "%" + (digits.utf8.count == 1 ? "0" : "") + digits
-            }
-        }
-        return result
+        PercentEncoding.encode(text) { $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "%") }
     }
 }

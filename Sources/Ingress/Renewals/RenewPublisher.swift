@@ -4,6 +4,7 @@ import Metrics
 import NIOConcurrencyHelpers
 import NIOCore
 import Redis
+import System
 
 /// Tells the control plane through a Redis list which sandboxes are used (OSEP-0009). No request waits for it: what cannot be
 /// sent is dropped, and the next access after the interval says it again.
@@ -22,7 +23,7 @@ public final class RenewPublisher: RenewalSink {
     private let settings: Settings
     private let logger: Logger
     private let clock: @Sendable () -> UInt64
-    private let throttle: NIOLockedValueBox<Allowances<String>>
+    private let throttle: NIOLockedValueBox<KeyedRateLimiter<String>>
     private let waiting: AsyncStream<RenewIntent>
     private let asking: AsyncStream<RenewIntent>.Continuation
 
@@ -42,24 +43,19 @@ public final class RenewPublisher: RenewalSink {
         self.logger = logger
         self.clock = clock
         throttle = NIOLockedValueBox(
-            Allowances(burst: 1, interval: max(settings.interval, .nanoseconds(1)), capacity: Self.remembered))
+            KeyedRateLimiter(Rate(burst: 1, every: settings.interval), capacity: Self.remembered))
         (waiting, asking) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.capacity))
     }
 
     public func accessed(_ sandbox: String) {
         let now = clock()
-        let isDue = throttle.withLockedValue { throttle in
-            guard throttle.wait(sandbox, at: now) == 0 else { return false }
-            throttle.charge(sandbox, at: now)
-            return true
-        }
-        guard isDue else { return }
+        guard throttle.withLockedValue({ $0.take(sandbox, at: now) }) else { return }
         if case .dropped = asking.yield(RenewIntent(sandbox: sandbox)) { Self.dropped.increment() }
     }
 
     /// Publishes until the task is cancelled; connects when there is something to say, and again after a failure.
     public func run() async {
-        var backOff = RedisBackOff()
+        var backOff = BackOff.redis
         var intents = waiting.makeAsyncIterator()
         var next: RenewIntent?
         var hasFailed = false
@@ -91,7 +87,7 @@ public final class RenewPublisher: RenewalSink {
                 logger.warning(
                     "a renewal could not be sent",
                     metadata: ["redis": "\(settings.address)", "error": "\(error)"])
-                try? await Task.sleep(for: backOff.pause())
+                try? await Task.sleep(for: backOff.spread())
             }
         }
     }

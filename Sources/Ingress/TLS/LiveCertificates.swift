@@ -2,10 +2,7 @@ import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOSSL
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import System
 
 /// The certificates of a listener, read anew when their files change. A handshake gets those of its time; connections that
 /// are open go on with theirs.
@@ -13,7 +10,7 @@ final class LiveCertificates: Sendable {
     private struct State {
         var loaded: [LoadedCertificate]
         var names: ServerNames
-        var stamps: [[Int]]
+        var stamps: [[ChangeStamp?]]
 
         func certificate(for name: String?) -> LoadedCertificate {
             loaded[name.flatMap(names.index) ?? 0]
@@ -78,14 +75,7 @@ final class LiveCertificates: Sendable {
     }
 
     /// What changes when one of the files does, or who may read it.
-    private static func stamp(_ files: CertificateFiles) -> [Int] {
-        [files.certificate, files.key].flatMap { path -> [Int] in
-            var status = stat()
-            guard stat(path, &status) == 0 else { return [0] }
-            return [
-                Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
-                status.st_ctim.tv_sec, status.st_ctim.tv_nsec,
-            ]
-        }
+    private static func stamp(_ files: CertificateFiles) -> [ChangeStamp?] {
+        [ChangeStamp(files.certificate), ChangeStamp(files.key)]
     }
 }

@@ -1,4 +1,5 @@
 import NIOSSL
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -40,32 +41,29 @@ struct LoadedCertificate: Sendable {
         return configuration
     }
 
+    /// Bytes.
+    private static let limit = 1 << 20
+
     /// - Throws: for a secret that others than its owner may read, too.
     private static func read(_ path: String, isSecret: Bool) throws(TLSError) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw unreadable(path) }
-        defer { close(descriptor) }
+        let file: FileDescriptor
+        do throws(SystemCallError) { file = try FileDescriptor(opening: path, O_RDONLY | O_NONBLOCK) } catch {
+            throw unreadable(path, error)
+        }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw unreadable(path) }
-        guard status.st_mode & S_IFMT == S_IFREG, (1...(1 << 20)).contains(status.st_size) else {
-            throw TLSError(description: "\(path) is not a file of at most 1 MiB")
+        guard fstat(file.number, &status) == 0 else { throw unreadable(path, .last) }
+        guard status.st_mode & S_IFMT == S_IFREG, (1...Int64(limit)).contains(Int64(status.st_size)) else {
+            throw TLSError(description: "\(path) is no file of at most 1 MiB")
         }
         guard !isSecret || status.st_mode & 0o077 == 0 else {
             throw TLSError(description: "\(path) can be read by others than its owner; use chmod 600")
         }
-        var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
-        var count = 0
-        while count < bytes.count {
-            let more = bytes.withUnsafeMutableBytes {
-                Glibc.read(descriptor, $0.baseAddress! + count, $0.count - count)
-            }
-            guard more > 0 else { throw unreadable(path) }
-            count += more
+        do throws(SystemCallError) { return try File.read(file.number, limit: limit) } catch {
+            throw unreadable(path, error)
         }
-        return bytes
     }
 
-    private static func unreadable(_ path: String) -> TLSError {
-        TLSError(description: "\(path) cannot be read: \(String(cString: strerror(errno)))")
+    private static func unreadable(_ path: String, _ error: SystemCallError) -> TLSError {
+        TLSError(description: "\(path) cannot be read: \(error)")
     }
 }

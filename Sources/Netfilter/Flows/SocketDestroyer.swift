@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 #if canImport(Glibc)
@@ -81,13 +82,5 @@ public final class SocketDestroyer: Sendable {
         return OpenSocket(
             transport: transport, local: local.unmapped, localPort: UInt16(identifier[0]) << 8 | UInt16(identifier[1]),
             remote: remote.unmapped, remotePort: remotePort)
-    }
-}
-
-extension IPAddress {
-    /// The IPv4 address inside an IPv4-mapped one (RFC 4291, section 2.5.5.2); any other address as it is.
-    public var unmapped: IPAddress {
-        guard case .v6(let address) = self, address.high == 0, address.low >> 32 == 0xffff else { return self }
-        return .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: address.low)))
     }
 }

@@ -1,4 +1,5 @@
 import CLinux
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -43,16 +44,7 @@ enum BuriedName {
 
     /// All mount points of this thread's mount namespace (proc_pid_mountinfo(5)).
     private static func mountPoints() -> [String] {
-        let descriptor = open("/proc/thread-self/mountinfo", O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return [] }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = [], chunk = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
-            let count = read(descriptor, &chunk, chunk.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { break }
-            bytes += chunk[..<count]
-        }
+        let bytes = (try? File.read("/proc/thread-self/mountinfo")) ?? []
         return bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
             let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
             return fields.count > 4 ? String(decoding: fields[4], as: UTF8.self) : nil

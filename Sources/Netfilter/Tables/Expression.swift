@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// One step of an nf_tables rule. A rule runs its steps in order and stops at the first that does not match.

@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// The hook and priority of a base chain.

@@ -1,3 +1,5 @@
+import Addresses
+
 /// Disjoint ranges of addresses, sorted, each with a value. Adjacent ranges have different values, so tables that mean
 /// the same are equal, whatever changes led to them.
 public struct RangeTable<Value: Hashable & Sendable>: Sendable {

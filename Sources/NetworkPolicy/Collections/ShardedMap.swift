@@ -1,3 +1,5 @@
+import Addresses
+
 /// A key that chooses its shard of a map. Equal keys must give equal numbers. It is computed beside the ordinary hash,
 /// so it should be cheap.
 protocol Sharded: Hashable {

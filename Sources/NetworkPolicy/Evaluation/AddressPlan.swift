@@ -1,3 +1,5 @@
+import Addresses
+
 /// The address rules of a policy, flattened for the kernel: disjoint ranges, and what is decided in each.
 public struct AddressPlan: Hashable, Sendable {
     public struct Block: Hashable, Sendable {

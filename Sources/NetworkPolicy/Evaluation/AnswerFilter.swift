@@ -1,3 +1,5 @@
+import Addresses
+
 /// Which addresses a name may resolve to. A public name that yields a private address is DNS rebinding, or a mistake.
 public struct AnswerFilter: Sendable {
     private let internalZones: [DomainName]

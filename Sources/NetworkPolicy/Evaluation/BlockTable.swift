@@ -1,3 +1,5 @@
+import Addresses
+
 /// The address rules of a policy: by block, and flattened to disjoint ranges.
 struct BlockTable: Sendable {
     /// A block that has rules, in the order that `CoveredRange.flatten` expects.

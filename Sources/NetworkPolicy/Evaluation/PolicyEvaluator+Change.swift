@@ -1,3 +1,5 @@
+import Addresses
+
 extension PolicyEvaluator {
     /// The evaluator of a changed policy, and the targets whose verdicts may differ.
     public struct Successor: Sendable {

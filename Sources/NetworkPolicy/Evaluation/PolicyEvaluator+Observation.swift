@@ -1,3 +1,5 @@
+import Addresses
+
 // While a sandbox is observed only the operator's rules are enforced: a client of the policy API must not be able to
 // switch them off by observing.
 extension PolicyEvaluator {

@@ -1,3 +1,4 @@
+import Addresses
 import Synchronization
 
 /// A policy indexed for evaluation. The DNS filter, the kernel's rules and every check use this one evaluator, so they

@@ -1,3 +1,5 @@
+import Addresses
+
 extension DomainName {
     /// Reads a name as a person writes it: any case, Unicode labels, one trailing dot.
     ///

@@ -1,3 +1,5 @@
+import Addresses
+
 /// A change of a policy that a client asks for.
 public enum PolicyChange: Hashable, Sendable {
     /// PUT and POST: replaces the policy.

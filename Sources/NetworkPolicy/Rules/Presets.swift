@@ -1,4 +1,3 @@
-import FoundationEssentials
 import JSON
 
 /// Which rule of a preset a policy's rule is. As long as all rules of the preset are together, answers give the
@@ -65,17 +64,5 @@ public struct Presets: Hashable, Sendable {
         }
         guard !rules.isEmpty else { throw .emptyChange }
         return (name, rules)
-    }
-
-    /// Reads every preset file of a folder; `preset.schema.json` beside them is skipped.
-    /// - Throws: `PolicyError` for the first file that is not a valid preset.
-    public static func load(folder: String) throws(PolicyError) -> Presets {
-        var all: [String: [Rule]] = [:]
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        for name in names.sorted() where name.hasSuffix(".json") && !name.hasSuffix(".schema.json") {
-            let preset = try decode(json: FileManager.default.contents(atPath: folder + "/" + name) ?? Data())
-            all[preset.name] = preset.rules
-        }
-        return Presets(rules: all)
     }
 }

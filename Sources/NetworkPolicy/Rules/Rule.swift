@@ -1,3 +1,5 @@
+import Addresses
+
 /// What a rule or a policy does with what it matches.
 public enum Action: String, Hashable, Sendable, Codable {
     case allow, deny

@@ -1,3 +1,5 @@
+import Addresses
+
 /// What a `target` text says: names or addresses, and ports and protocol. It can express all of a rule, because the
 /// contract's clients know only `action` and `target` and drop other fields.
 ///

@@ -1,4 +1,5 @@
 import HTTPClient
+import System
 
 /// Where metrics are exported to, by OpenTelemetry's variables (OTel specification, "OTLP Exporter Configuration" and
 /// "Environment Variables").
@@ -83,22 +84,7 @@ public struct OTLPConfiguration: Sendable {
         return pairs
     }
 
-    private static func decoded(_ text: Substring) -> String? {
-        var bytes: [UInt8] = []
-        var rest = Array(String(text).trimmed.utf8)[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            guard rest.count >= 2, let code = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
-                return nil
-            }
-            bytes.append(code)
-            rest = rest.dropFirst(2)
-        }
-        return String(validating: bytes, as: UTF8.self)
-    }
+    private static func decoded(_ text: Substring) -> String? { PercentEncoding.decode(String(text).trimmed) }
 }
 
 /// A variable with an invalid value.

@@ -1,8 +1,7 @@
 import CoreMetrics
-import Dispatch
-import FoundationEssentials
 import HTTPClient
 import Logging
+import System
 
 /// Sends the registry to a collector periodically, as JSON over HTTP, until its task is cancelled.
 ///
@@ -15,11 +14,11 @@ public struct OTLPExporter: Sendable {
     private let version: String
     private let poster: HTTPPoster
     private let logger: Logger
-    private let start = OTLPExporter.now()
-    private let queue = DispatchQueue(label: "otlp")
+    private let start = SystemClock.wallNanoseconds()
+    private let workers = WorkerPool(maxThreads: 1)
 
-    /// - Parameter scope: the meter's name, such as `opensandbox/egress`.
-    public init(
+    /// - Parameter scope: the meter's name: `opensandbox/egress`.
+    package init(
         _ configuration: OTLPConfiguration, registry: MetricsRegistry, scope: String, version: String,
         poster: HTTPPoster = HTTPPoster(), logger: Logger
     ) {
@@ -46,14 +45,14 @@ public struct OTLPExporter: Sendable {
     func export() async -> Bool {
         let document = OTLPDocument(
             registry.snapshot(), resource: configuration.attributes, scope: scope, version: version, start: start,
-            now: Self.now())
+            now: SystemClock.wallNanoseconds())
         let post = HTTPPost(
             configuration.endpoint, headers: configuration.headers + [("Content-Type", "application/json")],
             body: document.encoded)
-        var backoff = Backoff(first: 1000, longest: min(30_000, configuration.interval), attempts: 5)
+        var retries = RetryPolicy(BackOff(first: 1000, longest: min(30_000, configuration.interval)), attempts: 5)
         while true {
             let outcome = await send(post)
-            switch backoff.step(try? outcome.get()) {
+            switch retries.step(try? outcome.get()) {
             case .done: return true
             case .giveUp:
                 let reason =
@@ -72,17 +71,10 @@ public struct OTLPExporter: Sendable {
     }
 
     private func send(_ post: HTTPPost) async -> Result<HTTPReply, HTTPClientError> {
-        await withCheckedContinuation { continuation in
-            queue.async {
-                do throws(HTTPClientError) {
-                    continuation.resume(returning: .success(try poster.post(post)))
-                } catch {
-                    continuation.resume(returning: .failure(error))
-                }
-            }
+        do throws(HTTPClientError) {
+            return .success(try await workers.run { [poster] () throws(HTTPClientError) in try poster.post(post) })
+        } catch {
+            return .failure(error)
         }
     }
-
-    /// Nanoseconds since 1970.
-    private static func now() -> UInt64 { UInt64(max(0, Date.now.timeIntervalSince1970) * 1e9) }
 }

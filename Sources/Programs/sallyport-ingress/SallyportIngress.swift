@@ -8,6 +8,7 @@ import Observability
 import ProgramSupport
 import SecureAccess
 import Spelling
+import System
 
 /// The stand-alone gateway, which needs only a server's directory.
 @main
@@ -69,7 +70,7 @@ struct Command: AsyncParsableCommand {
         configuration.tellsIdentity = options.identityHeader
         configuration.cookies = options.cookies
         configuration.spentTokens = try options.oneTimeFile.map {
-            try SpentTokens(path: $0, now: UInt64(max(0, Date().timeIntervalSince1970)))
+            try SpentTokens(path: $0, now: SystemClock.wallSeconds())
         }
         let gateway = Gateway(
             configuration: configuration, directory: directory, group: MultiThreadedEventLoopGroup.singleton,

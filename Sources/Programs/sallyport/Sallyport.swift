@@ -9,7 +9,10 @@ struct Sallyport: AsyncParsableCommand {
         abstract:
             "Sandboxes for code that a model wrote: what they may reach, who may reach them, with which credential.",
         version: "sallyport \(Appliance.release)",
-        subcommands: [Serve.self, EgressCommand.self, IngressCommand.self, TokenCommand.self, InitConfig.self],
+        subcommands: [
+            Serve.self, EgressCommand.self, IngressCommand.self, TokenCommand.self, InitConfig.self,
+            SettingsCommand.self,
+        ],
         defaultSubcommand: Serve.self)
 }
 

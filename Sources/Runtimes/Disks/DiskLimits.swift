@@ -8,7 +8,7 @@ import Logging
 /// How much of the machine's disk sandboxes get.
 public struct DiskConfiguration: Hashable, Sendable {
     /// What holds a sandbox to its limit.
-    public enum Enforcement: String, Hashable, Sendable {
+    public enum Enforcement: String, Hashable, Sendable, CaseIterable {
         /// Project quotas where the file system has them, else images.
         case automatic = "auto"
         case quota

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Logging
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -93,10 +94,10 @@ struct ImageFolders: Sendable {
 
     /// Whether a sandbox's overlay has the folder as a layer.
     static func isMounted(_ root: String) -> Bool {
-        guard let mounts = QuickFile.read("/proc/self/mounts") else { return true }
+        guard let mounts = File.text("/proc/self/mounts") else { return true }
         // As the kernel writes it (proc_pid_mounts(5)).
         let root = root.split(separator: " ", omittingEmptySubsequences: false).joined(separator: "\\040")
-        return String(decoding: mounts, as: UTF8.self).split(separator: "\n").contains { line in
+        return mounts.split(separator: "\n").contains { line in
             // A sandbox's overlay has the image's name; other programs' have it among their layers.
             line.hasPrefix(root + " ")
                 || line.split { $0 == " " || $0 == "," }.contains { option in

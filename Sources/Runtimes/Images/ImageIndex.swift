@@ -1,6 +1,7 @@
 import FoundationEssentials
 import JSON
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -33,7 +34,7 @@ final class ImageIndex: Sendable {
     /// Reads what an earlier server left; a file that cannot be read counts as none, since all can be fetched again.
     init(folders: ImageFolders) {
         self.folders = folders
-        let data = try? Data(contentsOf: URL(filePath: folders.index))
+        let data = try? File.read(folders.index)
         let read = data.flatMap { try? JSONValue($0).decode([Entry].self) } ?? []
         entries = Mutex(Dictionary(read.map { ($0.image.reference, $0) }) { $1 })
     }

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import JSON
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -49,7 +50,7 @@ struct OCILayout {
         _ name: String, as type: Value.Type, _ reference: ImageReference
     ) throws(ImageError) -> Value {
         do {
-            return try JSONValue(Data(contentsOf: URL(filePath: path + "/" + name))).decode(type)
+            return try JSONValue(File.read(path + "/" + name)).decode(type)
         } catch {
             throw .pullFailed(reference.familiar, reason: "its \(type) cannot be read")
         }

@@ -1,4 +1,5 @@
 import CLinux
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -50,68 +51,51 @@ struct Tool: Hashable, Sendable {
             output.close()
             errors.close()
         }
-        let pid = start(arguments, home: home, confined, output: output.writeEnd, errors: errors.writeEnd)
-        guard pid > 0 else {
-            throw .storage(action: "starting \(executable)", reason: String(cString: strerror(-pid)))
+        let pid: pid_t
+        do throws(SystemCallError) {
+            pid = try launch(arguments, home: home, confined, output: output.writeEnd, errors: errors.writeEnd).start()
+        } catch {
+            throw .storage(action: "starting \(executable)", reason: "\(error)")
         }
         output.closeWriteEnd()
         errors.closeWriteEnd()
 
-        let deadline = Self.now() + milliseconds
+        func now() -> Int { Int(SystemClock.monotonicMilliseconds()) }
+        let deadline = now() + milliseconds
         var expired = false
         var shortage: RuntimeError?
         while !expired, shortage == nil, output.isOpen || errors.isOpen {
             var polled = [output, errors].map { pollfd(fd: $0.readEnd, events: Int16(POLLIN), revents: 0) }
-            let left = max(deadline - Self.now(), 0)
+            let left = max(deadline - now(), 0)
             let ready = poll(&polled, 2, Int32(clamping: reserve == nil ? left : min(left, Self.lookMilliseconds)))
-            expired = ready == 0 && Self.now() >= deadline
+            expired = ready == 0 && now() >= deadline
             if ready > 0, polled[0].revents != 0 { output.read(keepingFirst: Self.outputLimit) }
             if ready > 0, polled[1].revents != 0 { errors.read(keepingLast: Self.outputLimit) }
             do throws(RuntimeError) { try reserve?.check() } catch { shortage = error }
         }
         // Its own process group: what it has started goes with it.
         if expired || shortage != nil { kill(-pid, SIGKILL) }
-        var state: Int32 = 0
-        while waitpid(pid, &state, 0) < 0 && errno == EINTR {}
-        let code = state & 0x7f == 0 ? state >> 8 & 0xff : 128 + state & 0x7f
+        let end = ProcessExit(waitingFor: pid)
         return Outcome(
-            code: expired || shortage != nil ? nil : code, shortage: shortage, output: output.text, errors: errors.text)
+            code: expired || shortage != nil ? nil : end.code, shortage: shortage, output: output.text, errors: errors.text)
     }
 
-    private func start(
+    private func launch(
         _ arguments: [String], home: String, _ confined: Bool, output: CInt, errors: CInt
-    ) -> pid_t {
+    ) -> ProcessLaunch {
         let variables =
             ["PATH=\(Self.searchPath)", "HOME=\(home)", "TMPDIR=\(home)", "LC_ALL=C.UTF-8"]
             + Self.handedOn.compactMap { name in getenv(name).map { "\(name)=\(String(cString: $0))" } }
-        let words = ([executable] + arguments).map { strdup($0) } + [nil]
-        let environment = variables.map { strdup($0) } + [nil]
-        let folder = confined ? strdup(home) : nil
-        defer { for text in words + environment + [folder] { free(text) } }
-        return words.withUnsafeBufferPointer { words in
-            environment.withUnsafeBufferPointer { environment in
-                var options = linux_spawn_options()
-                options.executable = UnsafePointer(words[0])
-                options.arguments = words.baseAddress
-                options.environment = environment.baseAddress
-                (options.input, options.output, options.error) = (-1, output, errors)
-                (options.user, options.group) = (-1, -1)
-                options.grouping = 2
-                options.private_mounts = confined ? 1 : 0
-                options.writable_folder = UnsafePointer(folder)
-                options.parent_death_signal = SIGKILL
-                // What others have packed may take any memory to unpack: where it runs out, the server and sandboxes stay.
-                options.out_of_memory_score = 1000
-                return linux_spawn(&options)
-            }
+        var launch = ProcessLaunch([executable] + arguments, environment: variables)
+        (launch.output, launch.error) = (output, errors)
+        launch.hasOwnGroup = true
+        if confined {
+            launch.mounts = ProcessLaunch.Mounts()
+            launch.mounts!.writableFolder = home
         }
-    }
-
-    /// Milliseconds of the monotonic clock.
-    private static func now() -> Int {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+        // What others have packed may take any memory to unpack: where it runs out, the server and sandboxes stay.
+        launch.outOfMemoryScore = 1000
+        return launch
     }
 }
 

@@ -1,3 +1,5 @@
+import System
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -35,7 +37,7 @@ struct ControlGroup: Hashable, Sendable {
     }
 
     private static func kills(_ file: String) -> UInt64 {
-        let lines = String(decoding: QuickFile.read(file) ?? [], as: UTF8.self).split(separator: "\n")
+        let lines = (File.text(file) ?? "").split(separator: "\n")
         return lines.first { $0.hasPrefix("oom_kill ") }.flatMap { UInt64($0.dropFirst(9)) } ?? 0
     }
 
@@ -74,26 +76,10 @@ struct ControlGroup: Hashable, Sendable {
         return rmdir(folder) == 0
     }
 
-    static func entries(of folder: String) -> [String] {
-        guard let directory = opendir(folder) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names
-    }
+    static func entries(of folder: String) -> [String] { File.names(in: folder) ?? [] }
 
     private static func read(_ file: String) -> String {
-        let descriptor = open(file, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return "" }
-        defer { close(descriptor) }
-        var buffer = [UInt8](repeating: 0, count: 64)
-        let count = Glibc.read(descriptor, &buffer, buffer.count)
-        return String(decoding: buffer.prefix(max(count, 0)).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+        String((File.text(file) ?? "").prefix { $0 != "\n" })
     }
 
     static func write(_ text: String, to file: String) -> Bool {

@@ -1,6 +1,6 @@
 import CLinux
 import Synchronization
-import Threads
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -17,27 +17,25 @@ final class ExitWatcher: Sendable {
         var next: UInt64 = 0
     }
 
-    private let epoll: CInt
+    private let poll: EventPoll
     private let ended: AsyncStream<SandboxEnd>.Continuation
     private let state = Mutex(State())
 
-    private init(epoll: CInt, ended: AsyncStream<SandboxEnd>.Continuation) {
-        self.epoll = epoll
+    private init(ended: AsyncStream<SandboxEnd>.Continuation) throws(SystemCallError) {
+        poll = try EventPoll()
         self.ended = ended
     }
 
     /// The watcher, and how sandboxes ended. Its thread lives as long as the program.
     static func start() throws(RuntimeError) -> (exits: AsyncStream<SandboxEnd>, watcher: ExitWatcher) {
-        let epoll = linux_epoll_create()
-        guard epoll >= 0 else { throw .system(action: "watching processes", reason: String(cString: strerror(errno))) }
         let (exits, ended) = AsyncStream<SandboxEnd>.makeStream()
-        let watcher = ExitWatcher(epoll: epoll, ended: ended)
-        do {
+        do throws(SystemCallError) {
+            let watcher = try ExitWatcher(ended: ended)
             try DetachedThread.start { watcher.run() }
+            return (exits, watcher)
         } catch {
             throw .system(action: "watching processes", reason: "\(error)")
         }
-        return (exits, watcher)
     }
 
     /// Watches a process. The end of one that is gone already is heard of at once.
@@ -49,14 +47,13 @@ final class ExitWatcher: Sendable {
             state.watched[state.next] = Watched(watch: watch, descriptor: descriptor)
             return state.next
         }
-        _ = linux_epoll_add(epoll, descriptor, LINUX_EPOLLIN, key)
+        poll.add(descriptor, token: key)
     }
 
     private func run() {
-        var events = [linux_event](repeating: linux_event(), count: 32)
+        var events = EventPoll.events()
         while true {
-            let count = linux_epoll_wait(epoll, &events, Int32(events.count), -1)
-            for event in events.prefix(Int(max(0, count))) {
+            for event in events.prefix((try? poll.wait(&events)) ?? 0) {
                 guard let gone = state.withLock({ $0.watched.removeValue(forKey: event.data) }) else { continue }
                 // Closing takes it out of the epoll set, too.
                 close(gone.descriptor)

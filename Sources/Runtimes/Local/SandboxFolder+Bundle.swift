@@ -11,7 +11,7 @@ extension SandboxFolder {
         let files = SandboxFiles(
             hostname: record.hostname, system: seen.system, token: spec.execdToken == nil ? nil : seen.file("token"))
         if let token = spec.execdToken {
-            try QuickFile.write(Array(token.utf8), to: file("token"), mode: 0o400)
+            try write(token, to: "token", mode: 0o400)
             try give([file("token")], to: users?.range)
         }
         let bundle = BundleConfiguration(

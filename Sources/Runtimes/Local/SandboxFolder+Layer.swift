@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 #if canImport(Glibc)
@@ -29,7 +30,7 @@ extension SandboxFolder {
             "hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n\(address)\t\(hostname)\n",
             "hostname": hostname + "\n",
         ]
-        for (name, text) in files { try QuickFile.write(Array(text.utf8), to: "\(folder)/\(name)", mode: 0o644) }
+        for (name, text) in files { try Self.write(text, to: "\(folder)/\(name)", mode: 0o644) }
         try give(files.keys.map { "\(folder)/\($0)" }, to: users)
     }
 }

@@ -1,5 +1,5 @@
 import CLinux
-import FoundationEssentials
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -12,11 +12,10 @@ struct SandboxProcess: Sendable {
     /// The process that a sandbox's pid file names, if it is still that sandbox's: numbers are used again, so that the
     /// control group has the last word.
     init?(pidFile: String, group: ControlGroup) {
-        guard let data = try? Data(contentsOf: URL(filePath: pidFile)),
-            let number = pid_t(String(decoding: data, as: UTF8.self).filter(\.isNumber)),
-            let groups = QuickFile.read("/proc/\(number)/cgroup")
+        guard let number = File.text(pidFile).flatMap({ pid_t($0.filter(\.isNumber)) }),
+            let groups = File.text("/proc/\(number)/cgroup")
         else { return nil }
-        let lines = String(decoding: groups, as: UTF8.self).split(separator: "\n")
+        let lines = groups.split(separator: "\n")
         guard lines.contains(where: group.holds) else { return nil }
         pid = number
     }

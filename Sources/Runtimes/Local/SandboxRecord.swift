@@ -1,6 +1,7 @@
 import FoundationEssentials
 import JSON
 import Netfilter
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -20,16 +21,17 @@ struct SandboxRecord: Codable, Hashable, Sendable {
 
     func write(to folder: String) throws(RuntimeError) {
         let path = folder + "/" + Self.fileName
-        // Strings and numbers always encode. Environments hold secrets.
-        try QuickFile.write([UInt8](try! JSONEncoder().encode(self)), to: path + ".new", mode: 0o600)
-        guard rename(path + ".new", path) == 0 else {
-            throw .system(action: "writing \(path)", reason: String(cString: strerror(errno)))
+        do throws(SystemCallError) {
+            // Strings and numbers always encode. Environments hold secrets.
+            try File.replace(path, with: [UInt8](try! JSONEncoder().encode(self)), mode: 0o600)
+        } catch {
+            throw .system(action: "writing \(path)", reason: "\(error)")
         }
     }
 
     static func read(from folder: String) -> SandboxRecord? {
-        guard let data = try? Data(contentsOf: URL(filePath: folder + "/" + fileName)) else { return nil }
-        return try? JSONValue(data).decode()
+        guard let bytes = try? File.read(folder + "/" + fileName) else { return nil }
+        return try? JSONValue(bytes).decode()
     }
 }
 
@@ -72,8 +74,17 @@ struct SandboxFolder: Hashable, Sendable {
         }
     }
 
-    func write(_ text: String, to name: String) throws(RuntimeError) {
-        try QuickFile.write(Array(text.utf8), to: file(name), mode: 0o644)
+    func write(_ text: String, to name: String, mode: mode_t = 0o644) throws(RuntimeError) {
+        try Self.write(text, to: file(name), mode: mode)
+    }
+
+    /// Nothing of a sandbox need outlive the machine, whose restart ends every one: no write waits for the disk.
+    static func write(_ text: String, to path: String, mode: mode_t) throws(RuntimeError) {
+        do throws(SystemCallError) {
+            try File.write(Array(text.utf8), to: path, mode: mode)
+        } catch {
+            throw .system(action: "writing \(path)", reason: "\(error)")
+        }
     }
 
     func endWatch(of record: SandboxRecord) -> EndWatch {

@@ -1,4 +1,5 @@
 import Logging
+import System
 
 /// What the kernel counts for the whole machine, whoever uses it: with a small limit for all, one sandbox would use up what
 /// the others need. The limits are raised until a sandbox's own, its memory for one, come first.
@@ -15,7 +16,7 @@ enum SharedCounters {
     static func raise(_ logger: Logger) {
         for (file, number) in least {
             let path = "/proc/sys/" + file
-            let text = String(decoding: QuickFile.read(path) ?? [], as: UTF8.self)
+            let text = File.text(path) ?? ""
             guard let now = Int(text.prefix { $0.isNumber }), now < number else { continue }
             SandboxLink.write("\(number)", to: path)
             logger.info(

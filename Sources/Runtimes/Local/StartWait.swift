@@ -1,6 +1,8 @@
+import Addresses
 import CLinux
 import Netfilter
 import NetworkPolicy
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -56,18 +58,14 @@ struct StartWait: Sendable {
     static func dial(
         _ address: IPv4Address, _ port: UInt16, within milliseconds: Int, watching pidfd: CInt
     ) -> Outcome {
-        let family = withUnsafeBytes(of: sa_family_t(AF_INET)) { Array($0) }
-        let target = family + [UInt8(port >> 8), UInt8(port & 0xff)] + address.bytes + [UInt8](repeating: 0, count: 8)
+        let target = RawSocketAddress(.v4(address), port: port)
         let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         let clock = ContinuousClock(), end = clock.now + .milliseconds(milliseconds)
         while clock.now < end {
             let descriptor = socket(AF_INET, kind, 0)
             guard descriptor >= 0 else { return .failed("no socket: \(String(cString: strerror(errno)))") }
             defer { close(descriptor) }
-            let status = target.withUnsafeBytes {
-                connect(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(target.count))
-            }
-            if status == 0 { return .reached }
+            if target.connect(descriptor) == 0 { return .reached }
             if errno == EINPROGRESS {
                 // A packet that a rule drops has no answer: another attempt after a second.
                 var waiting = [

@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// Addresses that sandboxes get: a host number from an IPv4 block, and the same number in an IPv6 block.

@@ -1,5 +1,6 @@
-import FoundationEssentials
+import Addresses
 import NetworkPolicy
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -21,7 +22,7 @@ public struct HostNetworks: Hashable, Sendable {
     /// - Parameter tag: of the server whose sandboxes' links do not count.
     public static func current(tag: String) -> HostNetworks {
         func text(_ path: String) -> String {
-            FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) } ?? ""
+            File.text(path) ?? ""
         }
         var networks = HostNetworks()
         networks.networks = interfaces()

@@ -1,4 +1,5 @@
 import CLinux
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -57,38 +58,21 @@ struct OCIRuntime: Hashable, Sendable {
     private func execute(
         _ arguments: [String], _ view: RuntimeView?, input: CInt, passed: [CInt] = [], log: CInt
     ) throws(RuntimeError) -> Int32 {
-        let words = ([executable] + arguments).map { strdup($0) } + [nil]
-        let hidden = hiddenMount.map { strdup($0) } ?? nil
-        let namespace = (view?.networkNamespace).map { strdup($0) } ?? nil
-        let path = strdup("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        let places = (view?.bindings ?? []).map { (source: strdup($0.source), target: strdup($0.target)) }
-        defer {
-            for text in words + [hidden, namespace, path] + places.flatMap({ [$0.source, $0.target] }) { free(text) }
+        var launch = ProcessLaunch(
+            [executable] + arguments, environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
+        (launch.input, launch.output, launch.error) = (input, log, log)
+        let bindings = view?.bindings ?? []
+        if hiddenMount != nil || !bindings.isEmpty {
+            launch.mounts = ProcessLaunch.Mounts()
+            launch.mounts!.hidden = hiddenMount
+            launch.mounts!.bindings = bindings.map { ($0.source, $0.target) }
         }
-        let bindings = places.map { linux_binding(source: $0.source, target: $0.target) }
-        let pid = words.withUnsafeBufferPointer { words in
-            [path, nil].withUnsafeBufferPointer { environment in
-                bindings.withUnsafeBufferPointer { bindings in
-                    var options = linux_spawn_options()
-                    options.executable = UnsafePointer(words[0])
-                    options.arguments = words.baseAddress
-                    options.environment = environment.baseAddress
-                    (options.input, options.output, options.error) = (input, log, log)
-                    (options.user, options.group) = (-1, -1)
-                    options.private_mounts = hidden == nil && bindings.isEmpty ? 0 : 1
-                    options.hidden_mount = UnsafePointer(hidden)
-                    (options.bindings, options.binding_count) = (bindings.baseAddress, Int32(bindings.count))
-                    options.network_namespace = UnsafePointer(namespace)
-                    return passed.withUnsafeBufferPointer { passed in
-                        (options.passed, options.passed_count) = (passed.baseAddress, Int32(passed.count))
-                        return linux_spawn(&options)
-                    }
-                }
-            }
+        launch.passed = passed
+        launch.networkNamespace = view?.networkNamespace
+        do throws(SystemCallError) {
+            return ProcessExit(waitingFor: try launch.start()).code
+        } catch {
+            throw .system(action: "starting \(executable)", reason: "\(error)")
         }
-        guard pid > 0 else { throw .system(action: "starting \(executable)", reason: String(cString: strerror(-pid))) }
-        var state: Int32 = 0
-        while waitpid(pid, &state, 0) < 0 && errno == EINTR {}
-        return state & 0x7f == 0 ? state >> 8 & 0xff : 128 + state & 0x7f
     }
 }

@@ -2,6 +2,7 @@ import Logging
 import NIOPosix
 import SafeText
 import Synchronization
+import System
 
 /// Something of a sandbox or an image that is out of the way, but has not been taken away yet.
 public struct Leftover: Hashable, Sendable, CustomStringConvertible {
@@ -45,7 +46,7 @@ final class Leftovers: Sendable {
         items.withLock { $0[number] = Leftover(what: what, sandbox: sandbox) }
         let threads = self.threads
         Task { [weak self] in
-            var pauses = RetryPauses()
+            var backOff = BackOff.removals
             while true {
                 do {
                     try await threads.runIfActive(remove)
@@ -54,9 +55,9 @@ final class Leftovers: Sendable {
                 } catch is CancellationError {
                     return  // The program ends: its next start finds what is left.
                 } catch {
-                    let pause = pauses.next()
+                    let pause = Int(backOff.next() / 1000)
                     guard let self else { return }
-                    self.failed(number, "\(error)", pauses.failures, pause)
+                    self.failed(number, "\(error)", backOff.failures, pause)
                     try? await Task.sleep(for: .seconds(pause))
                 }
             }
@@ -77,4 +78,9 @@ final class Leftovers: Sendable {
         }
         if let item { logger.warning("a deletion could not remove everything", metadata: ["what": "\(item)"]) }
     }
+}
+
+extension BackOff {
+    /// Between two attempts to take something away that resists.
+    package static let removals = BackOff(first: 1000, longest: 300_000)
 }

@@ -1,3 +1,4 @@
+import Addresses
 import Egress
 import FoundationEssentials
 import HTTPServer

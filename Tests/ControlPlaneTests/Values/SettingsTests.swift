@@ -1,3 +1,4 @@
+import Addresses
 import DNSFilter
 import Egress
 import Foundation
@@ -11,7 +12,7 @@ import Testing
 
 private func settings(_ text: String) throws -> Settings {
     var settings = Settings()
-    try settings.apply(ConfigurationFile.parse(text, path: "test.toml"))
+    try settings.apply(text: text, path: "test.toml")
     return settings
 }
 
@@ -27,6 +28,35 @@ private func settings(_ text: String) throws -> Settings {
         let again = try settings(uncommented.joined(separator: "\n"))
         #expect(again.server.maxSandboxTimeout == 315_360_000 && again.server.port == 8080)
         #expect(again.gateway.tls?.certificates.count == 1 && again.gateway.traffic.clientRate == 50)
+    }
+
+    @Test func `a file with nothing but defaults changes nothing`() throws {
+        var lines: [String] = []
+        for section in Settings.sections {
+            lines += ["[\(section.path)]"] + section.keys.filter(\.hasDefault).map { "\($0.name) = \($0.shown)" }
+        }
+        var read = try settings(lines.joined(separator: "\n"))
+        // Said aloud, it is no longer what execd has of its own.
+        read.local.maxOutputLine = nil
+        #expect("\(read)" == "\(Settings())")
+    }
+
+    /// `sallyport settings >docs/configuration.md` makes it anew.
+    @Test func `the page of the configuration is that of the table`() throws {
+        let path = "../../../docs/configuration.md"
+        let page = URL(filePath: #filePath).deletingLastPathComponent().appending(path: path)
+        #expect(try String(contentsOf: page, encoding: .utf8) == Settings.page() + "\n")
+        #expect(Settings.page(prefix: "egress.budgets.").contains("bytes_out"))
+        #expect(Settings.page(prefix: "nothing").isEmpty)
+    }
+
+    @Test(arguments: [
+        "[server]\napi_key = 271828", "[renew_intent.redis]\nenabled = true\ndsn = \"redis//:271828@h\"",
+        "[egress]\ndeny_webhook = \"http://u:271828@h/\"",
+        "[[ingress.secure_access.keys]]\nkey_id = \"a\"\nkey = 271828",
+    ]) func `no message repeats a secret`(_ text: String) throws {
+        let error = try #require(throws: ConfigurationError.self) { _ = try settings(text) }
+        #expect(!error.description.contains("271828"), "\(error)")
     }
 
     @Test func `what a file says is taken, what it does not name keeps its default`() throws {
@@ -98,8 +128,11 @@ private func settings(_ text: String) throws -> Settings {
         ("[egress]\ndeny_webhook = 12:00:00", "is a date or a time"),
         ("[local]\nreachable_by = [2026-01-01T00:00:00Z]", "reachable_by is a date"),
         ("[server]\nnames = [\"https://a.example\"]", "server.names"), ("[server]\nnames = [\"\"]", "server.names"),
-        ("[egres]\n", "egres is wrong: it is unknown; did you mean egress?"),
-        ("[server]\nprot = 1", "server.prot is wrong: it is unknown; did you mean port?"),
+        ("server = 1", "server is a table"), ("[ingress]\ntls = \"x\"", "ingress.tls is a table"),
+        ("[ingress.tls]\ncertificates = \"x\"", "[[ingress.tls.certificates]]"),
+        ("[[ingress.tls.certificates]]\ncertificate = \"a\"", "certificates.0.key is missing"),
+        ("[egres]\n", "egres is unknown; did you mean egress?"),
+        ("[server]\nprot = 1", "server.prot is unknown; did you mean port?"),
         ("[egress]\nBudgets = {}", "did you mean budgets?"), ("top = 1", "top"), ("[docker]\n", "docker"),
         ("[[ingress.tls.certificates]]\ncertificate = \"a\"\nkey = \"b\"\nchain = \"c\"", "certificates.0.chain"),
         ("[runtime]\ntype = \"docker\"", "runtime.type"), ("[store]\ntype = \"postgresql\"", "store.type"),

@@ -7,35 +7,6 @@ import Testing
     private let zone = try! DomainName("zone.example")
     private func name(_ text: String) throws -> DomainName { try DomainName(text + ".zone.example") }
 
-    @Test func `a bucket gives its burst, then what comes in, and nothing for a clock that goes back`() {
-        var bucket = TokenBucket(capacity: 10, refill: 3, period: 1000, now: 5000)
-        let asked: [(amount: UInt64, now: UInt64, isGiven: Bool)] = [
-            (4, 5000, true), (6, 5000, true), (1, 5000, false), (1, 5333, false), (1, 5334, true), (1, 0, false),
-            (1, 5334, false), (11, 1_000_000, false), (10, 1_000_000, true), (.max, 2_000_000, false),
-        ]
-        for (amount, now, isGiven) in asked {
-            let given = bucket.take(amount, now: now)
-            #expect(given == isGiven, "\(amount) at \(now)")
-        }
-        let isFull = bucket.isFull(now: .max)
-        #expect(isFull)
-    }
-
-    @Test func `over any time a bucket gives no more than its burst and what came in`() {
-        var random = SystemRandomNumberGenerator()
-        for _ in 0..<200 {
-            let capacity = UInt64.random(in: 1...50, using: &random), refill = UInt64.random(in: 1...50, using: &random)
-            var bucket = TokenBucket(capacity: capacity, refill: refill, period: 1000, now: 0)
-            var now: UInt64 = 0, given: UInt64 = 0
-            for _ in 0..<300 {
-                now += UInt64.random(in: 0...400, using: &random)
-                let amount = UInt64.random(in: 1...5, using: &random)
-                if bucket.take(amount, now: now) { given += amount }
-            }
-            #expect(given * 1000 <= capacity * 1000 + now * refill)
-        }
-    }
-
     @Test func `distinct names are counted once in a window`() throws {
         var names = DistinctNames(limit: 2, window: 100)
         let asked: [(name: String, now: UInt64, isAdmitted: Bool)] = [

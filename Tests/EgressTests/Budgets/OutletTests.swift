@@ -3,6 +3,7 @@ import HTTPClient
 import Logging
 import NetworkPolicy
 import Synchronization
+import System
 import TestSupport
 import Testing
 
@@ -77,7 +78,7 @@ import Testing
         defer { hook.stop() }
         let webhook = DenyWebhook(
             HTTPEndpoint("http://127.0.0.1:\(hook.port)/hook?a=b")!,
-            retries: Backoff(first: 1, longest: 2, attempts: 4), logger: quiet)
+            retries: RetryPolicy(BackOff(first: 1, longest: 2), attempts: 4), logger: quiet)
         webhook.put(try denied("a.example"), of: "sb")
         webhook.put(try denied("a.example", time: 1_767_225_601_000), of: "sb")
         webhook.put(
@@ -112,7 +113,7 @@ import Testing
         let hook = try HookServer(statuses: [404, 200])
         defer { hook.stop() }
         let webhook = DenyWebhook(
-            HTTPEndpoint("http://127.0.0.1:\(hook.port)/")!, retries: Backoff(first: 1, longest: 2, attempts: 4),
+            HTTPEndpoint("http://127.0.0.1:\(hook.port)/")!, retries: RetryPolicy(BackOff(first: 1, longest: 2), attempts: 4),
             logger: quiet)
         webhook.put(try denied("a.example"), of: "sb")
         webhook.put(try denied("b.example"), of: "sb")

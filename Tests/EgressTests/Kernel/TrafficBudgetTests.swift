@@ -1,8 +1,10 @@
+import Addresses
 import DNSFilter
 import Glibc
 import HTTPClient
 import Netfilter
 import NetworkPolicy
+import System
 import TestSupport
 import Testing
 
@@ -75,11 +77,7 @@ import Testing
         let port = EchoServer.port
         return try guarded.network.sandbox.run { () -> CInt? in
             let made = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
-            let bytes = IPAddress("198.51.100.1")!.socketAddress(port: port).bytes
-            let status = bytes.withUnsafeBytes {
-                connect(made, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
-            }
-            if status == 0 { return made }
+            if RawSocketAddress(IPAddress("198.51.100.1")!, port: port).connect(made) == 0 { return made }
             close(made)
             return nil
         }

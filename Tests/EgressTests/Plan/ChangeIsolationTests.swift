@@ -1,3 +1,4 @@
+import Addresses
 import DNSFilter
 import Foundation
 import Logging

@@ -1,8 +1,10 @@
+import Addresses
 import Foundation
 import Glibc
 import HTTPClient
 import Netfilter
 import NetworkPolicy
+import System
 import TestSupport
 import Testing
 
@@ -95,10 +97,7 @@ import Testing
             try sidecar.network.sandbox.run {
                 let made = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
                 defer { close(made) }
-                let address = IPAddress("198.51.100.2")!.socketAddress(port: port).bytes
-                return address.withUnsafeBytes {
-                    connect(made, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count)) == 0
-                }
+                return RawSocketAddress(IPAddress("198.51.100.2")!, port: port).connect(made) == 0
             }
         }
         let open = #"{"defaultAction":"allow"}"#

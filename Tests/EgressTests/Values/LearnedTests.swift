@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 import Testing
 
@@ -41,7 +42,7 @@ import Testing
         var judged = 0
         while takes(256, now: 7) { judged += 256 }
         #expect((JudgementAllowance.perSecond..<JudgementAllowance.perSecond + 1024).contains(judged))
-        #expect(!takes(JudgementAllowance.free + 1, now: 7))
+        #expect(!takes(128, now: 7))
         #expect(takes(JudgementAllowance.free, now: 7) && takes(256, now: 8))
     }
 

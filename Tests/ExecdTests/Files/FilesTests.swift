@@ -1,5 +1,6 @@
 import CLinux
 import FoundationEssentials
+import System
 import Testing
 
 @testable import Execd

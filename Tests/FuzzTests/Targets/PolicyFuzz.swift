@@ -1,3 +1,4 @@
+import Addresses
 import FoundationEssentials
 
 @testable import NetworkPolicy

@@ -8,47 +8,6 @@ import Testing
 
 private let second: UInt64 = 1_000_000_000
 
-@Suite struct AllowancesTests {
-    @Test func `so many at once, then one after each interval`() {
-        var allowances = Allowances<String>(burst: 3, interval: .seconds(1), capacity: 10)
-        for _ in 0..<3 {
-            #expect(allowances.wait("a", at: second) == 0)
-            allowances.charge("a", at: second)
-        }
-        #expect(allowances.wait("a", at: second) == second && allowances.wait("b", at: second) == 0)
-        // What is not put up with does not make the wait longer.
-        for _ in 0..<100 { allowances.charge("a", at: second) }
-        #expect(allowances.wait("a", at: second) == second)
-        #expect(allowances.wait("a", at: 2 * second - 1) == 1 && allowances.wait("a", at: 2 * second) == 0)
-        #expect(!allowances.isClean("a", at: 4 * second - 1) && allowances.isClean("a", at: 4 * second))
-    }
-
-    @Test func `it agrees with a bucket that is filled drop by drop`() {
-        for _ in 0..<50 {
-            var allowances = Allowances<Int>(burst: 5, interval: .nanoseconds(10), capacity: 100)
-            var now: UInt64 = 1000, drops = 50
-            for _ in 0..<200 {
-                let step = UInt64.random(in: 0...30)
-                now += step
-                drops = min(50, drops + Int(step))
-                #expect((allowances.wait(1, at: now) == 0) == (drops >= 10))
-                if drops >= 10 { drops -= 10 }
-                allowances.charge(1, at: now)
-            }
-        }
-    }
-
-    @Test func `it is bounded, and forgets those with the least to pay`() {
-        var allowances = Allowances<Int>(burst: 9, interval: .seconds(1), capacity: 100)
-        for _ in 0..<9 { allowances.charge(-1, at: second) }
-        for key in 0..<10_000 {
-            allowances.charge(key, at: second)
-            #expect(allowances.count <= 101)
-        }
-        #expect(allowances.wait(-1, at: second) > 0)
-    }
-}
-
 @Suite struct ClientKeyTests {
     @Test func `an IPv6 client is its network, an IPv4 one its address in either clothing`() {
         #expect(ClientKey("2001:db8:1:2::1") == ClientKey("2001:db8:1:2:ffff::9"))

@@ -1,3 +1,4 @@
+import Addresses
 import NetworkPolicy
 
 /// Slow and obvious: walk the rules with one packet.

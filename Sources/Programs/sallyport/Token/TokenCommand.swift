@@ -3,6 +3,7 @@ import ControlPlane
 import FoundationEssentials
 import Ingress
 import SecureAccess
+import System
 
 /// `sallyport token`
 struct TokenCommand: AsyncParsableCommand {
@@ -160,8 +161,8 @@ struct VerifyToken: AsyncParsableCommand {
     @Option(help: "The sandbox's epoch; else what the server's store says.") var epoch: String?
 
     func run() async throws {
-        let token = token.token, now = UInt64(max(0, Date().timeIntervalSince1970))
-        // Version 1 has no epoch. Whether it has been revoked is known only if there is a store.
+        let token = token.token, now = SystemClock.wallSeconds()
+        // Version 1 knows no epoch, and the store tells whether it has been revoked only where there is one.
         let known: AccessEpoch
         do {
             known = try await options.epoch(epoch, of: token.sandbox)

@@ -1,3 +1,5 @@
+import System
+
 /// Ids that others of this machine have or may give out: its users and groups (passwd(5), group(5)), and what is set aside
 /// for users' containers (subuid(5), subgid(5)).
 struct ForeignIdentifiers: Hashable, Sendable {
@@ -22,7 +24,7 @@ struct ForeignIdentifiers: Hashable, Sendable {
     }
 
     static func ofThisMachine() -> ForeignIdentifiers {
-        func text(_ path: String) -> String { String(decoding: QuickFile.read(path) ?? [], as: UTF8.self) }
+        func text(_ path: String) -> String { File.text(path) ?? "" }
         return ForeignIdentifiers(
             accounts: [text("/etc/passwd"), text("/etc/group")],
             subordinate: [text("/etc/subuid"), text("/etc/subgid")])

@@ -1,0 +1,87 @@
+import JSON
+
+/// One key of the configuration: what it is called, what may stand there, what is there otherwise, what it does.
+///
+/// The reader, its messages, the starter file, docs/configuration.md and `sallyport settings` are made of this, so that a key
+/// is written down once (docs/adding-a-setting.md).
+struct SettingKey: Sendable {
+    /// Where the key is in effect: at once, or in the section's `finish` together with others.
+    typealias Apply = @Sendable (SettingValue, inout Settings) throws(ConfigurationError) -> Void
+
+    /// Within its section.
+    let name: String
+    /// What may stand there, in words that follow "use".
+    let values: String
+    /// As TOML: the default, or where nothing stands for something else than any value, an example.
+    let shown: String
+    let hasDefault: Bool
+    /// One line.
+    let summary: String
+    /// Its value is in no message.
+    let isSecret: Bool
+    let apply: Apply
+
+    init(
+        _ name: String, _ values: String, default shown: String, _ summary: String, isSecret: Bool = false,
+        apply: @escaping Apply = { (_, _) throws(ConfigurationError) in }
+    ) {
+        (self.name, self.values, self.shown, hasDefault) = (name, values, shown, true)
+        (self.summary, self.isSecret, self.apply) = (summary, isSecret, apply)
+    }
+
+    init(
+        _ name: String, _ values: String, example shown: String, _ summary: String, isSecret: Bool = false,
+        apply: @escaping Apply = { (_, _) throws(ConfigurationError) in }
+    ) {
+        (self.name, self.values, self.shown, hasDefault) = (name, values, shown, false)
+        (self.summary, self.isSecret, self.apply) = (summary, isSecret, apply)
+    }
+
+    // MARK: The usual kinds. Their defaults are read off fresh settings.
+
+    typealias Place<Value> = WritableKeyPath<Settings, Value> & Sendable
+
+    static func integer(
+        _ name: String, _ range: ClosedRange<Int>, _ place: any Place<Int>, _ summary: String, advice: String? = nil
+    ) -> SettingKey {
+        SettingKey(
+            name, advice ?? "\(range.lowerBound) to \(range.upperBound)", default: "\(Settings()[keyPath: place])",
+            summary
+        ) { (value, settings) throws(ConfigurationError) in settings[keyPath: place] = try value.integer(in: range) }
+    }
+
+    static func flag(_ name: String, _ place: any Place<Bool>, _ summary: String) -> SettingKey {
+        SettingKey(name, "true or false", default: "\(Settings()[keyPath: place])", summary) {
+            (value, settings) throws(ConfigurationError) in settings[keyPath: place] = try value.flag()
+        }
+    }
+
+    static func text(
+        _ name: String, _ values: String, _ place: any Place<String>, _ summary: String
+    ) -> SettingKey {
+        SettingKey(name, values, default: "\"\(Settings()[keyPath: place])\"", summary) {
+            (value, settings) throws(ConfigurationError) in settings[keyPath: place] = try value.text()
+        }
+    }
+
+    /// A text that may be left out, which "" says, too.
+    static func optionalText(
+        _ name: String, _ values: String, _ place: any Place<String?>, example: String = "", _ summary: String
+    ) -> SettingKey {
+        SettingKey(name, values, example: "\"\(example)\"", summary) { (value, settings) throws(ConfigurationError) in
+            settings[keyPath: place] = try value.textOrNothing()
+        }
+    }
+
+    static func choice<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
+        _ name: String, _ place: any Place<Choice>, _ summary: String
+    ) -> SettingKey {
+        let words = Choice.allCases.map(\.rawValue)
+        return SettingKey(
+            name, words.dropLast().joined(separator: ", ") + " or " + words.last!,
+            default: "\"\(Settings()[keyPath: place].rawValue)\"", summary
+        ) { (value, settings) throws(ConfigurationError) in
+            settings[keyPath: place] = try value.choice(of: Choice.self)
+        }
+    }
+}

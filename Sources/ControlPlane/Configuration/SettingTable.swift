@@ -1,0 +1,74 @@
+/// Every key that there is, in the order of the starter file and of docs/configuration.md.
+extension Settings {
+    static let sections: [SettingSection] = [
+        serverSection, logSection, runtimeSection, localSection, ingressSection, limitsSection, directorySection,
+        gatewaySection, routeSection, secureAccessSection, tlsSection, egressSection, budgetsSection, telemetrySection,
+        renewalSection, redisSection, storeSection,
+    ]
+
+    /// What `sallyport init-config` writes: every key with its default, or an example where it has none.
+    public static let starterFile: String = {
+        var lines = [
+            "# Sallyport. Everything here is optional; what is commented out shows the default, or an example.", "",
+        ]
+        for section in sections {
+            lines += ["# \(section.summary)", "[\(section.path)]"]
+            lines += section.keys.map { line("# \($0.name) = \($0.shown)", $0.summary) }
+            for list in section.lists {
+                lines.append(line("# [[\(section.path).\(list.name)]]", list.summary))
+                lines += list.keys.map { line("# \($0.name) = \"\($0.example)\"", $0.summary) }
+            }
+            lines.append("")
+        }
+        return lines.joined(separator: "\n")
+    }()
+
+    /// The comment stands behind the key where there is room.
+    private static func line(_ text: String, _ comment: String) -> String {
+        let column = 34
+        return text + String(repeating: " ", count: max(2, column - text.count)) + "# " + comment
+    }
+
+    /// The page docs/configuration.md, or of it the sections and keys that begin with `prefix`.
+    public static func page(prefix: String = "") -> String {
+        var lines = prefix.isEmpty ? [introduction] : []
+        for section in sections {
+            let keys = section.keys.filter { "\(section.path).\($0.name)".hasPrefix(prefix) }
+            let lists = section.lists.filter { "\(section.path).\($0.name)".hasPrefix(prefix) }
+            guard !keys.isEmpty || !lists.isEmpty else { continue }
+            lines += ["## `[\(section.path)]`", "", section.summary, ""]
+            if !keys.isEmpty { lines += ["| key | use | default | |", "|---|---|---|---|"] }
+            for key in keys {
+                lines.append(
+                    "| `\(key.name)` | \(cell(key.values)) | \(key.hasDefault ? "`\(key.shown)`" : "") | \(cell(key.summary)) |"
+                )
+            }
+            for list in lists {
+                lines += [
+                    "",
+                    "`[[\(section.path).\(list.name)]]`, as many as wanted: \(list.summary). "
+                        + list.keys.map { "`\($0.name)`: \($0.summary)" }.joined(separator: "; ") + ".",
+                ]
+            }
+            lines.append("")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func cell(_ text: String) -> String {
+        text.replacing("|", with: "\\|").replacing("<", with: "&lt;")
+    }
+
+    private static let introduction = """
+        # Configuration
+
+        `sallyport init-config` writes a commented file to start from, `sallyport settings egress` prints what there is of one
+        section, and `sallyport serve --check` says what is wrong with a file. The file is the one that `--config` names, else
+        the one of `SANDBOX_CONFIG_PATH`, else `~/.sandbox.toml`. Every key is optional, and one that is not known is refused.
+        What follows is made from the table that the server reads its file by (docs/adding-a-setting.md).
+
+        `OPENSANDBOX_SERVER_API_KEY` goes before `server.api_key`; `OPENSANDBOX_SECURE_ACCESS_KEYS` with
+        `OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY` goes before `[ingress.secure_access]`.
+
+        """
+}

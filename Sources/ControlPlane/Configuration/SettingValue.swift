@@ -1,0 +1,82 @@
+import JSON
+import Runtimes
+
+/// What a file says for one key, and how a mistake in it is told: the key, what stands there, what may stand there.
+struct SettingValue {
+    /// `egress.budgets.connections`
+    let path: String
+    /// What may stand there, in words that follow "use".
+    let advice: String
+    let value: JSONValue
+    /// Not repeated in a message.
+    var isSecret = false
+
+    /// The error for a value that nobody can use.
+    func wrong(_ why: String? = nil) -> ConfigurationError {
+        ConfigurationError("\(path) is \(shown); use \(why ?? advice)")
+    }
+
+    private var shown: String {
+        if isSecret { return "not usable" }
+        return switch value {
+        case .string(let text): "\"\(text.prefix(200))\""
+        case .integer(let number): "\(number)"
+        case .number(let number): "\(number)"
+        case .boolean(let flag): "\(flag)"
+        case .array: "a list"
+        case .object: "a table"
+        case .null: "nothing"
+        }
+    }
+
+    func integer(in range: ClosedRange<Int>) throws(ConfigurationError) -> Int {
+        guard case .integer(let number) = value, range.contains(number) else { throw wrong() }
+        return number
+    }
+
+    func flag() throws(ConfigurationError) -> Bool {
+        guard case .boolean(let flag) = value else { throw wrong() }
+        return flag
+    }
+
+    func text() throws(ConfigurationError) -> String {
+        guard case .string(let text) = value else { throw wrong() }
+        return text
+    }
+
+    /// nil for "", which says the same as leaving the key out.
+    func textOrNothing() throws(ConfigurationError) -> String? {
+        let text = try text()
+        return text.isEmpty ? nil : text
+    }
+
+    /// The entries of a list, each with the path of its place.
+    func entries() throws(ConfigurationError) -> [SettingValue] {
+        guard case .array(let entries) = value else { throw wrong() }
+        return entries.enumerated().map { SettingValue(path: "\(path).\($0)", advice: advice, value: $1) }
+    }
+
+    func texts() throws(ConfigurationError) -> [String] {
+        try entries().map { entry throws(ConfigurationError) in try entry.text() }
+    }
+
+    /// A list of what `read` makes of texts; nil of it is a mistake.
+    func list<Entry>(_ read: (String) -> Entry?) throws(ConfigurationError) -> [Entry] {
+        try entries().map { entry throws(ConfigurationError) in
+            guard let read = read(try entry.text()) else { throw entry.wrong() }
+            return read
+        }
+    }
+
+    /// A quantity of bytes, `10Gi`.
+    func bytes(in range: ClosedRange<Int64>) throws(ConfigurationError) -> Int64 {
+        guard let bytes = ResourceQuantity.bytes(try text()), range.contains(bytes) else { throw wrong() }
+        return bytes
+    }
+
+    /// One of the words of a type.
+    func choice<Choice: RawRepresentable<String>>(of type: Choice.Type) throws(ConfigurationError) -> Choice {
+        guard let choice = Choice(rawValue: try text()) else { throw wrong() }
+        return choice
+    }
+}

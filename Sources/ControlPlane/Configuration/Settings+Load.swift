@@ -1,0 +1,65 @@
+import FoundationEssentials
+import JSON
+import SecureAccess
+import Spelling
+
+extension Settings {
+    /// Reads `path`, else the file that `SANDBOX_CONFIG_PATH` names, else `~/.sandbox.toml` where there is one, then the
+    /// environment's overrides (docs/configuration.md).
+    public static func load(
+        path: String?, environment: [String: String]
+    ) throws(ConfigurationError) -> Settings {
+        var settings = Settings()
+        let home = (environment["HOME"] ?? "/root") + "/.sandbox.toml"
+        let named = path ?? environment["SANDBOX_CONFIG_PATH"].flatMap { $0.isEmpty ? nil : $0 }
+        if named != nil || FileManager.default.fileExists(atPath: home) {
+            let file = named ?? home
+            guard let data = FileManager.default.contents(atPath: file) else {
+                throw ConfigurationError("the configuration \(file) cannot be read; `sallyport init-config` writes one")
+            }
+            try settings.apply(text: String(decoding: data, as: UTF8.self), path: file)
+        }
+        try settings.apply(environment: environment)
+        return settings
+    }
+
+    /// Takes what a TOML text says. `path` is for messages.
+    mutating func apply(text: String, path: String) throws(ConfigurationError) {
+        do { try apply(JSONValue(toml: text, path: path)) } catch {
+            throw error.description.hasPrefix(path) ? error : ConfigurationError("\(path): \(error)")
+        }
+    }
+
+    /// What the programs read of the environment. The sidecar has names of its own.
+    private static let variables = [
+        "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_SECURE_ACCESS_KEYS", "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY",
+        "OPENSANDBOX_INSECURE_SERVER",
+    ]
+
+    mutating func apply(environment: [String: String]) throws(ConfigurationError) {
+        if let problem = Variables.problem(in: environment, known: Self.variables, foreign: "OPENSANDBOX_EGRESS_") {
+            throw ConfigurationError("\(problem.variable): \(problem.reason)")
+        }
+        if let key = environment["OPENSANDBOX_SERVER_API_KEY"] { server.apiKey = key }
+        guard let keys = environment["OPENSANDBOX_SECURE_ACCESS_KEYS"], !keys.isEmpty else { return }
+        let active = environment["OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY"].flatMap { $0.isEmpty ? nil : $0 }
+        guard active == nil || active!.count == 1 else {
+            throw ConfigurationError("OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY: use one character of 0-9 and a-z")
+        }
+        do {
+            gateway.keys = try KeyRing.parse(keys, active: active?.first)
+        } catch {
+            throw ConfigurationError("OPENSANDBOX_SECURE_ACCESS_KEYS: \(error)")
+        }
+    }
+
+    /// An empty key opens the API to whoever reaches it: that is to be said aloud where nobody is there to see it.
+    public func requireKey(isInteractive: Bool, environment: [String: String]) throws(ConfigurationError) {
+        guard server.apiKey?.isEmpty == true, !isInteractive, environment["OPENSANDBOX_INSECURE_SERVER"] != "YES" else {
+            return
+        }
+        throw ConfigurationError(
+            "the API key is empty: set server.api_key or OPENSANDBOX_SERVER_API_KEY, leave both out to have one generated, "
+                + "or accept an open server with OPENSANDBOX_INSECURE_SERVER=YES")
+    }
+}

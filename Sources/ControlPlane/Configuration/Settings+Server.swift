@@ -1,0 +1,145 @@
+import HTTPClient
+import Ingress
+import JSON
+import Observability
+import Redis
+
+/// The server itself, and what is around it.
+extension Settings {
+    private static let seconds = 1...86_400
+
+    static let serverSection = SettingSection(
+        "server", "The lifecycle API.",
+        [
+            .text("host", "an address of this machine", \.server.host, "0.0.0.0 opens the API to the network"),
+            .integer("port", 1...65535, \.server.port, "where the API listens"),
+            SettingKey(
+                "api_key", "a text", example: "\"\"",
+                "absent: one is generated and kept; \"\" asks for no key (docs/server.md)", isSecret: true
+            ) { (value, settings) throws(ConfigurationError) in settings.server.apiKey = try value.text() },
+            .optionalText(
+                "eip", "a host name or address", \.server.publicHost,
+                "the host by which clients reach this server, for proxied endpoints"),
+            SettingKey(
+                "names", "host names such as a.example, or \"*\" for any", default: "[]",
+                "further names by which clients reach this server"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.server.names = try value.list { name in
+                    name.isEmpty || name.contains { $0 == "/" || $0.isWhitespace } ? nil : name
+                }
+            },
+            SettingKey(
+                "allowed_origins", "https://host or http://host:port with nothing behind it, or \"*\" for any",
+                default: "[]", "pages that may call it: [\"https://console.example\"]"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.server.allowedOrigins = try value.list {
+                    $0 == CallerRules.anyOrigin || CallerRules.isOrigin($0) ? $0 : nil
+                }
+            },
+            .integer(
+                "max_sandbox_timeout_seconds", CreateRequest.shortestTimeout...RequestLimits.maxLife,
+                \.server.maxSandboxTimeout, "how far away the end of a sandbox may be, made or renewed"),
+            .integer("timeout_keep_alive", seconds, \.server.idleTimeout, "seconds that a connection may stay unused"),
+            SettingKey(
+                "limit_concurrency", "0 for any number, or more", default: "\(Settings().server.maxConnections)",
+                "connections to the API at one time; 0: any number"
+            ) { (value, settings) throws(ConfigurationError) in
+                let number = try value.integer(in: 0 ... .max)
+                settings.server.maxConnections = number == 0 ? .max : number
+            },
+        ])
+
+    static let logSection = SettingSection(
+        "log", "The log on standard error.",
+        [
+            SettingKey(
+                "level", "DEBUG, INFO, WARNING or ERROR", default: "\"INFO\"", "what is logged, and what is worse"
+            ) {
+                (value, settings) throws(ConfigurationError) in
+                guard let level = Observability.level(named: try value.text()) else { throw value.wrong() }
+                settings.logLevel = level
+            }
+        ])
+
+    static let runtimeSection = SettingSection(
+        "runtime", "What runs sandboxes.",
+        [
+            SettingKey(
+                "type", "\"local\": no other is in this version", default: "\"local\"", "crun or runc on this machine"
+            ) {
+                (value, _) throws(ConfigurationError) in
+                guard try value.text() == "local" else { throw value.wrong() }
+            }
+        ])
+
+    static let storeSection = SettingSection(
+        "store", "Where sandboxes are remembered.",
+        [
+            SettingKey(
+                "type", "\"sqlite\": no other is in this version", default: "\"sqlite\"", "the kind of the store"
+            ) {
+                (value, _) throws(ConfigurationError) in
+                guard try value.text() == "sqlite" else { throw value.wrong() }
+            },
+            SettingKey("path", "a path", example: "\"/var/lib/sallyport/sallyport.db\"", "absent: in local.state_dir") {
+                (value, settings) throws(ConfigurationError) in settings.storePath = try value.text()
+            },
+        ])
+
+    static let telemetrySection = SettingSection(
+        "otel", "Export of metrics (OTLP over HTTP, JSON).",
+        [
+            .flag("enabled", \.telemetry.isEnabled, "true: metrics go to a collector"),
+            SettingKey(
+                "endpoint", "an http:// or https:// URL", example: "\"\"",
+                "http://collector:4318; absent: OTEL_EXPORTER_OTLP_ENDPOINT"
+            ) { (value, settings) throws(ConfigurationError) in
+                guard let text = try value.textOrNothing() else { return }
+                guard HTTPEndpoint(text) != nil else { throw value.wrong() }
+                settings.telemetry.endpoint = text
+            },
+            .text("service_name", "a text", \.telemetry.service, "service.name of the metrics"),
+            .integer(
+                "export_interval_millis", 1000...86_400_000, \.telemetry.interval, "milliseconds between two exports"),
+        ])
+
+    static let renewalSection = SettingSection(
+        "renew_intent", "Access prolongs sandboxes made with access.renew.extend.seconds.",
+        [
+            .flag("enabled", \.renewal.isEnabled, "true: it does"),
+            .integer("min_interval_seconds", seconds, \.renewal.interval, "between two renewals of one sandbox"),
+        ])
+
+    static let redisSection = SettingSection(
+        "renew_intent.redis", "How gateways in other processes say which sandboxes are used.",
+        [
+            SettingKey("enabled", "true or false", default: "false", "true: they say it through Redis"),
+            SettingKey(
+                "dsn", "redis://user:password@host:port/database", example: "\"redis://127.0.0.1:6379/0\"",
+                "where Redis is", isSecret: true),
+            SettingKey(
+                "queue_key", "a text that is not empty", default: "\"\(RenewIntent.defaultQueue)\"", "the list's name"),
+            SettingKey("consumer_concurrency", "1 to 64", default: "8", "connections that wait for something to come"),
+            SettingKey(
+                "queue_max_len", "0 for any number, or more", default: "0",
+                "what `sallyport ingress` lets the list hold; 0: any number"),
+        ]
+    ) { (values, settings) throws(ConfigurationError) in
+        guard try values["enabled"]?.flag() == true else { return }
+        guard let dsn = values["dsn"] else {
+            throw ConfigurationError("\(values.path("dsn")) is missing; write redis://127.0.0.1:6379/0")
+        }
+        var redis: Renewal.Redis
+        let text = try dsn.text()
+        do { redis = Renewal.Redis(address: try RedisAddress(text)) } catch {
+            throw ConfigurationError("\(dsn.path): \(error)")
+        }
+        if let queue = values["queue_key"] {
+            guard let text = try queue.textOrNothing() else { throw queue.wrong() }
+            redis.queue = text
+        }
+        redis.workers = try values["consumer_concurrency"]?.integer(in: 1...64) ?? redis.workers
+        redis.queueLimit = try values["queue_max_len"]?.integer(in: 0 ... .max) ?? redis.queueLimit
+        settings.renewal.redis = redis
+    }
+}

@@ -1,0 +1,99 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Files that are read and written whole.
+package enum File {
+    /// What is read where nobody says how much it may be, in bytes: more than any file of ours, less than would hurt.
+    package static let usualLimit = 64 << 20
+
+    /// The whole file. Files of /proc say that they have no bytes, so that their size is not asked for.
+    ///
+    /// A FIFO or a device that has nothing to say is not waited for.
+    /// - Throws: EFBIG for more than `limit` bytes, EAGAIN for what would have to be waited for.
+    package static func read(
+        _ path: String, limit: Int = usualLimit, followsLinks: Bool = true
+    ) throws(SystemCallError) -> [UInt8] {
+        let file = try FileDescriptor(opening: path, O_RDONLY | O_NONBLOCK | (followsLinks ? 0 : O_NOFOLLOW))
+        return try read(file.number, limit: limit)
+    }
+
+    /// The same; nil where there is no such file.
+    package static func readIfPresent(
+        _ path: String, limit: Int = usualLimit, followsLinks: Bool = true
+    ) throws(SystemCallError) -> [UInt8]? {
+        do throws(SystemCallError) {
+            return try read(path, limit: limit, followsLinks: followsLinks)
+        } catch {
+            guard error.code == ENOENT || error.code == ENOTDIR else { throw error }
+            return nil
+        }
+    }
+
+    /// The whole file as text; nil where it cannot be read, whatever the reason.
+    package static func text(_ path: String, limit: Int = usualLimit) -> String? {
+        (try? read(path, limit: limit)).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// What a descriptor has from where it stands.
+    package static func read(_ descriptor: CInt, limit: Int = usualLimit) throws(SystemCallError) -> [UInt8] {
+        var content: [UInt8] = []
+        var failure: SystemCallError?
+        withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 1) { chunk in
+            while failure == nil {
+                let count = Glibc.read(descriptor, chunk.baseAddress, chunk.count)
+                if count < 0 && errno == EINTR { continue }
+                if count < 0 { failure = .last }
+                if count <= 0 { return }
+                content += chunk[..<count]
+                if content.count > limit { failure = SystemCallError(code: EFBIG) }
+            }
+        }
+        if let failure { throw failure }
+        return content
+    }
+
+    /// Makes the file hold these bytes, in place. A reader may see a part of them: see `ReplacementFile`.
+    /// - Parameter synchronizes: wait for the disk. The end of the process, however it ends, loses nothing either way.
+    package static func write(
+        _ bytes: [UInt8], to path: String, mode: mode_t, synchronizes: Bool = false
+    ) throws(SystemCallError) {
+        let file = try FileDescriptor(opening: path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: mode)
+        try write(bytes, to: file.number)
+        guard !synchronizes || fsync(file.number) == 0 else { throw .last }
+    }
+
+    /// All of the bytes, however many calls that takes.
+    package static func write(_ bytes: some Sequence<UInt8>, to descriptor: CInt) throws(SystemCallError) {
+        var rest = Array(bytes)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            // No call says why it wrote nothing.
+            guard count != 0 else { throw SystemCallError(code: EIO) }
+            guard count > 0 else { throw .last }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// Puts these bytes in the place of the file: readers and a crash see the old content or the new, never a part.
+    package static func replace(
+        _ path: String, with bytes: [UInt8], mode: mode_t, synchronizes: Bool = false
+    ) throws(SystemCallError) {
+        try ReplacementFile(staging: bytes, for: path, mode: mode, synchronizes: synchronizes).publish()
+    }
+
+    /// The names in a folder, without `.` and `..`, in no order; nil where it cannot be read.
+    package static func names(in folder: String) -> [String]? {
+        guard let directory = opendir(folder) else { return nil }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names
+    }
+}

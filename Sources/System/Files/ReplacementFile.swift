@@ -1,0 +1,46 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A file replaced whole. Staging, which fails where a disk is full, is apart from publishing, so that a change can be
+/// refused before anything of it is in force. What is staged and not published is thrown away.
+package struct ReplacementFile: ~Copyable {
+    package let path: String
+    private let temporary: String
+    private let synchronizes: Bool
+    private var isStaged = true
+
+    /// Writes the content beside `path`, as `path.new`.
+    /// - Parameter synchronizes: wait for the disk, here and in `publish`. The end of the process, however it ends, loses
+    ///   nothing either way.
+    package init(
+        staging content: [UInt8], for path: String, mode: mode_t = 0o600, synchronizes: Bool = false
+    ) throws(SystemCallError) {
+        self.path = path
+        self.synchronizes = synchronizes
+        temporary = path + ".new"
+        do throws(SystemCallError) {
+            try File.write(content, to: temporary, mode: mode, synchronizes: synchronizes)
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+    }
+
+    /// Puts the staged content in place.
+    package consuming func publish() throws(SystemCallError) {
+        guard rename(temporary, path) == 0 else { throw .last }
+        isStaged = false
+        if synchronizes { try Self.synchronizeFolder(of: path) }
+    }
+
+    deinit {
+        if isStaged { unlink(temporary) }
+    }
+
+    private static func synchronizeFolder(of path: String) throws(SystemCallError) {
+        let name = path.lastIndex(of: "/").map { path[...$0] } ?? "./"
+        let folder = try FileDescriptor(opening: String(name), O_RDONLY | O_DIRECTORY)
+        guard fsync(folder.number) == 0 else { throw .last }
+    }
+}
