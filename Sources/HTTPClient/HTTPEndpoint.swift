@@ -1,13 +1,14 @@
-/// Where something is posted to: an `http` or `https` URL (RFC 3986), taken apart.
+/// A parsed `http` or `https` URL (RFC 3986).
 public struct HTTPEndpoint: Hashable, Sendable {
     public var isSecure: Bool
     /// A name, or an address without brackets.
     public var host: String
     public var port: UInt16
-    /// Path and query, as they are sent.
+    /// Path and query, as sent.
     public var target: String
 
-    /// Nil for anything else, and for a URL with a user or a password: they would be sent to nobody and logged by somebody.
+    /// Nil for any other text. A URL with user or password is refused as well, because these would not be sent to the
+    /// server, but might be logged.
     public init?(_ text: String) {
         let rest: Substring
         if text.lowercased().hasPrefix("http://") {
@@ -47,7 +48,7 @@ public struct HTTPEndpoint: Hashable, Sendable {
         self.port = number
     }
 
-    /// Below this one: `/v1/metrics` under a base.
+    /// Appends a path, such as `/v1/metrics` to a base URL.
     public func appending(_ path: String) -> HTTPEndpoint {
         var endpoint = self
         let base = target.prefix { $0 != "?" }
@@ -55,7 +56,7 @@ public struct HTTPEndpoint: Hashable, Sendable {
         return endpoint
     }
 
-    /// What the Host field says (RFC 9110, section 7.2).
+    /// The value of the Host field (RFC 9110, section 7.2).
     var authority: String {
         let name = host.contains(":") ? "[\(host)]" : host
         return port == (isSecure ? 443 : 80) ? name : "\(name):\(port)"
@@ -63,6 +64,6 @@ public struct HTTPEndpoint: Hashable, Sendable {
 }
 
 extension HTTPEndpoint: CustomStringConvertible {
-    /// For logs: without path and query, in which secrets may stand.
+    /// For logs: without path and query, which may contain secrets.
     public var description: String { "\(isSecure ? "https" : "http")://\(authority)" }
 }

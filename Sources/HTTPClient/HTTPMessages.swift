@@ -2,7 +2,7 @@
     import Glibc
 #endif
 
-/// A request whose whole body is known.
+/// A POST request with its complete body.
 public struct HTTPPost: Hashable, Sendable {
     public var endpoint: HTTPEndpoint
     public var headers: [(name: String, value: String)]
@@ -14,7 +14,7 @@ public struct HTTPPost: Hashable, Sendable {
         self.body = body
     }
 
-    /// As HTTP/1.1 has it (RFC 9112), one request a connection.
+    /// Encoded as HTTP/1.1 (RFC 9112), one request per connection.
     var bytes: [UInt8] {
         var head = "POST \(endpoint.target) HTTP/1.1\r\nHost: \(endpoint.authority)\r\nConnection: close\r\n"
         for (name, value) in headers where Self.isLegal(name) && Self.isLegal(value) { head += "\(name): \(value)\r\n" }
@@ -22,17 +22,17 @@ public struct HTTPPost: Hashable, Sendable {
         return Array(head.utf8) + body
     }
 
-    /// No byte that would end a field.
+    /// Whether the text has no byte that would end a field.
     private static func isLegal(_ text: String) -> Bool { text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f } }
 
     public static func == (left: HTTPPost, right: HTTPPost) -> Bool { left.bytes == right.bytes }
     public func hash(into hasher: inout Hasher) { hasher.combine(bytes) }
 }
 
-/// What of an answer matters to who posts.
+/// The parts of an answer that matter here.
 public struct HTTPReply: Hashable, Sendable {
     public var status: Int
-    /// Seconds, where the server says (RFC 9110, section 10.2.3); dates are passed over.
+    /// Seconds, if the server gives them (RFC 9110, section 10.2.3); dates are ignored.
     public var retryAfter: Int?
 
     public init(status: Int, retryAfter: Int? = nil) {
@@ -42,9 +42,10 @@ public struct HTTPReply: Hashable, Sendable {
 
     static let maximumHead = 16 << 10
 
-    /// Reads the head at the beginning of what has come, and those of interim answers before it (RFC 9110, section 15.2).
-    /// - Returns: nil when it is not whole yet.
-    /// - Throws: `HTTPClientError.malformed` for what is no answer, or does not come to one within `maximumHead` bytes.
+    /// Parses the head at the start of the bytes, after any interim responses (RFC 9110, section 15.2).
+    /// - Returns: nil if it is incomplete.
+    /// - Throws: `HTTPClientError.malformed` if it is not an HTTP response, or its head is longer than `maximumHead`
+    ///   bytes.
     static func parse(_ bytes: [UInt8]) throws(HTTPClientError) -> HTTPReply? {
         var rest = bytes[...]
         while true {
@@ -79,7 +80,7 @@ public struct HTTPReply: Hashable, Sendable {
     }
 }
 
-/// Why a post came to nothing. None of them names what was posted.
+/// Why a request failed. No case contains what was posted.
 public enum HTTPClientError: Error, Hashable, Sendable, CustomStringConvertible {
     case unresolved(host: String)
     case unreachable(errno: Int32)

@@ -4,13 +4,14 @@ import System
     import Glibc
 #endif
 
-/// Posts over HTTP/1.1, a connection each, on the thread that calls: for notices and metrics, not for traffic.
+/// Sends POST requests over HTTP/1.1, one connection each, on the calling thread. For notices and metrics, not for high
+/// volumes.
 ///
-/// A few hundred lines less than an HTTP library, for a program that runs once per sandbox.
+/// Smaller than an HTTP library, for a program that runs once per sandbox.
 public struct HTTPPoster: Sendable {
     /// Milliseconds for all of one post.
     public var timeout: UInt64
-    /// What is done to the socket before it connects: marks, for a namespace that is shared.
+    /// Called with the socket before it connects, to set marks in a shared namespace.
     public var prepare: @Sendable (CInt) -> Void
     package var resolve: @Sendable (_ host: String, _ port: UInt16) -> [RawSocketAddress]
 
@@ -98,7 +99,7 @@ public struct HTTPPoster: Sendable {
     }
 }
 
-/// The moment after which nobody waits any more.
+/// A point in time at which waiting ends.
 struct Deadline: Sendable {
     private let end: UInt64
 
@@ -116,10 +117,10 @@ struct Deadline: Sendable {
     }
 }
 
-/// Bytes in both directions.
+/// A bidirectional byte stream.
 protocol ByteChannel {
     func send(_ bytes: [UInt8]) throws(HTTPClientError)
-    /// Empty when the other side has ended.
+    /// Empty at the end of the stream.
     func receive() throws(HTTPClientError) -> [UInt8]
 }
 

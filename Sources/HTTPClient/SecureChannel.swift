@@ -2,10 +2,10 @@
     import Glibc
 #endif
 
-/// TLS by the system's libssl, which is loaded when the first `https` URL is used: a program that uses none links and
-/// maps nothing of it.
+/// TLS with the system's libssl, which is loaded at the first `https` request, so that a program without any neither
+/// links nor maps it.
 ///
-/// The certificate must be for the host and of a root that the system trusts; TLS 1.2 at least.
+/// The certificate must be for the host and from an authority that the system trusts; at least TLS 1.2.
 struct SecureChannel: ByteChannel {
     private let connection: Connection
     private let socket: CInt
@@ -25,7 +25,7 @@ struct SecureChannel: ByteChannel {
     }
 
     func send(_ bytes: [UInt8]) throws(HTTPClientError) {
-        // libssl writes all of it or asks to be called again with the same bytes.
+        // libssl either writes everything or must be called again with the same bytes.
         let written = try perform {
             bytes.withUnsafeBytes { connection.library.write(connection.session, $0.baseAddress, CInt($0.count)) }
         }
@@ -42,7 +42,7 @@ struct SecureChannel: ByteChannel {
         return Array(chunk[..<Int(count)])
     }
 
-    /// - Returns: 0 when the other side has ended.
+    /// - Returns: 0 at the end of the stream.
     private func perform(_ call: () -> CInt) throws(HTTPClientError) -> CInt {
         while true {
             connection.library.clearErrors()
@@ -57,7 +57,7 @@ struct SecureChannel: ByteChannel {
         }
     }
 
-    /// libssl's objects of one connection.
+    /// libssl's objects for one connection.
     private final class Connection {
         let library: TLSLibrary
         let context: OpaquePointer
@@ -104,7 +104,7 @@ struct SecureChannel: ByteChannel {
     }
 }
 
-/// The functions of libssl and libcrypto that are used, by their signatures in OpenSSL 3.
+/// The functions of libssl and libcrypto in use, with their OpenSSL 3 signatures.
 private struct TLSLibrary: @unchecked Sendable {
     typealias Pointer = OpaquePointer
     let clientMethod: @convention(c) () -> Pointer?

@@ -31,7 +31,7 @@ public struct RedisSession: ~Copyable {
             .connect(host: address.host, port: address.port) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandlers([
-                        IdleStateHandler(allTimeout: silence), SilenceWatch(),
+                        IdleStateHandler(allTimeout: silence), RedisSilenceWatch(),
                     ])
                     return try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
                 }
@@ -64,7 +64,7 @@ public struct RedisSession: ~Copyable {
     }
 }
 
-private final class SilenceWatch: ChannelInboundHandler {
+private final class RedisSilenceWatch: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

@@ -2,15 +2,15 @@
     import Glibc
 #endif
 
-/// How a sandbox's entrypoint ended, as its init says. Whoever is root inside could say the same: it is for people, and nothing
-/// is decided by it.
+/// How a sandbox's entrypoint ended, as reported by its init. Root inside could forge the report, so it is only shown
+/// to people, and nothing depends on it.
 public enum EntrypointEnd: Hashable, Sendable {
     case exited(Int32)
     case signalled(Int32)
-    /// errno of the start, and what was to be started.
+    /// The errno, and the program that could not be started.
     case notStarted(Int32, program: String)
 
-    /// The last whole line of a report (`EndReport` of execd); nil where it is none.
+    /// Parses the last complete line of a report (`EndReport` of execd); nil if it is not one.
     init?(report: [UInt8]) {
         let lines = report.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         guard lines.count >= 2 else { return nil }
@@ -26,7 +26,7 @@ public enum EntrypointEnd: Hashable, Sendable {
         }
     }
 
-    /// Whether this is what the kernel leaves of an entrypoint, or of what it ran in a shell, when memory runs out.
+    /// Whether this is how an entrypoint, or a shell that ran it, ends when the kernel kills it for lack of memory.
     fileprivate var isKill: Bool { self == .signalled(SIGKILL) || self == .exited(128 + SIGKILL) }
 
     private static let names: [Int32: String] = [
@@ -50,9 +50,9 @@ public enum EntrypointEnd: Hashable, Sendable {
 /// How a sandbox ended by itself.
 public struct SandboxEnd: Hashable, Sendable, CustomStringConvertible {
     public var id: String
-    /// nil: its init has not said, or nobody was there to hear it.
+    /// nil if its init did not report it, or no server was running.
     public var entrypoint: EntrypointEnd?
-    /// Processes of it that the kernel ended because memory ran out.
+    /// How many of its processes the kernel killed for lack of memory.
     public var memoryKills: UInt64
     /// Bytes; nil for no limit.
     public var memoryLimit: Int64?
@@ -64,10 +64,10 @@ public struct SandboxEnd: Hashable, Sendable, CustomStringConvertible {
         self.memoryLimit = memoryLimit
     }
 
-    /// Whether memory ran out, and not only at some time before.
+    /// Whether it ended because memory ran out, rather than having run out earlier.
     public var isOutOfMemory: Bool { memoryKills > 0 && (entrypoint?.isKill ?? true) }
 
-    /// A sentence for people. A program's name in it is the client's text.
+    /// A sentence for people. It may contain a program's name, which is foreign text.
     public var description: String {
         let how = entrypoint?.sentence ?? "the entrypoint has ended, and the sandbox's init did not say how"
         guard memoryKills > 0, entrypoint != .exited(0) else { return how }

@@ -22,18 +22,18 @@ public enum SimilarName {
         for candidate in known.sorted() {
             let other = fold(candidate)
             // Names that share less than half of their letters are not similar.
-            let most = min(best?.distance ?? .max, max(folded.count, other.count) / 2 + 1) - 1
-            if let distance = distance(folded, other, atMost: most) { best = (candidate, distance) }
+            let limit = min(best?.distance ?? .max, max(folded.count, other.count) / 2 + 1) - 1
+            if let distance = distance(folded, other, atMost: limit) { best = (candidate, distance) }
         }
         return best?.name
     }
 
     /// Longer names are similar to none.
-    private static let longest = 128
+    private static let maxLength = 128
 
     private static func fold(_ name: String) -> [UInt8] {
         var folded: [UInt8] = []
-        for byte in name.utf8.prefix(longest + 1) {
+        for byte in name.utf8.prefix(maxLength + 1) {
             switch byte {
             case UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: " "): break
             case UInt8(ascii: "A")...UInt8(ascii: "Z"): folded.append(byte | 0x20)
@@ -45,7 +45,7 @@ public enum SimilarName {
 
     private static func areOneStepApart(_ left: [UInt8], _ right: [UInt8]) -> Bool {
         let (short, long) = left.count <= right.count ? (left, right) : (right, left)
-        guard long.count - short.count <= 1, long.count <= longest else { return false }
+        guard long.count - short.count <= 1, long.count <= maxLength else { return false }
         guard let first = short.indices.first(where: { short[$0] != long[$0] }) else { return true }
         let rest = short[(first + 1)...]
         if short.count < long.count { return short[first...].elementsEqual(long[(first + 1)...]) }
@@ -54,9 +54,11 @@ public enum SimilarName {
                 && short[(first + 2)...].elementsEqual(long[(first + 2)...]))
     }
 
-    /// The edit distance (insertions, deletions, changes, swaps of neighbours); nil if more than `most`.
-    private static func distance(_ left: [UInt8], _ right: [UInt8], atMost most: Int) -> Int? {
-        guard left.count <= longest, right.count <= longest, abs(left.count - right.count) <= most else { return nil }
+    /// The edit distance (insertions, deletions, changes, swaps of neighbours); nil if more than `limit`.
+    private static func distance(_ left: [UInt8], _ right: [UInt8], atMost limit: Int) -> Int? {
+        guard left.count <= maxLength, right.count <= maxLength, abs(left.count - right.count) <= limit else {
+            return nil
+        }
         var before: [Int] = [], row = Array(0...right.count)
         for (i, letter) in left.enumerated() {
             var next = [i + 1]
@@ -67,6 +69,6 @@ public enum SimilarName {
             }
             (before, row) = (row, next)
         }
-        return row[right.count] <= most ? row[right.count] : nil
+        return row[right.count] <= limit ? row[right.count] : nil
     }
 }

@@ -13,7 +13,7 @@ import Testing
             message += [0xc0, 12, UInt8(type >> 8), UInt8(type & 0xff), 0, 1, 0, 0, 0, 60, 0, 4]
             message += [3, 51, UInt8(number >> 8), UInt8(number & 0xff)]
         }
-        let response = try message.withUnsafeBytes { bytes throws(MessageError) in try UpstreamResponse(bytes) }
+        let response = try message.withUnsafeBytes { bytes throws(DNSMessageError) in try UpstreamResponse(bytes) }
         let answer = Answer(response, name: try DomainName("many.example"), type: type)
         #expect(answer.records.count == taken && answer.addresses.count == (type == 1 ? taken : 0))
     }

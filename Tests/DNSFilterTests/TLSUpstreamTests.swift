@@ -182,7 +182,7 @@ private final class TLSUpstream: Sendable {
         var configuration = DNSConfiguration(upstreams: [UpstreamAddress("tls://127.0.0.1")!])
         configuration.tlsAuthorities = "/nonexistent/ca.pem"
         let server = try DNSServer(configuration: configuration)
-        #expect(throws: TLSError.self) { try server.start() }
+        #expect(throws: UpstreamTLSError.self) { try server.start() }
     }
 
     @Test func `upstreams are written as addresses, over TLS with a scheme and perhaps a name`() {

@@ -3,12 +3,12 @@ enum MetadataLabel {
     static let reservedPrefix = "opensandbox.io/"
 
     /// The most bytes of all names and values together, since every list shows them and every change stores them.
-    private static let most = 256 << 10
+    private static let maxBytes = 256 << 10
 
     /// Describes a problem with all entries together; nil if there is none.
     static func problem(_ field: String, size entries: [String: String]) -> String? {
         let size = entries.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
-        return size > most ? "\(field): names and values are \(size) bytes; at most \(most) are kept" : nil
+        return size > maxBytes ? "\(field): names and values are \(size) bytes; at most \(maxBytes) are kept" : nil
     }
 
     /// Describes a problem with an entry; nil if there is none.

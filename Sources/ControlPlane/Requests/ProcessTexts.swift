@@ -2,32 +2,32 @@
 /// environment").
 enum ProcessTexts {
     /// The longest argument or `NAME=value` in bytes: MAX_ARG_STRLEN without the NUL.
-    static let longest = (128 << 10) - 1
+    static let maxText = (128 << 10) - 1
     /// The most bytes together: half of the kernel's limit with the usual stack, since commands get the same variables
     /// and their own arguments.
-    static let most = 1 << 20
+    static let maxTotal = 1 << 20
 
     /// Describes why no program could be started with these; nil if one can.
     static func problem(entrypoint: [String], environment: [String: String]) -> String? {
         var total = 0
         for text in entrypoint {
-            guard text.utf8.count <= longest else {
+            guard text.utf8.count <= maxText else {
                 return
-                    "entrypoint: an argument has \(text.utf8.count) bytes; Linux passes at most \(longest) to a process"
+                    "entrypoint: an argument has \(text.utf8.count) bytes; Linux passes at most \(maxText) to a process"
             }
             total += text.utf8.count
         }
         for (name, value) in environment {
             let size = name.utf8.count + value.utf8.count + 1
-            guard size <= longest else {
+            guard size <= maxText else {
                 return
-                    "env: \(name.prefix(80)) has \(size) bytes with its name; Linux passes at most \(longest) to a process"
+                    "env: \(name.prefix(80)) has \(size) bytes with its name; Linux passes at most \(maxText) to a process"
             }
             total += size
         }
         // Each has a NUL and a pointer.
         total += 9 * (entrypoint.count + environment.count)
-        return total > most
-            ? "entrypoint and env are \(total) bytes together; use at most \(most), and files for more" : nil
+        return total > maxTotal
+            ? "entrypoint and env are \(total) bytes together; use at most \(maxTotal), and files for more" : nil
     }
 }

@@ -58,7 +58,7 @@ extension DNSLoop {
         }
         upstreamStreams[socketID]!.outstanding += 1
         let message = StreamBuffer.framed(transmission.bytes)
-        do throws(TLSError) {
+        do throws(UpstreamTLSError) {
             if let tls = upstreamStreams[socketID]!.tls {
                 try tls.write(message)
                 upstreamStreams[socketID]!.outgoing += tls.takeOutput()
@@ -84,7 +84,7 @@ extension DNSLoop {
             return idlest?.key
         }
         var stream = UpstreamStream(descriptor: descriptor, upstream: index, deadline: now() + configuration.timeout)
-        do throws(TLSError) {
+        do throws(UpstreamTLSError) {
             if let context = tlsContext, upstream.tls != nil {
                 stream.tls = try TLSSession(context, upstream: upstream)
             }
@@ -109,7 +109,7 @@ extension DNSLoop {
                 return upstreamStreams[socketID]!.incoming.append(bytes)
             }
             var plain: [UInt8] = []
-            do throws(TLSError) { try tls.receive(bytes, into: &plain) } catch { trouble = "\(error)" }
+            do throws(UpstreamTLSError) { try tls.receive(bytes, into: &plain) } catch { trouble = "\(error)" }
             plain.withUnsafeBytes { upstreamStreams[socketID]!.incoming.append($0) }
             upstreamStreams[socketID]!.outgoing += tls.takeOutput()
         }

@@ -29,7 +29,7 @@ final class ReplyBatch {
     private var runs: DatagramRuns<DatagramPeer>
 
     init?() {
-        // An answer over UDP is at most `Query.largestPayload` long; a truncated one has a question and a record.
+        // An answer over UDP is at most `Query.maxPayload` long; a truncated one has a question and a record.
         guard let pool = DatagramPool(slots: 64, slotBytes: 2048) else { return nil }
         self.pool = pool
         runs = DatagramRuns(capacity: pool.slots)

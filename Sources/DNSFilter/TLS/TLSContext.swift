@@ -1,16 +1,16 @@
 import COpenSSL
 
 /// Why DNS over TLS failed.
-struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
+struct UpstreamTLSError: Error, Hashable, Sendable, CustomStringConvertible {
     var description: String
 
     init(_ reason: String) { description = reason }
 
     /// The last error of this thread, in OpenSSL's words.
-    static func last(_ what: String) -> TLSError {
+    static func last(_ what: String) -> UpstreamTLSError {
         let code = ERR_get_error()
-        guard code != 0, let reason = ERR_reason_error_string(code) else { return TLSError(what) }
-        return TLSError("\(what): \(String(cString: reason))")
+        guard code != 0, let reason = ERR_reason_error_string(code) else { return UpstreamTLSError(what) }
+        return UpstreamTLSError("\(what): \(String(cString: reason))")
     }
 }
 
@@ -20,7 +20,7 @@ final class TLSContext {
     let pointer: OpaquePointer
 
     /// - Parameter authorities: a PEM file; nil for the system's.
-    init(authorities: String?) throws(TLSError) {
+    init(authorities: String?) throws(UpstreamTLSError) {
         guard let made = SSL_CTX_new(TLS_client_method()) else { throw .last("OpenSSL has no context") }
         pointer = made
         SSL_CTX_set_verify(made, SSL_VERIFY_PEER, nil)

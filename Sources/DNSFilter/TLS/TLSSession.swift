@@ -11,7 +11,7 @@ final class TLSSession {
     private var waiting: [UInt8] = []
     private(set) var isEstablished = false
 
-    init(_ context: TLSContext, upstream: UpstreamAddress) throws(TLSError) {
+    init(_ context: TLSContext, upstream: UpstreamAddress) throws(UpstreamTLSError) {
         guard let session = SSL_new(context.pointer), let received = BIO_new(BIO_s_mem()),
             let sending = BIO_new(BIO_s_mem())
         else { throw .last("OpenSSL has no memory") }
@@ -45,16 +45,16 @@ final class TLSSession {
     deinit { SSL_free(session) }
 
     /// Sends plain bytes, after the handshake if it is not done yet.
-    func write(_ bytes: [UInt8]) throws(TLSError) {
+    func write(_ bytes: [UInt8]) throws(UpstreamTLSError) {
         waiting += bytes
         try proceed()
     }
 
     /// Takes bytes from the network and appends the decrypted ones. At the end of the connection it throws, after
     /// appending the last bytes.
-    func receive(_ bytes: UnsafeRawBufferPointer, into plain: inout [UInt8]) throws(TLSError) {
+    func receive(_ bytes: UnsafeRawBufferPointer, into plain: inout [UInt8]) throws(UpstreamTLSError) {
         guard bytes.isEmpty || BIO_write(received, bytes.baseAddress, Int32(bytes.count)) == bytes.count else {
-            throw TLSError("OpenSSL has no memory")
+            throw UpstreamTLSError("OpenSSL has no memory")
         }
         try proceed()
         guard isEstablished else { return }
@@ -76,14 +76,14 @@ final class TLSSession {
         }
     }
 
-    private func proceed() throws(TLSError) {
+    private func proceed() throws(UpstreamTLSError) {
         if !isEstablished {
             ERR_clear_error()
             let status = SSL_do_handshake(session)
             guard status == 1 else {
                 let verdict = SSL_get_verify_result(session)
                 guard verdict == Int(X509_V_OK) else {
-                    throw TLSError("certificate: \(String(cString: X509_verify_cert_error_string(verdict)))")
+                    throw UpstreamTLSError("certificate: \(String(cString: X509_verify_cert_error_string(verdict)))")
                 }
                 return try check(status, "the handshake failed")
             }
@@ -97,7 +97,7 @@ final class TLSSession {
     }
 
     /// Having to wait for the network is not an error.
-    private func check(_ status: Int32, _ what: String) throws(TLSError) {
+    private func check(_ status: Int32, _ what: String) throws(UpstreamTLSError) {
         let code = SSL_get_error(session, status)
         guard code != SSL_ERROR_WANT_READ, code != SSL_ERROR_WANT_WRITE else { return }
         throw .last(what)

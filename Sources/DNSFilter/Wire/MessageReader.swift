@@ -1,7 +1,7 @@
 import NetworkPolicy
 
 /// Why bytes are not a valid DNS message.
-enum MessageError: Error, Hashable {
+enum DNSMessageError: Error, Hashable {
     case truncated
     case badPointer
     case badName
@@ -18,33 +18,33 @@ struct MessageReader {
 
     var isAtEnd: Bool { position == bytes.count }
 
-    mutating func byte() throws(MessageError) -> UInt8 {
+    mutating func byte() throws(DNSMessageError) -> UInt8 {
         guard position < bytes.count else { throw .truncated }
         defer { position += 1 }
         return bytes[position]
     }
 
-    mutating func number16() throws(MessageError) -> UInt16 {
+    mutating func number16() throws(DNSMessageError) -> UInt16 {
         UInt16(try byte()) << 8 | UInt16(try byte())
     }
 
-    mutating func number32() throws(MessageError) -> UInt32 {
+    mutating func number32() throws(DNSMessageError) -> UInt32 {
         UInt32(try number16()) << 16 | UInt32(try number16())
     }
 
-    mutating func take(_ count: Int) throws(MessageError) -> [UInt8] {
+    mutating func take(_ count: Int) throws(DNSMessageError) -> [UInt8] {
         guard count <= bytes.count - position else { throw .truncated }
         defer { position += count }
         return Array(bytes[position..<position + count])
     }
 
-    mutating func skip(_ count: Int) throws(MessageError) {
+    mutating func skip(_ count: Int) throws(DNSMessageError) {
         guard count <= bytes.count - position else { throw .truncated }
         position += count
     }
 
     /// A name, decompressed and with its letter case: labels and the final zero byte.
-    mutating func nameBytes() throws(MessageError) -> [UInt8] {
+    mutating func nameBytes() throws(DNSMessageError) -> [UInt8] {
         var name: [UInt8] = []
         name.reserveCapacity(32)
         try readName(into: &name)
@@ -52,7 +52,7 @@ struct MessageReader {
     }
 
     /// The same, into an empty array.
-    mutating func readName(into name: inout [UInt8]) throws(MessageError) {
+    mutating func readName(into name: inout [UInt8]) throws(DNSMessageError) {
         var cursor = position
         var earliest = position
         var end: Int?

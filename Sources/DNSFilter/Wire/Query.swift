@@ -29,7 +29,7 @@ extension Query {
     /// The length of a header, the shortest message.
     static let headerLength = 12
     /// RFC 9715: the longest answer over UDP, so that none is fragmented.
-    static let largestPayload = 1232
+    static let maxPayload = 1232
 
     /// Buffers for parsing queries one after another. Name and question reuse those of the previous query unless
     /// somebody kept it.
@@ -57,7 +57,7 @@ extension Query {
             return .failure(rejection)
         }
         var reader = MessageReader(bytes)
-        do throws(MessageError) {
+        do throws(DNSMessageError) {
             _ = try reader.number32()
             let counts = (try reader.number16(), try reader.number16(), try reader.number16(), try reader.number16())
             guard counts.0 == 1, counts.1 == 0, counts.2 == 0, counts.3 <= 1 else { return .failure(rejection) }
@@ -99,14 +99,14 @@ extension Query {
 
     /// The only additional record may be OPT. Its options are dropped, so nothing can be tunnelled in them.
     /// - Returns: the version of EDNS.
-    private mutating func readEDNS(_ reader: inout MessageReader) throws(MessageError) -> UInt8 {
+    private mutating func readEDNS(_ reader: inout MessageReader) throws(DNSMessageError) -> UInt8 {
         // OPT's owner is the root (RFC 6891, section 6.1.2).
         guard try reader.byte() == 0, try reader.number16() == RecordType.opt else { throw .badCount }
         let size = Int(try reader.number16())
         let flags = try reader.number32()
         try reader.skip(Int(try reader.number16()))
         hasEDNS = true
-        payloadLimit = min(max(size, 512), Self.largestPayload)
+        payloadLimit = min(max(size, 512), Self.maxPayload)
         return UInt8(truncatingIfNeeded: flags >> 16)
     }
 
@@ -140,7 +140,7 @@ extension Query {
         bytes.append(big: 1)
         bytes.append(0)
         bytes.append(big: RecordType.opt)
-        bytes.append(big: UInt16(largestPayload))
+        bytes.append(big: UInt16(maxPayload))
         // Version and flags, and no options.
         for _ in 0..<3 { bytes.append(big: 0) }
     }

@@ -55,14 +55,14 @@ struct UpstreamResponse: Hashable, Sendable {
         fileprivate var records: [ResourceRecord] = []
     }
 
-    /// - Throws: `MessageError` if it is not a well-formed response with one question.
-    init(_ bytes: UnsafeRawBufferPointer) throws(MessageError) {
+    /// - Throws: `DNSMessageError` if it is not a well-formed response with one question.
+    init(_ bytes: UnsafeRawBufferPointer) throws(DNSMessageError) {
         var memory = Memory()
         try self.init(bytes, reusing: &memory)
     }
 
     /// The same, reusing the caller's buffers.
-    init(_ bytes: UnsafeRawBufferPointer, reusing memory: inout Memory) throws(MessageError) {
+    init(_ bytes: UnsafeRawBufferPointer, reusing memory: inout Memory) throws(DNSMessageError) {
         var reader = MessageReader(bytes)
         identifier = try reader.number16()
         let flags = try reader.number16()
@@ -94,7 +94,7 @@ struct UpstreamResponse: Hashable, Sendable {
     /// Reads a record; nil for a class other than IN.
     private static func record(
         _ reader: inout MessageReader, _ question: DomainName?, _ memory: inout Memory
-    ) throws(MessageError) -> ResourceRecord? {
+    ) throws(DNSMessageError) -> ResourceRecord? {
         memory.owner.removeAll(keepingCapacity: true)
         try reader.readName(into: &memory.owner)
         lowerCase(&memory.owner)

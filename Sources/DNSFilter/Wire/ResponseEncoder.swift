@@ -76,7 +76,7 @@ enum ResponseEncoder {
     private static func writeEDNS(_ error: ExtendedError?, upperCode: UInt8 = 0, to message: inout [UInt8]) {
         message.append(0)
         message.append(big: RecordType.opt)
-        message.append(big: UInt16(Query.largestPayload))
+        message.append(big: UInt16(Query.maxPayload))
         message.append(upperCode)
         message.append(0)
         message.append(big: 0)

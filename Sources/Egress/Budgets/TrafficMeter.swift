@@ -4,7 +4,7 @@ import Synchronization
 
 /// Installs the budgets that the kernel enforces in a sandbox's namespace, and reads their counters.
 final class TrafficMeter: Sendable {
-    private struct Counted {
+    private struct Counts {
         /// Packets refused by each budget's rule, as last read.
         var seen: [Budget: UInt64] = [:]
         /// Refusals not reported yet.
@@ -17,7 +17,7 @@ final class TrafficMeter: Sendable {
 
     private let tables: NetfilterSocket
     private let rules: TrafficRules
-    private let counted: Mutex<Counted>
+    private let counted: Mutex<Counts>
 
     /// Nil if no budget is set; rules of an earlier guard are removed then.
     /// - Parameters:
@@ -45,7 +45,7 @@ final class TrafficMeter: Sendable {
         try Self.translated { () throws(NetfilterError) in try tables.commit(change) }
         self.tables = tables
         self.rules = rules
-        counted = Mutex(Counted(bytesUsed: rules.bytesUsed))
+        counted = Mutex(Counts(bytesUsed: rules.bytesUsed))
     }
 
     /// Whether `restore` has to be called again.
@@ -75,7 +75,7 @@ final class TrafficMeter: Sendable {
         }
     }
 
-    private func look(_ counted: inout Counted) throws(EgressError) {
+    private func look(_ counted: inout Counts) throws(EgressError) {
         let counts = try Self.counts(tables), order = rules.order
         counted.bytesUsed = max(counted.bytesUsed, counts.compactMap(\.quotaUsed).max() ?? 0)
         // These are not our rules, so the counters cannot be assigned to budgets.

@@ -8,7 +8,7 @@ import System
 struct CommandAPI: Sendable {
     let runner: CommandRunner
 
-    private static let largestRequest = 4 << 20
+    private static let maxRequest = 4 << 20
 
     /// - Returns: false where the path is none of these.
     func answer(_ path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter) async throws -> Bool
@@ -26,7 +26,7 @@ struct CommandAPI: Sendable {
 
     /// `POST /command`
     func run(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
-        let body = try await request.body.collect(upTo: Self.largestRequest)
+        let body = try await request.body.collect(upTo: Self.maxRequest)
         let command: CommandRequest
         do throws(RequestBodyError) {
             command = try CommandRequest.decode(Array(body.readableBytesView))

@@ -105,10 +105,10 @@ extension FilesAPI {
 
     private static func replace(_ replacement: TextReplacement, in path: String) throws -> Int {
         let file = try FileBytes(path)
-        guard file.size <= TextReplacement.largestFile else {
-            throw FileError.invalidContent("\(path) is larger than \(TextReplacement.largestFile) bytes")
+        guard file.size <= TextReplacement.maxFile else {
+            throw FileError.invalidContent("\(path) is larger than \(TextReplacement.maxFile) bytes")
         }
-        let (bytes, count) = replacement.apply(to: try file.readAll(upTo: TextReplacement.largestFile))
+        let (bytes, count) = replacement.apply(to: try file.readAll(upTo: TextReplacement.maxFile))
         guard count > 0 else { return 0 }
         var staged = try StagedFile(path)
         do {

@@ -9,7 +9,7 @@ struct FilesAPI: Sendable {
     let expansion: PathExpansion
 
     /// The largest JSON request, in bytes.
-    private static let largestRequest = 64 << 20
+    private static let maxRequest = 64 << 20
 
     /// - Returns: false where the path is none of these.
     func answer(_ path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter) async throws -> Bool
@@ -84,7 +84,7 @@ struct FilesAPI: Sendable {
     }
 
     static func json<Value: Decodable>(_ type: Value.Type, _ request: HTTPRequest) async throws -> Value {
-        let body = try await request.body.collect(upTo: largestRequest)
+        let body = try await request.body.collect(upTo: maxRequest)
         do throws(RequestBodyError) {
             return try RequestBody.decode(type, from: body.readableBytesView)
         } catch {

@@ -8,7 +8,7 @@ struct SessionAPI: Sendable {
     let expansion: PathExpansion
     private let sessions = SessionRegistry()
 
-    private static let largestRequest = 4 << 20
+    private static let maxRequest = 4 << 20
 
     init(runner: CommandRunner, expansion: PathExpansion) {
         self.runner = runner
@@ -34,7 +34,7 @@ struct SessionAPI: Sendable {
 
     /// `POST /session`
     private func create(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
-        let body = try await request.body.collect(upTo: Self.largestRequest)
+        let body = try await request.body.collect(upTo: Self.maxRequest)
         let folder: String?
         do throws(RequestBodyError) {
             folder = try self.folder(try SessionRequest.decode(Array(body.readableBytesView)).cwd, from: nil)
@@ -59,7 +59,7 @@ struct SessionAPI: Sendable {
 
     /// `POST /session/{id}/run`
     private func run(_ id: String, _ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
-        let body = try await request.body.collect(upTo: Self.largestRequest)
+        let body = try await request.body.collect(upTo: Self.maxRequest)
         guard let session = sessions[id] else { return try await notFound(id, response) }
         let run: SessionRunRequest
         let record: CommandRecord
@@ -73,7 +73,7 @@ struct SessionAPI: Sendable {
             }
         } catch let error as RequestBodyError {
             return try await refuse(error, response)
-        } catch let error as ShellSession.Unavailable {
+        } catch let error as ShellSession.UnavailableError {
             guard error == .busy else { return try await notFound(id, response) }
             return try await response.respondError(
                 .badRequest, code: "RUNTIME_ERROR",

@@ -55,13 +55,13 @@ struct CommandRequest: Decodable, Hashable, Sendable {
 /// Checks a client's time limit in milliseconds; 0 is no limit.
 enum TimeLimit {
     /// Ten years. Longer limits are probably mistakes, and do not fit clocks in nanoseconds.
-    private static let longest: Int64 = 315_360_000_000
+    private static let maxMilliseconds: Int64 = 315_360_000_000
 
     static func check(_ milliseconds: Int64?) throws(RequestBodyError) {
         guard let milliseconds else { return }
         guard milliseconds >= 0 else { throw RequestBodyError("timeout is negative") }
-        guard milliseconds <= longest else {
-            throw RequestBodyError("timeout is above \(longest) ms: use 0 for no limit")
+        guard milliseconds <= maxMilliseconds else {
+            throw RequestBodyError("timeout is above \(maxMilliseconds) ms: use 0 for no limit")
         }
     }
 }

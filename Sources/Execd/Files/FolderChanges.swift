@@ -55,7 +55,7 @@ enum FolderChanges {
     private static func remove(
         _ name: String, in parent: CInt, named path: String, level: Int
     ) throws(FileError) {
-        guard level < FolderWalk.deepest else { throw .system("delete \(path)", code: ELOOP) }
+        guard level < FolderWalk.maxDepth else { throw .system("delete \(path)", code: ELOOP) }
         let descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         guard descriptor >= 0, let stream = fdopendir(descriptor) else {
             let code = errno

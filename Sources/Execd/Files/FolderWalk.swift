@@ -9,7 +9,7 @@ enum FolderWalk {
     /// The most entries in one answer.
     static let maxEntries = 50_000
     /// The most levels of folders.
-    static let deepest = 512
+    static let maxDepth = 512
 
     /// proc and sysfs (statfs(2)), which are only entered if the root is in them.
     private static let kernelFileSystems: Set<Int64> = [0x9fa0, 0x6265_6572]
@@ -40,7 +40,7 @@ enum FolderWalk {
             throw .invalidFile("\(root) is not a folder")
         }
         var found = Found()
-        try walk(root, depth: deepest) { path, status in
+        try walk(root, depth: maxDepth) { path, status in
             guard FileInfo.Kind(status) != .directory, pattern.matches(FilePath.name(of: path)) else { return true }
             return keep(path, status, names, &found)
         }
@@ -64,7 +64,7 @@ enum FolderWalk {
             var status = stat()
             guard lstat(path, &status) == 0 else { continue }
             guard visit(path, status) else { return }
-            guard status.st_mode & S_IFMT == S_IFDIR, level < min(depth, deepest) else { continue }
+            guard status.st_mode & S_IFMT == S_IFDIR, level < min(depth, maxDepth) else { continue }
             // A search of everything would never finish in /proc.
             guard status.st_dev == device || !kernelFileSystems.contains(linux_filesystem_type(path)) else { continue }
             pending += ((try? entries(of: path)) ?? []).reversed().map { ($0, level + 1) }

@@ -4,7 +4,7 @@ struct TextReplacement: Decodable, Hashable, Sendable {
     var new: String
 
     /// The largest file in bytes, since it is held in memory.
-    static let largestFile = 64 << 20
+    static let maxFile = 64 << 20
 
     /// - Returns: the new bytes and the number of occurrences, from the left, without overlaps.
     func apply(to bytes: [UInt8]) -> (bytes: [UInt8], count: Int) {

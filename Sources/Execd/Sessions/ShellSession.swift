@@ -9,7 +9,7 @@ import System
 /// A shell that persists between runs, with folder, variables and functions. When it ends, by `exit` or a signal, the
 /// next run gets a new one in the folder where the last completed run was.
 final class ShellSession: Sendable {
-    enum Unavailable: Error, Hashable, Sendable {
+    enum UnavailableError: Error, Hashable, Sendable {
         case busy, deleted
     }
 
@@ -53,9 +53,9 @@ final class ShellSession: Sendable {
     /// - Returns: its events. If the shell does not start, the record has the failure.
     func run(
         _ request: SessionRunRequest, _ record: CommandRecord
-    ) throws(Unavailable) -> AsyncStream<ProcessEvent> {
+    ) throws(UnavailableError) -> AsyncStream<ProcessEvent> {
         let (events, continuation) = AsyncStream<ProcessEvent>.makeStream()
-        try state.withLock { (state) throws(Unavailable) in
+        try state.withLock { (state) throws(UnavailableError) in
             guard !state.isDeleted else { throw .deleted }
             guard state.run == nil else { throw .busy }
             let variables = environment.fileVariables()

@@ -90,7 +90,7 @@ public final class RemoteDirectory: EndpointDirectory {
             .connect(to: place) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandlers([IdleStateHandler(readTimeout: Self.maxSilence), SilenceWatch()])
+                    try pipeline.addHandlers([IdleStateHandler(readTimeout: Self.maxSilence), DirectorySilenceWatch()])
                     try pipeline.addHTTPClientHandlers()
                     return try NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>(
                         wrappingChannelSynchronously: channel)
@@ -99,7 +99,7 @@ public final class RemoteDirectory: EndpointDirectory {
         try await channel.executeThenClose { inbound, outbound in
             try await outbound.write(.head(request(after: position)))
             try await outbound.write(.end(nil))
-            var splitter = LineSplitter(longest: Self.maxLine)
+            var splitter = LineSplitter(maxLine: Self.maxLine)
             for try await part in inbound {
                 switch part {
                 case .head(let head):
@@ -134,7 +134,7 @@ public final class RemoteDirectory: EndpointDirectory {
 }
 
 /// Closes a connection that has been silent for too long, because a peer that vanishes does not close it.
-private final class SilenceWatch: ChannelInboundHandler {
+private final class DirectorySilenceWatch: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

@@ -10,7 +10,7 @@ final class FrameGatherer: ChannelOutboundHandler {
     private static let copied = 4096
     /// More than this is passed on without a flush, so that it counts towards the channel's watermark. The size of a
     /// TLS record.
-    private static let most = 16 << 10
+    private static let maxGathered = 16 << 10
 
     private var gathered = ByteBuffer()
     /// The promise of all combined writes.
@@ -36,7 +36,7 @@ final class FrameGatherer: ChannelOutboundHandler {
         if let promise {
             if let written { written.futureResult.cascade(to: promise) } else { written = promise }
         }
-        if gathered.readableBytes >= Self.most { passOn(context) }
+        if gathered.readableBytes >= Self.maxGathered { passOn(context) }
     }
 
     /// Runs at the end of the loop's turn, after all ready sockets.

@@ -7,7 +7,7 @@ import NIOCore
 /// - It detects connection errors. `NIOHTTP2Handler` sends GOAWAY for every connection error (RFC 9113, section 5.4.1)
 ///   and for nothing else, does not close the connection, and reports connection and stream errors in the same way; so
 ///   the GOAWAY it writes is the only reliable sign. Whatever the peer sends after that is dropped here.
-/// - It counts frames that cost a peer nothing and that are not counted elsewhere, and reports a `FrameFlood` as an
+/// - It counts frames that cost a peer nothing and that are not counted elsewhere, and reports a `FrameFloodError` as an
 ///   error.
 final class FrameWatch: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
@@ -32,7 +32,7 @@ final class FrameWatch: ChannelDuplexHandler {
             received.read(bytes) { type in isFlooded = isFlooded || !budget.receives(type) { .now() } }
         }
         if isFlooded {
-            context.fireErrorCaught(FrameFlood())
+            context.fireErrorCaught(FrameFloodError())
         } else {
             context.fireChannelRead(data)
         }
@@ -52,7 +52,7 @@ final class FrameWatch: ChannelDuplexHandler {
 }
 
 /// The peer has sent too many frames that cost it nothing.
-struct FrameFlood: Error {}
+struct FrameFloodError: Error {}
 
 /// Frame types (RFC 9113, section 6).
 enum FrameType {

@@ -88,8 +88,8 @@ final class SessionWatch: ChannelInboundHandler {
 
     /// A stream error has ended that stream and does not affect the others.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if error is FrameFlood { sayGoaway(context) }
-        guard error is any NIOHTTP2Error || error is FrameFlood else { return close() }
+        if error is FrameFloodError { sayGoaway(context) }
+        guard error is any NIOHTTP2Error || error is FrameFloodError else { return close() }
         guard frames.hasSaidError, !isBroken else { return }
         isBroken = true
         // Closing at once would keep GOAWAY from a client that is still sending.

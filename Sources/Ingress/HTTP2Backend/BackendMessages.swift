@@ -2,14 +2,14 @@ import NIOCore
 import NIOHPACK
 import NIOHTTP1
 
-/// Messages of HTTP/1.1, as connections to sandboxes have them, as fields of HTTP/2, and back. Values without I/O.
+/// Converts HTTP/1.1 messages to HTTP/2 fields and back, for connections to sandboxes. A value without I/O.
 enum BackendMessages {
-    /// A field, or a head, that is none (RFC 9113, section 8.1.1): the stream ends.
-    struct Malformed: Error, Hashable {}
+    /// A malformed field or head (RFC 9113, section 8.1.1); the stream ends.
+    struct BackendMessageError: Error, Hashable {}
 
     private static let ofTheConnection = FieldNames(FieldNames.hopByHop + ["host"])
 
-    /// The head of a request. `te: trailers` says that trailers are understood, without which gRPC serves nothing.
+    /// The head of a request. `te: trailers` is added, because gRPC servers require it.
     static func request(_ head: HTTPRequestHead) -> HPACKHeaders {
         var block = HPACKHeaders()
         block.reserveCapacity(head.headers.count + 5)
@@ -37,19 +37,19 @@ enum BackendMessages {
     /// How a response's body ends.
     enum Framing: Hashable { case none, length, chunks }
 
-    /// The head of a response, as bytes.
-    /// - Parameter mayHaveBody: nothing about the request says otherwise.
+    /// The head of a response, as HTTP/1.1 bytes.
+    /// - Parameter mayHaveBody: whether the request allows a response body.
     static func response(
         _ block: HPACKHeaders, mayHaveBody: Bool
-    ) throws(Malformed) -> (bytes: ByteBuffer, code: Int, framing: Framing) {
+    ) throws(BackendMessageError) -> (bytes: ByteBuffer, code: Int, framing: Framing) {
         let status = block[":status"]
         guard status.count == 1, status[0].utf8.count == 3, let code = Int(status[0]), code >= 100, code != 101 else {
-            throw Malformed()
+            throw BackendMessageError()
         }
         var bytes = ByteBufferAllocator().buffer(capacity: 512)
         bytes.writeString("HTTP/1.1 \(code) \r\n")
         var framing = mayHaveBody && ResponseStatus.mayHaveBody(code) ? Framing.chunks : .none
-        // A length leaves no room for trailers, which gRPC needs.
+        // With a length there could be no trailers, which gRPC needs.
         if framing == .chunks, block.contains(name: "content-length"), !isGRPC(block) { framing = .length }
         for (name, value, _) in block where name.utf8.first != UInt8(ascii: ":") {
             if name == "content-length", framing == .chunks { continue }
@@ -60,11 +60,11 @@ enum BackendMessages {
         return (bytes, code, framing)
     }
 
-    /// The end of a body in chunks.
-    static func end(_ trailers: HPACKHeaders?) throws(Malformed) -> ByteBuffer {
+    /// The end of a chunked body.
+    static func end(_ trailers: HPACKHeaders?) throws(BackendMessageError) -> ByteBuffer {
         var bytes = ByteBuffer(string: "0\r\n")
         for (name, value, _) in trailers ?? [:] {
-            guard name != "content-length" else { throw Malformed() }
+            guard name != "content-length" else { throw BackendMessageError() }
             try write(name, value, to: &bytes)
         }
         bytes.writeStaticString("\r\n")
@@ -75,9 +75,9 @@ enum BackendMessages {
         block.first(name: "content-type")?.lowercased().hasPrefix(GRPC.contentType) ?? false
     }
 
-    private static func write(_ name: String, _ value: String, to bytes: inout ByteBuffer) throws(Malformed) {
+    private static func write(_ name: String, _ value: String, to bytes: inout ByteBuffer) throws(BackendMessageError) {
         guard !name.isEmpty, name.utf8.allSatisfy(ASCII.isLowerCaseToken), ASCII.isFieldValue(value) else {
-            throw Malformed()
+            throw BackendMessageError()
         }
         guard !ofTheConnection.contains(name) else { return }
         bytes.writeString(name)

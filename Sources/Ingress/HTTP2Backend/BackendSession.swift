@@ -1,27 +1,27 @@
 import NIOCore
 import NIOHTTP2
 
-/// A connection of HTTP/2 without TLS ("prior knowledge") to a port of a sandbox, on which many exchanges go at once. Lives on
-/// one event loop.
+/// An HTTP/2 connection without TLS ("prior knowledge") to a port of a sandbox, which carries many exchanges at once.
+/// Used on one event loop.
 final class BackendSession {
-    /// Streams at once; beyond, another connection is made.
+    /// Concurrent streams; beyond that another connection is opened.
     static let maxStreams = 100
 
     let incarnation: String
     private let loop: any EventLoop
     private var channel: EventLoopFuture<any Channel>!
     private(set) var streams = 0
-    /// Since when there has been none.
+    /// Since when it has had no streams.
     private(set) var unusedSince = NIODeadline.now()
-    /// The sandbox has answered in HTTP/2.
+    /// Whether the sandbox has answered in HTTP/2.
     private(set) var hasSpoken = false
     private let whenSpoken: () -> Void
-    /// No new stream is opened on it.
+    /// Whether no new streams may be opened.
     private(set) var isEnding = false
 
     /// - Parameters:
-    ///   - whenSpoken: told once that the sandbox speaks HTTP/2.
-    ///   - connect: makes the connection, and puts the handlers of this session into it.
+    ///   - whenSpoken: called once it is clear that the sandbox speaks HTTP/2.
+    ///   - connect: opens the connection and adds this session's handlers.
     init(
         incarnation: String, loop: any EventLoop, whenSpoken: @escaping () -> Void,
         connect: (BackendSession) -> EventLoopFuture<any Channel>
@@ -34,7 +34,7 @@ final class BackendSession {
 
     var takesStreams: Bool { !isEnding && streams < Self.maxStreams }
 
-    /// Told when the connection is gone, or was never made.
+    /// Called when the connection has ended, or could not be opened.
     func whenEnded(_ observer: @escaping () -> Void) {
         let bound = NIOLoopBound((self, observer), eventLoop: loop)
         channel.flatMap(\.closeFuture).whenComplete { _ in
@@ -51,7 +51,7 @@ final class BackendSession {
             mode: .client, eventLoop: loop, connectionConfiguration: configuration.connection,
             streamConfiguration: configuration.stream
         ) { stream in
-            // A sandbox opens no streams: pushes are turned off.
+            // A sandbox must not open streams; push is disabled.
             stream.close()
         }
         try channel.pipeline.syncOperations.addHandlers([
@@ -61,7 +61,7 @@ final class BackendSession {
     }
 
     /// Opens a stream.
-    /// - Parameter configure: puts handlers into it.
+    /// - Parameter configure: adds handlers to it.
     func open(_ configure: @escaping @Sendable (any Channel) throws -> Void) -> EventLoopFuture<any Channel> {
         streams += 1
         let bound = NIOLoopBound(self, eventLoop: loop)
@@ -96,7 +96,7 @@ final class BackendSession {
         whenSpoken()
     }
 
-    /// Lets what is under way finish.
+    /// Lets open exchanges finish, then closes.
     func end() {
         isEnding = true
         if streams == 0 { close() }
@@ -105,8 +105,8 @@ final class BackendSession {
     private func close() { channel.whenSuccess { $0.close(promise: nil) } }
 }
 
-/// Last on such a connection: hears that the sandbox speaks HTTP/2 and when it takes no more, and does not wait for ever for
-/// the former.
+/// The last handler of such a connection. Detects that the sandbox speaks HTTP/2, within a time limit, and when it
+/// accepts no more streams.
 private final class BackendSessionWatch: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
 
@@ -142,7 +142,7 @@ private final class BackendSessionWatch: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // What ends one stream is that stream's affair.
+        // A stream error only affects its stream.
         guard !session.hasSpoken || !(error is NIOHTTP2Errors.StreamError) else { return }
         session.end()
         context.close(promise: nil)
@@ -150,7 +150,7 @@ private final class BackendSessionWatch: ChannelInboundHandler {
 }
 
 extension HTTP2Limits {
-    /// For connections to sandboxes, which are hostile in the other direction.
+    /// For connections to sandboxes, where the server is the hostile side.
     func backendConfiguration(headBytes: Int) -> NIOHTTP2Handler.Configuration {
         var configuration = configuration(headBytes: headBytes)
         configuration.connection.initialSettings = [
@@ -158,7 +158,8 @@ extension HTTP2Limits {
             HTTP2Setting(parameter: .maxHeaderListSize, value: headBytes),
             HTTP2Setting(parameter: .initialWindowSize, value: streamWindow),
         ]
-        // A sandbox resets only what was opened to it, and servers of gRPC reset each call that they end early.
+        // A sandbox can only reset streams that were opened to it, and gRPC servers reset every call that they end
+        // early.
         configuration.stream.streamResetFrameRateLimit.maximumCount = 100 * maxResets
         return configuration
     }

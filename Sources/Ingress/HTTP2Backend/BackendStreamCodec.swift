@@ -3,8 +3,8 @@ import NIOHPACK
 import NIOHTTP1
 import NIOHTTP2
 
-/// One stream of HTTP/2 towards a sandbox, behind which `BackendConnection` has a connection of HTTP/1.1 of its own. Its bytes
-/// are read and written once more here; in return there is one way of an exchange, whatever the sandbox speaks.
+/// Translates one HTTP/2 stream to a sandbox, so that `BackendConnection` sees an HTTP/1.1 connection. This costs an
+/// extra encoding and parsing, but exchanges work in the same way whichever version the sandbox speaks.
 final class BackendStreamCodec: ChannelDuplexHandler {
     typealias InboundIn = HTTP2Frame.FramePayload
     typealias InboundOut = ByteBuffer
@@ -14,12 +14,12 @@ final class BackendStreamCodec: ChannelDuplexHandler {
     private var request: RequestDecoder
     private var bytes = ByteBuffer()
     private var isHEAD = false
-    /// nil until the final head has come.
+    /// nil until the final head has arrived.
     private var framing: BackendMessages.Framing?
     private var responseEnded = false
 
     init(limits: RequestHeadCheck) {
-        // What was within the limits may have grown by what is added for the sandbox.
+        // The head may have grown beyond the limits by the fields that were added for the sandbox.
         var limits = limits
         limits.maxBytes *= 2
         limits.maxFields *= 2
@@ -59,7 +59,7 @@ final class BackendStreamCodec: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !responseEnded else { return }
-        do throws(BackendMessages.Malformed) {
+        do throws(BackendMessages.BackendMessageError) {
             switch unwrapInboundIn(data) {
             case .headers(let headers): try receive(headers.headers, headers.endStream, context)
             case .data(let data):
@@ -72,25 +72,25 @@ final class BackendStreamCodec: ChannelDuplexHandler {
 
     private func receive(
         _ block: HPACKHeaders, _ ends: Bool, _ context: ChannelHandlerContext
-    ) throws(BackendMessages.Malformed) {
+    ) throws(BackendMessages.BackendMessageError) {
         if framing == nil {
             let head = try BackendMessages.response(block, mayHaveBody: !isHEAD)
-            guard head.code >= 200 || !ends else { throw BackendMessages.Malformed() }
+            guard head.code >= 200 || !ends else { throw BackendMessages.BackendMessageError() }
             if head.code >= 200 { framing = head.framing }
             pass(head.bytes, context)
             if ends { try end(nil, context) }
         } else {
-            guard ends else { throw BackendMessages.Malformed() }
+            guard ends else { throw BackendMessages.BackendMessageError() }
             try end(block, context)
         }
     }
 
     private func receive(
         _ bytes: ByteBuffer, _ ends: Bool, _ context: ChannelHandlerContext
-    ) throws(BackendMessages.Malformed) {
-        guard let framing else { throw BackendMessages.Malformed() }
+    ) throws(BackendMessages.BackendMessageError) {
+        guard let framing else { throw BackendMessages.BackendMessageError() }
         if bytes.readableBytes > 0 {
-            guard framing != .none else { throw BackendMessages.Malformed() }
+            guard framing != .none else { throw BackendMessages.BackendMessageError() }
             if framing == .chunks {
                 pass(ByteBuffer(string: String(bytes.readableBytes, radix: 16) + "\r\n"), context)
                 pass(bytes, context)
@@ -104,7 +104,7 @@ final class BackendStreamCodec: ChannelDuplexHandler {
 
     private func end(
         _ trailers: HPACKHeaders?, _ context: ChannelHandlerContext
-    ) throws(BackendMessages.Malformed) {
+    ) throws(BackendMessages.BackendMessageError) {
         responseEnded = true
         if framing == .chunks { pass(try BackendMessages.end(trailers), context) }
     }

@@ -1,7 +1,7 @@
 import NIOHTTP1
 import System
 
-/// gRPC over HTTP/2: which requests are of it, and how it is told of errors.
+/// gRPC over HTTP/2: recognising its requests, and answering with errors.
 enum GRPC {
     static let contentType = "application/grpc"
 
@@ -12,8 +12,8 @@ enum GRPC {
         return name == contentType || name.hasPrefix(contentType + "+")
     }
 
-    /// An error as the answer to a call: a status of its own in what are head and trailers at once, with 200, since a client
-    /// takes any other status of HTTP for an error of the way.
+    /// An error as the answer to a call: a trailers-only response with HTTP status 200 and a gRPC status, since clients
+    /// take any other HTTP status for a transport error.
     static func answer(_ error: ProxyError) -> OutgoingResponse {
         var head = OutgoingResponse(version: .http1_1, code: 200)
         head.add("content-type", contentType)
@@ -23,7 +23,7 @@ enum GRPC {
         return head
     }
 
-    /// The status of gRPC for one of HTTP ("HTTP to gRPC Status Code Mapping").
+    /// The gRPC status for an HTTP status ("HTTP to gRPC Status Code Mapping").
     static func status(of code: Int) -> Int {
         switch code {
         case 400: 13
@@ -35,7 +35,7 @@ enum GRPC {
         }
     }
 
-    /// Percent-encoded but for what is printable ASCII and no percent sign.
+    /// Percent-encodes everything but printable ASCII other than the percent sign.
     private static func message(_ text: String) -> String {
         PercentEncoding.encode(text) { $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "%") }
     }

@@ -1,7 +1,7 @@
 import NIOConcurrencyHelpers
 
-/// On which ports sandboxes speak HTTP/2, for all event loops: known as long as a connection is open that has shown it. A
-/// server that ends takes its connections, and what is known of it, with it.
+/// Which ports of sandboxes speak HTTP/2, for all event loops. Remembered as long as a connection that has shown it is
+/// open, so a server that ends is forgotten with its connections.
 final class HTTP2Ports: Sendable {
     private struct Port: Hashable, Sendable {
         var incarnation: String

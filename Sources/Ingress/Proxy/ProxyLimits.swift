@@ -1,46 +1,46 @@
 import NIOCore
 import NIOHTTP1
 
-/// What the proxy allows clients and sandboxes.
+/// The proxy's limits for clients and sandboxes.
 public struct ProxyLimits: Sendable {
-    /// What a request head may be.
+    /// Limits of a request head.
     public var head = RequestHeadCheck()
-    /// Connections of clients at once; one more is closed as it comes. The server proxy leaves this to its listener.
+    /// Concurrent client connections; further ones are closed at once. For the server proxy its listener does this.
     public var maxConnections = 16384
-    /// Bytes of a request's body; nil: any number, since they are passed on and not kept.
+    /// The largest request body; nil for no limit, since bodies are not stored.
     public var maxBody: Int?
     /// From a head's first byte to its last.
     public var headTimeout = TimeAmount.seconds(10)
-    /// How long a client's connection may stay unused between requests. The official client keeps its own for 30 s.
+    /// How long a client's connection may stay idle between requests. The official client keeps its own for 30 s.
     public var keepAliveTimeout = TimeAmount.seconds(75)
     public var connectTimeout = TimeAmount.seconds(5)
-    /// From the request's last byte to the response's head (contract, section 4).
+    /// From the request's last byte to the response's head (docs/wire.md#the-server-proxy).
     public var responseTimeout = TimeAmount.seconds(180)
-    /// Within each such time `bodyProgress` bytes of a request's body have to come, or its end: as long as no response
-    /// has begun, so that two who talk to each other may take their time.
+    /// In each such period, `bodyProgress` bytes of a request's body must arrive, or its end. Applies only until a
+    /// response has begun, so that bidirectional streams may be slow.
     public var bodyTimeout = TimeAmount.seconds(60)
     public var bodyProgress = 4096
-    /// Without a byte in either direction in a streamed response or a tunnel: a command may be silent for long.
+    /// How long a streamed response or a tunnel may be silent in both directions. A command may be silent for long.
     public var streamTimeout = TimeAmount.hours(1)
-    /// How long a peer may leave what is sent to it unread.
+    /// How long a peer may leave sent data unread.
     public var stallTimeout = TimeAmount.seconds(60)
-    /// How long what a client still sends is read after an answer that came early.
+    /// How long a client's further data is read after an early answer.
     public var lingerTimeout = TimeAmount.seconds(5)
-    /// How long a sandbox's connection is kept unused: shorter than servers commonly do (uvicorn and Node.js: 5 s).
+    /// How long an idle connection to a sandbox is kept: shorter than usual servers keep it (uvicorn and Node.js: 5 s).
     public var poolTimeout = TimeAmount.seconds(4)
-    /// The same of HTTP/2, whose servers say when they close.
+    /// The same for HTTP/2, whose servers announce when they close.
     public var sessionTimeout = TimeAmount.seconds(30)
-    /// Unused connections kept to one address by one event loop: as many as a few connections of HTTP/2 keep busy.
+    /// Idle connections per address and event loop: as many as a few HTTP/2 clients can keep busy.
     public var poolSize = 512
-    /// Unused connections kept to all addresses by one event loop.
+    /// Idle connections per event loop.
     public var poolTotal = 4096
 
-    /// What HTTP/2 adds.
+    /// Limits for HTTP/2.
     public var http2 = HTTP2Limits()
 
     public init() {}
 
-    /// Refuses a body that says that it is too large. One that does not say so is counted as it comes.
+    /// Refuses a body with a length beyond the limit. A body without a length is counted as it arrives.
     func checkBody(_ head: HTTPRequestHead) throws(ProxyError) {
         guard let maxBody, let text = head.headers.first(name: "content-length"), let length = Int(text) else { return }
         guard length <= maxBody else { throw .bodyTooLarge(maxBody) }

@@ -3,13 +3,13 @@ import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 
-/// A WebSocket that is accepted only to be closed (contract, section 4): the browser's API shows a close code to a page,
-/// but never the status of a failed handshake.
+/// Accepts a WebSocket only to close it with a code (docs/wire.md#the-server-proxy), because browsers show a page the
+/// close code, but not the status of a failed handshake.
 struct WebSocketRefusal {
     var head: HTTPResponseHead
     var closeFrame: ByteBuffer
 
-    /// - Returns: nil where the request is no handshake (RFC 6455, section 4.1): it gets an ordinary answer.
+    /// - Returns: nil if the request is not a handshake (RFC 6455, section 4.1); then it gets an ordinary answer.
     init?(of request: HTTPRequestHead, _ error: ProxyError) {
         guard !error.closes, request.method == .GET, case .to(let name)? = try? Upgrade(request),
             name.isEqualIgnoringCase(to: "websocket"),
@@ -21,7 +21,7 @@ struct WebSocketRefusal {
         closeFrame = Self.frame(error)
     }
 
-    /// The proof of RFC 6455, section 4.2.2: SHA-1 here is no protection, only a fixed function.
+    /// `Sec-WebSocket-Accept` (RFC 6455, section 4.2.2). SHA-1 is only a fixed function here, not a protection.
     static func accept(_ key: String) -> String {
         let text = Array((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8)
         var digest = [UInt8](repeating: 0, count: 20)
@@ -30,7 +30,7 @@ struct WebSocketRefusal {
         return Data(digest).base64EncodedString()
     }
 
-    /// 1008, a policy's refusal, where the client or the sandbox said no; 1011 where something failed.
+    /// 1008 if the client or the sandbox refused, 1011 if something failed.
     private static func frame(_ error: ProxyError) -> ByteBuffer {
         let code: UInt16 = error.status.code < 500 ? 1008 : 1011
         let reason = error.code.utf8.prefix(120)

@@ -1,8 +1,9 @@
 import FoundationEssentials
 import JSON
 
-/// What a gateway puts into the Redis list when a sandbox was used (OSEP-0009): a JSON object with `sandbox_id` and
-/// `observed_at` (RFC 3339). The optional `port` and `request_uri` are left out: nobody needs them, and a URI may hold secrets.
+/// The entry that a gateway adds to the Redis list when a sandbox was used (OSEP-0009): a JSON object with `sandbox_id`
+/// and `observed_at` (RFC 3339). The optional `port` and `request_uri` are omitted, since they are not needed and a URI
+/// may contain secrets.
 public struct RenewIntent: Codable, Hashable, Sendable {
     public var sandbox: String
     public var observedAt: String
@@ -13,24 +14,24 @@ public struct RenewIntent: Codable, Hashable, Sendable {
     }
 
     public static let defaultQueue = "opensandbox:renew:intent"
-    /// Bytes of an intent that is read.
-    private static let longest = 8 << 10
+    /// The longest intent that is read, in bytes.
+    private static let maxBytes = 8 << 10
 
     public init(sandbox: String, observedAt date: Date = .now) {
         self.sandbox = sandbox
         observedAt = date.formatted(.iso8601)
     }
 
-    /// - Returns: nil for what is no intent, or names no id that a sandbox may have.
+    /// - Returns: nil if it is not an intent, or its id is not a valid sandbox id.
     public init?(json: [UInt8]) {
-        guard json.count <= Self.longest, let read: RenewIntent = try? JSONValue(json).decode(),
+        guard json.count <= Self.maxBytes, let read: RenewIntent = try? JSONValue(json).decode(),
             Route.isSandboxID(read.sandbox)
         else { return nil }
         self = read
     }
 
     public var json: String {
-        // Two strings: there is nothing in it that JSON cannot say.
+        // Two strings can always be encoded.
         guard let data = try? JSONEncoder().encode(self) else { preconditionFailure("an intent is not JSON") }
         return String(decoding: data, as: UTF8.self)
     }

@@ -6,15 +6,15 @@ import NIOCore
 import Redis
 import System
 
-/// Tells the control plane through a Redis list which sandboxes are used (OSEP-0009). No request waits for it: what cannot be
-/// sent is dropped, and the next access after the interval says it again.
+/// Reports to the control plane, through a Redis list, which sandboxes are used (OSEP-0009). No request waits for it.
+/// What cannot be sent is dropped; the next access after the interval reports it again.
 public final class RenewPublisher: RenewalSink {
     public struct Settings: Sendable {
         public var address: RedisAddress
         public var queue = RenewIntent.defaultQueue
-        /// Intents that the list may hold; 0: any number. Beyond it the oldest are dropped.
+        /// The most intents in the list; 0 for no limit. The oldest are dropped.
         public var queueLimit = 0
-        /// Between two intents for one sandbox.
+        /// The least time between two intents for one sandbox.
         public var interval = Duration.seconds(60)
 
         public init(address: RedisAddress) { self.address = address }
@@ -31,10 +31,10 @@ public final class RenewPublisher: RenewalSink {
     private static let dropped = Counter(label: "sallyport_ingress_renew_intents_dropped_total")
     private static let capacity = 1024
     private static let remembered = 65536
-    /// After so long without a word a connection is closed; the next intent opens another.
+    /// A connection is closed after being idle this long; the next intent opens another.
     private static let silence = TimeAmount.seconds(120)
 
-    /// - Parameter clock: nanoseconds of a steady clock.
+    /// - Parameter clock: nanoseconds of a monotonic clock.
     public init(
         _ settings: Settings, logger: Logger,
         clock: @escaping @Sendable () -> UInt64 = { NIODeadline.now().uptimeNanoseconds }
@@ -53,7 +53,7 @@ public final class RenewPublisher: RenewalSink {
         if case .dropped = asking.yield(RenewIntent(sandbox: sandbox)) { Self.dropped.increment() }
     }
 
-    /// Publishes until the task is cancelled; connects when there is something to say, and again after a failure.
+    /// Publishes until the task is cancelled. Connects when there is something to send, and again after a failure.
     public func run() async {
         var backOff = BackOff.redis
         var intents = waiting.makeAsyncIterator()
@@ -77,7 +77,7 @@ public final class RenewPublisher: RenewalSink {
                     }
                 }
             } catch {
-                // A kept connection may have ended since it was used last: that alone is no reason to drop anything.
+                // An idle connection may have been closed by the server; that alone is no reason to drop anything.
                 guard hasFailed else {
                     hasFailed = true
                     continue

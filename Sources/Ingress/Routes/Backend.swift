@@ -1,9 +1,9 @@
 import SecureAccess
 
-/// Where one port of one sandbox is dialled.
+/// How to reach one port of one sandbox.
 public struct Backend: Hashable, Sendable {
     public enum Address: Hashable, Sendable {
-        /// The host is a literal address: nothing is resolved on the way to a sandbox.
+        /// The host is a literal address; no names are resolved to reach a sandbox.
         case tcp(host: String, port: Int)
         case unix(path: String)
     }
@@ -19,15 +19,15 @@ public struct Backend: Hashable, Sendable {
     }
 
     public var address: Address
-    /// Put in front of the request's path, "/sandboxes/<id>" where one socket serves many sandboxes; usually empty.
+    /// Prepended to the request's path: "/sandboxes/<id>" if one socket serves many sandboxes, usually empty.
     public var pathPrefix: String
     /// Changes on create, resume and restart. A pooled connection never outlives it.
     public var incarnation: String
     /// `EndpointCredential.hash` of the sandbox's static credential. With nil, unsigned routes are open.
     public var credentialHash: [UInt8]?
-    /// What signed routes of the sandbox have to be signed for.
+    /// The epoch that signed routes of the sandbox must be signed for.
     public var epoch: AccessEpoch
-    /// Set on the request towards the backend, in the place of what the client sent under these names.
+    /// Set on the request to the backend, replacing fields of the same names from the client.
     public var headers: [Header]
 
     public init(

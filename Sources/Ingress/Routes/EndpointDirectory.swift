@@ -1,24 +1,24 @@
 import SecureAccess
 
-/// What the directory knows of one port of one sandbox.
+/// The directory's answer for one port of one sandbox.
 public enum EndpointLookup: Hashable, Sendable {
     case found(Backend)
     case unknown
-    /// The sandbox exists and cannot be reached yet or any more. The reason is shown to whoever may reach it.
+    /// The sandbox exists but cannot be reached yet, or no longer. The reason is shown to authorised clients only.
     case notReady(String, credentialHash: [UInt8]? = nil, epoch: AccessEpoch = .first)
-    /// The directory has never been reached: nothing is known of any sandbox.
+    /// The directory has never been reached, so no sandbox is known.
     case unavailable
 }
 
-/// Says where sandboxes are. Only what it names is ever dialled.
+/// Tells where sandboxes are. The gateway dials nothing else.
 public protocol EndpointDirectory: Sendable {
-    /// Called on an event loop's thread for every request: it must not block.
+    /// Called on an event loop for every request, so it must not block.
     func lookup(sandbox: String, port: Int) -> EndpointLookup
-    /// A permitted request goes to the sandbox. With `renew` false the client asked not to prolong its life.
+    /// Called for every permitted request. `renew` is false if the client asked not to renew the sandbox.
     func accessed(sandbox: String, renew: Bool)
-    /// Whether there is anything that lookups could find.
+    /// Whether the directory has been loaded.
     var isReady: Bool { get }
-    /// - Parameter observer: told, on any thread, which access that was open has ended.
+    /// - Parameter observer: called on any thread when access that was open has ended.
     func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void)
 }
 

@@ -5,30 +5,30 @@ import Logging
     import Glibc
 #endif
 
-/// How much of the machine's disk sandboxes get.
+/// The disk settings of sandboxes.
 public struct DiskConfiguration: Hashable, Sendable {
     /// What holds a sandbox to its limit.
     public enum Enforcement: String, Hashable, Sendable, CaseIterable {
         /// Project quotas where the file system has them, else images.
         case automatic = "auto"
         case quota
-        /// A file with holes for each sandbox, with a file system in it.
+        /// A sparse file for each sandbox that contains a file system.
         case image
-        /// Nothing does: a sandbox can fill the disk.
+        /// Not at all: a sandbox can fill the disk.
         case off
     }
     public var enforcement = Enforcement.automatic
-    /// Bytes of a sandbox that names no limit.
+    /// The limit in bytes of a sandbox that does not give one.
     public var limit: Int64 = 10 << 30
-    /// Bytes that are to stay free on the server's own disk: below that, no sandbox is made.
+    /// Bytes to keep free on the server's disk; below that no sandbox is made.
     public var reserve: Int64 = 1 << 30
-    /// Bytes of an entrypoint's output that are kept.
+    /// How many bytes of an entrypoint's output are kept.
     public var log: Int64 = 16 << 20
 
     public init() {}
 }
 
-/// Makes the place for a sandbox's own files, and holds it to a limit.
+/// Provides the disk for a sandbox's own files, with a limit.
 struct DiskLimits: Sendable {
     private enum Mechanism: Sendable {
         case quota(ProjectQuota)
@@ -37,9 +37,9 @@ struct DiskLimits: Sendable {
     }
     private let mechanism: Mechanism
 
-    /// Tries on the folder of the sandboxes what there is, and takes the first that holds.
+    /// Tries the mechanisms in the sandboxes' folder and uses the first that works.
     /// - Parameter keepsProjects: whether sandboxes have user namespaces, without which they could leave their projects.
-    /// - Throws: where the one that is asked for does not.
+    /// - Throws: if the configured one does not work.
     init(
         _ configuration: DiskConfiguration, folder: String, keepsProjects: Bool = true, logger: Logger
     ) throws(RuntimeError) {
@@ -72,7 +72,7 @@ struct DiskLimits: Sendable {
 
     var isEnforced: Bool { if case .none = mechanism { false } else { true } }
 
-    /// For the log of the server.
+    /// For the server's log.
     var name: String {
         switch mechanism {
         case .quota: "project quotas"
@@ -81,7 +81,7 @@ struct DiskLimits: Sendable {
         }
     }
 
-    /// Makes `disk.path` in a sandbox's folder, with room for so many bytes.
+    /// Creates `disk.path` in a sandbox's folder, with a limit in bytes.
     func make(_ disk: SandboxDisk, bytes: Int64, keepsProjects: Bool = true) throws(RuntimeError) {
         guard mkdir(disk.path, 0o755) == 0 else { throw disk.failure("making") }
         switch mechanism {
@@ -110,15 +110,15 @@ struct DiskLimits: Sendable {
     }
 }
 
-/// The place of a sandbox's own files: its layer of the file system and its output.
+/// The disk of a sandbox's own files: its layer of the file system and its output.
 struct SandboxDisk: Hashable, Sendable {
-    /// Of the sandbox.
+    /// The sandbox's folder.
     let folder: String
 
     var path: String { folder + "/disk" }
     var image: String { folder + "/disk.img" }
 
-    /// No `fsync` inside waits for the disk of the machine, and what is deleted inside is given back to it.
+    /// `fsync` inside does not wait for the machine's disk, and space freed inside is returned to it.
     private static let options = "discard,noinit_itable,barrier=0,errors=remount-ro"
 
     func mount(readOnly: Bool) throws(RuntimeError) {
@@ -128,13 +128,13 @@ struct SandboxDisk: Hashable, Sendable {
         }
     }
 
-    /// Mounts it again where the mount has gone with the machine's last run: what the sandbox printed stays readable.
+    /// Mounts it again after a restart of the machine, so that the sandbox's output stays readable.
     func remount() throws(RuntimeError) {
         guard access(image, F_OK) == 0, linux_is_mount_point(path) == 0 else { return }
         try mount(readOnly: true)
     }
 
-    /// Ends it; nothing of it is written any more. Nothing to do where it is not mounted.
+    /// Unmounts it without writing anything back. Does nothing if it is not mounted.
     func unmount() {
         guard linux_is_mount_point(path) == 1 else { return }
         if access(image, F_OK) == 0 { _ = linux_shut_down_filesystem(path) }

@@ -4,19 +4,19 @@ import CLinux
     import Glibc
 #endif
 
-/// Whether the server's own disk has room for another sandbox. What is nearly full is left to those that are there.
+/// Checks whether the server's disk has room for another sandbox. A nearly full disk is kept for existing ones.
 struct DiskReserve: Hashable, Sendable {
     let folder: String
-    /// Bytes that stay free; of a small file system no more than a tenth.
+    /// Bytes to keep free; at most a tenth of a small file system.
     let bytes: Int64
 
-    /// What the records, policies and folders of a few sandboxes take.
+    /// Enough for the records, policies and folders of a few sandboxes.
     private static let inodes: UInt64 = 1000
 
     /// - Throws: `RuntimeError.diskNearlyFull`
     func check() throws(RuntimeError) {
         var space = linux_space_t()
-        // A file system that does not tell is not held against anybody.
+        // Allow creation if the file system does not report its space.
         guard linux_space(folder, &space) == 0, space.total > 0 else { return }
         let needed = min(UInt64(clamping: bytes), space.total / 10)
         guard space.available >= needed else {

@@ -2,14 +2,14 @@
     import Glibc
 #endif
 
-/// What a sandbox's first process prints. It is a file of the sandbox's own disk: a program inside can open it anew
-/// (`/proc/1/fd/1`) and write what and where it likes, so that nothing is believed of its size.
+/// The output of a sandbox's first process, in a file on the sandbox's own disk. A program inside can open it
+/// (`/proc/1/fd/1`) and write anything anywhere, so its size is not trusted.
 struct OutputFile: Hashable, Sendable {
     let path: String
-    /// What was before, from the last time that the file had grown too large.
+    /// The older output, set aside when the file had grown too large.
     var earlier: String { path + ".1" }
 
-    /// For the OCI runtime to write to; made when missing.
+    /// Opens it for the OCI runtime to write to, and creates it if missing.
     func open() throws(RuntimeError) -> CInt {
         let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
@@ -18,19 +18,19 @@ struct OutputFile: Hashable, Sendable {
         return descriptor
     }
 
-    /// The last bytes of it, however much there is.
+    /// The last bytes of the output.
     func tail(bytes: Int = 2000) -> String {
         let last = Self.tail(path, bytes)
         let before = last.count < bytes ? Self.tail(earlier, bytes - last.count) : []
         return String(decoding: before + last, as: UTF8.self)
     }
 
-    /// Never waits: a program inside may hold a lease on the file (fcntl(2), F_SETLEASE), for which the kernel would have
-    /// whoever opens it wait 45 seconds.
+    /// Opens without waiting. A program inside may hold a lease on the file (fcntl(2), F_SETLEASE), for which the
+    /// kernel would otherwise block an open for 45 seconds.
     private static let looking = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
 
-    /// Where the file holds more than `limit` bytes, puts the last half of that aside and empties it. Between two calls it
-    /// can grow to the sandbox's disk limit, and no further.
+    /// If the file is longer than `limit` bytes, sets the last half of that aside and truncates it. Between two calls
+    /// it can grow up to the sandbox's disk limit.
     func rotate(limit: Int64) {
         let descriptor = Glibc.open(path, O_RDWR | Self.looking)
         guard descriptor >= 0 else { return }
@@ -38,7 +38,7 @@ struct OutputFile: Hashable, Sendable {
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_size > limit else { return }
         let kept = Self.tail(descriptor, Int(limit / 2))
-        // Emptied first: the disk may be full because of it.
+        // Truncate first, because the file may be what fills the disk.
         guard ftruncate(descriptor, 0) == 0 else { return }
         let aside = Glibc.open(earlier, O_WRONLY | O_CREAT | O_TRUNC | Self.looking, 0o600)
         guard aside >= 0 else { return }

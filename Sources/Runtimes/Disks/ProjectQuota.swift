@@ -4,20 +4,20 @@ import CLinux
     import Glibc
 #endif
 
-/// Limits of folders by the file system itself: ext4 and XFS that are mounted with `prjquota`.
+/// Limits folders with project quotas, on ext4 and XFS mounted with `prjquota`.
 ///
-/// A sandbox must not be able to leave its project: only the initial user namespace may change a file's, so that quotas are
-/// for sandboxes with a user namespace of their own.
+/// Only for sandboxes with their own user namespace: others could leave their project, since processes in the initial
+/// user namespace may change a file's project.
 struct ProjectQuota: Sendable {
-    /// Any of the folders on the file system.
+    /// Any folder on the file system.
     let folder: String
 
-    /// Bytes for each inode that a sandbox may have, as mke2fs counts them.
+    /// One inode is allowed for so many bytes, as with mke2fs.
     private static let bytesPerInode: Int64 = 16384
-    /// Far from the numbers that people write into /etc/projid.
+    /// Far from numbers that are usual in /etc/projid.
     private static let numbers: ClosedRange<UInt32> = 1 << 30...(1 << 31) - 1
 
-    /// Makes a folder, limits it and writes more than that; nil where the file system does not refuse.
+    /// Creates a folder with a limit and writes more than that; nil if the file system does not refuse it.
     static func probe(_ folder: String) -> ProjectQuota? {
         let quota = ProjectQuota(folder: folder)
         let trial = folder + "/.probe-" + String(UInt64.random(in: .min ... .max), radix: 36)
@@ -35,7 +35,7 @@ struct ProjectQuota: Sendable {
         return nil
     }
 
-    /// Gives a folder a project of its own, with a limit.
+    /// Gives a folder its own project, with a limit.
     /// - Returns: the project's number.
     @discardableResult func limit(_ path: String, bytes: Int64) throws(RuntimeError) -> UInt32 {
         var project: UInt32

@@ -1,25 +1,25 @@
 import SafeText
 
-/// Why there is no image. Every description says what to do; none carries a password.
+/// Why an image is not available. Every description says what to do; none contains a password.
 public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     case invalidReference(String, reason: String)
     case invalidCredentials(reason: String)
-    /// The name has no registry, and the configuration names none for such names.
+    /// The name has no registry, and none is configured for such names.
     case unqualified(String, canonical: String)
-    /// A name of this machine's own, of which there is no image.
+    /// A local name for which there is no image on this machine.
     case notOnThisMachine(String)
     /// The registry answers that there is no such image.
     case notFound(String)
-    /// The registry refuses the caller; many answer so for images that do not exist, too.
+    /// The registry refuses the caller. Many also answer this for images that do not exist.
     case unauthorized(String)
     case unreachable(registry: String, reason: String)
-    /// The image is for other machines than this one.
+    /// The image is not available for this machine's platform.
     case unsupportedPlatform(String, platform: String)
     case pullFailed(String, reason: String)
     case timedOut(String, seconds: Int)
-    /// It would take what is to stay free of the machine's disk.
+    /// It would use space that must stay free.
     case tooLarge(String, reason: String)
-    /// Sandboxes stand on its files.
+    /// Sandboxes use its files.
     case inUse(String)
     case missingTool(String, package: String)
     case storage(action: String, reason: String)

@@ -8,8 +8,8 @@ import System
 
 /// The image store's folders: `files/sha256-…` are unpacked images, `work/…` is what is being made.
 ///
-/// Only what the index names counts. A folder comes to `files` by one rename when it is complete, so a crash leaves
-/// only what `sweep` takes away.
+/// Only folders in the index count. A complete folder is moved to `files` by one rename, so a crash leaves only what
+/// `sweep` removes.
 struct ImageFolders: Sendable {
     let directory: String
     let leftovers: Leftovers
@@ -18,7 +18,7 @@ struct ImageFolders: Sendable {
     var work: String { directory + "/work" }
     var index: String { directory + "/index.json" }
 
-    /// Makes what is missing of them. The directory's path is made absolute and free of links: mounts are found by it.
+    /// Creates missing folders. The path is made absolute and free of links, because mounts are found by it.
     ///
     /// - Throws: `ImageError.storage`.
     static func create(at directory: String, logger: Logger) throws(ImageError) -> ImageFolders {
@@ -37,7 +37,7 @@ struct ImageFolders: Sendable {
         let folders = ImageFolders(directory: String(cString: path), leftovers: Leftovers(logger: logger))
         for folder in [folders.files, folders.work] {
             try make(folder)
-            // Images bring set-uid programs and device nodes that no user of the host may reach.
+            // Images may contain set-uid programs and device nodes, which no user of the host may reach.
             guard chmod(folder, 0o700) == 0 else {
                 throw .storage(action: "closing \(folder)", reason: String(cString: strerror(errno)))
             }
@@ -45,7 +45,7 @@ struct ImageFolders: Sendable {
         return folders
     }
 
-    /// Takes the directory for one store; until the descriptor is closed.
+    /// Locks the directory for one store, until the descriptor is closed.
     func lock() throws(ImageError) -> CInt {
         let descriptor = open(directory + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
@@ -60,7 +60,7 @@ struct ImageFolders: Sendable {
         files + "/" + String(digest.map { $0 == ":" ? "-" : $0 })
     }
 
-    /// A new folder, for one job.
+    /// Creates a temporary folder for one job.
     func makeWork() throws(ImageError) -> String {
         let path = "\(work)/\(String(UInt64.random(in: .min ... .max), radix: 36))"
         guard mkdir(path, 0o700) == 0 else {
@@ -69,30 +69,31 @@ struct ImageFolders: Sendable {
         return path
     }
 
-    /// Runs `body` with a new folder, which goes with it.
+    /// Runs `body` with a temporary folder, which is removed afterwards.
     func withWork<Result>(_ body: (String) throws(ImageError) -> Result) throws(ImageError) -> Result {
         let path = try makeWork()
         defer { remove(path) }
         return try body(path)
     }
 
-    /// Takes away what no image is made of, and what was left half made.
+    /// Removes folders that no image uses, and incomplete ones.
     func sweep(keeping roots: Set<String>) {
         for name in ControlGroup.entries(of: work) { leftovers.take(files: work + "/" + name) }
         for root in ControlGroup.entries(of: files).map({ files + "/" + $0 }) {
-            // A sandbox of an earlier server may stand on an image that its tag no longer means.
+            // A sandbox of an earlier server may use an image whose tag has moved since.
             if !roots.contains(root) && !Self.isMounted(root) { leftovers.take(files: hide(root)) }
         }
     }
 
-    /// Takes an unpacked image out of sight in one step, so that an interrupted removal does not leave half of one.
+    /// Moves an unpacked image out of `files` in one step, so that an interrupted removal leaves no incomplete one
+    /// there.
     ///
-    /// - Returns: where it is now.
+    /// - Returns: its new path.
     func hide(_ root: String) -> String {
         (try? TreeRemoval.setAside(root, into: work)).flatMap { $0 } ?? root
     }
 
-    /// Whether a sandbox's overlay has the folder as a layer.
+    /// Whether a sandbox's overlay uses the folder.
     static func isMounted(_ root: String) -> Bool {
         guard let mounts = File.text("/proc/self/mounts") else { return true }
         // As the kernel writes it (proc_pid_mounts(5)).
@@ -106,7 +107,7 @@ struct ImageFolders: Sendable {
         }
     }
 
-    /// Files or folders; nothing to do when there is nothing. What resists is tried again later.
+    /// Removes a file or folder, if it exists. If that fails, it is retried later.
     func remove(_ path: String) {
         do throws(RemovalError) { try TreeRemoval.remove(path) } catch { leftovers.take(files: path) }
     }

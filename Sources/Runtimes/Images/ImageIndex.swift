@@ -7,21 +7,21 @@ import System
     import Glibc
 #endif
 
-/// Which images there are and who may have them, kept in one file that is replaced as a whole.
+/// Which images there are and who may use them, stored in one file that is replaced atomically.
 final class ImageIndex: Sendable {
     struct Entry: Codable, Hashable, Sendable {
         enum Access: String, Codable, Sendable {
             /// Registered on this machine.
             case local
-            /// Fetched without credentials: for everybody.
+            /// Fetched without credentials; for everybody.
             case open
-            /// Fetched with credentials: only for whom the registry lets have it now.
+            /// Fetched with credentials; only for callers whom the registry allows it at the moment.
             case restricted
         }
         var image: SandboxImage
         /// Registry and repository.
         var name: String
-        /// What the registry calls the image, which for a list of manifests is the list's digest; nil for local ones.
+        /// The registry's digest of the image, or of its list of manifests; nil for local images.
         var manifest: String?
         var access: Access
 
@@ -31,7 +31,7 @@ final class ImageIndex: Sendable {
     private let folders: ImageFolders
     private let entries: Mutex<[String: Entry]>
 
-    /// Reads what an earlier server left; a file that cannot be read counts as none, since all can be fetched again.
+    /// Reads the index of an earlier server. An unreadable file counts as empty, since images can be fetched again.
     init(folders: ImageFolders) {
         self.folders = folders
         let data = try? File.read(folders.index)
@@ -41,7 +41,7 @@ final class ImageIndex: Sendable {
 
     var all: [Entry] { entries.withLock { $0.values.filter(\.isThere) } }
 
-    /// The image, when it is here and for everybody.
+    /// The image, if it is here and for everybody.
     func forEverybody(_ reference: ImageReference) -> SandboxImage? {
         entries.withLock { entries in
             guard let entry = entries[reference.description], entry.access != .restricted, entry.isThere else {
@@ -51,10 +51,11 @@ final class ImageIndex: Sendable {
         }
     }
 
-    /// The image for a caller to whom the registry has just named this manifest; nil when it must be fetched.
+    /// The image for a caller to whom the registry has just given this manifest digest; nil if it must be fetched.
     ///
-    /// The files of another repository's image will do only if that is open. A manifest proves no right to its layers:
-    /// who knows one of a private image could serve it from a registry of his own.
+    /// Files of an image from another repository are used only if that image is open to everybody. Having a manifest
+    /// does not prove a right to its layers: whoever knows a private image's manifest could serve it from another
+    /// registry.
     func admit(
         _ reference: ImageReference, manifest: String, withCredentials: Bool
     ) throws(ImageError) -> SandboxImage? {
@@ -71,7 +72,7 @@ final class ImageIndex: Sendable {
         }
     }
 
-    /// - Throws: `ImageError.pullFailed` when another has removed the files.
+    /// - Throws: `ImageError.pullFailed` if another caller has removed the files.
     func record(_ entry: Entry) throws(ImageError) {
         try change { entries throws(ImageError) in
             guard entry.isThere else {
@@ -81,9 +82,9 @@ final class ImageIndex: Sendable {
         }
     }
 
-    /// Forgets a reference, and removes its files when they are nobody else's.
+    /// Removes a reference, and its files if no other reference uses them.
     ///
-    /// - Throws: `ImageError.notFound`, or `.inUse` when sandboxes stand on the files.
+    /// - Throws: `ImageError.notFound`, or `.inUse` if sandboxes use the files.
     func remove(_ reference: ImageReference) throws(ImageError) {
         let hidden: String? = try change { entries throws(ImageError) in
             guard let entry = entries.removeValue(forKey: reference.description) else {
@@ -97,7 +98,7 @@ final class ImageIndex: Sendable {
         if let hidden { folders.leftovers.take(files: hidden) }
     }
 
-    /// Changes the entries in the file and in memory, or in neither.
+    /// Changes the entries both in the file and in memory, or in neither.
     private func change<Result>(
         _ body: (inout [String: Entry]) throws(ImageError) -> Result
     ) throws(ImageError) -> Result {
@@ -115,7 +116,7 @@ final class ImageIndex: Sendable {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             let data = try encoder.encode(entries.values.sorted { $0.image.reference < $1.image.reference })
-            // Written beside it, then renamed.
+            // Written to a temporary file, then renamed.
             try data.write(to: URL(filePath: folders.index), options: .atomic)
         } catch {
             throw .storage(action: "writing \(folders.index)", reason: "\(error)")

@@ -1,15 +1,14 @@
-/// What a name means on this machine.
+/// How names are resolved on this machine.
 extension ImageReference {
-    /// What the names of images begin with that this machine alone has. Whoever owns that name at a public registry must
-    /// not come to run here, so no registry is asked for them.
+    /// The prefix of images that exist only on this machine. No registry is asked for these, so that whoever owns the
+    /// name at a public registry cannot run code here.
     static let localNames = "sallyport/"
 
     var isLocal: Bool { registry == Self.defaultRegistry && repository.hasPrefix(Self.localNames) }
 
-    /// The image that a caller means. `python` is an image of whichever registry the operator says, not of one that this
-    /// program chooses.
+    /// Resolves a name. For `python` the operator chooses the registry, not this program.
     ///
-    /// - Parameter unqualified: the registry of names without one; nil: they are refused.
+    /// - Parameter unqualified: the registry of names without one; nil to refuse them.
     /// - Throws: `ImageError.invalidReference`, `.unqualified`.
     init(_ text: String, unqualified: String?) throws(ImageError) {
         let written = try ImageReference(text)

@@ -1,19 +1,19 @@
 /// The name of an image in its canonical form: `python:3.11` is `docker.io/library/python:3.11`.
 ///
-/// The grammar is that of Docker's references (distribution/reference): a registry is told from the first part of a
-/// repository by a dot, a colon, an upper case letter, or being `localhost`. A name can neither begin with a dash nor
-/// contain `..` or white space, so a reference is safe as an argument and in a URL.
+/// The grammar is that of Docker's references (distribution/reference): the first part is a registry if it has a dot, a
+/// colon or an upper case letter, or is `localhost`. A name can neither begin with a dash nor contain `..` or white
+/// space, so a reference is safe as an argument and in a URL.
 public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
     /// Host and perhaps port.
     public let registry: String
     public let repository: String
-    /// Nil only where there is a digest.
+    /// Nil only if there is a digest.
     public let tag: String?
     /// Algorithm and hexadecimal digits: `sha256:…`.
     public let digest: String?
 
     static let defaultRegistry = "docker.io"
-    /// Of registry and repository together, and the most of a tag; both from Docker's grammar.
+    /// The longest registry and repository together, and the longest tag, from Docker's grammar.
     private static let (nameLimit, tagLimit) = (255, 128)
 
     /// - Throws: `ImageError.invalidReference`.
@@ -51,7 +51,7 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
         guard registry.utf8.count + 1 + repository.utf8.count <= Self.nameLimit else {
             throw failure("its name is longer than \(Self.nameLimit) characters")
         }
-        // Such a name would be taken for an image's own digest.
+        // Such a name would be taken for a digest.
         guard written != nil || digest != nil || name.utf8.count != 64 || !name.utf8.allSatisfy(Self.isHexadecimal)
         else {
             throw failure("64 hexadecimal digits are a digest, not a name")
@@ -63,12 +63,12 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { name + (tag.map { ":" + $0 } ?? "") + (digest.map { "@" + $0 } ?? "") }
 
-    /// The shortest text that means this image: `python:3.11`.
+    /// The shortest text for this image: `python:3.11`.
     public var familiar: String {
         guard registry == Self.defaultRegistry else { return description }
         let suffix = description.dropFirst(name.count)
         let official = repository.hasPrefix("library/") ? String(repository.dropFirst(8)) : repository
-        // `docker.io/localhost/x` and the like would mean another registry when shortened.
+        // Shortening `docker.io/localhost/x` and the like would change the registry.
         for short in [official, repository] {
             if let parsed = try? ImageReference(short + suffix), parsed == self { return short + suffix }
         }
@@ -84,7 +84,7 @@ extension ImageReference {
         return (registry, name[registry.endIndex...].dropFirst())
     }
 
-    /// What stands before the first slash, where that is a registry; nil for an unqualified name.
+    /// The part before the first slash if it is a registry; nil for an unqualified name.
     static func namedRegistry(_ text: Substring) -> Substring? {
         guard let slash = text.firstIndex(of: "/") else { return nil }
         let first = text[..<slash]
@@ -92,7 +92,7 @@ extension ImageReference {
         return isRegistry ? first : nil
     }
 
-    /// Whether a text is a host, perhaps with a port, in the place of a registry.
+    /// Whether a text is a valid registry: a host, perhaps with a port.
     public static func isRegistry(_ text: some StringProtocol) -> Bool {
         let text = Substring(text)
         var host = text
@@ -115,7 +115,7 @@ extension ImageReference {
         path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy(isComponent)
     }
 
-    /// Runs of lower case letters and digits, parted by one dot, one or two underscores, or any number of dashes.
+    /// Lower case letters and digits, separated by one dot, one or two underscores, or any number of dashes.
     private static func isComponent(_ text: Substring) -> Bool {
         guard let first = text.utf8.first, let last = text.utf8.last, isLowerOrDigit(first), isLowerOrDigit(last) else {
             return false

@@ -30,25 +30,26 @@ public final class ImageStore: Sendable {
     private let logger: Logger
     private let unqualifiedRegistry: String?
     private let reserve: DiskReserve
-    /// Held as long as the store is: two would sweep each other's work away.
+    /// Held as long as the store exists, since two stores would remove each other's work.
     private let lock: CInt
 
     private let callers = SingleFlight<Caller, SandboxImage>()
     private let fetches = SingleFlight<Source, SandboxImage>()
     private let unpacks = SingleFlight<String, String>()
-    /// A question takes no time of the processor, so many may wait; a slow download must not hold them up.
+    /// Threads for registry queries, which mostly wait. Separate, so that slow downloads do not hold them up.
     private let questions = NIOThreadPool(numberOfThreads: 16)
     private let downloads = NIOThreadPool(numberOfThreads: 4)
 
     private static let unpackMilliseconds = 900_000
 
-    /// Opens the store, and takes away what an interrupted one has left half done.
+    /// Opens the store, and removes incomplete work of an interrupted one.
     ///
     /// - Parameters:
-    ///   - directory: the store's own folder, made when missing. No comma or colon: overlayfs parts its options by them.
-    ///   - insecureRegistries: `host:port` of those to be spoken to without TLS; those on loopback always may be.
-    ///   - unqualifiedRegistry: whose images names without a registry are; nil: they are refused.
-    ///   - reserve: bytes that stay free on the store's disk: an image that would take them is given up.
+    ///   - directory: the store's own folder, created if missing. Without commas and colons, which separate overlayfs's
+    ///     options.
+    ///   - insecureRegistries: `host:port` of those to be spoken to without TLS; those on loopback always are.
+    ///   - unqualifiedRegistry: the registry of names without one; nil to refuse them.
+    ///   - reserve: bytes to keep free on the store's disk; an image that would use them is given up.
     /// - Throws: `ImageError.missingTool`, `.storage`.
     public convenience init(
         directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil,
@@ -83,8 +84,8 @@ public final class ImageStore: Sendable {
         close(lock)
     }
 
-    /// The image, fetched when it is not here yet. Equal calls at the same time fetch once, and a digest's files are
-    /// unpacked once whoever refers to it.
+    /// The image, which is fetched if missing. Equal concurrent calls fetch once, and the files of a digest are
+    /// unpacked once for all references.
     public func image(
         _ reference: String, credentials: RegistryCredentials? = nil
     ) async throws(ImageError) -> SandboxImage {
@@ -118,28 +119,28 @@ public final class ImageStore: Sendable {
         try index.record(ImageIndex.Entry(image: image, name: reference.name, manifest: nil, access: .local))
     }
 
-    /// overlayfs parts its options, and layers, by these.
+    /// overlayfs separates its options, and its layers, by these.
     private static func check(_ folder: String, _ action: String) throws(ImageError) {
         guard !folder.contains(where: { $0 == "," || $0 == ":" || $0 == "\\" }) else {
             throw .storage(action: "\(action) \(folder)", reason: "its path has a comma, a colon or a backslash")
         }
     }
 
-    /// Every image that is here, by reference.
+    /// All images in the store, by reference.
     public func images() -> [SandboxImage] {
         index.all.map(\.image).sorted { $0.reference < $1.reference }
     }
 
-    /// Forgets an image; its files go when no other reference has them.
+    /// Removes an image, and its files if no other reference uses them.
     ///
-    /// - Throws: `ImageError.notFound`; `.inUse` while sandboxes stand on its files.
+    /// - Throws: `ImageError.notFound`; `.inUse` while sandboxes use its files.
     public func remove(_ reference: String) throws(ImageError) {
         try index.remove(ImageReference(reference))
     }
 
     // MARK: Steps
 
-    /// Asks the registry whether the caller may have it, and which image it is now.
+    /// Asks the registry whether the caller may have the image, and for its present digest.
     private func admitted(_ caller: Caller) async throws(ImageError) -> SandboxImage {
         let (reference, credentials) = (caller.reference, caller.credentials)
         let manifest = try await blocking(questions) { [folders, registry] () throws(ImageError) in
@@ -147,7 +148,7 @@ public final class ImageStore: Sendable {
                 try registry.digest(of: reference, credentials, in: work)
             }
         }
-        // skopeo looks at it, too, for as long as it is skopeo that asks.
+        // skopeo checks this as well.
         if let pinned = reference.digest, pinned != manifest {
             throw .pullFailed(reference.familiar, reason: "the registry answers with another image, \(manifest)")
         }
@@ -159,7 +160,7 @@ public final class ImageStore: Sendable {
             try await self.fetched(source, caller)
         }
         guard fetched.reference != reference.description else { return fetched }
-        // It was another caller's, under another tag, that this one has waited for.
+        // This call waited for another caller's fetch, of another tag.
         guard let image = try index.admit(reference, manifest: manifest, withCredentials: credentials != nil) else {
             throw .pullFailed(reference.familiar, reason: "its files were removed meanwhile: try again")
         }
@@ -189,7 +190,7 @@ public final class ImageStore: Sendable {
         return image
     }
 
-    /// Unpacks beside the images, then puts the files among them by one rename.
+    /// Unpacks in a work folder, then moves the files into place by one rename.
     private func unpacked(
         _ layout: OCILayout, _ digest: String, _ reference: ImageReference, _ work: String
     ) throws(ImageError) -> String {
@@ -214,9 +215,9 @@ public final class ImageStore: Sendable {
                     "image": "\(reference)", "files": "\(removed.nodes)", "attributes": "\(removed.attributes)",
                 ])
         }
-        // Programs of any user of the sandbox go through it.
+        // All users in the sandbox must be able to enter it.
         chmod(rootfs, 0o755)
-        // On the disk before the name is: after a loss of power, a name must not stand for empty files.
+        // Sync before the rename, so that after a power failure the name cannot lead to empty files.
         sync()
         guard rename(rootfs, root) == 0 else {
             throw .storage(action: "renaming \(rootfs)", reason: String(cString: strerror(errno)))
@@ -224,7 +225,7 @@ public final class ImageStore: Sendable {
         return root
     }
 
-    /// Runs what blocks away from the cooperative pool, and away from the runtime's threads.
+    /// Runs blocking work outside the cooperative pool and the runtime's threads.
     private func blocking<Result: Sendable>(
         _ pool: NIOThreadPool, _ body: @escaping @Sendable () throws(ImageError) -> Result
     ) async throws(ImageError) -> Result {

@@ -5,7 +5,7 @@ import SafeText
     import Glibc
 #endif
 
-/// The files of an image as they were unpacked, before any sandbox stands on them. Nobody else changes them meanwhile.
+/// The unpacked files of an image, before any sandbox uses them. Nobody else changes them meanwhile.
 struct ImageTree {
     let root: String
 
@@ -14,17 +14,17 @@ struct ImageTree {
         var attributes = 0
     }
 
-    /// Takes away what an image has no use for and others would obey: device nodes, pipes and sockets, attributes that are
-    /// no user's (`keeps`), and what stands in the place of a mount point and is no folder.
+    /// Removes what an image does not need and what could be dangerous: device nodes, pipes and sockets, attributes
+    /// other than users' own (`keeps`), and anything but a folder at a mount point.
     ///
-    /// overlayfs, too, reads a tree as instructions: a character device 0:0 hides the file of its name, and its attributes
-    /// lead to other files. Links of either kind stay: a symbolic one is followed inside the sandbox only.
+    /// overlayfs interprets some of these: a character device 0:0 hides the file of the same name, and its attributes
+    /// lead to other files. Links are kept; symbolic ones are followed only inside the sandbox.
     ///
-    /// - Throws: `ImageError.pullFailed` where something can be neither looked at nor taken away.
+    /// - Throws: `ImageError.pullFailed` if something can be neither examined nor removed.
     func clean(_ reference: ImageReference) throws(ImageError) -> Removed {
         var removed = Removed()
-        // By their paths and one at a time: a descriptor for each level would be as many as the image likes, and a path for
-        // each folder that waits as much memory.
+        // Work through paths, one folder at a time: the image chooses the depth and the number of folders, so a
+        // descriptor per level or a path per pending folder could use up descriptors or memory.
         var waiting: [(path: Name, names: [Name])] = []
         var next: Name? = "."
         while let folder = next {
@@ -48,8 +48,8 @@ struct ImageTree {
         return nil
     }
 
-    /// OCI runtimes make links in `/dev` by its path on the host: runc 1.1 would make them where a link of that name leads,
-    /// outside the tree. They make the folders where they are missing.
+    /// OCI runtimes create links in `/dev` by its path on the host. If `/dev` were a link, runc 1.1 would follow it out
+    /// of the tree. Missing folders are created.
     private static let mountPoints: Set<Name> = ["dev", "proc", "sys"]
 
     private struct TreeError: Error {
@@ -98,7 +98,8 @@ struct ImageTree {
 
     // MARK: Extended attributes
 
-    /// Users' own, access lists, and file capabilities, which no mount of a sandbox honours (`RootMount`) but programs copy.
+    /// Whether an attribute is kept: users' own, access control lists, and file capabilities, which have no effect in a
+    /// sandbox (`RootMount`) but which programs copy.
     static func keeps(_ attribute: String) -> Bool {
         attribute == "security.capability" || attribute.hasPrefix("system.posix_acl_")
             || (attribute.hasPrefix("user.") && !attribute.hasPrefix("user.overlay."))
@@ -118,7 +119,7 @@ struct ImageTree {
             if result == 0 {
                 count += 1
             } else if !attribute.description.hasPrefix("security.") {
-                // A security module's label is the host's own, and stays.
+                // Labels of a security module belong to the host and stay.
                 throw TreeError(name: path, code: -result)
             }
         }
@@ -126,9 +127,9 @@ struct ImageTree {
     }
 }
 
-/// A file's name or path as the kernel has it: bytes, which need not be UTF-8.
+/// A file's name or path in bytes, which need not be UTF-8.
 private struct Name: Hashable, ExpressibleByStringInterpolation, CustomStringConvertible {
-    /// With the zero at the end.
+    /// With the final zero.
     var bytes: [CChar]
 
     init(bytes: some Sequence<CChar>) { self.bytes = Array(bytes) }

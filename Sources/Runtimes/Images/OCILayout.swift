@@ -6,16 +6,16 @@ import System
     import Glibc
 #endif
 
-/// An image as skopeo leaves it on the disk: index, manifest and configuration of the OCI image specification.
+/// An image as stored by skopeo: index, manifest and configuration of the OCI image specification.
 struct OCILayout {
     let path: String
 
-    /// What the one image in it is called.
+    /// The name of the only image in it.
     static let name = "image"
 
     /// The image's description; `root` is empty.
     ///
-    /// - Throws: `ImageError.pullFailed` when it is no image, `.unsupportedPlatform` when it is one for other machines.
+    /// - Throws: `ImageError.pullFailed` if it is not an image, `.unsupportedPlatform` if it is for other machines.
     func image(_ reference: ImageReference) throws(ImageError) -> SandboxImage {
         let index = try read("index.json", as: Index.self, reference)
         guard let digest = index.manifests.first?.digest, index.manifests.count == 1 else {
@@ -38,7 +38,7 @@ struct OCILayout {
             digest: digest)
     }
 
-    /// A digest becomes part of a path, so it is looked at first.
+    /// The digest becomes part of a path, so it is checked first.
     private func blob(_ digest: String, _ reference: ImageReference) throws(ImageError) -> String {
         guard ImageReference.isDigest(digest), let colon = digest.firstIndex(of: ":") else {
             throw .pullFailed(reference.familiar, reason: "its manifest names no digest")
@@ -84,7 +84,7 @@ struct OCILayout {
     }
 }
 
-/// What an image's programs run on, in Go's words, as the specification uses them.
+/// An image's platform, with Go's names as in the specification.
 struct ImagePlatform: Hashable, Sendable, CustomStringConvertible {
     var os: String
     var architecture: String

@@ -4,20 +4,20 @@ import SafeText
     import Glibc
 #endif
 
-/// Asks registries and fetches from them, through skopeo.
+/// Queries registries and fetches images, with skopeo.
 struct Registry: Sendable {
     let skopeo: Tool
     /// Host and port of registries without TLS.
     let insecure: Set<String>
-    /// What fetching leaves of the disk.
+    /// The disk space that fetching must leave.
     var reserve: DiskReserve?
 
     private static let (askMilliseconds, fetchMilliseconds) = (60_000, 900_000)
 
-    /// The digest that the registry has for a reference now: of the manifest, or of the list of manifests. That it
-    /// answers is the proof that the caller may read the image.
+    /// The registry's present digest for a reference: of the manifest, or of the list of manifests. That the registry
+    /// answers proves that the caller may read the image.
     ///
-    /// - Parameter folder: an empty folder for this call alone.
+    /// - Parameter folder: an empty folder for this call only.
     func digest(
         of reference: ImageReference, _ credentials: RegistryCredentials?, in folder: String
     ) throws(ImageError) -> String {
@@ -36,14 +36,14 @@ struct Registry: Sendable {
         _ reference: ImageReference, digest: String, _ credentials: RegistryCredentials?, to layout: String,
         in folder: String
     ) throws(ImageError) {
-        // The digest, not the tag: what is fetched is what was asked about, though the tag has moved since.
+        // Fetch by digest, not by tag, which may have moved since the query.
         let places = ["docker://\(reference.name)@\(digest)", "oci:\(layout):\(OCILayout.name)"]
         _ = try run(
             ["copy", "--quiet", "--retry-times", "2"], "--src-tls-verify", places, reference, credentials, folder,
             Self.fetchMilliseconds)
     }
 
-    /// skopeo takes a tag or a digest, not both.
+    /// skopeo accepts a tag or a digest, not both.
     static func address(of reference: ImageReference) -> String {
         "docker://" + reference.name + (reference.digest.map { "@" + $0 } ?? ":" + (reference.tag ?? "latest"))
     }
@@ -74,7 +74,7 @@ struct Registry: Sendable {
         return host == "localhost" || host.hasPrefix("[::1]") || isLoopbackV4
     }
 
-    /// What skopeo's complaint means. Its texts are those of containers/image and of the registries behind it.
+    /// Interprets skopeo's error output, whose texts come from containers/image and from registries.
     static func error(_ complaint: String, for reference: ImageReference) -> ImageError {
         let image = reference.familiar
         // The last line is the fatal one: time="…" level=fatal msg="…"

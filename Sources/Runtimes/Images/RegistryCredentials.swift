@@ -4,7 +4,7 @@ import FoundationEssentials
     import Glibc
 #endif
 
-/// A caller's name and password at a registry. It prints as neither.
+/// A caller's name and password at a registry. Never printed.
 public struct RegistryCredentials: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible,
     CustomReflectable
 {
@@ -20,10 +20,10 @@ public struct RegistryCredentials: Hashable, Sendable, CustomStringConvertible, 
     public var debugDescription: String { description }
     public var customMirror: Mirror { Mirror(self, children: []) }
 
-    /// As HTTP's Basic scheme sends them (RFC 7617).
+    /// The encoding of HTTP's Basic scheme (RFC 7617).
     private var basic: String { Data("\(username):\(password)".utf8).base64EncodedString() }
 
-    /// Takes the password out of a text, plain or as it is sent.
+    /// Removes the password from a text, in plain or encoded form.
     func scrub(_ text: String) -> String {
         var text = text
         for secret in [basic, password] where !secret.isEmpty {
@@ -32,8 +32,8 @@ public struct RegistryCredentials: Hashable, Sendable, CustomStringConvertible, 
         return text
     }
 
-    /// Writes the file that skopeo reads them from (containers-auth.json(5)), readable by its owner only. Without
-    /// credentials it is written, too, and empty: else skopeo would use those of the server's own user.
+    /// Writes the file from which skopeo reads credentials (containers-auth.json(5)), readable by its owner only.
+    /// Without credentials an empty one is written, because skopeo would otherwise use those of the server's own user.
     static func write(_ credentials: RegistryCredentials?, registry: String, to path: String) throws(ImageError) {
         if let username = credentials?.username, username.contains(":") || username.isEmpty {
             throw .invalidCredentials(reason: "a user name is not empty and has no colon (RFC 7617)")
@@ -43,7 +43,7 @@ public struct RegistryCredentials: Hashable, Sendable, CustomStringConvertible, 
             var auths: [String: Entry]
         }
         let auths = credentials.map { [registry: File.Entry(auth: $0.basic)] } ?? [:]
-        // Strings only: it cannot fail.
+        // Strings can always be encoded.
         let bytes = Array(try! JSONEncoder().encode(File(auths: auths)))
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {

@@ -1,16 +1,16 @@
-/// An image that sandboxes can be made of: files on this machine, and what the image says about running them.
+/// An image for sandboxes: files on this machine, and the image's settings for running them.
 public struct SandboxImage: Codable, Hashable, Sendable {
     /// Canonical, as `ImageReference.description`.
     public var reference: String
-    /// Folder of the unpacked files. Nobody writes to it: it is the lower layer of every sandbox's overlay.
+    /// The folder of the unpacked files. It is never written to, since it is the lower layer of sandboxes' overlays.
     public var root: String
     public var entrypoint: [String]
     public var command: [String]
     public var environment: [String: String]
     public var workingDirectory: String
-    /// As the image writes it: name or number, perhaps with a group after a colon; empty for root.
+    /// As in the image: a name or number, perhaps with a group after a colon; empty for root.
     public var user: String
-    /// Of the image's OCI manifest for this machine; empty for a registered folder without one.
+    /// The digest of the image's manifest for this machine; empty for a registered folder.
     public var digest: String
 
     public init(

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Does equal jobs that are wanted at the same time once. A caller who gives up waiting does not end the job.
+/// Runs equal concurrent jobs once. A caller that stops waiting does not cancel the job.
 final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private let flights = Mutex<[Key: Task<Result<Value, ImageError>, Never>]>([:])
 
@@ -10,7 +10,7 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         let task = flights.withLock { flights in
             if let task = flights[key] { return task }
             let task = Task { () -> Result<Value, ImageError> in
-                // It waits for the lock until the task is listed.
+                // This waits for the lock until the task is registered.
                 defer { self.flights.withLock { $0[key] = nil } }
                 do throws(ImageError) { return .success(try await job()) } catch { return .failure(error) }
             }

@@ -5,13 +5,13 @@ import System
     import Glibc
 #endif
 
-/// A program of the machine that is run to its end: skopeo, umoci.
+/// An external program that is run to completion: skopeo, umoci.
 struct Tool: Hashable, Sendable {
-    /// What it left behind; output and errors at most `outputLimit` bytes each, of errors the last.
+    /// The result of a run. Output and errors have at most `outputLimit` bytes each; of errors the last.
     struct Outcome: Hashable, Sendable {
-        /// Nil when it was killed: for taking too long, or for taking the disk.
+        /// Nil if it was killed for taking too long or too much disk.
         var code: Int32?
-        /// What it left too little of.
+        /// The resource that it used up.
         var shortage: RuntimeError?
         var output: String
         var errors: String
@@ -21,9 +21,10 @@ struct Tool: Hashable, Sendable {
 
     private static let searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     private static let outputLimit = 64 << 10
-    /// A fast disk takes some hundred megabytes meanwhile.
+    /// How often to check; a fast disk can write some hundred megabytes meanwhile.
     private static let lookMilliseconds = 100
-    /// What the operator says about the way to registries; nothing else of the server's environment is handed on.
+    /// Environment variables about proxies and certificates, which are passed on. Nothing else of the server's
+    /// environment is.
     private static let handedOn = [
         "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE",
         "SSL_CERT_DIR",
@@ -37,12 +38,13 @@ struct Tool: Hashable, Sendable {
         throw .missingTool(name, package: package)
     }
 
-    /// Runs it and waits; blocks the thread. It and its children die with the thread, and after `milliseconds`.
+    /// Runs it and waits, blocking the thread. It and its children are killed with the thread, and after
+    /// `milliseconds`.
     ///
     /// - Parameters:
-    ///   - home: the folder it may take for its home and for temporary files.
-    ///   - confined: whether it can write to nothing but `home`, and opens no device node there.
-    ///   - reserve: what it must leave of a disk; it is ended when it has written too much.
+    ///   - home: the folder for its home and temporary files.
+    ///   - confined: whether it can write only to `home`, and cannot open device nodes there.
+    ///   - reserve: the disk space that it must leave; it is killed if it writes too much.
     func run(
         _ arguments: [String], home: String, milliseconds: Int, confined: Bool = false, reserve: DiskReserve? = nil
     ) throws(ImageError) -> Outcome {
@@ -73,7 +75,7 @@ struct Tool: Hashable, Sendable {
             if ready > 0, polled[1].revents != 0 { errors.read(keepingLast: Self.outputLimit) }
             do throws(RuntimeError) { try reserve?.check() } catch { shortage = error }
         }
-        // Its own process group: what it has started goes with it.
+        // Kill its process group, with everything that it has started.
         if expired || shortage != nil { kill(-pid, SIGKILL) }
         let end = ProcessExit(waitingFor: pid)
         return Outcome(
@@ -99,7 +101,7 @@ struct Tool: Hashable, Sendable {
     }
 }
 
-/// What a program writes, read as it comes.
+/// Reads a program's output as it arrives.
 private struct Pipe {
     private(set) var readEnd: CInt = -1
     private(set) var writeEnd: CInt = -1

@@ -1,14 +1,14 @@
 import Addresses
 import NetworkPolicy
 
-/// Addresses that sandboxes get: a host number from an IPv4 block, and the same number in an IPv6 block.
+/// The addresses of sandboxes: a host number in an IPv4 block, and the same number in an IPv6 block.
 struct AddressPool: Hashable, Sendable {
     let block: CIDRBlock
     let blockV6: CIDRBlock
     private var taken: Set<UInt32> = []
     private var next: UInt32 = firstHost
 
-    /// The first numbers are left out: .0 is no host to many programs, and .1 is what people give routers.
+    /// The first numbers are not used: .0 is not a host to many programs, and .1 is usually a router.
     private static let firstHost: UInt32 = 2
 
     init(block: CIDRBlock, blockV6: CIDRBlock) {
@@ -16,10 +16,10 @@ struct AddressPool: Hashable, Sendable {
         self.blockV6 = blockV6
     }
 
-    /// How many sandboxes there can be; the block's last address is left out, too.
+    /// How many sandboxes there can be; the block's last address is not used either.
     var capacity: Int { (1 << (32 - block.prefixLength)) - Int(Self.firstHost) - 1 }
 
-    /// A free number; the one after the last given out first, so that an address rests before it is used again.
+    /// A free number, searched from the last one given out, so that an address is not reused at once.
     mutating func lease() -> UInt32? {
         guard taken.count < capacity else { return nil }
         let end = UInt32((1 << (32 - block.prefixLength)) - 1)
@@ -30,7 +30,7 @@ struct AddressPool: Hashable, Sendable {
         }
     }
 
-    /// Notes a number that is in use already.
+    /// Marks a number as in use.
     mutating func occupy(_ host: UInt32) { taken.insert(host) }
     mutating func release(_ host: UInt32) { taken.remove(host) }
 

@@ -2,13 +2,13 @@ import Logging
 import Netfilter
 
 extension HostFirewall {
-    /// Where others drop what is forwarded unless a rule of theirs accepts it, as Docker and ufw do. No rule of this table
-    /// can accept what they drop.
+    /// Chains of other programs that drop forwarded packets unless one of their own rules accepts them, as Docker's and
+    /// ufw's do. No rule in our table can accept what they drop.
     func obstacles(_ tables: NetfilterSocket) throws(NetfilterError) -> [FoundChain] {
         try tables.baseChains(at: .forward).filter { $0.dropsByDefault && $0.table != table }
     }
 
-    /// What an operator may type to let sandboxes' packets pass a chain of others, and the answers to them.
+    /// Commands for the operator that let sandboxes' packets and the replies pass such a chain.
     func passage(through chain: FoundChain) -> [String] {
         ["iifname \"\(links)\" accept", "oifname \"\(links)\" ct state established,related accept"]
             .map { "nft insert rule \(chain) \($0)" }

@@ -2,15 +2,15 @@ import Addresses
 import Netfilter
 import NetworkPolicy
 
-/// The host's own rules about its sandboxes: they reach the outside, translated, but never each other, never the host's
-/// services, and never what is on a link of the host's. What each may reach outside is its guard's business.
+/// The host's rules for its sandboxes: they reach the outside through NAT, but never each other, the host's services,
+/// or link-local addresses. What each may reach outside is decided by its guard.
 struct HostFirewall: Hashable, Sendable {
     let table: String
     let pool: CIDRBlock
     let poolV6: CIDRBlock
-    /// Host ends of sandboxes, as a pattern.
+    /// A pattern for the host ends of sandboxes' links.
     let links: String
-    /// Users whose programs may connect to sandboxes; nil: all.
+    /// Users whose programs may connect to sandboxes; nil for all.
     var reachableBy: Set<UInt32>?
 
     var transaction: Transaction {
@@ -39,8 +39,8 @@ struct HostFirewall: Hashable, Sendable {
         for rule in rules { change.addRule("pass", table: table, rule) }
     }
 
-    /// Whoever may log in here is not thereby let into every sandbox: a port that listens inside often asks nobody who he is.
-    /// A connection is its socket's owner's; what the kernel sends by itself has no owner, and is let out if it is an answer.
+    /// Restricts which users of the machine can connect to sandboxes, whose ports often need no login. A packet belongs
+    /// to the owner of its socket; packets that the kernel sends itself have no owner and pass if they are replies.
     private func addOutput(to change: inout Transaction) {
         guard let reachableBy else { return }
         change.addChain("ask", table: table)

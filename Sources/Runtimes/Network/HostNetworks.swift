@@ -6,9 +6,9 @@ import System
     import Glibc
 #endif
 
-/// The networks that a machine has already: addresses of its interfaces, and routes that lead to more than everywhere.
+/// The networks that a machine already has: addresses of its interfaces, and routes other than default routes.
 ///
-/// Sandboxes that get addresses of one of them take them from whoever has them, and the machine reaches the wrong one.
+/// If sandboxes got addresses from one of these, the machine would reach a sandbox instead of the real owner.
 public struct HostNetworks: Hashable, Sendable {
     public struct Network: Hashable, Sendable, CustomStringConvertible {
         public let block: CIDRBlock
@@ -18,8 +18,8 @@ public struct HostNetworks: Hashable, Sendable {
 
     public private(set) var networks: [Network] = []
 
-    /// Those of this machine now.
-    /// - Parameter tag: of the server whose sandboxes' links do not count.
+    /// The networks of this machine now.
+    /// - Parameter tag: the tag of the server, whose sandboxes' links are ignored.
     public static func current(tag: String) -> HostNetworks {
         func text(_ path: String) -> String {
             File.text(path) ?? ""
@@ -39,7 +39,7 @@ public struct HostNetworks: Hashable, Sendable {
     }
 
     /// Lines of /proc/net/route: `Iface Destination Gateway Flags RefCnt Use Metric Mask …`, numbers in hexadecimal,
-    /// addresses as they lie in memory.
+    /// addresses in memory order.
     mutating func addRoutes(_ text: String) {
         for line in text.split(separator: "\n").dropFirst() {
             let words = line.split(whereSeparator: \.isWhitespace)
@@ -61,7 +61,7 @@ public struct HostNetworks: Hashable, Sendable {
         }
     }
 
-    /// A route to everywhere is in nobody's way.
+    /// Default routes do not matter.
     private mutating func add(_ target: IPAddress, _ length: Int, _ interface: String) {
         guard length > 0, let block = CIDRBlock(target, prefixLength: length) else { return }
         networks.append(Network(block: block, interface: interface))

@@ -6,15 +6,15 @@ import NetworkPolicy
     import Glibc
 #endif
 
-/// The way of one sandbox to the host: a namespace and a veth pair, routed from point to point. There is no bridge, so
-/// that no two sandboxes share a link.
+/// A sandbox's connection to the host: a namespace and a veth pair, routed point to point. There is no bridge, so
+/// sandboxes do not share a link.
 struct SandboxLink: Codable, Hashable, Sendable {
-    /// Where the namespace is mounted, and the host's end of the pair.
+    /// The path of the namespace's mount.
     let namespacePath: String
     let hostLink: String
     let host: UInt32
 
-    /// What every host end starts with; firewall rules match it.
+    /// The prefix of all host ends, which firewall rules match.
     static let linkPrefix = "spv"
     static let sandboxLink = "eth0"
     /// The next hop of every sandbox, on its own link only.
@@ -24,11 +24,11 @@ struct SandboxLink: Codable, Hashable, Sendable {
     private static let hostHardware: [UInt8] = [0x02, 0x53, 0x50, 0, 0, 1]
 
     /// - Parameters:
-    ///   - name: the sandbox's, to others.
-    ///   - folder: of network namespaces, this server's own.
+    ///   - name: the sandbox's public name.
+    ///   - folder: the server's folder of network namespaces.
     init(name: String, host: UInt32, tag: String, folder: String) {
         namespacePath = "\(folder)/\(name)"
-        // Interface names have 15 characters at the most.
+        // Interface names have at most 15 characters.
         hostLink = Self.linkPrefix + tag.prefix(4) + String(host, radix: 36)
         self.host = host
     }
@@ -43,8 +43,8 @@ struct SandboxLink: Codable, Hashable, Sendable {
     }
 
     /// - Parameters:
-    ///   - users: the ids of the sandbox's groups.
-    ///   - mount: run in the namespace, for what must be mounted from there.
+    ///   - users: the ids of the sandbox's users and groups.
+    ///   - mount: run in the namespace, for mounts that must be made there.
     func create(
         pool: AddressPool, users: IdentifierRange?, mount: @Sendable () -> Bool
     ) throws(NetfilterError) {
@@ -90,8 +90,8 @@ struct SandboxLink: Codable, Hashable, Sendable {
         }
     }
 
-    /// The namespace is the host's, so that no right of the sandbox's root counts in it. Small ports and echo requests
-    /// (ping(8) without raw sockets) are everybody's there.
+    /// The namespace belongs to the host, so the sandbox's root has no rights in it. Low ports and echo requests
+    /// (ping(8) without raw sockets) are therefore allowed for everybody in it.
     private static func allowUsers(_ users: IdentifierRange?) {
         let groups = users.map(\.all) ?? 0...(IdentifierRange.size - 1)
         write("0", to: "/proc/sys/net/ipv4/ip_unprivileged_port_start")
@@ -107,20 +107,20 @@ struct SandboxLink: Codable, Hashable, Sendable {
         do throws(NetfilterError) {
             try add()
         } catch {
-            // The kernel is still taking an earlier sandbox's namespace apart.
+            // The kernel is still removing an earlier sandbox's namespace.
             guard error.isExisting else { throw error }
             try route.deleteLink(hostLink)
             try add()
         }
     }
 
-    /// Takes everything away; what is not there is no error.
+    /// Removes everything. Missing parts are not an error.
     ///
-    /// The pair goes with its namespace, which the kernel takes apart in its own time, many at once: deleting the link here
-    /// would wait 30 to 50 ms for each.
+    /// The pair goes with its namespace, which the kernel removes asynchronously, many at once. Deleting the link here
+    /// would take 30 to 50 ms each.
     func delete() throws(NetfilterError) { try namespace.delete() }
 
-    /// Records of earlier servers name a namespace in the folder of `ip netns`.
+    /// Records of earlier servers have a namespace in the folder of `ip netns`.
     init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         hostLink = try values.decode(String.self, forKey: .hostLink)

@@ -1,29 +1,29 @@
 import Netfilter
 
-/// The host's rules in force: `systemctl restart nftables`, a firewall's reload and `nft flush ruleset` take away every table
-/// there is, and with this one the walls between sandboxes, and between them and the host.
+/// Keeps the host's rules in force. `systemctl restart nftables`, a firewall's reload and `nft flush ruleset` remove
+/// all tables, including this one, which separates sandboxes from each other and from the host.
 final class StandingFirewall: Sendable {
     let firewall: HostFirewall
     private let tables: NetfilterSocket
 
-    /// Puts the rules into the namespace of this thread, whatever was there of them.
+    /// Installs the rules in this thread's namespace, replacing existing ones.
     init(_ firewall: HostFirewall) throws(NetfilterError) {
         self.firewall = firewall
         tables = try NetfilterSocket()
         try tables.commit(firewall.transaction, isWhole: true)
     }
 
-    /// What others drop beside them.
+    /// Chains of other programs that drop forwarded packets.
     var obstacles: [FoundChain] {
         get throws(NetfilterError) { try firewall.obstacles(tables) }
     }
 
-    /// Puts the rules back where some of them are gone. Changes of others that leave them alone are left alone, too: two
-    /// servers would go on and on about each other's. One short question to the kernel where nobody has changed anything.
+    /// Restores the rules if any are missing. Other changes are ignored, or two servers would react to each other for
+    /// ever. Costs one short request if nothing was changed.
     /// - Returns: whether it had to.
     func restore() throws(NetfilterError) -> Bool {
         guard try tables.wasChangedByOthers() else { return false }
-        // Before the look at them: what comes in between is told by the next call.
+        // Before checking the rules, so that a change in between is noticed by the next call.
         try tables.acceptChanges()
         for (chain, count) in firewall.transaction.ruleCounts
         where try tables.counts(of: chain, table: firewall.table).count != count {

@@ -1,7 +1,7 @@
-/// Numbers of 32 bits that have some bits in common: those of `mask` are as in `value`.
+/// A pattern of 32-bit numbers: those that agree with `value` in the bits of `mask`.
 ///
-/// seccomp sees arguments with 64 bits, of which the kernel takes 32 for an `int`. A rule must not look at the others: a
-/// program sets them as it likes.
+/// seccomp sees 64-bit arguments, of which the kernel uses 32 for an `int`. A rule must ignore the others, which a
+/// program can set freely.
 struct BitPattern: Hashable, Sendable {
     var mask: UInt32
     var value: UInt32
@@ -10,15 +10,15 @@ struct BitPattern: Hashable, Sendable {
 
     static func exactly(_ number: UInt32) -> BitPattern { BitPattern(mask: .max, value: number) }
 
-    /// Patterns of which one matches each number of `prefix` that is not in `numbers`, and none those that are.
+    /// Patterns that together match exactly the numbers of `prefix` that are not in `numbers`.
     ///
-    /// Filters have no "else": a call that is allowed for some numbers needs rules of its own for all the others, where
-    /// their error is not the profile's default.
+    /// Filters have no "else": if a call is allowed for some numbers and the error for the others is not the profile's
+    /// default, these need rules of their own.
     static func all(of prefix: BitPattern, but numbers: Set<UInt32>) -> [BitPattern] {
         uncovered(numbers.filter(prefix.matches), below: prefix)
     }
 
-    /// Patterns of which one matches each number that has one of the bits set.
+    /// Patterns that together match all numbers with at least one of the bits set.
     static func any(of bits: UInt32) -> [BitPattern] {
         var seen: UInt32 = 0
         return (0..<32).map { UInt32(1) << $0 }.filter { bits & $0 != 0 }.map { bit in
@@ -27,7 +27,7 @@ struct BitPattern: Hashable, Sendable {
         }
     }
 
-    /// Halves what a prefix covers until a half has none of the numbers.
+    /// Splits a prefix in halves until a half contains none of the numbers.
     private static func uncovered(_ numbers: Set<UInt32>, below prefix: BitPattern) -> [BitPattern] {
         if numbers.isEmpty { return [prefix] }
         guard prefix.mask != .max else { return [] }

@@ -24,8 +24,8 @@ struct BundleConfiguration: Codable, Hashable, Sendable {
         var capabilities: Capabilities
         var rlimits = limits
         var noNewPrivileges = true
-        /// Open files of one process, as far as this program may give them: a limit above its own is refused. What it has
-        /// itself is inherited, and not set again: for that runc needs CAP_SYS_RESOURCE where users are mapped.
+        /// The limit of open files. Only set if lower than this program's own limit: a higher one would be refused, and
+        /// an equal one is inherited; setting it would need CAP_SYS_RESOURCE for runc if users are mapped.
         private static var limits: [Limit] {
             var own = rlimit()
             getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &own)
@@ -33,7 +33,7 @@ struct BundleConfiguration: Codable, Hashable, Sendable {
             guard own.rlim_max != own.rlim_cur || own.rlim_max > most else { return [] }
             return [Limit(type: "RLIMIT_NOFILE", hard: most, soft: most)]
         }
-        /// The kernel ends sandboxes before the server when memory runs out.
+        /// The kernel kills sandboxes before the server when memory runs out.
         var oomScoreAdj = 500
     }
     struct Root: Codable, Hashable, Sendable {
@@ -92,14 +92,14 @@ struct BundleConfiguration: Codable, Hashable, Sendable {
 }
 
 extension BundleConfiguration {
-    /// Where execd is in a sandbox.
+    /// The path of execd in a sandbox.
     static let execdPath = "/opt/opensandbox/execd"
-    /// Where execd finds its token; its root only can read it.
+    /// The path of execd's token, which only root can read.
     static let tokenPath = "/opt/opensandbox/token"
-    /// Commands find their shared variables there.
+    /// The file of shared variables for commands.
     static let environmentFile = "/run/opensandbox/.env"
 
-    /// What root may still do inside: own files and ports, nothing of the kernel (docs/isolation.md).
+    /// Root's capabilities inside: for its own files and ports, none over the kernel (docs/isolation.md).
     private static let capabilities = [
         "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
         "CAP_SETPCAP",
@@ -129,8 +129,8 @@ extension BundleConfiguration {
         let mappings = users.map { [Linux.Mapping(hostID: $0.range.first)] }
         let limits = spec.limits
         linux = Linux(
-            // The network namespace is the one that the OCI runtime is started in: it belongs to the host, and runc could not
-            // enter it any more once it is in the user namespace.
+            // The OCI runtime is started in the network namespace, since that belongs to the host and runc could not
+            // enter it from within the user namespace.
             namespaces: ["pid", "mount", "ipc", "uts", "cgroup"].map { .init(type: $0) }
                 + (users.map { [.init(type: "user", path: $0.namespacePath)] } ?? []),
             uidMappings: mappings, gidMappings: mappings,
@@ -162,7 +162,8 @@ extension BundleConfiguration {
 
     private static func mounts(execd: String, files: SandboxFiles, memory: Int64?) -> [Mount] {
         let quiet = ["nosuid", "noexec", "nodev"]
-        // Files in memory count as the sandbox's, and no end of a process frees them: together no more than half of the limit.
+        // Files in memory count towards the limit, and killing processes does not free them. So together they get at
+        // most half of the limit.
         let size = "size=\(min(64 << 10, (memory ?? .max) / (6 << 10)))k"
         func file(_ destination: String, _ source: String, _ options: [String]) -> Mount {
             Mount(destination: destination, type: "bind", source: source, options: ["bind"] + options)
@@ -179,9 +180,10 @@ extension BundleConfiguration {
             Mount(
                 destination: "/dev/shm", type: "tmpfs", source: "shm", options: quiet + ["mode=1777", size]),
             Mount(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet),
-            // Of the network namespace, whose owner alone may mount it.
+            // sysfs belongs to the network namespace, so only its owner may mount it.
             file("/sys", files.system, quiet + ["ro"]),
-            // The sandbox's own group, by which runtimes size themselves: of others its namespace shows nothing.
+            // The sandbox's own control group, which language runtimes use to size themselves. Its cgroup namespace
+            // hides all others.
             Mount(
                 destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: quiet + ["relatime", "ro"]),
             Mount(
@@ -192,10 +194,10 @@ extension BundleConfiguration {
     }
 }
 
-/// What a sandbox is told that is made on the host: its name, and a file that is mounted in.
+/// Files and names made on the host for a sandbox.
 struct SandboxFiles: Hashable, Sendable {
     var hostname: String
-    /// A folder: what is to be /sys.
+    /// The folder to mount as /sys.
     var system: String
     var token: String?
 }

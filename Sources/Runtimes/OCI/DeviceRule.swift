@@ -1,5 +1,5 @@
-/// A line of a control group's device list (OCI runtime specification, `linux.resources.devices`). The OCI runtime makes a
-/// list of version 1, or a program of version 2, of the same lines.
+/// An entry of a control group's device list (OCI runtime specification, `linux.resources.devices`), from which the OCI
+/// runtime makes a version 1 list or a version 2 program.
 struct DeviceRule: Codable, Hashable, Sendable {
     var allow: Bool
     /// Character or block device; `a` for both.
@@ -9,11 +9,11 @@ struct DeviceRule: Codable, Hashable, Sendable {
     var minor: Int?
     var access: String
 
-    /// Nothing, but the nodes that the OCI runtime puts into every `/dev`. Whatever node a sandbox finds or is given
-    /// elsewhere, the kernel does not open it.
+    /// Denies everything but the nodes that the OCI runtime puts into every `/dev`. The kernel does not open any other
+    /// node, wherever a sandbox gets it from.
     ///
-    /// The runtimes add what they need to make the nodes (`c *:* m`, which opens none), and runc before 1.2 adds
-    /// `/dev/net/tun`: there the mounts' `nodev` and the missing CAP_MKNOD stand alone.
+    /// Runtimes add what they need to create the nodes (`c *:* m`, which does not allow opening), and runc before 1.2
+    /// adds `/dev/net/tun`, against which only `nodev` mounts and the missing CAP_MKNOD help.
     static let sandbox: [DeviceRule] =
         [DeviceRule(allow: false, type: "a", access: "rwm")]
         + usual.map { DeviceRule(allow: true, type: "c", major: $0.major, minor: $0.minor, access: "rwm") }

@@ -5,16 +5,16 @@ import System
     import Glibc
 #endif
 
-/// The program that turns a bundle into a container.
+/// The program that runs a bundle as a container.
 struct OCIRuntime: Hashable, Sendable {
     let executable: String
-    /// A mount that the program must not see: crun refuses cgroups where version 1 controllers stand beside a version 2
-    /// tree. In a mount namespace without that tree it works, and starts in a quarter of runc's time.
+    /// A mount to hide from the program. crun refuses hybrid cgroups (version 1 controllers beside a version 2 tree),
+    /// but works in a mount namespace without that tree, and starts in a quarter of runc's time.
     let hiddenMount: String?
 
     private static let hybridTree = "/sys/fs/cgroup/unified"
 
-    /// The one named, or crun where it is installed, else runc.
+    /// The given one, else crun if installed, else runc.
     static func find(_ name: String? = nil) throws(RuntimeError) -> OCIRuntime {
         let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         func path(_ name: String) -> String? { folders.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 } }
@@ -26,17 +26,17 @@ struct OCIRuntime: Hashable, Sendable {
         throw .missingTool(name ?? "crun", package: name ?? "crun")
     }
 
-    /// Starts the container of a folder; `log` takes its output and the program's own complaints.
+    /// Starts the container of a folder. `log` gets its output and the program's own errors.
     ///
     /// - Parameters:
-    ///   - detached: leave its process's number in the folder and let it run; otherwise wait for its end.
-    ///   - input: what its first process has as standard input; nil for an empty one.
+    ///   - detached: whether to write its pid to the folder and let it run, rather than wait for its end.
+    ///   - input: the standard input of its first process; nil for an empty one.
     ///   - passed: descriptors that its first process has as 3, 4 and so on.
     func run(
         _ id: String, _ view: RuntimeView, detached: Bool, input: CInt? = nil, passed: [CInt] = [], log: CInt
     ) throws(RuntimeError) {
-        // Not /dev/null: the programs give what is on their standard streams to the container's root, and that one is
-        // everybody's.
+        // Not /dev/null, because the programs change the owner of their standard streams to the container's root, and
+        // /dev/null is shared.
         var ends: [CInt] = [-1, -1]
         guard linux_pipe(&ends) == 0 else { throw .system(action: "making a pipe", reason: "no descriptor is left") }
         close(ends[1])
@@ -48,7 +48,7 @@ struct OCIRuntime: Hashable, Sendable {
         guard code == 0 else { throw .startFailed(id: id, reason: "\(executable) ended with \(code)") }
     }
 
-    /// Takes away what the program keeps of a container, running or not, known or not.
+    /// Removes the program's state of a container, whether it runs or is known or not.
     func delete(_ id: String) throws(RuntimeError) {
         let null = open("/dev/null", O_WRONLY | O_CLOEXEC)
         defer { close(null) }

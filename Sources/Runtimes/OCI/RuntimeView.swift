@@ -2,14 +2,14 @@
     import Glibc
 #endif
 
-/// What an OCI runtime sees otherwise than this program.
+/// The mounts that an OCI runtime sees differently from this program.
 struct RuntimeView: Hashable, Sendable {
-    /// The sandbox's folder as the runtime has it. What makes a sandbox's mounts is its root, who is nobody outside: it must
-    /// not need a right to the folders above, which are the machine's root's alone.
+    /// The sandbox's folder as the runtime sees it. Mounts are made by the sandbox's root, who is an unprivileged user
+    /// outside and has no access to the folders above, which belong to the machine's root.
     static let folder = SandboxFolder(
         path: ["/mnt", "/srv", "/media", "/opt"].first { access($0, X_OK) == 0 } ?? "/mnt")
 
-    /// Mounted in this order, for it alone.
+    /// Mounted in this order, for the runtime only.
     let bindings: [Binding]
     let networkNamespace: String?
 
@@ -19,10 +19,10 @@ struct RuntimeView: Hashable, Sendable {
 
     /// - Parameters:
     ///   - execd: the program that every sandbox starts with.
-    ///   - networkNamespace: nil: the one of this program.
+    ///   - networkNamespace: nil for this program's own.
     init(_ folder: SandboxFolder, execd: String, networkNamespace: String?) {
         self.networkNamespace = networkNamespace
-        // The program first, while its path still leads where it does here.
+        // Bind the program first, while its path still resolves as it does here.
         bindings = [
             Binding(source: execd, target: folder.execd), Binding(source: folder.path, target: Self.folder.path),
         ]

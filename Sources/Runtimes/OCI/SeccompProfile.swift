@@ -1,13 +1,14 @@
 /// Which system calls a sandbox's processes may make (OCI runtime specification, `linux.seccomp`): an allow list.
 ///
-/// - What `SystemCalls` names is allowed, some of it for some arguments only.
-/// - What is known and dangerous answers EPERM, as the kernel would for lack of a right.
-/// - Everything else answers ENOSYS, as an older kernel would: programs then use the call that they used before. Calls that
-///   are newer than the libseccomp of the OCI runtime are among them, and so are clone3, whose flags no filter can see, and
-///   io_uring, which makes calls that no filter sees.
-/// - Another ABI than the machine's own (i386, x32) ends the process.
+/// - The calls in `SystemCalls` are allowed, some of them only with certain arguments.
+/// - Known dangerous calls return EPERM, as if a right were missing.
+/// - Everything else returns ENOSYS, as on an older kernel, so that programs fall back to older calls. That includes
+///   calls newer than the OCI runtime's libseccomp, clone3, whose flags a filter cannot see, and io_uring, whose calls
+///   a filter cannot see.
+/// - Using another ABI than the machine's own (i386, x32) kills the process.
 struct SeccompProfile: Codable, Hashable, Sendable {
-    /// Looks at one argument; `value` is the mask and `valueTwo` what must stand under it (SCMP_CMP_MASKED_EQ).
+    /// A condition on one argument; `value` is the mask and `valueTwo` the required value under it
+    /// (SCMP_CMP_MASKED_EQ).
     struct Argument: Codable, Hashable, Sendable {
         var index: Int
         var value: UInt64
@@ -23,7 +24,7 @@ struct SeccompProfile: Codable, Hashable, Sendable {
     struct Rule: Codable, Hashable, Sendable {
         var names: [String]
         var action: String
-        /// nil for what is allowed.
+        /// nil for allowed calls.
         var errnoRet: Int?
         var args: [Argument] = []
 
@@ -44,7 +45,8 @@ struct SeccompProfile: Codable, Hashable, Sendable {
     static let noSuchCall = 38  // ENOSYS
     static let unsupportedFamily = 97  // EAFNOSUPPORT
 
-    /// - Parameter capabilities: what the sandbox's root may have at most; some calls are given with a capability only.
+    /// - Parameter capabilities: the most capabilities of the sandbox's root; some calls are only allowed with a
+    ///   capability.
     init(capabilities: [String], architecture: SystemCalls.Architecture = .current) {
         let calls = SystemCalls(capabilities: capabilities, architecture: architecture)
         architectures = [architecture.rawValue]
@@ -59,8 +61,8 @@ struct SeccompProfile: Codable, Hashable, Sendable {
         }
     }
 
-    /// Calls that are allowed for some values of their first argument. libseccomp takes 10 µs for each rule, so only those
-    /// families get their own error that the kernel could have.
+    /// Calls that are allowed for some values of their first argument. libseccomp takes 10 µs per rule, so only address
+    /// families that the kernel can have get their own error.
     private static let conditions =
         socketFamilies.sorted().map { .allow(sockets, [Argument(0, .exactly($0))]) }
         + BitPattern.all(of: BitPattern(mask: ~63, value: 0), but: socketFamilies).map {
@@ -70,8 +72,8 @@ struct SeccompProfile: Codable, Hashable, Sendable {
 
     private static let sockets = ["socket", "socketpair"]
 
-    /// AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. Others reach the machine rather than the namespace (AF_VSOCK: the hypervisor)
-    /// or have the kernel load a module for whoever asks.
+    /// AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. Others reach the machine rather than the namespace (AF_VSOCK: the
+    /// hypervisor), or make the kernel load a module.
     private static let socketFamilies: Set<UInt32> = [1, 2, 10, 16]
     /// PER_LINUX, PER_LINUX32, both with UNAME26, and the question for the current one.
     private static let personalities: Set<UInt32> = [0, 8, 0x2_0000, 0x2_0008, .max]

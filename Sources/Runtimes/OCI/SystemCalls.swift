@@ -1,8 +1,8 @@
-/// The kernel's system calls by what a sandbox may do with them. It is what Docker's default profile comes to for a current
-/// kernel, without its calls for other ABIs than the machine's own. Differences: socket families are listed (`SeccompProfile`),
-/// and what is refused is parted into what is dangerous and what only is not there.
+/// System calls by what a sandbox may do with them. Corresponds to Docker's default profile on a current kernel,
+/// without other ABIs than the machine's own. Differences: address families are listed (`SeccompProfile`), and refused
+/// calls are divided into dangerous and merely unavailable ones.
 struct SystemCalls: Hashable, Sendable {
-    /// As libseccomp calls it.
+    /// libseccomp's name.
     enum Architecture: String, CaseIterable, Sendable {
         case x86_64 = "SCMP_ARCH_X86_64"
         case aarch64 = "SCMP_ARCH_AARCH64"
@@ -29,8 +29,9 @@ struct SystemCalls: Hashable, Sendable {
             .subtracting(known).sorted()
     }
 
-    /// What each capability brings. Sandboxes have SYS_CHROOT of these; under a user namespace of their own the kernel asks
-    /// for the others on the host. Isolated sessions, which make namespaces inside a sandbox, need those of SYS_ADMIN.
+    /// The calls that each capability allows. Sandboxes have only SYS_CHROOT of these; in their own user namespace the
+    /// kernel would require the others on the host. Isolated sessions, which make namespaces inside a sandbox, will
+    /// need those of SYS_ADMIN.
     private static let byCapability: [(capability: String, names: [String])] = [
         ("CAP_SYS_CHROOT", ["chroot"]),
         (
@@ -54,11 +55,11 @@ struct SystemCalls: Hashable, Sendable {
         ("CAP_SYS_BOOT", ["reboot"]),
         ("CAP_SYS_MODULE", ["init_module", "finit_module", "delete_module"]),
     ]
-    /// Of x86 only.
+    /// On x86 only.
     private static let rawIO = (capability: "CAP_SYS_RAWIO", names: ["iopl", "ioperm"])
 
-    /// No capability brings these: they are for whoever runs the machine, or reach what namespaces do not part (keys), or have
-    /// let programs into the kernel too often (userfaultfd).
+    /// Never allowed: they are for the machine's administrator, reach what namespaces do not separate (keys), or have
+    /// been used in too many kernel exploits (userfaultfd).
     private static let dangerous = [
         "pivot_root", "kexec_load", "kexec_file_load", "swapon", "swapoff", "nfsservctl", "add_key", "keyctl",
         "request_key", "userfaultfd", "migrate_pages", "move_pages",

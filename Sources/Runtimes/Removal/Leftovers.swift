@@ -4,15 +4,15 @@ import SafeText
 import Synchronization
 import System
 
-/// Something of a sandbox or an image that is out of the way, but has not been taken away yet.
+/// A part of a deleted sandbox or image that has not been removed yet.
 public struct Leftover: Hashable, Sendable, CustomStringConvertible {
-    /// What it is, in our own words.
+    /// A description of it.
     public let what: String
-    /// The sandbox that it is of; nil where it is of none.
+    /// The sandbox that it belonged to; nil for none.
     public let sandbox: String?
-    /// Attempts that have failed.
+    /// Failed attempts so far.
     public fileprivate(set) var failures = 0
-    /// Why the last one did, and in how many seconds from it the next one comes.
+    /// Why the last one failed, and the pause until the next in seconds.
     public fileprivate(set) var reason = ""
     public fileprivate(set) var pause = 0
 
@@ -23,8 +23,8 @@ public struct Leftover: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Takes away what nobody waits for, on threads of its own, and tries again what fails: whatever is stuck here holds up
-/// neither a create nor a deletion.
+/// Removes things in the background, on its own threads, and retries failures, so that a stuck removal does not hold up
+/// creates or deletions.
 final class Leftovers: Sendable {
     private let items = Mutex<[UInt64: Leftover]>([:])
     private let numbers = Atomic<UInt64>(0)
@@ -40,7 +40,7 @@ final class Leftovers: Sendable {
 
     var all: [Leftover] { items.withLock { $0.sorted { $0.key < $1.key }.map(\.value) } }
 
-    /// Begins to take something away; `remove` is called until it does not throw.
+    /// Starts to remove something; `remove` is called until it succeeds.
     func take(_ what: String, of sandbox: String? = nil, _ remove: @escaping @Sendable () throws -> Void) {
         let number = numbers.add(1, ordering: .relaxed).newValue
         items.withLock { $0[number] = Leftover(what: what, sandbox: sandbox) }
@@ -64,7 +64,7 @@ final class Leftovers: Sendable {
         }
     }
 
-    /// Begins to remove a file, or a folder with all that is in it.
+    /// Starts to remove a file, or a folder with its contents.
     func take(files path: String, of sandbox: String? = nil) {
         take(sandbox.map { "the files of \($0)" } ?? path, of: sandbox) { try TreeRemoval.remove(path) }
     }

@@ -4,26 +4,27 @@ import CLinux
     import Glibc
 #endif
 
-/// Removes a folder with all that others have put into it: it goes from descriptor to descriptor, so that no depth and no
-/// name of theirs is too long, it never follows a link or enters another mount, and it takes away what protects an entry.
+/// Removes a folder with contents that may be hostile. It works through descriptors, so that no depth or name is too
+/// long, never follows links or enters other mounts, and clears flags that protect entries.
 ///
-/// A few descriptors do for any depth: what lies deeper than `levels` is moved to the top, and met again there.
+/// A few descriptors are enough for any depth: folders deeper than `levels` are moved to the top and removed from
+/// there.
 struct TreeRemoval {
-    /// Folders on the way that are open at one time, and at most where nothing can be moved, as on a full file system.
+    /// How many nested folders are open at a time; more only if nothing can be moved, as on a full file system.
     private static let levels = 24
     private static let maxLevels = 200
 
-    /// The folder that is to go, while it is open.
+    /// The folder to remove, while it is open.
     private var top: CInt = -1
-    /// What is moved to the top gets names that nobody can have guessed.
+    /// Moved folders get names that nobody can guess.
     private let prefix = "moved-" + String(UInt64.random(in: .min ... .max), radix: 36) + "-"
     private var moved = 0
     private var progress = 0
     private var failure: CInt = 0
 
-    /// Removes what is at `path`; what is not there is no error.
+    /// Removes what is at `path`, if anything.
     ///
-    /// - Throws: `RemovalError` when a pass has achieved nothing more. A later call goes on with what is left.
+    /// - Throws: `RemovalError` when a pass makes no more progress. A later call continues with what is left.
     static func remove(_ path: String) throws(RemovalError) {
         _ = try inFolder(of: path) { (folder, name) throws(RemovalError) in
             var removal = TreeRemoval()
@@ -35,9 +36,9 @@ struct TreeRemoval {
         }
     }
 
-    /// Moves what is at `path` into `folder`, on the same file system, in one step: its name is free then.
+    /// Moves what is at `path` into `folder`, on the same file system, in one step, so that its name is free.
     ///
-    /// - Returns: where it is now; nil where there was nothing.
+    /// - Returns: its new path; nil if there was nothing.
     static func setAside(_ path: String, into folder: String) throws(RemovalError) -> String? {
         mkdir(folder, 0o700)
         return try inFolder(of: path) { (parent, name) throws(RemovalError) -> String? in
@@ -73,7 +74,7 @@ struct TreeRemoval {
         if level >= Self.levels {
             moved += 1
             let code = -linux_rename_at_new(folder, name, top, prefix + String(moved))
-            // A file system without room refuses, and one whose folders belong to several projects.
+            // A full file system refuses, and one whose folders belong to several projects.
             guard level < Self.maxLevels, [ENOSPC, EDQUOT, EXDEV].contains(code) else { return code }
         }
         let opened = linux_open_within(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
@@ -94,15 +95,15 @@ struct TreeRemoval {
         return Self.code(unlinkat(folder, name, AT_REMOVEDIR))
     }
 
-    /// Takes a mount off an entry, or flags that forbid its removal.
+    /// Unmounts an entry, or clears flags that forbid its removal.
     ///
-    /// - Returns: whether something has changed, so that another attempt is worth it.
+    /// - Returns: whether something was changed, so that another attempt makes sense.
     private static func clearTheWay(_ code: CInt, _ name: UnsafePointer<CChar>, in folder: CInt) -> Bool {
         switch code {
         case EBUSY, EXDEV: return linux_unmount_at(folder, name) > 0
         case EPERM, EACCES:
             var changed = linux_lift_protection(folder) == 0
-            // A device or a pipe that is opened does something, and has no flags.
+            // Do not open devices and pipes: opening has effects, and they have no flags.
             var status = stat()
             guard fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0,
                 [S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT)
@@ -125,7 +126,7 @@ struct TreeRemoval {
 
     private static func code(_ result: CInt) -> CInt { result == 0 ? 0 : errno }
 
-    /// Runs `body` with a path's folder and the name in it; nothing to do where there is no such folder.
+    /// Runs `body` with a path's folder and the name in it. Does nothing if there is no such folder.
     private static func inFolder<Result>(
         of path: String, _ body: (_ folder: CInt, _ name: UnsafePointer<CChar>) throws(RemovalError) -> Result
     ) throws(RemovalError) -> Result? {
@@ -142,7 +143,7 @@ struct TreeRemoval {
     }
 }
 
-/// Something of ours that stands where it is; the path is the tree's, since names in it are others'.
+/// Why a removal failed. The path is the tree's own, since names in it are foreign.
 struct RemovalError: Error, Hashable, Sendable, CustomStringConvertible {
     let path: String
     let code: CInt

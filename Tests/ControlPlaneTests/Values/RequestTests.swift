@@ -127,7 +127,7 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
     func `a limit that would not hold is refused by its name`(_ key: String) throws {
         let error = try refusal(#""resourceLimits":{"cpu":"1","\#(key)":"1"}"#)
         #expect(error.status == .badRequest && error.code == "SANDBOX::INVALID_PARAMETER")
-        #expect(error.message.hasPrefix("resourceLimits.\(key) cannot be given here"), "\(error)")
+        #expect(error.message.hasPrefix("resourceLimits.\(key) is not supported"), "\(error)")
     }
 
     @Test func `what a request does not limit has the documented limit`() throws {

@@ -49,12 +49,12 @@ import Testing
         [(":status", "200"), ("x", "a\u{0}")], [(":status", "200"), ("x:", "b")],
     ])
     func `what would be other lines of HTTP passes nowhere`(_ fields: [(String, String)]) {
-        #expect(throws: BackendMessages.Malformed.self) {
+        #expect(throws: BackendMessages.BackendMessageError.self) {
             try BackendMessages.response(HPACKHeaders(fields), mayHaveBody: true)
         }
         let rest = fields.filter { $0.0 != ":status" }
         guard !rest.isEmpty else { return }
-        #expect(throws: BackendMessages.Malformed.self) { try BackendMessages.end(HPACKHeaders(rest)) }
+        #expect(throws: BackendMessages.BackendMessageError.self) { try BackendMessages.end(HPACKHeaders(rest)) }
     }
 
     @Test(arguments: [

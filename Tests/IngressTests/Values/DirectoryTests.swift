@@ -122,14 +122,14 @@ import Testing
     @Test func `lines are cut wherever the parts end`() throws {
         let text = Array("ab\n\ncde\nf".utf8)
         for size in 1...text.count {
-            var splitter = LineSplitter(longest: 3), lines: [String] = []
+            var splitter = LineSplitter(maxLine: 3), lines: [String] = []
             for start in stride(from: 0, to: text.count, by: size) {
                 lines += try splitter.take(text[start..<min(start + size, text.count)])
                     .map { String(decoding: $0, as: UTF8.self) }
             }
             #expect(lines == ["ab", "", "cde"])
         }
-        var splitter = LineSplitter(longest: 3)
+        var splitter = LineSplitter(maxLine: 3)
         #expect(throws: DirectoryError.lineTooLong) { try splitter.take(Array("abcd".utf8)) }
     }
 

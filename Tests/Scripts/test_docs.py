@@ -1,0 +1,96 @@
+"""Flags, settings, variables and metrics that the pages name are those of the programs."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SOURCES = "\n".join(path.read_text() for path in sorted((ROOT / "Sources").rglob("*.swift")))
+STRINGS = set(re.findall(r'"([^"\n\\]+)"', SOURCES))
+# Tables of the configuration file, without those that only hold other tables.
+TABLES = r"(?:server|log|runtime|local|ingress|egress|otel|renew_intent|store)"
+# Flags of other programs, docker and debootstrap's kin, that pages name by themselves.
+OTHERS = {"--dns", "--network", "--variant"}
+
+
+def code(page: Path) -> list[str]:
+    """What stands in backticks, and each line of a block of code."""
+    text = page.read_text()
+    blocks = re.findall(r"^```[^\n]*\n(.*?)^```", text, flags=re.M | re.S)
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+    joined = [re.sub(r"\\\n\s*", " ", block) for block in blocks]
+    return inline + [line for block in joined for line in block.split("\n")]
+
+
+def settings() -> set[str]:
+    """`table.key` of the file that `sallyport init-config` writes."""
+    found, table = set(), ""
+    for line in re.search(r'starterFile = """\n(.*?)"""', SOURCES, flags=re.S)[1].split("\n"):
+        if match := re.match(r"\s*#?\s*\[+([a-z_.]+)\]+", line):
+            table = match[1]
+            found.add(table)
+        elif match := re.match(r"\s*#? ?([a-z_0-9]+) *=", line):
+            found.add(f"{table}.{match[1]}")
+    return found
+
+
+def flags() -> set[str]:
+    """What the programs declare: property names in the parser's spelling, and flags that are read by hand."""
+    declared = re.findall(r"(?:@Option|@Flag)\b(?:(?!\bvar\b).)*?\bvar (\w+)", SOURCES, flags=re.S)
+    dashed = {"--" + re.sub(r"(?<=[a-z0-9])([A-Z])", r"-\1", name).lower() for name in declared}
+    named = set(re.findall(r'\.customLong\("([^"]+)"', SOURCES)) | set(re.findall(r'name: \.long\("([^"]+)"', SOURCES))
+    inverted = {flag.replace("--", "--no-", 1) for flag in dashed}
+    return dashed | inverted | {"--" + name for name in named} | {text for text in STRINGS if text.startswith("--")} | {
+        "--help", "--version"}
+
+
+def test_what_pages_are_held_to_is_found_in_the_sources():
+    assert {"--state-directory", "--token-file", "--check", "--secure-access-keys", "--epoch"} <= flags()
+    assert {"server.port", "ingress.tls.certificates.key", "egress.budgets.bytes_out", "renew_intent.redis.dsn"} <= settings()
+
+
+def test_pages_name_flags_that_exist():
+    known, missing = flags(), []
+    for page in PAGES:
+        for text in code(page):
+            ours = re.match(r"(?:\S*/)?(?:sallyport(?:-egress|-ingress)?|execd)\b(?!.*\bdocker\b)", text.strip())
+            alone = re.fullmatch(r"--[a-z][a-z0-9-]+(?:[ =]\S+)*", text.strip())
+            if ours or alone:
+                missing += [f"{page.name}: {flag}" for flag in re.findall(r"(?<!\S)\[?(--[a-z][a-z0-9-]+)", text)
+                            if flag not in known | OTHERS]
+    assert missing == []
+
+
+def test_pages_name_settings_that_exist():
+    known, missing = settings(), []
+    for page in PAGES:
+        for text in code(page):
+            for name in re.findall(rf"(?<![\w./-])({TABLES}(?:\.[a-z_][a-z_0-9]*)+)(?![\w(/.-])", text):
+                is_metric = name in STRINGS
+                if name not in known and not is_metric and not any(key.startswith(name + ".") for key in known):
+                    missing.append(f"{page.name}: {name}")
+            if match := re.match(rf"\[({TABLES}[a-z_.]*)\] ([a-z_0-9]+)", text):
+                if f"{match[1]}.{match[2]}" not in known:
+                    missing.append(f"{page.name}: {match[0]}")
+    assert missing == []
+
+
+def test_pages_name_variables_that_are_read():
+    prefixes = ("OPENSANDBOX_EGRESS_", "OPENSANDBOX_EGRESS_BUDGET_", "OTEL_")
+    missing = []
+    for page in PAGES:
+        for name in re.findall(r"`((?:OPENSANDBOX|SANDBOX|EXECD|OTEL)_[A-Z0-9_]+)`", page.read_text()):
+            rests = [name.removeprefix(prefix) for prefix in prefixes if name.startswith(prefix)]
+            if name not in STRINGS and not any(rest in STRINGS for rest in rests):
+                missing.append(f"{page.name}: {name}")
+    assert missing == []
+
+
+def test_pages_name_metrics_that_are_counted():
+    written = {text.replace(".", "_") for text in STRINGS}
+    # `PREFIX.system.…`, whose prefix is the program's.
+    ends = {text.replace(".", "_") for text in re.findall(r'"\\\(prefix\)\.([a-z_.]+)"', SOURCES)}
+    missing = [f"{page.name}: {name}" for page in PAGES
+               for name in re.findall(r"`((?:sallyport|egress)_[a-z0-9_]+)[`{]", page.read_text())
+               if name not in written and name.split("_", 1)[1] not in ends]
+    assert missing == []
