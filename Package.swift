@@ -99,7 +99,7 @@ let package = Package(
         .target(
             name: "EgressRemote",
             dependencies: [
-                "Addresses", "Egress", "JSON", "NetworkPolicy", "Netfilter", "System", "CCurl",
+                "Egress", "JSON", "NetworkPolicy", "Netfilter", "CCurl",
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
         library("SecureAccess", ["System", "COpenSSL"]),
@@ -148,8 +148,7 @@ let package = Package(
         .executableTarget(
             name: "sallyport-egress",
             dependencies: [
-                "Addresses", "Egress", "DNSFilter", "NetworkPolicy", "CLinux", "HTTPServer", "Observability", "System",
-                logging,
+                "Egress", "DNSFilter", "NetworkPolicy", "CLinux", "Observability", logging,
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/Programs/sallyport-egress", swiftSettings: strict + warnings),

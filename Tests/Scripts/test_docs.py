@@ -23,14 +23,16 @@ def code(page: Path) -> list[str]:
 
 
 def settings() -> set[str]:
-    """`table.key` of the file that `sallyport init-config` writes."""
+    """`table.key` of docs/configuration.md, which a Swift test holds to the table that the server reads files by."""
     found, table = set(), ""
-    for line in re.search(r'starterFile = """\n(.*?)"""', SOURCES, flags=re.S)[1].split("\n"):
-        if match := re.match(r"\s*#?\s*\[+([a-z_.]+)\]+", line):
+    for line in (ROOT / "docs/configuration.md").read_text().splitlines():
+        if match := re.match(r"## `\[([a-z_.]+)\]`", line):
             table = match[1]
             found.add(table)
-        elif match := re.match(r"\s*#? ?([a-z_0-9]+) *=", line):
+        elif match := re.match(r"\| `([a-z_0-9]+)` ", line):
             found.add(f"{table}.{match[1]}")
+        elif match := re.match(r"`\[\[([a-z_.]+)\]\]`", line):
+            found |= {match[1]} | {f"{match[1]}.{key}" for key in re.findall(r"`([a-z_]+)`:", line)}
     return found
 
 
