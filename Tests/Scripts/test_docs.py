@@ -9,7 +9,7 @@ SOURCES = "\n".join(path.read_text() for path in sorted((ROOT / "Sources").rglob
 STRINGS = set(re.findall(r'"([^"\n\\]+)"', SOURCES))
 # Tables of the configuration file, without those that only hold other tables.
 TABLES = r"(?:server|log|runtime|local|ingress|egress|otel|renew_intent|store)"
-# Flags of other programs, docker and debootstrap's kin, that pages name by themselves.
+# Flags of docker and debootstrap that pages name by themselves.
 OTHERS = {"--dns", "--network", "--variant"}
 
 
