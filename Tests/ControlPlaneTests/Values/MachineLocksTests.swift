@@ -28,7 +28,7 @@ import Testing
     ) throws {
         let first = try locks.take(local("one", "10.0.0.0/16", "fd00::/64"))
         let error = try #require(throws: ConfigurationError.self) { try locks.take(local(tag, pool, poolV6)) }
-        #expect("\(error)".contains("local.\(key)") && "\(error)".contains("(process \(getpid()))"), "\(error)")
+        #expect("\(error) ".contains("local.\(key) ") && "\(error)".contains("(process \(getpid()))"), "\(error)")
         withExtendedLifetime(first) {}
         // The one that was refused has taken nothing that it would keep from a third.
         let third = try locks.take(local("two", "10.1.0.0/16", "fd00:1::/64"))
