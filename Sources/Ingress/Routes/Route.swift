@@ -1,15 +1,15 @@
 import SecureAccess
 
-/// Which port of which sandbox a request is for.
+/// The sandbox and port that a request is for.
 public struct Route: Hashable, Sendable {
     public var sandbox: String
     public var port: Int
-    /// The signed form's token, well formed and not yet verified.
+    /// The token of a signed route, well formed but not verified yet.
     public var token: RouteToken?
     /// The request target for the sandbox: path and query, byte for byte.
     public var target: String
-    /// The target if the token's segments are the application's own path, which they are where the sandbox has no
-    /// secure access. Nil where the token does not stand in the path.
+    /// The target with the token's segments included, for sandboxes without secure access, where they belong to the
+    /// application's path. Nil if the token is not in the path.
     public var unsignedTarget: String?
 
     public init(
@@ -22,8 +22,8 @@ public struct Route: Hashable, Sendable {
         self.unsignedTarget = unsignedTarget
     }
 
-    /// Reads `<id>-<port>` or `<id>-<port>-<expires>-<signature>`. Ids have dashes of their own; the two forms cannot be
-    /// taken for each other, since a signature has nine characters or more and a port at most five.
+    /// Reads `<id>-<port>` or `<id>-<port>-<expires>-<signature>`. Ids may contain dashes. The two forms cannot be
+    /// confused, since a signature has at least nine characters and a port at most five.
     static func parse(label: Substring, in form: RouteToken.Form, target: String) -> Route? {
         guard let dash = label.utf8.lastIndex(of: UInt8(ascii: "-")) else { return nil }
         let last = label[label.utf8.index(after: dash)...]
@@ -35,9 +35,9 @@ public struct Route: Hashable, Sendable {
         return Route(sandbox: String(label[..<dash]), port: port, target: target)
     }
 
-    /// Whether a label that is no route was meant as a signed one: who tampers with a signature is refused as such,
-    /// whatever character they chose. An expiry of this century has more than four digits and far fewer than twelve, which
-    /// are what the groups of a UUID have: `<uuid>-<what is no port>` is not a signed route.
+    /// Whether an invalid label was meant as a signed route, so that a tampered signature gets the answer for a bad
+    /// signature. An expiry in this century has more than four digits and fewer than twelve, the lengths of a UUID's
+    /// groups, so `<uuid>-<not a port>` is not taken for one.
     static func resemblesToken(_ label: Substring) -> Bool {
         let parts = label.split(separator: "-", omittingEmptySubsequences: false)
         return parts.count >= 4 && RouteToken.port(parts[parts.count - 3]) != nil
@@ -68,7 +68,7 @@ public struct Route: Hashable, Sendable {
         return route
     }
 
-    /// Letters, digits, dashes and underscores, 128 at most: nothing that could mean something in a path or a host name.
+    /// Letters, digits, dashes and underscores, at most 128: nothing with a special meaning in a path or a host name.
     public static func isSandboxID(_ text: some StringProtocol) -> Bool {
         (1...128).contains(text.utf8.count)
             && text.utf8.allSatisfy {

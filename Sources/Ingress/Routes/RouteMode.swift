@@ -1,30 +1,30 @@
 import NIOHTTP1
 import SecureAccess
 
-/// Where a request says which sandbox it is for.
+/// Where in a request the route is.
 public enum RouteMode: Hashable, Sendable {
-    /// The `OpenSandbox-Ingress-To` header; without one, the first label of the host name, beneath `domain` if it is given.
+    /// The `OpenSandbox-Ingress-To` header; without it, the first label of the host name, below `domain` if given.
     case header(domain: String? = nil)
     /// The beginning of the path.
     case uri
-    /// The label of the host name in front of `domain`.
+    /// The label of the host name before `domain`.
     case wildcard(domain: String)
 
     public static let headerName = "OpenSandbox-Ingress-To"
 
-    /// - Returns: nil where the request names no sandbox, or names it in more than one way.
+    /// - Returns: nil if the request has no route, or more than one.
     public func route(of head: HTTPRequestHead) -> Route? {
         if case .uri = self { return Route.parse(uri: head.uri) }
         guard let (label, form) = label(of: head) else { return nil }
         return Route.parse(label: label, in: form, target: head.uri)
     }
 
-    /// Whether a request without a route was meant to have a signed one.
+    /// Whether a request without a valid route was meant to have a signed one.
     func presentsBrokenToken(_ head: HTTPRequestHead) -> Bool {
         label(of: head).map { Route.resemblesToken($0.text) } ?? false
     }
 
-    /// The text that names sandbox and port, where it does not stand in the path.
+    /// The route's text, if it is not in the path.
     private func label(of head: HTTPRequestHead) -> (text: Substring, form: RouteToken.Form)? {
         switch self {
         case .header(let domain):

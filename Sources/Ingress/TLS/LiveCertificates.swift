@@ -4,8 +4,7 @@ import NIOCore
 import NIOSSL
 import System
 
-/// The certificates of a listener, read anew when their files change. A handshake gets those of its time; connections that
-/// are open go on with theirs.
+/// A listener's certificates, which are read again when their files change. Open connections keep theirs.
 final class LiveCertificates: Sendable {
     private struct State {
         var loaded: [LoadedCertificate]
@@ -17,23 +16,23 @@ final class LiveCertificates: Sendable {
         }
     }
 
-    /// How often the files are looked at.
+    /// How often to check the files.
     private static let interval = Duration.milliseconds(500)
 
     private let files: [CertificateFiles]
     private let state: NIOLockedValueBox<State>
 
-    /// - Throws: where there is none, or one cannot be used.
+    /// - Throws: if there is none, or one cannot be used.
     init(_ files: [CertificateFiles]) throws(TLSError) {
         guard !files.isEmpty else { throw TLSError(description: "TLS needs a certificate and a key") }
         self.files = files
-        // Looked at first: what changes while they are read is read again.
+        // Taken first, so that a change during reading is noticed later.
         let stamps = files.map(Self.stamp)
         let loaded = try files.map { file throws(TLSError) in try LoadedCertificate(file) }
         state = NIOLockedValueBox(State(loaded: loaded, names: ServerNames(loaded.map(\.names)), stamps: stamps))
     }
 
-    /// What handshakes are made with; each takes the certificate for the name that its client sends.
+    /// The TLS context for handshakes, which use the certificate for the name that the client sends.
     func context() throws -> NIOSSLContext {
         var configuration = state.withLockedValue { $0.loaded[0] }.configuration
         configuration.sslContextCallback = { [self] values, promise in
@@ -46,7 +45,7 @@ final class LiveCertificates: Sendable {
         return try NIOSSLContext(configuration: configuration)
     }
 
-    /// Keeps up with the files until the task is cancelled.
+    /// Follows changes of the files until the task is cancelled.
     func follow(_ logger: Logger) async {
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.interval)
@@ -54,8 +53,8 @@ final class LiveCertificates: Sendable {
         }
     }
 
-    /// Reads what has changed. A pair that cannot be used leaves its predecessor in place and is logged once; pairs that
-    /// are written file by file do not match for a moment.
+    /// Reads changed files. A pair that cannot be used is logged once, and the previous one stays; while certificate
+    /// and key are written one after the other, they do not match for a moment.
     func refresh(_ logger: Logger) {
         let stamps = files.map(Self.stamp)
         var present = state.withLockedValue { $0 }
@@ -74,7 +73,7 @@ final class LiveCertificates: Sendable {
         state.withLockedValue { [present] in $0 = present }
     }
 
-    /// What changes when one of the files does, or who may read it.
+    /// File attributes that change with a file or its permissions.
     private static func stamp(_ files: CertificateFiles) -> [ChangeStamp?] {
         [ChangeStamp(files.certificate), ChangeStamp(files.key)]
     }

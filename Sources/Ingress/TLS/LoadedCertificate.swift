@@ -5,7 +5,7 @@ import System
     import Glibc
 #endif
 
-/// A certificate chain and its key, read and found to belong together.
+/// A certificate chain and its key, which have been checked to match.
 struct LoadedCertificate: Sendable {
     let chain: [NIOSSLCertificateSource]
     let key: NIOSSLPrivateKeySource
@@ -44,7 +44,7 @@ struct LoadedCertificate: Sendable {
     /// Bytes.
     private static let limit = 1 << 20
 
-    /// - Throws: for a secret that others than its owner may read, too.
+    /// - Throws: for a secret that others than its owner may read.
     private static func read(_ path: String, isSecret: Bool) throws(TLSError) -> [UInt8] {
         let file: FileDescriptor
         do throws(SystemCallError) { file = try FileDescriptor(opening: path, O_RDONLY | O_NONBLOCK) } catch {

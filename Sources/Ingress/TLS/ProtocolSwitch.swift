@@ -1,8 +1,8 @@
 import NIOCore
 import NIOTLS
 
-/// Behind TLS: puts the handlers in place of the protocol that the handshake has agreed on (ALPN, RFC 7301). A handshake
-/// that is not done in time ends the connection.
+/// Adds the handlers of the protocol that the TLS handshake has agreed on (ALPN, RFC 7301). A handshake that takes too
+/// long ends the connection.
 final class ProtocolSwitch: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -48,7 +48,7 @@ final class ProtocolSwitch: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelInactive()
     }
 
-    /// Before the handshake is done, an error is its failure.
+    /// An error before the end of the handshake means that it failed.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         IngressMetrics.handshakeFailed()
         context.close(promise: nil)

@@ -1,11 +1,11 @@
-/// Where a gateway listens with TLS, and as whom.
+/// A gateway's TLS listener and its certificates.
 public struct TLSListener: Hashable, Sendable {
     public static let defaultPort = 28443
 
     public var host: String
-    /// 0 takes a free one.
+    /// 0 for any free port.
     public var port: Int
-    /// The first one is shown to clients that name no host, or one that none is for.
+    /// The first is used for clients that send no host name or an unknown one.
     public var certificates: [CertificateFiles]
 
     public init(host: String = "0.0.0.0", port: Int, certificates: [CertificateFiles]) {
@@ -18,7 +18,7 @@ public struct TLSListener: Hashable, Sendable {
 /// A certificate with its chain, and its private key: PEM files.
 public struct CertificateFiles: Hashable, Sendable {
     public var certificate: String
-    /// Not readable by others than its owner.
+    /// Must be readable by its owner only.
     public var key: String
 
     public init(certificate: String, key: String) {
@@ -34,7 +34,7 @@ public struct CertificateFiles: Hashable, Sendable {
     }
 }
 
-/// Why a listener cannot serve TLS: what is wrong with a certificate, a key or the address. Nothing of a file's contents.
+/// Why TLS cannot be served: a problem with a certificate, a key or the address. Never contains file contents.
 public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
 }
