@@ -109,6 +109,15 @@ int linux_set_project(const char *folder, uint32_t project) {
     return result;
 }
 
+int64_t linux_project(const char *folder) {
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (descriptor < 0) return -errno;
+    struct fsxattr attributes;
+    int64_t result = ioctl(descriptor, FS_IOC_FSGETXATTR, &attributes) < 0 ? -errno : attributes.fsx_projid;
+    close(descriptor);
+    return result;
+}
+
 static int project_quota(const char *folder, int command, uint32_t project, struct if_dqblk *block) {
     int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) return -errno;

@@ -18,7 +18,8 @@ final class TestRuntime: Sendable {
     let tag: String
     let configuration: LocalConfiguration
 
-    init() throws {
+    /// - Parameter stateDirectory: where its sandboxes are, if not in its own folder.
+    init(stateDirectory: String? = nil) throws {
         let number = UInt32.random(in: 0 ... .max)
         tag = "t" + String(number % 46656, radix: 36)
         folder = "/tmp/spt-runtime-\(number)"
@@ -26,7 +27,7 @@ final class TestRuntime: Sendable {
         try BusyboxImage.create(at: image)
         execd = try #require(BusyboxImage.execd, "make execd builds what sandboxes start with")
         configuration = LocalConfiguration(
-            stateDirectory: folder + "/sandboxes", execdPath: execd,
+            stateDirectory: stateDirectory ?? folder + "/sandboxes", execdPath: execd,
             addressPool: CIDRBlock("10.231.\(number % 200).0/24")!, tag: tag, namespaceDirectory: folder + "/netns")
         runtime = try LocalRuntime(configuration: configuration, logger: Logger(label: "test"))
     }
@@ -60,7 +61,7 @@ final class TestRuntime: Sendable {
     }
 
     func sandbox(_ id: String) -> SandboxFolder {
-        SandboxFolder(path: folder + "/sandboxes/" + SandboxName.of(id))
+        SandboxFolder(path: configuration.stateDirectory + "/" + SandboxName.of(id))
     }
     func log(_ id: String) -> String { sandbox(id).logTail(bytes: 20_000) }
 
@@ -76,7 +77,7 @@ final class TestRuntime: Sendable {
         let mounts =
             (try? String(contentsOfFile: "/proc/self/mounts", encoding: .utf8))?.split(separator: "\n")
             .filter { $0.contains(folder) }.map(String.init) ?? []
-        let folders = ["/sandboxes", "/sandboxes/.removed"].flatMap { ControlGroup.entries(of: folder + $0) }
+        let folders = ["", "/.removed"].flatMap { ControlGroup.entries(of: configuration.stateDirectory + $0) }
         return links + namespaces + mounts + folders.filter { $0 != ".removed" }
     }
 }

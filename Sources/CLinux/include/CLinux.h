@@ -171,6 +171,8 @@ int linux_space(const char *path, struct linux_space *space);
 
 /// Puts a folder, and what will be made in it, into a project (FS_IOC_FSSETXATTR); 0 or -errno.
 int linux_set_project(const char *folder, uint32_t project);
+/// The project of a folder, or -errno.
+int64_t linux_project(const char *folder);
 /// Limits a project on the file system of a folder; 0 for no limit. 0 or -errno (quotactl_fd, Linux 5.14).
 int linux_limit_project(const char *folder, uint32_t project, uint64_t bytes, uint64_t inodes);
 /// 1 where a project has files or limits, 0 where not, or -errno.

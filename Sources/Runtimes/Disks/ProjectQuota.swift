@@ -53,6 +53,15 @@ struct ProjectQuota: Sendable {
         return project
     }
 
+    /// Takes the limit of a folder that `limit` has given one. The number is free again when the last of its files is gone.
+    ///
+    /// Nothing to do where a folder has no project of a sandbox, or its file system no quotas any more.
+    static func lift(_ path: String) {
+        let project = linux_project(path)
+        guard project >= 0, let number = UInt32(exactly: project), numbers.contains(number) else { return }
+        _ = linux_limit_project(path, number, 0, 0)
+    }
+
     private static func check(_ code: CInt, _ action: String) throws(RuntimeError) {
         guard code == 0 else {
             throw .system(action: action, reason: code > 0 ? "no number is free" : String(cString: strerror(-code)))

@@ -43,44 +43,50 @@ extension ControlGroup {
                 guard mkdir(folder, 0o755) == 0 || errno == EEXIST else { throw Self.failure(folder) }
             }
         }
-        Self.isVersion2 ? try limitVersion2(limits) : try limitVersion1(limits)
+        // A controller that the machine does not have is the OCI runtime's to complain of, where a limit needs it.
+        if Self.isVersion2 {
+            let whole = Self.root + path
+            for folder in [Self.root, Self.root + path.splitAtLastSlash.folder, whole] {
+                for controller in Self.controllers {
+                    _ = Self.write("+" + controller, to: folder + "/cgroup.subtree_control")
+                }
+            }
+            try limitVersion2(limits)
+        } else {
+            try limitVersion1(limits)
+        }
     }
 
     private func limitVersion2(_ limits: ResourceLimits) throws(RuntimeError) {
-        let whole = Self.root + path
-        for folder in [Self.root, Self.root + path.splitAtLastSlash.folder, whole] {
-            for controller in Self.controllers { try Self.set("+\(controller)", folder + "/cgroup.subtree_control") }
-        }
+        let whole = Self.root + path, server = Self.root + server.path
         try Self.set(String(limits.processes + Reserve.processes), whole + "/pids.max")
         if let bytes = limits.memoryBytes {
             try Self.set(String(bytes.addingWithoutOverflow(Reserve.memory)), whole + "/memory.max")
-            if access(whole + "/memory.swap.max", F_OK) == 0 { try Self.set("0", whole + "/memory.swap.max") }
+            try Self.set("0", whole + "/memory.swap.max")
         }
         if let cpu = limits.cpuMillis {
             let (quota, period) = BundleConfiguration.processorTime(millis: cpu + Reserve.cpuMillis)
             try Self.set("\(quota) \(period)", whole + "/cpu.max")
         }
-        try Self.set(Reserve.weight, Self.root + server.path + "/cpu.weight")
-        try Self.set(String(Reserve.memory), Self.root + server.path + "/memory.min")
+        try Self.set(Reserve.weight, server + "/cpu.weight")
+        try Self.set(String(Reserve.memory), server + "/memory.min")
     }
 
     private func limitVersion1(_ limits: ResourceLimits) throws(RuntimeError) {
-        func file(_ controller: String, _ name: String, of group: ControlGroup) -> String? {
-            let path = "\(Self.root)/\(controller)\(group.path)/\(name)"
-            return access(path, F_OK) == 0 ? path : nil
+        func file(_ controller: String, _ name: String, of group: ControlGroup) -> String {
+            "\(Self.root)/\(controller)\(group.path)/\(name)"
         }
-        func set(_ text: String, _ file: String?) throws(RuntimeError) { if let file { try Self.set(text, file) } }
-        try set(String(limits.processes + Reserve.processes), file("pids", "pids.max", of: self))
+        try Self.set(String(limits.processes + Reserve.processes), file("pids", "pids.max", of: self))
         if let bytes = limits.memoryBytes.map({ $0.addingWithoutOverflow(Reserve.memory) }) {
-            try set(String(bytes), file("memory", "memory.limit_in_bytes", of: self))
-            try set(String(bytes), file("memory", "memory.memsw.limit_in_bytes", of: self))
+            try Self.set(String(bytes), file("memory", "memory.limit_in_bytes", of: self))
+            try Self.set(String(bytes), file("memory", "memory.memsw.limit_in_bytes", of: self))
         }
         if let cpu = limits.cpuMillis {
             let (quota, period) = BundleConfiguration.processorTime(millis: cpu + Reserve.cpuMillis)
-            try set(String(period), file("cpu", "cpu.cfs_period_us", of: self))
-            try set(String(quota), file("cpu", "cpu.cfs_quota_us", of: self))
+            try Self.set(String(period), file("cpu", "cpu.cfs_period_us", of: self))
+            try Self.set(String(quota), file("cpu", "cpu.cfs_quota_us", of: self))
         }
-        try set(Reserve.shares, file("cpu", "cpu.shares", of: server))
+        try Self.set(Reserve.shares, file("cpu", "cpu.shares", of: server))
     }
 
     /// Opens what a process gets into the parts by, first those of execd's: for the init, who may not open them itself.
@@ -102,8 +108,9 @@ extension ControlGroup {
         return opened
     }
 
+    /// Nothing where there is no such file.
     private static func set(_ text: String, _ file: String) throws(RuntimeError) {
-        guard write(text, to: file) else { throw failure(file) }
+        guard access(file, F_OK) != 0 || write(text, to: file) else { throw failure(file) }
     }
 
     private static func failure(_ path: String) -> RuntimeError {

@@ -49,6 +49,7 @@ extension LocalRuntime {
             }
         }
         if access(folder.pidFile, F_OK) == 0 || !group.folders.isEmpty { try runtime.delete(folder.name) }
+        ProjectQuota.lift(folder.disk.path)
         folder.unmount()
         try Self.translated("removing the network of \(id)") { () throws(NetfilterError) in try record.link.delete() }
         if !group.remove() {
