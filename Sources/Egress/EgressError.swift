@@ -10,6 +10,8 @@ public enum EgressError: Error, Hashable, Sendable {
     case tooManyRules(count: Int, limit: Int)
     /// A request body that is not a valid policy, rule list or target list.
     case invalidPolicy(String)
+    /// Another sidecar guards this namespace.
+    case guardedTwice
     /// The kernel refused the ruleset, the sockets or the namespace.
     case kernel(String)
     /// The state folder or a file in it could not be read or written.
@@ -30,6 +32,8 @@ extension EgressError: CustomStringConvertible {
             "the policy would have \(count) rules; at most \(limit) are allowed"
         case .invalidPolicy(let reason):
             reason
+        case .guardedTwice:
+            "another sidecar guards this network namespace; nothing was changed"
         case .kernel(let reason):
             "the kernel refused the egress rules: \(reason)"
         case .storage(let path, let reason):

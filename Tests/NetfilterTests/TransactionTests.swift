@@ -3,6 +3,10 @@ import Netfilter
 import NetworkPolicy
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 @Suite(.serialized) struct TransactionTests {
     private func withTable(_ body: (NetfilterSocket) throws -> Void) throws {
         let namespace = try NetworkNamespace.create(named: "spt-\(UInt32.random(in: 0 ... .max))")
@@ -80,6 +84,24 @@ import Testing
             transaction.addRule("post", table: "t", .output("eth0") + [.masquerade])
             try socket.commit(transaction)
         }
+    }
+
+    @Test func `a claimed table is its socket's, and goes with it`() throws {
+        let namespace = try NetworkNamespace.create(named: "spt-\(UInt32.random(in: 0 ... .max))")
+        defer { try? namespace.delete() }
+        var claim = Transaction()
+        claim.claimTable("claimed")
+        var more = claim
+        more.addTable("more")
+        let other = try namespace.run { try NetfilterSocket() }
+        var owner: NetfilterSocket? = try namespace.run { try NetfilterSocket() }
+        for _ in 0..<2 { try owner!.commit(claim) }
+        let error = #expect(throws: NetfilterError.self) { try other.commit(more) }
+        #expect(error?.code == EPERM)
+        #expect(try other.hasTable("claimed") && !other.hasTable("more"))
+        owner = nil
+        #expect(try !other.hasTable("claimed"))
+        try other.commit(more)
     }
 
     @Test func `a transaction with one bad change makes none`() throws {

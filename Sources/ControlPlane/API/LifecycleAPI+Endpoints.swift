@@ -120,7 +120,7 @@ extension LifecycleAPI {
             switch error {
             case .notGuarded: throw .unknownSandbox(id)
             case .invalidPolicy, .invalidIdentifier, .tooManyRules: throw .parameter("\(error)")
-            case .kernel, .storage, .remote:
+            case .kernel, .guardedTwice, .storage, .remote:
                 _ = service.failed("SANDBOX::INTERNAL_ERROR", "changing the policy of", id, error)
                 throw APIError(
                     .internalServerError, "SANDBOX::INTERNAL_ERROR",

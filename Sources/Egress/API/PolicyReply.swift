@@ -42,7 +42,7 @@ struct PolicyReply: Hashable, Sendable {
         switch error {
         case .notGuarded: .text(404, error.description)
         case .invalidIdentifier, .tooManyRules, .invalidPolicy: .text(400, error.description)
-        case .kernel: .text(500, "the policy could not be enforced; nothing was changed")
+        case .kernel, .guardedTwice: .text(500, "the policy could not be enforced; nothing was changed")
         case .storage: .text(500, "the policy could not be stored; nothing was changed")
         case .remote: .text(500, "the egress guard is not available; nothing was changed")
         }

@@ -42,12 +42,22 @@ public final class Sidecar: EgressController {
     public let poster: HTTPPoster
 
     /// Drops everything but loopback until a policy is in force. Call it before anything else.
+    /// - Throws: `EgressError.guardedTwice` where a sidecar runs already: then it goes on as it was.
     public static func close() throws(EgressError) -> ClosedNamespace {
-        try translated { () throws(NetfilterError) in
-            let tables = try NetfilterSocket()
-            try tables.commit(SidecarRuleset.close())
-            return ClosedNamespace(tables: tables)
+        let tables = try translated { () throws(NetfilterError) in try NetfilterSocket() }
+        do throws(NetfilterError) {
+            try tables.commit(SidecarRuleset.close(claiming: true))
+        } catch {
+            switch error.code {
+            // As without the capability, which would hide the table, too.
+            case EPERM where (try? tables.hasTable(SidecarRuleset.claim)) == true: throw .guardedTwice
+            // Before Linux 5.12 tables have no owners.
+            case EOPNOTSUPP, EINVAL:
+                try translated { () throws(NetfilterError) in try tables.commit(SidecarRuleset.close()) }
+            default: throw .kernel("\(error)")
+            }
         }
+        return ClosedNamespace(tables: tables)
     }
 
     /// Reads policy and lists, opens the filter and puts the rules into the kernel.

@@ -11,6 +11,8 @@ struct SidecarRuleset: Hashable, Sendable {
     /// Drops everything but loopback: between the start and the policy, and after a start that failed.
     static let closedTable = "sallyport_closed"
     static let table = "sallyport_sidecar"
+    /// Is there while a sidecar runs, and holds nothing: who makes it first guards the namespace.
+    static let claim = "sallyport_running"
 
     var apiPort: UInt16
     var upstreams: [UpstreamAddress]
@@ -18,8 +20,10 @@ struct SidecarRuleset: Hashable, Sendable {
     /// Hosts on the link, to which neighbour discovery is allowed.
     var neighbours: [CIDRBlock]
 
-    static func close() -> Transaction {
+    /// - Parameter claiming: refused where another sidecar runs, before anything is changed.
+    static func close(claiming: Bool = false) -> Transaction {
         var change = Transaction()
+        if claiming { change.claimTable(claim) }
         change.removeTable(closedTable)
         change.addTable(closedTable)
         // Names are string literals here, because this is the first work of a start and the first reflected enum name

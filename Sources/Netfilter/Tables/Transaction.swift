@@ -130,6 +130,7 @@ public struct SetElement: Hashable, Sendable {
 public struct Transaction: Sendable {
     enum Operation: Sendable {
         case addTable(String)
+        case claimTable(String)
         case deleteTable(String)
         case addChain(table: String, name: String, base: BaseChain?)
         case flushChain(table: String, name: String)
@@ -176,6 +177,10 @@ public struct Transaction: Sendable {
 
     /// `add table inet TABLE`: does nothing if it exists.
     public mutating func addTable(_ table: String) { operations.append(.addTable(table)) }
+
+    /// Makes a table that is the socket's own, as `flags owner` in nft(8): the kernel takes it away when the socket is closed,
+    /// and refuses every other socket that wants it with EPERM (Linux 5.12).
+    public mutating func claimTable(_ table: String) { operations.append(.claimTable(table)) }
 
     /// `add table …; delete table …`: removes the table if it exists.
     public mutating func removeTable(_ table: String) { operations += [.addTable(table), .deleteTable(table)] }

@@ -33,6 +33,7 @@ struct TransactionEncoder {
         let create = NetlinkFlag.create
         switch operation {
         case .addTable(let table): write(table: table, type: 0, flags: create)
+        case .claimTable(let table): write(table: table, type: 0, flags: create, features: Self.owner)
         case .deleteTable(let table): write(table: table, type: 2, flags: 0)
         case .addChain(let table, let name, let base):
             let chain = nftnl_chain_alloc()!
@@ -80,10 +81,14 @@ struct TransactionEncoder {
         }
     }
 
-    private mutating func write(table name: String, type: UInt16, flags: UInt16) {
+    /// NFT_TABLE_F_OWNER
+    private static let owner: UInt32 = 2
+
+    private mutating func write(table name: String, type: UInt16, flags: UInt16, features: UInt32? = nil) {
         let table = nftnl_table_alloc()!
         defer { nftnl_table_free(table) }
         nftnl_table_set_str(table, UInt16(NFTNL_TABLE_NAME.rawValue), name)
+        if let features { nftnl_table_set_u32(table, UInt16(NFTNL_TABLE_FLAGS.rawValue), features) }
         message(type: type, flags: flags) { nftnl_table_nlmsg_build_payload($0, table) }
     }
 

@@ -26,6 +26,8 @@ _ = linux_set_dumpable(0)
 let closed: ClosedNamespace
 do {
     closed = try Sidecar.close()
+} catch EgressError.guardedTwice {
+    Exit.now(.failed, "\(EgressError.guardedTwice)")
 } catch {
     Exit.now(.failed, "cannot close the namespace: \(error); the container needs CAP_NET_ADMIN")
 }

@@ -43,7 +43,7 @@ struct TableInterpreter {
 
     private mutating func apply(_ operation: Transaction.Operation) throws {
         switch operation {
-        case .addTable: return
+        case .addTable, .claimTable: return
         case .deleteTable: self = TableInterpreter()
         case .addChain(_, let name, _): if chains[name] == nil { chains[name] = [] }
         case .flushChain(_, let name): chains[name] = []

@@ -109,7 +109,7 @@ final class RunningSidecar: Sendable {
     }
 
     /// Beside the test's own program in the build folder.
-    private static let program: String = {
+    static let program: String = {
         var buffer = [CChar](repeating: 0, count: 4096)
         let count = readlink("/proc/self/exe", &buffer, buffer.count)
         let path = String(decoding: buffer.prefix(max(count, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)

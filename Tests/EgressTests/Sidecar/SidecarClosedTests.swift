@@ -38,6 +38,28 @@ import Testing
         try expectClosed(sidecar)
     }
 
+    @Test func `R12 a second sidecar is refused, and the first goes on`() async throws {
+        let sidecar = try RunningSidecar()
+        try await sidecar.serve(["RULES": Self.allowOne])
+        let tables = try sidecar.network.sandbox.run { try NetfilterSocket() }
+        try tables.acceptChanges()
+        for _ in 0..<2 {
+            let place = "nsenter --net=\(sidecar.network.sandbox.path) \(RunningSidecar.program)"
+            try Command.run("sh", "-c", "\(place) 2>\(sidecar.folder)/second; test $? = 1")
+            let said = try RunningSidecar.contents(sidecar.folder + "/second")
+            #expect(String(decoding: said, as: UTF8.self).contains("another sidecar guards this network namespace"))
+        }
+        #expect(try !tables.wasChangedByOthers())
+        #expect(try sidecar.stream("198.51.100.1") == .echoed)
+        #expect(try sidecar.stream("198.51.100.2") == .failed(ECONNREFUSED))
+        // The place is free when it has ended, however.
+        for number in [SIGKILL, SIGTERM] {
+            sidecar.end(number)
+            try await sidecar.serve(["RULES": Self.allowOne])
+        }
+        #expect(try sidecar.stream("198.51.100.1") == .echoed)
+    }
+
     @Test func `without its capability it says so`() throws {
         let sidecar = try RunningSidecar()
         try sidecar.start(through: ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"])
