@@ -9,7 +9,7 @@ extension IPv4Address: CustomStringConvertible {
         self = address
     }
 
-    /// One look at each byte: the gateway reads its clients' addresses by this.
+    /// Reads each byte once, because the gateway parses its clients' addresses with this.
     fileprivate static func read(_ bytes: UnsafeBufferPointer<UInt8>) -> IPv4Address? {
         guard (7...15).contains(bytes.count) else { return nil }
         var value: UInt32 = 0, octet: UInt32 = 0, digits = 0, dots = 0
@@ -45,7 +45,7 @@ extension IPv6Address: CustomStringConvertible {
         guard (2...45).contains(bytes.count) else { return nil }
         let colon = UInt8(ascii: ":")
         var groups = GroupList()
-        /// How many groups stand in front of `::`.
+        /// The number of groups before `::`.
         var gap: Int?
         var place = 0
         if bytes[0] == colon {
@@ -110,12 +110,12 @@ extension IPv6Address: CustomStringConvertible {
     }
 }
 
-/// Up to eight groups of an IPv6 address, as they are read.
+/// Up to eight groups of an IPv6 address while it is read.
 private struct GroupList {
     private var all: UInt128 = 0
     private(set) var count = 0
 
-    /// - Returns: false for a ninth.
+    /// - Returns: false if there are eight already.
     mutating func append(_ group: UInt16) -> Bool {
         guard count < 8 else { return false }
         all = all << 16 | UInt128(group)
@@ -123,12 +123,12 @@ private struct GroupList {
         return true
     }
 
-    /// - Parameter gap: behind how many groups one or more groups of zeros are left out; nil where none are.
+    /// - Parameter gap: after how many groups zeros are omitted; nil if none are.
     func address(gap: Int?) -> IPv6Address? {
         guard let gap else { return count == 8 ? IPv6Address(all) : nil }
         guard count < 8 else { return nil }
         let behind = UInt128(16 * (count - gap)), tail = all & ((1 << behind) - 1)
-        // A shift by all 128 bits leaves nothing.
+        // Shifting by all 128 bits yields zero.
         return IPv6Address((all >> behind) << UInt128(16 * (8 - gap)) | tail)
     }
 }

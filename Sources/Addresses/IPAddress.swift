@@ -1,4 +1,4 @@
-// Comparing and masking is what each query and each flow does: callers in other modules have it inlined.
+// Every query and every flow compares and masks addresses, so these operations are inlined into other modules.
 
 /// An IPv4 address.
 public struct IPv4Address: Hashable, Comparable, Sendable {
@@ -65,7 +65,7 @@ public enum IPAddress: Hashable, Comparable, Sendable {
         }
     }
 
-    /// The IPv4 address where this is one in IPv6 clothes (RFC 4291, section 2.5.5.2), else this one.
+    /// The IPv4 address of an IPv4-mapped one (RFC 4291, section 2.5.5.2), else the address itself.
     public var unmapped: IPAddress {
         guard case .v6(let address) = self, address.high == 0, address.low >> 32 == 0xffff else { return self }
         return .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: address.low)))

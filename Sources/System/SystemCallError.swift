@@ -8,10 +8,10 @@ package struct SystemCallError: Error, Hashable, Sendable, CustomStringConvertib
 
     package init(code: CInt) { self.code = code }
 
-    /// Of the call that this thread has just made.
+    /// The errno of this thread's last call.
     package static var last: SystemCallError { SystemCallError(code: errno) }
 
-    /// Whether a signal was all that happened.
+    /// Whether the call was only interrupted by a signal.
     package var isInterruption: Bool { code == EINTR }
 
     package var description: String { String(cString: strerror(code)) }

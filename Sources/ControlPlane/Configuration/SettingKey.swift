@@ -1,23 +1,23 @@
 import JSON
 
-/// One key of the configuration: what it is called, what may stand there, what is there otherwise, what it does.
+/// One key of the configuration: its name, allowed values, default and description.
 ///
-/// The reader, its messages, the starter file, docs/configuration.md and `sallyport settings` are made of this, so that a key
-/// is written down once (docs/adding-a-setting.md).
+/// The reader, its messages, the starter file, docs/configuration.md and `sallyport settings` are generated from this,
+/// so that a key is written down only once (docs/adding-a-setting.md).
 struct SettingKey: Sendable {
-    /// Where the key is in effect: at once, or in the section's `finish` together with others.
+    /// Applies the value: at once, or in the section's `finish` together with other keys.
     typealias Apply = @Sendable (SettingValue, inout Settings) throws(ConfigurationError) -> Void
 
-    /// Within its section.
+    /// The name within its section.
     let name: String
-    /// What may stand there, in words that follow "use".
+    /// The allowed values, as words after "use".
     let values: String
-    /// As TOML: the default, or where nothing stands for something else than any value, an example.
+    /// In TOML: the default, or an example if there is no default value.
     let shown: String
     let hasDefault: Bool
     /// One line.
     let summary: String
-    /// Its value is in no message.
+    /// Whether its value must not appear in messages.
     let isSecret: Bool
     let apply: Apply
 
@@ -37,7 +37,7 @@ struct SettingKey: Sendable {
         (self.summary, self.isSecret, self.apply) = (summary, isSecret, apply)
     }
 
-    // MARK: The usual kinds. Their defaults are read off fresh settings.
+    // MARK: The usual kinds. Defaults are taken from fresh settings.
 
     typealias Place<Value> = WritableKeyPath<Settings, Value> & Sendable
 
@@ -64,7 +64,7 @@ struct SettingKey: Sendable {
         }
     }
 
-    /// A text that may be left out, which "" says, too.
+    /// An optional text; "" counts as absent.
     static func optionalText(
         _ name: String, _ values: String, _ place: any Place<String?>, example: String = "", _ summary: String
     ) -> SettingKey {

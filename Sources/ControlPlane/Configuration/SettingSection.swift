@@ -3,14 +3,14 @@ import Spelling
 
 /// A table of the configuration with its keys.
 struct SettingSection: Sendable {
-    /// What is said of keys that stand together, after each has been looked at.
+    /// Applies keys that depend on each other, after each has been read.
     typealias Finish = @Sendable (SettingValues, inout Settings) throws(ConfigurationError) -> Void
 
     /// `ingress.secure_access`
     let path: String
     let summary: String
     let keys: [SettingKey]
-    /// Lists of tables below it, `[[path.name]]`, with the keys that each table must have; all texts.
+    /// Lists of tables below it, `[[path.name]]`, with the keys that each table must have; all values are texts.
     let lists: [SettingList]
     let finish: Finish
 
@@ -33,11 +33,11 @@ struct SettingList: Sendable {
     let keys: [Key]
 }
 
-/// What a file says in one section.
+/// The values of one section in a file.
 struct SettingValues {
     let section: SettingSection
     fileprivate(set) var values: [String: SettingValue] = [:]
-    /// By the list's name, its tables in their order.
+    /// The tables of each list, by the list's name, in order.
     fileprivate(set) var tables: [String: [[String: String]]] = [:]
 
     var isEmpty: Bool { values.isEmpty && tables.isEmpty }
@@ -46,7 +46,7 @@ struct SettingValues {
 }
 
 extension Settings {
-    /// Takes what a file says. Every key is known, or the nearest one is named.
+    /// Reads a file. An unknown key is an error that names the nearest known one.
     mutating func apply(_ file: JSONValue) throws(ConfigurationError) {
         guard case .object(let root) = file else { throw ConfigurationError("the file is no table") }
         for section in Self.sections {
@@ -64,7 +64,7 @@ extension Settings {
         try Self.refuseUnknown(root, at: "")
     }
 
-    /// The table of a dotted path; nil where the file has none.
+    /// The table with a dotted path; nil if the file has none.
     private static func table(_ path: String, in root: JSONObject) throws(ConfigurationError) -> JSONObject? {
         var table = root
         var passed: [Substring] = []
@@ -115,7 +115,7 @@ extension Settings {
         return texts
     }
 
-    /// Looks at every name, so that what is misspelt is not passed over.
+    /// Checks every name, so that misspelt ones are not ignored.
     private static func refuseUnknown(_ table: JSONObject, at path: String) throws(ConfigurationError) {
         let prefix = path.isEmpty ? "" : path + "."
         let section = sections.first { $0.path == path }

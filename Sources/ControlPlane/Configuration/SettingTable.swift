@@ -1,4 +1,4 @@
-/// Every key that there is, in the order of the starter file and of docs/configuration.md.
+/// All keys, in the order of the starter file and of docs/configuration.md.
 extension Settings {
     static let sections: [SettingSection] = [
         serverSection, logSection, runtimeSection, localSection, ingressSection, limitsSection, directorySection,
@@ -6,7 +6,7 @@ extension Settings {
         renewalSection, redisSection, storeSection,
     ]
 
-    /// What `sallyport init-config` writes: every key with its default, or an example where it has none.
+    /// The output of `sallyport init-config`: every key with its default, or an example if it has none.
     public static let starterFile: String = {
         var lines = [
             "# Sallyport. Everything here is optional; what is commented out shows the default, or an example.", "",
@@ -23,13 +23,13 @@ extension Settings {
         return lines.joined(separator: "\n")
     }()
 
-    /// The comment stands behind the key where there is room.
+    /// The comment follows the key on the same line if there is room.
     private static func line(_ text: String, _ comment: String) -> String {
         let column = 34
         return text + String(repeating: " ", count: max(2, column - text.count)) + "# " + comment
     }
 
-    /// The page docs/configuration.md, or of it the sections and keys that begin with `prefix`.
+    /// The page docs/configuration.md, or only its sections and keys that begin with `prefix`.
     public static func page(prefix: String = "") -> String {
         var lines = prefix.isEmpty ? [introduction] : []
         for section in sections {

@@ -1,17 +1,17 @@
 import JSON
 import Runtimes
 
-/// What a file says for one key, and how a mistake in it is told: the key, what stands there, what may stand there.
+/// A file's value for one key, and its error messages, which give the key, the value and the allowed values.
 struct SettingValue {
     /// `egress.budgets.connections`
     let path: String
-    /// What may stand there, in words that follow "use".
+    /// The allowed values, as words after "use".
     let advice: String
     let value: JSONValue
-    /// Not repeated in a message.
+    /// Whether the value must not be repeated in messages.
     var isSecret = false
 
-    /// The error for a value that nobody can use.
+    /// The error for an invalid value.
     func wrong(_ why: String? = nil) -> ConfigurationError {
         ConfigurationError("\(path) is \(shown); use \(why ?? advice)")
     }
@@ -44,13 +44,13 @@ struct SettingValue {
         return text
     }
 
-    /// nil for "", which says the same as leaving the key out.
+    /// nil for "", which counts as absent.
     func textOrNothing() throws(ConfigurationError) -> String? {
         let text = try text()
         return text.isEmpty ? nil : text
     }
 
-    /// The entries of a list, each with the path of its place.
+    /// The entries of a list, each with its path.
     func entries() throws(ConfigurationError) -> [SettingValue] {
         guard case .array(let entries) = value else { throw wrong() }
         return entries.enumerated().map { SettingValue(path: "\(path).\($0)", advice: advice, value: $1) }
@@ -60,7 +60,7 @@ struct SettingValue {
         try entries().map { entry throws(ConfigurationError) in try entry.text() }
     }
 
-    /// A list of what `read` makes of texts; nil of it is a mistake.
+    /// A list of texts converted by `read`; nil is an error.
     func list<Entry>(_ read: (String) -> Entry?) throws(ConfigurationError) -> [Entry] {
         try entries().map { entry throws(ConfigurationError) in
             guard let read = read(try entry.text()) else { throw entry.wrong() }
@@ -74,7 +74,7 @@ struct SettingValue {
         return bytes
     }
 
-    /// One of the words of a type.
+    /// A value of an enumeration.
     func choice<Choice: RawRepresentable<String>>(of type: Choice.Type) throws(ConfigurationError) -> Choice {
         guard let choice = Choice(rawValue: try text()) else { throw wrong() }
         return choice

@@ -4,7 +4,7 @@ import SecureAccess
 import Spelling
 
 extension Settings {
-    /// Reads `path`, else the file that `SANDBOX_CONFIG_PATH` names, else `~/.sandbox.toml` where there is one, then the
+    /// Reads `path`, else the file in `SANDBOX_CONFIG_PATH`, else `~/.sandbox.toml` if it exists, then the
     /// environment's overrides (docs/configuration.md).
     public static func load(
         path: String?, environment: [String: String]
@@ -23,14 +23,14 @@ extension Settings {
         return settings
     }
 
-    /// Takes what a TOML text says. `path` is for messages.
+    /// Applies a TOML text. `path` is for messages.
     mutating func apply(text: String, path: String) throws(ConfigurationError) {
         do { try apply(JSONValue(toml: text, path: path)) } catch {
             throw error.description.hasPrefix(path) ? error : ConfigurationError("\(path): \(error)")
         }
     }
 
-    /// What the programs read of the environment. The sidecar has names of its own.
+    /// Environment variables of these programs. The sidecar has its own.
     private static let variables = [
         "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_SECURE_ACCESS_KEYS", "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY",
         "OPENSANDBOX_INSECURE_SERVER",
@@ -53,7 +53,8 @@ extension Settings {
         }
     }
 
-    /// An empty key opens the API to whoever reaches it: that is to be said aloud where nobody is there to see it.
+    /// An empty key opens the API to everybody who can reach it. Unless somebody is at a terminal, that must be
+    /// confirmed explicitly.
     public func requireKey(isInteractive: Bool, environment: [String: String]) throws(ConfigurationError) {
         guard server.apiKey?.isEmpty == true, !isInteractive, environment["OPENSANDBOX_INSECURE_SERVER"] != "YES" else {
             return

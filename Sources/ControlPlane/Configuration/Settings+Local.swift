@@ -132,8 +132,8 @@ extension Settings {
         }
     }
 
-    /// Addresses that are not for single machines, or are the same on every link: of one host and this network, of links, where
-    /// sandboxes' gateway and clouds' metadata are, of groups, and reserved ones.
+    /// Addresses that a pool must not contain: loopback and "this network", link-local (where the sandboxes' gateway
+    /// and cloud metadata services are), multicast, and reserved ones.
     private static let specialBlocks = [
         "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/8", "64:ff9b::/96", "fe80::/10", "ff00::/8",
     ].map { CIDRBlock($0)! }

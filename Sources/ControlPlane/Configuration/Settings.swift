@@ -29,10 +29,10 @@ public struct Settings: Sendable {
         public var idleTimeout = 75
         public var maxConnections = 4096
 
-        /// Every name that is configured, one way or another.
+        /// All configured names of the server.
         var ownNames: [String] { names + [publicHost, host].compactMap { $0 } }
     }
-    /// Where endpoints say which sandbox they are of.
+    /// Where the route is in endpoints.
     public enum Routing: String, Sendable, CaseIterable {
         case header, uri, wildcard
     }
@@ -41,13 +41,13 @@ public struct Settings: Sendable {
         public var port = 28888
         /// A second listener, with TLS.
         public var tls: TLSListener?
-        /// What endpoints name; nil: where the gateway listens.
+        /// The gateway's address in endpoints; nil for where it listens.
         public var address: String?
         public var routing = Routing.header
         /// Whether unknown sandboxes get the same answer as forbidden ones. Off by default, since ids are random and
         /// cannot be guessed.
         public var concealsUnknown = false
-        /// Seconds a client may take for a request's head, and for each 4 KiB of its body.
+        /// Seconds that a client may take for a request's head, and for each 4 KiB of its body.
         public var headTimeout = 10
         public var bodyTimeout = 60
         /// Whether another process runs it (`sallyport ingress`).
@@ -78,7 +78,7 @@ public struct Settings: Sendable {
     public struct Local: Sendable {
         public var stateDirectory = "/var/lib/sallyport"
         public var runDirectory = "/run/sallyport"
-        /// nil: looked for beside the program.
+        /// nil: searched beside the program.
         public var execd: String?
         public var addressPool = CIDRBlock("10.200.0.0/16")!
         public var addressPoolV6 = CIDRBlock("fd5a:1179::/64")!
@@ -91,7 +91,7 @@ public struct Settings: Sendable {
         /// The longest line of output, in bytes, that is sent in one piece; nil for execd's default.
         public var maxOutputLine: Int?
         public var userNamespaces = UserNamespaceSettings.default
-        /// Users of this machine whose programs may connect to sandboxes; nil: all.
+        /// Users of this machine whose programs may connect to sandboxes; nil for all.
         public var reachableBy: Set<UInt32>? = [0]
         /// The registry of image names without one; nil to refuse such names.
         public var unqualifiedRegistry: String?
@@ -180,7 +180,7 @@ public struct Settings: Sendable {
     var baseImage: String { local.baseImage ?? local.stateDirectory + "/base" }
 }
 
-/// What is wrong with the configuration, and where.
+/// A problem with the configuration, and where it is.
 public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
     public init(_ description: String) { self.description = description }

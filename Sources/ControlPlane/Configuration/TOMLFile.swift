@@ -2,8 +2,8 @@ import JSON
 import TOMLKit
 
 extension JSONValue {
-    /// A TOML text as the same tree that JSON is read into, so that settings and requests are looked at in one way.
-    /// - Throws: `ConfigurationError` with the line of a mistake, or the key of a value that no setting has.
+    /// Converts TOML to a JSON tree, so that settings and requests are read in the same way.
+    /// - Throws: `ConfigurationError` with the line of a syntax error, or the key of an unsupported value.
     init(toml text: String, path: String) throws(ConfigurationError) {
         do {
             try self.init(TOMLTable(string: text), at: "the file")
@@ -14,7 +14,7 @@ extension JSONValue {
         }
     }
 
-    /// - Throws: for a date or a time: no setting is one, and a text without its quotes must not be a setting that is left out.
+    /// - Throws: for a date or a time. No setting has that type, so it must be a text without quotes.
     private init(_ value: some TOMLValueConvertible, at key: String) throws(ConfigurationError) {
         if let table = value.table {
             var object = JSONObject()

@@ -22,8 +22,8 @@ final class TrafficMeter: Sendable {
     /// Nil if no budget is set; rules of an earlier guard are removed then.
     /// - Parameters:
     ///   - namespace: nil for this process's own.
-    ///   - tables: a socket of that namespace, where there is one already. One that is closed again soon after the tables
-    ///     were changed waits for the kernel's clean-up, 6 ms and more (measured), whoever changed them.
+    ///   - tables: an open socket of that namespace, if there is one. Closing a netlink socket soon after a change of the
+    ///     tables waits for the kernel's clean-up, 6 ms and more (measured), so sockets are better shared.
     init?(
         _ budgets: EgressBudgets, namespace: NetworkNamespace?, tables: NetfilterSocket? = nil,
         shared: SharedNamespace = SharedNamespace()

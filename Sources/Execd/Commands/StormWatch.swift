@@ -4,9 +4,10 @@ import Synchronization
     import Glibc
 #endif
 
-/// Tells a storm from programs that want too much memory: the kernel ends processes again and again, and others are there at once.
+/// Distinguishes a fork storm from programs that use too much memory: in a storm the kernel kills processes again and
+/// again, and new ones appear at once.
 struct StormJudge: Hashable, Sendable {
-    /// Between two readings.
+    /// The time between two readings.
     static let interval = Duration.milliseconds(500)
     /// Three seconds. With a thousand processes that all wait for memory the kernel may end no more in it than
     private static let intervals = 6
@@ -15,7 +16,7 @@ struct StormJudge: Hashable, Sendable {
 
     private var readings: [UInt64] = []
 
-    /// - Parameter kills: how many processes the kernel has ended so far.
+    /// - Parameter kills: how many processes the kernel has killed so far.
     mutating func isStorm(_ kills: UInt64) -> Bool {
         readings.append(kills)
         if readings.count > Self.intervals + 1 { readings.removeFirst() }
@@ -23,17 +24,18 @@ struct StormJudge: Hashable, Sendable {
     }
 }
 
-/// Ends a command that starts processes faster than the kernel can end them when memory has run out. The kernel ends one process
-/// at a time, and never the cause: nothing else in the sandbox would get memory or a processor until somebody ends the command.
+/// Ends a command that starts processes faster than the kernel can kill them when memory has run out. The kernel kills
+/// one process at a time and never removes the cause, so nothing else in the sandbox would get memory or processor
+/// time.
 final class StormWatch: Sendable {
     private struct State {
         var isWatching = false
         var end = ContinuousClock.now
     }
 
-    /// Of one process group, at least: fewer are a program that is too large for its sandbox, not a storm.
+    /// The least number of processes in a group; fewer are a program that is too large for its sandbox, not a storm.
     private static let minProcesses = 32
-    /// A command may have ended before what it has left behind becomes a storm.
+    /// How long to watch after a command has ended, since what it left behind may become a storm.
     private static let patience = Duration.seconds(60)
 
     private let memory: MemoryGroup
@@ -45,7 +47,7 @@ final class StormWatch: Sendable {
         self.registry = registry
     }
 
-    /// Looks every now and then while a command runs, and some time beyond.
+    /// Checks periodically while a command runs, and for some time afterwards.
     func commandBegins() {
         let isFirst = state.withLock { state in
             state.end = .now + Self.patience
@@ -61,7 +63,7 @@ final class StormWatch: Sendable {
         var last: UInt64 = 0
         while true {
             try? await Task.sleep(for: StormJudge.interval)
-            // Without a limit of its own, a sandbox's memory is the machine's to mind.
+            // A sandbox without a memory limit is left to the machine.
             let kills = memory.kills ?? 0
             if judge.isStorm(kills) {
                 endStorm()

@@ -4,11 +4,11 @@ import System
     import Glibc
 #endif
 
-/// Processes that commands have started, and theirs, whoever is their parent by now: all have the score of commands, which nobody
-/// inside can lower.
+/// Finds all processes started by commands, directly or not, whatever their parent is by now: they have the OOM score
+/// of commands, which nothing inside can lower.
 ///
-/// Of a process that waits for memory some files of /proc cannot be read until it has it (`cmdline`, `environ`, `maps`). The ones
-/// that this reads can.
+/// While a process waits for memory, some of its files in /proc cannot be read (`cmdline`, `environ`, `maps`). Those
+/// read here can.
 enum CommandProcesses {
     /// How many processes each process group has.
     static func groups(in folder: String = "/proc") -> [pid_t: Int] {
@@ -28,7 +28,8 @@ enum CommandProcesses {
         return groups
     }
 
-    /// The fifth field (proc(5)). The second, a program's name in parentheses, may hold anything, parentheses and spaces included.
+    /// The fifth field (proc(5)). The second, the program's name in parentheses, may contain anything, including
+    /// parentheses and spaces.
     static func group(ofStat text: String) -> pid_t? {
         guard let end = text.lastIndex(of: ")") else { return nil }
         let fields = text[end...].split(separator: " ")

@@ -2,9 +2,9 @@
     import Glibc
 #endif
 
-/// A control group, by which a process gets into it: descriptors of its files of members, one for each hierarchy that it is in.
+/// Descriptors of a control group's member files, one for each hierarchy, through which a process can join the group.
 ///
-/// Who made the sandbox has opened them. Inside, control groups are read-only, and belong to nobody's root.
+/// They were opened by whoever made the sandbox. Inside the sandbox, control groups are read-only.
 struct MemberFiles: Hashable, Sendable, CustomStringConvertible {
     var descriptors: [CInt] = []
 
@@ -12,7 +12,7 @@ struct MemberFiles: Hashable, Sendable, CustomStringConvertible {
 
     init(_ descriptors: [CInt] = []) { self.descriptors = descriptors }
 
-    /// Reads `3,4,5`; nil where it is no such list.
+    /// Reads `3,4,5`; nil if it is not such a list.
     init?(_ text: String) {
         let parts = text.split(separator: ",", omittingEmptySubsequences: false)
         descriptors = parts.compactMap { CInt($0) }.filter { (3...1023).contains($0) }
@@ -22,11 +22,12 @@ struct MemberFiles: Hashable, Sendable, CustomStringConvertible {
     var isEmpty: Bool { descriptors.isEmpty }
     var description: String { descriptors.map(String.init).joined(separator: ",") }
 
-    /// The same group in a process that was passed these descriptors and no others.
+    /// The same group in a process that got these descriptors and no others.
     var passed: MemberFiles { MemberFiles(descriptors.indices.map { CInt(3 + $0) }) }
 
-    /// Moves this process, while it has one thread; the way back is closed with it.
-    /// - Returns: 0, or the errno of what failed.
+    /// Moves this process into the group. It must have only one thread. The descriptors are closed, so it cannot
+    /// return.
+    /// - Returns: 0, or the errno of the failure.
     func enter() -> CInt {
         for descriptor in descriptors {
             guard write(descriptor, "0", 1) == 1 else { return errno }

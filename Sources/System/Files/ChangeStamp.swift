@@ -2,14 +2,14 @@
     import Glibc
 #endif
 
-/// What is another one when a file has changed, or who may read it. Nothing of it needs the file to be read.
+/// File attributes that change with a file's contents or permissions, to notice a change without reading the file.
 package struct ChangeStamp: Hashable, Sendable {
     private let inode: UInt64
     private let size: Int64
     private let modified: [Int]
     private let changed: [Int]
 
-    /// nil where there is no file.
+    /// nil if there is no such file.
     package init?(_ path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }

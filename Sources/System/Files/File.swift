@@ -2,15 +2,15 @@
     import Glibc
 #endif
 
-/// Files that are read and written whole.
+/// Reads and writes whole files.
 package enum File {
-    /// What is read where nobody says how much it may be, in bytes: more than any file of ours, less than would hurt.
+    /// The default limit in bytes: more than any of our files, but not enough to do harm.
     package static let usualLimit = 64 << 20
 
-    /// The whole file. Files of /proc say that they have no bytes, so that their size is not asked for.
+    /// Reads a whole file, without asking for its size, which is 0 for files of /proc.
     ///
-    /// A FIFO or a device that has nothing to say is not waited for.
-    /// - Throws: EFBIG for more than `limit` bytes, EAGAIN for what would have to be waited for.
+    /// Does not wait for a FIFO or a device without data.
+    /// - Throws: EFBIG for more than `limit` bytes, EAGAIN if it would have to wait.
     package static func read(
         _ path: String, limit: Int = usualLimit, followsLinks: Bool = true
     ) throws(SystemCallError) -> [UInt8] {
@@ -18,7 +18,7 @@ package enum File {
         return try read(file.number, limit: limit)
     }
 
-    /// The same; nil where there is no such file.
+    /// The same; nil if there is no such file.
     package static func readIfPresent(
         _ path: String, limit: Int = usualLimit, followsLinks: Bool = true
     ) throws(SystemCallError) -> [UInt8]? {
@@ -30,12 +30,12 @@ package enum File {
         }
     }
 
-    /// The whole file as text; nil where it cannot be read, whatever the reason.
+    /// The whole file as text; nil if it cannot be read for any reason.
     package static func text(_ path: String, limit: Int = usualLimit) -> String? {
         (try? read(path, limit: limit)).map { String(decoding: $0, as: UTF8.self) }
     }
 
-    /// What a descriptor has from where it stands.
+    /// Reads the rest of a descriptor from its current position.
     package static func read(_ descriptor: CInt, limit: Int = usualLimit) throws(SystemCallError) -> [UInt8] {
         var content: [UInt8] = []
         var failure: SystemCallError?
@@ -53,8 +53,9 @@ package enum File {
         return content
     }
 
-    /// Makes the file hold these bytes, in place. A reader may see a part of them: see `ReplacementFile`.
-    /// - Parameter synchronizes: wait for the disk. The end of the process, however it ends, loses nothing either way.
+    /// Writes the file in place. A reader may see a part of the content; use `ReplacementFile` to avoid that.
+    /// - Parameter synchronizes: whether to wait for the disk, to survive a power failure. The end of the process loses
+    ///   nothing either way.
     package static func write(
         _ bytes: [UInt8], to path: String, mode: mode_t, synchronizes: Bool = false
     ) throws(SystemCallError) {
@@ -63,27 +64,28 @@ package enum File {
         guard !synchronizes || fsync(file.number) == 0 else { throw .last }
     }
 
-    /// All of the bytes, however many calls that takes.
+    /// Writes all bytes, with as many calls as needed.
     package static func write(_ bytes: some Sequence<UInt8>, to descriptor: CInt) throws(SystemCallError) {
         var rest = Array(bytes)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
-            // No call says why it wrote nothing.
+            // write(2) gives no reason for writing nothing.
             guard count != 0 else { throw SystemCallError(code: EIO) }
             guard count > 0 else { throw .last }
             rest = rest.dropFirst(count)
         }
     }
 
-    /// Puts these bytes in the place of the file: readers and a crash see the old content or the new, never a part.
+    /// Replaces the file atomically: readers, and the state after a crash, have the old content or the new, never a
+    /// part.
     package static func replace(
         _ path: String, with bytes: [UInt8], mode: mode_t, synchronizes: Bool = false
     ) throws(SystemCallError) {
         try ReplacementFile(staging: bytes, for: path, mode: mode, synchronizes: synchronizes).publish()
     }
 
-    /// The names in a folder, without `.` and `..`, in no order; nil where it cannot be read.
+    /// The names in a folder, without `.` and `..`, unordered; nil if it cannot be read.
     package static func names(in folder: String) -> [String]? {
         guard let directory = opendir(folder) else { return nil }
         defer { closedir(directory) }

@@ -2,12 +2,13 @@
     import Glibc
 #endif
 
-/// A descriptor with one owner, who closes it once. A number that is closed twice is somebody else's the second time.
+/// A descriptor with one owner, which closes it exactly once. Closing a number twice may close another thread's
+/// descriptor.
 package struct FileDescriptor: ~Copyable, Sendable {
     package let number: CInt
 
-    /// Takes over what a call has returned.
-    /// - Throws: the call's errno where it has returned none.
+    /// Takes over a descriptor that a call has returned.
+    /// - Throws: the call's errno if it failed.
     package init(_ result: CInt) throws(SystemCallError) {
         guard result >= 0 else { throw SystemCallError.last }
         number = result
@@ -18,7 +19,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
         try self.init(open(path, flags | O_CLOEXEC, mode))
     }
 
-    /// Hands the number to another owner.
+    /// Passes the number to another owner.
     package consuming func release() -> CInt {
         let number = number
         discard self

@@ -2,8 +2,8 @@
     import Glibc
 #endif
 
-/// A file replaced whole. Staging, which fails where a disk is full, is apart from publishing, so that a change can be
-/// refused before anything of it is in force. What is staged and not published is thrown away.
+/// Replaces a file atomically. Staging, which fails on a full disk, is separate from publishing, so that a change can
+/// be refused before any of it is in force. Staged content that is not published is removed.
 package struct ReplacementFile: ~Copyable {
     package let path: String
     private let temporary: String
@@ -11,8 +11,8 @@ package struct ReplacementFile: ~Copyable {
     private var isStaged = true
 
     /// Writes the content beside `path`, as `path.new`.
-    /// - Parameter synchronizes: wait for the disk, here and in `publish`. The end of the process, however it ends, loses
-    ///   nothing either way.
+    /// - Parameter synchronizes: whether to wait for the disk, here and in `publish`, to survive a power failure. The
+    ///   end of the process loses nothing either way.
     package init(
         staging content: [UInt8], for path: String, mode: mode_t = 0o600, synchronizes: Bool = false
     ) throws(SystemCallError) {

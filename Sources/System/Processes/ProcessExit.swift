@@ -20,7 +20,7 @@ package enum ProcessExit: Hashable, Sendable {
         self.init(waited: status)
     }
 
-    /// As a shell says it: 128 and the number for a signal.
+    /// As in a shell: 128 plus the number for a signal.
     package var code: Int32 {
         switch self {
         case .exited(let code): code

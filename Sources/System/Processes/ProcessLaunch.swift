@@ -4,15 +4,15 @@ import CLinux
     import Glibc
 #endif
 
-/// How a process is started: with nothing of this one's but what is named here.
+/// Starts a process that inherits only what is given here.
 package struct ProcessLaunch: Sendable {
-    /// What is mounted for it alone.
+    /// Mounts that only it sees.
     package struct Mounts: Sendable {
-        /// Taken away from its sight.
+        /// A mount to hide from it.
         package var hidden: String?
-        /// Files and folders that it sees at another place, too.
+        /// Files and folders that are bind-mounted at another path.
         package var bindings: [(source: String, target: String)] = []
-        /// All that it can write to; no device opens in it and no set-id bit counts there.
+        /// The only folder that it can write to, where devices cannot be opened and set-id bits have no effect.
         package var writableFolder: String?
 
         package init() {}
@@ -20,28 +20,29 @@ package struct ProcessLaunch: Sendable {
 
     /// The program, an absolute path or a name for `searchPath`, and its arguments.
     package var arguments: [String]
-    /// Colon separated; nil: no look-up.
+    /// Separated by colons; nil for no search.
     package var searchPath: String?
     /// `NAME=value`.
     package var environment: [String]
-    /// nil keeps the current one.
+    /// nil for the current one.
     package var directory: String?
-    /// Descriptors for 0, 1 and 2; -1 is /dev/null. They stay the caller's.
+    /// Descriptors for 0, 1 and 2; -1 for /dev/null. The caller keeps them.
     package var input: CInt = -1, output: CInt = -1, error: CInt = -1
-    /// Descriptors that it has as 3, 4 and so on. They stay the caller's, too.
+    /// Descriptors that it gets as 3, 4 and so on. The caller keeps them.
     package var passed: [CInt] = []
-    /// Descriptors of `cgroup.procs` of the control groups to be in from the first.
+    /// Descriptors of `cgroup.procs` of the control groups that it joins before it runs.
     package var joined: [CInt] = []
-    /// A process group of its own, so that all that it starts can be signalled together.
+    /// Whether it gets its own process group, so that everything it starts can be signalled together.
     package var hasOwnGroup = false
-    /// nil keeps this process's. Supplementary groups go with either.
+    /// nil for this process's. If either is set, supplementary groups are dropped.
     package var user: UInt32?, group: UInt32?
     package var mounts: Mounts?
-    /// A file of the network namespace to be in.
+    /// The path of the network namespace to enter.
     package var networkNamespace: String?
-    /// Killed when the thread that started it ends, and so with this process. No helper is left behind by a crash.
+    /// Whether it is killed when the thread that started it ends, and so with this process, so that a crash leaves no
+    /// helper behind.
     package var endsWithThread = true
-    /// How soon the kernel ends it when memory runs out (oom_score_adj, proc(5)); 0 keeps this process's.
+    /// How likely the kernel kills it when memory runs out (oom_score_adj, proc(5)); 0 for this process's value.
     package var outOfMemoryScore: Int32 = 0
 
     package init(_ arguments: [String], environment: [String]) {
@@ -49,8 +50,8 @@ package struct ProcessLaunch: Sendable {
         self.environment = environment
     }
 
-    /// - Returns: its number, which is that of its group, too, where it has one.
-    /// - Throws: the errno of the step that failed, exec included; then there is no process.
+    /// - Returns: its pid, which is also the number of its own group, if it has one.
+    /// - Throws: the errno of the failed step, including exec; then there is no process.
     package func start() throws(SystemCallError) -> pid_t {
         let texts = Texts()
         let words = texts.list(arguments), variables = texts.list(environment)
@@ -93,7 +94,7 @@ package struct ProcessLaunch: Sendable {
     }
 }
 
-/// Texts for C, freed with their owner.
+/// C strings, freed with their owner.
 private final class Texts {
     private var copies: [UnsafeMutablePointer<CChar>?] = []
 

@@ -5,29 +5,29 @@ import CLinux
     import Glibc
 #endif
 
-/// An address and a port as the kernel takes them: a sockaddr_in or sockaddr_in6 (ip(7), ipv6(7)).
+/// An address and a port in the kernel's form: a sockaddr_in or sockaddr_in6 (ip(7), ipv6(7)).
 package struct RawSocketAddress: Hashable, Sendable {
     package let bytes: [UInt8]
 
-    /// Of the kernel or the C library.
+    /// From bytes of the kernel or the C library.
     package init(bytes: [UInt8]) { self.bytes = bytes }
 
     package init(_ address: IPAddress, port: UInt16) {
         let family = withUnsafeBytes(of: sa_family_t(address.isIPv4 ? AF_INET : AF_INET6)) { Array($0) }
         let head = family + [UInt8(port >> 8), UInt8(port & 0xff)]
         let zeros: (Int) -> [UInt8] = { [UInt8](repeating: 0, count: $0) }
-        // Behind the port stand, for IPv6, the flow label, the address and the scope.
+        // For IPv6 the flow label, the address and the scope follow the port.
         bytes = address.isIPv4 ? head + address.bytes + zeros(8) : head + zeros(4) + address.bytes + zeros(4)
     }
 
-    /// Where a redirected connection was meant for; nil for one that was not redirected here.
+    /// The original destination of a redirected connection; nil if it was not redirected here.
     package init?(originalDestinationOf descriptor: CInt, isIPv4: Bool) {
         var storage = sockaddr_storage()
         guard linux_original_destination(descriptor, isIPv4 ? 0 : 1, &storage) == 0 else { return nil }
         bytes = withUnsafeBytes(of: &storage) { Array($0[..<(isIPv4 ? 16 : 28)]) }
     }
 
-    /// Where a socket is bound to.
+    /// The local address of a socket.
     package init(of descriptor: CInt) throws(SystemCallError) {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -38,7 +38,7 @@ package struct RawSocketAddress: Hashable, Sendable {
         bytes = withUnsafeBytes(of: &storage) { Array($0[..<min(Int(length), $0.count)]) }
     }
 
-    /// `AF_INET` or `AF_INET6`; `AF_UNSPEC` where the bytes are too few for any.
+    /// `AF_INET` or `AF_INET6`; `AF_UNSPEC` if there are too few bytes.
     package var family: CInt {
         guard bytes.count >= 4 else { return AF_UNSPEC }
         return bytes.withUnsafeBytes { CInt($0.loadUnaligned(as: sa_family_t.self)) }

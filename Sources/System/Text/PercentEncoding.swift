@@ -1,6 +1,6 @@
 /// Percent-encoding of RFC 3986, section 2.1, and the form variant in which `+` is a space.
 package enum PercentEncoding {
-    /// The decoded text, or nil where an escape is malformed or the bytes are not UTF-8.
+    /// The decoded text; nil if an escape is malformed or the bytes are not UTF-8.
     package static func decode(_ text: some StringProtocol) -> String? {
         guard text.utf8.contains(UInt8(ascii: "%")) else { return String(text) }
         var bytes: [UInt8] = []
@@ -17,13 +17,13 @@ package enum PercentEncoding {
         return String(validating: bytes, as: UTF8.self)
     }
 
-    /// The decoded form text; malformed text comes back as it is.
+    /// The decoded form text; malformed text is returned unchanged.
     package static func decodeForm(_ text: some StringProtocol) -> String {
         let spaced = String(text.map { $0 == "+" ? " " : $0 })
         return decode(spaced) ?? spaced
     }
 
-    /// Encodes everything but the unreserved characters, or but the bytes that `staysPlain` names.
+    /// Encodes everything but the unreserved characters, or the bytes for which `staysPlain` is true.
     package static func encode(_ text: String, staysPlain: (UInt8) -> Bool = isUnreserved) -> String {
         let digits = Array("0123456789ABCDEF".utf8)
         var bytes: [UInt8] = []

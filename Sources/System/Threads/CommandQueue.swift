@@ -5,7 +5,7 @@ import Synchronization
     import Glibc
 #endif
 
-/// What other threads ask of one that waits in epoll: its descriptor is readable as soon as a command waits.
+/// Commands from other threads to one that waits in epoll. The descriptor is readable as soon as a command is waiting.
 package final class CommandQueue<Command: Sendable>: Sendable {
     private let event: FileDescriptor
     private let waiting = Mutex<[Command]>([])
@@ -18,16 +18,16 @@ package final class CommandQueue<Command: Sendable>: Sendable {
     /// An eventfd, for the thread's epoll set. The queue closes it.
     package var descriptor: CInt { event.number }
 
-    /// From any thread; commands are taken in the order in which they were sent.
+    /// May be called from any thread. Commands keep their order.
     package func send(_ command: Command) {
         waiting.withLock { $0.append(command) }
         var one: UInt64 = 1
         write(descriptor, &one, 8)
     }
 
-    /// All that wait, and none of them twice. The descriptor is readable again with the next `send`.
+    /// Removes and returns all waiting commands. The descriptor is readable again after the next `send`.
     package func take() -> [Command] {
-        // Before the look at the list: what is sent in between is found now or reported again, never lost.
+        // Reset before reading the list, so that a command sent in between is either found now or reported again.
         var count: UInt64 = 0
         read(descriptor, &count, 8)
         return waiting.withLock { waiting in

@@ -2,10 +2,10 @@
     import Glibc
 #endif
 
-/// A thread that nobody joins: for loops that wait in system calls, which must not hold a thread of Swift's pool.
+/// A detached thread, for loops that wait in system calls and must not block a thread of Swift's pool.
 package enum DetachedThread {
-    /// Runs `body` on a thread of its own.
-    /// - Throws: `SystemCallError` where the system has no thread left; `body` is not run then.
+    /// Runs `body` on a new thread.
+    /// - Throws: `SystemCallError` if no thread can be created; then `body` is not run.
     package static func start(_ body: sending @escaping () -> Void) throws(SystemCallError) {
         let work = Unmanaged.passRetained(Work(body))
         var thread = pthread_t()

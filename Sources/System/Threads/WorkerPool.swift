@@ -4,9 +4,9 @@ import Synchronization
     import Glibc
 #endif
 
-/// Threads for what blocks (disk, netlink, programs), away from Swift's own few, which must never wait.
+/// Threads for blocking work (disk, netlink, programs), because Swift's own few threads must never block.
 ///
-/// Threads are made when there is work for them, and end with the pool's last reference, after what waits is done.
+/// Threads are created on demand, and end with the pool's last reference, after the waiting work is done.
 package final class WorkerPool: Sendable {
     package typealias Work = @Sendable () -> Void
 
@@ -16,7 +16,7 @@ package final class WorkerPool: Sendable {
 
     deinit { crew.dismiss() }
 
-    /// Does `body` on one of the threads, when one is free.
+    /// Runs `body` on one of the threads, when one is free.
     package func run<Result: Sendable, Failure: Error>(
         _ body: @escaping @Sendable () throws(Failure) -> Result
     ) async throws(Failure) -> Result {
@@ -32,15 +32,15 @@ package final class WorkerPool: Sendable {
         return try outcome.get()
     }
 
-    /// The same for what nobody waits for.
+    /// The same without waiting for the result.
     package func submit(_ work: @escaping Work) { crew.take(work) }
 }
 
-/// The threads and what waits for them.
+/// The threads and the waiting work.
 private final class Crew: @unchecked Sendable {
     private struct State {
         var waiting: [WorkerPool.Work] = []
-        /// Those before it are done.
+        /// The index of the next item; those before it are done.
         var next = 0
         var threads = 0
         var idle = 0
@@ -63,7 +63,7 @@ private final class Crew: @unchecked Sendable {
 
     private let maxThreads: Int
     private let state = Mutex(State())
-    /// As many as there is work waiting, and one for each thread that is dismissed. Never moved, hence by pointer.
+    /// Counts waiting work, plus one for each thread that should end. A pointer, since a semaphore must not move.
     private let signals = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
 
     init(maxThreads: Int) {
@@ -91,7 +91,7 @@ private final class Crew: @unchecked Sendable {
         do throws(SystemCallError) {
             try DetachedThread.start { [self] in serve() }
         } catch {
-            // The system has no thread left: those that are there go on; where none is, the caller does it.
+            // No thread can be created: existing ones do the work, or the caller if there are none.
             let work = state.withLock { state in
                 state.threads -= 1
                 return state.threads == 0 ? state.pop() : nil

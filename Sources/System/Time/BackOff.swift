@@ -1,9 +1,9 @@
-/// When to try again what has failed: each pause is twice the one before, up to a longest, so that what cannot succeed
-/// costs nothing and what needs only a moment gets it soon. Milliseconds.
+/// Pauses between retries, in milliseconds: each is twice the previous one, up to a limit, so that a hopeless retry
+/// costs little and a temporary failure is retried soon.
 package struct BackOff: Hashable, Sendable {
     package let first: UInt64
     package let longest: UInt64
-    /// Failures in a row.
+    /// Consecutive failures.
     package private(set) var failures = 0
 
     package init(first: UInt64, longest: UInt64) {
@@ -19,12 +19,12 @@ package struct BackOff: Hashable, Sendable {
         return overflows ? longest : min(pause, longest)
     }
 
-    /// The same, shortened by up to a half, so that many who lost something at one moment do not all come back at one.
+    /// The same, shortened randomly by up to a half, so that clients that failed together do not retry together.
     /// - Parameter random: 0 to 1.
     package mutating func spread(random: Double = .random(in: 0...1)) -> Duration {
         .milliseconds(Double(next()) * (0.5 + 0.5 * random))
     }
 
-    /// It went well.
+    /// Call after a success.
     package mutating func reset() { failures = 0 }
 }

@@ -1,13 +1,13 @@
-/// How much is let through: so much at once, and a steady rate after that.
+/// A rate limit: a burst, and a steady rate after that.
 package struct Rate: Hashable, Sendable {
-    /// What has been saved up when nothing was taken for long.
+    /// The level when nothing has been taken for long.
     package let burst: UInt64
-    /// What comes in during `period`.
+    /// What is added during `period`.
     package let refill: UInt64
-    /// In ticks of the clock that the limiter is told the time of.
+    /// In ticks of the caller's clock.
     package let period: UInt64
 
-    /// Whatever numbers a configuration holds, sums of them fit.
+    /// Clamps the numbers, so that sums cannot overflow whatever is configured.
     package init(burst: UInt64, refill: UInt64, period: UInt64) {
         self.period = min(max(period, 1), 1 << 62)
         self.refill = max(refill, 1)
@@ -21,12 +21,12 @@ package struct Rate: Hashable, Sendable {
         self.init(burst: UInt64(max(burst, 0)), refill: 1, period: UInt64(max(nanoseconds, 1)))
     }
 
-    /// So many a second, by a clock of nanoseconds.
+    /// So many per second, by a clock of nanoseconds.
     package init(burst: Int, perSecond: Int) {
         self.init(burst: UInt64(max(burst, 0)), refill: UInt64(max(perSecond, 1)), period: 1_000_000_000)
     }
 
-    /// What one account has left. Whole numbers only, in units of 1/period: no rounding gives anything away.
+    /// The level of one account, as an integer in units of 1/period, so that rounding never gives anything away.
     struct Balance: Hashable, Sendable {
         fileprivate var left: UInt64
         fileprivate var at: UInt64
@@ -36,7 +36,7 @@ package struct Rate: Hashable, Sendable {
 
     func balance(at now: UInt64) -> Balance { Balance(left: full, at: now) }
 
-    /// Brings what has come in since.
+    /// Adds what has accrued since the last call.
     private func fill(_ balance: inout Balance, at now: UInt64) {
         guard now > balance.at else { return }
         let (income, overflows) = (now - balance.at).multipliedReportingOverflow(by: refill)
@@ -45,7 +45,7 @@ package struct Rate: Hashable, Sendable {
         balance.left += overflows ? room : min(room, income)
     }
 
-    /// Takes all of `amount`, or nothing and answers false.
+    /// Takes `amount`; if there is less, takes nothing and returns false.
     func take(_ amount: UInt64, from balance: inout Balance, at now: UInt64) -> Bool {
         fill(&balance, at: now)
         let (cost, overflows) = amount.multipliedReportingOverflow(by: period)
@@ -56,7 +56,7 @@ package struct Rate: Hashable, Sendable {
 
     func isFull(_ balance: Balance, at now: UInt64) -> Bool { debt(balance, at: now) == 0 }
 
-    /// Ticks until one more can be taken.
+    /// Ticks until one can be taken.
     func wait(_ balance: Balance, at now: UInt64) -> UInt64 {
         var balance = balance
         fill(&balance, at: now)
@@ -64,7 +64,7 @@ package struct Rate: Hashable, Sendable {
         return (period - balance.left + refill - 1) / refill
     }
 
-    /// What is missing.
+    /// How much is missing to the full level.
     func debt(_ balance: Balance, at now: UInt64) -> UInt64 {
         var balance = balance
         fill(&balance, at: now)
@@ -72,25 +72,25 @@ package struct Rate: Hashable, Sendable {
     }
 }
 
-/// One account of a rate. The clock is the caller's: ticks that never go back, of the rate's unit.
+/// A token bucket. The caller passes the time, in monotonic ticks of the rate's unit.
 package struct RateLimiter: Hashable, Sendable {
     package let rate: Rate
     private var balance: Rate.Balance
     private var refused = 0
 
-    /// Full at first.
+    /// Starts full.
     package init(_ rate: Rate, now: UInt64) {
         self.rate = rate
         balance = rate.balance(at: now)
     }
 
-    /// Takes all of `amount`, or nothing and answers false.
+    /// Takes `amount`; if there is less, takes nothing and returns false.
     package mutating func take(_ amount: UInt64 = 1, now: UInt64) -> Bool {
         rate.take(amount, from: &balance, at: now)
     }
 
-    /// For lines of a log, which say how many were left out before them.
-    /// - Returns: how many were refused since the last that was not; nil where this one is refused.
+    /// For log lines, which say how many were suppressed before them.
+    /// - Returns: how many were suppressed since the last one let through; nil if this one is suppressed.
     package mutating func admit(now: UInt64) -> Int? {
         guard take(now: now) else {
             refused += 1
@@ -100,11 +100,11 @@ package struct RateLimiter: Hashable, Sendable {
         return refused
     }
 
-    /// Whether it is as good as a new one.
+    /// Whether it is full, and so equal to a new one.
     package func isFull(now: UInt64) -> Bool { rate.isFull(balance, at: now) }
 }
 
-/// An account of one rate for each key. Who has nothing to pay is forgotten; beyond `capacity` those with the least are.
+/// A token bucket for each key. Full ones are dropped, and beyond `capacity` those that are nearest to full.
 package struct KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
     private let rate: Rate
     private let capacity: Int
@@ -117,15 +117,15 @@ package struct KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
 
     package var count: Int { balances.count }
 
-    /// Whether nothing was taken lately.
+    /// Whether the key's bucket is full.
     package func isFull(_ key: Key, at now: UInt64) -> Bool { balances[key].map { rate.isFull($0, at: now) } ?? true }
 
-    /// Ticks until another one can be taken; 0 where it can be now.
+    /// Ticks until one can be taken; 0 for now.
     package func wait(_ key: Key, at now: UInt64) -> UInt64 {
         rate.wait(balances[key] ?? rate.balance(at: now), at: now)
     }
 
-    /// Takes one, or nothing where there is none: whoever goes on asking does not wait longer for it.
+    /// Takes one if there is one. A refused attempt takes nothing, so asking again does not lengthen the wait.
     @discardableResult
     package mutating func take(_ key: Key, at now: UInt64) -> Bool {
         let isTaken = rate.take(1, from: &balances[key, default: rate.balance(at: now)], at: now)
@@ -136,7 +136,7 @@ package struct KeyedRateLimiter<Key: Hashable & Sendable>: Sendable {
     private mutating func shrink(at now: UInt64) {
         balances = balances.filter { !rate.isFull($0.value, at: now) }
         guard balances.count > capacity else { return }
-        // A quarter at once, so that this is rare whatever comes.
+        // Drop a quarter at once, so that this happens rarely.
         let limit = balances.values.map { rate.debt($0, at: now) }.sorted()[balances.count / 4]
         balances = balances.filter { rate.debt($0.value, at: now) > limit }
     }

@@ -4,17 +4,17 @@
 
 /// The kernel's clocks (clock_gettime(2)).
 package enum SystemClock {
-    // A clock that never goes back and stands still while the machine sleeps: for timeouts.
+    // A monotonic clock that stops while the machine sleeps, for time-outs.
 
     @inlinable package static func monotonicMilliseconds() -> UInt64 { milliseconds(of: CLOCK_MONOTONIC) }
     @inlinable package static func monotonicNanoseconds() -> UInt64 { nanoseconds(of: CLOCK_MONOTONIC) }
 
-    // The same, which goes on while the machine sleeps: for lifetimes.
+    // A monotonic clock that continues while the machine sleeps, for lifetimes.
 
     @Sendable package static func bootSeconds() -> UInt64 { UInt64(read(CLOCK_BOOTTIME).tv_sec) }
     @Sendable package static func bootMilliseconds() -> UInt64 { milliseconds(of: CLOCK_BOOTTIME) }
 
-    // Since 1970. Somebody may set it.
+    // Wall clock time since 1970, which may be set.
 
     @Sendable package static func wallSeconds() -> UInt64 { UInt64(max(0, read(CLOCK_REALTIME).tv_sec)) }
     @Sendable package static func wallMilliseconds() -> UInt64 { milliseconds(of: CLOCK_REALTIME) }
