@@ -87,6 +87,7 @@ let package = Package(
         library("Spelling", []),
         library("JSON", ["Spelling"]),
         library("NetworkPolicy", ["Addresses", "JSON"]),
+        library("Supervision", ["CLinux", logging]),
         library("DNSFilter", ["Addresses", "NetworkPolicy", "System", "CLinux", "COpenSSL"]),
         library("Netfilter", ["Addresses", "NetworkPolicy", "System", "CLinux", "CMnl", "CNftnl"]),
         .target(
@@ -131,7 +132,7 @@ let package = Package(
             [
                 "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote",
                 "Ingress", "SecureAccess", "Redis", "HTTPServer", "HTTPClient", "Runtimes", "System",
-                "Observability", "SafeText", logging, metrics,
+                "Supervision", "Observability", "SafeText", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
         .target(
@@ -235,6 +236,7 @@ let package = Package(
         tests("HTTPClient"),
         tests("SafeText"),
         tests("Redis", ["TestSupport"]),
+        tests("Supervision"),
         fuzzers,
         tests(
             "ControlPlane",

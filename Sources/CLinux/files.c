@@ -22,6 +22,7 @@ int linux_open_beneath(int directory, const char *path, int flags, unsigned int 
 }
 
 int linux_accept_nonblocking(int listener) { return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }
+int linux_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
 int linux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
 
 int linux_open_within(int directory, const char *name, int flags) {

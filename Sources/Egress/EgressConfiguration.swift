@@ -10,6 +10,8 @@ public struct EgressConfiguration: Sendable {
     public var socketPath: String
     /// Unix socket of the administrative API (mode 0600); never relayed to. `nil` for no administrative API.
     public var adminSocketPath: String?
+    /// Sockets that listen already, in the place of those at these paths and at `metricsAddress`.
+    public var openListeners = OpenListeners()
     public var dns: DNSConfiguration
     /// Zones whose names may have private addresses.
     public var internalZones: [DomainName]
@@ -43,6 +45,14 @@ public struct EgressConfiguration: Sendable {
     public var metrics: (@Sendable () -> String)?
     /// An address where metrics are served without authorisation; `nil` for none.
     public var metricsAddress: SidecarAddress?
+
+    /// Descriptors of sockets that somebody else keeps open.
+    public struct OpenListeners: Hashable, Sendable {
+        public var policy: CInt?
+        public var admin: CInt?
+        public var metrics: CInt?
+        public init() {}
+    }
 
     public init(
         stateDirectory: String, socketPath: String, adminSocketPath: String? = nil, dns: DNSConfiguration,

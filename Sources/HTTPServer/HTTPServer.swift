@@ -33,6 +33,8 @@ public enum HTTPBind: Sendable {
     case tcp(host: String, port: Int)
     /// A socket file, replaced if it is there, with these permission bits.
     case unix(path: String, mode: mode_t)
+    /// A socket that listens already, and stays open elsewhere when this server ends.
+    case open(descriptor: CInt)
 }
 
 /// An HTTP/1.1 server: SwiftNIO's parser and pipelining with an async handler on top. execd, the egress API and the
@@ -95,6 +97,8 @@ public final class HTTPServer: Sendable {
                 return tcp.bind(to: address)
             }
             return tcp.bind(host: host, port: port)
+        case .open(let descriptor):
+            return bootstrap.withBoundSocket(descriptor)
         case .unix(let path, let mode):
             return bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).flatMap { listener in
                 guard chmod(path, mode) == 0 else {

@@ -11,10 +11,14 @@ public enum Observability {
     /// The version of every program of this package.
     public static let release = "0.2.0"
 
-    /// - Parameter level: the contract's names in any case (`DEBUG`, `INFO`, `WARNING`, `ERROR`) as well as swift-log's.
+    /// - Parameters:
+    ///   - level: the contract's names in any case (`DEBUG`, `INFO`, `WARNING`, `ERROR`) as well as swift-log's.
+    ///   - process: on every line, where several processes write one log.
     /// - Returns: the metrics registry that renders what the program counts.
     @discardableResult
-    public static func bootstrap(level: Logger.Level, format: LogFormat = .text) -> MetricsRegistry {
+    public static func bootstrap(
+        level: Logger.Level, format: LogFormat = .text, process: String? = nil
+    ) -> MetricsRegistry {
         LoggingSystem.bootstrap { label in
             var handler: any LogHandler
             switch format {
@@ -22,6 +26,7 @@ public enum Observability {
             case .json: handler = JSONLogHandler(label: label)
             }
             handler.logLevel = level
+            if let process { handler[metadataKey: "process"] = "\(process)" }
             return handler
         }
         return bootstrapMetrics()

@@ -59,3 +59,32 @@ struct PrometheusText {
         rendered += labels.isEmpty ? "\(name) \(Self.number(value))\n" : "\(name){\(labels)} \(Self.number(value))\n"
     }
 }
+
+extension MetricsRegistry {
+    /// One text of several processes' texts: what has one name stands together, as the format wants it. A series that two of
+    /// them have is taken from the first.
+    package static func merged(_ texts: [String]) -> String {
+        var order: [Substring] = [], families: [Substring: (head: Substring, lines: [Substring])] = [:]
+        var seen: Set<Substring> = []
+        for text in texts {
+            var family: Substring = ""
+            for line in text.split(separator: "\n") {
+                if line.hasPrefix("# TYPE ") {
+                    family = line.split(separator: " ").dropFirst(2).first ?? ""
+                    if families[family] == nil {
+                        families[family] = (line, [])
+                        order.append(family)
+                    }
+                } else if !line.hasPrefix("#"), families[family] != nil,
+                    seen.insert(line[..<(line.lastIndex(of: " ") ?? line.endIndex)]).inserted
+                {
+                    families[family]!.lines.append(line)
+                }
+            }
+        }
+        return order.map { name in
+            let family = families[name]!
+            return ([family.head] + family.lines).joined(separator: "\n") + "\n"
+        }.joined()
+    }
+}

@@ -1,4 +1,4 @@
-"""The second arena: root with every capability but power over its network, in a namespace that `sallyport egress` guards.
+"""The second arena: root with every capability but power over its network, in a namespace that `sallyport guard` guards.
 
 Guarded and unguarded namespaces have the same layout: `eth0` inside, its other end in the outside namespace, where all
 servers are and where everything that arrives is recorded. Addresses exist in these namespaces alone.

@@ -1,4 +1,4 @@
-"""`sallyport serve`, `sallyport egress` and `sallyport ingress` as three processes (docs/egress.md, docs/ingress.md)."""
+"""`sallyport serve`, `sallyport guard` and `sallyport ingress` as three processes (docs/egress.md, docs/ingress.md)."""
 
 import os
 import subprocess

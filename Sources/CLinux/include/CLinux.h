@@ -26,6 +26,7 @@ int linux_mount_idmapped(const char *from, const char *to, int user_namespace);
 // --- processes --------------------------------------------------------------------------------
 int linux_pidfd_open(pid_t process);
 int linux_pidfd_send_signal(int pidfd, int signal);
+int linux_set_parent_death_signal(int signal);
 int linux_set_child_subreaper(int enabled);
 int linux_set_no_new_privileges(void);
 int linux_set_dumpable(int enabled);
@@ -150,6 +151,7 @@ int linux_unmount_at(int directory, const char *name);
 /// renameat2 that fails with EEXIST instead of replacing; 0 or -errno.
 int linux_rename_at_new(int from_directory, const char *from, int to_directory, const char *to);
 int linux_accept_nonblocking(int listener);
+int linux_accept(int listener);
 /// A pipe, close-on-exec at both ends; 0 or -errno.
 int linux_pipe(int ends[2]);
 /// Makes a pipe hold so many bytes, if the system lets it.
@@ -205,11 +207,45 @@ int linux_birth_time(const char *path, int64_t *seconds, uint32_t *nanoseconds);
 /// rename(2) that fails with EEXIST instead of replacing; 0 or -errno.
 int linux_rename_new(const char *from, const char *to);
 
+// --- processes that keep each other ---------------------------------------------------------------
+/// Gives up all that a process of one thread has but some capabilities, for good: the bounding set, the user and group (-1 keeps
+/// them; else other groups go, too), new privileges. Capabilities that it does not have are passed over. 0 or -errno.
+int linux_confine(int64_t user, int64_t group, uint64_t capabilities);
+/// The capabilities of this thread, or -errno.
+int64_t linux_permitted_capabilities(void);
+/// Lets the process from now on do no more than relay between sockets: it opens no file (unless `reads_files`), starts no
+/// program, makes no code. For all its threads; no_new_privs has to be set. 0 or -errno.
+int linux_allow_relaying_only(int reads_files);
+
+/// A file in memory that nobody can change any more; its descriptor, close-on-exec, or -errno.
+int linux_memory_file(const char *name, const void *bytes, size_t length);
+/// A page of words that this process writes, and those that get the descriptor can only read. NULL and errno on failure.
+uint32_t *linux_shared_words(int *descriptor);
+const uint32_t *linux_shared_words_of(int descriptor);
+uint32_t linux_load_word(const uint32_t *words, size_t index);
+void linux_store_word(uint32_t *words, size_t index, uint32_t value);
+
+/// Blocks signals and gives a descriptor that has them, or -errno.
+int linux_signal_descriptor(const int *signals, int count);
+/// The next signal of such a descriptor; 0 where there is none.
+int linux_read_signal(int descriptor);
+/// Every descriptor but 0, 1 and 2 is closed in programs that are started from now on; 0 or -errno.
+int linux_close_all_on_exec(void);
+
+/// Sends one message over a socket that keeps their bounds, with a descriptor unless it is -1; never waits. 0 or -errno.
+int linux_send_message(int socket, const void *bytes, size_t length, int descriptor);
+/// Waits for a message; its length, 0 at the end, or -errno (-EMSGSIZE: it was larger than there is room). `descriptor` is
+/// what came with it, close-on-exec, or -1.
+ssize_t linux_receive_message(int socket, void *bytes, size_t capacity, int *descriptor);
+
 // --- capabilities and memory --------------------------------------------------------------------
 #define LINUX_CAP_NET_ADMIN 12
 /// Gives up every capability but one, for the calling thread and those that it will start; 0 or -errno.
 int linux_keep_capability(int kept);
 /// One heap for all threads, and unused memory back to the kernel early: small before fast.
 void linux_use_one_heap(void);
+
+/// The uid of the process at the other end of a unix socket, or -errno.
+int64_t linux_peer_uid(int socket);
 
 #endif

@@ -23,7 +23,10 @@ final class LifecycleAPI: Sendable {
     /// The host that clients reach this server by; nil: what they say in Host.
     let publicHost: String?
     /// What `GET /metrics` answers.
-    let metricsText: @Sendable () -> String
+    let metricsText: @Sendable () async -> String
+    private let health: PartsHealth
+    /// Returns when what this server says is true at the gateway, too.
+    private let settled: @Sendable () async -> Void
     private let apiKey: String?
     private let callers: CallerRules
     private let logger: Logger
@@ -31,8 +34,11 @@ final class LifecycleAPI: Sendable {
     init(
         service: SandboxService, images: any ImageSource, endpoints: EndpointResolver, routes: RouteTable,
         limits: RequestLimits, publicHost: String?, apiKey: String?, callers: CallerRules, logger: Logger,
-        metricsText: @escaping @Sendable () -> String
+        health: PartsHealth = .single, settled: @escaping @Sendable () async -> Void = {},
+        metricsText: @escaping @Sendable () async -> String
     ) {
+        self.health = health
+        self.settled = settled
         self.service = service
         self.images = images
         self.endpoints = endpoints
@@ -49,6 +55,7 @@ final class LifecycleAPI: Sendable {
     var handler: HTTPHandler {
         { [self] request, writer in
             var reply = await reply(to: request)
+            await settled()
             reply.headers.replaceOrAdd(name: RequestID.header, value: RequestID.of(request.headers))
             callers.share(&reply, with: request)
             try? await writer.respond(reply.status, headers: reply.headers, body: ByteBuffer(bytes: reply.body))
@@ -86,13 +93,13 @@ final class LifecycleAPI: Sendable {
         switch path.first {
         case "health" where path.count == 1 && !isVersioned:
             try expect(.GET, request)
-            return .json(.ok, ["status": "healthy"])
+            return .json(.ok, HealthView(down: health.down.map(\.rawValue)))
         case "version" where path.count == 1 && !isVersioned:
             try expect(.GET, request)
             return .json(.ok, ["version": Self.version])
         case "metrics" where path.count == 1 && !isVersioned:
             try expect(.GET, request)
-            return .text(.ok, metricsText(), headers: ["content-type": "text/plain; version=0.0.4"])
+            return .text(.ok, await metricsText(), headers: ["content-type": "text/plain; version=0.0.4"])
         case "metrics" where Array(path) == ["metrics", "events"] && isVersioned:
             try expect(.POST, request)
             return try await metricsEvent(request)
@@ -161,5 +168,16 @@ enum RequestID {
         let given = headers.first(name: header).map { String($0.drop(while: \.isWhitespace)) } ?? ""
         let isUsable = (1...longest).contains(given.utf8.count) && given.utf8.allSatisfy { (0x21...0x7e).contains($0) }
         return isUsable ? given : UUID().uuidString.lowercased().filter { $0 != "-" }
+    }
+}
+
+/// What `GET /health` answers: this server, and which of the processes beside it do not serve now.
+private struct HealthView: Encodable, Sendable {
+    var status: String
+    var down: [String]?
+
+    init(down: [String]) {
+        status = down.isEmpty ? "healthy" : "degraded"
+        self.down = down.isEmpty ? nil : down
     }
 }

@@ -71,13 +71,25 @@ public struct KeyFile: Sendable {
 
     func refresh(_ keys: LiveKeys, _ logger: Logger) {
         do throws(ConfigurationError) {
-            let ring = try load()
-            guard ring != keys.current else { return }
-            keys.replace(with: ring)
-            logger.info("signing keys changed", metadata: ["active": "\(ring.active)", "keys": "\(ring.ids.count)"])
+            try take(load(), into: keys, logger)
         } catch {
             logger.error(
                 "the key file cannot be used; the previous signing keys stay in force", metadata: ["error": "\(error)"])
         }
+    }
+
+    /// Takes over what the file has, which somebody else has read.
+    func take(_ text: String, into keys: LiveKeys, _ logger: Logger) {
+        do throws(ConfigurationError) {
+            take(try parse(text), into: keys, logger)
+        } catch {
+            logger.error("the signing keys stay as they were", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func take(_ ring: KeyRing, into keys: LiveKeys, _ logger: Logger) {
+        guard ring != keys.current else { return }
+        keys.replace(with: ring)
+        logger.info("signing keys changed", metadata: ["active": "\(ring.active)", "keys": "\(ring.ids.count)"])
     }
 }

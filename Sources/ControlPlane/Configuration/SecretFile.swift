@@ -82,6 +82,10 @@ struct Secrets: Sendable {
         SecretFile(folder: settings.secretsFolder, name: "directory-secret")
     }
 
+    static func apiKeyFile(_ settings: Settings) -> SecretFile {
+        SecretFile(folder: settings.secretsFolder, name: "api-key")
+    }
+
     /// Loads the secrets: configured ones, else stored ones.
     static func load(_ settings: Settings) throws(ConfigurationError) -> Secrets {
         let folder = settings.secretsFolder

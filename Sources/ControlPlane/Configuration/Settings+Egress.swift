@@ -65,7 +65,7 @@ extension Settings {
             .flag(
                 "randomize_case", \.egress.dns.randomisesCase,
                 "0x20; false for upstreams that keep no case and speak no TCP"),
-            .flag("external", \.egress.isExternal, "true: `sallyport egress` runs it in a process of its own"),
+            .flag("external", \.egress.isExternal, "true: `sallyport guard` runs it in a process of its own"),
             SettingKey(
                 "metrics_listen", "127.0.0.1:9465, [::1]:9465 or :9465", example: "\"\"",
                 "then: where it serves metrics"

@@ -18,6 +18,14 @@ extension Settings {
             },
             .text("host", "an address of this machine", \.gateway.host, "0.0.0.0 opens the gateway to the network"),
             .integer("port", 1...65535, \.gateway.port, "where the gateway listens"),
+            SettingKey(
+                "user", "a name of a user, or an id, that is not root's and owns nothing",
+                default: "\"\(Settings().gateway.user)\"", "that the gateway runs as (docs/processes.md)"
+            ) { (value, settings) throws(ConfigurationError) in
+                let id = try user(value)
+                guard id != 0 else { throw value.wrong() }
+                settings.gateway.user = id
+            },
             .flag("external", \.gateway.isExternal, "true: `sallyport ingress` runs it in a process of its own"),
             .flag(
                 "conceal_unknown", \.gateway.concealsUnknown, "true: unknown sandboxes answer as forbidden ones do"),

@@ -10,28 +10,36 @@ extension Settings {
         path: String?, environment: [String: String]
     ) throws(ConfigurationError) -> Settings {
         var settings = Settings()
-        let home = (environment["HOME"] ?? "/root") + "/.sandbox.toml"
-        let named = path ?? environment["SANDBOX_CONFIG_PATH"].flatMap { $0.isEmpty ? nil : $0 }
-        if named != nil || FileManager.default.fileExists(atPath: home) {
-            let file = named ?? home
-            guard let data = FileManager.default.contents(atPath: file) else {
-                throw ConfigurationError("the configuration \(file) cannot be read; `sallyport init-config` writes one")
-            }
-            try settings.apply(text: String(decoding: data, as: UTF8.self), path: file)
-        }
+        if let (tree, path) = try tree(path: path, environment: environment) { try settings.apply(tree, path: path) }
         try settings.apply(environment: environment)
         return settings
     }
 
-    /// Applies a TOML text. `path` is for messages.
-    mutating func apply(text: String, path: String) throws(ConfigurationError) {
-        do { try apply(JSONValue(toml: text, path: path)) } catch {
-            throw error.description.hasPrefix(path) ? error : ConfigurationError("\(path): \(error)")
+    /// The configuration as it is written, and the path of its file; nil where there is none.
+    package static func tree(
+        path: String?, environment: [String: String]
+    ) throws(ConfigurationError) -> (tree: JSONValue, path: String)? {
+        let home = (environment["HOME"] ?? "/root") + "/.sandbox.toml"
+        let named = path ?? environment["SANDBOX_CONFIG_PATH"].flatMap { $0.isEmpty ? nil : $0 }
+        guard named != nil || FileManager.default.fileExists(atPath: home) else { return nil }
+        let file = named ?? home
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw ConfigurationError("the configuration \(file) cannot be read; `sallyport init-config` writes one")
         }
+        return (try JSONValue(toml: String(decoding: data, as: UTF8.self), path: file), file)
     }
 
-    /// Environment variables of these programs. The sidecar has its own.
-    private static let variables = [
+    /// Takes what a TOML text says. `path` is for messages.
+    mutating func apply(text: String, path: String) throws(ConfigurationError) {
+        try apply(JSONValue(toml: text, path: path), path: path)
+    }
+
+    mutating func apply(_ tree: JSONValue, path: String) throws(ConfigurationError) {
+        do { try apply(tree) } catch { throw ConfigurationError("\(path): \(error)") }
+    }
+
+    /// What the programs read of the environment. The sidecar has names of its own.
+    static let variables = [
         "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_SECURE_ACCESS_KEYS", "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY",
         "OPENSANDBOX_INSECURE_SERVER",
     ]

@@ -13,7 +13,7 @@ extension Settings {
         "local", "The runtime of this machine.",
         [
             .text("state_dir", "a path", \.local.stateDirectory, "everything that is kept"),
-            .text("run_dir", "a path", \.local.runDirectory, "sockets; readable by root only"),
+            .text("run_dir", "a path", \.local.runDirectory, "sockets; open to root, and some of them to the gateway"),
             .optionalText("execd", "a path", \.local.execd, "the static execd; absent: looked for beside the program"),
             block("address_pool", isIPv4: true, \.local.addressPool, "IPv4 addresses of sandboxes"),
             block("address_pool_v6", isIPv4: false, \.local.addressPoolV6, "IPv6 addresses of sandboxes"),
@@ -36,11 +36,11 @@ extension Settings {
             quantity("log_max_bytes", "16Mi", 65536...(1 << 30), \.log, "of an entrypoint's output that is kept"),
             SettingKey(
                 "reachable_by", "names and ids of users of this machine, or \"*\" for all", default: "[\"root\"]",
-                "users whose programs on this machine may connect to sandboxes"
+                "users whose programs on this machine may connect to sandboxes, besides the gateway's"
             ) { (value, settings) throws(ConfigurationError) in
-                let names = try value.texts()
+                guard try !value.texts().contains("*") else { return settings.local.reachableBy = nil }
                 let ids = try value.entries().map { entry throws(ConfigurationError) in try user(entry) }
-                settings.local.reachableBy = names.contains("*") ? nil : Set([0] + ids)
+                settings.local.reachableBy = Set([0] + ids)
             },
             SettingKey(
                 "user_namespaces", "auto, required or off", default: "\"auto\"",
@@ -106,11 +106,11 @@ extension Settings {
         }
     }
 
-    private static func user(_ entry: SettingValue) throws(ConfigurationError) -> UInt32 {
-        let name = try entry.text()
-        if name == "*" { return 0 }
+    /// The id of a user of this machine, by name or id.
+    static func user(_ value: SettingValue) throws(ConfigurationError) -> UInt32 {
+        let name = try value.text()
         if let id = UInt32(name) { return id }
-        guard let user = getpwnam(name) else { throw entry.wrong() }
+        guard let user = getpwnam(name) else { throw value.wrong() }
         return user.pointee.pw_uid
     }
 

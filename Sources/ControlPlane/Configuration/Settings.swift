@@ -52,7 +52,10 @@ public struct Settings: Sendable {
         public var bodyTimeout = 60
         /// Whether another process runs it (`sallyport ingress`).
         public var isExternal = false
-        /// A further address, besides the unix socket, where the directory is served to gateways in other processes.
+        /// The user, and group of the same number, that the gateway of `sallyport serve` runs as. Nothing of a Debian machine
+        /// has the default, nor has systemd's choice of ids for services.
+        public var user: UInt32 = 60911
+        /// Where the directory is served to gateways in other processes, beside its unix socket; nil: nowhere else.
         public var directory: DirectoryAddress?
         public var traffic = TrafficLimits.none
         /// The largest request body in bytes; nil for no limit.
@@ -105,7 +108,7 @@ public struct Settings: Sendable {
         public var internalRanges = AnswerFilter.privateRanges
         /// DNS settings other than the upstreams.
         public var dns = DNSConfiguration(upstreams: [])
-        /// Whether another process runs it (`sallyport egress`).
+        /// Run by another process (`sallyport guard`).
         public var isExternal = false
         /// Folder of the presets; nil: searched beside the program.
         public var presets: String?
@@ -124,7 +127,7 @@ public struct Settings: Sendable {
         public var denyWebhook: HTTPEndpoint?
         /// nil in mode `dns+nft`.
         public var flowCheck: FlowCheckSettings?
-        /// A further address, besides the administrative socket, where `sallyport egress` serves its metrics.
+        /// Where `sallyport guard` serves its metrics; nil: on the administrative socket alone.
         public var metricsAddress: SidecarAddress?
     }
 
@@ -173,8 +176,14 @@ public struct Settings: Sendable {
     /// The folder of network namespaces.
     var namespaceDirectory: String { local.runDirectory + "/netns" }
     var policySocket: String { local.runDirectory + "/policy.sock" }
-    /// The file of used one-time routes.
-    var spentTokensFile: String { local.stateDirectory + "/one-time-routes" }
+    /// What the gateway keeps.
+    var gatewayFolder: String { local.stateDirectory + "/gateway" }
+    /// Which one-time routes it has seen.
+    var spentTokensFile: String { gatewayFolder + "/one-time-routes" }
+    /// Where the gateway asks the server for connections inside sandboxes.
+    var linkSocket: String { local.runDirectory + "/link.sock" }
+    /// Where the gateway's metrics are read.
+    var gatewayMetricsSocket: String { local.runDirectory + "/gateway-metrics.sock" }
     public var directorySocket: String { local.runDirectory + "/directory.sock" }
     var egressAdminSocket: String { local.runDirectory + "/egress-admin.sock" }
     var baseImage: String { local.baseImage ?? local.stateDirectory + "/base" }
@@ -183,5 +192,10 @@ public struct Settings: Sendable {
 /// A problem with the configuration, and where it is.
 public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
-    public init(_ description: String) { self.description = description }
+    /// The process that has what this one wants, where that is what is wrong.
+    let holder: Int?
+
+    public init(_ description: String) { self.init(description, holder: nil) }
+
+    init(_ description: String, holder: Int?) { (self.description, self.holder) = (description, holder) }
 }

@@ -123,6 +123,9 @@ public final class RouteTable: EndpointDirectory {
 
     // MARK: gateways in other processes
 
+    /// The present state.
+    var position: DirectoryPosition { state.withLock { $0.journal.position } }
+
     /// What a gateway is told first that has followed as far as `known`.
     func opening(after known: DirectoryPosition?) -> (messages: [DirectoryMessage], position: DirectoryPosition) {
         state.withLock { ($0.journal.opening(after: known), $0.journal.position) }

@@ -137,6 +137,10 @@ extension SandboxService {
         case RuntimeError.startFailed:
             return APIError(
                 .internalServerError, "DOCKER::SANDBOX_START_FAILED", ForeignText.escaped("\(error)"))
+        case EgressError.remote:
+            return APIError(
+                .serviceUnavailable, "SANDBOX::GUARD_UNAVAILABLE",
+                "the guard is not there now, and no sandbox is made without it; try again")
         case EgressError.tooManyRules, EgressError.invalidPolicy:
             return .parameter("networkPolicy: \(error)")
         default:

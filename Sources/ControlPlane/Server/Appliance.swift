@@ -8,6 +8,7 @@ import NIOCore
 import NIOPosix
 import Observability
 import Runtimes
+import Supervision
 
 #if canImport(Glibc)
     import Glibc
@@ -18,28 +19,31 @@ public final class Appliance: Sendable {
     /// This program's own version.
     public static let release = Observability.release
 
-    public let settings: Settings
-    /// What clients send; nil where none is asked for.
-    public let apiKey: String?
-    /// Where the API key is kept; nil where it is configured.
-    public let apiKeyFile: String?
+    package let facts: ServeFacts
     private let service: SandboxService
     private let node: EgressNode?
     private let gateway: Gateway?
     private let api: HTTPServer
     private let directory: DirectoryServer
     private let follower: Task<Void, Never>
-    private let locks: InstanceLocks
+    private let locks: InstanceLocks?
+    private let link: LinkServer?
 
     /// Starts in an order in which nothing is open before it is guarded: guard, runtime, what an earlier server left,
     /// and only then the listeners.
     /// - Throws: an error whose description says what to do; the program is to end then.
-    public init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
-        self.settings = settings
-        try StateFolders.make(settings)
-        locks = try InstanceLocks.server(settings)
+    ///
+    /// - Parameter handover: what the supervisor has for a server beside whose process the others run; nil for all in one.
+    package init(
+        settings given: Settings, handover: Handover? = nil, metrics: MetricsRegistry, logger: Logger
+    ) async throws {
+        let settings = handover?.serverSettings(given) ?? given
+        if handover == nil { try StateFolders.make(settings) }
+        locks = try handover == nil ? InstanceLocks.server(settings) : nil
+        let health = PartsHealth(board: try handover.map { try ProcessBoard(descriptor: $0.board) })
+        let listeners = handover?.listeners ?? [:]
         let secrets = try Secrets.load(settings)
-        (apiKey, apiKeyFile) = (secrets.apiKey, secrets.apiKeyFile)
+        facts = ServeFacts(given, secrets: secrets)
         var configuration = try EgressPlane.configuration(settings, logger: logger)
         configuration.metrics = { metrics.prometheusText() }
         try Self.checkPools(settings.local)
@@ -61,7 +65,9 @@ public final class Appliance: Sendable {
         if let node { Telemetry.collect(node, into: metrics) }
         let exporter = try Telemetry.exporter(
             settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
-        let controller: any EgressController = node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket)
+        let isAway = handover.flatMap { $0.isRunning(.egress) ? { @Sendable in health.isAway(.egress) } : nil }
+        let controller: any EgressController =
+            node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket, isAway: isAway)
         let renewals = AccessRenewals()
         let routes = RouteTable(
             policySocket: settings.policySocket, credentialKey: secrets.credentialKey,
@@ -91,6 +97,13 @@ public final class Appliance: Sendable {
             }
             self.gateway = gateway
         }
+        link = try listeners[ListenerName.link].map { listener in
+            try LinkServer(
+                listener: listener, user: settings.gateway.user, routes: routes, dialer: dialer, group: group,
+                logger: logger)
+        }
+        let others = health.metricsSockets(settings)
+        metrics.collect { health.samples }
         let names = HostNames(settings.server.ownNames)
         let lifecycle = LifecycleAPI(
             service: service, images: try LocalImages(settings, logger: logger),
@@ -103,8 +116,8 @@ public final class Appliance: Sendable {
             publicHost: settings.server.publicHost, apiKey: secrets.apiKey,
             callers: CallerRules(
                 names: names, origins: settings.server.allowedOrigins, asksForKey: secrets.apiKey != nil),
-            logger: logger,
-            metricsText: { metrics.prometheusText() })
+            logger: logger, health: health, settled: { [link] in await link?.settled() },
+            metricsText: { await metrics.text(with: others) })
         let proxy = ServerProxy(
             directory: routes, group: group, dialer: dialer, answersTo: { names.contains($0) }, logger: logger)
         var limits = HTTPLimits()
@@ -115,10 +128,12 @@ public final class Appliance: Sendable {
             frontHandlers: { try proxy.frontHandlers(for: $0) }, handler: lifecycle.handler)
         let server = api
         _ = try await Self.listening(on: settings.server.host, settings.server.port, "[server] port") {
-            try await server.start(on: .tcp(host: settings.server.host, port: settings.server.port))
+            try await server.start(
+                on: listeners[ListenerName.api].map { .open(descriptor: $0) }
+                    ?? .tcp(host: settings.server.host, port: settings.server.port))
         }
         directory = try await DirectoryServer(
-            settings, routes: routes, secret: secrets.directory, group: group, logger: logger)
+            settings, routes: routes, secret: secrets.directory, listeners: listeners, group: group, logger: logger)
         let keyFile = secrets.keyFile
         follower = Task {
             await withTaskGroup(of: Void.self) { group in
@@ -148,6 +163,7 @@ public final class Appliance: Sendable {
     public func shutdown() async {
         follower.cancel()
         await directory.shutdown()
+        link?.shutdown()
         await api.shutdown()
         await gateway?.shutdown()
         await node?.shutdown()
@@ -159,9 +175,7 @@ public final class Appliance: Sendable {
         do {
             return try await start()
         } catch let error as IOError {
-            throw ConfigurationError(
-                "cannot listen on \(host):\(port): \(String(cString: strerror(error.errnoCode))); stop what uses it, or set "
-                    + setting)
+            throw ConfigurationError.cannotListen(on: host, port, setting, code: error.errnoCode)
         }
     }
 }

@@ -67,20 +67,24 @@ final class DirectoryServer: Sendable {
     private let server: HTTPServer
 
     /// - Throws: `ConfigurationError` where it cannot listen.
-    init(_ settings: Settings, routes: RouteTable, secret: String, group: any EventLoopGroup, logger: Logger)
-        async throws
-    {
+    init(
+        _ settings: Settings, routes: RouteTable, secret: String, listeners: [String: CInt] = [:],
+        group: any EventLoopGroup, logger: Logger
+    ) async throws {
         let service = DirectoryService(routes: routes, secret: secret)
         server = HTTPServer(group: group, logger: logger, handler: service.handler)
         let server = server
-        func listening(_ place: String, _ bind: HTTPBind) async throws {
-            do { try await server.start(on: bind) } catch let error as IOError {
+        func listening(_ place: String, _ name: String, _ bind: HTTPBind) async throws {
+            do { try await server.start(on: listeners[name].map { .open(descriptor: $0) } ?? bind) } catch let error
+                as IOError
+            {
                 throw ConfigurationError("the directory cannot listen on \(place): \(error)")
             }
         }
-        try await listening(settings.directorySocket, .unix(path: settings.directorySocket, mode: 0o600))
+        try await listening(
+            settings.directorySocket, ListenerName.directory, .unix(path: settings.directorySocket, mode: 0o600))
         if case .tcp(let host, let port)? = settings.gateway.directory?.place {
-            try await listening("\(host):\(port)", .tcp(host: host, port: port))
+            try await listening("\(host):\(port)", ListenerName.directoryTCP, .tcp(host: host, port: port))
         }
     }
 

@@ -5,7 +5,11 @@ import Logging
 import NetworkPolicy
 import System
 
-/// The guard of this machine: in this process, or in one of its own (`sallyport egress`).
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The guard of this machine: in this process, or in one of its own (`sallyport guard`).
 enum EgressPlane {
     /// What a guard is told, whichever process it runs in.
     static func configuration(_ settings: Settings, logger: Logger) throws(ConfigurationError) -> EgressConfiguration {
@@ -47,8 +51,31 @@ enum EgressPlane {
 
 /// Folders that programs share: readable by root only, since sockets without a password lie in one of them.
 enum StateFolders {
+    /// Lets the gateway of another user find its sockets in the run folder, of which none but its own let it in, and makes it a
+    /// folder of its own.
+    static func open(_ settings: Settings, toGateway user: UInt32) throws(ConfigurationError) {
+        let run = settings.local.runDirectory, own = settings.gatewayFolder
+        mkdir(own, 0o700)
+        // Where an earlier version kept it.
+        rename(settings.local.stateDirectory + "/one-time-routes", settings.spentTokensFile)
+        guard chown(run, 0, user) == 0, chmod(run, 0o710) == 0 else {
+            throw ConfigurationError(
+                "\(run) cannot be given to the gateway: \(String(cString: strerror(errno))); run as root")
+        }
+        // What a server of a single process has left there is the gateway's now. Never through a link: the folder is its own.
+        for path in [own, settings.spentTokensFile, settings.spentTokensFile + ".lock"] {
+            var status = stat()
+            if path != own, lstat(path, &status) != 0 || status.st_mode & S_IFMT != S_IFREG || status.st_nlink != 1 {
+                continue
+            }
+            guard lchown(path, user, user) == 0 else {
+                throw ConfigurationError("\(path) cannot be given to the gateway: \(String(cString: strerror(errno)))")
+            }
+        }
+    }
+
     static func make(_ settings: Settings) throws(ConfigurationError) {
-        for folder in [settings.local.stateDirectory, settings.local.runDirectory] {
+        for folder in [settings.local.stateDirectory, settings.local.runDirectory, settings.gatewayFolder] {
             do {
                 try FileManager.default.createDirectory(
                     atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])

@@ -5,8 +5,9 @@ import SecureAccess
 
 extension GatewayConfiguration {
     /// What the gateway is told, whichever process it runs in.
+    /// - Parameter spentTokensFile: nil for the one in the state folder.
     /// - Throws: `SpentTokens.FileError`.
-    init(_ settings: Settings, keys: LiveKeys, logger: Logger) throws {
+    init(_ settings: Settings, keys: LiveKeys, spentTokensFile: String? = nil, logger: Logger) throws {
         let mode: RouteMode =
             switch settings.gateway.routing {
             case .header: .header()
@@ -28,7 +29,7 @@ extension GatewayConfiguration {
         trustedProxies = settings.gateway.trustedProxies
         do throws(SpentTokens.FileError) {
             spentTokens = try SpentTokens(
-                path: settings.spentTokensFile, now: UInt64(max(0, Timestamp.now().seconds)))
+                path: spentTokensFile ?? settings.spentTokensFile, now: UInt64(max(0, Timestamp.now().seconds)))
         } catch {
             // A second gateway on this state serves all the same, but what may be used once only by the other.
             guard error.isTaken else { throw error }

@@ -4,7 +4,7 @@
 
 /// A file that one program holds. The kernel gives it back when the program ends, however it ends.
 final class InstanceLock: Sendable {
-    private let descriptor: CInt
+    let descriptor: CInt
 
     /// - Throws: `Taken` when another program holds it; `ConfigurationError` when it cannot be opened.
     init(path: String) throws {
@@ -41,11 +41,32 @@ final class InstanceLock: Sendable {
 struct InstanceLocks: Sendable {
     private let held: [InstanceLock]
 
+    var descriptors: [CInt] { held.map(\.descriptor) }
+
     /// A server's, with those of a guard where it has none beside it.
     static func server(_ settings: Settings) throws -> InstanceLocks {
         var held = try folders(settings, role: "server")
         if !settings.egress.isExternal { held += try folders(settings, role: "guard") }
         return InstanceLocks(held: held + (try MachineLocks().take(settings.local)))
+    }
+
+    /// How long parts of a server that was killed may take to end.
+    private static let patience = Duration.seconds(5)
+
+    /// A server's, for all of its processes. Those of one that was killed end by themselves, and hold its locks until then.
+    static func taken(_ settings: Settings) throws -> InstanceLocks {
+        let deadline = ContinuousClock.now + patience
+        while true {
+            do { return try server(settings) } catch let error as ConfigurationError {
+                guard Self.isGone(error.holder), ContinuousClock.now < deadline else { throw error }
+                usleep(20_000)
+            }
+        }
+    }
+
+    private static func isGone(_ process: Int?) -> Bool {
+        guard let pid = process.flatMap({ pid_t(exactly: $0) }), pid > 0 else { return false }
+        return kill(pid, 0) != 0 && errno == ESRCH
     }
 
     /// Those of a guard in a process of its own.
@@ -60,7 +81,7 @@ struct InstanceLocks: Sendable {
             do { return try InstanceLock(path: "\(folder)/\(role).lock") } catch let taken as InstanceLock.Taken {
                 throw ConfigurationError(
                     "\(taken) uses \(folder): stop it, or give this one its own local.\(key); two servers also "
-                        + "need different tags and address pools")
+                        + "need different tags and address pools", holder: taken.process)
             }
         }
     }

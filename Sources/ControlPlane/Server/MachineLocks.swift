@@ -28,7 +28,8 @@ struct MachineLocks {
         let pools = try asked.map { pool, key in
             for (other, taken) in takenPools(prefix) where other.overlaps(pool) {
                 throw ConfigurationError(
-                    "\(taken) uses addresses of \(other): give this one its own local.\(key) instead of \(pool)")
+                    "\(taken) uses addresses of \(other): give this one its own local.\(key) instead of \(pool)",
+                    holder: taken.process)
             }
             return try InstanceLock(path: folder + "/" + prefix + Self.name(pool))
         }
@@ -37,12 +38,14 @@ struct MachineLocks {
         where other != local.tag && (other.hasPrefix(local.tag) || local.tag.hasPrefix(other)) {
             throw ConfigurationError(
                 "\(taken) has the tag \"\(other)\", and one of it and \"\(local.tag)\" begins with the other: give this one "
-                    + "its own local.tag")
+                    + "its own local.tag",
+                    holder: taken.process)
         }
         do {
             return pools + [try InstanceLock(path: "\(folder)/\(prefix)tag-\(local.tag)")]
         } catch let taken as InstanceLock.Taken {
-            throw ConfigurationError("\(taken) has the tag \"\(local.tag)\": give this one its own local.tag")
+            throw ConfigurationError("\(taken) has the tag \"\(local.tag)\": give this one its own local.tag",
+                    holder: taken.process)
         }
     }
 

@@ -10,16 +10,22 @@ import Observability
 public final class EgressProgram: Sendable {
     public let adminSocket: String
     private let node: EgressNode
-    private let locks: InstanceLocks
+    private let locks: InstanceLocks?
     private let export: Task<Void, Never>?
 
-    public init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
-        try StateFolders.make(settings)
-        locks = try InstanceLocks.guardAlone(settings)
+    /// - Parameter handover: nil where it is nobody's process but its own.
+    package init(
+        settings: Settings, handover: Handover? = nil, metrics: MetricsRegistry, logger: Logger
+    ) async throws {
+        if handover == nil { try StateFolders.make(settings) }
+        locks = try handover == nil ? InstanceLocks.guardAlone(settings) : nil
         adminSocket = settings.egressAdminSocket
         var configuration = try EgressPlane.configuration(settings, logger: logger)
         configuration.metrics = { metrics.prometheusText() }
         configuration.metricsAddress = settings.egress.metricsAddress
+        configuration.openListeners.policy = handover?.listeners[ListenerName.policy]
+        configuration.openListeners.admin = handover?.listeners[ListenerName.admin]
+        configuration.openListeners.metrics = handover?.listeners[ListenerName.guardMetrics]
         let exporter = try Telemetry.exporter(
             settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
         node = try await EgressNode(configuration: configuration, logger: logger)

@@ -132,26 +132,27 @@ public final class EgressNode: EgressController {
         let api = PolicyAPI(
             controller: self, maxRules: configuration.maxRules, maxBodyBytes: configuration.maxBodyBytes,
             presets: configuration.presets, logger: logger)
-        try await listen(on: .unix(path: configuration.socketPath, mode: 0o600), api.handler)
+        let open = configuration.openListeners
+        try await listen(on: open.policy, or: .unix(path: configuration.socketPath, mode: 0o600), api.handler)
         if let path = configuration.adminSocketPath {
             var exact = api
             exact.form = .record
             let admin = AdminAPI(policyAPI: exact, metrics: configuration.metrics)
-            try await listen(on: .unix(path: path, mode: 0o600), admin.handler)
+            try await listen(on: open.admin, or: .unix(path: path, mode: 0o600), admin.handler)
         }
         if let address = configuration.metricsAddress, let metrics = configuration.metrics {
             let host = address.host.map { "\($0)" } ?? "::"
-            try await listen(on: .tcp(host: host, port: Int(address.port))) { request, writer in
+            try await listen(on: open.metrics, or: .tcp(host: host, port: Int(address.port))) { request, writer in
                 let isAsked = request.method == .GET && request.path == "/metrics"
                 try? await writer.send(isAsked ? .metrics(metrics()) : .notFound)
             }
         }
     }
 
-    private func listen(on address: HTTPBind, _ handler: @escaping HTTPHandler) async throws {
+    private func listen(on open: CInt?, or address: HTTPBind, _ handler: @escaping HTTPHandler) async throws {
         let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: logger, handler: handler)
         servers.withLock { $0.append(server) }
-        try await server.start(on: address)
+        try await server.start(on: open.map { .open(descriptor: $0) } ?? address)
     }
 }
 

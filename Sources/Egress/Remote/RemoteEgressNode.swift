@@ -4,13 +4,19 @@ import NIOPosix
 import Netfilter
 import NetworkPolicy
 
-/// The guard in another process (`sallyport egress`), reached over its administrative unix socket.
+/// The guard in another process (`sallyport guard`), reached over its administrative unix socket.
 public final class RemoteEgressNode: EgressController {
     private let client: UnixHTTPClient
+    private let isAway: (@Sendable () -> Bool)?
 
-    /// `adminSocketPath` is `EgressConfiguration.adminSocketPath` of that process.
-    public init(adminSocketPath: String) {
+    /// - Parameters:
+    ///   - adminSocketPath: `EgressConfiguration.adminSocketPath` of that process.
+    ///   - isAway: whether nobody will answer soon. Given where the socket is kept open while the process is started again:
+    ///     what is asked then waits in the socket, and what the process has died of is asked once more. Every change may be
+    ///     made twice: the second one finds what it wants.
+    public init(adminSocketPath: String, isAway: (@Sendable () -> Bool)? = nil) {
         client = UnixHTTPClient(socketPath: adminSocketPath)
+        self.isAway = isAway
     }
 
     public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
@@ -74,7 +80,14 @@ public final class RemoteEgressNode: EgressController {
         -> UnixHTTPClient.Response
     {
         let client = client
-        let response = try await Blocking.run { () throws(EgressError) in try client.send(method, path, body: body) }
+        guard isAway?() != true else { throw .remote("the guard is down and is started again in a moment") }
+        let triesAgain = isAway != nil
+        let response = try await Blocking.run { () throws(EgressError) in
+            do throws(EgressError) { return try client.send(method, path, body: body) } catch {
+                guard triesAgain else { throw error }
+                return try client.send(method, path, body: body)
+            }
+        }
         switch response.status {
         case 200..<300: return response
         case 404: throw .notGuarded(path.split(separator: "/").dropFirst().first.map(String.init) ?? path)

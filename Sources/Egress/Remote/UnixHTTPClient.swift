@@ -2,18 +2,20 @@ import CCurl
 import Egress
 
 /// Blocking HTTP/1.1 calls over one unix socket. Never call from the cooperative pool: see `RemoteEgressNode`.
-struct UnixHTTPClient: Sendable {
-    struct Response: Sendable {
-        var status: Int
-        var body: [UInt8]
-        var text: String { String(decoding: body, as: UTF8.self) }
+package struct UnixHTTPClient: Sendable {
+    package struct Response: Sendable {
+        package var status: Int
+        package var body: [UInt8]
+        package var text: String { String(decoding: body, as: UTF8.self) }
     }
 
     let socketPath: String
     /// The longest duration of one call, in milliseconds.
-    var timeoutMilliseconds = 30_000
+    package var timeoutMilliseconds = 30_000
     /// The longest answer in bytes; a longer one is an error.
     var maximumBytes = 4 << 20
+
+    package init(socketPath: String) { self.socketPath = socketPath }
 
     /// libcurl requires this once, before any other call.
     private static let isReady: Bool = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
@@ -25,7 +27,7 @@ struct UnixHTTPClient: Sendable {
     }
 
     /// `path` is sent as it is; it must start with a slash and be percent-encoded already.
-    func send(_ method: String, _ path: String, body: [UInt8]? = nil) throws(EgressError) -> Response {
+    package func send(_ method: String, _ path: String, body: [UInt8]? = nil) throws(EgressError) -> Response {
         guard Self.isReady, let handle = curl_easy_init() else { throw .remote("libcurl cannot start") }
         defer { curl_easy_cleanup(handle) }
         let headers = curl_slist_append(curl_slist_append(nil, "Content-Type: application/json"), "Expect:")

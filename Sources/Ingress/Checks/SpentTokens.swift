@@ -78,7 +78,7 @@ public final class SpentTokens: Sendable {
         }
         let lock: FileDescriptor
         do throws(SystemCallError) {
-            lock = try FileDescriptor(opening: path + ".lock", O_RDWR | O_CREAT, mode: 0o600)
+            lock = try FileDescriptor(opening: path + ".lock", O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
         } catch {
             throw problem("cannot be opened", error)
         }

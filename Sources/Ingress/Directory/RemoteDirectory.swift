@@ -15,12 +15,14 @@ public final class RemoteDirectory: EndpointDirectory {
     private struct State: Sendable {
         var replica = DirectoryReplica()
         var observers: [@Sendable (EndedAccess) -> Void] = []
+        var followers: [@Sendable (DirectoryPosition) -> Void] = []
     }
 
     private let address: DirectoryAddress
     private let secret: String
     private let logger: Logger
     private let renewals: (any RenewalSink)?
+    private let socketFolder: String?
     private let state = Mutex(State())
 
     /// The directory sends something every second.
@@ -34,12 +36,16 @@ public final class RemoteDirectory: EndpointDirectory {
     /// - Parameters:
     ///   - secret: the control plane's secret, sent as `Authorization: Bearer`.
     ///   - renewals: called for accesses to sandboxes that are renewed by them; nil for none.
+    ///   - socketFolder: the present folder, by the name that the control plane has for it. Sockets in it are reached from here,
+    ///     also where a folder above it may not be entered.
     public init(
-        address: DirectoryAddress, secret: String, renewals: (any RenewalSink)? = nil, logger: Logger
+        address: DirectoryAddress, secret: String, renewals: (any RenewalSink)? = nil, socketFolder: String? = nil,
+        logger: Logger
     ) {
         self.address = address
         self.secret = secret
         self.renewals = renewals
+        self.socketFolder = socketFolder.map { $0 + "/" }
         self.logger = logger
     }
 
@@ -47,7 +53,13 @@ public final class RemoteDirectory: EndpointDirectory {
 
     public func lookup(sandbox: String, port: Int) -> EndpointLookup {
         let (entry, isReady) = state.withLock { ($0.replica.entries[sandbox], $0.replica.position != nil) }
-        return entry?.lookup(port) ?? (isReady ? .unknown : .unavailable)
+        guard let entry else { return isReady ? .unknown : .unavailable }
+        let found = entry.lookup(port)
+        guard let socketFolder, case .found(var backend) = found, case .unix(let path) = backend.address,
+            path.hasPrefix(socketFolder)
+        else { return found }
+        backend.address = .unix(path: String(path.dropFirst(socketFolder.count)))
+        return .found(backend)
     }
 
     public func accessed(sandbox: String, renew: Bool) {
@@ -57,6 +69,11 @@ public final class RemoteDirectory: EndpointDirectory {
 
     public func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {
         state.withLock { $0.observers.append(observer) }
+    }
+
+    /// - Parameter follower: told after each change how far this gateway is.
+    public func whenApplied(_ follower: @escaping @Sendable (DirectoryPosition) -> Void) {
+        state.withLock { $0.followers.append(follower) }
     }
 
     // MARK: following
@@ -121,8 +138,12 @@ public final class RemoteDirectory: EndpointDirectory {
     }
 
     private func apply(_ message: DirectoryMessage) throws(DirectoryError) {
-        let (ended, observers) = try state.withLock { state throws(DirectoryError) in
-            (try state.replica.apply(message), state.observers)
+        let (ended, observers, followers, position) = try state.withLock { state throws(DirectoryError) in
+            let before = state.replica.position
+            let ended = try state.replica.apply(message)
+            // Signs of life change nothing.
+            let isNew = state.replica.position != before
+            return (ended, state.observers, isNew ? state.followers : [], state.replica.position)
         }
         if case .snapshot(let position, let entries) = message {
             logger.info(
@@ -130,6 +151,7 @@ public final class RemoteDirectory: EndpointDirectory {
                 metadata: ["position": "\(position)", "sandboxes": "\(entries.count)"])
         }
         for access in ended { for observer in observers { observer(access) } }
+        if let position { for follower in followers { follower(position) } }
     }
 }
 

@@ -54,9 +54,10 @@ public final class Gateway: Sendable {
     /// - Throws: `TLSError` if TLS cannot be served, `IOError` if an address cannot be bound.
     public func start() async throws -> SocketAddress {
         let certificates = try configuration.tls.map { listener throws(TLSError) in
-            try LiveCertificates(listener.certificates)
+            try LiveCertificates(listener.certificates, from: configuration.files)
         }
-        let listener = try await listen(configuration.host, configuration.port, pipelines.configurePlain)
+        let listener = try await listen(
+            configuration.host, configuration.port, open: configuration.openListener, pipelines.configurePlain)
         state.withLockedValue { $0.listeners.append(listener) }
         guard let tls = configuration.tls, let certificates else { return listener.localAddress! }
         do {
@@ -81,7 +82,9 @@ public final class Gateway: Sendable {
 
     private func listenWithTLS(_ tls: TLSListener, _ context: NIOSSLContext) async throws -> any Channel {
         do {
-            return try await listen(tls.host, tls.port) { [pipelines] in try pipelines.configureTLS($0, context) }
+            return try await listen(tls.host, tls.port, open: configuration.openTLSListener) { [pipelines] in
+                try pipelines.configureTLS($0, context)
+            }
         } catch let error as IOError {
             let reason = String(cString: strerror(error.errnoCode))
             throw TLSError(description: "cannot listen on \(tls.host):\(tls.port) with TLS: \(reason)")
@@ -89,9 +92,10 @@ public final class Gateway: Sendable {
     }
 
     private func listen(
-        _ host: String, _ port: Int, _ configure: @escaping @Sendable (any Channel) throws -> Void
+        _ host: String, _ port: Int, open listener: CInt?,
+        _ configure: @escaping @Sendable (any Channel) throws -> Void
     ) async throws -> any Channel {
-        try await ServerBootstrap(group: group)
+        let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -104,7 +108,8 @@ public final class Gateway: Sendable {
                     try configure(channel)
                 }
             }
-            .bind(host: host, port: port).get()
+        if let listener { return try await bootstrap.withBoundSocket(listener).get() }
+        return try await bootstrap.bind(host: host, port: port).get()
     }
 
     /// Stops accepting, lets requests and tunnels continue for at most `grace`, then closes. Clients are told to stop

@@ -7,6 +7,11 @@ public struct GatewayConfiguration: Sendable {
     public var port = 28888
     /// A second listener, with TLS.
     public var tls: TLSListener?
+    /// Where the files of its certificates are read.
+    public var files: any FileSource = DiskFiles()
+    /// Sockets that listen already, in the place of new ones.
+    public var openListener: CInt?
+    public var openTLSListener: CInt?
     public var mode: RouteMode
     /// The keys that verify signed routes; without any no signed route is valid.
     public var keys: LiveKeys?
@@ -27,6 +32,8 @@ public struct GatewayConfiguration: Sendable {
     /// Records used one-time routes; nil to accept none.
     public var spentTokens: SpentTokens?
     public var failures = FailureBudget.Limits()
+    /// Names of the processes beside this one that do not serve now.
+    public var down: @Sendable () -> [String] = { [] }
 
     public init(mode: RouteMode = .header(), keys: LiveKeys? = nil) {
         self.mode = mode

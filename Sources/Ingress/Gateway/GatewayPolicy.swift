@@ -23,10 +23,18 @@ struct GatewayPolicy: ProxyPolicy {
                     guard directory.isReady else { throw .noDirectory }
                     return .answer("ok\n")
                 }
+                if head.uri == "/health", head.method == .GET || head.method == .HEAD { return .answer(health) }
                 throw configuration.mode.presentsBrokenToken(head) ? .unauthorized : .invalidRoute
             }
             return .proxy(try enter(head, route, Visitor(client: client, peer: peer)))
         } catch { return .refuse(error) }
+    }
+
+    /// As the lifecycle API says it. Names of processes, which need no escaping.
+    private var health: String {
+        let down = configuration.down()
+        guard !down.isEmpty else { return "{\"status\":\"healthy\"}\n" }
+        return "{\"status\":\"degraded\",\"down\":[" + down.map { "\"\($0)\"" }.joined(separator: ",") + "]}\n"
     }
 
     private func enter(

@@ -2,37 +2,39 @@ import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOSSL
-import System
 
-/// A listener's certificates, which are read again when their files change. Open connections keep theirs.
+/// The certificates of a listener, read anew when their files change. A handshake gets those of its time; connections that
+/// are open go on with theirs.
 final class LiveCertificates: Sendable {
     private struct State {
         var loaded: [LoadedCertificate]
         var names: ServerNames
-        var stamps: [[ChangeStamp?]]
+        var stamps: [[Int]]
 
         func certificate(for name: String?) -> LoadedCertificate {
             loaded[name.flatMap(names.index) ?? 0]
         }
     }
 
-    /// How often to check the files.
+    /// How often the files are looked at.
     private static let interval = Duration.milliseconds(500)
 
     private let files: [CertificateFiles]
+    private let source: any FileSource
     private let state: NIOLockedValueBox<State>
 
-    /// - Throws: if there is none, or one cannot be used.
-    init(_ files: [CertificateFiles]) throws(TLSError) {
+    /// - Throws: where there is none, or one cannot be used.
+    init(_ files: [CertificateFiles], from source: any FileSource = DiskFiles()) throws(TLSError) {
         guard !files.isEmpty else { throw TLSError(description: "TLS needs a certificate and a key") }
         self.files = files
-        // Taken first, so that a change during reading is noticed later.
-        let stamps = files.map(Self.stamp)
-        let loaded = try files.map { file throws(TLSError) in try LoadedCertificate(file) }
+        self.source = source
+        // Looked at first: what changes while they are read is read again.
+        let stamps = files.map { Self.stamp($0, source) }
+        let loaded = try files.map { file throws(TLSError) in try LoadedCertificate(file, from: source) }
         state = NIOLockedValueBox(State(loaded: loaded, names: ServerNames(loaded.map(\.names)), stamps: stamps))
     }
 
-    /// The TLS context for handshakes, which use the certificate for the name that the client sends.
+    /// What handshakes are made with; each takes the certificate for the name that its client sends.
     func context() throws -> NIOSSLContext {
         var configuration = state.withLockedValue { $0.loaded[0] }.configuration
         configuration.sslContextCallback = { [self] values, promise in
@@ -45,7 +47,7 @@ final class LiveCertificates: Sendable {
         return try NIOSSLContext(configuration: configuration)
     }
 
-    /// Follows changes of the files until the task is cancelled.
+    /// Keeps up with the files until the task is cancelled.
     func follow(_ logger: Logger) async {
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.interval)
@@ -53,19 +55,18 @@ final class LiveCertificates: Sendable {
         }
     }
 
-    /// Reads changed files. A pair that cannot be used is logged once, and the previous one stays; while certificate
-    /// and key are written one after the other, they do not match for a moment.
+    /// Reads what has changed. A pair that cannot be used leaves its predecessor in place and is logged once; pairs that
+    /// are written file by file do not match for a moment.
     func refresh(_ logger: Logger) {
-        let stamps = files.map(Self.stamp)
+        let stamps = files.map { Self.stamp($0, source) }
         var present = state.withLockedValue { $0 }
         guard stamps != present.stamps else { return }
         for (index, file) in files.enumerated() where stamps[index] != present.stamps[index] {
             do throws(TLSError) {
-                present.loaded[index] = try LoadedCertificate(file)
+                present.loaded[index] = try LoadedCertificate(file, from: source)
                 logger.info("certificate read", metadata: ["file": "\(file.certificate)"])
             } catch {
-                logger.error(
-                    "a certificate cannot be used; the previous one stays in force", metadata: ["error": "\(error)"])
+                logger.error("the certificate stays as it was", metadata: ["error": "\(error)"])
             }
         }
         present.names = ServerNames(present.loaded.map(\.names))
@@ -73,8 +74,7 @@ final class LiveCertificates: Sendable {
         state.withLockedValue { [present] in $0 = present }
     }
 
-    /// File attributes that change with a file or its permissions.
-    private static func stamp(_ files: CertificateFiles) -> [ChangeStamp?] {
-        [ChangeStamp(files.certificate), ChangeStamp(files.key)]
+    private static func stamp(_ files: CertificateFiles, _ source: any FileSource) -> [Int] {
+        source.stamp(of: files.certificate) + source.stamp(of: files.key)
     }
 }

@@ -1,20 +1,19 @@
 import NIOSSL
-import System
 
 #if canImport(Glibc)
     import Glibc
 #endif
 
-/// A certificate chain and its key, which have been checked to match.
+/// A certificate chain and its key, read and found to belong together.
 struct LoadedCertificate: Sendable {
     let chain: [NIOSSLCertificateSource]
     let key: NIOSSLPrivateKeySource
     /// The DNS names of the first certificate.
     let names: [String]
 
-    init(_ files: CertificateFiles) throws(TLSError) {
-        let pem = try Self.read(files.certificate, isSecret: false)
-        let secret = try Self.read(files.key, isSecret: true)
+    init(_ files: CertificateFiles, from source: any FileSource = DiskFiles()) throws(TLSError) {
+        let pem = try Self.read(files.certificate, from: source, isSecret: false)
+        let secret = try Self.read(files.key, from: source, isSecret: true)
         guard let certificates = try? NIOSSLCertificate.fromPEMBytes(pem), let first = certificates.first else {
             throw TLSError(description: "\(files.certificate) holds no certificate in PEM form")
         }
@@ -41,29 +40,34 @@ struct LoadedCertificate: Sendable {
         return configuration
     }
 
-    /// Bytes.
-    private static let limit = 1 << 20
-
-    /// - Throws: for a secret that others than its owner may read.
-    private static func read(_ path: String, isSecret: Bool) throws(TLSError) -> [UInt8] {
-        let file: FileDescriptor
-        do throws(SystemCallError) { file = try FileDescriptor(opening: path, O_RDONLY | O_NONBLOCK) } catch {
-            throw unreadable(path, error)
-        }
+    /// - Throws: for a secret that others than its owner may read, too.
+    private static func read(
+        _ path: String, from source: any FileSource, isSecret: Bool
+    ) throws(TLSError) -> [UInt8] {
+        let descriptor = source.open(path)
+        guard descriptor >= 0 else { throw unreadable(path) }
+        defer { close(descriptor) }
         var status = stat()
-        guard fstat(file.number, &status) == 0 else { throw unreadable(path, .last) }
-        guard status.st_mode & S_IFMT == S_IFREG, (1...Int64(limit)).contains(Int64(status.st_size)) else {
+        guard fstat(descriptor, &status) == 0 else { throw unreadable(path) }
+        guard status.st_mode & S_IFMT == S_IFREG, (1...(1 << 20)).contains(status.st_size) else {
             throw TLSError(description: "\(path) is no file of at most 1 MiB")
         }
         guard !isSecret || status.st_mode & 0o077 == 0 else {
             throw TLSError(description: "\(path) can be read by others than its owner; use chmod 600")
         }
-        do throws(SystemCallError) { return try File.read(file.number, limit: limit) } catch {
-            throw unreadable(path, error)
+        var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
+        var count = 0
+        while count < bytes.count {
+            let more = bytes.withUnsafeMutableBytes {
+                pread(descriptor, $0.baseAddress! + count, $0.count - count, off_t(count))
+            }
+            guard more > 0 else { throw unreadable(path) }
+            count += more
         }
+        return bytes
     }
 
-    private static func unreadable(_ path: String, _ error: SystemCallError) -> TLSError {
-        TLSError(description: "\(path) cannot be read: \(error)")
+    private static func unreadable(_ path: String) -> TLSError {
+        TLSError(description: "\(path) cannot be read: \(String(cString: strerror(errno)))")
     }
 }

@@ -6,14 +6,14 @@ import Logging
 struct Greeting {
     let text: String
 
-    /// - Parameter showsKey: whether only whoever started the server sees the output. Elsewhere (a journal, a log, a
-    ///   pipe) others could find the key later, so its file is named instead.
-    init(_ appliance: Appliance, showsKey: Bool) {
-        let settings = appliance.settings
+    /// - Parameter showsKey: where only who started the server reads it. Elsewhere (a journal, a log, a pipe) the key would stay
+    ///   for others to find: its file is named instead.
+    init(_ facts: ServeFacts, showsKey: Bool) {
+        let settings = facts.settings
         let server = "\(settings.server.host):\(settings.server.port)"
         let secure = settings.gateway.tls.map { "\n                 with TLS     https://\($0.host):\($0.port)" } ?? ""
         let key =
-            switch (appliance.apiKey, appliance.apiKeyFile) {
+            switch (facts.apiKey, facts.apiKeyFile) {
             case (nil, _): "# no API key is needed"
             case (let key?, _) where showsKey: "export OPEN_SANDBOX_API_KEY=\(key)"
             case (_, let file?): "export OPEN_SANDBOX_API_KEY=$(cat \(file))"
@@ -54,13 +54,13 @@ struct Greeting {
     }
 
     /// The same for programs, without the key.
-    static func fields(_ appliance: Appliance) -> Logger.Metadata {
-        let settings = appliance.settings
+    static func fields(_ facts: ServeFacts) -> Logger.Metadata {
+        let settings = facts.settings
         var fields: Logger.Metadata = [
             "release": "\(Appliance.release)", "api": "\(settings.server.host):\(settings.server.port)",
             "gateway": "\(settings.gateway.host):\(settings.gateway.port)",
         ]
-        if let file = appliance.apiKeyFile, appliance.apiKey != nil { fields["api-key-file"] = "\(file)" }
+        if let file = facts.apiKeyFile, facts.apiKey != nil { fields["api-key-file"] = "\(file)" }
         return fields
     }
 }

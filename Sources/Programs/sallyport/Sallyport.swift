@@ -1,19 +1,46 @@
 import ArgumentParser
 import ControlPlane
+import Dispatch
+import Synchronization
 
 /// The program.
-@main
-struct Sallyport: AsyncParsableCommand {
+struct Sallyport: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sallyport",
         abstract:
             "Sandboxes for code that a model wrote: what they may reach, who may reach them, with which credential.",
         version: "sallyport \(Appliance.release)",
         subcommands: [
-            Serve.self, EgressCommand.self, IngressCommand.self, TokenCommand.self, InitConfig.self,
-            SettingsCommand.self,
+            Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, InitConfig.self, SettingsCommand.self,
+            ProcessCommand.self,
         ],
         defaultSubcommand: Serve.self)
+}
+
+/// Where the program begins. Not asynchronous: a process gives up its rights, and a supervisor starts others, while there is one
+/// thread, and that one has to stay until the process ends.
+@main
+enum Start {
+    static func main() {
+        do {
+            var command = try Sallyport.parseAsRoot()
+            guard let waiting = command as? any AsyncParsableCommand else { return try command.run() }
+            nonisolated(unsafe) var asynchronous = waiting
+            try wait { try await asynchronous.run() }
+        } catch { Sallyport.exit(withError: error) }
+    }
+
+    /// Runs what waits, and returns when it is done. On the first thread only.
+    static func wait(for body: @escaping @Sendable () async throws -> Void) throws {
+        let done = DispatchSemaphore(value: 0)
+        let outcome = Mutex<(any Error)?>(nil)
+        Task.detached {
+            do { try await body() } catch { outcome.withLock { $0 = error } }
+            done.signal()
+        }
+        done.wait()
+        if let error = outcome.withLock({ $0 }) { throw error }
+    }
 }
 
 /// What every long-running command takes.
@@ -30,6 +57,6 @@ struct CommonOptions: ParsableArguments {
     @Option(help: "Folder of everything that is kept.")
     var stateDirectory: String?
 
-    @Option(help: "Folder of the sockets, readable by root only.")
+    @Option(help: "Folder of the sockets.")
     var runDirectory: String?
 }

@@ -6,7 +6,7 @@ import Observability
 import ProgramSupport
 
 /// `sallyport serve`
-struct Serve: AsyncParsableCommand {
+struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Run the lifecycle server, the guard and the gateway.")
 
     @OptionGroup var common: CommonOptions
@@ -14,39 +14,103 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "Where the lifecycle API listens.") var port: Int?
     @Option(help: "Where the gateway listens.") var gatewayPort: Int?
     @Option(help: "The static execd that sandboxes start with.") var execd: String?
+    @Flag(help: "Run all of it in one process: less memory, and what ends one part ends all.") var singleProcess = false
 
-    func run() async throws {
-        try await Program.run(common) { settings in
-            settings.server.host = host ?? settings.server.host
-            settings.server.port = port ?? settings.server.port
-            settings.gateway.port = gatewayPort ?? settings.gateway.port
-            settings.local.execd = execd ?? settings.local.execd
-        } start: { program in
-            try program.settings.requireKey(
-                isInteractive: Program.isInteractive, environment: ProcessInfo.processInfo.environment)
+    func run() throws {
+        var options = try common.serveOptions()
+        (options.host, options.port, options.gatewayPort, options.execd) = (host, port, gatewayPort, execd)
+        let environment = ProcessInfo.processInfo.environment
+        let program = try Program.prepare(common, process: singleProcess ? nil : "supervisor") { [options] settings in
+            options.apply(to: &settings)
+        }
+        do {
+            try program.settings.requireKey(isInteractive: Program.isInteractive, environment: environment)
+        } catch { throw Program.failure(error) }
+        guard singleProcess else { return try supervise(program, options, environment) }
+        try program.run { program in
             let appliance = try await Appliance(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
-            if program.logFormat == .text {
-                Console.say(Greeting(appliance, showsKey: Program.showsSecrets).text)
-            } else {
-                // Collectors of JSON lines accept nothing else.
-                program.logger.info("ready", metadata: Greeting.fields(appliance))
-            }
+            program.greet(appliance.facts)
             return { await appliance.shutdown() }
+        }
+    }
+
+    private func supervise(_ program: Program, _ options: ServeOptions, _ environment: [String: String]) throws {
+        do {
+            let processes = try ServeProcesses(
+                settings: program.settings,
+                configuration: try Settings.tree(path: common.config, environment: environment), options: options,
+                environment: environment, logger: program.logger)
+            try processes.run { program.greet($0) }
+        } catch is PartFailure {
+            // It has said itself why.
+            throw ExitCode(1)
+        } catch { throw Program.failure(error) }
+    }
+}
+
+extension Program {
+    func greet(_ facts: ServeFacts) {
+        if logFormat == .text {
+            Console.say(Greeting(facts, showsKey: Program.showsSecrets).text)
+        } else {
+            // Whoever collects lines of JSON takes nothing else.
+            logger.info("ready", metadata: Greeting.fields(facts))
         }
     }
 }
 
-/// `sallyport egress`
-struct EgressCommand: AsyncParsableCommand {
+/// `sallyport process`: one of the processes of `sallyport serve`, which starts it.
+struct ProcessCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "egress",
-        abstract: "Run the guard alone, for a server with egress.external = true.")
+        commandName: "process", abstract: "One of the processes of `sallyport serve`.", shouldDisplay: false)
+
+    @Argument(help: "For people who look at the list of processes.") var part: String
+
+    func run() throws {
+        let handover: Handover, settings: Settings
+        do {
+            handover = try Handover.receive()
+            try handover.confine()
+            settings = try handover.settings()
+        } catch { throw Program.failure(error) }
+        let program = Program(
+            settings: settings, logFormat: LogFormat(rawValue: handover.logFormat) ?? .text,
+            process: handover.part.rawValue)
+        try program.run { program in
+            let (settings, metrics, logger) = (program.settings, program.metrics, program.logger)
+            let stop: @Sendable () async -> Void
+            switch handover.part {
+            case .egress:
+                let guardian = try await EgressProgram(
+                    settings: settings, handover: handover, metrics: metrics, logger: logger)
+                stop = { await guardian.shutdown() }
+            case .server:
+                let appliance = try await Appliance(
+                    settings: settings, handover: handover, metrics: metrics, logger: logger)
+                stop = { await appliance.shutdown() }
+            case .gateway:
+                let gateway = try await GatewayPart(handover, metrics: metrics, logger: logger)
+                stop = { await gateway.shutdown() }
+            }
+            handover.tellReady()
+            return stop
+        }
+    }
+}
+
+/// `sallyport guard`
+struct GuardCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "guard",
+        abstract: "Run the guard alone, for a server with egress.external = true.",
+        // Its name until there was the sidecar, sallyport-egress, beside it.
+        aliases: ["egress"])
 
     @OptionGroup var common: CommonOptions
 
-    func run() async throws {
-        try await Program.run(common) { _ in
+    func run() throws {
+        try Program.run(common) { _ in
         } start: { program in
             let guardian = try await EgressProgram(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
@@ -57,7 +121,7 @@ struct EgressCommand: AsyncParsableCommand {
 }
 
 /// `sallyport ingress`
-struct IngressCommand: AsyncParsableCommand {
+struct IngressCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ingress",
         abstract: "Run the gateway alone, for a server with ingress.external = true.")
@@ -67,8 +131,8 @@ struct IngressCommand: AsyncParsableCommand {
     @Option(help: "Where the gateway listens.") var port: Int?
     @OptionGroup var tls: TLSOptions
 
-    func run() async throws {
-        try await Program.run(common) { settings in
+    func run() throws {
+        try Program.run(common) { settings in
             settings.gateway.host = host ?? settings.gateway.host
             settings.gateway.port = port ?? settings.gateway.port
             tls.apply(to: &settings)

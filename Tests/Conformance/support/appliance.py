@@ -114,7 +114,8 @@ presets = "{ROOT}/policies"
         if self.process.poll() is not None:
             raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.last_words()}")
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/health").status_code == 200
+            # All of its processes, if it has several.
+            return httpx.get(f"http://127.0.0.1:{self.port}/health").json() == {"status": "healthy"}
         except httpx.TransportError:
             return False
 
@@ -138,6 +139,10 @@ presets = "{ROOT}/policies"
         text = self.log.read_text(errors="replace")
         found = max(text.rfind("Fatal error"), text.rfind(" crashed:\n"))
         return text[found:found + 4000] if found >= 0 else text[-2000:]
+
+    def ends(self):
+        """How often one of its processes has ended by itself."""
+        return self.log.read_text(errors="replace").count("a process has ended and is started again")
 
     def restart(self):
         self.stop()

@@ -49,15 +49,19 @@ def own_appliance(world):
 
 @pytest.fixture(autouse=True)
 def lives(request):
-    """A test that ends the server it shares fails, and the next one finds a new server."""
+    """A test that ends the server it shares, or one of its processes, fails, and the next one finds a new server."""
+    is_shared = "appliance" in request.fixturenames
+    shared = request.getfixturevalue("appliance") if is_shared else None
+    before = shared.ends() if is_shared else 0
     yield
-    if "appliance" not in request.fixturenames:
+    if not is_shared:
         return
-    shared = request.getfixturevalue("appliance")
     if shared.process.poll() is not None:
         code, why = shared.process.returncode, shared.last_words()
         shared.start()
         pytest.fail(f"the server ended with {code}:\n{why}")
+    if shared.ends() > before:
+        pytest.fail(f"a process of the server has ended:\n{shared.last_words()}")
 
 
 @pytest.fixture

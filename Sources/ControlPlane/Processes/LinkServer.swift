@@ -1,0 +1,192 @@
+import CLinux
+import Ingress
+import Logging
+import NIOCore
+import Supervision
+import Synchronization
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The server's end of the link: dials for gateways that may not, hears which sandboxes are used, and knows how far gateways have
+/// followed the directory.
+final class LinkServer: Sendable {
+    private struct Peer: Sendable {
+        let socket: MessageSocket
+        var applied: DirectoryPosition?
+    }
+
+    private struct State: Sendable {
+        var peers: [UInt64: Peer] = [:]
+        var nextPeer: UInt64 = 0
+        var waiting: [UInt64: Waiting] = [:]
+        var nextWaiting: UInt64 = 0
+        var isStopped = false
+
+        func areSettled(_ position: DirectoryPosition) -> Bool {
+            peers.values.allSatisfy { peer in
+                peer.applied.map { $0.stream == position.stream && $0.sequence >= position.sequence } ?? false
+            }
+        }
+    }
+
+    private struct Waiting: Sendable {
+        let position: DirectoryPosition
+        let continuation: CheckedContinuation<Void, Never>
+    }
+
+    private let listener: CInt
+    private let user: UInt32
+    private let routes: RouteTable
+    private let dialer: (any InsideDialer)?
+    private let group: any EventLoopGroup
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    private static let pause: UInt32 = 100_000
+    private static let maxPeers = 4
+    /// A gateway that takes longer hears of a change when it does.
+    private static let patience = Duration.milliseconds(250)
+
+    /// - Parameters:
+    ///   - listener: of `ListeningSocket.messages`.
+    ///   - user: who may connect besides root.
+    init(
+        listener: CInt, user: UInt32, routes: RouteTable, dialer: (any InsideDialer)?, group: any EventLoopGroup,
+        logger: Logger
+    ) throws {
+        self.listener = listener
+        self.user = user
+        self.routes = routes
+        self.dialer = dialer
+        self.group = group
+        self.logger = logger
+        try DetachedThread.start { [self] in accept() }
+    }
+
+    func shutdown() {
+        let (peers, waiting) = state.withLock { state in
+            state.isStopped = true
+            defer { (state.peers, state.waiting) = ([:], [:]) }
+            return (state.peers.values, state.waiting.values)
+        }
+        for peer in peers { peer.socket.shutdown() }
+        for one in waiting { one.continuation.resume() }
+    }
+
+    /// Returns when every gateway of this machine routes by the present state of the directory: what a client is told next is
+    /// true at the gateway, too.
+    func settled() async {
+        let position = routes.position
+        guard !state.withLock({ $0.areSettled(position) }) else { return }
+        let number = state.withLock { state in
+            state.nextWaiting += 1
+            return state.nextWaiting
+        }
+        let clock = Task {
+            try await Task.sleep(for: Self.patience)
+            state.withLock { $0.waiting.removeValue(forKey: number) }?.continuation.resume()
+        }
+        await withCheckedContinuation { continuation in
+            let isSettled = state.withLock { state in
+                guard !state.isStopped, !state.areSettled(position) else { return true }
+                state.waiting[number] = Waiting(position: position, continuation: continuation)
+                return false
+            }
+            if isSettled { continuation.resume() }
+        }
+        clock.cancel()
+    }
+
+    // MARK: connections
+
+    private func accept() {
+        while true {
+            let descriptor = linux_accept(listener)
+            guard descriptor >= 0 else {
+                guard errno != EBADF, errno != EINVAL else { return }
+                // No descriptors are left, or no memory: there will be.
+                if errno != EINTR, errno != ECONNABORTED { usleep(Self.pause) }
+                continue
+            }
+            let socket = MessageSocket(descriptor: descriptor)
+            let number = state.withLock { state -> UInt64? in
+                let isKnown = socket.peerUser == 0 || socket.peerUser == user
+                guard isKnown, !state.isStopped, state.peers.count < Self.maxPeers else { return nil }
+                state.nextPeer += 1
+                state.peers[state.nextPeer] = Peer(socket: socket)
+                return state.nextPeer
+            }
+            guard let number, (try? DetachedThread.start { [self] in serve(number, socket) }) != nil else {
+                logger.warning("a gateway's link was refused")
+                socket.close()
+                continue
+            }
+        }
+    }
+
+    private func serve(_ number: UInt64, _ socket: MessageSocket) {
+        let link = OpenLink(socket)
+        let loop = group.next()
+        while let message = try? socket.receive() {
+            // Nothing that a gateway sends has a descriptor.
+            if let descriptor = message.descriptor { close(descriptor) }
+            guard let request = LinkRequest(message.bytes) else { break }
+            switch request {
+            case .dial(let dial, let port, let incarnation): self.dial(dial, port, incarnation, link, loop)
+            case .accessed(let sandbox): routes.accessed(sandbox: sandbox, renew: true)
+            case .applied(let stream, let sequence):
+                settle(number, DirectoryPosition(stream: stream, sequence: sequence))
+            }
+        }
+        settle(number, nil)
+        link.close()
+    }
+
+    private func dial(_ number: UInt64, _ port: UInt16, _ incarnation: String, _ link: OpenLink, _ loop: any EventLoop)
+    {
+        guard let dialer else { return link.answer(LinkReply(number: number, code: LinkReply.unreachable)) }
+        dialer.dial(inside: incarnation, port: Int(port), on: loop).whenComplete { result in
+            switch result {
+            case .success(let connection):
+                link.answer(LinkReply(number: number, code: 0), connection)
+                close(connection)
+            case .failure(let error):
+                let code = (error as? IOError)?.errnoCode ?? LinkReply.unreachable
+                link.answer(LinkReply(number: number, code: code))
+            }
+        }
+    }
+
+    /// Notes how far a gateway is; nil: it is gone.
+    private func settle(_ number: UInt64, _ position: DirectoryPosition?) {
+        let done = state.withLock { state -> [Waiting] in
+            if let position { state.peers[number]?.applied = position } else { state.peers[number] = nil }
+            let settled = state.waiting.filter { state.areSettled($0.value.position) }
+            for key in settled.keys { state.waiting[key] = nil }
+            return Array(settled.values)
+        }
+        for one in done { one.continuation.resume() }
+    }
+}
+
+/// A connection that several threads answer on, and one closes.
+private final class OpenLink: Sendable {
+    private let socket: Mutex<MessageSocket?>
+
+    init(_ socket: MessageSocket) { self.socket = Mutex(socket) }
+
+    /// A gateway that does not read its answers does without them.
+    func answer(_ reply: LinkReply, _ connection: CInt? = nil) {
+        socket.withLock { try? $0?.send(reply.bytes, descriptor: connection) }
+    }
+
+    func close() {
+        socket.withLock { socket in
+            socket?.close()
+            socket = nil
+        }
+    }
+}

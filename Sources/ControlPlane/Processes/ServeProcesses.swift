@@ -1,0 +1,206 @@
+import Egress
+import FoundationEssentials
+import Ingress
+import JSON
+import Logging
+import SecureAccess
+import Supervision
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// `sallyport serve`: takes the locks, opens the listeners, and keeps guard, server and gateway running, each a process of its
+/// own. It serves nothing itself, and reads nothing but the operator's configuration.
+package final class ServeProcesses {
+    private let settings: Settings
+    private let configuration: (tree: JSONValue, path: String)?
+    private let options: ServeOptions
+    private let environment: [String: String]
+    private let logger: Logger
+    private let locks: InstanceLocks
+    private let board: ProcessBoard
+    private let parts: [Part]
+    private var listeners: [Part: [String: CInt]] = [:]
+    private let supply: FileSupply
+
+    /// Where a crash was, and no more: a process that describes all of its threads is seconds late to be started again.
+    private static let backtrace =
+        "threads=crashed,images=mentioned,registers=none,limit=16,color=no,sanitize=yes,symbolicate=off"
+    /// What is left of the gateway's environment: nothing that could be a secret.
+    private static let harmless = ["PATH", "LANG", "TZ"]
+
+    /// - Parameters:
+    ///   - settings: as `options` have changed them.
+    ///   - configuration: what they were read of.
+    /// - Throws: an error whose description says what to do.
+    package init(
+        settings: Settings, configuration: (tree: JSONValue, path: String)?, options: ServeOptions,
+        environment: [String: String], logger: Logger
+    ) throws {
+        self.settings = settings
+        self.configuration = configuration
+        self.options = options
+        self.environment = environment
+        self.logger = logger
+        parts = Part.allCases.filter {
+            !($0 == .egress && settings.egress.isExternal || $0 == .gateway && settings.gateway.isExternal)
+        }
+        try StateFolders.make(settings)
+        locks = try InstanceLocks.taken(settings)
+        if parts.contains(.gateway) { try StateFolders.open(settings, toGateway: settings.gateway.user) }
+        board = try ProcessBoard()
+        supply = try Self.supply(settings)
+        try listen()
+    }
+
+    /// Runs until it is asked to end.
+    /// - Parameter whenReady: called once, when all parts serve.
+    /// - Throws: where a part could not start.
+    package func run(whenReady: @escaping (ServeFacts) -> Void) throws {
+        let processes = parts.map { part in
+            SupervisedProcess(
+                name: part.rawValue, index: part.index,
+                // The first server makes the secrets that the gateway is given.
+                predecessor: part == .gateway ? Part.server.rawValue : nil,
+                start: { [self] ready in try start(part, ready) },
+                tend: part == .gateway ? { [supply] in supply.refresh() } : nil)
+        }
+        let supervisor = try Supervisor(processes, board: board, logger: logger)
+        do { try supervisor.run { [settings] in whenReady(ServeFacts(settings)) } } catch is Supervisor.StartFailure {
+            throw PartFailure()
+        }
+    }
+
+    private func start(_ part: Part, _ ready: CInt) throws -> pid_t {
+        var passed: [CInt] = []
+        func number(_ descriptor: CInt) -> CInt {
+            passed.append(descriptor)
+            return ChildLaunch.firstPassed + CInt(passed.count - 1)
+        }
+        let listeners = (listeners[part] ?? [:]).mapValues(number)
+        let files = part == .gateway ? try supply.begin() : nil
+        let folder = part == .gateway ? try Self.folder(settings.gatewayFolder) : nil
+        defer { for descriptor in [files, folder] { if let descriptor { close(descriptor) } } }
+        let told = (configuration?.tree ?? .object(JSONObject())).told(to: part)
+        let handover = Handover(
+            part: part, parent: getpid(), configuration: String(decoding: told.encoded, as: UTF8.self),
+            path: configuration?.path ?? "the configuration", options: options, variables: variables(of: part),
+            listeners: listeners, board: number(board.descriptor), ready: number(ready),
+            files: files.map(number), folder: folder.map(number), gatewayUser: settings.gateway.user, parts: parts)
+        return try ChildLaunch(
+            arguments: ["process", part.rawValue], environment: environment(of: part),
+            directory: part == .gateway ? settings.local.runDirectory : nil, input: handover.encoded(),
+            // The locks are free when the last of the parts has ended, and not before.
+            passed: passed + locks.descriptors
+        ).start()
+    }
+
+    /// A folder to open files in, for who may not enter those above it.
+    private static func folder(_ path: String) throws(SupervisionError) -> CInt {
+        let descriptor = open(path, O_DIRECTORY | O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SupervisionError("opening \(path)", code: errno) }
+        return descriptor
+    }
+
+    /// What the server alone is told, and by no environment.
+    private func variables(of part: Part) -> [String: String] {
+        part == .server ? environment.filter { Settings.variables.contains($0.key) } : [:]
+    }
+
+    private func environment(of part: Part) -> [String: String] {
+        var told = told(to: part)
+        if told["SWIFT_BACKTRACE"] == nil { told["SWIFT_BACKTRACE"] = Self.backtrace }
+        return told
+    }
+
+    private func told(to part: Part) -> [String: String] {
+        environment.filter { name, _ in
+            guard part == .gateway else { return !name.hasPrefix("OPENSANDBOX_") && !name.hasPrefix("OPEN_SANDBOX_") }
+            return Self.harmless.contains(name) || name.hasPrefix("LC_") || name.hasPrefix("SWIFT_")
+                || (settings.telemetry.isEnabled && name.hasPrefix("OTEL_"))
+        }
+    }
+
+    private static func supply(_ settings: Settings) throws -> FileSupply {
+        let certificates = settings.gateway.tls?.certificates ?? []
+        let keys = KeyFile(settings).path
+        let supply = FileSupply(
+            paths: [Secrets.directoryFile(settings).path] + (settings.gateway.keys == nil ? [keys] : [])
+                + certificates.flatMap { [$0.certificate, $0.key] })
+        if let ring = settings.gateway.keys { try supply.add(keys, ring.text) }
+        return supply
+    }
+
+    // MARK: listeners
+
+    private func listen() throws {
+        let gateway = parts.contains(.gateway) ? settings.gateway.user : nil
+        let server = settings.server
+        try add(.server, ListenerName.api, tcp: server.host, server.port, "[server] port")
+        if case .tcp(let host, let port)? = settings.gateway.directory?.place {
+            try add(.server, ListenerName.directoryTCP, tcp: host, port, "[ingress.directory] listen")
+        }
+        try add(.server, ListenerName.directory, unix: settings.directorySocket, gateway)
+        if let gateway {
+            add(.server, ListenerName.link, try ListeningSocket.messages(path: settings.linkSocket, group: gateway))
+            try add(.gateway, ListenerName.gateway, tcp: settings.gateway.host, settings.gateway.port, "[ingress] port")
+            if let tls = settings.gateway.tls {
+                try add(.gateway, ListenerName.gatewayTLS, tcp: tls.host, tls.port, "[ingress.tls] port")
+            }
+            try add(.gateway, ListenerName.gatewayMetrics, unix: settings.gatewayMetricsSocket, nil)
+        }
+        guard parts.contains(.egress) else { return }
+        try add(.egress, ListenerName.policy, unix: settings.policySocket, gateway)
+        try add(.egress, ListenerName.admin, unix: settings.egressAdminSocket, nil)
+        if let address = settings.egress.metricsAddress {
+            let host = address.host.map { "\($0)" } ?? "::"
+            try add(.egress, ListenerName.guardMetrics, tcp: host, Int(address.port), "[egress] metrics_listen")
+        }
+    }
+
+    private func add(_ part: Part, _ name: String, _ listener: CInt) { listeners[part, default: [:]][name] = listener }
+
+    private func add(_ part: Part, _ name: String, tcp host: String, _ port: Int, _ setting: String) throws {
+        do throws(SupervisionError) {
+            add(part, name, try ListeningSocket.tcp(host: host, port: port))
+        } catch {
+            throw ConfigurationError.cannotListen(on: host, port, setting, code: error.code)
+        }
+    }
+
+    private func add(_ part: Part, _ name: String, unix path: String, _ group: UInt32?) throws {
+        do throws(SupervisionError) {
+            add(part, name, try ListeningSocket.unix(path: path, group: group))
+        } catch { throw ConfigurationError("\(error); run as root") }
+    }
+}
+
+/// A part could not start, and has said why.
+package struct PartFailure: Error {}
+
+/// What is said of a server that is ready.
+package struct ServeFacts: Sendable {
+    package let settings: Settings
+    /// What clients send; nil where none is asked for.
+    package let apiKey: String?
+    /// Where the API key is kept; nil where it is configured.
+    package let apiKeyFile: String?
+
+    /// - Parameter secrets: nil: the key is read where the server keeps it.
+    init(_ settings: Settings, secrets: Secrets? = nil) {
+        self.settings = settings
+        let file = settings.server.apiKey == nil ? Secrets.apiKeyFile(settings) : nil
+        let key = secrets.map(\.apiKey) ?? settings.server.apiKey ?? file?.read()
+        apiKey = key?.isEmpty == true ? nil : key
+        apiKeyFile = file?.path
+    }
+}
+
+extension ConfigurationError {
+    static func cannotListen(on host: String, _ port: Int, _ setting: String, code: Int32) -> ConfigurationError {
+        ConfigurationError(
+            "cannot listen on \(host):\(port): \(String(cString: strerror(code))); stop what uses it, or set \(setting)"
+        )
+    }
+}

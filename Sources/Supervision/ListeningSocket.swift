@@ -1,0 +1,96 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Sockets that listen and stay open while those who serve them come and go: what connects in between waits in the kernel's
+/// queue. The supervisor never accepts.
+package enum ListeningSocket {
+    private static let backlog: CInt = 4096
+
+    /// - Returns: the descriptor, close-on-exec.
+    /// - Throws: `SupervisionError` with the system's reason.
+    package static func tcp(host: String, port: Int) throws(SupervisionError) -> CInt {
+        var hints = addrinfo()
+        hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV
+        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+        var found: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(host, "\(port)", &hints, &found) == 0, let address = found else {
+            throw SupervisionError("looking up \(host)", code: EADDRNOTAVAIL)
+        }
+        defer { freeaddrinfo(found) }
+        let listener = try open(address.pointee.ai_family)
+        var on: CInt = 1
+        setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<CInt>.size))
+        guard Glibc.bind(listener, address.pointee.ai_addr, address.pointee.ai_addrlen) == 0,
+            listen(listener, backlog) == 0
+        else { throw failure(listener, "listening on \(host):\(port)") }
+        return listener
+    }
+
+    /// A socket file, which replaces another one.
+    /// - Parameter group: who may connect besides root; nil: nobody.
+    package static func unix(path: String, group: UInt32?) throws(SupervisionError) -> CInt {
+        var address = try Self.address(path)
+        return try bind(&address, path, group, kind: SOCK_STREAM)
+    }
+
+    /// As `unix`, of a kind that keeps the bounds of messages.
+    package static func messages(path: String, group: UInt32?) throws(SupervisionError) -> CInt {
+        var address = try Self.address(path)
+        return try bind(&address, path, group, kind: SOCK_SEQPACKET)
+    }
+
+    /// The port that the kernel has chosen, or that was asked for.
+    package static func port(of listener: CInt) -> Int? {
+        var address = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        return withUnsafeMutableBytes(of: &address) { bytes -> Int? in
+            let pointer = bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)
+            guard getsockname(listener, pointer, &length) == 0 else { return nil }
+            let family = CInt(pointer.pointee.sa_family)
+            guard family == AF_INET || family == AF_INET6 else { return nil }
+            // At the same place in both.
+            return Int(UInt16(bigEndian: bytes.load(fromByteOffset: 2, as: UInt16.self)))
+        }
+    }
+
+    static func address(_ path: String) throws(SupervisionError) -> sockaddr_un {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            throw SupervisionError(path, code: ENAMETOOLONG)
+        }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        return address
+    }
+
+    private static func bind(
+        _ address: inout sockaddr_un, _ path: String, _ group: UInt32?, kind: __socket_type
+    ) throws(SupervisionError) -> CInt {
+        let listener = try open(AF_UNIX, kind)
+        var status = stat()
+        if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
+        let length = socklen_t(MemoryLayout<sockaddr_un>.size)
+        let bound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.bind(listener, $0, length) }
+        }
+        // Nobody connects before it listens: the mode is what it is to be by then.
+        guard bound == 0, chown(path, 0, group ?? 0) == 0 || group == nil,
+            chmod(path, group == nil ? 0o600 : 0o660) == 0,
+            listen(listener, backlog) == 0
+        else { throw failure(listener, "listening on \(path)") }
+        return listener
+    }
+
+    private static func open(_ family: CInt, _ kind: __socket_type = SOCK_STREAM) throws(SupervisionError) -> CInt {
+        let descriptor = socket(family, CInt(kind.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw .last("making a socket") }
+        return descriptor
+    }
+
+    private static func failure(_ listener: CInt, _ action: String) -> SupervisionError {
+        let error = SupervisionError.last(action)
+        close(listener)
+        return error
+    }
+}
