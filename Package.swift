@@ -132,7 +132,7 @@ let package = Package(
             [
                 "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote",
                 "Ingress", "SecureAccess", "Redis", "HTTPServer", "HTTPClient", "Runtimes", "System",
-                "Supervision", "Observability", "SafeText", logging, metrics,
+                "Supervision", "CLinux", "Observability", "SafeText", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
         .target(

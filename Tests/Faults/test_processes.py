@@ -1,4 +1,4 @@
-"""The three processes of a server: a fault ends one of them, and the others serve on (issue 11, seam 11)."""
+"""The three processes of a server: a fault ends one of them, and the others serve on."""
 
 import os
 import pathlib

@@ -16,7 +16,7 @@ import Supervision
 
 /// Everything in one process: lifecycle API, guard, gateway, and the runtime of this machine.
 public final class Appliance: Sendable {
-    /// This program's own version.
+    /// This program's version.
     public static let release = Observability.release
 
     package let facts: ServeFacts
@@ -29,9 +29,9 @@ public final class Appliance: Sendable {
     private let locks: InstanceLocks?
     private let link: LinkServer?
 
-    /// Starts in an order in which nothing is open before it is guarded: guard, runtime, what an earlier server left,
-    /// and only then the listeners.
-    /// - Throws: an error whose description says what to do; the program is to end then.
+    /// Starts the guard, the runtime, recovers sandboxes, and only then opens the listeners, so that nothing is
+    /// reachable before it is guarded.
+    /// - Throws: an error whose description says what to do; then the program should end.
     ///
     /// - Parameter handover: what the supervisor has for a server beside whose process the others run; nil for all in one.
     package init(
@@ -148,7 +148,7 @@ public final class Appliance: Sendable {
         }
     }
 
-    /// - Throws: where sandboxes would get addresses that the machine knows as somebody else's.
+    /// - Throws: if the sandboxes' addresses overlap with a network of this machine.
     private static func checkPools(_ local: Settings.Local) throws(ConfigurationError) {
         let networks = HostNetworks.current(tag: local.tag)
         for (key, pool) in [("address_pool", local.addressPool), ("address_pool_v6", local.addressPoolV6)] {
@@ -159,7 +159,8 @@ public final class Appliance: Sendable {
         }
     }
 
-    /// Stops serving and lets requests finish. Sandboxes run on, guarded by the kernel; the next server finds them.
+    /// Stops serving and lets requests finish. Sandboxes keep running, guarded by the kernel, and the next server
+    /// recovers them.
     public func shutdown() async {
         follower.cancel()
         await directory.shutdown()

@@ -1,6 +1,5 @@
-/// Which dials may run now: so many at a time in all, and so many of one sandbox, so that one whose servers let callers wait
-/// does not hold up the others; nor does it fill the queue, in which each has places of its own. A value; who keeps it runs the
-/// dials.
+/// Limits concurrent dials, in total and per sandbox, so that a sandbox with slow servers does not hold up the others.
+/// Places in the queue are limited per sandbox as well. A value; its owner runs the dials.
 struct DialQueue<Dial> {
     private let most: Int
     private let maxOfOne: Int
@@ -30,8 +29,8 @@ struct DialQueue<Dial> {
         return .later
     }
 
-    /// A dial of the sandbox has come to its end.
-    /// - Returns: the one that may run in its place.
+    /// A dial of the sandbox has ended.
+    /// - Returns: the next dial to run, if any.
     mutating func end(_ key: String) -> (key: String, dial: Dial)? {
         count -= 1
         running[key]! -= 1

@@ -11,7 +11,7 @@ import System
 
 /// The guard of this machine: in this process, or in one of its own (`sallyport guard`).
 enum EgressPlane {
-    /// What a guard is told, whichever process it runs in.
+    /// The guard's configuration, whichever process it runs in.
     static func configuration(_ settings: Settings, logger: Logger) throws(ConfigurationError) -> EgressConfiguration {
         let resolvConf = File.text("/etc/resolv.conf") ?? ""
         var dns = settings.egress.dns
@@ -49,7 +49,7 @@ enum EgressPlane {
     }
 }
 
-/// Folders that programs share: readable by root only, since sockets without a password lie in one of them.
+/// Folders that programs share. Readable by root only, since one has sockets without a password.
 enum StateFolders {
     /// Lets the gateway of another user find its sockets in the run folder, of which none but its own let it in, and makes it a
     /// folder of its own.

@@ -4,7 +4,7 @@ import Logging
 import SecureAccess
 
 extension GatewayConfiguration {
-    /// What the gateway is told, whichever process it runs in.
+    /// The gateway's configuration, whichever process it runs in.
     /// - Parameter spentTokensFile: nil for the one in the state folder.
     /// - Throws: `SpentTokens.FileError`.
     init(_ settings: Settings, keys: LiveKeys, spentTokensFile: String? = nil, logger: Logger) throws {
@@ -31,7 +31,7 @@ extension GatewayConfiguration {
             spentTokens = try SpentTokens(
                 path: spentTokensFile ?? settings.spentTokensFile, now: UInt64(max(0, Timestamp.now().seconds)))
         } catch {
-            // A second gateway on this state serves all the same, but what may be used once only by the other.
+            // A second gateway on this state works, except for one-time routes.
             guard error.isTaken else { throw error }
             logger.warning("one-time routes are not accepted", metadata: ["reason": "\(error)"])
         }
@@ -39,7 +39,7 @@ extension GatewayConfiguration {
 }
 
 extension Settings.Gateway {
-    /// What endpoints name: where clients reach the gateway.
+    /// The gateway's address in endpoints.
     var advertised: String { address ?? "\(host):\(port)" }
     /// The advertised address without its port.
     fileprivate var domain: String { String(advertised.prefix { $0 != ":" }) }

@@ -2,7 +2,7 @@ import Egress
 import FoundationEssentials
 import NetworkPolicy
 
-/// Where the files lie that come with the program: beside it in a build, or where a package puts them.
+/// Finds the files that come with the program: beside it in a build, or where a package installs them.
 struct Installation: Sendable {
     /// The folder of the running program.
     var programFolder: String
@@ -11,7 +11,7 @@ struct Installation: Sendable {
         programFolder: (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
             .map { String($0[..<($0.lastIndex(of: "/") ?? $0.startIndex)]) } ?? "/usr/local/bin")
 
-    /// The static execd. A build folder is `.build/<triple>/<configuration>`, and the static one lies beside `.build`.
+    /// The static execd. A build folder is `.build/<triple>/<configuration>`, and the static one is beside `.build`.
     func execd() throws(ConfigurationError) -> String {
         let candidates = [
             programFolder + "/execd.static", programFolder + "/../../../.build-static/release/execd",
@@ -21,7 +21,7 @@ struct Installation: Sendable {
         throw ConfigurationError("the static execd is not found: run `make execd`, or name it in local.execd")
     }
 
-    /// The presets; none where the folder is not found.
+    /// The presets; none if the folder is not found.
     func presets(folder: String?) throws(ConfigurationError) -> Presets {
         guard let found = try policies(folder: folder) else { return .none }
         do { return try Presets.load(folder: found) } catch {
@@ -29,7 +29,7 @@ struct Installation: Sendable {
         }
     }
 
-    /// The list of resolvers that lies beside the presets.
+    /// The list of resolvers beside the presets.
     func knownResolvers(folder: String?) throws(ConfigurationError) -> KnownResolvers {
         let resolvers: KnownResolvers
         do {

@@ -2,7 +2,7 @@
     import Glibc
 #endif
 
-/// A file that one program holds. The kernel gives it back when the program ends, however it ends.
+/// A lock file. The kernel releases the lock when the program ends, for whatever reason.
 final class InstanceLock: Sendable {
     let descriptor: CInt
 
@@ -20,7 +20,7 @@ final class InstanceLock: Sendable {
             close(descriptor)
             throw Taken(process: Int(String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)))
         }
-        // For people who want to know whose it is.
+        // The pid, for people who look.
         let text = "\(getpid())"
         _ = ftruncate(descriptor, 0)
         _ = pwrite(descriptor, text, text.utf8.count, 0)
@@ -29,21 +29,21 @@ final class InstanceLock: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Another program has it.
+    /// Another program holds it.
     struct Taken: Error, CustomStringConvertible {
         let process: Int?
         var description: String { "another sallyport" + (process.map { " (process \($0))" } ?? "") }
     }
 }
 
-/// What two programs of one machine must not share: each would take away or use what is the other's. Taken before anything
-/// is made, so that the one that is refused has nothing to take away when it ends.
+/// Locks on everything that two servers of one machine must not share. Taken before anything is created, so that a
+/// refused server has nothing to clean up.
 struct InstanceLocks: Sendable {
     private let held: [InstanceLock]
 
     var descriptors: [CInt] { held.map(\.descriptor) }
 
-    /// A server's, with those of a guard where it has none beside it.
+    /// A server's locks, with those of a guard unless that runs in another process.
     static func server(_ settings: Settings) throws -> InstanceLocks {
         var held = try folders(settings, role: "server")
         if !settings.egress.isExternal { held += try folders(settings, role: "guard") }
@@ -69,12 +69,12 @@ struct InstanceLocks: Sendable {
         return kill(pid, 0) != 0 && errno == ESRCH
     }
 
-    /// Those of a guard in a process of its own.
+    /// The locks of a guard in its own process.
     static func guardAlone(_ settings: Settings) throws -> InstanceLocks {
         InstanceLocks(held: try folders(settings, role: "guard"))
     }
 
-    /// A server and a guard work in one state folder and one run folder side by side, two of a kind never.
+    /// A server and a guard may share a state folder and a run folder; two of a kind may not.
     private static func folders(_ settings: Settings, role: String) throws -> [InstanceLock] {
         let local = settings.local
         return try [("state_dir", local.stateDirectory), ("run_dir", local.runDirectory)].map { key, folder in

@@ -3,13 +3,13 @@ import Logging
 import NIOHTTP1
 import Runtimes
 
-/// The images of this machine: the base image, and what registries have.
+/// The images for sandboxes: the base image, and those of registries.
 struct LocalImages: ImageSource {
     static let baseName = "sallyport/base:latest"
 
     private let store: ImageStore
 
-    /// Registers the base image where its folder is there (`scripts/base-image.sh` makes it).
+    /// Registers the base image if its folder exists (`scripts/base-image.sh` makes it).
     init(_ settings: Settings, logger: Logger) throws(ImageError) {
         store = try ImageStore(
             directory: settings.local.stateDirectory + "/images",
@@ -34,7 +34,7 @@ struct LocalImages: ImageSource {
         }
     }
 
-    /// What the caller can mend is 400; the rest is the server's or the registry's trouble.
+    /// 400 for errors that the caller can fix, 500 for those of the server or the registry.
     private static func refusal(_ error: ImageError) -> APIError {
         let status: HTTPResponseStatus =
             switch error {

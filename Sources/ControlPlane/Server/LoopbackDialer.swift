@@ -9,18 +9,18 @@ import System
     import Glibc
 #endif
 
-/// Dials loopback inside a sandbox: a thread enters its network namespace, makes a connection there and ends; the descriptor
-/// stays bound to the namespace. The sandbox's rules hold for nothing of it: it is the sandbox's own loopback.
+/// Connects to loopback inside a sandbox: a thread enters its network namespace, connects and ends; the descriptor
+/// stays bound to the namespace. The sandbox's rules do not apply to its own loopback.
 final class LoopbackDialer: InsideDialer {
     private typealias Dial = @Sendable () -> Void
 
-    /// Where the namespace of a sandbox is; nil where it has none now.
+    /// The path of a sandbox's namespace; nil if it has none at the moment.
     private let namespacePath: @Sendable (_ incarnation: String) -> String?
     private let queue = Mutex(DialQueue<Dial>())
 
-    /// A server that takes longer has a full queue.
+    /// The time limit; a server that takes longer has a full backlog.
     private static let patience = timeval(tv_sec: 0, tv_usec: 900_000)
-    /// Inside, this port of every address is the guard's.
+    /// This port belongs to the guard on every address inside.
     private static let guardedPort = 53
 
     enum UnreachableError: Error { case unreachable }
@@ -45,7 +45,7 @@ final class LoopbackDialer: InsideDialer {
         return promise.futureResult
     }
 
-    /// Where the system has no thread left the dial is made here: it has been promised.
+    /// If no thread can be created, dial on this one, since the dial has been promised.
     private func start(_ dial: @escaping Dial, of key: String) {
         do throws(SystemCallError) { try DetachedThread.start(dial) } catch { dial() }
     }
@@ -54,7 +54,7 @@ final class LoopbackDialer: InsideDialer {
         do {
             return try connect(to: RawSocketAddress(IPAddress("127.0.0.1")!, port: port))
         } catch let error as IOError where error.errnoCode == ECONNREFUSED {
-            // A server that listens on ::1, or on IPv6 only.
+            // The server may listen on ::1 or on IPv6 only.
             return try connect(to: RawSocketAddress(IPAddress("::1")!, port: port))
         }
     }

@@ -5,10 +5,10 @@ import NetworkPolicy
     import Glibc
 #endif
 
-/// What servers of one network namespace must not share, wherever their folders are: the names of links and tables, and
-/// addresses.
+/// Locks on what servers in one network namespace must not share, whatever their folders: names of links and tables,
+/// and addresses.
 struct MachineLocks {
-    /// For root only: whoever could lock something here could keep servers from starting.
+    /// For root only, since others could keep servers from starting.
     var folder = "/run/sallyport.locks"
 
     private static let milliseconds = 5000
@@ -20,7 +20,7 @@ struct MachineLocks {
         guard lstat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid(),
             status.st_mode & 0o022 == 0
         else { throw ConfigurationError("\(folder) is not a folder that belongs to this user alone; remove it") }
-        // One at a time looks and takes: two that start together must not both be refused, nor both be let in.
+        // Checking and locking is serialised, so that of two servers that start together exactly one succeeds.
         let gate = try gate()
         defer { withExtendedLifetime(gate) {} }
         let prefix = networkNamespace + "-"
@@ -33,7 +33,7 @@ struct MachineLocks {
             }
             return try InstanceLock(path: folder + "/" + prefix + Self.name(pool))
         }
-        // Names of links begin with the tag, and what follows may be what the longer of two tags has more.
+        // Link names are the tag followed by a number, so if one tag begins with the other, names may collide.
         for (other, taken) in takenTags(prefix)
         where other != local.tag && (other.hasPrefix(local.tag) || local.tag.hasPrefix(other)) {
             throw ConfigurationError(
@@ -59,7 +59,7 @@ struct MachineLocks {
         }
     }
 
-    /// Links, tables and routes are of a network namespace: servers in different ones do not meet.
+    /// Links, tables and routes belong to a network namespace; servers in different ones do not conflict.
     private var networkNamespace: String {
         var status = stat()
         return stat("/proc/self/ns/net", &status) == 0 ? String(status.st_ino) : "0"
@@ -73,7 +73,7 @@ struct MachineLocks {
         taken(prefix, "tag-").map { name, taken in (String(name.dropFirst(4)), taken) }
     }
 
-    /// What programs that run have of a kind in this network namespace; what others have left is removed.
+    /// The locks of a kind held by running programs in this network namespace. Stale ones are removed.
     private func taken(_ prefix: String, _ kind: String) -> [(name: String, InstanceLock.Taken)] {
         guard let directory = opendir(folder) else { return [] }
         defer { closedir(directory) }
@@ -106,6 +106,6 @@ struct MachineLocks {
 }
 
 extension CIDRBlock {
-    /// Whether an address is in both.
+    /// Whether the two blocks share an address.
     func overlaps(_ other: CIDRBlock) -> Bool { contains(other.base) || other.contains(base) }
 }

@@ -6,7 +6,7 @@ import NIOCore
 import NIOPosix
 import Observability
 
-/// The guard in a process of its own.
+/// The guard in its own process.
 public final class EgressProgram: Sendable {
     public let adminSocket: String
     private let node: EgressNode
@@ -40,7 +40,7 @@ public final class EgressProgram: Sendable {
     }
 }
 
-/// The gateway in a process of its own: it follows the server's directory and reads nothing of its store.
+/// The gateway in its own process, which follows the server's directory and does not read its store.
 public final class IngressProgram: Sendable {
     public let port: Int
     private let gateway: Gateway

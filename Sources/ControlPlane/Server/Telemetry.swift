@@ -2,9 +2,9 @@ import Egress
 import Logging
 import Observability
 
-/// Metrics of a server: what each sandbox was denied, and the export to a collector.
+/// A server's metrics: denials of each sandbox, and the export to a collector.
 enum Telemetry {
-    /// Sandboxes with series of their own; a collector pays for each.
+    /// The most sandboxes with their own series, since each costs the collector.
     private static let maxSandboxes = 512
 
     static func collect(_ node: EgressNode, into metrics: MetricsRegistry) {
@@ -22,7 +22,7 @@ enum Telemetry {
         }
     }
 
-    /// Nil where nothing is to be exported.
+    /// Nil if nothing is exported.
     static func exporter(
         _ settings: Settings, _ metrics: MetricsRegistry, environment: [String: String], logger: Logger
     ) throws(ConfigurationError) -> OTLPExporter? {
