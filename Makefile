@@ -1,4 +1,4 @@
-.PHONY: run build execd egress base-image test bench fuzz lint build-deps run-deps test-deps clean FORCE
+.PHONY: run build execd egress base-image test test-machine bench fuzz lint build-deps run-deps test-deps clean FORCE
 
 STATE ?= /var/lib/sallyport
 
@@ -40,6 +40,10 @@ egress: build-deps
 
 test: test-deps execd
 	./scripts/test.sh
+
+# Isolation once more, on Debian's own kernel with control groups of version 2, in an emulated machine: three quarters of an hour.
+test-machine:
+	./scripts/test-machine.sh $(TESTS)
 
 # Each prints medians beside a peer's, and their ratio.
 bench: test-deps execd egress base-image

@@ -243,6 +243,7 @@ let package = Package(
             [
                 "Addresses", "JSON", "NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer",
                 "Ingress", "Redis", "System", "TestSupport", logging,
+                .product(name: "GRDB", package: "GRDB.swift"),
             ]
                 + nio
         ),

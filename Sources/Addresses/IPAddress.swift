@@ -28,7 +28,9 @@ public struct IPv6Address: Hashable, Comparable, Sendable {
         [high, low].flatMap { half in (0..<8).map { UInt8(truncatingIfNeeded: half >> (56 - 8 * $0)) } }
     }
 
-    @inlinable public static func < (left: Self, right: Self) -> Bool { (left.high, left.low) < (right.high, right.low) }
+    @inlinable public static func < (left: Self, right: Self) -> Bool {
+        (left.high, left.low) < (right.high, right.low)
+    }
 }
 
 /// An address of either family. IPv4 sorts before IPv6.

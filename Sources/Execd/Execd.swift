@@ -62,7 +62,7 @@ public enum Execd {
             commands: CommandAPI(runner: runner), sessions: SessionAPI(runner: runner, expansion: expansion),
             files: FilesAPI(expansion: expansion), token: token, logger: logger)
         let server = HTTPServer(
-            group: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: logger, handler: api.handle)
+            group: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: logger, handler: api.http.handler)
         do {
             // "::" accepts IPv4 as well.
             return (server, try await server.start(on: .tcp(host: "::", port: options.port)))

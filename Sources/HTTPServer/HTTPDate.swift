@@ -1,4 +1,4 @@
-import NIOConcurrencyHelpers
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -6,11 +6,11 @@ import NIOConcurrencyHelpers
 
 /// The `Date` header (RFC 9110, section 6.6.1), formatted once a second.
 enum HTTPDate {
-    private static let cache = NIOLockedValueBox((second: 0, text: ""))
+    private static let cache = Mutex((second: 0, text: ""))
 
     static func now() -> String {
         let second = time(nil)
-        return cache.withLockedValue { cached in
+        return cache.withLock { cached in
             if cached.second != second { cached = (second, format(second)) }
             return cached.text
         }

@@ -11,6 +11,10 @@ public struct HTTPRequest: Sendable {
     public let body: HTTPBody
     /// The peer; nil on a unix socket.
     public let remoteAddress: SocketAddress?
+    /// What the route's pattern found in the path.
+    package internal(set) var parameters = PathParameters.none
+    /// Bytes of the body that its route takes.
+    package internal(set) var maxBody = Int.max
 
     public init(
         method: HTTPMethod, target: String, headers: HTTPHeaders = [:], body: HTTPBody = .empty,
@@ -34,10 +38,10 @@ public struct HTTPRequest: Sendable {
         headers.contains(name: "origin") || headers.first(name: "sec-fetch-site").map { $0 != "none" } ?? false
     }
 
-    /// The path split at `/`, empty segments dropped, each percent-decoded. Decoding comes after splitting, so that an
-    /// encoded slash stays inside its segment.
-    public var pathSegments: [String] {
-        path.split(separator: "/").map { PercentEncoding.decode($0) ?? String($0) }
+    /// The whole body.
+    /// - Throws: `HTTPBodyError.tooLarge` past what the route takes, `clientGone` when the connection breaks.
+    package func wholeBody() async throws -> [UInt8] {
+        Array(try await body.collect(upTo: maxBody).readableBytesView)
     }
 
     /// The query's pairs in order, decoded (`+` is a space).

@@ -1,6 +1,6 @@
-import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
+import Synchronization
 
 /// Writes one response, whole or as a stream. A handler that returns without finishing gets the connection closed, so
 /// that a broken response is never taken for a complete one.
@@ -14,7 +14,7 @@ public final class HTTPResponseWriter: Sendable {
 
     private let channel: any Channel
     private let request: HTTPRequestHead
-    private let state = NIOLockedValueBox(State())
+    private let state = Mutex(State())
 
     init(channel: any Channel, request: HTTPRequestHead) {
         self.channel = channel
@@ -22,13 +22,15 @@ public final class HTTPResponseWriter: Sendable {
     }
 
     /// True once the client closed the connection: nothing written any more arrives.
-    public var isClosed: Bool { state.withLockedValue { $0.clientGone } }
+    public var isClosed: Bool { state.withLock { $0.clientGone } }
+    /// The client wants no body.
+    var isForHEAD: Bool { request.method == .HEAD }
     /// True once a status line went out.
-    public var hasStarted: Bool { state.withLockedValue { $0.phase != .waiting } }
+    public var hasStarted: Bool { state.withLock { $0.phase != .waiting } }
 
     /// Calls `observer` once when the client closes the connection before the response is complete; at once if it has.
     public func whenClientGone(_ observer: @escaping @Sendable () -> Void) {
-        let now = state.withLockedValue { state in
+        let now = state.withLock { state in
             if !state.clientGone && state.phase != .finished { state.observers.append(observer) }
             return state.clientGone
         }
@@ -45,7 +47,7 @@ public final class HTTPResponseWriter: Sendable {
         }
         try advance(from: .waiting, to: .finished)
         let head = self.head(status, headers)
-        let sendsBody = body.readableBytes > 0 && request.method != .HEAD
+        let sendsBody = body.readableBytes > 0 && !isForHEAD
         try await onLoop { channel in
             channel.write(HTTPServerResponsePart.head(head), promise: nil)
             if sendsBody { channel.write(HTTPServerResponsePart.body(.byteBuffer(body)), promise: nil) }
@@ -57,7 +59,7 @@ public final class HTTPResponseWriter: Sendable {
     public func start(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:]) async throws {
         try advance(from: .waiting, to: .streaming)
         var framed = headers
-        if request.method != .HEAD, request.version == .http1_1, !headers.contains(name: "content-length") {
+        if !isForHEAD, request.version == .http1_1, !headers.contains(name: "content-length") {
             framed.replaceOrAdd(name: "transfer-encoding", value: "chunked")
         }
         let head = self.head(status, framed)
@@ -78,11 +80,11 @@ public final class HTTPResponseWriter: Sendable {
 
     /// Closes the connection of a handler that returned without a complete response.
     func abandonIfUnfinished() {
-        if state.withLockedValue({ $0.phase != .finished }) { channel.close(promise: nil) }
+        if state.withLock({ $0.phase != .finished }) { channel.close(promise: nil) }
     }
 
     func clientWentAway() {
-        let observers = state.withLockedValue { state in
+        let observers = state.withLock { state in
             state.clientGone = true
             defer { state.observers = [] }
             return state.phase == .finished ? [] : state.observers
@@ -102,7 +104,7 @@ public final class HTTPResponseWriter: Sendable {
     }
 
     private func advance(from: Phase, to: Phase) throws {
-        try state.withLockedValue { state in
+        try state.withLock { state in
             guard !state.clientGone else { throw HTTPBodyError.clientGone }
             precondition(state.phase == from, "a response is started once and finished once")
             state.phase = to
@@ -117,6 +119,8 @@ public final class HTTPResponseWriter: Sendable {
                 isClosed ? channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel) : write(channel)
             }.get()
         } catch is ChannelError {
+            throw HTTPBodyError.clientGone
+        } catch is IOError {
             throw HTTPBodyError.clientGone
         }
     }

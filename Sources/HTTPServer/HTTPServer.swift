@@ -1,8 +1,8 @@
 import Logging
-import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -54,7 +54,7 @@ public final class HTTPServer: Sendable {
     private let logger: Logger
     private let frontHandlers: FrontHandlers?
     private let handler: HTTPHandler
-    private let state = NIOLockedValueBox(State())
+    private let state = Mutex(State())
 
     public init(
         group: any EventLoopGroup, limits: HTTPLimits = HTTPLimits(), logger: Logger,
@@ -78,7 +78,7 @@ public final class HTTPServer: Sendable {
     public func startWaiting(on bind: HTTPBind) throws -> SocketAddress { adopt(try listen(on: bind).wait()) }
 
     private func adopt(_ listener: any Channel) -> SocketAddress {
-        state.withLockedValue { $0.listeners.append(listener) }
+        state.withLock { $0.listeners.append(listener) }
         return listener.localAddress!
     }
 
@@ -112,7 +112,7 @@ public final class HTTPServer: Sendable {
 
     /// Stops accepting at once, lets requests that are being answered finish for at most `grace`, then closes.
     public func shutdown(grace: TimeAmount = .seconds(5)) async {
-        let (listeners, connections) = state.withLockedValue { state in
+        let (listeners, connections) = state.withLock { state in
             state.isShuttingDown = true
             defer { state.listeners = [] }
             return (state.listeners, Array(state.connections.values))
@@ -143,14 +143,14 @@ public final class HTTPServer: Sendable {
 
     private func admit(_ channel: any Channel) -> Bool {
         let key = ObjectIdentifier(channel)
-        let admitted = state.withLockedValue { state in
+        let admitted = state.withLock { state in
             guard !state.isShuttingDown, state.connections.count < limits.maxConnections else { return false }
             state.connections[key] = channel
             return true
         }
         guard admitted else { return false }
         channel.closeFuture.whenComplete { _ in
-            self.state.withLockedValue { $0.connections[key] = nil }
+            self.state.withLock { $0.connections[key] = nil }
         }
         return true
     }

@@ -38,7 +38,9 @@ public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
         }
         if let at = rest.lastIndex(of: "@") {
             let parts = rest[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-            guard let user = PercentEncoding.decode(parts[0]), let password = parts.count > 1 ? PercentEncoding.decode(parts[1]) : "" else {
+            guard let user = PercentEncoding.decode(parts[0]),
+                let password = parts.count > 1 ? PercentEncoding.decode(parts[1]) : ""
+            else {
                 throw .address("user and password are not percent-encoded")
             }
             self.user = user.isEmpty ? nil : user

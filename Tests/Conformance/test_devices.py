@@ -68,6 +68,19 @@ def test_no_node_opens_among_the_files_of_a_sandbox(either_runtime):
     assert {node.removeprefix("/dev/") for node in nodes} <= {"null", "zero", "full", "random", "urandom", "tty", "console"}
 
 
+def test_execd_opens_no_more_than_its_programs(either_runtime, tmp_path):
+    """It is in another control group: whoever gets into it, or has execd in his hands, is no freer."""
+    sandbox = either_runtime.create()
+    lines = pathlib.Path(f"/proc/{first_process(either_runtime, sandbox)}/cgroup").read_text().splitlines()
+    groups = dict(line.split(":", 2)[1:] for line in lines)
+    group = f"/sys/fs/cgroup/devices{groups['devices']}" if "devices" in groups else f"/sys/fs/cgroup{groups['']}"
+    make_nodes(tmp_path / "nodes")
+    done = subprocess.run(["/bin/busybox", "sh", "-c", f"echo $$ > {group}/cgroup.procs && {OPEN.format(tmp_path / 'nodes')}"],
+                          capture_output=True, text=True, timeout=60)
+    assert "c-1-3" in done.stdout.split(), f"the control: /dev/null; {done.stderr}"
+    assert opened(done.stdout) <= ADDED[either_runtime.name]
+
+
 @pytest.fixture(scope="module")
 def sent(either_runtime):
     """The lines that a sandbox's OCI runtime was given, and the runtime."""

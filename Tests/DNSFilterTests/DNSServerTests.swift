@@ -60,7 +60,9 @@ import Testing
         for _ in 0..<20 {
             let asked = changing.held.withLock { $0 }
             let end = SystemClock.monotonicMilliseconds() + 10_000
-            while changing.held.withLock({ $0 }) < asked + 2, SystemClock.monotonicMilliseconds() < end { sched_yield() }
+            while changing.held.withLock({ $0 }) < asked + 2, SystemClock.monotonicMilliseconds() < end {
+                sched_yield()
+            }
             #expect(changing.held.withLock { $0 } >= asked + 2)
             #expect(try LiveFilter.addresses(LiveFilter.ask(port, queryBytes("a.example"))) == ["198.51.100.1"])
         }

@@ -290,12 +290,21 @@ struct LiveExecd: Sendable {
                 #expect(answer.status == 501 && answer.code == "NOT_SUPPORTED", "\(path)")
             }
             for (method, path) in [
-                ("GET", "/"), ("GET", "/v1"), ("PUT", "/files"), ("GET", "/files/download/x"), ("GET", "/session"),
-                ("POST", "/session/a/b"), ("GET", "/v1/filesystem/0/0/ping"), ("POST", "/metrics"),
+                ("GET", "/"), ("GET", "/v1"), ("GET", "/files/download/x"), ("POST", "/session/a/b"),
+                ("GET", "/v1/filesystem/0/0/ping"),
             ] {
                 let answer = try await execd.ask(method, path)
                 #expect(answer.status == 404 && answer.code == "NOT_SUPPORTED", "\(path)")
             }
+            for (method, path, allowed) in [
+                ("PUT", "/files", "DELETE"), ("GET", "/session", "POST"), ("POST", "/metrics", "GET, HEAD"),
+                ("POST", "/v1/filesystem/0/0/files/info", "GET, HEAD"),
+            ] {
+                let answer = try await execd.ask(method, path)
+                #expect(answer.status == 405 && answer.code == "NOT_SUPPORTED", "\(path)")
+                #expect(answer.header("allow") == allowed, "\(path)")
+            }
+            #expect(try await execd.call("HEAD", "/metrics/watch").hasSuffix("\r\n\r\n"), "a stream without an end")
         }
     }
 }

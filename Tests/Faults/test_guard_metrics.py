@@ -67,4 +67,4 @@ def test_metrics_of_the_guards_own_process(arena, attacker):
     assert "one.example" not in text and "two.example" not in text, "no name is a label"
     assert httpx.get(address + "/sandboxes").status_code == 404, "metrics, and nothing else"
     assert httpx.put(address + f"/sandboxes/{one.id}").status_code == 404
-    assert httpx.post(address + "/metrics").status_code == 404
+    assert httpx.post(address + "/metrics").status_code == 405

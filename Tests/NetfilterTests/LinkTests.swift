@@ -33,6 +33,18 @@ func withPair<Result>(_ body: (_ a: NetworkNamespace, _ b: NetworkNamespace) thr
 }
 
 @Suite(.serialized) struct NetworkNamespaceTests {
+    @Test func `a link is told from others by kind and hardware address`() throws {
+        try withPair { a, _ in
+            try a.run {
+                let route = try RouteSocket()
+                let left = try route.identity(of: "left"), loopback = try route.identity(of: "lo")
+                #expect(left?.kind == "veth" && left?.hardware == [2, 0, 0, 0, 0, 1])
+                #expect(loopback?.kind == "" && loopback?.hardware == [0, 0, 0, 0, 0, 0])
+                #expect(try route.identity(of: "none") == nil)
+            }
+        }
+    }
+
     @Test func `a namespace is made with its loopback up and leaves nothing behind`() throws {
         let namespace = try NetworkNamespace.create(named: "spt-\(UInt32.random(in: 0 ... .max))")
         #expect(namespace.exists)

@@ -131,6 +131,18 @@ private final class TestDisk {
         #expect(ControlGroup.entries(of: folder.path).isEmpty, "trials leave nothing")
     }
 
+    @Test func `quotas are tried without the right to raise limits, which the thread has again`() throws {
+        func rights() throws -> UInt64 {
+            let status = try #require(contents(of: "/proc/thread-self/status"))
+            let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("CapEff:") })
+            return try #require(UInt64(line.dropFirst("CapEff:\t".count), radix: 16))
+        }
+        let before = try rights()
+        let during = try #require(ProjectQuota.withoutRaisingLimits { try? rights() })
+        #expect(during == before & ~(1 << 24))
+        #expect(try rights() == before)
+    }
+
     @Test func `sizes that are asked for again come from memory, and only some are kept`() throws {
         let folder = TemporaryFolder("disk")
         let templates = try DiskTemplates(folder: folder.path)

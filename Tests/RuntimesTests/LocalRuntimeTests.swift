@@ -339,6 +339,43 @@ final class TestRuntime: Sendable {
         }
     }
 
+    @Test func `a sandbox whose record cannot be read runs on, keeps what it has, and can be deleted`() async throws {
+        try await TestRuntime.run { test async throws in
+            let first = try await test.started("unread-1", "exec sleep 1000")
+            let folder = test.sandbox("unread-1")
+            let users = try #require(SandboxRecord.read(from: folder.path)).users
+            try folder.write("{", to: SandboxRecord.fileName)
+            let second = try LocalRuntime(configuration: test.configuration, logger: Logger(label: "test"))
+            #expect(await second.list() == [] && second.leftovers.isEmpty)
+            #expect(await second.state(of: "unread-1") == .running)
+            // The first number is the next one again.
+            let other = try await second.prepare(test.spec("unread-2", "true"))
+            #expect(other.address != first.address)
+            #expect(connects(first.address.description, 44772))
+            let otherUsers = try #require(SandboxRecord.read(from: test.sandbox("unread-2").path)).users
+            #expect(users == nil || otherUsers != users)
+            try await second.delete("unread-2")
+            try await second.delete("unread-1")
+            #expect(test.traces.isEmpty && folder.group.folders.isEmpty, "\(test.traces)")
+        }
+    }
+
+    @Test func `another program's link is left alone, whatever its name`() async throws {
+        try await TestRuntime.run { test async throws in
+            let name = SandboxLink(name: "x", host: 2, tag: test.tag, folder: "/x").hostLink
+            try Command.run("ip", "link", "add", name, "type", "veth", "peer", "name", name + "x")
+            defer { try? Command.run("ip", "link", "del", name) }
+            let route = try RouteSocket(), index = try route.index(of: name)
+            let error = await #expect(throws: RuntimeError.self) {
+                try await test.runtime.prepare(test.spec("foreign-1", "true"))
+            }
+            #expect("\(error!)".contains("a link \(name) that is none of this server's"), "\(error!)")
+            #expect(try route.index(of: name) == index)
+            _ = try await test.runtime.prepare(test.spec("foreign-2", "true"))
+            try await test.runtime.delete("foreign-2")
+        }
+    }
+
     /// As systemd starts a service that has `PrivateTmp=` or `ProtectSystem=`: in a mount namespace of its own each time.
     @Test func `a server that does not see the mounts of the one before it keeps its sandboxes`() async throws {
         try await TestRuntime.run { test async throws in

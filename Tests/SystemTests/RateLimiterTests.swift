@@ -9,7 +9,8 @@ private let second: UInt64 = 1_000_000_000
         return asked.map { limiter.take($0.amount, now: $0.now) }
     }
 
-    @Test func `a burst passes, then the rate, with no rounding in anybody's favour, and nothing for a clock set back`() {
+    @Test func `a burst passes, then the rate, with no rounding in anybody's favour, and nothing for a clock set back`()
+    {
         let limiter = RateLimiter(Rate(burst: 10, refill: 3, period: 1000), now: 5000)
         let taken = outcomes(
             limiter,
@@ -24,8 +25,13 @@ private let second: UInt64 = 1_000_000_000
 
     @Test(arguments: [0, 1, UInt64.max / 2, .max])
     func `no number of a configuration, a caller or a clock traps`(number: UInt64) {
-        let keyed = KeyedRateLimiter<Int>(Rate(burst: number, refill: number, period: number), capacity: 1)
-        _ = keyed.wait(1, at: number)
+        for burst in [0, number] {
+            let rate = Rate(burst: burst, refill: number, period: number)
+            var keyed = KeyedRateLimiter<Int>(rate, capacity: 1)
+            keyed.take(1, at: number)
+            // Where there is no burst at all nobody is let through, and nobody waits for a time that has no number.
+            #expect(keyed.wait(1, at: number) <= max(number, 1))
+        }
         for rate in [
             Rate(burst: number, refill: number, period: number),
             Rate(burst: Int(clamping: number), every: .nanoseconds(Int64(clamping: number))),

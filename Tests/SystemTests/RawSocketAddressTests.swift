@@ -24,7 +24,8 @@ import Testing
     func `the kernel takes them, and says where a socket is bound`(text: String) throws {
         let address = try #require(IPAddress(text)), kind = CInt(SOCK_DGRAM.rawValue)
         let raw = RawSocketAddress(address, port: 0)
-        let bound = try FileDescriptor(socket(raw.family, kind, 0)), other = try FileDescriptor(socket(raw.family, kind, 0))
+        let bound = try FileDescriptor(socket(raw.family, kind, 0)),
+            other = try FileDescriptor(socket(raw.family, kind, 0))
         #expect(raw.bind(bound.number) == 0)
         let place = try RawSocketAddress(of: bound.number)
         #expect(place.address == address && place.port > 0)

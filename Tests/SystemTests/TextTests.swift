@@ -30,7 +30,9 @@ import Testing
     @Test func `only the whole secret equals itself`() {
         let secret = "0123456789abcdef"
         #expect(ConstantTime.areEqual(secret, secret))
-        for guess in ["", "0", "0123456789abcdeF", "x123456789abcdef", secret + "0", secret + secret, String(secret.dropLast())] {
+        for guess in [
+            "", "0", "0123456789abcdeF", "x123456789abcdef", secret + "0", secret + secret, String(secret.dropLast()),
+        ] {
             #expect(!ConstantTime.areEqual(guess, secret), "\(guess)")
         }
     }

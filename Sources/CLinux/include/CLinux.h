@@ -238,10 +238,25 @@ int linux_send_message(int socket, const void *bytes, size_t length, int descrip
 /// what came with it, close-on-exec, or -1.
 ssize_t linux_receive_message(int socket, void *bytes, size_t capacity, int *descriptor);
 
+// --- devices ------------------------------------------------------------------------------------
+typedef struct linux_device {
+    int is_block;
+    /// `minor` -1 for all.
+    int32_t major, minor;
+} linux_device;
+/// Lets the members of a control group of version 2 open these devices and no others: no more than 32. The program stays as
+/// long as the group. 0 or -errno.
+int linux_limit_devices(const char *group, const linux_device *allowed, int count);
+
 // --- capabilities and memory --------------------------------------------------------------------
 #define LINUX_CAP_NET_ADMIN 12
+#define LINUX_CAP_SYS_RESOURCE 24
 /// Gives up every capability but one, for the calling thread and those that it will start; 0 or -errno.
 int linux_keep_capability(int kept);
+/// Without CAP_SYS_RESOURCE for a while, disk quotas hold for the calling thread: 1 takes it off, 0 gives it back. 0 or -errno.
+int linux_thread_obey_quotas(int obey);
+/// Puts a capability that the calling thread has out of use, or in use again; 0 or -errno.
+int linux_use_capability(int capability, int used);
 /// One heap for all threads, and unused memory back to the kernel early: small before fast.
 void linux_use_one_heap(void);
 

@@ -44,6 +44,11 @@ struct APIError: Error, Hashable, Sendable {
         APIError(.notImplemented, code, what)
     }
 
+    /// A body that could not be read to its end.
+    static func tooLarge(_ error: any Error) -> APIError {
+        APIError(.payloadTooLarge, "INVALID_REQUEST", "\(error)")
+    }
+
     static let unknownRoute = APIError(.notFound, "NOT_FOUND", "Not Found")
     static let wrongMethod = APIError(.methodNotAllowed, "METHOD_NOT_ALLOWED", "Method Not Allowed")
 }
@@ -58,5 +63,25 @@ struct ErrorBody: Encodable, Sendable {
         code = error.code
         message = error.message
         detail = error.detail
+    }
+}
+
+extension Reply {
+    /// The contract's answer to a request that an error ended.
+    static func error(_ error: any Error, _ request: HTTPRequest) -> Reply {
+        switch error {
+        case let error as APIError: .error(error)
+        case RoutingError.unknownRoute: .error(.unknownRoute)
+        case is RoutingError: .error(.wrongMethod)
+        case is HTTPBodyError: .error(.tooLarge(error))
+        default: .error(APIError(.internalServerError, "INTERNAL_ERROR", "the request failed"))
+        }
+    }
+
+    static func error(_ error: APIError) -> Reply {
+        var reply = Reply.json(error.status, ErrorBody(error))
+        // The server's capacity comes back with the next deletion: soon is a good guess.
+        if error.status == .tooManyRequests { reply.headers.add(name: "retry-after", value: "1") }
+        return reply
     }
 }

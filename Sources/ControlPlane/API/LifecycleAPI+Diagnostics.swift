@@ -43,7 +43,7 @@ extension LifecycleAPI {
         switch kind {
         case "logs": lines = await Self.lines(service.runtime.logTail(of: id, bytes: Self.logBytes))
         case "events": lines = Self.events(sandbox)
-        case "inspect": lines = [String(decoding: Reply.json(.ok, SandboxView(sandbox)).body, as: UTF8.self)]
+        case "inspect": lines = [String(decoding: Reply.json(.ok, SandboxView(sandbox)).bytes, as: UTF8.self)]
         default:
             let output = await Self.lines(service.runtime.logTail(of: id, bytes: Self.logBytes)).suffix(tail)
             lines =

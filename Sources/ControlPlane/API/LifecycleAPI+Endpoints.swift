@@ -109,7 +109,6 @@ extension LifecycleAPI {
 
     /// `/sandboxes/{id}/networkpolicy`: the sandbox's own policy API, opened by the API key (docs/wire.md#policy).
     func networkPolicy(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
-        guard [.GET, .PUT, .PATCH, .DELETE].contains(request.method) else { throw .wrongMethod }
         let body = try await body(request)
         _ = try service.sandbox(id)
         do throws(EgressError) {

@@ -2,64 +2,63 @@ import HTTPServer
 import NIOHTTP1
 
 extension LifecycleAPI {
-    /// `/sandboxes` and what is beneath it; `path` is what comes after.
-    func sandboxes(
-        _ path: ArraySlice<String>, _ request: HTTPRequest, isVersioned: Bool
-    ) async throws(APIError) -> Reply {
-        let rest = Array(path)
-        guard let id = rest.first else {
-            switch request.method {
-            case .POST: return try await create(request)
-            case .GET:
-                try check(request, parameters: ListQuery.parameters)
-                return .json(.ok, SandboxPage(service.catalog.all, try ListQuery(request.query)))
-            default: throw .wrongMethod
-            }
+    /// `/sandboxes` and what is below it.
+    /// - Parameter prefix: empty, or `/v1`.
+    func addSandboxes(to http: inout HTTPAPI, _ prefix: String) {
+        let all = prefix + "/sandboxes", one = all + "/{id}"
+        func on(_ method: HTTPMethod, _ pattern: String, _ handler: @escaping @Sendable (Call) async throws -> Reply) {
+            http.on(method, pattern) { try await handler(Call(request: $0)) }
         }
-        switch (rest.count, rest.dropFirst().first) {
-        case (1, _):
-            switch request.method {
-            case .GET:
-                // Also one that is being deleted: a deletion that failed is to be seen.
-                guard let sandbox = service.catalog[id] else { throw .unknownSandbox(id) }
-                return .json(.ok, SandboxView(sandbox))
-            case .DELETE:
-                try await service.delete(id)
-                return .empty(.noContent)
-            default: throw .wrongMethod
-            }
-        case (2, "pause"):
-            try expect(.POST, request)
-            try await service.pause(id)
-            return .empty(.accepted)
-        case (2, "resume"):
-            try expect(.POST, request)
-            try await service.resume(id)
-            return .empty(.accepted)
-        case (2, "renew-expiration"):
-            try expect(.POST, request)
-            return try await renew(id, request)
-        case (2, "metadata"):
-            try expect(.PATCH, request)
-            return try await patchMetadata(id, request)
-        case (2, "networkpolicy"): return try await networkPolicy(id, request)
-        case (2, "snapshots"):
-            try expect(.POST, request)
-            _ = try service.sandbox(id)
-            throw .notSupported("snapshots are not in this version", code: "SNAPSHOT::NOT_IMPLEMENTED")
-        case (3, "endpoints"):
-            try expect(.GET, request)
-            return try await endpoint(id, rest[2], request, isVersioned: isVersioned)
-        case (4, "endpoints") where rest[3] == "revoke":
-            try expect(.POST, request)
-            _ = try Self.port(rest[2])
-            try await service.revokeAccess(id)
+        on(.POST, all) { [self] in try await create($0.request) }
+        on(.GET, all) { [self] in try list($0.request) }
+        // Also one that is being deleted: a deletion that failed is to be seen.
+        on(.GET, one) { [self] call in
+            guard let sandbox = service.catalog[call.id] else { throw APIError.unknownSandbox(call.id) }
+            return .json(.ok, SandboxView(sandbox))
+        }
+        on(.DELETE, one) { [self] in
+            try await service.delete($0.id)
             return .empty(.noContent)
-        case (3, "diagnostics"):
-            try expect(.GET, request)
-            return try await diagnostics(id, rest[2], request)
-        default: throw .unknownRoute
         }
+        on(.POST, one + "/pause") { [self] in
+            try await service.pause($0.id)
+            return .empty(.accepted)
+        }
+        on(.POST, one + "/resume") { [self] in
+            try await service.resume($0.id)
+            return .empty(.accepted)
+        }
+        on(.POST, one + "/renew-expiration") { [self] in try await renew($0.id, $0.request) }
+        on(.PATCH, one + "/metadata") { [self] in try await patchMetadata($0.id, $0.request) }
+        for method in [HTTPMethod.GET, .PUT, .PATCH, .DELETE] {
+            on(method, one + "/networkpolicy") { [self] in try await networkPolicy($0.id, $0.request) }
+        }
+        on(.POST, one + "/snapshots") { [self] in
+            _ = try service.sandbox($0.id)
+            throw APIError.notSupported("snapshots are not in this version", code: "SNAPSHOT::NOT_IMPLEMENTED")
+        }
+        on(.GET, one + "/endpoints/{port}") { [self] in
+            try await endpoint($0.id, $0["port"], $0.request, isVersioned: !prefix.isEmpty)
+        }
+        on(.POST, one + "/endpoints/{port}/revoke") { [self] in
+            _ = try Self.port($0["port"])
+            try await service.revokeAccess($0.id)
+            return .empty(.noContent)
+        }
+        on(.GET, one + "/diagnostics/{kind}") { [self] in try await diagnostics($0.id, $0["kind"], $0.request) }
+    }
+
+    /// A request about one sandbox.
+    private struct Call: Sendable {
+        let request: HTTPRequest
+        var id: String { self["id"] }
+        /// A parameter of the route.
+        subscript(_ name: String) -> String { request.parameters[name] ?? "" }
+    }
+
+    private func list(_ request: HTTPRequest) throws(APIError) -> Reply {
+        try check(request, parameters: ListQuery.parameters)
+        return .json(.ok, SandboxPage(service.catalog.all, try ListQuery(request.query)))
     }
 
     private func create(_ request: HTTPRequest) async throws(APIError) -> Reply {

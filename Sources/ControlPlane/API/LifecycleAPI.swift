@@ -1,4 +1,3 @@
-import FoundationEssentials
 import HTTPServer
 import JSON
 import Logging
@@ -13,7 +12,7 @@ final class LifecycleAPI: Sendable {
     static let keyHeader = "OPEN-SANDBOX-API-KEY"
     static let version = "1.1.1"
     /// Bytes of a request's body.
-    static let largestBody = 4 << 20
+    private static let maxBody = 4 << 20
 
     let service: SandboxService
     let images: any ImageSource
@@ -51,31 +50,36 @@ final class LifecycleAPI: Sendable {
         self.metricsText = metricsText
     }
 
-    /// The handler for `HTTPServer`.
-    var handler: HTTPHandler {
-        { [self] request, writer in
-            var reply = await reply(to: request)
-            await settled()
-            reply.headers.replaceOrAdd(name: RequestID.header, value: RequestID.of(request.headers))
-            callers.share(&reply, with: request)
-            try? await writer.respond(reply.status, headers: reply.headers, body: ByteBuffer(bytes: reply.body))
+    /// Its routes, which all stand at `/` and at `/v1` but for those about the server itself.
+    var http: HTTPAPI {
+        var http = HTTPAPI(.decoded, logger: logger, admit: { [self] in try admit($0, $1) }, render: Reply.error)
+        http.maxBody = Self.maxBody
+        http.sendsRequestIDs = true
+        http.settled = settled
+        http.finish = { [callers] in callers.share(&$0, with: $1) }
+        http.on(.GET, "/health", access: .open) { [health] _ in
+            .json(.ok, HealthView(down: health.down.map(\.rawValue)))
         }
+        http.on(.GET, "/version", access: .open) { _ in .json(.ok, ["version": Self.version]) }
+        http.on(.GET, "/metrics") { [metricsText] _ in .metrics(await metricsText()) }
+        http.on(.POST, "/v1/metrics/events") { [self] in try await metricsEvent($0) }
+        for prefix in ["", "/v1"] {
+            addSandboxes(to: &http, prefix)
+            Self.addMissing(to: &http, prefix)
+        }
+        return http
     }
 
-    func reply(to request: HTTPRequest) async -> Reply {
-        do throws(APIError) {
-            try callers.check(request)
-            if let preflight = callers.preflight(request) { return preflight }
-            try authorize(request)
-            try callers.checkBody(request)
-            return try await route(request)
-        } catch {
-            return .error(error)
-        }
+    private func admit(_ request: HTTPRequest, _ access: HTTPAPI.Access) throws(APIError) -> Reply? {
+        try callers.check(request)
+        if let preflight = callers.preflight(request) { return preflight }
+        if access == .guarded { try authorize(request) }
+        try callers.checkBody(request)
+        return nil
     }
 
     private func authorize(_ request: HTTPRequest) throws(APIError) {
-        guard let apiKey, !["/health", "/version"].contains(request.path) else { return }
+        guard let apiKey else { return }
         let presented = request.headers[Self.keyHeader]
         guard let key = presented.first, !key.isEmpty else {
             throw APIError(.unauthorized, "MISSING_API_KEY", "send the API key in the header \(Self.keyHeader)")
@@ -85,36 +89,15 @@ final class LifecycleAPI: Sendable {
         }
     }
 
-    /// Everything stands at `/` and at `/v1` (docs/wire.md#lifecycle).
-    private func route(_ request: HTTPRequest) async throws(APIError) -> Reply {
-        var path = request.pathSegments[...]
-        let isVersioned = path.first == "v1"
-        if isVersioned { path = path.dropFirst() }
-        switch path.first {
-        case "health" where path.count == 1 && !isVersioned:
-            try expect(.GET, request)
-            return .json(.ok, HealthView(down: health.down.map(\.rawValue)))
-        case "version" where path.count == 1 && !isVersioned:
-            try expect(.GET, request)
-            return .json(.ok, ["version": Self.version])
-        case "metrics" where path.count == 1 && !isVersioned:
-            try expect(.GET, request)
-            return .text(.ok, await metricsText(), headers: ["content-type": "text/plain; version=0.0.4"])
-        case "metrics" where Array(path) == ["metrics", "events"] && isVersioned:
-            try expect(.POST, request)
-            return try await metricsEvent(request)
-        case "sandboxes": return try await sandboxes(path.dropFirst(), request, isVersioned: isVersioned)
-        case "snapshots":
-            throw .notSupported("snapshots are not in this version", code: "SNAPSHOT::NOT_IMPLEMENTED")
-        case "templates": throw .notSupported("templates are not supported", code: "FSB::API_NOT_SUPPORTED")
-        case "pools":
-            throw .notSupported("pools need a Kubernetes runtime", code: "KUBERNETES::POOL_NOT_SUPPORTED")
-        default: throw .unknownRoute
+    /// Parts of the contract that this server has not.
+    private static func addMissing(to http: inout HTTPAPI, _ prefix: String) {
+        for (name, code, reason) in [
+            ("snapshots", "SNAPSHOT::NOT_IMPLEMENTED", "snapshots are not in this version"),
+            ("templates", "FSB::API_NOT_SUPPORTED", "templates are not supported"),
+            ("pools", "KUBERNETES::POOL_NOT_SUPPORTED", "pools need a Kubernetes runtime"),
+        ] {
+            http.on(nil, "\(prefix)/\(name)/*") { _ in throw APIError.notSupported(reason, code: code) }
         }
-    }
-
-    func expect(_ method: HTTPMethod, _ request: HTTPRequest) throws(APIError) {
-        guard request.method == method else { throw .wrongMethod }
     }
 
     /// Passes over parameters that nobody knows, as the contract has it, but not over one that is a known one misspelt:
@@ -130,11 +113,7 @@ final class LifecycleAPI: Sendable {
 
     /// The body, as far as it is allowed to go.
     func body(_ request: HTTPRequest) async throws(APIError) -> [UInt8] {
-        do {
-            return Array(try await request.body.collect(upTo: Self.largestBody).readableBytesView)
-        } catch {
-            throw APIError(.payloadTooLarge, "INVALID_REQUEST", "\(error)")
-        }
+        do { return try await request.wholeBody() } catch { throw .tooLarge(error) }
     }
 
     func json(_ request: HTTPRequest) async throws(APIError) -> JSONValue {
@@ -155,19 +134,6 @@ final class LifecycleAPI: Sendable {
         _ = (fields.value("createDurationMs"), fields.bool("success"))
         try problems.check()
         return .empty(.noContent)
-    }
-}
-
-/// The identifier that ties an answer to its request in everybody's logs.
-enum RequestID {
-    static let header = "X-Request-ID"
-    private static let longest = 128
-
-    /// The client's own, where it is a printable word, else a new one.
-    static func of(_ headers: HTTPHeaders) -> String {
-        let given = headers.first(name: header).map { String($0.drop(while: \.isWhitespace)) } ?? ""
-        let isUsable = (1...longest).contains(given.utf8.count) && given.utf8.allSatisfy { (0x21...0x7e).contains($0) }
-        return isUsable ? given : UUID().uuidString.lowercased().filter { $0 != "-" }
     }
 }
 

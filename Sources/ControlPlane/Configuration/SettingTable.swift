@@ -62,9 +62,9 @@ extension Settings {
     private static let introduction = """
         # Configuration
 
-        `sallyport init-config` writes a commented file to start from, `sallyport settings egress` prints what there is of one
-        section, and `sallyport serve --check` says what is wrong with a file. The file is the one that `--config` names, else
-        the one of `SANDBOX_CONFIG_PATH`, else `~/.sandbox.toml`. Every key is optional, and one that is not known is refused.
+        `sallyport init-config` writes a commented file to start from, and `sallyport settings egress` prints what there is of one
+        section. The file is the one that `--config` names, else the one of `SANDBOX_CONFIG_PATH`, else `~/.sandbox.toml`. Every key
+        is optional, and one that is not known is refused.
         What follows is made from the table that the server reads its file by (docs/adding-a-setting.md).
 
         `OPENSANDBOX_SERVER_API_KEY` goes before `server.api_key`; `OPENSANDBOX_SECURE_ACCESS_KEYS` with

@@ -7,9 +7,15 @@ extension SandboxService {
     /// Finds the sandboxes of an earlier server again. What was acknowledged is there as it was; what was half made or
     /// half deleted is taken away. The guard has taken its sandboxes over before: enforcement was never lifted.
     func recover() async throws(StoreError) {
-        try await catalog.load()
+        let unreadable = try await catalog.load()
+        // What they say is not lost: a server that can read them finds their sandboxes as they are, guarded.
+        for id in unreadable {
+            logger.error(
+                "the stored record of a sandbox cannot be read; the sandbox is left as it is, and cannot be used or deleted",
+                metadata: ["sandbox": "\(id)"])
+        }
         for sandbox in catalog.all { await recover(sandbox) }
-        let known = Set(catalog.all.map(\.id))
+        let known = Set(catalog.all.map(\.id)).union(unreadable)
         for id in await runtime.list() where !known.contains(id) {
             logger.warning("removing a sandbox that is not in the store", metadata: ["sandbox": "\(id)"])
             await attempt("removing", id) { () async throws(APIError) in try await destroy(id) }

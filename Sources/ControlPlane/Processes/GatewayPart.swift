@@ -58,7 +58,7 @@ package final class GatewayPart: Sendable {
             dialer: settings.gateway.reachesLoopback ? link : nil, logger: logger)
         metricsServer = HTTPServer(group: group, logger: logger) { request, writer in
             let isAsked = request.method == .GET && request.path == "/metrics"
-            try? await writer.respondText(isAsked ? .ok : .notFound, isAsked ? metrics.prometheusText() : "not found\n")
+            try? await writer.send(isAsked ? .metrics(metrics.prometheusText()) : .text(.notFound, "not found\n"))
         }
         try link.start()
         files.whenChanged { path in

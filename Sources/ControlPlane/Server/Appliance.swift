@@ -125,7 +125,7 @@ public final class Appliance: Sendable {
         limits.idleTimeout = .seconds(Int64(settings.server.idleTimeout))
         api = HTTPServer(
             group: group, limits: limits, logger: logger,
-            frontHandlers: { try proxy.frontHandlers(for: $0) }, handler: lifecycle.handler)
+            frontHandlers: { try proxy.frontHandlers(for: $0) }, handler: lifecycle.http.handler)
         let server = api
         _ = try await Self.listening(on: settings.server.host, settings.server.port, "[server] port") {
             try await server.start(

@@ -6,33 +6,48 @@ import NIOHTTP1
 import SecureAccess
 import System
 
-/// Streams the route table to gateways in other processes: a snapshot or the missed changes, then each change at once,
-/// and a heartbeat every second. It has its own listeners and its own secret, because it reveals where every sandbox
-/// is.
+/// Tells gateways in other processes what the route table says, as it changes: a snapshot or what was missed, then each
+/// change at once, and a sign of life every second. On listeners of its own, with a secret of its own: what it tells says
+/// where every sandbox is.
 struct DirectoryService: Sendable {
     let routes: RouteTable
     let secret: String
+    let logger: Logger
 
     private static let beat = Duration.seconds(1)
 
-    /// The handler for `HTTPServer`.
-    var handler: HTTPHandler {
-        { request, writer in
-            // A stream that breaks is closed by the server without being finished.
-            try? await serve(request, writer)
+    private struct UnauthorizedError: Error {}
+
+    /// Gateways look at the status alone, so that no answer but the stream has a body.
+    var http: HTTPAPI {
+        var http = HTTPAPI(
+            .exact, logger: logger,
+            admit: { request, _ in
+                let presented = request.headers["authorization"]
+                guard presented.count == 1, ConstantTime.areEqual(presented[0], "Bearer " + secret) else {
+                    throw UnauthorizedError()
+                }
+                return nil
+            },
+            render: { error, _ in
+                switch error {
+                case is UnauthorizedError: .empty(.unauthorized)
+                case RoutingError.unknownRoute: .empty(.notFound)
+                case is RoutingError: .empty(.methodNotAllowed)
+                default: .empty(.internalServerError)
+                }
+            })
+        http.on(.GET, RemoteDirectory.path) { request in
+            let known = request.query(RemoteDirectory.positionParameter).flatMap { DirectoryPosition($0) }
+            return .stream(
+                .ok, headers: ["content-type": "application/x-ndjson", "cache-control": "no-store"]
+            ) { try await tell(after: known, $0) }
         }
+        return http
     }
 
-    private func serve(_ request: HTTPRequest, _ writer: HTTPResponseWriter) async throws {
-        let presented = request.headers["authorization"]
-        guard presented.count == 1, ConstantTime.areEqual(presented[0], "Bearer " + secret) else {
-            return try await writer.respond(.unauthorized)
-        }
-        guard request.path == RemoteDirectory.path else { return try await writer.respond(.notFound) }
-        guard request.method == .GET else { return try await writer.respond(.methodNotAllowed) }
-        let known = request.query(RemoteDirectory.positionParameter).flatMap { DirectoryPosition($0) }
-        try await writer.start(.ok, headers: ["content-type": "application/x-ndjson", "cache-control": "no-store"])
-        // Subscribe first, so that no change is missed between the state and the stream.
+    private func tell(after known: DirectoryPosition?, _ writer: HTTPResponseWriter) async throws {
+        // Asked for first, so that no change falls between the state and the words.
         let (words, ticks) = (routes.changes(), AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1)))
         writer.whenClientGone { ticks.continuation.finish() }
         var (messages, position) = routes.opening(after: known)
@@ -62,17 +77,17 @@ struct DirectoryService: Sendable {
     }
 }
 
-/// The directory's listeners: a unix socket for root only, and an address if one is configured.
+/// The listeners of the directory: a unix socket that only root finds, and an address where one is configured.
 final class DirectoryServer: Sendable {
     private let server: HTTPServer
 
-    /// - Throws: `ConfigurationError` if it cannot listen.
+    /// - Throws: `ConfigurationError` where it cannot listen.
     init(
         _ settings: Settings, routes: RouteTable, secret: String, listeners: [String: CInt] = [:],
         group: any EventLoopGroup, logger: Logger
     ) async throws {
-        let service = DirectoryService(routes: routes, secret: secret)
-        server = HTTPServer(group: group, logger: logger, handler: service.handler)
+        let service = DirectoryService(routes: routes, secret: secret, logger: logger)
+        server = HTTPServer(group: group, logger: logger, handler: service.http.handler)
         let server = server
         func listening(_ place: String, _ name: String, _ bind: HTTPBind) async throws {
             do { try await server.start(on: listeners[name].map { .open(descriptor: $0) } ?? bind) } catch let error
@@ -88,6 +103,6 @@ final class DirectoryServer: Sendable {
         }
     }
 
-    /// Streams never end by themselves.
+    /// Streams never finish by themselves.
     func shutdown() async { await server.shutdown(grace: .zero) }
 }

@@ -39,13 +39,14 @@ struct MachineLocks {
             throw ConfigurationError(
                 "\(taken) has the tag \"\(other)\", and one of it and \"\(local.tag)\" begins with the other: give this one "
                     + "its own local.tag",
-                    holder: taken.process)
+                holder: taken.process)
         }
         do {
             return pools + [try InstanceLock(path: "\(folder)/\(prefix)tag-\(local.tag)")]
         } catch let taken as InstanceLock.Taken {
-            throw ConfigurationError("\(taken) has the tag \"\(local.tag)\": give this one its own local.tag",
-                    holder: taken.process)
+            throw ConfigurationError(
+                "\(taken) has the tag \"\(local.tag)\": give this one its own local.tag",
+                holder: taken.process)
         }
     }
 

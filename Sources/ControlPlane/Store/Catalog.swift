@@ -18,11 +18,13 @@ final class Catalog: Sendable {
     var all: [Sandbox] { sandboxes.withLock { Array($0.values) } }
     subscript(id: String) -> Sandbox? { sandboxes.withLock { $0[id] } }
 
-    func load() async throws(StoreError) {
+    /// - Returns: the ids of what is stored and cannot be read.
+    func load() async throws(StoreError) -> [String] {
         for sandbox in try await store.all() {
             sandboxes.withLock { $0[sandbox.id] = sandbox }
             observer(sandbox.id, sandbox)
         }
+        return try await store.unreadable()
     }
 
     func save(_ sandbox: Sandbox) async throws(StoreError) {

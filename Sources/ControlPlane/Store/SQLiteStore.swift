@@ -54,11 +54,22 @@ public final class SQLiteStore: SandboxStore {
         _ = try await translated { [pool] in try await pool.write { try Row.deleteOne($0, key: id) } }
     }
 
-    public func all() async throws(StoreError) -> [Sandbox] {
-        let rows = try await translated { [pool] in
-            try await pool.read { try Row.order(Column("createdAt")).fetchAll($0) }
+    public func all() async throws(StoreError) -> [Sandbox] { try await rows().compactMap(Self.sandbox(of:)) }
+
+    public func unreadable() async throws(StoreError) -> [String] {
+        try await rows().filter { Self.sandbox(of: $0) == nil }.map(\.id)
+    }
+
+    private func rows() async throws(StoreError) -> [Row] {
+        try await translated { [pool] in try await pool.read { try Row.order(Column("createdAt")).fetchAll($0) } }
+    }
+
+    private static func sandbox(of row: Row) -> Sandbox? {
+        // Another sandbox's document would be deleted in its place.
+        guard let sandbox = try? JSONValue(row.document.utf8).decode(Sandbox.self), sandbox.id == row.id else {
+            return nil
         }
-        return rows.compactMap { try? JSONValue($0.document.utf8).decode(Sandbox.self) }
+        return sandbox
     }
 
     /// A number that changes with each commit of another connection.

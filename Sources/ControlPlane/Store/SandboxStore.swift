@@ -2,7 +2,10 @@
 public protocol SandboxStore: Sendable {
     func save(_ sandbox: Sandbox) async throws(StoreError)
     func remove(_ id: String) async throws(StoreError)
+    /// Those that can be read.
     func all() async throws(StoreError) -> [Sandbox]
+    /// The ids of those that cannot: a later server's, or damaged ones.
+    func unreadable() async throws(StoreError) -> [String]
 }
 
 /// Why the store failed. Nothing was changed.

@@ -1,8 +1,6 @@
-import FoundationEssentials
 import HTTPServer
 import JSON
 import Logging
-import NIOCore
 import NIOHTTP1
 import Netfilter
 import NetworkPolicy
@@ -21,76 +19,47 @@ struct AdminAPI: Sendable {
 
     private var controller: any EgressController { policyAPI.controller }
 
-    var handler: HTTPHandler {
-        { request, writer in
-            switch PolicyRoute(rawPath: request.path) {
-            case nil, .health:
-                let reply = await reply(to: request)
-                try? await writer.send(reply)
-            default:
-                switch await policyAPI.authorizedAnswer(to: request) {
-                case .reply(let reply): try? await writer.send(reply)
-                case .events(let stream): try? await stream.serve(request, writer)
-                }
-            }
+    var http: HTTPAPI {
+        var http = policyAPI.api()
+        policyAPI.addPolicy(to: &http, below: PolicyAPI.sandbox, PolicyAPI.sandbox(of:))
+        http.on(.GET, "/sandboxes") { _ in
+            .encodedJSON(.ok, JSONValue.array(await controller.guarded.map { .string($0) }).encoded)
         }
-    }
-
-    func reply(to request: HTTPRequest) async -> PolicyReply {
-        do throws(EgressError) {
-            switch request.path.split(separator: "/", omittingEmptySubsequences: false).map(String.init) {
-            case ["", "sandboxes"]:
-                guard request.method == .GET else { return .methodNotAllowed("GET") }
-                return .json(JSONValue.array(await controller.guarded.map { .string($0) }).encoded)
-            case ["", "metrics"]:
-                guard let metrics else { return .notFound }
-                guard request.method == .GET else { return .methodNotAllowed("GET") }
-                return .metrics(metrics())
-            case let path where path.count == 3 && path[1] == "sandboxes":
-                return try await sandboxReply(to: request, for: path[2])
-            case let path where path.count == 4 && path[1] == "sandboxes" && path[3] == "token":
-                guard request.method == .GET else { return .methodNotAllowed("GET") }
-                return .json(Array(try await controller.token(of: path[2]).utf8))
-            default:
-                return .notFound
-            }
-        } catch {
-            policyAPI.logger.warning("administrative request failed", metadata: ["error": "\(error)"])
-            return .administrativeFailure(error)
-        }
-    }
-
-    private func sandboxReply(to request: HTTPRequest, for id: String) async throws(EgressError) -> PolicyReply {
-        guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
-        switch request.method {
-        case .PUT:
-            let body: ByteBuffer
-            do {
-                body = try await request.body.collect(upTo: policyAPI.maxBodyBytes)
-            } catch {
-                return .tooLarge(limit: policyAPI.maxBodyBytes)
-            }
-            let protect = try AdminRequest.Protect(decoding: Array(body.readableBytesView))
-            guard protect.policy.ruleCount <= policyAPI.maxRules else {
-                throw .tooManyRules(count: protect.policy.ruleCount, limit: policyAPI.maxRules)
-            }
-            try await controller.protect(
-                id, namespace: NetworkNamespace(existing: protect.namespace), policy: protect.policy)
-            return .status(try await controller.status(id), policyAPI.form)
-        case .DELETE:
+        on(.PUT, PolicyAPI.sandbox, &http) { try await protect($0, $1) }
+        on(.DELETE, PolicyAPI.sandbox, &http) { id, _ in
+            guard SandboxIdentifier.isValid(id) else { throw EgressError.invalidIdentifier(id) }
             await controller.release(id)
-            return PolicyReply(status: 204, contentType: "text/plain; charset=utf-8", body: [])
-        default:
-            return .methodNotAllowed("PUT, DELETE")
+            return .empty(.noContent)
+        }
+        on(.GET, PolicyAPI.sandbox + "/token", &http) { id, _ in .text(.ok, try await controller.token(of: id)) }
+        if let metrics { http.on(.GET, "/metrics") { _ in .metrics(metrics()) } }
+        return http
+    }
+
+    /// A route of one sandbox. The caller is the operator's own program: it is told everything of what went wrong.
+    private func on(
+        _ method: HTTPMethod, _ pattern: String, _ http: inout HTTPAPI,
+        _ handler: @escaping @Sendable (_ id: String, HTTPRequest) async throws -> Reply
+    ) {
+        http.on(method, pattern) { [logger = policyAPI.logger] request in
+            do {
+                return try await handler(request.parameters["id"] ?? "", request)
+            } catch let error as EgressError {
+                logger.warning("administrative request failed", metadata: ["error": "\(error)"])
+                let reply = Reply.failure(error)
+                return reply.status == .internalServerError ? .line(reply.status, error.description) : reply
+            }
         }
     }
-}
 
-extension PolicyReply {
-    /// The caller is the operator's own program, so errors are given in full.
-    static func administrativeFailure(_ error: EgressError) -> PolicyReply {
-        var reply = failure(error)
-        if reply.status == 500 { reply = .text(500, error.description) }
-        return reply
+    private func protect(_ id: String, _ request: HTTPRequest) async throws -> Reply {
+        guard SandboxIdentifier.isValid(id) else { throw EgressError.invalidIdentifier(id) }
+        let protect = try AdminRequest.Protect(decoding: try await request.wholeBody())
+        guard protect.policy.ruleCount <= policyAPI.maxRules else {
+            throw EgressError.tooManyRules(count: protect.policy.ruleCount, limit: policyAPI.maxRules)
+        }
+        try await controller.protect(
+            id, namespace: NetworkNamespace(existing: protect.namespace), policy: protect.policy)
+        return .status(try await controller.status(id), policyAPI.form)
     }
 }

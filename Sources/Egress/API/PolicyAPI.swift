@@ -1,6 +1,5 @@
 import HTTPServer
 import Logging
-import NIOCore
 import NIOHTTP1
 import NetworkPolicy
 import System
@@ -8,8 +7,13 @@ import System
 /// The policy API of every sandbox of the node (docs/wire.md#policy), at `/sandboxes/{id}/policy` and
 /// `/sandboxes/{id}/healthz` of one unix socket. The gateway relays port 18080 of a sandbox there.
 ///
-/// Every request needs the sandbox's own token, since sandboxes can reach the socket through the gateway.
-public struct PolicyAPI: Sendable {
+/// Every request needs the sandbox's own token, since sandboxes can reach the socket through the gateway. Paths are
+/// read byte for byte, so that a request that the gateway relays below `/sandboxes/<id>` (`..`, encoded slashes, empty
+/// segments and all) can name only that sandbox's own resources, or nothing.
+struct PolicyAPI: Sendable {
+    /// Which sandbox a request is about.
+    typealias Naming = @Sendable (HTTPRequest) throws(RoutingError) -> String
+
     let controller: any EgressController
     /// For `explain`, `suggestion` and `events`; nil if the guard is another process.
     let inspector: (any EgressInspector)?
@@ -20,7 +24,7 @@ public struct PolicyAPI: Sendable {
     var form = PolicyForm.contract
     let logger: Logger
 
-    public init(
+    init(
         controller: any EgressController, maxRules: Int, maxBodyBytes: Int, presets: Presets = .none, logger: Logger
     ) {
         self.controller = controller
@@ -31,90 +35,78 @@ public struct PolicyAPI: Sendable {
         self.logger = logger
     }
 
-    /// The handler for `HTTPServer`.
-    public var handler: HTTPHandler {
-        { request, writer in
-            switch await answer(to: request) {
-            case .reply(let reply): try? await writer.send(reply)
-            case .events(let stream): try? await stream.serve(request, writer)
-            }
+    static let sandbox = "/sandboxes/{id}"
+
+    var http: HTTPAPI {
+        var http = api { request, access in
+            guard access == .guarded, request.parameters["id"] != nil else { return }
+            try await authorize(request, for: try Self.sandbox(of: request))
+        }
+        addPolicy(to: &http, below: Self.sandbox, Self.sandbox(of:))
+        return http
+    }
+
+    /// An API in this one's words and with its limits, without routes.
+    func api(
+        admit: @escaping @Sendable (HTTPRequest, HTTPAPI.Access) async throws -> Void = { _, _ in }
+    ) -> HTTPAPI {
+        var http = HTTPAPI(
+            .exact, logger: logger,
+            admit: {
+                try await admit($0, $1)
+                return nil
+            },
+            render: { error, request in
+                if error is EgressError {
+                    logger.warning("policy request failed", metadata: ["path": "\(request.path)", "error": "\(error)"])
+                }
+                return .failure(error)
+            })
+        http.maxBody = maxBodyBytes
+        return http
+    }
+
+    static func sandbox(of request: HTTPRequest) throws(RoutingError) -> String {
+        guard let id = request.parameters["id"], SandboxIdentifier.isValid(id) else { throw .unknownRoute }
+        return id
+    }
+
+    /// - Parameter below: what stands in front of `/policy`.
+    func addPolicy(to http: inout HTTPAPI, below prefix: String, _ sandbox: @escaping Naming) {
+        for method in [HTTPMethod.GET, .POST, .PUT, .PATCH, .DELETE] {
+            http.on(method, prefix + "/policy") { try await policy(of: try sandbox($0), $0) }
+        }
+        http.on(.GET, prefix + "/healthz", access: .open) { request in
+            guard await controller.guarded.contains(try sandbox(request)) else { throw RoutingError.unknownRoute }
+            return .line(.ok, "ok")
+        }
+        guard let inspector else { return }
+        http.on(.GET, prefix + "/policy/explain") { request in
+            let question = try PolicyQuestion(query: request.query)
+            return .encodedJSON(.ok, try await inspector.explain(try sandbox(request), question).encodedJSON())
+        }
+        http.on(.GET, prefix + "/policy/suggestion") {
+            .encodedJSON(.ok, try await inspector.suggestion(try sandbox($0)).policy.encodedJSON())
+        }
+        http.on(.GET, prefix + "/events") {
+            EventStream(log: try await inspector.events(try sandbox($0))).reply(to: $0)
         }
     }
 
-    enum Answer {
-        case reply(PolicyReply)
-        case events(EventStream)
-    }
-
-    func answer(to request: HTTPRequest) async -> Answer {
-        switch PolicyRoute(rawPath: request.path) {
-        case nil:
-            return .reply(.notFound)
-        case .health(let id):
-            guard request.method == .GET || request.method == .HEAD else { return .reply(.methodNotAllowed("GET")) }
-            return .reply(await controller.guarded.contains(id) ? .text(200, "ok") : .notFound)
-        case .policy(let id), .explanation(let id), .suggestion(let id), .events(let id):
-            guard await isAuthorized(request, for: id) else { return .reply(.unauthorized) }
-            return await authorizedAnswer(to: request)
-        }
-    }
-
-    /// The routes after authorisation. The administrative API, which has its own socket, begins here.
-    func authorizedAnswer(to request: HTTPRequest) async -> Answer {
-        guard let route = PolicyRoute(rawPath: request.path) else { return .reply(.notFound) }
-        if case .policy(let id) = route { return .reply(await policyReply(to: request, for: id)) }
-        guard request.method == .GET else { return .reply(.methodNotAllowed("GET")) }
-        guard let inspector else { return .reply(.notFound) }
-        do throws(EgressError) {
-            switch route {
-            case .explanation(let id):
-                let question = try PolicyQuestion(query: request.query)
-                return .reply(.json(try await inspector.explain(id, question).encodedJSON()))
-            case .suggestion(let id):
-                return .reply(.json(try await inspector.suggestion(id).policy.encodedJSON()))
-            case .events(let id):
-                return .events(EventStream(log: try await inspector.events(id)))
-            case .policy, .health:
-                return .reply(.notFound)
-            }
-        } catch {
-            return .reply(.failure(error))
-        }
-    }
-
-    func policyReply(to request: HTTPRequest, for id: String) async -> PolicyReply {
-        let body: [UInt8]
-        do {
-            body = Array(try await request.body.collect(upTo: maxBodyBytes).readableBytesView)
-        } catch {
-            return .tooLarge(limit: maxBodyBytes)
-        }
-        guard PolicyRequest.isMethod(request.method.rawValue) else { return .methodNotAllowed(PolicyRequest.methods) }
-        do throws(EgressError) {
-            let policyRequest = try PolicyRequest(
-                method: request.method.rawValue, body: body, maxRules: maxRules, presets: presets,
-                form: form)
-            return .status(try await policyRequest.perform(on: id, with: controller), form)
-        } catch {
-            logger.warning("policy request failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
-            return .failure(error)
-        }
+    private func policy(of id: String, _ request: HTTPRequest) async throws -> Reply {
+        let change = try PolicyRequest(
+            method: request.method.rawValue, body: try await request.wholeBody(), maxRules: maxRules, presets: presets,
+            form: form)
+        return .status(try await change.perform(on: id, with: controller), form)
     }
 
     /// Requires exactly one header, compared in constant time. An unknown sandbox gets the same answer as a wrong
     /// token.
-    private func isAuthorized(_ request: HTTPRequest, for id: String) async -> Bool {
+    func authorize(_ request: HTTPRequest, for id: String) async throws(RefusalError) {
         let presented = request.headers[PolicyToken.header]
         let expected = (try? await controller.token(of: id)) ?? ""
-        return presented.count == 1 && ConstantTime.areEqual(presented[0], expected)
-    }
-}
-
-extension HTTPResponseWriter {
-    func send(_ reply: PolicyReply) async throws {
-        var headers = HTTPHeaders([("Content-Type", reply.contentType)])
-        for (name, value) in reply.headers { headers.add(name: name, value: value) }
-        try await respond(
-            HTTPResponseStatus(statusCode: reply.status), headers: headers, body: ByteBuffer(bytes: reply.body))
+        guard presented.count == 1, ConstantTime.areEqual(presented[0], expected) else {
+            throw .unauthorized
+        }
     }
 }

@@ -7,12 +7,6 @@ public enum PolicyRequest: Hashable, Sendable {
     case patch([Rule])
     case remove([RuleSelector])
 
-    static let methods = "GET, POST, PUT, PATCH, DELETE"
-
-    static func isMethod(_ text: String) -> Bool {
-        ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"].contains(text)
-    }
-
     /// An empty body of POST and PUT means deny all; of PATCH and DELETE it is an error.
     /// - Throws: `EgressError.invalidPolicy` with the offending rule, `tooManyRules`.
     public init(
@@ -24,7 +18,7 @@ public enum PolicyRequest: Hashable, Sendable {
             case "POST", "PUT": self = .replace(try Policy.decode(json: body, presets: presets, form: form))
             case "PATCH": self = .patch(try Policy.decodeRules(json: body, presets: presets, form: form))
             case "DELETE": self = .remove(try Policy.decodeTargets(json: body))
-            default: throw EgressError.invalidPolicy("the method is not one of \(Self.methods)")
+            default: throw EgressError.invalidPolicy("the method is not one of GET, POST, PUT, PATCH, DELETE")
             }
         } catch let error as EgressError {
             throw error

@@ -21,17 +21,29 @@ struct EventStream: Sendable {
         return text
     }
 
-    /// Serves until the client goes or the sandbox is released. A slow client is waited for here; meanwhile new events
+    /// A stream until the client goes or the sandbox is released. A slow client is waited for there; meanwhile new events
     /// go into the ring.
-    func serve(_ request: HTTPRequest, _ writer: HTTPResponseWriter) async throws {
+    func reply(to request: HTTPRequest) -> Reply {
+        let headers: HTTPHeaders = [
+            "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no",
+        ]
+        // Nobody would read, and leave a reader's place.
+        guard request.method != .HEAD else { return Reply(.ok, headers: headers) }
         guard let (bell, ring) = log.subscribe() else {
-            return try await writer.send(.text(503, "too many readers: \(EventLog.maximumReaders) are connected"))
+            return .line(.serviceUnavailable, "too many readers: \(EventLog.maximumReaders) are connected")
         }
-        defer { ring.finish() }
-        var headers = HTTPHeaders([("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")])
-        headers.add(name: "X-Accel-Buffering", value: "no")
-        try await writer.start(.ok, headers: headers)
-        writer.whenClientGone { ring.finish() }
+        let lastSeen = request.headers["Last-Event-ID"].first
+        return .stream(.ok, headers: headers) { writer in
+            defer { ring.finish() }
+            writer.whenClientGone { ring.finish() }
+            try await send(bell, ring, after: lastSeen, writer)
+        }
+    }
+
+    private func send(
+        _ bell: AsyncStream<Void>, _ ring: AsyncStream<Void>.Continuation, after lastSeen: String?,
+        _ writer: HTTPResponseWriter
+    ) async throws {
         let heart = Task {
             while !Task.isCancelled {
                 try await Task.sleep(for: Self.heartbeat)
@@ -40,7 +52,6 @@ struct EventStream: Sendable {
         }
         defer { heart.cancel() }
 
-        let lastSeen = request.headers["Last-Event-ID"].first
         // Not one of our ids, so it is unknown how much the reader has missed.
         var position = lastSeen.map { EventRing.Position($0) ?? .init(generation: 0, number: 0) }
         ring.yield()
@@ -57,6 +68,5 @@ struct EventStream: Sendable {
                 position = batch.end
             }
         }
-        try await writer.finish()
     }
 }

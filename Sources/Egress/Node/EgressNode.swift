@@ -133,24 +133,23 @@ public final class EgressNode: EgressController {
             controller: self, maxRules: configuration.maxRules, maxBodyBytes: configuration.maxBodyBytes,
             presets: configuration.presets, logger: logger)
         let open = configuration.openListeners
-        try await listen(on: open.policy, or: .unix(path: configuration.socketPath, mode: 0o600), api.handler)
+        try await listen(on: open.policy, or: .unix(path: configuration.socketPath, mode: 0o600), api.http)
         if let path = configuration.adminSocketPath {
             var exact = api
             exact.form = .record
             let admin = AdminAPI(policyAPI: exact, metrics: configuration.metrics)
-            try await listen(on: open.admin, or: .unix(path: path, mode: 0o600), admin.handler)
+            try await listen(on: open.admin, or: .unix(path: path, mode: 0o600), admin.http)
         }
         if let address = configuration.metricsAddress, let metrics = configuration.metrics {
             let host = address.host.map { "\($0)" } ?? "::"
-            try await listen(on: open.metrics, or: .tcp(host: host, port: Int(address.port))) { request, writer in
-                let isAsked = request.method == .GET && request.path == "/metrics"
-                try? await writer.send(isAsked ? .metrics(metrics()) : .notFound)
-            }
+            var http = api.api()
+            http.on(.GET, "/metrics") { _ in .metrics(metrics()) }
+            try await listen(on: open.metrics, or: .tcp(host: host, port: Int(address.port)), http)
         }
     }
 
-    private func listen(on open: CInt?, or address: HTTPBind, _ handler: @escaping HTTPHandler) async throws {
-        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: logger, handler: handler)
+    private func listen(on open: CInt?, or address: HTTPBind, _ http: HTTPAPI) async throws {
+        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: logger, handler: http.handler)
         servers.withLock { $0.append(server) }
         try await server.start(on: open.map { .open(descriptor: $0) } ?? address)
     }

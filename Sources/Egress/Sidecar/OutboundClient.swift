@@ -51,7 +51,8 @@ struct OutboundClient: Sendable {
         defer { close(descriptor) }
         mark.apply(to: descriptor)
         let bytes = question.bytes
-        guard address.connect(descriptor) == 0, send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { return nil }
+        guard address.connect(descriptor) == 0, send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count
+        else { return nil }
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         var answer = [UInt8](repeating: 0, count: 4096)
         // Allow for a few forged or late datagrams.

@@ -42,7 +42,7 @@ public final class Sidecar: EgressController {
     public let poster: HTTPPoster
 
     /// Drops everything but loopback until a policy is in force. Call it before anything else.
-    /// - Throws: `EgressError.guardedTwice` where a sidecar runs already: then it goes on as it was.
+    /// - Throws: `EgressError.guardedTwice` where a sidecar runs already; the first one then continues unchanged.
     public static func close() throws(EgressError) -> ClosedNamespace {
         let tables = try translated { () throws(NetfilterError) in try NetfilterSocket() }
         do throws(NetfilterError) {

@@ -18,9 +18,7 @@ import NetworkPolicy
 struct SidecarAPI: Sendable {
     let api: PolicyAPI
     let sandboxID: String
-    /// The token that `PolicyAPI` requires. If the operator set none, it is added to every request from outside the
-    /// namespace.
-    let token: String
+    /// Where the operator set no token, nobody else is asked for one.
     let isOpen: Bool
     /// The body of `GET /metrics` in Prometheus text format. It has counts only, no names or addresses.
     let metrics: @Sendable () -> String
@@ -31,33 +29,19 @@ struct SidecarAPI: Sendable {
             controller: sidecar, maxRules: sidecar.configuration.maxRules, maxBodyBytes: 1 << 20,
             presets: sidecar.configuration.presets, logger: sidecar.logger)
         sandboxID = sidecar.configuration.sandboxID
-        token = sidecar.token
         isOpen = sidecar.configuration.token == nil
     }
 
-    var handler: HTTPHandler {
-        let serve = api.handler
-        return { request, writer in
+    var http: HTTPAPI {
+        var http = api.api { request, access in
             if let reason = Self.refusal(of: request, own: LinkSurroundings.current().local, isOpen: isOpen) {
-                try? await writer.send(.text(403, "forbidden: " + reason))
-                return
+                throw RefusalError(status: .forbidden, reason: "forbidden: " + reason)
             }
-            if request.method == .GET, request.target == "/metrics" {
-                try? await writer.send(.metrics(metrics()))
-                return
-            }
-            await serve(forwarded(request), writer)
+            if access == .guarded, !isOpen { try await api.authorize(request, for: sandboxID) }
         }
-    }
-
-    /// The request in the form that a node gets.
-    func forwarded(_ request: HTTPRequest) -> HTTPRequest {
-        var headers = request.headers
-        if isOpen { headers.replaceOrAdd(name: PolicyToken.header, value: token) }
-        let target = request.target.hasPrefix("/") ? request.target : "/"
-        return HTTPRequest(
-            method: request.method, target: "/sandboxes/" + sandboxID + target, headers: headers, body: request.body,
-            remoteAddress: request.remoteAddress)
+        api.addPolicy(to: &http, below: "") { _ in sandboxID }
+        http.on(.GET, "/metrics", access: .open) { _ in .metrics(metrics()) }
+        return http
     }
 
     /// Why a request is refused because of its sender; nil if it is not.
@@ -94,7 +78,7 @@ public final class SidecarServer: Sendable {
         limits.maxConnections = 256
         server = HTTPServer(
             group: group, limits: limits, logger: sidecar.logger,
-            handler: SidecarAPI(sidecar, metrics: metrics).handler)
+            handler: SidecarAPI(sidecar, metrics: metrics).http.handler)
         let loop = group.next()
         refreshing = loop.scheduleRepeatedAsyncTask(initialDelay: Self.interval, delay: Self.interval) { _ in
             NIOThreadPool.singleton.runIfActive(eventLoop: loop) { sidecar.refresh() }

@@ -8,89 +8,51 @@ import System
 struct CommandAPI: Sendable {
     let runner: CommandRunner
 
-    private static let maxRequest = 4 << 20
-
-    /// - Returns: false where the path is none of these.
-    func answer(_ path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter) async throws -> Bool
-    {
-        let path = Array(path)
-        switch (request.method, path.count) {
-        case (.POST, 1): try await run(request, response)
-        case (.DELETE, 1): try await interrupt(request, response)
-        case (.GET, 3) where path[1] == "status": try await status(path[2], response)
-        case (.GET, 3) where path[2] == "logs": try await logs(path[1], request, response)
-        default: return false
-        }
-        return true
+    func add(to http: inout HTTPAPI) {
+        http.on(.POST, "/command") { try await run($0) }
+        http.on(.DELETE, "/command") { try interrupt($0) }
+        http.on(.GET, "/command/status/{id}") { .json(.ok, CommandStatus(try record($0))) }
+        http.on(.GET, "/command/{id}/logs") { try logs($0) }
     }
 
     /// `POST /command`
-    func run(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
-        let body = try await request.body.collect(upTo: Self.maxRequest)
-        let command: CommandRequest
-        do throws(RequestBodyError) {
-            command = try CommandRequest.decode(Array(body.readableBytesView))
-            if let cwd = command.cwd, !FileStatus.isFolder(cwd) {
-                throw RequestBodyError("cwd: \(cwd) is not a directory")
-            }
-        } catch {
-            return try await response.respondError(
-                .badRequest, code: "INVALID_REQUEST_BODY", message: error.description)
+    private func run(_ request: HTTPRequest) async throws -> Reply {
+        let command = try CommandRequest.decode(try await request.wholeBody())
+        if let cwd = command.cwd, !FileStatus.isFolder(cwd) {
+            throw RequestBodyError("cwd: \(cwd) is not a directory")
         }
         let (record, events) = try await SpawnThreads.run { runner.start(command) }
-        if command.background ?? false {
-            try await background(record, response)
-        } else {
-            try await ExecutionStream.send(record, events, maxLine: runner.maxLine, response)
-        }
+        return command.background ?? false
+            ? ExecutionStream.background(record) : ExecutionStream.reply(record, events, maxLine: runner.maxLine)
     }
 
     /// `DELETE /command?id=`
-    func interrupt(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    private func interrupt(_ request: HTTPRequest) throws(ExecdError) -> Reply {
         guard let id = request.query("id"), !id.isEmpty else {
-            return try await response.respondError(.badRequest, code: "MISSING_QUERY", message: "id is required")
+            throw ExecdError(.badRequest, "MISSING_QUERY", "id is required")
         }
-        guard runner.interrupt(id) else {
-            return try await response.respondError(
-                .internalServerError, code: "RUNTIME_ERROR", message: "no command \(id) is running")
-        }
-        try await response.respond(.ok)
-    }
-
-    /// `GET /command/status/{id}`
-    func status(_ id: String, _ response: HTTPResponseWriter) async throws {
-        guard let record = runner.registry[id] else { return try await notFound(id, response) }
-        try await response.respondJSON(.ok, CommandStatus(record))
+        guard runner.interrupt(id) else { throw .failed("no command \(id) is running") }
+        return .empty(.ok)
     }
 
     /// `GET /command/{id}/logs?cursor=`
-    func logs(_ id: String, _ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
-        guard let record = runner.registry[id] else { return try await notFound(id, response) }
+    private func logs(_ request: HTTPRequest) throws(ExecdError) -> Reply {
+        let record = try record(request)
         let text = request.query("cursor") ?? ""
         guard let cursor = text.isEmpty ? 0 : Int(text), cursor >= 0 else {
-            return try await response.respondError(
-                .badRequest, code: "INVALID_REQUEST_BODY", message: "cursor is not a byte offset")
+            throw .invalid("cursor is not a byte offset")
         }
         let (bytes, end) = record.log(from: cursor)
-        try await response.respond(
+        return Reply(
             .ok, headers: ["content-type": "text/plain; charset=utf-8", "EXECD-COMMANDS-TAIL-CURSOR": String(end)],
-            body: ByteBuffer(bytes: bytes))
+            body: .bytes(bytes))
     }
 
-    private func notFound(_ id: String, _ response: HTTPResponseWriter) async throws {
-        try await response.respondError(.notFound, code: "CONTEXT_NOT_FOUND", message: "no command \(id) is known")
-    }
-
-    private func background(_ record: CommandRecord, _ response: HTTPResponseWriter) async throws {
-        let writer = EventWriter(response: response)
-        try await writer.start()
-        try await writer.send(.initialized(record.id, at: CommandRunner.now()))
-        if let failure = record.current.failure {
-            try await writer.send(.failed("127", traceback: [failure], at: CommandRunner.now()))
-        } else {
-            try await writer.send(.completed(after: 0, at: CommandRunner.now()))
-        }
-        try await response.finish()
+    /// The command that the path names.
+    private func record(_ request: HTTPRequest) throws(ExecdError) -> CommandRecord {
+        let id = request.parameters["id"] ?? ""
+        guard let record = runner.registry[id] else { throw .unknown("command", id) }
+        return record
     }
 }
 

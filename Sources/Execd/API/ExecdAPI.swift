@@ -3,7 +3,7 @@ import Logging
 import NIOHTTP1
 import System
 
-/// execd's HTTP API: authorisation and routing.
+/// execd's HTTP API: who may ask, and how its errors are said.
 struct ExecdAPI: Sendable {
     static let tokenHeader = "X-EXECD-ACCESS-TOKEN"
 
@@ -15,26 +15,27 @@ struct ExecdAPI: Sendable {
     let token: String?
     let logger: Logger
 
-    func handle(_ request: HTTPRequest, _ response: HTTPResponseWriter) async {
-        do {
-            guard isAuthorized(request) else {
-                return try await response.respondJSON(
-                    .unauthorized, ["error": "\(Self.tokenHeader) is missing or wrong"])
-            }
-            guard token != nil || !request.isOfAPage else {
-                return try await response.respondJSON(
-                    .forbidden, ["error": "pages may not use execd where it has no token"])
-            }
-            try await route(request, response)
-        } catch HTTPBodyError.clientGone {
-            return
-        } catch let error as HTTPBodyError {
-            try? await response.respondError(.payloadTooLarge, code: "INVALID_REQUEST_BODY", message: "\(error)")
-        } catch {
-            logger.error("request failed", metadata: ["path": "\(request.path)", "error": "\(error)"])
-            guard !response.hasStarted else { return }
-            try? await response.respondError(.internalServerError, code: "RUNTIME_ERROR", message: "\(error)")
+    var http: HTTPAPI {
+        var http = HTTPAPI(
+            .decoded, logger: logger, admit: { request, _ in refusal(of: request) },
+            render: { render($0, $1) })
+        system.add(to: &http)
+        commands.add(to: &http)
+        sessions.add(to: &http)
+        files.add(to: &http)
+        MissingParts.add(to: &http)
+        return http
+    }
+
+    /// The answer to those who may not ask; nil for those who may.
+    private func refusal(of request: HTTPRequest) -> Reply? {
+        guard isAuthorized(request) else {
+            return .json(.unauthorized, ["error": "\(Self.tokenHeader) is missing or wrong"])
         }
+        guard token != nil || !request.isOfAPage else {
+            return .json(.forbidden, ["error": "pages may not use execd where it has no token"])
+        }
+        return nil
     }
 
     private func isAuthorized(_ request: HTTPRequest) -> Bool {
@@ -42,22 +43,21 @@ struct ExecdAPI: Sendable {
         return ConstantTime.areEqual(request.headers.first(name: Self.tokenHeader) ?? "", token)
     }
 
-    private func route(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
-        let path = request.pathSegments[...]
-        var isKnown = true
-        switch (path.first, path.dropFirst().first) {
-        case ("ping", _), ("metrics", _): isKnown = try await system.answer(path, request, response)
-        case ("command", _): isKnown = try await commands.answer(path, request, response)
-        case ("session", _): isKnown = try await sessions.answer(path, request, response)
-        case ("files", _), ("directories", _): isKnown = try await files.answer(path, request, response)
-        case ("v1", "filesystem"): isKnown = try await files.answer(asIdentity: path.dropFirst(2), request, response)
-        case ("v1", "isolated"): try await MissingParts.answerIsolated(path, request, response)
-        case ("code", _): try await MissingParts.answer("code interpreter", response)
-        case ("pty", _): try await MissingParts.answer("terminals", response)
-        default: isKnown = false
+    private func render(_ error: any Error, _ request: HTTPRequest) -> Reply {
+        switch error {
+        case let error as ExecdError: return error.reply
+        case let error as FileError: return error.reply
+        case let error as RequestBodyError: return ExecdError.invalid(error.description).reply
+        case let error as HTTPBodyError:
+            return ExecdError(.payloadTooLarge, "INVALID_REQUEST_BODY", "\(error)").reply
+        case let error as RoutingError:
+            return ExecdError(
+                error == .unknownRoute ? .notFound : .methodNotAllowed, "NOT_SUPPORTED",
+                "\(request.method) \(request.path) is not part of this execd"
+            ).reply
+        default:
+            logger.error("request failed", metadata: ["path": "\(request.path)", "error": "\(error)"])
+            return ExecdError(.internalServerError, "RUNTIME_ERROR", "\(error)").reply
         }
-        guard !isKnown else { return }
-        try await response.respondError(
-            .notFound, code: "NOT_SUPPORTED", message: "\(request.method) \(request.path) is not part of this execd")
     }
 }

@@ -11,14 +11,36 @@ import System
 enum ExecutionStream {
     private static let pingInterval = Duration.seconds(3)
 
-    /// Sends the events of a foreground execution until it ends. If the client disconnects, it is killed.
-    /// - Parameter maxLine: the longest line, in bytes, that is held until its line break.
-    static func send(
-        _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int, _ response: HTTPResponseWriter
+    /// The events of a foreground execution up to its end; it dies with the connection.
+    /// - Parameter maxLine: bytes of a line that wait for its break.
+    static func reply(_ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int) -> Reply {
+        .stream(.ok, headers: headers) { writer in
+            writer.whenClientGone { record.signal(SIGKILL, because: "the client has gone") }
+            try await send(record, events, maxLine: maxLine, EventWriter(writer))
+        }
+    }
+
+    /// What is said of an execution in the background: that it has begun, or why it could not.
+    static func background(_ record: CommandRecord) -> Reply {
+        .stream(.ok, headers: headers) { writer in
+            let now = CommandRunner.now()
+            let last: StreamEvent =
+                if let failure = record.current.failure {
+                    .failed("127", traceback: [failure], at: now)
+                } else {
+                    .completed(after: 0, at: now)
+                }
+            try await EventWriter(writer).send([.initialized(record.id, at: now), last])
+        }
+    }
+
+    private static let headers: HTTPHeaders = [
+        "content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no",
+    ]
+
+    private static func send(
+        _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int, _ writer: EventWriter
     ) async throws {
-        response.whenClientGone { record.signal(SIGKILL, because: "the client has gone") }
-        let writer = EventWriter(response: response)
-        try await writer.start()
         try await writer.send(.initialized(record.id, at: CommandRunner.now()))
         let pings = Task {
             while !Task.isCancelled {
@@ -40,7 +62,6 @@ enum ExecutionStream {
         var last = texts[.standardOutput]!.finish().map { StreamEvent.output(.standardOutput, $0, at: now) }
         last += texts[.standardError]!.finish().map { .output(.standardError, $0, at: now) }
         try await writer.send(last + [end(of: record, at: now)])
-        try await response.finish()
     }
 
     private static func end(of record: CommandRecord, at now: Int64) -> StreamEvent {
@@ -59,12 +80,7 @@ enum ExecutionStream {
 actor EventWriter {
     private let response: HTTPResponseWriter
 
-    init(response: HTTPResponseWriter) { self.response = response }
-
-    func start() async throws {
-        try await response.start(
-            .ok, headers: ["content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"])
-    }
+    init(_ response: HTTPResponseWriter) { self.response = response }
 
     func send(_ event: StreamEvent) async throws { try await send([event]) }
 

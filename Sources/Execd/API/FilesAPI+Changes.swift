@@ -17,9 +17,8 @@ extension FilesAPI {
         var replacedCount: Int
     }
 
-    /// `POST /files/mv`: `[{"src","dest"}]`; existing targets are not replaced. Created folders get the owner of what
-    /// is moved.
-    func move(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    /// `POST /files/mv`: `[{"src","dest"}]`; nothing is replaced. Folders that are made get the owner of what is moved.
+    func move(_ request: HTTPRequest) async throws -> Reply {
         let moves = try await Self.json([Move].self, request).map { (try expansion($0.src), try expansion($0.dest)) }
         try await work {
             for (source, target) in moves {
@@ -33,22 +32,22 @@ extension FilesAPI {
                 throw FileError.system("move \(source) to \(target)", code: -status)
             }
         }
-        try await response.respond(.ok)
+        return .empty(.ok)
     }
 
     /// `POST /files/permissions`: `{path: {"mode","owner","group"}}`
-    func setPermissions(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    func setPermissions(_ request: HTTPRequest) async throws -> Reply {
         let changes = try await rights(request)
         try await work {
             for (path, _) in changes { _ = try FileStatus.of(path, follows: true) }
             for (path, rights) in changes { try rights.apply(to: path) }
         }
-        try await response.respond(.ok)
+        return .empty(.ok)
     }
 
-    /// `POST /directories`: `{path: {"mode","owner","group"}}`. An existing folder is not changed. Created parents get
-    /// the same owner.
-    func createFolders(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    /// `POST /directories`: `{path: {"mode","owner","group"}}`. One that is there stays as it is; parents that are made get the
+    /// owner, too.
+    func createFolders(_ request: HTTPRequest) async throws -> Reply {
         let folders = try await rights(request)
         try await work {
             for (path, rights) in folders {
@@ -63,18 +62,18 @@ extension FilesAPI {
                 }
             }
         }
-        try await response.respond(.ok)
+        return .empty(.ok)
     }
 
     /// `DELETE /directories?path=a&path=b`
-    func deleteFolders(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    func deleteFolders(_ request: HTTPRequest) async throws -> Reply {
         let paths = try self.paths(request).map { try expansion($0) }
         try await work { for path in paths { try FolderChanges.removeTree(path) } }
-        try await response.respond(.ok)
+        return .empty(.ok)
     }
 
     /// `DELETE /files?path=a&path=b`
-    func deleteFiles(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    func deleteFiles(_ request: HTTPRequest) async throws -> Reply {
         let paths = try self.paths(request).map { try expansion($0) }
         try await work {
             for path in paths {
@@ -82,11 +81,11 @@ extension FilesAPI {
                 throw FileError.system("delete \(path)", code: errno)
             }
         }
-        try await response.respond(.ok)
+        return .empty(.ok)
     }
 
     /// `POST /files/replace?verbose=`: `{path: {"old","new"}}`
-    func replace(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    func replace(_ request: HTTPRequest) async throws -> Reply {
         let verbose = request.query("verbose") == "true"
         let replacements = try await Self.json([String: TextReplacement].self, request)
         for (path, replacement) in replacements where replacement.old.isEmpty {
@@ -100,7 +99,7 @@ extension FilesAPI {
             }
             return counts
         }
-        if verbose { try await response.respondJSON(.ok, counts) } else { try await response.respond(.ok) }
+        return verbose ? .json(.ok, counts) : .empty(.ok)
     }
 
     private static func replace(_ replacement: TextReplacement, in path: String) throws -> Int {

@@ -6,8 +6,8 @@ extension FilesAPI {
     /// Header of an answer that was cut to `FolderWalk.maxEntries` entries, with that number.
     static let cutHeader = "EXECD-ENTRIES-LIMITED-TO"
 
-    /// `GET /files/info?path=a&path=b`: the keys are the paths as requested.
-    func info(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    /// `GET /files/info?path=a&path=b`: by the paths as they were asked for.
+    func info(_ request: HTTPRequest) async throws -> Reply {
         let paths = try self.paths(request)
         let expansion = self.expansion
         let found = try await work {
@@ -16,28 +16,27 @@ extension FilesAPI {
             for path in paths { found[path] = try FileInfo.of(try expansion(path), names: names) }
             return found
         }
-        try await response.respondJSON(.ok, found)
+        return .json(.ok, found)
     }
 
     /// `GET /directories/list?path=&depth=`
-    func list(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    func list(_ request: HTTPRequest) async throws -> Reply {
         let root = try path(request)
         let depth = try Self.number("depth", atLeast: 0, request) ?? 1
         let found = try await work { try FolderWalk.list(root, depth: depth, names: .current()) }
-        try await send(found, response)
+        return Self.reply(found)
     }
 
     /// `GET /files/search?path=&pattern=`
-    func search(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    func search(_ request: HTTPRequest) async throws -> Reply {
         let root = try path(request)
         let text = request.query("pattern") ?? ""
         let pattern = try GlobPattern(text.isEmpty ? "**" : text)
         let found = try await work { try FolderWalk.search(root, pattern, names: .current()) }
-        try await send(found, response)
+        return Self.reply(found)
     }
 
-    private func send(_ found: FolderWalk.Found, _ response: HTTPResponseWriter) async throws {
-        let headers: HTTPHeaders = found.isCut ? [Self.cutHeader: String(FolderWalk.maxEntries)] : [:]
-        try await response.respondJSON(.ok, found.entries, headers: headers)
+    private static func reply(_ found: FolderWalk.Found) -> Reply {
+        .json(.ok, found.entries, headers: found.isCut ? [cutHeader: String(FolderWalk.maxEntries)] : [:])
     }
 }

@@ -8,8 +8,8 @@ extension FilesAPI {
     /// Bytes read at a time.
     private static let piece = 256 << 10
 
-    /// `POST /files/upload`: a multipart form of any length.
-    func upload(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    /// `POST /files/upload`: a multipart form, of any length.
+    func upload(_ request: HTTPRequest) async throws -> Reply {
         let boundary = try MultipartHeaders.boundary(contentType: request.headers.first(name: "content-type"))
         let expansion = self.expansion
         let upload = try await work { Upload(boundary: boundary, expansion: expansion, names: .current()) }
@@ -23,11 +23,11 @@ extension FilesAPI {
             try await work { upload.discard() }
             throw error
         }
-        try await response.respond(.ok)
+        return .empty(.ok)
     }
 
     /// `GET /files/download?path=[&offset=&limit=]`, with or without `Range`.
-    func download(_ request: HTTPRequest, _ response: HTTPResponseWriter) async throws {
+    func download(_ request: HTTPRequest) async throws -> Reply {
         let path = try self.path(request)
         let first = try Self.number("offset", atLeast: 1, request)
         let count = try Self.number("limit", atLeast: 1, request)
@@ -35,7 +35,7 @@ extension FilesAPI {
         if first != nil || count != nil {
             guard range == nil else { throw FileError.invalidRequest("give lines or a Range, not both") }
             let file = try await work { try FileBytes(path) }
-            return try await sendLines(of: file, LineSelector(first: first ?? 1, count: count), response)
+            return try await sendLines(of: file, LineSelector(first: first ?? 1, count: count))
         }
         let file = try await work { try FileBytes(path) }
         var headers: HTTPHeaders = [
@@ -46,63 +46,56 @@ extension FilesAPI {
         case .unsatisfiable: throw FileError.unsatisfiableRange(size: file.size)
         case .part(let part):
             headers.add(name: "content-range", value: "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(file.size)")
-            try await send(part, of: file, .partialContent, headers, response)
-        case .whole where file.size == 0: try await sendUntilEnd(of: file, headers, response)
-        case .whole: try await send(0..<file.size, of: file, .ok, headers, response)
+            return try await send(part, of: file, .partialContent, headers)
+        case .whole where file.size == 0: return try await sendUntilEnd(of: file, headers)
+        case .whole: return try await send(0..<file.size, of: file, .ok, headers)
         }
     }
 
     private func send(
-        _ range: Range<Int>, of file: FileBytes, _ status: HTTPResponseStatus, _ headers: HTTPHeaders,
-        _ response: HTTPResponseWriter
-    ) async throws {
+        _ range: Range<Int>, of file: FileBytes, _ status: HTTPResponseStatus, _ headers: HTTPHeaders
+    ) async throws -> Reply {
         var headers = headers
         headers.add(name: "content-length", value: String(range.count))
-        // Read the first piece before sending the status, so that an unreadable file gives an error instead of a broken
-        // answer.
-        var bytes = try await read(file, at: range.lowerBound, upTo: range.count)
-        try await response.start(status, headers: headers)
-        var position = range.lowerBound
-        while position < range.upperBound {
-            guard !bytes.isEmpty else { throw FileError.invalidContent("\(file.path) was cut while it was sent") }
-            position += bytes.count
-            try await response.write(ByteBuffer(bytes: bytes))
-            if position < range.upperBound {
-                bytes = try await read(file, at: position, upTo: range.upperBound - position)
+        // The first piece before the status line: a file that cannot be read gets an error, not a broken answer.
+        let first = try await read(file, at: range.lowerBound, upTo: range.count)
+        return .stream(status, headers: headers) { writer in
+            var bytes = first, position = range.lowerBound
+            while position < range.upperBound {
+                guard !bytes.isEmpty else { throw FileError.invalidContent("\(file.path) was cut while it was sent") }
+                position += bytes.count
+                try await writer.write(ByteBuffer(bytes: bytes))
+                if position < range.upperBound {
+                    bytes = try await read(file, at: position, upTo: range.upperBound - position)
+                }
             }
         }
-        try await response.finish()
     }
 
-    /// For files that do not report their size, such as those of /proc.
-    private func sendUntilEnd(
-        of file: FileBytes, _ headers: HTTPHeaders, _ response: HTTPResponseWriter
-    ) async throws {
-        var bytes = try await read(file, at: 0)
-        guard !bytes.isEmpty else { return try await response.respond(.ok, headers: headers) }
-        try await response.start(.ok, headers: headers)
-        var position = 0
-        while !bytes.isEmpty {
-            position += bytes.count
-            try await response.write(ByteBuffer(bytes: bytes))
-            bytes = try await read(file, at: position)
+    /// For files that do not tell their size, as those of /proc.
+    private func sendUntilEnd(of file: FileBytes, _ headers: HTTPHeaders) async throws -> Reply {
+        let first = try await read(file, at: 0)
+        guard !first.isEmpty else { return Reply(.ok, headers: headers) }
+        return .stream(.ok, headers: headers) { writer in
+            var bytes = first, position = 0
+            while !bytes.isEmpty {
+                position += bytes.count
+                try await writer.write(ByteBuffer(bytes: bytes))
+                bytes = try await read(file, at: position)
+            }
         }
-        try await response.finish()
     }
 
-    private func sendLines(
-        of file: FileBytes, _ lines: LineSelector, _ response: HTTPResponseWriter
-    ) async throws {
-        var lines = lines
-        var position = 0
-        var bytes = try await read(file, at: 0)
-        try await response.start(.ok, headers: ["content-type": "text/plain; charset=utf-8"])
-        while !bytes.isEmpty {
-            position += bytes.count
-            try await response.write(ByteBuffer(bytes: lines.select(bytes)))
-            bytes = lines.isDone ? [] : try await read(file, at: position)
+    private func sendLines(of file: FileBytes, _ selector: LineSelector) async throws -> Reply {
+        let first = try await read(file, at: 0)
+        return .stream(.ok, headers: ["content-type": "text/plain; charset=utf-8"]) { writer in
+            var bytes = first, position = 0, lines = selector
+            while !bytes.isEmpty {
+                position += bytes.count
+                try await writer.write(ByteBuffer(bytes: lines.select(bytes)))
+                bytes = lines.isDone ? [] : try await read(file, at: position)
+            }
         }
-        try await response.finish()
     }
 
     private func read(_ file: FileBytes, at offset: Int, upTo count: Int = .max) async throws -> [UInt8] {

@@ -8,53 +8,41 @@ struct FilesAPI: Sendable {
     var work = FileWork()
     let expansion: PathExpansion
 
-    /// The largest JSON request, in bytes.
+    /// Bytes of a JSON request.
     private static let maxRequest = 64 << 20
 
-    /// - Returns: false where the path is none of these.
-    func answer(_ path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter) async throws -> Bool
-    {
-        do {
-            switch (request.method, path.joined(separator: "/")) {
-            case (.GET, "files/download"): try await download(request, response)
-            case (.POST, "files/upload"): try await upload(request, response)
-            case (.GET, "files/info"): try await info(request, response)
-            case (.GET, "files/search"): try await search(request, response)
-            case (.GET, "directories/list"): try await list(request, response)
-            case (.POST, "files/mv"): try await move(request, response)
-            case (.POST, "files/permissions"): try await setPermissions(request, response)
-            case (.POST, "files/replace"): try await replace(request, response)
-            case (.DELETE, "files"): try await deleteFiles(request, response)
-            case (.POST, "directories"): try await createFolders(request, response)
-            case (.DELETE, "directories"): try await deleteFolders(request, response)
-            default: return false
+    func add(to http: inout HTTPAPI) {
+        for prefix in ["", "/v1/filesystem/{uid}/{gid}"] {
+            func on(
+                _ method: HTTPMethod, _ path: String,
+                _ operation: @escaping @Sendable (FilesAPI, HTTPRequest) async throws -> Reply
+            ) {
+                http.on(method, prefix + path, maxBody: Self.maxRequest) {
+                    try await operation(try acting(for: $0), $0)
+                }
             }
-        } catch let failure as FileError {
-            guard !response.hasStarted else { throw failure }
-            var headers = HTTPHeaders()
-            if case .unsatisfiableRange(let size) = failure {
-                headers.add(name: "content-range", value: "bytes */\(size)")
-            }
-            try await response.respondError(
-                failure.status, code: failure.code, message: failure.description, headers: headers)
+            on(.GET, "/files/download") { try await $0.download($1) }
+            on(.POST, "/files/upload") { try await $0.upload($1) }
+            on(.GET, "/files/info") { try await $0.info($1) }
+            on(.GET, "/files/search") { try await $0.search($1) }
+            on(.GET, "/directories/list") { try await $0.list($1) }
+            on(.POST, "/files/mv") { try await $0.move($1) }
+            on(.POST, "/files/permissions") { try await $0.setPermissions($1) }
+            on(.POST, "/files/replace") { try await $0.replace($1) }
+            on(.DELETE, "/files") { try await $0.deleteFiles($1) }
+            on(.POST, "/directories") { try await $0.createFolders($1) }
+            on(.DELETE, "/directories") { try await $0.deleteFolders($1) }
         }
-        return true
     }
 
-    /// `/v1/filesystem/{uid}/{gid}/…`: `path` starts with the uid.
-    func answer(
-        asIdentity path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter
-    ) async throws -> Bool {
-        let numbers = path.prefix(2).map { UInt32($0) ?? .max }
-        // The kernel takes the largest number to mean "leave unchanged".
-        guard numbers.count == 2, !numbers.contains(.max) else {
-            try await response.respondError(
-                .badRequest, code: "INVALID_REQUEST_BODY", message: "the path needs a uid and a gid in digits")
-            return true
+    /// With the rights of those whom the path names.
+    private func acting(for request: HTTPRequest) throws(ExecdError) -> FilesAPI {
+        guard let user = request.parameters["uid"], let group = request.parameters["gid"] else { return self }
+        // The last number is the kernel's "leave it as it is".
+        guard let user = UInt32(user), let group = UInt32(group), user != .max, group != .max else {
+            throw .invalid("the path needs a uid and a gid in digits")
         }
-        let identity = FileIdentity(user: numbers[0], group: numbers[1])
-        return try await FilesAPI(work: FileWork(identity: identity), expansion: expansion)
-            .answer(path.dropFirst(2), request, response)
+        return FilesAPI(work: FileWork(identity: FileIdentity(user: user, group: group)), expansion: expansion)
     }
 
     // MARK: What a request says
@@ -84,9 +72,9 @@ struct FilesAPI: Sendable {
     }
 
     static func json<Value: Decodable>(_ type: Value.Type, _ request: HTTPRequest) async throws -> Value {
-        let body = try await request.body.collect(upTo: maxRequest)
+        let body = try await request.wholeBody()
         do throws(RequestBodyError) {
-            return try RequestBody.decode(type, from: body.readableBytesView)
+            return try RequestBody.decode(type, from: body)
         } catch {
             throw FileError.invalidRequest(error.description)
         }

@@ -3,23 +3,20 @@ import NIOHTTP1
 
 /// Answers for parts of the contract that this execd does not have, which say so plainly.
 enum MissingParts {
-    private struct Capabilities: Encodable, Sendable {
+    private struct Capabilities: Encodable {
         var available = false
         var message = "this execd has no isolated sessions yet"
     }
 
-    /// `/v1/isolated` (docs/wire.md#isolated-sessions): its capabilities are always answered.
-    static func answerIsolated(
-        _ path: ArraySlice<String>, _ request: HTTPRequest, _ response: HTTPResponseWriter
-    ) async throws {
-        guard request.method == .GET, path.elementsEqual(["v1", "isolated", "capabilities"]) else {
-            return try await answer("isolated sessions", response)
+    static func add(to http: inout HTTPAPI) {
+        for (path, part) in [
+            ("/v1/isolated", "isolated sessions"), ("/code", "code interpreter"), ("/pty", "terminals"),
+        ] {
+            http.on(nil, path + "/*") { _ in
+                throw ExecdError(.notImplemented, "NOT_SUPPORTED", "this execd has no \(part) yet")
+            }
         }
-        try await response.respondJSON(.ok, Capabilities())
-    }
-
-    static func answer(_ part: String, _ response: HTTPResponseWriter) async throws {
-        try await response.respondError(
-            .notImplemented, code: "NOT_SUPPORTED", message: "this execd has no \(part) yet")
+        // Always told (docs/wire.md#isolated-sessions).
+        http.on(.GET, "/v1/isolated/capabilities") { _ in .json(.ok, Capabilities()) }
     }
 }

@@ -1,6 +1,6 @@
-import NIOConcurrencyHelpers
 import NIOHTTP1
 import SecureAccess
+import Synchronization
 
 /// The settings of access checks, shared by all event loops.
 public struct AccessRules: Sendable {
@@ -25,16 +25,16 @@ public struct AccessRules: Sendable {
 /// Verified tokens of version 1 of all event loops. Only consulted while new tokens are not checked because of
 /// failures.
 final class KnownTokens: Sendable {
-    private let tokens: NIOLockedValueBox<VerifiedTokens>
+    private let tokens: Mutex<VerifiedTokens>
 
-    init(keys: LiveKeys) { tokens = NIOLockedValueBox(VerifiedTokens(keys: keys)) }
+    init(keys: LiveKeys) { tokens = Mutex(VerifiedTokens(keys: keys)) }
 
     func add(_ token: RouteToken, epoch: AccessEpoch, now: UInt64) {
-        tokens.withLockedValue { try? $0.verify(token, now: now, epoch: epoch) }
+        tokens.withLock { try? $0.verify(token, now: now, epoch: epoch) }
     }
 
     func contains(_ token: RouteToken, epoch: AccessEpoch) -> Bool {
-        tokens.withLockedValue { $0.hasSeen(token, epoch: epoch) }
+        tokens.withLock { $0.hasSeen(token, epoch: epoch) }
     }
 }
 

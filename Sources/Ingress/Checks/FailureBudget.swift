@@ -1,7 +1,7 @@
 import Logging
 import Metrics
-import NIOConcurrencyHelpers
 import NIOCore
+import Synchronization
 import System
 
 /// Limits invalid credentials and signatures, for each client and for each sandbox, over all event loops.
@@ -36,7 +36,7 @@ public final class FailureBudget: Sendable {
         var log: RateLimiter
     }
 
-    private let state: NIOLockedValueBox<State>
+    private let state: Mutex<State>
     private let clock: @Sendable () -> UInt64
     private let logger: Logger
 
@@ -53,7 +53,7 @@ public final class FailureBudget: Sendable {
         _ limits: Limits = Limits(), logger: Logger,
         clock: @escaping @Sendable () -> UInt64 = { NIODeadline.now().uptimeNanoseconds }
     ) {
-        state = NIOLockedValueBox(
+        state = Mutex(
             State(
                 clients: KeyedRateLimiter(
                     Rate(burst: limits.clientBurst, every: limits.clientInterval), capacity: limits.capacity),
@@ -67,7 +67,7 @@ public final class FailureBudget: Sendable {
     /// Seconds until a client may fail at a sandbox again; nil if it may now.
     func wait(_ client: String?, _ sandbox: String) -> Int? {
         let key = ClientKey(client), now = clock()
-        return state.withLockedValue { Self.wait(key, sandbox, $0, now) }
+        return state.withLock { Self.wait(key, sandbox, $0, now) }
     }
 
     private static func wait(_ client: ClientKey, _ sandbox: String, _ state: State, _ now: UInt64) -> Int? {
@@ -81,7 +81,7 @@ public final class FailureBudget: Sendable {
     func fail(_ kind: Kind, _ client: String?, _ sandbox: String) -> Int? {
         let key = ClientKey(client), now = clock()
         Self.failures[kind]!.increment()
-        let (wait, line) = state.withLockedValue { state -> (Int?, Int?) in
+        let (wait, line) = state.withLock { state -> (Int?, Int?) in
             let wait = Self.wait(key, sandbox, state, now)
             state.clients.take(key, at: now)
             state.sandboxes.take(sandbox, at: now)

@@ -1,6 +1,6 @@
 import Metrics
-import NIOConcurrencyHelpers
 import NIOCore
+import Synchronization
 import System
 
 /// Limits for one client and one sandbox at a gateway; nil for no limit.
@@ -36,7 +36,7 @@ final class TrafficBudget: Sendable {
 
     let limits: TrafficLimits
     private let clock: @Sendable () -> UInt64
-    private let state: NIOLockedValueBox<State>
+    private let state: Mutex<State>
 
     private static let refused = Dictionary(
         uniqueKeysWithValues: ["client", "route", "concurrency", "connections"].map {
@@ -52,7 +52,7 @@ final class TrafficBudget: Sendable {
         func limiter<Key>(_ rate: Int?, _ burst: Int) -> KeyedRateLimiter<Key>? {
             rate.map { KeyedRateLimiter(Rate(burst: max(1, burst), perSecond: $0), capacity: limits.capacity) }
         }
-        state = NIOLockedValueBox(
+        state = Mutex(
             State(
                 clients: limiter(limits.clientRate, limits.clientBurst),
                 routes: limiter(limits.routeRate, limits.routeBurst)))
@@ -63,18 +63,18 @@ final class TrafficBudget: Sendable {
     func request(of client: String?) -> Int? {
         guard limits.clientRate != nil else { return nil }
         let key = ClientKey(client)
-        return Self.noted("client", state.withLockedValue { Self.take(key, &$0.clients, clock()) })
+        return Self.noted("client", state.withLock { Self.take(key, &$0.clients, clock()) })
     }
 
     /// Counts a permitted request for a port of a sandbox.
     func request(for sandbox: String, _ port: Int, incarnation: String) -> Int? {
         if let most = limits.sandboxConcurrency,
-            state.withLockedValue({ $0.load[incarnation, default: 0] }) >= most
+            state.withLock({ $0.load[incarnation, default: 0] }) >= most
         {
             return Self.noted("concurrency", 1)
         }
         guard limits.routeRate != nil else { return nil }
-        return Self.noted("route", state.withLockedValue { Self.take("\(sandbox)-\(port)", &$0.routes, clock()) })
+        return Self.noted("route", state.withLock { Self.take("\(sandbox)-\(port)", &$0.routes, clock()) })
     }
 
     private static func take<Key>(_ key: Key, _ limiter: inout KeyedRateLimiter<Key>?, _ now: UInt64) -> Int? {
@@ -93,7 +93,7 @@ final class TrafficBudget: Sendable {
     func connect(_ client: String?) -> Bool {
         guard let most = limits.clientConnections else { return true }
         let key = ClientKey(client)
-        let isAdmitted = state.withLockedValue { state in
+        let isAdmitted = state.withLock { state in
             guard state.connections[key, default: 0] < most else { return false }
             state.connections[key, default: 0] += 1
             return true
@@ -105,17 +105,17 @@ final class TrafficBudget: Sendable {
     func disconnect(_ client: String?) {
         guard limits.clientConnections != nil else { return }
         let key = ClientKey(client)
-        state.withLockedValue { Self.decrement(&$0.connections, key) }
+        state.withLock { Self.decrement(&$0.connections, key) }
     }
 
     func begin(_ incarnation: String) {
         guard limits.sandboxConcurrency != nil else { return }
-        state.withLockedValue { $0.load[incarnation, default: 0] += 1 }
+        state.withLock { $0.load[incarnation, default: 0] += 1 }
     }
 
     func end(_ incarnation: String) {
         guard limits.sandboxConcurrency != nil else { return }
-        state.withLockedValue { Self.decrement(&$0.load, incarnation) }
+        state.withLock { Self.decrement(&$0.load, incarnation) }
     }
 
     private static func decrement<Key>(_ counts: inout [Key: Int], _ key: Key) {

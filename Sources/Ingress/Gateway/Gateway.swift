@@ -1,9 +1,9 @@
 import Logging
-import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import NIOSSL
 import SecureAccess
+import Synchronization
 import System
 
 #if canImport(Glibc)
@@ -27,7 +27,7 @@ public final class Gateway: Sendable {
     private let pipelines: Pipelines
     private let group: any EventLoopGroup
     private let logger: Logger
-    private let state = NIOLockedValueBox(State())
+    private let state = Mutex(State())
 
     /// - Parameter dialer: nil if this process cannot enter the sandboxes' network namespaces.
     public init(
@@ -58,13 +58,13 @@ public final class Gateway: Sendable {
         }
         let listener = try await listen(
             configuration.host, configuration.port, open: configuration.openListener, pipelines.configurePlain)
-        state.withLockedValue { $0.listeners.append(listener) }
+        state.withLock { $0.listeners.append(listener) }
         guard let tls = configuration.tls, let certificates else { return listener.localAddress! }
         do {
             let context = try certificates.context()
             let secure = try await listenWithTLS(tls, context)
             let follower = Task { [logger] in await certificates.follow(logger) }
-            state.withLockedValue {
+            state.withLock {
                 $0.listeners.append(secure)
                 $0.follower = follower
             }
@@ -77,7 +77,7 @@ public final class Gateway: Sendable {
 
     /// The address with TLS; nil if there is none.
     public var secureAddress: SocketAddress? {
-        state.withLockedValue { $0.listeners.count > 1 ? $0.listeners[1].localAddress : nil }
+        state.withLock { $0.listeners.count > 1 ? $0.listeners[1].localAddress : nil }
     }
 
     private func listenWithTLS(_ tls: TLSListener, _ context: NIOSSLContext) async throws -> any Channel {
@@ -115,7 +115,7 @@ public final class Gateway: Sendable {
     /// Stops accepting, lets requests and tunnels continue for at most `grace`, then closes. Clients are told to stop
     /// by GOAWAY in HTTP/2 and `Connection: close` in HTTP/1.1.
     public func shutdown(grace: TimeAmount = .seconds(5)) async {
-        let (listeners, connections, follower) = state.withLockedValue { state in
+        let (listeners, connections, follower) = state.withLock { state in
             state.isShuttingDown = true
             defer { (state.listeners, state.follower) = ([], nil) }
             return (state.listeners, Array(state.connections.values), state.follower)
@@ -137,7 +137,7 @@ public final class Gateway: Sendable {
         // Connections of a trusted proxy are not counted, since it holds those of all its clients.
         let isCounted = peer.map { !configuration.trustedProxies.trusts($0) } ?? false
         guard !isCounted || traffic.connect(peer) else { return false }
-        let isAdmitted = state.withLockedValue { state in
+        let isAdmitted = state.withLock { state in
             guard !state.isShuttingDown, state.connections.count < configuration.limits.maxConnections else {
                 return false
             }
@@ -146,7 +146,7 @@ public final class Gateway: Sendable {
         }
         if isAdmitted {
             channel.closeFuture.whenComplete { _ in
-                self.state.withLockedValue { $0.connections[key] = nil }
+                self.state.withLock { $0.connections[key] = nil }
                 if isCounted { self.traffic.disconnect(peer) }
             }
         } else if isCounted {

@@ -1,5 +1,5 @@
 import Metrics
-import NIOConcurrencyHelpers
+import Synchronization
 
 /// Counts connections and streams by protocol, for all gateways of the process.
 enum IngressMetrics {
@@ -42,12 +42,12 @@ enum IngressMetrics {
 /// A gauge of how many of something are open.
 private final class OpenCount: Sendable {
     private let gauge: Gauge
-    private let count = NIOLockedValueBox(0)
+    private let count = Mutex(0)
 
     init(_ label: String) { gauge = Gauge(label: label) }
 
     func change(by difference: Int) {
-        count.withLockedValue {
+        count.withLock {
             $0 += difference
             gauge.record($0)
         }

@@ -1,5 +1,5 @@
-import NIOConcurrencyHelpers
 import NIOCore
+import Synchronization
 
 /// What the connections of one event loop have in common, and no other loop's. Nothing in it needs a lock.
 final class LoopState {
@@ -19,7 +19,7 @@ final class LoopStates: Sendable {
     private let dialer: (any InsideDialer)?
     private let http2Ports = HTTP2Ports()
     private let policy: @Sendable () -> any ProxyPolicy
-    private let states = NIOLockedValueBox<[ObjectIdentifier: NIOLoopBound<LoopState>]>([:])
+    private let states = Mutex<[ObjectIdentifier: NIOLoopBound<LoopState>]>([:])
 
     /// - Parameter policy: makes one for each loop.
     init(
@@ -34,7 +34,7 @@ final class LoopStates: Sendable {
 
     /// Called on the loop.
     func state(of loop: any EventLoop) -> LoopState {
-        states.withLockedValue { states in
+        states.withLock { states in
             let key = ObjectIdentifier(loop)
             if let state = states[key] { return state }
             let state = NIOLoopBound(
@@ -50,14 +50,14 @@ final class LoopStates: Sendable {
 
     /// Closes, soon, what is open to a sandbox for an access that has ended.
     func cut(_ ended: EndedAccess) {
-        for state in states.withLockedValue({ Array($0.values) }) {
+        for state in states.withLock({ Array($0.values) }) {
             state.eventLoop.execute { state.value.pool.cut(ended) }
         }
     }
 
     /// Closes the unused connections to sandboxes.
     func closeAll() async {
-        for state in states.withLockedValue({ Array($0.values) }) {
+        for state in states.withLock({ Array($0.values) }) {
             try? await state.eventLoop.submit { state.value.pool.closeAll() }.get()
         }
     }

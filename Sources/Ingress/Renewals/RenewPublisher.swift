@@ -1,9 +1,9 @@
 import FoundationEssentials
 import Logging
 import Metrics
-import NIOConcurrencyHelpers
 import NIOCore
 import Redis
+import Synchronization
 import System
 
 /// Reports to the control plane, through a Redis list, which sandboxes are used (OSEP-0009). No request waits for it.
@@ -23,7 +23,7 @@ public final class RenewPublisher: RenewalSink {
     private let settings: Settings
     private let logger: Logger
     private let clock: @Sendable () -> UInt64
-    private let throttle: NIOLockedValueBox<KeyedRateLimiter<String>>
+    private let throttle: Mutex<KeyedRateLimiter<String>>
     private let waiting: AsyncStream<RenewIntent>
     private let asking: AsyncStream<RenewIntent>.Continuation
 
@@ -42,14 +42,14 @@ public final class RenewPublisher: RenewalSink {
         self.settings = settings
         self.logger = logger
         self.clock = clock
-        throttle = NIOLockedValueBox(
+        throttle = Mutex(
             KeyedRateLimiter(Rate(burst: 1, every: settings.interval), capacity: Self.remembered))
         (waiting, asking) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.capacity))
     }
 
     public func accessed(_ sandbox: String) {
         let now = clock()
-        guard throttle.withLockedValue({ $0.take(sandbox, at: now) }) else { return }
+        guard throttle.withLock({ $0.take(sandbox, at: now) }) else { return }
         if case .dropped = asking.yield(RenewIntent(sandbox: sandbox)) { Self.dropped.increment() }
     }
 

@@ -1,7 +1,7 @@
 import Logging
-import NIOConcurrencyHelpers
 import NIOCore
 import NIOSSL
+import Synchronization
 
 /// The certificates of a listener, read anew when their files change. A handshake gets those of its time; connections that
 /// are open go on with theirs.
@@ -21,7 +21,7 @@ final class LiveCertificates: Sendable {
 
     private let files: [CertificateFiles]
     private let source: any FileSource
-    private let state: NIOLockedValueBox<State>
+    private let state: Mutex<State>
 
     /// - Throws: where there is none, or one cannot be used.
     init(_ files: [CertificateFiles], from source: any FileSource = DiskFiles()) throws(TLSError) {
@@ -31,14 +31,14 @@ final class LiveCertificates: Sendable {
         // Looked at first: what changes while they are read is read again.
         let stamps = files.map { Self.stamp($0, source) }
         let loaded = try files.map { file throws(TLSError) in try LoadedCertificate(file, from: source) }
-        state = NIOLockedValueBox(State(loaded: loaded, names: ServerNames(loaded.map(\.names)), stamps: stamps))
+        state = Mutex(State(loaded: loaded, names: ServerNames(loaded.map(\.names)), stamps: stamps))
     }
 
     /// What handshakes are made with; each takes the certificate for the name that its client sends.
     func context() throws -> NIOSSLContext {
-        var configuration = state.withLockedValue { $0.loaded[0] }.configuration
+        var configuration = state.withLock { $0.loaded[0] }.configuration
         configuration.sslContextCallback = { [self] values, promise in
-            let certificate = state.withLockedValue { $0.certificate(for: values.serverHostname) }
+            let certificate = state.withLock { $0.certificate(for: values.serverHostname) }
             var override = NIOSSLContextConfigurationOverride()
             override.certificateChain = certificate.chain
             override.privateKey = certificate.key
@@ -59,7 +59,7 @@ final class LiveCertificates: Sendable {
     /// are written file by file do not match for a moment.
     func refresh(_ logger: Logger) {
         let stamps = files.map { Self.stamp($0, source) }
-        var present = state.withLockedValue { $0 }
+        var present = state.withLock { $0 }
         guard stamps != present.stamps else { return }
         for (index, file) in files.enumerated() where stamps[index] != present.stamps[index] {
             do throws(TLSError) {
@@ -71,7 +71,7 @@ final class LiveCertificates: Sendable {
         }
         present.names = ServerNames(present.loaded.map(\.names))
         present.stamps = stamps
-        state.withLockedValue { [present] in $0 = present }
+        state.withLock { [present] in $0 = present }
     }
 
     private static func stamp(_ files: CertificateFiles, _ source: any FileSource) -> [Int] {

@@ -66,6 +66,25 @@ public final class RouteSocket: Sendable {
         return index
     }
 
+    /// What a link is, to tell one's own from another's of the same name; nil where there is none. `ip -d link show NAME`
+    public func identity(of name: String) throws(NetfilterError) -> (kind: String, hardware: [UInt8])? {
+        var message = Self.link(.getLink, flags: 0)
+        message.attribute(LinkAttribute.name, text: name)
+        do throws(NetfilterError) {
+            let found = try socket.dump("looking up the link \(name)", message) { reply -> (String, [UInt8])? in
+                guard reply.payload.count >= 16 else { return nil }
+                let attributes = reply.attributes(after: 16)
+                let info = attributes[LinkAttribute.info].map { NetlinkReply.attributes($0) }
+                let kind = info?[LinkAttribute.infoKind].map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+                return (kind ?? "", Array(attributes[LinkAttribute.address] ?? []))
+            }
+            return found.last
+        } catch {
+            guard error.isNotFound else { throw error }
+            return nil
+        }
+    }
+
     /// `ip link show`
     public func links() throws(NetfilterError) -> [(name: String, index: UInt32)] {
         let request = Self.link(.getLink, flags: NetlinkFlag.dump, acknowledge: false)

@@ -11,7 +11,8 @@ struct Sallyport: ParsableCommand {
             "Sandboxes for code that a model wrote: what they may reach, who may reach them, with which credential.",
         version: "sallyport \(Appliance.release)",
         subcommands: [
-            Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, InitConfig.self, SettingsCommand.self,
+            Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, InitConfig.self,
+            SettingsCommand.self,
             ProcessCommand.self,
         ],
         defaultSubcommand: Serve.self)

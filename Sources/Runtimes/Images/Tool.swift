@@ -79,7 +79,8 @@ struct Tool: Hashable, Sendable {
         if expired || shortage != nil { kill(-pid, SIGKILL) }
         let end = ProcessExit(waitingFor: pid)
         return Outcome(
-            code: expired || shortage != nil ? nil : end.code, shortage: shortage, output: output.text, errors: errors.text)
+            code: expired || shortage != nil ? nil : end.code, shortage: shortage, output: output.text,
+            errors: errors.text)
     }
 
     private func launch(

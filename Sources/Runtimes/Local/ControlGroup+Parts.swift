@@ -68,6 +68,11 @@ extension ControlGroup {
             let (quota, period) = BundleConfiguration.processorTime(millis: cpu + Reserve.cpuMillis)
             try Self.set("\(quota) \(period)", whole + "/cpu.max")
         }
+        // The OCI runtime limits the devices of the programs' group only. In version 1 both parts share one device list.
+        let code = DeviceRule.limitVersion2(server)
+        guard code == 0 else {
+            throw .system(action: "limiting the devices of \(server)", reason: String(cString: strerror(-code)))
+        }
         try Self.set(Reserve.weight, server + "/cpu.weight")
         try Self.set(String(Reserve.memory), server + "/memory.min")
     }

@@ -92,7 +92,7 @@ extension LocalRuntime {
 
     func currentState(_ id: String) -> RuntimeState {
         let folder = folder(of: id)
-        guard SandboxRecord.read(from: folder.path) != nil else { return .missing }
+        guard folder.hasRecord else { return .missing }
         guard access(folder.pidFile, F_OK) == 0 else { return .prepared }
         guard let process = process(in: folder), !process.hasEnded(within: 0) else { return .exited }
         return folder.group.isFrozen ? .paused : .running
@@ -102,6 +102,14 @@ extension LocalRuntime {
         let folder = folder(of: id)
         guard let record = SandboxRecord.read(from: folder.path) else { throw .notFound(id) }
         return (record, folder)
+    }
+
+    /// As much of a record as a deletion needs, where the one that was written cannot be read. Its address stays taken.
+    func unreadableRecord(of id: String, in folder: SandboxFolder) -> SandboxRecord {
+        SandboxRecord(
+            spec: SandboxSpec(id: id, imageRoot: "", entrypoint: []),
+            link: SandboxLink(
+                name: folder.name, host: 0, tag: configuration.tag, folder: configuration.namespaceDirectory))
     }
 
     /// Servers before 0.4 called a sandbox by its id everywhere.

@@ -81,6 +81,16 @@ public final class LocalRuntime: SandboxRuntime {
             pool.occupy(record.link.host)
             try users.occupy(record.users, in: folder)
         }
+        let unreadable = SandboxFolder.withUnreadableRecords(in: configuration.stateDirectory)
+        for folder in unreadable {
+            logger.error(
+                "the record of a sandbox cannot be read: it is left as it is until it is deleted",
+                metadata: ["folder": "\(folder.path)"])
+            try users.occupy(SandboxProcess(pidFile: folder.pidFile, group: folder.group)?.users, in: folder)
+        }
+        // Nobody knows which of them is whose.
+        let links = unreadable.isEmpty ? [] : (try? RouteSocket().links()) ?? []
+        for host in links.compactMap({ SandboxLink.host(of: $0.name, tag: configuration.tag) }) { pool.occupy(host) }
         state = Mutex(State(pool: pool))
         let firewall = HostFirewall(
             table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
@@ -105,7 +115,7 @@ public final class LocalRuntime: SandboxRuntime {
             if let process { watcher.watch(process, folder.endWatch(of: record)) }
         }
         // Without a record nothing was made but the folder, and its name says of no sandbox whose it is.
-        let known = Set(found.map(\.folder.name))
+        let known = Set((found.map(\.folder) + unreadable).map(\.name))
         for name in ControlGroup.entries(of: configuration.stateDirectory)
         where Self.isIdentifier(name) && !known.contains(name) {
             removals.take(files: configuration.stateDirectory + "/" + name)
@@ -247,11 +257,9 @@ public final class LocalRuntime: SandboxRuntime {
     public func delete(_ id: String) async throws(RuntimeError) {
         try await offPool(id, deletions) { [self] () throws(RuntimeError) in
             let folder = folder(of: id)
-            guard let record = SandboxRecord.read(from: folder.path) else {
-                // Without a record nothing was made but the folder.
-                return try setAside(folder, of: id)
-            }
-            try remove(record, in: folder)
+            // Without a record nothing was made but the folder.
+            guard folder.hasRecord else { return try setAside(folder, of: id) }
+            try remove(SandboxRecord.read(from: folder.path) ?? unreadableRecord(of: id, in: folder), in: folder)
         }
     }
 

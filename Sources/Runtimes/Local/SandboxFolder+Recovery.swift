@@ -6,6 +6,16 @@ import Netfilter
 #endif
 
 extension SandboxFolder {
+    /// Whether something was made of it, though nobody may be able to read what.
+    var hasRecord: Bool { access(file(SandboxRecord.fileName), F_OK) == 0 }
+
+    /// Sandboxes of a later server, or whose records were damaged.
+    static func withUnreadableRecords(in directory: String) -> [SandboxFolder] {
+        ControlGroup.entries(of: directory).filter(LocalRuntime.isIdentifier)
+            .map { SandboxFolder(path: directory + "/" + $0) }
+            .filter { $0.hasRecord && SandboxRecord.read(from: $0.path) == nil }
+    }
+
     /// Lets this server see again what an earlier one has mounted: mounts are gone after a restart of the machine, and where
     /// systemd starts a service in a mount namespace of its own each time (`PrivateTmp=`, `ProtectSystem=`).
     ///

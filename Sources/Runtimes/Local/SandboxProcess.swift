@@ -20,6 +20,13 @@ struct SandboxProcess: Sendable {
         pid = number
     }
 
+    /// The ids of its users on this machine; nil where they are those inside.
+    var users: IdentifierRange? {
+        let map = File.text("/proc/\(pid)/uid_map")
+        let numbers = map?.split(whereSeparator: \.isWhitespace).compactMap { UInt32($0) } ?? []
+        return numbers.count == 3 && numbers[0] == 0 ? IdentifierRange(first: numbers[1]) : nil
+    }
+
     /// Whether it has ended within `milliseconds`.
     func hasEnded(within milliseconds: Int32) -> Bool {
         let descriptor = linux_pidfd_open(pid)

@@ -33,6 +33,12 @@ struct SandboxLink: Codable, Hashable, Sendable {
         self.host = host
     }
 
+    /// The number of the sandbox that a link of the machine belongs to; nil for others' links.
+    static func host(of link: String, tag: String) -> UInt32? {
+        let start = linkPrefix + tag.prefix(4)
+        return link.hasPrefix(start) ? UInt32(link.dropFirst(start.count), radix: 36) : nil
+    }
+
     var namespace: NetworkNamespace { NetworkNamespace(existing: namespacePath) }
 
     private var sandboxHardware: [UInt8] {
@@ -107,9 +113,15 @@ struct SandboxLink: Codable, Hashable, Sendable {
         do throws(NetfilterError) {
             try add()
         } catch {
-            // The kernel is still removing an earlier sandbox's namespace.
             guard error.isExisting else { throw error }
-            try route.deleteLink(hostLink)
+            // The kernel is still removing an earlier sandbox's namespace, or the name is another program's.
+            if let found = try route.identity(of: hostLink) {
+                guard found.kind == "veth", found.hardware == Self.hostHardware else {
+                    throw .invalid(
+                        "the machine has a link \(hostLink) that is none of this server's: choose another local.tag")
+                }
+                try route.deleteLink(hostLink)
+            }
             try add()
         }
     }

@@ -1,3 +1,5 @@
+import CLinux
+
 /// An entry of a control group's device list (OCI runtime specification, `linux.resources.devices`), from which the OCI
 /// runtime makes a version 1 list or a version 2 program.
 struct DeviceRule: Codable, Hashable, Sendable {
@@ -17,6 +19,15 @@ struct DeviceRule: Codable, Hashable, Sendable {
     static let sandbox: [DeviceRule] =
         [DeviceRule(allow: false, type: "a", access: "rwm")]
         + usual.map { DeviceRule(allow: true, type: "c", major: $0.major, minor: $0.minor, access: "rwm") }
+
+    /// Applies the same list to a version 2 control group that the OCI runtime does not know.
+    /// - Returns: 0 or a negative errno.
+    static func limitVersion2(_ group: String) -> CInt {
+        let allowed = usual.map {
+            linux_device(is_block: 0, major: Int32($0.major), minor: $0.minor.map { Int32($0) } ?? -1)
+        }
+        return linux_limit_devices(group, allowed, CInt(allowed.count))
+    }
 
     /// Numbers of the kernel's Documentation/admin-guide/devices.txt.
     private static let usual: [(major: Int, minor: Int?)] = [

@@ -59,7 +59,8 @@ struct OCIRuntime: Hashable, Sendable {
         _ arguments: [String], _ view: RuntimeView?, input: CInt, passed: [CInt] = [], log: CInt
     ) throws(RuntimeError) -> Int32 {
         var launch = ProcessLaunch(
-            [executable] + arguments, environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
+            [executable] + arguments, environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+        )
         (launch.input, launch.output, launch.error) = (input, log, log)
         let bindings = view?.bindings ?? []
         if hiddenMount != nil || !bindings.isEmpty {

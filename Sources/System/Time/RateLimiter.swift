@@ -61,7 +61,7 @@ package struct Rate: Hashable, Sendable {
         var balance = balance
         fill(&balance, at: now)
         guard balance.left < period else { return 0 }
-        return (period - balance.left + refill - 1) / refill
+        return (period - balance.left - 1) / refill + 1
     }
 
     /// How much is missing to the full level.

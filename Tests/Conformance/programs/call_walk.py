@@ -60,17 +60,26 @@ def ask(calls, channel, report, machine):
     os._exit(0)
 
 
-def answer(listener):
+def answer(listener, reading):
+    """Answers the child's calls until it has ended; what it reports. Before Linux 6.11 the listener itself says nothing of the
+    end of a process that nobody has waited for.
+    """
     poll = select.poll()
     poll.register(listener, select.POLLIN)
+    poll.register(reading, select.POLLIN)
+    text = b""
     while True:
-        events = poll.poll()[0][1]
-        if not events & select.POLLIN:
-            return
-        request = bytearray(80)
-        fcntl.ioctl(listener, NOTIF_RECV, request)
-        identity = struct.unpack_from("Q", request)[0]
-        fcntl.ioctl(listener, NOTIF_SEND, bytearray(struct.pack("Qqii", identity, 0, -LET_THROUGH, 0)))
+        ready = dict(poll.poll())
+        if ready.get(listener, 0) & select.POLLIN:
+            request = bytearray(80)
+            fcntl.ioctl(listener, NOTIF_RECV, request)
+            identity = struct.unpack_from("Q", request)[0]
+            fcntl.ioctl(listener, NOTIF_SEND, bytearray(struct.pack("Qqii", identity, 0, -LET_THROUGH, 0)))
+        elif reading in ready:
+            part = os.read(reading, 65536)
+            if not part:
+                return text
+            text += part
 
 
 def main():
@@ -87,10 +96,7 @@ def main():
     os.close(writing)
     _, ancillary, _, _ = mine.recvmsg(1, socket.CMSG_SPACE(4))
     listener = array.array("i", ancillary[0][2])[0]
-    answer(listener)
-    text = b""
-    while part := os.read(reading, 65536):
-        text += part
+    text = answer(listener, reading)
     _, state = os.waitpid(child, 0)
     if state:
         sys.exit(f"the walk ended with {state}")

@@ -18,12 +18,14 @@ from opensandbox.config import ConnectionConfigSync
 from opensandbox.models.sandboxes import NetworkPolicy, NetworkRule
 
 from .leftovers import Leftovers
-from .waiting import eventually
+from .waiting import eventually, patient
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("SALLYPORT_BINARY", str(ROOT / ".build/debug/sallyport"))
 EXECD = os.environ.get("SALLYPORT_EXECD", str(ROOT / ".build-static/release/execd"))
 BASE_IMAGE = os.environ.get("SALLYPORT_BASE_IMAGE", str(ROOT / ".build-base/base"))
+# The only OCI runtime of this run, where it is told one; else the server takes what there is.
+OCI_RUNTIME = os.environ.get("SALLYPORT_OCI_RUNTIME")
 IMAGE = "sallyport/base:latest"
 # Of a crash: where it was, and quickly.
 BACKTRACE = {"SWIFT_BACKTRACE": "threads=crashed,images=none,registers=none,limit=20,color=no,sanitize=yes"}
@@ -60,7 +62,8 @@ class Appliance:
         # Every sandbox that was ever seen, acknowledged or not.
         self.seen = set()
         self.leftovers = Leftovers(self.tag, self.state)
-        self.server, self.ingress, self.egress, self.local = server, ingress or {}, egress or {}, local or {}
+        self.server, self.ingress, self.egress = server, ingress or {}, egress or {}
+        self.local = ({"oci_runtime": f'"{OCI_RUNTIME}"'} if OCI_RUNTIME else {}) | (local or {})
         self.tables = tables
         self.write_configuration()
 
@@ -122,14 +125,14 @@ presets = "{ROOT}/policies"
     def kill(self):
         """As if the machine had shot it: no signal handler runs."""
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=patient(10))
         self.note()
 
     def stop(self):
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(timeout=15)
+                self.process.wait(timeout=patient(15))
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -193,7 +196,7 @@ presets = "{ROOT}/policies"
     @property
     def api(self):
         """A plain HTTP client with the key."""
-        return httpx.Client(base_url=self.base, headers={"OPEN-SANDBOX-API-KEY": self.key}, timeout=30)
+        return httpx.Client(base_url=self.base, headers={"OPEN-SANDBOX-API-KEY": self.key}, timeout=patient(30))
 
     @property
     def gateway(self):
@@ -202,7 +205,7 @@ presets = "{ROOT}/policies"
     def connection(self, **more):
         return ConnectionConfigSync(
             api_key=self.key, domain=f"127.0.0.1:{self.port}",
-            **{"request_timeout": timedelta(seconds=30), "disable_metrics": True, **more})
+            **{"request_timeout": timedelta(seconds=patient(30)), "disable_metrics": True, **more})
 
     def environment(self):
         """What official programs are told by."""
@@ -212,7 +215,7 @@ presets = "{ROOT}/policies"
         """A running sandbox, by the official SDK."""
         sandbox = SandboxSync.create(
             image, connection_config=self.connection(use_server_proxy=use_server_proxy),
-            **{"resource": {"cpu": "1", "memory": "256Mi"}, **more})
+            **{"resource": {"cpu": "1", "memory": "256Mi"}, "ready_timeout": timedelta(seconds=patient(30)), **more})
         self.seen.add(sandbox.id)
         return sandbox
 

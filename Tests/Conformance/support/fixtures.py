@@ -2,7 +2,7 @@
 
 import pytest
 
-from .appliance import Appliance
+from .appliance import OCI_RUNTIME, Appliance
 from .world import World
 
 
@@ -26,7 +26,7 @@ def appliance(world):
         appliance.tear_down()
 
 
-@pytest.fixture(scope="module", params=["crun", "runc"])
+@pytest.fixture(scope="module", params=[OCI_RUNTIME] if OCI_RUNTIME else ["crun", "runc"])
 def either_runtime(request, world):
     """An appliance for each of the programs that make containers; `name` says which."""
     appliance = Appliance(world, local={"oci_runtime": f'"{request.param}"'})

@@ -5,10 +5,12 @@ from datetime import timedelta
 
 from opensandbox.models.execd import RunCommandOpts
 
+from .waiting import patient
+
 
 def say(sandbox, command, timeout=20):
     """The standard output of a command that must succeed."""
-    done = sandbox.commands.run(command, opts=RunCommandOpts(timeout=timedelta(seconds=timeout)))
+    done = sandbox.commands.run(command, opts=RunCommandOpts(timeout=timedelta(seconds=patient(timeout))))
     text = "".join(message.text for message in done.logs.stdout)
     errors = "".join(message.text for message in done.logs.stderr)
     assert done.exit_code == 0, f"{command}: {done.exit_code} {text} {errors} {done.error}"
@@ -32,7 +34,7 @@ def exit_code(sandbox, command):
 
 def fetches(sandbox, url):
     """Whether an HTTP request from inside gets an answer of the outside."""
-    done = sandbox.commands.run(f"curl -sS -g --connect-timeout 3 --max-time 5 '{url}'")
+    done = sandbox.commands.run(f"curl -sS -g --connect-timeout {patient(3)} --max-time {patient(5)} '{url}'")
     return done.exit_code == 0 and "outside " in "".join(message.text for message in done.logs.stdout)
 
 

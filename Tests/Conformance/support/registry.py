@@ -10,11 +10,11 @@ import subprocess
 import tempfile
 
 from .appliance import free_port
-from .waiting import answers, eventually
+from .waiting import answers, eventually, patient
 
 
 def run(*words, **more):
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, **more)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=patient(60), **more)
     if done.returncode:
         raise RuntimeError(f"{words[0]}: {done.stderr.strip()[-500:]}")
 

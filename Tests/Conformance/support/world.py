@@ -7,11 +7,11 @@ import sys
 import threading
 
 from .name_server import NameServer
-from .waiting import eventually
+from .waiting import eventually, patient
 
 
 def run(*words):
-    done = subprocess.run(words, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=patient(20))
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
     return done.stdout

@@ -67,7 +67,7 @@ import Testing
         let chunked: HTTPHeaders = ["transfer-encoding": "chunked", LifecycleAPI.keyHeader: House.apiKey]
         let request = HTTPRequest(
             method: .POST, target: "/v1/sandboxes", headers: chunked, body: HTTPBody(ByteBuffer(string: House.body())))
-        #expect(await house.api.reply(to: request).status == .unsupportedMediaType)
+        #expect(await house.api.http.reply(to: request).status == .unsupportedMediaType)
     }
 
     @Test func `a page that is named in the setting may call, and sees the answer`() async throws {

@@ -19,9 +19,9 @@ private final class ServedDirectory: Sendable {
     private let server = Mutex<HTTPServer?>(nil)
 
     func start(_ routes: RouteTable) async throws {
-        let service = DirectoryService(routes: routes, secret: "secret")
+        let service = DirectoryService(routes: routes, secret: "secret", logger: quiet)
         let server = HTTPServer(
-            group: MultiThreadedEventLoopGroup.singleton, logger: quiet, handler: service.handler)
+            group: MultiThreadedEventLoopGroup.singleton, logger: quiet, handler: service.http.handler)
         try await server.start(on: .unix(path: path, mode: 0o600))
         self.server.withLock { $0 = server }
     }

@@ -155,6 +155,8 @@ final class FakeStore: SandboxStore {
         rows.withLock { $0[id] = nil }
     }
     func all() async throws(StoreError) -> [Sandbox] { rows.withLock { Array($0.values) } }
+    let damaged = Mutex<[String]>([])
+    func unreadable() async throws(StoreError) -> [String] { damaged.withLock { $0 } }
 }
 
 struct FakeImages: ImageSource {

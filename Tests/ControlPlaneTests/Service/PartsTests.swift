@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Synchronization
 import Testing
 
@@ -30,6 +31,24 @@ import Testing
             #expect(try await SQLiteStore(path: path).all() == [sandbox])
             let rights = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
             #expect(rights == 0o600)
+        }
+    }
+
+    @Test func `rows that cannot be read are told, and keep the others from nothing`() async throws {
+        try await withStore { path async throws in
+            let store = try SQLiteStore(path: path)
+            for id in ["good", "damaged", "other", "later"] { try await store.save(.sample(id)) }
+            let database = try DatabaseQueue(path: path)
+            for (id, document) in [
+                ("damaged", "{"), ("later", #"{"version":9}"#),
+                ("other", String(decoding: try JSONEncoder().encode(Sandbox.sample("good")), as: UTF8.self)),
+            ] {
+                try await database.write {
+                    try $0.execute(sql: "UPDATE sandbox SET document = ? WHERE id = ?", arguments: [document, id])
+                }
+            }
+            #expect(try await store.all().map(\.id) == ["good"])
+            #expect(try await store.unreadable().sorted() == ["damaged", "later", "other"])
         }
     }
 

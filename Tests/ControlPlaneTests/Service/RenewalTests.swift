@@ -97,7 +97,7 @@ extension Sandbox {
         let gateway = Gateway(configuration: configuration, directory: routes, group: group, logger: quiet)
         let proxy = ServerProxy(directory: routes, group: group, logger: quiet)
         let server = HTTPServer(group: group, logger: quiet, frontHandlers: { try proxy.frontHandlers(for: $0) }) {
-            _, writer in try? await writer.respondText(.ok, "behind")
+            _, writer in try? await writer.send(.text(.ok, "behind"))
         }
         let doors = (try await gateway.start(), try await server.start(on: .tcp(host: "127.0.0.1", port: 0)))
         func ask(_ more: String) async throws {

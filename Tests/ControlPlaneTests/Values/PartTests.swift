@@ -60,7 +60,9 @@ import Testing
         func text(_ part: Part) -> String { String(decoding: tree.told(to: part).encoded, as: UTF8.self) }
         for part in [Part.egress, .gateway] {
             #expect(!text(part).contains("secret-"), "\(part)")
-            #expect(throws: Never.self) { var settings = Settings(); try settings.apply(tree.told(to: part), path: "x") }
+            #expect(throws: Never.self) {
+                var settings = Settings(); try settings.apply(tree.told(to: part), path: "x")
+            }
         }
         #expect(tree.told(to: .server) == tree)
         #expect(text(.gateway).contains(#""v1":"accept""#) && text(.gateway).contains(#""enabled":true"#))

@@ -113,7 +113,8 @@ import Testing
         let hook = try HookServer(statuses: [404, 200])
         defer { hook.stop() }
         let webhook = DenyWebhook(
-            HTTPEndpoint("http://127.0.0.1:\(hook.port)/")!, retries: RetryPolicy(BackOff(first: 1, longest: 2), attempts: 4),
+            HTTPEndpoint("http://127.0.0.1:\(hook.port)/")!,
+            retries: RetryPolicy(BackOff(first: 1, longest: 2), attempts: 4),
             logger: quiet)
         webhook.put(try denied("a.example"), of: "sb")
         webhook.put(try denied("b.example"), of: "sb")

@@ -70,6 +70,6 @@ enum RequestFuzz {
     }
 
     private static func check(_ reply: Reply) {
-        promise((try? JSONValue(reply.body)) != nil, "the answer is no JSON")
+        promise((try? JSONValue(reply.bytes)) != nil, "the answer is no JSON")
     }
 }

@@ -84,7 +84,7 @@ func get(_ path: String, _ fields: String...) -> String {
         let path = "/tmp/spt-ingress-\(UInt32.random(in: 0 ... .max)).sock"
         let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "t")) {
             request, writer in
-            try? await writer.respondText(.ok, "\(request.target) \(request.headers["x-own"])")
+            try? await writer.send(.text(.ok, "\(request.target) \(request.headers["x-own"])"))
         }
         let socket = try await server.start(on: .unix(path: path, mode: 0o600))
         let directory = TestDirectory()

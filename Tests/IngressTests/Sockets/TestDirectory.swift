@@ -102,7 +102,7 @@ func withServerProxy<Result: Sendable>(
         frontHandlers: { try proxy.frontHandlers(for: $0) }
     ) { request, writer in
         let body = (try? await request.body.collect(upTo: 1 << 20)) ?? ByteBuffer()
-        try? await writer.respondText(.ok, "behind \(request.method) \(request.target) \(String(buffer: body))")
+        try? await writer.send(.text(.ok, "behind \(request.method) \(request.target) \(String(buffer: body))"))
     }
     let address = try await server.start(on: .tcp(host: "127.0.0.1", port: 0))
     do {

@@ -1,0 +1,118 @@
+import Logging
+import NIOHTTP1
+
+/// What every API refuses alike; each says it in its contract's shape.
+package enum RoutingError: Error, Equatable {
+    case unknownRoute
+    /// The path is known, for these methods.
+    case wrongMethod(allowed: [String])
+}
+
+/// One HTTP API: its routes, and in one place what holds for all of them: who may ask, how much, and how errors are said.
+package struct HTTPAPI: Sendable {
+    package typealias Handler = @Sendable (HTTPRequest) async throws -> Reply
+
+    /// What a route asks of its callers.
+    package enum Access: Sendable {
+        /// What the API asks for.
+        case guarded
+        /// Nothing.
+        case open
+    }
+
+    package struct Endpoint: Sendable {
+        var access: Access
+        var maxBody: Int?
+        var handler: Handler
+    }
+
+    /// Bytes of a body that `HTTPRequest.wholeBody` reads, where the route has no limit of its own.
+    package var maxBody = 4 << 20
+    /// Whether answers carry the request's `X-Request-ID`, or a new one.
+    package var sendsRequestIDs = false
+    /// Returns when what an answer says is true everywhere it matters; the answer waits for it.
+    package var settled: @Sendable () async -> Void = {}
+    /// Completes every answer.
+    package var finish: @Sendable (inout Reply, HTTPRequest) -> Void = { _, _ in }
+    private var routes: Router<Endpoint>
+    private let admit: @Sendable (HTTPRequest, Access) async throws -> Reply?
+    private let render: @Sendable (any Error, HTTPRequest) -> Reply
+    private let logger: Logger
+
+    /// - Parameters:
+    ///   - admit: looks at a request before its route does, and before an unknown route or method is told, which are
+    ///     `guarded`. It throws what `render` is to say, or has the answer itself.
+    ///   - render: says an error: a `RoutingError`, an `HTTPBodyError`, or what `admit` and handlers throw. `Allow` is added
+    ///     to what it says of a wrong method.
+    package init(
+        _ reading: PathReading, logger: Logger,
+        admit: @escaping @Sendable (HTTPRequest, Access) async throws -> Reply? = { _, _ in nil },
+        render: @escaping @Sendable (any Error, HTTPRequest) -> Reply
+    ) {
+        routes = Router(reading)
+        self.logger = logger
+        self.admit = admit
+        self.render = render
+    }
+
+    /// - Parameters:
+    ///   - method: nil: any.
+    ///   - pattern: as `Router` reads it.
+    package mutating func on(
+        _ method: HTTPMethod?, _ pattern: String, access: Access = .guarded, maxBody: Int? = nil,
+        _ handler: @escaping Handler
+    ) {
+        routes.add(method, pattern, Endpoint(access: access, maxBody: maxBody, handler: handler))
+    }
+
+    /// The answer to a request.
+    package func reply(to request: HTTPRequest) async -> Reply {
+        var request = request
+        request.maxBody = maxBody
+        let match = routes.match(request.method, request.path)
+        var reply: Reply
+        do {
+            switch match {
+            case .found(let endpoint, let parameters):
+                request.parameters = parameters
+                request.maxBody = endpoint.maxBody ?? maxBody
+                if let answer = try await admit(request, endpoint.access) {
+                    reply = answer
+                } else {
+                    reply = try await endpoint.handler(request)
+                }
+            case .wrongMethod(let allowed, let parameters):
+                request.parameters = parameters
+                reply = try await refusal(of: request, .wrongMethod(allowed: allowed))
+            case .unknown: reply = try await refusal(of: request, .unknownRoute)
+            }
+        } catch {
+            reply = render(error, request)
+            if case RoutingError.wrongMethod(let allowed) = error {
+                reply.headers.replaceOrAdd(name: "allow", value: allowed.joined(separator: ", "))
+            }
+        }
+        if sendsRequestIDs {
+            reply.headers.replaceOrAdd(name: RequestID.header, value: RequestID.of(request.headers))
+        }
+        await settled()
+        finish(&reply, request)
+        return reply
+    }
+
+    /// Who may not ask does not learn which routes there are.
+    private func refusal(of request: HTTPRequest, _ error: RoutingError) async throws -> Reply {
+        if let answer = try await admit(request, .guarded) { return answer }
+        throw error
+    }
+
+    /// For `HTTPServer`.
+    package var handler: HTTPHandler {
+        { request, writer in
+            let reply = await reply(to: request)
+            do { try await writer.send(reply) } catch HTTPBodyError.clientGone {} catch {
+                logger.error("an answer broke off", metadata: ["path": "\(request.path)", "error": "\(error)"])
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+
+/// An answer before it is bytes on a socket.
+package struct Reply: Sendable {
+    package typealias Stream = @Sendable (HTTPResponseWriter) async throws -> Void
+
+    package enum Body: Sendable {
+        case bytes([UInt8])
+        /// Writes the body part by part once the status line is out, and ends it by returning; by throwing it breaks the
+        /// connection off. It runs even if the client has gone by then, so that it can let go of what it holds, but not
+        /// for HEAD.
+        case stream(Stream)
+    }
+
+    package var status: HTTPResponseStatus
+    package var headers: HTTPHeaders
+    package var body: Body
+
+    package init(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: Body = .bytes([])) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+
+    package static func empty(_ status: HTTPResponseStatus) -> Reply { Reply(status) }
+
+    /// A value as JSON, absent optionals left out.
+    package static func json(
+        _ status: HTTPResponseStatus, _ value: some Encodable, headers: HTTPHeaders = [:]
+    ) -> Reply {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        // A number that JSON has not is the one thing of an answer that could fail.
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        guard let bytes = try? encoder.encode(value) else { return Reply(.internalServerError) }
+        return .encodedJSON(status, [UInt8](bytes), headers: headers)
+    }
+
+    package static func encodedJSON(
+        _ status: HTTPResponseStatus, _ bytes: [UInt8], headers: HTTPHeaders = [:]
+    ) -> Reply {
+        Reply(status, headers: headers, body: .bytes(bytes)).typed("application/json")
+    }
+
+    package static func text(_ status: HTTPResponseStatus, _ text: String, headers: HTTPHeaders = [:]) -> Reply {
+        Reply(status, headers: headers, body: .bytes(Array(text.utf8))).typed("text/plain; charset=utf-8")
+    }
+
+    /// Prometheus' text (exposition format 0.0.4).
+    package static func metrics(_ text: String) -> Reply {
+        Reply(.ok, body: .bytes(Array(text.utf8))).typed("text/plain; version=0.0.4")
+    }
+
+    package static func stream(
+        _ status: HTTPResponseStatus, headers: HTTPHeaders, _ stream: @escaping Stream
+    ) -> Reply {
+        Reply(status, headers: headers, body: .stream(stream))
+    }
+
+    private func typed(_ type: String) -> Reply {
+        var reply = self
+        reply.headers.replaceOrAdd(name: "content-type", value: type)
+        return reply
+    }
+
+    /// What is known of the body without running a stream.
+    package var bytes: [UInt8] {
+        if case .bytes(let bytes) = body { bytes } else { [] }
+    }
+}
+
+extension HTTPResponseWriter {
+    /// Sends a reply to its end.
+    /// - Throws: `HTTPBodyError.clientGone`, or what the stream throws.
+    package func send(_ reply: Reply) async throws {
+        switch reply.body {
+        case .bytes(let bytes):
+            try await respond(reply.status, headers: reply.headers, body: ByteBuffer(bytes: bytes))
+        case .stream(let stream):
+            // Who writes on learns what was wrong.
+            try? await start(reply.status, headers: reply.headers)
+            if !isForHEAD { try await stream(self) }
+            try await finish()
+        }
+    }
+}
