@@ -120,6 +120,7 @@ let package = Package(
             "Runtimes",
             [
                 "Addresses", "JSON", "Netfilter", "NetworkPolicy", "SafeText", "System", "CLinux", "COpenSSL", logging,
+                metrics,
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         library("Execd", ["JSON", "HTTPServer", "System", "CLinux", logging] + nio),
@@ -241,8 +242,8 @@ let package = Package(
         tests(
             "ControlPlane",
             [
-                "Addresses", "JSON", "NetworkPolicy", "Netfilter", "Egress", "Runtimes", "SecureAccess", "HTTPServer",
-                "Ingress", "Redis", "System", "TestSupport", logging,
+                "Addresses", "JSON", "NetworkPolicy", "Netfilter", "Egress", "EgressRemote", "Runtimes", "SecureAccess",
+                "HTTPServer", "Ingress", "Redis", "System", "TestSupport", logging,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]
                 + nio

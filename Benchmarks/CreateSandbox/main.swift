@@ -23,7 +23,7 @@ var local = LocalConfiguration(
     namespaceDirectory: folder + "/netns")
 let asked = CommandLine.arguments.dropFirst(2).first ?? ""
 local.userNamespaces.mode = UserNamespaceSettings.Mode(rawValue: asked) ?? .required
-let runtime = try LocalRuntime(configuration: local, logger: logger)
+let runtime = try LocalEngine(configuration: local, logger: logger)
 let node = try await EgressNode(
     configuration: EgressConfiguration(
         stateDirectory: folder + "/egress", socketPath: folder + "/policy.sock", dns: DNSConfiguration(upstreams: [])),
@@ -46,7 +46,7 @@ func line(_ name: String, _ times: [Double]) -> Double {
 
 @Sendable func create(_ id: String) async throws {
     let prepared = try await runtime.prepare(
-        SandboxSpec(
+        EngineSpec(
             id: id, imageRoot: folder + "/image", entrypoint: ["/bin/sleep", "1000"],
             limits: ResourceLimits(cpuMillis: 1000, memoryBytes: 512 << 20)))
     try await node.protect(id, namespace: NetworkNamespace(existing: prepared.namespacePath), policy: policy)
@@ -66,7 +66,7 @@ for number in 0..<count {
 
     // The peer, in turn: the same files and settings, its own empty network, `true` instead of execd.
     let peer = "peer-\(number)"
-    _ = try await runtime.prepare(SandboxSpec(id: peer, imageRoot: folder + "/image", entrypoint: ["/bin/true"]))
+    _ = try await runtime.prepare(EngineSpec(id: peer, imageRoot: folder + "/image", entrypoint: ["/bin/true"]))
     // The only one there is.
     let name = try FileManager.default.contentsOfDirectory(atPath: folder + "/sandboxes").first { $0.first != "." }!
     let bundle = folder + "/sandboxes/\(name)/bundle"

@@ -1,16 +1,9 @@
 import Netfilter
 import NetworkPolicy
 
-/// Guards sandboxes, in this process (`EgressNode`) or in another one (`RemoteEgressNode`).
+/// What is asked of the guard of a sandbox, wherever it is attached: in this process (`EgressNode`), behind another
+/// process's socket (`RemoteEgressNode`), behind the `/policy` of a sidecar (`SidecarPolicy`). A sidecar is one, too.
 public protocol EgressController: Sendable {
-    /// Puts the policy into the kernel for a sandbox's namespace; the rules are in force when it returns.
-    /// Idempotent: for a sandbox guarded already, the policy replaces the one in force.
-    func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError)
-
-    /// Stops guarding a sandbox whose namespace is being removed. The kernel's rules stay as long as the namespace, so
-    /// releasing never opens anything. Does nothing for an unknown sandbox.
-    func release(_ id: String) async
-
     func status(_ id: String) async throws(EgressError) -> PolicyStatus
 
     @discardableResult
@@ -27,6 +20,24 @@ public protocol EgressController: Sendable {
     /// The secret that a client of this sandbox's policy API sends in `OPENSANDBOX-EGRESS-AUTH`.
     func token(of id: String) async throws(EgressError) -> String
 
+    /// Whether it guards the sandbox now.
+    func guards(_ id: String) async -> Bool
+}
+
+/// The guard of a machine's network namespaces, in this process or in another one.
+public protocol NamespaceController: EgressController {
+    /// Puts the policy into the kernel for a sandbox's namespace; the rules are in force when it returns.
+    /// Idempotent: for a sandbox guarded already, the policy replaces the one in force.
+    func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError)
+
+    /// Stops guarding a sandbox whose namespace is being removed. The kernel's rules stay as long as the namespace, so
+    /// releasing never opens anything. Does nothing for an unknown sandbox.
+    func release(_ id: String) async
+
     /// The ids of the guarded sandboxes, sorted.
     var guarded: [String] { get async }
+}
+
+extension NamespaceController {
+    public func guards(_ id: String) async -> Bool { await guarded.contains(id) }
 }

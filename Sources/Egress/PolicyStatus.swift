@@ -34,4 +34,15 @@ public struct PolicyStatus: Hashable, Sendable {
         if let reason { text += ",\"reason\":" + JSONText.quoted(reason) }
         return Array(text.utf8) + Array(",\"policy\":".utf8) + policy.encodedJSON(form) + Array("}".utf8)
     }
+
+    /// Reads what another guard answers.
+    /// - Throws: `EgressError.remote`.
+    package init(decoding body: [UInt8], form: PolicyForm, presets: Presets = .none) throws(EgressError) {
+        guard let document = try? JSONValue(body), case .object(let fields) = document,
+            let form = fields["policy"].flatMap({ try? Policy.decode($0, presets: presets, form: form) })
+        else { throw .remote("its answer is not a policy status") }
+        func text(_ field: String) -> String? { if case .string(let text) = fields[field] { text } else { nil } }
+        self.init(
+            policy: form, reason: text("reason"), enforcementMode: text("enforcementMode") ?? Self.enforcementMode)
+    }
 }

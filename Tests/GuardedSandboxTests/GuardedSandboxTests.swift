@@ -13,7 +13,7 @@ import Testing
 
 /// A machine with everything but the lifecycle API: runtime, guard, an outside behind the host, and an upstream.
 private final class Machine: Sendable {
-    let runtime: LocalRuntime
+    let runtime: LocalEngine
     let node: EgressNode
     let outside: NetworkNamespace
     let echo: EchoServer
@@ -39,7 +39,7 @@ private final class Machine: Sendable {
         let upstream = UpstreamServer(["one.example": ["198.51.100.1"], "two.example": ["198.51.100.2"]])
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        runtime = try LocalRuntime(
+        runtime = try LocalEngine(
             configuration: LocalConfiguration(
                 stateDirectory: folder + "/sandboxes", execdPath: execd,
                 addressPool: CIDRBlock("10.232.\(number % 200).0/24")!, tag: "g" + String(number % 46656, radix: 36),
@@ -81,7 +81,7 @@ private final class Machine: Sendable {
     /// A sandbox as the lifecycle server makes it: prepared, guarded, started.
     func create(_ id: String, policy: Policy) async throws -> PreparedSandbox {
         let prepared = try await runtime.prepare(
-            SandboxSpec(id: id, imageRoot: folder + "/image", entrypoint: ["/bin/sleep", "1000"]))
+            EngineSpec(id: id, imageRoot: folder + "/image", entrypoint: ["/bin/sleep", "1000"]))
         try await node.protect(id, namespace: NetworkNamespace(existing: prepared.namespacePath), policy: policy)
         try await runtime.start(id)
         return prepared

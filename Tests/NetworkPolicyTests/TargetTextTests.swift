@@ -114,6 +114,14 @@ import Testing
         #expect(try Policy.decode(json: policy.encodedJSON(.record), form: .record) == policy, "no preset is looked up")
     }
 
+    @Test(arguments: [#"{"preset":"p"}"#, #"{"action":"allow","target":"preset:p"}"#])
+    func `another guard is told a preset's rules and not its name, which it may not know`(_ rule: String) throws {
+        let policy = try decode(rule), told = policy.encodedJSON(.plain)
+        #expect(!String(decoding: told, as: UTF8.self).contains("preset"))
+        let read = try Policy.decode(json: told)
+        #expect(read.ruleCount == policy.ruleCount && read.rules.map(\.target) == policy.rules.map(\.target))
+    }
+
     /// The contract requires both fields; clients read nothing without them.
     @Test(arguments: [
         (#"{"action":"deny","ports":[25]}"#, #"{"action":"deny","ports":[25],"target":"*:25"}"#),

@@ -127,14 +127,14 @@ import Testing
         try await TestRuntime.run { test async throws in
             var configuration = test.configuration
             configuration.userNamespaces.mode = .off
-            let plain = try LocalRuntime(configuration: configuration, logger: Logger(label: "test"))
+            let plain = try LocalEngine(configuration: configuration, logger: Logger(label: "test"))
             _ = try await plain.prepare(test.spec("plain-1", "cat /proc/self/uid_map; exec sleep 1000"))
             try await plain.start("plain-1")
             let isSeen = try await eventually { test.log("plain-1").contains("4294967295") }
             #expect(isSeen)
             #expect(await plain.isolation(of: "plain-1").contains("turned off"))
             // A server that makes others with.
-            let later = try LocalRuntime(configuration: test.configuration, logger: Logger(label: "test"))
+            let later = try LocalEngine(configuration: test.configuration, logger: Logger(label: "test"))
             #expect(await later.state(of: "plain-1") == .running)
             try await later.pause("plain-1")
             try await later.resume("plain-1")
@@ -150,14 +150,14 @@ import Testing
             try Command.run("mount", "-t", "ramfs", "none", image)
             defer { try? Command.run("umount", "-l", image) }
             try BusyboxImage.create(at: image)
-            let spec = SandboxSpec(id: "ramfs-1", imageRoot: image, entrypoint: ["/bin/sleep", "1000"])
+            let spec = EngineSpec(id: "ramfs-1", imageRoot: image, entrypoint: ["/bin/sleep", "1000"])
             _ = try await test.runtime.prepare(spec)
             try await test.runtime.start("ramfs-1")
             #expect(await test.runtime.isolation(of: "ramfs-1").hasPrefix("no user namespace: its image"))
             var required = test.configuration
             required.userNamespaces.mode = .required
-            let strict = try LocalRuntime(configuration: required, logger: Logger(label: "test"))
-            let other = SandboxSpec(id: "ramfs-2", imageRoot: image, entrypoint: ["/bin/sleep", "1000"])
+            let strict = try LocalEngine(configuration: required, logger: Logger(label: "test"))
+            let other = EngineSpec(id: "ramfs-2", imageRoot: image, entrypoint: ["/bin/sleep", "1000"])
             await #expect(throws: RuntimeError.self) { try await strict.prepare(other) }
             #expect(await strict.state(of: "ramfs-2") == .missing)
             try await test.runtime.delete("ramfs-1")
@@ -168,7 +168,7 @@ import Testing
         try await TestRuntime.run { test async throws in
             _ = try await test.started("found-1", "exec sleep 1000")
             let range = try #require(SandboxRecord.read(from: test.sandbox("found-1").path)?.users)
-            let second = try LocalRuntime(configuration: test.configuration, logger: Logger(label: "test"))
+            let second = try LocalEngine(configuration: test.configuration, logger: Logger(label: "test"))
             #expect(readlink(range) == test.sandbox("found-1").path)
             try await second.delete("found-1")
             #expect(readlink(range) != test.sandbox("found-1").path)
@@ -180,7 +180,7 @@ import Testing
         try await TestRuntime.run { test async throws in
             var configuration = test.configuration
             (configuration.ociRuntime, configuration.userNamespaces.mode) = (name, .required)
-            let runtime = try LocalRuntime(configuration: configuration, logger: Logger(label: "test"))
+            let runtime = try LocalEngine(configuration: configuration, logger: Logger(label: "test"))
             let id = "by-\(name)", script = "id -u; touch /made; cat /proc/self/uid_map; echo done; exec sleep 1000"
             _ = try await runtime.prepare(test.spec(id, script))
             try await runtime.start(id)

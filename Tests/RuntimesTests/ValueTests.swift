@@ -28,7 +28,7 @@ import Testing
 }
 
 @Suite struct BundleConfigurationTests {
-    private let spec = SandboxSpec(
+    private let spec = EngineSpec(
         id: "abc", imageRoot: "/image", entrypoint: ["sleep", "1"], environment: ["A": "b"],
         limits: ResourceLimits(cpuMillis: 500, memoryBytes: 1 << 29, processes: 64))
     private var bundle: BundleConfiguration {
@@ -100,7 +100,7 @@ import Testing
     @Test(arguments: [(64 << 20, 10922), (256 << 20, 43690), (1 << 30, 65536), (nil, 65536)] as [(Int64?, Int)])
     func `files in memory leave half of a small sandbox's memory to its processes`(_ memory: Int64?, _ size: Int) {
         let files = SandboxFiles(hostname: "h", system: "/sys")
-        let spec = SandboxSpec(
+        let spec = EngineSpec(
             id: "a", imageRoot: "/i", entrypoint: ["x"], limits: ResourceLimits(memoryBytes: memory))
         let bundle = BundleConfiguration(
             spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd", files: files)
@@ -166,6 +166,6 @@ import Testing
 @Suite struct IdentifierTests {
     @Test(arguments: ["", "../x", "a/b", "A", "-a", ".", "a b", "a\0", String(repeating: "a", count: 64)])
     func `what could be a path is no identifier`(text: String) {
-        #expect(!LocalRuntime.isIdentifier(text))
+        #expect(!LocalEngine.isIdentifier(text))
     }
 }

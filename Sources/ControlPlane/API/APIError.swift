@@ -1,6 +1,7 @@
 import HTTPServer
 import JSON
 import NIOHTTP1
+import Runtimes
 
 /// An answer that is an error: `{"code","message"}`, with the contract's `detail` list beside it where a request's fields
 /// are wrong (docs/wire.md#errors).
@@ -36,8 +37,8 @@ struct APIError: Error, Hashable, Sendable {
         APIError(.badRequest, "SANDBOX::INVALID_PARAMETER", message)
     }
 
-    static func unknownSandbox(_ id: String) -> APIError {
-        APIError(.notFound, "DOCKER::SANDBOX_NOT_FOUND", "Sandbox \(id.prefix(80)) not found")
+    static func unknownSandbox(_ id: String, _ codes: RuntimeCodes) -> APIError {
+        APIError(.notFound, codes.sandboxNotFound, "Sandbox \(id.prefix(80)) not found")
     }
 
     static func notSupported(_ what: String, code: String = "SANDBOX::API_NOT_SUPPORTED") -> APIError {

@@ -27,7 +27,7 @@ extension LifecycleAPI {
         // Also of one that is being deleted: why that takes so long is to be seen.
         let left = service.runtime.leftovers.filter { $0.sandbox == id }.map(\.description)
         guard let sandbox = service.catalog[id] else {
-            guard kind == "summary", !left.isEmpty else { throw .unknownSandbox(id) }
+            guard kind == "summary", !left.isEmpty else { throw service.unknownSandbox(id) }
             return .text(.ok, (["Sandbox \(id)", "", "Deleted; not removed yet"] + left).joined(separator: "\n"))
         }
         let scope = request.query("scope")

@@ -1,6 +1,7 @@
 import Egress
 import HTTPServer
 import NIOHTTP1
+import Runtimes
 import SecureAccess
 
 extension LifecycleAPI {
@@ -8,7 +9,7 @@ extension LifecycleAPI {
     func endpoint(
         _ id: String, _ portText: String, _ request: HTTPRequest, isVersioned: Bool
     ) async throws(APIError) -> Reply {
-        let port = try Self.port(portText)
+        let port = try self.port(portText)
         try check(request, parameters: ["use_server_proxy", "expires", "once", "methods", "path", "label"])
         let isProxied = try Self.flag(request.query("use_server_proxy"), "use_server_proxy")
         let expires = try Self.expiry(request.query("expires"))
@@ -76,12 +77,12 @@ extension LifecycleAPI {
     /// Seconds.
     private static let maxOneTime: Int64 = 86_400
 
-    static func port(_ text: String) throws(APIError) -> Int {
+    func port(_ text: String) throws(APIError) -> Int {
         guard let port = Int(text) else {
             throw .invalid(["path", "port"], "Input should be a valid integer", type: "int_parsing")
         }
         guard (1...65535).contains(port) else {
-            throw APIError(.badRequest, "DOCKER::INVALID_PORT", "port \(port) is not between 1 and 65535")
+            throw APIError(.badRequest, service.codes.invalidPort, "port \(port) is not between 1 and 65535")
         }
         return port
     }
@@ -117,7 +118,7 @@ extension LifecycleAPI {
             return .encodedJSON(.ok, try await change.perform(on: id, with: service.egress).encodedJSON())
         } catch {
             switch error {
-            case .notGuarded: throw .unknownSandbox(id)
+            case .notGuarded: throw service.unknownSandbox(id)
             case .invalidPolicy, .invalidIdentifier, .tooManyRules: throw .parameter("\(error)")
             case .kernel, .guardedTwice, .storage, .remote:
                 _ = service.failed("SANDBOX::INTERNAL_ERROR", "changing the policy of", id, error)

@@ -13,7 +13,7 @@ extension LifecycleAPI {
         on(.GET, all) { [self] in try list($0.request) }
         // Also one that is being deleted: a deletion that failed is to be seen.
         on(.GET, one) { [self] call in
-            guard let sandbox = service.catalog[call.id] else { throw APIError.unknownSandbox(call.id) }
+            guard let sandbox = service.catalog[call.id] else { throw service.unknownSandbox(call.id) }
             return .json(.ok, SandboxView(sandbox))
         }
         on(.DELETE, one) { [self] in
@@ -41,7 +41,7 @@ extension LifecycleAPI {
             try await endpoint($0.id, $0["port"], $0.request, isVersioned: !prefix.isEmpty)
         }
         on(.POST, one + "/endpoints/{port}/revoke") { [self] in
-            _ = try Self.port($0["port"])
+            _ = try port($0["port"])
             try await service.revokeAccess($0.id)
             return .empty(.noContent)
         }
@@ -63,7 +63,7 @@ extension LifecycleAPI {
 
     private func create(_ request: HTTPRequest) async throws(APIError) -> Reply {
         let create = try CreateRequest(try await json(request), limits: limits)
-        let sandbox = try await service.create(create, images: images)
+        let sandbox = try await service.create(create)
         return .json(.accepted, SandboxView(sandbox, showsImage: false))
     }
 

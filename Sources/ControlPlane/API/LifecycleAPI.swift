@@ -15,7 +15,6 @@ final class LifecycleAPI: Sendable {
     private static let maxBody = 4 << 20
 
     let service: SandboxService
-    let images: any ImageSource
     let endpoints: EndpointResolver
     let routes: RouteTable
     let limits: RequestLimits
@@ -31,7 +30,7 @@ final class LifecycleAPI: Sendable {
     private let logger: Logger
 
     init(
-        service: SandboxService, images: any ImageSource, endpoints: EndpointResolver, routes: RouteTable,
+        service: SandboxService, endpoints: EndpointResolver, routes: RouteTable,
         limits: RequestLimits, publicHost: String?, apiKey: String?, callers: CallerRules, logger: Logger,
         health: PartsHealth = .single, settled: @escaping @Sendable () async -> Void = {},
         metricsText: @escaping @Sendable () async -> String
@@ -39,7 +38,6 @@ final class LifecycleAPI: Sendable {
         self.health = health
         self.settled = settled
         self.service = service
-        self.images = images
         self.endpoints = endpoints
         self.routes = routes
         self.limits = limits

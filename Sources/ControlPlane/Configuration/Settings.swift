@@ -172,6 +172,8 @@ public struct Settings: Sendable {
     public init() {}
 
     public var database: String { storePath ?? local.stateDirectory + "/sallyport.db" }
+    /// What this server calls itself on the labels of what it makes.
+    var ownerFile: String { local.stateDirectory + "/owner" }
     var secretsFolder: String { local.stateDirectory + "/secrets" }
     /// The folder of network namespaces.
     var namespaceDirectory: String { local.runDirectory + "/netns" }

@@ -9,8 +9,8 @@ public final class RouteTable: EndpointDirectory {
         var journal: DirectoryJournal
         /// Seconds by which an access prolongs a sandbox's life, for those that want it.
         var renewal: [String: Int] = [:]
-        /// Network namespaces of those that run, by incarnation.
-        var namespaces: [String: String] = [:]
+        /// Those that run in a network namespace of this machine, by incarnation.
+        var enterable: [String: String] = [:]
         /// When an access last asked for that.
         var asked: [String: ContinuousClock.Instant] = [:]
         var observers: [@Sendable (EndedAccess) -> Void] = []
@@ -59,9 +59,9 @@ public final class RouteTable: EndpointDirectory {
         let entry = sandbox.flatMap(entry), renewal = renewals == nil ? nil : sandbox?.renewal
         let (ended, observers, streams) = state.withLock { state in
             let (old, isChange) = state.journal.set(id, entry)
-            if let old { state.namespaces[old.incarnation] = nil }
-            if let sandbox, entry?.host != nil {
-                state.namespaces[sandbox.incarnation] = sandbox.network?.namespacePath
+            if let old { state.enterable[old.incarnation] = nil }
+            if let sandbox, entry?.host != nil, sandbox.network?.namespacePath != nil {
+                state.enterable[sandbox.incarnation] = id
             }
             state.renewal[id] = renewal
             if renewal == nil { state.asked[id] = nil }
@@ -78,16 +78,28 @@ public final class RouteTable: EndpointDirectory {
         var entry = DirectoryEntry(
             id: id, host: nil, incarnation: sandbox.incarnation, epoch: sandbox.accessEpoch,
             credentialHash: credential(of: sandbox).map(EndpointCredential.hash),
-            services: [.init(port: Self.policyPort, socket: policySocket, pathPrefix: "/sandboxes/" + id)],
-            renews: renewals != nil && sandbox.renewal != nil)
+            services: services(of: sandbox), renews: renewals != nil && sandbox.renewal != nil)
         switch state {
         case .running:
             entry.host = sandbox.network?.address
+            entry.dialsServicesOnly = sandbox.network?.published != nil ? true : nil
             if entry.host == nil { entry.notReady = "the sandbox has no network yet" }
         case .pending, .pausing, .paused, .resuming: entry.notReady = "the sandbox is \(state.rawValue)"
         case .stopping, .terminated, .failed: return nil
         }
         return entry
+    }
+
+    /// The ports that are not simply dialled at the sandbox's address.
+    private func services(of sandbox: Sandbox) -> [DirectoryEntry.Service] {
+        let policy =
+            sandbox.network?.sidecar.map {
+                DirectoryEntry.Service(port: Self.policyPort, host: $0.host, targetPort: $0.port)
+            }
+            ?? DirectoryEntry.Service(
+                port: Self.policyPort, socket: policySocket, pathPrefix: "/sandboxes/" + sandbox.id)
+        let published = (sandbox.network?.published ?? []).filter { $0.port != Self.policyPort }
+        return [policy] + published.map { .init(port: $0.port, targetPort: $0.at) }
     }
 
     public func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {
@@ -100,8 +112,8 @@ public final class RouteTable: EndpointDirectory {
         state.withLock { $0.journal.entries[id] }?.lookup(port) ?? .unknown
     }
 
-    /// Where the network namespace of a sandbox that runs is.
-    func namespacePath(of incarnation: String) -> String? { state.withLock { $0.namespaces[incarnation] } }
+    /// Which sandbox it is, where that runs in a network namespace of this machine.
+    func enterable(_ incarnation: String) -> String? { state.withLock { $0.enterable[incarnation] } }
 
     public func accessed(sandbox id: String, renew: Bool) {
         guard renew, let renewals else { return }

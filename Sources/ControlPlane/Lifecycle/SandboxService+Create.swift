@@ -1,8 +1,5 @@
-import Egress
 import Logging
-import Metrics
 import NIOHTTP1
-import Netfilter
 import NetworkPolicy
 import Runtimes
 import SafeText
@@ -11,7 +8,7 @@ import Synchronization
 extension SandboxService {
     /// Makes a sandbox. When it returns, the sandbox runs and is guarded; only while a large image is still on its way
     /// it is `Pending`. After an error nothing is left.
-    func create(_ request: CreateRequest, images: any ImageSource) async throws(APIError) -> Sandbox {
+    func create(_ request: CreateRequest) async throws(APIError) -> Sandbox {
         do throws(RuntimeError) { try await runtime.admit(request.limits) } catch { throw refusal(error) }
         var made = Sandbox(request, id: Sandbox.identifier(), at: .now())
         made.secretsTag = secretsTag(of: made.id)
@@ -19,11 +16,12 @@ extension SandboxService {
         try await save(pending)
         let (outcomes, outcome) = AsyncStream<Result<Sandbox, APIError>>.makeStream()
         let race = Race()
-        Task {
-            let result = await build(pending, request, images) { race.noteImage() }
+        creations.begin(pending.id) { [self] in
+            let result = await build(pending.id, request) { race.noteImage() }
             if case .failure(let error) = result {
                 // A client that has the id already is to find out what became of it.
-                if race.isWon() { await discard(pending.id) } else { await keepFailure(of: pending.id, error) }
+                let isKnown = !race.isWon()
+                await giveUp(pending.id, isKnown ? error : nil)
             }
             outcome.yield(result)
         }
@@ -37,61 +35,68 @@ extension SandboxService {
     }
 
     private func build(
-        _ pending: Sandbox, _ request: CreateRequest, _ images: any ImageSource, gotImage: () -> Void
+        _ id: String, _ request: CreateRequest, gotImage: @escaping @Sendable () -> Void
     ) async -> Result<Sandbox, APIError> {
-        do throws(APIError) {
-            let image = try await images.image(request.image, credentials: request.credentials)
-            gotImage()
-            return .success(
-                try await locks.withLock(pending.id) { () async throws(APIError) in
-                    try await start(pending.id, request, image)
-                })
+        let placement: SandboxPlacement
+        do throws(RuntimeError) {
+            placement = try await runtime.create(spec(id, request)) { stage in
+                if stage == .imageReady { gotImage() }
+            }
         } catch {
+            guard catalog[id]?.status.state == .pending else { return .failure(deletedWhileCreated(id)) }
+            // What a sandbox printed may be part of the message.
+            logger.warning("creating a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+            return .failure(refusal(error))
+        }
+        do throws(APIError) {
+            let running = try await locks.withLock(id) { () async throws(APIError) in try await run(id, placement) }
+            logger.info("sandbox created", metadata: ["sandbox": "\(id)", "image": "\(request.image)"])
+            return .success(running)
+        } catch {
+            // In a task of its own: a deletion may have cancelled this one.
+            await Task { try? await destroy(id) }.value
             return .failure(error)
         }
     }
 
-    private func start(
-        _ id: String, _ request: CreateRequest, _ image: ResolvedImage
-    ) async throws(APIError) -> Sandbox {
-        guard catalog[id]?.status.state == .pending else { throw .deletedWhileCreated(id) }
-        let spec = SandboxSpec(
-            id: id, imageRoot: image.root, entrypoint: request.entrypoint,
-            environment: image.environment.merging(request.environment) { _, asked in asked },
-            workingDirectory: image.workingDirectory, limits: request.limits,
-            execdToken: execdToken(id))
-        do {
-            let prepared = try await CreateStep.prepare.timed { try await runtime.prepare(spec) }
-            let namespace = NetworkNamespace(existing: prepared.namespacePath)
-            try await CreateStep.protect.timed {
-                try await egress.protect(id, namespace: namespace, policy: request.policy ?? .allowAll)
-            }
-            try await CreateStep.start.timed { try await runtime.start(id) }
-            let network = SandboxNetwork(
-                namespacePath: prepared.namespacePath, address: "\(prepared.address)",
-                addressV6: "\(prepared.addressV6)")
-            // Its client may have been told meanwhile that it starts.
-            let running = try await stored { () async throws(StoreError) in
-                try await catalog.change(id) { sandbox in
-                    var sandbox = sandbox.moved(to: .running, reason: StatusReason.running)
-                    sandbox.network = network
-                    return sandbox
-                }
-            }
-            guard let running else { throw APIError.deletedWhileCreated(id) }
-            logger.info("sandbox created", metadata: ["sandbox": "\(id)", "image": "\(request.image)"])
-            return running
-        } catch {
-            try? await destroy(id)
-            throw refusal(of: id, error)
-        }
+    private func spec(_ id: String, _ request: CreateRequest) -> SandboxSpec {
+        SandboxSpec(
+            id: id, source: .image(request.image, credentials: request.credentials), entrypoint: request.entrypoint,
+            environment: request.environment, limits: request.limits, policy: request.policy ?? .allowAll,
+            labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id))
     }
 
-    private func discard(_ id: String) async {
-        do throws(StoreError) {
-            try await catalog.remove(id)
-        } catch {
-            logger.error("removing a sandbox's record failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+    /// Stores that a sandbox runs. The caller has its lock.
+    func run(_ id: String, _ placement: SandboxPlacement) async throws(APIError) -> Sandbox {
+        // Its client may have been told meanwhile that it starts.
+        let running = try await stored { () async throws(StoreError) in
+            try await catalog.change(id) { sandbox in
+                guard sandbox.status.state == .pending else { return nil }
+                var sandbox = sandbox.moved(to: .running, reason: StatusReason.running)
+                sandbox.network = SandboxNetwork(placement)
+                return sandbox
+            }
+        }
+        guard let running, running.status.state == .running else { throw deletedWhileCreated(id) }
+        egress.attach(id, placement.attachment)
+        return running
+    }
+
+    /// Forgets a sandbox that could not be made, or keeps why; whoever is deleting it does that instead.
+    /// - Parameter error: nil where no client knows the sandbox.
+    private func giveUp(_ id: String, _ error: APIError?) async {
+        await locks.withLock(id) {
+            guard let sandbox = catalog[id], sandbox.status.state == .pending else { return }
+            do throws(StoreError) {
+                if let error {
+                    try await catalog.save(
+                        sandbox.moved(to: .failed, reason: StatusReason.createFailed, message: error.message))
+                } else {
+                    try await catalog.remove(id)
+                }
+            } catch {
+                logger.error("giving up a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+            }
         }
     }
 
@@ -114,60 +119,23 @@ extension SandboxService {
         }
     }
 
-    private func keepFailure(of id: String, _ error: APIError) async {
-        await locks.withLock(id) {
-            guard let sandbox = catalog[id] else { return }
-            try? await catalog.save(
-                sandbox.moved(to: .failed, reason: StatusReason.createFailed, message: error.message))
+    private func refusal(_ error: RuntimeError) -> APIError {
+        switch error.kind {
+        case .request: .parameter("\(error)")
+        case .capacity: APIError(.tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED", "\(error)")
+        case .image(let isCallersFault):
+            APIError(isCallersFault ? .badRequest : .internalServerError, codes.imagePullFailed, "\(error)")
+        case .start: APIError(.internalServerError, codes.startFailed, ForeignText.escaped("\(error)"))
+        case .guardAway: APIError(.serviceUnavailable, "SANDBOX::GUARD_UNAVAILABLE", "\(error)")
+        case .unsupported: .notSupported("\(error)")
+        case .other:
+            APIError(.internalServerError, "SANDBOX::INTERNAL_ERROR", ForeignText.escaped("\(error)"))
         }
     }
 
-    /// What a sandbox printed may be part of the message.
-    private func refusal(of id: String, _ error: any Error) -> APIError {
-        logger.warning("creating a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
-        return refusal(error)
-    }
-
-    private func refusal(_ error: any Error) -> APIError {
-        switch error {
-        case let error as APIError: return error
-        case RuntimeError.unenforcedLimit: return .parameter("\(error)")
-        case RuntimeError.noAddressLeft, RuntimeError.noIdentifiersLeft, RuntimeError.diskNearlyFull:
-            return APIError(.tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED", "\(error)")
-        case RuntimeError.startFailed:
-            return APIError(
-                .internalServerError, "DOCKER::SANDBOX_START_FAILED", ForeignText.escaped("\(error)"))
-        case EgressError.remote:
-            return APIError(
-                .serviceUnavailable, "SANDBOX::GUARD_UNAVAILABLE",
-                "the guard is not there now, and no sandbox is made without it; try again")
-        case EgressError.tooManyRules, EgressError.invalidPolicy:
-            return .parameter("networkPolicy: \(error)")
-        default:
-            return APIError(.internalServerError, "SANDBOX::INTERNAL_ERROR", ForeignText.escaped("\(error)"))
-        }
-    }
-}
-
-extension APIError {
     /// What a create says whose sandbox was deleted before it ran.
-    fileprivate static func deletedWhileCreated(_ id: String) -> APIError {
-        APIError(.conflict, "DOCKER::SANDBOX_START_FAILED", "Sandbox \(id) was deleted while it was being created")
-    }
-}
-
-/// What a create consists of, each with a timer: `sallyport_create_step_seconds`.
-private enum CreateStep: String {
-    case prepare, protect, start
-
-    func timed<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
-        let start = ContinuousClock.now
-        defer {
-            let (seconds, attoseconds) = (ContinuousClock.now - start).components
-            Timer(label: "sallyport_create_step_seconds", dimensions: [("step", rawValue)])
-                .recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
-        }
-        return try await body()
+    private func deletedWhileCreated(_ id: String) -> APIError {
+        APIError(.conflict, codes.startFailed, "Sandbox \(id) was deleted while it was being created")
     }
 }
 

@@ -1,4 +1,3 @@
-import Egress
 import Logging
 import NIOHTTP1
 import Runtimes
@@ -6,6 +5,8 @@ import Runtimes
 extension SandboxService {
     /// Finds the sandboxes of an earlier server again. What was acknowledged is there as it was; what was half made or
     /// half deleted is taken away. The guard has taken its sandboxes over before: enforcement was never lifted.
+    ///
+    /// What no record knows is taken away only where the runtime says that this server made it.
     func recover() async throws(StoreError) {
         let unreadable = try await catalog.load()
         // What they say is not lost: a server that can read them finds their sandboxes as they are, guarded.
@@ -16,11 +17,14 @@ extension SandboxService {
         }
         for sandbox in catalog.all { await recover(sandbox) }
         let known = Set(catalog.all.map(\.id)).union(unreadable)
-        for id in await runtime.list() where !known.contains(id) {
-            logger.warning("removing a sandbox that is not in the store", metadata: ["sandbox": "\(id)"])
-            await attempt("removing", id) { () async throws(APIError) in try await destroy(id) }
+        do throws(RuntimeError) {
+            for id in try await runtime.owned() where !known.contains(id) {
+                logger.warning("removing a sandbox that is not in the store", metadata: ["sandbox": "\(id)"])
+                await attempt("removing", id) { () async throws(APIError) in try await destroy(id) }
+            }
+        } catch {
+            logger.error("the runtime does not say which sandboxes there are", metadata: ["error": "\(error)"])
         }
-        for id in await egress.guarded where !known.contains(id) { await egress.release(id) }
         logger.info("sandboxes found", metadata: ["count": "\(known.count)"])
     }
 
@@ -28,22 +32,54 @@ extension SandboxService {
         let id = sandbox.id
         switch (sandbox.status.state, sandbox.status.reason) {
         case (.pending, StatusReason.creating), (.stopping, _):
+            // No client was ever told of it, or it was told that it is gone.
             await attempt("finishing the deletion of", id) { () async throws(APIError) in try await delete(id) }
-        case (.pending, _):
-            await attempt("giving up", id) { () async throws(APIError) in
-                try await destroy(id)
-                try await save(
-                    sandbox.moved(
-                        to: .failed, reason: StatusReason.createFailed,
-                        message: "the server restarted while the sandbox was being created"))
-            }
         case (.failed, _), (.terminated, _):
             break
-        case (.running, _), (.paused, _), (.pausing, _), (.resuming, _):
-            let state = await runtime.state(of: id)
-            guard let moved = sandbox.found(state) else { return }
-            logger.info("sandbox changed", metadata: ["sandbox": "\(id)", "state": "\(moved.status.state.rawValue)"])
-            await attempt("storing the state of", id) { () async throws(APIError) in try await save(moved) }
+        case (.pending, _), (.running, _), (.paused, _), (.pausing, _), (.resuming, _):
+            await observe(id)
+        }
+    }
+
+    /// Brings the record of a sandbox in line with what the runtime has of it: after a restart, and where events may have been
+    /// missed. A runtime that does not answer changes nothing.
+    func observe(_ id: String) async {
+        guard !creations.isAtWork(id) else { return }
+        let seen: SandboxObservation
+        do throws(RuntimeError) { seen = try await runtime.observe(id) } catch {
+            return logger.error(
+                "what has become of a sandbox is unknown", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+        }
+        await attempt("storing the state of", id) { () async throws(APIError) in
+            try await locks.withLock(id) { () async throws(APIError) in
+                guard let sandbox = catalog[id], !creations.isAtWork(id) else { return }
+                // Where a runtime's record cannot be read, ours says at least where this machine's guard is.
+                if let attachment = seen.placement?.attachment
+                    ?? sandbox.network?.namespacePath.map({ .namespace(path: $0) })
+                {
+                    egress.attach(id, attachment)
+                }
+                try await take(seen, of: sandbox)
+            }
+        }
+    }
+
+    /// The caller has the sandbox's lock.
+    private func take(_ seen: SandboxObservation, of sandbox: Sandbox) async throws(APIError) {
+        guard sandbox.status.state == .pending else {
+            guard let moved = sandbox.found(seen) else { return }
+            logger.info(
+                "sandbox changed", metadata: ["sandbox": "\(sandbox.id)", "state": "\(moved.status.state.rawValue)"])
+            return try await save(moved)
+        }
+        switch (seen.state, seen.placement) {
+        case (.running, let placement?): _ = try await run(sandbox.id, placement)
+        case (.starting, _): break
+        default:
+            try await destroy(sandbox.id)
+            let why =
+                seen.end.map { "\($0)" } ?? "the server restarted while the sandbox was being created"
+            try await save(sandbox.moved(to: .failed, reason: StatusReason.createFailed, message: why))
         }
     }
 
@@ -57,20 +93,25 @@ extension SandboxService {
 }
 
 extension Sandbox {
-    /// The sandbox as the kernel has it; nil when that is what was stored.
-    fileprivate func found(_ kernel: RuntimeState) -> Sandbox? {
-        switch kernel {
-        case .running where status.state == .running, .paused where status.state == .paused: nil
-        case .running: moved(to: .running, reason: StatusReason.running)
-        case .paused: moved(to: .paused, reason: StatusReason.paused)
+    /// The sandbox as the runtime has it; nil when that is what was stored, or nothing that changes by itself.
+    fileprivate func found(_ seen: SandboxObservation) -> Sandbox? {
+        guard ![.stopping, .failed, .terminated].contains(status.state) else { return nil }
+        switch seen.state {
+        case .running where status.state == .running, .paused where status.state == .paused: return nil
+        case .running: return moved(to: .running, reason: StatusReason.running)
+        case .paused: return moved(to: .paused, reason: StatusReason.paused)
+        case .starting: return nil
         case .exited:
-            moved(
-                to: .terminated, reason: StatusReason.exited,
-                message: "the entrypoint has ended while no server was running")
-        case .prepared, .missing:
-            moved(
+            return moved(
+                to: seen.end.map(SandboxStatus.init)
+                    ?? SandboxStatus(
+                        .terminated, reason: StatusReason.exited,
+                        message: "the entrypoint has ended while no server was running"))
+        case .abandoned, .missing:
+            return moved(
                 to: .failed, reason: StatusReason.lost,
-                message: "nothing of it was found when the server started; the machine may have been restarted")
+                message:
+                    "nothing of it is there any more: its machine may have been restarted, or somebody took it away")
         }
     }
 }

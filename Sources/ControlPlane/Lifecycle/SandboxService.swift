@@ -1,8 +1,6 @@
 import Egress
 import Logging
 import NIOHTTP1
-import Netfilter
-import NetworkPolicy
 import Runtimes
 import SafeText
 import Synchronization
@@ -12,9 +10,13 @@ import System
 /// it is acknowledged. Changes of one sandbox come one after another.
 final class SandboxService: Sendable {
     let runtime: any SandboxRuntime
-    let egress: any EgressController
+    /// The guards of all sandboxes.
+    let egress: SandboxGuards
     let catalog: Catalog
     let locks = KeyedLock()
+    let creations = Creations()
+    /// What this server labels its sandboxes with.
+    let owner: String
     let logger: Logger
     let expiry: ExpiryTimer
     /// Deletions that have failed.
@@ -26,13 +28,14 @@ final class SandboxService: Sendable {
     let patience: Duration
 
     init(
-        runtime: any SandboxRuntime, egress: any EgressController, store: any SandboxStore, logger: Logger,
+        runtime: any SandboxRuntime, egress: SandboxGuards, store: any SandboxStore, owner: String, logger: Logger,
         patience: Duration = .seconds(20),
         execdToken: @escaping @Sendable (_ id: String) -> String,
         observer: @escaping @Sendable (_ id: String, _ sandbox: Sandbox?) -> Void
     ) {
         self.runtime = runtime
         self.egress = egress
+        self.owner = owner
         self.logger = logger
         self.execdToken = execdToken
         self.patience = patience
@@ -45,21 +48,30 @@ final class SandboxService: Sendable {
         }
     }
 
+    var codes: RuntimeCodes { runtime.codes }
+
+    func unknownSandbox(_ id: String) -> APIError { .unknownSandbox(id, codes) }
+
     /// The sandbox, unless it is on its way out: nothing can be done with such a one but to delete it.
     func sandbox(_ id: String) throws(APIError) -> Sandbox {
-        guard let sandbox = catalog[id], sandbox.status.state != .stopping else { throw .unknownSandbox(id) }
+        guard let sandbox = catalog[id], sandbox.status.state != .stopping else { throw unknownSandbox(id) }
         return sandbox
     }
 
     // MARK: Changes
 
-    /// Ends a sandbox and takes everything of it away. After a failure it is tried again, later and later, until it succeeds.
+    /// Ends a sandbox and takes everything of it away; one that is being made is called off first. After a failure it is tried
+    /// again, later and later, until it succeeds.
     func delete(_ id: String) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in
-            guard let sandbox = catalog[id] else { throw .unknownSandbox(id) }
-            if sandbox.status.state != .stopping {
-                await keep(sandbox.moved(to: .stopping, reason: StatusReason.deleteRequested))
-            }
+            guard let sandbox = catalog[id] else { throw unknownSandbox(id) }
+            guard sandbox.status.state != .stopping else { return }
+            await keep(sandbox.moved(to: .stopping, reason: StatusReason.deleteRequested))
+        }
+        // Not under the lock, which its create takes when it is through.
+        await creations.callOff(id)
+        try await locks.withLock(id) { () async throws(APIError) in
+            guard catalog[id] != nil else { throw unknownSandbox(id) }
             do throws(APIError) {
                 try await destroy(id)
                 try await stored { () async throws(StoreError) in try await catalog.remove(id) }
@@ -99,15 +111,16 @@ final class SandboxService: Sendable {
     func pause(_ id: String) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in
             let sandbox = try sandbox(id)
+            try needs(runtime.capabilities.pause, "pausing")
             guard sandbox.status.state == .running else {
-                throw APIError(.conflict, "DOCKER::SANDBOX_NOT_RUNNING", "Sandbox \(id) is not running")
+                throw APIError(.conflict, codes.notRunning, "Sandbox \(id) is not running")
             }
             try await save(sandbox.moved(to: .pausing, reason: StatusReason.pauseRequested))
             do throws(RuntimeError) {
                 try await runtime.pause(id)
             } catch {
                 try await save(sandbox)
-                throw failed("DOCKER::SANDBOX_PAUSE_FAILED", "pausing", id, error)
+                throw failed(codes.pauseFailed, "pausing", id, error)
             }
             try await save(sandbox.moved(to: .paused, reason: StatusReason.paused))
         }
@@ -116,15 +129,16 @@ final class SandboxService: Sendable {
     func resume(_ id: String) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in
             let sandbox = try sandbox(id)
+            try needs(runtime.capabilities.pause, "resuming")
             guard sandbox.status.state == .paused else {
-                throw APIError(.conflict, "DOCKER::SANDBOX_NOT_PAUSED", "Sandbox \(id) is not paused")
+                throw APIError(.conflict, codes.notPaused, "Sandbox \(id) is not paused")
             }
             try await save(sandbox.moved(to: .resuming, reason: StatusReason.resumeRequested))
             do throws(RuntimeError) {
                 try await runtime.resume(id)
             } catch {
                 try await save(sandbox)
-                throw failed("DOCKER::SANDBOX_RESUME_FAILED", "resuming", id, error)
+                throw failed(codes.resumeFailed, "resuming", id, error)
             }
             try await save(sandbox.moved(to: .running, reason: StatusReason.running))
         }
@@ -136,15 +150,15 @@ final class SandboxService: Sendable {
             var sandbox = try sandbox(id)
             guard ![.terminated, .failed].contains(sandbox.status.state) else {
                 throw APIError(
-                    .conflict, "DOCKER::SANDBOX_NOT_RUNNING",
+                    .conflict, codes.notRunning,
                     "Sandbox \(id) has ended (\(sandbox.status.state.rawValue)): it cannot be renewed")
             }
             guard end > .now() else {
-                throw APIError(.badRequest, "DOCKER::INVALID_EXPIRATION", "expiresAt must be in the future")
+                throw APIError(.badRequest, codes.invalidExpiration, "expiresAt must be in the future")
             }
             guard sandbox.expiresAt != nil else {
                 throw APIError(
-                    .conflict, "DOCKER::INVALID_EXPIRATION",
+                    .conflict, codes.invalidExpiration,
                     "Sandbox \(id) has no expiration: it stays until it is deleted")
             }
             sandbox.expiresAt = end
@@ -191,53 +205,21 @@ final class SandboxService: Sendable {
         }
     }
 
-    // MARK: Events
-
-    /// Deletes what has expired and notes what has ended, until the task is cancelled.
-    func follow() async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { [self] in
-                for await end in runtime.exits { await ended(end) }
-            }
-            group.addTask { [self] in
-                await expiry.run { [self] id in await expired(id) }
-            }
-        }
-    }
-
-    private func ended(_ end: SandboxEnd) async {
-        await locks.withLock(end.id) {
-            guard let sandbox = catalog[end.id], [.running, .paused].contains(sandbox.status.state) else { return }
-            let status = SandboxStatus(end)
-            logger.info("sandbox ended", metadata: ["sandbox": "\(end.id)", "reason": "\(status.message)"])
-            try? await catalog.save(sandbox.moved(to: status))
-        }
-    }
-
-    private func expired(_ id: String) async {
-        // It may have been renewed since the timer fired, or be one whose deletion has failed.
-        guard let sandbox = catalog[id] else { return }
-        guard sandbox.status.state == .stopping || sandbox.expiresAt.map({ $0 <= .now() }) ?? false else { return }
-        logger.info("sandbox expired", metadata: ["sandbox": "\(id)"])
-        do throws(APIError) {
-            try await delete(id)
-        } catch {
-            guard error.status != .notFound else { return }
-            logger.error(
-                "deleting an expired sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error.message)"])
-        }
-    }
-
     // MARK: Parts of changes
 
-    /// Takes away what runtime and guard have of a sandbox. Enforcement ends last.
+    /// What the runtime cannot do is refused before its state is looked at.
+    private func needs(_ capability: Bool, _ what: String) throws(APIError) {
+        guard capability else { throw .notSupported("\(what) is not supported by this runtime") }
+    }
+
+    /// Takes away what the runtime has of a sandbox, its guard included.
     func destroy(_ id: String) async throws(APIError) {
         do throws(RuntimeError) {
             try await runtime.delete(id)
         } catch {
-            throw failed("DOCKER::SANDBOX_DELETE_FAILED", "deleting", id, error)
+            throw failed(codes.deleteFailed, "deleting", id, error)
         }
-        await egress.release(id)
+        egress.forget(id)
     }
 
     func save(_ sandbox: Sandbox) async throws(APIError) {

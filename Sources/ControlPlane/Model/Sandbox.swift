@@ -30,13 +30,6 @@ public struct SandboxStatus: Codable, Hashable, Sendable {
     }
 }
 
-/// A sandbox's network, as seen from the host.
-public struct SandboxNetwork: Codable, Hashable, Sendable {
-    public var namespacePath: String
-    public var address: String
-    public var addressV6: String
-}
-
 /// The server's record of a sandbox. It contains no secrets; credentials are derived when needed.
 public struct Sandbox: Codable, Hashable, Sendable, Identifiable {
     public var id: String

@@ -105,7 +105,7 @@ struct OtherMetrics: Sendable {
     /// Nil where it does not say them within a second.
     func text() async -> String? {
         guard isReady() else { return nil }
-        var client = UnixHTTPClient(socketPath: path)
+        var client = GuardHTTPClient(address: .unix(path: path))
         client.timeoutMilliseconds = 1000
         return try? await Blocking.run { [client] () throws(EgressError) in try client.send("GET", "/metrics") }.text
     }

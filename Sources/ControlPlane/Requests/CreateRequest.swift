@@ -66,6 +66,9 @@ struct CreateRequest: Sendable {
         }
         let requests = fields.texts("resourceRequests") ?? [:]
         try problems.check()
+        guard !secureAccess || serverLimits.capabilities.secureAccess else {
+            throw .parameter("secureAccess is not supported by this runtime: leave it out")
+        }
         if wantsProxy { throw .parameter("credentialProxy is not supported by this server: leave it out") }
         guard requests.values.allSatisfy({ $0 == nil }) else {
             throw .parameter("resourceRequests is not supported by this runtime, which reserves nothing")
@@ -186,4 +189,6 @@ struct RequestLimits: Sendable {
     /// The most seconds from now to a sandbox's end, at creation and at renewal; up to `maxLife`.
     var maxTimeout = maxLife
     var presets = Presets.none
+    var capabilities = LocalRuntime.capabilities
+    var codes = RuntimeCodes.docker
 }

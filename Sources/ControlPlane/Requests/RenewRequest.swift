@@ -1,5 +1,6 @@
 import JSON
 import NIOHTTP1
+import Runtimes
 
 /// The body of `POST /sandboxes/{id}/renew-expiration`: the sandbox's new end.
 struct RenewRequest: Hashable, Sendable {
@@ -26,7 +27,7 @@ struct RenewRequest: Hashable, Sendable {
         guard let end else { throw .invalid(["body", "expiresAt"], "Input should be a valid datetime") }
         guard end <= now.adding(seconds: limits.maxTimeout) else {
             throw APIError(
-                .badRequest, "DOCKER::INVALID_EXPIRATION",
+                .badRequest, limits.codes.invalidExpiration,
                 "expiresAt is further away than this server's limit of \(limits.maxTimeout) seconds "
                     + "(server.max_sandbox_timeout_seconds)")
         }

@@ -8,6 +8,7 @@ import NIOCore
 import NIOPosix
 import Observability
 import Runtimes
+import SecureAccess
 import Supervision
 
 #if canImport(Glibc)
@@ -57,17 +58,21 @@ public final class Appliance: Sendable {
         local.reachableBy = settings.local.reachableBy
         local.disk = settings.local.disk
         local.ociRuntime = settings.local.ociRuntime?.rawValue
-        let runtime = try LocalRuntime(configuration: local, logger: logger)
-        metrics.collect { [weak runtime] in
-            [.init("sallyport_leftovers", .gauge, Double(runtime?.leftovers.count ?? 0))]
+        let engine = try LocalEngine(configuration: local, logger: logger)
+        metrics.collect { [weak engine] in
+            [.init("sallyport_leftovers", .gauge, Double(engine?.leftovers.count ?? 0))]
         }
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
         if let node { Telemetry.collect(node, into: metrics) }
         let exporter = try Telemetry.exporter(
             settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
         let isAway = handover.flatMap { $0.isRunning(.egress) ? { @Sendable in health.isAway(.egress) } : nil }
-        let controller: any EgressController =
+        let controller: any NamespaceController =
             node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket, isAway: isAway)
+        let owner = try SecretFile(path: settings.ownerFile).load { Secrets.hexadecimal(SecureRandom.bytes(16)) }
+        let runtime = LocalRuntime(
+            engine: engine, images: try LocalImages.open(settings, logger: logger),
+            namespaceGuard: MachineGuard(controller: controller), owner: owner)
         let renewals = AccessRenewals()
         let routes = RouteTable(
             policySocket: settings.policySocket, credentialKey: secrets.credentialKey,
@@ -75,9 +80,12 @@ public final class Appliance: Sendable {
                 ? .init(interval: .seconds(settings.renewal.interval)) {
                     renewals.ask($0, min($1, settings.server.maxSandboxTimeout))
                 } : nil)
+        let guards = SandboxGuards(runtime: runtime, machine: controller) { [presets = configuration.presets] in
+            SidecarPolicy(of: $0, host: $1.host, port: $1.port, token: $1.token, presets: presets)
+        }
         let service = SandboxService(
-            runtime: runtime, egress: controller, store: try SQLiteStore(path: settings.database), logger: logger,
-            execdToken: { routes.execdToken(of: $0) }
+            runtime: runtime, egress: guards, store: try SQLiteStore(path: settings.database), owner: owner,
+            logger: logger, execdToken: { routes.execdToken(of: $0) }
         ) { id, sandbox in routes.set(id, sandbox) }
         self.service = service
         try await service.recover()
@@ -85,7 +93,7 @@ public final class Appliance: Sendable {
 
         let group = MultiThreadedEventLoopGroup.singleton
         let dialer =
-            settings.gateway.reachesLoopback ? LoopbackDialer { routes.namespacePath(of: $0) } : nil
+            settings.gateway.reachesLoopback ? LoopbackDialer(runtime) { routes.enterable($0) } : nil
         if settings.gateway.isExternal {
             gateway = nil
         } else {
@@ -106,13 +114,14 @@ public final class Appliance: Sendable {
         metrics.collect { health.samples }
         let names = HostNames(settings.server.ownNames)
         let lifecycle = LifecycleAPI(
-            service: service, images: try LocalImages(settings, logger: logger),
+            service: service,
             endpoints: EndpointResolver(
                 address: settings.gateway.advertised, routing: settings.gateway.routing, keys: secrets.keys,
                 signs: settings.gateway.signs),
             routes: routes,
             limits: RequestLimits(
-                maxTimeout: settings.server.maxSandboxTimeout, presets: configuration.presets),
+                maxTimeout: settings.server.maxSandboxTimeout, presets: configuration.presets,
+                capabilities: runtime.capabilities, codes: runtime.codes),
             publicHost: settings.server.publicHost, apiKey: secrets.apiKey,
             callers: CallerRules(
                 names: names, origins: settings.server.allowedOrigins, asksForKey: secrets.apiKey != nil),

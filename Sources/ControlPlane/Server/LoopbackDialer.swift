@@ -1,7 +1,7 @@
 import Addresses
 import Ingress
 import NIOCore
-import Netfilter
+import Runtimes
 import Synchronization
 import System
 
@@ -9,13 +9,14 @@ import System
     import Glibc
 #endif
 
-/// Connects to loopback inside a sandbox: a thread enters its network namespace, connects and ends; the descriptor
-/// stays bound to the namespace. The sandbox's rules do not apply to its own loopback.
+/// Connects to loopback inside a sandbox: a thread connects in its network and ends; the descriptor stays bound to the
+/// network namespace. The sandbox's rules do not apply to its own loopback.
 final class LoopbackDialer: InsideDialer {
     private typealias Dial = @Sendable () -> Void
 
-    /// The path of a sandbox's namespace; nil if it has none at the moment.
-    private let namespacePath: @Sendable (_ incarnation: String) -> String?
+    private let runtime: any SandboxRuntime
+    /// The sandbox; nil if it cannot be entered at the moment.
+    private let sandbox: @Sendable (_ incarnation: String) -> String?
     private let queue = Mutex(DialQueue<Dial>())
 
     /// The time limit; a server that takes longer has a full backlog.
@@ -25,15 +26,18 @@ final class LoopbackDialer: InsideDialer {
 
     enum UnreachableError: Error { case unreachable }
 
-    init(namespacePath: @escaping @Sendable (_ incarnation: String) -> String?) { self.namespacePath = namespacePath }
+    init(_ runtime: any SandboxRuntime, sandbox: @escaping @Sendable (_ incarnation: String) -> String?) {
+        self.runtime = runtime
+        self.sandbox = sandbox
+    }
 
     func dial(inside incarnation: String, port: Int, on loop: any EventLoop) -> EventLoopFuture<CInt> {
-        guard let port = UInt16(exactly: port), port != Self.guardedPort, let path = namespacePath(incarnation) else {
+        guard let port = UInt16(exactly: port), port != Self.guardedPort, let id = sandbox(incarnation) else {
             return loop.makeFailedFuture(UnreachableError.unreachable)
         }
         let promise = loop.makePromise(of: CInt.self)
         let dial: Dial = { [self] in
-            promise.completeWith(Result { try NetworkNamespace(existing: path).run { try Self.connect(port) } })
+            promise.completeWith(Result { try runtime.inside(id) { try Self.connect(port) } })
             let next = queue.withLock { $0.end(incarnation) }
             if let next { start(next.dial, of: next.key) }
         }

@@ -14,24 +14,23 @@ import NetworkPolicy
 /// - `GET /metrics`: Prometheus' text, where the program has metrics
 /// - `/sandboxes/{id}/policy`, `…/policy/explain`, `…/policy/suggestion`, `/sandboxes/{id}/events`: as the policy API
 struct AdminAPI: Sendable {
+    let node: any NamespaceController
     let policyAPI: PolicyAPI
     var metrics: (@Sendable () -> String)?
-
-    private var controller: any EgressController { policyAPI.controller }
 
     var http: HTTPAPI {
         var http = policyAPI.api()
         policyAPI.addPolicy(to: &http, below: PolicyAPI.sandbox, PolicyAPI.sandbox(of:))
         http.on(.GET, "/sandboxes") { _ in
-            .encodedJSON(.ok, JSONValue.array(await controller.guarded.map { .string($0) }).encoded)
+            .encodedJSON(.ok, JSONValue.array(await node.guarded.map { .string($0) }).encoded)
         }
         on(.PUT, PolicyAPI.sandbox, &http) { try await protect($0, $1) }
         on(.DELETE, PolicyAPI.sandbox, &http) { id, _ in
             guard SandboxIdentifier.isValid(id) else { throw EgressError.invalidIdentifier(id) }
-            await controller.release(id)
+            await node.release(id)
             return .empty(.noContent)
         }
-        on(.GET, PolicyAPI.sandbox + "/token", &http) { id, _ in .text(.ok, try await controller.token(of: id)) }
+        on(.GET, PolicyAPI.sandbox + "/token", &http) { id, _ in .text(.ok, try await node.token(of: id)) }
         if let metrics { http.on(.GET, "/metrics") { _ in .metrics(metrics()) } }
         return http
     }
@@ -58,8 +57,8 @@ struct AdminAPI: Sendable {
         guard protect.policy.ruleCount <= policyAPI.maxRules else {
             throw EgressError.tooManyRules(count: protect.policy.ruleCount, limit: policyAPI.maxRules)
         }
-        try await controller.protect(
+        try await node.protect(
             id, namespace: NetworkNamespace(existing: protect.namespace), policy: protect.policy)
-        return .status(try await controller.status(id), policyAPI.form)
+        return .status(try await node.status(id), policyAPI.form)
     }
 }

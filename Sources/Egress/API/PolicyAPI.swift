@@ -77,7 +77,7 @@ struct PolicyAPI: Sendable {
             http.on(method, prefix + "/policy") { try await policy(of: try sandbox($0), $0) }
         }
         http.on(.GET, prefix + "/healthz", access: .open) { request in
-            guard await controller.guarded.contains(try sandbox(request)) else { throw RoutingError.unknownRoute }
+            guard await controller.guards(try sandbox(request)) else { throw RoutingError.unknownRoute }
             return .line(.ok, "ok")
         }
         guard let inspector else { return }

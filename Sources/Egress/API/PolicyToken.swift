@@ -1,7 +1,7 @@
 /// The secret of one sandbox's policy API: 256 random bits as lower-case hexadecimal.
-enum PolicyToken {
+package enum PolicyToken {
     /// The header that carries it (docs/wire.md#policy).
-    static let header = "OPENSANDBOX-EGRESS-AUTH"
+    package static let header = "OPENSANDBOX-EGRESS-AUTH"
     static let length = 64
 
     static func generate(using random: inout some RandomNumberGenerator) -> String {

@@ -13,7 +13,7 @@ import Synchronization
 ///
 /// When the process ends, for whatever reason, the kernel's rules stay. The next process finds the sandboxes in the
 /// state folder.
-public final class EgressNode: EgressController {
+public final class EgressNode: NamespaceController {
     private let configuration: EgressConfiguration
     private let dns: DNSServer
     /// `nil` if flows are not checked.
@@ -74,7 +74,7 @@ public final class EgressNode: EgressController {
     func renewLearned() async { await upkeep.renewLearned() }
     func restoreRules() async { await upkeep.restoreRules() }
 
-    // MARK: EgressController
+    // MARK: NamespaceController
 
     public var guarded: [String] { sandboxes.identifiers }
 
@@ -137,7 +137,7 @@ public final class EgressNode: EgressController {
         if let path = configuration.adminSocketPath {
             var exact = api
             exact.form = .record
-            let admin = AdminAPI(policyAPI: exact, metrics: configuration.metrics)
+            let admin = AdminAPI(node: self, policyAPI: exact, metrics: configuration.metrics)
             try await listen(on: open.admin, or: .unix(path: path, mode: 0o600), admin.http)
         }
         if let address = configuration.metricsAddress, let metrics = configuration.metrics {

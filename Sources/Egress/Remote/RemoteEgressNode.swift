@@ -1,13 +1,11 @@
 import Egress
 import JSON
-import NIOPosix
 import Netfilter
 import NetworkPolicy
 
 /// The guard in another process (`sallyport guard`), reached over its administrative unix socket.
-public final class RemoteEgressNode: EgressController {
-    private let client: UnixHTTPClient
-    private let isAway: (@Sendable () -> Bool)?
+public final class RemoteEgressNode: NamespaceController {
+    private let client: GuardHTTPClient
 
     /// - Parameters:
     ///   - adminSocketPath: `EgressConfiguration.adminSocketPath` of that process.
@@ -15,18 +13,17 @@ public final class RemoteEgressNode: EgressController {
     ///     what is asked then waits in the socket, and what the process has died of is asked once more. Every change may be
     ///     made twice: the second one finds what it wants.
     public init(adminSocketPath: String, isAway: (@Sendable () -> Bool)? = nil) {
-        client = UnixHTTPClient(socketPath: adminSocketPath)
-        self.isAway = isAway
+        client = GuardHTTPClient(address: .unix(path: adminSocketPath), isAway: isAway)
     }
 
     public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
         let request = AdminRequest.Protect(namespace: namespace.path, policy: policy)
-        _ = try await call("PUT", try path(id), body: request.encoded())
+        _ = try await client.call("PUT", try path(id), body: request.encoded(), of: id)
     }
 
     public func release(_ id: String) async {
         guard let path = try? path(id) else { return }
-        _ = try? await call("DELETE", path)
+        _ = try? await client.call("DELETE", path, of: id)
     }
 
     public func status(_ id: String) async throws(EgressError) -> PolicyStatus {
@@ -49,54 +46,23 @@ public final class RemoteEgressNode: EgressController {
     }
 
     public func token(of id: String) async throws(EgressError) -> String {
-        try await call("GET", try path(id) + "/token").text
+        try await client.call("GET", try path(id) + "/token", of: id).text
     }
 
     public var guarded: [String] {
         get async {
-            guard let response = try? await call("GET", "/sandboxes") else { return [] }
+            guard let response = try? await client.call("GET", "/sandboxes", of: "") else { return [] }
             return (try? JSONValue(response.body).decode()) ?? []
         }
     }
 
     private func policyCall(_ method: String, _ id: String, body: [UInt8]?) async throws(EgressError) -> PolicyStatus {
-        let response = try await call(method, try path(id) + "/policy", body: body)
-        guard let document = try? JSONValue(response.body), case .object(let fields) = document,
-            let form = fields["policy"], let policy = try? Policy.decode(form, form: .record)
-        else { throw .remote("its answer is not a policy status") }
-        func text(_ field: String) -> String? { if case .string(let text) = fields[field] { text } else { nil } }
-        return PolicyStatus(
-            policy: policy, reason: text("reason"),
-            enforcementMode: text("enforcementMode") ?? PolicyStatus.enforcementMode)
+        let response = try await client.call(method, try path(id) + "/policy", body: body, of: id)
+        return try PolicyStatus(decoding: response.body, form: .record)
     }
 
     private func path(_ id: String) throws(EgressError) -> String {
         guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
         return "/sandboxes/" + id
     }
-
-    /// libcurl blocks, so it runs on SwiftNIO's thread pool for blocking work.
-    private func call(_ method: String, _ path: String, body: [UInt8]? = nil) async throws(EgressError)
-        -> UnixHTTPClient.Response
-    {
-        let client = client
-        guard isAway?() != true else { throw .remote("the guard is down and is started again in a moment") }
-        let triesAgain = isAway != nil
-        let response = try await Blocking.run { () throws(EgressError) in
-            do throws(EgressError) { return try client.send(method, path, body: body) } catch {
-                guard triesAgain else { throw error }
-                return try client.send(method, path, body: body)
-            }
-        }
-        switch response.status {
-        case 200..<300: return response
-        case 404: throw .notGuarded(path.split(separator: "/").dropFirst().first.map(String.init) ?? path)
-        case 400, 413: throw .invalidPolicy(response.text.trimmingNewline)
-        default: throw .remote(response.text.trimmingNewline)
-        }
-    }
-}
-
-extension String {
-    fileprivate var trimmingNewline: String { last == "\n" ? String(dropLast()) : self }
 }

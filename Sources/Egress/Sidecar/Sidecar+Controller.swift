@@ -1,16 +1,9 @@
-import Netfilter
 import NetworkPolicy
 
 /// `EgressController` for the one sandbox.
 extension Sidecar {
-    public var guarded: [String] { [configuration.sandboxID] }
-
-    /// Always fails: a sidecar guards only the namespace that it was started in.
-    public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
-        throw .notGuarded(id)
-    }
-
-    public func release(_ id: String) async {}
+    /// It guards the namespace that it was started in, and no other.
+    public func guards(_ id: String) async -> Bool { id == configuration.sandboxID }
 
     public func status(_ id: String) async throws(EgressError) -> PolicyStatus { status(policy) }
 

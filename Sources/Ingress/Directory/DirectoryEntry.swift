@@ -9,11 +9,19 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
         /// A unix socket of this machine that serves it; nil if the sandbox does.
         public var socket: String?
         public var pathPrefix: String?
+        /// A literal address that serves it; nil: the sandbox's.
+        public var host: String?
+        /// The port that stands for it there; nil: the same.
+        public var targetPort: Int?
 
-        public init(port: Int, socket: String? = nil, pathPrefix: String? = nil) {
+        public init(
+            port: Int, socket: String? = nil, pathPrefix: String? = nil, host: String? = nil, targetPort: Int? = nil
+        ) {
             self.port = port
             self.socket = socket
             self.pathPrefix = pathPrefix
+            self.host = host
+            self.targetPort = targetPort
         }
     }
 
@@ -30,6 +38,8 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
     public var services: [Service]
     /// Whether accesses renew it.
     public var renews: Bool
+    /// Whether `host` has other things than the sandbox on its ports: true where only `services` are the sandbox's.
+    public var dialsServicesOnly: Bool?
 
     public init(
         id: String, host: String?, notReady: String? = nil, incarnation: String, epoch: AccessEpoch = .first,
@@ -51,9 +61,14 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
                 notReady ?? "the sandbox cannot be reached now", credentialHash: credentialHash, epoch: epoch)
         }
         let service = services.first { $0.port == port }
+        guard service != nil || dialsServicesOnly != true else {
+            return .notReady(
+                "port \(port) of the sandbox is not published", credentialHash: credentialHash, epoch: epoch)
+        }
         return .found(
             Backend(
-                address: service?.socket.map { .unix(path: $0) } ?? .tcp(host: host, port: port),
+                address: service?.socket.map { .unix(path: $0) }
+                    ?? .tcp(host: service?.host ?? host, port: service?.targetPort ?? port),
                 pathPrefix: service?.pathPrefix ?? "", incarnation: incarnation, credentialHash: credentialHash,
                 epoch: epoch))
     }

@@ -10,6 +10,8 @@ public enum PolicyForm: Sendable {
     /// The stored form: a preset's rules are written out, each with its place in the preset, because the preset's file
     /// may have changed by the time they are read again.
     case record
+    /// Another guard, which may have other presets: a preset's rules stand there as rules like any others.
+    case plain
 }
 
 extension Policy {

@@ -1,282 +1,177 @@
-import CLinux
-import FoundationEssentials
 import Logging
-import NIOPosix
+import Metrics
 import Netfilter
-import NetworkPolicy
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
-/// Sandboxes on this machine: an OCI runtime, overlayfs, network namespaces. No daemon is needed.
+/// Sandboxes on this machine: its images, its containers, its guard, and the order in which they come together.
 public final class LocalRuntime: SandboxRuntime {
-    struct State {
-        var pool: AddressPool
-        /// Sandboxes that something is being done with.
-        var busy: Set<String> = []
+    public static let capabilities = RuntimeCapabilities(pause: true, secureAccess: true)
+
+    public var capabilities: RuntimeCapabilities { Self.capabilities }
+    public var codes: RuntimeCodes { .docker }
+    public let events: AsyncStream<RuntimeEvent>
+
+    private let engine: LocalEngine
+    private let images: ImageStore
+    private let namespaceGuard: any NamespaceGuard
+    private let owner: String
+    /// Where the network namespaces of sandboxes are, by id: asked for with every connection to a sandbox's loopback.
+    private let namespaces = Mutex<[String: NetworkNamespace]>([:])
+
+    /// - Parameter owner: what this server calls itself; sandboxes with another owner's label are left alone.
+    public init(engine: LocalEngine, images: ImageStore, namespaceGuard: any NamespaceGuard, owner: String) {
+        self.engine = engine
+        self.images = images
+        self.namespaceGuard = namespaceGuard
+        self.owner = owner
+        let (events, teller) = AsyncStream<RuntimeEvent>.makeStream()
+        self.events = events
+        // A pidfd misses no end, and an earlier server's ends are heard of, too: `missed` is never said.
+        Task { [exits = engine.exits] in for await end in exits { teller.yield(.exited(end)) } }
     }
 
-    let configuration: LocalConfiguration
-    let runtime: OCIRuntime
-    let users: UserNamespaces
-    private let logger: Logger
-    let state: Mutex<State>
-    private let watcher: ExitWatcher
-    let removals: Leftovers
-    let limits: DiskLimits
-    let reserve: DiskReserve
-    private let firewall: StandingFirewall
-    /// Making a sandbox is mostly waiting for the kernel and for crun: more threads than processors make more at once.
-    let threads = NIOThreadPool(numberOfThreads: 16)
-    /// Deletions have threads of their own: one that waits for a process that does not end must not hold up a create.
-    private let deletions = NIOThreadPool(numberOfThreads: 16)
-    public let exits: AsyncStream<SandboxEnd>
+    public func admit(_ limits: ResourceLimits) async throws(RuntimeError) { try await engine.admit(limits) }
 
-    /// Checks what the runtime stands on, finds the sandboxes of an earlier server, and puts the host's rules in force.
-    public init(configuration: LocalConfiguration, logger: Logger) throws(RuntimeError) {
-        guard geteuid() == 0 else { throw .notRoot }
-        guard access(configuration.execdPath, X_OK) == 0 else {
-            throw .missingExecd(configuration.execdPath)
+    public func create(
+        _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
+    ) async throws(RuntimeError) -> SandboxPlacement {
+        let image = try await image(of: spec.source)
+        reached(.imageReady)
+        let engineSpec = EngineSpec(spec, image)
+        try Self.goOn()
+        let prepared = try await CreateStep.prepare.timed { () async throws(RuntimeError) in
+            try await engine.prepare(engineSpec)
         }
-        var configuration = configuration
-        configuration.namespaceDirectory = try Self.folder(configuration.namespaceDirectory)
-        let missing = KernelFeatures.probe(
-            namespaceName: "probe-\(UInt32.random(in: 0 ... .max))", in: configuration.namespaceDirectory)
-        if let first = missing.first { throw .missingKernelFeature(first.description) }
-        self.configuration = configuration
-        self.logger = logger
-        runtime = try OCIRuntime.find(configuration.ociRuntime)
-        try? FileManager.default.createDirectory(
-            atPath: configuration.stateDirectory, withIntermediateDirectories: true,
-            attributes: [.posixPermissions: 0o700])
-        removals = Leftovers(logger: logger)
-        // Now, since a deletion must not need room for it.
-        mkdir(configuration.removedDirectory, 0o700)
-        // What an earlier server was making when it ended, and what it had not removed yet.
-        for folder in [configuration.removedDirectory, configuration.stateDirectory] {
-            for name in ControlGroup.entries(of: folder)
-            where folder == configuration.removedDirectory || name.hasPrefix(".") && name != ".removed" {
-                removals.take(files: folder + "/" + name)
+        do throws(RuntimeError) {
+            try Self.goOn()
+            try await CreateStep.protect.timed { () async throws(RuntimeError) in
+                try await namespaceGuard.protect(spec.id, namespace: prepared.namespace, policy: spec.policy)
             }
+            try Self.goOn()
+            try await CreateStep.start.timed { () async throws(RuntimeError) in try await engine.start(spec.id) }
+        } catch {
+            // In a task of its own: this one may have been cancelled, and what it waits for with it.
+            await Task { try? await delete(spec.id) }.value
+            throw error
         }
-        users = try UserNamespaces(
-            IdentifierLeases(configuration.userNamespaces, foreign: .ofThisMachine()), logger: logger
-        ) { [runtime] (users) throws(RuntimeError) in
-            try UserNamespaceTrial.run(users, runtime, configuration)
-        }
-        limits = try DiskLimits(
-            configuration.disk, folder: configuration.stateDirectory, keepsProjects: users.obstacle == nil,
-            logger: logger)
-        reserve = DiskReserve(folder: configuration.stateDirectory, bytes: configuration.disk.reserve)
-        logger.info("disk limits of sandboxes", metadata: ["by": "\(limits.name)"])
-        SharedCounters.raise(logger)
-        (exits, watcher) = try ExitWatcher.start()
-        threads.start()
-        deletions.start()
-        var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
-        let found = Self.records(in: configuration.stateDirectory)
-        for (record, folder) in found {
-            pool.occupy(record.link.host)
-            try users.occupy(record.users, in: folder)
-        }
-        let unreadable = SandboxFolder.withUnreadableRecords(in: configuration.stateDirectory)
-        for folder in unreadable {
-            logger.error(
-                "the record of a sandbox cannot be read: it is left as it is until it is deleted",
-                metadata: ["folder": "\(folder.path)"])
-            try users.occupy(SandboxProcess(pidFile: folder.pidFile, group: folder.group)?.users, in: folder)
-        }
-        // Nobody knows which of them is whose.
-        let links = unreadable.isEmpty ? [] : (try? RouteSocket().links()) ?? []
-        for host in links.compactMap({ SandboxLink.host(of: $0.name, tag: configuration.tag) }) { pool.occupy(host) }
-        state = Mutex(State(pool: pool))
-        let firewall = HostFirewall(
-            table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
-            poolV6: configuration.addressPoolV6,
-            links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*",
-            reachableBy: configuration.reachableBy)
-        let standing = try Self.translated("setting the host's rules") { () throws(NetfilterError) in
-            try StandingFirewall(firewall)
-        }
-        let obstacles = try Self.translated("looking at the host's rules") { () throws(NetfilterError) in
-            try standing.obstacles
-        }
-        for obstacle in obstacles { firewall.warn(of: obstacle, logger) }
-        self.firewall = standing
-        for (record, folder) in found {
-            let process = process(in: folder)
-            do throws(RuntimeError) { try folder.findAgain(record, process) } catch {
-                logger.warning(
-                    "a sandbox could not be recovered completely",
-                    metadata: ["sandbox": "\(record.spec.id)", "reason": "\(error)"])
-            }
-            if let process { watcher.watch(process, folder.endWatch(of: record)) }
-        }
-        // Without a record nothing was made but the folder, and its name says of no sandbox whose it is.
-        let known = Set((found.map(\.folder) + unreadable).map(\.name))
-        for name in ControlGroup.entries(of: configuration.stateDirectory)
-        where Self.isIdentifier(name) && !known.contains(name) {
-            removals.take(files: configuration.stateDirectory + "/" + name)
-        }
-        for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-            SandboxLink.write("1", to: "/proc/sys/net/\(path)")
-        }
-        Task { [weak self] in
-            while true {
-                try? await Task.sleep(for: Self.outputInterval)
-                guard let self else { return }
-                await self.rotateOutput()
-            }
-        }
-        Task { [weak self] in
-            while true {
-                try? await Task.sleep(for: Self.firewallInterval)
-                guard let self else { return }
-                await self.restoreFirewall()
-            }
-        }
+        namespaces.withLock { $0[spec.id] = prepared.namespace }
+        return prepared.placement
     }
 
-    /// The longest time, but for the work itself, for which the host stays without its rules.
-    private static let firewallInterval = Duration.seconds(1)
+    public func pause(_ id: String) async throws(RuntimeError) { try await engine.pause(id) }
+    public func resume(_ id: String) async throws(RuntimeError) { try await engine.resume(id) }
 
-    private func restoreFirewall() async {
-        try? await threads.runIfActive { [firewall, logger] in
-            do {
-                guard try firewall.restore() else { return }
-                logger.error("another program removed the host's rules; they have been restored")
-            } catch { logger.error("the host's rules cannot be checked", metadata: ["reason": "\(error)"]) }
-        }
-    }
-
-    /// How often the files that sandboxes print into are looked at.
-    private static let outputInterval = Duration.seconds(2)
-
-    private func rotateOutput() async {
-        let (directory, limit) = (configuration.stateDirectory, configuration.disk.log)
-        try? await deletions.runIfActive {
-            for name in ControlGroup.entries(of: directory) where Self.isIdentifier(name) {
-                SandboxFolder(path: directory + "/" + name).output.rotate(limit: limit)
-            }
-        }
-    }
-
-    deinit { for pool in [threads, deletions] { pool.shutdownGracefully { _ in } } }
-
-    /// Makes a folder for root only, where it is missing, and says its path as the OCI runtime needs it: from the root.
-    private static func folder(_ path: String) throws(RuntimeError) -> String {
-        mkdir(path, 0o700)
-        guard let absolute = realpath(path, nil) else {
-            throw .system(action: "making \(path)", reason: String(cString: strerror(errno)))
-        }
-        defer { free(absolute) }
-        return String(cString: absolute)
-    }
-
-    /// Takes the host's rules away; only when no sandbox is left.
-    public func uninstall() throws(RuntimeError) {
-        try Self.translated("removing the host's rules") { () throws(NetfilterError) in
-            var removal = Transaction()
-            removal.removeTable("sallyport_\(configuration.tag)")
-            try NetfilterSocket().commit(removal)
-        }
-    }
-
-    public func admit(_ asked: ResourceLimits) async throws(RuntimeError) {
-        guard asked.diskBytes == nil || limits.isEnforced else { throw .unenforcedLimit("disk") }
-        try reserve.check()
-    }
-
-    public func prepare(_ spec: SandboxSpec) async throws(RuntimeError) -> PreparedSandbox {
-        try await admit(spec.limits)
-        return try await offPool(spec.id) { [self] () throws(RuntimeError) in
-            let folder = folder(of: spec.id)
-            guard access(folder.path, F_OK) != 0 else { throw .alreadyExists(spec.id) }
-            guard access(spec.imageRoot, R_OK | X_OK) == 0 else { throw .imageNotFound(spec.imageRoot) }
-            guard let host = state.withLock({ $0.pool.lease() }) else {
-                throw .noAddressLeft(pool: "\(configuration.addressPool)")
-            }
-            let record = SandboxRecord(
-                spec: spec,
-                link: SandboxLink(
-                    name: folder.name, host: host, tag: configuration.tag, folder: configuration.namespaceDirectory))
-            do throws(RuntimeError) {
-                try make(record, in: folder)
-            } catch {
-                try? remove(SandboxRecord.read(from: folder.path) ?? record, in: folder)
-                throw error
-            }
-            let pool = state.withLock { $0.pool }
-            return PreparedSandbox(
-                id: spec.id, namespacePath: record.link.namespacePath, address: pool.address(host),
-                addressV6: pool.addressV6(host))
-        }
-    }
-
-    public func start(_ id: String) async throws(RuntimeError) {
-        try await offPool(id) { [self] () throws(RuntimeError) in
-            let (record, folder) = try known(id)
-            let log = try folder.output.open()
-            defer { close(log) }
-            try folder.give([folder.output.path], to: record.users)
-            let watch = folder.endWatch(of: record)
-            let input = EndWatch.initsEnd(path: folder.end)
-            defer { close(input) }
-            try folder.group.make(record.spec.limits)
-            let groups = try folder.group.openParts()
-            defer { for descriptor in groups { close(descriptor) } }
-            do throws(RuntimeError) {
-                let view = RuntimeView(
-                    folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath)
-                try runtime.run(folder.name, view, detached: true, input: input, passed: groups, log: log)
-                users.started(in: folder)
-            } catch {
-                watch.close()
-                throw .startFailed(id: id, reason: folder.withOutput("\(error)"))
-            }
-            let address = state.withLock { $0.pool.address(record.link.host) }
-            let wait = StartWait(address: address, namespace: NetworkNamespace(existing: record.link.namespacePath))
-            guard let process = process(in: folder) else {
-                throw .startFailed(id: id, reason: folder.withOutput("\(watch.end())"))
-            }
-            switch wait.untilReached(process) {
-            case .reached: watcher.watch(process, watch)
-            case .ended: throw .startFailed(id: id, reason: folder.withOutput("\(watch.end())"))
-            case .failed(let reason):
-                watch.close()
-                throw .startFailed(id: id, reason: folder.withOutput(reason))
-            }
-        }
-    }
-
-    public func pause(_ id: String) async throws(RuntimeError) { try await setFrozen(true, id, needed: .running) }
-    public func resume(_ id: String) async throws(RuntimeError) { try await setFrozen(false, id, needed: .paused) }
-
+    /// Enforcement ends last.
     public func delete(_ id: String) async throws(RuntimeError) {
-        try await offPool(id, deletions) { [self] () throws(RuntimeError) in
-            let folder = folder(of: id)
-            // Without a record nothing was made but the folder.
-            guard folder.hasRecord else { return try setAside(folder, of: id) }
-            try remove(SandboxRecord.read(from: folder.path) ?? unreadableRecord(of: id, in: folder), in: folder)
+        try await engine.delete(id)
+        namespaces.withLock { $0[id] = nil }
+        await namespaceGuard.release(id)
+    }
+
+    public func observe(_ id: String) async throws(RuntimeError) -> SandboxObservation {
+        let placement = engine.found(id)?.placement
+        let state: RuntimeState =
+            switch await engine.state(of: id) {
+            case .prepared: .abandoned
+            case .running: .running
+            case .paused: .paused
+            case .exited: .exited
+            case .missing: .missing
+            }
+        return SandboxObservation(state, placement: placement)
+    }
+
+    /// A sandbox that only the guard knows is one whose end was interrupted. One whose record cannot be read may be anybody's.
+    public func owned() async throws(RuntimeError) -> [String] {
+        let specs = await engine.specs()
+        var ids = Set(specs.filter { $0.owner == nil || $0.owner == owner }.map(\.id))
+        let recorded = Set(specs.map(\.id))
+        for id in await namespaceGuard.guarded where !recorded.contains(id) {
+            if await engine.state(of: id) == .missing { ids.insert(id) }
         }
+        return ids.sorted()
     }
 
-    public func state(of id: String) async -> RuntimeState { currentState(id) }
+    public func logTail(of id: String, bytes: Int) async -> String { await engine.logTail(of: id, bytes: bytes) }
+    public func isolation(of id: String) async -> String { await engine.isolation(of: id) }
+    public var leftovers: [Leftover] { engine.leftovers }
 
-    public func logTail(of id: String, bytes: Int) async -> String {
-        Self.isIdentifier(id) ? folder(of: id).logTail(bytes: bytes) : ""
+    public func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
+        guard let namespace = namespaces.withLock({ $0[id] }) ?? found(id) else { throw RuntimeError.notFound(id) }
+        return try namespace.run(body)
     }
 
-    public func list() async -> [String] {
-        Self.records(in: configuration.stateDirectory).map(\.record.spec.id).sorted()
+    private func found(_ id: String) -> NetworkNamespace? {
+        guard let namespace = engine.found(id)?.namespace else { return nil }
+        namespaces.withLock { $0[id] = namespace }
+        return namespace
     }
 
-    public var leftovers: [Leftover] { removals.all }
+    /// A fetch goes on for others who want the image: what ends with the create is only the wait for it.
+    private func image(of source: SandboxSource) async throws(RuntimeError) -> SandboxImage {
+        guard case .image(let reference, let credentials) = source else { throw .unsupported("a snapshot") }
+        let (answers, answer) = AsyncStream<Result<SandboxImage, ImageError>>.makeStream()
+        Task { [images] in
+            do throws(ImageError) {
+                answer.yield(.success(try await images.image(reference, credentials: credentials)))
+            } catch {
+                answer.yield(.failure(error))
+            }
+        }
+        for await found in answers {
+            do throws(ImageError) { return try found.get() } catch {
+                throw .image(reason: "\(error)", isCallersFault: error.isCallersFault)
+            }
+        }
+        throw .cancelled
+    }
 
-    public func isolation(of id: String) async -> String {
-        guard Self.isIdentifier(id), let record = SandboxRecord.read(from: folder(of: id).path) else { return "" }
-        return users.description(of: record.users)
+    private static func goOn() throws(RuntimeError) { if Task.isCancelled { throw .cancelled } }
+}
+
+/// What a create consists of, each with a timer: `sallyport_create_step_seconds`.
+private enum CreateStep: String {
+    case prepare, protect, start
+
+    func timed<Result>(_ body: () async throws(RuntimeError) -> Result) async throws(RuntimeError) -> Result {
+        let start = ContinuousClock.now
+        defer {
+            let (seconds, attoseconds) = (ContinuousClock.now - start).components
+            Timer(label: "sallyport_create_step_seconds", dimensions: [("step", rawValue)])
+                .recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+        }
+        return try await body()
+    }
+}
+
+extension PreparedSandbox {
+    var namespace: NetworkNamespace { NetworkNamespace(existing: namespacePath) }
+
+    var placement: SandboxPlacement {
+        SandboxPlacement(
+            .namespace(path: namespacePath), .machine(address: "\(address)", addressV6: "\(addressV6)"))
+    }
+}
+
+extension EngineSpec {
+    /// What the request sets goes before what the image does.
+    init(_ spec: SandboxSpec, _ image: SandboxImage) {
+        self.init(
+            id: spec.id, imageRoot: image.root, entrypoint: spec.entrypoint,
+            environment: image.environment.merging(spec.environment) { _, asked in asked },
+            workingDirectory: image.workingDirectory.isEmpty ? "/" : image.workingDirectory, limits: spec.limits,
+            execdToken: spec.execdToken, owner: spec.labels.owner)
+    }
+}
+
+extension ImageError {
+    /// What the caller can mend; the rest is the server's or the registry's trouble.
+    var isCallersFault: Bool {
+        switch self {
+        case .invalidReference, .invalidCredentials, .unqualified, .notOnThisMachine, .notFound, .unauthorized,
+            .unsupportedPlatform:
+            true
+        case .unreachable, .pullFailed, .timedOut, .tooLarge, .inUse, .missingTool, .storage: false
+        }
     }
 }

@@ -11,7 +11,7 @@ extension SandboxFolder {
 
     /// Sandboxes of a later server, or whose records were damaged.
     static func withUnreadableRecords(in directory: String) -> [SandboxFolder] {
-        ControlGroup.entries(of: directory).filter(LocalRuntime.isIdentifier)
+        ControlGroup.entries(of: directory).filter(LocalEngine.isIdentifier)
             .map { SandboxFolder(path: directory + "/" + $0) }
             .filter { $0.hasRecord && SandboxRecord.read(from: $0.path) == nil }
     }

@@ -10,7 +10,7 @@ import System
 /// What the disk knows of a sandbox, written before anything of it is made: whatever ends the server, the next one finds
 /// everything that has to be taken away.
 struct SandboxRecord: Codable, Hashable, Sendable {
-    var spec: SandboxSpec
+    var spec: EngineSpec
     var link: SandboxLink
     /// Its users' ids on this machine; nil where they are those inside, as they are in sandboxes of servers before 0.4.
     var users: IdentifierRange?

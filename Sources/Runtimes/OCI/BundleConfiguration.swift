@@ -110,7 +110,7 @@ extension BundleConfiguration {
     static func processorTime(millis: Int) -> (quota: Int64, period: UInt64) { (Int64(millis) * 100, 100_000) }
 
     init(
-        _ spec: SandboxSpec, rootfs: String, group: ControlGroup, execd: String, files: SandboxFiles,
+        _ spec: EngineSpec, rootfs: String, group: ControlGroup, execd: String, files: SandboxFiles,
         users: SandboxUsers? = nil,
         maxOutputLine: Int? = nil
     ) {

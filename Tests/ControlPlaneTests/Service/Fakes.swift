@@ -12,7 +12,7 @@ import Synchronization
 
 @testable import ControlPlane
 
-/// A runtime in memory that can be told to fail.
+/// A runtime in memory that can be told to fail. Like the local one it guards before it starts.
 final class FakeRuntime: SandboxRuntime {
     struct State {
         var sandboxes: [String: RuntimeState] = [:]
@@ -22,12 +22,20 @@ final class FakeRuntime: SandboxRuntime {
     }
 
     let state = Mutex(State())
-    let exits: AsyncStream<SandboxEnd>
-    let exit: AsyncStream<SandboxEnd>.Continuation
+    let capabilities = LocalRuntime.capabilities
+    let codes = RuntimeCodes.docker
+    let events: AsyncStream<RuntimeEvent>
+    let event: AsyncStream<RuntimeEvent>.Continuation
     /// What a start, a pause and a resume wait for.
     let gate = Gate()
+    /// What a pull waits for, unless its create is called off.
+    let pull = Gate()
+    private let egress: FakeEgress
 
-    init() { (exits, exit) = AsyncStream<SandboxEnd>.makeStream() }
+    init(_ egress: FakeEgress) {
+        (events, event) = AsyncStream<RuntimeEvent>.makeStream()
+        self.egress = egress
+    }
 
     func fail(_ action: String) { state.withLock { _ = $0.failing.insert(action) } }
     var left: [String] { state.withLock { $0.sandboxes.keys.sorted() } }
@@ -50,17 +58,38 @@ final class FakeRuntime: SandboxRuntime {
             throw .unenforcedLimit("disk")
         }
     }
-    func prepare(_ spec: SandboxSpec) async throws(RuntimeError) -> PreparedSandbox {
-        try act("prepare", spec.id, .prepared)
+
+    func create(
+        _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
+    ) async throws(RuntimeError) -> SandboxPlacement {
+        guard await pull.passUnlessCancelled() else { throw .cancelled }
+        guard case .image("known", _) = spec.source else {
+            throw .image(reason: "there is no such image", isCallersFault: true)
+        }
+        reached(.imageReady)
+        try act("prepare", spec.id, .abandoned)
         state.withLock { $0.specs[spec.id] = spec }
-        return PreparedSandbox(
-            id: spec.id, namespacePath: "/run/netns/\(spec.id)", address: IPv4Address("10.0.0.2")!,
-            addressV6: IPv6Address("fd00::2")!)
+        do throws(RuntimeError) {
+            do throws(EgressError) {
+                try await egress.protect(
+                    spec.id, namespace: NetworkNamespace(existing: "/run/netns/\(spec.id)"), policy: spec.policy)
+            } catch {
+                throw .unguarded("\(error)")
+            }
+            await gate.pass()
+            try act("start", spec.id, .running)
+        } catch {
+            try? await delete(spec.id)
+            throw error
+        }
+        return placement(spec.id)
     }
-    func start(_ id: String) async throws(RuntimeError) {
-        await gate.pass()
-        try act("start", id, .running)
+
+    private func placement(_ id: String) -> SandboxPlacement {
+        SandboxPlacement(
+            .namespace(path: "/run/netns/\(id)"), .machine(address: "10.0.0.2", addressV6: "fd00::2"))
     }
+
     func pause(_ id: String) async throws(RuntimeError) {
         await gate.pass()
         try act("pause", id, .paused)
@@ -69,9 +98,15 @@ final class FakeRuntime: SandboxRuntime {
         await gate.pass()
         try act("resume", id, .running)
     }
-    func delete(_ id: String) async throws(RuntimeError) { try act("delete", id, nil) }
-    func state(of id: String) async -> RuntimeState { state.withLock { $0.sandboxes[id] ?? .missing } }
-    func list() async -> [String] { left }
+    func delete(_ id: String) async throws(RuntimeError) {
+        try act("delete", id, nil)
+        await egress.release(id)
+    }
+    func observe(_ id: String) async throws(RuntimeError) -> SandboxObservation {
+        state.withLock { $0.sandboxes[id] }.map { SandboxObservation($0, placement: placement(id)) }
+            ?? SandboxObservation(.missing)
+    }
+    func owned() async throws(RuntimeError) -> [String] { Set(left + (await egress.guarded)).sorted() }
     func isolation(of id: String) async -> String { "a wall of paper" }
     func logTail(of id: String, bytes: Int) async -> String { "line 1\nline 2" }
 }
@@ -99,10 +134,22 @@ final class Gate: Sendable {
             if isOpen { continuation.resume() }
         }
     }
+
+    /// - Returns: false where the task is cancelled before it is opened.
+    func passUnlessCancelled() async -> Bool {
+        guard waiting.withLock({ $0 != nil }) else { return !Task.isCancelled }
+        let (answers, answer) = AsyncStream<Void>.makeStream()
+        Task {
+            await pass()
+            answer.yield()
+        }
+        for await _ in answers { return true }
+        return false
+    }
 }
 
 /// A guard in memory.
-final class FakeEgress: EgressController {
+final class FakeEgress: NamespaceController {
     let policies = Mutex<[String: Policy]>([:])
     let failing = Mutex(false)
 
@@ -159,25 +206,11 @@ final class FakeStore: SandboxStore {
     func unreadable() async throws(StoreError) -> [String] { damaged.withLock { $0 } }
 }
 
-struct FakeImages: ImageSource {
-    /// What a pull waits for.
-    var gate = Gate()
-
-    func image(_ reference: String, credentials: RegistryCredentials?) async throws(APIError) -> ResolvedImage {
-        await gate.pass()
-        guard reference == "known" else {
-            throw APIError(.badRequest, "DOCKER::SANDBOX_IMAGE_PULL_FAILED", "there is no image \(reference)")
-        }
-        return ResolvedImage(root: "/")
-    }
-}
-
 /// A server without sockets, processes or files.
 struct House {
-    let runtime = FakeRuntime()
     let egress = FakeEgress()
+    let runtime: FakeRuntime
     let store = FakeStore()
-    let images = FakeImages()
     let routes = RouteTable(policySocket: "/run/policy.sock", credentialKey: Array("key".utf8))
     let service: SandboxService
     let api: LifecycleAPI
@@ -191,12 +224,13 @@ struct House {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let routes = routes
+        runtime = FakeRuntime(egress)
         service = SandboxService(
-            runtime: runtime, egress: egress, store: store, logger: logger, patience: patience,
-            execdToken: { routes.execdToken(of: $0) }
+            runtime: runtime, egress: Self.guards(runtime, egress), store: store, owner: "test", logger: logger,
+            patience: patience, execdToken: { routes.execdToken(of: $0) }
         ) { routes.set($0, $1) }
         api = LifecycleAPI(
-            service: service, images: images,
+            service: service,
             endpoints: EndpointResolver(
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
             routes: routes, limits: RequestLimits(maxTimeout: maxTimeout), publicHost: nil, apiKey: apiKey,
@@ -206,13 +240,18 @@ struct House {
             metricsText: { "metrics" })
     }
 
+    private static func guards(_ runtime: FakeRuntime, _ egress: FakeEgress) -> SandboxGuards {
+        SandboxGuards(runtime: runtime, machine: egress) { _, _ in fatalError("nothing here has a sidecar") }
+    }
+
     /// Another server on the same store, runtime and guard, as after a restart.
     func restarted() -> SandboxService {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let routes = routes
         return SandboxService(
-            runtime: runtime, egress: egress, store: store, logger: logger, execdToken: { routes.execdToken(of: $0) }
+            runtime: runtime, egress: Self.guards(runtime, egress), store: store, owner: "test", logger: logger,
+            execdToken: { routes.execdToken(of: $0) }
         ) { routes.set($0, $1) }
     }
 }

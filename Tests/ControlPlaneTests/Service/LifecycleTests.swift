@@ -11,9 +11,17 @@ import Testing
 
 @testable import ControlPlane
 
-extension House {
+/// A server that requests are sent to without a socket.
+protocol TestServer {
+    var api: LifecycleAPI { get }
+}
+
+extension House: TestServer {}
+
+extension TestServer {
     func send(
-        _ method: HTTPMethod, _ target: String, _ body: String = "", headers: HTTPHeaders = [:], key: String? = apiKey
+        _ method: HTTPMethod, _ target: String, _ body: String = "", headers: HTTPHeaders = [:],
+        key: String? = House.apiKey
     ) async -> (status: Int, json: JSONValue?, text: String) {
         var headers = headers
         if let key { headers.add(name: LifecycleAPI.keyHeader, value: key) }
@@ -291,7 +299,7 @@ extension JSONValue {
     @Test func `a sandbox whose entrypoint ends is terminated, and no longer routed to`() async throws {
         let house = try House(), id = try await house.create()
         let follower = Task { await house.service.follow() }
-        house.runtime.exit.yield(SandboxEnd(id: id, entrypoint: .exited(3)))
+        house.runtime.event.yield(.exited(SandboxEnd(id: id, entrypoint: .exited(3))))
         while house.service.catalog[id]?.status.state != .terminated { try await Task.sleep(for: .milliseconds(1)) }
         let shown = await house.send(.GET, "/v1/sandboxes/\(id)")
         #expect(shown.json?["status", "reason"] == .string("ENTRYPOINT_EXITED"))
@@ -312,7 +320,8 @@ extension JSONValue {
             (nil, 0, "ENTRYPOINT_EXITED"), (.notStarted(2, program: "/\u{1b}[31m\u{202e}"), 0, "ENTRYPOINT_EXITED"),
         ] as [(EntrypointEnd?, UInt64, String)] {
             let id = try await house.create()
-            house.runtime.exit.yield(SandboxEnd(id: id, entrypoint: end, memoryKills: kills, memoryLimit: 1 << 28))
+            house.runtime.event.yield(
+                .exited(SandboxEnd(id: id, entrypoint: end, memoryKills: kills, memoryLimit: 1 << 28)))
             while house.service.catalog[id]?.status.state != .terminated { try await Task.sleep(for: .milliseconds(1)) }
             let status = try #require(house.service.catalog[id]?.status)
             #expect(status.reason == reason && !status.message.isEmpty)
@@ -333,7 +342,7 @@ extension JSONValue {
     }
 
     @Test func `a create that is slow says what it waits for`() async throws {
-        for (gate, reason) in [(\.images.gate, "PULLING_IMAGE"), (\.runtime.gate, "STARTING")]
+        for (gate, reason) in [(\.runtime.pull, "PULLING_IMAGE"), (\.runtime.gate, "STARTING")]
             as [(KeyPath<House, Gate>, String)]
         {
             let (house, id, json) = try await answered { $0[keyPath: gate] }
@@ -356,10 +365,10 @@ extension JSONValue {
 
     @Test func `a delete at any time of a create leaves nothing, and each is told`() async throws {
         // While the image is on its way the delete does not wait for it.
-        let (house, id, _) = try await answered(\.images.gate)
+        let (house, id, _) = try await answered(\.runtime.pull)
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 404)
-        house.images.gate.open()
+        house.runtime.pull.open()
         // While it starts the delete waits for that.
         let (other, second, _) = try await answered(\.runtime.gate)
         async let first = other.send(.DELETE, "/v1/sandboxes/\(second)").status
@@ -374,12 +383,12 @@ extension JSONValue {
 
     @Test func `a create whose sandbox is deleted before its client is answered says so`() async throws {
         let house = try House()
-        house.images.gate.close()
+        house.runtime.pull.close()
         async let create = house.send(.POST, "/v1/sandboxes", House.body())
         while house.service.catalog.all.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
         let id = house.service.catalog.all[0].id
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").status == 204)
-        house.images.gate.open()
+        house.runtime.pull.open()
         let answer = await create
         #expect(answer.status == 409 && answer.text.contains("was deleted while it was being created"))
         #expect(house.runtime.left.isEmpty && house.service.catalog.all.isEmpty)
@@ -419,7 +428,7 @@ extension JSONValue {
         house.runtime.state.withLock { state in
             state.sandboxes[gone] = nil
             state.sandboxes["orphan"] = .running
-            state.sandboxes["half"] = .prepared
+            state.sandboxes["half"] = .abandoned
             state.sandboxes["leaving"] = .running
         }
         var half = Sandbox.sample("half")

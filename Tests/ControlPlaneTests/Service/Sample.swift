@@ -1,3 +1,5 @@
+import Runtimes
+
 @testable import ControlPlane
 
 extension Sandbox {
@@ -6,6 +8,8 @@ extension Sandbox {
             id: id, image: "sallyport/base:latest", entrypoint: ["sleep"], metadata: [:], extensions: [:],
             status: SandboxStatus(.running, reason: StatusReason.running, since: now), history: [], createdAt: now,
             expiresAt: nil, secureAccess: false, hasPolicy: false,
-            network: SandboxNetwork(namespacePath: "/run/netns/x", address: "10.0.0.2", addressV6: "fd00::2"))
+            network: SandboxNetwork(
+                SandboxPlacement(
+                    .namespace(path: "/run/netns/x"), .machine(address: "10.0.0.2", addressV6: "fd00::2"))))
     }
 }

@@ -9,7 +9,7 @@ import Testing
 @testable import Egress
 
 /// Guards one sandbox without a kernel.
-private struct FakeController: EgressController {
+private struct FakeController: NamespaceController {
     static let token = String(repeating: "a", count: 64)
     var guarded: [String] { get async { ["abc-1"] } }
 
@@ -85,7 +85,7 @@ private struct FakeController: EgressController {
     }
 
     @Test func `the administrative socket asks for no token, and tells the operator everything`() async {
-        let http = AdminAPI(policyAPI: api, metrics: { "counts" }).http
+        let http = AdminAPI(node: FakeController(), policyAPI: api, metrics: { "counts" }).http
         #expect(await ask(.GET, "/sandboxes", token: nil, of: http).text == #"["abc-1"]"#)
         #expect(await ask(.GET, "/metrics", token: nil, of: http).text == "counts")
         #expect(await ask(.GET, "/sandboxes/abc-1/token", token: nil, of: http).text == FakeController.token)

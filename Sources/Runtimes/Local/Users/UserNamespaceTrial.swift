@@ -32,7 +32,7 @@ enum UserNamespaceTrial {
         }
         // Without a program to start, execd says how it is used and ends.
         let record = SandboxRecord(
-            spec: SandboxSpec(id: name, imageRoot: image, entrypoint: []),
+            spec: EngineSpec(id: name, imageRoot: image, entrypoint: []),
             link: SandboxLink(
                 name: name, host: 0, tag: configuration.tag, folder: configuration.namespaceDirectory),
             users: users.range

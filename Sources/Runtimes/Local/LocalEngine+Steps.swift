@@ -7,7 +7,7 @@ import Synchronization
 #endif
 
 /// The steps of which a sandbox is made and taken away.
-extension LocalRuntime {
+extension LocalEngine {
     func make(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
         var record = record
         let spec = record.spec
@@ -78,7 +78,7 @@ extension LocalRuntime {
         }
     }
 
-    func setFrozen(_ frozen: Bool, _ id: String, needed: RuntimeState) async throws(RuntimeError) {
+    func setFrozen(_ frozen: Bool, _ id: String, needed: EngineState) async throws(RuntimeError) {
         try await offPool(id) { [self] () throws(RuntimeError) in
             let (_, folder) = try known(id)
             let now = currentState(id)
@@ -90,7 +90,7 @@ extension LocalRuntime {
         }
     }
 
-    func currentState(_ id: String) -> RuntimeState {
+    func currentState(_ id: String) -> EngineState {
         let folder = folder(of: id)
         guard folder.hasRecord else { return .missing }
         guard access(folder.pidFile, F_OK) == 0 else { return .prepared }
@@ -107,7 +107,7 @@ extension LocalRuntime {
     /// As much of a record as a deletion needs, where the one that was written cannot be read. Its address stays taken.
     func unreadableRecord(of id: String, in folder: SandboxFolder) -> SandboxRecord {
         SandboxRecord(
-            spec: SandboxSpec(id: id, imageRoot: "", entrypoint: []),
+            spec: EngineSpec(id: id, imageRoot: "", entrypoint: []),
             link: SandboxLink(
                 name: folder.name, host: 0, tag: configuration.tag, folder: configuration.namespaceDirectory))
     }
@@ -148,6 +148,7 @@ extension LocalRuntime {
                 do throws(RuntimeError) { return .success(try body()) } catch { return .failure(error) }
             }
         } catch {
+            guard !(error is CancellationError) else { throw .cancelled }
             throw .system(action: "working on \(id)", reason: "the program is shutting down")
         }
         return try outcome.get()

@@ -1,0 +1,74 @@
+import Egress
+import NetworkPolicy
+import Runtimes
+import Synchronization
+
+/// The guards of all sandboxes as one: a question about a sandbox goes to the guard that it is attached to.
+final class SandboxGuards: EgressController {
+    private let runtime: any SandboxRuntime
+    private let machine: any EgressController
+    private let sidecar: @Sendable (_ id: String, PolicyEndpoint) -> any EgressController
+    private let known = Mutex<[String: any EgressController]>([:])
+
+    /// - Parameters:
+    ///   - machine: the guard of this machine's namespaces.
+    ///   - sidecar: makes what speaks to a sidecar.
+    init(
+        runtime: any SandboxRuntime, machine: any EgressController,
+        sidecar: @escaping @Sendable (_ id: String, PolicyEndpoint) -> any EgressController
+    ) {
+        self.runtime = runtime
+        self.machine = machine
+        self.sidecar = sidecar
+    }
+
+    /// Takes over where a sandbox's guard is. A sidecar's token is kept nowhere but here: after a restart the runtime says it.
+    func attach(_ id: String, _ attachment: GuardAttachment) {
+        let controller: any EgressController =
+            switch attachment {
+            case .namespace: machine
+            case .sidecar(let endpoint): sidecar(id, endpoint)
+            }
+        known.withLock { $0[id] = controller }
+    }
+
+    func forget(_ id: String) { known.withLock { $0[id] = nil } }
+
+    /// - Throws: `EgressError.notGuarded` where there is no such sandbox, `.remote` where the runtime does not answer.
+    private func controller(of id: String) async throws(EgressError) -> any EgressController {
+        if let controller = known.withLock({ $0[id] }) { return controller }
+        let placement: SandboxPlacement?
+        do throws(RuntimeError) { placement = try await runtime.observe(id).placement } catch {
+            throw .remote("\(error)")
+        }
+        guard let placement else { throw .notGuarded(id) }
+        attach(id, placement.attachment)
+        return try known.withLock { known throws(EgressError) in
+            guard let controller = known[id] else { throw .notGuarded(id) }
+            return controller
+        }
+    }
+
+    // MARK: EgressController
+
+    func guards(_ id: String) async -> Bool {
+        guard let controller = try? await controller(of: id) else { return false }
+        return await controller.guards(id)
+    }
+
+    func status(_ id: String) async throws(EgressError) -> PolicyStatus { try await controller(of: id).status(id) }
+
+    func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+        try await controller(of: id).replace(id, with: policy)
+    }
+
+    func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+        try await controller(of: id).patch(id, rules)
+    }
+
+    func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
+        try await controller(of: id).removeRules(id, targets)
+    }
+
+    func token(of id: String) async throws(EgressError) -> String { try await controller(of: id).token(of: id) }
+}

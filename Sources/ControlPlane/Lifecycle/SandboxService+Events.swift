@@ -1,0 +1,73 @@
+import Logging
+import NIOHTTP1
+import Runtimes
+import SafeText
+
+extension SandboxService {
+    /// Deletes what has expired and notes what has happened, until the task is cancelled.
+    func follow() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [self] in await hear() }
+            group.addTask { [self] in
+                await expiry.run { [self] id in await expired(id) }
+            }
+        }
+    }
+
+    private func hear() async {
+        await withDiscardingTaskGroup { group in
+            for await event in runtime.events {
+                // Each in its own time: one may have to wait until a change of its sandbox is done.
+                group.addTask { [self] in await heard(event) }
+            }
+        }
+    }
+
+    /// What is told again, or comes when it is old, changes nothing: each event is judged by what the sandbox is now.
+    func heard(_ event: RuntimeEvent) async {
+        switch event {
+        case .started(let id, let placement):
+            // A create that is at work stores that itself.
+            guard !creations.isAtWork(id) else { return }
+            await change(id) { [self] sandbox in
+                guard sandbox.status.state == .pending else { return }
+                _ = try? await run(id, placement)
+            }
+        case .exited(let end):
+            await ended(end.id, SandboxStatus(end))
+        case .lost(let id, let reason):
+            await ended(
+                id, SandboxStatus(.failed, reason: StatusReason.lost, message: ForeignText.escaped(reason)))
+        case .missed:
+            for sandbox in catalog.all { await observe(sandbox.id) }
+        }
+    }
+
+    private func ended(_ id: String, _ status: SandboxStatus) async {
+        // It may end before the server that makes it has noted that it runs.
+        await creations.end(of: id)
+        await change(id) { [self] sandbox in
+            guard [.pending, .running, .paused].contains(sandbox.status.state) else { return }
+            logger.info("sandbox ended", metadata: ["sandbox": "\(id)", "reason": "\(status.message)"])
+            do throws(APIError) { try await save(sandbox.moved(to: status)) } catch { return }
+        }
+    }
+
+    private func change(_ id: String, _ body: (Sandbox) async -> Void) async {
+        await locks.withLock(id) { if let sandbox = catalog[id] { await body(sandbox) } }
+    }
+
+    private func expired(_ id: String) async {
+        // It may have been renewed since the timer fired, or be one whose deletion has failed.
+        guard let sandbox = catalog[id] else { return }
+        guard sandbox.status.state == .stopping || sandbox.expiresAt.map({ $0 <= .now() }) ?? false else { return }
+        logger.info("sandbox expired", metadata: ["sandbox": "\(id)"])
+        do throws(APIError) {
+            try await delete(id)
+        } catch {
+            guard error.status != .notFound else { return }
+            logger.error(
+                "deleting an expired sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error.message)"])
+        }
+    }
+}

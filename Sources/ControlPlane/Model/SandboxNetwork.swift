@@ -1,0 +1,38 @@
+import Runtimes
+
+/// Where a sandbox is reached, as the store keeps it. Records of earlier servers have the first three fields.
+public struct SandboxNetwork: Codable, Hashable, Sendable {
+    /// Of the network namespace that this machine's guard has its rules in; nil where a sidecar guards.
+    public var namespacePath: String?
+    /// A literal address; for `published`, the engine's.
+    public var address: String
+    public var addressV6: String?
+    /// Where the sidecar serves `/policy`. Its token is no part of it.
+    public var sidecar: HostPort?
+    /// The ports of `address` that stand for ports of the sandbox; nil: each stands for itself.
+    public var published: [PublishedPort]?
+
+    public struct HostPort: Codable, Hashable, Sendable {
+        public var host: String
+        public var port: Int
+    }
+
+    public struct PublishedPort: Codable, Hashable, Sendable {
+        public var port: Int
+        public var at: Int
+    }
+
+    init(_ placement: SandboxPlacement) {
+        switch placement.reach {
+        case .machine(let address, let addressV6): (self.address, self.addressV6) = (address, addressV6)
+        case .pod(let address): self.address = address
+        case .published(let host, let ports):
+            address = host
+            published = ports.map { PublishedPort(port: $0.key, at: $0.value) }.sorted { $0.port < $1.port }
+        }
+        switch placement.attachment {
+        case .namespace(let path): namespacePath = path
+        case .sidecar(let endpoint): sidecar = HostPort(host: endpoint.host, port: endpoint.port)
+        }
+    }
+}

@@ -1,0 +1,25 @@
+import Egress
+import Netfilter
+import NetworkPolicy
+import Runtimes
+
+/// This machine's guard, in this process or in one of its own, as the local runtime calls it.
+struct MachineGuard: NamespaceGuard {
+    let controller: any NamespaceController
+
+    func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(RuntimeError) {
+        do throws(EgressError) {
+            try await controller.protect(id, namespace: namespace, policy: policy)
+        } catch {
+            switch error {
+            case .tooManyRules, .invalidPolicy: throw .policyRefused("networkPolicy: \(error)")
+            case .remote: throw .guardAway("\(error)")
+            case .notGuarded, .invalidIdentifier, .kernel, .guardedTwice, .storage: throw .unguarded("\(error)")
+            }
+        }
+    }
+
+    func release(_ id: String) async { await controller.release(id) }
+
+    var guarded: [String] { get async { await controller.guarded } }
+}

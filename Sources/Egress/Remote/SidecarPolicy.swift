@@ -1,0 +1,55 @@
+import Egress
+import JSON
+import NetworkPolicy
+
+/// The guard of one sandbox that stands beside it, in its pod or in a container of its own: asked over its `/policy`.
+///
+/// It is the contract's policy API, so that it need not be a guard of ours.
+public struct SidecarPolicy: EgressController {
+    private let sandbox: String
+    private let client: GuardHTTPClient
+    private let presets: Presets
+
+    /// - Parameters:
+    ///   - sandbox: the one that it guards.
+    ///   - host: a literal address.
+    ///   - presets: what its answers may name, where clients of its own have put them there.
+    public init(of sandbox: String, host: String, port: Int, token: String, presets: Presets = .none) {
+        self.sandbox = sandbox
+        self.presets = presets
+        var client = GuardHTTPClient(address: .tcp(host: host, port: port), token: token)
+        client.timeoutMilliseconds = 10_000
+        self.client = client
+    }
+
+    public func guards(_ id: String) async -> Bool { id == sandbox }
+
+    public func status(_ id: String) async throws(EgressError) -> PolicyStatus { try await call("GET", id) }
+
+    @discardableResult
+    public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+        try await call("PUT", id, policy.encodedJSON(.plain))
+    }
+
+    @discardableResult
+    public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+        try await call("PATCH", id, Policy.encodeRules(rules, .plain))
+    }
+
+    @discardableResult
+    public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
+        try await call("DELETE", id, JSONValue.array(targets.map { .string($0.description) }).encoded)
+    }
+
+    public func token(of id: String) async throws(EgressError) -> String {
+        guard id == sandbox, let token = client.token else { throw .notGuarded(id) }
+        return token
+    }
+
+    private func call(_ method: String, _ id: String, _ body: [UInt8]? = nil) async throws(EgressError) -> PolicyStatus
+    {
+        guard id == sandbox else { throw .notGuarded(id) }
+        let response = try await client.call(method, "/policy", body: body, of: id)
+        return try PolicyStatus(decoding: response.body, form: .contract, presets: presets)
+    }
+}

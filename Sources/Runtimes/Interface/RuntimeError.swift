@@ -1,0 +1,92 @@
+/// Why the runtime could not do what was asked. Every description says what to do.
+public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
+    // Of every runtime.
+    case image(reason: String, isCallersFault: Bool)
+    case notFound(String)
+    case alreadyExists(String)
+    case wrongState(id: String, state: String, needed: String)
+    case startFailed(id: String, reason: String)
+    /// The guard refuses the policy: the caller can mend it.
+    case policyRefused(String)
+    /// The guard could not put the policy in force: nothing has been started.
+    case unguarded(String)
+    /// The guard does not answer: nothing has been started.
+    case guardAway(String)
+    case unsupported(String)
+    /// There is no room now; there may be later.
+    case noCapacity(String)
+    /// The engine or cluster does not answer: nothing is known of what was asked.
+    case unavailable(String)
+    /// The task was cancelled.
+    case cancelled
+    case system(action: String, reason: String)
+
+    // Of the local one.
+    case notRoot
+    case missingTool(String, package: String)
+    case missingExecd(String)
+    case missingKernelFeature(String)
+    case imageNotFound(String)
+    case noAddressLeft(pool: String)
+    case diskNearlyFull(folder: String, free: String, needed: String)
+    case unenforcedLimit(String)
+    case noIdentifiersLeft(String)
+    case noUserNamespaces(String)
+
+    public var description: String {
+        switch self {
+        case .image(let reason, _), .policyRefused(let reason), .noCapacity(let reason): reason
+        case .notFound(let id): "there is no sandbox \(id)"
+        case .alreadyExists(let id): "sandbox \(id) exists already"
+        case .wrongState(let id, let state, let needed): "sandbox \(id) is \(state); it must be \(needed)"
+        case .startFailed(let id, let reason): "sandbox \(id) did not start: \(reason)"
+        case .unguarded(let reason): "the sandbox could not be guarded, and was not started: \(reason)"
+        case .guardAway: "the guard is not there now, and no sandbox is made without it; try again"
+        case .unsupported(let what): "\(what) is not supported by this runtime"
+        case .unavailable(let reason): "the runtime does not answer: \(reason)"
+        case .cancelled: "it was called off"
+        case .system(let action, let reason): "\(action): \(reason)"
+        case .notRoot: "the local runtime needs root: start the server as root, or choose another runtime"
+        case .missingTool(let tool, let package): "\(tool) is not installed: apt-get install \(package)"
+        case .missingExecd(let path): "there is no static execd at \(path): run `make execd`"
+        case .missingKernelFeature(let what): "the kernel lacks what the local runtime needs: \(what)"
+        case .imageNotFound(let image): "there is no image at \(image)"
+        case .noAddressLeft(let pool): "every address of \(pool) is taken: delete sandboxes or enlarge the pool"
+        case .diskNearlyFull(let folder, let free, let needed):
+            "the disk of the server is nearly full (\(folder) has \(free) left, \(needed) are kept free): delete sandboxes "
+                + "or make room"
+        case .unenforcedLimit(let key):
+            "resourceLimits.\(key) cannot be enforced on this server: it has neither project quotas nor loop devices"
+        case .noIdentifiersLeft(let range):
+            "every range of user ids among \(range) is taken: delete sandboxes or enlarge local.ids_count"
+        case .noUserNamespaces(let reason):
+            "sandboxes cannot have user namespaces, which local.user_namespaces requires: \(reason)"
+        }
+    }
+
+    /// What it means to whoever asked.
+    public enum Kind: Hashable, Sendable {
+        /// The request is at fault.
+        case request
+        /// No room for another sandbox.
+        case capacity
+        /// There is no such image, by the fault of the request or not.
+        case image(isCallersFault: Bool)
+        case start
+        case guardAway
+        case unsupported
+        case other
+    }
+
+    public var kind: Kind {
+        switch self {
+        case .image(_, let isCallersFault): .image(isCallersFault: isCallersFault)
+        case .policyRefused, .unenforcedLimit: .request
+        case .noCapacity, .noAddressLeft, .noIdentifiersLeft, .diskNearlyFull: .capacity
+        case .startFailed: .start
+        case .guardAway: .guardAway
+        case .unsupported: .unsupported
+        default: .other
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import Addresses
+
+/// What the engine makes a sandbox of. It is a part of `SandboxRecord` on the disk: what a field is called there stays.
+public struct EngineSpec: Codable, Hashable, Sendable {
+    public var id: String
+    /// The folder of the image's files. It is never written to.
+    public var imageRoot: String
+    public var entrypoint: [String]
+    public var environment: [String: String]
+    public var workingDirectory: String
+    public var limits: ResourceLimits
+    /// What execd asks of its callers; nil: nothing.
+    public var execdToken: String?
+    /// The server that made it; nil in records of earlier servers, which shared a folder with nobody.
+    public var owner: String?
+
+    public init(
+        id: String, imageRoot: String, entrypoint: [String], environment: [String: String] = [:],
+        workingDirectory: String = "/", limits: ResourceLimits = ResourceLimits(),
+        execdToken: String? = nil, owner: String? = nil
+    ) {
+        self.id = id
+        self.imageRoot = imageRoot
+        self.entrypoint = entrypoint
+        self.environment = environment
+        self.workingDirectory = workingDirectory
+        self.limits = limits
+        self.execdToken = execdToken
+        self.owner = owner
+    }
+}
+
+/// A sandbox that is ready to be guarded and started.
+public struct PreparedSandbox: Hashable, Sendable {
+    public let id: String
+    public let namespacePath: String
+    /// Where the host reaches it.
+    public let address: IPv4Address
+    public let addressV6: IPv6Address
+
+    public init(id: String, namespacePath: String, address: IPv4Address, addressV6: IPv6Address) {
+        self.id = id
+        self.namespacePath = namespacePath
+        self.address = address
+        self.addressV6 = addressV6
+    }
+}
+
+/// What the kernel says of a sandbox's first process.
+public enum EngineState: Hashable, Sendable {
+    case prepared, running, paused, exited, missing
+}
