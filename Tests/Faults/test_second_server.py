@@ -5,7 +5,7 @@ import subprocess
 
 import httpx
 import pytest
-from support.appliance import BINARY, Appliance, deny_but
+from support.appliance import BINARY, Appliance, complaint, deny_but
 from support.inside import fetches, resolves, say
 
 
@@ -62,7 +62,7 @@ def test_a_second_server_that_shares_one_thing_with_the_first_is_refused_and_har
         finally:
             process.kill()
             process.wait()
-        text = second.log.read_text().rpartition("sallyport: ")[2]
+        text = complaint(second.log.read_text())
         assert "another sallyport" in text and f"local.{key}" in text, (key, text)
         assert str(appliance.process.pid) in text, (key, text)
         is_unharmed(appliance, sandbox)

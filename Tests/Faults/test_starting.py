@@ -6,7 +6,7 @@ import subprocess
 
 import httpx
 import pytest
-from support.appliance import BINARY, Appliance, deny_but
+from support.appliance import BINARY, Appliance, complaint, deny_but
 from support.inside import fetches, resolves, say
 from support.waiting import eventually
 
@@ -32,8 +32,8 @@ def failure(appliance, *, config=None, through=(), **environment):
         process.wait()
     text = appliance.log.read_text()
     assert code not in (0, None) and code > 0, f"{code}: {text}"
-    assert "sallyport: " in text and "Fatal" not in text and "crashed" not in text
-    return text[text.rindex("sallyport: "):]
+    assert complaint(text) and "Fatal" not in text and "crashed" not in text
+    return complaint(text)
 
 
 @pytest.mark.parametrize("which", ["port", "gateway_port"])
@@ -55,7 +55,7 @@ def test_a_second_server_of_the_same_configuration_ends_and_harms_nobody(own_app
     finally:
         second.kill()
         second.wait()
-    assert str(own_appliance.state) in own_appliance.log.read_text().rpartition("sallyport: ")[2]
+    assert str(own_appliance.state) in complaint(own_appliance.log.read_text())
     assert own_appliance.process.poll() is None
     assert say(sandbox, "echo still") == "still"
     assert fetches(sandbox, "http://one.example/") and not resolves(sandbox, "two.example")

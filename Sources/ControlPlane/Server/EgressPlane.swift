@@ -74,11 +74,19 @@ enum StateFolders {
         }
     }
 
+    private static func isOpen(_ folder: String, toGateway user: UInt32) -> Bool {
+        var status = stat()
+        return stat(folder, &status) == 0 && (status.st_uid, status.st_gid) == (0, user)
+            && status.st_mode & 0o7777 == 0o710
+    }
+
     static func make(_ settings: Settings) throws(ConfigurationError) {
         for folder in [settings.local.stateDirectory, settings.local.runDirectory, settings.gatewayFolder] {
             do {
                 try FileManager.default.createDirectory(
                     atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+                // A server that runs may have given it to its gateway, and this one may yet be refused: it changes nothing then.
+                guard !isOpen(folder, toGateway: settings.gateway.user) else { continue }
                 try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: folder)
             } catch {
                 throw ConfigurationError("\(folder) cannot be created: \(error); run as root")

@@ -44,6 +44,11 @@ def deny_but(*targets):
         defaultAction="deny", egress=[NetworkRule(action="allow", target=target) for target in targets])
 
 
+def complaint(log):
+    """What a program says that does not come up: the last line that begins with its name. Lines of the log begin with a time."""
+    return next((line for line in reversed(log.splitlines()) if line.startswith("sallyport: ")), "")
+
+
 class Appliance:
     def __init__(self, world, ingress=None, egress=None, local=None, tables="", prefix=24, **server):
         """`ingress`, `egress`, `local` and the rest are more keys of these sections; `tables` is TOML of other sections.

@@ -91,8 +91,9 @@ class Leftovers:
         """Control groups made since the start that are empty, or of a sandbox that is known to be of this appliance."""
         found = []
         for group in control_groups() - self.groups_before:
+            # Processes of a sandbox are in groups below its own.
             try:
-                empty = not (group / "cgroup.procs").read_text().strip()
+                empty = not any(members.read_text().strip() for members in group.rglob("cgroup.procs"))
             except OSError:
                 continue
             if empty or group.name in mine:
