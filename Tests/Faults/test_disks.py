@@ -36,7 +36,7 @@ def test_a_limit_that_a_client_names_holds_before_and_after_the_server_is_killed
 
 @pytest.mark.parametrize("resource, text", [
     ({"disk": "1Mi"}, "disk"), ({"ephemeral-storage": "lots"}, "ephemeral-storage"),
-    ({"disk": "64Mi", "ephemeral-storage": "65Mi"}, "two things"), ({"disk": "100Ti"}, "disk"),
+    ({"disk": "64Mi", "ephemeral-storage": "65Mi"}, "differ: give only one"), ({"disk": "100Ti"}, "disk"),
     ({"disk": "-1"}, "disk"), ({"disk": "1e400"}, "disk")])
 def test_a_disk_that_cannot_be_is_refused_by_name(appliance, api, resource, text):
     answer = api.post("/v1/sandboxes", json=appliance.body(resourceLimits=resource))
