@@ -83,7 +83,8 @@ public struct KeyFile: Sendable {
         do throws(ConfigurationError) {
             take(try parse(text), into: keys, logger)
         } catch {
-            logger.error("the signing keys stay as they were", metadata: ["error": "\(error)"])
+            logger.error(
+                "the key file cannot be used; the previous signing keys stay in force", metadata: ["error": "\(error)"])
         }
     }
 

@@ -66,7 +66,8 @@ final class LiveCertificates: Sendable {
                 present.loaded[index] = try LoadedCertificate(file, from: source)
                 logger.info("certificate read", metadata: ["file": "\(file.certificate)"])
             } catch {
-                logger.error("the certificate stays as it was", metadata: ["error": "\(error)"])
+                logger.error(
+                    "a certificate cannot be used; the previous one stays in force", metadata: ["error": "\(error)"])
             }
         }
         present.names = ServerNames(present.loaded.map(\.names))
