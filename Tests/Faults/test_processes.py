@@ -27,6 +27,13 @@ done >>/tmp/watched
 GUARD_RIGHTS = 1 << 10 | 1 << 12 | 1 << 21
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _apart():
+    Appliance.words = ("--no-single-process",)
+    yield
+    Appliance.words = ()
+
+
 @pytest.fixture
 def own_appliance(world):
     """A server that a signal ends as a fault of its own would: without the handler that describes crashes, which lets a

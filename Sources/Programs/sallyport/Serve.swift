@@ -14,7 +14,10 @@ struct Serve: ParsableCommand {
     @Option(help: "Where the lifecycle API listens.") var port: Int?
     @Option(help: "Where the gateway listens.") var gatewayPort: Int?
     @Option(help: "The static execd that sandboxes start with.") var execd: String?
-    @Flag(help: "Run all of it in one process: less memory, and what ends one part ends all.") var singleProcess = false
+    @Flag(
+        inversion: .prefixedNo, exclusivity: .chooseLast,
+        help: "Run all of it in one process; otherwise guard, server and gateway are apart (docs/processes.md).")
+    var singleProcess = true
 
     func run() throws {
         var options = try common.serveOptions()

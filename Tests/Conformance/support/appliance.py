@@ -105,12 +105,16 @@ presets = "{ROOT}/policies"
 
     # The process
 
+    # Further arguments of every server.
+    words = ()
+
     def launch(self, *, through=(), **environment):
         """Starts a server with this configuration, by way of another program where one is given, and does not wait."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OPENSANDBOX", "OPEN_SANDBOX"))}
         with open(self.log, "ab") as log, open(self.folder / "greeting", "wb") as greeting:
             return subprocess.Popen(
-                [*through, BINARY, "serve", "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=greeting, stderr=log,
+                [*through, BINARY, "serve", "--config", str(self.config), *self.words], stdin=subprocess.DEVNULL,
+                stdout=greeting, stderr=log,
                 env={**inherited, **BACKTRACE, "OPENSANDBOX_SERVER_API_KEY": self.key, **environment}, start_new_session=True)
 
     def start(self, **environment):
