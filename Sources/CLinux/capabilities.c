@@ -33,13 +33,3 @@ void linux_use_one_heap(void) {
     mallopt(M_ARENA_MAX, 1);
     mallopt(M_TRIM_THRESHOLD, 64 << 10);
 }
-
-int linux_thread_obey_quotas(int obey) {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-    struct __user_cap_data_struct sets[2];
-    if (syscall(SYS_capget, &header, sets) < 0) return -errno;
-    uint32_t resource = 1u << 24; // CAP_SYS_RESOURCE
-    if (obey) sets[0].effective &= ~resource;
-    else sets[0].effective |= sets[0].permitted & resource;
-    return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
-}

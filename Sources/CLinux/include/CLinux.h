@@ -253,8 +253,6 @@ int linux_limit_devices(const char *group, const linux_device *allowed, int coun
 #define LINUX_CAP_SYS_RESOURCE 24
 /// Gives up every capability but one, for the calling thread and those that it will start; 0 or -errno.
 int linux_keep_capability(int kept);
-/// Without CAP_SYS_RESOURCE for a while, disk quotas hold for the calling thread: 1 takes it off, 0 gives it back. 0 or -errno.
-int linux_thread_obey_quotas(int obey);
 /// Puts a capability that the calling thread has out of use, or in use again; 0 or -errno.
 int linux_use_capability(int capability, int used);
 /// One heap for all threads, and unused memory back to the kernel early: small before fast.
