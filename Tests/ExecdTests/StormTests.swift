@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import System
 import TestSupport
@@ -66,6 +67,38 @@ import Testing
         #expect(File.text(path) == "00")
         let failed = await run(in: MemberFiles([closed])).current
         #expect(failed.exit == nil && failed.failure?.contains("Bad file descriptor") == true)
+    }
+
+    @Test(arguments: [true, false])
+    func `what a command left behind ends with it when the kernel chose its first process`(
+        _ memoryRanOut: Bool
+    ) async throws {
+        let folder = "/tmp/spt-memory-\(UInt32.random(in: 0 ... .max))"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try "oom_kill 3\n".write(toFile: folder + "/memory.events", atomically: true, encoding: .utf8)
+        #expect(mkfifo(folder + "/go", 0o600) == 0)
+        let runner = CommandRunner(environment: CommandEnvironment([:]), memory: MemoryGroup(folder: folder))
+        let (record, events) = runner.start(
+            CommandRequest(
+                command: """
+                    sleep 600 >/dev/null 2>&1 & echo $!
+                    read go < \(folder)/go
+                    echo oom_kill \(memoryRanOut ? 4 : 3) > \(folder)/memory.events
+                    kill -KILL $$
+                    """))
+        var left: pid_t?, descriptor: CInt = -1
+        for await event in events {
+            guard case .output(_, let bytes) = event, left == nil else { continue }
+            left = pid_t(String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))
+            descriptor = linux_pidfd_open(try #require(left))
+            try "\n".write(toFile: folder + "/go", atomically: false, encoding: .utf8)
+        }
+        defer { close(descriptor) }
+        #expect(record.current.exit == .signalled(SIGKILL) && descriptor >= 0)
+        var end = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        #expect(poll(&end, 1, memoryRanOut ? 60_000 : 200) == (memoryRanOut ? 1 : 0))
+        if let left, !memoryRanOut { kill(left, SIGKILL) }
     }
 
     @Test(arguments: [("3", [3]), ("3,4,1023", [3, 4, 1023])] as [(String, [CInt])])

@@ -1,6 +1,10 @@
 import Synchronization
 import System
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// The state of one command, for status, logs and interruption.
 final class CommandRecord: Sendable {
     struct State: Sendable {
@@ -65,9 +69,15 @@ final class CommandRecord: Sendable {
     }
 
     /// Notes the end. From here on no signal goes out: the pid may be another's.
+    ///
+    /// A command whose first process the kernel has killed for memory ends as a whole. What it left would go on holding
+    /// the memory, and a storm would go on starting processes with nobody to stop it.
     func ended(_ exit: ProcessExit?, failure: String?, at now: Int64) {
         let explanation = exit?.code == 0 ? nil : memory.reason(since: earlierKills)
         state.withLock { state in
+            // The number is not another's yet: the kernel gives none out that a group still has, and an empty group's
+            // has been free for microseconds.
+            if exit == .signalled(SIGKILL), explanation != nil { state.process?.signalGroup(SIGKILL) }
             state.process = nil
             state.exit = exit
             state.explanation = explanation.map { state.wasStorm ? $0 + Self.stormEnd : $0 }
