@@ -121,7 +121,6 @@ let package = Package(
             [
                 "Addresses", "JSON", "Netfilter", "NetworkPolicy", "SafeText", "System", "CLinux", "COpenSSL", logging,
                 metrics,
-                .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         library("Execd", ["JSON", "HTTPServer", "System", "CLinux", logging] + nio),
         .executableTarget(

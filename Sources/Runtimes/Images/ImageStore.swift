@@ -1,7 +1,7 @@
 import Logging
-import NIOPosix
 import SafeText
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -37,8 +37,8 @@ public final class ImageStore: Sendable {
     private let fetches = SingleFlight<Source, SandboxImage>()
     private let unpacks = SingleFlight<String, String>()
     /// Threads for registry queries, which mostly wait. Separate, so that slow downloads do not hold them up.
-    private let questions = NIOThreadPool(numberOfThreads: 16)
-    private let downloads = NIOThreadPool(numberOfThreads: 4)
+    private let questions = WorkerPool(maxThreads: 16)
+    private let downloads = WorkerPool(maxThreads: 4)
 
     private static let unpackMilliseconds = 900_000
 
@@ -75,14 +75,9 @@ public final class ImageStore: Sendable {
         self.umoci = umoci
         self.logger = logger
         self.unqualifiedRegistry = unqualifiedRegistry
-        questions.start()
-        downloads.start()
     }
 
-    deinit {
-        for pool in [questions, downloads] { pool.shutdownGracefully { _ in } }
-        close(lock)
-    }
+    deinit { close(lock) }
 
     /// The image, which is fetched if missing. Equal concurrent calls fetch once, and the files of a digest are
     /// unpacked once for all references.
@@ -143,7 +138,7 @@ public final class ImageStore: Sendable {
     /// Asks the registry whether the caller may have the image, and for its present digest.
     private func admitted(_ caller: Caller) async throws(ImageError) -> SandboxImage {
         let (reference, credentials) = (caller.reference, caller.credentials)
-        let manifest = try await blocking(questions) { [folders, registry] () throws(ImageError) in
+        let manifest = try await questions.run { [folders, registry] () throws(ImageError) in
             try folders.withWork { work throws(ImageError) in
                 try registry.digest(of: reference, credentials, in: work)
             }
@@ -173,13 +168,13 @@ public final class ImageStore: Sendable {
         let work = try folders.makeWork()
         defer { folders.remove(work) }
         let layout = OCILayout(path: work + "/oci")
-        var image = try await blocking(downloads) { [registry] () throws(ImageError) in
+        var image = try await downloads.run { [registry] () throws(ImageError) in
             try registry.fetch(reference, digest: source.manifest, credentials, to: layout.path, in: work)
             return try layout.image(reference)
         }
         let digest = image.digest
         image.root = try await unpacks.run(digest) { () async throws(ImageError) in
-            try await self.blocking(self.downloads) { () throws(ImageError) in
+            try await self.downloads.run { () throws(ImageError) in
                 try self.unpacked(layout, digest, reference, work)
             }
         }
@@ -223,20 +218,5 @@ public final class ImageStore: Sendable {
             throw .storage(action: "renaming \(rootfs)", reason: String(cString: strerror(errno)))
         }
         return root
-    }
-
-    /// Runs blocking work outside the cooperative pool and the runtime's threads.
-    private func blocking<Result: Sendable>(
-        _ pool: NIOThreadPool, _ body: @escaping @Sendable () throws(ImageError) -> Result
-    ) async throws(ImageError) -> Result {
-        let outcome: Swift.Result<Result, ImageError>
-        do {
-            outcome = try await pool.runIfActive {
-                do throws(ImageError) { return .success(try body()) } catch { return .failure(error) }
-            }
-        } catch {
-            throw .storage(action: "fetching an image", reason: "the program is shutting down")
-        }
-        return try outcome.get()
     }
 }

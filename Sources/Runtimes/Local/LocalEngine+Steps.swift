@@ -1,6 +1,6 @@
-import NIOPosix
 import Netfilter
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -135,23 +135,15 @@ extension LocalEngine {
 
     /// Runs what blocks away from the cooperative pool, one thing at a time for each sandbox.
     func offPool<Result: Sendable>(
-        _ id: String, _ pool: NIOThreadPool? = nil, _ body: @escaping @Sendable () throws(RuntimeError) -> Result
+        _ id: String, _ pool: WorkerPool? = nil, _ body: @escaping @Sendable () throws(RuntimeError) -> Result
     ) async throws(RuntimeError) -> Result {
         guard Self.isIdentifier(id) else { throw .notFound(String(id.prefix(80))) }
         guard state.withLock({ $0.busy.insert(id).inserted }) else {
             throw .wrongState(id: id, state: "being changed by another request", needed: "left alone")
         }
         defer { _ = state.withLock { $0.busy.remove(id) } }
-        let outcome: Swift.Result<Result, RuntimeError>
-        do {
-            outcome = try await (pool ?? threads).runIfActive {
-                do throws(RuntimeError) { return .success(try body()) } catch { return .failure(error) }
-            }
-        } catch {
-            guard !(error is CancellationError) else { throw .cancelled }
-            throw .system(action: "working on \(id)", reason: "the program is shutting down")
-        }
-        return try outcome.get()
+        if Task.isCancelled { throw .cancelled }
+        return try await (pool ?? threads).run(body)
     }
 
     /// Identifiers become names of folders and control groups.

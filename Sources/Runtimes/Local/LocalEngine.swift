@@ -1,10 +1,10 @@
 import CLinux
 import FoundationEssentials
 import Logging
-import NIOPosix
 import Netfilter
 import NetworkPolicy
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -30,9 +30,9 @@ public final class LocalEngine: Sendable {
     let reserve: DiskReserve
     private let firewall: StandingFirewall
     /// Making a sandbox is mostly waiting for the kernel and for crun: more threads than processors make more at once.
-    let threads = NIOThreadPool(numberOfThreads: 16)
+    let threads = WorkerPool(maxThreads: 16)
     /// Deletions have threads of their own: one that waits for a process that does not end must not hold up a create.
-    private let deletions = NIOThreadPool(numberOfThreads: 16)
+    private let deletions = WorkerPool(maxThreads: 16)
     /// Sandboxes whose first process has ended by itself, as they end; also those of an earlier server. For one reader.
     public let exits: AsyncStream<SandboxEnd>
 
@@ -75,8 +75,6 @@ public final class LocalEngine: Sendable {
         logger.info("disk limits of sandboxes", metadata: ["by": "\(limits.name)"])
         SharedCounters.raise(logger)
         (exits, watcher) = try ExitWatcher.start()
-        threads.start()
-        deletions.start()
         var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
         let found = Self.records(in: configuration.stateDirectory)
         for (record, folder) in found {
@@ -145,7 +143,7 @@ public final class LocalEngine: Sendable {
     private static let firewallInterval = Duration.seconds(1)
 
     private func restoreFirewall() async {
-        try? await threads.runIfActive { [firewall, logger] in
+        await threads.run { [firewall, logger] in
             do {
                 guard try firewall.restore() else { return }
                 logger.error("another program removed the host's rules; they have been restored")
@@ -158,14 +156,12 @@ public final class LocalEngine: Sendable {
 
     private func rotateOutput() async {
         let (directory, limit) = (configuration.stateDirectory, configuration.disk.log)
-        try? await deletions.runIfActive {
+        await deletions.run {
             for name in ControlGroup.entries(of: directory) where Self.isIdentifier(name) {
                 SandboxFolder(path: directory + "/" + name).output.rotate(limit: limit)
             }
         }
     }
-
-    deinit { for pool in [threads, deletions] { pool.shutdownGracefully { _ in } } }
 
     /// Makes a folder for root only, where it is missing, and says its path as the OCI runtime needs it: from the root.
     private static func folder(_ path: String) throws(RuntimeError) -> String {

@@ -1,5 +1,4 @@
 import Logging
-import NIOPosix
 import SafeText
 import Synchronization
 import System
@@ -28,15 +27,10 @@ public struct Leftover: Hashable, Sendable, CustomStringConvertible {
 final class Leftovers: Sendable {
     private let items = Mutex<[UInt64: Leftover]>([:])
     private let numbers = Atomic<UInt64>(0)
-    private let threads = NIOThreadPool(numberOfThreads: 2)
+    private let threads = WorkerPool(maxThreads: 2)
     private let logger: Logger
 
-    init(logger: Logger) {
-        self.logger = logger
-        threads.start()
-    }
-
-    deinit { threads.shutdownGracefully { _ in } }
+    init(logger: Logger) { self.logger = logger }
 
     var all: [Leftover] { items.withLock { $0.sorted { $0.key < $1.key }.map(\.value) } }
 
@@ -49,11 +43,9 @@ final class Leftovers: Sendable {
             var backOff = BackOff.removals
             while true {
                 do {
-                    try await threads.runIfActive(remove)
+                    try await threads.run(remove)
                     self?.items.withLock { $0[number] = nil }
                     return
-                } catch is CancellationError {
-                    return  // The program ends: its next start finds what is left.
                 } catch {
                     let pause = Int(backOff.next() / 1000)
                     guard let self else { return }
