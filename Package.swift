@@ -28,7 +28,7 @@ let fuzzed: [Target.Dependency] = [
     "Runtimes",
     "ControlPlane",
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
-    .product(name: "NIOHPACK", package: "swift-nio-http2"),
+    .product(name: "NIOHPACK", package: "swift-nio-http2"), .product(name: "NIOWebSocket", package: "swift-nio"),
 ]
 let fuzzers: Target =
     Context.environment["SALLYPORT_FUZZ"] == nil
@@ -51,6 +51,7 @@ let http2: [Target.Dependency] = [
     .product(name: "NIOHTTP2", package: "swift-nio-http2"),
     .product(name: "NIOHPACK", package: "swift-nio-http2"),
 ]
+let webSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
@@ -104,7 +105,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
         library("SecureAccess", ["System", "COpenSSL"]),
-        library("HTTPServer", ["System"] + nio + [logging]),
+        library("HTTPServer", ["System", webSocket] + nio + [logging]),
         library("HTTPClient", ["System"]),
         library("SafeText", []),
         library(
@@ -164,7 +165,7 @@ let package = Package(
             path: "Sources/Programs/sallyport-ingress", swiftSettings: strict + warnings),
 
         .target(
-            name: "TestSupport", dependencies: ["Addresses", "System", "Netfilter", "NetworkPolicy"] + nio,
+            name: "TestSupport", dependencies: ["Addresses", "System", "Netfilter", "NetworkPolicy", webSocket] + nio,
             path: "Tests/TestSupport",
             swiftSettings: strict + warnings),
         tests("Spelling"),
@@ -221,7 +222,7 @@ let package = Package(
             path: "Benchmarks/FirstConnection", swiftSettings: strict + warnings),
         tests("Runtimes", ["Addresses", "Netfilter", "NetworkPolicy", "System", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "System", "TestSupport"] + nio),
-        tests("HTTPServer", ["System", "TestSupport", logging] + nio),
+        tests("HTTPServer", ["System", "TestSupport", logging, webSocket] + nio),
         tests(
             "Ingress",
             [

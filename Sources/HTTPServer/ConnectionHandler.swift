@@ -3,7 +3,7 @@ import NIOHTTP1
 
 /// One connection: turns request parts into a call of the handler, a request at a time. Pipelined requests wait in
 /// NIO's pipelining handler in front of this one.
-final class ConnectionHandler: ChannelInboundHandler {
+final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
@@ -19,13 +19,16 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     private let handler: HTTPHandler
     private let limits: HTTPLimits
+    /// What makes messages of bytes and bytes of messages; the last of them reads.
+    private let codec: [any RemovableChannelHandler]
     private var exchange: Exchange?
     private var idleTimer: Scheduled<Void>?
     private var bodyTimer: Scheduled<Void>?
 
-    init(handler: @escaping HTTPHandler, limits: HTTPLimits) {
+    init(handler: @escaping HTTPHandler, limits: HTTPLimits, codec: [any RemovableChannelHandler]) {
         self.handler = handler
         self.limits = limits
+        self.codec = codec
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -93,11 +96,13 @@ final class ConnectionHandler: ChannelInboundHandler {
             elementType: ByteBuffer.self, failureType: (any Error).self,
             backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8), finishOnDeinit: false,
             delegate: BodyFlow(channel: channel))
-        let writer = HTTPResponseWriter(channel: channel, request: head)
-        exchange = Exchange(source: producer.source, writer: writer, keepsAlive: head.isKeepAlive)
+        // NIO's decoder reads nothing behind a request for another protocol, whatever the answer.
+        let keepsAlive = head.isKeepAlive && !head.headers.contains(name: "upgrade")
+        let writer = HTTPResponseWriter(channel: channel, request: head, keepsAlive: keepsAlive)
+        exchange = Exchange(source: producer.source, writer: writer, keepsAlive: keepsAlive)
         let request = HTTPRequest(
-            method: head.method, target: head.uri, headers: head.headers, body: HTTPBody(producer.sequence),
-            remoteAddress: channel.remoteAddress)
+            method: head.method, target: head.uri, version: head.version, headers: head.headers,
+            body: HTTPBody(producer.sequence), remoteAddress: channel.remoteAddress)
         let handler = self.handler
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let loop = context.eventLoop
@@ -118,6 +123,28 @@ final class ConnectionHandler: ChannelInboundHandler {
         startIdleTimer(context)
         guard finished.requestEnded else { return }
         exchange = nil
+    }
+
+    func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
+        guard let upgrade = event as? ProtocolUpgrade else {
+            return context.triggerUserOutboundEvent(event, promise: promise)
+        }
+        guard let exchange, exchange.requestEnded else {
+            promise?.fail(HTTPBodyError.clientGone)
+            return
+        }
+        self.exchange = nil
+        let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: upgrade.headers)
+        context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
+        let pipeline = context.pipeline.syncOperations
+        do { try pipeline.addHandlers(upgrade.handlers.value) } catch {
+            context.close(promise: nil)
+            promise?.fail(error)
+            return
+        }
+        // The decoder last: when it goes, what it has not read comes to those who are behind it then.
+        for handler in [self] + codec { pipeline.removeHandler(handler, promise: nil) }
+        promise?.succeed()
     }
 
     private func startIdleTimer(_ context: ChannelHandlerContext) {

@@ -42,8 +42,8 @@ package struct HTTPAPI: Sendable {
     /// - Parameters:
     ///   - admit: looks at a request before its route does, and before an unknown route or method is told, which are
     ///     `guarded`. It throws what `render` is to say, or has the answer itself.
-    ///   - render: says an error: a `RoutingError`, an `HTTPBodyError`, or what `admit` and handlers throw. `Allow` is added
-    ///     to what it says of a wrong method.
+    ///   - render: says an error: a `RoutingError`, an `HTTPBodyError`, a `WebSocketHandshakeError`, or what `admit` and
+    ///     handlers throw. `Allow` is added to what it says of a wrong method, and the headers of a failed handshake.
     package init(
         _ reading: PathReading, logger: Logger,
         admit: @escaping @Sendable (HTTPRequest, Access) async throws -> Reply? = { _, _ in nil },
@@ -88,8 +88,11 @@ package struct HTTPAPI: Sendable {
             }
         } catch {
             reply = render(error, request)
-            if case RoutingError.wrongMethod(let allowed) = error {
+            switch error {
+            case RoutingError.wrongMethod(let allowed):
                 reply.headers.replaceOrAdd(name: "allow", value: allowed.joined(separator: ", "))
+            case let error as WebSocketHandshakeError: reply.headers.add(contentsOf: error.headers)
+            default: break
             }
         }
         if sendsRequestIDs {

@@ -5,6 +5,7 @@ import System
 /// One request as it came, its body still to be read.
 public struct HTTPRequest: Sendable {
     public let method: HTTPMethod
+    package let version: HTTPVersion
     /// The request target, byte for byte.
     public let target: String
     public let headers: HTTPHeaders
@@ -17,10 +18,11 @@ public struct HTTPRequest: Sendable {
     package internal(set) var maxBody = Int.max
 
     public init(
-        method: HTTPMethod, target: String, headers: HTTPHeaders = [:], body: HTTPBody = .empty,
-        remoteAddress: SocketAddress? = nil
+        method: HTTPMethod, target: String, version: HTTPVersion = .http1_1, headers: HTTPHeaders = [:],
+        body: HTTPBody = .empty, remoteAddress: SocketAddress? = nil
     ) {
         self.method = method
+        self.version = version
         self.target = target
         self.headers = headers
         self.body = body

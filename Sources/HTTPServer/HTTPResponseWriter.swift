@@ -5,20 +5,23 @@ import Synchronization
 /// Writes one response, whole or as a stream. A handler that returns without finishing gets the connection closed, so
 /// that a broken response is never taken for a complete one.
 public final class HTTPResponseWriter: Sendable {
-    private enum Phase { case waiting, streaming, finished }
+    enum Phase { case waiting, streaming, finished }
     private struct State {
         var phase = Phase.waiting
         var clientGone = false
         var observers: [@Sendable () -> Void] = []
     }
 
-    private let channel: any Channel
-    private let request: HTTPRequestHead
+    let channel: any Channel
+    let request: HTTPRequestHead
+    private let keepsAlive: Bool
     private let state = Mutex(State())
 
-    init(channel: any Channel, request: HTTPRequestHead) {
+    /// - Parameter keepsAlive: the connection goes on behind the response.
+    init(channel: any Channel, request: HTTPRequestHead, keepsAlive: Bool) {
         self.channel = channel
         self.request = request
+        self.keepsAlive = keepsAlive
     }
 
     /// True once the client closed the connection: nothing written any more arrives.
@@ -95,7 +98,7 @@ public final class HTTPResponseWriter: Sendable {
     private func head(_ status: HTTPResponseStatus, _ headers: HTTPHeaders) -> HTTPResponseHead {
         var headers = headers
         if !headers.contains(name: "date") { headers.add(name: "date", value: HTTPDate.now()) }
-        if !request.isKeepAlive {
+        if !keepsAlive {
             headers.replaceOrAdd(name: "connection", value: "close")
         } else if request.version == .http1_0 {
             headers.replaceOrAdd(name: "connection", value: "keep-alive")
@@ -103,7 +106,7 @@ public final class HTTPResponseWriter: Sendable {
         return HTTPResponseHead(version: request.version, status: status, headers: headers)
     }
 
-    private func advance(from: Phase, to: Phase) throws {
+    func advance(from: Phase, to: Phase) throws {
         try state.withLock { state in
             guard !state.clientGone else { throw HTTPBodyError.clientGone }
             precondition(state.phase == from, "a response is started once and finished once")

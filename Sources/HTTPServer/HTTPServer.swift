@@ -136,9 +136,14 @@ public final class HTTPServer: Sendable {
             throw ChannelError.inappropriateOperationForState
         }
         let pipeline = channel.pipeline.syncOperations
-        try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+        let encoder = HTTPResponseEncoder(), pipelining = HTTPServerPipelineHandler()
+        let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes))
+        let validator = NIOHTTPResponseHeadersValidator(), errors = HTTPServerProtocolErrorHandler()
+        try pipeline.addHandlers([encoder, decoder, pipelining, validator, errors])
         for front in try frontHandlers?(channel) ?? [] { try pipeline.addHandler(front) }
-        try pipeline.addHandler(ConnectionHandler(handler: handler, limits: limits))
+        try pipeline.addHandler(
+            ConnectionHandler(
+                handler: handler, limits: limits, codec: [errors, validator, pipelining, encoder, decoder]))
     }
 
     private func admit(_ channel: any Channel) -> Bool {

@@ -12,6 +12,8 @@ package struct Reply: Sendable {
         /// connection off. It runs even if the client has gone by then, so that it can let go of what it holds, but not
         /// for HEAD.
         case stream(Stream)
+        /// The connection becomes a WebSocket (`Reply.webSocket`).
+        case webSocket(WebSocketUpgrade)
     }
 
     package var status: HTTPResponseStatus
@@ -84,6 +86,7 @@ extension HTTPResponseWriter {
             try? await start(reply.status, headers: reply.headers)
             if !isForHEAD { try await stream(self) }
             try await finish()
+        case .webSocket(let upgrade): try await serve(upgrade, reply.headers)
         }
     }
 }

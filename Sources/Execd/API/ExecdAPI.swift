@@ -50,6 +50,8 @@ struct ExecdAPI: Sendable {
         case let error as RequestBodyError: return ExecdError.invalid(error.description).reply
         case let error as HTTPBodyError:
             return ExecdError(.payloadTooLarge, "INVALID_REQUEST_BODY", "\(error)").reply
+        case let error as WebSocketHandshakeError:
+            return ExecdError(error.status, "INVALID_REQUEST", "\(error)").reply
         case let error as RoutingError:
             return ExecdError(
                 error == .unknownRoute ? .notFound : .methodNotAllowed, "NOT_SUPPORTED",

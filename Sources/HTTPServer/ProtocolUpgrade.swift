@@ -1,0 +1,51 @@
+import NIOCore
+import NIOHTTP1
+import NIOWebSocket
+
+/// Asks a connection to answer its request with 101, and to leave what comes behind it to other handlers.
+struct ProtocolUpgrade: Sendable {
+    let headers: HTTPHeaders
+    /// In the pipeline's order.
+    let handlers: NIOLoopBound<[any ChannelHandler]>
+}
+
+extension HTTPResponseWriter {
+    /// Makes the connection a WebSocket and serves it to its end.
+    /// - Throws: `HTTPBodyError.clientGone`, or what the route throws.
+    func serve(_ upgrade: WebSocketUpgrade, _ headers: HTTPHeaders) async throws {
+        let socket = try await start(upgrade, headers)
+        do {
+            try await upgrade.serve(socket)
+            await socket.close()
+        } catch is WebSocketGone {
+            // Who sent or read has learnt that it is over: so it is.
+            await socket.close()
+        } catch let close as WebSocketClose {
+            await socket.close(close)
+        } catch {
+            await socket.close(.serverError)
+            throw error
+        }
+    }
+
+    private func start(_ upgrade: WebSocketUpgrade, _ headers: HTTPHeaders) async throws -> WebSocket {
+        try advance(from: .waiting, to: .finished)
+        // NIO's own upgrader, for the digest of the key alone: it has one that needs no library.
+        let upgrader = NIOWebSocketServerUpgrader(
+            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(headers) },
+            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() })
+        do {
+            return try await channel.eventLoop.flatSubmit { [channel, request] in
+                upgrader.buildUpgradeResponse(channel: channel, upgradeRequest: request, initialResponseHeaders: [:])
+                    .flatMap { headers in
+                        let (socket, handlers) = WebSocketHandler.make(channel, upgrade.limits)
+                        let event = ProtocolUpgrade(
+                            headers: headers, handlers: NIOLoopBound(handlers, eventLoop: channel.eventLoop))
+                        return channel.triggerUserOutboundEvent(event).map { socket }
+                    }
+            }.get()
+        } catch {
+            throw HTTPBodyError.clientGone
+        }
+    }
+}
