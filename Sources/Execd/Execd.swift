@@ -35,6 +35,7 @@ public enum Execd {
         Task.detached {
             do {
                 _ = try await serve(options, environment: environment)
+                await ReadinessListener.start(environment, on: MultiThreadedEventLoopGroup(numberOfThreads: 1))
             } catch {
                 complain("cannot listen on port \(options.port): \(error)")
                 exit(1)
@@ -58,8 +59,16 @@ public enum Execd {
         let runner = CommandRunner(
             environment: CommandEnvironment(environment, group: options.commandGroup), maxLine: options.maxLine)
         let expansion = PathExpansion(home: environment["HOME"] ?? "/")
+        let sessions = SessionAPI(runner: runner, expansion: expansion)
+        let contexts = CodeContexts { language, _, folder in
+            try await KernelChoice.kernel(language, folder: folder, runner: runner)
+        }
+        let code = CodeAPI(contexts: contexts, runner: runner, expansion: expansion) { id in
+            if runner.interrupt(id) { return true }
+            return try await sessions.delete(id)
+        }
         let api = ExecdAPI(
-            commands: CommandAPI(runner: runner), sessions: SessionAPI(runner: runner, expansion: expansion),
+            commands: CommandAPI(runner: runner), sessions: sessions, code: code,
             files: FilesAPI(expansion: expansion), token: token, logger: logger)
         let server = HTTPServer(
             group: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: logger, handler: api.http.handler)

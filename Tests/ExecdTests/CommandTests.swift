@@ -284,7 +284,6 @@ struct LiveExecd: Sendable {
             #expect(capabilities.status == 200 && capabilities.body.hasPrefix(#"{"available":false,"message":"#))
             for (method, path) in [
                 ("POST", "/v1/isolated/session"), ("GET", "/v1/isolated/sessions"), ("POST", "/pty"), ("GET", "/pty/1"),
-                ("POST", "/code"), ("POST", "/code/context"), ("GET", "/code/contexts"),
             ] {
                 let answer = try await execd.ask(method, path)
                 #expect(answer.status == 501 && answer.code == "NOT_SUPPORTED", "\(path)")

@@ -10,6 +10,7 @@ struct ExecdAPI: Sendable {
     let system = SystemAPI()
     let commands: CommandAPI
     let sessions: SessionAPI
+    let code: CodeAPI
     let files: FilesAPI
     /// The token that every request must carry; nil for none.
     let token: String?
@@ -22,6 +23,7 @@ struct ExecdAPI: Sendable {
         system.add(to: &http)
         commands.add(to: &http)
         sessions.add(to: &http)
+        code.add(to: &http)
         files.add(to: &http)
         MissingParts.add(to: &http)
         return http

@@ -34,7 +34,7 @@ enum ExecutionStream {
         }
     }
 
-    private static let headers: HTTPHeaders = [
+    static let headers: HTTPHeaders = [
         "content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no",
     ]
 
@@ -42,12 +42,7 @@ enum ExecutionStream {
         _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int, _ writer: EventWriter
     ) async throws {
         try await writer.send(.initialized(record.id, at: CommandRunner.now()))
-        let pings = Task {
-            while !Task.isCancelled {
-                try await Task.sleep(for: pingInterval)
-                try await writer.send(.ping(at: CommandRunner.now()))
-            }
-        }
+        let pings = pings(writer)
         defer { pings.cancel() }
         let assembler = TextAssembler(maxLine: maxLine)
         var texts: [OutputStream: TextAssembler] = [.standardOutput: assembler, .standardError: assembler]
@@ -61,7 +56,17 @@ enum ExecutionStream {
         let now = CommandRunner.now()
         var last = texts[.standardOutput]!.finish().map { StreamEvent.output(.standardOutput, $0, at: now) }
         last += texts[.standardError]!.finish().map { .output(.standardError, $0, at: now) }
-        try await writer.send(last + [end(of: record, at: now)])
+        try await writer.end(last + [end(of: record, at: now)])
+    }
+
+    /// Shows that the execution goes on, until it is cancelled.
+    static func pings(_ writer: EventWriter) -> Task<Void, any Error> {
+        Task {
+            while !Task.isCancelled {
+                try await Task.sleep(for: pingInterval)
+                try await writer.send(.ping(at: CommandRunner.now()))
+            }
+        }
     }
 
     private static func end(of record: CommandRecord, at now: Int64) -> StreamEvent {
@@ -79,13 +84,20 @@ enum ExecutionStream {
 /// Writes events one at a time, also when several tasks write.
 actor EventWriter {
     private let response: HTTPResponseWriter
+    private var hasEnded = false
 
     init(_ response: HTTPResponseWriter) { self.response = response }
 
     func send(_ event: StreamEvent) async throws { try await send([event]) }
 
     func send(_ events: [StreamEvent]) async throws {
-        guard !events.isEmpty else { return }
+        guard !events.isEmpty, !hasEnded else { return }
+        try await response.write(ByteBuffer(bytes: events.flatMap(\.record)))
+    }
+
+    /// Sends the last events; nothing comes after them.
+    func end(_ events: [StreamEvent]) async throws {
+        hasEnded = true
         try await response.write(ByteBuffer(bytes: events.flatMap(\.record)))
     }
 }

@@ -10,7 +10,7 @@ enum MissingParts {
 
     static func add(to http: inout HTTPAPI) {
         for (path, part) in [
-            ("/v1/isolated", "isolated sessions"), ("/code", "code interpreter"), ("/pty", "terminals"),
+            ("/v1/isolated", "isolated sessions"), ("/pty", "terminals"),
         ] {
             http.on(nil, path + "/*") { _ in
                 throw ExecdError(.notImplemented, "NOT_SUPPORTED", "this execd has no \(part) yet")

@@ -17,11 +17,17 @@ struct SessionAPI: Sendable {
         http.on(.POST, "/session") { try await create($0) }
         http.on(.DELETE, "/session/{id}") { request in
             let id = request.parameters["id"] ?? ""
-            guard let session = sessions.remove(id) else { throw ExecdError.unknown("session", id) }
-            try await SpawnThreads.run { session.delete() }
+            guard try await delete(id) else { throw ExecdError.unknown("session", id) }
             return .empty(.ok)
         }
         http.on(.POST, "/session/{id}/run") { try await run($0) }
+    }
+
+    /// - Returns: false if there is no such session.
+    func delete(_ id: String) async throws -> Bool {
+        guard let session = sessions.remove(id) else { return false }
+        try await SpawnThreads.run { session.delete() }
+        return true
     }
 
     private struct Created: Encodable {

@@ -15,6 +15,10 @@ struct StreamEvent: Encodable, Hashable, Sendable {
     var error: Failure?
     /// Milliseconds; left out when 0.
     var execution_time: Int64?
+    /// The number of a run of code.
+    var execution_count: Int?
+    /// A value that code shows, by MIME type, and as `text`.
+    var results: [String: String]?
 
     /// The longest reason of a failure, in characters.
     private static let maxReason = 4096

@@ -8,6 +8,8 @@
 ///
 /// A line longer than `maxLine` bytes is split all the same: after its last `\r`, where clients insert no break, or
 /// else between two characters.
+///
+/// Texts of code keep their line breaks, as clients of kernels expect: what has come is sent up to the last line's end.
 struct TextAssembler: Sendable {
     /// The default for the longest line that is held, in bytes.
     static let defaultLongestLine = 1 << 20
@@ -24,17 +26,26 @@ struct TextAssembler: Sendable {
     /// An upper bound for the line's size as JSON, in bytes.
     private var encoded = 0
     private var hasDeferredBreak = false
+    private let keepsBreaks: Bool
 
-    init(maxLine: Int = defaultLongestLine, maxRecord: Int = Self.maxRecord) {
+    init(maxLine: Int = defaultLongestLine, maxRecord: Int = Self.maxRecord, keepsBreaks: Bool = false) {
         self.maxLine = maxLine
+        self.keepsBreaks = keepsBreaks
         maxEncoded = maxRecord - Self.envelope
     }
+
+    private static let newline = UInt8(ascii: "\n")
 
     /// The texts that can be sent now.
     mutating func append(_ bytes: [UInt8]) -> [String] {
         var texts: [String] = []
         var rest = bytes[...]
-        while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
+        if keepsBreaks {
+            hold(rest, &texts)
+            if rest.contains(Self.newline), let end = line.lastIndex(of: Self.newline) { texts.append(take(end + 1)) }
+            return texts
+        }
+        while let end = rest.firstIndex(of: Self.newline) {
             hold(rest[..<end], &texts)
             if !line.isEmpty {
                 texts.append(take(line.count))
@@ -56,8 +67,8 @@ struct TextAssembler: Sendable {
         for byte in bytes {
             let size = Self.encodedSize(byte)
             if line.count == maxLine || encoded + size > maxEncoded {
-                let carriageReturn = line.lastIndex(of: UInt8(ascii: "\r"))
-                texts.append(take(carriageReturn.map { $0 + 1 } ?? line.count - Self.incompleteTail(line)))
+                let seam = line.lastIndex { $0 == UInt8(ascii: "\r") || $0 == Self.newline }
+                texts.append(take(seam.map { $0 + 1 } ?? line.count - Self.incompleteTail(line)))
             }
             line.append(byte)
             encoded += size
@@ -72,6 +83,9 @@ struct TextAssembler: Sendable {
         hasDeferredBreak = false
         return text
     }
+
+    /// An upper bound for a text's size in a JSON string.
+    static func encodedSize(of text: String) -> Int { text.utf8.reduce(0) { $0 + encodedSize($1) } }
 
     /// An upper bound for a byte's size in a JSON string. Invalid UTF-8 becomes U+FFFD; U+0085 is escaped.
     private static func encodedSize(_ byte: UInt8) -> Int {

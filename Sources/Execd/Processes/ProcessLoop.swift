@@ -17,6 +17,7 @@ final class ProcessLoop: Sendable {
         var pid: pid_t
         var pidfd: CInt
         var pipes: [OutputStream: CInt]
+        var pausesControl: Bool
         var deliver: Delivery
     }
 
@@ -46,9 +47,11 @@ final class ProcessLoop: Sendable {
     }
 
     /// Starts a process. Its output and end are passed to `deliver` on the loop's thread.
-    /// - Parameter control: its control channel, which the loop reads until the process ends.
+    /// - Parameters:
+    ///   - control: its control channel, which the loop reads until the process ends.
+    ///   - pausesControl: whether reading that pauses with the output, for one that carries much.
     func start(
-        _ spec: ProcessSpec, control: ControlChannel? = nil, deliver: @escaping Delivery
+        _ spec: ProcessSpec, control: ControlChannel? = nil, pausesControl: Bool = false, deliver: @escaping Delivery
     ) throws(SpawnError) -> RunningProcess {
         var output: [CInt] = [-1, -1], errors: [CInt] = [-1, -1]
         guard linux_pipe(&output) == 0 else { throw SpawnError(program: spec.arguments[0], code: EMFILE) }
@@ -77,7 +80,11 @@ final class ProcessLoop: Sendable {
         }
         let number = numbers.add(1, ordering: .relaxed).newValue
         commands.send(
-            .watch(number, Running(pid: pid, pidfd: linux_pidfd_open(pid), pipes: pipes, deliver: deliver)))
+            .watch(
+                number,
+                Running(
+                    pid: pid, pidfd: linux_pidfd_open(pid), pipes: pipes, pausesControl: pausesControl,
+                    deliver: deliver)))
         return RunningProcess(pid: pid, number: number, loop: self)
     }
 
@@ -126,7 +133,8 @@ final class ProcessLoop: Sendable {
                 }
                 poll.add(process.pidfd, token: number << 2)
             case .pause(let number):
-                for (stream, pipe) in running[number]?.pipes ?? [:] where stream != .control {
+                guard let process = running[number] else { continue }
+                for (stream, pipe) in process.pipes where stream != .control || process.pausesControl {
                     poll.modify(pipe, 0, token: number << 2 | slot(stream).rawValue)
                 }
             case .resume(let number):

@@ -7,11 +7,15 @@ enum ShellDialogue {
     /// - Parameters: the folder to change to, and variables that were changed outside the shell. A shell can only
     ///   export names that its language allows; others are set when the next shell starts.
     static func line(run number: UInt64, _ command: String, folder: String?, variables: [String: String]) -> String {
-        let exports = variables.filter { isIdentifier($0.key) }.sorted { $0.key < $1.key }
-            .map { "export \($0.key)=\(quoted($0.value)); " }.joined()
         let change = folder.map { "command cd -- \(quoted($0)) >/dev/null && " } ?? ""
         let answer = #"command printf '%d %d\n' \#(number) "$?" >&0"#
-        return "\(exports)\(change)eval \(quoted(command)) </dev/null; \(answer)\n"
+        return "\(exports(variables))\(change)eval \(quoted(command)) </dev/null; \(answer)\n"
+    }
+
+    /// Commands that export variables, for those names that a shell allows.
+    static func exports(_ variables: [String: String]) -> String {
+        variables.filter { isIdentifier($0.key) }.sorted { $0.key < $1.key }
+            .map { "export \($0.key)=\(quoted($0.value)); " }.joined()
     }
 
     private static func isIdentifier(_ name: String) -> Bool {

@@ -1,0 +1,215 @@
+import NIOPosix
+import Synchronization
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A kernel that is a process of this execd: a driver that keeps the language's state. When it ends, the run fails, and the
+/// next one starts another in the context's folder.
+final class ProcessKernel: CodeKernel {
+    private struct Driver {
+        let process: RunningProcess
+        let channel: ControlChannel
+        /// The variables that it got from the environment file.
+        var variables: [String: String]
+        var lines = ControlLines()
+        var isReady = false
+    }
+
+    private struct Run {
+        let number: UInt64
+        let code: String
+        let record: CommandRecord
+        let events: AsyncStream<KernelEvent>.Continuation
+        var isInterrupted = false
+    }
+
+    private struct State {
+        var driver: Driver?
+        var run: Run?
+        var runs: UInt64 = 0
+        var isClosed = false
+    }
+
+    /// A run that goes on after an interrupt is interrupted again after each pause, and after the last its process is
+    /// killed.
+    private static let attempts = 5
+    private static let pause = Duration.seconds(1)
+
+    private let dialogue: any DriverDialogue
+    private let folder: String?
+    private let runner: CommandRunner
+    private let state = Mutex(State())
+
+    /// - Parameter folder: nil for execd's folder.
+    init(_ dialogue: any DriverDialogue, folder: String?, runner: CommandRunner) {
+        self.dialogue = dialogue
+        self.folder = folder
+        self.runner = runner
+    }
+
+    /// Starts the process before it is needed; to be called on a thread of `SpawnThreads`.
+    func prepare() throws(SpawnError) {
+        try state.withLock { (state) throws(SpawnError) in
+            if state.driver == nil { state.driver = try start() }
+        }
+    }
+
+    func execute(_ code: String) async -> KernelRun {
+        let record = runner.record(of: code)
+        let (events, continuation) = AsyncStream<KernelEvent>.makeStream()
+        let run = KernelRun(events: events) { record.consumed($0.size) }
+        do {
+            try await SpawnThreads.run { try self.begin(code, record, continuation) }
+        } catch {
+            record.ended(nil, failure: "\(error)", at: CommandRunner.now())
+            continuation.yield(.failed(.kernelDied("\(error)")))
+            continuation.finish()
+        }
+        return run
+    }
+
+    private func begin(
+        _ code: String, _ record: CommandRecord, _ events: AsyncStream<KernelEvent>.Continuation
+    ) throws(SpawnError) {
+        runner.registry.add(record)
+        try state.withLock { (state) throws(SpawnError) in
+            guard !state.isClosed else {
+                events.yield(.failed(.kernelDied("the context was deleted")))
+                record.ended(nil, failure: "the context was deleted", at: CommandRunner.now())
+                return events.finish()
+            }
+            if state.driver == nil { state.driver = try start() }
+            state.runs += 1
+            state.run = Run(number: state.runs, code: code, record: record, events: events)
+            record.began(state.driver!.process)
+            if state.driver!.isReady { send(&state) }
+        }
+    }
+
+    private func start() throws(SpawnError) -> Driver {
+        let channel = try ControlChannel()
+        let environment = runner.environment.current().merging(dialogue.variables) { _, new in new }
+        var failure: SpawnError?
+        for command in dialogue.commands {
+            let spec = ProcessSpec(
+                arguments: command, environment: environment,
+                directory: folder.flatMap { FileStatus.isFolder($0) ? $0 : nil },
+                joins: runner.environment.group.descriptors)
+            do throws(SpawnError) {
+                let process = try ProcessLoop.shared.start(spec, control: channel, pausesControl: true) {
+                    self.receive($0)
+                }
+                channel.send(dialogue.greeting)
+                return Driver(process: process, channel: channel, variables: runner.environment.fileVariables())
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        throw failure ?? SpawnError(program: "driver", code: ENOENT)
+    }
+
+    private func send(_ state: inout State) {
+        guard let run = state.run else { return }
+        guard !run.isInterrupted else {
+            run.events.yield(.failed(.interrupted))
+            return finish(.exited(130), &state)
+        }
+        let variables = runner.environment.fileVariables()
+        let changed = variables.filter { state.driver!.variables[$0.key] != $0.value }
+        state.driver!.variables = variables
+        let text = dialogue.begin(run.number, run.code, variables: changed), channel = state.driver!.channel
+        // Sending long code blocks until the driver has read most of it.
+        NIOThreadPool.singleton.submit { _ in channel.send(text) }
+    }
+
+    /// Called on the loop's thread. A new driver starts only after the end of the old one.
+    private func receive(_ event: ProcessEvent) {
+        state.withLock { state in
+            switch event {
+            case .output(.control, let bytes):
+                let lines = state.driver?.lines.append(bytes) ?? []
+                if state.driver?.lines.isBroken == true { state.driver?.process.signalGroup(SIGKILL) }
+                for message in lines.flatMap({ dialogue.message($0) }) { obey(message, &state) }
+            case .output(let stream, let bytes):
+                // Between runs it comes from what runs left in the background, and nobody reads it.
+                if state.driver?.isReady == true { yield(.output(stream, bytes), &state) }
+            case .ended(let status):
+                state.driver?.channel.end()
+                state.driver = nil
+                end(with: status, &state)
+            }
+        }
+    }
+
+    private func obey(_ message: DriverMessage, _ state: inout State) {
+        switch message {
+        case .ready:
+            guard state.driver?.isReady == false else { return }
+            state.driver?.isReady = true
+            send(&state)
+        case .event(let run, let event) where run == state.run?.number: yield(event, &state)
+        case .ended(let run) where run == state.run?.number: finish(.exited(0), &state)
+        default: break
+        }
+    }
+
+    private func yield(_ event: KernelEvent, _ state: inout State) {
+        guard let run = state.run else { return }
+        run.record.produced(event.size)
+        run.events.yield(event)
+    }
+
+    private func end(with status: ProcessExit, _ state: inout State) {
+        guard let run = state.run else { return }
+        run.record.ended(status, failure: nil, at: CommandRunner.now())
+        let ended = run.record.current
+        run.events.yield(
+            .failed(.kernelDied(ended.failure ?? ended.explanation ?? "its process ended with code \(status.code)")))
+        finish(status, &state)
+    }
+
+    private func finish(_ status: ProcessExit, _ state: inout State) {
+        guard let run = state.run else { return }
+        state.run = nil
+        if run.record.current.finishedAt == nil {
+            run.record.ended(status, failure: nil, at: CommandRunner.now())
+        }
+        run.events.finish()
+        // Reading may have been paused for this run's client; resume it for the next.
+        state.driver?.process.resumeOutput()
+    }
+
+    func interrupt() {
+        let number = state.withLock { state -> UInt64? in
+            state.run?.isInterrupted = true
+            // One that is still starting learns of it when it is ready.
+            if state.driver?.isReady == true { state.run?.record.signal(SIGINT) }
+            return state.run?.number
+        }
+        guard let number else { return }
+        Task {
+            for attempt in 1...Self.attempts {
+                try? await Task.sleep(for: Self.pause)
+                state.withLock { state in
+                    guard state.run?.number == number else { return }
+                    // While a program waits for a child (system(3)), the signal is the child's alone.
+                    guard attempt == Self.attempts else { return _ = state.run?.record.signal(SIGINT) }
+                    state.run?.record.signal(SIGKILL, because: "it did not heed an interrupt, and was ended")
+                }
+            }
+        }
+    }
+
+    func close() async {
+        _ = try? await SpawnThreads.run {
+            self.state.withLock { state in
+                state.isClosed = true
+                guard state.run?.record.signal(SIGKILL, because: "the context was deleted") != true else { return }
+                state.driver?.process.signalGroup(SIGKILL)
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+import NIOCore
+import NIOPosix
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What a client's readiness check connects to: before it uses code contexts, the official client waits until something
+/// listens on the port that Jupyter has in the reference's image. Connections are closed as they come.
+enum ReadinessListener {
+    static let standardPort = 44771
+
+    /// Listens on loopback where no Jupyter will: none is configured, none is installed, and the port is free.
+    static func start(_ environment: [String: String], on group: any EventLoopGroup) async {
+        guard
+            let port = port(environment, hasProgram: { isProgram($0, environment["PATH"] ?? ProcessSpec.defaultPath) })
+        else { return }
+        _ = try? await ServerBootstrap(group: group)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { $0.close() }
+            .bind(host: "127.0.0.1", port: port).get()
+    }
+
+    /// The port to listen on; nil for none.
+    static func port(_ environment: [String: String], hasProgram: (String) -> Bool) -> Int? {
+        guard environment["JUPYTER_HOST"] == nil, environment["JUPYTER_TOKEN"] == nil else { return nil }
+        guard !["jupyter", "jupyter-server", "jupyter-notebook", "jupyter-lab"].contains(where: hasProgram) else {
+            return nil
+        }
+        guard let text = environment["JUPYTER_PORT"] else { return standardPort }
+        return Int(text).flatMap { (1...65535).contains($0) ? $0 : nil }
+    }
+
+    private static func isProgram(_ name: String, _ path: String) -> Bool {
+        path.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }
+    }
+}
