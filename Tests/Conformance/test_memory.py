@@ -113,8 +113,8 @@ def test_execd_answers_in_a_fork_storm_and_ends_it(small, first_process):
 def test_whoever_asks_can_end_what_has_taken_all_processes(create, first_process):
     sandbox = create(resource={"cpu": "1", "memory": "256Mi", "pids": "64"}, entrypoint=["tail", "-f", "/dev/null"])
     first_process(sandbox)
-    # Its leader is gone at once: there is no command to interrupt any more.
-    group = say(sandbox, "bomb() { bomb | bomb & }; bomb 2>/dev/null; echo $$")
+    # Its leader forks once, before there is a storm, and is gone at once: there is no command to interrupt any more.
+    group = say(sandbox, "bomb() { bomb | bomb & }; bomb 2>/dev/null & echo $$")
     eventually(lambda: processes(sandbox) >= 60, what="the limit of processes")
     say(sandbox, f"kill -KILL -- -{group}")
     eventually(lambda: sandbox.commands.run(f"kill -0 -- -{group}").exit_code == 1, what="the storm's end")
