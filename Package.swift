@@ -24,7 +24,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
 let fuzzed: [Target.Dependency] = [
-    "Addresses", "JSON", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPServer", "Execd",
+    "Addresses", "JSON", "Spelling", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPServer",
+    "Execd",
     "Runtimes",
     "ControlPlane",
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -120,10 +121,10 @@ let package = Package(
         library(
             "Runtimes",
             [
-                "Addresses", "JSON", "Netfilter", "NetworkPolicy", "SafeText", "System", "CLinux", "COpenSSL", logging,
-                metrics,
+                "Addresses", "JSON", "Netfilter", "NetworkPolicy", "SafeText", "Spelling", "System", "CLinux",
+                "COpenSSL", logging, metrics,
             ]),
-        library("Execd", ["JSON", "HTTPServer", "System", "CLinux", logging] + nio),
+        library("Execd", ["JSON", "Spelling", "HTTPServer", "System", "CLinux", logging] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
@@ -220,8 +221,9 @@ let package = Package(
             name: "benchmark-first-connection",
             dependencies: ["Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
             path: "Benchmarks/FirstConnection", swiftSettings: strict + warnings),
-        tests("Runtimes", ["Addresses", "Netfilter", "NetworkPolicy", "System", "TestSupport", logging]),
-        tests("Execd", ["HTTPServer", "System", "TestSupport"] + nio),
+        tests(
+            "Runtimes", ["Addresses", "Netfilter", "NetworkPolicy", "Spelling", "System", "TestSupport", logging]),
+        tests("Execd", ["HTTPServer", "Spelling", "System", "TestSupport"] + nio),
         tests("HTTPServer", ["System", "TestSupport", logging, webSocket] + nio),
         tests(
             "Ingress",
@@ -243,7 +245,7 @@ let package = Package(
             "ControlPlane",
             [
                 "Addresses", "JSON", "NetworkPolicy", "Netfilter", "Egress", "EgressRemote", "Runtimes", "SecureAccess",
-                "HTTPServer", "Ingress", "Redis", "System", "TestSupport", logging,
+                "HTTPServer", "Ingress", "Redis", "Spelling", "System", "TestSupport", logging,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]
                 + nio

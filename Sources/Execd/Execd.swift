@@ -3,6 +3,7 @@ import HTTPServer
 import Logging
 import NIOCore
 import NIOPosix
+import Spelling
 import System
 
 #if canImport(Glibc)
@@ -11,12 +12,26 @@ import System
 
 /// The daemon inside a sandbox.
 public enum Execd {
+    /// The variables of this process.
+    public static var environment: [ExactName: String] {
+        var found: [ExactName: String] = [:]
+        var next = environ
+        while let entry = next.pointee {
+            let text = String(cString: entry).unicodeScalars
+            if let sign = text.firstIndex(of: "=") {
+                found[ExactName(String(text[..<sign]))] = String(text[sign...].dropFirst())
+            }
+            next += 1
+        }
+        return found
+    }
+
     /// Runs the program and returns its exit code. `environment` is the environment of commands.
     ///
     /// Not asynchronous, because init waits for signals on the main thread, and an asynchronous main would end that
     /// thread with pthread_exit, which unwinds its stack. In a static executable unwinding first sorts the whole frame
     /// table, which would add 20 ms to the start of every sandbox.
-    public static func run(_ arguments: [String], environment: [String: String]) -> Int32 {
+    public static func run(_ arguments: [String], environment: [ExactName: String]) -> Int32 {
         let options: Options
         do throws(Options.OptionError) {
             options = try Options.parse(Array(arguments.dropFirst()))
@@ -24,8 +39,7 @@ public enum Execd {
             complain("\(error)\n\(Options.usage)")
             return 2
         }
-        if options.asksForHelp {
-            let line = Options.usage + "\n"
+        if let line = options.answer {
             write(STDOUT_FILENO, line, line.utf8.count)
             return 0
         }
@@ -48,7 +62,7 @@ public enum Execd {
     /// Serves the API on every address of the sandbox.
     /// - Returns: the server and the address that it listens on.
     static func serve(
-        _ options: Options, environment: [String: String]
+        _ options: Options, environment: [ExactName: String]
     ) async throws -> (server: HTTPServer, address: SocketAddress) {
         var logger = Logger(label: "execd")
         logger.logLevel = .warning
@@ -81,8 +95,7 @@ public enum Execd {
     }
 
     private static func prepareFolder(of path: String) {
-        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return }
-        mkdir(String(path[..<slash]), 0o755)
+        mkdir(FilePath.folder(of: path), 0o755)
     }
 
     private static func complain(_ text: String) {

@@ -1,3 +1,5 @@
+import Spelling
+
 /// A JSON text (RFC 8259) as a tree. Only texts that every parser reads alike are accepted.
 ///
 /// A text must not mean one thing to whoever checks it on the way and another thing here. So everything on which
@@ -42,7 +44,7 @@ public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String { "\(reason), at byte \(position)" }
 }
 
-/// The members of an object in their order in the text. Names are unique.
+/// The members of an object in their order in the text. Names are unique: no two have the same bytes.
 public struct JSONObject: Sendable {
     public struct Member: Equatable, Sendable {
         public let name: String
@@ -51,7 +53,7 @@ public struct JSONObject: Sendable {
 
     public private(set) var members: [Member] = []
     /// The index of each name; nil for small objects, where a linear search is faster.
-    private var places: [String: Int]?
+    private var places: [ExactName: Int]?
 
     private static let few = 8
 
@@ -68,16 +70,16 @@ public struct JSONObject: Sendable {
     /// - Returns: false if the name exists already; then nothing is changed.
     mutating func add(_ name: String, _ value: JSONValue) -> Bool {
         guard place(of: name) == nil else { return false }
-        places?[name] = members.count
+        places?[ExactName(name)] = members.count
         members.append(Member(name: name, value: value))
         if places == nil, members.count > Self.few {
-            places = Dictionary(uniqueKeysWithValues: members.enumerated().map { ($1.name, $0) })
+            places = Dictionary(uniqueKeysWithValues: members.enumerated().map { (ExactName($1.name), $0) })
         }
         return true
     }
 
     private func place(of name: String) -> Int? {
-        if let places { places[name] } else { members.firstIndex { $0.name == name } }
+        if let places { places[ExactName(name)] } else { members.firstIndex { ExactName($0.name) == ExactName(name) } }
     }
 }
 

@@ -1,5 +1,6 @@
 import Logging
 import Metrics
+import System
 
 /// The format of log lines. Both go to standard error.
 public enum LogFormat: String, Sendable {
@@ -9,7 +10,7 @@ public enum LogFormat: String, Sendable {
 /// Sets up logging and metrics for a program. Call once, before anything else.
 public enum Observability {
     /// The version of every program of this package.
-    public static let release = "0.2.0"
+    public static let release = Release.version
 
     /// - Parameters:
     ///   - level: the contract's names in any case (`DEBUG`, `INFO`, `WARNING`, `ERROR`) as well as swift-log's.

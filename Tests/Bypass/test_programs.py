@@ -5,6 +5,7 @@ Each runs in a network namespace of its own, with empty folders where programs o
 
 import os
 import pathlib
+import re
 import secrets
 import subprocess
 
@@ -100,6 +101,14 @@ def test_help_and_typos_touch_nothing(place, program):
         ended, files = place.run(*program, argument)
         assert ended.returncode not in (0, 124) and ended.stderr, (argument, ended)
         assert not files and place.traces() == before, argument
+
+
+@pytest.mark.parametrize("program", [[BINARY], [str(FOLDER / "sallyport-ingress")], [SIDECAR], [EXECD]], ids=words)
+def test_a_program_says_its_version_and_touches_nothing(place, program):
+    before = place.traces()
+    ended, files = place.run(*program, "--version")
+    assert ended.returncode == 0 and re.fullmatch(r"(\S+ )?\d+\.\d+\.\d+\n", ended.stdout), ended
+    assert not files and place.traces() == before
 
 
 def test_the_sidecar_says_what_it_would_do(place):

@@ -254,3 +254,11 @@ def test_diagnostics_with_a_scope_are_json_and_without_are_text(sandbox, api, ki
     refused(api.get(path, params={"scope": "other"}), 400)
     for other in ("inspect", "summary"):
         assert api.get(f"/v1/sandboxes/{sandbox.id}/diagnostics/{other}").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["logs", "events", "inspect", "summary"])
+def test_diagnostics_refuse_to_choose_by_what_they_do_not_know(sandbox, api, kind):
+    path = f"/v1/sandboxes/{sandbox.id}/diagnostics/{kind}"
+    for name, value in (("since", "10m"), ("container", "sidecar"), ("container", "")):
+        assert name in refused(api.get(path, params={name: value}), 400)["message"]
+    assert api.get(path, params={"container": "sandbox"}).status_code == 200

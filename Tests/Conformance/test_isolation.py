@@ -108,9 +108,22 @@ def test_root_in_a_sandbox_is_nobody_outside_and_nobody_else(create, appliance):
     one, two = create(), create()
     users = [users_of(sandbox) for sandbox in (one, two)]
     assert all(users) and not users[0] & users[1], users
-    assert min(users[0] | users[1]) >= 1879048192, users
+    assert min(users[0] | users[1]) >= 0x78000000, users
     assert say(one, "id -u; stat -c %u /etc/passwd /root; touch /made; stat -c %u /made").split() == ["0"] * 4
     assert "user namespace: ids" in appliance.api.get(f"/v1/sandboxes/{one.id}/diagnostics/summary").text
+
+
+def test_no_loop_device_shows_which_file_of_the_machine_it_is_of(create, tmp_path):
+    """Disks of sandboxes are such files, too."""
+    (tmp_path / "secret-name").write_bytes(bytes(1 << 20))
+    device = subprocess.run(["losetup", "--find", "--show", tmp_path / "secret-name"], capture_output=True, text=True, check=True)
+    try:
+        seen = f"/sys/block/{pathlib.Path(device.stdout.strip()).name}/loop/backing_file"
+        assert "secret-name" in pathlib.Path(seen).read_text(), "the control: the machine shows it"
+        search = f"cat {seen} /sys/devices/virtual/block/*/loop/backing_file; find -L /sys/block -maxdepth 3 -name backing_file; true"
+        assert say(create(), f"({search}) 2>/dev/null") == ""
+    finally:
+        subprocess.run(["losetup", "--detach", device.stdout.strip()], check=True)
 
 
 def test_small_ports_and_echo_requests_need_no_right(create):

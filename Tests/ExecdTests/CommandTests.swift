@@ -1,6 +1,7 @@
 import FoundationEssentials
 import HTTPServer
 import NIOCore
+import Spelling
 import System
 import TestSupport
 import Testing
@@ -16,7 +17,7 @@ struct LiveExecd: Sendable {
     let address: SocketAddress
 
     static func run(
-        environment: [String: String] = ["HOME": "/"], token: String? = nil,
+        environment: [ExactName: String] = ["HOME": "/"], token: String? = nil,
         _ body: @Sendable (LiveExecd) async throws -> Void
     ) async throws {
         var options = Options()

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Spelling
 import Synchronization
 import System
 import TestSupport

@@ -1,5 +1,7 @@
 import FoundationEssentials
 import HTTPServer
+import NIOHTTP1
+import Spelling
 import System
 import Testing
 
@@ -143,7 +145,7 @@ import Testing
         ("A=1\nA=2", "A", "2"), ("A=a=b ", "A", "a=b"), ("A=", "A", ""),
     ])
     func `an assignment is read`(line: String, name: String, value: String) {
-        #expect(EnvironmentFile.parse(line)[name] == value)
+        #expect(EnvironmentFile.parse(line)[ExactName(name)] == value)
     }
 
     @Test func `what is no assignment is passed over`() {
@@ -156,7 +158,7 @@ import Testing
         for name in ["1A", "A B", "a.b-c", "é", "PATH", "$(x)"] {
             #expect(VariableName.isValid(name))
             let request = try CommandRequest.decode(Array(#"{"command":"x","envs":{"\#(name)":"v"}}"#.utf8))
-            #expect(request.envs == [name: "v"])
+            #expect(request.envs == [ExactName(name): "v"])
         }
         for name in ["", "=", "A=B", "A=\u{301}", "A\0"] { #expect(!VariableName.isValid(name)) }
     }
@@ -178,6 +180,17 @@ import Testing
     ])
     func `a malformed request is refused`(body: String) {
         #expect(throws: RequestBodyError.self) { try CommandRequest.decode(Array(body.utf8)) }
+    }
+
+    @Test func `two spellings of one name are two variables and two files`() throws {
+        let body = #"{"command":"x","envs":{"\u00e9":"one","e\u0301":"two","K":"3","\u212a":"4"}}"#
+        let request = try CommandRequest.decode(Array(body.utf8))
+        let spec = request.spec(in: CommandEnvironment(["\u{e9}": "file", "PATH": "/bin"], shell: "/bin/sh"))
+        #expect(
+            spec.environment == ["\u{e9}": "one", "e\u{301}": "two", "K": "3", "\u{212a}": "4", "PATH": "/bin"])
+        #expect(EnvironmentFile.parse("\u{e9}=1\ne\u{301}=2") == ["\u{e9}": "1", "e\u{301}": "2"])
+        let answer = Reply.json(.ok, byName: [("/\u{e9}", 1), ("/e\u{301}", 2)])
+        #expect(answer.bytes == Array("{\"/\u{e9}\":1,\"/e\u{301}\":2}".utf8))
     }
 
     @Test func `variables of the request go over those of the file`() throws {

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import Netfilter
 import NetworkPolicy
+import Spelling
 import Synchronization
 import TestSupport
 import Testing
@@ -138,6 +139,7 @@ extension TestRuntime {
         let record = try #require(SandboxRecord.read(from: folder))
         #expect(record.spec.owner == nil && record.spec.execdToken == "t" && record.spec.workingDirectory == "/w")
         #expect(record.link.namespacePath == "/n/a" && record.spec.limits.memoryBytes == 64 << 20)
+        #expect(record.users?.first == 0x7000_0000, "an earlier default")
     }
 
     @Test func `no client's label takes the place of ours`() {

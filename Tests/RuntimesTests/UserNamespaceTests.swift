@@ -68,6 +68,31 @@ import Testing
         #expect(UserNamespaceSettings(firstID: first, idCount: count) == nil)
     }
 
+    @Test(
+        arguments: [
+            ("users, and what useradd(8) gives them", 1, 600_099_999), ("systemd's containers", 0x8_0000, 0x6fff_ffff),
+            ("sssd's directories", 200_000, 2_000_199_999), ("systemd's foreign ids", 0x7ffe_0000, 0x7ffe_ffff),
+            ("what signed programs take for negative", 0x8000_0000, .max),
+        ] as [(String, UInt32, UInt32)])
+    func `the default ids are nobody else's`(whose: String, first: UInt32, last: UInt32) throws {
+        let settings = UserNamespaceSettings.default
+        for number in [0, settings.rangeCount - 1] {
+            let range = try #require(settings.range(number))
+            #expect(!range.all.overlaps(first...last), "\(whose)")
+        }
+    }
+
+    @Test func `what a sandbox has of an earlier default stays its own`() throws {
+        let old = try #require(IdentifierRange(first: 0x7000_0000))
+        let leases = leases()
+        try leases.occupy(old, for: owner("old"))
+        #expect(try leases.lease(for: owner("new"), near: 0) != old)
+        leases.release(old, of: owner("new"))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: leases.folder).contains("\(old.first)"))
+        leases.release(old, of: owner("old"))
+        #expect(try !FileManager.default.contentsOfDirectory(atPath: leases.folder).contains("\(old.first)"))
+    }
+
     @Test func `the last of all ids make a range, and a record that states what is none is refused`() throws {
         let settings = try #require(UserNamespaceSettings(firstID: .max - 65537, idCount: 65536))
         #expect(settings.range(0)?.all.upperBound == UInt32.max - 2)

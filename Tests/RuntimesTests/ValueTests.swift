@@ -1,6 +1,7 @@
 import Addresses
 import Foundation
 import NetworkPolicy
+import Spelling
 import Testing
 
 @testable import Runtimes

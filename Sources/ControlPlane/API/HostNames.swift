@@ -24,25 +24,30 @@ final class HostNames: Sendable {
     /// - Parameter names: without ports; the machine's own name and `localhost` are added.
     init(_ names: [String]) {
         let own = [Self.hostName(), "localhost"].compactMap { $0 }
-        self.names = Set((names + own).map { Self.name(of: $0) })
+        self.names = Set((names + own).compactMap { Self.name(of: $0) })
     }
 
     /// - Parameter host: a `Host` field.
     func contains(_ host: String) -> Bool {
-        let name = Self.name(of: host)
+        guard let name = Self.name(of: host) else { return false }
         if names.contains(name) || names.contains(Self.any) { return true }
         guard let address = IPAddress(name) else { return false }
         return isOwn(address)
     }
 
     /// In small letters, without port, brackets and the dot at the end.
-    static func name(of host: String) -> String {
-        var name = host.lowercased()[...]
+    /// - Returns: nil if something other than a port follows the name (RFC 3986, section 3.2.3: digits, or none).
+    static func name(of host: String) -> String? {
+        var name = host.lowercased()[...], rest: Substring = ""
         if name.first == "[" {
-            name = name.dropFirst().prefix { $0 != "]" }
-        } else if name.count(where: { $0 == ":" }) == 1 {
-            name = name.prefix { $0 != ":" }
+            guard let end = name.firstIndex(of: "]") else { return nil }
+            rest = name[end...].dropFirst()
+            name = name[..<end].dropFirst()
+        } else if let colon = name.firstIndex(of: ":"), !name[colon...].dropFirst().contains(":") {
+            rest = name[colon...]
+            name = name[..<colon]
         }
+        guard rest.isEmpty || rest.first == ":" && rest.dropFirst().allSatisfy(\.isASCIIDigit) else { return nil }
         return String(name.last == "." ? name.dropLast() : name)
     }
 
@@ -70,4 +75,8 @@ final class HostNames: Sendable {
         let text = String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)
         return text.isEmpty ? nil : text
     }
+}
+
+extension Character {
+    fileprivate var isASCIIDigit: Bool { isASCII && isNumber }
 }

@@ -35,6 +35,7 @@ extension LifecycleAPI {
             throw .parameter("scope '\(scope.prefix(40))' is unknown; use \(allowed.joined(separator: " or "))")
         }
         try check(request, parameters: ["scope", "tail", "limit", "event_limit", "since", "container"])
+        try Self.refuseSelections(request)
         let tail = try Self.count(request.query("tail"), "tail") ?? Self.maxLines
         // The contract calls it so in a summary.
         let name = kind == "summary" ? "event_limit" : "limit"
@@ -64,6 +65,21 @@ extension LifecycleAPI {
                 sandboxId: id, kind: kind, scope: scope, content: text, contentLength: text.utf8.count,
                 truncated: lines.count > most))
     }
+
+    /// Refuses what would have to choose among lines by what they do not say: nobody should take all of the output for
+    /// that of the last minutes, or of another container.
+    private static func refuseSelections(_ request: HTTPRequest) throws(APIError) {
+        if request.query("since") != nil {
+            throw .parameter("since: a sandbox's output has no times here; use tail, the number of last lines")
+        }
+        if let name = request.query("container"), name != onlyContainer {
+            throw .parameter(
+                "container: '\(name.prefix(40))' is unknown; a sandbox has one container here, '\(onlyContainer)'")
+        }
+    }
+
+    /// The contract's name for the container that a user's programs are in.
+    private static let onlyContainer = "sandbox"
 
     /// People read this in terminals.
     private static func lines(_ text: String) -> [String] { ForeignText.escapedLines(text) }

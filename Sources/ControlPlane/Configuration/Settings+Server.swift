@@ -25,7 +25,8 @@ extension Settings {
                 "further names by which clients reach this server"
             ) { (value, settings) throws(ConfigurationError) in
                 settings.server.names = try value.list { name in
-                    name.isEmpty || name.contains { $0 == "/" || $0.isWhitespace } ? nil : name
+                    name.isEmpty || name.contains { $0 == "/" || $0.isWhitespace } || HostNames.name(of: name) == nil
+                        ? nil : name
                 }
             },
             SettingKey(

@@ -3,6 +3,7 @@ import JSON
 import NIOHTTP1
 import NetworkPolicy
 import Runtimes
+import Spelling
 
 /// The body of `POST /sandboxes`, checked (docs/wire.md#create).
 struct CreateRequest: Sendable {
@@ -11,7 +12,7 @@ struct CreateRequest: Sendable {
     var entrypoint: [String]
     /// Seconds; nil if it stays until it is deleted.
     var timeout: Int?
-    var environment: [String: String]
+    var environment: [ExactName: String]
     var metadata: [String: String]
     var extensions: [String: String]
     var limits: ResourceLimits
@@ -58,6 +59,9 @@ struct CreateRequest: Sendable {
             fields.problem("env", "OPENSANDBOX_LIFECYCLE is set by the server")
         }
         let metadata = fields.texts("metadata") ?? [:], extensions = fields.texts("extensions") ?? [:]
+        for (field, entries) in [("metadata", metadata), ("extensions", extensions)] where Self.texts(entries) == nil {
+            fields.problem(field, "Two names are the same text in two spellings")
+        }
         let secureAccess = fields.bool("secureAccess") ?? false
         let platform = Platform(fields)
         let wantsProxy = fields.object("credentialProxy", known: ["enabled"])?.bool("enabled") ?? false
@@ -79,13 +83,20 @@ struct CreateRequest: Sendable {
         self.entrypoint = entrypoint
         self.timeout = timeout
         self.environment = environment.compactMapValues { $0 }
-        self.metadata = metadata.compactMapValues { $0 }
-        self.extensions = extensions.compactMapValues { $0 }
+        self.metadata = Self.texts(metadata) ?? [:]
+        self.extensions = Self.texts(extensions) ?? [:]
         self.secureAccess = secureAccess
         self.platform = platform
         self.limits = try ResourceLimits(resources: (resources ?? [:]).compactMapValues { $0 })
         policy = try Self.policy(fields, serverLimits)
         try checkRules(serverLimits)
+    }
+
+    /// The entries that are not `null`; nil if a String-keyed dictionary would lose one.
+    private static func texts(_ entries: [ExactName: String?]) -> [String: String]? {
+        let given = entries.compactMapValues { $0 }
+        let texts = Dictionary(given.map { ($0.key.text, $0.value) }) { first, _ in first }
+        return texts.count == given.count ? texts : nil
     }
 
     /// Refuses parts of the contract that this server does not support, before anything else is checked.
@@ -155,11 +166,11 @@ struct CreateRequest: Sendable {
                     + "(server.max_sandbox_timeout_seconds)")
         }
         for (name, value) in environment {
-            guard VariableName.isValid(name), !value.utf8.contains(0) else {
-                throw .parameter("env: '\(name.prefix(80))' cannot be passed to a process")
+            guard VariableName.isValid(name.text), !value.utf8.contains(0) else {
+                throw .parameter("env: '\(name.text.prefix(80))' cannot be passed to a process")
             }
-            if name.hasPrefix("OPENSANDBOX_EGRESS_") {
-                throw .parameter("env: \(name.prefix(80)) is set by the server; use networkPolicy")
+            if name.text.utf8.starts(with: "OPENSANDBOX_EGRESS_".utf8) {
+                throw .parameter("env: \(name.text.prefix(80)) is set by the server; use networkPolicy")
             }
         }
         guard !entrypoint.contains(where: { $0.utf8.contains(0) }) else {

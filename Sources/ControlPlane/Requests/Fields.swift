@@ -108,19 +108,19 @@ struct Fields {
     }
 
     /// An object of strings; a `null` value becomes nil.
-    func texts(_ name: String) -> [String: String?]? {
+    func texts(_ name: String) -> [ExactName: String?]? {
         guard let value = value(name) else { return nil }
         guard case .object(let entries) = value else {
             problem(name, "Input should be a valid dictionary", type: "dict_type")
             return nil
         }
-        var texts: [String: String?] = [:]
+        var texts: [ExactName: String?] = [:]
         for member in entries.members {
-            let key = member.name
+            let key = ExactName(member.name)
             switch member.value {
             case .string(let text): texts[key] = .some(text)
             case .null: texts[key] = .some(nil)
-            default: problems.add("string_type", at: location + [name, key], "Input should be a valid string")
+            default: problems.add("string_type", at: location + [name, member.name], "Input should be a valid string")
             }
         }
         return texts

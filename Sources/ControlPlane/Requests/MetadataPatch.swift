@@ -1,5 +1,6 @@
 import JSON
 import NIOHTTP1
+import Spelling
 
 /// The body of `PATCH /sandboxes/{id}/metadata`: entries to set, or to remove where the value is `null`.
 struct MetadataPatch: Hashable, Sendable {
@@ -9,11 +10,13 @@ struct MetadataPatch: Hashable, Sendable {
     init(_ body: JSONValue) throws(APIError) {
         let problems = Problems()
         let fields = Fields(.object(["metadata": body]), at: ["body"], known: ["metadata"], problems: problems)
-        entries = fields.texts("metadata") ?? [:]
+        let entries = fields.texts("metadata") ?? [:]
         try problems.check()
         for (key, value) in entries.sorted(by: { $0.key < $1.key }) {
-            guard let problem = MetadataLabel.problem(key: key, value: value) else { continue }
+            guard let problem = MetadataLabel.problem(key: key.text, value: value) else { continue }
             throw APIError(.badRequest, "INVALID_METADATA_LABEL", problem)
         }
+        // Labels are ASCII, of which no two spellings are the same text.
+        self.entries = Dictionary(uniqueKeysWithValues: entries.map { ($0.key.text, $0.value) })
     }
 }

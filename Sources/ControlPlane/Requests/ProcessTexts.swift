@@ -1,3 +1,5 @@
+import Spelling
+
 /// Limits of Linux for a program's arguments and environment (execve(2), "Limits on size of arguments and
 /// environment").
 enum ProcessTexts {
@@ -8,7 +10,7 @@ enum ProcessTexts {
     static let maxTotal = 1 << 20
 
     /// Describes why no program could be started with these; nil if one can.
-    static func problem(entrypoint: [String], environment: [String: String]) -> String? {
+    static func problem(entrypoint: [String], environment: [ExactName: String]) -> String? {
         var total = 0
         for text in entrypoint {
             guard text.utf8.count <= maxText else {
@@ -18,10 +20,10 @@ enum ProcessTexts {
             total += text.utf8.count
         }
         for (name, value) in environment {
-            let size = name.utf8.count + value.utf8.count + 1
+            let size = name.text.utf8.count + value.utf8.count + 1
             guard size <= maxText else {
                 return
-                    "env: \(name.prefix(80)) has \(size) bytes with its name; Linux passes at most \(maxText) to a process"
+                    "env: \(name.text.prefix(80)) has \(size) bytes with its name; Linux passes at most \(maxText) to a process"
             }
             total += size
         }

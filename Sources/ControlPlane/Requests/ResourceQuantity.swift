@@ -48,9 +48,9 @@ extension ResourceLimits {
 
     /// The limits in a request's `resourceLimits`, with the standard ones for the rest. The reference ignores unknown
     /// keys; here they are refused, because a limit that is silently not enforced is worse than none.
-    init(resources: [String: String]) throws(APIError) {
+    init(resources: [ExactName: String]) throws(APIError) {
         self = .standard
-        for key in resources.keys.sorted() where !Self.keys.contains(key) {
+        for key in resources.keys.sorted().map(\.text) where !Self.keys.contains(key) {
             let hint = SimilarName.nearest(to: key, among: Self.keys).map { "; did you mean \($0)?" } ?? ""
             throw .parameter(
                 "resourceLimits.\(key.prefix(64)) is not supported: use \(Self.keys.joined(separator: ", "))\(hint)"
@@ -74,7 +74,7 @@ extension ResourceLimits {
         }
         // Our name for it, and Kubernetes'.
         for key in ["disk", "ephemeral-storage"] {
-            guard let text = resources[key] else { continue }
+            guard let text = resources[ExactName(key)] else { continue }
             guard let bytes = ResourceQuantity.bytes(text), bytes <= Self.maxDisk else {
                 throw .parameter(
                     "resourceLimits.\(key) '\(text.prefix(40))' is not a quantity: write 10Gi, 500M or bytes")

@@ -1,6 +1,7 @@
 import CLinux
 import HTTPServer
 import NIOHTTP1
+import Spelling
 
 #if canImport(Glibc)
     import Glibc
@@ -87,19 +88,20 @@ extension FilesAPI {
     /// `POST /files/replace?verbose=`: `{path: {"old","new"}}`
     func replace(_ request: HTTPRequest) async throws -> Reply {
         let verbose = request.query("verbose") == "true"
-        let replacements = try await Self.json([String: TextReplacement].self, request)
+        let replacements = try await Self.json([ExactName: TextReplacement].self, request)
         for (path, replacement) in replacements where replacement.old.isEmpty {
             throw FileError.invalidRequest("old is empty for \(path)")
         }
         let expansion = self.expansion
         let counts = try await work {
-            var counts: [String: Replaced] = [:]
+            var counts: [(ExactName, Replaced)] = []
             for (path, replacement) in replacements.sorted(by: { $0.key < $1.key }) {
-                counts[path] = Replaced(replacedCount: try Self.replace(replacement, in: try expansion(path)))
+                let count = try Self.replace(replacement, in: try expansion(path.text))
+                counts.append((path, Replaced(replacedCount: count)))
             }
             return counts
         }
-        return verbose ? .json(.ok, counts) : .empty(.ok)
+        return verbose ? .json(.ok, byName: counts) : .empty(.ok)
     }
 
     private static func replace(_ replacement: TextReplacement, in path: String) throws -> Int {
@@ -123,8 +125,8 @@ extension FilesAPI {
 
     /// Sorted by path, so that parents come first.
     private func rights(_ request: HTTPRequest) async throws -> [(String, FileRights.Resolved)] {
-        let asked = try await Self.json([String: FileRights].self, request)
+        let asked = try await Self.json([ExactName: FileRights].self, request)
         let names = try await work { Accounts.current() }
-        return try asked.sorted { $0.key < $1.key }.map { (try expansion($0), try $1.resolved(names)) }
+        return try asked.sorted { $0.key < $1.key }.map { (try expansion($0.text), try $1.resolved(names)) }
     }
 }

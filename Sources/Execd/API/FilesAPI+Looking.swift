@@ -1,5 +1,6 @@
 import HTTPServer
 import NIOHTTP1
+import Spelling
 
 /// Routes that only read information about files.
 extension FilesAPI {
@@ -12,11 +13,11 @@ extension FilesAPI {
         let expansion = self.expansion
         let found = try await work {
             let names = Accounts.current()
-            var found: [String: FileInfo] = [:]
-            for path in paths { found[path] = try FileInfo.of(try expansion(path), names: names) }
-            return found
+            var found: [ExactName: FileInfo] = [:]
+            for path in paths { found[ExactName(path)] = try FileInfo.of(try expansion(path), names: names) }
+            return found.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
         }
-        return .json(.ok, found)
+        return .json(.ok, byName: found)
     }
 
     /// `GET /directories/list?path=&depth=`

@@ -1,6 +1,8 @@
 import HTTPServer
 import NIOCore
+import JSON
 import NIOHTTP1
+import Spelling
 
 /// The routes below `/files` and `/directories` (docs/wire.md#files), and the same below `/v1/filesystem/{uid}/{gid}`.
 struct FilesAPI: Sendable {
@@ -78,5 +80,20 @@ struct FilesAPI: Sendable {
         } catch {
             throw FileError.invalidRequest(error.description)
         }
+    }
+}
+
+extension Reply {
+    /// An object whose names are files'. Foundation's encoder would keep one of two spellings of a name.
+    static func json(_ status: HTTPResponseStatus, byName entries: [(ExactName, some Encodable)]) -> Reply {
+        var text = Array("{".utf8)
+        for (index, (name, value)) in entries.enumerated() {
+            if index > 0 { text.append(UInt8(ascii: ",")) }
+            JSONText.append(quoted: name.text, to: &text)
+            text.append(UInt8(ascii: ":"))
+            text += Reply.json(status, value).bytes
+        }
+        text.append(UInt8(ascii: "}"))
+        return .encodedJSON(status, text)
     }
 }

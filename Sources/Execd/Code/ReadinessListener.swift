@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import Spelling
 import System
 
 #if canImport(Glibc)
@@ -12,7 +13,7 @@ enum ReadinessListener {
     static let standardPort = 44771
 
     /// Listens on loopback where no Jupyter will: none is configured, none is installed, and the port is free.
-    static func start(_ environment: [String: String], on group: any EventLoopGroup) async {
+    static func start(_ environment: [ExactName: String], on group: any EventLoopGroup) async {
         guard
             let port = port(environment, hasProgram: { isProgram($0, environment["PATH"] ?? ProcessSpec.defaultPath) })
         else { return }
@@ -23,7 +24,7 @@ enum ReadinessListener {
     }
 
     /// The port to listen on; nil for none.
-    static func port(_ environment: [String: String], hasProgram: (String) -> Bool) -> Int? {
+    static func port(_ environment: [ExactName: String], hasProgram: (String) -> Bool) -> Int? {
         guard environment["JUPYTER_HOST"] == nil, environment["JUPYTER_TOKEN"] == nil else { return nil }
         guard !["jupyter", "jupyter-server", "jupyter-notebook", "jupyter-lab"].contains(where: hasProgram) else {
             return nil

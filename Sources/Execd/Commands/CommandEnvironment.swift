@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Spelling
 import System
 
 #if canImport(Glibc)
@@ -7,14 +8,14 @@ import System
 
 /// What every command gets: execd's variables, then those of the file that `EXECD_ENVS` names; a shell; a control group.
 struct CommandEnvironment: Sendable {
-    private let base: [String: String]
+    private let base: [ExactName: String]
     /// bash, or sh if there is none.
     let shell: String
     /// The control group that commands are in, beside execd's.
     let group: MemberFiles
 
     /// - Parameter shell: nil to look for it.
-    init(_ base: [String: String], shell: String? = nil, group: MemberFiles = MemberFiles()) {
+    init(_ base: [ExactName: String], shell: String? = nil, group: MemberFiles = MemberFiles()) {
         self.group = group
         var base = base
         if base["PATH"] == nil { base["PATH"] = ProcessSpec.defaultPath }
@@ -23,9 +24,9 @@ struct CommandEnvironment: Sendable {
     }
 
     /// The environment for one command; reads the file each time.
-    func current() -> [String: String] { base.merging(fileVariables()) { _, new in new } }
+    func current() -> [ExactName: String] { base.merging(fileVariables()) { _, new in new } }
 
-    func fileVariables() -> [String: String] {
+    func fileVariables() -> [ExactName: String] {
         guard let path = base["EXECD_ENVS"], let text = File.text(path) else { return [:] }
         return EnvironmentFile.parse(text)
     }

@@ -1,4 +1,5 @@
 import HTTPServer
+import Spelling
 
 /// The body of `POST /command` (docs/wire.md#commands).
 struct CommandRequest: Decodable, Hashable, Sendable {
@@ -10,7 +11,7 @@ struct CommandRequest: Decodable, Hashable, Sendable {
     var timeout: Int64?
     var uid: UInt32?
     var gid: UInt32?
-    var envs: [String: String]?
+    var envs: [ExactName: String]?
 
     static func decode(_ body: [UInt8]) throws(RequestBodyError) -> CommandRequest {
         let request = try RequestBody.decode(CommandRequest.self, from: body)
@@ -31,7 +32,7 @@ struct CommandRequest: Decodable, Hashable, Sendable {
         // The kernel takes the largest number to mean "leave unchanged": the command would run as root.
         guard uid != .max, gid != .max else { throw RequestBodyError("uid and gid are numbers below \(UInt32.max)") }
         try TimeLimit.check(timeout)
-        for name in (envs ?? [:]).keys where !VariableName.isValid(name) {
+        for name in (envs ?? [:]).keys.map(\.text) where !VariableName.isValid(name) {
             throw RequestBodyError("envs: \"\(name.prefix(80))\" is not a name for a variable")
         }
         let texts = [command, cwd].compactMap { $0 } + (argv ?? []) + (envs.map { Array($0.values) } ?? [])

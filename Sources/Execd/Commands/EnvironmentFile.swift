@@ -1,4 +1,5 @@
 import HTTPServer
+import Spelling
 
 /// The file that `EXECD_ENVS` names: `NAME=value` lines that clients append and that every command gets
 /// (docs/wire.md#the-environment-file).
@@ -6,8 +7,8 @@ enum EnvironmentFile {
     /// The variables of a file's text; if a name occurs twice, the last counts; other lines are ignored.
     ///
     /// Values are bare, in single quotes (taken as they are), or in double quotes with `\\ \" \n \r \t` escapes.
-    static func parse(_ text: String) -> [String: String] {
-        var variables: [String: String] = [:]
+    static func parse(_ text: String) -> [ExactName: String] {
+        var variables: [ExactName: String] = [:]
         for line in text.split(whereSeparator: \.isNewline) {
             var line = line.drop { $0 == " " || $0 == "\t" }
             if line.hasPrefix("export ") { line = line.dropFirst(7) }
@@ -16,7 +17,7 @@ enum EnvironmentFile {
             let name = line[..<equals]
             let text = value(Substring(line.unicodeScalars[equals...].dropFirst()))
             guard VariableName.isValid(name), !text.utf8.contains(0) else { continue }
-            variables[String(name)] = text
+            variables[ExactName(name)] = text
         }
         return variables
     }

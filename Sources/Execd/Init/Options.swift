@@ -1,3 +1,5 @@
+import System
+
 /// execd's command line.
 struct Options: Hashable, Sendable {
     var port = 44772
@@ -13,8 +15,8 @@ struct Options: Hashable, Sendable {
     var commandGroup = MemberFiles()
     /// The sandbox's program; empty to serve the API only.
     var entrypoint: [String] = []
-    /// Whether only to print the usage.
-    var asksForHelp = false
+    /// What only has to be printed.
+    var answer: String?
     /// Whether this process serves the API; init starts itself again with this set.
     var serves = false
 
@@ -25,7 +27,7 @@ struct Options: Hashable, Sendable {
     }
 
     static let usage =
-        "usage: execd [--help] [--port PORT] [--token-file FILE] [--longest-line BYTES] [--report DESCRIPTOR] "
+        "usage: execd [--help] [--version] [--port PORT] [--token-file FILE] [--longest-line BYTES] [--report DESCRIPTOR] "
         + "[--own-group DESCRIPTORS] [--command-group DESCRIPTORS] [--serve] [-- PROGRAM ARGUMENT...]"
 
     /// The command line of the process that serves, without the program's name.
@@ -66,7 +68,8 @@ struct Options: Hashable, Sendable {
                 }
                 if argument == "--own-group" { options.ownGroup = files } else { options.commandGroup = files }
             case "--serve": options.serves = true
-            case "--help", "-h": options.asksForHelp = true
+            case "--help", "-h": options.answer = usage + "\n"
+            case "--version": options.answer = "execd \(Release.version)\n"
             case "--":
                 options.entrypoint = Array(rest)
                 guard !options.entrypoint.isEmpty else { throw OptionError("a program must follow --") }

@@ -1,4 +1,5 @@
 import CLinux
+import Spelling
 import System
 
 #if canImport(Glibc)
@@ -14,7 +15,7 @@ enum SandboxInit {
     private static let grace = 2
 
     /// Returns the sandbox's exit code.
-    static func run(_ options: Options, executable: String, environment: [String: String]) -> Int32 {
+    static func run(_ options: Options, executable: String, environment: [ExactName: String]) -> Int32 {
         // Needed only where this is not the first process of its namespace (tests).
         _ = linux_set_child_subreaper(1)
         var signals = sigset_t()

@@ -1,3 +1,4 @@
+import Spelling
 import System
 
 #if canImport(Glibc)
@@ -9,7 +10,7 @@ struct ProcessSpec: Hashable, Sendable {
     /// The program (looked up in `PATH` if it has no slash) and its arguments.
     var arguments: [String]
     /// `NAME=value` by name.
-    var environment: [String: String]
+    var environment: [ExactName: String]
     /// nil keeps execd's.
     var directory: String?
     var user: UInt32?

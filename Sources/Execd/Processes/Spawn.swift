@@ -1,3 +1,4 @@
+import Spelling
 import System
 
 #if canImport(Glibc)

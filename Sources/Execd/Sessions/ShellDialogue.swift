@@ -1,3 +1,5 @@
+import Spelling
+
 /// The protocol of a session's control channel, which is the shell's standard input. The shell gets one line for each
 /// run and answers, after all output, with the run's number and exit code.
 ///
@@ -6,15 +8,15 @@
 enum ShellDialogue {
     /// - Parameters: the folder to change to, and variables that were changed outside the shell. A shell can only
     ///   export names that its language allows; others are set when the next shell starts.
-    static func line(run number: UInt64, _ command: String, folder: String?, variables: [String: String]) -> String {
+    static func line(run number: UInt64, _ command: String, folder: String?, variables: [ExactName: String]) -> String {
         let change = folder.map { "command cd -- \(quoted($0)) >/dev/null && " } ?? ""
         let answer = #"command printf '%d %d\n' \#(number) "$?" >&0"#
         return "\(exports(variables))\(change)eval \(quoted(command)) </dev/null; \(answer)\n"
     }
 
     /// Commands that export variables, for those names that a shell allows.
-    static func exports(_ variables: [String: String]) -> String {
-        variables.filter { isIdentifier($0.key) }.sorted { $0.key < $1.key }
+    static func exports(_ variables: [ExactName: String]) -> String {
+        variables.filter { isIdentifier($0.key.text) }.sorted { $0.key < $1.key }
             .map { "export \($0.key)=\(quoted($0.value)); " }.joined()
     }
 

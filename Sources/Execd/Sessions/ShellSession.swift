@@ -1,4 +1,5 @@
 import NIOPosix
+import Spelling
 import Synchronization
 import System
 
@@ -17,7 +18,7 @@ final class ShellSession: Sendable {
         let process: RunningProcess
         let channel: ControlChannel
         /// The variables that it got from the environment file.
-        var variables: [String: String]
+        var variables: [ExactName: String]
         var answers: [UInt8] = []
     }
 
@@ -91,7 +92,7 @@ final class ShellSession: Sendable {
         }
     }
 
-    private func start(in folder: String?, _ variables: [String: String]) throws(SpawnError) -> Shell {
+    private func start(in folder: String?, _ variables: [ExactName: String]) throws(SpawnError) -> Shell {
         let isBash = environment.shell.hasSuffix("/bash")
         let spec = ProcessSpec(
             // With a socket as its input bash would take itself for a remote shell and read ~/.bashrc.

@@ -1,8 +1,7 @@
 import Execd
-import FoundationEssentials
 
 #if canImport(Glibc)
     import Glibc
 #endif
 
-exit(Execd.run(CommandLine.arguments, environment: ProcessInfo.processInfo.environment))
+exit(Execd.run(CommandLine.arguments, environment: Execd.environment))

@@ -1,5 +1,6 @@
 import Logging
 import SafeText
+import Spelling
 import Synchronization
 import System
 
@@ -97,7 +98,7 @@ public final class ImageStore: Sendable {
     /// - Throws: `ImageError.invalidReference`, also for a name that a registry could have; `.storage` when there is no such folder.
     public func register(
         root: String, reference: String, entrypoint: [String] = [], command: [String] = [],
-        environment: [String: String] = [:], workingDirectory: String = "/", user: String = "", digest: String = ""
+        environment: [ExactName: String] = [:], workingDirectory: String = "/", user: String = "", digest: String = ""
     ) throws(ImageError) {
         let reference = try ImageReference(reference)
         guard reference.isLocal else {

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import JSON
+import Spelling
 import System
 
 #if canImport(Glibc)
@@ -29,7 +30,10 @@ struct OCILayout {
         }
         let config = file.config ?? Configuration.Process()
         let variables = (config.env ?? []).compactMap { line in
-            line.firstIndex(of: "=").map { (String(line[..<$0]), String(line[line.index(after: $0)...])) }
+            // By scalars, because an equals sign with a combining mark is a different Character.
+            line.unicodeScalars.firstIndex(of: "=").map {
+                (ExactName(line[..<$0]), String(line.unicodeScalars[$0...].dropFirst()))
+            }
         }
         return SandboxImage(
             reference: reference.description, root: "", entrypoint: config.entrypoint ?? [],

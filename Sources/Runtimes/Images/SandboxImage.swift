@@ -1,3 +1,5 @@
+import Spelling
+
 /// An image for sandboxes: files on this machine, and the image's settings for running them.
 public struct SandboxImage: Codable, Hashable, Sendable {
     /// Canonical, as `ImageReference.description`.
@@ -6,7 +8,7 @@ public struct SandboxImage: Codable, Hashable, Sendable {
     public var root: String
     public var entrypoint: [String]
     public var command: [String]
-    public var environment: [String: String]
+    public var environment: [ExactName: String]
     public var workingDirectory: String
     /// As in the image: a name or number, perhaps with a group after a colon; empty for root.
     public var user: String
@@ -15,7 +17,7 @@ public struct SandboxImage: Codable, Hashable, Sendable {
 
     public init(
         reference: String, root: String, entrypoint: [String] = [], command: [String] = [],
-        environment: [String: String] = [:], workingDirectory: String = "/", user: String = "", digest: String = ""
+        environment: [ExactName: String] = [:], workingDirectory: String = "/", user: String = "", digest: String = ""
     ) {
         self.reference = reference
         self.root = root

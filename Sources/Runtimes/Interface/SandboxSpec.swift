@@ -1,4 +1,5 @@
 import NetworkPolicy
+import Spelling
 
 /// What a sandbox is to be.
 public struct SandboxSpec: Hashable, Sendable {
@@ -6,7 +7,7 @@ public struct SandboxSpec: Hashable, Sendable {
     public var source: SandboxSource
     public var entrypoint: [String]
     /// What the request sets; an image's own variables are the runtime's to add beneath.
-    public var environment: [String: String]
+    public var environment: [ExactName: String]
     public var limits: ResourceLimits
     /// In force before anything of the sandbox runs. `.allowAll` is guarded, too.
     public var policy: Policy
@@ -17,7 +18,7 @@ public struct SandboxSpec: Hashable, Sendable {
     public var execdToken: String?
 
     public init(
-        id: String, source: SandboxSource, entrypoint: [String], environment: [String: String] = [:],
+        id: String, source: SandboxSource, entrypoint: [String], environment: [ExactName: String] = [:],
         limits: ResourceLimits = ResourceLimits(), policy: Policy, labels: SandboxLabels, execdToken: String? = nil
     ) {
         self.id = id

@@ -1,4 +1,5 @@
 import Netfilter
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -68,10 +69,11 @@ extension ControlGroup {
             let (quota, period) = BundleConfiguration.processorTime(millis: cpu + Reserve.cpuMillis)
             try Self.set("\(quota) \(period)", whole + "/cpu.max")
         }
-        // The OCI runtime limits the devices of the programs' group only. In version 1 both parts share one device list.
-        let code = DeviceRule.limitVersion2(server)
+        // The OCI runtime limits the devices of the programs' group only, and allows more than it is told. A device opens
+        // only if the program of every group above allows it, too.
+        let code = DeviceRule.limitVersion2(whole)
         guard code == 0 else {
-            throw .system(action: "limiting the devices of \(server)", reason: String(cString: strerror(-code)))
+            throw .system(action: "limiting the devices of \(whole)", reason: String(cString: strerror(-code)))
         }
         try Self.set(Reserve.weight, server + "/cpu.weight")
         try Self.set(String(Reserve.memory), server + "/memory.min")
@@ -92,6 +94,16 @@ extension ControlGroup {
             try Self.set(String(quota), file("cpu", "cpu.cfs_quota_us", of: self))
         }
         try Self.set(Reserve.shares, file("cpu", "cpu.shares", of: server))
+    }
+
+    /// Takes away the devices that the OCI runtime has allowed beyond its bundle's list. For version 1, where this is only
+    /// possible once the container runs; both parts share one list there.
+    func denyAddedDevices() throws(RuntimeError) {
+        let folder = "\(Self.root)/devices\(programs.path)"
+        guard !Self.isVersion2, let list = File.text(folder + "/devices.list") else { return }
+        for line in list.split(separator: "\n") where DeviceRule.isAdded(line) {
+            try Self.set(String(line), folder + "/devices.deny")
+        }
     }
 
     /// Opens what a process gets into the parts by, first those of execd's: for the init, who may not open them itself.

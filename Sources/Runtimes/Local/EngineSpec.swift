@@ -1,4 +1,5 @@
 import Addresses
+import Spelling
 
 /// What the engine makes a sandbox of. It is a part of `SandboxRecord` on the disk: what a field is called there stays.
 public struct EngineSpec: Codable, Hashable, Sendable {
@@ -6,7 +7,7 @@ public struct EngineSpec: Codable, Hashable, Sendable {
     /// The folder of the image's files. It is never written to.
     public var imageRoot: String
     public var entrypoint: [String]
-    public var environment: [String: String]
+    public var environment: [ExactName: String]
     public var workingDirectory: String
     public var limits: ResourceLimits
     /// What execd asks of its callers; nil: nothing.
@@ -15,7 +16,7 @@ public struct EngineSpec: Codable, Hashable, Sendable {
     public var owner: String?
 
     public init(
-        id: String, imageRoot: String, entrypoint: [String], environment: [String: String] = [:],
+        id: String, imageRoot: String, entrypoint: [String], environment: [ExactName: String] = [:],
         workingDirectory: String = "/", limits: ResourceLimits = ResourceLimits(),
         execdToken: String? = nil, owner: String? = nil
     ) {

@@ -231,6 +231,7 @@ public final class LocalEngine: Sendable {
                     folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath)
                 try runtime.run(folder.name, view, detached: true, input: input, passed: groups, log: log)
                 users.started(in: folder)
+                try folder.group.denyAddedDevices()
             } catch {
                 watch.close()
                 throw .startFailed(id: id, reason: folder.withOutput("\(error)"))

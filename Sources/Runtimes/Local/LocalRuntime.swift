@@ -1,6 +1,7 @@
 import Logging
 import Metrics
 import Netfilter
+import Spelling
 import Synchronization
 
 /// Sandboxes on this machine: its images, its containers, its guard, and the order in which they come together.

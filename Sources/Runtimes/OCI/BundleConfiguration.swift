@@ -1,3 +1,5 @@
+import Spelling
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -145,6 +147,8 @@ extension BundleConfiguration {
                 "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
                 "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
                 "/sys/devices/virtual/powercap",
+                // Loop devices name the machine's files that they show, other sandboxes' among them.
+                "/sys/devices/virtual/block",
             ],
             readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
             seccomp: SeccompProfile(capabilities: Self.capabilities))

@@ -14,19 +14,28 @@ struct DeviceRule: Codable, Hashable, Sendable {
     /// Denies everything but the nodes that the OCI runtime puts into every `/dev`. The kernel does not open any other
     /// node, wherever a sandbox gets it from.
     ///
-    /// Runtimes add what they need to create the nodes (`c *:* m`, which does not allow opening), and runc before 1.2
-    /// adds `/dev/net/tun`, against which only `nodev` mounts and the missing CAP_MKNOD help.
+    /// Runtimes add what they need to create the nodes (`c *:* m`, which does not allow opening). crun also adds the
+    /// console, and runc before 1.2 tun, which this list cannot prevent: `ControlGroup` takes them away.
     static let sandbox: [DeviceRule] =
         [DeviceRule(allow: false, type: "a", access: "rwm")]
         + usual.map { DeviceRule(allow: true, type: "c", major: $0.major, minor: $0.minor, access: "rwm") }
 
-    /// Applies the same list to a version 2 control group that the OCI runtime does not know.
+    /// Applies the same list to a version 2 control group and the groups in it, whatever the OCI runtime allows there.
     /// - Returns: 0 or a negative errno.
     static func limitVersion2(_ group: String) -> CInt {
         let allowed = usual.map {
             linux_device(is_block: 0, major: Int32($0.major), minor: $0.minor.map { Int32($0) } ?? -1)
         }
         return linux_limit_devices(group, allowed, CInt(allowed.count))
+    }
+
+    /// Whether a line of a version 1 list (`c 5:1 rwm`) lets a device be opened that is not in the list above.
+    static func isAdded(_ line: some StringProtocol) -> Bool {
+        let fields = line.split(whereSeparator: { $0 == " " || $0 == ":" })
+        guard fields.count == 4, fields[3] != "m" else { return false }
+        return !usual.contains {
+            fields[0] == "c" && fields[1] == "\($0.major)" && fields[2] == $0.minor.map { "\($0)" } ?? "*"
+        }
     }
 
     /// Numbers of the kernel's Documentation/admin-guide/devices.txt.

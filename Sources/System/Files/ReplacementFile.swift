@@ -39,7 +39,8 @@ package struct ReplacementFile: ~Copyable {
     }
 
     private static func synchronizeFolder(of path: String) throws(SystemCallError) {
-        let name = path.lastIndex(of: "/").map { path[...$0] } ?? "./"
+        // By scalars: a slash with a combining mark after it is a different Character.
+        let name = path.unicodeScalars.lastIndex(of: "/").map { path[...$0] } ?? "./"
         let folder = try FileDescriptor(opening: String(name), O_RDONLY | O_DIRECTORY)
         guard fsync(folder.number) == 0 else { throw .last }
     }

@@ -35,7 +35,9 @@ import Testing
     @Test(arguments: [
         ("127.0.0.1:8080", true), ("[::1]:8080", true), ("localhost", true), ("LOCALHOST:1", true), ("h.", true),
         ("H:8080", true), ("api", true), ("page.example", false), ("h.page.example", false), ("203.0.113.77", false),
-        ("[2001:db8::77]", false), ("127.0.0.1.page.example", false), ("", false), ("h:1:2", false),
+        ("[2001:db8::77]", false), ("127.0.0.1.page.example", false), ("", false), ("h:1:2", false), ("h:evil", false),
+        ("h:", true), ("localhost:80@page.example", false), ("[::1]x", false), ("[::1]:x", false), ("[::1", false),
+        ("h:１", false),
     ])
     func `the host has to be one of the server's`(_ host: String, _ isOwn: Bool) async throws {
         for key in [House.apiKey, nil] {

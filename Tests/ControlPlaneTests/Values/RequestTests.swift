@@ -3,6 +3,7 @@ import JSON
 import NIOHTTP1
 import NetworkPolicy
 import Runtimes
+import Spelling
 import Testing
 
 @testable import ControlPlane

@@ -1,4 +1,5 @@
 import JSON
+import Spelling
 import Testing
 
 @testable import Execd
@@ -151,8 +152,8 @@ struct CodeValueTests {
             ([:], 44771), (["JUPYTER_PORT": "5000"], 5000), (["JUPYTER_PORT": "x"], nil),
             (["JUPYTER_PORT": "70000"], nil),
             (["JUPYTER_HOST": "http://127.0.0.1:44771"], nil), (["JUPYTER_TOKEN": "t"], nil),
-        ] as [([String: String], Int?)])
-    func `execd listens for readiness checks only where no Jupyter will`(environment: [String: String], port: Int?) {
+        ] as [([ExactName: String], Int?)])
+    func `execd listens for readiness checks only where no Jupyter will`(environment: [ExactName: String], port: Int?) {
         #expect(ReadinessListener.port(environment) { _ in false } == port)
         #expect(ReadinessListener.port(environment) { $0 == "jupyter-server" } == nil)
     }

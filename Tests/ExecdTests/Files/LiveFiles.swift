@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Spelling
 import System
 import TestSupport
 

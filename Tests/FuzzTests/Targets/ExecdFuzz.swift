@@ -1,3 +1,5 @@
+import Spelling
+
 @testable import Execd
 
 /// Bodies that execd takes, by the decoders that serve.
@@ -15,10 +17,10 @@ enum ExecdFuzz {
             let line = ShellDialogue.line(run: 1, run.command, folder: run.cwd, variables: [:])
             promise(line.hasSuffix("\n"), "a line without an end")
         }
-        if let rights = try? RequestBody.decode([String: FileRights].self, from: body) {
+        if let rights = try? RequestBody.decode([ExactName: FileRights].self, from: body) {
             for value in rights.values { _ = try? value.resolved(Accounts(users: .init(""), groups: .init(""))) }
         }
-        if let texts = try? RequestBody.decode([String: TextReplacement].self, from: body) {
+        if let texts = try? RequestBody.decode([ExactName: TextReplacement].self, from: body) {
             for text in texts.values where !text.old.isEmpty {
                 let (changed, count) = text.apply(to: Array("a\(text.old)b\(text.old)".utf8))
                 promise(count >= 1, "a text was not found in itself")

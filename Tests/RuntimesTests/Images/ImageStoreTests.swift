@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import Spelling
 import TestSupport
 import Testing
 

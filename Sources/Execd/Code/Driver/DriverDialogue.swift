@@ -1,4 +1,5 @@
 import JSON
+import Spelling
 
 /// What a driver says on its control channel, a line at a time. No code that it runs prints there.
 enum DriverMessage: Hashable, Sendable {
@@ -14,11 +15,11 @@ protocol DriverDialogue: Sendable {
     /// Programs and their arguments; the first that is there is taken.
     var commands: [[String]] { get }
     /// Variables that the process gets beside those of commands.
-    var variables: [String: String] { get }
+    var variables: [ExactName: String] { get }
     /// What to send first.
     var greeting: String { get }
     /// - Parameter variables: those that have changed in the environment file.
-    func begin(_ run: UInt64, _ code: String, variables: [String: String]) -> String
+    func begin(_ run: UInt64, _ code: String, variables: [ExactName: String]) -> String
     /// What a line means; nil for what makes no sense, which is ignored.
     func message(_ line: ArraySlice<UInt8>) -> [DriverMessage]
 }
@@ -52,15 +53,15 @@ struct ControlLines: Hashable, Sendable {
 /// The Python driver's side: objects of JSON.
 struct PythonDialogue: DriverDialogue {
     let commands = ["python3", "python"].map { [$0, "-c", PythonDriver.script] }
-    let variables: [String: String] = [:]
+    let variables: [ExactName: String] = [:]
     let greeting = ""
 
-    func begin(_ run: UInt64, _ code: String, variables: [String: String]) -> String {
+    func begin(_ run: UInt64, _ code: String, variables: [ExactName: String]) -> String {
         var text = JSONObject()
         text.set("run", .integer(Int(truncatingIfNeeded: run)))
         text.set("code", .string(code))
         var changed = JSONObject()
-        for (name, value) in variables { changed.set(name, .string(value)) }
+        for (name, value) in variables { changed.set(name.text, .string(value)) }
         text.set("variables", .object(changed))
         return String(decoding: JSONValue.object(text).encoded, as: UTF8.self) + "\n"
     }
@@ -100,14 +101,14 @@ struct ShellCodeDialogue: DriverDialogue {
     private var isBash: Bool { shell.hasSuffix("/bash") }
     var commands: [[String]] { [[shell] + (isBash ? ["--norc", "--noprofile", "--noediting", "-i"] : [])] }
     // No prompts, and no history that is written when it ends.
-    let variables = ["PS1": "", "PS2": "", "PROMPT_COMMAND": "", "HISTFILE": "/dev/null"]
+    let variables: [ExactName: String] = ["PS1": "", "PS2": "", "PROMPT_COMMAND": "", "HISTFILE": "/dev/null"]
     var greeting: String {
         (isBash ? "set +o history; " : "") + "unset PROMPT_COMMAND HISTFILE; PS1=; PS2=\n" + Self.answer(0)
     }
 
     private static func answer(_ run: UInt64) -> String { #"command printf '%d %d\n' \#(run) "$?" >&0"# + "\n" }
 
-    func begin(_ run: UInt64, _ code: String, variables: [String: String]) -> String {
+    func begin(_ run: UInt64, _ code: String, variables: [ExactName: String]) -> String {
         let exports = ShellDialogue.exports(variables)
         return "\(exports)eval \(ShellDialogue.quoted(code)) </dev/null\n" + Self.answer(run)
     }

@@ -1,4 +1,5 @@
 import NIOPosix
+import Spelling
 import Synchronization
 import System
 
@@ -13,7 +14,7 @@ final class ProcessKernel: CodeKernel {
         let process: RunningProcess
         let channel: ControlChannel
         /// The variables that it got from the environment file.
-        var variables: [String: String]
+        var variables: [ExactName: String]
         var lines = ControlLines()
         var isReady = false
     }

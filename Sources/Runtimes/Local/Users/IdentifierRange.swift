@@ -37,8 +37,10 @@ public struct UserNamespaceSettings: Hashable, Sendable {
     public let firstID: UInt32
     public let idCount: UInt32
 
-    /// From the part of the ids that nobody else gives out (systemd's table of users and groups): room for 4094 sandboxes.
-    public static let `default` = UserNamespaceSettings(firstID: 0x7000_0000, idCount: 4094 << 16)!
+    /// Ids that nobody else gives out by default, for 2046 sandboxes. useradd(8) gives users subordinate ids below
+    /// 600100000, systemd's containers end at 0x6fff_ffff, and sssd's ids of directories (sssd-ldap(5),
+    /// `ldap_idmap_range_max`) below 2000200000 (0x7738_a140); systemd's foreign ids begin at 0x7ffe_0000.
+    public static let `default` = UserNamespaceSettings(firstID: 0x7800_0000, idCount: 2046 << 16)!
 
     /// nil where there is not one whole range, or the last one would be no id.
     public init?(mode: Mode = .auto, firstID: UInt32, idCount: UInt32) {
