@@ -67,20 +67,25 @@ extension Settings {
 
     private static let limitValues = "1 to 10^12, or leave it out"
 
+    /// A limit that does not apply unless it is set.
     private static func limit(
         _ name: String, _ shown: String, _ place: any WritableKeyPath<Gateway, Int?> & Sendable, _ summary: String
     ) -> SettingKey {
-        SettingKey(name, limitValues, example: shown, summary) { (value, settings) throws(ConfigurationError) in
-            settings.gateway[keyPath: place] = try value.integer(in: 1...EgressBudgets.most)
-        }
+        SettingKey(name, limitValues, example: shown, summary, apply: limit { $0[keyPath: place] = $1 })
     }
 
+    /// A limit with a default.
     private static func limit(
         _ name: String, _ place: any WritableKeyPath<Gateway, Int> & Sendable, _ summary: String
     ) -> SettingKey {
-        SettingKey(name, limitValues, default: "\(Gateway()[keyPath: place])", summary) {
-            (value, settings) throws(ConfigurationError) in
-            settings.gateway[keyPath: place] = try value.integer(in: 1...EgressBudgets.most)
+        SettingKey(
+            name, limitValues, default: "\(Gateway()[keyPath: place])", summary,
+            apply: limit { $0[keyPath: place] = $1 })
+    }
+
+    private static func limit(_ set: @escaping @Sendable (inout Gateway, Int) -> Void) -> SettingKey.Apply {
+        { (value, settings) throws(ConfigurationError) in
+            set(&settings.gateway, try value.integer(in: 1...EgressBudgets.most))
         }
     }
 

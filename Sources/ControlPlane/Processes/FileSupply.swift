@@ -2,6 +2,7 @@ import CLinux
 import Ingress
 import Supervision
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -14,7 +15,8 @@ final class FileSupply {
         let path: String
         /// A file in memory, in the place of one on the disk.
         let memory: CInt?
-        var stamp: [Int] = []
+        /// Of the file that was sent; nil if it has to be sent.
+        var stamp: ChangeStamp??
     }
 
     private var items: [Item]
@@ -46,9 +48,9 @@ final class FileSupply {
     /// Sends what has changed on the disk.
     func refresh() {
         for place in items.indices where items[place].memory == nil {
-            guard disk.stamp(of: items[place].path) != items[place].stamp else { continue }
+            guard items[place].stamp != .some(disk.stamp(of: items[place].path)) else { continue }
             // Where the process does not keep up, the next look sends it.
-            do { try send(place) } catch { items[place].stamp = [] }
+            do { try send(place) } catch { items[place].stamp = nil }
         }
     }
 
@@ -58,7 +60,7 @@ final class FileSupply {
             try socket?.send(FileMessage.file(path: item.path, code: 0).bytes, descriptor: memory)
             return
         }
-        items[place].stamp = disk.stamp(of: item.path)
+        items[place].stamp = .some(disk.stamp(of: item.path))
         let descriptor = disk.open(item.path)
         let code = descriptor < 0 ? errno : 0
         defer { if descriptor >= 0 { close(descriptor) } }
@@ -150,8 +152,8 @@ final class SuppliedFiles: FileSource {
         return copy
     }
 
-    func stamp(of path: String) -> [Int] {
-        state.withLock { $0.descriptors[path].map { DiskFiles.stamp(of: $0) } ?? [0] }
+    func stamp(of path: String) -> ChangeStamp? {
+        state.withLock { $0.descriptors[path].flatMap { ChangeStamp(descriptor: $0) } }
     }
 
     /// A secret's text, without white space; nil where there is none.

@@ -38,7 +38,19 @@ public struct SidecarPolicy: EgressController {
 
     @discardableResult
     public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
-        try await call("DELETE", id, JSONValue.array(targets.map { .string($0.description) }).encoded)
+        var texts: [JSONValue] = []
+        for target in targets { texts += try atSidecar(target).map { .string($0.description) } }
+        return try await call("DELETE", id, JSONValue.array(texts).encoded)
+    }
+
+    /// A sidecar is sent the rules of a preset, not its name, so it can only remove them one by one.
+    private func atSidecar(_ selector: RuleSelector) throws(EgressError) -> [RuleSelector] {
+        guard case .preset(let name) = selector else { return [selector] }
+        do throws(PolicyError) {
+            return try presets.rules(named: name).map { .traffic(RuleTarget($0.target, $0.scope)) }
+        } catch {
+            throw .invalidPolicy("\(error)")
+        }
     }
 
     public func token(of id: String) async throws(EgressError) -> String {

@@ -2,6 +2,7 @@ import Logging
 import NIOCore
 import NIOSSL
 import Synchronization
+import System
 
 /// The certificates of a listener, read anew when their files change. A handshake gets those of its time; connections that
 /// are open go on with theirs.
@@ -9,7 +10,7 @@ final class LiveCertificates: Sendable {
     private struct State {
         var loaded: [LoadedCertificate]
         var names: ServerNames
-        var stamps: [[Int]]
+        var stamps: [[ChangeStamp?]]
 
         func certificate(for name: String?) -> LoadedCertificate {
             loaded[name.flatMap(names.index) ?? 0]
@@ -75,7 +76,7 @@ final class LiveCertificates: Sendable {
         state.withLock { [present] in $0 = present }
     }
 
-    private static func stamp(_ files: CertificateFiles, _ source: any FileSource) -> [Int] {
-        source.stamp(of: files.certificate) + source.stamp(of: files.key)
+    private static func stamp(_ files: CertificateFiles, _ source: any FileSource) -> [ChangeStamp?] {
+        [source.stamp(of: files.certificate), source.stamp(of: files.key)]
     }
 }

@@ -3,7 +3,7 @@
 #endif
 
 /// File attributes that change with a file's contents or permissions, to notice a change without reading the file.
-package struct ChangeStamp: Hashable, Sendable {
+public struct ChangeStamp: Hashable, Sendable {
     private let inode: UInt64
     private let size: Int64
     private let modified: [Int]
@@ -13,6 +13,17 @@ package struct ChangeStamp: Hashable, Sendable {
     package init?(_ path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
+        self.init(status)
+    }
+
+    /// nil if the descriptor is not open.
+    package init?(descriptor: CInt) {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return nil }
+        self.init(status)
+    }
+
+    private init(_ status: stat) {
         inode = UInt64(status.st_ino)
         size = Int64(status.st_size)
         modified = [status.st_mtim.tv_sec, status.st_mtim.tv_nsec]

@@ -4,6 +4,7 @@ import Foundation
 import HTTPServer
 import Ingress
 import Logging
+import NetworkPolicy
 import Runtimes
 import SecureAccess
 import Synchronization
@@ -19,21 +20,23 @@ final class PodHouse: TestServer {
     let api: LifecycleAPI
     let routes = RouteTable(policySocket: "/none", credentialKey: Array("key".utf8))
     private let store: TestStore
+    private let presets: Presets
     private let waiting = Waiting()
     private let follower: Task<Void, Never>
 
     init(
         _ cluster: Cluster = Cluster(), store: TestStore? = nil, owner: String = "ours",
-        patience: Duration = .seconds(20)
+        presets: Presets = .none, patience: Duration = .seconds(20)
     ) async throws {
         self.cluster = cluster
         self.owner = owner
+        self.presets = presets
         let store = try store ?? TestStore()
         self.store = store
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let runtime = PodRuntime(cluster, owner: owner)
         let guards = SandboxGuards(runtime: runtime, machine: FakeEgress()) {
-            SidecarPolicy(of: $0, host: $1.host, port: $1.port, token: $1.token)
+            SidecarPolicy(of: $0, host: $1.host, port: $1.port, token: $1.token, presets: presets)
         }
         let (routes, waiting) = (routes, waiting)
         let service = SandboxService(
@@ -49,7 +52,8 @@ final class PodHouse: TestServer {
             endpoints: EndpointResolver(
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
             routes: routes,
-            limits: RequestLimits(capabilities: runtime.capabilities, codes: runtime.codes), publicHost: nil,
+            limits: RequestLimits(presets: presets, capabilities: runtime.capabilities, codes: runtime.codes),
+            publicHost: nil,
             apiKey: House.apiKey,
             callers: CallerRules(names: HostNames(["h"]), origins: [], asksForKey: true), logger: logger,
             metricsText: { "" })
@@ -62,7 +66,7 @@ final class PodHouse: TestServer {
     /// The server is gone, and another one takes its place.
     func restarted() async throws -> PodHouse {
         follower.cancel()
-        return try await PodHouse(cluster, store: store, owner: owner)
+        return try await PodHouse(cluster, store: store, owner: owner, presets: presets)
     }
 
     /// A second server on the same cluster.

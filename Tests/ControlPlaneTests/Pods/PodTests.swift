@@ -47,6 +47,21 @@ import Testing
         #expect(gone.status == 500 && gone.text.contains("nothing was changed"), "\(gone.text)")
     }
 
+    @Test func `a preset is removed from a sidecar by its name, as it was put there`() async throws {
+        let file =
+            #"{"name":"py","description":"","allow":[{"target":"pypi.org","ports":[443]},{"target":"b.example"}]}"#
+        let preset = try Presets.decode(json: Array(file.utf8))
+        let house = try await PodHouse(presets: Presets(rules: [preset.name: preset.rules]))
+        let id = try await house.create(denyAll), target = "/v1/sandboxes/\(id)/networkpolicy"
+        let sidecar = try #require(house.cluster[id]?.sidecar)
+        let rules = #"[{"preset":"py"},{"action":"allow","target":"kept.example"}]"#
+        #expect(await house.send(.PATCH, target, rules).status == 200 && sidecar.policy?.rules.count == 3)
+        let unknown = await house.send(.DELETE, target, #"["preset:pyy"]"#)
+        #expect(unknown.status == 400 && unknown.text.contains("pyy") && sidecar.policy?.rules.count == 3)
+        #expect(await house.send(.DELETE, target, #"["preset:py"]"#).status == 200)
+        #expect(sidecar.policy?.rules.map(\.text) == ["kept.example"])
+    }
+
     @Test func `what it cannot do is 501, and its errors have its own codes`() async throws {
         let house = try await PodHouse(), id = try await house.create()
         for action in ["pause", "resume"] {
