@@ -3,8 +3,8 @@ import JSON
 import NIOHTTP1
 import Runtimes
 
-/// An answer that is an error: `{"code","message"}`, with the contract's `detail` list beside it where a request's fields
-/// are wrong (docs/wire.md#errors).
+/// An error answer: `{"code","message"}`, with a `detail` list if fields of the request are wrong
+/// (docs/wire.md#errors).
 struct APIError: Error, Hashable, Sendable {
     var status: HTTPResponseStatus
     var code: String
@@ -18,7 +18,7 @@ struct APIError: Error, Hashable, Sendable {
         self.detail = detail
     }
 
-    /// 422 with every problem; the message names them, too, since clients show only that.
+    /// 422 with all problems. The message lists them as well, since clients show only that.
     static func invalid(_ problems: [ValidationProblem]) -> APIError {
         let text = problems.map { "\($0.loc.joined(separator: ".")): \($0.msg)" }.joined(separator: "; ")
         return APIError(.unprocessableEntity, "INVALID_REQUEST", text, detail: problems)
@@ -28,7 +28,7 @@ struct APIError: Error, Hashable, Sendable {
         .invalid([ValidationProblem(type: type, location: location, message: message)])
     }
 
-    /// A body that is no JSON at all, or none that everybody reads alike.
+    /// A body that is not JSON, or that parsers could read differently.
     static func notJSON(_ error: JSONError) -> APIError {
         APIError(.badRequest, "INVALID_REQUEST", "the body is not valid JSON: \(error)")
     }

@@ -1,15 +1,15 @@
 import HTTPServer
 import NIOHTTP1
 
-/// What a request must have before anything else of it is looked at, so that no page that a browser shows can use the API with
-/// what the browser adds or the network grants: one of the server's hosts, no foreign origin, and bodies that say that they are
-/// JSON (a form or a text is what a page can send without asking first).
+/// Checks on every request, before all others, that keep web pages from using the API through a visitor's browser: the
+/// host must be one of the server's, the origin must not be foreign, and a body must be declared as JSON (pages can
+/// send forms and plain text to any server without asking first).
 struct CallerRules: Sendable {
     let names: HostNames
     /// Origins of pages that may call; `*` for all.
     let origins: Set<String>
-    /// Without a key nobody of this server's own origin calls: the only pages that have it are those of sandboxes, through
-    /// the server proxy.
+    /// Whether a key is needed. Without one even the server's own origin is refused, because the only pages with that
+    /// origin are those of sandboxes, through the server proxy.
     let asksForKey: Bool
 
     static let anyOrigin = "*"
@@ -20,7 +20,7 @@ struct CallerRules: Sendable {
         self.asksForKey = asksForKey
     }
 
-    /// Old clients name no host; browsers do.
+    /// Old clients send no Host; browsers do.
     func check(_ request: HTTPRequest) throws(APIError) {
         for host in request.headers["host"] where !names.contains(host) {
             throw APIError(
@@ -33,7 +33,7 @@ struct CallerRules: Sendable {
                 "pages of \(origin.prefix(100)) may not call this server; [server] allowed_origins names those that may"
             )
         }
-        // A page's GET to its own origin does not name it.
+        // A page's GET to its own origin has no Origin field.
         if !asksForKey, !request.headers.contains(name: "origin"), request.isOfAPage {
             throw APIError(.forbidden, "FOREIGN_ORIGIN", "pages may not call this server while it asks for no key")
         }
@@ -47,7 +47,7 @@ struct CallerRules: Sendable {
         origins.contains(origin.lowercased()) || (asksForKey && origins.contains(Self.anyOrigin))
     }
 
-    /// Whether a page came from the host that it calls, whichever of http and https its way began with.
+    /// Whether a page is from the host that it calls, over http or https.
     static func isOwn(_ origin: String, host: String?) -> Bool {
         guard let host else { return false }
         let origin = origin.lowercased(), called = host.lowercased()
@@ -58,7 +58,7 @@ struct CallerRules: Sendable {
         return false
     }
 
-    /// Whether a text is an origin as browsers write it: a scheme, a host, a port where it is not the usual one.
+    /// Whether a text is an origin as browsers send it: a scheme, a host, and a port unless it is the default.
     static func isOrigin(_ text: String) -> Bool {
         for scheme in ["http://", "https://"] where text.lowercased().hasPrefix(scheme) {
             let authority = text.dropFirst(scheme.count)
@@ -68,7 +68,7 @@ struct CallerRules: Sendable {
         return false
     }
 
-    /// Every body of this API is JSON.
+    /// All bodies of this API must be JSON.
     func checkBody(_ request: HTTPRequest) throws(APIError) {
         let length = request.headers.first(name: "content-length").map { $0.contains { $0 != "0" } } ?? false
         guard length || request.headers.contains(name: "transfer-encoding") else { return }
@@ -88,7 +88,7 @@ struct CallerRules: Sendable {
 
     // MARK: pages that may call (Fetch standard, CORS)
 
-    /// The answer to a browser's question whether a page may send a request; nil for any other request.
+    /// The answer to a CORS preflight; nil for any other request.
     func preflight(_ request: HTTPRequest) -> Reply? {
         guard request.method == .OPTIONS, request.headers.contains(name: "origin"),
             let method = request.headers.first(name: "access-control-request-method")
@@ -102,7 +102,7 @@ struct CallerRules: Sendable {
         return reply
     }
 
-    /// Lets the page see the answer where it may call.
+    /// Adds the CORS headers that let an allowed page read the answer.
     func share(_ reply: inout Reply, with request: HTTPRequest) {
         guard let origin = request.headers.first(name: "origin"), isAllowed(origin) else { return }
         reply.headers.add(name: "access-control-allow-origin", value: origin)

@@ -7,18 +7,17 @@ import Synchronization
     import Glibc
 #endif
 
-/// The hosts by which clients reach this server.
+/// The host names and addresses of this server.
 ///
-/// Any page can give its own name this machine's address (DNS rebinding): its requests then come with the page's name in
-/// `Host`, and to the browser they are of the page's own origin. So a name has to be one of the server's. An address has to be
-/// this machine's.
+/// A page can point its own host name at this machine (DNS rebinding). Its requests then have that name in `Host`, and
+/// the browser treats them as same-origin. So names in `Host` must be the server's, and addresses this machine's.
 final class HostNames: Sendable {
-    /// In a setting: every name is the server's.
+    /// In settings: any name is accepted.
     static let any = "*"
 
     private let names: Set<String>
     private let machine = Mutex<(addresses: Set<IPAddress>, readAt: ContinuousClock.Instant)?>(nil)
-    /// Addresses come and go; reading them takes a while where there are many sandboxes.
+    /// How long addresses are cached. They change, and reading them takes a while if there are many sandboxes.
     private static let freshness = Duration.seconds(1)
 
     /// - Parameter names: without ports; the machine's own name and `localhost` are added.
@@ -35,7 +34,7 @@ final class HostNames: Sendable {
         return isOwn(address)
     }
 
-    /// In small letters, without port, brackets and the dot at the end.
+    /// In lower case, without port, brackets and final dot.
     /// - Returns: nil if something other than a port follows the name (RFC 3986, section 3.2.3: digits, or none).
     static func name(of host: String) -> String? {
         var name = host.lowercased()[...], rest: Substring = ""
@@ -57,7 +56,7 @@ final class HostNames: Sendable {
             if machine == nil || now - machine!.readAt > Self.freshness {
                 let devices = (try? System.enumerateDevices()) ?? []
                 let addresses = devices.compactMap { $0.address?.ipAddress }.compactMap {
-                    // A link-local address is written with its link.
+                    // A link-local address is followed by its link.
                     IPAddress(String($0.prefix { $0 != "%" }))
                 }
                 machine = (Set(addresses), now)

@@ -18,13 +18,13 @@ private struct DiagnosticContent: Encodable, Sendable {
 extension LifecycleAPI {
     private static let maxLines = 100
     private static let maxEvents = 50
-    /// Bytes of a sandbox's output that are looked at.
+    /// How many bytes of a sandbox's output are read.
     private static let logBytes = 256 << 10
 
     func diagnostics(_ id: String, _ kind: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
         let scopes = ["logs": ["container", "all"], "events": ["runtime", "all"], "inspect": [], "summary": []]
         guard let allowed = scopes[kind] else { throw .unknownRoute }
-        // Also of one that is being deleted: why that takes so long is to be seen.
+        // Also for a sandbox that is being deleted, to show why that takes so long.
         let left = service.runtime.leftovers.filter { $0.sandbox == id }.map(\.description)
         guard let sandbox = service.catalog[id] else {
             guard kind == "summary", !left.isEmpty else { throw service.unknownSandbox(id) }
@@ -37,7 +37,7 @@ extension LifecycleAPI {
         try check(request, parameters: ["scope", "tail", "limit", "event_limit", "since", "container"])
         try Self.refuseSelections(request)
         let tail = try Self.count(request.query("tail"), "tail") ?? Self.maxLines
-        // The contract calls it so in a summary.
+        // The parameter has this name for a summary.
         let name = kind == "summary" ? "event_limit" : "limit"
         let limit = try Self.count(request.query(name), name) ?? Self.maxEvents
         let lines: [String]
@@ -81,11 +81,11 @@ extension LifecycleAPI {
     /// The contract's name for the container that a user's programs are in.
     private static let onlyContainer = "sandbox"
 
-    /// People read this in terminals.
+    /// Escaped, because people read this in terminals.
     private static func lines(_ text: String) -> [String] { ForeignText.escapedLines(text) }
 
     private static func events(_ sandbox: Sandbox) -> [String] {
-        // The last one may have got its message later.
+        // The last one's message may have been set later.
         (sandbox.history.dropLast() + [sandbox.status]).map { status in
             "\(status.since) \(status.state.rawValue) \(status.reason)"
                 + (status.message.isEmpty ? "" : ": \(status.message)")

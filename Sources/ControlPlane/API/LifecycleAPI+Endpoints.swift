@@ -54,8 +54,8 @@ extension LifecycleAPI {
         }
     }
 
-    /// What a signed route is to be restricted to: `once`, `methods`, `path`, `label`. An extension of ours: the official
-    /// clients send none of them.
+    /// The restrictions of a signed route: `once`, `methods`, `path`, `label`. Our extension; official clients send
+    /// none of them.
     private func scope(_ request: HTTPRequest, expires: UInt64?) throws(APIError) -> RouteScope? {
         let isOnce = try Self.flag(request.query("once"), "once")
         let (list, path, label) = (request.query("methods"), request.query("path"), request.query("label"))
@@ -108,7 +108,7 @@ extension LifecycleAPI {
         return UInt64(number)
     }
 
-    /// `/sandboxes/{id}/networkpolicy`: the sandbox's own policy API, opened by the API key (docs/wire.md#policy).
+    /// `/sandboxes/{id}/networkpolicy`: the sandbox's policy API, with the API key (docs/wire.md#policy).
     func networkPolicy(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
         let body = try await body(request)
         _ = try service.sandbox(id)

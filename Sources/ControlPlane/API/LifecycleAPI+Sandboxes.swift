@@ -11,7 +11,7 @@ extension LifecycleAPI {
         }
         on(.POST, all) { [self] in try await create($0.request) }
         on(.GET, all) { [self] in try list($0.request) }
-        // Also one that is being deleted: a deletion that failed is to be seen.
+        // Also one that is being deleted, so that a failed deletion can be seen.
         on(.GET, one) { [self] call in
             guard let sandbox = service.catalog[call.id] else { throw service.unknownSandbox(call.id) }
             return .json(.ok, SandboxView(sandbox))

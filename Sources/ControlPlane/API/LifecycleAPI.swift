@@ -7,20 +7,20 @@ import SecureAccess
 import Spelling
 import System
 
-/// The lifecycle API: who is asked for what, and by whom (docs/wire.md#lifecycle).
+/// The lifecycle API: authorisation and routing (docs/wire.md#lifecycle).
 final class LifecycleAPI: Sendable {
     static let keyHeader = "OPEN-SANDBOX-API-KEY"
     static let version = "1.1.1"
-    /// Bytes of a request's body.
+    /// The largest request body, in bytes.
     private static let maxBody = 4 << 20
 
     let service: SandboxService
     let endpoints: EndpointResolver
     let routes: RouteTable
     let limits: RequestLimits
-    /// The host that clients reach this server by; nil: what they say in Host.
+    /// The host in endpoints of the server proxy; nil for the request's Host.
     let publicHost: String?
-    /// What `GET /metrics` answers.
+    /// The body of `GET /metrics`.
     let metricsText: @Sendable () async -> String
     private let health: PartsHealth
     /// Returns when what this server says is true at the gateway, too.
@@ -98,8 +98,8 @@ final class LifecycleAPI: Sendable {
         }
     }
 
-    /// Passes over parameters that nobody knows, as the contract has it, but not over one that is a known one misspelt:
-    /// `?expire=` must not give the permanent credential.
+    /// Ignores unknown parameters, as the contract requires, unless one looks like a misspelt known one: `?expire=`
+    /// must not return the permanent credential.
     func check(_ request: HTTPRequest, parameters known: [String]) throws(APIError) {
         for (name, _) in request.query {
             guard let meant = SimilarName.misspelt(name, of: known) else { continue }
@@ -109,7 +109,7 @@ final class LifecycleAPI: Sendable {
         }
     }
 
-    /// The body, as far as it is allowed to go.
+    /// The body, up to the limit.
     func body(_ request: HTTPRequest) async throws(APIError) -> [UInt8] {
         do { return try await request.wholeBody() } catch { throw .tooLarge(error) }
     }
@@ -119,7 +119,7 @@ final class LifecycleAPI: Sendable {
         do throws(JSONError) { return try JSONValue(body) } catch { throw .notJSON(error) }
     }
 
-    /// What clients report of their creates; nothing is done with it yet but to check it.
+    /// Clients' reports about creates, which are only checked so far.
     private func metricsEvent(_ request: HTTPRequest) async throws(APIError) -> Reply {
         let problems = Problems()
         let fields = Fields(

@@ -1,4 +1,4 @@
-/// A sandbox as the API shows it. Absent fields are left out: clients break on `null` (docs/wire.md#ground-rules).
+/// A sandbox in the API. Absent fields are omitted, because clients fail on `null` (docs/wire.md#ground-rules).
 struct SandboxView: Encodable, Sendable {
     struct Status: Encodable, Sendable {
         var state: String
@@ -18,7 +18,7 @@ struct SandboxView: Encodable, Sendable {
     }
 
     var id: String
-    /// Answers to a create leave it out.
+    /// Omitted in answers to a create.
     var image: Image?
     var status: Status
     var metadata: [String: String]?
@@ -54,7 +54,7 @@ struct SandboxPage: Encodable, Sendable {
     var items: [SandboxView]
     var pagination: Pagination
 
-    /// The page of those that the query selects, the newest first.
+    /// The page of the selected sandboxes, newest first.
     init(_ sandboxes: [Sandbox], _ query: ListQuery) {
         let selected = sandboxes.filter(query.selects).sorted { ($0.createdAt, $0.id) > ($1.createdAt, $1.id) }
         let pages = (selected.count + query.pageSize - 1) / query.pageSize

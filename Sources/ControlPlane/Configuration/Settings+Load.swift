@@ -29,7 +29,7 @@ extension Settings {
         return (try JSONValue(toml: String(decoding: data, as: UTF8.self), path: file), file)
     }
 
-    /// Takes what a TOML text says. `path` is for messages.
+    /// Applies a TOML text. `path` is for messages.
     mutating func apply(text: String, path: String) throws(ConfigurationError) {
         try apply(JSONValue(toml: text, path: path), path: path)
     }
@@ -38,7 +38,7 @@ extension Settings {
         do { try apply(tree) } catch { throw ConfigurationError("\(path): \(error)") }
     }
 
-    /// What the programs read of the environment. The sidecar has names of its own.
+    /// Environment variables of these programs. The sidecar has its own.
     static let variables = [
         "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_SECURE_ACCESS_KEYS", "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY",
         "OPENSANDBOX_INSECURE_SERVER",

@@ -1,7 +1,7 @@
 import Synchronization
 
-/// The creates that are at work, each a task that outlives the request: whoever deletes a sandbox meanwhile calls its create
-/// off, and whoever hears of it waits for what comes of it.
+/// The creates in progress, each a task that outlives its request. Deleting a sandbox cancels its create, and handling
+/// an event of a sandbox waits for its create.
 final class Creations: Sendable {
     private let tasks = Mutex<[String: Task<Void, Never>]>([:])
 
@@ -9,7 +9,7 @@ final class Creations: Sendable {
         tasks.withLock { tasks in
             tasks[id] = Task {
                 await body()
-                // It waits for the lock until the task is listed.
+                // Waits for the lock until the task is registered.
                 self.tasks.withLock { $0[id] = nil }
             }
         }
@@ -17,10 +17,10 @@ final class Creations: Sendable {
 
     func isAtWork(_ id: String) -> Bool { tasks.withLock { $0[id] != nil } }
 
-    /// Returns when it has come to its end, which it is not told to do.
+    /// Waits for a create without cancelling it.
     func end(of id: String) async { await tasks.withLock { $0[id] }?.value }
 
-    /// Tells it to stop, and returns when it has.
+    /// Cancels a create and waits for it to end.
     func callOff(_ id: String) async {
         guard let task = tasks.withLock({ $0[id] }) else { return }
         task.cancel()

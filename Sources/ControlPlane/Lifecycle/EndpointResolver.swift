@@ -1,7 +1,7 @@
 import Ingress
 import SecureAccess
 
-/// How clients are told to reach a port: `GET /sandboxes/{id}/endpoints/{port}` (docs/wire.md#endpoints).
+/// What clients are told about reaching a port: `GET /sandboxes/{id}/endpoints/{port}` (docs/wire.md#endpoints).
 struct Endpoint: Encodable, Hashable, Sendable {
     /// `host[:port][/path]`, without a scheme.
     var endpoint: String
@@ -9,21 +9,21 @@ struct Endpoint: Encodable, Hashable, Sendable {
     var headers: [String: String]?
 }
 
-/// Forms endpoints as the gateway routes them.
+/// Makes endpoints that match the gateway's routing.
 struct EndpointResolver: Sendable {
-    /// What clients connect to: `host[:port]`, or the domain of a wildcard gateway.
+    /// The address of the gateway for clients: `host[:port]`, or the domain with wildcard routes.
     var address: String
     var routing: Settings.Routing
     var keys: LiveKeys
-    /// Which tokens are made. Clients need not parse them.
+    /// The version of tokens. Clients treat them as opaque.
     var signs = RouteToken.Version.two
 
-    /// What a port's own server asks for, which the gateway passes from the caller and never adds: who knows a sandbox's id
-    /// can reach its applications' ports, but neither execd nor its policy.
+    /// The token of a port's own server. Gateways pass it on from the caller and never add it, so knowing a sandbox's
+    /// id gives access to its application ports, but not to execd or its policy.
     enum PortToken: Hashable, Sendable {
-        /// Of execd's port.
+        /// For execd's port.
         case execd(String)
-        /// Of the policy API's.
+        /// For the policy API's port.
         case policy(String)
 
         var field: (name: String, value: String) {
@@ -35,7 +35,7 @@ struct EndpointResolver: Sendable {
     }
 
     /// - Parameters:
-    ///   - credential: the sandbox's static credential; nil where none is asked for.
+    ///   - credential: the sandbox's static credential; nil if none is needed.
     ///   - token: nil for a port of an application.
     func endpoint(of id: String, port: Int, credential: String?, token: PortToken?) -> Endpoint {
         var headers = Self.headers(credential, token)
@@ -51,8 +51,8 @@ struct EndpointResolver: Sendable {
     }
 
     /// An endpoint that opens without the static credential until `expires`, in seconds since 1970.
-    /// - Parameter scope: what it may be used for; nil for everything. Not where routes stand in host names.
-    /// - Throws: `RouteTokenError.labelTooLong` where routes stand in host names.
+    /// - Parameter scope: restrictions; nil for none. Not possible with routes in host names.
+    /// - Throws: `RouteTokenError.labelTooLong`, with routes in host names.
     func signedEndpoint(
         of sandbox: Sandbox, port: Int, expires: UInt64, scope: RouteScope? = nil, token: PortToken?
     ) throws(RouteTokenError) -> Endpoint {
@@ -74,7 +74,7 @@ struct EndpointResolver: Sendable {
         if let scope {
             return .mint(sandbox: sandbox.id, port: port, expires: expires, epoch: epoch, scope: scope, keys: ring)
         }
-        // After a revocation none of version 1 is accepted: what nobody accepts is not handed out.
+        // After a revocation version 1 is no longer accepted, so none is handed out.
         if signs == .one && epoch.revocations == 0 {
             return .mint(sandbox: sandbox.id, port: port, expires: expires, keys: ring)
         }
@@ -84,7 +84,7 @@ struct EndpointResolver: Sendable {
     }
 
     /// An endpoint through the lifecycle server itself.
-    /// - Parameter base: the server as the client reaches it, with the prefix under which it asked.
+    /// - Parameter base: the server's address for the client, with the prefix of the request.
     func proxiedEndpoint(
         of id: String, port: Int, base: String, credential: String?, token: PortToken?
     ) -> Endpoint {

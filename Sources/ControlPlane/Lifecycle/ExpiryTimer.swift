@@ -1,19 +1,20 @@
 import Synchronization
 
-/// Says when sandboxes have reached their end: one sleeping task for all of them.
+/// Reports expired sandboxes, with one sleeping task for all.
 final class ExpiryTimer: Sendable {
     private struct State {
         var ends: [String: Timestamp] = [:]
-        /// Sleeps until the next end; a change of the ends wakes it.
+        /// Sleeps until the next expiry; cancelled when expiries change.
         var sleep: Task<Void, Never>?
     }
 
     private let state = Mutex(State())
 
-    /// Longest sleep, in microseconds: the wall clock may be set while this sleeps by the other one.
+    /// The longest sleep, in microseconds. Sleeping uses the monotonic clock, and the wall clock may be changed
+    /// meanwhile.
     private static let maxSleep: Int64 = 10_000_000
 
-    /// Sets, changes or (with nil) forgets the end of a sandbox.
+    /// Sets, changes or (with nil) removes the expiry of a sandbox.
     func set(_ id: String, _ end: Timestamp?) {
         state.withLock { state in
             guard state.ends[id] != end else { return }
@@ -37,7 +38,7 @@ final class ExpiryTimer: Sendable {
         }
     }
 
-    /// The sandboxes whose end has come; each is named once.
+    /// Removes and returns the expired sandboxes.
     func takeDue(at now: Timestamp) -> [String] {
         state.withLock { state in
             let due = state.ends.filter { $0.value <= now }.map(\.key)

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Lets one task at a time work on a key; the others wait in the order in which they came.
+/// A lock for each key, fair to waiting tasks.
 final class KeyedLock: Sendable {
     private let waiting = Mutex<[String: [CheckedContinuation<Void, Never>]]>([:])
 

@@ -6,23 +6,23 @@ import Redis
 import SecureAccess
 import System
 
-/// Takes what gateways in other processes say of used sandboxes from the Redis list (OSEP-0009), and has the route table
-/// prolong them as if the access had come through this process: the same interval holds for both.
+/// Reads reports of gateways in other processes from the Redis list (OSEP-0009), and treats them like accesses through
+/// this process, with the same interval.
 struct RenewConsumer: Sendable {
     let settings: Settings.Renewal.Redis
     let routes: RouteTable
     let logger: Logger
 
-    /// An access that was longer ago says nothing about now.
+    /// Older reports are ignored.
     static let oldest: Int64 = 300
-    /// For so long no other server looks at the same sandbox: more than a renewal takes.
+    /// How long other servers leave the same sandbox alone; longer than a renewal takes.
     static let lockSeconds = 10
     static let lockPrefix = "opensandbox:renew:lock:"
-    /// A pop waits for so long; a connection that is silent for longer is dead.
+    /// Seconds that a pop waits; a connection that is silent for longer is dead.
     private static let wait = 5
     private static let silence = TimeAmount.seconds(20)
 
-    /// Consumes with as many workers as are set, until the task is cancelled.
+    /// Consumes with the configured number of workers, until the task is cancelled.
     func run() async {
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<settings.workers { group.addTask { await work() } }
@@ -54,7 +54,7 @@ struct RenewConsumer: Sendable {
         }
     }
 
-    /// Which sandbox an intent is about; nil for what is malformed or too old.
+    /// The sandbox of an intent; nil if the intent is malformed or too old.
     static func wanted(_ json: [UInt8], now: Timestamp) -> String? {
         guard let intent = RenewIntent(json: json), let time = Timestamp(intent.observedAt),
             now.seconds - time.seconds <= oldest
@@ -62,7 +62,7 @@ struct RenewConsumer: Sendable {
         return intent.sandbox
     }
 
-    /// Whether no other server is at it: the lock goes by itself.
+    /// Whether no other server is handling it. The lock expires by itself.
     private func isFirst(_ id: String, _ session: inout RedisSession) async throws -> Bool {
         let answer = try await session.send([
             "SET", Self.lockPrefix + id, Secrets.hexadecimal(SecureRandom.bytes(8)), "NX", "EX",

@@ -2,16 +2,15 @@ import Ingress
 import SecureAccess
 import Synchronization
 
-/// The endpoint directory of this server: what its catalog says, in the form in which gateways ask for it, here and in other
-/// processes.
+/// The endpoint directory of this server: its catalog in the form that gateways need, here and in other processes.
 public final class RouteTable: EndpointDirectory {
     private struct State: Sendable {
         var journal: DirectoryJournal
-        /// Seconds by which an access prolongs a sandbox's life, for those that want it.
+        /// Seconds by which an access extends a sandbox, for those that asked for it.
         var renewal: [String: Int] = [:]
-        /// Those that run in a network namespace of this machine, by incarnation.
+        /// Sandboxes in a network namespace of this machine, by incarnation.
         var enterable: [String: String] = [:]
-        /// When an access last asked for that.
+        /// When a renewal was last requested.
         var asked: [String: ContinuousClock.Instant] = [:]
         var observers: [@Sendable (EndedAccess) -> Void] = []
         var streams: [UInt64: AsyncStream<Void>.Continuation] = [:]
@@ -23,19 +22,19 @@ public final class RouteTable: EndpointDirectory {
     private let renewals: Renewals?
     private let state = Mutex(State(journal: DirectoryJournal(stream: Secrets.hexadecimal(SecureRandom.bytes(8)))))
 
-    /// Prolonging sandboxes by access (OSEP-0009).
+    /// Renewal on access (OSEP-0009).
     struct Renewals: Sendable {
-        /// Between two renewals of one sandbox.
+        /// The least time between two renewals of one sandbox.
         var interval: Duration
-        /// Told on an event loop's thread which sandbox to prolong, and by how many seconds from now: must not block.
+        /// Called on an event loop with the sandbox to renew and the seconds from now. Must not block.
         var renew: @Sendable (_ id: String, _ seconds: Int) -> Void
         var now: @Sendable () -> ContinuousClock.Instant = { .now }
     }
 
     /// - Parameters:
-    ///   - policySocket: where the guard serves the policy API of every sandbox.
-    ///   - credentialKey: what endpoint credentials are derived from.
-    ///   - renewals: nil where access prolongs nothing.
+    ///   - policySocket: the socket of the policy API of all sandboxes.
+    ///   - credentialKey: the key from which endpoint credentials are derived.
+    ///   - renewals: nil if renewal on access is off.
     init(policySocket: String, credentialKey: [UInt8], renewals: Renewals? = nil) {
         self.policySocket = policySocket
         self.credentialKey = credentialKey
@@ -49,12 +48,12 @@ public final class RouteTable: EndpointDirectory {
             sandbox: sandbox.id, epoch: Int(sandbox.revocations ?? 0), key: credentialKey)
     }
 
-    /// What the sandbox's execd asks for. Clients are told it with execd's endpoint; no gateway says it in their place.
+    /// The token of the sandbox's execd. Clients get it with execd's endpoint; gateways never add it.
     func execdToken(of id: String) -> String { EndpointCredential.deriveExecdToken(sandbox: id, key: credentialKey) }
 
     // MARK: changes
 
-    /// Takes over a change; nil for a sandbox that is gone. What was open to it for an access that has ended is cut.
+    /// Applies a change; nil for a sandbox that is gone. Connections whose access has ended are closed.
     func set(_ id: String, _ sandbox: Sandbox?) {
         let entry = sandbox.flatMap(entry), renewal = renewals == nil ? nil : sandbox?.renewal
         let (ended, observers, streams) = state.withLock { state in
@@ -90,7 +89,7 @@ public final class RouteTable: EndpointDirectory {
         return entry
     }
 
-    /// The ports that are not simply dialled at the sandbox's address.
+    /// Ports with a special route; others are dialled at the sandbox's address.
     private func services(of sandbox: Sandbox) -> [DirectoryEntry.Service] {
         let policy =
             sandbox.network?.sidecar.map {
@@ -112,7 +111,7 @@ public final class RouteTable: EndpointDirectory {
         state.withLock { $0.journal.entries[id] }?.lookup(port) ?? .unknown
     }
 
-    /// Which sandbox it is, where that runs in a network namespace of this machine.
+    /// The id of the sandbox, if it runs in a network namespace of this machine.
     func enterable(_ incarnation: String) -> String? { state.withLock { $0.enterable[incarnation] } }
 
     public func accessed(sandbox id: String, renew: Bool) {
@@ -127,28 +126,28 @@ public final class RouteTable: EndpointDirectory {
         if let seconds { renewals.renew(id, seconds) }
     }
 
-    /// Whether an access would prolong the sandbox, sooner or later.
+    /// Whether accesses renew the sandbox.
     func renews(_ id: String) -> Bool { state.withLock { $0.renewal[id] != nil } }
 
-    /// A renewal that was asked for has failed: the next access asks again.
+    /// Call this when a renewal has failed, so that the next access requests it again.
     func renewalFailed(_ id: String) { state.withLock { $0.asked[id] = nil } }
 
     // MARK: gateways in other processes
 
-    /// The present state.
+    /// The current state.
     var position: DirectoryPosition { state.withLock { $0.journal.position } }
 
-    /// What a gateway is told first that has followed as far as `known`.
+    /// The first messages for a gateway at position `known`.
     func opening(after known: DirectoryPosition?) -> (messages: [DirectoryMessage], position: DirectoryPosition) {
         state.withLock { ($0.journal.opening(after: known), $0.journal.position) }
     }
 
-    /// What has happened since.
+    /// The messages since then.
     func messages(after known: DirectoryPosition) -> (messages: [DirectoryMessage], position: DirectoryPosition) {
         state.withLock { ($0.journal.messages(after: known), $0.journal.position) }
     }
 
-    /// A word for each change, or for several together.
+    /// Yields for each change, or once for several.
     func changes() -> AsyncStream<Void> {
         let (words, teller) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let number = state.withLock { state in
@@ -160,7 +159,7 @@ public final class RouteTable: EndpointDirectory {
         return words
     }
 
-    /// The port under which clients find a sandbox's policy API (docs/wire.md#policy).
+    /// The port of a sandbox's policy API for clients (docs/wire.md#policy).
     static let policyPort = 18080
     static let execdPort = 44772
 }

@@ -3,7 +3,7 @@ import NetworkPolicy
 import Runtimes
 import Synchronization
 
-/// The guards of all sandboxes as one: a question about a sandbox goes to the guard that it is attached to.
+/// Combines the guards of all sandboxes. Each call goes to the guard that the sandbox is attached to.
 final class SandboxGuards: EgressController {
     private let runtime: any SandboxRuntime
     private let machine: any EgressController
@@ -12,7 +12,7 @@ final class SandboxGuards: EgressController {
 
     /// - Parameters:
     ///   - machine: the guard of this machine's namespaces.
-    ///   - sidecar: makes what speaks to a sidecar.
+    ///   - sidecar: creates the client of a sidecar.
     init(
         runtime: any SandboxRuntime, machine: any EgressController,
         sidecar: @escaping @Sendable (_ id: String, PolicyEndpoint) -> any EgressController
@@ -22,7 +22,8 @@ final class SandboxGuards: EgressController {
         self.sidecar = sidecar
     }
 
-    /// Takes over where a sandbox's guard is. A sidecar's token is kept nowhere but here: after a restart the runtime says it.
+    /// Registers a sandbox's guard. A sidecar's token is kept in memory only; after a restart the runtime provides it
+    /// again.
     func attach(_ id: String, _ attachment: GuardAttachment) {
         let controller: any EgressController =
             switch attachment {
@@ -34,7 +35,7 @@ final class SandboxGuards: EgressController {
 
     func forget(_ id: String) { known.withLock { $0[id] = nil } }
 
-    /// - Throws: `EgressError.notGuarded` where there is no such sandbox, `.remote` where the runtime does not answer.
+    /// - Throws: `EgressError.notGuarded` if there is no such sandbox, `.remote` if the runtime does not answer.
     private func controller(of id: String) async throws(EgressError) -> any EgressController {
         if let controller = known.withLock({ $0[id] }) { return controller }
         let placement: SandboxPlacement?

@@ -6,8 +6,8 @@ import SafeText
 import Synchronization
 
 extension SandboxService {
-    /// Makes a sandbox. When it returns, the sandbox runs and is guarded; only while a large image is still on its way
-    /// it is `Pending`. After an error nothing is left.
+    /// Creates a sandbox. When it returns, the sandbox runs and is guarded, or is `Pending` if that takes too long.
+    /// After an error nothing is left.
     func create(_ request: CreateRequest) async throws(APIError) -> Sandbox {
         do throws(RuntimeError) { try await runtime.admit(request.limits) } catch { throw refusal(error) }
         var made = Sandbox(request, id: Sandbox.identifier(), at: .now())
@@ -19,7 +19,7 @@ extension SandboxService {
         creations.begin(pending.id) { [self] in
             let result = await build(pending.id, request) { race.noteImage() }
             if case .failure(let error) = result {
-                // A client that has the id already is to find out what became of it.
+                // A client that has the id already must be able to see the failure.
                 let isKnown = !race.isWon()
                 await giveUp(pending.id, isKnown ? error : nil)
             }
@@ -44,7 +44,7 @@ extension SandboxService {
             }
         } catch {
             guard catalog[id]?.status.state == .pending else { return .failure(deletedWhileCreated(id)) }
-            // What a sandbox printed may be part of the message.
+            // The message may contain output of the sandbox.
             logger.warning("creating a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
             return .failure(refusal(error))
         }
@@ -53,7 +53,7 @@ extension SandboxService {
             logger.info("sandbox created", metadata: ["sandbox": "\(id)", "image": "\(request.image)"])
             return .success(running)
         } catch {
-            // In a task of its own: a deletion may have cancelled this one.
+            // In a separate task, because a deletion may have cancelled this one.
             await Task { try? await destroy(id) }.value
             return .failure(error)
         }
@@ -66,9 +66,9 @@ extension SandboxService {
             labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id))
     }
 
-    /// Stores that a sandbox runs. The caller has its lock.
+    /// Stores that a sandbox runs. The caller must hold its lock.
     func run(_ id: String, _ placement: SandboxPlacement) async throws(APIError) -> Sandbox {
-        // Its client may have been told meanwhile that it starts.
+        // The client may have been answered with `Pending` meanwhile.
         let running = try await stored { () async throws(StoreError) in
             try await catalog.change(id) { sandbox in
                 guard sandbox.status.state == .pending else { return nil }
@@ -82,8 +82,8 @@ extension SandboxService {
         return running
     }
 
-    /// Forgets a sandbox that could not be made, or keeps why; whoever is deleting it does that instead.
-    /// - Parameter error: nil where no client knows the sandbox.
+    /// Forgets a sandbox that could not be created, or stores the reason. Does nothing if it is being deleted.
+    /// - Parameter error: nil if no client knows the sandbox.
     private func giveUp(_ id: String, _ error: APIError?) async {
         await locks.withLock(id) {
             guard let sandbox = catalog[id], sandbox.status.state == .pending else { return }
@@ -100,8 +100,8 @@ extension SandboxService {
         }
     }
 
-    /// Notes that a client knows the sandbox although it does not run yet, and what is waited for. The create goes on
-    /// meanwhile, and may be through before.
+    /// Records that the client was answered before the sandbox runs, and what it is waiting for. The create continues
+    /// and may finish first.
     private func answeredEarly(_ pending: Sandbox, hasImage: Bool) async -> Result<Sandbox, APIError> {
         do throws(APIError) {
             let sandbox = try await stored { () async throws(StoreError) in
@@ -133,7 +133,7 @@ extension SandboxService {
         }
     }
 
-    /// What a create says whose sandbox was deleted before it ran.
+    /// The answer to a create whose sandbox was deleted meanwhile.
     private func deletedWhileCreated(_ id: String) -> APIError {
         APIError(.conflict, codes.startFailed, "Sandbox \(id) was deleted while it was being created")
     }
@@ -151,15 +151,15 @@ extension Sandbox {
     }
 }
 
-/// Decides what comes first, the end of the work or the end of the client's patience.
+/// Decides which comes first, the end of the create or the client's time limit.
 private final class Race: Sendable {
     private let over = Atomic(false)
     private let image = Atomic(false)
 
-    /// Whether what is left to do is the start.
+    /// Whether the image is ready, so that only the start is left.
     var hasImage: Bool { image.load(ordering: .acquiring) }
     func noteImage() { image.store(true, ordering: .releasing) }
 
-    /// True for the first who asks.
+    /// Returns true to the first caller only.
     func isWon() -> Bool { !over.exchange(true, ordering: .acquiringAndReleasing) }
 }

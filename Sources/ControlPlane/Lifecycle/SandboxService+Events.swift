@@ -4,7 +4,7 @@ import Runtimes
 import SafeText
 
 extension SandboxService {
-    /// Deletes what has expired and notes what has happened, until the task is cancelled.
+    /// Deletes expired sandboxes and handles events, until the task is cancelled.
     func follow() async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [self] in await hear() }
@@ -17,17 +17,17 @@ extension SandboxService {
     private func hear() async {
         await withDiscardingTaskGroup { group in
             for await event in runtime.events {
-                // Each in its own time: one may have to wait until a change of its sandbox is done.
+                // Concurrently, since one may have to wait for another change of its sandbox.
                 group.addTask { [self] in await heard(event) }
             }
         }
     }
 
-    /// What is told again, or comes when it is old, changes nothing: each event is judged by what the sandbox is now.
+    /// Handles one event, depending on the sandbox's present state. Repeated and outdated events change nothing.
     func heard(_ event: RuntimeEvent) async {
         switch event {
         case .started(let id, let placement):
-            // A create that is at work stores that itself.
+            // A create in progress stores that itself.
             guard !creations.isAtWork(id) else { return }
             await change(id) { [self] sandbox in
                 guard sandbox.status.state == .pending else { return }
@@ -44,7 +44,7 @@ extension SandboxService {
     }
 
     private func ended(_ id: String, _ status: SandboxStatus) async {
-        // It may end before the server that makes it has noted that it runs.
+        // It may end before its create has stored that it runs.
         await creations.end(of: id)
         await change(id) { [self] sandbox in
             guard [.pending, .running, .paused].contains(sandbox.status.state) else { return }
@@ -58,7 +58,7 @@ extension SandboxService {
     }
 
     private func expired(_ id: String) async {
-        // It may have been renewed since the timer fired, or be one whose deletion has failed.
+        // It may have been renewed since the timer fired, or be due for another attempt to delete it.
         guard let sandbox = catalog[id] else { return }
         guard sandbox.status.state == .stopping || sandbox.expiresAt.map({ $0 <= .now() }) ?? false else { return }
         logger.info("sandbox expired", metadata: ["sandbox": "\(id)"])

@@ -3,13 +3,13 @@ import NIOHTTP1
 import Runtimes
 
 extension SandboxService {
-    /// Finds the sandboxes of an earlier server again. What was acknowledged is there as it was; what was half made or
-    /// half deleted is taken away. The guard has taken its sandboxes over before: enforcement was never lifted.
+    /// Recovers the sandboxes of an earlier server. Acknowledged ones are kept as they were; incomplete creates and
+    /// deletions are removed. The guard has taken over its sandboxes before this, so enforcement was never lifted.
     ///
-    /// What no record knows is taken away only where the runtime says that this server made it.
+    /// Sandboxes without a record are removed only if the runtime says that this server created them.
     func recover() async throws(StoreError) {
         let unreadable = try await catalog.load()
-        // What they say is not lost: a server that can read them finds their sandboxes as they are, guarded.
+        // Unreadable records are kept. Their sandboxes stay guarded, and a server that can read them finds them.
         for id in unreadable {
             logger.error(
                 "the stored record of a sandbox cannot be read; the sandbox is left as it is, and cannot be used or deleted",
@@ -32,7 +32,7 @@ extension SandboxService {
         let id = sandbox.id
         switch (sandbox.status.state, sandbox.status.reason) {
         case (.pending, StatusReason.creating), (.stopping, _):
-            // No client was ever told of it, or it was told that it is gone.
+            // Either no client was told about it, or the client was told that it is gone.
             await attempt("finishing the deletion of", id) { () async throws(APIError) in try await delete(id) }
         case (.failed, _), (.terminated, _):
             break
@@ -41,8 +41,8 @@ extension SandboxService {
         }
     }
 
-    /// Brings the record of a sandbox in line with what the runtime has of it: after a restart, and where events may have been
-    /// missed. A runtime that does not answer changes nothing.
+    /// Updates a sandbox's record to its observed state, after a restart or missed events. If the runtime does not
+    /// answer, nothing changes.
     func observe(_ id: String) async {
         guard !creations.isAtWork(id) else { return }
         let seen: SandboxObservation
@@ -53,7 +53,7 @@ extension SandboxService {
         await attempt("storing the state of", id) { () async throws(APIError) in
             try await locks.withLock(id) { () async throws(APIError) in
                 guard let sandbox = catalog[id], !creations.isAtWork(id) else { return }
-                // Where a runtime's record cannot be read, ours says at least where this machine's guard is.
+                // If the runtime's record cannot be read, ours at least says where this machine's guard is.
                 if let attachment = seen.placement?.attachment
                     ?? sandbox.network?.namespacePath.map({ .namespace(path: $0) })
                 {
@@ -64,7 +64,7 @@ extension SandboxService {
         }
     }
 
-    /// The caller has the sandbox's lock.
+    /// The caller must hold the sandbox's lock.
     private func take(_ seen: SandboxObservation, of sandbox: Sandbox) async throws(APIError) {
         guard sandbox.status.state == .pending else {
             guard let moved = sandbox.found(seen) else { return }
@@ -93,7 +93,7 @@ extension SandboxService {
 }
 
 extension Sandbox {
-    /// The sandbox as the runtime has it; nil when that is what was stored, or nothing that changes by itself.
+    /// The sandbox with its observed state; nil if that is what was stored, or a state that never changes by itself.
     fileprivate func found(_ seen: SandboxObservation) -> Sandbox? {
         guard ![.stopping, .failed, .terminated].contains(status.state) else { return nil }
         switch seen.state {

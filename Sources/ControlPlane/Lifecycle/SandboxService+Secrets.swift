@@ -3,18 +3,18 @@ import Runtimes
 import SecureAccess
 
 extension SandboxService {
-    /// A part of the hash of a sandbox's execd token. Token and credentials come from one key, so that another tag means
-    /// that both have changed. It says nothing about either: both have 256 random bits.
+    /// A part of the hash of a sandbox's execd token. Token and credentials are derived from the same key, so a
+    /// different tag means that both have changed. It reveals nothing about them, since both have 256 random bits.
     func secretsTag(of id: String) -> String {
         Secrets.hexadecimal(Array(EndpointCredential.hash(execdToken(id)).prefix(8)))
     }
 
-    /// Tells of sandboxes that no credential opens any more, since the secrets are not those that they were made with: the
-    /// folder was not restored, or another one was.
+    /// Warns about sandboxes whose credentials are no longer valid, because they were made with other secrets: the
+    /// secrets' folder was not restored, or another one was.
     ///
     /// - Parameters:
-    ///   - made: names of the secrets that were missing, and are new.
-    ///   - folder: where they are kept.
+    ///   - made: names of secrets that were missing and have been created.
+    ///   - folder: the secrets' folder.
     func warn(ofNew made: [String], in folder: String) {
         let present = catalog.all.filter { ![.failed, .terminated].contains($0.status.state) }
         let lockedOut = present.filter { $0.secretsTag != nil && $0.secretsTag != secretsTag(of: $0.id) }.count

@@ -6,8 +6,8 @@ import SafeText
 import Synchronization
 import System
 
-/// The life of sandboxes: what is asked for is checked against their state, done by runtime and guard, and stored before
-/// it is acknowledged. Changes of one sandbox come one after another.
+/// Manages sandboxes: checks requests against their state, has runtime and guard perform them, and stores the result
+/// before it is acknowledged. Changes of one sandbox are serialised.
 final class SandboxService: Sendable {
     let runtime: any SandboxRuntime
     /// The guards of all sandboxes.
@@ -15,16 +15,16 @@ final class SandboxService: Sendable {
     let catalog: Catalog
     let locks = KeyedLock()
     let creations = Creations()
-    /// What this server labels its sandboxes with.
+    /// The label of this server's sandboxes.
     let owner: String
     let logger: Logger
     let expiry: ExpiryTimer
-    /// Deletions that have failed.
+    /// Retries of failed deletions.
     private let retries = Mutex<[String: BackOff]>([:])
-    /// What the execd of a sandbox is to ask for.
+    /// The token for a sandbox's execd.
     let execdToken: @Sendable (_ id: String) -> String
-    /// How long a create may take before its client is told `Pending`: clients give up after 30 seconds and never learn
-    /// the id (docs/wire.md#create).
+    /// How long a create may take before its client is answered with `Pending`. Clients give up after 30 seconds and
+    /// would never know the id (docs/wire.md#create).
     let patience: Duration
 
     init(
@@ -42,7 +42,7 @@ final class SandboxService: Sendable {
         let timer = ExpiryTimer()
         expiry = timer
         catalog = Catalog(store: store) { id, sandbox in
-            // One that is on its way out has no end to wait for; a deletion that fails sets a time to try again.
+            // A sandbox that is being deleted has no expiry; a failed deletion sets the time of the next attempt.
             timer.set(id, sandbox?.status.state == .stopping ? nil : sandbox?.expiresAt)
             observer(id, sandbox)
         }
@@ -52,7 +52,7 @@ final class SandboxService: Sendable {
 
     func unknownSandbox(_ id: String) -> APIError { .unknownSandbox(id, codes) }
 
-    /// The sandbox, unless it is on its way out: nothing can be done with such a one but to delete it.
+    /// The sandbox, unless it is being deleted; then it can only be deleted again.
     func sandbox(_ id: String) throws(APIError) -> Sandbox {
         guard let sandbox = catalog[id], sandbox.status.state != .stopping else { throw unknownSandbox(id) }
         return sandbox
@@ -60,15 +60,15 @@ final class SandboxService: Sendable {
 
     // MARK: Changes
 
-    /// Ends a sandbox and takes everything of it away; one that is being made is called off first. After a failure it is tried
-    /// again, later and later, until it succeeds.
+    /// Ends a sandbox and removes everything of it. A create in progress is cancelled first. Failures are retried with
+    /// growing delays until it succeeds.
     func delete(_ id: String) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in
             guard let sandbox = catalog[id] else { throw unknownSandbox(id) }
             guard sandbox.status.state != .stopping else { return }
             await keep(sandbox.moved(to: .stopping, reason: StatusReason.deleteRequested))
         }
-        // Not under the lock, which its create takes when it is through.
+        // Without the lock, which its create takes at its end.
         await creations.callOff(id)
         try await locks.withLock(id) { () async throws(APIError) in
             guard catalog[id] != nil else { throw unknownSandbox(id) }
@@ -84,8 +84,8 @@ final class SandboxService: Sendable {
         logger.info("sandbox deleted", metadata: ["sandbox": "\(id)"])
     }
 
-    /// Stores a step of a deletion: a server that dies now goes on with it when it starts again. Where the store refuses, as
-    /// on a full disk, it goes on without: nobody could make room otherwise.
+    /// Stores a step of a deletion, so that a restarted server continues it. If the store fails, as on a full disk, the
+    /// deletion goes on regardless; otherwise nobody could free space.
     private func keep(_ sandbox: Sandbox) async {
         do throws(StoreError) {
             try await catalog.save(sandbox)
@@ -95,7 +95,7 @@ final class SandboxService: Sendable {
         }
     }
 
-    /// Notes a deletion that has failed, for whoever asks, and sets the time of the next attempt.
+    /// Records a failed deletion in the sandbox's status, and sets the time of the next attempt.
     private func tryAgain(_ id: String, after error: APIError) async {
         let (pause, failures) = retries.withLock { retries in
             (Int(retries[id, default: .removals].next() / 1000), retries[id]!.failures)
@@ -167,7 +167,7 @@ final class SandboxService: Sendable {
         return end
     }
 
-    /// Sets a later end; never an earlier one, and none where there is none.
+    /// Sets a later expiry; never an earlier one, and none if there is none.
     func prolong(_ id: String, toAtLeast end: Timestamp) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in
             var sandbox = try sandbox(id)
@@ -177,7 +177,7 @@ final class SandboxService: Sendable {
         }
     }
 
-    /// Makes every signed route and static credential of a sandbox that was handed out so far worthless.
+    /// Revokes all signed routes and static credentials of a sandbox that were handed out so far.
     func revokeAccess(_ id: String) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in
             var sandbox = try sandbox(id)
@@ -194,7 +194,7 @@ final class SandboxService: Sendable {
         try await locks.withLock(id) { () async throws(APIError) in
             var sandbox = try sandbox(id)
             for (key, value) in patch { sandbox.metadata[key] = value }
-            // Taking away is always allowed.
+            // Removing entries is always allowed.
             if patch.values.contains(where: { $0 != nil }),
                 let problem = MetadataLabel.problem("metadata", size: sandbox.metadata)
             {
@@ -207,12 +207,12 @@ final class SandboxService: Sendable {
 
     // MARK: Parts of changes
 
-    /// What the runtime cannot do is refused before its state is looked at.
+    /// Refuses what the runtime cannot do, before checking the sandbox's state.
     private func needs(_ capability: Bool, _ what: String) throws(APIError) {
         guard capability else { throw .notSupported("\(what) is not supported by this runtime") }
     }
 
-    /// Takes away what the runtime has of a sandbox, its guard included.
+    /// Removes the sandbox from the runtime, including its guard.
     func destroy(_ id: String) async throws(APIError) {
         do throws(RuntimeError) {
             try await runtime.delete(id)

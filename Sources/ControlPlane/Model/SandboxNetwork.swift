@@ -2,14 +2,15 @@ import Runtimes
 
 /// Where a sandbox is reached, as the store keeps it. Records of earlier servers have the first three fields.
 public struct SandboxNetwork: Codable, Hashable, Sendable {
-    /// Of the network namespace that this machine's guard has its rules in; nil where a sidecar guards.
+    /// The network namespace with this machine's rules; nil if a sidecar guards the sandbox.
     public var namespacePath: String?
     /// A literal address; for `published`, the engine's.
     public var address: String
     public var addressV6: String?
-    /// Where the sidecar serves `/policy`. Its token is no part of it.
+    /// Where the sidecar serves `/policy`, without its token.
     public var sidecar: HostPort?
-    /// The ports of `address` that stand for ports of the sandbox; nil: each stands for itself.
+    /// Published ports of `address` and the sandbox's ports that they forward to; nil if all ports are the sandbox's
+    /// own.
     public var published: [PublishedPort]?
 
     public struct HostPort: Codable, Hashable, Sendable {

@@ -34,7 +34,8 @@ public final class Appliance: Sendable {
     /// reachable before it is guarded.
     /// - Throws: an error whose description says what to do; then the program should end.
     ///
-    /// - Parameter handover: what the supervisor has for a server beside whose process the others run; nil for all in one.
+    /// - Parameter handover: what the supervisor hands to a server whose other parts have their own processes; nil if
+    ///   all are in this one.
     package init(
         settings given: Settings, handover: Handover? = nil, metrics: MetricsRegistry, logger: Logger
     ) async throws {

@@ -6,9 +6,9 @@ import NIOHTTP1
 import SecureAccess
 import System
 
-/// Tells gateways in other processes what the route table says, as it changes: a snapshot or what was missed, then each
-/// change at once, and a sign of life every second. On listeners of its own, with a secret of its own: what it tells says
-/// where every sandbox is.
+/// Streams the route table to gateways in other processes: a snapshot or the missed changes, then each change at once,
+/// and a heartbeat every second. It has its own listeners and its own secret, because it reveals where every sandbox
+/// is.
 struct DirectoryService: Sendable {
     let routes: RouteTable
     let secret: String
@@ -18,7 +18,7 @@ struct DirectoryService: Sendable {
 
     private struct UnauthorizedError: Error {}
 
-    /// Gateways look at the status alone, so that no answer but the stream has a body.
+    /// Gateways only use the status, so only the stream has a body.
     var http: HTTPAPI {
         var http = HTTPAPI(
             .exact, logger: logger,
@@ -47,7 +47,7 @@ struct DirectoryService: Sendable {
     }
 
     private func tell(after known: DirectoryPosition?, _ writer: HTTPResponseWriter) async throws {
-        // Asked for first, so that no change falls between the state and the words.
+        // Subscribe first, so that no change is missed between the state and the stream.
         let (words, ticks) = (routes.changes(), AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1)))
         writer.whenClientGone { ticks.continuation.finish() }
         var (messages, position) = routes.opening(after: known)
@@ -77,11 +77,11 @@ struct DirectoryService: Sendable {
     }
 }
 
-/// The listeners of the directory: a unix socket that only root finds, and an address where one is configured.
+/// The directory's listeners: a unix socket for root only, and an address if one is configured.
 final class DirectoryServer: Sendable {
     private let server: HTTPServer
 
-    /// - Throws: `ConfigurationError` where it cannot listen.
+    /// - Throws: `ConfigurationError` if it cannot listen.
     init(
         _ settings: Settings, routes: RouteTable, secret: String, listeners: [String: CInt] = [:],
         group: any EventLoopGroup, logger: Logger
@@ -103,6 +103,6 @@ final class DirectoryServer: Sendable {
         }
     }
 
-    /// Streams never finish by themselves.
+    /// Streams never end by themselves.
     func shutdown() async { await server.shutdown(grace: .zero) }
 }

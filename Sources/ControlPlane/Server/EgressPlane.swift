@@ -51,18 +51,19 @@ enum EgressPlane {
 
 /// Folders that programs share. Readable by root only, since one has sockets without a password.
 enum StateFolders {
-    /// Lets the gateway of another user find its sockets in the run folder, of which none but its own let it in, and makes it a
-    /// folder of its own.
+    /// Lets a gateway that runs as another user reach its sockets in the run folder, and creates its own folder. The
+    /// other sockets there stay closed to it.
     static func open(_ settings: Settings, toGateway user: UInt32) throws(ConfigurationError) {
         let run = settings.local.runDirectory, own = settings.gatewayFolder
         mkdir(own, 0o700)
-        // Where an earlier version kept it.
+        // The place in earlier versions.
         rename(settings.local.stateDirectory + "/one-time-routes", settings.spentTokensFile)
         guard chown(run, 0, user) == 0, chmod(run, 0o710) == 0 else {
             throw ConfigurationError(
                 "\(run) cannot be given to the gateway: \(String(cString: strerror(errno))); run as root")
         }
-        // What a server of a single process has left there is the gateway's now. Never through a link: the folder is its own.
+        // Files left by a server in a single process now belong to the gateway. Links are not followed, because the
+        // gateway can change the folder.
         for path in [own, settings.spentTokensFile, settings.spentTokensFile + ".lock"] {
             var status = stat()
             if path != own, lstat(path, &status) != 0 || status.st_mode & S_IFMT != S_IFREG || status.st_nlink != 1 {
@@ -85,7 +86,8 @@ enum StateFolders {
             do {
                 try FileManager.default.createDirectory(
                     atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-                // A server that runs may have given it to its gateway, and this one may yet be refused: it changes nothing then.
+                // A running server may have given the folder to its gateway. This server may still be refused, and must
+                // not have changed anything then.
                 guard !isOpen(folder, toGateway: settings.gateway.user) else { continue }
                 try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: folder)
             } catch {

@@ -8,8 +8,9 @@ final class InstanceLock: Sendable {
 
     /// - Throws: `Taken` when another program holds it; `ConfigurationError` when it cannot be opened.
     init(path: String) throws {
-        // Of its own name until it is held: an initializer that throws after the last property is set runs `deinit`, too,
-        // and the second close would be of whatever another thread has opened meanwhile.
+        // Keep the descriptor in a local variable until the lock is held. An initializer that throws after the last
+        // property is set also runs `deinit`, and its second close could hit a descriptor that another thread has
+        // opened meanwhile.
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
             throw ConfigurationError("\(path) cannot be opened: \(String(cString: strerror(errno))); run as root")
@@ -50,10 +51,11 @@ struct InstanceLocks: Sendable {
         return InstanceLocks(held: held + (try MachineLocks().take(settings.local)))
     }
 
-    /// How long parts of a server that was killed may take to end.
+    /// How long the processes of a killed server may take to end.
     private static let patience = Duration.seconds(5)
 
-    /// A server's, for all of its processes. Those of one that was killed end by themselves, and hold its locks until then.
+    /// The locks of a server, for all its processes. The processes of a killed server end by themselves, and hold its
+    /// locks until then.
     static func taken(_ settings: Settings) throws -> InstanceLocks {
         let deadline = ContinuousClock.now + patience
         while true {

@@ -3,7 +3,7 @@ import Netfilter
 import NetworkPolicy
 import Runtimes
 
-/// This machine's guard, in this process or in one of its own, as the local runtime calls it.
+/// This machine's guard as the local runtime needs it, whether it runs in this process or in a separate one.
 struct MachineGuard: NamespaceGuard {
     let controller: any NamespaceController
 

@@ -13,7 +13,7 @@ public final class EgressProgram: Sendable {
     private let locks: InstanceLocks?
     private let export: Task<Void, Never>?
 
-    /// - Parameter handover: nil where it is nobody's process but its own.
+    /// - Parameter handover: nil if it was not started by a supervisor.
     package init(
         settings: Settings, handover: Handover? = nil, metrics: MetricsRegistry, logger: Logger
     ) async throws {

@@ -60,9 +60,9 @@ struct ProjectQuota: Sendable {
         try Self.check(linux_limit_project(folder, project, UInt64(bytes), inodes), "limiting \(path)")
     }
 
-    /// Takes the limit of a folder that `limit` has given one. The number is free again when the last of its files is gone.
+    /// Removes the limit that `limit` has set. The project number is free again when the last of its files is gone.
     ///
-    /// Nothing to do where a folder has no project of a sandbox, or its file system no quotas any more.
+    /// Does nothing if the folder has no sandbox's project, or its file system no longer has quotas.
     static func lift(_ path: String) {
         let project = linux_project(path)
         guard project >= 0, let number = UInt32(exactly: project), numbers.contains(number) else { return }

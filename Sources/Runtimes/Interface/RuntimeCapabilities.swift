@@ -1,12 +1,13 @@
-/// What a runtime can do. What it cannot is refused before anything is made, with a code that clients know.
+/// What a runtime can do. Requests for anything else are refused before anything is made, with a code that clients
+/// know.
 public struct RuntimeCapabilities: Hashable, Sendable {
     /// Pause and resume with memory and connections kept.
     public var pause: Bool
     public var snapshots: Bool
     public var volumes: Bool
-    /// Endpoints that ask for a credential.
+    /// Endpoints that require a credential.
     public var secureAccess: Bool
-    /// Sandboxes taken from ones that wait ready-made.
+    /// Sandboxes from a pool that was made in advance.
     public var pools: Bool
     public var gpu: Bool
 
@@ -23,8 +24,8 @@ public struct RuntimeCapabilities: Hashable, Sendable {
     }
 }
 
-/// What a runtime's failures are called in answers (`DOCKER::SANDBOX_NOT_FOUND`): clients switch on these words, and the
-/// contract has other ones for each kind of runtime.
+/// Error codes of a runtime's failures in answers (`DOCKER::SANDBOX_NOT_FOUND`). Clients branch on them, and the
+/// contract has its own set for each kind of runtime.
 public struct RuntimeCodes: Hashable, Sendable {
     public var sandboxNotFound: String
     public var imagePullFailed: String
@@ -54,7 +55,7 @@ public struct RuntimeCodes: Hashable, Sendable {
         self.invalidPort = invalidPort
     }
 
-    /// Of runtimes that make containers on one machine.
+    /// For runtimes that make containers on one machine.
     public static let docker = RuntimeCodes(
         sandboxNotFound: "DOCKER::SANDBOX_NOT_FOUND", imagePullFailed: "DOCKER::SANDBOX_IMAGE_PULL_FAILED",
         startFailed: "DOCKER::SANDBOX_START_FAILED", deleteFailed: "DOCKER::SANDBOX_DELETE_FAILED",

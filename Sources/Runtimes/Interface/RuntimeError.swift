@@ -1,27 +1,27 @@
-/// Why the runtime could not do what was asked. Every description says what to do.
+/// Why a request to the runtime failed. Every description says what to do.
 public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
-    // Of every runtime.
+    // All runtimes.
     case image(reason: String, isCallersFault: Bool)
     case notFound(String)
     case alreadyExists(String)
     case wrongState(id: String, state: String, needed: String)
     case startFailed(id: String, reason: String)
-    /// The guard refuses the policy: the caller can mend it.
+    /// The guard refuses the policy; the caller can correct it.
     case policyRefused(String)
-    /// The guard could not put the policy in force: nothing has been started.
+    /// The guard could not enforce the policy; nothing was started.
     case unguarded(String)
-    /// The guard does not answer: nothing has been started.
+    /// The guard does not answer; nothing was started.
     case guardAway(String)
     case unsupported(String)
-    /// There is no room now; there may be later.
+    /// There is no room at the moment.
     case noCapacity(String)
-    /// The engine or cluster does not answer: nothing is known of what was asked.
+    /// The engine or cluster does not answer, so the sandbox's state is unknown.
     case unavailable(String)
     /// The task was cancelled.
     case cancelled
     case system(action: String, reason: String)
 
-    // Of the local one.
+    // The local runtime.
     case notRoot
     case missingTool(String, package: String)
     case missingExecd(String)
@@ -64,13 +64,13 @@ public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// What it means to whoever asked.
+    /// Whose fault it is, for choosing the status of an answer.
     public enum Kind: Hashable, Sendable {
         /// The request is at fault.
         case request
         /// No room for another sandbox.
         case capacity
-        /// There is no such image, by the fault of the request or not.
+        /// The image cannot be found, or cannot be fetched.
         case image(isCallersFault: Bool)
         case start
         case guardAway

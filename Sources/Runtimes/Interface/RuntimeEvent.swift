@@ -1,12 +1,12 @@
-/// What has happened to a sandbox without a request. Events may come late, more than once, and after their sandbox is gone:
-/// each says enough to be judged by itself.
+/// Something that happened to a sandbox without a request. Events may be late, repeated, or about a sandbox that is
+/// gone, so each can be understood without the others.
 public enum RuntimeEvent: Hashable, Sendable {
-    /// It is guarded and runs: also one whose create an earlier server began.
+    /// It is guarded and runs, even if an earlier server began to create it.
     case started(id: String, SandboxPlacement)
     /// Its entrypoint has ended.
     case exited(SandboxEnd)
-    /// It is gone without an end of its own: a node died, somebody took it away.
+    /// It has disappeared: its node failed, or somebody deleted it.
     case lost(id: String, reason: String)
-    /// Events may have been missed: the watch broke. Every sandbox is to be observed anew.
+    /// The watch broke, so events may have been missed. Every sandbox must be observed again.
     case missed
 }

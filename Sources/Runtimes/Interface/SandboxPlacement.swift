@@ -11,9 +11,9 @@ public struct SandboxPlacement: Hashable, Sendable {
 
 /// Where the guard of a sandbox is.
 public enum GuardAttachment: Hashable, Sendable {
-    /// This machine's guard has its rules in this network namespace.
+    /// This machine's guard enforces rules in this network namespace.
     case namespace(path: String)
-    /// A guard beside the sandbox, in its pod or in a container of its own.
+    /// A guard next to the sandbox, in its pod or in a separate container.
     case sidecar(PolicyEndpoint)
 }
 
@@ -22,7 +22,7 @@ public struct PolicyEndpoint: Hashable, Sendable, CustomStringConvertible {
     /// A literal address.
     public var host: String
     public var port: Int
-    /// What it asks for in `OPENSANDBOX-EGRESS-AUTH`.
+    /// The token for `OPENSANDBOX-EGRESS-AUTH`.
     public var token: String
 
     public init(host: String, port: Int, token: String) {
@@ -31,16 +31,18 @@ public struct PolicyEndpoint: Hashable, Sendable, CustomStringConvertible {
         self.token = token
     }
 
-    /// Without the token, which has no place in a log.
+    /// Without the token, which must not be logged.
     public var description: String { "\(host):\(port)" }
 }
 
-/// Where the gateway dials a sandbox's ports.
+/// Where the gateway connects to a sandbox's ports.
 public enum SandboxReach: Hashable, Sendable {
-    /// An address that only this machine routes to. What listens on the sandbox's own loopback is reached from inside.
+    /// An address that only this machine has a route to. Servers on the sandbox's loopback are reached from inside its
+    /// network namespace.
     case machine(address: String, addressV6: String)
-    /// An address of the cluster's network, each port of it.
+    /// An address in the cluster's network, with all its ports.
     case pod(address: String)
-    /// Ports of the engine's machine that stand for some of the sandbox's; no other port of that machine is ever dialled.
+    /// Ports of the engine's machine that forward to ports of the sandbox. No other port of that machine is ever
+    /// dialled.
     case published(host: String, ports: [Int: Int])
 }

@@ -1,56 +1,57 @@
-/// Makes sandboxes and takes them away: processes of this machine, containers of an engine, pods of a cluster.
+/// Creates and deletes sandboxes: processes on this machine, containers of an engine, or pods of a cluster.
 ///
-/// docs/adding-a-runtime.md says what each method has to keep to. In short:
-/// - Nothing of a sandbox runs before its policy is in force. In which order that is done, and by whom, is the runtime's affair.
-/// - The store knows which sandboxes there are; a runtime knows what has become of each. It may be asked about any of them at
-///   any time, by servers that did not make it.
-/// - Only what carries this server's `SandboxLabels.owner` is listed, so that nobody else's is ever taken away.
+/// docs/adding-a-runtime.md has the rules for each method. In short:
+/// - Nothing of a sandbox runs before its policy is in force. The runtime decides how and in which order.
+/// - The store knows which sandboxes exist, a runtime knows their state. It may be asked about any of them at any time,
+///   by servers that did not create it.
+/// - Only sandboxes with this server's `SandboxLabels.owner` are listed, so that no other server's are ever deleted.
 public protocol SandboxRuntime: Sendable {
     var capabilities: RuntimeCapabilities { get }
-    /// What its failures are called in answers to clients.
+    /// The codes of its failures in answers to clients.
     var codes: RuntimeCodes { get }
 
-    /// Whether a sandbox with such limits could be made now, before anything is done for it.
+    /// Checks whether a sandbox with these limits could be created now.
     func admit(_ limits: ResourceLimits) async throws(RuntimeError)
 
-    /// Makes a sandbox that is guarded and runs: when this returns, its policy is in force and execd accepts connections.
+    /// Creates and starts a sandbox. When this returns, its policy is in force and execd accepts connections.
     ///
-    /// A task that is cancelled makes it stop and throw `.cancelled` as soon as it can. After any error nothing is left; what
-    /// could not be taken away is found by `owned`.
+    /// When its task is cancelled, it stops and throws `.cancelled` as soon as it can. After an error nothing is left,
+    /// and what could not be removed is listed by `owned`.
     ///
-    /// - Parameter reached: told what has been done so far, for people who wait.
+    /// - Parameter reached: called with the progress, for people who wait.
     func create(
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement
 
-    /// Only where `capabilities.pause` says so.
+    /// Only if `capabilities.pause` is true.
     func pause(_ id: String) async throws(RuntimeError)
     func resume(_ id: String) async throws(RuntimeError)
 
-    /// Takes away everything of a sandbox, also of one that was half made, has ended or is unknown; its guard last.
+    /// Removes everything of a sandbox, its guard last. The sandbox may also be incomplete, ended or unknown.
     func delete(_ id: String) async throws(RuntimeError)
 
-    /// What there is of a sandbox now.
-    /// - Throws: where that cannot be found out. Nobody takes an error for an absence.
+    /// The present state of a sandbox.
+    /// - Throws: if the state cannot be determined. Callers never take an error to mean that the sandbox is gone.
     func observe(_ id: String) async throws(RuntimeError) -> SandboxObservation
 
-    /// Every sandbox of this server's of which something is there, half made ones included.
+    /// The ids of all sandboxes of this server that have left anything, incomplete ones included.
     func owned() async throws(RuntimeError) -> [String]
 
-    /// What happens to sandboxes by itself, for one reader. An event may come late and more than once.
+    /// What happens to sandboxes without a request, for one reader. Events may be late or repeated.
     var events: AsyncStream<RuntimeEvent> { get }
 
     /// The last bytes that a sandbox's entrypoint printed.
     func logTail(of id: String, bytes: Int) async -> String
 
-    /// What parts a sandbox from the machine, where machines differ: for whoever looks for the reason of something.
+    /// How a sandbox is isolated from the machine, for diagnostics.
     func isolation(of id: String) async -> String
 
-    /// What of deleted sandboxes is out of the way, but not gone yet.
+    /// Parts of deleted sandboxes that have not been removed yet.
     var leftovers: [Leftover] { get }
 
-    /// Runs what opens a socket on a thread inside the network of a sandbox of this machine. It blocks.
-    /// - Throws: `RuntimeError.unsupported` where the sandbox's network is not this machine's; what `body` throws.
+    /// Runs `body` on a thread in the network namespace of a sandbox on this machine, to open a socket there. It
+    /// blocks.
+    /// - Throws: `RuntimeError.unsupported` if the sandbox's network is not on this machine; what `body` throws.
     func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result
 }
 
@@ -67,18 +68,18 @@ extension SandboxRuntime {
     }
 }
 
-/// How far a create has come.
+/// The progress of a create.
 public enum CreateStage: Hashable, Sendable {
-    /// The image is there; what is left is the start.
+    /// The image is ready, so that only the start is left.
     case imageReady
 }
 
-/// What there is of a sandbox.
+/// The observed state of a sandbox.
 public struct SandboxObservation: Hashable, Sendable {
     public var state: RuntimeState
-    /// How it is guarded and reached; nil where nothing is there to guard or to reach.
+    /// How it is guarded and reached; nil if there is nothing to guard or reach.
     public var placement: SandboxPlacement?
-    /// How it ended; nil where it has not, or nobody knows.
+    /// How it ended; nil if it has not, or if that is unknown.
     public var end: SandboxEnd?
 
     public init(_ state: RuntimeState, placement: SandboxPlacement? = nil, end: SandboxEnd? = nil) {
@@ -89,9 +90,9 @@ public struct SandboxObservation: Hashable, Sendable {
 }
 
 public enum RuntimeState: Hashable, Sendable {
-    /// Half made, and nobody goes on with it.
+    /// Incomplete, and nobody is working on it.
     case abandoned
-    /// Being made by what needs no server for it: it will run, or end.
+    /// Being created by something that needs no server for it, such as a cluster. It will run or end.
     case starting
     case running, paused, exited, missing
 }

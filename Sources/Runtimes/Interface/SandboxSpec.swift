@@ -1,20 +1,20 @@
 import NetworkPolicy
 import Spelling
 
-/// What a sandbox is to be.
+/// What to create.
 public struct SandboxSpec: Hashable, Sendable {
     public var id: String
     public var source: SandboxSource
     public var entrypoint: [String]
-    /// What the request sets; an image's own variables are the runtime's to add beneath.
+    /// The request's variables. The runtime adds those of the image that the request does not set.
     public var environment: [ExactName: String]
     public var limits: ResourceLimits
-    /// In force before anything of the sandbox runs. `.allowAll` is guarded, too.
+    /// Enforced before anything of the sandbox runs. `.allowAll` is guarded as well.
     public var policy: Policy
-    /// What the runtime marks all that it makes for the sandbox with, where others can see it.
+    /// Labels for everything that the runtime creates for the sandbox where others can see it.
     public var labels: SandboxLabels
-    /// What execd asks of its callers; nil: nothing. A sandbox's users are not all its root: whoever may connect to execd
-    /// could become it.
+    /// The token that execd requires; nil for none. Without one, any user in the sandbox could become its root through
+    /// execd.
     public var execdToken: String?
 
     public init(
@@ -32,23 +32,23 @@ public struct SandboxSpec: Hashable, Sendable {
     }
 }
 
-/// What a sandbox's files begin with.
+/// The source of a sandbox's files.
 public enum SandboxSource: Hashable, Sendable {
-    /// A reference as the client wrote it, and what its registry is shown for it.
+    /// A reference as the client wrote it, and the credentials for its registry.
     case image(String, credentials: RegistryCredentials? = nil)
-    /// The id of a snapshot; only where `RuntimeCapabilities.snapshots` says so.
+    /// The id of a snapshot; only if `RuntimeCapabilities.snapshots` is true.
     case snapshot(String)
 }
 
-/// What tells a sandbox from others in an engine or a cluster that several servers use.
+/// Distinguishes a sandbox in an engine or cluster that several servers use.
 public struct SandboxLabels: Hashable, Sendable {
     public static let idKey = "opensandbox.io/id"
     public static let ownerKey = "opensandbox.io/owner"
 
-    /// The server that made it, and alone may take it away.
+    /// The server that created it, which alone may delete it.
     public var owner: String
     public var id: String
-    /// The client's own (`metadata`).
+    /// The client's labels (`metadata`).
     public var metadata: [String: String]
 
     public init(owner: String, id: String, metadata: [String: String] = [:]) {
@@ -57,20 +57,20 @@ public struct SandboxLabels: Hashable, Sendable {
         self.metadata = metadata
     }
 
-    /// As an engine is given them: what the client wrote can take the place of neither of ours.
+    /// All labels for an engine. A client's label can replace neither of ours.
     public var all: [String: String] {
         metadata.merging([Self.idKey: id, Self.ownerKey: owner]) { _, ours in ours }
     }
 }
 
-/// What a sandbox may use at most.
+/// A sandbox's limits.
 public struct ResourceLimits: Codable, Hashable, Sendable {
-    /// Thousandths of a processor; nil for all there is.
+    /// Thousandths of a processor; nil for no limit.
     public var cpuMillis: Int?
-    /// Bytes, swap included; nil for all there is.
+    /// Bytes, including swap; nil for no limit.
     public var memoryBytes: Int64?
     public var processes: Int
-    /// Bytes of its own files and its output; nil for what the server gives each.
+    /// Bytes of its own files and output; nil for the server's default.
     public var diskBytes: Int64?
 
     public init(

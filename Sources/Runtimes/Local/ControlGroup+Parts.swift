@@ -5,38 +5,39 @@ import System
     import Glibc
 #endif
 
-/// A sandbox's group has two parts. Its programs are in one, with the limits that were asked for, and take it for all there is;
-/// init and execd are in the other, beside them: when programs use up memory, processor and processes, execd still answers.
+/// A sandbox's group has two parts, so that execd still answers when programs use up memory, processor time and
+/// processes. Programs are in one part, which has the requested limits and is all they see. Init and execd are in the
+/// other.
 extension ControlGroup {
-    /// What init and execd may have beside their programs.
+    /// What init and execd get in addition to the programs' limits.
     private enum Reserve {
-        /// Bytes: their own, those of sockets, and what they keep of commands' output.
+        /// Bytes, for their own memory, socket buffers, and commands' output that they hold.
         static let memory: Int64 = 32 << 20
         static let processes = 64
         /// Thousandths of a processor.
         static let cpuMillis = 100
-        /// A hundred times what programs have together, in the words of either version.
+        /// A hundred times the programs' default weight, for version 1 and version 2.
         static let shares = "102400", weight = "10000"
     }
 
-    /// Where the programs are: the OCI runtime is given this one. As the root of the sandbox's cgroup namespace it is the only
-    /// one that they see.
+    /// The programs' part, which the OCI runtime gets. It is the root of the sandbox's cgroup namespace, so programs
+    /// see no other.
     var programs: ControlGroup { ControlGroup(path: path + "/programs") }
     var server: ControlGroup { ControlGroup(path: path + "/execd") }
 
-    /// The controllers that part them. Only with these has version 1 a group for each part.
+    /// The controllers with separate parts. For others, version 1 has only the programs' group.
     private static let controllers = ["memory", "cpu", "pids"]
     private static var hierarchies: [String] {
         isVersion2 ? [root] : controllers.map { "\(root)/\($0)" }.filter { access($0, F_OK) == 0 }
     }
 
-    /// The numbers that init finds the open files of the parts under, in the order of `openParts()`.
+    /// The descriptors of the parts' files in init, in the order of `openParts()`.
     static var numbersInside: (server: [CInt], programs: [CInt]) {
         let count = CInt(hierarchies.count)
         return ((0..<count).map { 3 + $0 }, (0..<count).map { 3 + count + $0 })
     }
 
-    /// Makes the group and its parts, with the limits of the whole.
+    /// Creates the group and its parts, and sets the limits of the whole.
     func make(_ limits: ResourceLimits) throws(RuntimeError) {
         for hierarchy in Self.hierarchies {
             let (parent, folder) = (hierarchy + path.splitAtLastSlash.folder, hierarchy + path)
@@ -44,7 +45,7 @@ extension ControlGroup {
                 guard mkdir(folder, 0o755) == 0 || errno == EEXIST else { throw Self.failure(folder) }
             }
         }
-        // A controller that the machine does not have is the OCI runtime's to complain of, where a limit needs it.
+        // Ignore missing controllers here. If a limit needs one, the OCI runtime reports it.
         if Self.isVersion2 {
             let whole = Self.root + path
             for folder in [Self.root, Self.root + path.splitAtLastSlash.folder, whole] {
@@ -106,9 +107,9 @@ extension ControlGroup {
         }
     }
 
-    /// Opens what a process gets into the parts by, first those of execd's: for the init, who may not open them itself.
+    /// Opens the files for joining the parts, execd's first. Init inherits them, since it may not open them itself.
     func openParts() throws(RuntimeError) -> [CInt] {
-        // Version 1 moves a single thread without making every process of the machine wait for it.
+        // With version 1, moving a single thread is cheaper: moving a process makes all processes of the machine wait.
         let name = Self.isVersion2 ? "cgroup.procs" : "tasks"
         var opened: [CInt] = []
         for group in [server, programs] {
@@ -125,7 +126,7 @@ extension ControlGroup {
         return opened
     }
 
-    /// Nothing where there is no such file.
+    /// Does nothing if there is no such file.
     private static func set(_ text: String, _ file: String) throws(RuntimeError) {
         guard access(file, F_OK) != 0 || write(text, to: file) else { throw failure(file) }
     }
@@ -136,7 +137,7 @@ extension ControlGroup {
 }
 
 extension Int64 {
-    /// The largest number where the sum is none.
+    /// The sum, or the largest number if it overflows.
     fileprivate func addingWithoutOverflow(_ other: Int64) -> Int64 {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? .max : sum

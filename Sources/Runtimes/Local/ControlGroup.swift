@@ -4,8 +4,8 @@ import System
     import Glibc
 #endif
 
-/// A sandbox's control group, in version 1 and version 2 alike: what it is made of stands in `ControlGroup+Parts`, this freezes
-/// and removes it.
+/// A sandbox's control group, with version 1 or version 2. Creating it is in `ControlGroup+Parts`, freezing and
+/// removing it here.
 struct ControlGroup: Hashable, Sendable {
     /// As in the bundle: `/sallyport/<id>`.
     let path: String
@@ -20,14 +20,14 @@ struct ControlGroup: Hashable, Sendable {
             : ["FROZEN", "FREEZING"].contains(Self.read("\(Self.root)/freezer\(path)/freezer.state"))
     }
 
-    /// - Returns: false when there is no such group.
+    /// - Returns: false if there is no such group.
     func setFrozen(_ frozen: Bool) -> Bool {
         Self.isVersion2
             ? Self.write(frozen ? "1" : "0", to: "\(Self.root)\(path)/cgroup.freeze")
             : Self.write(frozen ? "FROZEN" : "THAWED", to: "\(Self.root)/freezer\(path)/freezer.state")
     }
 
-    /// How many of its processes, those of its parts included, the kernel has ended because memory ran out.
+    /// How many processes in the group and its parts the kernel has killed for lack of memory.
     var memoryKills: UInt64 {
         // Version 1 counts each group by itself.
         Self.isVersion2
@@ -48,13 +48,13 @@ struct ControlGroup: Hashable, Sendable {
         return group == path || group.hasPrefix(path + "/")
     }
 
-    /// Every folder of the group, one for each version 1 controller.
+    /// All folders of the group, one for each version 1 controller.
     var folders: [String] {
         guard !Self.isVersion2 else { return [Self.root + path].filter { access($0, F_OK) == 0 } }
         return Self.entries(of: Self.root).map { "\(Self.root)/\($0)\(path)" }.filter { access($0, F_OK) == 0 }
     }
 
-    /// Removes what is left of it, groups that were made in it included; its processes have ended.
+    /// Removes it with all groups below, after its processes have ended.
     /// - Returns: whether all is gone.
     func remove() -> Bool {
         var isGone = true
@@ -62,7 +62,7 @@ struct ControlGroup: Hashable, Sendable {
         return isGone
     }
 
-    /// Far more than the kernel lets anybody make beneath a sandbox's group by mistake.
+    /// More levels than anybody needs below a sandbox's group.
     private static let maxLevels = 32
 
     private static func remove(_ folder: String, levels: Int) -> Bool {

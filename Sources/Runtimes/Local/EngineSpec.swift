@@ -1,18 +1,18 @@
 import Addresses
 import Spelling
 
-/// What the engine makes a sandbox of. It is a part of `SandboxRecord` on the disk: what a field is called there stays.
+/// What the engine creates a sandbox from. It is stored in `SandboxRecord`, so the names of its fields must not change.
 public struct EngineSpec: Codable, Hashable, Sendable {
     public var id: String
-    /// The folder of the image's files. It is never written to.
+    /// The folder of the image's files, which is never written to.
     public var imageRoot: String
     public var entrypoint: [String]
     public var environment: [ExactName: String]
     public var workingDirectory: String
     public var limits: ResourceLimits
-    /// What execd asks of its callers; nil: nothing.
+    /// The token that execd requires; nil for none.
     public var execdToken: String?
-    /// The server that made it; nil in records of earlier servers, which shared a folder with nobody.
+    /// The server that created it; nil in records of earlier servers, each of which had its own folder.
     public var owner: String?
 
     public init(
@@ -47,7 +47,7 @@ public struct PreparedSandbox: Hashable, Sendable {
     }
 }
 
-/// What the kernel says of a sandbox's first process.
+/// The state of a sandbox's first process.
 public enum EngineState: Hashable, Sendable {
     case prepared, running, paused, exited, missing
 }

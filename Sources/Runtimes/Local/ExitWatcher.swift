@@ -6,7 +6,7 @@ import System
     import Glibc
 #endif
 
-/// Hears when sandboxes end: one thread waits on the pidfds of their first processes.
+/// Notices when sandboxes end: one thread waits on the pidfds of their first processes.
 final class ExitWatcher: Sendable {
     private struct Watched {
         var watch: EndWatch
@@ -38,7 +38,7 @@ final class ExitWatcher: Sendable {
         }
     }
 
-    /// Watches a process. The end of one that is gone already is heard of at once.
+    /// Watches a process. If it has ended already, that is reported at once.
     func watch(_ process: SandboxProcess, _ watch: EndWatch) {
         let descriptor = linux_pidfd_open(process.pid)
         guard descriptor >= 0 else { return _ = ended.yield(watch.end()) }
@@ -55,7 +55,7 @@ final class ExitWatcher: Sendable {
         while true {
             for event in events.prefix((try? poll.wait(&events)) ?? 0) {
                 guard let gone = state.withLock({ $0.watched.removeValue(forKey: event.data) }) else { continue }
-                // Closing takes it out of the epoll set, too.
+                // Closing also removes it from the epoll set.
                 close(gone.descriptor)
                 ended.yield(gone.watch.end())
             }

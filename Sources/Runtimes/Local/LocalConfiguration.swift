@@ -2,27 +2,29 @@ import Addresses
 import Netfilter
 import NetworkPolicy
 
-/// Where the local runtime keeps its things, and which addresses it gives out.
+/// The local runtime's folders, addresses and limits.
 public struct LocalConfiguration: Hashable, Sendable {
-    /// Folder of the sandboxes, made when missing.
+    /// The folder of the sandboxes, created if missing.
     public var stateDirectory: String
     /// The static execd that every sandbox starts with.
     public var execdPath: String
     public var addressPool: CIDRBlock
     public var addressPoolV6: CIDRBlock
-    /// Tells links and tables of one server on a machine from another's: letters and digits, 1 to 4.
+    /// Distinguishes the links and tables of several servers on a machine: 1 to 4 letters and digits.
     public var tag: String
-    /// Folder of the network namespaces, made when missing. This server's own, and not that of `ip netns`.
+    /// The folder of network namespaces, created if missing. For this server only, and not that of `ip netns`.
     public var namespaceDirectory: String
     public var disk = DiskConfiguration()
-    /// Bytes of an output's line that execd lets wait for its break; nil: execd's default.
+    /// The longest line of output that execd holds; nil for its default.
     public var maxOutputLine: Int?
     /// `crun` or `runc`; nil for the first of them that is installed.
     public var ociRuntime: String?
     public var userNamespaces = UserNamespaceSettings.default
-    /// Users of this machine whose programs may connect to sandboxes; nil: all. Root, who is this server, always may.
+    /// Users of this machine whose programs may connect to sandboxes; nil for all. Root, and so this server, always
+    /// may.
     public var reachableBy: Set<UInt32>? = [0]
-    /// Where deleted sandboxes' files wait for their end. On the file system of the sandboxes, and no name of one.
+    /// Where deleted sandboxes' files wait to be removed: on the sandboxes' file system, under a name that no sandbox
+    /// has.
     var removedDirectory: String { stateDirectory + "/.removed" }
 
     public init(

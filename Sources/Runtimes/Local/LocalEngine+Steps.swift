@@ -6,7 +6,7 @@ import System
     import Glibc
 #endif
 
-/// The steps of which a sandbox is made and taken away.
+/// The steps of creating and removing a sandbox.
 extension LocalEngine {
     func make(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
         var record = record
@@ -64,13 +64,14 @@ extension LocalEngine {
         state.withLock { $0.pool.release(record.link.host) }
     }
 
-    /// Frees a sandbox's name at once. Its files are removed apart from that: they may be many, or resist.
+    /// Frees a sandbox's name at once. Its files are removed in the background, since there may be many, or removal may
+    /// fail.
     func setAside(_ folder: SandboxFolder, of id: String) throws(RuntimeError) {
         do throws(RemovalError) {
             guard let aside = try TreeRemoval.setAside(folder.path, into: configuration.removedDirectory) else {
                 return
             }
-            // On a full disk somebody waits for the room.
+            // On a full disk the space is needed at once.
             if (try? reserve.check()) == nil, (try? TreeRemoval.remove(aside)) != nil { return }
             removals.take(files: aside, of: id)
         } catch {
@@ -112,14 +113,14 @@ extension LocalEngine {
                 name: folder.name, host: 0, tag: configuration.tag, folder: configuration.namespaceDirectory))
     }
 
-    /// Servers before 0.4 called a sandbox by its id everywhere.
+    /// Servers before 0.4 used a sandbox's id as its name.
     func folder(of id: String) -> SandboxFolder {
         let old = SandboxFolder(path: configuration.stateDirectory + "/" + id)
         return access(old.path, F_OK) == 0
             ? old : SandboxFolder(path: configuration.stateDirectory + "/" + SandboxName.of(id))
     }
 
-    /// Everything that was more than a folder when its making was interrupted.
+    /// The records of all sandboxes that were more than a folder when their creation was interrupted.
     static func records(in directory: String) -> [(record: SandboxRecord, folder: SandboxFolder)] {
         ControlGroup.entries(of: directory).filter(isIdentifier).compactMap { name in
             let folder = SandboxFolder(path: directory + "/" + name)
@@ -133,7 +134,7 @@ extension LocalEngine {
 
     // MARK: Threads
 
-    /// Runs what blocks away from the cooperative pool, one thing at a time for each sandbox.
+    /// Runs blocking work outside the cooperative pool, one job at a time for each sandbox.
     func offPool<Result: Sendable>(
         _ id: String, _ pool: WorkerPool? = nil, _ body: @escaping @Sendable () throws(RuntimeError) -> Result
     ) async throws(RuntimeError) -> Result {
@@ -146,7 +147,7 @@ extension LocalEngine {
         return try await (pool ?? threads).run(body)
     }
 
-    /// Identifiers become names of folders and control groups.
+    /// Ids are used in names of folders and control groups.
     static func isIdentifier(_ text: String) -> Bool {
         (1...63).contains(text.utf8.count)
             && text.utf8.allSatisfy {

@@ -10,12 +10,12 @@ import System
     import Glibc
 #endif
 
-/// Makes containers on this machine with an OCI runtime, overlayfs and network namespaces, step by step. No daemon is needed, and
-/// nothing is known here of images' names, policies or guards: see `LocalRuntime`.
+/// Creates containers on this machine with an OCI runtime, overlayfs and network namespaces. It needs no daemon, and
+/// knows no image names, policies or guards; `LocalRuntime` does.
 public final class LocalEngine: Sendable {
     struct State {
         var pool: AddressPool
-        /// Sandboxes that something is being done with.
+        /// Sandboxes with an operation in progress.
         var busy: Set<String> = []
     }
 
@@ -29,14 +29,14 @@ public final class LocalEngine: Sendable {
     let limits: DiskLimits
     let reserve: DiskReserve
     private let firewall: StandingFirewall
-    /// Making a sandbox is mostly waiting for the kernel and for crun: more threads than processors make more at once.
+    /// Creating a sandbox is mostly waiting for the kernel and for crun, so more threads than processors help.
     let threads = WorkerPool(maxThreads: 16)
-    /// Deletions have threads of their own: one that waits for a process that does not end must not hold up a create.
+    /// Separate threads for deletions, so that one that waits for a process does not hold up creates.
     private let deletions = WorkerPool(maxThreads: 16)
-    /// Sandboxes whose first process has ended by itself, as they end; also those of an earlier server. For one reader.
+    /// Sandboxes whose first process has ended by itself, including those of an earlier server. For one reader.
     public let exits: AsyncStream<SandboxEnd>
 
-    /// Checks what the runtime stands on, finds the sandboxes of an earlier server, and puts the host's rules in force.
+    /// Checks requirements, recovers the sandboxes of an earlier server, and installs the host's rules.
     public init(configuration: LocalConfiguration, logger: Logger) throws(RuntimeError) {
         guard geteuid() == 0 else { throw .notRoot }
         guard access(configuration.execdPath, X_OK) == 0 else {
@@ -54,9 +54,9 @@ public final class LocalEngine: Sendable {
             atPath: configuration.stateDirectory, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
         removals = Leftovers(logger: logger)
-        // Now, since a deletion must not need room for it.
+        // Create it now, since a deletion must not need disk space.
         mkdir(configuration.removedDirectory, 0o700)
-        // What an earlier server was making when it ended, and what it had not removed yet.
+        // Incomplete creates and removals of an earlier server.
         for folder in [configuration.removedDirectory, configuration.stateDirectory] {
             for name in ControlGroup.entries(of: folder)
             where folder == configuration.removedDirectory || name.hasPrefix(".") && name != ".removed" {
@@ -88,7 +88,7 @@ public final class LocalEngine: Sendable {
                 metadata: ["folder": "\(folder.path)"])
             try users.occupy(SandboxProcess(pidFile: folder.pidFile, group: folder.group)?.users, in: folder)
         }
-        // Nobody knows which of them is whose.
+        // It is unknown which link belongs to which sandbox, so keep all their addresses.
         let links = unreadable.isEmpty ? [] : (try? RouteSocket().links()) ?? []
         for host in links.compactMap({ SandboxLink.host(of: $0.name, tag: configuration.tag) }) { pool.occupy(host) }
         state = Mutex(State(pool: pool))
@@ -114,7 +114,7 @@ public final class LocalEngine: Sendable {
             }
             if let process { watcher.watch(process, folder.endWatch(of: record)) }
         }
-        // Without a record nothing was made but the folder, and its name says of no sandbox whose it is.
+        // Without a record only the folder was created, and its name does not tell whose it is.
         let known = Set((found.map(\.folder) + unreadable).map(\.name))
         for name in ControlGroup.entries(of: configuration.stateDirectory)
         where Self.isIdentifier(name) && !known.contains(name) {
@@ -139,7 +139,7 @@ public final class LocalEngine: Sendable {
         }
     }
 
-    /// The longest time, but for the work itself, for which the host stays without its rules.
+    /// The longest time, plus the work itself, that the host is without its rules.
     private static let firewallInterval = Duration.seconds(1)
 
     private func restoreFirewall() async {
@@ -151,7 +151,7 @@ public final class LocalEngine: Sendable {
         }
     }
 
-    /// How often the files that sandboxes print into are looked at.
+    /// How often sandboxes' output files are checked.
     private static let outputInterval = Duration.seconds(2)
 
     private func rotateOutput() async {
@@ -163,7 +163,7 @@ public final class LocalEngine: Sendable {
         }
     }
 
-    /// Makes a folder for root only, where it is missing, and says its path as the OCI runtime needs it: from the root.
+    /// Creates a folder for root only, if missing, and returns its absolute path, which the OCI runtime needs.
     private static func folder(_ path: String) throws(RuntimeError) -> String {
         mkdir(path, 0o700)
         guard let absolute = realpath(path, nil) else {
@@ -173,7 +173,7 @@ public final class LocalEngine: Sendable {
         return String(cString: absolute)
     }
 
-    /// Takes the host's rules away; only when no sandbox is left.
+    /// Removes the host's rules; only when no sandbox is left.
     public func uninstall() throws(RuntimeError) {
         try Self.translated("removing the host's rules") { () throws(NetfilterError) in
             var removal = Transaction()
@@ -182,14 +182,14 @@ public final class LocalEngine: Sendable {
         }
     }
 
-    /// Whether a sandbox with such limits could be made now, before anything is done for it.
+    /// Checks whether a sandbox with these limits could be created now.
     public func admit(_ asked: ResourceLimits) async throws(RuntimeError) {
         guard asked.diskBytes == nil || limits.isEnforced else { throw .unenforcedLimit("disk") }
         try reserve.check()
     }
 
-    /// Makes everything that a sandbox needs but runs nothing: when it returns there is a namespace to guard, and no packet
-    /// has passed. On an error nothing is left.
+    /// Creates everything that a sandbox needs but runs nothing. When it returns, there is a network namespace to
+    /// guard, in which no packet has passed. After an error nothing is left.
     public func prepare(_ spec: EngineSpec) async throws(RuntimeError) -> PreparedSandbox {
         try await admit(spec.limits)
         return try await offPool(spec.id) { [self] () throws(RuntimeError) in
@@ -254,11 +254,11 @@ public final class LocalEngine: Sendable {
     public func pause(_ id: String) async throws(RuntimeError) { try await setFrozen(true, id, needed: .running) }
     public func resume(_ id: String) async throws(RuntimeError) { try await setFrozen(false, id, needed: .paused) }
 
-    /// Takes away everything of a sandbox, also of one that was half made or is unknown.
+    /// Removes everything of a sandbox, which may also be incomplete or unknown.
     public func delete(_ id: String) async throws(RuntimeError) {
         try await offPool(id, deletions) { [self] () throws(RuntimeError) in
             let folder = folder(of: id)
-            // Without a record nothing was made but the folder.
+            // Without a record only the folder was created.
             guard folder.hasRecord else { return try setAside(folder, of: id) }
             try remove(SandboxRecord.read(from: folder.path) ?? unreadableRecord(of: id, in: folder), in: folder)
         }
@@ -266,7 +266,7 @@ public final class LocalEngine: Sendable {
 
     public func state(of id: String) async -> EngineState { currentState(id) }
 
-    /// What was prepared under the name, whatever has become of it; nil where there is nothing.
+    /// What was prepared under this id, in any state; nil if there is nothing.
     public func found(_ id: String) -> PreparedSandbox? {
         guard Self.isIdentifier(id) else { return nil }
         return SandboxRecord.read(from: folder(of: id).path).map(prepared)
@@ -283,7 +283,7 @@ public final class LocalEngine: Sendable {
         Self.isIdentifier(id) ? folder(of: id).logTail(bytes: bytes) : ""
     }
 
-    /// Every sandbox of which something is there, and who made it.
+    /// The specifications of all sandboxes that have left anything.
     public func specs() async -> [EngineSpec] { Self.records(in: configuration.stateDirectory).map(\.record.spec) }
 
     public func list() async -> [String] { await specs().map(\.id).sorted() }

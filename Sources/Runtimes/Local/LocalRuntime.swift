@@ -4,7 +4,7 @@ import Netfilter
 import Spelling
 import Synchronization
 
-/// Sandboxes on this machine: its images, its containers, its guard, and the order in which they come together.
+/// Runs sandboxes on this machine, by combining its images, containers and guard in the right order.
 public final class LocalRuntime: SandboxRuntime {
     public static let capabilities = RuntimeCapabilities(pause: true, secureAccess: true)
 
@@ -16,10 +16,10 @@ public final class LocalRuntime: SandboxRuntime {
     private let images: ImageStore
     private let namespaceGuard: any NamespaceGuard
     private let owner: String
-    /// Where the network namespaces of sandboxes are, by id: asked for with every connection to a sandbox's loopback.
+    /// The network namespaces of sandboxes by id. Cached, since every connection to a sandbox's loopback needs one.
     private let namespaces = Mutex<[String: NetworkNamespace]>([:])
 
-    /// - Parameter owner: what this server calls itself; sandboxes with another owner's label are left alone.
+    /// - Parameter owner: this server's name. Sandboxes with another owner's label are left alone.
     public init(engine: LocalEngine, images: ImageStore, namespaceGuard: any NamespaceGuard, owner: String) {
         self.engine = engine
         self.images = images
@@ -27,7 +27,8 @@ public final class LocalRuntime: SandboxRuntime {
         self.owner = owner
         let (events, teller) = AsyncStream<RuntimeEvent>.makeStream()
         self.events = events
-        // A pidfd misses no end, and an earlier server's ends are heard of, too: `missed` is never said.
+        // `missed` is never sent, because pidfds report every end, including those that happened before this server
+        // started.
         Task { [exits = engine.exits] in for await end in exits { teller.yield(.exited(end)) } }
     }
 
@@ -51,7 +52,7 @@ public final class LocalRuntime: SandboxRuntime {
             try Self.goOn()
             try await CreateStep.start.timed { () async throws(RuntimeError) in try await engine.start(spec.id) }
         } catch {
-            // In a task of its own: this one may have been cancelled, and what it waits for with it.
+            // In a separate task, because this one may have been cancelled.
             await Task { try? await delete(spec.id) }.value
             throw error
         }
@@ -62,7 +63,7 @@ public final class LocalRuntime: SandboxRuntime {
     public func pause(_ id: String) async throws(RuntimeError) { try await engine.pause(id) }
     public func resume(_ id: String) async throws(RuntimeError) { try await engine.resume(id) }
 
-    /// Enforcement ends last.
+    /// Remove the guard last.
     public func delete(_ id: String) async throws(RuntimeError) {
         try await engine.delete(id)
         namespaces.withLock { $0[id] = nil }
@@ -82,7 +83,8 @@ public final class LocalRuntime: SandboxRuntime {
         return SandboxObservation(state, placement: placement)
     }
 
-    /// A sandbox that only the guard knows is one whose end was interrupted. One whose record cannot be read may be anybody's.
+    /// Includes sandboxes that only the guard knows, whose removal was interrupted, but none with an unreadable record,
+    /// which may be another server's.
     public func owned() async throws(RuntimeError) -> [String] {
         let specs = await engine.specs()
         var ids = Set(specs.filter { $0.owner == nil || $0.owner == owner }.map(\.id))
@@ -108,7 +110,7 @@ public final class LocalRuntime: SandboxRuntime {
         return namespace
     }
 
-    /// A fetch goes on for others who want the image: what ends with the create is only the wait for it.
+    /// Cancelling a create only ends its wait. The fetch continues, for others that want the image.
     private func image(of source: SandboxSource) async throws(RuntimeError) -> SandboxImage {
         guard case .image(let reference, let credentials) = source else { throw .unsupported("a snapshot") }
         let (answers, answer) = AsyncStream<Result<SandboxImage, ImageError>>.makeStream()
@@ -130,7 +132,7 @@ public final class LocalRuntime: SandboxRuntime {
     private static func goOn() throws(RuntimeError) { if Task.isCancelled { throw .cancelled } }
 }
 
-/// What a create consists of, each with a timer: `sallyport_create_step_seconds`.
+/// The steps of a create, each with a timer: `sallyport_create_step_seconds`.
 private enum CreateStep: String {
     case prepare, protect, start
 
@@ -155,7 +157,7 @@ extension PreparedSandbox {
 }
 
 extension EngineSpec {
-    /// What the request sets goes before what the image does.
+    /// The request's settings override the image's.
     init(_ spec: SandboxSpec, _ image: SandboxImage) {
         self.init(
             id: spec.id, imageRoot: image.root, entrypoint: spec.entrypoint,
@@ -166,7 +168,7 @@ extension EngineSpec {
 }
 
 extension ImageError {
-    /// What the caller can mend; the rest is the server's or the registry's trouble.
+    /// Errors that the caller can correct; others are the server's or the registry's.
     var isCallersFault: Bool {
         switch self {
         case .invalidReference, .invalidCredentials, .unqualified, .notOnThisMachine, .notFound, .unauthorized,

@@ -4,28 +4,28 @@ import CLinux
     import Glibc
 #endif
 
-/// How a sandbox's files are mounted: what it writes over its image.
+/// Mounts a sandbox's root: its own layer over the image.
 enum RootMount {
-    /// The kernel opens no device node there, however it came about (MS_NODEV), and gives no right for a file's set-id bits
-    /// or capabilities (MS_NOSUID).
+    /// The kernel opens no device nodes there, wherever they come from (MS_NODEV), and ignores set-id bits and file
+    /// capabilities (MS_NOSUID).
     ///
-    /// crun mounts a container's root once more, without these, unless a user namespace of the container's keeps them: then
-    /// the device list and no_new_privs stand alone.
+    /// crun mounts a container's root again without these flags, unless a user namespace of the container locks them.
+    /// Without one, only the device list and no_new_privs remain.
     ///
-    /// `nosuid` takes nothing from images: no_new_privs, which every process of a sandbox has, makes set-id programs
-    /// ordinary ones anyway. It makes more of them run: execve fails with EPERM for a file that asks for a capability which
-    /// no sandbox has (`ping` in many images), unless its mount is `nosuid`.
+    /// `nosuid` costs images nothing, since no_new_privs makes set-id programs ordinary ones anyway. It even makes more
+    /// programs run: without it execve fails with EPERM for files with a capability that no sandbox has (`ping` in many
+    /// images).
     static let flags = UInt(MS_NODEV | MS_NOSUID)
 
-    /// Layers that come from others may hold overlayfs's own extended attributes: none of them may lead to another file.
-    /// `ImageTree` takes them out of what is fetched; folders that are registered are as they are.
+    /// Foreign layers may contain overlayfs's own extended attributes, which must not lead to other files. `ImageTree`
+    /// removes them from fetched images, but registered folders are used as they are.
     static func options(lower: String, upper: String, work: String) -> String {
         "lowerdir=\(lower),upperdir=\(upper),workdir=\(work),redirect_dir=nofollow,metacopy=off"
     }
 
     /// - Parameters:
-    ///   - image: names the mount: the kernel's list of mounts says which image is in use.
-    ///   - lower: where the image is mounted with other owners, or the image itself.
+    ///   - image: the source of the mount, so that the kernel's list of mounts shows which image is in use.
+    ///   - lower: the image mounted with other owners, or the image itself.
     /// - Returns: 0, or -1 and errno.
     static func mount(image: String, lower: String, in folder: SandboxFolder) -> CInt {
         linux_mount(

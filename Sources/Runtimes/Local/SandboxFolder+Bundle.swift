@@ -1,7 +1,7 @@
 import Foundation
 
 extension SandboxFolder {
-    /// Writes what the OCI runtime and the sandbox read: its token, and the bundle's configuration.
+    /// Writes the sandbox's token and the bundle's configuration.
     func writeBundle(
         of record: SandboxRecord, _ configuration: LocalConfiguration, _ users: SandboxUsers?
     ) throws(RuntimeError) {
@@ -19,7 +19,7 @@ extension SandboxFolder {
             maxOutputLine: configuration.maxOutputLine)
         let encoder = JSONEncoder()
         encoder.outputFormatting = .withoutEscapingSlashes
-        // Every field is a string, a number or a list of them.
+        // Strings, numbers and lists can always be encoded.
         try write(String(decoding: try! encoder.encode(bundle), as: UTF8.self), to: "bundle/config.json")
     }
 }

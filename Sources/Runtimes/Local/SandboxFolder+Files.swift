@@ -5,16 +5,17 @@ import CLinux
 #endif
 
 extension SandboxFolder {
-    /// The image as the sandbox's users own it, while the overlay is being mounted: the overlay keeps what it needs of it.
+    /// Mount point of the image with the sandbox's users as owners. Only needed until the overlay is mounted.
     var lower: String { path + "/lower" }
-    /// What the sandbox has as /sys: of its own network, which is not its users' to ask the kernel for.
+    /// The sandbox's /sys, which belongs to its network namespace, so that the sandbox's users could not mount it
+    /// themselves.
     var system: String { path + "/sys" }
 
-    /// An empty file, for the OCI runtime the program.
+    /// An empty file, over which the program is mounted for the OCI runtime.
     var execd: String { path + "/execd" }
 
     /// Mounts the image with other owners.
-    /// - Throws: where its file system or the kernel cannot do it.
+    /// - Throws: if its file system or the kernel does not support it.
     func mountLower(_ image: String, _ users: SandboxUsers) throws(RuntimeError) {
         guard mkdir(lower, 0o700) == 0 || errno == EEXIST else { throw Self.failure("making \(lower)") }
         let status = linux_mount_idmapped(image, lower, users.descriptor)
@@ -24,7 +25,7 @@ extension SandboxFolder {
         }
     }
 
-    /// Mounts the sandbox's files, the image below and what it writes above.
+    /// Mounts the sandbox's root: the image below, its own layer above.
     func mountFiles(image: String, _ users: IdentifierRange?) throws(RuntimeError) {
         defer { if users != nil { _ = linux_unmount_detached(lower) } }
         guard RootMount.mount(image: image, lower: users == nil ? image : lower, in: self) == 0 else {
@@ -32,7 +33,7 @@ extension SandboxFolder {
         }
     }
 
-    /// Makes files or folders the sandbox's root's.
+    /// Makes the sandbox's root the owner of files or folders.
     func give(_ paths: [String], to users: IdentifierRange?) throws(RuntimeError) {
         guard let users else { return }
         for path in paths where lchown(path, users.first, users.first) != 0 {
@@ -40,7 +41,7 @@ extension SandboxFolder {
         }
     }
 
-    /// To be called on a thread in the sandbox's network namespace.
+    /// Call on a thread in the sandbox's network namespace.
     func mountSystem() -> Bool {
         let quiet = UInt(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
         return (mkdir(system, 0o755) == 0 || errno == EEXIST)

@@ -16,8 +16,8 @@ extension SandboxFolder {
             .filter { $0.hasRecord && SandboxRecord.read(from: $0.path) == nil }
     }
 
-    /// Lets this server see again what an earlier one has mounted: mounts are gone after a restart of the machine, and where
-    /// systemd starts a service in a mount namespace of its own each time (`PrivateTmp=`, `ProtectSystem=`).
+    /// Restores mounts of an earlier server for this one. They are gone after a restart of the machine, and if systemd
+    /// starts each service in a new mount namespace (`PrivateTmp=`, `ProtectSystem=`).
     ///
     /// - Parameter process: the sandbox's first one, if it runs.
     func findAgain(_ record: SandboxRecord, _ process: SandboxProcess?) throws(RuntimeError) {
@@ -28,7 +28,8 @@ extension SandboxFolder {
                 throw .system(action: "finding the network", reason: "\(error)")
             }
         }
-        // The sandbox writes to it: a second device with the same file would show the kernel two file systems.
+        // The sandbox writes to it, so it must not be mounted through a second device: two mounted file systems in one
+        // file would destroy each other.
         guard access(disk.image, F_OK) != 0 || linux_is_mount_point(disk.path) != 0 else {
             throw .system(
                 action: "looking at the disk",

@@ -1,8 +1,8 @@
 import COpenSSL
 
-/// What a sandbox is called where every user of the machine can read it: in the kernel's list of mounts, in the control groups
-/// of processes, on command lines. An id is half of what opens an unsigned port; from the name nobody gets to the id, which is
-/// random. `printf %s ID | sha256sum | head -c 32`
+/// A sandbox's name where all users of the machine can see it: in mounts, control groups and command lines. It is not
+/// the id, because knowing an id is enough to reach unsigned ports, and the id cannot be derived from it. `printf %s ID
+/// | sha256sum | head -c 32`
 enum SandboxName {
     private static let length = 32
 

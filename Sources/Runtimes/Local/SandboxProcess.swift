@@ -9,8 +9,8 @@ import System
 struct SandboxProcess: Sendable {
     let pid: pid_t
 
-    /// The process that a sandbox's pid file names, if it is still that sandbox's: numbers are used again, so that the
-    /// control group has the last word.
+    /// The process in a sandbox's pid file, if it still belongs to the sandbox. Pids are reused, so its control group
+    /// decides.
     init?(pidFile: String, group: ControlGroup) {
         guard let number = File.text(pidFile).flatMap({ pid_t($0.filter(\.isNumber)) }),
             let groups = File.text("/proc/\(number)/cgroup")
@@ -36,7 +36,7 @@ struct SandboxProcess: Sendable {
         return poll(&waiting, 1, milliseconds) > 0
     }
 
-    /// Ends it, and with it everything in its pid namespace.
+    /// Kills it, and with it everything in its pid namespace.
     func kill() {
         let descriptor = linux_pidfd_open(pid)
         guard descriptor >= 0 else { return }

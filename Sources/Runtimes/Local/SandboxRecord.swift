@@ -7,12 +7,12 @@ import System
     import Glibc
 #endif
 
-/// What the disk knows of a sandbox, written before anything of it is made: whatever ends the server, the next one finds
-/// everything that has to be taken away.
+/// A sandbox's record on the disk, written before anything of it is created, so that the next server finds everything
+/// that must be removed.
 struct SandboxRecord: Codable, Hashable, Sendable {
     var spec: EngineSpec
     var link: SandboxLink
-    /// Its users' ids on this machine; nil where they are those inside, as they are in sandboxes of servers before 0.4.
+    /// Its users' ids on this machine; nil if they are the same as inside, as for sandboxes of servers before 0.4.
     var users: IdentifierRange?
 
     var hostname: String { "sandbox-" + spec.id.prefix(8) }
@@ -22,7 +22,7 @@ struct SandboxRecord: Codable, Hashable, Sendable {
     func write(to folder: String) throws(RuntimeError) {
         let path = folder + "/" + Self.fileName
         do throws(SystemCallError) {
-            // Strings and numbers always encode. Environments hold secrets.
+            // Strings and numbers can always be encoded. Environments contain secrets.
             try File.replace(path, with: [UInt8](try! JSONEncoder().encode(self)), mode: 0o600)
         } catch {
             throw .system(action: "writing \(path)", reason: "\(error)")
@@ -41,28 +41,29 @@ struct SandboxFolder: Hashable, Sendable {
 
     var bundle: String { path + "/bundle" }
     var rootfs: String { bundle + "/rootfs" }
-    /// What counts against the sandbox's disk limit lies here: its layer of the file system, and what it prints.
+    /// Everything that counts towards the sandbox's disk limit: its layer of the file system and its output.
     var disk: SandboxDisk { SandboxDisk(folder: path) }
     var upper: String { disk.path + "/upper" }
     var work: String { disk.path + "/work" }
     var output: OutputFile { OutputFile(path: disk.path + "/log") }
     var pidFile: String { path + "/pid" }
-    /// The pipe by which init says how the entrypoint ended.
+    /// The pipe through which init reports how the entrypoint ended.
     var end: String { path + "/end" }
 
-    /// Of the sandbox, to others: of its folder, its control group and its container.
+    /// The sandbox's public name, which its folder, control group and container have.
     var name: String { path.splitAtLastSlash.name }
     var group: ControlGroup { ControlGroup(path: "/sallyport/" + name) }
 
     func file(_ name: String) -> String { path + "/" + name }
 
-    /// Makes the folders that are the server's. Those above are root's alone; what makes the sandbox's mounts is its root.
+    /// Creates the server's folders for the sandbox. Those above belong to root only, but mounts are made by the
+    /// sandbox's own root.
     func create() throws(RuntimeError) {
         try make([path, bundle, rootfs])
         try write("", to: "execd")
     }
 
-    /// Makes the folders that are the sandbox's, on its disk.
+    /// Creates the sandbox's own folders, on its disk.
     func createLayer(_ users: IdentifierRange?) throws(RuntimeError) {
         try make([upper, work])
         try give([upper, work], to: users)
@@ -91,7 +92,7 @@ struct SandboxFolder: Hashable, Sendable {
         EndWatch(record.spec.id, path: end, group: group, memoryLimit: record.spec.limits.memoryBytes)
     }
 
-    /// A reason, and what the sandbox printed, if it did.
+    /// A reason, with the sandbox's output if there is any.
     func withOutput(_ reason: String) -> String {
         let tail = logTail()
         return tail.isEmpty ? reason : "\(reason); the sandbox printed: \(tail)"

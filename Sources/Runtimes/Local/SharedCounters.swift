@@ -1,14 +1,14 @@
 import Logging
 import System
 
-/// What the kernel counts for the whole machine, whoever uses it: with a small limit for all, one sandbox would use up what
-/// the others need. The limits are raised until a sandbox's own, its memory for one, come first.
+/// Limits that the kernel has for the whole machine, so that one sandbox could use up what others need. They are raised
+/// until a sandbox's own limits, such as memory, apply first.
 enum SharedCounters {
-    /// Pseudo terminals of one sandbox.
+    /// Pseudo terminals per sandbox.
     static let terminals = 256
 
-    /// Files of /proc/sys and the least that is to be in them. Requests of io_setup(2) take 64 bytes each of the sandbox's
-    /// memory: a thousand million of them never are there. Of terminals the kernel has no more than a million.
+    /// Files of /proc/sys and their least values. Requests of io_setup(2) take 64 bytes each of the sandbox's memory,
+    /// so a thousand million are never reached. The kernel allows at most a million terminals.
     private static let least: [(file: String, number: Int)] = [
         ("fs/aio-max-nr", 1 << 30), ("kernel/pty/max", 1 << 20),
     ]

@@ -8,7 +8,7 @@ import System
     import Glibc
 #endif
 
-/// Waits until the host reaches a sandbox's execd, and says why it does not.
+/// Waits until the host reaches a sandbox's execd, or determines why it does not.
 struct StartWait: Sendable {
     enum Outcome: Hashable, Sendable {
         case reached, ended
@@ -20,7 +20,7 @@ struct StartWait: Sendable {
     var port: UInt16 = 44772
     /// How long execd may take to listen.
     var milliseconds = 20_000
-    /// After so long it is asked from inside, too, whether it listens.
+    /// After this time, check from inside whether execd listens.
     var unreachedMilliseconds = 3000
 
     func untilReached(_ process: SandboxProcess) -> Outcome {
@@ -35,7 +35,7 @@ struct StartWait: Sendable {
             case .ended: return .ended
             case .failed: break
             }
-            // It may have begun to listen just now: only a second time means something.
+            // It may have begun to listen just now, so only the second time counts.
             if listens { return .failed(unreachable) }
             listens = listensInside()
         }
@@ -54,7 +54,7 @@ struct StartWait: Sendable {
             ?? false
     }
 
-    /// Tries until something accepts connections there, the process behind `pidfd` ends, or the time is up.
+    /// Retries until something accepts connections, the process of `pidfd` ends, or the time is up.
     static func dial(
         _ address: IPv4Address, _ port: UInt16, within milliseconds: Int, watching pidfd: CInt
     ) -> Outcome {
@@ -67,7 +67,7 @@ struct StartWait: Sendable {
             defer { close(descriptor) }
             if target.connect(descriptor) == 0 { return .reached }
             if errno == EINPROGRESS {
-                // A packet that a rule drops has no answer: another attempt after a second.
+                // A dropped packet gets no answer, so try again after a second.
                 var waiting = [
                     pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0),
                     pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0),
@@ -79,7 +79,7 @@ struct StartWait: Sendable {
                 if waiting[0].revents != 0 { getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length) }
                 if code == 0 { return .reached }
             }
-            // Milliseconds are what a start takes: asking each one is cheaper than waiting for the next ten.
+            // A start takes milliseconds, so poll every millisecond.
             var process = pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0)
             if poll(&process, 1, 1) > 0 { return .ended }
         }

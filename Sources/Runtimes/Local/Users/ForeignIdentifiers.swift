@@ -1,9 +1,9 @@
 import System
 
-/// Ids that others of this machine have or may give out: its users and groups (passwd(5), group(5)), and what is set aside
-/// for users' containers (subuid(5), subgid(5)).
+/// Ids in use on this machine: its users and groups (passwd(5), group(5)), and ranges reserved for containers
+/// (subuid(5), subgid(5)).
 struct ForeignIdentifiers: Hashable, Sendable {
-    /// Whose ranges in subuid(5) are meant for sandboxes.
+    /// The owner of ranges in subuid(5) that are meant for sandboxes.
     static let ownName = "sallyport"
 
     private(set) var ranges: [ClosedRange<UInt32>] = []

@@ -2,10 +2,10 @@
     import Glibc
 #endif
 
-/// Gives out ranges of ids, no two alike on this machine. Servers know of each other by a folder that they share: a link in
-/// it, named by the first id, says which sandbox's folder has the range. What outlives its sandbox is free again.
+/// Assigns ranges of ids that are unique on this machine. Servers share a folder with a link for each range, named by
+/// its first id, that points to the sandbox's folder. A link whose sandbox is gone is free.
 struct IdentifierLeases: Sendable {
-    /// Gone with the machine's restart, as every process of a sandbox is.
+    /// Cleared by a restart of the machine, like all processes of sandboxes.
     static let sharedFolder = "/run/sallyport-ids"
 
     let folder: String
@@ -18,8 +18,8 @@ struct IdentifierLeases: Sendable {
         self.foreign = foreign
     }
 
-    /// A range for the sandbox of a folder, which exists already.
-    /// - Parameter number: where the search begins: another one for each sandbox, so that it is short.
+    /// Leases a range for the sandbox in an existing folder.
+    /// - Parameter number: where the search begins; different for each sandbox, so that it is short.
     func lease(for owner: String, near number: UInt32) throws(RuntimeError) -> IdentifierRange {
         try alone { () throws(RuntimeError) in
             for offset in 0..<settings.rangeCount {
@@ -36,7 +36,7 @@ struct IdentifierLeases: Sendable {
         }
     }
 
-    /// Notes what a sandbox of an earlier server has; after a restart of the machine nothing of it is known.
+    /// Records the range of an earlier server's sandbox, which is not known after a restart of the machine.
     func occupy(_ range: IdentifierRange, for owner: String) throws(RuntimeError) {
         try alone { () throws(RuntimeError) in if isFree(range) { symlink(owner, path(range)) } }
     }

@@ -1,11 +1,11 @@
-/// The ids of this machine that the users and groups of one sandbox are: 0 inside is `first` outside, and so on.
+/// The ids of one sandbox's users and groups on this machine: 0 inside is `first` outside, and so on.
 struct IdentifierRange: Codable, Hashable, Sendable {
-    /// As many as images may use: 65534 is nobody.
+    /// As many as images need; 65534 is nobody.
     static let size: UInt32 = 65536
 
     let first: UInt32
 
-    /// nil where the last one would be no id, or the machine's root were among them.
+    /// nil if the last would not be a valid id, or the machine's root would be included.
     init?(first: UInt32) {
         guard first > 0, first <= UInt32.max - Self.size else { return nil }
         self.first = first
@@ -23,10 +23,10 @@ struct IdentifierRange: Codable, Hashable, Sendable {
     var all: ClosedRange<UInt32> { first...(first + (Self.size - 1)) }
 }
 
-/// Whether sandboxes have user namespaces, and which ids of this machine their users are.
+/// Whether sandboxes have user namespaces, and which ids of this machine they use.
 public struct UserNamespaceSettings: Hashable, Sendable {
     public enum Mode: String, CaseIterable, Sendable {
-        /// Where the machine can do it.
+        /// If the machine supports it.
         case auto
         /// Not without.
         case required
@@ -42,7 +42,7 @@ public struct UserNamespaceSettings: Hashable, Sendable {
     /// `ldap_idmap_range_max`) below 2000200000 (0x7738_a140); systemd's foreign ids begin at 0x7ffe_0000.
     public static let `default` = UserNamespaceSettings(firstID: 0x7800_0000, idCount: 2046 << 16)!
 
-    /// nil where there is not one whole range, or the last one would be no id.
+    /// nil if there is not one whole range, or the last id would not be valid.
     public init?(mode: Mode = .auto, firstID: UInt32, idCount: UInt32) {
         guard firstID > 0, idCount >= IdentifierRange.size, idCount < UInt32.max - firstID else { return nil }
         self.mode = mode

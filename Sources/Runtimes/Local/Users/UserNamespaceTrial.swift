@@ -4,10 +4,10 @@ import CLinux
     import Glibc
 #endif
 
-/// Makes and runs something in a user namespace, as sandboxes are made and run: kernels, file systems, containers around the
-/// server and OCI runtimes each have ways of their own to refuse it, and say so nowhere else.
+/// Tests user namespaces by running a container as sandboxes are run, because kernels, file systems, surrounding
+/// containers and OCI runtimes may each refuse them, and only trying tells.
 enum UserNamespaceTrial {
-    /// - Throws: what went wrong first.
+    /// - Throws: the first error.
     static func run(
         _ namespaces: UserNamespaces, _ runtime: OCIRuntime, _ configuration: LocalConfiguration
     ) throws(RuntimeError) {
@@ -30,7 +30,7 @@ enum UserNamespaceTrial {
         guard folder.mountSystem() else {
             throw .system(action: "mounting a /sys", reason: String(cString: strerror(errno)))
         }
-        // Without a program to start, execd says how it is used and ends.
+        // Without a program execd prints its usage and ends.
         let record = SandboxRecord(
             spec: EngineSpec(id: name, imageRoot: image, entrypoint: []),
             link: SandboxLink(

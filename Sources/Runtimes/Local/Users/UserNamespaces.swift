@@ -6,20 +6,21 @@ import Synchronization
     import Glibc
 #endif
 
-/// The users of a sandbox that is being made: their ids on this machine, and their namespace while it waits for a process.
+/// The users of a sandbox that is being created: their ids on this machine, and their namespace until it has a process.
 struct SandboxUsers: Hashable, Sendable {
     let range: IdentifierRange
-    /// Of the namespace; `UserNamespaces` closes it.
+    /// The namespace's descriptor; `UserNamespaces` closes it.
     let descriptor: CInt
 
-    /// By which another program opens the namespace.
+    /// The path for other programs to open the namespace.
     var namespacePath: String { "/proc/\(getpid())/fd/\(descriptor)" }
 }
 
-/// Makes a user namespace for each sandbox, so that its root is nobody outside, and what the kernel counts for each user is
-/// counted for each sandbox. Where the machine cannot do it sandboxes are made without, and that is said aloud.
+/// Creates a user namespace for each sandbox, so that its root is unprivileged outside, and per-user limits of the
+/// kernel apply per sandbox. If the machine does not support it, sandboxes are created without, and a warning is
+/// logged.
 final class UserNamespaces: Sendable {
-    /// Why there are none; nil: there are.
+    /// Why user namespaces do not work; nil if they do.
     let obstacle: String?
 
     private let leases: IdentifierLeases
@@ -28,8 +29,8 @@ final class UserNamespaces: Sendable {
     /// By the sandbox's folder.
     private let waiting = Mutex<[String: SandboxUsers]>([:])
 
-    /// - Parameter trial: makes and runs something in a user namespace, and throws why it cannot be done.
-    /// - Throws: `RuntimeError.noUserNamespaces` where they are required and do not work.
+    /// - Parameter trial: tests a user namespace, and throws if it does not work.
+    /// - Throws: `RuntimeError.noUserNamespaces` if they are required and do not work.
     init(
         _ leases: IdentifierLeases, logger: Logger, trial: (UserNamespaces) throws(RuntimeError) -> Void
     ) throws(RuntimeError) {
@@ -57,7 +58,7 @@ final class UserNamespaces: Sendable {
         (self.leases, self.logger, mode, obstacle) = (leases, logger, .required, nil)
     }
 
-    /// Ids and a namespace for the sandbox of a folder, which exists already; nil where there are none.
+    /// Ids and a namespace for the sandbox in an existing folder; nil if there are none.
     func make(for folder: SandboxFolder, near number: UInt32) throws(RuntimeError) -> SandboxUsers? {
         guard obstacle == nil else { return nil }
         let range = try leases.lease(for: folder.path, near: number)
@@ -71,7 +72,7 @@ final class UserNamespaces: Sendable {
         return users
     }
 
-    /// What an image's file system does not let be done: the sandbox is made without, if it may be.
+    /// Called if an image's file system does not support it: the sandbox is created without, if allowed.
     func giveUp(_ users: SandboxUsers, in folder: SandboxFolder, image: String, because error: RuntimeError)
         throws(RuntimeError)
     {
@@ -82,7 +83,7 @@ final class UserNamespaces: Sendable {
             metadata: ["image": "\(image)", "reason": "\(error)"])
     }
 
-    /// Its first process has the namespace, or there will be none.
+    /// Called when its first process has the namespace, or there will be none.
     func started(in folder: SandboxFolder) {
         if let users = waiting.withLock({ $0.removeValue(forKey: folder.path) }) { close(users.descriptor) }
     }
@@ -96,7 +97,7 @@ final class UserNamespaces: Sendable {
         if let range { leases.release(range, of: folder.path) }
     }
 
-    /// For who looks into a sandbox from outside.
+    /// A description for diagnostics.
     func description(of range: IdentifierRange?) -> String {
         guard let range else {
             return "no user namespace: "
