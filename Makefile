@@ -59,7 +59,7 @@ bench: test-deps execd egress base-image
 	.build/release/benchmark-first-connection 10 4096 100000
 	./scripts/install-deps.sh test dnsperf dnsdist unbound
 	python3 Benchmarks/DNS/dns.py
-	BASE=$(STATE)/base python3 Benchmarks/Appliance/appliance.py
+	BASE=$(STATE)/base python3 Benchmarks/AllInOneServer/server.py
 	python3 Benchmarks/Sidecar/start.py
 	./scripts/bench-gateway.sh http1
 	./scripts/bench-gateway.sh http2

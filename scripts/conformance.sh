@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Drives the appliance with the official clients, and kills it at bad moments.
+# Drives the server with the official clients, and kills it at bad moments.
 #
 #     scripts/conformance.sh [pytest arguments…]
 #

@@ -21,7 +21,7 @@ struct Greeting {
             }
         text = """
 
-            Sallyport \(Appliance.release) is ready.
+            Sallyport \(AllInOneServer.release) is ready.
               lifecycle API  http://\(server)
               gateway        http://\(settings.gateway.host):\(settings.gateway.port)\(secure)
 
@@ -57,7 +57,7 @@ struct Greeting {
     static func fields(_ facts: ServeFacts) -> Logger.Metadata {
         let settings = facts.settings
         var fields: Logger.Metadata = [
-            "release": "\(Appliance.release)", "api": "\(settings.server.host):\(settings.server.port)",
+            "release": "\(AllInOneServer.release)", "api": "\(settings.server.host):\(settings.server.port)",
             "gateway": "\(settings.gateway.host):\(settings.gateway.port)",
         ]
         if let file = facts.apiKeyFile, facts.apiKey != nil { fields["api-key-file"] = "\(file)" }

@@ -9,7 +9,7 @@ struct Sallyport: ParsableCommand {
         commandName: "sallyport",
         abstract:
             "Sandboxes for code that a model wrote: what they may reach, who may reach them, with which credential.",
-        version: "sallyport \(Appliance.release)",
+        version: "sallyport \(AllInOneServer.release)",
         subcommands: [
             Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, InitConfig.self,
             SettingsCommand.self,

@@ -31,10 +31,10 @@ struct Serve: ParsableCommand {
         } catch { throw Program.failure(error) }
         guard singleProcess else { return try supervise(program, options, environment) }
         try program.run { program in
-            let appliance = try await Appliance(
+            let server = try await AllInOneServer(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
-            program.greet(appliance.facts)
-            return { await appliance.shutdown() }
+            program.greet(server.facts)
+            return { await server.shutdown() }
         }
     }
 
@@ -89,9 +89,9 @@ struct ProcessCommand: ParsableCommand {
                     settings: settings, handover: handover, metrics: metrics, logger: logger)
                 stop = { await guardian.shutdown() }
             case .server:
-                let appliance = try await Appliance(
+                let server = try await AllInOneServer(
                     settings: settings, handover: handover, metrics: metrics, logger: logger)
-                stop = { await appliance.shutdown() }
+                stop = { await server.shutdown() }
             case .gateway:
                 let gateway = try await GatewayPart(handover, metrics: metrics, logger: logger)
                 stop = { await gateway.shutdown() }

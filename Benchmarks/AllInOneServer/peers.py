@@ -1,4 +1,4 @@
-"""What the appliance is measured against: the bare OCI runtime, Docker, and posix_spawn."""
+"""What the server is measured against: the bare OCI runtime, Docker, and posix_spawn."""
 
 import json
 import os

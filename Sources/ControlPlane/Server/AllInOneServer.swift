@@ -16,7 +16,7 @@ import Supervision
 #endif
 
 /// Everything in one process: lifecycle API, guard, gateway, and the runtime of this machine.
-public final class Appliance: Sendable {
+public final class AllInOneServer: Sendable {
     /// This program's version.
     public static let release = Observability.release
 

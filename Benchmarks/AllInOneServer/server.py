@@ -1,6 +1,6 @@
 """Starts the release build and measures what its users wait for, beside peers, in one run.
 
-    python3 Benchmarks/Appliance/appliance.py [count]      as root, after `make build base-image`
+    python3 Benchmarks/AllInOneServer/server.py [count]      as root, after `make build base-image`
 """
 
 import http.client
@@ -186,7 +186,7 @@ def main():
                 print(f"90 creates at once, one client: {seconds * 1e3:.0f} ms, {seconds * 1e3 / 90:.1f} ms each")
             memory[count] = server.memory()
         for count, (resident, private) in memory.items():
-            print(f"memory of the appliance with {count:3} sandboxes: resident {resident / 1024:6.1f} MiB, "
+            print(f"memory of the server with {count:3} sandboxes: resident {resident / 1024:6.1f} MiB, "
                   f"private {private / 1024:6.1f} MiB")
         print(f"  private memory for each: {(memory[100][1] - memory[0][1]) / 100:.0f} KiB")
     finally:
