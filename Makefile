@@ -1,4 +1,4 @@
-.PHONY: run build execd egress base-image test test-machine bench fuzz lint build-deps run-deps test-deps clean FORCE
+.PHONY: run build execd egress base-image test test-long test-machine bench fuzz lint build-deps run-deps test-deps clean FORCE
 
 STATE ?= /var/lib/sallyport
 
@@ -40,6 +40,14 @@ egress: build-deps
 
 test: test-deps execd
 	./scripts/test.sh
+
+# What tries many moments or many inputs, LENGTH times as long as in `make test`, then every fuzzer: about an hour and a half.
+LENGTH ?= 10
+LONG := Tests/Gateway/test_soak.py Tests/Gateway/test_differential.py Tests/Gateway/test_malformed.py \
+	Tests/Faults/test_crashes.py Tests/Faults/test_guard_kills.py
+test-long: test-deps
+	SALLYPORT_TEST_LENGTH=$(LENGTH) ./scripts/conformance.sh $(LONG)
+	./scripts/fuzz.sh $(RUNS)
 
 # Isolation once more, on Debian's own kernel with control groups of version 2, in an emulated machine: three quarters of an hour.
 test-machine:

@@ -26,5 +26,5 @@ export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABL
 # A hang is a failure, too: the limit is far above what the tests take.
 # Interrupted, pytest still says what failed before.
 rm -rf "$left"
-exec timeout --signal=INT --kill-after=30 2400 \
+exec timeout --signal=INT --kill-after=30 $((2400 * ${SALLYPORT_TEST_LENGTH:-1})) \
     .build-conformance/venv/bin/python -m pytest -c Tests/Conformance/pytest.ini --rootdir Tests -p no:cacheprovider "$@"

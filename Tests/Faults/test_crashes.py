@@ -13,6 +13,7 @@ from opensandbox import SandboxSync
 from opensandbox.models.sandboxes import NetworkRule
 from support.appliance import deny_but
 from support.inside import fetches, resolves, say
+from support.length import times
 from support.waiting import eventually
 
 # Says once for each line of /tmp/ask what a connection to it came to; it needs no server outside its sandbox.
@@ -129,7 +130,7 @@ def test_signatures_and_keys_outlive_the_server(own_appliance):
         assert httpx.get(f"http://{endpoint.endpoint}/ping", headers=endpoint.headers).status_code == 200
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(times(8)))
 def test_a_create_that_is_cut_short_left_nothing_or_a_whole_sandbox(own_appliance, world, seed):
     delay = random.Random(seed).uniform(0, 0.16)
     acknowledged, policy = [], {"defaultAction": "deny", "egress": [{"action": "allow", "target": "one.example"}]}
@@ -162,7 +163,7 @@ def test_a_create_that_is_cut_short_left_nothing_or_a_whole_sandbox(own_applianc
         assert fetches(sandbox, "http://one.example/") and not fetches(sandbox, f"http://{world.two}/")
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(times(4)))
 def test_a_deletion_that_is_cut_short_is_finished(own_appliance, seed):
     sandboxes = [own_appliance.create() for _ in range(2)]
     delay = random.Random(seed).uniform(0, 0.06)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from arena import ONE, deny_but
 from guards import BARRIER_RULE, NEVER, PROBED, Watch, allow, allowed, reaches
+from support.length import times
 from support.waiting import eventually
 
 
@@ -82,7 +83,7 @@ def kills(stream, kill, start, document, rounds):
         stream.recover(allowed(document()))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(times(2)))
 def test_a_guard_that_is_killed_amid_changes_keeps_what_it_acknowledged(guard, seed):
     arena = guard()
     attacker = arena.attacker(deny_but("one.example"))
@@ -94,7 +95,7 @@ def test_a_guard_that_is_killed_amid_changes_keeps_what_it_acknowledged(guard, s
         return answer.status_code, answer.text
 
     stream = Stream(ask, watch, seed)
-    kills(stream, arena.kill, arena.start, lambda: attacker.policy("GET").json()["policy"], rounds=6)
+    kills(stream, arena.kill, arena.start, lambda: attacker.policy("GET").json()["policy"], rounds=times(6))
     watch.end()
     assert stream.acknowledged
     assert reaches(attacker, PROBED + [NEVER]) == stream.model
@@ -112,7 +113,7 @@ def test_a_sidecar_that_is_killed_amid_changes_keeps_what_it_acknowledged(sideca
             watch.set(target, None)
         one.start()
 
-    kills(stream, one.kill, start, lambda: json.loads(one.request("GET")[1])["policy"], rounds=4)
+    kills(stream, one.kill, start, lambda: json.loads(one.request("GET")[1])["policy"], rounds=times(4))
     watch.end()
     assert stream.acknowledged
     assert reaches(one.attacker, PROBED + [NEVER]) == stream.model

@@ -12,8 +12,9 @@ from corpus.malformed import MALFORMED
 from corpus.valid import VALID
 from mutations import mutations
 from recorder import Reading
+from support.length import times
 
-COUNT = 6000
+COUNT = times(6000)
 WORKERS = 12
 # How long a silent gateway is believed to wait for more of a request.
 SILENCE = 0.4

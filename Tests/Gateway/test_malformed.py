@@ -4,6 +4,7 @@ import random
 
 import pytest
 from corpus.malformed import MALFORMED
+from support.length import times
 from wire import answers, exchange
 
 BEHIND = b"/behind"
@@ -43,7 +44,7 @@ def test_it_is_refused_and_reaches_no_backend(doors, entry):
         assert [request.target for request in recorder.requests] == [BEHIND] and b"/m" not in recorder.bytes
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(times(2)))
 def test_no_request_of_it_is_completed_however_it_is_cut(doors, seed):
     """Where a body is wrong behind a right head, the head may have gone; the request never ends."""
     cuts = random.Random(seed)

@@ -3,9 +3,10 @@
 import pytest
 from soak import CLIENTS, Soak
 from support.appliance import Appliance
+from support.length import times
 from support.waiting import eventually
 
-SECONDS = 20
+SECONDS = times(20)
 
 
 @pytest.fixture
