@@ -78,7 +78,7 @@ public struct KeyFile: Sendable {
         }
     }
 
-    /// Takes over what the file has, which somebody else has read.
+    /// Updates `keys` from a file that another process has read.
     func take(_ text: String, into keys: LiveKeys, _ logger: Logger) {
         do throws(ConfigurationError) {
             take(try parse(text), into: keys, logger)

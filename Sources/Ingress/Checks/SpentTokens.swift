@@ -86,10 +86,10 @@ public final class SpentTokens: Sendable {
             throw FileError(description: "\(path) belongs to another gateway", isTaken: true)
         }
         var list = SpentList(capacity: capacity)
-        // All of it, however long it has grown: what is not read could be used again.
+        // Read all of it, however long: a route that is not read could be used again.
         if let text = File.text(path, limit: .max) { list.read(text, now: now) }
         do throws(SystemCallError) {
-            // Only what counts is kept, whole or not at all.
+            // Keep only unexpired entries. The file is replaced as a whole.
             let lines = list.expiries.map { SpentList.line($0, $1) }.joined()
             try File.replace(path, with: Array(lines.utf8), mode: 0o600)
             let file = try FileDescriptor(opening: path, O_WRONLY | O_APPEND | O_NOFOLLOW)

@@ -1,8 +1,8 @@
 import Addresses
 import NIOHTTP1
 
-/// Addresses whose word about their clients is taken: proxies in front of the gateway. Without any, `X-Forwarded-For` says
-/// nothing.
+/// The addresses of proxies in front of the gateway, whose forwarding fields are believed. Without any,
+/// `X-Forwarded-For` is ignored.
 public struct TrustedProxies: Hashable, Sendable {
     private let blocks: [CIDRBlock]
 
@@ -21,7 +21,7 @@ public struct TrustedProxies: Hashable, Sendable {
                 blocks.append(CIDRBlock(address))
                 continue
             }
-            // Bits behind the prefix are no mistake that opens anything: they do not count.
+            // Bits after the prefix are ignored; they cannot make a block larger.
             guard let length = Int(parts[1]), let block = CIDRBlock(address, prefixLength: length) else { return nil }
             blocks.append(block)
         }
@@ -34,7 +34,7 @@ public struct TrustedProxies: Hashable, Sendable {
         var client = peer
         for text in headers[canonicalForm: "x-forwarded-for"].reversed() {
             let address = String(text)
-            // What is no address says nothing, and neither does what stands in front of it.
+            // Ignore a value that is not an address, and everything before it, which nobody trusted has added.
             guard Self.address(address) != nil else { return client }
             client = address
             guard trusts(address) else { return client }
@@ -53,6 +53,6 @@ public struct TrustedProxies: Hashable, Sendable {
         return blocks.contains { $0.contains(address) }
     }
 
-    /// IPv4 in IPv6 clothes is IPv4.
+    /// An IPv4-mapped IPv6 address counts as IPv4.
     private static func address(_ text: String) -> IPAddress? { IPAddress(text)?.unmapped }
 }

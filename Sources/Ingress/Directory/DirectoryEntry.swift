@@ -9,9 +9,9 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
         /// A unix socket of this machine that serves it; nil if the sandbox does.
         public var socket: String?
         public var pathPrefix: String?
-        /// A literal address that serves it; nil: the sandbox's.
+        /// A literal address that serves it; nil for the sandbox's.
         public var host: String?
-        /// The port that stands for it there; nil: the same.
+        /// The port there that forwards to it; nil for the same port.
         public var targetPort: Int?
 
         public init(
@@ -38,7 +38,7 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
     public var services: [Service]
     /// Whether accesses renew it.
     public var renews: Bool
-    /// Whether `host` has other things than the sandbox on its ports: true where only `services` are the sandbox's.
+    /// Whether `host` also serves other things than the sandbox, so that only `services` belong to the sandbox.
     public var dialsServicesOnly: Bool?
 
     public init(

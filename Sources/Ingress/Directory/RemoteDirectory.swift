@@ -71,7 +71,7 @@ public final class RemoteDirectory: EndpointDirectory {
         state.withLock { $0.observers.append(observer) }
     }
 
-    /// - Parameter follower: told after each change how far this gateway is.
+    /// - Parameter follower: called with this gateway's position after each change.
     public func whenApplied(_ follower: @escaping @Sendable (DirectoryPosition) -> Void) {
         state.withLock { $0.followers.append(follower) }
     }
@@ -141,7 +141,7 @@ public final class RemoteDirectory: EndpointDirectory {
         let (ended, observers, followers, position) = try state.withLock { state throws(DirectoryError) in
             let before = state.replica.position
             let ended = try state.replica.apply(message)
-            // Signs of life change nothing.
+            // Heartbeats change nothing.
             let isNew = state.replica.position != before
             return (ended, state.observers, isNew ? state.followers : [], state.replica.position)
         }

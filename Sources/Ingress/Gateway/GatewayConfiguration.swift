@@ -7,9 +7,9 @@ public struct GatewayConfiguration: Sendable {
     public var port = 28888
     /// A second listener, with TLS.
     public var tls: TLSListener?
-    /// Where the files of its certificates are read.
+    /// Reads the certificates' files.
     public var files: any FileSource = DiskFiles()
-    /// Sockets that listen already, in the place of new ones.
+    /// Listening sockets to use instead of new ones.
     public var openListener: CInt?
     public var openTLSListener: CInt?
     public var mode: RouteMode
@@ -32,7 +32,7 @@ public struct GatewayConfiguration: Sendable {
     /// Records used one-time routes; nil to accept none.
     public var spentTokens: SpentTokens?
     public var failures = FailureBudget.Limits()
-    /// Names of the processes beside this one that do not serve now.
+    /// Names of this server's other processes that do not serve at the moment.
     public var down: @Sendable () -> [String] = { [] }
 
     public init(mode: RouteMode = .header(), keys: LiveKeys? = nil) {

@@ -30,7 +30,7 @@ struct GatewayPolicy: ProxyPolicy {
         } catch { return .refuse(error) }
     }
 
-    /// As the lifecycle API says it. Names of processes, which need no escaping.
+    /// In the form of the lifecycle API. Names of processes need no escaping.
     private var health: String {
         let down = configuration.down()
         guard !down.isEmpty else { return "{\"status\":\"healthy\"}\n" }
