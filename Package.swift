@@ -170,7 +170,7 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: strict + warnings),
         tests("Spelling"),
-        tests("JSON"),
+        tests("JSON", ["Spelling"]),
         tests("NetworkPolicy", ["Addresses"]),
         tests("Addresses"),
         tests("System", ["Addresses"]),

@@ -1,3 +1,4 @@
+import Spelling
 import Testing
 
 @testable import JSON
@@ -32,6 +33,16 @@ private func read(_ text: String) throws(JSONError) -> JSONValue { try JSONValue
         let names = (0..<5000).map { "\"n\($0)\":0" }
         #expect(throws: Never.self) { try read("{\(names.joined(separator: ","))}") }
         #expect(throws: JSONError.self) { try read("{\((names + ["\"n77\":0"]).joined(separator: ","))}") }
+    }
+
+    @Test(arguments: [0, 20]) func `two spellings of one text are two names`(_ others: Int) throws {
+        let rest = (0..<others).map { ",\"n\($0)\":0" }.joined()
+        let value = try read(#"{"\u00e9":1,"e\u0301":2,"K":3,"\u212a":4\#(rest)}"#)
+        #expect(value["\u{e9}"] == .integer(1) && value["e\u{301}"] == .integer(2))
+        #expect(value["K"] == .integer(3) && value["\u{212a}"] == .integer(4))
+        let decoded: [ExactName: Int] = try value.decode()
+        #expect(decoded["K"] == 3 && decoded["\u{212a}"] == 4 && decoded.count == 4 + others)
+        #expect(throws: JSONError.self) { try read(#"{"\u00e9":1,"é":2\#(rest)}"#) }
     }
 
     @Test func `other encodings than UTF-8 are refused`() {

@@ -32,6 +32,21 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         #expect(request.policy == nil && !request.secureAccess && request.credentials == nil)
     }
 
+    @Test func `variables in two spellings are two, and other names in two spellings are refused`() throws {
+        func request(_ field: String) throws -> CreateRequest {
+            let text = #"{"image":{"uri":"a"},"entrypoint":["b"],"resourceLimits":{},\#(field)}"#
+            return try CreateRequest(JSONValue(Array(text.utf8)), limits: RequestLimits())
+        }
+        let variables = try request(#""env":{"\u00e9":"1","e\u0301":"2"}"#).environment
+        #expect(variables == ["\u{e9}": "1", "e\u{301}": "2"])
+        for field in ["metadata", "extensions"] {
+            let refused = #expect(throws: APIError.self) { try request(#""\#(field)":{"K":"1","\u212a":"2"}"#) }
+            #expect(refused?.status == .unprocessableEntity && refused?.message.contains(field) == true)
+        }
+        let patch = try JSONValue(Array(#"{"K":"1","\u212a":"2"}"#.utf8))
+        #expect(throws: APIError.self) { try MetadataPatch(patch) }
+    }
+
     @Test func `a null timeout stays until it is deleted, null values of env are left out`() throws {
         let request = try request(
             #""timeout":null,"env":{"A":"1","B":null},"metadata":{"team/name":"x"},"networkPolicy":{}"#)
