@@ -111,15 +111,10 @@ extension FilesAPI {
         }
         let (bytes, count) = replacement.apply(to: try file.readAll(upTo: TextReplacement.maxFile))
         guard count > 0 else { return 0 }
-        var staged = try StagedFile(path)
-        do {
-            try staged.write(bytes[...])
-            try staged.complete(FileRights.Resolved())
-            try staged.commit()
-        } catch {
-            staged.discard()
-            throw error
-        }
+        let staged = try StagedFile(path)
+        try staged.write(bytes[...])
+        try staged.complete(FileRights.Resolved())
+        try staged.commit()
         return count
     }
 

@@ -2,15 +2,16 @@
     import Glibc
 #endif
 
-/// A file that is written beside its target and then replaces it, so that readers see the old content or the new, and
-/// an aborted write leaves nothing.
-struct StagedFile: Sendable {
+/// A file that is written beside its target and then replaces it, so that readers see the old content or the new. Unless
+/// it is in place, everything that was created for it goes with its last reference.
+final class StagedFile {
     /// The final path, with a symbolic link resolved.
     let target: String
     private let temporary: String
     private let madeFolders: [String]
     private var descriptor: CInt
     private let previous: FileRights.Resolved?
+    private var isInPlace = false
 
     /// Creates missing parents and opens an empty file in the target's folder.
     init(_ path: String) throws(FileError) {
@@ -26,11 +27,8 @@ struct StagedFile: Sendable {
         madeFolders = try FolderChanges.create(folder)
         temporary = FilePath.join(folder, ".execd-" + String(UInt64.random(in: 0 ... .max), radix: 16))
         descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            let failure = FileError.system("write \(target)", code: errno)
-            FolderChanges.discard(madeFolders)
-            throw failure
-        }
+        // From here on `deinit` runs, also where this throws, and removes the folders.
+        guard descriptor >= 0 else { throw .system("write \(target)", code: errno) }
     }
 
     private static func behindLinks(_ path: String) -> String {
@@ -45,7 +43,7 @@ struct StagedFile: Sendable {
 
     /// Finishes writing. Folders created for the file get its owner, who could not use it otherwise. Rights that are
     /// not given are taken from the file that is replaced; a new one gets mode 0644.
-    mutating func complete(_ rights: FileRights.Resolved) throws(FileError) {
+    func complete(_ rights: FileRights.Resolved) throws(FileError) {
         defer {
             close(descriptor)
             descriptor = -1
@@ -62,16 +60,18 @@ struct StagedFile: Sendable {
 
     /// Replaces the target. If the target is a mount point, as /etc/hosts often is, it is written in place instead.
     func commit() throws(FileError) {
-        guard rename(temporary, target) != 0 else { return }
-        let code = errno
-        guard code == EBUSY else { throw .system("replace \(target)", code: code) }
-        try copyIntoTarget()
-        unlink(temporary)
+        if rename(temporary, target) != 0 {
+            let code = errno
+            guard code == EBUSY else { throw .system("replace \(target)", code: code) }
+            try copyIntoTarget()
+            unlink(temporary)
+        }
+        isInPlace = true
     }
 
-    /// Removes everything that it has created.
-    func discard() {
+    deinit {
         if descriptor >= 0 { close(descriptor) }
+        guard !isInPlace else { return }
         unlink(temporary)
         FolderChanges.discard(madeFolders)
     }

@@ -74,9 +74,9 @@ final class Upload: Sendable {
     /// Removes everything that is not in place yet.
     func discard() {
         state.withLock { state in
-            if case .file(let file, _) = state.part { file.discard() }
-            for file in state.complete.reversed() { file.discard() }
-            (state.part, state.complete) = (nil, [])
+            state.part = nil
+            // The last one first, since it may be in a folder that was made for an earlier one.
+            while !state.complete.isEmpty { state.complete.removeLast() }
         }
     }
 
@@ -92,7 +92,7 @@ final class Upload: Sendable {
         case (.partEnded, .metadata(let bytes)):
             state.metadata.append(try decode(bytes))
             state.part = nil
-        case (.partEnded, .file(var file, let rights)):
+        case (.partEnded, .file(let file, let rights)):
             defer {
                 state.part = nil
                 state.complete.append(file)
