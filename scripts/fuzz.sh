@@ -11,6 +11,8 @@ corpus=Tests/FuzzTests/Corpus
 SALLYPORT_FUZZ=1 swift build -c release --product fuzz --sanitize fuzzer -Xswiftc -enable-testing \
     --scratch-path .build-fuzz
 program=.build-fuzz/release/fuzz
+# Swift's own report of a crash takes the signal from libFuzzer's, and the input that was found would be lost.
+export SWIFT_BACKTRACE=enable=no
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
