@@ -124,7 +124,7 @@ let package = Package(
                 "Addresses", "JSON", "Netfilter", "NetworkPolicy", "SafeText", "Spelling", "System", "CLinux",
                 "COpenSSL", logging, metrics,
             ]),
-        library("Execd", ["JSON", "Spelling", "HTTPServer", "System", "CLinux", logging] + nio),
+        library("Execd", ["JSON", "Spelling", "HTTPServer", "System", "CLinux", logging, webSocket] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
@@ -223,7 +223,7 @@ let package = Package(
             path: "Benchmarks/FirstConnection", swiftSettings: strict + warnings),
         tests(
             "Runtimes", ["Addresses", "Netfilter", "NetworkPolicy", "Spelling", "System", "TestSupport", logging]),
-        tests("Execd", ["HTTPServer", "Spelling", "System", "TestSupport"] + nio),
+        tests("Execd", ["HTTPServer", "JSON", "Spelling", "System", "TestSupport"] + nio),
         tests("HTTPServer", ["System", "TestSupport", logging, webSocket] + nio),
         tests(
             "Ingress",

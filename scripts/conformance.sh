@@ -20,6 +20,7 @@ TMPDIR=$left make --no-print-directory execd egress
 ./scripts/base-image.sh "$PWD/.build-base/base"
 
 ./scripts/clients.sh
+./scripts/jupyter.sh
 
 export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1
 [ $# -gt 0 ] || set -- Tests/Scripts Tests/Conformance Tests/Faults Tests/Bypass Tests/Docker Tests/Gateway

@@ -49,7 +49,7 @@ public enum Execd {
         Task.detached {
             do {
                 _ = try await serve(options, environment: environment)
-                await ReadinessListener.start(environment, on: MultiThreadedEventLoopGroup(numberOfThreads: 1))
+                await ReadinessListener.start(environment)
             } catch {
                 complain("cannot listen on port \(options.port): \(error)")
                 exit(1)
@@ -74,8 +74,10 @@ public enum Execd {
             environment: CommandEnvironment(environment, group: options.commandGroup), maxLine: options.maxLine)
         let expansion = PathExpansion(home: environment["HOME"] ?? "/")
         let sessions = SessionAPI(runner: runner, expansion: expansion)
-        let contexts = CodeContexts { language, _, folder in
-            try await KernelChoice.kernel(language, folder: folder, runner: runner)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let kernels = KernelChoice(environment, runner: runner, group: group)
+        let contexts = CodeContexts { language, id, folder in
+            try await kernels.kernel(language, id: id, folder: folder)
         }
         let code = CodeAPI(contexts: contexts, runner: runner, expansion: expansion) { id in
             if runner.interrupt(id) { return true }
@@ -85,7 +87,7 @@ public enum Execd {
             commands: CommandAPI(runner: runner), sessions: sessions, code: code,
             files: FilesAPI(expansion: expansion), token: token, logger: logger)
         let server = HTTPServer(
-            group: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: logger, handler: api.http.handler)
+            group: group, logger: logger, handler: api.http.handler)
         do {
             // "::" accepts IPv4 as well.
             return (server, try await server.start(on: .tcp(host: "::", port: options.port)))

@@ -13,11 +13,9 @@ enum ReadinessListener {
     static let standardPort = 44771
 
     /// Listens on loopback where no Jupyter will: none is configured, none is installed, and the port is free.
-    static func start(_ environment: [ExactName: String], on group: any EventLoopGroup) async {
-        guard
-            let port = port(environment, hasProgram: { isProgram($0, environment["PATH"] ?? ProcessSpec.defaultPath) })
-        else { return }
-        _ = try? await ServerBootstrap(group: group)
+    static func start(_ environment: [ExactName: String]) async {
+        guard let port = port(environment, hasProgram: programs(environment)) else { return }
+        _ = try? await ServerBootstrap(group: MultiThreadedEventLoopGroup(numberOfThreads: 1))
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { $0.close() }
             .bind(host: "127.0.0.1", port: port).get()
@@ -33,7 +31,13 @@ enum ReadinessListener {
         return Int(text).flatMap { (1...65535).contains($0) ? $0 : nil }
     }
 
-    private static func isProgram(_ name: String, _ path: String) -> Bool {
-        path.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }
+    /// Whether no Jupyter is to be expected in a sandbox with this environment.
+    static func isWanted(_ environment: [ExactName: String]) -> Bool {
+        port(environment, hasProgram: programs(environment)) != nil
+    }
+
+    private static func programs(_ environment: [ExactName: String]) -> (String) -> Bool {
+        let folders = (environment["PATH"] ?? ProcessSpec.defaultPath).split(separator: ":")
+        return { name in folders.contains { access("\($0)/\(name)", X_OK) == 0 } }
     }
 }

@@ -19,6 +19,8 @@ struct CommandEnvironment: Sendable {
         self.group = group
         var base = base
         if base["PATH"] == nil { base["PATH"] = ProcessSpec.defaultPath }
+        // What opens the sandbox's Jupyter is execd's.
+        for name in ["JUPYTER_TOKEN", "JUPYTER_HOST"] as [ExactName] { base[name] = nil }
         self.base = base
         self.shell = shell ?? ["/bin/bash", "/usr/bin/bash"].first { access($0, X_OK) == 0 } ?? "/bin/sh"
     }
