@@ -4,6 +4,10 @@ import NIOPosix
 import NIOWebSocket
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// The WebSocket of a kernel's channels. What comes is read no faster than it is consumed.
 final class KernelSocket: Sendable {
     /// The longest message: a kernel that shows more at once loses its connection, not execd its memory.
@@ -121,6 +125,15 @@ final class KernelSocket: Sendable {
             case .connectionClose: context.close(promise: nil)
             default: break
             }
+        }
+
+        /// A Jupyter server sends the few small messages of a run one by one, each only when the one before has been
+        /// acknowledged (tornado leaves Nagle's algorithm on). The kernel forgets the option after a while (tcp(7)).
+        func channelReadComplete(context: ChannelHandlerContext) {
+            let quick = ChannelOptions.Types.SocketOption(
+                level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_QUICKACK))
+            context.channel.setOption(quick, value: 1).whenFailure { _ in }
+            context.fireChannelReadComplete()
         }
 
         func channelInactive(context: ChannelHandlerContext) { closed() }
