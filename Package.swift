@@ -24,7 +24,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
 let fuzzed: [Target.Dependency] = [
-    "Addresses", "JSON", "Spelling", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPServer",
+    "Addresses", "JSON", "Spelling", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPWire",
+    "HTTPServer",
     "Execd",
     "Runtimes",
     "ControlPlane",
@@ -95,8 +96,8 @@ let package = Package(
         .target(
             name: "Egress",
             dependencies: [
-                "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPServer", "HTTPClient",
-                "System", "CLinux", logging, metrics,
+                "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPWire", "HTTPServer",
+                "HTTPClient", "System", "CLinux", logging, metrics,
             ] + nio, exclude: ["Remote"], swiftSettings: strict + warnings),
         // Apart from the guard, since it brings libcurl and thirty libraries with it: too much for a sidecar.
         .target(
@@ -106,7 +107,8 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
         library("SecureAccess", ["System", "COpenSSL"]),
-        library("HTTPServer", ["System", webSocket] + nio + [logging]),
+        library("HTTPWire", nio),
+        library("HTTPServer", ["HTTPWire", "System", webSocket] + nio + [logging]),
         library("HTTPClient", ["System"]),
         library("SafeText", []),
         library(
@@ -117,14 +119,18 @@ let package = Package(
             ]),
         library(
             "Ingress",
-            ["Addresses", "JSON", "System", "SecureAccess", "Redis", "COpenSSL", logging, metrics] + nio + http2),
+            [
+                "Addresses", "JSON", "System", "HTTPWire", "HTTPServer", "SecureAccess", "Redis", "COpenSSL", logging,
+                metrics,
+            ] + nio + http2),
         library(
             "Runtimes",
             [
                 "Addresses", "JSON", "Netfilter", "NetworkPolicy", "SafeText", "Spelling", "System", "CLinux",
                 "COpenSSL", logging, metrics,
             ]),
-        library("Execd", ["JSON", "Spelling", "HTTPServer", "System", "CLinux", logging, webSocket] + nio),
+        library(
+            "Execd", ["JSON", "Spelling", "HTTPWire", "HTTPServer", "System", "CLinux", logging, webSocket] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
@@ -133,7 +139,7 @@ let package = Package(
             "ControlPlane",
             [
                 "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote",
-                "Ingress", "SecureAccess", "Redis", "HTTPServer", "HTTPClient", "Runtimes", "System",
+                "Ingress", "SecureAccess", "Redis", "HTTPWire", "HTTPServer", "HTTPClient", "Runtimes", "System",
                 "Supervision", "CLinux", "Observability", "SafeText", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
@@ -224,11 +230,12 @@ let package = Package(
         tests(
             "Runtimes", ["Addresses", "Netfilter", "NetworkPolicy", "Spelling", "System", "TestSupport", logging]),
         tests("Execd", ["HTTPServer", "JSON", "Spelling", "System", "TestSupport"] + nio),
-        tests("HTTPServer", ["System", "TestSupport", logging, webSocket] + nio),
+        tests("HTTPWire", nio),
+        tests("HTTPServer", ["HTTPWire", "System", "TestSupport", logging, webSocket] + nio),
         tests(
             "Ingress",
             [
-                "SecureAccess", "Redis", "HTTPServer", "System", "TestSupport", logging,
+                "SecureAccess", "Redis", "HTTPWire", "HTTPServer", "System", "TestSupport", logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]
                 + nio + http2),

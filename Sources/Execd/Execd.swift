@@ -87,7 +87,7 @@ public enum Execd {
             commands: CommandAPI(runner: runner), sessions: sessions, code: code,
             files: FilesAPI(expansion: expansion), token: token, logger: logger)
         let server = HTTPServer(
-            group: group, logger: logger, handler: api.http.handler)
+            group: group, logger: logger, application: api.http)
         do {
             // "::" accepts IPv4 as well.
             return (server, try await server.start(on: .tcp(host: "::", port: options.port)))

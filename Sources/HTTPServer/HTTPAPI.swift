@@ -1,3 +1,4 @@
+import HTTPWire
 import Logging
 import NIOHTTP1
 
@@ -20,10 +21,9 @@ package struct HTTPAPI: Sendable {
         case open
     }
 
-    package struct Endpoint: Sendable {
-        var access: Access
-        var maxBody: Int?
-        var handler: Handler
+    private enum Endpoint: Sendable {
+        case handler(Access, maxBody: Int?, Handler)
+        case relay(any HTTPRelay)
     }
 
     /// Bytes of a body that `HTTPRequest.wholeBody` reads, where the route has no limit of its own.
@@ -42,8 +42,9 @@ package struct HTTPAPI: Sendable {
     /// - Parameters:
     ///   - admit: looks at a request before its route does, and before an unknown route or method is told, which are
     ///     `guarded`. It throws what `render` is to say, or has the answer itself.
-    ///   - render: says an error: a `RoutingError`, an `HTTPBodyError`, a `WebSocketHandshakeError`, or what `admit` and
-    ///     handlers throw. `Allow` is added to what it says of a wrong method, and the headers of a failed handshake.
+    ///   - render: says an error: a `RoutingError`, an `HTTPMessageError`, an `HTTPBodyError`, a `WebSocketHandshakeError`, or
+    ///     what `admit` and handlers throw. `Allow` is added to what it says of a wrong method, and the headers of a failed
+    ///     handshake.
     package init(
         _ reading: PathReading, logger: Logger,
         admit: @escaping @Sendable (HTTPRequest, Access) async throws -> Reply? = { _, _ in nil },
@@ -62,25 +63,32 @@ package struct HTTPAPI: Sendable {
         _ method: HTTPMethod?, _ pattern: String, access: Access = .guarded, maxBody: Int? = nil,
         _ handler: @escaping Handler
     ) {
-        routes.add(method, pattern, Endpoint(access: access, maxBody: maxBody, handler: handler))
+        routes.add(method, pattern, .handler(access, maxBody: maxBody, handler))
     }
 
-    /// The answer to a request.
+    /// Leaves requests to a relay, whatever their method; it decides who may ask.
+    package mutating func on(_ pattern: String, relay: any HTTPRelay) { routes.add(nil, pattern, .relay(relay)) }
+
+    /// The answer to a request that no relay has.
     package func reply(to request: HTTPRequest) async -> Reply {
+        await reply(to: request, routes.match(request.method, request.path))
+    }
+
+    private func reply(to request: HTTPRequest, _ match: Router<Endpoint>.Match) async -> Reply {
         var request = request
         request.maxBody = maxBody
-        let match = routes.match(request.method, request.path)
         var reply: Reply
         do {
             switch match {
-            case .found(let endpoint, let parameters):
+            case .found(.handler(let access, let maxBody, let handler), let parameters):
                 request.parameters = parameters
-                request.maxBody = endpoint.maxBody ?? maxBody
-                if let answer = try await admit(request, endpoint.access) {
+                request.maxBody = maxBody ?? self.maxBody
+                if let answer = try await admit(request, access) {
                     reply = answer
                 } else {
-                    reply = try await endpoint.handler(request)
+                    reply = try await handler(request)
                 }
+            case .found(.relay, _): throw RoutingError.unknownRoute
             case .wrongMethod(let allowed, let parameters):
                 request.parameters = parameters
                 reply = try await refusal(of: request, .wrongMethod(allowed: allowed))
@@ -95,12 +103,8 @@ package struct HTTPAPI: Sendable {
             default: break
             }
         }
-        if sendsRequestIDs {
-            reply.headers.replaceOrAdd(name: RequestID.header, value: RequestID.of(request.headers))
-        }
         await settled()
-        finish(&reply, request)
-        return reply
+        return completed(reply, request)
     }
 
     /// Who may not ask does not learn which routes there are.
@@ -109,13 +113,30 @@ package struct HTTPAPI: Sendable {
         throw error
     }
 
-    /// For `HTTPServer`.
-    package var handler: HTTPHandler {
-        { request, writer in
-            let reply = await reply(to: request)
+    private func completed(_ reply: Reply, _ request: HTTPRequest) -> Reply {
+        var reply = reply
+        if sendsRequestIDs {
+            reply.headers.replaceOrAdd(name: RequestID.header, value: RequestID.of(request.headers))
+        }
+        finish(&reply, request)
+        return reply
+    }
+}
+
+extension HTTPAPI: HTTPApplication {
+    package func responder(to head: HTTPRequestHead) -> HTTPResponder {
+        let match = routes.match(head.method, String(head.uri.prefix { $0 != "?" }))
+        if case .found(.relay(let relay), _) = match { return .relay(relay) }
+        return .handler { request, writer in
+            let reply = await reply(to: request, match)
             do { try await writer.send(reply) } catch HTTPBodyError.clientGone {} catch {
                 logger.error("an answer broke off", metadata: ["path": "\(request.path)", "error": "\(error)"])
             }
         }
+    }
+
+    package func refusal(_ error: HTTPMessageError) -> Reply {
+        let request = HTTPRequest(method: .GET, target: "")
+        return completed(render(error, request), request)
     }
 }

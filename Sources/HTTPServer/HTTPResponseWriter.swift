@@ -9,6 +9,7 @@ public final class HTTPResponseWriter: Sendable {
     private struct State {
         var phase = Phase.waiting
         var clientGone = false
+        var endsWithConnection = false
         var observers: [@Sendable () -> Void] = []
     }
 
@@ -17,7 +18,7 @@ public final class HTTPResponseWriter: Sendable {
     private let keepsAlive: Bool
     private let state = Mutex(State())
 
-    /// - Parameter keepsAlive: the connection goes on behind the response.
+    /// - Parameter keepsAlive: the connection goes on behind the response, as far as the request is concerned.
     init(channel: any Channel, request: HTTPRequestHead, keepsAlive: Bool) {
         self.channel = channel
         self.request = request
@@ -62,8 +63,12 @@ public final class HTTPResponseWriter: Sendable {
     public func start(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:]) async throws {
         try advance(from: .waiting, to: .streaming)
         var framed = headers
-        if !isForHEAD, request.version == .http1_1, !headers.contains(name: "content-length") {
-            framed.replaceOrAdd(name: "transfer-encoding", value: "chunked")
+        if !isForHEAD, !headers.contains(name: "content-length") {
+            if request.version == .http1_1 {
+                framed.replaceOrAdd(name: "transfer-encoding", value: "chunked")
+            } else {
+                state.withLock { $0.endsWithConnection = true }
+            }
         }
         let head = self.head(status, framed)
         try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.head(head)) }
@@ -86,6 +91,18 @@ public final class HTTPResponseWriter: Sendable {
         if state.withLock({ $0.phase != .finished }) { channel.close(promise: nil) }
     }
 
+    /// The connection has to end for the client to know the response's end.
+    var endsWithConnection: Bool { state.withLock { $0.endsWithConnection } }
+
+    /// Keeps the handler from answering from now on.
+    /// - Returns: whether it has not begun to.
+    func takeOver() -> Bool {
+        state.withLock { state in
+            state.clientGone = true
+            return state.phase == .waiting
+        }
+    }
+
     func clientWentAway() {
         let observers = state.withLock { state in
             state.clientGone = true
@@ -98,7 +115,7 @@ public final class HTTPResponseWriter: Sendable {
     private func head(_ status: HTTPResponseStatus, _ headers: HTTPHeaders) -> HTTPResponseHead {
         var headers = headers
         if !headers.contains(name: "date") { headers.add(name: "date", value: HTTPDate.now()) }
-        if !keepsAlive {
+        if !keepsAlive || endsWithConnection {
             headers.replaceOrAdd(name: "connection", value: "close")
         } else if request.version == .http1_0 {
             headers.replaceOrAdd(name: "connection", value: "keep-alive")

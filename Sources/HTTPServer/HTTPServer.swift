@@ -1,3 +1,4 @@
+import HTTPWire
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -8,11 +9,10 @@ import Synchronization
     import Glibc
 #endif
 
-/// Answers one request. It may stream; it must finish its response before it returns.
-public typealias HTTPHandler = @Sendable (HTTPRequest, HTTPResponseWriter) async -> Void
-
 /// What one server allows its clients.
 public struct HTTPLimits: Sendable {
+    /// What a request head may be.
+    public var head = RequestHeadCheck()
     /// Connections open at once; one more is closed as it comes.
     public var maxConnections = 4096
     /// How long a connection may take to send a request's head, and may stay unused between requests.
@@ -37,12 +37,8 @@ public enum HTTPBind: Sendable {
     case open(descriptor: CInt)
 }
 
-/// An HTTP/1.1 server: SwiftNIO's parser and pipelining with an async handler on top. execd, the egress API and the
-/// lifecycle API are all served by it.
+/// An HTTP/1.1 server. Every API of this program is served by it (`HTTPAPI`).
 public final class HTTPServer: Sendable {
-    /// Handlers put between the HTTP codec and the application, a new list for each connection.
-    public typealias FrontHandlers = @Sendable (any Channel) throws -> [any ChannelHandler]
-
     private struct State {
         var listeners: [any Channel] = []
         var connections: [ObjectIdentifier: any Channel] = [:]
@@ -52,19 +48,23 @@ public final class HTTPServer: Sendable {
     private let group: any EventLoopGroup
     private let limits: HTTPLimits
     private let logger: Logger
-    private let frontHandlers: FrontHandlers?
-    private let handler: HTTPHandler
+    private let application: any HTTPApplication
     private let state = Mutex(State())
 
-    public init(
-        group: any EventLoopGroup, limits: HTTPLimits = HTTPLimits(), logger: Logger,
-        frontHandlers: FrontHandlers? = nil, handler: @escaping HTTPHandler
+    package init(
+        group: any EventLoopGroup, limits: HTTPLimits = HTTPLimits(), logger: Logger, application: any HTTPApplication
     ) {
         self.group = group
         self.limits = limits
         self.logger = logger
-        self.frontHandlers = frontHandlers
-        self.handler = handler
+        self.application = application
+    }
+
+    /// Serves one handler, whatever is asked for.
+    package convenience init(
+        group: any EventLoopGroup, limits: HTTPLimits = HTTPLimits(), logger: Logger, handler: @escaping HTTPHandler
+    ) {
+        self.init(group: group, limits: limits, logger: logger, application: SingleHandler(handler: handler))
     }
 
     /// Listens; may be called again for another address.
@@ -135,15 +135,7 @@ public final class HTTPServer: Sendable {
             logger.warning("connection refused: too many open", metadata: ["limit": "\(limits.maxConnections)"])
             throw ChannelError.inappropriateOperationForState
         }
-        let pipeline = channel.pipeline.syncOperations
-        let encoder = HTTPResponseEncoder(), pipelining = HTTPServerPipelineHandler()
-        let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes))
-        let validator = NIOHTTPResponseHeadersValidator(), errors = HTTPServerProtocolErrorHandler()
-        try pipeline.addHandlers([encoder, decoder, pipelining, validator, errors])
-        for front in try frontHandlers?(channel) ?? [] { try pipeline.addHandler(front) }
-        try pipeline.addHandler(
-            ConnectionHandler(
-                handler: handler, limits: limits, codec: [errors, validator, pipelining, encoder, decoder]))
+        try channel.pipeline.syncOperations.addHandler(ServerConnection(application, limits: limits))
     }
 
     private func admit(_ channel: any Channel) -> Bool {
@@ -159,4 +151,12 @@ public final class HTTPServer: Sendable {
         }
         return true
     }
+}
+
+private struct SingleHandler: HTTPApplication {
+    let handler: HTTPHandler
+
+    func responder(to head: HTTPRequestHead) -> HTTPResponder { .handler(handler) }
+
+    func refusal(_ error: HTTPMessageError) -> Reply { .text(error.status, "\(error)\n") }
 }

@@ -4,7 +4,7 @@ import NIOWebSocket
 
 /// Asks a connection to answer its request with 101, and to leave what comes behind it to other handlers.
 struct ProtocolUpgrade: Sendable {
-    let headers: HTTPHeaders
+    let head: HTTPResponseHead
     /// In the pipeline's order.
     let handlers: NIOLoopBound<[any ChannelHandler]>
 }
@@ -40,7 +40,8 @@ extension HTTPResponseWriter {
                     .flatMap { headers in
                         let (socket, handlers) = WebSocketHandler.make(channel, upgrade.limits)
                         let event = ProtocolUpgrade(
-                            headers: headers, handlers: NIOLoopBound(handlers, eventLoop: channel.eventLoop))
+                            head: HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers),
+                            handlers: NIOLoopBound(handlers, eventLoop: channel.eventLoop))
                         return channel.triggerUserOutboundEvent(event).map { socket }
                     }
             }.get()

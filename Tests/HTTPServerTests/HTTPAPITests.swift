@@ -68,7 +68,7 @@ private func api() -> HTTPAPI {
 
     @Test func `a stream is sent part by part, and a broken one is never taken for whole`() async throws {
         func get(_ target: String, _ method: String = "GET") async throws -> String {
-            try await withServer(handler: api().handler) {
+            try await withServer(application: api()) {
                 try await RawClient($0).exchange(
                     "\(method) \(target) HTTP/1.1\r\nHost: h\r\nKey: k\r\nConnection: close\r\n\r\n")
             }

@@ -14,8 +14,24 @@ func withServer<Result: Sendable>(
     limits: HTTPLimits = HTTPLimits(), handler: @escaping HTTPHandler,
     _ body: @Sendable (SocketAddress) async throws -> Result
 ) async throws -> Result {
-    let server = HTTPServer(
-        group: MultiThreadedEventLoopGroup.singleton, limits: limits, logger: Logger(label: "test"), handler: handler)
+    try await withServer(
+        HTTPServer(
+            group: MultiThreadedEventLoopGroup.singleton, limits: limits, logger: Logger(label: "test"),
+            handler: handler), body)
+}
+
+func withServer<Result: Sendable>(
+    application: any HTTPApplication, _ body: @Sendable (SocketAddress) async throws -> Result
+) async throws -> Result {
+    try await withServer(
+        HTTPServer(
+            group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "test"), application: application), body
+    )
+}
+
+private func withServer<Result: Sendable>(
+    _ server: HTTPServer, _ body: @Sendable (SocketAddress) async throws -> Result
+) async throws -> Result {
     let address = try await server.start(on: .tcp(host: "127.0.0.1", port: 0))
     do {
         let result = try await body(address)

@@ -64,7 +64,8 @@ public struct WebSocketClient: ~Copyable {
         (self.outbound, self.inbound) = (outbound, inbound)
     }
 
-    private mutating func head() async throws -> String {
+    /// The next head, with what stands in front of it.
+    public mutating func head() async throws -> String {
         while true {
             let text = String(decoding: received.readableBytesView, as: UTF8.self)
             if let end = text.firstRange(of: "\r\n\r\n") {

@@ -1,4 +1,5 @@
 import HTTPServer
+import HTTPWire
 import JSON
 import NIOHTTP1
 import Runtimes
@@ -75,6 +76,7 @@ extension Reply {
         case RoutingError.unknownRoute: .error(.unknownRoute)
         case is RoutingError: .error(.wrongMethod)
         case is HTTPBodyError: .error(.tooLarge(error))
+        case let error as HTTPMessageError: .error(APIError(error.status, error.code, "\(error)"))
         default: .error(APIError(.internalServerError, "INTERNAL_ERROR", "the request failed"))
         }
     }

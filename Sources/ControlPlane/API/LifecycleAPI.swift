@@ -1,4 +1,5 @@
 import HTTPServer
+import Ingress
 import JSON
 import Logging
 import NIOCore
@@ -22,6 +23,8 @@ final class LifecycleAPI: Sendable {
     let publicHost: String?
     /// The body of `GET /metrics`.
     let metricsText: @Sendable () async -> String
+    /// What serves the ports of sandboxes on this listener; nil: nobody.
+    private let proxy: (any HTTPRelay)?
     private let health: PartsHealth
     /// Returns when what this server says is true at the gateway, too.
     private let settled: @Sendable () async -> Void
@@ -31,9 +34,9 @@ final class LifecycleAPI: Sendable {
 
     init(
         service: SandboxService, endpoints: EndpointResolver, routes: RouteTable,
-        limits: RequestLimits, publicHost: String?, apiKey: String?, callers: CallerRules, logger: Logger,
-        health: PartsHealth = .single, settled: @escaping @Sendable () async -> Void = {},
-        metricsText: @escaping @Sendable () async -> String
+        limits: RequestLimits, publicHost: String?, apiKey: String?, callers: CallerRules,
+        proxy: (any HTTPRelay)? = nil, logger: Logger, health: PartsHealth = .single,
+        settled: @escaping @Sendable () async -> Void = {}, metricsText: @escaping @Sendable () async -> String
     ) {
         self.health = health
         self.settled = settled
@@ -42,6 +45,7 @@ final class LifecycleAPI: Sendable {
         self.routes = routes
         self.limits = limits
         self.publicHost = publicHost
+        self.proxy = proxy
         self.apiKey = apiKey
         self.callers = callers
         self.logger = logger
@@ -63,6 +67,7 @@ final class LifecycleAPI: Sendable {
         http.on(.POST, "/v1/metrics/events") { [self] in try await metricsEvent($0) }
         for prefix in ["", "/v1"] {
             addSandboxes(to: &http, prefix)
+            if let proxy { http.on(prefix + ServerProxy.route, relay: proxy) }
             Self.addMissing(to: &http, prefix)
         }
         return http

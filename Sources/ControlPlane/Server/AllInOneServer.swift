@@ -114,6 +114,11 @@ public final class AllInOneServer: Sendable {
         let others = health.metricsSockets(settings)
         metrics.collect { health.samples }
         let names = HostNames(settings.server.ownNames)
+        let proxy = ServerProxy(
+            directory: routes, group: group,
+            codes: ServerProxy.Codes(
+                sandboxNotFound: runtime.codes.sandboxNotFound, invalidPort: runtime.codes.invalidPort),
+            dialer: dialer, answersTo: { names.contains($0) }, logger: logger)
         let lifecycle = LifecycleAPI(
             service: service,
             endpoints: EndpointResolver(
@@ -126,16 +131,12 @@ public final class AllInOneServer: Sendable {
             publicHost: settings.server.publicHost, apiKey: secrets.apiKey,
             callers: CallerRules(
                 names: names, origins: settings.server.allowedOrigins, asksForKey: secrets.apiKey != nil),
-            logger: logger, health: health, settled: { [link] in await link?.settled() },
+            proxy: proxy, logger: logger, health: health, settled: { [link] in await link?.settled() },
             metricsText: { await metrics.text(with: others) })
-        let proxy = ServerProxy(
-            directory: routes, group: group, dialer: dialer, answersTo: { names.contains($0) }, logger: logger)
         var limits = HTTPLimits()
         limits.maxConnections = settings.server.maxConnections
         limits.idleTimeout = .seconds(Int64(settings.server.idleTimeout))
-        api = HTTPServer(
-            group: group, limits: limits, logger: logger,
-            frontHandlers: { try proxy.frontHandlers(for: $0) }, handler: lifecycle.http.handler)
+        api = HTTPServer(group: group, limits: limits, logger: logger, application: lifecycle.http)
         let server = api
         _ = try await Self.listening(on: settings.server.host, settings.server.port, "[server] port") {
             try await server.start(

@@ -1,4 +1,5 @@
 import HTTPServer
+import HTTPWire
 import Ingress
 import Logging
 import NIOCore
@@ -34,6 +35,7 @@ struct DirectoryService: Sendable {
                 case is UnauthorizedError: .empty(.unauthorized)
                 case RoutingError.unknownRoute: .empty(.notFound)
                 case is RoutingError: .empty(.methodNotAllowed)
+                case let error as HTTPMessageError: .empty(error.status)
                 default: .empty(.internalServerError)
                 }
             })
@@ -87,7 +89,7 @@ final class DirectoryServer: Sendable {
         group: any EventLoopGroup, logger: Logger
     ) async throws {
         let service = DirectoryService(routes: routes, secret: secret, logger: logger)
-        server = HTTPServer(group: group, logger: logger, handler: service.http.handler)
+        server = HTTPServer(group: group, logger: logger, application: service.http)
         let server = server
         func listening(_ place: String, _ name: String, _ bind: HTTPBind) async throws {
             do { try await server.start(on: listeners[name].map { .open(descriptor: $0) } ?? bind) } catch let error

@@ -1,4 +1,5 @@
 import HTTPServer
+import HTTPWire
 import NIOHTTP1
 import NetworkPolicy
 
@@ -42,6 +43,7 @@ extension Reply {
         case RoutingError.unknownRoute: .line(.notFound, "not found")
         case HTTPBodyError.tooLarge(let limit):
             .line(.payloadTooLarge, "the body is larger than \(limit) bytes")
+        case let error as HTTPMessageError: .line(error.status, error.description)
         default: .line(.internalServerError, "the request failed; nothing was changed")
         }
     }

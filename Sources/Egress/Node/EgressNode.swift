@@ -149,7 +149,7 @@ public final class EgressNode: NamespaceController {
     }
 
     private func listen(on open: CInt?, or address: HTTPBind, _ http: HTTPAPI) async throws {
-        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: logger, handler: http.handler)
+        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: logger, application: http)
         servers.withLock { $0.append(server) }
         try await server.start(on: open.map { .open(descriptor: $0) } ?? address)
     }

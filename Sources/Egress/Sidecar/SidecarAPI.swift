@@ -78,7 +78,7 @@ public final class SidecarServer: Sendable {
         limits.maxConnections = 256
         server = HTTPServer(
             group: group, limits: limits, logger: sidecar.logger,
-            handler: SidecarAPI(sidecar, metrics: metrics).http.handler)
+            application: SidecarAPI(sidecar, metrics: metrics).http)
         let loop = group.next()
         refreshing = loop.scheduleRepeatedAsyncTask(initialDelay: Self.interval, delay: Self.interval) { _ in
             NIOThreadPool.singleton.runIfActive(eventLoop: loop) { sidecar.refresh() }

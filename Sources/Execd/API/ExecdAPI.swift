@@ -1,4 +1,5 @@
 import HTTPServer
+import HTTPWire
 import Logging
 import NIOHTTP1
 import System
@@ -54,6 +55,8 @@ struct ExecdAPI: Sendable {
             return ExecdError(.payloadTooLarge, "INVALID_REQUEST_BODY", "\(error)").reply
         case let error as WebSocketHandshakeError:
             return ExecdError(error.status, "INVALID_REQUEST", "\(error)").reply
+        case let error as HTTPMessageError:
+            return ExecdError(error.status, "INVALID_REQUEST_BODY", "\(error)").reply
         case let error as RoutingError:
             return ExecdError(
                 error == .unknownRoute ? .notFound : .methodNotAllowed, "NOT_SUPPORTED",

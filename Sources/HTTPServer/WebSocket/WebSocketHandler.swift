@@ -27,7 +27,9 @@ final class WebSocketHandler: ChannelDuplexHandler {
     /// The latest ping that has not been answered, since the client does not read. Older ones need no answer (RFC 6455,
     /// section 5.5.3).
     private var unansweredPing: ByteBuffer?
-    private var lastHeard = NIODeadline.now()
+    private var lastHeard = NIODeadline.now() { didSet { wasAsked = false } }
+    /// A ping has gone out since the client was last heard: it is never cut off unasked, however late the timer is.
+    private var wasAsked = false
     private var heartbeat: Scheduled<Void>?
     private var closeTimer: Scheduled<Void>?
 
@@ -191,8 +193,9 @@ final class WebSocketHandler: ChannelDuplexHandler {
                 lastHeard = .now()
             }
             let silence = NIODeadline.now() - lastHeard
-            guard silence < limits.maxSilence else { return context.close(promise: nil) }
+            guard silence < limits.maxSilence || !wasAsked else { return context.close(promise: nil) }
             if silence >= limits.pingInterval {
+                wasAsked = true
                 let ping = WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer())
                 context.writeAndFlush(wrapOutboundOut(ping), promise: nil)
             }

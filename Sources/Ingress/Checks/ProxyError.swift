@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOHTTP1
 
 /// An answer given instead of the sandbox's, with a stable code and a message that says what to do and reveals no
@@ -18,19 +19,9 @@ public struct ProxyError: Error, Hashable, Sendable {
         self.closes = closes
     }
 
-    static func malformed(_ message: String) -> ProxyError {
-        ProxyError(.badRequest, "MALFORMED_REQUEST", message, closes: true)
-    }
+    static func malformed(_ message: String) -> ProxyError { ProxyError(HTTPMessageError.malformed(message)) }
 
-    static let version = ProxyError(
-        .httpVersionNotSupported, "HTTP_VERSION", "only HTTP/1.1 is supported", closes: true)
-    static let targetTooLong = ProxyError(
-        .uriTooLong, "TARGET_TOO_LONG", "the request's target is longer than a head may be", closes: true)
-    static let headTooLarge = ProxyError(
-        .requestHeaderFieldsTooLarge, "HEADERS_TOO_LARGE", "the request head is too large or has too many fields",
-        closes: true)
-    static let expectation = ProxyError(
-        .expectationFailed, "EXPECTATION", "100-continue is the only expectation that is understood", closes: true)
+    init(_ error: HTTPMessageError) { self.init(error.status, error.code, "\(error)", closes: true) }
 
     static func unknownHost(_ host: String) -> ProxyError {
         ProxyError(

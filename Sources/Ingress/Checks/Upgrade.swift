@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOHTTP1
 
 /// What a request's `Upgrade` and `Connection` fields ask for (RFC 9110, section 7.8).

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOHTTP1
 import SecureAccess
 
@@ -15,7 +16,7 @@ struct GatewayPolicy: ProxyPolicy {
     func admit(_ head: inout HTTPRequestHead, from peer: String?) -> Admission {
         let client = configuration.trustedProxies.client(of: head.headers, peer: peer)
         do throws(ProxyError) {
-            try limits.head.check(&head)
+            try limits.checkHead(&head)
             if let wait = traffic.request(of: client) { throw .rateLimited(retryAfter: wait) }
             try limits.checkBody(head)
             guard let route = configuration.mode.route(of: head) else {

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOCore
 
 /// The only handler of a connection without TLS until it is clear whether the client uses HTTP/2 from the first byte

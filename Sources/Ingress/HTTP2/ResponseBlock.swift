@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOHPACK
 import NIOHTTP1
 

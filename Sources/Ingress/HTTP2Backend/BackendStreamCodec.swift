@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOCore
 import NIOHPACK
 import NIOHTTP1
@@ -31,7 +32,7 @@ final class BackendStreamCodec: ChannelDuplexHandler {
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         var more = unwrapOutboundIn(data)
         bytes.append(&more)
-        do throws(ProxyError) {
+        do throws(HTTPMessageError) {
             while let part = try request.next(&bytes) { write(part, context) }
             promise?.succeed()
         } catch {

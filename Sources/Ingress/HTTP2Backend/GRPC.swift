@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOHTTP1
 import System
 

@@ -1,8 +1,9 @@
+import HTTPWire
 import NIOCore
 import SecureAccess
 
 /// A connection to a sandbox: passes requests on, and responses to the client's connection that it serves at the moment.
-final class BackendConnection: ChannelDuplexHandler {
+final class BackendConnection: ChannelDuplexHandler, HTTP1Output {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
     typealias OutboundOut = ByteBuffer
@@ -17,7 +18,7 @@ final class BackendConnection: ChannelDuplexHandler {
     private var client: ClientConnection?
     private var readPending = false
     private var decoder: ResponseDecoder
-    private var encoder = MessageEncoder()
+    var encoder = MessageEncoder()
     /// What has come and has not been read.
     private var bytes = ByteBuffer()
     /// It has carried an exchange before: the sandbox may have closed it already.
@@ -84,18 +85,9 @@ final class BackendConnection: ChannelDuplexHandler {
         encoder.write(head)
     }
 
-    func write(_ part: BodyPart) {
-        switch part {
-        case .bytes(let bytes):
-            for ready in encoder.write(bytes) { context.write(wrapOutboundOut(ready), promise: nil) }
-        case .end(let trailers): encoder.writeEnd(trailers)
-        }
-    }
+    func write(_ part: BodyPart) { write(part, to: context) }
 
-    func flush() {
-        if let bytes = encoder.take() { context.write(wrapOutboundOut(bytes), promise: nil) }
-        context.flush()
-    }
+    func flush() { flush(context: context) }
 
     func resumeReading() {
         guard readPending else { return }
@@ -125,7 +117,7 @@ final class BackendConnection: ChannelDuplexHandler {
         isReused = false
         var more = unwrapInboundIn(data)
         bytes.append(&more)
-        do throws(MessageError) {
+        do throws(HTTPMessageError) {
             while let client, let part = try decoder.next(&bytes) { client.backendSent(part, self) }
         } catch { context.close(promise: nil) }
     }

@@ -1,3 +1,4 @@
+import HTTPWire
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -7,15 +8,12 @@ import NIOHTTP1
 /// other's reading.
 final class ClientConnection: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
-    typealias InboundOut = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
     enum Phase {
         /// Between requests.
         case idle
-        /// The request is the handlers' behind.
-        case passing
         case exchanging(Exchange)
         /// Answered before the request had ended: the rest of its body is read and dropped.
         case draining
@@ -28,8 +26,6 @@ final class ClientConnection: ChannelDuplexHandler {
     let limits: ProxyLimits
     let pool: BackendPool
     let logger: Logger
-    /// No other handler serves this connection, or answers a parser's errors.
-    let isAlone: Bool
     private(set) var carrier: any RequestCarrier
     private(set) var context: ChannelHandlerContext!
     var phase = Phase.idle
@@ -47,15 +43,12 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Bytes that came behind a request for another protocol.
     private var leftovers: [ByteBuffer] = []
 
-    init(
-        policy: any ProxyPolicy, pool: BackendPool, carrier: any RequestCarrier, logger: Logger, isAlone: Bool
-    ) {
+    init(policy: any ProxyPolicy, pool: BackendPool, carrier: any RequestCarrier, logger: Logger) {
         self.carrier = carrier
         self.policy = policy
         limits = policy.limits
         self.pool = pool
         self.logger = logger
-        self.isAlone = isAlone
     }
 
     // MARK: from the client
@@ -72,7 +65,6 @@ final class ClientConnection: ChannelDuplexHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         deadline.set(limits.keepAliveTimeout)
-        if !isAlone { try? context.pipeline.syncOperations.addHandler(CloseWatch(self), position: .last) }
         context.fireChannelActive()
     }
 
@@ -121,9 +113,6 @@ final class ClientConnection: ChannelDuplexHandler {
         case (.idle, .head(let head)):
             headHasBegun = false
             begin(head)
-        case (.passing, _):
-            context.fireChannelRead(wrapInboundOut(part))
-            if case .end = part { phase = .idle }
         case (.exchanging(let exchange), .body(let bytes)):
             exchange.bodyProgress? += bytes.readableBytes
             exchange.bodyBytes += bytes.readableBytes
@@ -142,10 +131,6 @@ final class ClientConnection: ChannelDuplexHandler {
     private func begin(_ received: HTTPRequestHead) {
         var head = received
         switch policy.admit(&head, from: peer) {
-        case .pass:
-            phase = .passing
-            deadline.clear()
-            context.fireChannelRead(wrapInboundOut(.head(received)))
         case .answer(let text): answer(head, text)
         case .refuse(let error): refuse(head, error)
         case .proxy(let target):
@@ -158,6 +143,10 @@ final class ClientConnection: ChannelDuplexHandler {
     func becomeIdle() {
         phase = .idle
         if isQuiescing { return close() }
+        guard !carrier.takesTurns else {
+            deadline.clear()
+            return carrier.turnEnded()
+        }
         deadline.set(limits.keepAliveTimeout)
         guard !isWorkingOff else { return }
         isWorkingOff = true
@@ -204,21 +193,7 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Lets the request that is being answered finish, and takes no other.
     func quiesce() {
         isQuiescing = true
-        if case .idle = phase, queue.isEmpty, isAlone, !carrier.isSingleRequest { close() }
-    }
-
-    /// Handlers behind close what looks unused to them: they do not see the requests that are taken here. What the owner
-    /// of the channel closes comes past `CloseWatch`.
-    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        switch phase {
-        case .idle, .passing: break
-        default:
-            guard isAlone || isQuiescing else {
-                promise?.succeed()
-                return
-            }
-        }
-        context.close(mode: mode, promise: promise)
+        if case .idle = phase, queue.isEmpty, !carrier.isSingleRequest, !carrier.takesTurns { close() }
     }
 
     func close() { context?.close(promise: nil) }
@@ -232,15 +207,13 @@ final class ClientConnection: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        let refusal = isAlone ? Self.refusal(of: error) : nil
+        let refusal = Self.refusal(of: error)
         if refusal != nil { carrier.drop() }
         switch phase {
-        case .passing: context.fireErrorCaught(error)
-        case .idle where !isAlone: context.fireErrorCaught(error)
         case .lingering, .tunnel: break
         // What comes behind a last request concerns nobody.
         case .exchanging(let exchange)
-        where exchange.requestEnded && !exchange.keepsAlive && Self.refusal(of: error) != nil:
+        where exchange.requestEnded && !exchange.keepsAlive && refusal != nil:
             break
         // What was asked before is answered first.
         case .exchanging(let exchange) where exchange.requestEnded && refusal != nil:
@@ -255,9 +228,8 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Why a request that cannot be read is refused; nil where the connection is what failed.
     private static func refusal(of error: any Error) -> ProxyError? {
         switch error {
+        case let error as HTTPMessageError: ProxyError(error)
         case let error as ProxyError: error
-        case HTTPParserError.headerOverflow: .headTooLarge
-        case is HTTPParserError: .malformed("the request is not HTTP/1.1 as RFC 9112 has it")
         default: nil
         }
     }
@@ -270,7 +242,7 @@ final class ClientConnection: ChannelDuplexHandler {
             fail(exchange.requestEnded || exchange.backend?.isWritable == false ? .timeout : .slowRequest)
         case .exchanging: abort()
         case .draining, .lingering: close()
-        case .passing, .tunnel: break
+        case .tunnel: break
         }
     }
 
@@ -282,20 +254,6 @@ final class ClientConnection: ChannelDuplexHandler {
         deadline.clear()
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         return carrier.switchProtocols(on: context.channel).map { bound.value.leftovers + $0 }
-    }
-}
-
-/// Last in the pipeline, where only the owner's closing passes: that is meant, whatever is under way.
-private final class CloseWatch: ChannelOutboundHandler {
-    typealias OutboundIn = HTTPServerResponsePart
-
-    private let connection: ClientConnection
-
-    init(_ connection: ClientConnection) { self.connection = connection }
-
-    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        connection.isQuiescing = true
-        context.close(mode: mode, promise: promise)
     }
 }
 

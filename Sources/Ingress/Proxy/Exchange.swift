@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOHTTP1
 
 /// One request on its way to a sandbox, and its response on the way back.

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 
@@ -39,6 +40,10 @@ public struct ProxyLimits: Sendable {
     public var http2 = HTTP2Limits()
 
     public init() {}
+
+    func checkHead(_ request: inout HTTPRequestHead) throws(ProxyError) {
+        do throws(HTTPMessageError) { try head.check(&request) } catch { throw ProxyError(error) }
+    }
 
     /// Refuses a body with a length beyond the limit. A body without a length is counted as it arrives.
     func checkBody(_ head: HTTPRequestHead) throws(ProxyError) {

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOHTTP1
 
 /// Where a permitted request goes.
@@ -20,8 +21,6 @@ enum Admission: Sendable {
     case refuse(ProxyError)
     /// Answered here with 200 and this text.
     case answer(String)
-    /// Not for the proxy: the handlers behind get it untouched.
-    case pass
 }
 
 /// What makes the gateway and the server proxy differ. Everything about connections is `ClientConnection`'s. One for each

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 
@@ -10,6 +11,10 @@ protocol RequestCarrier: AnyObject {
     var isSingleRequest: Bool { get }
     /// The request asks for a tunnel by its method: any success would be taken for one (RFC 8441, section 5).
     var asksByMethod: Bool { get }
+    /// The connection serves others between the requests that are brought.
+    var takesTurns: Bool { get }
+    /// The request has been read to its end and answered.
+    func turnEnded()
     /// Writes on its way to the client.
     /// - Parameter connection: the context of the `ClientConnection`.
     func write(_ head: consuming OutgoingResponse, from connection: ChannelHandlerContext)
@@ -22,6 +27,11 @@ protocol RequestCarrier: AnyObject {
     func insert(_ end: TunnelEnd, into channel: any Channel) throws
     /// Stops speaking HTTP. What has come beyond the request is passed to `ClientConnection`, or is in the list.
     func switchProtocols(on channel: any Channel) -> EventLoopFuture<[ByteBuffer]>
+}
+
+extension RequestCarrier {
+    var takesTurns: Bool { false }
+    func turnEnded() {}
 }
 
 /// Carriers that have parts of HTTP/1.1 come through the pipeline.

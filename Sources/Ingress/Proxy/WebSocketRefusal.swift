@@ -1,3 +1,4 @@
+import HTTPWire
 import COpenSSL
 import FoundationEssentials
 import NIOCore

@@ -1,6 +1,8 @@
+import HTTPWire
 import SecureAccess
 
-/// A path beneath `[/v1]/sandboxes/{id}/proxy/{port}` (contract, section 4), read byte for byte and never normalised.
+/// A path beneath `[/v1]/sandboxes/{id}/proxy/{port}`, read byte for byte and never normalised: what the sandbox gets is what
+/// the client wrote, and only the mount is taken off.
 struct ProxyPath: Hashable, Sendable {
     var sandbox: String
     /// Nil where the digits are no port.

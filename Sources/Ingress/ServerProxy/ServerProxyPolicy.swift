@@ -1,35 +1,41 @@
+import HTTPWire
 import NIOHTTP1
 import SecureAccess
 
-/// What the lifecycle API's proxy does with a request (contract, section 4).
+/// What the lifecycle API's proxy does with a request: it asks for no key, since browsers and WebSockets send none, and looks at
+/// the sandbox's own credential where it has one.
 struct ServerProxyPolicy: ProxyPolicy {
     let directory: any EndpointDirectory
     let limits: ProxyLimits
     let closesRefusedWebSockets = true
     private let access: AccessCheck
+    private let codes: ServerProxy.Codes
     private let answersTo: @Sendable (String) -> Bool
 
     init(
-        directory: any EndpointDirectory, limits: ProxyLimits, access: AccessCheck,
+        directory: any EndpointDirectory, limits: ProxyLimits, access: AccessCheck, codes: ServerProxy.Codes,
         answersTo: @escaping @Sendable (String) -> Bool
     ) {
         self.directory = directory
         self.limits = limits
         self.access = access
+        self.codes = codes
         self.answersTo = answersTo
     }
 
     var rules: HeaderRules { .serverProxy }
 
     func admit(_ head: inout HTTPRequestHead, from client: String?) -> Admission {
-        guard let path = ProxyPath(head.uri) else { return .pass }
         do throws(ProxyError) {
-            try limits.head.check(&head)
+            guard let path = ProxyPath(head.uri) else { throw Self.noPath }
+            try limits.checkHead(&head)
             return try admit(head, path, client)
         } catch { return .refuse(error) }
     }
 
-    private static let unknown = ProxyError(.notFound, "DOCKER::SANDBOX_NOT_FOUND", "no such sandbox")
+    /// A path that the router takes for one of the proxy's, but that is not one byte for byte.
+    private static let noPath = ProxyError(.notFound, "NOT_FOUND", "Not Found")
+    private var unknown: ProxyError { ProxyError(.notFound, codes.sandboxNotFound, "no such sandbox") }
 
     private func admit(
         _ head: HTTPRequestHead, _ path: ProxyPath, _ client: String?
@@ -39,10 +45,10 @@ struct ServerProxyPolicy: ProxyPolicy {
             throw ProxyError(.badRequest, "INVALID_PATH", "the path has two dots in succession")
         }
         guard let port = path.port else {
-            throw ProxyError(.badRequest, "DOCKER::INVALID_PORT", "a port is a number from 1 to 65535")
+            throw ProxyError(.badRequest, codes.invalidPort, "a port is a number from 1 to 65535")
         }
         try checkUpgrade(head)
-        guard Route.isSandboxID(path.sandbox) else { throw Self.unknown }
+        guard Route.isSandboxID(path.sandbox) else { throw unknown }
         switch directory.lookup(sandbox: path.sandbox, port: port) {
         case .found(let backend):
             try check(head, path, backend.credentialHash, client)
@@ -51,7 +57,7 @@ struct ServerProxyPolicy: ProxyPolicy {
         case .notReady(let reason, let hash, _):
             try check(head, path, hash, client)
             throw .notReady(reason)
-        case .unknown: throw Self.unknown
+        case .unknown: throw unknown
         case .unavailable: throw .noDirectory
         }
     }
@@ -77,25 +83,12 @@ struct ServerProxyPolicy: ProxyPolicy {
 
     func finish(_ response: inout OutgoingResponse, to request: HTTPRequestHead, target: ProxyTarget?) {
         var headers = response.headers
-        headers.replaceOrAdd(name: "x-request-id", value: RequestID.of(request))
+        headers.replaceOrAdd(name: RequestID.header, value: RequestID.of(request.headers))
         if let mount = target?.mount, let location = headers.first(name: "location"), location.hasPrefix("/"),
             !location.hasPrefix("//")
         {
             headers.replaceOrAdd(name: "location", value: mount + location)
         }
         response.headers = headers
-    }
-}
-
-/// What ties an answer to the logs: the caller's own id where it is printable, else a random one.
-enum RequestID {
-    static func of(_ request: HTTPRequestHead) -> String {
-        if let sent = request.headers.first(name: "x-request-id"), (1...128).contains(sent.utf8.count),
-            sent.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
-        {
-            return sent
-        }
-        let digits = String(UInt128.random(in: 0 ... .max), radix: 16)
-        return String(repeating: "0", count: 32 - digits.count) + digits
     }
 }

@@ -21,7 +21,7 @@ private final class ServedDirectory: Sendable {
     func start(_ routes: RouteTable) async throws {
         let service = DirectoryService(routes: routes, secret: "secret", logger: quiet)
         let server = HTTPServer(
-            group: MultiThreadedEventLoopGroup.singleton, logger: quiet, handler: service.http.handler)
+            group: MultiThreadedEventLoopGroup.singleton, logger: quiet, application: service.http)
         try await server.start(on: .unix(path: path, mode: 0o600))
         self.server.withLock { $0 = server }
     }

@@ -95,10 +95,12 @@ extension Sandbox {
         configuration.host = "127.0.0.1"
         configuration.port = 0
         let gateway = Gateway(configuration: configuration, directory: routes, group: group, logger: quiet)
-        let proxy = ServerProxy(directory: routes, group: group, logger: quiet)
-        let server = HTTPServer(group: group, logger: quiet, frontHandlers: { try proxy.frontHandlers(for: $0) }) {
-            _, writer in try? await writer.send(.text(.ok, "behind"))
-        }
+        let proxy = ServerProxy(
+            directory: routes, group: group,
+            codes: ServerProxy.Codes(sandboxNotFound: "TEST::NOT_FOUND", invalidPort: "TEST::PORT"), logger: quiet)
+        var http = HTTPAPI(.decoded, logger: quiet) { error, _ in .text(.notFound, "\(error)") }
+        http.on("/v1" + ServerProxy.route, relay: proxy)
+        let server = HTTPServer(group: group, logger: quiet, application: http)
         let doors = (try await gateway.start(), try await server.start(on: .tcp(host: "127.0.0.1", port: 0)))
         func ask(_ more: String) async throws {
             let path = isProxy ? "/v1/sandboxes/\(id)/proxy/1/x" : "/\(id)/1/x"

@@ -1,7 +1,7 @@
 import NIOCore
 import NIOHTTP1
 
-@testable import Ingress
+@testable import HTTPWire
 
 /// Messages of HTTP/1.1, from clients and from sandboxes: however they are cut they are the same, and what is accepted is
 /// written anew with the same meaning.
@@ -120,11 +120,11 @@ private struct Message: Equatable {
 /// Everything that a decoder makes of bytes.
 private struct Requests: Equatable {
     var messages: [Message] = []
-    var refusal: ProxyError?
+    var refusal: HTTPMessageError?
 
     init(_ bytes: UnsafeRawBufferPointer, step: Int, _ limits: RequestHeadCheck) {
         var decoder = RequestDecoder(limits), buffer = ByteBuffer()
-        do throws(ProxyError) {
+        do throws(HTTPMessageError) {
             for start in stride(from: 0, to: bytes.count, by: step) {
                 var more = ByteBuffer(bytes: bytes[start..<min(start + step, bytes.count)])
                 buffer.append(&more)
@@ -161,12 +161,12 @@ private struct Requests: Equatable {
 /// Informational answers and the last one.
 private struct Responses: Equatable {
     var messages: [Message] = []
-    var refusal: MessageError?
+    var refusal: HTTPMessageError?
 
     init(_ bytes: UnsafeRawBufferPointer, step: Int, toHEAD: Bool, maxBytes: Int = 300) {
         var decoder = ResponseDecoder(maxBytes: maxBytes, maxFields: 8), buffer = ByteBuffer()
         decoder.expect(toHEAD: toHEAD)
-        do throws(MessageError) {
+        do throws(HTTPMessageError) {
             for start in stride(from: 0, to: bytes.count, by: step) {
                 var more = ByteBuffer(bytes: bytes[start..<min(start + step, bytes.count)])
                 buffer.append(&more)

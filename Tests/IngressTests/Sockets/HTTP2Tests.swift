@@ -1,3 +1,4 @@
+import HTTPWire
 import Ingress
 import NIOCore
 import TestSupport

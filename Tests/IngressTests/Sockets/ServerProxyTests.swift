@@ -53,10 +53,13 @@ import Testing
         ("GET", "/sandboxes/s/proxy/80/%2e%2E/b", "400", "INVALID_PATH"),
         ("HEAD", "/sandboxes/nobody/proxy/80/", "404", ""),
         ("CONNECT", "/sandboxes/s/proxy/80/", "400", "MALFORMED_REQUEST"),
-        ("GET", "/v1/sandboxes/s/proxy/0/", "400", "DOCKER::INVALID_PORT"),
-        ("GET", "/v1/sandboxes/s/proxy/65536", "400", "DOCKER::INVALID_PORT"),
-        ("GET", "/v1/sandboxes/nobody/proxy/80", "404", "DOCKER::SANDBOX_NOT_FOUND"),
-        ("GET", "/v1/sandboxes/a%20b/proxy/80", "404", "DOCKER::SANDBOX_NOT_FOUND"),
+        ("GET", "/v1/sandboxes/s/proxy/0/", "400", "TEST::INVALID_PORT"),
+        ("GET", "/v1/sandboxes/s/proxy/65536", "400", "TEST::INVALID_PORT"),
+        ("GET", "/v1/sandboxes/s/proxy/80x", "404", "NOT_FOUND"),
+        ("GET", "/v1//sandboxes/s/proxy/80", "404", "NOT_FOUND"),
+        ("GET", "/v1/sandboxes/s/pro%78y/80/", "404", "NOT_FOUND"),
+        ("GET", "/v1/sandboxes/nobody/proxy/80", "404", "TEST::SANDBOX_NOT_FOUND"),
+        ("GET", "/v1/sandboxes/a%20b/proxy/80", "404", "TEST::SANDBOX_NOT_FOUND"),
         ("GET", "/v1/sandboxes/s/proxy/81", "502", "BACKEND_CONNECTION_FAILED"),
         ("GET", "/v1/sandboxes/safe/proxy/80", "401", "MISSING_OR_INVALID_SECURE_ACCESS"),
     ])
@@ -126,14 +129,14 @@ import Testing
         directory.set("s", at: backend.address)
         let answer = try await withServerProxy(directory) {
             try await RawClient($0).exchange(
-                "POST /v1/sandboxes?x=/proxy/80 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhiGET /sandboxes/s/proxy/80/x HTTP/1.1\r\nHost: h\r\n\r\nOPTIONS /sandboxes/s/proxy/80 HTTP/1.1\r\nHost: h\r\nOrigin: o\r\n\r\nGET /sandboxes/s/proxy/80x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+                "POST /v1/sandboxes?x=/proxy/80 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhiGET /sandboxes/s/proxy/80/x HTTP/1.1\r\nHost: h\r\n\r\nOPTIONS /sandboxes/s/proxy/80 HTTP/1.1\r\nHost: h\r\nOrigin: o\r\n\r\nGET /sandboxes/s/proxy HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
             )
         }
         let bodies = answer.split(separator: "\r\n\r\n").dropFirst().map { $0.prefix { $0 != "\r\n" } }
         #expect(answer.contains("\r\n\r\nbehind POST /v1/sandboxes?x=/proxy/80 hiHTTP/1.1 200"), "\(bodies)")
         #expect(answer.contains("\r\n\r\nproxiedHTTP/1.1 200"))
         #expect(answer.components(separatedBy: "\r\n\r\nproxiedHTTP/1.1 200").count == 3)
-        #expect(answer.hasSuffix("\r\n\r\nbehind GET /sandboxes/s/proxy/80x "))
+        #expect(answer.hasSuffix("\r\n\r\nbehind GET /sandboxes/s/proxy "))
     }
 
     @Test func `the listener's idle time does not cut a response that takes longer`() async throws {

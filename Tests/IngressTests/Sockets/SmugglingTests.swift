@@ -1,3 +1,4 @@
+import HTTPWire
 import Ingress
 import TestSupport
 import Testing

@@ -1,4 +1,5 @@
 import HTTPServer
+import HTTPWire
 import Ingress
 import Logging
 import NIOConcurrencyHelpers
@@ -88,22 +89,26 @@ func withGateway<Result: Sendable>(
     }
 }
 
-/// An HTTP server with the proxy in front of a handler that answers "behind".
+/// An HTTP server with the proxy as a route, and another route for all else that answers "behind".
 func withServerProxy<Result: Sendable>(
     _ directory: TestDirectory, limits: ProxyLimits = .patient, idleTimeout: TimeAmount = .seconds(75),
     _ body: @Sendable (SocketAddress) async throws -> Result
 ) async throws -> Result {
     let group = MultiThreadedEventLoopGroup.singleton
-    let proxy = ServerProxy(directory: directory, group: group, limits: limits, logger: Logger(label: "test"))
+    let codes = ServerProxy.Codes(sandboxNotFound: "TEST::SANDBOX_NOT_FOUND", invalidPort: "TEST::INVALID_PORT")
+    let proxy = ServerProxy(
+        directory: directory, group: group, codes: codes, limits: limits, logger: Logger(label: "test"))
     var serverLimits = HTTPLimits()
     serverLimits.idleTimeout = idleTimeout
-    let server = HTTPServer(
-        group: group, limits: serverLimits, logger: Logger(label: "test"),
-        frontHandlers: { try proxy.frontHandlers(for: $0) }
-    ) { request, writer in
-        let body = (try? await request.body.collect(upTo: 1 << 20)) ?? ByteBuffer()
-        try? await writer.send(.text(.ok, "behind \(request.method) \(request.target) \(String(buffer: body))"))
+    var http = HTTPAPI(.decoded, logger: Logger(label: "test")) { error, _ in
+        .text((error as? HTTPMessageError)?.status ?? .notFound, "\(error)")
     }
+    for prefix in ["", "/v1"] { http.on(prefix + ServerProxy.route, relay: proxy) }
+    http.on(nil, "/*") { request in
+        let body = try await request.wholeBody()
+        return .text(.ok, "behind \(request.method) \(request.target) \(String(decoding: body, as: UTF8.self))")
+    }
+    let server = HTTPServer(group: group, limits: serverLimits, logger: Logger(label: "test"), application: http)
     let address = try await server.start(on: .tcp(host: "127.0.0.1", port: 0))
     do {
         let result = try await body(address)

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOHPACK
 import NIOHTTP1
 import Testing
@@ -23,11 +24,11 @@ private func head(_ more: [(String, String)] = [], endsStream: Bool = true) thro
 
     @Test func `what the checks of HTTP/1.1 refuse is left to them`() throws {
         var connect = try RequestBlock([":method": "CONNECT", ":authority": "h:443"], endsStream: true).head
-        #expect(throws: ProxyError.self) { try RequestHeadCheck().check(&connect) }
+        #expect(throws: HTTPMessageError.self) { try RequestHeadCheck().check(&connect) }
         var hostless = try RequestBlock(fields(without: ":authority"), endsStream: true).head
-        #expect(throws: ProxyError.self) { try RequestHeadCheck().check(&hostless) }
+        #expect(throws: HTTPMessageError.self) { try RequestHeadCheck().check(&hostless) }
         var user = try RequestBlock(fields([(":authority", "u@h")], without: ":authority"), endsStream: true).head
-        #expect(throws: ProxyError.self) { try RequestHeadCheck().check(&user) }
+        #expect(throws: HTTPMessageError.self) { try RequestHeadCheck().check(&user) }
     }
 
     @Test(

@@ -1,3 +1,4 @@
+import HTTPWire
 import NetworkPolicy
 
 /// Collects the first bytes of a flow until they state a name.
@@ -5,12 +6,12 @@ struct FlowOpening: Sendable {
     /// What the opening was.
     enum Said: Hashable, Sendable {
         case hello(ClientHello)
-        case request(HTTPRequestHead)
+        case request(OpeningRequest)
 
         var name: DomainName {
             switch self {
             case .hello(let hello): hello.name
-            case .request(let head): head.name
+            case .request(let request): request.name
             }
         }
     }
@@ -19,14 +20,13 @@ struct FlowOpening: Sendable {
     static let limit = 16 << 10
 
     private(set) var bytes: [UInt8] = []
-    private var searched = 0
-    private var isLineChecked = false
+    private var request = OpeningRequestReader()
 
     /// The protocol by the first byte; nil if there is none yet, or it fits neither.
     var kind: FlowProtocol? {
         guard let first = bytes.first else { return nil }
         if first == 22 { return .tls }
-        return HTTPToken.isTokenByte(first) ? .http : nil
+        return ASCII.isToken(first) ? .http : nil
     }
 
     /// The bytes after the opening.
@@ -44,18 +44,10 @@ struct FlowOpening: Sendable {
                 return .hello(hello)
             }
         case .http:
-            if let end = HTTPRequestHead.end(in: bytes, from: searched - 3) {
-                let head = try HTTPRequestHead(bytes[..<end])
-                rest = bytes[end...]
-                return .request(head)
+            if let request = try request.read(bytes) {
+                rest = bytes[self.request.place...]
+                return .request(request)
             }
-            // Refuse other protocols that begin with letters at once, without waiting for the time-out.
-            if !isLineChecked, let end = bytes[searched...].firstIndex(of: 10) {
-                let line = bytes[..<end]
-                _ = try HTTPRequestLine(line.last == 13 ? line.dropLast() : line)
-                isLineChecked = true
-            }
-            searched = bytes.count
         }
         guard bytes.count < Self.limit else { throw .tooLong(limit: Self.limit) }
         return nil

@@ -1,0 +1,107 @@
+import HTTPWire
+import NIOCore
+import NIOHTTP1
+
+/// One request that an asynchronous handler answers. Belongs to the connection's event loop.
+final class HandlerExchange {
+    let writer: HTTPResponseWriter
+    private(set) var requestEnded = false
+    private let source: HTTPBody.Producer.Source
+    private let keepsAlive: Bool
+    private var hasReturned = false
+    private var bodyTimer: Scheduled<Void>?
+    /// Bytes of the body since its time was set.
+    private var bodyProgress = 0
+    private weak var connection: ServerConnection?
+    private let channel: any Channel
+
+    private init(
+        _ head: HTTPRequestHead, _ source: HTTPBody.Producer.Source, _ channel: any Channel,
+        on connection: ServerConnection
+    ) {
+        self.source = source
+        self.connection = connection
+        self.channel = channel
+        // Nothing is read behind a request for another protocol, taken or not.
+        keepsAlive = head.persists && !connection.reader.asksForUpgrade
+        writer = HTTPResponseWriter(channel: channel, request: head, keepsAlive: keepsAlive)
+    }
+
+    static func begin(_ head: HTTPRequestHead, _ handler: @escaping HTTPHandler, on connection: ServerConnection) {
+        guard let context = connection.context else { return }
+        if head.version == .http1_1, head.headers.first(name: "expect")?.lowercased() == "100-continue" {
+            connection.write(OutgoingResponse(HTTPResponseHead(version: .http1_1, status: .continue)))
+            connection.flush(context: context)
+        }
+        let channel = context.channel
+        let producer = HTTPBody.Producer.makeSequence(
+            elementType: ByteBuffer.self, failureType: (any Error).self,
+            backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8), finishOnDeinit: false,
+            delegate: BodyFlow(channel: channel))
+        let exchange = HandlerExchange(head, producer.source, channel, on: connection)
+        connection.turn = .handler(exchange)
+        let request = HTTPRequest(
+            method: head.method, target: head.uri, version: head.version, headers: head.headers,
+            body: HTTPBody(producer.sequence), remoteAddress: channel.remoteAddress)
+        let bound = NIOLoopBound(exchange, eventLoop: channel.eventLoop), writer = exchange.writer
+        Task {
+            await handler(request, writer)
+            writer.abandonIfUnfinished()
+            bound.eventLoop.execute { bound.value.returned() }
+        }
+    }
+
+    func receive(_ part: HTTPServerRequestPart) {
+        switch part {
+        case .head: break
+        case .body(let bytes):
+            bodyProgress += bytes.readableBytes
+            if source.yield(bytes) == .stopProducing {
+                channel.setOption(.autoRead, value: false).whenFailure { _ in }
+            }
+        case .end:
+            bodyTimer?.cancel()
+            bodyTimer = nil
+            requestEnded = true
+            source.finish()
+            if hasReturned { connection?.turnEnded() }
+        }
+    }
+
+    /// A body that has come whole by now needs no timer.
+    func readComplete(_ connection: ServerConnection) {
+        if !requestEnded, bodyTimer == nil { startBodyTimer(connection.limits) }
+    }
+
+    private func startBodyTimer(_ limits: HTTPLimits) {
+        bodyProgress = 0
+        bodyTimer = channel.eventLoop.assumeIsolated().scheduleTask(in: limits.bodyTimeout) { [weak self] in
+            guard let self, !requestEnded else { return }
+            let isHeldUp = (try? channel.syncOptions?.getOption(.autoRead)) == false
+            guard isHeldUp || bodyProgress >= limits.bodyProgress else { return channel.close(promise: nil) }
+            startBodyTimer(limits)
+        }
+    }
+
+    private func returned() {
+        guard let connection, case .handler(let current) = connection.turn, current === self else { return }
+        guard keepsAlive, !writer.endsWithConnection else { return connection.abort() }
+        hasReturned = true
+        if requestEnded { connection.turnEnded() } else { connection.restAwaited() }
+    }
+
+    func clientGone() {
+        bodyTimer?.cancel()
+        // The writer first: who waits for the body goes on at once, on another thread, and may answer.
+        writer.clientWentAway()
+        source.finish(HTTPBodyError.clientGone)
+    }
+
+    /// The rest of the request cannot be read.
+    /// - Returns: whether nothing has been answered; nothing will be by the handler from now on.
+    func giveUp() -> Bool {
+        let isFirst = writer.takeOver()
+        clientGone()
+        return isFirst
+    }
+}

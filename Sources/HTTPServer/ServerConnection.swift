@@ -1,0 +1,281 @@
+import HTTPWire
+import NIOCore
+import NIOHTTP1
+
+/// One connection: reads a request from its bytes, has it answered by whom its route names, and writes what that says. What is
+/// pipelined waits unread until then.
+package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHandler, HTTP1Output {
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundIn = HTTPServerResponsePart
+    package typealias OutboundOut = ByteBuffer
+
+    enum Turn {
+        /// A request is waited for.
+        case none
+        case handler(HandlerExchange)
+        case relay(any RelayHandler, requestEnded: Bool)
+        /// What comes is not looked at any more: the connection is about to end, or speaks another protocol.
+        case over
+    }
+
+    let application: any HTTPApplication
+    let limits: HTTPLimits
+    package var encoder = MessageEncoder()
+    var reader: RequestReader
+    var turn = Turn.none
+    private(set) var context: ChannelHandlerContext?
+    /// Each is made when its first request comes.
+    private(set) var relays: [ObjectIdentifier: any RelayHandler] = [:]
+    private(set) var isQuiescing = false
+    private var isWorking = false
+    private(set) var readPending = false
+    private var idleTimer: Scheduled<Void>?
+
+    init(_ application: any HTTPApplication, limits: HTTPLimits) {
+        self.application = application
+        self.limits = limits
+        reader = RequestReader(limits.head)
+    }
+
+    // MARK: the connection's life
+
+    package func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { startIdleTimer() }
+    }
+
+    package func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        relays = [:]
+    }
+
+    package func channelActive(context: ChannelHandlerContext) {
+        startIdleTimer()
+        context.fireChannelActive()
+    }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        idleTimer?.cancel()
+        if case .handler(let exchange) = turn { exchange.clientGone() }
+        turn = .over
+        context.fireChannelInactive()
+    }
+
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        switch turn {
+        case .relay: context.fireErrorCaught(error)
+        case .handler(let exchange):
+            exchange.writer.clientWentAway()
+            context.close(promise: nil)
+        case .none, .over: context.close(promise: nil)
+        }
+    }
+
+    /// The request that is being answered may finish; no other is taken.
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent {
+            isQuiescing = true
+            if case .none = turn { return context.close(promise: nil) }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Runs while a request is waited for, and while the rest of one that has been answered is.
+    private func startIdleTimer() {
+        idleTimer?.cancel()
+        idleTimer = context?.eventLoop.assumeIsolated().scheduleTask(in: limits.idleTimeout) { [weak self] in
+            self?.context?.close(promise: nil)
+        }
+    }
+
+    // MARK: what comes
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .over = turn { return }
+        reader.append(unwrapInboundIn(data))
+        work()
+    }
+
+    package func channelReadComplete(context: ChannelHandlerContext) {
+        reader.rest()
+        switch turn {
+        case .handler(let exchange): exchange.readComplete(self)
+        // Others get no reads here, and would take it for a request's first bytes.
+        case .relay: context.fireChannelReadComplete()
+        case .none, .over: break
+        }
+    }
+
+    package func read(context: ChannelHandlerContext) {
+        if holdsReads { readPending = true } else { context.read() }
+    }
+
+    /// Reading goes on while an answer is awaited, so that a request costs no change of interest in the socket; what is
+    /// pipelined then stops it.
+    private var holdsReads: Bool {
+        if case .over = turn { return false }
+        return !takesParts && reader.hasBytes
+    }
+
+    private var takesParts: Bool {
+        switch turn {
+        case .none: true
+        case .handler(let exchange): !exchange.requestEnded
+        case .relay(_, let requestEnded): !requestEnded
+        case .over: false
+        }
+    }
+
+    private func work() {
+        guard !isWorking else { return }
+        isWorking = true
+        do throws(HTTPMessageError) {
+            while takesParts, let part = try reader.next() { take(part) }
+        } catch { refuse(error) }
+        isWorking = false
+        guard readPending, !holdsReads else { return }
+        readPending = false
+        context?.read()
+    }
+
+    private func take(_ part: HTTPServerRequestPart) {
+        switch (turn, part) {
+        case (.none, .head(let head)): begin(head)
+        case (.handler(let exchange), _): exchange.receive(part)
+        case (.relay(let handler, _), .end):
+            turn = .relay(handler, requestEnded: true)
+            handler.receive(part)
+        case (.relay(let handler, _), _): handler.receive(part)
+        default: break
+        }
+    }
+
+    private func begin(_ head: HTTPRequestHead) {
+        idleTimer?.cancel()
+        switch application.responder(to: head) {
+        case .handler(let handler): HandlerExchange.begin(head, handler, on: self)
+        case .relay(let relay):
+            guard let context, let handler = try? self.handler(of: relay, context) else { return abort() }
+            turn = .relay(handler, requestEnded: false)
+            handler.receive(.head(head))
+        }
+    }
+
+    private func handler(of relay: any HTTPRelay, _ context: ChannelHandlerContext) throws -> any RelayHandler {
+        if let known = relays[ObjectIdentifier(relay)] { return known }
+        let handler = relay.makeHandler(on: self, eventLoop: context.eventLoop)
+        relays[ObjectIdentifier(relay)] = handler
+        try context.pipeline.syncOperations.addHandler(handler, position: .after(self))
+        return handler
+    }
+
+    // MARK: whose turn it is
+
+    /// The request has been read to its end and answered: the next one's turn.
+    package func turnEnded() {
+        if case .over = turn { return }
+        guard !isQuiescing else { return abort() }
+        turn = .none
+        startIdleTimer()
+        work()
+        // What was pipelined has no read of its own.
+        if case .relay = turn, !isWorking { context?.fireChannelReadComplete() }
+    }
+
+    /// The answer is given, and the rest of the request is still to come.
+    func restAwaited() { if isQuiescing { abort() } else { startIdleTimer() } }
+
+    func abort() {
+        turn = .over
+        context?.close(promise: nil)
+    }
+
+    /// Answers what cannot be read, and ends the connection when the client has the answer.
+    private func refuse(_ error: HTTPMessageError) {
+        switch turn {
+        case .relay: context?.fireErrorCaught(error)
+        case .handler(let exchange):
+            // Two answers would be one too many.
+            if exchange.giveUp() { answer(error) } else { abort() }
+        case .none: answer(error)
+        case .over: break
+        }
+    }
+
+    private func answer(_ error: HTTPMessageError) {
+        guard let context else { return }
+        let reply = application.refusal(error)
+        var headers = reply.headers
+        headers.replaceOrAdd(name: "content-length", value: String(reply.bytes.count))
+        headers.replaceOrAdd(name: "date", value: HTTPDate.now())
+        headers.replaceOrAdd(name: "connection", value: "close")
+        write(OutgoingResponse(HTTPResponseHead(version: .http1_1, status: reply.status, headers: headers)))
+        write(.bytes(ByteBuffer(bytes: reply.bytes)), to: context)
+        startIdleTimer()
+        close(context: context, mode: .output, promise: nil)
+    }
+
+    // MARK: what goes
+
+    /// A value with the end of a line would be another field, or another answer.
+    static func areFields(_ headers: HTTPHeaders) -> Bool {
+        headers.allSatisfy { ASCII.isToken($0.name) && ASCII.isFieldValue($0.value) }
+    }
+
+    package func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch unwrapOutboundIn(data) {
+        case .head(let head):
+            guard Self.areFields(head.headers) else {
+                promise?.fail(HTTPBodyError.clientGone)
+                return abort()
+            }
+            encoder.write(OutgoingResponse(head))
+        case .body(.byteBuffer(let bytes)): write(.bytes(bytes), to: context)
+        case .body:
+            promise?.fail(ChannelError.operationUnsupported)
+            return
+        case .end(let trailers): encoder.writeEnd(trailers)
+        }
+        guard let promise else { return }
+        // Whoever waits for a part waits until the socket has taken it.
+        context.write(wrapOutboundOut(encoder.take() ?? ByteBuffer()), promise: promise)
+    }
+
+    /// What still comes is read and thrown away once the output has ended.
+    package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        if mode == .output {
+            flush(context: context)
+            turn = .over
+            drop()
+        }
+        context.close(mode: mode, promise: promise)
+    }
+
+    // MARK: for relays
+
+    package func write(_ head: consuming OutgoingResponse) { encoder.write(head) }
+
+    package func write(_ part: BodyPart) { write(part, to: context) }
+
+    /// What comes from now on is not looked at.
+    package func drop() {
+        reader.drop()
+        guard readPending else { return }
+        readPending = false
+        context?.read()
+    }
+
+    /// Puts a handler where it sees bytes, and this no more of them.
+    package func insert(_ handler: any ChannelHandler) throws {
+        guard let context else { throw ChannelError.ioOnClosedChannel }
+        try context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        try context.pipeline.syncOperations.addHandler(handler, position: .before(self))
+    }
+
+    /// Stops speaking HTTP.
+    /// - Returns: what has come behind the request.
+    package func switchProtocols() -> [ByteBuffer] {
+        turn = .over
+        return reader.leftovers()
+    }
+}
