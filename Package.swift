@@ -25,10 +25,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
 let fuzzed: [Target.Dependency] = [
     "Addresses", "JSON", "Spelling", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPWire",
-    "HTTPServer",
-    "Execd",
-    "Runtimes",
-    "ControlPlane",
+    "HTTPServer", "Execd", "HTTPClient", "Runtimes", "System", "ControlPlane",
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
     .product(name: "NIOHPACK", package: "swift-nio-http2"), .product(name: "NIOWebSocket", package: "swift-nio"),
 ]
@@ -77,12 +74,12 @@ let package = Package(
         .package(url: "https://github.com/LebJe/TOMLKit.git", from: "0.6.0"),
     ],
     targets: [
-        // System libraries and the one C target.
+        // System libraries, and the two C targets.
         .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+        .target(name: "CCurl", cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
         .systemLibrary(name: "CNftnl", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
-        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // The plane.
         library("Addresses", []),
@@ -99,18 +96,16 @@ let package = Package(
                 "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPWire", "HTTPServer",
                 "HTTPClient", "System", "CLinux", logging, metrics,
             ] + nio, exclude: ["Remote"], swiftSettings: strict + warnings),
-        // Apart from the guard, since it brings libcurl and thirty libraries with it: too much for a sidecar.
+        // Apart from the guard, since a sidecar asks no other one.
         .target(
             name: "EgressRemote",
-            dependencies: [
-                "Egress", "JSON", "NetworkPolicy", "Netfilter", "CCurl",
-                .product(name: "NIOPosix", package: "swift-nio"),
-            ], path: "Sources/Egress/Remote", swiftSettings: strict + warnings),
+            dependencies: ["Egress", "HTTPClient", "JSON", "NetworkPolicy", "Netfilter"], path: "Sources/Egress/Remote",
+            swiftSettings: strict + warnings),
         library("SecureAccess", ["System", "COpenSSL"]),
         library("HTTPWire", nio),
         library("HTTPServer", ["HTTPWire", "System", webSocket] + nio + [logging]),
-        library("HTTPClient", ["System"]),
         library("SafeText", []),
+        library("HTTPClient", ["Addresses", "SafeText", "System", "CCurl"]),
         library(
             "Redis",
             [
@@ -243,7 +238,7 @@ let package = Package(
             name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
             swiftSettings: strict + warnings),
         tests("Observability", ["HTTPClient", "TestSupport", logging, coreMetrics]),
-        tests("HTTPClient"),
+        tests("HTTPClient", ["Addresses", "System", "TestSupport"] + nio + http2),
         tests("SafeText"),
         tests("Redis", ["TestSupport"]),
         tests("Supervision"),

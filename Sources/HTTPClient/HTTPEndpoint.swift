@@ -37,7 +37,8 @@ public struct HTTPEndpoint: Hashable, Sendable {
             host = String(parts[0])
             port = parts.count == 2 ? parts[1] : nil
         }
-        guard !host.isEmpty else { return nil }
+        // What a resolver or a proxy could read as something else is no host.
+        guard !host.isEmpty, host.utf8.allSatisfy(Self.isHostByte), host.first != "-" else { return nil }
         guard let port else {
             self.port = isSecure ? 443 : 80
             return
@@ -46,6 +47,15 @@ public struct HTTPEndpoint: Hashable, Sendable {
             let number = UInt16(port), number > 0
         else { return nil }
         self.port = number
+    }
+
+    private static func isHostByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "a")...UInt8(ascii: "z"):
+            true
+        default: "-._:".utf8.contains(byte)
+        }
     }
 
     /// Appends a path, such as `/v1/metrics` to a base URL.
@@ -57,7 +67,7 @@ public struct HTTPEndpoint: Hashable, Sendable {
     }
 
     /// The value of the Host field (RFC 9110, section 7.2).
-    var authority: String {
+    package var authority: String {
         let name = host.contains(":") ? "[\(host)]" : host
         return port == (isSecure ? 443 : 80) ? name : "\(name):\(port)"
     }

@@ -19,7 +19,7 @@ package struct RetryPolicy: Hashable, Sendable {
     }
 
     /// Answers of the server's own trouble, and 429, are worth another try; others are final.
-    package mutating func step(_ reply: HTTPReply?) -> Step {
+    package mutating func step(_ reply: ResponseHead?) -> Step {
         if let status = reply?.status {
             if (200..<300).contains(status) { return .done }
             if status < 500 && status != 429 { return .giveUp }

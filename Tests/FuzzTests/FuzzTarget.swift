@@ -2,7 +2,7 @@
 /// hold: libFuzzer reports it, and the corpus test fails.
 enum FuzzTarget: String, CaseIterable {
     case query, response, name, target, policy, rules, chunks, route, label, token, opening, body, reply, fields,
-        http1request, http1response, json, create, renew, list, metadata, execd, link, kernel, websocket
+        http1request, http1response, json, create, renew, list, metadata, execd, link, kernel, websocket, answer
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -31,6 +31,7 @@ enum FuzzTarget: String, CaseIterable {
         case .link: LinkFuzz.link(bytes)
         case .kernel: CodeFuzz.kernel(bytes)
         case .websocket: WebSocketFuzz.frames(bytes)
+        case .answer: ClientFuzz.answer(bytes)
         }
     }
 }

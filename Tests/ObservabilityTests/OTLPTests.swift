@@ -48,7 +48,10 @@ import Testing
                 "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_HEADERS": "a=b%20c, d=e=f",
                 "OTEL_EXPORTER_OTLP_TIMEOUT": "1500", "OTEL_METRIC_EXPORT_INTERVAL": " 250 ",
                 "OTEL_RESOURCE_ATTRIBUTES": "service.name=other,team=x", "OTEL_SERVICE_NAME": "mine",
+                "OTEL_EXPORTER_OTLP_CERTIFICATE": "/ca", "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE": "/own",
+                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "/c", "OTEL_EXPORTER_OTLP_CLIENT_KEY": "/k",
             ]))
+        #expect(read.tls == ClientTLS(authorities: .file("/own"), certificate: .file("/c"), key: .file("/k")))
         #expect(read.headers.map(\.name) == ["a", "d"] && read.headers.map(\.value) == ["b c", "e=f"])
         #expect(read.timeout == 1500 && read.interval == 250)
         #expect(read.attributes == [.init("service.name", "mine"), .init("team", "x")])
@@ -59,7 +62,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ("EXPORTER_OTLP_ENDPOINT", "c:4318"), ("EXPORTER_OTLP_HEADERS", "secret"), ("EXPORTER_OTLP_TIMEOUT", "0"),
+        ("EXPORTER_OTLP_ENDPOINT", "c:4318"), ("EXPORTER_OTLP_HEADERS", "secret"),
+        ("EXPORTER_OTLP_HEADERS", "a=secret%0d%0aB: c"), ("EXPORTER_OTLP_HEADERS", "Content-Length=7"),
+        ("EXPORTER_OTLP_TIMEOUT", "0"),
         ("METRIC_EXPORT_INTERVAL", "soon"), ("RESOURCE_ATTRIBUTES", "a=%zz"), ("EXPORTER_OTLP_PROTOCOL", "grpc"),
         ("METRICS_EXPORTER", "prometheus"),
     ])

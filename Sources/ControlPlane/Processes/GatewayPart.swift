@@ -1,4 +1,5 @@
 import FoundationEssentials
+import HTTPClient
 import HTTPServer
 import Ingress
 import Logging
@@ -73,6 +74,8 @@ package final class GatewayPart: Sendable {
             }
         }
         // What a client of the world sends is read only after that.
+        // The filter lets no code be loaded. Without libcurl, exports fail and say why.
+        if exporter != nil { try? HTTPClient.load() }
         if try !Confinement.relayOnly(readsFiles: exporter != nil) {
             logger.warning("this kernel filters no system calls: the gateway may do all that its user may")
         }

@@ -1,5 +1,6 @@
 import Egress
 import EgressRemote
+import HTTPClient
 import Observability
 import Supervision
 
@@ -105,9 +106,8 @@ struct OtherMetrics: Sendable {
     /// Nil where it does not say them within a second.
     func text() async -> String? {
         guard isReady() else { return nil }
-        var client = GuardHTTPClient(address: .unix(path: path))
-        client.timeoutMilliseconds = 1000
-        return try? await Blocking.run { [client] () throws(EgressError) in try client.send("GET", "/metrics") }.text
+        let client = GuardHTTPClient(address: .unix(path: path), timeoutMilliseconds: 1000)
+        return try? await client.send("GET", "/metrics").text
     }
 }
 

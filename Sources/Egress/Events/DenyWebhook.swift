@@ -33,8 +33,12 @@ public final class DenyWebhook: EventOutlet {
     /// Milliseconds within which a name is reported once, since A and AAAA are asked for together.
     private static let repetition: UInt64 = 5000
 
+    /// For one attempt.
+    private static let attemptMilliseconds: UInt64 = 5000
+
     private let endpoint: HTTPEndpoint
-    private let poster: HTTPPoster
+    private let client: HTTPClient
+    private let peer: HTTPPeer
     private let retries: RetryPolicy
     private let logger: Logger
     private let outbox = Outbox<Notice>(capacity: 256, name: "webhook")
@@ -43,11 +47,15 @@ public final class DenyWebhook: EventOutlet {
 
     /// - Parameter retries: the reference's: three after the first, 1, 2 and 4 seconds apart.
     package init(
-        _ endpoint: HTTPEndpoint, poster: HTTPPoster = HTTPPoster(),
+        _ endpoint: HTTPEndpoint, client: HTTPClient = .shared,
         retries: RetryPolicy = RetryPolicy(BackOff(first: 1000, longest: 4000), attempts: 4), logger: Logger
     ) {
         self.endpoint = endpoint
-        self.poster = poster
+        self.client = client
+        var peer = HTTPPeer(endpoint)
+        peer.headers = [("Content-Type", "application/json")]
+        peer.deadlines = ClientDeadlines(total: Self.attemptMilliseconds)
+        self.peer = peer
         self.retries = retries
         self.logger = logger
         // The task keeps the webhook alive until `close`.
@@ -79,36 +87,12 @@ public final class DenyWebhook: EventOutlet {
     }
 
     private func send(_ notice: Notice) async {
-        let post = HTTPPost(endpoint, headers: [("Content-Type", "application/json")], body: notice.body)
-        var retries = retries
-        while !Task.isCancelled {
-            guard let outcome = try? await attempt(post) else { return }
-            let failure: String
-            switch outcome {
-            case .success(let reply): failure = "status \(reply.status)"
-            case .failure(let error): failure = "\(error)"
-            }
-            switch retries.step(try? outcome.get()) {
-            case .done: return
-            case .giveUp:
-                outbox.lose(1)
-                logger.warning(
-                    "a notice could not be delivered to the deny webhook",
-                    metadata: ["endpoint": "\(endpoint)", "error": "\(failure)"])
-                return
-            case .retry(let milliseconds): try? await Task.sleep(for: .milliseconds(milliseconds))
-            }
-        }
-    }
-
-    /// - Throws: when the webhook is closed.
-    private func attempt(_ post: HTTPPost) async throws(EgressError) -> Result<HTTPReply, HTTPClientError> {
-        try await Blocking.run { [poster] () throws(EgressError) in
-            do throws(HTTPClientError) {
-                return .success(try poster.post(post))
-            } catch {
-                return .failure(error)
-            }
-        }
+        guard !Task.isCancelled else { return }
+        let request = ClientRequest("POST", endpoint.target, body: .bytes(notice.body), mayRepeat: true)
+        guard case .failed(let reason) = await client.deliver(request, to: peer, retries) else { return }
+        outbox.lose(1)
+        logger.warning(
+            "a notice could not be delivered to the deny webhook",
+            metadata: ["endpoint": "\(endpoint)", "error": "\(reason)"])
     }
 }

@@ -1,6 +1,6 @@
 import System
 
-/// Runs blocking work (disk, netlink, libcurl) outside the cooperative thread pool, whose few threads must never block.
+/// Runs blocking work (disk, netlink) outside the cooperative thread pool, whose few threads must never block.
 package enum Blocking {
     /// More threads than processors, since netlink calls wait for locks in the kernel.
     private static let threads = WorkerPool(maxThreads: 8)

@@ -1,4 +1,5 @@
 import Egress
+import HTTPClient
 import JSON
 import Netfilter
 import NetworkPolicy

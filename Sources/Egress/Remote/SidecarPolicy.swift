@@ -1,4 +1,5 @@
 import Egress
+import HTTPClient
 import JSON
 import NetworkPolicy
 
@@ -17,9 +18,7 @@ public struct SidecarPolicy: EgressController {
     public init(of sandbox: String, host: String, port: Int, token: String, presets: Presets = .none) {
         self.sandbox = sandbox
         self.presets = presets
-        var client = GuardHTTPClient(address: .tcp(host: host, port: port), token: token)
-        client.timeoutMilliseconds = 10_000
-        self.client = client
+        client = GuardHTTPClient(address: .tcp(host: host, port: port), token: token, timeoutMilliseconds: 10_000)
     }
 
     public func guards(_ id: String) async -> Bool { id == sandbox }

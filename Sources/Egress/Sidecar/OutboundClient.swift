@@ -16,10 +16,8 @@ struct OutboundClient: Sendable {
     /// Milliseconds to wait for each upstream.
     var timeout: Int32 = 2000
 
-    var poster: HTTPPoster {
-        HTTPPoster(
-            prepare: { mark.apply(to: $0) },
-            resolve: { host, port in addresses(of: host).map { RawSocketAddress($0, port: port) } })
+    var client: HTTPClient {
+        HTTPClient(mark: HTTPClient.SocketMark(mark: mark.mark, priority: mark.priority), resolve: addresses)
     }
 
     func addresses(of host: String) -> [IPAddress] {

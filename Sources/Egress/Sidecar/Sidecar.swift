@@ -39,7 +39,7 @@ public final class Sidecar: EgressController {
     private let devices = Mutex<[String]>([])
     private let outlets: (audit: AuditLog?, webhook: DenyWebhook?)
     /// For the program's own requests.
-    public let poster: HTTPPoster
+    public let client: HTTPClient
 
     /// Drops everything but loopback until a policy is in force. Call it before anything else.
     /// - Throws: `EgressError.guardedTwice` where a sidecar runs already; the first one then continues unchanged.
@@ -93,15 +93,15 @@ public final class Sidecar: EgressController {
             maxRules: .max, budgets: configuration.budgets, flowCheck: configuration.flowCheck)
         common.internalRanges = configuration.internalRanges
         common.resolverBlock = configuration.resolverBlock
-        let poster = OutboundClient(
+        let client = OutboundClient(
             mark: mark, upstreams: dnsConfiguration.upstreams, search: configuration.outlets.searchDomains
-        ).poster
-        self.poster = poster
+        ).client
+        self.client = client
         common.auditLog = configuration.outlets.auditLog.map {
             AuditLog(path: $0, limit: configuration.outlets.auditLogLimit, logger: logger)
         }
         common.denyWebhook = configuration.outlets.denyWebhook.map {
-            DenyWebhook($0, poster: poster, logger: logger)
+            DenyWebhook($0, client: client, logger: logger)
         }
         outlets = (common.auditLog, common.denyWebhook)
         let settings = GuardSettings(common)

@@ -89,27 +89,3 @@ public struct DirectoryReplica: Sendable {
         position!.sequence = sequence
     }
 }
-
-/// Splits a stream of bytes into lines.
-struct LineSplitter: Sendable {
-    private var rest: [UInt8] = []
-    private let maxLine: Int
-
-    /// - Parameter maxLine: the longest line in bytes.
-    init(maxLine: Int) { self.maxLine = maxLine }
-
-    /// - Returns: the complete lines, without line breaks.
-    mutating func take(_ bytes: some Collection<UInt8>) throws(DirectoryError) -> [[UInt8]] {
-        var lines: [[UInt8]] = []
-        var bytes = bytes[...]
-        while let end = bytes.firstIndex(of: UInt8(ascii: "\n")) {
-            guard rest.count + bytes.distance(from: bytes.startIndex, to: end) <= maxLine else { throw .lineTooLong }
-            lines.append(rest + bytes[..<end])
-            rest.removeAll(keepingCapacity: true)
-            bytes = bytes[bytes.index(after: end)...]
-        }
-        guard rest.count + bytes.count <= maxLine else { throw .lineTooLong }
-        rest += bytes
-        return lines
-    }
-}

@@ -122,7 +122,9 @@ public final class RemoteDirectory: EndpointDirectory {
                 case .head(let head):
                     guard head.status == .ok else { throw DirectoryError.refused(status: Int(head.status.code)) }
                 case .body(let bytes):
-                    for line in try splitter.take(bytes.readableBytesView) { try apply(DirectoryMessage(line: line)) }
+                    let lines: [[UInt8]]
+                    do { lines = try splitter.take(bytes.readableBytesView) } catch { throw DirectoryError.lineTooLong }
+                    for line in lines { try apply(DirectoryMessage(line: line)) }
                 case .end: throw DirectoryError.ended
                 }
             }

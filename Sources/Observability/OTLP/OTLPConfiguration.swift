@@ -9,6 +9,7 @@ public struct OTLPConfiguration: Sendable {
     /// Milliseconds.
     public var timeout: UInt64 = 10_000
     public var interval: UInt64 = 60_000
+    public var tls = ClientTLS()
     /// Attributes of the resource: `service.name` and the operator's.
     public var attributes: [MetricsRegistry.Dimension] = []
 
@@ -47,6 +48,16 @@ public struct OTLPConfiguration: Sendable {
         }
         if let (name, text) = value("EXPORTER_OTLP_METRICS_HEADERS", "EXPORTER_OTLP_HEADERS") {
             headers = try Self.pairs(text, name)
+            guard headers.allSatisfy({ ClientRequest.isLegal(name: $0.name, value: $0.value) }) else {
+                throw OTLPConfigurationError(name, "use headers that a request may have")
+            }
+        }
+        for (part, name) in [
+            (\ClientTLS.authorities, "CERTIFICATE"), (\.certificate, "CLIENT_CERTIFICATE"), (\.key, "CLIENT_KEY"),
+        ] {
+            if let (_, path) = value("EXPORTER_OTLP_METRICS_" + name, "EXPORTER_OTLP_" + name) {
+                tls[keyPath: part] = .file(path)
+            }
         }
         if let (name, text) = value("EXPORTER_OTLP_METRICS_TIMEOUT", "EXPORTER_OTLP_TIMEOUT") {
             timeout = try Self.milliseconds(text, name)

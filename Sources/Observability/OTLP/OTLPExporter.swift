@@ -12,23 +12,26 @@ public struct OTLPExporter: Sendable {
     private let registry: MetricsRegistry
     private let scope: String
     private let version: String
-    private let poster: HTTPPoster
+    private let client: HTTPClient
+    private let peer: HTTPPeer
     private let logger: Logger
     private let start = SystemClock.wallNanoseconds()
-    private let workers = WorkerPool(maxThreads: 1)
 
     /// - Parameter scope: the meter's name: `opensandbox/egress`.
     package init(
         _ configuration: OTLPConfiguration, registry: MetricsRegistry, scope: String, version: String,
-        poster: HTTPPoster = HTTPPoster(), logger: Logger
+        client: HTTPClient = .shared, logger: Logger
     ) {
         self.configuration = configuration
         self.registry = registry
         self.scope = scope
         self.version = version
-        var poster = poster
-        poster.timeout = configuration.timeout
-        self.poster = poster
+        self.client = client
+        var peer = HTTPPeer(configuration.endpoint)
+        peer.headers = configuration.headers + [("Content-Type", "application/json")]
+        peer.tls = configuration.tls
+        peer.deadlines = ClientDeadlines(total: configuration.timeout)
+        self.peer = peer
         self.logger = logger
     }
 
@@ -46,35 +49,13 @@ public struct OTLPExporter: Sendable {
         let document = OTLPDocument(
             registry.snapshot(), resource: configuration.attributes, scope: scope, version: version, start: start,
             now: SystemClock.wallNanoseconds())
-        let post = HTTPPost(
-            configuration.endpoint, headers: configuration.headers + [("Content-Type", "application/json")],
-            body: document.encoded)
-        var retries = RetryPolicy(BackOff(first: 1000, longest: min(30_000, configuration.interval)), attempts: 5)
-        while true {
-            let outcome = await send(post)
-            switch retries.step(try? outcome.get()) {
-            case .done: return true
-            case .giveUp:
-                let reason =
-                    switch outcome {
-                    case .success(let reply): "status \(reply.status)"
-                    case .failure(let error): "\(error)"
-                    }
-                logger.warning(
-                    "metrics not exported", metadata: ["collector": "\(configuration.endpoint)", "error": "\(reason)"])
-                return false
-            case .retry(let milliseconds):
-                guard !Task.isCancelled else { return false }
-                try? await Task.sleep(for: .milliseconds(milliseconds))
-            }
+        let request = ClientRequest(
+            "POST", configuration.endpoint.target, body: .bytes(document.encoded), mayRepeat: true)
+        let retries = RetryPolicy(BackOff(first: 1000, longest: min(30_000, configuration.interval)), attempts: 5)
+        let delivery = await client.deliver(request, to: peer, retries)
+        if case .failed(let reason) = delivery {
+            logger.warning("metrics not exported", metadata: ["collector": "\(peer)", "error": "\(reason)"])
         }
-    }
-
-    private func send(_ post: HTTPPost) async -> Result<HTTPReply, HTTPClientError> {
-        do throws(HTTPClientError) {
-            return .success(try await workers.run { [poster] () throws(HTTPClientError) in try poster.post(post) })
-        } catch {
-            return .failure(error)
-        }
+        return delivery == .done
     }
 }

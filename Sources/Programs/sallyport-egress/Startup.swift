@@ -91,7 +91,7 @@ enum Startup {
         guard let configuration else { return nil }
         let exporter = OTLPExporter(
             configuration, registry: metrics, scope: "opensandbox/egress", version: Observability.release,
-            poster: sidecar.poster, logger: logger(sidecar.configuration.logLevel))
+            client: sidecar.client, logger: logger(sidecar.configuration.logLevel))
         return Task { await exporter.run() }
     }
 

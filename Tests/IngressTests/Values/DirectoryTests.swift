@@ -119,20 +119,6 @@ import Testing
         #expect(try replica.apply(.snapshot(position(9), [])) == [EndedAccess(incarnation: "j")])
     }
 
-    @Test func `lines are cut wherever the parts end`() throws {
-        let text = Array("ab\n\ncde\nf".utf8)
-        for size in 1...text.count {
-            var splitter = LineSplitter(maxLine: 3), lines: [String] = []
-            for start in stride(from: 0, to: text.count, by: size) {
-                lines += try splitter.take(text[start..<min(start + size, text.count)])
-                    .map { String(decoding: $0, as: UTF8.self) }
-            }
-            #expect(lines == ["ab", "", "cde"])
-        }
-        var splitter = LineSplitter(maxLine: 3)
-        #expect(throws: DirectoryError.lineTooLong) { try splitter.take(Array("abcd".utf8)) }
-    }
-
     @Test(arguments: [
         ("unix:/run/x.sock", "unix:/run/x.sock", false), ("127.0.0.1:80", "127.0.0.1:80", false),
         ("tcp://[::1]:9", "[::1]:9", false), ("198.51.100.1:9", "198.51.100.1:9", true),

@@ -1,0 +1,100 @@
+import System
+
+/// A whole answer.
+public struct ClientResponse: Hashable, Sendable {
+    public var head: ResponseHead
+    public var body: [UInt8]
+
+    public init(head: ResponseHead, body: [UInt8]) {
+        self.head = head
+        self.body = body
+    }
+
+    public var status: Int { head.status }
+    public var text: String { String(decoding: body, as: UTF8.self) }
+}
+
+/// An answer whose body is read while it arrives. The server waits for its reader.
+public struct ResponseStream: Sendable {
+    public let head: ResponseHead
+    public let body: ResponseBody
+    let maxLine: Int
+
+    public var status: Int { head.status }
+
+    /// The body's lines without their breaks, such as a watch's events. A last one without a break is given as well, when
+    /// the answer ends as it should.
+    public var lines: Lines { Lines(body: body, splitter: LineSplitter(maxLine: maxLine)) }
+
+    /// Lines of a body. To be read by one task.
+    public struct Lines: AsyncSequence, AsyncIteratorProtocol, Sendable {
+        let body: ResponseBody
+        var splitter: LineSplitter
+        private var ready: ArraySlice<[UInt8]> = []
+        private var isOver = false
+
+        init(body: ResponseBody, splitter: LineSplitter) {
+            self.body = body
+            self.splitter = splitter
+        }
+
+        public func makeAsyncIterator() -> Lines { self }
+
+        /// - Throws: `HTTPClientError`; `tooLarge(.line)` for a line that is longer than the peer's limit.
+        public mutating func next() async throws(HTTPClientError) -> [UInt8]? {
+            while true {
+                if let line = ready.popFirst() { return line }
+                if isOver { return nil }
+                guard let chunk = try await body.next() else {
+                    isOver = true
+                    let rest = splitter.takeRest()
+                    return rest.isEmpty ? nil : rest
+                }
+                do { ready = try splitter.take(chunk)[...] } catch { throw .tooLarge(.line) }
+            }
+        }
+    }
+}
+
+/// The body of an answer, chunk by chunk. To be read by one task. The transfer ends with it.
+public final class ResponseBody: Sendable {
+    private let transfer: Transfer
+    private let loop: TransferLoop
+    /// Kept, since its thread ends with it.
+    private let client: HTTPClient
+
+    init(_ transfer: Transfer, loop: TransferLoop, client: HTTPClient) {
+        self.transfer = transfer
+        self.loop = loop
+        self.client = client
+    }
+
+    deinit { loop.send(.cancel(transfer)) }
+
+    /// - Returns: nil at the end.
+    public func next() async throws(HTTPClientError) -> [UInt8]? {
+        let (loop, transfer) = (loop, transfer)
+        return try await withTaskCancellationHandler {
+            await transfer.next { loop.send(.resume(transfer)) }
+        } onCancel: {
+            loop.send(.cancel(transfer))
+        }.get()
+    }
+
+    /// Sends the request's body part by part. Ends with the transfer.
+    func upload(_ next: @escaping @Sendable () async throws -> [UInt8]?) {
+        let (loop, transfer) = (loop, transfer)
+        let task = Task {
+            var isWhole = true
+            do {
+                while let chunk = try await next() {
+                    guard await transfer.offer(chunk, resume: { loop.send(.resume(transfer)) }) else { return }
+                }
+            } catch {
+                isWhole = false
+            }
+            if transfer.endUpload(isWhole: isWhole) { loop.send(.resume(transfer)) }
+        }
+        transfer.whenFinished { task.cancel() }
+    }
+}
