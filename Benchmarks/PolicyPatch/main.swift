@@ -7,10 +7,11 @@ import Netfilter
 import NetworkPolicy
 
 // One rule patched into a policy of many names and blocks, until the kernel enforces it and the file has it, beside the
-// `nft` command that would add one element. Run as root: swift run -c release benchmark-patch [names [blocks]]
+// `nft` command that would add one element. Run as root: swift run -c release benchmark-patch [names [blocks [operator's]]]
 
 let numbers = CommandLine.arguments.dropFirst().compactMap { Int($0) }
 let names = numbers.first ?? 4095, blocks = numbers.count > 1 ? numbers[1] : 0
+let operators = numbers.count > 2 ? numbers[2] : 0
 let rounds = 200
 let folder = "/tmp/sallyport-benchmark-patch-\(getpid())"
 var logger = Logger(label: "benchmark")
@@ -18,9 +19,11 @@ logger.logLevel = .error
 let namespace = try NetworkNamespace.create(named: "sp-benchmark-\(getpid())")
 // Of its own: nft(8) reads what is there before it adds, and is not to read the guard's sets.
 let peers = try NetworkNamespace.create(named: "sp-peer-\(getpid())")
-let configuration = EgressConfiguration(
+var configuration = EgressConfiguration(
     stateDirectory: folder + "/egress", socketPath: folder + "/policy.sock", dns: DNSConfiguration(upstreams: []),
     maxRules: .max)
+configuration.resolverBlock.overHTTPS = .targets(
+    try (0..<operators).map { try Target("resolver-\($0).operator.example") })
 
 func milliseconds(_ body: () async throws -> Void) async rethrows -> Double {
     let start = ContinuousClock.now

@@ -92,7 +92,7 @@ extension Verdict {
             let document = String(decoding: Policy.encodeRules([rule]).dropFirst().dropLast(), as: UTF8.self)
             fields += ["\"reason\":\"rule\"", "\"index\":\(index)", "\"rule\":" + document]
         case .defaultAction: fields.append("\"reason\":\"default\"")
-        case .guardrail: fields.append("\"reason\":\"guardrail\"")
+        case .guardrail, .operatorRule: fields.append("\"reason\":\"guardrail\"")
         case .budget: fields.append("\"reason\":\"budget\"")
         }
         return fields + ["\"text\":" + JSONText.quoted("\(self)")]

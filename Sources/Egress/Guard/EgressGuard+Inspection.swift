@@ -8,10 +8,12 @@ extension EgressGuard {
     func explain(_ question: PolicyQuestion) -> PolicyExplanation {
         let state = state.withLock { $0 }
         func answer(_ verdict: Verdict, _ name: DomainName? = nil) -> PolicyExplanation {
-            let verdict = settings.asWritten(verdict, operatorRules: state.evaluator.policy.operatorRules)
             // Guardrails are enforced even while the sandbox is observed.
-            var isEnforced = !state.isObserving
-            if case .guardrail = verdict.reason { isEnforced = true }
+            let isEnforced =
+                switch verdict.reason {
+                case .guardrail, .operatorRule: true
+                default: !state.isObserving
+                }
             return PolicyExplanation(question: question, verdict: verdict, learnedFrom: name, isEnforced: isEnforced)
         }
         // Port 53 always leads to the DNS filter, whatever the rules say.
@@ -37,8 +39,7 @@ extension EgressGuard {
         return PolicySuggestion(
             names: watch.observed.names.union(learned).filter { name in
                 let verdict = state.evaluator.evaluate(name)
-                if case .rule = verdict.reason { return verdict.isAllowed }
-                return true
+                return verdict.reason == .defaultAction || verdict.isAllowed
             })
     }
 }

@@ -19,7 +19,7 @@ extension EgressGuard: DNSPolicy {
         {
             return exceeded(refusal)
         }
-        guard let verdict = verdict.map({ settings.asWritten($0) }) else { return nil }
+        guard let verdict else { return nil }
         guard isObserving, !evaluator.isEnforcedWhileObserving(name) else { return verdict }
         watch.wouldDeny(name, type: type, verdict)
         return nil
@@ -92,7 +92,7 @@ extension EgressGuard: DNSPolicy {
             guard addresses > 0 else { return }
             let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
             watch.answered(event.name, type: event.type, isObserving: isObserving) {
-                settings.asWritten(evaluator.evaluate(event.name))
+                evaluator.evaluate(event.name)
             }
         }
     }

@@ -51,8 +51,10 @@ final class EgressGuard: Sendable {
 
     /// Installs the record's policy in the kernel, replacing whatever was there; it is in force when this returns.
     /// Learned addresses still in the kernel are judged again and kept if the policy allows them.
+    /// - Parameter operatorRules: for this sandbox, behind those of the settings.
     init(
-        record: GuardRecord, dnsPort: UInt16, flowCheck: FlowCheckPoint? = nil, surroundings: LinkSurroundings,
+        record: GuardRecord, operatorRules: [Rule] = [], dnsPort: UInt16, flowCheck: FlowCheckPoint? = nil,
+        surroundings: LinkSurroundings,
         kernel: any KernelRules, settings: GuardSettings, meter: TrafficMeter? = nil, logger: Logger
     ) throws(EgressError) {
         self.meter = meter
@@ -68,7 +70,7 @@ final class EgressGuard: Sendable {
             outlets: settings.outlets,
             now: settings.now)
 
-        let evaluator = settings.evaluator(record.policy)
+        let evaluator = PolicyEvaluator(record.policy, operatorRules: settings.operatorRules + operatorRules)
         var ruleset = try SandboxRuleset(
             dnsPort: dnsPort, plan: evaluator.enforcedPlan, alwaysDeny: settings.alwaysDeny,
             neighbours: surroundings.neighbours)
@@ -91,17 +93,30 @@ final class EgressGuard: Sendable {
     /// Changes the policy on disk, in the kernel and for open flows. Returns when the kernel has it and the record is
     /// published. On an error nothing has changed.
     func change(store: some RecordStore, _ change: PolicyChange) throws(EgressError) -> PolicyStatus {
+        try enforce(store: store, change) { $0.applying(change) }
+    }
+
+    /// Puts other rules of the operator, behind those of the settings, in front of the policy. Not stored: whoever keeps them
+    /// gives them again.
+    func replaceOperatorRules(_ rules: [Rule]) throws(EgressError) {
+        let all = settings.operatorRules + rules
+        _ = try enforce(store: NoStore(), .merge([])) { $0.replacing(operatorRules: all) }
+    }
+
+    private func enforce(
+        store: some RecordStore, _ change: PolicyChange, _ successor: (PolicyEvaluator) -> PolicyEvaluator.Successor
+    ) throws(EgressError) -> PolicyStatus {
         try restore()
         return try changes.withLock { mustCut throws(EgressError) in
             let before = state.withLock { $0 }
             // Computed outside the lock that the DNS thread needs.
-            let next = settings.successor(of: before.record.policy, inForce: before.evaluator, change)
-            let policy = next.policy
+            let next = successor(before.evaluator), policy = next.evaluator.policy
             guard policy.ruleCount <= settings.maxRules else {
                 throw .tooManyRules(count: policy.ruleCount, limit: settings.maxRules)
             }
             let status = status(of: policy, reason: Self.reason(change, removed: next.removed))
-            guard policy != before.record.policy else { return status }
+            guard policy != before.record.policy || next.evaluator.operatorRules != before.evaluator.operatorRules
+            else { return status }
             var record = before.record
             record.policy = policy
 

@@ -13,7 +13,7 @@ struct GuardSettings: Sendable {
     var minimumLifetime: UInt32
     var lifetimeGrace: UInt32
     var budgets: EgressBudgets
-    /// Rules in front of every policy's.
+    /// The operator's rules for every sandbox.
     var operatorRules: [Rule]
     /// Receive every decision of every sandbox.
     var outlets: [any EventOutlet]
@@ -44,39 +44,6 @@ struct GuardSettings: Sendable {
         flowCheck = configuration.flowCheck
         uncheckedPorts = PortMap(true, ports: (configuration.flowCheck?.uncheckedPorts ?? []).map { $0...$0 })
         self.now = now
-    }
-
-    /// The evaluator of a policy with the operator's rules in front.
-    func evaluator(_ policy: Policy) -> PolicyEvaluator {
-        var inForce = Policy(
-            defaultAction: policy.defaultAction, rules: operatorRules + policy.rules, mode: policy.mode)
-        inForce.operatorRules = operatorRules.count + policy.operatorRules
-        return PolicyEvaluator(inForce)
-    }
-
-    /// The policy and evaluator after a change, and the targets whose verdicts may differ.
-    func successor(
-        of policy: Policy, inForce evaluator: PolicyEvaluator, _ change: PolicyChange
-    ) -> (policy: Policy, evaluator: PolicyEvaluator, touched: TouchedTargets, removed: Int) {
-        // With operator rules in front, the evaluator cannot be changed incrementally.
-        guard operatorRules.isEmpty else {
-            let next = PolicyEvaluator(policy).applying(change), policy = next.evaluator.policy
-            return (policy, self.evaluator(policy), .everything, next.removed)
-        }
-        let next = evaluator.applying(change)
-        return (next.evaluator.policy, next.evaluator, next.touched, next.removed)
-    }
-
-    /// Converts a verdict to the client's view of the policy, in which rule positions do not count the operator's
-    /// rules.
-    /// - Parameter count: how many rules at the front are the operator's; nil for the number in these settings.
-    func asWritten(_ verdict: Verdict, operatorRules count: Int? = nil) -> Verdict {
-        let count = count ?? operatorRules.count
-        guard count > 0, case .rule(let index, let rule) = verdict.reason else { return verdict }
-        if index < count {
-            return Verdict(action: verdict.action, reason: .guardrail("the operator's rule \(rule)"))
-        }
-        return Verdict(action: verdict.action, reason: .rule(index - count, rule))
     }
 
     /// Seconds for which an address is open that a record of this time to live has taught. No longer than a day,

@@ -43,7 +43,8 @@ extension EgressGuard.State {
         let now = settings.now()
         var next = self
         next.record = record
-        next.evaluator = evaluator ?? settings.evaluator(record.policy)
+        next.evaluator =
+            evaluator ?? PolicyEvaluator(record.policy, operatorRules: self.evaluator.operatorRules)
         for (address, entry) in restoring?.entries ?? [:] {
             guard var present = next.learned.entries[address] else {
                 next.learned.store(entry.absent, for: address)

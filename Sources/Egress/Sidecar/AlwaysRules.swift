@@ -12,13 +12,8 @@ struct AlwaysRules: Hashable, Sendable {
         allowed = try Self.rules(.allow, allow, file: SidecarFile.allow)
     }
 
-    /// The policy in force, with the operator's rules in front, since the first match decides.
-    func over(_ policy: Policy) -> Policy {
-        var inForce = Policy(
-            defaultAction: policy.defaultAction, rules: denied + allowed + policy.rules, mode: policy.mode)
-        inForce.operatorRules = denied.count + allowed.count
-        return inForce
-    }
+    /// In front of the policy's rules. The first match decides.
+    var rules: [Rule] { denied + allowed }
 
     private static func rules(_ action: Action, _ text: String, file: SidecarFile) throws(EgressError) -> [Rule] {
         var rules: [Rule] = []

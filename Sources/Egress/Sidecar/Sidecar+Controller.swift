@@ -9,32 +9,25 @@ extension Sidecar {
 
     @discardableResult
     public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
-        try await changing { $0.policy = policy }
+        try await change(.replace(policy))
     }
 
     @discardableResult
     public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
-        try await changing { $0.policy = $0.policy.merging(rules) }
+        try await change(.merge(rules))
     }
 
     @discardableResult
     public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
-        try await Blocking.run { [self] () throws(EgressError) in
-            var removed = 0
-            let policy = try change { (policies: inout Policies) throws(EgressError) in
-                (policies.policy, removed) = policies.policy.removing(targets)
-            }
-            return status(policy, reason: removed == 0 ? PolicyStatus.nothingRemoved : nil)
-        }
+        try await change(.remove(targets))
     }
 
     public func token(of id: String) async throws(EgressError) -> String { token }
 
-    private func changing(
-        _ transform: @escaping @Sendable (inout Policies) -> Void
-    ) async throws(EgressError) -> PolicyStatus {
+    private func change(_ change: PolicyChange) async throws(EgressError) -> PolicyStatus {
         try await Blocking.run { [self] () throws(EgressError) in
-            status(try change { (policies: inout Policies) throws(EgressError) in transform(&policies) })
+            let changed = try guardian.change(store: SidecarPolicyFile(path: configuration.policyFile), change)
+            return status(changed.policy, reason: changed.reason)
         }
     }
 

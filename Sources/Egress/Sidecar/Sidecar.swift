@@ -19,13 +19,6 @@ public struct ClosedNamespace: Sendable {
 /// Call `close()`, `init` (enforcing when it returns) and `serve()`, in this order. When the process ends, for whatever
 /// reason, the kernel's rules stay.
 public final class Sidecar: EgressController {
-    /// The two parts of the policy in force.
-    struct Policies: Sendable {
-        var always: AlwaysRules
-        var policy: Policy
-        var inForce: Policy { always.over(policy) }
-    }
-
     public let configuration: SidecarConfiguration
     let logger: Logger
     let logSkip: LogSkip
@@ -33,8 +26,6 @@ public final class Sidecar: EgressController {
     private let dns: DNSServer
     private let flowChecker: FlowChecker?
     private let tables: NetfilterSocket
-    /// Locked during a whole change, including kernel and disk.
-    private let policies: Mutex<Policies>
     private let stamps: Mutex<[ChangeStamp?]>
     private let devices = Mutex<[String]>([])
     private let outlets: (audit: AuditLog?, webhook: DenyWebhook?)
@@ -72,7 +63,7 @@ public final class Sidecar: EgressController {
         logger.handler = SkippingLogHandler(base: logger.handler, skip: logSkip)
         self.logger = logger
 
-        let policies = Policies(always: try Self.always(rulesFolder), policy: try Self.firstPolicy(configuration))
+        let always = try Self.always(rulesFolder), policy = try Self.firstPolicy(configuration)
         var random = SystemRandomNumberGenerator()
         let mark = SocketMark.random()
         let shared = SharedNamespace(filterMark: mark, exemptNameservers: configuration.exemptNameservers)
@@ -87,10 +78,9 @@ public final class Sidecar: EgressController {
             shared: shared,
             mode: configuration.mode)
         let sockets = try GuardSockets.open()
-        // The limit of rules is for the clients' part only, so it is checked here and not in the guard.
         var common = EgressConfiguration(
             stateDirectory: "", socketPath: "", dns: dnsConfiguration, internalZones: configuration.internalZones,
-            maxRules: .max, budgets: configuration.budgets, flowCheck: configuration.flowCheck)
+            maxRules: configuration.maxRules, budgets: configuration.budgets, flowCheck: configuration.flowCheck)
         common.internalRanges = configuration.internalRanges
         common.resolverBlock = configuration.resolverBlock
         let client = OutboundClient(
@@ -110,13 +100,13 @@ public final class Sidecar: EgressController {
         guardian = try EgressGuard(
             record: GuardRecord(
                 id: configuration.sandboxID, namespacePath: "/proc/self/ns/net",
-                token: configuration.token ?? PolicyToken.generate(using: &random), policy: policies.inForce),
+                token: configuration.token ?? PolicyToken.generate(using: &random), policy: policy),
+            operatorRules: always.rules,
             dnsPort: sockets.port, flowCheck: checkPoint?.point,
             surroundings: configuration.inbound.widening(surroundings), kernel: kernel, settings: settings,
             meter: try TrafficMeter(settings.budgets, namespace: nil, tables: closed.tables, shared: shared),
             logger: logger)
         tables = closed.tables
-        self.policies = Mutex(policies)
         self.stamps = Mutex(stamps)
         dns = try DNSServer(configuration: dnsConfiguration)
         try dns.start()
@@ -151,7 +141,9 @@ public final class Sidecar: EgressController {
     }
 
     /// The number of rules in force, including the operator's.
-    public var ruleCount: Int { policies.withLock { $0.inForce.rules.count } }
+    public var ruleCount: Int {
+        guardian.state.withLock { $0.record.policy.ruleCount + $0.evaluator.operatorRules.count }
+    }
 
     // MARK: Files that change
 
@@ -172,7 +164,7 @@ public final class Sidecar: EgressController {
             let always = try Self.always(configuration.rulesFolder)
             let skipped = try TargetList.targets(Self.text(.logSkip, configuration.rulesFolder), file: .logSkip)
             logSkip.replace(skipped)
-            _ = try change { $0.always = always }
+            try guardian.replaceOperatorRules(always.rules)
             logger.notice(
                 "always lists read",
                 metadata: ["denied": "\(always.denied.count)", "allowed": "\(always.allowed.count)"])
@@ -209,27 +201,8 @@ public final class Sidecar: EgressController {
 
     // MARK: Changes
 
-    /// - Returns: the clients' part of the policy in force.
-    func change(
-        _ transform: (inout Policies) throws(EgressError) -> Void
-    ) throws(EgressError) -> Policy {
-        try policies.withLock { present throws(EgressError) in
-            var next = present
-            try transform(&next)
-            guard next.policy.ruleCount <= configuration.maxRules else {
-                throw .tooManyRules(count: next.policy.ruleCount, limit: configuration.maxRules)
-            }
-            let inForce = next.inForce
-            let file = SidecarPolicyFile(
-                path: next.policy == present.policy ? nil : configuration.policyFile,
-                parts: [present.inForce: present.policy].merging([inForce: next.policy]) { $1 })
-            _ = try guardian.change(store: file, .replace(inForce))
-            present = next
-            return next.policy
-        }
-    }
-
-    var policy: Policy { policies.withLock { $0.policy } }
+    /// As its clients wrote it.
+    var policy: Policy { guardian.record.policy }
     var token: String { guardian.token }
 
     static func firstPolicy(_ configuration: SidecarConfiguration) throws(EgressError) -> Policy {

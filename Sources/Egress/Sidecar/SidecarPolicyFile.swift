@@ -2,22 +2,13 @@ import Glibc
 import NetworkPolicy
 import System
 
-/// Stores the clients' part of a sidecar's policy, without the operator's rules: in a file in the contract's JSON, or
-/// nowhere.
-///
-/// The guard only knows the policy in force, which includes the operator's rules. `parts` maps the policies before and
-/// after a change to the clients' part, which is what is written.
+/// Stores a sidecar's policy as its clients wrote it: in a file in the contract's JSON, or nowhere.
 struct SidecarPolicyFile: RecordStore {
     var path: String?
-    /// The clients' part of each policy in force.
-    var parts: [Policy: Policy]
 
     func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord {
         guard let path else { return .nothing }
-        guard let policy = parts[record.policy] else {
-            throw .storage(path: path, reason: "the policy to be written is not the one that was changed")
-        }
-        let content = policy.encodedJSON() + [UInt8(ascii: "\n")]
+        let content = record.policy.encodedJSON() + [UInt8(ascii: "\n")]
         return .whole(try .staged(content, for: path, synchronizes: true), then: {})
     }
 }

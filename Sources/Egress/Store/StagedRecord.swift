@@ -1,3 +1,4 @@
+import NetworkPolicy
 import System
 
 /// A guard's record on the disk but not in force yet: thrown away unless it is published.
@@ -20,6 +21,11 @@ enum StagedRecord: ~Copyable {
         case .line(let line): try line.publish()
         }
     }
+}
+
+/// For what is not stored.
+struct NoStore: RecordStore {
+    func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord { .nothing }
 }
 
 extension ReplacementFile {

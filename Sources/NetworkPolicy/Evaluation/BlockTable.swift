@@ -23,7 +23,7 @@ struct BlockTable: Sendable {
     private(set) var covered: RangeTable<TrafficMap<Int>>
 
     /// - Parameter entries: no block twice.
-    init(_ entries: [(block: CIDRBlock, entry: TargetEntry)], everywhere: TargetEntry?, _ list: RuleList) {
+    init(_ entries: [(block: CIDRBlock, entry: TargetEntry)], everywhere: TargetEntry?, _ list: RuleLayers) {
         self.entries = ShardedMap(capacity: entries.count)
         self.everywhere = everywhere
         for (block, entry) in entries { self.entries[block] = entry }
@@ -42,7 +42,7 @@ struct BlockTable: Sendable {
     /// depends on every block around it.
     /// - Parameter everywhere: the rules for any address, where these are changed.
     mutating func set(
-        _ changed: [(block: CIDRBlock, entry: TargetEntry?)], everywhere: TargetEntry??, _ list: RuleList
+        _ changed: [(block: CIDRBlock, entry: TargetEntry?)], everywhere: TargetEntry??, _ list: RuleLayers
     ) {
         var blocks = changed.map(\.block)
         for (block, entry) in changed { entries[block] = entry }
@@ -58,14 +58,14 @@ struct BlockTable: Sendable {
     }
 
     /// The first rules of a block by itself; nil where it has none.
-    private func rules(of block: CIDRBlock, _ list: RuleList) -> TrafficMap<Int>? {
+    private func rules(of block: CIDRBlock, _ list: RuleLayers) -> TrafficMap<Int>? {
         let own = entries[block]?.map(list)
         guard block.prefixLength == 0, let everywhere = everywhere?.map(list) else { return own }
         return own.map { $0.first(everywhere) } ?? everywhere
     }
 
     /// The ranges inside a block, computed from the blocks around it and those in it.
-    private func flattened(_ block: CIDRBlock, _ list: RuleList) -> [RangeTable<TrafficMap<Int>>.Element] {
+    private func flattened(_ block: CIDRBlock, _ list: RuleLayers) -> [RangeTable<TrafficMap<Int>>.Element] {
         let around = (0..<block.prefixLength).reversed().compactMap { length -> TrafficMap<Int>? in
             CIDRBlock(block.base, prefixLength: length).flatMap { rules(of: $0, list) }
         }

@@ -38,7 +38,7 @@ struct NameTable: Sendable {
     }
 
     /// What decides whether a name may be asked for: the first rule if all matching rules are plain, else all of them.
-    func lookUp(_ name: DomainName, _ list: RuleList) -> Match? {
+    func lookUp(_ name: DomainName, _ list: RuleLayers) -> Match? {
         var first: (number: Int, action: Action)?
         var isPlain = true
         visit(name) { entry in
@@ -49,7 +49,7 @@ struct NameTable: Sendable {
     }
 
     /// All rules that match a name, joined.
-    func allRules(for name: DomainName, _ list: RuleList) -> TrafficMap<Int> {
+    func allRules(for name: DomainName, _ list: RuleLayers) -> TrafficMap<Int> {
         var found: TrafficMap<Int>?
         visit(name) { entry in
             let rules = entry.map(list)

@@ -14,13 +14,20 @@ extension PolicyEvaluator {
     public func applying(_ change: PolicyChange) -> Successor {
         switch change {
         case .replace(let policy):
-            Successor(evaluator: PolicyEvaluator(policy), touched: .everything, removed: self.policy.ruleCount)
+            Successor(
+                evaluator: PolicyEvaluator(policy, operatorRules: operatorRules), touched: .everything,
+                removed: self.policy.ruleCount)
         case .merge(let patch): replacing(RuleSelection(patch: patch), by: Policy.firsts(of: patch))
         case .remove(let selectors): replacing(RuleSelection(selectors), by: [])
         }
     }
 
-    /// - Parameter rules: rules to put before all others.
+    /// The evaluator of the same policy behind other rules of the operator.
+    public func replacing(operatorRules: [Rule]) -> Successor {
+        Successor(evaluator: PolicyEvaluator(policy, operatorRules: operatorRules), touched: .everything, removed: 0)
+    }
+
+    /// - Parameter rules: rules to put before all others of the client.
     private func replacing(_ selection: RuleSelection, by rules: [Rule]) -> Successor {
         var policy = policy, names = names
         let leaving = numbers(of: selection)
@@ -33,11 +40,14 @@ extension PolicyEvaluator {
         for (number, rule) in zip(policy.list.prepend(rules), rules) {
             byTarget[rule.target, default: []].append(RuleList.Numbered(place: number, rule: rule))
         }
+        let layers = RuleLayers(operators: operatorRules, client: policy.list)
         var changed: [(CIDRBlock, TargetEntry?)] = [], everywhere: TargetEntry??
         for target in touched {
             let kept = (entry(target)?.numbers ?? []).filter { !leaving.contains($0) }
-            let all = (byTarget[target] ?? []) + kept.map { RuleList.Numbered(place: $0, rule: list[$0]) }
-            let entry = all.isEmpty ? nil : TargetEntry(all)
+                .map { RuleList.Numbered(place: $0, rule: list[$0]) }
+            let (first, last) = (kept.prefix { list.isOperators($0.place) }, kept.drop { list.isOperators($0.place) })
+            let all = first + (byTarget[target] ?? []) + last
+            let entry = all.isEmpty ? nil : TargetEntry(Array(all))
             switch target {
             case .name(let name): names[name: name] = entry
             case .wildcard(let zone): names[zone: zone] = entry
@@ -46,21 +56,22 @@ extension PolicyEvaluator {
             }
         }
         var blocks = blocks
-        blocks.set(changed, everywhere: everywhere, policy.list)
+        blocks.set(changed, everywhere: everywhere, layers)
         return Successor(
-            evaluator: PolicyEvaluator(policy, names: names, blocks: blocks), touched: TouchedTargets(touched),
-            removed: leaving.count)
+            evaluator: PolicyEvaluator(policy, operatorRules: operatorRules, names: names, blocks: blocks),
+            touched: TouchedTargets(touched), removed: leaving.count)
     }
 
-    /// The numbers of the selected rules.
+    /// The numbers of the selected rules. The operator's are none of the client's business.
     private func numbers(of selection: RuleSelection) -> Set<Int> {
         var found: Set<Int> = []
         for target in selection.places {
-            found.formUnion((entry(target)?.numbers ?? []).filter { selection.contains(list[$0]) })
+            found.formUnion(
+                (entry(target)?.numbers ?? []).filter { !list.isOperators($0) && selection.contains(list[$0]) })
         }
         // Removing a preset's rules is rare, so there is no index for it: look at every rule.
         if !selection.presets.isEmpty {
-            for item in list.numbered where selection.contains(item.rule) { found.insert(item.place) }
+            for item in policy.list.numbered where selection.contains(item.rule) { found.insert(item.place) }
         }
         return found
     }

@@ -3,10 +3,9 @@ import Addresses
 // While a sandbox is observed only the operator's rules are enforced: a client of the policy API must not be able to
 // switch them off by observing.
 extension PolicyEvaluator {
-    static func enforcedWhileObserving(of policy: Policy) -> PolicyEvaluator? {
-        guard policy.mode == .observe, policy.operatorRules > 0 else { return nil }
-        return PolicyEvaluator(
-            Policy(defaultAction: .allow, rules: Array(policy.rules.prefix(policy.operatorRules))))
+    static func enforcedWhileObserving(of policy: Policy, _ operatorRules: [Rule]) -> PolicyEvaluator? {
+        guard policy.mode == .observe, !operatorRules.isEmpty else { return nil }
+        return PolicyEvaluator(.allowAll, operatorRules: operatorRules)
     }
 
     /// The address rules that the kernel has to enforce.

@@ -6,21 +6,27 @@ import Synchronization
 ///
 /// A name takes one look-up per label and an address one binary search, however many rules there are.
 public final class PolicyEvaluator: Sendable {
+    /// The client's policy.
     public let policy: Policy
+    /// The operator's rules and the policy's. The operator's come first and are enforced even while the sandbox is observed.
+    let list: RuleLayers
+    public var operatorRules: [Rule] { list.operators }
 
     /// What is enforced even while the sandbox is observed: the operator's rules. Nil where there are none, or the
     /// policy is enforced anyway.
     let enforcedWhileObserving: PolicyEvaluator?
     let names: NameTable
     let blocks: BlockTable
-    var list: RuleList { policy.list }
     private let allowed = Mutex(AllowedNames())
 
-    public init(_ policy: Policy) {
+    /// - Parameter operatorRules: in front of the policy's, whatever becomes of these.
+    public init(_ policy: Policy, operatorRules: [Rule] = []) {
         self.policy = policy
-        enforcedWhileObserving = Self.enforcedWhileObserving(of: policy)
+        list = RuleLayers(operators: operatorRules, client: policy.list)
+        enforcedWhileObserving = Self.enforcedWhileObserving(of: policy, operatorRules)
         var byTarget: [Target: [RuleList.Numbered]] = [:]
-        byTarget.reserveCapacity(policy.ruleCount)
+        byTarget.reserveCapacity(operatorRules.count + policy.ruleCount)
+        for item in list.numberedOperators { byTarget[item.rule.target, default: []].append(item) }
         for item in policy.list.numbered { byTarget[item.rule.target, default: []].append(item) }
         var names = NameTable(names: byTarget.count, zones: 0)
         var blocks: [(CIDRBlock, TargetEntry)] = [], everywhere: TargetEntry?
@@ -33,12 +39,13 @@ public final class PolicyEvaluator: Sendable {
             }
         }
         self.names = names
-        self.blocks = BlockTable(blocks, everywhere: everywhere, policy.list)
+        self.blocks = BlockTable(blocks, everywhere: everywhere, list)
     }
 
-    init(_ policy: Policy, names: NameTable, blocks: BlockTable) {
+    init(_ policy: Policy, operatorRules: [Rule], names: NameTable, blocks: BlockTable) {
         self.policy = policy
-        enforcedWhileObserving = Self.enforcedWhileObserving(of: policy)
+        list = RuleLayers(operators: operatorRules, client: policy.list)
+        enforcedWhileObserving = Self.enforcedWhileObserving(of: policy, operatorRules)
         self.names = names
         self.blocks = blocks
     }
@@ -91,9 +98,11 @@ public final class PolicyEvaluator: Sendable {
 
     /// The rule that decides on a query for a name; nil if none matches.
     public func rule(for name: DomainName) -> Rule? {
-        if case .plain(let index, _)? = match(name) { return list[index] }
-        guard case .rule(_, let rule) = evaluate(name).reason else { return nil }
-        return rule
+        switch match(name) {
+        case .plain(let index, _): list[index]
+        case .scoped(let rules): deciding(rules, of: .unstated).map { list[$0] }
+        case nil: nil
+        }
     }
 
     /// The verdict on traffic to a name whose address no address rule matches: allowed if any of this traffic is. An
@@ -140,19 +149,25 @@ public final class PolicyEvaluator: Sendable {
     private func verdict(_ index: Int?) -> Verdict {
         guard let index else { return Verdict(action: policy.defaultAction, reason: .defaultAction) }
         let rule = list[index]
-        return Verdict(action: rule.action, reason: .rule(list.position(of: index), rule))
+        let reason: Verdict.Reason =
+            list.isOperators(index) ? .operatorRule(rule) : .rule(list.client.position(of: index), rule)
+        return Verdict(action: rule.action, reason: reason)
     }
 
-    /// For the traffic in question: the first rule that allows any of it, else the default action if no rule covers
-    /// some of it, else the first rule that denies.
     private func summary(_ rules: TrafficMap<Int>, of scope: TrafficScope) -> Verdict {
+        verdict(deciding(rules, of: scope))
+    }
+
+    /// The number of the rule that decides; nil for the default action. For the traffic in question: the first rule that allows any of it, else the default action if no rule covers
+    /// some of it, else the first rule that denies.
+    private func deciding(_ rules: TrafficMap<Int>, of scope: TrafficScope) -> Int? {
         let silence = Int.max
         let asked = scope.map(true, unstated: [.any])
         let found = rules.combined(with: asked) { $1 == nil ? nil : $0 ?? silence }.values
         if let allowing = found.filter({ $0 != silence && list[$0].action == .allow }).min() {
-            return verdict(allowing)
+            return allowing
         }
-        return verdict(found.contains(silence) ? nil : found.min())
+        return found.contains(silence) ? nil : found.min()
     }
 
     /// The rules that match a name.

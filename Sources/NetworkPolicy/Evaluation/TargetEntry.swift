@@ -23,7 +23,7 @@ enum TargetEntry: Sendable {
     }
 
     /// The first rule for each kind of traffic.
-    func map(_ list: RuleList) -> TrafficMap<Int> {
+    func map(_ list: RuleLayers) -> TrafficMap<Int> {
         switch self {
         case .plain(let number, _): list[number].coverage(number)
         case .scoped(_, let rules): rules

@@ -3,6 +3,8 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
     public enum Reason: Hashable, Sendable {
         /// The rule at this position of the policy.
         case rule(Int, Rule)
+        /// This rule of the operator, which no policy changes.
+        case operatorRule(Rule)
         /// No rule matched.
         case defaultAction
         /// Refused whatever the policy says.
@@ -39,6 +41,9 @@ public struct Verdict: Hashable, Sendable, CustomStringConvertible {
         switch reason {
         case .rule(_, let rule):
             text += " by rule ".utf8
+            rule.write(to: &text)
+        case .operatorRule(let rule):
+            text += ": the operator's rule ".utf8
             rule.write(to: &text)
         case .defaultAction: text += " by default".utf8
         case .guardrail(let words), .budget(let words):

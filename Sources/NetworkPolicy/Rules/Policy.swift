@@ -8,9 +8,6 @@ public struct Policy: Hashable, Sendable {
 
     public var defaultAction: Action
     public var mode: Mode
-    /// How many rules at the front are the operator's. These are enforced even while the sandbox is observed. Not part
-    /// of the JSON.
-    public var operatorRules = 0
     var list: RuleList
 
     /// In order. Reading this copies all rules; `ruleCount` does not.

@@ -44,10 +44,10 @@ import Testing
         var configuration = EgressConfiguration(stateDirectory: "", socketPath: "", dns: .init(upstreams: []))
         configuration.resolverBlock = block
         let settings = GuardSettings(configuration)
-        let evaluator = settings.evaluator(
-            Policy(defaultAction: .allow, rules: [try Rule(action: .allow, text: "8.8.8.8")]))
-        return settings.asWritten(
-            evaluator.evaluate(IPAddress(address)!, try TrafficScope(transport: .tcp, ports: [port...port])))
+        let evaluator = PolicyEvaluator(
+            Policy(defaultAction: .allow, rules: [try Rule(action: .allow, text: "8.8.8.8")]),
+            operatorRules: settings.operatorRules)
+        return evaluator.evaluate(IPAddress(address)!, try TrafficScope(transport: .tcp, ports: [port...port]))
     }
 
     @Test func `what is blocked is closed before any policy, and no other port with it`() throws {
@@ -69,7 +69,7 @@ import Testing
             return
         }
         #expect(index == 0 && rule.text == "8.8.8.8")
-        guard case .guardrail = try verdict(block, "8.8.8.8", 853).reason else {
+        guard case .operatorRule = try verdict(block, "8.8.8.8", 853).reason else {
             Issue.record("the operator's rule is none of the policy's")
             return
         }

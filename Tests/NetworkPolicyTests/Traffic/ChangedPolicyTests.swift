@@ -62,7 +62,7 @@ import Testing
                 #expect(try decisions(next.evaluator) == decisions(fresh))
                 let positions = { (evaluator: PolicyEvaluator) in
                     evaluator.blocks.covered.elements.map { element in
-                        (element.range, element.value.mapped { evaluator.list.position(of: $0) })
+                        (element.range, element.value.mapped { evaluator.list.client.position(of: $0) })
                     }
                 }
                 #expect(positions(next.evaluator).elementsEqual(positions(fresh)) { $0.0 == $1.0 && $0.1 == $1.1 })
@@ -81,6 +81,49 @@ import Testing
                 }
                 (evaluator, expected) = (next.evaluator, policy)
             }
+        }
+    }
+
+    @Test func `the operator's rules come first through every change, and cost a change nothing`() throws {
+        for _ in 0..<40 {
+            let operators = try RandomPolicy.make().rules
+            var evaluator = PolicyEvaluator(try RandomPolicy.make(), operatorRules: operators)
+            for _ in 0..<20 {
+                let change = try change(), next = evaluator.applying(change)
+                let policy = apply(change, to: evaluator.policy).policy
+                #expect(next.evaluator.policy == policy && next.evaluator.operatorRules == operators)
+                if case .replace = change {
+                } else if case .everything = next.touched {
+                    Issue.record("a change is judged as if it were of everything")
+                }
+                // As if one had written all of them, the operator's first.
+                let whole = Policy(
+                    defaultAction: policy.defaultAction, rules: operators + policy.rules, mode: policy.mode)
+                let flat = PolicyEvaluator(whole)
+                #expect(next.evaluator.addressPlan == flat.addressPlan)
+                for (name, verdict) in try decisions(flat) {
+                    let found = next.evaluator.evaluate(name)
+                    #expect(found.action == verdict.action && next.evaluator.rule(for: name) == flat.rule(for: name))
+                    switch (found.reason, verdict.reason) {
+                    case (.operatorRule(let rule), .rule(let index, let same)):
+                        #expect(index < operators.count && rule == same)
+                    case (.rule(let index, let rule), .rule(let whole, let same)):
+                        #expect(index == whole - operators.count && rule == same)
+                    case (.defaultAction, .defaultAction): break
+                    default: Issue.record("\(found) and \(verdict)")
+                    }
+                }
+                for (name, verdict) in try decisions(evaluator) where !next.touched.contains(name) {
+                    #expect(verdict.action == next.evaluator.evaluate(name).action)
+                }
+                evaluator = next.evaluator
+            }
+            let other = try RandomPolicy.make().rules
+            let replaced = evaluator.replacing(operatorRules: other).evaluator
+            #expect(replaced.policy == evaluator.policy)
+            #expect(
+                try decisions(replaced).mapValues(\.action)
+                    == decisions(PolicyEvaluator(evaluator.policy, operatorRules: other)).mapValues(\.action))
         }
     }
 
