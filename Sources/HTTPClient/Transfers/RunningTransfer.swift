@@ -13,6 +13,8 @@ final class RunningTransfer {
     private(set) var options: TransferOptions?
     private var reader: ResponseHeadReader
     private var received = 0
+    /// Whether it waits for the task, in either direction.
+    private var isPaused = false
     /// Why a callback refused to go on.
     private var failure: HTTPClientError?
     private let text: UnsafeMutablePointer<CChar>
@@ -99,11 +101,18 @@ final class RunningTransfer {
     /// Whether it has taken too long. One that waits for this side never has.
     func isOverdue(at time: UInt64) -> Bool {
         guard let deadline, time >= deadline else { return false }
-        if connectBy == nil, transfer.isPaused {
+        if isPaused {
             lastActivity = time
             return false
         }
         return true
+    }
+
+    /// The task has made room, or has more to send.
+    func resume() {
+        isPaused = false
+        lastActivity = now()
+        if let options { _ = ccurl_easy_resume(options.handle) }
     }
 
     // MARK: Callbacks
@@ -133,7 +142,10 @@ final class RunningTransfer {
                 return bytes.count == 0 ? 1 : 0
             }
         }
-        guard transfer.deliver(bytes) else { return Int(CURL_WRITEFUNC_PAUSE) }
+        guard transfer.deliver(bytes) else {
+            isPaused = true
+            return Int(CURL_WRITEFUNC_PAUSE)
+        }
         if transfer.isCollected { received += bytes.count }
         return bytes.count
     }
@@ -143,7 +155,9 @@ final class RunningTransfer {
         switch transfer.fill(buffer) {
         case .bytes(let count): return count
         case .end: return 0
-        case .paused: return Int(CURL_READFUNC_PAUSE)
+        case .paused:
+            isPaused = true
+            return Int(CURL_READFUNC_PAUSE)
         case .broken:
             failure = .unfinishedRequest
             return Int(CURL_READFUNC_ABORT)

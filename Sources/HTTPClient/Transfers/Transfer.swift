@@ -182,9 +182,6 @@ final class Transfer: Sendable {
         return outgoing
     }
 
-    /// Whether the transfer waits for this side, in either direction.
-    var isPaused: Bool { state.withLock { $0.isPaused || $0.upload.isPaused } }
-
     /// Ends it, once.
     func finish(_ end: Result<Void, HTTPClientError>) {
         let resume = state.withLock { state -> () -> Void in

@@ -126,8 +126,7 @@ private final class TransferThread {
             }
             open(one, addresses)
         case .resume(let transfer):
-            guard let one = running[ObjectIdentifier(transfer)], let handle = one.options?.handle else { return }
-            _ = ccurl_easy_resume(handle)
+            running[ObjectIdentifier(transfer)]?.resume()
         case .cancel(let transfer):
             if let one = running[ObjectIdentifier(transfer)] { end(one, .failure(.cancelled)) }
         case .stop: isStopping = true
