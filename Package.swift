@@ -87,7 +87,7 @@ let package = Package(
         library("Spelling", []),
         library("JSON", ["Spelling"]),
         library("NetworkPolicy", ["Addresses", "JSON"]),
-        library("Supervision", ["CLinux", logging]),
+        library("Supervision", ["System", "CLinux", logging]),
         library("DNSFilter", ["Addresses", "NetworkPolicy", "System", "CLinux", "COpenSSL"]),
         library("Netfilter", ["Addresses", "NetworkPolicy", "System", "CLinux", "CMnl", "CNftnl"]),
         .target(
@@ -127,7 +127,7 @@ let package = Package(
         library(
             "Execd", ["JSON", "Spelling", "HTTPWire", "HTTPServer", "System", "CLinux", logging, webSocket] + nio),
         .executableTarget(
-            name: "ExecdProgram", dependencies: ["Execd"], path: "Sources/Programs/execd",
+            name: "ExecdProgram", dependencies: ["Execd", "System"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
         library("Observability", ["HTTPClient", "SafeText", "System", logging, metrics, coreMetrics]),
         library(
@@ -139,7 +139,7 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
         .target(
-            name: "ProgramSupport", dependencies: ["SafeText"], path: "Sources/Programs/Support",
+            name: "ProgramSupport", dependencies: ["SafeText", "System"], path: "Sources/Programs/Support",
             swiftSettings: strict + warnings),
         .executableTarget(
             name: "sallyport",
@@ -152,7 +152,7 @@ let package = Package(
         .executableTarget(
             name: "sallyport-egress",
             dependencies: [
-                "Egress", "DNSFilter", "NetworkPolicy", "CLinux", "Observability", logging,
+                "Egress", "DNSFilter", "NetworkPolicy", "CLinux", "Observability", "System", logging,
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/Programs/sallyport-egress", swiftSettings: strict + warnings),

@@ -29,7 +29,7 @@ int linux_use_capability(int capability, int used) {
     return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
 }
 
-void linux_use_one_heap(void) {
-    mallopt(M_ARENA_MAX, 1);
+void linux_use_heaps(int most) {
+    mallopt(M_ARENA_MAX, most);
     mallopt(M_TRIM_THRESHOLD, 64 << 10);
 }

@@ -1,5 +1,6 @@
 #include "CLinux.h"
 #include <errno.h>
+#include <time.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -30,3 +31,8 @@ int linux_epoll_wait(int epoll, linux_event *events, int capacity, int timeout) 
 }
 
 int linux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+int linux_semaphore_wait(sem_t *semaphore, uint64_t deadline) {
+    struct timespec time = {.tv_sec = (time_t)(deadline / 1000000000), .tv_nsec = (long)(deadline % 1000000000)};
+    return sem_clockwait(semaphore, CLOCK_MONOTONIC, &time) < 0 ? -errno : 0;
+}

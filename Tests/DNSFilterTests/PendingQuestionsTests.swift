@@ -371,16 +371,4 @@ private struct Rig {
         health.answered(after: nil)
         #expect(health.isUsable(now: 0) && health.misses == 0 && health.roundTrip == nil)
     }
-
-    @Test func `timers come in the order of their times`() {
-        var heap = TimerHeap()
-        var random = SeededGenerator()
-        let times = (0..<500).map { _ in UInt64.random(in: 0...1000, using: &random) }
-        for (place, time) in times.enumerated() { heap.insert(time, Int32(place)) }
-        var popped: [UInt64] = []
-        while let place = heap.pop(now: 1000) { popped.append(times[Int(place)]) }
-        #expect(popped == times.sorted() && heap.first == nil)
-        heap.insert(5, 1)
-        #expect(heap.pop(now: 4) == nil && heap.pop(now: 5) == 1)
-    }
 }

@@ -81,6 +81,112 @@ import Testing
     }
 }
 
+@Suite struct TaskThreadsTests {
+    /// Threads that were seen.
+    private final class Threads: Sendable {
+        private let seen = Mutex(Set<pthread_t>())
+
+        var count: Int { seen.withLock { $0.count } }
+
+        func note() { seen.withLock { _ = $0.insert(pthread_self()) } }
+    }
+
+    /// Runs tasks on threads of their own.
+    private func run<Value: Sendable>(_ threads: TaskThreads, _ body: @escaping @Sendable () async -> Value) async
+        -> Value
+    {
+        await Task(executorPreference: threads) { await body() }.value
+    }
+
+    @Test func `all tasks are run, by no more threads than there are to be`() async {
+        let threads = TaskThreads(width: 2)
+        let seen = Threads()
+        let total = await run(threads) {
+            await withTaskGroup(of: Int.self) { group in
+                for number in 0..<1000 {
+                    group.addTask {
+                        await Task.yield()
+                        seen.note()
+                        return number
+                    }
+                }
+                return await group.reduce(0, +)
+            }
+        }
+        #expect(total == 499_500)
+        #expect((1...2).contains(seen.count))
+    }
+
+    @Test func `when every thread is held up, others run what frees them`() async {
+        let threads = TaskThreads(width: 2)
+        let freed = Semaphore()
+        await run(threads) {
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<5 { group.addTask { freed.wait() } }
+                for _ in 0..<5 { group.addTask { freed.signal() } }
+            }
+        }
+    }
+
+    @Test func `tasks that sleep go on in the order of their times, on these threads`() async {
+        let threads = TaskThreads(width: 1)
+        let order = await run(threads) {
+            await withTaskGroup(of: Int.self) { group in
+                for milliseconds in [30, 10, 20, 0] {
+                    group.addTask {
+                        try? await Task.sleep(for: .milliseconds(milliseconds))
+                        return milliseconds
+                    }
+                }
+                return await group.reduce(into: []) { $0.append($1) }
+            }
+        }
+        #expect(order == [0, 10, 20, 30])
+    }
+
+    @Test func `a sleep that is cancelled ends at once, and one of no sensible length traps nothing`() async {
+        let threads = TaskThreads(width: 1)
+        let asleep = Task(executorPreference: threads) { try await Task.sleep(for: .seconds(Int64.max)) }
+        let past = Task(executorPreference: threads) { try? await Task.sleep(for: .seconds(-5)) }
+        await past.value
+        asleep.cancel()
+        await #expect(throws: CancellationError.self) { try await asleep.value }
+    }
+
+    @Test func `actors and continuations work there as they do elsewhere`() async {
+        actor Counter {
+            var value = 0
+            func add() { value += 1 }
+        }
+        let threads = TaskThreads(width: 3)
+        let counter = Counter()
+        await run(threads) {
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<200 {
+                    group.addTask {
+                        await withCheckedContinuation { $0.resume() }
+                        await counter.add()
+                    }
+                }
+            }
+        }
+        #expect(await counter.value == 200)
+    }
+}
+
+@Suite struct TimerHeapTests {
+    @Test func `timers come in the order of their times`() {
+        var heap = TimerHeap<Int>()
+        let times = (0..<500).map { _ in UInt64.random(in: 0...1000) }
+        for (place, time) in times.enumerated() { heap.insert(time, place) }
+        var popped: [UInt64] = []
+        while let place = heap.pop(now: 1000) { popped.append(times[place]) }
+        #expect(popped == times.sorted() && heap.first == nil)
+        heap.insert(5, 1)
+        #expect(heap.pop(now: 4) == nil && heap.pop(now: 5) == 1)
+    }
+}
+
 @Suite struct EventPollTests {
     @Test func `reports bear the token that was given, until the descriptor is taken out`() throws {
         let poll = try EventPoll(), queue = try CommandQueue<Int>()

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/socket.h>
+#include <semaphore.h>
 
 // --- namespaces -------------------------------------------------------------------------------
 #define LINUX_NEWNS 0x00020000
@@ -52,6 +53,8 @@ int linux_epoll_remove(int epoll, int descriptor);
 /// Waits for at most `capacity` (no more than 256) events; `timeout` in milliseconds, -1 for ever.
 int linux_epoll_wait(int epoll, linux_event *events, int capacity, int timeout);
 int linux_eventfd(void);
+/// sem_wait(3) until a time of CLOCK_MONOTONIC in nanoseconds at most; 0 or -errno.
+int linux_semaphore_wait(sem_t *semaphore, uint64_t deadline);
 
 // --- batched datagrams ------------------------------------------------------------------------
 /// A fixed pool of datagram buffers for recvmmsg and sendmmsg: allocated once, reused for ever.
@@ -216,6 +219,14 @@ int64_t linux_permitted_capabilities(void);
 /// Lets the process from now on do no more than relay between sockets: it opens no file (unless `reads_files`), starts no
 /// program, makes no code. For all its threads; no_new_privs has to be set. 0 or -errno.
 int linux_allow_relaying_only(int reads_files);
+/// The same for a guard, which also reads and writes files, listens, speaks netlink, and enters network namespaces.
+int linux_allow_guarding_only(void);
+/// Lets this thread, and all that it will start, reach no other files than those at and below some paths (lists that end with
+/// NULL; a path that is not there is passed over), whatever their modes say, and no process but its own by signals.
+/// - writable_folder: one more, by its descriptor; -1 for none.
+/// - binds: whether it may listen for TCP.
+/// 0 or -errno: ENOSYS or EOPNOTSUPP where the kernel has no Landlock. no_new_privs has to be set.
+int linux_reach_only(const char *const *readable, const char *const *writable, int writable_folder, int binds);
 
 /// A file in memory that nobody can change any more; its descriptor, close-on-exec, or -errno.
 int linux_memory_file(const char *name, const void *bytes, size_t length);
@@ -255,8 +266,8 @@ int linux_limit_devices(const char *group, const linux_device *allowed, int coun
 int linux_keep_capability(int kept);
 /// Puts a capability that the calling thread has out of use, or in use again; 0 or -errno.
 int linux_use_capability(int capability, int used);
-/// One heap for all threads, and unused memory back to the kernel early: small before fast.
-void linux_use_one_heap(void);
+/// At most so many heaps for all threads, and unused memory back to the kernel early: small before fast.
+void linux_use_heaps(int most);
 
 /// The uid of the process at the other end of a unix socket, or -errno.
 int64_t linux_peer_uid(int socket);

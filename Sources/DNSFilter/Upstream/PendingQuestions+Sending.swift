@@ -1,4 +1,5 @@
 import NetworkPolicy
+import System
 
 // Which upstream to ask next, and when.
 extension PendingQuestions {

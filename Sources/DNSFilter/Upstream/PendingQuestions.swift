@@ -1,4 +1,5 @@
 import NetworkPolicy
+import System
 
 /// Questions that upstreams have not answered yet. Equal questions of several waiters are sent once. A value without
 /// I/O: time (milliseconds) and randomness go in, queries to send come out.
@@ -49,7 +50,7 @@ struct PendingQuestions<Waiter: Sendable>: Sendable {
     var dues: [UInt64] = []
     var free: [Int32] = []
     var index: [Key: Int32] = [:]
-    var timers = TimerHeap()
+    var timers = TimerHeap<Int32>()
 
     init(upstreams: [UpstreamTraits], limits: PendingLimits, randomisesCase: Bool = true) {
         self.upstreams = upstreams

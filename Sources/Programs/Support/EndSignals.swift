@@ -1,44 +1,45 @@
-import Dispatch
+import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
 #endif
 
 /// SIGTERM and SIGINT, from before a program starts until it ends. A signal during the start, or just when the program
-/// reports that it is ready, also ends it in an orderly way. The dispatch sources are only retained after the start.
-public struct EndSignals: @unchecked Sendable {
-    private let heard: AsyncStream<Void>
-    private let sources: [any DispatchSourceSignal]
+/// reports that it is ready, also ends it in an orderly way.
+public struct EndSignals: Sendable {
+    /// What the handler of a signal may touch: there is one a process.
+    private static let heard = Semaphore()
+    private static let last = Atomic<CInt>(SIGTERM)
+
+    private let first: AsyncStream<Void>
 
     /// Returns when the handlers are installed. The first signal asks the program to end; a second one ends it at once.
-    public static func listen() async -> EndSignals {
-        let (heard, signals) = AsyncStream<Void>.makeStream()
-        let queue = DispatchQueue(label: "sallyport.signals", qos: .userInteractive)
-        let count = Count()
-        var sources: [any DispatchSourceSignal] = []
-        for number in [SIGTERM, SIGINT] {
-            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-            source.setEventHandler {
-                count.value += Int(source.data)
-                if count.value > 1 { _exit(128 + number) }
-                signals.yield()
-            }
-            await withCheckedContinuation { (registered: CheckedContinuation<Void, Never>) in
-                source.setRegistrationHandler { registered.resume() }
-                source.resume()
-            }
-            sources.append(source)
+    /// - Throws: `SystemCallError` when there is no thread to wait for them.
+    public static func listen() throws -> EndSignals {
+        let (first, signals) = AsyncStream<Void>.makeStream()
+        // Made before a handler looks at it.
+        let heard = Self.heard
+        try DetachedThread.start {
+            heard.wait()
+            signals.yield()
+            heard.wait()
+            _exit(128 + last.load(ordering: .relaxed))
         }
-        return EndSignals(heard: heard, sources: sources)
+        var all = sigset_t()
+        sigemptyset(&all)
+        for number in [SIGTERM, SIGINT] {
+            signal(number) { number in
+                EndSignals.last.store(number, ordering: .relaxed)
+                EndSignals.heard.signal()
+            }
+            sigaddset(&all, number)
+        }
+        // They may be blocked, which is inherited from the parent.
+        pthread_sigmask(SIG_UNBLOCK, &all, nil)
+        return EndSignals(first: first)
     }
 
     /// Returns when a signal has arrived.
-    public func first() async {
-        for await _ in heard { break }
-    }
-
-    /// Used on the signals' queue only.
-    private final class Count: @unchecked Sendable {
-        var value = 0
-    }
+    public func wait() async { for await _ in first { break } }
 }

@@ -1,7 +1,9 @@
 import Execd
+import System
 
 #if canImport(Glibc)
     import Glibc
 #endif
 
+TaskThreads.install()
 exit(Execd.run(CommandLine.arguments, environment: Execd.environment))

@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import NetworkPolicy
 import Observability
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -21,7 +22,7 @@ case .guard: Startup.requireNamespace(command)
 // Capabilities belong to threads, so they are dropped while there is only one. Not asynchronous, because that would
 // start Swift's thread pool and end the main thread with pthread_exit, which loads a library to unwind the stack, all
 // during the critical start.
-linux_use_one_heap()
+linux_use_heaps(1)
 _ = linux_set_dumpable(0)
 let closed: ClosedNamespace
 do {
@@ -35,6 +36,7 @@ guard linux_keep_capability(LINUX_CAP_NET_ADMIN) == 0, linux_set_no_new_privileg
     Exit.now(.failed, "cannot drop capabilities")
 }
 signal(SIGPIPE, SIG_IGN)
+TaskThreads.install()
 Signals.listen()
 
 let sidecar: Sidecar

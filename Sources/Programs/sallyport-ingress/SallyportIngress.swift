@@ -13,14 +13,18 @@ import System
 /// The stand-alone gateway, which needs only a server's directory.
 @main
 struct SallyportIngress {
-    static func main() async {
+    static func main() {
+        TaskThreads.install()
         let arguments = Arguments.normalized(
             Array(CommandLine.arguments.dropFirst()), switches: IngressOptions.switches)
-        await Command.main(arguments)
+        do {
+            let command = try Command.parse(arguments)
+            try MainThread.wait { try await command.run() }
+        } catch { Command.exit(withError: error) }
     }
 }
 
-struct Command: AsyncParsableCommand {
+struct Command: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sallyport-ingress", abstract: "Let clients reach the ports of sandboxes by HTTP and WebSocket.",
         version: "sallyport-ingress \(Observability.release)")
@@ -44,8 +48,11 @@ struct Command: AsyncParsableCommand {
         }
         _ = Observability.bootstrap(level: level, format: format)
         LongRunning.prepare()
-        let signals = await EndSignals.listen()
-        do { try await serve(until: signals, Logger(label: "sallyport-ingress")) } catch {
+        let signals: EndSignals
+        do {
+            signals = try EndSignals.listen()
+            try await serve(until: signals, Logger(label: "sallyport-ingress"))
+        } catch {
             Console.complain("sallyport-ingress: \(error)\n")
             throw ExitCode(1)
         }
@@ -84,7 +91,7 @@ struct Command: AsyncParsableCommand {
             }
         }
         Console.say("the gateway listens on \(options.host):\(address.port ?? 0)\n")
-        await signals.first()
+        await signals.wait()
         following.cancel()
         await gateway.shutdown()
     }

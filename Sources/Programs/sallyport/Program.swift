@@ -56,11 +56,11 @@ struct Program: Sendable {
 
     /// Starts, waits for SIGTERM or SIGINT, and stops.
     func run(_ start: @escaping @Sendable (Program) async throws -> @Sendable () async -> Void) throws {
-        try Start.wait { [self] in
-            let signals = await EndSignals.listen()
+        try MainThread.wait { [self] in
+            let signals = try EndSignals.listen()
             let stop: @Sendable () async -> Void
             do { stop = try await start(self) } catch { throw Self.failure(error) }
-            await signals.first()
+            await signals.wait()
             await stop()
         }
     }

@@ -1,7 +1,7 @@
 import ArgumentParser
 import ControlPlane
-import Dispatch
-import Synchronization
+import ProgramSupport
+import System
 
 /// The program.
 struct Sallyport: ParsableCommand {
@@ -23,24 +23,13 @@ struct Sallyport: ParsableCommand {
 @main
 enum Start {
     static func main() {
+        TaskThreads.install()
         do {
             var command = try Sallyport.parseAsRoot()
             guard let waiting = command as? any AsyncParsableCommand else { return try command.run() }
             nonisolated(unsafe) var asynchronous = waiting
-            try wait { try await asynchronous.run() }
+            try MainThread.wait { try await asynchronous.run() }
         } catch { Sallyport.exit(withError: error) }
-    }
-
-    /// Runs what waits, and returns when it is done. On the first thread only.
-    static func wait(for body: @escaping @Sendable () async throws -> Void) throws {
-        let done = DispatchSemaphore(value: 0)
-        let outcome = Mutex<(any Error)?>(nil)
-        Task.detached {
-            do { try await body() } catch { outcome.withLock { $0 = error } }
-            done.signal()
-        }
-        done.wait()
-        if let error = outcome.withLock({ $0 }) { throw error }
     }
 }
 

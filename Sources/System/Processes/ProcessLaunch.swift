@@ -20,6 +20,8 @@ package struct ProcessLaunch: Sendable {
 
     /// The program, an absolute path or a name for `searchPath`, and its arguments.
     package var arguments: [String]
+    /// The file to run, where that is another than the first argument says.
+    package var program: String?
     /// Separated by colons; nil for no search.
     package var searchPath: String?
     /// `NAME=value`.
@@ -63,7 +65,7 @@ package struct ProcessLaunch: Sendable {
                 bindings.withUnsafeBufferPointer { bindings in
                     passed.withUnsafeBufferPointer { passed in
                         var options = linux_spawn_options()
-                        options.executable = UnsafePointer(words[0])
+                        options.executable = texts.one(program) ?? UnsafePointer(words[0])
                         options.search_path = texts.one(searchPath)
                         options.arguments = words.baseAddress
                         options.environment = variables.baseAddress
