@@ -16,8 +16,10 @@ public enum EgressError: Error, Hashable, Sendable {
     case kernel(String)
     /// The state folder or a file in it could not be read or written.
     case storage(path: String, reason: String)
-    /// The separate guard process could not be reached, or answered with an unexpected status.
+    /// The separate guard did not carry out the request, and the same request would fare no better.
     case remote(String)
+    /// The separate guard is not there now, or did not answer. It may have done what was asked: asking again does no harm.
+    case unreachable(String)
 }
 
 extension EgressError: CustomStringConvertible {
@@ -40,6 +42,8 @@ extension EgressError: CustomStringConvertible {
             "cannot use \(path): \(reason); check its permissions and the free space of its file system"
         case .remote(let reason):
             "the egress guard process did not carry out the request: \(reason)"
+        case .unreachable(let reason):
+            "the egress guard is not there now, try again: \(reason)"
         }
     }
 }

@@ -21,7 +21,7 @@ extension LifecycleAPI {
         if sandbox.status.state == .pending {
             throw APIError(.notFound, "KUBERNETES::POD_IP_NOT_AVAILABLE", "Sandbox \(id) has no address yet")
         }
-        let token = await portToken(of: id, port)
+        let token = try await portToken(of: id, port)
         let credential = routes.credential(of: sandbox)
         if let expires {
             do throws(RouteTokenError) {
@@ -46,11 +46,16 @@ extension LifecycleAPI {
         )
     }
 
-    private func portToken(of id: String, _ port: Int) async -> EndpointResolver.PortToken? {
+    private func portToken(of id: String, _ port: Int) async throws(APIError) -> EndpointResolver.PortToken? {
         switch port {
-        case RouteTable.execdPort: .execd(routes.execdToken(of: id))
-        case RouteTable.policyPort: (try? await service.egress.token(of: id)).map { .policy($0) }
-        default: nil
+        case RouteTable.execdPort: return .execd(routes.execdToken(of: id))
+        case RouteTable.policyPort:
+            do throws(EgressError) { return .policy(try await service.egress.token(of: id)) } catch {
+                // Without its header the endpoint would look whole, and open nothing.
+                if case .unreachable = error { throw .guardAway(id) }
+                return nil
+            }
+        default: return nil
         }
     }
 
@@ -120,6 +125,7 @@ extension LifecycleAPI {
             switch error {
             case .notGuarded: throw service.unknownSandbox(id)
             case .invalidPolicy, .invalidIdentifier, .tooManyRules: throw .parameter("\(error)")
+            case .unreachable: throw .guardAway(id)
             case .kernel, .guardedTwice, .storage, .remote:
                 _ = service.failed("SANDBOX::INTERNAL_ERROR", "changing the policy of", id, error)
                 throw APIError(
@@ -127,5 +133,14 @@ extension LifecycleAPI {
                     "the policy of sandbox \(id) could not be enforced or stored; nothing was changed")
             }
         }
+    }
+}
+
+extension APIError {
+    /// What was asked of the guard of a sandbox may be asked again.
+    fileprivate static func guardAway(_ id: String) -> APIError {
+        APIError(
+            .serviceUnavailable, "SANDBOX::GUARD_UNAVAILABLE",
+            "the guard of sandbox \(id) is not there now; try again in a moment")
     }
 }

@@ -35,12 +35,12 @@ final class SandboxGuards: EgressController {
 
     func forget(_ id: String) { known.withLock { $0[id] = nil } }
 
-    /// - Throws: `EgressError.notGuarded` if there is no such sandbox, `.remote` if the runtime does not answer.
+    /// - Throws: `EgressError.notGuarded` if there is no such sandbox, `.unreachable` if the runtime does not answer.
     private func controller(of id: String) async throws(EgressError) -> any EgressController {
         if let controller = known.withLock({ $0[id] }) { return controller }
         let placement: SandboxPlacement?
         do throws(RuntimeError) { placement = try await runtime.observe(id).placement } catch {
-            throw .remote("\(error)")
+            throw .unreachable("\(error)")
         }
         guard let placement else { throw .notGuarded(id) }
         attach(id, placement.attachment)

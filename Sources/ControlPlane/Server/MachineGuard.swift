@@ -13,8 +13,9 @@ struct MachineGuard: NamespaceGuard {
         } catch {
             switch error {
             case .tooManyRules, .invalidPolicy: throw .policyRefused("networkPolicy: \(error)")
-            case .remote: throw .guardAway("\(error)")
-            case .notGuarded, .invalidIdentifier, .kernel, .guardedTwice, .storage: throw .unguarded("\(error)")
+            case .unreachable: throw .guardAway("\(error)")
+            case .notGuarded, .invalidIdentifier, .kernel, .guardedTwice, .storage, .remote:
+                throw .unguarded("\(error)")
             }
         }
     }

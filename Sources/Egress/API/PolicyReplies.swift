@@ -29,7 +29,8 @@ extension Reply {
         case .kernel, .guardedTwice:
             .line(.internalServerError, "the policy could not be enforced; nothing was changed")
         case .storage: .line(.internalServerError, "the policy could not be stored; nothing was changed")
-        case .remote: .line(.internalServerError, "the egress guard is not available; nothing was changed")
+        case .remote: .line(.internalServerError, "the egress guard could not do it; nothing was changed")
+        case .unreachable: .line(.serviceUnavailable, "the egress guard is not there now; try again")
         }
     }
 

@@ -63,7 +63,7 @@ package struct GuardHTTPClient: Sendable {
         }.value
         switch outcome {
         case .success(let response): return response
-        case .failure(let error): throw .remote("\(error) (\(address))")
+        case .failure(let error): throw .unreachable("\(error) (\(address))")
         }
     }
 
@@ -72,7 +72,7 @@ package struct GuardHTTPClient: Sendable {
     func call(_ method: String, _ path: String, body: [UInt8]? = nil, of id: String) async throws(EgressError)
         -> ClientResponse
     {
-        guard isAway?() != true else { throw .remote("the guard is down and is started again in a moment") }
+        guard isAway?() != true else { throw .unreachable("it has ended and is started again in a moment") }
         let response: ClientResponse
         do throws(EgressError) { response = try await send(method, path, body: body) } catch {
             guard isAway != nil else { throw error }
@@ -82,6 +82,7 @@ package struct GuardHTTPClient: Sendable {
         case 200..<300: return response
         case 404: throw .notGuarded(id)
         case 400, 413: throw .invalidPolicy(response.text.trimmingNewline)
+        case 502...504: throw .unreachable("\(response.status) \(response.text.trimmingNewline)")
         default: throw .remote("\(response.status) \(response.text.trimmingNewline)")
         }
     }
