@@ -105,7 +105,8 @@ ssize_t linux_receive_message(int socket, void *bytes, size_t capacity, int *des
         struct cmsghdr aligned;
     } control;
     struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+        // No padding: there would be room for a second descriptor in it, which nobody would close.
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_LEN(sizeof(int))};
     *descriptor = -1;
     ssize_t count;
     do count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);

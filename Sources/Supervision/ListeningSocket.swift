@@ -40,6 +40,19 @@ package enum ListeningSocket {
         return try bind(&address, path, group, kind: SOCK_SEQPACKET)
     }
 
+    /// Whether it listens as it did at first. A process that has it may have shut it down, or have shortened its queue, and who
+    /// gets it next would be deaf.
+    package static func isListening(_ listener: CInt) -> Bool {
+        var listens: CInt = 0
+        var length = socklen_t(MemoryLayout<CInt>.size)
+        guard getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0, listens != 0 else {
+            return false
+        }
+        var watched = pollfd(fd: listener, events: 0, revents: 0)
+        guard poll(&watched, 1, 0) >= 0, watched.revents & Int16(POLLHUP) == 0 else { return false }
+        return listen(listener, backlog) == 0
+    }
+
     /// The port that the kernel has chosen, or that was asked for.
     package static func port(of listener: CInt) -> Int? {
         var address = sockaddr_storage()

@@ -1,4 +1,5 @@
 import CLinux
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -44,6 +45,15 @@ package struct MessageSocket: Sendable {
         return MessageSocket(descriptor: descriptor)
     }
 
+    /// Makes room for messages that nobody receives yet; without the rights for that, as much as there may be.
+    package func reserve(messages count: Int) {
+        // What the kernel counts for a short message is below a page.
+        var bytes = CInt(clamping: count.multipliedReportingOverflow(by: 4096).partialValue)
+        let length = socklen_t(MemoryLayout<CInt>.size)
+        if setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, length) == 0 { return }
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &bytes, length)
+    }
+
     /// Never waits: fails with EAGAIN where the other end does not keep up.
     package func send(_ bytes: [UInt8], descriptor: CInt? = nil) throws(SupervisionError) {
         let code = bytes.withUnsafeBytes {
@@ -74,4 +84,30 @@ package struct MessageSocket: Sendable {
     package func shutdown() { _ = Glibc.shutdown(descriptor, CInt(SHUT_RDWR)) }
 
     package func close() { Glibc.close(descriptor) }
+}
+
+/// A socket that several threads send on while one receives. Once it is closed nobody uses its number, which is another's then.
+package final class SharedMessageSocket: Sendable {
+    private let socket: Mutex<MessageSocket?>
+
+    package init(_ socket: MessageSocket) { self.socket = Mutex(socket) }
+
+    /// - Throws: `SupervisionError`, also when it is closed.
+    package func send(_ bytes: [UInt8], descriptor: CInt? = nil) throws(SupervisionError) {
+        try socket.withLock { socket throws(SupervisionError) in
+            guard let socket else { throw SupervisionError("sending a message", code: EPIPE) }
+            try socket.send(bytes, descriptor: descriptor)
+        }
+    }
+
+    /// Ends the `receive` of the thread that receives.
+    package func shutdown() { socket.withLock { $0?.shutdown() } }
+
+    /// For the thread that receives, when it has stopped.
+    package func close() {
+        socket.withLock { socket in
+            socket?.close()
+            socket = nil
+        }
+    }
 }

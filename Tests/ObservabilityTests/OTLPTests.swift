@@ -59,6 +59,10 @@ import Testing
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_RESOURCE_ATTRIBUTES": "service.name=other",
         ])
         #expect(named?.attributes == [.init("service.name", "other")])
+        // One process of several that share a configuration.
+        var one = read
+        one.nameService(suffix: "guard")
+        #expect(one.attributes == [.init("service.name", "mine-guard"), .init("team", "x")])
     }
 
     @Test(arguments: [

@@ -42,6 +42,78 @@ import Testing
         close(ends[0])
     }
 
+    @Test func `Of several descriptors in one message none is kept`() throws {
+        let (near, far) = try MessageSocket.pair()
+        defer { near.close(); far.close() }
+        var ends: [CInt] = [-1, -1]
+        #expect(pipe(&ends) == 0)
+        // As sendmsg(2) has it: SCM_RIGHTS with two numbers.
+        var control: [UInt64] = [
+            UInt64(MemoryLayout<cmsghdr>.size + 8), UInt64(SOL_SOCKET) | UInt64(SCM_RIGHTS) << 32, 0,
+        ]
+        control.withUnsafeMutableBytes { bytes in
+            bytes.storeBytes(of: ends[1], toByteOffset: 16, as: CInt.self)
+            bytes.storeBytes(of: ends[1], toByteOffset: 20, as: CInt.self)
+            var byte: UInt8 = 1
+            withUnsafeMutablePointer(to: &byte) { byte in
+                var part = iovec(iov_base: byte, iov_len: 1)
+                withUnsafeMutablePointer(to: &part) { part in
+                    var message = msghdr()
+                    (message.msg_iov, message.msg_iovlen) = (part, 1)
+                    (message.msg_control, message.msg_controllen) = (bytes.baseAddress, 24)
+                    #expect(sendmsg(near.descriptor, &message, 0) == 1)
+                }
+            }
+        }
+        #expect(throws: SupervisionError.self) { try far.receive() }
+        close(ends[1])
+        var byte: UInt8 = 0
+        #expect(read(ends[0], &byte, 1) == 0, "nobody can write any more")
+        close(ends[0])
+    }
+
+    @Test func `A socket that is closed is used by nobody, whoever has its number now`() throws {
+        let (near, far) = try MessageSocket.pair()
+        defer { far.close() }
+        let shared = SharedMessageSocket(near)
+        shared.close()
+        // The lowest number that is free.
+        let (next, other) = try MessageSocket.pair()
+        defer { next.close(); other.close() }
+        #expect(throws: SupervisionError.self) { try shared.send([1]) }
+        shared.shutdown()
+        shared.close()
+        try next.send([2])
+        #expect(try other.receive()?.bytes == [2])
+    }
+
+    @Test func `There is room for as many messages as were asked for`() throws {
+        let (near, far) = try MessageSocket.pair()
+        defer { near.close(); far.close() }
+        let null = open("/dev/null", O_RDONLY)
+        defer { close(null) }
+        near.reserve(messages: 1000)
+        for number in 0..<1000 {
+            try near.send([UInt8(number % 250)] + [UInt8](repeating: 7, count: 200), descriptor: null)
+        }
+    }
+
+    @Test func `A socket that no longer listens, or to a shorter queue, is known`() throws {
+        let tcp = try ListeningSocket.tcp(host: "127.0.0.1", port: 0)
+        let path = "/tmp/sallyport-listening-\(getpid())"
+        let local = try ListeningSocket.unix(path: path, group: nil)
+        defer {
+            unlink(path)
+            for socket in [tcp, local] { close(socket) }
+        }
+        for socket in [tcp, local] {
+            #expect(ListeningSocket.isListening(socket))
+            #expect(shutdown(socket, CInt(SHUT_RDWR)) == 0)
+            #expect(!ListeningSocket.isListening(socket))
+        }
+        #expect(!ListeningSocket.isListening(-1))
+    }
+
     @Test func `Who does not read is not waited for`() throws {
         let (near, far) = try MessageSocket.pair()
         defer { near.close(); far.close() }

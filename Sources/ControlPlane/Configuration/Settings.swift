@@ -176,6 +176,8 @@ public struct Settings: Sendable {
     var ownerFile: String { local.stateDirectory + "/owner" }
     var secretsFolder: String { local.stateDirectory + "/secrets" }
     /// The folder of network namespaces.
+    /// What the guard keeps.
+    var guardFolder: String { local.stateDirectory + "/egress" }
     var namespaceDirectory: String { local.runDirectory + "/netns" }
     var policySocket: String { local.runDirectory + "/policy.sock" }
     /// What the gateway keeps.

@@ -40,6 +40,7 @@ final class FileSupply {
         socket?.close()
         let (own, other) = try MessageSocket.pair()
         socket = own
+        own.reserve(messages: items.count + 1)
         for place in items.indices { try send(place) }
         try own.send(FileMessage.all.bytes)
         return other.descriptor

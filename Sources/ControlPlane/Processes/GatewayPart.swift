@@ -52,15 +52,14 @@ package final class GatewayPart: Sendable {
         configuration.openTLSListener = handover.listeners[ListenerName.gatewayTLS]
         configuration.down = { health.down.map(\.rawValue) }
         let exporter = try Telemetry.exporter(
-            settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
+            settings, metrics, of: .gateway, environment: ProcessInfo.processInfo.environment, logger: logger)
         let group = MultiThreadedEventLoopGroup.singleton
         gateway = Gateway(
             configuration: configuration, directory: directory, group: group,
             dialer: settings.gateway.reachesLoopback ? link : nil, logger: logger)
-        metricsServer = HTTPServer(group: group, logger: logger) { request, writer in
-            let isAsked = request.method == .GET && request.path == "/metrics"
-            try? await writer.send(isAsked ? .metrics(metrics.prometheusText()) : .text(.notFound, "not found\n"))
-        }
+        var http = HTTPAPI(.exact, logger: logger, render: Reply.error)
+        http.on(.GET, "/metrics") { _ in .metrics(metrics.prometheusText()) }
+        metricsServer = HTTPServer(group: group, logger: logger, handler: http.handler)
         try link.start()
         files.whenChanged { path in
             guard path == keysPath, let text = files.secret(path) else { return }

@@ -45,6 +45,12 @@ package struct Handover: Codable, Sendable {
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
         guard null >= 0, dup2(null, STDIN_FILENO) == 0 else { throw ConfigurationError("/dev/null cannot be opened") }
         close(null)
+        // The list of processes would say "exe", the name under which it was started.
+        let name = open("/proc/self/comm", O_WRONLY | O_CLOEXEC)
+        if name >= 0 {
+            write(name, "sallyport", 9)
+            close(name)
+        }
         guard linux_close_all_on_exec() == 0 else { throw ConfigurationError("descriptors cannot be kept") }
         return handover
     }
@@ -60,11 +66,30 @@ package struct Handover: Codable, Sendable {
 
     /// Gives up what the part does not need. The first thing that it does, while it has one thread.
     package func confine() throws {
+        // A heap for each thread would cost a process of few as much as all that it keeps.
+        switch part {
+        case .egress: linux_use_heaps(1)
+        case .gateway: linux_use_heaps(2)
+        case .server: break
+        }
         if let confinement = part.confinement(gatewayUser: gatewayUser) {
             try confinement.apply(parent: parent)
         } else {
             try Confinement.end(with: parent)
         }
+    }
+
+    /// Closes what the part does not need of files and of system calls, as far as that may be at its start.
+    /// - Returns: what this kernel cannot do.
+    package func confineFurther(_ settings: Settings) throws -> [String] {
+        var missing: [String] = []
+        if let reach = part.reach(settings, folder: folder), try !Confinement.limit(to: reach) {
+            missing.append("Landlock (it may reach all files that its user may)")
+        }
+        if part == .egress, try !Confinement.guardOnly() {
+            missing.append("system call filters (it may do all that its capabilities let it)")
+        }
+        return missing
     }
 
     package func settings() throws -> Settings {

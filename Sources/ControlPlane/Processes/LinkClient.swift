@@ -13,7 +13,7 @@ import System
 /// waits in the socket that the supervisor keeps.
 final class LinkClient: InsideDialer, RenewalSink {
     private struct State: Sendable {
-        var socket: MessageSocket?
+        var socket: SharedMessageSocket?
         var number: UInt64 = 0
         var pending: [UInt64: EventLoopPromise<CInt>] = [:]
         var applied: DirectoryPosition?
@@ -40,12 +40,13 @@ final class LinkClient: InsideDialer, RenewalSink {
             while true {
                 do {
                     let socket = try MessageSocket.connect(path: path)
+                    let link = SharedMessageSocket(socket)
                     let applied = state.withLock { state in
-                        state.socket = socket
+                        state.socket = link
                         return state.applied
                     }
                     if let applied { tell(applied) }
-                    defer { lose(socket) }
+                    defer { lose(link) }
                     while let message = try socket.receive() { take(message) }
                 } catch {
                     logger.warning("the server's link is not there", metadata: ["error": "\(error)"])
@@ -78,7 +79,7 @@ final class LinkClient: InsideDialer, RenewalSink {
             return loop.makeFailedFuture(LoopbackDialer.UnreachableError.unreachable)
         }
         let promise = loop.makePromise(of: CInt.self)
-        let (socket, number) = state.withLock { state -> (MessageSocket?, UInt64) in
+        let (socket, number) = state.withLock { state -> (SharedMessageSocket?, UInt64) in
             guard state.pending.count < Self.maxPending else { return (nil, 0) }
             state.number += 1
             state.pending[state.number] = promise
@@ -122,7 +123,7 @@ final class LinkClient: InsideDialer, RenewalSink {
         promise.completeWith(result)
     }
 
-    private func lose(_ socket: MessageSocket) {
+    private func lose(_ socket: SharedMessageSocket) {
         let lost = state.withLock { state in
             state.socket = nil
             defer { state.pending = [:] }

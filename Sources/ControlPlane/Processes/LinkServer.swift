@@ -14,7 +14,7 @@ import System
 /// followed the directory.
 final class LinkServer: Sendable {
     private struct Peer: Sendable {
-        let socket: MessageSocket
+        let socket: SharedMessageSocket
         var applied: DirectoryPosition?
     }
 
@@ -112,23 +112,24 @@ final class LinkServer: Sendable {
                 continue
             }
             let socket = MessageSocket(descriptor: descriptor)
+            let link = SharedMessageSocket(socket)
             let number = state.withLock { state -> UInt64? in
                 let isKnown = socket.peerUser == 0 || socket.peerUser == user
                 guard isKnown, !state.isStopped, state.peers.count < Self.maxPeers else { return nil }
                 state.nextPeer += 1
-                state.peers[state.nextPeer] = Peer(socket: socket)
+                state.peers[state.nextPeer] = Peer(socket: link)
                 return state.nextPeer
             }
-            guard let number, (try? DetachedThread.start { [self] in serve(number, socket) }) != nil else {
+            guard let number, (try? DetachedThread.start { [self] in serve(number, socket, link) }) != nil else {
                 logger.warning("a gateway's link was refused")
-                socket.close()
+                if let number { settle(number, nil) }
+                link.close()
                 continue
             }
         }
     }
 
-    private func serve(_ number: UInt64, _ socket: MessageSocket) {
-        let link = OpenLink(socket)
+    private func serve(_ number: UInt64, _ socket: MessageSocket, _ link: SharedMessageSocket) {
         let loop = group.next()
         while let message = try? socket.receive() {
             // Nothing that a gateway sends has a descriptor.
@@ -145,17 +146,21 @@ final class LinkServer: Sendable {
         link.close()
     }
 
-    private func dial(_ number: UInt64, _ port: UInt16, _ incarnation: String, _ link: OpenLink, _ loop: any EventLoop)
-    {
-        guard let dialer else { return link.answer(LinkReply(number: number, code: LinkReply.unreachable)) }
+    private func dial(
+        _ number: UInt64, _ port: UInt16, _ incarnation: String, _ link: SharedMessageSocket, _ loop: any EventLoop
+    ) {
+        // A gateway that does not read its answers does without them.
+        @Sendable func answer(_ code: Int32, _ connection: CInt? = nil) {
+            try? link.send(LinkReply(number: number, code: code).bytes, descriptor: connection)
+        }
+        guard let dialer else { return answer(LinkReply.unreachable) }
         dialer.dial(inside: incarnation, port: Int(port), on: loop).whenComplete { result in
             switch result {
             case .success(let connection):
-                link.answer(LinkReply(number: number, code: 0), connection)
+                answer(0, connection)
                 close(connection)
             case .failure(let error):
-                let code = (error as? IOError)?.errnoCode ?? LinkReply.unreachable
-                link.answer(LinkReply(number: number, code: code))
+                answer((error as? IOError)?.errnoCode ?? LinkReply.unreachable)
             }
         }
     }
@@ -169,24 +174,5 @@ final class LinkServer: Sendable {
             return Array(settled.values)
         }
         for one in done { one.continuation.resume() }
-    }
-}
-
-/// A connection that several threads answer on, and one closes.
-private final class OpenLink: Sendable {
-    private let socket: Mutex<MessageSocket?>
-
-    init(_ socket: MessageSocket) { self.socket = Mutex(socket) }
-
-    /// A gateway that does not read its answers does without them.
-    func answer(_ reply: LinkReply, _ connection: CInt? = nil) {
-        socket.withLock { try? $0?.send(reply.bytes, descriptor: connection) }
-    }
-
-    func close() {
-        socket.withLock { socket in
-            socket?.close()
-            socket = nil
-        }
     }
 }

@@ -42,6 +42,37 @@ package enum Part: String, CaseIterable, Codable, Sendable {
     }
 }
 
+extension Part {
+    /// What every program reads of the system: names, time zones, certificates of authorities, what the kernel says.
+    private static let system = [
+        "/etc", "/usr", "/lib", "/lib64", "/proc", "/sys", "/dev", "/run/systemd/resolve", "/run/resolvconf",
+        "/run/NetworkManager",
+    ]
+
+    /// The files that it reaches; nil for all.
+    /// - Parameter folder: a descriptor of the gateway's.
+    func reach(_ settings: Settings, folder: CInt?) -> Confinement.Reach? {
+        switch self {
+        case .egress:
+            let audit = settings.egress.auditLog.map { [$0.folder] } ?? []
+            return Confinement.Reach(
+                readable: Self.system + Installation.current.presetFolders(settings.egress.presets)
+                    + [settings.namespaceDirectory],
+                writable: [settings.guardFolder] + audit, listens: true)
+        case .server: return nil
+        case .gateway: return Confinement.Reach(readable: Self.system, folder: folder)
+        }
+    }
+}
+
+extension String {
+    /// What a path is in.
+    fileprivate var folder: String {
+        guard let slash = lastIndex(of: "/") else { return "." }
+        return slash == startIndex ? "/" : String(self[..<slash])
+    }
+}
+
 /// What the sockets are called that the supervisor keeps open.
 enum ListenerName {
     static let api = "api"

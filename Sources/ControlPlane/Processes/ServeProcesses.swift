@@ -1,3 +1,4 @@
+import CLinux
 import Egress
 import FoundationEssentials
 import Ingress
@@ -21,8 +22,14 @@ package final class ServeProcesses {
     private let locks: InstanceLocks
     private let board: ProcessBoard
     private let parts: [Part]
-    private var listeners: [Part: [String: CInt]] = [:]
+    private var listeners: [Part: [String: Listener]] = [:]
     private let supply: FileSupply
+
+    /// A socket that a part listens on, and how it is made.
+    private struct Listener {
+        var descriptor: CInt
+        let make: () throws -> CInt
+    }
 
     /// Where a crash was, and no more: a process that describes all of its threads is seconds late to be started again.
     private static let backtrace =
@@ -38,6 +45,7 @@ package final class ServeProcesses {
         settings: Settings, configuration: (tree: JSONValue, path: String)?, options: ServeOptions,
         environment: [String: String], logger: Logger
     ) throws {
+        linux_use_heaps(1)
         self.settings = settings
         self.configuration = configuration
         self.options = options
@@ -47,6 +55,8 @@ package final class ServeProcesses {
             !($0 == .egress && settings.egress.isExternal || $0 == .gateway && settings.gateway.isExternal)
         }
         try StateFolders.make(settings)
+        // What is not there when the guard starts is closed to it for good.
+        for folder in [settings.guardFolder, settings.namespaceDirectory] { mkdir(folder, 0o700) }
         locks = try InstanceLocks.taken(settings)
         if parts.contains(.gateway) { try StateFolders.open(settings, toGateway: settings.gateway.user) }
         board = try ProcessBoard()
@@ -78,7 +88,7 @@ package final class ServeProcesses {
             passed.append(descriptor)
             return ChildLaunch.firstPassed + CInt(passed.count - 1)
         }
-        let listeners = (listeners[part] ?? [:]).mapValues(number)
+        let listeners = try listening(part).mapValues(number)
         let files = part == .gateway ? try supply.begin() : nil
         let folder = part == .gateway ? try Self.folder(settings.gatewayFolder) : nil
         defer { for descriptor in [files, folder] { if let descriptor { close(descriptor) } } }
@@ -143,7 +153,9 @@ package final class ServeProcesses {
         }
         try add(.server, ListenerName.directory, unix: settings.directorySocket, gateway)
         if let gateway {
-            add(.server, ListenerName.link, try ListeningSocket.messages(path: settings.linkSocket, group: gateway))
+            try add(.server, ListenerName.link) { [settings] in
+                try ListeningSocket.messages(path: settings.linkSocket, group: gateway)
+            }
             try add(.gateway, ListenerName.gateway, tcp: settings.gateway.host, settings.gateway.port, "[ingress] port")
             if let tls = settings.gateway.tls {
                 try add(.gateway, ListenerName.gatewayTLS, tcp: tls.host, tls.port, "[ingress.tls] port")
@@ -159,20 +171,38 @@ package final class ServeProcesses {
         }
     }
 
-    private func add(_ part: Part, _ name: String, _ listener: CInt) { listeners[part, default: [:]][name] = listener }
+    /// The sockets of a part that is to be started, in the place of those that its predecessor has made useless.
+    private func listening(_ part: Part) throws -> [String: CInt] {
+        for (name, listener) in listeners[part] ?? [:] where !ListeningSocket.isListening(listener.descriptor) {
+            logger.warning(
+                "a socket was shut down and is opened again",
+                metadata: ["part": "\(part.rawValue)", "socket": "\(name)"])
+            // Free before its successor is bound.
+            close(listener.descriptor)
+            listeners[part]?[name]?.descriptor = -1
+            listeners[part]?[name]?.descriptor = try listener.make()
+        }
+        return (listeners[part] ?? [:]).mapValues(\.descriptor)
+    }
+
+    private func add(_ part: Part, _ name: String, _ make: @escaping () throws -> CInt) throws {
+        listeners[part, default: [:]][name] = Listener(descriptor: try make(), make: make)
+    }
 
     private func add(_ part: Part, _ name: String, tcp host: String, _ port: Int, _ setting: String) throws {
-        do throws(SupervisionError) {
-            add(part, name, try ListeningSocket.tcp(host: host, port: port))
-        } catch {
-            throw ConfigurationError.cannotListen(on: host, port, setting, code: error.code)
+        try add(part, name) {
+            do throws(SupervisionError) { return try ListeningSocket.tcp(host: host, port: port) } catch {
+                throw ConfigurationError.cannotListen(on: host, port, setting, code: error.code)
+            }
         }
     }
 
     private func add(_ part: Part, _ name: String, unix path: String, _ group: UInt32?) throws {
-        do throws(SupervisionError) {
-            add(part, name, try ListeningSocket.unix(path: path, group: group))
-        } catch { throw ConfigurationError("\(error); run as root") }
+        try add(part, name) {
+            do throws(SupervisionError) { return try ListeningSocket.unix(path: path, group: group) } catch {
+                throw ConfigurationError("\(error); run as root")
+            }
+        }
     }
 }
 

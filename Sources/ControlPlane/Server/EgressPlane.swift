@@ -18,7 +18,7 @@ enum EgressPlane {
         dns.upstreams = settings.egress.upstreams ?? DNSConfiguration.upstreams(fromResolvConf: resolvConf)
         let zones = settings.egress.internalZones + DNSConfiguration.searchDomains(fromResolvConf: resolvConf)
         var configuration = EgressConfiguration(
-            stateDirectory: settings.local.stateDirectory + "/egress", socketPath: settings.policySocket,
+            stateDirectory: settings.guardFolder, socketPath: settings.policySocket,
             adminSocketPath: settings.egressAdminSocket, dns: dns, internalZones: zones + [AnswerFilter.cluster],
             presets: try Installation.current.presets(folder: settings.egress.presets),
             budgets: settings.egress.budgets)

@@ -46,6 +46,11 @@ struct Installation: Sendable {
         return resolvers
     }
 
+    /// Where the presets and what is beside them are, if anywhere.
+    func presetFolders(_ folder: String?) -> [String] {
+        do { return try policies(folder: folder).map { [$0] } ?? [] } catch { return [] }
+    }
+
     private func policies(folder: String?) throws(ConfigurationError) -> String? {
         let folders =
             folder.map { [$0] } ?? [

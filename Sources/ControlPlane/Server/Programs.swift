@@ -27,7 +27,7 @@ public final class EgressProgram: Sendable {
         configuration.openListeners.admin = handover?.listeners[ListenerName.admin]
         configuration.openListeners.metrics = handover?.listeners[ListenerName.guardMetrics]
         let exporter = try Telemetry.exporter(
-            settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
+            settings, metrics, of: .egress, environment: ProcessInfo.processInfo.environment, logger: logger)
         node = try await EgressNode(configuration: configuration, logger: logger)
         Telemetry.collect(node, into: metrics)
         metrics.collect(ResourceUse(prefix: "egress"))

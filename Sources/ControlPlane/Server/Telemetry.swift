@@ -24,20 +24,22 @@ enum Telemetry {
 
     /// Nil if nothing is exported.
     static func exporter(
-        _ settings: Settings, _ metrics: MetricsRegistry, environment: [String: String], logger: Logger
+        _ settings: Settings, _ metrics: MetricsRegistry, of part: Part = .server, environment: [String: String],
+        logger: Logger
     ) throws(ConfigurationError) -> OTLPExporter? {
         guard settings.telemetry.isEnabled else { return nil }
         var environment = environment
         if environment["OTEL_METRIC_EXPORT_INTERVAL"] == nil {
             environment["OTEL_METRIC_EXPORT_INTERVAL"] = "\(settings.telemetry.interval)"
         }
-        let configuration: OTLPConfiguration?
+        var configuration: OTLPConfiguration?
         do {
             configuration = try OTLPConfiguration(
                 environment: environment, service: settings.telemetry.service, endpoint: settings.telemetry.endpoint)
         } catch {
             throw ConfigurationError("\(error)")
         }
+        if part != .server { configuration?.nameService(suffix: part.rawValue) }
         return configuration.map {
             OTLPExporter(
                 $0, registry: metrics, scope: "opensandbox.server", version: Observability.release, logger: logger)

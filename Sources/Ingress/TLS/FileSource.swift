@@ -17,7 +17,10 @@ public protocol FileSource: Sendable {
 public struct DiskFiles: FileSource {
     public init() {}
 
-    public func open(_ path: String) -> CInt { Glibc.open(path, O_RDONLY | O_CLOEXEC) }
+    public func open(_ path: String) -> CInt { Glibc.open(path, Self.flags) }
+
+    // Who opens a FIFO would wait for its writer otherwise.
+    private static let flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY
 
     public func stamp(of path: String) -> ChangeStamp? { ChangeStamp(path) }
 }

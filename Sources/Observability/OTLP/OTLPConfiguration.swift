@@ -73,6 +73,11 @@ public struct OTLPConfiguration: Sendable {
         attributes = named.map { MetricsRegistry.Dimension($0.name, $0.value) }
     }
 
+    /// Tells a process of several that export under one configuration from the others.
+    public mutating func nameService(suffix: String) {
+        attributes = attributes.map { $0.name == "service.name" ? .init($0.name, $0.value + "-" + suffix) : $0 }
+    }
+
     private static func milliseconds(_ text: String, _ name: String) throws(OTLPConfigurationError) -> UInt64 {
         guard let number = UInt64(text), (1...86_400_000).contains(number) else {
             throw OTLPConfigurationError(name, "use milliseconds from 1 to 86400000")

@@ -69,6 +69,21 @@ import Testing
         #expect(text(.egress).contains("dns+nft") && !text(.egress).contains("ingress"))
     }
 
+    @Test func `The gateway reaches no file that is kept, and the guard writes to what is its own`() {
+        var settings = Settings()
+        settings.egress.auditLog = "/var/log/audit/decisions.json"
+        let gateway = Part.gateway.reach(settings, folder: 7), guardian = Part.egress.reach(settings, folder: nil)
+        #expect(gateway?.writable == [] && gateway?.folder == 7 && gateway?.listens == false)
+        #expect(guardian?.writable == [settings.local.stateDirectory + "/egress", "/var/log/audit"])
+        for reach in [gateway, guardian] {
+            let kept = [settings.secretsFolder, settings.local.stateDirectory, settings.database]
+            for path in reach?.readable ?? ["/"] {
+                #expect(!kept.contains { ($0 + "/").hasPrefix(path + "/") }, "\(path)")
+            }
+        }
+        #expect(Part.server.reach(settings, folder: nil) == nil)
+    }
+
     @Test func `The guard keeps three capabilities and the gateway none, under a user of its own`() {
         let guardian = Part.egress.confinement(gatewayUser: 60911),
             gateway = Part.gateway.confinement(gatewayUser: 60911)

@@ -1,0 +1,260 @@
+"""What a process of a server can do to the others when somebody else commands it, and what a user of the machine can."""
+
+import ctypes
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+
+import httpx
+import pytest
+from support.appliance import BINARY, Appliance
+from support.inside import ECHO_SERVER, start_server
+from support.parts import PARTS, is_gone, part, status, words
+from support.waiting import answers, eventually
+
+SYS_PIDFD_GETFD = 438
+GATEWAY_USER = 60911
+
+
+@pytest.fixture
+def own_appliance(world):
+    appliance = Appliance(world)
+    appliance.words = ()
+    try:
+        yield appliance.start(SWIFT_BACKTRACE="enable=no")
+    finally:
+        appliance.tear_down()
+
+
+def descriptors(pid):
+    """What each descriptor of a process is, by number."""
+    folder = pathlib.Path(f"/proc/{pid}/fd")
+    found = {}
+    for one in folder.iterdir():
+        found[int(one.name)] = answers(lambda: os.readlink(one), FileNotFoundError) or ""
+    return found
+
+
+def taken_from(pid, number):
+    """A process's own socket, as who commands it has it."""
+    process = os.pidfd_open(pid)
+    try:
+        copy = ctypes.CDLL(None, use_errno=True).syscall(SYS_PIDFD_GETFD, process, number, 0)
+        assert copy >= 0, os.strerror(ctypes.get_errno())
+        return socket.socket(fileno=copy)
+    finally:
+        os.close(process)
+
+
+def listeners(pid):
+    """The sockets on which a process listens."""
+    for number, what in descriptors(pid).items():
+        if what.startswith("socket:"):
+            found = taken_from(pid, number)
+            if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                yield found
+            else:
+                found.close()
+
+
+def renewed(appliance, name, old):
+    eventually(lambda: part(appliance, name) not in (None, old), what=f"a new {name}")
+    eventually(appliance._is_up, what="health")
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_sockets_that_a_process_has_shut_down_before_it_ends_are_opened_again(own_appliance, name):
+    appliance = own_appliance
+    sandbox = appliance.create()
+    start_server(sandbox, ECHO_SERVER)
+    route = {"OpenSandbox-Ingress-To": f"{sandbox.id}-8000"}
+    old = part(appliance, name)
+    shut = 0
+    for found in listeners(old):
+        # Of the network and of files alike; a shorter queue is as bad.
+        found.listen(0)
+        found.shutdown(socket.SHUT_RDWR)
+        found.close()
+        shut += 1
+    assert shut >= 2
+    os.kill(old, signal.SIGKILL)
+    renewed(appliance, name, old)
+    assert appliance.api.get("/v1/sandboxes").status_code == 200
+    assert httpx.get(f"{appliance.gateway}/x", headers=route).status_code == 200
+    assert appliance.api.get(f"/v1/sandboxes/{sandbox.id}/networkpolicy").status_code == 200
+    text = appliance.api.get("/metrics").text
+    assert "egress_nftables_rules_count" in text and "sallyport_ingress" in text
+    sandbox.close()
+
+
+def test_the_link_keeps_no_descriptor_that_it_is_sent(own_appliance):
+    server = part(own_appliance, "server")
+    path = str(own_appliance.folder / "run" / "link.sock")
+    before = len(descriptors(server))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link, open("/dev/null") as null:
+        link.connect(path)
+        for count in (1, 2, 1, 2):
+            # "accessed", of a sandbox that is not there. Who sends more than one is not listened to any more.
+            answers(lambda: socket.send_fds(link, [b"\x02nobody"], [null.fileno()] * count), OSError)
+        eventually(lambda: "/dev/null" not in list(descriptors(server).values())[3:] and
+                   len([w for n, w in descriptors(server).items() if n > 2 and w == "/dev/null"]) == 0, what="their end")
+    eventually(lambda: len(descriptors(server)) <= before + 1, what="the link's end")
+
+
+def test_a_part_has_no_descriptor_but_those_that_it_was_given(own_appliance):
+    secrets = str(own_appliance.state / "secrets")
+    for name in PARTS:
+        found = {n: what for n, what in descriptors(part(own_appliance, name)).items() if what.startswith(("/", "memfd"))}
+        files = {what for what in found.values() if not what.startswith(("/dev/", "memfd:sallyport-board"))}
+        assert not any("handover" in what for what in files)
+        if name != "server":
+            assert not any(what.endswith((".toml", "api-key", "credential-key")) for what in files), files
+        if name == "guard":
+            assert not any(what.startswith(secrets) for what in files), files
+
+
+def test_the_gateway_reaches_no_file_and_the_guard_writes_none_but_its_own(own_appliance):
+    # Whatever the kernel has of Landlock and filters is on; what it lacks is said once.
+    assert "lacks" not in own_appliance.log.read_text()
+    for name in ("guard", "gateway"):
+        found = status(part(own_appliance, name))
+        assert found["Seccomp"] == "2" and found["NoNewPrivs"] == "1"
+        pid = part(own_appliance, name)
+        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            assert status(f"{pid}/task/{thread.name}")["Seccomp"] == "2"
+
+
+def attempts(run, pids):
+    """What this process can do to sockets and processes of a server."""
+    for name in ("link.sock", "directory.sock", "policy.sock", "egress-admin.sock", "gateway-metrics.sock"):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+            with socket.socket(socket.AF_UNIX, kind) as one:
+                if answers(lambda: one.connect(f"{run}/{name}") or True, OSError):
+                    yield f"connects to {name}"
+    if answers(lambda: os.listdir(run), OSError):
+        yield "lists the sockets"
+    for name, pid in pids.items():
+        if answers(lambda: os.kill(pid, signal.SIGCONT) or True, OSError):
+            yield f"signals {name}"
+        for file in ("environ", "mem", "maps"):
+            if answers(lambda: open(f"/proc/{pid}/{file}", "rb").read(1) or True, OSError):
+                yield f"reads {file} of {name}"
+        if answers(lambda: os.listdir(f"/proc/{pid}/fd"), OSError):
+            yield f"lists descriptors of {name}"
+
+
+def as_user(number, run, pids):
+    """The attempts of a process of another user that succeed."""
+    ends = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(number, number, number)
+            os.setresuid(number, number, number)
+            os.write(ends[1], "\n".join(["as another", *attempts(run, pids)]).encode())
+        finally:
+            os._exit(0)
+    os.close(ends[1])
+    with open(ends[0]) as said:
+        lines = said.read().splitlines()
+    os.waitpid(child, 0)
+    assert lines[0] == "as another"
+    return set(lines[1:])
+
+
+def test_a_user_of_the_machine_reaches_no_socket_and_no_process(own_appliance):
+    pids = {"supervisor": own_appliance.process.pid, **{name: part(own_appliance, name) for name in PARTS}}
+    # The folder above is the test's own.
+    own_appliance.folder.chmod(0o755)
+    run = str(own_appliance.folder / "run")
+    assert as_user(60000, run, pids) == set()
+    # A program of the gateway's user, which is to own nothing else: the gateway's sockets, and no secret of its process.
+    assert as_user(GATEWAY_USER, run, pids) == {
+        "connects to link.sock", "connects to directory.sock", "connects to policy.sock", "signals gateway"}
+
+
+def test_a_program_that_is_replaced_while_it_runs_is_still_the_one_that_is_started_again(world, tmp_path):
+    program = tmp_path / "sallyport"
+    shutil.copy2(BINARY, program)
+    appliance = Appliance(world)
+    appliance.words = ()
+    own = ["sh", "-c", f'shift; exec "{program}" "$@"', "sh"]
+    try:
+        appliance.process = appliance.launch(through=own, SWIFT_BACKTRACE="enable=no")
+        eventually(appliance._is_up, what="the server")
+        other = tmp_path / "other"
+        other.write_text("#!/bin/sh\nexit 3\n")
+        other.chmod(0o755)
+        other.replace(program)
+        for name in PARTS:
+            old = part(appliance, name)
+            os.kill(old, signal.SIGKILL)
+            renewed(appliance, name, old)
+            assert status(part(appliance, name))["Name"] == "sallyport"
+            assert words(part(appliance, name))[0] == "sallyport"
+    finally:
+        appliance.stop()
+        appliance.tear_down()
+
+
+def test_a_part_that_is_stopped_holds_up_nobody_else_and_goes_on_where_it_was(own_appliance):
+    appliance = own_appliance
+    sandbox = appliance.create()
+    start_server(sandbox, ECHO_SERVER)
+    route = {"OpenSandbox-Ingress-To": f"{sandbox.id}-8000"}
+    questions = {
+        "server": lambda: appliance.api.get("/v1/sandboxes").status_code,
+        "gateway": lambda: httpx.get(f"{appliance.gateway}/x", headers=route, timeout=20).status_code,
+    }
+    for name in PARTS:
+        pid = part(appliance, name)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for other, question in questions.items():
+                if other != name:
+                    assert question() == 200, (name, other)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert part(appliance, name) == pid
+        assert all(question() == 200 for question in questions.values())
+    sandbox.close()
+
+
+def test_a_supervisor_that_is_stopped_is_missed_only_when_a_part_ends(own_appliance):
+    appliance = own_appliance
+    supervisor = appliance.process.pid
+    old = part(appliance, "gateway")
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        os.kill(old, signal.SIGKILL)
+        eventually(lambda: is_gone(old), what="the gateway's end")
+        assert appliance.api.get("/v1/sandboxes").status_code == 200
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    renewed(appliance, "gateway", old)
+
+
+def test_strangers_on_the_link_do_not_keep_the_gateway_out(own_appliance):
+    appliance = own_appliance
+    path = str(appliance.folder / "run" / "link.sock")
+    sandbox = appliance.create()
+    start_server(sandbox, ECHO_SERVER)
+    held = []
+    try:
+        for _ in range(64):
+            link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            link.connect(path)
+            # What is no message ends the link; what is one is answered, or not.
+            answers(lambda: link.send(struct.pack("<BQH", 1, 7, 80) + os.urandom(40)), OSError)
+            held.append(link)
+        route = {"OpenSandbox-Ingress-To": f"{sandbox.id}-8000"}
+        assert httpx.get(f"{appliance.gateway}/x", headers=route).status_code == 200
+        assert appliance.api.get("/v1/sandboxes").status_code == 200
+    finally:
+        for link in held:
+            link.close()
+    sandbox.close()
