@@ -15,6 +15,7 @@ from doors import listen_inside
 from recorder import Loop
 from separate import DOMAIN, SeparateGateway
 from support.leftovers import name_of
+from support.parts import part
 
 SANDBOXES = 6
 CLIENTS = 12
@@ -185,7 +186,9 @@ class Soak:
     # All of it
 
     def processes(self):
-        return {"header": self.appliance.process.pid, **{g.mode: g.process.pid for g in self.separate}}
+        # The gateway's own process, where it has one.
+        own = part(self.appliance, "gateway") or self.appliance.process.pid
+        return {"header": own, **{g.mode: g.process.pid for g in self.separate}}
 
     def usage(self):
         return {mode: (descriptors(pid), memory(pid)) for mode, pid in self.processes().items()}

@@ -9,9 +9,10 @@ from support.waiting import eventually
 SECONDS = times(20)
 
 
-@pytest.fixture
-def own_appliance(world):
+@pytest.fixture(params=[(), ("--single-process",)], ids=["three-processes", "one-process"])
+def own_appliance(world, request):
     appliance = Appliance(world, prefix=28)
+    appliance.words = request.param
     try:
         yield appliance.start()
     finally:

@@ -16,8 +16,8 @@ struct Serve: ParsableCommand {
     @Option(help: "The static execd that sandboxes start with.") var execd: String?
     @Flag(
         inversion: .prefixedNo, exclusivity: .chooseLast,
-        help: "Run all of it in one process; otherwise guard, server and gateway are apart (docs/processes.md).")
-    var singleProcess = true
+        help: "Run all of it in one process: less memory, and what ends one part ends all (docs/processes.md).")
+    var singleProcess = false
 
     func run() throws {
         var options = try common.serveOptions()
@@ -71,17 +71,21 @@ struct ProcessCommand: ParsableCommand {
     @Argument(help: "For people who look at the list of processes.") var part: String
 
     func run() throws {
-        let handover: Handover, settings: Settings
+        let handover: Handover, settings: Settings, missing: [String]
         do {
             handover = try Handover.receive()
             try handover.confine()
             settings = try handover.settings()
+            missing = try handover.confineFurther(settings)
         } catch { throw Program.failure(error) }
         let program = Program(
             settings: settings, logFormat: LogFormat(rawValue: handover.logFormat) ?? .text,
             process: handover.part.rawValue)
         try program.run { program in
             let (settings, metrics, logger) = (program.settings, program.metrics, program.logger)
+            for what in missing {
+                logger.warning("this kernel lacks something that confines the process", metadata: ["lacks": "\(what)"])
+            }
             let stop: @Sendable () async -> Void
             switch handover.part {
             case .egress:

@@ -105,8 +105,8 @@ presets = "{ROOT}/policies"
 
     # The process
 
-    # Further arguments of every server.
-    words = ()
+    # Further arguments of every server. SALLYPORT_TEST_SINGLE=1 runs the tests against one process.
+    words = ("--single-process",) if os.environ.get("SALLYPORT_TEST_SINGLE") == "1" else ()
 
     def launch(self, *, through=(), **environment):
         """Starts a server with this configuration, by way of another program where one is given, and does not wait."""
