@@ -73,6 +73,8 @@ def test_sockets_that_a_process_has_shut_down_before_it_ends_are_opened_again(ow
     route = {"OpenSandbox-Ingress-To": f"{sandbox.id}-8000"}
     old = part(appliance, name)
     shut = 0
+    # It would notice, and end before all of them are.
+    os.kill(old, signal.SIGSTOP)
     for found in listeners(old):
         # Of the network and of files alike; a shorter queue is as bad.
         found.listen(0)
