@@ -44,7 +44,7 @@ import Testing
         #expect(await house.send(.PATCH, target, "[\(many)]").status == 400 && sidecar.policy == .allowAll)
         await sidecar.stop()
         let gone = await house.send(.PUT, target, #"{"defaultAction":"deny"}"#)
-        #expect(gone.status == 500 && gone.text.contains("nothing was changed"), "\(gone.text)")
+        #expect(gone.status == 503 && gone.text.contains("SANDBOX::GUARD_UNAVAILABLE"), "\(gone.text)")
     }
 
     @Test func `a preset is removed from a sidecar by its name, as it was put there`() async throws {
@@ -135,7 +135,7 @@ import Testing
         let later = try await house.restarted()
         #expect(later.state(id) == .running && later.cluster.pods == [id])
         // The sidecar's token is the cluster's to tell.
-        #expect(await later.send(.GET, "/v1/sandboxes/\(id)/networkpolicy").status == 500)
+        #expect(await later.send(.GET, "/v1/sandboxes/\(id)/networkpolicy").status == 503)
         later.cluster.isReachable = true
         #expect(await later.send(.GET, "/v1/sandboxes/\(id)/networkpolicy").status == 200)
     }
