@@ -59,7 +59,7 @@ package final class GatewayPart: Sendable {
             dialer: settings.gateway.reachesLoopback ? link : nil, logger: logger)
         var http = HTTPAPI(.exact, logger: logger, render: Reply.error)
         http.on(.GET, "/metrics") { _ in .metrics(metrics.prometheusText()) }
-        metricsServer = HTTPServer(group: group, logger: logger, handler: http.handler)
+        metricsServer = HTTPServer(group: group, logger: logger, application: http)
         try link.start()
         files.whenChanged { path in
             guard path == keysPath, let text = files.secret(path) else { return }
