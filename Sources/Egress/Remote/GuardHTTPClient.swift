@@ -63,6 +63,7 @@ package struct GuardHTTPClient: Sendable {
         }.value
         switch outcome {
         case .success(let response): return response
+        case .failure(.invalidRequest(let reason)), .failure(.unavailable(let reason)): throw .remote(reason)
         case .failure(let error): throw .unreachable("\(error) (\(address))")
         }
     }
