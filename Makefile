@@ -69,6 +69,7 @@ bench: test-deps execd egress base-image
 	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/AllInOneServer/server.py
 	python3 Benchmarks/Sidecar/start.py
+	python3 Benchmarks/Terminals/terminals.py .build-static/release/execd
 	./scripts/bench-gateway.sh http1
 	./scripts/bench-gateway.sh http2
 	./scripts/bench-gateway.sh idle-websockets

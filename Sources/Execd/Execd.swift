@@ -85,6 +85,7 @@ public enum Execd {
         }
         let api = ExecdAPI(
             commands: CommandAPI(runner: runner), sessions: sessions, code: code,
+            terminals: TerminalAPI(runner: runner, expansion: expansion),
             files: FilesAPI(expansion: expansion), token: token, logger: logger)
         let server = HTTPServer(
             group: group, logger: logger, application: api.http)

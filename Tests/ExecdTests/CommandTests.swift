@@ -283,9 +283,7 @@ struct LiveExecd: Sendable {
         try await LiveExecd.run { execd async throws in
             let capabilities = try await execd.ask("GET", "/v1/isolated/capabilities")
             #expect(capabilities.status == 200 && capabilities.body.hasPrefix(#"{"available":false,"message":"#))
-            for (method, path) in [
-                ("POST", "/v1/isolated/session"), ("GET", "/v1/isolated/sessions"), ("POST", "/pty"), ("GET", "/pty/1"),
-            ] {
+            for (method, path) in [("POST", "/v1/isolated/session"), ("GET", "/v1/isolated/sessions")] {
                 let answer = try await execd.ask(method, path)
                 #expect(answer.status == 501 && answer.code == "NOT_SUPPORTED", "\(path)")
             }

@@ -2,7 +2,8 @@
 /// hold: libFuzzer reports it, and the corpus test fails.
 enum FuzzTarget: String, CaseIterable {
     case query, response, name, target, policy, rules, chunks, route, label, token, opening, body, reply, fields,
-        http1request, http1response, json, create, renew, list, metadata, execd, link, kernel, websocket, answer
+        http1request, http1response, json, create, renew, list, metadata, execd, terminal, link, kernel, websocket,
+        answer
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -28,6 +29,7 @@ enum FuzzTarget: String, CaseIterable {
         case .list: RequestFuzz.list(bytes)
         case .metadata: RequestFuzz.metadata(bytes)
         case .execd: ExecdFuzz.execd(bytes)
+        case .terminal: TerminalFuzz.terminal(bytes)
         case .link: LinkFuzz.link(bytes)
         case .kernel: CodeFuzz.kernel(bytes)
         case .websocket: WebSocketFuzz.frames(bytes)

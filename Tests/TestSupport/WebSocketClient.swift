@@ -2,7 +2,7 @@ import NIOCore
 import NIOPosix
 
 /// A WebSocket client that sends whatever frames a test says, right or wrong.
-public struct WebSocketClient: ~Copyable {
+public struct WebSocketClient {
     public struct Frame: Hashable, Sendable {
         public var opcode: UInt8
         public var payload: [UInt8]

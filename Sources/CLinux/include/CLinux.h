@@ -135,6 +135,15 @@ typedef struct linux_spawn_options {
 /// dispositions, an empty mask and no descriptor but those named.
 pid_t linux_spawn(const linux_spawn_options *options);
 
+// --- terminals ----------------------------------------------------------------------------------
+/// A new pseudo terminal: its master, which does not block, or -errno; `terminal` is the side of the programs. Both are
+/// close-on-exec, and neither becomes the caller's controlling terminal.
+int linux_open_terminal(int *terminal);
+/// 0 or -errno. The foreground group gets SIGWINCH where the size is another.
+int linux_set_terminal_size(int descriptor, uint16_t columns, uint16_t rows);
+/// The process group in the foreground of a master's terminal; 0 for none, or -errno.
+pid_t linux_foreground_group(int master);
+
 // --- mounts ---------------------------------------------------------------------
 int linux_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 /// Detaches what is mounted on `target`, with everything beneath it; a link there is not followed.

@@ -12,6 +12,7 @@ struct ExecdAPI: Sendable {
     let commands: CommandAPI
     let sessions: SessionAPI
     let code: CodeAPI
+    let terminals: TerminalAPI
     let files: FilesAPI
     /// The token that every request must carry; nil for none.
     let token: String?
@@ -25,6 +26,7 @@ struct ExecdAPI: Sendable {
         commands.add(to: &http)
         sessions.add(to: &http)
         code.add(to: &http)
+        terminals.add(to: &http)
         files.add(to: &http)
         MissingParts.add(to: &http)
         return http

@@ -9,12 +9,8 @@ enum MissingParts {
     }
 
     static func add(to http: inout HTTPAPI) {
-        for (path, part) in [
-            ("/v1/isolated", "isolated sessions"), ("/pty", "terminals"),
-        ] {
-            http.on(nil, path + "/*") { _ in
-                throw ExecdError(.notImplemented, "NOT_SUPPORTED", "this execd has no \(part) yet")
-            }
+        http.on(nil, "/v1/isolated/*") { _ in
+            throw ExecdError(.notImplemented, "NOT_SUPPORTED", "this execd has no isolated sessions yet")
         }
         // Always told (docs/wire.md#isolated-sessions).
         http.on(.GET, "/v1/isolated/capabilities") { _ in .json(.ok, Capabilities()) }

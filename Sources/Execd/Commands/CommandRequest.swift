@@ -28,15 +28,23 @@ struct CommandRequest: Decodable, Hashable, Sendable {
         case (nil, let argv?):
             guard let program = argv.first, !program.isEmpty else { throw RequestBodyError("argv is empty") }
         }
+        try Self.checkIdentity(uid, gid)
+        try TimeLimit.check(timeout)
+        try Self.checkTexts(envs: envs, [command, cwd].compactMap { $0 } + (argv ?? []))
+    }
+
+    static func checkIdentity(_ uid: UInt32?, _ gid: UInt32?) throws(RequestBodyError) {
         guard gid == nil || uid != nil else { throw RequestBodyError("gid needs uid") }
         // The kernel takes the largest number to mean "leave unchanged": the command would run as root.
         guard uid != .max, gid != .max else { throw RequestBodyError("uid and gid are numbers below \(UInt32.max)") }
-        try TimeLimit.check(timeout)
+    }
+
+    /// What a process is given: variables, and other texts.
+    static func checkTexts(envs: [ExactName: String]?, _ texts: [String]) throws(RequestBodyError) {
         for name in (envs ?? [:]).keys.map(\.text) where !VariableName.isValid(name) {
             throw RequestBodyError("envs: \"\(name.prefix(80))\" is not a name for a variable")
         }
-        let texts = [command, cwd].compactMap { $0 } + (argv ?? []) + (envs.map { Array($0.values) } ?? [])
-        guard !texts.contains(where: { $0.utf8.contains(0) }) else {
+        guard !(texts + (envs.map { Array($0.values) } ?? [])).contains(where: { $0.utf8.contains(0) }) else {
             throw RequestBodyError("a NUL byte cannot be passed to a process")
         }
     }

@@ -46,6 +46,7 @@ final class CommandRunner: Sendable {
                     guard !isBackground else { return record.append(bytes) }
                     record.produced(bytes.count)
                     continuation.yield(event)
+                case .took, .refusedInput: break
                 case .ended(let status):
                     record.ended(status, failure: nil, at: Self.now())
                     continuation.yield(event)

@@ -6,7 +6,8 @@ import System
     import Glibc
 #endif
 
-/// Starts processes and watches them. One thread reads all pipes and is notified of all exits.
+/// Starts processes and watches them. One thread reads all pipes and terminals, writes input, and is notified of all
+/// exits.
 ///
 /// When a process ends, the contents of its pipes are delivered before its end. So there is nothing to wait for
 /// afterwards, and a grandchild that keeps a pipe open does not keep the command open.
@@ -16,18 +17,25 @@ final class ProcessLoop: Sendable {
     struct Running {
         var pid: pid_t
         var pidfd: CInt
+        var wires: ProcessWires
+        /// Those of `wires` that have not ended.
         var pipes: [OutputStream: CInt]
-        var pausesControl: Bool
+        var queue = InputQueue()
+        /// Its input is in the set of what is waited for.
+        var isWaitingToWrite = false
         var deliver: Delivery
     }
 
-    private enum Command {
+    enum Command {
         case watch(UInt64, Running)
         case pause(UInt64)
         case resume(UInt64)
+        case write(UInt64, [UInt8])
+        case resize(UInt64, TerminalSize)
+        case signalForeground(UInt64, CInt)
     }
 
-    private let poll: EventPoll
+    let poll: EventPoll
     private let commands: CommandQueue<Command>
     private let numbers = Atomic<UInt64>(0)
 
@@ -47,160 +55,122 @@ final class ProcessLoop: Sendable {
     }
 
     /// Starts a process. Its output and end are passed to `deliver` on the loop's thread.
-    /// - Parameters:
-    ///   - control: its control channel, which the loop reads until the process ends.
-    ///   - pausesControl: whether reading that pauses with the output, for one that carries much.
     func start(
-        _ spec: ProcessSpec, control: ControlChannel? = nil, pausesControl: Bool = false, deliver: @escaping Delivery
+        _ spec: ProcessSpec, _ connection: Connection = .output, deliver: @escaping Delivery
     ) throws(SpawnError) -> RunningProcess {
-        var output: [CInt] = [-1, -1], errors: [CInt] = [-1, -1]
-        guard linux_pipe(&output) == 0 else { throw SpawnError(program: spec.arguments[0], code: EMFILE) }
-        guard linux_pipe(&errors) == 0 else {
-            let failure = SpawnError(program: spec.arguments[0], code: EMFILE)
-            for descriptor in output { close(descriptor) }
-            throw failure
-        }
-        defer {
-            close(output[1])
-            close(errors[1])
-        }
-        var pipes: [OutputStream: CInt] = [.standardOutput: output[0], .standardError: errors[0]]
-        // The loop closes descriptors after reading, so it gets a duplicate.
-        if let control { pipes[.control] = fcntl(control.near, F_DUPFD_CLOEXEC, 3) }
-        // Makes only our ends non-blocking; the flag belongs to the open file, and each end of a pipe is a separate
-        // one.
-        for descriptor in [output[0], errors[0]] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
+        var wires = try ProcessWires(connection, for: spec.arguments[0])
         let pid: pid_t
         do throws(SpawnError) {
-            guard pipes[.control] != -1 else { throw SpawnError(program: spec.arguments[0], code: EMFILE) }
-            pid = try Spawn.start(spec, input: control?.far ?? -1, output: output[1], error: errors[1])
+            let far = wires.far
+            pid = try Spawn.start(spec, input: far.input, output: far.output, error: far.errors)
+            wires.closeFar()
         } catch {
-            for descriptor in pipes.values { close(descriptor) }
+            wires.closeFar()
+            wires.closeNear()
             throw error
         }
         let number = numbers.add(1, ordering: .relaxed).newValue
         commands.send(
             .watch(
                 number,
-                Running(
-                    pid: pid, pidfd: linux_pidfd_open(pid), pipes: pipes, pausesControl: pausesControl,
-                    deliver: deliver)))
+                Running(pid: pid, pidfd: linux_pidfd_open(pid), wires: wires, pipes: wires.pipes, deliver: deliver)))
         return RunningProcess(pid: pid, number: number, loop: self)
     }
 
-    fileprivate func pause(_ number: UInt64) { commands.send(.pause(number)) }
-    fileprivate func resume(_ number: UInt64) { commands.send(.resume(number)) }
+    fileprivate func send(_ command: Command) { commands.send(command) }
 
     // MARK: On the thread
 
     /// Which descriptor of a process an event is for; part of the event's data.
-    private enum Slot: UInt64 {
+    enum Slot: UInt64 {
         case exit = 0
         case output = 1
         case error = 2
         case control = 3
+        case terminal = 4
+        case input = 5
+
+        static let bits: UInt64 = 3
+
+        init(_ stream: OutputStream) {
+            self =
+                switch stream {
+                case .standardOutput: .output
+                case .standardError: .error
+                case .control: .control
+                case .terminal: .terminal
+                }
+        }
+
+        func token(_ number: UInt64) -> UInt64 { number << Self.bits | rawValue }
     }
 
     private func run() {
+        // A process may close its input while it is written to.
+        linux_block_sigpipe()
         var running: [UInt64: Running] = [:]
         var events = EventPoll.events()
         while true {
             for event in events.prefix((try? poll.wait(&events)) ?? 0) {
-                let number = event.data >> 2
+                let number = event.data >> Slot.bits
                 if number == 0 {
-                    obey(&running)
-                } else if let process = running[number] {
-                    switch Slot(rawValue: event.data & 3) {
+                    for command in commands.take() { obey(command, &running) }
+                } else if running[number] != nil {
+                    switch Slot(rawValue: event.data & (1 << Slot.bits - 1)) {
                     case .output: read(.standardOutput, number, &running)
                     case .error: read(.standardError, number, &running)
+                    case .terminal: read(.terminal, number, &running)
                     case .control:
                         drain(number, &running)
                         read(.control, number, &running)
-                    case .exit, nil: finish(number, process, &running)
+                    case .input: flush(number, &running)
+                    case .exit, nil: finish(number, &running)
                     }
                 }
             }
         }
     }
 
-    private func obey(_ running: inout [UInt64: Running]) {
-        for command in commands.take() {
-            switch command {
-            case .watch(let number, let process):
-                running[number] = process
-                for (stream, pipe) in process.pipes {
-                    poll.add(pipe, token: number << 2 | slot(stream).rawValue)
-                }
-                poll.add(process.pidfd, token: number << 2)
-            case .pause(let number):
-                guard let process = running[number] else { continue }
-                for (stream, pipe) in process.pipes where stream != .control || process.pausesControl {
-                    poll.modify(pipe, 0, token: number << 2 | slot(stream).rawValue)
-                }
-            case .resume(let number):
-                for (stream, pipe) in running[number]?.pipes ?? [:] {
-                    poll.modify(pipe, LINUX_EPOLLIN, token: number << 2 | slot(stream).rawValue)
-                }
-            }
+    private func obey(_ command: Command, _ running: inout [UInt64: Running]) {
+        switch command {
+        case .watch(let number, let process):
+            running[number] = process
+            for (stream, pipe) in process.pipes { poll.add(pipe, token: Slot(stream).token(number)) }
+            poll.add(process.pidfd, token: Slot.exit.token(number))
+        case .pause(let number): setReading(false, number, &running)
+        case .resume(let number): setReading(true, number, &running)
+        case .write(let number, let bytes): write(bytes, number, &running)
+        case .resize(let number, let size):
+            guard let master = running[number]?.pipes[.terminal] else { break }
+            _ = linux_set_terminal_size(master, size.columns, size.rows)
+        case .signalForeground(let number, let signal): signalForeground(signal, number, &running)
         }
     }
 
-    private func slot(_ stream: OutputStream) -> Slot {
-        switch stream {
-        case .standardOutput: .output
-        case .standardError: .error
-        case .control: .control
+    private func setReading(_ isReading: Bool, _ number: UInt64, _ running: inout [UInt64: Running]) {
+        guard let process = running[number] else { return }
+        for (stream, pipe) in process.pipes where isReading || stream != .control || process.wires.pausesControl {
+            poll.modify(pipe, isReading ? LINUX_EPOLLIN : 0, token: Slot(stream).token(number))
         }
     }
 
-    /// Reads once; closes the pipe at its end.
-    @discardableResult
-    private func read(_ stream: OutputStream, _ number: UInt64, _ running: inout [UInt64: Running]) -> Bool {
-        guard let pipe = running[number]?.pipes[stream] else { return false }
-        var length = 0
-        let bytes = [UInt8](unsafeUninitializedCapacity: 32 << 10) { buffer, filled in
-            // The control channel's socket must stay blocking for its writer.
-            length =
-                stream == .control
-                ? recv(pipe, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
-                : Glibc.read(pipe, buffer.baseAddress, buffer.count)
-            filled = max(length, 0)
-        }
-        if length > 0 {
-            running[number]?.deliver(.output(stream, bytes))
-            return true
-        }
-        if length == 0 || (errno != EAGAIN && errno != EINTR) {
-            close(pipe)
-            running[number]?.pipes[stream] = nil
-        }
-        return false
-    }
-
-    /// The most reads of a pipe after its process has ended. It holds 64 KiB, but others may go on writing.
-    private static let maxReadAtEnd = 64
-
-    private func drain(_ number: UInt64, _ running: inout [UInt64: Running]) {
-        for stream in [OutputStream.standardOutput, .standardError] {
-            for _ in 0..<Self.maxReadAtEnd {
-                guard read(stream, number, &running) else { break }
-            }
-        }
-    }
-
-    private func finish(_ number: UInt64, _ process: Running, _ running: inout [UInt64: Running]) {
+    private func finish(_ number: UInt64, _ running: inout [UInt64: Running]) {
+        guard let process = running[number] else { return }
         var state: Int32 = 0
         guard waitpid(process.pid, &state, WNOHANG) == process.pid else { return }
+        // What a terminal still has is read up to its end, which comes only when nobody has it open.
+        running[number]?.wires.closeKept()
         drain(number, &running)
         while read(.control, number, &running) {}
         for pipe in (running[number]?.pipes ?? [:]).values { close(pipe) }
+        running[number]?.wires.closeInput()
         close(process.pidfd)
         running[number] = nil
         process.deliver(.ended(ProcessExit(waited: state)))
     }
 }
 
-/// A started process, for signals and back-pressure.
+/// A started process, for signals, input and back-pressure.
 struct RunningProcess: Sendable {
     let pid: pid_t
     private let number: UInt64
@@ -224,6 +194,14 @@ struct RunningProcess: Sendable {
     }
 
     /// Pauses reading its output, so that it blocks when its pipe is full.
-    func pauseOutput() { loop.pause(number) }
-    func resumeOutput() { loop.resume(number) }
+    func pauseOutput() { loop.send(.pause(number)) }
+    func resumeOutput() { loop.send(.resume(number)) }
+
+    // What follows is for processes with input or a terminal, and does nothing once they have ended.
+
+    /// Writes to its input as it is read. What has been taken is delivered as `took`.
+    func write(_ bytes: [UInt8]) { loop.send(.write(number, bytes)) }
+    func resize(_ size: TerminalSize) { loop.send(.resize(number, size)) }
+    /// Signals the group in the foreground of its terminal, or its own without one.
+    func signalForeground(_ signal: CInt) { loop.send(.signalForeground(number, signal)) }
 }

@@ -18,6 +18,8 @@ struct ProcessSpec: Hashable, Sendable {
     var rank = Rank.command
     /// Descriptors of the control group that it is to be in (`MemberFiles`); empty: execd's own.
     var joins: [CInt] = []
+    /// Whether its standard input is a terminal that it controls, as the leader of a session of its own.
+    var controlsTerminal = false
 
     static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }
@@ -38,12 +40,18 @@ enum OutputStream: Hashable, Sendable {
     case standardOutput, standardError
     /// The socket that is the standard input of a process with a control channel.
     case control
+    /// A terminal, to which both standard output and standard error go.
+    case terminal
 }
 
 /// What a running process brings, in order; the exit comes last and once. What it wrote before something on its control
 /// channel comes before that.
 enum ProcessEvent: Hashable, Sendable {
     case output(OutputStream, [UInt8])
+    /// It, or its terminal, has taken so many bytes of input.
+    case took(Int)
+    /// It will read no more input.
+    case refusedInput
     case ended(ProcessExit)
 }
 

@@ -22,6 +22,7 @@ enum Spawn {
         launch.passed = passed
         launch.joined = spec.joins
         launch.hasOwnGroup = true
+        launch.controlsTerminal = spec.controlsTerminal
         launch.outOfMemoryScore = spec.rank.rawValue
         (launch.user, launch.group) = (spec.user, spec.group)
         // A command is the sandbox's, not the server's: it goes on where that one ends and is started again. And any of

@@ -100,7 +100,7 @@ final class ShellSession: Sendable {
             environment: environment.current(), directory: folder.flatMap { FileStatus.isFolder($0) ? $0 : nil },
             joins: environment.group.descriptors)
         let channel = try ControlChannel()
-        let process = try ProcessLoop.shared.start(spec, control: channel) { self.receive($0) }
+        let process = try ProcessLoop.shared.start(spec, .control(channel)) { self.receive($0) }
         return Shell(process: process, channel: channel, variables: variables)
     }
 
@@ -121,6 +121,7 @@ final class ShellSession: Sendable {
                 // Output between runs comes from background processes, and nobody reads it.
                 state.run?.record.produced(bytes.count)
                 state.run?.events.yield(event)
+            case .took, .refusedInput: break
             case .ended(let status):
                 state.shell?.channel.end()
                 finish(status, &state)

@@ -36,6 +36,8 @@ package struct ProcessLaunch: Sendable {
     package var joined: [CInt] = []
     /// Whether it gets its own process group, so that everything it starts can be signalled together.
     package var hasOwnGroup = false
+    /// Whether it leads a session of its own, whose controlling terminal is `input`.
+    package var controlsTerminal = false
     /// nil for this process's. If either is set, supplementary groups are dropped.
     package var user: UInt32?, group: UInt32?
     package var mounts: Mounts?
@@ -72,7 +74,8 @@ package struct ProcessLaunch: Sendable {
                         options.directory = texts.one(directory)
                         (options.input, options.output, options.error) = (input, output, error)
                         (options.passed, options.passed_count) = (passed.baseAddress, CInt(passed.count))
-                        options.grouping = hasOwnGroup ? 2 : 0
+                        options.grouping = controlsTerminal ? 1 : hasOwnGroup ? 2 : 0
+                        options.controlling_terminal = controlsTerminal ? 1 : 0
                         options.user = user.map(Int64.init) ?? -1
                         options.group = group.map(Int64.init) ?? -1
                         options.private_mounts = mounts == nil ? 0 : 1

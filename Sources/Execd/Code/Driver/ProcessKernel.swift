@@ -100,7 +100,7 @@ final class ProcessKernel: CodeKernel {
                 directory: folder.flatMap { FileStatus.isFolder($0) ? $0 : nil },
                 joins: runner.environment.group.descriptors)
             do throws(SpawnError) {
-                let process = try ProcessLoop.shared.start(spec, control: channel, pausesControl: true) {
+                let process = try ProcessLoop.shared.start(spec, .control(channel, pauses: true)) {
                     self.receive($0)
                 }
                 channel.send(dialogue.greeting)
@@ -137,6 +137,7 @@ final class ProcessKernel: CodeKernel {
             case .output(let stream, let bytes):
                 // Between runs it comes from what runs left in the background, and nobody reads it.
                 if state.driver?.isReady == true { yield(.output(stream, bytes), &state) }
+            case .took, .refusedInput: break
             case .ended(let status):
                 state.driver?.channel.end()
                 state.driver = nil

@@ -1,0 +1,95 @@
+import CLinux
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What the loop reads and writes, on its thread.
+extension ProcessLoop {
+    /// Reads once, and of a terminal all that is there up to the size of the buffer, since it gives 4 KiB at a time.
+    /// Closes a pipe at its end.
+    @discardableResult
+    func read(_ stream: OutputStream, _ number: UInt64, _ running: inout [UInt64: Running]) -> Bool {
+        guard let pipe = running[number]?.pipes[stream] else { return false }
+        var length = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: 32 << 10) { buffer, filled in
+            repeat {
+                // The control channel's socket must stay blocking for its writer.
+                length =
+                    stream == .control
+                    ? recv(pipe, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+                    : Glibc.read(pipe, buffer.baseAddress! + filled, buffer.count - filled)
+                filled += max(length, 0)
+            } while stream == .terminal && length > 0 && filled < buffer.count
+        }
+        let code = errno
+        if !bytes.isEmpty {
+            running[number]?.deliver(.output(stream, bytes))
+            if length > 0 { return true }
+        }
+        if length == 0 || (code != EAGAIN && code != EINTR) {
+            close(pipe)
+            running[number]?.pipes[stream] = nil
+        }
+        return false
+    }
+
+    /// The most reads of a pipe after its process has ended. It holds 64 KiB, but others may go on writing.
+    private static let maxReadAtEnd = 64
+
+    func drain(_ number: UInt64, _ running: inout [UInt64: Running]) {
+        for stream in [OutputStream.standardOutput, .standardError, .terminal] {
+            for _ in 0..<Self.maxReadAtEnd {
+                guard read(stream, number, &running) else { break }
+            }
+        }
+    }
+
+    func write(_ bytes: [UInt8], _ number: UInt64, _ running: inout [UInt64: Running]) {
+        guard let process = running[number] else { return }
+        guard process.wires.input >= 0 else { return process.deliver(.refusedInput) }
+        running[number]?.queue.append(bytes)
+        // If some waited before, the descriptor is waited for already.
+        if process.queue.isEmpty { flush(number, &running) }
+    }
+
+    /// Writes what waits, as far as it is read.
+    func flush(_ number: UInt64, _ running: inout [UInt64: Running]) {
+        guard let input = running[number]?.wires.input, input >= 0, let deliver = running[number]?.deliver else {
+            return
+        }
+        let wasWaiting = running[number]?.isWaitingToWrite == true
+        guard let (taken, outcome) = running[number]?.queue.flush({ Glibc.write(input, $0.baseAddress, $0.count) })
+        else {
+            return
+        }
+        // In the set only while something waits: the end of a pipe without a reader would be reported without end.
+        if outcome == .waits, !wasWaiting {
+            poll.add(input, LINUX_EPOLLOUT, token: Slot.input.token(number))
+        } else if outcome != .waits, wasWaiting {
+            poll.remove(input)
+        }
+        running[number]?.isWaitingToWrite = outcome == .waits
+        if taken > 0 { deliver(.took(taken)) }
+        if outcome == .refused { deliver(.refusedInput) }
+    }
+
+    /// As the key of a terminal would: input that has not been read yet is dropped with INT and QUIT.
+    func signalForeground(_ signal: CInt, _ number: UInt64, _ running: inout [UInt64: Running]) {
+        guard let process = running[number] else { return }
+        guard let master = process.pipes[.terminal] else {
+            kill(-process.pid, signal)
+            return
+        }
+        if signal == SIGINT || signal == SIGQUIT, let dropped = running[number]?.queue.discard(), dropped > 0 {
+            process.deliver(.took(dropped))
+        }
+        let foreground = linux_foreground_group(master)
+        // No group is in the foreground when the one that was has ended and the shell has not taken its place yet.
+        let group = foreground > 1 ? foreground : process.pid
+        kill(-group, signal)
+        // A group that is stopped would get it only when it goes on.
+        if signal == SIGTERM || signal == SIGHUP { kill(-group, SIGCONT) }
+    }
+}

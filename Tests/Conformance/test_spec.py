@@ -1,0 +1,46 @@
+"""execd has every route that specs/execd.yaml says, and the document is whole."""
+
+import pathlib
+
+import httpx
+import yaml
+from support.terminals import endpoint
+
+SPEC = yaml.safe_load((pathlib.Path(__file__).parents[2] / "specs/execd.yaml").read_text())
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def references(value):
+    if isinstance(value, dict):
+        if "$ref" in value:
+            yield value["$ref"]
+        for part in value.values():
+            yield from references(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from references(part)
+
+
+def test_every_reference_leads_somewhere():
+    assert SPEC["openapi"].startswith("3.1")
+    for reference in references(SPEC):
+        place = SPEC
+        for name in reference.removeprefix("#/").split("/"):
+            place = place[name]
+
+
+def test_execd_has_every_route_and_answers_no_other_method(sandbox, api):
+    url, headers = endpoint(api, sandbox)
+    for path, operations in SPEC["paths"].items():
+        target = url + path.replace("{id}", "none")
+        told = {method for method in operations if method in METHODS}
+        assert told, path
+        for method in told:
+            answer = httpx.request(method, target, headers=headers)
+            assert answer.status_code not in (405, 501) and "NOT_SUPPORTED" not in answer.text, (method, path, answer.text)
+            documented = operations[method]["responses"]
+            assert str(answer.status_code) in documented, (method, path, answer.status_code)
+        for method in METHODS - told:
+            answer = httpx.request(method, target, headers=headers)
+            assert answer.status_code == 405, (method, path)
+            assert {name.lower() for name in answer.headers["allow"].split(", ")} - {"head"} == told
