@@ -29,9 +29,14 @@ def test_a_terminal_is_the_same_by_either_way(sandbox, api, way):
         assert "\n30 100\n/tmp/made/for/it\nxterm-256color it\n/dev/pts/" in client.text
     with terminals.client(name) as client:
         assert client.connected()["mode"] == "pty" and client.replays[0][0] == 0
-        with pytest.raises(InvalidStatus) as refused, terminals.client(name):
-            pass
-        assert refused.value.response.status_code == 409
+        if way == "gateway":
+            with pytest.raises(InvalidStatus) as refused, terminals.client(name):
+                pass
+            assert refused.value.response.status_code == 409
+        else:
+            # The server's proxy upgrades before it asks the sandbox (docs/ingress.md).
+            with terminals.client(name) as second:
+                assert second.to_end() == (1008, "BACKEND_UPGRADE_REFUSED")
         with terminals.client(name, "?takeover=1") as other:
             assert client.to_end() == (4001, "TAKEN_OVER")
             other.connected()
@@ -56,14 +61,14 @@ def test_job_control_works_and_a_signal_is_the_foregrounds(terminals):
     with terminals.client(name) as client:
         client.type("set -m; sleep 300 & echo job\n")
         client.until("\njob\n")
-        client.type("jobs; cat\n")
+        # The group goes on after its cat. A shell whose own child a signal has ended drops what was typed meanwhile.
+        client.type("jobs; (trap : INT; cat; echo status $?)\n")
         client.until("Running")
         client.type("typed\n")
         client.until("typed\ntyped\n")
         client.say("signal", signal="SIGINT")
-        client.type("echo status $?\n")
         client.until("status 130")
-        client.type("\x04")
+        client.type("exit\n")
         assert client.to_end()[0] == 1000
 
 
