@@ -78,7 +78,7 @@ def test_a_client_that_does_not_read_stops_nobody_and_memory_stays_bounded(termi
         idle.type("yes > /dev/tty & exec sleep 1000\n")
         before = terminals.status(name)["output_offset"]
         # Far more than all buffers on the way hold: the shell goes on without its client.
-        eventually(lambda: terminals.status(name)["output_offset"] > before + (200 << 20), within=120, what="the flood")
+        eventually(lambda: terminals.status(name)["output_offset"] > before + (64 << 20), within=120, what="the flood")
         with terminals.client(name, "?mode=viewer&since=0") as viewer:
             viewer.connected()
             assert viewer.replays[0][0] > 0, "what is lost is told of"

@@ -9,8 +9,8 @@ struct InputFlow {
     static let maxWaiting = 1 << 20
     /// From here on the client waits.
     static let muchWaiting = 128 << 10
-    /// How long it waits for a shell that reads nothing.
-    static let patience = Duration.milliseconds(100)
+    /// How long it waits for a shell that reads nothing. Long enough that a shell on a busy machine is not taken for one.
+    static let patience = Duration.seconds(1)
 
     private(set) var waiting = 0
     private(set) var taken = 0

@@ -4,8 +4,9 @@
 /// waits. But a client that does not read, or hardly, must not stop the shell: after at most two intervals without
 /// `leastProgress` the shell goes on, and the client loses what the ring cannot keep.
 struct Pace {
-    /// How often `check` is called while the shell waits.
-    static let interval = Duration.milliseconds(250)
+    /// How often `check` is called while the shell waits. Long enough that a client on a busy machine is not taken for one
+    /// that does not read.
+    static let interval = Duration.seconds(1)
     /// Bytes that a client has to take in an interval for the shell to wait on.
     static let leastProgress = 64 << 10
 

@@ -115,7 +115,8 @@ extension Terminal {
         let taken: Int? = change { $0.input.hasToWait ? $0.input.taken : nil }
         guard let taken else { return }
         let limit = Task { [weak self] in
-            try? await Task.sleep(for: InputFlow.patience)
+            // Cancelled, it would end the next wait, which has a limit of its own.
+            guard (try? await Task.sleep(for: InputFlow.patience)) != nil else { return }
             for waiter in self?.change({ $0.input.patienceEnds(since: taken) }) ?? [] { waiter.resume() }
         }
         await withCheckedContinuation { continuation in
@@ -144,7 +145,7 @@ extension Terminal {
         let mark = "\(Self.marker)=\(id)"
         await TerminalProcesses.threads.run { TerminalProcesses.end(session: shell, mark: mark) }
         let limit = Task { [weak self] in
-            try? await Task.sleep(for: Self.patience)
+            guard (try? await Task.sleep(for: Self.patience)) != nil else { return }
             self?.stopWaitingForEnd()
         }
         await withCheckedContinuation { continuation in
