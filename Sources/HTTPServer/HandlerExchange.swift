@@ -8,7 +8,7 @@ final class HandlerExchange {
     private(set) var requestEnded = false
     private let source: HTTPBody.Producer.Source
     private let keepsAlive: Bool
-    private var hasReturned = false
+    private(set) var hasReturned = false
     private var bodyTimer: Scheduled<Void>?
     /// Bytes of the body since its time was set.
     private var bodyProgress = 0
@@ -36,7 +36,7 @@ final class HandlerExchange {
         let channel = context.channel
         let producer = HTTPBody.Producer.makeSequence(
             elementType: ByteBuffer.self, failureType: (any Error).self,
-            backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8), finishOnDeinit: false,
+            backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8), finishOnDeinit: true,
             delegate: BodyFlow(channel: channel))
         let exchange = HandlerExchange(head, producer.source, channel, on: connection)
         connection.turn = .handler(exchange)
@@ -85,8 +85,8 @@ final class HandlerExchange {
 
     private func returned() {
         guard let connection, case .handler(let current) = connection.turn, current === self else { return }
-        guard keepsAlive, !writer.endsWithConnection else { return connection.abort() }
         hasReturned = true
+        guard keepsAlive, !writer.endsWithConnection else { return connection.abort() }
         if requestEnded { connection.turnEnded() } else { connection.restAwaited() }
     }
 

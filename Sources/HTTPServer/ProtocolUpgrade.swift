@@ -35,15 +35,19 @@ extension HTTPResponseWriter {
             shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(headers) },
             upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() })
         do {
-            return try await channel.eventLoop.flatSubmit { [channel, request] in
-                upgrader.buildUpgradeResponse(channel: channel, upgradeRequest: request, initialResponseHeaders: [:])
-                    .flatMap { headers in
-                        let (socket, handlers) = WebSocketHandler.make(channel, upgrade.limits)
-                        let event = ProtocolUpgrade(
-                            head: HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers),
-                            handlers: NIOLoopBound(handlers, eventLoop: channel.eventLoop))
-                        return channel.triggerUserOutboundEvent(event).map { socket }
-                    }
+            return try await channel.eventLoop.flatSubmit { [self, channel, request] in
+                // The client may have gone before this was its loop's turn.
+                guard !isClosed else { return channel.eventLoop.makeFailedFuture(HTTPBodyError.clientGone) }
+                return upgrader.buildUpgradeResponse(
+                    channel: channel, upgradeRequest: request, initialResponseHeaders: [:]
+                )
+                .flatMap { headers in
+                    let (socket, handlers) = WebSocketHandler.make(channel, upgrade.limits)
+                    let event = ProtocolUpgrade(
+                        head: HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers),
+                        handlers: NIOLoopBound(handlers, eventLoop: channel.eventLoop))
+                    return channel.triggerUserOutboundEvent(event).map { socket }
+                }
             }.get()
         } catch {
             throw HTTPBodyError.clientGone

@@ -28,6 +28,8 @@ extension ServerConnection {
         let pipeline = context.pipeline
         encoder.write(OutgoingResponse(upgrade.head))
         flush(context: context)
+        // Writing may have shown that the client is gone; what is added now would never hear of it.
+        guard context.channel.isActive else { throw HTTPBodyError.clientGone }
         let early = switchProtocols()
         try pipeline.syncOperations.addHandlers(upgrade.handlers.value, position: .last)
         for relay in relays.values { pipeline.syncOperations.removeHandler(relay, promise: nil) }

@@ -179,13 +179,20 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
         startIdleTimer()
         work()
         // What was pipelined has no read of its own.
-        if case .relay = turn, !isWorking { context?.fireChannelReadComplete() }
+        guard !isWorking else { return }
+        switch turn {
+        case .relay: context?.fireChannelReadComplete()
+        case .handler(let exchange): exchange.readComplete(self)
+        case .none, .over: break
+        }
     }
 
     /// The answer is given, and the rest of the request is still to come.
     func restAwaited() { if isQuiescing { abort() } else { startIdleTimer() } }
 
     func abort() {
+        // Who still answers or reads learns of it, as when the client ends it.
+        if case .handler(let exchange) = turn, !exchange.hasReturned { exchange.clientGone() }
         turn = .over
         context?.close(promise: nil)
     }

@@ -149,3 +149,19 @@ def test_a_client_that_goes_takes_its_run_along(interpreter, context):
             "code": "print('begun', flush=True)\nimport time\ntime.sleep(1000)", "context": {"id": context.id}}) as stream:
         assert any("begun" in line for line in stream.iter_lines())
     eventually(lambda: interpreter.codes.run("2", context=context).result[0].text == "2", what="the context")
+
+
+def test_code_that_floods_its_kernels_channel_stops_nobody_else(interpreter, context):
+    flood = """
+import os
+if os.fork() == 0:
+    for _ in range(20000):
+        try:
+            os.write(100, b"\\n" * 65536)
+        except OSError:
+            break
+os._exit(0)
+"""
+    assert interpreter.codes.run(flood, context=context).error is not None
+    assert out(interpreter.codes.run("echo $((1 + 1))", language="bash")) == "2\n"
+    assert interpreter.codes.run("1 + 1", context=context).result[0].text == "2"

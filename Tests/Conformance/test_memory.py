@@ -86,7 +86,7 @@ def first_process():
 
 def processes(sandbox):
     """How many there are. A command's own process is never one too many; what it starts would be, and this starts none."""
-    return int(say(sandbox, "cd /sys/fs/cgroup; [ -d pids ] && cd pids; read count < pids.current; echo $count"))
+    return int(say(sandbox, "cd /sys/fs/cgroup; [ -d pids ] && cd pids; read count < pids.current; echo $count", timeout=60))
 
 
 def test_execd_answers_in_a_fork_storm_and_ends_it(small, first_process):
@@ -94,7 +94,7 @@ def test_execd_answers_in_a_fork_storm_and_ends_it(small, first_process):
     endpoint = small.get_endpoint(44772)
 
     def ping():
-        assert httpx.get(f"http://{endpoint.endpoint}/ping", headers=endpoint.headers, timeout=patient(5)).status_code == 200
+        assert httpx.get(f"http://{endpoint.endpoint}/ping", headers=endpoint.headers, timeout=patient(30)).status_code == 200
 
     started = small.commands.run(STORM, opts=RunCommandOpts(background=True))
 

@@ -1,5 +1,7 @@
 """Terminals of real sandboxes, by a WebSocket library that is not ours (docs/execd.md#terminals; EXECD contract, section 1)."""
 
+import socket
+import struct
 import threading
 
 import httpx
@@ -169,3 +171,23 @@ def test_two_hundred_terminals_at_once(terminals, sandbox):
     assert terminals.call("GET").json() == []
     with httpx.Client() as client:
         assert client.get(terminals.url + "/ping", headers=terminals.headers).status_code == 200
+
+
+def test_clients_that_vanish_in_the_handshake_end_nothing(terminals, sandbox):
+    name = terminals.create()
+    host, port = terminals.url.removeprefix("http://").split("/")[0].split(":")
+    path = "/" + terminals.url.removeprefix("http://").partition("/")[2].strip("/")
+    fields = "".join(f"{key}: {value}\r\n" for key, value in terminals.headers.items())
+    head = (f"GET {path.rstrip('/')}/pty/{name}/ws?takeover=1 HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\n{fields}\r\n").encode()
+    execd = say(sandbox, "pgrep -of ' --serv[e]'")
+    for number in range(300):
+        with socket.create_connection((host, int(port)), timeout=20) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(head)
+            if number % 3 == 0:
+                client.recv(1)
+    assert say(sandbox, "pgrep -of ' --serv[e]'") == execd, "execd has not been started again"
+    with terminals.client(name, "?takeover=1") as client:
+        client.type("echo here\n")
+        client.until("\nhere\n")

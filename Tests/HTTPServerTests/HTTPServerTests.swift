@@ -78,6 +78,11 @@ private func withServer<Result: Sendable>(
             try await RawClient($0).exchange(post + "x")
         }
         #expect(cut == "")
+        // Its time runs behind another request, too, where no read follows.
+        let pipelined = try await withServer(limits: limits, handler: handler) {
+            try await RawClient($0).exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n" + post)
+        }
+        #expect(pipelined.hasPrefix("HTTP/1.1 200") && pipelined.split(separator: "HTTP/1.1").count == 1)
         let whole = try await withServer(limits: limits, handler: handler) {
             try await RawClient($0).exchange(post + "xy")
         }

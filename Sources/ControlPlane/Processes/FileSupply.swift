@@ -41,8 +41,13 @@ final class FileSupply {
         let (own, other) = try MessageSocket.pair()
         socket = own
         own.reserve(messages: items.count + 1)
-        for place in items.indices { try send(place) }
-        try own.send(FileMessage.all.bytes)
+        do throws(SupervisionError) {
+            for place in items.indices { try send(place) }
+            try own.send(FileMessage.all.bytes)
+        } catch {
+            close(other.descriptor)
+            throw error
+        }
         return other.descriptor
     }
 

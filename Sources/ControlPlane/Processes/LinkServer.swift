@@ -85,19 +85,21 @@ final class LinkServer: Sendable {
             state.nextWaiting += 1
             return state.nextWaiting
         }
-        let clock = Task {
-            try await Task.sleep(for: Self.patience)
-            state.withLock { $0.waiting.removeValue(forKey: number) }?.continuation.resume()
-        }
+        var clock: Task<Void, any Error>?
         await withCheckedContinuation { continuation in
             let isSettled = state.withLock { state in
                 guard !state.isStopped, !state.areSettled(position) else { return true }
                 state.waiting[number] = Waiting(position: position, continuation: continuation)
                 return false
             }
-            if isSettled { continuation.resume() }
+            guard !isSettled else { return continuation.resume() }
+            // When it waits, and not before: a clock that ends first would find nobody.
+            clock = Task {
+                try await Task.sleep(for: Self.patience)
+                state.withLock { $0.waiting.removeValue(forKey: number) }?.continuation.resume()
+            }
         }
-        clock.cancel()
+        clock?.cancel()
     }
 
     // MARK: connections

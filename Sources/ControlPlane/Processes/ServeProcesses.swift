@@ -89,9 +89,10 @@ package final class ServeProcesses {
             return ChildLaunch.firstPassed + CInt(passed.count - 1)
         }
         let listeners = try listening(part).mapValues(number)
-        let files = part == .gateway ? try supply.begin() : nil
         let folder = part == .gateway ? try Self.folder(settings.gatewayFolder) : nil
-        defer { for descriptor in [files, folder] { if let descriptor { close(descriptor) } } }
+        defer { if let folder { close(folder) } }
+        let files = part == .gateway ? try supply.begin() : nil
+        defer { if let files { close(files) } }
         let told = (configuration?.tree ?? .object(JSONObject())).told(to: part)
         let handover = Handover(
             part: part, parent: getpid(), configuration: String(decoding: told.encoded, as: UTF8.self),

@@ -18,6 +18,8 @@ enum CodeStream {
             let begin = CommandRunner.now()
             if await turn.comes {
                 let run = await context.kernel.execute(code)
+                // It may have gone before there was a run to interrupt.
+                if writer.isClosed { context.abandon(turn) }
                 for await event in run.events {
                     try? await output.send(events.take(event, at: CommandRunner.now()))
                     run.consumed(event)

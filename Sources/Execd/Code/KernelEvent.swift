@@ -31,7 +31,9 @@ enum KernelEvent: Hashable, Sendable {
         switch self {
         case .output(_, let bytes): bytes.count
         case .result(let bundle): bundle.size
-        case .count, .failed: 0
+        case .count: 64
+        case .failed(let failure):
+            failure.traceback.reduce(64 + failure.name.utf8.count + failure.value.utf8.count) { $0 + $1.utf8.count }
         }
     }
 }

@@ -29,6 +29,8 @@ extension ProcessLoop {
             if length > 0 { return true }
         }
         if length == 0 || (code != EAGAIN && code != EINTR) {
+            // By name, since another descriptor of the same open file would keep it in the set.
+            poll.remove(pipe)
             close(pipe)
             running[number]?.pipes[stream] = nil
         }
@@ -36,7 +38,7 @@ extension ProcessLoop {
     }
 
     /// The most reads of a pipe after its process has ended. It holds 64 KiB, but others may go on writing.
-    private static let maxReadAtEnd = 64
+    static let maxReadAtEnd = 64
 
     func drain(_ number: UInt64, _ running: inout [UInt64: Running]) {
         for stream in [OutputStream.standardOutput, .standardError, .terminal] {

@@ -161,7 +161,7 @@ final class ProcessLoop: Sendable {
         // What a terminal still has is read up to its end, which comes only when nobody has it open.
         running[number]?.wires.closeKept()
         drain(number, &running)
-        while read(.control, number, &running) {}
+        for _ in 0..<Self.maxReadAtEnd { guard read(.control, number, &running) else { break } }
         for pipe in (running[number]?.pipes ?? [:]).values { close(pipe) }
         running[number]?.wires.closeInput()
         close(process.pidfd)

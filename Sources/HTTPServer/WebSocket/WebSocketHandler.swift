@@ -42,7 +42,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
     static func make(_ channel: any Channel, _ limits: WebSocketLimits) -> (WebSocket, [any ChannelHandler]) {
         let producer = WebSocketMessages.Producer.makeSequence(
             elementType: WebSocketMessage.self, failureType: (any Error).self,
-            backPressureStrategy: .init(lowWatermark: 1, highWatermark: 4), finishOnDeinit: false,
+            backPressureStrategy: .init(lowWatermark: 1, highWatermark: 4), finishOnDeinit: true,
             delegate: BodyFlow(channel: channel))
         let decoder = WebSocketFrameDecoder(maxFrameSize: min(limits.maxMessage, Int(UInt32.max)))
         return (

@@ -51,14 +51,15 @@ final class Crew<Item: Sendable>: @unchecked Sendable {
 
     /// - Returns: whether all threads were busy, and no other may be created.
     @discardableResult func take(_ item: Item) -> Bool {
-        let (needsThread, isFull) = state.withLock { state in
+        var (needsThread, isFull) = state.withLock { state in
             state.waiting.append(item)
             guard state.count > state.idle else { return (false, false) }
             guard state.threads < maxThreads else { return (false, true) }
             state.threads += 1
             return (true, false)
         }
-        if needsThread { hire() }
+        // Those that there are may all wait for this very item.
+        if needsThread, !hire() { isFull = true }
         signals.signal()
         return isFull
     }
@@ -74,9 +75,11 @@ final class Crew<Item: Sendable>: @unchecked Sendable {
         if isNeeded { hire() }
     }
 
-    private func hire() {
+    /// - Returns: whether there is a thread more.
+    @discardableResult private func hire() -> Bool {
         do throws(SystemCallError) {
             try DetachedThread.start { [self] in serve() }
+            return true
         } catch {
             // No thread can be created: existing ones do the work, or the caller if there are none.
             let item = state.withLock { state in
@@ -84,6 +87,7 @@ final class Crew<Item: Sendable>: @unchecked Sendable {
                 return state.threads == 0 ? state.pop() : nil
             }
             if let item { perform(item) }
+            return false
         }
     }
 

@@ -94,6 +94,7 @@ package final class TaskThreads: TaskExecutor, SchedulingExecutor, @unchecked Se
             // Who calls next tries again.
             hasClock.store(false, ordering: .releasing)
             isWatched.store(false, ordering: .releasing)
+            timers.withLock { $0.nextLook = .max }
         }
     }
 

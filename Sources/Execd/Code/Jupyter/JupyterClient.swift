@@ -54,6 +54,8 @@ struct JupyterClient: Sendable {
             channel.write(HTTPClientRequestPart.head(request), promise: nil)
             if let bytes { channel.write(HTTPClientRequestPart.body(.byteBuffer(bytes)), promise: nil) }
             channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
+            // Here, where the deadline still holds.
+            return try await answer.futureResult.get()
         } catch {
             answer.fail(CallError(description: "no Jupyter server answers on port \(server.port)"))
         }

@@ -13,6 +13,7 @@ final class JupyterKernel: CodeKernel {
         let socket: KernelSocket
         /// Messages so far: one that waits sees whether anything has come meanwhile.
         var messages = 0
+        var hasAskedForInput = false
     }
 
     private struct State {
@@ -194,6 +195,8 @@ final class JupyterKernel: CodeKernel {
         }
         socket.send(JupyterMessage.executeRequest(message, session: id, code: code, isSilent: isSilent, at: Date()))
         watch(message)
+        // Nobody could interrupt it: it is our own, and not told to anybody.
+        if isSilent { later(Self.restartPatience, message) { self.fail(.kernelDied("it does not answer"), &$0) } }
         return KernelRun(events: events) { socket.consumed($0.size) }
     }
 
@@ -209,8 +212,13 @@ final class JupyterKernel: CodeKernel {
                 case .died:
                     return fail(.kernelDied("the kernel's process ended"), &state)
                 case .asksForInput:
-                    state.run!.events.yield(
-                        .failed(CodeFailure("EOFError", "the code waits for input: a code context has no terminal")))
+                    // One answer, however often it asks.
+                    guard !state.run!.hasAskedForInput else { continue }
+                    state.run!.hasAskedForInput = true
+                    let event = KernelEvent.failed(
+                        CodeFailure("EOFError", "the code waits for input: a code context has no terminal"))
+                    state.run!.socket.produced(event.size)
+                    state.run!.events.yield(event)
                     interrupt(&state)
                 }
             }
