@@ -94,7 +94,9 @@ def test_execd_answers_in_a_fork_storm_and_ends_it(small, first_process):
     endpoint = small.get_endpoint(44772)
 
     def ping():
-        assert httpx.get(f"http://{endpoint.endpoint}/ping", headers=endpoint.headers, timeout=patient(30)).status_code == 200
+        # Most are answered in milliseconds. But the kernel may take many seconds to end one of a thousand processes that all
+        # wait for memory, and whoever needs a page meanwhile waits with them.
+        assert httpx.get(f"http://{endpoint.endpoint}/ping", headers=endpoint.headers, timeout=patient(60)).status_code == 200
 
     started = small.commands.run(STORM, opts=RunCommandOpts(background=True))
 
@@ -103,7 +105,7 @@ def test_execd_answers_in_a_fork_storm_and_ends_it(small, first_process):
         status = small.commands.get_command_status(started.id)
         return not status.running and status
 
-    status = eventually(ended, within=60, what="the command's end")
+    status = eventually(ended, within=120, what="the command's end")
     assert status.exit_code == 137 and LIMIT in status.error
     # The kernel may have chosen the command's first process, and left the others.
     eventually(lambda: ping() or processes(small) < 10, what="the storm's end")
