@@ -180,13 +180,18 @@ def test_a_process_that_traps_is_started_again_and_the_others_notice_nothing(own
 def inside(sandbox, path):
     """Reads a file of a sandbox's from the host, whoever serves meanwhile."""
     pid = int(say(sandbox, "sleep 7777 >/dev/null 2>&1 & echo $!"))
-    for process in pathlib.Path("/proc").iterdir():
-        if process.name.isdigit() and words(process.name) == ["sleep", "7777"]:
-            inner = status(process.name)["NSpid"].split()[-1]
-            if int(inner) == pid:
-                file = pathlib.Path(f"/proc/{process.name}/root{path}")
-                return lambda: answers(file.read_text, FileNotFoundError) or ""
-    raise AssertionError("the sandbox's process is not found")
+
+    def found():
+        for process in pathlib.Path("/proc").iterdir():
+            if process.name.isdigit() and words(process.name) == ["sleep", "7777"]:
+                inner = status(process.name)["NSpid"].split()[-1]
+                if int(inner) == pid:
+                    return pathlib.Path(f"/proc/{process.name}/root{path}")
+        return None
+
+    # Its number is known before it has become the program.
+    file = eventually(found, what="the sandbox's process")
+    return lambda: answers(file.read_text, FileNotFoundError) or ""
 
 
 def test_connections_through_the_gateway_outlive_the_server_and_the_guard(own_appliance):
