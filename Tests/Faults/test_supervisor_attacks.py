@@ -12,7 +12,7 @@ import httpx
 import pytest
 from support.appliance import BINARY, Appliance
 from support.inside import ECHO_SERVER, start_server
-from support.parts import PARTS, is_gone, part, status, words
+from support.parts import PARTS, apart, is_gone, part, status, words
 from support.waiting import answers, eventually
 
 SYS_PIDFD_GETFD = 438
@@ -21,12 +21,8 @@ GATEWAY_USER = 60911
 
 @pytest.fixture
 def own_appliance(world):
-    appliance = Appliance(world)
-    appliance.words = ()
-    try:
-        yield appliance.start(SWIFT_BACKTRACE="enable=no")
-    finally:
-        appliance.tear_down()
+    with apart(world) as appliance:
+        yield appliance
 
 
 def descriptors(pid):

@@ -8,8 +8,7 @@ import socket
 import time
 
 import pytest
-from support.appliance import Appliance
-from support.parts import is_gone, part
+from support.parts import apart, is_gone, part
 from support.waiting import eventually
 
 # Swift's pool looks once a second.
@@ -18,15 +17,11 @@ CONNECTIONS = 48
 ASKED_AT_ONCE = 32
 
 
-@pytest.fixture(scope="module")
-def apart(world):
+@pytest.fixture(scope="module", name="apart")
+def three_processes(world):
     """Guard, server and gateway, each a process of its own."""
-    appliance = Appliance(world)
-    appliance.words = ()
-    try:
-        yield appliance.start(SWIFT_BACKTRACE="enable=no")
-    finally:
-        appliance.tear_down()
+    with apart(world) as appliance:
+        yield appliance
 
 
 def listener(appliance, name):

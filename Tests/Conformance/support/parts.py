@@ -1,12 +1,25 @@
 """The processes of one `sallyport serve`: which they are, what they may do, and what they serve."""
 
+import contextlib
 import os
 import pathlib
 import signal
 
+from .appliance import Appliance
 from .waiting import answers
 
 PARTS = ("guard", "server", "gateway")
+
+
+@contextlib.contextmanager
+def apart(world):
+    """A server of several processes, however the other tests run theirs. A trap ends one without Swift's report of it."""
+    appliance = Appliance(world)
+    appliance.words = ()
+    try:
+        yield appliance.start(SWIFT_BACKTRACE="enable=no")
+    finally:
+        appliance.tear_down()
 
 
 def part(appliance, name):
