@@ -142,11 +142,13 @@ class Recorder:
     def forget(self):
         """Ends all connections, and begins anew."""
         async def close():
-            for connection in self.connections:
+            # What connects from here on is of the new list: a connection that no list holds would be kept by the
+            # gateway's pool, and take requests that nobody sees.
+            gone, self.connections = self.connections, []
+            for connection in gone:
                 connection.transport.abort()
             # A turn of the loop for what has been aborted to be lost.
             await asyncio.sleep(0)
-            self.connections = []
 
         self.loop.run(close())
 
