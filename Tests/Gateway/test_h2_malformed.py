@@ -113,6 +113,15 @@ def test_a_protocol_that_is_not_served_is_said_to_be(client, gateway, backend):
     assert ending(client, 3) == 501 and len(backend.seen) == before
 
 
+def test_bytes_that_cannot_be_kept_are_refused_and_others_kept(client, gateway, backend):
+    """HTTP/2 here holds values as text: what is not UTF-8 would reach the sandbox as something else."""
+    before = len(backend.seen)
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 3, block(plain(gateway) + [("x-name", b"caf\xe9")])))
+    assert ending(client, 3) == 400 and len(backend.seen) == before
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 5, block(plain(gateway) + [("x-name", "café".encode())])))
+    assert ending(client, 5) == 200 and len(backend.seen) == before + 1
+
+
 def test_plain_connect_is_refused(client, gateway, backend):
     before = len(backend.seen)
     fields = [(":method", "CONNECT"), (":authority", "h.example:443"), (ROUTE, gateway.route)]

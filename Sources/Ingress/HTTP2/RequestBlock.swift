@@ -13,8 +13,18 @@ struct RequestBlock {
     var head: HTTPRequestHead
     /// Whether CONNECT requests a WebSocket (RFC 8441); then `head` is the HTTP/1.1 handshake without its key.
     var opensWebSocket = false
-    /// Whether CONNECT requests a protocol that is not supported.
-    var asksForUnknownProtocol = false
+    /// A well-formed request that cannot be passed on as it came is answered with this.
+    var refusal: Refusal?
+
+    struct Refusal: Hashable {
+        var status: HTTPResponseStatus
+        var text: String
+
+        static let unknownProtocol = Refusal(status: .notImplemented, text: "CONNECT is for WebSockets here.")
+        /// SwiftNIO's HPACK decoder holds values as Swift strings, and has replaced what is not UTF-8 before we see it.
+        static let replacedBytes = Refusal(
+            status: .badRequest, text: "A field's value is not UTF-8. Over HTTP/2 only UTF-8 is passed on here.")
+    }
 
     /// - Parameter endsStream: whether the request has no body.
     init(_ block: HPACKHeaders, endsStream: Bool) throws(RequestBlockError) {
@@ -33,6 +43,7 @@ struct RequestBlock {
                 continue
             }
             try Self.check(name, value)
+            if Self.hasReplacedBytes(value) { refusal = .replacedBytes }
             switch name {
             case "host":
                 guard host == nil else { throw RequestBlockError(reason: "there are several host fields") }
@@ -85,7 +96,7 @@ struct RequestBlock {
         guard pseudo.authority != nil, length == nil else {
             throw RequestBlockError(reason: "CONNECT has an authority and no length")
         }
-        guard pseudo.protocol == "websocket" else { return asksForUnknownProtocol = true }
+        guard pseudo.protocol == "websocket" else { return refusal = .unknownProtocol }
         opensWebSocket = true
         head.method = .GET
         for name in ["sec-websocket-key", "sec-websocket-accept"] { head.headers.remove(name: name) }
@@ -112,12 +123,18 @@ struct RequestBlock {
                 throw RequestBlockError(reason: "a pseudo-header field as trailer")
             }
             try check(name, value)
-            guard value.utf8.allSatisfy(ASCII.isFieldByte) else {
-                throw RequestBlockError(reason: "a trailer field has bytes that none has")
+            guard value.utf8.allSatisfy(ASCII.isFieldByte), !hasReplacedBytes(value) else {
+                throw RequestBlockError(reason: "a trailer field has bytes that none has, or that are not UTF-8")
             }
             trailers.add(name: name, value: FieldText.text(value))
         }
         return trailers
+    }
+
+    /// Whether a value has U+FFFD, which stands for bytes that the decoder has replaced. A client that sends this very
+    /// character cannot be told from one that sends other bytes.
+    private static func hasReplacedBytes(_ value: String) -> Bool {
+        value.utf8.contains(0xEF) && value.unicodeScalars.contains("\u{FFFD}")
     }
 
     /// Field names must be lower case and must not be hop-by-hop (RFC 9113, sections 8.2.1 and 8.2.2). A name that is

@@ -74,9 +74,9 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
 
     private func begin(_ block: RequestBlock, _ ends: Bool, _ context: ChannelHandlerContext) {
         var head = block.head
-        guard !block.asksForUnknownProtocol else {
+        if let refusal = block.refusal {
             phase = .dead
-            return answerNotImplemented(context)
+            return answer(refusal, context)
         }
         phase = .body
         if block.opensWebSocket {
@@ -171,9 +171,14 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
         context.flush()
     }
 
-    private func answerNotImplemented(_ context: ChannelHandlerContext) {
+    private func answer(_ refusal: RequestBlock.Refusal, _ context: ChannelHandlerContext) {
         serverBegan = true
-        writeLast(.headers(.init(headers: [":status": "501"], endStream: true)), context)
+        let headers: HPACKHeaders = [
+            ":status": String(refusal.status.code), "content-type": "text/plain; charset=utf-8",
+            "content-length": String(refusal.text.utf8.count),
+        ]
+        context.write(wrapOutboundOut(.headers(.init(headers: headers))), promise: nil)
+        writeLast(.data(.init(data: .byteBuffer(ByteBuffer(string: refusal.text)), endStream: true)), context)
         context.flush()
     }
 

@@ -17,10 +17,14 @@ enum FieldsFuzz {
         guard let block = first & 2 != 0 ? listed(rest) : decoded(rest) else { return }
         let fields = block.map { (name: $0.name, value: $0.value) }
         if let trailers = try? RequestBlock.trailers(block) {
+            promise(!fields.contains { $0.value.unicodeScalars.contains("\u{FFFD}") }, "replaced bytes pass")
             promise(!Malformed.inFields(fields) && !fields.contains { $0.name.hasPrefix(":") }, "bad trailers pass")
             promise(trailers.map(\.name) == fields.map(\.name), "other trailers came out")
         }
-        guard let request = try? RequestBlock(block, endsStream: ends), !request.asksForUnknownProtocol else { return }
+        guard let request = try? RequestBlock(block, endsStream: ends), request.refusal == nil else { return }
+        promise(
+            !fields.contains { !$0.name.hasPrefix(":") && $0.value.unicodeScalars.contains("\u{FFFD}") },
+            "replaced bytes pass")
         var head = request.head
         do { try RequestHeadCheck().check(&head) } catch { return }
         promise(!Malformed.inFields(fields), "malformed fields pass: \(fields)")

@@ -96,7 +96,14 @@ private func head(_ more: [(String, String)] = [], endsStream: Bool = true) thro
             ":method": "CONNECT", ":protocol": "connect-udp", ":scheme": "https", ":authority": "h", ":path": "/",
         ]
         let request = try RequestBlock(block, endsStream: false)
-        #expect(request.asksForUnknownProtocol && !request.opensWebSocket)
+        #expect(request.refusal == .unknownProtocol && !request.opensWebSocket)
+    }
+
+    @Test func `what the decoder has replaced is refused, not passed on`() throws {
+        #expect(try RequestBlock(fields([("x-a", "caf\u{FFFD}")]), endsStream: true).refusal == .replacedBytes)
+        #expect(try RequestBlock(fields([("cookie", "\u{FFFD}")]), endsStream: true).refusal == .replacedBytes)
+        #expect(try RequestBlock(fields([("x-a", "café \u{FFFC}")]), endsStream: true).refusal == nil)
+        #expect(throws: RequestBlock.RequestBlockError.self) { try RequestBlock.trailers(["x": "\u{FFFD}"]) }
     }
 
     @Test func `trailers have no pseudo-header fields and no bytes that fields have not`() throws {
