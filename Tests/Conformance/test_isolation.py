@@ -92,6 +92,20 @@ def test_the_limits_asked_for_are_those_of_the_control_group(create):
         assert value("pids", "pids.max") == "64"
 
 
+def test_programs_and_execd_have_processor_time_of_their_own(create):
+    """One quota for both would stop execd for what a storm of programs has spent (test_memory)."""
+    sandbox = create(resource={"cpu": "500m", "memory": "128Mi"})
+    root = pathlib.Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").exists():
+        group = root / "sallyport" / name_of(sandbox.id)
+        quotas = [(group / part / "cpu.max").read_text().split()[0] for part in (".", "programs", "execd")]
+        assert quotas == ["max", "50000", "60000"] and (group / "cpu.weight").read_text().strip() == "20"
+    else:
+        group = root / "cpu/sallyport" / name_of(sandbox.id)
+        quotas = [int((group / part / "cpu.cfs_quota_us").read_text()) for part in (".", "programs", "execd")]
+        assert quotas == [-1, 50000, 60000] and (group / "cpu.shares").read_text().strip() == "512"
+
+
 def users_of(sandbox):
     """The users of the machine that processes of a sandbox are."""
     found = set()

@@ -94,9 +94,9 @@ def test_execd_answers_in_a_fork_storm_and_ends_it(small, first_process):
     endpoint = small.get_endpoint(44772)
 
     def ping():
-        # Most are answered in milliseconds. But the kernel may take many seconds to end one of a thousand processes that all
-        # wait for memory, and whoever needs a page meanwhile waits with them.
-        assert httpx.get(f"http://{endpoint.endpoint}/ping", headers=endpoint.headers, timeout=patient(60)).status_code == 200
+        # In milliseconds where execd has processor time of its own. Where it shares a quota with the storm, whole periods of
+        # the storm's debt pass between two answers.
+        assert httpx.get(f"http://{endpoint.endpoint}/ping", headers=endpoint.headers, timeout=patient(4)).status_code == 200
 
     started = small.commands.run(STORM, opts=RunCommandOpts(background=True))
 

@@ -14,7 +14,9 @@ extension ControlGroup {
         /// Bytes, for their own memory, socket buffers, and commands' output that they hold.
         static let memory: Int64 = 32 << 20
         static let processes = 64
-        /// Thousandths of a processor.
+        /// Thousandths of a processor beyond what the programs have: init and execd have processor time of their own, since
+        /// one quota for both parts stops both. A thousand processes that wait for memory spend it in the kernel, which
+        /// takes it from later periods: execd stood still for as long as 20 s.
         static let cpuMillis = 100
         /// A hundred times the programs' default weight, for version 1 and version 2.
         static let shares = "102400", weight = "10000"
@@ -67,8 +69,9 @@ extension ControlGroup {
             try Self.set("0", whole + "/memory.swap.max")
         }
         if let cpu = limits.cpuMillis {
-            let (quota, period) = BundleConfiguration.processorTime(millis: cpu + Reserve.cpuMillis)
-            try Self.set("\(quota) \(period)", whole + "/cpu.max")
+            let (quota, period) = Self.processorTimeOfServer(cpu)
+            try Self.set("\(quota) \(period)", server + "/cpu.max")
+            try Self.set(String(ProcessorShare(millis: cpu).weight), whole + "/cpu.weight")
         }
         // The OCI runtime limits the devices of the programs' group only, and allows more than it is told. A device opens
         // only if the program of every group above allows it, too.
@@ -90,11 +93,16 @@ extension ControlGroup {
             try Self.set(String(bytes), file("memory", "memory.memsw.limit_in_bytes", of: self))
         }
         if let cpu = limits.cpuMillis {
-            let (quota, period) = BundleConfiguration.processorTime(millis: cpu + Reserve.cpuMillis)
-            try Self.set(String(period), file("cpu", "cpu.cfs_period_us", of: self))
-            try Self.set(String(quota), file("cpu", "cpu.cfs_quota_us", of: self))
+            let (quota, period) = Self.processorTimeOfServer(cpu)
+            try Self.set(String(period), file("cpu", "cpu.cfs_period_us", of: server))
+            try Self.set(String(quota), file("cpu", "cpu.cfs_quota_us", of: server))
+            try Self.set(String(ProcessorShare(millis: cpu).shares), file("cpu", "cpu.shares", of: self))
         }
         try Self.set(Reserve.shares, file("cpu", "cpu.shares", of: server))
+    }
+
+    private static func processorTimeOfServer(_ cpuMillis: Int) -> (quota: Int64, period: UInt64) {
+        BundleConfiguration.processorTime(millis: cpuMillis.addingWithoutOverflow(Reserve.cpuMillis))
     }
 
     /// Takes away the devices that the OCI runtime has allowed beyond its bundle's list. For version 1, where this is only
@@ -136,9 +144,23 @@ extension ControlGroup {
     }
 }
 
-extension Int64 {
+/// A sandbox's part of a busy machine's processors, in proportion to its limit, as container engines have it.
+struct ProcessorShare: Hashable, Sendable {
+    /// For version 1: 1024 for a processor, 2 to 262144.
+    let shares: Int
+    /// For version 2, the same range as 1 to 10000.
+    let weight: Int
+
+    init(millis: Int) {
+        let (product, overflow) = max(0, millis).multipliedReportingOverflow(by: 1024)
+        shares = min(max(2, overflow ? .max : product / 1000), 262_144)
+        weight = 1 + (shares - 2) * 9999 / 262_142
+    }
+}
+
+extension FixedWidthInteger {
     /// The sum, or the largest number if it overflows.
-    fileprivate func addingWithoutOverflow(_ other: Int64) -> Int64 {
+    fileprivate func addingWithoutOverflow(_ other: Self) -> Self {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? .max : sum
     }
