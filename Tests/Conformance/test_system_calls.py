@@ -33,8 +33,8 @@ TABLE = table()
 NUMBERS = {name: number for number, (name, _) in TABLE.items()}
 
 
-def is_known_to_the_runtimes(name):
-    """A call that is newer than libseccomp has no name there: it is refused as if it were not there."""
+def is_known_to_libseccomp(name):
+    """runc compiles the list: a call that is newer than its libseccomp is refused as if it were not there. crun gets it compiled."""
     library = ctypes.CDLL("libseccomp.so.2")
     return library.seccomp_syscall_resolve_name(name.encode()) >= 0
 
@@ -51,7 +51,7 @@ def walk(either_runtime):
         assert len(found) == len(calls)
         return found
 
-    walk.sandbox = sandbox
+    walk.sandbox, walk.runtime = sandbox, either_runtime.name
     yield walk
     sandbox.kill()
     sandbox.close()
@@ -66,7 +66,7 @@ def test_every_number_has_the_answer_of_the_table(walk):
         name, verdict = TABLE.get(number, ("unknown", "ENOSYS"))
         expected = answers.get(verdict, {"clone": 0, "personality": 0, "socket": errno.EAFNOSUPPORT,
                                          "socketpair": errno.EAFNOSUPPORT}.get(name))
-        if name != "unknown" and not is_known_to_the_runtimes(name):
+        if walk.runtime == "runc" and name != "unknown" and not is_known_to_libseccomp(name):
             expected = errno.ENOSYS
         if found != expected:
             wrong.append((number, name, found, expected))

@@ -72,6 +72,18 @@ import Testing
         #expect(bundle.linux.resources.pids.limit == 64)
     }
 
+    @Test func `the filter comes as a list, and compiled for crun`() throws {
+        let data = try #require(bundle.annotations["run.oci.seccomp_bpf_data"].flatMap { Data(base64Encoded: $0) })
+        #expect(Array(data) == SeccompProgram(bundle.linux.seccomp).bytes)
+    }
+
+    @Test func `a busy machine's processors are shared in proportion to the limits`() {
+        let shares = [0, 1, 500, 1000, 4000, .max].map { ProcessorShare(millis: $0).shares }
+        #expect(shares == [2, 2, 512, 1024, 4096, 262_144])
+        #expect([0, 1000, 4000, .max].map { ProcessorShare(millis: $0).weight } == [1, 39, 157, 10_000])
+        #expect(ProcessorShare(millis: -1) == ProcessorShare(millis: 0))
+    }
+
     @Test func `execd cannot be written to, and no file of the host can be`() throws {
         let files = bundle.mounts.filter { $0.type == "bind" }
         #expect(files.map(\.destination).contains("/opt/opensandbox/execd"))

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Spelling
 
 #if canImport(Glibc)
@@ -91,6 +92,10 @@ struct BundleConfiguration: Codable, Hashable, Sendable {
     var hostname: String
     var mounts: [Mount]
     var linux: Linux
+    var annotations = [Self.compiledFilter: Self.filter.data]
+
+    /// crun loads this instead of compiling `linux.seccomp`; others do not know it.
+    private static let compiledFilter = "run.oci.seccomp_bpf_data"
 }
 
 extension BundleConfiguration {
@@ -107,6 +112,12 @@ extension BundleConfiguration {
         "CAP_SETPCAP",
         "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_SETFCAP",
     ]
+
+    /// The same for all sandboxes, so it is compiled once. `data` is in Base64.
+    fileprivate static let filter: (profile: SeccompProfile, data: String) = {
+        let profile = SeccompProfile(capabilities: capabilities)
+        return (profile, Data(SeccompProgram(profile).bytes).base64EncodedString())
+    }()
 
     /// Microseconds that a group with so many thousandths of a processor has in a period.
     static func processorTime(millis: Int) -> (quota: Int64, period: UInt64) { (Int64(millis) * 100, 100_000) }
@@ -151,7 +162,7 @@ extension BundleConfiguration {
                 "/sys/devices/virtual/block",
             ],
             readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-            seccomp: SeccompProfile(capabilities: Self.capabilities))
+            seccomp: Self.filter.profile)
     }
 
     private static func arguments(_ entrypoint: [String], hasToken: Bool, maxOutputLine: Int?) -> [String] {

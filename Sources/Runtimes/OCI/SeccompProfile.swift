@@ -3,8 +3,8 @@
 /// - The calls in `SystemCalls` are allowed, some of them only with certain arguments.
 /// - Known dangerous calls return EPERM, as if a right were missing.
 /// - Everything else returns ENOSYS, as on an older kernel, so that programs fall back to older calls. That includes
-///   calls newer than the OCI runtime's libseccomp, clone3, whose flags a filter cannot see, and io_uring, whose calls
-///   a filter cannot see.
+///   clone3, whose flags a filter cannot see, and io_uring, whose calls a filter cannot see; with runc, which compiles
+///   the list itself, also calls newer than its libseccomp.
 /// - Using another ABI than the machine's own (i386, x32) kills the process.
 struct SeccompProfile: Codable, Hashable, Sendable {
     /// A condition on one argument; `value` is the mask and `valueTwo` the required value under it
@@ -26,6 +26,7 @@ struct SeccompProfile: Codable, Hashable, Sendable {
         var action: String
         /// nil for allowed calls.
         var errnoRet: Int?
+        /// None or one.
         var args: [Argument] = []
 
         static func allow(_ names: [String], _ args: [Argument] = []) -> Rule {

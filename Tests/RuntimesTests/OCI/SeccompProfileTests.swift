@@ -108,6 +108,96 @@ private struct KnownCall {
     }
 }
 
+/// Runs a program as the kernel does.
+private func result(_ program: SeccompProgram, _ abi: UInt32, _ number: UInt32, _ argument: UInt64) -> UInt32? {
+    var data = [UInt32](repeating: 0xaaaa_aaaa, count: 16)
+    (data[0], data[1]) = (number, abi)
+    (data[4], data[5]) = (UInt32(truncatingIfNeeded: argument), UInt32(argument >> 32))
+    var accumulator: UInt32 = 0
+    var next = 0
+    while program.instructions.indices.contains(next) {
+        let step = program.instructions[next]
+        next += 1
+        func jump(_ isTrue: Bool) { next += Int(isTrue ? step.ifTrue : step.ifFalse) }
+        switch step.code {
+        case 0x20: accumulator = data[Int(step.operand) / 4]
+        case 0x54: accumulator &= step.operand
+        case 0x15: jump(accumulator == step.operand)
+        case 0x35: jump(accumulator >= step.operand)
+        case 0x05: next += Int(step.operand)
+        case 0x06: return step.operand
+        default: return nil
+        }
+    }
+    return nil
+}
+
+@Suite struct SeccompProgramTests {
+    private static let abis: [SystemCalls.Architecture: UInt32] = [.x86_64: 0xc000_003e, .aarch64: 0xc000_00b7]
+    private static let end: UInt32 = 0x8000_0000
+
+    private static func word(_ verdict: Verdict) -> UInt32 {
+        switch verdict {
+        case .allowed: 0x7fff_0000
+        case .error(let number): 0x0005_0000 | UInt32(number)
+        }
+    }
+
+    @Test(
+        arguments: SystemCalls.Architecture.allCases, [["CAP_CHOWN", "CAP_SYS_CHROOT"], ["CAP_SYS_ADMIN"], []])
+    func `the compiled filter answers as the profile says`(
+        architecture: SystemCalls.Architecture, capabilities: [String]
+    ) throws {
+        let profile = SeccompProfile(capabilities: capabilities, architecture: architecture)
+        let program = SeccompProgram(profile, architecture: architecture)
+        let abi = try #require(Self.abis[architecture])
+        // BPF_MAXINSNS, and 8 bytes each.
+        #expect(program.instructions.count < 4096 && program.bytes.count == 8 * program.instructions.count)
+        let names = Dictionary(
+            try KnownCall.table().compactMap { call in call.numbers[architecture].map { (UInt32($0), call.name) } },
+            uniquingKeysWith: { first, _ in first })
+        let arguments: [UInt64] =
+            Array(0...64) + [0x003d_0f00, 0x0120_0011, 0x4111, 0x20000, 0x20008, 0x7e02_0000, 0x1000_0011, 0xffff_ffff]
+        for number in Array(0...700) + [4095, 0x3fff_ffff] as [UInt32] {
+            let name = names[number] ?? "of a later kernel"
+            var profile = profile
+            profile.syscalls.removeAll { !$0.names.contains(name) }
+            for argument in arguments.flatMap({ [$0, 1 << 32 | $0, 0xffff_ffff << 32 | $0] }) {
+                let expected = profile.verdicts(name, argument)
+                #expect(expected.count == 1)
+                let found = result(program, abi, number, argument)
+                guard found != expected.first.map(Self.word) else { continue }
+                Issue.record("\(number) \(argument): \(String(describing: found))")
+                return
+            }
+        }
+    }
+
+    @Test func `another ABI ends the process`() {
+        let capabilities = ["CAP_SYS_ADMIN"]
+        for architecture in SystemCalls.Architecture.allCases {
+            let profile = SeccompProfile(capabilities: capabilities, architecture: architecture)
+            let program = SeccompProgram(profile, architecture: architecture)
+            // i386, 32-bit ARM, the other one of ours, and none.
+            let others = [0x4000_0003, 0x4000_0028, 0] + Self.abis.filter { $0.key != architecture }.map(\.value)
+            for abi in others { #expect(result(program, abi, 39, 0) == Self.end) }
+        }
+        let program = SeccompProgram(SeccompProfile(capabilities: [], architecture: .x86_64), architecture: .x86_64)
+        for number: UInt32 in [0x4000_0000, 0x4000_0027, 0x7fff_ffff, 0xffff_fffe] {
+            #expect(result(program, 0xc000_003e, number, 0) == Self.end, "x32")
+        }
+        #expect(result(program, 0xc000_003e, .max, 0) == Self.word(.error(38)), "a call that a tracer skips")
+    }
+
+    @Test(arguments: SystemCalls.Architecture.allCases)
+    func `the numbers are those of the table`(architecture: SystemCalls.Architecture) throws {
+        let numbers = SystemCalls.numbers(architecture)
+        let table = try KnownCall.table().filter { $0.numbers[architecture] != nil }
+        #expect(numbers.count == table.count)
+        for call in table { #expect(numbers[call.name[...]] == call.numbers[architecture].map { UInt32($0) }) }
+    }
+}
+
 @Suite struct BitPatternTests {
     @Test(
         arguments: [[], [0], [.max], [1, 2, 10, 16], [0, 8, 0x2_0000, 0x2_0008, .max], Array(0..<64)] as [[UInt32]])
