@@ -1,3 +1,4 @@
+import Netfilter
 import System
 
 /// What can go wrong in the guard. The description tells an operator what to do; it never carries a token.
@@ -49,6 +50,11 @@ extension EgressError: CustomStringConvertible {
 }
 
 extension EgressError {
+    /// Runs what asks the kernel, whose refusal becomes an error of the guard.
+    static func ofKernel<Result>(_ body: () throws(NetfilterError) -> Result) throws(EgressError) -> Result {
+        do throws(NetfilterError) { return try body() } catch { throw .kernel("\(error)") }
+    }
+
     static func storage(_ path: String, _ error: SystemCallError) -> EgressError {
         .storage(path: path, reason: "\(error)")
     }

@@ -29,20 +29,22 @@ final class TrafficMeter: Sendable {
         shared: SharedNamespace = SharedNamespace()
     ) throws(EgressError) {
         let tables = try NamespaceRules.inside(namespace) { () throws(EgressError) in
-            try Self.translated { () throws(NetfilterError) in if let tables { tables } else { try NetfilterSocket() } }
+            try EgressError.ofKernel { () throws(NetfilterError) in
+                if let tables { tables } else { try NetfilterSocket() }
+            }
         }
         var rules = TrafficRules(budgets: budgets, shared: shared)
         let before = try Self.counts(tables)
         guard budgets.limitsTraffic else {
             if !before.isEmpty {
-                try Self.translated { () throws(NetfilterError) in try tables.commit(TrafficRules.remove()) }
+                try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(TrafficRules.remove()) }
             }
             return nil
         }
         // Bytes that an earlier guard counted still count.
         rules.bytesUsed = before.compactMap(\.quotaUsed).first ?? 0
         let change = rules.install()
-        try Self.translated { () throws(NetfilterError) in try tables.commit(change) }
+        try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(change) }
         self.tables = tables
         self.rules = rules
         counted = Mutex(Counts(bytesUsed: rules.bytesUsed))
@@ -69,7 +71,7 @@ final class TrafficMeter: Sendable {
             var rules = rules
             rules.bytesUsed = counted.bytesUsed
             let change = rules.install()
-            try Self.translated { () throws(NetfilterError) in try tables.commit(change) }
+            try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(change) }
             counted.seen = [:]
             counted.isMissing = false
         }
@@ -89,13 +91,9 @@ final class TrafficMeter: Sendable {
     }
 
     private static func counts(_ tables: NetfilterSocket) throws(EgressError) -> [RuleCount] {
-        try translated { () throws(NetfilterError) in
+        try EgressError.ofKernel { () throws(NetfilterError) in
             try tables.counts(of: TrafficRules.chain, table: TrafficRules.table)
         }
-    }
-
-    private static func translated<Result>(_ body: () throws(NetfilterError) -> Result) throws(EgressError) -> Result {
-        do throws(NetfilterError) { return try body() } catch { throw .kernel("\(error)") }
     }
 }
 

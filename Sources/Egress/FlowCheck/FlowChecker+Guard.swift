@@ -1,42 +1,36 @@
 import Glibc
 import Netfilter
+import System
+
+/// The flow check's sockets in a sandbox's namespace, opened before the rules redirect flows to them, and what it dials
+/// from. They are closed with this object.
+final class FlowEntrance: Sendable {
+    private let sockets: LoopbackSockets
+    /// A descriptor of the namespace; nil for this process's own.
+    let namespace: CInt?
+
+    /// - Parameter namespace: nil for this process's own.
+    init(_ namespace: NetworkNamespace?) throws(EgressError) {
+        sockets = try NamespaceRules.inside(namespace) { () throws(EgressError) in try LoopbackSockets.open(.flowCheck)
+        }
+        do throws(SystemCallError) {
+            self.namespace = try namespace.map { (namespace) throws(SystemCallError) in
+                try FileDescriptor(opening: namespace.path, O_RDONLY).release()
+            }
+        } catch {
+            throw .kernel("opening \(namespace?.path ?? ""): \(error)")
+        }
+    }
+
+    deinit { if let namespace { close(namespace) } }
+
+    var listeners: LoopbackSockets.Family { sockets.tcp }
+    var port: UInt16 { sockets.port }
+}
 
 /// Attaching a guard to the flow check.
 extension FlowChecker {
-    /// The sockets opened in a namespace before its rules redirect flows to them.
-    struct Attachment: Sendable {
-        var listeners: Listeners
-        var namespace: CInt?
-        var point: FlowCheckPoint
-
-        func close() {
-            listeners.close()
-            if let namespace { Glibc.close(namespace) }
-        }
-    }
-
-    /// - Parameter namespace: nil for this process's own.
-    func enter(_ namespace: NetworkNamespace?) throws(EgressError) -> Attachment {
-        let listeners = try NamespaceRules.inside(namespace) { () throws(EgressError) in
-            try GuardSockets.openFlowListeners()
-        }
-        var descriptor: CInt?
-        if let namespace {
-            let opened = open(namespace.path, O_RDONLY | O_CLOEXEC)
-            guard opened >= 0 else {
-                let reason = String(cString: strerror(errno))
-                listeners.close()
-                throw .kernel("opening \(namespace.path): \(reason)")
-            }
-            descriptor = opened
-        }
-        return Attachment(
-            listeners: listeners, namespace: descriptor, point: FlowCheckPoint(port: listeners.port, mark: mark))
-    }
-
-    func attach(_ entrance: Attachment, _ guardian: EgressGuard) -> UInt64 {
-        attach(
-            Sandbox(
-                listeners: entrance.listeners, namespace: entrance.namespace, policy: guardian, flows: guardian.flows))
+    func attach(_ entrance: FlowEntrance, _ guardian: EgressGuard) -> UInt64 {
+        attach(Sandbox(entrance: entrance, policy: guardian, flows: guardian.flows))
     }
 }

@@ -6,21 +6,10 @@ import System
 /// Checks flows to learned addresses, in mode `dns+nft+sni`. One thread for all sandboxes reads the name that each flow
 /// states, asks the sandbox's policy about it, and relays what is allowed.
 public final class FlowChecker: Sendable {
-    /// Listening sockets on loopback of a sandbox's namespace, non-blocking. The checker owns them from `attach` on.
-    struct Listeners: Sendable {
-        var ipv4: CInt?
-        var ipv6: CInt?
-        var port: UInt16
-
-        func close() { for descriptor in [ipv4, ipv6].compactMap(\.self) { Glibc.close(descriptor) } }
-    }
-
     struct Sandbox: Sendable {
-        var listeners: Listeners
-        /// A descriptor of the namespace from which its flows are dialled; nil for this process's own.
-        var namespace: CInt?
-        var policy: any FlowPolicy
-        var flows: OpenFlows
+        let entrance: FlowEntrance
+        let policy: any FlowPolicy
+        let flows: OpenFlows
     }
 
     enum Command: Sendable {

@@ -98,7 +98,7 @@ extension FlowLoop {
         try flow.prepare(said, rest: opening.rest, opening: opening.bytes)
         let entered = try sandbox.flows.enter(flow.number) { () throws(FlowRefusal) in
             if let refusal = sandbox.policy.refusal(said.name, flow.target) { throw refusal }
-            let descriptor = inside(sandbox.namespace) {
+            let descriptor = inside(sandbox.entrance.namespace) {
                 FlowSockets.connecting(to: flow.target, mark: checker.mark)
             }
             guard let descriptor, descriptor >= 0 else { return nil }

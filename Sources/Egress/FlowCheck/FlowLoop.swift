@@ -106,7 +106,8 @@ final class FlowLoop {
         switch command {
         case .attach(let number, let registered):
             var sandbox = Sandbox(registered: registered)
-            for (descriptor, isIPv4) in [(registered.listeners.ipv4, true), (registered.listeners.ipv6, false)] {
+            let listeners = registered.entrance.listeners
+            for (descriptor, isIPv4) in [(listeners.ipv4, true), (listeners.ipv6, false)] {
                 guard let descriptor else { continue }
                 let source = Source.listener(descriptor, sandbox: number, isIPv4: isIPv4)
                 sandbox.tokens.append(watch(descriptor, source, LINUX_EPOLLIN))
@@ -120,13 +121,12 @@ final class FlowLoop {
     private func remove(_ number: UInt64) {
         guard let leaving = sandboxes[number] else { return }
         for flow in flows.values.filter({ $0.sandbox == number }) { end(flow, orderly: false) }
-        sandboxes[number] = nil
         for token in leaving.tokens {
             forget(token)
             pausedListeners.remove(token)
         }
-        leaving.registered.listeners.close()
-        if let namespace = leaving.registered.namespace { close(namespace) }
+        // Closes its sockets.
+        sandboxes[number] = nil
     }
 
     /// Runs `body` in a sandbox's namespace, and leaves again, since staying would keep the namespace alive.

@@ -36,6 +36,13 @@ extension EgressGuard {
     }
 }
 
+extension EgressGuard {
+    /// `renewLearned` for who looks again soon: an error is only reported.
+    func renewOrReport() {
+        do throws(EgressError) { try renewLearned() } catch { audit.notRenewed(error) }
+    }
+}
+
 extension EgressGuard.State {
     /// Updates the kernel, then this state. Names, and so profiles, do not change.
     mutating func renew(

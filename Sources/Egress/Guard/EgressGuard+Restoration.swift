@@ -16,6 +16,11 @@ extension EgressGuard {
         return try changes.withLock { _ throws(EgressError) in try putBack() }
     }
 
+    /// `restore` for who looks again soon: an error is only reported.
+    func restoreOrReport() {
+        do throws(EgressError) { try restore() } catch { audit.notRestored(error) }
+    }
+
     /// Removes unused profiles when names need new ones.
     private func makeRoom() throws(EgressError) {
         guard state.withLock({ $0.mustReinstall }) else { return }

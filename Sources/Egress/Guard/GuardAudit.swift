@@ -120,6 +120,10 @@ final class GuardAudit: Sendable {
         }
     }
 
+    func notRenewed(_ error: EgressError) {
+        limited(.warning, "learned addresses in use could not be extended") { ["error": "\(error)"] }
+    }
+
     func rollBackFailed(_ error: EgressError) {
         logger.critical("the policy on disk differs from the one in force", metadata: ["error": "\(error)"])
     }

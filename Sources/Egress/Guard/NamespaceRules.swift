@@ -35,7 +35,7 @@ final class NamespaceRules: KernelRules {
         self.spared = spared
         isShared = namespace == nil
         (self.tables, conntrack, sockets, self.local) = try Self.inside(namespace) { () throws(EgressError) in
-            try Self.translated { () throws(NetfilterError) in
+            try EgressError.ofKernel { () throws(NetfilterError) in
                 let tables = if let tables { tables } else { try NetfilterSocket() }
                 return (tables, try Conntrack(), try SocketDestroyer(), local ?? LinkSurroundings.current().local)
             }
@@ -65,7 +65,7 @@ final class NamespaceRules: KernelRules {
     }
 
     func wasChangedByOthers() throws(EgressError) -> Bool {
-        try Self.translated { () throws(NetfilterError) in try tables.wasChangedByOthers() }
+        try EgressError.ofKernel { () throws(NetfilterError) in try tables.wasChangedByOthers() }
     }
 
     func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
@@ -81,7 +81,7 @@ final class NamespaceRules: KernelRules {
     }
 
     func learned() throws(EgressError) -> [FoundElement] {
-        try Self.translated { () throws(NetfilterError) in
+        try EgressError.ofKernel { () throws(NetfilterError) in
             guard try tables.hasTable(SandboxRuleset.table) else { return [] }
             var found: [FoundElement] = []
             for set in [RulesetTransactions.learnedSets.v4, RulesetTransactions.learnedSets.v6] {
@@ -101,7 +101,7 @@ final class NamespaceRules: KernelRules {
     ) throws(EgressError) -> Int {
         // Read only if there are flows.
         lazy var own = ownAddresses
-        return try Self.translated { () throws(NetfilterError) in
+        return try EgressError.ofKernel { () throws(NetfilterError) in
             var destroyed = 0
             let forgotten = try conntrack.delete(
                 where: { flow in
@@ -125,7 +125,7 @@ final class NamespaceRules: KernelRules {
 
     func liveDestinations() throws(EgressError) -> Set<IPAddress> {
         let own = ownAddresses
-        return try Self.translated { () throws(NetfilterError) in
+        return try EgressError.ofKernel { () throws(NetfilterError) in
             let flows = try conntrack.flows().filter { !own.contains($0.destination) && !$0.replySource.isLoopback }
             return Set(flows.map(\.destination))
         }
@@ -145,15 +145,7 @@ final class NamespaceRules: KernelRules {
     }
 
     private func commit(_ transaction: Transaction, isWhole: Bool = false) throws(EgressError) {
-        try Self.translated { () throws(NetfilterError) in try tables.commit(transaction, isWhole: isWhole) }
-    }
-
-    private static func translated<Result>(_ body: () throws(NetfilterError) -> Result) throws(EgressError) -> Result {
-        do throws(NetfilterError) {
-            return try body()
-        } catch {
-            throw .kernel("\(error)")
-        }
+        try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(transaction, isWhole: isWhole) }
     }
 }
 

@@ -1,4 +1,3 @@
-import DNSFilter
 import HTTPServer
 import Logging
 import NIOCore
@@ -15,9 +14,7 @@ import Synchronization
 /// state folder.
 public final class EgressNode: NamespaceController {
     private let configuration: EgressConfiguration
-    private let dns: DNSServer
-    /// `nil` if flows are not checked.
-    private let flowChecker: FlowChecker?
+    private let services: GuardServices
     private let sandboxes: GuardedSandboxes
     private let upkeep: NodeUpkeep
     private let logger: Logger
@@ -27,15 +24,13 @@ public final class EgressNode: NamespaceController {
     public init(configuration: EgressConfiguration, logger: Logger) async throws {
         self.configuration = configuration
         self.logger = logger
-        dns = try DNSServer(configuration: configuration.dns)
-        flowChecker = try configuration.flowCheck.map { try FlowChecker($0, mark: .random()) }
+        services = try GuardServices(dns: configuration.dns, flowCheck: configuration.flowCheck)
         sandboxes = GuardedSandboxes(
             settings: GuardSettings(configuration), store: try PolicyStore(folder: configuration.stateDirectory),
-            dns: dns, flowChecker: flowChecker, logger: logger)
+            services: services, logger: logger)
         upkeep = NodeUpkeep(sandboxes, logger: logger)
-        try dns.start()
         do {
-            try flowChecker?.start()
+            try services.start()
             try await Blocking.run { [sandboxes] () throws(EgressError) in try sandboxes.recover() }
             try await serve()
         } catch {
@@ -55,8 +50,7 @@ public final class EgressNode: NamespaceController {
             return servers
         }
         for server in stopped { await server.shutdown() }
-        dns.stop()
-        flowChecker?.stop()
+        services.stop()
         configuration.denyWebhook?.close()
         await configuration.auditLog?.close()
     }

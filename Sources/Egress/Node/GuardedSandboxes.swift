@@ -1,18 +1,15 @@
-import DNSFilter
 import Logging
 import Netfilter
 import NetworkPolicy
 import Synchronization
 
-/// The sandboxes that a node guards. A sandbox's kernel rules, DNS attachment and flow check are set up and torn down
-/// together here. Methods that wait for the kernel or the disk block.
+/// The sandboxes that a node guards. Methods that wait for the kernel or the disk block.
 final class GuardedSandboxes: Sendable {
     private struct Guarded {
-        let guardian: EgressGuard
-        let client: DNSClient
-        /// Its number at the flow check; nil if flows are not checked.
-        let checks: UInt64?
+        let namespace: GuardedNamespace
         let identity: NamespaceIdentity
+
+        var guardian: EgressGuard { namespace.guardian }
     }
 
     private struct State {
@@ -23,17 +20,14 @@ final class GuardedSandboxes: Sendable {
 
     let settings: GuardSettings
     let store: PolicyStore
-    private let dns: DNSServer
-    /// `nil` if flows are not checked.
-    private let flowChecker: FlowChecker?
+    private let services: GuardServices
     private let logger: Logger
     private let state = Mutex(State())
 
-    init(settings: GuardSettings, store: PolicyStore, dns: DNSServer, flowChecker: FlowChecker?, logger: Logger) {
+    init(settings: GuardSettings, store: PolicyStore, services: GuardServices, logger: Logger) {
         self.settings = settings
         self.store = store
-        self.dns = dns
-        self.flowChecker = flowChecker
+        self.services = services
         self.logger = logger
     }
 
@@ -105,39 +99,17 @@ final class GuardedSandboxes: Sendable {
         try body()
     }
 
-    /// Installs the rules before attaching to the filter. A query that arrives in between waits in the socket.
     private func begin(
         _ record: GuardRecord, namespace: NetworkNamespace, identity: NamespaceIdentity
     ) throws(EgressError) {
-        let (sockets, surroundings, devices) = try NamespaceRules.inside(namespace) { () throws(EgressError) in
-            (try GuardSockets.open(), LinkSurroundings.current(), LinkSurroundings.devices())
-        }
-        let guardian: EgressGuard
-        var checkPoint: FlowChecker.Attachment?
-        do throws(EgressError) {
-            let kernel = try NamespaceRules(namespace: namespace, local: surroundings.local)
-            try kernel.refusePacketSockets(on: devices)
-            checkPoint = try flowChecker?.enter(namespace)
-            let meter = try TrafficMeter(settings.budgets, namespace: namespace)
-            guardian = try EgressGuard(
-                record: record, dnsPort: sockets.port, flowCheck: checkPoint?.point, surroundings: surroundings,
-                kernel: kernel, settings: settings, meter: meter, logger: logger)
-        } catch {
-            sockets.close()
-            checkPoint?.close()
-            throw error
-        }
-        let client = dns.attach(sockets.dns, policy: guardian)
-        let checks = checkPoint.flatMap { flowChecker?.attach($0, guardian) }
-        state.withLock {
-            $0.guarded[record.id] = Guarded(guardian: guardian, client: client, checks: checks, identity: identity)
-        }
+        let guarded = Guarded(
+            namespace: try GuardedNamespace(
+                record, in: GuardPlace(namespace: namespace), settings: settings, services: services, logger: logger),
+            identity: identity)
+        state.withLock { $0.guarded[record.id] = guarded }
     }
 
     private func forget(_ id: String) {
-        guard let gone = state.withLock({ $0.guarded.removeValue(forKey: id) }) else { return }
-        dns.detach(gone.client)
-        if let checks = gone.checks { flowChecker?.detach(checks) }
-        gone.guardian.watch.log.close()
+        state.withLock { $0.guarded.removeValue(forKey: id) }?.namespace.end()
     }
 }

@@ -46,25 +46,13 @@ final class NodeUpkeep: Sendable {
     /// Extends learned addresses that flows use, in all sandboxes.
     func renewLearned() async {
         for guardian in sandboxes.guardians {
-            do {
-                try await Blocking.run { () throws(EgressError) in _ = try guardian.renewLearned() }
-            } catch {
-                logger.warning(
-                    "learned addresses in use could not be extended",
-                    metadata: ["sandbox": "\(guardian.id)", "error": "\(error)"])
-            }
+            try? await Blocking.run { () throws(EgressError) in guardian.renewOrReport() }
         }
     }
 
     /// Restores the rules of any sandbox that another program has changed.
     func restoreRules() async {
-        await forEach { guardian in
-            do throws(EgressError) {
-                try guardian.restore()
-            } catch {
-                guardian.audit.notRestored(error)
-            }
-        }
+        await forEach { $0.restoreOrReport() }
     }
 
     private func readMeters() async { await forEach { $0.readMeter() } }

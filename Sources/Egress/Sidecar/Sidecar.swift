@@ -22,9 +22,8 @@ public final class Sidecar: EgressController {
     public let configuration: SidecarConfiguration
     let logger: Logger
     let logSkip: LogSkip
-    let guardian: EgressGuard
-    private let dns: DNSServer
-    private let flowChecker: FlowChecker?
+    private let guarded: GuardedNamespace
+    private let services: GuardServices
     private let tables: NetfilterSocket
     private let stamps: Mutex<[ChangeStamp?]>
     private let devices = Mutex<[String]>([])
@@ -35,7 +34,7 @@ public final class Sidecar: EgressController {
     /// Drops everything but loopback until a policy is in force. Call it before anything else.
     /// - Throws: `EgressError.guardedTwice` where a sidecar runs already; the first one then continues unchanged.
     public static func close() throws(EgressError) -> ClosedNamespace {
-        let tables = try translated { () throws(NetfilterError) in try NetfilterSocket() }
+        let tables = try EgressError.ofKernel { () throws(NetfilterError) in try NetfilterSocket() }
         do throws(NetfilterError) {
             try tables.commit(SidecarRuleset.close(claiming: true))
         } catch {
@@ -44,7 +43,7 @@ public final class Sidecar: EgressController {
             case EPERM where (try? tables.hasTable(SidecarRuleset.claim)) == true: throw .guardedTwice
             // Before Linux 5.12 tables have no owners.
             case EOPNOTSUPP, EINVAL:
-                try translated { () throws(NetfilterError) in try tables.commit(SidecarRuleset.close()) }
+                try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(SidecarRuleset.close()) }
             default: throw .kernel("\(error)")
             }
         }
@@ -70,14 +69,6 @@ public final class Sidecar: EgressController {
         var dnsConfiguration = configuration.dns
         dnsConfiguration.upstreamMark = mark
 
-        let surroundings = LinkSurroundings.current()
-        let kernel = SidecarKernel(
-            try NamespaceRules(
-                namespace: nil, tables: closed.tables, local: surroundings.local,
-                sparing: Set(dnsConfiguration.upstreams.map(\.endpoint))),
-            shared: shared,
-            mode: configuration.mode)
-        let sockets = try GuardSockets.open()
         var common = EgressConfiguration(
             stateDirectory: "", socketPath: "", dns: dnsConfiguration, internalZones: configuration.internalZones,
             maxRules: configuration.maxRules, budgets: configuration.budgets, flowCheck: configuration.flowCheck)
@@ -95,47 +86,44 @@ public final class Sidecar: EgressController {
         }
         outlets = (common.auditLog, common.denyWebhook)
         let settings = GuardSettings(common)
-        let flowChecker = try configuration.flowCheck.map { try FlowChecker($0, mark: mark) }
-        let checkPoint = try flowChecker?.enter(nil)
-        guardian = try EgressGuard(
-            record: GuardRecord(
+        services = try GuardServices(dns: dnsConfiguration, flowCheck: configuration.flowCheck, mark: mark)
+        tables = closed.tables
+        self.stamps = Mutex(stamps)
+        let beside = RulesBeside()
+        guarded = try GuardedNamespace(
+            GuardRecord(
                 id: configuration.sandboxID, namespacePath: "/proc/self/ns/net",
                 token: configuration.token ?? PolicyToken.generate(using: &random), policy: policy),
             operatorRules: always.rules,
-            dnsPort: sockets.port, flowCheck: checkPoint?.point,
-            surroundings: configuration.inbound.widening(surroundings), kernel: kernel, settings: settings,
-            meter: try TrafficMeter(settings.budgets, namespace: nil, tables: closed.tables, shared: shared),
-            logger: logger)
-        tables = closed.tables
-        self.stamps = Mutex(stamps)
-        dns = try DNSServer(configuration: dnsConfiguration)
-        try dns.start()
-        _ = dns.attach(sockets.dns, policy: guardian)
-        self.flowChecker = flowChecker
-        try flowChecker?.start()
-        if let checkPoint { _ = flowChecker?.attach(checkPoint, guardian) }
+            in: GuardPlace(
+                tables: closed.tables, shared: shared, upstreams: Set(dnsConfiguration.upstreams.map(\.endpoint)),
+                inbound: configuration.inbound, refusesPacketSockets: false),
+            settings: settings, services: services, logger: logger
+        ) { SidecarKernel($0, shared: shared, mode: configuration.mode, beside: beside) }
+        try services.start()
         guardDevices()
         let ruleset = SidecarRuleset(
             apiPort: configuration.address.port, upstreams: dnsConfiguration.upstreams, shared: shared,
-            neighbours: surroundings.neighbours)
-        try Self.translated { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
-        kernel.installBeside { [weak self] () throws(EgressError) in try self?.restoreBeside(ruleset) }
+            neighbours: guarded.neighbours)
+        try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
+        beside.set { [weak self] () throws(EgressError) in try self?.restoreBeside(ruleset) }
     }
 
     /// Restores the tables besides the policy's, after other programs have changed something in the namespace.
     private func restoreBeside(_ ruleset: SidecarRuleset) throws(EgressError) {
         devices.withLock { $0 = [] }
         guardDevices()
-        try Self.translated { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
+        try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
     }
+
+    var guardian: EgressGuard { guarded.guardian }
 
     /// Ends the event streams, which never end by themselves.
     func endEvents() { guardian.watch.log.close() }
 
     /// Stops answering names. The rules stay.
     public func stop() async {
-        dns.stop()
-        flowChecker?.stop()
+        services.stop()
         outlets.webhook?.close()
         await outlets.audit?.close()
     }
@@ -150,13 +138,9 @@ public final class Sidecar: EgressController {
     /// Applies changes of the operator's lists and of the namespace's devices. A list that cannot be read is logged and
     /// changes nothing.
     public func refresh() {
-        do throws(EgressError) {
-            try guardian.restore()
-        } catch {
-            guardian.audit.notRestored(error)
-        }
+        guardian.restoreOrReport()
         guardDevices()
-        renewLearned()
+        guardian.renewOrReport()
         guardian.readMeter()
         let present = Self.stamps(configuration.rulesFolder)
         guard stamps.withLock({ $0 != present }) else { return }
@@ -175,20 +159,12 @@ public final class Sidecar: EgressController {
         stamps.withLock { $0 = present }
     }
 
-    private func renewLearned() {
-        do throws(EgressError) {
-            try guardian.renewLearned()
-        } catch {
-            logger.warning("learned addresses in use could not be extended", metadata: ["error": "\(error)"])
-        }
-    }
-
     /// Blocks packet sockets on every device.
     private func guardDevices() {
         let present = LinkSurroundings.devices()
         guard devices.withLock({ $0 != present }) else { return }
         do throws(EgressError) {
-            try Self.translated { () throws(NetfilterError) in
+            try EgressError.ofKernel { () throws(NetfilterError) in
                 try tables.commit(PacketRules.install(devices: present))
             }
         } catch {
@@ -228,13 +204,5 @@ public final class Sidecar: EgressController {
 
     private static func stamps(_ folder: String) -> [ChangeStamp?] {
         SidecarFile.allCases.map { ChangeStamp(folder + "/" + $0.rawValue) }
-    }
-
-    private static func translated<Result>(_ body: () throws(NetfilterError) -> Result) throws(EgressError) -> Result {
-        do throws(NetfilterError) {
-            return try body()
-        } catch {
-            throw .kernel("\(error)")
-        }
     }
 }

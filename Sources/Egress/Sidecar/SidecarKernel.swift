@@ -4,21 +4,28 @@ import Netfilter
 import NetworkPolicy
 import Synchronization
 
+/// What else is put into the namespace before each installation of the policy's rules: nothing until `set`.
+final class RulesBeside: Sendable {
+    private let body = Mutex<@Sendable () throws(EgressError) -> Void>({})
+
+    func set(_ body: @escaping @Sendable () throws(EgressError) -> Void) { self.body.withLock { $0 = body } }
+
+    func install() throws(EgressError) { try body.withLock { $0 }() }
+}
+
 /// `KernelRules` of a sidecar: those of any guard, with exceptions for what shares the namespace.
 final class SidecarKernel: KernelRules {
     private let base: any KernelRules
     private let shared: SharedNamespace
     private let mode: SidecarConfiguration.Mode
-    private let beside = Mutex<@Sendable () throws(EgressError) -> Void>({})
+    private let beside: RulesBeside
 
-    init(_ base: any KernelRules, shared: SharedNamespace, mode: SidecarConfiguration.Mode) {
+    init(_ base: any KernelRules, shared: SharedNamespace, mode: SidecarConfiguration.Mode, beside: RulesBeside) {
         self.base = base
         self.shared = shared
         self.mode = mode
+        self.beside = beside
     }
-
-    /// Sets what else has to be installed before every further installation.
-    func installBeside(_ body: @escaping @Sendable () throws(EgressError) -> Void) { beside.withLock { $0 = body } }
 
     private var judgesAddresses: Bool { mode != .names }
 
@@ -27,7 +34,7 @@ final class SidecarKernel: KernelRules {
         ruleset.exceptions = shared
         // An open plan has no blocks, so there is always room.
         if !judgesAddresses { _ = ruleset.apply(.open) }
-        try beside.withLock { $0 }()
+        try beside.install()
         try base.install(ruleset, learned: judgesAddresses ? learned : [])
     }
 

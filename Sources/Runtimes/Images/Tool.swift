@@ -48,11 +48,7 @@ struct Tool: Hashable, Sendable {
     func run(
         _ arguments: [String], home: String, milliseconds: Int, confined: Bool = false, reserve: DiskReserve? = nil
     ) throws(ImageError) -> Outcome {
-        var (output, errors) = try (Pipe(), Pipe())
-        defer {
-            output.close()
-            errors.close()
-        }
+        let (output, errors) = try (OutputPipe(), OutputPipe())
         let pid: pid_t
         do throws(SystemCallError) {
             pid = try launch(arguments, home: home, confined, output: output.writeEnd, errors: errors.writeEnd).start()
@@ -102,8 +98,8 @@ struct Tool: Hashable, Sendable {
     }
 }
 
-/// Reads a program's output as it arrives.
-private struct Pipe {
+/// Reads a program's output as it arrives. What is still open of it is closed with this object.
+private final class OutputPipe {
     private(set) var readEnd: CInt = -1
     private(set) var writeEnd: CInt = -1
     private var bytes: [UInt8] = []
@@ -120,33 +116,32 @@ private struct Pipe {
     var isOpen: Bool { readEnd >= 0 }
     var text: String { String(decoding: bytes, as: UTF8.self) }
 
-    mutating func read(keepingFirst limit: Int) {
+    func read(keepingFirst limit: Int) {
         let room = limit - bytes.count
         bytes += take().prefix(max(room, 0))
     }
 
-    mutating func read(keepingLast limit: Int) {
+    func read(keepingLast limit: Int) {
         bytes = (bytes + take()).suffix(limit)
     }
 
-    private mutating func take() -> ArraySlice<UInt8> {
+    private func take() -> ArraySlice<UInt8> {
         var buffer = [UInt8](repeating: 0, count: 16 << 10)
         let count = Glibc.read(readEnd, &buffer, buffer.count)
         if count == 0 || (count < 0 && errno != EINTR) {
-            Glibc.close(readEnd)
+            close(readEnd)
             readEnd = -1
         }
         return buffer.prefix(max(count, 0))
     }
 
-    mutating func closeWriteEnd() {
-        if writeEnd >= 0 { Glibc.close(writeEnd) }
+    func closeWriteEnd() {
+        if writeEnd >= 0 { close(writeEnd) }
         writeEnd = -1
     }
 
-    mutating func close() {
+    deinit {
         closeWriteEnd()
-        if readEnd >= 0 { Glibc.close(readEnd) }
-        readEnd = -1
+        if readEnd >= 0 { close(readEnd) }
     }
 }

@@ -1,14 +1,22 @@
 import CLinux
 import Glibc
 
-/// A pipe for splice(2), which moves bytes between sockets without copying them.
-struct Pipe {
-    var input: CInt
-    var output: CInt
+/// A pipe for splice(2), which moves bytes between sockets without copying them. Its ends are closed with it.
+final class Pipe {
+    let input: CInt
+    let output: CInt
 
-    func close() {
-        Glibc.close(input)
-        Glibc.close(output)
+    /// nil if no descriptors are left.
+    init?(capacity: Int) {
+        var ends: [CInt] = [-1, -1]
+        guard linux_pipe(&ends) == 0 else { return nil }
+        (output, input) = (ends[0], ends[1])
+        linux_pipe_resize(input, CInt(capacity))
+    }
+
+    deinit {
+        close(input)
+        close(output)
     }
 }
 
@@ -21,19 +29,9 @@ final class PipePool {
 
     private var free: [Pipe] = []
 
-    deinit { for pipe in free { pipe.close() } }
-
     /// nil if no descriptors are left.
-    func take() -> Pipe? {
-        if let pipe = free.popLast() { return pipe }
-        var ends: [CInt] = [-1, -1]
-        guard linux_pipe(&ends) == 0 else { return nil }
-        linux_pipe_resize(ends[1], CInt(Self.capacity))
-        return Pipe(input: ends[1], output: ends[0])
-    }
+    func take() -> Pipe? { free.popLast() ?? Pipe(capacity: Self.capacity) }
 
     /// - Precondition: the pipe is empty.
-    func give(_ pipe: Pipe) {
-        if free.count < Self.kept { free.append(pipe) } else { pipe.close() }
-    }
+    func give(_ pipe: Pipe) { if free.count < Self.kept { free.append(pipe) } }
 }

@@ -84,7 +84,6 @@ struct RelayDirection {
 
     /// Releases the pipe of a flow that ends. Bytes in it are lost.
     mutating func close() {
-        pipe?.close()
         pipe = nil
         inPipe = 0
     }

@@ -1,0 +1,74 @@
+import Addresses
+import DNSFilter
+import Logging
+import Netfilter
+import NetworkPolicy
+
+/// Where a guard works. A node enters the namespace of each sandbox; a sidecar is in its sandbox's namespace from the
+/// start and shares it.
+struct GuardPlace {
+    /// nil for this process's own.
+    var namespace: NetworkNamespace?
+    /// An open socket for the tables of the namespace, if there is one.
+    var tables: NetfilterSocket?
+    /// Packets in the namespace that are not the sandbox's.
+    var shared = SharedNamespace()
+    /// Upstreams of the DNS filter whose flows begin in the namespace: no change of the policy ends them.
+    var upstreams: Set<UpstreamAddress> = []
+    /// Who may open connections to the sandbox.
+    var inbound = SidecarConfiguration.Inbound.link
+    /// Whether packet sockets are refused on the devices that are there now. Where devices come and go, whoever follows
+    /// them does it.
+    var refusesPacketSockets = true
+}
+
+/// A guarded namespace: the rules in its kernel tables, its DNS and its flow check, which begin and end together. Every
+/// guard is assembled here, a node's and a sidecar's.
+final class GuardedNamespace: Sendable {
+    let guardian: EgressGuard
+    /// Addresses and blocks on its links, and its routers.
+    let neighbours: [CIDRBlock]
+    private let services: GuardServices
+    private let dnsClient: DNSClient
+    /// Its number at the flow check; nil if flows are not checked.
+    private let checks: UInt64?
+
+    /// Enforces the record's policy; it is in force when this returns. The rules are there before the filter answers: a
+    /// query that arrives in between waits in the socket.
+    /// - Parameters:
+    ///   - operatorRules: for this sandbox, behind those of the settings.
+    ///   - kernel: what the guard changes the kernel with, made of the rules of the namespace.
+    /// - Throws: `EgressError`; rules that are in the kernel already stay.
+    init(
+        _ record: GuardRecord, operatorRules: [Rule] = [], in place: GuardPlace, settings: GuardSettings,
+        services: GuardServices, logger: Logger, kernel: (NamespaceRules) -> any KernelRules = { $0 }
+    ) throws(EgressError) {
+        let (sockets, surroundings, devices) = try NamespaceRules.inside(place.namespace) { () throws(EgressError) in
+            (try LoopbackSockets.open(.dns), LinkSurroundings.current(), LinkSurroundings.devices())
+        }
+        let rules = try NamespaceRules(
+            namespace: place.namespace, tables: place.tables, local: surroundings.local, sparing: place.upstreams)
+        if place.refusesPacketSockets { try rules.refusePacketSockets(on: devices) }
+        let flowCheck = try services.flowChecker.map { (checker) throws(EgressError) in
+            (checker: checker, entrance: try FlowEntrance(place.namespace))
+        }
+        let meter = try TrafficMeter(
+            settings.budgets, namespace: place.namespace, tables: place.tables, shared: place.shared)
+        guardian = try EgressGuard(
+            record: record, operatorRules: operatorRules, dnsPort: sockets.port,
+            flowCheck: flowCheck.map { FlowCheckPoint(port: $0.entrance.port, mark: $0.checker.mark) },
+            surroundings: place.inbound.widening(surroundings), kernel: kernel(rules), settings: settings, meter: meter,
+            logger: logger)
+        neighbours = surroundings.neighbours
+        self.services = services
+        dnsClient = services.dns.attach(sockets.handOver(), policy: guardian)
+        checks = flowCheck.map { [guardian] in $0.checker.attach($0.entrance, guardian) }
+    }
+
+    /// Stops serving the namespace. Its rules stay in the kernel and refuse what they refused.
+    func end() {
+        services.dns.detach(dnsClient)
+        if let checks { services.flowChecker?.detach(checks) }
+        guardian.watch.log.close()
+    }
+}
