@@ -21,8 +21,6 @@ final class LinkServer: Sendable {
     private struct State: Sendable {
         var peers: [UInt64: Peer] = [:]
         var nextPeer: UInt64 = 0
-        var waiting: [UInt64: Waiting] = [:]
-        var nextWaiting: UInt64 = 0
         var isStopped = false
 
         func areSettled(_ position: DirectoryPosition) -> Bool {
@@ -32,11 +30,6 @@ final class LinkServer: Sendable {
         }
     }
 
-    private struct Waiting: Sendable {
-        let position: DirectoryPosition
-        let continuation: CheckedContinuation<Void, Never>
-    }
-
     private let listener: CInt
     private let user: UInt32
     private let routes: RouteTable
@@ -44,6 +37,8 @@ final class LinkServer: Sendable {
     private let group: any EventLoopGroup
     private let logger: Logger
     private let state = Mutex(State())
+    /// Those who wait for gateways to follow.
+    private let waiters = Waiters()
 
     private static let pause: UInt32 = 100_000
     private static let maxPeers = 4
@@ -67,39 +62,22 @@ final class LinkServer: Sendable {
     }
 
     func shutdown() {
-        let (peers, waiting) = state.withLock { state in
+        let peers = state.withLock { state in
             state.isStopped = true
-            defer { (state.peers, state.waiting) = ([:], [:]) }
-            return (state.peers.values, state.waiting.values)
+            defer { state.peers = [:] }
+            return state.peers.values
         }
         for peer in peers { peer.socket.shutdown() }
-        for one in waiting { one.continuation.resume() }
+        waiters.wake()
     }
 
     /// Returns when every gateway of this machine routes by the present state of the directory: what a client is told next is
     /// true at the gateway, too.
     func settled() async {
         let position = routes.position
-        guard !state.withLock({ $0.areSettled(position) }) else { return }
-        let number = state.withLock { state in
-            state.nextWaiting += 1
-            return state.nextWaiting
+        _ = await waiters.wait(atMost: Self.patience) {
+            state.withLock { $0.isStopped || $0.areSettled(position) }
         }
-        var clock: Task<Void, any Error>?
-        await withCheckedContinuation { continuation in
-            let isSettled = state.withLock { state in
-                guard !state.isStopped, !state.areSettled(position) else { return true }
-                state.waiting[number] = Waiting(position: position, continuation: continuation)
-                return false
-            }
-            guard !isSettled else { return continuation.resume() }
-            // When it waits, and not before: a clock that ends first would find nobody.
-            clock = Task {
-                try await Task.sleep(for: Self.patience)
-                state.withLock { $0.waiting.removeValue(forKey: number) }?.continuation.resume()
-            }
-        }
-        clock?.cancel()
     }
 
     // MARK: connections
@@ -169,12 +147,9 @@ final class LinkServer: Sendable {
 
     /// Notes how far a gateway is; nil: it is gone.
     private func settle(_ number: UInt64, _ position: DirectoryPosition?) {
-        let done = state.withLock { state -> [Waiting] in
+        state.withLock { state in
             if let position { state.peers[number]?.applied = position } else { state.peers[number] = nil }
-            let settled = state.waiting.filter { state.areSettled($0.value.position) }
-            for key in settled.keys { state.waiting[key] = nil }
-            return Array(settled.values)
         }
-        for one in done { one.continuation.resume() }
+        waiters.wake()
     }
 }

@@ -3,8 +3,6 @@
 /// A client that sends much waits, so that nothing is lost. But one whose shell reads nothing does not, as long as there is
 /// room: its signals come by the same connection, behind what it has sent.
 struct InputFlow {
-    typealias Waiter = CheckedContinuation<Void, Never>
-
     /// Bytes that wait to be read at the most.
     static let maxWaiting = 1 << 20
     /// From here on the client waits.
@@ -15,7 +13,6 @@ struct InputFlow {
     private(set) var waiting = 0
     private(set) var taken = 0
     private var isStalled = false
-    private var waiters: [Waiter] = []
 
     /// - Returns: whether there is room for more bytes, which are counted then.
     mutating func add(_ bytes: Int) -> Bool {
@@ -27,30 +24,16 @@ struct InputFlow {
 
     var hasToWait: Bool { waiting > Self.muchWaiting && !isStalled }
 
-    mutating func wait(_ waiter: Waiter) { waiters.append(waiter) }
-
-    /// - Returns: those who need not wait any longer, here and below.
-    mutating func took(_ bytes: Int) -> [Waiter] {
+    mutating func took(_ bytes: Int) {
         waiting = max(0, waiting - bytes)
         taken += bytes
         isStalled = false
-        return hasToWait ? [] : release()
     }
 
+    /// A client has waited for as long as it may.
     /// - Parameter earlier: what had been taken when the wait began.
-    mutating func patienceEnds(since earlier: Int) -> [Waiter] {
-        if taken == earlier { isStalled = true }
-        return release()
-    }
+    mutating func patienceEnds(since earlier: Int) { if taken == earlier { isStalled = true } }
 
     /// The shell has ended.
-    mutating func end() -> [Waiter] {
-        (waiting, isStalled) = (0, false)
-        return release()
-    }
-
-    private mutating func release() -> [Waiter] {
-        defer { waiters = [] }
-        return waiters
-    }
+    mutating func end() { (waiting, isStalled) = (0, false) }
 }

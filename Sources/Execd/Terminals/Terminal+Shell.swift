@@ -112,22 +112,11 @@ extension Terminal {
 
     /// Returns when there is room for more input, or when the shell reads nothing.
     func inputSettles() async {
-        let taken: Int? = change { $0.input.hasToWait ? $0.input.taken : nil }
-        guard let taken else { return }
-        let limit = Task { [weak self] in
-            // Cancelled, it would end the next wait, which has a limit of its own.
-            guard (try? await Task.sleep(for: InputFlow.patience)) != nil else { return }
-            for waiter in self?.change({ $0.input.patienceEnds(since: taken) }) ?? [] { waiter.resume() }
-        }
-        await withCheckedContinuation { continuation in
-            let waits = change { state in
-                guard state.input.hasToWait else { return false }
-                state.input.wait(continuation)
-                return true
-            }
-            if !waits { continuation.resume() }
-        }
-        limit.cancel()
+        let taken = look { $0.input.taken }
+        let end = await waiters.wait(atMost: InputFlow.patience) { look { !$0.input.hasToWait } }
+        guard end == .timeOver else { return }
+        change { $0.input.patienceEnds(since: taken) }
+        waiters.wake()
     }
 
     // MARK: Its end
@@ -144,26 +133,6 @@ extension Terminal {
         }
         let mark = "\(Self.marker)=\(id)"
         await TerminalProcesses.threads.run { TerminalProcesses.end(session: shell, mark: mark) }
-        let limit = Task { [weak self] in
-            guard (try? await Task.sleep(for: Self.patience)) != nil else { return }
-            self?.stopWaitingForEnd()
-        }
-        await withCheckedContinuation { continuation in
-            let waits = change { state in
-                guard state.process != nil else { return false }
-                state.awaitingEnd.append(continuation)
-                return true
-            }
-            if !waits { continuation.resume() }
-        }
-        limit.cancel()
-    }
-
-    private func stopWaitingForEnd() {
-        let waiting = change { state in
-            defer { state.awaitingEnd = [] }
-            return state.awaitingEnd
-        }
-        for continuation in waiting { continuation.resume() }
+        _ = await waiters.wait(atMost: Self.patience) { look { $0.process == nil } }
     }
 }

@@ -25,7 +25,6 @@ final class Terminal: Sendable {
         /// Counts what clients may be waiting for.
         var changes: UInt64 = 0
         var launching: [CheckedContinuation<SpawnError?, Never>] = []
-        var awaitingEnd: [CheckedContinuation<Void, Never>] = []
         var isWatched = false
         var lastUse = ContinuousClock.now
     }
@@ -36,6 +35,8 @@ final class Terminal: Sendable {
     let runner: CommandRunner
     private let memory: OutputMemory
     private let state = Mutex(State())
+    /// Those who wait for input to be read, or for the shell's end.
+    let waiters = Waiters()
 
     /// - Parameter folder: where its shells start; nil for execd's.
     init(id: String, _ request: TerminalRequest, folder: String?, runner: CommandRunner, memory: OutputMemory) {
@@ -85,6 +86,8 @@ final class Terminal: Sendable {
         for continuation in woken { continuation.resume() }
         return result
     }
+
+    func look<Result>(_ body: (State) -> Result) -> Result { state.withLock { body($0) } }
 
     private func apply(_ change: Pace.Change?, _ state: inout State) {
         switch change {
@@ -189,18 +192,18 @@ final class Terminal: Sendable {
                 if state.sending.values.contains(where: { now - $0 > Pace.interval }) { watch(&state) }
             }
         case .took(let count):
-            for continuation in change({ $0.input.took(count) }) { continuation.resume() }
+            change { $0.input.took(count) }
+            waiters.wake()
         case .refusedInput: change { $0.terminal.failInput("the shell has closed its input") }
         case .ended(let exit):
             record.ended(exit, failure: nil, at: CommandRunner.now())
-            let (writers, others) = change { state in
+            change { state in
                 state.terminal.ended(exit)
                 state.process = nil
                 state.lastUse = .now
-                defer { state.awaitingEnd = [] }
-                return (state.input.end(), state.awaitingEnd)
+                state.input.end()
             }
-            for continuation in writers + others { continuation.resume() }
+            waiters.wake()
         }
     }
 }
