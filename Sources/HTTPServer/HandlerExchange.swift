@@ -86,7 +86,9 @@ final class HandlerExchange {
     private func returned() {
         guard let connection, case .handler(let current) = connection.turn, current === self else { return }
         hasReturned = true
-        guard keepsAlive, !writer.endsWithConnection else { return connection.abort() }
+        guard keepsAlive, !writer.endsWithConnection else {
+            return connection.hasUnread ? connection.closeAfterAnswer() : connection.abort()
+        }
         if requestEnded { connection.turnEnded() } else { connection.restAwaited() }
     }
 

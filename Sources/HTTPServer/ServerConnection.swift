@@ -20,6 +20,8 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
 
     let application: any HTTPApplication
     let limits: HTTPLimits
+    /// `http` or `https`, as the client speaks it.
+    package let scheme: String
     package var encoder = MessageEncoder()
     var reader: RequestReader
     var turn = Turn.none
@@ -31,9 +33,10 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
     private(set) var readPending = false
     private var idleTimer: Scheduled<Void>?
 
-    init(_ application: any HTTPApplication, limits: HTTPLimits) {
+    init(_ application: any HTTPApplication, limits: HTTPLimits, scheme: String = "http") {
         self.application = application
         self.limits = limits
+        self.scheme = scheme
         reader = RequestReader(limits.head)
     }
 
@@ -188,7 +191,21 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
     }
 
     /// The answer is given, and the rest of the request is still to come.
-    func restAwaited() { if isQuiescing { abort() } else { startIdleTimer() } }
+    func restAwaited() { if isQuiescing { closeAfterAnswer() } else { startIdleTimer() } }
+
+    /// The answer is given, and no other request is taken. What the client still sends is read and thrown away until it
+    /// ends the connection, or its time is over: a connection that is closed with bytes unread is reset, and the reset
+    /// may take the answer from the client (RFC 9112, section 9.6).
+    func closeAfterAnswer() {
+        guard let context else { return }
+        startIdleTimer()
+        // Reading may have been stopped for who read the body.
+        context.channel.setOption(.autoRead, value: true).whenFailure { _ in }
+        close(context: context, mode: .output, promise: nil)
+    }
+
+    /// Whether the client has sent what nobody has read.
+    var hasUnread: Bool { takesParts || reader.hasBytes }
 
     func abort() {
         // Who still answers or reads learns of it, as when the client ends it.
@@ -218,8 +235,7 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
         headers.replaceOrAdd(name: "connection", value: "close")
         write(OutgoingResponse(HTTPResponseHead(version: .http1_1, status: reply.status, headers: headers)))
         write(.bytes(ByteBuffer(bytes: reply.bytes)), to: context)
-        startIdleTimer()
-        close(context: context, mode: .output, promise: nil)
+        closeAfterAnswer()
     }
 
     // MARK: what goes

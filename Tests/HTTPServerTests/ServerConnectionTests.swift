@@ -151,6 +151,21 @@ private struct Both: HTTPApplication {
         }
     }
 
+    @Test(arguments: [
+        "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n", "POST / HTTP/1.0\r\n",
+        "POST / HTTP/1.0\r\nConnection: keep-alive\r\n",
+    ]) func `an answer before the end of the request is the last, and arrives`(_ head: String) async throws {
+        // More than sockets hold: the server has answered before the client has sent half of it.
+        let length = 32 << 20
+        let request = head + "Content-Length: \(length)\r\n\r\n" + String(repeating: "b", count: length)
+        let answer = try await withServer(handler: { _, writer in
+            try? await writer.start(.payloadTooLarge)
+            try? await writer.write(ByteBuffer(string: "too much"))
+            try? await writer.finish()
+        }) { try await RawClient($0).exchange(request) }
+        #expect(answer.contains(" 413 ") && answer.contains("connection: close\r\n") && answer.contains("too much"))
+    }
+
     @Test func `an answer with the end of a line in a field breaks off`() async throws {
         let answer = try await withServer(handler: { _, writer in
             try? await writer.respond(.ok, headers: ["x-name": "a\r\nset-cookie: b"])
