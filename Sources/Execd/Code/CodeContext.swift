@@ -61,6 +61,13 @@ final class CodeContext: Sendable {
         }
     }
 
+    /// Runs code whose turn has come.
+    func execute(_ code: String, _ turn: Turn) async -> KernelRun {
+        let run = await kernel.execute(code)
+        state.withLock { if $0.queue.began(turn.number) { kernel.interrupt() } }
+        return run
+    }
+
     /// The kernel is free of the run.
     func leave(_ turn: Turn) {
         state.withLock { state in
@@ -74,16 +81,16 @@ final class CodeContext: Sendable {
     func abandon(_ turn: Turn) {
         state.withLock { state in
             // Under the lock, so that it is not the next run that is interrupted.
-            guard state.queue.running != turn.number else { return kernel.interrupt() }
+            guard state.queue.running != turn.number else { return interrupt(&state) }
             _ = state.queue.leave(turn.number, at: Self.now)
             state.gates.removeValue(forKey: turn.number)?.yield(false)
         }
     }
 
     /// Interrupts the present run; those that wait go on waiting.
-    func interrupt() {
-        state.withLock { if $0.queue.running != nil { kernel.interrupt() } }
-    }
+    func interrupt() { state.withLock { interrupt(&$0) } }
+
+    private func interrupt(_ state: inout State) { if state.queue.interrupt() { kernel.interrupt() } }
 
     /// Ends the kernel, and all runs with it.
     func close() async {

@@ -17,9 +17,7 @@ enum CodeStream {
             var events = RunEvents(maxLine: maxLine)
             let begin = CommandRunner.now()
             if await turn.comes {
-                let run = await context.kernel.execute(code)
-                // It may have gone before there was a run to interrupt.
-                if writer.isClosed { context.abandon(turn) }
+                let run = await context.execute(code, turn)
                 for await event in run.events {
                     try? await output.send(events.take(event, at: CommandRunner.now()))
                     run.consumed(event)

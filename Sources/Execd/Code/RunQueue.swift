@@ -18,6 +18,8 @@ struct RunQueue: Hashable, Sendable {
     private var waiting: [Int] = []
     private var last = 0
     private(set) var isClosed = false
+    /// Of the run that has its turn: whether its kernel has it, and whether it was interrupted.
+    private var hasBegun = false, isInterrupted = false
     /// Milliseconds of a monotonic clock; nil while it is in use.
     private(set) var idleSince: Int64?
 
@@ -29,7 +31,7 @@ struct RunQueue: Hashable, Sendable {
         last += 1
         idleSince = nil
         guard running != nil else {
-            running = last
+            start(last)
             return .begins(last)
         }
         waiting.append(last)
@@ -41,9 +43,27 @@ struct RunQueue: Hashable, Sendable {
     mutating func leave(_ run: Int, at now: Int64) -> Int? {
         waiting.removeAll { $0 == run }
         guard running == run else { return nil }
-        running = waiting.isEmpty ? nil : waiting.removeFirst()
+        start(waiting.isEmpty ? nil : waiting.removeFirst())
         if running == nil { idleSince = now }
         return running
+    }
+
+    private mutating func start(_ run: Int?) { (running, hasBegun, isInterrupted) = (run, false, false) }
+
+    /// Interrupts the run that has its turn.
+    /// - Returns: whether the kernel is to be told now. One that does not have the run yet is told when it has (`began`).
+    mutating func interrupt() -> Bool {
+        guard running != nil else { return false }
+        isInterrupted = true
+        return hasBegun
+    }
+
+    /// The kernel has a run.
+    /// - Returns: whether it is to be interrupted at once.
+    mutating func began(_ run: Int) -> Bool {
+        guard running == run else { return false }
+        hasBegun = true
+        return isInterrupted
     }
 
     /// - Returns: the runs that will not begin.

@@ -37,6 +37,18 @@ struct CodeValueTests {
         #expect(queue.leave(1, at: 1) == nil)
     }
 
+    @Test func `an interrupt waits for the kernel to have the run, and is for no other`() {
+        var queue = RunQueue(at: 0)
+        func interrupt() -> Bool { queue.interrupt() }
+        #expect(!interrupt(), "nothing runs")
+        #expect(queue.enter() == .begins(1) && queue.enter() == .waits(2))
+        #expect(!interrupt() && queue.began(1), "it is told as soon as it has the run")
+        #expect(interrupt(), "and at once from then on")
+        #expect(queue.leave(1, at: 1) == 2)
+        #expect(!queue.began(1) && !queue.began(2), "the next run is not interrupted")
+        #expect(interrupt())
+    }
+
     @Test func `a run has one terminal event, and it is the last`() {
         for failures in 0...3 {
             var events = RunEvents(maxLine: 1024), all: [StreamEvent] = []

@@ -11,10 +11,12 @@ import System
 /// next one starts another in the context's folder.
 final class ProcessKernel: CodeKernel {
     private struct Driver {
-        let process: RunningProcess
+        let number: UInt64
         let channel: ControlChannel
+        /// nil while it is being started.
+        var process: RunningProcess?
         /// The variables that it got from the environment file.
-        var variables: [ExactName: String]
+        var variables: [ExactName: String] = [:]
         var lines = ControlLines()
         var isReady = false
     }
@@ -31,6 +33,7 @@ final class ProcessKernel: CodeKernel {
         var driver: Driver?
         var run: Run?
         var runs: UInt64 = 0
+        var drivers: UInt64 = 0
         var isClosed = false
     }
 
@@ -52,23 +55,14 @@ final class ProcessKernel: CodeKernel {
     }
 
     /// Starts the process before it is needed; to be called on a thread of `SpawnThreads`.
-    func prepare() throws(SpawnError) {
-        try state.withLock { (state) throws(SpawnError) in
-            if state.driver == nil { state.driver = try start() }
-        }
-    }
+    func prepare() throws(SpawnError) { try startDriver() }
 
     func execute(_ code: String) async -> KernelRun {
         let record = runner.record(of: code)
         let (events, continuation) = AsyncStream<KernelEvent>.makeStream()
         let run = KernelRun(events: events) { record.consumed($0.size) }
-        do {
-            try await SpawnThreads.run { try self.begin(code, record, continuation) }
-        } catch {
-            record.ended(nil, failure: "\(error)", at: CommandRunner.now())
-            continuation.yield(.failed(.kernelDied("\(error)")))
-            continuation.finish()
-        }
+        // A driver that does not start has failed the run already.
+        _ = try? await SpawnThreads.run { try self.begin(code, record, continuation) }
         return run
     }
 
@@ -76,22 +70,53 @@ final class ProcessKernel: CodeKernel {
         _ code: String, _ record: CommandRecord, _ events: AsyncStream<KernelEvent>.Continuation
     ) throws(SpawnError) {
         runner.registry.add(record)
-        try state.withLock { (state) throws(SpawnError) in
-            guard !state.isClosed else {
-                events.yield(.failed(.kernelDied("the context was deleted")))
-                record.ended(nil, failure: "the context was deleted", at: CommandRunner.now())
-                return events.finish()
-            }
-            if state.driver == nil { state.driver = try start() }
+        state.withLock { state in
             state.runs += 1
             state.run = Run(number: state.runs, code: code, record: record, events: events)
-            record.began(state.driver!.process)
-            if state.driver!.isReady { send(&state) }
+            guard !state.isClosed else { return fail(Self.deleted, &state) }
+            if let process = state.driver?.process { record.began(process) }
+            if state.driver?.isReady == true { send(&state) }
+        }
+        try startDriver()
+    }
+
+    private static let deleted = "the context was deleted"
+
+    /// Starts a driver unless there is one; it takes the present run as soon as it is ready. Not under the lock: starting a
+    /// process takes milliseconds, and those who interrupt must not wait for it, since one of them serves all clients.
+    private func startDriver() throws(SpawnError) {
+        guard state.withLock({ $0.driver == nil && !$0.isClosed }) else { return }
+        do throws(SpawnError) {
+            let (channel, variables) = (try ControlChannel(), runner.environment.fileVariables())
+            let number = state.withLock { state -> UInt64? in
+                guard state.driver == nil, !state.isClosed else { return nil }
+                state.drivers += 1
+                state.driver = Driver(number: state.drivers, channel: channel, variables: variables)
+                return state.drivers
+            }
+            guard let number else { return }
+            try start(number, channel)
+        } catch {
+            state.withLock { state in
+                if state.driver?.process == nil { state.driver = nil }
+                fail("\(error)", &state)
+            }
+            throw error
         }
     }
 
-    private func start() throws(SpawnError) -> Driver {
-        let channel = try ControlChannel()
+    private func start(_ number: UInt64, _ channel: ControlChannel) throws(SpawnError) {
+        let process = try start(channel)
+        state.withLock { state in
+            // It may have ended already.
+            guard state.driver?.number == number else { return }
+            state.driver?.process = process
+            state.run?.record.began(process)
+            if state.isClosed { kill(&state) }
+        }
+    }
+
+    private func start(_ channel: ControlChannel) throws(SpawnError) -> RunningProcess {
         let environment = runner.environment.current().merging(dialogue.variables) { _, new in new }
         var failure: SpawnError?
         for command in dialogue.commands {
@@ -104,7 +129,7 @@ final class ProcessKernel: CodeKernel {
                     self.receive($0)
                 }
                 channel.send(dialogue.greeting)
-                return Driver(process: process, channel: channel, variables: runner.environment.fileVariables())
+                return process
             } catch {
                 failure = failure ?? error
             }
@@ -132,7 +157,7 @@ final class ProcessKernel: CodeKernel {
             switch event {
             case .output(.control, let bytes):
                 let lines = state.driver?.lines.append(bytes) ?? []
-                if state.driver?.lines.isBroken == true { state.driver?.process.signalGroup(SIGKILL) }
+                if state.driver?.lines.isBroken == true { state.driver?.process?.signalGroup(SIGKILL) }
                 for message in lines.flatMap({ dialogue.message($0) }) { obey(message, &state) }
             case .output(let stream, let bytes):
                 // Between runs it comes from what runs left in the background, and nobody reads it.
@@ -173,6 +198,15 @@ final class ProcessKernel: CodeKernel {
         finish(status, &state)
     }
 
+    /// The present run has no process to run it.
+    private func fail(_ reason: String, _ state: inout State) {
+        guard let run = state.run else { return }
+        state.run = nil
+        run.record.ended(nil, failure: reason, at: CommandRunner.now())
+        run.events.yield(.failed(.kernelDied(reason)))
+        run.events.finish()
+    }
+
     private func finish(_ status: ProcessExit, _ state: inout State) {
         guard let run = state.run else { return }
         state.run = nil
@@ -181,7 +215,7 @@ final class ProcessKernel: CodeKernel {
         }
         run.events.finish()
         // Reading may have been paused for this run's client; resume it for the next.
-        state.driver?.process.resumeOutput()
+        state.driver?.process?.resumeOutput()
     }
 
     func interrupt() {
@@ -206,12 +240,14 @@ final class ProcessKernel: CodeKernel {
     }
 
     func close() async {
-        _ = try? await SpawnThreads.run {
-            self.state.withLock { state in
-                state.isClosed = true
-                guard state.run?.record.signal(SIGKILL, because: "the context was deleted") != true else { return }
-                state.driver?.process.signalGroup(SIGKILL)
-            }
+        state.withLock { state in
+            state.isClosed = true
+            kill(&state)
         }
+    }
+
+    private func kill(_ state: inout State) {
+        guard state.run?.record.signal(SIGKILL, because: Self.deleted) != true else { return }
+        state.driver?.process?.signalGroup(SIGKILL)
     }
 }

@@ -87,7 +87,12 @@ final class JupyterKernel: CodeKernel {
                 description: "the Jupyter server made a session without an id", isPassing: false)
         }
         do {
-            state.withLock { ($0.session, $0.kernel) = (session, kernel) }
+            let isClosed = state.withLock { state in
+                if !state.isClosed { (state.session, state.kernel) = (session, kernel) }
+                return state.isClosed
+            }
+            // Deleted while the server made it: whoever deleted the context has found no session.
+            guard !isClosed else { throw Self.deleted }
             try await connect()
         } catch {
             state.withLock { ($0.session, $0.kernel) = (nil, nil) }
@@ -95,6 +100,8 @@ final class JupyterKernel: CodeKernel {
             throw error
         }
     }
+
+    private static let deleted = JupyterClient.CallError(description: "the context was deleted", isPassing: false)
 
     /// Ids become parts of paths.
     private static func isIdentifier(_ text: String) -> Bool {
@@ -162,7 +169,7 @@ final class JupyterKernel: CodeKernel {
     /// The connection, made anew where it is lost; and the kernel, where its server has lost it.
     private func connected() async throws -> KernelSocket {
         let (socket, kernel, isClosed) = state.withLock { ($0.socket, $0.kernel, $0.isClosed) }
-        guard !isClosed else { throw JupyterClient.CallError(description: "the context was deleted", isPassing: false) }
+        guard !isClosed else { throw Self.deleted }
         if let socket { return socket }
         if let kernel, try await isBack(kernel) { try await connect() } else { try await start() }
         guard let socket = state.withLock({ $0.socket }) else {
