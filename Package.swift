@@ -115,7 +115,7 @@ let package = Package(
         library(
             "Ingress",
             [
-                "Addresses", "JSON", "System", "HTTPWire", "HTTPServer", "SecureAccess", "Redis", "COpenSSL", logging,
+                "Addresses", "JSON", "System", "HTTPWire", "HTTPServer", "SecureAccess", "Redis", logging,
                 metrics,
             ] + nio + http2),
         library(

@@ -11,7 +11,7 @@ program=${programs[${1:-}]:-}
 shift
 
 ./scripts/install-deps.sh test wrk
-./scripts/clients.sh
+./scripts/python-environment.sh venv requirements.txt
 # A sandbox holds the WebSockets.
 [ "$program" != Gateway/idle_websockets.py ] || ./scripts/base-image.sh "$PWD/.build-base/base"
 export PYTHONPATH=Tests/Conformance:Tests/Gateway PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1

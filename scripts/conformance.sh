@@ -19,8 +19,8 @@ fi
 TMPDIR=$left make --no-print-directory execd egress
 ./scripts/base-image.sh "$PWD/.build-base/base"
 
-./scripts/clients.sh
-./scripts/jupyter.sh
+./scripts/python-environment.sh venv requirements.txt
+./scripts/python-environment.sh jupyter jupyter.txt -m bash_kernel.install --sys-prefix
 
 export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1
 [ $# -gt 0 ] || set -- Tests/Scripts Tests/Conformance Tests/Faults Tests/Bypass Tests/Docker Tests/Gateway

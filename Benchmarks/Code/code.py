@@ -1,6 +1,6 @@
 """How long `1+1` takes in a warm context: through execd, beside jupyter_client's own word with the same kind of kernel.
 
-    .build-conformance/jupyter/bin/python Benchmarks/Code/code.py [count]      after `make execd` and scripts/jupyter.sh
+    .build-conformance/jupyter/bin/python Benchmarks/Code/code.py [count]      after `make execd` and scripts/conformance.sh
 """
 
 import contextlib

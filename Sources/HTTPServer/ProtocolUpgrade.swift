@@ -1,6 +1,6 @@
+import HTTPWire
 import NIOCore
 import NIOHTTP1
-import NIOWebSocket
 
 /// Asks a connection to answer its request with 101, and to leave what comes behind it to other handlers.
 struct ProtocolUpgrade: Sendable {
@@ -30,24 +30,20 @@ extension HTTPResponseWriter {
 
     private func start(_ upgrade: WebSocketUpgrade, _ headers: HTTPHeaders) async throws -> WebSocket {
         try advance(from: .waiting, to: .finished)
-        // NIO's own upgrader, for the digest of the key alone: it has one that needs no library.
-        let upgrader = NIOWebSocketServerUpgrader(
-            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(headers) },
-            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() })
+        var headers = headers
+        headers.replaceOrAdd(name: "upgrade", value: "websocket")
+        headers.replaceOrAdd(name: "connection", value: "upgrade")
+        let key = request.headers.first(name: "sec-websocket-key") ?? ""
+        headers.replaceOrAdd(name: "sec-websocket-accept", value: WebSocketKey.accept(key))
+        let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
         do {
-            return try await channel.eventLoop.flatSubmit { [self, channel, request] in
+            return try await channel.eventLoop.flatSubmit { [self, channel] in
                 // The client may have gone before this was its loop's turn.
                 guard !isClosed else { return channel.eventLoop.makeFailedFuture(HTTPBodyError.clientGone) }
-                return upgrader.buildUpgradeResponse(
-                    channel: channel, upgradeRequest: request, initialResponseHeaders: [:]
-                )
-                .flatMap { headers in
-                    let (socket, handlers) = WebSocketHandler.make(channel, upgrade.limits)
-                    let event = ProtocolUpgrade(
-                        head: HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers),
-                        handlers: NIOLoopBound(handlers, eventLoop: channel.eventLoop))
-                    return channel.triggerUserOutboundEvent(event).map { socket }
-                }
+                let (socket, handlers) = WebSocketHandler.make(channel, upgrade.limits)
+                let event = ProtocolUpgrade(
+                    head: head, handlers: NIOLoopBound(handlers, eventLoop: channel.eventLoop))
+                return channel.triggerUserOutboundEvent(event).map { socket }
             }.get()
         } catch {
             throw HTTPBodyError.clientGone

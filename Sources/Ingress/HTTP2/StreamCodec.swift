@@ -83,7 +83,7 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
             let key = WebSocketKey.random()
             head.headers.add(name: "sec-websocket-key", value: key)
             asksByMethod = true
-            phase = .handshake(accept: WebSocketRefusal.accept(key))
+            phase = .handshake(accept: WebSocketKey.accept(key))
         }
         context.fireChannelRead(wrapInboundOut(.head(head)))
         if ends || block.opensWebSocket { context.fireChannelRead(wrapInboundOut(.end(nil))) }

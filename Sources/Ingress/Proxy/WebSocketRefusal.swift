@@ -1,6 +1,4 @@
 import HTTPWire
-import COpenSSL
-import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 
@@ -18,17 +16,10 @@ struct WebSocketRefusal {
         else { return nil }
         head = HTTPResponseHead(
             version: .http1_1, status: .switchingProtocols,
-            headers: ["connection": "upgrade", "upgrade": "websocket", "sec-websocket-accept": Self.accept(key)])
+            headers: [
+                "connection": "upgrade", "upgrade": "websocket", "sec-websocket-accept": WebSocketKey.accept(key),
+            ])
         closeFrame = Self.frame(error)
-    }
-
-    /// `Sec-WebSocket-Accept` (RFC 6455, section 4.2.2). SHA-1 is only a fixed function here, not a protection.
-    static func accept(_ key: String) -> String {
-        let text = Array((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8)
-        var digest = [UInt8](repeating: 0, count: 20)
-        var written: UInt32 = 0
-        guard EVP_Digest(text, text.count, &digest, &written, EVP_sha1(), nil) == 1 else { return "" }
-        return Data(digest).base64EncodedString()
     }
 
     /// 1008 if the client or the sandbox refused, 1011 if something failed.

@@ -117,33 +117,3 @@ enum Startup {
         }
     }
 }
-
-/// Waits for SIGTERM and SIGINT through a pipe that the handler writes to. Installed before the sidecar reports that it
-/// guards, so that a signal at that moment also ends it in an orderly way, and so that it is not lost for the first
-/// process of a container, to which Linux delivers only signals with a handler.
-enum Signals {
-    nonisolated(unsafe) private static var ends: (CInt, CInt) = (-1, -1)
-
-    static func listen() {
-        var pair: [CInt] = [-1, -1]
-        guard linux_pipe(&pair) == 0 else { Exit.now(.failed, "cannot create a pipe") }
-        ends = (pair[0], pair[1])
-        var heard = sigset_t()
-        sigemptyset(&heard)
-        for number in [SIGTERM, SIGINT] {
-            signal(number) { _ in
-                var byte: UInt8 = 0
-                _ = write(Signals.ends.1, &byte, 1)
-            }
-            sigaddset(&heard, number)
-        }
-        // They may be blocked, which is inherited from the parent.
-        pthread_sigmask(SIG_UNBLOCK, &heard, nil)
-    }
-
-    /// Returns when a signal has arrived.
-    static func wait() {
-        var byte: UInt8 = 0
-        while read(ends.0, &byte, 1) < 0 && errno == EINTR {}
-    }
-}

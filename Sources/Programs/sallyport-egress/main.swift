@@ -37,7 +37,8 @@ guard linux_keep_capability(LINUX_CAP_NET_ADMIN) == 0, linux_set_no_new_privileg
 }
 signal(SIGPIPE, SIG_IGN)
 TaskThreads.install()
-Signals.listen()
+// Before the sidecar reports that it guards.
+EndSignals.install()
 
 let sidecar: Sidecar
 let metrics: MetricsRegistry
@@ -65,7 +66,7 @@ do {
 }
 Startup.announce(sidecar)
 let export = Startup.export(exporter, metrics, of: sidecar)
-Signals.wait()
+EndSignals.waitForNext()
 Task.detached {
     export?.cancel()
     await server.shutdown()

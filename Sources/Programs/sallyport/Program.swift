@@ -4,6 +4,7 @@ import FoundationEssentials
 import Logging
 import Observability
 import ProgramSupport
+import System
 
 #if canImport(Glibc)
     import Glibc
