@@ -104,6 +104,8 @@ let package = Package(
         library("SecureAccess", ["System", "COpenSSL"]),
         library("HTTPWire", nio),
         library("HTTPServer", ["HTTPWire", "System", webSocket] + nio + [logging]),
+        // Apart from the server, since execd and the sidecar serve without.
+        library("ServerTLS", ["HTTPServer", "System", logging, nio[0]] + http2.prefix(2)),
         library("SafeText", []),
         library("HTTPClient", ["Addresses", "SafeText", "System", "CCurl"]),
         library(
@@ -115,8 +117,8 @@ let package = Package(
         library(
             "Ingress",
             [
-                "Addresses", "JSON", "System", "HTTPWire", "HTTPServer", "SecureAccess", "Redis", logging,
-                metrics,
+                "Addresses", "JSON", "System", "HTTPWire", "HTTPServer", "ServerTLS", "SecureAccess", "Redis",
+                logging, metrics,
             ] + nio + http2),
         library(
             "Runtimes",
@@ -134,8 +136,8 @@ let package = Package(
             "ControlPlane",
             [
                 "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote",
-                "Ingress", "SecureAccess", "Redis", "HTTPWire", "HTTPServer", "HTTPClient", "Runtimes", "System",
-                "Supervision", "CLinux", "Observability", "SafeText", logging, metrics,
+                "Ingress", "SecureAccess", "Redis", "HTTPWire", "HTTPServer", "HTTPClient", "Runtimes", "ServerTLS",
+                "System", "Supervision", "CLinux", "Observability", "SafeText", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
         .target(
@@ -144,7 +146,8 @@ let package = Package(
         .executableTarget(
             name: "sallyport",
             dependencies: [
-                "ControlPlane", "Ingress", "SecureAccess", "Observability", "ProgramSupport", "System", logging,
+                "ControlPlane", "Ingress", "SecureAccess", "ServerTLS", "Observability", "ProgramSupport", "System",
+                logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sallyport", swiftSettings: strict + warnings),
@@ -160,7 +163,8 @@ let package = Package(
         .executableTarget(
             name: "sallyport-ingress",
             dependencies: [
-                "Spelling", "Ingress", "SecureAccess", "Redis", "Observability", "ProgramSupport", "System", logging,
+                "Spelling", "Ingress", "SecureAccess", "ServerTLS", "Redis", "Observability", "ProgramSupport",
+                "System", logging,
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -240,6 +244,7 @@ let package = Package(
         tests("Observability", ["HTTPClient", "TestSupport", logging, coreMetrics]),
         tests("HTTPClient", ["Addresses", "System", "TestSupport"] + nio + http2),
         tests("SafeText"),
+        tests("ServerTLS", ["HTTPServer", "TestSupport", logging] + nio + http2),
         tests("Redis", ["TestSupport"]),
         tests("Supervision"),
         fuzzers,
@@ -247,7 +252,7 @@ let package = Package(
             "ControlPlane",
             [
                 "Addresses", "JSON", "NetworkPolicy", "Netfilter", "Egress", "EgressRemote", "Runtimes", "SecureAccess",
-                "HTTPServer", "Ingress", "Redis", "Spelling", "System", "TestSupport", logging,
+                "HTTPServer", "Ingress", "Redis", "ServerTLS", "Spelling", "System", "TestSupport", logging,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]
                 + nio

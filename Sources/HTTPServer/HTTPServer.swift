@@ -21,6 +21,8 @@ public struct HTTPLimits: Sendable {
     /// read, the client has all the time there is.
     public var bodyTimeout = TimeAmount.seconds(60)
     public var bodyProgress = 4096
+    /// For a TLS handshake.
+    public var handshakeTimeout = TimeAmount.seconds(10)
     /// Connections the kernel queues before they are accepted.
     public var backlog = 2048
 
@@ -35,6 +37,14 @@ public enum HTTPBind: Sendable {
     case unix(path: String, mode: mode_t)
     /// A socket that listens already, and stays open elsewhere when this server ends.
     case open(descriptor: CInt)
+}
+
+/// What a listener puts between its sockets and HTTP: TLS (module ServerTLS). Programs that serve without it do not
+/// carry it.
+package protocol ConnectionSecurity: Sendable {
+    /// Adds handlers to a new connection.
+    /// - Parameter ready: adds those of HTTP; called on the event loop when the handshake is done.
+    func secure(_ channel: any Channel, timeout: TimeAmount, ready: @escaping (any Channel) throws -> Void) throws
 }
 
 /// An HTTP/1.1 server. Every API of this program is served by it (`HTTPAPI`).
@@ -70,23 +80,29 @@ public final class HTTPServer: Sendable {
     /// Listens; may be called again for another address.
     /// - Returns: the address bound, with the port that the kernel chose where 0 was asked for.
     /// - Throws: `IOError` (EADDRINUSE, EACCES …) when the address cannot be bound.
+    ///
+    /// - Parameter security: of this listener; nil for none.
     @discardableResult
-    public func start(on bind: HTTPBind) async throws -> SocketAddress { adopt(try await listen(on: bind).get()) }
+    package func start(on bind: HTTPBind, security: (any ConnectionSecurity)? = nil) async throws -> SocketAddress {
+        adopt(try await listen(on: bind, security).get())
+    }
 
     /// As `start`, for a thread that has nothing else to do: it waits, and must not be one of the event loops'.
     @discardableResult
-    public func startWaiting(on bind: HTTPBind) throws -> SocketAddress { adopt(try listen(on: bind).wait()) }
+    public func startWaiting(on bind: HTTPBind) throws -> SocketAddress { adopt(try listen(on: bind, nil).wait()) }
 
     private func adopt(_ listener: any Channel) -> SocketAddress {
         state.withLock { $0.listeners.append(listener) }
         return listener.localAddress!
     }
 
-    private func listen(on bind: HTTPBind) -> EventLoopFuture<any Channel> {
+    private func listen(
+        on bind: HTTPBind, _ security: (any ConnectionSecurity)?
+    ) -> EventLoopFuture<any Channel> {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: Int32(limits.backlog))
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.configure(channel) }
+                channel.eventLoop.makeCompletedFuture { try self.configure(channel, security) }
             }
         switch bind {
         case .tcp(let host, let port):
@@ -130,12 +146,17 @@ public final class HTTPServer: Sendable {
         deadline.cancel()
     }
 
-    private func configure(_ channel: any Channel) throws {
+    private func configure(_ channel: any Channel, _ security: (any ConnectionSecurity)?) throws {
         guard admit(channel) else {
             logger.warning("connection refused: too many open", metadata: ["limit": "\(limits.maxConnections)"])
             throw ChannelError.inappropriateOperationForState
         }
-        try channel.pipeline.syncOperations.addHandler(ServerConnection(application, limits: limits))
+        guard let security else { return try speak("http", on: channel) }
+        try security.secure(channel, timeout: limits.handshakeTimeout) { [self] in try speak("https", on: $0) }
+    }
+
+    private func speak(_ scheme: String, on channel: any Channel) throws {
+        try channel.pipeline.syncOperations.addHandler(ServerConnection(application, limits: limits, scheme: scheme))
     }
 
     private func admit(_ channel: any Channel) -> Bool {

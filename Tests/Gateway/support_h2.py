@@ -25,23 +25,12 @@ import hpack
 import pytest
 from directory import Directory
 from support.appliance import BINARY, free_port
+from support.certificates import make_certificate
 from support.waiting import eventually
 
 ROUTE = "opensandbox-ingress-to"
 SANDBOX = "test-sandbox"
 PATIENCE = 15
-
-
-def make_certificate(folder, name, *names):
-    """A self-signed certificate for host names; the paths of certificate and key."""
-    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    alternatives = ",".join(f"DNS:{each}" for each in names)
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", f"/CN={name}", "-addext", f"subjectAltName={alternatives}", "-keyout", str(key), "-out",
-         str(certificate)], check=True, capture_output=True)
-    key.chmod(0o600)
-    return certificate, key
 
 
 def settled(value, pause=0.3):

@@ -9,8 +9,9 @@ import time
 import h2.events
 import hpack
 import pytest
+from support.certificates import make_certificate
 from support.waiting import eventually
-from support_h2 import ROUTE, Backend, Client, Gateway, RawClient, frame, make_certificate
+from support_h2 import ROUTE, Backend, Client, Gateway, RawClient, frame
 
 
 @pytest.fixture(scope="module")

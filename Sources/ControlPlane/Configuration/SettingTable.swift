@@ -1,9 +1,9 @@
 /// All keys, in the order of the starter file and of docs/configuration.md.
 extension Settings {
     static let sections: [SettingSection] = [
-        serverSection, logSection, runtimeSection, localSection, ingressSection, limitsSection, directorySection,
-        gatewaySection, routeSection, secureAccessSection, tlsSection, egressSection, budgetsSection, telemetrySection,
-        renewalSection, redisSection, storeSection,
+        serverSection, serverTLSSection, logSection, runtimeSection, localSection, ingressSection, limitsSection,
+        directorySection, gatewaySection, routeSection, secureAccessSection, gatewayTLSSection, egressSection,
+        budgetsSection, telemetrySection, renewalSection, redisSection, storeSection,
     ]
 
     /// The output of `sallyport init-config`: every key with its default, or an example if it has none.

@@ -53,39 +53,27 @@ extension Settings {
         "ingress.limits", "What is left out is not limited.",
         [
             limit(
-                "client_rate", "50", \.traffic.clientRate,
+                "client_rate", "50", \.gateway.traffic.clientRate,
                 "requests a second of one client (an IPv4 address, an IPv6 /64)"),
-            limit("client_burst", \.traffic.clientBurst, "of the same, at once"),
-            limit("client_connections", "200", \.traffic.clientConnections, "of one client at one time"),
-            limit("route_rate", "500", \.traffic.routeRate, "permitted requests a second to one port of a sandbox"),
-            limit("route_burst", \.traffic.routeBurst, "of the same, at once"),
+            .integer("client_burst", 1...EgressBudgets.most, \.gateway.traffic.clientBurst, "of the same, at once"),
+            limit("client_connections", "200", \.gateway.traffic.clientConnections, "of one client at one time"),
             limit(
-                "sandbox_concurrency", "1000", \.traffic.sandboxConcurrency,
+                "route_rate", "500", \.gateway.traffic.routeRate, "permitted requests a second to one port of a sandbox"
+            ),
+            .integer("route_burst", 1...EgressBudgets.most, \.gateway.traffic.routeBurst, "of the same, at once"),
+            limit(
+                "sandbox_concurrency", "1000", \.gateway.traffic.sandboxConcurrency,
                 "requests, streams and tunnels to one sandbox at once"),
-            limit("max_body_bytes", "1073741824", \.maxBody, "of one request"),
+            limit("max_body_bytes", "1073741824", \.gateway.maxBody, "of one request"),
         ])
-
-    private static let limitValues = "1 to 10^12, or leave it out"
 
     /// A limit that does not apply unless it is set.
     private static func limit(
-        _ name: String, _ shown: String, _ place: any WritableKeyPath<Gateway, Int?> & Sendable, _ summary: String
+        _ name: String, _ shown: String, _ place: any SettingKey.Place<Int?>, _ summary: String
     ) -> SettingKey {
-        SettingKey(name, limitValues, example: shown, summary, apply: limit { $0[keyPath: place] = $1 })
-    }
-
-    /// A limit with a default.
-    private static func limit(
-        _ name: String, _ place: any WritableKeyPath<Gateway, Int> & Sendable, _ summary: String
-    ) -> SettingKey {
-        SettingKey(
-            name, limitValues, default: "\(Gateway()[keyPath: place])", summary,
-            apply: limit { $0[keyPath: place] = $1 })
-    }
-
-    private static func limit(_ set: @escaping @Sendable (inout Gateway, Int) -> Void) -> SettingKey.Apply {
-        { (value, settings) throws(ConfigurationError) in
-            set(&settings.gateway, try value.integer(in: 1...EgressBudgets.most))
+        SettingKey(name, "1 to 10^12, or leave it out", example: shown, summary) {
+            (value, settings) throws(ConfigurationError) in
+            settings[keyPath: place] = try value.integer(in: 1...EgressBudgets.most)
         }
     }
 
@@ -193,33 +181,5 @@ extension Settings {
         } catch {
             throw ConfigurationError("ingress.secure_access: \(error)")
         }
-    }
-
-    static let tlsSection = SettingSection(
-        "ingress.tls", "A second listener, for HTTPS and HTTP/2; files are read again when they change.",
-        [
-            SettingKey("host", "an address of this machine", example: "\"127.0.0.1\"", "absent: that of [ingress]"),
-            SettingKey(
-                "port", "1 to 65535", example: "\(TLSListener.defaultPort)", "absent: \(TLSListener.defaultPort)"),
-        ],
-        lists: [
-            SettingList(
-                name: "certificates", summary: "by the names that they hold; the first for clients that name no host",
-                keys: [
-                    .init(name: "certificate", example: "/etc/sallyport/example.pem", summary: "with its chain"),
-                    .init(name: "key", example: "/etc/sallyport/example.key", summary: "chmod 600"),
-                ])
-        ]
-    ) { (values, settings) throws(ConfigurationError) in
-        guard !values.isEmpty else { return }
-        let files = (values.tables["certificates"] ?? []).map {
-            CertificateFiles(certificate: $0["certificate"]!, key: $0["key"]!)
-        }
-        guard !files.isEmpty else {
-            throw ConfigurationError("ingress.tls has no [[ingress.tls.certificates]] with certificate and key")
-        }
-        settings.gateway.tls = TLSListener(
-            host: try values["host"]?.text() ?? settings.gateway.host,
-            port: try values["port"]?.integer(in: 1...65535) ?? TLSListener.defaultPort, certificates: files)
     }
 }

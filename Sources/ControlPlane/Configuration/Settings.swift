@@ -8,6 +8,7 @@ import NetworkPolicy
 import Redis
 import Runtimes
 import SecureAccess
+import ServerTLS
 
 /// All settings of a server, with their defaults (docs/server.md#configuration).
 public struct Settings: Sendable {
@@ -15,6 +16,8 @@ public struct Settings: Sendable {
         /// By default only this machine can connect.
         public var host = "127.0.0.1"
         public var port = 8080
+        /// A second listener, with TLS.
+        public var tls: TLSListener?
         /// nil: one is generated and stored; empty: no key is needed.
         public var apiKey: String?
         /// The host in server-proxied endpoints; nil for the request's Host.
@@ -30,7 +33,7 @@ public struct Settings: Sendable {
         public var maxConnections = 4096
 
         /// All configured names of the server.
-        var ownNames: [String] { names + [publicHost, host].compactMap { $0 } }
+        var ownNames: [String] { names + [publicHost, host, tls?.host].compactMap { $0 } }
     }
     /// Where the route is in endpoints.
     public enum Routing: String, Sendable, CaseIterable {
@@ -175,9 +178,9 @@ public struct Settings: Sendable {
     /// What this server calls itself on the labels of what it makes.
     var ownerFile: String { local.stateDirectory + "/owner" }
     var secretsFolder: String { local.stateDirectory + "/secrets" }
-    /// The folder of network namespaces.
     /// What the guard keeps.
     var guardFolder: String { local.stateDirectory + "/egress" }
+    /// The folder of network namespaces.
     var namespaceDirectory: String { local.runDirectory + "/netns" }
     var policySocket: String { local.runDirectory + "/policy.sock" }
     /// What the gateway keeps.

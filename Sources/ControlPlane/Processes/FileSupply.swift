@@ -1,5 +1,5 @@
 import CLinux
-import Ingress
+import ServerTLS
 import Supervision
 import Synchronization
 import System

@@ -76,6 +76,7 @@ extension String {
 /// What the sockets are called that the supervisor keeps open.
 enum ListenerName {
     static let api = "api"
+    static let apiTLS = "api-tls"
     static let directory = "directory"
     static let directoryTCP = "directory-tcp"
     static let link = "link"

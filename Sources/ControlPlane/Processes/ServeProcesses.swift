@@ -5,6 +5,7 @@ import Ingress
 import JSON
 import Logging
 import SecureAccess
+import ServerTLS
 import Supervision
 
 #if canImport(Glibc)
@@ -149,6 +150,7 @@ package final class ServeProcesses {
         let gateway = parts.contains(.gateway) ? settings.gateway.user : nil
         let server = settings.server
         try add(.server, ListenerName.api, tcp: server.host, server.port, "[server] port")
+        if let tls = server.tls { try add(.server, ListenerName.apiTLS, tcp: tls.host, tls.port, "[server.tls] port") }
         if case .tcp(let host, let port)? = settings.gateway.directory?.place {
             try add(.server, ListenerName.directoryTCP, tcp: host, port, "[ingress.directory] listen")
         }

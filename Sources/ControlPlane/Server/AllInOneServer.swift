@@ -9,6 +9,7 @@ import NIOPosix
 import Observability
 import Runtimes
 import SecureAccess
+import ServerTLS
 import Supervision
 
 #if canImport(Glibc)
@@ -25,6 +26,7 @@ public final class AllInOneServer: Sendable {
     private let node: EgressNode?
     private let gateway: Gateway?
     private let api: HTTPServer
+    private let tls: ListenerTLS?
     private let directory: DirectoryServer
     private let follower: Task<Void, Never>
     private let locks: InstanceLocks?
@@ -46,6 +48,9 @@ public final class AllInOneServer: Sendable {
         let listeners = handover?.listeners ?? [:]
         let secrets = try Secrets.load(settings)
         facts = ServeFacts(given, secrets: secrets)
+        tls = try settings.server.tls.map {
+            try ListenerTLS($0.certificates, protocols: ["http/1.1"], logger: logger)
+        }
         var configuration = try EgressPlane.configuration(settings, logger: logger)
         configuration.metrics = { metrics.prometheusText() }
         try Self.checkPools(settings.local)
@@ -138,10 +143,18 @@ public final class AllInOneServer: Sendable {
         limits.idleTimeout = .seconds(Int64(settings.server.idleTimeout))
         api = HTTPServer(group: group, limits: limits, logger: logger, application: lifecycle.http)
         let server = api
-        _ = try await Self.listening(on: settings.server.host, settings.server.port, "[server] port") {
-            try await server.start(
-                on: listeners[ListenerName.api].map { .open(descriptor: $0) }
-                    ?? .tcp(host: settings.server.host, port: settings.server.port))
+        func serve(
+            _ name: String, on host: String, _ port: Int, _ setting: String, _ security: (any ConnectionSecurity)?
+        ) async throws {
+            _ = try await Self.listening(on: host, port, setting) {
+                try await server.start(
+                    on: listeners[name].map { .open(descriptor: $0) } ?? .tcp(host: host, port: port),
+                    security: security)
+            }
+        }
+        try await serve(ListenerName.api, on: settings.server.host, settings.server.port, "[server] port", nil)
+        if let listener = settings.server.tls {
+            try await serve(ListenerName.apiTLS, on: listener.host, listener.port, "[server.tls] port", tls)
         }
         directory = try await DirectoryServer(
             settings, routes: routes, secret: secrets.directory, listeners: listeners, group: group, logger: logger)
@@ -177,6 +190,7 @@ public final class AllInOneServer: Sendable {
         await directory.shutdown()
         link?.shutdown()
         await api.shutdown()
+        tls?.stop()
         await gateway?.shutdown()
         await node?.shutdown()
     }

@@ -1,8 +1,8 @@
 import Logging
 import NIOCore
 import NIOPosix
-import NIOSSL
 import SecureAccess
+import ServerTLS
 import Synchronization
 import System
 
@@ -15,8 +15,7 @@ public final class Gateway: Sendable {
     private struct State {
         /// The listener without TLS, then the one with TLS.
         var listeners: [any Channel] = []
-        /// Keeps the certificates up to date.
-        var follower: Task<Void, Never>?
+        var tls: ListenerTLS?
         var connections: [ObjectIdentifier: any Channel] = [:]
         var isShuttingDown = false
     }
@@ -53,20 +52,20 @@ public final class Gateway: Sendable {
     /// - Returns: the address bound, without TLS.
     /// - Throws: `TLSError` if TLS cannot be served, `IOError` if an address cannot be bound.
     public func start() async throws -> SocketAddress {
-        let certificates = try configuration.tls.map { listener throws(TLSError) in
-            try LiveCertificates(listener.certificates, from: configuration.files)
+        let tls = try configuration.tls.map { listener in
+            let tls = try ListenerTLS(
+                listener.certificates, protocols: ["h2", "http/1.1"], from: configuration.files, logger: logger)
+            return (listener: listener, tls: tls)
         }
         let listener = try await listen(
             configuration.host, configuration.port, open: configuration.openListener, pipelines.configurePlain)
         state.withLock { $0.listeners.append(listener) }
-        guard let tls = configuration.tls, let certificates else { return listener.localAddress! }
+        guard let tls else { return listener.localAddress! }
         do {
-            let context = try certificates.context()
-            let secure = try await listenWithTLS(tls, context)
-            let follower = Task { [logger] in await certificates.follow(logger) }
+            let secure = try await listen(tls.listener, tls.tls)
             state.withLock {
                 $0.listeners.append(secure)
-                $0.follower = follower
+                $0.tls = tls.tls
             }
         } catch {
             await shutdown(grace: .zero)
@@ -80,14 +79,14 @@ public final class Gateway: Sendable {
         state.withLock { $0.listeners.count > 1 ? $0.listeners[1].localAddress : nil }
     }
 
-    private func listenWithTLS(_ tls: TLSListener, _ context: NIOSSLContext) async throws -> any Channel {
+    private func listen(_ listener: TLSListener, _ tls: ListenerTLS) async throws -> any Channel {
         do {
-            return try await listen(tls.host, tls.port, open: configuration.openTLSListener) { [pipelines] in
-                try pipelines.configureTLS($0, context)
+            return try await listen(listener.host, listener.port, open: configuration.openTLSListener) { [pipelines] in
+                try pipelines.configureTLS($0, tls)
             }
         } catch let error as IOError {
             let reason = String(cString: strerror(error.errnoCode))
-            throw TLSError(description: "cannot listen on \(tls.host):\(tls.port) with TLS: \(reason)")
+            throw TLSError(description: "cannot listen on \(listener.host):\(listener.port) with TLS: \(reason)")
         }
     }
 
@@ -115,12 +114,12 @@ public final class Gateway: Sendable {
     /// Stops accepting, lets requests and tunnels continue for at most `grace`, then closes. Clients are told to stop
     /// by GOAWAY in HTTP/2 and `Connection: close` in HTTP/1.1.
     public func shutdown(grace: TimeAmount = .seconds(5)) async {
-        let (listeners, connections, follower) = state.withLock { state in
+        let (listeners, connections, tls) = state.withLock { state in
             state.isShuttingDown = true
-            defer { (state.listeners, state.follower) = ([], nil) }
-            return (state.listeners, Array(state.connections.values), state.follower)
+            defer { (state.listeners, state.tls) = ([], nil) }
+            return (state.listeners, Array(state.connections.values), state.tls)
         }
-        follower?.cancel()
+        tls?.stop()
         for listener in listeners { try? await listener.close() }
         for connection in connections { connection.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
         let deadline = group.next().scheduleTask(in: grace) {

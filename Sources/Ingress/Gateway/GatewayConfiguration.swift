@@ -1,7 +1,10 @@
 import SecureAccess
+import ServerTLS
 
 /// The settings of a gateway.
 public struct GatewayConfiguration: Sendable {
+    public static let defaultTLSPort = 28443
+
     public var host = "0.0.0.0"
     /// 0 for any free port.
     public var port = 28888

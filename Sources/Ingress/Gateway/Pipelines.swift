@@ -2,7 +2,7 @@ import HTTPWire
 import Logging
 import NIOCore
 import NIOHTTP2
-import NIOSSL
+import ServerTLS
 
 /// Sets up the handlers of a client's connection, by protocol. `ClientConnection` is always last.
 struct Pipelines: Sendable {
@@ -17,11 +17,10 @@ struct Pipelines: Sendable {
     }
 
     /// HTTP/2 or HTTP/1.1, whichever the handshake agrees on.
-    func configureTLS(_ channel: any Channel, _ context: NIOSSLContext) throws {
-        try channel.pipeline.syncOperations.addHandlers([
-            NIOSSLServerHandler(context: context),
-            ProtocolSwitch(timeout: limits.headTimeout) { try configure($0, isHTTP2: $1, scheme: "https") },
-        ])
+    func configureTLS(_ channel: any Channel, _ tls: ListenerTLS) throws {
+        try tls.secure(channel, timeout: limits.headTimeout, failed: { IngressMetrics.handshakeFailed() }) {
+            try configure($0, isHTTP2: $1 == "h2", scheme: "https")
+        }
     }
 
     private func configure(_ channel: any Channel, isHTTP2: Bool, scheme: String) throws {

@@ -4,7 +4,7 @@ import NIOCore
 
 /// Carries the requests of the server proxy's routes: the connection serves others between them.
 final class RoutedCarrier: RequestCarrier {
-    let scheme = "http"
+    var scheme: String { connection.scheme }
     let isSingleRequest = false
     let asksByMethod = false
     let takesTurns = true

@@ -1,10 +1,11 @@
 import ArgumentParser
 import Ingress
+import ServerTLS
 
 /// TLS in front of this gateway; the flags are those of `sallyport ingress`.
 struct TLSFlags: ParsableArguments {
     @Option(help: "The address to listen on with TLS; that of --host by default.") var tlsHost: String?
-    @Option(help: "Where clients connect with TLS.") var tlsPort = TLSListener.defaultPort
+    @Option(help: "Where clients connect with TLS.") var tlsPort = GatewayConfiguration.defaultTLSPort
     @Option(
         name: .customLong("tls-certificate"),
         help: "A certificate with its chain and its key, certificate.pem:key.pem; once for each of them.")

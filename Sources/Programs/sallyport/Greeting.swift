@@ -1,6 +1,6 @@
 import ControlPlane
-import Ingress
 import Logging
+import ServerTLS
 
 /// What `sallyport serve` prints when it is ready: where it listens, the key, and an example to paste.
 struct Greeting {
@@ -11,7 +11,9 @@ struct Greeting {
     init(_ facts: ServeFacts, showsKey: Bool) {
         let settings = facts.settings
         let server = "\(settings.server.host):\(settings.server.port)"
-        let secure = settings.gateway.tls.map { "\n                 with TLS     https://\($0.host):\($0.port)" } ?? ""
+        func secure(_ listener: TLSListener?) -> String {
+            listener.map { "\n    with TLS     https://\($0.host):\($0.port)" } ?? ""
+        }
         let key =
             switch (facts.apiKey, facts.apiKeyFile) {
             case (nil, _): "# no API key is needed"
@@ -22,8 +24,8 @@ struct Greeting {
         text = """
 
             Sallyport \(AllInOneServer.release) is ready.
-              lifecycle API  http://\(server)
-              gateway        http://\(settings.gateway.host):\(settings.gateway.port)\(secure)
+              lifecycle API  http://\(server)\(secure(settings.server.tls))
+              gateway        http://\(settings.gateway.host):\(settings.gateway.port)\(secure(settings.gateway.tls))
 
             Paste this into another shell:
 

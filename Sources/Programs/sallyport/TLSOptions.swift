@@ -1,6 +1,7 @@
 import ArgumentParser
 import ControlPlane
 import Ingress
+import ServerTLS
 
 /// A gateway's TLS settings on the command line, like `[ingress.tls]`.
 struct TLSOptions: ParsableArguments {
@@ -19,7 +20,8 @@ struct TLSOptions: ParsableArguments {
     func apply(to settings: inout Settings) {
         guard !certificates.isEmpty else { return }
         settings.gateway.tls = TLSListener(
-            host: tlsHost ?? settings.gateway.host, port: tlsPort ?? TLSListener.defaultPort, certificates: certificates
+            host: tlsHost ?? settings.gateway.host, port: tlsPort ?? GatewayConfiguration.defaultTLSPort,
+            certificates: certificates
         )
     }
 }

@@ -6,6 +6,7 @@ import Ingress
 import NetworkPolicy
 import Redis
 import SecureAccess
+import ServerTLS
 import Testing
 
 @testable import ControlPlane
@@ -106,8 +107,25 @@ private func settings(_ text: String) throws -> Settings {
         #expect(other.tls == TLSListener(host: "192.0.2.2", port: 443, certificates: files))
     }
 
+    @Test func `the API has a second listener of its own`() throws {
+        #expect(try settings("[server]\nport = 1").server.tls == nil)
+        let pair = """
+            [[server.tls.certificates]]
+            certificate = "/a.pem"
+            key = "/a.key"
+            """
+        let files = [CertificateFiles(certificate: "/a.pem", key: "/a.key")]
+        let read = try settings("[server]\nhost = \"192.0.2.1\"\n" + pair)
+        #expect(read.server.tls == TLSListener(host: "192.0.2.1", port: 8443, certificates: files))
+        #expect(read.gateway.tls == nil && read.server.ownNames.contains("192.0.2.1"))
+        let other = try settings("[server.tls]\nhost = \"192.0.2.2\"\nport = 443\n" + pair).server
+        #expect(other.tls == TLSListener(host: "192.0.2.2", port: 443, certificates: files))
+        #expect(other.ownNames.contains("192.0.2.2"))
+    }
+
     @Test(arguments: [
-        ("[ingress.tls]\nport = 443", "ingress.tls"), ("[server]\nport = 0", "server.port"),
+        ("[ingress.tls]\nport = 443", "ingress.tls"), ("[server.tls]\nport = 443", "server.tls"),
+        ("[server]\nport = 0", "server.port"),
         ("[server]\nport = \"x\"", "server.port"), ("[server", "line 1"),
         ("[server]\nmax_sandbox_timeout_seconds = 5", "max_sandbox_timeout_seconds"),
         ("[server]\nmax_sandbox_timeout_seconds = 315360001", "max_sandbox_timeout_seconds"),

@@ -1,7 +1,5 @@
-/// A gateway's TLS listener and its certificates.
+/// A listener with TLS, and its certificates.
 public struct TLSListener: Hashable, Sendable {
-    public static let defaultPort = 28443
-
     public var host: String
     /// 0 for any free port.
     public var port: Int
@@ -37,4 +35,6 @@ public struct CertificateFiles: Hashable, Sendable {
 /// Why TLS cannot be served: a problem with a certificate, a key or the address. Never contains file contents.
 public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
+
+    public init(description: String) { self.description = description }
 }

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Ingress
+@testable import ServerTLS
 
 @Suite struct ServerNamesTests {
     private let names = ServerNames([

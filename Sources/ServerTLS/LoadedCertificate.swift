@@ -36,7 +36,6 @@ struct LoadedCertificate: Sendable {
         var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: key)
         configuration.minimumTLSVersion = .tlsv12
         configuration.cipherSuites = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL"
-        configuration.applicationProtocols = ["h2", "http/1.1"]
         return configuration
     }
 

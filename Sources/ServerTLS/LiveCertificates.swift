@@ -36,8 +36,10 @@ final class LiveCertificates: Sendable {
     }
 
     /// What handshakes are made with; each takes the certificate for the name that its client sends.
-    func context() throws -> NIOSSLContext {
+    /// - Parameter protocols: what is offered (ALPN), the best first.
+    func context(protocols: [String]) throws -> NIOSSLContext {
         var configuration = state.withLock { $0.loaded[0] }.configuration
+        configuration.applicationProtocols = protocols
         configuration.sslContextCallback = { [self] values, promise in
             let certificate = state.withLock { $0.certificate(for: values.serverHostname) }
             var override = NIOSSLContextConfigurationOverride()
