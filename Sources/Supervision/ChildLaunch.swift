@@ -5,22 +5,22 @@ import System
     import Glibc
 #endif
 
-/// This program once more, as a process of the supervisor's: it has a group of its own, so that a terminal's Ctrl-C reaches the
-/// supervisor alone, and ends with it.
+/// Starts this program again as a child of the supervisor. The child has its own process group, so that Ctrl-C at a
+/// terminal reaches only the supervisor, and it ends when the supervisor does.
 package struct ChildLaunch {
     /// The number of the first descriptor of `passed`.
     package static let firstPassed: CInt = 3
-    /// What this process runs, also where its file has been replaced meanwhile: another version would not understand it.
+    /// The program that is running now, even if its file has been replaced: another version might not read the handover.
     private static let program = "/proc/self/exe"
 
     private let launch: ProcessLaunch
     private let input: [UInt8]
 
     /// - Parameters:
-    ///   - arguments: behind the program's name; no secret is among them, since all users of the machine can read them.
-    ///   - directory: nil: that of the supervisor.
-    ///   - input: what the process reads from its standard input.
-    ///   - passed: descriptors that it has as 3, 4 and so on.
+    ///   - arguments: after the program's name. They must not contain secrets, since every user of the machine can read them.
+    ///   - directory: the working directory; nil for the supervisor's.
+    ///   - input: what the child reads from its standard input.
+    ///   - passed: descriptors that the child gets as 3, 4 and so on.
     package init(
         arguments: [String], environment: [String: String], directory: String? = nil, input: [UInt8], passed: [CInt]
     ) {

@@ -4,8 +4,8 @@ import CLinux
     import Glibc
 #endif
 
-/// What a process may still do, from its first steps on. Given up for good, before the process has a second thread and before it
-/// has read anything of others.
+/// The rights that a process keeps. The others are given up for good at its start, before it has a second thread and
+/// before it reads anything from others.
 package struct Confinement: Hashable, Sendable {
     /// Numbers of capabilities(7).
     package struct Capability: Hashable, Sendable {
@@ -18,7 +18,7 @@ package struct Confinement: Hashable, Sendable {
         package static let sysAdmin = Capability(number: 21)
     }
 
-    /// nil: that of who starts it. The group has the same number.
+    /// nil to stay the user that started it. The group gets the same number.
     package var user: UInt32?
     package var capabilities: Set<Capability>
 
@@ -27,8 +27,8 @@ package struct Confinement: Hashable, Sendable {
         self.capabilities = capabilities
     }
 
-    /// - Parameter parent: the process without which this one is to end.
-    /// - Throws: `SupervisionError`; the process has to end then.
+    /// - Parameter parent: the process with which this one ends.
+    /// - Throws: `SupervisionError`; the process must end then.
     package func apply(parent: pid_t) throws(SupervisionError) {
         let kept = capabilities.reduce(UInt64(0)) { $0 | 1 << UInt64($1.number) }
         let number = user.map(Int64.init) ?? -1
@@ -37,23 +37,23 @@ package struct Confinement: Hashable, Sendable {
         try Self.end(with: parent)
     }
 
-    /// The process ends when its parent does, however that ends.
+    /// Makes the process end when its parent ends, for whatever reason.
     ///
-    /// The kernel forgets it with every change of the user, so it comes last.
+    /// Call it last: the kernel clears this setting whenever the user changes.
     package static func end(with parent: pid_t) throws(SupervisionError) {
         guard linux_set_parent_death_signal(SIGKILL) == 0 else { throw .last("asking for the parent's end") }
-        // It may have ended before.
+        // The parent may have ended before the call.
         guard getppid() == parent else { throw SupervisionError("the supervisor has ended", code: ESRCH) }
     }
 
-    /// Files that a process may reach, whatever their modes say; all that is not named is closed to it, and no program is run.
+    /// The files that a process may use (Landlock). It can open no others, whatever their modes, and start no program.
     package struct Reach: Hashable, Sendable {
-        /// Files, and folders with all that is in them. One that does not exist is passed over.
+        /// Files, and folders with everything below them. A path that does not exist is ignored.
         package var readable: [String]
         package var writable: [String]
-        /// A folder that is writable, too, of which this process may not know the path.
+        /// A descriptor of a further writable folder, whose path this process may not be able to open.
         package var folder: CInt?
-        /// Whether it may make sockets that listen for TCP.
+        /// Whether it may open listening TCP sockets.
         package var listens: Bool
 
         package init(readable: [String], writable: [String] = [], folder: CInt? = nil, listens: Bool = false) {
@@ -61,7 +61,7 @@ package struct Confinement: Hashable, Sendable {
         }
     }
 
-    /// From now on this process reaches nothing else. While it has one thread, and after `apply`.
+    /// Closes all other files to this process. Call it while the process has one thread, after `apply`.
     /// - Returns: false where the kernel has no Landlock.
     package static func limit(to reach: Reach) throws(SupervisionError) -> Bool {
         let code = withCStrings(reach.readable) { readable in
@@ -72,12 +72,13 @@ package struct Confinement: Hashable, Sendable {
         return true
     }
 
-    /// From now on this process starts no program and enters nothing but networks: it guards.
+    /// Filters this process's system calls: it can start no program, and enter only network namespaces. For the guard.
     /// - Returns: false where the kernel has no system call filters.
     package static func guardOnly() throws(SupervisionError) -> Bool { try filtered(linux_allow_guarding_only()) }
 
-    /// From now on this process opens nothing, starts nothing and makes no code: it relays.
-    /// - Parameter readsFiles: it still opens files to read, as far as its user may.
+    /// Filters this process's system calls: it can open no file, start no program and make no memory executable. For the
+    /// gateway.
+    /// - Parameter readsFiles: whether it may still open files for reading, as far as its user may.
     /// - Returns: false where the kernel has no system call filters.
     package static func relayOnly(readsFiles: Bool) throws(SupervisionError) -> Bool {
         // The C library reads the time zone's file when it is first asked for the local time.
@@ -92,7 +93,7 @@ package struct Confinement: Hashable, Sendable {
     }
 }
 
-/// A list of texts as C has it, ended by a null pointer.
+/// Calls `body` with the texts as a null-terminated array of C strings.
 private func withCStrings<Value>(_ texts: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> Value) -> Value {
     let copies = texts.map { strdup($0) }
     defer { for copy in copies { free(copy) } }

@@ -2,8 +2,8 @@
     import Glibc
 #endif
 
-/// Sockets that listen and stay open while those who serve them come and go: what connects in between waits in the kernel's
-/// queue. The supervisor never accepts.
+/// Listening sockets that the supervisor keeps open while the processes that serve them end and are started again. A
+/// connection that arrives in between waits in the kernel's queue. The supervisor accepts none.
 package enum ListeningSocket {
     private static let backlog: CInt = 4096
 
@@ -27,21 +27,21 @@ package enum ListeningSocket {
         return listener
     }
 
-    /// A socket file, which replaces another one.
-    /// - Parameter group: who may connect besides root; nil: nobody.
+    /// Creates a socket file, replacing an earlier socket of that path.
+    /// - Parameter group: the group that may connect besides root; nil for none.
     package static func unix(path: String, group: UInt32?) throws(SupervisionError) -> CInt {
         var address = try Self.address(path)
         return try bind(&address, path, group, kind: SOCK_STREAM)
     }
 
-    /// As `unix`, of a kind that keeps the bounds of messages.
+    /// The same for a socket that keeps the boundaries of messages (SOCK_SEQPACKET).
     package static func messages(path: String, group: UInt32?) throws(SupervisionError) -> CInt {
         var address = try Self.address(path)
         return try bind(&address, path, group, kind: SOCK_SEQPACKET)
     }
 
-    /// Whether it listens as it did at first. A process that has it may have shut it down, or have shortened its queue, and who
-    /// gets it next would be deaf.
+    /// Whether it still listens as at first; restores its queue. A process that shared it may have shut it down or shortened
+    /// the queue, and the next process would get no connections.
     package static func isListening(_ listener: CInt) -> Bool {
         var listens: CInt = 0
         var length = socklen_t(MemoryLayout<CInt>.size)
@@ -53,7 +53,7 @@ package enum ListeningSocket {
         return listen(listener, backlog) == 0
     }
 
-    /// The port that the kernel has chosen, or that was asked for.
+    /// The port it is bound to.
     package static func port(of listener: CInt) -> Int? {
         var address = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -62,7 +62,7 @@ package enum ListeningSocket {
             guard getsockname(listener, pointer, &length) == 0 else { return nil }
             let family = CInt(pointer.pointee.sa_family)
             guard family == AF_INET || family == AF_INET6 else { return nil }
-            // At the same place in both.
+            // Both address families have the port at this offset.
             return Int(UInt16(bigEndian: bytes.load(fromByteOffset: 2, as: UInt16.self)))
         }
     }
@@ -87,7 +87,7 @@ package enum ListeningSocket {
         let bound = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.bind(listener, $0, length) }
         }
-        // Nobody connects before it listens: the mode is what it is to be by then.
+        // Set the mode before it listens, because nobody can connect until then.
         guard bound == 0, chown(path, 0, group ?? 0) == 0 || group == nil,
             chmod(path, group == nil ? 0o600 : 0o660) == 0,
             listen(listener, backlog) == 0

@@ -5,9 +5,9 @@ import Synchronization
     import Glibc
 #endif
 
-/// Short messages, each with a descriptor or without, between processes of this machine (SOCK_SEQPACKET, SCM_RIGHTS).
+/// Short messages between processes of this machine, each with or without a descriptor (SOCK_SEQPACKET, SCM_RIGHTS).
 package struct MessageSocket: Sendable {
-    /// Bytes of a message; a longer one is refused at both ends.
+    /// The most bytes of a message; both ends refuse longer ones.
     package static let maxBytes = 512
 
     package let descriptor: CInt
@@ -16,7 +16,7 @@ package struct MessageSocket: Sendable {
 
     package struct Message: Sendable {
         package var bytes: [UInt8]
-        /// Belongs to who receives it.
+        /// The receiver must close it.
         package var descriptor: CInt?
     }
 
@@ -45,16 +45,17 @@ package struct MessageSocket: Sendable {
         return MessageSocket(descriptor: descriptor)
     }
 
-    /// Makes room for messages that nobody receives yet; without the rights for that, as much as there may be.
+    /// Makes room for messages that were not received yet. Without the right to exceed the system's limit, as much as that
+    /// allows.
     package func reserve(messages count: Int) {
-        // What the kernel counts for a short message is below a page.
+        // The kernel counts less than a page for a short message.
         var bytes = CInt(clamping: count.multipliedReportingOverflow(by: 4096).partialValue)
         let length = socklen_t(MemoryLayout<CInt>.size)
         if setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, length) == 0 { return }
         setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &bytes, length)
     }
 
-    /// Never waits: fails with EAGAIN where the other end does not keep up.
+    /// Never waits: fails with EAGAIN if the other end does not keep up.
     package func send(_ bytes: [UInt8], descriptor: CInt? = nil) throws(SupervisionError) {
         let code = bytes.withUnsafeBytes {
             linux_send_message(self.descriptor, $0.baseAddress, $0.count, descriptor ?? -1)
@@ -62,7 +63,7 @@ package struct MessageSocket: Sendable {
         guard code == 0 else { throw SupervisionError("sending a message", code: -code) }
     }
 
-    /// Waits for one; nil at the end. A thread's own.
+    /// Waits for a message; nil at the end. Only one thread may receive.
     package func receive() throws(SupervisionError) -> Message? {
         var bytes = [UInt8](repeating: 0, count: Self.maxBytes)
         var received: CInt = -1
@@ -80,19 +81,20 @@ package struct MessageSocket: Sendable {
     /// The user of the process at the other end.
     package var peerUser: UInt32? { UInt32(exactly: linux_peer_uid(descriptor)) }
 
-    /// Wakes who waits in `receive`, here and at the other end.
+    /// Ends `receive` at both ends.
     package func shutdown() { _ = Glibc.shutdown(descriptor, CInt(SHUT_RDWR)) }
 
     package func close() { Glibc.close(descriptor) }
 }
 
-/// A socket that several threads send on while one receives. Once it is closed nobody uses its number, which is another's then.
+/// A socket on which several threads send while one receives. After `close` its number is used no more, since the kernel
+/// may have given it to another file.
 package final class SharedMessageSocket: Sendable {
     private let socket: Mutex<MessageSocket?>
 
     package init(_ socket: MessageSocket) { self.socket = Mutex(socket) }
 
-    /// - Throws: `SupervisionError`, also when it is closed.
+    /// - Throws: `SupervisionError`, also after `close`.
     package func send(_ bytes: [UInt8], descriptor: CInt? = nil) throws(SupervisionError) {
         try socket.withLock { socket throws(SupervisionError) in
             guard let socket else { throw SupervisionError("sending a message", code: EPIPE) }
@@ -103,7 +105,7 @@ package final class SharedMessageSocket: Sendable {
     /// Ends the `receive` of the thread that receives.
     package func shutdown() { socket.withLock { $0?.shutdown() } }
 
-    /// For the thread that receives, when it has stopped.
+    /// To be called by the receiving thread when it has stopped.
     package func close() {
         socket.withLock { socket in
             socket?.close()

@@ -4,21 +4,21 @@ import CLinux
     import Glibc
 #endif
 
-/// What the supervisor tells all of its processes about each other: a page of memory that it writes and they can only read.
-/// Whoever is asked for health looks here, and asks nobody.
+/// The states of all processes, for all processes: a page of memory that the supervisor writes and the others can only
+/// read. Health is answered from here, without asking another process.
 package final class ProcessBoard: Sendable {
     package enum State: UInt32, Sendable {
-        /// Nobody is to run there.
+        /// No process is meant to run in this place.
         case absent = 0
         case down, starting, ready
     }
 
-    /// To hand to a process.
+    /// To be passed to a process.
     package let descriptor: CInt
     private nonisolated(unsafe) let words: UnsafePointer<UInt32>
     private nonisolated(unsafe) let own: UnsafeMutablePointer<UInt32>?
 
-    /// The supervisor's.
+    /// Creates the supervisor's, which can be written.
     /// - Throws: `SupervisionError`.
     package init() throws(SupervisionError) {
         var descriptor: CInt = -1
@@ -28,7 +28,7 @@ package final class ProcessBoard: Sendable {
         words = UnsafePointer(page)
     }
 
-    /// Another process's.
+    /// Opens one that another process created; it can only be read.
     package init(descriptor: CInt) throws(SupervisionError) {
         guard let page = linux_shared_words_of(descriptor) else { throw .last("looking at the supervisor's memory") }
         self.descriptor = descriptor
@@ -38,7 +38,7 @@ package final class ProcessBoard: Sendable {
 
     package func state(of process: Int) -> State { State(rawValue: linux_load_word(words, process * 2)) ?? .down }
 
-    /// How often it had to be started again.
+    /// How often a process was started again.
     package func restarts(of process: Int) -> Int { Int(linux_load_word(words, process * 2 + 1)) }
 
     func set(_ process: Int, _ state: State) {
@@ -52,7 +52,7 @@ package final class ProcessBoard: Sendable {
     }
 }
 
-/// What the system refused to a supervisor or one of its processes.
+/// A system call that failed in the supervisor or one of its processes.
 package struct SupervisionError: Error, Hashable, Sendable, CustomStringConvertible {
     package let action: String
     package let code: CInt

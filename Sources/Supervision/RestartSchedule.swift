@@ -1,8 +1,9 @@
 import System
 
-/// When a process that has ended is started again: at once where it ran for a while, later and later where it keeps ending.
+/// When a process that has ended is started again: at once if it had run for a while, after growing pauses if it keeps
+/// ending.
 package struct RestartSchedule: Hashable, Sendable {
-    /// One that ran for so long has begun well: what ended it is not what ended it before.
+    /// After so long the start counts as successful, and the next end as the first one.
     static let steady = Duration.seconds(10)
 
     /// Milliseconds.
@@ -11,9 +12,9 @@ package struct RestartSchedule: Hashable, Sendable {
 
     package init() {}
 
-    /// It has ended.
+    /// To be called when the process has ended.
     /// - Parameter lifetime: how long it ran.
-    /// - Returns: how long to wait.
+    /// - Returns: how long to wait before the next start.
     package mutating func pause(after lifetime: Duration) -> Duration {
         if lifetime >= Self.steady {
             backOff.reset()

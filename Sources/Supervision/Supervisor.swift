@@ -5,35 +5,35 @@ import Logging
     import Glibc
 #endif
 
-/// A process that is kept running.
+/// A process that the supervisor keeps running.
 package struct SupervisedProcess {
     package var name: String
     /// Its place on the board.
     package var index: Int
-    /// The process that has to have been ready once before this one is started.
+    /// The name of a process that must have been ready once before this one is started.
     package var predecessor: String?
-    /// How long it may take to end when it is asked to.
+    /// How long it may take to end after SIGTERM.
     package var patience: Duration
-    /// Starts it. The descriptor is to be inherited: the process writes a byte into it when it is ready.
+    /// Starts it. The process must inherit the descriptor and write a byte to it when it is ready.
     package var start: (_ ready: CInt) throws -> pid_t
-    /// Called twice a second while it runs; nil where there is nothing to see to.
-    package var tend: (() -> Void)?
+    /// Called twice a second while it runs; nil for nothing.
+    package var whileRunning: (() -> Void)?
 
     package init(
         name: String, index: Int, predecessor: String? = nil, patience: Duration = .seconds(7),
-        start: @escaping (_ ready: CInt) throws -> pid_t, tend: (() -> Void)? = nil
+        start: @escaping (_ ready: CInt) throws -> pid_t, whileRunning: (() -> Void)? = nil
     ) {
         self.name = name
         self.index = index
         self.predecessor = predecessor
         self.patience = patience
         self.start = start
-        self.tend = tend
+        self.whileRunning = whileRunning
     }
 }
 
-/// Keeps processes running, and ends them in order. It reads nothing but signals and one byte of each process, has no other
-/// thread, and reaps whatever ends, so that it may be a container's first process.
+/// Keeps processes running, and ends them in order. It reads only signals and one byte from each process, has one thread,
+/// and reaps every child, so that it can be the first process of a container.
 package final class Supervisor {
     private struct Running {
         let process: SupervisedProcess
@@ -42,11 +42,11 @@ package final class Supervisor {
         var ready: CInt?
         var wasReady = false
         var startedAt = ContinuousClock.now
-        /// When it is to be started; nil: not now.
+        /// When to start it; nil if no start is planned.
         var due: ContinuousClock.Instant?
     }
 
-    /// What a process shows that ends before it was ever ready: there is nothing to keep running.
+    /// A process ended before it was ever ready, so the start as a whole has failed.
     package struct StartFailure: Error {
         package let name: String
         package let status: CInt
@@ -59,7 +59,7 @@ package final class Supervisor {
     private let logger: Logger
     private let signals: CInt
     private var isEnding = false
-    /// The place of the process that is being ended, from behind, and when it is not waited for any more.
+    /// The process that is being ended (the last one first), and when it will be killed.
     private var ending: (place: Int, deadline: ContinuousClock.Instant)?
     private var hasSaidReady = false
 
@@ -76,8 +76,8 @@ package final class Supervisor {
 
     deinit { close(signals) }
 
-    /// Runs until it is asked to end by SIGTERM, SIGINT or SIGHUP and all processes have ended. On the process's first thread,
-    /// with whose end the processes end, too.
+    /// Runs until SIGTERM, SIGINT or SIGHUP has come and all processes have ended. Call it on the first thread: the children
+    /// end with the thread that started them.
     /// - Parameter whenReady: called once, when all are ready for the first time.
     /// - Throws: `StartFailure`, when the other processes have been ended.
     package func run(whenReady: () -> Void) throws {
@@ -129,12 +129,11 @@ package final class Supervisor {
                 close(ends[1])
             }
             logger.error("a process cannot be started", metadata: ["part": "\(process.name)", "error": "\(error)"])
-            again(place)
+            scheduleRestart(place)
         }
     }
 
-    /// Sets the time of the next start.
-    private func again(_ place: Int) {
+    private func scheduleRestart(_ place: Int) {
         let pause = running[place].schedule.pause(after: .now - running[place].startedAt)
         running[place].due = .now + pause
         board.set(running[place].process.index, .down)
@@ -143,20 +142,20 @@ package final class Supervisor {
 
     // MARK: waiting
 
-    /// Until something happens, or something is due.
+    /// Waits until something happens or is due.
     private func wait() {
         var watched = [pollfd(fd: signals, events: Int16(POLLIN), revents: 0)]
         watched += running.compactMap { $0.ready.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) } }
         var next = running.compactMap(\.due)
         if let ending { next.append(ending.deadline) }
-        let tended = running.contains { $0.process.tend != nil && $0.pid != nil }
-        if tended { next.append(.now + Self.lookInterval) }
+        let isCalling = running.contains { $0.process.whileRunning != nil && $0.pid != nil }
+        if isCalling { next.append(.now + Self.lookInterval) }
         let milliseconds = next.min().map { moment -> CInt in
             let (seconds, attoseconds) = max(.zero, moment - .now).components
             return CInt(min(60_000, seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1))
         }
-        if poll(&watched, nfds_t(watched.count), milliseconds ?? -1) == 0, tended {
-            for one in running where one.pid != nil { one.process.tend?() }
+        if poll(&watched, nfds_t(watched.count), milliseconds ?? -1) == 0, isCalling {
+            for one in running where one.pid != nil { one.process.whileRunning?() }
         }
     }
 
@@ -164,7 +163,7 @@ package final class Supervisor {
         while case let number = linux_read_signal(signals), number != 0 {
             guard number != SIGCHLD else { continue }
             if isEnding {
-                // Asked twice: at once.
+                // The second signal: kill all at once.
                 for one in running { if let pid = one.pid { kill(pid, SIGKILL) } }
             }
             isEnding = true
@@ -194,8 +193,8 @@ package final class Supervisor {
 
     // MARK: ending
 
-    /// Takes note of all that have ended, of strangers, too, whose parent this process has become.
-    /// - Returns: the first one that was never ready.
+    /// Reaps all children that have ended, including orphans whose parent this process has become.
+    /// - Returns: the first one that ended before it was ready.
     private func reap() -> StartFailure? {
         var failure: StartFailure?
         var status: CInt = 0
@@ -219,12 +218,12 @@ package final class Supervisor {
             logger.error(
                 "a process has ended and is started again",
                 metadata: ["part": "\(name)", "pid": "\(pid)", "end": "\(Self.text(status))"])
-            again(place)
+            scheduleRestart(place)
         }
         return failure
     }
 
-    /// Goes on ending them, one after the other.
+    /// Ends the processes one after the other.
     /// - Returns: whether all have ended.
     private func end() -> Bool {
         while true {
@@ -242,7 +241,7 @@ package final class Supervisor {
             }
             guard let place = running.lastIndex(where: { $0.pid != nil }) else { return true }
             kill(running[place].pid!, SIGTERM)
-            // One that has never served has nothing to end in order.
+            // One that never served has nothing to finish.
             ending = (place, .now + (running[place].wasReady ? running[place].process.patience : .seconds(1)))
         }
     }

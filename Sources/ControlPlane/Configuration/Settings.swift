@@ -55,10 +55,10 @@ public struct Settings: Sendable {
         public var bodyTimeout = 60
         /// Whether another process runs it (`sallyport ingress`).
         public var isExternal = false
-        /// The user, and group of the same number, that the gateway of `sallyport serve` runs as. Nothing of a Debian machine
-        /// has the default, nor has systemd's choice of ids for services.
+        /// The user id, and group id of the same number, that the gateway of `sallyport serve` runs as. The default is
+        /// outside the ranges that Debian and systemd give to users and services.
         public var user: UInt32 = 60911
-        /// Where the directory is served to gateways in other processes, beside its unix socket; nil: nowhere else.
+        /// A further address where gateways in other processes can follow the directory; nil for only the unix socket.
         public var directory: DirectoryAddress?
         public var traffic = TrafficLimits.none
         /// The largest request body in bytes; nil for no limit.
@@ -111,7 +111,7 @@ public struct Settings: Sendable {
         public var internalRanges = AnswerFilter.privateRanges
         /// DNS settings other than the upstreams.
         public var dns = DNSConfiguration(upstreams: [])
-        /// Run by another process (`sallyport guard`).
+        /// Whether another process runs the guard (`sallyport guard`).
         public var isExternal = false
         /// Folder of the presets; nil: searched beside the program.
         public var presets: String?
@@ -130,7 +130,7 @@ public struct Settings: Sendable {
         public var denyWebhook: HTTPEndpoint?
         /// nil in mode `dns+nft`.
         public var flowCheck: FlowCheckSettings?
-        /// Where `sallyport guard` serves its metrics; nil: on the administrative socket alone.
+        /// Where `sallyport guard` serves its metrics; nil for only the administrative socket.
         public var metricsAddress: SidecarAddress?
     }
 
@@ -175,21 +175,21 @@ public struct Settings: Sendable {
     public init() {}
 
     public var database: String { storePath ?? local.stateDirectory + "/sallyport.db" }
-    /// What this server calls itself on the labels of what it makes.
+    /// Holds the name with which this server labels what it creates.
     var ownerFile: String { local.stateDirectory + "/owner" }
     var secretsFolder: String { local.stateDirectory + "/secrets" }
-    /// What the guard keeps.
+    /// The guard's state.
     var guardFolder: String { local.stateDirectory + "/egress" }
     /// The folder of network namespaces.
     var namespaceDirectory: String { local.runDirectory + "/netns" }
     var policySocket: String { local.runDirectory + "/policy.sock" }
-    /// What the gateway keeps.
+    /// The gateway's state.
     var gatewayFolder: String { local.stateDirectory + "/gateway" }
-    /// Which one-time routes it has seen.
+    /// The one-time routes that were used.
     var spentTokensFile: String { gatewayFolder + "/one-time-routes" }
-    /// Where the gateway asks the server for connections inside sandboxes.
+    /// Through this socket the gateway asks the server for connections into sandboxes.
     var linkSocket: String { local.runDirectory + "/link.sock" }
-    /// Where the gateway's metrics are read.
+    /// Serves the gateway's metrics.
     var gatewayMetricsSocket: String { local.runDirectory + "/gateway-metrics.sock" }
     public var directorySocket: String { local.runDirectory + "/directory.sock" }
     var egressAdminSocket: String { local.runDirectory + "/egress-admin.sock" }
@@ -199,7 +199,7 @@ public struct Settings: Sendable {
 /// A problem with the configuration, and where it is.
 public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
-    /// The process that has what this one wants, where that is what is wrong.
+    /// The process that holds the lock, if that is the problem.
     let holder: Int?
 
     public init(_ description: String) { self.init(description, holder: nil) }

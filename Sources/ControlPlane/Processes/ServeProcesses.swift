@@ -75,7 +75,7 @@ package final class ServeProcesses {
                 // The first server makes the secrets that the gateway is given.
                 predecessor: part == .gateway ? Part.server.rawValue : nil,
                 start: { [self] ready in try start(part, ready) },
-                tend: part == .gateway ? { [supply] in supply.refresh() } : nil)
+                whileRunning: part == .gateway ? { [supply] in supply.refresh() } : nil)
         }
         let supervisor = try Supervisor(processes, board: board, logger: logger)
         do { try supervisor.run { [settings] in whenReady(ServeFacts(settings)) } } catch is Supervisor.StartFailure {
