@@ -1,5 +1,8 @@
+import Addresses
 import DNSFilter
 import Glibc
+import Netfilter
+import NetworkPolicy
 import Synchronization
 import System
 
@@ -69,4 +72,61 @@ public final class FlowChecker: Sendable {
 
     /// Ends a sandbox's flows and closes its sockets.
     func detach(_ number: UInt64) { commands.send(.detach(number)) }
+}
+
+/// The original destination of a flow.
+struct FlowTarget: Hashable, Sendable {
+    var address: IPAddress
+    var port: UInt16
+}
+
+/// What the flow check asks about one sandbox. Called on the checker's thread, so no method may wait.
+protocol FlowPolicy: AnyObject, Sendable {
+    /// Why a flow that states `name` may not begin; nil if it may.
+    func refusal(_ name: DomainName, _ target: FlowTarget) -> FlowRefusal?
+    /// Called with the outcome of each flow.
+    func record(_ event: FlowEvent)
+}
+
+/// A flow that was allowed or refused.
+struct FlowEvent: Hashable, Sendable {
+    var target: FlowTarget
+    var kind: FlowProtocol?
+    /// nil if none could be read.
+    var name: DomainName?
+    /// nil if it was allowed.
+    var refusal: FlowRefusal?
+}
+
+/// The flow check's sockets in a sandbox's namespace, opened before the rules redirect flows to them, and what it dials
+/// from. They are closed with this object.
+final class FlowEntrance: Sendable {
+    private let sockets: LoopbackSockets
+    /// A descriptor of the namespace; nil for this process's own.
+    let namespace: CInt?
+
+    /// - Parameter namespace: nil for this process's own.
+    init(_ namespace: NetworkNamespace?) throws(EgressError) {
+        sockets = try NamespaceRules.inside(namespace) { () throws(EgressError) in try LoopbackSockets.open(.flowCheck)
+        }
+        do throws(SystemCallError) {
+            self.namespace = try namespace.map { (namespace) throws(SystemCallError) in
+                try FileDescriptor(opening: namespace.path, O_RDONLY).release()
+            }
+        } catch {
+            throw .kernel("opening \(namespace?.path ?? ""): \(error)")
+        }
+    }
+
+    deinit { if let namespace { close(namespace) } }
+
+    var listeners: LoopbackSockets.Family { sockets.tcp }
+    var port: UInt16 { sockets.port }
+}
+
+/// Attaching a guard to the flow check.
+extension FlowChecker {
+    func attach(_ entrance: FlowEntrance, _ guardian: EgressGuard) -> UInt64 {
+        attach(Sandbox(entrance: entrance, policy: guardian, flows: guardian.flows))
+    }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import Netfilter
 import NetworkPolicy
@@ -111,5 +112,27 @@ final class GuardedSandboxes: Sendable {
 
     private func forget(_ id: String) {
         state.withLock { $0.guarded.removeValue(forKey: id) }?.namespace.end()
+    }
+}
+
+/// Identifies the namespace behind a path, because a path may lead to another one after a sandbox was recreated.
+struct NamespaceIdentity: Hashable, Sendable {
+    let device: UInt64
+    let inode: UInt64
+
+    /// A path whose mount is gone is an ordinary file, on another device than namespaces.
+    init(path: String) throws(EgressError) {
+        let (own, status) = (try Self.status(of: "/proc/self/ns/net"), try Self.status(of: path))
+        guard status.st_dev == own.st_dev else { throw .kernel("\(path) is not a namespace") }
+        device = UInt64(status.st_dev)
+        inode = UInt64(status.st_ino)
+    }
+
+    private static func status(of path: String) throws(EgressError) -> stat {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw .kernel("the namespace \(path) cannot be opened: \(String(cString: strerror(errno)))")
+        }
+        return status
     }
 }

@@ -112,3 +112,48 @@ struct ClientHello: Hashable, Sendable {
         return try StatedName.parse(name.remaining)
     }
 }
+
+/// Reads the fields of a TLS structure (RFC 8446, section 3): numbers in network order and vectors that state their
+/// length. Reads past the end return nil.
+struct ByteReader {
+    private var rest: ArraySlice<UInt8>
+
+    init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
+
+    var isAtEnd: Bool { rest.isEmpty }
+    /// The unread bytes.
+    var remaining: ArraySlice<UInt8> { rest }
+
+    mutating func take(_ count: Int) -> ArraySlice<UInt8>? {
+        guard rest.count >= count else { return nil }
+        defer { rest = rest.dropFirst(count) }
+        return rest.prefix(count)
+    }
+
+    /// - Parameter bytes: 1 to 4.
+    mutating func number(bytes count: Int) -> Int? { take(count).map { $0.reduce(0) { $0 << 8 | Int($1) } } }
+
+    /// A vector, preceded by its length in so many bytes.
+    mutating func vector(lengthBytes count: Int) -> ByteReader? {
+        number(bytes: count).flatMap { take($0) }.map { ByteReader($0) }
+    }
+}
+
+/// A host name as a client states it in a ClientHello or an HTTP request.
+enum StatedName {
+    /// Stricter than the text of a rule: only A-labels, and no trailing dot. RFC 6066, section 3, forbids the dot, and
+    /// some servers treat the name with it as a different host.
+    static func parse(_ bytes: some Collection<UInt8>) throws(FlowRefusal) -> DomainName {
+        guard bytes.count <= 253 else { throw .notAName("it has \(bytes.count) bytes") }
+        guard bytes.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            throw .notAName("it has bytes that no host name has")
+        }
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard !text.hasSuffix(".") else { throw .notAName("it ends in a dot") }
+        do throws(DomainNameError) {
+            return try DomainName(text)
+        } catch {
+            throw .notAName("\(error)")
+        }
+    }
+}
