@@ -16,10 +16,30 @@ struct GuardPlace {
     /// Upstreams of the DNS filter whose flows begin in the namespace: no change of the policy ends them.
     var upstreams: Set<UpstreamAddress> = []
     /// Who may open connections to the sandbox.
-    var inbound = SidecarConfiguration.Inbound.link
+    var inbound = InboundAccess.link
     /// Whether packet sockets are refused on the devices that are there now. Where devices come and go, whoever follows
     /// them does it.
     var refusesPacketSockets = true
+}
+
+/// Who may open connections to a sandbox.
+public enum InboundAccess: Hashable, Sendable {
+    case any
+    /// Only hosts on the sandbox's link, and its routers.
+    case link
+    case blocks([CIDRBlock])
+
+    /// Adds the hosts that may open connections to the neighbours, which the ruleset accepts. `SidecarRuleset`
+    /// restricts neighbour discovery to the real neighbours.
+    func widening(_ surroundings: LinkSurroundings) -> LinkSurroundings {
+        var wide = surroundings
+        switch self {
+        case .link: break
+        case .any: wide.neighbours += [CIDRBlock("0.0.0.0/0")!, CIDRBlock("::/0")!]
+        case .blocks(let blocks): wide.neighbours += blocks
+        }
+        return wide
+    }
 }
 
 /// A guarded namespace: the rules in its kernel tables, its DNS and its flow check, which begin and end together. Every

@@ -15,14 +15,6 @@ public struct SidecarConfiguration: Sendable {
         case checkedFlows = "dns+nft+sni"
     }
 
-    /// Who may open connections to the sandbox.
-    public enum Inbound: Hashable, Sendable {
-        case any
-        /// Only hosts on the sandbox's link, and its routers.
-        case link
-        case blocks([CIDRBlock])
-    }
-
     public var mode = Mode.namesAndAddresses
     /// In mode `dns+nft+sni`, ports of learned addresses that are not checked.
     public var uncheckedPorts: [UInt16] = []
@@ -41,7 +33,7 @@ public struct SidecarConfiguration: Sendable {
     public var internalRanges = AnswerFilter.privateRanges
     /// `Int.max` for no limit.
     public var maxRules = 4096
-    public var inbound = Inbound.any
+    public var inbound = InboundAccess.any
     /// The presets that policies may name.
     public var presets = Presets.none
     public var logLevel = Logger.Level.info
@@ -192,19 +184,5 @@ extension SidecarConfiguration {
     /// `nil` in the modes that do not check.
     var flowCheck: FlowCheckSettings? {
         mode == .checkedFlows ? FlowCheckSettings(uncheckedPorts: uncheckedPorts) : nil
-    }
-}
-
-extension SidecarConfiguration.Inbound {
-    /// Adds the hosts that may open connections to the neighbours, which the ruleset accepts. `SidecarRuleset`
-    /// restricts neighbour discovery to the real neighbours.
-    func widening(_ surroundings: LinkSurroundings) -> LinkSurroundings {
-        var wide = surroundings
-        switch self {
-        case .link: break
-        case .any: wide.neighbours += [CIDRBlock("0.0.0.0/0")!, CIDRBlock("::/0")!]
-        case .blocks(let blocks): wide.neighbours += blocks
-        }
-        return wide
     }
 }
