@@ -24,7 +24,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
 let fuzzed: [Target.Dependency] = [
-    "Addresses", "JSON", "Spelling", "DNSFilter", "NetworkPolicy", "Egress", "Ingress", "SecureAccess", "HTTPWire",
+    "Addresses", "JSON", "Spelling", "DNSFilter", "FlowCheck", "NetworkPolicy", "Egress", "Ingress", "SecureAccess",
+    "HTTPWire",
     "HTTPServer", "Execd", "HTTPClient", "Runtimes", "System", "ControlPlane",
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
     .product(name: "NIOHPACK", package: "swift-nio-http2"), .product(name: "NIOWebSocket", package: "swift-nio"),
@@ -93,9 +94,13 @@ let package = Package(
         .target(
             name: "Egress",
             dependencies: [
-                "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "HTTPWire", "HTTPServer",
-                "HTTPClient", "System", "CLinux", logging, metrics,
-            ] + nio, exclude: ["Remote"], swiftSettings: strict + warnings),
+                "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "FlowCheck", "HTTPWire",
+                "HTTPServer", "HTTPClient", "System", "CLinux", logging, metrics,
+            ] + nio, exclude: ["FlowCheck", "Remote"], swiftSettings: strict + warnings),
+        .target(
+            name: "FlowCheck",
+            dependencies: ["Addresses", "NetworkPolicy", "DNSFilter", "HTTPWire", "System", "CLinux"] + nio,
+            path: "Sources/Egress/FlowCheck", swiftSettings: strict + warnings),
         // Apart from the guard, since a sidecar asks no other one.
         .target(
             name: "EgressRemote",
@@ -135,8 +140,9 @@ let package = Package(
         library(
             "ControlPlane",
             [
-                "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "Egress", "EgressRemote",
-                "Ingress", "SecureAccess", "Redis", "HTTPWire", "HTTPServer", "HTTPClient", "Runtimes", "ServerTLS",
+                "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "FlowCheck", "Egress",
+                "EgressRemote", "Ingress", "SecureAccess", "Redis", "HTTPWire", "HTTPServer", "HTTPClient", "Runtimes",
+                "ServerTLS",
                 "System", "Supervision", "CLinux", "Observability", "SafeText", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
@@ -184,7 +190,8 @@ let package = Package(
         tests(
             "Egress",
             [
-                "Addresses", "sallyport-egress", "HTTPServer", "HTTPClient", "NetworkPolicy", "DNSFilter", "Netfilter",
+                "Addresses", "sallyport-egress", "FlowCheck", "HTTPServer", "HTTPClient", "NetworkPolicy", "DNSFilter",
+                "Netfilter",
                 "System",
                 "TestSupport", logging,
             ] + nio),
@@ -220,7 +227,9 @@ let package = Package(
             path: "Benchmarks/NamesUnderChange", swiftSettings: strict + warnings),
         .executableTarget(
             name: "benchmark-flow",
-            dependencies: ["Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
+            dependencies: [
+                "Addresses", "Egress", "DNSFilter", "FlowCheck", "Netfilter", "NetworkPolicy", "TestSupport", logging,
+            ],
             path: "Benchmarks/CheckedFlow", swiftSettings: strict + warnings),
         .executableTarget(
             name: "benchmark-first-connection",
@@ -251,7 +260,8 @@ let package = Package(
         tests(
             "ControlPlane",
             [
-                "Addresses", "JSON", "NetworkPolicy", "Netfilter", "Egress", "EgressRemote", "Runtimes", "SecureAccess",
+                "Addresses", "JSON", "NetworkPolicy", "Netfilter", "Egress", "EgressRemote", "FlowCheck", "Runtimes",
+                "SecureAccess",
                 "HTTPServer", "Ingress", "Redis", "ServerTLS", "Spelling", "System", "TestSupport", logging,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]

@@ -1,5 +1,6 @@
 import Addresses
 import DNSFilter
+import FlowCheck
 import NetworkPolicy
 
 /// The settings of a node.

@@ -1,6 +1,7 @@
 import Addresses
 import DNSFilter
 import Egress
+import FlowCheck
 import HTTPClient
 import JSON
 import NetworkPolicy

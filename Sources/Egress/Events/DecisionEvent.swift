@@ -1,3 +1,4 @@
+import FlowCheck
 import FoundationEssentials
 import JSON
 import NetworkPolicy

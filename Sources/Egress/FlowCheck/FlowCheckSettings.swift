@@ -35,7 +35,7 @@ public struct FlowCheckSettings: Hashable, Sendable {
 
 extension SocketMark {
     /// A random mark of 64 bits, readable only with the right to change the rules.
-    static func random() -> SocketMark {
+    package static func random() -> SocketMark {
         var random = SystemRandomNumberGenerator()
         return SocketMark(
             mark: UInt32.random(in: 1 ... .max, using: &random), priority: UInt32.random(in: 8 ... .max, using: &random)

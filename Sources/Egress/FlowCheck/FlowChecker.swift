@@ -1,18 +1,20 @@
 import Addresses
 import DNSFilter
-import Glibc
-import Netfilter
 import NetworkPolicy
 import Synchronization
 import System
 
 /// Checks flows to learned addresses, in mode `dns+nft+sni`. One thread for all sandboxes reads the name that each flow
 /// states, asks the sandbox's policy about it, and relays what is allowed.
-public final class FlowChecker: Sendable {
-    struct Sandbox: Sendable {
-        let entrance: FlowEntrance
+package final class FlowChecker: Sendable {
+    package struct Sandbox: Sendable {
+        let entrance: any FlowEntrance
         let policy: any FlowPolicy
         let flows: OpenFlows
+
+        package init(entrance: any FlowEntrance, policy: any FlowPolicy, flows: OpenFlows) {
+            (self.entrance, self.policy, self.flows) = (entrance, policy, flows)
+        }
     }
 
     enum Command: Sendable {
@@ -28,22 +30,22 @@ public final class FlowChecker: Sendable {
 
     let settings: FlowCheckSettings
     /// Marks the checker's own sockets.
-    let mark: SocketMark
+    package let mark: SocketMark
     let commands: CommandQueue<Command>
     private let shared = Mutex(Shared())
 
-    /// - Throws: `EgressError` when the kernel has no descriptors left.
-    init(_ settings: FlowCheckSettings, mark: SocketMark) throws(EgressError) {
+    /// - Throws: when the kernel has no descriptors left.
+    package init(_ settings: FlowCheckSettings, mark: SocketMark) throws(FlowCheckError) {
         self.settings = settings
         self.mark = mark
-        do { commands = try CommandQueue() } catch { throw .kernel("the flow check gets no descriptor: \(error)") }
+        do { commands = try CommandQueue() } catch { throw .noDescriptor(error) }
     }
 
     /// Starts the thread. Sandboxes may be attached before or after.
-    func start() throws(EgressError) {
+    package func start() throws(FlowCheckError) {
         let loop: FlowLoop
         do { loop = try FlowLoop(checker: self) } catch {
-            throw .kernel("the flow check gets no descriptor: \(error)")
+            throw .noDescriptor(error)
         }
         let starts = shared.withLock { state in
             defer { state.isRunning = true }
@@ -53,15 +55,15 @@ public final class FlowChecker: Sendable {
         do {
             try DetachedThread.start { loop.run() }
         } catch {
-            throw .kernel("the flow check gets no thread: \(error)")
+            throw .noThread(error)
         }
     }
 
     /// Ends the thread, every flow, and the sockets of every sandbox.
-    func stop() { commands.send(.stop) }
+    package func stop() { commands.send(.stop) }
 
     /// Checks what arrives at these sockets, until `detach`.
-    func attach(_ sandbox: Sandbox) -> UInt64 {
+    package func attach(_ sandbox: Sandbox) -> UInt64 {
         let number = shared.withLock { state in
             defer { state.next += 1 }
             return state.next
@@ -71,17 +73,32 @@ public final class FlowChecker: Sendable {
     }
 
     /// Ends a sandbox's flows and closes its sockets.
-    func detach(_ number: UInt64) { commands.send(.detach(number)) }
+    package func detach(_ number: UInt64) { commands.send(.detach(number)) }
 }
 
 /// The original destination of a flow.
-struct FlowTarget: Hashable, Sendable {
-    var address: IPAddress
-    var port: UInt16
+package struct FlowTarget: Hashable, Sendable {
+    package var address: IPAddress
+    package var port: UInt16
+
+    package init(address: IPAddress, port: UInt16) { (self.address, self.port) = (address, port) }
+}
+
+/// Why the flow check cannot start.
+package enum FlowCheckError: Error, Hashable, Sendable, CustomStringConvertible {
+    case noDescriptor(SystemCallError)
+    case noThread(SystemCallError)
+
+    package var description: String {
+        switch self {
+        case .noDescriptor(let error): "the flow check gets no descriptor: \(error)"
+        case .noThread(let error): "the flow check gets no thread: \(error)"
+        }
+    }
 }
 
 /// What the flow check asks about one sandbox. Called on the checker's thread, so no method may wait.
-protocol FlowPolicy: AnyObject, Sendable {
+package protocol FlowPolicy: AnyObject, Sendable {
     /// Why a flow that states `name` may not begin; nil if it may.
     func refusal(_ name: DomainName, _ target: FlowTarget) -> FlowRefusal?
     /// Called with the outcome of each flow.
@@ -89,44 +106,26 @@ protocol FlowPolicy: AnyObject, Sendable {
 }
 
 /// A flow that was allowed or refused.
-struct FlowEvent: Hashable, Sendable {
-    var target: FlowTarget
-    var kind: FlowProtocol?
+package struct FlowEvent: Hashable, Sendable {
+    package var target: FlowTarget
+    package var kind: FlowProtocol?
     /// nil if none could be read.
-    var name: DomainName?
+    package var name: DomainName?
     /// nil if it was allowed.
-    var refusal: FlowRefusal?
+    package var refusal: FlowRefusal?
+
+    package init(
+        target: FlowTarget, kind: FlowProtocol? = nil, name: DomainName? = nil, refusal: FlowRefusal? = nil
+    ) {
+        (self.target, self.kind, self.name, self.refusal) = (target, kind, name, refusal)
+    }
 }
 
-/// The flow check's sockets in a sandbox's namespace, opened before the rules redirect flows to them, and what it dials
-/// from. They are closed with this object.
-final class FlowEntrance: Sendable {
-    private let sockets: LoopbackSockets
-    /// A descriptor of the namespace; nil for this process's own.
-    let namespace: CInt?
-
-    /// - Parameter namespace: nil for this process's own.
-    init(_ namespace: NetworkNamespace?) throws(EgressError) {
-        sockets = try NamespaceRules.inside(namespace) { () throws(EgressError) in try LoopbackSockets.open(.flowCheck)
-        }
-        do throws(SystemCallError) {
-            self.namespace = try namespace.map { (namespace) throws(SystemCallError) in
-                try FileDescriptor(opening: namespace.path, O_RDONLY).release()
-            }
-        } catch {
-            throw .kernel("opening \(namespace?.path ?? ""): \(error)")
-        }
-    }
-
-    deinit { if let namespace { close(namespace) } }
-
-    var listeners: LoopbackSockets.Family { sockets.tcp }
-    var port: UInt16 { sockets.port }
-}
-
-/// Attaching a guard to the flow check.
-extension FlowChecker {
-    func attach(_ entrance: FlowEntrance, _ guardian: EgressGuard) -> UInt64 {
-        attach(Sandbox(entrance: entrance, policy: guardian, flows: guardian.flows))
-    }
+/// Where a sandbox's flows come in, and where they are dialled from: descriptors that stay open for as long as this object
+/// is held.
+package protocol FlowEntrance: AnyObject, Sendable {
+    /// Listening sockets on loopback of the sandbox's namespace, non-blocking.
+    var listeners: (ipv4: CInt?, ipv6: CInt?) { get }
+    /// The namespace from which flows are dialled; nil for this process's own.
+    var namespace: CInt? { get }
 }

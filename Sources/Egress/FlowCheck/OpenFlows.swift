@@ -8,7 +8,7 @@ import Synchronization
 ///
 /// A flow is judged and entered under one lock. So a change of policy either comes before the judgement or finds the
 /// flow here.
-final class OpenFlows: Sendable {
+package final class OpenFlows: Sendable {
     struct Flow: Sendable {
         var name: DomainName
         var target: FlowTarget
@@ -18,7 +18,9 @@ final class OpenFlows: Sendable {
 
     private let flows = Mutex<[UInt64: Flow]>([:])
 
-    var count: Int { flows.withLock { $0.count } }
+    package init() {}
+
+    package var count: Int { flows.withLock { $0.count } }
 
     /// Enters the flow that `open` returns; `open` may refuse it.
     func enter(_ number: UInt64, _ open: () throws(FlowRefusal) -> Flow?) throws(FlowRefusal) -> Flow? {
@@ -36,7 +38,7 @@ final class OpenFlows: Sendable {
     /// thread cleans up.
     /// - Returns: how many there were.
     @discardableResult
-    func end(where isRevoked: (DomainName, FlowTarget) -> Bool) -> Int {
+    package func end(where isRevoked: (DomainName, FlowTarget) -> Bool) -> Int {
         flows.withLock { flows in
             let doomed = flows.filter { isRevoked($0.value.name, $0.value.target) }
             for (number, flow) in doomed {

@@ -1,4 +1,5 @@
 import DNSFilter
+import FlowCheck
 import Logging
 import Metrics
 import NetworkPolicy

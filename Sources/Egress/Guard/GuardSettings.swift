@@ -1,5 +1,6 @@
 import Addresses
 import CLinux
+import FlowCheck
 import Glibc
 import NetworkPolicy
 import System

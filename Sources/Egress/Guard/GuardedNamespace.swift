@@ -1,5 +1,6 @@
 import Addresses
 import DNSFilter
+import FlowCheck
 import Logging
 import Netfilter
 import NetworkPolicy
@@ -70,7 +71,7 @@ final class GuardedNamespace: Sendable {
             namespace: place.namespace, tables: place.tables, local: surroundings.local, sparing: place.upstreams)
         if place.refusesPacketSockets { try rules.refusePacketSockets(on: devices) }
         let flowCheck = try services.flowChecker.map { (checker) throws(EgressError) in
-            (checker: checker, entrance: try FlowEntrance(place.namespace))
+            (checker: checker, entrance: try NamespaceEntrance(place.namespace))
         }
         let meter = try TrafficMeter(
             settings.budgets, namespace: place.namespace, tables: place.tables, shared: place.shared)
@@ -82,7 +83,9 @@ final class GuardedNamespace: Sendable {
         neighbours = surroundings.neighbours
         self.services = services
         dnsClient = services.dns.attach(sockets.handOver(), policy: guardian)
-        checks = flowCheck.map { [guardian] in $0.checker.attach($0.entrance, guardian) }
+        checks = flowCheck.map { [guardian] in
+            $0.checker.attach(.init(entrance: $0.entrance, policy: guardian, flows: guardian.flows))
+        }
     }
 
     /// Stops serving the namespace. Its rules stay in the kernel and refuse what they refused.
@@ -102,13 +105,15 @@ final class GuardServices: Sendable {
     /// - Parameter mark: marks the packets of the flow check itself.
     init(dns: DNSConfiguration, flowCheck: FlowCheckSettings?, mark: SocketMark = .random()) throws {
         self.dns = try DNSServer(configuration: dns)
-        flowChecker = try flowCheck.map { try FlowChecker($0, mark: mark) }
+        flowChecker = try flowCheck.map { settings in
+            do { return try FlowChecker(settings, mark: mark) } catch { throw EgressError.kernel("\(error)") }
+        }
     }
 
     /// Starts the threads. Namespaces may be guarded before or after.
     func start() throws {
         try dns.start()
-        try flowChecker?.start()
+        do { try flowChecker?.start() } catch { throw EgressError.kernel("\(error)") }
     }
 
     /// Stops answering names and ends checked flows. The rules stay in the kernel.

@@ -1,4 +1,5 @@
 import DNSFilter
+import FlowCheck
 import Glibc
 import HTTPClient
 import Logging

@@ -1,5 +1,6 @@
 import Addresses
 import DNSFilter
+import FlowCheck
 import Logging
 import NetworkPolicy
 import Spelling

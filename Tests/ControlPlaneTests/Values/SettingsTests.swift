@@ -1,6 +1,7 @@
 import Addresses
 import DNSFilter
 import Egress
+import FlowCheck
 import Foundation
 import Ingress
 import NetworkPolicy

@@ -2,6 +2,7 @@ import NetworkPolicy
 import Testing
 
 @testable import Egress
+@testable import FlowCheck
 
 @Suite struct ClientHelloTests {
     private let hello = TestHello("api.one.example")

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Egress
+@testable import FlowCheck
 
 /// Mode `dns+nft+sni` with real namespaces.
 @Suite(.serialized) struct FlowCheckTests {

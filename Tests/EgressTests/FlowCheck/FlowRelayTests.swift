@@ -7,6 +7,7 @@ import TestSupport
 import Testing
 
 @testable import Egress
+@testable import FlowCheck
 
 /// What becomes of flows that passed the check.
 @Suite(.serialized) struct FlowRelayTests {

@@ -2,6 +2,7 @@ import NetworkPolicy
 import Testing
 
 @testable import Egress
+@testable import FlowCheck
 
 /// What a reader makes of a whole head.
 private func head(_ bytes: [UInt8]) throws -> OpeningRequest {

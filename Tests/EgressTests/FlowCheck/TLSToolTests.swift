@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import Egress
+@testable import FlowCheck
 
 /// OpenSSL's own client and server, which the check must neither disturb nor be fooled by.
 @Suite(.serialized) struct TLSToolTests {

@@ -7,6 +7,7 @@ import NetworkPolicy
 import TestSupport
 
 @testable import Egress
+@testable import FlowCheck
 
 /// A node that guards one sandbox, with an outside to reach and an upstream to ask.
 final class GuardedNetwork: Sendable {

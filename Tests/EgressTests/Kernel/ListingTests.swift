@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Egress
+@testable import FlowCheck
 
 /// Whoever runs a machine looks at rules by `nft list ruleset`: it must come to its end, and say what is there.
 @Suite(.serialized) struct ListingTests {

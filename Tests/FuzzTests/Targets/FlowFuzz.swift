@@ -1,4 +1,5 @@
 @testable import Egress
+@testable import FlowCheck
 
 /// What a sandbox sends first on a connection that is checked.
 enum FlowFuzz {

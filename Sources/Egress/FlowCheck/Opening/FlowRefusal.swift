@@ -1,12 +1,12 @@
 import NetworkPolicy
 
 /// A flow's protocol, by its first byte.
-enum FlowProtocol: String, Hashable, Sendable {
+package enum FlowProtocol: String, Hashable, Sendable {
     case tls, http
 }
 
 /// Why a flow is refused.
-enum FlowRefusal: Error, Hashable, Sendable {
+package enum FlowRefusal: Error, Hashable, Sendable {
     /// The first byte begins neither a TLS handshake nor an HTTP/1 request.
     case neitherTLSNorHTTP
     /// It violates RFC 8446, 6066 or 9112, or parsers could read it differently.
@@ -31,7 +31,7 @@ enum FlowRefusal: Error, Hashable, Sendable {
 }
 
 extension FlowRefusal: CustomStringConvertible {
-    var description: String {
+    package var description: String {
         switch self {
         case .neitherTLSNorHTTP:
             "the connection begins with neither TLS nor HTTP/1, and its address is open to a name only"
