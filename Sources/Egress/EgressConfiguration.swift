@@ -4,58 +4,58 @@ import FlowCheck
 import NetworkPolicy
 
 /// The settings of a node.
-public struct EgressConfiguration: Sendable {
+package struct EgressConfiguration: Sendable {
     /// Folder of the policy files, mode 0700; created if missing.
-    public var stateDirectory: String
+    package var stateDirectory: String
     /// Unix socket of the policy API (mode 0600), to which the gateway relays port 18080 of a sandbox.
-    public var socketPath: String
+    package var socketPath: String
     /// Unix socket of the administrative API (mode 0600); never relayed to. `nil` for no administrative API.
-    public var adminSocketPath: String?
+    package var adminSocketPath: String?
     /// Sockets that listen already, in the place of those at these paths and at `metricsAddress`.
-    public var openListeners = OpenListeners()
-    public var dns: DNSConfiguration
+    package var openListeners = OpenListeners()
+    package var dns: DNSConfiguration
     /// Zones whose names may have private addresses.
-    public var internalZones: [DomainName]
+    package var internalZones: [DomainName]
     /// Which private addresses: those of `AnswerFilter.privateRanges`, or some of them.
-    public var internalRanges = AnswerFilter.privateRanges
+    package var internalRanges = AnswerFilter.privateRanges
     /// Denied whatever a policy says: metadata services, link-local, the host's own addresses.
-    public var alwaysDeny: [CIDRBlock]
+    package var alwaysDeny: [CIDRBlock]
     /// The most rules in one policy.
-    public var maxRules: Int
+    package var maxRules: Int
     /// The presets that policies may name.
-    public var presets: Presets
+    package var presets: Presets
     /// The largest request body of the policy API, in bytes.
-    public var maxBodyBytes: Int
+    package var maxBodyBytes: Int
     /// The most learned addresses of one sandbox.
-    public var maxLearnedAddresses: Int
+    package var maxLearnedAddresses: Int
     /// The shortest time, in seconds, for which a learned address is open, so that a connection can follow the look-up.
-    public var minimumLifetime: UInt32
+    package var minimumLifetime: UInt32
     /// Seconds for which a learned address stays open beyond its record, for clients that round up.
-    public var lifetimeGrace: UInt32
+    package var lifetimeGrace: UInt32
     /// The budgets of each sandbox.
-    public var budgets: EgressBudgets
+    package var budgets: EgressBudgets
     /// Other resolvers that are blocked in every sandbox, before its policy applies.
-    public var resolverBlock = ResolverBlock()
+    package var resolverBlock = ResolverBlock()
     /// Receives every decision. Its creator closes it.
-    public var auditLog: AuditLog?
+    package var auditLog: AuditLog?
     /// Receives denied names. Its creator closes it.
-    public var denyWebhook: DenyWebhook?
+    package var denyWebhook: DenyWebhook?
     /// Checks which name flows to learned addresses state (mode `dns+nft+sni`); `nil` in mode `dns+nft`.
-    public var flowCheck: FlowCheckSettings?
+    package var flowCheck: FlowCheckSettings?
     /// The body of `GET /metrics` in Prometheus text format, at the administrative API and at `metricsAddress`.
-    public var metrics: (@Sendable () -> String)?
+    package var metrics: (@Sendable () -> String)?
     /// An address where metrics are served without authorisation; `nil` for none.
-    public var metricsAddress: SidecarAddress?
+    package var metricsAddress: SidecarAddress?
 
     /// Descriptors of sockets that somebody else keeps open.
-    public struct OpenListeners: Hashable, Sendable {
-        public var policy: CInt?
-        public var admin: CInt?
-        public var metrics: CInt?
-        public init() {}
+    package struct OpenListeners: Hashable, Sendable {
+        package var policy: CInt?
+        package var admin: CInt?
+        package var metrics: CInt?
+        package init() {}
     }
 
-    public init(
+    package init(
         stateDirectory: String, socketPath: String, adminSocketPath: String? = nil, dns: DNSConfiguration,
         internalZones: [DomainName] = [], alwaysDeny: [CIDRBlock] = EgressConfiguration.neverOpen,
         maxRules: Int = 4096, presets: Presets = .none, maxBodyBytes: Int = 1 << 20, maxLearnedAddresses: Int = 65536,
@@ -79,6 +79,6 @@ public struct EgressConfiguration: Sendable {
     }
 
     /// Link-local addresses of both families, and cloud metadata services such as 169.254.169.254.
-    public static let neverOpen: [CIDRBlock] =
+    package static let neverOpen: [CIDRBlock] =
         ["169.254.0.0/16", "fe80::/10"].compactMap { CIDRBlock($0) } + MetadataService.blocks
 }

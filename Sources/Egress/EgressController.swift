@@ -3,7 +3,7 @@ import NetworkPolicy
 
 /// What is asked of the guard of a sandbox, wherever it is attached: in this process (`EgressNode`), behind another
 /// process's socket (`RemoteEgressNode`), behind the `/policy` of a sidecar (`SidecarPolicy`). A sidecar is one, too.
-public protocol EgressController: Sendable {
+package protocol EgressController: Sendable {
     func status(_ id: String) async throws(EgressError) -> PolicyStatus
 
     @discardableResult
@@ -25,7 +25,7 @@ public protocol EgressController: Sendable {
 }
 
 /// The guard of a machine's network namespaces, in this process or in another one.
-public protocol NamespaceController: EgressController {
+package protocol NamespaceController: EgressController {
     /// Puts the policy into the kernel for a sandbox's namespace; the rules are in force when it returns.
     /// Idempotent: for a sandbox guarded already, the policy replaces the one in force.
     func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError)
@@ -39,7 +39,7 @@ public protocol NamespaceController: EgressController {
 }
 
 extension NamespaceController {
-    public func guards(_ id: String) async -> Bool { await guarded.contains(id) }
+    package func guards(_ id: String) async -> Bool { await guarded.contains(id) }
 }
 
 /// Reads a guard's state without changing anything.

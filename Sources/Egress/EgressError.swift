@@ -2,7 +2,7 @@ import Netfilter
 import System
 
 /// What can go wrong in the guard. The description tells an operator what to do; it never carries a token.
-public enum EgressError: Error, Hashable, Sendable {
+package enum EgressError: Error, Hashable, Sendable {
     /// No sandbox of this identifier is guarded here.
     case notGuarded(String)
     /// The identifier is empty, too long, or has characters outside letters, digits, `.`, `_` and `-`.
@@ -24,7 +24,7 @@ public enum EgressError: Error, Hashable, Sendable {
 }
 
 extension EgressError: CustomStringConvertible {
-    public var description: String {
+    package var description: String {
         switch self {
         case .notGuarded(let id):
             "sandbox \(id) has no egress guard on this node"

@@ -2,34 +2,34 @@ import JSON
 import NetworkPolicy
 
 /// The policy in force for a sandbox, as the policy API reports it (docs/wire.md#policy).
-public struct PolicyStatus: Hashable, Sendable {
+package struct PolicyStatus: Hashable, Sendable {
     /// How the rules are enforced: names by the DNS filter, addresses by nf_tables.
-    public static let enforcementMode = "dns+nft"
+    package static let enforcementMode = "dns+nft"
     /// The reason given when a removal matched no rule.
-    public static let nothingRemoved = "no matching targets found"
+    package static let nothingRemoved = "no matching targets found"
 
-    public var policy: Policy
+    package var policy: Policy
     /// Extra context for the reader, or `nil`.
-    public var reason: String?
+    package var reason: String?
 
     /// Differs for a sidecar that filters names only.
-    public var enforcementMode: String
+    package var enforcementMode: String
 
-    public init(policy: Policy, reason: String? = nil, enforcementMode: String = PolicyStatus.enforcementMode) {
+    package init(policy: Policy, reason: String? = nil, enforcementMode: String = PolicyStatus.enforcementMode) {
         self.policy = policy
         self.reason = reason
         self.enforcementMode = enforcementMode
     }
 
     /// `allow_all` or `deny_all` for a policy without rules, else `enforcing` or `observing`.
-    public var mode: String {
+    package var mode: String {
         guard policy.mode == .enforce else { return "observing" }
         guard policy.ruleCount == 0 else { return "enforcing" }
         return policy.defaultAction == .allow ? "allow_all" : "deny_all"
     }
 
     /// The contract's PolicyStatusResponse; `policy` is always present.
-    public func encodedJSON(_ form: PolicyForm = .contract) -> [UInt8] {
+    package func encodedJSON(_ form: PolicyForm = .contract) -> [UInt8] {
         var text = "{\"status\":\"ok\",\"mode\":\"\(mode)\",\"enforcementMode\":\"\(enforcementMode)\""
         if let reason { text += ",\"reason\":" + JSONText.quoted(reason) }
         return Array(text.utf8) + Array(",\"policy\":".utf8) + policy.encodedJSON(form) + Array("}".utf8)

@@ -11,9 +11,9 @@ import System
 #endif
 
 /// The daemon inside a sandbox.
-public enum Execd {
+package enum Execd {
     /// The variables of this process.
-    public static var environment: [ExactName: String] {
+    package static var environment: [ExactName: String] {
         var found: [ExactName: String] = [:]
         var next = environ
         while let entry = next.pointee {
@@ -31,7 +31,7 @@ public enum Execd {
     /// Not asynchronous, because init waits for signals on the main thread, and an asynchronous main would end that
     /// thread with pthread_exit, which unwinds its stack. In a static executable unwinding first sorts the whole frame
     /// table, which would add 20 ms to the start of every sandbox.
-    public static func run(_ arguments: [String], environment: [ExactName: String]) -> Int32 {
+    package static func run(_ arguments: [String], environment: [ExactName: String]) -> Int32 {
         let options: Options
         do throws(Options.OptionError) {
             options = try Options.parse(Array(arguments.dropFirst()))

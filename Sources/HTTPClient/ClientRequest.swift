@@ -1,23 +1,23 @@
 /// A request of a client.
-public struct ClientRequest: Sendable {
+package struct ClientRequest: Sendable {
     /// What follows the head.
-    public enum Body: Sendable {
+    package enum Body: Sendable {
         case none
         case bytes([UInt8])
         /// Called until it gives nil. The length is sent where it is known.
         case stream(length: Int?, next: @Sendable () async throws -> [UInt8]?)
     }
 
-    public var method: String
+    package var method: String
     /// Path and query, percent-encoded, as they are sent.
-    public var target: String
-    public var headers: [(name: String, value: String)]
-    public var body: Body
+    package var target: String
+    package var headers: [(name: String, value: String)]
+    package var body: Body
     /// Whether it may reach the server twice. A connection that is used again may be closed at that moment; the request
     /// is then sent once more. One that may not be repeated has a new connection.
-    public var mayRepeat: Bool
+    package var mayRepeat: Bool
 
-    public init(
+    package init(
         _ method: String, _ target: String, headers: [(name: String, value: String)] = [], body: Body = .none,
         mayRepeat: Bool? = nil
     ) {
@@ -34,8 +34,8 @@ public struct ClientRequest: Sendable {
 
 extension ClientRequest: CustomStringConvertible, CustomReflectable {
     /// For logs: a path and headers may have secrets.
-    public var description: String { method }
-    public var customMirror: Mirror { Mirror(self, children: ["method": method]) }
+    package var description: String { method }
+    package var customMirror: Mirror { Mirror(self, children: ["method": method]) }
 }
 
 // MARK: What may be sent
@@ -48,7 +48,7 @@ extension ClientRequest {
     ]
 
     /// Whether the client would send this field (RFC 9110, section 5.5).
-    public static func isLegal(name: String, value: String) -> Bool {
+    package static func isLegal(name: String, value: String) -> Bool {
         isToken(name) && !ownFields.contains(name.lowercased())
             && value.utf8.allSatisfy { $0 == 9 || $0 >= 0x20 && $0 != 0x7f }
     }

@@ -1,33 +1,33 @@
 import System
 
 /// A whole answer.
-public struct ClientResponse: Hashable, Sendable {
-    public var head: ResponseHead
-    public var body: [UInt8]
+package struct ClientResponse: Hashable, Sendable {
+    package var head: ResponseHead
+    package var body: [UInt8]
 
-    public init(head: ResponseHead, body: [UInt8]) {
+    package init(head: ResponseHead, body: [UInt8]) {
         self.head = head
         self.body = body
     }
 
-    public var status: Int { head.status }
-    public var text: String { String(decoding: body, as: UTF8.self) }
+    package var status: Int { head.status }
+    package var text: String { String(decoding: body, as: UTF8.self) }
 }
 
 /// An answer whose body is read while it arrives. The server waits for its reader.
-public struct ResponseStream: Sendable {
-    public let head: ResponseHead
-    public let body: ResponseBody
+package struct ResponseStream: Sendable {
+    package let head: ResponseHead
+    package let body: ResponseBody
     let maxLine: Int
 
-    public var status: Int { head.status }
+    package var status: Int { head.status }
 
     /// The body's lines without their breaks, such as a watch's events. A last one without a break is given as well, when
     /// the answer ends as it should.
-    public var lines: Lines { Lines(body: body, splitter: LineSplitter(maxLine: maxLine)) }
+    package var lines: Lines { Lines(body: body, splitter: LineSplitter(maxLine: maxLine)) }
 
     /// Lines of a body. To be read by one task.
-    public struct Lines: AsyncSequence, AsyncIteratorProtocol, Sendable {
+    package struct Lines: AsyncSequence, AsyncIteratorProtocol, Sendable {
         let body: ResponseBody
         var splitter: LineSplitter
         private var ready: ArraySlice<[UInt8]> = []
@@ -38,10 +38,10 @@ public struct ResponseStream: Sendable {
             self.splitter = splitter
         }
 
-        public func makeAsyncIterator() -> Lines { self }
+        package func makeAsyncIterator() -> Lines { self }
 
         /// - Throws: `HTTPClientError`; `tooLarge(.line)` for a line that is longer than the peer's limit.
-        public mutating func next() async throws(HTTPClientError) -> [UInt8]? {
+        package mutating func next() async throws(HTTPClientError) -> [UInt8]? {
             while true {
                 if let line = ready.popFirst() { return line }
                 if isOver { return nil }
@@ -57,7 +57,7 @@ public struct ResponseStream: Sendable {
 }
 
 /// The body of an answer, chunk by chunk. To be read by one task. The transfer ends with it.
-public final class ResponseBody: Sendable {
+package final class ResponseBody: Sendable {
     private let transfer: Transfer
     private let loop: TransferLoop
     /// Kept, since its thread ends with it.
@@ -72,7 +72,7 @@ public final class ResponseBody: Sendable {
     deinit { loop.send(.cancel(transfer)) }
 
     /// - Returns: nil at the end.
-    public func next() async throws(HTTPClientError) -> [UInt8]? {
+    package func next() async throws(HTTPClientError) -> [UInt8]? {
         let (loop, transfer) = (loop, transfer)
         return try await withTaskCancellationHandler {
             await transfer.next { loop.send(.resume(transfer)) }

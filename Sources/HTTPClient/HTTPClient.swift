@@ -11,20 +11,20 @@ import System
 ///
 /// Connections are kept and used again. Redirects are answers like others and are never followed. A client has one thread,
 /// from its first request on; nothing of libcurl is loaded before (see CCurl).
-public final class HTTPClient: Sendable {
+package final class HTTPClient: Sendable {
     /// SO_MARK and SO_PRIORITY of a socket. A socket that cannot be marked is not used.
-    public struct SocketMark: Hashable, Sendable {
-        public var mark: UInt32
-        public var priority: UInt32
+    package struct SocketMark: Hashable, Sendable {
+        package var mark: UInt32
+        package var priority: UInt32
 
-        public init(mark: UInt32, priority: UInt32) {
+        package init(mark: UInt32, priority: UInt32) {
             self.mark = mark
             self.priority = priority
         }
     }
 
     /// For requests that need no mark.
-    public static let shared = HTTPClient()
+    package static let shared = HTTPClient()
 
     /// nil: libcurl can be used.
     private static let defect: String? = {
@@ -40,7 +40,7 @@ public final class HTTPClient: Sendable {
     private let resolvers = WorkerPool(maxThreads: 4)
 
     /// - Parameter resolve: a name's addresses; the machine's resolver unless it is given. May block.
-    public init(
+    package init(
         mark: SocketMark? = nil, resolve: @escaping @Sendable (_ host: String) -> [IPAddress] = HTTPClient.system
     ) {
         self.mark = mark
@@ -51,12 +51,12 @@ public final class HTTPClient: Sendable {
 
     /// Loads libcurl now: for a process that can load nothing later.
     /// - Throws: `unavailable`.
-    public static func load() throws(HTTPClientError) { if let defect { throw .unavailable(defect) } }
+    package static func load() throws(HTTPClientError) { if let defect { throw .unavailable(defect) } }
 
     // MARK: Requests
 
     /// Sends a request and collects its answer, of at most `peer.limits.body` bytes.
-    public func send(_ request: ClientRequest, to peer: HTTPPeer) async throws(HTTPClientError) -> ClientResponse {
+    package func send(_ request: ClientRequest, to peer: HTTPPeer) async throws(HTTPClientError) -> ClientResponse {
         let stream = try await start(request, to: peer, isCollected: true)
         var body: [UInt8] = []
         while let chunk = try await stream.body.next() { body += chunk }
@@ -65,7 +65,7 @@ public final class HTTPClient: Sendable {
 
     /// Sends a request and gives its answer as soon as the head has come. The transfer ends when the stream does, or when
     /// nobody has it any more.
-    public func stream(_ request: ClientRequest, to peer: HTTPPeer) async throws(HTTPClientError) -> ResponseStream {
+    package func stream(_ request: ClientRequest, to peer: HTTPPeer) async throws(HTTPClientError) -> ResponseStream {
         try await start(request, to: peer, isCollected: false)
     }
 
@@ -102,7 +102,7 @@ public final class HTTPClient: Sendable {
     // MARK: Names
 
     /// The machine's own resolver.
-    @Sendable public static func system(_ host: String) -> [IPAddress] {
+    @Sendable package static func system(_ host: String) -> [IPAddress] {
         var hints = addrinfo()
         hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?

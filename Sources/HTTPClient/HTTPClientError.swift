@@ -1,7 +1,7 @@
 /// Why a request has no answer, or not a whole one. No case contains what was sent.
-public enum HTTPClientError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum HTTPClientError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What may not arrive larger than `ClientLimits` says.
-    public enum Part: String, Hashable, Sendable { case head, body, line }
+    package enum Part: String, Hashable, Sendable { case head, body, line }
 
     /// The request cannot be sent as it is: which part, and what is wrong with it.
     case invalidRequest(String)
@@ -21,7 +21,7 @@ public enum HTTPClientError: Error, Hashable, Sendable, CustomStringConvertible 
     /// The task that asked was cancelled, or the answer was put away before its end.
     case cancelled
 
-    public var description: String {
+    package var description: String {
         switch self {
         case .invalidRequest(let reason): "this cannot be sent: \(reason)"
         case .unavailable(let reason): reason

@@ -1,15 +1,15 @@
 /// A parsed `http` or `https` URL (RFC 3986).
-public struct HTTPEndpoint: Hashable, Sendable {
-    public var isSecure: Bool
+package struct HTTPEndpoint: Hashable, Sendable {
+    package var isSecure: Bool
     /// A name, or an address without brackets.
-    public var host: String
-    public var port: UInt16
+    package var host: String
+    package var port: UInt16
     /// Path and query, as sent.
-    public var target: String
+    package var target: String
 
     /// Nil for any other text. A URL with user or password is refused as well, because these would not be sent to the
     /// server, but might be logged.
-    public init?(_ text: String) {
+    package init?(_ text: String) {
         let rest: Substring
         if text.lowercased().hasPrefix("http://") {
             (isSecure, rest) = (false, text.dropFirst(7))
@@ -59,7 +59,7 @@ public struct HTTPEndpoint: Hashable, Sendable {
     }
 
     /// Appends a path, such as `/v1/metrics` to a base URL.
-    public func appending(_ path: String) -> HTTPEndpoint {
+    package func appending(_ path: String) -> HTTPEndpoint {
         var endpoint = self
         let base = target.prefix { $0 != "?" }
         endpoint.target = (base.hasSuffix("/") ? String(base.dropLast()) : String(base)) + path
@@ -75,5 +75,5 @@ public struct HTTPEndpoint: Hashable, Sendable {
 
 extension HTTPEndpoint: CustomStringConvertible {
     /// For logs: without path and query, which may contain secrets.
-    public var description: String { "\(isSecure ? "https" : "http")://\(authority)" }
+    package var description: String { "\(isSecure ? "https" : "http")://\(authority)" }
 }

@@ -1,55 +1,55 @@
 /// A server, how it is reached, and what it may cost.
-public struct HTTPPeer: Sendable {
-    public let origin: HTTPEndpoint
+package struct HTTPPeer: Sendable {
+    package let origin: HTTPEndpoint
     /// Reached over this socket of the machine, whatever the origin says.
-    public let unixSocket: String?
-    public var tls = ClientTLS()
+    package let unixSocket: String?
+    package var tls = ClientTLS()
     /// None unless it is set here: variables such as `https_proxy` are not read.
-    public var proxy: HTTPProxy?
+    package var proxy: HTTPProxy?
     /// Sent with every request, such as a token.
-    public var headers: [(name: String, value: String)] = []
-    public var deadlines = ClientDeadlines()
-    public var limits = ClientLimits()
+    package var headers: [(name: String, value: String)] = []
+    package var deadlines = ClientDeadlines()
+    package var limits = ClientLimits()
     /// Whether a server without TLS is known to speak HTTP/2. With TLS both sides agree on it by themselves.
-    public var speaksHTTP2 = false
+    package var speaksHTTP2 = false
 
     /// - Parameter origin: of the server. Its path is of no account: each request names its own.
-    public init(_ origin: HTTPEndpoint) {
+    package init(_ origin: HTTPEndpoint) {
         self.origin = origin
         unixSocket = nil
     }
 
-    public init(unixSocket: String) {
+    package init(unixSocket: String) {
         origin = HTTPEndpoint("http://localhost")!
         self.unixSocket = unixSocket
     }
 
     /// Adds `Authorization: Bearer …` (RFC 6750).
-    public mutating func authorize(bearer token: String) { headers.append(("Authorization", "Bearer \(token)")) }
+    package mutating func authorize(bearer token: String) { headers.append(("Authorization", "Bearer \(token)")) }
 }
 
 extension HTTPPeer: CustomStringConvertible, CustomReflectable {
     /// For logs: where it is, and no secret.
-    public var description: String { unixSocket ?? "\(origin)" }
-    public var customMirror: Mirror { Mirror(self, children: ["origin": description]) }
+    package var description: String { unixSocket ?? "\(origin)" }
+    package var customMirror: Mirror { Mirror(self, children: ["origin": description]) }
 }
 
 /// Whom a client believes, and as whom it shows itself. At least TLS 1.2, always with the server's name checked.
-public struct ClientTLS: Hashable, Sendable {
+package struct ClientTLS: Hashable, Sendable {
     /// Certificates or a key in PEM.
-    public enum Source: Hashable, Sendable {
+    package enum Source: Hashable, Sendable {
         case file(String)
         case bytes([UInt8])
     }
 
     /// The authorities that vouch for the server, and no others; nil for the system's, or those of OpenSSL's variables
     /// `SSL_CERT_FILE` and `SSL_CERT_DIR`.
-    public var authorities: Source?
+    package var authorities: Source?
     /// The client's certificate, with those between it and its authority.
-    public var certificate: Source?
-    public var key: Source?
+    package var certificate: Source?
+    package var key: Source?
 
-    public init(authorities: Source? = nil, certificate: Source? = nil, key: Source? = nil) {
+    package init(authorities: Source? = nil, certificate: Source? = nil, key: Source? = nil) {
         self.authorities = authorities
         self.certificate = certificate
         self.key = key
@@ -57,27 +57,27 @@ public struct ClientTLS: Hashable, Sendable {
 }
 
 /// A proxy that connects to servers for the client. It is asked to resolve their names, too.
-public struct HTTPProxy: Sendable {
-    public var endpoint: HTTPEndpoint
+package struct HTTPProxy: Sendable {
+    package var endpoint: HTTPEndpoint
     /// Sent to the proxy alone (RFC 7617).
-    public var credentials: (user: String, password: String)?
+    package var credentials: (user: String, password: String)?
 
-    public init(_ endpoint: HTTPEndpoint, credentials: (user: String, password: String)? = nil) {
+    package init(_ endpoint: HTTPEndpoint, credentials: (user: String, password: String)? = nil) {
         self.endpoint = endpoint
         self.credentials = credentials
     }
 }
 
 /// Milliseconds after which a request is given up; nil for never.
-public struct ClientDeadlines: Hashable, Sendable {
+package struct ClientDeadlines: Hashable, Sendable {
     /// For the look-up of the name, the connection and TLS.
-    public var connect: UInt64 = 10_000
+    package var connect: UInt64 = 10_000
     /// For everything.
-    public var total: UInt64?
+    package var total: UInt64?
     /// Without a byte in either direction, while nothing waits for this side.
-    public var idle: UInt64?
+    package var idle: UInt64?
 
-    public init(connect: UInt64 = 10_000, total: UInt64? = 30_000, idle: UInt64? = nil) {
+    package init(connect: UInt64 = 10_000, total: UInt64? = 30_000, idle: UInt64? = nil) {
         self.connect = connect
         self.total = total
         self.idle = idle
@@ -85,13 +85,13 @@ public struct ClientDeadlines: Hashable, Sendable {
 }
 
 /// Bytes that an answer may have.
-public struct ClientLimits: Hashable, Sendable {
+package struct ClientLimits: Hashable, Sendable {
     /// All of its heads: interim ones and trailers included.
-    public var head = 64 << 10
+    package var head = 64 << 10
     /// Of an answer that is collected; a stream has none.
-    public var body = 4 << 20
+    package var body = 4 << 20
     /// Of a line of a stream.
-    public var line = 4 << 20
+    package var line = 4 << 20
 
-    public init() {}
+    package init() {}
 }

@@ -1,26 +1,26 @@
 /// Status and fields of an answer.
-public struct ResponseHead: Hashable, Sendable {
-    public struct Field: Hashable, Sendable {
-        public var name: String
-        public var value: String
+package struct ResponseHead: Hashable, Sendable {
+    package struct Field: Hashable, Sendable {
+        package var name: String
+        package var value: String
     }
 
-    public var status: Int
-    public var fields: [Field] = []
+    package var status: Int
+    package var fields: [Field] = []
 
-    public init(status: Int, fields: [Field] = []) {
+    package init(status: Int, fields: [Field] = []) {
         self.status = status
         self.fields = fields
     }
 
     /// The first field of that name, whatever its case.
-    public subscript(name: String) -> String? {
+    package subscript(name: String) -> String? {
         let wanted = name.lowercased()
         return fields.first { $0.name.lowercased() == wanted }?.value
     }
 
     /// Seconds, if the server gives them (RFC 9110, section 10.2.3); dates are ignored.
-    public var retryAfter: Int? { self["retry-after"].flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil } }
+    package var retryAfter: Int? { self["retry-after"].flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil } }
 
     /// Of the body, where the server says it as a number.
     var contentLength: UInt64? { self["content-length"].flatMap { UInt64($0) } }

@@ -1,11 +1,11 @@
 import NIOCore
 
 /// Why a body could not be read to its end.
-public enum HTTPBodyError: Error, Equatable, CustomStringConvertible {
+package enum HTTPBodyError: Error, Equatable, CustomStringConvertible {
     case tooLarge(limit: Int)
     case clientGone
 
-    public var description: String {
+    package var description: String {
         switch self {
         case .tooLarge(let limit): "the request body is larger than \(limit) bytes"
         case .clientGone: "the client closed the connection before the body ended"
@@ -14,8 +14,8 @@ public enum HTTPBodyError: Error, Equatable, CustomStringConvertible {
 }
 
 /// A request body, read once, with back-pressure: while nobody reads it, the socket is not read either.
-public struct HTTPBody: AsyncSequence, Sendable {
-    public typealias Element = ByteBuffer
+package struct HTTPBody: AsyncSequence, Sendable {
+    package typealias Element = ByteBuffer
 
     typealias Producer = NIOThrowingAsyncSequenceProducer<
         ByteBuffer, any Error, NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark, BodyFlow
@@ -27,14 +27,14 @@ public struct HTTPBody: AsyncSequence, Sendable {
     }
     private let source: Source
 
-    public static let empty = HTTPBody(ByteBuffer())
+    package static let empty = HTTPBody(ByteBuffer())
 
-    public init(_ bytes: ByteBuffer) { source = .whole(bytes) }
+    package init(_ bytes: ByteBuffer) { source = .whole(bytes) }
     init(_ producer: Producer) { source = .stream(producer) }
 
     /// The whole body.
     /// - Throws: `HTTPBodyError.tooLarge` past `limit` bytes, `clientGone` when the connection breaks.
-    public func collect(upTo limit: Int) async throws -> ByteBuffer {
+    package func collect(upTo limit: Int) async throws -> ByteBuffer {
         var whole = ByteBuffer()
         for try await part in self {
             guard whole.readableBytes + part.readableBytes <= limit else {
@@ -45,21 +45,21 @@ public struct HTTPBody: AsyncSequence, Sendable {
         return whole
     }
 
-    public func makeAsyncIterator() -> Iterator {
+    package func makeAsyncIterator() -> Iterator {
         switch source {
         case .whole(let bytes): Iterator(whole: bytes.readableBytes > 0 ? bytes : nil)
         case .stream(let producer): Iterator(stream: producer.makeAsyncIterator())
         }
     }
 
-    public struct Iterator: AsyncIteratorProtocol {
+    package struct Iterator: AsyncIteratorProtocol {
         private var whole: ByteBuffer?
         private var stream: Producer.AsyncIterator?
 
         init(whole: ByteBuffer?) { self.whole = whole }
         init(stream: Producer.AsyncIterator) { self.stream = stream }
 
-        public mutating func next() async throws -> ByteBuffer? {
+        package mutating func next() async throws -> ByteBuffer? {
             if let stream { return try await stream.next() }
             defer { whole = nil }
             return whole

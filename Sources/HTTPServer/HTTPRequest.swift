@@ -3,21 +3,21 @@ import NIOHTTP1
 import System
 
 /// One request as it came, its body still to be read.
-public struct HTTPRequest: Sendable {
-    public let method: HTTPMethod
+package struct HTTPRequest: Sendable {
+    package let method: HTTPMethod
     package let version: HTTPVersion
     /// The request target, byte for byte.
-    public let target: String
-    public let headers: HTTPHeaders
-    public let body: HTTPBody
+    package let target: String
+    package let headers: HTTPHeaders
+    package let body: HTTPBody
     /// The peer; nil on a unix socket.
-    public let remoteAddress: SocketAddress?
+    package let remoteAddress: SocketAddress?
     /// What the route's pattern found in the path.
     package internal(set) var parameters = PathParameters.none
     /// Bytes of the body that its route takes.
     package internal(set) var maxBody = Int.max
 
-    public init(
+    package init(
         method: HTTPMethod, target: String, version: HTTPVersion = .http1_1, headers: HTTPHeaders = [:],
         body: HTTPBody = .empty, remoteAddress: SocketAddress? = nil
     ) {
@@ -30,13 +30,13 @@ public struct HTTPRequest: Sendable {
     }
 
     /// The target before its `?`, still percent-encoded.
-    public var path: String {
+    package var path: String {
         String(target.prefix { $0 != "?" })
     }
 
     /// Whether a page that a browser shows has sent it: programs name no origin, and neither does who types an address. Any page
     /// can send requests to any server; one that asks its callers for nothing has to refuse these.
-    public var isOfAPage: Bool {
+    package var isOfAPage: Bool {
         headers.contains(name: "origin") || headers.first(name: "sec-fetch-site").map { $0 != "none" } ?? false
     }
 
@@ -47,7 +47,7 @@ public struct HTTPRequest: Sendable {
     }
 
     /// The query's pairs in order, decoded (`+` is a space).
-    public var query: [(name: String, value: String)] {
+    package var query: [(name: String, value: String)] {
         guard let mark = target.firstIndex(of: "?") else { return [] }
         return target[target.index(after: mark)...].split(separator: "&").map { pair in
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -56,7 +56,7 @@ public struct HTTPRequest: Sendable {
     }
 
     /// The first value of a query parameter.
-    public func query(_ name: String) -> String? {
+    package func query(_ name: String) -> String? {
         query.first { $0.name == name }?.value
     }
 }

@@ -4,7 +4,7 @@ import Synchronization
 
 /// Writes one response, whole or as a stream. A handler that returns without finishing gets the connection closed, so
 /// that a broken response is never taken for a complete one.
-public final class HTTPResponseWriter: Sendable {
+package final class HTTPResponseWriter: Sendable {
     enum Phase { case waiting, streaming, finished }
     private struct State {
         var phase = Phase.waiting
@@ -26,14 +26,14 @@ public final class HTTPResponseWriter: Sendable {
     }
 
     /// True once the client closed the connection: nothing written any more arrives.
-    public var isClosed: Bool { state.withLock { $0.clientGone } }
+    package var isClosed: Bool { state.withLock { $0.clientGone } }
     /// The client wants no body.
     var isForHEAD: Bool { request.method == .HEAD }
     /// True once a status line went out.
-    public var hasStarted: Bool { state.withLock { $0.phase != .waiting } }
+    package var hasStarted: Bool { state.withLock { $0.phase != .waiting } }
 
     /// Calls `observer` once when the client closes the connection before the response is complete; at once if it has.
-    public func whenClientGone(_ observer: @escaping @Sendable () -> Void) {
+    package func whenClientGone(_ observer: @escaping @Sendable () -> Void) {
         let now = state.withLock { state in
             if !state.clientGone && state.phase != .finished { state.observers.append(observer) }
             return state.clientGone
@@ -42,7 +42,7 @@ public final class HTTPResponseWriter: Sendable {
     }
 
     /// Sends a complete response.
-    public func respond(
+    package func respond(
         _ status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()
     ) async throws {
         var headers = headers
@@ -60,7 +60,7 @@ public final class HTTPResponseWriter: Sendable {
     }
 
     /// Starts a streamed response: chunked, unless `headers` has a length.
-    public func start(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:]) async throws {
+    package func start(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:]) async throws {
         try advance(from: .waiting, to: .streaming)
         var framed = headers
         if !isForHEAD, !headers.contains(name: "content-length") {
@@ -75,13 +75,13 @@ public final class HTTPResponseWriter: Sendable {
     }
 
     /// Sends a part of a streamed response, returning when the socket has taken it: a slow client slows its writer.
-    public func write(_ bytes: ByteBuffer) async throws {
+    package func write(_ bytes: ByteBuffer) async throws {
         guard request.method != .HEAD, bytes.readableBytes > 0 else { return }
         try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(bytes))) }
     }
 
     /// Ends a streamed response.
-    public func finish() async throws {
+    package func finish() async throws {
         try advance(from: .streaming, to: .finished)
         try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.end(nil)) }
     }

@@ -10,27 +10,27 @@ import Synchronization
 #endif
 
 /// What one server allows its clients.
-public struct HTTPLimits: Sendable {
+package struct HTTPLimits: Sendable {
     /// What a request head may be.
-    public var head = RequestHeadCheck()
+    package var head = RequestHeadCheck()
     /// Connections open at once; one more is closed as it comes.
-    public var maxConnections = 4096
+    package var maxConnections = 4096
     /// How long a connection may take to send a request's head, and may stay unused between requests.
-    public var idleTimeout = TimeAmount.seconds(75)
+    package var idleTimeout = TimeAmount.seconds(75)
     /// Within each such time `bodyProgress` bytes of a request's body have to come, or its end. While the handler does not
     /// read, the client has all the time there is.
-    public var bodyTimeout = TimeAmount.seconds(60)
-    public var bodyProgress = 4096
+    package var bodyTimeout = TimeAmount.seconds(60)
+    package var bodyProgress = 4096
     /// For a TLS handshake.
-    public var handshakeTimeout = TimeAmount.seconds(10)
+    package var handshakeTimeout = TimeAmount.seconds(10)
     /// Connections the kernel queues before they are accepted.
-    public var backlog = 2048
+    package var backlog = 2048
 
-    public init() {}
+    package init() {}
 }
 
 /// Where a server listens.
-public enum HTTPBind: Sendable {
+package enum HTTPBind: Sendable {
     /// Port 0 takes a free one.
     case tcp(host: String, port: Int)
     /// A socket file, replaced if it is there, with these permission bits.
@@ -48,7 +48,7 @@ package protocol ConnectionSecurity: Sendable {
 }
 
 /// An HTTP/1.1 server. Every API of this program is served by it (`HTTPAPI`).
-public final class HTTPServer: Sendable {
+package final class HTTPServer: Sendable {
     private struct State {
         var listeners: [any Channel] = []
         var connections: [ObjectIdentifier: any Channel] = [:]
@@ -89,7 +89,7 @@ public final class HTTPServer: Sendable {
 
     /// As `start`, for a thread that has nothing else to do: it waits, and must not be one of the event loops'.
     @discardableResult
-    public func startWaiting(on bind: HTTPBind) throws -> SocketAddress { adopt(try listen(on: bind, nil).wait()) }
+    package func startWaiting(on bind: HTTPBind) throws -> SocketAddress { adopt(try listen(on: bind, nil).wait()) }
 
     private func adopt(_ listener: any Channel) -> SocketAddress {
         state.withLock { $0.listeners.append(listener) }
@@ -127,7 +127,7 @@ public final class HTTPServer: Sendable {
     }
 
     /// Stops accepting at once, lets requests that are being answered finish for at most `grace`, then closes.
-    public func shutdown(grace: TimeAmount = .seconds(5)) async {
+    package func shutdown(grace: TimeAmount = .seconds(5)) async {
         let (listeners, connections) = state.withLock { state in
             state.isShuttingDown = true
             defer { state.listeners = [] }

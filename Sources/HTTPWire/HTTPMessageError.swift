@@ -1,7 +1,7 @@
 import NIOHTTP1
 
 /// Why a message is not taken; the connection ends with it, since nobody can tell what follows.
-public enum HTTPMessageError: Error, Hashable, Sendable {
+package enum HTTPMessageError: Error, Hashable, Sendable {
     /// Two programs could read it in two ways, or RFC 9110 and 9112 forbid it.
     case malformed(String)
     /// A section is longer than it may be, or has too many fields.
@@ -35,7 +35,7 @@ public enum HTTPMessageError: Error, Hashable, Sendable {
 }
 
 extension HTTPMessageError: CustomStringConvertible {
-    public var description: String {
+    package var description: String {
         switch self {
         case .malformed(let reason): reason
         case .tooLarge: "the request head is too large or has too many fields"

@@ -2,19 +2,19 @@ import NIOHTTP1
 
 /// Refuses request heads that programs could read differently (RFC 9112, sections 3.2, 5 and 6; request smuggling). A
 /// head that passes has one host, one kind of framing, and a target in origin form or `*`.
-public struct RequestHeadCheck: Hashable, Sendable {
+package struct RequestHeadCheck: Hashable, Sendable {
     /// The most bytes of all names and values together, and of the target.
-    public var maxBytes = 32 << 10
+    package var maxBytes = 32 << 10
     /// The most fields in one head.
-    public var maxFields = 128
+    package var maxFields = 128
 
-    public init() {}
+    package init() {}
 
     /// Fields that determine a message's length or recipient. If `Connection` named one, it would be removed.
     private static let structural = ["host", "content-length", "transfer-encoding"]
 
     /// Checks the head, and puts an absolute-form target into origin form.
-    public func check(_ head: inout HTTPRequestHead) throws(HTTPMessageError) {
+    package func check(_ head: inout HTTPRequestHead) throws(HTTPMessageError) {
         guard head.version == .http1_1 || head.version == .http1_0 else {
             throw .version
         }

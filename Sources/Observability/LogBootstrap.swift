@@ -3,21 +3,21 @@ import Metrics
 import System
 
 /// The format of log lines. Both go to standard error.
-public enum LogFormat: String, Sendable {
+package enum LogFormat: String, Sendable {
     case text, json
 }
 
 /// Sets up logging and metrics for a program. Call once, before anything else.
-public enum Observability {
+package enum Observability {
     /// The version of every program of this package.
-    public static let release = Release.version
+    package static let release = Release.version
 
     /// - Parameters:
     ///   - level: the contract's names in any case (`DEBUG`, `INFO`, `WARNING`, `ERROR`) as well as swift-log's.
     ///   - process: on every line, where several processes write one log.
     /// - Returns: the metrics registry that renders what the program counts.
     @discardableResult
-    public static func bootstrap(
+    package static func bootstrap(
         level: Logger.Level, format: LogFormat = .text, process: String? = nil
     ) -> MetricsRegistry {
         LoggingSystem.bootstrap { label in
@@ -35,14 +35,14 @@ public enum Observability {
 
     /// Sets up metrics only, for a program with its own logging.
     /// - Parameter common: dimensions of every series.
-    public static func bootstrapMetrics(common: [MetricsRegistry.Dimension] = []) -> MetricsRegistry {
+    package static func bootstrapMetrics(common: [MetricsRegistry.Dimension] = []) -> MetricsRegistry {
         let registry = MetricsRegistry(common: common)
         MetricsSystem.bootstrap(registry)
         return registry
     }
 
     /// The level with a configured name; nil if unknown.
-    public static func level(named name: String) -> Logger.Level? {
+    package static func level(named name: String) -> Logger.Level? {
         switch name.lowercased() {
         case "warn": .warning
         case "fatal": .critical

@@ -4,44 +4,44 @@ import Synchronization
 /// The program's metrics, kept in memory, rendered as Prometheus text and exported over OTLP.
 ///
 /// The number of series is limited; those made beyond the limit are not counted.
-public final class MetricsRegistry: MetricsFactory, Sendable {
-    public struct Dimension: Hashable, Sendable {
-        public var name: String
-        public var value: String
+package final class MetricsRegistry: MetricsFactory, Sendable {
+    package struct Dimension: Hashable, Sendable {
+        package var name: String
+        package var value: String
 
-        public init(_ name: String, _ value: String) {
+        package init(_ name: String, _ value: String) {
             self.name = name
             self.value = value
         }
     }
 
     /// One series: a metric with its dimensions.
-    public struct Key: Hashable, Comparable, Sendable {
+    package struct Key: Hashable, Comparable, Sendable {
         /// The name in the program: `egress.policy.denied_total`.
-        public let label: String
-        public let dimensions: [Dimension]
+        package let label: String
+        package let dimensions: [Dimension]
         /// The name in Prometheus form.
         let name: String
         let labels: String
 
-        public init(_ label: String, _ dimensions: [Dimension] = []) {
+        package init(_ label: String, _ dimensions: [Dimension] = []) {
             self.label = label
             self.dimensions = dimensions
             name = PrometheusText.name(label)
             labels = PrometheusText.labels(dimensions)
         }
 
-        public static func < (left: Key, right: Key) -> Bool { (left.name, left.labels) < (right.name, right.labels) }
+        package static func < (left: Key, right: Key) -> Bool { (left.name, left.labels) < (right.name, right.labels) }
     }
 
     /// A value that is kept elsewhere and fetched when metrics are read.
-    public struct Sample: Sendable {
-        public enum Kind: Sendable { case counter, gauge }
+    package struct Sample: Sendable {
+        package enum Kind: Sendable { case counter, gauge }
         var key: Key
         var kind: Kind
         var value: Double
 
-        public init(_ label: String, _ kind: Kind, _ value: Double, _ dimensions: [Dimension] = []) {
+        package init(_ label: String, _ kind: Kind, _ value: Double, _ dimensions: [Dimension] = []) {
             key = Key(label, dimensions)
             self.kind = kind
             self.value = value
@@ -58,44 +58,44 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
     }
 
     /// The most series, and the most samples of one collector.
-    public static let limit = 4096
+    package static let limit = 4096
 
     private let series = Mutex(Series())
     /// On every series.
     private let common: [Dimension]
 
-    public init(common: [Dimension] = []) { self.common = common }
+    package init(common: [Dimension] = []) { self.common = common }
 
     private func key(_ label: String, _ dimensions: [(String, String)]) -> Key {
         Key(label, common + dimensions.map { Dimension($0.0, $0.1) })
     }
 
-    public func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
+    package func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
         make(\.counters, key(label, dimensions)) { Counted() }
     }
 
-    public func makeMeter(label: String, dimensions: [(String, String)]) -> any MeterHandler {
+    package func makeMeter(label: String, dimensions: [(String, String)]) -> any MeterHandler {
         make(\.values, key(label, dimensions)) { Gauged() }
     }
 
-    public func makeRecorder(label: String, dimensions: [(String, String)], aggregate: Bool) -> any RecorderHandler {
+    package func makeRecorder(label: String, dimensions: [(String, String)], aggregate: Bool) -> any RecorderHandler {
         guard aggregate else { return make(\.values, key(label, dimensions)) { Gauged() } }
         return make(\.distributions, key(label, dimensions)) { Distribution(unit: 1) }
     }
 
     /// Timers are in seconds, as Prometheus asks; swift-metrics records nanoseconds.
-    public func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
+    package func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
         make(\.distributions, key(label, dimensions)) { Distribution(unit: 1e-9) }
     }
 
     // Handlers are shared by name and live as long as the registry, so a counter that is created again continues.
-    public func destroyCounter(_ handler: any CounterHandler) {}
-    public func destroyMeter(_ handler: any MeterHandler) {}
-    public func destroyRecorder(_ handler: any RecorderHandler) {}
-    public func destroyTimer(_ handler: any TimerHandler) {}
+    package func destroyCounter(_ handler: any CounterHandler) {}
+    package func destroyMeter(_ handler: any MeterHandler) {}
+    package func destroyRecorder(_ handler: any RecorderHandler) {}
+    package func destroyTimer(_ handler: any TimerHandler) {}
 
     /// Calls `samples` whenever metrics are read. For things that come and go, such as sandboxes.
-    public func collect(_ samples: @escaping @Sendable () -> [Sample]) {
+    package func collect(_ samples: @escaping @Sendable () -> [Sample]) {
         series.withLock { $0.collectors.append(samples) }
     }
 
@@ -122,7 +122,7 @@ public final class MetricsRegistry: MetricsFactory, Sendable {
     }
 
     /// All series as Prometheus text (exposition format 0.0.4), sorted by name.
-    public func prometheusText() -> String {
+    package func prometheusText() -> String {
         let snapshot = snapshot()
         var text = PrometheusText()
         for (key, value) in snapshot.counters { text.sample(key, type: "counter", value: value) }

@@ -4,21 +4,21 @@ import System
 
 /// Resource use of the machine and of this program's control group, under the reference's names: `PREFIX.system.…` and
 /// `PREFIX.process.…`. Inside a container, "system" is the whole node, the same for all its sandboxes.
-public final class ResourceUse: Sendable {
+package final class ResourceUse: Sendable {
     private let prefix: String
     private let root: String
     /// Total and idle processor time at the last reading.
     private let seen = Mutex<(total: UInt64, idle: UInt64)?>(nil)
 
     /// - Parameter root: where /proc and /sys are, for tests.
-    public init(prefix: String, root: String = "") {
+    package init(prefix: String, root: String = "") {
         self.prefix = prefix
         self.root = root
     }
 
     /// The present values, as far as they can be read. Processor use is measured since the last call, at first since
     /// boot.
-    public func samples() -> [MetricsRegistry.Sample] {
+    package func samples() -> [MetricsRegistry.Sample] {
         var samples: [MetricsRegistry.Sample] = []
         if let bytes = systemMemory() { samples.append(.init("\(prefix).system.memory.usage_bytes", .gauge, bytes)) }
         if let ratio = systemLoad() { samples.append(.init("\(prefix).system.cpu.utilization", .gauge, ratio)) }
@@ -91,5 +91,5 @@ public final class ResourceUse: Sendable {
 
 extension MetricsRegistry {
     /// Adds resource use to the registry.
-    public func collect(_ use: ResourceUse) { collect { use.samples() } }
+    package func collect(_ use: ResourceUse) { collect { use.samples() } }
 }

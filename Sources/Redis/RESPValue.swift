@@ -1,5 +1,5 @@
 /// A value of the Redis serialization protocol, version 2 (RESP2).
-public enum RESPValue: Hashable, Sendable {
+package enum RESPValue: Hashable, Sendable {
     case simple(String)
     case error(String)
     case integer(Int64)
@@ -9,7 +9,7 @@ public enum RESPValue: Hashable, Sendable {
     case array([RESPValue]?)
 
     /// A command as clients send it: an array of bulk strings.
-    public static func command(_ words: [String]) -> [UInt8] {
+    package static func command(_ words: [String]) -> [UInt8] {
         var bytes = Array("*\(words.count)\r\n".utf8)
         for word in words {
             bytes += "$\(word.utf8.count)\r\n".utf8
@@ -20,14 +20,14 @@ public enum RESPValue: Hashable, Sendable {
     }
 }
 
-public enum RESPError: Error, Hashable, Sendable {
+package enum RESPError: Error, Hashable, Sendable {
     case malformed
     /// A string, an array or a depth beyond what is read.
     case tooLarge
 }
 
 /// Parses values from a stream of bytes. Bytes that are not RESP2 end the stream.
-public struct RESPReader: Sendable {
+package struct RESPReader: Sendable {
     private var bytes: [UInt8] = []
     private let maxString: Int
     private let maxElements: Int
@@ -39,16 +39,16 @@ public struct RESPReader: Sendable {
     /// - Parameters:
     ///   - maxString: bytes of one bulk string.
     ///   - maxElements: elements of one array.
-    public init(maxString: Int = 1 << 20, maxElements: Int = 1024) {
+    package init(maxString: Int = 1 << 20, maxElements: Int = 1024) {
         self.maxString = maxString
         self.maxElements = maxElements
     }
 
-    public mutating func append(_ more: some Sequence<UInt8>) { bytes += more }
+    package mutating func append(_ more: some Sequence<UInt8>) { bytes += more }
 
     /// The next value; nil if more bytes are needed.
     /// - Throws: `RESPError`; then the stream cannot be read any further.
-    public mutating func next() throws(RESPError) -> RESPValue? {
+    package mutating func next() throws(RESPError) -> RESPValue? {
         var place = 0
         guard let value = try read(&place, depth: 0) else { return nil }
         bytes.removeFirst(place)

@@ -2,14 +2,14 @@ import System
 
 /// Where a Redis server is and how it is opened: `redis://[[user]:password@]host[:port][/database]`, percent-encoded where
 /// needed. Its description has no password.
-public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
-    public var host: String
-    public var port: Int
-    public var user: String?
-    public var password: String?
-    public var database: Int
+package struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
+    package var host: String
+    package var port: Int
+    package var user: String?
+    package var password: String?
+    package var database: Int
 
-    public init(
+    package init(
         host: String = "127.0.0.1", port: Int = 6379, user: String? = nil, password: String? = nil, database: Int = 0
     ) {
         self.host = host
@@ -20,7 +20,7 @@ public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// - Throws: `RedisError.address`, which does not repeat the text.
-    public init(_ text: String) throws(RedisError) {
+    package init(_ text: String) throws(RedisError) {
         guard !text.hasPrefix("rediss://") else {
             throw .address("rediss is not in this version: use redis:// on a private network, or a local TLS proxy")
         }
@@ -66,10 +66,10 @@ public struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
         port = Int(number) ?? 6379
     }
 
-    public var description: String { "\(host):\(port)/\(database)" }
+    package var description: String { "\(host):\(port)/\(database)" }
 }
 
-public enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
     case address(String)
     /// The server's own words; they carry no credential.
     case server(String)
@@ -77,7 +77,7 @@ public enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
     case silent
     case ended
 
-    public var description: String {
+    package var description: String {
         switch self {
         case .address(let reason): "the Redis address: \(reason)"
         case .server(let text): "Redis answered: \(text)"

@@ -3,7 +3,7 @@ import NIOPosix
 import System
 
 /// One connection to a Redis server: one command at a time.
-public struct RedisSession: ~Copyable {
+package struct RedisSession: ~Copyable {
     private var inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
     private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
     private var reader = RESPReader()
@@ -21,7 +21,7 @@ public struct RedisSession: ~Copyable {
     /// Connects, authenticates, runs `body`, and closes.
     /// - Parameter silence: how long the server may take to answer a command; longer than any blocking command waits.
     /// - Throws: `RedisError`, or an error of the network.
-    public static func with<Result: Sendable>(
+    package static func with<Result: Sendable>(
         _ address: RedisAddress, silence: TimeAmount,
         _ body: (inout RedisSession) async throws -> Result
     ) async throws -> Result {
@@ -49,7 +49,7 @@ public struct RedisSession: ~Copyable {
     /// Sends a command and waits for its answer.
     /// - Throws: `RedisError.server` for an error that the server answers; the connection remains usable.
     @discardableResult
-    public mutating func send(_ words: [String]) async throws -> RESPValue {
+    package mutating func send(_ words: [String]) async throws -> RESPValue {
         try await outbound.write(ByteBuffer(bytes: RESPValue.command(words)))
         while true {
             let value: RESPValue?

@@ -1,11 +1,11 @@
 /// Text from outside: from a sandbox, a client, an image or a peer.
-public enum ForeignText {
+package enum ForeignText {
     /// The text on one line, with everything escaped that could mislead a terminal, a browser or a reader: line breaks,
     /// escape sequences and other control characters, marks that change the writing direction, and other invisible
     /// characters become `
     /// `, `\r`, `\t` or `\u{1b}`.
     /// - Parameter limit: how many Unicode scalars are kept; `…` is added if there are more.
-    public static func escaped(_ text: String, limit: Int = .max) -> String {
+    package static func escaped(_ text: String, limit: Int = .max) -> String {
         guard text.utf8.count > limit || !text.utf8.allSatisfy({ (0x20..<0x7f).contains($0) }) else { return text }
         var escaped = ""
         for (count, scalar) in text.unicodeScalars.enumerated() {
@@ -22,7 +22,7 @@ public enum ForeignText {
     }
 
     /// The same for each line of a text.
-    public static func escapedLines(_ text: String) -> [String] {
+    package static func escapedLines(_ text: String) -> [String] {
         text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }.map { escaped(String($0)) }
     }
 

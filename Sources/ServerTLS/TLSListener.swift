@@ -1,12 +1,12 @@
 /// A listener with TLS, and its certificates.
-public struct TLSListener: Hashable, Sendable {
-    public var host: String
+package struct TLSListener: Hashable, Sendable {
+    package var host: String
     /// 0 for any free port.
-    public var port: Int
+    package var port: Int
     /// The first is used for clients that send no host name or an unknown one.
-    public var certificates: [CertificateFiles]
+    package var certificates: [CertificateFiles]
 
-    public init(host: String = "0.0.0.0", port: Int, certificates: [CertificateFiles]) {
+    package init(host: String = "0.0.0.0", port: Int, certificates: [CertificateFiles]) {
         self.host = host
         self.port = port
         self.certificates = certificates
@@ -14,18 +14,18 @@ public struct TLSListener: Hashable, Sendable {
 }
 
 /// A certificate with its chain, and its private key: PEM files.
-public struct CertificateFiles: Hashable, Sendable {
-    public var certificate: String
+package struct CertificateFiles: Hashable, Sendable {
+    package var certificate: String
     /// Must be readable by its owner only.
-    public var key: String
+    package var key: String
 
-    public init(certificate: String, key: String) {
+    package init(certificate: String, key: String) {
         self.certificate = certificate
         self.key = key
     }
 
     /// Reads `certificate.pem:key.pem`, as a flag has it.
-    public init?(_ text: String) {
+    package init?(_ text: String) {
         let paths = text.split(separator: ":", omittingEmptySubsequences: false)
         guard paths.count == 2, paths.allSatisfy({ !$0.isEmpty }) else { return nil }
         self.init(certificate: String(paths[0]), key: String(paths[1]))
@@ -33,8 +33,8 @@ public struct CertificateFiles: Hashable, Sendable {
 }
 
 /// Why TLS cannot be served: a problem with a certificate, a key or the address. Never contains file contents.
-public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
-    public let description: String
+package struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let description: String
 
-    public init(description: String) { self.description = description }
+    package init(description: String) { self.description = description }
 }

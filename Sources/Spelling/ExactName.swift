@@ -2,21 +2,21 @@
 ///
 /// Swift's String takes spellings of the same text for equal: "é" as one scalar or as two, K and the Kelvin sign. A
 /// dictionary with String keys would keep one of two such names. The kernel, shells and other parsers compare bytes.
-public struct ExactName: Hashable, Comparable, Sendable, CustomStringConvertible {
-    public let text: String
+package struct ExactName: Hashable, Comparable, Sendable, CustomStringConvertible {
+    package let text: String
 
-    public init(_ text: some StringProtocol) { self.text = String(text) }
+    package init(_ text: some StringProtocol) { self.text = String(text) }
 
-    public var description: String { text }
+    package var description: String { text }
 
-    public static func == (left: ExactName, right: ExactName) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+    package static func == (left: ExactName, right: ExactName) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
 
     /// In the order of the bytes, so that a folder comes before what is in it.
-    public static func < (left: ExactName, right: ExactName) -> Bool {
+    package static func < (left: ExactName, right: ExactName) -> Bool {
         left.text.utf8.lexicographicallyPrecedes(right.text.utf8)
     }
 
-    public func hash(into hasher: inout Hasher) {
+    package func hash(into hasher: inout Hasher) {
         for byte in text.utf8 { hasher.combine(byte) }
         // A byte that UTF-8 does not have ends the name.
         hasher.combine(0xff as UInt8)
@@ -24,7 +24,7 @@ public struct ExactName: Hashable, Comparable, Sendable, CustomStringConvertible
 }
 
 extension ExactName: ExpressibleByStringLiteral {
-    public init(stringLiteral text: String) { self.text = text }
+    package init(stringLiteral text: String) { self.text = text }
 }
 
 /// A dictionary with these keys is an object in JSON. Read one with the module JSON: Foundation's coders keep members by
@@ -38,13 +38,13 @@ extension ExactName: Codable, CodingKeyRepresentable {
         init?(intValue: Int) { nil }
     }
 
-    public var codingKey: any CodingKey { Key(stringValue: text) }
+    package var codingKey: any CodingKey { Key(stringValue: text) }
 
-    public init(codingKey: some CodingKey) { text = codingKey.stringValue }
+    package init(codingKey: some CodingKey) { text = codingKey.stringValue }
 
-    public init(from decoder: any Decoder) throws { text = try decoder.singleValueContainer().decode(String.self) }
+    package init(from decoder: any Decoder) throws { text = try decoder.singleValueContainer().decode(String.self) }
 
-    public func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(text)
     }

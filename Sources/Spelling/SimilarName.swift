@@ -2,10 +2,10 @@
 ///
 /// Ignoring an unknown name is dangerous if it was meant to protect: `secureaccess` instead of `secureAccess` would
 /// leave a sandbox open.
-public enum SimilarName {
+package enum SimilarName {
     /// The known name from which `name` differs only in case, separators (`_`, `-`, `.`, spaces) or one letter (added,
     /// missing, changed, or two swapped). Nil if it is known, or similar to none.
-    public static func misspelt(_ name: String, of known: some Sequence<String>) -> String? {
+    package static func misspelt(_ name: String, of known: some Sequence<String>) -> String? {
         let folded = fold(name)
         var found: String?
         for candidate in known {
@@ -16,7 +16,7 @@ public enum SimilarName {
     }
 
     /// The known name nearest to `name`, for a hint; nil if none is similar.
-    public static func nearest(to name: String, among known: some Sequence<String>) -> String? {
+    package static func nearest(to name: String, among known: some Sequence<String>) -> String? {
         let folded = fold(name)
         var best: (name: String, distance: Int)?
         for candidate in known.sorted() {

@@ -1,8 +1,8 @@
 /// Environment variables with the prefix that all OpenSandbox programs share.
 ///
 /// Nobody else notices a misspelt one: `OPENSANDBOX_EGRESS_TOKENN` would silently leave a policy API open.
-public enum Variables {
-    public static let prefix = "OPENSANDBOX_"
+package enum Variables {
+    package static let prefix = "OPENSANDBOX_"
 
     /// Variables of other OpenSandbox programs and of clients, since one environment may serve several.
     private static let ofOthers = [
@@ -16,7 +16,7 @@ public enum Variables {
     /// - Parameters:
     ///   - known: the variables that the program reads.
     ///   - foreign: the prefix of another program's variables, whose names this one does not know.
-    public static func problem(
+    package static func problem(
         in environment: [String: String], known: some Collection<String>, foreign: String? = nil
     ) -> (variable: String, reason: String)? {
         let names = environment.keys.filter { name in

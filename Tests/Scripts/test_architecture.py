@@ -56,6 +56,13 @@ def test_there_are_modules():
     assert "JSON" in MODULES["NetworkPolicy"] and "CLinux" in MODULES["Egress"]
 
 
+def test_public_is_only_what_the_optimiser_is_to_inline():
+    """What ARCHITECTURE.md says of `public` and `package`."""
+    found = {name for name in MODULES for file in sources(name)
+             if re.search(r"^\s*(?:@\w+(?:\([^)]*\))? )*public ", file.read_text(), re.M)}
+    assert found == {"Addresses", "JSON", "NetworkPolicy", "DNSFilter", "Netfilter", "SecureAccess"}
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_a_module_is_given_what_it_imports_and_nothing_else(name):
     ours = set(MODULES) | C_MODULES

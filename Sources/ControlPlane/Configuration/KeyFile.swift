@@ -5,20 +5,20 @@ import System
 
 /// A file with the keys of signed routes, which may be rotated while servers run: `a=base64:…,b=base64:…`, the active
 /// one first.
-public struct KeyFile: Sendable {
-    public let path: String
+package struct KeyFile: Sendable {
+    package let path: String
     private var secret: SecretFile { SecretFile(path: path) }
 
     /// How often servers check it for changes.
     private static let interval = Duration.milliseconds(500)
 
-    public init(path: String) { self.path = path }
+    package init(path: String) { self.path = path }
 
     /// The file of a server.
-    public init(_ settings: Settings) { path = settings.secretsFolder + "/route-keys" }
+    package init(_ settings: Settings) { path = settings.secretsFolder + "/route-keys" }
 
     /// Reads the key ring.
-    public func load() throws(ConfigurationError) -> KeyRing {
+    package func load() throws(ConfigurationError) -> KeyRing {
         guard let text = secret.read() else {
             throw ConfigurationError("\(path) cannot be read: run as the server's user, or give keys")
         }
@@ -32,7 +32,7 @@ public struct KeyFile: Sendable {
 
     /// Adds a new active key. Routes signed with earlier keys stay valid.
     /// - Returns: the new ring.
-    public func rotate() throws(ConfigurationError) -> KeyRing {
+    package func rotate() throws(ConfigurationError) -> KeyRing {
         var ring: KeyRing?
         try secret.replace { text throws(ConfigurationError) in
             do { ring = try parse(text).rotated() } catch { throw ConfigurationError("\(path): \(error)") }
@@ -42,7 +42,7 @@ public struct KeyFile: Sendable {
     }
 
     /// Removes a key. Routes signed with it are no longer valid.
-    public func remove(_ id: Character) throws(ConfigurationError) -> KeyRing {
+    package func remove(_ id: Character) throws(ConfigurationError) -> KeyRing {
         var ring: KeyRing?
         try secret.replace { text throws(ConfigurationError) in
             do { ring = try parse(text).removing(id) } catch { throw ConfigurationError("\(path): \(error)") }

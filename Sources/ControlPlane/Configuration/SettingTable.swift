@@ -7,7 +7,7 @@ extension Settings {
     ]
 
     /// The output of `sallyport init-config`: every key with its default, or an example if it has none.
-    public static let starterFile: String = {
+    package static let starterFile: String = {
         var lines = [
             "# Sallyport. Everything here is optional; what is commented out shows the default, or an example.", "",
         ]
@@ -30,7 +30,7 @@ extension Settings {
     }
 
     /// The page docs/configuration.md, or only its sections and keys that begin with `prefix`.
-    public static func page(prefix: String = "") -> String {
+    package static func page(prefix: String = "") -> String {
         var lines = prefix.isEmpty ? [introduction] : []
         for section in sections {
             let keys = section.keys.filter { "\(section.path).\($0.name)".hasPrefix(prefix) }

@@ -6,7 +6,7 @@ import Spelling
 extension Settings {
     /// Reads `path`, else the file in `SANDBOX_CONFIG_PATH`, else `~/.sandbox.toml` if it exists, then the
     /// environment's overrides (docs/configuration.md).
-    public static func load(
+    package static func load(
         path: String?, environment: [String: String]
     ) throws(ConfigurationError) -> Settings {
         var settings = Settings()
@@ -63,7 +63,7 @@ extension Settings {
 
     /// An empty key opens the API to everybody who can reach it. Unless somebody is at a terminal, that must be
     /// confirmed explicitly.
-    public func requireKey(isInteractive: Bool, environment: [String: String]) throws(ConfigurationError) {
+    package func requireKey(isInteractive: Bool, environment: [String: String]) throws(ConfigurationError) {
         guard server.apiKey?.isEmpty == true, !isInteractive, environment["OPENSANDBOX_INSECURE_SERVER"] != "YES" else {
             return
         }

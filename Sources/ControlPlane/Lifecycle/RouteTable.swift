@@ -3,7 +3,7 @@ import SecureAccess
 import Synchronization
 
 /// The endpoint directory of this server: its catalog in the form that gateways need, here and in other processes.
-public final class RouteTable: EndpointDirectory {
+package final class RouteTable: EndpointDirectory {
     private struct State: Sendable {
         var journal: DirectoryJournal
         /// Seconds by which an access extends a sandbox, for those that asked for it.
@@ -101,20 +101,20 @@ public final class RouteTable: EndpointDirectory {
         return [policy] + published.map { .init(port: $0.port, targetPort: $0.at) }
     }
 
-    public func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {
+    package func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {
         state.withLock { $0.observers.append(observer) }
     }
 
     // MARK: questions
 
-    public func lookup(sandbox id: String, port: Int) -> EndpointLookup {
+    package func lookup(sandbox id: String, port: Int) -> EndpointLookup {
         state.withLock { $0.journal.entries[id] }?.lookup(port) ?? .unknown
     }
 
     /// The id of the sandbox, if it runs in a network namespace of this machine.
     func enterable(_ incarnation: String) -> String? { state.withLock { $0.enterable[incarnation] } }
 
-    public func accessed(sandbox id: String, renew: Bool) {
+    package func accessed(sandbox id: String, renew: Bool) {
         guard renew, let renewals else { return }
         let seconds: Int? = state.withLock { state in
             guard let seconds = state.renewal[id] else { return nil }

@@ -2,7 +2,7 @@ import FoundationEssentials
 import SecureAccess
 
 /// The state of a sandbox (docs/wire.md#lifecycle).
-public enum SandboxState: String, Codable, Hashable, Sendable {
+package enum SandboxState: String, Codable, Hashable, Sendable {
     case pending = "Pending"
     case running = "Running"
     case pausing = "Pausing"
@@ -14,15 +14,15 @@ public enum SandboxState: String, Codable, Hashable, Sendable {
 }
 
 /// A state, since when, and why.
-public struct SandboxStatus: Codable, Hashable, Sendable {
-    public var state: SandboxState
+package struct SandboxStatus: Codable, Hashable, Sendable {
+    package var state: SandboxState
     /// A stable word for programs.
-    public var reason: String
+    package var reason: String
     /// A sentence for people.
-    public var message: String
-    public var since: Timestamp
+    package var message: String
+    package var since: Timestamp
 
-    public init(_ state: SandboxState, reason: String, message: String = "", since: Timestamp = .now()) {
+    package init(_ state: SandboxState, reason: String, message: String = "", since: Timestamp = .now()) {
         self.state = state
         self.reason = reason
         self.message = message
@@ -31,27 +31,27 @@ public struct SandboxStatus: Codable, Hashable, Sendable {
 }
 
 /// The server's record of a sandbox. It contains no secrets; credentials are derived when needed.
-public struct Sandbox: Codable, Hashable, Sendable, Identifiable {
-    public var id: String
-    public var image: String
-    public var entrypoint: [String]
-    public var metadata: [String: String]
-    public var extensions: [String: String]
+package struct Sandbox: Codable, Hashable, Sendable, Identifiable {
+    package var id: String
+    package var image: String
+    package var entrypoint: [String]
+    package var metadata: [String: String]
+    package var extensions: [String: String]
     var platform: Platform?
-    public var status: SandboxStatus
+    package var status: SandboxStatus
     /// Its states so far, with the present one last.
-    public var history: [SandboxStatus]
-    public var createdAt: Timestamp
+    package var history: [SandboxStatus]
+    package var createdAt: Timestamp
     /// nil if it stays until it is deleted.
-    public var expiresAt: Timestamp?
+    package var expiresAt: Timestamp?
     /// Whether its endpoints need a credential.
-    public var secureAccess: Bool
+    package var secureAccess: Bool
     /// Whether the request that made it had a network policy.
-    public var hasPolicy: Bool
+    package var hasPolicy: Bool
     /// nil while it is being created.
-    public var network: SandboxNetwork?
+    package var network: SandboxNetwork?
     /// How often its access was revoked; nil for never.
-    public var revocations: UInt64?
+    package var revocations: UInt64?
     /// Tells whether the server still has the secrets with which the sandbox was made; nil for sandboxes of servers
     /// before 0.3.
     var secretsTag: String?
@@ -67,10 +67,10 @@ public struct Sandbox: Codable, Hashable, Sendable, Identifiable {
     static let renewalRange = 300...86_400
 
     /// Distinguishes this sandbox from others that had its addresses.
-    public var incarnation: String { id + "." + String(createdAt.microseconds, radix: 36) }
+    package var incarnation: String { id + "." + String(createdAt.microseconds, radix: 36) }
 
     /// The epoch to which its credentials and signed routes are bound.
-    public var accessEpoch: AccessEpoch {
+    package var accessEpoch: AccessEpoch {
         AccessEpoch(birth: UInt64(max(0, createdAt.microseconds)), revocations: revocations ?? 0)
     }
 

@@ -1,26 +1,26 @@
 import Runtimes
 
 /// Where a sandbox is reached, as the store keeps it. Records of earlier servers have the first three fields.
-public struct SandboxNetwork: Codable, Hashable, Sendable {
+package struct SandboxNetwork: Codable, Hashable, Sendable {
     /// The network namespace with this machine's rules; nil if a sidecar guards the sandbox.
-    public var namespacePath: String?
+    package var namespacePath: String?
     /// A literal address; for `published`, the engine's.
-    public var address: String
-    public var addressV6: String?
+    package var address: String
+    package var addressV6: String?
     /// Where the sidecar serves `/policy`, without its token.
-    public var sidecar: HostPort?
+    package var sidecar: HostPort?
     /// Published ports of `address` and the sandbox's ports that they forward to; nil if all ports are the sandbox's
     /// own.
-    public var published: [PublishedPort]?
+    package var published: [PublishedPort]?
 
-    public struct HostPort: Codable, Hashable, Sendable {
-        public var host: String
-        public var port: Int
+    package struct HostPort: Codable, Hashable, Sendable {
+        package var host: String
+        package var port: Int
     }
 
-    public struct PublishedPort: Codable, Hashable, Sendable {
-        public var port: Int
-        public var at: Int
+    package struct PublishedPort: Codable, Hashable, Sendable {
+        package var port: Int
+        package var at: Int
     }
 
     init(_ placement: SandboxPlacement) {

@@ -6,34 +6,34 @@ import System
 
 /// A moment, in microseconds since 1970 UTC. On the wire it is RFC 3339 with a zone. Clients fail without a zone and on
 /// years of five digits, so no timestamp later than `last` is read, computed or shown.
-public struct Timestamp: Hashable, Comparable, Sendable {
-    public let microseconds: Int64
+package struct Timestamp: Hashable, Comparable, Sendable {
+    package let microseconds: Int64
 
     /// The range of RFC 3339: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
     private static let range: ClosedRange<Int64> = -62_135_596_800_000_000...253_402_300_799_000_000
-    public static let last = Timestamp(microseconds: range.upperBound)
+    package static let last = Timestamp(microseconds: range.upperBound)
 
     /// Values outside the range are clamped.
-    public init(microseconds: Int64) {
+    package init(microseconds: Int64) {
         self.microseconds = min(max(microseconds, Self.range.lowerBound), Self.range.upperBound)
     }
 
-    public static func now() -> Timestamp { Timestamp(microseconds: Int64(SystemClock.wallNanoseconds() / 1000)) }
+    package static func now() -> Timestamp { Timestamp(microseconds: Int64(SystemClock.wallNanoseconds() / 1000)) }
 
     /// Seconds since 1970, rounded down.
-    public var seconds: Int64 { microseconds.flooredDivision(by: 1_000_000) }
+    package var seconds: Int64 { microseconds.flooredDivision(by: 1_000_000) }
 
     /// At most `last`.
-    public func adding(seconds: Int) -> Timestamp {
+    package func adding(seconds: Int) -> Timestamp {
         let (step, stepOverflows) = Int64(seconds).multipliedReportingOverflow(by: 1_000_000)
         let (sum, overflows) = microseconds.addingReportingOverflow(step)
         return Timestamp(microseconds: stepOverflows || overflows ? (seconds < 0 ? .min : .max) : sum)
     }
 
-    public static func < (left: Timestamp, right: Timestamp) -> Bool { left.microseconds < right.microseconds }
+    package static func < (left: Timestamp, right: Timestamp) -> Bool { left.microseconds < right.microseconds }
 
     /// Reads RFC 3339, section 5.6, years 1970 to 9999. A time without a zone is taken as UTC, as the reference does.
-    public init?(_ text: String) {
+    package init?(_ text: String) {
         var reader = DigitReader(text)
         guard let year = reader.number(4), reader.take("-"), let month = reader.number(2), reader.take("-"),
             let day = reader.number(2), reader.take("T") || reader.take("t") || reader.take(" "),
@@ -73,7 +73,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
 
 extension Timestamp: CustomStringConvertible {
     /// `2026-11-21T02:00:00.123456Z`; the fraction is left out where it is zero.
-    public var description: String {
+    package var description: String {
         var moment = time_t(seconds)
         var parts = tm()
         gmtime_r(&moment, &parts)
@@ -89,11 +89,11 @@ extension Timestamp: CustomStringConvertible {
 }
 
 extension Timestamp: Codable {
-    public init(from decoder: any Decoder) throws {
+    package init(from decoder: any Decoder) throws {
         self.init(microseconds: try decoder.singleValueContainer().decode(Int64.self))
     }
 
-    public func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(microseconds)
     }

@@ -17,9 +17,9 @@ import Supervision
 #endif
 
 /// Everything in one process: lifecycle API, guard, gateway, and the runtime of this machine.
-public final class AllInOneServer: Sendable {
+package final class AllInOneServer: Sendable {
     /// This program's version.
-    public static let release = Observability.release
+    package static let release = Observability.release
 
     package let facts: ServeFacts
     private let service: SandboxService
@@ -185,7 +185,7 @@ public final class AllInOneServer: Sendable {
 
     /// Stops serving and lets requests finish. Sandboxes keep running, guarded by the kernel, and the next server
     /// recovers them.
-    public func shutdown() async {
+    package func shutdown() async {
         follower.cancel()
         await directory.shutdown()
         link?.shutdown()

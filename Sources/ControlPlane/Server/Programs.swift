@@ -7,8 +7,8 @@ import NIOPosix
 import Observability
 
 /// The guard in its own process.
-public final class EgressProgram: Sendable {
-    public let adminSocket: String
+package final class EgressProgram: Sendable {
+    package let adminSocket: String
     private let node: EgressNode
     private let locks: InstanceLocks?
     private let export: Task<Void, Never>?
@@ -34,19 +34,19 @@ public final class EgressProgram: Sendable {
         export = exporter.map { exporter in Task { await exporter.run() } }
     }
 
-    public func shutdown() async {
+    package func shutdown() async {
         export?.cancel()
         await node.shutdown()
     }
 }
 
 /// The gateway in its own process, which follows the server's directory and does not read its store.
-public final class IngressProgram: Sendable {
-    public let port: Int
+package final class IngressProgram: Sendable {
+    package let port: Int
     private let gateway: Gateway
     private let follower: Task<Void, Never>
 
-    public init(settings: Settings, logger: Logger) async throws {
+    package init(settings: Settings, logger: Logger) async throws {
         try StateFolders.make(settings)
         let secrets = try Secrets.load(settings)
         var publisher: RenewPublisher?
@@ -72,7 +72,7 @@ public final class IngressProgram: Sendable {
         }
     }
 
-    public func shutdown() async {
+    package func shutdown() async {
         follower.cancel()
         await gateway.shutdown()
     }

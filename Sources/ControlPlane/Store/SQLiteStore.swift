@@ -6,7 +6,7 @@ import JSON
 ///
 /// `synchronous = NORMAL`: a commit survives any end of the process. After a power failure the last commits may be
 /// lost, but then so are their sandboxes.
-public final class SQLiteStore: SandboxStore {
+package final class SQLiteStore: SandboxStore {
     private struct Row: Codable, FetchableRecord, PersistableRecord {
         static let databaseTableName = "sandbox"
         var id: String
@@ -19,7 +19,7 @@ public final class SQLiteStore: SandboxStore {
     private let pool: DatabasePool
 
     /// Opens the file. Creates it (mode 0600) and its table if missing.
-    public init(path: String) throws(StoreError) {
+    package init(path: String) throws(StoreError) {
         self.path = path
         do {
             var configuration = Configuration()
@@ -42,7 +42,7 @@ public final class SQLiteStore: SandboxStore {
         }
     }
 
-    public func save(_ sandbox: Sandbox) async throws(StoreError) {
+    package func save(_ sandbox: Sandbox) async throws(StoreError) {
         try await translated { [pool] in
             let document = String(decoding: try JSONEncoder().encode(sandbox), as: UTF8.self)
             let row = Row(id: sandbox.id, createdAt: sandbox.createdAt.microseconds, document: document)
@@ -50,13 +50,13 @@ public final class SQLiteStore: SandboxStore {
         }
     }
 
-    public func remove(_ id: String) async throws(StoreError) {
+    package func remove(_ id: String) async throws(StoreError) {
         _ = try await translated { [pool] in try await pool.write { try Row.deleteOne($0, key: id) } }
     }
 
-    public func all() async throws(StoreError) -> [Sandbox] { try await rows().compactMap(Self.sandbox(of:)) }
+    package func all() async throws(StoreError) -> [Sandbox] { try await rows().compactMap(Self.sandbox(of:)) }
 
-    public func unreadable() async throws(StoreError) -> [String] {
+    package func unreadable() async throws(StoreError) -> [String] {
         try await rows().filter { Self.sandbox(of: $0) == nil }.map(\.id)
     }
 
@@ -73,7 +73,7 @@ public final class SQLiteStore: SandboxStore {
     }
 
     /// A number that changes with each commit of another connection.
-    public func version() async throws(StoreError) -> Int {
+    package func version() async throws(StoreError) -> Int {
         try await translated { [pool] in
             try await pool.read { try Int.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }
         }

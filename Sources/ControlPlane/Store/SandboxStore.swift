@@ -1,5 +1,5 @@
 /// Stores the server's sandboxes. When a call has returned, its change survives the end of the process.
-public protocol SandboxStore: Sendable {
+package protocol SandboxStore: Sendable {
     func save(_ sandbox: Sandbox) async throws(StoreError)
     func remove(_ id: String) async throws(StoreError)
     /// Those that can be read.
@@ -9,9 +9,9 @@ public protocol SandboxStore: Sendable {
 }
 
 /// Why the store failed. Nothing was changed.
-public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
-    public let path: String
-    public let reason: String
+package struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let path: String
+    package let reason: String
 
-    public var description: String { "the store \(path) failed: \(reason)" }
+    package var description: String { "the store \(path) failed: \(reason)" }
 }

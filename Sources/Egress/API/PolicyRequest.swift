@@ -1,7 +1,7 @@
 import NetworkPolicy
 
 /// A request on a sandbox's `/policy`, decoded and checked (docs/wire.md#policy).
-public enum PolicyRequest: Hashable, Sendable {
+package enum PolicyRequest: Hashable, Sendable {
     case read
     case replace(Policy)
     case patch([Rule])
@@ -9,7 +9,7 @@ public enum PolicyRequest: Hashable, Sendable {
 
     /// An empty body of POST and PUT means deny all; of PATCH and DELETE it is an error.
     /// - Throws: `EgressError.invalidPolicy` with the offending rule, `tooManyRules`.
-    public init(
+    package init(
         method: String, body: [UInt8], maxRules: Int, presets: Presets = .none, form: PolicyForm = .contract
     ) throws(EgressError) {
         do {
@@ -36,7 +36,7 @@ public enum PolicyRequest: Hashable, Sendable {
     }
 
     /// Performs the request.
-    public func perform(on id: String, with controller: any EgressController) async throws(EgressError) -> PolicyStatus
+    package func perform(on id: String, with controller: any EgressController) async throws(EgressError) -> PolicyStatus
     {
         switch self {
         case .read: try await controller.status(id)

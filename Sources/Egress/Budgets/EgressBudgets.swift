@@ -1,28 +1,28 @@
 import System
 
 /// The budgets of a sandbox (docs/egress.md#budgets). 0 is no limit.
-public struct EgressBudgets: Hashable, Sendable {
+package struct EgressBudgets: Hashable, Sendable {
     /// Queries answered per second, whatever the answer; a burst may be twice as many.
-    public var queriesPerSecond = 0
+    package var queriesPerSecond = 0
     /// Distinct names allowed per hour.
-    public var distinctNamesPerHour = 0
+    package var distinctNamesPerHour = 0
     /// Bytes of information per minute that may leave in names under one allowed wildcard (`WildcardBudget`).
-    public var wildcardBytesPerMinute = 512
+    package var wildcardBytesPerMinute = 512
     /// The burst of the same.
-    public var wildcardBurst = 2048
+    package var wildcardBurst = 2048
     /// New connections per second; a burst may be twice as many.
-    public var connectionsPerSecond = 0
+    package var connectionsPerSecond = 0
     /// Connections open at the same time.
-    public var connections = 0
+    package var connections = 0
     /// Bytes, headers of IP and above included, that a sandbox sends in its life.
-    public var bytesOut = 0
+    package var bytesOut = 0
 
     /// The highest value that a budget may be set to.
-    public static let most = 1_000_000_000_000
+    package static let most = 1_000_000_000_000
 
-    public init() {}
+    package init() {}
 
-    public static let none: EgressBudgets = {
+    package static let none: EgressBudgets = {
         var budgets = EgressBudgets()
         budgets.wildcardBytesPerMinute = 0
         return budgets
@@ -44,7 +44,7 @@ enum Budget: String, CaseIterable, Hashable, Sendable {
 
 /// The default limit of open connections of one sandbox. Each connection that leaves the machine takes an entry of the
 /// conntrack table, which all sandboxes share, so no sandbox may use it up alone.
-public enum ConnectionShare {
+package enum ConnectionShare {
     /// One sandbox gets one part in so many of the table.
     private static let part = 16
     /// A lower limit would hinder normal use, and hardly anybody needs more. The kernel walks over all counted
@@ -55,12 +55,12 @@ public enum ConnectionShare {
     private static let usual = 65_536
 
     /// - Parameter table: the size of the table.
-    public static func connections(ofTable table: Int) -> Int {
+    package static func connections(ofTable table: Int) -> Int {
         min(max(table / part, bounds.lowerBound), bounds.upperBound)
     }
 
     /// The limit for this machine.
-    public static var standard: Int {
+    package static var standard: Int {
         let text = File.text(path) ?? ""
         return connections(ofTable: Int(text.filter { !$0.isWhitespace }) ?? usual)
     }

@@ -3,10 +3,10 @@ import NetworkPolicy
 import System
 
 /// Known public resolvers. With DNS over HTTPS, which looks like any web traffic, they would bypass the filter.
-public struct KnownResolvers: Hashable, Sendable {
-    public var targets: [Target]
+package struct KnownResolvers: Hashable, Sendable {
+    package var targets: [Target]
 
-    public static let none = KnownResolvers(targets: [])
+    package static let none = KnownResolvers(targets: [])
 
     private struct Document: Decodable {
         var description: String
@@ -16,7 +16,7 @@ public struct KnownResolvers: Hashable, Sendable {
 
     /// Reads `resolvers/known.json` of a folder of policies; empty if there is none.
     /// - Throws: `EgressError.invalidPolicy` if the file, or one of its targets, is invalid.
-    public static func load(folder: String) throws(EgressError) -> KnownResolvers {
+    package static func load(folder: String) throws(EgressError) -> KnownResolvers {
         let path = folder + "/resolvers/known.json"
         guard let data = try? File.read(path) else { return .none }
         guard let document: Document = try? JSONValue(data).decode() else {
@@ -33,8 +33,8 @@ public struct KnownResolvers: Hashable, Sendable {
 }
 
 /// Which access to other resolvers is blocked, whatever the policy says.
-public struct ResolverBlock: Hashable, Sendable {
-    public enum OverHTTPS: Hashable, Sendable {
+package struct ResolverBlock: Hashable, Sendable {
+    package enum OverHTTPS: Hashable, Sendable {
         case open
         /// Port 443 of these addresses, and these names.
         case targets([Target])
@@ -43,10 +43,10 @@ public struct ResolverBlock: Hashable, Sendable {
     }
 
     /// Port 853, of TCP (RFC 7858) and UDP (RFC 9250), of every address.
-    public var overTLS = false
-    public var overHTTPS = OverHTTPS.open
+    package var overTLS = false
+    package var overHTTPS = OverHTTPS.open
 
-    public init() {}
+    package init() {}
 
     /// The rules to put in front of all others.
     var rules: [Rule] {

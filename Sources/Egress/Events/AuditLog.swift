@@ -3,7 +3,7 @@ import Synchronization
 
 /// Every decision as a line of JSON in a file. The guard never waits for the disk: lines that cannot be written in time
 /// are dropped and counted.
-public final class AuditLog: EventOutlet {
+package final class AuditLog: EventOutlet {
     private struct Line: Sendable {
         var event: DecisionEvent
         var sandbox: String
@@ -15,7 +15,7 @@ public final class AuditLog: EventOutlet {
     private let worker = Mutex<Task<Void, Never>?>(nil)
 
     /// - Parameter limit: bytes after which the file is rotated; 0 for never.
-    public init(path: String, limit: Int = 64 << 20, logger: Logger) {
+    package init(path: String, limit: Int = 64 << 20, logger: Logger) {
         file = Mutex(AuditFile(path: path, limit: limit))
         self.logger = logger
         // The task keeps the log alive until `close`.
@@ -26,7 +26,7 @@ public final class AuditLog: EventOutlet {
     func put(_ event: DecisionEvent, of sandbox: String) { outbox.put(Line(event: event, sandbox: sandbox)) }
 
     /// Returns when everything queued is in the file.
-    public func close() async {
+    package func close() async {
         outbox.close()
         await worker.withLock { $0 }?.value
     }

@@ -8,7 +8,7 @@ import System
 
 /// Reports denied names to an HTTP server in the reference's form: one POST for each name,
 /// `{"hostname","timestamp","source","sandboxId"}`. A name that is denied again within seconds is reported once.
-public final class DenyWebhook: EventOutlet {
+package final class DenyWebhook: EventOutlet {
     struct Notice: Hashable, Sendable {
         var name: DomainName
         var sandbox: String
@@ -81,7 +81,7 @@ public final class DenyWebhook: EventOutlet {
     }
 
     /// Drops what has not been reported yet.
-    public func close() {
+    package func close() {
         outbox.close()
         worker.withLock { $0 }?.cancel()
     }

@@ -2,20 +2,20 @@ import DNSFilter
 import NetworkPolicy
 
 /// How flows to learned addresses are checked (mode `dns+nft+sni`).
-public struct FlowCheckSettings: Hashable, Sendable {
+package struct FlowCheckSettings: Hashable, Sendable {
     /// The mode's name in settings and in the policy API.
-    public static let mode = "dns+nft+sni"
+    package static let mode = "dns+nft+sni"
 
     /// TCP and UDP ports of learned addresses that are not checked, for protocols other than TLS and HTTP.
-    public var uncheckedPorts: [UInt16]
+    package var uncheckedPorts: [UInt16]
     /// The most checked flows of one sandbox; more are reset.
-    public var flowsPerSandbox: Int
+    package var flowsPerSandbox: Int
     /// Milliseconds within which a flow must state its name.
-    public var openingTime: UInt64
+    package var openingTime: UInt64
     /// Milliseconds for a server to accept the connection, and for a TLS server to answer.
-    public var answerTime: UInt64
+    package var answerTime: UInt64
 
-    public init(
+    package init(
         uncheckedPorts: [UInt16] = [], flowsPerSandbox: Int = 512, openingTime: UInt64 = 10_000,
         answerTime: UInt64 = 30_000
     ) {
@@ -26,7 +26,7 @@ public struct FlowCheckSettings: Hashable, Sendable {
     }
 
     /// Parses comma-separated ports; nil if one is invalid.
-    public static func ports(_ text: String) -> [UInt16]? {
+    package static func ports(_ text: String) -> [UInt16]? {
         let parts = text.split(separator: ",").map { $0.filter { !$0.isWhitespace } }
         let ports = parts.compactMap { UInt16($0) }.filter { $0 > 0 }
         return ports.count == parts.count ? ports : nil

@@ -24,7 +24,7 @@ struct GuardPlace {
 }
 
 /// Who may open connections to a sandbox.
-public enum InboundAccess: Hashable, Sendable {
+package enum InboundAccess: Hashable, Sendable {
     case any
     /// Only hosts on the sandbox's link, and its routers.
     case link

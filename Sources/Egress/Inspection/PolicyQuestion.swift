@@ -4,12 +4,12 @@ import Netfilter
 import NetworkPolicy
 
 /// What `GET /policy/explain` asks: a name or an address, and the traffic to it.
-public struct PolicyQuestion: Hashable, Sendable {
-    public enum Target: Hashable, Sendable, CustomStringConvertible {
+package struct PolicyQuestion: Hashable, Sendable {
+    package enum Target: Hashable, Sendable, CustomStringConvertible {
         case name(DomainName)
         case address(IPAddress)
 
-        public var description: String {
+        package var description: String {
             switch self {
             case .name(let name): "\(name)"
             case .address(let address): "\(address)"
@@ -17,11 +17,11 @@ public struct PolicyQuestion: Hashable, Sendable {
         }
     }
 
-    public var target: Target
+    package var target: Target
     /// One port, a range, a protocol, or all traffic if unstated.
-    public var scope: TrafficScope
+    package var scope: TrafficScope
 
-    public init(target: Target, scope: TrafficScope = .unstated) {
+    package init(target: Target, scope: TrafficScope = .unstated) {
         self.target = target
         self.scope = scope
     }
@@ -60,13 +60,13 @@ public struct PolicyQuestion: Hashable, Sendable {
 }
 
 /// The answer: the verdict on the traffic and the rule behind it.
-public struct PolicyExplanation: Hashable, Sendable {
-    public var question: PolicyQuestion
-    public var verdict: Verdict
+package struct PolicyExplanation: Hashable, Sendable {
+    package var question: PolicyQuestion
+    package var verdict: Verdict
     /// The name that the address was learned from, if its rules decided.
-    public var learnedFrom: DomainName?
+    package var learnedFrom: DomainName?
     /// Whether the verdict is enforced; policy verdicts are not while the sandbox is observed.
-    public var isEnforced: Bool
+    package var isEnforced: Bool
 
     func encodedJSON() -> [UInt8] {
         var fields = ["\"target\":" + JSONText.quoted("\(question.target)")]

@@ -12,7 +12,7 @@ import Synchronization
 ///
 /// When the process ends, for whatever reason, the kernel's rules stay. The next process finds the sandboxes in the
 /// state folder.
-public final class EgressNode: NamespaceController {
+package final class EgressNode: NamespaceController {
     private let configuration: EgressConfiguration
     private let services: GuardServices
     private let sandboxes: GuardedSandboxes
@@ -21,7 +21,7 @@ public final class EgressNode: NamespaceController {
     private let servers = Mutex<[HTTPServer]>([])
 
     /// Starts the DNS filter, takes over every sandbox that an earlier process guarded, and serves the policy API.
-    public init(configuration: EgressConfiguration, logger: Logger) async throws {
+    package init(configuration: EgressConfiguration, logger: Logger) async throws {
         self.configuration = configuration
         self.logger = logger
         services = try GuardServices(dns: configuration.dns, flowCheck: configuration.flowCheck)
@@ -41,7 +41,7 @@ public final class EgressNode: NamespaceController {
     }
 
     /// Stops serving. Enforcement stays in the kernel; names no longer resolve in the sandboxes.
-    public func shutdown() async {
+    package func shutdown() async {
         upkeep.stop()
         // Event streams never end by themselves, and the server would wait for them.
         for guardian in sandboxes.guardians { guardian.watch.log.close() }
@@ -56,7 +56,7 @@ public final class EgressNode: NamespaceController {
     }
 
     /// Counts of denials, for at most `limit` sandboxes.
-    public func counts(limit: Int) -> [SandboxCounts] {
+    package func counts(limit: Int) -> [SandboxCounts] {
         sandboxes.guardians.prefix(limit).map { guardian in
             let counts = guardian.audit.counts
             return SandboxCounts(
@@ -70,9 +70,9 @@ public final class EgressNode: NamespaceController {
 
     // MARK: NamespaceController
 
-    public var guarded: [String] { sandboxes.identifiers }
+    package var guarded: [String] { sandboxes.identifiers }
 
-    public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
+    package func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
         guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
         guard policy.ruleCount <= configuration.maxRules else {
             throw .tooManyRules(count: policy.ruleCount, limit: configuration.maxRules)
@@ -83,7 +83,7 @@ public final class EgressNode: NamespaceController {
         logger.info("sandbox guarded", metadata: ["sandbox": "\(id)"])
     }
 
-    public func release(_ id: String) async {
+    package func release(_ id: String) async {
         guard SandboxIdentifier.isValid(id) else { return }
         do {
             try await Blocking.run { [sandboxes] () throws(EgressError) in try sandboxes.release(id) }
@@ -92,24 +92,24 @@ public final class EgressNode: NamespaceController {
         }
     }
 
-    public func status(_ id: String) async throws(EgressError) -> PolicyStatus { try guardian(of: id).status }
+    package func status(_ id: String) async throws(EgressError) -> PolicyStatus { try guardian(of: id).status }
 
     @discardableResult
-    public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+    package func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
         try await change(id, .replace(policy))
     }
 
     @discardableResult
-    public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+    package func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
         try await change(id, .merge(rules))
     }
 
     @discardableResult
-    public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
+    package func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
         try await change(id, .remove(targets))
     }
 
-    public func token(of id: String) async throws(EgressError) -> String { try guardian(of: id).token }
+    package func token(of id: String) async throws(EgressError) -> String { try guardian(of: id).token }
 
     private func change(_ id: String, _ change: PolicyChange) async throws(EgressError) -> PolicyStatus {
         let guardian = try guardian(of: id)
@@ -160,9 +160,9 @@ extension EgressNode: EgressInspector {
 }
 
 /// Counters of one sandbox since its guard started.
-public struct SandboxCounts: Hashable, Sendable {
-    public var id: String
-    public var namesDenied: UInt64
-    public var budgetRefusals: UInt64
-    public var rules: Int
+package struct SandboxCounts: Hashable, Sendable {
+    package var id: String
+    package var namesDenied: UInt64
+    package var budgetRefusals: UInt64
+    package var rules: Int
 }

@@ -5,7 +5,7 @@ import Netfilter
 import NetworkPolicy
 
 /// The guard in another process (`sallyport guard`), reached over its administrative unix socket.
-public final class RemoteEgressNode: NamespaceController {
+package final class RemoteEgressNode: NamespaceController {
     private let client: GuardHTTPClient
 
     /// - Parameters:
@@ -13,44 +13,44 @@ public final class RemoteEgressNode: NamespaceController {
     ///   - isAway: whether nobody will answer soon. Given where the socket is kept open while the process is started again:
     ///     what is asked then waits in the socket, and what the process has died of is asked once more. Every change may be
     ///     made twice: the second one finds what it wants.
-    public init(adminSocketPath: String, isAway: (@Sendable () -> Bool)? = nil) {
+    package init(adminSocketPath: String, isAway: (@Sendable () -> Bool)? = nil) {
         client = GuardHTTPClient(address: .unix(path: adminSocketPath), isAway: isAway)
     }
 
-    public func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
+    package func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(EgressError) {
         let request = AdminRequest.Protect(namespace: namespace.path, policy: policy)
         _ = try await client.call("PUT", try path(id), body: request.encoded(), of: id)
     }
 
-    public func release(_ id: String) async {
+    package func release(_ id: String) async {
         guard let path = try? path(id) else { return }
         _ = try? await client.call("DELETE", path, of: id)
     }
 
-    public func status(_ id: String) async throws(EgressError) -> PolicyStatus {
+    package func status(_ id: String) async throws(EgressError) -> PolicyStatus {
         try await policyCall("GET", id, body: nil)
     }
 
     @discardableResult
-    public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+    package func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
         try await policyCall("PUT", id, body: policy.encodedJSON(.record))
     }
 
     @discardableResult
-    public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+    package func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
         try await policyCall("PATCH", id, body: Policy.encodeRules(rules, .record))
     }
 
     @discardableResult
-    public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
+    package func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
         try await policyCall("DELETE", id, body: JSONValue.array(targets.map { .string($0.description) }).encoded)
     }
 
-    public func token(of id: String) async throws(EgressError) -> String {
+    package func token(of id: String) async throws(EgressError) -> String {
         try await client.call("GET", try path(id) + "/token", of: id).text
     }
 
-    public var guarded: [String] {
+    package var guarded: [String] {
         get async {
             guard let response = try? await client.call("GET", "/sandboxes", of: "") else { return [] }
             return (try? JSONValue(response.body).decode()) ?? []

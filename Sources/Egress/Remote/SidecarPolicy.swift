@@ -6,7 +6,7 @@ import NetworkPolicy
 /// The guard of one sandbox that stands beside it, in its pod or in a container of its own: asked over its `/policy`.
 ///
 /// It is the contract's policy API, so that it need not be a guard of ours.
-public struct SidecarPolicy: EgressController {
+package struct SidecarPolicy: EgressController {
     private let sandbox: String
     private let client: GuardHTTPClient
     private let presets: Presets
@@ -15,28 +15,28 @@ public struct SidecarPolicy: EgressController {
     ///   - sandbox: the one that it guards.
     ///   - host: a literal address.
     ///   - presets: what its answers may name, where clients of its own have put them there.
-    public init(of sandbox: String, host: String, port: Int, token: String, presets: Presets = .none) {
+    package init(of sandbox: String, host: String, port: Int, token: String, presets: Presets = .none) {
         self.sandbox = sandbox
         self.presets = presets
         client = GuardHTTPClient(address: .tcp(host: host, port: port), token: token, timeoutMilliseconds: 10_000)
     }
 
-    public func guards(_ id: String) async -> Bool { id == sandbox }
+    package func guards(_ id: String) async -> Bool { id == sandbox }
 
-    public func status(_ id: String) async throws(EgressError) -> PolicyStatus { try await call("GET", id) }
+    package func status(_ id: String) async throws(EgressError) -> PolicyStatus { try await call("GET", id) }
 
     @discardableResult
-    public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+    package func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
         try await call("PUT", id, policy.encodedJSON(.plain))
     }
 
     @discardableResult
-    public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+    package func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
         try await call("PATCH", id, Policy.encodeRules(rules, .plain))
     }
 
     @discardableResult
-    public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
+    package func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
         var texts: [JSONValue] = []
         for target in targets { texts += try atSidecar(target).map { .string($0.description) } }
         return try await call("DELETE", id, JSONValue.array(texts).encoded)
@@ -52,7 +52,7 @@ public struct SidecarPolicy: EgressController {
         }
     }
 
-    public func token(of id: String) async throws(EgressError) -> String {
+    package func token(of id: String) async throws(EgressError) -> String {
         guard id == sandbox, let token = client.token else { throw .notGuarded(id) }
         return token
     }

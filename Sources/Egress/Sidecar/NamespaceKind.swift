@@ -8,7 +8,7 @@ import Glibc
 ///
 /// It only knows its own kernel. In a virtual machine the initial namespace is the guest's, even if only one pod is in
 /// it (Kata Containers); and a container in which other containers run looks like any other.
-public enum NamespaceKind: Hashable, Sendable {
+package enum NamespaceKind: Hashable, Sendable {
     /// The machine's own.
     case initial
     case other
@@ -21,7 +21,7 @@ public enum NamespaceKind: Hashable, Sendable {
 
     /// Determines it for the calling thread.
     /// - Parameter proc: the mount point of the proc file system.
-    public init(proc: String = "/proc") {
+    package init(proc: String = "/proc") {
         var status = stat()
         guard stat(proc + "/thread-self/ns/net", &status) == 0, access(proc + "/sys/net/core/somaxconn", F_OK) == 0
         else {

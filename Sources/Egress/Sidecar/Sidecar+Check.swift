@@ -5,7 +5,7 @@ import NetworkPolicy
 extension Sidecar {
     /// Removes everything that a sidecar has put into this process's namespace, so that nothing is refused there any
     /// more. A running sidecar would put it back.
-    public static func open() throws(EgressError) {
+    package static func open() throws(EgressError) {
         do throws(NetfilterError) {
             let tables = try NetfilterSocket()
             var change = Transaction()
@@ -25,7 +25,7 @@ extension Sidecar {
 
     /// Describes what a sidecar with these settings would do. Reads policy and lists, changes nothing.
     /// - Throws: `EgressError` for a file that cannot be read or is invalid.
-    public static func plan(_ configuration: SidecarConfiguration) throws(EgressError) -> String {
+    package static func plan(_ configuration: SidecarConfiguration) throws(EgressError) -> String {
         let policy = try firstPolicy(configuration), always = try always(configuration.rulesFolder)
         _ = try TargetList.targets(text(.logSkip, configuration.rulesFolder), file: .logSkip)
         let upstreams = configuration.dns.upstreams.map(\.description).joined(separator: " ")

@@ -3,26 +3,26 @@ import NetworkPolicy
 /// `EgressController` for the one sandbox.
 extension Sidecar {
     /// It guards the namespace that it was started in, and no other.
-    public func guards(_ id: String) async -> Bool { id == configuration.sandboxID }
+    package func guards(_ id: String) async -> Bool { id == configuration.sandboxID }
 
-    public func status(_ id: String) async throws(EgressError) -> PolicyStatus { status(policy) }
+    package func status(_ id: String) async throws(EgressError) -> PolicyStatus { status(policy) }
 
     @discardableResult
-    public func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
+    package func replace(_ id: String, with policy: Policy) async throws(EgressError) -> PolicyStatus {
         try await change(.replace(policy))
     }
 
     @discardableResult
-    public func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
+    package func patch(_ id: String, _ rules: [Rule]) async throws(EgressError) -> PolicyStatus {
         try await change(.merge(rules))
     }
 
     @discardableResult
-    public func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
+    package func removeRules(_ id: String, _ targets: [RuleSelector]) async throws(EgressError) -> PolicyStatus {
         try await change(.remove(targets))
     }
 
-    public func token(of id: String) async throws(EgressError) -> String { token }
+    package func token(of id: String) async throws(EgressError) -> String { token }
 
     private func change(_ change: PolicyChange) async throws(EgressError) -> PolicyStatus {
         try await Blocking.run { [self] () throws(EgressError) in

@@ -9,7 +9,7 @@ import Synchronization
 import System
 
 /// A namespace where nothing but loopback passes: the first step of a sidecar.
-public struct ClosedNamespace: Sendable {
+package struct ClosedNamespace: Sendable {
     /// Kept open, because closing a socket that changed nf_tables waits for the kernel's clean-up: 10 ms of a start
     /// (measured).
     let tables: NetfilterSocket
@@ -19,8 +19,8 @@ public struct ClosedNamespace: Sendable {
 ///
 /// Call `close()`, `init` (enforcing when it returns) and `serve()`, in this order. When the process ends, for whatever
 /// reason, the kernel's rules stay.
-public final class Sidecar: EgressController {
-    public let configuration: SidecarConfiguration
+package final class Sidecar: EgressController {
+    package let configuration: SidecarConfiguration
     let logger: Logger
     let logSkip: LogSkip
     private let guarded: GuardedNamespace
@@ -30,11 +30,11 @@ public final class Sidecar: EgressController {
     private let devices = Mutex<[String]>([])
     private let outlets: (audit: AuditLog?, webhook: DenyWebhook?)
     /// For the program's own requests.
-    public let client: HTTPClient
+    package let client: HTTPClient
 
     /// Drops everything but loopback until a policy is in force. Call it before anything else.
     /// - Throws: `EgressError.guardedTwice` where a sidecar runs already; the first one then continues unchanged.
-    public static func close() throws(EgressError) -> ClosedNamespace {
+    package static func close() throws(EgressError) -> ClosedNamespace {
         let tables = try EgressError.ofKernel { () throws(NetfilterError) in try NetfilterSocket() }
         do throws(NetfilterError) {
             try tables.commit(SidecarRuleset.close(claiming: true))
@@ -53,7 +53,7 @@ public final class Sidecar: EgressController {
 
     /// Reads policy and lists, opens the filter and puts the rules into the kernel.
     /// - Throws: `EgressError`; then everything stays as `close()` left it.
-    public init(_ closed: ClosedNamespace, configuration: SidecarConfiguration, logger: Logger) throws {
+    package init(_ closed: ClosedNamespace, configuration: SidecarConfiguration, logger: Logger) throws {
         self.configuration = configuration
         let rulesFolder = configuration.rulesFolder
         let stamps = Self.stamps(rulesFolder)
@@ -123,14 +123,14 @@ public final class Sidecar: EgressController {
     func endEvents() { guardian.watch.log.close() }
 
     /// Stops answering names. The rules stay.
-    public func stop() async {
+    package func stop() async {
         services.stop()
         outlets.webhook?.close()
         await outlets.audit?.close()
     }
 
     /// The number of rules in force, including the operator's.
-    public var ruleCount: Int {
+    package var ruleCount: Int {
         guardian.state.withLock { $0.record.policy.ruleCount + $0.evaluator.operatorRules.count }
     }
 
@@ -138,7 +138,7 @@ public final class Sidecar: EgressController {
 
     /// Applies changes of the operator's lists and of the namespace's devices. A list that cannot be read is logged and
     /// changes nothing.
-    public func refresh() {
+    package func refresh() {
         guardian.restoreOrReport()
         guardDevices()
         guardian.renewOrReport()

@@ -62,7 +62,7 @@ struct SidecarAPI: Sendable {
 }
 
 /// Serves a sidecar until it is told to stop.
-public final class SidecarServer: Sendable {
+package final class SidecarServer: Sendable {
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     private let sidecar: Sidecar
     private let server: HTTPServer
@@ -72,7 +72,7 @@ public final class SidecarServer: Sendable {
     private static let interval = TimeAmount.milliseconds(500)
 
     /// Returns when the API is served. It waits for an event loop, so it must not be called on one.
-    public init(_ sidecar: Sidecar, metrics: @escaping @Sendable () -> String = { "" }) throws {
+    package init(_ sidecar: Sidecar, metrics: @escaping @Sendable () -> String = { "" }) throws {
         self.sidecar = sidecar
         var limits = HTTPLimits()
         limits.maxConnections = 256
@@ -98,7 +98,7 @@ public final class SidecarServer: Sendable {
     }
 
     /// Stops serving and answering names. The rules stay.
-    public func shutdown() async {
+    package func shutdown() async {
         refreshing.cancel()
         sidecar.endEvents()
         await server.shutdown(grace: .seconds(1))

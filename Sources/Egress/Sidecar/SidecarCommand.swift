@@ -1,6 +1,6 @@
 /// The sidecar's command line. Without arguments it guards, which is how containers start it.
-public struct SidecarCommand: Hashable, Sendable {
-    public enum Work: String, Hashable, Sendable, CaseIterable {
+package struct SidecarCommand: Hashable, Sendable {
+    package enum Work: String, Hashable, Sendable, CaseIterable {
         case `guard` = ""
         case help = "--help"
         case version = "--version"
@@ -8,15 +8,15 @@ public struct SidecarCommand: Hashable, Sendable {
         case open = "--open"
     }
 
-    public var work = Work.guard
+    package var work = Work.guard
     /// Whether it may guard the machine's own network namespace.
-    public var mayBeHost = false
+    package var mayBeHost = false
 
     private static let hostWord = "--host-namespace"
 
     /// - Parameter arguments: without the program's name.
     /// - Throws: `SidecarCommandError`; then the caller must do nothing.
-    public init(_ arguments: some Sequence<String>) throws(SidecarCommandError) {
+    package init(_ arguments: some Sequence<String>) throws(SidecarCommandError) {
         for argument in arguments {
             let word = argument == "-h" ? Work.help.rawValue : argument
             if word == Self.hostWord {
@@ -32,7 +32,7 @@ public struct SidecarCommand: Hashable, Sendable {
         }
     }
 
-    public static let usage = """
+    package static let usage = """
         usage: sallyport-egress [--host-namespace] [--check | --open | --help | --version]
 
         Guards the network namespace that it is started in; its settings are variables, OPENSANDBOX_EGRESS_…
@@ -48,11 +48,11 @@ public struct SidecarCommand: Hashable, Sendable {
 }
 
 /// Why a command line was refused.
-public enum SidecarCommandError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum SidecarCommandError: Error, Hashable, Sendable, CustomStringConvertible {
     case unknown(String)
     case two(String, String)
 
-    public var description: String {
+    package var description: String {
         switch self {
         case .unknown(let word): "unknown argument \"\(word.prefix(80))\""
         case .two(let one, let other): "\(one) and \(other) exclude each other"

@@ -4,15 +4,15 @@ import NetworkPolicy
 
 extension SidecarConfiguration {
     /// Where events and metrics go.
-    public struct Outlets: Sendable {
-        public var denyWebhook: HTTPEndpoint?
-        public var auditLog: String?
+    package struct Outlets: Sendable {
+        package var denyWebhook: HTTPEndpoint?
+        package var auditLog: String?
         /// Bytes after which the audit log is rotated; 0 for never.
-        public var auditLogLimit = 64 << 20
+        package var auditLogLimit = 64 << 20
         /// Attributes added to every metric.
-        public var attributes: [(name: String, value: String)] = []
+        package var attributes: [(name: String, value: String)] = []
         /// `search` of resolv.conf.
-        public var searchDomains: [String] = []
+        package var searchDomains: [String] = []
     }
 
     mutating func readOutlets(
@@ -41,17 +41,17 @@ extension SidecarConfiguration {
 }
 
 /// An address to listen on: `:18080`, `0.0.0.0:18080`, `[2001:db8::1]:18080`.
-public struct SidecarAddress: Hashable, Sendable, CustomStringConvertible {
+package struct SidecarAddress: Hashable, Sendable, CustomStringConvertible {
     /// `nil` for every address.
-    public var host: IPAddress?
-    public var port: UInt16
+    package var host: IPAddress?
+    package var port: UInt16
 
-    public init(host: IPAddress? = nil, port: UInt16) {
+    package init(host: IPAddress? = nil, port: UInt16) {
         self.host = host
         self.port = port
     }
 
-    public init?(_ text: String) {
+    package init?(_ text: String) {
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0,
             text[text.index(after: colon)...].allSatisfy(\.isNumber)
         else { return nil }
@@ -68,7 +68,7 @@ public struct SidecarAddress: Hashable, Sendable, CustomStringConvertible {
         self.host = address
     }
 
-    public var description: String {
+    package var description: String {
         guard let host else { return ":\(port)" }
         return host.isIPv4 ? "\(host):\(port)" : "[\(host)]:\(port)"
     }

@@ -6,8 +6,8 @@ import NetworkPolicy
 import Spelling
 
 /// The settings of a sidecar, all from the environment (docs/egress-sidecar.md).
-public struct SidecarConfiguration: Sendable {
-    public enum Mode: String, Hashable, Sendable {
+package struct SidecarConfiguration: Sendable {
+    package enum Mode: String, Hashable, Sendable {
         /// Names are filtered; addresses are open.
         case names = "dns"
         /// Names are filtered, and only learned addresses and those of address rules are open.
@@ -16,39 +16,39 @@ public struct SidecarConfiguration: Sendable {
         case checkedFlows = "dns+nft+sni"
     }
 
-    public var mode = Mode.namesAndAddresses
+    package var mode = Mode.namesAndAddresses
     /// In mode `dns+nft+sni`, ports of learned addresses that are not checked.
-    public var uncheckedPorts: [UInt16] = []
-    public var address = SidecarAddress(port: 18080)
+    package var uncheckedPorts: [UInt16] = []
+    package var address = SidecarAddress(port: 18080)
     /// `nil` if the API asks for none.
-    public var token: String?
-    public var sandboxID = "sandbox"
-    public var rules = Policy.denyAll
-    public var policyFile: String?
-    public var rulesFolder = "/var/egress/rules"
-    public var dns = DNSConfiguration(upstreams: [])
+    package var token: String?
+    package var sandboxID = "sandbox"
+    package var rules = Policy.denyAll
+    package var policyFile: String?
+    package var rulesFolder = "/var/egress/rules"
+    package var dns = DNSConfiguration(upstreams: [])
     /// Whether Docker's resolver is used although it may forward queries through this filter.
-    public private(set) var mayAskItself = false
-    public var exemptNameservers: [IPAddress] = []
-    public var internalZones: [DomainName] = []
-    public var internalRanges = AnswerFilter.privateRanges
+    package private(set) var mayAskItself = false
+    package var exemptNameservers: [IPAddress] = []
+    package var internalZones: [DomainName] = []
+    package var internalRanges = AnswerFilter.privateRanges
     /// `Int.max` for no limit.
-    public var maxRules = 4096
-    public var inbound = InboundAccess.any
+    package var maxRules = 4096
+    package var inbound = InboundAccess.any
     /// The presets that policies may name.
-    public var presets = Presets.none
-    public var logLevel = Logger.Level.info
-    public var budgets = EgressBudgets()
+    package var presets = Presets.none
+    package var logLevel = Logger.Level.info
+    package var budgets = EgressBudgets()
     /// Whether the limit of connections is the default share of the machine's (`ConnectionShare`).
-    public internal(set) var sharesConnections = true
-    public var resolverBlock = ResolverBlock()
-    public var outlets = Outlets()
+    package internal(set) var sharesConnections = true
+    package var resolverBlock = ResolverBlock()
+    package var outlets = Outlets()
 
     /// - Parameters:
     ///   - resolvConf: the text of /etc/resolv.conf, used if the environment names no upstream.
     ///   - knownResolvers: called only if a list names them, because reading them takes a millisecond.
     /// - Throws: the first variable with an invalid value.
-    public init(
+    package init(
         environment: [String: String], resolvConf: String = "", presets: Presets = .none,
         knownResolvers: () throws(EgressError) -> KnownResolvers = { () throws(EgressError) in .none }
     ) throws(SidecarConfigurationError) {
@@ -120,11 +120,11 @@ public struct SidecarConfiguration: Sendable {
 }
 
 /// A variable with an invalid value. The value is not repeated, since it may be a secret.
-public struct SidecarConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
-    public let variable: String
-    public let reason: String
+package struct SidecarConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let variable: String
+    package let reason: String
 
-    public var description: String { "\(variable): \(reason)" }
+    package var description: String { "\(variable): \(reason)" }
 }
 
 /// The sidecar's environment variables. A blank one counts as absent.

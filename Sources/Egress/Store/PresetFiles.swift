@@ -5,7 +5,7 @@ extension Presets {
     /// Reads every preset file of a folder; `preset.schema.json` beside them is no preset. A folder that is not there holds
     /// none.
     /// - Throws: `PolicyError` for the first file that is no preset.
-    public static func load(folder: String) throws(PolicyError) -> Presets {
+    package static func load(folder: String) throws(PolicyError) -> Presets {
         var all: [String: [Rule]] = [:]
         let names = File.names(in: folder) ?? []
         for name in names.sorted() where name.hasSuffix(".json") && !name.hasSuffix(".schema.json") {

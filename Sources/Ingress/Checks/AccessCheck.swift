@@ -3,18 +3,18 @@ import SecureAccess
 import Synchronization
 
 /// The settings of access checks, shared by all event loops.
-public struct AccessRules: Sendable {
+package struct AccessRules: Sendable {
     /// The keys that verify signed routes; without any no signed route is valid.
-    public var keys: LiveKeys?
+    package var keys: LiveKeys?
     /// Whether tokens of version 1 are accepted. They have only 32 bits, and do not carry an epoch.
-    public var acceptsVersion1 = true
+    package var acceptsVersion1 = true
     /// Seconds since 1970.
-    public var now: @Sendable () -> UInt64
+    package var now: @Sendable () -> UInt64
     let budget: FailureBudget
     /// Tokens of version 1 that any event loop has verified.
     let known: KnownTokens?
 
-    public init(keys: LiveKeys?, budget: FailureBudget, now: @escaping @Sendable () -> UInt64) {
+    package init(keys: LiveKeys?, budget: FailureBudget, now: @escaping @Sendable () -> UInt64) {
         self.keys = keys
         self.budget = budget
         self.now = now

@@ -11,19 +11,19 @@ import System
 /// used up only tokens that were verified before are checked, and new ones have to wait.
 ///
 /// A sandbox's budget applies only to clients that have failed recently, so many guessers cannot lock out anybody else.
-public final class FailureBudget: Sendable {
-    public struct Limits: Hashable, Sendable {
+package final class FailureBudget: Sendable {
+    package struct Limits: Hashable, Sendable {
         /// A client's burst of failures.
-        public var clientBurst = 20
+        package var clientBurst = 20
         /// The time until one more failure is allowed.
-        public var clientInterval = Duration.seconds(1)
+        package var clientInterval = Duration.seconds(1)
         /// The burst of failures at one sandbox, from all clients.
-        public var sandboxBurst = 200
-        public var sandboxInterval = Duration.milliseconds(100)
+        package var sandboxBurst = 200
+        package var sandboxInterval = Duration.milliseconds(100)
         /// How many clients, and how many sandboxes, are remembered.
-        public var capacity = 4096
+        package var capacity = 4096
 
-        public init() {}
+        package init() {}
     }
 
     enum Kind: String {
@@ -49,7 +49,7 @@ public final class FailureBudget: Sendable {
     private static let logRate = Rate(burst: 1, every: .seconds(1))
 
     /// - Parameter clock: nanoseconds of a monotonic clock.
-    public init(
+    package init(
         _ limits: Limits = Limits(), logger: Logger,
         clock: @escaping @Sendable () -> UInt64 = { NIODeadline.now().uptimeNanoseconds }
     ) {

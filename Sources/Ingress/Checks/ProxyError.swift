@@ -3,16 +3,16 @@ import NIOHTTP1
 
 /// An answer given instead of the sandbox's, with a stable code and a message that says what to do and reveals no
 /// internals.
-public struct ProxyError: Error, Hashable, Sendable {
-    public var status: HTTPResponseStatus
-    public var code: String
-    public var message: String
+package struct ProxyError: Error, Hashable, Sendable {
+    package var status: HTTPResponseStatus
+    package var code: String
+    package var message: String
     /// Whether to close the connection after this answer, because what follows may not be a request.
-    public var closes = false
+    package var closes = false
     /// Seconds, for `Retry-After`.
-    public var retryAfter: Int?
+    package var retryAfter: Int?
 
-    public init(_ status: HTTPResponseStatus, _ code: String, _ message: String, closes: Bool = false) {
+    package init(_ status: HTTPResponseStatus, _ code: String, _ message: String, closes: Bool = false) {
         self.status = status
         self.code = code
         self.message = message

@@ -53,11 +53,11 @@ struct SpentList: Hashable, Sendable {
 
 /// Records in a file which one-time routes have been used, so that a restarted gateway knows them. A use is written
 /// before the request is passed on; if it cannot be written, the request is refused.
-public final class SpentTokens: Sendable {
-    public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
-        public let description: String
+package final class SpentTokens: Sendable {
+    package struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
+        package let description: String
         /// Whether another gateway uses the file.
-        public var isTaken = false
+        package var isTaken = false
     }
 
     private struct State: ~Copyable, Sendable {
@@ -72,7 +72,7 @@ public final class SpentTokens: Sendable {
     ///   - path: a file that only this gateway uses; created with mode 0600 if missing.
     ///   - capacity: the most routes that are remembered.
     /// - Throws: `FileError` if it cannot be read and written, or another gateway uses it.
-    public init(path: String, capacity: Int = 65536, now: UInt64) throws(FileError) {
+    package init(path: String, capacity: Int = 65536, now: UInt64) throws(FileError) {
         func problem(_ what: String, _ error: SystemCallError = .last) -> FileError {
             FileError(description: "\(path) \(what): \(error)")
         }

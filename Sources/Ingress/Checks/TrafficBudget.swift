@@ -4,24 +4,24 @@ import Synchronization
 import System
 
 /// Limits for one client and one sandbox at a gateway; nil for no limit.
-public struct TrafficLimits: Hashable, Sendable {
+package struct TrafficLimits: Hashable, Sendable {
     /// Requests per second of one client, for anything.
-    public var clientRate: Int?
+    package var clientRate: Int?
     /// The burst before the rate applies.
-    public var clientBurst = 100
+    package var clientBurst = 100
     /// Open connections of one client.
-    public var clientConnections: Int?
+    package var clientConnections: Int?
     /// Permitted requests per second to one port of a sandbox.
-    public var routeRate: Int?
-    public var routeBurst = 200
+    package var routeRate: Int?
+    package var routeBurst = 200
     /// Concurrent requests, streams and tunnels to one sandbox.
-    public var sandboxConcurrency: Int?
+    package var sandboxConcurrency: Int?
     /// How many clients, and how many routes, are remembered.
-    public var capacity = 16384
+    package var capacity = 16384
 
-    public init() {}
+    package init() {}
 
-    public static let none = TrafficLimits()
+    package static let none = TrafficLimits()
 }
 
 /// Enforces the limits over all event loops. A client is an IPv4 address or an IPv6 /64.

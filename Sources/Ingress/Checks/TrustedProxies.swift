@@ -3,16 +3,16 @@ import NIOHTTP1
 
 /// The addresses of proxies in front of the gateway, whose forwarding fields are believed. Without any,
 /// `X-Forwarded-For` is ignored.
-public struct TrustedProxies: Hashable, Sendable {
+package struct TrustedProxies: Hashable, Sendable {
     private let blocks: [CIDRBlock]
 
-    public static let none = TrustedProxies()
+    package static let none = TrustedProxies()
 
     private init() { blocks = [] }
 
     /// - Parameter texts: addresses or blocks, `192.0.2.1` or `2001:db8::/32`.
     /// - Returns: nil if one is neither.
-    public init?(_ texts: [String]) {
+    package init?(_ texts: [String]) {
         var blocks: [CIDRBlock] = []
         for text in texts {
             let parts = text.split(separator: "/", omittingEmptySubsequences: false)

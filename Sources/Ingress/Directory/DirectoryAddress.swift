@@ -1,18 +1,18 @@
 import NIOCore
 
 /// Where a directory is served: `unix:/path`, or `host:port` with a literal address.
-public struct DirectoryAddress: Hashable, Sendable, CustomStringConvertible {
-    public enum Place: Hashable, Sendable {
+package struct DirectoryAddress: Hashable, Sendable, CustomStringConvertible {
+    package enum Place: Hashable, Sendable {
         case unix(path: String)
         case tcp(host: String, port: Int)
     }
 
-    public var place: Place
+    package var place: Place
 
-    public init(_ place: Place) { self.place = place }
+    package init(_ place: Place) { self.place = place }
 
     /// - Throws: `DirectoryError.invalidAddress`.
-    public init(_ text: String) throws(DirectoryError) {
+    package init(_ text: String) throws(DirectoryError) {
         if text.hasPrefix("unix:") {
             let path = String(text.dropFirst(5))
             guard path.hasPrefix("/"), (2...107).contains(path.utf8.count) else { throw .invalidAddress(text) }
@@ -30,7 +30,7 @@ public struct DirectoryAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Whether other machines can reach it, and could read the traffic.
-    public var leavesMachine: Bool {
+    package var leavesMachine: Bool {
         switch place {
         case .unix: false
         case .tcp(let host, _): !(host == "::1" || host.hasPrefix("127."))
@@ -44,7 +44,7 @@ public struct DirectoryAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    public var description: String {
+    package var description: String {
         switch place {
         case .unix(let path): "unix:" + path
         case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"

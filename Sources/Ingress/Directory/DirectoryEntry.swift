@@ -2,19 +2,19 @@ import SecureAccess
 
 /// A sandbox's entry in the directory, as sent to gateways: what they need to route and to check access. It contains no
 /// credential, only a hash.
-public struct DirectoryEntry: Codable, Hashable, Sendable {
+package struct DirectoryEntry: Codable, Hashable, Sendable {
     /// A port that is not simply dialled at the sandbox's address.
-    public struct Service: Codable, Hashable, Sendable {
-        public var port: Int
+    package struct Service: Codable, Hashable, Sendable {
+        package var port: Int
         /// A unix socket of this machine that serves it; nil if the sandbox does.
-        public var socket: String?
-        public var pathPrefix: String?
+        package var socket: String?
+        package var pathPrefix: String?
         /// A literal address that serves it; nil for the sandbox's.
-        public var host: String?
+        package var host: String?
         /// The port there that forwards to it; nil for the same port.
-        public var targetPort: Int?
+        package var targetPort: Int?
 
-        public init(
+        package init(
             port: Int, socket: String? = nil, pathPrefix: String? = nil, host: String? = nil, targetPort: Int? = nil
         ) {
             self.port = port
@@ -25,23 +25,23 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
         }
     }
 
-    public var id: String
+    package var id: String
     /// A literal address; nil if the sandbox cannot be reached now.
-    public var host: String?
+    package var host: String?
     /// Why it cannot be reached; shown to authorised clients only.
-    public var notReady: String?
+    package var notReady: String?
     /// Distinguishes this sandbox from others that had its address.
-    public var incarnation: String
-    public var epoch: AccessEpoch
+    package var incarnation: String
+    package var epoch: AccessEpoch
     /// `EndpointCredential.hash` of its static credential; nil if access is open.
-    public var credentialHash: [UInt8]?
-    public var services: [Service]
+    package var credentialHash: [UInt8]?
+    package var services: [Service]
     /// Whether accesses renew it.
-    public var renews: Bool
+    package var renews: Bool
     /// Whether `host` also serves other things than the sandbox, so that only `services` belong to the sandbox.
-    public var dialsServicesOnly: Bool?
+    package var dialsServicesOnly: Bool?
 
-    public init(
+    package init(
         id: String, host: String?, notReady: String? = nil, incarnation: String, epoch: AccessEpoch = .first,
         credentialHash: [UInt8]? = nil, services: [Service] = [], renews: Bool = false
     ) {
@@ -55,7 +55,7 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
         self.renews = renews
     }
 
-    public func lookup(_ port: Int) -> EndpointLookup {
+    package func lookup(_ port: Int) -> EndpointLookup {
         guard let host else {
             return .notReady(
                 notReady ?? "the sandbox cannot be reached now", credentialHash: credentialHash, epoch: epoch)
@@ -76,18 +76,18 @@ public struct DirectoryEntry: Codable, Hashable, Sendable {
 
 /// Access that has ended: connections to `incarnation` that were opened under another epoch than `epoch` must be
 /// closed.
-public struct EndedAccess: Hashable, Sendable {
-    public var incarnation: String
+package struct EndedAccess: Hashable, Sendable {
+    package var incarnation: String
     /// The epoch still valid; nil if the sandbox is gone.
-    public var epoch: AccessEpoch?
+    package var epoch: AccessEpoch?
 
-    public init(incarnation: String, epoch: AccessEpoch? = nil) {
+    package init(incarnation: String, epoch: AccessEpoch? = nil) {
         self.incarnation = incarnation
         self.epoch = epoch
     }
 
     /// The access that a change of an entry ends; nil for none.
-    public static func between(_ old: DirectoryEntry?, _ new: DirectoryEntry?) -> EndedAccess? {
+    package static func between(_ old: DirectoryEntry?, _ new: DirectoryEntry?) -> EndedAccess? {
         guard let old else { return nil }
         guard let new, new.incarnation == old.incarnation else { return EndedAccess(incarnation: old.incarnation) }
         return new.epoch == old.epoch ? nil : EndedAccess(incarnation: old.incarnation, epoch: new.epoch)

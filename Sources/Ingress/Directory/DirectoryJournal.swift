@@ -1,8 +1,8 @@
 /// The server side of the directory stream: the present state, and the last changes for gateways that were briefly
 /// disconnected. A value; its owner wakes the streams.
-public struct DirectoryJournal: Sendable {
-    public private(set) var entries: [String: DirectoryEntry] = [:]
-    public private(set) var position: DirectoryPosition
+package struct DirectoryJournal: Sendable {
+    package private(set) var entries: [String: DirectoryEntry] = [:]
+    package private(set) var position: DirectoryPosition
     /// The latest changes, oldest first.
     private var changes: [DirectoryMessage] = []
     private let capacity: Int
@@ -10,7 +10,7 @@ public struct DirectoryJournal: Sendable {
     /// - Parameters:
     ///   - stream: a random word that distinguishes this journal from earlier ones.
     ///   - capacity: how many changes are kept; a gateway that has missed more gets a full snapshot.
-    public init(stream: String, capacity: Int = 1024) {
+    package init(stream: String, capacity: Int = 1024) {
         position = DirectoryPosition(stream: stream, sequence: 0)
         self.capacity = max(1, capacity)
     }
@@ -18,7 +18,7 @@ public struct DirectoryJournal: Sendable {
     /// Records a change; nil for a sandbox that is gone.
     /// - Returns: the previous entry, and whether it differs.
     @discardableResult
-    public mutating func set(_ id: String, _ entry: DirectoryEntry?) -> (old: DirectoryEntry?, isChange: Bool) {
+    package mutating func set(_ id: String, _ entry: DirectoryEntry?) -> (old: DirectoryEntry?, isChange: Bool) {
         let old = entries[id]
         guard old != entry else { return (old, false) }
         entries[id] = entry
@@ -32,13 +32,13 @@ public struct DirectoryJournal: Sendable {
 
     /// The first messages for a gateway that connects.
     /// - Parameter known: its position, if it has one.
-    public func opening(after known: DirectoryPosition?) -> [DirectoryMessage] {
+    package func opening(after known: DirectoryPosition?) -> [DirectoryMessage] {
         guard let known, let missed = missed(after: known) else { return [snapshot] }
         return [.resumed(known)] + missed
     }
 
     /// The changes after a position; a full snapshot if that is too long ago.
-    public func messages(after known: DirectoryPosition) -> [DirectoryMessage] { missed(after: known) ?? [snapshot] }
+    package func messages(after known: DirectoryPosition) -> [DirectoryMessage] { missed(after: known) ?? [snapshot] }
 
     private var snapshot: DirectoryMessage { .snapshot(position, entries.values.sorted { $0.id < $1.id }) }
 
@@ -50,18 +50,18 @@ public struct DirectoryJournal: Sendable {
 }
 
 /// The gateway's side of the directory stream: the state received so far.
-public struct DirectoryReplica: Sendable {
-    public private(set) var entries: [String: DirectoryEntry] = [:]
+package struct DirectoryReplica: Sendable {
+    package private(set) var entries: [String: DirectoryEntry] = [:]
     /// nil before the first snapshot.
-    public private(set) var position: DirectoryPosition?
+    package private(set) var position: DirectoryPosition?
 
-    public init() {}
+    package init() {}
 
     /// Applies a message.
     /// - Returns: access that has ended.
     /// - Throws: `DirectoryError.gap` if changes are missing; then a new snapshot is needed, and the old state stays in
     ///   force until it arrives.
-    public mutating func apply(_ message: DirectoryMessage) throws(DirectoryError) -> [EndedAccess] {
+    package mutating func apply(_ message: DirectoryMessage) throws(DirectoryError) -> [EndedAccess] {
         switch message {
         case .snapshot(let position, let list):
             let old = entries

@@ -2,7 +2,7 @@ import FoundationEssentials
 import JSON
 
 /// One line of the directory stream, in JSON: a full state or a change.
-public enum DirectoryMessage: Hashable, Sendable {
+package enum DirectoryMessage: Hashable, Sendable {
     /// The full state. It may come at any time and replaces the previous one.
     case snapshot(DirectoryPosition, [DirectoryEntry])
     /// The stream continues after the position that the gateway gave.
@@ -22,7 +22,7 @@ public enum DirectoryMessage: Hashable, Sendable {
     }
 
     /// - Throws: `DirectoryError.malformed`.
-    public init(line: some Sequence<UInt8>) throws(DirectoryError) {
+    package init(line: some Sequence<UInt8>) throws(DirectoryError) {
         guard let wire: Wire = try? JSONValue(Array(line)).decode() else { throw .malformed }
         switch (wire.kind, wire.stream, wire.entries, wire.entry, wire.id) {
         case ("snapshot", let stream?, let entries?, _, _):
@@ -37,7 +37,7 @@ public enum DirectoryMessage: Hashable, Sendable {
     }
 
     /// The line, with a line feed.
-    public var line: [UInt8] {
+    package var line: [UInt8] {
         let wire =
             switch self {
             case .snapshot(let position, let entries):
@@ -55,27 +55,27 @@ public enum DirectoryMessage: Hashable, Sendable {
 }
 
 /// A position in a directory stream. A restarted directory begins a new stream.
-public struct DirectoryPosition: Hashable, Sendable, LosslessStringConvertible {
-    public var stream: String
-    public var sequence: UInt64
+package struct DirectoryPosition: Hashable, Sendable, LosslessStringConvertible {
+    package var stream: String
+    package var sequence: UInt64
 
-    public init(stream: String, sequence: UInt64) {
+    package init(stream: String, sequence: UInt64) {
         self.stream = stream
         self.sequence = sequence
     }
 
     /// Reads `<stream>.<sequence>`.
-    public init?(_ text: String) {
+    package init?(_ text: String) {
         guard let dot = text.lastIndex(of: "."), let sequence = UInt64(text[text.index(after: dot)...]) else {
             return nil
         }
         self.init(stream: String(text[..<dot]), sequence: sequence)
     }
 
-    public var description: String { "\(stream).\(sequence)" }
+    package var description: String { "\(stream).\(sequence)" }
 }
 
-public enum DirectoryError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum DirectoryError: Error, Hashable, Sendable, CustomStringConvertible {
     case malformed
     /// A change was missed.
     case gap
@@ -85,7 +85,7 @@ public enum DirectoryError: Error, Hashable, Sendable, CustomStringConvertible {
     case lineTooLong
     case invalidAddress(String)
 
-    public var description: String {
+    package var description: String {
         switch self {
         case .malformed: "the directory sent an invalid message"
         case .gap: "a change was missed"

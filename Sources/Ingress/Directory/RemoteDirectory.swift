@@ -7,10 +7,10 @@ import System
 
 /// Follows the directory of a control plane in another process. While the connection is down the last state stays in
 /// force; before the first one, nothing is routed.
-public final class RemoteDirectory: EndpointDirectory {
-    public static let path = "/v1/directory"
+package final class RemoteDirectory: EndpointDirectory {
+    package static let path = "/v1/directory"
     /// The query parameter with the position.
-    public static let positionParameter = "after"
+    package static let positionParameter = "after"
 
     private struct State: Sendable {
         var replica = DirectoryReplica()
@@ -38,7 +38,7 @@ public final class RemoteDirectory: EndpointDirectory {
     ///   - renewals: called for accesses to sandboxes that are renewed by them; nil for none.
     ///   - socketFolder: the present folder, by the name that the control plane has for it. Sockets in it are reached from here,
     ///     also where a folder above it may not be entered.
-    public init(
+    package init(
         address: DirectoryAddress, secret: String, renewals: (any RenewalSink)? = nil, socketFolder: String? = nil,
         logger: Logger
     ) {
@@ -49,9 +49,9 @@ public final class RemoteDirectory: EndpointDirectory {
         self.logger = logger
     }
 
-    public var isReady: Bool { state.withLock { $0.replica.position != nil } }
+    package var isReady: Bool { state.withLock { $0.replica.position != nil } }
 
-    public func lookup(sandbox: String, port: Int) -> EndpointLookup {
+    package func lookup(sandbox: String, port: Int) -> EndpointLookup {
         let (entry, isReady) = state.withLock { ($0.replica.entries[sandbox], $0.replica.position != nil) }
         guard let entry else { return isReady ? .unknown : .unavailable }
         let found = entry.lookup(port)
@@ -62,24 +62,24 @@ public final class RemoteDirectory: EndpointDirectory {
         return .found(backend)
     }
 
-    public func accessed(sandbox: String, renew: Bool) {
+    package func accessed(sandbox: String, renew: Bool) {
         guard renew, let renewals, state.withLock({ $0.replica.entries[sandbox]?.renews ?? false }) else { return }
         renewals.accessed(sandbox)
     }
 
-    public func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {
+    package func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {
         state.withLock { $0.observers.append(observer) }
     }
 
     /// - Parameter follower: called with this gateway's position after each change.
-    public func whenApplied(_ follower: @escaping @Sendable (DirectoryPosition) -> Void) {
+    package func whenApplied(_ follower: @escaping @Sendable (DirectoryPosition) -> Void) {
         state.withLock { $0.followers.append(follower) }
     }
 
     // MARK: following
 
     /// Follows the stream until the task is cancelled, and reconnects when it breaks.
-    public func follow() async {
+    package func follow() async {
         var backOff = BackOff(first: Self.shortestPause, longest: Self.maxPause)
         var asksForAll = false
         while !Task.isCancelled {
@@ -171,6 +171,6 @@ private final class DirectorySilenceWatch: ChannelInboundHandler {
 }
 
 /// Records that a sandbox was used. Called on event loops, so it must not block.
-public protocol RenewalSink: Sendable {
+package protocol RenewalSink: Sendable {
     func accessed(_ sandbox: String)
 }

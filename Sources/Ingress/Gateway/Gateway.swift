@@ -11,7 +11,7 @@ import System
 #endif
 
 /// The HTTP and WebSocket proxy through which clients reach ports of sandboxes.
-public final class Gateway: Sendable {
+package final class Gateway: Sendable {
     private struct State {
         /// The listener without TLS, then the one with TLS.
         var listeners: [any Channel] = []
@@ -29,7 +29,7 @@ public final class Gateway: Sendable {
     private let state = Mutex(State())
 
     /// - Parameter dialer: nil if this process cannot enter the sandboxes' network namespaces.
-    public init(
+    package init(
         configuration: GatewayConfiguration, directory: any EndpointDirectory, group: any EventLoopGroup,
         dialer: (any InsideDialer)? = nil, logger: Logger
     ) {
@@ -51,7 +51,7 @@ public final class Gateway: Sendable {
 
     /// - Returns: the address bound, without TLS.
     /// - Throws: `TLSError` if TLS cannot be served, `IOError` if an address cannot be bound.
-    public func start() async throws -> SocketAddress {
+    package func start() async throws -> SocketAddress {
         let tls = try configuration.tls.map { listener in
             let tls = try ListenerTLS(
                 listener.certificates, protocols: ["h2", "http/1.1"], from: configuration.files, logger: logger)
@@ -75,7 +75,7 @@ public final class Gateway: Sendable {
     }
 
     /// The address with TLS; nil if there is none.
-    public var secureAddress: SocketAddress? {
+    package var secureAddress: SocketAddress? {
         state.withLock { $0.listeners.count > 1 ? $0.listeners[1].localAddress : nil }
     }
 
@@ -113,7 +113,7 @@ public final class Gateway: Sendable {
 
     /// Stops accepting, lets requests and tunnels continue for at most `grace`, then closes. Clients are told to stop
     /// by GOAWAY in HTTP/2 and `Connection: close` in HTTP/1.1.
-    public func shutdown(grace: TimeAmount = .seconds(5)) async {
+    package func shutdown(grace: TimeAmount = .seconds(5)) async {
         let (listeners, connections, tls) = state.withLock { state in
             state.isShuttingDown = true
             defer { (state.listeners, state.tls) = ([], nil) }

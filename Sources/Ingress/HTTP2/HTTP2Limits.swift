@@ -2,35 +2,35 @@ import NIOCore
 import NIOHTTP2
 
 /// Limits of one HTTP/2 connection (RFC 9113, section 10.5). A peer that exceeds one gets GOAWAY and is disconnected.
-public struct HTTP2Limits: Sendable {
+package struct HTTP2Limits: Sendable {
     /// Concurrent streams.
-    public var maxStreams = 100
+    package var maxStreams = 100
     /// Bytes of a stream's body that a client may send before the sandbox has accepted them.
-    public var streamWindow = 128 << 10
+    package var streamWindow = 128 << 10
     /// Bytes under way in all streams together. This window reopens as bytes arrive; clients are held back by the
     /// stream's window.
-    public var connectionWindow = 1 << 20
+    package var connectionWindow = 1 << 20
     /// Streams that a client may reset in `window` (CVE-2023-44487).
-    public var maxResets = 200
+    package var maxResets = 200
     /// Malformed requests in `window`.
-    public var maxStreamErrors = 100
+    package var maxStreamErrors = 100
     /// PING, SETTINGS and PRIORITY frames in `window`, beside one for each DATA frame that the client was sent.
-    public var maxControlFrames = 600
+    package var maxControlFrames = 600
     /// WINDOW_UPDATE frames in `window`, beside ten for each DATA frame that the client was sent and each stream it opened.
-    public var maxWindowUpdates = 600
+    package var maxWindowUpdates = 600
     /// Frames of unknown types in `window`, and GOAWAY, beside ten for each stream opened.
-    public var maxUnknownFrames = 600
+    package var maxUnknownFrames = 600
     /// Heads that a sandbox sends in `window`, beside ten for each request that it was sent.
-    public var maxInterimHeads = 100
-    public var window = TimeAmount.seconds(30)
+    package var maxInterimHeads = 100
+    package var window = TimeAmount.seconds(30)
     /// CONTINUATION frames of one block (CVE-2024-27983 and similar).
-    public var maxContinuations = 5
+    package var maxContinuations = 5
     /// Consecutive empty DATA frames.
-    public var maxEmptyFrames = 10
+    package var maxEmptyFrames = 10
     /// Answers to control frames that wait for the client to read.
-    public var maxBufferedFrames = 1000
+    package var maxBufferedFrames = 1000
 
-    public init() {}
+    package init() {}
 
     /// - Parameter headBytes: the largest head that is answered. A head of more than twice that ends the connection,
     ///   since compressed bytes cannot be skipped.

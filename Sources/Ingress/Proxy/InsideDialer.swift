@@ -6,7 +6,7 @@ import NIOCore
 
 /// Makes connections from inside sandboxes, to servers that listen on the sandbox's own loopback only. For gateways in the
 /// process that has the sandboxes' network namespaces.
-public protocol InsideDialer: Sendable {
+package protocol InsideDialer: Sendable {
     /// Must not block.
     /// - Parameter incarnation: which sandbox (`Backend.incarnation`).
     /// - Returns: the descriptor of a connected socket, which the caller closes. Fails with `IOError` where the kernel

@@ -3,43 +3,43 @@ import NIOCore
 import NIOHTTP1
 
 /// The proxy's limits for clients and sandboxes.
-public struct ProxyLimits: Sendable {
+package struct ProxyLimits: Sendable {
     /// Limits of a request head.
-    public var head = RequestHeadCheck()
+    package var head = RequestHeadCheck()
     /// Concurrent client connections; further ones are closed at once. For the server proxy its listener does this.
-    public var maxConnections = 16384
+    package var maxConnections = 16384
     /// The largest request body; nil for no limit, since bodies are not stored.
-    public var maxBody: Int?
+    package var maxBody: Int?
     /// From a head's first byte to its last.
-    public var headTimeout = TimeAmount.seconds(10)
+    package var headTimeout = TimeAmount.seconds(10)
     /// How long a client's connection may stay idle between requests. The official client keeps its own for 30 s.
-    public var keepAliveTimeout = TimeAmount.seconds(75)
-    public var connectTimeout = TimeAmount.seconds(5)
+    package var keepAliveTimeout = TimeAmount.seconds(75)
+    package var connectTimeout = TimeAmount.seconds(5)
     /// From the request's last byte to the response's head (docs/wire.md#the-server-proxy).
-    public var responseTimeout = TimeAmount.seconds(180)
+    package var responseTimeout = TimeAmount.seconds(180)
     /// In each such period, `bodyProgress` bytes of a request's body must arrive, or its end. Applies only until a
     /// response has begun, so that bidirectional streams may be slow.
-    public var bodyTimeout = TimeAmount.seconds(60)
-    public var bodyProgress = 4096
+    package var bodyTimeout = TimeAmount.seconds(60)
+    package var bodyProgress = 4096
     /// How long a streamed response or a tunnel may be silent in both directions. A command may be silent for long.
-    public var streamTimeout = TimeAmount.hours(1)
+    package var streamTimeout = TimeAmount.hours(1)
     /// How long a peer may leave sent data unread.
-    public var stallTimeout = TimeAmount.seconds(60)
+    package var stallTimeout = TimeAmount.seconds(60)
     /// How long a client's further data is read after an early answer.
-    public var lingerTimeout = TimeAmount.seconds(5)
+    package var lingerTimeout = TimeAmount.seconds(5)
     /// How long an idle connection to a sandbox is kept: shorter than usual servers keep it (uvicorn and Node.js: 5 s).
-    public var poolTimeout = TimeAmount.seconds(4)
+    package var poolTimeout = TimeAmount.seconds(4)
     /// The same for HTTP/2, whose servers announce when they close.
-    public var sessionTimeout = TimeAmount.seconds(30)
+    package var sessionTimeout = TimeAmount.seconds(30)
     /// Idle connections per address and event loop: as many as a few HTTP/2 clients can keep busy.
-    public var poolSize = 512
+    package var poolSize = 512
     /// Idle connections per event loop.
-    public var poolTotal = 4096
+    package var poolTotal = 4096
 
     /// Limits for HTTP/2.
-    public var http2 = HTTP2Limits()
+    package var http2 = HTTP2Limits()
 
-    public init() {}
+    package init() {}
 
     func checkHead(_ request: inout HTTPRequestHead) throws(ProxyError) {
         do throws(HTTPMessageError) { try head.check(&request) } catch { throw ProxyError(error) }

@@ -8,16 +8,16 @@ import System
 
 /// Reports to the control plane, through a Redis list, which sandboxes are used (OSEP-0009). No request waits for it.
 /// What cannot be sent is dropped; the next access after the interval reports it again.
-public final class RenewPublisher: RenewalSink {
-    public struct Settings: Sendable {
-        public var address: RedisAddress
-        public var queue = RenewIntent.defaultQueue
+package final class RenewPublisher: RenewalSink {
+    package struct Settings: Sendable {
+        package var address: RedisAddress
+        package var queue = RenewIntent.defaultQueue
         /// The most intents in the list; 0 for no limit. The oldest are dropped.
-        public var queueLimit = 0
+        package var queueLimit = 0
         /// The least time between two intents for one sandbox.
-        public var interval = Duration.seconds(60)
+        package var interval = Duration.seconds(60)
 
-        public init(address: RedisAddress) { self.address = address }
+        package init(address: RedisAddress) { self.address = address }
     }
 
     private let settings: Settings
@@ -35,7 +35,7 @@ public final class RenewPublisher: RenewalSink {
     private static let silence = TimeAmount.seconds(120)
 
     /// - Parameter clock: nanoseconds of a monotonic clock.
-    public init(
+    package init(
         _ settings: Settings, logger: Logger,
         clock: @escaping @Sendable () -> UInt64 = { NIODeadline.now().uptimeNanoseconds }
     ) {
@@ -47,14 +47,14 @@ public final class RenewPublisher: RenewalSink {
         (waiting, asking) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.capacity))
     }
 
-    public func accessed(_ sandbox: String) {
+    package func accessed(_ sandbox: String) {
         let now = clock()
         guard throttle.withLock({ $0.take(sandbox, at: now) }) else { return }
         if case .dropped = asking.yield(RenewIntent(sandbox: sandbox)) { Self.dropped.increment() }
     }
 
     /// Publishes until the task is cancelled. Connects when there is something to send, and again after a failure.
-    public func run() async {
+    package func run() async {
         var backOff = BackOff.redis
         var intents = waiting.makeAsyncIterator()
         var next: RenewIntent?

@@ -1,7 +1,7 @@
 import SecureAccess
 
 /// The directory's answer for one port of one sandbox.
-public enum EndpointLookup: Hashable, Sendable {
+package enum EndpointLookup: Hashable, Sendable {
     case found(Backend)
     case unknown
     /// The sandbox exists but cannot be reached yet, or no longer. The reason is shown to authorised clients only.
@@ -11,7 +11,7 @@ public enum EndpointLookup: Hashable, Sendable {
 }
 
 /// Tells where sandboxes are. The gateway dials nothing else.
-public protocol EndpointDirectory: Sendable {
+package protocol EndpointDirectory: Sendable {
     /// Called on an event loop for every request, so it must not block.
     func lookup(sandbox: String, port: Int) -> EndpointLookup
     /// Called for every permitted request. `renew` is false if the client asked not to renew the sandbox.
@@ -23,6 +23,6 @@ public protocol EndpointDirectory: Sendable {
 }
 
 extension EndpointDirectory {
-    public var isReady: Bool { true }
-    public func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {}
+    package var isReady: Bool { true }
+    package func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {}
 }

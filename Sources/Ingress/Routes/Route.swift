@@ -1,18 +1,18 @@
 import SecureAccess
 
 /// The sandbox and port that a request is for.
-public struct Route: Hashable, Sendable {
-    public var sandbox: String
-    public var port: Int
+package struct Route: Hashable, Sendable {
+    package var sandbox: String
+    package var port: Int
     /// The token of a signed route, well formed but not verified yet.
-    public var token: RouteToken?
+    package var token: RouteToken?
     /// The request target for the sandbox: path and query, byte for byte.
-    public var target: String
+    package var target: String
     /// The target with the token's segments included, for sandboxes without secure access, where they belong to the
     /// application's path. Nil if the token is not in the path.
-    public var unsignedTarget: String?
+    package var unsignedTarget: String?
 
-    public init(
+    package init(
         sandbox: String, port: Int, token: RouteToken? = nil, target: String, unsignedTarget: String? = nil
     ) {
         self.sandbox = sandbox
@@ -69,7 +69,7 @@ public struct Route: Hashable, Sendable {
     }
 
     /// Letters, digits, dashes and underscores, at most 128: nothing with a special meaning in a path or a host name.
-    public static func isSandboxID(_ text: some StringProtocol) -> Bool {
+    package static func isSandboxID(_ text: some StringProtocol) -> Bool {
         (1...128).contains(text.utf8.count)
             && text.utf8.allSatisfy {
                 switch $0 {

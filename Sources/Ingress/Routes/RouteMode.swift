@@ -3,7 +3,7 @@ import NIOHTTP1
 import SecureAccess
 
 /// Where in a request the route is.
-public enum RouteMode: Hashable, Sendable {
+package enum RouteMode: Hashable, Sendable {
     /// The `OpenSandbox-Ingress-To` header; without it, the first label of the host name, below `domain` if given.
     case header(domain: String? = nil)
     /// The beginning of the path.
@@ -11,10 +11,10 @@ public enum RouteMode: Hashable, Sendable {
     /// The label of the host name before `domain`.
     case wildcard(domain: String)
 
-    public static let headerName = "OpenSandbox-Ingress-To"
+    package static let headerName = "OpenSandbox-Ingress-To"
 
     /// - Returns: nil if the request has no route, or more than one.
-    public func route(of head: HTTPRequestHead) -> Route? {
+    package func route(of head: HTTPRequestHead) -> Route? {
         if case .uri = self { return Route.parse(uri: head.uri) }
         guard let (label, form) = label(of: head) else { return nil }
         return Route.parse(label: label, in: form, target: head.uri)

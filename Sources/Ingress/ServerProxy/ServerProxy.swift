@@ -4,16 +4,16 @@ import NIOCore
 import NIOHTTP1
 
 /// Serves `[/v1]/sandboxes/{id}/proxy/{port}/…`: a route of the lifecycle API.
-public final class ServerProxy: Sendable {
+package final class ServerProxy: Sendable {
     /// Of the lifecycle API, below each of its prefixes.
     package static let route = "/sandboxes/{id}/proxy/{port}/*"
 
     /// The words of the server's runtime for what is refused here.
-    public struct Codes: Hashable, Sendable {
+    package struct Codes: Hashable, Sendable {
         var sandboxNotFound: String
         var invalidPort: String
 
-        public init(sandboxNotFound: String, invalidPort: String) {
+        package init(sandboxNotFound: String, invalidPort: String) {
             (self.sandboxNotFound, self.invalidPort) = (sandboxNotFound, invalidPort)
         }
     }
@@ -22,7 +22,7 @@ public final class ServerProxy: Sendable {
     private let logger: Logger
 
     /// - Parameter answersTo: whether a `Host` field names this server.
-    public init(
+    package init(
         directory: any EndpointDirectory, group: any EventLoopGroup, codes: Codes, limits: ProxyLimits = ProxyLimits(),
         dialer: (any InsideDialer)? = nil, answersTo: @escaping @Sendable (String) -> Bool = { _ in true },
         logger: Logger
@@ -38,7 +38,7 @@ public final class ServerProxy: Sendable {
     }
 
     /// Closes the unused connections to sandboxes.
-    public func shutdown() async { await loops.closeAll() }
+    package func shutdown() async { await loops.closeAll() }
 }
 
 extension ServerProxy: HTTPRelay {

@@ -3,20 +3,20 @@ import System
 
 /// Where metrics are exported to, by OpenTelemetry's variables (OTel specification, "OTLP Exporter Configuration" and
 /// "Environment Variables").
-public struct OTLPConfiguration: Sendable {
-    public var endpoint: HTTPEndpoint
-    public var headers: [(name: String, value: String)] = []
+package struct OTLPConfiguration: Sendable {
+    package var endpoint: HTTPEndpoint
+    package var headers: [(name: String, value: String)] = []
     /// Milliseconds.
-    public var timeout: UInt64 = 10_000
-    public var interval: UInt64 = 60_000
-    public var tls = ClientTLS()
+    package var timeout: UInt64 = 10_000
+    package var interval: UInt64 = 60_000
+    package var tls = ClientTLS()
     /// Attributes of the resource: `service.name` and the operator's.
-    public var attributes: [MetricsRegistry.Dimension] = []
+    package var attributes: [MetricsRegistry.Dimension] = []
 
     /// Nil if no endpoint is given, or metrics are switched off.
     /// - Parameter endpoint: the program's own setting, which the variables override.
     /// - Throws: `OTLPConfigurationError` with the invalid variable; its value is not repeated.
-    public init?(
+    package init?(
         environment: [String: String], service: String, endpoint setting: String? = nil
     ) throws(OTLPConfigurationError) {
         func value(_ names: String...) -> (name: String, text: String)? {
@@ -74,7 +74,7 @@ public struct OTLPConfiguration: Sendable {
     }
 
     /// Tells a process of several that export under one configuration from the others.
-    public mutating func nameService(suffix: String) {
+    package mutating func nameService(suffix: String) {
         attributes = attributes.map { $0.name == "service.name" ? .init($0.name, $0.value + "-" + suffix) : $0 }
     }
 
@@ -104,16 +104,16 @@ public struct OTLPConfiguration: Sendable {
 }
 
 /// A variable with an invalid value.
-public struct OTLPConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
-    public let variable: String
-    public let reason: String
+package struct OTLPConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let variable: String
+    package let reason: String
 
     init(_ variable: String, _ reason: String) {
         self.variable = variable
         self.reason = reason
     }
 
-    public var description: String { "\(variable): \(reason)" }
+    package var description: String { "\(variable): \(reason)" }
 }
 
 extension String {

@@ -7,7 +7,7 @@ import System
 ///
 /// A failed export is retried with growing pauses and then left to the next one. Counts are cumulative, so nothing is
 /// lost.
-public struct OTLPExporter: Sendable {
+package struct OTLPExporter: Sendable {
     private let configuration: OTLPConfiguration
     private let registry: MetricsRegistry
     private let scope: String
@@ -36,7 +36,7 @@ public struct OTLPExporter: Sendable {
     }
 
     /// Exports until the task is cancelled, and once more then.
-    public func run() async {
+    package func run() async {
         let failures = Counter(label: "sallyport_otlp_failures_total")
         while !Task.isCancelled {
             try? await Task.sleep(for: .milliseconds(configuration.interval))

@@ -5,11 +5,11 @@ import SafeText
 #endif
 
 /// Output for whoever started the program, unbuffered even if it is a pipe.
-public enum Console {
-    public static func say(_ text: String) { write(text, to: STDOUT_FILENO) }
+package enum Console {
+    package static func say(_ text: String) { write(text, to: STDOUT_FILENO) }
 
     /// Error texts often quote foreign text.
-    public static func complain(_ text: String) {
+    package static func complain(_ text: String) {
         write(ForeignText.escapedLines(text).joined(separator: "\n"), to: STDERR_FILENO)
     }
 

@@ -3,13 +3,13 @@
 #endif
 
 /// Process settings that every server program needs.
-public enum LongRunning {
+package enum LongRunning {
     /// Enough for 16,384 connections with two descriptors each, and spare ones.
     private static let files: rlim_t = 1 << 16
 
     /// Ignores SIGPIPE, so that writing to a closed peer is an error, and raises the limit of descriptors. A shell
     /// often gives 1024, with a hard limit of 20,000, which root may exceed.
-    public static func prepare() {
+    package static func prepare() {
         signal(SIGPIPE, SIG_IGN)
         let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
         var limit = rlimit()

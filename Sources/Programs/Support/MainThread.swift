@@ -2,9 +2,9 @@ import Synchronization
 import System
 
 /// The thread that a program begins on.
-public enum MainThread {
+package enum MainThread {
     /// Runs what waits, and returns when it is done.
-    public static func wait(for body: @escaping @Sendable () async throws -> Void) throws {
+    package static func wait(for body: @escaping @Sendable () async throws -> Void) throws {
         let done = Semaphore()
         let outcome = Mutex<(any Error)?>(nil)
         Task.detached {

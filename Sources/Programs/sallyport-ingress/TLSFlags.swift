@@ -23,5 +23,5 @@ struct TLSFlags: ParsableArguments {
 }
 
 extension CertificateFiles: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
+    package init?(argument: String) { self.init(argument) }
 }

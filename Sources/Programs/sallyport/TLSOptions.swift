@@ -27,5 +27,5 @@ struct TLSOptions: ParsableArguments {
 }
 
 extension CertificateFiles: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
+    package init?(argument: String) { self.init(argument) }
 }

@@ -6,9 +6,9 @@ import Logging
 #endif
 
 /// The disk settings of sandboxes.
-public struct DiskConfiguration: Hashable, Sendable {
+package struct DiskConfiguration: Hashable, Sendable {
     /// What holds a sandbox to its limit.
-    public enum Enforcement: String, Hashable, Sendable, CaseIterable {
+    package enum Enforcement: String, Hashable, Sendable, CaseIterable {
         /// Project quotas where the file system has them, else images.
         case automatic = "auto"
         case quota
@@ -17,15 +17,15 @@ public struct DiskConfiguration: Hashable, Sendable {
         /// Not at all: a sandbox can fill the disk.
         case off
     }
-    public var enforcement = Enforcement.automatic
+    package var enforcement = Enforcement.automatic
     /// The limit in bytes of a sandbox that does not give one.
-    public var limit: Int64 = 10 << 30
+    package var limit: Int64 = 10 << 30
     /// Bytes to keep free on the server's disk; below that no sandbox is made.
-    public var reserve: Int64 = 1 << 30
+    package var reserve: Int64 = 1 << 30
     /// How many bytes of an entrypoint's output are kept.
-    public var log: Int64 = 16 << 20
+    package var log: Int64 = 16 << 20
 
-    public init() {}
+    package init() {}
 }
 
 /// Provides the disk for a sandbox's own files, with a limit.

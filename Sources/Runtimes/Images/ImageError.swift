@@ -1,7 +1,7 @@
 import SafeText
 
 /// Why an image is not available. Every description says what to do; none contains a password.
-public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     case invalidReference(String, reason: String)
     case invalidCredentials(reason: String)
     /// The name has no registry, and none is configured for such names.
@@ -24,7 +24,7 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     case missingTool(String, package: String)
     case storage(action: String, reason: String)
 
-    public var description: String {
+    package var description: String {
         switch self {
         case .invalidReference(let text, let reason):
             "\"\(ForeignText.escaped(text, limit: 80))\" is not an image reference (\(reason)): write it as registry/repository:tag"

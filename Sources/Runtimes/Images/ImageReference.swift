@@ -3,21 +3,21 @@
 /// The grammar is that of Docker's references (distribution/reference): the first part is a registry if it has a dot, a
 /// colon or an upper case letter, or is `localhost`. A name can neither begin with a dash nor contain `..` or white
 /// space, so a reference is safe as an argument and in a URL.
-public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
+package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
     /// Host and perhaps port.
-    public let registry: String
-    public let repository: String
+    package let registry: String
+    package let repository: String
     /// Nil only if there is a digest.
-    public let tag: String?
+    package let tag: String?
     /// Algorithm and hexadecimal digits: `sha256:…`.
-    public let digest: String?
+    package let digest: String?
 
     static let defaultRegistry = "docker.io"
     /// The longest registry and repository together, and the longest tag, from Docker's grammar.
     private static let (nameLimit, tagLimit) = (255, 128)
 
     /// - Throws: `ImageError.invalidReference`.
-    public init(_ text: String) throws(ImageError) {
+    package init(_ text: String) throws(ImageError) {
         func failure(_ reason: String) -> ImageError { .invalidReference(text, reason: reason) }
 
         guard !text.isEmpty else { throw failure("it is empty") }
@@ -59,12 +59,12 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Registry and repository.
-    public var name: String { "\(registry)/\(repository)" }
+    package var name: String { "\(registry)/\(repository)" }
 
-    public var description: String { name + (tag.map { ":" + $0 } ?? "") + (digest.map { "@" + $0 } ?? "") }
+    package var description: String { name + (tag.map { ":" + $0 } ?? "") + (digest.map { "@" + $0 } ?? "") }
 
     /// The shortest text for this image: `python:3.11`.
-    public var familiar: String {
+    package var familiar: String {
         guard registry == Self.defaultRegistry else { return description }
         let suffix = description.dropFirst(name.count)
         let official = repository.hasPrefix("library/") ? String(repository.dropFirst(8)) : repository
@@ -93,7 +93,7 @@ extension ImageReference {
     }
 
     /// Whether a text is a valid registry: a host, perhaps with a port.
-    public static func isRegistry(_ text: some StringProtocol) -> Bool {
+    package static func isRegistry(_ text: some StringProtocol) -> Bool {
         let text = Substring(text)
         var host = text
         if let colon = text.lastIndex(of: ":"), text.last != "]" {

@@ -12,7 +12,7 @@ import System
 ///
 /// An image that was fetched with credentials is handed out only to callers to whom its registry grants it at that
 /// moment. One that was fetched without is handed out from the disk; `remove` makes the next call fetch it anew.
-public final class ImageStore: Sendable {
+package final class ImageStore: Sendable {
     private struct Caller: Hashable, Sendable {
         var reference: ImageReference
         var credentials: RegistryCredentials?
@@ -52,7 +52,7 @@ public final class ImageStore: Sendable {
     ///   - unqualifiedRegistry: the registry of names without one; nil to refuse them.
     ///   - reserve: bytes to keep free on the store's disk; an image that would use them is given up.
     /// - Throws: `ImageError.missingTool`, `.storage`.
-    public convenience init(
+    package convenience init(
         directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil,
         reserve: Int64 = DiskConfiguration().reserve, logger: Logger
     ) throws(ImageError) {
@@ -82,7 +82,7 @@ public final class ImageStore: Sendable {
 
     /// The image, which is fetched if missing. Equal concurrent calls fetch once, and the files of a digest are
     /// unpacked once for all references.
-    public func image(
+    package func image(
         _ reference: String, credentials: RegistryCredentials? = nil
     ) async throws(ImageError) -> SandboxImage {
         let reference = try ImageReference(reference, unqualified: unqualifiedRegistry)
@@ -96,7 +96,7 @@ public final class ImageStore: Sendable {
     /// removed.
     ///
     /// - Throws: `ImageError.invalidReference`, also for a name that a registry could have; `.storage` when there is no such folder.
-    public func register(
+    package func register(
         root: String, reference: String, entrypoint: [String] = [], command: [String] = [],
         environment: [ExactName: String] = [:], workingDirectory: String = "/", user: String = "", digest: String = ""
     ) throws(ImageError) {
@@ -123,14 +123,14 @@ public final class ImageStore: Sendable {
     }
 
     /// All images in the store, by reference.
-    public func images() -> [SandboxImage] {
+    package func images() -> [SandboxImage] {
         index.all.map(\.image).sorted { $0.reference < $1.reference }
     }
 
     /// Removes an image, and its files if no other reference uses them.
     ///
     /// - Throws: `ImageError.notFound`; `.inUse` while sandboxes use its files.
-    public func remove(_ reference: String) throws(ImageError) {
+    package func remove(_ reference: String) throws(ImageError) {
         try index.remove(ImageReference(reference))
     }
 

@@ -5,20 +5,20 @@ import FoundationEssentials
 #endif
 
 /// A caller's name and password at a registry. Never printed.
-public struct RegistryCredentials: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible,
+package struct RegistryCredentials: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible,
     CustomReflectable
 {
-    public let username: String
-    public let password: String
+    package let username: String
+    package let password: String
 
-    public init(username: String, password: String) {
+    package init(username: String, password: String) {
         self.username = username
         self.password = password
     }
 
-    public var description: String { "RegistryCredentials(…)" }
-    public var debugDescription: String { description }
-    public var customMirror: Mirror { Mirror(self, children: []) }
+    package var description: String { "RegistryCredentials(…)" }
+    package var debugDescription: String { description }
+    package var customMirror: Mirror { Mirror(self, children: []) }
 
     /// The encoding of HTTP's Basic scheme (RFC 7617).
     private var basic: String { Data("\(username):\(password)".utf8).base64EncodedString() }

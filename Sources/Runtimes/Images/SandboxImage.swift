@@ -1,21 +1,21 @@
 import Spelling
 
 /// An image for sandboxes: files on this machine, and the image's settings for running them.
-public struct SandboxImage: Codable, Hashable, Sendable {
+package struct SandboxImage: Codable, Hashable, Sendable {
     /// Canonical, as `ImageReference.description`.
-    public var reference: String
+    package var reference: String
     /// The folder of the unpacked files. It is never written to, since it is the lower layer of sandboxes' overlays.
-    public var root: String
-    public var entrypoint: [String]
-    public var command: [String]
-    public var environment: [ExactName: String]
-    public var workingDirectory: String
+    package var root: String
+    package var entrypoint: [String]
+    package var command: [String]
+    package var environment: [ExactName: String]
+    package var workingDirectory: String
     /// As in the image: a name or number, perhaps with a group after a colon; empty for root.
-    public var user: String
+    package var user: String
     /// The digest of the image's manifest for this machine; empty for a registered folder.
-    public var digest: String
+    package var digest: String
 
-    public init(
+    package init(
         reference: String, root: String, entrypoint: [String] = [], command: [String] = [],
         environment: [ExactName: String] = [:], workingDirectory: String = "/", user: String = "", digest: String = ""
     ) {

@@ -2,7 +2,7 @@ import Netfilter
 import NetworkPolicy
 
 /// The guard of this machine's network namespaces, for runtimes that make sandboxes on this machine.
-public protocol NamespaceGuard: Sendable {
+package protocol NamespaceGuard: Sendable {
     /// Enforces a policy in a namespace where nothing runs yet.
     /// - Throws: `RuntimeError.policyRefused`, `.unguarded`.
     func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(RuntimeError)

@@ -1,5 +1,5 @@
 /// Why a request to the runtime failed. Every description says what to do.
-public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     // All runtimes.
     case image(reason: String, isCallersFault: Bool)
     case notFound(String)
@@ -33,7 +33,7 @@ public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     case noIdentifiersLeft(String)
     case noUserNamespaces(String)
 
-    public var description: String {
+    package var description: String {
         switch self {
         case .image(let reason, _), .policyRefused(let reason), .noCapacity(let reason): reason
         case .notFound(let id): "there is no sandbox \(id)"
@@ -65,7 +65,7 @@ public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Whose fault it is, for choosing the status of an answer.
-    public enum Kind: Hashable, Sendable {
+    package enum Kind: Hashable, Sendable {
         /// The request is at fault.
         case request
         /// No room for another sandbox.
@@ -78,7 +78,7 @@ public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case other
     }
 
-    public var kind: Kind {
+    package var kind: Kind {
         switch self {
         case .image(_, let isCallersFault): .image(isCallersFault: isCallersFault)
         case .policyRefused, .unenforcedLimit: .request

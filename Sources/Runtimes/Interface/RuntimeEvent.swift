@@ -1,6 +1,6 @@
 /// Something that happened to a sandbox without a request. Events may be late, repeated, or about a sandbox that is
 /// gone, so each can be understood without the others.
-public enum RuntimeEvent: Hashable, Sendable {
+package enum RuntimeEvent: Hashable, Sendable {
     /// It is guarded and runs, even if an earlier server began to create it.
     case started(id: String, SandboxPlacement)
     /// Its entrypoint has ended.

@@ -4,7 +4,7 @@
 
 /// How a sandbox's entrypoint ended, as reported by its init. Root inside could forge the report, so it is only shown
 /// to people, and nothing depends on it.
-public enum EntrypointEnd: Hashable, Sendable {
+package enum EntrypointEnd: Hashable, Sendable {
     case exited(Int32)
     case signalled(Int32)
     /// The errno, and the program that could not be started.
@@ -48,16 +48,16 @@ public enum EntrypointEnd: Hashable, Sendable {
 }
 
 /// How a sandbox ended by itself.
-public struct SandboxEnd: Hashable, Sendable, CustomStringConvertible {
-    public var id: String
+package struct SandboxEnd: Hashable, Sendable, CustomStringConvertible {
+    package var id: String
     /// nil if its init did not report it, or no server was running.
-    public var entrypoint: EntrypointEnd?
+    package var entrypoint: EntrypointEnd?
     /// How many of its processes the kernel killed for lack of memory.
-    public var memoryKills: UInt64
+    package var memoryKills: UInt64
     /// Bytes; nil for no limit.
-    public var memoryLimit: Int64?
+    package var memoryLimit: Int64?
 
-    public init(id: String, entrypoint: EntrypointEnd?, memoryKills: UInt64 = 0, memoryLimit: Int64? = nil) {
+    package init(id: String, entrypoint: EntrypointEnd?, memoryKills: UInt64 = 0, memoryLimit: Int64? = nil) {
         self.id = id
         self.entrypoint = entrypoint
         self.memoryKills = memoryKills
@@ -65,10 +65,10 @@ public struct SandboxEnd: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Whether it ended because memory ran out, rather than having run out earlier.
-    public var isOutOfMemory: Bool { memoryKills > 0 && (entrypoint?.isKill ?? true) }
+    package var isOutOfMemory: Bool { memoryKills > 0 && (entrypoint?.isKill ?? true) }
 
     /// A sentence for people. It may contain a program's name, which is foreign text.
-    public var description: String {
+    package var description: String {
         let how = entrypoint?.sentence ?? "the entrypoint has ended, and the sandbox's init did not say how"
         guard memoryKills > 0, entrypoint != .exited(0) else { return how }
         let limit =

@@ -1,16 +1,16 @@
 /// How a sandbox is guarded and how it is reached.
-public struct SandboxPlacement: Hashable, Sendable {
-    public var attachment: GuardAttachment
-    public var reach: SandboxReach
+package struct SandboxPlacement: Hashable, Sendable {
+    package var attachment: GuardAttachment
+    package var reach: SandboxReach
 
-    public init(_ attachment: GuardAttachment, _ reach: SandboxReach) {
+    package init(_ attachment: GuardAttachment, _ reach: SandboxReach) {
         self.attachment = attachment
         self.reach = reach
     }
 }
 
 /// Where the guard of a sandbox is.
-public enum GuardAttachment: Hashable, Sendable {
+package enum GuardAttachment: Hashable, Sendable {
     /// This machine's guard enforces rules in this network namespace.
     case namespace(path: String)
     /// A guard next to the sandbox, in its pod or in a separate container.
@@ -18,25 +18,25 @@ public enum GuardAttachment: Hashable, Sendable {
 }
 
 /// Where a sidecar serves `/policy`.
-public struct PolicyEndpoint: Hashable, Sendable, CustomStringConvertible {
+package struct PolicyEndpoint: Hashable, Sendable, CustomStringConvertible {
     /// A literal address.
-    public var host: String
-    public var port: Int
+    package var host: String
+    package var port: Int
     /// The token for `OPENSANDBOX-EGRESS-AUTH`.
-    public var token: String
+    package var token: String
 
-    public init(host: String, port: Int, token: String) {
+    package init(host: String, port: Int, token: String) {
         self.host = host
         self.port = port
         self.token = token
     }
 
     /// Without the token, which must not be logged.
-    public var description: String { "\(host):\(port)" }
+    package var description: String { "\(host):\(port)" }
 }
 
 /// Where the gateway connects to a sandbox's ports.
-public enum SandboxReach: Hashable, Sendable {
+package enum SandboxReach: Hashable, Sendable {
     /// An address that only this machine has a route to. Servers on the sandbox's loopback are reached from inside its
     /// network namespace.
     case machine(address: String, addressV6: String)

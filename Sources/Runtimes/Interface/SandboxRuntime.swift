@@ -5,7 +5,7 @@
 /// - The store knows which sandboxes exist, a runtime knows their state. It may be asked about any of them at any time,
 ///   by servers that did not create it.
 /// - Only sandboxes with this server's `SandboxLabels.owner` are listed, so that no other server's are ever deleted.
-public protocol SandboxRuntime: Sendable {
+package protocol SandboxRuntime: Sendable {
     var capabilities: RuntimeCapabilities { get }
     /// The codes of its failures in answers to clients.
     var codes: RuntimeCodes { get }
@@ -56,40 +56,40 @@ public protocol SandboxRuntime: Sendable {
 }
 
 extension SandboxRuntime {
-    public func admit(_ limits: ResourceLimits) async throws(RuntimeError) {}
-    public func isolation(of id: String) async -> String { "" }
-    public var leftovers: [Leftover] { [] }
+    package func admit(_ limits: ResourceLimits) async throws(RuntimeError) {}
+    package func isolation(of id: String) async -> String { "" }
+    package var leftovers: [Leftover] { [] }
 
-    public func pause(_ id: String) async throws(RuntimeError) { throw .unsupported("pausing") }
-    public func resume(_ id: String) async throws(RuntimeError) { throw .unsupported("resuming") }
+    package func pause(_ id: String) async throws(RuntimeError) { throw .unsupported("pausing") }
+    package func resume(_ id: String) async throws(RuntimeError) { throw .unsupported("resuming") }
 
-    public func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
+    package func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
         throw RuntimeError.unsupported("entering a sandbox's network")
     }
 }
 
 /// The progress of a create.
-public enum CreateStage: Hashable, Sendable {
+package enum CreateStage: Hashable, Sendable {
     /// The image is ready, so that only the start is left.
     case imageReady
 }
 
 /// The observed state of a sandbox.
-public struct SandboxObservation: Hashable, Sendable {
-    public var state: RuntimeState
+package struct SandboxObservation: Hashable, Sendable {
+    package var state: RuntimeState
     /// How it is guarded and reached; nil if there is nothing to guard or reach.
-    public var placement: SandboxPlacement?
+    package var placement: SandboxPlacement?
     /// How it ended; nil if it has not, or if that is unknown.
-    public var end: SandboxEnd?
+    package var end: SandboxEnd?
 
-    public init(_ state: RuntimeState, placement: SandboxPlacement? = nil, end: SandboxEnd? = nil) {
+    package init(_ state: RuntimeState, placement: SandboxPlacement? = nil, end: SandboxEnd? = nil) {
         self.state = state
         self.placement = placement
         self.end = end
     }
 }
 
-public enum RuntimeState: Hashable, Sendable {
+package enum RuntimeState: Hashable, Sendable {
     /// Incomplete, and nobody is working on it.
     case abandoned
     /// Being created by something that needs no server for it, such as a cluster. It will run or end.

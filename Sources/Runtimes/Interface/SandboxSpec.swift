@@ -2,22 +2,22 @@ import NetworkPolicy
 import Spelling
 
 /// What to create.
-public struct SandboxSpec: Hashable, Sendable {
-    public var id: String
-    public var source: SandboxSource
-    public var entrypoint: [String]
+package struct SandboxSpec: Hashable, Sendable {
+    package var id: String
+    package var source: SandboxSource
+    package var entrypoint: [String]
     /// The request's variables. The runtime adds those of the image that the request does not set.
-    public var environment: [ExactName: String]
-    public var limits: ResourceLimits
+    package var environment: [ExactName: String]
+    package var limits: ResourceLimits
     /// Enforced before anything of the sandbox runs. `.allowAll` is guarded as well.
-    public var policy: Policy
+    package var policy: Policy
     /// Labels for everything that the runtime creates for the sandbox where others can see it.
-    public var labels: SandboxLabels
+    package var labels: SandboxLabels
     /// The token that execd requires; nil for none. Without one, any user in the sandbox could become its root through
     /// execd.
-    public var execdToken: String?
+    package var execdToken: String?
 
-    public init(
+    package init(
         id: String, source: SandboxSource, entrypoint: [String], environment: [ExactName: String] = [:],
         limits: ResourceLimits = ResourceLimits(), policy: Policy, labels: SandboxLabels, execdToken: String? = nil
     ) {
@@ -33,7 +33,7 @@ public struct SandboxSpec: Hashable, Sendable {
 }
 
 /// The source of a sandbox's files.
-public enum SandboxSource: Hashable, Sendable {
+package enum SandboxSource: Hashable, Sendable {
     /// A reference as the client wrote it, and the credentials for its registry.
     case image(String, credentials: RegistryCredentials? = nil)
     /// The id of a snapshot; only if `RuntimeCapabilities.snapshots` is true.
@@ -41,39 +41,39 @@ public enum SandboxSource: Hashable, Sendable {
 }
 
 /// Distinguishes a sandbox in an engine or cluster that several servers use.
-public struct SandboxLabels: Hashable, Sendable {
-    public static let idKey = "opensandbox.io/id"
-    public static let ownerKey = "opensandbox.io/owner"
+package struct SandboxLabels: Hashable, Sendable {
+    package static let idKey = "opensandbox.io/id"
+    package static let ownerKey = "opensandbox.io/owner"
 
     /// The server that created it, which alone may delete it.
-    public var owner: String
-    public var id: String
+    package var owner: String
+    package var id: String
     /// The client's labels (`metadata`).
-    public var metadata: [String: String]
+    package var metadata: [String: String]
 
-    public init(owner: String, id: String, metadata: [String: String] = [:]) {
+    package init(owner: String, id: String, metadata: [String: String] = [:]) {
         self.owner = owner
         self.id = id
         self.metadata = metadata
     }
 
     /// All labels for an engine. A client's label can replace neither of ours.
-    public var all: [String: String] {
+    package var all: [String: String] {
         metadata.merging([Self.idKey: id, Self.ownerKey: owner]) { _, ours in ours }
     }
 }
 
 /// A sandbox's limits.
-public struct ResourceLimits: Codable, Hashable, Sendable {
+package struct ResourceLimits: Codable, Hashable, Sendable {
     /// Thousandths of a processor; nil for no limit.
-    public var cpuMillis: Int?
+    package var cpuMillis: Int?
     /// Bytes, including swap; nil for no limit.
-    public var memoryBytes: Int64?
-    public var processes: Int
+    package var memoryBytes: Int64?
+    package var processes: Int
     /// Bytes of its own files and output; nil for the server's default.
-    public var diskBytes: Int64?
+    package var diskBytes: Int64?
 
-    public init(
+    package init(
         cpuMillis: Int? = nil, memoryBytes: Int64? = nil, processes: Int = 4096, diskBytes: Int64? = nil
     ) {
         self.cpuMillis = cpuMillis

@@ -3,31 +3,31 @@ import Netfilter
 import NetworkPolicy
 
 /// The local runtime's folders, addresses and limits.
-public struct LocalConfiguration: Hashable, Sendable {
+package struct LocalConfiguration: Hashable, Sendable {
     /// The folder of the sandboxes, created if missing.
-    public var stateDirectory: String
+    package var stateDirectory: String
     /// The static execd that every sandbox starts with.
-    public var execdPath: String
-    public var addressPool: CIDRBlock
-    public var addressPoolV6: CIDRBlock
+    package var execdPath: String
+    package var addressPool: CIDRBlock
+    package var addressPoolV6: CIDRBlock
     /// Distinguishes the links and tables of several servers on a machine: 1 to 4 letters and digits.
-    public var tag: String
+    package var tag: String
     /// The folder of network namespaces, created if missing. For this server only, and not that of `ip netns`.
-    public var namespaceDirectory: String
-    public var disk = DiskConfiguration()
+    package var namespaceDirectory: String
+    package var disk = DiskConfiguration()
     /// The longest line of output that execd holds; nil for its default.
-    public var maxOutputLine: Int?
+    package var maxOutputLine: Int?
     /// `crun` or `runc`; nil for the first of them that is installed.
-    public var ociRuntime: String?
-    public var userNamespaces = UserNamespaceSettings.default
+    package var ociRuntime: String?
+    package var userNamespaces = UserNamespaceSettings.default
     /// Users of this machine whose programs may connect to sandboxes; nil for all. Root, and so this server, always
     /// may.
-    public var reachableBy: Set<UInt32>? = [0]
+    package var reachableBy: Set<UInt32>? = [0]
     /// Where deleted sandboxes' files wait to be removed: on the sandboxes' file system, under a name that no sandbox
     /// has.
     var removedDirectory: String { stateDirectory + "/.removed" }
 
-    public init(
+    package init(
         stateDirectory: String, execdPath: String, addressPool: CIDRBlock = CIDRBlock("10.200.0.0/16")!,
         addressPoolV6: CIDRBlock = CIDRBlock("fd5a:1179::/64")!, tag: String = "sp",
         namespaceDirectory: String = NetworkNamespace.folder, maxOutputLine: Int? = nil

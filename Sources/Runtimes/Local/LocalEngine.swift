@@ -12,7 +12,7 @@ import System
 
 /// Creates containers on this machine with an OCI runtime, overlayfs and network namespaces. It needs no daemon, and
 /// knows no image names, policies or guards; `LocalRuntime` does.
-public final class LocalEngine: Sendable {
+package final class LocalEngine: Sendable {
     struct State {
         var pool: AddressPool
         /// Sandboxes with an operation in progress.
@@ -34,10 +34,10 @@ public final class LocalEngine: Sendable {
     /// Separate threads for deletions, so that one that waits for a process does not hold up creates.
     private let deletions = WorkerPool(maxThreads: 16)
     /// Sandboxes whose first process has ended by itself, including those of an earlier server. For one reader.
-    public let exits: AsyncStream<SandboxEnd>
+    package let exits: AsyncStream<SandboxEnd>
 
     /// Checks requirements, recovers the sandboxes of an earlier server, and installs the host's rules.
-    public init(configuration: LocalConfiguration, logger: Logger) throws(RuntimeError) {
+    package init(configuration: LocalConfiguration, logger: Logger) throws(RuntimeError) {
         guard geteuid() == 0 else { throw .notRoot }
         guard access(configuration.execdPath, X_OK) == 0 else {
             throw .missingExecd(configuration.execdPath)
@@ -174,7 +174,7 @@ public final class LocalEngine: Sendable {
     }
 
     /// Removes the host's rules; only when no sandbox is left.
-    public func uninstall() throws(RuntimeError) {
+    package func uninstall() throws(RuntimeError) {
         try Self.translated("removing the host's rules") { () throws(NetfilterError) in
             var removal = Transaction()
             removal.removeTable("sallyport_\(configuration.tag)")
@@ -183,14 +183,14 @@ public final class LocalEngine: Sendable {
     }
 
     /// Checks whether a sandbox with these limits could be created now.
-    public func admit(_ asked: ResourceLimits) async throws(RuntimeError) {
+    package func admit(_ asked: ResourceLimits) async throws(RuntimeError) {
         guard asked.diskBytes == nil || limits.isEnforced else { throw .unenforcedLimit("disk") }
         try reserve.check()
     }
 
     /// Creates everything that a sandbox needs but runs nothing. When it returns, there is a network namespace to
     /// guard, in which no packet has passed. After an error nothing is left.
-    public func prepare(_ spec: EngineSpec) async throws(RuntimeError) -> PreparedSandbox {
+    package func prepare(_ spec: EngineSpec) async throws(RuntimeError) -> PreparedSandbox {
         try await admit(spec.limits)
         return try await offPool(spec.id) { [self] () throws(RuntimeError) in
             let folder = folder(of: spec.id)
@@ -214,7 +214,7 @@ public final class LocalEngine: Sendable {
     }
 
     /// Starts the entrypoint; returns when execd accepts connections.
-    public func start(_ id: String) async throws(RuntimeError) {
+    package func start(_ id: String) async throws(RuntimeError) {
         try await offPool(id) { [self] () throws(RuntimeError) in
             let (record, folder) = try known(id)
             let log = try folder.output.open()
@@ -251,11 +251,11 @@ public final class LocalEngine: Sendable {
         }
     }
 
-    public func pause(_ id: String) async throws(RuntimeError) { try await setFrozen(true, id, needed: .running) }
-    public func resume(_ id: String) async throws(RuntimeError) { try await setFrozen(false, id, needed: .paused) }
+    package func pause(_ id: String) async throws(RuntimeError) { try await setFrozen(true, id, needed: .running) }
+    package func resume(_ id: String) async throws(RuntimeError) { try await setFrozen(false, id, needed: .paused) }
 
     /// Removes everything of a sandbox, which may also be incomplete or unknown.
-    public func delete(_ id: String) async throws(RuntimeError) {
+    package func delete(_ id: String) async throws(RuntimeError) {
         try await offPool(id, deletions) { [self] () throws(RuntimeError) in
             let folder = folder(of: id)
             // Without a record only the folder was created.
@@ -264,10 +264,10 @@ public final class LocalEngine: Sendable {
         }
     }
 
-    public func state(of id: String) async -> EngineState { currentState(id) }
+    package func state(of id: String) async -> EngineState { currentState(id) }
 
     /// What was prepared under this id, in any state; nil if there is nothing.
-    public func found(_ id: String) -> PreparedSandbox? {
+    package func found(_ id: String) -> PreparedSandbox? {
         guard Self.isIdentifier(id) else { return nil }
         return SandboxRecord.read(from: folder(of: id).path).map(prepared)
     }
@@ -279,18 +279,18 @@ public final class LocalEngine: Sendable {
             addressV6: pool.addressV6(record.link.host))
     }
 
-    public func logTail(of id: String, bytes: Int) async -> String {
+    package func logTail(of id: String, bytes: Int) async -> String {
         Self.isIdentifier(id) ? folder(of: id).logTail(bytes: bytes) : ""
     }
 
     /// The specifications of all sandboxes that have left anything.
-    public func specs() async -> [EngineSpec] { Self.records(in: configuration.stateDirectory).map(\.record.spec) }
+    package func specs() async -> [EngineSpec] { Self.records(in: configuration.stateDirectory).map(\.record.spec) }
 
-    public func list() async -> [String] { await specs().map(\.id).sorted() }
+    package func list() async -> [String] { await specs().map(\.id).sorted() }
 
-    public var leftovers: [Leftover] { removals.all }
+    package var leftovers: [Leftover] { removals.all }
 
-    public func isolation(of id: String) async -> String {
+    package func isolation(of id: String) async -> String {
         guard Self.isIdentifier(id), let record = SandboxRecord.read(from: folder(of: id).path) else { return "" }
         return users.description(of: record.users)
     }

@@ -5,12 +5,12 @@ import Spelling
 import Synchronization
 
 /// Runs sandboxes on this machine, by combining its images, containers and guard in the right order.
-public final class LocalRuntime: SandboxRuntime {
-    public static let capabilities = RuntimeCapabilities(pause: true, secureAccess: true)
+package final class LocalRuntime: SandboxRuntime {
+    package static let capabilities = RuntimeCapabilities(pause: true, secureAccess: true)
 
-    public var capabilities: RuntimeCapabilities { Self.capabilities }
-    public var codes: RuntimeCodes { .docker }
-    public let events: AsyncStream<RuntimeEvent>
+    package var capabilities: RuntimeCapabilities { Self.capabilities }
+    package var codes: RuntimeCodes { .docker }
+    package let events: AsyncStream<RuntimeEvent>
 
     private let engine: LocalEngine
     private let images: ImageStore
@@ -20,7 +20,7 @@ public final class LocalRuntime: SandboxRuntime {
     private let namespaces = Mutex<[String: NetworkNamespace]>([:])
 
     /// - Parameter owner: this server's name. Sandboxes with another owner's label are left alone.
-    public init(engine: LocalEngine, images: ImageStore, namespaceGuard: any NamespaceGuard, owner: String) {
+    package init(engine: LocalEngine, images: ImageStore, namespaceGuard: any NamespaceGuard, owner: String) {
         self.engine = engine
         self.images = images
         self.namespaceGuard = namespaceGuard
@@ -32,9 +32,9 @@ public final class LocalRuntime: SandboxRuntime {
         Task { [exits = engine.exits] in for await end in exits { teller.yield(.exited(end)) } }
     }
 
-    public func admit(_ limits: ResourceLimits) async throws(RuntimeError) { try await engine.admit(limits) }
+    package func admit(_ limits: ResourceLimits) async throws(RuntimeError) { try await engine.admit(limits) }
 
-    public func create(
+    package func create(
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement {
         let image = try await image(of: spec.source)
@@ -60,17 +60,17 @@ public final class LocalRuntime: SandboxRuntime {
         return prepared.placement
     }
 
-    public func pause(_ id: String) async throws(RuntimeError) { try await engine.pause(id) }
-    public func resume(_ id: String) async throws(RuntimeError) { try await engine.resume(id) }
+    package func pause(_ id: String) async throws(RuntimeError) { try await engine.pause(id) }
+    package func resume(_ id: String) async throws(RuntimeError) { try await engine.resume(id) }
 
     /// Remove the guard last.
-    public func delete(_ id: String) async throws(RuntimeError) {
+    package func delete(_ id: String) async throws(RuntimeError) {
         try await engine.delete(id)
         namespaces.withLock { $0[id] = nil }
         await namespaceGuard.release(id)
     }
 
-    public func observe(_ id: String) async throws(RuntimeError) -> SandboxObservation {
+    package func observe(_ id: String) async throws(RuntimeError) -> SandboxObservation {
         let placement = engine.found(id)?.placement
         let state: RuntimeState =
             switch await engine.state(of: id) {
@@ -85,7 +85,7 @@ public final class LocalRuntime: SandboxRuntime {
 
     /// Includes sandboxes that only the guard knows, whose removal was interrupted, but none with an unreadable record,
     /// which may be another server's.
-    public func owned() async throws(RuntimeError) -> [String] {
+    package func owned() async throws(RuntimeError) -> [String] {
         let specs = await engine.specs()
         var ids = Set(specs.filter { $0.owner == nil || $0.owner == owner }.map(\.id))
         let recorded = Set(specs.map(\.id))
@@ -95,11 +95,11 @@ public final class LocalRuntime: SandboxRuntime {
         return ids.sorted()
     }
 
-    public func logTail(of id: String, bytes: Int) async -> String { await engine.logTail(of: id, bytes: bytes) }
-    public func isolation(of id: String) async -> String { await engine.isolation(of: id) }
-    public var leftovers: [Leftover] { engine.leftovers }
+    package func logTail(of id: String, bytes: Int) async -> String { await engine.logTail(of: id, bytes: bytes) }
+    package func isolation(of id: String) async -> String { await engine.isolation(of: id) }
+    package var leftovers: [Leftover] { engine.leftovers }
 
-    public func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
+    package func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
         guard let namespace = namespaces.withLock({ $0[id] }) ?? found(id) else { throw RuntimeError.notFound(id) }
         return try namespace.run(body)
     }

@@ -9,18 +9,18 @@ import System
 /// The networks that a machine already has: addresses of its interfaces, and routes other than default routes.
 ///
 /// If sandboxes got addresses from one of these, the machine would reach a sandbox instead of the real owner.
-public struct HostNetworks: Hashable, Sendable {
-    public struct Network: Hashable, Sendable, CustomStringConvertible {
-        public let block: CIDRBlock
-        public let interface: String
-        public var description: String { "\(block) (\(interface))" }
+package struct HostNetworks: Hashable, Sendable {
+    package struct Network: Hashable, Sendable, CustomStringConvertible {
+        package let block: CIDRBlock
+        package let interface: String
+        package var description: String { "\(block) (\(interface))" }
     }
 
-    public private(set) var networks: [Network] = []
+    package private(set) var networks: [Network] = []
 
     /// The networks of this machine now.
     /// - Parameter tag: the tag of the server, whose sandboxes' links are ignored.
-    public static func current(tag: String) -> HostNetworks {
+    package static func current(tag: String) -> HostNetworks {
         func text(_ path: String) -> String {
             File.text(path) ?? ""
         }
@@ -34,7 +34,7 @@ public struct HostNetworks: Hashable, Sendable {
     }
 
     /// The first that shares an address with `pool`.
-    public func overlap(with pool: CIDRBlock) -> Network? {
+    package func overlap(with pool: CIDRBlock) -> Network? {
         networks.first { $0.block.contains(pool.base) || pool.contains($0.block.base) }
     }
 

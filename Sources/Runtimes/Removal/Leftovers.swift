@@ -4,18 +4,18 @@ import Synchronization
 import System
 
 /// A part of a deleted sandbox or image that has not been removed yet.
-public struct Leftover: Hashable, Sendable, CustomStringConvertible {
+package struct Leftover: Hashable, Sendable, CustomStringConvertible {
     /// A description of it.
-    public let what: String
+    package let what: String
     /// The sandbox that it belonged to; nil for none.
-    public let sandbox: String?
+    package let sandbox: String?
     /// Failed attempts so far.
-    public fileprivate(set) var failures = 0
+    package fileprivate(set) var failures = 0
     /// Why the last one failed, and the pause until the next in seconds.
-    public fileprivate(set) var reason = ""
-    public fileprivate(set) var pause = 0
+    package fileprivate(set) var reason = ""
+    package fileprivate(set) var pause = 0
 
-    public var description: String {
+    package var description: String {
         failures == 0
             ? "\(what): being removed"
             : "\(what): attempt \(failures) failed (\(reason)); the next one follows after \(pause) s"

@@ -3,7 +3,7 @@
 #endif
 
 /// File attributes that change with a file's contents or permissions, to notice a change without reading the file.
-public struct ChangeStamp: Hashable, Sendable {
+package struct ChangeStamp: Hashable, Sendable {
     private let inode: UInt64
     private let size: Int64
     private let modified: [Int]

@@ -24,8 +24,8 @@ struct IdentifierRange: Codable, Hashable, Sendable {
 }
 
 /// Whether sandboxes have user namespaces, and which ids of this machine they use.
-public struct UserNamespaceSettings: Hashable, Sendable {
-    public enum Mode: String, CaseIterable, Sendable {
+package struct UserNamespaceSettings: Hashable, Sendable {
+    package enum Mode: String, CaseIterable, Sendable {
         /// If the machine supports it.
         case auto
         /// Not without.
@@ -33,17 +33,17 @@ public struct UserNamespaceSettings: Hashable, Sendable {
         case off
     }
 
-    public var mode: Mode
-    public let firstID: UInt32
-    public let idCount: UInt32
+    package var mode: Mode
+    package let firstID: UInt32
+    package let idCount: UInt32
 
     /// Ids that nobody else gives out by default, for 2046 sandboxes. useradd(8) gives users subordinate ids below
     /// 600100000, systemd's containers end at 0x6fff_ffff, and sssd's ids of directories (sssd-ldap(5),
     /// `ldap_idmap_range_max`) below 2000200000 (0x7738_a140); systemd's foreign ids begin at 0x7ffe_0000.
-    public static let `default` = UserNamespaceSettings(firstID: 0x7800_0000, idCount: 2046 << 16)!
+    package static let `default` = UserNamespaceSettings(firstID: 0x7800_0000, idCount: 2046 << 16)!
 
     /// nil if there is not one whole range, or the last id would not be valid.
-    public init?(mode: Mode = .auto, firstID: UInt32, idCount: UInt32) {
+    package init?(mode: Mode = .auto, firstID: UInt32, idCount: UInt32) {
         guard firstID > 0, idCount >= IdentifierRange.size, idCount < UInt32.max - firstID else { return nil }
         self.mode = mode
         self.firstID = firstID
