@@ -23,16 +23,12 @@ package final class FlowChecker: Sendable {
         case stop
     }
 
-    private struct Shared: Sendable {
-        var next: UInt64 = 1
-        var isRunning = false
-    }
-
     let settings: FlowCheckSettings
     /// Marks the checker's own sockets.
     package let mark: SocketMark
     let commands: CommandQueue<Command>
-    private let shared = Mutex(Shared())
+    private let numbers = Atomic<UInt64>(0)
+    private let isRunning = Atomic(false)
 
     /// - Throws: when the kernel has no descriptors left.
     package init(_ settings: FlowCheckSettings, mark: SocketMark) throws(FlowCheckError) {
@@ -47,11 +43,7 @@ package final class FlowChecker: Sendable {
         do { loop = try FlowLoop(checker: self) } catch {
             throw .noDescriptor(error)
         }
-        let starts = shared.withLock { state in
-            defer { state.isRunning = true }
-            return !state.isRunning
-        }
-        guard starts else { return }
+        guard !isRunning.exchange(true, ordering: .relaxed) else { return }
         do {
             try DetachedThread.start { loop.run() }
         } catch {
@@ -64,10 +56,7 @@ package final class FlowChecker: Sendable {
 
     /// Checks what arrives at these sockets, until `detach`.
     package func attach(_ sandbox: Sandbox) -> UInt64 {
-        let number = shared.withLock { state in
-            defer { state.next += 1 }
-            return state.next
-        }
+        let number = numbers.wrappingAdd(1, ordering: .relaxed).newValue
         commands.send(.attach(number, sandbox))
         return number
     }
