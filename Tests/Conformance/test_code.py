@@ -165,3 +165,9 @@ os._exit(0)
     assert interpreter.codes.run(flood, context=context).error is not None
     assert out(interpreter.codes.run("echo $((1 + 1))", language="bash")) == "2\n"
     assert interpreter.codes.run("1 + 1", context=context).result[0].text == "2"
+
+
+def test_many_quick_runs_have_one_end_each(interpreter, context):
+    for number in range(500):
+        done = interpreter.codes.run(f"{number} + 1", context=context)
+        assert done.result[0].text == str(number + 1) and done.complete is not None and done.error is None

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -26,9 +27,9 @@ JUPYTER = ROOT / ".build-conformance/jupyter/bin/jupyter-server"
 class Pair:
     """A Jupyter server and an execd, on loopback."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, jupyter_port=None):
         self.folder, self.token = folder, secrets.token_hex(16)
-        self.jupyter_port, self.port = free_port(), free_port()
+        self.jupyter_port, self.port = jupyter_port or free_port(), free_port()
         self.server = self.execd = None
         self.environment = {
             "PATH": os.environ["PATH"], "HOME": str(folder), "JUPYTER_TOKEN": self.token,
@@ -193,3 +194,43 @@ def test_a_jupyter_that_is_killed_during_a_run_is_an_error_and_a_new_one_serves(
     pair.start_jupyter()
     eventually(lambda: answers(lambda: pair.kernels() is not None), what="Jupyter")
     assert pair.codes.run("40 + 2", context=context).result[0].text == "42"
+
+
+def test_many_quick_runs_have_one_end_each(pair, context):
+    for number in range(100):
+        done = pair.codes.run(f"{number} + 1", context=context)
+        assert done.result[0].text == str(number + 1) and done.complete is not None and done.error is None
+
+
+def test_a_redirect_does_not_carry_the_token_elsewhere(tmp_path):
+    seen = {"host": [], "elsewhere": []}
+
+    def serve(name, target=None):
+        class Answering(BaseHTTPRequestHandler):
+            def answer(self):
+                seen[name].append(self.headers.get("Authorization"))
+                self.send_response(302 if target else 200)
+                self.send_header("Location", f"{target}{self.path}" if target else "/")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_GET = do_POST = do_DELETE = do_PATCH = answer
+
+            def log_message(self, *arguments):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+    elsewhere = serve("elsewhere")
+    host = serve("host", f"http://127.0.0.1:{elsewhere.server_port}")
+    pair = Pair(tmp_path, jupyter_port=host.server_port)
+    try:
+        with pytest.raises(SandboxApiException):
+            pair.codes.create_context("python")
+        assert seen["host"] == [f"token {pair.token}"] * len(seen["host"]) != [] and not seen["elsewhere"]
+    finally:
+        pair.end()
+        host.shutdown()
+        elsewhere.shutdown()
