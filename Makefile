@@ -18,9 +18,11 @@ if-missing = $(if $(wildcard $(1)),,FORCE)
 	swift build -c release --product sallyport
 	@touch $@
 
-# sallyport/base:latest, of Debian packages.
+# sallyport/base:latest, of Debian packages; with CODE=1 sallyport/code:latest, too, with a Jupyter server and its kernels.
+CODE ?=
 base-image: run-deps
 	@./scripts/base-image.sh $(STATE)/base
+	$(if $(CODE),@./scripts/code-image.sh $(STATE)/code)
 
 # What every sandbox starts with: static, since it is put into images with no library to rely on.
 execd: .build-static/execd.stamp

@@ -112,6 +112,7 @@ let package = Package(
         // Apart from the server, since execd and the sidecar serve without.
         library("ServerTLS", ["HTTPServer", "System", logging, nio[0]] + http2.prefix(2)),
         library("SafeText", []),
+        library("LogLines", ["SafeText", logging]),
         library("HTTPClient", ["Addresses", "SafeText", "System", "CCurl"]),
         library(
             "Redis",
@@ -132,11 +133,12 @@ let package = Package(
                 "COpenSSL", logging, metrics,
             ]),
         library(
-            "Execd", ["JSON", "Spelling", "HTTPWire", "HTTPServer", "System", "CLinux", logging, webSocket] + nio),
+            "Execd",
+            ["JSON", "Spelling", "HTTPWire", "HTTPServer", "LogLines", "System", "CLinux", logging, webSocket] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd", "System"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
-        library("Observability", ["HTTPClient", "SafeText", "System", logging, metrics, coreMetrics]),
+        library("Observability", ["HTTPClient", "LogLines", "System", logging, metrics, coreMetrics]),
         library(
             "ControlPlane",
             [
@@ -236,7 +238,8 @@ let package = Package(
             dependencies: ["Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
             path: "Benchmarks/FirstConnection", swiftSettings: strict + warnings),
         tests(
-            "Runtimes", ["Addresses", "Netfilter", "NetworkPolicy", "Spelling", "System", "TestSupport", logging]),
+            "Runtimes",
+            ["Addresses", "Netfilter", "NetworkPolicy", "Spelling", "System", "TestSupport", logging] + nio),
         tests("Execd", ["HTTPServer", "JSON", "Spelling", "System", "TestSupport"] + nio),
         tests("HTTPWire", nio),
         tests("HTTPServer", ["HTTPWire", "System", "TestSupport", logging, webSocket] + nio),
@@ -250,7 +253,7 @@ let package = Package(
         .executableTarget(
             name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
             swiftSettings: strict + warnings),
-        tests("Observability", ["HTTPClient", "TestSupport", logging, coreMetrics]),
+        tests("Observability", ["HTTPClient", "LogLines", "TestSupport", logging, coreMetrics]),
         tests("HTTPClient", ["Addresses", "System", "TestSupport"] + nio + http2),
         tests("SafeText"),
         tests("ServerTLS", ["HTTPServer", "TestSupport", logging] + nio + http2),

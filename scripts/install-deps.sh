@@ -11,7 +11,7 @@ set -euo pipefail
 packages=(libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config)
 run=(crun runc skopeo umoci mmdebstrap)
 test=(
-    busybox-static dnsmasq-base docker-registry apache2-utils nftables iproute2 nghttp2-client python3-venv redis-server
+    busybox-static musl-tools dnsmasq-base docker-registry apache2-utils nftables iproute2 nghttp2-client python3-venv redis-server
     util-linux docker.io
     # what attackers use (Tests/Bypass)
     curl dns2tcp dnsutils hping3 iodine net-tools nmap openssl ptunnel-ng python3-scapy

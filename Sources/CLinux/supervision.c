@@ -10,6 +10,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+int linux_scratch_file(const char *name) {
+    int descriptor = memfd_create(name, MFD_CLOEXEC);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
 int linux_memory_file(const char *name, const void *bytes, size_t length) {
     int descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (descriptor < 0) return -errno;

@@ -1,8 +1,3 @@
-import FoundationEssentials
-import HTTPServer
-import Logging
-import NIOCore
-import NIOPosix
 import Spelling
 import System
 
@@ -34,75 +29,59 @@ package enum Execd {
     package static func run(_ arguments: [String], environment: [ExactName: String]) -> Int32 {
         let options: Options
         do throws(Options.OptionError) {
-            options = try Options.parse(Array(arguments.dropFirst()))
+            options = try Options.parse(program: arguments)
         } catch {
-            complain("\(error)\n\(Options.usage)")
+            Bootstrap.complain("\(error)\n\(Options.usage)")
             return 2
         }
         if let line = options.answer {
             write(STDOUT_FILENO, line, line.utf8.count)
             return 0
         }
-        if !options.serves && !options.entrypoint.isEmpty {
+        if let descriptor = options.variablesTo {
+            return (try? File.write(VariableList.bytes(environment), to: descriptor)) == nil ? 1 : 0
+        }
+        let environment = environment.merging(options.variables) { _, new in new }
+        if !options.serves {
+            let problems = Setting.problems(in: environment)
+            for problem in problems { Bootstrap.complain(problem.description) }
+            guard !problems.contains(where: \.isFatal) else { return 2 }
+        }
+        guard options.serves || options.entrypoint.isEmpty && !options.isInit else {
             return SandboxInit.run(options, executable: "/proc/self/exe", environment: environment)
         }
-        Task.detached {
+        if !options.serves, let file = environment[Setting.environmentFile.name] { Bootstrap.prepare(file) }
+        return serveUntilTold(options, environment)
+    }
+
+    /// Serves the API until a signal asks it to end, or for ever.
+    private static func serveUntilTold(_ options: Options, _ environment: [ExactName: String]) -> Int32 {
+        // Before there is another thread: all have it from this one, and the main thread alone waits for them.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in [SIGTERM, SIGINT] { sigaddset(&signals, number) }
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        signal(SIGPIPE, SIG_IGN)
+        let begun = Task.detached {
             do {
-                _ = try await serve(options, environment: environment)
+                let service = try await Service.start(options, environment: environment)
                 await ReadinessListener.start(environment)
+                return service
             } catch {
-                complain("cannot listen on port \(options.port): \(error)")
+                Bootstrap.complain("cannot listen on port \(options.port): \(error)")
                 exit(1)
             }
         }
-        // The server runs on its own threads until the process is ended.
-        while true { pause() }
-    }
-
-    /// Serves the API on every address of the sandbox.
-    /// - Returns: the server and the address that it listens on.
-    static func serve(
-        _ options: Options, environment: [ExactName: String]
-    ) async throws -> (server: HTTPServer, address: SocketAddress) {
-        var logger = Logger(label: "execd")
-        logger.logLevel = .warning
-        if let path = environment["EXECD_ENVS"] { prepareFolder(of: path) }
-        let token = try options.tokenFile.map { path in
-            String(decoding: try File.read(path), as: UTF8.self).filter { !$0.isWhitespace }
+        var number: CInt = 0
+        sigwait(&signals, &number)
+        // Another one ends it at once.
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+        let ended = Semaphore()
+        Task.detached {
+            await begun.value.end()
+            ended.signal()
         }
-        let runner = CommandRunner(
-            environment: CommandEnvironment(environment, group: options.commandGroup), maxLine: options.maxLine)
-        let expansion = PathExpansion(home: environment["HOME"] ?? "/")
-        let sessions = SessionAPI(runner: runner, expansion: expansion)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let kernels = KernelChoice(environment, runner: runner, group: group)
-        let contexts = CodeContexts { language, id, folder in
-            try await kernels.kernel(language, id: id, folder: folder)
-        }
-        let code = CodeAPI(contexts: contexts, runner: runner, expansion: expansion) { id in
-            if runner.interrupt(id) { return true }
-            return try await sessions.delete(id)
-        }
-        let api = ExecdAPI(
-            commands: CommandAPI(runner: runner), sessions: sessions, code: code,
-            terminals: TerminalAPI(runner: runner, expansion: expansion),
-            files: FilesAPI(expansion: expansion), token: token, logger: logger)
-        let server = HTTPServer(
-            group: group, logger: logger, application: api.http)
-        do {
-            // "::" accepts IPv4 as well.
-            return (server, try await server.start(on: .tcp(host: "::", port: options.port)))
-        } catch let error as IOError where error.errnoCode == EAFNOSUPPORT || error.errnoCode == EADDRNOTAVAIL {
-            return (server, try await server.start(on: .tcp(host: "0.0.0.0", port: options.port)))
-        }
-    }
-
-    private static func prepareFolder(of path: String) {
-        mkdir(FilePath.folder(of: path), 0o755)
-    }
-
-    private static func complain(_ text: String) {
-        let line = "execd: \(text)\n"
-        write(STDERR_FILENO, line, line.utf8.count)
+        ended.wait()
+        return 0
     }
 }

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOCore
 import NIOHTTP1
 import Synchronization
@@ -11,6 +12,8 @@ package final class HTTPResponseWriter: Sendable {
         var clientGone = false
         var endsWithConnection = false
         var observers: [@Sendable () -> Void] = []
+        var serverEnds = false
+        var endObservers: [@Sendable () -> Void] = []
     }
 
     let channel: any Channel
@@ -41,6 +44,31 @@ package final class HTTPResponseWriter: Sendable {
         if now { observer() }
     }
 
+    /// Calls `observer` once when the server ends while the response is not complete; at once if it does. A stream that has no
+    /// end of its own finds one then, in less time than `HTTPServer.shutdown` gives.
+    package func whenServerEnds(_ observer: @escaping @Sendable () -> Void) {
+        let now = state.withLock { state in
+            if !state.serverEnds && state.phase != .finished { state.endObservers.append(observer) }
+            return state.serverEnds
+        }
+        if now { observer() }
+    }
+
+    /// Whether the server ends.
+    package var isEnding: Bool { state.withLock { $0.serverEnds } }
+
+    func serverEnds() {
+        let observers = state.withLock { state in
+            state.serverEnds = true
+            defer { state.endObservers = [] }
+            return state.phase == .finished ? [] : state.endObservers
+        }
+        for observer in observers { observer() }
+    }
+
+    /// Of the client's connection.
+    package var eventLoop: any EventLoop { channel.eventLoop }
+
     /// Sends a complete response.
     package func respond(
         _ status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()
@@ -63,7 +91,7 @@ package final class HTTPResponseWriter: Sendable {
     package func start(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:]) async throws {
         try advance(from: .waiting, to: .streaming)
         var framed = headers
-        if !isForHEAD, !headers.contains(name: "content-length") {
+        if !isForHEAD, ResponseStatus.mayHaveBody(Int(status.code)), !headers.contains(name: "content-length") {
             if request.version == .http1_1 {
                 framed.replaceOrAdd(name: "transfer-encoding", value: "chunked")
             } else {

@@ -40,6 +40,7 @@ final class HandlerExchange {
             delegate: BodyFlow(channel: channel))
         let exchange = HandlerExchange(head, producer.source, channel, on: connection)
         connection.turn = .handler(exchange)
+        if connection.isQuiescing { exchange.writer.serverEnds() }
         let request = HTTPRequest(
             method: head.method, target: head.uri, version: head.version, headers: head.headers,
             body: HTTPBody(producer.sequence), remoteAddress: channel.remoteAddress)

@@ -12,6 +12,8 @@ package struct Reply: Sendable {
         /// connection off. It runs even if the client has gone by then, so that it can let go of what it holds, but not
         /// for HEAD.
         case stream(Stream)
+        /// Writes all of the answer itself, status line and fields too: what another server has said, or another protocol.
+        case written(Stream)
         /// The connection becomes a WebSocket (`Reply.webSocket`).
         case webSocket(WebSocketUpgrade)
     }
@@ -86,6 +88,7 @@ extension HTTPResponseWriter {
             try? await start(reply.status, headers: reply.headers)
             if !isForHEAD { try await stream(self) }
             try await finish()
+        case .written(let write): try await write(self)
         case .webSocket(let upgrade): try await serve(upgrade, reply.headers)
         }
     }

@@ -79,6 +79,7 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
         if event is ChannelShouldQuiesceEvent {
             isQuiescing = true
             if case .none = turn { return context.close(promise: nil) }
+            if case .handler(let exchange) = turn { exchange.writer.serverEnds() }
         }
         context.fireUserInboundEventTriggered(event)
     }

@@ -2,7 +2,7 @@ import NIOCore
 import NIOHTTP1
 
 /// What stands behind a head.
-@usableFromInline package enum BodyPart {
+@usableFromInline package enum BodyPart: Sendable {
     case bytes(ByteBuffer)
     /// With trailers, or without.
     case end(HTTPHeaders?)

@@ -2,7 +2,7 @@ import NIOCore
 import NIOHTTP1
 
 /// What a sandbox sends.
-package enum ResponsePart {
+package enum ResponsePart: Sendable {
     /// Informational heads have no end; the one that changes the protocol has.
     case head(ReceivedResponse)
     case body(BodyPart)

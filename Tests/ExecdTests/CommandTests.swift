@@ -15,6 +15,7 @@ import Testing
 /// A running execd and a client of it.
 struct LiveExecd: Sendable {
     let address: SocketAddress
+    let service: Service
 
     static func run(
         environment: [ExactName: String] = ["HOME": "/"], token: String? = nil,
@@ -27,10 +28,12 @@ struct LiveExecd: Sendable {
             try Data(token.utf8).write(to: URL(filePath: path))
             options.tokenFile = path
         }
-        let (server, address) = try await Execd.serve(options, environment: environment)
+        let service = try await Service.start(options, environment: environment)
+        let server = service.server
         unlink(path)
         do {
-            try await body(LiveExecd(address: try SocketAddress(ipAddress: "127.0.0.1", port: address.port!)))
+            let address = try SocketAddress(ipAddress: "127.0.0.1", port: service.address.port!)
+            try await body(LiveExecd(address: address, service: service))
         } catch {
             await server.shutdown(grace: .zero)
             throw error

@@ -142,10 +142,25 @@ import Testing
     @Test(arguments: [
         ("A=1", "A", "1"), ("export A=1", "A", "1"), ("A='it is $HOME'", "A", "it is $HOME"),
         (#"A="it's\na \"b\" \\""#, "A", "it's\na \"b\" \\"),
-        ("A=1\nA=2", "A", "2"), ("A=a=b ", "A", "a=b"), ("A=", "A", ""),
+        ("A=1\nA=2", "A", "2"), ("A=a=b ", "A", "a=b"), ("A=", "A", ""), ("A=1\r\n", "A", "1"),
+        ("A='one\ntwo'\nB=3", "A", "one\ntwo"), ("A=\"one\ntwo\"", "A", "one\ntwo"),
+        ("A=$P/x", "A", "/p/x"), ("A=\"${P}\"", "A", "/p"), (#"A="\$P""#, "A", "$P"), ("P=/a:$P\nA=$P", "A", "/a:/p"),
+        ("A=it costs $5", "A", "it costs "), (#"A="a\xb""#, "A", #"a\xb"#), ("A=''", "A", ""),
     ])
     func `an assignment is read`(line: String, name: String, value: String) {
-        #expect(EnvironmentFile.parse(line)[ExactName(name)] == value)
+        #expect(EnvironmentFile.parse(line, over: ["P": "/p"])[ExactName(name)] == value)
+    }
+
+    @Test(arguments: ["A='never ended", "A=\"never ended\\", "A='x' y", "A=\"x\"y", "A='a\nb' c"])
+    func `a malformed entry is passed over, and those behind it are read`(text: String) {
+        #expect(EnvironmentFile.parse("B=1\n\(text)\nC=2")["A"] == nil)
+        let read = EnvironmentFile.parse("B=1\n\(text)\nC=2")
+        #expect(read["B"] == "1" && read["C"] == "2", "\(read)")
+    }
+
+    @Test func `a file of nothing but open quotes costs no more than its length`() {
+        let text = String(repeating: "A='\\\nB=\"\\\"\n", count: 40_000)
+        #expect(EnvironmentFile.parse(text).count <= 2)
     }
 
     @Test func `what is no assignment is passed over`() {
@@ -198,35 +213,6 @@ import Testing
         let spec = request.spec(in: CommandEnvironment(["A": "file", "B": "file", "PATH": "/bin"], shell: "/bin/sh"))
         #expect(spec.environment == ["A": "request", "B": "file", "PATH": "/bin"])
         #expect(spec.arguments == ["/bin/sh", "-c", "x"] && spec.user == 5 && spec.group == 5)
-    }
-}
-
-@Suite struct OptionsTests {
-    @Test func `everything after the dashes is the entrypoint`() throws {
-        let options = try Options.parse(["--port", "1234", "--", "sleep", "--port", "9"])
-        #expect(options.port == 1234 && options.entrypoint == ["sleep", "--port", "9"])
-    }
-
-    @Test func `the process that serves is told what init was told`() throws {
-        let options = try Options.parse([
-            "--token-file", "/t", "--longest-line", "2048", "--port", "7", "--own-group", "3,4", "--command-group",
-            "5,6",
-            "--", "sleep",
-        ])
-        #expect(options.ownGroup.descriptors == [3, 4] && options.commandGroup.descriptors == [5, 6])
-        let serving = try Options.parse(options.serving)
-        // It is passed those of commands alone.
-        #expect(serving.ownGroup.isEmpty && serving.commandGroup.descriptors == [3, 4])
-        #expect(serving.serves && serving.port == 7 && serving.tokenFile == "/t" && serving.maxLine == 2048)
-    }
-
-    @Test(arguments: [
-        ["--port"], ["--port", "x"], ["--port", "70000"], ["--"], ["sleep"], ["--token-file"], ["--longest-line"],
-        ["--report"], ["--report", "-1"], ["--report", "x"], ["--longest-line", "1023"], ["--longest-line", "4194305"],
-        ["--longest-line", "1e3"], ["--own-group"], ["--own-group", "2"], ["--command-group", "3;4"],
-    ])
-    func `a malformed command line is refused`(arguments: [String]) {
-        #expect(throws: Options.OptionError.self) { try Options.parse(arguments) }
     }
 }
 

@@ -3,7 +3,7 @@ import Logging
 import Synchronization
 import Testing
 
-@testable import Observability
+@testable import LogLines
 
 @Suite struct ForeignTextInLogsTests {
     private let foreign = "ok\n2026-01-01 error: \u{1b}[2J\u{202e}\u{2028}"

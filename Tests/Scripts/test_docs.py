@@ -41,6 +41,10 @@ def flags() -> set[str]:
     declared = re.findall(r"(?:@Option|@Flag)\b(?:(?!\bvar\b).)*?\bvar (\w+)", SOURCES, flags=re.S)
     dashed = {"--" + re.sub(r"(?<=[a-z0-9])([A-Z])", r"-\1", name).lower() for name in declared}
     named = set(re.findall(r'\.customLong\("([^"]+)"', SOURCES)) | set(re.findall(r'name: \.long\("([^"]+)"', SOURCES))
+    # execd's are the cases of an enumeration.
+    cases = (ROOT / "Sources/Execd/Init/FlagName.swift").read_text().split("var isSwitch")[0]
+    for line in re.findall(r"^    case (.+)$", cases, flags=re.M):
+        named |= {text or word for word, text in re.findall(r'(\w+)(?: = "([^"]+)")?', line)}
     inverted = {flag.replace("--", "--no-", 1) for flag in dashed}
     return dashed | inverted | {"--" + name for name in named} | {text for text in STRINGS if text.startswith("--")} | {
         "--help", "--version"}

@@ -230,6 +230,8 @@ int64_t linux_permitted_capabilities(void);
 int linux_allow_relaying_only(int reads_files);
 /// The same for a guard, which also reads and writes files, listens, speaks netlink, and enters network namespaces.
 int linux_allow_guarding_only(void);
+/// The calls clone3 from now on fail with ENOSYS, in this thread and in all that it starts. Sets no_new_privs. 0 or -errno.
+int linux_refuse_clone3(void);
 /// Lets this thread, and all that it will start, reach no other files than those at and below some paths (lists that end with
 /// NULL; a path that is not there is passed over), whatever their modes say, and no process but its own by signals.
 /// - writable_folder: one more, by its descriptor; -1 for none.
@@ -237,6 +239,8 @@ int linux_allow_guarding_only(void);
 /// 0 or -errno: ENOSYS or EOPNOTSUPP where the kernel has no Landlock. no_new_privs has to be set.
 int linux_reach_only(const char *const *readable, const char *const *writable, int writable_folder, int binds);
 
+/// An empty file in memory; its descriptor, close-on-exec, or -errno.
+int linux_scratch_file(const char *name);
 /// A file in memory that nobody can change any more; its descriptor, close-on-exec, or -errno.
 int linux_memory_file(const char *name, const void *bytes, size_t length);
 /// A page of words that this process writes, and those that get the descriptor can only read. NULL and errno on failure.

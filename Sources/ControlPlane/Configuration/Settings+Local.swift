@@ -54,6 +54,9 @@ extension Settings {
             .optionalText(
                 "base_image", "a path", \.local.baseImage, example: "/var/lib/sallyport/base",
                 "the folder that sallyport/base:latest is"),
+            .optionalText(
+                "code_image", "a path", \.local.codeImage, example: "/var/lib/sallyport/code",
+                "the folder that sallyport/code:latest is"),
             SettingKey(
                 "insecure_registries", "a list of host:port", default: "[]",
                 "registries without TLS; loopback ones need not be named"

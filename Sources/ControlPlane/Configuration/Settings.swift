@@ -93,6 +93,8 @@ package struct Settings: Sendable {
         package var disk = DiskConfiguration()
         /// The folder of `sallyport/base:latest`; nil for the one in the state directory.
         package var baseImage: String?
+        /// The same of `sallyport/code:latest`.
+        package var codeImage: String?
         /// Registries (host:port) without TLS.
         package var insecureRegistries: Set<String> = []
         /// The longest line of output, in bytes, that is sent in one piece; nil for execd's default.
@@ -195,6 +197,7 @@ package struct Settings: Sendable {
     package var directorySocket: String { local.runDirectory + "/directory.sock" }
     var egressAdminSocket: String { local.runDirectory + "/egress-admin.sock" }
     var baseImage: String { local.baseImage ?? local.stateDirectory + "/base" }
+    var codeImage: String { local.codeImage ?? local.stateDirectory + "/code" }
 }
 
 /// A problem with the configuration, and where it is.

@@ -14,14 +14,18 @@ struct ExecdAPI: Sendable {
     let code: CodeAPI
     let terminals: TerminalAPI
     let files: FilesAPI
-    /// The token that every request must carry; nil for none.
-    let token: String?
+    let start: InitAPI
+    let proxy: PortProxy
+    /// What requests have to carry, where a gated start does not say otherwise.
+    let access: AccessRule
     let logger: Logger
 
     var http: HTTPAPI {
         var http = HTTPAPI(
-            .decoded, logger: logger, admit: { request, _ in refusal(of: request) },
+            .decoded, logger: logger, admit: { request, access in access == .open ? nil : refusal(of: request) },
             render: { render($0, $1) })
+        start.add(to: &http)
+        proxy.add(to: &http) { refusal(of: $0, isOfProxy: true) }
         system.add(to: &http)
         commands.add(to: &http)
         sessions.add(to: &http)
@@ -29,23 +33,32 @@ struct ExecdAPI: Sendable {
         terminals.add(to: &http)
         files.add(to: &http)
         MissingParts.add(to: &http)
+        http.finish = { [logger] reply, request in
+            logger.info(
+                "request",
+                metadata: [
+                    "method": "\(request.method)", "target": "\(LoggedTarget.masked(request.target))",
+                    "status": "\(reply.status.code)",
+                ])
+        }
         return http
     }
 
     /// The answer to those who may not ask; nil for those who may.
-    private func refusal(of request: HTTPRequest) -> Reply? {
-        guard isAuthorized(request) else {
-            return .json(.unauthorized, ["error": "\(Self.tokenHeader) is missing or wrong"])
+    /// - Parameter isOfProxy: whether it is for an application, whose pages ask for more of the same application.
+    private func refusal(of request: HTTPRequest, isOfProxy: Bool = false) -> Reply? {
+        guard start.gate.isOpen else {
+            return ExecdError(.serviceUnavailable, "SERVICE_UNAVAILABLE", "this sandbox has not been initialised")
+                .refusal
         }
-        guard token != nil || !request.isOfAPage else {
-            return .json(.forbidden, ["error": "pages may not use execd where it has no token"])
+        let rule = start.gate.told?.accessTokenHash.flatMap(AccessRule.init(hash:)) ?? access
+        guard rule.admits(request.headers.first(name: Self.tokenHeader)) else {
+            return ExecdError(.unauthorized, "UNAUTHORIZED", "\(Self.tokenHeader) is missing or wrong").refusal
+        }
+        guard rule != .nothing || !request.isOfAPage || (isOfProxy && PageOrigin.isOwn(request.headers)) else {
+            return ExecdError(.forbidden, "FORBIDDEN", "pages may not use execd where it has no token").refusal
         }
         return nil
-    }
-
-    private func isAuthorized(_ request: HTTPRequest) -> Bool {
-        guard let token else { return true }
-        return ConstantTime.areEqual(request.headers.first(name: Self.tokenHeader) ?? "", token)
     }
 
     private func render(_ error: any Error, _ request: HTTPRequest) -> Reply {

@@ -30,6 +30,15 @@ struct ExecdError: Error, Hashable, Sendable {
     }
 
     var reply: Reply { .json(status, Body(code: code, message: message)) }
+
+    private struct Refusal: Encodable {
+        var code: String
+        var message: String
+        var error: String
+    }
+
+    /// The same for those who may not ask, whom the reference tells of it in `error`.
+    var refusal: Reply { .json(status, Refusal(code: code, message: message, error: message)) }
 }
 
 extension FileError {

@@ -18,7 +18,7 @@ struct SystemAPI: Sendable {
     private func watch() -> Reply {
         .stream(.ok, headers: ["content-type": "text/event-stream", "cache-control": "no-cache"]) { writer in
             let sampler = MetricsSampler()
-            while !writer.isClosed {
+            while !writer.isClosed, !writer.isEnding {
                 let line = Reply.json(.ok, sampler.sample(at: CommandRunner.now())).bytes
                 try await writer.write(ByteBuffer(bytes: line + [UInt8(ascii: "\n")]))
                 try await Task.sleep(for: Self.watchInterval)

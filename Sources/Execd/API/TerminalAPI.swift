@@ -56,7 +56,7 @@ struct TerminalAPI: Sendable {
     /// The folder of a terminal's shells, made where it is missing.
     private func makeFolder(_ wanted: TerminalRequest) throws -> String? {
         guard let cwd = wanted.cwd, !cwd.isEmpty else { return nil }
-        let variables = runner.environment.current().merging(wanted.envs ?? [:]) { _, new in new }
+        let variables = runner.environment.current(with: wanted.envs)
         do throws(FileError) {
             let folder = try expansion(VariableReferences.expand(cwd, variables))
             let made = try FolderChanges.create(folder)

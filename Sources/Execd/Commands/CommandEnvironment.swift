@@ -6,30 +6,54 @@ import System
     import Glibc
 #endif
 
-/// What every command gets: execd's variables, then those of the file that `EXECD_ENVS` names; a shell; a control group.
+/// What every command gets: execd's variables, those that a gated start was told, then those of the file that `EXECD_ENVS`
+/// names; a shell; a control group.
 struct CommandEnvironment: Sendable {
     private let base: [ExactName: String]
     /// bash, or sh if there is none.
     let shell: String
     /// The control group that commands are in, beside execd's.
     let group: MemberFiles
+    private let gate: GatedStart
+
+    /// Nobody sets it but who made the sandbox.
+    private static let identity: ExactName = "OPENSANDBOX_ID"
 
     /// - Parameter shell: nil to look for it.
-    init(_ base: [ExactName: String], shell: String? = nil, group: MemberFiles = MemberFiles()) {
+    init(
+        _ base: [ExactName: String], shell: String? = nil, group: MemberFiles = MemberFiles(), gate: GatedStart = .open
+    ) {
         self.group = group
+        self.gate = gate
         var base = base
         if base["PATH"] == nil { base["PATH"] = ProcessSpec.defaultPath }
-        // What opens the sandbox's Jupyter is execd's.
-        for name in ["JUPYTER_TOKEN", "JUPYTER_HOST"] as [ExactName] { base[name] = nil }
+        // What opens this API and the sandbox's Jupyter is execd's.
+        for name in Setting.keptFromCommands { base[name] = nil }
         self.base = base
         self.shell = shell ?? ["/bin/bash", "/usr/bin/bash"].first { access($0, X_OK) == 0 } ?? "/bin/sh"
     }
 
     /// The environment for one command; reads the file each time.
-    func current() -> [ExactName: String] { base.merging(fileVariables()) { _, new in new } }
-
-    func fileVariables() -> [ExactName: String] {
-        guard let path = base["EXECD_ENVS"], let text = File.text(path) else { return [:] }
-        return EnvironmentFile.parse(text)
+    /// - Parameter requested: variables of the request, which go over all others but the sandbox's identity.
+    func current(with requested: [ExactName: String]? = nil) -> [ExactName: String] {
+        let told = gate.told?.variables ?? [:]
+        var variables = base.merging(told) { _, new in new }
+        let identity = variables[Self.identity]
+        variables.merge(fileVariables()) { _, new in new }
+        variables.merge(requested ?? [:]) { _, new in new }
+        if let identity { variables[Self.identity] = identity }
+        return variables
     }
+
+    /// The variables that clients have set for all commands. A file that cannot be read has none.
+    func fileVariables() -> [ExactName: String] {
+        guard let path = base[Setting.environmentFile.name], let text = File.text(path, limit: Self.maxFile) else {
+            return [:]
+        }
+        var variables = EnvironmentFile.parse(text, over: base)
+        variables[Self.identity] = nil
+        return variables
+    }
+
+    private static let maxFile = 1 << 20
 }

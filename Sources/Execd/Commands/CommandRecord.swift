@@ -149,6 +149,13 @@ final class CommandRegistry: Sendable {
 
     var hasRunning: Bool { all.contains { $0.current.finishedAt == nil } }
 
+    var runningCount: Int { all.count { $0.current.finishedAt == nil } }
+
+    /// Signals every command that runs.
+    func signalAll(_ number: Int32, because reason: String) {
+        for record in all { record.signal(number, because: reason) }
+    }
+
     /// The command whose process leads a process group.
     func running(asGroup group: Int32) -> CommandRecord? { all.first { $0.current.process?.pid == group } }
 }

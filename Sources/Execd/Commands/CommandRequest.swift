@@ -53,7 +53,7 @@ struct CommandRequest: Decodable, Hashable, Sendable {
     func spec(in environment: CommandEnvironment) -> ProcessSpec {
         ProcessSpec(
             arguments: argv ?? [environment.shell, "-c", command ?? ""],
-            environment: environment.current().merging(envs ?? [:]) { _, new in new }, directory: cwd, user: uid,
+            environment: environment.current(with: envs), directory: cwd, user: uid,
             group: gid ?? uid, joins: environment.group.descriptors)
     }
 

@@ -1,24 +1,37 @@
+import Spelling
 import System
 
-/// execd's command line.
+/// execd's command line: flags with one dash or two, a value behind them or behind `=`, as the reference's are.
 struct Options: Hashable, Sendable {
     var port = 44772
     /// A file with the token that every request must carry; read once, at the start.
     var tokenFile: String?
     /// The longest line of output that is held until its line break, in bytes.
     var maxLine = TextAssembler.defaultLongestLine
+    /// 0 to 7, as `Settings.level` reads it; nil for the usual one.
+    var logLevel: Int?
     /// The descriptor for `EndReport`.
     var report: Int32?
     /// The control group that init and the API move to.
     var ownGroup = MemberFiles()
     /// The control group that the program and commands are in.
     var commandGroup = MemberFiles()
-    /// The sandbox's program; empty to serve the API only.
+    /// The file that init and the API share for `GatedStart`.
+    var stateFile: CInt?
+    /// Where init writes how far the start has come.
+    var statusFile: String?
+    /// The sandbox's program; empty to serve the API only, or for a shell where `isInit`.
     var entrypoint: [String] = []
+    /// Whether this process is init even without a program.
+    var isInit = false
     /// What only has to be printed.
     var answer: String?
+    /// The descriptor that this process's variables are to be written to, and nothing else done.
+    var variablesTo: CInt?
     /// Whether this process serves the API; init starts itself again with this set.
     var serves = false
+    /// Variables that flags set: they go over those of the environment.
+    var variables: [ExactName: String] = [:]
 
     /// Why a command line was refused.
     struct OptionError: Error, Hashable, CustomStringConvertible {
@@ -27,56 +40,93 @@ struct Options: Hashable, Sendable {
     }
 
     static let usage =
-        "usage: execd [--help] [--version] [--port PORT] [--token-file FILE] [--longest-line BYTES] [--report DESCRIPTOR] "
-        + "[--own-group DESCRIPTORS] [--command-group DESCRIPTORS] [--serve] [-- PROGRAM ARGUMENT...]"
+        "usage: execd [--help] [--version] [--port PORT] [--token-file FILE] [--access-token TOKEN] [--log-level 0-7] "
+        + "[--longest-line BYTES] [--jupyter-host URL] [--jupyter-token TOKEN] [--isolation-config FILE] "
+        + "[--graceful-shutdown-timeout DURATION] [--jupyter-idle-poll-interval DURATION] [--runtime-init] "
+        + "[--lifecycle-startup-status-file FILE] [--report DESCRIPTOR] [--own-group DESCRIPTORS] "
+        + "[--command-group DESCRIPTORS] [--state DESCRIPTOR] [--serve] [--init] [-- PROGRAM ARGUMENT...]"
 
-    /// The command line of the process that serves, without the program's name.
+    /// The command line of the process that serves, without the program's name. What flags set for it is in its environment.
     var serving: [String] {
-        ["--serve", "--port", String(port), "--longest-line", String(maxLine)]
-            + (tokenFile.map { ["--token-file", $0] } ?? [])
-            + (commandGroup.isEmpty ? [] : ["--command-group", commandGroup.passed.description])
+        var words = ["--serve", "--port", String(port), "--longest-line", String(maxLine)]
+        if let logLevel { words += ["--log-level", String(logLevel)] }
+        if let tokenFile { words += ["--token-file", tokenFile] }
+        let passed = commandGroup.passed
+        if !passed.isEmpty { words += ["--command-group", passed.description] }
+        if stateFile != nil { words += ["--state", String(3 + passed.descriptors.count)] }
+        return words
+    }
+
+    /// Under the name of the reference's script, whatever follows is the sandbox's program.
+    private static let scriptName = "bootstrap.sh"
+
+    /// - Parameter arguments: with the program's name in front.
+    static func parse(program arguments: [String]) throws(OptionError) -> Options {
+        let name = arguments.first?.split(separator: "/").last ?? ""
+        guard name == scriptName else { return try parse(Array(arguments.dropFirst())) }
+        var options = Options()
+        options.isInit = true
+        options.entrypoint = Array(arguments.dropFirst())
+        return options
     }
 
     static func parse(_ arguments: [String]) throws(OptionError) -> Options {
         var options = Options()
         var rest = arguments[...]
         while let argument = rest.popFirst() {
-            switch argument {
-            case "--port":
-                guard let text = rest.popFirst(), let port = Int(text), (0...65535).contains(port) else {
-                    throw OptionError("--port needs a number from 0 to 65535")
-                }
-                options.port = port
-            case "--token-file":
-                guard let path = rest.popFirst() else { throw OptionError("--token-file needs a path") }
-                options.tokenFile = path
-            case "--longest-line":
-                guard let text = rest.popFirst(), let bytes = Int(text), TextAssembler.maxLines.contains(bytes)
-                else {
-                    let range = TextAssembler.maxLines
-                    throw OptionError("--longest-line needs a number from \(range.lowerBound) to \(range.upperBound)")
-                }
-                options.maxLine = bytes
-            case "--report":
-                guard let text = rest.popFirst(), let number = Int32(text), (0...1023).contains(number) else {
-                    throw OptionError("--report needs the number of a descriptor")
-                }
-                options.report = number
-            case "--own-group", "--command-group":
-                guard let files = rest.popFirst().flatMap(MemberFiles.init) else {
-                    throw OptionError("\(argument) needs the numbers of descriptors: 3,4,5")
-                }
-                if argument == "--own-group" { options.ownGroup = files } else { options.commandGroup = files }
-            case "--serve": options.serves = true
-            case "--help", "-h": options.answer = usage + "\n"
-            case "--version": options.answer = "execd \(Release.version)\n"
-            case "--":
+            if argument == "--" {
                 options.entrypoint = Array(rest)
-                guard !options.entrypoint.isEmpty else { throw OptionError("a program must follow --") }
+                guard !options.entrypoint.isEmpty || options.isInit else {
+                    throw OptionError("a program must follow --")
+                }
                 return options
-            default: throw OptionError("unknown argument \(argument)")
             }
+            guard argument.hasPrefix("-"), let flag = Flag(argument) else {
+                throw OptionError("unknown argument \(argument.prefix(80))" + Flag.hint(argument))
+            }
+            try flag.name.isSwitch
+                ? options.set(flag.name, isOn: flag.value) : options.set(flag.name, flag.value ?? rest.popFirst())
         }
         return options
+    }
+
+    private mutating func set(_ name: FlagName, isOn text: String?) throws(OptionError) {
+        guard let isOn = text.map(Truth.init(_:)) ?? .yes else {
+            throw OptionError("--\(name.rawValue) is true or false")
+        }
+        guard isOn == .yes else { return }
+        switch name {
+        case .serve: serves = true
+        case .initialise: isInit = true
+        case .gated: variables[Setting.gatedStart.name] = "1"
+        case .help, .shortHelp: answer = Self.usage + "\n"
+        default: answer = "execd \(Release.version)\n"
+        }
+    }
+
+    private mutating func set(_ name: FlagName, _ value: String?) throws(OptionError) {
+        guard let value else { throw OptionError("--\(name.rawValue) needs \(name.wants)") }
+        func number<Number: FixedWidthInteger>(_ range: ClosedRange<Number>) throws(OptionError) -> Number {
+            guard let number = Number(value), range.contains(number) else {
+                throw OptionError("--\(name.rawValue) needs \(name.wants)")
+            }
+            return number
+        }
+        switch name {
+        case .port: port = try number(0...65535)
+        case .tokenFile: tokenFile = value
+        case .longestLine: maxLine = try number(TextAssembler.maxLines)
+        case .logLevel: logLevel = try number(0...7)
+        case .report: report = try number(0...1023)
+        case .state: stateFile = try number(3...1023)
+        case .variablesTo: variablesTo = try number(3...1023)
+        case .statusFile: statusFile = value
+        case .ownGroup, .commandGroup:
+            guard let files = MemberFiles(value) else { throw OptionError("--\(name.rawValue) needs \(name.wants)") }
+            if name == .ownGroup { ownGroup = files } else { commandGroup = files }
+        default:
+            guard let setting = name.setting else { return }
+            variables[setting.name] = value
+        }
     }
 }

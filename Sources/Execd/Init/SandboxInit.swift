@@ -8,95 +8,188 @@ import System
 
 /// The first process of a sandbox. It starts the API and the entrypoint, forwards signals, reaps orphans, and ends with
 /// the entrypoint's exit code. It serves nothing itself, so that no client can crash it.
-enum SandboxInit {
-    /// Signals that are passed on to the entrypoint's group.
-    private static let forwarded: [Int32] = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH]
-    /// Seconds that other processes get to end by themselves after the entrypoint.
+struct SandboxInit {
+    /// Seconds that other processes get to end by themselves after the entrypoint, and the entrypoint where another one is to
+    /// take its place.
     private static let grace = 2
+    /// An API that cannot serve, again and again, and so soon after its start, ends the sandbox: it must not go on half.
+    private static let mostFailures = 10, soon: UInt64 = 5000
+
+    private let options: Options
+    private let executable: String
+    private let signals: InitSignals
+    private let report: EndReport
+    private var environment: [ExactName: String]
+    private var entrypoint: pid_t = 0
+    private var server: pid_t = 0
+    private var serverBegan: UInt64 = 0
+    private var failures = 0
+    /// The entrypoint has been told to end, and another one takes its place.
+    private var isReplacing = false
+    /// When it is killed, in monotonic milliseconds.
+    private var replacement: UInt64?
+    private var wasInitialised = false
 
     /// Returns the sandbox's exit code.
     static func run(_ options: Options, executable: String, environment: [ExactName: String]) -> Int32 {
+        var options = options
+        if Truth(environment[Setting.gatedStart.name] ?? "") == .yes {
+            let file = linux_scratch_file("execd-start")
+            guard file >= 0 else {
+                Bootstrap.complain("no file in memory: \(String(cString: strerror(-file)))")
+                return 125
+            }
+            options.stateFile = file
+        }
+        var sandbox = SandboxInit(options, executable, environment)
+        do throws(StartFailure) { try sandbox.start() } catch {
+            if !error.reason.isEmpty { Bootstrap.complain(error.reason) }
+            return sandbox.end(with: error.code)
+        }
+        return sandbox.end(with: sandbox.untilEnd())
+    }
+
+    private init(_ options: Options, _ executable: String, _ environment: [ExactName: String]) {
+        self.options = options
+        self.executable = executable
+        self.environment = environment
+        report = EndReport(descriptor: options.report)
         // Needed only where this is not the first process of its namespace (tests).
         _ = linux_set_child_subreaper(1)
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for number in forwarded + [SIGCHLD] { sigaddset(&signals, number) }
-        sigprocmask(SIG_BLOCK, &signals, nil)
+        signals = InitSignals()
+    }
 
-        let report = EndReport(descriptor: options.report)
+    private mutating func start() throws(StartFailure) {
         // Away from what the sandbox's limits hold: whatever its programs do to memory, processor and numbers, init and the
         // API go on.
         let failure = options.ownGroup.enter()
         guard failure == 0 else {
-            complain("cannot enter a control group: \(String(cString: strerror(failure)))")
-            return 125
+            throw StartFailure(code: 125, reason: "cannot enter a control group: \(String(cString: strerror(failure)))")
         }
-        let serving = ProcessSpec(
-            arguments: [executable] + options.serving, environment: environment, rank: .server)
+        let step = StartStep(signals: signals)
+        let bootstrap = Bootstrap(step: step, executable: ownPath, statusFile: options.statusFile)
+        do throws(StartFailure) { environment = try bootstrap.run(environment) } catch {
+            report.send(.ended(.exited(error.code)))
+            throw error
+        }
         // Start the entrypoint first. If it fails, the API never appears, so the sandbox is not taken to be running.
-        let program = ProcessSpec(
-            arguments: options.entrypoint, environment: environment, rank: .entrypoint,
-            joins: options.commandGroup.descriptors)
-        let entrypoint: pid_t
-        var server: pid_t
-        do throws(SpawnError) { entrypoint = try start(program) } catch {
-            report.send(.notStarted(error))
-            return 127
-        }
-        let passed = options.commandGroup.descriptors
-        do throws(SpawnError) { server = try start(serving, passed) } catch {
+        try startEntrypoint()
+        do throws(SpawnError) { try startServer() } catch {
             kill(-entrypoint, SIGKILL)
-            return 125
+            throw StartFailure(code: 125, reason: "")
         }
+    }
+
+    /// The path of this program, for others than this process.
+    private var ownPath: String {
+        guard let path = realpath("/proc/self/exe", nil) else { return executable }
+        defer { free(path) }
+        return String(cString: path)
+    }
+
+    private mutating func startEntrypoint() throws(StartFailure) {
+        guard let arguments = Workload.arguments(options.entrypoint, environment) else {
+            report.send(.notStarted(SpawnError(program: "sh", code: ENOENT)))
+            throw StartFailure(code: 127, reason: "the image has no shell")
+        }
+        var given = environment
+        for name in Setting.keptFromEntrypoint { given[name] = nil }
+        let program = ProcessSpec(
+            arguments: arguments, environment: given, rank: .entrypoint, joins: options.commandGroup.descriptors)
+        do throws(SpawnError) { entrypoint = try Self.start(program) } catch {
+            report.send(.notStarted(error))
+            throw StartFailure(code: 127, reason: "")
+        }
+    }
+
+    private mutating func startServer() throws(SpawnError) {
+        let spec = ProcessSpec(arguments: [executable] + options.serving, environment: environment, rank: .server)
+        server = try Self.start(spec, options.commandGroup.descriptors + (options.stateFile.map { [$0] } ?? []))
+        serverBegan = SystemClock.monotonicMilliseconds()
+    }
+
+    /// Runs the sandbox until its program has ended.
+    private mutating func untilEnd() -> Int32 {
         while true {
-            var number: Int32 = 0
-            sigwait(&signals, &number)
-            guard number == SIGCHLD else {
-                kill(-entrypoint, number)
-                continue
-            }
-            while let (pid, status) = reap() {
-                if pid == entrypoint {
-                    report.send(.ended(status))
-                    return end(with: status.code)
+            let rest = replacement.map { max(1, Int($0) - Int(SystemClock.monotonicMilliseconds())) }
+            switch signals.next(within: rest) {
+            case nil:
+                // It was told to end, and has not.
+                kill(-entrypoint, SIGKILL)
+                replacement = nil
+            case SIGCHLD?:
+                while let (process, status) = signals.reap() {
+                    if let code = take(process, status) { return code }
                 }
-                // The API has ended: clients see a broken connection, and their next one works.
-                if pid == server, let next = try? start(serving, passed) { server = next }
+            case InitSignals.initialised?: initialise()
+            case let number?: kill(-entrypoint, number)
             }
         }
+    }
+
+    /// - Returns: the sandbox's exit code, if this was its end.
+    private mutating func take(_ process: pid_t, _ status: ProcessExit) -> Int32? {
+        switch process {
+        case entrypoint where isReplacing:
+            isReplacing = false
+            replacement = nil
+            do throws(StartFailure) { try startEntrypoint() } catch { return error.code }
+            return nil
+        case entrypoint:
+            report.send(.ended(status))
+            return status.code
+        case server:
+            // Clients see a broken connection, and their next one works.
+            if case .exited(let code) = status, code != 0 {
+                let isSoon = SystemClock.monotonicMilliseconds() - serverBegan < Self.soon
+                failures = isSoon ? failures + 1 : 1
+                usleep(100_000)
+            }
+            while failures < Self.mostFailures {
+                if (try? startServer()) != nil { return nil }
+                failures += 1
+                usleep(100_000)
+            }
+            Bootstrap.complain("the API cannot be started: the sandbox ends")
+            kill(-entrypoint, SIGKILL)
+            report.send(.ended(.exited(125)))
+            return 125
+        default: return nil
+        }
+    }
+
+    /// The gated start has been told: the program may have to begin anew with what came.
+    private mutating func initialise() {
+        guard !wasInitialised, let file = options.stateFile, let told = GatedStart.read(file) else { return }
+        wasInitialised = true
+        environment.merge(told.variables) { _, new in new }
+        guard told.entrypointPolicy == .restart else { return }
+        isReplacing = true
+        replacement = SystemClock.monotonicMilliseconds() + UInt64(Self.grace) * 1000
+        kill(-entrypoint, SIGTERM)
     }
 
     private static func start(_ spec: ProcessSpec, _ passed: [CInt] = []) throws(SpawnError) -> pid_t {
         do throws(SpawnError) {
             return try Spawn.start(spec, input: -1, output: STDOUT_FILENO, error: STDERR_FILENO, passed: passed)
         } catch {
-            complain("cannot start \(error)")
+            Bootstrap.complain("cannot start \(error)")
             throw error
         }
     }
 
-    private static func complain(_ text: String) {
-        let line = "execd: \(text)\n"
-        write(STDERR_FILENO, line, line.utf8.count)
-    }
-
-    private static func reap() -> (pid_t, ProcessExit)? {
-        var state: Int32 = 0
-        let pid = waitpid(-1, &state, WNOHANG)
-        guard pid > 0 else { return nil }
-        return (pid, ProcessExit(waited: state))
-    }
-
-    /// Signal all processes only as the first one of its namespace; elsewhere that would be the whole machine.
-    private static func end(with code: Int32) -> Int32 {
-        guard getpid() == 1 else { return code }
-        kill(-1, SIGTERM)
-        for _ in 0..<grace * 100 {
+    /// Signal all processes only as the first one of its namespace; elsewhere that would be the whole machine, and the API is
+    /// all that is told.
+    private func end(with code: Int32) -> Int32 {
+        let everybody: pid_t = getpid() == 1 ? -1 : server
+        guard everybody != 0 else { return code }
+        kill(everybody, SIGTERM)
+        for _ in 0..<Self.grace * 100 {
             usleep(10_000)
-            while reap() != nil {}
-            if kill(-1, 0) != 0 { break }
+            while signals.reap() != nil {}
+            if kill(everybody, 0) != 0 { break }
         }
-        kill(-1, SIGKILL)
+        kill(everybody, SIGKILL)
         return code
     }
 }

@@ -69,7 +69,7 @@ extension Terminal {
 
     private func spec(_ mode: TerminalMode) -> ProcessSpec {
         let shell = runner.environment.shell
-        var environment = runner.environment.current().merging(request.envs ?? [:]) { _, new in new }
+        var environment = runner.environment.current(with: request.envs)
         if mode == .pty, environment["TERM"] == nil { environment["TERM"] = "xterm-256color" }
         environment[ExactName(Self.marker)] = id
         return ProcessSpec(

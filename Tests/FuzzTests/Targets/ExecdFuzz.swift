@@ -30,6 +30,27 @@ enum ExecdFuzz {
             }
         }
         range(body)
+        start(body)
+    }
+
+    /// What the start of a sandbox is told: variables, hooks, schedules, flags.
+    private static func start(_ body: [UInt8]) {
+        let text = String(decoding: body, as: UTF8.self)
+        for (name, value) in EnvironmentFile.parse(text, over: ["A": "b"]) {
+            promise(!name.text.isEmpty && !name.text.utf8.contains(UInt8(ascii: "=")), "a name that is none")
+            promise(!value.utf8.contains(0), "a byte that ends a value")
+        }
+        if let schedule = Schedule(text) {
+            for time in [Int64(0), 1_798_761_600, 4_102_444_800] {
+                if let next = schedule.next(after: time) { promise(next > time, "a time that has been") }
+            }
+        }
+        if let duration = GoDuration(text) { promise(duration.nanoseconds >= 0, "a time below zero") }
+        if let told = try? InitRequest.decode(body) { promise(told.generation > 0, "a generation that is none") }
+        _ = try? LifecycleHooks.decode(body)
+        _ = try? Options.parse(text.split(separator: " ").map(String.init))
+        _ = LoggedTarget.masked(text)
+        _ = AccessRule(hash: text)
     }
 
     private static func range(_ body: [UInt8]) {

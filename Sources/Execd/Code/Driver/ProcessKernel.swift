@@ -117,7 +117,7 @@ final class ProcessKernel: CodeKernel {
     }
 
     private func start(_ channel: ControlChannel) throws(SpawnError) -> RunningProcess {
-        let environment = runner.environment.current().merging(dialogue.variables) { _, new in new }
+        let environment = runner.environment.current(with: dialogue.variables)
         var failure: SpawnError?
         for command in dialogue.commands {
             let spec = ProcessSpec(

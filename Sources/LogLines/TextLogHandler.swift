@@ -3,32 +3,32 @@ import SafeText
 
 /// One line per message, for people. Messages and metadata may contain text from sandboxes, images and peers; it is
 /// escaped, so that it cannot add lines or control the terminal.
-struct TextLogHandler: LogHandler {
+package struct TextLogHandler: LogHandler {
     private var lines: StreamLogHandler
 
-    init(label: String) { lines = .standardError(label: label) }
+    package init(label: String) { lines = .standardError(label: label) }
 
-    var logLevel: Logger.Level {
+    package var logLevel: Logger.Level {
         get { lines.logLevel }
         set { lines.logLevel = newValue }
     }
-    var metadata: Logger.Metadata {
+    package var metadata: Logger.Metadata {
         get { lines.metadata }
         set { lines.metadata = Self.escaped(newValue) }
     }
-    var metadataProvider: Logger.MetadataProvider? {
+    package var metadataProvider: Logger.MetadataProvider? {
         get { lines.metadataProvider }
         set { lines.metadataProvider = newValue.map { provider in .init { Self.escaped(provider.get()) } } }
     }
 
-    subscript(metadataKey key: String) -> Logger.MetadataValue? {
+    package subscript(metadataKey key: String) -> Logger.MetadataValue? {
         get { lines[metadataKey: key] }
         set { lines[metadataKey: key] = newValue.map { .string(ForeignText.escaped("\($0)")) } }
     }
 
-    func log(event: LogEvent) { lines.log(event: Self.escaped(event)) }
+    package func log(event: LogEvent) { lines.log(event: Self.escaped(event)) }
 
-    static func escaped(_ event: LogEvent) -> LogEvent {
+    package static func escaped(_ event: LogEvent) -> LogEvent {
         var event = event
         var metadata = event.metadata ?? [:]
         if let error = event.error { metadata["error"] = "\(error)" }

@@ -7,25 +7,25 @@ import SafeText
 #endif
 
 /// One JSON object per line, for log collectors.
-struct JSONLogHandler: LogHandler {
-    let label: String
-    var logLevel = Logger.Level.info
-    var metadata = Logger.Metadata()
-    var metadataProvider: Logger.MetadataProvider?
+package struct JSONLogHandler: LogHandler {
+    package let label: String
+    package var logLevel = Logger.Level.info
+    package var metadata = Logger.Metadata()
+    package var metadataProvider: Logger.MetadataProvider?
     /// Writes a finished line.
-    var write: @Sendable ([UInt8]) -> Void = { line in
+    package var write: @Sendable ([UInt8]) -> Void = { line in
         // One write per line, so that lines of several threads and processes do not mix.
         _ = line.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 
-    init(label: String) { self.label = label }
+    package init(label: String) { self.label = label }
 
-    subscript(metadataKey key: String) -> Logger.MetadataValue? {
+    package subscript(metadataKey key: String) -> Logger.MetadataValue? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
-    func log(event: LogEvent) {
+    package func log(event: LogEvent) {
         var fields = metadata.merging(metadataProvider?.get() ?? [:]) { _, new in new }
         fields.merge(event.metadata ?? [:]) { _, new in new }
         var record = fields.mapValues { ForeignText.escaped("\($0)") }

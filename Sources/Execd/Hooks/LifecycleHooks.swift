@@ -1,0 +1,93 @@
+import Spelling
+import System
+
+/// Commands that run at points of a sandbox's life (`lifecycle` of a create).
+struct LifecycleHooks: Decodable, Hashable, Sendable {
+    struct Hook: Decodable, Hashable, Sendable {
+        var command: [String]
+        var timeoutSeconds: Int?
+    }
+    struct Periodic: Decodable, Hashable, Sendable {
+        var name: String
+        /// As `Schedule` reads it.
+        var schedule: String
+        var command: [String]
+        var timeoutSeconds: Int?
+    }
+
+    /// Before the sandbox's program starts; if it fails, that does not.
+    var preStart: Hook?
+    /// While the sandbox runs.
+    var periodic: [Periodic]?
+
+    /// Seconds that a hook may take which names no limit.
+    static let usualSeconds = 60
+    private static let maxPeriodic = 64
+    private static let file = ".execd/lifecycle.json"
+
+    /// Those of the environment: the text itself, or a file that is named or stands in its usual place; nil for none.
+    static func configured(_ environment: [ExactName: String]) throws(RequestBodyError) -> LifecycleHooks? {
+        if let text = environment[Setting.hooks.name], !text.isEmpty {
+            return try named(Setting.hooks.rawValue) { () throws(RequestBodyError) in try decode(Array(text.utf8)) }
+        }
+        if let path = environment[Setting.hooksFile.name], !path.isEmpty {
+            guard let bytes = try? File.read(path, limit: 1 << 20) else {
+                throw RequestBodyError("\(Setting.hooksFile.rawValue): \(path) cannot be read")
+            }
+            return try named(path) { () throws(RequestBodyError) in try decode(bytes) }
+        }
+        guard let home = environment["HOME"], let bytes = try? File.read("\(home)/\(file)", limit: 1 << 20) else {
+            return nil
+        }
+        return try named("\(home)/\(file)") { () throws(RequestBodyError) in try decode(bytes) }
+    }
+
+    static func decode(_ bytes: [UInt8]) throws(RequestBodyError) -> LifecycleHooks {
+        let hooks = try RequestBody.decode(LifecycleHooks.self, from: bytes)
+        try hooks.validate()
+        return hooks
+    }
+
+    func validate() throws(RequestBodyError) {
+        if let preStart { try Self.check("preStart", preStart.command, preStart.timeoutSeconds, atMost: 10_800) }
+        let periodic = periodic ?? []
+        guard periodic.count <= Self.maxPeriodic else {
+            throw RequestBodyError("periodic has more than \(Self.maxPeriodic) entries")
+        }
+        var names: Set<ExactName> = []
+        for hook in periodic {
+            guard !hook.name.isEmpty, hook.name.utf8.count <= 128 else {
+                throw RequestBodyError("a periodic hook has no name, or one of more than 128 bytes")
+            }
+            guard names.insert(ExactName(hook.name)).inserted else {
+                throw RequestBodyError("two periodic hooks are called \(hook.name)")
+            }
+            try Self.check(hook.name, hook.command, hook.timeoutSeconds, atMost: 300)
+            guard Schedule(hook.schedule) != nil else {
+                throw RequestBodyError(
+                    "\(hook.name): \"\(hook.schedule.prefix(80))\" is no schedule: five fields of cron, @hourly, or @every 30s"
+                )
+            }
+        }
+    }
+
+    private static func check(
+        _ name: String, _ command: [String], _ seconds: Int?, atMost limit: Int
+    ) throws(RequestBodyError) {
+        guard let program = command.first, !program.isEmpty else { throw RequestBodyError("\(name) has no command") }
+        guard !command.contains(where: { $0.utf8.contains(0) }) else {
+            throw RequestBodyError("\(name): a NUL byte cannot be passed to a process")
+        }
+        guard (1...limit).contains(seconds ?? 1) else {
+            throw RequestBodyError("\(name): timeoutSeconds is not from 1 to \(limit)")
+        }
+    }
+
+    private static func named(
+        _ place: String, _ read: () throws(RequestBodyError) -> LifecycleHooks
+    ) throws(RequestBodyError) -> LifecycleHooks {
+        do throws(RequestBodyError) { return try read() } catch {
+            throw RequestBodyError("\(place): \(error.description)")
+        }
+    }
+}

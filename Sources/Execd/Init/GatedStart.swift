@@ -1,0 +1,116 @@
+import CLinux
+import HTTPServer
+import Spelling
+import Synchronization
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What a sandbox that was started ahead of its use is told once it has one (`POST /internal/init`).
+struct InitRequest: Decodable, Hashable, Sendable {
+    enum EntrypointPolicy: String, Decodable {
+        case keep, restart
+    }
+    struct Telemetry: Decodable, Hashable, Sendable {
+        var attributes: [ExactName: String]?
+    }
+
+    var sandboxId: String
+    var generation: Int64
+    var accessTokenHash: String?
+    var envs: [ExactName: String]?
+    var lifecycle: LifecycleHooks?
+    var telemetry: Telemetry?
+    var entrypointPolicy: EntrypointPolicy?
+
+    private static let maxAttributes = 64
+
+    static func decode(_ bytes: [UInt8]) throws(RequestBodyError) -> InitRequest {
+        let request = try RequestBody.decode(InitRequest.self, from: bytes)
+        guard (1...128).contains(request.sandboxId.utf8.count),
+            request.sandboxId.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f })
+        else { throw RequestBodyError("sandboxId is not a word of 1 to 128 characters") }
+        guard request.generation > 0 else { throw RequestBodyError("generation is not above 0") }
+        guard request.accessTokenHash == nil || AccessRule(hash: request.accessTokenHash!) != nil else {
+            throw RequestBodyError("accessTokenHash is not sha256: and 64 hexadecimal digits")
+        }
+        try CommandRequest.checkTexts(envs: request.envs, [])
+        guard (request.telemetry?.attributes ?? [:]).count <= maxAttributes else {
+            throw RequestBodyError("telemetry has more than \(maxAttributes) attributes")
+        }
+        try request.lifecycle?.validate()
+        return request
+    }
+
+    /// What all that starts from then on is given.
+    var variables: [ExactName: String] {
+        var variables = envs ?? [:]
+        variables["OPENSANDBOX_ID"] = sandboxId
+        return variables
+    }
+}
+
+/// A start that waits to be told whose the sandbox is. Init keeps what was told in a file that both processes have, so that an
+/// API that is started again knows it.
+final class GatedStart: Sendable {
+    private enum Phase {
+        case waiting, beingTold
+        case told(InitRequest)
+    }
+
+    private static let maxBytes = 4 << 20
+
+    /// Whether there was anything to wait for.
+    let isGated: Bool
+    private let file: CInt?
+    private let phase: Mutex<Phase?>
+
+    /// - Parameter file: init's; nil where there is none.
+    init(isGated: Bool, file: CInt? = nil) {
+        self.isGated = isGated
+        self.file = file
+        phase = Mutex(isGated ? file.flatMap(Self.read).map { .told($0) } ?? .waiting : nil)
+    }
+
+    /// A start that nothing was to be told of.
+    static let open = GatedStart(isGated: false)
+
+    /// nil until it has come, or where nothing is to come.
+    var told: InitRequest? { phase.withLock { if case .told(let request)? = $0 { request } else { nil } } }
+
+    /// Whether requests are answered.
+    var isOpen: Bool { !isGated || told != nil }
+
+    /// Takes the place of who tells.
+    /// - Returns: false where it has been told, or is being.
+    func begin() -> Bool {
+        phase.withLock { phase in
+            guard case .waiting? = phase else { return false }
+            phase = .beingTold
+            return true
+        }
+    }
+
+    /// It could not be done: the next one may tell.
+    func giveUp() { phase.withLock { $0 = .waiting } }
+
+    /// - Parameter bytes: the request as it came, for init.
+    func complete(_ request: InitRequest, _ bytes: [UInt8]) throws(SystemCallError) {
+        if let file {
+            guard ftruncate(file, 0) == 0, lseek(file, 0, SEEK_SET) == 0 else { throw .last }
+            try File.write(bytes, to: file)
+            kill(getppid(), InitSignals.initialised)
+        }
+        phase.withLock { $0 = .told(request) }
+    }
+
+    static func read(_ file: CInt) -> InitRequest? {
+        // The position is shared with the process that writes, which has done so by now.
+        guard lseek(file, 0, SEEK_SET) == 0, let bytes = try? File.read(file, limit: maxBytes), !bytes.isEmpty else {
+            return nil
+        }
+        return try? InitRequest.decode(bytes)
+    }
+}

@@ -1,0 +1,123 @@
+import HTTPServer
+import LogLines
+import Logging
+import NIOCore
+import NIOPosix
+import Spelling
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The API as it is served, and how it ends.
+struct Service: Sendable {
+    let server: HTTPServer
+    /// Where it listens.
+    let address: SocketAddress
+    private let runner: CommandRunner
+    private let contexts: CodeContexts
+    private let hooks: PeriodicHooks
+
+    /// How long streams get for their last events, and commands before they are killed.
+    private static let grace = TimeAmount.seconds(5), patience = Duration.seconds(1)
+    private static let reason = "execd ends"
+
+    /// Serves the API on every address of the sandbox.
+    static func start(_ options: Options, environment: [ExactName: String]) async throws -> Service {
+        let logger = try Self.logger(options, environment)
+        let access: AccessRule =
+            if let path = options.tokenFile {
+                .token(String(decoding: try File.read(path), as: UTF8.self).filter { !$0.isWhitespace })
+            } else {
+                environment[Setting.accessToken.name].map { .token($0) } ?? .nothing
+            }
+        let gate = GatedStart(
+            isGated: Truth(environment[Setting.gatedStart.name] ?? "") == .yes, file: options.stateFile)
+        let runner = CommandRunner(
+            environment: CommandEnvironment(environment, group: options.commandGroup, gate: gate),
+            maxLine: options.maxLine)
+        let expansion = PathExpansion(home: environment["HOME"] ?? "/")
+        let sessions = SessionAPI(runner: runner, expansion: expansion)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let kernels = KernelChoice(environment, runner: runner, group: group)
+        let contexts = CodeContexts { language, id, folder in
+            try await kernels.kernel(language, id: id, folder: folder)
+        }
+        let code = CodeAPI(contexts: contexts, runner: runner, expansion: expansion) { id in
+            if runner.interrupt(id) { return true }
+            return try await sessions.delete(id)
+        }
+        let hooks = PeriodicHooks(runner: runner, logger: logger)
+        let api = ExecdAPI(
+            commands: CommandAPI(runner: runner), sessions: sessions, code: code,
+            terminals: TerminalAPI(runner: runner, expansion: expansion), files: FilesAPI(expansion: expansion),
+            start: InitAPI(gate: gate, runner: runner, hooks: hooks), proxy: PortProxy(ownPort: options.port),
+            access: access, logger: logger)
+        let server = HTTPServer(group: group, logger: logger, application: api.http)
+        let address = try await listen(server, options.port)
+        hooks.begin((try? LifecycleHooks.configured(environment))?.periodic ?? [])
+        hooks.begin(gate.told?.lifecycle?.periodic ?? [])
+        return Service(
+            server: server, address: address, runner: runner, contexts: contexts, hooks: hooks)
+    }
+
+    private static func listen(_ server: HTTPServer, _ port: Int) async throws -> SocketAddress {
+        do {
+            // "::" accepts IPv4 as well.
+            return try await server.start(on: .tcp(host: "::", port: port))
+        } catch let error as IOError where error.errnoCode == EAFNOSUPPORT || error.errnoCode == EADDRNOTAVAIL {
+            return try await server.start(on: .tcp(host: "0.0.0.0", port: port))
+        }
+    }
+
+    /// Commands, runs of sessions and shells of terminals.
+    var runningCommands: Int { runner.registry.runningCount }
+
+    /// Ends what runs, each stream with its last event, within a bounded time.
+    func end() async {
+        hooks.end()
+        runner.registry.signalAll(SIGTERM, because: Self.reason)
+        let killing = Task {
+            try? await Task.sleep(for: Self.patience)
+            runner.registry.signalAll(SIGKILL, because: Self.reason)
+        }
+        // A server of kernels may not answer.
+        let closing = Task { for context in contexts.all(of: nil) { _ = await contexts.delete(context.id) } }
+        await server.shutdown(grace: Self.grace)
+        // Commands in the background get their time, too.
+        if runner.registry.hasRunning { await killing.value }
+        killing.cancel()
+        closing.cancel()
+    }
+
+    /// To standard error, which is the sandbox's log; or to a file, as JSON, which is for those who want to know more.
+    private static func logger(_ options: Options, _ environment: [ExactName: String]) throws -> Logger {
+        let path = environment[Setting.logFile.name] ?? ""
+        let level = Self.level(options.logLevel ?? (path.isEmpty ? 4 : 6))
+        guard !path.isEmpty else {
+            var handler = TextLogHandler(label: "execd")
+            handler.logLevel = level
+            return Logger(label: "execd") { [handler] _ in handler }
+        }
+        let file = try FileDescriptor(
+            opening: path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY, mode: 0o600
+        ).release()
+        var handler = JSONLogHandler(label: "execd")
+        handler.logLevel = level
+        handler.write = { line in _ = line.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) } }
+        if let id = environment["OPENSANDBOX_ID"] { handler[metadataKey: "sandbox_id"] = "\(id)" }
+        return Logger(label: "execd") { [handler] _ in handler }
+    }
+
+    /// The reference's levels: 0 to 2 fatal, 3 errors, 4 warnings, 5 and 6 requests as well, 7 all.
+    static func level(_ number: Int) -> Logger.Level {
+        switch number {
+        case ...2: .critical
+        case 3: .error
+        case 4: .warning
+        case 5, 6: .info
+        default: .debug
+        }
+    }
+}

@@ -1,0 +1,68 @@
+import Spelling
+import Testing
+
+@testable import Execd
+
+@Suite struct OptionsTests {
+    @Test func `everything after the dashes is the entrypoint`() throws {
+        let options = try Options.parse(["--port", "1234", "--", "sleep", "--port", "9"])
+        #expect(options.port == 1234 && options.entrypoint == ["sleep", "--port", "9"])
+    }
+
+    @Test func `the process that serves is told what init was told`() throws {
+        let options = try Options.parse([
+            "--token-file", "/t", "--longest-line", "2048", "--port", "7", "--own-group", "3,4", "--command-group",
+            "5,6",
+            "--", "sleep",
+        ])
+        #expect(options.ownGroup.descriptors == [3, 4] && options.commandGroup.descriptors == [5, 6])
+        let serving = try Options.parse(options.serving)
+        // It is passed those of commands alone.
+        #expect(serving.ownGroup.isEmpty && serving.commandGroup.descriptors == [3, 4])
+        #expect(serving.serves && serving.port == 7 && serving.tokenFile == "/t" && serving.maxLine == 2048)
+    }
+
+    @Test(arguments: [
+        ["--port"], ["--port", "x"], ["--port", "70000"], ["--"], ["sleep"], ["--token-file"], ["--longest-line"],
+        ["--report"], ["--report", "-1"], ["--report", "x"], ["--longest-line", "1023"], ["--longest-line", "4194305"],
+        ["--longest-line", "1e3"], ["--own-group"], ["--own-group", "2"], ["--command-group", "3;4"],
+    ])
+    func `a malformed command line is refused`(arguments: [String]) {
+        #expect(throws: Options.OptionError.self) { try Options.parse(arguments) }
+    }
+
+    @Test(arguments: [["--port=1234"], ["-port", "1234"], ["-port=1234"], ["--port", "1234"]])
+    func `a flag has one dash or two, and its value behind it or behind a sign of equality`(arguments: [String]) throws
+    {
+        #expect(try Options.parse(arguments).port == 1234)
+    }
+
+    @Test func `flags go over variables`() throws {
+        let options = try Options.parse([
+            "--access-token=a=b", "-jupyter-host", "http://127.0.0.1:1", "--graceful-shutdown-timeout", "1s",
+            "--runtime-init=true", "--log-level=7",
+        ])
+        #expect(
+            options.variables == [
+                "EXECD_ACCESS_TOKEN": "a=b", "JUPYTER_HOST": "http://127.0.0.1:1", "EXECD_API_GRACE_SHUTDOWN": "1s",
+                "EXECD_RUNTIME_INIT": "1",
+            ])
+        #expect(options.logLevel == 7)
+        #expect(try Options.parse(["--runtime-init=false"]).variables.isEmpty)
+    }
+
+    @Test func `under the name of the script everything is the program`() throws {
+        let options = try Options.parse(program: ["/opt/opensandbox/bootstrap.sh", "--port", "1"])
+        #expect(options.isInit && options.entrypoint == ["--port", "1"] && options.port == 44772)
+        #expect(try Options.parse(program: ["bootstrap.sh"]).entrypoint.isEmpty)
+        #expect(try Options.parse(program: ["/x/execd", "--port", "1"]).port == 1)
+    }
+
+    @Test(arguments: [
+        (["--prot", "1"], "did you mean --port?"), (["--acces-token=x"], "did you mean --access-token?"),
+    ])
+    func `a misspelt flag is told of`(arguments: [String], hint: String) {
+        let error = #expect(throws: Options.OptionError.self) { try Options.parse(arguments) }
+        #expect(error?.description.contains(hint) == true)
+    }
+}
