@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -19,6 +20,11 @@ int linux_open_beneath(int directory, const char *path, int flags, unsigned int 
     };
     long descriptor = syscall(SYS_openat2, directory, path, &how, sizeof how);
     return descriptor < 0 ? -errno : (int)descriptor;
+}
+
+int linux_unnamed_file(const char *folder) {
+    int descriptor = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return descriptor < 0 ? -errno : descriptor;
 }
 
 int linux_accept_nonblocking(int listener) { return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }
@@ -63,3 +69,19 @@ ssize_t linux_list_attributes(const char *path, char *names, size_t size) {
 int linux_remove_attribute(const char *path, const char *name) {
     return lremovexattr(path, name) < 0 ? -errno : 0;
 }
+
+int linux_inotify_create(void) {
+    int descriptor = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+int linux_inotify_watch(int inotify, int folder) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", folder);
+    int watch = inotify_add_watch(inotify, path,
+        IN_MODIFY | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF
+            | IN_ONLYDIR | IN_EXCL_UNLINK);
+    return watch < 0 ? -errno : watch;
+}
+
+void linux_inotify_forget(int inotify, int watch) { inotify_rm_watch(inotify, watch); }

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -97,6 +98,14 @@ static int pass(const linux_spawn_options *options) {
     return 0;
 }
 
+// Not the parent's, though it shares its memory: limits belong to a process.
+static void limit_open_files(uint64_t most) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+    limit.rlim_cur = most < limit.rlim_max ? most : limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void become(const linux_spawn_options *options) {
     struct sigaction standard = {.sa_handler = SIG_DFL};
     for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
@@ -135,6 +144,7 @@ static void become(const linux_spawn_options *options) {
         if (place(source[i], i, i == 0 ? O_RDONLY : O_WRONLY) < 0) return;
     if (options->controlling_terminal && ioctl(0, TIOCSCTTY, 0) < 0) return;
     if (pass(options) < 0) return;
+    if (options->open_files) limit_open_files(options->open_files);
 
     // Raw calls: glibc's wrappers would carry the change to every thread of the parent, whose memory this child shares.
     if ((options->group >= 0 || options->user >= 0) && geteuid() == 0 && syscall(SYS_setgroups, 0, NULL) < 0) return;

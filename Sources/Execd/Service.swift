@@ -13,6 +13,7 @@ import System
 /// The API as it is served, and how it ends.
 struct Service: Sendable {
     let server: HTTPServer
+    let api: ExecdAPI
     /// Where it listens.
     let address: SocketAddress
     private let runner: CommandRunner
@@ -25,6 +26,7 @@ struct Service: Sendable {
 
     /// Serves the API on every address of the sandbox.
     static func start(_ options: Options, environment: [ExactName: String]) async throws -> Service {
+        OpenFiles.raise()
         let logger = try Self.logger(options, environment)
         let access: AccessRule =
             if let path = options.tokenFile {
@@ -45,21 +47,21 @@ struct Service: Sendable {
             try await kernels.kernel(language, id: id, folder: folder)
         }
         let code = CodeAPI(contexts: contexts, runner: runner, expansion: expansion) { id in
-            if runner.interrupt(id) { return true }
+            if await runner.interrupt(id) { return true }
             return try await sessions.delete(id)
         }
         let hooks = PeriodicHooks(runner: runner, logger: logger)
         let api = ExecdAPI(
-            commands: CommandAPI(runner: runner), sessions: sessions, code: code,
-            terminals: TerminalAPI(runner: runner, expansion: expansion), files: FilesAPI(expansion: expansion),
-            start: InitAPI(gate: gate, runner: runner, hooks: hooks), proxy: PortProxy(ownPort: options.port),
+            system: SystemAPI(commands: runner.registry), commands: CommandAPI(runner: runner), sessions: sessions,
+            code: code, terminals: TerminalAPI(runner: runner, expansion: expansion),
+            files: FilesAPI(expansion: expansion, group: group), start: InitAPI(gate: gate, runner: runner, hooks: hooks), proxy: PortProxy(ownPort: options.port),
             access: access, logger: logger)
         let server = HTTPServer(group: group, logger: logger, application: api.http)
         let address = try await listen(server, options.port)
         hooks.begin((try? LifecycleHooks.configured(environment))?.periodic ?? [])
         hooks.begin(gate.told?.lifecycle?.periodic ?? [])
         return Service(
-            server: server, address: address, runner: runner, contexts: contexts, hooks: hooks)
+            server: server, api: api, address: address, runner: runner, contexts: contexts, hooks: hooks)
     }
 
     private static func listen(_ server: HTTPServer, _ port: Int) async throws -> SocketAddress {

@@ -66,6 +66,9 @@ package struct HTTPAPI: Sendable {
         routes.add(method, pattern, .handler(access, maxBody: maxBody, handler))
     }
 
+    /// All routes as they were added; the method is nil for any.
+    package var patterns: [(method: HTTPMethod?, pattern: String)] { routes.patterns }
+
     /// Leaves requests to a relay, whatever their method; it decides who may ask.
     package mutating func on(_ pattern: String, relay: any HTTPRelay) { routes.add(nil, pattern, .relay(relay)) }
 

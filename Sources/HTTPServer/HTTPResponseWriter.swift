@@ -74,7 +74,7 @@ package final class HTTPResponseWriter: Sendable {
         _ status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()
     ) async throws {
         var headers = headers
-        if status != .noContent && !headers.contains(name: "content-length") {
+        if status != .noContent && status != .notModified && !headers.contains(name: "content-length") {
             headers.add(name: "content-length", value: String(body.readableBytes))
         }
         try advance(from: .waiting, to: .finished)

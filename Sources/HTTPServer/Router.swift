@@ -15,11 +15,14 @@ package struct Router<Endpoint: Sendable>: Sendable {
 
     private let reading: PathReading
     private var root = Node()
+    /// All routes as they were added; the method is nil for any.
+    package private(set) var patterns: [(method: HTTPMethod?, pattern: String)] = []
 
     package init(_ reading: PathReading) { self.reading = reading }
 
     /// - Parameter method: nil: any. What answers GET answers HEAD, too.
     package mutating func add(_ method: HTTPMethod?, _ pattern: String, _ endpoint: Endpoint) {
+        patterns.append((method, pattern))
         let segments = pattern.split(separator: "/").map(String.init)
         let names = segments.filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
         root.add(Route(names: names, endpoint: endpoint), method?.rawValue ?? Self.any, segments[...])

@@ -3,7 +3,7 @@
 enum FuzzTarget: String, CaseIterable {
     case query, response, name, target, policy, rules, chunks, route, label, token, opening, body, reply, fields,
         http1request, http1response, json, create, renew, list, metadata, execd, terminal, link, kernel, websocket,
-        answer
+        answer, archive
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -34,6 +34,7 @@ enum FuzzTarget: String, CaseIterable {
         case .kernel: CodeFuzz.kernel(bytes)
         case .websocket: WebSocketFuzz.frames(bytes)
         case .answer: ClientFuzz.answer(bytes)
+        case .archive: ArchiveFuzz.archive(bytes)
         }
     }
 }

@@ -129,6 +129,8 @@ typedef struct linux_spawn_options {
     /// How soon the kernel ends it when memory runs out (oom_score_adj, proc(5)); 0 keeps the current one, as does a kernel or
     /// a /proc that does not let it be raised.
     int out_of_memory_score;
+    /// How many descriptors the child may have open, if it is allowed as many (RLIMIT_NOFILE); 0 keeps this process's number.
+    uint64_t open_files;
 } linux_spawn_options;
 
 /// Starts a process; its pid, or -errno of the step that failed. The child gets default signal
@@ -166,6 +168,28 @@ int linux_accept_nonblocking(int listener);
 int linux_accept(int listener);
 /// A pipe, close-on-exec at both ends; 0 or -errno.
 int linux_pipe(int ends[2]);
+/// A new file in a folder, without a name there, open for reading and writing; a descriptor or -errno (EOPNOTSUPP where the
+/// file system has none without a name).
+int linux_unnamed_file(const char *folder);
+
+/// What happens in folders, as of inotify(7).
+#define LINUX_IN_MODIFY 0x00000002u
+#define LINUX_IN_ATTRIB 0x00000004u
+#define LINUX_IN_MOVED_FROM 0x00000040u
+#define LINUX_IN_MOVED_TO 0x00000080u
+#define LINUX_IN_CREATE 0x00000100u
+#define LINUX_IN_DELETE 0x00000200u
+#define LINUX_IN_DELETE_SELF 0x00000400u
+#define LINUX_IN_MOVE_SELF 0x00000800u
+#define LINUX_IN_UNMOUNT 0x00002000u
+#define LINUX_IN_Q_OVERFLOW 0x00004000u
+#define LINUX_IN_IGNORED 0x00008000u
+#define LINUX_IN_ISDIR 0x40000000u
+/// A descriptor that does not block, close-on-exec, or -errno.
+int linux_inotify_create(void);
+/// Watches an open folder for all of the above; its number, or -errno.
+int linux_inotify_watch(int inotify, int folder);
+void linux_inotify_forget(int inotify, int watch);
 /// Makes a pipe hold so many bytes, if the system lets it.
 void linux_pipe_resize(int end, int bytes);
 

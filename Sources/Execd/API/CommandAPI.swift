@@ -10,9 +10,11 @@ struct CommandAPI: Sendable {
 
     func add(to http: inout HTTPAPI) {
         http.on(.POST, "/command") { try await run($0) }
-        http.on(.DELETE, "/command") { try interrupt($0) }
+        http.on(.DELETE, "/command") { try await interrupt($0) }
+        http.on(.GET, "/command") { try list($0) }
         http.on(.GET, "/command/status/{id}") { .json(.ok, CommandStatus(try record($0))) }
-        http.on(.GET, "/command/{id}/logs") { try logs($0) }
+        http.on(.POST, "/command/{id}/stdin") { try await write($0) }
+        http.on(.GET, "/command/{id}/logs") { try await logs($0) }
     }
 
     /// `POST /command`
@@ -27,26 +29,88 @@ struct CommandAPI: Sendable {
     }
 
     /// `DELETE /command?id=`
-    private func interrupt(_ request: HTTPRequest) throws(ExecdError) -> Reply {
+    private func interrupt(_ request: HTTPRequest) async throws(ExecdError) -> Reply {
         guard let id = request.query("id"), !id.isEmpty else {
             throw ExecdError(.badRequest, "MISSING_QUERY", "id is required")
         }
-        guard runner.interrupt(id) else { throw .failed("no command \(id) is running") }
+        guard await runner.interrupt(id) else { throw .failed("no command \(id) is running") }
         return .empty(.ok)
     }
 
+    /// `GET /command?running=`: commands, runs of sessions and of code, and shells of terminals, the oldest first.
+    private func list(_ request: HTTPRequest) throws(ExecdError) -> Reply {
+        let isRunning: Bool?
+        switch request.query("running") ?? "" {
+        case "": isRunning = nil
+        case "true": isRunning = true
+        case "false": isRunning = false
+        default: throw .invalid("running is true or false")
+        }
+        let found = runner.registry.inOrder.map(CommandStatus.init)
+        return .json(.ok, found.filter { isRunning == nil || $0.running == isRunning })
+    }
+
+    private struct Written: Encodable {
+        /// Bytes.
+        var written: Int
+    }
+
+    /// `POST /command/{id}/stdin?end=`: the body's bytes, handed on as the command reads them.
+    private func write(_ request: HTTPRequest) async throws -> Reply {
+        let record = try record(request)
+        let ends = try Self.flag("end", request)
+        var written = 0
+        func refusal() -> ExecdError {
+            ExecdError(
+                .conflict, "STDIN_CLOSED",
+                "command \(record.id) takes no input: it was started without stdin_open, has ended, or has ended its input"
+                    + (written > 0 ? "; it has been given \(written) bytes" : ""))
+        }
+        guard let input = record.input, !input.isClosed else { throw refusal() }
+        for try await part in request.body where part.readableBytes > 0 {
+            guard await input.write(Array(part.readableBytesView)) else { throw refusal() }
+            written += part.readableBytes
+        }
+        if ends, !input.end() { throw refusal() }
+        return .json(.ok, Written(written: written))
+    }
+
+    private static func flag(_ name: String, _ request: HTTPRequest) throws(ExecdError) -> Bool {
+        switch request.query(name) ?? "" {
+        case "", "false": return false
+        case "true": return true
+        default: throw .invalid("\(name) is true or false")
+        }
+    }
+
     /// `GET /command/{id}/logs?cursor=`
-    private func logs(_ request: HTTPRequest) throws(ExecdError) -> Reply {
+    private func logs(_ request: HTTPRequest) async throws -> Reply {
         let record = try record(request)
         let text = request.query("cursor") ?? ""
         guard let cursor = text.isEmpty ? 0 : Int(text), cursor >= 0 else {
-            throw .invalid("cursor is not a byte offset")
+            throw ExecdError.invalid("cursor is not a byte offset")
         }
-        let (bytes, end) = record.log(from: cursor)
-        return Reply(
-            .ok, headers: ["content-type": "text/plain; charset=utf-8", "EXECD-COMMANDS-TAIL-CURSOR": String(end)],
-            body: .bytes(bytes))
+        let end = record.log?.end ?? 0
+        let headers: HTTPHeaders = [
+            "content-type": "text/plain; charset=utf-8", "EXECD-COMMANDS-TAIL-CURSOR": String(end),
+        ]
+        guard let log = record.log, cursor < end else { return Reply(.ok, headers: headers) }
+        @Sendable func read(from position: Int) async throws -> (bytes: [UInt8], end: Int) {
+            try await FileWork()() { log.read(position..<end, upTo: Self.piece) }
+        }
+        let first = try await read(from: cursor)
+        guard first.end < end else { return Reply(.ok, headers: headers, body: .bytes(first.bytes)) }
+        return .stream(.ok, headers: headers) { writer in
+            var (bytes, position) = first
+            while !bytes.isEmpty {
+                try await writer.write(ByteBuffer(bytes: bytes))
+                (bytes, position) = try await read(from: position)
+            }
+        }
     }
+
+    /// Bytes of a log read at a time.
+    private static let piece = 256 << 10
 
     /// The command that the path names.
     private func record(_ request: HTTPRequest) throws(ExecdError) -> CommandRecord {

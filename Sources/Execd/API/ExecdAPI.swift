@@ -8,7 +8,7 @@ import System
 struct ExecdAPI: Sendable {
     static let tokenHeader = "X-EXECD-ACCESS-TOKEN"
 
-    let system = SystemAPI()
+    let system: SystemAPI
     let commands: CommandAPI
     let sessions: SessionAPI
     let code: CodeAPI

@@ -15,7 +15,7 @@ enum ExecutionStream {
     /// - Parameter maxLine: bytes of a line that wait for its break.
     static func reply(_ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int) -> Reply {
         .stream(.ok, headers: headers) { writer in
-            writer.whenClientGone { record.signal(SIGKILL, because: "the client has gone") }
+            writer.whenClientGone { record.kill(because: "the client has gone") }
             try await send(record, events, maxLine: maxLine, EventWriter(writer))
         }
     }
@@ -49,8 +49,11 @@ enum ExecutionStream {
         for await event in events {
             guard case .output(let stream, let bytes) = event else { continue }
             record.consumed(bytes.count)
-            let now = CommandRunner.now()
-            try await writer.send(texts[stream]!.append(bytes).map { .output(stream, $0, at: now) })
+            let ending = EventRecord.ending(stream, at: CommandRunner.now())
+            var records: [UInt8] = []
+            records.reserveCapacity(2 * bytes.count + 256)
+            texts[stream]!.append(bytes) { EventRecord.appendOutput(hasBreak: $0, $1, ending: ending, to: &records) }
+            try await writer.send(records: records)
         }
         pings.cancel()
         let now = CommandRunner.now()
@@ -93,6 +96,18 @@ actor EventWriter {
     func send(_ events: [StreamEvent]) async throws {
         guard !events.isEmpty, !hasEnded else { return }
         try await response.write(ByteBuffer(bytes: events.flatMap(\.record)))
+    }
+
+    /// Sends events that are encoded already.
+    func send(records: [UInt8]) async throws {
+        guard !records.isEmpty, !hasEnded else { return }
+        try await response.write(ByteBuffer(bytes: records))
+    }
+
+    /// Sends an event of another kind.
+    func send(of event: some Encodable & Sendable) async throws {
+        guard !hasEnded else { return }
+        try await response.write(ByteBuffer(bytes: EventRecord.bytes(of: event)))
     }
 
     /// Sends the last events; nothing comes after them.

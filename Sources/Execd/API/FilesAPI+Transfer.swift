@@ -26,7 +26,7 @@ extension FilesAPI {
         return .empty(.ok)
     }
 
-    /// `GET /files/download?path=[&offset=&limit=]`, with or without `Range`.
+    /// `GET /files/download?path=[&offset=&limit=]`, with or without `Range` and the conditions of RFC 9110.
     func download(_ request: HTTPRequest) async throws -> Reply {
         let path = try self.path(request)
         let first = try Self.number("offset", atLeast: 1, request)
@@ -40,9 +40,17 @@ extension FilesAPI {
         let file = try await work { try FileBytes(path) }
         var headers: HTTPHeaders = [
             "content-type": "application/octet-stream", "accept-ranges": "bytes",
-            "content-disposition": Self.disposition(FilePath.name(of: path)),
+            "content-disposition": Self.disposition(FilePath.name(of: path)), "etag": file.version.tag,
+            "last-modified": file.version.modified,
         ]
-        switch file.size == 0 ? .whole : ByteRange(header: range, size: file.size) {
+        let conditions = FileConditions(request.headers)
+        switch conditions.judge(file.version) {
+        case .met: break
+        case .notModified: return Reply(.notModified, headers: ["etag": file.version.tag])
+        case .failed: throw FileError.changed(path)
+        }
+        let part = conditions.allowsRange(of: file.version) ? range : nil
+        switch file.size == 0 ? .whole : ByteRange(header: part, size: file.size) {
         case .unsatisfiable: throw FileError.unsatisfiableRange(size: file.size)
         case .part(let part):
             headers.add(name: "content-range", value: "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(file.size)")

@@ -9,6 +9,8 @@ struct FilesAPI: Sendable {
     /// Runs the operations, with the rights of some user.
     var work = FileWork()
     let expansion: PathExpansion
+    /// For what is waited for.
+    let group: any EventLoopGroup
 
     /// Bytes of a JSON request.
     private static let maxRequest = 64 << 20
@@ -27,11 +29,14 @@ struct FilesAPI: Sendable {
             on(.POST, "/files/upload") { try await $0.upload($1) }
             on(.GET, "/files/info") { try await $0.info($1) }
             on(.GET, "/files/search") { try await $0.search($1) }
+            on(.GET, "/files/watch") { try await $0.watch($1) }
             on(.GET, "/directories/list") { try await $0.list($1) }
             on(.POST, "/files/mv") { try await $0.move($1) }
             on(.POST, "/files/permissions") { try await $0.setPermissions($1) }
             on(.POST, "/files/replace") { try await $0.replace($1) }
             on(.DELETE, "/files") { try await $0.deleteFiles($1) }
+            on(.GET, "/directories/archive") { try await $0.pack($1) }
+            on(.POST, "/directories/archive") { try await $0.unpack($1) }
             on(.POST, "/directories") { try await $0.createFolders($1) }
             on(.DELETE, "/directories") { try await $0.deleteFolders($1) }
         }
@@ -44,7 +49,8 @@ struct FilesAPI: Sendable {
         guard let user = UInt32(user), let group = UInt32(group), user != .max, group != .max else {
             throw .invalid("the path needs a uid and a gid in digits")
         }
-        return FilesAPI(work: FileWork(identity: FileIdentity(user: user, group: group)), expansion: expansion)
+        return FilesAPI(
+            work: FileWork(identity: FileIdentity(user: user, group: group)), expansion: expansion, group: self.group)
     }
 
     // MARK: What a request says

@@ -13,7 +13,7 @@ struct TerminalAPI: Sendable {
     let runner: CommandRunner
     let expansion: PathExpansion
     let terminals = TerminalRegistry()
-    private let memory = OutputMemory()
+    private let memory = ByteBudget(OutputRing.maxBytesOfAll)
 
     init(runner: CommandRunner, expansion: PathExpansion) {
         self.runner = runner

@@ -1,3 +1,4 @@
+import Spelling
 import Synchronization
 import System
 
@@ -17,30 +18,39 @@ final class CommandRecord: Sendable {
         /// execd has ended it as one (`StormWatch`).
         var wasStorm = false
         var finishedAt: Int64?
-        var log: [UInt8] = []
-        /// Bytes of output not read by the client yet.
+        /// Bytes of output not read by the client, or not written to the log yet.
         var waiting = 0
-        /// Bytes dropped from the front of the log.
-        var dropped = 0
     }
 
-    /// How many bytes of a background command's output are kept.
-    static let maxLog = 8 << 20
-
-    /// How many bytes of a foreground command's output may wait for its client.
+    /// How many bytes of a command's output may wait for its client, or its log.
     static let maxWaiting = 1 << 20
+    /// A variable of all that a command starts, with its id, by which it is found when the command is ended.
+    static let marker: ExactName = "SALLYPORT_COMMAND"
 
     let id: String
     let content: String
     let startedAt: Int64
+    /// A background command's output.
+    let log: CommandLog?
+    /// Where clients write a command's standard input; nil if it has none.
+    let input: CommandInput?
+    /// Where it shares its process with others, the time from which on descendants are its own (`ProcessStat.start`).
+    private let since: UInt64
     private let memory: MemoryGroup
     private let earlierKills: UInt64?
     private let state = Mutex(State())
 
-    init(id: String, content: String, startedAt: Int64, memory: MemoryGroup = MemoryGroup()) {
+    init(
+        id: String, content: String, startedAt: Int64, memory: MemoryGroup = MemoryGroup(), log: CommandLog? = nil,
+        input: CommandInput? = nil, sharesProcess: Bool = false
+    ) {
         self.id = id
         self.content = content
         self.startedAt = startedAt
+        self.log = log
+        self.input = input
+        // A process of the same tick may be an earlier one's. What this one starts in it has the variable.
+        since = sharesProcess ? ProcessStat.now + 1 : 0
         self.memory = memory
         earlierKills = memory.kills
     }
@@ -103,21 +113,63 @@ final class CommandRecord: Sendable {
         }
     }
 
+    /// Adds output to the log.
     func append(_ bytes: [UInt8]) {
-        state.withLock { state in
-            state.log += bytes
-            guard state.log.count > Self.maxLog else { return }
-            let excess = state.log.count - Self.maxLog
-            state.log.removeFirst(excess)
-            state.dropped += excess
+        produced(bytes.count)
+        log?.append(bytes) { [weak self] count in self?.consumed(count) }
+    }
+
+    // MARK: Its end
+
+    /// Threads that only look at /proc, which never takes long.
+    private static let lookers = WorkerPool(maxThreads: 2)
+
+    /// Kills it with all that it has started, whatever groups and sessions those have made.
+    /// - Parameter reason: why, for its status.
+    /// - Returns: whether it was running.
+    @discardableResult
+    func kill(because reason: String? = nil) -> Bool {
+        guard let first = running(reason) else { return false }
+        let processes = processes(of: first)
+        Self.lookers.submit { [self] in
+            // Before it ends: what it has started is another's child then.
+            let found = processes.findByDescent()
+            signal(SIGKILL)
+            finishOff(found)
+        }
+        return true
+    }
+
+    /// Asks it to end, with all that it has started.
+    /// - Returns: what has been asked; nil if it was not running.
+    func terminate() async -> Set<ProcessStat>? {
+        guard let first = running(nil) else { return nil }
+        return await Self.lookers.run { [self] in
+            let found = processes(of: first).findByDescent()
+            signal(SIGTERM)
+            for process in found where process.group != first { Glibc.kill(process.pid, SIGTERM) }
+            return found
         }
     }
 
-    /// The log from a byte offset on, and the offset of its end.
-    func log(from cursor: Int) -> (bytes: [UInt8], end: Int) {
+    /// Kills what is left of it.
+    /// - Parameter found: what `terminate` has found.
+    func finishOff(_ found: Set<ProcessStat>) {
+        signal(SIGKILL)
+        // Without its number, which may be another's by now.
+        let processes = processes(of: nil)
+        StartedProcesses.threads.submit { processes.end(found) }
+    }
+
+    private func processes(of first: pid_t?) -> StartedProcesses {
+        StartedProcesses(first: first, mark: "\(Self.marker)=\(id)", since: since)
+    }
+
+    private func running(_ reason: String?) -> pid_t? {
         state.withLock { state in
-            let start = min(max(cursor - state.dropped, 0), state.log.count)
-            return (Array(state.log[start...]), state.dropped + state.log.count)
+            guard let process = state.process else { return nil }
+            if let reason { state.failure = reason }
+            return process.pid
         }
     }
 }
@@ -129,6 +181,7 @@ final class CommandRegistry: Sendable {
     private struct State {
         var records: [String: CommandRecord] = [:]
         var order: [String] = []
+        var started = 0
     }
     private let state = Mutex(State())
 
@@ -136,6 +189,7 @@ final class CommandRegistry: Sendable {
         state.withLock { state in
             state.records[record.id] = record
             state.order.append(record.id)
+            state.started += 1
             guard state.order.count > Self.maxFinished else { return }
             if let oldest = state.order.firstIndex(where: { state.records[$0]?.current.finishedAt != nil }) {
                 state.records[state.order.remove(at: oldest)] = nil
@@ -145,7 +199,16 @@ final class CommandRegistry: Sendable {
 
     subscript(id: String) -> CommandRecord? { state.withLock { $0.records[id] } }
 
+    /// All, the oldest first.
+    var inOrder: [CommandRecord] { state.withLock { state in state.order.compactMap { state.records[$0] } } }
+
     private var all: [CommandRecord] { state.withLock { Array($0.records.values) } }
+
+    var counts: CommandCounts {
+        let records = all
+        return CommandCounts(
+            running: records.count { $0.current.finishedAt == nil }, started: state.withLock { $0.started })
+    }
 
     var hasRunning: Bool { all.contains { $0.current.finishedAt == nil } }
 

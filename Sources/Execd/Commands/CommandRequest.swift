@@ -12,6 +12,15 @@ struct CommandRequest: Decodable, Hashable, Sendable {
     var uid: UInt32?
     var gid: UInt32?
     var envs: [ExactName: String]?
+    /// The start of its standard input. Without this and the next it has none.
+    var stdin: String?
+    /// Whether its input goes on after `stdin`, by `POST /command/{id}/stdin`.
+    var stdin_open: Bool?
+
+    /// The longest `stdin`, in bytes: it is kept until the command reads it.
+    static let maxInput = 1 << 20
+
+    var hasInput: Bool { stdin != nil || stdin_open == true }
 
     static func decode(_ body: [UInt8]) throws(RequestBodyError) -> CommandRequest {
         let request = try RequestBody.decode(CommandRequest.self, from: body)
@@ -27,6 +36,10 @@ struct CommandRequest: Decodable, Hashable, Sendable {
             guard command.contains(where: { !$0.isWhitespace }) else { throw RequestBodyError("command is empty") }
         case (nil, let argv?):
             guard let program = argv.first, !program.isEmpty else { throw RequestBodyError("argv is empty") }
+        }
+        guard (stdin ?? "").utf8.count <= Self.maxInput else {
+            throw RequestBodyError(
+                "stdin is longer than \(Self.maxInput) bytes: set stdin_open, and send it to /command/{id}/stdin")
         }
         try Self.checkIdentity(uid, gid)
         try TimeLimit.check(timeout)

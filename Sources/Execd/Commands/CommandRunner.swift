@@ -34,13 +34,19 @@ final class CommandRunner: Sendable {
     /// - Returns: its record and its events; a background command's output goes to its log.
     func start(_ request: CommandRequest) -> (record: CommandRecord, events: AsyncStream<ProcessEvent>) {
         let (events, continuation) = AsyncStream<ProcessEvent>.makeStream()
-        let record = record(of: request.content)
-        registry.add(record)
         let isBackground = request.background ?? false
+        let (log, failure) = isBackground ? Self.makeLog() : (nil, nil)
+        storms.commandBegins()
+        let record = CommandRecord(
+            id: Self.identifier(), content: request.content, startedAt: Self.now(), memory: memory, log: log,
+            input: request.hasInput ? CommandInput() : nil)
+        registry.add(record)
         do throws(SpawnError) {
-            let process = try ProcessLoop.shared.start(
-                request.spec(in: environment)
-            ) { event in
+            if let failure { throw failure }
+            var spec = request.spec(in: environment)
+            spec.environment[CommandRecord.marker] = record.id
+            let process = try ProcessLoop.shared.start(spec, request.hasInput ? .pipes : .output) { event in
+                record.input?.receive(event)
                 switch event {
                 case .output(_, let bytes):
                     guard !isBackground else { return record.append(bytes) }
@@ -54,6 +60,8 @@ final class CommandRunner: Sendable {
                 }
             }
             record.began(process)
+            record.input?.begin(
+                process, first: Array((request.stdin ?? "").utf8), ends: !(request.stdin_open ?? false))
             limit(record, milliseconds: request.timeout ?? 0)
         } catch {
             record.ended(nil, failure: error.description, at: Self.now())
@@ -62,19 +70,26 @@ final class CommandRunner: Sendable {
         return (record, events)
     }
 
-    /// A record for a command that starts now.
-    func record(of content: String) -> CommandRecord {
-        storms.commandBegins()
-        return CommandRecord(id: Self.identifier(), content: content, startedAt: Self.now(), memory: memory)
+    private static func makeLog() -> (CommandLog?, SpawnError?) {
+        do throws(SystemCallError) { return (try CommandLog(), nil) } catch {
+            return (nil, SpawnError(program: "a file for the command's output", code: error.code))
+        }
     }
 
-    /// Sends TERM to the group, and KILL after `patience`.
+    /// A record for what starts now in a process that others have before and after it.
+    func record(of content: String) -> CommandRecord {
+        storms.commandBegins()
+        return CommandRecord(
+            id: Self.identifier(), content: content, startedAt: Self.now(), memory: memory, sharesProcess: true)
+    }
+
+    /// Sends TERM to all that the command has started, and KILL to what is left after `patience`.
     /// - Returns: false when the command is unknown or has ended.
-    func interrupt(_ id: String) -> Bool {
-        guard let record = registry[id], record.signal(SIGTERM) else { return false }
+    func interrupt(_ id: String) async -> Bool {
+        guard let record = registry[id], let found = await record.terminate() else { return false }
         Task {
             try? await Task.sleep(for: Self.patience)
-            record.signal(SIGKILL)
+            record.finishOff(found)
         }
         return true
     }
@@ -84,7 +99,7 @@ final class CommandRunner: Sendable {
         guard milliseconds > 0 else { return }
         Task {
             try? await Task.sleep(for: .milliseconds(milliseconds))
-            record.signal(SIGKILL, because: "the command ran into its time limit of \(milliseconds) ms")
+            record.kill(because: "the command ran into its time limit of \(milliseconds) ms")
         }
     }
 

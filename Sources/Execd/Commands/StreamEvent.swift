@@ -42,30 +42,5 @@ struct StreamEvent: Encodable, Hashable, Sendable {
     }
     static func ping(at now: Int64) -> StreamEvent { StreamEvent(type: "ping", timestamp: now, text: "pong") }
 
-    /// The event as one line of JSON and a blank line, without `data:`, because one client passes each line to its JSON
-    /// parser unchanged (docs/wire.md#event-streams). U+0085, U+2028 and U+2029 are escaped: they are legal in JSON,
-    /// but some clients split lines at them and would lose the event.
-    var record: [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
-        // Strings and integers always encode.
-        let json = [UInt8](try! encoder.encode(self))
-        var record: [UInt8] = []
-        record.reserveCapacity(json.count + 2)
-        var index = 0
-        while index < json.count {
-            if json[index] >= 0xc2, let end = Self.lineEnds.first(where: { json[index...].starts(with: $0.bytes) }) {
-                record += end.escape.utf8
-                index += end.bytes.count
-            } else {
-                record.append(json[index])
-                index += 1
-            }
-        }
-        return record + [UInt8(ascii: "\n"), UInt8(ascii: "\n")]
-    }
-
-    private static let lineEnds: [(bytes: [UInt8], escape: String)] = [
-        ([0xc2, 0x85], #"\u0085"#), ([0xe2, 0x80, 0xa8], #"\u2028"#), ([0xe2, 0x80, 0xa9], #"\u2029"#),
-    ]
+    var record: [UInt8] { EventRecord.bytes(of: self) }
 }

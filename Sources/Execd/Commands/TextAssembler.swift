@@ -1,3 +1,7 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Turns a stream of output into event texts, one for each line. Each line break is held back and begins the next text
 /// (docs/wire.md#event-streams).
 ///
@@ -36,39 +40,73 @@ struct TextAssembler: Sendable {
 
     private static let newline = UInt8(ascii: "\n")
 
+    /// A text that can be sent: whether it begins with the line break that was held back, and its other bytes, which are
+    /// there during the call only.
+    typealias Emit = (_ hasBreak: Bool, _ bytes: UnsafeRawBufferPointer) -> Void
+
     /// The texts that can be sent now.
     mutating func append(_ bytes: [UInt8]) -> [String] {
         var texts: [String] = []
-        var rest = bytes[...]
-        if keepsBreaks {
-            hold(rest, &texts)
-            if rest.contains(Self.newline), let end = line.lastIndex(of: Self.newline) { texts.append(take(end + 1)) }
-            return texts
-        }
-        while let end = rest.firstIndex(of: Self.newline) {
-            hold(rest[..<end], &texts)
-            if !line.isEmpty {
-                texts.append(take(line.count))
-            } else if hasDeferredBreak {
-                // An empty line consists of the break that was held back.
-                texts.append("\n")
-            }
-            hasDeferredBreak = true
-            rest = rest[(end + 1)...]
-        }
-        hold(rest, &texts)
+        append(bytes) { texts.append(Self.text($0, $1)) }
         return texts
     }
 
     /// The rest, at the end of the output.
-    mutating func finish() -> [String] { line.isEmpty ? [] : [take(line.count)] }
+    mutating func finish() -> [String] {
+        var texts: [String] = []
+        if !line.isEmpty { take(line.count) { texts.append(Self.text($0, $1)) } }
+        return texts
+    }
 
-    private mutating func hold(_ bytes: ArraySlice<UInt8>, _ texts: inout [String]) {
+    private static func text(_ hasBreak: Bool, _ bytes: UnsafeRawBufferPointer) -> String {
+        (hasBreak ? "\n" : "") + String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The same without making texts of them. A line that comes whole is not copied.
+    mutating func append(_ bytes: [UInt8], _ emit: Emit) {
+        bytes.withUnsafeBytes { bytes in
+            if keepsBreaks {
+                hold(bytes, emit)
+                if Self.newline(in: bytes) != nil, let end = line.lastIndex(of: Self.newline) { take(end + 1, emit) }
+                return
+            }
+            var rest = bytes
+            while let end = Self.newline(in: rest) {
+                let part = UnsafeRawBufferPointer(rebasing: rest[..<end])
+                if line.isEmpty, !part.isEmpty, part.count <= maxLine, part.count <= maxEncoded / 6 {
+                    emit(hasDeferredBreak, part)
+                } else {
+                    hold(part, emit)
+                    if !line.isEmpty {
+                        take(line.count, emit)
+                    } else if hasDeferredBreak {
+                        // An empty line consists of the break that was held back.
+                        emit(true, UnsafeRawBufferPointer(start: nil, count: 0))
+                    }
+                }
+                hasDeferredBreak = true
+                rest = UnsafeRawBufferPointer(rebasing: rest[(end + 1)...])
+            }
+            hold(rest, emit)
+        }
+    }
+
+    private static func newline(in bytes: UnsafeRawBufferPointer) -> Int? {
+        guard let base = bytes.baseAddress, let found = memchr(base, CInt(newline), bytes.count) else { return nil }
+        return UnsafeRawPointer(found) - base
+    }
+
+    private mutating func hold(_ bytes: UnsafeRawBufferPointer, _ emit: Emit) {
+        if line.count + bytes.count <= maxLine, encoded + 6 * bytes.count <= maxEncoded {
+            line.append(contentsOf: bytes)
+            for byte in bytes { encoded += Self.encodedSize(byte) }
+            return
+        }
         for byte in bytes {
             let size = Self.encodedSize(byte)
             if line.count == maxLine || encoded + size > maxEncoded {
                 let seam = line.lastIndex { $0 == UInt8(ascii: "\r") || $0 == Self.newline }
-                texts.append(take(seam.map { $0 + 1 } ?? line.count - Self.incompleteTail(line)))
+                take(seam.map { $0 + 1 } ?? line.count - Self.incompleteTail(line), emit)
             }
             line.append(byte)
             encoded += size
@@ -76,12 +114,11 @@ struct TextAssembler: Sendable {
     }
 
     /// Takes the first bytes of the line, after the break that was held back.
-    private mutating func take(_ count: Int) -> String {
-        let text = (hasDeferredBreak ? "\n" : "") + String(decoding: line[..<count], as: UTF8.self)
-        line.removeFirst(count)
+    private mutating func take(_ count: Int, _ emit: Emit) {
+        line.withUnsafeBytes { emit(hasDeferredBreak, UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+        if count == line.count { line.removeAll(keepingCapacity: count <= 64 << 10) } else { line.removeFirst(count) }
         encoded = line.reduce(0) { $0 + Self.encodedSize($1) }
         hasDeferredBreak = false
-        return text
     }
 
     /// An upper bound for a text's size in a JSON string.

@@ -7,6 +7,7 @@ final class FileBytes: Sendable {
     let path: String
     /// Its size in bytes when it was opened. Files of /proc report 0 but have content.
     let size: Int
+    let version: FileVersion
     private let descriptor: CInt
 
     init(_ path: String) throws(FileError) {
@@ -21,6 +22,7 @@ final class FileBytes: Sendable {
         self.path = path
         self.descriptor = descriptor
         size = Int(status.st_size)
+        version = FileVersion(status)
     }
 
     deinit { close(descriptor) }

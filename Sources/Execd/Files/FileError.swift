@@ -17,6 +17,8 @@ enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
     case notFound(String)
     /// The range lies outside a file of so many bytes.
     case unsatisfiableRange(size: Int)
+    /// The file is not the one that the request is about.
+    case changed(String)
     /// The kernel refused the requested identity.
     case identityRefused(String)
     /// A system call failed: the action and the errno.
@@ -34,6 +36,7 @@ enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
             .badRequest
         case .notFound: .notFound
         case .unsatisfiableRange: .rangeNotSatisfiable
+        case .changed: .preconditionFailed
         case .system: .internalServerError
         }
     }
@@ -46,7 +49,7 @@ enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
         case .invalidContent: "INVALID_FILE_CONTENT"
         case .invalidMetadata: "INVALID_FILE_METADATA"
         case .notFound: "FILE_NOT_FOUND"
-        case .unsatisfiableRange: "UNKNOWN"
+        case .unsatisfiableRange, .changed: "UNKNOWN"
         case .identityRefused: "NOT_SUPPORTED"
         case .system: "RUNTIME_ERROR"
         }
@@ -59,6 +62,7 @@ enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
             .identityRefused(let text):
             text
         case .notFound(let path): "\(path) does not exist"
+        case .changed(let path): "\(path) is not what the request's conditions say"
         case .unsatisfiableRange(let size): "the range is outside the file's \(size) bytes"
         case .system(let action, let code): "cannot \(action): \(String(cString: strerror(code)))"
         }

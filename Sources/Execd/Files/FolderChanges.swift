@@ -51,6 +51,11 @@ enum FolderChanges {
         try remove(path, in: AT_FDCWD, named: path, level: 0)
     }
 
+    /// The same for a folder in another one.
+    static func removeTree(_ name: String, in folder: OpenFolder) throws(FileError) {
+        try remove(name, in: folder.descriptor, named: FilePath.join(folder.path, name), level: 0)
+    }
+
     /// Works through descriptors, so that a folder that is replaced by a link meanwhile leads nowhere else.
     private static func remove(
         _ name: String, in parent: CInt, named path: String, level: Int

@@ -97,7 +97,7 @@ final class StagedFile {
         ).apply(to: destination, of: target)
     }
 
-    private static func writeAll(_ bytes: ArraySlice<UInt8>, to descriptor: CInt) -> Bool {
+    static func writeAll(_ bytes: ArraySlice<UInt8>, to descriptor: CInt) -> Bool {
         bytes.withUnsafeBytes { buffer in
             var offset = 0
             while offset < buffer.count {

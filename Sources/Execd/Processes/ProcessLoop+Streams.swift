@@ -13,7 +13,7 @@ extension ProcessLoop {
     func read(_ stream: OutputStream, _ number: UInt64, _ running: inout [UInt64: Running]) -> Bool {
         guard let pipe = running[number]?.pipes[stream] else { return false }
         var length = 0
-        let bytes = [UInt8](unsafeUninitializedCapacity: 32 << 10) { buffer, filled in
+        let bytes = [UInt8](unsafeUninitializedCapacity: 64 << 10) { buffer, filled in
             repeat {
                 // The control channel's socket must stay blocking for its writer.
                 length =
@@ -73,6 +73,7 @@ extension ProcessLoop {
             poll.remove(input)
         }
         running[number]?.isWaitingToWrite = outcome == .waits
+        if outcome == .empty, running[number]?.inputEnds == true { running[number]?.wires.closeInput() }
         if taken > 0 { deliver(.took(taken)) }
         if outcome == .refused { deliver(.refusedInput) }
     }

@@ -23,6 +23,8 @@ final class ProcessLoop: Sendable {
         var queue = InputQueue()
         /// Its input is in the set of what is waited for.
         var isWaitingToWrite = false
+        /// Its input ends when all that waits has been written.
+        var inputEnds = false
         var deliver: Delivery
     }
 
@@ -31,6 +33,7 @@ final class ProcessLoop: Sendable {
         case pause(UInt64)
         case resume(UInt64)
         case write(UInt64, [UInt8])
+        case endInput(UInt64)
         case resize(UInt64, TerminalSize)
         case signalForeground(UInt64, CInt)
     }
@@ -140,6 +143,9 @@ final class ProcessLoop: Sendable {
         case .pause(let number): setReading(false, number, &running)
         case .resume(let number): setReading(true, number, &running)
         case .write(let number, let bytes): write(bytes, number, &running)
+        case .endInput(let number):
+            running[number]?.inputEnds = true
+            flush(number, &running)
         case .resize(let number, let size):
             guard let master = running[number]?.pipes[.terminal] else { break }
             _ = linux_set_terminal_size(master, size.columns, size.rows)
@@ -201,6 +207,8 @@ struct RunningProcess: Sendable {
 
     /// Writes to its input as it is read. What has been taken is delivered as `took`.
     func write(_ bytes: [UInt8]) { loop.send(.write(number, bytes)) }
+    /// Ends its input behind what has been written. Nothing can be written after it.
+    func endInput() { loop.send(.endInput(number)) }
     func resize(_ size: TerminalSize) { loop.send(.resize(number, size)) }
     /// Signals the group in the foreground of its terminal, or its own without one.
     func signalForeground(_ signal: CInt) { loop.send(.signalForeground(number, signal)) }

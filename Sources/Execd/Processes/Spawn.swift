@@ -24,6 +24,7 @@ enum Spawn {
         launch.hasOwnGroup = true
         launch.controlsTerminal = spec.controlsTerminal
         launch.outOfMemoryScore = spec.rank.rawValue
+        launch.openFiles = OpenFiles.forOthers
         (launch.user, launch.group) = (spec.user, spec.group)
         // A command is the sandbox's, not the server's: it goes on where that one ends and is started again. And any of
         // the pool's threads starts it, which end when they have nothing to do.

@@ -70,7 +70,8 @@ final class ShellSession: Sendable {
             state.run = Run(number: state.runs, record: record, events: continuation)
             let channel = state.shell!.channel
             record.began(state.shell!.process)
-            let changed = variables.filter { state.shell!.variables[$0.key] != $0.value }
+            var changed = variables.filter { state.shell!.variables[$0.key] != $0.value }
+            changed[CommandRecord.marker] = record.id
             state.shell!.variables = variables
             let line = ShellDialogue.line(
                 run: state.runs, request.command, folder: request.cwd, variables: changed)
@@ -85,7 +86,7 @@ final class ShellSession: Sendable {
         state.withLock { state in
             state.isDeleted = true
             if let run = state.run {
-                run.record.signal(SIGKILL, because: "the session was deleted")
+                run.record.kill(because: "the session was deleted")
             } else {
                 state.shell?.process.signalGroup(SIGKILL)
             }

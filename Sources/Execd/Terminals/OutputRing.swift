@@ -4,6 +4,8 @@
 /// Memory grows with what is kept, up to `maxBytes`, as far as it is granted. Where it is not, less is kept.
 struct OutputRing {
     static let maxBytes = 1 << 20
+    /// What all terminals together keep.
+    static let maxBytesOfAll = 8 << 20
     /// What it takes without asking.
     static let firstBytes = 4096
     /// How many changes between standard output and standard error are known. Where they stand is forgotten before the

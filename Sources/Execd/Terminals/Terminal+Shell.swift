@@ -132,7 +132,7 @@ extension Terminal {
             return state.process?.pid
         }
         let mark = "\(Self.marker)=\(id)"
-        await TerminalProcesses.threads.run { TerminalProcesses.end(session: shell, mark: mark) }
+        await StartedProcesses.threads.run { StartedProcesses(first: shell, mark: mark).end() }
         _ = await waiters.wait(atMost: Self.patience) { look { $0.process == nil } }
     }
 }

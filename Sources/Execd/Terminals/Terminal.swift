@@ -33,13 +33,13 @@ final class Terminal: Sendable {
     let request: TerminalRequest
     let folder: String?
     let runner: CommandRunner
-    private let memory: OutputMemory
+    private let memory: ByteBudget
     private let state = Mutex(State())
     /// Those who wait for input to be read, or for the shell's end.
     let waiters = Waiters()
 
     /// - Parameter folder: where its shells start; nil for execd's.
-    init(id: String, _ request: TerminalRequest, folder: String?, runner: CommandRunner, memory: OutputMemory) {
+    init(id: String, _ request: TerminalRequest, folder: String?, runner: CommandRunner, memory: ByteBudget) {
         self.id = id
         self.request = request
         self.folder = folder

@@ -48,6 +48,8 @@ package struct ProcessLaunch: Sendable {
     package var endsWithThread = true
     /// How likely the kernel kills it when memory runs out (oom_score_adj, proc(5)); 0 for this process's value.
     package var outOfMemoryScore: Int32 = 0
+    /// How many descriptors it may have open, where that is not as many as this process may.
+    package var openFiles: UInt64?
 
     package init(_ arguments: [String], environment: [String]) {
         self.arguments = arguments
@@ -85,6 +87,7 @@ package struct ProcessLaunch: Sendable {
                         options.network_namespace = texts.one(networkNamespace)
                         options.parent_death_signal = endsWithThread ? SIGKILL : 0
                         options.out_of_memory_score = outOfMemoryScore
+                        options.open_files = openFiles ?? 0
                         return joined.withUnsafeBufferPointer { joined in
                             (options.joined, options.joined_count) = (joined.baseAddress, CInt(joined.count))
                             return linux_spawn(&options)

@@ -48,7 +48,7 @@ struct OutputRingTests {
     }
 
     @Test func `memory is shared, and comes back`() {
-        let memory = OutputMemory(maxBytes: 100)
+        let memory = ByteBudget(100)
         #expect(memory.take(60) && !memory.take(60))
         memory.give(60)
         #expect(memory.take(100))

@@ -270,7 +270,7 @@ import Testing
         let registry = TerminalRegistry(maxTerminals: 2)
         let runner = CommandRunner(environment: CommandEnvironment([:], shell: "/bin/sh"))
         func terminal(_ id: String) -> Terminal {
-            Terminal(id: id, TerminalRequest(), folder: nil, runner: runner, memory: OutputMemory())
+            Terminal(id: id, TerminalRequest(), folder: nil, runner: runner, memory: ByteBudget(8 << 20))
         }
         #expect(registry.add(terminal("a")) && registry.add(terminal("b")) && !registry.add(terminal("c")))
         let later = ContinuousClock.now + TerminalRegistry.maxIdle + .seconds(60)

@@ -1,13 +1,11 @@
 import Synchronization
 
-/// Memory that all terminals share for output that is kept. Without a limit for all, programs that print much in many
-/// terminals would fill the memory that execd's own control group has (docs/isolation.md), and end execd.
-final class OutputMemory: Sendable {
-    static let maxBytes = 8 << 20
-
+/// Bytes that many share: of memory for what terminals keep, of the disk for what commands print. Without a limit for all, programs
+/// that print much in many places would fill the memory that execd's own control group has (docs/isolation.md), or the disk.
+final class ByteBudget: Sendable {
     private let left: Mutex<Int>
 
-    init(maxBytes: Int = OutputMemory.maxBytes) { left = Mutex(maxBytes) }
+    init(_ bytes: Int) { left = Mutex(bytes) }
 
     /// - Returns: whether there are so many bytes left, which are then the caller's.
     func take(_ bytes: Int) -> Bool {

@@ -1,0 +1,84 @@
+import Foundation
+import HTTPServer
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Testing
+
+@testable import Execd
+
+/// Every route of execd stands in the contract or in specs/execd.yaml, and the other way round.
+@Suite struct SpecificationTests {
+    /// The routes of OpenSandbox's execd API (specs/execd-api.yaml there).
+    private static let contract = """
+        GET /ping
+        POST /code/context
+        GET /code/contexts
+        DELETE /code/contexts
+        GET /code/contexts/{}
+        DELETE /code/contexts/{}
+        POST /code
+        DELETE /code
+        POST /session
+        DELETE /session/{}
+        POST /session/{}/run
+        POST /command
+        DELETE /command
+        GET /command/status/{}
+        GET /command/{}/logs
+        GET /files/info
+        DELETE /files
+        POST /files/permissions
+        POST /files/mv
+        GET /files/search
+        POST /files/replace
+        POST /files/upload
+        GET /files/download
+        GET /directories/list
+        POST /directories
+        DELETE /directories
+        GET /metrics
+        GET /metrics/watch
+        """
+    /// What clients of the contract call though that document does not have it: /v1/isolated has a document of its own.
+    private static let elsewhere = "/v1/isolated/"
+    private static let mirrored = "/v1/filesystem/{}/{}"
+
+    private static func named(_ pattern: String) -> String { pattern.replacing(#/\{[^}]*\}/#, with: "{}") }
+
+    private static func served() async throws -> Set<String> {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        defer { group.shutdownGracefully { _ in } }
+        let http = try Execd.api(Options(), environment: [:], group: group).http
+        return Set(http.patterns.map { "\($0.method?.rawValue ?? "ANY") \(named($0.pattern))" })
+    }
+
+    /// The operations of specs/execd.yaml, by the places of their lines.
+    private static func written() throws -> Set<String> {
+        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../specs/execd.yaml")
+        var found: Set<String> = [], path = "", isInPaths = false
+        for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n") {
+            if !line.hasPrefix(" ") { isInPaths = line == "paths:" }
+            guard isInPaths else { continue }
+            if let match = line.wholeMatch(of: #/  (\/[^:]*):/#) { path = named(String(match.1)) }
+            if let match = line.wholeMatch(of: #/    (get|post|put|patch|delete|options|head|trace):/#) {
+                found.insert("\(match.1.uppercased()) \(path)")
+            }
+        }
+        return found
+    }
+
+    @Test func `every route has a document, and every document a route`() async throws {
+        let contract = Set(Self.contract.split(separator: "\n").map(String.init))
+        let written = try Self.written()
+        let served = try await Self.served().filter { !$0.contains(Self.elsewhere) }
+        let own = served.filter { !$0.contains(Self.mirrored) }
+        #expect(own.subtracting(contract).subtracting(written).sorted() == [], "routes without a document")
+        #expect(contract.union(written).subtracting(own).sorted() == [], "documents without a route")
+        #expect(
+            written.count > 10 && written.intersection(contract) == ["POST /command"], "which has more members here")
+        let files = own.filter { $0.contains(" /files") || $0.contains(" /directories") }
+        let mirror = served.filter { $0.contains(Self.mirrored) }.map { $0.replacing(Self.mirrored, with: "") }
+        #expect(Set(mirror) == files, "files with the rights of others")
+    }
+}
