@@ -22,7 +22,7 @@ extension LiveExecd {
     func log(_ id: String) async throws -> String { try await ask("GET", "/command/\(id)/logs").body }
 }
 
-/// The standard input of commands (docs/execd.md#commands).
+/// The standard input of commands (docs/execd.md#the-input-of-commands).
 @Suite(.serialized) struct InputTests {
     @Test func `a command reads what the request has, and then the end`() async throws {
         try await LiveExecd.run { execd async throws in
