@@ -1,8 +1,6 @@
 import Foundation
 import HTTPServer
-import NIOCore
 import NIOHTTP1
-import NIOPosix
 import Testing
 
 @testable import Execd
@@ -47,11 +45,8 @@ import Testing
     /// A pattern without the names in it; what a pattern takes at its end is a name in a document.
     private static func named(_ pattern: String) -> String { pattern.replacing(#/\{[^}]*\}|\*/#, with: "{}") }
 
-    private static func served() async throws -> Set<String> {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        defer { group.shutdownGracefully { _ in } }
-        let http = try Execd.api(Options(), environment: [:], group: group).http
-        return Set(http.patterns.map { "\($0.method?.rawValue ?? "ANY") \(named($0.pattern))" })
+    private static func served(_ execd: LiveExecd) -> Set<String> {
+        Set(execd.service.api.http.patterns.map { "\($0.method?.rawValue ?? "ANY") \(named($0.pattern))" })
     }
 
     /// The operations of specs/execd.yaml, by the places of their lines.
@@ -70,9 +65,14 @@ import Testing
     }
 
     @Test func `every route has a document, and every document a route`() async throws {
+        try await LiveExecd.run { execd async throws in
+            try check(Self.served(execd).filter { !$0.contains(Self.elsewhere) })
+        }
+    }
+
+    private func check(_ served: Set<String>) throws {
         let contract = Set(Self.contract.split(separator: "\n").map(String.init))
         let written = try Self.written()
-        let served = try await Self.served().filter { !$0.contains(Self.elsewhere) }
         // A route for any method has those that its document says.
         let own = Set(
             served.filter { !$0.contains(Self.mirrored) }.flatMap { route -> [String] in
