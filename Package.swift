@@ -94,9 +94,9 @@ let package = Package(
         .target(
             name: "Egress",
             dependencies: [
-                "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "FlowCheck", "HTTPWire",
-                "HTTPServer", "HTTPClient", "System", "CLinux", logging, metrics,
-            ] + nio, exclude: ["FlowCheck", "Remote"], swiftSettings: strict + warnings),
+                "Addresses", "JSON", "NetworkPolicy", "DNSFilter", "Netfilter", "FlowCheck", "HTTPWire", "HTTPServer",
+                "HTTPClient", "System", "CLinux", logging, metrics,
+            ] + nio, exclude: ["FlowCheck", "Remote", "Sidecar"], swiftSettings: strict + warnings),
         .target(
             name: "FlowCheck",
             dependencies: ["Addresses", "NetworkPolicy", "DNSFilter", "HTTPWire", "System", "CLinux"] + nio,
@@ -106,6 +106,12 @@ let package = Package(
             name: "EgressRemote",
             dependencies: ["Egress", "HTTPClient", "JSON", "NetworkPolicy", "Netfilter"], path: "Sources/Egress/Remote",
             swiftSettings: strict + warnings),
+        .target(
+            name: "EgressSidecar",
+            dependencies: [
+                "Addresses", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "FlowCheck", "Egress", "HTTPServer",
+                "HTTPClient", "System", "CLinux", logging,
+            ] + nio, path: "Sources/Egress/Sidecar", swiftSettings: strict + warnings),
         library("SecureAccess", ["System", "COpenSSL"]),
         library("HTTPWire", nio),
         library("HTTPServer", ["HTTPWire", "System", webSocket] + nio + [logging]),
@@ -163,7 +169,7 @@ let package = Package(
         .executableTarget(
             name: "sallyport-egress",
             dependencies: [
-                "Egress", "DNSFilter", "NetworkPolicy", "CLinux", "Observability", "System", logging,
+                "Egress", "EgressSidecar", "DNSFilter", "NetworkPolicy", "CLinux", "Observability", "System", logging,
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/Programs/sallyport-egress", swiftSettings: strict + warnings),
@@ -192,7 +198,8 @@ let package = Package(
         tests(
             "Egress",
             [
-                "Addresses", "sallyport-egress", "FlowCheck", "HTTPServer", "HTTPClient", "NetworkPolicy", "DNSFilter",
+                "Addresses", "EgressSidecar", "sallyport-egress", "FlowCheck", "HTTPServer", "HTTPClient",
+                "NetworkPolicy", "DNSFilter",
                 "Netfilter",
                 "System",
                 "TestSupport", logging,

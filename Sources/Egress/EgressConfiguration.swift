@@ -45,7 +45,7 @@ package struct EgressConfiguration: Sendable {
     /// The body of `GET /metrics` in Prometheus text format, at the administrative API and at `metricsAddress`.
     package var metrics: (@Sendable () -> String)?
     /// An address where metrics are served without authorisation; `nil` for none.
-    package var metricsAddress: SidecarAddress?
+    package var metricsAddress: ListenAddress?
 
     /// Descriptors of sockets that somebody else keeps open.
     package struct OpenListeners: Hashable, Sendable {

@@ -43,7 +43,7 @@ extension NamespaceController {
 }
 
 /// Reads a guard's state without changing anything.
-protocol EgressInspector: Sendable {
+package protocol EgressInspector: Sendable {
     /// The verdict of the policy in force on some traffic, from the same evaluator that the filter and the kernel's
     /// rules use.
     func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation

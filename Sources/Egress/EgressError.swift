@@ -51,11 +51,11 @@ extension EgressError: CustomStringConvertible {
 
 extension EgressError {
     /// Runs what asks the kernel, whose refusal becomes an error of the guard.
-    static func ofKernel<Result>(_ body: () throws(NetfilterError) -> Result) throws(EgressError) -> Result {
+    package static func ofKernel<Result>(_ body: () throws(NetfilterError) -> Result) throws(EgressError) -> Result {
         do throws(NetfilterError) { return try body() } catch { throw .kernel("\(error)") }
     }
 
-    static func storage(_ path: String, _ error: SystemCallError) -> EgressError {
+    package static func storage(_ path: String, _ error: SystemCallError) -> EgressError {
         .storage(path: path, reason: "\(error)")
     }
 }

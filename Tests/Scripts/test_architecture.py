@@ -8,8 +8,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = (ROOT / "Package.swift").read_text()
 # Targets whose folder has another name than they.
-FOLDERS = {"EgressRemote": "Egress/Remote", "FlowCheck": "Egress/FlowCheck", "ExecdProgram": "Programs/execd", "ProgramSupport": "Programs/Support"}
-LEFT_OUT = {"Egress": ["FlowCheck", "Remote"]}
+FOLDERS = {"EgressRemote": "Egress/Remote", "EgressSidecar": "Egress/Sidecar", "FlowCheck": "Egress/FlowCheck",
+           "ExecdProgram": "Programs/execd", "ProgramSupport": "Programs/Support"}
+LEFT_OUT = {"Egress": ["FlowCheck", "Remote", "Sidecar"]}
 C_MODULES = {"CLinux", "CMnl", "CNftnl", "COpenSSL", "CCurl"}
 
 

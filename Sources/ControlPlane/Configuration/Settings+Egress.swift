@@ -72,7 +72,7 @@ extension Settings {
                 "then: where it serves metrics"
             ) { (value, settings) throws(ConfigurationError) in
                 guard let text = try value.textOrNothing() else { return }
-                guard let address = SidecarAddress(text) else { throw value.wrong() }
+                guard let address = ListenAddress(text) else { throw value.wrong() }
                 settings.egress.metricsAddress = address
             },
             SettingKey(

@@ -134,7 +134,7 @@ package struct Settings: Sendable {
         /// nil in mode `dns+nft`.
         package var flowCheck: FlowCheckSettings?
         /// Where `sallyport guard` serves its metrics; nil for only the administrative socket.
-        package var metricsAddress: SidecarAddress?
+        package var metricsAddress: ListenAddress?
     }
 
     /// Renewal on access, for sandboxes that asked for it when they were made.

@@ -10,9 +10,9 @@ import System
 /// Every request needs the sandbox's own token, since sandboxes can reach the socket through the gateway. Paths are
 /// read byte for byte, so that a request that the gateway relays below `/sandboxes/<id>` (`..`, encoded slashes, empty
 /// segments and all) can name only that sandbox's own resources, or nothing.
-struct PolicyAPI: Sendable {
+package struct PolicyAPI: Sendable {
     /// Which sandbox a request is about.
-    typealias Naming = @Sendable (HTTPRequest) throws(RoutingError) -> String
+    package typealias Naming = @Sendable (HTTPRequest) throws(RoutingError) -> String
 
     let controller: any EgressController
     /// For `explain`, `suggestion` and `events`; nil if the guard is another process.
@@ -24,7 +24,7 @@ struct PolicyAPI: Sendable {
     var form = PolicyForm.contract
     let logger: Logger
 
-    init(
+    package init(
         controller: any EgressController, maxRules: Int, maxBodyBytes: Int, presets: Presets = .none, logger: Logger
     ) {
         self.controller = controller
@@ -47,7 +47,7 @@ struct PolicyAPI: Sendable {
     }
 
     /// An API in this one's words and with its limits, without routes.
-    func api(
+    package func api(
         admit: @escaping @Sendable (HTTPRequest, HTTPAPI.Access) async throws -> Void = { _, _ in }
     ) -> HTTPAPI {
         var http = HTTPAPI(
@@ -72,7 +72,7 @@ struct PolicyAPI: Sendable {
     }
 
     /// - Parameter below: what stands in front of `/policy`.
-    func addPolicy(to http: inout HTTPAPI, below prefix: String, _ sandbox: @escaping Naming) {
+    package func addPolicy(to http: inout HTTPAPI, below prefix: String, _ sandbox: @escaping Naming) {
         for method in [HTTPMethod.GET, .POST, .PUT, .PATCH, .DELETE] {
             http.on(method, prefix + "/policy") { try await policy(of: try sandbox($0), $0) }
         }
@@ -102,7 +102,7 @@ struct PolicyAPI: Sendable {
 
     /// Requires exactly one header, compared in constant time. An unknown sandbox gets the same answer as a wrong
     /// token.
-    func authorize(_ request: HTTPRequest, for id: String) async throws(RefusalError) {
+    package func authorize(_ request: HTTPRequest, for id: String) async throws(RefusalError) {
         let presented = request.headers[PolicyToken.header]
         let expected = (try? await controller.token(of: id)) ?? ""
         guard presented.count == 1, ConstantTime.areEqual(presented[0], expected) else {

@@ -4,9 +4,11 @@ import NIOHTTP1
 import NetworkPolicy
 
 /// What a caller who may not ask is told.
-struct RefusalError: Error {
-    var status: HTTPResponseStatus
-    var reason: String
+package struct RefusalError: Error {
+    package var status: HTTPResponseStatus
+    package var reason: String
+
+    package init(status: HTTPResponseStatus, reason: String) { (self.status, self.reason) = (status, reason) }
 
     static let unauthorized = RefusalError(
         status: .unauthorized, reason: "unauthorized: send the sandbox's \(PolicyToken.header) header")

@@ -2,9 +2,9 @@
 package enum PolicyToken {
     /// The header that carries it (docs/wire.md#policy).
     package static let header = "OPENSANDBOX-EGRESS-AUTH"
-    static let length = 64
+    package static let length = 64
 
-    static func generate(using random: inout some RandomNumberGenerator) -> String {
+    package static func generate(using random: inout some RandomNumberGenerator) -> String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []
         for _ in 0..<(length / 16) {

@@ -99,7 +99,7 @@ final class TrafficMeter: Sendable {
 
 extension EgressGuard {
     /// Reads the kernel's counters and reports refusals.
-    func readMeter() {
+    package func readMeter() {
         guard let refusals = try? meter?.refusals() else { return }
         for (budget, count) in refusals {
             audit.budgetExceeded(budget, times: count)

@@ -2,8 +2,8 @@ import Netfilter
 
 /// The budgets that the kernel enforces, in a table of their own behind the policy's rules: they see only packets that
 /// the policy allows.
-struct TrafficRules: Hashable, Sendable {
-    static let table = "sallyport_budget"
+package struct TrafficRules: Hashable, Sendable {
+    package static let table = "sallyport_budget"
     static let chain = "output"
 
     var budgets: EgressBudgets

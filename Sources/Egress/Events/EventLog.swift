@@ -2,7 +2,7 @@ import Synchronization
 
 /// A sandbox's recent events and their readers. Writing never waits for a reader: a reader is signalled and fetches
 /// events from its own position.
-final class EventLog: Sendable {
+package final class EventLog: Sendable {
     /// The most readers of one sandbox.
     static let maximumReaders = 8
 
@@ -56,7 +56,7 @@ final class EventLog: Sendable {
     }
 
     /// Ends every reader's stream.
-    func close() {
+    package func close() {
         let bells = state.withLock { state in
             state.isClosed = true
             defer { state.bells = [:] }

@@ -12,11 +12,11 @@ struct FlowCheckPoint: Hashable, Sendable {
 
 /// Answers the flow check, on its thread.
 extension EgressGuard: FlowPolicy {
-    func refusal(_ name: DomainName, _ target: FlowTarget) -> FlowRefusal? {
+    package func refusal(_ name: DomainName, _ target: FlowTarget) -> FlowRefusal? {
         state.withLock { $0.refusal(name, target, settings: settings) }
     }
 
-    func record(_ event: FlowEvent) {
+    package func record(_ event: FlowEvent) {
         audit.flow(event)
         if event.refusal != nil { watch.flowRefused(event) }
     }

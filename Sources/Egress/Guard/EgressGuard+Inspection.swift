@@ -5,7 +5,7 @@ import Synchronization
 extension EgressGuard {
     /// What would happen to some traffic of the sandbox now. Guardrails come first, then the names that the address was
     /// learned from, then the address itself.
-    func explain(_ question: PolicyQuestion) -> PolicyExplanation {
+    package func explain(_ question: PolicyQuestion) -> PolicyExplanation {
         let state = state.withLock { $0 }
         func answer(_ verdict: Verdict, _ name: DomainName? = nil) -> PolicyExplanation {
             // Guardrails are enforced even while the sandbox is observed.
@@ -33,7 +33,7 @@ extension EgressGuard {
 
     /// The names that resolved while the sandbox was observed, or that its open addresses come from; names that a rule
     /// denies are left out.
-    var suggestion: PolicySuggestion {
+    package var suggestion: PolicySuggestion {
         let state = state.withLock { $0 }
         let learned = state.isObserving ? [] : state.learned.entries.values.flatMap(\.names.keys)
         return PolicySuggestion(

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Answers the DNS filter, on its thread.
 extension EgressGuard: DNSPolicy {
-    func refusal(_ name: DomainName, type: UInt16) -> Verdict? {
+    package func refusal(_ name: DomainName, type: UInt16) -> Verdict? {
         // Do not read the clock if there is no such budget.
         if settings.budgets.queriesPerSecond > 0,
             let refusal = budgets.withLock({ $0.admitQuery(now: settings.ticks()) })
@@ -25,7 +25,7 @@ extension EgressGuard: DNSPolicy {
         return nil
     }
 
-    func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict? {
+    package func refusalUpstream(_ name: DomainName, type: UInt16) -> Verdict? {
         guard settings.budgets.wildcardBytesPerMinute > 0 else { return nil }
         let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
         // If everything else is open, limiting names would prevent no leak.
@@ -40,11 +40,11 @@ extension EgressGuard: DNSPolicy {
         return Verdict(action: .deny, reason: .budget(refusal.text))
     }
 
-    func permits(_ address: IPAddress, for name: DomainName) -> Bool {
+    package func permits(_ address: IPAddress, for name: DomainName) -> Bool {
         state.withLock { $0.allows(address, learnedFrom: name, settings: settings) }
     }
 
-    func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Learning {
+    package func learn(_ addresses: [LearnedAddress], for name: DomainName) -> Learning {
         do throws(EgressError) {
             let learning = try state.withLock { state throws(EgressError) in
                 guard !state.isChanging else { return Learning.later }
@@ -63,9 +63,9 @@ extension EgressGuard: DNSPolicy {
         }
     }
 
-    var revision: UInt64 { revisions.load(ordering: .acquiring) }
+    package var revision: UInt64 { revisions.load(ordering: .acquiring) }
 
-    func validSeconds(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 {
+    package func validSeconds(of addresses: [LearnedAddress], for name: DomainName) -> UInt32 {
         // Budgets that count queries or names must see every query.
         guard settings.budgets.queriesPerSecond == 0, settings.budgets.distinctNamesPerHour == 0 else { return 0 }
         return state.withLock { state in
@@ -74,7 +74,7 @@ extension EgressGuard: DNSPolicy {
         }
     }
 
-    func record(_ event: DNSEvent) {
+    package func record(_ event: DNSEvent) {
         if let time = event.forwardTime { audit.forwarded(milliseconds: time) }
         switch event.outcome {
         case .denied(let verdict) where verdict.isTemporary: return

@@ -38,7 +38,7 @@ extension EgressGuard {
 
 extension EgressGuard {
     /// `renewLearned` for who looks again soon: an error is only reported.
-    func renewOrReport() {
+    package func renewOrReport() {
         do throws(EgressError) { try renewLearned() } catch { audit.notRenewed(error) }
     }
 }

@@ -17,7 +17,7 @@ extension EgressGuard {
     }
 
     /// `restore` for who looks again soon: an error is only reported.
-    func restoreOrReport() {
+    package func restoreOrReport() {
         do throws(EgressError) { try restore() } catch { audit.notRestored(error) }
     }
 

@@ -11,7 +11,7 @@ import Synchronization
 /// There are two locks. `changes` serialises changes of the policy, including disk and kernel work. `state` is held
 /// only while addresses are learned and while one state is swapped for the next. The DNS thread takes only `state`, so
 /// it never waits for a disk or for judging 65,000 addresses again (`changeState`).
-final class EgressGuard: Sendable {
+package final class EgressGuard: Sendable {
     struct State {
         var record: GuardRecord
         var evaluator: PolicyEvaluator
@@ -32,7 +32,7 @@ final class EgressGuard: Sendable {
     }
 
     let id: String
-    let token: String
+    package let token: String
     let namespacePath: String
     let settings: GuardSettings
     let kernel: any KernelRules
@@ -89,17 +89,20 @@ final class EgressGuard: Sendable {
     }
 
     var status: PolicyStatus { status(of: state.withLock { $0.record.policy }) }
-    var record: GuardRecord { state.withLock { $0.record } }
+    /// The number of rules in force, the operator's among them.
+    package var ruleCount: Int { state.withLock { $0.record.policy.ruleCount + $0.evaluator.operatorRules.count } }
+    package var events: EventLog { watch.log }
+    package var record: GuardRecord { state.withLock { $0.record } }
 
     /// Changes the policy on disk, in the kernel and for open flows. Returns when the kernel has it and the record is
     /// published. On an error nothing has changed.
-    func change(store: some RecordStore, _ change: PolicyChange) throws(EgressError) -> PolicyStatus {
+    package func change(store: some RecordStore, _ change: PolicyChange) throws(EgressError) -> PolicyStatus {
         try enforce(store: store, change) { $0.applying(change) }
     }
 
     /// Puts other rules of the operator, behind those of the settings, in front of the policy. Not stored: whoever keeps them
     /// gives them again.
-    func replaceOperatorRules(_ rules: [Rule]) throws(EgressError) {
+    package func replaceOperatorRules(_ rules: [Rule]) throws(EgressError) {
         let all = settings.operatorRules + rules
         _ = try enforce(store: NoStore(), .merge([])) { $0.replacing(operatorRules: all) }
     }

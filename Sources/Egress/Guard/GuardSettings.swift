@@ -6,7 +6,7 @@ import NetworkPolicy
 import System
 
 /// Settings that all guards of a node share.
-struct GuardSettings: Sendable {
+package struct GuardSettings: Sendable {
     var filter: AnswerFilter
     var alwaysDeny: [CIDRBlock]
     var maxRules: Int
@@ -30,7 +30,8 @@ struct GuardSettings: Sendable {
     /// Milliseconds since 1970, for what people read.
     var time: @Sendable () -> UInt64 = SystemClock.wallMilliseconds
 
-    init(_ configuration: EgressConfiguration, now: @escaping @Sendable () -> UInt64 = SystemClock.bootSeconds) {
+    package init(_ configuration: EgressConfiguration, now: @escaping @Sendable () -> UInt64 = SystemClock.bootSeconds)
+    {
         filter = AnswerFilter(
             internalZones: configuration.internalZones, internalRanges: configuration.internalRanges)
         alwaysDeny = configuration.alwaysDeny

@@ -7,20 +7,24 @@ import NetworkPolicy
 
 /// Where a guard works. A node enters the namespace of each sandbox; a sidecar is in its sandbox's namespace from the
 /// start and shares it.
-struct GuardPlace {
+package struct GuardPlace {
     /// nil for this process's own.
-    var namespace: NetworkNamespace?
+    package var namespace: NetworkNamespace?
     /// An open socket for the tables of the namespace, if there is one.
-    var tables: NetfilterSocket?
+    package var tables: NetfilterSocket?
     /// Packets in the namespace that are not the sandbox's.
-    var shared = SharedNamespace()
+    package var shared = SharedNamespace()
     /// Upstreams of the DNS filter whose flows begin in the namespace: no change of the policy ends them.
-    var upstreams: Set<UpstreamAddress> = []
+    package var upstreams: Set<UpstreamAddress> = []
     /// Who may open connections to the sandbox.
-    var inbound = InboundAccess.link
+    package var inbound = InboundAccess.link
     /// Whether packet sockets are refused on the devices that are there now. Where devices come and go, whoever follows
     /// them does it.
-    var refusesPacketSockets = true
+    package var refusesPacketSockets = true
+
+    package init(namespace: NetworkNamespace? = nil, tables: NetfilterSocket? = nil) {
+        (self.namespace, self.tables) = (namespace, tables)
+    }
 }
 
 /// Who may open connections to a sandbox.
@@ -45,10 +49,10 @@ package enum InboundAccess: Hashable, Sendable {
 
 /// A guarded namespace: the rules in its kernel tables, its DNS and its flow check, which begin and end together. Every
 /// guard is assembled here, a node's and a sidecar's.
-final class GuardedNamespace: Sendable {
-    let guardian: EgressGuard
+package final class GuardedNamespace: Sendable {
+    package let guardian: EgressGuard
     /// Addresses and blocks on its links, and its routers.
-    let neighbours: [CIDRBlock]
+    package let neighbours: [CIDRBlock]
     private let services: GuardServices
     private let dnsClient: DNSClient
     /// Its number at the flow check; nil if flows are not checked.
@@ -60,7 +64,7 @@ final class GuardedNamespace: Sendable {
     ///   - operatorRules: for this sandbox, behind those of the settings.
     ///   - kernel: what the guard changes the kernel with, made of the rules of the namespace.
     /// - Throws: `EgressError`; rules that are in the kernel already stay.
-    init(
+    package init(
         _ record: GuardRecord, operatorRules: [Rule] = [], in place: GuardPlace, settings: GuardSettings,
         services: GuardServices, logger: Logger, kernel: (NamespaceRules) -> any KernelRules = { $0 }
     ) throws(EgressError) {
@@ -97,13 +101,13 @@ final class GuardedNamespace: Sendable {
 }
 
 /// What serves all guards of one process: the DNS filter and the flow check, each with one thread.
-final class GuardServices: Sendable {
+package final class GuardServices: Sendable {
     let dns: DNSServer
     /// `nil` if flows are not checked.
     let flowChecker: FlowChecker?
 
     /// - Parameter mark: marks the packets of the flow check itself.
-    init(dns: DNSConfiguration, flowCheck: FlowCheckSettings?, mark: SocketMark = .random()) throws {
+    package init(dns: DNSConfiguration, flowCheck: FlowCheckSettings?, mark: SocketMark = .random()) throws {
         self.dns = try DNSServer(configuration: dns)
         flowChecker = try flowCheck.map { settings in
             do { return try FlowChecker(settings, mark: mark) } catch { throw EgressError.kernel("\(error)") }
@@ -111,13 +115,13 @@ final class GuardServices: Sendable {
     }
 
     /// Starts the threads. Namespaces may be guarded before or after.
-    func start() throws {
+    package func start() throws {
         try dns.start()
         do { try flowChecker?.start() } catch { throw EgressError.kernel("\(error)") }
     }
 
     /// Stops answering names and ends checked flows. The rules stay in the kernel.
-    func stop() {
+    package func stop() {
         dns.stop()
         flowChecker?.stop()
     }

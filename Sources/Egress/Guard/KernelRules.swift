@@ -2,7 +2,7 @@ import Addresses
 import NetworkPolicy
 
 /// A learned address as stored in the kernel.
-struct LearnedElement: Hashable, Sendable {
+package struct LearnedElement: Hashable, Sendable {
     var address: IPAddress
     /// Seconds until the kernel removes it.
     var lifetime: UInt64
@@ -13,7 +13,7 @@ struct LearnedElement: Hashable, Sendable {
 }
 
 /// A change of one address in the kernel's maps of learned addresses.
-struct LearnedChange: Hashable, Sendable {
+package struct LearnedChange: Hashable, Sendable {
     var address: IPAddress
     /// Its profile in the kernel, if it may still be there.
     var before: UInt32?
@@ -22,14 +22,14 @@ struct LearnedChange: Hashable, Sendable {
 }
 
 /// A learned address left by an earlier guard. Its profile is ignored, since the policy judges it again.
-struct FoundElement: Hashable, Sendable {
+package struct FoundElement: Hashable, Sendable {
     var address: IPAddress
     var lifetime: UInt64
     var names: [UInt8]
 }
 
 /// The kernel part of one sandbox's guard. Every method is one atomic transaction that the kernel has acknowledged.
-protocol KernelRules: AnyObject, Sendable {
+package protocol KernelRules: AnyObject, Sendable {
     /// Replaces the table, if any, with this ruleset and these learned addresses.
     func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError)
     /// Whether another program may have changed tables of the namespace since `install`. Cheap.

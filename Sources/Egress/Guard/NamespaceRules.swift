@@ -6,7 +6,7 @@ import NetworkPolicy
 import Synchronization
 
 /// `KernelRules` through netlink sockets that were opened inside the sandbox's namespace.
-final class NamespaceRules: KernelRules {
+package final class NamespaceRules: KernelRules {
     private let tables: NetfilterSocket
     private let conntrack: Conntrack
     private let sockets: SocketDestroyer
@@ -56,7 +56,7 @@ final class NamespaceRules: KernelRules {
         }
     }
 
-    func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
+    package func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
         try counted(.staticApply) { () throws(EgressError) in
             let devices = packetDevices.withLock { $0 }
             if !devices.isEmpty { try commit(PacketRules.install(devices: devices)) }
@@ -64,11 +64,11 @@ final class NamespaceRules: KernelRules {
         }
     }
 
-    func wasChangedByOthers() throws(EgressError) -> Bool {
+    package func wasChangedByOthers() throws(EgressError) -> Bool {
         try EgressError.ofKernel { () throws(NetfilterError) in try tables.wasChangedByOthers() }
     }
 
-    func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
+    package func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
         try counted(difference.isEmpty ? .dynamicAdd : .staticApply) { () throws(EgressError) in
             try commit(RulesetTransactions.apply(difference, learned: learned))
         }
@@ -80,7 +80,7 @@ final class NamespaceRules: KernelRules {
         packetDevices.withLock { $0 = devices }
     }
 
-    func learned() throws(EgressError) -> [FoundElement] {
+    package func learned() throws(EgressError) -> [FoundElement] {
         try EgressError.ofKernel { () throws(NetfilterError) in
             guard try tables.hasTable(SandboxRuleset.table) else { return [] }
             var found: [FoundElement] = []
@@ -96,7 +96,7 @@ final class NamespaceRules: KernelRules {
     }
 
     @discardableResult
-    func cut(
+    package func cut(
         forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
     ) throws(EgressError) -> Int {
         // Read only if there are flows.
@@ -123,7 +123,7 @@ final class NamespaceRules: KernelRules {
         }
     }
 
-    func liveDestinations() throws(EgressError) -> Set<IPAddress> {
+    package func liveDestinations() throws(EgressError) -> Set<IPAddress> {
         let own = ownAddresses
         return try EgressError.ofKernel { () throws(NetfilterError) in
             let flows = try conntrack.flows().filter { !own.contains($0.destination) && !$0.replySource.isLoopback }

@@ -83,7 +83,7 @@ package struct PolicyExplanation: Hashable, Sendable {
 }
 
 /// The smallest policy that allows the names that a sandbox used.
-struct PolicySuggestion: Hashable, Sendable {
+package struct PolicySuggestion: Hashable, Sendable {
     /// So many names in one zone are taken for a service that generates names, and become a wildcard.
     static let siblingsOfWildcard = 8
 

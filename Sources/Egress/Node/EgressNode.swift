@@ -150,13 +150,15 @@ package final class EgressNode: NamespaceController {
 }
 
 extension EgressNode: EgressInspector {
-    func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation {
+    package func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation {
         try guardian(of: id).explain(question)
     }
 
-    func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion { try guardian(of: id).suggestion }
+    package func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion {
+        try guardian(of: id).suggestion
+    }
 
-    func events(_ id: String) async throws(EgressError) -> EventLog { try guardian(of: id).watch.log }
+    package func events(_ id: String) async throws(EgressError) -> EventLog { try guardian(of: id).watch.log }
 }
 
 /// Counters of one sandbox since its guard started.

@@ -4,14 +4,14 @@ import NetworkPolicy
 
 /// The addresses on a sandbox's link, where the gateway comes from and neighbour discovery goes. Read inside the
 /// namespace, since the guard is only given its path.
-struct LinkSurroundings: Hashable, Sendable {
+package struct LinkSurroundings: Hashable, Sendable {
     /// The sandbox's own addresses, without loopback.
-    var local: Set<IPAddress> = []
+    package var local: Set<IPAddress> = []
     /// Addresses and blocks that are reached directly, and the routers.
-    var neighbours: [CIDRBlock] = []
+    package var neighbours: [CIDRBlock] = []
 
     /// Call on a thread that is in the namespace.
-    static func current() -> LinkSurroundings {
+    package static func current() -> LinkSurroundings {
         var found = LinkSurroundings()
         var list: UnsafeMutablePointer<ifaddrs>?
         if getifaddrs(&list) == 0 {
@@ -30,7 +30,7 @@ struct LinkSurroundings: Hashable, Sendable {
     }
 
     /// Every device of this namespace, sorted.
-    static func devices() -> [String] {
+    package static func devices() -> [String] {
         guard let list = if_nameindex() else { return [] }
         defer { if_freenameindex(list) }
         var names: [String] = []

@@ -83,7 +83,7 @@ enum FlowCheckMark {
 
 extension [Expression] {
     /// `tcp flags & rst == 0`: resets that the kernel sends do not always come from a socket with the mark.
-    static let noReset: [Expression] =
+    package static let noReset: [Expression] =
         .transport(IPProtocol.tcp) + [
             .payload(.transport, offset: 13, length: 1), .mask([0x04]), .compare(.equal, [0]),
         ]

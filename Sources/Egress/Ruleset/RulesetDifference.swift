@@ -3,7 +3,7 @@ import NetworkPolicy
 
 /// The change from one ruleset to another. Learned addresses are not part of it, so they survive every change that does
 /// not revoke them.
-struct RulesetDifference: Hashable, Sendable {
+package struct RulesetDifference: Hashable, Sendable {
     struct SetChange: Hashable, Sendable {
         var set: SandboxRuleset.RangeSet
         var isIPv4: Bool

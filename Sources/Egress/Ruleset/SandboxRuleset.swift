@@ -5,8 +5,8 @@ import NetworkPolicy
 ///
 /// Two rulesets differ in the contents of their sets and maps, the default action and the DNS port; the rules
 /// themselves never change, which is why a policy change is a small diff (`RulesetDifference`).
-struct SandboxRuleset: Hashable, Sendable {
-    static let table = "sallyport"
+package struct SandboxRuleset: Hashable, Sendable {
+    package static let table = "sallyport"
 
     /// The sets of address ranges. Each exists once a family: `blocks4`, `blocks6`, …
     enum RangeSet: String, CaseIterable, Sendable {
@@ -38,7 +38,7 @@ struct SandboxRuleset: Hashable, Sendable {
     let protectedBlocks: [CIDRBlock]
     var profiles = ProfileTable()
     /// Packets in the namespace that are not the sandbox's.
-    var exceptions = SharedNamespace()
+    package var exceptions = SharedNamespace()
     /// The port of the flow check inside the namespace; nil if flows are not checked. Never part of a difference.
     var flowCheckPort: UInt16?
 
@@ -71,7 +71,7 @@ struct SandboxRuleset: Hashable, Sendable {
     }
 
     /// Replaces what depends on the policy. Returns false if there is no room for its profiles; then it is incomplete.
-    mutating func apply(_ plan: AddressPlan) -> Bool {
+    package mutating func apply(_ plan: AddressPlan) -> Bool {
         defaultAction = plan.defaultAction
         guard let elements = elements(plan.blocks) else { return false }
         blocks = RangeTable(elements)

@@ -1,3 +1,4 @@
+import Egress
 import NetworkPolicy
 
 /// The operator's lists, which outrank the policy: `deny.always` before `allow.always` before the policy.

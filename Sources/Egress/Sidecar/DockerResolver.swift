@@ -1,5 +1,6 @@
 import Addresses
 import DNSFilter
+import Egress
 import NetworkPolicy
 
 /// Docker's embedded resolver, on user-defined networks.

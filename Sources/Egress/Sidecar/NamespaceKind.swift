@@ -1,3 +1,4 @@
+import Egress
 import Glibc
 
 /// Whether a network namespace is the machine's own. A sidecar there would cut off the whole machine.

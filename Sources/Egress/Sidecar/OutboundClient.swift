@@ -1,6 +1,7 @@
 import Addresses
 import CLinux
 import DNSFilter
+import Egress
 import Glibc
 import HTTPClient
 import NetworkPolicy

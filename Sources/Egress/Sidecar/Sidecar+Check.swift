@@ -1,4 +1,5 @@
 import DNSFilter
+import Egress
 import Netfilter
 import NetworkPolicy
 

@@ -1,3 +1,4 @@
+import Egress
 import NetworkPolicy
 
 /// `EgressController` for the one sandbox.
@@ -38,11 +39,11 @@ extension Sidecar {
 
 /// `EgressInspector` for the one sandbox. The operator's lists are reported as guardrails, not as the client's rules.
 extension Sidecar: EgressInspector {
-    func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation {
+    package func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation {
         guardian.explain(question)
     }
 
-    func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion { guardian.suggestion }
+    package func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion { guardian.suggestion }
 
-    func events(_ id: String) async throws(EgressError) -> EventLog { guardian.watch.log }
+    package func events(_ id: String) async throws(EgressError) -> EventLog { guardian.events }
 }

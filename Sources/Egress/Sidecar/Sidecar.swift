@@ -1,4 +1,5 @@
 import DNSFilter
+import Egress
 import FlowCheck
 import Glibc
 import HTTPClient
@@ -91,14 +92,17 @@ package final class Sidecar: EgressController {
         tables = closed.tables
         self.stamps = Mutex(stamps)
         let beside = RulesBeside()
+        var place = GuardPlace(tables: closed.tables)
+        place.shared = shared
+        place.upstreams = Set(dnsConfiguration.upstreams.map(\.endpoint))
+        place.inbound = configuration.inbound
+        place.refusesPacketSockets = false
         guarded = try GuardedNamespace(
             GuardRecord(
                 id: configuration.sandboxID, namespacePath: "/proc/self/ns/net",
                 token: configuration.token ?? PolicyToken.generate(using: &random), policy: policy),
             operatorRules: always.rules,
-            in: GuardPlace(
-                tables: closed.tables, shared: shared, upstreams: Set(dnsConfiguration.upstreams.map(\.endpoint)),
-                inbound: configuration.inbound, refusesPacketSockets: false),
+            in: place,
             settings: settings, services: services, logger: logger
         ) { SidecarKernel($0, shared: shared, mode: configuration.mode, beside: beside) }
         try services.start()
@@ -120,7 +124,7 @@ package final class Sidecar: EgressController {
     var guardian: EgressGuard { guarded.guardian }
 
     /// Ends the event streams, which never end by themselves.
-    func endEvents() { guardian.watch.log.close() }
+    func endEvents() { guardian.events.close() }
 
     /// Stops answering names. The rules stay.
     package func stop() async {
@@ -130,9 +134,7 @@ package final class Sidecar: EgressController {
     }
 
     /// The number of rules in force, including the operator's.
-    package var ruleCount: Int {
-        guardian.state.withLock { $0.record.policy.ruleCount + $0.evaluator.operatorRules.count }
-    }
+    package var ruleCount: Int { guardian.ruleCount }
 
     // MARK: Files that change
 

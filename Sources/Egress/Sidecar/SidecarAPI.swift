@@ -1,4 +1,5 @@
 import Addresses
+import Egress
 import HTTPServer
 import Logging
 import NIOCore

@@ -1,3 +1,5 @@
+import Egress
+
 /// The sidecar's command line. Without arguments it guards, which is how containers start it.
 package struct SidecarCommand: Hashable, Sendable {
     package enum Work: String, Hashable, Sendable, CaseIterable {

@@ -1,4 +1,5 @@
 import DNSFilter
+import Egress
 import NetworkPolicy
 
 /// The DNS settings.

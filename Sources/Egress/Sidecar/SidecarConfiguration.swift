@@ -1,5 +1,6 @@
 import Addresses
 import DNSFilter
+import Egress
 import FlowCheck
 import Logging
 import NetworkPolicy
@@ -19,7 +20,7 @@ package struct SidecarConfiguration: Sendable {
     package var mode = Mode.namesAndAddresses
     /// In mode `dns+nft+sni`, ports of learned addresses that are not checked.
     package var uncheckedPorts: [UInt16] = []
-    package var address = SidecarAddress(port: 18080)
+    package var address = ListenAddress(port: 18080)
     /// `nil` if the API asks for none.
     package var token: String?
     package var sandboxID = "sandbox"
@@ -58,7 +59,7 @@ package struct SidecarConfiguration: Sendable {
         uncheckedPorts =
             try values.read("UNCHECKED_PORTS", "use ports with commas between them") { FlowCheckSettings.ports($0) }
             ?? uncheckedPorts
-        address = try values.read("HTTP_ADDR", "use :PORT or ADDRESS:PORT") { SidecarAddress($0) } ?? address
+        address = try values.read("HTTP_ADDR", "use :PORT or ADDRESS:PORT") { ListenAddress($0) } ?? address
         token = values["TOKEN"]
         sandboxID =
             try values.read("SANDBOX_ID", "use 1 to 63 letters, digits, '.', '_' or '-'") {

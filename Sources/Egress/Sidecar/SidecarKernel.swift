@@ -1,5 +1,6 @@
 import Addresses
 import DNSFilter
+import Egress
 import Netfilter
 import NetworkPolicy
 import Synchronization

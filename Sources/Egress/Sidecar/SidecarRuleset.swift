@@ -1,5 +1,6 @@
 import Addresses
 import DNSFilter
+import Egress
 import Netfilter
 import NetworkPolicy
 
@@ -97,9 +98,10 @@ struct SidecarRuleset: Hashable, Sendable {
     private var forgeries: [[Expression]] {
         upstreams.filter { !$0.address.isLoopback }.flatMap { upstream in
             [IPProtocol.udp, IPProtocol.tcp].map { transport in
-                .source(CIDRBlock(upstream.address)) + .sourcePort(upstream.port, transport: transport)
-                    // Resets that the kernel sends have the original destination as their source.
-                    + (transport == IPProtocol.tcp ? .noReset : []) + [.verdict(.drop)]
+                // Resets that the kernel sends have the original destination as their source.
+                let spared: [Expression] = transport == IPProtocol.tcp ? .noReset : []
+                let from: [Expression] = .source(CIDRBlock(upstream.address))
+                return from + .sourcePort(upstream.port, transport: transport) + spared + [.verdict(.drop)]
             }
         }
     }
@@ -111,50 +113,5 @@ extension [Expression] {
         transport(number) + [
             .payload(.transport, offset: 0, length: 2), .compare(.equal, [UInt8(port >> 8), UInt8(port & 0xff)]),
         ]
-    }
-}
-
-/// Packets in a sandbox's namespace that are not the sandbox's, if the filter shares the namespace.
-struct SharedNamespace: Hashable, Sendable {
-    /// Marks the filter's own queries.
-    var filterMark: SocketMark?
-    /// Name servers that the sandbox may ask directly, by the operator's choice.
-    var exemptNameservers: [IPAddress] = []
-
-    /// Matches of the packets to which no policy applies.
-    var matches: [[Expression]] {
-        var found: [[Expression]] = filterMark.map { [.from($0)] } ?? []
-        for address in exemptNameservers {
-            for transport in [IPProtocol.udp, IPProtocol.tcp] {
-                found.append(.destination(CIDRBlock(address)) + .destinationPort(53, transport: transport))
-            }
-        }
-        return found
-    }
-}
-
-extension [Expression] {
-    /// `meta mark MARK meta priority PRIORITY`
-    static func from(_ mark: SocketMark) -> [Expression] { .mark(mark.mark) + .priority(mark.priority) }
-}
-
-/// Blocks packet sockets (CAP_NET_RAW), which hand frames directly to the device, below the output hook where a guard's
-/// rules are.
-enum PacketRules {
-    /// In the `netdev` family.
-    static let table = "sallyport_packets"
-
-    /// On each device, passes only packets that were routed, and so went through the output chain, and ARP, which ends
-    /// at the other side of the link. Loopback is included, where a packet socket could forge queries and answers.
-    static func install(devices: [String]) -> Transaction {
-        var change = Transaction(family: .netdev)
-        change.removeTable(table)
-        change.addTable(table)
-        for device in devices {
-            change.addChain(device, table: table, base: .egress(device: device, dropsByDefault: true))
-            change.addRule(device, table: table, [.meta(.routeClass), .verdict(.accept)])
-            change.addRule(device, table: table, .ethernetType(0x0806) + [.verdict(.accept)])
-        }
-        return change
     }
 }

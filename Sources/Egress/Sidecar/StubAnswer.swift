@@ -1,4 +1,5 @@
 import Addresses
+import Egress
 import NetworkPolicy
 
 /// A DNS query for the addresses of one name, and parsing of its answer (RFC 1035, section 4.1). For the sidecar's own

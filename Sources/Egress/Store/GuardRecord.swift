@@ -3,11 +3,11 @@ import NetworkPolicy
 
 /// What must survive the guard's process: namespace, policy and token. Learned addresses are not included, since the
 /// kernel keeps them with their names.
-struct GuardRecord: Sendable, Equatable {
-    var id: String
-    var namespacePath: String
-    var token: String
-    var policy: Policy
+package struct GuardRecord: Sendable, Equatable {
+    package var id: String
+    package var namespacePath: String
+    package var token: String
+    package var policy: Policy
 
     /// The first line. In version 1 the record was a single JSON document, including the policy.
     private struct Form: Decodable {
@@ -30,7 +30,7 @@ struct GuardRecord: Sendable, Equatable {
         return Array(head.utf8) + policy.encodedJSON(.record) + Array("\n".utf8)
     }
 
-    init(id: String, namespacePath: String, token: String, policy: Policy) {
+    package init(id: String, namespacePath: String, token: String, policy: Policy) {
         self.id = id
         self.namespacePath = namespacePath
         self.token = token

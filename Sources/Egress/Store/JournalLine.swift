@@ -2,7 +2,7 @@ import Glibc
 import System
 
 /// A line at the end of a journal that is not in force yet, and is removed unless it is published.
-struct JournalLine: ~Copyable {
+package struct JournalLine: ~Copyable {
     private let file: FileDescriptor
     private let path: String
     private let start: Int

@@ -4,7 +4,7 @@ import Synchronization
 import System
 
 /// Stores a guard's record.
-protocol RecordStore: Sendable {
+package protocol RecordStore: Sendable {
     /// Writes the record beside the present one. Calling `publish()` on the result puts it in force.
     /// - Parameter change: the change from the record in force to this one.
     func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord

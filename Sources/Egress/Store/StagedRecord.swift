@@ -2,7 +2,7 @@ import NetworkPolicy
 import System
 
 /// A guard's record on the disk but not in force yet: thrown away unless it is published.
-enum StagedRecord: ~Copyable {
+package enum StagedRecord: ~Copyable {
     /// Not stored.
     case nothing
     /// The whole record, and what is to be done when it is in place.
@@ -31,7 +31,7 @@ struct NoStore: RecordStore {
 extension ReplacementFile {
     /// Content that is to be in the place of a file.
     /// - Parameter synchronizes: wait for the disk.
-    static func staged(
+    package static func staged(
         _ content: [UInt8], for path: String, synchronizes: Bool = false
     ) throws(EgressError) -> ReplacementFile {
         do throws(SystemCallError) {

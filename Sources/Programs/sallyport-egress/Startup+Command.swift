@@ -1,5 +1,6 @@
 import CLinux
 import Egress
+import EgressSidecar
 
 #if canImport(Glibc)
     import Glibc

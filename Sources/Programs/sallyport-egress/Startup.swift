@@ -1,6 +1,7 @@
 import CLinux
 import DNSFilter
 import Egress
+import EgressSidecar
 import Logging
 import NetworkPolicy
 import Observability

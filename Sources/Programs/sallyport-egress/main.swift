@@ -1,5 +1,6 @@
 import CLinux
 import Egress
+import EgressSidecar
 import Logging
 import NIOCore
 import NetworkPolicy

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Egress
+@testable import EgressSidecar
 
 @Suite struct ConnectionShareTests {
     @Test func `a sandbox has a sixteenth of the machine's table, within bounds`() {

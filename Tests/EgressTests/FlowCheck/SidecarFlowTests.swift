@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Egress
+@testable import EgressSidecar
 @testable import FlowCheck
 
 /// The check in a namespace that it shares with the sandbox.

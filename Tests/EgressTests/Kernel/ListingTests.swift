@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Egress
+@testable import EgressSidecar
 @testable import FlowCheck
 
 /// Whoever runs a machine looks at rules by `nft list ruleset`: it must come to its end, and say what is there.

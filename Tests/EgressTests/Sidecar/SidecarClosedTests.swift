@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import Egress
+@testable import EgressSidecar
 
 @Suite(.serialized) struct SidecarClosedTests {
     private static let allowOne = #"{"egress":[{"action":"allow","target":"198.51.100.1"}]}"#

@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import Egress
+@testable import EgressSidecar
 
 @Suite struct SidecarCommandTests {
     @Test func `without a word it guards, and each word is one work`() throws {

@@ -8,6 +8,7 @@ import NetworkPolicy
 import Testing
 
 @testable import Egress
+@testable import EgressSidecar
 
 @Suite struct SidecarConfigurationTests {
     private func read(_ values: [String: String], resolvConf: String = "") throws -> SidecarConfiguration {
@@ -18,7 +19,7 @@ import Testing
     @Test func `with nothing set, everything is denied and the resolvers of the machine are asked`() throws {
         let configuration = try read([:], resolvConf: "search x\nnameserver 10.0.0.53\nnameserver 2001:db8::53\n")
         #expect(configuration.mode == .namesAndAddresses)
-        #expect(configuration.address == SidecarAddress(port: 18080))
+        #expect(configuration.address == ListenAddress(port: 18080))
         #expect(configuration.rules == .denyAll)
         #expect(configuration.token == nil && configuration.policyFile == nil)
         #expect(configuration.maxRules == 4096)
@@ -161,11 +162,11 @@ import Testing
     }
 
     @Test func `an address is a port on every address, or on one`() {
-        #expect(SidecarAddress(":1")?.host == nil)
-        #expect(SidecarAddress("0.0.0.0:80")?.description == "0.0.0.0:80")
-        #expect(SidecarAddress("[::1]:80")?.port == 80)
+        #expect(ListenAddress(":1")?.host == nil)
+        #expect(ListenAddress("0.0.0.0:80")?.description == "0.0.0.0:80")
+        #expect(ListenAddress("[::1]:80")?.port == 80)
         for wrong in ["", ":", "::1:80", "[::1]", "[10.0.0.1]:80", "10.0.0.1", "10.0.0.1:", "localhost:80"] {
-            #expect(SidecarAddress(wrong) == nil, "\(wrong)")
+            #expect(ListenAddress(wrong) == nil, "\(wrong)")
         }
     }
 }

@@ -9,6 +9,7 @@ import TestSupport
 import Testing
 
 @testable import Egress
+@testable import EgressSidecar
 
 /// What a sidecar tells the outside, from a namespace whose policy denies everything.
 @Suite(.serialized) struct SidecarOutletTests {
