@@ -56,11 +56,7 @@ package enum Execd {
 
     /// Serves the API until a signal asks it to end, or for ever.
     private static func serveUntilTold(_ options: Options, _ environment: [ExactName: String]) -> Int32 {
-        // Before there is another thread: all have it from this one, and the main thread alone waits for them.
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for number in [SIGTERM, SIGINT] { sigaddset(&signals, number) }
-        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        EndSignals.install()
         signal(SIGPIPE, SIG_IGN)
         let begun = Task.detached {
             do {
@@ -72,10 +68,9 @@ package enum Execd {
                 exit(1)
             }
         }
-        var number: CInt = 0
-        sigwait(&signals, &number)
+        EndSignals.waitForNext()
         // Another one ends it at once.
-        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+        for number in [SIGTERM, SIGINT] { signal(number, SIG_DFL) }
         let ended = Semaphore()
         Task.detached {
             await begun.value.end()
