@@ -54,7 +54,8 @@ struct Service: Sendable {
         let api = ExecdAPI(
             system: SystemAPI(commands: runner.registry), commands: CommandAPI(runner: runner), sessions: sessions,
             code: code, terminals: TerminalAPI(runner: runner, expansion: expansion),
-            files: FilesAPI(expansion: expansion, group: group), start: InitAPI(gate: gate, runner: runner, hooks: hooks), proxy: PortProxy(ownPort: options.port),
+            files: FilesAPI(expansion: expansion, group: group),
+            start: InitAPI(gate: gate, runner: runner, hooks: hooks), proxy: PortProxy(ownPort: options.port),
             access: access, logger: logger)
         let server = HTTPServer(group: group, logger: logger, application: api.http)
         let address = try await listen(server, options.port)
