@@ -114,10 +114,8 @@ package final class HTTPResponseWriter: Sendable {
         try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.end(nil)) }
     }
 
-    /// Closes the connection of a handler that returned without a complete response.
-    func abandonIfUnfinished() {
-        if state.withLock({ $0.phase != .finished }) { channel.close(promise: nil) }
-    }
+    /// Whether the handler has given a complete response.
+    var isFinished: Bool { state.withLock { $0.phase == .finished } }
 
     /// The connection has to end for the client to know the response's end.
     var endsWithConnection: Bool { state.withLock { $0.endsWithConnection } }

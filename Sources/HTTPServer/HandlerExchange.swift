@@ -47,7 +47,6 @@ final class HandlerExchange {
         let bound = NIOLoopBound(exchange, eventLoop: channel.eventLoop), writer = exchange.writer
         Task {
             await handler(request, writer)
-            writer.abandonIfUnfinished()
             bound.eventLoop.execute { bound.value.returned() }
         }
     }
@@ -79,13 +78,18 @@ final class HandlerExchange {
         bodyTimer = channel.eventLoop.assumeIsolated().scheduleTask(in: limits.bodyTimeout) { [weak self] in
             guard let self, !requestEnded else { return }
             let isHeldUp = (try? channel.syncOptions?.getOption(.autoRead)) == false
-            guard isHeldUp || bodyProgress >= limits.bodyProgress else { return channel.close(promise: nil) }
+            guard isHeldUp || bodyProgress >= limits.bodyProgress else {
+                connection?.abort()
+                return
+            }
             startBodyTimer(limits)
         }
     }
 
     private func returned() {
         guard let connection, case .handler(let current) = connection.turn, current === self else { return }
+        // A broken response is never to be taken for a complete one.
+        guard writer.isFinished else { return connection.abort() }
         hasReturned = true
         guard keepsAlive, !writer.endsWithConnection else {
             return connection.hasUnread ? connection.closeAfterAnswer() : connection.abort()

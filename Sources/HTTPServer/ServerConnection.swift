@@ -30,6 +30,8 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
     private(set) var relays: [ObjectIdentifier: any RelayHandler] = [:]
     private(set) var isQuiescing = false
     private var isWorking = false
+    /// The last answer is given, and the client is to end the connection.
+    private var isDraining = false
     private(set) var readPending = false
     private var idleTimer: Scheduled<Void>?
 
@@ -67,10 +69,7 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
     package func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch turn {
         case .relay: context.fireErrorCaught(error)
-        case .handler(let exchange):
-            exchange.writer.clientWentAway()
-            context.close(promise: nil)
-        case .none, .over: context.close(promise: nil)
+        case .handler, .none, .over: abort()
         }
     }
 
@@ -78,18 +77,21 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
     package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if event is ChannelShouldQuiesceEvent {
             isQuiescing = true
-            if case .none = turn { return context.close(promise: nil) }
+            if case .none = turn { return abort() }
             if case .handler(let exchange) = turn { exchange.writer.serverEnds() }
+            if isDraining { startIdleTimer() }
         }
         context.fireUserInboundEventTriggered(event)
     }
 
+    /// How long a server that ends waits for clients to end connections whose last answer they have.
+    private static let lastWait = TimeAmount.seconds(1)
+
     /// Runs while a request is waited for, and while the rest of one that has been answered is.
     private func startIdleTimer() {
         idleTimer?.cancel()
-        idleTimer = context?.eventLoop.assumeIsolated().scheduleTask(in: limits.idleTimeout) { [weak self] in
-            self?.context?.close(promise: nil)
-        }
+        let time = isQuiescing ? min(Self.lastWait, limits.idleTimeout) : limits.idleTimeout
+        idleTimer = context?.eventLoop.assumeIsolated().scheduleTask(in: time) { [weak self] in self?.abort() }
     }
 
     // MARK: what comes
@@ -199,6 +201,7 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
     /// may take the answer from the client (RFC 9112, section 9.6).
     func closeAfterAnswer() {
         guard let context else { return }
+        isDraining = true
         startIdleTimer()
         // Reading may have been stopped for who read the body.
         context.channel.setOption(.autoRead, value: true).whenFailure { _ in }
@@ -208,10 +211,12 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
     /// Whether the client has sent what nobody has read.
     var hasUnread: Bool { takesParts || reader.hasBytes }
 
+    /// Ends the connection. With TLS that takes a while, in which bytes still come: they are nobody's request any more.
     func abort() {
         // Who still answers or reads learns of it, as when the client ends it.
         if case .handler(let exchange) = turn, !exchange.hasReturned { exchange.clientGone() }
         turn = .over
+        drop()
         context?.close(promise: nil)
     }
 

@@ -11,6 +11,7 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     private let failed: () -> Void
     private let ready: (any Channel, _ protocol: String?) throws -> Void
     private var deadline: Scheduled<Void>?
+    private var hasFailed = false
 
     /// - Parameters:
     ///   - failed: called once where the handshake does not come to its end.
@@ -28,8 +29,7 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         deadline = context.eventLoop.scheduleTask(in: timeout) {
             let (handler, context) = bound.value
-            handler.failed()
-            context.close(promise: nil)
+            handler.fail(context)
         }
     }
 
@@ -52,8 +52,12 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     /// An error before the end of the handshake means that it failed.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        failed()
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { fail(context) }
+
+    private func fail(_ context: ChannelHandlerContext) {
+        // To close during the handshake is another error.
+        if !hasFailed { failed() }
+        hasFailed = true
         context.close(promise: nil)
     }
 }

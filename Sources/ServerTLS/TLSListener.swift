@@ -11,6 +11,9 @@ package struct TLSListener: Hashable, Sendable {
         self.port = port
         self.certificates = certificates
     }
+
+    /// Moves along with a listener beside it that had the same address.
+    package mutating func follow(_ host: String, from old: String) { if self.host == old { self.host = host } }
 }
 
 /// A certificate with its chain, and its private key: PEM files.

@@ -126,6 +126,16 @@ def test_an_interrupt_ends_a_run_and_keeps_its_variables(pair, context):
     assert pair.codes.run("kept", context=context).result[0].text == "7"
 
 
+def test_an_interrupt_at_the_very_beginning_ends_the_run_and_keeps_its_variables(pair, context):
+    """The kernel may not have the code yet when the interrupt comes, and heeds none then."""
+    pair.codes.run("x = 7", context=context)
+    for _ in range(10):
+        handlers = ExecutionHandlersSync(on_init=lambda begun: pair.codes.interrupt(context.id))
+        done = pair.codes.run("import time\ntime.sleep(60)", context=context, handlers=handlers)
+        assert done.error.name == "KeyboardInterrupt", done.error
+        assert pair.codes.run("x", context=context).result[0].text == "7"
+
+
 def test_a_kernel_that_dies_is_an_error_and_the_next_run_has_a_new_one(pair, context):
     pair.codes.run("x = 1", context=context)
     begin = time.monotonic()

@@ -120,6 +120,8 @@ def test_bytes_that_cannot_be_kept_are_refused_and_others_kept(client, gateway, 
     assert ending(client, 3) == 400 and len(backend.seen) == before
     client.send(frame(HEADERS, END_STREAM | END_HEADERS, 5, block(plain(gateway) + [("x-name", "café".encode())])))
     assert ending(client, 5) == 200 and len(backend.seen) == before + 1
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 7, block(plain(gateway, method="HEAD") + [("x-name", b"caf\xe9")])))
+    assert ending(client, 7) == 400 and not client.bodies.get(7)
 
 
 def test_plain_connect_is_refused(client, gateway, backend):

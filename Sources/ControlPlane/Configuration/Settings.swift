@@ -14,8 +14,9 @@ import ServerTLS
 /// All settings of a server, with their defaults (docs/server.md#configuration).
 package struct Settings: Sendable {
     package struct Server: Sendable {
-        /// By default only this machine can connect.
-        package var host = "127.0.0.1"
+        /// By default only this machine can connect. The listener with TLS follows where it has the same address: an option
+        /// that closes one closes both.
+        package var host = "127.0.0.1" { didSet { tls?.follow(host, from: oldValue) } }
         package var port = 8080
         /// A second listener, with TLS.
         package var tls: TLSListener?
@@ -41,7 +42,8 @@ package struct Settings: Sendable {
         case header, uri, wildcard
     }
     package struct Gateway: Sendable {
-        package var host = "127.0.0.1"
+        /// The listener with TLS follows, as the server's does.
+        package var host = "127.0.0.1" { didSet { tls?.follow(host, from: oldValue) } }
         package var port = 28888
         /// A second listener, with TLS.
         package var tls: TLSListener?

@@ -66,7 +66,7 @@ struct RequestBlock {
         head.headers.reserveCapacity(fields.count + 6)
         if let host = pseudo.authority ?? host { head.headers.add(name: "host", value: host) }
         for (name, value) in fields { head.headers.add(name: name, value: value) }
-        if let cookie { head.headers.add(name: "cookie", value: cookie) }
+        if let cookie { head.headers.add(name: "cookie", value: FieldText.text(cookie)) }
         if pseudo.protocol != nil {
             try makeHandshake(pseudo, length)
         } else {

@@ -76,7 +76,7 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
         var head = block.head
         if let refusal = block.refusal {
             phase = .dead
-            return answer(refusal, context)
+            return answer(refusal, to: head.method, context)
         }
         phase = .body
         if block.opensWebSocket {
@@ -171,14 +171,18 @@ final class StreamCodec: ChannelDuplexHandler, RequestCarrier {
         context.flush()
     }
 
-    private func answer(_ refusal: RequestBlock.Refusal, _ context: ChannelHandlerContext) {
+    private func answer(_ refusal: RequestBlock.Refusal, to method: HTTPMethod, _ context: ChannelHandlerContext) {
         serverBegan = true
         let headers: HPACKHeaders = [
             ":status": String(refusal.status.code), "content-type": "text/plain; charset=utf-8",
             "content-length": String(refusal.text.utf8.count),
         ]
-        context.write(wrapOutboundOut(.headers(.init(headers: headers))), promise: nil)
-        writeLast(.data(.init(data: .byteBuffer(ByteBuffer(string: refusal.text)), endStream: true)), context)
+        if method == .HEAD {
+            writeLast(.headers(.init(headers: headers, endStream: true)), context)
+        } else {
+            context.write(wrapOutboundOut(.headers(.init(headers: headers))), promise: nil)
+            writeLast(.data(.init(data: .byteBuffer(ByteBuffer(string: refusal.text)), endStream: true)), context)
+        }
         context.flush()
     }
 

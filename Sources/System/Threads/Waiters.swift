@@ -13,6 +13,8 @@ package final class Waiters: Sendable {
     private struct State {
         var last: UInt64 = 0
         var waiting: [UInt64: CheckedContinuation<Void, Never>] = [:]
+        /// Waits whose timers have rung. The clock is not asked again: a timer rings once, and may ring a moment early.
+        var over: Set<UInt64> = []
     }
 
     private let state = Mutex(State())
@@ -24,7 +26,6 @@ package final class Waiters: Sendable {
     package func wait(atMost limit: Duration, until condition: () -> Bool) async -> End {
         if condition() { return .conditionMet }
         let deadline = ContinuousClock.now + limit
-        func isOver() -> Bool { Task.isCancelled || ContinuousClock.now >= deadline }
         // Each wait has a number of its own, so that the timer of one that is over wakes nobody.
         let number = state.withLock { state in
             state.last += 1
@@ -32,9 +33,17 @@ package final class Waiters: Sendable {
         }
         let timer = Task { [self] in
             try await Task.sleep(until: deadline, clock: .continuous)
-            wake(number)
+            state.withLock {
+                $0.over.insert(number)
+                return $0.waiting.removeValue(forKey: number)
+            }?.resume()
         }
-        defer { timer.cancel() }
+        defer {
+            timer.cancel()
+            // One that rings now leaves its number behind, which no other wait has.
+            state.withLock { _ = $0.over.remove(number) }
+        }
+        func isOver() -> Bool { Task.isCancelled || state.withLock { $0.over.contains(number) } }
         while true {
             await withTaskCancellationHandler {
                 await withCheckedContinuation { continuation in

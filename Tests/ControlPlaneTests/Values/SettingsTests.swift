@@ -124,6 +124,30 @@ private func settings(_ text: String) throws -> Settings {
         #expect(other.ownNames.contains("192.0.2.2"))
     }
 
+    @Test func `a listener with TLS follows an option for the address beside it, unless it has one of its own`() throws
+    {
+        var settings = Settings()
+        try settings.apply(
+            text: """
+                [server]
+                host = "0.0.0.0"
+                [[server.tls.certificates]]
+                certificate = "/c"
+                key = "/k"
+                [ingress.tls]
+                host = "192.0.2.2"
+                [[ingress.tls.certificates]]
+                certificate = "/c"
+                key = "/k"
+                """, path: "c.toml")
+        var options = ServeOptions()
+        options.host = "127.0.0.1"
+        options.apply(to: &settings)
+        #expect(settings.server.host == "127.0.0.1" && settings.server.tls?.host == "127.0.0.1")
+        settings.gateway.host = "127.0.0.9"
+        #expect(settings.gateway.tls?.host == "192.0.2.2")
+    }
+
     @Test(arguments: [
         ("[ingress.tls]\nport = 443", "ingress.tls"), ("[server.tls]\nport = 443", "server.tls"),
         ("[server]\nport = 0", "server.port"),

@@ -73,6 +73,15 @@ struct JupyterTests {
         }
     }
 
+    @Test func `a run has begun when its kernel shows the code, not when it is busy`() throws {
+        var exchange = JupyterExchange(id: "r")
+        for (type, parent) in [("status", "r"), ("execute_input", "other"), ("stream", "r")] {
+            _ = exchange.take(try message(type, #"{"execution_state":"busy"}"#, parent: parent))
+            #expect(!exchange.hasBegun)
+        }
+        #expect(exchange.take(try message("execute_input", #"{"code":"1"}"#)) == [] && exchange.hasBegun)
+    }
+
     @Test func `what belongs to another run neither shows nor ends this one`() throws {
         var exchange = JupyterExchange(id: "r")
         for parent in ["other", nil] {

@@ -62,6 +62,12 @@ private func head(_ more: [(String, String)] = [], endsStream: Bool = true) thro
     @Test func `crumbs of a cookie are joined`() throws {
         let joined = try head([("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("cookie", "c=3")])
         #expect(joined.headers["cookie"] == ["a=1; b=2; c=3"])
+        // A scalar that FieldText writes bytes in comes out as it went in.
+        let odd = try head([("cookie", "a=\u{10FFE9}"), ("x", "\u{10FFE9}")])
+        for name in ["cookie", "x"] {
+            let value = try #require(odd.headers[name].first)
+            #expect(FieldText.bytes(value).suffix(4) == Array("\u{10FFE9}".utf8)[...])
+        }
     }
 
     @Test func `a body is framed by its length, else in chunks`() throws {

@@ -86,6 +86,7 @@ final class ProcessKernel: CodeKernel {
     /// process takes milliseconds, and those who interrupt must not wait for it, since one of them serves all clients.
     private func startDriver() throws(SpawnError) {
         guard state.withLock({ $0.driver == nil && !$0.isClosed }) else { return }
+        var entered: UInt64?
         do throws(SpawnError) {
             let (channel, variables) = (try ControlChannel(), runner.environment.fileVariables())
             let number = state.withLock { state -> UInt64? in
@@ -95,10 +96,12 @@ final class ProcessKernel: CodeKernel {
                 return state.drivers
             }
             guard let number else { return }
+            entered = number
             try start(number, channel)
         } catch {
             state.withLock { state in
-                if state.driver?.process == nil { state.driver = nil }
+                // Another caller's may be on its way.
+                if let entered, state.driver?.number == entered { state.driver = nil }
                 fail("\(error)", &state)
             }
             throw error

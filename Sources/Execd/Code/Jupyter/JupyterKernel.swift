@@ -14,6 +14,8 @@ final class JupyterKernel: CodeKernel {
         /// Messages so far: one that waits sees whether anything has come meanwhile.
         var messages = 0
         var hasAskedForInput = false
+        /// Whether an interrupt has been sent that the kernel may have had too early to heed it.
+        var isToBeInterrupted = false
     }
 
     private struct State {
@@ -229,6 +231,10 @@ final class JupyterKernel: CodeKernel {
                     interrupt(&state)
                 }
             }
+            if state.run!.isToBeInterrupted, state.run!.exchange.hasBegun, let kernel = state.kernel {
+                state.run!.isToBeInterrupted = false
+                sendInterrupt(kernel, &state)
+            }
             if state.run!.exchange.isOver {
                 finish(&state)
             } else if state.run!.exchange.isIdle {
@@ -298,13 +304,22 @@ final class JupyterKernel: CodeKernel {
     func interrupt() { state.withLock { interrupt(&$0) } }
 
     private func interrupt(_ state: inout State) {
-        guard let kernel = state.kernel, let run = state.run?.exchange.id else { return }
-        let client = client
-        state.interrupt = Task { _ = try? await client.call(.POST, "/api/kernels/\(kernel)/interrupt") }
+        guard let kernel = state.kernel, let exchange = state.run?.exchange else { return }
+        let (client, run) = (client, exchange.id)
+        state.run!.isToBeInterrupted = !exchange.hasBegun
+        sendInterrupt(kernel, &state)
         later(Self.patience, run) { state in
             // The next run waits for it.
             state.interrupt = Task { _ = try? await client.call(.POST, "/api/kernels/\(kernel)/restart") }
             self.fail(.kernelDied("it did not heed an interrupt, and the kernel was started anew"), &state)
+        }
+    }
+
+    private func sendInterrupt(_ kernel: String, _ state: inout State) {
+        let (client, earlier) = (client, state.interrupt)
+        state.interrupt = Task {
+            await earlier?.value
+            _ = try? await client.call(.POST, "/api/kernels/\(kernel)/interrupt")
         }
     }
 

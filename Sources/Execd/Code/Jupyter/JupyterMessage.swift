@@ -75,6 +75,8 @@ struct JupyterExchange: Sendable {
     }
 
     let id: String
+    /// Whether the kernel has taken the code; before that it may not heed an interrupt.
+    private(set) var hasBegun = false
     private(set) var isIdle = false
     private var hasReply = false
 
@@ -107,6 +109,9 @@ struct JupyterExchange: Sendable {
                 return count(of: message) + [.event(.failed(failure))]
             }
             return count(of: message)
+        case "execute_input":
+            hasBegun = true
+            return []
         case "status":
             switch text("execution_state") {
             case "idle":
