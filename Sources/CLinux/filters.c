@@ -59,6 +59,24 @@ static const uint32_t keeping[] = {
 #endif
 };
 
+// Namespaces and mounts. The newer numbers are the same on all machines, and not every C library's headers have them.
+static const uint32_t namespaces[] = {
+    SYS_setns, SYS_mount, SYS_umount2, SYS_pivot_root, SYS_sethostname, SYS_setdomainname, SYS_fanotify_init, SYS_quotactl,
+    428 /* open_tree */, 429 /* move_mount */, 430 /* fsopen */, 431 /* fsconfig */, 432 /* fsmount */, 433 /* fspick */,
+    442 /* mount_setattr */, 443 /* quotactl_fd */, 467 /* open_tree_attr */,
+};
+static const uint32_t beyond_a_session[] = {
+    SYS_unshare, SYS_chroot, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_init_module,
+    SYS_finit_module, SYS_delete_module, SYS_bpf, SYS_seccomp, SYS_personality, SYS_add_key, SYS_request_key, SYS_keyctl,
+    SYS_reboot, SYS_syslog, SYS_swapon, SYS_swapoff, SYS_name_to_handle_at, SYS_open_by_handle_at, SYS_userfaultfd,
+    SYS_kexec_load, SYS_kexec_file_load, SYS_acct, SYS_perf_event_open, 438 /* pidfd_getfd */, 440 /* process_madvise */,
+#ifdef SYS_iopl
+    SYS_iopl, SYS_ioperm,
+#endif
+};
+// What a filter cannot look into: programs do without where the kernel does not know it.
+static const uint32_t unseen[] = {SYS_clone3, 425 /* io_uring_setup */, 426 /* io_uring_enter */, 427 /* io_uring_register */};
+
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 #define ARGUMENT(number) offsetof(struct seccomp_data, args[number])
 #define LOAD(what) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (what))
@@ -66,6 +84,7 @@ static const uint32_t keeping[] = {
 #define REFUSED(error) (SECCOMP_RET_ERRNO | (error))
 // One more of each, for the two ways in which a call with an argument ends.
 #define MOST ((COUNT(relaying) + COUNT(reading) + COUNT(keeping)) * 2 + 64)
+_Static_assert((COUNT(namespaces) + COUNT(beyond_a_session) + COUNT(unseen)) * 2 + 64 < MOST, "room for every step");
 
 struct program {
     struct sock_filter steps[MOST];
@@ -169,4 +188,37 @@ int linux_refuse_clone3(void) {
     struct sock_fprog filter = {.len = COUNT(steps), .filter = steps};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -errno;
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0 ? 0 : -errno;
+}
+
+static void refuse(struct program *program, uint32_t number, uint32_t error) {
+    add(program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1));
+    add(program, (struct sock_filter)GIVE(REFUSED(error)));
+}
+
+int linux_refuse_calls(int which) {
+    // Not CLONE_NEWTIME, whose bit is part of clone's signal: only unshare and clone3 can ask for it.
+    const uint32_t kinds = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID
+        | CLONE_NEWNET;
+    struct program program = {.count = 0};
+    add(&program, (struct sock_filter)LOAD(offsetof(struct seccomp_data, arch)));
+    add(&program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_ARCHITECTURE, 1, 0));
+    add(&program, (struct sock_filter)GIVE(REFUSED(ENOSYS)));
+    add(&program, (struct sock_filter)LOAD(offsetof(struct seccomp_data, nr)));
+#ifdef __x86_64__
+    // x32: the same calls under other numbers.
+    add(&program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1));
+    add(&program, (struct sock_filter)GIVE(REFUSED(ENOSYS)));
+#endif
+    for (size_t i = 0; i < COUNT(namespaces); i++) refuse(&program, namespaces[i], EPERM);
+    for (size_t i = 0; i < COUNT(unseen); i++) refuse(&program, unseen[i], ENOSYS);
+    if (which == LINUX_REFUSE_FOR_SESSION)
+        for (size_t i = 0; i < COUNT(beyond_a_session); i++) refuse(&program, beyond_a_session[i], EPERM);
+    // Processes and threads, but no namespaces. A thread may have a root and a current folder of its own, which is no right
+    // over anything.
+    allow_bits(&program, SYS_clone, 0, 0, kinds);
+    const uint32_t harmless[] = {CLONE_FS};
+    allow_values(&program, SYS_unshare, 0, harmless, COUNT(harmless));
+    add(&program, (struct sock_filter)GIVE(SECCOMP_RET_ALLOW));
+    struct sock_fprog filter = {.len = program.count, .filter = program.steps};
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0 ? -errno : 0;
 }

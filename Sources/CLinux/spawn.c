@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -106,6 +107,43 @@ static void limit_open_files(uint64_t most) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// A user namespace in which this process alone has a name: one line may be written without rights over the ids outside.
+static int enter_own_users(uint32_t user, uint32_t group) {
+    uint32_t outside_user = (uint32_t)syscall(SYS_geteuid), outside_group = (uint32_t)syscall(SYS_getegid);
+    if (syscall(SYS_unshare, CLONE_NEWUSER) < 0) return -1;
+    char users[48], groups[48];
+    int user_length = snprintf(users, sizeof users, "%u %u 1", user, outside_user);
+    int group_length = snprintf(groups, sizeof groups, "%u %u 1", group, outside_group);
+    const struct {
+        const char *path, *text;
+        int length;
+    } files[] = {{"/proc/self/setgroups", "deny", 4}, {"/proc/self/uid_map", users, user_length},
+                 {"/proc/self/gid_map", groups, group_length}};
+    for (int i = 0; i < 3; i++) {
+        int file = open(files[i].path, O_WRONLY | O_CLOEXEC);
+        if (file < 0) return -1;
+        ssize_t written = write(file, files[i].text, (size_t)files[i].length);
+        close(file);
+        if (written != files[i].length) return -1;
+    }
+    return 0;
+}
+
+// Raw calls: glibc's wrappers would carry the change to every thread of the parent, whose memory this child shares.
+static int take_identity(const linux_spawn_options *options) {
+    if (options->own_users && enter_own_users(options->inside_user, options->inside_group) < 0) return -1;
+    if (options->confined) {
+        int failure = linux_confine(options->user, options->group, options->kept_capabilities);
+        if (failure == 0 && options->refused_calls) failure = linux_refuse_calls(options->refused_calls);
+        if (failure) errno = -failure;
+        return failure ? -1 : 0;
+    }
+    if ((options->group >= 0 || options->user >= 0) && geteuid() == 0 && syscall(SYS_setgroups, 0, NULL) < 0) return -1;
+    if (options->group >= 0 && syscall(SYS_setresgid, options->group, options->group, options->group) < 0) return -1;
+    if (options->user >= 0 && syscall(SYS_setresuid, options->user, options->user, options->user) < 0) return -1;
+    return 0;
+}
+
 static void become(const linux_spawn_options *options) {
     struct sigaction standard = {.sa_handler = SIG_DFL};
     for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
@@ -146,10 +184,7 @@ static void become(const linux_spawn_options *options) {
     if (pass(options) < 0) return;
     if (options->open_files) limit_open_files(options->open_files);
 
-    // Raw calls: glibc's wrappers would carry the change to every thread of the parent, whose memory this child shares.
-    if ((options->group >= 0 || options->user >= 0) && geteuid() == 0 && syscall(SYS_setgroups, 0, NULL) < 0) return;
-    if (options->group >= 0 && syscall(SYS_setresgid, options->group, options->group, options->group) < 0) return;
-    if (options->user >= 0 && syscall(SYS_setresuid, options->user, options->user, options->user) < 0) return;
+    if (take_identity(options) < 0) return;
     if (options->parent_death_signal && prctl(PR_SET_PDEATHSIG, options->parent_death_signal, 0, 0, 0) < 0) return;
     if (options->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return;
     if (options->directory && chdir(options->directory) < 0) return;

@@ -38,6 +38,11 @@ package enum Execd {
             write(STDOUT_FILENO, line, line.utf8.count)
             return 0
         }
+        switch options.part {
+        case .sessionStarter: return SessionStarter.run(options)
+        case .session: return SessionProcess.run(options)
+        case nil: break
+        }
         if let descriptor = options.variablesTo {
             return (try? File.write(VariableList.bytes(environment), to: descriptor)) == nil ? 1 : 0
         }

@@ -51,10 +51,14 @@ struct Service: Sendable {
             return try await sessions.delete(id)
         }
         let hooks = PeriodicHooks(runner: runner, logger: logger)
+        // At once, since an earlier server may have left something.
+        let built = options.builder == nil ? nil : sessionHost(options)
+        let isolated = IsolatedSessions(environment: runner.environment) { built ?? sessionHost(options) }
         let api = ExecdAPI(
             system: SystemAPI(commands: runner.registry), commands: CommandAPI(runner: runner), sessions: sessions,
             code: code, terminals: TerminalAPI(runner: runner, expansion: expansion),
             files: FilesAPI(expansion: expansion, group: group),
+            isolation: IsolationAPI(sessions: isolated, runner: runner, home: expansion.home, group: group),
             start: InitAPI(gate: gate, runner: runner, hooks: hooks), proxy: PortProxy(ownPort: options.port),
             access: access, logger: logger)
         let server = HTTPServer(group: group, logger: logger, application: api.http)
@@ -63,6 +67,22 @@ struct Service: Sendable {
         hooks.begin(gate.told?.lifecycle?.periodic ?? [])
         return Service(
             server: server, api: api, address: address, runner: runner, contexts: contexts, hooks: hooks)
+    }
+
+    /// Who builds isolated sessions: init, or, where execd has the rights itself (in a container that was given them), a process of
+    /// its own. nil where nobody can.
+    private static func sessionHost(_ options: Options) -> SessionHost? {
+        let folder = options.isolation ?? "/var/lib/execd/isolation"
+        let host: SessionHost
+        if let builder = options.builder {
+            host = SessionHost(folder: folder, starter: SessionChannel(descriptor: builder), isGuarded: true)
+        } else {
+            let builders = SessionBuilders(folder: folder, executable: options.program, group: options.commandGroup)
+            guard let builders, builders.start() != nil else { return nil }
+            host = SessionHost(folder: folder, starter: SessionChannel(descriptor: builders.asking), isGuarded: false)
+        }
+        host.removeStale()
+        return host
     }
 
     private static func listen(_ server: HTTPServer, _ port: Int) async throws -> SocketAddress {

@@ -18,11 +18,12 @@ struct LiveExecd: Sendable {
     let service: Service
 
     static func run(
-        environment: [ExactName: String] = ["HOME": "/"], token: String? = nil,
-        _ body: @Sendable (LiveExecd) async throws -> Void
+        environment: [ExactName: String] = ["HOME": "/"], token: String? = nil, program: String = "/nonexistent",
+        isolation: String? = nil, _ body: @Sendable (LiveExecd) async throws -> Void
     ) async throws {
         var options = Options()
         options.port = 0
+        (options.program, options.isolation) = (program, isolation)
         let path = "/tmp/spt-execd-\(UInt32.random(in: 0 ... .max)).token"
         if let token {
             try Data(token.utf8).write(to: URL(filePath: path))
@@ -285,10 +286,17 @@ struct LiveExecd: Sendable {
     @Test func `what is not there yet is told so`() async throws {
         try await LiveExecd.run { execd async throws in
             let capabilities = try await execd.ask("GET", "/v1/isolated/capabilities")
-            #expect(capabilities.status == 200 && capabilities.body.hasPrefix(#"{"available":false,"message":"#))
-            for (method, path) in [("POST", "/v1/isolated/session"), ("GET", "/v1/isolated/sessions")] {
+            #expect(capabilities.status == 200 && capabilities.body.contains(#""available":false"#))
+            #expect(capabilities.body.contains("bootstrap.execd.isolation=enable"))
+            let id = "/v1/isolated/session/1c6ac2f5-5a52-4c8e-8c2c-0a8a5a6a1d11"
+            for (method, path) in [
+                ("POST", "/v1/isolated/session"), ("GET", "/v1/isolated/sessions"), ("GET", id), ("DELETE", id),
+                ("POST", id + "/run"), ("GET", id + "/runs/1"), ("GET", id + "/runs/1/logs"), ("GET", id + "/diff"),
+                ("POST", id + "/commit"), ("GET", id + "/files/info?path=/a"), ("DELETE", id + "/directories?path=/a"),
+            ] {
                 let answer = try await execd.ask(method, path)
-                #expect(answer.status == 501 && answer.code == "NOT_SUPPORTED", "\(path)")
+                #expect(answer.status == 503 && answer.code == "SERVICE_UNAVAILABLE", "\(path)")
+                #expect(answer.body.contains("isolation unavailable"), "\(path)")
             }
             for (method, path) in [
                 ("GET", "/"), ("GET", "/v1"), ("GET", "/files/download/x"), ("POST", "/session/a/b"),

@@ -121,6 +121,45 @@ import Testing
         #expect(mounts.count == 3 && mounts.allSatisfy { $0.options.contains("size=\(size)k") })
     }
 
+    @Test func `isolated sessions add seven calls, two capabilities and a folder, and nothing else`() {
+        func bundle(_ isolation: String?) -> BundleConfiguration {
+            BundleConfiguration(
+                spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/execd",
+                files: SandboxFiles(hostname: "h", system: "/sys", isolation: isolation))
+        }
+        let (without, with) = (bundle(nil), bundle("/i"))
+        func allowed(_ bundle: BundleConfiguration) -> Set<String> {
+            Set(
+                bundle.linux.seccomp.syscalls.filter { $0.action == "SCMP_ACT_ALLOW" && $0.args.isEmpty }.flatMap(
+                    \.names))
+        }
+        #expect(
+            allowed(with).subtracting(allowed(without)) == [
+                "unshare", "setns", "mount", "mount_setattr", "move_mount", "open_tree", "sethostname",
+            ])
+        let capabilities = Set(with.process.capabilities.bounding).subtracting(without.process.capabilities.bounding)
+        #expect(capabilities == ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"])
+        #expect(with.mounts.filter { !without.mounts.contains($0) }.map(\.destination) == ["/var/lib/execd/isolation"])
+        // clone makes no namespaces in either.
+        #expect(
+            with.linux.seccomp.syscalls.filter { $0.names == ["clone"] }
+                == without.linux.seccomp.syscalls.filter { $0.names == ["clone"] })
+        let compiled = with.annotations["run.oci.seccomp_bpf_data"].flatMap { Data(base64Encoded: $0) }
+        #expect(compiled.map(Array.init) == SeccompProgram(with.linux.seccomp).bytes)
+        #expect(!without.process.args.contains("--isolation") && with.process.args.contains("--isolation"))
+    }
+
+    @Test func `without a user namespace there are no isolated sessions`() {
+        var record = SandboxRecord(
+            spec: EngineSpec(id: "a", imageRoot: "/i", entrypoint: ["x"], isolates: true),
+            link: SandboxLink(name: "n", host: 1, tag: "t", folder: "/f"))
+        #expect(!record.isolates)
+        record.users = IdentifierRange(first: 1 << 20)
+        #expect(record.isolates)
+        record.spec.isolates = nil
+        #expect(!record.isolates)
+    }
+
     @Test func `the bundle survives its JSON`() throws {
         #expect(try JSONDecoder().decode(BundleConfiguration.self, from: JSONEncoder().encode(bundle)) == bundle)
     }

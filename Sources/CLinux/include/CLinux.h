@@ -126,6 +126,14 @@ typedef struct linux_spawn_options {
     int parent_death_signal;
     /// 1: no_new_privs.
     int no_new_privileges;
+    /// 1: gives up all capabilities but `kept_capabilities` (of those that it has) for good, as `linux_confine`, and then the
+    /// calls of `refused_calls` (LINUX_REFUSE_…; 0 for none).
+    int confined;
+    uint64_t kept_capabilities;
+    int refused_calls;
+    /// 1: a user namespace of its own, in which its user and group have these ids and there are no others.
+    int own_users;
+    uint32_t inside_user, inside_group;
     /// How soon the kernel ends it when memory runs out (oom_score_adj, proc(5)); 0 keeps the current one, as does a kernel or
     /// a /proc that does not let it be raised.
     int out_of_memory_score;
@@ -147,6 +155,27 @@ int linux_set_terminal_size(int descriptor, uint16_t columns, uint16_t rows);
 pid_t linux_foreground_group(int master);
 
 // --- mounts ---------------------------------------------------------------------
+/// O_PATH, which Swift's Glibc module does not have.
+#define LINUX_O_PATH 0x200000
+#define LINUX_MOUNT_READ_ONLY 1u
+#define LINUX_MOUNT_NO_SET_ID 2u
+#define LINUX_MOUNT_NO_DEVICES 4u
+/// A copy of what is mounted at a path (or at the descriptor alone where that is ""), with what is mounted below, attached
+/// nowhere; its descriptor, or -errno (Linux 5.2). The path's last link is not followed.
+int linux_mount_copy(int directory, const char *path);
+/// Adds attributes (LINUX_MOUNT_…) to a mount and to all below it; 0 or -errno (Linux 5.12).
+int linux_mount_restrict(int directory, const char *path, uint64_t attributes);
+/// Attaches a copy at a path; 0 or -errno.
+int linux_mount_attach(int copy, const char *path);
+/// The thread gets a root and a current folder of its own, which others no longer change; 0 or -errno.
+int linux_own_folders(void);
+/// Makes an open folder the root and the current folder of those who share them with this thread; 0 or -errno.
+int linux_change_root(int folder);
+/// 1 where an open folder of an overlay's upper side hides the one below (in a user namespace's overlays), else 0.
+int linux_is_opaque(int folder);
+int linux_set_host_name(const char *name);
+/// Lets the network namespace reach itself (127.0.0.1); 0 or -errno.
+int linux_raise_loopback(void);
 int linux_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 /// Detaches what is mounted on `target`, with everything beneath it; a link there is not followed.
 int linux_unmount_detached(const char *target);
@@ -252,6 +281,13 @@ int64_t linux_permitted_capabilities(void);
 /// Lets the process from now on do no more than relay between sockets: it opens no file (unless `reads_files`), starts no
 /// program, makes no code. For all its threads; no_new_privs has to be set. 0 or -errno.
 int linux_allow_relaying_only(int reads_files);
+/// Calls that make namespaces and change mounts, which execd keeps for itself where it has isolated sessions.
+#define LINUX_REFUSE_NAMESPACES 1
+/// Those, and what looks into other processes or reaches more of the kernel than a session needs.
+#define LINUX_REFUSE_FOR_SESSION 2
+/// Refuses calls (EPERM; those that hide what they do from a filter ENOSYS), for this thread and those that it will start;
+/// 0 or -errno. no_new_privs has to be set.
+int linux_refuse_calls(int which);
 /// The same for a guard, which also reads and writes files, listens, speaks netlink, and enters network namespaces.
 int linux_allow_guarding_only(void);
 /// The calls clone3 from now on fail with ENOSYS, in this thread and in all that it starts. Sets no_new_privs. 0 or -errno.

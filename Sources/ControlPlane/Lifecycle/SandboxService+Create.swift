@@ -63,7 +63,8 @@ extension SandboxService {
         SandboxSpec(
             id: id, source: .image(request.image, credentials: request.credentials), entrypoint: request.entrypoint,
             environment: request.environment, limits: request.limits, policy: request.policy ?? .allowAll,
-            labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id))
+            labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id),
+            isolates: request.extensions[Sandbox.isolationExtension] == "enable")
     }
 
     /// Stores that a sandbox runs. The caller must hold its lock.

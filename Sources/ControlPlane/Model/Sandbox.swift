@@ -56,6 +56,8 @@ package struct Sandbox: Codable, Hashable, Sendable, Identifiable {
     /// before 0.3.
     var secretsTag: String?
 
+    /// `enable` for isolated sessions in execd; any other value is none (contract).
+    static let isolationExtension = "bootstrap.execd.isolation"
     static let renewExtension = "access.renew.extend.seconds"
 
     /// Seconds by which an access extends it from now; nil if it did not ask for that, or has no end.

@@ -110,7 +110,8 @@ struct CreateRequest: Sendable {
             }
             return APIError(.notFound, "SNAPSHOT::NOT_FOUND", "Snapshot \(id.prefix(80)) not found")
         }
-        if fields.object("extensions", known: ["poolRef", Sandbox.renewExtension])?.value("poolRef") != nil {
+        let extensions = ["poolRef", Sandbox.renewExtension, Sandbox.isolationExtension]
+        if fields.object("extensions", known: extensions)?.value("poolRef") != nil {
             return APIError(
                 .badRequest, "SANDBOX::UNSUPPORTED_POOL_REF", "extensions.poolRef needs a Kubernetes runtime")
         }

@@ -14,6 +14,7 @@ struct ExecdAPI: Sendable {
     let code: CodeAPI
     let terminals: TerminalAPI
     let files: FilesAPI
+    let isolation: IsolationAPI
     let start: InitAPI
     let proxy: PortProxy
     /// What requests have to carry, where a gated start does not say otherwise.
@@ -32,7 +33,7 @@ struct ExecdAPI: Sendable {
         code.add(to: &http)
         terminals.add(to: &http)
         files.add(to: &http)
-        MissingParts.add(to: &http)
+        isolation.add(to: &http)
         http.finish = { [logger] reply, request in
             logger.info(
                 "request",

@@ -17,6 +17,7 @@ struct FilesAPI: Sendable {
 
     func add(to http: inout HTTPAPI) {
         for prefix in ["", "/v1/filesystem/{uid}/{gid}"] {
+            Self.add(to: &http, prefix: prefix) { try acting(for: $0) }
             func on(
                 _ method: HTTPMethod, _ path: String,
                 _ operation: @escaping @Sendable (FilesAPI, HTTPRequest) async throws -> Reply
@@ -25,21 +26,35 @@ struct FilesAPI: Sendable {
                     try await operation(try acting(for: $0), $0)
                 }
             }
-            on(.GET, "/files/download") { try await $0.download($1) }
-            on(.POST, "/files/upload") { try await $0.upload($1) }
-            on(.GET, "/files/info") { try await $0.info($1) }
-            on(.GET, "/files/search") { try await $0.search($1) }
             on(.GET, "/files/watch") { try await $0.watch($1) }
-            on(.GET, "/directories/list") { try await $0.list($1) }
-            on(.POST, "/files/mv") { try await $0.move($1) }
-            on(.POST, "/files/permissions") { try await $0.setPermissions($1) }
-            on(.POST, "/files/replace") { try await $0.replace($1) }
-            on(.DELETE, "/files") { try await $0.deleteFiles($1) }
             on(.GET, "/directories/archive") { try await $0.pack($1) }
             on(.POST, "/directories/archive") { try await $0.unpack($1) }
-            on(.POST, "/directories") { try await $0.createFolders($1) }
-            on(.DELETE, "/directories") { try await $0.deleteFolders($1) }
         }
+    }
+
+    /// The routes of the contract below a prefix.
+    /// - Parameter acting: whose files a request is about, and with whose rights.
+    static func add(
+        to http: inout HTTPAPI, prefix: String,
+        acting: @escaping @Sendable (HTTPRequest) async throws -> FilesAPI
+    ) {
+        func on(
+            _ method: HTTPMethod, _ path: String,
+            _ operation: @escaping @Sendable (FilesAPI, HTTPRequest) async throws -> Reply
+        ) {
+            http.on(method, prefix + path, maxBody: maxRequest) { try await operation(try await acting($0), $0) }
+        }
+        on(.GET, "/files/download") { try await $0.download($1) }
+        on(.POST, "/files/upload") { try await $0.upload($1) }
+        on(.GET, "/files/info") { try await $0.info($1) }
+        on(.GET, "/files/search") { try await $0.search($1) }
+        on(.GET, "/directories/list") { try await $0.list($1) }
+        on(.POST, "/files/mv") { try await $0.move($1) }
+        on(.POST, "/files/permissions") { try await $0.setPermissions($1) }
+        on(.POST, "/files/replace") { try await $0.replace($1) }
+        on(.DELETE, "/files") { try await $0.deleteFiles($1) }
+        on(.POST, "/directories") { try await $0.createFolders($1) }
+        on(.DELETE, "/directories") { try await $0.deleteFolders($1) }
     }
 
     /// With the rights of those whom the path names.

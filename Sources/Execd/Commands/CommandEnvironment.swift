@@ -30,7 +30,11 @@ struct CommandEnvironment: Sendable {
         // What opens this API and the sandbox's Jupyter is execd's.
         for name in Setting.keptFromCommands { base[name] = nil }
         self.base = base
-        self.shell = shell ?? ["/bin/bash", "/usr/bin/bash"].first { access($0, X_OK) == 0 } ?? "/bin/sh"
+        self.shell = shell ?? Self.anyShell
+    }
+
+    static var anyShell: String {
+        ["/bin/bash", "/usr/bin/bash"].first { access($0, X_OK) == 0 } ?? "/bin/sh"
     }
 
     /// The environment for one command; reads the file each time.

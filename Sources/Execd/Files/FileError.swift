@@ -37,6 +37,8 @@ enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
         case .notFound: .notFound
         case .unsatisfiableRange: .rangeNotSatisfiable
         case .changed: .preconditionFailed
+        // What is mounted read-only, or somewhere else, is the caller's to know.
+        case .system(_, EROFS), .system(_, EXDEV): .badRequest
         case .system: .internalServerError
         }
     }

@@ -8,6 +8,8 @@ struct PathExpansion: Hashable, Sendable {
     var home: String
     /// The folder for relative paths; nil for execd's current one.
     var base: String?
+    /// The folders that paths have to be in; nil for everywhere.
+    var bounds: SessionBounds?
 
     init(home: String, base: String? = nil) {
         self.home = home
@@ -29,7 +31,9 @@ struct PathExpansion: Hashable, Sendable {
                 (base ?? Self.currentFolder) + "/" + path
             }
         let parts = absolute.utf8.split(separator: FilePath.slash).filter { !$0.elementsEqual(".".utf8) }
-        return "/" + parts.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "/")
+        let clean = "/" + parts.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "/")
+        try bounds?.check(clean)
+        return clean
     }
 
     private static var currentFolder: String {
@@ -55,5 +59,12 @@ enum FilePath {
 
     static func join(_ folder: String, _ name: String) -> String {
         folder == "/" ? "/" + name : folder + "/" + name
+    }
+
+    /// Whether a path is a folder or something below it.
+    static func isInside(_ path: String, _ folder: String) -> Bool {
+        let path = Array(path.utf8), folder = Array(folder.utf8)
+        return folder == [slash]
+            || path.starts(with: folder) && (path.count == folder.count || path[folder.count] == slash)
     }
 }

@@ -57,7 +57,7 @@ enum FolderChanges {
     }
 
     /// Works through descriptors, so that a folder that is replaced by a link meanwhile leads nowhere else.
-    private static func remove(
+    static func remove(
         _ name: String, in parent: CInt, named path: String, level: Int
     ) throws(FileError) {
         guard level < FolderWalk.maxDepth else { throw .system("delete \(path)", code: ELOOP) }

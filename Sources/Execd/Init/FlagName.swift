@@ -19,6 +19,8 @@ enum FlagName: String, CaseIterable {
     case grace = "graceful-shutdown-timeout"
     case pollInterval = "jupyter-idle-poll-interval"
     case gated = "runtime-init"
+    case isolationFolder = "isolation"
+    case builder, part
 
     /// Whether it stands alone, or is followed by `=true` or `=false`.
     var isSwitch: Bool {
@@ -48,7 +50,8 @@ enum FlagName: String, CaseIterable {
         case .longestLine:
             "a number from \(TextAssembler.maxLines.lowerBound) to \(TextAssembler.maxLines.upperBound)"
         case .logLevel: "a number from 0 to 7"
-        case .report, .state, .variablesTo: "the number of a descriptor"
+        case .part: "session-starter or session"
+        case .report, .state, .variablesTo, .builder: "the number of a descriptor"
         case .ownGroup, .commandGroup: "the numbers of descriptors: 3,4,5"
         case .grace, .pollInterval: "a duration: 200ms, 3s"
         case .jupyterHost: "a URL"

@@ -24,6 +24,14 @@ struct Options: Hashable, Sendable {
     var entrypoint: [String] = []
     /// Whether this process is init even without a program.
     var isInit = false
+    /// This program's file.
+    var program = "/proc/self/exe"
+    /// The folder of what isolated sessions change, where init may build them.
+    var isolation: String?
+    /// The descriptor of the socket by which sessions are asked for; of the process that serves.
+    var builder: CInt?
+    /// Which of its other parts this process is, if it is one.
+    var part: Part?
     /// What only has to be printed.
     var answer: String?
     /// The descriptor that this process's variables are to be written to, and nothing else done.
@@ -32,6 +40,13 @@ struct Options: Hashable, Sendable {
     var serves = false
     /// Variables that flags set: they go over those of the environment.
     var variables: [ExactName: String] = [:]
+
+    enum Part: String, Hashable, Sendable {
+        /// Starts the first processes of isolated sessions.
+        case sessionStarter = "session-starter"
+        /// Is the first process of one.
+        case session
+    }
 
     /// Why a command line was refused.
     struct OptionError: Error, Hashable, CustomStringConvertible {
@@ -44,7 +59,7 @@ struct Options: Hashable, Sendable {
         + "[--longest-line BYTES] [--jupyter-host URL] [--jupyter-token TOKEN] [--isolation-config FILE] "
         + "[--graceful-shutdown-timeout DURATION] [--jupyter-idle-poll-interval DURATION] [--runtime-init] "
         + "[--lifecycle-startup-status-file FILE] [--report DESCRIPTOR] [--own-group DESCRIPTORS] "
-        + "[--command-group DESCRIPTORS] [--state DESCRIPTOR] [--serve] [--init] [-- PROGRAM ARGUMENT...]"
+        + "[--command-group DESCRIPTORS] [--state DESCRIPTOR] [--isolation FOLDER] [--serve] [--init] [-- PROGRAM ARGUMENT...]"
 
     /// The command line of the process that serves, without the program's name. What flags set for it is in its environment.
     var serving: [String] {
@@ -54,6 +69,7 @@ struct Options: Hashable, Sendable {
         let passed = commandGroup.passed
         if !passed.isEmpty { words += ["--command-group", passed.description] }
         if stateFile != nil { words += ["--state", String(3 + passed.descriptors.count)] }
+        if let isolation { words += ["--isolation", isolation] }
         return words
     }
 
@@ -121,6 +137,13 @@ struct Options: Hashable, Sendable {
         case .state: stateFile = try number(3...1023)
         case .variablesTo: variablesTo = try number(3...1023)
         case .statusFile: statusFile = value
+        case .builder: builder = try number(3...1023)
+        case .isolationFolder:
+            guard value.hasPrefix("/") else { throw OptionError("--isolation needs an absolute path") }
+            isolation = value
+        case .part:
+            guard let known = Part(rawValue: value) else { throw OptionError("--part needs \(name.wants)") }
+            part = known
         case .ownGroup, .commandGroup:
             guard let files = MemberFiles(value) else { throw OptionError("--\(name.rawValue) needs \(name.wants)") }
             if name == .ownGroup { ownGroup = files } else { commandGroup = files }

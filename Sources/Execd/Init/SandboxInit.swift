@@ -22,6 +22,9 @@ struct SandboxInit {
     private var environment: [ExactName: String]
     private var entrypoint: pid_t = 0
     private var server: pid_t = 0
+    /// What builds isolated sessions; nil if there are none.
+    private var builders: SessionBuilders?
+    private var starter: pid_t?
     private var serverBegan: UInt64 = 0
     private var failures = 0
     /// The entrypoint has been told to end, and another one takes its place.
@@ -66,6 +69,11 @@ struct SandboxInit {
         guard failure == 0 else {
             throw StartFailure(code: 125, reason: "cannot enter a control group: \(String(cString: strerror(failure)))")
         }
+        builders = options.isolation.flatMap {
+            SessionBuilders(folder: $0, executable: executable, group: options.commandGroup)
+        }
+        // From here on nothing is started that does not give up what builds sessions.
+        Spawn.restrain(builders?.others)
         let step = StartStep(signals: signals)
         let bootstrap = Bootstrap(step: step, executable: ownPath, statusFile: options.statusFile)
         do throws(StartFailure) { environment = try bootstrap.run(environment) } catch {
@@ -74,6 +82,7 @@ struct SandboxInit {
         }
         // Start the entrypoint first. If it fails, the API never appears, so the sandbox is not taken to be running.
         try startEntrypoint()
+        starter = builders?.start()
         do throws(SpawnError) { try startServer() } catch {
             kill(-entrypoint, SIGKILL)
             throw StartFailure(code: 125, reason: "")
@@ -103,8 +112,11 @@ struct SandboxInit {
     }
 
     private mutating func startServer() throws(SpawnError) {
-        let spec = ProcessSpec(arguments: [executable] + options.serving, environment: environment, rank: .server)
-        server = try Self.start(spec, options.commandGroup.descriptors + (options.stateFile.map { [$0] } ?? []))
+        let passed =
+            options.commandGroup.descriptors + (options.stateFile.map { [$0] } ?? [])
+            + (builders.map { [$0.asking] } ?? [])
+        let words = [executable] + options.serving + (builders == nil ? [] : ["--builder", String(2 + passed.count)])
+        server = try Self.start(ProcessSpec(arguments: words, environment: environment, rank: .server), passed)
         serverBegan = SystemClock.monotonicMilliseconds()
     }
 
@@ -154,6 +166,9 @@ struct SandboxInit {
             kill(-entrypoint, SIGKILL)
             report.send(.ended(.exited(125)))
             return 125
+        case let other where other == starter:
+            starter = builders?.start()
+            return nil
         default: return nil
         }
     }

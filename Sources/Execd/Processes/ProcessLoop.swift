@@ -15,6 +15,7 @@ final class ProcessLoop: Sendable {
     typealias Delivery = @Sendable (ProcessEvent) -> Void
 
     struct Running {
+        /// 0 for one that is another's child.
         var pid: pid_t
         var pidfd: CInt
         var wires: ProcessWires
@@ -78,6 +79,15 @@ final class ProcessLoop: Sendable {
                 number,
                 Running(pid: pid, pidfd: linux_pidfd_open(pid), wires: wires, pipes: wires.pipes, deliver: deliver)))
         return RunningProcess(pid: pid, number: number, loop: self)
+    }
+
+    /// Watches a process that another one has started; how it ends is not known then.
+    /// - Parameters: a descriptor of it, and its wires, which belong to the loop from now on.
+    func watch(_ pidfd: CInt, _ wires: ProcessWires, deliver: @escaping Delivery) -> RunningProcess {
+        let number = numbers.add(1, ordering: .relaxed).newValue
+        commands.send(
+            .watch(number, Running(pid: 0, pidfd: pidfd, wires: wires, pipes: wires.pipes, deliver: deliver)))
+        return RunningProcess(pid: 0, number: number, loop: self)
     }
 
     fileprivate func send(_ command: Command) { commands.send(command) }
@@ -162,8 +172,8 @@ final class ProcessLoop: Sendable {
 
     private func finish(_ number: UInt64, _ running: inout [UInt64: Running]) {
         guard let process = running[number] else { return }
-        var state: Int32 = 0
-        guard waitpid(process.pid, &state, WNOHANG) == process.pid else { return }
+        var state: Int32 = SIGKILL
+        guard process.pid == 0 || waitpid(process.pid, &state, WNOHANG) == process.pid else { return }
         // What a terminal still has is read up to its end, which comes only when nobody has it open.
         running[number]?.wires.closeKept()
         drain(number, &running)
@@ -178,6 +188,7 @@ final class ProcessLoop: Sendable {
 
 /// A started process, for signals, input and back-pressure.
 struct RunningProcess: Sendable {
+    /// 0 for one that is another's child, which gets no signals by this.
     let pid: pid_t
     private let number: UInt64
     private let loop: ProcessLoop
@@ -190,7 +201,7 @@ struct RunningProcess: Sendable {
 
     /// Signals the process's whole group. The caller must make sure that the end has not been delivered yet, after
     /// which the number may be reused.
-    func signalGroup(_ signal: Int32) { kill(-pid, signal) }
+    func signalGroup(_ signal: Int32) { if pid > 0 { kill(-pid, signal) } }
 
     /// Its current folder; nil if unknown. Needs the same care as a signal.
     var currentFolder: String? {

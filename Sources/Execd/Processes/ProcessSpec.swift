@@ -20,6 +20,8 @@ struct ProcessSpec: Hashable, Sendable {
     var joins: [CInt] = []
     /// Whether its standard input is a terminal that it controls, as the leader of a session of its own.
     var controlsTerminal = false
+    /// Whether it keeps what builds isolated sessions, where this process has it: for execd's own parts alone.
+    var keepsRights = false
 
     static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }

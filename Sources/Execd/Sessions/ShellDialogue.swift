@@ -20,7 +20,7 @@ enum ShellDialogue {
             .map { "export \($0.key)=\(quoted($0.value)); " }.joined()
     }
 
-    private static func isIdentifier(_ name: String) -> Bool {
+    static func isIdentifier(_ name: String) -> Bool {
         guard let first = name.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else {
             return false
         }

@@ -16,10 +16,14 @@ package struct SandboxSpec: Hashable, Sendable {
     /// The token that execd requires; nil for none. Without one, any user in the sandbox could become its root through
     /// execd.
     package var execdToken: String?
+    /// Whether execd is to be able to build isolated sessions. A runtime that cannot have them safely makes the sandbox
+    /// without, and execd says so.
+    package var isolates: Bool
 
     package init(
         id: String, source: SandboxSource, entrypoint: [String], environment: [ExactName: String] = [:],
-        limits: ResourceLimits = ResourceLimits(), policy: Policy, labels: SandboxLabels, execdToken: String? = nil
+        limits: ResourceLimits = ResourceLimits(), policy: Policy, labels: SandboxLabels, execdToken: String? = nil,
+        isolates: Bool = false
     ) {
         self.id = id
         self.source = source
@@ -29,6 +33,7 @@ package struct SandboxSpec: Hashable, Sendable {
         self.policy = policy
         self.labels = labels
         self.execdToken = execdToken
+        self.isolates = isolates
     }
 }
 

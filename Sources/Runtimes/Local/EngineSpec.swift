@@ -14,11 +14,13 @@ package struct EngineSpec: Codable, Hashable, Sendable {
     package var execdToken: String?
     /// The server that created it; nil in records of earlier servers, each of which had its own folder.
     package var owner: String?
+    /// Whether execd is to be able to build isolated sessions; nil in records of earlier servers.
+    package var isolates: Bool?
 
     package init(
         id: String, imageRoot: String, entrypoint: [String], environment: [ExactName: String] = [:],
         workingDirectory: String = "/", limits: ResourceLimits = ResourceLimits(),
-        execdToken: String? = nil, owner: String? = nil
+        execdToken: String? = nil, owner: String? = nil, isolates: Bool = false
     ) {
         self.id = id
         self.imageRoot = imageRoot
@@ -28,6 +30,7 @@ package struct EngineSpec: Codable, Hashable, Sendable {
         self.limits = limits
         self.execdToken = execdToken
         self.owner = owner
+        self.isolates = isolates
     }
 }
 

@@ -30,7 +30,7 @@ extension LocalEngine {
         }
         try limits.make(
             folder.disk, bytes: spec.limits.diskBytes ?? configuration.disk.limit, keepsProjects: range != nil)
-        try folder.createLayer(range)
+        try folder.createLayer(range, isolates: record.isolates)
         try folder.writeIdentity(
             hostname: record.hostname, address: pool.address(record.link.host),
             image: range == nil ? spec.imageRoot : folder.lower, range)

@@ -163,7 +163,7 @@ extension EngineSpec {
             id: spec.id, imageRoot: image.root, entrypoint: spec.entrypoint,
             environment: image.environment.merging(spec.environment) { _, asked in asked },
             workingDirectory: image.workingDirectory.isEmpty ? "/" : image.workingDirectory, limits: spec.limits,
-            execdToken: spec.execdToken, owner: spec.labels.owner)
+            execdToken: spec.execdToken, owner: spec.labels.owner, isolates: spec.isolates)
     }
 }
 

@@ -9,7 +9,8 @@ extension SandboxFolder {
         // As the OCI runtime sees them.
         let seen = RuntimeView.folder
         let files = SandboxFiles(
-            hostname: record.hostname, system: seen.system, token: spec.execdToken == nil ? nil : seen.file("token"))
+            hostname: record.hostname, system: seen.system, token: spec.execdToken == nil ? nil : seen.file("token"),
+            isolation: record.isolates ? seen.isolation : nil)
         if let token = spec.execdToken {
             try write(token, to: "token", mode: 0o400)
             try give([file("token")], to: users?.range)

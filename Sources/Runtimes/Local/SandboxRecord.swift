@@ -15,6 +15,10 @@ struct SandboxRecord: Codable, Hashable, Sendable {
     /// Its users' ids on this machine; nil if they are the same as inside, as for sandboxes of servers before 0.4.
     var users: IdentifierRange?
 
+    /// Whether execd can build isolated sessions. Not without a user namespace: its first process would have the machine's own
+    /// CAP_SYS_ADMIN.
+    var isolates: Bool { spec.isolates == true && users != nil }
+
     var hostname: String { "sandbox-" + spec.id.prefix(8) }
 
     static let fileName = "sandbox.json"
@@ -45,6 +49,9 @@ struct SandboxFolder: Hashable, Sendable {
     var disk: SandboxDisk { SandboxDisk(folder: path) }
     var upper: String { disk.path + "/upper" }
     var work: String { disk.path + "/work" }
+    /// What isolated sessions change in folders of the sandbox. Not in its own layer, which is no file system that could be
+    /// the upper one of another overlay.
+    var isolation: String { disk.path + "/isolation" }
     var output: OutputFile { OutputFile(path: disk.path + "/log") }
     var pidFile: String { path + "/pid" }
     /// The pipe through which init reports how the entrypoint ended.
@@ -64,9 +71,10 @@ struct SandboxFolder: Hashable, Sendable {
     }
 
     /// Creates the sandbox's own folders, on its disk.
-    func createLayer(_ users: IdentifierRange?) throws(RuntimeError) {
-        try make([upper, work])
-        try give([upper, work], to: users)
+    func createLayer(_ users: IdentifierRange?, isolates: Bool = false) throws(RuntimeError) {
+        let folders = [upper, work] + (isolates ? [isolation] : [])
+        try make(folders)
+        try give(folders, to: users)
     }
 
     private func make(_ folders: [String]) throws(RuntimeError) {

@@ -92,7 +92,7 @@ struct BundleConfiguration: Codable, Hashable, Sendable {
     var hostname: String
     var mounts: [Mount]
     var linux: Linux
-    var annotations = [Self.compiledFilter: Self.filter.data]
+    var annotations: [String: String]
 
     /// crun loads this instead of compiling `linux.seccomp`; others do not know it.
     private static let compiledFilter = "run.oci.seccomp_bpf_data"
@@ -113,11 +113,25 @@ extension BundleConfiguration {
         "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_SETFCAP",
     ]
 
-    /// The same for all sandboxes, so it is compiled once. `data` is in Base64.
-    fileprivate static let filter: (profile: SeccompProfile, data: String) = {
-        let profile = SeccompProfile(capabilities: capabilities)
-        return (profile, Data(SeccompProgram(profile).bytes).base64EncodedString())
-    }()
+    /// The same for all sandboxes with isolated sessions and for all without, so each is compiled once. `data` is in Base64.
+    fileprivate struct Filter: Sendable {
+        let profile: SeccompProfile
+        let data: String
+
+        init(isolates: Bool) {
+            profile = SeccompProfile(capabilities: capabilities, isolates: isolates)
+            data = Data(SeccompProgram(profile).bytes).base64EncodedString()
+        }
+
+        static let usual = Filter(isolates: false), isolating = Filter(isolates: true)
+    }
+
+    /// Where the first process finds what isolated sessions change.
+    static let isolationPath = "/var/lib/execd/isolation"
+
+    /// What only execd's first process and its builder of isolated sessions keep (docs/isolation.md): over the sandbox's own
+    /// mounts and over networks that are made inside. The sandbox's network is the host's, over which these count nothing.
+    private static let forSessions = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]
 
     /// Microseconds that a group with so many thousandths of a processor has in a period.
     static func processorTime(millis: Int) -> (quota: Int64, period: UInt64) { (Int64(millis) * 100, 100_000) }
@@ -131,11 +145,14 @@ extension BundleConfiguration {
         environment["EXECD_ENVS"] = environment["EXECD_ENVS"] ?? Self.environmentFile
         environment["PATH"] = environment["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         environment["HOME"] = environment["HOME"] ?? "/root"
+        let isolates = files.isolation != nil
+        let filter = isolates ? Filter.isolating : Filter.usual
+        let capabilities = Self.capabilities + (isolates ? Self.forSessions : [])
         process = Process(
-            args: Self.arguments(spec.entrypoint, hasToken: files.token != nil, maxOutputLine: maxOutputLine),
+            args: Self.arguments(
+                spec.entrypoint, hasToken: files.token != nil, isolates: isolates, maxOutputLine: maxOutputLine),
             env: environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }, cwd: spec.workingDirectory,
-            capabilities: .init(
-                bounding: Self.capabilities, effective: Self.capabilities, permitted: Self.capabilities))
+            capabilities: .init(bounding: capabilities, effective: capabilities, permitted: capabilities))
         root = Root(path: rootfs)
         hostname = files.hostname
         mounts = Self.mounts(execd: execd, files: files, memory: spec.limits.memoryBytes)
@@ -162,15 +179,19 @@ extension BundleConfiguration {
                 "/sys/devices/virtual/block",
             ],
             readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-            seccomp: Self.filter.profile)
+            seccomp: filter.profile)
+        annotations = [Self.compiledFilter: filter.data]
     }
 
-    private static func arguments(_ entrypoint: [String], hasToken: Bool, maxOutputLine: Int?) -> [String] {
+    private static func arguments(
+        _ entrypoint: [String], hasToken: Bool, isolates: Bool, maxOutputLine: Int?
+    ) -> [String] {
         func list(_ numbers: [CInt]) -> String { numbers.map(String.init).joined(separator: ",") }
         let groups = ControlGroup.numbersInside
         var arguments = [execdPath, "--report", String(EndWatch.descriptorInside)]
         arguments += ["--own-group", list(groups.server), "--command-group", list(groups.programs)]
         if hasToken { arguments += ["--token-file", tokenPath] }
+        if isolates { arguments += ["--isolation", isolationPath] }
         if let maxOutputLine { arguments += ["--longest-line", String(maxOutputLine)] }
         return arguments + ["--"] + entrypoint
     }
@@ -206,6 +227,7 @@ extension BundleConfiguration {
                 options: ["nosuid", "nodev", "mode=755", size]),
             file(execdPath, execd, ["ro", "nosuid", "nodev"]),
         ] + (files.token.map { [file(tokenPath, $0, ["ro", "nosuid", "nodev", "noexec"])] } ?? [])
+            + (files.isolation.map { [file(isolationPath, $0, ["nosuid", "nodev"])] } ?? [])
     }
 }
 
@@ -215,4 +237,6 @@ struct SandboxFiles: Hashable, Sendable {
     /// The folder to mount as /sys.
     var system: String
     var token: String?
+    /// The folder of what isolated sessions change; nil if the sandbox has none.
+    var isolation: String?
 }

@@ -48,11 +48,12 @@ struct SeccompProfile: Codable, Hashable, Sendable {
 
     /// - Parameter capabilities: the most capabilities of the sandbox's root; some calls are only allowed with a
     ///   capability.
-    init(capabilities: [String], architecture: SystemCalls.Architecture = .current) {
-        let calls = SystemCalls(capabilities: capabilities, architecture: architecture)
+    /// - Parameter isolates: whether there are isolated sessions (`SystemCalls`).
+    init(capabilities: [String], architecture: SystemCalls.Architecture = .current, isolates: Bool = false) {
+        let calls = SystemCalls(capabilities: capabilities, architecture: architecture, isolates: isolates)
         architectures = [architecture.rawValue]
         syscalls = [.allow(calls.allowed), .refuse(calls.refused, Self.notPermitted)] + Self.conditions
-        if calls.allowed.contains("unshare") {
+        if capabilities.contains("CAP_SYS_ADMIN") {
             syscalls.append(.allow(["clone"]))
         } else {
             syscalls.append(.allow(["clone"], [Argument(0, BitPattern(mask: Self.namespaceFlags, value: 0))]))

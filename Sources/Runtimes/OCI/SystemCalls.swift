@@ -19,19 +19,25 @@ struct SystemCalls: Hashable, Sendable {
     /// Refused with EPERM whatever their arguments.
     var refused: [String]
 
-    init(capabilities: [String], architecture: Architecture) {
+    /// - Parameter isolates: whether execd builds isolated sessions, for which its first process needs some calls. It takes
+    ///   them away from everything else that it starts (docs/isolation.md).
+    init(capabilities: [String], architecture: Architecture, isolates: Bool = false) {
         let isX86 = architecture == .x86_64
         let groups = Self.byCapability + (isX86 ? [Self.rawIO] : [])
         let given = groups.filter { capabilities.contains($0.capability) }.flatMap(\.names)
-        let known = Set(Self.everywhere + (isX86 ? Self.ofX86 : []) + given)
+        let known = Set(Self.everywhere + (isX86 ? Self.ofX86 : []) + given + (isolates ? Self.forSessions : []))
         allowed = known.sorted()
         refused = Set(groups.flatMap(\.names) + Self.dangerous + (isX86 ? Self.dangerousOnX86 : []))
             .subtracting(known).sorted()
     }
 
+    /// What execd builds isolated sessions with: of the calls of CAP_SYS_ADMIN no more than these.
+    private static let forSessions = [
+        "unshare", "setns", "mount", "mount_setattr", "move_mount", "open_tree", "sethostname",
+    ]
+
     /// The calls that each capability allows. Sandboxes have only SYS_CHROOT of these; in their own user namespace the
-    /// kernel would require the others on the host. Isolated sessions, which make namespaces inside a sandbox, will
-    /// need those of SYS_ADMIN.
+    /// kernel would require the others on the host.
     private static let byCapability: [(capability: String, names: [String])] = [
         ("CAP_SYS_CHROOT", ["chroot"]),
         (

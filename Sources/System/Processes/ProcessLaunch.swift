@@ -51,6 +51,28 @@ package struct ProcessLaunch: Sendable {
     /// How many descriptors it may have open, where that is not as many as this process may.
     package var openFiles: UInt64?
 
+    /// What it gives up for good, so that neither it nor what it starts can have it again.
+    package struct Confinement: Sendable, Hashable {
+        /// Which system calls are refused.
+        package enum Refusals: CInt, Sendable { case none, namespaces, forSession }
+
+        /// The capabilities that stay, as bits, of those that there are.
+        package var capabilities: UInt64
+        package var refusals: Refusals
+        /// A user namespace of its own, in which there are these ids alone, and they are its own; nil for none.
+        package var ownUsers: Identity?
+
+        package struct Identity: Sendable, Hashable {
+            package var user, group: UInt32
+            package init(user: UInt32, group: UInt32) { (self.user, self.group) = (user, group) }
+        }
+
+        package init(capabilities: UInt64, refusals: Refusals) {
+            (self.capabilities, self.refusals) = (capabilities, refusals)
+        }
+    }
+    package var confinement: Confinement?
+
     package init(_ arguments: [String], environment: [String]) {
         self.arguments = arguments
         self.environment = environment
@@ -88,6 +110,16 @@ package struct ProcessLaunch: Sendable {
                         options.parent_death_signal = endsWithThread ? SIGKILL : 0
                         options.out_of_memory_score = outOfMemoryScore
                         options.open_files = openFiles ?? 0
+                        if let confinement {
+                            options.confined = 1
+                            options.kept_capabilities = confinement.capabilities
+                            options.refused_calls = confinement.refusals.rawValue
+                            if let inside = confinement.ownUsers {
+                                (options.own_users, options.inside_user, options.inside_group) = (
+                                    1, inside.user, inside.group
+                                )
+                            }
+                        }
                         return joined.withUnsafeBufferPointer { joined in
                             (options.joined, options.joined_count) = (joined.baseAddress, CInt(joined.count))
                             return linux_spawn(&options)

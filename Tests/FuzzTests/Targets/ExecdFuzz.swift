@@ -6,6 +6,16 @@ import Spelling
 enum ExecdFuzz {
     static func execd(_ bytes: UnsafeRawBufferPointer) {
         let body = Array(bytes)
+        if let session = try? IsolationRequest.decode(body) {
+            promise(
+                !session.overlays.isEmpty && session.overlays.count <= IsolationRequest.maxOverlays,
+                "no folder, or too many")
+            promise(
+                session.overlays.allSatisfy { $0.path.hasPrefix("/") && $0.path != "/" && !$0.path.hasSuffix("/") },
+                "a path")
+            promise(
+                Set(session.ordered) == Set(session.overlays) && session.mounts.contains(session.folder), "an order")
+        }
         if let command = try? CommandRequest.decode(body) {
             promise(!command.spec(in: CommandEnvironment([:], shell: "/bin/sh")).arguments.isEmpty, "nothing to run")
             promise(command.uid != .max && command.gid != .max, "the user would stay root")
