@@ -197,6 +197,17 @@ import Testing
         #expect(throws: RequestBodyError.self) { try CommandRequest.decode(Array(body.utf8)) }
     }
 
+    /// Kotlin's client writes each field that is not set.
+    @Test func `explicit nulls are as if nothing was said`() throws {
+        let nulls = ["cwd", "background", "timeout", "uid", "gid", "envs", "stdin", "stdin_open", "argv"]
+        let fields = nulls.map { "\"\($0)\":null" }.joined(separator: ",")
+        let request = try CommandRequest.decode(Array("{\"command\":\"a\",\(fields)}".utf8))
+        #expect(try request == CommandRequest.decode(Array(#"{"command":"a"}"#.utf8)))
+        let run = try SessionRunRequest.decode(Array(#"{"command":"a","cwd":null,"timeout":null}"#.utf8))
+        #expect(run.cwd == nil && run.timeout == nil)
+        #expect(try SessionRequest.decode(Array(#"{"cwd":null}"#.utf8)).cwd == nil)
+    }
+
     @Test func `two spellings of one name are two variables and two files`() throws {
         let body = #"{"command":"x","envs":{"\u00e9":"one","e\u0301":"two","K":"3","\u212a":"4"}}"#
         let request = try CommandRequest.decode(Array(body.utf8))

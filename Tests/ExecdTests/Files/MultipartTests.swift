@@ -102,6 +102,16 @@ import Testing
         }
     }
 
+    /// C#'s client quotes no names, Kotlin's says how long each part is.
+    @Test func `names need no quotes, and a part may say how long it is`() throws {
+        let body =
+            "--b\r\nContent-Disposition: form-data; name=metadata; filename=m.json; filename*=utf-8\'\'m.json\r\n\r\n{}\r\n"
+            + "--b\r\nContent-Length: 3\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\none\r\n--b--"
+        let found = try parts(Array(body.utf8), pieces: [])
+        #expect(found.map(\.headers.name) == ["metadata", "file"] && found.map(\.headers.filename) == ["m.json", "f"])
+        #expect(found.map { String(decoding: $0.content, as: UTF8.self) } == ["{}", "one"])
+    }
+
     @Test func `a header without a colon is refused`() {
         #expect(throws: MultipartParser.MultipartError.header("nonsense")) {
             try parts(Array("--b\r\nnonsense\r\n\r\n\r\n--b--".utf8), pieces: [])
