@@ -22,6 +22,12 @@ int linux_open_beneath(int directory, const char *path, int flags, unsigned int 
     return descriptor < 0 ? -errno : (int)descriptor;
 }
 
+int linux_open_without_links(const char *path, int flags) {
+    struct open_how how = {.flags = (unsigned int)flags | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+    long descriptor = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    return descriptor < 0 ? -errno : (int)descriptor;
+}
+
 int linux_unnamed_file(const char *folder) {
     int descriptor = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     return descriptor < 0 ? -errno : descriptor;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 // The kernel's own numbers: the C library's headers of these calls and the kernel's cannot always be read together.
-enum { tree_clone = 1, recursive = 0x8000, empty_source = 4 };
+enum { tree_clone = 1, recursive = 0x8000, empty_source = 4, empty_target = 0x40 };
 struct attributes {
     uint64_t set, clear, propagation, namespace;
 };
@@ -29,6 +29,10 @@ int linux_mount_restrict(int directory, const char *path, uint64_t attributes) {
 
 int linux_mount_attach(int copy, const char *path) {
     return syscall(SYS_move_mount, copy, "", AT_FDCWD, path, empty_source) < 0 ? -errno : 0;
+}
+
+int linux_mount_attach_on(int copy, int place) {
+    return syscall(SYS_move_mount, copy, "", place, "", empty_source | empty_target) < 0 ? -errno : 0;
 }
 
 int linux_own_folders(void) { return unshare(CLONE_FS) < 0 ? -errno : 0; }

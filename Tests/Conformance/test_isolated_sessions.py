@@ -494,6 +494,37 @@ def test_a_commit_follows_no_link_out_of_its_folder(session, isolating):
     assert say(isolating, "cat /data/elsewhere/file /data/c/sub/file; test -L /data/c/sub && echo link; true") == "kept\nchanged"
 
 
+def test_a_link_above_a_folder_is_not_followed(session, isolating):
+    """Not to make folders, to mount or to commit: each would be done elsewhere, with the rights of the sandbox's root."""
+    say(isolating, "rm -rf /data/l /outside; mkdir -p /data/l/x/in /outside; echo kept > /outside/kept")
+    run(session("/data/l", mode="rw"), "ln -s /outside /data/l/link")
+    for mode in ("rw", "overlay"):
+        for path in ("/data/l/link", "/data/l/link/sub"):
+            with pytest.raises(SandboxApiException) as refused:
+                session(path, mode=mode)
+            assert refused.value.status_code == 400
+    one = session("/data/l/x/in")
+    run(one, "echo new > new; rm -f kept; touch kept")
+    say(isolating, "mv /data/l/x /data/l/y; mkdir /data/l/x; ln -s /outside /data/l/x/in")
+    assert commit(one).status_code >= 400
+    assert say(isolating, "ls /outside; cat /outside/kept").split() == ["kept", "kept"]
+
+
+def test_no_name_and_no_depth_keeps_a_session(session):
+    one = session("/workspace")
+    run(one, "touch $'\\xff' $'a\\xc3\\x28'; for i in $(seq 600); do mkdir d && cd d || exit 1; done; touch end")
+    one.delete()
+
+
+def test_a_crash_that_root_makes_up_starts_nothing_with_the_first_processs_rights(create):
+    """Swift's runtime starts a program when a signal says that the process has crashed; the environment says which."""
+    sandbox = create(extensions=ENABLED, env={"SWIFT_BACKTRACE": "enable=yes,swift-backtrace=/tmp/evil"})
+    say(sandbox, "printf '#!/bin/sh\\ngrep CapEff /proc/self/status > /tmp/caught\\n' > /tmp/evil; chmod 755 /tmp/evil")
+    for name in ("SEGV", "ABRT", "BUS", "FPE", "ILL", "TRAP"):
+        sandbox.commands.run(f"kill -{name} 1; sleep 0.1")
+    assert say(sandbox, "ls /tmp/caught 2>&1 | grep -c 'No such'") == "1" and say(sandbox, "echo alive") == "alive"
+
+
 def test_the_asynchronous_client_does_the_same(isolating, appliance):
     async def all_of_it():
         config = ConnectionConfig(api_key=appliance.key, domain=f"127.0.0.1:{appliance.port}", disable_metrics=True)

@@ -255,6 +255,13 @@ struct LiveExecd: Sendable {
                 #expect(try await execd.call("GET", "/ping", headers: headers).hasPrefix("HTTP/1.1 403"))
             }
             #expect(try await execd.call("GET", "/ping").hasPrefix("HTTP/1.1 200"))
+            // A page whose name was made to lead here asks for what seems to be its own, and names no origin.
+            let browser = "User-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nConnection: close\r\n\r\n"
+            for (host, status) in [("evil.example:44772", "403"), ("127.0.0.1:44772", "200"), ("localhost", "200")] {
+                let answer = try await RawClient(execd.address).exchange(
+                    "GET /ping HTTP/1.1\r\nHost: \(host)\r\n" + browser)
+                #expect(answer.hasPrefix("HTTP/1.1 \(status)"), "\(host)")
+            }
         }
         try await LiveExecd.run(token: "s3cret") { execd async throws in
             let headers = "X-EXECD-ACCESS-TOKEN: s3cret\r\nOrigin: http://page.example\r\n"

@@ -167,6 +167,8 @@ int linux_mount_copy(int directory, const char *path);
 int linux_mount_restrict(int directory, const char *path, uint64_t attributes);
 /// Attaches a copy at a path; 0 or -errno.
 int linux_mount_attach(int copy, const char *path);
+/// Attaches a copy on an open file or folder; 0 or -errno.
+int linux_mount_attach_on(int copy, int place);
 /// The thread gets a root and a current folder of its own, which others no longer change; 0 or -errno.
 int linux_own_folders(void);
 /// Makes an open folder the root and the current folder of those who share them with this thread; 0 or -errno.
@@ -185,6 +187,8 @@ int64_t linux_filesystem_type(const char *path);
 // --- files ------------------------------------------------------------------------------------
 /// openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS; a descriptor or -errno.
 int linux_open_beneath(int directory, const char *path, int flags, unsigned int mode);
+/// openat2 of a path with no link in it, at its end neither (-ELOOP); a descriptor or -errno.
+int linux_open_without_links(const char *path, int flags);
 /// openat2 of one name, never through a link, out of the folder, or onto another mount (-EXDEV); a descriptor or -errno.
 int linux_open_within(int directory, const char *name, int flags);
 /// Takes the immutable and append-only flags off; 0, -ENODATA where there were none, or -errno.

@@ -56,7 +56,8 @@ struct ExecdAPI: Sendable {
         guard rule.admits(request.headers.first(name: Self.tokenHeader)) else {
             return ExecdError(.unauthorized, "UNAUTHORIZED", "\(Self.tokenHeader) is missing or wrong").refusal
         }
-        guard rule != .nothing || !request.isOfAPage || (isOfProxy && PageOrigin.isOwn(request.headers)) else {
+        let isOfAPage = request.isOfAPage || PageOrigin.isBrowserByName(request.headers)
+        guard rule != .nothing || !isOfAPage || (isOfProxy && PageOrigin.isOwn(request.headers)) else {
             return ExecdError(.forbidden, "FORBIDDEN", "pages may not use execd where it has no token").refusal
         }
         return nil

@@ -35,6 +35,7 @@ extension FilesAPI {
         return .stream(.ok, headers: ExecutionStream.headers) { writer in
             let channel = try await channel(try watch.descriptor())
             writer.whenClientGone { channel.channel.close(promise: nil) }
+            writer.whenServerEnds { channel.channel.close(promise: nil) }
             try await channel.executeThenClose { notices, _ in
                 let events = EventWriter(writer)
                 try await events.send(of: FileEvent(type: "init", timestamp: CommandRunner.now(), path: path))
@@ -46,6 +47,9 @@ extension FilesAPI {
                     for outcome in outcomes { try await events.send(of: Self.event(outcome, below: path, at: now)) }
                     if outcomes.last == .end { return }
                 }
+                guard writer.isEnding else { return }
+                try await events.send(
+                    of: FileEvent(type: "end", timestamp: CommandRunner.now(), path: path, text: "execd ends"))
             }
         }
     }

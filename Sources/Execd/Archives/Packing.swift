@@ -33,9 +33,11 @@ final class Packing: Sendable {
     }
 
     private let state: Mutex<State>
+    private let device: dev_t
 
     init(_ path: String) throws(FileError) {
         let folder = try OpenFolder.at(path)
+        device = try folder.status().st_dev
         state = Mutex(State(levels: [Level(folder: folder, prefix: "", names: try folder.names()[...])]))
     }
 
@@ -82,7 +84,14 @@ final class Packing: Sendable {
             guard state.levels.count < FolderWalk.maxDepth else {
                 throw .system("pack \(FilePath.join(level.folder.path, name))", code: ELOOP)
             }
-            let folder = try level.folder.folder(name)
+            let folder: OpenFolder
+            do throws(FileError) { folder = try level.folder.folder(name) } catch {
+                // Gone meanwhile.
+                if case .notFound = error { return }
+                throw error
+            }
+            // The kernel's own files say sizes that they do not have.
+            guard status.st_dev == device || !FolderWalk.isOfKernel(folder.path) else { return }
             entry.kind = .folder
             entry.name += "/"
             bytes += TarWriter.header(entry)

@@ -41,7 +41,8 @@ final class StagingFolder: Sendable {
     }
 
     /// Moves everything to the target. A file takes the place of a file or a link; a folder that is there stays as it is, and
-    /// gets what is in the new one. Nothing is moved if anything cannot be.
+    /// gets what is in the new one. Nothing is moved where names are in the way. A file that is mounted, or a folder that may not be
+    /// written to, is found in the middle.
     func moveIntoPlace() throws(FileError) {
         guard let newName else {
             try check(top, against: place)
@@ -63,7 +64,10 @@ final class StagingFolder: Sendable {
                     Self.isFolder(old)
                         ? "\(path) is a folder" : "\(path) is not a folder, and the archive has one there")
             }
-            guard new.st_dev == old.st_dev else { throw .invalidFile("\(path) is on another file system") }
+            // Of folders alone: files of an overlay say which layer they are from.
+            guard !Self.isFolder(new) || new.st_dev == old.st_dev else {
+                throw .invalidFile("\(path) is on another file system")
+            }
             if Self.isFolder(new) { try check(try from.folder(name), against: try to.folder(name)) }
         }
     }

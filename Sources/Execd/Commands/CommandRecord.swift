@@ -197,6 +197,14 @@ final class CommandRegistry: Sendable {
         }
     }
 
+    /// Drops a command that has ended.
+    func forget(_ record: CommandRecord) {
+        state.withLock { state in
+            state.records[record.id] = nil
+            state.order.removeAll { $0 == record.id }
+        }
+    }
+
     subscript(id: String) -> CommandRecord? { state.withLock { $0.records[id] } }
 
     /// All, the oldest first.

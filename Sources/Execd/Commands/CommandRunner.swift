@@ -97,9 +97,10 @@ final class CommandRunner: Sendable {
     /// Kills the command after its time limit; 0 is no limit.
     func limit(_ record: CommandRecord, milliseconds: Int64) {
         guard milliseconds > 0 else { return }
-        Task {
+        // A command that has ended is not kept, with its log, for as long as it might have run.
+        Task { [weak record] in
             try? await Task.sleep(for: .milliseconds(milliseconds))
-            record.kill(because: "the command ran into its time limit of \(milliseconds) ms")
+            record?.kill(because: "the command ran into its time limit of \(milliseconds) ms")
         }
     }
 

@@ -14,6 +14,8 @@ enum FolderWalk {
     /// proc and sysfs (statfs(2)), which are only entered if the root is in them.
     private static let kernelFileSystems: Set<Int64> = [0x9fa0, 0x6265_6572]
 
+    static func isOfKernel(_ path: String) -> Bool { kernelFileSystems.contains(linux_filesystem_type(path)) }
+
     struct Found: Sendable {
         var entries: [FileInfo] = []
         /// There were more than `maxEntries`.
@@ -66,7 +68,7 @@ enum FolderWalk {
             guard visit(path, status) else { return }
             guard status.st_mode & S_IFMT == S_IFDIR, level < min(depth, maxDepth) else { continue }
             // A search of everything would never finish in /proc.
-            guard status.st_dev == device || !kernelFileSystems.contains(linux_filesystem_type(path)) else { continue }
+            guard status.st_dev == device || !isOfKernel(path) else { continue }
             pending += ((try? entries(of: path)) ?? []).reversed().map { ($0, level + 1) }
         }
     }

@@ -65,6 +65,8 @@ enum HookRun {
             output = (output + bytes).suffix(shownOutput)
         }
         let state = record.current
+        // Nobody asks for it again, and it would take the place of a client's.
+        runner.registry.forget(record)
         guard state.failure != nil || state.exit != .exited(0) else { return nil }
         let end = state.failure ?? state.exit.map { "it ended with \($0.code)" } ?? "it ended"
         return output.isEmpty ? end : end + ": " + String(decoding: output, as: UTF8.self)

@@ -103,7 +103,9 @@ struct CertificateTrust {
 
     /// A tool that fails leaves its programs without the authority, and the sandbox starts all the same.
     private func run(_ arguments: [String], _ environment: [ExactName: String]) throws(StartFailure) {
-        let spec = ProcessSpec(arguments: arguments, environment: environment, rank: .entrypoint)
+        // The image's programs: execd's token is not for them.
+        let given = environment.filter { !Setting.keptFromEntrypoint.contains($0.key) }
+        let spec = ProcessSpec(arguments: arguments, environment: given, rank: .entrypoint)
         switch try step.run(spec, within: Self.toolPatience) {
         case .ended(.exited(0)): break
         case .ended(let end): Bootstrap.complain("\(arguments[0]) ended with \(end.code)")

@@ -37,6 +37,10 @@ struct InitRequest: Decodable, Hashable, Sendable {
             throw RequestBodyError("accessTokenHash is not sha256: and 64 hexadecimal digits")
         }
         try CommandRequest.checkTexts(envs: request.envs, [])
+        // Init starts the API again with them: it would forget its gate, or have another token.
+        if let own = Setting.keptFromCommands.first(where: { request.envs?[$0] != nil }) {
+            throw RequestBodyError("envs: \(own.text) is a setting of execd's")
+        }
         guard (request.telemetry?.attributes ?? [:]).count <= maxAttributes else {
             throw RequestBodyError("telemetry has more than \(maxAttributes) attributes")
         }

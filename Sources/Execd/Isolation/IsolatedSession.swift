@@ -247,6 +247,8 @@ final class IsolatedSession: Sendable {
                     default: break
                     }
                 }
+                // None of the shell's own is as long: the session's code has written there.
+                if state.answers.count > IsolationDialogue.maxAnswer { state.answers = [] }
             case .output(_, let bytes):
                 // Between runs it comes from what they have left, and nobody reads it.
                 state.run?.record.produced(bytes.count)

@@ -121,10 +121,10 @@ final class IsolatedSessions: Sendable {
         var all: [[String]] = []
         do {
             for overlay in request.ordered {
-                let made = try FolderChanges.create(overlay.path)
-                all.append(made)
-                guard request.userMode == .setpriv else { continue }
-                try FolderChanges.give(made, owner: request.user, group: request.group)
+                let isGiven = request.userMode == .setpriv
+                all.append(
+                    try FolderChanges.createWithoutLinks(
+                        overlay.path, owner: isGiven ? request.user : nil, group: isGiven ? request.group : nil))
             }
         } catch {
             for made in all.reversed() { FolderChanges.discard(made) }

@@ -6,6 +6,9 @@ import Spelling
 /// Code is run by a file that the shell reads in (`.`): an interrupt then leaves it by `return`, however deep it is in loops and
 /// functions, and the shell stays with its variables. A shell without the trap would end.
 enum IsolationDialogue {
+    /// Far more bytes than any answer has.
+    static let maxAnswer = 4096
+
     /// What the file has in it. The variable is gone before the code runs.
     static let runner = "eval \"unset __execd_code\n$__execd_code\"\n"
 

@@ -13,6 +13,12 @@ enum PageOrigin {
         }
     }
 
+    /// Whether a browser asks by a name. A page that was loaded by the same name says nothing of itself in a GET: no origin, and over
+    /// plain HTTP browsers tell by `Sec-Fetch-Site` of localhost only. Every browser says `Mozilla/`, and no page can change that.
+    static func isBrowserByName(_ headers: HTTPHeaders) -> Bool {
+        headers["user-agent"].contains { $0.hasPrefix("Mozilla/") } && !headers["host"].allSatisfy(isNumber)
+    }
+
     private static func isNumber(_ host: String) -> Bool {
         let name = host.hasPrefix("[") ? host.prefix { $0 != "]" }.dropFirst() : host.prefix { $0 != ":" }
         if host.hasPrefix("[") {

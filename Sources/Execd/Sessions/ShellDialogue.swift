@@ -6,6 +6,9 @@ import Spelling
 /// The command is evaluated with /dev/null for input. Commands have no descriptor of the channel, because the shell
 /// keeps its copy above 9 with close-on-exec. So nothing that a command prints can be taken for the answer.
 enum ShellDialogue {
+    /// Far more bytes than any answer has.
+    static let maxAnswer = 4096
+
     /// - Parameters: the folder to change to, and variables that were changed outside the shell. A shell can only
     ///   export names that its language allows; others are set when the next shell starts.
     static func line(run number: UInt64, _ command: String, folder: String?, variables: [ExactName: String]) -> String {

@@ -118,6 +118,8 @@ final class ShellSession: Sendable {
                     state.folder = state.shell!.process.currentFolder ?? state.folder
                     finish(.exited(answer.code), &state)
                 }
+                // None of the shell's own is as long: a program has written there.
+                if let shell = state.shell, shell.answers.count > ShellDialogue.maxAnswer { state.shell!.answers = [] }
             case .output(_, let bytes):
                 // Output between runs comes from background processes, and nobody reads it.
                 state.run?.record.produced(bytes.count)

@@ -63,10 +63,12 @@ import Testing
         func allows(_ value: String?, _ version: FileVersion) -> Bool {
             FileConditions(value.map { ["if-range": $0] } ?? [:]).allowsRange(of: version)
         }
-        #expect(
-            allows(nil, version) && allows(version.tag, version) && allows("Tue, 14 Nov 2023 22:13:20 GMT", version))
+        #expect(allows(nil, version) && allows(version.tag, version))
         #expect(!allows("\"x\"", version) && !allows("W/" + version.tag, version) && !allows(weak.tag, weak))
-        #expect(!allows("Tue, 14 Nov 2023 22:13:19 GMT", version) && !allows("x", version))
+        // Not even its own date: two contents may be of one second.
+        for date in ["Tue, 14 Nov 2023 22:13:20 GMT", "Tue, 14 Nov 2023 22:13:19 GMT", "x"] {
+            #expect(!allows(date, version))
+        }
     }
 
     @Test(
@@ -111,7 +113,8 @@ import Testing
             #expect(refused.status == 412 && refused.code == "UNKNOWN")
             let dated = try #require(whole.header("last-modified"))
             let again = try await execd.ask("GET", target, headers: "Range: bytes=0-0\r\nIf-Range: \(dated)\r\n")
-            #expect(again.status == 206 && again.body == "a")
+            // Two contents may be of one second.
+            #expect(again.status == 200 && again.body == "another one")
         }
     }
 }

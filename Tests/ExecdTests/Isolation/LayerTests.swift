@@ -47,6 +47,26 @@ import Testing
         #expect(commit.count == .init(files: 2, folders: 3, links: 1, deleted: 3))
     }
 
+    @Test func `no name and no depth keeps a folder`() throws {
+        let folder = TemporaryFolder("removal")
+        try Command.run(
+            "sh", "-c",
+            "cd \(folder.path) && mkdir top && cd top && touch \"$(printf '\\377')\" \"$(printf 'a\\303(')\" && "
+                + "for i in $(seq 700); do mkdir d && cd d || exit 1; done && touch end")
+        try FolderChanges.removeTree(folder.path + "/top")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+    }
+
+    @Test func `a folder is made through no link`() throws {
+        let folder = TemporaryFolder("links")
+        try Command.run("sh", "-c", "cd \(folder.path) && mkdir real && ln -s real link")
+        #expect(throws: FileError.self) { try FolderChanges.createWithoutLinks(folder.path + "/link/new") }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path + "/real").isEmpty)
+        let made = try FolderChanges.createWithoutLinks(folder.path + "/real/a/b")
+        #expect(made == [folder.path + "/real/a", folder.path + "/real/a/b"])
+        #expect(try FolderChanges.createWithoutLinks(folder.path + "/real/a/b").isEmpty)
+    }
+
     @Test func `what a session has removed is removed below, and an archive says so`() throws {
         let folder = TemporaryFolder("whiteout")
         let (upper, lower) = (folder.path + "/upper", folder.path + "/lower")

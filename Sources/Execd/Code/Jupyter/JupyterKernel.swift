@@ -16,6 +16,7 @@ final class JupyterKernel: CodeKernel {
         var hasAskedForInput = false
         /// Whether an interrupt has been sent that the kernel may have had too early to heed it.
         var isToBeInterrupted = false
+        var wasInterrupted = false
     }
 
     private struct State {
@@ -273,7 +274,13 @@ final class JupyterKernel: CodeKernel {
     }
 
     private func awaitReply(_ run: Run) {
-        later(Self.replyPatience, run.exchange.id) { self.finish(&$0) }
+        later(Self.replyPatience, run.exchange.id) { state in
+            // An interrupt between the kernel's taking the code and running it takes the reply along.
+            if state.run?.wasInterrupted == true {
+                state.run?.events.yield(.failed(CodeFailure("KeyboardInterrupt", "the run was interrupted")))
+            }
+            self.finish(&state)
+        }
     }
 
     /// Asks the server for the kernel whenever nothing has come for long: a server may lose one without a word.
@@ -307,6 +314,7 @@ final class JupyterKernel: CodeKernel {
         guard let kernel = state.kernel, let exchange = state.run?.exchange else { return }
         let (client, run) = (client, exchange.id)
         state.run!.isToBeInterrupted = !exchange.hasBegun
+        state.run!.wasInterrupted = true
         sendInterrupt(kernel, &state)
         later(Self.patience, run) { state in
             // The next run waits for it.

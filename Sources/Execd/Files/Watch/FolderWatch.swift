@@ -95,10 +95,15 @@ final class FolderWatch: Sendable {
     /// - Parameter isStrict: whether one that cannot be watched is an error; else it is told.
     private func addBelow(_ folder: OpenFolder, tells: Bool, isStrict: Bool) throws(FileError) -> [Outcome] {
         var outcomes: [Outcome] = []
-        var pending = [(folder, 1)]
-        while let (folder, level) = pending.popLast() {
-            let names: [String]
-            do throws(FileError) { names = try folder.names() } catch {
+        let top = folder
+        // Names, and no open folders: there may be more of them than descriptors.
+        var pending: [[String]] = [[]]
+        while let place = pending.popLast() {
+            let folder: OpenFolder, names: [String], level = place.count + 1
+            do throws(FileError) {
+                folder = try top.folder(place)
+                names = try folder.names()
+            } catch {
                 if isStrict, level == 1 { throw error }
                 continue
             }
@@ -110,7 +115,7 @@ final class FolderWatch: Sendable {
                 do throws(FileError) {
                     let inner = try folder.folder(name)
                     try add(inner)
-                    pending.append((inner, level + 1))
+                    pending.append(place + [name])
                 } catch {
                     switch error {
                     case .notFound: break

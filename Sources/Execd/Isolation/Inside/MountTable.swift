@@ -22,7 +22,12 @@ struct MountTable: Hashable, Sendable {
         }
     }
 
-    static func current() -> MountTable { MountTable(File.text("/proc/self/mountinfo") ?? "") }
+    /// This process's; never empty, since what is not in it would not be hidden.
+    static func current() throws(SessionFailure) -> MountTable {
+        let table = MountTable(File.text("/proc/self/mountinfo") ?? "")
+        guard !table.entries.isEmpty else { throw SessionFailure(.failed, "the list of mounts cannot be read") }
+        return table
+    }
 
     /// What is mounted below a folder, in the order of mounting.
     func below(_ folder: String) -> [Entry] {

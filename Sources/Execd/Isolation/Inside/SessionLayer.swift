@@ -32,10 +32,13 @@ struct SessionLayer {
     }
 
     /// By descriptors, since paths may have any characters, and are the session's by now.
-    func mount(on path: String) throws(SessionFailure) {
+    /// - Parameters:
+    ///   - target: the folder to lie over; stays the caller's.
+    ///   - path: its name, for errors.
+    func mount(on target: CInt, _ path: String) throws(SessionFailure) {
         func link(_ descriptor: CInt) -> String { "/proc/self/fd/\(descriptor)" }
         let options = "lowerdir=\(link(lower)),upperdir=\(link(upper)),workdir=\(link(work)),userxattr"
-        guard linux_mount("overlay", path, "overlay", UInt(MS_NOSUID | MS_NODEV), options) == 0 else {
+        guard linux_mount("overlay", link(target), "overlay", UInt(MS_NOSUID | MS_NODEV), options) == 0 else {
             throw SessionFailure("mounting an overlay on \(path)", code: errno, kind: .unsupported)
         }
     }

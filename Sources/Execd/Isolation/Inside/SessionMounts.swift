@@ -37,18 +37,30 @@ struct SessionMounts {
         try hide()
         for (number, mount) in plan.mounts.enumerated() {
             // In a /tmp of the session's own it has to be made.
-            if !FileStatus.isFolder(mount.path) { _ = try? FolderChanges.create(mount.path) }
+            if !FileStatus.isFolder(mount.path) { _ = try? FolderChanges.createWithoutLinks(mount.path) }
+            let target = try target(mount.path)
+            defer { close(target) }
             if let layer = layers[number] {
-                try layer.mount(on: mount.path)
+                try layer.mount(on: target, mount.path)
             } else {
-                try check("mounting \(mount.path)", linux_mount_attach(taken.folders[number], mount.path))
+                try check("mounting \(mount.path)", linux_mount_attach_on(taken.folders[number], target))
             }
         }
         for (binding, copy) in zip(plan.bindings, taken.bindings) {
-            try check("mounting \(binding.target)", linux_mount_attach(copy, binding.target), .refused)
+            let target = try target(binding.target)
+            defer { close(target) }
+            try check("mounting \(binding.target)", linux_mount_attach_on(copy, target), .refused)
         }
         layers.values.forEach { $0.close() }
         taken.close()
+    }
+
+    /// Where something is to be mounted. Another session may write to what is above it, and put a link there: its files would lie over
+    /// others than those that were asked for.
+    private func target(_ path: String) throws(SessionFailure) -> CInt {
+        let target = linux_open_without_links(path, LINUX_O_PATH)
+        try check("finding \(path)", target, .refused)
+        return target
     }
 
     private func layers(above folders: [CInt]) throws(SessionFailure) -> [Int: SessionLayer] {
@@ -108,7 +120,8 @@ struct SessionMounts {
     private func take() throws(SessionFailure) -> Taken {
         var taken = Taken()
         for mount in plan.mounts {
-            let descriptor = try open(mount.path, isFolder: true)
+            // Not where a link leads that another session has made.
+            let descriptor = try open(mount.path, isFolder: true, followsLinks: false)
             switch mount.kind {
             case .layer, .memory: taken.folders.append(descriptor)
             case .writable, .readOnly:
@@ -135,9 +148,12 @@ struct SessionMounts {
         return taken
     }
 
-    private func open(_ path: String, isFolder: Bool) throws(SessionFailure) -> CInt {
-        let descriptor = Glibc.open(path, LINUX_O_PATH | O_CLOEXEC | (isFolder ? O_DIRECTORY : 0))
-        guard descriptor >= 0 else { throw SessionFailure("opening \(path)", code: errno, kind: .refused) }
+    private func open(_ path: String, isFolder: Bool, followsLinks: Bool = true) throws(SessionFailure) -> CInt {
+        let flags = LINUX_O_PATH | O_CLOEXEC | (isFolder ? O_DIRECTORY : 0)
+        let descriptor = followsLinks ? Glibc.open(path, flags) : linux_open_without_links(path, flags)
+        guard descriptor >= 0 else {
+            throw SessionFailure("opening \(path)", code: followsLinks ? errno : -descriptor, kind: .refused)
+        }
         let place = try self.place(of: descriptor)
         let isOfKernel = Self.own.contains { FilePath.isInside(place, $0) }
         guard place != "/", !isOfKernel,

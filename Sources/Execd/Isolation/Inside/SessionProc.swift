@@ -8,7 +8,7 @@ import CLinux
 enum SessionProc {
     static func mount() throws(SessionFailure) {
         let path = "/proc"
-        let covers = MountTable.current().below(path).map { entry in
+        let covers = try MountTable.current().below(path).map { entry in
             // What comes from a /proc itself is closed to writing there; anything else lies over something.
             (entry, entry.type == "proc" ? -1 : linux_mount_copy(AT_FDCWD, entry.path))
         }

@@ -42,7 +42,10 @@ enum SessionProcess {
             guard try server.receive().text == Order.go.rawValue else { return 0 }
             let shell = try start(plan, wires)
             // What is left of this process's rights starts other shells, and ends whatever there is in the session.
-            _ = linux_confine(-1, -1, capabilitiesOfRoot | 1 << 8 /* CAP_SETPCAP */)
+            let kept = plan.hasOwnUsers ? 1 << 5 /* CAP_KILL */ : capabilitiesOfRoot | 1 << 8 /* CAP_SETPCAP */
+            guard linux_confine(-1, -1, kept) == 0 else {
+                throw SessionFailure(.failed, "the session's rights cannot be given up")
+            }
             guard linux_refuse_calls(LINUX_REFUSE_FOR_SESSION) == 0 else {
                 throw SessionFailure(.failed, "the session's system calls cannot be limited")
             }

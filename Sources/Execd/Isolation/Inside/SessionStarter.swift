@@ -10,6 +10,7 @@ import System
 enum SessionStarter {
     static func run(_ options: Options) -> Int32 {
         guard let socket = options.builder, let folder = options.isolation else { return 2 }
+        _ = linux_set_dumpable(0)
         // Those that have ended are nobody's business here: who asked for them has a descriptor of the process.
         signal(SIGCHLD, SIG_IGN)
         let own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC)

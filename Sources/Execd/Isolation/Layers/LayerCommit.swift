@@ -24,8 +24,9 @@ struct LayerCommit: Hashable, Sendable {
         let from = LayerChange.folder(upper, in: AT_FDCWD)
         guard from >= 0 else { throw .call("open", upper) }
         defer { close(from) }
-        let to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard to >= 0 else { throw .call("open", path) }
+        // A session that may write to the folder above could have put a link in its place.
+        let to = linux_open_without_links(path, O_RDONLY | O_DIRECTORY)
+        guard to >= 0 else { throw .system("open \(path)", code: -to) }
         defer { close(to) }
         try carry(from, to, path, depth: 0)
     }
@@ -92,7 +93,7 @@ struct LayerCommit: Hashable, Sendable {
             }
             return
         }
-        try FolderChanges.remove(name, in: folder, named: path, level: 0)
+        try FolderChanges.remove(name, in: folder, named: path)
     }
 
     /// Whoever reads the file meanwhile sees the old one or the new one.
