@@ -48,6 +48,15 @@ def test_a_language_of_the_image_has_a_kernel(interpreter, language, code, resul
     interpreter.codes.delete_context(made.id)
 
 
+@pytest.mark.parametrize("language", ["typescript", "javascript"])
+def test_no_result_of_many_quick_runs_is_lost(interpreter, language):
+    made = interpreter.codes.create_context(language)
+    for number in range(60):
+        done = interpreter.codes.run(f"{number} + 1", context=made)
+        assert done.error is None and [str(number + 1) in result.text for result in done.result] == [True], (number, done)
+    interpreter.codes.delete_context(made.id)
+
+
 def test_bash_keeps_its_variables(interpreter):
     made = interpreter.codes.create_context("bash")
     interpreter.codes.run("n=41", context=made)

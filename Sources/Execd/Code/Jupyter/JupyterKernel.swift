@@ -17,6 +17,8 @@ final class JupyterKernel: CodeKernel {
         /// Whether an interrupt has been sent that the kernel may have had too early to heed it.
         var isToBeInterrupted = false
         var wasInterrupted = false
+        /// Whether there was a result or an error.
+        var hasShown = false
     }
 
     private struct State {
@@ -37,6 +39,8 @@ final class JupyterKernel: CodeKernel {
     private static let restartPatience = Duration.seconds(30)
     /// How long a kernel that is idle may take to answer, too.
     private static let replyPatience = Duration.seconds(2)
+    /// How long the result of a run that is over may take to come.
+    private static let resultPatience = Duration.milliseconds(50)
     /// How long nothing may come before the server is asked whether the kernel is there.
     private static let silence = Duration.seconds(30)
 
@@ -217,6 +221,10 @@ final class JupyterKernel: CodeKernel {
             for outcome in state.run!.exchange.take(message) {
                 switch outcome {
                 case .event(let event):
+                    switch event {
+                    case .result, .failed: state.run!.hasShown = true
+                    default: break
+                    }
                     state.run!.socket.produced(event.size)
                     state.run!.events.yield(event)
                 case .died:
@@ -237,7 +245,7 @@ final class JupyterKernel: CodeKernel {
                 sendInterrupt(kernel, &state)
             }
             if state.run!.exchange.isOver {
-                finish(&state)
+                if state.run!.hasShown || !mayBeLate { finish(&state) } else { awaitResult(state.run!) }
             } else if state.run!.exchange.isIdle {
                 awaitReply(state.run!)
             }
@@ -272,6 +280,11 @@ final class JupyterKernel: CodeKernel {
             state.withLock { state in if state.run?.exchange.id == run { act(&state) } }
         }
     }
+
+    /// Deno sends what a cell results in from a task of its own, now and then a moment after it says that it is idle.
+    private var mayBeLate: Bool { language == .javascript || language == .typescript }
+
+    private func awaitResult(_ run: Run) { later(Self.resultPatience, run.exchange.id) { self.finish(&$0) } }
 
     private func awaitReply(_ run: Run) {
         later(Self.replyPatience, run.exchange.id) { state in
