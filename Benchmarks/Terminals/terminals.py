@@ -9,16 +9,17 @@ terminal is taken in the same round as execd's, and medians are printed.
 import base64
 import json
 import os
-import pathlib
 import pty
 import signal
 import socket
 import statistics
-import subprocess
 import sys
 import time
 import tty
-import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../Execd"))
+
+from daemon import Execd  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 BYTES = int(os.environ.get("BYTES", str(256 << 20)))
@@ -27,31 +28,7 @@ KEYS = int(os.environ.get("KEYS", "500"))
 FLOOD = f"stty -opost; exec dd if=/dev/zero bs=64k count={BYTES >> 16} 2>/dev/null"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Execd:
-    def __init__(self, program):
-        self.port = free_port()
-        self.process = subprocess.Popen([program, "--serve", "--port", str(self.port)], stdin=subprocess.DEVNULL,
-                                        start_new_session=True, env={"PATH": os.environ["PATH"], "HOME": "/"})
-        while True:
-            try:
-                self.call("GET", "/ping")
-                return
-            except OSError:
-                if self.process.poll() is not None:
-                    raise SystemExit("execd did not start") from None
-                time.sleep(0.02)
-
-    def call(self, method, path, body=None):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method,
-                                         data=json.dumps(body).encode() if body else None)
-        return urllib.request.urlopen(request, timeout=30).read()
-
+class TerminalServer(Execd):
     def create(self, **body):
         return json.loads(self.call("POST", "/pty", body))["session_id"]
 
@@ -69,15 +46,6 @@ class Execd:
             head += part
         assert head.startswith(b"HTTP/1.1 101"), head
         return client, head.split(b"\r\n\r\n", 1)[1]
-
-    def memory(self):
-        """Private memory in bytes."""
-        lines = pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
 
 
 def frame(payload):
@@ -174,7 +142,7 @@ def idle(execd):
 
 def main():
     program = sys.argv[1] if len(sys.argv) > 1 else ".build-static/release/execd"
-    execd = Execd(program)
+    execd = TerminalServer(program)
     try:
         before, after = idle(execd)
         print(f"memory: {before / (1 << 20):.1f} MiB before, {after / (1 << 20):.1f} MiB with {IDLE} idle terminals, "
