@@ -20,7 +20,7 @@ import time
 
 from directory import Directory
 from ingress_program import BINARY, INGRESS
-from support.appliance import free_port
+from support.server import free_port
 from support.waiting import eventually
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))

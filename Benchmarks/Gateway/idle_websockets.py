@@ -20,7 +20,7 @@ from doors import listen_inside, network_of
 from peers import Peer
 from recorder import Recorder
 from soak import descriptors, memory
-from support.appliance import BINARY, Appliance
+from support.server import BINARY, AllInOneServer
 from support.world import World
 from websocket_cases import TEXT, frame
 from websocket_echo import EchoServer
@@ -130,8 +130,8 @@ async def measure(name, processes, crowd, probe):
     return each
 
 
-def inner_address(appliance, sandbox):
-    name = pathlib.Path(network_of(appliance, sandbox.id)).name
+def inner_address(server, sandbox):
+    name = pathlib.Path(network_of(server, sandbox.id)).name
     links = json.loads(subprocess.run(["ip", "-n", name, "-j", "-4", "address"], capture_output=True, check=True).stdout)
     return next(info["local"] for link in links if link["ifname"] != "lo" for info in link["addr_info"])
 
@@ -158,30 +158,30 @@ def main():
     if most < 2 * COUNT + 500:
         sys.exit(f"{COUNT} tunnels need {2 * COUNT} descriptors of one process, and this machine grants {most}")
     world = World()
-    appliance = Appliance(world)
+    server = AllInOneServer(world)
     closing = []
     try:
-        appliance.start()
-        sandbox = appliance.create()
-        listener = listen_inside(appliance, sandbox.id, backlog=4096)
+        server.start()
+        sandbox = server.create()
+        listener = listen_inside(server, sandbox.id, backlog=4096)
         echo_port = listener.getsockname()[1]
         # Of its own: one process has not descriptors enough for both ends.
-        server = multiprocessing.get_context("fork").Process(target=serve, args=(listener,), daemon=True)
-        server.start()
+        echo = multiprocessing.get_context("fork").Process(target=serve, args=(listener,), daemon=True)
+        echo.start()
         # Kept here, it would keep the sandbox's namespace.
         listener.close()
-        closing += [server.kill, server.join]
-        plain = Recorder(listen_inside(appliance, sandbox.id))
-        address = inner_address(appliance, sandbox)
+        closing += [echo.kill, echo.join]
+        plain = Recorder(listen_inside(server, sandbox.id))
+        address = inner_address(server, sandbox)
         words = NGINX.replace("WORKERS", str(os.cpu_count())).replace("PLAIN", f"{address}:{plain.port}").replace("ECHO", f"{address}:{echo_port}")
         nginx = Peer("nginx", words, ["nginx", "-p", "/", "-c"])
         closing += [plain.close, nginx.close]
         to = f"{sandbox.id}-{echo_port}"
         print(f"{COUNT} WebSockets, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {BINARY}")
         ours = asyncio.run(measure(
-            "gateway", [appliance.process.pid],
-            Crowd(("127.0.0.1", appliance.gateway_port), HANDSHAKE % (b"/", b"OpenSandbox-Ingress-To: " + to.encode() + b"\r\n")),
-            (f"{appliance.gateway}/plain", {"OpenSandbox-Ingress-To": f"{sandbox.id}-{plain.port}"})))
+            "gateway", [server.process.pid],
+            Crowd(("127.0.0.1", server.gateway_port), HANDSHAKE % (b"/", b"OpenSandbox-Ingress-To: " + to.encode() + b"\r\n")),
+            (f"{server.gateway}/plain", {"OpenSandbox-Ingress-To": f"{sandbox.id}-{plain.port}"})))
         peers = asyncio.run(measure(
             "nginx", children(nginx.process.pid), Crowd(nginx.address, HANDSHAKE % (b"/", b"")),
             (f"http://127.0.0.1:{nginx.address[1]}/plain", {})))
@@ -190,7 +190,7 @@ def main():
         for close in closing:
             close()
         try:
-            appliance.tear_down()
+            server.tear_down()
         finally:
             world.close()
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 from soak import CLIENTS, SANDBOXES, Soak
-from support.appliance import BINARY, Appliance
+from support.server import BINARY, AllInOneServer
 from support.world import World
 
 SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 600
@@ -15,7 +15,7 @@ SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 600
 
 def main():
     world = World()
-    appliance = Appliance(world, prefix=28)
+    server = AllInOneServer(world, prefix=28)
     began = time.monotonic()
 
     def report(usage, count):
@@ -23,8 +23,8 @@ def main():
         print(f"{time.monotonic() - began:6.0f} s  {columns}  {count}", flush=True)
 
     try:
-        appliance.start()
-        soak = Soak(appliance, SECONDS)
+        server.start()
+        soak = Soak(server, SECONDS)
         print(f"{BINARY}: {CLIENTS} clients, {SANDBOXES} sandboxes, {SECONDS} s", flush=True)
         try:
             report(soak.usage(), {})
@@ -38,7 +38,7 @@ def main():
             soak.close()
     finally:
         try:
-            appliance.tear_down()
+            server.tear_down()
         finally:
             world.close()
 

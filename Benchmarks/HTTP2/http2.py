@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-from support.appliance import free_port
+from support.server import free_port
 from support.waiting import answers, eventually
 from support_h2 import ROUTE, Gateway
 

@@ -18,7 +18,7 @@ import tempfile
 import threading
 
 import httpx
-from support.appliance import BACKTRACE, BINARY
+from support.server import BACKTRACE, BINARY
 from support.name_server import NameServer, _name, _wire
 from support.waiting import eventually
 from support.world import run

@@ -10,7 +10,7 @@ import secrets
 import subprocess
 
 import pytest
-from support.appliance import BINARY, EXECD
+from support.server import BINARY, EXECD
 from support.waiting import eventually
 from support.world import run
 

@@ -1,9 +1,9 @@
-"""The first arena: root inside a real sandbox of the appliance, with the tools that are there (E3, E7, E9, E13, E14, E18, E19)."""
+"""The first arena: root inside a real sandbox of the server, with the tools that are there (E3, E7, E9, E13, E14, E18, E19)."""
 
 import pytest
 from arena import Capture
 from opensandbox.models.execd import RunCommandOpts
-from support.appliance import deny_but
+from support.server import deny_but
 from support.inside import exit_code, fetches, resolves, say
 from support.waiting import eventually
 

@@ -11,7 +11,7 @@ import threading
 
 import httpx
 import pytest
-from support.appliance import EXECD, free_port
+from support.server import EXECD, free_port
 from support.waiting import answers, eventually
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

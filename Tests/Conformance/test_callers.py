@@ -4,7 +4,7 @@ import socket
 
 import httpx
 import pytest
-from support.appliance import Appliance
+from support.server import AllInOneServer
 from test_contract import refused
 
 PAGE = "http://page.example"
@@ -13,14 +13,14 @@ PAGE = "http://page.example"
 @pytest.fixture(params=["key", "open"])
 def served(request, world):
     """A server that asks for a key, or for none, with one page that may call it."""
-    appliance = Appliance(world, names='["named.example"]', allowed_origins='["https://console.example"]')
+    server = AllInOneServer(world, names='["named.example"]', allowed_origins='["https://console.example"]')
     more = {}
     if request.param == "open":
-        appliance.key, more = "", {"OPENSANDBOX_INSECURE_SERVER": "YES"}
+        server.key, more = "", {"OPENSANDBOX_INSECURE_SERVER": "YES"}
     try:
-        yield appliance.start(**more)
+        yield server.start(**more)
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
 def test_only_programs_and_named_pages_reach_the_api(served):

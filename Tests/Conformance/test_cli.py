@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from support.appliance import IMAGE
+from support.server import IMAGE
 from support.waiting import eventually
 
 OSB = str(pathlib.Path(sys.executable).with_name("osb"))
@@ -30,8 +30,8 @@ def in_process(words, environment, text):
 
 
 @pytest.fixture
-def osb(appliance, tmp_path):
-    environment = {**appliance.environment(), "HOME": str(tmp_path), "NO_COLOR": "1"}
+def osb(server, tmp_path):
+    environment = {**server.environment(), "HOME": str(tmp_path), "NO_COLOR": "1"}
 
     def run(*words, fails=False, text=None):
         done = in_process(words, environment, text)
@@ -53,7 +53,7 @@ def test_the_installed_program_finds_the_server_by_its_environment(osb, box):
 
 
 @pytest.fixture
-def box(osb, appliance, tmp_path):
+def box(osb, server, tmp_path):
     """A sandbox made by the command line; its id."""
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"defaultAction": "deny", "egress": [
@@ -61,13 +61,13 @@ def box(osb, appliance, tmp_path):
     made = osb.json("sandbox", "create", "-i", IMAGE, "-t", "10m", "-m", "by=osb", "--resource", "cpu=1",
                     "--resource", "memory=256Mi", "--network-policy-file", str(policy))
     name = made["id"]
-    appliance.seen.add(name)
+    server.seen.add(name)
     yield name
-    with appliance.api as client:
+    with server.api as client:
         client.delete(f"/v1/sandboxes/{name}")
 
 
-def test_the_life_of_a_sandbox(osb, box, appliance):
+def test_the_life_of_a_sandbox(osb, box, server):
     assert osb.json("sandbox", "get", box)["status"]["state"] == "Running"
     listed = json.dumps(osb.json("sandbox", "list", "-m", "by=osb"))
     assert box in listed

@@ -14,9 +14,9 @@ from support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-def interpreter(appliance):
+def interpreter(server):
     """The client's readiness check passes: something listens where Jupyter would."""
-    sandbox = appliance.create()
+    sandbox = server.create()
     yield CodeInterpreterSync.create(sandbox)
     sandbox.kill()
     sandbox.close()
@@ -126,9 +126,9 @@ def test_every_line_of_a_stream_is_a_bare_event(interpreter, context):
     assert records.pop() == "" and all(record.startswith('{"') and "\n" not in record for record in records)
 
 
-def test_the_asynchronous_client_works_alike(appliance, interpreter):
+def test_the_asynchronous_client_works_alike(server, interpreter):
     async def use():
-        config = ConnectionConfig(api_key=appliance.key, domain=f"127.0.0.1:{appliance.port}", disable_metrics=True)
+        config = ConnectionConfig(api_key=server.key, domain=f"127.0.0.1:{server.port}", disable_metrics=True)
         sandbox = await Sandbox.connect(interpreter.sandbox.id, connection_config=config)
         codes = (await CodeInterpreter.create(sandbox)).codes
         context = await codes.create_context("python")

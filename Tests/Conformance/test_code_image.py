@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from code_interpreter import CodeInterpreterSync
-from support.appliance import ROOT, Appliance
+from support.server import ROOT, AllInOneServer
 # The same tests, with this module's interpreter.
 from test_code import (  # noqa: F401
     context, out, test_a_value_and_what_was_printed_arrive, test_an_error_is_an_error_and_nothing_else,
@@ -17,20 +17,20 @@ IMAGE_FOLDER = ROOT / ".build-base/code"
 
 
 @pytest.fixture(scope="module")
-def appliance(world):
+def server(world):
     """One that has the image."""
     subprocess.run([ROOT / "scripts/code-image.sh", IMAGE_FOLDER], check=True, stdin=subprocess.DEVNULL, timeout=900)
-    appliance = Appliance(world, local={"code_image": f'"{IMAGE_FOLDER}"'})
+    server = AllInOneServer(world, local={"code_image": f'"{IMAGE_FOLDER}"'})
     try:
-        yield appliance.start()
+        yield server.start()
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
 @pytest.fixture(scope="module")
-def interpreter(appliance):
+def interpreter(server):
     """As a user of the reference's image makes it."""
-    sandbox = appliance.create(
+    sandbox = server.create(
         image="sallyport/code:latest", entrypoint=["/opt/opensandbox/code-interpreter.sh"],
         resource={"cpu": "2", "memory": "1Gi"})
     yield CodeInterpreterSync.create(sandbox)

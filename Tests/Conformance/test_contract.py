@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 import httpx
 import pytest
-from support.appliance import IMAGE, SLEEP
+from support.server import IMAGE, SLEEP
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -28,8 +28,8 @@ def has_null(value):
 
 
 @pytest.mark.parametrize("path, body", [("/health", {"status": "healthy"}), ("/version", {"version": "1.1.1"})])
-def test_health_and_version_need_no_key(appliance, path, body):
-    answer = httpx.get(appliance.base + path)
+def test_health_and_version_need_no_key(server, path, body):
+    answer = httpx.get(server.base + path)
     assert answer.status_code == 200 and answer.json() == body
 
 
@@ -51,12 +51,12 @@ ROUTES = [
 
 @pytest.mark.parametrize("method, path", ROUTES + [(m, "/v1" + p) for m, p in ROUTES if p not in (
     "/v1/metrics/events", "/metrics")])
-def test_every_route_asks_for_the_key(appliance, method, path):
-    missing = httpx.request(method, appliance.base + path)
+def test_every_route_asks_for_the_key(server, method, path):
+    missing = httpx.request(method, server.base + path)
     refused(missing, 401, "MISSING_API_KEY")
     assert missing.headers["x-request-id"]
-    for key in ("wrong", appliance.key + "x", appliance.key[:-1]):
-        wrong = httpx.request(method, appliance.base + path, headers={"OPEN-SANDBOX-API-KEY": key})
+    for key in ("wrong", server.key + "x", server.key[:-1]):
+        wrong = httpx.request(method, server.base + path, headers={"OPEN-SANDBOX-API-KEY": key})
         refused(wrong, 401, "INVALID_API_KEY")
 
 
@@ -112,8 +112,8 @@ def test_every_answer_has_a_date(api):
     assert api.get("/v1/sandboxes").headers["date"]
 
 
-def test_a_create_answers_202_with_what_clients_need_and_no_null(api, appliance):
-    answer = api.post("/v1/sandboxes", json=appliance.body(metadata={"a": "b"}))
+def test_a_create_answers_202_with_what_clients_need_and_no_null(api, server):
+    answer = api.post("/v1/sandboxes", json=server.body(metadata={"a": "b"}))
     assert answer.status_code == 202, answer.text
     made = answer.json()
     try:
@@ -140,8 +140,8 @@ def test_a_create_answers_202_with_what_clients_need_and_no_null(api, appliance)
     refused(api.delete(f"/v1/sandboxes/{made['id']}"), 404, "DOCKER::SANDBOX_NOT_FOUND")
 
 
-def test_a_create_without_an_end_has_no_expiry(api, appliance):
-    made = api.post("/sandboxes", json={**appliance.body(), "timeout": None})
+def test_a_create_without_an_end_has_no_expiry(api, server):
+    made = api.post("/sandboxes", json={**server.body(), "timeout": None})
     assert made.status_code == 202
     path = f"/sandboxes/{made.json()['id']}"
     try:
@@ -218,13 +218,13 @@ def test_an_endpoint_that_cannot_be_is_refused(sandbox, api, port, status, code)
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1"])
-def test_an_endpoint_has_no_scheme_and_proxied_ones_keep_the_prefix(create, api, appliance, prefix):
+def test_an_endpoint_has_no_scheme_and_proxied_ones_keep_the_prefix(create, api, server, prefix):
     sandbox = create(secure_access=True)
     for port in (44772, 18080, 8000):
         plain = api.get(f"{prefix}/sandboxes/{sandbox.id}/endpoints/{port}?use_server_proxy=false").json()
-        assert plain["endpoint"] == f"127.0.0.1:{appliance.gateway_port}"
+        assert plain["endpoint"] == f"127.0.0.1:{server.gateway_port}"
         proxied = api.get(f"{prefix}/sandboxes/{sandbox.id}/endpoints/{port}?use_server_proxy=true").json()
-        assert proxied["endpoint"] == f"127.0.0.1:{appliance.port}{prefix}/sandboxes/{sandbox.id}/proxy/{port}"
+        assert proxied["endpoint"] == f"127.0.0.1:{server.port}{prefix}/sandboxes/{sandbox.id}/proxy/{port}"
         assert "OpenSandbox-Ingress-To" not in proxied["headers"]
         assert ("OPENSANDBOX-EGRESS-AUTH" in proxied["headers"]) == (port == 18080)
 

@@ -5,7 +5,7 @@ import json
 import threading
 
 import pytest
-from support.appliance import Appliance, free_port
+from support.server import AllInOneServer, free_port
 from support.waiting import eventually
 from test_contract import later, refused
 
@@ -120,41 +120,41 @@ def registry():
 
 
 @pytest.fixture
-def nothing_new(appliance):
+def nothing_new(server):
     """Fails when a test leaves anything of a sandbox behind."""
-    before = appliance.leftovers.things()
+    before = server.leftovers.things()
     yield
     # What an earlier test deleted may still be on its way out: the kernel takes links apart by itself.
-    eventually(lambda: appliance.leftovers.things() <= before, what=f"nothing beyond {before}")
-    eventually(lambda: not appliance.leftovers.groups(), what="no empty control group")
+    eventually(lambda: server.leftovers.things() <= before, what=f"nothing beyond {before}")
+    eventually(lambda: not server.leftovers.groups(), what="no empty control group")
 
 
 @pytest.mark.usefixtures("nothing_new")
 class TestACreateIsRefused:
     @pytest.mark.parametrize("name", SCHEMA)
-    def test_when_its_schema_does_not_hold(self, api, appliance, name):
-        answer = api.post("/v1/sandboxes", json=appliance.body(**SCHEMA[name]))
+    def test_when_its_schema_does_not_hold(self, api, server, name):
+        answer = api.post("/v1/sandboxes", json=server.body(**SCHEMA[name]))
         for problem in refused(answer, 422)["detail"]:
             assert problem.keys() >= {"type", "loc", "msg"}
 
     @pytest.mark.parametrize("name", RULES)
-    def test_when_a_rule_does_not_hold(self, api, appliance, name):
+    def test_when_a_rule_does_not_hold(self, api, server, name):
         change, code = RULES[name]
-        refused(api.post("/v1/sandboxes", json=appliance.body(**change)), 400, code)
+        refused(api.post("/v1/sandboxes", json=server.body(**change)), 400, code)
 
-    def test_when_no_registry_knows_its_image(self, api, appliance, registry):
+    def test_when_no_registry_knows_its_image(self, api, server, registry):
         uri = f"127.0.0.1:{registry}/no/such-image:1"
-        answer = api.post("/v1/sandboxes", json=appliance.body(image={"uri": uri}))
+        answer = api.post("/v1/sandboxes", json=server.body(image={"uri": uri}))
         assert "such-image" in refused(answer, 400, "DOCKER::SANDBOX_IMAGE_PULL_FAILED")["message"]
 
-    def test_when_its_registry_is_not_there(self, api, appliance):
-        body = appliance.body(image={"uri": f"127.0.0.1:{free_port()}/any/image:1"})
+    def test_when_its_registry_is_not_there(self, api, server):
+        body = server.body(image={"uri": f"127.0.0.1:{free_port()}/any/image:1"})
         refused(api.post("/v1/sandboxes", json=body), 500, "DOCKER::SANDBOX_IMAGE_PULL_FAILED")
 
     @pytest.mark.parametrize("name", VOLUMES)
-    def test_when_a_volume_is_wrong(self, api, appliance, name):
+    def test_when_a_volume_is_wrong(self, api, server, name):
         volumes, status = VOLUMES[name]
-        answer = api.post("/v1/sandboxes", json=appliance.body(volumes=volumes))
+        answer = api.post("/v1/sandboxes", json=server.body(volumes=volumes))
         assert 400 <= answer.status_code < 500 and set(answer.json()) >= {"code", "message"}
         if status == 400:
             assert answer.status_code == 400
@@ -175,8 +175,8 @@ class TestACreateIsRefused:
         assert api.post("/v1/sandboxes", content=b" " * (5 << 20), headers=JSON).status_code == 413
 
     @pytest.mark.parametrize("entrypoint", [["/no/such/program"], ["/etc/passwd"], ["no-such-program"]])
-    def test_when_its_entrypoint_cannot_be_started(self, api, appliance, entrypoint):
-        answer = api.post("/v1/sandboxes", json=appliance.body(entrypoint=entrypoint))
+    def test_when_its_entrypoint_cannot_be_started(self, api, server, entrypoint):
+        answer = api.post("/v1/sandboxes", json=server.body(entrypoint=entrypoint))
         if answer.status_code == 202:
             api.delete(f"/v1/sandboxes/{answer.json()['id']}")
         body = refused(answer, 500, "DOCKER::SANDBOX_START_FAILED")
@@ -195,7 +195,7 @@ def test_every_mistake_is_named_at_once(api):
 
 
 def test_a_timeout_above_the_servers_limit_is_refused(world):
-    own = Appliance(world, max_sandbox_timeout_seconds=100)
+    own = AllInOneServer(world, max_sandbox_timeout_seconds=100)
     try:
         own.start()
         with own.api as client:
@@ -206,7 +206,7 @@ def test_a_timeout_above_the_servers_limit_is_refused(world):
 
 
 def test_a_limit_binds_renewals_and_an_ended_sandbox_has_none(world):
-    own = Appliance(world, max_sandbox_timeout_seconds=100)
+    own = AllInOneServer(world, max_sandbox_timeout_seconds=100)
     try:
         own.start()
         with own.api as client:
@@ -220,7 +220,7 @@ def test_a_limit_binds_renewals_and_an_ended_sandbox_has_none(world):
         own.tear_down()
 
 
-def test_fields_that_nobody_knows_are_passed_over(api, appliance):
-    answer = api.post("/v1/sandboxes", json=appliance.body(unheardOf={"a": [1]}))
+def test_fields_that_nobody_knows_are_passed_over(api, server):
+    answer = api.post("/v1/sandboxes", json=server.body(unheardOf={"a": [1]}))
     assert answer.status_code == 202
     assert api.delete(f"/v1/sandboxes/{answer.json()['id']}").status_code == 204

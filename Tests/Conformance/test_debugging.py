@@ -5,21 +5,21 @@ import re
 import subprocess
 
 import pytest
-from support.appliance import ROOT, deny_but
+from support.server import ROOT, deny_but
 
 PAGE = (ROOT / "docs/debugging.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.S | re.M)
 
 
 @pytest.fixture(scope="module")
-def ask(appliance):
-    """Runs shell text after the page's first block, with this appliance's folders and a sandbox of its own."""
-    sandbox = appliance.create(network_policy=deny_but("pypi.org"))
-    setup = BLOCKS[0].replace("/run/sallyport", f"{appliance.folder}/run").replace("ID=the-sandbox", f"ID={sandbox.id}")
+def ask(server):
+    """Runs shell text after the page's first block, with this server's folders and a sandbox of its own."""
+    sandbox = server.create(network_policy=deny_but("pypi.org"))
+    setup = BLOCKS[0].replace("/run/sallyport", f"{server.folder}/run").replace("ID=the-sandbox", f"ID={sandbox.id}")
     setup = re.sub(r"^export OPEN_SANDBOX_DOMAIN.*\n", "", setup)
 
     def ask(command):
-        return subprocess.run(["bash", "-c", setup + command], env=appliance.environment(), capture_output=True,
+        return subprocess.run(["bash", "-c", setup + command], env=server.environment(), capture_output=True,
                               text=True, timeout=30)
 
     yield ask

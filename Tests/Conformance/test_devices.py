@@ -45,8 +45,8 @@ def opened(text):
     return {(kind, int(major), int(minor)) for kind, major, minor in found if kind == "b" or (int(major), int(minor)) not in USUAL}
 
 
-def first_process(appliance, sandbox):
-    return int((appliance.state / "sandboxes" / name_of(sandbox.id) / "pid").read_text())
+def first_process(server, sandbox):
+    return int((server.state / "sandboxes" / name_of(sandbox.id) / "pid").read_text())
 
 
 def test_no_node_opens_among_the_files_of_a_sandbox(either_runtime):

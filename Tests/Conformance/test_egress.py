@@ -5,7 +5,7 @@ import threading
 import httpx
 import pytest
 from opensandbox.models.sandboxes import NetworkPolicy, NetworkRule
-from support.appliance import deny_but
+from support.server import deny_but
 from support.inside import exit_code, fetches, resolves, say
 from support.waiting import eventually
 
@@ -291,13 +291,13 @@ def test_rules_that_the_client_does_not_know_are_read_by_it_as_what_they_mean(cr
     assert api.put(path, json=answer.json()["policy"]).json() == answer.json(), "what was answered can be sent"
 
 
-def test_fifty_changes_at_once_lose_nothing(create, appliance):
+def test_fifty_changes_at_once_lose_nothing(create, server):
     sandbox = create(network_policy=deny_but("one.example"))
     path = f"/v1/sandboxes/{sandbox.id}/networkpolicy"
     statuses = []
 
     def change(number):
-        with appliance.api as client:
+        with server.api as client:
             rule = [{"action": "allow", "target": f"host{number}.example"}]
             statuses.append(client.patch(path, json=rule).status_code)
 

@@ -10,7 +10,7 @@ import time
 
 import httpx
 import pytest
-from support.appliance import IMAGE
+from support.server import IMAGE
 from support.inside import ECHO_SERVER, headers_of, say, start_server
 from test_mcp import run as with_mcp
 
@@ -76,19 +76,19 @@ def test_the_sdk_sends_it_back(create, proxied):
 
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])
-def test_the_command_line_sends_it_back(sandbox, appliance, tmp_path, proxied):
-    environment = {**appliance.environment(), "HOME": str(tmp_path), "OPEN_SANDBOX_USE_SERVER_PROXY": str(proxied).lower()}
+def test_the_command_line_sends_it_back(sandbox, server, tmp_path, proxied):
+    environment = {**server.environment(), "HOME": str(tmp_path), "OPEN_SANDBOX_USE_SERVER_PROXY": str(proxied).lower()}
     done = subprocess.run([OSB, "command", "run", sandbox.id, "-o", "raw", "--", "echo", "in"], env=environment,
                           capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (0, "in\n"), done.stderr
 
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])
-def test_the_mcp_server_sends_it_back(appliance, proxied):
+def test_the_mcp_server_sends_it_back(server, proxied):
     async def tour(_, call):
         made = json.loads(await call("sandbox_create", image=IMAGE))
         box = made.get("sandbox_id") or made["id"]
-        appliance.seen.add(box)
+        server.seen.add(box)
         try:
             assert "hello" in await call("command_run", sandbox_id=box, command="echo hello")
             await call("file_write", sandbox_id=box, path="/tmp/note", content="text")
@@ -96,7 +96,7 @@ def test_the_mcp_server_sends_it_back(appliance, proxied):
         finally:
             await call("sandbox_kill", sandbox_id=box)
 
-    with_mcp(appliance, tour, OPEN_SANDBOX_USE_SERVER_PROXY=str(proxied).lower())
+    with_mcp(server, tour, OPEN_SANDBOX_USE_SERVER_PROXY=str(proxied).lower())
 
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])

@@ -25,13 +25,13 @@ def get(endpoint, path="/", **headers):
     return httpx.get(f"http://{endpoint.endpoint}{path}", headers={**(endpoint.headers or {}), **headers})
 
 
-def test_a_server_in_a_sandbox_answers_through_the_gateway(served, appliance):
+def test_a_server_in_a_sandbox_answers_through_the_gateway(served, server):
     endpoint = served.get_endpoint(8000)
-    assert endpoint.endpoint == f"127.0.0.1:{appliance.gateway_port}"
+    assert endpoint.endpoint == f"127.0.0.1:{server.gateway_port}"
     assert endpoint.headers == {ROUTE: f"{served.id}-8000"}
     answer = get(endpoint, "/a%20b?x=%2F&y")
     assert answer.status_code == 200 and answer.json()["target"] == "/a%20b?x=%2F&y"
-    assert httpx.get(appliance.gateway, headers={ROUTE: f"{served.id}-8000"}).status_code == 200
+    assert httpx.get(server.gateway, headers={ROUTE: f"{served.id}-8000"}).status_code == 200
 
 
 def test_a_body_goes_through_in_both_directions(served):
@@ -85,12 +85,12 @@ def test_a_signature_of_one_sandbox_does_not_open_another(served, create):
     assert get(endpoint, **{ROUTE: swapped}).status_code == 401
 
 
-def test_secure_access_needs_the_credential_or_a_signature(create, appliance):
+def test_secure_access_needs_the_credential_or_a_signature(create, server):
     sandbox = create(secure_access=True)
     start_server(sandbox, ECHO_SERVER)
     plain, route = sandbox.get_endpoint(8000), f"{sandbox.id}-8000"
     assert get(plain).status_code == 200 and CREDENTIAL in plain.headers
-    assert httpx.get(appliance.gateway, headers={ROUTE: route}).status_code == 401
+    assert httpx.get(server.gateway, headers={ROUTE: route}).status_code == 401
     assert get(plain, **{CREDENTIAL: "wrong"}).status_code == 401
     signed = sandbox.get_signed_endpoint(8000, int(time.time()) + 600)
     assert CREDENTIAL not in signed.headers and get(signed).status_code == 200
@@ -109,32 +109,32 @@ def test_the_sdk_works_with_secure_access_both_ways(create):
 @pytest.mark.parametrize("route, status", [
     ("", 400), ("nonsense", 400), ("00000000-0000-4000-8000-000000000000-8000", 404),
 ])
-def test_a_route_to_nowhere_is_refused(appliance, route, status):
-    answer = httpx.get(appliance.gateway, headers={ROUTE: route} if route else {})
+def test_a_route_to_nowhere_is_refused(server, route, status):
+    answer = httpx.get(server.gateway, headers={ROUTE: route} if route else {})
     assert 400 <= answer.status_code < 500 and set(answer.json()) >= {"code", "message"}
     if status == 404:
         assert answer.status_code == 404
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "-1", "x"])
-def test_a_route_to_no_port_is_refused(served, appliance, port):
-    answer = httpx.get(appliance.gateway, headers={ROUTE: f"{served.id}-{port}"})
+def test_a_route_to_no_port_is_refused(served, server, port):
+    answer = httpx.get(server.gateway, headers={ROUTE: f"{served.id}-{port}"})
     assert 400 <= answer.status_code < 500 and set(answer.json()) >= {"code", "message"}
 
 
-def test_a_port_on_which_nothing_listens_is_a_bad_gateway(served, appliance):
-    answer = httpx.get(appliance.gateway, headers={ROUTE: f"{served.id}-8009"})
+def test_a_port_on_which_nothing_listens_is_a_bad_gateway(served, server):
+    answer = httpx.get(server.gateway, headers={ROUTE: f"{served.id}-8009"})
     assert answer.status_code == 502 and answer.json()["code"] == "BACKEND_CONNECTION_FAILED"
 
 
-def test_a_sandbox_that_is_gone_is_not_reached_any_more(create, appliance):
+def test_a_sandbox_that_is_gone_is_not_reached_any_more(create, server):
     sandbox = create()
     start_server(sandbox, ECHO_SERVER)
     endpoint = sandbox.get_endpoint(8000)
     with httpx.Client() as kept:
-        assert kept.get(appliance.gateway, headers=endpoint.headers).status_code == 200
+        assert kept.get(server.gateway, headers=endpoint.headers).status_code == 200
         sandbox.kill()
-        assert kept.get(appliance.gateway, headers=endpoint.headers).status_code == 404
+        assert kept.get(server.gateway, headers=endpoint.headers).status_code == 404
 
 
 WEBSOCKETS = r'''
@@ -183,15 +183,15 @@ def talking(create):
     return sandbox
 
 
-def socket_of(sandbox, appliance, way):
+def socket_of(sandbox, server, way):
     if way == "gateway":
-        return f"ws://127.0.0.1:{appliance.gateway_port}/chat?x=1", {ROUTE: f"{sandbox.id}-8000"}
-    return f"ws://127.0.0.1:{appliance.port}/v1/sandboxes/{sandbox.id}/proxy/8000/chat?x=1", {}
+        return f"ws://127.0.0.1:{server.gateway_port}/chat?x=1", {ROUTE: f"{sandbox.id}-8000"}
+    return f"ws://127.0.0.1:{server.port}/v1/sandboxes/{sandbox.id}/proxy/8000/chat?x=1", {}
 
 
 @pytest.mark.parametrize("way", ["gateway", "server"])
-def test_a_websocket_goes_through(talking, appliance, way):
-    url, headers = socket_of(talking, appliance, way)
+def test_a_websocket_goes_through(talking, server, way):
+    url, headers = socket_of(talking, server, way)
     with connect(url, additional_headers=headers, subprotocols=["one", "two"], origin="http://page.example",
                  compression=None, max_size=None) as socket:
         assert socket.subprotocol == "one"
@@ -204,8 +204,8 @@ def test_a_websocket_goes_through(talking, appliance, way):
 
 
 @pytest.mark.parametrize("way", ["gateway", "server"])
-def test_the_close_code_of_a_websocket_goes_through(talking, appliance, way):
-    url, headers = socket_of(talking, appliance, way)
+def test_the_close_code_of_a_websocket_goes_through(talking, server, way):
+    url, headers = socket_of(talking, server, way)
     with connect(url, additional_headers=headers, compression=None) as socket:
         socket.recv(timeout=30)
         socket.send(b"close please")
@@ -214,10 +214,10 @@ def test_the_close_code_of_a_websocket_goes_through(talking, appliance, way):
         assert (end.value.rcvd.code, end.value.rcvd.reason) == (4001, "as asked")
 
 
-def test_a_websocket_needs_the_credential_of_a_secured_sandbox(create, appliance):
+def test_a_websocket_needs_the_credential_of_a_secured_sandbox(create, server):
     sandbox = create(secure_access=True)
     start_server(sandbox, WEBSOCKETS)
-    url, headers = socket_of(sandbox, appliance, "gateway")
+    url, headers = socket_of(sandbox, server, "gateway")
     credential = sandbox.get_endpoint(8000).headers
     with connect(url, additional_headers=credential, compression=None) as socket:
         assert socket.recv(timeout=30)

@@ -8,18 +8,18 @@ import subprocess
 
 import pytest
 from opensandbox.exceptions import SandboxApiException
-from support.appliance import BINARY
+from support.server import BINARY
 from support.waiting import eventually
 
 FOREIGN = "\x1b[31mred\x1b]0;title\x07 \u202egnihton\u2066 \u2028 \r\nforged line"
 
 
-def serve(appliance, output, *words):
-    """A server with a key of its own making, in the place of the appliance's."""
+def serve(server, output, *words):
+    """A server with a key of its own making, with the configuration of one that has ended."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENSANDBOX")}
     return subprocess.Popen(
-        [BINARY, "serve", "--config", str(appliance.config), *words], stdin=subprocess.DEVNULL, stdout=output,
-        stderr=open(appliance.folder / "other-log", "wb"), env=environment, start_new_session=True)
+        [BINARY, "serve", "--config", str(server.config), *words], stdin=subprocess.DEVNULL, stdout=output,
+        stderr=open(server.folder / "other-log", "wb"), env=environment, start_new_session=True)
 
 
 def ended(process):
@@ -27,11 +27,11 @@ def ended(process):
     process.wait(timeout=15)
 
 
-def test_the_api_key_is_printed_on_a_terminal_only(own_appliance):
-    own_appliance.stop()
-    file, errors = own_appliance.state / "secrets/api-key", own_appliance.folder / "other-log"
+def test_the_api_key_is_printed_on_a_terminal_only(own_server):
+    own_server.stop()
+    file, errors = own_server.state / "secrets/api-key", own_server.folder / "other-log"
     leader, follower = pty.openpty()
-    process = serve(own_appliance, follower)
+    process = serve(own_server, follower)
     os.close(follower)
     said = b""
     while b"asyncio.run(main())" not in said:
@@ -41,14 +41,14 @@ def test_the_api_key_is_printed_on_a_terminal_only(own_appliance):
     key = file.read_text().strip()
     assert f"export OPEN_SANDBOX_API_KEY={key}".encode() in said and key not in errors.read_text()
 
-    process = serve(own_appliance, subprocess.PIPE)
+    process = serve(own_server, subprocess.PIPE)
     said = b""
     while b"asyncio.run(main())" not in said:
         said += process.stdout.read1(4096)
     ended(process)
     assert key.encode() not in said and f"$(cat {file})".encode() in said and key not in errors.read_text()
 
-    process = serve(own_appliance, subprocess.PIPE, "--log-format", "json")
+    process = serve(own_server, subprocess.PIPE, "--log-format", "json")
     eventually(lambda: '"message":"ready"' in errors.read_text(), what="the line that says so")
     ended(process)
     lines = [json.loads(line) for line in errors.read_text().splitlines()]
@@ -56,7 +56,7 @@ def test_the_api_key_is_printed_on_a_terminal_only(own_appliance):
     assert [line["api-key-file"] for line in lines if line["message"] == "ready"] == [str(file)]
 
 
-def test_what_a_sandbox_prints_adds_no_line_and_moves_no_terminal(create, appliance):
+def test_what_a_sandbox_prints_adds_no_line_and_moves_no_terminal(create, server):
     marks = [mark for mark in FOREIGN if ord(mark) < 0x20 or ord(mark) in (0x202E, 0x2066, 0x2028)]
     script = f"printf '%s' '{FOREIGN}'"
     with pytest.raises(SandboxApiException) as refusal:
@@ -67,9 +67,9 @@ def test_what_a_sandbox_prints_adds_no_line_and_moves_no_terminal(create, applia
     logs = eventually(
         lambda: "forged" in (d := sandbox.get_diagnostic_logs("all")).content and d.content, what="the output")
     assert logs.splitlines()[-1] == "forged line" and r"\u{202e}gnihton\u{2066}" in logs
-    for text in (told, logs.replace("\n", ""), appliance.log.read_text().replace("\n", "")):
+    for text in (told, logs.replace("\n", ""), server.log.read_text().replace("\n", "")):
         assert not [mark for mark in marks if mark in text]
-    assert not [line for line in appliance.log.read_text().splitlines() if line.startswith("forged")]
+    assert not [line for line in server.log.read_text().splitlines() if line.startswith("forged")]
 
 
 def test_a_start_without_a_program_names_it(create):

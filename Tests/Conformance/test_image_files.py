@@ -108,13 +108,13 @@ def test_what_cannot_be_unpacked_within_its_tree_is_refused_or_changes_nothing(o
 
 
 @pytest.fixture(scope="module")
-def own_store(appliance, registry):
+def own_store(server, registry):
     """Creates a sandbox of an image, in whatever way that ends, and looks after the images that were there before."""
-    with appliance.api as api:
+    with server.api as api:
         def create(image):
             auth = {"username": registry.user, "password": registry.password}
-            body = appliance.body(image={"uri": image, "auth": auth}, entrypoint=FOREVER)
-            store = appliance.state / "images"
+            body = server.body(image={"uri": image, "auth": auth}, entrypoint=FOREVER)
+            store = server.state / "images"
             before = digest_of(store)
             answer = api.post("/v1/sandboxes", json=body)
             if answer.status_code != 202:

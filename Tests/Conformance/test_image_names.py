@@ -1,7 +1,7 @@
 """What the name of an image may come to mean: this machine's own names, names without a registry, pinned digests."""
 
 import pytest
-from support.appliance import Appliance
+from support.server import AllInOneServer
 from support.inside import say
 from support.lying_registry import LyingRegistry
 
@@ -19,35 +19,35 @@ def liar():
 
 @pytest.fixture(scope="module")
 def qualified(world, liar):
-    """An appliance whose operator says where names without a registry are of."""
-    appliance = Appliance(world, local={"unqualified_registry": f'"{liar.address}"'})
+    """A server whose operator says where names without a registry are of."""
+    server = AllInOneServer(world, local={"unqualified_registry": f'"{liar.address}"'})
     try:
-        yield appliance.start()
+        yield server.start()
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
-def refusal(appliance, name):
-    before = appliance.ids()
-    with appliance.api as api:
-        answer = api.post("/v1/sandboxes", json=appliance.body(image={"uri": name}, entrypoint=FOREVER))
-    assert appliance.ids() == before, "a refused create leaves nothing"
+def refusal(server, name):
+    before = server.ids()
+    with server.api as api:
+        answer = api.post("/v1/sandboxes", json=server.body(image={"uri": name}, entrypoint=FOREVER))
+    assert server.ids() == before, "a refused create leaves nothing"
     return answer.status_code, answer.json()["message"] if answer.status_code != 202 else ""
 
 
 @pytest.mark.parametrize("name", ["sallyport/other", "sallyport/base:2", "docker.io/sallyport/other", "index.docker.io/sallyport/base:none",
                                   "sallyport/base@sha256:" + "0" * 64])
-def test_a_name_of_this_machine_is_never_asked_for_elsewhere(appliance, qualified, liar, name):
+def test_a_name_of_this_machine_is_never_asked_for_elsewhere(server, qualified, liar, name):
     asked = len(liar.asked)
-    for server in (appliance, qualified):
-        status, message = refusal(server, name)
+    for asked_server in (server, qualified):
+        status, message = refusal(asked_server, name)
         assert status == 400 and "make base-image" in message, message
     assert len(liar.asked) == asked
 
 
 @pytest.mark.parametrize("name", ["python:3.11", "org/app", "opensandbox/code-interpreter:v1.0.2"])
-def test_a_name_without_a_registry_is_refused_with_the_name_to_write(appliance, name):
-    status, message = refusal(appliance, name)
+def test_a_name_without_a_registry_is_refused_with_the_name_to_write(server, name):
+    status, message = refusal(server, name)
     assert status == 400 and "docker.io/" in message and "unqualified_registry" in message, message
 
 
@@ -61,13 +61,13 @@ def test_a_name_without_a_registry_is_of_the_one_that_the_operator_says(qualifie
         sandbox.close()
 
 
-def test_a_pinned_digest_is_checked(appliance, liar):
+def test_a_pinned_digest_is_checked(server, liar):
     other = "sha256:" + "0123456789abcdef" * 4
-    status, message = refusal(appliance, f"{liar.address}/some/tool@{other}")
+    status, message = refusal(server, f"{liar.address}/some/tool@{other}")
     assert status >= 400 and message, "another image than the one that was asked for"
     assert any(path.endswith(other) for path in liar.asked)
     # The control: the digest that it has.
-    sandbox = appliance.create(image=f"{liar.address}/some/tool:1@{liar.digest}", entrypoint=FOREVER)
+    sandbox = server.create(image=f"{liar.address}/some/tool:1@{liar.digest}", entrypoint=FOREVER)
     try:
         assert say(sandbox, "/bin/busybox echo inside") == "inside"
     finally:

@@ -23,13 +23,13 @@ ENABLED = {"bootstrap.execd.isolation": "enable"}
 
 
 @pytest.fixture(scope="module")
-def isolating(appliance):
+def isolating(server):
     """A sandbox with isolated sessions, for all tests of this file."""
-    sandbox = appliance.create(extensions=ENABLED, resource={"cpu": "1", "memory": "512Mi"}, env={
+    sandbox = server.create(extensions=ENABLED, resource={"cpu": "1", "memory": "512Mi"}, env={
         "PLAIN": "seen", "FOO_API_KEY": "hidden", "AWS_X": "hidden", "JUPYTER_TOKEN": "hidden"})
     yield sandbox
-    if appliance.process.poll() is None:
-        with appliance.api as client:
+    if server.process.poll() is None:
+        with server.api as client:
             client.delete(f"/v1/sandboxes/{sandbox.id}")
     sandbox.close()
 
@@ -525,9 +525,9 @@ def test_a_crash_that_root_makes_up_starts_nothing_with_the_first_processs_right
     assert say(sandbox, "ls /tmp/caught 2>&1 | grep -c 'No such'") == "1" and say(sandbox, "echo alive") == "alive"
 
 
-def test_the_asynchronous_client_does_the_same(isolating, appliance):
+def test_the_asynchronous_client_does_the_same(isolating, server):
     async def all_of_it():
-        config = ConnectionConfig(api_key=appliance.key, domain=f"127.0.0.1:{appliance.port}", disable_metrics=True)
+        config = ConnectionConfig(api_key=server.key, domain=f"127.0.0.1:{server.port}", disable_metrics=True)
         sandbox = await Sandbox.connect(isolating.id, connection_config=config)
         async with sandbox.isolation.session(CreateIsolatedSessionRequest(workspace=IsolatedWorkspaceSpec(path="/workspace"))) as one:
             await one.files.write_file("file", "text")

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from opensandbox.models.execd import RunCommandOpts
-from support.appliance import deny_but
+from support.server import deny_but
 from support.inside import fetches, resolves, say
 from support.leftovers import name_of
 
@@ -118,13 +118,13 @@ def users_of(sandbox):
     return {int(user) for user in found}
 
 
-def test_root_in_a_sandbox_is_nobody_outside_and_nobody_else(create, appliance):
+def test_root_in_a_sandbox_is_nobody_outside_and_nobody_else(create, server):
     one, two = create(), create()
     users = [users_of(sandbox) for sandbox in (one, two)]
     assert all(users) and not users[0] & users[1], users
     assert min(users[0] | users[1]) >= 0x78000000, users
     assert say(one, "id -u; stat -c %u /etc/passwd /root; touch /made; stat -c %u /made").split() == ["0"] * 4
-    assert "user namespace: ids" in appliance.api.get(f"/v1/sandboxes/{one.id}/diagnostics/summary").text
+    assert "user namespace: ids" in server.api.get(f"/v1/sandboxes/{one.id}/diagnostics/summary").text
 
 
 def test_no_loop_device_shows_which_file_of_the_machine_it_is_of(create, tmp_path):
@@ -186,7 +186,7 @@ def as_nobody(*command):
     return subprocess.run(words, capture_output=True, text=True, timeout=20)
 
 
-def test_no_other_user_of_the_machine_finds_a_sandbox_by_its_id(sandbox, appliance):
+def test_no_other_user_of_the_machine_finds_a_sandbox_by_its_id(sandbox, server):
     control = as_nobody("/usr/bin/python3", "-c", LOOK, name_of(sandbox.id))
     assert "/mountinfo" in control.stdout and "/cgroup" in control.stdout, control
     seen = as_nobody("/usr/bin/python3", "-c", LOOK, sandbox.id)

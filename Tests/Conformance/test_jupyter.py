@@ -18,7 +18,7 @@ from opensandbox.config import ConnectionConfigSync
 from opensandbox.exceptions import SandboxApiException
 from opensandbox.models.execd_sync import ExecutionHandlersSync
 from opensandbox.models.sandboxes import SandboxEndpoint
-from support.appliance import EXECD, ROOT, free_port
+from support.server import EXECD, ROOT, free_port
 from support.waiting import answers, eventually
 
 JUPYTER = ROOT / ".build-conformance/jupyter/bin/jupyter-server"

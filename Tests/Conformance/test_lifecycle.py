@@ -7,7 +7,7 @@ import pytest
 from opensandbox import SandboxSync
 from opensandbox.exceptions import SandboxApiException
 from opensandbox.models.sandboxes import SandboxFilter
-from support.appliance import IMAGE, deny_but
+from support.server import IMAGE, deny_but
 from support.inside import fetches, resolves, say
 from support.leftovers import name_of
 from support.waiting import eventually
@@ -48,24 +48,24 @@ def test_renewing_moves_the_end_in_both_directions(create):
         assert sandbox.get_info().expires_at == answer.expires_at
 
 
-def test_a_sandbox_whose_time_has_come_is_deleted_with_everything(create, appliance):
+def test_a_sandbox_whose_time_has_come_is_deleted_with_everything(create, server):
     sandbox, kept = create(), create()
-    assert len(appliance.leftovers.namespaces()) >= 2
+    assert len(server.leftovers.namespaces()) >= 2
     sandbox.renew(timedelta(seconds=1))
-    eventually(lambda: sandbox.id not in appliance.ids(), what="the deletion")
+    eventually(lambda: sandbox.id not in server.ids(), what="the deletion")
     assert refused(404, sandbox.get_info) == "DOCKER::SANDBOX_NOT_FOUND"
-    eventually(lambda: name_of(sandbox.id) not in appliance.leftovers.folders())
-    eventually(lambda: sandbox.id not in appliance.leftovers.rows())
+    eventually(lambda: name_of(sandbox.id) not in server.leftovers.folders())
+    eventually(lambda: sandbox.id not in server.leftovers.rows())
     assert kept.get_info().status.state == "Running"
 
 
-def test_pausing_stops_processes_and_resuming_goes_on_with_them(create, appliance):
+def test_pausing_stops_processes_and_resuming_goes_on_with_them(create, server):
     sandbox = create(entrypoint=["sh", "-c", "while :; do date +%s.%N >> /tmp/ticks; sleep 0.05; done"])
     eventually(lambda: sandbox.commands.run("test -s /tmp/ticks").exit_code == 0)
     sandbox.pause()
     assert sandbox.get_info().status.state == "Paused"
     assert refused(409, sandbox.pause) == "DOCKER::SANDBOX_NOT_RUNNING"
-    ticks = appliance.state / "sandboxes" / name_of(sandbox.id)
+    ticks = server.state / "sandboxes" / name_of(sandbox.id)
     file = next(path for path in ticks.rglob("ticks") if path.is_file())
     size, changes = file.stat().st_size, []
     deadline = time.monotonic() + 0.5
@@ -73,20 +73,20 @@ def test_pausing_stops_processes_and_resuming_goes_on_with_them(create, applianc
         changes.append(file.stat().st_size)
         time.sleep(0.05)
     assert set(changes) == {size}
-    resumed = SandboxSync.resume(sandbox.id, connection_config=appliance.connection())
+    resumed = SandboxSync.resume(sandbox.id, connection_config=server.connection())
     try:
         assert resumed.get_info().status.state == "Running"
         eventually(lambda: file.stat().st_size > size, what="another tick")
-        with appliance.manager() as manager:
+        with server.manager() as manager:
             assert refused(409, manager.resume_sandbox, sandbox.id) == "DOCKER::SANDBOX_NOT_PAUSED"
     finally:
         resumed.close()
 
 
-def test_a_policy_outlives_pause_and_resume(create, appliance, world):
+def test_a_policy_outlives_pause_and_resume(create, server, world):
     sandbox = create(network_policy=deny_but("one.example"))
     sandbox.pause()
-    resumed = SandboxSync.resume(sandbox.id, connection_config=appliance.connection())
+    resumed = SandboxSync.resume(sandbox.id, connection_config=server.connection())
     try:
         assert fetches(resumed, "http://one.example/") and not resolves(resumed, "two.example")
         assert not fetches(resumed, f"http://{world.two}/")
@@ -94,9 +94,9 @@ def test_a_policy_outlives_pause_and_resume(create, appliance, world):
         resumed.close()
 
 
-def test_a_sandbox_is_connected_to_by_its_id(create, appliance):
+def test_a_sandbox_is_connected_to_by_its_id(create, server):
     sandbox = create()
-    again = SandboxSync.connect(sandbox.id, connection_config=appliance.connection())
+    again = SandboxSync.connect(sandbox.id, connection_config=server.connection())
     try:
         assert say(again, "echo hello") == "hello"
         assert again.is_healthy()
@@ -104,12 +104,12 @@ def test_a_sandbox_is_connected_to_by_its_id(create, appliance):
         again.close()
 
 
-def test_a_killed_sandbox_is_gone_at_once(create, appliance):
+def test_a_killed_sandbox_is_gone_at_once(create, server):
     sandbox = create()
     sandbox.kill()
     assert refused(404, sandbox.get_info) == "DOCKER::SANDBOX_NOT_FOUND"
     assert refused(404, sandbox.kill) == "DOCKER::SANDBOX_NOT_FOUND"
-    assert sandbox.id not in appliance.ids()
+    assert sandbox.id not in server.ids()
 
 
 def test_metadata_is_set_changed_and_removed(create):
@@ -119,10 +119,10 @@ def test_metadata_is_set_changed_and_removed(create):
     assert sandbox.get_info().metadata == info.metadata
 
 
-def test_lists_are_filtered_by_state_and_metadata_and_come_in_pages(create, appliance):
+def test_lists_are_filtered_by_state_and_metadata_and_come_in_pages(create, server):
     boxes = [create(metadata={"suite": "listing", "number": str(number)}) for number in range(3)]
     boxes[0].pause()
-    with appliance.manager() as manager:
+    with server.manager() as manager:
         def found(**options):
             return manager.list_sandbox_infos(SandboxFilter(metadata={"suite": "listing"}, **options))
 
@@ -140,7 +140,7 @@ def test_lists_are_filtered_by_state_and_metadata_and_come_in_pages(create, appl
         assert [info.id for info in manager.list_sandbox_infos(both).sandbox_infos] == [boxes[1].id]
 
 
-def test_a_sandbox_whose_entrypoint_ends_is_terminated_and_can_be_deleted(create, appliance):
+def test_a_sandbox_whose_entrypoint_ends_is_terminated_and_can_be_deleted(create, server):
     sandbox = create(entrypoint=["sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.05; done; echo the end; exit 3"])
     sandbox.files.write_file("/tmp/end", "")
     info = eventually(lambda: (i := sandbox.get_info()).status.state != "Running" and i, what="the end")
@@ -149,7 +149,7 @@ def test_a_sandbox_whose_entrypoint_ends_is_terminated_and_can_be_deleted(create
     assert info.status.message in sandbox.get_diagnostic_events("runtime").content
     assert "the end" in sandbox.get_diagnostic_logs("container").content
     sandbox.kill()
-    assert sandbox.id not in appliance.ids()
+    assert sandbox.id not in server.ids()
 
 
 def test_an_entrypoint_that_a_signal_ends_says_which(create):
@@ -169,14 +169,14 @@ def test_diagnostics_tell_the_output_and_the_events_of_a_sandbox(create):
     assert refused(400, sandbox.get_diagnostic_logs, "no-such-scope")
 
 
-def test_twenty_sandboxes_are_made_at_once(appliance):
+def test_twenty_sandboxes_are_made_at_once(server):
     import threading
 
     made, errors = [], []
 
     def one(number):
         try:
-            made.append(appliance.create(metadata={"many": "yes"}, network_policy=deny_but(f"n{number}.example")))
+            made.append(server.create(metadata={"many": "yes"}, network_policy=deny_but(f"n{number}.example")))
         except Exception as error:
             errors.append(error)
 
@@ -195,4 +195,4 @@ def test_twenty_sandboxes_are_made_at_once(appliance):
             thread.start()
         for thread in threads:
             thread.join()
-    assert not {sandbox.id for sandbox in made} & set(appliance.ids())
+    assert not {sandbox.id for sandbox in made} & set(server.ids())

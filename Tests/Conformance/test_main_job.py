@@ -1,6 +1,6 @@
 """The main job, end to end, with the official SDK."""
 
-from support.appliance import deny_but
+from support.server import deny_but
 from support.inside import fetches, resolves, say
 
 

@@ -5,19 +5,19 @@ import json
 import pathlib
 import sys
 
-from support.appliance import IMAGE
+from support.server import IMAGE
 
 PROGRAM = str(pathlib.Path(sys.executable).with_name("opensandbox-mcp"))
 
 
-def run(appliance, body, **environment):
+def run(server, body, **environment):
     """Runs `body` with a connected client; `body` gets a function that calls a tool."""
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
     async def connected():
         program = StdioServerParameters(
-            command=PROGRAM, args=["--transport", "stdio"], env={**appliance.environment(), **environment})
+            command=PROGRAM, args=["--transport", "stdio"], env={**server.environment(), **environment})
         async with stdio_client(program) as (reading, writing), ClientSession(reading, writing) as session:
             await session.initialize()
 
@@ -33,7 +33,7 @@ def run(appliance, body, **environment):
     asyncio.run(asyncio.wait_for(connected(), 60))
 
 
-def test_every_tool_does_its_work(appliance):
+def test_every_tool_does_its_work(server):
     used = set()
 
     async def tour(session, call):
@@ -44,7 +44,7 @@ def test_every_tool_does_its_work(appliance):
         listed = {tool.name for tool in (await session.list_tools()).tools}
         made = json.loads(await tool("sandbox_create", image=IMAGE))
         box = made.get("sandbox_id") or made["id"]
-        appliance.seen.add(box)
+        server.seen.add(box)
         try:
             assert box in await tool("sandbox_get_info", sandbox_id=box)
             assert box in await tool("sandbox_list")
@@ -68,7 +68,7 @@ def test_every_tool_does_its_work(appliance):
             await tool("file_delete_directories", sandbox_id=box, paths=["/tmp/d"])
         finally:
             await tool("sandbox_kill", sandbox_id=box)
-        assert box not in appliance.ids()
+        assert box not in server.ids()
         assert listed == used, listed ^ used
 
-    run(appliance, tour)
+    run(server, tour)

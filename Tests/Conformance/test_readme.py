@@ -5,25 +5,25 @@ import subprocess
 import sys
 
 import pytest
-from support.appliance import ROOT
+from support.server import ROOT
 
 HEADING = "Five-minute tour"
 
 
-def run(code, appliance, folder):
+def run(code, server, folder):
     script = folder / "example.py"
     script.write_text(code)
-    done = subprocess.run([sys.executable, str(script)], env=appliance.environment(), cwd=folder, capture_output=True,
+    done = subprocess.run([sys.executable, str(script)], env=server.environment(), cwd=folder, capture_output=True,
                           text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_the_first_example_prints_what_the_readme_says(appliance, tmp_path):
+def test_the_first_example_prints_what_the_readme_says(server, tmp_path):
     top = (ROOT / "README.md").read_text().split("\n## ")[0]
     [code] = re.findall(r"^```python\n(.*?)^```", top, re.S | re.M)
     assert "It prints `denied`" in top
-    assert run(code, appliance, tmp_path) == "denied\n"
+    assert run(code, server, tmp_path) == "denied\n"
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def test_the_tour_installs_the_client_that_this_suite_uses(tour):
     assert named == set(re.findall(r"^opensandbox==[\d.]+", (ROOT / "Tests/Conformance/requirements.txt").read_text(), re.M))
 
 
-def test_the_tour_runs_to_its_end(tour, appliance, tmp_path):
+def test_the_tour_runs_to_its_end(tour, server, tmp_path):
     programs = [code for language, code in tour if language == "python"]
     assert programs, "the tour has no Python"
-    printed = [run(code, appliance, tmp_path) for code in programs]
+    printed = [run(code, server, tmp_path) for code in programs]
     assert "tour complete: Running" in printed[-1]

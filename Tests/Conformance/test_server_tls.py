@@ -10,13 +10,13 @@ import httpx
 import pytest
 from opensandbox.config import ConnectionConfigSync
 from opensandbox.models.sandboxes import SandboxFilter
-from support.appliance import Appliance, free_port
+from support.server import AllInOneServer, free_port
 from support.certificates import make_certificate
 from support.inside import ECHO_SERVER, start_server
 from support.waiting import eventually, patient
 
 
-class SecureAppliance(Appliance):
+class SecureServer(AllInOneServer):
     """One whose API is served over TLS, too, with a certificate for this machine."""
 
     def __init__(self, world, folder):
@@ -45,11 +45,11 @@ key = "{self.private_key}"
 
 @pytest.fixture(scope="module")
 def secure(world, tmp_path_factory):
-    appliance = SecureAppliance(world, tmp_path_factory.mktemp("certificates"))
+    server = SecureServer(world, tmp_path_factory.mktemp("certificates"))
     try:
-        yield appliance.start()
+        yield server.start()
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
 @pytest.fixture
@@ -134,14 +134,14 @@ def test_a_new_certificate_is_shown_without_a_restart(secure, tmp_path):
 
 @pytest.mark.parametrize("damage", ["readable by others", "nonsense", "gone"])
 def test_a_server_does_not_start_with_a_certificate_that_cannot_be_used(world, tmp_path, damage):
-    appliance = SecureAppliance(world, tmp_path)
+    server = SecureServer(world, tmp_path)
     try:
-        {"readable by others": lambda: appliance.private_key.chmod(0o640),
-         "nonsense": lambda: appliance.private_key.write_text("x"),
-         "gone": appliance.private_key.unlink}[damage]()
-        process = appliance.launch()
+        {"readable by others": lambda: server.private_key.chmod(0o640),
+         "nonsense": lambda: server.private_key.write_text("x"),
+         "gone": server.private_key.unlink}[damage]()
+        process = server.launch()
         assert process.wait(timeout=60) == 1
-        said = appliance.log.read_text()
-        assert str(appliance.private_key) in said and "PRIVATE KEY" not in said
+        said = server.log.read_text()
+        assert str(server.private_key) in said and "PRIVATE KEY" not in said
     finally:
-        shutil.rmtree(appliance.folder)
+        shutil.rmtree(server.folder)

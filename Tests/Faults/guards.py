@@ -12,7 +12,7 @@ import threading
 import time
 
 from arena import BARRIER, BARRIER_PORT, ONE, Arena, in_namespace
-from support.appliance import BACKTRACE, BINARY
+from support.server import BACKTRACE, BINARY
 from support.waiting import eventually
 from support.world import run
 

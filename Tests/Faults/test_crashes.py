@@ -11,7 +11,7 @@ import httpx
 import pytest
 from opensandbox import SandboxSync
 from opensandbox.models.sandboxes import NetworkRule
-from support.appliance import deny_but
+from support.server import deny_but
 from support.inside import fetches, resolves, say
 from support.length import times
 from support.waiting import eventually
@@ -35,24 +35,24 @@ while True:
 """
 
 
-def connected(appliance, name):
-    return SandboxSync.connect(name, connection_config=appliance.connection())
+def connected(server, name):
+    return SandboxSync.connect(name, connection_config=server.connection())
 
 
-def inside(appliance, path):
-    """A file of the appliance's only sandbox, reached from the host while there is no server."""
-    return pathlib.Path(f"/proc/{min(appliance.leftovers.processes())}/root{path}")
+def inside(server, path):
+    """A file of the server's only sandbox, reached from the host while there is no server."""
+    return pathlib.Path(f"/proc/{min(server.leftovers.processes())}/root{path}")
 
 
-def test_a_sandbox_its_policy_and_its_end_outlive_the_server(own_appliance, world):
-    sandbox = own_appliance.create(network_policy=deny_but("one.example"), metadata={"a": "b"},
+def test_a_sandbox_its_policy_and_its_end_outlive_the_server(own_server, world):
+    sandbox = own_server.create(network_policy=deny_but("one.example"), metadata={"a": "b"},
                                    timeout=timedelta(minutes=30))
     sandbox.patch_egress_rules(deny_but("three.example").egress)
     before = sandbox.get_info()
     process = say(sandbox, "sleep 7777 >/dev/null 2>&1 & echo $!")
-    own_appliance.kill()
-    own_appliance.start()
-    again = connected(own_appliance, sandbox.id)
+    own_server.kill()
+    own_server.start()
+    again = connected(own_server, sandbox.id)
     assert again.get_info() == before
     assert [rule.target for rule in again.get_egress_policy().egress] == ["three.example", "one.example"]
     assert say(again, f"kill -0 {process} && echo alive") == "alive"
@@ -60,29 +60,29 @@ def test_a_sandbox_its_policy_and_its_end_outlive_the_server(own_appliance, worl
     assert not resolves(again, "two.example") and not fetches(again, f"http://{world.two}/")
 
 
-def test_enforcement_holds_while_there_is_no_server(own_appliance, world):
-    sandbox = own_appliance.create(network_policy=deny_but("one.example"), entrypoint=["python3", "-c", PROBER])
+def test_enforcement_holds_while_there_is_no_server(own_server, world):
+    sandbox = own_server.create(network_policy=deny_but("one.example"), entrypoint=["python3", "-c", PROBER])
     assert fetches(sandbox, "http://one.example/")
-    own_appliance.kill()
+    own_server.kill()
     heard = world.heard(world.two)
     addresses = [world.one, world.two, world.two_v6, "one.example", world.three, world.one]
-    inside(own_appliance, "/tmp/ask").write_text("".join(f"{address}\n" for address in addresses))
-    answers = inside(own_appliance, "/tmp/answers")
+    inside(own_server, "/tmp/ask").write_text("".join(f"{address}\n" for address in addresses))
+    answers = inside(own_server, "/tmp/answers")
     eventually(lambda: answers.exists() and len(answers.read_text().splitlines()) == len(addresses), within=40)
     found = [line.split()[1] for line in answers.read_text().splitlines()]
     assert found == ["open", "closed", "closed", "closed", "closed", "open"], found
     assert world.heard(world.two) == heard
-    own_appliance.start()
-    again = connected(own_appliance, sandbox.id)
+    own_server.start()
+    again = connected(own_server, sandbox.id)
     assert fetches(again, "http://one.example/") and not fetches(again, f"http://{world.two}/")
 
 
-def test_a_learned_address_is_known_again_after_a_restart(own_appliance, world):
-    sandbox = own_appliance.create(network_policy=deny_but("one.example"))
+def test_a_learned_address_is_known_again_after_a_restart(own_server, world):
+    sandbox = own_server.create(network_policy=deny_but("one.example"))
     say(sandbox, "getent ahosts one.example")
-    own_appliance.kill()
-    own_appliance.start()
-    again = connected(own_appliance, sandbox.id)
+    own_server.kill()
+    own_server.start()
+    again = connected(own_server, sandbox.id)
     asked = world.names.asked["one.example"]
     assert fetches(again, f"http://{world.one}/") and fetches(again, f"http://[{world.one_v6}]/")
     assert world.names.asked["one.example"] == asked
@@ -90,55 +90,55 @@ def test_a_learned_address_is_known_again_after_a_restart(own_appliance, world):
     assert not fetches(again, f"http://{world.one}/")
 
 
-def test_a_paused_sandbox_is_paused_after_a_restart(own_appliance):
-    sandbox = own_appliance.create(network_policy=deny_but("one.example"))
+def test_a_paused_sandbox_is_paused_after_a_restart(own_server):
+    sandbox = own_server.create(network_policy=deny_but("one.example"))
     sandbox.pause()
-    own_appliance.kill()
-    own_appliance.start()
-    with own_appliance.manager() as manager:
+    own_server.kill()
+    own_server.start()
+    with own_server.manager() as manager:
         assert manager.get_sandbox_info(sandbox.id).status.state == "Paused"
-    resumed = SandboxSync.resume(sandbox.id, connection_config=own_appliance.connection())
+    resumed = SandboxSync.resume(sandbox.id, connection_config=own_server.connection())
     assert fetches(resumed, "http://one.example/") and not resolves(resumed, "two.example")
 
 
-def test_a_sandbox_that_expires_while_there_is_no_server_is_deleted_by_the_next(own_appliance):
-    sandbox, kept = own_appliance.create(), own_appliance.create()
+def test_a_sandbox_that_expires_while_there_is_no_server_is_deleted_by_the_next(own_server):
+    sandbox, kept = own_server.create(), own_server.create()
     end = sandbox.renew(timedelta(seconds=1)).expires_at.timestamp()
-    own_appliance.kill()
+    own_server.kill()
     eventually(lambda: time.time() > end)
-    own_appliance.start()
-    eventually(lambda: own_appliance.ids() == [kept.id], what="the deletion")
+    own_server.start()
+    eventually(lambda: own_server.ids() == [kept.id], what="the deletion")
 
 
-def test_a_sandbox_that_ends_while_there_is_no_server_is_terminated(own_appliance):
-    sandbox = own_appliance.create(
+def test_a_sandbox_that_ends_while_there_is_no_server_is_terminated(own_server):
+    sandbox = own_server.create(
         entrypoint=["sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.05; done"])
-    own_appliance.kill()
-    inside(own_appliance, "/tmp/end").touch()
-    eventually(lambda: not own_appliance.leftovers.processes(), what="the end")
-    own_appliance.start()
-    assert own_appliance.api.get(f"/v1/sandboxes/{sandbox.id}").json()["status"]["state"] == "Terminated"
+    own_server.kill()
+    inside(own_server, "/tmp/end").touch()
+    eventually(lambda: not own_server.leftovers.processes(), what="the end")
+    own_server.start()
+    assert own_server.api.get(f"/v1/sandboxes/{sandbox.id}").json()["status"]["state"] == "Terminated"
 
 
-def test_signatures_and_keys_outlive_the_server(own_appliance):
-    sandbox = own_appliance.create(secure_access=True)
+def test_signatures_and_keys_outlive_the_server(own_server):
+    sandbox = own_server.create(secure_access=True)
     signed = sandbox.get_signed_endpoint(44772, int(time.time()) + 600)
     plain = sandbox.get_endpoint(44772)
-    own_appliance.kill()
-    own_appliance.start()
+    own_server.kill()
+    own_server.start()
     for endpoint in (signed, plain):
         assert httpx.get(f"http://{endpoint.endpoint}/ping", headers=endpoint.headers).status_code == 200
 
 
 @pytest.mark.parametrize("seed", range(times(8)))
-def test_a_create_that_is_cut_short_left_nothing_or_a_whole_sandbox(own_appliance, world, seed):
+def test_a_create_that_is_cut_short_left_nothing_or_a_whole_sandbox(own_server, world, seed):
     delay = random.Random(seed).uniform(0, 0.16)
     acknowledged, policy = [], {"defaultAction": "deny", "egress": [{"action": "allow", "target": "one.example"}]}
 
     def create():
         try:
-            with own_appliance.api as client:
-                answer = client.post("/v1/sandboxes", json=own_appliance.body(networkPolicy=policy))
+            with own_server.api as client:
+                answer = client.post("/v1/sandboxes", json=own_server.body(networkPolicy=policy))
                 acknowledged.append(answer.json()["id"])
         except httpx.TransportError:
             pass
@@ -148,29 +148,29 @@ def test_a_create_that_is_cut_short_left_nothing_or_a_whole_sandbox(own_applianc
         thread.start()
     # The moment is the test's parameter; nothing is waited for.
     time.sleep(delay)
-    own_appliance.kill()
+    own_server.kill()
     for thread in threads:
         thread.join()
-    own_appliance.start()
+    own_server.start()
     # An answer may have been lost on its way: such a sandbox is whole, too.
-    ids = own_appliance.ids()
+    ids = own_server.ids()
     assert set(acknowledged) <= set(ids)
-    left = own_appliance.leftovers
+    left = own_server.leftovers
     eventually(lambda: len(left.namespaces()) == len(left.links()) == len(left.rows()) == len(left.folders()) == len(ids),
                what=f"what belongs to {len(ids)} sandboxes")
     for name in ids:
-        sandbox = connected(own_appliance, name)
+        sandbox = connected(own_server, name)
         assert fetches(sandbox, "http://one.example/") and not fetches(sandbox, f"http://{world.two}/")
 
 
 @pytest.mark.parametrize("seed", range(times(4)))
-def test_a_deletion_that_is_cut_short_is_finished(own_appliance, seed):
-    sandboxes = [own_appliance.create() for _ in range(2)]
+def test_a_deletion_that_is_cut_short_is_finished(own_server, seed):
+    sandboxes = [own_server.create() for _ in range(2)]
     delay = random.Random(seed).uniform(0, 0.06)
 
     def delete(sandbox):
         try:
-            with own_appliance.api as client:
+            with own_server.api as client:
                 client.delete(f"/v1/sandboxes/{sandbox.id}")
         except httpx.TransportError:
             pass
@@ -179,23 +179,23 @@ def test_a_deletion_that_is_cut_short_is_finished(own_appliance, seed):
     for thread in threads:
         thread.start()
     time.sleep(delay)
-    own_appliance.kill()
+    own_server.kill()
     for thread in threads:
         thread.join()
-    own_appliance.start()
+    own_server.start()
     # Not asked for, or finished: nothing between.
-    with own_appliance.api as client:
-        for name in own_appliance.ids():
+    with own_server.api as client:
+        for name in own_server.ids():
             assert client.get(f"/v1/sandboxes/{name}").json()["status"]["state"] == "Running"
             assert client.delete(f"/v1/sandboxes/{name}").status_code == 204
-    own_appliance.expect_nothing_left()
+    own_server.expect_nothing_left()
 
 
-def test_deleting_twice_at_once_deletes_once_and_fails_in_no_other_way(own_appliance):
-    sandbox, statuses = own_appliance.create(), []
+def test_deleting_twice_at_once_deletes_once_and_fails_in_no_other_way(own_server):
+    sandbox, statuses = own_server.create(), []
 
     def delete():
-        with own_appliance.api as client:
+        with own_server.api as client:
             statuses.append(client.delete(f"/v1/sandboxes/{sandbox.id}").status_code)
 
     threads = [threading.Thread(target=delete) for _ in range(5)]
@@ -204,12 +204,12 @@ def test_deleting_twice_at_once_deletes_once_and_fails_in_no_other_way(own_appli
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [204, 404, 404, 404, 404]
-    own_appliance.expect_nothing_left()
+    own_server.expect_nothing_left()
 
 
-def test_a_gentle_end_keeps_sandboxes_and_is_quick(own_appliance):
-    sandbox = own_appliance.create(network_policy=deny_but("one.example"))
-    own_appliance.process.terminate()
-    assert own_appliance.process.wait(timeout=10) == 0
-    own_appliance.start()
-    assert fetches(connected(own_appliance, sandbox.id), "http://one.example/")
+def test_a_gentle_end_keeps_sandboxes_and_is_quick(own_server):
+    sandbox = own_server.create(network_policy=deny_but("one.example"))
+    own_server.process.terminate()
+    assert own_server.process.wait(timeout=10) == 0
+    own_server.start()
+    assert fetches(connected(own_server, sandbox.id), "http://one.example/")

@@ -8,7 +8,7 @@ import struct
 import subprocess
 
 import pytest
-from support.appliance import Appliance
+from support.server import AllInOneServer
 from support.inside import say
 from support.waiting import eventually
 
@@ -19,57 +19,57 @@ def used(path):
     return path.stat().st_blocks * 512
 
 
-def test_a_limit_that_a_client_names_holds_before_and_after_the_server_is_killed(own_appliance):
-    sandbox = own_appliance.create(resource={"cpu": "1", "memory": "256Mi", "disk": "64Mi"})
-    (image,) = (own_appliance.state / "sandboxes").glob("*/disk.img")
+def test_a_limit_that_a_client_names_holds_before_and_after_the_server_is_killed(own_server):
+    sandbox = own_server.create(resource={"cpu": "1", "memory": "256Mi", "disk": "64Mi"})
+    (image,) = (own_server.state / "sandboxes").glob("*/disk.img")
     assert say(sandbox, FILL.format("/tmp/one")) == "No space left on device"
     assert say(sandbox, "df -B1M --output=size /tmp | tail -1").strip() in ("56", "57", "58", "59", "60", "61", "62", "63")
-    own_appliance.kill()
-    own_appliance.start()
+    own_server.kill()
+    own_server.start()
     assert say(sandbox, "rm /tmp/one && echo kept > /root/kept && cat /root/kept") == "kept"
     assert say(sandbox, FILL.format("/root/two")) == "No space left on device"
     subprocess.run(["sync", "-f", str(image.parent / "disk")], check=True)
     assert used(image) <= 65 << 20
     sandbox.kill()
-    eventually(lambda: not own_appliance.leftovers.disks(), what="the end of the loop device")
+    eventually(lambda: not own_server.leftovers.disks(), what="the end of the loop device")
 
 
 @pytest.mark.parametrize("resource, text", [
     ({"disk": "1Mi"}, "disk"), ({"ephemeral-storage": "lots"}, "ephemeral-storage"),
     ({"disk": "64Mi", "ephemeral-storage": "65Mi"}, "differ: give only one"), ({"disk": "100Ti"}, "disk"),
     ({"disk": "-1"}, "disk"), ({"disk": "1e400"}, "disk")])
-def test_a_disk_that_cannot_be_is_refused_by_name(appliance, api, resource, text):
-    answer = api.post("/v1/sandboxes", json=appliance.body(resourceLimits=resource))
+def test_a_disk_that_cannot_be_is_refused_by_name(server, api, resource, text):
+    answer = api.post("/v1/sandboxes", json=server.body(resourceLimits=resource))
     assert answer.status_code == 400 and text in answer.json()["message"], answer.text
 
 
 @contextlib.contextmanager
-def mounted(appliance, *words):
-    """An appliance with a file system of its own for its state; a test is skipped where the machine cannot mount it."""
-    appliance.state.mkdir()
-    done = subprocess.run(["mount", *words, str(appliance.state)], capture_output=True, text=True)
+def mounted(server, *words):
+    """A server with a file system of its own for its state; a test is skipped where the machine cannot mount it."""
+    server.state.mkdir()
+    done = subprocess.run(["mount", *words, str(server.state)], capture_output=True, text=True)
     if done.returncode:
-        shutil.rmtree(appliance.folder)
+        shutil.rmtree(server.folder)
         pytest.skip(f"this machine does not mount {' '.join(words)}: {done.stderr.strip()}")
     try:
-        yield appliance.start()
+        yield server.start()
     finally:
         try:
-            (appliance.state / "ballast").unlink(missing_ok=True)
+            (server.state / "ballast").unlink(missing_ok=True)
             # The mount is the test's.
-            appliance.leftovers.mounts = lambda: []
-            appliance.tear_down()
+            server.leftovers.mounts = lambda: []
+            server.tear_down()
         finally:
-            subprocess.run(["umount", "-l", str(appliance.state)], capture_output=True)
-            subprocess.run(["rm", "-rf", str(appliance.folder)], check=True)
+            subprocess.run(["umount", "-l", str(server.state)], capture_output=True)
+            subprocess.run(["rm", "-rf", str(server.folder)], check=True)
 
 
 @pytest.fixture
 def small(world):
-    """An appliance whose state is on a file system of 160 MiB."""
-    with mounted(Appliance(world, local={"disk_reserve": '"32Mi"', "disk": '"64Mi"'}),
-                 "-t", "tmpfs", "-o", "size=160m", "tmpfs") as appliance:
-        yield appliance
+    """A server whose state is on a file system of 160 MiB."""
+    with mounted(AllInOneServer(world, local={"disk_reserve": '"32Mi"', "disk": '"64Mi"'}),
+                 "-t", "tmpfs", "-o", "size=160m", "tmpfs") as server:
+        yield server
 
 
 def test_a_full_disk_of_the_server_refuses_creates_and_loses_nothing_acknowledged(small):
@@ -95,14 +95,14 @@ def test_a_full_disk_of_the_server_refuses_creates_and_loses_nothing_acknowledge
 
 @pytest.fixture
 def projects(world, tmp_path):
-    """An appliance whose state is on an ext4 with project quotas."""
+    """A server whose state is on an ext4 with project quotas."""
     image = tmp_path / "projects.img"
     with open(image, "wb") as file:
         file.truncate(1 << 30)
     subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", "quota,project", "-E", "quotatype=prjquota", str(image)], check=True)
-    with mounted(Appliance(world, local={"disk_limits": '"quota"', "disk": '"64Mi"'}),
-                 "-o", "loop,prjquota", str(image)) as appliance:
-        yield appliance
+    with mounted(AllInOneServer(world, local={"disk_limits": '"quota"', "disk": '"64Mi"'}),
+                 "-o", "loop,prjquota", str(image)) as server:
+        yield server
 
 
 def limited_projects(folder):

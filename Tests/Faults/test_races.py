@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import httpx
 import pytest
 from opensandbox import SandboxSync
-from support.appliance import deny_but
+from support.server import deny_but
 from support.inside import fetches, say
 from support.waiting import eventually
 
@@ -38,19 +38,19 @@ def at_once(*bodies):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_calls_that_race_each_other_and_a_deletion_are_answered_by_the_contract(appliance, seed):
-    sandbox = appliance.create(network_policy=deny_but("one.example"))
+def test_calls_that_race_each_other_and_a_deletion_are_answered_by_the_contract(server, seed):
+    sandbox = server.create(network_policy=deny_but("one.example"))
     answers, order = [], random.Random(seed)
 
     def call(names):
-        with appliance.api as client:
+        with server.api as client:
             for name in names:
                 method, path, body = CALLS[name]
                 answer = client.request(method, f"/v1/sandboxes/{sandbox.id}{path}", json=body)
                 answers.append((name, answer.status_code, answer.text))
 
     def delete():
-        with appliance.api as client:
+        with server.api as client:
             answers.append(("delete", client.delete(f"/v1/sandboxes/{sandbox.id}").status_code, ""))
 
     plans = [order.choices(list(CALLS), k=12) for _ in range(8)]
@@ -58,17 +58,17 @@ def test_calls_that_race_each_other_and_a_deletion_are_answered_by_the_contract(
     assert {status for _, status, _ in answers} <= {200, 202, 409}, answers
     at_once(*[lambda plan=plan: call(plan) for plan in plans], delete)
     assert {status for _, status, _ in answers} <= {200, 202, 204, 404, 409}, answers
-    assert ("delete", 204, "") in answers and sandbox.id not in appliance.ids()
+    assert ("delete", 204, "") in answers and sandbox.id not in server.ids()
     sandbox.close()
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_acknowledged_change_of_a_policy_is_lost_by_a_kill(own_appliance, seed):
-    sandbox = own_appliance.create(network_policy=deny_but("one.example"))
+def test_no_acknowledged_change_of_a_policy_is_lost_by_a_kill(own_server, seed):
+    sandbox = own_server.create(network_policy=deny_but("one.example"))
     acknowledged, stop, wait = [], threading.Event(), random.Random(seed).randrange(3, 30)
 
     def patch():
-        with own_appliance.api as client:
+        with own_server.api as client:
             number = 0
             while not stop.is_set():
                 number += 1
@@ -84,12 +84,12 @@ def test_no_acknowledged_change_of_a_policy_is_lost_by_a_kill(own_appliance, see
     patcher.start()
     try:
         eventually(lambda: len(acknowledged) >= wait, within=30, what=f"{wait} changes")
-        own_appliance.kill()
+        own_server.kill()
     finally:
         stop.set()
         patcher.join()
-    own_appliance.start()
-    again = SandboxSync.connect(sandbox.id, connection_config=own_appliance.connection())
+    own_server.start()
+    again = SandboxSync.connect(sandbox.id, connection_config=own_server.connection())
     targets = [rule.target for rule in again.get_egress_policy().egress]
     assert set(acknowledged) <= set(targets) and "one.example" in targets
     # At most the one whose answer was lost is more.
@@ -97,14 +97,14 @@ def test_no_acknowledged_change_of_a_policy_is_lost_by_a_kill(own_appliance, see
     assert fetches(again, "http://one.example/")
 
 
-def test_a_server_that_is_killed_again_and_again_keeps_its_sandboxes(own_appliance):
-    sandboxes = [own_appliance.create(network_policy=deny_but("one.example")) for _ in range(3)]
+def test_a_server_that_is_killed_again_and_again_keeps_its_sandboxes(own_server):
+    sandboxes = [own_server.create(network_policy=deny_but("one.example")) for _ in range(3)]
     for _ in range(4):
-        own_appliance.kill()
-        own_appliance.start()
-    assert set(own_appliance.ids()) == {sandbox.id for sandbox in sandboxes}
+        own_server.kill()
+        own_server.start()
+    assert set(own_server.ids()) == {sandbox.id for sandbox in sandboxes}
     for sandbox in sandboxes:
-        again = SandboxSync.connect(sandbox.id, connection_config=own_appliance.connection())
+        again = SandboxSync.connect(sandbox.id, connection_config=own_server.connection())
         assert fetches(again, "http://one.example/")
 
 
@@ -127,14 +127,14 @@ def test_an_execd_that_is_killed_is_started_again(create):
     assert sandbox.get_info().status.state == "Running"
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_create_leaves_nothing_half_made(own_appliance):
+def test_a_client_that_leaves_in_the_middle_of_a_create_leaves_nothing_half_made(own_server):
     for timeout in (0.001, 0.01, 0.03, 0.06):
         with pytest.raises(httpx.TransportError):
-            with own_appliance.api as client:
-                client.post("/v1/sandboxes", json=own_appliance.body(), timeout=timeout)
+            with own_server.api as client:
+                client.post("/v1/sandboxes", json=own_server.body(), timeout=timeout)
                 raise httpx.ReadError("it was quick enough")
-    left = own_appliance.leftovers
-    with own_appliance.api as client:
+    left = own_server.leftovers
+    with own_server.api as client:
         def settled():
             found = client.get("/v1/sandboxes?pageSize=200").json()["items"]
             return all(item["status"]["state"] == "Running" for item in found) and len(found) == len(left.folders())
@@ -142,17 +142,17 @@ def test_a_client_that_leaves_in_the_middle_of_a_create_leaves_nothing_half_made
         eventually(settled, what="whole sandboxes")
 
 
-def test_secrets_are_in_no_log(own_appliance):
-    sandbox = own_appliance.create(secure_access=True, network_policy=deny_but("one.example"))
-    secrets = {own_appliance.key}
+def test_secrets_are_in_no_log(own_server):
+    sandbox = own_server.create(secure_access=True, network_policy=deny_but("one.example"))
+    secrets = {own_server.key}
     for port in (8000, 18080):
         endpoint = sandbox.get_endpoint(port)
         secrets |= {value for name, value in endpoint.headers.items() if name != "OpenSandbox-Ingress-To"}
         httpx.get(f"http://{endpoint.endpoint}/", headers=endpoint.headers)
     assert len(secrets) == 3
-    httpx.get(own_appliance.base + "/v1/sandboxes", headers={"OPEN-SANDBOX-API-KEY": own_appliance.key + "x"})
+    httpx.get(own_server.base + "/v1/sandboxes", headers={"OPEN-SANDBOX-API-KEY": own_server.key + "x"})
     sandbox.patch_egress_rules(deny_but("two.example").egress)
-    own_appliance.stop()
-    text = own_appliance.log.read_text()
+    own_server.stop()
+    text = own_server.log.read_text()
     assert sandbox.id in text and "DEBUG" in text.upper()
     assert not [secret for secret in secrets if secret in text]

@@ -5,7 +5,7 @@ import subprocess
 
 import httpx
 import pytest
-from support.appliance import BINARY, Appliance, complaint, deny_but
+from support.server import BINARY, AllInOneServer, complaint, deny_but
 from support.inside import fetches, resolves, say
 
 
@@ -15,13 +15,13 @@ def setting(config, key, value):
     return changed
 
 
-def of(appliance, key):
-    return re.search(rf'(?m)^{key} = "(.*)"$', appliance.config.read_text())[1]
+def of(server, key):
+    return re.search(rf'(?m)^{key} = "(.*)"$', server.config.read_text())[1]
 
 
-def wider(appliance):
-    """A block with the appliance's pool in it, and much more."""
-    first, second = of(appliance, "address_pool").split(".")[:2]
+def wider(server):
+    """A block with the server's pool in it, and much more."""
+    first, second = of(server, "address_pool").split(".")[:2]
     return f"{first}.{int(second) & 0xF8}.0.0/13"
 
 
@@ -36,9 +36,9 @@ SHARED = {
 
 @pytest.fixture
 def second(world):
-    appliance = Appliance(world)
-    yield appliance
-    subprocess.run(["rm", "-rf", str(appliance.folder)], check=True)
+    server = AllInOneServer(world)
+    yield server
+    subprocess.run(["rm", "-rf", str(server.folder)], check=True)
 
 
 def is_unharmed(first, sandbox):
@@ -51,11 +51,11 @@ def is_unharmed(first, sandbox):
     assert [rule.target for rule in sandbox.get_egress_policy().egress] == ["one.example"]
 
 
-def test_a_second_server_that_shares_one_thing_with_the_first_is_refused_and_harms_nothing(appliance, create, second):
+def test_a_second_server_that_shares_one_thing_with_the_first_is_refused_and_harms_nothing(server, create, second):
     sandbox = create(network_policy=deny_but("one.example"))
     original = second.config.read_text()
     for key, shared in SHARED.items():
-        second.config.write_text(setting(original, key, shared(appliance)))
+        second.config.write_text(setting(original, key, shared(server)))
         process = second.launch()
         try:
             assert process.wait(timeout=20) == 1, key
@@ -64,31 +64,31 @@ def test_a_second_server_that_shares_one_thing_with_the_first_is_refused_and_har
             process.wait()
         text = complaint(second.log.read_text())
         assert "another sallyport" in text and f"local.{key}" in text, (key, text)
-        assert str(appliance.process.pid) in text, (key, text)
-        is_unharmed(appliance, sandbox)
+        assert str(server.process.pid) in text, (key, text)
+        is_unharmed(server, sandbox)
 
 
-def test_servers_that_share_nothing_run_side_by_side(appliance, create, second):
+def test_servers_that_share_nothing_run_side_by_side(server, create, second):
     sandbox = create(network_policy=deny_but("one.example"))
     try:
         second.start()
-        is_unharmed(appliance, sandbox)
+        is_unharmed(server, sandbox)
     finally:
         second.tear_down()
         second.folder.mkdir()
-    is_unharmed(appliance, sandbox)
+    is_unharmed(server, sandbox)
 
 
-def test_what_a_killed_server_held_is_free_at_once(own_appliance):
-    own_appliance.kill()
-    own_appliance.start()
+def test_what_a_killed_server_held_is_free_at_once(own_server):
+    own_server.kill()
+    own_server.start()
 
 
-def test_a_second_guard_in_the_same_run_folder_is_refused(appliance, create, second):
+def test_a_second_guard_in_the_same_run_folder_is_refused(server, create, second):
     sandbox = create(network_policy=deny_but("one.example"))
-    second.config.write_text(setting(second.config.read_text(), "run_dir", of(appliance, "run_dir")))
+    second.config.write_text(setting(second.config.read_text(), "run_dir", of(server, "run_dir")))
     done = subprocess.run(
         [BINARY, "egress", "--config", str(second.config)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=20)
     assert done.returncode == 1 and "local.run_dir" in done.stderr, done.stderr
-    is_unharmed(appliance, sandbox)
+    is_unharmed(server, sandbox)

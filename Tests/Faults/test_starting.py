@@ -6,31 +6,31 @@ import subprocess
 
 import httpx
 import pytest
-from support.appliance import BINARY, Appliance, complaint, deny_but
+from support.server import BINARY, AllInOneServer, complaint, deny_but
 from support.inside import fetches, resolves, say
 from support.waiting import eventually
 
 
 @pytest.fixture
 def stopped(world):
-    """An appliance that is not started yet."""
-    appliance = Appliance(world)
-    yield appliance
-    appliance.start()
-    appliance.tear_down()
+    """A server that is not started yet."""
+    server = AllInOneServer(world)
+    yield server
+    server.start()
+    server.tear_down()
 
 
-def failure(appliance, *, config=None, through=(), **environment):
+def failure(server, *, config=None, through=(), **environment):
     """What a server that must not come up says, which is short."""
     if config is not None:
-        appliance.config.write_text(config)
-    process = appliance.launch(through=through, **environment)
+        server.config.write_text(config)
+    process = server.launch(through=through, **environment)
     try:
         code = process.wait(timeout=20)
     finally:
         process.kill()
         process.wait()
-    text = appliance.log.read_text()
+    text = server.log.read_text()
     assert code not in (0, None) and code > 0, f"{code}: {text}"
     assert complaint(text) and "Fatal" not in text and "crashed" not in text
     return complaint(text)
@@ -47,42 +47,42 @@ def test_a_port_that_is_taken_is_named_with_the_key_to_change(stopped, which):
     assert f"127.0.0.1:{port}" in text and "port" in text and "in use" in text.lower()
 
 
-def test_a_second_server_of_the_same_configuration_ends_and_harms_nobody(own_appliance, world):
-    sandbox = own_appliance.create(network_policy=deny_but("one.example"))
-    second = own_appliance.launch()
+def test_a_second_server_of_the_same_configuration_ends_and_harms_nobody(own_server, world):
+    sandbox = own_server.create(network_policy=deny_but("one.example"))
+    second = own_server.launch()
     try:
         assert second.wait(timeout=20) not in (0, None)
     finally:
         second.kill()
         second.wait()
-    assert str(own_appliance.state) in complaint(own_appliance.log.read_text())
-    assert own_appliance.process.poll() is None
+    assert str(own_server.state) in complaint(own_server.log.read_text())
+    assert own_server.process.poll() is None
     assert say(sandbox, "echo still") == "still"
     assert fetches(sandbox, "http://one.example/") and not resolves(sandbox, "two.example")
     sandbox.patch_egress_rules(deny_but("three.example").egress)
     assert fetches(sandbox, "http://three.example/") and not fetches(sandbox, f"http://{world.two}/")
 
 
-def test_secrets_that_are_not_those_of_the_sandboxes_are_told_with_how_many_they_lock_out(own_appliance):
+def test_secrets_that_are_not_those_of_the_sandboxes_are_told_with_how_many_they_lock_out(own_server):
     def told():
-        text = own_appliance.log.read_text()
+        text = own_server.log.read_text()
         return [line for line in text[text.rindex("sandboxes found"):].splitlines() if "critical" in line]
 
-    own_appliance.create(), own_appliance.create()
-    own_appliance.kill()
-    secrets, kept = own_appliance.state / "secrets", own_appliance.folder / "kept"
+    own_server.create(), own_server.create()
+    own_server.kill()
+    secrets, kept = own_server.state / "secrets", own_server.folder / "kept"
     secrets.rename(kept)
-    own_appliance.restart()
+    own_server.restart()
     assert len(told()) == 1 and str(secrets) in told()[0]
     assert "2 of them are locked out" in told()[0] and "credential-key" in told()[0]
-    own_appliance.kill()
+    own_server.kill()
     # Another one in its place: nothing is missing any more, and they are locked out all the same.
-    own_appliance.restart()
+    own_server.restart()
     assert "2 of them are locked out" in told()[0] and "credential-key" not in told()[0]
-    own_appliance.kill()
+    own_server.kill()
     shutil.rmtree(secrets)
     kept.rename(secrets)
-    own_appliance.restart()
+    own_server.restart()
     assert told() == []
 
 

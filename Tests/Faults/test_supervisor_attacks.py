@@ -10,7 +10,7 @@ import struct
 
 import httpx
 import pytest
-from support.appliance import BINARY, Appliance
+from support.server import BINARY, AllInOneServer
 from support.inside import ECHO_SERVER, start_server
 from support.parts import PARTS, apart, is_gone, part, status, words
 from support.waiting import answers, eventually
@@ -20,9 +20,9 @@ GATEWAY_USER = 60911
 
 
 @pytest.fixture
-def own_appliance(world):
-    with apart(world) as appliance:
-        yield appliance
+def own_server(world):
+    with apart(world) as server:
+        yield server
 
 
 def descriptors(pid):
@@ -56,18 +56,18 @@ def listeners(pid):
                 found.close()
 
 
-def renewed(appliance, name, old):
-    eventually(lambda: part(appliance, name) not in (None, old), what=f"a new {name}")
-    eventually(appliance._is_up, what="health")
+def renewed(server, name, old):
+    eventually(lambda: part(server, name) not in (None, old), what=f"a new {name}")
+    eventually(server._is_up, what="health")
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_sockets_that_a_process_has_shut_down_before_it_ends_are_opened_again(own_appliance, name):
-    appliance = own_appliance
-    sandbox = appliance.create()
+def test_sockets_that_a_process_has_shut_down_before_it_ends_are_opened_again(own_server, name):
+    server = own_server
+    sandbox = server.create()
     start_server(sandbox, ECHO_SERVER)
     route = {"OpenSandbox-Ingress-To": f"{sandbox.id}-8000"}
-    old = part(appliance, name)
+    old = part(server, name)
     shut = 0
     # It would notice, and end before all of them are.
     os.kill(old, signal.SIGSTOP)
@@ -79,18 +79,18 @@ def test_sockets_that_a_process_has_shut_down_before_it_ends_are_opened_again(ow
         shut += 1
     assert shut >= 2
     os.kill(old, signal.SIGKILL)
-    renewed(appliance, name, old)
-    assert appliance.api.get("/v1/sandboxes").status_code == 200
-    assert httpx.get(f"{appliance.gateway}/x", headers=route).status_code == 200
-    assert appliance.api.get(f"/v1/sandboxes/{sandbox.id}/networkpolicy").status_code == 200
-    text = appliance.api.get("/metrics").text
+    renewed(server, name, old)
+    assert server.api.get("/v1/sandboxes").status_code == 200
+    assert httpx.get(f"{server.gateway}/x", headers=route).status_code == 200
+    assert server.api.get(f"/v1/sandboxes/{sandbox.id}/networkpolicy").status_code == 200
+    text = server.api.get("/metrics").text
     assert "egress_nftables_rules_count" in text and "sallyport_ingress" in text
     sandbox.close()
 
 
-def test_the_link_keeps_no_descriptor_that_it_is_sent(own_appliance):
-    server = part(own_appliance, "server")
-    path = str(own_appliance.folder / "run" / "link.sock")
+def test_the_link_keeps_no_descriptor_that_it_is_sent(own_server):
+    server = part(own_server, "server")
+    path = str(own_server.folder / "run" / "link.sock")
     before = len(descriptors(server))
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link, open("/dev/null") as null:
         link.connect(path)
@@ -102,10 +102,10 @@ def test_the_link_keeps_no_descriptor_that_it_is_sent(own_appliance):
     eventually(lambda: len(descriptors(server)) <= before + 1, what="the link's end")
 
 
-def test_a_part_has_no_descriptor_but_those_that_it_was_given(own_appliance):
-    secrets = str(own_appliance.state / "secrets")
+def test_a_part_has_no_descriptor_but_those_that_it_was_given(own_server):
+    secrets = str(own_server.state / "secrets")
     for name in PARTS:
-        found = {n: what for n, what in descriptors(part(own_appliance, name)).items() if what.startswith(("/", "memfd"))}
+        found = {n: what for n, what in descriptors(part(own_server, name)).items() if what.startswith(("/", "memfd"))}
         files = {what for what in found.values() if not what.startswith(("/dev/", "memfd:sallyport-board"))}
         assert not any("handover" in what for what in files)
         if name != "server":
@@ -114,13 +114,13 @@ def test_a_part_has_no_descriptor_but_those_that_it_was_given(own_appliance):
             assert not any(what.startswith(secrets) for what in files), files
 
 
-def test_the_gateway_reaches_no_file_and_the_guard_writes_none_but_its_own(own_appliance):
+def test_the_gateway_reaches_no_file_and_the_guard_writes_none_but_its_own(own_server):
     # Whatever the kernel has of Landlock and filters is on; what it lacks is said once.
-    assert "lacks" not in own_appliance.log.read_text()
+    assert "lacks" not in own_server.log.read_text()
     for name in ("guard", "gateway"):
-        found = status(part(own_appliance, name))
+        found = status(part(own_server, name))
         assert found["Seccomp"] == "2" and found["NoNewPrivs"] == "1"
-        pid = part(own_appliance, name)
+        pid = part(own_server, name)
         for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
             assert status(f"{pid}/task/{thread.name}")["Seccomp"] == "2"
 
@@ -164,11 +164,11 @@ def as_user(number, run, pids):
     return set(lines[1:])
 
 
-def test_a_user_of_the_machine_reaches_no_socket_and_no_process(own_appliance):
-    pids = {"supervisor": own_appliance.process.pid, **{name: part(own_appliance, name) for name in PARTS}}
+def test_a_user_of_the_machine_reaches_no_socket_and_no_process(own_server):
+    pids = {"supervisor": own_server.process.pid, **{name: part(own_server, name) for name in PARTS}}
     # The folder above is the test's own.
-    own_appliance.folder.chmod(0o755)
-    run = str(own_appliance.folder / "run")
+    own_server.folder.chmod(0o755)
+    run = str(own_server.folder / "run")
     assert as_user(60000, run, pids) == set()
     # A program of the gateway's user, which is to own nothing else: the gateway's sockets, and no secret of its process.
     assert as_user(GATEWAY_USER, run, pids) == {
@@ -178,38 +178,38 @@ def test_a_user_of_the_machine_reaches_no_socket_and_no_process(own_appliance):
 def test_a_program_that_is_replaced_while_it_runs_is_still_the_one_that_is_started_again(world, tmp_path):
     program = tmp_path / "sallyport"
     shutil.copy2(BINARY, program)
-    appliance = Appliance(world)
-    appliance.words = ()
+    server = AllInOneServer(world)
+    server.words = ()
     own = ["sh", "-c", f'shift; exec "{program}" "$@"', "sh"]
     try:
-        appliance.process = appliance.launch(through=own, SWIFT_BACKTRACE="enable=no")
-        eventually(appliance._is_up, what="the server")
+        server.process = server.launch(through=own, SWIFT_BACKTRACE="enable=no")
+        eventually(server._is_up, what="the server")
         other = tmp_path / "other"
         other.write_text("#!/bin/sh\nexit 3\n")
         other.chmod(0o755)
         other.replace(program)
         for name in PARTS:
-            old = part(appliance, name)
+            old = part(server, name)
             os.kill(old, signal.SIGKILL)
-            renewed(appliance, name, old)
-            assert status(part(appliance, name))["Name"] == "sallyport"
-            assert words(part(appliance, name))[0] == "sallyport"
+            renewed(server, name, old)
+            assert status(part(server, name))["Name"] == "sallyport"
+            assert words(part(server, name))[0] == "sallyport"
     finally:
-        appliance.stop()
-        appliance.tear_down()
+        server.stop()
+        server.tear_down()
 
 
-def test_a_part_that_is_stopped_holds_up_nobody_else_and_goes_on_where_it_was(own_appliance):
-    appliance = own_appliance
-    sandbox = appliance.create()
+def test_a_part_that_is_stopped_holds_up_nobody_else_and_goes_on_where_it_was(own_server):
+    server = own_server
+    sandbox = server.create()
     start_server(sandbox, ECHO_SERVER)
     route = {"OpenSandbox-Ingress-To": f"{sandbox.id}-8000"}
     questions = {
-        "server": lambda: appliance.api.get("/v1/sandboxes").status_code,
-        "gateway": lambda: httpx.get(f"{appliance.gateway}/x", headers=route, timeout=20).status_code,
+        "server": lambda: server.api.get("/v1/sandboxes").status_code,
+        "gateway": lambda: httpx.get(f"{server.gateway}/x", headers=route, timeout=20).status_code,
     }
     for name in PARTS:
-        pid = part(appliance, name)
+        pid = part(server, name)
         os.kill(pid, signal.SIGSTOP)
         try:
             for other, question in questions.items():
@@ -217,29 +217,29 @@ def test_a_part_that_is_stopped_holds_up_nobody_else_and_goes_on_where_it_was(ow
                     assert question() == 200, (name, other)
         finally:
             os.kill(pid, signal.SIGCONT)
-        assert part(appliance, name) == pid
+        assert part(server, name) == pid
         assert all(question() == 200 for question in questions.values())
     sandbox.close()
 
 
-def test_a_supervisor_that_is_stopped_is_missed_only_when_a_part_ends(own_appliance):
-    appliance = own_appliance
-    supervisor = appliance.process.pid
-    old = part(appliance, "gateway")
+def test_a_supervisor_that_is_stopped_is_missed_only_when_a_part_ends(own_server):
+    server = own_server
+    supervisor = server.process.pid
+    old = part(server, "gateway")
     os.kill(supervisor, signal.SIGSTOP)
     try:
         os.kill(old, signal.SIGKILL)
         eventually(lambda: is_gone(old), what="the gateway's end")
-        assert appliance.api.get("/v1/sandboxes").status_code == 200
+        assert server.api.get("/v1/sandboxes").status_code == 200
     finally:
         os.kill(supervisor, signal.SIGCONT)
-    renewed(appliance, "gateway", old)
+    renewed(server, "gateway", old)
 
 
-def test_strangers_on_the_link_do_not_keep_the_gateway_out(own_appliance):
-    appliance = own_appliance
-    path = str(appliance.folder / "run" / "link.sock")
-    sandbox = appliance.create()
+def test_strangers_on_the_link_do_not_keep_the_gateway_out(own_server):
+    server = own_server
+    path = str(server.folder / "run" / "link.sock")
+    sandbox = server.create()
     start_server(sandbox, ECHO_SERVER)
     held = []
     try:
@@ -250,8 +250,8 @@ def test_strangers_on_the_link_do_not_keep_the_gateway_out(own_appliance):
             answers(lambda: link.send(struct.pack("<BQH", 1, 7, 80) + os.urandom(40)), OSError)
             held.append(link)
         route = {"OpenSandbox-Ingress-To": f"{sandbox.id}-8000"}
-        assert httpx.get(f"{appliance.gateway}/x", headers=route).status_code == 200
-        assert appliance.api.get("/v1/sandboxes").status_code == 200
+        assert httpx.get(f"{server.gateway}/x", headers=route).status_code == 200
+        assert server.api.get("/v1/sandboxes").status_code == 200
     finally:
         for link in held:
             link.close()

@@ -20,16 +20,16 @@ ASKED_AT_ONCE = 32
 @pytest.fixture(scope="module", name="apart")
 def three_processes(world):
     """Guard, server and gateway, each a process of its own."""
-    with apart(world) as appliance:
-        yield appliance
+    with apart(world) as server:
+        yield server
 
 
-def listener(appliance, name):
+def listener(server, name):
     """Where a part answers requests with a task of their own, and what is asked there."""
-    run = appliance.folder / "run"
+    run = server.folder / "run"
     return {
         "guard": (str(run / "egress-admin.sock"), "/metrics"),
-        "server": (("127.0.0.1", appliance.port), "/health"),
+        "server": (("127.0.0.1", server.port), "/health"),
         "gateway": (str(run / "gateway-metrics.sock"), "/metrics"),
     }[name]
 

@@ -8,9 +8,9 @@ from doors import Doors  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def doors(appliance):
+def doors(server):
     """A running gateway in front of a sandbox whose servers are the test's own and write down every byte."""
-    doors = Doors(appliance)
+    doors = Doors(server)
     try:
         yield doors
     finally:

@@ -39,13 +39,13 @@ def in_namespace(path, work):
     return result
 
 
-def network_of(appliance, sandbox_id):
+def network_of(server, sandbox_id):
     """Where a sandbox's network namespace is, as its record says."""
-    record = json.loads((appliance.state / "sandboxes" / name_of(sandbox_id) / "sandbox.json").read_text())
+    record = json.loads((server.state / "sandboxes" / name_of(sandbox_id) / "sandbox.json").read_text())
     return record["link"]["namespacePath"]
 
 
-def listen_inside(appliance, sandbox_id, port=0, backlog=512):
+def listen_inside(server, sandbox_id, port=0, backlog=512):
     """A listening socket in the sandbox, which a server of the test uses."""
     def work():
         listener = socket.socket()
@@ -54,16 +54,16 @@ def listen_inside(appliance, sandbox_id, port=0, backlog=512):
         listener.listen(backlog)
         return listener
 
-    return in_namespace(network_of(appliance, sandbox_id), work)
+    return in_namespace(network_of(server, sandbox_id), work)
 
 
 class Doors:
     """`address` is the gateway's; `recorder(n)` is the n-th recorder, and `route(n)` names it to the gateway."""
 
-    def __init__(self, appliance):
-        self.appliance = appliance
-        self.sandbox = appliance.create()
-        self.address = ("127.0.0.1", appliance.gateway_port)
+    def __init__(self, server):
+        self.server = server
+        self.sandbox = server.create()
+        self.address = ("127.0.0.1", server.gateway_port)
         self.recorders = []
         self.separate = {}
 
@@ -72,12 +72,12 @@ class Doors:
         if mode == "header":
             return self.address
         if mode not in self.separate:
-            self.separate[mode] = SeparateGateway(self.appliance, mode).start()
+            self.separate[mode] = SeparateGateway(self.server, mode).start()
         return self.separate[mode].address
 
     def recorder(self, number=0):
         while len(self.recorders) <= number:
-            self.recorders.append(Recorder(listen_inside(self.appliance, self.sandbox.id)))
+            self.recorders.append(Recorder(listen_inside(self.server, self.sandbox.id)))
         return self.recorders[number]
 
     def route(self, number=0):

@@ -1,27 +1,27 @@
-"""`sallyport-ingress` as a process of its own, beside an appliance."""
+"""`sallyport-ingress` as a process of its own, beside a server."""
 
 import os
 import signal
 import subprocess
 
 import httpx
-from support.appliance import BACKTRACE, BINARY, free_port
+from support.server import BACKTRACE, BINARY, free_port
 from support.waiting import answers, eventually
 
 INGRESS = os.environ.get("SALLYPORT_INGRESS", os.path.join(os.path.dirname(BINARY), "sallyport-ingress"))
 
 
 class IngressProgram:
-    """`sallyport-ingress` with the reference gateway's flags, beside an appliance."""
+    """`sallyport-ingress` with the reference gateway's flags, beside a server."""
 
-    def __init__(self, appliance, *flags, **environment):
+    def __init__(self, server, *flags, **environment):
         self.port = free_port()
-        self.log = appliance.folder / f"gateway-{self.port}"
-        secrets = appliance.state / "secrets"
+        self.log = server.folder / f"gateway-{self.port}"
+        secrets = server.state / "secrets"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [INGRESS, "--host", "127.0.0.1", "--port", str(self.port), "--mode", "header", "--log-level", "info",
-                 "--namespace", "opensandbox", f"--directory=unix:{appliance.folder}/run/directory.sock",
+                 "--namespace", "opensandbox", f"--directory=unix:{server.folder}/run/directory.sock",
                  "--directory-secret-file", str(secrets / "directory-secret"),
                  "--secure-access-keys-file", str(secrets / "route-keys"), *flags],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 
 from recorder import Recorder
-from support.appliance import free_port
+from support.server import free_port
 from support.waiting import answers, eventually
 from wire import exchange
 

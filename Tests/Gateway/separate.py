@@ -5,22 +5,22 @@ import signal
 import subprocess
 
 import httpx
-from support.appliance import BACKTRACE, BINARY, free_port
+from support.server import BACKTRACE, BINARY, free_port
 from support.waiting import answers, eventually
 
 DOMAIN = "sandboxes.example"
 
 
 class SeparateGateway:
-    def __init__(self, appliance, mode, **ingress):
+    def __init__(self, server, mode, **ingress):
         self.port = free_port()
         self.address = ("127.0.0.1", self.port)
         self.mode = mode
-        self.folder = appliance.folder
+        self.folder = server.folder
         self.config = self.folder / f"ingress-{mode}.toml"
         own = "".join(f"{key} = {value}\n" for key, value in ingress.items())
-        text = appliance.config.read_text().replace(
-            f"[ingress]\nport = {appliance.gateway_port}\n", f"[ingress]\nport = {self.port}\n{own}")
+        text = server.config.read_text().replace(
+            f"[ingress]\nport = {server.gateway_port}\n", f"[ingress]\nport = {self.port}\n{own}")
         if "[ingress.gateway" not in text:
             address = DOMAIN if mode == "wildcard" else f"127.0.0.1:{self.port}"
             text += f'[ingress.gateway]\naddress = "{address}"\n[ingress.gateway.route]\nmode = "{mode}"\n'

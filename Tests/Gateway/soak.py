@@ -56,8 +56,8 @@ class Named(asyncio.Protocol):
 class Backend:
     PORT = 8000
 
-    def __init__(self, appliance, sandbox):
-        self.appliance, self.id, self.name = appliance, sandbox, sandbox.encode()
+    def __init__(self, server, sandbox):
+        self.server, self.id, self.name = server, sandbox, sandbox.encode()
         self.connections = set()
         # Changes with everything that may disturb a request.
         self.changes = 0
@@ -66,11 +66,11 @@ class Backend:
         self._listen()
 
     def _listen(self):
-        listener = listen_inside(self.appliance, self.id, self.PORT)
-        self.server = self.loop.serve(listener, lambda: Named(self))
+        listener = listen_inside(self.server, self.id, self.PORT)
+        self.listening = self.loop.serve(listener, lambda: Named(self))
 
     def stop(self):
-        self.loop.end(self.server, self.connections)
+        self.loop.end(self.listening, self.connections)
 
     def disturb(self):
         self.changes += 1
@@ -84,32 +84,32 @@ class Backend:
 
 
 class Soak:
-    def __init__(self, appliance, seconds, seed=1):
-        self.appliance = appliance
+    def __init__(self, server, seconds, seed=1):
+        self.server = server
         self.seconds = seconds
         self.chance = random.Random(seed)
         self.count = Counter()
         self.problems = []
         self.hosts = Counter()
         self.over = threading.Event()
-        self.gateways = {"header": ("127.0.0.1", appliance.gateway_port)}
-        self.separate = [SeparateGateway(appliance, mode).start() for mode in ("uri", "wildcard")]
+        self.gateways = {"header": ("127.0.0.1", server.gateway_port)}
+        self.separate = [SeparateGateway(server, mode).start() for mode in ("uri", "wildcard")]
         for gateway in self.separate:
             self.gateways[gateway.mode] = gateway.address
         self.backends = [self._create() for _ in range(SANDBOXES)]
 
     def _create(self):
-        with self.appliance.api as api:
-            answer = api.post("/v1/sandboxes", json=self.appliance.body())
+        with self.server.api as api:
+            answer = api.post("/v1/sandboxes", json=self.server.body())
         assert answer.status_code == 202, answer.text
         sandbox = answer.json()["id"]
-        self.appliance.seen.add(sandbox)
+        self.server.seen.add(sandbox)
         self.hosts[self._host(sandbox)] += 1
-        return Backend(self.appliance, sandbox)
+        return Backend(self.server, sandbox)
 
     def _host(self, sandbox):
         """Which of the pool's addresses it has."""
-        record = self.appliance.state / "sandboxes" / name_of(sandbox) / "sandbox.json"
+        record = self.server.state / "sandboxes" / name_of(sandbox) / "sandbox.json"
         return json.loads(record.read_text())["link"]["host"]
 
     # What disturbs
@@ -124,7 +124,7 @@ class Soak:
             else:
                 backend.disturb()
                 # Its server stays till the end: a request that still arrives is answered in its name.
-                with self.appliance.api as api:
+                with self.server.api as api:
                     assert api.delete(f"/v1/sandboxes/{backend.id}").status_code == 204
                 backend.stop()
                 self.backends[place] = self._create()
@@ -187,7 +187,7 @@ class Soak:
 
     def processes(self):
         # The gateway's own process, where it has one.
-        own = part(self.appliance, "gateway") or self.appliance.process.pid
+        own = part(self.server, "gateway") or self.server.process.pid
         return {"header": own, **{g.mode: g.process.pid for g in self.separate}}
 
     def usage(self):

@@ -24,7 +24,7 @@ import h2.settings
 import hpack
 import pytest
 from directory import Directory
-from support.appliance import BINARY, free_port
+from support.server import BINARY, free_port
 from support.certificates import make_certificate
 from support.waiting import eventually
 

@@ -21,8 +21,8 @@ def gateways():
     """Starts gateways that end with the test."""
     made = []
 
-    def start(appliance, *flags, **environment):
-        made.append(IngressProgram(appliance, *flags, **environment))
+    def start(server, *flags, **environment):
+        made.append(IngressProgram(server, *flags, **environment))
         return made[-1]
 
     yield start
@@ -31,8 +31,8 @@ def gateways():
 
 
 @pytest.fixture
-def gateway(appliance, gateways):
-    gateway = gateways(appliance)
+def gateway(server, gateways):
+    gateway = gateways(server)
     eventually(gateway.is_ready, what="the directory's state")
     return gateway
 
@@ -50,7 +50,7 @@ def test_it_routes_at_once_to_what_was_created_after_it_started(gateway, create)
     assert gateway.get(signed).status_code == 200
 
 
-def test_a_revocation_and_a_deletion_arrive_and_are_quick(gateway, appliance, create, api):
+def test_a_revocation_and_a_deletion_arrive_and_are_quick(gateway, server, create, api):
     sandbox = create(secure_access=True)
     start_server(sandbox, ECHO_SERVER)
     headers = sandbox.get_endpoint(8000).headers
@@ -81,10 +81,10 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("way", ["embedded", "separate"])
 @pytest.mark.parametrize("end", ["revoke", "delete"])
-def test_what_is_open_ends_with_the_access(gateway, appliance, create, api, way, end):
+def test_what_is_open_ends_with_the_access(gateway, server, create, api, way, end):
     sandbox = create(secure_access=True)
     start_server(sandbox, SLOW)
-    base = appliance.gateway if way == "embedded" else gateway.base
+    base = server.gateway if way == "embedded" else gateway.base
     with httpx.stream("GET", base, headers=sandbox.get_endpoint(8000).headers, timeout=20) as answer:
         parts = answer.iter_raw()
         assert next(parts) == b"in"
@@ -96,38 +96,38 @@ def test_what_is_open_ends_with_the_access(gateway, appliance, create, api, way,
             next(parts)
 
 
-def test_it_serves_on_while_the_server_is_away_and_learns_what_it_missed(own_appliance, gateways):
-    sandbox, other = own_appliance.create(secure_access=True), own_appliance.create()
+def test_it_serves_on_while_the_server_is_away_and_learns_what_it_missed(own_server, gateways):
+    sandbox, other = own_server.create(secure_access=True), own_server.create()
     start_server(sandbox, ECHO_SERVER)
     headers = sandbox.get_endpoint(8000).headers
-    gateway = gateways(own_appliance)
+    gateway = gateways(own_server)
     eventually(gateway.is_ready, what="the directory's state")
-    own_appliance.kill()
+    own_server.kill()
     for _ in range(5):
         assert gateway.get(headers).status_code == 200
     # One that never had a state refuses.
-    late = gateways(own_appliance)
+    late = gateways(own_server)
     assert late.get(headers).status_code == 503 and not late.is_ready()
     assert late.get(headers).json()["code"] == "DIRECTORY_UNAVAILABLE"
-    own_appliance.start()
+    own_server.start()
     eventually(late.is_ready, what="the server's return")
     assert late.get(headers).status_code == 200
     other.kill()
-    own_appliance.api.post(f"/v1/sandboxes/{sandbox.id}/endpoints/1/revoke")
+    own_server.api.post(f"/v1/sandboxes/{sandbox.id}/endpoints/1/revoke")
     for one in (gateway, late):
         eventually(lambda: one.get(headers).status_code == 401, what="what was missed")
 
 
-def test_the_directory_wants_its_secret(appliance, create):
+def test_the_directory_wants_its_secret(server, create):
     create()
-    transport = httpx.HTTPTransport(uds=f"{appliance.folder}/run/directory.sock")
+    transport = httpx.HTTPTransport(uds=f"{server.folder}/run/directory.sock")
     with httpx.Client(transport=transport) as client:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"OPEN-SANDBOX-API-KEY": appliance.key}):
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"OPEN-SANDBOX-API-KEY": server.key}):
             answer = client.get("http://directory/v1/directory", headers=headers)
             assert answer.status_code == 401 and not answer.content
 
 
-def test_a_wrong_secret_or_one_that_others_can_read_is_said(appliance, gateways, tmp_path):
+def test_a_wrong_secret_or_one_that_others_can_read_is_said(server, gateways, tmp_path):
     open_file = tmp_path / "secret"
     open_file.write_text("x")
     open_file.chmod(0o644)
@@ -152,7 +152,7 @@ def test_the_reference_flags_are_taken_in_every_form():
         assert f"--{flag}" in done.stdout, flag
 
 
-def test_restricted_routes_by_the_api(gateway, appliance, create, api):
+def test_restricted_routes_by_the_api(gateway, server, create, api):
     sandbox = create(secure_access=True)
     start_server(sandbox, ECHO_SERVER)
     soon = int(time.time()) + 600
@@ -166,12 +166,12 @@ def test_restricted_routes_by_the_api(gateway, appliance, create, api):
     once = route(once="true", label="ci")
     # The embedded gateway has a file to remember it in; this one was given none.
     assert gateway.get(once).status_code == 401
-    first = httpx.get(appliance.gateway, headers=once)
-    assert first.status_code == 200 and httpx.get(appliance.gateway, headers=once).status_code == 401
+    first = httpx.get(server.gateway, headers=once)
+    assert first.status_code == 200 and httpx.get(server.gateway, headers=once).status_code == 401
     (identity,) = headers_of(first)["opensandbox-access-identity"]
     assert identity.startswith("kind=token, version=2, key=") and 'label="ci", client="127.0.0.1"' in identity
     scoped = route(methods="GET", path="/a")
-    for base in (appliance.gateway, gateway.base):
+    for base in (server.gateway, gateway.base):
         assert httpx.get(base + "/a/b", headers=scoped).status_code == 200
         assert httpx.get(base + "/b", headers=scoped).status_code == 401
         assert httpx.post(base + "/a/b", headers=scoped).status_code == 401
@@ -180,14 +180,14 @@ def test_restricted_routes_by_the_api(gateway, appliance, create, api):
     assert api.get(endpoint, params={"once": "true"}).status_code == 400
 
 
-def test_the_used_one_time_route_stays_used_over_a_restart(own_appliance):
-    sandbox = own_appliance.create(secure_access=True)
+def test_the_used_one_time_route_stays_used_over_a_restart(own_server):
+    sandbox = own_server.create(secure_access=True)
     start_server(sandbox, ECHO_SERVER)
-    with own_appliance.api as api:
+    with own_server.api as api:
         headers = api.get(
             f"/v1/sandboxes/{sandbox.id}/endpoints/8000",
             params={"expires": int(time.time()) + 600, "once": "true"}).json()["headers"]
-    assert httpx.get(own_appliance.gateway, headers=headers).status_code == 200
-    own_appliance.kill()
-    own_appliance.start()
-    assert httpx.get(own_appliance.gateway, headers=headers).status_code == 401
+    assert httpx.get(own_server.gateway, headers=headers).status_code == 200
+    own_server.kill()
+    own_server.start()
+    assert httpx.get(own_server.gateway, headers=headers).status_code == 401

@@ -13,17 +13,17 @@ WANTED = 1 << 16
 
 
 @pytest.fixture
-def gateway(appliance, doors):
-    gateway = SeparateGateway(appliance, "uri")
+def gateway(server, doors):
+    gateway = SeparateGateway(server, "uri")
     try:
         yield gateway.start()
     finally:
         gateway.stop()
 
 
-def test_every_program_asks_for_as_many_as_it_gets(appliance, gateway):
+def test_every_program_asks_for_as_many_as_it_gets(server, gateway):
     granted = max(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 0)
-    for process in (appliance.process, gateway.process):
+    for process in (server.process, gateway.process):
         soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
         assert soft >= min(WANTED, granted) and soft in (WANTED, hard)
 

@@ -22,9 +22,9 @@ SERVER = str(pathlib.Path(__file__).with_name("grpc_server.py"))
 class Calls:
     """Calls of the server's methods, through the gateway."""
 
-    def __init__(self, appliance, sandbox, port, *metadata):
+    def __init__(self, server, sandbox, port, *metadata):
         self.channel = grpc.insecure_channel(
-            f"127.0.0.1:{appliance.gateway_port}",
+            f"127.0.0.1:{server.gateway_port}",
             options=[("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)])
         self.metadata = ((ROUTE, f"{sandbox}-{port}"), *metadata)
 
@@ -45,13 +45,13 @@ class Calls:
 class Served:
     """A sandbox with a gRPC server in its network namespace."""
 
-    def __init__(self, appliance, host):
-        self.appliance, self.sandbox = appliance, appliance.create()
+    def __init__(self, server, host):
+        self.server, self.sandbox = server, server.create()
         self.process = subprocess.Popen(
-            ["nsenter", f"--net={network_of(appliance, self.sandbox.id)}", sys.executable, SERVER, host],
+            ["nsenter", f"--net={network_of(server, self.sandbox.id)}", sys.executable, SERVER, host],
             stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline())
-        self.calls = Calls(appliance, self.sandbox.id, self.port)
+        self.calls = Calls(server, self.sandbox.id, self.port)
 
     def close(self):
         self.calls.channel.close()
@@ -62,8 +62,8 @@ class Served:
 
 
 @pytest.fixture(scope="module", params=["0.0.0.0", "127.0.0.1"], ids=["address", "loopback"])
-def served(appliance, request):
-    served = Served(appliance, request.param)
+def served(server, request):
+    served = Served(server, request.param)
     try:
         yield served
     finally:
@@ -149,13 +149,13 @@ def test_a_call_that_is_cancelled_or_late_ends_inside(calls):
     eventually(lambda: {b"cancelled", b"late"} <= set(calls.one("Ended")[0].split(b",")), what="the ends inside")
 
 
-def test_a_port_that_has_spoken_http2_gets_it_for_other_requests(appliance, sandbox):
-    server = HTTP2Server(listen_inside(appliance, sandbox.id))
-    calls = Calls(appliance, sandbox.id, server.port)
+def test_a_port_that_has_spoken_http2_gets_it_for_other_requests(server, sandbox):
+    backend = HTTP2Server(listen_inside(server, sandbox.id))
+    calls = Calls(server, sandbox.id, backend.port)
     try:
         def get(path):
             with httpx.Client(http1=False, http2=True) as client:
-                return client.get(appliance.gateway + path, headers={ROUTE: f"{sandbox.id}-{server.port}"})
+                return client.get(server.gateway + path, headers={ROUTE: f"{sandbox.id}-{backend.port}"})
 
         # The server has nothing else, but nobody knows.
         assert get("/before").status_code == 502
@@ -163,10 +163,10 @@ def test_a_port_that_has_spoken_http2_gets_it_for_other_requests(appliance, sand
         for _ in range(6):
             answer = get("/after")
             assert answer.status_code == 200 and answer.text == "GET /after by HTTP/2", answer.text
-        assert httpx.get(appliance.gateway, headers={ROUTE: f"{sandbox.id}-{server.port}"}).status_code == 502
+        assert httpx.get(server.gateway, headers={ROUTE: f"{sandbox.id}-{backend.port}"}).status_code == 502
     finally:
         calls.channel.close()
-        server.close()
+        backend.close()
 
 
 def frame(kind, flags, stream, payload=b""):
@@ -216,22 +216,22 @@ class Flooding:
 
 
 @pytest.mark.parametrize("flood", FLOODS)
-def test_a_server_that_floods_the_gateway_is_cut_off(appliance, sandbox, flood):
+def test_a_server_that_floods_the_gateway_is_cut_off(server, sandbox, flood):
     """Also where the client reads nothing: what it is sent has no window."""
-    server = Flooding(listen_inside(appliance, sandbox.id), FLOODS[flood])
+    backend = Flooding(listen_inside(server, sandbox.id), FLOODS[flood])
     fields = {":method": "POST", ":scheme": "http", ":path": "/test.Plain/Any", ":authority": "h", "te": "trailers",
-              "content-type": "application/grpc", ROUTE: f"{sandbox.id}-{server.port}"}
+              "content-type": "application/grpc", ROUTE: f"{sandbox.id}-{backend.port}"}
     head = b"".join(b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
                     for name, value in fields.items())
-    with server.listener, socket.create_connection(("127.0.0.1", appliance.gateway_port), timeout=20) as client:
+    with backend.listener, socket.create_connection(("127.0.0.1", server.gateway_port), timeout=20) as client:
         client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0) + frame(1, 4, 1, head))
-        assert server.ended.wait(60)
-        assert server.sent < server.most
+        assert backend.ended.wait(60)
+        assert backend.sent < backend.most
 
 
-def test_an_error_of_the_gateways_is_a_status(served, create, appliance):
+def test_an_error_of_the_gateways_is_a_status(served, create, server):
     def ask(sandbox, port, *metadata):
-        calls = Calls(appliance, sandbox, port, *metadata)
+        calls = Calls(server, sandbox, port, *metadata)
         try:
             return error_of(lambda: calls.one("Unary"))
         finally:
@@ -251,8 +251,8 @@ def test_an_error_of_the_gateways_is_a_status(served, create, appliance):
     assert code is grpc.StatusCode.UNAVAILABLE and "BACKEND_NOT_HTTP2" in details
 
 
-def test_a_server_that_ends_is_an_error_and_its_successor_is_reached(appliance):
-    served = Served(appliance, "0.0.0.0")
+def test_a_server_that_ends_is_an_error_and_its_successor_is_reached(server):
+    served = Served(server, "0.0.0.0")
     try:
         stream = served.calls.many("Wait", b"cut")
         assert next(stream) == b"waiting"
@@ -265,8 +265,8 @@ def test_a_server_that_ends_is_an_error_and_its_successor_is_reached(appliance):
         served.close()
 
 
-def test_a_call_ends_with_the_sandbox(appliance):
-    served = Served(appliance, "0.0.0.0")
+def test_a_call_ends_with_the_sandbox(server):
+    served = Served(server, "0.0.0.0")
     try:
         stream = served.calls.many("Wait", b"gone")
         assert next(stream) == b"waiting"

@@ -6,7 +6,7 @@ import socket
 import httpx
 import pytest
 from ingress_program import IngressProgram
-from support.appliance import Appliance, deny_but
+from support.server import AllInOneServer, deny_but
 from support.inside import ECHO_SERVER, fetches, say
 from support.waiting import eventually
 from test_gateway import WEBSOCKETS
@@ -46,9 +46,9 @@ def echo_at(host, port):
 
 
 @pytest.fixture(scope="module")
-def inside(appliance):
+def inside(server):
     """A sandbox that may reach nothing, with servers on its loopback."""
-    sandbox = appliance.create(network_policy=deny_but("one.example"))
+    sandbox = server.create(network_policy=deny_but("one.example"))
     try:
         for name, (host, port) in LISTENERS.items():
             serve(sandbox, name, echo_at(host, port), host, port)
@@ -60,16 +60,16 @@ def inside(appliance):
         sandbox.close()
 
 
-def door(appliance, sandbox, port, way):
+def door(server, sandbox, port, way):
     if way == "gateway":
-        return f"127.0.0.1:{appliance.gateway_port}", {ROUTE: f"{sandbox.id}-{port}"}
-    return f"127.0.0.1:{appliance.port}/v1/sandboxes/{sandbox.id}/proxy/{port}", {}
+        return f"127.0.0.1:{server.gateway_port}", {ROUTE: f"{sandbox.id}-{port}"}
+    return f"127.0.0.1:{server.port}/v1/sandboxes/{sandbox.id}/proxy/{port}", {}
 
 
 @pytest.mark.parametrize("way", ["gateway", "proxy"])
 @pytest.mark.parametrize("listener", LISTENERS)
-def test_http_reaches_it(inside, appliance, listener, way):
-    place, headers = door(appliance, inside, LISTENERS[listener][1], way)
+def test_http_reaches_it(inside, server, listener, way):
+    place, headers = door(server, inside, LISTENERS[listener][1], way)
     with httpx.Client(headers=headers) as kept:
         for number in range(3):
             answer = kept.post(f"http://{place}/a?n={number}", content=b"x" * 100_000)
@@ -78,8 +78,8 @@ def test_http_reaches_it(inside, appliance, listener, way):
 
 
 @pytest.mark.parametrize("way", ["gateway", "proxy"])
-def test_a_websocket_reaches_it(inside, appliance, way):
-    place, headers = door(appliance, inside, 8004, way)
+def test_a_websocket_reaches_it(inside, server, way):
+    place, headers = door(server, inside, 8004, way)
     with connect(f"ws://{place}/chat", additional_headers=headers, compression=None, max_size=None) as client:
         assert json.loads(client.recv(timeout=30))["path"] == "/chat"
         for message in ("text", b"\0\1", "y" * 70_000):
@@ -87,8 +87,8 @@ def test_a_websocket_reaches_it(inside, appliance, way):
             assert client.recv(timeout=30) == message
 
 
-def test_any_other_upgrade_reaches_it(inside, appliance):
-    with socket.create_connection(("127.0.0.1", appliance.gateway_port), timeout=20) as client:
+def test_any_other_upgrade_reaches_it(inside, server):
+    with socket.create_connection(("127.0.0.1", server.gateway_port), timeout=20) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: shout\r\n"
                        + f"{ROUTE}: {inside.id}-8005\r\n\r\n".encode())
         stream = client.makefile("rb")
@@ -99,29 +99,29 @@ def test_any_other_upgrade_reaches_it(inside, appliance):
         assert stream.readline() == b"HELLO\n"
 
 
-def test_a_closed_port_says_so_and_the_rules_are_what_they_were(inside, appliance, world):
+def test_a_closed_port_says_so_and_the_rules_are_what_they_were(inside, server, world):
     for way in ("gateway", "proxy"):
-        place, headers = door(appliance, inside, 8009, way)
+        place, headers = door(server, inside, 8009, way)
         answer = httpx.get(f"http://{place}/", headers=headers)
         assert answer.status_code == 502 and answer.json()["code"] == "BACKEND_CONNECTION_FAILED"
         assert "0.0.0.0" not in answer.json()["message"]
     assert fetches(inside, "http://one.example/") and not fetches(inside, f"http://{world.two}/")
 
 
-def test_it_needs_what_every_port_needs(create, appliance):
+def test_it_needs_what_every_port_needs(create, server):
     sandbox = create(secure_access=True)
     serve(sandbox, "v4", echo_at("127.0.0.1", 8001), "127.0.0.1", 8001)
-    place, headers = door(appliance, sandbox, 8001, "gateway")
+    place, headers = door(server, sandbox, 8001, "gateway")
     assert httpx.get(f"http://{place}/", headers=headers).status_code == 401
     endpoint = sandbox.get_endpoint(8001)
     assert httpx.get(f"http://{endpoint.endpoint}/", headers=endpoint.headers).status_code == 200
 
 
-def test_what_listens_on_the_hosts_loopback_is_not_meant(inside, appliance):
+def test_what_listens_on_the_hosts_loopback_is_not_meant(inside, server):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        place, headers = door(appliance, inside, listener.getsockname()[1], "gateway")
+        place, headers = door(server, inside, listener.getsockname()[1], "gateway")
         assert httpx.get(f"http://{place}/", headers=headers).status_code == 502
 
 
@@ -132,7 +132,7 @@ def listeners(sandbox):
             if " 0A " in line and line.split()[1].startswith("0100007F:")}
 
 
-def test_the_guards_own_listeners_are_nobodys_to_fill(create, appliance):
+def test_the_guards_own_listeners_are_nobodys_to_fill(create, server):
     """Who knows an id cannot take a sandbox's names away by holding the guard's connections."""
     sandbox = create(network_policy=deny_but("one.example"))
     ports = listeners(sandbox)
@@ -144,7 +144,7 @@ def test_the_guards_own_listeners_are_nobodys_to_fill(create, appliance):
     try:
         for port in ports:
             for _ in range(200):
-                client = socket.create_connection(("127.0.0.1", appliance.gateway_port), timeout=20)
+                client = socket.create_connection(("127.0.0.1", server.gateway_port), timeout=20)
                 client.sendall(f"GET / HTTP/1.1\r\nHost: h\r\n{ROUTE}: {sandbox.id}-{port}\r\n\r\n".encode())
                 held.append(client)
         for _ in range(5):
@@ -161,8 +161,8 @@ def advised(answer):
         and "0.0.0.0" in answer.json()["message"]
 
 
-def test_a_gateway_without_the_namespace_says_what_to_do(inside, appliance):
-    gateway = IngressProgram(appliance)
+def test_a_gateway_without_the_namespace_says_what_to_do(inside, server):
+    gateway = IngressProgram(server)
     try:
         eventually(gateway.is_ready, what="the directory's state")
         assert advised(gateway.get({ROUTE: f"{inside.id}-8001"}))
@@ -171,14 +171,14 @@ def test_a_gateway_without_the_namespace_says_what_to_do(inside, appliance):
 
 
 def test_the_setting_turns_it_off(world):
-    appliance = Appliance(world, ingress={"reach_loopback": "false"})
+    server = AllInOneServer(world, ingress={"reach_loopback": "false"})
     try:
-        appliance.start()
-        sandbox = appliance.create()
+        server.start()
+        sandbox = server.create()
         serve(sandbox, "v4", echo_at("127.0.0.1", 8001), "127.0.0.1", 8001)
         for way in ("gateway", "proxy"):
-            place, headers = door(appliance, sandbox, 8001, way)
+            place, headers = door(server, sandbox, 8001, way)
             assert advised(httpx.get(f"http://{place}/", headers=headers))
         sandbox.close()
     finally:
-        appliance.tear_down()
+        server.tear_down()

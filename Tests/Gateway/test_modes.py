@@ -5,7 +5,7 @@ import time
 
 import httpx
 import pytest
-from support.appliance import Appliance
+from support.server import AllInOneServer
 from support.inside import ECHO_SERVER, say, start_server
 
 DOMAIN = "sandboxes.example"
@@ -13,11 +13,11 @@ DOMAIN = "sandboxes.example"
 
 @pytest.fixture(params=["uri", "wildcard"])
 def routed(request, world, monkeypatch):
-    """An appliance in one of the modes, and that mode; names of the wildcard domain are this machine's."""
-    appliance = Appliance(world)
-    address = f"{DOMAIN if request.param == 'wildcard' else '127.0.0.1'}:{appliance.gateway_port}"
-    appliance.tables = f'[ingress.gateway]\naddress = "{address}"\n[ingress.gateway.route]\nmode = "{request.param}"'
-    appliance.write_configuration()
+    """A server in one of the modes, and that mode; names of the wildcard domain are this machine's."""
+    server = AllInOneServer(world)
+    address = f"{DOMAIN if request.param == 'wildcard' else '127.0.0.1'}:{server.gateway_port}"
+    server.tables = f'[ingress.gateway]\naddress = "{address}"\n[ingress.gateway.route]\nmode = "{request.param}"'
+    server.write_configuration()
     resolve = socket.getaddrinfo
 
     def getaddrinfo(host, *more, **options):
@@ -26,9 +26,9 @@ def routed(request, world, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     try:
-        yield appliance.start(), request.param
+        yield server.start(), request.param
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
 def get(endpoint, path):
@@ -36,12 +36,12 @@ def get(endpoint, path):
 
 
 def test_the_sdk_runs_commands_and_reaches_servers(routed):
-    appliance, mode = routed
-    sandbox = appliance.create()
+    server, mode = routed
+    sandbox = server.create()
     assert say(sandbox, "echo inside") == "inside"
     start_server(sandbox, ECHO_SERVER)
     endpoint = sandbox.get_endpoint(8000)
-    port = appliance.gateway_port
+    port = server.gateway_port
     expected = {"uri": f"127.0.0.1:{port}/{sandbox.id}/8000", "wildcard": f"{sandbox.id}-8000.{DOMAIN}:{port}"}
     assert endpoint.endpoint == expected[mode] and not endpoint.headers
     assert get(endpoint, "/a%2fb?x=1").json()["target"] == "/a%2fb?x=1"
@@ -50,8 +50,8 @@ def test_the_sdk_runs_commands_and_reaches_servers(routed):
 
 
 def test_a_signed_endpoint_opens_and_a_changed_one_does_not(routed):
-    appliance, mode = routed
-    sandbox = appliance.create(secure_access=True)
+    server, mode = routed
+    sandbox = server.create(secure_access=True)
     start_server(sandbox, ECHO_SERVER)
     plain = sandbox.get_endpoint(8000)
     assert get(plain, "/x").json()["target"] == "/x"

@@ -6,7 +6,7 @@ import subprocess
 import httpx
 import pytest
 from opensandbox.models.sandboxes import NetworkRule
-from support.appliance import BACKTRACE, BINARY, Appliance, deny_but
+from support.server import BACKTRACE, BINARY, AllInOneServer, deny_but
 from support.inside import ECHO_SERVER, fetches, resolves, say, start_server
 from support.waiting import answers, eventually
 
@@ -14,11 +14,11 @@ from support.waiting import answers, eventually
 class Part:
     """One of the commands, with the server's own configuration."""
 
-    def __init__(self, appliance, command):
-        self.log = appliance.folder / f"{command}.log"
+    def __init__(self, server, command):
+        self.log = server.folder / f"{command}.log"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, command, "--config", str(appliance.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [BINARY, command, "--config", str(server.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **BACKTRACE}, start_new_session=True)
         word = {"egress": "the guard serves on", "ingress": "the gateway listens on"}[command]
         eventually(lambda: word in self.log.read_text() or self._ended(), within=30, what=command)
@@ -36,18 +36,18 @@ class Part:
 
 class Parts:
     def __init__(self, world):
-        self.appliance = Appliance(world, ingress={"external": "true"}, egress={"external": "true"})
+        self.server = AllInOneServer(world, ingress={"external": "true"}, egress={"external": "true"})
         self.running = {}
 
     def start(self, command):
-        self.running[command] = Part(self.appliance, command)
+        self.running[command] = Part(self.server, command)
 
     def end(self, command, abruptly=False):
         return self.running.pop(command).end(abruptly)
 
     def close(self):
         try:
-            self.appliance.tear_down()
+            self.server.tear_down()
         finally:
             for part in self.running.values():
                 part.end()
@@ -58,45 +58,45 @@ def parts(world):
     parts = Parts(world)
     try:
         parts.start("egress")
-        parts.appliance.start()
+        parts.server.start()
         parts.start("ingress")
         yield parts
     finally:
         parts.close()
 
 
-def ask(appliance, sandbox, port=8000):
+def ask(server, sandbox, port=8000):
     headers = {"OpenSandbox-Ingress-To": f"{sandbox.id}-{port}"}
-    return answers(lambda: httpx.get(f"{appliance.gateway}/x", headers=headers, timeout=5), httpx.TransportError)
+    return answers(lambda: httpx.get(f"{server.gateway}/x", headers=headers, timeout=5), httpx.TransportError)
 
 
 def test_a_guarded_sandbox_is_made_used_and_deleted_with_each_part_in_its_own_process(parts, world):
-    appliance = parts.appliance
-    sandbox = appliance.create(network_policy=deny_but("one.example"))
+    server = parts.server
+    sandbox = server.create(network_policy=deny_but("one.example"))
     assert say(sandbox, "echo inside") == "inside"
     assert fetches(sandbox, "http://one.example/") and not resolves(sandbox, "two.example")
     assert not fetches(sandbox, f"http://{world.two}/")
     start_server(sandbox, ECHO_SERVER)
-    assert ask(appliance, sandbox).json()["target"] == "/x"
-    appliance.api.delete(f"/v1/sandboxes/{sandbox.id}")
-    eventually(lambda: ask(appliance, sandbox).status_code == 404, what="the end of the route")
+    assert ask(server, sandbox).json()["target"] == "/x"
+    server.api.delete(f"/v1/sandboxes/{sandbox.id}")
+    eventually(lambda: ask(server, sandbox).status_code == 404, what="the end of the route")
     sandbox.close()
 
 
 def test_the_gateway_is_started_again_and_knows_every_sandbox(parts):
-    appliance = parts.appliance
-    sandbox = appliance.create()
+    server = parts.server
+    sandbox = server.create()
     start_server(sandbox, ECHO_SERVER)
-    assert ask(appliance, sandbox).status_code == 200
-    assert parts.end("ingress") == 0 and ask(appliance, sandbox) is None
+    assert ask(server, sandbox).status_code == 200
+    assert parts.end("ingress") == 0 and ask(server, sandbox) is None
     parts.start("ingress")
-    assert ask(appliance, sandbox).status_code == 200
+    assert ask(server, sandbox).status_code == 200
     sandbox.close()
 
 
 def test_the_guard_is_killed_and_what_was_denied_stays_denied(parts, world):
-    appliance = parts.appliance
-    sandbox = appliance.create(network_policy=deny_but("one.example"))
+    server = parts.server
+    sandbox = server.create(network_policy=deny_but("one.example"))
     assert fetches(sandbox, "http://one.example/")
     parts.end("egress", abruptly=True)
     assert not fetches(sandbox, f"http://{world.two}/") and not resolves(sandbox, "two.example")

@@ -9,7 +9,7 @@ import time
 from datetime import datetime
 
 import pytest
-from support.appliance import Appliance, free_port
+from support.server import AllInOneServer, free_port
 from support.inside import ECHO_SERVER, start_server
 from support.waiting import eventually
 
@@ -37,8 +37,8 @@ def redis():
 @pytest.fixture
 def renewing(world, redis):
     """A server that hears from Redis what is used, at most every second."""
-    appliance = Appliance(world)
-    with open(appliance.config, "a") as config:
+    server = AllInOneServer(world)
+    with open(server.config, "a") as config:
         config.write(f"""
 [renew_intent]
 enabled = true
@@ -48,13 +48,13 @@ redis.dsn = "{redis}"
 redis.consumer_concurrency = 2
 """)
     try:
-        yield appliance.start()
+        yield server.start()
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
-def end_of(appliance, sandbox):
-    with appliance.api as api:
+def end_of(server, sandbox):
+    with server.api as api:
         return datetime.fromisoformat(api.get(f"/v1/sandboxes/{sandbox.id}").json()["expiresAt"].replace("Z", "+00:00"))
 
 

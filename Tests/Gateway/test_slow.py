@@ -22,9 +22,9 @@ ATTACKS = {
 
 
 @pytest.fixture(scope="module")
-def gateway(appliance, doors):
+def gateway(server, doors):
     """A gateway with time-outs that a short attack meets; the defaults are 10 s and 60 s."""
-    gateway = SeparateGateway(appliance, "uri", head_timeout_seconds=4, body_timeout_seconds=4)
+    gateway = SeparateGateway(server, "uri", head_timeout_seconds=4, body_timeout_seconds=4)
     try:
         yield gateway.start()
     finally:

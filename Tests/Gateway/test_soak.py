@@ -2,7 +2,7 @@
 
 import pytest
 from soak import CLIENTS, Soak
-from support.appliance import Appliance
+from support.server import AllInOneServer
 from support.length import times
 from support.waiting import eventually
 
@@ -10,17 +10,17 @@ SECONDS = times(20)
 
 
 @pytest.fixture(params=[(), ("--single-process",)], ids=["three-processes", "one-process"])
-def own_appliance(world, request):
-    appliance = Appliance(world, prefix=28)
-    appliance.words = request.param
+def own_server(world, request):
+    server = AllInOneServer(world, prefix=28)
+    server.words = request.param
     try:
-        yield appliance.start()
+        yield server.start()
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
-def test_no_request_is_misrouted_while_sandboxes_come_and_go(own_appliance):
-    soak = Soak(own_appliance, SECONDS)
+def test_no_request_is_misrouted_while_sandboxes_come_and_go(own_server):
+    soak = Soak(own_server, SECONDS)
     samples = []
     try:
         soak.run(every=4, report=lambda usage, _: samples.append(usage))

@@ -15,7 +15,7 @@ HANDSHAKE = (b"GET /chat?x=1 HTTP/1.1\r\nHost: h\r\n%sUpgrade: websocket\r\nConn
 @pytest.fixture(scope="module")
 def echoes(doors):
     """The same server in the sandbox, behind the gateway, and on loopback with nothing in front."""
-    inside = EchoServer(listen_inside(doors.appliance, doors.sandbox.id))
+    inside = EchoServer(listen_inside(doors.server, doors.sandbox.id))
     near = socket.socket()
     near.bind(("127.0.0.1", 0))
     near.listen(64)

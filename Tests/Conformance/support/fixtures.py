@@ -1,8 +1,8 @@
-"""What tests are given: the outside, an appliance, and sandboxes in it."""
+"""What tests are given: the outside, a server, and sandboxes in it."""
 
 import pytest
 
-from .appliance import OCI_RUNTIME, Appliance
+from .server import OCI_RUNTIME, AllInOneServer
 from .world import World
 
 
@@ -17,41 +17,41 @@ def world():
 
 
 @pytest.fixture(scope="session")
-def appliance(world):
-    """The appliance that tests share; when all are through, nothing of it may be left."""
-    appliance = Appliance(world)
+def server(world):
+    """The server that tests share; when all are through, nothing of it may be left."""
+    server = AllInOneServer(world)
     try:
-        yield appliance.start()
+        yield server.start()
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
 @pytest.fixture(scope="module", params=[OCI_RUNTIME] if OCI_RUNTIME else ["crun", "runc"])
 def either_runtime(request, world):
-    """An appliance for each of the programs that make containers; `name` says which."""
-    appliance = Appliance(world, local={"oci_runtime": f'"{request.param}"'})
-    appliance.name = request.param
+    """A server for each of the programs that make containers; `name` says which."""
+    server = AllInOneServer(world, local={"oci_runtime": f'"{request.param}"'})
+    server.name = request.param
     try:
-        yield appliance.start()
+        yield server.start()
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
 @pytest.fixture
-def own_appliance(world):
-    """An appliance for one test, which may kill it."""
-    appliance = Appliance(world)
+def own_server(world):
+    """A server for one test, which may kill it."""
+    server = AllInOneServer(world)
     try:
-        yield appliance.start()
+        yield server.start()
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
 @pytest.fixture(autouse=True)
 def lives(request):
     """A test that ends the server it shares, or one of its processes, fails, and the next one finds a new server."""
-    is_shared = "appliance" in request.fixturenames
-    shared = request.getfixturevalue("appliance") if is_shared else None
+    is_shared = "server" in request.fixturenames
+    shared = request.getfixturevalue("server") if is_shared else None
     before = shared.ends() if is_shared else 0
     yield
     if not is_shared:
@@ -65,23 +65,23 @@ def lives(request):
 
 
 @pytest.fixture
-def api(appliance):
-    with appliance.api as client:
+def api(server):
+    with server.api as client:
         yield client
 
 
 @pytest.fixture
-def create(appliance):
+def create(server):
     """Creates sandboxes that end with the test."""
     made = []
 
     def create(**options):
-        made.append(appliance.create(**options))
+        made.append(server.create(**options))
         return made[-1]
 
     yield create
-    if appliance.process.poll() is None:
-        with appliance.api as client:
+    if server.process.poll() is None:
+        with server.api as client:
             for sandbox in made:
                 client.delete(f"/v1/sandboxes/{sandbox.id}")
     for sandbox in made:

@@ -1,4 +1,4 @@
-"""Counts what sandboxes of one appliance consist of. After everything is deleted there is none of it."""
+"""Counts what sandboxes of one server consist of. After everything is deleted there is none of it."""
 
 import hashlib
 import pathlib
@@ -19,7 +19,7 @@ def control_groups():
 
 
 class Leftovers:
-    """What of an appliance is on this machine, told apart from other appliances' by its tag and its folder."""
+    """What of a server is on this machine, told apart from other servers' by its tag and its folder."""
 
     def __init__(self, tag, state):
         self.tag = tag
@@ -37,7 +37,7 @@ class Leftovers:
         return [line.split()[1] for line in lines if f"{self.state.parent}/" in line]
 
     def processes(self):
-        """Processes that live in a root file system of this appliance."""
+        """Processes that live in a root file system of this server."""
         found = []
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             try:
@@ -64,7 +64,7 @@ class Leftovers:
         return [p.name for p in (self.state / "sandboxes/.removed").glob("*")]
 
     def disks(self):
-        """Loop devices that show a file of this appliance."""
+        """Loop devices that show a file of this server."""
         found = []
         for file in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
             try:
@@ -88,7 +88,7 @@ class Leftovers:
             connection.close()
 
     def groups(self, mine=()):
-        """Control groups made since the start that are empty, or of a sandbox that is known to be of this appliance."""
+        """Control groups made since the start that are empty, or of a sandbox that is known to be of this server."""
         found = []
         for group in control_groups() - self.groups_before:
             # Processes of a sandbox are in groups below its own.
@@ -124,6 +124,6 @@ class Leftovers:
         return {kind: things for kind, things in found.items() if things}
 
     def things(self):
-        """All of it as a set; without control groups, which other appliances have, too."""
+        """All of it as a set; without control groups, which other servers have, too."""
         kinds = {kind: things for kind, things in self.everything().items() if kind not in ("groups", "containers")}
         return {(kind, str(thing)) for kind, things in kinds.items() for thing in things}

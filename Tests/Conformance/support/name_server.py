@@ -1,4 +1,4 @@
-"""The upstream of the appliance under test: an authoritative server for a few names, on loopback, over UDP and TCP."""
+"""The upstream of the server under test: an authoritative server for a few names, on loopback, over UDP and TCP."""
 
 import ipaddress
 import socket

@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 
-from .appliance import Appliance
+from .server import AllInOneServer
 from .waiting import answers
 
 PARTS = ("guard", "server", "gateway")
@@ -14,17 +14,17 @@ PARTS = ("guard", "server", "gateway")
 @contextlib.contextmanager
 def apart(world):
     """A server of several processes, however the other tests run theirs. A trap ends one without Swift's report of it."""
-    appliance = Appliance(world)
-    appliance.words = ()
+    server = AllInOneServer(world)
+    server.words = ()
     try:
-        yield appliance.start(SWIFT_BACKTRACE="enable=no")
+        yield server.start(SWIFT_BACKTRACE="enable=no")
     finally:
-        appliance.tear_down()
+        server.tear_down()
 
 
-def part(appliance, name):
+def part(server, name):
     """The process id of a part; None where it does not run now."""
-    return next((pid for pid in children(appliance.process.pid) if words(pid)[1:] == ["process", name]), None)
+    return next((pid for pid in children(server.process.pid) if words(pid)[1:] == ["process", name]), None)
 
 
 def children(pid):

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 
-from .appliance import free_port
+from .server import free_port
 from .waiting import answers, eventually, patient
 
 

@@ -49,7 +49,7 @@ def complaint(log):
     return next((line for line in reversed(log.splitlines()) if line.startswith("sallyport: ")), "")
 
 
-class Appliance:
+class AllInOneServer:
     def __init__(self, world, ingress=None, egress=None, local=None, tables="", prefix=24, **server):
         """`ingress`, `egress`, `local` and the rest are more keys of these sections; `tables` is TOML of other sections.
 
