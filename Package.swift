@@ -135,8 +135,8 @@ let package = Package(
         library(
             "Runtimes",
             [
-                "Addresses", "JSON", "Netfilter", "NetworkPolicy", "SafeText", "Spelling", "System", "CLinux",
-                "COpenSSL", logging, metrics,
+                "Addresses", "HTTPClient", "JSON", "Netfilter", "NetworkPolicy", "SafeText", "Spelling", "System",
+                "CLinux", "COpenSSL", logging, metrics,
             ]),
         library(
             "Execd",

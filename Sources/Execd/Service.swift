@@ -35,7 +35,8 @@ struct Service: Sendable {
                 environment[Setting.accessToken.name].map { .token($0) } ?? .nothing
             }
         let gate = GatedStart(
-            isGated: Truth(environment[Setting.gatedStart.name] ?? "") == .yes, file: options.stateFile)
+            isGated: Truth(environment[Setting.gatedStart.name] ?? "") == .yes, file: options.stateFile,
+            started: options.started)
         let runner = CommandRunner(
             environment: CommandEnvironment(environment, group: options.commandGroup, gate: gate),
             maxLine: options.maxLine)

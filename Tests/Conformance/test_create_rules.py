@@ -70,7 +70,6 @@ RULES = {
     "egress-environment": ({"env": {"OPENSANDBOX_EGRESS_MODE": "dns"}}, "SANDBOX::INVALID_PARAMETER"),
     "short-renewal": ({"extensions": {"access.renew.extend.seconds": "299"}}, "SANDBOX::INVALID_PARAMETER"),
     "renewal-of-words": ({"extensions": {"access.renew.extend.seconds": "long"}}, "SANDBOX::INVALID_PARAMETER"),
-    "pool": ({"extensions": {"poolRef": "x"}}, "SANDBOX::UNSUPPORTED_POOL_REF"),
     "lifecycle": ({"lifecycle": {"preStart": {"command": ["true"]}}}, "SANDBOX::INVALID_PARAMETER"),
     "default-action": ({"networkPolicy": {"defaultAction": "open"}}, "SANDBOX::INVALID_PARAMETER"),
     "rule-without-target": ({"networkPolicy": {"egress": [{"action": "allow"}]}}, "SANDBOX::INVALID_PARAMETER"),

@@ -32,6 +32,12 @@ private final class NotingGuard: NamespaceGuard {
         sandboxes.withLock { _ = $0.insert(id) }
     }
 
+    func replace(_ id: String, with policy: Policy) async throws(RuntimeError) {
+        let state = await engine.state(of: id)
+        asked.withLock { $0.append(Asked(id: id, policy: policy, state: state)) }
+        if let error = refuses.withLock({ $0 }) { throw error }
+    }
+
     func release(_ id: String) async { sandboxes.withLock { _ = $0.remove(id) } }
     var guarded: [String] { get async { sandboxes.withLock { $0.sorted() } } }
 }

@@ -67,6 +67,7 @@ final class LifecycleAPI: Sendable {
         http.on(.POST, "/v1/metrics/events") { [self] in try await metricsEvent($0) }
         for prefix in ["", "/v1"] {
             addSandboxes(to: &http, prefix)
+            addPools(to: &http, prefix)
             if let proxy { http.on(prefix + ServerProxy.route, relay: proxy) }
             Self.addMissing(to: &http, prefix)
         }
@@ -97,7 +98,6 @@ final class LifecycleAPI: Sendable {
         for (name, code, reason) in [
             ("snapshots", "SNAPSHOT::NOT_IMPLEMENTED", "snapshots are not in this version"),
             ("templates", "FSB::API_NOT_SUPPORTED", "templates are not supported"),
-            ("pools", "KUBERNETES::POOL_NOT_SUPPORTED", "pools need a Kubernetes runtime"),
         ] {
             http.on(nil, "\(prefix)/\(name)/*") { _ in throw APIError.notSupported(reason, code: code) }
         }

@@ -13,6 +13,11 @@ struct SandboxView: Encodable, Sendable {
             lastTransitionAt = "\(status.since)"
         }
     }
+    /// Which pool it is of.
+    struct Allocation: Encodable, Sendable {
+        var mode = "pool", state = "allocated"
+        var poolRef: String
+    }
     struct Image: Encodable, Sendable {
         var uri: String
     }
@@ -24,6 +29,7 @@ struct SandboxView: Encodable, Sendable {
     var metadata: [String: String]?
     var extensions: [String: String]?
     var platform: Platform?
+    var allocation: Allocation?
     var entrypoint: [String]
     var expiresAt: String?
     var createdAt: String
@@ -35,6 +41,7 @@ struct SandboxView: Encodable, Sendable {
         metadata = sandbox.metadata.isEmpty ? nil : sandbox.metadata
         extensions = sandbox.extensions.isEmpty ? nil : sandbox.extensions
         platform = sandbox.platform
+        allocation = sandbox.poolRef.map { Allocation(poolRef: $0) }
         entrypoint = sandbox.entrypoint
         expiresAt = sandbox.expiresAt.map { "\($0)" }
         createdAt = "\(sandbox.createdAt)"

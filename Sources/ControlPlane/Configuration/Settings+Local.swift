@@ -82,7 +82,7 @@ extension Settings {
             ) { (value, settings) throws(ConfigurationError) in
                 settings.local.ociRuntime = try value.choice(of: OCIRuntime.self)
             },
-        ]
+        ], lists: [poolList]
     ) { (values, settings) throws(ConfigurationError) in
         let known = UserNamespaceSettings.default
         let mode = try values["user_namespaces"]?.choice(of: UserNamespaceSettings.Mode.self) ?? known.mode
@@ -94,6 +94,7 @@ extension Settings {
                     + "one sandbox at least, 65536 of them")
         }
         settings.local.userNamespaces = users
+        settings.pools = try configuredPools(values)
     }
 
     private static func quantity(

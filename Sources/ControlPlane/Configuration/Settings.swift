@@ -172,6 +172,8 @@ package struct Settings: Sendable {
     package var renewal = Renewal()
     package var gateway = Gateway()
     package var local = Local()
+    /// Pools that there are from the start, beside those that requests make.
+    package var pools: [Pool] = []
     package var egress = Egress()
     package var logLevel = Logger.Level.info
     /// nil for one in the state directory.

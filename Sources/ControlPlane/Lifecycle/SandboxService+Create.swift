@@ -9,15 +9,36 @@ extension SandboxService {
     /// Creates a sandbox. When it returns, the sandbox runs and is guarded, or is `Pending` if that takes too long.
     /// After an error nothing is left.
     func create(_ request: CreateRequest) async throws(APIError) -> Sandbox {
-        do throws(RuntimeError) { try await runtime.admit(request.limits) } catch { throw refusal(error) }
-        var made = Sandbox(request, id: Sandbox.identifier(), at: .now())
+        guard let name = request.poolRef else { return try await create(request, as: .cold(id: Sandbox.identifier())) }
+        guard let pools else { throw .notSupported("extensions.poolRef is not supported by this runtime") }
+        let request = try pools.complete(request)
+        for isLast in [false, true] {
+            let taken = try pools.take(name)
+            do throws(APIError) {
+                return try await create(request, as: taken)
+            } catch {
+                pools.note(taken.id, nil)
+                if catalog[taken.id] == nil, case .warm = taken { await pools.destroy(taken.id) }
+                // One that waited may have been damaged by whatever damaged the machine; a second failure is the request's.
+                guard case .warm = taken, !isLast, error.status == .internalServerError else { throw error }
+            }
+        }
+        // The loop returns or throws.
+        throw .parameter("extensions.poolRef: no sandbox of pool \(name) could be begun")
+    }
+
+    private func create(_ request: CreateRequest, as taken: WarmPools.Taken) async throws(APIError) -> Sandbox {
+        if case .cold = taken {
+            do throws(RuntimeError) { try await runtime.admit(request.limits) } catch { throw refusal(error) }
+        }
+        var made = Sandbox(request, id: taken.id, at: .now())
         made.secretsTag = secretsTag(of: made.id)
         let pending = made
         try await save(pending)
         let (outcomes, outcome) = AsyncStream<Result<Sandbox, APIError>>.makeStream()
         let race = Race()
         creations.begin(pending.id) { [self] in
-            let result = await build(pending.id, request) { race.noteImage() }
+            let result = await build(taken, request) { race.noteImage() }
             if case .failure(let error) = result {
                 // A client that has the id already must be able to see the failure.
                 let isKnown = !race.isWon()
@@ -35,12 +56,21 @@ extension SandboxService {
     }
 
     private func build(
-        _ id: String, _ request: CreateRequest, gotImage: @escaping @Sendable () -> Void
+        _ taken: WarmPools.Taken, _ request: CreateRequest, gotImage: @escaping @Sendable () -> Void
     ) async -> Result<Sandbox, APIError> {
+        let id = taken.id
         let placement: SandboxPlacement
         do throws(RuntimeError) {
-            placement = try await runtime.create(spec(id, request)) { stage in
-                if stage == .imageReady { gotImage() }
+            switch taken {
+            case .warm:
+                placement = try await runtime.begin(
+                    SandboxUse(
+                        id: id, entrypoint: request.entrypoint, environment: request.environment,
+                        policy: request.policy ?? .allowAll, execdToken: execdToken(id)))
+            case .cold:
+                placement = try await runtime.create(spec(id, request)) { stage in
+                    if stage == .imageReady { gotImage() }
+                }
             }
         } catch {
             guard catalog[id]?.status.state == .pending else { return .failure(deletedWhileCreated(id)) }
@@ -147,7 +177,7 @@ extension Sandbox {
             extensions: request.extensions, platform: request.platform,
             status: SandboxStatus(.pending, reason: StatusReason.creating, since: now), history: [], createdAt: now,
             expiresAt: request.timeout.map { now.adding(seconds: $0) }, secureAccess: request.secureAccess,
-            hasPolicy: request.policy != nil)
+            hasPolicy: request.policy != nil, poolRef: request.poolRef)
         history = [status]
     }
 }

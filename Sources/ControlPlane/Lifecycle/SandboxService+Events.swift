@@ -34,6 +34,7 @@ extension SandboxService {
                 _ = try? await run(id, placement)
             }
         case .exited(let end):
+            await pools?.ended(end.id)
             await ended(end.id, SandboxStatus(end))
         case .lost(let id, let reason):
             await ended(

@@ -13,6 +13,8 @@ final class SandboxService: Sendable {
     /// The guards of all sandboxes.
     let egress: SandboxGuards
     let catalog: Catalog
+    /// nil where there are none.
+    let pools: WarmPools?
     let locks = KeyedLock()
     let creations = Creations()
     /// The label of this server's sandboxes.
@@ -29,7 +31,7 @@ final class SandboxService: Sendable {
 
     init(
         runtime: any SandboxRuntime, egress: SandboxGuards, store: any SandboxStore, owner: String, logger: Logger,
-        patience: Duration = .seconds(20),
+        patience: Duration = .seconds(20), pools: WarmPools? = nil,
         execdToken: @escaping @Sendable (_ id: String) -> String,
         observer: @escaping @Sendable (_ id: String, _ sandbox: Sandbox?) -> Void
     ) {
@@ -39,11 +41,13 @@ final class SandboxService: Sendable {
         self.logger = logger
         self.execdToken = execdToken
         self.patience = patience
+        self.pools = pools
         let timer = ExpiryTimer()
         expiry = timer
         catalog = Catalog(store: store) { id, sandbox in
             // A sandbox that is being deleted has no expiry; a failed deletion sets the time of the next attempt.
             timer.set(id, sandbox?.status.state == .stopping ? nil : sandbox?.expiresAt)
+            pools?.note(id, sandbox)
             observer(id, sandbox)
         }
     }

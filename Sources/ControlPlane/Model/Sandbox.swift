@@ -55,6 +55,8 @@ package struct Sandbox: Codable, Hashable, Sendable, Identifiable {
     /// Tells whether the server still has the secrets with which the sandbox was made; nil for sandboxes of servers
     /// before 0.3.
     var secretsTag: String?
+    /// The pool that it is of; nil for none.
+    var poolRef: String?
 
     /// `enable` for isolated sessions in execd; any other value is none (contract).
     static let isolationExtension = "bootstrap.execd.isolation"

@@ -7,6 +7,7 @@ import Spelling
 
 /// The body of `POST /sandboxes`, checked (docs/wire.md#create).
 struct CreateRequest: Sendable {
+    /// Empty for that of its pool.
     var image: String
     var credentials: RegistryCredentials?
     var entrypoint: [String]
@@ -16,6 +17,10 @@ struct CreateRequest: Sendable {
     var metadata: [String: String]
     var extensions: [String: String]
     var limits: ResourceLimits
+    /// Whether `limits` were given; they need not be where there is a pool.
+    var asksForLimits: Bool
+    /// The pool that it is to be of.
+    var poolRef: String?
     var platform: Platform?
     var policy: Policy?
     var secureAccess: Bool
@@ -34,15 +39,18 @@ struct CreateRequest: Sendable {
         let problems = Problems()
         let fields = Fields(body, at: ["body"], known: Self.fields, problems: problems)
         try problems.check()
-        if let refusal = Self.unsupportedShape(fields) { throw refusal }
+        if let refusal = Self.unsupportedShape(fields, serverLimits.capabilities) { throw refusal }
 
-        let image = Self.image(fields)
+        let poolRef = Self.poolRef(fields)
+        let image = fields.value("image") == nil && poolRef != nil ? nil : Self.image(fields)
         let entrypoint = fields.strings("entrypoint") ?? []
-        if entrypoint.isEmpty || entrypoint[0].isEmpty {
+        if entrypoint.isEmpty && (poolRef == nil || fields.value("entrypoint") != nil)
+            || entrypoint.first?.isEmpty == true
+        {
             fields.problem("entrypoint", "entrypoint is required when image is given")
         }
         let resources = fields.texts("resourceLimits")
-        if !fields.mentions("resourceLimits") { fields.missing("resourceLimits") }
+        if poolRef == nil, !fields.mentions("resourceLimits") { fields.missing("resourceLimits") }
         let timeout = fields.integer("timeout")
         if let timeout, timeout < Self.shortestTimeout {
             fields.problem(
@@ -78,6 +86,8 @@ struct CreateRequest: Sendable {
             throw .parameter("resourceRequests is not supported by this runtime, which reserves nothing")
         }
 
+        self.poolRef = poolRef
+        asksForLimits = resources?.isEmpty == false
         self.image = image?.uri ?? ""
         credentials = image?.credentials
         self.entrypoint = entrypoint
@@ -90,6 +100,24 @@ struct CreateRequest: Sendable {
         self.limits = try ResourceLimits(resources: (resources ?? [:]).compactMapValues { $0 })
         policy = try Self.policy(fields, serverLimits)
         try checkRules(serverLimits)
+        try checkPool()
+    }
+
+    private static func poolRef(_ fields: Fields) -> String? {
+        guard case .string(let name)? = fields.object("extensions", known: [])?.value("poolRef") else { return nil }
+        let trimmed = name.filter { !$0.isWhitespace }
+        return trimmed.isEmpty ? nil : trimmed
+    }
+
+    /// What is not the same in every sandbox of a pool has to be asked for without one.
+    private func checkPool() throws(APIError) {
+        guard poolRef != nil else { return }
+        for (field, isGiven) in [
+            ("platform", platform != nil), ("image.auth", credentials != nil),
+            ("extensions[\"\(Sandbox.isolationExtension)\"]", extensions[Sandbox.isolationExtension] == "enable"),
+        ] where isGiven {
+            throw .parameter("\(field) cannot be given with extensions.poolRef")
+        }
     }
 
     /// The entries that are not `null`; nil if a String-keyed dictionary would lose one.
@@ -100,7 +128,7 @@ struct CreateRequest: Sendable {
     }
 
     /// Refuses parts of the contract that this server does not support, before anything else is checked.
-    private static func unsupportedShape(_ fields: Fields) -> APIError? {
+    private static func unsupportedShape(_ fields: Fields, _ capabilities: RuntimeCapabilities) -> APIError? {
         if fields.value("templateId") != nil {
             return .notSupported("templates are not supported by this server", code: "FSB::API_NOT_SUPPORTED")
         }
@@ -111,9 +139,9 @@ struct CreateRequest: Sendable {
             return APIError(.notFound, "SNAPSHOT::NOT_FOUND", "Snapshot \(id.prefix(80)) not found")
         }
         let extensions = ["poolRef", Sandbox.renewExtension, Sandbox.isolationExtension]
-        if fields.object("extensions", known: extensions)?.value("poolRef") != nil {
+        if fields.object("extensions", known: extensions)?.value("poolRef") != nil, !capabilities.pools {
             return APIError(
-                .badRequest, "SANDBOX::UNSUPPORTED_POOL_REF", "extensions.poolRef needs a Kubernetes runtime")
+                .badRequest, "SANDBOX::UNSUPPORTED_POOL_REF", "extensions.poolRef is not supported by this runtime")
         }
         if fields.value("lifecycle") != nil {
             return .parameter("lifecycle hooks are not supported by this runtime")
@@ -166,14 +194,7 @@ struct CreateRequest: Sendable {
                 "timeout \(timeout) is above this server's limit of \(limits.maxTimeout) seconds "
                     + "(server.max_sandbox_timeout_seconds)")
         }
-        for (name, value) in environment {
-            guard VariableName.isValid(name.text), !value.utf8.contains(0) else {
-                throw .parameter("env: '\(name.text.prefix(80))' cannot be passed to a process")
-            }
-            if name.text.utf8.starts(with: "OPENSANDBOX_EGRESS_".utf8) {
-                throw .parameter("env: \(name.text.prefix(80)) is set by the server; use networkPolicy")
-            }
-        }
+        try Self.checkEnvironment(environment)
         guard !entrypoint.contains(where: { $0.utf8.contains(0) }) else {
             throw .parameter("entrypoint: a NUL byte cannot be passed to a process")
         }
@@ -191,6 +212,17 @@ struct CreateRequest: Sendable {
             }
         }
         try platform?.check()
+    }
+
+    static func checkEnvironment(_ environment: [ExactName: String]) throws(APIError) {
+        for (name, value) in environment {
+            guard VariableName.isValid(name.text), !value.utf8.contains(0) else {
+                throw .parameter("env: '\(name.text.prefix(80))' cannot be passed to a process")
+            }
+            if name.text.utf8.starts(with: "OPENSANDBOX_EGRESS_".utf8) {
+                throw .parameter("env: \(name.text.prefix(80)) is set by the server; use networkPolicy")
+            }
+        }
     }
 }
 

@@ -29,6 +29,7 @@ package final class AllInOneServer: Sendable {
     private let tls: ListenerTLS?
     private let directory: DirectoryServer
     private let follower: Task<Void, Never>
+    private let poolKeeper: Task<Void, Never>
     private let locks: InstanceLocks?
     private let link: LinkServer?
 
@@ -89,11 +90,17 @@ package final class AllInOneServer: Sendable {
         let guards = SandboxGuards(runtime: runtime, machine: controller) { [presets = configuration.presets] in
             SidecarPolicy(of: $0, host: $1.host, port: $1.port, token: $1.token, presets: presets)
         }
+        let store = try SQLiteStore(path: settings.database)
+        let pools = WarmPools(
+            runtime: runtime, store: store, configured: settings.pools, owner: owner, logger: logger)
+        metrics.collect { [weak pools] in pools?.samples ?? [] }
         let service = SandboxService(
-            runtime: runtime, egress: guards, store: try SQLiteStore(path: settings.database), owner: owner,
-            logger: logger, execdToken: { routes.execdToken(of: $0) }
+            runtime: runtime, egress: guards, store: store, owner: owner, logger: logger, pools: pools,
+            execdToken: { routes.execdToken(of: $0) }
         ) { id, sandbox in routes.set(id, sandbox) }
         self.service = service
+        // Before the sandboxes, which are counted to them.
+        try await pools.load()
         try await service.recover()
         service.warn(ofNew: secrets.made, in: settings.secretsFolder)
 
@@ -158,6 +165,7 @@ package final class AllInOneServer: Sendable {
         }
         directory = try await DirectoryServer(
             settings, routes: routes, secret: secrets.directory, listeners: listeners, group: group, logger: logger)
+        poolKeeper = Task { await pools.run() }
         let keyFile = secrets.keyFile
         follower = Task {
             await withTaskGroup(of: Void.self) { group in
@@ -187,6 +195,9 @@ package final class AllInOneServer: Sendable {
     /// recovers them.
     package func shutdown() async {
         follower.cancel()
+        // Those that wait for a use do not outlive their server.
+        poolKeeper.cancel()
+        await poolKeeper.value
         await directory.shutdown()
         link?.shutdown()
         await api.shutdown()

@@ -8,9 +8,17 @@ struct MachineGuard: NamespaceGuard {
     let controller: any NamespaceController
 
     func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(RuntimeError) {
-        do throws(EgressError) {
+        try await translated { () async throws(EgressError) in
             try await controller.protect(id, namespace: namespace, policy: policy)
-        } catch {
+        }
+    }
+
+    func replace(_ id: String, with policy: Policy) async throws(RuntimeError) {
+        try await translated { () async throws(EgressError) in _ = try await controller.replace(id, with: policy) }
+    }
+
+    private func translated(_ body: () async throws(EgressError) -> Void) async throws(RuntimeError) {
+        do throws(EgressError) { try await body() } catch {
             switch error {
             case .tooManyRules, .invalidPolicy: throw .policyRefused("networkPolicy: \(error)")
             case .unreachable: throw .guardAway("\(error)")

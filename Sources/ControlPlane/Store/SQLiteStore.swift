@@ -15,8 +15,15 @@ package final class SQLiteStore: SandboxStore {
         var document: String
     }
 
+    struct PoolRow: Codable, FetchableRecord, PersistableRecord {
+        static let databaseTableName = "pool"
+        var name: String
+        /// The pool as JSON.
+        var document: String
+    }
+
     private let path: String
-    private let pool: DatabasePool
+    let pool: DatabasePool
 
     /// Opens the file. Creates it (mode 0600) and its table if missing.
     package init(path: String) throws(StoreError) {
@@ -33,6 +40,12 @@ package final class SQLiteStore: SandboxStore {
                 try db.create(table: Row.databaseTableName) { table in
                     table.primaryKey("id", .text)
                     table.column("createdAt", .integer).notNull()
+                    table.column("document", .text).notNull()
+                }
+            }
+            migrator.registerMigration("pools") { db in
+                try db.create(table: PoolRow.databaseTableName) { table in
+                    table.primaryKey("name", .text)
                     table.column("document", .text).notNull()
                 }
             }
@@ -79,7 +92,7 @@ package final class SQLiteStore: SandboxStore {
         }
     }
 
-    private func translated<Result: Sendable>(
+    func translated<Result: Sendable>(
         _ body: @Sendable () async throws -> Result
     ) async throws(StoreError) -> Result {
         do { return try await body() } catch { throw StoreError(path: path, reason: "\(error)") }

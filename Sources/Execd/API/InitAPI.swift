@@ -37,6 +37,9 @@ struct InitAPI: Sendable {
         }
         let bytes = try await request.wholeBody()
         let wanted = try InitRequest.decode(bytes)
+        guard wanted.entrypoint == nil || gate.isHeld || wanted.entrypointPolicy == .restart else {
+            throw RequestBodyError("entrypoint: this sandbox's program runs; give entrypointPolicy restart with it")
+        }
         guard gate.begin() else {
             throw ExecdError(
                 .conflict, "ALREADY_INITIALIZED",
@@ -53,6 +56,9 @@ struct InitAPI: Sendable {
         } catch {
             gate.giveUp()
             throw error
+        }
+        guard await gate.heldProgramRuns() else {
+            throw ExecdError.failed("the sandbox's program could not be started: its output says why")
         }
         hooks.begin(wanted.lifecycle?.periodic ?? [])
         return .json(.ok, Done(sandboxId: wanted.sandboxId, generation: wanted.generation))

@@ -19,13 +19,14 @@ enum FlagName: String, CaseIterable {
     case grace = "graceful-shutdown-timeout"
     case pollInterval = "jupyter-idle-poll-interval"
     case gated = "runtime-init"
+    case held, started
     case isolationFolder = "isolation"
     case builder, part
 
     /// Whether it stands alone, or is followed by `=true` or `=false`.
     var isSwitch: Bool {
         switch self {
-        case .serve, .help, .shortHelp, .version, .initialise, .gated: true
+        case .serve, .help, .shortHelp, .version, .initialise, .gated, .held: true
         default: false
         }
     }
@@ -51,7 +52,7 @@ enum FlagName: String, CaseIterable {
             "a number from \(TextAssembler.maxLines.lowerBound) to \(TextAssembler.maxLines.upperBound)"
         case .logLevel: "a number from 0 to 7"
         case .part: "session-starter or session"
-        case .report, .state, .variablesTo, .builder: "the number of a descriptor"
+        case .report, .state, .variablesTo, .builder, .started: "the number of a descriptor"
         case .ownGroup, .commandGroup: "the numbers of descriptors: 3,4,5"
         case .grace, .pollInterval: "a duration: 200ms, 3s"
         case .jupyterHost: "a URL"

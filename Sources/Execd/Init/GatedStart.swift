@@ -24,6 +24,8 @@ struct InitRequest: Decodable, Hashable, Sendable {
     var lifecycle: LifecycleHooks?
     var telemetry: Telemetry?
     var entrypointPolicy: EntrypointPolicy?
+    /// The program in the place of the one that the sandbox was made with; ours, not the contract's.
+    var entrypoint: [String]?
 
     private static let maxAttributes = 64
 
@@ -43,6 +45,10 @@ struct InitRequest: Decodable, Hashable, Sendable {
         }
         guard (request.telemetry?.attributes ?? [:]).count <= maxAttributes else {
             throw RequestBodyError("telemetry has more than \(maxAttributes) attributes")
+        }
+        try CommandRequest.checkTexts(envs: nil, request.entrypoint ?? [])
+        guard request.entrypoint?.first?.isEmpty != true, request.entrypoint?.isEmpty != true else {
+            throw RequestBodyError("entrypoint names no program")
         }
         try request.lifecycle?.validate()
         return request
@@ -69,12 +75,17 @@ final class GatedStart: Sendable {
     /// Whether there was anything to wait for.
     let isGated: Bool
     private let file: CInt?
+    /// The pipe by which init says whether a held program runs (`HeldStart`); nil where none is held.
+    private let started: CInt?
     private let phase: Mutex<Phase?>
 
-    /// - Parameter file: init's; nil where there is none.
-    init(isGated: Bool, file: CInt? = nil) {
+    /// - Parameters:
+    ///   - file: init's; nil where there is none.
+    ///   - started: init's pipe; nil where no program is held.
+    init(isGated: Bool, file: CInt? = nil, started: CInt? = nil) {
         self.isGated = isGated
         self.file = file
+        self.started = started
         phase = Mutex(isGated ? file.flatMap(Self.read).map { .told($0) } ?? .waiting : nil)
     }
 
@@ -109,6 +120,18 @@ final class GatedStart: Sendable {
         }
         phase.withLock { $0 = .told(request) }
     }
+
+    /// Whether the program begins with what is told, and not before.
+    var isHeld: Bool { started != nil }
+
+    /// Waits until init has started a held program.
+    /// - Returns: whether it runs.
+    func heldProgramRuns() async -> Bool {
+        guard let started else { return true }
+        return await WorkerPool(maxThreads: 1).run { HeldStart.outcome(started, within: Self.patience) == true }
+    }
+
+    private static let patience: CInt = 10_000
 
     static func read(_ file: CInt) -> InitRequest? {
         // The position is shared with the process that writes, which has done so by now.

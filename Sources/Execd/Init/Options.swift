@@ -18,6 +18,10 @@ struct Options: Hashable, Sendable {
     var commandGroup = MemberFiles()
     /// The file that init and the API share for `GatedStart`.
     var stateFile: CInt?
+    /// Whether the program is not started before the gated start has been told.
+    var isHeld = false
+    /// The API's end of the pipe by which init says whether a held program has been started.
+    var started: CInt?
     /// Where init writes how far the start has come.
     var statusFile: String?
     /// The sandbox's program; empty to serve the API only, or for a shell where `isInit`.
@@ -59,7 +63,8 @@ struct Options: Hashable, Sendable {
         + "[--longest-line BYTES] [--jupyter-host URL] [--jupyter-token TOKEN] [--isolation-config FILE] "
         + "[--graceful-shutdown-timeout DURATION] [--jupyter-idle-poll-interval DURATION] [--runtime-init] "
         + "[--lifecycle-startup-status-file FILE] [--report DESCRIPTOR] [--own-group DESCRIPTORS] "
-        + "[--command-group DESCRIPTORS] [--state DESCRIPTOR] [--isolation FOLDER] [--serve] [--init] [-- PROGRAM ARGUMENT...]"
+        + "[--command-group DESCRIPTORS] [--state DESCRIPTOR] [--isolation FOLDER] [--held] [--serve] [--init] "
+        + "[-- PROGRAM ARGUMENT...]"
 
     /// The command line of the process that serves, without the program's name. What flags set for it is in its environment.
     var serving: [String] {
@@ -69,6 +74,7 @@ struct Options: Hashable, Sendable {
         let passed = commandGroup.passed
         if !passed.isEmpty { words += ["--command-group", passed.description] }
         if stateFile != nil { words += ["--state", String(3 + passed.descriptors.count)] }
+        if started != nil { words += ["--started", String(4 + passed.descriptors.count)] }
         if let isolation { words += ["--isolation", isolation] }
         return words
     }
@@ -115,6 +121,9 @@ struct Options: Hashable, Sendable {
         case .serve: serves = true
         case .initialise: isInit = true
         case .gated: variables[Setting.gatedStart.name] = "1"
+        case .held:
+            (isHeld, isInit) = (true, true)
+            variables[Setting.gatedStart.name] = "1"
         case .help, .shortHelp: answer = Self.usage + "\n"
         default: answer = "execd \(Release.version)\n"
         }
@@ -138,6 +147,7 @@ struct Options: Hashable, Sendable {
         case .variablesTo: variablesTo = try number(3...1023)
         case .statusFile: statusFile = value
         case .builder: builder = try number(3...1023)
+        case .started: started = try number(3...1023)
         case .isolationFolder:
             guard value.hasPrefix("/") else { throw OptionError("--isolation needs an absolute path") }
             isolation = value

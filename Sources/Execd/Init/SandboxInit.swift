@@ -15,12 +15,15 @@ struct SandboxInit {
     /// An API that cannot serve, again and again, and so soon after its start, ends the sandbox: it must not go on half.
     private static let mostFailures = 10, soon: UInt64 = 5000
 
-    private let options: Options
+    private var options: Options
     private let executable: String
     private let signals: InitSignals
     private let report: EndReport
     private var environment: [ExactName: String]
+    /// 0 before it has been started.
     private var entrypoint: pid_t = 0
+    /// nil where the program starts at once.
+    private let heldStart: HeldStart?
     private var server: pid_t = 0
     /// What builds isolated sessions; nil if there are none.
     private var builders: SessionBuilders?
@@ -38,6 +41,11 @@ struct SandboxInit {
     /// Returns the sandbox's exit code.
     static func run(_ options: Options, executable: String, environment: [ExactName: String]) -> Int32 {
         var options = options
+        let outcome = options.isHeld ? HeldStart.pipe() : nil
+        guard !options.isHeld || outcome != nil else {
+            Bootstrap.complain("no pipe: \(String(cString: strerror(errno)))")
+            return 125
+        }
         if Truth(environment[Setting.gatedStart.name] ?? "") == .yes {
             let file = linux_scratch_file("execd-start")
             guard file >= 0 else {
@@ -45,8 +53,9 @@ struct SandboxInit {
                 return 125
             }
             options.stateFile = file
+            if options.isHeld { options.started = outcome?.reading }
         }
-        var sandbox = SandboxInit(options, executable, environment)
+        var sandbox = SandboxInit(options, executable, environment, heldStart: outcome)
         do throws(StartFailure) { try sandbox.start() } catch {
             if !error.reason.isEmpty { Bootstrap.complain(error.reason) }
             return sandbox.end(with: error.code)
@@ -54,8 +63,11 @@ struct SandboxInit {
         return sandbox.end(with: sandbox.untilEnd())
     }
 
-    private init(_ options: Options, _ executable: String, _ environment: [ExactName: String]) {
+    private init(
+        _ options: Options, _ executable: String, _ environment: [ExactName: String], heldStart: HeldStart?
+    ) {
         self.options = options
+        self.heldStart = heldStart
         self.executable = executable
         self.environment = environment
         report = EndReport(descriptor: options.report)
@@ -84,10 +96,10 @@ struct SandboxInit {
             throw error
         }
         // Start the entrypoint first. If it fails, the API never appears, so the sandbox is not taken to be running.
-        try startEntrypoint()
+        if heldStart == nil { try startEntrypoint() }
         starter = builders?.start()
         do throws(SpawnError) { try startServer() } catch {
-            kill(-entrypoint, SIGKILL)
+            signalEntrypoint(SIGKILL)
             throw StartFailure(code: 125, reason: "")
         }
     }
@@ -125,7 +137,7 @@ struct SandboxInit {
     private mutating func startServer() throws(SpawnError) {
         let passed =
             options.commandGroup.descriptors + (options.stateFile.map { [$0] } ?? [])
-            + (builders.map { [$0.asking] } ?? [])
+            + (options.started.map { [$0] } ?? []) + (builders.map { [$0.asking] } ?? [])
         let words = [executable] + options.serving + (builders == nil ? [] : ["--builder", String(2 + passed.count)])
         server = try Self.start(ProcessSpec(arguments: words, environment: environment, rank: .server), passed)
         serverBegan = SystemClock.monotonicMilliseconds()
@@ -138,17 +150,20 @@ struct SandboxInit {
             switch signals.next(within: rest) {
             case nil:
                 // It was told to end, and has not.
-                kill(-entrypoint, SIGKILL)
+                signalEntrypoint(SIGKILL)
                 replacement = nil
             case SIGCHLD?:
                 while let (process, status) = signals.reap() {
                     if let code = take(process, status) { return code }
                 }
-            case InitSignals.initialised?: initialise()
+            case InitSignals.initialised?:
+                if let code = initialise() { return code }
             case let number?:
                 // Whoever ends the sandbox wants no other program in it.
-                if [SIGTERM, SIGINT, SIGQUIT].contains(number) { isReplacing = false }
-                kill(-entrypoint, number)
+                let ends = [SIGTERM, SIGINT, SIGQUIT].contains(number)
+                if ends { isReplacing = false }
+                guard entrypoint != 0 || !ends else { return 128 + number }
+                signalEntrypoint(number)
             }
         }
     }
@@ -177,7 +192,7 @@ struct SandboxInit {
                 usleep(100_000)
             }
             Bootstrap.complain("the API cannot be started: the sandbox ends")
-            kill(-entrypoint, SIGKILL)
+            signalEntrypoint(SIGKILL)
             report.send(.ended(.exited(125)))
             return 125
         case let other where other == starter:
@@ -191,16 +206,30 @@ struct SandboxInit {
         }
     }
 
-    /// The gated start has been told: the program may have to begin anew with what came.
-    private mutating func initialise() {
-        guard !wasInitialised, let file = options.stateFile, let told = GatedStart.read(file) else { return }
+    /// The gated start has been told: a held program begins, another one may have to begin anew with what came.
+    /// - Returns: the sandbox's exit code, where a held program could not be started.
+    private mutating func initialise() -> Int32? {
+        guard !wasInitialised, let file = options.stateFile, let told = GatedStart.read(file) else { return nil }
         wasInitialised = true
         environment.merge(told.variables) { _, new in new }
-        guard told.entrypointPolicy == .restart else { return }
+        if let program = told.entrypoint { options.entrypoint = program }
+        if let heldStart {
+            do throws(StartFailure) { try startEntrypoint() } catch {
+                heldStart.tell(isRunning: false)
+                return error.code
+            }
+            heldStart.tell(isRunning: true)
+            return nil
+        }
+        guard told.entrypointPolicy == .restart else { return nil }
         isReplacing = true
         replacement = SystemClock.monotonicMilliseconds() + UInt64(Self.grace) * 1000
-        kill(-entrypoint, SIGTERM)
+        signalEntrypoint(SIGTERM)
+        return nil
     }
+
+    /// Its whole group. Nothing before there is one: 0 would be init's own group.
+    private func signalEntrypoint(_ number: CInt) { if entrypoint > 0 { kill(-entrypoint, number) } }
 
     private static func start(_ spec: ProcessSpec, _ passed: [CInt] = []) throws(SpawnError) -> pid_t {
         do throws(SpawnError) {

@@ -7,6 +7,10 @@ package protocol NamespaceGuard: Sendable {
     /// - Throws: `RuntimeError.policyRefused`, `.unguarded`.
     func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(RuntimeError)
 
+    /// Enforces another policy in a namespace that is protected.
+    /// - Throws: `RuntimeError.policyRefused`, `.unguarded`, `.guardAway`.
+    func replace(_ id: String, with policy: Policy) async throws(RuntimeError)
+
     /// Forgets a sandbox whose namespace is gone. Does nothing for an unknown one.
     func release(_ id: String) async
 

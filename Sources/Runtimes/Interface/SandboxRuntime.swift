@@ -23,6 +23,10 @@ package protocol SandboxRuntime: Sendable {
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement
 
+    /// Gives a sandbox that was created with `SandboxSpec.isHeld` its policy, and then its program. When this returns, the
+    /// policy is in force, the program runs, and execd requires the token. After an error nothing of it is left.
+    func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement
+
     /// Only if `capabilities.pause` is true.
     func pause(_ id: String) async throws(RuntimeError)
     func resume(_ id: String) async throws(RuntimeError)
@@ -60,6 +64,9 @@ extension SandboxRuntime {
     package func isolation(of id: String) async -> String { "" }
     package var leftovers: [Leftover] { [] }
 
+    package func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement {
+        throw .unsupported("a pool")
+    }
     package func pause(_ id: String) async throws(RuntimeError) { throw .unsupported("pausing") }
     package func resume(_ id: String) async throws(RuntimeError) { throw .unsupported("resuming") }
 

@@ -19,11 +19,14 @@ package struct SandboxSpec: Hashable, Sendable {
     /// Whether execd is to be able to build isolated sessions. A runtime that cannot have them safely makes the sandbox
     /// without, and execd says so.
     package var isolates: Bool
+    /// Whether it is made ahead of its use: guarded and running, but without its program, until `SandboxRuntime.begin`.
+    /// Only if `RuntimeCapabilities.pools` is true. `execdToken` must be nil: its user brings one.
+    package var isHeld: Bool
 
     package init(
         id: String, source: SandboxSource, entrypoint: [String], environment: [ExactName: String] = [:],
         limits: ResourceLimits = ResourceLimits(), policy: Policy, labels: SandboxLabels, execdToken: String? = nil,
-        isolates: Bool = false
+        isolates: Bool = false, isHeld: Bool = false
     ) {
         self.id = id
         self.source = source
@@ -34,6 +37,31 @@ package struct SandboxSpec: Hashable, Sendable {
         self.labels = labels
         self.execdToken = execdToken
         self.isolates = isolates
+        self.isHeld = isHeld
+    }
+}
+
+/// What a sandbox that was made ahead is told when somebody wants it.
+package struct SandboxUse: Hashable, Sendable {
+    package var id: String
+    /// Empty for what it was made with.
+    package var entrypoint: [String]
+    /// Over the variables that it was made with.
+    package var environment: [ExactName: String]
+    /// Enforced before its program begins.
+    package var policy: Policy
+    /// The token that execd requires from then on.
+    package var execdToken: String
+
+    package init(
+        id: String, entrypoint: [String] = [], environment: [ExactName: String] = [:], policy: Policy,
+        execdToken: String
+    ) {
+        self.id = id
+        self.entrypoint = entrypoint
+        self.environment = environment
+        self.policy = policy
+        self.execdToken = execdToken
     }
 }
 

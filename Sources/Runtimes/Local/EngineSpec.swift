@@ -16,11 +16,13 @@ package struct EngineSpec: Codable, Hashable, Sendable {
     package var owner: String?
     /// Whether execd is to be able to build isolated sessions; nil in records of earlier servers.
     package var isolates: Bool?
+    /// Whether its entrypoint waits for `LocalEngine.begin`; nil in records of earlier servers.
+    package var isHeld: Bool?
 
     package init(
         id: String, imageRoot: String, entrypoint: [String], environment: [ExactName: String] = [:],
         workingDirectory: String = "/", limits: ResourceLimits = ResourceLimits(),
-        execdToken: String? = nil, owner: String? = nil, isolates: Bool = false
+        execdToken: String? = nil, owner: String? = nil, isolates: Bool = false, isHeld: Bool = false
     ) {
         self.id = id
         self.imageRoot = imageRoot
@@ -31,6 +33,7 @@ package struct EngineSpec: Codable, Hashable, Sendable {
         self.execdToken = execdToken
         self.owner = owner
         self.isolates = isolates
+        self.isHeld = isHeld
     }
 }
 

@@ -6,7 +6,7 @@ import Synchronization
 
 /// Runs sandboxes on this machine, by combining its images, containers and guard in the right order.
 package final class LocalRuntime: SandboxRuntime {
-    package static let capabilities = RuntimeCapabilities(pause: true, secureAccess: true)
+    package static let capabilities = RuntimeCapabilities(pause: true, secureAccess: true, pools: true)
 
     package var capabilities: RuntimeCapabilities { Self.capabilities }
     package var codes: RuntimeCodes { .docker }
@@ -58,6 +58,20 @@ package final class LocalRuntime: SandboxRuntime {
         }
         namespaces.withLock { $0[spec.id] = prepared.namespace }
         return prepared.placement
+    }
+
+    package func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement {
+        do throws(RuntimeError) {
+            guard let prepared = engine.found(use.id) else { throw .notFound(use.id) }
+            try await CreateStep.policy.timed { () async throws(RuntimeError) in
+                try await namespaceGuard.replace(use.id, with: use.policy)
+            }
+            try await CreateStep.begin.timed { () async throws(RuntimeError) in try await engine.begin(use) }
+            return prepared.placement
+        } catch {
+            await Task { try? await delete(use.id) }.value
+            throw error
+        }
     }
 
     package func pause(_ id: String) async throws(RuntimeError) { try await engine.pause(id) }
@@ -135,6 +149,8 @@ package final class LocalRuntime: SandboxRuntime {
 /// The steps of a create, each with a timer: `sallyport_create_step_seconds`.
 private enum CreateStep: String {
     case prepare, protect, start
+    /// Of one that was made ahead.
+    case policy, begin
 
     func timed<Result>(_ body: () async throws(RuntimeError) -> Result) async throws(RuntimeError) -> Result {
         let start = ContinuousClock.now
@@ -163,7 +179,7 @@ extension EngineSpec {
             id: spec.id, imageRoot: image.root, entrypoint: spec.entrypoint,
             environment: image.environment.merging(spec.environment) { _, asked in asked },
             workingDirectory: image.workingDirectory.isEmpty ? "/" : image.workingDirectory, limits: spec.limits,
-            execdToken: spec.execdToken, owner: spec.labels.owner, isolates: spec.isolates)
+            execdToken: spec.execdToken, owner: spec.labels.owner, isolates: spec.isolates, isHeld: spec.isHeld)
     }
 }
 

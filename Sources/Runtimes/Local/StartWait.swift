@@ -17,7 +17,8 @@ struct StartWait: Sendable {
 
     let address: IPv4Address
     let namespace: NetworkNamespace
-    var port: UInt16 = 44772
+    static let execdPort: UInt16 = 44772
+    var port = Self.execdPort
     /// How long execd may take to listen.
     var milliseconds = 20_000
     /// After this time, check from inside whether execd listens.

@@ -150,7 +150,7 @@ extension BundleConfiguration {
         let capabilities = Self.capabilities + (isolates ? Self.forSessions : [])
         process = Process(
             args: Self.arguments(
-                spec.entrypoint, hasToken: files.token != nil, isolates: isolates, maxOutputLine: maxOutputLine),
+                spec, hasToken: files.token != nil, isolates: isolates, maxOutputLine: maxOutputLine),
             env: environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }, cwd: spec.workingDirectory,
             capabilities: .init(bounding: capabilities, effective: capabilities, permitted: capabilities))
         root = Root(path: rootfs)
@@ -184,7 +184,7 @@ extension BundleConfiguration {
     }
 
     private static func arguments(
-        _ entrypoint: [String], hasToken: Bool, isolates: Bool, maxOutputLine: Int?
+        _ spec: EngineSpec, hasToken: Bool, isolates: Bool, maxOutputLine: Int?
     ) -> [String] {
         func list(_ numbers: [CInt]) -> String { numbers.map(String.init).joined(separator: ",") }
         let groups = ControlGroup.numbersInside
@@ -193,7 +193,8 @@ extension BundleConfiguration {
         if hasToken { arguments += ["--token-file", tokenPath] }
         if isolates { arguments += ["--isolation", isolationPath] }
         if let maxOutputLine { arguments += ["--longest-line", String(maxOutputLine)] }
-        return arguments + ["--"] + entrypoint
+        // The program of one that is held comes with its use.
+        return arguments + (spec.isHeld == true ? ["--held"] : ["--"] + spec.entrypoint)
     }
 
     private static func mounts(execd: String, files: SandboxFiles, memory: Int64?) -> [Mount] {

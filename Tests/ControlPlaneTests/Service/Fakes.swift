@@ -85,6 +85,20 @@ final class FakeRuntime: SandboxRuntime {
         return placement(spec.id)
     }
 
+    func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement {
+        do throws(RuntimeError) {
+            guard state.withLock({ $0.specs[use.id]?.isHeld == true }) else { throw .notFound(use.id) }
+            do throws(EgressError) { _ = try await egress.replace(use.id, with: use.policy) } catch {
+                throw .unguarded("\(error)")
+            }
+            try act("begin", use.id, .running)
+        } catch {
+            try? await delete(use.id)
+            throw error
+        }
+        return placement(use.id)
+    }
+
     private func placement(_ id: String) -> SandboxPlacement {
         SandboxPlacement(
             .namespace(path: "/run/netns/\(id)"), .machine(address: "10.0.0.2", addressV6: "fd00::2"))
@@ -206,12 +220,33 @@ final class FakeStore: SandboxStore {
     func unreadable() async throws(StoreError) -> [String] { damaged.withLock { $0 } }
 }
 
+/// Pools in memory.
+final class FakePoolStore: PoolStore {
+    let rows = Mutex<[String: Pool]>([:])
+    let failing = Mutex(false)
+
+    private func check() throws(StoreError) {
+        if failing.withLock({ $0 }) { throw StoreError(path: "memory", reason: "told to fail") }
+    }
+    func save(_ pool: Pool) async throws(StoreError) {
+        try check()
+        rows.withLock { $0[pool.name] = pool }
+    }
+    func removePool(_ name: String) async throws(StoreError) {
+        try check()
+        rows.withLock { $0[name] = nil }
+    }
+    func pools() async throws(StoreError) -> [Pool] { rows.withLock { Array($0.values) } }
+}
+
 /// A server without sockets, processes or files.
 struct House {
     let egress = FakeEgress()
     let runtime: FakeRuntime
     let store = FakeStore()
     let routes = RouteTable(policySocket: "/run/policy.sock", credentialKey: Array("key".utf8))
+    let poolStore = FakePoolStore()
+    let pools: WarmPools
     let service: SandboxService
     let api: LifecycleAPI
 
@@ -225,9 +260,10 @@ struct House {
         logger.logLevel = .critical
         let routes = routes
         runtime = FakeRuntime(egress)
+        pools = WarmPools(runtime: runtime, store: poolStore, owner: "test", logger: logger)
         service = SandboxService(
             runtime: runtime, egress: Self.guards(runtime, egress), store: store, owner: "test", logger: logger,
-            patience: patience, execdToken: { routes.execdToken(of: $0) }
+            patience: patience, pools: pools, execdToken: { routes.execdToken(of: $0) }
         ) { routes.set($0, $1) }
         api = LifecycleAPI(
             service: service,

@@ -90,7 +90,6 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         (#""env":{"OPENSANDBOX_EGRESS_MODE":"x"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""env":{"A=B":"x"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""extensions":{"access.renew.extend.seconds":"299"}"#, "SANDBOX::INVALID_PARAMETER"),
-        (#""extensions":{"poolRef":"p"}"#, "SANDBOX::UNSUPPORTED_POOL_REF"),
         (#""lifecycle":{"preStart":{"command":["x"]}}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""volumes":[{"name":"v","mountPath":"/x","host":{"path":"/y"}}]"#, "VOLUME::UNSUPPORTED_BACKEND"),
         (#""networkPolicy":{"defaultAction":"maybe"}"#, "SANDBOX::INVALID_PARAMETER"),

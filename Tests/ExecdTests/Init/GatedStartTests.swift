@@ -54,6 +54,19 @@ import Testing
         }
     }
 
+    @Test func `another program is taken where none runs yet or the one that runs is to end`() async throws {
+        for text in [#"[]"#, #"[""]"#, #"["a\u0000b"]"#] {
+            let body = #"{"sandboxId":"s","generation":1,"entrypoint":\#(text)}"#
+            #expect(throws: (any Error).self) { try InitRequest.decode(Array(body.utf8)) }
+        }
+        try await LiveExecd.run(environment: ["HOME": "/", "EXECD_RUNTIME_INIT": "1"]) { execd async throws in
+            let running = #"{"sandboxId":"s","generation":1,"entrypoint":["sleep","1"]}"#
+            let refused = try await execd.call("POST", "/internal/init", running)
+            #expect(refused.contains("400 ") && refused.contains("entrypointPolicy restart"), "\(refused)")
+            #expect(try await execd.call("GET", "/ready").contains("503 "))
+        }
+    }
+
     @Test func `a sandbox that waits for nobody is ready, and cannot be initialised`() async throws {
         try await LiveExecd.run { execd async throws in
             #expect(try await execd.call("GET", "/ready").contains(#"{"initialized":true}"#))

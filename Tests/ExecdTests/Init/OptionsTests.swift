@@ -51,6 +51,16 @@ import Testing
         #expect(try Options.parse(["--runtime-init=false"]).variables.isEmpty)
     }
 
+    @Test func `a held start waits to be told, and needs no program`() throws {
+        let options = try Options.parse(["--held"])
+        #expect(options.isHeld && options.isInit && options.entrypoint.isEmpty)
+        #expect(options.variables == ["EXECD_RUNTIME_INIT": "1"])
+        var serving = options
+        (serving.stateFile, serving.started) = (3, 4)
+        #expect(serving.serving.suffix(4) == ["--state", "3", "--started", "4"])
+        #expect(try Options.parse(serving.serving).started == 4)
+    }
+
     @Test func `under the name of the script everything is the program`() throws {
         let options = try Options.parse(program: ["/opt/opensandbox/bootstrap.sh", "--port", "1"])
         #expect(options.isInit && options.entrypoint == ["--port", "1"] && options.port == 44772)

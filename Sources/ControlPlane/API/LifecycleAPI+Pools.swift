@@ -1,0 +1,55 @@
+import HTTPServer
+import NIOHTTP1
+import Runtimes
+
+extension LifecycleAPI {
+    /// `/pools` and what is below it; bodies are checked first where there are no pools, too.
+    /// - Parameter prefix: empty, or `/v1`.
+    func addPools(to http: inout HTTPAPI, _ prefix: String) {
+        let all = prefix + "/pools", one = all + "/{name}"
+        http.on(.POST, all) { [self] request in
+            let pool = try PoolRequest.create(try await json(request), at: .now())
+            try await pools().create(pool)
+            return .json(.created, PoolView(try pools().buffer(pool.name)))
+        }
+        http.on(.GET, all) { [self] _ in .json(.ok, ["items": try pools().all.map(PoolView.init)]) }
+        http.on(.GET, one) { [self] in .json(.ok, PoolView(try pools().buffer($0.parameters["name"] ?? ""))) }
+        http.on(.PUT, one) { [self] request in
+            let capacity = try PoolRequest.update(try await json(request))
+            return .json(.ok, PoolView(try await pools().resize(request.parameters["name"] ?? "", capacity)))
+        }
+        http.on(.DELETE, one) { [self] request in
+            try await pools().delete(request.parameters["name"] ?? "")
+            return .empty(.noContent)
+        }
+    }
+
+    private func pools() throws(APIError) -> WarmPools {
+        guard let pools = service.pools, service.runtime.capabilities.pools else {
+            throw .notSupported("pools are not supported by this runtime", code: "KUBERNETES::POOL_NOT_SUPPORTED")
+        }
+        return pools
+    }
+}
+
+/// A pool in the API.
+struct PoolView: Encodable, Sendable {
+    struct Status: Encodable, Sendable {
+        var total, allocated, available: Int
+        var revision: String
+    }
+
+    var name: String
+    var capacitySpec: PoolCapacity
+    var status: Status
+    var createdAt: String
+
+    init(_ buffer: PoolBuffer) {
+        name = buffer.pool.name
+        capacitySpec = buffer.pool.capacity
+        status = Status(
+            total: buffer.total, allocated: buffer.allocated.count, available: buffer.available.count,
+            revision: buffer.pool.template.revision)
+        createdAt = "\(buffer.pool.createdAt)"
+    }
+}

@@ -1,0 +1,111 @@
+import FoundationEssentials
+import Runtimes
+import SecureAccess
+import Spelling
+
+/// A pool of sandboxes that are made ahead of their use (docs/pools.md).
+package struct Pool: Codable, Hashable, Sendable {
+    package var name: String
+    var template: PoolTemplate
+    var capacity: PoolCapacity
+    package var createdAt: Timestamp
+}
+
+/// What every sandbox of a pool is made with.
+struct PoolTemplate: Codable, Hashable, Sendable {
+    var image: String
+    /// Of a request that names none.
+    var entrypoint: [String] = Self.idle
+    var environment: [ExactName: String] = [:]
+    var limits: ResourceLimits = .standard
+
+    /// What official clients ask for where their user names no program.
+    static let idle = ["tail", "-f", "/dev/null"]
+
+    /// Differs between templates.
+    var revision: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        // Texts and numbers can always be encoded.
+        return Secrets.hexadecimal(Array(SHA256Digest.of([UInt8](try! encoder.encode(self))).prefix(8)))
+    }
+}
+
+/// How many sandboxes a pool has (the contract's `capacitySpec`).
+struct PoolCapacity: Codable, Hashable, Sendable {
+    /// Those that wait for a use: as many as `bufferMax` are made, and `bufferMin` is at most that.
+    var bufferMin, bufferMax: Int
+    /// Those that wait and those in use together.
+    var poolMin, poolMax: Int
+
+    /// The most that any of them may be: more sandboxes than a machine has addresses for.
+    static let most = 10_000
+}
+
+/// How one pool stands. A value, so that its arithmetic can be tested without sandboxes.
+struct PoolBuffer: Sendable {
+    var pool: Pool
+    /// Whether the configuration has it, so that requests cannot change it.
+    var isConfigured = false
+    /// Ids of those that wait, the oldest first.
+    private(set) var available: [String] = []
+    private(set) var making: Set<String> = []
+    private(set) var allocated: Set<String> = []
+
+    init(_ pool: Pool, isConfigured: Bool = false) { (self.pool, self.isConfigured) = (pool, isConfigured) }
+
+    var total: Int { available.count + making.count + allocated.count }
+
+    /// How many are to wait.
+    private var wanted: Int { max(pool.capacity.bufferMax, pool.capacity.poolMin - allocated.count) }
+
+    /// How many are to be made now.
+    var missing: Int { max(0, min(wanted - available.count - making.count, pool.capacity.poolMax - total)) }
+
+    /// How many of those that wait are too many.
+    var surplus: Int {
+        min(available.count, max(0, available.count - wanted, total - pool.capacity.poolMax))
+    }
+
+    /// Takes the oldest that waits for a use. One that is handed out never comes back.
+    mutating func take() -> String? {
+        guard !available.isEmpty else { return nil }
+        let id = available.removeFirst()
+        allocated.insert(id)
+        return id
+    }
+
+    /// Makes room for one that is made for a use at once, which goes before those that are being made to wait.
+    /// - Returns: false where the pool is full.
+    mutating func reserve(_ id: String) -> Bool {
+        guard available.count + allocated.count < pool.capacity.poolMax else { return false }
+        allocated.insert(id)
+        return true
+    }
+
+    mutating func began(making id: String) { making.insert(id) }
+
+    /// - Returns: whether it is now one of those that wait; else nobody wants it.
+    mutating func made(_ id: String) -> Bool {
+        guard making.remove(id) != nil else { return false }
+        guard available.count < wanted, total < pool.capacity.poolMax else { return false }
+        available.append(id)
+        return true
+    }
+
+    mutating func gaveUp(making id: String) { making.remove(id) }
+
+    /// Takes away one that is too many: the newest.
+    mutating func shed() -> String? { surplus > 0 ? available.removeLast() : nil }
+
+    /// - Returns: whether it was one of those that wait.
+    mutating func lost(_ id: String) -> Bool {
+        guard let place = available.firstIndex(of: id) else { return false }
+        available.remove(at: place)
+        return true
+    }
+
+    mutating func use(_ id: String, isInUse: Bool) {
+        if isInUse { allocated.insert(id) } else { allocated.remove(id) }
+    }
+}

@@ -1,0 +1,98 @@
+import Logging
+import NetworkPolicy
+import Runtimes
+import System
+import Synchronization
+
+/// Keeps as many sandboxes waiting as the pools' capacities say.
+extension WarmPools {
+    /// How many are made at once: requests for sandboxes go first.
+    private static let maxMaking = 2
+
+    private enum Work {
+        case make(id: String, Pool)
+        case remove(id: String)
+        case pause(until: ContinuousClock.Instant)
+    }
+
+    /// Works until the task is cancelled, then removes all that wait.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            for await _ in wakes {
+                while !Task.isCancelled, let work = next() {
+                    group.addTask { [self] in
+                        switch work {
+                        case .make(let id, let pool): await make(id, pool)
+                        case .remove(let id): await destroy(id)
+                        case .pause(let end): try? await Task.sleep(until: end, clock: .continuous)
+                        }
+                        wake()
+                    }
+                    if case .pause = work { break }
+                }
+            }
+        }
+        let waiting = state.withLock { state in
+            let waiting = state.buffers.values.flatMap(\.available)
+            state.buffers = [:]
+            return waiting
+        }
+        // In a separate task, because this one has been cancelled.
+        await Task { [self] in
+            await withDiscardingTaskGroup { group in for id in waiting { group.addTask { await self.destroy(id) } } }
+            // Their files are removed in the background; what is left then, the next server removes.
+            for _ in 0..<Self.patience * 20 where !waiting.isEmpty && !runtime.leftovers.isEmpty {
+                try? await Task.sleep(for: .milliseconds(50))
+            }
+        }.value
+    }
+
+    /// Seconds.
+    private static let patience = 3
+
+    private func next() -> Work? {
+        state.withLock { state in
+            for name in state.buffers.keys { if let id = state.buffers[name]!.shed() { return .remove(id: id) } }
+            guard state.buffers.values.reduce(0, { $0 + $1.making.count }) < Self.maxMaking else { return nil }
+            let now = ContinuousClock.now
+            let needy = state.buffers.values.filter { $0.missing > 0 }
+            let ready = needy.filter { state.failing[$0.pool.name].map { $0.until <= now } ?? true }
+            // Those that have least of what they want go first.
+            guard let buffer = ready.min(by: { $0.available.count < $1.available.count }) else {
+                return needy.compactMap { state.failing[$0.pool.name]?.until }.min().map { .pause(until: $0) }
+            }
+            let id = Sandbox.identifier()
+            state.buffers[buffer.pool.name]!.began(making: id)
+            return .make(id: id, buffer.pool)
+        }
+    }
+
+    private func make(_ id: String, _ pool: Pool) async {
+        let name = pool.name, template = pool.template
+        let spec = SandboxSpec(
+            id: id, source: .image(template.image), entrypoint: [], environment: template.environment,
+            limits: template.limits, policy: .denyAll, labels: SandboxLabels(owner: owner, id: id), isHeld: true)
+        do throws(RuntimeError) {
+            try await runtime.admit(template.limits)
+            _ = try await runtime.create(spec) { _ in }
+        } catch {
+            state.withLock { state in
+                state.buffers[name]?.gaveUp(making: id)
+                var backOff = state.failing[name]?.backOff ?? BackOff(first: 500, longest: 30_000)
+                let pause = backOff.next()
+                state.failing[name] = (backOff, .now + .milliseconds(Int64(pause)))
+            }
+            if error != .cancelled {
+                logger.warning(
+                    "a sandbox of a pool could not be made", metadata: ["pool": "\(name)", "error": "\(error)"])
+            }
+            return
+        }
+        let isWanted = state.withLock { state in
+            state.failing[name] = nil
+            // The pool may have been deleted, and made again from another template.
+            return state.buffers[name]?.pool.template == template && state.buffers[name]!.made(id)
+        }
+        if !isWanted { await destroy(id) }
+    }
+}

@@ -1,0 +1,220 @@
+import Logging
+import NIOHTTP1
+import Observability
+import Runtimes
+import Synchronization
+import System
+
+/// The pools of this server, and the sandboxes of them that wait for a use.
+///
+/// Those that wait are guarded at deny-all, and nothing of their program runs. They are in no list and have no endpoint.
+/// They do not outlive their server: another one removes what it finds of them, and makes new ones.
+final class WarmPools: Sendable {
+    struct State {
+        var buffers: [String: PoolBuffer] = [:]
+        /// Pools whose sandboxes cannot be made now, and when to try again.
+        var failing: [String: (backOff: BackOff, until: ContinuousClock.Instant)] = [:]
+    }
+
+    /// What a request for a sandbox of a pool gets.
+    enum Taken: Hashable, Sendable {
+        /// One that waited.
+        case warm(id: String)
+        /// None waited, and there is room: it has to be made under this id.
+        case cold(id: String)
+
+        var id: String {
+            switch self {
+            case .warm(let id), .cold(let id): id
+            }
+        }
+    }
+
+    let runtime: any SandboxRuntime
+    let owner: String
+    let logger: Logger
+    let state = Mutex(State())
+    private let store: any PoolStore
+    private let changes = KeyedLock()
+    let wakes: AsyncStream<Void>
+    private let waker: AsyncStream<Void>.Continuation
+
+    /// - Parameter configured: of the configuration; they are not stored.
+    init(
+        runtime: any SandboxRuntime, store: any PoolStore, configured: [Pool] = [], owner: String, logger: Logger
+    ) {
+        self.runtime = runtime
+        self.store = store
+        self.owner = owner
+        self.logger = logger
+        (wakes, waker) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        state.withLock { state in
+            for pool in configured { state.buffers[pool.name] = PoolBuffer(pool, isConfigured: true) }
+        }
+    }
+
+    /// Reads the stored pools. One that the configuration has as well is the configuration's.
+    func load() async throws(StoreError) {
+        for pool in try await store.pools() {
+            state.withLock { state in
+                if state.buffers[pool.name] == nil { state.buffers[pool.name] = PoolBuffer(pool) }
+            }
+        }
+        wake()
+    }
+
+    func wake() { waker.yield() }
+
+    // MARK: Requests for sandboxes
+
+    /// A request with what its pool gives it; one without a pool as it is.
+    /// - Throws: if there is no such pool, or the request wants something else than what it has.
+    func complete(_ request: CreateRequest) throws(APIError) -> CreateRequest {
+        guard let name = request.poolRef else { return request }
+        let template = try buffer(name).pool.template
+        var request = request
+        guard request.image.isEmpty || request.image == template.image else {
+            throw .parameter("image: the sandboxes of pool \(name) are made from \(template.image)")
+        }
+        guard request.asksForLimits == false || request.limits == template.limits else {
+            throw .parameter("resourceLimits: the sandboxes of pool \(name) have other ones; leave them out")
+        }
+        request.image = template.image
+        request.limits = template.limits
+        if request.entrypoint.isEmpty { request.entrypoint = template.entrypoint }
+        request.environment.merge(template.environment) { asked, _ in asked }
+        return request
+    }
+
+    /// - Throws: 429 where every sandbox that the pool may have is in use.
+    func take(_ name: String) throws(APIError) -> Taken {
+        defer { wake() }
+        let taken: Taken? = try state.withLock { state throws(APIError) in
+            guard state.buffers[name] != nil else { throw Self.unknown(name) }
+            if let id = state.buffers[name]?.take() { return .warm(id: id) }
+            let id = Sandbox.identifier()
+            return state.buffers[name]!.reserve(id) ? .cold(id: id) : nil
+        }
+        guard let taken else {
+            throw APIError(
+                .tooManyRequests, "KUBERNETES::POOL_CAPACITY_EXHAUSTED",
+                "every sandbox that pool \(name.prefix(80)) may have is in use: delete some, or raise its poolMax")
+        }
+        return taken
+    }
+
+    /// Notes every change of a sandbox.
+    func note(_ id: String, _ sandbox: Sandbox?) {
+        let isInUse = sandbox.map { ![.terminated, .failed].contains($0.status.state) } ?? false
+        let changed = state.withLock { state in
+            if let name = sandbox?.poolRef {
+                state.buffers[name]?.use(id, isInUse: isInUse)
+                return !isInUse
+            }
+            guard sandbox == nil else { return false }
+            for name in state.buffers.keys where state.buffers[name]!.allocated.contains(id) {
+                state.buffers[name]!.use(id, isInUse: false)
+                return true
+            }
+            return false
+        }
+        if changed { wake() }
+    }
+
+    /// Notes that a sandbox has ended by itself.
+    func ended(_ id: String) async {
+        let wasWaiting = state.withLock { state in
+            state.buffers.keys.contains { state.buffers[$0]!.lost(id) }
+        }
+        guard wasWaiting else { return }
+        logger.warning("a sandbox of a pool has ended before its use", metadata: ["sandbox": "\(id)"])
+        await destroy(id)
+        wake()
+    }
+
+    // MARK: Changes of pools
+
+    var all: [PoolBuffer] { state.withLock { $0.buffers.values.sorted { $0.pool.name < $1.pool.name } } }
+
+    func buffer(_ name: String) throws(APIError) -> PoolBuffer {
+        guard let buffer = state.withLock({ $0.buffers[name] }) else { throw Self.unknown(name) }
+        return buffer
+    }
+
+    private static func unknown(_ name: String) -> APIError {
+        APIError(.notFound, "KUBERNETES::POOL_NOT_FOUND", "Pool \(name.prefix(80)) not found")
+    }
+
+    func create(_ pool: Pool) async throws(APIError) {
+        try await changes.withLock(pool.name) { () async throws(APIError) in
+            guard state.withLock({ $0.buffers[pool.name] }) == nil else {
+                throw APIError(.conflict, "KUBERNETES::POOL_ALREADY_EXISTS", "Pool \(pool.name) exists already")
+            }
+            try await stored { () async throws(StoreError) in try await store.save(pool) }
+            state.withLock { $0.buffers[pool.name] = PoolBuffer(pool) }
+        }
+        wake()
+    }
+
+    func resize(_ name: String, _ capacity: PoolCapacity) async throws(APIError) -> PoolBuffer {
+        try await changes.withLock(name) { () async throws(APIError) in
+            var pool = try changeable(name)
+            pool.capacity = capacity
+            try await stored { [pool] () async throws(StoreError) in try await store.save(pool) }
+            state.withLock { $0.buffers[name]?.pool = pool }
+        }
+        wake()
+        return try buffer(name)
+    }
+
+    /// Sandboxes of it that are in use stay as they are.
+    func delete(_ name: String) async throws(APIError) {
+        let waiting: [String] = try await changes.withLock(name) { () async throws(APIError) in
+            _ = try changeable(name)
+            try await stored { () async throws(StoreError) in try await store.removePool(name) }
+            return state.withLock { state in
+                state.failing[name] = nil
+                return state.buffers.removeValue(forKey: name)?.available ?? []
+            }
+        }
+        for id in waiting { await destroy(id) }
+    }
+
+    private func changeable(_ name: String) throws(APIError) -> Pool {
+        let buffer = try buffer(name)
+        guard !buffer.isConfigured else {
+            throw APIError(
+                .conflict, "KUBERNETES::POOL_API_ERROR", "pool \(name) is one of the configuration's: change it there")
+        }
+        return buffer.pool
+    }
+
+    private func stored(_ body: () async throws(StoreError) -> Void) async throws(APIError) {
+        do throws(StoreError) { try await body() } catch {
+            logger.error("the store failed", metadata: ["error": "\(error)"])
+            throw APIError(.internalServerError, "KUBERNETES::POOL_API_ERROR", "the pool could not be stored")
+        }
+    }
+
+    func destroy(_ id: String) async {
+        do throws(RuntimeError) { try await runtime.delete(id) } catch {
+            logger.error("removing a sandbox of a pool failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+        }
+    }
+}
+
+extension WarmPools {
+    /// `sallyport_pool_sandboxes` by pool and state.
+    var samples: [MetricsRegistry.Sample] {
+        all.flatMap { buffer in
+            [
+                ("waiting", buffer.available.count), ("making", buffer.making.count),
+                ("used", buffer.allocated.count),
+            ].map { state, count in
+                .init(
+                    "sallyport_pool_sandboxes", .gauge, Double(count),
+                    [.init("pool", buffer.pool.name), .init("state", state)])
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+import JSON
+import NIOHTTP1
+import NetworkPolicy
+import Runtimes
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import ControlPlane
+
+extension House {
+    fileprivate func make(_ name: String = "p", image: String = "known", waiting: Int, most: Int = 50) async throws {
+        try await pools.create(
+            Pool(
+                name: name, template: PoolTemplate(image: image),
+                capacity: PoolCapacity(bufferMin: 0, bufferMax: waiting, poolMin: 0, poolMax: most), createdAt: .now()))
+    }
+
+    /// Runs `body` while the pools are kept.
+    fileprivate func keeping(_ body: () async throws -> Void) async throws {
+        let keeper = Task { await pools.run() }
+        defer { keeper.cancel() }
+        try await body()
+        keeper.cancel()
+        await keeper.value
+    }
+
+    fileprivate func waits(_ count: Int, _ name: String = "p") async throws -> Bool {
+        try await eventually { (try? self.pools.buffer(name).available.count) == count }
+    }
+
+    fileprivate func request(_ more: String = "") throws -> CreateRequest {
+        try CreateRequest(
+            JSONValue(Array(#"{"extensions":{"poolRef":"p"}\#(more)}"#.utf8)), limits: RequestLimits())
+    }
+}
+
+@Suite struct WarmPoolTests {
+    @Test func `a sandbox waits at deny-all without a program or a token, and its policy comes before its program`()
+        async throws
+    {
+        let house = try House()
+        try await house.make(waiting: 1)
+        try await house.keeping { () async throws in
+            #expect(try await house.waits(1))
+            let waiting = try #require(house.runtime.specs.values.first)
+            #expect(waiting.isHeld && waiting.policy == .denyAll && waiting.entrypoint.isEmpty)
+            #expect(waiting.execdToken == nil && house.service.catalog.all.isEmpty)
+            let sandbox = try await house.service.create(
+                house.request(#","networkPolicy":{"egress":[{"action":"allow","target":"one.example"}]}"#))
+            #expect(sandbox.id == waiting.id && sandbox.status.state == .running && sandbox.poolRef == "p")
+            #expect(sandbox.entrypoint == PoolTemplate.idle && sandbox.image == "known")
+            let policy = house.egress.policies.withLock { $0[sandbox.id] }
+            #expect(policy?.rules.count == 1 && policy?.defaultAction == .deny)
+            #expect(
+                house.runtime.log.filter { $0.hasSuffix(sandbox.id) }
+                    == ["prepare", "start", "begin"].map { "\($0) \(sandbox.id)" })
+            #expect(try await house.waits(1), "another one takes its place")
+        }
+    }
+
+    @Test func `where none waits, one is made at once, and a full pool refuses`() async throws {
+        let house = try House()
+        try await house.make(waiting: 0, most: 1)
+        let sandbox = try await house.service.create(house.request())
+        #expect(sandbox.poolRef == "p" && house.runtime.specs[sandbox.id]?.isHeld == false)
+        let full = await #expect(throws: APIError.self) { try await house.service.create(house.request()) }
+        #expect(full?.status == .tooManyRequests)
+        try await house.service.delete(sandbox.id)
+        _ = try await house.service.create(house.request())
+    }
+
+    @Test func `one that cannot begin is removed, and the request gets another`() async throws {
+        let house = try House()
+        try await house.make(waiting: 1)
+        try await house.keeping { () async throws in
+            #expect(try await house.waits(1))
+            house.runtime.fail("begin")
+            let first = try house.pools.buffer("p").available[0]
+            await #expect(throws: APIError.self) {
+                // The second may be warm as well.
+                while true { _ = try await house.service.create(house.request()) }
+            }
+            #expect(house.runtime.log.contains("delete \(first)") && house.service.catalog[first] == nil)
+            #expect(!house.egress.policies.withLock { $0.keys.contains(first) })
+        }
+    }
+
+    @Test func `a use that cannot be stored leaves nothing`() async throws {
+        let house = try House()
+        try await house.make(waiting: 1)
+        try await house.keeping { () async throws in
+            #expect(try await house.waits(1))
+            let id = try house.pools.buffer("p").available[0]
+            house.store.failing.withLock { $0 = true }
+            await #expect(throws: APIError.self) { try await house.service.create(house.request()) }
+            #expect(house.runtime.log.contains("delete \(id)") && !house.runtime.log.contains("begin \(id)"))
+        }
+        #expect(house.runtime.left.isEmpty)
+    }
+
+    @Test func `an image that is not there is tried again later, and costs other pools nothing`() async throws {
+        let house = try House()
+        try await house.make("absent", image: "unknown", waiting: 3)
+        try await house.make(waiting: 2)
+        try await house.keeping { () async throws in
+            #expect(try await house.waits(2))
+            #expect(try house.pools.buffer("absent").available.isEmpty)
+        }
+    }
+
+    @Test func `a pool that is deleted takes along what waits, and what was being made`() async throws {
+        let house = try House()
+        try await house.make(waiting: 2)
+        try await house.keeping { () async throws in
+            #expect(try await house.waits(2))
+            house.runtime.gate.close()
+            _ = try await house.pools.resize("p", PoolCapacity(bufferMin: 0, bufferMax: 4, poolMin: 0, poolMax: 9))
+            #expect(try await eventually { house.runtime.left.count == 4 })
+            try await house.pools.delete("p")
+            house.runtime.gate.open()
+            #expect(try await eventually { house.runtime.left.isEmpty })
+        }
+    }
+
+    @Test func `a server that ends removes what waits`() async throws {
+        let house = try House()
+        try await house.make(waiting: 3)
+        try await house.keeping { () async throws in #expect(try await house.waits(3)) }
+        #expect(house.runtime.left.isEmpty && house.egress.policies.withLock { $0.isEmpty })
+        #expect(house.poolStore.rows.withLock { $0.keys.sorted() } == ["p"], "the pool itself stays")
+    }
+
+    @Test func `a change that cannot be stored is none`() async throws {
+        let house = try House()
+        try await house.make(waiting: 0)
+        house.poolStore.failing.withLock { $0 = true }
+        await #expect(throws: APIError.self) { try await house.make("other", waiting: 1) }
+        await #expect(throws: APIError.self) {
+            try await house.pools.resize("p", PoolCapacity(bufferMin: 0, bufferMax: 9, poolMin: 0, poolMax: 9))
+        }
+        await #expect(throws: APIError.self) { try await house.pools.delete("p") }
+        #expect(house.pools.all.map(\.pool.name) == ["p"] && house.pools.all[0].pool.capacity.bufferMax == 0)
+    }
+
+    @Test(arguments: [
+        #","image":{"uri":"other"}"#, #","resourceLimits":{"cpu":"3"}"#,
+    ]) func `what the pool has not is refused`(_ more: String) async throws {
+        let house = try House()
+        try await house.make(waiting: 0)
+        let refusal = await #expect(throws: APIError.self) { try await house.service.create(house.request(more)) }
+        #expect(refusal?.status == .badRequest)
+        #expect(try house.pools.buffer("p").total == 0)
+    }
+
+    @Test func `what official clients ask for by default is what a pool has by default`() async throws {
+        let house = try House()
+        try await house.make(waiting: 0)
+        let asked =
+            #","image":{"uri":"known"},"entrypoint":["tail","-f","/dev/null"],"resourceLimits":{"cpu":"1","memory":"2Gi"}"#
+        let sandbox = try await house.service.create(house.request(asked))
+        #expect(sandbox.status.state == .running)
+    }
+}
