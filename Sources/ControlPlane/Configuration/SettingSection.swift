@@ -125,6 +125,7 @@ extension Settings {
             })
         let keys = (section?.keys.map(\.name) ?? []) + (section?.lists.map(\.name) ?? [])
         for member in table.members where !keys.contains(member.name) {
+            try refuseReference(member.value, at: prefix + member.name)
             guard below.contains(member.name) else {
                 throw unknown(member.name, at: path, known: keys + below)
             }
@@ -133,6 +134,17 @@ extension Settings {
             }
             try refuseUnknown(next, at: prefix + member.name)
         }
+    }
+
+    /// Says of a key of the reference's what to use in its place, where this server does not have it.
+    private static func refuseReference(_ value: JSONValue, at path: String) throws(ConfigurationError) {
+        if case .object(let table) = value, let first = table.members.first {
+            // A section of ours may have keys that are the reference's alone; they are come by on their own.
+            guard !sections.contains(where: { ($0.path + ".").hasPrefix(path + ".") }) else { return }
+            return try refuseReference(first.value, at: path + "." + first.name)
+        }
+        guard let advice = ReferenceSettings.advice(for: path) else { return }
+        throw ConfigurationError("\(path) is a setting of the reference's that this server does not have; \(advice)")
     }
 
     private static func unknown(_ name: String, at path: String, known: [String]) -> ConfigurationError {

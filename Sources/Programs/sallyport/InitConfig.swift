@@ -13,7 +13,12 @@ struct InitConfig: ParsableCommand {
     @Flag(help: "Replace a file that is there.")
     var force = false
 
+    @Option(help: "A short file for a common case: local. docker and k8s are in no release yet.")
+    var example: Settings.Example?
+
     func run() throws {
+        let text: String
+        do { text = try example?.file() ?? Settings.starterFile } catch { throw ValidationError("\(error)") }
         let target = path ?? (ProcessInfo.processInfo.environment["HOME"] ?? "/root") + "/.sandbox.toml"
         guard force || !FileManager.default.fileExists(atPath: target) else {
             throw ValidationError("\(target) already exists; use --force to replace it")
@@ -21,8 +26,10 @@ struct InitConfig: ParsableCommand {
         // The file may later contain an API key.
         guard
             FileManager.default.createFile(
-                atPath: target, contents: Data(Settings.starterFile.utf8), attributes: [.posixPermissions: 0o600])
+                atPath: target, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
         else { throw ValidationError("\(target) cannot be written") }
         print("wrote \(target)")
     }
 }
+
+extension Settings.Example: ExpressibleByArgument {}

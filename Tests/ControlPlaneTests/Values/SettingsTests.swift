@@ -32,6 +32,14 @@ private func settings(_ text: String) throws -> Settings {
         #expect(again.gateway.tls?.certificates.count == 1 && again.gateway.traffic.clientRate == 50)
     }
 
+    @Test func `an example is read, and what there is no runtime for has none`() throws {
+        #expect(try settings(Settings.Example.local.file()).server.host == "0.0.0.0")
+        for example in [Settings.Example.docker, .k8s] {
+            let error = #expect(throws: ConfigurationError.self) { try example.file() }
+            #expect(error?.description.contains("--example local") == true)
+        }
+    }
+
     @Test func `a file with nothing but defaults changes nothing`() throws {
         var lines: [String] = []
         for section in Settings.sections {

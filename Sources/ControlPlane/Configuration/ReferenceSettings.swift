@@ -1,0 +1,61 @@
+/// Keys of the reference's configuration that this server does not have, each with what to do instead: who brings a file of the
+/// reference's is told so at the start, and nothing of it is passed over.
+enum ReferenceSettings {
+    /// What is said of a key or a table, or of a name in one that is a key's value; nil if the reference has none of that name.
+    static func advice(for path: String) -> String? {
+        keys.first { path == $0.key || path.hasPrefix($0.key + ".") }?.value
+            ?? tables.first { (path + ".").hasPrefix($0.prefix) }?.advice
+    }
+
+    private static let image = "leave it out: execd is a file of this server's, local.execd"
+    private static let logs =
+        "leave it out: the log goes to standard error, for journald or a pipe (--log-format json for programs)"
+    private static let published =
+        "leave it out: sandboxes publish no ports here; the gateway reaches all of them ([ingress])"
+
+    private static let keys: [String: String] = [
+        "server.timeout_graceful_shutdown":
+            "leave it out: an answer in progress gets the time that it needs, and sandboxes stay",
+        "server.backlog":
+            "leave it out: limit_concurrency bounds connections, and the kernel's net.core.somaxconn the queue",
+        "server.thread_pool_size": "leave it out: no request here holds a thread",
+        "server.loop": "leave it out: there is one event loop", "server.http": "leave it out: there is one parser",
+        "proxy.resolve_internal": "leave it out: the server proxy dials a sandbox where it is",
+        "log.file_enabled": logs, "log.file_path": logs, "log.access_file_path": logs, "log.file_max_bytes": logs,
+        "log.file_backup_count": logs,
+        "runtime.execd_image": image,
+        "runtime.execd_run_as_init": "leave it out: execd is always a sandbox's first process",
+        "ingress.mode":
+            "leave it out: there is always a gateway ([ingress]); external = true leaves it to another process",
+        "docker.network_mode": "leave it out: every sandbox has a routed link of its own, with a guard",
+        "docker.port_range_min": published, "docker.port_range_max": published, "docker.publish_host": published,
+        "docker.host_ip": "use server.eip and ingress.gateway.address: where clients reach server and gateway",
+        "docker.drop_capabilities": "leave it out: sandboxes have fewer capabilities than that (docs/isolation.md)",
+        "docker.no_new_privileges": "leave it out: it is always set",
+        "docker.seccomp_profile": "leave it out: there is one list of system calls (docs/isolation.md)",
+        "docker.apparmor_profile": "leave it out: user namespaces and the list of system calls confine sandboxes",
+        "docker.pids_limit": "leave it out: resourceLimits.pids of a create, 4096 without it",
+        "docker.sandbox_env": "leave it out: put variables into the image, or into env of each create",
+        "docker.sandbox_binds": "leave it out: put files into the image, or mount volumes in each create",
+        "storage.allowed_host_paths": "leave it out: this server mounts nothing of its machine",
+        "storage.volume_default_size": "leave it out: there are no named volumes",
+        "storage.ossfs_mount_root": "leave it out: ossfs is not mounted here",
+        "egress.image": "leave it out: the guard is a part of this server",
+        "egress.disable_ipv6": "leave it out: IPv6 is guarded as IPv4 is",
+        "egress.otlp_endpoint": "use otel.endpoint, which is for the guard, too",
+        "egress.readiness_timeout_seconds": "leave it out: nothing runs before the guard has the policy in force",
+        "egress.requests": "leave it out: the guard is a part of this server",
+        "egress.limits": "leave it out: the guard is a part of this server",
+        "secure_runtime.type": "leave it out: there is crun and runc (local.oci_runtime)",
+    ]
+
+    private static let tables: [(prefix: String, advice: String)] = [
+        ("tenants.", "use `sallyport key create`: keys with names and scopes, and sandboxes of their own"),
+        ("kubernetes.", "leave the table out: this server has no Kubernetes runtime"),
+        ("agent_sandbox.", "leave the table out: this server has no Kubernetes runtime"),
+        ("docker.", "leave the table out: this server has no Docker runtime; [local] is in its place"),
+        ("store.postgresql.", "leave the table out: the store is SQLite (store.path)"),
+        ("egress.upstream_proxy.", "leave the table out: the guard intercepts nothing, so it has no proxy behind it"),
+        ("secure_runtime.", "leave the table out: there is crun and runc (local.oci_runtime)"),
+    ]
+}
