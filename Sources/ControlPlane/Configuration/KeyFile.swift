@@ -1,16 +1,12 @@
 import FoundationEssentials
 import Logging
 import SecureAccess
-import System
 
 /// A file with the keys of signed routes, which may be rotated while servers run: `a=base64:…,b=base64:…`, the active
 /// one first.
 package struct KeyFile: Sendable {
     package let path: String
     private var secret: SecretFile { SecretFile(path: path) }
-
-    /// How often servers check it for changes.
-    private static let interval = Duration.milliseconds(500)
 
     package init(path: String) { self.path = path }
 
@@ -57,16 +53,7 @@ package struct KeyFile: Sendable {
 
     /// Updates `keys` when the file changes, until the task is cancelled. A file that cannot be read changes nothing.
     func follow(_ keys: LiveKeys, _ logger: Logger) async {
-        var seen = ChangeStamp(path)
-        // It may have changed since the keys were loaded.
-        refresh(keys, logger)
-        while !Task.isCancelled {
-            try? await Task.sleep(for: Self.interval)
-            let present = ChangeStamp(path)
-            guard present != seen else { continue }
-            seen = present
-            refresh(keys, logger)
-        }
+        await FileChanges(path: path).follow { refresh(keys, logger) }
     }
 
     func refresh(_ keys: LiveKeys, _ logger: Logger) {

@@ -11,7 +11,8 @@ struct Sallyport: ParsableCommand {
             "Sandboxes for code that a model wrote: what they may reach, who may reach them, with which credential.",
         version: "sallyport \(AllInOneServer.release)",
         subcommands: [
-            Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, InitConfig.self,
+            Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, KeyCommand.self,
+            InitConfig.self,
             SettingsCommand.self,
             ProcessCommand.self,
         ],

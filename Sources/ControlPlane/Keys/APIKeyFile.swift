@@ -1,0 +1,79 @@
+import Logging
+import Synchronization
+import System
+
+/// The file of a server's named keys, which the command line changes while servers run.
+package struct APIKeyFile: Sendable {
+    package let path: String
+    private var file: SecretFile { SecretFile(path: path) }
+
+    package init(_ settings: Settings) { self.init(path: settings.secretsFolder + "/api-keys") }
+    init(path: String) { self.path = path }
+
+    /// Bytes of as many keys as there may be, and more.
+    private static let limit = 1 << 20
+
+    /// - Returns: no keys if there is no file.
+    package func load() throws(ConfigurationError) -> APIKeys {
+        let bytes: [UInt8]?
+        do throws(SystemCallError) { bytes = try File.readIfPresent(path, limit: Self.limit) } catch {
+            throw ConfigurationError("\(path) cannot be read: \(error)")
+        }
+        return try bytes.map { (bytes) throws(ConfigurationError) in try parse(String(decoding: bytes, as: UTF8.self)) }
+            ?? .none
+    }
+
+    /// - Returns: the text of the new key, which is kept nowhere.
+    package func create(_ name: String, _ scope: KeyScope) throws(ConfigurationError) -> String {
+        _ = try file.load { APIKeys.none.json }
+        var made = ""
+        try change { keys throws(ConfigurationError) in made = try keys.create(name, scope) }
+        return made
+    }
+
+    package func revoke(_ name: String) throws(ConfigurationError) {
+        guard file.read() != nil else { throw ConfigurationError("there are no keys: \(path) is not there") }
+        try change { keys throws(ConfigurationError) in try keys.revoke(name) }
+    }
+
+    private func change(_ body: (inout APIKeys) throws(ConfigurationError) -> Void) throws(ConfigurationError) {
+        try file.replace { text throws(ConfigurationError) in
+            var keys = try parse(text)
+            try body(&keys)
+            return keys.json
+        }
+    }
+
+    private func parse(_ text: String) throws(ConfigurationError) -> APIKeys {
+        do throws(ConfigurationError) { return try APIKeys(json: text) } catch {
+            throw ConfigurationError("\(path): \(error)")
+        }
+    }
+
+    /// Takes what the file says, at once and whenever it changes, until the task is cancelled. A file that cannot be used
+    /// changes nothing; one that is gone revokes all keys.
+    func follow(_ keys: LiveAPIKeys, _ logger: Logger) async {
+        await FileChanges(path: path).follow {
+            do throws(ConfigurationError) {
+                let read = try load()
+                guard read != keys.current else { return }
+                keys.replace(with: read)
+                logger.info("API keys changed", metadata: ["keys": "\(read.all.count)"])
+            } catch {
+                logger.error(
+                    "the file of API keys cannot be used; the previous keys stay in force",
+                    metadata: ["error": "\(error)"])
+            }
+        }
+    }
+}
+
+/// The keys in force.
+final class LiveAPIKeys: Sendable {
+    private let keys: Mutex<APIKeys>
+
+    init(_ keys: APIKeys = .none) { self.keys = Mutex(keys) }
+
+    var current: APIKeys { keys.withLock { $0 } }
+    func replace(with keys: APIKeys) { self.keys.withLock { $0 = keys } }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import ControlPlane
+import FoundationEssentials
+
+/// `sallyport key`
+struct KeyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "key", abstract: "Make, list and revoke API keys; servers notice without a restart.",
+        subcommands: [CreateKey.self, ListKeys.self, RevokeKey.self])
+}
+
+/// Whose keys they are.
+struct KeyOptions: ParsableArguments {
+    @Option(help: "The TOML configuration; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
+    var config: String?
+
+    @Option(help: "Folder of everything that the server keeps.")
+    var stateDirectory: String?
+
+    func file() throws -> APIKeyFile {
+        var settings = try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
+        settings.local.stateDirectory = stateDirectory ?? settings.local.stateDirectory
+        return APIKeyFile(settings)
+    }
+}
+
+extension KeyScope: ExpressibleByArgument {}
+
+/// `sallyport key create`
+struct CreateKey: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Print a new key. It is kept nowhere: only its hash is.")
+
+    @OptionGroup var options: KeyOptions
+    @Argument(help: "What it is called in logs: letters, digits, '-', '_' and '.'.") var name: String
+    @Option(help: "read: look at its own sandboxes; operate: make and use them; admin: everything, of everybody's.")
+    var scope = KeyScope.operate
+
+    func run() throws { print(try options.file().create(name, scope)) }
+}
+
+/// `sallyport key list`
+struct ListKeys: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "list", abstract: "Print names, ids, scopes and ages.")
+
+    @OptionGroup var options: KeyOptions
+
+    func run() throws {
+        for key in try options.file().load().all {
+            print("\(key.name)\t\(key.id)\t\(key.scope.rawValue)\t\(key.createdAt)")
+        }
+    }
+}
+
+/// `sallyport key revoke`
+struct RevokeKey: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "revoke", abstract: "Take a key back. Its sandboxes stay, and are the administrators'.")
+
+    @OptionGroup var options: KeyOptions
+    @Argument(help: "Its name or its id.") var name: String
+
+    func run() throws { try options.file().revoke(name) }
+}
