@@ -1,9 +1,9 @@
-.PHONY: run build execd egress base-image test test-long test-machine bench fuzz lint build-deps run-deps test-deps clean FORCE
+.PHONY: run build execd egress base-image api-pages test test-long test-machine bench fuzz lint build-deps run-deps test-deps clean FORCE
 
 STATE ?= /var/lib/sallyport
 
 # The server with the local runtime, in the foreground. Sandboxes outlive it; the next run finds them.
-run: .build/sallyport.stamp .build-static/execd.stamp base-image
+run: .build/sallyport.stamp .build-static/execd.stamp base-image api-pages
 	@exec .build/release/sallyport serve --state-directory $(STATE) $(SERVE_FLAGS)
 
 build: execd
@@ -23,6 +23,10 @@ CODE ?=
 base-image: run-deps
 	@./scripts/base-image.sh $(STATE)/base
 	$(if $(CODE),@./scripts/code-image.sh $(STATE)/code)
+
+# What /docs, /redoc and /openapi.json are served from. A server without them says so there.
+api-pages: run-deps
+	@./scripts/api-pages.sh .build-pages || echo "the pages of the API are not installed: /docs will say so" >&2
 
 # What every sandbox starts with: static, since it is put into images with no library to rely on.
 execd: .build-static/execd.stamp

@@ -89,7 +89,7 @@ def test_a_name_that_is_no_sandboxs_is_not_found(api, name):
 
 
 @pytest.mark.parametrize("method, path, status, code", [
-    ("GET", "/v1/templates", 501, "FSB::API_NOT_SUPPORTED"), ("POST", "/v1/templates", 501, "FSB::API_NOT_SUPPORTED"),
+    ("GET", "/v1/templates", 501, "FSB::API_NOT_SUPPORTED"), ("POST", "/v1/templates", 400, "INVALID_REQUEST"),
     ("GET", "/v1/templates/x", 501, "FSB::API_NOT_SUPPORTED"), ("GET", "/v1/pools/x", 404, "KUBERNETES::POOL_NOT_FOUND"),
     ("GET", "/v1/snapshots", 501, None),
     ("GET", "/v1/no-such-route", 404, None), ("GET", "/", 404, None), ("GET", "/v1", 404, None),
@@ -233,8 +233,9 @@ def test_metrics_events_are_taken(api):
     event = {"eventType": "sandbox.create", "createDurationMs": 12, "success": True, "image": "x"}
     answer = api.post("/v1/metrics/events", json=event)
     assert answer.status_code == 204 and answer.content == b""
-    for wrong in ({}, {**event, "eventType": "other"}, []):
+    for wrong in ({}, {**event, "eventType": "other"}, [], {**event, "createDurationMs": -1}):
         refused(api.post("/v1/metrics/events", json=wrong), 422)
+    assert 'sallyport_client_create_seconds_count{language="other",success="true"}' in api.get("/metrics").text
 
 
 def test_the_servers_own_metrics_are_prometheus_text(api):
@@ -251,7 +252,9 @@ def test_diagnostics_with_a_scope_are_json_and_without_are_text(sandbox, api, ki
     text = api.get(path)
     assert text.status_code == 200 and text.headers["content-type"].startswith("text/plain")
     assert text.headers["deprecation"] == "true"
-    refused(api.get(path, params={"scope": "other"}), 400)
+    assert scoped.json()["contentLength"] == len(scoped.json()["content"].encode())
+    for unknown in ("other", ""):
+        refused(api.get(path, params={"scope": unknown}), 400, "DIAGNOSTICS_SCOPE_UNSUPPORTED")
     for other in ("inspect", "summary"):
         assert api.get(f"/v1/sandboxes/{sandbox.id}/diagnostics/{other}").status_code == 200
 
@@ -259,6 +262,6 @@ def test_diagnostics_with_a_scope_are_json_and_without_are_text(sandbox, api, ki
 @pytest.mark.parametrize("kind", ["logs", "events", "inspect", "summary"])
 def test_diagnostics_refuse_to_choose_by_what_they_do_not_know(sandbox, api, kind):
     path = f"/v1/sandboxes/{sandbox.id}/diagnostics/{kind}"
-    for name, value in (("since", "10m"), ("container", "sidecar"), ("container", "")):
+    for name, value in (("since", "10 minutes" if kind == "events" else "10m"), ("container", "sidecar"), ("container", "")):
         assert name in refused(api.get(path, params={name: value}), 400)["message"]
     assert api.get(path, params={"container": "sandbox"}).status_code == 200

@@ -178,11 +178,11 @@ class TestACreateIsRefused:
         answer = api.post("/v1/sandboxes", json=server.body(entrypoint=entrypoint))
         if answer.status_code == 202:
             api.delete(f"/v1/sandboxes/{answer.json()['id']}")
-        body = refused(answer, 500, "DOCKER::SANDBOX_START_FAILED")
+        body = refused(answer, 400, "DOCKER::SANDBOX_START_FAILED")
         assert entrypoint[0] in body["message"] or "127" in body["message"] or "126" in body["message"]
 
     def test_when_templates_or_snapshots_are_asked_for(self, api):
-        refused(api.post("/v1/sandboxes", json={"templateId": "x", "timeout": 60}), 501, "FSB::API_NOT_SUPPORTED")
+        refused(api.post("/v1/sandboxes", json={"templateId": "x", "timeout": 60}), 400, "FSB::API_NOT_SUPPORTED")
         body = {"snapshotId": "x", "entrypoint": ["sleep", "1"], "resourceLimits": {}, "timeout": 60}
         refused(api.post("/v1/sandboxes", json=body), 404, "SNAPSHOT::NOT_FOUND")
 

@@ -1,4 +1,4 @@
-"""execd has every route that specs/execd.yaml says, and the document is whole."""
+"""execd has every route that specs/execd.yaml says."""
 
 import pathlib
 
@@ -12,25 +12,6 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 CONTRACT = {"/command": {"delete"}}
 # The application says which methods it has.
 ANY_METHOD = {"/proxy", "/proxy/{port}/{path}"}
-
-
-def references(value):
-    if isinstance(value, dict):
-        if "$ref" in value:
-            yield value["$ref"]
-        for part in value.values():
-            yield from references(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from references(part)
-
-
-def test_every_reference_leads_somewhere():
-    assert SPEC["openapi"].startswith("3.1")
-    for reference in references(SPEC):
-        place = SPEC
-        for name in reference.removeprefix("#/").split("/"):
-            place = place[name]
 
 
 def test_execd_has_every_route_and_answers_no_other_method(sandbox, api):

@@ -3,7 +3,7 @@
 enum FuzzTarget: String, CaseIterable {
     case query, response, name, target, policy, rules, chunks, route, label, token, opening, body, reply, fields,
         http1request, http1response, json, create, renew, list, metadata, execd, terminal, link, kernel, websocket,
-        answer, archive
+        answer, archive, surface, diagnostics
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -35,6 +35,8 @@ enum FuzzTarget: String, CaseIterable {
         case .websocket: WebSocketFuzz.frames(bytes)
         case .answer: ClientFuzz.answer(bytes)
         case .archive: ArchiveFuzz.archive(bytes)
+        case .surface: RequestFuzz.surface(bytes)
+        case .diagnostics: RequestFuzz.diagnostics(bytes)
         }
     }
 }

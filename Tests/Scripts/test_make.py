@@ -36,6 +36,7 @@ class Tree:
         )
         program(folder / "scripts/install-deps.sh", 'echo "install-deps $1" >>calls\n')
         program(folder / "scripts/base-image.sh", 'echo "base-image" >>calls\n')
+        program(folder / "scripts/api-pages.sh", 'echo "api-pages $1" >>calls\n')
         # All of it is from yesterday: what a build makes is newer.
         yesterday = time.time() - 86400
         for path in [folder / "Package.swift", self.source, *self.source.parents[:2], *folder.glob("bin/*")]:
@@ -88,6 +89,12 @@ def test_a_program_that_is_gone_is_built_again(tree: Tree):
 def test_make_run_installs_what_running_needs(tree: Tree):
     installed = {call.split()[1] for call in tree.make("run") if call.startswith("install-deps")}
     assert installed == {"build", "run"}
+
+
+def test_a_server_starts_without_the_pages_of_the_api(tree: Tree):
+    program(tree.folder / "scripts/api-pages.sh", 'echo "api-pages $1" >>calls\nexit 1\n')
+    calls = tree.make("run")
+    assert "api-pages .build-pages" in calls and calls[-1] == "serve"
 
 
 def missing(tmp_path: Path, purpose: str) -> set[str]:

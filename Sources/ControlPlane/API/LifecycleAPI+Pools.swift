@@ -7,19 +7,19 @@ extension LifecycleAPI {
     /// - Parameter prefix: empty, or `/v1`.
     func addPools(to http: inout HTTPAPI, _ prefix: String) {
         let all = prefix + "/pools", one = all + "/{name}"
-        http.on(.POST, all) { [self] request in
-            let pool = try PoolRequest.create(try await json(request), at: .now())
+        add(to: &http, .POST, all, .admin) { [self] call in
+            let pool = try PoolRequest.create(try await json(call.request), at: .now())
             try await pools().create(pool)
             return .json(.created, PoolView(try pools().buffer(pool.name)))
         }
-        http.on(.GET, all) { [self] _ in .json(.ok, ["items": try pools().all.map(PoolView.init)]) }
-        http.on(.GET, one) { [self] in .json(.ok, PoolView(try pools().buffer($0.parameters["name"] ?? ""))) }
-        http.on(.PUT, one) { [self] request in
-            let capacity = try PoolRequest.update(try await json(request))
-            return .json(.ok, PoolView(try await pools().resize(request.parameters["name"] ?? "", capacity)))
+        add(to: &http, .GET, all, .read) { [self] _ in .json(.ok, ["items": try pools().all.map(PoolView.init)]) }
+        add(to: &http, .GET, one, .read) { [self] in .json(.ok, PoolView(try pools().buffer($0["name"]))) }
+        add(to: &http, .PUT, one, .admin) { [self] call in
+            let capacity = try PoolRequest.update(try await json(call.request))
+            return .json(.ok, PoolView(try await pools().resize(call["name"], capacity)))
         }
-        http.on(.DELETE, one) { [self] request in
-            try await pools().delete(request.parameters["name"] ?? "")
+        add(to: &http, .DELETE, one, .admin) { [self] call in
+            try await pools().delete(call["name"])
             return .empty(.noContent)
         }
     }

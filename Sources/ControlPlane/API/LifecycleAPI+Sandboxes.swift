@@ -6,13 +6,20 @@ extension LifecycleAPI {
     /// - Parameter prefix: empty, or `/v1`.
     func addSandboxes(to http: inout HTTPAPI, _ prefix: String) {
         let all = prefix + "/sandboxes", one = all + "/{id}"
-        func on(_ method: HTTPMethod, _ pattern: String, _ handler: @escaping @Sendable (Call) async throws -> Reply) {
-            http.on(method, pattern) { try await handler(Call(request: $0)) }
+        /// A route of one sandbox, which is its owner's and the administrators'.
+        func on(
+            _ method: HTTPMethod, _ pattern: String, _ scope: KeyScope = .operate,
+            _ handler: @escaping @Sendable (Call) async throws -> Reply
+        ) {
+            add(to: &http, method, pattern, scope) { [self] call in
+                guard call.caller.owns(service.catalog[call.id]) else { throw service.unknownSandbox(call.id) }
+                return try await handler(call)
+            }
         }
-        on(.POST, all) { [self] in try await create($0.request) }
-        on(.GET, all) { [self] in try list($0.request) }
+        add(to: &http, .POST, all, .operate) { [self] in try await create($0) }
+        add(to: &http, .GET, all, .read) { [self] in try list($0) }
         // Also one that is being deleted, so that a failed deletion can be seen.
-        on(.GET, one) { [self] call in
+        on(.GET, one, .read) { [self] call in
             guard let sandbox = service.catalog[call.id] else { throw service.unknownSandbox(call.id) }
             return .json(.ok, SandboxView(sandbox))
         }
@@ -31,7 +38,9 @@ extension LifecycleAPI {
         on(.POST, one + "/renew-expiration") { [self] in try await renew($0.id, $0.request) }
         on(.PATCH, one + "/metadata") { [self] in try await patchMetadata($0.id, $0.request) }
         for method in [HTTPMethod.GET, .PUT, .PATCH, .DELETE] {
-            on(method, one + "/networkpolicy") { [self] in try await networkPolicy($0.id, $0.request) }
+            on(method, one + "/networkpolicy", method == .GET ? .read : .operate) { [self] in
+                try await networkPolicy($0.id, $0.request)
+            }
         }
         on(.POST, one + "/snapshots") { [self] in
             _ = try service.sandbox($0.id)
@@ -45,26 +54,25 @@ extension LifecycleAPI {
             try await service.revokeAccess($0.id)
             return .empty(.noContent)
         }
-        on(.GET, one + "/diagnostics/{kind}") { [self] in try await diagnostics($0.id, $0["kind"], $0.request) }
+        for kind in DiagnosticsQuery.Kind.allCases {
+            on(.GET, one + "/diagnostics/\(kind.rawValue)", .read) { [self] in
+                try await diagnostics($0.id, kind, $0.request)
+            }
+        }
     }
 
-    /// A request about one sandbox.
-    private struct Call: Sendable {
-        let request: HTTPRequest
-        var id: String { self["id"] }
-        /// A parameter of the route.
-        subscript(_ name: String) -> String { request.parameters[name] ?? "" }
+    private func list(_ call: Call) throws(APIError) -> Reply {
+        try check(call.request, parameters: ListQuery.parameters)
+        let all = service.catalog.all
+        let own = call.caller.scope == .admin ? all : all.filter(call.caller.owns)
+        return .json(.ok, SandboxPage(own, try ListQuery(call.request.query)))
     }
 
-    private func list(_ request: HTTPRequest) throws(APIError) -> Reply {
-        try check(request, parameters: ListQuery.parameters)
-        return .json(.ok, SandboxPage(service.catalog.all, try ListQuery(request.query)))
-    }
-
-    private func create(_ request: HTTPRequest) async throws(APIError) -> Reply {
-        let create = try CreateRequest(try await json(request), limits: limits)
-        let sandbox = try await service.create(create)
-        return .json(.accepted, SandboxView(sandbox, showsImage: false))
+    private func create(_ call: Call) async throws(APIError) -> Reply {
+        let create = try CreateRequest(try await json(call.request), limits: limits)
+        let sandbox = try await service.create(create, owner: call.caller.key)
+        return .json(
+            .accepted, SandboxView(sandbox, showsImage: false), headers: ["location": "/v1/sandboxes/\(sandbox.id)"])
     }
 
     private func renew(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {

@@ -6,7 +6,6 @@ import NIOCore
 import NIOHTTP1
 import SecureAccess
 import Spelling
-import System
 
 /// The lifecycle API: authorisation and routing (docs/wire.md#lifecycle).
 final class LifecycleAPI: Sendable {
@@ -26,19 +25,27 @@ final class LifecycleAPI: Sendable {
     /// What serves the ports of sandboxes on this listener; nil: nobody.
     private let proxy: (any HTTPRelay)?
     private let health: PartsHealth
+    /// nil where a setting has turned them off.
+    private let pages: APIPages?
     /// Returns when what this server says is true at the gateway, too.
     private let settled: @Sendable () async -> Void
-    private let apiKey: String?
+    /// The server's own key; nil if it asks for none.
+    let apiKey: String?
+    /// The named ones.
+    let keys: LiveAPIKeys
     private let callers: CallerRules
     private let logger: Logger
 
     init(
         service: SandboxService, endpoints: EndpointResolver, routes: RouteTable,
-        limits: RequestLimits, publicHost: String?, apiKey: String?, callers: CallerRules,
+        limits: RequestLimits, publicHost: String?, apiKey: String?, keys: LiveAPIKeys = LiveAPIKeys(),
+        callers: CallerRules,
         proxy: (any HTTPRelay)? = nil, logger: Logger, health: PartsHealth = .single,
+        pages: APIPages? = APIPages(folder: nil),
         settled: @escaping @Sendable () async -> Void = {}, metricsText: @escaping @Sendable () async -> String
     ) {
         self.health = health
+        self.pages = pages
         self.settled = settled
         self.service = service
         self.endpoints = endpoints
@@ -47,6 +54,7 @@ final class LifecycleAPI: Sendable {
         self.publicHost = publicHost
         self.proxy = proxy
         self.apiKey = apiKey
+        self.keys = keys
         self.callers = callers
         self.logger = logger
         self.metricsText = metricsText
@@ -63,13 +71,15 @@ final class LifecycleAPI: Sendable {
             .json(.ok, HealthView(down: health.down.map(\.rawValue)))
         }
         http.on(.GET, "/version", access: .open) { _ in .json(.ok, ["version": Self.version]) }
-        http.on(.GET, "/metrics") { [metricsText] _ in .metrics(await metricsText()) }
-        http.on(.POST, "/v1/metrics/events") { [self] in try await metricsEvent($0) }
+        add(to: &http, .GET, "/metrics", .admin) { [metricsText] _ in .metrics(await metricsText()) }
+        pages?.add(to: &http)
+        add(to: &http, .POST, "/v1/metrics/events", .read) { [self] in try await metricsEvent($0.request) }
         for prefix in ["", "/v1"] {
             addSandboxes(to: &http, prefix)
             addPools(to: &http, prefix)
             if let proxy { http.on(prefix + ServerProxy.route, relay: proxy) }
-            Self.addMissing(to: &http, prefix)
+            addUnsupported(to: &http, prefix)
+            addMissing(to: &http, prefix)
         }
         return http
     }
@@ -77,29 +87,17 @@ final class LifecycleAPI: Sendable {
     private func admit(_ request: HTTPRequest, _ access: HTTPAPI.Access) throws(APIError) -> Reply? {
         try callers.check(request)
         if let preflight = callers.preflight(request) { return preflight }
-        if access == .guarded { try authorize(request) }
+        if access == .guarded { _ = try caller(of: request) }
         try callers.checkBody(request)
         return nil
     }
 
-    private func authorize(_ request: HTTPRequest) throws(APIError) {
-        guard let apiKey else { return }
-        let presented = request.headers[Self.keyHeader]
-        guard let key = presented.first, !key.isEmpty else {
-            throw APIError(.unauthorized, "MISSING_API_KEY", "send the API key in the header \(Self.keyHeader)")
-        }
-        guard presented.count == 1, ConstantTime.areEqual(key, apiKey) else {
-            throw APIError(.unauthorized, "INVALID_API_KEY", "the API key in \(Self.keyHeader) is wrong")
-        }
-    }
-
     /// Parts of the contract that this server has not.
-    private static func addMissing(to http: inout HTTPAPI, _ prefix: String) {
-        for (name, code, reason) in [
-            ("snapshots", "SNAPSHOT::NOT_IMPLEMENTED", "snapshots are not in this version"),
-            ("templates", "FSB::API_NOT_SUPPORTED", "templates are not supported"),
-        ] {
-            http.on(nil, "\(prefix)/\(name)/*") { _ in throw APIError.notSupported(reason, code: code) }
+    private func addMissing(to http: inout HTTPAPI, _ prefix: String) {
+        let refusal = APIError.notSupported("snapshots are not in this version", code: "SNAPSHOT::NOT_IMPLEMENTED")
+        for (method, path) in [(HTTPMethod.GET, "/snapshots"), (.GET, "/snapshots/{id}"), (.DELETE, "/snapshots/{id}")]
+        {
+            add(to: &http, method, prefix + path, method == .GET ? .read : .operate) { _ in throw refusal }
         }
     }
 
@@ -122,21 +120,6 @@ final class LifecycleAPI: Sendable {
     func json(_ request: HTTPRequest) async throws(APIError) -> JSONValue {
         let body = try await body(request)
         do throws(JSONError) { return try JSONValue(body) } catch { throw .notJSON(error) }
-    }
-
-    /// Clients' reports about creates, which are only checked so far.
-    private func metricsEvent(_ request: HTTPRequest) async throws(APIError) -> Reply {
-        let problems = Problems()
-        let fields = Fields(
-            try await json(request), at: ["body"],
-            known: ["eventType", "sandboxId", "image", "createDurationMs", "success"], problems: problems)
-        for name in ["eventType", "createDurationMs", "success"] where !fields.mentions(name) { fields.missing(name) }
-        if let type = fields.string("eventType"), type != "sandbox.create" {
-            fields.problem("eventType", "Input should be 'sandbox.create'", type: "literal_error")
-        }
-        _ = (fields.value("createDurationMs"), fields.bool("success"))
-        try problems.check()
-        return .empty(.noContent)
     }
 }
 

@@ -41,14 +41,22 @@ extension Settings {
     /// Environment variables of these programs. The sidecar has its own.
     static let variables = [
         "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_SECURE_ACCESS_KEYS", "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY",
-        "OPENSANDBOX_INSECURE_SERVER",
+        "OPENSANDBOX_INSECURE_SERVER", failureTTL,
     ]
+    /// The contract's variable for `server.pending_failure_ttl_seconds`.
+    private static let failureTTL = "PENDING_FAILURE_TTL"
 
     mutating func apply(environment: [String: String]) throws(ConfigurationError) {
         if let problem = Variables.problem(in: environment, known: Self.variables, foreign: "OPENSANDBOX_EGRESS_") {
             throw ConfigurationError("\(problem.variable): \(problem.reason)")
         }
         if let key = environment["OPENSANDBOX_SERVER_API_KEY"] { server.apiKey = key }
+        if let text = environment[Self.failureTTL], !text.isEmpty {
+            guard let seconds = Int(text), (1...RequestLimits.maxLife).contains(seconds) else {
+                throw ConfigurationError("\(Self.failureTTL): use seconds, from 1 to \(RequestLimits.maxLife)")
+            }
+            server.failuresKept = seconds
+        }
         guard let keys = environment["OPENSANDBOX_SECURE_ACCESS_KEYS"], !keys.isEmpty else { return }
         let active = environment["OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY"].flatMap { $0.isEmpty ? nil : $0 }
         guard active == nil || active!.count == 1 else {

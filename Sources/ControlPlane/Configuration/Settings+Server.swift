@@ -48,6 +48,18 @@ extension Settings {
                 let number = try value.integer(in: 0 ... .max)
                 settings.server.maxConnections = number == 0 ? .max : number
             },
+            .integer(
+                "concurrent_creates", 1...10_000, \.server.creates.running, "sandboxes that are being made at one time"),
+            .integer(
+                "queued_creates", 0...100_000, \.server.creates.waiting,
+                "creates that wait for those; beyond them a create is 429"),
+            .integer(
+                "pending_failure_ttl_seconds", 1...RequestLimits.maxLife, \.server.failuresKept,
+                "how long a sandbox that could not be made stays, after its create was answered"),
+            .flag("docs", \.server.docs, "false: no /docs, /redoc and /openapi.json, which need no key"),
+            .optionalText(
+                "docs_dir", "a folder", \.server.pages,
+                "their files; absent: those that were installed with the program"),
         ])
 
     static let logSection = SettingSection(

@@ -33,6 +33,13 @@ package struct Settings: Sendable {
         /// Seconds that a connection may stay idle. Clients keep theirs for 30.
         package var idleTimeout = 75
         package var maxConnections = 4096
+        /// Whether the API's documents are served to browsers.
+        package var docs = true
+        /// Their folder; nil: searched beside the program.
+        package var pages: String?
+        package var creates = CreateLimits()
+        /// Seconds that a sandbox which could not be made stays.
+        package var failuresKept = 3600
 
         /// All configured names of the server.
         var ownNames: [String] { names + [publicHost, host, tls?.host].compactMap { $0 } }

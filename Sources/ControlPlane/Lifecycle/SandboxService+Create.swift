@@ -8,14 +8,17 @@ import Synchronization
 extension SandboxService {
     /// Creates a sandbox. When it returns, the sandbox runs and is guarded, or is `Pending` if that takes too long.
     /// After an error nothing is left.
-    func create(_ request: CreateRequest) async throws(APIError) -> Sandbox {
-        guard let name = request.poolRef else { return try await create(request, as: .cold(id: Sandbox.identifier())) }
+    /// - Parameter owner: the id of the named API key whose sandbox it is.
+    func create(_ request: CreateRequest, owner: String? = nil) async throws(APIError) -> Sandbox {
+        guard let name = request.poolRef else {
+            return try await create(request, as: .cold(id: Sandbox.identifier()), owner)
+        }
         guard let pools else { throw .notSupported("extensions.poolRef is not supported by this runtime") }
         let request = try pools.complete(request)
         for isLast in [false, true] {
             let taken = try pools.take(name)
             do throws(APIError) {
-                return try await create(request, as: taken)
+                return try await create(request, as: taken, owner)
             } catch {
                 pools.note(taken.id, nil)
                 if catalog[taken.id] == nil, case .warm = taken { await pools.destroy(taken.id) }
@@ -27,14 +30,22 @@ extension SandboxService {
         throw .parameter("extensions.poolRef: no sandbox of pool \(name) could be begun")
     }
 
-    private func create(_ request: CreateRequest, as taken: WarmPools.Taken) async throws(APIError) -> Sandbox {
+    private func create(_ request: CreateRequest, as taken: WarmPools.Taken, _ owner: String?) async throws(APIError)
+        -> Sandbox
+    {
         if case .cold = taken {
             do throws(RuntimeError) { try await runtime.admit(request.limits) } catch { throw refusal(error) }
         }
         var made = Sandbox(request, id: taken.id, at: .now())
         made.secretsTag = secretsTag(of: made.id)
+        made.owner = owner
         let pending = made
-        try await save(pending)
+        // What waits ready takes nobody's time.
+        if case .cold = taken, !queue.enter(pending.id) { throw .queueFull }
+        do throws(APIError) { try await save(pending) } catch {
+            queue.leave(pending.id)
+            throw error
+        }
         let (outcomes, outcome) = AsyncStream<Result<Sandbox, APIError>>.makeStream()
         let race = Race()
         creations.begin(pending.id) { [self] in
@@ -44,6 +55,7 @@ extension SandboxService {
                 let isKnown = !race.isWon()
                 await giveUp(pending.id, isKnown ? error : nil)
             }
+            queue.leave(pending.id)
             outcome.yield(result)
         }
         let clock = Task {
@@ -59,6 +71,7 @@ extension SandboxService {
         _ taken: WarmPools.Taken, _ request: CreateRequest, gotImage: @escaping @Sendable () -> Void
     ) async -> Result<Sandbox, APIError> {
         let id = taken.id
+        if case .cold = taken, await !queue.turn(id) { return .failure(deletedWhileCreated(id)) }
         let placement: SandboxPlacement
         do throws(RuntimeError) {
             switch taken {
@@ -134,14 +147,15 @@ extension SandboxService {
     /// Records that the client was answered before the sandbox runs, and what it is waiting for. The create continues
     /// and may finish first.
     private func answeredEarly(_ pending: Sandbox, hasImage: Bool) async -> Result<Sandbox, APIError> {
+        let isWaiting = queue.isWaiting(pending.id)
         do throws(APIError) {
             let sandbox = try await stored { () async throws(StoreError) in
                 try await catalog.change(pending.id) { sandbox in
                     guard sandbox.status.state == .pending else { return nil }
                     return hasImage
-                        ? sandbox.moved(
-                            to: .pending, reason: StatusReason.starting, message: "waiting for the sandbox to start")
-                        : sandbox.moved(to: .pending, reason: StatusReason.pullingImage)
+                        ? sandbox.moved(to: .pending, reason: StatusReason.starting)
+                        : sandbox.moved(
+                            to: .pending, reason: isWaiting ? StatusReason.queued : StatusReason.pullingImage)
                 }
             }
             return .success(sandbox ?? pending)
@@ -156,7 +170,9 @@ extension SandboxService {
         case .capacity: APIError(.tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED", "\(error)")
         case .image(let isCallersFault):
             APIError(isCallersFault ? .badRequest : .internalServerError, codes.imagePullFailed, "\(error)")
-        case .start: APIError(.internalServerError, codes.startFailed, ForeignText.escaped("\(error)"))
+        case .start(let isCallersFault):
+            APIError(
+                isCallersFault ? .badRequest : .internalServerError, codes.startFailed, ForeignText.escaped("\(error)"))
         case .guardAway: APIError(.serviceUnavailable, "SANDBOX::GUARD_UNAVAILABLE", "\(error)")
         case .unsupported: .notSupported("\(error)")
         case .other:
@@ -170,6 +186,13 @@ extension SandboxService {
     }
 }
 
+extension APIError {
+    /// Every place is taken, of creates that run and of those that wait.
+    fileprivate static let queueFull = APIError(
+        .tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED",
+        "too many sandboxes are being created: try again in a moment ([server] queued_creates)")
+}
+
 extension Sandbox {
     init(_ request: CreateRequest, id: String, at now: Timestamp) {
         self.init(
@@ -178,6 +201,7 @@ extension Sandbox {
             status: SandboxStatus(.pending, reason: StatusReason.creating, since: now), history: [], createdAt: now,
             expiresAt: request.timeout.map { now.adding(seconds: $0) }, secureAccess: request.secureAccess,
             hasPolicy: request.policy != nil, poolRef: request.poolRef)
+        limits = request.limits
         history = [status]
     }
 }

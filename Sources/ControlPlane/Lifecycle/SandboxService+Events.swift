@@ -61,7 +61,8 @@ extension SandboxService {
     private func expired(_ id: String) async {
         // It may have been renewed since the timer fired, or be due for another attempt to delete it.
         guard let sandbox = catalog[id] else { return }
-        guard sandbox.status.state == .stopping || sandbox.expiresAt.map({ $0 <= .now() }) ?? false else { return }
+        let isDue = sandbox.removal(failuresKept: failuresKept).map { $0 <= .now() } ?? false
+        guard sandbox.status.state == .stopping || isDue else { return }
         logger.info("sandbox expired", metadata: ["sandbox": "\(id)"])
         do throws(APIError) {
             try await delete(id)

@@ -17,6 +17,8 @@ final class SandboxService: Sendable {
     let pools: WarmPools?
     let locks = KeyedLock()
     let creations = Creations()
+    /// Creates that run, and those that wait for them.
+    let queue: CreateQueue
     /// The label of this server's sandboxes.
     let owner: String
     let logger: Logger
@@ -28,10 +30,13 @@ final class SandboxService: Sendable {
     /// How long a create may take before its client is answered with `Pending`. Clients give up after 30 seconds and
     /// would never know the id (docs/wire.md#create).
     let patience: Duration
+    /// Seconds that a sandbox which could not be made stays, so that its client sees why.
+    let failuresKept: Int
 
     init(
         runtime: any SandboxRuntime, egress: SandboxGuards, store: any SandboxStore, owner: String, logger: Logger,
-        patience: Duration = .seconds(20), pools: WarmPools? = nil,
+        patience: Duration = .seconds(20), pools: WarmPools? = nil, creates: CreateLimits = CreateLimits(),
+        failuresKept: Int = 3600,
         execdToken: @escaping @Sendable (_ id: String) -> String,
         observer: @escaping @Sendable (_ id: String, _ sandbox: Sandbox?) -> Void
     ) {
@@ -42,11 +47,12 @@ final class SandboxService: Sendable {
         self.execdToken = execdToken
         self.patience = patience
         self.pools = pools
+        self.failuresKept = failuresKept
+        queue = CreateQueue(creates)
         let timer = ExpiryTimer()
         expiry = timer
         catalog = Catalog(store: store) { id, sandbox in
-            // A sandbox that is being deleted has no expiry; a failed deletion sets the time of the next attempt.
-            timer.set(id, sandbox?.status.state == .stopping ? nil : sandbox?.expiresAt)
+            timer.set(id, sandbox?.removal(failuresKept: failuresKept))
             pools?.note(id, sandbox)
             observer(id, sandbox)
         }
@@ -119,14 +125,16 @@ final class SandboxService: Sendable {
             guard sandbox.status.state == .running else {
                 throw APIError(.conflict, codes.notRunning, "Sandbox \(id) is not running")
             }
-            try await save(sandbox.moved(to: .pausing, reason: StatusReason.pauseRequested))
+            let pausing = sandbox.moved(to: .pausing, reason: StatusReason.pauseRequested)
+            try await save(pausing)
             do throws(RuntimeError) {
                 try await runtime.pause(id)
             } catch {
-                try await save(sandbox)
-                throw failed(codes.pauseFailed, "pausing", id, error)
+                let failure = failed(codes.pauseFailed, "pausing", id, error)
+                try await save(pausing.moved(to: .running, reason: StatusReason.pauseFailed, message: failure.message))
+                throw failure
             }
-            try await save(sandbox.moved(to: .paused, reason: StatusReason.paused))
+            try await save(pausing.moved(to: .paused, reason: StatusReason.paused))
         }
     }
 
@@ -137,14 +145,16 @@ final class SandboxService: Sendable {
             guard sandbox.status.state == .paused else {
                 throw APIError(.conflict, codes.notPaused, "Sandbox \(id) is not paused")
             }
-            try await save(sandbox.moved(to: .resuming, reason: StatusReason.resumeRequested))
+            let resuming = sandbox.moved(to: .resuming, reason: StatusReason.resumeRequested)
+            try await save(resuming)
             do throws(RuntimeError) {
                 try await runtime.resume(id)
             } catch {
-                try await save(sandbox)
-                throw failed(codes.resumeFailed, "resuming", id, error)
+                let failure = failed(codes.resumeFailed, "resuming", id, error)
+                try await save(resuming.moved(to: .paused, reason: StatusReason.resumeFailed, message: failure.message))
+                throw failure
             }
-            try await save(sandbox.moved(to: .running, reason: StatusReason.running))
+            try await save(resuming.moved(to: .running, reason: StatusReason.running))
         }
     }
 

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Runtimes
 import SecureAccess
 
 /// The state of a sandbox (docs/wire.md#lifecycle).
@@ -21,11 +22,14 @@ package struct SandboxStatus: Codable, Hashable, Sendable {
     /// A sentence for people.
     package var message: String
     package var since: Timestamp
+    /// Of an entrypoint that has ended, where that is known.
+    var exitCode: Int32?
 
-    package init(_ state: SandboxState, reason: String, message: String = "", since: Timestamp = .now()) {
+    /// - Parameter message: nil for the usual sentence about the reason.
+    package init(_ state: SandboxState, reason: String, message: String? = nil, since: Timestamp = .now()) {
         self.state = state
         self.reason = reason
-        self.message = message
+        self.message = message ?? StatusReason.sentence(reason)
         self.since = since
     }
 }
@@ -57,6 +61,10 @@ package struct Sandbox: Codable, Hashable, Sendable, Identifiable {
     var secretsTag: String?
     /// The pool that it is of; nil for none.
     var poolRef: String?
+    /// The id of the named API key that made it; nil for the server's own.
+    var owner: String?
+    /// nil for sandboxes of earlier releases.
+    var limits: ResourceLimits?
 
     /// `enable` for isolated sessions in execd; any other value is none (contract).
     static let isolationExtension = "bootstrap.execd.isolation"

@@ -130,7 +130,9 @@ struct CreateRequest: Sendable {
     /// Refuses parts of the contract that this server does not support, before anything else is checked.
     private static func unsupportedShape(_ fields: Fields, _ capabilities: RuntimeCapabilities) -> APIError? {
         if fields.value("templateId") != nil {
-            return .notSupported("templates are not supported by this server", code: "FSB::API_NOT_SUPPORTED")
+            return APIError(
+                .badRequest, "FSB::API_NOT_SUPPORTED",
+                "templateId: templates are not supported by this server; give an image")
         }
         if let id = fields.string("snapshotId") {
             guard fields.value("image") == nil else {

@@ -63,6 +63,12 @@ struct Fields {
 
     func missing(_ name: String) { problem(name, "Field required", type: "missing") }
 
+    /// A field that must be there, read by `read`; nil where it is missing or wrong, which is a problem.
+    func required<Value>(_ name: String, _ read: (Fields, String) -> Value?) -> Value? {
+        if value(name) == nil { missing(name) }
+        return read(self, name)
+    }
+
     func string(_ name: String) -> String? {
         guard let value = value(name) else { return nil }
         if case .string(let text) = value { return text }

@@ -96,6 +96,7 @@ package final class AllInOneServer: Sendable {
         metrics.collect { [weak pools] in pools?.samples ?? [] }
         let service = SandboxService(
             runtime: runtime, egress: guards, store: store, owner: owner, logger: logger, pools: pools,
+            creates: settings.server.creates, failuresKept: settings.server.failuresKept,
             execdToken: { routes.execdToken(of: $0) }
         ) { id, sandbox in routes.set(id, sandbox) }
         self.service = service
@@ -131,6 +132,8 @@ package final class AllInOneServer: Sendable {
             codes: ServerProxy.Codes(
                 sandboxNotFound: runtime.codes.sandboxNotFound, invalidPort: runtime.codes.invalidPort),
             dialer: dialer, answersTo: { names.contains($0) }, logger: logger)
+        let keys = LiveAPIKeys(), namedKeys = APIKeyFile(settings)
+        keys.replace(with: try namedKeys.load())
         let lifecycle = LifecycleAPI(
             service: service,
             endpoints: EndpointResolver(
@@ -140,10 +143,13 @@ package final class AllInOneServer: Sendable {
             limits: RequestLimits(
                 maxTimeout: settings.server.maxSandboxTimeout, presets: configuration.presets,
                 capabilities: runtime.capabilities, codes: runtime.codes),
-            publicHost: settings.server.publicHost, apiKey: secrets.apiKey,
+            publicHost: settings.server.publicHost, apiKey: secrets.apiKey, keys: keys,
             callers: CallerRules(
                 names: names, origins: settings.server.allowedOrigins, asksForKey: secrets.apiKey != nil),
-            proxy: proxy, logger: logger, health: health, settled: { [link] in await link?.settled() },
+            proxy: proxy, logger: logger, health: health,
+            pages: settings.server.docs
+                ? APIPages(folder: try Installation.current.pages(folder: settings.server.pages)) : nil,
+            settled: { [link] in await link?.settled() },
             metricsText: { await metrics.text(with: others) })
         var limits = HTTPLimits()
         limits.maxConnections = settings.server.maxConnections
@@ -171,6 +177,7 @@ package final class AllInOneServer: Sendable {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await service.follow() }
                 group.addTask { await exporter?.run() }
+                group.addTask { await namedKeys.follow(keys, logger) }
                 group.addTask { await renewals.run(service) { routes.renewalFailed($0) } }
                 if settings.renewal.isEnabled, let redis = settings.renewal.redis {
                     group.addTask { await RenewConsumer(settings: redis, routes: routes, logger: logger).run() }

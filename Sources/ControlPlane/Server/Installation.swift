@@ -51,6 +51,20 @@ struct Installation: Sendable {
         do { return try policies(folder: folder).map { [$0] } ?? [] } catch { return [] }
     }
 
+    /// The folder of the API's documents (scripts/api-pages.sh); nil if it is not found.
+    func pages(folder: String?) throws(ConfigurationError) -> String? {
+        let folders =
+            folder.map { [$0] } ?? [
+                programFolder + "/../../../.build-pages", "/usr/local/share/sallyport/pages",
+                "/usr/share/sallyport/pages",
+            ]
+        let found = folders.first { FileManager.default.fileExists(atPath: $0 + "/openapi.json") }
+        guard found != nil || folder == nil else {
+            throw ConfigurationError("server.docs_dir: there is no openapi.json in \(folder!)")
+        }
+        return found
+    }
+
     private func policies(folder: String?) throws(ConfigurationError) -> String? {
         let folders =
             folder.map { [$0] } ?? [

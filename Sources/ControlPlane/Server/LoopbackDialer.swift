@@ -17,7 +17,7 @@ final class LoopbackDialer: InsideDialer {
     private let runtime: any SandboxRuntime
     /// The sandbox; nil if it cannot be entered at the moment.
     private let sandbox: @Sendable (_ incarnation: String) -> String?
-    private let queue = Mutex(DialQueue<Dial>())
+    private let queue = Mutex(FairQueue<Dial>())
 
     /// The time limit; a server that takes longer has a full backlog.
     private static let patience = timeval(tv_sec: 0, tv_usec: 900_000)
@@ -39,7 +39,7 @@ final class LoopbackDialer: InsideDialer {
         let dial: Dial = { [self] in
             promise.completeWith(Result { try runtime.inside(id) { try Self.connect(port) } })
             let next = queue.withLock { $0.end(incarnation) }
-            if let next { start(next.dial, of: next.key) }
+            if let next { start(next.job, of: next.key) }
         }
         switch queue.withLock({ $0.ask(dial, of: incarnation) }) {
         case .now: start(dial, of: incarnation)

@@ -5,7 +5,8 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     case notFound(String)
     case alreadyExists(String)
     case wrongState(id: String, state: String, needed: String)
-    case startFailed(id: String, reason: String)
+    /// - isCallersFault: its entrypoint has ended, or could not be started.
+    case startFailed(id: String, reason: String, isCallersFault: Bool = false)
     /// The guard refuses the policy; the caller can correct it.
     case policyRefused(String)
     /// The guard could not enforce the policy; nothing was started.
@@ -39,7 +40,7 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .notFound(let id): "there is no sandbox \(id)"
         case .alreadyExists(let id): "sandbox \(id) exists already"
         case .wrongState(let id, let state, let needed): "sandbox \(id) is \(state); it must be \(needed)"
-        case .startFailed(let id, let reason): "sandbox \(id) did not start: \(reason)"
+        case .startFailed(let id, let reason, _): "sandbox \(id) did not start: \(reason)"
         case .unguarded(let reason): "the sandbox could not be guarded, and was not started: \(reason)"
         case .guardAway: "the guard is not there now, and no sandbox is made without it; try again"
         case .unsupported(let what): "\(what) is not supported by this runtime"
@@ -72,7 +73,7 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case capacity
         /// The image cannot be found, or cannot be fetched.
         case image(isCallersFault: Bool)
-        case start
+        case start(isCallersFault: Bool)
         case guardAway
         case unsupported
         case other
@@ -83,7 +84,7 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .image(_, let isCallersFault): .image(isCallersFault: isCallersFault)
         case .policyRefused, .unenforcedLimit: .request
         case .noCapacity, .noAddressLeft, .noIdentifiersLeft, .diskNearlyFull: .capacity
-        case .startFailed: .start
+        case .startFailed(_, _, let isCallersFault): .start(isCallersFault: isCallersFault)
         case .guardAway: .guardAway
         case .unsupported: .unsupported
         default: .other

@@ -239,11 +239,11 @@ package final class LocalEngine: Sendable {
             let address = state.withLock { $0.pool.address(record.link.host) }
             let wait = StartWait(address: address, namespace: NetworkNamespace(existing: record.link.namespacePath))
             guard let process = process(in: folder) else {
-                throw .startFailed(id: id, reason: folder.withOutput("\(watch.end())"))
+                throw .ended(watch.end(), in: folder)
             }
             switch wait.untilReached(process) {
             case .reached: watcher.watch(process, watch)
-            case .ended: throw .startFailed(id: id, reason: folder.withOutput("\(watch.end())"))
+            case .ended: throw .ended(watch.end(), in: folder)
             case .failed(let reason):
                 watch.close()
                 throw .startFailed(id: id, reason: folder.withOutput(reason))

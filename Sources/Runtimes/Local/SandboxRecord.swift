@@ -109,3 +109,11 @@ struct SandboxFolder: Hashable, Sendable {
     /// The last bytes of the sandbox's output, however long it is.
     func logTail(bytes: Int = 2000) -> String { output.tail(bytes: bytes) }
 }
+
+extension RuntimeError {
+    /// A sandbox has ended before its execd listened. What its init reports of the entrypoint is the entrypoint's doing; where
+    /// it reports nothing, the init itself has failed.
+    static func ended(_ end: SandboxEnd, in folder: SandboxFolder) -> RuntimeError {
+        .startFailed(id: end.id, reason: folder.withOutput("\(end)"), isCallersFault: end.entrypoint != nil)
+    }
+}

@@ -2,8 +2,10 @@ import Addresses
 import Egress
 import FoundationEssentials
 import HTTPServer
+import Ingress
 import Logging
 import NIOHTTP1
+import NIOPosix
 import Netfilter
 import NetworkPolicy
 import Runtimes
@@ -248,32 +250,40 @@ struct House {
     let poolStore = FakePoolStore()
     let pools: WarmPools
     let service: SandboxService
+    let keys: LiveAPIKeys
     let api: LifecycleAPI
 
     static let apiKey = "the-api-key"
 
     init(
         apiKey: String? = House.apiKey, patience: Duration = .seconds(20),
-        maxTimeout: Int = RequestLimits.maxLife
+        maxTimeout: Int = RequestLimits.maxLife, creates: CreateLimits = CreateLimits(), failuresKept: Int = 3600,
+        pages: APIPages? = APIPages(folder: nil), keys: APIKeys = .none
     ) throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let routes = routes
+        self.keys = LiveAPIKeys(keys)
         runtime = FakeRuntime(egress)
         pools = WarmPools(runtime: runtime, store: poolStore, owner: "test", logger: logger)
         service = SandboxService(
             runtime: runtime, egress: Self.guards(runtime, egress), store: store, owner: "test", logger: logger,
-            patience: patience, pools: pools, execdToken: { routes.execdToken(of: $0) }
+            patience: patience, pools: pools, creates: creates, failuresKept: failuresKept,
+            execdToken: { routes.execdToken(of: $0) }
         ) { routes.set($0, $1) }
         api = LifecycleAPI(
             service: service,
             endpoints: EndpointResolver(
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
             routes: routes, limits: RequestLimits(maxTimeout: maxTimeout), publicHost: nil, apiKey: apiKey,
+            keys: self.keys,
             callers: CallerRules(
                 names: HostNames(["h", "api", "gw"]), origins: ["https://console.example"], asksForKey: apiKey != nil),
-            logger: logger,
-            metricsText: { "metrics" })
+            proxy: ServerProxy(
+                directory: routes, group: MultiThreadedEventLoopGroup.singleton,
+                codes: .init(sandboxNotFound: "DOCKER::SANDBOX_NOT_FOUND", invalidPort: "DOCKER::INVALID_PORT"),
+                logger: logger),
+            logger: logger, pages: pages, metricsText: { "metrics" })
     }
 
     private static func guards(_ runtime: FakeRuntime, _ egress: FakeEgress) -> SandboxGuards {

@@ -113,6 +113,12 @@ extension JSONValue {
         house.runtime.fail("pause")
         #expect(await house.send(.POST, "/v1/sandboxes/\(id)/pause").status == 500)
         #expect(house.service.catalog[id]?.status.state == .running)
+        let history = house.service.catalog[id]?.history.map(\.reason)
+        #expect(
+            history == [
+                "CREATING", "CONTAINER_RUNNING", "PAUSE_REQUESTED", "CONTAINER_PAUSED", "RESUME_REQUESTED",
+                "CONTAINER_RUNNING", "PAUSE_REQUESTED", "PAUSE_FAILED",
+            ])
     }
 
     @Test func `delete takes everything, and can be repeated after a failure`() async throws {
@@ -572,7 +578,7 @@ extension JSONValue {
         #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/logs").text == "line 1\nline 2")
         #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/events?scope=runtime").text.contains("Running"))
         let summary = await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/summary").text
-        #expect(summary.contains("Pending CREATING") && summary.contains("Isolation a wall of paper"))
+        #expect(summary.contains("Pending CREATING") && summary.contains("Isolation:      a wall of paper"))
         for rest in ["logs?scope=runtime", "events?scope=container"] {
             #expect(await house.send(.GET, "/v1/sandboxes/\(id)/diagnostics/\(rest)").status == 400)
         }

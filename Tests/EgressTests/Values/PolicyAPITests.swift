@@ -4,6 +4,7 @@ import NIOCore
 import NIOHTTP1
 import Netfilter
 import NetworkPolicy
+import TestSupport
 import Testing
 
 @testable import Egress
@@ -33,7 +34,23 @@ private struct FakeController: NamespaceController {
     }
 }
 
+extension FakeController: EgressInspector {
+    func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation {
+        throw .notGuarded(id)
+    }
+    func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion { throw .notGuarded(id) }
+    func events(_ id: String) async throws(EgressError) -> EventLog { throw .notGuarded(id) }
+}
+
 @Suite struct PolicyAPITests {
+    /// specs/egress.yaml.
+    @Test func `every route of a sandbox has a document, and every document a route`() throws {
+        let written = try Specification.written("egress")
+        let served = Specification.served(api.http.patterns, by: written)
+            .map { $0.replacing("/sandboxes/{}", with: "") }
+        #expect(Set(served) == written && written.count == 9)
+    }
+
     private let api: PolicyAPI = {
         var logger = Logger(label: "test")
         logger.logLevel = .critical

@@ -69,6 +69,32 @@ enum RequestFuzz {
         }
     }
 
+    /// Bodies of pools, of what no runtime has, and of what is only counted.
+    static func surface(_ bytes: UnsafeRawBufferPointer) {
+        guard let body = try? JSONValue(bytes) else { return }
+        if case .object = body {
+        } else {
+            promise((try? PoolRequest.update(body)) == nil, "a pool that is no object")
+            promise((try? TemplateRequest.check(body)) == nil, "a template that is no object")
+        }
+        if let pool = try? PoolRequest.create(body, at: .now()) {
+            promise(PoolRequest.isName(pool.name) && pool.capacity.poolMin <= pool.capacity.poolMax, "no pool")
+        }
+        guard let event = try? MetricsEvent(body) else { return }
+        promise((0...86_400_000).contains(event.milliseconds), "a create of more than a day")
+    }
+
+    /// The kind is the first byte's, the rest a query.
+    static func diagnostics(_ bytes: UnsafeRawBufferPointer) {
+        guard let first = bytes.first else { return }
+        let kind = DiagnosticsQuery.Kind.allCases[Int(first) % DiagnosticsQuery.Kind.allCases.count]
+        let target = "/?" + String(decoding: bytes.dropFirst(), as: UTF8.self)
+        guard let query = try? DiagnosticsQuery(kind, HTTPRequest(method: .GET, target: target).query) else { return }
+        promise((1...10_000).contains(query.lines) && (1...500).contains(query.events), "more than there is")
+        promise(query.since.map { (0...RequestLimits.maxLife).contains($0) } ?? true, "before there were clocks")
+        promise(query.scope == nil || kind == .logs || kind == .events, "a scope of what has none")
+    }
+
     private static func check(_ reply: Reply) {
         promise((try? JSONValue(reply.bytes)) != nil, "the answer is no JSON")
     }

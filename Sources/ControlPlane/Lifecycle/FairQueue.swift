@@ -1,13 +1,13 @@
-/// Limits concurrent dials, in total and per sandbox, so that a sandbox with slow servers does not hold up the others.
-/// Places in the queue are limited per sandbox as well. A value; its owner runs the dials.
-struct DialQueue<Dial> {
+/// Limits how many jobs run at once, in total and of one owner, so that an owner of slow ones does not hold up the
+/// others. Places in the queue are limited per owner as well. A value; its owner runs the jobs.
+struct FairQueue<Job> {
     private let most: Int
     private let maxOfOne: Int
     private let maxWaiting: Int
     private let maxWaitingOfOne: Int
     private var running: [String: Int] = [:]
     private var count = 0
-    private var waiting: [(key: String, dial: Dial)] = []
+    private var waiting: [(key: String, job: Job)] = []
     private var waitingOf: [String: Int] = [:]
 
     init(most: Int = 64, maxOfOne: Int = 4, maxWaiting: Int = 4096, maxWaitingOfOne: Int = 128) {
@@ -17,30 +17,41 @@ struct DialQueue<Dial> {
 
     enum Answer { case now, later, never }
 
-    /// - Parameter key: which sandbox.
-    mutating func ask(_ dial: Dial, of key: String) -> Answer {
+    /// - Parameter key: whose job it is.
+    mutating func ask(_ job: Job, of key: String) -> Answer {
         guard !isFree(key) else {
             begin(key)
             return .now
         }
         guard waiting.count < maxWaiting, waitingOf[key, default: 0] < maxWaitingOfOne else { return .never }
-        waiting.append((key, dial))
+        waiting.append((key, job))
         waitingOf[key, default: 0] += 1
         return .later
     }
 
-    /// A dial of the sandbox has ended.
-    /// - Returns: the next dial to run, if any.
-    mutating func end(_ key: String) -> (key: String, dial: Dial)? {
+    /// A job of the owner has ended.
+    /// - Returns: the next job to run, if any.
+    mutating func end(_ key: String) -> (key: String, job: Job)? {
         count -= 1
         running[key]! -= 1
         if running[key] == 0 { running[key] = nil }
         guard let next = waiting.firstIndex(where: { isFree($0.key) }) else { return nil }
-        let found = waiting.remove(at: next)
-        waitingOf[found.key]! -= 1
-        if waitingOf[found.key] == 0 { waitingOf[found.key] = nil }
+        let found = take(next)
         begin(found.key)
         return found
+    }
+
+    /// Gives up the place of a job that waits.
+    mutating func callOff(_ isMeant: (Job) -> Bool) {
+        guard let place = waiting.firstIndex(where: { isMeant($0.job) }) else { return }
+        _ = take(place)
+    }
+
+    private mutating func take(_ place: Int) -> (key: String, job: Job) {
+        let taken = waiting.remove(at: place)
+        waitingOf[taken.key]! -= 1
+        if waitingOf[taken.key] == 0 { waitingOf[taken.key] = nil }
+        return taken
     }
 
     private func isFree(_ key: String) -> Bool { count < most && running[key, default: 0] < maxOfOne }

@@ -1,0 +1,65 @@
+import HTTPServer
+import NIOHTTP1
+import System
+
+/// Who sends a request, and what that one may do.
+struct Caller: Hashable, Sendable {
+    /// For logs.
+    var name: String
+    /// The id of a named key; nil for the server's own, and where none is asked for.
+    var key: String?
+    var scope: KeyScope
+
+    /// With the server's own key.
+    static let master = Caller(name: "server.api_key", scope: .admin)
+    /// Of a server that asks for no key.
+    static let anybody = Caller(name: "anybody", scope: .admin)
+
+    init(_ key: APIKey) { (name, self.key, scope) = (key.name, key.id, key.scope) }
+
+    private init(name: String, scope: KeyScope) { (self.name, self.scope) = (name, scope) }
+
+    /// Whether it may know of a sandbox, which may also not be there.
+    func owns(_ sandbox: Sandbox?) -> Bool { scope == .admin || (key != nil && sandbox?.owner == key) }
+}
+
+/// A request whose sender is known, and may ask it.
+struct Call: Sendable {
+    let request: HTTPRequest
+    let caller: Caller
+    var id: String { self["id"] }
+    /// A parameter of the route.
+    subscript(_ name: String) -> String { request.parameters[name] ?? "" }
+}
+
+extension LifecycleAPI {
+    /// Adds a route that asks its callers for a scope. Every route but the open ones is added by this.
+    func add(
+        to http: inout HTTPAPI, _ method: HTTPMethod, _ pattern: String, _ scope: KeyScope,
+        _ handler: @escaping @Sendable (Call) async throws -> Reply
+    ) {
+        http.on(method, pattern) { [self] request in
+            let caller = try caller(of: request)
+            guard caller.scope >= scope else {
+                throw APIError(
+                    .forbidden, "INSUFFICIENT_SCOPE",
+                    "the key \(caller.name) has the scope \(caller.scope.rawValue); this needs \(scope.rawValue)")
+            }
+            return try await handler(Call(request: request, caller: caller))
+        }
+    }
+
+    /// - Throws: 401.
+    func caller(of request: HTTPRequest) throws(APIError) -> Caller {
+        guard let apiKey else { return .anybody }
+        let presented = request.headers[Self.keyHeader]
+        guard let text = presented.first, !text.isEmpty else {
+            throw APIError(.unauthorized, "MISSING_API_KEY", "send the API key in the header \(Self.keyHeader)")
+        }
+        if presented.count == 1 {
+            if ConstantTime.areEqual(text, apiKey) { return .master }
+            if let key = keys.current.key(of: text) { return Caller(key) }
+        }
+        throw APIError(.unauthorized, "INVALID_API_KEY", "the API key in \(Self.keyHeader) is wrong")
+    }
+}

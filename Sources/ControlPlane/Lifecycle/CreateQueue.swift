@@ -1,0 +1,68 @@
+import Synchronization
+
+/// How many creates run at once, and how many more may wait for them, in the order in which they came. What is beyond that is
+/// refused before anything is made of it, so that a burst costs neither memory nor the time of creates before it.
+package struct CreateLimits: Hashable, Sendable {
+    package var running = 50
+    package var waiting = 200
+}
+
+final class CreateQueue: Sendable {
+    private struct Turn {
+        var hasCome: Bool
+        let arrival: AsyncStream<Void>
+        let arrive: AsyncStream<Void>.Continuation
+    }
+    private struct State {
+        var queue: FairQueue<String>
+        /// Of every create that has a place, by the sandbox's id.
+        var turns: [String: Turn] = [:]
+    }
+
+    private let state: Mutex<State>
+    /// All creates count as one owner's.
+    private static let owner = ""
+
+    init(_ limits: CreateLimits) {
+        state = Mutex(
+            State(
+                queue: FairQueue(
+                    most: limits.running, maxOfOne: limits.running, maxWaiting: limits.waiting,
+                    maxWaitingOfOne: limits.waiting)))
+    }
+
+    /// Takes a place for a create, which `leave` gives back.
+    /// - Returns: false if there is none.
+    func enter(_ id: String) -> Bool {
+        state.withLock { state in
+            let answer = state.queue.ask(id, of: Self.owner)
+            guard answer != .never else { return false }
+            let (arrival, arrive) = AsyncStream<Void>.makeStream()
+            if answer == .now { arrive.yield() }
+            state.turns[id] = Turn(hasCome: answer == .now, arrival: arrival, arrive: arrive)
+            return true
+        }
+    }
+
+    /// Waits for the turn of a create that has a place.
+    /// - Returns: false if its task was cancelled before.
+    func turn(_ id: String) async -> Bool {
+        guard let arrival = state.withLock({ $0.turns[id]?.arrival }) else { return false }
+        for await _ in arrival { return !Task.isCancelled }
+        return false
+    }
+
+    /// Whether a create still waits for others.
+    func isWaiting(_ id: String) -> Bool { state.withLock { $0.turns[id].map { !$0.hasCome } ?? false } }
+
+    /// Gives back a create's place, whether its turn has come or not.
+    func leave(_ id: String) {
+        state.withLock { state in
+            guard let turn = state.turns.removeValue(forKey: id) else { return }
+            guard turn.hasCome else { return state.queue.callOff { $0 == id } }
+            guard let next = state.queue.end(Self.owner) else { return }
+            state.turns[next.job]?.hasCome = true
+            state.turns[next.job]?.arrive.yield()
+        }
+    }
+}
