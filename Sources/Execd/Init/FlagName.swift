@@ -12,6 +12,7 @@ enum FlagName: String, CaseIterable {
     case commandGroup = "command-group"
     case statusFile = "lifecycle-startup-status-file"
     case variablesTo = "variables-to"
+    case programUser = "program-user"
     case accessToken = "access-token"
     case jupyterHost = "jupyter-host"
     case jupyterToken = "jupyter-token"
@@ -51,6 +52,7 @@ enum FlagName: String, CaseIterable {
         case .longestLine:
             "a number from \(TextAssembler.maxLines.lowerBound) to \(TextAssembler.maxLines.upperBound)"
         case .logLevel: "a number from 0 to 7"
+        case .programUser: "a user of the image: name, number, or either with a group"
         case .part: "session-starter or session"
         case .report, .state, .variablesTo, .builder, .started: "the number of a descriptor"
         case .ownGroup, .commandGroup: "the numbers of descriptors: 3,4,5"

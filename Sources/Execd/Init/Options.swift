@@ -26,6 +26,8 @@ struct Options: Hashable, Sendable {
     var statusFile: String?
     /// The sandbox's program; empty to serve the API only, or for a shell where `isInit`.
     var entrypoint: [String] = []
+    /// Whom the program runs as, in the words of an image; nil for whom init runs as.
+    var programUser: String?
     /// Whether this process is init even without a program.
     var isInit = false
     /// This program's file.
@@ -63,7 +65,7 @@ struct Options: Hashable, Sendable {
         + "[--longest-line BYTES] [--jupyter-host URL] [--jupyter-token TOKEN] [--isolation-config FILE] "
         + "[--graceful-shutdown-timeout DURATION] [--jupyter-idle-poll-interval DURATION] [--runtime-init] "
         + "[--lifecycle-startup-status-file FILE] [--report DESCRIPTOR] [--own-group DESCRIPTORS] "
-        + "[--command-group DESCRIPTORS] [--state DESCRIPTOR] [--isolation FOLDER] [--held] [--serve] [--init] "
+        + "[--command-group DESCRIPTORS] [--state DESCRIPTOR] [--isolation FOLDER] [--program-user USER] [--held] [--serve] [--init] "
         + "[-- PROGRAM ARGUMENT...]"
 
     /// The command line of the process that serves, without the program's name. What flags set for it is in its environment.
@@ -146,6 +148,9 @@ struct Options: Hashable, Sendable {
         case .state: stateFile = try number(3...1023)
         case .variablesTo: variablesTo = try number(3...1023)
         case .statusFile: statusFile = value
+        case .programUser:
+            guard !value.isEmpty else { throw OptionError("--program-user needs \(name.wants)") }
+            programUser = value
         case .builder: builder = try number(3...1023)
         case .started: started = try number(3...1023)
         case .isolationFolder:

@@ -37,6 +37,7 @@ struct SandboxInit {
     private var wasInitialised = false
     private var starterEnds = 0
     private static let mostStarters = 100
+    private static let rootsHome = "/root"
 
     /// Returns the sandbox's exit code.
     static func run(_ options: Options, executable: String, environment: [ExactName: String]) -> Int32 {
@@ -126,8 +127,18 @@ struct SandboxInit {
         }
         var given = environment
         for name in Setting.keptFromEntrypoint { given[name] = nil }
-        let program = ProcessSpec(
+        var program = ProcessSpec(
             arguments: arguments, environment: given, rank: .entrypoint, joins: options.commandGroup.descriptors)
+        if let text = options.programUser {
+            guard let user = ProgramUser.current(text) else {
+                report.send(.notStarted(SpawnError(program: arguments[0], code: EINVAL)))
+                throw StartFailure(code: 126, reason: "the image has no user \(text.prefix(80))")
+            }
+            user.takeOutput()
+            (program.user, program.group) = (user.user, user.group)
+            // That of root, which the runtime sets where the image sets none.
+            if user.user != 0, given["HOME"] == Self.rootsHome { program.environment["HOME"] = user.home ?? "/" }
+        }
         do throws(SpawnError) { entrypoint = try Self.start(program) } catch {
             report.send(.notStarted(error))
             throw StartFailure(code: 127, reason: "")

@@ -18,6 +18,8 @@ package struct EngineSpec: Codable, Hashable, Sendable {
     package var isolates: Bool?
     /// Whether its entrypoint waits for `LocalEngine.begin`; nil in records of earlier servers.
     package var isHeld: Bool?
+    /// Whom the entrypoint runs as, in the words of the image; nil for root, and in records of earlier servers.
+    package var user: String?
 
     package init(
         id: String, imageRoot: String, entrypoint: [String], environment: [ExactName: String] = [:],

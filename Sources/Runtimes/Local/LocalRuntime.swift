@@ -180,7 +180,11 @@ extension EngineSpec {
             environment: image.environment.merging(spec.environment) { _, asked in asked },
             workingDirectory: image.workingDirectory.isEmpty ? "/" : image.workingDirectory, limits: spec.limits,
             execdToken: spec.execdToken, owner: spec.labels.owner, isolates: spec.isolates, isHeld: spec.isHeld)
+        user = Self.root.contains(image.user) ? nil : image.user
     }
+
+    /// An image's words for root, of whom nothing has to be said.
+    private static let root: Set = ["", "root", "0", "root:root", "0:0"]
 }
 
 extension ImageError {

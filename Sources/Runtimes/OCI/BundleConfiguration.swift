@@ -193,6 +193,7 @@ extension BundleConfiguration {
         if hasToken { arguments += ["--token-file", tokenPath] }
         if isolates { arguments += ["--isolation", isolationPath] }
         if let maxOutputLine { arguments += ["--longest-line", String(maxOutputLine)] }
+        if let user = spec.user { arguments += ["--program-user", user] }
         // The program of one that is held comes with its use.
         return arguments + (spec.isHeld == true ? ["--held"] : ["--"] + spec.entrypoint)
     }

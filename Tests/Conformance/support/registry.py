@@ -40,17 +40,22 @@ auth: {{ htpasswd: {{ realm: test, path: {users} }} }}
         host, port = self.address.split(":")
         eventually(lambda: answers(lambda: not socket.create_connection((host, int(port))).close(), OSError), what="the registry")
 
-    def push(self, name):
-        """An image of a static busybox alone; the reference by which it is fetched."""
-        files, layout = self.folder / "files", self.folder / "layout"
+    def push(self, name, *settings, passwd="", group=""):
+        """An image of a static busybox alone, and `settings` for `umoci config`; the reference by which it is fetched."""
+        files, layout = self.folder / f"files-{len(name)}-{secrets.token_hex(4)}", self.folder / f"layout-{secrets.token_hex(4)}"
         (files / "bin").mkdir(parents=True)
         shutil.copy("/bin/busybox", files / "bin/busybox")
         (files / "bin/sh").symlink_to("busybox")
+        for path, text in (("etc/passwd", passwd), ("etc/group", group)):
+            if text:
+                (files / path).parent.mkdir(exist_ok=True)
+                (files / path).write_text(text)
         image = f"{layout}:image"
         run("umoci", "init", "--layout", str(layout))
         run("umoci", "new", "--image", image)
         run("umoci", "insert", "--image", image, str(files), "/")
-        run("umoci", "config", "--image", image, "--config.cmd", "/bin/sh", "--config.env", "PATH=/bin")
+        run("umoci", "config", "--image", image, "--config.cmd", "/bin/sh", "--config.env", "PATH=/bin",
+            *settings)
         return self.push_layout(image, name)
 
     def push_layout(self, image, name):
