@@ -27,6 +27,8 @@ final class LifecycleAPI: Sendable {
     private let health: PartsHealth
     /// nil where a setting has turned them off.
     private let pages: APIPages?
+    /// nil where nobody asked for one.
+    private let audit: RequestAudit?
     /// Returns when what this server says is true at the gateway, too.
     private let settled: @Sendable () async -> Void
     /// The server's own key; nil if it asks for none.
@@ -41,11 +43,12 @@ final class LifecycleAPI: Sendable {
         limits: RequestLimits, publicHost: String?, apiKey: String?, keys: LiveAPIKeys = LiveAPIKeys(),
         callers: CallerRules,
         proxy: (any HTTPRelay)? = nil, logger: Logger, health: PartsHealth = .single,
-        pages: APIPages? = APIPages(folder: nil),
+        pages: APIPages? = APIPages(folder: nil), audit: RequestAudit? = nil,
         settled: @escaping @Sendable () async -> Void = {}, metricsText: @escaping @Sendable () async -> String
     ) {
         self.health = health
         self.pages = pages
+        self.audit = audit
         self.settled = settled
         self.service = service
         self.endpoints = endpoints
@@ -66,7 +69,10 @@ final class LifecycleAPI: Sendable {
         http.maxBody = Self.maxBody
         http.sendsRequestIDs = true
         http.settled = settled
-        http.finish = { [callers] in callers.share(&$0, with: $1) }
+        http.finish = { [self] reply, request in
+            callers.share(&reply, with: request)
+            audit?.note(request, reply, of: try? caller(of: request))
+        }
         http.on(.GET, "/health", access: .open) { [health] _ in
             .json(.ok, HealthView(down: health.down.map(\.rawValue)))
         }

@@ -56,6 +56,12 @@ extension Settings {
             .integer(
                 "pending_failure_ttl_seconds", 1...RequestLimits.maxLife, \.server.failuresKept,
                 "how long a sandbox that could not be made stays, after its create was answered"),
+            .optionalText(
+                "audit_log", "a path", \.server.auditLog, example: "/var/log/sallyport/requests.log",
+                "who did what, a line of JSON each; absent: nowhere"),
+            .integer(
+                "audit_log_max_bytes", 0 ... .max, \.server.auditLogLimit, "bytes after which it is rotated; 0: never",
+                advice: "0 for never, or more"),
             .flag("docs", \.server.docs, "false: no /docs, /redoc and /openapi.json, which need no key"),
             .optionalText(
                 "docs_dir", "a folder", \.server.pages,

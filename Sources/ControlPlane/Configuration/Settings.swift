@@ -40,6 +40,10 @@ package struct Settings: Sendable {
         package var creates = CreateLimits()
         /// Seconds that a sandbox which could not be made stays.
         package var failuresKept = 3600
+        /// A file for every request that changes something; nil for none.
+        package var auditLog: String?
+        /// Bytes after which it is rotated; 0 for never.
+        package var auditLogLimit = 64 << 20
 
         /// All configured names of the server.
         var ownNames: [String] { names + [publicHost, host, tls?.host].compactMap { $0 } }

@@ -149,6 +149,9 @@ package final class AllInOneServer: Sendable {
             proxy: proxy, logger: logger, health: health,
             pages: settings.server.docs
                 ? APIPages(folder: try Installation.current.pages(folder: settings.server.pages)) : nil,
+            audit: settings.server.auditLog.map {
+                RequestAudit(path: $0, limit: settings.server.auditLogLimit, logger: logger)
+            },
             settled: { [link] in await link?.settled() },
             metricsText: { await metrics.text(with: others) })
         var limits = HTTPLimits()

@@ -2,7 +2,7 @@ import Glibc
 import System
 
 /// A log file that is rotated when it is large, and reopened when another program has rotated it.
-struct AuditFile: ~Copyable {
+package struct AuditFile: ~Copyable {
     let path: String
     /// Bytes after which the file is renamed to `path.1`, replacing an earlier one; 0 for never.
     let limit: Int
@@ -11,14 +11,14 @@ struct AuditFile: ~Copyable {
     private var size = 0
     private var endsInLine = true
 
-    init(path: String, limit: Int) {
+    package init(path: String, limit: Int) {
         self.path = path
         self.limit = limit
     }
 
     /// Adds whole lines.
     /// - Throws: `EgressError.storage`; then none of them is in the file, or the file ends with a part of them.
-    mutating func append(_ lines: [UInt8]) throws(EgressError) {
+    package mutating func append(_ lines: [UInt8]) throws(EgressError) {
         try follow()
         if limit > 0, size > 0, size + lines.count > limit {
             guard rename(path, path + ".1") == 0 else { throw .storage(path, .last) }

@@ -213,8 +213,8 @@ presets = "{ROOT}/policies"
 
     def connection(self, **more):
         return ConnectionConfigSync(
-            api_key=self.key, domain=f"127.0.0.1:{self.port}",
-            **{"request_timeout": timedelta(seconds=patient(30)), "disable_metrics": True, **more})
+            domain=f"127.0.0.1:{self.port}",
+            **{"api_key": self.key, "request_timeout": timedelta(seconds=patient(30)), "disable_metrics": True, **more})
 
     def environment(self):
         """What official programs are told by."""

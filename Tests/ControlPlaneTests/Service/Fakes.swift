@@ -258,7 +258,8 @@ struct House {
     init(
         apiKey: String? = House.apiKey, patience: Duration = .seconds(20),
         maxTimeout: Int = RequestLimits.maxLife, creates: CreateLimits = CreateLimits(), failuresKept: Int = 3600,
-        pages: APIPages? = APIPages(folder: nil), keys: APIKeys = .none
+        pages: APIPages? = APIPages(folder: nil), keys: APIKeys = .none,
+        audit: RequestAudit? = nil
     ) throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
@@ -283,7 +284,7 @@ struct House {
                 directory: routes, group: MultiThreadedEventLoopGroup.singleton,
                 codes: .init(sandboxNotFound: "DOCKER::SANDBOX_NOT_FOUND", invalidPort: "DOCKER::INVALID_PORT"),
                 logger: logger),
-            logger: logger, pages: pages, metricsText: { "metrics" })
+            logger: logger, pages: pages, audit: audit, metricsText: { "metrics" })
     }
 
     private static func guards(_ runtime: FakeRuntime, _ egress: FakeEgress) -> SandboxGuards {
