@@ -76,9 +76,10 @@ bench: test-deps execd egress base-image
 	BASE=$(STATE)/base python3 Benchmarks/AllInOneServer/server.py
 	python3 Benchmarks/Sidecar/start.py
 	python3 Benchmarks/Terminals/terminals.py .build-static/release/execd
-	./scripts/bench-gateway.sh http1
-	./scripts/bench-gateway.sh http2
-	./scripts/bench-gateway.sh idle-websockets
+	./scripts/bench.sh http1
+	./scripts/bench.sh http2
+	./scripts/bench.sh idle-websockets
+	./scripts/bench.sh pools
 
 # Every parser against RUNS inputs of libFuzzer's; what it finds worth keeping becomes part of Tests/FuzzTests/Corpus.
 RUNS ?= 1000000

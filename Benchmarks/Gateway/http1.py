@@ -1,6 +1,6 @@
 """HTTP/1.1 through the gateway in header mode, through nginx and through haproxy: one nginx behind all of them.
 
-    scripts/bench-gateway.sh http1
+    scripts/bench.sh http1
 
 Each round loads every door in turn, and medians are printed: processor time a request (from /proc/PID/stat) changes less than
 rates when other programs run. Connections are kept on both sides. Every proxy has a worker, or a thread, for each

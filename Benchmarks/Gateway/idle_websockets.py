@@ -1,7 +1,7 @@
 """Many WebSockets that say nothing, through the gateway and through nginx: memory, descriptors and processor time of each, and
 what others notice.
 
-    scripts/bench-gateway.sh idle-websockets [connections]      as root
+    scripts/bench.sh idle-websockets [connections]      as root
 """
 
 import asyncio

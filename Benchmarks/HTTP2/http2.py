@@ -1,6 +1,6 @@
 """HTTP/2 and HTTP/1.1 through the gateway, and through nginx with HTTP/2 in front and proxy_pass behind.
 
-    scripts/bench-gateway.sh http2
+    scripts/bench.sh http2
 
 Bodies are 1 KiB, from one nginx behind both. Each round loads every door in turn; medians are printed with processor time
 a request, which other programs on the machine change less than they change the rate. Every proxy
