@@ -35,7 +35,9 @@ struct Service: Sendable {
                 environment[Setting.accessToken.name].map { .token($0) } ?? .nothing
             }
         let gate = GatedStart(
-            isGated: Truth(environment[Setting.gatedStart.name] ?? "") == .yes, file: options.stateFile,
+            // A script of the image may have changed the variable.
+            isGated: options.started != nil || Truth(environment[Setting.gatedStart.name] ?? "") == .yes,
+            file: options.stateFile,
             started: options.started)
         let runner = CommandRunner(
             environment: CommandEnvironment(environment, group: options.commandGroup, gate: gate),
@@ -52,6 +54,7 @@ struct Service: Sendable {
             return try await sessions.delete(id)
         }
         let hooks = PeriodicHooks(runner: runner, logger: logger)
+        let periodic = (try? LifecycleHooks.configured(environment))?.periodic ?? []
         // At once, since an earlier server may have left something.
         let built = options.builder == nil ? nil : sessionHost(options)
         let isolated = IsolatedSessions(environment: runner.environment) { built ?? sessionHost(options) }
@@ -60,11 +63,12 @@ struct Service: Sendable {
             code: code, terminals: TerminalAPI(runner: runner, expansion: expansion),
             files: FilesAPI(expansion: expansion, group: group),
             isolation: IsolationAPI(sessions: isolated, runner: runner, home: expansion.home, group: group),
-            start: InitAPI(gate: gate, runner: runner, hooks: hooks), proxy: PortProxy(ownPort: options.port),
+            start: InitAPI(gate: gate, runner: runner, hooks: hooks, configured: periodic, access: access),
+            proxy: PortProxy(ownPort: options.port),
             access: access, logger: logger)
         let server = HTTPServer(group: group, logger: logger, application: api.http)
         let address = try await listen(server, options.port)
-        hooks.begin((try? LifecycleHooks.configured(environment))?.periodic ?? [])
+        if gate.isOpen { hooks.begin(periodic) }
         hooks.begin(gate.told?.lifecycle?.periodic ?? [])
         return Service(
             server: server, api: api, address: address, runner: runner, contexts: contexts, hooks: hooks)

@@ -9,7 +9,7 @@ extension LifecycleAPI {
         let all = prefix + "/pools", one = all + "/{name}"
         add(to: &http, .POST, all, .admin) { [self] call in
             let pool = try PoolRequest.create(try await json(call.request), at: .now())
-            try await pools().create(pool)
+            try await pools().create(pool, inUse: service.sandboxes(ofPool: pool.name))
             return .json(.created, PoolView(try pools().buffer(pool.name)))
         }
         add(to: &http, .GET, all, .read) { [self] _ in .json(.ok, ["items": try pools().all.map(PoolView.init)]) }

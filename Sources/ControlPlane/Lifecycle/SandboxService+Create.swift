@@ -3,6 +3,7 @@ import NIOHTTP1
 import NetworkPolicy
 import Runtimes
 import SafeText
+import Spelling
 import Synchronization
 
 extension SandboxService {
@@ -11,28 +12,46 @@ extension SandboxService {
     /// - Parameter owner: the id of the named API key whose sandbox it is.
     func create(_ request: CreateRequest, owner: String? = nil) async throws(APIError) -> Sandbox {
         guard let name = request.poolRef else {
-            return try await create(request, as: .cold(id: Sandbox.identifier()), owner)
+            return try await create(request, as: .cold(id: Sandbox.identifier()), owner, within: patience)
         }
         guard let pools else { throw .notSupported("extensions.poolRef is not supported by this runtime") }
+        let begun = ContinuousClock.now
         let request = try pools.complete(request)
-        for isLast in [false, true] {
-            let taken = try pools.take(name)
+        let taken = try pools.take(
+            name, mayBeWarm: ExecdVariables.readAtStart.isDisjoint(with: request.environment.keys))
+        do throws(APIError) {
+            return try await create(request, as: taken, owner, within: patience)
+        } catch {
+            await forget(taken)
+            // What waited may have been damaged since. One that is made at once says whether the request is at fault.
+            guard case .warm = taken, error.status == .internalServerError, let cold = pools.reserve(name) else {
+                throw error
+            }
             do throws(APIError) {
-                return try await create(request, as: taken, owner)
+                let left = patience - (ContinuousClock.now - begun)
+                return try await create(request, as: cold, owner, within: max(.zero, left))
             } catch {
-                pools.note(taken.id, nil)
-                if catalog[taken.id] == nil, case .warm = taken { await pools.destroy(taken.id) }
-                // One that waited may have been damaged by whatever damaged the machine; a second failure is the request's.
-                guard case .warm = taken, !isLast, error.status == .internalServerError else { throw error }
+                await forget(cold)
+                throw error
             }
         }
-        // The loop returns or throws.
-        throw .parameter("extensions.poolRef: no sandbox of pool \(name) could be begun")
     }
 
-    private func create(_ request: CreateRequest, as taken: WarmPools.Taken, _ owner: String?) async throws(APIError)
-        -> Sandbox
-    {
+    /// After a create that failed, of which its client knows nothing.
+    private func forget(_ taken: WarmPools.Taken) async {
+        if case .warm(let id) = taken {
+            if catalog[id] != nil {
+                _ = try? await stored { () async throws(StoreError) in try await catalog.remove(id) }
+            }
+            await pools?.destroy(id)
+        }
+        pools?.note(taken.id, nil)
+    }
+
+    /// - Parameter patience: after which the client is answered with `Pending`.
+    private func create(
+        _ request: CreateRequest, as taken: WarmPools.Taken, _ owner: String?, within patience: Duration
+    ) async throws(APIError) -> Sandbox {
         if case .cold = taken {
             do throws(RuntimeError) { try await runtime.admit(request.limits) } catch { throw refusal(error) }
         }
@@ -76,10 +95,11 @@ extension SandboxService {
         do throws(RuntimeError) {
             switch taken {
             case .warm:
+                gotImage()
                 placement = try await runtime.begin(
                     SandboxUse(
                         id: id, entrypoint: request.entrypoint, environment: request.environment,
-                        policy: request.policy ?? .allowAll, execdToken: execdToken(id)))
+                        policy: request.policy ?? .allowAll))
             case .cold:
                 placement = try await runtime.create(spec(id, request)) { stage in
                     if stage == .imageReady { gotImage() }
@@ -105,7 +125,8 @@ extension SandboxService {
     private func spec(_ id: String, _ request: CreateRequest) -> SandboxSpec {
         SandboxSpec(
             id: id, source: .image(request.image, credentials: request.credentials), entrypoint: request.entrypoint,
-            environment: request.environment, limits: request.limits, policy: request.policy ?? .allowAll,
+            environment: request.poolEnvironment.merging(request.environment) { _, asked in asked },
+            limits: request.limits, policy: request.policy ?? .allowAll,
             labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id),
             isolates: request.extensions[Sandbox.isolationExtension] == "enable")
     }

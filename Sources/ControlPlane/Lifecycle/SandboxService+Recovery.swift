@@ -18,9 +18,15 @@ extension SandboxService {
         for sandbox in catalog.all { await recover(sandbox) }
         let known = Set(catalog.all.map(\.id)).union(unreadable)
         do throws(RuntimeError) {
-            for id in try await runtime.owned() where !known.contains(id) {
-                logger.warning("removing a sandbox that is not in the store", metadata: ["sandbox": "\(id)"])
-                await attempt("removing", id) { () async throws(APIError) in try await destroy(id) }
+            let unknown = try await runtime.owned().filter { !known.contains($0) }
+            // There may be many, of pools: all at once, since each waits for the kernel.
+            await withDiscardingTaskGroup { group in
+                for id in unknown {
+                    group.addTask { [self] in
+                        logger.warning("removing a sandbox that is not in the store", metadata: ["sandbox": "\(id)"])
+                        await attempt("removing", id) { () async throws(APIError) in try await destroy(id) }
+                    }
+                }
             }
         } catch {
             logger.error("the runtime does not say which sandboxes there are", metadata: ["error": "\(error)"])

@@ -68,6 +68,11 @@ final class SandboxService: Sendable {
         return sandbox
     }
 
+    /// The ids of those that a pool of this name has in use.
+    func sandboxes(ofPool name: String) -> [String] {
+        catalog.all.filter { $0.poolRef == name && ![.terminated, .failed].contains($0.status.state) }.map(\.id)
+    }
+
     // MARK: Changes
 
     /// Ends a sandbox and removes everything of it. A create in progress is cancelled first. Failures are retried with

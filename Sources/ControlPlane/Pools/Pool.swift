@@ -51,6 +51,8 @@ struct PoolBuffer: Sendable {
     private(set) var available: [String] = []
     private(set) var making: Set<String> = []
     private(set) var allocated: Set<String> = []
+    /// Whether one has been made from its template, so that its image is known to be here.
+    private(set) var isProven = false
 
     init(_ pool: Pool, isConfigured: Bool = false) { (self.pool, self.isConfigured) = (pool, isConfigured) }
 
@@ -88,18 +90,23 @@ struct PoolBuffer: Sendable {
     /// - Returns: whether it is now one of those that wait; else nobody wants it.
     mutating func made(_ id: String) -> Bool {
         guard making.remove(id) != nil else { return false }
+        isProven = true
         guard available.count < wanted, total < pool.capacity.poolMax else { return false }
         available.append(id)
         return true
     }
 
-    mutating func gaveUp(making id: String) { making.remove(id) }
+    mutating func gaveUp(making id: String) {
+        making.remove(id)
+        isProven = false
+    }
 
     /// Takes away one that is too many: the newest.
     mutating func shed() -> String? { surplus > 0 ? available.removeLast() : nil }
 
-    /// - Returns: whether it was one of those that wait.
+    /// - Returns: whether it was one of those that wait, or that are being made.
     mutating func lost(_ id: String) -> Bool {
+        if making.remove(id) != nil { return true }
         guard let place = available.firstIndex(of: id) else { return false }
         available.remove(at: place)
         return true

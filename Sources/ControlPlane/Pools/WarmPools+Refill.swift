@@ -6,7 +6,8 @@ import Synchronization
 
 /// Keeps as many sandboxes waiting as the pools' capacities say.
 extension WarmPools {
-    /// How many are made at once: requests for sandboxes go first.
+    /// How many are made at once of pools whose image is known to be here: requests for sandboxes go first. Of any other pool one is
+    /// made, which may have to wait for a registry, and takes no place of those.
     private static let maxMaking = 2
 
     private enum Work {
@@ -24,22 +25,26 @@ extension WarmPools {
                         switch work {
                         case .make(let id, let pool): await make(id, pool)
                         case .remove(let id): await destroy(id)
-                        case .pause(let end): try? await Task.sleep(until: end, clock: .continuous)
+                        case .pause(let end):
+                            try? await Task.sleep(until: end, clock: .continuous)
+                            state.withLock { $0.isPausing = false }
                         }
                         wake()
                     }
-                    if case .pause = work { break }
                 }
             }
         }
         let waiting = state.withLock { state in
-            let waiting = state.buffers.values.flatMap(\.available)
-            state.buffers = [:]
-            return waiting
+            state.isEnding = true
+            return state.buffers.keys.flatMap { name in
+                let waiting = state.buffers[name]!.available
+                for id in waiting { _ = state.buffers[name]!.lost(id) }
+                return waiting
+            }
         }
         // In a separate task, because this one has been cancelled.
         await Task { [self] in
-            await withDiscardingTaskGroup { group in for id in waiting { group.addTask { await self.destroy(id) } } }
+            await destroy(waiting)
             // Their files are removed in the background; what is left then, the next server removes.
             for _ in 0..<Self.patience * 20 where !waiting.isEmpty && !runtime.leftovers.isEmpty {
                 try? await Task.sleep(for: .milliseconds(50))
@@ -53,13 +58,17 @@ extension WarmPools {
     private func next() -> Work? {
         state.withLock { state in
             for name in state.buffers.keys { if let id = state.buffers[name]!.shed() { return .remove(id: id) } }
-            guard state.buffers.values.reduce(0, { $0 + $1.making.count }) < Self.maxMaking else { return nil }
             let now = ContinuousClock.now
-            let needy = state.buffers.values.filter { $0.missing > 0 }
+            let isFull = state.buffers.values.reduce(0) { $0 + ($1.isProven ? $1.making.count : 0) } >= Self.maxMaking
+            let needy = state.buffers.values.filter { $0.missing > 0 && ($0.isProven ? !isFull : $0.making.isEmpty) }
             let ready = needy.filter { state.failing[$0.pool.name].map { $0.until <= now } ?? true }
             // Those that have least of what they want go first.
             guard let buffer = ready.min(by: { $0.available.count < $1.available.count }) else {
-                return needy.compactMap { state.failing[$0.pool.name]?.until }.min().map { .pause(until: $0) }
+                guard !state.isPausing, let end = needy.compactMap({ state.failing[$0.pool.name]?.until }).min() else {
+                    return nil
+                }
+                state.isPausing = true
+                return .pause(until: end)
             }
             let id = Sandbox.identifier()
             state.buffers[buffer.pool.name]!.began(making: id)
@@ -71,13 +80,16 @@ extension WarmPools {
         let name = pool.name, template = pool.template
         let spec = SandboxSpec(
             id: id, source: .image(template.image), entrypoint: [], environment: template.environment,
-            limits: template.limits, policy: .denyAll, labels: SandboxLabels(owner: owner, id: id), isHeld: true)
+            limits: template.limits, policy: .denyAll, labels: SandboxLabels(owner: owner, id: id),
+            execdToken: execdToken(id), isHeld: true)
         do throws(RuntimeError) {
             try await runtime.admit(template.limits)
             _ = try await runtime.create(spec) { _ in }
         } catch {
             state.withLock { state in
-                state.buffers[name]?.gaveUp(making: id)
+                // The pool may have been deleted, and made again from another template.
+                guard state.buffers[name]?.pool.template == template else { return }
+                state.buffers[name]!.gaveUp(making: id)
                 var backOff = state.failing[name]?.backOff ?? BackOff(first: 500, longest: 30_000)
                 let pause = backOff.next()
                 state.failing[name] = (backOff, .now + .milliseconds(Int64(pause)))
@@ -89,9 +101,9 @@ extension WarmPools {
             return
         }
         let isWanted = state.withLock { state in
+            guard state.buffers[name]?.pool.template == template else { return false }
             state.failing[name] = nil
-            // The pool may have been deleted, and made again from another template.
-            return state.buffers[name]?.pool.template == template && state.buffers[name]!.made(id)
+            return state.buffers[name]!.made(id)
         }
         if !isWanted { await destroy(id) }
     }

@@ -14,6 +14,12 @@ final class WarmPools: Sendable {
         var buffers: [String: PoolBuffer] = [:]
         /// Pools whose sandboxes cannot be made now, and when to try again.
         var failing: [String: (backOff: BackOff, until: ContinuousClock.Instant)] = [:]
+        /// Those that could not be removed yet.
+        var doomed: Set<String> = []
+        /// Whether something sleeps until a failing pool may be tried again.
+        var isPausing = false
+        /// The server ends: nothing is handed out or made any more.
+        var isEnding = false
     }
 
     /// What a request for a sandbox of a pool gets.
@@ -32,6 +38,8 @@ final class WarmPools: Sendable {
 
     let runtime: any SandboxRuntime
     let owner: String
+    /// The token for a sandbox's execd.
+    let execdToken: @Sendable (_ id: String) -> String
     let logger: Logger
     let state = Mutex(State())
     private let store: any PoolStore
@@ -41,11 +49,13 @@ final class WarmPools: Sendable {
 
     /// - Parameter configured: of the configuration; they are not stored.
     init(
-        runtime: any SandboxRuntime, store: any PoolStore, configured: [Pool] = [], owner: String, logger: Logger
+        runtime: any SandboxRuntime, store: any PoolStore, configured: [Pool] = [], owner: String, logger: Logger,
+        execdToken: @escaping @Sendable (_ id: String) -> String
     ) {
         self.runtime = runtime
         self.store = store
         self.owner = owner
+        self.execdToken = execdToken
         self.logger = logger
         (wakes, waker) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         state.withLock { state in
@@ -82,18 +92,23 @@ final class WarmPools: Sendable {
         request.image = template.image
         request.limits = template.limits
         if request.entrypoint.isEmpty { request.entrypoint = template.entrypoint }
-        request.environment.merge(template.environment) { asked, _ in asked }
+        request.poolEnvironment = template.environment
+        let environment = template.environment.merging(request.environment) { _, asked in asked }
+        if let problem = ProcessTexts.problem(entrypoint: request.entrypoint, environment: environment) {
+            throw .parameter(problem)
+        }
         return request
     }
 
+    /// - Parameter mayBeWarm: whether one that waited would do.
     /// - Throws: 429 where every sandbox that the pool may have is in use.
-    func take(_ name: String) throws(APIError) -> Taken {
+    func take(_ name: String, mayBeWarm: Bool = true) throws(APIError) -> Taken {
         defer { wake() }
         let taken: Taken? = try state.withLock { state throws(APIError) in
             guard state.buffers[name] != nil else { throw Self.unknown(name) }
-            if let id = state.buffers[name]?.take() { return .warm(id: id) }
-            let id = Sandbox.identifier()
-            return state.buffers[name]!.reserve(id) ? .cold(id: id) : nil
+            guard !state.isEnding else { throw Self.ending }
+            if mayBeWarm, let id = state.buffers[name]?.take() { return .warm(id: id) }
+            return Self.reserve(name, &state)
         }
         guard let taken else {
             throw APIError(
@@ -101,6 +116,15 @@ final class WarmPools: Sendable {
                 "every sandbox that pool \(name.prefix(80)) may have is in use: delete some, or raise its poolMax")
         }
         return taken
+    }
+
+    /// Room for one that is made at once; nil where there is none.
+    func reserve(_ name: String) -> Taken? { state.withLock { Self.reserve(name, &$0) } }
+
+    private static func reserve(_ name: String, _ state: inout State) -> Taken? {
+        let id = Sandbox.identifier()
+        guard state.buffers[name]?.reserve(id) == true else { return nil }
+        return .cold(id: id)
     }
 
     /// Notes every change of a sandbox.
@@ -141,17 +165,32 @@ final class WarmPools: Sendable {
         return buffer
     }
 
+    private static let ending = APIError(
+        .serviceUnavailable, "KUBERNETES::POOL_API_ERROR", "this server ends: ask again when it is back")
+    /// More than anybody looks after.
+    private static let maxPools = 256
+
     private static func unknown(_ name: String) -> APIError {
         APIError(.notFound, "KUBERNETES::POOL_NOT_FOUND", "Pool \(name.prefix(80)) not found")
     }
 
-    func create(_ pool: Pool) async throws(APIError) {
+    /// - Parameter inUse: sandboxes of an earlier pool of this name.
+    func create(_ pool: Pool, inUse: [String] = []) async throws(APIError) {
         try await changes.withLock(pool.name) { () async throws(APIError) in
             guard state.withLock({ $0.buffers[pool.name] }) == nil else {
                 throw APIError(.conflict, "KUBERNETES::POOL_ALREADY_EXISTS", "Pool \(pool.name) exists already")
             }
+            let (isEnding, count) = state.withLock { ($0.isEnding, $0.buffers.count) }
+            guard !isEnding else { throw Self.ending }
+            guard count < Self.maxPools else {
+                throw APIError(
+                    .tooManyRequests, "KUBERNETES::POOL_API_ERROR", "there are \(count) pools: delete some")
+            }
             try await stored { () async throws(StoreError) in try await store.save(pool) }
-            state.withLock { $0.buffers[pool.name] = PoolBuffer(pool) }
+            state.withLock { state in
+                state.buffers[pool.name] = PoolBuffer(pool)
+                for id in inUse { state.buffers[pool.name]!.use(id, isInUse: true) }
+            }
         }
         wake()
     }
@@ -177,7 +216,12 @@ final class WarmPools: Sendable {
                 return state.buffers.removeValue(forKey: name)?.available ?? []
             }
         }
-        for id in waiting { await destroy(id) }
+        await destroy(waiting)
+    }
+
+    /// All at once, since each waits for the kernel.
+    func destroy(_ ids: [String]) async {
+        await withDiscardingTaskGroup { group in for id in ids { group.addTask { await self.destroy(id) } } }
     }
 
     private func changeable(_ name: String) throws(APIError) -> Pool {
@@ -196,15 +240,36 @@ final class WarmPools: Sendable {
         }
     }
 
+    /// Removes one; where that fails, again and again in the background.
     func destroy(_ id: String) async {
-        do throws(RuntimeError) { try await runtime.delete(id) } catch {
+        // In a separate task, because this one may have been cancelled.
+        guard await !Task(operation: { await self.isRemoved(id) }).value else { return }
+        guard state.withLock({ $0.doomed.insert(id).inserted }) else { return }
+        Task { [weak self] in
+            var backOff = BackOff.removals
+            repeat {
+                try? await Task.sleep(for: .milliseconds(Int64(backOff.next())))
+                guard let self else { return }
+                guard await self.isRemoved(id) else { continue }
+                self.state.withLock { _ = $0.doomed.remove(id) }
+                return
+            } while true
+        }
+    }
+
+    private func isRemoved(_ id: String) async -> Bool {
+        do throws(RuntimeError) {
+            try await runtime.delete(id)
+            return true
+        } catch {
             logger.error("removing a sandbox of a pool failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+            return false
         }
     }
 }
 
 extension WarmPools {
-    /// `sallyport_pool_sandboxes` by pool and state.
+    /// `sallyport_pool_sandboxes` by pool and state, and how many could not be removed yet.
     var samples: [MetricsRegistry.Sample] {
         all.flatMap { buffer in
             [
@@ -215,6 +280,6 @@ extension WarmPools {
                     "sallyport_pool_sandboxes", .gauge, Double(count),
                     [.init("pool", buffer.pool.name), .init("state", state)])
             }
-        }
+        } + [.init("sallyport_pool_removals_failing", .gauge, Double(state.withLock { $0.doomed.count }))]
     }
 }

@@ -21,6 +21,8 @@ struct CreateRequest: Sendable {
     var asksForLimits: Bool
     /// The pool that it is to be of.
     var poolRef: String?
+    /// The variables of its pool's template, which `environment` goes over.
+    var poolEnvironment: [ExactName: String] = [:]
     var platform: Platform?
     var policy: Policy?
     var secureAccess: Bool
@@ -224,6 +226,7 @@ struct CreateRequest: Sendable {
             if name.text.utf8.starts(with: "OPENSANDBOX_EGRESS_".utf8) {
                 throw .parameter("env: \(name.text.prefix(80)) is set by the server; use networkPolicy")
             }
+            guard name != "OPENSANDBOX_LIFECYCLE" else { throw .parameter("env: \(name.text) is set by the server") }
         }
     }
 }

@@ -92,7 +92,8 @@ package final class AllInOneServer: Sendable {
         }
         let store = try SQLiteStore(path: settings.database)
         let pools = WarmPools(
-            runtime: runtime, store: store, configured: settings.pools, owner: owner, logger: logger)
+            runtime: runtime, store: store, configured: settings.pools, owner: owner, logger: logger
+        ) { routes.execdToken(of: $0) }
         metrics.collect { [weak pools] in pools?.samples ?? [] }
         let service = SandboxService(
             runtime: runtime, egress: guards, store: store, owner: owner, logger: logger, pools: pools,

@@ -7,6 +7,10 @@ struct InitAPI: Sendable {
     let gate: GatedStart
     let runner: CommandRunner
     let hooks: PeriodicHooks
+    /// Those of the environment, which begin with the sandbox.
+    let configured: [LifecycleHooks.Periodic]
+    /// What a held sandbox wants to be told with.
+    let access: AccessRule
 
     private struct Readiness: Encodable {
         var initialized: Bool
@@ -20,7 +24,8 @@ struct InitAPI: Sendable {
         var generation: Int64
     }
 
-    /// Both are asked by who has no token yet, and tell nothing of a sandbox that its address does not.
+    /// Both are asked by who has no token yet, and tell nothing of a sandbox that its address does not. A held sandbox has one from
+    /// its start: whoever else may reach it from its machine must not be the one who begins it.
     func add(to http: inout HTTPAPI) {
         http.on(.GET, "/ready", access: .open) { _ in
             let told = gate.told
@@ -34,6 +39,9 @@ struct InitAPI: Sendable {
     private func initialise(_ request: HTTPRequest) async throws -> Reply {
         guard !request.isOfAPage else {
             throw ExecdError(.forbidden, "FORBIDDEN", "pages may not initialise a sandbox")
+        }
+        guard !gate.isHeld || access.admits(request.headers.first(name: ExecdAPI.tokenHeader)) else {
+            throw ExecdError(.unauthorized, "UNAUTHORIZED", "\(ExecdAPI.tokenHeader) is missing or wrong")
         }
         let bytes = try await request.wholeBody()
         let wanted = try InitRequest.decode(bytes)
@@ -60,7 +68,7 @@ struct InitAPI: Sendable {
         guard await gate.heldProgramRuns() else {
             throw ExecdError.failed("the sandbox's program could not be started: its output says why")
         }
-        hooks.begin(wanted.lifecycle?.periodic ?? [])
+        hooks.begin(configured + (wanted.lifecycle?.periodic ?? []))
         return .json(.ok, Done(sandboxId: wanted.sandboxId, generation: wanted.generation))
     }
 }

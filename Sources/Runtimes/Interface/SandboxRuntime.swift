@@ -24,7 +24,7 @@ package protocol SandboxRuntime: Sendable {
     ) async throws(RuntimeError) -> SandboxPlacement
 
     /// Gives a sandbox that was created with `SandboxSpec.isHeld` its policy, and then its program. When this returns, the
-    /// policy is in force, the program runs, and execd requires the token. After an error nothing of it is left.
+    /// policy is in force and the program runs. After an error nothing of it is left. Until then `observe` says `abandoned`.
     func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement
 
     /// Only if `capabilities.pause` is true.

@@ -20,7 +20,7 @@ package struct SandboxSpec: Hashable, Sendable {
     /// without, and execd says so.
     package var isolates: Bool
     /// Whether it is made ahead of its use: guarded and running, but without its program, until `SandboxRuntime.begin`.
-    /// Only if `RuntimeCapabilities.pools` is true. `execdToken` must be nil: its user brings one.
+    /// Only if `RuntimeCapabilities.pools` is true.
     package var isHeld: Bool
 
     package init(
@@ -50,18 +50,14 @@ package struct SandboxUse: Hashable, Sendable {
     package var environment: [ExactName: String]
     /// Enforced before its program begins.
     package var policy: Policy
-    /// The token that execd requires from then on.
-    package var execdToken: String
 
     package init(
-        id: String, entrypoint: [String] = [], environment: [ExactName: String] = [:], policy: Policy,
-        execdToken: String
+        id: String, entrypoint: [String] = [], environment: [ExactName: String] = [:], policy: Policy
     ) {
         self.id = id
         self.entrypoint = entrypoint
         self.environment = environment
         self.policy = policy
-        self.execdToken = execdToken
     }
 }
 

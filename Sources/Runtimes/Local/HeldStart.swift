@@ -1,4 +1,3 @@
-import COpenSSL
 import FoundationEssentials
 import HTTPClient
 import Spelling
@@ -9,28 +8,24 @@ struct HeldStart: Encodable {
     var sandboxId: String
     /// A sandbox is handed out once, and never again.
     var generation = 1
-    var accessTokenHash: String
     var envs: [ExactName: String]
     var entrypoint: [String]?
 
     init(_ use: SandboxUse) {
         sandboxId = use.id
-        let token = Array(use.execdToken.utf8)
-        var digest = [UInt8](repeating: 0, count: Int(SHA256_DIGEST_LENGTH))
-        SHA256(token, token.count, &digest)
-        accessTokenHash = "sha256:" + digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         envs = use.environment
         entrypoint = use.entrypoint.isEmpty ? nil : use.entrypoint
     }
 }
 
 extension LocalEngine {
+    private static let tokenHeader = "X-EXECD-ACCESS-TOKEN"
     /// Milliseconds that a sandbox may take to begin.
     private static let patience: UInt64 = 15_000
 
     /// Begins a sandbox that was prepared with `EngineSpec.isHeld` and started. Its entrypoint runs when this returns.
     func begin(_ use: SandboxUse) async throws(RuntimeError) {
-        let (record, folder) = try known(use.id)
+        var (record, folder) = try known(use.id)
         guard record.spec.isHeld == true else { throw .wrongState(id: use.id, state: "in use", needed: "held") }
         let address = state.withLock { $0.pool.address(record.link.host) }
         guard let endpoint = HTTPEndpoint("http://\(address):\(StartWait.execdPort)") else {
@@ -41,7 +36,9 @@ extension LocalEngine {
         // Texts, numbers and lists can always be encoded.
         let body = [UInt8](try! JSONEncoder().encode(HeldStart(use)))
         let request = ClientRequest(
-            "POST", "/internal/init", headers: [("Content-Type", "application/json")], body: .bytes(body))
+            "POST", "/internal/init",
+            headers: [("Content-Type", "application/json"), (Self.tokenHeader, record.spec.execdToken ?? "")],
+            body: .bytes(body))
         let answer: ClientResponse
         do throws(HTTPClientError) { answer = try await HTTPClient.shared.send(request, to: peer) } catch {
             throw error == .cancelled ? .cancelled : .startFailed(id: use.id, reason: folder.withOutput("\(error)"))
@@ -50,5 +47,13 @@ extension LocalEngine {
             let reason = "execd answered \(answer.status): \(String(decoding: answer.body.prefix(500), as: UTF8.self))"
             throw .startFailed(id: use.id, reason: folder.withOutput(reason))
         }
+        // Until this is written, another server takes it for one that waits, and removes it.
+        record.spec.isHeld = false
+        try record.write(to: folder.path)
+    }
+
+    /// Whether it still waits for its use.
+    func isHeld(_ id: String) -> Bool {
+        Self.isIdentifier(id) && SandboxRecord.read(from: folder(of: id).path)?.spec.isHeld == true
     }
 }

@@ -89,7 +89,7 @@ package final class LocalRuntime: SandboxRuntime {
         let state: RuntimeState =
             switch await engine.state(of: id) {
             case .prepared: .abandoned
-            case .running: .running
+            case .running: engine.isHeld(id) ? .abandoned : .running
             case .paused: .paused
             case .exited: .exited
             case .missing: .missing

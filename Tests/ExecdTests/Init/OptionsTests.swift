@@ -61,6 +61,10 @@ import Testing
         #expect(try Options.parse(serving.serving).started == 4)
     }
 
+    @Test func `what execd reads at its start is known to those who begin it later`() {
+        #expect(ExecdVariables.readAtStart == Set(Setting.allCases.map(\.name) + ["HOME"]))
+    }
+
     @Test func `under the name of the script everything is the program`() throws {
         let options = try Options.parse(program: ["/opt/opensandbox/bootstrap.sh", "--port", "1"])
         #expect(options.isInit && options.entrypoint == ["--port", "1"] && options.port == 44772)

@@ -1,0 +1,10 @@
+/// Variables that execd itself reads at its start. A sandbox that was made ahead of its use has them from its pool, and is too old for
+/// those of a request.
+package enum ExecdVariables {
+    package static let readAtStart: Set<ExactName> = [
+        "BOOTSTRAP_CMD", "BOOTSTRAP_SHELL", "EXECD", "EXECD_ACCESS_TOKEN", "EXECD_API_GRACE_SHUTDOWN",
+        "EXECD_BOOTSTRAP_PRE_SCRIPT", "EXECD_CLONE3_COMPAT", "EXECD_ENVS", "EXECD_INIT", "EXECD_ISOLATION_CONFIG",
+        "EXECD_JUPYTER_IDLE_POLL_INTERVAL", "EXECD_LIFECYCLE_CONFIG", "EXECD_LOG_FILE", "EXECD_OPERATION_CAPACITY",
+        "EXECD_RUNTIME_INIT", "HOME", "JUPYTER_HOST", "JUPYTER_TOKEN", "OPENSANDBOX_LIFECYCLE",
+    ]
+}
