@@ -4,6 +4,16 @@ import Spelling
 
 /// Bodies that execd takes, by the decoders that serve.
 enum ExecdFuzz {
+    /// An image's words for a user, and its two files of names, with NUL between them.
+    static func user(_ bytes: UnsafeRawBufferPointer) {
+        let texts = bytes.split(separator: 0, maxSplits: 2, omittingEmptySubsequences: false).map {
+            String(decoding: $0, as: UTF8.self)
+        }
+        guard texts.count == 3, let user = ProgramUser(texts[0], users: texts[1], groups: texts[2]) else { return }
+        promise(user.user != .max && user.group != .max, "the program would stay root")
+        promise(user.home.map { $0.hasPrefix("/") } ?? true, "a home that is no path")
+    }
+
     static func execd(_ bytes: UnsafeRawBufferPointer) {
         let body = Array(bytes)
         if let session = try? IsolationRequest.decode(body) {

@@ -84,6 +84,16 @@ enum RequestFuzz {
         promise((0...86_400_000).contains(event.milliseconds), "a create of more than a day")
     }
 
+    /// A file of API keys, and what somebody presents as one.
+    static func keys(_ bytes: UnsafeRawBufferPointer) {
+        let text = String(decoding: bytes, as: UTF8.self)
+        promise(APIKeys.none.key(of: text) == nil, "a key of nobody's")
+        guard let keys = try? APIKeys(json: text) else { return }
+        promise(keys.key(of: text) == nil, "a file that is a key")
+        promise(keys.all.count <= APIKeys.most && keys.all.allSatisfy { APIKey.isName($0.name) }, "names that are none")
+        promise((try? APIKeys(json: keys.json)) == keys, "what was written are other keys")
+    }
+
     /// The kind is the first byte's, the rest a query.
     static func diagnostics(_ bytes: UnsafeRawBufferPointer) {
         guard let first = bytes.first else { return }
