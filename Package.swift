@@ -192,7 +192,7 @@ let package = Package(
         tests("JSON", ["Spelling"]),
         tests("NetworkPolicy", ["Addresses"]),
         tests("Addresses"),
-        tests("System", ["Addresses"]),
+        tests("System", ["Addresses", "TestSupport"]),
         tests("DNSFilter", ["Addresses", "NetworkPolicy", "System", "COpenSSL"]),
         tests("Netfilter", ["Addresses", "NetworkPolicy"]),
         tests(

@@ -34,7 +34,7 @@ import Testing
             ("7 (x R 1 2 3", nil), ("7 (x) R 1", nil), ("", nil), ("7 (x) R 1 none 3", nil),
         ] as [(String, pid_t?)])
     func `a process's group is read behind its name, whatever that is`(_ text: String, _ group: pid_t?) {
-        #expect(CommandProcesses.group(ofStat: text) == group)
+        #expect(ProcessStat.group(in: text) == group)
     }
 
     @Test func `only processes of commands are counted`() throws {

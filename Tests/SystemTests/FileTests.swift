@@ -56,6 +56,26 @@ import Testing
         removed("fifo")
     }
 
+    @Test
+    func `names are the kernel's: any bytes, in any number, and those that are not UTF-8 are not taken for others`()
+        throws
+    {
+        let odd: [CChar] = [0x61, -1, 0x28, 0]
+        #expect(
+            close(open(odd.withUnsafeBufferPointer { folder + "/" + String(cString: $0.baseAddress!) }, O_CREAT, 0o600))
+                == 0)
+        let parent = open(folder, O_RDONLY | O_DIRECTORY)
+        defer { close(parent) }
+        #expect(close(openat(parent, odd, O_CREAT | O_WRONLY, 0o600)) == 0)
+        let names = try FolderStream(of: parent).sorted()
+        #expect(names.count == 2 && names.filter { $0.text == nil }.map(\.cString) == [odd])
+        #expect(names.allSatisfy { $0.description == "a\u{fffd}(" }, "for messages both are the same")
+        #expect(try FolderStream(folder).sorted() == names, "a folder is read as often as one likes")
+        #expect(throws: SystemCallError(code: ENOTDIR)) { try FolderStream("/dev/null") }
+        for name in names { #expect(unlinkat(parent, name.cString, 0) == 0) }
+        removed()
+    }
+
     @Test func `a replacement is in force when it is published, and gone when it is not`() throws {
         let path = folder + "/b"
         try File.replace(path, with: [1], mode: 0o640)

@@ -19,7 +19,7 @@ struct SystemAPI: Sendable {
         http.on(.GET, "/metrics") { _ in .json(.ok, sampler.sample(at: CommandRunner.now())) }
         http.on(.GET, "/metrics/watch") { _ in watch() }
         http.on(.GET, "/metrics/prometheus") { _ in
-            let processes = (File.names(in: "/proc") ?? []).count { Int($0) != nil }
+            let processes = ProcessNumbers.all().count
             return .metrics(
                 PrometheusMetrics(
                     scraped.sample(at: CommandRunner.now()), .current(), processes: processes, commands: commands.counts

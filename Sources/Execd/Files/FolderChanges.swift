@@ -1,4 +1,4 @@
-import CLinux
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -77,83 +77,18 @@ enum FolderChanges {
         guard path != "/" else { throw .invalidFile("the root folder is not deleted") }
         guard let status = try FileStatus.ifAny(path) else { return }
         guard status.st_mode & S_IFMT == S_IFDIR else { throw .system("delete the folder \(path)", code: ENOTDIR) }
-        try remove(path, in: AT_FDCWD, named: path)
+        try remove(FileName(path), in: AT_FDCWD, named: path)
     }
 
     /// The same for a folder in another one.
     static func removeTree(_ name: String, in folder: OpenFolder) throws(FileError) {
-        try remove(name, in: folder.descriptor, named: FilePath.join(folder.path, name))
+        try remove(FileName(name), in: folder.descriptor, named: FilePath.join(folder.path, name))
     }
 
-    /// Works through descriptors, so that a folder that is replaced by a link meanwhile leads nowhere else.
-    static func remove(
-        _ name: String, in parent: CInt, named path: String
-    ) throws(FileError) {
-        let top = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-        guard top >= 0 else {
-            if errno == ENOENT { return }
-            throw .call("delete", path)
-        }
-        defer { close(top) }
-        // Each time what was too deep has come nearer.
-        while try empty(top, below: top, level: 0, named: path) {}
-        guard unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT else {
-            throw .system("delete \(path)", code: errno)
-        }
-    }
-
-    /// How many folders are open at once. What is deeper is moved up, and found there the next time.
-    private static let maxOpen = 128
-
-    /// - Returns: whether anything was moved up.
-    private static func empty(
-        _ folder: CInt, below top: CInt, level: Int, named path: String
-    ) throws(FileError) -> Bool {
-        var hasMoved = false
-        for name in try names(in: folder, path) where unlinkat(folder, name, 0) != 0 {
-            switch errno {
-            case ENOENT: continue
-            case EISDIR, EPERM: break
-            default: throw .system("delete what is in \(path)", code: errno)
-            }
-            guard level < maxOpen else {
-                let other = ".deep-" + String(UInt64.random(in: 0 ... .max), radix: 16)
-                guard renameat(folder, name, top, other) == 0 else {
-                    throw .system("delete what is in \(path)", code: errno)
-                }
-                hasMoved = true
-                continue
-            }
-            let inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-            guard inner >= 0 else {
-                if errno == ENOENT { continue }
-                throw .system("delete what is in \(path)", code: errno)
-            }
-            defer { close(inner) }
-            if try empty(inner, below: top, level: level + 1, named: path) { hasMoved = true }
-            guard unlinkat(folder, name, AT_REMOVEDIR) == 0 || errno == ENOENT else {
-                throw .system("delete what is in \(path)", code: errno)
-            }
-        }
-        return hasMoved
-    }
-
-    /// As the kernel has them: a name need not be UTF-8.
-    private static func names(in folder: CInt, _ path: String) throws(FileError) -> [[CChar]] {
-        let copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard copy >= 0, let stream = fdopendir(copy) else {
-            let code = errno
-            if copy >= 0 { close(copy) }
-            throw .system("read \(path)", code: code)
-        }
-        defer { closedir(stream) }
-        var names: [[CChar]] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                Array($0.bindMemory(to: CChar.self).prefix { $0 != 0 })
-            }
-            if name != [0x2E] && name != [0x2E, 0x2E] { names.append(name + [0]) }
-        }
-        return names
+    /// Removes what has a name in a folder, and all that is in it, with the rights of this thread.
+    static func remove(_ name: FileName, in parent: CInt, named path: String) throws(FileError) {
+        do throws(RemovalError) {
+            try TreeRemoval.remove(name.cString, in: parent, named: path, by: .rights)
+        } catch { throw .call("delete", path, error.code) }
     }
 }

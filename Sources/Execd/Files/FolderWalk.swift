@@ -1,4 +1,5 @@
 import CLinux
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -75,21 +76,8 @@ enum FolderWalk {
 
     /// The paths in a folder, sorted by the bytes of their names.
     private static func entries(of folder: String) throws(FileError) -> [String] {
-        guard let stream = opendir(folder) else { throw .call("read", folder) }
-        defer { closedir(stream) }
-        return names(in: stream).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-            .map { FilePath.join(folder, $0) }
-    }
-
-    /// The entries of an open folder, without `.` and `..`.
-    static func names(in stream: OpaquePointer) -> [String] {
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names
+        do throws(SystemCallError) {
+            return try FolderStream(folder).sorted().map { FilePath.join(folder, $0.description) }
+        } catch { throw .call("read", folder, error.code) }
     }
 }

@@ -1,3 +1,5 @@
+import System
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -58,16 +60,11 @@ final class OpenFolder: Sendable {
         return nil
     }
 
-    /// The names of all entries, sorted by their bytes.
+    /// The names of all entries, sorted by their bytes. What is not UTF-8 in them is replaced, and found under no name.
     func names() throws(FileError) -> [String] {
-        let copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard copy >= 0, let stream = fdopendir(copy) else {
-            let code = errno
-            if copy >= 0 { close(copy) }
-            throw .call("read", path, code)
+        do throws(SystemCallError) { return try FolderStream(of: descriptor).sorted().map(\.description) } catch {
+            throw .call("read", path, error.code)
         }
-        defer { closedir(stream) }
-        return FolderWalk.names(in: stream).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     /// What a link names.

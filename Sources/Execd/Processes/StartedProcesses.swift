@@ -23,27 +23,36 @@ struct StartedProcesses: Sendable {
 
     /// Kills all of them.
     /// - Parameter seen: processes that were among them earlier; they and what descends from them are ended, too.
-    func end(_ seen: Set<ProcessStat> = []) {
-        for _ in 0..<Self.maxRounds {
-            let found = find(seen)
+    func end(_ seen: Set<ProcessStat> = []) { Self.end([self], seen) }
+
+    /// The same for several: each look is one look.
+    static func end(_ several: [StartedProcesses], _ seen: Set<ProcessStat>) {
+        for _ in 0..<maxRounds {
+            let found = find(several, seen)
             guard !found.isEmpty else { return }
             for process in found { kill(process.pid, SIGKILL) }
         }
     }
 
     /// All that can be found now.
-    func find(_ seen: Set<ProcessStat> = []) -> Set<ProcessStat> {
-        let all = ProcessStat.all()
-        let mark = Array(self.mark.utf8)
+    private static func find(_ several: [StartedProcesses], _ seen: Set<ProcessStat>) -> Set<ProcessStat> {
+        let marks = Set(several.map { Array($0.mark.utf8)[...] })
         let begun = Set(seen.map(\.identity))
-        return ProcessStat.withDescendants(of: all) { process in
-            begun.contains(process.identity) || isOfFirst(process) || Self.has(mark, process.pid)
+        return ProcessStat.withDescendants(of: ProcessStat.all()) { process in
+            begun.contains(process.identity) || several.contains { $0.isOfFirst(process) } || has(marks, process.pid)
         }
     }
 
     /// Those that can be found without looking into any process, which may have to be waited for.
-    func findByDescent() -> Set<ProcessStat> {
-        ProcessStat.withDescendants(of: ProcessStat.all(), where: isOfFirst).filter { $0.start >= since }
+    func findByDescent() -> Set<ProcessStat> { Self.findByDescent(of: [self]) }
+
+    /// The same for several: one look.
+    static func findByDescent(of several: [StartedProcesses]) -> Set<ProcessStat> {
+        let all = ProcessStat.all()
+        return several.reduce(into: []) { found, started in
+            found.formUnion(
+                ProcessStat.withDescendants(of: all, where: started.isOfFirst).filter { $0.start >= started.since })
+        }
     }
 
     private func isOfFirst(_ process: ProcessStat) -> Bool {
@@ -52,68 +61,8 @@ struct StartedProcesses: Sendable {
     }
 
     /// What a process was started with; it is empty for one that is none of ours to look into.
-    private static func has(_ mark: [UInt8], _ pid: pid_t) -> Bool {
+    private static func has(_ marks: Set<ArraySlice<UInt8>>, _ pid: pid_t) -> Bool {
         guard let environment = try? File.read("/proc/\(pid)/environ", limit: 4 << 20) else { return false }
-        return environment.split(separator: 0).contains { $0.elementsEqual(mark) }
-    }
-}
-
-/// What /proc/PID/stat tells of a process (proc(5)).
-struct ProcessStat: Hashable, Sendable {
-    var pid: pid_t
-    var state: String
-    var parent: pid_t
-    var group: pid_t
-    var session: pid_t
-    /// Ticks of the clock since the machine began. With the pid it names one process for good.
-    var start: UInt64
-
-    struct Identity: Hashable, Sendable {
-        var pid: pid_t
-        var start: UInt64
-    }
-    var identity: Identity { Identity(pid: pid, start: start) }
-
-    /// The second field, the program's name in parentheses, may contain anything, including parentheses and spaces.
-    init?(_ text: String) {
-        guard let open = text.firstIndex(of: "("), let end = text.lastIndex(of: ")"), open < end,
-            let pid = pid_t(text[..<open].filter { $0 != " " })
-        else { return nil }
-        let fields = text[end...].split(separator: " ")
-        guard fields.count > 20, let parent = pid_t(fields[2]), let group = pid_t(fields[3]),
-            let session = pid_t(fields[4]), let start = UInt64(fields[20])
-        else { return nil }
-        (self.pid, self.parent, self.group, self.session, self.start) = (pid, parent, group, session, start)
-        state = String(fields[1])
-    }
-
-    /// The time now, as `start` counts it.
-    static var now: UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_BOOTTIME, &time)
-        let ticks = max(1, sysconf(Int32(_SC_CLK_TCK)))
-        return UInt64(time.tv_sec) * UInt64(ticks) + UInt64(time.tv_nsec) / (1_000_000_000 / UInt64(ticks))
-    }
-
-    /// All processes that can be seen but the first one, this one, and those that have ended and wait for their parents.
-    static func all() -> [ProcessStat] {
-        (File.names(in: "/proc") ?? []).compactMap { name in
-            guard let pid = pid_t(name), pid > 1, pid != getpid() else { return nil }
-            return File.text("/proc/\(pid)/stat", limit: 64 << 10).flatMap(ProcessStat.init).flatMap {
-                $0.state == "Z" ? nil : $0
-            }
-        }
-    }
-
-    /// Those that are asked for, and what they have started, whatever its group and session.
-    static func withDescendants(of all: [ProcessStat], where isWanted: (ProcessStat) -> Bool) -> Set<ProcessStat> {
-        let children = Dictionary(grouping: all, by: \.parent)
-        var found: Set<ProcessStat> = []
-        var pending = all.filter(isWanted)
-        while let process = pending.popLast() {
-            guard found.insert(process).inserted else { continue }
-            pending += children[process.pid] ?? []
-        }
-        return found
+        return environment.split(separator: 0).contains(where: marks.contains)
     }
 }

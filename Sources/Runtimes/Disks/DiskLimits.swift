@@ -1,5 +1,6 @@
 import CLinux
 import Logging
+import System
 
 #if canImport(Glibc)
     import Glibc

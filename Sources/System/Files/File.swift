@@ -85,17 +85,8 @@ package enum File {
         try ReplacementFile(staging: bytes, for: path, mode: mode, synchronizes: synchronizes).publish()
     }
 
-    /// The names in a folder, without `.` and `..`, unordered; nil if it cannot be read.
+    /// The names in a folder, without `.` and `..`, unordered; nil if it cannot be read. What is not UTF-8 in them is replaced.
     package static func names(in folder: String) -> [String]? {
-        guard let directory = opendir(folder) else { return nil }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names
+        (try? FolderStream(folder)).map { $0.map(\.description) }
     }
 }

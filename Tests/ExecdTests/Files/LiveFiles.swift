@@ -37,11 +37,7 @@ struct Scratch: Sendable {
     func status(_ name: String) throws -> stat { try FileStatus.of("\(path)/\(name)") }
 
     /// What is in the folder, hidden files too.
-    var names: [String] {
-        guard let stream = opendir(path) else { return [] }
-        defer { closedir(stream) }
-        return FolderWalk.names(in: stream).sorted()
-    }
+    var names: [String] { (File.names(in: path) ?? []).sorted() }
 }
 
 /// A whole response in its parts.

@@ -157,20 +157,11 @@ enum SessionProcess {
     private static func endOthers(than shell: pid_t) {
         for _ in 0..<3 {
             for pid in ProcessNumbers.all() where pid != shell && pid != getpid() {
-                guard let text = File.text("/proc/\(pid)/stat"), CommandProcesses.group(ofStat: text) == shell else {
+                guard let text = File.text("/proc/\(pid)/stat"), ProcessStat.group(in: text) == shell else {
                     continue
                 }
                 kill(pid, SIGKILL)
             }
         }
-    }
-}
-
-/// The processes that a /proc shows.
-enum ProcessNumbers {
-    static func all(in folder: String = "/proc") -> [pid_t] {
-        guard let directory = opendir(folder) else { return [] }
-        defer { closedir(directory) }
-        return FolderWalk.names(in: directory).compactMap { pid_t($0) }
     }
 }

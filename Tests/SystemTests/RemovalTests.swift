@@ -4,8 +4,6 @@ import System
 import TestSupport
 import Testing
 
-@testable import Runtimes
-
 /// What a sandbox can leave behind is made here, and removed.
 @Suite struct RemovalTests {
     private let folder = TemporaryFolder("removal")
@@ -15,7 +13,7 @@ import Testing
 
     private func shell(_ script: String) throws { try Command.run("sh", "-c", "cd '\(tree)' && \(script)") }
 
-    /// ImageFolders in folders, deeper than any path may be long.
+    /// Folders in folders, deeper than any path may be long.
     private func nest(_ levels: Int, from start: String) {
         let name = String(repeating: "n", count: 200)
         var folder = open(start, O_RDONLY | O_DIRECTORY)
@@ -62,7 +60,7 @@ import Testing
             """)
         try TreeRemoval.remove(tree)
         #expect(access(tree, F_OK) != 0)
-        #expect(contents(of: kept + "/file") == "kept")
+        #expect(File.text(kept + "/file") == "kept")
     }
 
     @Test func `mounts that were left behind are taken off, and what they show is kept`() throws {
@@ -78,7 +76,7 @@ import Testing
             """)
         try TreeRemoval.remove(tree)
         #expect(access(tree, F_OK) != 0)
-        #expect(contents(of: kept + "/file") == "kept")
+        #expect(File.text(kept + "/file") == "kept")
         #expect(try !String(contentsOfFile: "/proc/self/mounts", encoding: .utf8).contains(tree))
     }
 
@@ -131,8 +129,25 @@ import Testing
         try TreeRemoval.remove(folder.path + "/none/either")
     }
 
-    @Test func `what fails is tried again later and later, and at last not more than every five minutes`() {
-        var backOff = BackOff.removals
-        #expect((0..<10).map { _ in backOff.next() / 1000 } == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300])
+    @Test func `a user's removal empties what is mounted, and takes off neither a mount nor a protection`() throws {
+        try shell("mkdir -p a/bound b ../kept && touch a/x b/y ../kept/file && mount --bind ../kept a/bound")
+        defer { try? Command.run("umount", "-l", tree + "/a/bound") }
+        #expect(throws: RemovalError(path: tree, code: EBUSY)) { try remove("tree", by: .rights) }
+        #expect(access(folder.path + "/kept", F_OK) == 0 && access(folder.path + "/kept/file", F_OK) != 0)
+        #expect(access(tree + "/a/bound", F_OK) == 0 && access(tree + "/a/x", F_OK) != 0, "the rest goes")
+        try Command.run("umount", tree + "/a/bound")
+        try shell("touch fixed && chattr +i fixed")
+        #expect(throws: RemovalError(path: tree, code: EPERM)) { try remove("tree", by: .rights) }
+        try shell("chattr -i fixed")
+        nest(300, from: tree)
+        try remove("tree", by: .rights)
+        #expect(access(tree, F_OK) != 0)
+        try remove("tree", by: .rights)
+    }
+
+    private func remove(_ name: String, by means: TreeRemoval.Means) throws {
+        let parent = open(folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        defer { close(parent) }
+        try TreeRemoval.remove(name, in: parent, named: folder.path + "/" + name, by: means)
     }
 }

@@ -5,15 +5,23 @@ import CLinux
 #endif
 
 /// Removes a folder with contents that may be hostile. It works through descriptors, so that no depth or name is too
-/// long, never follows links or enters other mounts, and clears flags that protect entries.
+/// long, and never follows links.
 ///
 /// A few descriptors are enough for any depth: folders deeper than `levels` are moved to the top and removed from
 /// there.
-struct TreeRemoval {
+package struct TreeRemoval {
+    package enum Means: Hashable, Sendable {
+        /// For what a sandbox has left: other file systems are unmounted and not entered, and flags that protect entries are cleared.
+        case force
+        /// For what a user asks to remove: what is mounted is emptied and stays, and so does what is protected.
+        case rights
+    }
+
     /// How many nested folders are open at a time; more only if nothing can be moved, as on a full file system.
     private static let levels = 24
     private static let maxLevels = 200
 
+    private let means: Means
     /// The folder to remove, while it is open.
     private var top: CInt = -1
     /// Moved folders get names that nobody can guess.
@@ -22,24 +30,36 @@ struct TreeRemoval {
     private var progress = 0
     private var failure: CInt = 0
 
-    /// Removes what is at `path`, if anything.
+    private init(_ means: Means) { self.means = means }
+
+    /// Removes what is at `path`, if anything, by force.
     ///
     /// - Throws: `RemovalError` when a pass makes no more progress. A later call continues with what is left.
-    static func remove(_ path: String) throws(RemovalError) {
+    package static func remove(_ path: String) throws(RemovalError) {
         _ = try inFolder(of: path) { (folder, name) throws(RemovalError) in
-            var removal = TreeRemoval()
-            repeat {
-                (removal.progress, removal.failure) = (0, 0)
-                if removal.remove(name, in: folder, level: 0, isFolder: isFolder(name, in: folder)) { return }
-            } while removal.progress > 0
-            throw RemovalError(path: path, code: removal.failure)
+            try remove(name, in: folder, named: path, by: .force)
         }
+    }
+
+    /// Removes what has a name in an open folder, if anything.
+    ///
+    /// - Parameter path: for the error.
+    /// - Throws: `RemovalError` when a pass makes no more progress. A later call continues with what is left.
+    package static func remove(
+        _ name: UnsafePointer<CChar>, in folder: CInt, named path: String, by means: Means
+    ) throws(RemovalError) {
+        var removal = TreeRemoval(means)
+        repeat {
+            (removal.progress, removal.failure) = (0, 0)
+            if removal.remove(name, in: folder, level: 0, isFolder: isFolder(name, in: folder)) { return }
+        } while removal.progress > 0
+        throw RemovalError(path: path, code: removal.failure)
     }
 
     /// Moves what is at `path` into `folder`, on the same file system, in one step, so that its name is free.
     ///
     /// - Returns: its new path; nil if there was nothing.
-    static func setAside(_ path: String, into folder: String) throws(RemovalError) -> String? {
+    package static func setAside(_ path: String, into folder: String) throws(RemovalError) -> String? {
         mkdir(folder, 0o700)
         return try inFolder(of: path) { (parent, name) throws(RemovalError) -> String? in
             let aside = folder + "/" + String(cString: name) + "-" + String(UInt64.random(in: .min ... .max), radix: 36)
@@ -61,7 +81,7 @@ struct TreeRemoval {
             let code = isFolder ? removeFolder(name, in: folder, level: level) : Self.code(unlinkat(folder, name, 0))
             if code == 0 { progress += 1 }
             if code == 0 || code == ENOENT { return true }
-            guard Self.clearTheWay(code, name, in: folder) else {
+            guard means == .force, Self.clearTheWay(code, name, in: folder) else {
                 if failure == 0 { failure = code }
                 return false
             }
@@ -77,7 +97,7 @@ struct TreeRemoval {
             // A full file system refuses, and one whose folders belong to several projects.
             guard level < Self.maxLevels, [ENOSPC, EDQUOT, EXDEV].contains(code) else { return code }
         }
-        let opened = linux_open_within(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+        let opened = open(name, in: folder)
         guard opened >= 0 else { return -opened }
         guard let stream = fdopendir(opened) else {
             defer { close(opened) }
@@ -93,6 +113,13 @@ struct TreeRemoval {
         }
         closedir(stream)
         return Self.code(unlinkat(folder, name, AT_REMOVEDIR))
+    }
+
+    /// - Returns: a descriptor, or an errno below 0.
+    private func open(_ name: UnsafePointer<CChar>, in folder: CInt) -> CInt {
+        guard means == .rights else { return linux_open_within(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) }
+        let opened = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        return opened < 0 ? -errno : opened
     }
 
     /// Unmounts an entry, or clears flags that forbid its removal.
@@ -131,7 +158,7 @@ struct TreeRemoval {
         of path: String, _ body: (_ folder: CInt, _ name: UnsafePointer<CChar>) throws(RemovalError) -> Result
     ) throws(RemovalError) -> Result? {
         let slash = path.lastIndex(of: "/")
-        let folder = open(slash.map { String(path[...$0]) } ?? ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        let folder = Glibc.open(slash.map { String(path[...$0]) } ?? ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folder >= 0 else {
             if errno == ENOENT { return nil }
             throw RemovalError(path: path, code: errno)
@@ -144,9 +171,11 @@ struct TreeRemoval {
 }
 
 /// Why a removal failed. The path is the tree's own, since names in it are foreign.
-struct RemovalError: Error, Hashable, Sendable, CustomStringConvertible {
-    let path: String
-    let code: CInt
+package struct RemovalError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let path: String
+    package let code: CInt
 
-    var description: String { "removing \(path): \(String(cString: strerror(code)))" }
+    package init(path: String, code: CInt) { (self.path, self.code) = (path, code) }
+
+    package var description: String { "removing \(path): \(String(cString: strerror(code)))" }
 }
