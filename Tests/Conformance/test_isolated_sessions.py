@@ -198,6 +198,17 @@ def test_a_shell_that_no_interrupt_ends_makes_room_for_another(session, code):
     assert run(one, "echo again") == "again"
 
 
+def test_what_a_shell_has_not_read_is_not_run_by_its_successor(session, isolating):
+    one = session("/data/unread", mode="rw")
+    run(one, "sleep 98765 &")
+    stopped = say(isolating, "kill -STOP $(ps -o ppid= -p $(pgrep -f '[s]leep 98765')) && echo stopped")
+    assert stopped == "stopped"
+    # A small one fits into the shell's socket, of a large one most still waits outside.
+    done = one.run(f": {'x' * 1_000_000}; touch /data/unread/large", opts=IsolatedRunOpts(timeout_seconds=1))
+    assert done.exit_code == -1
+    assert run(one, "echo next; ls /data/unread") == "next"
+
+
 @pytest.mark.parametrize("what", STUBBORN)
 def test_a_time_limit_ends_a_run_and_not_the_session(session, what):
     one = session()

@@ -16,7 +16,7 @@ final class IsolatedSession: Sendable {
         case destroyed
     }
 
-    private struct Run {
+    struct Run {
         let number: Int
         let record: CommandRecord
         let events: AsyncStream<ProcessEvent>.Continuation
@@ -24,13 +24,13 @@ final class IsolatedSession: Sendable {
         var reason: String?
     }
 
-    private struct State {
+    struct State {
         var open: OpenSession?
         var turns: RunTurns
         var run: Run?
         /// The variables of the environment file that the shell has.
         var variables: [ExactName: String] = [:]
-        var answers: [UInt8] = []
+        var answers = ControlLines(maxLine: IsolationDialogue.maxAnswer)
         var background: [String: BackgroundRun] = [:]
         var lastRun: Int64
         var diedAt: Int64?
@@ -42,9 +42,10 @@ final class IsolatedSession: Sendable {
     let request: IsolationRequest
     let plan: SessionPlan
     let createdAt: Int64
-    private let runner: String
-    private let environment: CommandEnvironment
-    private let state: Mutex<State>
+    /// The file that runs code.
+    let runner: String
+    let environment: CommandEnvironment
+    let state: Mutex<State>
     private let ends = Waiters()
     /// How long the kernel may take to end a session's processes.
     private static let patience = Duration.seconds(5)
@@ -99,110 +100,9 @@ final class IsolatedSession: Sendable {
             ? nil : FileIdentity(user: request.user, group: request.group)
     }
 
-    // MARK: Runs
-
-    /// Takes a place in the queue; `leave` gives it up.
-    func enter() throws(RunQueue.Refusal) -> RunTurns.Turn {
-        try state.withLock { (state) throws(RunQueue.Refusal) in try state.turns.enter() }
-    }
-
-    func leave(_ turn: RunTurns.Turn) { state.withLock { $0.turns.leave(turn, at: Self.now) } }
-
-    /// Begins a run whose turn has come.
-    /// - Returns: its events; nil where the session has ended.
-    func begin(_ code: IsolatedRunRequest, _ record: CommandRecord, _ turn: RunTurns.Turn) -> AsyncStream<ProcessEvent>?
-    {
-        begin(record, turn) { variables, isBash in
-            IsolationDialogue.line(
-                run: UInt64(turn.number), code.code, runner: self.runner, variables: variables, own: code.envs ?? [:],
-                isBash: isBash)
-        }
-    }
-
-    /// The same for one in the background, which is over when it has been started.
-    func begin(_ run: BackgroundRun, _ code: IsolatedRunRequest, _ record: CommandRecord, _ turn: RunTurns.Turn)
-        -> AsyncStream<ProcessEvent>?
-    {
-        begin(record, turn) { variables, isBash in
-            IsolationDialogue.line(
-                background: run.id, run: UInt64(turn.number), code.code, runner: self.runner, log: run.log,
-                status: run.statusFile, variables: variables, own: code.envs ?? [:], isBash: isBash)
-        }
-    }
-
-    private func begin(
-        _ record: CommandRecord, _ turn: RunTurns.Turn, _ line: ([ExactName: String], Bool) -> String
-    ) -> AsyncStream<ProcessEvent>? {
-        state.withLock { state in
-            guard let open = state.open, state.diedAt == nil, !state.isDestroyed else { return nil }
-            let (events, continuation) = AsyncStream<ProcessEvent>.makeStream()
-            state.run = Run(number: turn.number, record: record, events: continuation)
-            state.lastRun = CommandRunner.now()
-            record.began(open.process)
-            let variables = SessionVariables.of(environment.fileVariables(), request.passthrough)
-            let changed = variables.filter { state.variables[$0.key] != $0.value }
-            state.variables = variables
-            let text =
-                (state.isPrepared ? "" : IsolationDialogue.opening) + line(changed, plan.shell[0].hasSuffix("/bash"))
-            state.isPrepared = true
-            // Sending a long one waits until the shell has read most of it.
-            FileWork.submit { open.dialogue.send(text) }
-            return events
-        }
-    }
-
-    /// Nobody waits for the run any more: it does not begin, or is ended.
-    func abandon(_ turn: RunTurns.Turn, because reason: String) {
-        let runs = state.withLock { state in
-            guard state.turns.running == turn.number else {
-                state.turns.leave(turn, at: Self.now)
-                return false
-            }
-            guard state.run?.number == turn.number, state.run?.reason == nil else { return false }
-            state.run?.reason = reason
-            return true
-        }
-        if runs { Task { await end(turn.number) } }
-    }
-
-    /// INT as long as a command may take to end after it, then KILL to all but the shell. Again and again: one INT leaves one function,
-    /// and a shell that is between two commands may miss it.
-    private func end(_ number: Int) async {
-        let orders: [(SessionProcess.Order, Int)] = [(.interrupt, 15), (.kill, 5)]
-        for (order, times) in orders {
-            for _ in 0..<times {
-                guard send(order, to: number) else { return }
-                try? await Task.sleep(for: .milliseconds(200))
-            }
-        }
-        restart(number)
-    }
-
-    /// Another shell in the place of one that ignores what would end its run. In a user namespace of its own none can be started.
-    private func restart(_ number: Int) {
-        let isPossible = !plan.hasOwnUsers
-        let ends = state.withLock { state in
-            guard state.run?.number == number, let open = state.open else { return false }
-            guard isPossible, (try? open.orders.send(SessionProcess.Order.restart.rawValue)) != nil else { return true }
-            (state.isPrepared, state.variables, state.answers) = (false, [:], [])
-            finish(.signalled(SIGKILL), nil, &state)
-            return false
-        }
-        if ends { kill() }
-    }
-
-    private func send(_ order: SessionProcess.Order, to number: Int) -> Bool {
-        state.withLock { state in
-            // Under the lock, so that it is not the next run that is ended.
-            guard state.run?.number == number, let open = state.open else { return false }
-            try? open.orders.send(order.rawValue)
-            return true
-        }
-    }
-
     // MARK: Its end
 
-    private func kill() {
+    func kill() {
         state.withLock { state in
             if let open = state.open, state.diedAt == nil { _ = linux_pidfd_send_signal(open.pidfd, SIGKILL) }
         }
@@ -235,11 +135,8 @@ final class IsolatedSession: Sendable {
         state.withLock { state in
             switch event {
             case .output(.control, let bytes):
-                state.answers += bytes
-                while let end = state.answers.firstIndex(of: UInt8(ascii: "\n")) {
-                    let answer = IsolationDialogue.answer(state.answers[..<end])
-                    state.answers.removeFirst(end + 1)
-                    switch answer {
+                for line in state.answers.append(bytes) {
+                    switch IsolationDialogue.answer(line) {
                     case .run(let number, let code) where state.run.map({ UInt64($0.number) }) == number:
                         finish(.exited(code), nil, &state)
                     case .background(let id, let code):
@@ -247,8 +144,8 @@ final class IsolatedSession: Sendable {
                     default: break
                     }
                 }
-                // None of the shell's own is as long: the session's code has written there.
-                if state.answers.count > IsolationDialogue.maxAnswer { state.answers = [] }
+                // What the session's code has written there is passed over.
+                if state.answers.isBroken { state.answers = ControlLines(maxLine: IsolationDialogue.maxAnswer) }
             case .output(_, let bytes):
                 // Between runs it comes from what they have left, and nobody reads it.
                 state.run?.record.produced(bytes.count)
@@ -267,7 +164,7 @@ final class IsolatedSession: Sendable {
 
     static let hasEnded = "session process has exited"
 
-    private func finish(_ exit: ProcessExit, _ failure: String?, _ state: inout State) {
+    func finish(_ exit: ProcessExit, _ failure: String?, _ state: inout State) {
         guard let run = state.run else { return }
         state.run = nil
         state.lastRun = CommandRunner.now()
@@ -276,26 +173,5 @@ final class IsolatedSession: Sendable {
         run.events.finish()
         // Reading may have been paused for this run's client.
         state.open?.process.resumeOutput()
-    }
-}
-
-// MARK: Background
-
-extension IsolatedSession {
-    func backgroundRun(_ id: String) -> BackgroundRun? { state.withLock { $0.background[id] } }
-
-    /// - Returns: false if there are as many as may be.
-    func add(_ run: BackgroundRun) -> Bool {
-        state.withLock { state in
-            guard state.background.count < BackgroundRun.maxRuns else { return false }
-            state.background[run.id] = run
-            return true
-        }
-    }
-
-    func forget(_ run: BackgroundRun) { state.withLock { $0.background[run.id] = nil } }
-
-    func terminate(_ run: BackgroundRun) {
-        state.withLock { $0.background[run.id]?.terminate(at: CommandRunner.now()) }
     }
 }

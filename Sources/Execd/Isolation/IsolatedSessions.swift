@@ -50,7 +50,7 @@ final class IsolatedSessions: Sendable {
             return .none("execd may not make namespaces here")
         }
         if let known = state.withLock({ $0.support }) { return known }
-        let found = try await SpawnThreads.run { IsolationSupport.probe(host) }
+        let found = try await SpawnThreads.build { IsolationSupport.probe(host) }
         if found.isAvailable { state.withLock { $0.support = found } }
         return found
     }
@@ -72,7 +72,7 @@ final class IsolatedSessions: Sendable {
         }
         defer { state.withLock { $0.reserved -= 1 } }
         let environment = self.environment
-        let session = try await SpawnThreads.run {
+        let session = try await SpawnThreads.build {
             let request = try Self.resolved(request)
             let plan = Self.plan(request, environment)
             let session = IsolatedSession(

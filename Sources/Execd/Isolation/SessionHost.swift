@@ -33,15 +33,17 @@ final class SessionHost: Sendable {
         (self.folder, self.starter, self.isGuarded) = (folder, starter, isGuarded)
     }
 
-    /// What sessions of an earlier server have left. They end with it.
+    /// Removes what sessions of an earlier server have left, in the background, since it may be much. They end with that server, and
+    /// no other session gets a folder of their names.
     func removeStale() {
         mkdir(FilePath.folder(of: folder), 0o755)
         mkdir(folder, 0o700)
         chmod(folder, 0o700)
-        guard let directory = opendir(folder) else { return }
-        defer { closedir(directory) }
-        for name in FolderWalk.names(in: directory) where SessionPlan.isFolderName(name) {
-            try? FolderChanges.removeTree(folder + "/" + name)
+        // Listed now: what there is later are folders of sessions of this server.
+        let stale = (File.names(in: folder) ?? []).filter(SessionPlan.isFolderName)
+        guard !stale.isEmpty else { return }
+        FileWork.later { [folder] in
+            for name in stale { try? FolderChanges.removeTree(folder + "/" + name) }
         }
     }
 
@@ -67,7 +69,7 @@ final class SessionHost: Sendable {
         var wires: ProcessWires
         do throws(SpawnError) {
             dialogue = try ControlChannel()
-            wires = try ProcessWires(.control(dialogue), for: "session")
+            wires = try ProcessWires(.control(dialogue), for: "session", owner: plan.hasOwnUsers ? nil : plan.user)
         } catch {
             close(pidfd)
             throw SessionFailure("making pipes", code: error.code)

@@ -15,11 +15,7 @@ extension ProcessLoop {
         var length = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: 64 << 10) { buffer, filled in
             repeat {
-                // The control channel's socket must stay blocking for its writer.
-                length =
-                    stream == .control
-                    ? recv(pipe, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
-                    : Glibc.read(pipe, buffer.baseAddress! + filled, buffer.count - filled)
+                length = Glibc.read(pipe, buffer.baseAddress! + filled, buffer.count - filled)
                 filled += max(length, 0)
             } while stream == .terminal && length > 0 && filled < buffer.count
         }
@@ -76,6 +72,13 @@ extension ProcessLoop {
         if outcome == .empty, running[number]?.inputEnds == true { running[number]?.wires.closeInput() }
         if taken > 0 { deliver(.took(taken)) }
         if outcome == .refused { deliver(.refusedInput) }
+    }
+
+    /// Drops what waits, and what the process has not read of its control channel.
+    func discardInput(_ channel: ControlChannel, _ number: UInt64, _ running: inout [UInt64: Running]) {
+        _ = running[number]?.queue.discard()
+        flush(number, &running)
+        channel.discardUnread()
     }
 
     /// As the key of a terminal would: input that has not been read yet is dropped with INT and QUIT.

@@ -35,6 +35,7 @@ final class ProcessLoop: Sendable {
         case resume(UInt64)
         case write(UInt64, [UInt8])
         case endInput(UInt64)
+        case discardInput(UInt64, ControlChannel)
         case resize(UInt64, TerminalSize)
         case signalForeground(UInt64, CInt)
     }
@@ -62,7 +63,7 @@ final class ProcessLoop: Sendable {
     func start(
         _ spec: ProcessSpec, _ connection: Connection = .output, deliver: @escaping Delivery
     ) throws(SpawnError) -> RunningProcess {
-        var wires = try ProcessWires(connection, for: spec.arguments[0])
+        var wires = try ProcessWires(connection, for: spec.arguments[0], owner: spec.user)
         let pid: pid_t
         do throws(SpawnError) {
             let far = wires.far
@@ -156,6 +157,7 @@ final class ProcessLoop: Sendable {
         case .endInput(let number):
             running[number]?.inputEnds = true
             flush(number, &running)
+        case .discardInput(let number, let channel): discardInput(channel, number, &running)
         case .resize(let number, let size):
             guard let master = running[number]?.pipes[.terminal] else { break }
             _ = linux_set_terminal_size(master, size.columns, size.rows)
@@ -178,7 +180,12 @@ final class ProcessLoop: Sendable {
         running[number]?.wires.closeKept()
         drain(number, &running)
         for _ in 0..<Self.maxReadAtEnd { guard read(.control, number, &running) else { break } }
-        for pipe in (running[number]?.pipes ?? [:]).values { close(pipe) }
+        // By name: a control channel may be kept open by its owner, and the loop would hear of it for ever.
+        for pipe in (running[number]?.pipes ?? [:]).values {
+            poll.remove(pipe)
+            close(pipe)
+        }
+        if running[number]?.isWaitingToWrite == true { poll.remove(process.wires.input) }
         running[number]?.wires.closeInput()
         close(process.pidfd)
         running[number] = nil
@@ -220,6 +227,8 @@ struct RunningProcess: Sendable {
     func write(_ bytes: [UInt8]) { loop.send(.write(number, bytes)) }
     /// Ends its input behind what has been written. Nothing can be written after it.
     func endInput() { loop.send(.endInput(number)) }
+    /// Drops what has been written to its control channel and not been read.
+    func discardInput(of channel: ControlChannel) { loop.send(.discardInput(number, channel)) }
     func resize(_ size: TerminalSize) { loop.send(.resize(number, size)) }
     /// Signals the group in the foreground of its terminal, or its own without one.
     func signalForeground(_ signal: CInt) { loop.send(.signalForeground(number, signal)) }

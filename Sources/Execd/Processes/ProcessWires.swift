@@ -18,8 +18,8 @@ struct TerminalSize: Hashable, Sendable {
 enum Connection: Sendable {
     /// Output and errors come by pipes; there is no input.
     case output
-    /// The same, and its standard input is a socket, which the loop reads until the process ends; `pauses`: but not while
-    /// output is paused, for one that carries much.
+    /// The same, and its standard input is a socket, which the loop reads until the process ends, and writes; `pauses`: it is not read
+    /// while output is paused, for one that carries much.
     case control(ControlChannel, pauses: Bool = false)
     /// Pipes for all three.
     case pipes
@@ -42,20 +42,23 @@ struct ProcessWires {
     private(set) var far: (input: CInt, output: CInt, errors: CInt) = (-1, -1, -1)
     private var closedAfterStart: [CInt] = []
 
+    /// - Parameter owner: as whom the program runs; nil: as execd. Pipes are given to it: whoever opens one again by its name, as
+    ///   /dev/stdin and /dev/stdout are, needs the rights to it.
     /// - Throws: the errno of what could not be made; then nothing is open.
-    init(_ connection: Connection, for program: String) throws(SpawnError) {
+    init(_ connection: Connection, for program: String, owner: UInt32? = nil) throws(SpawnError) {
         do throws(SystemCallError) {
             switch connection {
-            case .output: try addOutput()
+            case .output: try addOutput(owner)
             case .control(let channel, let pauses):
-                try addOutput()
+                try addOutput(owner)
                 pausesControl = pauses
-                // The loop closes descriptors after reading, so it gets a duplicate.
+                // The loop closes descriptors after reading and writing, so it gets duplicates.
                 pipes[.control] = try Self.check(fcntl(channel.near, F_DUPFD_CLOEXEC, 3))
+                input = try Self.check(fcntl(channel.near, F_DUPFD_CLOEXEC, 3))
                 far.input = channel.far
             case .pipes:
-                try addOutput()
-                (far.input, input) = try Self.pipe()
+                try addOutput(owner)
+                (far.input, input) = try Self.pipe(owner)
                 closedAfterStart.append(far.input)
                 _ = fcntl(input, F_SETFL, O_NONBLOCK)
             case .terminal(let size, let owner): try addTerminal(size, owner)
@@ -67,9 +70,9 @@ struct ProcessWires {
         }
     }
 
-    private mutating func addOutput() throws(SystemCallError) {
+    private mutating func addOutput(_ owner: UInt32?) throws(SystemCallError) {
         for stream in [OutputStream.standardOutput, .standardError] {
-            let (near, end) = try Self.pipe()
+            let (near, end) = try Self.pipe(owner)
             pipes[stream] = near
             if stream == .standardOutput { far.output = end } else { far.errors = end }
             closedAfterStart.append(end)
@@ -120,10 +123,12 @@ struct ProcessWires {
         return result
     }
 
-    private static func pipe() throws(SystemCallError) -> (reading: CInt, writing: CInt) {
+    private static func pipe(_ owner: UInt32?) throws(SystemCallError) -> (reading: CInt, writing: CInt) {
         var ends: [CInt] = [-1, -1]
         let status = linux_pipe(&ends)
         guard status == 0 else { throw SystemCallError(code: -status) }
+        // Both ends are one file. Who may not give it away cannot start a program as another either.
+        if let owner { _ = fchown(ends[0], owner, .max) }
         return (ends[0], ends[1])
     }
 }

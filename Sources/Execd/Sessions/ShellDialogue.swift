@@ -3,8 +3,9 @@ import Spelling
 /// The protocol of a session's control channel, which is the shell's standard input. The shell gets one line for each
 /// run and answers, after all output, with the run's number and exit code.
 ///
-/// The command is evaluated with /dev/null for input. Commands have no descriptor of the channel, because the shell
-/// keeps its copy above 9 with close-on-exec. So nothing that a command prints can be taken for the answer.
+/// The command is evaluated with /dev/null for input. Programs have no descriptor of the channel, because the shell keeps its copy
+/// above 9 with close-on-exec, so nothing that they print is taken for the answer. Only the command's own shell code can name that
+/// copy (`>&10`), and make up the end of its own run: a session has one client and one shell, and nobody else's run has its number.
 enum ShellDialogue {
     /// Far more bytes than any answer has.
     static let maxAnswer = 4096

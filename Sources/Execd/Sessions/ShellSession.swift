@@ -1,4 +1,3 @@
-import NIOPosix
 import Spelling
 import Synchronization
 import System
@@ -19,7 +18,7 @@ final class ShellSession: Sendable {
         let channel: ControlChannel
         /// The variables that it got from the environment file.
         var variables: [ExactName: String]
-        var answers: [UInt8] = []
+        var answers = ControlLines(maxLine: ShellDialogue.maxAnswer)
     }
 
     private struct Run {
@@ -68,15 +67,14 @@ final class ShellSession: Sendable {
             }
             state.runs += 1
             state.run = Run(number: state.runs, record: record, events: continuation)
-            let channel = state.shell!.channel
-            record.began(state.shell!.process)
+            let process = state.shell!.process
+            record.began(process)
             var changed = variables.filter { state.shell!.variables[$0.key] != $0.value }
             changed[CommandRecord.marker] = record.id
             state.shell!.variables = variables
             let line = ShellDialogue.line(
                 run: state.runs, request.command, folder: request.cwd, variables: changed)
-            // Sending a long command blocks until the shell has read most of it.
-            NIOThreadPool.singleton.submit { _ in channel.send(line) }
+            process.write(Array(line.utf8))
         }
         return events
     }
@@ -110,16 +108,15 @@ final class ShellSession: Sendable {
         state.withLock { state in
             switch event {
             case .output(.control, let bytes):
-                state.shell?.answers += bytes
-                while let end = state.shell?.answers.firstIndex(of: UInt8(ascii: "\n")) {
-                    let answer = ShellDialogue.answer(state.shell!.answers[..<end])
-                    state.shell!.answers.removeFirst(end + 1)
-                    guard let answer, answer.run == state.run?.number else { continue }
+                for line in state.shell?.answers.append(bytes) ?? [] {
+                    guard let answer = ShellDialogue.answer(line), answer.run == state.run?.number else { continue }
                     state.folder = state.shell!.process.currentFolder ?? state.folder
                     finish(.exited(answer.code), &state)
                 }
-                // None of the shell's own is as long: a program has written there.
-                if let shell = state.shell, shell.answers.count > ShellDialogue.maxAnswer { state.shell!.answers = [] }
+                // What a program has written there is passed over.
+                if state.shell?.answers.isBroken == true {
+                    state.shell?.answers = ControlLines(maxLine: ShellDialogue.maxAnswer)
+                }
             case .output(_, let bytes):
                 // Output between runs comes from background processes, and nobody reads it.
                 state.run?.record.produced(bytes.count)

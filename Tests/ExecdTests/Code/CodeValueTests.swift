@@ -128,14 +128,14 @@ struct CodeValueTests {
     }
 
     @Test func `what comes on a control channel is cut into lines, however it comes`() {
-        var lines = ControlLines()
+        var lines = ControlLines(maxLine: DriverMessage.maxLine)
         let text = Array("one\n\ntwo\nthr".utf8)
         var found: [String] = []
         for byte in text { found += lines.append([byte]).map { String(decoding: $0, as: UTF8.self) } }
         #expect(found == ["one", "", "two"])
         #expect(lines.append(Array("ee\n".utf8)).map { Array($0) } == [Array("three".utf8)])
         #expect(!lines.isBroken)
-        _ = lines.append([UInt8](repeating: 0x41, count: ControlLines.maxLine + 1))
+        _ = lines.append([UInt8](repeating: 0x41, count: DriverMessage.maxLine + 1))
         #expect(lines.isBroken && lines.append([10]).isEmpty)
     }
 

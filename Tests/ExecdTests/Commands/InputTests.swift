@@ -34,6 +34,15 @@ extension LiveExecd {
         }
     }
 
+    @Test func `a command that runs as another may open its own pipes again`() async throws {
+        try #require(geteuid() == 0, "acting as another needs root")
+        try await LiveExecd.run { execd async throws in
+            let command = "cat /dev/stdin > /dev/stdout; echo bad > /dev/stderr; stat -Lc %u /proc/self/fd/1"
+            let events = try await execd.events(#"{"command":"\#(command)","stdin":"in\n","uid":1000,"gid":1000}"#)
+            #expect(execd.texts("stdout", events) == "in\n1000" && execd.texts("stderr", events) == "bad", "\(events)")
+        }
+    }
+
     @Test func `input is added until its end is said`() async throws {
         try await LiveExecd.run { execd async throws in
             let id = try await execd.begin(

@@ -13,7 +13,7 @@ enum CodeFuzz {
             }
             promise(!exchange.isOver, "one message has ended a run, which takes two")
         }
-        var lines = ControlLines()
+        var lines = ControlLines(maxLine: DriverMessage.maxLine)
         for line in lines.append(body + [10]) {
             for dialogue in [PythonDialogue(), ShellCodeDialogue(shell: "/bin/bash")] as [any DriverDialogue] {
                 for case .event(_, let event) in dialogue.message(line) { sent += events.take(event, at: 0) }

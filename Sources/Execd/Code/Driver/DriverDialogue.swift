@@ -3,6 +3,9 @@ import Spelling
 
 /// What a driver says on its control channel, a line at a time. No code that it runs prints there.
 enum DriverMessage: Hashable, Sendable {
+    /// Bytes: room for the largest result beside its escapes.
+    static let maxLine = 8 << 20
+
     /// It takes runs from now on. What it printed before is not a run's.
     case ready
     case event(run: UInt64, KernelEvent)
@@ -22,32 +25,6 @@ protocol DriverDialogue: Sendable {
     func begin(_ run: UInt64, _ code: String, variables: [ExactName: String]) -> String
     /// What a line means; nil for what makes no sense, which is ignored.
     func message(_ line: ArraySlice<UInt8>) -> [DriverMessage]
-}
-
-/// Cuts what comes on a control channel into lines.
-struct ControlLines: Hashable, Sendable {
-    /// Room for the largest result beside its escapes; who says more at once is not the driver.
-    static let maxLine = 8 << 20
-
-    private var rest: [UInt8] = []
-    /// How much of `rest` has no line break.
-    private var searched = 0
-    private(set) var isBroken = false
-
-    mutating func append(_ bytes: [UInt8]) -> [ArraySlice<UInt8>] {
-        guard !isBroken else { return [] }
-        rest += bytes
-        var lines: [ArraySlice<UInt8>] = []
-        var start = 0
-        while let end = rest[max(start, searched)...].firstIndex(of: UInt8(ascii: "\n")) {
-            lines.append(rest[start..<end])
-            start = end + 1
-        }
-        rest.removeFirst(start)
-        searched = rest.count
-        isBroken = rest.count > Self.maxLine
-        return lines
-    }
 }
 
 /// The Python driver's side: objects of JSON.

@@ -1,4 +1,3 @@
-import NIOPosix
 import Spelling
 import Synchronization
 import System
@@ -17,7 +16,7 @@ final class ProcessKernel: CodeKernel {
         var process: RunningProcess?
         /// The variables that it got from the environment file.
         var variables: [ExactName: String] = [:]
-        var lines = ControlLines()
+        var lines = ControlLines(maxLine: DriverMessage.maxLine)
         var isReady = false
     }
 
@@ -116,6 +115,8 @@ final class ProcessKernel: CodeKernel {
             state.driver?.process = process
             state.run?.record.began(process)
             if state.isClosed { kill(&state) }
+            // It may have said so before it was known here.
+            if state.driver?.isReady == true { send(&state) }
         }
     }
 
@@ -131,7 +132,7 @@ final class ProcessKernel: CodeKernel {
                 let process = try ProcessLoop.shared.start(spec, .control(channel, pauses: true)) {
                     self.receive($0)
                 }
-                channel.send(dialogue.greeting)
+                if !dialogue.greeting.isEmpty { process.write(Array(dialogue.greeting.utf8)) }
                 return process
             } catch {
                 failure = failure ?? error
@@ -140,8 +141,9 @@ final class ProcessKernel: CodeKernel {
         throw failure ?? SpawnError(program: "driver", code: ENOENT)
     }
 
+    /// Sends the present run to a driver that is ready and known: whichever comes last.
     private func send(_ state: inout State) {
-        guard let run = state.run else { return }
+        guard let run = state.run, let process = state.driver?.process else { return }
         guard !run.isInterrupted else {
             run.events.yield(.failed(.interrupted))
             return finish(.exited(130), &state)
@@ -149,9 +151,7 @@ final class ProcessKernel: CodeKernel {
         let variables = runner.environment.fileVariables()
         let changed = variables.filter { state.driver!.variables[$0.key] != $0.value }
         state.driver!.variables = variables
-        let text = dialogue.begin(run.number, run.code, variables: changed), channel = state.driver!.channel
-        // Sending long code blocks until the driver has read most of it.
-        NIOThreadPool.singleton.submit { _ in channel.send(text) }
+        process.write(Array(dialogue.begin(run.number, run.code, variables: changed).utf8))
     }
 
     /// Called on the loop's thread. A new driver starts only after the end of the old one.
