@@ -8,6 +8,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -65,6 +66,19 @@ int linux_unmount_at(int directory, const char *name) {
 
 int linux_rename_at_new(int from_directory, const char *from, int to_directory, const char *to) {
     return renameat2(from_directory, from, to_directory, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
+int linux_check_replaceable(int folder, const char *name) {
+    struct statx entry;
+    if (statx(folder, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_UID, &entry) < 0) return -errno;
+    // 0x2000: STATX_ATTR_MOUNT_ROOT (Linux 5.8), which older headers lack.
+    if (entry.stx_attributes & 0x2000) return -EBUSY;
+    if (entry.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) return -EPERM;
+    struct statx above;
+    if (statx(folder, "", AT_EMPTY_PATH, STATX_MODE | STATX_UID, &above) < 0) return -errno;
+    if (above.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) return -EPERM;
+    uint32_t own = (uint32_t)syscall(SYS_setfsuid, -1);
+    return (above.stx_mode & S_ISVTX) && own != 0 && own != entry.stx_uid && own != above.stx_uid ? -EPERM : 0;
 }
 
 ssize_t linux_list_attributes(const char *path, char *names, size_t size) {

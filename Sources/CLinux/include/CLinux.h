@@ -195,6 +195,9 @@ int linux_open_within(int directory, const char *name, int flags);
 int linux_lift_protection(int descriptor);
 /// Detaches every mount on a name of a folder; how many, or -errno where there was none.
 int linux_unmount_at(int directory, const char *name);
+/// Whether this thread could put something else in the place of a folder's entry: 0; -EBUSY: something is mounted there; -EPERM: it is
+/// protected; or -errno.
+int linux_check_replaceable(int folder, const char *name);
 /// renameat2 that fails with EEXIST instead of replacing; 0 or -errno.
 int linux_rename_at_new(int from_directory, const char *from, int to_directory, const char *to);
 int linux_accept_nonblocking(int listener);

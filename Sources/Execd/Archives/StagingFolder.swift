@@ -1,4 +1,5 @@
 import CLinux
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -13,6 +14,7 @@ final class StagingFolder: Sendable {
     /// The target's name in `place`; nil if `place` is the target.
     private let newName: String?
     private let madeFolders: [String]
+    private let isOver = Atomic(false)
 
     /// - Parameter target: a folder, or where there is nothing yet.
     init(for target: String) throws(FileError) {
@@ -32,50 +34,84 @@ final class StagingFolder: Sendable {
         madeFolders = made
     }
 
-    deinit { discard() }
+    deinit {
+        // What it was made by has been called off; on no thread that others wait for.
+        guard !isOver.load(ordering: .acquiring) else { return }
+        FileWork.later { [place, name, madeFolders] in Self.remove(name, in: place, madeFolders) }
+    }
 
-    /// Removes what has not been moved.
+    /// Removes what has not been moved. Nothing can be moved after it.
     func discard() {
+        guard !isOver.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        Self.remove(name, in: place, madeFolders)
+    }
+
+    private static func remove(_ name: String, in place: OpenFolder, _ madeFolders: [String]) {
         try? FolderChanges.removeTree(name, in: place)
         FolderChanges.discard(madeFolders)
     }
 
     /// Moves everything to the target. A file takes the place of a file or a link; a folder that is there stays as it is, and
-    /// gets what is in the new one. Nothing is moved where names are in the way. A file that is mounted, or a folder that may not be
-    /// written to, is found in the middle.
-    func moveIntoPlace() throws(FileError) {
+    /// gets what is in the new one. Nothing is moved where something is in the way: a name of the other kind, what is mounted or
+    /// protected, or a folder that may not be written to.
+    /// - Returns: the folders that were there, by their names below the target.
+    func moveIntoPlace() throws(FileError) -> Set<[String]> {
         guard let newName else {
             try check(top, against: place)
-            return try move(top, to: place)
+            var kept: Set<[String]> = []
+            try move(top, to: place, [], &kept)
+            return kept
         }
         guard fchmod(top.descriptor, 0o755) == 0 else { throw .system("change the mode of \(newName)", code: errno) }
         let status = linux_rename_at_new(place.descriptor, name, place.descriptor, newName)
         guard status == 0 else { throw .system("make the folder \(newName)", code: -status) }
+        return []
+    }
+
+    /// A folder that has been moved.
+    func movedFolder(_ names: [String]) throws(FileError) -> OpenFolder {
+        // An open folder that gets another name stays the same.
+        try (newName == nil ? place : top).folder(names)
     }
 
     private static func isFolder(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFDIR }
 
     private func check(_ from: OpenFolder, against to: OpenFolder) throws(FileError) {
+        var isChanged = false
         for name in try from.names() {
-            guard let new = try from.status(name), let old = try to.status(name) else { continue }
+            guard let new = try from.status(name), let old = try to.status(name) else {
+                isChanged = true
+                continue
+            }
             let path = FilePath.join(to.path, name)
             guard Self.isFolder(new) == Self.isFolder(old) else {
                 throw .invalidFile(
                     Self.isFolder(old)
                         ? "\(path) is a folder" : "\(path) is not a folder, and the archive has one there")
             }
-            // Of folders alone: files of an overlay say which layer they are from.
-            guard !Self.isFolder(new) || new.st_dev == old.st_dev else {
-                throw .invalidFile("\(path) is on another file system")
+            let status = linux_check_replaceable(to.descriptor, name)
+            // A folder's own protection is its own: only what is put into it matters, and that is looked at there.
+            if status == -EBUSY { throw .invalidFile("\(path) is on another file system, or mounted by itself") }
+            if Self.isFolder(new) {
+                // Of folders alone, and for kernels before 5.8: files of an overlay say which layer they are from.
+                guard new.st_dev == old.st_dev else { throw .invalidFile("\(path) is on another file system") }
+                try check(try from.folder(name), against: try to.folder(name))
+            } else {
+                guard status == 0 else { throw .system("replace \(path)", code: -status) }
+                isChanged = true
             }
-            if Self.isFolder(new) { try check(try from.folder(name), against: try to.folder(name)) }
         }
+        guard isChanged, faccessat(to.descriptor, ".", W_OK | X_OK, AT_EACCESS) != 0 else { return }
+        throw .system("write to \(to.path)", code: errno)
     }
 
-    private func move(_ from: OpenFolder, to: OpenFolder) throws(FileError) {
+    private func move(
+        _ from: OpenFolder, to: OpenFolder, _ names: [String], _ kept: inout Set<[String]>
+    ) throws(FileError) {
         for name in try from.names() {
             if let old = try to.status(name), Self.isFolder(old) {
-                try move(try from.folder(name), to: try to.folder(name))
+                kept.insert(names + [name])
+                try move(try from.folder(name), to: try to.folder(name), names + [name], &kept)
             } else if renameat(from.descriptor, name, to.descriptor, name) != 0 {
                 throw .system("put \(name) into \(to.path)", code: errno)
             }

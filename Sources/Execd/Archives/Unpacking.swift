@@ -61,14 +61,22 @@ final class Unpacking: Sendable {
             do throws(TarError) { try state.reader.finish() } catch {
                 throw FileError.invalidContent(error.description)
             }
-            // The deepest first, as each changes the time of the one that it is in.
-            for folder in state.folders.sorted(by: { $0.path.names.count > $1.path.names.count }) {
+            for folder in state.folders where options.keepsOwners {
                 let opened = try staging.top.folder(folder.path.names)
                 try withExtendedLifetime(opened) { () throws(FileError) in
-                    try setRights(opened.descriptor, of: folder.entry)
+                    try setOwner(opened.descriptor, of: folder.entry)
                 }
             }
-            try staging.moveIntoPlace()
+            let kept = try staging.moveIntoPlace()
+            // In their places: a folder that may not be written to cannot be moved. Each changes the time of the one that it is in.
+            for folder in state.folders.sorted(by: { $0.path.names.count > $1.path.names.count })
+            where !kept.contains(folder.path.names) {
+                let opened = try staging.movedFolder(folder.path.names)
+                try withExtendedLifetime(opened) { () throws(FileError) in
+                    try setMode(opened.descriptor, of: folder.entry)
+                }
+            }
+            staging.discard()
             return state.entries
         }
     }
@@ -93,7 +101,8 @@ final class Unpacking: Sendable {
             guard let file = state.file else { return }
             state.file = nil
             defer { close(file.descriptor) }
-            try setRights(file.descriptor, of: file.entry)
+            if options.keepsOwners { try setOwner(file.descriptor, of: file.entry) }
+            try setMode(file.descriptor, of: file.entry)
         }
     }
 
@@ -171,11 +180,14 @@ final class Unpacking: Sendable {
         guard linkat(folder.descriptor, last, parent.descriptor, name, 0) == 0 else { throw failure(entry) }
     }
 
-    /// Bits that have a program run with others' rights are left out.
-    private func setRights(_ descriptor: CInt, of entry: TarEntry) throws(FileError) {
-        if options.keepsOwners, fchown(descriptor, entry.user, entry.group) != 0 {
+    private func setOwner(_ descriptor: CInt, of entry: TarEntry) throws(FileError) {
+        guard fchown(descriptor, entry.user, entry.group) == 0 else {
             throw .system("change the owner of \(entry.name)", code: errno)
         }
+    }
+
+    /// And the time. Bits that have a program run with others' rights are left out.
+    private func setMode(_ descriptor: CInt, of entry: TarEntry) throws(FileError) {
         guard fchmod(descriptor, mode_t(entry.mode) & (entry.kind == .folder ? 0o1777 : 0o777)) == 0 else {
             throw .system("change the mode of \(entry.name)", code: errno)
         }

@@ -123,6 +123,63 @@ extension Scratch {
         }
     }
 
+    /// Each is found before anything is moved. The first command puts it there, the second takes it away.
+    @Test(arguments: [
+        ("touch to/in/fixed; mount --bind outside to/in/fixed", "umount to/in/fixed"),
+        ("mkdir to/in/sub; mount --bind other to/in/sub", "umount to/in/sub"),
+        ("mkdir to/in/sub; mount -t tmpfs none to/in/sub", "umount to/in/sub"),
+        ("mount --bind to/in to/in; mount -o remount,bind,ro to/in", "umount to/in"),
+        ("touch to/in/fixed; chattr +i to/in/fixed", "chattr -i to/in/fixed"),
+        ("touch to/in/fixed; chattr +a to/in", "chattr -a to/in"), ("chattr +i to/in", "chattr -i to/in"),
+        ("mkdir to/in/sub; chattr +i to/in/sub", "chattr -i to/in/sub"),
+    ])
+    func `what is mounted, protected or read-only is in the way of all of an archive`(put: String, take: String)
+        async throws
+    {
+        try await Scratch.run { execd, scratch async throws in
+            try scratch.shell("mkdir -p to/in other; echo outside > outside; echo old > to/a; \(put)")
+            defer { try? scratch.shell(take) }
+            let tar = archive([
+                (TarEntry(name: "a", kind: .file), "new"), (TarEntry(name: "b", kind: .file), "b"),
+                (TarEntry(name: "in/fixed", kind: .file), "x"), (TarEntry(name: "in/sub/x", kind: .file), "x"),
+            ])
+            let answer = try await execd.ask(
+                "POST", "/directories/archive?path=~/to", String(decoding: tar, as: UTF8.self))
+            #expect(answer.status >= 400 && answer.code != nil, "\(answer.body)")
+            #expect(scratch.content("to/a") == "old\n" && scratch.content("outside") == "outside\n")
+            try scratch.shell("test -z \"$(find to -name b -o -name x -o -name '.execd*')\"")
+        }
+    }
+
+    @Test func `who may not write to a folder replaces nothing, and gets folders in that cannot be written to`()
+        async throws
+    {
+        try #require(geteuid() == 0, "acting as another needs root")
+        try await Scratch.run { execd, scratch async throws in
+            try scratch.shell("chmod 755 .; mkdir -p to/closed to/sticky; echo old > to/a; echo old > to/sticky/x")
+            try scratch.shell("chmod 1777 to/sticky; chown 1000:1000 to to/a")
+            func send(_ entries: [(TarEntry, String)]) async throws -> Answer {
+                try await execd.ask(
+                    "POST", "/v1/filesystem/1000/1000/directories/archive?path=~/to",
+                    String(decoding: archive(entries), as: UTF8.self))
+            }
+            let new = (TarEntry(name: "a", kind: .file), "new")
+            for name in ["closed/x", "sticky/x"] {
+                #expect(try await send([new, (TarEntry(name: name, kind: .file), "x")]).status >= 400, "\(name)")
+                #expect(scratch.content("to/a") == "old\n")
+            }
+            let folders = [
+                (TarEntry(name: "read/", kind: .folder, mode: 0o555), ""),
+                (TarEntry(name: "read/only/", kind: .folder, mode: 0o500), ""),
+            ]
+            let answer = try await send([new] + folders + [(TarEntry(name: "read/only/x", kind: .file), "x")])
+            #expect(answer.status == 200, "\(answer.body)")
+            #expect(scratch.content("to/read/only/x") == "x" && scratch.content("to/a") == "new")
+            #expect(try scratch.status("to/read").st_mode & 0o7777 == 0o555)
+            #expect(try scratch.status("to/read/only").st_mode & 0o7777 == 0o500)
+        }
+    }
+
     @Test func `bits that lend rights are left out, and links that lead out are kept if that is asked for`()
         async throws
     {
