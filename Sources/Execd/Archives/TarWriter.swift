@@ -2,7 +2,15 @@
 enum TarWriter {
     /// The header of an entry, whose content follows it with `TarBlock.padding`.
     static func header(_ entry: TarEntry) -> [UInt8] {
-        let name = Array(entry.name.utf8)
+        switch entry.kind {
+        case .file, .folder: header(entry, name: Array(entry.name.utf8))
+        case .symbolicLink(let target), .hardLink(let target):
+            header(entry, name: Array(entry.name.utf8), target: Array(target.utf8))
+        }
+    }
+
+    /// The same with a name, and what a link names, that need not be UTF-8, in the place of those of the entry.
+    static func header(_ entry: TarEntry, name: [UInt8], target: [UInt8] = []) -> [UInt8] {
         var records = PaxRecords()
         var header = TarHeader(
             name: name, mode: Int64(entry.mode), user: Int64(entry.user), group: Int64(entry.group), size: entry.size,
@@ -10,8 +18,8 @@ enum TarWriter {
         switch entry.kind {
         case .file: break
         case .folder: header.type = UInt8(ascii: "5")
-        case .symbolicLink(let target): (header.type, header.linkName) = (UInt8(ascii: "2"), Array(target.utf8))
-        case .hardLink(let target): (header.type, header.linkName) = (UInt8(ascii: "1"), Array(target.utf8))
+        case .symbolicLink: (header.type, header.linkName) = (UInt8(ascii: "2"), target)
+        case .hardLink: (header.type, header.linkName) = (UInt8(ascii: "1"), target)
         }
         if TarHeader.split(name) == nil { records["path"] = name }
         if !TarHeader.fits(link: header.linkName) { records["linkpath"] = header.linkName }

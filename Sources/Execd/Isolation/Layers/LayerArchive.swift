@@ -1,5 +1,6 @@
 import CLinux
 import Synchronization
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -17,9 +18,8 @@ final class LayerArchive: Sendable {
 
     private struct Folder {
         let descriptor: CInt
-        let path: String
-        /// In reverse.
-        var names: [String]
+        let path: [UInt8]
+        let names: FolderStream
     }
 
     private struct State {
@@ -38,16 +38,16 @@ final class LayerArchive: Sendable {
     /// - Throws: `FileError.notFound` where there are none.
     init(_ layers: [(upper: String, path: String)]) throws(FileError) {
         var folders: [Folder] = []
-        for layer in layers.reversed() {
-            let descriptor = LayerChange.folder(layer.upper, in: AT_FDCWD)
-            guard descriptor >= 0 else {
-                for folder in folders { close(folder.descriptor) }
-                throw .call("open", layer.upper)
+        do throws(FileError) {
+            for layer in layers.reversed() {
+                let descriptor = LayerChange.folder(FileName(layer.upper), in: AT_FDCWD)
+                guard descriptor >= 0 else { throw .call("open", layer.upper) }
+                // Names in an archive do not begin with a slash.
+                folders.append(try Self.open(descriptor, Array(layer.path.utf8.dropFirst())))
             }
-            // Names in an archive do not begin with a slash.
-            let path = String(decoding: layer.path.utf8.dropFirst(), as: UTF8.self)
-            folders.append(
-                Folder(descriptor: descriptor, path: path, names: LayerChange.names(in: descriptor).reversed()))
+        } catch {
+            for folder in folders { close(folder.descriptor) }
+            throw error
         }
         state = Mutex(State(folders: folders))
     }
@@ -59,11 +59,23 @@ final class LayerArchive: Sendable {
         }
     }
 
+    /// - Parameter descriptor: closed if it cannot be read.
+    private static func open(_ descriptor: CInt, _ path: [UInt8]) throws(FileError) -> Folder {
+        do throws(FileError) {
+            let names = try LayerChange.names(in: descriptor, String(decoding: path, as: UTF8.self))
+            return Folder(descriptor: descriptor, path: path, names: names)
+        } catch {
+            close(descriptor)
+            throw error
+        }
+    }
+
     /// Bytes of all files in a folder; nil beyond `maxBytes`.
     static func size(of upper: String) -> Int64? {
         func size(_ folder: CInt, _ depth: Int) -> Int64? {
             var total: Int64 = 0
-            for name in LayerChange.names(in: folder) {
+            guard let names = try? LayerChange.names(in: folder, upper) else { return 0 }
+            for name in names {
                 guard let change = LayerChange(name, in: folder) else { continue }
                 var part = Int64(TarBlock.size)
                 if change.kind == .file { part += max(0, Int64(change.status.st_size)) }
@@ -80,7 +92,7 @@ final class LayerArchive: Sendable {
             }
             return total
         }
-        let folder = LayerChange.folder(upper, in: AT_FDCWD)
+        let folder = LayerChange.folder(FileName(upper), in: AT_FDCWD)
         guard folder >= 0 else { return 0 }
         defer { close(folder) }
         return size(folder, 0)
@@ -124,24 +136,27 @@ final class LayerArchive: Sendable {
 
     /// - Returns: false when there is none left.
     private static func nextEntry(_ state: inout State, into text: inout [UInt8]) throws(FileError) -> Bool {
-        guard var folder = state.folders.popLast() else { return false }
-        guard let name = folder.names.popLast() else {
+        guard let folder = state.folders.last else { return false }
+        guard let name = folder.names.next() else {
             close(folder.descriptor)
+            state.folders.removeLast()
             return true
         }
-        state.folders.append(folder)
         guard let change = LayerChange(name, in: folder.descriptor) else { return true }
-        var entry = TarEntry(name: folder.path + "/" + name, kind: .file)
+        let path = folder.path + slash + name.bytes
+        var entry = TarEntry(name: "", kind: .file), target: [UInt8] = []
         entry.mode = change.status.st_mode & 0o7777
         (entry.user, entry.group) = (change.status.st_uid, change.status.st_gid)
         entry.modified = Int64(change.status.st_mtim.tv_sec)
         switch change.kind {
-        case .removed: entry = mark(folder.path + "/.wh." + name)
+        case .removed:
+            text += state.gzip.append(mark(folder.path, Array(".wh.".utf8) + name.bytes))
+            return true
         // Archives of execd have none.
         case .fifo: return true
         case .symlink:
             guard let link = LayerChange.link(name, in: folder.descriptor) else { return true }
-            entry.kind = .symbolicLink(link)
+            (entry.kind, target) = (.symbolicLink(""), link.dropLast().map(UInt8.init(bitPattern:)))
         case .file:
             let file = LayerChange.file(name, in: folder.descriptor)
             guard file >= 0 else { return true }
@@ -153,20 +168,22 @@ final class LayerArchive: Sendable {
             guard inner >= 0 else { return true }
             guard state.folders.count < maxDepth else {
                 close(inner)
-                throw .system("read \(entry.name)", code: ELOOP)
+                throw .system("read \(name)", code: ELOOP)
             }
-            state.folders.append(
-                Folder(descriptor: inner, path: entry.name, names: LayerChange.names(in: inner).reversed()))
-            let path = entry.name
-            (entry.kind, entry.name) = (.folder, path + "/")
-            text += state.gzip.append(TarWriter.header(entry))
-            if hidesLower { text += state.gzip.append(TarWriter.header(mark(path + "/.wh..wh..opq"))) }
+            state.folders.append(try open(inner, path))
+            entry.kind = .folder
+            text += state.gzip.append(TarWriter.header(entry, name: path + slash))
+            if hidesLower { text += state.gzip.append(mark(path, Array(".wh..wh..opq".utf8))) }
             return true
         }
-        text += state.gzip.append(TarWriter.header(entry))
+        text += state.gzip.append(TarWriter.header(entry, name: path, target: target))
         return true
     }
 
+    private static let slash = [UInt8(ascii: "/")]
+
     /// An empty file whose name says what is gone.
-    private static func mark(_ name: String) -> TarEntry { TarEntry(name: name, kind: .file, mode: 0) }
+    private static func mark(_ folder: [UInt8], _ name: [UInt8]) -> [UInt8] {
+        TarWriter.header(TarEntry(name: "", kind: .file, mode: 0), name: folder + slash + name)
+    }
 }

@@ -1,4 +1,5 @@
 import CLinux
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -21,7 +22,7 @@ struct LayerCommit: Hashable, Sendable {
     ///   - upper: the folder of changes.
     ///   - path: the folder that they go to.
     mutating func carry(_ upper: String, to path: String) throws(FileError) {
-        let from = LayerChange.folder(upper, in: AT_FDCWD)
+        let from = LayerChange.folder(FileName(upper), in: AT_FDCWD)
         guard from >= 0 else { throw .call("open", upper) }
         defer { close(from) }
         // A session that may write to the folder above could have put a link in its place.
@@ -33,9 +34,9 @@ struct LayerCommit: Hashable, Sendable {
 
     private mutating func carry(_ from: CInt, _ to: CInt, _ path: String, depth: Int) throws(FileError) {
         guard depth < Self.maxDepth else { throw .system("commit \(path)", code: ELOOP) }
-        for name in LayerChange.names(in: from) {
+        for name in try LayerChange.names(in: from, path) {
             guard let change = LayerChange(name, in: from) else { continue }
-            let place = FilePath.join(path, name)
+            let place = FilePath.join(path, name.description)
             switch change.kind {
             case .removed: try remove(name, in: to, place)
             case .folder(let hidesLower): try carryFolder(change, from, to, place, hidesLower: hidesLower, depth: depth)
@@ -67,9 +68,9 @@ struct LayerCommit: Hashable, Sendable {
         _ change: LayerChange, _ from: CInt, _ to: CInt, _ path: String, hidesLower: Bool, depth: Int
     ) throws(FileError) {
         var status = stat()
-        let isThere = fstatat(to, change.name, &status, AT_SYMLINK_NOFOLLOW) == 0
+        let isThere = fstatat(to, change.name.cString, &status, AT_SYMLINK_NOFOLLOW) == 0
         if isThere, hidesLower || status.st_mode & S_IFMT != S_IFDIR { try remove(change.name, in: to, path) }
-        guard mkdirat(to, change.name, 0o700) == 0 || errno == EEXIST else {
+        guard mkdirat(to, change.name.cString, 0o700) == 0 || errno == EEXIST else {
             throw .system("make \(path)", code: errno)
         }
         let source = LayerChange.folder(change.name, in: from)
@@ -83,12 +84,12 @@ struct LayerCommit: Hashable, Sendable {
         try Self.give(change.status, to: target, path)
     }
 
-    private mutating func remove(_ name: String, in folder: CInt, _ path: String) throws(FileError) {
+    private mutating func remove(_ name: FileName, in folder: CInt, _ path: String) throws(FileError) {
         var status = stat()
-        guard fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { return }
+        guard fstatat(folder, name.cString, &status, AT_SYMLINK_NOFOLLOW) == 0 else { return }
         count.deleted += 1
         guard status.st_mode & S_IFMT == S_IFDIR else {
-            guard unlinkat(folder, name, 0) == 0 || errno == ENOENT else {
+            guard unlinkat(folder, name.cString, 0) == 0 || errno == ENOENT else {
                 throw .system("delete \(path)", code: errno)
             }
             return
@@ -98,16 +99,18 @@ struct LayerCommit: Hashable, Sendable {
 
     /// Whoever reads the file meanwhile sees the old one or the new one.
     private mutating func put(
-        _ name: String, in folder: CInt, _ path: String, make: (_ temporary: String) throws(FileError) -> Void
+        _ name: FileName, in folder: CInt, _ path: String, make: (_ temporary: String) throws(FileError) -> Void
     ) throws(FileError) {
         var status = stat()
-        if fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0, status.st_mode & S_IFMT == S_IFDIR {
+        if fstatat(folder, name.cString, &status, AT_SYMLINK_NOFOLLOW) == 0, status.st_mode & S_IFMT == S_IFDIR {
             try remove(name, in: folder, path)
         }
         let temporary = ".execd-" + String(UInt64.random(in: 0 ... .max), radix: 16)
         do throws(FileError) {
             try make(temporary)
-            guard renameat(folder, temporary, folder, name) == 0 else { throw .system("replace \(path)", code: errno) }
+            guard renameat(folder, temporary, folder, name.cString) == 0 else {
+                throw .system("replace \(path)", code: errno)
+            }
         } catch {
             unlinkat(folder, temporary, 0)
             throw error
@@ -115,7 +118,7 @@ struct LayerCommit: Hashable, Sendable {
     }
 
     private static func copy(
-        _ name: String, _ from: CInt, to temporary: String, _ folder: CInt, _ path: String
+        _ name: FileName, _ from: CInt, to temporary: String, _ folder: CInt, _ path: String
     ) throws(FileError) {
         let source = LayerChange.file(name, in: from)
         guard source >= 0 else { throw .call("open", path) }

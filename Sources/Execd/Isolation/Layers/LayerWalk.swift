@@ -1,4 +1,5 @@
 import CLinux
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -15,7 +16,7 @@ struct LayerChange: Hashable, Sendable {
     }
 
     var kind: Kind
-    var name: String
+    var name: FileName
     var status: stat
 
     static func == (left: LayerChange, right: LayerChange) -> Bool {
@@ -25,9 +26,9 @@ struct LayerChange: Hashable, Sendable {
 
     /// - Parameter folder: of the upper side.
     /// - Returns: nil for what an archive cannot have, and what has gone meanwhile.
-    init?(_ name: String, in folder: CInt) {
+    init?(_ name: FileName, in folder: CInt) {
         var status = stat()
-        guard fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { return nil }
+        guard fstatat(folder, name.cString, &status, AT_SYMLINK_NOFOLLOW) == 0 else { return nil }
         (self.name, self.status) = (name, status)
         switch status.st_mode & S_IFMT {
         case S_IFCHR where status.st_rdev == 0: kind = .removed
@@ -43,29 +44,25 @@ struct LayerChange: Hashable, Sendable {
         }
     }
 
-    static func folder(_ name: String, in parent: CInt) -> CInt {
-        openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    static func folder(_ name: FileName, in parent: CInt) -> CInt {
+        openat(parent, name.cString, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     }
 
-    static func file(_ name: String, in folder: CInt) -> CInt {
-        openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    static func file(_ name: FileName, in folder: CInt) -> CInt {
+        openat(folder, name.cString, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
     }
 
-    static func link(_ name: String, in folder: CInt) -> String? {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = readlinkat(folder, name, &buffer, buffer.count)
-        guard length >= 0 else { return nil }
-        return String(decoding: buffer.prefix(length).map(UInt8.init(bitPattern:)), as: UTF8.self)
+    /// What a symbolic link names, with a 0 at its end; it need not be UTF-8 either.
+    static func link(_ name: FileName, in folder: CInt) -> [CChar]? {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+        let length = readlinkat(folder, name.cString, &buffer, buffer.count - 1)
+        return length < 0 ? nil : Array(buffer[...length])
     }
 
-    /// The entries of an open folder, sorted.
-    static func names(in folder: CInt) -> [String] {
-        let own = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard own >= 0, let stream = fdopendir(own) else {
-            if own >= 0 { close(own) }
-            return []
+    /// The names in an open folder.
+    static func names(in folder: CInt, _ path: String) throws(FileError) -> FolderStream {
+        do throws(SystemCallError) { return try FolderStream(of: folder) } catch {
+            throw .call("read", path, error.code)
         }
-        defer { closedir(stream) }
-        return FolderWalk.names(in: stream).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 }
