@@ -27,7 +27,7 @@ package enum Execd {
     /// thread with pthread_exit, which unwinds its stack. In a static executable unwinding first sorts the whole frame
     /// table, which would add 20 ms to the start of every sandbox.
     package static func run(_ arguments: [String], environment: [ExactName: String]) -> Int32 {
-        let options: Options
+        var options: Options
         do throws(Options.OptionError) {
             options = try Options.parse(program: arguments)
         } catch {
@@ -48,6 +48,7 @@ package enum Execd {
         }
         let environment = environment.merging(options.variables) { _, new in new }
         if !options.serves {
+            options.sidecar = .found()
             let problems = Setting.problems(in: environment)
             for problem in problems { Bootstrap.complain(problem.description) }
             guard !problems.contains(where: \.isFatal) else { return 2 }

@@ -64,7 +64,7 @@ struct Service: Sendable {
             files: FilesAPI(expansion: expansion, group: group),
             isolation: IsolationAPI(sessions: isolated, runner: runner, home: expansion.home, group: group),
             start: InitAPI(gate: gate, runner: runner, hooks: hooks, configured: periodic, access: access),
-            proxy: PortProxy(ownPort: options.port),
+            proxy: PortProxy(ownPort: options.port, sidecar: options.sidecar),
             access: access, logger: logger)
         let server = HTTPServer(group: group, logger: logger, application: api.http)
         let address = try await listen(server, options.port)
@@ -105,17 +105,12 @@ struct Service: Sendable {
     /// Ends what runs, each stream with its last event, within a bounded time.
     func end() async {
         hooks.end()
-        runner.registry.signalAll(SIGTERM, because: Self.reason)
-        let killing = Task {
-            try? await Task.sleep(for: Self.patience)
-            runner.registry.signalAll(SIGKILL, because: Self.reason)
-        }
+        let ending = Task { await runner.registry.endAll(because: Self.reason, within: Self.patience) }
         // A server of kernels may not answer.
         let closing = Task { for context in contexts.all(of: nil) { _ = await contexts.delete(context.id) } }
         await server.shutdown(grace: Self.grace)
         // Commands in the background get their time, too.
-        if runner.registry.hasRunning { await killing.value }
-        killing.cancel()
+        await ending.value
         closing.cancel()
     }
 
@@ -128,12 +123,10 @@ struct Service: Sendable {
             handler.logLevel = level
             return Logger(label: "execd") { [handler] _ in handler }
         }
-        let file = try FileDescriptor(
-            opening: path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY, mode: 0o600
-        ).release()
+        let file = try LogFile(path)
         var handler = JSONLogHandler(label: "execd")
         handler.logLevel = level
-        handler.write = { line in _ = line.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) } }
+        handler.write = { file.write($0) }
         if let id = environment["OPENSANDBOX_ID"] { handler[metadataKey: "sandbox_id"] = "\(id)" }
         return Logger(label: "execd") { [handler] _ in handler }
     }

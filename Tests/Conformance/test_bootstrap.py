@@ -176,6 +176,18 @@ def test_an_api_that_is_killed_is_back(start):
     eventually(lambda: answers(lambda: sandbox.run("echo $PPID") not in ("", before)), what="another API")
 
 
+def test_an_init_that_keeps_rights_is_nobodys_to_look_into(start):
+    """Its children share its memory until they begin another program, and have given up its rights by then. The kernel says by the
+    owner of a process's files whether others may look into it; root's are root's in any case, so this one is another's."""
+    as_another = 'cp "$1" /opt/execd && shift && exec setpriv --reuid=65534 --regid=65534 --clear-groups /opt/execd "$@"; '
+
+    def owner(*flags):
+        box = start("sleep", "1000", flags=flags, before=as_another).up()
+        return os.stat(f"/proc/{box.init}/mem").st_uid
+
+    assert owner() == 65534 and owner("--isolation=/opt/isolation") == 0
+
+
 def test_streams_end_with_a_last_event_when_the_sandbox_is_told_to_end(start):
     sandbox = start("sleep", "1000").up()
     lines, begun = [], threading.Event()

@@ -6,7 +6,7 @@ import NIOHTTP1
 extension FilesAPI {
     /// `GET /directories/archive?path=`
     func pack(_ request: HTTPRequest) async throws -> Reply {
-        let path = try self.path(request)
+        let path = try await self.path(request)
         let packing = try await work { try Packing(path) }
         // Before the status line: a folder that cannot be read gets an error, not a broken answer.
         let first = try await work { try packing.next() }
@@ -29,7 +29,7 @@ extension FilesAPI {
 
     /// `POST /directories/archive?path=&links=&owners=`: the body is the archive.
     func unpack(_ request: HTTPRequest) async throws -> Reply {
-        let path = try self.path(request)
+        let path = try await self.path(request)
         let options = Unpacking.Options(
             keepsOutwardLinks: try Self.keeps("links", request), keepsOwners: try Self.keeps("owners", request))
         let unpacking = try await work { try Unpacking(into: path, options) }

@@ -20,7 +20,8 @@ extension FilesAPI {
 
     /// `POST /files/mv`: `[{"src","dest"}]`; nothing is replaced. Folders that are made get the owner of what is moved.
     func move(_ request: HTTPRequest) async throws -> Reply {
-        let moves = try await Self.json([Move].self, request).map { (try expansion($0.src), try expansion($0.dest)) }
+        let asked = try await Self.json([Move].self, request)
+        let moves = Array(zip(try await expand(asked.map(\.src)), try await expand(asked.map(\.dest))))
         try await work {
             for (source, target) in moves {
                 let moved = try FileStatus.of(source)
@@ -68,14 +69,14 @@ extension FilesAPI {
 
     /// `DELETE /directories?path=a&path=b`
     func deleteFolders(_ request: HTTPRequest) async throws -> Reply {
-        let paths = try self.paths(request).map { try expansion($0) }
+        let paths = try await expand(try self.paths(request))
         try await work { for path in paths { try FolderChanges.removeTree(path) } }
         return .empty(.ok)
     }
 
     /// `DELETE /files?path=a&path=b`
     func deleteFiles(_ request: HTTPRequest) async throws -> Reply {
-        let paths = try self.paths(request).map { try expansion($0) }
+        let paths = try await expand(try self.paths(request))
         try await work {
             for path in paths {
                 guard unlink(path) != 0, errno != ENOENT, errno != ENOTDIR else { continue }
@@ -92,14 +93,12 @@ extension FilesAPI {
         for (path, replacement) in replacements where replacement.old.isEmpty {
             throw FileError.invalidRequest("old is empty for \(path)")
         }
-        let expansion = self.expansion
+        let sorted = replacements.sorted { $0.key < $1.key }
+        let paths = try await expand(sorted.map(\.key.text))
         let counts = try await work {
-            var counts: [(ExactName, Replaced)] = []
-            for (path, replacement) in replacements.sorted(by: { $0.key < $1.key }) {
-                let count = try Self.replace(replacement, in: try expansion(path.text))
-                counts.append((path, Replaced(replacedCount: count)))
+            try zip(sorted, paths).map { entry, path in
+                (entry.key, Replaced(replacedCount: try Self.replace(entry.value, in: path)))
             }
-            return counts
         }
         return verbose ? .json(.ok, byName: counts) : .empty(.ok)
     }
@@ -122,6 +121,8 @@ extension FilesAPI {
     private func rights(_ request: HTTPRequest) async throws -> [(String, FileRights.Resolved)] {
         let asked = try await Self.json([ExactName: FileRights].self, request)
         let names = try await work { Accounts.current() }
-        return try asked.sorted { $0.key < $1.key }.map { (try expansion($0.text), try $1.resolved(names)) }
+        let sorted = asked.sorted { $0.key < $1.key }
+        let paths = try await expand(sorted.map(\.key.text))
+        return try zip(paths, sorted).map { ($0, try $1.value.resolved(names)) }
     }
 }

@@ -22,7 +22,7 @@ extension FilesAPI {
 
     /// `GET /directories/list?path=&depth=`
     func list(_ request: HTTPRequest) async throws -> Reply {
-        let root = try path(request)
+        let root = try await path(request)
         let depth = try Self.number("depth", atLeast: 0, request) ?? 1
         let found = try await work { try FolderWalk.list(root, depth: depth, names: .current()) }
         return Self.reply(found)
@@ -30,7 +30,7 @@ extension FilesAPI {
 
     /// `GET /files/search?path=&pattern=`
     func search(_ request: HTTPRequest) async throws -> Reply {
-        let root = try path(request)
+        let root = try await path(request)
         let text = request.query("pattern") ?? ""
         let pattern = try GlobPattern(text.isEmpty ? "**" : text)
         let found = try await work { try FolderWalk.search(root, pattern, names: .current()) }

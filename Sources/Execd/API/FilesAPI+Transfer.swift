@@ -28,7 +28,7 @@ extension FilesAPI {
 
     /// `GET /files/download?path=[&offset=&limit=]`, with or without `Range` and the conditions of RFC 9110.
     func download(_ request: HTTPRequest) async throws -> Reply {
-        let path = try self.path(request)
+        let path = try await self.path(request)
         let first = try Self.number("offset", atLeast: 1, request)
         let count = try Self.number("limit", atLeast: 1, request)
         let range = request.headers.first(name: "range")

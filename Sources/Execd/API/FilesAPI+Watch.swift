@@ -24,7 +24,7 @@ extension FilesAPI {
     private static let maxNotices = 64 << 10
 
     func watch(_ request: HTTPRequest) async throws -> Reply {
-        let path = try self.path(request)
+        let path = try await self.path(request)
         let isRecursive: Bool
         switch request.query("recursive") ?? "" {
         case "", "false": isRecursive = false

@@ -70,8 +70,15 @@ struct FilesAPI: Sendable {
 
     // MARK: What a request says
 
-    func path(_ request: HTTPRequest) throws -> String {
-        try expansion(try Self.required("path", request))
+    func path(_ request: HTTPRequest) async throws -> String {
+        try await expand([try Self.required("path", request)])[0]
+    }
+
+    /// Absolute paths. Whether a session has them is asked of the kernel, which may have to wait for a disk.
+    func expand(_ paths: [String]) async throws -> [String] {
+        let expansion = self.expansion
+        guard expansion.bounds != nil else { return try paths.map { try expansion($0) } }
+        return try await work { try paths.map { try expansion($0) } }
     }
 
     func paths(_ request: HTTPRequest) throws -> [String] {

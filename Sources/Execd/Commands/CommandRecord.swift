@@ -122,7 +122,7 @@ final class CommandRecord: Sendable {
     // MARK: Its end
 
     /// Threads that only look at /proc, which never takes long.
-    private static let lookers = WorkerPool(maxThreads: 2)
+    fileprivate static let lookers = WorkerPool(maxThreads: 2)
 
     /// Kills it with all that it has started, whatever groups and sessions those have made.
     /// - Parameter reason: why, for its status.
@@ -160,6 +160,9 @@ final class CommandRecord: Sendable {
         let processes = processes(of: nil)
         StartedProcesses.threads.submit { processes.end(found) }
     }
+
+    /// What it has started; nil if it does not run.
+    fileprivate var started: StartedProcesses? { running(nil).map { processes(of: $0) } }
 
     private func processes(of first: pid_t?) -> StartedProcesses {
         StartedProcesses(first: first, mark: "\(Self.marker)=\(id)", since: since)
@@ -222,9 +225,36 @@ final class CommandRegistry: Sendable {
 
     var runningCount: Int { all.count { $0.current.finishedAt == nil } }
 
-    /// Signals every command that runs.
-    func signalAll(_ number: Int32, because reason: String) {
-        for record in all { record.signal(number, because: reason) }
+    /// Ends every command that runs with all that it has started, whatever groups and sessions those have made: TERM, and KILL to what
+    /// is left after a time.
+    func endAll(because reason: String, within patience: Duration) async {
+        let running = all.compactMap(\.started)
+        guard !running.isEmpty else { return }
+        let groups = Set(running.compactMap(\.first))
+        let end = ContinuousClock.now + patience
+        // However long it takes to look for the others.
+        let killing = Task {
+            try await Task.sleep(until: end, clock: .continuous)
+            for record in all { record.signal(SIGKILL, because: reason) }
+        }
+        // Before they end: what they have started is another's child then.
+        let found = await CommandRecord.lookers.run { StartedProcesses.findByDescent(of: running) }
+        for record in all { record.signal(SIGTERM, because: reason) }
+        for process in found where !groups.contains(process.group) { kill(process.pid, SIGTERM) }
+        while ContinuousClock.now < end, hasRunning || found.contains(where: \.isAlive) {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        if !hasRunning { killing.cancel() }
+        _ = await killing.result
+        // Without the groups' numbers, which may be others' by now. A process that waits for memory lets nobody look into it: not for ever.
+        let left = running.map { StartedProcesses(first: nil, mark: $0.mark, since: $0.since) }
+        let isOver = Mutex(false), waiters = Waiters()
+        StartedProcesses.threads.submit {
+            StartedProcesses.end(left, found)
+            isOver.withLock { $0 = true }
+            waiters.wake()
+        }
+        _ = await waiters.wait(atMost: patience) { isOver.withLock { $0 } }
     }
 
     /// The command whose process leads a process group.

@@ -22,7 +22,7 @@ enum FlagName: String, CaseIterable {
     case gated = "runtime-init"
     case held, started
     case isolationFolder = "isolation"
-    case builder, part
+    case builder, part, sidecar
 
     /// Whether it stands alone, or is followed by `=true` or `=false`.
     var isSwitch: Bool {
@@ -53,6 +53,7 @@ enum FlagName: String, CaseIterable {
             "a number from \(TextAssembler.maxLines.lowerBound) to \(TextAssembler.maxLines.upperBound)"
         case .logLevel: "a number from 0 to 7"
         case .programUser: "a user of the image: name, number, or either with a group"
+        case .sidecar: "the inodes of sockets: 1,2"
         case .part: "session-starter or session"
         case .report, .state, .variablesTo, .builder, .started: "the number of a descriptor"
         case .ownGroup, .commandGroup: "the numbers of descriptors: 3,4,5"

@@ -38,6 +38,8 @@ struct Options: Hashable, Sendable {
     var builder: CInt?
     /// Which of its other parts this process is, if it is one.
     var part: Part?
+    /// The sidecar that was there before anything of the sandbox ran.
+    var sidecar = PolicySidecar()
     /// What only has to be printed.
     var answer: String?
     /// The descriptor that this process's variables are to be written to, and nothing else done.
@@ -78,6 +80,7 @@ struct Options: Hashable, Sendable {
         if stateFile != nil { words += ["--state", String(3 + passed.descriptors.count)] }
         if started != nil { words += ["--started", String(4 + passed.descriptors.count)] }
         if let isolation { words += ["--isolation", isolation] }
+        if !sidecar.sockets.isEmpty { words += ["--sidecar", sidecar.words] }
         return words
     }
 
@@ -151,6 +154,9 @@ struct Options: Hashable, Sendable {
         case .programUser:
             guard !value.isEmpty else { throw OptionError("--program-user needs \(name.wants)") }
             programUser = value
+        case .sidecar:
+            guard let found = PolicySidecar(words: value) else { throw OptionError("--sidecar needs \(name.wants)") }
+            sidecar = found
         case .builder: builder = try number(3...1023)
         case .started: started = try number(3...1023)
         case .isolationFolder:

@@ -8,6 +8,7 @@ import NIOHTTP1
 struct PortProxy: Sendable {
     /// Where this server listens.
     let ownPort: Int
+    let sidecar: PolicySidecar
 
     /// - Parameter refusal: the answer to those who may not ask; nil for those who may.
     func add(to http: inout HTTPAPI, refusal: @escaping @Sendable (HTTPRequest) -> Reply?) {
@@ -31,6 +32,8 @@ struct PortProxy: Sendable {
     }
 
     private func relay(_ request: HTTPRequest, _ proxied: ProxiedRequest, _ writer: HTTPResponseWriter) async throws {
+        let isSidecar =
+            proxied.hasSidecarToken(request) ? try await FileWork()({ [sidecar] in sidecar.isListening() }) : false
         let connection: PortConnection.Channel
         do {
             connection = try await PortConnection.open(
@@ -46,7 +49,7 @@ struct PortProxy: Sendable {
         try await connection.executeThenClose { response, output in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 // An application may answer before it has read all.
-                group.addTask { try await Self.send(request, proxied.head(request), to: output) }
+                group.addTask { try await Self.send(request, proxied.head(request, isSidecar: isSidecar), to: output) }
                 defer { group.cancelAll() }
                 try await Self.answer(response, output, proxied, writer)
             }

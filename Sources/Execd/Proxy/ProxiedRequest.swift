@@ -20,11 +20,10 @@ struct ProxiedRequest {
     /// The protocol that the client asks to change to.
     let upgrade: String?
 
-    /// Where the sidecar that guards the sandbox is: it alone is given its token.
-    private static let policyPort = 18080
+    private static let sidecarToken = "opensandbox-egress-auth"
     private static let dropped = FieldNames(
         FieldNames.hopByHop + FieldNames.forwarded + FieldNames.credentials
-            + ["host", "content-length", "expect", "x-execd-access-token", "opensandbox-egress-auth"])
+            + ["host", "content-length", "expect", "x-execd-access-token", sidecarToken])
 
     /// - Parameters:
     ///   - port: as it stands in the path.
@@ -57,8 +56,14 @@ struct ProxiedRequest {
         return protocols[0]
     }
 
+    /// Whether it is for the sidecar that guards the sandbox, and has its token.
+    func hasSidecarToken(_ request: HTTPRequest) -> Bool {
+        port == PolicySidecar.port && request.headers.contains(name: Self.sidecarToken)
+    }
+
     /// The head for the application, with the framing of the client's body.
-    func head(_ request: HTTPRequest) -> OutgoingRequest {
+    /// - Parameter isSidecar: whether the sidecar alone gets it, and so its token.
+    func head(_ request: HTTPRequest, isSidecar: Bool) -> OutgoingRequest {
         let headers = request.headers
         let named = headers[canonicalForm: "connection"].map { $0.lowercased() }
         var bytes = ByteBufferAllocator().buffer(capacity: 1024)
@@ -68,9 +73,7 @@ struct ProxiedRequest {
             guard !Self.dropped.contains(name), !named.contains(name.lowercased()) else { continue }
             bytes.writeField(name, value)
         }
-        if port == Self.policyPort, let token = headers.first(name: "opensandbox-egress-auth") {
-            bytes.writeField("opensandbox-egress-auth", token)
-        }
+        if isSidecar, let token = headers.first(name: Self.sidecarToken) { bytes.writeField(Self.sidecarToken, token) }
         let isChunked = headers.contains(name: "transfer-encoding")
         if isChunked {
             bytes.writeField("transfer-encoding", "chunked")

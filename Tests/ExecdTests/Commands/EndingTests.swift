@@ -98,6 +98,22 @@ import Testing
         }
     }
 
+    @Test func `with execd ends also what has left the group, and what ignores TERM`() async throws {
+        try await LiveExecd.run { execd async throws in
+            let escapes = Self.escapes + ["setsid sh -c 'trap \\\"\\\" TERM; echo $$; while :; do sleep 1; done' &"]
+            let command = (escapes + ["wait"]).joined(separator: "\\n")
+            let id = try await execd.begin(#"{"command":"\#(command)","background":true}"#)
+            let pids = try await pids(execd, id, escapes.count)
+            #expect(pids.count == escapes.count && pids.allSatisfy { !isGone($0) })
+            let left = try await execd.events(#"{"command":"setsid sleep 1000 & echo $!"}"#)
+            let pid = try #require(pid_t(execd.texts("stdout", left)))
+            await execd.service.end()
+            #expect(pids.allSatisfy(isGone), "\(pids.filter { !isGone($0) })")
+            #expect(!isGone(pid), "a command that ended before has left it running")
+            kill(pid, SIGKILL)
+        }
+    }
+
     @Test func `a command that ends by itself leaves its servers running`() async throws {
         try await LiveExecd.run { execd async throws in
             let events = try await execd.events(#"{"command":"setsid sleep 1000 & echo $!"}"#)

@@ -16,6 +16,9 @@ import Testing
             "--", "sleep",
         ])
         #expect(options.ownGroup.descriptors == [3, 4] && options.commandGroup.descriptors == [5, 6])
+        var found = options
+        found.sidecar = try #require(PolicySidecar(words: "7,5"))
+        #expect(try Options.parse(found.serving).sidecar == found.sidecar && PolicySidecar(words: "5,x") == nil)
         let serving = try Options.parse(options.serving)
         // It is passed those of commands alone.
         #expect(serving.ownGroup.isEmpty && serving.commandGroup.descriptors == [3, 4])
