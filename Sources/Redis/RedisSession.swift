@@ -31,7 +31,7 @@ package struct RedisSession: ~Copyable {
             .connect(host: address.host, port: address.port) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandlers([
-                        IdleStateHandler(allTimeout: silence), RedisSilenceWatch(),
+                        IdleStateHandler(allTimeout: silence), SilenceWatch(RedisError.silent),
                     ])
                     return try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
                 }
@@ -61,18 +61,6 @@ package struct RedisSession: ~Copyable {
             guard let bytes = try await inbound.next() else { throw RedisError.ended }
             reader.append(bytes.readableBytesView)
         }
-    }
-}
-
-private final class RedisSilenceWatch: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard event is IdleStateHandler.IdleStateEvent else {
-            return context.fireUserInboundEventTriggered(event)
-        }
-        context.fireErrorCaught(RedisError.silent)
-        context.close(promise: nil)
     }
 }
 

@@ -124,42 +124,52 @@ final class SandboxService: Sendable {
     }
 
     func pause(_ id: String) async throws(APIError) {
-        try await locks.withLock(id) { () async throws(APIError) in
-            let sandbox = try sandbox(id)
-            try needs(runtime.capabilities.pause, "pausing")
-            guard sandbox.status.state == .running else {
-                throw APIError(.conflict, codes.notRunning, "Sandbox \(id) is not running")
-            }
-            let pausing = sandbox.moved(to: .pausing, reason: StatusReason.pauseRequested)
-            try await save(pausing)
-            do throws(RuntimeError) {
-                try await runtime.pause(id)
-            } catch {
-                let failure = failed(codes.pauseFailed, "pausing", id, error)
-                try await save(pausing.moved(to: .running, reason: StatusReason.pauseFailed, message: failure.message))
-                throw failure
-            }
-            try await save(pausing.moved(to: .paused, reason: StatusReason.paused))
-        }
+        let change = PhaseChange(
+            action: "pausing", wrongState: codes.notRunning, failure: codes.pauseFailed,
+            failureReason: StatusReason.pauseFailed)
+        try await take(
+            id, from: .running, by: (.pausing, StatusReason.pauseRequested), to: (.paused, StatusReason.paused), change
+        ) { (runtime) throws(RuntimeError) in try await runtime.pause(id) }
     }
 
     func resume(_ id: String) async throws(APIError) {
+        let change = PhaseChange(
+            action: "resuming", wrongState: codes.notPaused, failure: codes.resumeFailed,
+            failureReason: StatusReason.resumeFailed)
+        try await take(
+            id, from: .paused, by: (.resuming, StatusReason.resumeRequested), to: (.running, StatusReason.running),
+            change
+        ) { (runtime) throws(RuntimeError) in try await runtime.resume(id) }
+    }
+
+    /// How a change of what a sandbox does is called; codes and reasons.
+    private struct PhaseChange {
+        let action, wrongState, failure, failureReason: String
+    }
+
+    /// Takes a sandbox from one state by another to a third; back where the runtime fails.
+    private func take(
+        _ id: String, from state: SandboxState, by passing: (state: SandboxState, reason: String),
+        to end: (state: SandboxState, reason: String), _ change: PhaseChange,
+        act: (any SandboxRuntime) async throws(RuntimeError) -> Void
+    ) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in
             let sandbox = try sandbox(id)
-            try needs(runtime.capabilities.pause, "resuming")
-            guard sandbox.status.state == .paused else {
-                throw APIError(.conflict, codes.notPaused, "Sandbox \(id) is not paused")
+            try needs(runtime.capabilities.pause, change.action)
+            guard sandbox.status.state == state else {
+                throw APIError(
+                    .conflict, change.wrongState, "Sandbox \(id) is not \(state.rawValue.lowercased())")
             }
-            let resuming = sandbox.moved(to: .resuming, reason: StatusReason.resumeRequested)
-            try await save(resuming)
+            let changing = sandbox.moved(to: passing.state, reason: passing.reason)
+            try await save(changing)
             do throws(RuntimeError) {
-                try await runtime.resume(id)
+                try await act(runtime)
             } catch {
-                let failure = failed(codes.resumeFailed, "resuming", id, error)
-                try await save(resuming.moved(to: .paused, reason: StatusReason.resumeFailed, message: failure.message))
+                let failure = failed(change.failure, change.action, id, error)
+                try await save(changing.moved(to: state, reason: change.failureReason, message: failure.message))
                 throw failure
             }
-            try await save(resuming.moved(to: .running, reason: StatusReason.running))
+            try await save(changing.moved(to: end.state, reason: end.reason))
         }
     }
 

@@ -15,10 +15,10 @@ import NetworkPolicy
 /// from that number to the profile's chain. The maps do not lead directly to chains: with verdicts in `learned`, the
 /// kernel would walk the whole map whenever an address is added, to check for jump loops.
 enum RulesetTransactions {
-    private static let table = SandboxRuleset.table
+    static let table = SandboxRuleset.table
     static let learnedSets = (v4: "learned4", v6: "learned6")
 
-    private enum Chain {
+    enum Chain {
         static let names = "names"
         static let checks = "checks"
         static let scrub = "scrub"
@@ -31,9 +31,9 @@ enum RulesetTransactions {
         static let input = "input"
         static let forward = "forward"
     }
-    private static let profiles = "profiles"
+    static let profiles = "profiles"
     /// The map from a profile's number to a chain that redirects its ports to the flow check.
-    private static let checked = "checked"
+    static let checked = "checked"
 
     /// Replaces the table, if any, in one transaction, so that no packet passes without rules.
     static func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) -> Transaction {
@@ -85,9 +85,9 @@ enum RulesetTransactions {
         return change
     }
 
-    private static func learnedSet(_ isIPv4: Bool) -> String { isIPv4 ? learnedSets.v4 : learnedSets.v6 }
+    static func learnedSet(_ isIPv4: Bool) -> String { isIPv4 ? learnedSets.v4 : learnedSets.v6 }
 
-    private static func name(of set: SandboxRuleset.RangeSet, isIPv4: Bool) -> String {
+    static func name(of set: SandboxRuleset.RangeSet, isIPv4: Bool) -> String {
         set.rawValue + (isIPv4 ? "4" : "6")
     }
 
@@ -172,147 +172,13 @@ enum RulesetTransactions {
             set: partMap(isIPv4), table: table)
     }
 
-    private static func partMap(_ isIPv4: Bool) -> String { isIPv4 ? "parts4" : "parts6" }
+    static func partMap(_ isIPv4: Bool) -> String { isIPv4 ? "parts4" : "parts6" }
 
     /// The names of the shards' maps, and of the chains that look them up.
-    private static func partNames(
+    static func partNames(
         _ parts: RangeShards, _ set: SandboxRuleset.RangeSet, isIPv4: Bool
     ) -> [String] {
         let name = name(of: set, isIPv4: isIPv4), count = parts.count(isIPv4: isIPv4)
         return count == 1 ? [name] : (0..<count).map { "\(name)-\($0)" }
     }
-
-    private static func addDefault(_ action: Action, to change: inout Transaction) {
-        change.addRule(Chain.otherwise, table: table, [.verdict(action == .allow ? .accept : .goto(Chain.refuse))])
-    }
-
-    /// Redirects every query to the filter, whichever resolver it was for.
-    private static func addRedirects(_ port: UInt16, to change: inout Transaction) {
-        for transport in [IPProtocol.udp, IPProtocol.tcp] {
-            change.addRule(
-                Chain.names, table: table, .destinationPort(53, transport: transport) + [.redirect(port: port)])
-        }
-    }
-
-    /// Redirects the first segment of a flow to a learned address to the flow check. The check's own connections pass.
-    private static func addChecks(_ exceptions: SharedNamespace, to change: inout Transaction) {
-        change.addChain(
-            Chain.checks, table: table, base: BaseChain(.nat, .output, priority: -109, dropsByDefault: false))
-        let leave: [Expression] = [.verdict(.accept)]
-        for match in exceptions.matches { change.addRule(Chain.checks, table: table, match + leave) }
-        // Otherwise the check would answer to a forged source address.
-        change.addRule(Chain.checks, table: table, .fromForeignAddress + leave)
-        for isIPv4 in [true, false] {
-            change.addRule(
-                Chain.checks, table: table,
-                .transport(IPProtocol.tcp) + .destination(mappedBy: learnedSet(isIPv4), isIPv4: isIPv4)
-                    + [.verdictMap(checked)])
-        }
-        // Clear the mark after the last rule that needs it and before a packet socket can see it.
-        guard let mark = exceptions.filterMark else { return }
-        change.addChain(
-            Chain.scrub, table: table, base: BaseChain(.filter, .postrouting, priority: 0, dropsByDefault: false))
-        change.addRule(Chain.scrub, table: table, .from(mark) + [.setMeta(.mark, 0), .setMeta(.priority, 0)])
-    }
-
-    private static func addOutput(_ ruleset: SandboxRuleset, to change: inout Transaction) {
-        let exceptions = ruleset.exceptions, isChecking = ruleset.flowCheckPort != nil
-        let refuse: [Expression] = [.verdict(.goto(Chain.refuse))], accept: [Expression] = [.verdict(.accept)]
-        var rules: [[Expression]] = exceptions.matches.map { $0 + accept }
-        if isChecking, let mark = exceptions.filterMark {
-            // A raw packet must not pass as part of one of the check's flows, open or ended.
-            rules = [.from(mark) + [.setConnectionMark(FlowCheckMark.connection)] + accept] + rules
-            rules.append(
-                .connectionMark(FlowCheckMark.connection) + .noReset + [.verdict(.drop)])
-        }
-        rules += [
-            .toLocalAddress + .fromForeignAddress + [.verdict(.goto(Chain.disguised))],
-            // A redirected query goes to loopback through another interface, so match its address, not its interface.
-            .toLocalAddress + accept,
-            // Only `established`, not `related`: ICMP errors can carry any data, even to an address that is open to TCP
-            // alone, and conntrack helpers expect further connections. These are judged like any other packet.
-            .connection([.established]) + accept,
-            .fromForeignAddress + [.verdict(.goto(Chain.foreign))],
-        ]
-        let discovery = neighbourDiscovery
-        rules += discovery.map { $0 + accept }
-        // A refusal is sent to the packet's source address and quotes the packet. With a forged source, which takes no
-        // privilege (IPV6_FREEBIND), it would carry the refused data out. So drop these silently, except neighbour
-        // discovery, since a link that comes up has no address yet.
-        change.addChain(Chain.foreign, table: table)
-        for rule in discovery { change.addRule(Chain.foreign, table: table, rule + accept) }
-        change.addRule(Chain.foreign, table: table, [.verdict(.drop)])
-        // The filter, or a server in the sandbox, would answer a packet with a forged source, and answers pass. So drop
-        // these. Only resets may have a foreign source: they come in the name of the connection's original destination.
-        change.addChain(Chain.disguised, table: table)
-        change.addRule(Chain.disguised, table: table, .reset + accept)
-        change.addRule(Chain.disguised, table: table, [.verdict(.drop)])
-        for isIPv4 in [true, false] {
-            rules.append(.destination(in: name(of: .protected, isIPv4: isIPv4), isIPv4: isIPv4) + refuse)
-        }
-        addEmbedded(ruleset, to: &change)
-        rules.append(.family(isIPv4: false) + [.verdict(.jump(Chain.embedded))])
-        // A packet that conntrack does not know and that does not begin a flow belongs to one that was ended.
-        rules.append(.notPlainSYN + refuse)
-        for isIPv4 in [true, false] {
-            rules.append(.destination(mappedBy: learnedSet(isIPv4), isIPv4: isIPv4) + [.verdictMap(profiles)])
-            let names = partNames(ruleset.parts, .blocks, isIPv4: isIPv4)
-            rules.append(
-                names.count == 1
-                    ? .destination(mappedBy: names[0], isIPv4: isIPv4) + [.verdictMap(profiles)]
-                    : .destination(judgedBy: partMap(isIPv4), isIPv4: isIPv4))
-        }
-        rules.append([.verdict(.goto(Chain.otherwise))])
-        change.addChain(
-            Chain.output, table: table, base: BaseChain(.filter, .output, priority: 0, dropsByDefault: true))
-        for rule in rules { change.addRule(Chain.output, table: table, rule) }
-    }
-
-    /// Protected IPv4 addresses are protected inside IPv6 addresses as well. Forms that make a contiguous block are in
-    /// the set instead.
-    private static func addEmbedded(_ ruleset: SandboxRuleset, to change: inout Transaction) {
-        change.addChain(Chain.embedded, table: table)
-        for form in EmbeddedAddress.forms {
-            for block in ruleset.protectedBlocks where form.block(of: block) == nil {
-                guard let (value, mask) = form.pattern(of: block) else { continue }
-                change.addRule(
-                    Chain.embedded, table: table,
-                    .destination(value, mask: mask) + [.verdict(.goto(Chain.refuse))])
-            }
-        }
-    }
-
-    private static var neighbourDiscovery: [[Expression]] {
-        NeighbourDiscovery.sent.flatMap { type in
-            NeighbourDiscovery.groups.map { .icmpv6(type: type) + .destination($0) }
-                + [.icmpv6(type: type) + .destination(in: "neighbours6", isIPv4: false)]
-        }
-    }
-
-    /// Accepts new connections only from the sandbox's link, where the gateway is. The host keeps other sandboxes off
-    /// it.
-    private static func addInput(to change: inout Transaction) {
-        let accept: [Expression] = [.verdict(.accept)]
-        var rules: [[Expression]] = [.input("lo") + accept, .connection([.established]) + accept]
-        // Accept ICMP errors about flows, but no connections that a conntrack helper expects.
-        for number in [IPProtocol.icmp, IPProtocol.icmpv6] {
-            rules.append(.transport(number) + .connection([.related]) + accept)
-        }
-        for type in NeighbourDiscovery.received { rules.append(.icmpv6(type: type) + accept) }
-        rules.append(.notPlainSYN + [.verdict(.drop)])
-        for isIPv4 in [true, false] {
-            rules.append(
-                .transport(IPProtocol.tcp)
-                    + .source(in: name(of: .neighbours, isIPv4: isIPv4), isIPv4: isIPv4) + accept)
-        }
-        change.addChain(Chain.input, table: table, base: BaseChain(.filter, .input, priority: 0, dropsByDefault: true))
-        for rule in rules { change.addRule(Chain.input, table: table, rule) }
-    }
-}
-
-/// ICMPv6 messages that IPv6 cannot work without (RFC 4861).
-private enum NeighbourDiscovery {
-    static let sent: [UInt8] = [133, 135, 136]
-    static let received: [UInt8] = [134, 135, 136]
-    static let groups = [CIDRBlock("ff02::/16")!, CIDRBlock("fe80::/10")!]
 }

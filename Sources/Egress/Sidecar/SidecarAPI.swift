@@ -82,7 +82,7 @@ package final class SidecarServer: Sendable {
             application: SidecarAPI(sidecar, metrics: metrics).http)
         let loop = group.next()
         refreshing = loop.scheduleRepeatedAsyncTask(initialDelay: Self.interval, delay: Self.interval) { _ in
-            NIOThreadPool.singleton.runIfActive(eventLoop: loop) { sidecar.refresh() }
+            loop.makeFutureWithTask { try await Blocking.run { sidecar.refresh() } }
         }
         let address = sidecar.configuration.address
         let port = Int(address.port)

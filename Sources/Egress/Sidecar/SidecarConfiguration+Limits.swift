@@ -1,6 +1,13 @@
 import Egress
 import NetworkPolicy
 
+/// One entry of the list of resolvers.
+private enum BlockedResolver {
+    /// All that the presets know.
+    case known
+    case target(Target)
+}
+
 extension SidecarConfiguration {
     /// The reference's settings for other resolvers: port 853 is closed, and port 443 if asked for.
     mutating func readResolverBlock(
@@ -9,19 +16,23 @@ extension SidecarConfiguration {
         resolverBlock.overTLS = try values.flag("BLOCK_DOT") ?? true
         let blocks = try values.flag("BLOCK_DOH_443")
         let advice = "use addresses, blocks, names, or known"
-        var targets: [Target] = []
-        if try values.list("DOH_BLOCKLIST", advice, { $0 })?.contains("known") == true {
-            do throws(EgressError) { targets = try known().targets } catch {
-                throw values.wrong("DOH_BLOCKLIST", "\(error)")
-            }
+        let listed = try values.list("DOH_BLOCKLIST", advice) { text -> BlockedResolver? in
+            text == "known" ? .known : (try? Target(text)).map { .target($0) }
         }
-        let listed = try values.list("DOH_BLOCKLIST", advice) { text -> [Target]? in
-            guard text == "known" else { return (try? Target(text)).map { [$0] } }
-            return targets.isEmpty ? nil : targets
-        }?.flatMap { $0 }
         if let listed {
+            var targets: [Target] = []
+            for entry in listed {
+                switch entry {
+                case .target(let target): targets.append(target)
+                case .known:
+                    do throws(EgressError) { targets += try known().targets } catch {
+                        throw values.wrong("DOH_BLOCKLIST", "\(error)")
+                    }
+                }
+            }
+            guard !targets.isEmpty else { throw values.wrong("DOH_BLOCKLIST", advice) }
             // A list without the switch counts as well; the reference ignores it.
-            if blocks ?? true { resolverBlock.overHTTPS = .targets(listed) }
+            if blocks ?? true { resolverBlock.overHTTPS = .targets(targets) }
         } else if blocks == true {
             resolverBlock.overHTTPS = .everything
         }

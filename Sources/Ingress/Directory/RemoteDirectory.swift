@@ -2,6 +2,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Redis
 import Synchronization
 import System
 
@@ -107,7 +108,9 @@ package final class RemoteDirectory: EndpointDirectory {
             .connect(to: place) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandlers([IdleStateHandler(readTimeout: Self.maxSilence), DirectorySilenceWatch()])
+                    try pipeline.addHandlers([
+                        IdleStateHandler(readTimeout: Self.maxSilence), SilenceWatch(DirectoryError.silent),
+                    ])
                     try pipeline.addHTTPClientHandlers()
                     return try NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>(
                         wrappingChannelSynchronously: channel)
@@ -154,19 +157,6 @@ package final class RemoteDirectory: EndpointDirectory {
         }
         for access in ended { for observer in observers { observer(access) } }
         if let position { for follower in followers { follower(position) } }
-    }
-}
-
-/// Closes a connection that has been silent for too long, because a peer that vanishes does not close it.
-private final class DirectorySilenceWatch: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard event is IdleStateHandler.IdleStateEvent else {
-            return context.fireUserInboundEventTriggered(event)
-        }
-        context.fireErrorCaught(DirectoryError.silent)
-        context.close(promise: nil)
     }
 }
 
