@@ -44,23 +44,14 @@ final class CommandResolver: Sendable {
 
     private static func serve(_ listening: CInt, _ asking: CInt) {
         var buffer = [UInt8](repeating: 0, count: 4096)
-        var client = [UInt8](repeating: 0, count: 16)
-        while true {
-            var length = socklen_t(client.count)
-            let count = client.withUnsafeMutableBytes {
-                recvfrom(
-                    listening, &buffer, buffer.count, 0, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length
-                )
-            }
-            guard count > 0, send(asking, buffer, count, 0) == count else { return }
+        while let question = Datagram(from: listening) {
+            guard send(asking, question.bytes, question.bytes.count, 0) == question.bytes.count else { return }
             let answered = recv(asking, &buffer, buffer.count, 0)
             guard answered > 0 else { return }
             for address in DNSMessages.addresses(Array(buffer[..<answered])).addresses {
                 nft("add element inet peer learned { \(address) timeout 300s }\n")
             }
-            _ = client.withUnsafeBytes {
-                sendto(listening, buffer, answered, 0, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), length)
-            }
+            question.answer(Array(buffer[..<answered]), on: listening)
         }
     }
 

@@ -27,6 +27,18 @@ def family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+def is_closed_over_udp(inside, free, address, port):
+    """Of both a packet is sent and a connection was tried: nothing of the one has arrived, and both of the other's."""
+    for one in (inside, free):
+        with one.socket(socket.SOCK_DGRAM, family(address)) as client:
+            try:
+                client.sendto(b"\xc0\0\0\0\x01 an initial packet of QUIC", (address, port))
+            except OSError:
+                pass
+    assert not [p for p in inside.arrived() if p.port == port]
+    assert {p.protocol for p in free.arrived() if p.port == port} == {TCP, UDP}
+
+
 @POLICIES
 @pytest.mark.parametrize("address", [ONE, TWO, ONE_V6, TWO_V6])
 def test_E3_port_853_is_closed_to_every_address_over_tls_and_quic(attacker, arena, address, policy):
@@ -34,14 +46,7 @@ def test_E3_port_853_is_closed_to_every_address_over_tls_and_quic(attacker, aren
     with arena.listen(socket.SOCK_STREAM, address, 853, echo) as server:
         assert not inside.connects(address, 853) and server.met == 0
         assert free.connects(address, 853)
-    for one in (inside, free):
-        with one.socket(socket.SOCK_DGRAM, family(address)) as client:
-            try:
-                client.sendto(b"\xc0\0\0\0\x01 an initial packet of QUIC", (address, 853))
-            except OSError:
-                pass
-    assert not [p for p in inside.arrived() if p.port == 853]
-    assert {p.protocol for p in free.arrived() if p.port == 853} == {TCP, UDP}
+    is_closed_over_udp(inside, free, address, 853)
 
 
 @POLICIES
@@ -55,14 +60,7 @@ def test_E3_a_known_resolver_has_no_port_443_over_tcp_or_http3_and_keeps_its_oth
         assert inside.connects(address, 80)
         eventually(lambda: web.met == 1, within=5, what="the other port")
         assert free.connects(address, 443)
-    for one in (inside, free):
-        with one.socket(socket.SOCK_DGRAM, family(address)) as client:
-            try:
-                client.sendto(b"\xc0\0\0\0\x01 an initial packet of QUIC", (address, 443))
-            except OSError:
-                pass
-    assert not [p for p in inside.arrived() if p.port == 443]
-    assert {p.protocol for p in free.arrived() if p.port == 443} == {TCP, UDP}
+    is_closed_over_udp(inside, free, address, 443)
 
 
 @POLICIES

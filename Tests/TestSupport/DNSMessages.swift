@@ -98,26 +98,13 @@ public final class UpstreamServer: Sendable {
         }
         self.port = UInt16(bound[2]) << 8 | UInt16(bound[3])
         BackgroundThread.start { [weak self] in
-            var buffer = [UInt8](repeating: 0, count: 4096)
-            var peer = [UInt8](repeating: 0, count: 28)
-            while true {
-                var length = socklen_t(peer.count)
-                let count = peer.withUnsafeMutableBytes {
-                    recvfrom(
-                        descriptor, &buffer, buffer.count, 0, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self),
-                        &length)
-                }
-                guard count > 0 else { break }
-                let query = Array(buffer[..<count])
-                guard let question = DNSMessages.question(query) else { continue }
+            while let query = Datagram(from: descriptor) {
+                guard let question = DNSMessages.question(query.bytes) else { continue }
                 self?.asked.withLock { $0.append(question.name) }
                 let addresses = (table[question.name] ?? []).compactMap { IPAddress($0) }
                     .filter { $0.bytes.count == (question.type == DNSMessages.a ? 4 : 16) }
-                guard let answer = DNSMessages.answer(to: query, addresses, timeToLive: timeToLive) else { continue }
-                _ = peer.withUnsafeBytes {
-                    sendto(
-                        descriptor, answer, answer.count, 0, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self),
-                        length)
+                if let answer = DNSMessages.answer(to: query.bytes, addresses, timeToLive: timeToLive) {
+                    query.answer(answer, on: descriptor)
                 }
             }
             close(descriptor)

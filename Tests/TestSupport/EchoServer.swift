@@ -38,20 +38,7 @@ public final class EchoServer: Sendable {
     }
 
     private static func echo(datagrams: CInt) {
-        var buffer = [UInt8](repeating: 0, count: 2048)
-        var peer = [UInt8](repeating: 0, count: 28)
-        while true {
-            var length = socklen_t(peer.count)
-            let count = peer.withUnsafeMutableBytes {
-                recvfrom(
-                    datagrams, &buffer, buffer.count, 0, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length
-                )
-            }
-            guard count > 0 else { break }
-            _ = peer.withUnsafeBytes {
-                sendto(datagrams, buffer, count, 0, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), length)
-            }
-        }
+        while let datagram = Datagram(from: datagrams, upTo: 2048) { datagram.answer(datagram.bytes, on: datagrams) }
         close(datagrams)
     }
 

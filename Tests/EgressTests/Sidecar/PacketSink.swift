@@ -46,19 +46,11 @@ final class PacketSink: Sendable {
     /// What came since the last call; nothing that the namespace itself sent.
     func packets() throws -> [SeenPacket] {
         var found: [SeenPacket] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        var peer = [UInt8](repeating: 0, count: 20)
-        while true {
-            var length = socklen_t(peer.count)
-            let count = peer.withUnsafeMutableBytes {
-                recvfrom(
-                    descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT),
-                    $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
-            }
-            guard count >= 0 else { return found }
-            let isOutgoing = peer[10] == 4
-            if !isOutgoing && count >= 14 { found.append(SeenPacket(frame: Array(buffer[..<count]))) }
+        while let packet = Datagram(from: descriptor, flags: Int32(MSG_DONTWAIT)) {
+            let isOutgoing = packet.peer[10] == 4
+            if !isOutgoing && packet.bytes.count >= 14 { found.append(SeenPacket(frame: packet.bytes)) }
         }
+        return found
     }
 }
 

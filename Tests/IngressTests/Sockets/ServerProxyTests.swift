@@ -24,6 +24,21 @@ import Testing
         return (answer, backend.received)
     }
 
+    /// A server that answers `first`, and `last` when it is released.
+    private func pausingServer() async throws -> (HTTPServer, TestDirectory, release: AsyncStream<Void>.Continuation) {
+        let (go, release) = AsyncStream<Void>.makeStream()
+        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "t")) { _, writer in
+            try? await writer.start(.ok)
+            try? await writer.write(ByteBuffer(string: "first"))
+            for await _ in go { break }
+            try? await writer.write(ByteBuffer(string: "last"))
+            try? await writer.finish()
+        }
+        let directory = TestDirectory()
+        directory.set("s", at: try await server.start(on: .tcp(host: "127.0.0.1", port: 0)))
+        return (server, directory, release)
+    }
+
     @Test(arguments: ["", "/v1"])
     func `a request is relayed as the contract says`(prefix: String) async throws {
         let (answer, seen) = try await ask(
@@ -140,16 +155,7 @@ import Testing
     }
 
     @Test func `the listener's idle time does not cut a response that takes longer`() async throws {
-        let (go, release) = AsyncStream<Void>.makeStream()
-        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "t")) { _, writer in
-            try? await writer.start(.ok)
-            try? await writer.write(ByteBuffer(string: "first"))
-            for await _ in go { break }
-            try? await writer.write(ByteBuffer(string: "last"))
-            try? await writer.finish()
-        }
-        let directory = TestDirectory()
-        directory.set("s", at: try await server.start(on: .tcp(host: "127.0.0.1", port: 0)))
+        let (server, directory, release) = try await pausingServer()
         // Longer than a request may take to be sent while two hundred tests begin.
         let answer = try await withServerProxy(directory, idleTimeout: .seconds(5)) { address in
             try await RawClient(address).exchange("GET /sandboxes/s/proxy/80 HTTP/1.1\r\nHost: h\r\n\r\n") { received in
@@ -218,16 +224,7 @@ import Testing
     }
 
     @Test func `shutting down lets a proxied response finish`() async throws {
-        let (go, release) = AsyncStream<Void>.makeStream()
-        let server = HTTPServer(group: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "t")) { _, writer in
-            try? await writer.start(.ok)
-            try? await writer.write(ByteBuffer(string: "first"))
-            for await _ in go { break }
-            try? await writer.write(ByteBuffer(string: "last"))
-            try? await writer.finish()
-        }
-        let directory = TestDirectory()
-        directory.set("s", at: try await server.start(on: .tcp(host: "127.0.0.1", port: 0)))
+        let (server, directory, release) = try await pausingServer()
         let (started, note) = AsyncStream<Void>.makeStream()
         let answer = try await withServerProxy(directory) { address in
             let answer = Task {
