@@ -44,7 +44,7 @@ egress: build-deps
 	swift build -c release --product sallyport-egress --static-swift-stdlib --scratch-path .build-egress \
 	    --pkg-config-path $(EGRESS_LIBRARIES) -Xlinker --no-export-dynamic -Xlinker -z -Xlinker now
 
-test: test-deps execd
+test: test-deps
 	./scripts/test.sh
 
 # What tries many moments or many inputs, LENGTH times as long as in `make test`, then every fuzzer: about an hour and a half.

@@ -47,7 +47,9 @@ def table(directory):
     if taken := steps(read("times")):
         lines += ["", "Where the time went (minutes:seconds):"]
         lines += [f"{clock(seconds)}  {name}" for seconds, name in taken]
-        lines += [f"{clock(sum(seconds for seconds, _ in taken))}  together"]
+        # Steps may have run side by side.
+        whole = read("together").strip()
+        lines += [f"{clock(int(whole) if whole.isdigit() else sum(seconds for seconds, _ in taken))}  together"]
     if slowest := files(read("pytest.xml"))[:SHOWN]:
         lines += ["", "The slowest files of pytest:"]
         lines += [f"{clock(seconds)}  {name} ({count})" for seconds, name, count in slowest]

@@ -23,6 +23,12 @@ def test_steps_keep_their_order_and_files_stand_by_their_time(tmp_path):
         "", "The slowest files of pytest:", "  1:10  Tests/Faults/test_races.py (1)", "  1:02  Tests/Gateway/test_slow.py (2)"]
 
 
+def test_steps_that_ran_side_by_side_take_together_what_the_clock_says(tmp_path):
+    (tmp_path / "times").write_text("90 building one, beside the next\n100 building the next\n")
+    (tmp_path / "together").write_text("104\n")
+    assert durations.table(tmp_path).splitlines()[-1] == "  1:44  together"
+
+
 def test_what_was_not_measured_or_was_cut_off_is_left_out(tmp_path):
     assert durations.table(tmp_path) == ""
     (tmp_path / "times").write_text("nonsense\n\n7 pytest\n")
