@@ -1,4 +1,5 @@
 #include "CLinux.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -65,6 +66,42 @@ int linux_mount_image(const char *image, const char *target, int read_only, cons
     if (device < 0) return device;
     unsigned long flags = MS_NOSUID | MS_NODEV | (read_only ? MS_RDONLY : 0);
     int result = mount(name, target, "ext4", flags, options) < 0 ? -errno : 0;
+    close(device);
+    return result;
+}
+
+/// The loop device that shows `image` already, open so that it stays; -ENOENT where there is none. Its name is left in `name`.
+static int shared_device(int image, char *name, size_t size) {
+    struct stat file;
+    if (fstat(image, &file) < 0) return -errno;
+    DIR *devices = opendir("/sys/block");
+    if (!devices) return -errno;
+    int found = -ENOENT;
+    for (struct dirent *entry; found < 0 && (entry = readdir(devices));) {
+        unsigned number;
+        if (sscanf(entry->d_name, "loop%u", &number) != 1) continue;
+        snprintf(name, size, "/dev/loop%u", number);
+        int device = open(name, O_RDWR | O_CLOEXEC);
+        if (device < 0) continue;
+        struct loop_info64 shown;
+        if (ioctl(device, LOOP_GET_STATUS64, &shown) == 0 && shown.lo_inode == file.st_ino && shown.lo_device == file.st_dev)
+            found = device;
+        else
+            close(device);
+    }
+    closedir(devices);
+    return found;
+}
+
+int linux_mount_shared_image(const char *image, const char *target, const char *options) {
+    int file = open(image, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (file < 0) return -errno;
+    char name[32];
+    int device = shared_device(file, name, sizeof name);
+    if (device == -ENOENT) device = loop_device(file, 0, name, sizeof name);
+    close(file);
+    if (device < 0) return device;
+    int result = mount(name, target, "ext4", MS_NOSUID | MS_NODEV, options) < 0 ? -errno : 0;
     close(device);
     return result;
 }

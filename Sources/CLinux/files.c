@@ -23,6 +23,15 @@ int linux_open_beneath(int directory, const char *path, int flags, unsigned int 
     return descriptor < 0 ? -errno : (int)descriptor;
 }
 
+int linux_open_inside(int directory, const char *path, int flags) {
+    struct open_how how = {
+        .flags = (unsigned int)flags | O_CLOEXEC,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+    };
+    long descriptor = syscall(SYS_openat2, directory, path, &how, sizeof how);
+    return descriptor < 0 ? -errno : (int)descriptor;
+}
+
 int linux_open_without_links(const char *path, int flags) {
     struct open_how how = {.flags = (unsigned int)flags | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
     long descriptor = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);

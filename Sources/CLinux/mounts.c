@@ -10,7 +10,10 @@
 #include <unistd.h>
 
 // The kernel's own numbers: the C library's headers of these calls and the kernel's cannot always be read together.
-enum { tree_clone = 1, recursive = 0x8000, empty_source = 4, empty_target = 0x40 };
+enum {
+    tree_clone = 1, recursive = 0x8000, empty_source = 4, empty_target = 0x40, with_idmap = 0x00100000,
+    private_mount = 1 << 18,
+};
 struct attributes {
     uint64_t set, clear, propagation, namespace;
 };
@@ -25,6 +28,20 @@ int linux_mount_restrict(int directory, const char *path, uint64_t attributes) {
     struct attributes change = {.set = attributes};
     unsigned int flags = recursive | AT_EMPTY_PATH;
     return syscall(SYS_mount_setattr, directory, path, flags, &change, sizeof change) < 0 ? -errno : 0;
+}
+
+int linux_mount_view(int place, uint64_t attributes, int user_namespace) {
+    int tree = (int)syscall(SYS_open_tree, place, "", tree_clone | O_CLOEXEC | AT_EMPTY_PATH);
+    if (tree < 0) return -errno;
+    struct attributes change = {.set = attributes, .propagation = private_mount};
+    if (user_namespace >= 0) {
+        change.set |= with_idmap;
+        change.namespace = (uint64_t)user_namespace;
+    }
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &change, sizeof change) == 0) return tree;
+    int failure = errno;
+    close(tree);
+    return -failure;
 }
 
 int linux_mount_attach(int copy, const char *path) {

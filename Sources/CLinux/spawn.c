@@ -71,6 +71,21 @@ static int confine(const char *folder) {
     return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, folder, 4 /* F_EMPTY_PATH */);
 }
 
+static int attach(const struct linux_attachment *attachment) {
+    int place = open(attachment->target, O_PATH | O_CLOEXEC);
+    if (place >= 0 && attachment->below) {
+        int folder = place;
+        place = linux_open_inside(folder, attachment->below, O_PATH);
+        close(folder);
+        if (place < 0) errno = -place;
+    }
+    if (place < 0) return -1;
+    int result = linux_mount_attach_on(attachment->tree, place);
+    close(place);
+    if (result < 0) errno = -result;
+    return result < 0 ? -1 : 0;
+}
+
 // Before the identity changes: then /proc/self may be root's.
 static void raise_out_of_memory_score(int score) {
     char text[12];
@@ -169,6 +184,8 @@ static void become(const linux_spawn_options *options) {
         if (options->hidden_mount && umount2(options->hidden_mount, MNT_DETACH) < 0) return;
         for (int i = 0; i < options->binding_count; i++)
             if (mount(options->bindings[i].source, options->bindings[i].target, NULL, MS_BIND | MS_REC, NULL) < 0) return;
+        for (int i = 0; i < options->attachment_count; i++)
+            if (attach(&options->attachments[i]) < 0) return;
         if (options->writable_folder && confine(options->writable_folder) < 0) return;
     }
     // Sources below 3 would be overwritten by an earlier placement: move them out of the way first.

@@ -18,17 +18,23 @@ final class TestRuntime: Sendable {
     let tag: String
     let configuration: LocalConfiguration
 
-    /// - Parameter stateDirectory: where its sandboxes are, if not in its own folder.
-    init(stateDirectory: String? = nil) throws {
+    /// - Parameters:
+    ///   - stateDirectory: where its sandboxes are, if not in its own folder.
+    ///   - adjust: what is other in its configuration; it gets its folder.
+    init(
+        stateDirectory: String? = nil, adjust: (inout LocalConfiguration, String) -> Void = { _, _ in }
+    ) throws {
         let number = UInt32.random(in: 0 ... .max)
         tag = "t" + String(number % 46656, radix: 36)
         folder = "/tmp/spt-runtime-\(number)"
         image = folder + "/image"
         try BusyboxImage.create(at: image)
         execd = try #require(BusyboxImage.execd, "make execd builds what sandboxes start with")
-        configuration = LocalConfiguration(
+        var configuration = LocalConfiguration(
             stateDirectory: stateDirectory ?? folder + "/sandboxes", execdPath: execd,
             addressPool: CIDRBlock("10.231.\(number % 200).0/24")!, tag: tag, namespaceDirectory: folder + "/netns")
+        adjust(&configuration, folder)
+        self.configuration = configuration
         runtime = try LocalEngine(configuration: configuration, logger: Logger(label: "test"))
     }
 

@@ -89,6 +89,13 @@ typedef struct linux_binding {
     const char *source, *target;
 } linux_binding;
 
+/// A mount that is attached nowhere yet (`linux_mount_view`), and the file or folder to attach it on: `target`, or what is
+/// `below` it (NULL for itself), which is reached through no link.
+typedef struct linux_attachment {
+    int tree;
+    const char *target, *below;
+} linux_attachment;
+
 typedef struct linux_spawn_options {
     /// Absolute path, or a name looked up in `search_path` (colon separated; NULL: no look-up).
     const char *executable;
@@ -117,6 +124,9 @@ typedef struct linux_spawn_options {
     const char *hidden_mount;
     const struct linux_binding *bindings;
     int binding_count;
+    /// With `private_mounts`: mounts that are attached nowhere yet, attached after the bindings in this order.
+    const struct linux_attachment *attachments;
+    int attachment_count;
     /// A file of the network namespace to be in; NULL keeps the current one.
     const char *network_namespace;
     /// With `private_mounts`: nothing but this folder can be written to, and in it no device node opens and no set-id bit
@@ -165,6 +175,10 @@ pid_t linux_foreground_group(int master);
 int linux_mount_copy(int directory, const char *path);
 /// Adds attributes (LINUX_MOUNT_…) to a mount and to all below it; 0 or -errno (Linux 5.12).
 int linux_mount_restrict(int directory, const char *path, uint64_t attributes);
+/// A copy of the mount that an open file or folder (O_PATH will do) is on, from there on and without what is mounted below,
+/// attached nowhere and receiving no mounts of others; with attributes (LINUX_MOUNT_…), and with the owners of a user
+/// namespace where that is not -1. Its descriptor, or -errno (Linux 5.12).
+int linux_mount_view(int place, uint64_t attributes, int user_namespace);
 /// Attaches a copy at a path; 0 or -errno.
 int linux_mount_attach(int copy, const char *path);
 /// Attaches a copy on an open file or folder; 0 or -errno.
@@ -187,6 +201,8 @@ int64_t linux_filesystem_type(const char *path);
 // --- files ------------------------------------------------------------------------------------
 /// openat2 with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS; a descriptor or -errno.
 int linux_open_beneath(int directory, const char *path, int flags, unsigned int mode);
+/// openat2 of a path below a folder, with no link in it and never out of the folder; a descriptor or -errno.
+int linux_open_inside(int directory, const char *path, int flags);
 /// openat2 of a path with no link in it, at its end neither (-ELOOP); a descriptor or -errno.
 int linux_open_without_links(const char *path, int flags);
 /// openat2 of one name, never through a link, out of the folder, or onto another mount (-EXDEV); a descriptor or -errno.
@@ -232,6 +248,9 @@ void linux_pipe_resize(int end, int bytes);
 // --- disks --------------------------------------------------------------------------------------
 /// Mounts the ext4 file system in a file, without set-id bits and devices; the loop device goes with the mount. 0 or -errno.
 int linux_mount_image(const char *image, const char *target, int read_only, const char *options);
+/// The same for a file system that may be mounted already, here or in another mount namespace: its device is used again,
+/// since two devices for one file would destroy what is in it.
+int linux_mount_shared_image(const char *image, const char *target, const char *options);
 /// Stops a mounted file system without writing what it has not written yet (FS_IOC_SHUTDOWN); 0 or -errno.
 int linux_shut_down_filesystem(const char *target);
 /// 1 where something is mounted there, 0 where not, or -errno.

@@ -185,6 +185,7 @@ package struct Settings: Sendable {
     package var local = Local()
     /// Pools that there are from the start, beside those that requests make.
     package var pools: [Pool] = []
+    package var storage = StorageConfiguration()
     package var egress = Egress()
     package var logLevel = Logger.Level.info
     /// nil for one in the state directory.
@@ -198,6 +199,8 @@ package struct Settings: Sendable {
     var secretsFolder: String { local.stateDirectory + "/secrets" }
     /// The guard's state.
     var guardFolder: String { local.stateDirectory + "/egress" }
+    package var sandboxesFolder: String { local.stateDirectory + "/sandboxes" }
+    package var volumesFolder: String { local.stateDirectory + "/volumes" }
     /// The folder of network namespaces.
     var namespaceDirectory: String { local.runDirectory + "/netns" }
     var policySocket: String { local.runDirectory + "/policy.sock" }

@@ -53,7 +53,10 @@ extension SandboxService {
         _ request: CreateRequest, as taken: WarmPools.Taken, _ owner: String?, within patience: Duration
     ) async throws(APIError) -> Sandbox {
         if case .cold = taken {
-            do throws(RuntimeError) { try await runtime.admit(request.limits) } catch { throw refusal(error) }
+            do throws(RuntimeError) {
+                try await runtime.admit(request.limits)
+                try await runtime.admit(request.volumes)
+            } catch { throw refusal(error) }
         }
         var made = Sandbox(request, id: taken.id, at: .now())
         made.secretsTag = secretsTag(of: made.id)
@@ -128,7 +131,8 @@ extension SandboxService {
             environment: request.poolEnvironment.merging(request.environment) { _, asked in asked },
             limits: request.limits, policy: request.policy ?? .allowAll,
             labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id),
-            isolates: request.extensions[Sandbox.isolationExtension] == "enable")
+            isolates: request.extensions[Sandbox.isolationExtension] == "enable", volumes: request.volumes,
+            bucketKeys: request.bucketKeys)
     }
 
     /// Stores that a sandbox runs. The caller must hold its lock.
@@ -194,6 +198,8 @@ extension SandboxService {
         case .start(let isCallersFault):
             APIError(
                 isCallersFault ? .badRequest : .internalServerError, codes.startFailed, ForeignText.escaped("\(error)"))
+        case .volume(let code, let isCallersFault):
+            APIError(isCallersFault ? .badRequest : .internalServerError, code, ForeignText.escaped("\(error)"))
         case .guardAway: APIError(.serviceUnavailable, "SANDBOX::GUARD_UNAVAILABLE", "\(error)")
         case .unsupported: .notSupported("\(error)")
         case .other:

@@ -26,6 +26,9 @@ struct CreateRequest: Sendable {
     var platform: Platform?
     var policy: Policy?
     var secureAccess: Bool
+    var volumes: [SandboxVolume]
+    /// Of volumes that are buckets, by the volume's name.
+    var bucketKeys: [String: BucketKeys]
 
     static let shortestTimeout = 60
 
@@ -79,6 +82,7 @@ struct CreateRequest: Sendable {
             fields.problem("credentialProxy", "credentialProxy.enabled requires networkPolicy")
         }
         let requests = fields.texts("resourceRequests") ?? [:]
+        let volumes = VolumeRequest.list(fields)
         try problems.check()
         guard !secureAccess || serverLimits.capabilities.secureAccess else {
             throw .parameter("secureAccess is not supported by this runtime: leave it out")
@@ -101,7 +105,9 @@ struct CreateRequest: Sendable {
         self.platform = platform
         self.limits = try ResourceLimits(resources: (resources ?? [:]).compactMapValues { $0 })
         policy = try Self.policy(fields, serverLimits)
+        (self.volumes, bucketKeys) = ([], [:])
         try checkRules(serverLimits)
+        (self.volumes, bucketKeys) = try VolumeRequest.checked(volumes)
         try checkPool()
     }
 
@@ -115,7 +121,7 @@ struct CreateRequest: Sendable {
     private func checkPool() throws(APIError) {
         guard poolRef != nil else { return }
         for (field, isGiven) in [
-            ("platform", platform != nil), ("image.auth", credentials != nil),
+            ("volumes", !volumes.isEmpty), ("platform", platform != nil), ("image.auth", credentials != nil),
             ("extensions[\"\(Sandbox.isolationExtension)\"]", extensions[Sandbox.isolationExtension] == "enable"),
         ] where isGiven {
             throw .parameter("\(field) cannot be given with extensions.poolRef")
@@ -150,7 +156,7 @@ struct CreateRequest: Sendable {
         if fields.value("lifecycle") != nil {
             return .parameter("lifecycle hooks are not supported by this runtime")
         }
-        if let volumes = fields.value("volumes"), volumes != .array([]) {
+        if !capabilities.volumes, let volumes = fields.value("volumes"), volumes != .array([]) {
             return APIError(.badRequest, "VOLUME::UNSUPPORTED_BACKEND", "volumes are not supported by this runtime")
         }
         return nil

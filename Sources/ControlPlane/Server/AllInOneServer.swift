@@ -56,7 +56,7 @@ package final class AllInOneServer: Sendable {
         configuration.metrics = { metrics.prometheusText() }
         try Self.checkPools(settings.local)
         var local = LocalConfiguration(
-            stateDirectory: settings.local.stateDirectory + "/sandboxes",
+            stateDirectory: settings.sandboxesFolder,
             execdPath: try settings.local.execd ?? Installation.current.execd(),
             addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
             tag: settings.local.tag, namespaceDirectory: settings.namespaceDirectory,
@@ -64,6 +64,9 @@ package final class AllInOneServer: Sendable {
         local.userNamespaces = settings.local.userNamespaces
         local.reachableBy = settings.local.reachableBy
         local.disk = settings.local.disk
+        local.volumesDirectory = settings.volumesFolder
+        local.storage = settings.storage
+        local.storage.withheld = [settings.local.stateDirectory, settings.local.runDirectory]
         local.ociRuntime = settings.local.ociRuntime?.rawValue
         let engine = try LocalEngine(configuration: local, logger: logger)
         metrics.collect { [weak engine] in

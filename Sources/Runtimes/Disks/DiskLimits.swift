@@ -30,7 +30,7 @@ package struct DiskConfiguration: Hashable, Sendable {
 }
 
 /// Provides the disk for a sandbox's own files, with a limit.
-struct DiskLimits: Sendable {
+package struct DiskLimits: Sendable {
     private enum Mechanism: Sendable {
         case quota(ProjectQuota)
         case image(DiskTemplates)
@@ -41,7 +41,7 @@ struct DiskLimits: Sendable {
     /// Tries the mechanisms in the sandboxes' folder and uses the first that works.
     /// - Parameter keepsProjects: whether sandboxes have user namespaces, without which they could leave their projects.
     /// - Throws: if the configured one does not work.
-    init(
+    package init(
         _ configuration: DiskConfiguration, folder: String, keepsProjects: Bool = true, logger: Logger
     ) throws(RuntimeError) {
         if [.automatic, .quota].contains(configuration.enforcement) {
@@ -94,6 +94,22 @@ struct DiskLimits: Sendable {
             try templates.template(of: bytes).write(to: disk.image)
             try disk.mount(readOnly: false)
         }
+    }
+
+    /// Creates `disk.path` in a named volume's folder.
+    /// - Returns: the limit that holds; nil for none.
+    func make(_ disk: VolumeDisk, bytes: Int64) throws(RuntimeError) -> Int64? {
+        guard mkdir(disk.path, 0o755) == 0 else {
+            throw .system(action: "making \(disk.path)", reason: String(cString: strerror(errno)))
+        }
+        switch mechanism {
+        case .none: return nil
+        case .quota(let quota): try quota.limit(disk.path, bytes: bytes)
+        case .image(let templates):
+            try disk.format(bytes: bytes, templates.program)
+            try disk.mount()
+        }
+        return bytes
     }
 
     private static func probe(

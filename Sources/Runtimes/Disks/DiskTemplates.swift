@@ -69,7 +69,8 @@ final class DiskTemplates: Sendable {
         var order: [Int64] = []
     }
     private let state = Mutex(State())
-    private let program: Tool
+    /// mke2fs
+    let program: Tool
     /// The folder in which they are made.
     private let folder: String
 

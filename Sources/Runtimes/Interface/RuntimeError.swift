@@ -20,6 +20,9 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     case unavailable(String)
     /// The task was cancelled.
     case cancelled
+    case volume(VolumeProblem)
+    /// A named volume that cannot be removed, and one of the sandboxes that have it.
+    case volumeInUse(String, by: String)
     case system(action: String, reason: String)
 
     // The local runtime.
@@ -46,6 +49,8 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .unsupported(let what): "\(what) is not supported by this runtime"
         case .unavailable(let reason): "the runtime does not answer: \(reason)"
         case .cancelled: "it was called off"
+        case .volume(let problem): "\(problem)"
+        case .volumeInUse(let name, let sandbox): "volume \(name) is in use by sandbox \(sandbox): delete that first"
         case .system(let action, let reason): "\(action): \(reason)"
         case .notRoot: "the local runtime needs root: start the server as root, or choose another runtime"
         case .missingTool(let tool, let package): "\(tool) is not installed: apt-get install \(package)"
@@ -74,6 +79,8 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         /// The image cannot be found, or cannot be fetched.
         case image(isCallersFault: Bool)
         case start(isCallersFault: Bool)
+        /// A volume cannot be had.
+        case volume(code: String, isCallersFault: Bool)
         case guardAway
         case unsupported
         case other
@@ -85,6 +92,7 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .policyRefused, .unenforcedLimit: .request
         case .noCapacity, .noAddressLeft, .noIdentifiersLeft, .diskNearlyFull: .capacity
         case .startFailed(_, _, let isCallersFault): .start(isCallersFault: isCallersFault)
+        case .volume(let problem): .volume(code: problem.code.rawValue, isCallersFault: problem.code.isCallersFault)
         case .guardAway: .guardAway
         case .unsupported: .unsupported
         default: .other

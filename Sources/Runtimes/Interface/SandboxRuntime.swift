@@ -13,6 +13,9 @@ package protocol SandboxRuntime: Sendable {
     /// Checks whether a sandbox with these limits could be created now.
     func admit(_ limits: ResourceLimits) async throws(RuntimeError)
 
+    /// Checks whether a sandbox could have these volumes, without making any; only if `capabilities.volumes` is true.
+    func admit(_ volumes: [SandboxVolume]) async throws(RuntimeError)
+
     /// Creates and starts a sandbox. When this returns, its policy is in force and execd accepts connections.
     ///
     /// When its task is cancelled, it stops and throws `.cancelled` as soon as it can. After an error nothing is left,
@@ -61,6 +64,9 @@ package protocol SandboxRuntime: Sendable {
 
 extension SandboxRuntime {
     package func admit(_ limits: ResourceLimits) async throws(RuntimeError) {}
+    package func admit(_ volumes: [SandboxVolume]) async throws(RuntimeError) {
+        if !volumes.isEmpty { throw .unsupported("a volume") }
+    }
     package func isolation(of id: String) async -> String { "" }
     package var leftovers: [Leftover] { [] }
 

@@ -22,11 +22,16 @@ package struct SandboxSpec: Hashable, Sendable {
     /// Whether it is made ahead of its use: guarded and running, but without its program, until `SandboxRuntime.begin`.
     /// Only if `RuntimeCapabilities.pools` is true.
     package var isHeld: Bool
+    /// Only if `RuntimeCapabilities.volumes` is true.
+    package var volumes: [SandboxVolume]
+    /// The keys of volumes that are buckets, by the volume's name. They are not stored.
+    package var bucketKeys: [String: BucketKeys]
 
     package init(
         id: String, source: SandboxSource, entrypoint: [String], environment: [ExactName: String] = [:],
         limits: ResourceLimits = ResourceLimits(), policy: Policy, labels: SandboxLabels, execdToken: String? = nil,
-        isolates: Bool = false, isHeld: Bool = false
+        isolates: Bool = false, isHeld: Bool = false, volumes: [SandboxVolume] = [],
+        bucketKeys: [String: BucketKeys] = [:]
     ) {
         self.id = id
         self.source = source
@@ -38,6 +43,8 @@ package struct SandboxSpec: Hashable, Sendable {
         self.execdToken = execdToken
         self.isolates = isolates
         self.isHeld = isHeld
+        self.volumes = volumes
+        self.bucketKeys = bucketKeys
     }
 }
 

@@ -20,11 +20,14 @@ package struct EngineSpec: Codable, Hashable, Sendable {
     package var isHeld: Bool?
     /// Whom the entrypoint runs as, in the words of the image; nil for root, and in records of earlier servers.
     package var user: String?
+    /// nil in records of earlier servers.
+    package var volumes: [SandboxVolume]?
 
     package init(
         id: String, imageRoot: String, entrypoint: [String], environment: [ExactName: String] = [:],
         workingDirectory: String = "/", limits: ResourceLimits = ResourceLimits(),
-        execdToken: String? = nil, owner: String? = nil, isolates: Bool = false, isHeld: Bool = false
+        execdToken: String? = nil, owner: String? = nil, isolates: Bool = false, isHeld: Bool = false,
+        volumes: [SandboxVolume] = []
     ) {
         self.id = id
         self.imageRoot = imageRoot
@@ -36,6 +39,7 @@ package struct EngineSpec: Codable, Hashable, Sendable {
         self.owner = owner
         self.isolates = isolates
         self.isHeld = isHeld
+        self.volumes = volumes
     }
 }
 

@@ -14,6 +14,9 @@ package struct LocalConfiguration: Hashable, Sendable {
     package var tag: String
     /// The folder of network namespaces, created if missing. For this server only, and not that of `ip netns`.
     package var namespaceDirectory: String
+    /// The folder of named volumes, made with the first.
+    package var volumesDirectory: String
+    package var storage = StorageConfiguration()
     package var disk = DiskConfiguration()
     /// The longest line of output that execd holds; nil for its default.
     package var maxOutputLine: Int?
@@ -33,6 +36,7 @@ package struct LocalConfiguration: Hashable, Sendable {
         namespaceDirectory: String = NetworkNamespace.folder, maxOutputLine: Int? = nil
     ) {
         self.stateDirectory = stateDirectory
+        volumesDirectory = stateDirectory + "-volumes"
         self.execdPath = execdPath
         self.addressPool = addressPool
         self.addressPoolV6 = addressPoolV6

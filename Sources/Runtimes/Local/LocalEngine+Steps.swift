@@ -51,6 +51,7 @@ extension LocalEngine {
         if access(folder.pidFile, F_OK) == 0 || !group.folders.isEmpty { try runtime.delete(folder.name) }
         ProjectQuota.lift(folder.disk.path)
         folder.unmount()
+        volumes.end(record, folder)
         try Self.translated("removing the network of \(id)") { () throws(NetfilterError) in try record.link.delete() }
         if !group.remove() {
             removals.take("the control group of \(id)", of: id) {
@@ -60,6 +61,7 @@ extension LocalEngine {
             }
         }
         try setAside(folder, of: id)
+        volumes.release(record)
         users.end(record.users, in: folder)
         state.withLock { $0.pool.release(record.link.host) }
     }

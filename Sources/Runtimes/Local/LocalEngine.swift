@@ -28,6 +28,7 @@ package final class LocalEngine: Sendable {
     let removals: Leftovers
     let limits: DiskLimits
     let reserve: DiskReserve
+    let volumes: EngineVolumes
     private let firewall: StandingFirewall
     /// Creating a sandbox is mostly waiting for the kernel and for crun, so more threads than processors help.
     let threads = WorkerPool(maxThreads: 16)
@@ -72,6 +73,7 @@ package final class LocalEngine: Sendable {
             configuration.disk, folder: configuration.stateDirectory, keepsProjects: users.obstacle == nil,
             logger: logger)
         reserve = DiskReserve(folder: configuration.stateDirectory, bytes: configuration.disk.reserve)
+        volumes = EngineVolumes(configuration, limits: limits, reserve: reserve, removals: removals)
         logger.info("disk limits of sandboxes", metadata: ["by": "\(limits.name)"])
         SharedCounters.raise(logger)
         (exits, watcher) = try ExitWatcher.start()
@@ -188,6 +190,12 @@ package final class LocalEngine: Sendable {
         try reserve.check()
     }
 
+    /// Checks whether a sandbox could have these volumes, without making any.
+    package func admit(_ asked: [SandboxVolume]) async throws(RuntimeError) {
+        guard !asked.isEmpty else { return }
+        try await threads.run { [volumes] () throws(RuntimeError) in try volumes.check(asked) }
+    }
+
     /// Creates everything that a sandbox needs but runs nothing. When it returns, there is a network namespace to
     /// guard, in which no packet has passed. After an error nothing is left.
     package func prepare(_ spec: EngineSpec) async throws(RuntimeError) -> PreparedSandbox {
@@ -214,9 +222,12 @@ package final class LocalEngine: Sendable {
     }
 
     /// Starts the entrypoint; returns when execd accepts connections.
-    package func start(_ id: String) async throws(RuntimeError) {
+    /// - Parameter bucketKeys: of volumes that are buckets, by the volume's name.
+    package func start(_ id: String, bucketKeys: [String: BucketKeys] = [:]) async throws(RuntimeError) {
         try await offPool(id) { [self] () throws(RuntimeError) in
             let (record, folder) = try known(id)
+            // The last thing that a create makes: nothing else refuses it after a folder or volume was made for it.
+            let mounts = try volumes.open(record, folder, users: users.waiting(in: folder), keys: bucketKeys)
             let log = try folder.output.open()
             defer { close(log) }
             try folder.give([folder.output.path], to: record.users)
@@ -228,7 +239,8 @@ package final class LocalEngine: Sendable {
             defer { for descriptor in groups { close(descriptor) } }
             do throws(RuntimeError) {
                 let view = RuntimeView(
-                    folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath)
+                    folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath,
+                    attachments: mounts.attachments)
                 try runtime.run(folder.name, view, detached: true, input: input, passed: groups, log: log)
                 users.started(in: folder)
                 try folder.group.denyAddedDevices()

@@ -6,7 +6,8 @@ import Synchronization
 
 /// Runs sandboxes on this machine, by combining its images, containers and guard in the right order.
 package final class LocalRuntime: SandboxRuntime {
-    package static let capabilities = RuntimeCapabilities(pause: true, secureAccess: true, pools: true)
+    package static let capabilities = RuntimeCapabilities(
+        pause: true, volumes: true, secureAccess: true, pools: true)
 
     package var capabilities: RuntimeCapabilities { Self.capabilities }
     package var codes: RuntimeCodes { .docker }
@@ -34,6 +35,8 @@ package final class LocalRuntime: SandboxRuntime {
 
     package func admit(_ limits: ResourceLimits) async throws(RuntimeError) { try await engine.admit(limits) }
 
+    package func admit(_ volumes: [SandboxVolume]) async throws(RuntimeError) { try await engine.admit(volumes) }
+
     package func create(
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement {
@@ -50,7 +53,9 @@ package final class LocalRuntime: SandboxRuntime {
                 try await namespaceGuard.protect(spec.id, namespace: prepared.namespace, policy: spec.policy)
             }
             try Self.goOn()
-            try await CreateStep.start.timed { () async throws(RuntimeError) in try await engine.start(spec.id) }
+            try await CreateStep.start.timed { () async throws(RuntimeError) in 
+                try await engine.start(spec.id, bucketKeys: spec.bucketKeys)
+            }
         } catch {
             // In a separate task, because this one may have been cancelled.
             await Task { try? await delete(spec.id) }.value
@@ -179,7 +184,8 @@ extension EngineSpec {
             id: spec.id, imageRoot: image.root, entrypoint: spec.entrypoint,
             environment: image.environment.merging(spec.environment) { _, asked in asked },
             workingDirectory: image.workingDirectory.isEmpty ? "/" : image.workingDirectory, limits: spec.limits,
-            execdToken: spec.execdToken, owner: spec.labels.owner, isolates: spec.isolates, isHeld: spec.isHeld)
+            execdToken: spec.execdToken, owner: spec.labels.owner, isolates: spec.isolates, isHeld: spec.isHeld,
+            volumes: spec.volumes)
         user = Self.root.contains(image.user) ? nil : image.user
     }
 

@@ -10,7 +10,12 @@ extension SandboxFolder {
         let seen = RuntimeView.folder
         let files = SandboxFiles(
             hostname: record.hostname, system: seen.system, token: spec.execdToken == nil ? nil : seen.file("token"),
-            isolation: record.isolates ? seen.isolation : nil)
+            isolation: record.isolates ? seen.isolation : nil,
+            volumes: VolumePlan(spec.volumes ?? []).tops.map { place, volume in
+                .init(
+                    mountPath: "\(volume.mountPath)", source: VolumeMounts.target(place, in: seen),
+                    isReadOnly: volume.isReadOnly)
+            })
         if let token = spec.execdToken {
             try write(token, to: "token", mode: 0o400)
             try give([file("token")], to: users?.range)

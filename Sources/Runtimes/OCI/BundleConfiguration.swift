@@ -227,9 +227,21 @@ extension BundleConfiguration {
             Mount(
                 destination: "/run", type: "tmpfs", source: "tmpfs",
                 options: ["nosuid", "nodev", "mode=755", size]),
-            file(execdPath, execd, ["ro", "nosuid", "nodev"]),
+        ] + files.volumes.map(mount) + [
+            // After the volumes, so that none hides it, whatever the links of an image lead to.
+            file(execdPath, execd, ["ro", "nosuid", "nodev"])
         ] + (files.token.map { [file(tokenPath, $0, ["ro", "nosuid", "nodev", "noexec"])] } ?? [])
             + (files.isolation.map { [file(isolationPath, $0, ["nosuid", "nodev"])] } ?? [])
+    }
+}
+
+extension BundleConfiguration {
+    /// With what is mounted on it. The flags are those that the mount has already, and nothing mounted later in the sandbox
+    /// or on the machine passes through it.
+    private static func mount(_ volume: SandboxFiles.VolumePoint) -> Mount {
+        Mount(
+            destination: volume.mountPath, type: "bind", source: volume.source,
+            options: ["rbind", "rprivate", "nosuid", "nodev"] + (volume.isReadOnly ? ["ro"] : []))
     }
 }
 
@@ -241,4 +253,12 @@ struct SandboxFiles: Hashable, Sendable {
     var token: String?
     /// The folder of what isolated sessions change; nil if the sandbox has none.
     var isolation: String?
+    var volumes: [VolumePoint] = []
+
+    /// A volume that is mounted on the sandbox's own files.
+    struct VolumePoint: Hashable, Sendable {
+        var mountPath: String
+        var source: String
+        var isReadOnly: Bool
+    }
 }

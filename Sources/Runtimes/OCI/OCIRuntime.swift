@@ -67,6 +67,7 @@ struct OCIRuntime: Hashable, Sendable {
             launch.mounts = ProcessLaunch.Mounts()
             launch.mounts!.hidden = hiddenMount
             launch.mounts!.bindings = bindings.map { ($0.source, $0.target) }
+            launch.mounts!.attachments = view?.attachments ?? []
         }
         launch.passed = passed
         launch.networkNamespace = view?.networkNamespace

@@ -1,3 +1,5 @@
+import System
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -11,6 +13,8 @@ struct RuntimeView: Hashable, Sendable {
 
     /// Mounted in this order, for the runtime only.
     let bindings: [Binding]
+    /// Attached after them.
+    let attachments: [ProcessLaunch.Mounts.Attachment]
     let networkNamespace: String?
 
     struct Binding: Hashable, Sendable {
@@ -20,8 +24,12 @@ struct RuntimeView: Hashable, Sendable {
     /// - Parameters:
     ///   - execd: the program that every sandbox starts with.
     ///   - networkNamespace: nil for this program's own.
-    init(_ folder: SandboxFolder, execd: String, networkNamespace: String?) {
+    init(
+        _ folder: SandboxFolder, execd: String, networkNamespace: String?,
+        attachments: [ProcessLaunch.Mounts.Attachment] = []
+    ) {
         self.networkNamespace = networkNamespace
+        self.attachments = attachments
         // Bind the program first, while its path still resolves as it does here.
         bindings = [
             Binding(source: execd, target: folder.execd), Binding(source: folder.path, target: Self.folder.path),

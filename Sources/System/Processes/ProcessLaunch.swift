@@ -12,10 +12,24 @@ package struct ProcessLaunch: Sendable {
         package var hidden: String?
         /// Files and folders that are bind-mounted at another path.
         package var bindings: [(source: String, target: String)] = []
+        /// Mounts that are attached nowhere else, after the bindings and in this order. The caller keeps the descriptors.
+        package var attachments: [Attachment] = []
         /// The only folder that it can write to, where devices cannot be opened and set-id bits have no effect.
         package var writableFolder: String?
 
         package init() {}
+
+        package struct Attachment: Hashable, Sendable {
+            /// Of `linux_mount_view`.
+            package var tree: CInt
+            package var target: String
+            /// A path below the target, which is reached through no link; nil for the target itself.
+            package var below: String?
+
+            package init(tree: CInt, target: String, below: String? = nil) {
+                (self.tree, self.target, self.below) = (tree, target, below)
+            }
+        }
     }
 
     /// The program, an absolute path or a name for `searchPath`, and its arguments.
@@ -86,6 +100,9 @@ package struct ProcessLaunch: Sendable {
         let bindings = (mounts?.bindings ?? []).map {
             linux_binding(source: texts.one($0.source), target: texts.one($0.target))
         }
+        let attachments = (mounts?.attachments ?? []).map {
+            linux_attachment(tree: $0.tree, target: texts.one($0.target), below: texts.one($0.below))
+        }
         let pid = words.withUnsafeBufferPointer { words in
             variables.withUnsafeBufferPointer { variables in
                 bindings.withUnsafeBufferPointer { bindings in
@@ -121,8 +138,12 @@ package struct ProcessLaunch: Sendable {
                             }
                         }
                         return joined.withUnsafeBufferPointer { joined in
-                            (options.joined, options.joined_count) = (joined.baseAddress, CInt(joined.count))
-                            return linux_spawn(&options)
+                            attachments.withUnsafeBufferPointer { attachments in
+                                (options.joined, options.joined_count) = (joined.baseAddress, CInt(joined.count))
+                                options.attachments = attachments.baseAddress
+                                options.attachment_count = CInt(attachments.count)
+                                return linux_spawn(&options)
+                            }
                         }
                     }
                 }

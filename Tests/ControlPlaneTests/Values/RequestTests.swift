@@ -91,7 +91,7 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         (#""env":{"A=B":"x"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""extensions":{"access.renew.extend.seconds":"299"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""lifecycle":{"preStart":{"command":["x"]}}"#, "SANDBOX::INVALID_PARAMETER"),
-        (#""volumes":[{"name":"v","mountPath":"/x","host":{"path":"/y"}}]"#, "VOLUME::UNSUPPORTED_BACKEND"),
+        (#""volumes":[{"name":"v","mountPath":"/","host":{"path":"/y"}}]"#, "VOLUME::INVALID_MOUNT_PATH"),
         (#""networkPolicy":{"defaultAction":"maybe"}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""networkPolicy":{"egress":[{"action":"allow","target":"http://x"}]}"#, "SANDBOX::INVALID_PARAMETER"),
         (#""resourceLimits":{"cpu":"lots"}"#, "SANDBOX::INVALID_PARAMETER"),

@@ -83,6 +83,9 @@ final class UserNamespaces: Sendable {
             metadata: ["image": "\(image)", "reason": "\(error)"])
     }
 
+    /// What was made for the sandbox and not started yet.
+    func waiting(in folder: SandboxFolder) -> SandboxUsers? { waiting.withLock { $0[folder.path] } }
+
     /// Called when its first process has the namespace, or there will be none.
     func started(in folder: SandboxFolder) {
         if let users = waiting.withLock({ $0.removeValue(forKey: folder.path) }) { close(users.descriptor) }

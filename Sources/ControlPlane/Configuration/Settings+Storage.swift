@@ -1,0 +1,26 @@
+import Runtimes
+
+/// Volumes.
+extension Settings {
+    static let storageSection = SettingSection(
+        "storage", "Volumes of sandboxes (docs/volumes.md).",
+        [
+            SettingKey(
+                "allowed_host_paths", "a list of absolute paths",
+                default: "[]", "folders of this machine that sandboxes may be given, with all below; empty: none"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.storage.allowedHostPaths = try value.list(HostPath.init(configured:))
+            },
+            SettingKey(
+                "volume_default_size", "a quantity such as 1Gi, from 16Mi to 4Ti", default: "\"1Gi\"",
+                "of a named volume whose request names no size"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.storage.defaultBytes = try value.bytes(in: ResourceLimits.leastDisk...ResourceLimits.maxDisk)
+            },
+            SettingKey("ossfs_mount_root", "an absolute path", default: "\"/mnt/ossfs\"", "where buckets are mounted") {
+                (value, settings) throws(ConfigurationError) in
+                guard let path = HostPath(configured: try value.text()) else { throw value.wrong() }
+                settings.storage.bucketRoot = "\(path)"
+            },
+        ])
+}

@@ -1,0 +1,54 @@
+extension BucketClaim {
+    /// Options that only change how a bucket is read and written. Others name files of the server, users, or what the server
+    /// sets itself.
+    static let options = [
+        "attr_timeout", "close_to_open", "connect_timeout", "dir_mode", "direct_read", "enable_noobj_cache",
+        "entry_timeout", "file_mode", "max_dirty_data", "max_stat_cache_size", "memory_data_limit", "multipart_size",
+        "multireq_max", "negative_timeout", "oss_negative_cache_timeout", "parallel_count", "readwrite_timeout",
+        "region", "retries", "ro", "sigv4", "stat_cache_expire", "storage_class", "umask", "upload_buffer_size",
+    ]
+    /// What a shell or a file of options could read as something else.
+    private static let harmful = Set(";&|`$()<>\r\n".unicodeScalars)
+
+    /// Checks all that the schema of the contract does not, before any of it becomes part of a path or a command.
+    /// - Throws: `VolumeProblem`
+    package func check(_ keys: BucketKeys, of volume: String) throws(VolumeProblem) {
+        guard Self.isBucket(bucket) else {
+            throw VolumeProblem(
+                .invalidParameter,
+                "the bucket of volume \(volume) is no name: 3 to 63 of a-z, 0-9 and -, neither at its beginning nor end a -")
+        }
+        guard Self.isPlain(endpoint), endpoint.utf8.first != UInt8(ascii: "-") else {
+            throw VolumeProblem(.invalidParameter, "the endpoint of volume \(volume) has a character that no address has")
+        }
+        for option in options { try check(option, of: volume) }
+        guard Self.isPlain(keys.id), Self.isPlain(keys.secret), !keys.id.utf8.contains(UInt8(ascii: ":")) else {
+            throw VolumeProblem(.invalidBucketKeys, "the keys of volume \(volume) have a character that no key has")
+        }
+    }
+
+    private func check(_ option: String, of volume: String) throws(VolumeProblem) {
+        guard let first = option.utf8.first, first != UInt8(ascii: "-"), !option.utf8.contains(UInt8(ascii: ",")) else {
+            throw VolumeProblem(
+                .invalidBucketOption, "an option of volume \(volume) is empty, begins with - or has a comma: give one option each")
+        }
+        guard option.unicodeScalars.allSatisfy({ !Self.harmful.contains($0) }) else {
+            throw VolumeProblem(.invalidParameter, "an option of volume \(volume) has a character that no option has")
+        }
+        let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard Self.options.contains(String(parts[0])), parts.count == 1 || Self.isPlain(String(parts[1])) else {
+            throw VolumeProblem(
+                .invalidBucketOption,
+                "an option of volume \(volume) is none of those that requests may give: \(Self.options.joined(separator: ", "))")
+        }
+    }
+
+    static func isBucket(_ text: String) -> Bool {
+        (3...63).contains(text.utf8.count) && SandboxVolume.isName(text, upTo: 63)
+    }
+
+    /// Printable, without blanks and what is harmful, and not empty.
+    private static func isPlain(_ text: String) -> Bool {
+        !text.isEmpty && text.unicodeScalars.allSatisfy { (0x21...0x7e).contains($0.value) && !harmful.contains($0) }
+    }
+}

@@ -1,0 +1,33 @@
+/// How the `ossfs` programs are told what to mount: the keys in a file, everything else in the arguments of version 1 and in
+/// that file for version 2 (contract, DOCKER.md section 4.3).
+struct BucketCommand: Hashable, Sendable {
+    let program: String
+    /// The file's text, for its owner only.
+    let file: String
+    let arguments: [String]
+
+    /// - Parameters:
+    ///   - owner: the id of this machine whose files they are to be.
+    ///   - path: of the file.
+    init(_ claim: BucketClaim, _ keys: BucketKeys, prefix: SubPath?, owner: UInt32, target: String, path: String) {
+        switch claim.version {
+        case .one:
+            program = "ossfs"
+            file = "\(claim.bucket):\(keys.id):\(keys.secret)\n"
+            let url = claim.endpoint.contains("://") ? claim.endpoint : "https://\(claim.endpoint)"
+            let own = ["url=\(url)", "passwd_file=\(path)", "allow_other", "uid=\(owner)", "gid=\(owner)"]
+            arguments =
+                [claim.bucket + (prefix.map { ":/\($0)" } ?? ""), target] + (own + claim.options).flatMap { ["-o", $0] }
+        case .two:
+            program = "ossfs2"
+            let lines =
+                [
+                    "oss_endpoint=\(claim.endpoint)", "oss_bucket=\(claim.bucket)", "oss_access_key_id=\(keys.id)",
+                    "oss_access_key_secret=\(keys.secret)",
+                ] + (prefix.map { ["oss_bucket_prefix=\($0)/"] } ?? [])
+                + ["allow_other=true", "uid=\(owner)", "gid=\(owner)"] + claim.options
+            file = lines.map { "--\($0)\n" }.joined()
+            arguments = ["mount", target, "-c", path]
+        }
+    }
+}

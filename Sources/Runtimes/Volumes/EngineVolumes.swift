@@ -1,0 +1,155 @@
+import CLinux
+import Logging
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The volumes of sandboxes on this machine: checks, opens and ends them.
+struct EngineVolumes: Sendable {
+    let storage: StorageConfiguration
+    let named: NamedVolumes
+    let hosts: HostFolders
+    let buckets: BucketMounts
+    let limits: DiskLimits
+    let reserve: DiskReserve
+    private let removals: Leftovers
+
+    init(_ configuration: LocalConfiguration, limits: DiskLimits, reserve: DiskReserve, removals: Leftovers) {
+        storage = configuration.storage
+        named = NamedVolumes(directory: configuration.volumesDirectory, sandboxes: configuration.stateDirectory)
+        hosts = HostFolders(
+            allowed: storage.allowedHostPaths,
+            withheld: (storage.withheld + [configuration.stateDirectory, configuration.volumesDirectory]).map(Self.canonical))
+        buckets = BucketMounts(root: storage.bucketRoot)
+        (self.limits, self.reserve, self.removals) = (limits, reserve, removals)
+        named.recover { removals.take(files: $0) }
+    }
+
+    /// Checks without making anything, in the order of the request. What is checked may change until it is mounted, when it
+    /// is checked again.
+    func check(_ volumes: [SandboxVolume]) throws(RuntimeError) {
+        for volume in volumes {
+            do throws(VolumeProblem) {
+                switch volume.source {
+                case .host(let path): _ = try hosts.open(path, volume, makes: false)
+                case .named(let claim): try check(claim)
+                case .bucket(let claim): try buckets.check(claim)
+                }
+            } catch { throw .volume(error) }
+        }
+    }
+
+    private func check(_ claim: NamedVolumeClaim) throws(VolumeProblem) {
+        guard named[claim.claim] == nil else { return }
+        guard claim.createsIfMissing else { throw Self.missing(claim) }
+        guard claim.bytes == nil || limits.isEnforced else {
+            throw VolumeProblem(
+                .unsupportedBackend,
+                "the size of volume \(claim.claim) cannot be enforced on this server: it has neither project quotas nor loop devices")
+        }
+    }
+
+    /// Opens the volumes of a sandbox whose files are mounted and of which nothing runs.
+    func open(
+        _ record: SandboxRecord, _ folder: SandboxFolder, users: SandboxUsers?, keys: [String: BucketKeys]
+    ) throws(RuntimeError) -> VolumeMounts {
+        let plan = VolumePlan(record.spec.volumes ?? [])
+        let mounts = VolumeMounts()
+        for entry in plan.entries {
+            let source = try open(entry.volume, record, folder, users: users, keys: keys)
+            // What a bucket's program shows belongs to the sandbox's users already.
+            let mapped = entry.volume.isBucket ? nil : users
+            try mounts.add(entry, of: plan, source: source, users: mapped, in: folder, seen: RuntimeView.folder)
+        }
+        return mounts
+    }
+
+    private func open(
+        _ volume: SandboxVolume, _ record: SandboxRecord, _ folder: SandboxFolder, users: SandboxUsers?,
+        keys: [String: BucketKeys]
+    ) throws(RuntimeError) -> FileDescriptor {
+        switch volume.source {
+        case .host(let path):
+            do throws(VolumeProblem) {
+                // Not nil, since it may be made.
+                return try hosts.open(path, volume, makes: true)!
+            } catch { throw .volume(error) }
+        case .named(let claim):
+            let whole = try open(claim, for: record)
+            if !volume.isReadOnly, volume.subPath == nil {
+                let seed = VolumeSeed(
+                    folder: named.folder(of: claim.claim), image: record.spec.imageRoot, mountPath: volume.mountPath)
+                try seed.plant(reserve: reserve)
+            }
+            do throws(VolumeProblem) { return try VolumeParts.open(volume, in: whole, makes: true)! } catch {
+                throw .volume(error)
+            }
+        case .bucket(let claim):
+            guard let keys = keys[volume.name] else {
+                throw .volume(VolumeProblem(.invalidBucketKeys, "there are no keys for volume \(volume.name)"))
+            }
+            return try buckets.mount(claim, volume, keys, sandbox: folder.name, owner: users?.range.first ?? 0)
+        }
+    }
+
+    private func open(_ claim: NamedVolumeClaim, for record: SandboxRecord) throws(RuntimeError) -> FileDescriptor {
+        if let found = try named.open(claim.claim) { return found }
+        guard claim.createsIfMissing else { throw .volume(Self.missing(claim)) }
+        let volume = VolumeRecord(
+            name: claim.claim, createdAt: time(nil), bytes: claim.bytes ?? storage.defaultBytes, madeBy: .server,
+            goesWith: claim.goesWithSandbox ? record.spec.id : nil)
+        _ = try named.create(volume, limits, reserve: reserve.bytes)
+        guard let made = try named.open(claim.claim) else { throw .volume(Self.missing(claim)) }
+        return made
+    }
+
+    /// Gives back the volumes of a sandbox that has ended, whose record is still there. Failures do not hold up its
+    /// deletion.
+    func end(_ record: SandboxRecord, _ folder: SandboxFolder) {
+        let volumes = record.spec.volumes ?? []
+        buckets.unmount(volumes.filter(\.isBucket), sandbox: folder.name)
+        for claim in Set(volumes.compactMap(\.claim?.claim)) {
+            guard named[claim]?.goesWith == record.spec.id else { continue }
+            // If others have it, it stays.
+            _ = try? named.remove(claim, besides: folder.name) { removals.take(files: $0) }
+        }
+    }
+
+    /// Call when the record of a sandbox is gone: disks that nobody has any more are unmounted.
+    func release(_ record: SandboxRecord) {
+        for claim in Set((record.spec.volumes ?? []).compactMap(\.claim?.claim)) {
+            removals.take("the disk of volume \(claim)", of: record.spec.id) { [named] in try named.release(claim) }
+        }
+    }
+
+    private static func missing(_ claim: NamedVolumeClaim) -> VolumeProblem {
+        VolumeProblem(.claimNotFound, "there is no volume \(claim.claim), and createIfNotExists is false")
+    }
+
+    /// Without links, as far as it is there.
+    private static func canonical(_ path: String) -> String {
+        guard let real = realpath(path, nil) else { return path }
+        defer { free(real) }
+        return String(cString: real)
+    }
+}
+
+extension SandboxVolume {
+    var isBucket: Bool { if case .bucket = source { true } else { false } }
+}
+
+/// What volumes of this machine may be.
+package struct StorageConfiguration: Hashable, Sendable {
+    /// With what is below them; empty for none.
+    package var allowedHostPaths: [HostPath] = []
+    /// The size in bytes of a named volume whose request names none.
+    package var defaultBytes: Int64 = 1 << 30
+    /// The folder in which buckets are mounted.
+    package var bucketRoot = "/mnt/ossfs"
+    /// Folders of the server that no volume shows, besides those of sandboxes and volumes.
+    package var withheld: [String] = []
+
+    package init() {}
+}

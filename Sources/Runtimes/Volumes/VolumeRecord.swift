@@ -1,0 +1,45 @@
+import FoundationEssentials
+import JSON
+import System
+
+/// What is known of a named volume, in a file beside its data, so that both are moved, backed up and lost together.
+package struct VolumeRecord: Codable, Hashable, Sendable {
+    package enum Maker: String, Codable, Hashable, Sendable {
+        /// A request for a sandbox.
+        case server
+        /// `sallyport volume create`
+        case `operator`
+    }
+
+    package var name: String
+    /// Seconds since 1970.
+    package var createdAt: Int
+    /// The limit of its data; nil if nothing holds it to one.
+    package var bytes: Int64?
+    package var madeBy: Maker
+    /// The id of the sandbox with which it goes; nil if it stays until it is removed.
+    package var goesWith: String?
+
+    package init(name: String, createdAt: Int, bytes: Int64?, madeBy: Maker, goesWith: String? = nil) {
+        self.name = name
+        self.createdAt = createdAt
+        self.bytes = bytes
+        self.madeBy = madeBy
+        self.goesWith = goesWith
+    }
+
+    static let fileName = "volume.json"
+
+    func write(to folder: String) throws(SystemCallError) {
+        // Strings and numbers can always be encoded.
+        try File.replace(
+            folder + "/" + Self.fileName, with: [UInt8](try! JSONEncoder().encode(self)), mode: 0o600, synchronizes: true)
+    }
+
+    /// nil if there is none, or if it is not of this name.
+    static func read(from folder: String) -> VolumeRecord? {
+        guard let bytes = try? File.read(folder + "/" + fileName), let record = try? JSONValue(bytes).decode(VolumeRecord.self)
+        else { return nil }
+        return record.name == folder.splitAtLastSlash.name ? record : nil
+    }
+}

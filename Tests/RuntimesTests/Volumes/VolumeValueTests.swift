@@ -1,0 +1,165 @@
+import Glibc
+import Spelling
+import Testing
+
+@testable import Runtimes
+
+/// Paths, names, order and commands of volumes, as values.
+@Suite struct VolumeValueTests {
+    private func volume(_ name: String, _ path: String) throws -> SandboxVolume {
+        SandboxVolume(
+            name: name, mountPath: try MountPath(path, of: name), source: .named(NamedVolumeClaim(claim: name)))
+    }
+
+    @Test(arguments: [
+        ("/data", "/data"), ("/data/", "/data"), ("//data///sub/", "/data/sub"), ("/./data/.", "/data"),
+        ("/opt2/opensandbox", "/opt2/opensandbox"), ("/procs", "/procs"), ("/run/secrets", "/run/secrets"),
+        ("/etc/ssl", "/etc/ssl"), ("/...", "/..."), ("/a:b", "/a:b"),
+    ]) func `a mount path is read in its plain form`(_ text: String, _ plain: String) throws {
+        #expect(try MountPath(text, of: "v").description == plain)
+    }
+
+    @Test(arguments: [
+        "", "data", "./data", "/", "//", "/.", "/../etc", "/data/..", "/data/../x", "/a\0b", "/a\nb", "/proc", "/proc/1",
+        "/sys/fs/cgroup", "/dev", "/dev/shm", "/opt", "/opt/opensandbox", "/opt/opensandbox/execd", "/etc", "/etc/hosts",
+        "/etc/resolv.conf", "/etc/hostname/x", "/run", "/run/opensandbox", "/var", "/var/lib/execd/isolation",
+        "/" + String(repeating: "a", count: 256), String(repeating: "/a", count: 2048),
+    ]) func `a mount path that leads elsewhere or hides what the server needs is refused`(_ text: String) {
+        #expect { try MountPath(text, of: "v") } throws: { ($0 as? VolumeProblem)?.code == .invalidMountPath }
+    }
+
+    @Test func `nothing that the server mounts itself can be mounted on, below or above`() throws {
+        let spec = EngineSpec(id: "a", imageRoot: "/", entrypoint: ["a"])
+        let files = SandboxFiles(hostname: "a", system: "/s", token: "/t", isolation: "/i")
+        let bundle = BundleConfiguration(
+            spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/e", files: files)
+        for mount in bundle.mounts where mount.destination != "/run" {
+            let path = try PathSteps(mount.destination)
+            #expect(MountPath.reserved.contains { path.isWithin($0) }, "\(mount.destination) is not held back")
+        }
+        #expect { try MountPath("/run", of: "v") } throws: { $0 is VolumeProblem }
+    }
+
+    @Test func `volumes stand before what must not be hidden by them, and after the file systems in memory`() throws {
+        let spec = EngineSpec(id: "a", imageRoot: "/", entrypoint: ["a"])
+        let point = SandboxFiles.VolumePoint(mountPath: "/data", source: "/mnt/volumes/0", isReadOnly: true)
+        let files = SandboxFiles(hostname: "a", system: "/s", token: "/t", isolation: "/i", volumes: [point])
+        let mounts = BundleConfiguration(spec, rootfs: "/r", group: ControlGroup(path: "/g"), execd: "/e", files: files)
+            .mounts
+        let order = ["/run", "/data", BundleConfiguration.execdPath, BundleConfiguration.tokenPath, BundleConfiguration.isolationPath]
+        let places = order.map { name in mounts.firstIndex { $0.destination == name } ?? -1 }
+        #expect(places == places.sorted() && places[0] >= 0)
+        #expect(mounts[places[1]].options == ["rbind", "rprivate", "nosuid", "nodev", "ro"])
+    }
+
+    @Test(arguments: ["/etc", "..", "a/..", "../a", "a/../../b", "a\0", "/", String(repeating: "b", count: 300)])
+    func `a sub path that leads out is refused`(_ text: String) {
+        #expect { _ = try SubPath(text, of: "v") } throws: { ($0 as? VolumeProblem)?.code == .invalidSubPath }
+    }
+
+    @Test func `an empty sub path is all of the volume`() throws {
+        for text in ["", ".", "./", "./."] { #expect(try SubPath(text, of: "v") == nil) }
+        #expect(try SubPath("a//b/./c/", of: "v")?.description == "a/b/c")
+    }
+
+    @Test(arguments: ["tmp", "C:\\data", "D:/x", "/data/", "//data", "/data//x", "/data/./x", "/data/../x", "/data/..", "/a\u{7f}"])
+    func `a host path has one spelling only`(_ text: String) {
+        #expect { try HostPath(text, of: "v") } throws: { ($0 as? VolumeProblem)?.code == .invalidHostPath }
+        #expect(HostPath(configured: text) == nil)
+    }
+
+    @Test func `paths are compared by their bytes`() throws {
+        let composed = try MountPath("/caf\u{e9}", of: "a"), decomposed = try MountPath("/cafe\u{301}", of: "b")
+        #expect(composed != decomposed)
+        #expect(try !PathSteps("/data2").isWithin(PathSteps("/data")))
+        #expect(try PathSteps("/data/2").isWithin(PathSteps("/data")))
+    }
+
+    @Test(arguments: ["", "-a", "a-", "A", "a_b", "a.b", "ä", "a b", "..", String(repeating: "a", count: 64)])
+    func `what is no name is none`(_ text: String) { #expect(!SandboxVolume.isName(text, upTo: 63)) }
+
+    @Test func `volumes are mounted from the outside in, whatever their order in the request`() throws {
+        let asked = try [volume("c", "/a/b/c"), volume("x", "/x"), volume("a", "/a"), volume("d", "/a/b/c/d"), volume("ab", "/ab")]
+        let plan = VolumePlan(asked)
+        #expect(plan.entries.map(\.volume.name) == ["x", "a", "ab", "c", "d"])
+        #expect(plan.tops.map(\.volume.name) == ["x", "a", "ab"])
+        let (inner, innermost) = (plan.entries[3], plan.entries[4])
+        #expect(inner.parent == 1 && inner.below?.text == "b/c" && inner.top == 1 && plan.fromTop(inner).text == "b/c")
+        #expect(innermost.parent == 3 && innermost.below?.text == "d" && plan.fromTop(innermost).text == "b/c/d")
+    }
+
+    @Test func `a record of a sandbox keeps its volumes, and no key of theirs`() throws {
+        let keys = BucketKeys(id: "tops3cret-id", secret: "tops3cret")
+        var text = "\(keys)"
+        dump(keys, to: &text)
+        #expect(!text.contains("tops3cret"))
+    }
+}
+
+/// What is said to the programs that mount buckets.
+@Suite struct BucketTests {
+    private let keys = BucketKeys(id: "id", secret: "s3cret")
+
+    @Test func `version 1 has the keys in a file and everything else in its arguments`() throws {
+        let claim = BucketClaim(bucket: "data", endpoint: "oss.example", version: .one, options: ["umask=022"])
+        let command = BucketCommand(
+            claim, keys, prefix: try SubPath("a/b", of: "v"), owner: 7, target: "/m/x", path: "/m/x.keys")
+        #expect(command.program == "ossfs" && command.file == "data:id:s3cret\n")
+        #expect(
+            command.arguments == [
+                "data:/a/b", "/m/x", "-o", "url=https://oss.example", "-o", "passwd_file=/m/x.keys", "-o", "allow_other",
+                "-o", "uid=7", "-o", "gid=7", "-o", "umask=022",
+            ])
+    }
+
+    @Test func `version 2 has everything in a file`() throws {
+        let claim = BucketClaim(bucket: "data", endpoint: "oss.example", options: ["attr_timeout=1"])
+        let command = BucketCommand(
+            claim, keys, prefix: try SubPath("a/b", of: "v"), owner: 7, target: "/m/x", path: "/m/x.keys")
+        #expect(command.program == "ossfs2" && command.arguments == ["mount", "/m/x", "-c", "/m/x.keys"])
+        #expect(
+            command.file == """
+                --oss_endpoint=oss.example
+                --oss_bucket=data
+                --oss_access_key_id=id
+                --oss_access_key_secret=s3cret
+                --oss_bucket_prefix=a/b/
+                --allow_other=true
+                --uid=7
+                --gid=7
+                --attr_timeout=1
+
+                """)
+    }
+
+    @Test(arguments: ["../..", "..", "a/b", "A", "ABC", "ab", "-ab", "a_b", "abc-", "abc/", "a.b", "abc\n"])
+    func `a bucket that is no name becomes part of no path`(_ bucket: String) {
+        #expect { try BucketClaim(bucket: bucket, endpoint: "e").check(keys, of: "v") } throws: {
+            ($0 as? VolumeProblem)?.code == .invalidParameter
+        }
+    }
+
+    @Test(arguments: [
+        "", "-o", "ro,allow_root", "passwd_file=/etc/shadow", "use_cache=/tmp", "url=x", "uid=0", "logfile=/etc/passwd",
+        "umask=0 22", "ro=", "unknown",
+    ]) func `an option that reaches further than its bucket is refused`(_ option: String) {
+        #expect { try BucketClaim(bucket: "abc", endpoint: "e", options: [option]).check(keys, of: "v") } throws: {
+            ($0 as? VolumeProblem)?.code == .invalidBucketOption
+        }
+    }
+
+    @Test(arguments: ["a;b", "a&b", "a|b", "a`b", "a$b", "a(b", "a)b", "a<b", "a>b", "a\rb", "a\nb", "a b", "-x"])
+    func `an endpoint that a shell or a file of options reads otherwise is refused`(_ text: String) {
+        #expect { try BucketClaim(bucket: "abc", endpoint: text).check(keys, of: "v") } throws: {
+            ($0 as? VolumeProblem)?.code == .invalidParameter
+        }
+    }
+
+    @Test(arguments: [("a:b", "s"), ("a", "b\n--x=y"), ("a\n", "s"), ("a", "")])
+    func `a key that would be another line or part of its file is refused`(_ id: String, _ secret: String) {
+        let keys = BucketKeys(id: id, secret: secret)
+        #expect { try BucketClaim(bucket: "abc", endpoint: "e").check(keys, of: "v") } throws: {
+            ($0 as? VolumeProblem)?.code == .invalidBucketKeys
+        }
+    }
+}
