@@ -72,13 +72,7 @@ static int confine(const char *folder) {
 }
 
 static int attach(const struct linux_attachment *attachment) {
-    int place = open(attachment->target, O_PATH | O_CLOEXEC);
-    if (place >= 0 && attachment->below) {
-        int folder = place;
-        place = linux_open_inside(folder, attachment->below, O_PATH);
-        close(folder);
-        if (place < 0) errno = -place;
-    }
+    int place = open(attachment->target, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (place < 0) return -1;
     int result = linux_mount_attach_on(attachment->tree, place);
     close(place);

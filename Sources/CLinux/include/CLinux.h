@@ -89,11 +89,10 @@ typedef struct linux_binding {
     const char *source, *target;
 } linux_binding;
 
-/// A mount that is attached nowhere yet (`linux_mount_view`), and the file or folder to attach it on: `target`, or what is
-/// `below` it (NULL for itself), which is reached through no link.
+/// A mount that is attached nowhere yet (`linux_mount_view`), and the file or folder to attach it on.
 typedef struct linux_attachment {
     int tree;
-    const char *target, *below;
+    const char *target;
 } linux_attachment;
 
 typedef struct linux_spawn_options {

@@ -1,4 +1,5 @@
 import JSON
+import NIOHTTP1
 import Runtimes
 import Spelling
 
@@ -33,10 +34,12 @@ struct VolumeRequest: Sendable {
 
     /// - Returns: nil if its shape is wrong.
     private init?(_ item: JSONValue, at location: [String], _ problems: Problems) {
-        let fields = Fields(strict: item, at: location, known: ["name", "mountPath", "readOnly", "subPath"] + Self.backends, problems)
+        let fields = Fields(
+            strict: item, at: location, known: ["name", "mountPath", "readOnly", "subPath"] + Self.backends, problems)
         let name = fields.required("name")
         if let name, !SandboxVolume.isName(name, upTo: 63) {
-            fields.problem("name", "a name has 1 to 63 of a-z, 0-9 and -, and a letter or digit at both ends", .invalidName)
+            fields.problem(
+                "name", "a name has 1 to 63 of a-z, 0-9 and -, and a letter or digit at both ends", .invalidName)
         }
         let mountPath = fields.required("mountPath")
         if let mountPath, mountPath.utf8.first != UInt8(ascii: "/") {
@@ -68,15 +71,20 @@ struct VolumeRequest: Sendable {
     private static func named(_ volume: Fields) -> Backend? {
         let fields = volume.part(
             "pvc",
-            known: ["claimName", "createIfNotExists", "deleteOnSandboxTermination", "storageClass", "storage", "accessModes"])
+            known: [
+                "claimName", "createIfNotExists", "deleteOnSandboxTermination", "storageClass", "storage",
+                "accessModes",
+            ])
         let claim = fields.required("claimName")
         if let claim, !SandboxVolume.isName(claim, upTo: 253) {
             fields.problem(
-                "claimName", "a name has 1 to 253 of a-z, 0-9 and -, and a letter or digit at both ends", .invalidClaimName)
+                "claimName", "a name has 1 to 253 of a-z, 0-9 and -, and a letter or digit at both ends",
+                .invalidClaimName)
         }
         let storage = fields.string("storage")
         if let storage, !isQuantity(storage) {
-            fields.problem("storage", "a size is a number, and Ki, Mi, Gi, Ti, Pi or Ei after it", type: "string_pattern_mismatch")
+            fields.problem(
+                "storage", "a size is a number, and Ki, Mi, Gi, Ti, Pi or Ei after it", type: "string_pattern_mismatch")
         }
         // Hints for clusters, which mean nothing on one machine.
         _ = (fields.string("storageClass"), fields.strings("accessModes"))
@@ -110,7 +118,8 @@ struct VolumeRequest: Sendable {
 
     /// `^\d+(\.\d+)?(Ki|Mi|Gi|Ti|Pi|Ei)?$`
     private static func isQuantity(_ text: String) -> Bool {
-        let number = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].contains { text.hasSuffix($0) } ? text.dropLast(2) : text[...]
+        let number =
+            ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].contains { text.hasSuffix($0) } ? text.dropLast(2) : text[...]
         let parts = number.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         return (1...2).contains(parts.count)
             && parts.allSatisfy { part in
@@ -140,7 +149,8 @@ struct VolumeRequest: Sendable {
                 let volume = try request.volume()
                 if let other = taken.updateValue(volume.name, forKey: volume.mountPath) {
                     throw VolumeProblem(
-                        .invalidMountPath, "volumes \(other) and \(volume.name) have the same mountPath \(volume.mountPath)")
+                        .invalidMountPath,
+                        "volumes \(other) and \(volume.name) have the same mountPath \(volume.mountPath)")
                 }
                 if case .bucket(_, let given) = request.backend { keys[request.name] = given }
                 volumes.append(volume)
@@ -173,7 +183,9 @@ struct VolumeRequest: Sendable {
         case .bucket(let claim, let keys):
             func isBlank(_ text: String) -> Bool { text.allSatisfy(\.isWhitespace) }
             if isBlank(claim.bucket) { throw VolumeProblem(.invalidBucket, "the bucket of volume \(name) is blank") }
-            if isBlank(claim.endpoint) { throw VolumeProblem(.invalidEndpoint, "the endpoint of volume \(name) is blank") }
+            if isBlank(claim.endpoint) {
+                throw VolumeProblem(.invalidEndpoint, "the endpoint of volume \(name) is blank")
+            }
             try claim.check(keys, of: name)
             return .bucket(claim)
         }
@@ -183,7 +195,8 @@ struct VolumeRequest: Sendable {
 extension APIError {
     init(_ problem: VolumeProblem) {
         self.init(
-            problem.code.isCallersFault ? .badRequest : .internalServerError, problem.code.rawValue, problem.description)
+            problem.code.isCallersFault ? .badRequest : .internalServerError, problem.code.rawValue, problem.description
+        )
     }
 }
 
@@ -192,7 +205,8 @@ extension Fields {
     fileprivate init(strict value: JSONValue, at location: [String], known: [String], _ problems: Problems) {
         self.init(value, at: location, known: known, problems: problems)
         guard case .object(let object) = value else { return }
-        for member in object.members where !known.contains(member.name) && SimilarName.misspelt(member.name, of: known) == nil {
+        for member in object.members
+        where !known.contains(member.name) && SimilarName.misspelt(member.name, of: known) == nil {
             problems.add(
                 "extra_forbidden", at: location + [String(member.name.prefix(64))], "Extra inputs are not permitted")
         }

@@ -39,7 +39,8 @@ package struct VolumeAdministration: Sendable {
     ///   - source: a folder with the files that it is to begin with; nil for none.
     package func create(_ name: String, size: String?, from source: String?) throws {
         guard SandboxVolume.isName(name, upTo: 253) else {
-            throw ConfigurationError("\(name.prefix(300)) is no name: use a-z, 0-9 and -, with a letter or digit at both ends")
+            throw ConfigurationError(
+                "\(name.prefix(300)) is no name: use a-z, 0-9 and -, with a letter or digit at both ends")
         }
         let bytes = size.map { ResourceQuantity.bytes($0) } ?? settings.storage.defaultBytes
         guard let bytes, (ResourceLimits.leastDisk...ResourceLimits.maxDisk).contains(bytes) else {
@@ -60,7 +61,8 @@ package struct VolumeAdministration: Sendable {
 
     package func remove(_ name: String) throws {
         var failure: (any Error)?
-        guard try volumes.remove(name, take: { path in do { try NamedVolumes.discard(path) } catch { failure = error } })
+        guard
+            try volumes.remove(name, take: { path in do { try NamedVolumes.discard(path) } catch { failure = error } })
         else { throw ConfigurationError("there is no volume \(name.prefix(300))") }
         if let failure { throw failure }
     }

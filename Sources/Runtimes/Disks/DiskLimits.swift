@@ -71,7 +71,7 @@ package struct DiskLimits: Sendable {
         }
     }
 
-    var isEnforced: Bool { if case .none = mechanism { false } else { true } }
+    package var isEnforced: Bool { if case .none = mechanism { false } else { true } }
 
     /// For the server's log.
     var name: String {

@@ -16,10 +16,12 @@ extension BucketClaim {
         guard Self.isBucket(bucket) else {
             throw VolumeProblem(
                 .invalidParameter,
-                "the bucket of volume \(volume) is no name: 3 to 63 of a-z, 0-9 and -, neither at its beginning nor end a -")
+                "the bucket of volume \(volume) is no name: 3 to 63 of a-z, 0-9 and -, neither at its beginning nor end a -"
+            )
         }
         guard Self.isPlain(endpoint), endpoint.utf8.first != UInt8(ascii: "-") else {
-            throw VolumeProblem(.invalidParameter, "the endpoint of volume \(volume) has a character that no address has")
+            throw VolumeProblem(
+                .invalidParameter, "the endpoint of volume \(volume) has a character that no address has")
         }
         for option in options { try check(option, of: volume) }
         guard Self.isPlain(keys.id), Self.isPlain(keys.secret), !keys.id.utf8.contains(UInt8(ascii: ":")) else {
@@ -30,7 +32,8 @@ extension BucketClaim {
     private func check(_ option: String, of volume: String) throws(VolumeProblem) {
         guard let first = option.utf8.first, first != UInt8(ascii: "-"), !option.utf8.contains(UInt8(ascii: ",")) else {
             throw VolumeProblem(
-                .invalidBucketOption, "an option of volume \(volume) is empty, begins with - or has a comma: give one option each")
+                .invalidBucketOption,
+                "an option of volume \(volume) is empty, begins with - or has a comma: give one option each")
         }
         guard option.unicodeScalars.allSatisfy({ !Self.harmful.contains($0) }) else {
             throw VolumeProblem(.invalidParameter, "an option of volume \(volume) has a character that no option has")
@@ -39,7 +42,8 @@ extension BucketClaim {
         guard Self.options.contains(String(parts[0])), parts.count == 1 || Self.isPlain(String(parts[1])) else {
             throw VolumeProblem(
                 .invalidBucketOption,
-                "an option of volume \(volume) is none of those that requests may give: \(Self.options.joined(separator: ", "))")
+                "an option of volume \(volume) is none of those that requests may give: \(Self.options.joined(separator: ", "))"
+            )
         }
     }
 

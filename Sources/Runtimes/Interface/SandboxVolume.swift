@@ -35,7 +35,8 @@ package struct SandboxVolume: Codable, Hashable, Sendable {
     package static func isName(_ text: String, upTo limit: Int) -> Bool {
         let bytes = text.utf8
         func isEnd(_ byte: UInt8) -> Bool {
-            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
         }
         guard let first = bytes.first, let last = bytes.last, bytes.count <= limit else { return false }
         return isEnd(first) && isEnd(last) && bytes.allSatisfy { isEnd($0) || $0 == UInt8(ascii: "-") }
@@ -85,7 +86,8 @@ package struct BucketClaim: Codable, Hashable, Sendable {
 }
 
 /// The keys of a bucket. Never printed or stored.
-package struct BucketKeys: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+package struct BucketKeys: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable
+{
     package let id: String
     package let secret: String
 

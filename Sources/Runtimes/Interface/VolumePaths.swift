@@ -15,7 +15,9 @@ package struct PathSteps: Codable, Hashable, Sendable {
         var steps: [ExactName] = []
         for step in text.utf8.split(separator: UInt8(ascii: "/")).map({ String(Substring($0)) }) where step != "." {
             guard step != ".." else { throw PathProblem("has a step up (..)") }
-            guard step.utf8.count <= Self.maxStep else { throw PathProblem("has a name of more than \(Self.maxStep) bytes") }
+            guard step.utf8.count <= Self.maxStep else {
+                throw PathProblem("has a name of more than \(Self.maxStep) bytes")
+            }
             steps.append(ExactName(step))
         }
         self.steps = steps
@@ -57,7 +59,9 @@ package struct MountPath: Codable, Hashable, Sendable, CustomStringConvertible {
         }
         guard text.utf8.first == UInt8(ascii: "/") else { throw problem("does not begin with /") }
         do throws(PathProblem) { steps = try PathSteps(text) } catch { throw problem(error.reason) }
-        guard !steps.steps.isEmpty else { throw problem("is /, where the image's files are: choose a folder of its own") }
+        guard !steps.steps.isEmpty else {
+            throw problem("is /, where the image's files are: choose a folder of its own")
+        }
         if let taken = Self.reserved.first(where: { $0.isWithin(steps) || steps.isWithin($0) }) {
             throw problem("is or hides /\(taken.text), which the server needs: choose another path")
         }
@@ -76,7 +80,9 @@ package struct SubPath: Codable, Hashable, Sendable, CustomStringConvertible {
         func problem(_ reason: String) -> VolumeProblem {
             VolumeProblem(.invalidSubPath, "the subPath of volume \(volume) \(reason)")
         }
-        guard text.utf8.first != UInt8(ascii: "/") else { throw problem("begins with /: it is a path below the volume") }
+        guard text.utf8.first != UInt8(ascii: "/") else {
+            throw problem("begins with /: it is a path below the volume")
+        }
         do throws(PathProblem) { steps = try PathSteps(text) } catch { throw problem(error.reason) }
         guard !steps.steps.isEmpty else { return nil }
     }
@@ -102,7 +108,9 @@ package struct HostPath: Codable, Hashable, Sendable, CustomStringConvertible {
     }
 
     private init(reading text: String) throws(PathProblem) {
-        guard text.utf8.first == UInt8(ascii: "/") else { throw PathProblem("is not an absolute path of a Linux machine") }
+        guard text.utf8.first == UInt8(ascii: "/") else {
+            throw PathProblem("is not an absolute path of a Linux machine")
+        }
         steps = try PathSteps(text)
         guard text.utf8.elementsEqual(("/" + steps.text).utf8) else {
             throw PathProblem("is not in its plain form: write it without //, /. and a slash at its end")

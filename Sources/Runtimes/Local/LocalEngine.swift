@@ -228,6 +228,7 @@ package final class LocalEngine: Sendable {
             let (record, folder) = try known(id)
             // The last thing that a create makes: nothing else refuses it after a folder or volume was made for it.
             let mounts = try volumes.open(record, folder, users: users.waiting(in: folder), keys: bucketKeys)
+            defer { withExtendedLifetime(mounts) {} }
             let log = try folder.output.open()
             defer { close(log) }
             try folder.give([folder.output.path], to: record.users)

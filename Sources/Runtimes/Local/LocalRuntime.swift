@@ -53,7 +53,7 @@ package final class LocalRuntime: SandboxRuntime {
                 try await namespaceGuard.protect(spec.id, namespace: prepared.namespace, policy: spec.policy)
             }
             try Self.goOn()
-            try await CreateStep.start.timed { () async throws(RuntimeError) in 
+            try await CreateStep.start.timed { () async throws(RuntimeError) in
                 try await engine.start(spec.id, bucketKeys: spec.bucketKeys)
             }
         } catch {

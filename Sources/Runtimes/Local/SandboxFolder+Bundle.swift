@@ -11,7 +11,7 @@ extension SandboxFolder {
         let files = SandboxFiles(
             hostname: record.hostname, system: seen.system, token: spec.execdToken == nil ? nil : seen.file("token"),
             isolation: record.isolates ? seen.isolation : nil,
-            volumes: VolumePlan(spec.volumes ?? []).tops.map { place, volume in
+            volumes: VolumePlan(spec.volumes ?? []).entries.map(\.volume).enumerated().map { place, volume in
                 .init(
                     mountPath: "\(volume.mountPath)", source: VolumeMounts.target(place, in: seen),
                     isReadOnly: volume.isReadOnly)

@@ -236,12 +236,12 @@ extension BundleConfiguration {
 }
 
 extension BundleConfiguration {
-    /// With what is mounted on it. The flags are those that the mount has already, and nothing mounted later in the sandbox
+    /// The flags are those that the mount has already, and nothing mounted later in the sandbox
     /// or on the machine passes through it.
     private static func mount(_ volume: SandboxFiles.VolumePoint) -> Mount {
         Mount(
             destination: volume.mountPath, type: "bind", source: volume.source,
-            options: ["rbind", "rprivate", "nosuid", "nodev"] + (volume.isReadOnly ? ["ro"] : []))
+            options: ["bind", "rprivate", "nosuid", "nodev"] + (volume.isReadOnly ? ["ro"] : []))
     }
 }
 
@@ -255,7 +255,6 @@ struct SandboxFiles: Hashable, Sendable {
     var isolation: String?
     var volumes: [VolumePoint] = []
 
-    /// A volume that is mounted on the sandbox's own files.
     struct VolumePoint: Hashable, Sendable {
         var mountPath: String
         var source: String

@@ -17,7 +17,8 @@ struct BucketCommand: Hashable, Sendable {
             let url = claim.endpoint.contains("://") ? claim.endpoint : "https://\(claim.endpoint)"
             let own = ["url=\(url)", "passwd_file=\(path)", "allow_other", "uid=\(owner)", "gid=\(owner)"]
             arguments =
-                [claim.bucket + (prefix.map { ":/\($0)" } ?? ""), target] + (own + claim.options).flatMap { ["-o", $0] }
+                [claim.bucket + (prefix.map { ":/\($0)" } ?? ""), target]
+                + (own + claim.options).flatMap { ["-o", $0] }
         case .two:
             program = "ossfs2"
             let lines =

@@ -1,4 +1,5 @@
 import CLinux
+import Netfilter
 import SafeText
 import System
 
@@ -11,16 +12,20 @@ import System
 struct BucketMounts: Hashable, Sendable {
     /// The folder of the mounts, made if it is missing.
     let root: String
+    /// Where the programs are looked for.
+    var folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
 
-    private static let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
     private static let milliseconds: Int32 = 30_000
 
     /// - Throws: if the program is not installed.
-    func check(_ claim: BucketClaim) throws(VolumeProblem) { _ = try Self.find(claim.version == .one ? "ossfs" : "ossfs2") }
+    func check(_ claim: BucketClaim) throws(VolumeProblem) { _ = try find(claim.version == .one ? "ossfs" : "ossfs2") }
 
-    private static func find(_ program: String) throws(VolumeProblem) -> String {
-        guard let found = folders.map({ "\($0)/\(program)" }).first(where: { access($0, X_OK) == 0 }) else {
-            throw VolumeProblem(.bucketMountFailed, "this server cannot mount buckets: the program \(program) is not installed")
+    private func find(_ program: String) throws(VolumeProblem) -> String {
+        guard
+            let found = folders.map({ "\($0)/\(program)" }).first(where: { (path: String) in access(path, X_OK) == 0 })
+        else {
+            throw VolumeProblem(
+                .bucketMountFailed, "this server cannot mount buckets: the program \(program) is not installed")
         }
         return found
     }
@@ -34,7 +39,9 @@ struct BucketMounts: Hashable, Sendable {
     ) throws(RuntimeError) -> FileDescriptor {
         let target = target(volume, sandbox: sandbox)
         func failed(_ reason: String) -> RuntimeError {
-            .volume(VolumeProblem(.bucketMountFailed, "the bucket of volume \(volume.name) could not be mounted: \(reason)"))
+            .volume(
+                VolumeProblem(.bucketMountFailed, "the bucket of volume \(volume.name) could not be mounted: \(reason)")
+            )
         }
         var made = ""
         for step in (root + "/" + target.splitAtLastSlash.name).split(separator: "/") {
@@ -53,11 +60,12 @@ struct BucketMounts: Hashable, Sendable {
         } catch { throw failed("\(error)") }
         let code: Int32?
         do {
-            code = try run(Self.find(command.program), command.arguments, log: log)
+            code = try run(find(command.program), command.arguments, log: log)
         } catch { throw failed("\(error)") }
         guard code == 0, linux_is_mount_point(target) == 1 else {
             let said = Self.scrubbed(File.text(log, limit: 4096) ?? "", keys)
-            throw failed(code == nil ? "it took longer than \(Self.milliseconds / 1000) s" : "\(command.program) said: \(said)")
+            throw failed(
+                code == nil ? "it took longer than \(Self.milliseconds / 1000) s" : "\(command.program) said: \(said)")
         }
         do throws(SystemCallError) {
             return try FileDescriptor(opening: target, LINUX_O_PATH | O_DIRECTORY | O_NOFOLLOW)
@@ -78,7 +86,7 @@ struct BucketMounts: Hashable, Sendable {
     private func run(_ program: String, _ arguments: [String], log: String) throws -> Int32? {
         let errors = try FileDescriptor(opening: log, O_WRONLY | O_APPEND | O_NOFOLLOW)
         var launch = ProcessLaunch(
-            [program] + arguments, environment: ["PATH=\(Self.folders.joined(separator: ":"))", "HOME=/", "LC_ALL=C.UTF-8"])
+            [program] + arguments, environment: ["PATH=\(folders.joined(separator: ":"))", "HOME=/", "LC_ALL=C.UTF-8"])
         (launch.output, launch.error, launch.hasOwnGroup) = (errors.number, errors.number, true)
         let pid = try launch.start()
         let watch = linux_pidfd_open(pid)

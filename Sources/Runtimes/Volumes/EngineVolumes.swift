@@ -21,7 +21,8 @@ struct EngineVolumes: Sendable {
         named = NamedVolumes(directory: configuration.volumesDirectory, sandboxes: configuration.stateDirectory)
         hosts = HostFolders(
             allowed: storage.allowedHostPaths,
-            withheld: (storage.withheld + [configuration.stateDirectory, configuration.volumesDirectory]).map(Self.canonical))
+            withheld: (storage.withheld + [configuration.stateDirectory, configuration.volumesDirectory]).map(
+                Self.canonical))
         buckets = BucketMounts(root: storage.bucketRoot)
         (self.limits, self.reserve, self.removals) = (limits, reserve, removals)
         named.recover { removals.take(files: $0) }
@@ -47,7 +48,8 @@ struct EngineVolumes: Sendable {
         guard claim.bytes == nil || limits.isEnforced else {
             throw VolumeProblem(
                 .unsupportedBackend,
-                "the size of volume \(claim.claim) cannot be enforced on this server: it has neither project quotas nor loop devices")
+                "the size of volume \(claim.claim) cannot be enforced on this server: it has neither project quotas nor loop devices"
+            )
         }
     }
 
@@ -55,6 +57,9 @@ struct EngineVolumes: Sendable {
     func open(
         _ record: SandboxRecord, _ folder: SandboxFolder, users: SandboxUsers?, keys: [String: BucketKeys]
     ) throws(RuntimeError) -> VolumeMounts {
+        guard record.users == nil || users != nil else {
+            throw .system(action: "mounting the volumes of \(record.spec.id)", reason: "its user namespace is gone")
+        }
         let plan = VolumePlan(record.spec.volumes ?? [])
         let mounts = VolumeMounts()
         for entry in plan.entries {

@@ -1,4 +1,5 @@
 import CLinux
+import Spelling
 import System
 
 #if canImport(Glibc)
@@ -15,7 +16,8 @@ enum FolderSteps {
 
     /// A descriptor (O_PATH) of what is at the end.
     /// - Throws: ELOOP for a link, ENOTDIR below a file, ENOENT if nothing may be made.
-    static func open(_ path: PathSteps, below folder: CInt, missing: Missing) throws(SystemCallError) -> FileDescriptor {
+    static func open(_ path: PathSteps, below folder: CInt, missing: Missing) throws(SystemCallError) -> FileDescriptor
+    {
         var place = try duplicate(folder)
         for (number, step) in path.steps.enumerated() {
             let isLast = number == path.steps.count - 1
@@ -24,7 +26,9 @@ enum FolderSteps {
         return place
     }
 
-    private static func open(_ name: String, in folder: CInt, _ missing: Missing) throws(SystemCallError) -> FileDescriptor {
+    private static func open(_ name: String, in folder: CInt, _ missing: Missing) throws(SystemCallError)
+        -> FileDescriptor
+    {
         let found = linux_open_inside(folder, name, LINUX_O_PATH)
         guard found == -ENOENT, missing != .refused else {
             guard found >= 0 else { throw SystemCallError(code: -found) }

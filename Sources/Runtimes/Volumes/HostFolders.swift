@@ -19,7 +19,10 @@ struct HostFolders: Hashable, Sendable {
     func open(
         _ path: HostPath, _ volume: SandboxVolume, makes: Bool
     ) throws(VolumeProblem) -> FileDescriptor? {
-        guard let root = allowed.filter({ path.steps.isWithin($0.steps) }).max(by: { $0.steps.steps.count < $1.steps.steps.count })
+        guard
+            let root = allowed.filter({ path.steps.isWithin($0.steps) }).max(by: {
+                $0.steps.steps.count < $1.steps.steps.count
+            })
         else {
             throw VolumeProblem(
                 .hostPathNotAllowed,
@@ -29,7 +32,8 @@ struct HostFolders: Hashable, Sendable {
         }
         guard let start = try? FileDescriptor(opening: "\(root)", LINUX_O_PATH) else {
             throw VolumeProblem(
-                .hostPathNotFound, "the folder \(root) of storage.allowed_host_paths is not there: the operator has to make it")
+                .hostPathNotFound,
+                "the folder \(root) of storage.allowed_host_paths is not there: the operator has to make it")
         }
         let rest = path.steps.dropFirst(root.steps.steps.count)
         let found: FileDescriptor
@@ -79,9 +83,7 @@ enum VolumeParts {
         guard let part = volume.subPath else { return whole }
         do throws(SystemCallError) {
             let found = try FolderSteps.open(part.steps, below: whole.number, missing: makes ? .folder : .refused)
-            guard PlaceKind(found.number) != nil else {
-                throw SystemCallError(code: ENOTSUP)
-            }
+            guard PlaceKind(found.number) != nil else { throw SystemCallError(code: ENOTSUP) }
             return found
         } catch {
             let reason: String

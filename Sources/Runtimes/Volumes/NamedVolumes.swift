@@ -112,7 +112,7 @@ package struct NamedVolumes: Sendable {
     }
 
     /// Unmounts the disk of a volume that no sandbox has any more.
-    func release(_ name: String) throws(RuntimeError) {
+    package func release(_ name: String) throws(RuntimeError) {
         guard access(folder(of: name).disk.image, F_OK) == 0 else { return }
         try alone { () throws(RuntimeError) in if users(of: name).isEmpty { folder(of: name).unmount() } }
     }

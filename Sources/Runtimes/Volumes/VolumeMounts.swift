@@ -1,4 +1,5 @@
 import CLinux
+import Spelling
 import System
 
 #if canImport(Glibc)
@@ -17,8 +18,7 @@ final class VolumeMounts {
         for (place, _) in places { close(place) }
     }
 
-    /// Where the OCI runtime finds the volumes that are mounted on the sandbox's own files: for the place of each in the
-    /// plan, a file or folder in the sandbox's folder.
+    /// Where the OCI runtime finds a volume, by its place in the plan: a file or folder in the sandbox's folder.
     static let folderName = "volumes"
     static func target(_ place: Int, in folder: SandboxFolder) -> String { "\(folder.path)/\(folderName)/\(place)" }
 
@@ -39,10 +39,11 @@ final class VolumeMounts {
             try prepare(below, of: volume, kind, on: places[parent], isReadOnly: plan.entries[parent].volume.isReadOnly)
         } else {
             try check(volume, kind, in: folder)
-            try makeTarget(places.count, kind, in: folder)
         }
+        try makeTarget(places.count, kind, in: folder)
         let attributes =
-            UInt64(LINUX_MOUNT_NO_SET_ID | LINUX_MOUNT_NO_DEVICES) | (volume.isReadOnly ? UInt64(LINUX_MOUNT_READ_ONLY) : 0)
+            UInt64(LINUX_MOUNT_NO_SET_ID | LINUX_MOUNT_NO_DEVICES)
+            | (volume.isReadOnly ? UInt64(LINUX_MOUNT_READ_ONLY) : 0)
         let tree = linux_mount_view(source.number, attributes, users?.descriptor ?? -1)
         guard tree >= 0 else {
             throw .volume(
@@ -51,22 +52,20 @@ final class VolumeMounts {
                     "the file system of volume \(volume.name) cannot be mounted for a sandbox's users (id-mapped mounts): "
                         + String(cString: strerror(-tree))))
         }
-        attachments.append(
-            .init(
-                tree: tree, target: Self.target(entry.top, in: seen),
-                below: entry.parent == nil ? nil : plan.fromTop(entry).text))
+        attachments.append(.init(tree: tree, target: Self.target(places.count, in: seen)))
         places.append((source.release(), kind))
     }
 
-    /// What it is mounted on in another volume. Others may write there: nothing is ever resolved twice, and a link is
-    /// refused.
+    /// What it is mounted on in another volume, made here since nobody else may have the right to. Others may write there and
+    /// put a link in its place before the OCI runtime mounts it: that leads somewhere in this sandbox, never out of it.
     private func prepare(
         _ path: PathSteps, of volume: SandboxVolume, _ kind: PlaceKind, on parent: (place: CInt, kind: PlaceKind),
         isReadOnly: Bool
     ) throws(RuntimeError) {
         func problem(_ reason: String) -> RuntimeError {
             .volume(
-                VolumeProblem(.invalidMountPath, "volume \(volume.name) cannot be mounted at \(volume.mountPath): \(reason)"))
+                VolumeProblem(
+                    .invalidMountPath, "volume \(volume.name) cannot be mounted at \(volume.mountPath): \(reason)"))
         }
         do throws(SystemCallError) {
             let missing: FolderSteps.Missing = isReadOnly ? .refused : kind == .folder ? .folder : .file
@@ -87,7 +86,9 @@ final class VolumeMounts {
         // A file system in memory is mounted on it, whatever the image has there.
         guard volume.mountPath.steps.steps.first != "run" else { return }
         func problem(_ reason: String) -> RuntimeError {
-            .volume(VolumeProblem(.invalidMountPath, "volume \(volume.name): the image has \(reason) at \(volume.mountPath)"))
+            .volume(
+                VolumeProblem(
+                    .invalidMountPath, "volume \(volume.name): the image has \(reason) at \(volume.mountPath)"))
         }
         do throws(SystemCallError) {
             let root = try FileDescriptor(opening: folder.rootfs, LINUX_O_PATH | O_DIRECTORY)

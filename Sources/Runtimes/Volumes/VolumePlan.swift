@@ -6,8 +6,6 @@ struct VolumePlan: Hashable, Sendable {
         /// The entry on whose files it is mounted, and where there; nil if it is on the sandbox's own.
         let parent: Int?
         let below: PathSteps?
-        /// The entry on the sandbox's own files that it is part of: itself if it has no parent.
-        let top: Int
     }
 
     let entries: [Entry]
@@ -19,26 +17,15 @@ struct VolumePlan: Hashable, Sendable {
             return (left, $0.offset) < (right, $1.offset)
         }.map(\.element)
         var entries: [Entry] = []
-        for (place, volume) in sorted.enumerated() {
+        for volume in sorted {
             let path = volume.mountPath.steps
             // The nearest one is the last, since each below another comes after it.
             let parent = entries.lastIndex { path.isWithin($0.volume.mountPath.steps) }
             entries.append(
                 Entry(
                     volume: volume, parent: parent,
-                    below: parent.map { path.dropFirst(entries[$0].volume.mountPath.steps.steps.count) },
-                    top: parent.map { entries[$0].top } ?? place))
+                    below: parent.map { path.dropFirst(entries[$0].volume.mountPath.steps.steps.count) }))
         }
         self.entries = entries
-    }
-
-    /// The entries that the OCI runtime mounts, with what is mounted on them.
-    var tops: [(place: Int, volume: SandboxVolume)] {
-        entries.enumerated().filter { $0.element.parent == nil }.map { ($0.offset, $0.element.volume) }
-    }
-
-    /// The steps of an entry from its top.
-    func fromTop(_ entry: Entry) -> PathSteps {
-        entry.volume.mountPath.steps.dropFirst(entries[entry.top].volume.mountPath.steps.steps.count)
     }
 }

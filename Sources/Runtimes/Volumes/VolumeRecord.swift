@@ -1,5 +1,6 @@
 import FoundationEssentials
 import JSON
+import Netfilter
 import System
 
 /// What is known of a named volume, in a file beside its data, so that both are moved, backed up and lost together.
@@ -33,12 +34,14 @@ package struct VolumeRecord: Codable, Hashable, Sendable {
     func write(to folder: String) throws(SystemCallError) {
         // Strings and numbers can always be encoded.
         try File.replace(
-            folder + "/" + Self.fileName, with: [UInt8](try! JSONEncoder().encode(self)), mode: 0o600, synchronizes: true)
+            folder + "/" + Self.fileName, with: [UInt8](try! JSONEncoder().encode(self)), mode: 0o600,
+            synchronizes: true)
     }
 
     /// nil if there is none, or if it is not of this name.
     static func read(from folder: String) -> VolumeRecord? {
-        guard let bytes = try? File.read(folder + "/" + fileName), let record = try? JSONValue(bytes).decode(VolumeRecord.self)
+        guard let bytes = try? File.read(folder + "/" + fileName),
+            let record = try? JSONValue(bytes).decode(VolumeRecord.self)
         else { return nil }
         return record.name == folder.splitAtLastSlash.name ? record : nil
     }

@@ -21,7 +21,9 @@ struct VolumeSeed {
         defer { close(lock) }
         // Left by a server that was ended meanwhile, before any sandbox had the volume to write to.
         let wasCutOff = access(folder.unseeded, F_OK) == 0
-        guard let names = File.names(in: folder.files), wasCutOff || names.isEmpty, let source = imageFolder() else { return }
+        guard let names = File.names(in: folder.files), wasCutOff || names.isEmpty, let source = imageFolder() else {
+            return
+        }
         do throws(RemovalError) {
             for name in names { try TreeRemoval.remove(folder.files + "/" + name) }
         } catch { throw .system(action: "emptying \(folder.files)", reason: "\(error)") }

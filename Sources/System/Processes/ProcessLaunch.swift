@@ -23,12 +23,8 @@ package struct ProcessLaunch: Sendable {
             /// Of `linux_mount_view`.
             package var tree: CInt
             package var target: String
-            /// A path below the target, which is reached through no link; nil for the target itself.
-            package var below: String?
 
-            package init(tree: CInt, target: String, below: String? = nil) {
-                (self.tree, self.target, self.below) = (tree, target, below)
-            }
+            package init(tree: CInt, target: String) { (self.tree, self.target) = (tree, target) }
         }
     }
 
@@ -101,7 +97,7 @@ package struct ProcessLaunch: Sendable {
             linux_binding(source: texts.one($0.source), target: texts.one($0.target))
         }
         let attachments = (mounts?.attachments ?? []).map {
-            linux_attachment(tree: $0.tree, target: texts.one($0.target), below: texts.one($0.below))
+            linux_attachment(tree: $0.tree, target: texts.one($0.target))
         }
         let pid = words.withUnsafeBufferPointer { words in
             variables.withUnsafeBufferPointer { variables in

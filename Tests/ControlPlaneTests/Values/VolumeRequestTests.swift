@@ -1,4 +1,5 @@
 import JSON
+import NIOHTTP1
 import Runtimes
 import Testing
 
@@ -52,7 +53,10 @@ import Testing
         ("[{}]", "body.volumes.0.name", "missing"), ("[{}]", "body.volumes.0.mountPath", "missing"),
         ("[{}]", "body.volumes.0", "VOLUME::INVALID_BACKEND"),
         (#"[{"name":"A_b","mountPath":"/a","host":{"path":"/x"}}]"#, "body.volumes.0.name", "VOLUME::INVALID_NAME"),
-        (#"[{"name":"a","mountPath":"a","host":{"path":"/x"}}]"#, "body.volumes.0.mountPath", "VOLUME::INVALID_MOUNT_PATH"),
+        (
+            #"[{"name":"a","mountPath":"a","host":{"path":"/x"}}]"#, "body.volumes.0.mountPath",
+            "VOLUME::INVALID_MOUNT_PATH"
+        ),
         (entry(#""host":{"path":"/x"},"pvc":{"claimName":"c"}"#), "body.volumes.0", "VOLUME::INVALID_BACKEND"),
         (entry(#""host":{}"#), "body.volumes.0.host.path", "missing"),
         (entry(#""host":{"path":5}"#), "body.volumes.0.host.path", "string_type"),
@@ -79,15 +83,24 @@ import Testing
             entry(#""ossfs":{"bucket":"abc","endpoint":"e","accessKeyId":"i","accessKeySecret":""}"#),
             "body.volumes.0.ossfs.accessKeySecret", "VOLUME::INVALID_OSSFS_CREDENTIALS"
         ),
-    ]) func `a wrong shape is 422, and says where and which rule`(_ volumes: String, _ place: String, _ type: String) throws {
+    ]) func `a wrong shape is 422, and says where and which rule`(_ volumes: String, _ place: String, _ type: String)
+        throws
+    {
         let error = try refusal(volumes)
         #expect(error.status == .unprocessableEntity)
-        #expect(error.detail?.contains { $0.loc.joined(separator: ".") == place && $0.type == type } == true, "\(error)")
+        #expect(
+            error.detail?.contains { $0.loc.joined(separator: ".") == place && $0.type == type } == true, "\(error)")
     }
 
     @Test(arguments: [
-        (#"[{"name":"a","mountPath":"/a","host":{"path":"/x"}},{"name":"a","mountPath":"/b","host":{"path":"/x"}}]"#, "VOLUME::DUPLICATE_NAME"),
-        (#"[{"name":"a","mountPath":"/a","host":{"path":"/x"}},{"name":"b","mountPath":"/a/","host":{"path":"/x"}}]"#, "VOLUME::INVALID_MOUNT_PATH"),
+        (
+            #"[{"name":"a","mountPath":"/a","host":{"path":"/x"}},{"name":"a","mountPath":"/b","host":{"path":"/x"}}]"#,
+            "VOLUME::DUPLICATE_NAME"
+        ),
+        (
+            #"[{"name":"a","mountPath":"/a","host":{"path":"/x"}},{"name":"b","mountPath":"/a/","host":{"path":"/x"}}]"#,
+            "VOLUME::INVALID_MOUNT_PATH"
+        ),
         (#"[{"name":"a","mountPath":"/proc/x","host":{"path":"/x"}}]"#, "VOLUME::INVALID_MOUNT_PATH"),
         (entry(#""host":{"path":"tmp"}"#), "VOLUME::INVALID_HOST_PATH"),
         (entry(#""host":{"path":"C:\\data"}"#), "VOLUME::INVALID_HOST_PATH"),
@@ -96,10 +109,22 @@ import Testing
         (entry(#""host":{"path":"/x"},"subPath":"/y""#), "VOLUME::INVALID_SUB_PATH"),
         (entry(#""pvc":{"claimName":"c","storage":"1"}"#), "SANDBOX::INVALID_PARAMETER"),
         (entry(#""pvc":{"claimName":"c","storage":"5Pi"}"#), "SANDBOX::INVALID_PARAMETER"),
-        (entry(#""ossfs":{"bucket":"   ","endpoint":"e","accessKeyId":"i","accessKeySecret":"s"}"#), "VOLUME::INVALID_OSSFS_BUCKET"),
-        (entry(#""ossfs":{"bucket":"abc","endpoint":" ","accessKeyId":"i","accessKeySecret":"s"}"#), "VOLUME::INVALID_OSSFS_ENDPOINT"),
-        (entry(#""ossfs":{"bucket":"../..","endpoint":"e","accessKeyId":"i","accessKeySecret":"s"}"#), "SANDBOX::INVALID_PARAMETER"),
-        (entry(#""ossfs":{"bucket":"abc","endpoint":"e","options":["-o"],"accessKeyId":"i","accessKeySecret":"s"}"#), "VOLUME::INVALID_OSSFS_OPTION"),
+        (
+            entry(#""ossfs":{"bucket":"   ","endpoint":"e","accessKeyId":"i","accessKeySecret":"s"}"#),
+            "VOLUME::INVALID_OSSFS_BUCKET"
+        ),
+        (
+            entry(#""ossfs":{"bucket":"abc","endpoint":" ","accessKeyId":"i","accessKeySecret":"s"}"#),
+            "VOLUME::INVALID_OSSFS_ENDPOINT"
+        ),
+        (
+            entry(#""ossfs":{"bucket":"../..","endpoint":"e","accessKeyId":"i","accessKeySecret":"s"}"#),
+            "SANDBOX::INVALID_PARAMETER"
+        ),
+        (
+            entry(#""ossfs":{"bucket":"abc","endpoint":"e","options":["-o"],"accessKeyId":"i","accessKeySecret":"s"}"#),
+            "VOLUME::INVALID_OSSFS_OPTION"
+        ),
     ]) func `a wrong value is 400 with the contract's code`(_ volumes: String, _ code: String) throws {
         let error = try refusal(volumes)
         #expect(error.status == .badRequest && error.code == code, "\(error)")
@@ -115,7 +140,9 @@ import Testing
 
     @Test func `more volumes than a sandbox can have are refused`() throws {
         func list(_ count: Int) -> String {
-            "[" + (0..<count).map { #"{"name":"v\#($0)","mountPath":"/v\#($0)","pvc":{"claimName":"c"}}"# }.joined(separator: ",") + "]"
+            "["
+                + (0..<count).map { #"{"name":"v\#($0)","mountPath":"/v\#($0)","pvc":{"claimName":"c"}}"# }.joined(
+                    separator: ",") + "]"
         }
         #expect(try request(list(32)).volumes.count == 32)
         #expect(try refusal(list(33)).code == "SANDBOX::INVALID_PARAMETER")

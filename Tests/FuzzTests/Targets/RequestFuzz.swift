@@ -37,11 +37,26 @@ enum RequestFuzz {
         promise(!request.entrypoint.isEmpty && !request.image.isEmpty, "nothing to run")
         promise(request.timeout.map { (60...RequestLimits.maxLife).contains($0) } ?? true, "it lasts too long")
         promise(request.limits.cpuMillis != nil && request.limits.memoryBytes != nil, "it has no limits")
+        check(request.volumes)
         let sandbox = Sandbox(request, id: "fuzzed", at: .now())
         promise(sandbox.expiresAt.map { $0 < .last } ?? true, "it ends too late")
         check(Reply.json(.ok, SandboxView(sandbox)))
         let stored = (try? JSONEncoder().encode(sandbox)).flatMap { try? JSONValue($0).decode(Sandbox.self) }
         promise(stored == sandbox, "what was stored is another sandbox")
+    }
+
+    /// Volumes have places of their own that lead nowhere else, and are the same when they are stored and read again.
+    private static func check(_ volumes: [SandboxVolume]) {
+        promise(volumes.count <= SandboxVolume.maxCount, "there are too many volumes")
+        promise(Set(volumes.map(\.mountPath)).count == volumes.count, "two volumes have one place")
+        for volume in volumes {
+            let steps = volume.mountPath.description.utf8.split(separator: UInt8(ascii: "/")).map {
+                String(Substring($0))
+            }
+            promise(!steps.isEmpty && !steps.contains("..") && !steps.contains("."), "it is mounted elsewhere")
+        }
+        let stored = (try? JSONEncoder().encode(volumes)).flatMap { try? JSONValue($0).decode([SandboxVolume].self) }
+        promise(stored == volumes, "what was stored are other volumes")
     }
 
     static func renew(_ bytes: UnsafeRawBufferPointer) {

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Logging
 import Synchronization
+import System
 import TestSupport
 import Testing
 
@@ -9,21 +10,26 @@ import Testing
 
 /// Folders of the machine in real sandboxes.
 @Suite(.serialized) struct HostVolumeTests {
-    @Test func `a folder is written to and read by its owners' numbers, and stays when the sandbox goes`() async throws {
+    @Test func `a folder is written to and read by its owners' numbers, and stays when the sandbox goes`() async throws
+    {
         try await VolumeRuntime.run { volumes async throws in
             let shared = volumes.shared
             try volumes.write("from the host\n", to: shared + "/marker.txt")
             let log = try await volumes.output(
-                "host-1", "cat /data/marker.txt; echo inside > /data/made; ls -ln /data; grep /data /proc/self/mountinfo",
+                "host-1",
+                "cat /data/marker.txt; echo inside > /data/made; ls -ln /data; grep /data /proc/self/mountinfo",
                 [try volumes.host(shared, at: "/data")])
             #expect(log.contains("from the host"))
-            #expect(log.split(separator: "\n").filter { $0.hasPrefix("-rw") }.allSatisfy { $0.contains(" 0        0 ") }, "\(log)")
+            #expect(
+                log.split(separator: "\n").filter { $0.hasPrefix("-rw") }.allSatisfy { $0.contains(" 0        0 ") },
+                "\(log)")
             #expect(log.contains("nosuid,nodev") && log.contains("rw,"), "\(log)")
             #expect(!log.contains("shared:") && !log.contains("master:"), "mounts of others do not come in: \(log)")
             #expect(contents(of: shared + "/made") == "inside\n" && owner(of: shared + "/made") == geteuid())
             #expect(!ControlGroup.entries(of: volumes.test.sandbox("host-1").path + "/volumes").isEmpty)
             #expect(
-                contents(of: "/proc/self/mountinfo")?.contains(volumes.test.sandbox("host-1").path + "/volumes") == false,
+                contents(of: "/proc/self/mountinfo")?.contains(volumes.test.sandbox("host-1").path + "/volumes")
+                    == false,
                 "it is mounted for the sandbox alone")
             try await volumes.test.runtime.delete("host-1")
             #expect(volumes.test.traces.isEmpty, "\(volumes.test.traces)")
@@ -31,7 +37,9 @@ import Testing
         }
     }
 
-    @Test func `what is read-only cannot be written to or mounted again, beside the same folder to write to`() async throws {
+    @Test func `what is read-only cannot be written to or mounted again, beside the same folder to write to`()
+        async throws
+    {
         try await VolumeRuntime.run { volumes async throws in
             let shared = volumes.shared
             mkdir(shared + "/part", 0o755)
@@ -68,7 +76,9 @@ import Testing
         }
     }
 
-    @Test func `what is not allowed, links and what is neither file nor folder are refused, and nothing is made`() async throws {
+    @Test func `what is not allowed, links and what is neither file nor folder are refused, and nothing is made`()
+        async throws
+    {
         try await VolumeRuntime.run { volumes async throws in
             let shared = volumes.shared
             mkdir(shared + "2", 0o755)
@@ -81,12 +91,16 @@ import Testing
                 ("/etc", "", VolumeProblem.Code.hostPathNotAllowed), (shared + "2", "", .hostPathNotAllowed),
                 (volumes.test.folder, "", .hostPathNotAllowed), (shared + "/out", "", .hostPathNotAllowed),
                 (shared + "/out/new", "", .hostPathNotAllowed), (shared + "/in", "", .hostPathNotAllowed),
-                (shared + "/pipe", "", .invalidHostPath), (shared, "out", .invalidSubPath), (shared, "in/x", .invalidSubPath),
-                (shared, "real/up/x", .invalidSubPath), (shared, "pipe", .invalidSubPath), (shared, "pipe/x", .invalidSubPath),
+                (shared + "/pipe", "", .invalidHostPath), (shared, "out", .invalidSubPath),
+                (shared, "in/x", .invalidSubPath),
+                (shared, "real/up/x", .invalidSubPath), (shared, "pipe", .invalidSubPath),
+                (shared, "pipe/x", .invalidSubPath),
             ] {
                 let volume = try volumes.host(path, at: "/data", part: part)
                 #expect(try await volumes.refusal("host-4", [volume]).code == code, "\(path) \(part)")
-                await #expect(throws: RuntimeError.self, "\(path) \(part)") { try await volumes.test.runtime.admit([volume]) }
+                await #expect(throws: RuntimeError.self, "\(path) \(part)") {
+                    try await volumes.test.runtime.admit([volume])
+                }
             }
             #expect(access("/etc/new", F_OK) != 0 && ControlGroup.entries(of: shared + "/real") == ["up"])
         }
@@ -145,7 +159,9 @@ import Testing
         for _ in 0..<20_000 {
             var status = stat()
             do {
-                guard let found = try folders.open(try HostPath(place + "/x", of: "v"), volume, makes: false) else { continue }
+                guard let found = try folders.open(try HostPath(place + "/x", of: "v"), volume, makes: false) else {
+                    continue
+                }
                 fstat(found.number, &status)
             } catch { continue }
             opened += 1

@@ -36,7 +36,9 @@ import Testing
         }
     }
 
-    @Test func `volumes inside each other are mounted on folders of the outer one, never through its links`() async throws {
+    @Test func `volumes inside each other are mounted on folders of the outer one, never through its links`()
+        async throws
+    {
         try await VolumeRuntime.run { volumes async throws in
             let outer = try volumes.host(volumes.shared, at: "/data")
             let log = try await volumes.output(
@@ -55,7 +57,9 @@ import Testing
         }
     }
 
-    @Test func `set-id programs, devices and links of a volume reach neither the machine nor another sandbox`() async throws {
+    @Test func `set-id programs, devices and links of a volume reach neither the machine nor another sandbox`()
+        async throws
+    {
         try await VolumeRuntime.run { volumes async throws in
             let shared = volumes.shared
             try Command.run("cp", "/bin/busybox", shared + "/setuid")
@@ -70,9 +74,12 @@ import Testing
             #expect(log.contains("/data/device: Permission denied"), "\(log)")
             #expect(log.contains("sandbox-") && !log.contains("made\n"), "its own host name, and no device: \(log)")
             // A second sandbox, and a third with a part of it that the first has made a link.
-            let other = try await volumes.output("hostile-2", "ls /data/out | grep -c hosts", [try volumes.host(shared, at: "/data")])
+            let other = try await volumes.output(
+                "hostile-2", "ls /data/out | grep -c hosts", [try volumes.host(shared, at: "/data")])
             #expect(other.hasPrefix("1"))
-            #expect(try await volumes.refusalBeside("hostile-3", try volumes.host(shared, at: "/data", part: "out")).code == .invalidSubPath)
+            #expect(
+                try await volumes.refusalBeside("hostile-3", try volumes.host(shared, at: "/data", part: "out")).code
+                    == .invalidSubPath)
         }
     }
 
@@ -82,7 +89,8 @@ import Testing
             let (shared, runtime) = (volumes.shared, volumes.test.runtime)
             try volumes.write("host", to: shared + "/file")
             let mounts = [try volumes.host(shared, at: "/data"), try volumes.claim("kept", at: "/data/kept")]
-            _ = try await runtime.prepare(volumes.spec("end-1", "touch /data/kept/file; echo done; exec sleep 1000", mounts))
+            _ = try await runtime.prepare(
+                volumes.spec("end-1", "touch /data/kept/file; echo done; exec sleep 1000", mounts))
             if moment != "prepared" { try await runtime.start("end-1") }
             if moment == "running" {
                 let isWritten = try await eventually { volumes.test.log("end-1").contains("done") }
@@ -112,7 +120,8 @@ import Testing
     @Test func `pausing and resuming keeps volumes`() async throws {
         try await VolumeRuntime.run { volumes async throws in
             _ = try await volumes.output(
-                "paused-1", "while true; do echo tick >> /data/file; sleep 0.01; done &", [try volumes.claim("p", at: "/data")])
+                "paused-1", "while true; do echo tick >> /data/file; sleep 0.01; done &",
+                [try volumes.claim("p", at: "/data")])
             try await volumes.test.runtime.pause("paused-1")
             try await volumes.test.runtime.resume("paused-1")
             let file = volumes.named.folder(of: "p").files + "/file"

@@ -79,7 +79,9 @@ import Testing
         }
     }
 
-    @Test func `an empty one begins with the image's files, with their owners and modes, and is filled only once`() async throws {
+    @Test func `an empty one begins with the image's files, with their owners and modes, and is filled only once`()
+        async throws
+    {
         func fill(_ image: String) throws {
             try Command.run("mkdir", "-p", image + "/srv/data/deep")
             for (name, text) in [("/srv/data/file", "of the image\n"), ("/srv/data/deep/inner", "x")] {
@@ -95,7 +97,8 @@ import Testing
                 "seed-1", "ls -A /srv/data; echo none", [try volumes.claim("seeded", at: "/srv/data", readOnly: true)])
             #expect(empty.hasPrefix("none"), "a read-only one is not filled: \(empty)")
             try await volumes.test.runtime.delete("seed-1")
-            let script = "ls -lnd /srv/data /srv/data/file /srv/data/link /srv/data/deep/inner; busybox rm /srv/data/file"
+            let script =
+                "ls -lnd /srv/data /srv/data/file /srv/data/link /srv/data/deep/inner; busybox rm /srv/data/file"
             let log = try await volumes.output("seed-2", script, [try volumes.claim("seeded", at: "/srv/data")])
             #expect(log.contains("drwxr-x---") && log.components(separatedBy: " 33       44 ").count == 3, "\(log)")
             #expect(log.contains("link -> /etc/shadow") && log.contains("deep/inner"), "\(log)")
@@ -146,7 +149,9 @@ import Testing
             let half = volumes.named.directory + "/.new-1"
             try Command.run("mkdir", "-p", half + "/disk")
             _ = try LocalEngine(configuration: volumes.test.configuration, logger: Logger(label: "test"))
-            let isGone = try await eventually { ControlGroup.entries(of: volumes.named.directory + "/.removed").isEmpty }
+            let isGone = try await eventually {
+                ControlGroup.entries(of: volumes.named.directory + "/.removed").isEmpty
+            }
             #expect(isGone && access(half, F_OK) != 0)
         }
     }

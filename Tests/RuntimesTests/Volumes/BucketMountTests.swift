@@ -1,0 +1,89 @@
+import Foundation
+import Glibc
+import System
+import TestSupport
+import Testing
+
+@testable import Runtimes
+
+/// Buckets are mounted by programs that stand in for those of the storage's vendor.
+@Suite(.serialized) struct BucketMountTests {
+    private let folder = TemporaryFolder("buckets")
+    private let keys = BucketKeys(id: "the-id", secret: "tops3cret")
+
+    /// - Parameter script: of both programs; `$file` is the file with the keys, `$target` the mount point.
+    private func mounts(_ script: String) throws -> BucketMounts {
+        mkdir(folder.path + "/bin", 0o755)
+        for (name, words) in [("ossfs", "target=$2 file=${6#passwd_file=}"), ("ossfs2", "target=$2 file=$4")] {
+            let path = folder.path + "/bin/" + name
+            try "#!/bin/sh\n\(words)\necho \"$0 $*\" >> \(folder.path)/calls\n\(script)\n"
+                .write(toFile: path, atomically: true, encoding: .utf8)
+            chmod(path, 0o755)
+        }
+        var mounts = BucketMounts(root: folder.path + "/oss/deep")
+        mounts.folders = [folder.path + "/bin", "/usr/bin", "/bin"]
+        return mounts
+    }
+
+    private func volume(_ version: BucketClaim.Version) throws -> (SandboxVolume, BucketClaim) {
+        let claim = BucketClaim(bucket: "abc", endpoint: "oss.example", version: version)
+        return (
+            SandboxVolume(
+                name: "v", mountPath: try MountPath("/v", of: "v"), subPath: try SubPath("a", of: "v"),
+                source: .bucket(claim)), claim
+        )
+    }
+
+    @Test(arguments: BucketClaim.Version.allCases)
+    func `a bucket is mounted with its keys in a file that nobody else reads and that goes at once`(
+        _ version: BucketClaim.Version
+    ) throws {
+        let mounts = try mounts(
+            """
+            stat -c '%a %u' "$file" > \(folder.path)/mode; cat "$file" > \(folder.path)/keys
+            mount -t tmpfs none "$target" && touch "$target/in-the-bucket"
+            """)
+        let (volume, claim) = try volume(version)
+        let target = folder.path + "/oss/deep/box-v"
+        do {
+            let found = try mounts.mount(claim, volume, keys, sandbox: "box", owner: 7)
+            #expect(faccessat(found.number, "in-the-bucket", F_OK, 0) == 0)
+        }
+        #expect(contents(of: folder.path + "/mode") == "600 0\n")
+        #expect(contents(of: folder.path + "/keys")?.contains("tops3cret") == true)
+        #expect(
+            contents(of: folder.path + "/calls")?.contains("tops3cret") == false, "arguments are everybody's to read")
+        #expect(ControlGroup.entries(of: folder.path + "/oss/deep") == ["box-v"], "the file is gone")
+        mounts.unmount([volume], sandbox: "other")
+        #expect(access(target + "/in-the-bucket", F_OK) == 0, "another sandbox's is left alone")
+        mounts.unmount([volume], sandbox: "box")
+        #expect(ControlGroup.entries(of: folder.path + "/oss/deep").isEmpty)
+        #expect(contents(of: "/proc/self/mountinfo")?.contains(target) == false)
+    }
+
+    @Test(arguments: [
+        "echo \"refused for $(cat $file)\" >&2; exit 3", "true", "exec sleep 0 > /dev/null; exit 1",
+    ]) func `a program that fails, or mounts nothing, is told of without its keys`(_ script: String) throws {
+        let mounts = try mounts(script)
+        let (volume, claim) = try volume(.two)
+        do throws(RuntimeError) {
+            _ = try mounts.mount(claim, volume, keys, sandbox: "box", owner: 7)
+            Issue.record("it was not refused")
+        } catch {
+            guard case .volume(let problem) = error else { throw error }
+            #expect(problem.code == .bucketMountFailed && !problem.description.contains("tops3cret"), "\(problem)")
+        }
+        mounts.unmount([volume], sandbox: "box")
+        #expect(ControlGroup.entries(of: folder.path + "/oss/deep").isEmpty)
+    }
+
+    @Test func `where a program is missing it is named`() throws {
+        var mounts = BucketMounts(root: folder.path + "/oss")
+        mounts.folders = [folder.path]
+        #expect {
+            try mounts.check(BucketClaim(bucket: "abc", endpoint: "e", version: .one))
+        } throws: {
+            ($0 as? VolumeProblem)?.description.contains("ossfs is not installed") == true
+        }
+    }
+}
