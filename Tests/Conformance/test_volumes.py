@@ -10,32 +10,32 @@ import pytest
 from opensandbox import Sandbox, SandboxSync
 from opensandbox.config import ConnectionConfig
 from opensandbox.models.sandboxes import PVC, Host, Volume
-from support.appliance import BINARY, IMAGE, Appliance
+from support.server import BINARY, IMAGE, AllInOneServer
 from support.inside import exit_code, say
 from support.waiting import eventually
 from test_contract import refused
 
 
 class Store:
-    """An appliance that may give sandboxes one folder, which has the files that the public test suite looks for."""
+    """A server that may give sandboxes one folder, which has the files that the public test suite looks for."""
 
     def __init__(self, world):
-        self.appliance = Appliance(world)
-        self.shared = self.appliance.folder / "shared"
-        self.appliance.tables = f'[storage]\nallowed_host_paths = ["{self.shared}"]\nossfs_mount_root = "{self.appliance.folder}/oss"\n'
-        self.appliance.write_configuration()
+        self.server = AllInOneServer(world)
+        self.shared = self.server.folder / "shared"
+        self.server.tables = f'[storage]\nallowed_host_paths = ["{self.shared}"]\nossfs_mount_root = "{self.server.folder}/oss"\n'
+        self.server.write_configuration()
         self.host = self.shared / "host-volume-test"
         self.host.mkdir(parents=True)
         (self.host / "marker.txt").write_text("host-marker\n")
-        seed = self.appliance.folder / "seed"
+        seed = self.server.folder / "seed"
         (seed / "datasets/train").mkdir(parents=True)
         (seed / "marker.txt").write_text("pvc-marker\n")
         (seed / "datasets/train/marker.txt").write_text("train-marker\n")
         self.volume("create", "e2e-pvc-test", "--size", "32Mi", "--from", str(seed))
-        self.appliance.start()
+        self.server.start()
 
     def volume(self, *words, fails=False):
-        done = subprocess.run([BINARY, "volume", *words, "--config", str(self.appliance.config)], capture_output=True, text=True,
+        done = subprocess.run([BINARY, "volume", *words, "--config", str(self.server.config)], capture_output=True, text=True,
                               timeout=60, stdin=subprocess.DEVNULL)
         assert (done.returncode != 0) == fails, f"{words}: {done.returncode} {done.stdout} {done.stderr}"
         return done.stdout + done.stderr
@@ -44,9 +44,9 @@ class Store:
         return [line.split()[0] for line in self.volume("list").splitlines()[1:]]
 
     def refused(self, volume, status, code):
-        with self.appliance.api as api:
+        with self.server.api as api:
             volumes = volume if isinstance(volume, list) else [volume]
-            answer = api.post("/v1/sandboxes", json=self.appliance.body(volumes=volumes))
+            answer = api.post("/v1/sandboxes", json=self.server.body(volumes=volumes))
             if answer.status_code == 202:
                 api.delete(f"/v1/sandboxes/{answer.json()['id']}")
             return refused(answer, status, code)
@@ -58,11 +58,11 @@ def store(world):
     try:
         yield store
     finally:
-        for sandbox in store.appliance.ids():
-            store.appliance.api.delete(f"/v1/sandboxes/{sandbox}")
+        for sandbox in store.server.ids():
+            store.server.api.delete(f"/v1/sandboxes/{sandbox}")
         for name in store.names():
             store.volume("remove", name)
-        store.appliance.tear_down()
+        store.server.tear_down()
 
 
 @pytest.fixture
@@ -71,12 +71,12 @@ def box(store):
     made = []
 
     def box(*volumes, **more):
-        made.append(store.appliance.create(volumes=list(volumes), **more))
+        made.append(store.server.create(volumes=list(volumes), **more))
         return made[-1]
 
     yield box
     for sandbox in made:
-        store.appliance.api.delete(f"/v1/sandboxes/{sandbox.id}")
+        store.server.api.delete(f"/v1/sandboxes/{sandbox.id}")
         sandbox.close()
 
 
@@ -107,7 +107,7 @@ class TestWhatThePublicSuiteExpects:
         first = box(pvc())
         assert say(first, "cat /mnt/pvc-data/marker.txt").strip() == "pvc-marker"
         say(first, "echo kept > /mnt/pvc-data/kept.txt")
-        store.appliance.api.delete(f"/v1/sandboxes/{first.id}")
+        store.server.api.delete(f"/v1/sandboxes/{first.id}")
         assert say(box(pvc(read_only=True)), "cat /mnt/pvc-data/kept.txt").strip() == "kept"
 
     def test_only_the_part_that_is_asked_for_is_seen(self, box):
@@ -119,9 +119,9 @@ class TestWhatThePublicSuiteExpects:
     def test_the_asynchronous_client_and_the_server_proxy_have_them_too(self, store):
         async def run():
             connection = ConnectionConfig(
-                api_key=store.appliance.key, domain=f"127.0.0.1:{store.appliance.port}", disable_metrics=True, use_server_proxy=True)
+                api_key=store.server.key, domain=f"127.0.0.1:{store.server.port}", disable_metrics=True, use_server_proxy=True)
             sandbox = await Sandbox.create(IMAGE, connection_config=connection, volumes=[pvc(), host(store, read_only=True)])
-            store.appliance.seen.add(sandbox.id)
+            store.server.seen.add(sandbox.id)
             async with sandbox:
                 done = await sandbox.commands.run("cat /mnt/pvc-data/marker.txt /mnt/host-data/marker.txt")
                 content = await sandbox.files.read_file("/mnt/pvc-data/marker.txt")
@@ -137,7 +137,7 @@ class TestWhatThePublicSuiteExpects:
 
         file = tmp_path / "volumes.json"
         file.write_text(json.dumps([{"name": "a", "pvc": {"claimName": "e2e-pvc-test"}, "mountPath": "/a", "readOnly": True}]))
-        environment = {**store.appliance.environment(), "HOME": str(tmp_path), "NO_COLOR": "1"}
+        environment = {**store.server.environment(), "HOME": str(tmp_path), "NO_COLOR": "1"}
 
         def osb(*words):
             done = CliRunner().invoke(cli, words, env=environment)
@@ -145,7 +145,7 @@ class TestWhatThePublicSuiteExpects:
             return done.stdout
 
         made = json.loads(osb("sandbox", "create", "--image", IMAGE, "--volumes-file", str(file), "-o", "json"))
-        store.appliance.seen.add(made["id"])
+        store.server.seen.add(made["id"])
         assert "pvc-marker" in osb("command", "run", made["id"], "--", "cat", "/a/marker.txt")
         osb("sandbox", "kill", made["id"])
 
@@ -154,7 +154,7 @@ def test_it_goes_on_through_a_pause(store, box):
     sandbox = box(pvc("paused"))
     say(sandbox, "echo before > /mnt/pvc-data/file")
     sandbox.pause()
-    resumed = SandboxSync.resume(sandbox.id, connection_config=store.appliance.connection())
+    resumed = SandboxSync.resume(sandbox.id, connection_config=store.server.connection())
     assert say(resumed, "cat /mnt/pvc-data/file; echo after > /mnt/pvc-data/file").strip() == "before"
 
 
@@ -169,7 +169,7 @@ def test_a_volume_goes_with_the_sandbox_that_made_it_on_delete_and_on_expiry(sto
     sandbox = box(pvc("mine", delete_on_sandbox_termination=True), pvc("stays", "/stays", volume="stays"))
     assert {"mine", "stays"} <= set(store.names())
     assert store.volume("remove", "mine", fails=True).find(sandbox.id) > 0, "it is in use"
-    store.appliance.api.delete(f"/v1/sandboxes/{sandbox.id}")
+    store.server.api.delete(f"/v1/sandboxes/{sandbox.id}")
     assert "mine" not in store.names() and "stays" in store.names()
     expiring = box(pvc("mine", delete_on_sandbox_termination=True))
     expiring.renew(timedelta(seconds=1))
@@ -230,30 +230,30 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize("bucket", ["../..", "..", "a/b", "A", "../../proc"])
     def test_a_bucket_that_is_no_name(self, store, bucket):
         keys = {"endpoint": "oss.example", "accessKeyId": "id", "accessKeySecret": "tops3cret"}
-        with store.appliance.api as api:
-            body = store.appliance.body(volumes=[self.entry(ossfs={"bucket": bucket, **keys})])
+        with store.server.api as api:
+            body = store.server.body(volumes=[self.entry(ossfs={"bucket": bucket, **keys})])
             answer = api.post("/v1/sandboxes", json=body)
         assert answer.status_code in (400, 422) and "tops3cret" not in answer.text
-        assert not (store.appliance.folder / "oss").exists()
+        assert not (store.server.folder / "oss").exists()
 
     def test_a_bucket_where_no_program_mounts_any(self, store):
         keys = {"bucket": "abc", "endpoint": "oss.example", "accessKeyId": "id", "accessKeySecret": "tops3cret"}
         body = store.refused(self.entry(ossfs=keys), 500, "VOLUME::OSSFS_MOUNT_FAILED")
         assert "ossfs2 is not installed" in body["message"]
-        assert "tops3cret" not in store.appliance.log.read_text(errors="replace")
+        assert "tops3cret" not in store.server.log.read_text(errors="replace")
 
     def test_and_a_refused_request_makes_no_volume_and_no_folder(self, store):
         volumes = [{"name": "a", "mountPath": "/a", "pvc": {"claimName": "never"}},
                    {"name": "b", "mountPath": "/b", "host": {"path": f"{store.shared}/never"}},
                    {"name": "c", "mountPath": "/c", "host": {"path": "/etc"}}]
         store.refused(volumes, 400, "VOLUME::HOST_PATH_NOT_ALLOWED")
-        with store.appliance.api as api:
-            body = store.appliance.body(volumes=volumes[:2], image={"uri": "no-such-image:1"})
+        with store.server.api as api:
+            body = store.server.body(volumes=volumes[:2], image={"uri": "no-such-image:1"})
             assert api.post("/v1/sandboxes", json=body).status_code == 400
         assert "never" not in store.names() and not (store.shared / "never").exists()
 
 
-def test_where_nothing_is_allowed_no_host_path_is(appliance, api):
+def test_where_nothing_is_allowed_no_host_path_is(server, api):
     volume = {"name": "v", "mountPath": "/v", "host": {"path": "/tmp"}}
-    body = refused(api.post("/v1/sandboxes", json=appliance.body(volumes=[volume])), 400, "VOLUME::HOST_PATH_NOT_ALLOWED")
+    body = refused(api.post("/v1/sandboxes", json=server.body(volumes=[volume])), 400, "VOLUME::HOST_PATH_NOT_ALLOWED")
     assert "allowed_host_paths" in body["message"]

@@ -8,7 +8,7 @@ import time
 
 import httpx
 import pytest
-from support.appliance import BINARY, Appliance
+from support.server import BINARY, AllInOneServer
 from support.inside import say
 from support.length import times
 from support.waiting import eventually
@@ -20,42 +20,42 @@ KEPT = {"file": "kept\n", "folder/inner": "kept\n"}
 
 @pytest.fixture
 def store(world):
-    appliance = Appliance(world)
-    shared = appliance.folder / "shared"
+    server = AllInOneServer(world)
+    shared = server.folder / "shared"
     for name, text in KEPT.items():
         (shared / name).parent.mkdir(parents=True, exist_ok=True)
         (shared / name).write_text(text)
-    appliance.tables = f'[storage]\nallowed_host_paths = ["{shared}"]\nvolume_default_size = "16Mi"\n'
-    appliance.write_configuration()
-    appliance.shared = shared
+    server.tables = f'[storage]\nallowed_host_paths = ["{shared}"]\nvolume_default_size = "16Mi"\n'
+    server.write_configuration()
+    server.shared = shared
     try:
-        yield appliance.start()
+        yield server.start()
     finally:
-        for sandbox in appliance.ids():
-            appliance.api.delete(f"/v1/sandboxes/{sandbox}")
-        for name in names(appliance):
-            volume(appliance, "remove", name)
-        appliance.tear_down()
+        for sandbox in server.ids():
+            server.api.delete(f"/v1/sandboxes/{sandbox}")
+        for name in names(server):
+            volume(server, "remove", name)
+        server.tear_down()
 
 
-def volume(appliance, *words):
-    return subprocess.run([BINARY, "volume", *words, "--config", str(appliance.config)], capture_output=True, text=True, timeout=60,
+def volume(server, *words):
+    return subprocess.run([BINARY, "volume", *words, "--config", str(server.config)], capture_output=True, text=True, timeout=60,
                           check=True, stdin=subprocess.DEVNULL).stdout
 
 
-def names(appliance):
-    return {line.split()[0] for line in volume(appliance, "list").splitlines()[1:]}
+def names(server):
+    return {line.split()[0] for line in volume(server, "list").splitlines()[1:]}
 
 
-def volumes(appliance, number):
-    return [{"name": "host", "mountPath": "/host", "host": {"path": str(appliance.shared)}},
+def volumes(server, number):
+    return [{"name": "host", "mountPath": "/host", "host": {"path": str(server.shared)}},
             {"name": "kept", "mountPath": "/kept", "pvc": {"claimName": "kept"}},
             {"name": "own", "mountPath": "/host/own", "pvc": {"claimName": f"own-{number}", "deleteOnSandboxTermination": True}}]
 
 
-def expect_all(appliance):
+def expect_all(server):
     for name, text in KEPT.items():
-        assert (appliance.shared / name).read_text() == text
+        assert (server.shared / name).read_text() == text
 
 
 @pytest.mark.parametrize("seed", range(times(8)))
