@@ -1,6 +1,6 @@
 /// Why a volume cannot be had: a code that clients know, and a sentence that says what to do.
 package struct VolumeProblem: Error, Hashable, Sendable, CustomStringConvertible {
-    /// Codes of the contract (CLIENTS.md, appendix E).
+    /// Codes of the contract.
     package enum Code: String, Hashable, Sendable {
         case invalidName = "VOLUME::INVALID_NAME"
         case duplicateName = "VOLUME::DUPLICATE_NAME"

@@ -1,5 +1,5 @@
 /// How the `ossfs` programs are told what to mount: the keys in a file, everything else in the arguments of version 1 and in
-/// that file for version 2 (contract, DOCKER.md section 4.3).
+/// that file for version 2 (contract).
 struct BucketCommand: Hashable, Sendable {
     let program: String
     /// The file's text, for its owner only.
