@@ -8,6 +8,8 @@ package struct Reply: Sendable {
 
     package enum Body: Sendable {
         case bytes([UInt8])
+        /// The same of many answers, which is not copied for each.
+        case shared(ByteBuffer)
         /// Writes the body part by part once the status line is out, and ends it by returning; by throwing it breaks the
         /// connection off. It runs even if the client has gone by then, so that it can let go of what it holds, but not
         /// for HEAD.
@@ -72,7 +74,11 @@ package struct Reply: Sendable {
 
     /// What is known of the body without running a stream.
     package var bytes: [UInt8] {
-        if case .bytes(let bytes) = body { bytes } else { [] }
+        switch body {
+        case .bytes(let bytes): bytes
+        case .shared(let bytes): Array(bytes.readableBytesView)
+        default: []
+        }
     }
 }
 
@@ -83,6 +89,7 @@ extension HTTPResponseWriter {
         switch reply.body {
         case .bytes(let bytes):
             try await respond(reply.status, headers: reply.headers, body: ByteBuffer(bytes: bytes))
+        case .shared(let bytes): try await respond(reply.status, headers: reply.headers, body: bytes)
         case .stream(let stream):
             // Who writes on learns what was wrong.
             try? await start(reply.status, headers: reply.headers)

@@ -17,10 +17,10 @@ struct Caller: Hashable, Sendable {
 
     init(_ key: APIKey) { (name, self.key, scope) = (key.name, key.id, key.scope) }
 
-    private init(name: String, scope: KeyScope) { (self.name, self.scope) = (name, scope) }
+    init(name: String, key: String? = nil, scope: KeyScope) { (self.name, self.key, self.scope) = (name, key, scope) }
 
-    /// Whether it may know of a sandbox, which may also not be there.
-    func owns(_ sandbox: Sandbox?) -> Bool { scope == .admin || (key != nil && sandbox?.owner == key) }
+    /// Whether it may know of a sandbox, which may also not be there. One that may only look makes none, and looks at all.
+    func owns(_ sandbox: Sandbox?) -> Bool { scope != .operate || (key != nil && sandbox?.owner == key) }
 }
 
 /// A request whose sender is known, and may ask it.
@@ -47,6 +47,14 @@ extension LifecycleAPI {
             }
             return try await handler(Call(request: request, caller: caller))
         }
+    }
+
+    /// Whose key it was when the request came, if it has been revoked since; for the audit log.
+    func formerCaller(of request: HTTPRequest) -> Caller? {
+        guard request.headers[Self.keyHeader].count == 1, let text = request.headers.first(name: Self.keyHeader) else {
+            return nil
+        }
+        return keys.former.key(of: text).map { Caller(name: $0.name + " (revoked)", key: $0.id, scope: $0.scope) }
     }
 
     /// - Throws: 401.

@@ -21,7 +21,8 @@ struct CallerRules: Sendable {
     }
 
     /// Old clients send no Host; browsers do.
-    func check(_ request: HTTPRequest) throws(APIError) {
+    /// - Parameter isOpen: whether it asks for what everybody may see, such as the API's own pages.
+    func check(_ request: HTTPRequest, isOpen: Bool = false) throws(APIError) {
         for host in request.headers["host"] where !names.contains(host) {
             throw APIError(
                 .misdirectedRequest, "UNKNOWN_HOST",
@@ -34,7 +35,7 @@ struct CallerRules: Sendable {
             )
         }
         // A page's GET to its own origin has no Origin field.
-        if !asksForKey, !request.headers.contains(name: "origin"), request.isOfAPage {
+        if !isOpen, !asksForKey, !request.headers.contains(name: "origin"), request.isOfAPage {
             throw APIError(.forbidden, "FOREIGN_ORIGIN", "pages may not call this server while it asks for no key")
         }
     }

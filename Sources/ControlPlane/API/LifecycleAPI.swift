@@ -71,7 +71,7 @@ final class LifecycleAPI: Sendable {
         http.settled = settled
         http.finish = { [self] reply, request in
             callers.share(&reply, with: request)
-            audit?.note(request, reply, of: try? caller(of: request))
+            audit?.note(request, reply, of: (try? caller(of: request)) ?? formerCaller(of: request))
         }
         http.on(.GET, "/health", access: .open) { [health] _ in
             .json(.ok, HealthView(down: health.down.map(\.rawValue)))
@@ -91,7 +91,7 @@ final class LifecycleAPI: Sendable {
     }
 
     private func admit(_ request: HTTPRequest, _ access: HTTPAPI.Access) throws(APIError) -> Reply? {
-        try callers.check(request)
+        try callers.check(request, isOpen: access == .open && request.method == .GET)
         if let preflight = callers.preflight(request) { return preflight }
         if access == .guarded { _ = try caller(of: request) }
         try callers.checkBody(request)
@@ -118,9 +118,12 @@ final class LifecycleAPI: Sendable {
         }
     }
 
-    /// The body, up to the limit.
+    /// The body, up to the limit. It may take its sender long, and the key may have been revoked meanwhile.
     func body(_ request: HTTPRequest) async throws(APIError) -> [UInt8] {
-        do { return try await request.wholeBody() } catch { throw .tooLarge(error) }
+        let bytes: [UInt8]
+        do { bytes = try await request.wholeBody() } catch { throw .tooLarge(error) }
+        _ = try caller(of: request)
+        return bytes
     }
 
     func json(_ request: HTTPRequest) async throws(APIError) -> JSONValue {

@@ -9,15 +9,13 @@ struct FileChanges: Sendable {
 
     /// Calls `changed` at once, since the file may be another one than it was when it was read, and at each change, until the
     /// task is cancelled.
-    func follow(_ changed: @Sendable () -> Void) async {
-        var seen = ChangeStamp(path)
-        changed()
+    /// - Parameter changed: false if the file could not be read, so that it is looked at once more.
+    func follow(_ changed: @Sendable () -> Bool) async {
+        var seen: ChangeStamp?
         while !Task.isCancelled {
-            try? await Task.sleep(for: Self.interval)
             let present = ChangeStamp(path)
-            guard present != seen else { continue }
-            seen = present
-            changed()
+            if seen == nil || present != seen, changed() { seen = present }
+            try? await Task.sleep(for: Self.interval)
         }
     }
 }

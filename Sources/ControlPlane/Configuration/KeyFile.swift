@@ -56,12 +56,16 @@ package struct KeyFile: Sendable {
         await FileChanges(path: path).follow { refresh(keys, logger) }
     }
 
-    func refresh(_ keys: LiveKeys, _ logger: Logger) {
+    /// - Returns: false if it cannot be read.
+    @discardableResult
+    func refresh(_ keys: LiveKeys, _ logger: Logger) -> Bool {
         do throws(ConfigurationError) {
             try take(load(), into: keys, logger)
+            return true
         } catch {
             logger.error(
                 "the key file cannot be used; the previous signing keys stay in force", metadata: ["error": "\(error)"])
+            return false
         }
     }
 

@@ -5,7 +5,7 @@ import System
 
 /// What a key allows; each allows what those before it do.
 package enum KeyScope: String, Codable, Hashable, Sendable, CaseIterable, Comparable {
-    /// To look at its own sandboxes.
+    /// To look at all sandboxes, but at nothing that opens one.
     case read
     /// To make, use and change its own sandboxes.
     case operate
@@ -53,8 +53,12 @@ package struct APIKey: Codable, Hashable, Sendable {
 
     /// Names are labels, so that they read alike everywhere.
     static func isName(_ name: String) -> Bool {
-        !name.isEmpty && MetadataLabel.problem(key: "key", value: name) == nil
+        !name.isEmpty && MetadataLabel.problem(key: "key", value: name) == nil && !reserved.contains(name)
+            && !(name.utf8.count == idLength && name.allSatisfy(\.isHexDigit))
     }
+
+    /// Words of the audit log's own. An id is no name either: it would be another key's where one is revoked.
+    private static let reserved: Set = ["unknown", "anybody", "server.api_key"]
 }
 
 /// The named keys of a server: a value that is read from its file as a whole.

@@ -2,6 +2,10 @@ import Logging
 import Synchronization
 import System
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// The file of a server's named keys, which the command line changes while servers run.
 package struct APIKeyFile: Sendable {
     package let path: String
@@ -32,7 +36,9 @@ package struct APIKeyFile: Sendable {
     }
 
     package func revoke(_ name: String) throws(ConfigurationError) {
-        guard file.read() != nil else { throw ConfigurationError("there are no keys: \(path) is not there") }
+        guard access(path, F_OK) == 0 || errno != ENOENT else {
+            throw ConfigurationError("there are no keys: \(path) is not there")
+        }
         try change { keys throws(ConfigurationError) in try keys.revoke(name) }
     }
 
@@ -56,13 +62,15 @@ package struct APIKeyFile: Sendable {
         await FileChanges(path: path).follow {
             do throws(ConfigurationError) {
                 let read = try load()
-                guard read != keys.current else { return }
+                guard read != keys.current else { return true }
                 keys.replace(with: read)
                 logger.info("API keys changed", metadata: ["keys": "\(read.all.count)"])
+                return true
             } catch {
                 logger.error(
                     "the file of API keys cannot be used; the previous keys stay in force",
                     metadata: ["error": "\(error)"])
+                return false
             }
         }
     }
@@ -70,10 +78,12 @@ package struct APIKeyFile: Sendable {
 
 /// The keys in force.
 final class LiveAPIKeys: Sendable {
-    private let keys: Mutex<APIKeys>
+    private let keys: Mutex<(current: APIKeys, former: APIKeys)>
 
-    init(_ keys: APIKeys = .none) { self.keys = Mutex(keys) }
+    init(_ keys: APIKeys = .none) { self.keys = Mutex((keys, .none)) }
 
-    var current: APIKeys { keys.withLock { $0 } }
-    func replace(with keys: APIKeys) { self.keys.withLock { $0 = keys } }
+    var current: APIKeys { keys.withLock { $0.current } }
+    /// Those before the last change: whose request it was that a revoked key began.
+    var former: APIKeys { keys.withLock { $0.former } }
+    func replace(with keys: APIKeys) { self.keys.withLock { $0 = (keys, $0.current) } }
 }

@@ -9,6 +9,7 @@ package struct CreateLimits: Hashable, Sendable {
 
 final class CreateQueue: Sendable {
     private struct Turn {
+        let owner: String
         var hasCome: Bool
         let arrival: AsyncStream<Void>
         let arrive: AsyncStream<Void>.Continuation
@@ -20,26 +21,29 @@ final class CreateQueue: Sendable {
     }
 
     private let state: Mutex<State>
-    /// All creates count as one owner's.
-    private static let owner = ""
+    /// Whoever has no named key: the server's own key, or nobody. A named key may have half of all places, so that one which
+    /// asks for what never ends leaves room for the others.
+    private static let nobody = ""
 
     init(_ limits: CreateLimits) {
         state = Mutex(
             State(
                 queue: FairQueue(
-                    most: limits.running, maxOfOne: limits.running, maxWaiting: limits.waiting,
-                    maxWaitingOfOne: limits.waiting)))
+                    most: limits.running, maxOfOne: max(1, limits.running / 2), maxWaiting: limits.waiting,
+                    maxWaitingOfOne: max(1, limits.waiting / 2), privileged: Self.nobody)))
     }
 
     /// Takes a place for a create, which `leave` gives back.
+    /// - Parameter owner: the id of the named key that asks; nil for none.
     /// - Returns: false if there is none.
-    func enter(_ id: String) -> Bool {
+    func enter(_ id: String, of owner: String?) -> Bool {
         state.withLock { state in
-            let answer = state.queue.ask(id, of: Self.owner)
+            let answer = state.queue.ask(id, of: owner ?? Self.nobody)
             guard answer != .never else { return false }
             let (arrival, arrive) = AsyncStream<Void>.makeStream()
             if answer == .now { arrive.yield() }
-            state.turns[id] = Turn(hasCome: answer == .now, arrival: arrival, arrive: arrive)
+            state.turns[id] = Turn(
+                owner: owner ?? Self.nobody, hasCome: answer == .now, arrival: arrival, arrive: arrive)
             return true
         }
     }
@@ -60,7 +64,7 @@ final class CreateQueue: Sendable {
         state.withLock { state in
             guard let turn = state.turns.removeValue(forKey: id) else { return }
             guard turn.hasCome else { return state.queue.callOff { $0 == id } }
-            guard let next = state.queue.end(Self.owner) else { return }
+            guard let next = state.queue.end(turn.owner) else { return }
             state.turns[next.job]?.hasCome = true
             state.turns[next.job]?.arrive.yield()
         }

@@ -5,12 +5,17 @@ struct FairQueue<Job> {
     private let maxOfOne: Int
     private let maxWaiting: Int
     private let maxWaitingOfOne: Int
+    /// The one owner that the limits of one do not hold for.
+    private let privileged: String?
     private var running: [String: Int] = [:]
     private var count = 0
     private var waiting: [(key: String, job: Job)] = []
     private var waitingOf: [String: Int] = [:]
 
-    init(most: Int = 64, maxOfOne: Int = 4, maxWaiting: Int = 4096, maxWaitingOfOne: Int = 128) {
+    init(
+        most: Int = 64, maxOfOne: Int = 4, maxWaiting: Int = 4096, maxWaitingOfOne: Int = 128, privileged: String? = nil
+    ) {
+        self.privileged = privileged
         (self.most, self.maxOfOne) = (most, maxOfOne)
         (self.maxWaiting, self.maxWaitingOfOne) = (maxWaiting, maxWaitingOfOne)
     }
@@ -23,7 +28,9 @@ struct FairQueue<Job> {
             begin(key)
             return .now
         }
-        guard waiting.count < maxWaiting, waitingOf[key, default: 0] < maxWaitingOfOne else { return .never }
+        guard waiting.count < maxWaiting, key == privileged || waitingOf[key, default: 0] < maxWaitingOfOne else {
+            return .never
+        }
         waiting.append((key, job))
         waitingOf[key, default: 0] += 1
         return .later
@@ -54,7 +61,9 @@ struct FairQueue<Job> {
         return taken
     }
 
-    private func isFree(_ key: String) -> Bool { count < most && running[key, default: 0] < maxOfOne }
+    private func isFree(_ key: String) -> Bool {
+        count < most && (key == privileged || running[key, default: 0] < maxOfOne)
+    }
 
     private mutating func begin(_ key: String) {
         count += 1

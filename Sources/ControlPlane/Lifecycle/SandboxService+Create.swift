@@ -63,7 +63,7 @@ extension SandboxService {
         made.owner = owner
         let pending = made
         // What waits ready takes nobody's time.
-        if case .cold = taken, !queue.enter(pending.id) { throw .queueFull }
+        if case .cold = taken, !queue.enter(pending.id, of: owner) { throw .queueFull }
         do throws(APIError) { try await save(pending) } catch {
             queue.leave(pending.id)
             throw error
@@ -93,7 +93,10 @@ extension SandboxService {
         _ taken: WarmPools.Taken, _ request: CreateRequest, gotImage: @escaping @Sendable () -> Void
     ) async -> Result<Sandbox, APIError> {
         let id = taken.id
-        if case .cold = taken, await !queue.turn(id) { return .failure(deletedWhileCreated(id)) }
+        if case .cold = taken {
+            guard await queue.turn(id) else { return .failure(deletedWhileCreated(id)) }
+            await tellOfTurn(id)
+        }
         let placement: SandboxPlacement
         do throws(RuntimeError) {
             switch taken {
@@ -122,6 +125,17 @@ extension SandboxService {
             // In a separate task, because a deletion may have cancelled this one.
             await Task { try? await destroy(id) }.value
             return .failure(error)
+        }
+    }
+
+    /// A client that was told that its create waits for others is told that it does no longer.
+    private func tellOfTurn(_ id: String) async {
+        guard catalog[id]?.status.reason == StatusReason.queued else { return }
+        _ = try? await stored { () async throws(StoreError) in
+            try await catalog.change(id) { sandbox in
+                guard sandbox.status.reason == StatusReason.queued else { return nil }
+                return sandbox.moved(to: .pending, reason: StatusReason.pullingImage)
+            }
         }
     }
 

@@ -14,9 +14,10 @@ struct HeaderRules: Sendable {
 
     /// An application behind it sees the host, authorization and cookies that its browser sent.
     static let gateway = HeaderRules(keepsHost: true, request: [], response: [])
-    /// Drops host, authorization and cookies, which are meant for the lifecycle API (docs/wire.md#the-server-proxy).
+    /// Drops host, authorization and cookies, which are meant for the lifecycle API (docs/wire.md#the-server-proxy). A sandbox's
+    /// page may have no worker for more than its own path: the API and its pages are of the same origin.
     static let serverProxy = HeaderRules(
-        keepsHost: false, request: ["authorization", "cookie"], response: ["server"])
+        keepsHost: false, request: ["authorization", "cookie"], response: ["server", "service-worker-allowed"])
 
     private init(keepsHost: Bool, request: [String], response: [String]) {
         self.keepsHost = keepsHost

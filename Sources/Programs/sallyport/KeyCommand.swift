@@ -1,6 +1,6 @@
 import ArgumentParser
 import ControlPlane
-import FoundationEssentials
+import Foundation
 
 /// `sallyport key`
 struct KeyCommand: ParsableCommand {
@@ -24,6 +24,11 @@ struct KeyOptions: ParsableArguments {
     }
 }
 
+extension APIKeyFile {
+    /// Whose keys they were is easily mistaken: a server may have another state folder.
+    fileprivate func sayChanged() { FileHandle.standardError.write(Data("changed: \(path)\n".utf8)) }
+}
+
 extension KeyScope: ExpressibleByArgument {}
 
 /// `sallyport key create`
@@ -33,10 +38,14 @@ struct CreateKey: ParsableCommand {
 
     @OptionGroup var options: KeyOptions
     @Argument(help: "What it is called in logs: letters, digits, '-', '_' and '.'.") var name: String
-    @Option(help: "read: look at its own sandboxes; operate: make and use them; admin: everything, of everybody's.")
+    @Option(help: "read: look at all sandboxes; operate: make and use them; admin: everything, of everybody's.")
     var scope = KeyScope.operate
 
-    func run() throws { print(try options.file().create(name, scope)) }
+    func run() throws {
+        let file = try options.file()
+        print(try file.create(name, scope))
+        file.sayChanged()
+    }
 }
 
 /// `sallyport key list`
@@ -60,5 +69,9 @@ struct RevokeKey: ParsableCommand {
     @OptionGroup var options: KeyOptions
     @Argument(help: "Its name or its id.") var name: String
 
-    func run() throws { try options.file().revoke(name) }
+    func run() throws {
+        let file = try options.file()
+        try file.revoke(name)
+        file.sayChanged()
+    }
 }

@@ -12,24 +12,37 @@ import Testing
 @Suite struct CreateQueueTests {
     @Test func `creates wait for those before them in their order, and what is called off waits for nobody`() async {
         let queue = CreateQueue(CreateLimits(running: 1, waiting: 2))
-        #expect(queue.enter("a") && queue.enter("b") && queue.enter("c") && !queue.enter("d"))
+        #expect(
+            queue.enter("a", of: nil) && queue.enter("b", of: nil) && queue.enter("c", of: nil)
+                && !queue.enter("d", of: nil))
         #expect(await queue.turn("a"))
         #expect(!queue.isWaiting("a") && queue.isWaiting("b"))
         queue.leave("b")
         #expect(await !queue.turn("b"), "it has given up its place")
-        #expect(queue.enter("d") && !queue.enter("e"))
+        #expect(queue.enter("d", of: nil) && !queue.enter("e", of: nil))
         queue.leave("a")
         #expect(await queue.turn("c"))
         queue.leave("c")
         queue.leave("c")
         #expect(await queue.turn("d"))
         queue.leave("d")
-        #expect(queue.enter("e"), "every place has been given back")
+        #expect(queue.enter("e", of: nil), "every place has been given back")
+    }
+
+    @Test func `a named key leaves room for the others, and the server's own key may have all`() {
+        let queue = CreateQueue(CreateLimits(running: 4, waiting: 4))
+        let greedy = (0..<10).filter { queue.enter("g\($0)", of: "greedy") }
+        #expect(greedy.count == 4 && !queue.isWaiting("g1") && queue.isWaiting("g2"))
+        #expect(queue.enter("other", of: "modest") && !queue.isWaiting("other"))
+        let own = (0..<10).filter { queue.enter("o\($0)", of: nil) }
+        #expect(own.count == 3)
+        for id in greedy { queue.leave("g\(id)") }
+        #expect(!queue.isWaiting("o1"), "what waits comes when there is room")
     }
 
     @Test func `a task that is cancelled while it waits goes on at once`() async {
         let queue = CreateQueue(CreateLimits(running: 1, waiting: 1))
-        #expect(queue.enter("a") && queue.enter("b"))
+        #expect(queue.enter("a", of: nil) && queue.enter("b", of: nil))
         let waiting = Task { await queue.turn("b") }
         waiting.cancel()
         #expect(await waiting.value == false)

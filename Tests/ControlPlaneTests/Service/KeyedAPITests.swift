@@ -44,10 +44,11 @@ import Testing
             #expect(answer.json?["code"] == control.json?["code"], "nobody learns that it is there")
         }
         #expect(await listed(house, other) == 0)
-        for key in [texts[.operate]!, texts[.admin]!, House.apiKey] {
+        for key in [texts[.operate]!, texts[.read]!, texts[.admin]!, House.apiKey] {
             #expect(await listed(house, key) == 1)
             #expect(await house.send(.GET, "/v1/sandboxes/\(id)", key: key).status == 200)
         }
+        #expect(await house.send(.GET, "/v1/sandboxes/\(id)/endpoints/80", key: texts[.read]!).status == 403)
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)", key: texts[.admin]!).status == 204)
     }
 

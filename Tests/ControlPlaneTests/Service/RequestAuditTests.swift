@@ -51,6 +51,32 @@ import Testing
         for secret in ["271828", text, reader, House.apiKey] { #expect(!raw.contains(secret)) }
     }
 
+    @Test func `those without a key cannot push out what others did`() async throws {
+        let house = try House(audit: RequestAudit(path: path, limit: 200_000, logger: Logger(label: "test")))
+        _ = await house.send(.DELETE, "/v1/sandboxes/x")
+        for _ in 0..<2000 {
+            _ = await house.send(.DELETE, "/v1/sandboxes/" + String(repeating: "%E2%80%8D", count: 300), key: "wrong")
+        }
+        let all = try lines()
+        #expect(all.first?["key"] == .string("server.api_key") && all.count < 200)
+        let longest =
+            try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map(\.utf8.count).max() ?? 0
+        #expect(longest < 4000, "\(longest)")
+    }
+
+    @Test func `a request of a key that is revoked meanwhile has its name`() async throws {
+        var keys = APIKeys.none
+        let text = try keys.create("ci", .operate)
+        let house = try House(keys: keys, audit: RequestAudit(path: path, limit: 0, logger: Logger(label: "test")))
+        house.runtime.gate.close()
+        async let answer = house.send(.POST, "/v1/sandboxes", House.body(), key: text)
+        #expect(try await eventually { !house.runtime.left.isEmpty })
+        house.keys.replace(with: .none)
+        house.runtime.gate.open()
+        _ = await answer
+        #expect(try lines().last?["key"] == .string("ci (revoked)"))
+    }
+
     @Test func `a path of any bytes is a line, and a file that cannot be written refuses nothing`() async throws {
         let house = try House(audit: RequestAudit(path: path, limit: 400, logger: Logger(label: "test")))
         for target in ["/v1/\u{1b}[31m", "/\n{\"key\":\"root\"}", "/" + String(repeating: "a", count: 5000)] {

@@ -23,7 +23,10 @@ import Testing
         var keys = APIKeys.none
         let text = try keys.create("ci", .read)
         #expect(throws: ConfigurationError.self) { try keys.create("ci", .admin) }
-        for name in ["", "a b", "-a", "ü", String(repeating: "a", count: 64)] {
+        for name in [
+            "", "a b", "-a", "ü", String(repeating: "a", count: 64), "unknown", "anybody", "server.api_key",
+            keys.all[0].id,
+        ] {
             #expect(throws: ConfigurationError.self) { try keys.create(name, .read) }
         }
         #expect(throws: ConfigurationError.self) { try keys.revoke("other") }
