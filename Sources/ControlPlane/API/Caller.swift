@@ -21,6 +21,7 @@ struct Caller: Hashable, Sendable {
 
     /// Whether it may know of a sandbox, which may also not be there.
     func owns(_ sandbox: Sandbox?) -> Bool { scope == .admin || (key != nil && sandbox?.owner == key) }
+    func owns(_ snapshot: Snapshot?) -> Bool { scope == .admin || (key != nil && snapshot?.owner == key) }
 }
 
 /// A request whose sender is known, and may ask it.
