@@ -4,7 +4,7 @@ import JSON
 struct SnapshotRequest: Hashable, Sendable {
     var name: String?
 
-    /// Bytes. The contract gives no limit; more is no name.
+    /// Characters. The contract gives no limit; more is no name.
     static let longestName = 1024
 
     /// - Throws: `APIError`: 422 for an empty name or one that is too long, 400 for what is not JSON.
@@ -18,8 +18,8 @@ struct SnapshotRequest: Hashable, Sendable {
         if name?.isEmpty == true {
             fields.problem("name", "String should have at least 1 character", type: "string_too_short")
         }
-        if let name, name.utf8.count > Self.longestName {
-            fields.problem("name", "String should have at most \(Self.longestName) bytes", type: "string_too_long")
+        if let name, name.unicodeScalars.count > Self.longestName {
+            fields.problem("name", "String should have at most \(Self.longestName) characters", type: "string_too_long")
         }
         try problems.check()
     }
