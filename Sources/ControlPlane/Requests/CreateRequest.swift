@@ -165,9 +165,11 @@ struct CreateRequest: Sendable {
     }
 
     private static func image(_ fields: Fields) -> (uri: String, credentials: RegistryCredentials?)? {
-        guard (fields.value("image") == nil) != (fields.value("snapshotId") == nil) else {
-            fields.problem("image", "exactly one of image and snapshotId must be given")
-            return nil
+        switch (fields.value("image") == nil, fields.value("snapshotId") == nil) {
+        case (true, true): fields.problem("image", "exactly one of image and snapshotId must be given")
+        case (false, false):
+            fields.problems.add(at: fields.location, "exactly one of image and snapshotId must be given")
+        case (true, false), (false, true): break
         }
         guard let image = fields.object("image", known: ["uri", "auth"]) else { return nil }
         guard let uri = image.string("uri") else {
