@@ -183,7 +183,9 @@ final class LayerCopy {
             return .nothing
         }
         if kind == S_IFDIR && status.st_mode & S_IFMT == S_IFDIR { return .folder }
-        do throws(RemovalError) { try TreeRemoval.remove(name.bytes, in: folder, named: "an entry of a layer", by: .force) } catch {
+        do throws(RemovalError) {
+            try TreeRemoval.remove(name.bytes, in: folder, named: "an entry of a layer", by: .force)
+        } catch {
             throw Self.failure(path, error.code)
         }
         return .other

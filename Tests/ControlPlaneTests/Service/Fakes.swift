@@ -293,7 +293,9 @@ struct House {
         let routes = routes
         self.keys = LiveAPIKeys(keys)
         runtime = FakeRuntime(egress)
-        pools = WarmPools(runtime: runtime, store: poolStore, owner: "test", logger: logger) { routes.execdToken(of: $0) }
+        pools = WarmPools(runtime: runtime, store: poolStore, owner: "test", logger: logger) {
+            routes.execdToken(of: $0)
+        }
         service = SandboxService(
             runtime: runtime, egress: Self.guards(runtime, egress), store: everything, owner: "test", logger: logger,
             patience: patience, pools: pools, creates: creates, failuresKept: failuresKept,
