@@ -91,7 +91,7 @@ def test_a_name_that_is_no_sandboxs_is_not_found(api, name):
 @pytest.mark.parametrize("method, path, status, code", [
     ("GET", "/v1/templates", 501, "FSB::API_NOT_SUPPORTED"), ("POST", "/v1/templates", 400, "INVALID_REQUEST"),
     ("GET", "/v1/templates/x", 501, "FSB::API_NOT_SUPPORTED"), ("GET", "/v1/pools/x", 404, "KUBERNETES::POOL_NOT_FOUND"),
-    ("GET", "/v1/snapshots", 501, None),
+    ("PUT", "/v1/snapshots", 405, None),
     ("GET", "/v1/no-such-route", 404, None), ("GET", "/", 404, None), ("GET", "/v1", 404, None),
     ("PUT", "/v1/sandboxes", 405, None), ("POST", f"/v1/sandboxes/{UNKNOWN}", 405, None),
     ("GET", f"/v1/sandboxes/{UNKNOWN}/pause", 405, None), ("POST", "/health", 405, None),

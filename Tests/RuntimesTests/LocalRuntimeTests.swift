@@ -10,7 +10,7 @@ import Testing
 @testable import Runtimes
 
 /// A guard that notes what it is asked for, and what there was of the sandbox at that moment.
-private final class NotingGuard: NamespaceGuard {
+final class NotingGuard: NamespaceGuard {
     struct Asked: Sendable {
         let id: String
         let policy: Policy
@@ -43,16 +43,22 @@ private final class NotingGuard: NamespaceGuard {
 }
 
 extension TestRuntime {
-    fileprivate func runtime(_ namespaceGuard: NotingGuard, owner: String = "ours") throws -> LocalRuntime {
-        let images = try ImageStore(
-            directory: folder + "/images-\(UInt32.random(in: 0 ... .max))", logger: Logger(label: "test"))
-        try images.register(
-            root: image, reference: "sallyport/test:latest", environment: ["BOTH": "image", "IMAGE": "yes"])
-        return LocalRuntime(engine: runtime, images: images, namespaceGuard: namespaceGuard, owner: owner)
+    func layers() throws -> LayerStore {
+        try LayerStore(directory: folder + "/snapshots", logger: Logger(label: "test"))
     }
 
-    fileprivate func spec(_ id: String, image: String = "sallyport/test:latest", owner: String = "ours") -> SandboxSpec
-    {
+    func runtime(_ namespaceGuard: NotingGuard, owner: String = "ours") throws -> LocalRuntime {
+        let layers = try layers()
+        let images = try ImageStore(
+            directory: folder + "/images-\(UInt32.random(in: 0 ... .max))", logger: Logger(label: "test")
+        ) { layers.holds(image: $0) }
+        try images.register(
+            root: image, reference: "sallyport/test:latest", environment: ["BOTH": "image", "IMAGE": "yes"])
+        return LocalRuntime(
+            engine: runtime, images: images, layers: layers, namespaceGuard: namespaceGuard, owner: owner)
+    }
+
+    func spec(_ id: String, image: String = "sallyport/test:latest", owner: String = "ours") -> SandboxSpec {
         SandboxSpec(
             id: id, source: .image(image),
             entrypoint: ["/bin/sh", "-c", "echo $BOTH $IMAGE $ASKED; exec sleep 1000"],
@@ -104,7 +110,7 @@ extension TestRuntime {
             }
             let error = try #require(await create.value)
             let kinds: [String: RuntimeError.Kind] = [
-                "policy": .request, "guard": .other, "image": .image(isCallersFault: true), "snapshot": .unsupported,
+                "policy": .request, "guard": .other, "image": .image(isCallersFault: true), "snapshot": .snapshot,
                 "cancelled": .other,
             ]
             #expect(error.kind == kinds[failure], "\(error)")

@@ -204,7 +204,7 @@ int linux_open_beneath(int directory, const char *path, int flags, unsigned int 
 int linux_open_inside(int directory, const char *path, int flags);
 /// openat2 of a path with no link in it, at its end neither (-ELOOP); a descriptor or -errno.
 int linux_open_without_links(const char *path, int flags);
-/// openat2 of one name, never through a link, out of the folder, or onto another mount (-EXDEV); a descriptor or -errno.
+/// openat2 of a name or path, never through a link, out of the folder, or onto another mount (-EXDEV); a descriptor or -errno.
 int linux_open_within(int directory, const char *name, int flags);
 /// Takes the immutable and append-only flags off; 0, -ENODATA where there were none, or -errno.
 int linux_lift_protection(int descriptor);
@@ -291,6 +291,20 @@ int linux_thread_set_groups(size_t count, const uint32_t *groups);
 /// The names of a file's extended attributes, links not followed, each with a zero behind it: their length, or -errno.
 ssize_t linux_list_attributes(const char *path, char *names, size_t size);
 int linux_remove_attribute(const char *path, const char *name);
+/// The same of an open file.
+ssize_t linux_list_attributes_of(int file, char *names, size_t size);
+/// The value of an open file's attribute: its length, or -errno.
+ssize_t linux_attribute(int file, const char *name, void *value, size_t size);
+int linux_set_attribute(int file, const char *name, const void *value, size_t size);
+int linux_drop_attribute(int file, const char *name);
+
+// --- copies of files ----------------------------------------------------------------------------
+/// Makes `to` share all that is in `from` until either is written to (FICLONE); 0 or -errno (-EOPNOTSUPP, -EXDEV where not).
+int linux_share_content(int from, int to);
+/// copy_file_range of the bytes at one offset of both; how many, 0 at the end, or -errno.
+ssize_t linux_copy_range(int from, int to, int64_t offset, size_t count);
+/// Waits until the disk has all that was written to the file system of an open file; 0 or -errno.
+int linux_synchronize_file_system(int file);
 
 /// When a file was made, links not followed: 0, or -errno (-ENODATA where its file system does not know).
 int linux_birth_time(const char *path, int64_t *seconds, uint32_t *nanoseconds);

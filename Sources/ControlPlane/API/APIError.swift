@@ -42,6 +42,10 @@ struct APIError: Error, Hashable, Sendable {
         APIError(.notFound, codes.sandboxNotFound, "Sandbox \(id.prefix(80)) not found")
     }
 
+    static func unknownSnapshot(_ id: String) -> APIError {
+        APIError(.notFound, "SNAPSHOT::NOT_FOUND", "Snapshot \(id.prefix(80)) not found")
+    }
+
     static func notSupported(_ what: String, code: String = "SANDBOX::API_NOT_SUPPORTED") -> APIError {
         APIError(.notImplemented, code, what)
     }

@@ -20,7 +20,10 @@ struct Caller: Hashable, Sendable {
     init(name: String, key: String? = nil, scope: KeyScope) { (self.name, self.key, self.scope) = (name, key, scope) }
 
     /// Whether it may know of a sandbox, which may also not be there. One that may only look makes none, and looks at all.
-    func owns(_ sandbox: Sandbox?) -> Bool { scope != .operate || (key != nil && sandbox?.owner == key) }
+    func owns(_ sandbox: Sandbox?) -> Bool { owns(sandbox?.owner) }
+    func owns(_ snapshot: Snapshot?) -> Bool { owns(snapshot?.owner) }
+
+    private func owns(_ owner: String?) -> Bool { scope != .operate || (key != nil && owner == key) }
 }
 
 /// A request whose sender is known, and may ask it.

@@ -42,10 +42,6 @@ extension LifecycleAPI {
                 try await networkPolicy($0.id, $0.request)
             }
         }
-        on(.POST, one + "/snapshots") { [self] in
-            _ = try service.sandbox($0.id)
-            throw APIError.notSupported("snapshots are not in this version", code: "SNAPSHOT::NOT_IMPLEMENTED")
-        }
         on(.GET, one + "/endpoints/{port}") { [self] in
             try await endpoint($0.id, $0["port"], $0.request, isVersioned: !prefix.isEmpty)
         }
@@ -70,9 +66,10 @@ extension LifecycleAPI {
 
     private func create(_ call: Call) async throws(APIError) -> Reply {
         let create = try CreateRequest(try await json(call.request), limits: limits)
+        if let snapshot = create.snapshot { _ = try self.snapshot(snapshot, call.caller) }
         let sandbox = try await service.create(create, owner: call.caller.key)
         return .json(
-            .accepted, SandboxView(sandbox, showsImage: false), headers: ["location": "/v1/sandboxes/\(sandbox.id)"])
+            .accepted, SandboxView(sandbox, showsSource: false), headers: ["location": "/v1/sandboxes/\(sandbox.id)"])
     }
 
     private func renew(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {

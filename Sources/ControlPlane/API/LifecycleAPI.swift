@@ -83,9 +83,9 @@ final class LifecycleAPI: Sendable {
         for prefix in ["", "/v1"] {
             addSandboxes(to: &http, prefix)
             addPools(to: &http, prefix)
+            addSnapshots(to: &http, prefix)
             if let proxy { http.on(prefix + ServerProxy.route, relay: proxy) }
             addUnsupported(to: &http, prefix)
-            addMissing(to: &http, prefix)
         }
         return http
     }
@@ -96,15 +96,6 @@ final class LifecycleAPI: Sendable {
         if access == .guarded { _ = try caller(of: request) }
         try callers.checkBody(request)
         return nil
-    }
-
-    /// Parts of the contract that this server has not.
-    private func addMissing(to http: inout HTTPAPI, _ prefix: String) {
-        let refusal = APIError.notSupported("snapshots are not in this version", code: "SNAPSHOT::NOT_IMPLEMENTED")
-        for (method, path) in [(HTTPMethod.GET, "/snapshots"), (.GET, "/snapshots/{id}"), (.DELETE, "/snapshots/{id}")]
-        {
-            add(to: &http, method, prefix + path, method == .GET ? .read : .operate) { _ in throw refusal }
-        }
     }
 
     /// Ignores unknown parameters, as the contract requires, unless one looks like a misspelt known one: `?expire=`

@@ -23,8 +23,9 @@ struct SandboxView: Encodable, Sendable {
     }
 
     var id: String
-    /// Omitted in answers to a create.
+    /// Either is omitted in answers to a create.
     var image: Image?
+    var snapshotId: String?
     var status: Status
     var metadata: [String: String]?
     var extensions: [String: String]?
@@ -34,9 +35,11 @@ struct SandboxView: Encodable, Sendable {
     var expiresAt: String?
     var createdAt: String
 
-    init(_ sandbox: Sandbox, showsImage: Bool = true) {
+    /// - Parameter showsSource: whether to say what it was made from.
+    init(_ sandbox: Sandbox, showsSource: Bool = true) {
         id = sandbox.id
-        image = showsImage ? Image(uri: sandbox.image) : nil
+        image = showsSource && sandbox.snapshot == nil ? Image(uri: sandbox.image) : nil
+        snapshotId = showsSource ? sandbox.snapshot : nil
         status = Status(sandbox.status)
         metadata = sandbox.metadata.isEmpty ? nil : sandbox.metadata
         extensions = sandbox.extensions.isEmpty ? nil : sandbox.extensions
@@ -45,31 +48,5 @@ struct SandboxView: Encodable, Sendable {
         entrypoint = sandbox.entrypoint
         expiresAt = sandbox.expiresAt.map { "\($0)" }
         createdAt = "\(sandbox.createdAt)"
-    }
-}
-
-/// One page of a list.
-struct SandboxPage: Encodable, Sendable {
-    struct Pagination: Encodable, Sendable {
-        var page: Int
-        var pageSize: Int
-        var totalItems: Int
-        var totalPages: Int
-        var hasNextPage: Bool
-    }
-
-    var items: [SandboxView]
-    var pagination: Pagination
-
-    /// The page of the selected sandboxes, newest first.
-    init(_ sandboxes: [Sandbox], _ query: ListQuery) {
-        let selected = sandboxes.filter(query.selects).sorted { ($0.createdAt, $0.id) > ($1.createdAt, $1.id) }
-        let pages = (selected.count + query.pageSize - 1) / query.pageSize
-        // A page number near Int.max must not overflow.
-        let skipped = query.page > pages ? selected.count : (query.page - 1) * query.pageSize
-        items = selected.dropFirst(skipped).prefix(query.pageSize).map { SandboxView($0) }
-        pagination = Pagination(
-            page: query.page, pageSize: query.pageSize, totalItems: selected.count, totalPages: pages,
-            hasNextPage: query.page < pages)
     }
 }

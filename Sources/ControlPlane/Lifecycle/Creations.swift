@@ -1,7 +1,7 @@
 import Synchronization
 
 /// The creates in progress, each a task that outlives its request. Deleting a sandbox cancels its create, and handling
-/// an event of a sandbox waits for its create.
+/// an event of a sandbox waits for its create. Snapshots that are being taken are such tasks, too.
 final class Creations: Sendable {
     private let tasks = Mutex<[String: Task<Void, Never>]>([:])
 
@@ -21,9 +21,18 @@ final class Creations: Sendable {
     func end(of id: String) async { await tasks.withLock { $0[id] }?.value }
 
     /// Cancels a create and waits for it to end.
-    func callOff(_ id: String) async {
+    /// - Parameter patience: how long it may go on undisturbed.
+    func callOff(_ id: String, after patience: Duration = .zero) async {
         guard let task = tasks.withLock({ $0[id] }) else { return }
-        task.cancel()
+        guard patience > .zero else {
+            task.cancel()
+            return await task.value
+        }
+        let clock = Task {
+            try await Task.sleep(for: patience)
+            task.cancel()
+        }
+        defer { clock.cancel() }
         await task.value
     }
 }

@@ -52,13 +52,14 @@ extension SandboxService {
     private func create(
         _ request: CreateRequest, as taken: WarmPools.Taken, _ owner: String?, within patience: Duration
     ) async throws(APIError) -> Sandbox {
+        let image = try source(of: request)
         if case .cold = taken {
             do throws(RuntimeError) {
                 try await runtime.admit(request.limits)
                 try await runtime.admit(request.volumes)
             } catch { throw refusal(error) }
         }
-        var made = Sandbox(request, id: taken.id, at: .now())
+        var made = Sandbox(request, image: image, id: taken.id, at: .now())
         made.secretsTag = secretsTag(of: made.id)
         made.owner = owner
         let pending = made
@@ -119,7 +120,7 @@ extension SandboxService {
         }
         do throws(APIError) {
             let running = try await locks.withLock(id) { () async throws(APIError) in try await run(id, placement) }
-            logger.info("sandbox created", metadata: ["sandbox": "\(id)", "image": "\(request.image)"])
+            logger.info("sandbox created", metadata: ["sandbox": "\(id)", "image": "\(running.image)"])
             return .success(running)
         } catch {
             // In a separate task, because a deletion may have cancelled this one.
@@ -141,7 +142,7 @@ extension SandboxService {
 
     private func spec(_ id: String, _ request: CreateRequest) -> SandboxSpec {
         SandboxSpec(
-            id: id, source: .image(request.image, credentials: request.credentials), entrypoint: request.entrypoint,
+            id: id, source: request.source, entrypoint: request.entrypoint,
             environment: request.poolEnvironment.merging(request.environment) { _, asked in asked },
             limits: request.limits, policy: request.policy ?? .allowAll,
             labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id),
@@ -203,12 +204,13 @@ extension SandboxService {
         }
     }
 
-    private func refusal(_ error: RuntimeError) -> APIError {
+    func refusal(_ error: RuntimeError) -> APIError {
         switch error.kind {
         case .request: .parameter("\(error)")
         case .capacity: APIError(.tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED", "\(error)")
         case .image(let isCallersFault):
             APIError(isCallersFault ? .badRequest : .internalServerError, codes.imagePullFailed, "\(error)")
+        case .snapshot: APIError(.conflict, "SNAPSHOT::INVALID_RESTORE_CONFIG", "\(error)")
         case .start(let isCallersFault):
             APIError(
                 isCallersFault ? .badRequest : .internalServerError, codes.startFailed, ForeignText.escaped("\(error)"))
@@ -235,9 +237,11 @@ extension APIError {
 }
 
 extension Sandbox {
-    init(_ request: CreateRequest, id: String, at now: Timestamp) {
+    /// - Parameter image: the image below it, for people.
+    init(_ request: CreateRequest, image: String, id: String, at now: Timestamp) {
         self.init(
-            id: id, image: request.image, entrypoint: request.entrypoint, metadata: request.metadata,
+            id: id, image: image, snapshot: request.snapshot, entrypoint: request.entrypoint,
+            metadata: request.metadata,
             extensions: request.extensions, platform: request.platform,
             status: SandboxStatus(.pending, reason: StatusReason.creating, since: now), history: [], createdAt: now,
             expiresAt: request.timeout.map { now.adding(seconds: $0) }, secureAccess: request.secureAccess,

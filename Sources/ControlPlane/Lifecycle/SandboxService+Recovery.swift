@@ -16,6 +16,7 @@ extension SandboxService {
                 metadata: ["sandbox": "\(id)"])
         }
         for sandbox in catalog.all { await recover(sandbox) }
+        try await recoverSnapshots()
         let known = Set(catalog.all.map(\.id)).union(unreadable)
         do throws(RuntimeError) {
             let unknown = try await runtime.owned().filter { !known.contains($0) }

@@ -12,13 +12,18 @@ final class SandboxService: Sendable {
     let runtime: any SandboxRuntime
     /// The guards of all sandboxes.
     let egress: SandboxGuards
-    let catalog: Catalog
+    let catalog: Catalog<Sandbox>
+    let snapshots: Catalog<Snapshot>
     /// nil where there are none.
     let pools: WarmPools?
     let locks = KeyedLock()
     let creations = Creations()
     /// Creates that run, and those that wait for them.
     let queue: CreateQueue
+    /// The snapshots that are being taken, by the id of their sandbox.
+    let captures = Creations()
+    /// Serialises changes of one snapshot.
+    let snapshotLocks = KeyedLock()
     /// The label of this server's sandboxes.
     let owner: String
     let logger: Logger
@@ -34,7 +39,7 @@ final class SandboxService: Sendable {
     let failuresKept: Int
 
     init(
-        runtime: any SandboxRuntime, egress: SandboxGuards, store: any SandboxStore, owner: String, logger: Logger,
+        runtime: any SandboxRuntime, egress: SandboxGuards, store: any ServerStore, owner: String, logger: Logger,
         patience: Duration = .seconds(20), pools: WarmPools? = nil, creates: CreateLimits = CreateLimits(),
         failuresKept: Int = 3600,
         execdToken: @escaping @Sendable (_ id: String) -> String,
@@ -51,7 +56,8 @@ final class SandboxService: Sendable {
         queue = CreateQueue(creates)
         let timer = ExpiryTimer()
         expiry = timer
-        catalog = Catalog(store: store) { id, sandbox in
+        snapshots = Catalog(store: store.snapshots)
+        catalog = Catalog(store: store.sandboxes) { id, sandbox in
             timer.set(id, sandbox?.removal(failuresKept: failuresKept))
             pools?.note(id, sandbox)
             observer(id, sandbox)
@@ -85,6 +91,8 @@ final class SandboxService: Sendable {
         }
         // Without the lock, which its create takes at its end.
         await creations.callOff(id)
+        // A snapshot that was promised is worth a moment, in which nothing of the sandbox runs.
+        await captures.callOff(id, after: Self.capturePatience)
         try await locks.withLock(id) { () async throws(APIError) in
             guard catalog[id] != nil else { throw unknownSandbox(id) }
             do throws(APIError) {
@@ -156,6 +164,7 @@ final class SandboxService: Sendable {
         try await locks.withLock(id) { () async throws(APIError) in
             let sandbox = try sandbox(id)
             try needs(runtime.capabilities.pause, change.action)
+            await captures.end(of: id)
             guard sandbox.status.state == state else {
                 throw APIError(
                     .conflict, change.wrongState, "Sandbox \(id) is not \(state.rawValue.lowercased())")

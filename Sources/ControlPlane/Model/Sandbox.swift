@@ -37,7 +37,10 @@ package struct SandboxStatus: Codable, Hashable, Sendable {
 /// The server's record of a sandbox. It contains no secrets; credentials are derived when needed.
 package struct Sandbox: Codable, Hashable, Sendable, Identifiable {
     package var id: String
+    /// What is below its files; the request named it, or it is that of the snapshot's sandbox.
     package var image: String
+    /// The snapshot that it was restored from; nil for none.
+    package var snapshot: String?
     package var entrypoint: [String]
     package var metadata: [String: String]
     package var extensions: [String: String]

@@ -7,9 +7,11 @@ import Spelling
 
 /// The body of `POST /sandboxes`, checked (docs/wire.md#create).
 struct CreateRequest: Sendable {
-    /// Empty for that of its pool.
+    /// Empty for that of its pool, and if a snapshot is given.
     var image: String
     var credentials: RegistryCredentials?
+    /// The id of a snapshot to restore; nil if an image is given.
+    var snapshot: String?
     var entrypoint: [String]
     /// Seconds; nil if it stays until it is deleted.
     var timeout: Int?
@@ -31,6 +33,10 @@ struct CreateRequest: Sendable {
     var bucketKeys: [String: BucketKeys]
 
     static let shortestTimeout = 60
+    /// The entrypoint of a restored sandbox whose request gives none (contract).
+    static let restoredEntrypoint = ["tail", "-f", "/dev/null"]
+
+    var source: SandboxSource { snapshot.map { .snapshot($0) } ?? .image(image, credentials: credentials) }
 
     /// The fields of the contract. At lower levels they are given where they are read.
     private static let fields = [
@@ -46,13 +52,13 @@ struct CreateRequest: Sendable {
         try problems.check()
         if let refusal = Self.unsupportedShape(fields, serverLimits.capabilities) { throw refusal }
 
-        let poolRef = Self.poolRef(fields)
+        let poolRef = Self.poolRef(fields), snapshot = fields.string("snapshotId")
         let image = fields.value("image") == nil && poolRef != nil ? nil : Self.image(fields)
-        let entrypoint = fields.strings("entrypoint") ?? []
+        let entrypoint = fields.strings("entrypoint") ?? (snapshot == nil ? [] : Self.restoredEntrypoint)
         if entrypoint.isEmpty && (poolRef == nil || fields.value("entrypoint") != nil)
             || entrypoint.first?.isEmpty == true
         {
-            fields.problem("entrypoint", "entrypoint is required when image is given")
+            fields.problem("entrypoint", "entrypoint is required when image is given, and cannot be empty")
         }
         let resources = fields.texts("resourceLimits")
         if poolRef == nil, !fields.mentions("resourceLimits") { fields.missing("resourceLimits") }
@@ -96,6 +102,7 @@ struct CreateRequest: Sendable {
         asksForLimits = resources?.isEmpty == false
         self.image = image?.uri ?? ""
         credentials = image?.credentials
+        self.snapshot = snapshot
         self.entrypoint = entrypoint
         self.timeout = timeout
         self.environment = environment.compactMapValues { $0 }
@@ -121,7 +128,8 @@ struct CreateRequest: Sendable {
     private func checkPool() throws(APIError) {
         guard poolRef != nil else { return }
         for (field, isGiven) in [
-            ("volumes", !volumes.isEmpty), ("platform", platform != nil), ("image.auth", credentials != nil),
+            ("snapshotId", snapshot != nil), ("volumes", !volumes.isEmpty), ("platform", platform != nil),
+            ("image.auth", credentials != nil),
             ("extensions[\"\(Sandbox.isolationExtension)\"]", extensions[Sandbox.isolationExtension] == "enable"),
         ] where isGiven {
             throw .parameter("\(field) cannot be given with extensions.poolRef")
@@ -142,12 +150,6 @@ struct CreateRequest: Sendable {
                 .badRequest, "FSB::API_NOT_SUPPORTED",
                 "templateId: templates are not supported by this server; give an image")
         }
-        if let id = fields.string("snapshotId") {
-            guard fields.value("image") == nil else {
-                return .invalid(["body"], "exactly one of image and snapshotId must be given")
-            }
-            return APIError(.notFound, "SNAPSHOT::NOT_FOUND", "Snapshot \(id.prefix(80)) not found")
-        }
         let extensions = ["poolRef", Sandbox.renewExtension, Sandbox.isolationExtension]
         if fields.object("extensions", known: extensions)?.value("poolRef") != nil, !capabilities.pools {
             return APIError(
@@ -163,10 +165,13 @@ struct CreateRequest: Sendable {
     }
 
     private static func image(_ fields: Fields) -> (uri: String, credentials: RegistryCredentials?)? {
-        guard let image = fields.object("image", known: ["uri", "auth"]) else {
-            fields.problem("image", "exactly one of image and snapshotId must be given")
-            return nil
+        switch (fields.value("image") == nil, fields.value("snapshotId") == nil) {
+        case (true, true): fields.problem("image", "exactly one of image and snapshotId must be given")
+        case (false, false):
+            fields.problems.add(at: fields.location, "exactly one of image and snapshotId must be given")
+        case (true, false), (false, true): break
         }
+        guard let image = fields.object("image", known: ["uri", "auth"]) else { return nil }
         guard let uri = image.string("uri") else {
             if !image.mentions("uri") { image.missing("uri") }
             return nil

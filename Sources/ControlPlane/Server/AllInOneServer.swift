@@ -80,8 +80,11 @@ package final class AllInOneServer: Sendable {
         let controller: any NamespaceController =
             node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket, isAway: isAway)
         let owner = try SecretFile(path: settings.ownerFile).load { Secrets.hexadecimal(SecureRandom.bytes(16)) }
+        let layers = try LayerStore(
+            directory: settings.local.stateDirectory + "/snapshots", reserve: settings.local.disk.reserve,
+            logger: logger)
         let runtime = LocalRuntime(
-            engine: engine, images: try LocalImages.open(settings, logger: logger),
+            engine: engine, images: try LocalImages.open(settings, snapshots: layers, logger: logger), layers: layers,
             namespaceGuard: MachineGuard(controller: controller), owner: owner)
         let renewals = AccessRenewals()
         let routes = RouteTable(

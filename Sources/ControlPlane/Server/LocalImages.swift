@@ -17,12 +17,14 @@ enum LocalImages {
     ]
 
     /// Registers the images of this machine whose folders exist (`scripts/base-image.sh` and `scripts/code-image.sh` make them).
-    static func open(_ settings: Settings, logger: Logger) throws(ImageError) -> ImageStore {
+    ///
+    /// - Parameter snapshots: what else stands on images.
+    static func open(_ settings: Settings, snapshots: LayerStore, logger: Logger) throws(ImageError) -> ImageStore {
         let store = try ImageStore(
             directory: settings.local.stateDirectory + "/images",
             insecureRegistries: settings.local.insecureRegistries,
             unqualifiedRegistry: settings.local.unqualifiedRegistry, reserve: settings.local.disk.reserve,
-            logger: logger)
+            logger: logger, isHeld: { snapshots.holds(image: $0) })
         if FileManager.default.fileExists(atPath: settings.codeImage) {
             try store.register(
                 root: settings.codeImage, reference: codeName,

@@ -19,7 +19,7 @@ package enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     case timedOut(String, seconds: Int)
     /// It would use space that must stay free.
     case tooLarge(String, reason: String)
-    /// Sandboxes use its files.
+    /// Sandboxes or snapshots use its files.
     case inUse(String)
     case missingTool(String, package: String)
     case storage(action: String, reason: String)
@@ -43,7 +43,7 @@ package enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
         case .pullFailed(let image, let reason): "pulling \(image) failed: \(reason)"
         case .timedOut(let image, let seconds): "pulling \(image) took more than \(seconds) s: try again"
         case .tooLarge(let image, let reason): "image \(image) does not fit: \(reason)"
-        case .inUse(let image): "sandboxes use image \(image): delete them first"
+        case .inUse(let image): "sandboxes or snapshots use image \(image): delete them first"
         case .missingTool(let tool, let package): "\(tool) is not installed: apt-get install \(package)"
         case .storage(let action, let reason): "\(action): \(reason)"
         }

@@ -13,6 +13,8 @@ import System
 struct ImageFolders: Sendable {
     let directory: String
     let leftovers: Leftovers
+    /// Whether snapshots stand on a folder.
+    let isHeld: @Sendable (_ root: String) -> Bool
 
     var files: String { directory + "/files" }
     var work: String { directory + "/work" }
@@ -21,7 +23,9 @@ struct ImageFolders: Sendable {
     /// Creates missing folders. The path is made absolute and free of links, because mounts are found by it.
     ///
     /// - Throws: `ImageError.storage`.
-    static func create(at directory: String, logger: Logger) throws(ImageError) -> ImageFolders {
+    static func create(
+        at directory: String, logger: Logger, isHeld: @escaping @Sendable (_ root: String) -> Bool = { _ in false }
+    ) throws(ImageError) -> ImageFolders {
         func make(_ folder: String) throws(ImageError) {
             do {
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -34,7 +38,8 @@ struct ImageFolders: Sendable {
             throw .storage(action: "opening \(directory)", reason: String(cString: strerror(errno)))
         }
         defer { free(path) }
-        let folders = ImageFolders(directory: String(cString: path), leftovers: Leftovers(logger: logger))
+        let folders = ImageFolders(
+            directory: String(cString: path), leftovers: Leftovers(logger: logger), isHeld: isHeld)
         for folder in [folders.files, folders.work] {
             try make(folder)
             // Images may contain set-uid programs and device nodes, which no user of the host may reach.
@@ -81,7 +86,7 @@ struct ImageFolders: Sendable {
         for name in ControlGroup.entries(of: work) { leftovers.take(files: work + "/" + name) }
         for root in ControlGroup.entries(of: files).map({ files + "/" + $0 }) {
             // A sandbox of an earlier server may use an image whose tag has moved since.
-            if !roots.contains(root) && !Self.isMounted(root) { leftovers.take(files: hide(root)) }
+            if !roots.contains(root) && !isUsed(root) { leftovers.take(files: hide(root)) }
         }
     }
 
@@ -92,6 +97,9 @@ struct ImageFolders: Sendable {
     func hide(_ root: String) -> String {
         (try? TreeRemoval.setAside(root, into: work)).flatMap { $0 } ?? root
     }
+
+    /// Whether a sandbox or a snapshot stands on the folder.
+    func isUsed(_ root: String) -> Bool { isHeld(root) || Self.isMounted(root) }
 
     /// Whether a sandbox's overlay uses the folder.
     static func isMounted(_ root: String) -> Bool {

@@ -84,7 +84,7 @@ final class ImageIndex: Sendable {
 
     /// Removes a reference, and its files if no other reference uses them.
     ///
-    /// - Throws: `ImageError.notFound`, or `.inUse` if sandboxes use the files.
+    /// - Throws: `ImageError.notFound`, or `.inUse` if sandboxes or snapshots use the files.
     func remove(_ reference: ImageReference) throws(ImageError) {
         let hidden: String? = try change { entries throws(ImageError) in
             guard let entry = entries.removeValue(forKey: reference.description) else {
@@ -92,7 +92,7 @@ final class ImageIndex: Sendable {
             }
             let root = entry.image.root
             guard entry.access != .local, !entries.values.contains(where: { $0.image.root == root }) else { return nil }
-            guard !ImageFolders.isMounted(root) else { throw .inUse(reference.familiar) }
+            guard !folders.isUsed(root) else { throw .inUse(reference.familiar) }
             return folders.hide(root)
         }
         if let hidden { folders.leftovers.take(files: hidden) }

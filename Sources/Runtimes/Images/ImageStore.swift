@@ -51,23 +51,26 @@ package final class ImageStore: Sendable {
     ///   - insecureRegistries: `host:port` of those to be spoken to without TLS; those on loopback always are.
     ///   - unqualifiedRegistry: the registry of names without one; nil to refuse them.
     ///   - reserve: bytes to keep free on the store's disk; an image that would use them is given up.
+    ///   - isHeld: whether snapshots stand on an image's folder, which then stays.
     /// - Throws: `ImageError.missingTool`, `.storage`.
     package convenience init(
         directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil,
-        reserve: Int64 = DiskConfiguration().reserve, logger: Logger
+        reserve: Int64 = DiskConfiguration().reserve, logger: Logger,
+        isHeld: @escaping @Sendable (_ root: String) -> Bool = { _ in false }
     ) throws(ImageError) {
         try self.init(
             directory: directory, insecureRegistries: insecureRegistries, unqualifiedRegistry: unqualifiedRegistry,
-            reserve: reserve, logger: logger,
+            reserve: reserve, logger: logger, isHeld: isHeld,
             skopeo: Tool.find("skopeo", package: "skopeo"), umoci: Tool.find("umoci", package: "umoci"))
     }
 
     init(
         directory: String, insecureRegistries: Set<String> = [], unqualifiedRegistry: String? = nil,
-        reserve: Int64 = DiskConfiguration().reserve, logger: Logger, skopeo: Tool, umoci: Tool
+        reserve: Int64 = DiskConfiguration().reserve, logger: Logger,
+        isHeld: @escaping @Sendable (_ root: String) -> Bool = { _ in false }, skopeo: Tool, umoci: Tool
     ) throws(ImageError) {
         try Self.check(directory, "opening")
-        folders = try ImageFolders.create(at: directory, logger: logger)
+        folders = try ImageFolders.create(at: directory, logger: logger, isHeld: isHeld)
         lock = try folders.lock()
         index = ImageIndex(folders: folders)
         folders.sweep(keeping: Set(index.all.map(\.image.root)))

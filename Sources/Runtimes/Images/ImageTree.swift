@@ -25,8 +25,8 @@ struct ImageTree {
         var removed = Removed()
         // Work through paths, one folder at a time: the image chooses the depth and the number of folders, so a
         // descriptor per level or a path per pending folder could use up descriptors or memory.
-        var waiting: [(path: Name, names: [Name])] = []
-        var next: Name? = "."
+        var waiting: [(path: FileName, names: [FileName])] = []
+        var next: FileName? = "."
         while let folder = next {
             do throws(TreeError) {
                 let names = try clean(folder, &removed)
@@ -40,7 +40,7 @@ struct ImageTree {
         return removed
     }
 
-    private static func next(of waiting: inout [(path: Name, names: [Name])]) -> Name? {
+    private static func next(of waiting: inout [(path: FileName, names: [FileName])]) -> FileName? {
         while let last = waiting.indices.last {
             if let name = waiting[last].names.popLast() { return waiting[last].path + "/" + name }
             waiting.removeLast()
@@ -50,15 +50,15 @@ struct ImageTree {
 
     /// OCI runtimes create links in `/dev` by its path on the host. If `/dev` were a link, runc 1.1 would follow it out
     /// of the tree. Missing folders are created.
-    private static let mountPoints: Set<Name> = ["dev", "proc", "sys"]
+    private static let mountPoints: Set<FileName> = ["dev", "proc", "sys"]
 
     private struct TreeError: Error {
-        var name: Name = "."
+        var name: FileName = "."
         var code = errno
     }
 
     /// - Returns: the folders in it.
-    private func clean(_ folder: Name, _ removed: inout Removed) throws(TreeError) -> [Name] {
+    private func clean(_ folder: FileName, _ removed: inout Removed) throws(TreeError) -> [FileName] {
         let top = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
         guard top >= 0 else { throw TreeError() }
         defer { close(top) }
@@ -70,12 +70,12 @@ struct ImageTree {
             throw failure
         }
         defer { closedir(directory) }
-        let here: Name = "/proc/self/fd/\(descriptor)/"
+        let here: FileName = "/proc/self/fd/\(descriptor)/"
         removed.attributes += try cleanAttributes(of: here + ".")
-        var folders: [Name] = []
+        var folders: [FileName] = []
         errno = 0
         while let entry = readdir(directory) {
-            let name = Name(of: entry)
+            let name = FileName(of: entry)
             guard name != "." && name != ".." else { continue }
             var status = stat()
             guard fstatat(descriptor, name.bytes, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
@@ -105,7 +105,7 @@ struct ImageTree {
             || (attribute.hasPrefix("user.") && !attribute.hasPrefix("user.overlay."))
     }
 
-    private func cleanAttributes(of path: Name) throws(TreeError) -> Int {
+    private func cleanAttributes(of path: FileName) throws(TreeError) -> Int {
         let size = linux_list_attributes(path.bytes, nil, 0)
         if size == 0 || size == -Int(ENOTSUP) { return 0 }
         guard size > 0 else { throw TreeError(name: path, code: CInt(-size)) }
@@ -113,7 +113,7 @@ struct ImageTree {
         let length = linux_list_attributes(path.bytes, &names, names.count)
         guard length >= 0 else { throw TreeError(name: path, code: CInt(-length)) }
         var count = 0
-        for attribute in names.prefix(length).split(separator: 0).map({ Name(bytes: $0 + [0]) })
+        for attribute in names.prefix(length).split(separator: 0).map({ FileName(bytes: $0 + [0]) })
         where !Self.keeps(attribute.description) {
             let result = linux_remove_attribute(path.bytes, attribute.bytes)
             if result == 0 {
@@ -125,24 +125,4 @@ struct ImageTree {
         }
         return count
     }
-}
-
-/// A file's name or path in bytes, which need not be UTF-8.
-private struct Name: Hashable, ExpressibleByStringInterpolation, CustomStringConvertible {
-    /// With the final zero.
-    var bytes: [CChar]
-
-    init(bytes: some Sequence<CChar>) { self.bytes = Array(bytes) }
-    init(stringLiteral text: String) { bytes = Array(text.utf8CString) }
-    init(of entry: UnsafeMutablePointer<dirent>) {
-        bytes = withUnsafePointer(to: &entry.pointee.d_name) { name in
-            name.withMemoryRebound(to: CChar.self, capacity: 256) {
-                Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1))
-            }
-        }
-    }
-
-    static func + (left: Name, right: Name) -> Name { Name(bytes: left.bytes.dropLast() + right.bytes) }
-
-    var description: String { String(decoding: bytes.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) }
 }

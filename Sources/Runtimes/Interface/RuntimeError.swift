@@ -14,6 +14,8 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The guard does not answer; nothing was started.
     case guardAway(String)
     case unsupported(String)
+    /// A sandbox cannot be made of a snapshot.
+    case unusableSnapshot(id: String, reason: String)
     /// There is no room at the moment.
     case noCapacity(String)
     /// The engine or cluster does not answer, so the sandbox's state is unknown.
@@ -47,6 +49,7 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .unguarded(let reason): "the sandbox could not be guarded, and was not started: \(reason)"
         case .guardAway: "the guard is not there now, and no sandbox is made without it; try again"
         case .unsupported(let what): "\(what) is not supported by this runtime"
+        case .unusableSnapshot(let id, let reason): "snapshot \(id) cannot be restored: \(reason)"
         case .unavailable(let reason): "the runtime does not answer: \(reason)"
         case .cancelled: "it was called off"
         case .volume(let problem): "\(problem)"
@@ -81,6 +84,7 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case start(isCallersFault: Bool)
         /// A volume cannot be had.
         case volume(code: String, isCallersFault: Bool)
+        case snapshot
         case guardAway
         case unsupported
         case other
@@ -93,6 +97,7 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .noCapacity, .noAddressLeft, .noIdentifiersLeft, .diskNearlyFull: .capacity
         case .startFailed(_, _, let isCallersFault): .start(isCallersFault: isCallersFault)
         case .volume(let problem): .volume(code: problem.code.rawValue, isCallersFault: problem.code.isCallersFault)
+        case .unusableSnapshot: .snapshot
         case .guardAway: .guardAway
         case .unsupported: .unsupported
         default: .other

@@ -34,6 +34,19 @@ package protocol SandboxRuntime: Sendable {
     func pause(_ id: String) async throws(RuntimeError)
     func resume(_ id: String) async throws(RuntimeError)
 
+    /// Takes a snapshot of a running or paused sandbox, which is in the same state afterwards, and stood still meanwhile.
+    /// Only if `capabilities.snapshots` is true; nothing else happens to the sandbox meanwhile.
+    ///
+    /// When it returns, the snapshot outlives sandbox, server and machine. After an error, also when its task is cancelled,
+    /// nothing of it is left.
+    func takeSnapshot(_ id: String, of sandbox: String) async throws(RuntimeError)
+
+    /// Removes a snapshot, which may also be unknown. Sandboxes that were restored from it are not disturbed.
+    func deleteSnapshot(_ id: String) async throws(RuntimeError)
+
+    /// The ids of this server's whole snapshots.
+    func snapshots() async throws(RuntimeError) -> [String]
+
     /// Removes everything of a sandbox, its guard last. The sandbox may also be incomplete, ended or unknown.
     func delete(_ id: String) async throws(RuntimeError)
 
@@ -75,6 +88,12 @@ extension SandboxRuntime {
     }
     package func pause(_ id: String) async throws(RuntimeError) { throw .unsupported("pausing") }
     package func resume(_ id: String) async throws(RuntimeError) { throw .unsupported("resuming") }
+
+    package func takeSnapshot(_ id: String, of sandbox: String) async throws(RuntimeError) {
+        throw .unsupported("taking snapshots")
+    }
+    package func deleteSnapshot(_ id: String) async throws(RuntimeError) {}
+    package func snapshots() async throws(RuntimeError) -> [String] { [] }
 
     package func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
         throw RuntimeError.unsupported("entering a sandbox's network")

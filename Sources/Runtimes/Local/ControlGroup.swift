@@ -20,6 +20,13 @@ struct ControlGroup: Hashable, Sendable {
             : ["FROZEN", "FREEZING"].contains(Self.read("\(Self.root)/freezer\(path)/freezer.state"))
     }
 
+    /// Whether all of its processes stand still. Freezing takes a moment: a process in a system call ends that first.
+    var isStill: Bool {
+        Self.isVersion2
+            ? (File.text("\(Self.root)\(path)/cgroup.events") ?? "").split(separator: "\n").contains("frozen 1")
+            : Self.read("\(Self.root)/freezer\(path)/freezer.state") == "FROZEN"
+    }
+
     /// - Returns: false if there is no such group.
     func setFrozen(_ frozen: Bool) -> Bool {
         Self.isVersion2

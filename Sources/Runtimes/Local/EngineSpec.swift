@@ -22,12 +22,16 @@ package struct EngineSpec: Codable, Hashable, Sendable {
     package var user: String?
     /// nil in records of earlier servers.
     package var volumes: [SandboxVolume]?
+    /// The image, for snapshots; nil in records of earlier servers.
+    package var image: SandboxImage?
+    /// Folders of layers between the image and the sandbox's own one, the topmost first; nil for none.
+    package var layers: [String]?
 
     package init(
         id: String, imageRoot: String, entrypoint: [String], environment: [ExactName: String] = [:],
         workingDirectory: String = "/", limits: ResourceLimits = ResourceLimits(),
         execdToken: String? = nil, owner: String? = nil, isolates: Bool = false, isHeld: Bool = false,
-        volumes: [SandboxVolume] = []
+        volumes: [SandboxVolume] = [], image: SandboxImage? = nil, layers: [String]? = nil
     ) {
         self.id = id
         self.imageRoot = imageRoot
@@ -40,7 +44,14 @@ package struct EngineSpec: Codable, Hashable, Sendable {
         self.isolates = isolates
         self.isHeld = isHeld
         self.volumes = volumes
+        self.image = image
+        self.layers = layers
     }
+}
+
+extension EngineSpec {
+    /// The folders below the sandbox's own layer, the topmost first.
+    var lower: [String] { (layers ?? []) + [imageRoot] }
 }
 
 /// A sandbox that is ready to be guarded and started.

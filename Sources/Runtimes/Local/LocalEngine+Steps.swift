@@ -17,7 +17,7 @@ extension LocalEngine {
         try record.write(to: folder.path)
         if let made = users {
             do throws(RuntimeError) {
-                try folder.mountLower(spec.imageRoot, made)
+                try folder.mountLower(spec, made)
             } catch {
                 try self.users.giveUp(made, in: folder, image: spec.imageRoot, because: error)
                 (users, record.users) = (nil, nil)
@@ -33,8 +33,8 @@ extension LocalEngine {
         try folder.createLayer(range, isolates: record.isolates)
         try folder.writeIdentity(
             hostname: record.hostname, address: pool.address(record.link.host),
-            image: range == nil ? spec.imageRoot : folder.lower, range)
-        try folder.mountFiles(image: spec.imageRoot, range)
+            lower: folder.lower(spec, range), range)
+        try folder.mountFiles(spec, range)
         try folder.writeBundle(of: record, configuration, users)
     }
 
@@ -98,7 +98,7 @@ extension LocalEngine {
         guard folder.hasRecord else { return .missing }
         guard access(folder.pidFile, F_OK) == 0 else { return .prepared }
         guard let process = process(in: folder), !process.hasEnded(within: 0) else { return .exited }
-        return folder.group.isFrozen ? .paused : .running
+        return folder.group.isFrozen && !folder.isBeingCaptured ? .paused : .running
     }
 
     func known(_ id: String) throws(RuntimeError) -> (SandboxRecord, SandboxFolder) {

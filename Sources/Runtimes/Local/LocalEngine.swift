@@ -34,6 +34,8 @@ package final class LocalEngine: Sendable {
     let threads = WorkerPool(maxThreads: 16)
     /// Separate threads for deletions, so that one that waits for a process does not hold up creates.
     private let deletions = WorkerPool(maxThreads: 16)
+    /// For copies of layers, which are limited by the disk and take seconds.
+    let copies = WorkerPool(maxThreads: 2)
     /// Sandboxes whose first process has ended by itself, including those of an earlier server. For one reader.
     package let exits: AsyncStream<SandboxEnd>
 
@@ -88,6 +90,7 @@ package final class LocalEngine: Sendable {
             logger.error(
                 "the record of a sandbox cannot be read: it is left as it is until it is deleted",
                 metadata: ["folder": "\(folder.path)"])
+            folder.letGo()
             try users.occupy(SandboxProcess(pidFile: folder.pidFile, group: folder.group)?.users, in: folder)
         }
         // It is unknown which link belongs to which sandbox, so keep all their addresses.
@@ -109,6 +112,7 @@ package final class LocalEngine: Sendable {
         self.firewall = standing
         for (record, folder) in found {
             let process = process(in: folder)
+            folder.letGo()
             do throws(RuntimeError) { try folder.findAgain(record, process) } catch {
                 logger.warning(
                     "a sandbox could not be recovered completely",

@@ -7,23 +7,27 @@ import Synchronization
 /// Runs sandboxes on this machine, by combining its images, containers and guard in the right order.
 package final class LocalRuntime: SandboxRuntime {
     package static let capabilities = RuntimeCapabilities(
-        pause: true, volumes: true, secureAccess: true, pools: true)
+        pause: true, snapshots: true, volumes: true, secureAccess: true, pools: true)
 
     package var capabilities: RuntimeCapabilities { Self.capabilities }
     package var codes: RuntimeCodes { .docker }
     package let events: AsyncStream<RuntimeEvent>
 
-    private let engine: LocalEngine
-    private let images: ImageStore
+    let engine: LocalEngine
+    let images: ImageStore
+    let layers: LayerStore
     private let namespaceGuard: any NamespaceGuard
-    private let owner: String
+    let owner: String
     /// The network namespaces of sandboxes by id. Cached, since every connection to a sandbox's loopback needs one.
     private let namespaces = Mutex<[String: NetworkNamespace]>([:])
 
     /// - Parameter owner: this server's name. Sandboxes with another owner's label are left alone.
-    package init(engine: LocalEngine, images: ImageStore, namespaceGuard: any NamespaceGuard, owner: String) {
+    package init(
+        engine: LocalEngine, images: ImageStore, layers: LayerStore, namespaceGuard: any NamespaceGuard, owner: String
+    ) {
         self.engine = engine
         self.images = images
+        self.layers = layers
         self.namespaceGuard = namespaceGuard
         self.owner = owner
         let (events, teller) = AsyncStream<RuntimeEvent>.makeStream()
@@ -31,6 +35,7 @@ package final class LocalRuntime: SandboxRuntime {
         // `missed` is never sent, because pidfds report every end, including those that happened before this server
         // started.
         Task { [exits = engine.exits] in for await end in exits { teller.yield(.exited(end)) } }
+        Task { [layers, engine] in await layers.collect { engine.layersInUse } }
     }
 
     package func admit(_ limits: ResourceLimits) async throws(RuntimeError) { try await engine.admit(limits) }
@@ -40,9 +45,11 @@ package final class LocalRuntime: SandboxRuntime {
     package func create(
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement {
-        let image = try await image(of: spec.source)
+        let (image, below) = try await files(of: spec.source)
+        // From here on the sandbox's own record says what it stands on.
+        defer { layers.giveBack(below) }
         reached(.imageReady)
-        let engineSpec = EngineSpec(spec, image)
+        let engineSpec = EngineSpec(spec, image, layers: below)
         try Self.goOn()
         let prepared = try await CreateStep.prepare.timed { () async throws(RuntimeError) in
             try await engine.prepare(engineSpec)
@@ -84,7 +91,9 @@ package final class LocalRuntime: SandboxRuntime {
 
     /// Remove the guard last.
     package func delete(_ id: String) async throws(RuntimeError) {
+        let isRestored = engine.spec(of: id)?.layers != nil
         try await engine.delete(id)
+        if isRestored { Task { [layers, engine] in await layers.collect { engine.layersInUse } } }
         namespaces.withLock { $0[id] = nil }
         await namespaceGuard.release(id)
     }
@@ -116,7 +125,7 @@ package final class LocalRuntime: SandboxRuntime {
 
     package func logTail(of id: String, bytes: Int) async -> String { await engine.logTail(of: id, bytes: bytes) }
     package func isolation(of id: String) async -> String { await engine.isolation(of: id) }
-    package var leftovers: [Leftover] { engine.leftovers }
+    package var leftovers: [Leftover] { engine.leftovers + layers.removals }
 
     package func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
         guard let namespace = namespaces.withLock({ $0[id] }) ?? found(id) else { throw RuntimeError.notFound(id) }
@@ -129,9 +138,20 @@ package final class LocalRuntime: SandboxRuntime {
         return namespace
     }
 
+    /// The image of a sandbox, and the borrowed layers above it, the topmost first.
+    private func files(
+        of source: SandboxSource
+    ) async throws(RuntimeError) -> (image: SandboxImage, layers: [String]) {
+        switch source {
+        case .image(let reference, let credentials): (try await image(reference, credentials), [])
+        case .snapshot(let id): try layers.borrow(id)
+        }
+    }
+
     /// Cancelling a create only ends its wait. The fetch continues, for others that want the image.
-    private func image(of source: SandboxSource) async throws(RuntimeError) -> SandboxImage {
-        guard case .image(let reference, let credentials) = source else { throw .unsupported("a snapshot") }
+    private func image(
+        _ reference: String, _ credentials: RegistryCredentials?
+    ) async throws(RuntimeError) -> SandboxImage {
         let (answers, answer) = AsyncStream<Result<SandboxImage, ImageError>>.makeStream()
         Task { [images] in
             do throws(ImageError) {
@@ -179,13 +199,13 @@ extension PreparedSandbox {
 
 extension EngineSpec {
     /// The request's settings override the image's.
-    init(_ spec: SandboxSpec, _ image: SandboxImage) {
+    init(_ spec: SandboxSpec, _ image: SandboxImage, layers: [String]) {
         self.init(
             id: spec.id, imageRoot: image.root, entrypoint: spec.entrypoint,
             environment: image.environment.merging(spec.environment) { _, asked in asked },
             workingDirectory: image.workingDirectory.isEmpty ? "/" : image.workingDirectory, limits: spec.limits,
             execdToken: spec.execdToken, owner: spec.labels.owner, isolates: spec.isolates, isHeld: spec.isHeld,
-            volumes: spec.volumes)
+            volumes: spec.volumes, image: image, layers: layers.isEmpty ? nil : layers)
         user = Self.root.contains(image.user) ? nil : image.user
     }
 

@@ -25,10 +25,12 @@ enum RootMount {
 
     /// - Parameters:
     ///   - image: the source of the mount, so that the kernel's list of mounts shows which image is in use.
-    ///   - lower: the image mounted with other owners, or the image itself.
+    ///   - lower: folders that are mounted with other owners, or as they are, the topmost first: layers of a snapshot, then
+    ///     the image.
     /// - Returns: 0, or -1 and errno.
-    static func mount(image: String, lower: String, in folder: SandboxFolder) -> CInt {
+    static func mount(image: String, lower: [String], in folder: SandboxFolder) -> CInt {
         linux_mount(
-            image, folder.rootfs, "overlay", flags, options(lower: lower, upper: folder.upper, work: folder.work))
+            image, folder.rootfs, "overlay", flags,
+            options(lower: lower.joined(separator: ":"), upper: folder.upper, work: folder.work))
     }
 }

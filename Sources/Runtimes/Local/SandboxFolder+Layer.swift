@@ -11,16 +11,16 @@ extension SandboxFolder {
     ///
     /// Done before the layers are joined, since paths of the image may contain links that lead elsewhere on the host.
     ///
-    /// - Parameter image: with the owners that the sandbox should see.
+    /// - Parameter lower: what is below, the topmost first, with the owners that the sandbox should see.
     func writeIdentity(
-        hostname: String, address: IPv4Address, image: String, _ users: IdentifierRange?
+        hostname: String, address: IPv4Address, lower: [String], _ users: IdentifierRange?
     ) throws(RuntimeError) {
         let folder = upper + "/etc"
         guard mkdir(folder, 0o755) == 0 else { throw disk.failure("making the layer on") }
         try give([folder], to: users)
         // The upper folder hides the attributes of the lower one.
         var status = stat()
-        if lstat(image + "/etc", &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+        if lower.contains(where: { lstat($0 + "/etc", &status) == 0 }), status.st_mode & S_IFMT == S_IFDIR {
             chown(folder, status.st_uid, status.st_gid)
             chmod(folder, status.st_mode & 0o7777)
         }

@@ -63,6 +63,10 @@ class Leftovers:
         """Files of deleted sandboxes that are still there."""
         return [p.name for p in (self.state / "sandboxes/.removed").glob("*")]
 
+    def snapshots(self):
+        """What there is of snapshots: records, layers and unfinished ones."""
+        return [f"{p.parent.name}/{p.name}" for p in (self.state / "snapshots").glob("*/*")]
+
     def disks(self):
         """Loop devices that show a file of this server."""
         found = []
@@ -118,7 +122,7 @@ class Leftovers:
         found = {
             "namespaces": self.namespaces(), "links": self.links(), "mounts": self.mounts(),
             "processes": self.processes(), "folders": self.folders(), "removed": self.removed(), "disks": self.disks(),
-            "policies": self.policies(),
+            "policies": self.policies(), "snapshots": self.snapshots(),
             "rows": self.rows(), "groups": self.groups(names), "containers": self.containers(names),
         }
         return {kind: things for kind, things in found.items() if things}

@@ -171,8 +171,10 @@ presets = "{ROOT}/policies"
         try:
             for sandbox in self.ids():
                 self.api.delete(f"/v1/sandboxes/{sandbox}")
+            for snapshot in self.api.get("/v1/snapshots", params={"pageSize": 200}).json()["items"]:
+                self.api.delete(f"/v1/snapshots/{snapshot['id']}")
             # Files go a moment later than their sandbox, or with the next start.
-            eventually(lambda: not self.leftovers.removed(), what="the end of the files")
+            eventually(lambda: not self.leftovers.removed() and not self.leftovers.snapshots(), what="the end of the files")
         finally:
             self.stop()
             subprocess.run(["nft", "delete", "table", "inet", f"sallyport_{self.tag}"], capture_output=True)

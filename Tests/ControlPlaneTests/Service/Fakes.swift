@@ -21,6 +21,7 @@ final class FakeRuntime: SandboxRuntime {
         var failing: Set<String> = []
         var log: [String] = []
         var specs: [String: SandboxSpec] = [:]
+        var snapshots: Set<String> = []
     }
 
     let state = Mutex(State())
@@ -32,6 +33,8 @@ final class FakeRuntime: SandboxRuntime {
     let gate = Gate()
     /// What a pull waits for, unless its create is called off.
     let pull = Gate()
+    /// What taking a snapshot waits for, unless it is called off.
+    let capture = Gate()
     private let egress: FakeEgress
 
     init(_ egress: FakeEgress) {
@@ -65,8 +68,11 @@ final class FakeRuntime: SandboxRuntime {
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement {
         guard await pull.passUnlessCancelled() else { throw .cancelled }
-        guard case .image("known", _) = spec.source else {
-            throw .image(reason: "there is no such image", isCallersFault: true)
+        switch spec.source {
+        case .image("known", _): break
+        case .snapshot(let id) where state.withLock({ $0.snapshots.contains(id) }): break
+        case .snapshot(let id): throw .unusableSnapshot(id: id, reason: "its files are not there")
+        case .image: throw .image(reason: "there is no such image", isCallersFault: true)
         }
         reached(.imageReady)
         try act("prepare", spec.id, .abandoned)
@@ -118,6 +124,19 @@ final class FakeRuntime: SandboxRuntime {
         try act("delete", id, nil)
         await egress.release(id)
     }
+    func takeSnapshot(_ id: String, of sandbox: String) async throws(RuntimeError) {
+        guard await capture.passUnlessCancelled() else { throw .cancelled }
+        try act("capture", sandbox, state.withLock { $0.sandboxes[sandbox] })
+        state.withLock { _ = $0.snapshots.insert(id) }
+    }
+    func deleteSnapshot(_ id: String) async throws(RuntimeError) {
+        guard !state.withLock({ $0.failing.contains("forget") }) else {
+            throw .system(action: "forget", reason: "told to fail")
+        }
+        state.withLock { _ = $0.snapshots.remove(id) }
+    }
+    func snapshots() async throws(RuntimeError) -> [String] { state.withLock { $0.snapshots.sorted() } }
+
     func observe(_ id: String) async throws(RuntimeError) -> SandboxObservation {
         state.withLock { $0.sandboxes[id] }.map { SandboxObservation($0, placement: placement(id)) }
             ?? SandboxObservation(.missing)
@@ -202,24 +221,30 @@ final class FakeEgress: NamespaceController {
 }
 
 /// A store in memory that can be told to fail.
-final class FakeStore: SandboxStore {
-    let rows = Mutex<[String: Sandbox]>([:])
-    let failing = Mutex(false)
+final class FakeStore: ServerStore {
+    final class Table<Record: Identifiable<String> & Sendable>: RecordTable {
+        let rows = Mutex<[String: Record]>([:])
+        let failing = Mutex(false)
+        let damaged = Mutex<[String]>([])
 
-    private func check() throws(StoreError) {
-        if failing.withLock({ $0 }) { throw StoreError(path: "memory", reason: "told to fail") }
+        private func check() throws(StoreError) {
+            if failing.withLock({ $0 }) { throw StoreError(path: "memory", reason: "told to fail") }
+        }
+        func save(_ record: Record) async throws(StoreError) {
+            try check()
+            rows.withLock { $0[record.id] = record }
+        }
+        func remove(_ id: String) async throws(StoreError) {
+            try check()
+            rows.withLock { $0[id] = nil }
+        }
+        func all() async throws(StoreError) -> [Record] { rows.withLock { Array($0.values) } }
+        func unreadable() async throws(StoreError) -> [String] { damaged.withLock { $0 } }
     }
-    func save(_ sandbox: Sandbox) async throws(StoreError) {
-        try check()
-        rows.withLock { $0[sandbox.id] = sandbox }
-    }
-    func remove(_ id: String) async throws(StoreError) {
-        try check()
-        rows.withLock { $0[id] = nil }
-    }
-    func all() async throws(StoreError) -> [Sandbox] { rows.withLock { Array($0.values) } }
-    let damaged = Mutex<[String]>([])
-    func unreadable() async throws(StoreError) -> [String] { damaged.withLock { $0 } }
+
+    let sandboxTable = Table<Sandbox>(), snapshotTable = Table<Snapshot>()
+    var sandboxes: any RecordTable<Sandbox> { sandboxTable }
+    var snapshots: any RecordTable<Snapshot> { snapshotTable }
 }
 
 /// Pools in memory.
@@ -245,7 +270,9 @@ final class FakePoolStore: PoolStore {
 struct House {
     let egress = FakeEgress()
     let runtime: FakeRuntime
-    let store = FakeStore()
+    let everything = FakeStore()
+    /// The sandboxes of the store.
+    var store: FakeStore.Table<Sandbox> { everything.sandboxTable }
     let routes = RouteTable(policySocket: "/run/policy.sock", credentialKey: Array("key".utf8))
     let poolStore = FakePoolStore()
     let pools: WarmPools
@@ -270,7 +297,7 @@ struct House {
             routes.execdToken(of: $0)
         }
         service = SandboxService(
-            runtime: runtime, egress: Self.guards(runtime, egress), store: store, owner: "test", logger: logger,
+            runtime: runtime, egress: Self.guards(runtime, egress), store: everything, owner: "test", logger: logger,
             patience: patience, pools: pools, creates: creates, failuresKept: failuresKept,
             execdToken: { routes.execdToken(of: $0) }
         ) { routes.set($0, $1) }
@@ -299,7 +326,7 @@ struct House {
         logger.logLevel = .critical
         let routes = routes
         return SandboxService(
-            runtime: runtime, egress: Self.guards(runtime, egress), store: store, owner: "test", logger: logger,
+            runtime: runtime, egress: Self.guards(runtime, egress), store: everything, owner: "test", logger: logger,
             execdToken: { routes.execdToken(of: $0) }
         ) { routes.set($0, $1) }
     }

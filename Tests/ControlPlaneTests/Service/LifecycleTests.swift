@@ -487,7 +487,7 @@ extension JSONValue {
         (.GET, "/v1/sandboxes/x", 404), (.DELETE, "/v1/sandboxes/x", 404), (.POST, "/v1/sandboxes/x/pause", 404),
         (.GET, "/v1/sandboxes/x/endpoints/80", 404), (.GET, "/v1/sandboxes/x/endpoints/0", 400),
         (.GET, "/v1/sandboxes/x/endpoints/65536", 400), (.GET, "/v1/sandboxes/x/endpoints/http", 422),
-        (.GET, "/v1/sandboxes/x/networkpolicy", 404), (.GET, "/v1/snapshots", 501), (.GET, "/v1/templates", 501),
+        (.GET, "/v1/sandboxes/x/networkpolicy", 404), (.GET, "/v1/snapshots/x", 404), (.GET, "/v1/templates", 501),
         (.GET, "/v1/sandboxes/x/diagnostics/logs", 404), (.GET, "/v1/sandboxes/a/b/c/d", 404),
         (.POST, "/v1/metrics/events", 400), (.POST, "/metrics/events", 404), (.POST, "/v1/sandboxes", 400),
     ]) func `every refusal has code and message`(_ method: HTTPMethod, _ target: String, _ status: Int) async throws {

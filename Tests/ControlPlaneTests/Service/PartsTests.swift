@@ -15,8 +15,9 @@ import Testing
 
     @Test func `what was saved is there for the next server, and for another process at once`() async throws {
         try await withStore { path async throws in
-            let store = try SQLiteStore(path: path), other = try SQLiteStore(path: path)
-            let before = try await other.version()
+            let file = try SQLiteStore(path: path), another = try SQLiteStore(path: path)
+            let store = file.sandboxes, other = another.sandboxes
+            let before = try await another.version()
             var sandbox = Sandbox.sample("a")
             sandbox.metadata = ["k": "ü \"'"]
             sandbox.expiresAt = Timestamp(microseconds: 1)
@@ -24,11 +25,11 @@ import Testing
             try await store.save(.sample("b", at: Timestamp(microseconds: 5)))
             try await store.remove("none")
             #expect(try await other.all() == [.sample("b", at: Timestamp(microseconds: 5)), sandbox])
-            #expect(try await other.version() != before)
+            #expect(try await another.version() != before)
             sandbox.metadata = [:]
             try await store.save(sandbox)
             try await store.remove("b")
-            #expect(try await SQLiteStore(path: path).all() == [sandbox])
+            #expect(try await SQLiteStore(path: path).sandboxes.all() == [sandbox])
             let rights = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
             #expect(rights == 0o600)
         }
@@ -36,7 +37,7 @@ import Testing
 
     @Test func `rows that cannot be read are told, and keep the others from nothing`() async throws {
         try await withStore { path async throws in
-            let store = try SQLiteStore(path: path)
+            let file = try SQLiteStore(path: path), store = file.sandboxes
             for id in ["good", "damaged", "other", "later"] { try await store.save(.sample(id)) }
             let database = try DatabaseQueue(path: path)
             for (id, document) in [
@@ -49,6 +50,31 @@ import Testing
             }
             #expect(try await store.all().map(\.id) == ["good"])
             #expect(try await store.unreadable().sorted() == ["damaged", "later", "other"])
+        }
+    }
+
+    @Test func `a store of the last release opens, and has room for snapshots`() async throws {
+        try await withStore { path async throws in
+            let sandbox = Sandbox.sample("a")
+            let document = String(decoding: try JSONEncoder().encode(sandbox), as: UTF8.self)
+            let database = try DatabaseQueue(path: path)
+            try await database.write { db in
+                try db.execute(
+                    sql: """
+                        CREATE TABLE grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY);
+                        INSERT INTO grdb_migrations VALUES ('sandboxes');
+                        CREATE TABLE sandbox (id TEXT PRIMARY KEY NOT NULL, createdAt INTEGER NOT NULL, document TEXT NOT NULL)
+                        """)
+                try db.execute(sql: "INSERT INTO sandbox VALUES ('a', 5, ?)", arguments: [document])
+            }
+            try database.close()
+            let snapshot = Snapshot(id: "s", of: sandbox, name: "n", at: .now())
+            let store = try SQLiteStore(path: path)
+            #expect(try await store.sandboxes.all() == [sandbox])
+            try await store.snapshots.save(snapshot)
+            #expect(try await SQLiteStore(path: path).snapshots.all() == [snapshot])
+            try await store.snapshots.remove("s")
+            #expect(try await store.snapshots.all().isEmpty)
         }
     }
 

@@ -34,11 +34,13 @@ enum RequestFuzz {
     /// Whatever a create asks for: its sandbox ends before the year 10000, has limits, and can be shown, stored and read again.
     static func create(_ bytes: UnsafeRawBufferPointer) {
         guard let body = try? JSONValue(bytes), let request = try? CreateRequest(body, limits: limits) else { return }
-        promise(!request.entrypoint.isEmpty && !request.image.isEmpty, "nothing to run")
+        // What is not given with a pool is the pool's.
+        promise(request.poolRef != nil || !request.entrypoint.isEmpty, "nothing to run")
+        promise(request.poolRef != nil || request.image.isEmpty == (request.snapshot != nil), "no source, or two")
         promise(request.timeout.map { (60...RequestLimits.maxLife).contains($0) } ?? true, "it lasts too long")
         promise(request.limits.cpuMillis != nil && request.limits.memoryBytes != nil, "it has no limits")
         check(request.volumes)
-        let sandbox = Sandbox(request, id: "fuzzed", at: .now())
+        let sandbox = Sandbox(request, image: request.image, id: "fuzzed", at: .now())
         promise(sandbox.expiresAt.map { $0 < .last } ?? true, "it ends too late")
         check(Reply.json(.ok, SandboxView(sandbox)))
         let stored = (try? JSONEncoder().encode(sandbox)).flatMap { try? JSONValue($0).decode(Sandbox.self) }
@@ -70,7 +72,7 @@ enum RequestFuzz {
     static func list(_ bytes: UnsafeRawBufferPointer) {
         let target = "/v1/sandboxes?" + String(decoding: bytes, as: UTF8.self)
         guard let query = try? ListQuery(HTTPRequest(method: .GET, target: target).query) else { return }
-        promise(query.page >= 1 && (1...200).contains(query.pageSize), "no page")
+        promise(query.page.number >= 1 && (1...200).contains(query.page.size), "no page")
         let page = SandboxPage([], query)
         promise(page.items.isEmpty && !page.pagination.hasNextPage, "something of nothing")
         check(Reply.json(.ok, page))

@@ -63,7 +63,7 @@ struct TokenOptions: ParsableArguments {
         guard FileManager.default.fileExists(atPath: path) else {
             throw ValidationError("there is no store \(path) to read the sandbox's epoch from; give --epoch")
         }
-        guard let known = try await SQLiteStore(path: path).all().first(where: { $0.id == sandbox }) else {
+        guard let known = try await SQLiteStore(path: path).sandboxes.all().first(where: { $0.id == sandbox }) else {
             throw ValidationError("the server knows no sandbox \(sandbox); give --epoch for one of another server")
         }
         return known.accessEpoch

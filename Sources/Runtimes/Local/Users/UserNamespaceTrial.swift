@@ -26,14 +26,15 @@ enum UserNamespaceTrial {
         mkdir(image, 0o755)
         guard mkdir(folder.disk.path, 0o755) == 0 else { throw folder.disk.failure("making") }
         try folder.createLayer(users.range)
-        try folder.mountLower(image, users)
-        try folder.mountFiles(image: image, users.range)
+        let spec = EngineSpec(id: name, imageRoot: image, entrypoint: [])
+        try folder.mountLower(spec, users)
+        try folder.mountFiles(spec, users.range)
         guard folder.mountSystem() else {
             throw .system(action: "mounting a /sys", reason: String(cString: strerror(errno)))
         }
         // Without a program execd prints its usage and ends.
         let record = SandboxRecord(
-            spec: EngineSpec(id: name, imageRoot: image, entrypoint: []),
+            spec: spec,
             link: SandboxLink(
                 name: name, host: 0, tag: configuration.tag, folder: configuration.namespaceDirectory),
             users: users.range

@@ -1,0 +1,80 @@
+import CLinux
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Copies what is in files: shared where the file system can (btrfs, XFS), else by the kernel, else through memory. Holes
+/// stay holes.
+struct LayerContent: ~Copyable {
+    /// Whether the two file systems can do it; tried with the first file.
+    private var canShare = true
+    private var canCopyInKernel = true
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+
+    /// How many bytes are copied between two calls of `goesOn`.
+    private static let chunk: Int64 = 16 << 20
+    private static let (seekData, seekHole): (CInt, CInt) = (3, 4)
+
+    deinit { buffer.deallocate() }
+
+    /// - Parameters:
+    ///   - to: an empty file.
+    ///   - size: how much of it counts, so that a file that grows ends.
+    ///   - goesOn: called from time to time; it throws to give up.
+    /// - Returns: how many bytes were copied.
+    mutating func copy(
+        from: CInt, to: CInt, size: Int64, goesOn: () throws(RuntimeError) -> Void
+    ) throws(RuntimeError) -> Int64 {
+        guard size > 0 else { return 0 }
+        if canShare {
+            if linux_share_content(from, to) == 0 { return size }
+            canShare = false
+        }
+        guard ftruncate(to, off_t(size)) == 0 else { throw Self.failure() }
+        var copied: Int64 = 0
+        var position: Int64 = 0
+        while position < size {
+            let start = Int64(lseek(from, off_t(position), Self.seekData))
+            // Nothing but a hole follows.
+            if start < 0 && errno == ENXIO { break }
+            let end = min(Int64(lseek(from, off_t(start), Self.seekHole)), size)
+            guard start >= 0, end >= 0 else { throw Self.failure() }
+            position = max(start, position)
+            while position < end {
+                let count = try copyOnce(from, to, at: position, min(end - position, Self.chunk))
+                guard count > 0 else { return copied }
+                position += count
+                copied += count
+                try goesOn()
+            }
+        }
+        return copied
+    }
+
+    /// - Returns: how many bytes were copied; 0 at the end of the file.
+    private mutating func copyOnce(
+        _ from: CInt, _ to: CInt, at offset: Int64, _ count: Int64
+    ) throws(RuntimeError) -> Int64 {
+        if canCopyInKernel {
+            let copied = Int64(linux_copy_range(from, to, offset, Int(count)))
+            if copied >= 0 { return copied }
+            guard [EXDEV, EOPNOTSUPP, ENOSYS, EINVAL].contains(CInt(-copied)) else { throw Self.failure(CInt(-copied)) }
+            canCopyInKernel = false
+        }
+        let read = pread(from, buffer.baseAddress, min(buffer.count, Int(count)), off_t(offset))
+        guard read >= 0 else { throw Self.failure() }
+        var written = 0
+        while written < read {
+            let count = pwrite(to, buffer.baseAddress! + written, read - written, off_t(offset) + off_t(written))
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw Self.failure() }
+            written += count
+        }
+        return Int64(read)
+    }
+
+    private static func failure(_ code: CInt = errno) -> RuntimeError {
+        .system(action: "copying a file", reason: String(cString: strerror(code)))
+    }
+}
