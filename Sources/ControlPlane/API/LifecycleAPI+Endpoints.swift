@@ -120,7 +120,11 @@ extension LifecycleAPI {
         do throws(EgressError) {
             let change = try PolicyRequest(
                 method: request.method.rawValue, body: body, maxRules: .max, presets: limits.presets)
-            return .encodedJSON(.ok, try await change.perform(on: id, with: service.egress).encodedJSON())
+            let status = try await change.perform(on: id, with: service.egress)
+            // An access like one through the proxy (contract).
+            let skips = request.headers.first(name: "opensandbox-access-renew")?.lowercased() == "skip"
+            routes.accessed(sandbox: id, renew: !skips)
+            return .encodedJSON(.ok, status.encodedJSON())
         } catch {
             switch error {
             case .notGuarded: throw service.unknownSandbox(id)

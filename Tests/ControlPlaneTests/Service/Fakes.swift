@@ -273,7 +273,7 @@ struct House {
     let everything = FakeStore()
     /// The sandboxes of the store.
     var store: FakeStore.Table<Sandbox> { everything.sandboxTable }
-    let routes = RouteTable(policySocket: "/run/policy.sock", credentialKey: Array("key".utf8))
+    let routes: RouteTable
     let poolStore = FakePoolStore()
     let pools: WarmPools
     let service: SandboxService
@@ -286,11 +286,13 @@ struct House {
         apiKey: String? = House.apiKey, patience: Duration = .seconds(20),
         maxTimeout: Int = RequestLimits.maxLife, creates: CreateLimits = CreateLimits(), failuresKept: Int = 3600,
         pages: APIPages? = APIPages(folder: nil), keys: APIKeys = .none,
-        audit: RequestAudit? = nil
+        audit: RequestAudit? = nil, renewals: RouteTable.Renewals? = nil
     ) throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        let routes = routes
+        let routes = RouteTable(
+            policySocket: "/run/policy.sock", credentialKey: Array("key".utf8), renewals: renewals)
+        self.routes = routes
         self.keys = LiveAPIKeys(keys)
         runtime = FakeRuntime(egress)
         pools = WarmPools(runtime: runtime, store: poolStore, owner: "test", logger: logger) {
