@@ -114,11 +114,11 @@ let package = Package(
             ] + nio, path: "Sources/Egress/Sidecar", swiftSettings: strict + warnings),
         library("SecureAccess", ["System", "COpenSSL"]),
         library("HTTPWire", nio),
-        library("HTTPServer", ["HTTPWire", "System", webSocket] + nio + [logging]),
+        library("HTTPServer", ["HTTPWire", "JSON", "System", webSocket] + nio + [logging]),
         // Apart from the server, since execd and the sidecar serve without.
         library("ServerTLS", ["HTTPServer", "System", logging, nio[0]] + http2.prefix(2)),
         library("SafeText", []),
-        library("LogLines", ["SafeText", logging]),
+        library("LogLines", ["JSON", "SafeText", "System", logging]),
         library("HTTPClient", ["Addresses", "SafeText", "System", "CCurl"]),
         library(
             "Redis",

@@ -1,4 +1,4 @@
-"""One execd for a benchmark: the program of `make execd` unless another is told."""
+"""One execd for a benchmark: the program of `make execd` unless EXECD names another."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.request
 
-PROGRAM = ".build-static/release/execd"
+PROGRAM = os.environ.get("EXECD", ".build-static/release/execd")
 
 
 def free_port():

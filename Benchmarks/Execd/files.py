@@ -1,8 +1,8 @@
 """Upload and download through execd beside nginx, and a command's output beside a raw pipe, in one run.
 
-    python3 Benchmarks/Execd/files.py
+    python3 Benchmarks/Execd/files.py [EARLIER]
 
-Needs nginx and curl. Each figure of the other is taken in the same round as execd's; medians are printed. Files are in FOLDER
+EARLIER is an older execd: it takes its turn in each round, and its processor time stands beside the new one's. Needs nginx and curl. Each figure of the other is taken in the same round as execd's; medians are printed. Files are in FOLDER
 (/dev/shm), so that no disk is measured.
 """
 
@@ -13,6 +13,7 @@ import shutil
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -115,16 +116,37 @@ def command(port, source):
         return time.perf_counter() - start
 
 
-def compare(name, size, ours, theirs, other):
-    pairs = [(ours(), theirs()) for _ in range(ROUNDS)]
-    own, their = (statistics.median(side) for side in zip(*pairs, strict=True))
-    ratio = statistics.median(b / a for a, b in pairs)
-    print(f"{name}: {size / own / 1e6:.0f} MB/s, {other} {size / their / 1e6:.0f} MB/s ({ratio:.2f} of it)")
+def compare(name, size, sides):
+    """Sides are callables by their names, and where they are execd, the daemon whose processor time they use."""
+    times, busy = {side: [] for side in sides}, {}
+    for _ in range(ROUNDS):
+        for side, (run, daemon) in sides.items():
+            before = daemon.processor() if daemon else 0
+            times[side].append(run())
+            if daemon:
+                busy[side] = busy.get(side, 0) + daemon.processor() - before
+    medians = {side: statistics.median(values) for side, values in times.items()}
+    own = times["execd"]
+    texts = []
+    for side, median in medians.items():
+        text = f"{side} {size / median / 1e6:.0f} MB/s"
+        if side in busy:
+            text += f" ({busy[side] / ROUNDS / size * 1e12:.0f} us of processor for 1 MB)"
+        if side != "execd":
+            text += f", execd {statistics.median(b / a for a, b in zip(own, times[side], strict=True)):.2f} of it"
+        texts.append(text)
+    print(f"{name}: " + "; ".join(texts))
 
 
 def main():
     folder = tempfile.mkdtemp(dir=FOLDER)
-    execd, nginx = Execd(), Nginx(folder)
+    daemons = {"execd": Execd()} | {"earlier": Execd(program) for program in sys.argv[1:2]}
+    execd, nginx = daemons["execd"], Nginx(folder)
+
+    def sides(ours, other, theirs):
+        return {name: (lambda port=daemon.port: ours(port), daemon) for name, daemon in daemons.items()} | {
+            other: (theirs, None)}
+
     try:
         large, text = f"{folder}/www/large", f"{folder}/text"
         with open(large, "wb") as file:
@@ -134,14 +156,15 @@ def main():
         with open(text, "wb") as file:
             file.write((line * (OUTPUT // 80 + 1))[:OUTPUT])
         idle = execd.memory()
-        compare("download", BYTES, lambda: download(execd.port, f"/files/download?path={large}"),
-                lambda: download(nginx.port, "/large"), "nginx")
-        compare("upload", BYTES, lambda: upload(execd.port, large, f"{folder}/up"),
-                lambda: send(nginx.port, "PUT /put HTTP/1.1", b"", large, b""), "nginx")
+        compare("download", BYTES, sides(lambda port: download(port, f"/files/download?path={large}"), "nginx",
+                                         lambda: download(nginx.port, "/large")))
+        compare("upload", BYTES, sides(lambda port: upload(port, large, f"{folder}/up"), "nginx",
+                                       lambda: send(nginx.port, "PUT /put HTTP/1.1", b"", large, b"")))
         print(f"private memory: {idle / 2**20:.1f} MiB before, {execd.memory() / 2**20:.1f} MiB after")
-        compare("output of lines", OUTPUT, lambda: command(execd.port, text), lambda: pipe(text), "a pipe")
+        compare("output of lines", OUTPUT, sides(lambda port: command(port, text), "a pipe", lambda: pipe(text)))
     finally:
-        execd.close()
+        for daemon in daemons.values():
+            daemon.close()
         nginx.close()
         shutil.rmtree(folder)
 

@@ -67,7 +67,7 @@ package enum Execd {
         let begun = Task.detached {
             do {
                 let service = try await Service.start(options, environment: environment)
-                await ReadinessListener.start(environment)
+                await ReadinessListener.start(environment, on: service.group)
                 return service
             } catch {
                 Bootstrap.complain("cannot listen on port \(options.port): \(error)")

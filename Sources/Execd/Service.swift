@@ -16,6 +16,8 @@ struct Service: Sendable {
     let api: ExecdAPI
     /// Where it listens.
     let address: SocketAddress
+    /// Its one event loop.
+    let group: any EventLoopGroup
     private let runner: CommandRunner
     private let contexts: CodeContexts
     private let hooks: PeriodicHooks
@@ -71,7 +73,7 @@ struct Service: Sendable {
         if gate.isOpen { hooks.begin(periodic) }
         hooks.begin(gate.told?.lifecycle?.periodic ?? [])
         return Service(
-            server: server, api: api, address: address, runner: runner, contexts: contexts, hooks: hooks)
+            server: server, api: api, address: address, group: group, runner: runner, contexts: contexts, hooks: hooks)
     }
 
     /// Who builds isolated sessions: init, or, where execd has the rights itself (in a container that was given them), a process of

@@ -17,8 +17,9 @@ package enum HTTPBodyError: Error, Equatable, CustomStringConvertible {
 package struct HTTPBody: AsyncSequence, Sendable {
     package typealias Element = ByteBuffer
 
+    /// Of what has come at once, so that whoever takes all of it changes threads once.
     typealias Producer = NIOThrowingAsyncSequenceProducer<
-        ByteBuffer, any Error, NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark, BodyFlow
+        [ByteBuffer], any Error, NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark, BodyFlow
     >
 
     private enum Source: Sendable {
@@ -53,16 +54,25 @@ package struct HTTPBody: AsyncSequence, Sendable {
     }
 
     package struct Iterator: AsyncIteratorProtocol {
-        private var whole: ByteBuffer?
         private var stream: Producer.AsyncIterator?
+        /// What has come and has not been taken, the next part last.
+        private var parts: [ByteBuffer] = []
 
-        init(whole: ByteBuffer?) { self.whole = whole }
+        init(whole: ByteBuffer?) { parts = whole.map { [$0] } ?? [] }
         init(stream: Producer.AsyncIterator) { self.stream = stream }
 
         package mutating func next() async throws -> ByteBuffer? {
-            if let stream { return try await stream.next() }
-            defer { whole = nil }
-            return whole
+            if parts.isEmpty { parts = try await stream?.next()?.reversed() ?? [] }
+            return parts.popLast()
+        }
+
+        /// All parts that have come, in their order; waits for one at least. nil at the end.
+        package mutating func nextParts() async throws -> [ByteBuffer]? {
+            guard parts.isEmpty else {
+                defer { parts = [] }
+                return parts.reversed()
+            }
+            return try await stream?.next()
         }
     }
 }

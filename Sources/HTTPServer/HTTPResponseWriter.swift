@@ -11,6 +11,10 @@ package final class HTTPResponseWriter: Sendable {
         var phase = Phase.waiting
         var clientGone = false
         var endsWithConnection = false
+        /// The body's bytes go as they are, with nothing between them.
+        var isCounted = false
+        /// The end of the last part that was written ahead.
+        var ahead: EventLoopFuture<Void>?
         var observers: [@Sendable () -> Void] = []
         var serverEnds = false
         var endObservers: [@Sendable () -> Void] = []
@@ -19,13 +23,17 @@ package final class HTTPResponseWriter: Sendable {
     let channel: any Channel
     let request: HTTPRequestHead
     private let keepsAlive: Bool
+    private let isPlain: Bool
     private let state = Mutex(State())
 
-    /// - Parameter keepsAlive: the connection goes on behind the response, as far as the request is concerned.
-    init(channel: any Channel, request: HTTPRequestHead, keepsAlive: Bool) {
+    /// - Parameters:
+    ///   - keepsAlive: the connection goes on behind the response, as far as the request is concerned.
+    ///   - isPlain: what is written is what the client gets; with TLS it is not.
+    init(channel: any Channel, request: HTTPRequestHead, keepsAlive: Bool, isPlain: Bool) {
         self.channel = channel
         self.request = request
         self.keepsAlive = keepsAlive
+        self.isPlain = isPlain
     }
 
     /// True once the client closed the connection: nothing written any more arrives.
@@ -91,7 +99,9 @@ package final class HTTPResponseWriter: Sendable {
     package func start(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:]) async throws {
         try advance(from: .waiting, to: .streaming)
         var framed = headers
-        if !isForHEAD, ResponseStatus.mayHaveBody(Int(status.code)), !headers.contains(name: "content-length") {
+        if headers.contains(name: "content-length") {
+            state.withLock { $0.isCounted = true }
+        } else if !isForHEAD, ResponseStatus.mayHaveBody(Int(status.code)) {
             if request.version == .http1_1 {
                 framed.replaceOrAdd(name: "transfer-encoding", value: "chunked")
             } else {
@@ -106,6 +116,32 @@ package final class HTTPResponseWriter: Sendable {
     package func write(_ bytes: ByteBuffer) async throws {
         guard request.method != .HEAD, bytes.readableBytes > 0 else { return }
         try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(bytes))) }
+    }
+
+    /// As `write`, but returns when the part before has been taken, so that the next one is made while this one is on its way.
+    package func writeAhead(_ bytes: ByteBuffer) async throws {
+        guard request.method != .HEAD, bytes.readableBytes > 0 else { return }
+        let taken = submit { $0.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(bytes))) }
+        let before = state.withLock { state in
+            defer { state.ahead = taken }
+            return state.ahead
+        }
+        try await Self.connected { try await before?.get() }
+    }
+
+    /// The client's socket, for bytes of the body that need not pass through this program; nil where they must: with TLS, or where the
+    /// body's length is not said.
+    package func directOutput() async throws -> DirectOutput? {
+        guard isPlain, state.withLock({ $0.isCounted }) else { return nil }
+        return try await Self.connected { [self, channel] in
+            try await channel.eventLoop.submit { [self] in
+                guard !isClosed else { throw ChannelError.ioOnClosedChannel }
+                return try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self)
+                {
+                    try DirectOutput($0)
+                }
+            }.get()
+        }
     }
 
     /// Ends a streamed response.
@@ -158,15 +194,19 @@ package final class HTTPResponseWriter: Sendable {
     }
 
     private func onLoop(_ write: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>) async throws {
-        let channel = self.channel
-        do {
-            // The client may go while this is on its way to the loop.
-            try await channel.eventLoop.flatSubmit { [self] in
-                isClosed ? channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel) : write(channel)
-            }.get()
-        } catch is ChannelError {
-            throw HTTPBodyError.clientGone
-        } catch is IOError {
+        try await Self.connected { try await submit(write).get() }
+    }
+
+    private func submit(_ write: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>) -> EventLoopFuture<Void> {
+        // The client may go while this is on its way to the loop.
+        channel.eventLoop.flatSubmit { [self, channel] in
+            isClosed ? channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel) : write(channel)
+        }
+    }
+
+    /// - Throws: `HTTPBodyError.clientGone` for whatever the connection's end looks like.
+    private static func connected<Result>(_ body: () async throws -> Result) async throws -> Result {
+        do { return try await body() } catch is ChannelError { throw HTTPBodyError.clientGone } catch is IOError {
             throw HTTPBodyError.clientGone
         }
     }

@@ -10,6 +10,11 @@ final class HandlerExchange {
     private let keepsAlive: Bool
     private(set) var hasReturned = false
     private var bodyTimer: Scheduled<Void>?
+    /// What has come of the body since the handler was last told.
+    private var parts: [ByteBuffer] = []
+    private var readSize = ReadSize.usual
+    /// The body may be much longer than what is read at once.
+    private let isLarge: Bool
     /// Bytes of the body since its time was set.
     private var bodyProgress = 0
     private weak var connection: ServerConnection?
@@ -24,7 +29,9 @@ final class HandlerExchange {
         self.channel = channel
         // Nothing is read behind a request for another protocol, taken or not.
         keepsAlive = head.persists && !connection.reader.asksForUpgrade
-        writer = HTTPResponseWriter(channel: channel, request: head, keepsAlive: keepsAlive)
+        isLarge = head.headers.first(name: "content-length").map { Int($0) ?? .max > ReadSize.usual.most } ?? true
+        writer = HTTPResponseWriter(
+            channel: channel, request: head, keepsAlive: keepsAlive, isPlain: connection.scheme == "http")
     }
 
     static func begin(_ head: HTTPRequestHead, _ handler: @escaping HTTPHandler, on connection: ServerConnection) {
@@ -35,8 +42,8 @@ final class HandlerExchange {
         }
         let channel = context.channel
         let producer = HTTPBody.Producer.makeSequence(
-            elementType: ByteBuffer.self, failureType: (any Error).self,
-            backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8), finishOnDeinit: true,
+            elementType: [ByteBuffer].self, failureType: (any Error).self,
+            backPressureStrategy: .init(lowWatermark: 1, highWatermark: 4), finishOnDeinit: true,
             delegate: BodyFlow(channel: channel))
         let exchange = HandlerExchange(head, producer.source, channel, on: connection)
         connection.turn = .handler(exchange)
@@ -56,10 +63,10 @@ final class HandlerExchange {
         case .head: break
         case .body(let bytes):
             bodyProgress += bytes.readableBytes
-            if source.yield(bytes) == .stopProducing {
-                channel.setOption(.autoRead, value: false).whenFailure { _ in }
-            }
+            parts.append(bytes)
         case .end:
+            passParts()
+            read(.usual)
             bodyTimer?.cancel()
             bodyTimer = nil
             requestEnded = true
@@ -68,9 +75,26 @@ final class HandlerExchange {
         }
     }
 
-    /// A body that has come whole by now needs no timer.
+    /// A body that has come whole by now needs no timer, and no large reads.
     func readComplete(_ connection: ServerConnection) {
-        if !requestEnded, bodyTimer == nil { startBodyTimer(connection.limits) }
+        passParts()
+        guard !requestEnded else { return }
+        if bodyTimer == nil { startBodyTimer(connection.limits) }
+        if isLarge { read(.ofBodies) }
+    }
+
+    private func read(_ size: ReadSize) {
+        guard size != readSize else { return }
+        readSize = size
+        size.set(channel)
+    }
+
+    private func passParts() {
+        guard !parts.isEmpty else { return }
+        defer { parts = [] }
+        if source.yield(parts) == .stopProducing {
+            channel.setOption(.autoRead, value: false).whenFailure { _ in }
+        }
     }
 
     private func startBodyTimer(_ limits: HTTPLimits) {
@@ -101,6 +125,7 @@ final class HandlerExchange {
         bodyTimer?.cancel()
         // The writer first: who waits for the body goes on at once, on another thread, and may answer.
         writer.clientWentAway()
+        passParts()
         source.finish(HTTPBodyError.clientGone)
     }
 
@@ -110,5 +135,26 @@ final class HandlerExchange {
         let isFirst = writer.takeOver()
         clientGone()
         return isFirst
+    }
+}
+
+/// How much is read from a socket at once.
+private struct ReadSize: Equatable {
+    /// Heads and small bodies: what an idle connection keeps is small.
+    static let usual = ReadSize(initial: 2048, most: 64 << 10)
+    /// Each read and each change of threads brings much of a body that comes fast.
+    static let ofBodies = ReadSize(initial: 64 << 10, most: 256 << 10)
+
+    let initial: Int
+    let most: Int
+
+    func set(_ channel: any Channel) {
+        guard let options = channel.syncOptions else { return }
+        try? options.setOption(
+            .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: initial, maximum: most))
+        // The channel keeps as many buffers as it reads messages at once, of whatever size: lets go of all but one.
+        guard let messages = try? options.getOption(.maxMessagesPerRead) else { return }
+        try? options.setOption(.maxMessagesPerRead, value: 1)
+        try? options.setOption(.maxMessagesPerRead, value: messages)
     }
 }

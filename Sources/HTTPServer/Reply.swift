@@ -1,4 +1,4 @@
-import FoundationEssentials
+import JSON
 import NIOCore
 import NIOHTTP1
 
@@ -36,13 +36,8 @@ package struct Reply: Sendable {
     package static func json(
         _ status: HTTPResponseStatus, _ value: some Encodable, headers: HTTPHeaders = [:]
     ) -> Reply {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
-        // A number that JSON has not is the one thing of an answer that could fail.
-        encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        guard let bytes = try? encoder.encode(value) else { return Reply(.internalServerError) }
-        return .encodedJSON(status, [UInt8](bytes), headers: headers)
+        guard let bytes = try? JSONText.of(value) else { return Reply(.internalServerError) }
+        return .encodedJSON(status, bytes, headers: headers)
     }
 
     package static func encodedJSON(

@@ -47,6 +47,11 @@ public enum JSONText {
         for byte in string.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): text += [UInt8(ascii: "\\"), byte]
+            case 8: text += #"\b"#.utf8
+            case 9: text += #"\t"#.utf8
+            case 10: text += #"\n"#.utf8
+            case 12: text += #"\f"#.utf8
+            case 13: text += #"\r"#.utf8
             case 0..<0x20: text += ((byte < 16 ? "\\u000" : "\\u00") + String(byte, radix: 16)).utf8
             default: text.append(byte)
             }

@@ -1,6 +1,7 @@
-import FoundationEssentials
+import JSON
 import Logging
 import SafeText
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -29,13 +30,11 @@ package struct JSONLogHandler: LogHandler {
         var fields = metadata.merging(metadataProvider?.get() ?? [:]) { _, new in new }
         fields.merge(event.metadata ?? [:]) { _, new in new }
         var record = fields.mapValues { ForeignText.escaped("\($0)") }
-        record["time"] = Date.now.formatted(.iso8601)
+        record["time"] = InternetTime.text(Int64(time(nil)), nanoseconds: nil)
         record["level"] = event.level.rawValue
         record["logger"] = label
         record["message"] = ForeignText.escaped("\(event.message)")
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
-        guard let line = try? encoder.encode(record) else { return }
-        write(Array(line) + [UInt8(ascii: "\n")])
+        guard let line = try? JSONText.of(record) else { return }
+        write(line + [UInt8(ascii: "\n")])
     }
 }

@@ -35,7 +35,7 @@ package enum Variables {
     private static func isOfService(_ name: String, _ value: String) -> Bool {
         let words = name.split(separator: "_").map(String.init)
         if words.suffix(2) == ["SERVICE", "HOST"] { return true }
-        if words.last == "PORT", value.contains("://") { return true }
+        if words.last == "PORT", value.drop(while: { $0 != ":" }).hasPrefix("://") { return true }
         return words.indices.dropLast(1).contains { place in
             let rest = words[place...]
             return rest.starts(with: ["SERVICE", "PORT"]) && UInt16(value) != nil

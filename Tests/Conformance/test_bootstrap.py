@@ -90,6 +90,12 @@ def start(tmp_path):
         sandbox.process.wait(30)
 
 
+def test_the_program_needs_no_library_and_is_below_12_mib():
+    assert os.path.getsize(EXECD) < 12 << 20
+    headers = subprocess.run(["readelf", "-lW", EXECD], capture_output=True, text=True, check=True).stdout
+    assert "LOAD" in headers and "INTERP" not in headers and "DYNAMIC" not in headers
+
+
 def test_the_sandbox_ends_with_its_program_and_its_code(start):
     assert start("sh", "-c", "exit 7").end() == 7
     assert start("sh", "-c", "kill -9 $$").end() == 137

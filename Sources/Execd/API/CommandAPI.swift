@@ -1,4 +1,3 @@
-import FoundationEssentials
 import HTTPServer
 import NIOCore
 import NIOHTTP1
@@ -142,7 +141,6 @@ private struct CommandStatus: Encodable, Sendable {
     }
 
     private static func time(_ milliseconds: Int64) -> String {
-        Date(timeIntervalSince1970: Double(milliseconds) / 1000).formatted(
-            Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+        InternetTime.text(milliseconds: milliseconds)
     }
 }

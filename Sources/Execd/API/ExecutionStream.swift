@@ -50,16 +50,20 @@ enum ExecutionStream {
             guard case .output(let stream, let bytes) = event else { continue }
             record.consumed(bytes.count)
             let ending = EventRecord.ending(stream, at: CommandRunner.now())
-            var records: [UInt8] = []
-            records.reserveCapacity(2 * bytes.count + 256)
-            texts[stream]!.append(bytes) { EventRecord.appendOutput(hasBreak: $0, $1, ending: ending, to: &records) }
-            try await writer.send(records: records)
+            try await writer.send(records: records(of: bytes, ending, &texts[stream]!))
         }
         pings.cancel()
         let now = CommandRunner.now()
         var last = texts[.standardOutput]!.finish().map { StreamEvent.output(.standardOutput, $0, at: now) }
         last += texts[.standardError]!.finish().map { .output(.standardError, $0, at: now) }
         try await writer.end(last + [end(of: record, at: now)])
+    }
+
+    private static func records(of bytes: [UInt8], _ ending: [UInt8], _ texts: inout TextAssembler) -> ByteBuffer {
+        // Lines of 60 bytes become twice as long.
+        var records = ByteBufferAllocator().buffer(capacity: 2 * bytes.count + 256)
+        texts.append(bytes) { EventRecord.appendOutput(hasBreak: $0, $1, ending: ending, to: &records) }
+        return records
     }
 
     /// Shows that the execution goes on, until it is cancelled.
@@ -98,10 +102,10 @@ actor EventWriter {
         try await response.write(ByteBuffer(bytes: events.flatMap(\.record)))
     }
 
-    /// Sends events that are encoded already.
-    func send(records: [UInt8]) async throws {
-        guard !records.isEmpty, !hasEnded else { return }
-        try await response.write(ByteBuffer(bytes: records))
+    /// Sends events that are encoded already, when those before have gone.
+    func send(records: ByteBuffer) async throws {
+        guard !hasEnded else { return }
+        try await response.writeAhead(records)
     }
 
     /// Sends an event of another kind.

@@ -111,7 +111,7 @@ extension FilesAPI {
         let (bytes, count) = replacement.apply(to: try file.readAll(upTo: TextReplacement.maxFile))
         guard count > 0 else { return 0 }
         let staged = try StagedFile(path)
-        try staged.write(bytes[...])
+        try bytes.withUnsafeBytes { try staged.write($0) }
         try staged.complete(FileRights.Resolved())
         try staged.commit()
         return count

@@ -7,6 +7,8 @@ import System
 extension FilesAPI {
     /// Bytes read at a time.
     private static let piece = 256 << 10
+    /// Bytes by which a client that is slower than the disk is waited for.
+    private static let pace = 16 << 10
 
     /// `POST /files/upload`: a multipart form, of any length.
     func upload(_ request: HTTPRequest) async throws -> Reply {
@@ -14,9 +16,9 @@ extension FilesAPI {
         let expansion = self.expansion
         let upload = try await work { Upload(boundary: boundary, expansion: expansion, names: .current()) }
         do {
-            for try await part in request.body {
-                let bytes = Array(part.readableBytesView)
-                try await work { try upload.consume(bytes) }
+            var body = request.body.makeAsyncIterator()
+            while let parts = try await body.nextParts() {
+                try await work { for part in parts { try part.withUnsafeReadableBytes(upload.consume) } }
             }
             try await work { try upload.finish() }
         } catch {
@@ -68,15 +70,41 @@ extension FilesAPI {
         // The first piece before the status line: a file that cannot be read gets an error, not a broken answer.
         let first = try await read(file, at: range.lowerBound, upTo: range.count)
         return .stream(status, headers: headers) { writer in
-            var bytes = first, position = range.lowerBound
-            while position < range.upperBound {
-                guard !bytes.isEmpty else { throw FileError.invalidContent("\(file.path) was cut while it was sent") }
-                position += bytes.count
-                try await writer.write(ByteBuffer(bytes: bytes))
-                if position < range.upperBound {
-                    bytes = try await read(file, at: position, upTo: range.upperBound - position)
+            guard !first.isEmpty else { throw FileError.cut(file.path) }
+            try await writer.write(ByteBuffer(bytes: first))
+            try await send(range.lowerBound + first.count..<range.upperBound, of: file, to: writer)
+        }
+    }
+
+    /// Straight from the file to the socket where that can be; what has no room there is waited for by the event loop.
+    private func send(_ range: Range<Int>, of file: FileBytes, to writer: HTTPResponseWriter) async throws {
+        var position = range.lowerBound
+        var output = range.isEmpty ? nil : try await writer.directOutput()
+        while position < range.upperBound {
+            var bytes: [UInt8] = []
+            if let direct = output {
+                let (turn, next) = try await work { [position] () -> (DirectOutput.Turn, [UInt8]) in
+                    let turn = try file.send(position..<range.upperBound, to: direct)
+                    guard case .clientBusy = turn.stop else { return (turn, []) }
+                    return (turn, try file.read(at: turn.end, upTo: min(range.upperBound - turn.end, Self.pace)))
                 }
+                (position, bytes) = (turn.end, next)
+                switch turn.stop {
+                case .turnOver:
+                    guard !writer.isClosed else { throw HTTPBodyError.clientGone }
+                    continue
+                case .clientBusy: break
+                case .fileEnded: throw FileError.cut(file.path)
+                case .unsupported:
+                    output = nil
+                    continue
+                }
+            } else {
+                bytes = try await read(file, at: position, upTo: range.upperBound - position)
             }
+            guard !bytes.isEmpty else { throw FileError.cut(file.path) }
+            position += bytes.count
+            try await writer.write(ByteBuffer(bytes: bytes))
         }
     }
 

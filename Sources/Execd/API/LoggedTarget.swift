@@ -1,3 +1,5 @@
+import System
+
 /// A request's target as the log shows it: values in the query that may be secrets are left out.
 enum LoggedTarget {
     private static let secret = [
@@ -13,7 +15,7 @@ enum LoggedTarget {
             guard let sign = pair.firstIndex(of: "=") else { return String(pair) }
             // An encoded name could be any.
             let name = pair[..<sign].lowercased()
-            let isSecret = name.contains("%") || secret.contains { name.contains($0) }
+            let isSecret = name.contains("%" as Character) || secret.contains { name.holds($0) }
             return isSecret ? pair[...sign] + "****" : String(pair)
         }
         return text[...mark] + pairs.joined(separator: "&")

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import HTTPServer
 import NIOHTTP1
 import Spelling
@@ -44,7 +43,7 @@ struct TerminalAPI: Sendable {
         let wanted = try TerminalRequest.decode(try await request.wholeBody())
         let folder = try await FileWork()({ try makeFolder(wanted) })
         let terminal = Terminal(
-            id: UUID().uuidString.lowercased(), wanted, folder: folder, runner: runner, memory: memory)
+            id: Identifier.uuid(), wanted, folder: folder, runner: runner, memory: memory)
         guard terminals.add(terminal) else {
             throw ExecdError(
                 .serviceUnavailable, "SERVICE_UNAVAILABLE",

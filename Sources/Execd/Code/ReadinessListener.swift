@@ -13,12 +13,15 @@ enum ReadinessListener {
     static let standardPort = 44771
 
     /// Listens on loopback where no Jupyter will: none is configured, none is installed, and the port is free.
-    static func start(_ environment: [ExactName: String]) async {
-        guard let port = port(environment, hasProgram: programs(environment)) else { return }
-        _ = try? await ServerBootstrap(group: MultiThreadedEventLoopGroup(numberOfThreads: 1))
+    static func start(_ environment: [ExactName: String], on group: any EventLoopGroup) async {
+        guard let port = port(environment, hasProgram: programs(environment)),
+            // Not a name: in a static executable to look one up would load the C library's name services.
+            let address = try? SocketAddress(ipAddress: "127.0.0.1", port: port)
+        else { return }
+        _ = try? await ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { $0.close() }
-            .bind(host: "127.0.0.1", port: port).get()
+            .bind(to: address).get()
     }
 
     /// The port to listen on; nil for none.

@@ -1,4 +1,5 @@
 import JSON
+import System
 
 /// A value's representations by MIME type, each as a text: what an event's `results` hold.
 ///
@@ -30,12 +31,12 @@ struct ResultBundle: Hashable, Sendable {
         case .array(let parts):
             let lines = parts.compactMap { if case .string(let line) = $0 { line } else { nil } }
             // A list under a JSON type is the value itself.
-            guard lines.count == parts.count, !type.contains("json") else { fallthrough }
+            guard lines.count == parts.count, !type.holds("json") else { fallthrough }
             text = lines.joined()
         default: text = String(decoding: value.encoded, as: UTF8.self)
         }
         // Kernels break Base64 into lines, clients put it into URLs.
-        guard !type.hasPrefix("text/"), !type.contains("json"), !type.contains("svg"), !type.contains("javascript")
+        guard !type.hasPrefix("text/"), !type.holds("json"), !type.holds("svg"), !type.holds("javascript")
         else {
             return text
         }

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Synchronization
 import System
 
@@ -105,6 +104,6 @@ final class CommandRunner: Sendable {
     }
 
     static func identifier() -> String {
-        UUID().uuidString.lowercased().filter { $0 != "-" }
+        Identifier.uuid().filter { $0 != "-" }
     }
 }

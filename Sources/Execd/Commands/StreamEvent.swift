@@ -1,5 +1,3 @@
-import FoundationEssentials
-
 /// One event of an execution's stream (docs/wire.md#event-streams).
 struct StreamEvent: Encodable, Hashable, Sendable {
     struct Failure: Encodable, Hashable, Sendable {

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import System
 
 /// Names of users or groups, read from passwd(5) or group(5), since a static program has no name service.

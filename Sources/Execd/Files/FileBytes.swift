@@ -1,3 +1,5 @@
+import HTTPServer
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -39,6 +41,11 @@ final class FileBytes: Sendable {
         }
         guard length >= 0 else { throw .system("read \(path)", code: errno) }
         return bytes
+    }
+
+    /// Sends a part of it without reading it, until a turn is over.
+    func send(_ range: Range<Int>, to output: DirectOutput) throws -> DirectOutput.Turn {
+        try output.send(descriptor, range)
     }
 
     /// The whole file.

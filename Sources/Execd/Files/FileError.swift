@@ -24,6 +24,9 @@ enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A system call failed: the action and the errno.
     case system(String, code: Int32)
 
+    /// A file that has become shorter than what has been promised of it.
+    static func cut(_ path: String) -> FileError { .invalidContent("\(path) was cut while it was sent") }
+
     /// The failure of a system call on a path.
     static func call(_ action: String, _ path: String, _ code: Int32 = errno) -> FileError {
         code == ENOENT || code == ENOTDIR ? .notFound(path) : .system("\(action) \(path)", code: code)

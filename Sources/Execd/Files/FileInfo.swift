@@ -1,5 +1,5 @@
 import CLinux
-import FoundationEssentials
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -39,15 +39,8 @@ struct FileInfo: Encodable, Hashable, Sendable {
         FileInfo(path, try FileStatus.of(path), names: names)
     }
 
-    /// The range of RFC 3339, 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z. Files may have any timestamp, and clients
-    /// fail on years of other lengths.
-    private static let moments: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
-
     static func text(_ seconds: Int64, _ nanoseconds: UInt32) -> String {
-        let whole = min(max(seconds, moments.lowerBound), moments.upperBound)
-        let fraction = whole == seconds && whole < moments.upperBound ? Double(nanoseconds / 1_000_000) / 1000 : 0
-        return Date(timeIntervalSince1970: Double(whole) + fraction).formatted(
-            Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+        InternetTime.text(seconds, nanoseconds: Int64(nanoseconds))
     }
 }
 

@@ -3,11 +3,12 @@
 #endif
 
 /// Parses a multipart body incrementally (RFC 2046, section 5.1.1). Only bytes that may become a delimiter are
-/// buffered.
+/// copied and kept.
 struct MultipartParser: Sendable {
-    enum Event: Hashable, Sendable {
+    enum Event {
         case part(MultipartHeaders)
-        case bytes(ArraySlice<UInt8>)
+        /// They are there during the call only.
+        case bytes(UnsafeRawBufferPointer)
         case partEnded
     }
 
@@ -35,30 +36,43 @@ struct MultipartParser: Sendable {
     /// Blanks between a boundary and its line break (transport padding).
     private static let maxPadding = 64
 
+    private static let cr = UInt8(ascii: "\r"), lf = UInt8(ascii: "\n")
+
     private let delimiter: [UInt8]
     private var phase = Phase.preamble
-    // A delimiter starts with a line break, except that the first may be at the very start.
-    private var pending = Array("\r\n".utf8)
+    /// What came before and is not decided. A delimiter starts with a line break, except that the first may be at the very start.
+    private var kept = Array("\r\n".utf8)
 
     init(boundary: String) { delimiter = Array("\r\n--\(boundary)".utf8) }
 
-    mutating func push(_ bytes: some Sequence<UInt8>) throws(MultipartError) -> [Event] {
-        pending.append(contentsOf: bytes)
-        var events: [Event] = []
+    /// - Parameter take: gets what the bytes complete, in order.
+    /// - Throws: a `MultipartError`, or what `take` throws.
+    mutating func push(_ bytes: UnsafeRawBufferPointer, _ take: (Event) throws -> Void) throws {
+        if kept.isEmpty {
+            let done = try read(bytes, take)
+            kept = Array(bytes[done...])
+        } else {
+            let joined = kept + bytes
+            let done = try joined.withUnsafeBytes { try read($0, take) }
+            kept = Array(joined[done...])
+        }
+    }
+
+    /// - Returns: how many bytes are done with.
+    private mutating func read(_ bytes: UnsafeRawBufferPointer, _ take: (Event) throws -> Void) throws -> Int {
         var position: Int? = 0
         var done = 0
         while let start = position {
             done = start
             switch phase {
             case .epilogue:
-                done = pending.count
+                done = bytes.count
                 position = nil
-            case .headers: position = try readHeaders(from: start, &events)
-            case .preamble, .content: position = readContent(from: start, &done, &events)
+            case .headers: position = try readHeaders(bytes, from: start, take)
+            case .preamble, .content: position = try readContent(bytes, from: start, &done, take)
             }
         }
-        pending = Array(pending[done...])
-        return events
+        return done
     }
 
     /// - Throws: `truncated` if the last boundary is missing.
@@ -68,39 +82,45 @@ struct MultipartParser: Sendable {
 
     /// - Parameter start: the line break after the boundary, so that a part without headers is found, too.
     /// - Returns: where the content starts; nil when more bytes are needed.
-    private mutating func readHeaders(from start: Int, _ events: inout [Event]) throws(MultipartError) -> Int? {
+    private mutating func readHeaders(
+        _ bytes: UnsafeRawBufferPointer, from start: Int, _ take: (Event) throws -> Void
+    ) throws -> Int? {
         let blank = Array("\r\n\r\n".utf8)
         var end = start
-        while let candidate = find(13, from: end), !pending[candidate...].starts(with: blank) { end = candidate + 1 }
-        guard let end = find(13, from: end), end - start <= Self.maxHeaders else {
-            guard pending.count - start <= Self.maxHeaders else { throw .headersTooLong }
+        while let candidate = Self.lineBreak(in: bytes, from: end), !bytes[candidate...].starts(with: blank) {
+            end = candidate + 1
+        }
+        guard let end = Self.lineBreak(in: bytes, from: end), end - start <= Self.maxHeaders else {
+            guard bytes.count - start <= Self.maxHeaders else { throw MultipartError.headersTooLong }
             return nil
         }
-        events.append(.part(try MultipartHeaders(pending[start..<end])))
+        try take(.part(try MultipartHeaders(Array(bytes[start..<end])[...])))
         phase = .content
         return end + blank.count
     }
 
     /// - Parameter done: advanced past bytes that cannot belong to a delimiter.
     /// - Returns: where the headers or the epilogue start; nil when more bytes are needed.
-    private mutating func readContent(from start: Int, _ done: inout Int, _ events: inout [Event]) -> Int? {
-        var candidate = find(13, from: start)
+    private mutating func readContent(
+        _ bytes: UnsafeRawBufferPointer, from start: Int, _ done: inout Int, _ take: (Event) throws -> Void
+    ) throws -> Int? {
+        var candidate = Self.lineBreak(in: bytes, from: start)
         var next: Int?
         search: while let position = candidate {
-            switch judge(position) {
-            case .other: candidate = find(13, from: position + 1)
+            switch judge(bytes, position) {
+            case .other: candidate = Self.lineBreak(in: bytes, from: position + 1)
             case .undecided: break search
             case .boundary(let after):
                 next = after
                 break search
             }
         }
-        done = candidate ?? pending.count
+        done = candidate ?? bytes.count
         let isContent = phase == .content
-        if isContent, done > start { events.append(.bytes(pending[start..<done])) }
+        if isContent, done > start { try take(.bytes(UnsafeRawBufferPointer(rebasing: bytes[start..<done]))) }
         guard let next else { return nil }
-        if isContent { events.append(.partEnded) }
-        phase = pending[next] == 13 ? .headers : .epilogue
+        if isContent { try take(.partEnded) }
+        phase = bytes[next] == Self.cr ? .headers : .epilogue
         return next
     }
 
@@ -111,14 +131,17 @@ struct MultipartParser: Sendable {
     }
 
     /// Determines what starts with the line break at `position`.
-    private func judge(_ position: Int) -> Judgement {
-        let end = min(position + delimiter.count, pending.count)
-        guard pending[position..<end].elementsEqual(delimiter.prefix(end - position)) else { return .other }
-        guard end - position == delimiter.count, end < pending.count else { return .undecided }
+    private func judge(_ bytes: UnsafeRawBufferPointer, _ position: Int) -> Judgement {
+        // In a file of any bytes, every 256th begins a line break, and few of these end one.
+        if position + 1 < bytes.count, bytes[position + 1] != Self.lf { return .other }
+        let count = min(delimiter.count, bytes.count - position), end = position + count
+        let isPrefix = delimiter.withUnsafeBytes { memcmp($0.baseAddress!, bytes.baseAddress! + position, count) == 0 }
+        guard isPrefix else { return .other }
+        guard count == delimiter.count, end < bytes.count else { return .undecided }
         var after = end
-        while after < pending.count, pending[after] == 32 || pending[after] == 9 { after += 1 }
+        while after < bytes.count, bytes[after] == 32 || bytes[after] == 9 { after += 1 }
         guard after - end <= Self.maxPadding else { return .other }
-        let tail = pending[after...].prefix(2)
+        let tail = bytes[after...].prefix(2)
         for line in ["\r\n", "--"] where line == "\r\n" || after == end {
             if tail.elementsEqual(line.utf8) { return .boundary(after) }
             if tail.count < 2, line.utf8.starts(with: tail) { return .undecided }
@@ -126,12 +149,10 @@ struct MultipartParser: Sendable {
         return .other
     }
 
-    private func find(_ byte: CInt, from start: Int) -> Int? {
-        pending.withUnsafeBytes { buffer in
-            guard start < buffer.count, let base = buffer.baseAddress,
-                let found = memchr(base + start, byte, buffer.count - start)
-            else { return nil }
-            return found - UnsafeMutableRawPointer(mutating: base)
-        }
+    private static func lineBreak(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
+        guard start < bytes.count, let base = bytes.baseAddress,
+            let found = memchr(base + start, CInt(cr), bytes.count - start)
+        else { return nil }
+        return UnsafeRawPointer(found) - base
     }
 }

@@ -37,7 +37,7 @@ final class StagedFile {
         return String(cString: resolved)
     }
 
-    func write(_ bytes: ArraySlice<UInt8>) throws(FileError) {
+    func write(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
         guard Self.writeAll(bytes, to: descriptor) else { throw .system("write \(target)", code: errno) }
     }
 
@@ -98,15 +98,17 @@ final class StagedFile {
     }
 
     static func writeAll(_ bytes: ArraySlice<UInt8>, to descriptor: CInt) -> Bool {
-        bytes.withUnsafeBytes { buffer in
-            var offset = 0
-            while offset < buffer.count {
-                let count = Glibc.write(descriptor, buffer.baseAddress! + offset, buffer.count - offset)
-                if count < 0 && errno == EINTR { continue }
-                guard count > 0 else { return false }
-                offset += count
-            }
-            return true
+        bytes.withUnsafeBytes { writeAll($0, to: descriptor) }
+    }
+
+    static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: CInt) -> Bool {
+        var offset = 0
+        while offset < bytes.count {
+            let count = Glibc.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return false }
+            offset += count
         }
+        return true
     }
 }

@@ -2,7 +2,7 @@ import Synchronization
 
 /// One upload: pairs of a metadata and a file part, in this order. All files are put in place together when the whole
 /// body has arrived; until then none is visible. Every call may block on the disk.
-final class Upload: Sendable {
+final class Upload: @unchecked Sendable {
     /// A metadata part (docs/wire.md#files).
     private struct Metadata: Decodable {
         var path: String
@@ -35,19 +35,23 @@ final class Upload: Sendable {
 
     private let expansion: PathExpansion
     private let names: Accounts
-    private let state: Mutex<State>
+    /// Held whenever `state` is touched.
+    private let lock = Mutex(())
+    private var state: State
 
     init(boundary: String, expansion: PathExpansion, names: Accounts) {
         self.expansion = expansion
         self.names = names
-        state = Mutex(State(parser: MultipartParser(boundary: boundary)))
+        state = State(parser: MultipartParser(boundary: boundary))
     }
 
     /// Consumes the next bytes of the body.
-    func consume(_ bytes: [UInt8]) throws {
-        try state.withLock { state in
+    func consume(_ bytes: UnsafeRawBufferPointer) throws {
+        try lock.withLock { _ in
+            var parser = state.parser
             do {
-                for event in try state.parser.push(bytes) { try handle(event, &state) }
+                try parser.push(bytes, handle)
+                state.parser = parser
             } catch let error as MultipartParser.MultipartError {
                 throw FileError.invalidFile(error.description)
             }
@@ -56,7 +60,7 @@ final class Upload: Sendable {
 
     /// Call at the end of the body: puts the files in place.
     func finish() throws {
-        try state.withLock { state in
+        try lock.withLock { _ in
             do throws(MultipartParser.MultipartError) {
                 try state.parser.finish()
             } catch {
@@ -73,16 +77,16 @@ final class Upload: Sendable {
 
     /// Removes everything that is not in place yet.
     func discard() {
-        state.withLock { state in
+        lock.withLock { _ in
             state.part = nil
             // The last one first, since it may be in a folder that was made for an earlier one.
             while !state.complete.isEmpty { state.complete.removeLast() }
         }
     }
 
-    private func handle(_ event: MultipartParser.Event, _ state: inout State) throws {
+    private func handle(_ event: MultipartParser.Event) throws {
         switch (event, state.part) {
-        case (.part(let headers), _): state.part = try begin(headers, &state)
+        case (.part(let headers), _): state.part = try begin(headers)
         case (.bytes(let bytes), .metadata(let earlier)):
             guard earlier.count + bytes.count <= Self.maxMetadata else {
                 throw FileError.invalidMetadata("metadata is longer than \(Self.maxMetadata) bytes")
@@ -102,7 +106,7 @@ final class Upload: Sendable {
         }
     }
 
-    private func begin(_ headers: MultipartHeaders, _ state: inout State) throws -> Part {
+    private func begin(_ headers: MultipartHeaders) throws -> Part {
         switch headers.name {
         case "metadata": return .metadata([])
         case "file":

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import NIOHTTP1
 import Synchronization
 import System
@@ -76,7 +75,7 @@ final class IsolatedSessions: Sendable {
             let request = try Self.resolved(request)
             let plan = Self.plan(request, environment)
             let session = IsolatedSession(
-                id: UUID().uuidString.lowercased(), request: request, plan: plan, host: host, environment: environment)
+                id: Identifier.uuid(), request: request, plan: plan, host: host, environment: environment)
             let made = try Self.makeFolders(request)
             do {
                 try session.open(on: host)

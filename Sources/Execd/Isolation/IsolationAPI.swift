@@ -1,7 +1,7 @@
-import FoundationEssentials
 import HTTPServer
 import NIOCore
 import NIOHTTP1
+import System
 
 /// The routes below `/v1/isolated` (docs/wire.md#isolated-sessions).
 struct IsolationAPI: Sendable {
@@ -127,7 +127,7 @@ struct IsolationAPI: Sendable {
                 "a run in the background needs a first folder that can be written and stays; \(first.path) is "
                     + (first.mode == .ro ? "ro" : "in memory"))
         }
-        let run = BackgroundRun(id: UUID().uuidString.lowercased(), in: first.path, at: CommandRunner.now())
+        let run = BackgroundRun(id: Identifier.uuid(), in: first.path, at: CommandRunner.now())
         let work = FileWork(identity: session.identity, root: session.root)
         do {
             try await work { try BackgroundLog.make(run) }

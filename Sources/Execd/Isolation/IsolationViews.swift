@@ -1,4 +1,3 @@
-import FoundationEssentials
 import System
 
 #if canImport(Glibc)
@@ -8,8 +7,7 @@ import System
 /// What clients read of isolated sessions (docs/wire.md#isolated-sessions).
 enum IsolationTime {
     static func text(_ milliseconds: Int64) -> String {
-        Date(timeIntervalSince1970: Double(milliseconds) / 1000).formatted(
-            Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+        InternetTime.text(milliseconds: milliseconds)
     }
 }
 

@@ -1,5 +1,5 @@
 import CLinux
-import FoundationEssentials
+import JSON
 import System
 
 #if canImport(Glibc)
@@ -110,7 +110,7 @@ final class SessionHost: Sendable {
         _ plan: SessionPlan, _ dialogue: ControlChannel, _ wires: ProcessWires, _ orders: SessionChannel
     ) throws(SystemCallError) {
         // Strings and numbers always encode.
-        let text = [UInt8](try! JSONEncoder().encode(plan))
+        let text = try! JSONText.of(plan)
         let file = linux_memory_file("session", text, text.count)
         guard file >= 0 else { throw SystemCallError(code: -file) }
         defer { close(file) }

@@ -11,9 +11,9 @@ extension ProcessLoop {
     /// Closes a pipe at its end.
     @discardableResult
     func read(_ stream: OutputStream, _ number: UInt64, _ running: inout [UInt64: Running]) -> Bool {
-        guard let pipe = running[number]?.pipes[stream] else { return false }
+        guard let pipe = running[number]?.pipes[stream], let size = running[number]?.readSize else { return false }
         var length = 0
-        let bytes = [UInt8](unsafeUninitializedCapacity: 64 << 10) { buffer, filled in
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
             repeat {
                 length = Glibc.read(pipe, buffer.baseAddress! + filled, buffer.count - filled)
                 filled += max(length, 0)
@@ -22,7 +22,10 @@ extension ProcessLoop {
         let code = errno
         if !bytes.isEmpty {
             running[number]?.deliver(.output(stream, bytes))
-            if length > 0 { return true }
+            if length > 0 {
+                if bytes.count == size, stream != .terminal { widen(pipe, number, &running) }
+                return true
+            }
         }
         if length == 0 || (code != EAGAIN && code != EINTR) {
             // By name, since another descriptor of the same open file would keep it in the set.
@@ -33,7 +36,19 @@ extension ProcessLoop {
         return false
     }
 
-    /// The most reads of a pipe after its process has ended. It holds 64 KiB, but others may go on writing.
+    /// Of a process that writes more than its pipe holds, pipes are made larger and more is read at once: it and its readers change
+    /// places less often.
+    private func widen(_ pipe: CInt, _ number: UInt64, _ running: inout [UInt64: Running]) {
+        guard running[number]?.widened.insert(pipe).inserted == true else { return }
+        // Where it may not be, it stays as it is.
+        linux_pipe_resize(pipe, CInt(Self.largeRead))
+        running[number]?.readSize = Self.largeRead
+    }
+
+    /// Bytes read at once: as much as a pipe holds.
+    static let usualRead = 64 << 10, largeRead = 256 << 10
+
+    /// The most reads of a pipe after its process has ended. It holds no more than is read at once, but others may go on writing.
     static let maxReadAtEnd = 64
 
     func drain(_ number: UInt64, _ running: inout [UInt64: Running]) {

@@ -21,6 +21,9 @@ final class ProcessLoop: Sendable {
         var wires: ProcessWires
         /// Those of `wires` that have not ended.
         var pipes: [OutputStream: CInt]
+        var readSize = ProcessLoop.usualRead
+        /// Those of `pipes` that have been made larger.
+        var widened: Set<CInt> = []
         var queue = InputQueue()
         /// Its input is in the set of what is waited for.
         var isWaitingToWrite = false

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import JSON
 import NIOCore
 import System
 
@@ -79,10 +79,8 @@ struct TerminalNotice: Encodable, Hashable, Sendable {
     }
 
     var text: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
         // Texts and whole numbers can all be said in JSON.
-        return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
+        (try? JSONText.of(self)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
     }
 
     private static let names: [Int32: String] = [

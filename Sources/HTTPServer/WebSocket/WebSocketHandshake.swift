@@ -18,10 +18,9 @@ package enum WebSocketOrigins: Hashable, Sendable {
         case .any: return true
         case .listed(let known): return known.contains(origin)
         case .sameHost:
-            guard let host = headers.first(name: "host"), let scheme = origin.firstRange(of: "://") else {
-                return false
-            }
-            return origin[scheme.upperBound...].lowercased() == host.lowercased()
+            let place = origin.drop { $0 != ":" }
+            guard let host = headers.first(name: "host"), place.hasPrefix("://") else { return false }
+            return place.dropFirst(3).lowercased() == host.lowercased()
         }
     }
 }

@@ -140,17 +140,17 @@ struct JupyterTests {
     }
 
     @Test func `a request is what a kernel expects`() throws {
-        let text = JupyterMessage.executeRequest(
-            "m", session: "s", code: "1\n\"2\"", at: Date(timeIntervalSince1970: 0))
+        let text = JupyterMessage.executeRequest("m", session: "s", code: "1\n\"2\"", at: 0)
         let value = try JSONValue(text)
         #expect(value["channel"] == .string("shell") && value["header"]?["msg_id"] == .string("m"))
+        #expect(value["header"]?["date"] == .string("1970-01-01T00:00:00.000Z"))
         #expect(value["header"]?["version"] == .string("5.3") && value["content"]?["code"] == .string("1\n\"2\""))
         #expect(value["content"]?["allow_stdin"] == .boolean(false) && value["content"]?["silent"] == .boolean(false))
     }
 
     @Test func `a folder's name cannot become code`() {
         let hostile = "a'; \"\n rm"
-        #expect(JupyterKernel.change(to: hostile, in: .python) == #"__import__('os').chdir("a'; \"\u000a rm")"#)
+        #expect(JupyterKernel.change(to: hostile, in: .python) == #"__import__('os').chdir("a'; \"\n rm")"#)
         #expect(JupyterKernel.change(to: hostile, in: .bash) == "cd -- 'a'\\''; \"\n rm'")
     }
 }

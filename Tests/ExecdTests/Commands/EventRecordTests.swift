@@ -1,4 +1,5 @@
 import FoundationEssentials
+import NIOCore
 import Testing
 
 @testable import Execd
@@ -13,12 +14,12 @@ import Testing
     ]
 
     private func record(_ hasBreak: Bool, _ text: [UInt8], _ stream: OutputStream) -> [UInt8] {
-        var record: [UInt8] = []
+        var record = ByteBuffer()
         text.withUnsafeBytes {
             EventRecord.appendOutput(
                 hasBreak: hasBreak, $0, ending: EventRecord.ending(stream, at: 7), to: &record)
         }
-        return record
+        return Array(record.readableBytesView)
     }
 
     @Test(arguments: texts, [false, true]) func `output is encoded as any event is`(_ text: String, _ hasBreak: Bool)
@@ -34,6 +35,20 @@ import Testing
                 #expect(!scalars.contains { ["\u{85}", "\u{2028}", "\u{2029}"].contains($0) })
             }
         }
+    }
+
+    /// Bytes are looked at eight at a time, then one by one.
+    @Test func `any byte at any place of a word is encoded as any event is`() throws {
+        var wrong: [String] = []
+        for byte in UInt8.min...UInt8.max {
+            for place in 0..<9 {
+                var text = [UInt8](repeating: UInt8(ascii: "x"), count: 9)
+                text[place] = byte
+                let read = try JSONDecoder().decode(Read.self, from: Data(record(false, text, .standardOutput)))
+                if read.text != String(decoding: text, as: UTF8.self) { wrong.append("\(byte) at \(place)") }
+            }
+        }
+        #expect(wrong.isEmpty)
     }
 
     @Test func `what is not UTF-8 is replaced`() throws {

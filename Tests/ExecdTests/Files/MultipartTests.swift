@@ -2,6 +2,29 @@ import Testing
 
 @testable import Execd
 
+extension MultipartParser {
+    /// An event whose bytes stay.
+    fileprivate enum Seen: Equatable {
+        case part(MultipartHeaders)
+        case bytes(String)
+        case partEnded
+    }
+
+    fileprivate mutating func push(_ bytes: [UInt8]) throws -> [Seen] {
+        var seen: [Seen] = []
+        try bytes.withUnsafeBytes { bytes in
+            try push(bytes) { event in
+                switch event {
+                case .part(let headers): seen.append(.part(headers))
+                case .bytes(let bytes): seen.append(.bytes(String(decoding: bytes, as: UTF8.self)))
+                case .partEnded: seen.append(.partEnded)
+                }
+            }
+        }
+        return seen
+    }
+}
+
 @Suite struct MultipartTests {
     private struct Part: Equatable {
         var headers: MultipartHeaders
@@ -17,7 +40,7 @@ import Testing
             for event in try parser.push(Array(rest.prefix(length))) {
                 switch event {
                 case .part(let headers): parts.append(Part(headers: headers))
-                case .bytes(let bytes): parts[parts.count - 1].content += bytes
+                case .bytes(let bytes): parts[parts.count - 1].content += Array(bytes.utf8)
                 case .partEnded: parts[parts.count - 1].isEnded = true
                 }
             }
@@ -83,8 +106,8 @@ import Testing
     @Test func `nothing is held back but what may become a delimiter`() throws {
         var parser = MultipartParser(boundary: "b")
         _ = try parser.push(Array("--b\r\n\r\n".utf8))
-        #expect(try parser.push(Array("abc\r\n--".utf8)) == [.bytes(ArraySlice("abc".utf8))])
-        #expect(try parser.push(Array("x".utf8)) == [.bytes(ArraySlice("\r\n--x".utf8))])
+        #expect(try parser.push(Array("abc\r\n--".utf8)) == [.bytes("abc")])
+        #expect(try parser.push(Array("x".utf8)) == [.bytes("\r\n--x")])
     }
 
     @Test(arguments: [

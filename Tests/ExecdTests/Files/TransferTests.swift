@@ -34,6 +34,57 @@ import Testing
         }
     }
 
+    @Test func `a range of any place and length comes as it is, and the connection goes on`() async throws {
+        try await Scratch.run { execd, scratch async throws in
+            let text = (0..<200_000).map { "\($0 % 10)" }.joined()
+            let path = try scratch.file("many", String(repeating: text, count: 10))
+            let ranges = [0..<1, 5..<1_999_999, 262_143..<262_145, 100_000..<400_001, 0..<2_000_000]
+            let requests = ranges.map {
+                "GET /files/download?path=\(path) HTTP/1.1\r\nHost: x\r\nRange: bytes=\($0.lowerBound)-\($0.upperBound - 1)\r\n"
+            }
+            var rest = try await RawClient(execd.address).exchange(
+                requests.joined(separator: "\r\n") + "Connection: close\r\n\r\n")[...]
+            for range in ranges {
+                let head = try #require(rest.firstRange(of: "\r\n\r\n"))
+                #expect(rest[..<head.lowerBound].contains("206") && rest[..<head.lowerBound].contains("\(range.count)"))
+                let body = rest[head.upperBound...].utf8.prefix(range.count)
+                #expect(body.elementsEqual(range.lazy.map { UInt8(ascii: "0") + UInt8($0 % 10) }), "\(range)")
+                rest = rest[body.endIndex...]
+            }
+            #expect(rest.isEmpty)
+        }
+    }
+
+    @Test func `a file that is cut while it is sent ends the connection, and nothing is made up`() async throws {
+        try await Scratch.run { execd, scratch async throws in
+            let path = try scratch.file("large"), size = 256 << 20
+            try #require(truncate(path, size) == 0)
+            let received = try await RawClient(execd.address).exchange(
+                "GET /files/download?path=\(path) HTTP/1.1\r\nHost: x\r\n\r\n"
+            ) { _ in
+                _ = truncate(path, 1)
+                return false
+            }
+            #expect(received.hasPrefix("HTTP/1.1 200") && received.contains("\(size)") && received.utf8.count < size)
+        }
+    }
+
+    @Test func `a client that goes in the middle of a file leaves none open`() async throws {
+        try await Scratch.run { execd, scratch async throws in
+            let path = try scratch.file("large")
+            try #require(truncate(path, 256 << 20) == 0)
+            _ = try await RawClient(execd.address).exchange(
+                "GET /files/download?path=\(path) HTTP/1.1\r\nHost: x\r\n\r\n"
+            ) { !$0.isEmpty }
+            #expect(
+                try await eventually {
+                    !(File.names(in: "/proc/self/fd") ?? []).contains {
+                        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")) == path
+                    }
+                })
+        }
+    }
+
     @Test func `a file that does not tell its size comes whole, too`() async throws {
         try await LiveExecd.run { execd async throws in
             let answer = try await execd.ask("GET", "/files/download?path=/proc/self/status")

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import JSON
 import NIOCore
 import NIOHTTP1

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import NIOHTTP1
 import Synchronization
 import System
@@ -34,7 +33,9 @@ extension JupyterKernel {
             // It may have been lost before the run was there to be told.
             if state.socket !== socket { fail(.kernelDied("the connection to the kernel was lost"), &state) }
         }
-        socket.send(JupyterMessage.executeRequest(message, session: id, code: code, isSilent: isSilent, at: Date()))
+        socket.send(
+            JupyterMessage.executeRequest(
+                message, session: id, code: code, isSilent: isSilent, at: CommandRunner.now()))
         watch(message)
         // Nobody could interrupt it: it is our own, and not told to anybody.
         if isSilent { later(Self.restartPatience, message) { self.fail(.kernelDied("it does not answer"), &$0) } }

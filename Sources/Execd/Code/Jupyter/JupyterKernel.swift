@@ -1,4 +1,3 @@
-import FoundationEssentials
 import JSON
 import NIOHTTP1
 import Synchronization

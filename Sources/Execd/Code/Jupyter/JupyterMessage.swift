@@ -1,5 +1,5 @@
-import FoundationEssentials
 import JSON
+import System
 
 /// A message of a kernel's WebSocket (Jupyter's messaging protocol 5.3, as jupyter_server relays it: JSON with a `channel`).
 struct JupyterMessage: Hashable, Sendable {
@@ -39,10 +39,10 @@ struct JupyterMessage: Hashable, Sendable {
     /// An `execute_request`, as a text frame.
     /// - Parameter isSilent: whether the run is none that counts, and nothing of it is shown.
     static func executeRequest(
-        _ id: String, session: String, code: String, isSilent: Bool = false, at date: Date
+        _ id: String, session: String, code: String, isSilent: Bool = false, at now: Int64
     ) -> [UInt8] {
         message(
-            "execute_request", id, session: session, channel: "shell", at: date,
+            "execute_request", id, session: session, channel: "shell", at: now,
             content: [
                 "code": .string(code), "silent": .boolean(isSilent), "store_history": .boolean(!isSilent),
                 "user_expressions": .object([:]), "allow_stdin": .boolean(false), "stop_on_error": .boolean(true),
@@ -50,13 +50,14 @@ struct JupyterMessage: Hashable, Sendable {
     }
 
     private static func message(
-        _ type: String, _ id: String, session: String, channel: String, at date: Date, content: JSONObject
+        _ type: String, _ id: String, session: String, channel: String, at now: Int64, content: JSONObject
     ) -> [UInt8] {
         JSONValue.object([
             "channel": .string(channel),
             "header": .object([
                 "msg_id": .string(id), "msg_type": .string(type), "session": .string(session),
-                "username": .string("execd"), "version": .string("5.3"), "date": .string(date.formatted(.iso8601)),
+                "username": .string("execd"), "version": .string("5.3"),
+                "date": .string(InternetTime.text(milliseconds: now)),
             ]),
             "parent_header": .object([:]), "metadata": .object([:]), "buffers": .array([]), "content": .object(content),
         ]).encoded
