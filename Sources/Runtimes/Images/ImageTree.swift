@@ -25,8 +25,8 @@ struct ImageTree {
         var removed = Removed()
         // Work through paths, one folder at a time: the image chooses the depth and the number of folders, so a
         // descriptor per level or a path per pending folder could use up descriptors or memory.
-        var waiting: [(path: FileName, names: [FileName])] = []
-        var next: FileName? = "."
+        var waiting: [(path: TreePath, names: [TreePath])] = []
+        var next: TreePath? = "."
         while let folder = next {
             do throws(TreeError) {
                 let names = try clean(folder, &removed)
@@ -40,7 +40,7 @@ struct ImageTree {
         return removed
     }
 
-    private static func next(of waiting: inout [(path: FileName, names: [FileName])]) -> FileName? {
+    private static func next(of waiting: inout [(path: TreePath, names: [TreePath])]) -> TreePath? {
         while let last = waiting.indices.last {
             if let name = waiting[last].names.popLast() { return waiting[last].path + "/" + name }
             waiting.removeLast()
@@ -50,15 +50,15 @@ struct ImageTree {
 
     /// OCI runtimes create links in `/dev` by its path on the host. If `/dev` were a link, runc 1.1 would follow it out
     /// of the tree. Missing folders are created.
-    private static let mountPoints: Set<FileName> = ["dev", "proc", "sys"]
+    private static let mountPoints: Set<TreePath> = ["dev", "proc", "sys"]
 
     private struct TreeError: Error {
-        var name: FileName = "."
+        var name: TreePath = "."
         var code = errno
     }
 
     /// - Returns: the folders in it.
-    private func clean(_ folder: FileName, _ removed: inout Removed) throws(TreeError) -> [FileName] {
+    private func clean(_ folder: TreePath, _ removed: inout Removed) throws(TreeError) -> [TreePath] {
         let top = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
         guard top >= 0 else { throw TreeError() }
         defer { close(top) }
@@ -70,12 +70,12 @@ struct ImageTree {
             throw failure
         }
         defer { closedir(directory) }
-        let here: FileName = "/proc/self/fd/\(descriptor)/"
+        let here: TreePath = "/proc/self/fd/\(descriptor)/"
         removed.attributes += try cleanAttributes(of: here + ".")
-        var folders: [FileName] = []
+        var folders: [TreePath] = []
         errno = 0
         while let entry = readdir(directory) {
-            let name = FileName(of: entry)
+            let name = TreePath(of: entry)
             guard name != "." && name != ".." else { continue }
             var status = stat()
             guard fstatat(descriptor, name.bytes, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
@@ -105,7 +105,7 @@ struct ImageTree {
             || (attribute.hasPrefix("user.") && !attribute.hasPrefix("user.overlay."))
     }
 
-    private func cleanAttributes(of path: FileName) throws(TreeError) -> Int {
+    private func cleanAttributes(of path: TreePath) throws(TreeError) -> Int {
         let size = linux_list_attributes(path.bytes, nil, 0)
         if size == 0 || size == -Int(ENOTSUP) { return 0 }
         guard size > 0 else { throw TreeError(name: path, code: CInt(-size)) }
@@ -113,7 +113,7 @@ struct ImageTree {
         let length = linux_list_attributes(path.bytes, &names, names.count)
         guard length >= 0 else { throw TreeError(name: path, code: CInt(-length)) }
         var count = 0
-        for attribute in names.prefix(length).split(separator: 0).map({ FileName(bytes: $0 + [0]) })
+        for attribute in names.prefix(length).split(separator: 0).map({ TreePath(bytes: $0 + [0]) })
         where !Self.keeps(attribute.description) {
             let result = linux_remove_attribute(path.bytes, attribute.bytes)
             if result == 0 {

@@ -39,7 +39,7 @@ extension LocalEngine {
 extension SandboxFolder {
     /// What the server and the OCI runtime make in a sandbox's layer: mount points, and files about its network. A sandbox that
     /// is restored gets its own.
-    static let ownFiles: Set<FileName> = [
+    static let ownFiles: Set<TreePath> = [
         "proc", "sys", "dev", "run", "etc/resolv.conf", "etc/hosts", "etc/hostname", "opt/opensandbox",
         "var/lib/execd/isolation",
     ]

@@ -16,7 +16,7 @@ final class LayerCopy {
     private let links: FileDescriptor
     private let attributes: LayerAttributes
     /// Paths that stay behind.
-    private let excluded: Set<FileName>
+    private let excluded: Set<TreePath>
     private let place: LayerTarget
     /// Whether there may be something at the target already, from layers below this one.
     private let joins: Bool
@@ -33,7 +33,7 @@ final class LayerCopy {
     ///   - source: the layer's folder.
     ///   - joins: whether layers below it have been copied to the target before.
     init(
-        _ source: String, to place: LayerTarget, _ attributes: LayerAttributes, excluded: Set<FileName> = [],
+        _ source: String, to place: LayerTarget, _ attributes: LayerAttributes, excluded: Set<TreePath> = [],
         joins: Bool = false
     ) throws(RuntimeError) {
         for path in [place.files, place.links] where mkdir(path, 0o700) != 0 && errno != EEXIST {
@@ -60,7 +60,7 @@ final class LayerCopy {
     /// - Throws: `.diskNearlyFull`, `.cancelled`, or what failed; the target is then a part of the layer.
     func run() throws(RuntimeError) {
         var waiting = WaitingFolders()
-        var next: FileName? = "."
+        var next: TreePath? = "."
         while let folder = next {
             try copy(folder, &waiting)
             guard waiting.bytes <= Self.maxWaiting else {
@@ -74,7 +74,7 @@ final class LayerCopy {
     }
 
     /// Copies a folder's own attributes and entries, and leaves the folders in it for later.
-    private func copy(_ folder: FileName, _ waiting: inout WaitingFolders) throws(RuntimeError) {
+    private func copy(_ folder: TreePath, _ waiting: inout WaitingFolders) throws(RuntimeError) {
         let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW
         let from = linux_open_within(source.number, folder.bytes, flags)
         guard from >= 0 else { throw Self.failure(folder, -from) }
@@ -96,7 +96,7 @@ final class LayerCopy {
         waiting.open(folder)
         errno = 0
         while let entry = readdir(stream) {
-            let name = FileName(of: entry)
+            let name = TreePath(of: entry)
             let path = folder.appending(name)
             if name != "." && name != ".." && !excluded.contains(path) {
                 var status = stat()
@@ -113,7 +113,7 @@ final class LayerCopy {
 
     /// - Returns: whether it is a folder, whose entries are to be copied.
     private func copy(
-        _ name: FileName, _ status: stat, _ from: CInt, _ to: CInt, _ path: FileName
+        _ name: TreePath, _ status: stat, _ from: CInt, _ to: CInt, _ path: TreePath
     ) throws(RuntimeError) -> Bool {
         let kind = status.st_mode & S_IFMT
         let isWhiteout = kind == S_IFCHR && status.st_rdev == 0
@@ -141,10 +141,10 @@ final class LayerCopy {
     }
 
     private func copyFile(
-        _ name: FileName, _ status: stat, _ from: CInt, _ to: CInt, _ path: FileName
+        _ name: TreePath, _ status: stat, _ from: CInt, _ to: CInt, _ path: TreePath
     ) throws(RuntimeError) {
         // A file of several names is found again by its number, which nobody inside can choose.
-        let key: FileName? = status.st_nlink > 1 ? "\(status.st_dev)-\(status.st_ino)" : nil
+        let key: TreePath? = status.st_nlink > 1 ? "\(status.st_dev)-\(status.st_ino)" : nil
         if let key {
             if linkat(links.number, key.bytes, to, name.bytes, 0) == 0 { return }
             guard errno == ENOENT || errno == EMLINK else { throw Self.failure(path) }
@@ -175,7 +175,7 @@ final class LayerCopy {
 
     /// Makes room for an entry of this layer.
     private func clear(
-        _ name: FileName, for kind: mode_t, in folder: CInt, _ path: FileName
+        _ name: TreePath, for kind: mode_t, in folder: CInt, _ path: TreePath
     ) throws(RuntimeError) -> Replaced {
         var status = stat()
         guard fstatat(folder, name.bytes, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
@@ -191,12 +191,12 @@ final class LayerCopy {
         return .other
     }
 
-    private func empty(_ folder: CInt, _ path: FileName) throws(RuntimeError) {
+    private func empty(_ folder: CInt, _ path: TreePath) throws(RuntimeError) {
         let copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard copy >= 0, let stream = fdopendir(copy) else { throw Self.failure(path) }
         defer { closedir(stream) }
         while let entry = readdir(stream) {
-            let name = FileName(of: entry)
+            let name = TreePath(of: entry)
             guard name != "." && name != ".." else { continue }
             _ = try clear(name, for: S_IFREG, in: folder, path)
         }
@@ -214,7 +214,7 @@ final class LayerCopy {
         try place.reserve.check()
     }
 
-    private static func failure(_ path: FileName, _ code: CInt = errno) -> RuntimeError {
+    private static func failure(_ path: TreePath, _ code: CInt = errno) -> RuntimeError {
         LayerFile.failure(path, code)
     }
 
@@ -226,19 +226,19 @@ final class LayerCopy {
 /// Folders that are known and not yet copied: for each open one the names of those in it. Names stand in one row of bytes,
 /// since a layer may have hundreds of thousands.
 private struct WaitingFolders {
-    private var levels: [(path: FileName, names: [CChar])] = []
+    private var levels: [(path: TreePath, names: [CChar])] = []
     private(set) var bytes = 0
 
     /// Names that are added belong to this folder.
-    mutating func open(_ path: FileName) { levels.append((path, [])) }
+    mutating func open(_ path: TreePath) { levels.append((path, [])) }
 
-    mutating func add(_ name: FileName) {
+    mutating func add(_ name: TreePath) {
         levels[levels.count - 1].names += name.bytes
         bytes += name.bytes.count
     }
 
     /// The path of the next one, deeper ones first.
-    mutating func next() -> FileName? {
+    mutating func next() -> TreePath? {
         while let last = levels.indices.last {
             guard !levels[last].names.isEmpty else {
                 levels.removeLast()
@@ -247,7 +247,7 @@ private struct WaitingFolders {
             // Behind each name stands a zero.
             let names = levels[last].names.dropLast()
             let start = names.lastIndex(of: 0).map { $0 + 1 } ?? 0
-            let name = FileName(bytes: levels[last].names[start...])
+            let name = TreePath(bytes: levels[last].names[start...])
             levels[last].names.removeSubrange(start...)
             bytes -= name.bytes.count
             return levels[last].path.appending(name)

@@ -11,7 +11,7 @@ enum LayerFile {
     ///   - from, to: the open file or folder, and its copy.
     ///   - path: what an error calls it.
     static func giveAttributes(
-        _ from: CInt, _ to: CInt, _ status: stat, _ attributes: LayerAttributes, isFolder: Bool, _ path: FileName
+        _ from: CInt, _ to: CInt, _ status: stat, _ attributes: LayerAttributes, isFolder: Bool, _ path: TreePath
     ) throws(RuntimeError) {
         let (user, group) = (attributes.inside(status.st_uid), attributes.inside(status.st_gid))
         // The owner first: a new one takes away set-id bits and capabilities.
@@ -28,21 +28,21 @@ enum LayerFile {
 
     /// Takes away what a folder of a lower layer had, since an upper one's attributes take the place of its; but it goes on
     /// hiding what is below.
-    static func dropAttributes(of file: CInt, _ path: FileName) throws(RuntimeError) {
+    static func dropAttributes(of file: CInt, _ path: TreePath) throws(RuntimeError) {
         for name in try names(file, path) where name.description != LayerAttributes.opaque {
             let code = linux_drop_attribute(file, name.bytes)
             guard code == 0 || name.description.hasPrefix("security.") else { throw failure(path, -code) }
         }
     }
 
-    static func giveTimes(_ file: CInt, _ status: stat, _ path: FileName) throws(RuntimeError) {
+    static func giveTimes(_ file: CInt, _ status: stat, _ path: TreePath) throws(RuntimeError) {
         let times = [status.st_atim, status.st_mtim]
         guard futimens(file, times) == 0 else { throw failure(path) }
     }
 
     /// The same for an entry that is not opened.
     static func give(
-        _ name: FileName, _ status: stat, in folder: CInt, _ attributes: LayerAttributes, _ path: FileName
+        _ name: TreePath, _ status: stat, in folder: CInt, _ attributes: LayerAttributes, _ path: TreePath
     ) throws(RuntimeError) {
         let (user, group) = (attributes.inside(status.st_uid), attributes.inside(status.st_gid))
         guard fchownat(folder, name.bytes, user, group, AT_SYMLINK_NOFOLLOW) == 0 else { throw failure(path) }
@@ -55,7 +55,7 @@ enum LayerFile {
 
     /// Copies a symbolic link, which is followed by nobody.
     static func copyLink(
-        _ name: FileName, _ status: stat, _ from: CInt, _ to: CInt, _ attributes: LayerAttributes, _ path: FileName
+        _ name: TreePath, _ status: stat, _ from: CInt, _ to: CInt, _ attributes: LayerAttributes, _ path: TreePath
     ) throws(RuntimeError) {
         var text = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
         let length = readlinkat(from, name.bytes, &text, Int(PATH_MAX))
@@ -70,7 +70,7 @@ enum LayerFile {
         return linux_attribute(folder, LayerAttributes.opaque, &value, 1) == 1 && value == UInt8(ascii: "y")
     }
 
-    static func makeOpaque(_ name: FileName, in folder: CInt, _ path: FileName) throws(RuntimeError) {
+    static func makeOpaque(_ name: TreePath, in folder: CInt, _ path: TreePath) throws(RuntimeError) {
         let made = linux_open_within(folder, name.bytes, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
         guard made >= 0 else { throw failure(path, -made) }
         defer { close(made) }
@@ -83,18 +83,18 @@ enum LayerFile {
     /// As large as the kernel allows, both the list and a value (XATTR_LIST_MAX, XATTR_SIZE_MAX).
     private static let most = 64 << 10
 
-    private static func names(_ file: CInt, _ path: FileName) throws(RuntimeError) -> [FileName] {
+    private static func names(_ file: CInt, _ path: TreePath) throws(RuntimeError) -> [TreePath] {
         let size = linux_list_attributes_of(file, nil, 0)
         if size == 0 || size == -Int(ENOTSUP) { return [] }
         guard size > 0 else { throw failure(path, CInt(-size)) }
         var names = [CChar](repeating: 0, count: min(size, most))
         let length = linux_list_attributes_of(file, &names, names.count)
         guard length >= 0 else { throw failure(path, CInt(-length)) }
-        return names.prefix(length).split(separator: 0).map { FileName(bytes: $0 + [0]) }
+        return names.prefix(length).split(separator: 0).map { TreePath(bytes: $0 + [0]) }
     }
 
     /// nil if it is gone, or nobody may read it.
-    private static func value(_ name: FileName, _ file: CInt, _ path: FileName) throws(RuntimeError) -> [UInt8]? {
+    private static func value(_ name: TreePath, _ file: CInt, _ path: TreePath) throws(RuntimeError) -> [UInt8]? {
         var value = [UInt8](repeating: 0, count: 256)
         var length = linux_attribute(file, name.bytes, &value, value.count)
         if length == -Int(ERANGE) {
@@ -106,7 +106,7 @@ enum LayerFile {
         return Array(value.prefix(length))
     }
 
-    static func failure(_ path: FileName, _ code: CInt = errno) -> RuntimeError {
+    static func failure(_ path: TreePath, _ code: CInt = errno) -> RuntimeError {
         .system(
             action: "copying \(ForeignText.escaped(path.description, limit: 200))",
             reason: String(cString: strerror(code)))

@@ -27,7 +27,7 @@ import Testing
 
         @discardableResult
         func copy(
-            _ layer: String, _ attributes: LayerAttributes = LayerAttributes(), excluded: Set<FileName> = [],
+            _ layer: String, _ attributes: LayerAttributes = LayerAttributes(), excluded: Set<TreePath> = [],
             joins: Bool = false
         ) throws -> Int64 {
             let copy = try LayerCopy(layer, to: target, attributes, excluded: excluded, joins: joins)

@@ -2,8 +2,8 @@
     import Glibc
 #endif
 
-/// A file's name or path in bytes, which need not be UTF-8.
-struct FileName: Hashable, ExpressibleByStringInterpolation, CustomStringConvertible {
+/// A path below a folder, in bytes, which need not be UTF-8.
+struct TreePath: Hashable, ExpressibleByStringInterpolation, CustomStringConvertible {
     /// With the final zero.
     var bytes: [CChar]
 
@@ -17,10 +17,10 @@ struct FileName: Hashable, ExpressibleByStringInterpolation, CustomStringConvert
         }
     }
 
-    static func + (left: FileName, right: FileName) -> FileName { FileName(bytes: left.bytes.dropLast() + right.bytes) }
+    static func + (left: TreePath, right: TreePath) -> TreePath { TreePath(bytes: left.bytes.dropLast() + right.bytes) }
 
     /// The name in the folder at this path.
-    func appending(_ name: FileName) -> FileName { self == "." ? name : self + "/" + name }
+    func appending(_ name: TreePath) -> TreePath { self == "." ? name : self + "/" + name }
 
     var description: String { String(decoding: bytes.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) }
 }
