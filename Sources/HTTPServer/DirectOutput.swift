@@ -29,7 +29,7 @@ package final class DirectOutput: Sendable {
     }
 
     /// How long one turn may take, in nanoseconds, where the disk does not make it longer.
-    private static let longestTurn: UInt64 = 20_000_000
+    private static let longestTurn: UInt64 = 5_000_000
     /// Bytes of one call.
     private static let piece = 2 << 20
     /// How long a client that reads is waited for on the thread itself, in milliseconds: much longer than it takes to read what the

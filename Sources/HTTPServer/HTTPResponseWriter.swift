@@ -138,8 +138,9 @@ package final class HTTPResponseWriter: Sendable {
                 guard !isClosed else { throw ChannelError.ioOnClosedChannel }
                 return try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self)
                 {
-                    try DirectOutput($0)
-                }
+                    // Without a descriptor to spare it goes the other way.
+                    try? DirectOutput($0)
+                } ?? nil
             }.get()
         }
     }

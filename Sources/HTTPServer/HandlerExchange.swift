@@ -43,7 +43,7 @@ final class HandlerExchange {
         let channel = context.channel
         let producer = HTTPBody.Producer.makeSequence(
             elementType: [ByteBuffer].self, failureType: (any Error).self,
-            backPressureStrategy: .init(lowWatermark: 1, highWatermark: 4), finishOnDeinit: true,
+            backPressureStrategy: .init(lowWatermark: 1, highWatermark: 2), finishOnDeinit: true,
             delegate: BodyFlow(channel: channel))
         let exchange = HandlerExchange(head, producer.source, channel, on: connection)
         connection.turn = .handler(exchange)
@@ -80,7 +80,7 @@ final class HandlerExchange {
         passParts()
         guard !requestEnded else { return }
         if bodyTimer == nil { startBodyTimer(connection.limits) }
-        if isLarge { read(.ofBodies) }
+        if isLarge, !hasReturned { read(.ofBodies) }
     }
 
     private func read(_ size: ReadSize) {

@@ -35,4 +35,11 @@ final class Creations: Sendable {
         defer { clock.cancel() }
         await task.value
     }
+
+    /// Cancels all and waits for their ends.
+    func callOffAll() async {
+        let all = tasks.withLock { Array($0.values) }
+        for task in all { task.cancel() }
+        for task in all { await task.value }
+    }
 }

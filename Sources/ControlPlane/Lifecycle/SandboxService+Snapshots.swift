@@ -34,6 +34,7 @@ extension SandboxService {
                     .conflict, "SNAPSHOT::RUNTIME_CREATE_CONFLICT", "a snapshot of sandbox \(id) is being taken already"
                 )
             }
+            try checkRoom(for: sandbox.owner)
             do throws(RuntimeError) { try await runtime.admit(ResourceLimits()) } catch { throw refusal(error) }
             let snapshot = Snapshot(id: Sandbox.identifier(), of: sandbox, name: name, at: .now())
             try await keep(snapshot)
@@ -42,6 +43,30 @@ extension SandboxService {
         }
         return snapshot
     }
+
+    /// Copies that run at once; the runtime has a thread for each, so that none waits where it could not be called off. A named key
+    /// has half of them.
+    static let maxCaptures = 4
+    /// A named key's snapshots lie outside its sandboxes' disk limits, and stay until they are deleted.
+    static let maxSnapshotsOfKey = 100
+
+    private func checkRoom(for owner: String?) throws(APIError) {
+        let creating = snapshots.all.filter { $0.state == .creating }
+        guard creating.count < Self.maxCaptures,
+            owner == nil || creating.filter({ $0.owner == owner }).count < Self.maxCaptures / 2
+        else {
+            throw APIError(
+                .tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED",
+                "as many snapshots as may be are being taken: ask again when one of them is Ready")
+        }
+        guard let owner, snapshots.all.filter({ $0.owner == owner }).count >= Self.maxSnapshotsOfKey else { return }
+        throw APIError(
+            .tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED",
+            "a key may have \(Self.maxSnapshotsOfKey) snapshots: delete some")
+    }
+
+    /// Calls off whatever is being taken, so that no sandbox stands still when this server has ended.
+    func endCaptures() async { await captures.callOffAll() }
 
     private func capture(_ snapshot: Snapshot) async {
         let outcome: Snapshot

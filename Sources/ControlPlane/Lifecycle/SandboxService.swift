@@ -161,10 +161,16 @@ final class SandboxService: Sendable {
         to end: (state: SandboxState, reason: String), _ change: PhaseChange,
         act: (any SandboxRuntime) async throws(RuntimeError) -> Void
     ) async throws(APIError) {
+        _ = try sandbox(id)
+        try needs(runtime.capabilities.pause, change.action)
+        // Without the lock: a copy may take long, and a deletion must be able to call it off.
+        await captures.end(of: id)
         try await locks.withLock(id) { () async throws(APIError) in
             let sandbox = try sandbox(id)
-            try needs(runtime.capabilities.pause, change.action)
-            await captures.end(of: id)
+            guard !captures.isAtWork(id) else {
+                throw APIError(
+                    .conflict, "SNAPSHOT::RUNTIME_CREATE_CONFLICT", "another snapshot of sandbox \(id) is being taken")
+            }
             guard sandbox.status.state == state else {
                 throw APIError(
                     .conflict, change.wrongState, "Sandbox \(id) is not \(state.rawValue.lowercased())")

@@ -214,6 +214,7 @@ package final class AllInOneServer: Sendable {
         follower.cancel()
         // Those that wait for a use do not outlive their server.
         poolKeeper.cancel()
+        await service.endCaptures()
         await poolKeeper.value
         await directory.shutdown()
         link?.shutdown()

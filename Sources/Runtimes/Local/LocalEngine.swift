@@ -35,7 +35,7 @@ package final class LocalEngine: Sendable {
     /// Separate threads for deletions, so that one that waits for a process does not hold up creates.
     private let deletions = WorkerPool(maxThreads: 16)
     /// For copies of layers, which are limited by the disk and take seconds.
-    let copies = WorkerPool(maxThreads: 2)
+    let copies = WorkerPool(maxThreads: 4)
     /// Sandboxes whose first process has ended by itself, including those of an earlier server. For one reader.
     package let exits: AsyncStream<SandboxEnd>
 

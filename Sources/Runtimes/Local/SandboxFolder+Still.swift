@@ -43,7 +43,8 @@ extension SandboxFolder {
     /// Ends a hold, this server's or an earlier one's. One that its client has paused stays so.
     func letGo() {
         guard isBeingCaptured else { return }
-        _ = group.setFrozen(false)
+        // As long as it stands still, the mark says so to the next server.
+        guard group.setFrozen(false) || group.folders.isEmpty else { return }
         unlink(mark)
     }
 }

@@ -92,7 +92,6 @@ final class LayerCopy {
             try LayerFile.dropAttributes(of: to, folder)
             if LayerFile.isOpaque(from) { try empty(to, folder) }
         }
-        try LayerFile.giveAttributes(from, to, status, attributes, isFolder: true, folder)
         waiting.open(folder)
         errno = 0
         while let entry = readdir(stream) {
@@ -107,7 +106,8 @@ final class LayerCopy {
             errno = 0
         }
         guard errno == 0 else { throw Self.failure(folder) }
-        // Nothing changes it afterwards: the folders in it are there.
+        // Behind its entries, which would take its default ACL. Nothing changes it afterwards: the folders in it are there.
+        try LayerFile.giveAttributes(from, to, status, attributes, isFolder: true, folder)
         try LayerFile.giveTimes(to, status, folder)
     }
 
@@ -134,7 +134,10 @@ final class LayerCopy {
             try LayerFile.give(name, status, in: to, attributes, path)
         case _ where isWhiteout:
             guard mknodat(to, name.bytes, S_IFCHR, 0) == 0 else { throw Self.failure(path) }
-        // Sockets belong to processes, and a sandbox has no devices of its own.
+        // It belongs to a process; what it stands in the place of stays hidden.
+        case S_IFSOCK:
+            guard mknodat(to, name.bytes, S_IFCHR, 0) == 0 else { throw Self.failure(path) }
+        // A sandbox has no devices of its own.
         default: break
         }
         return false
@@ -161,7 +164,8 @@ final class LayerCopy {
         guard copy >= 0 else { throw Self.failure(path) }
         defer { close(copy) }
         let place = place
-        bytes += try content.copy(from: file, to: copy, size: Int64(status.st_size)) { () throws(RuntimeError) in
+        // A file may say that it has any size.
+        bytes &+= try content.copy(from: file, to: copy, size: Int64(status.st_size)) { () throws(RuntimeError) in
             try Self.look(place)
         }
         try LayerFile.giveAttributes(file, copy, status, attributes, isFolder: false, path)
@@ -195,11 +199,13 @@ final class LayerCopy {
         let copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard copy >= 0, let stream = fdopendir(copy) else { throw Self.failure(path) }
         defer { closedir(stream) }
+        errno = 0
         while let entry = readdir(stream) {
             let name = TreePath(of: entry)
-            guard name != "." && name != ".." else { continue }
-            _ = try clear(name, for: S_IFREG, in: folder, path)
+            if name != "." && name != ".." { _ = try clear(name, for: S_IFREG, in: folder, path) }
+            errno = 0
         }
+        guard errno == 0 else { throw Self.failure(path) }
     }
 
     // MARK: Limits

@@ -35,6 +35,8 @@ package final class LayerStore: Sendable {
     private let state: Mutex<State>
     /// Snapshots are limited by the disk: two at a time keep it busy.
     private let threads = WorkerPool(maxThreads: 2)
+    /// Apart from those that copy, for as long as that takes.
+    private let removers = WorkerPool(maxThreads: 2)
 
     /// Reads the snapshots of an earlier server, and removes what it has left half done.
     ///
@@ -150,14 +152,14 @@ package final class LayerStore: Sendable {
     /// Removes a snapshot, if it is there. Sandboxes that stand on it are not disturbed: its layers go after them.
     func delete(_ id: String) async throws(RuntimeError) {
         guard LocalEngine.isIdentifier(id) else { return }
-        try await threads.run { [folders] () throws(RuntimeError) in try folders.removeRecord(id) }
+        try await removers.run { [folders] () throws(RuntimeError) in try folders.removeRecord(id) }
         state.withLock { $0.records[id] = nil }
     }
 
     /// Removes layers that nobody stands on.
     /// - Parameter used: the folders of layers that sandboxes stand on; nil if that is not known, and nothing is removed.
     func collect(used: @escaping @Sendable () -> Set<String>?) async {
-        await threads.run { [self] in
+        await removers.run { [self] in
             let free = ControlGroup.entries(of: folders.layers).filter { layer in state.withLock { $0.isFree(layer) } }
             // A sandbox borrows its layers until its own record names them, so whatever begins from here on is seen below.
             guard !free.isEmpty, let used = used() else { return }

@@ -68,6 +68,48 @@ extension House {
         #expect(await house.send(.DELETE, "/v1/snapshots/\(id)").status == 404)
     }
 
+    @Test func `a pause waits for a copy without holding up a deletion`() async throws {
+        let house = try House()
+        let sandbox = try await house.create()
+        house.runtime.capture.close()
+        _ = try await house.capture(sandbox)
+        async let pause = house.send(.POST, "/v1/sandboxes/\(sandbox)/pause")
+        // Whatever needs the sandbox's lock gets it meanwhile.
+        #expect(await house.send(.PATCH, "/v1/sandboxes/\(sandbox)/metadata", #"{"a":"b"}"#).status == 200)
+        house.runtime.capture.open()
+        #expect(await pause.status == 202)
+    }
+
+    @Test func `a server that ends takes no copy with it`() async throws {
+        let house = try House()
+        let sandbox = try await house.create()
+        house.runtime.capture.close()
+        let id = try await house.capture(sandbox)
+        async let ended: Void = house.service.endCaptures()
+        house.runtime.capture.open()
+        await ended
+        #expect(!house.service.captures.isAtWork(sandbox) && house.state(id) != .creating)
+    }
+
+    @Test func `so many are taken at once, and a key has so many`() async throws {
+        var keys = APIKeys.none
+        let text = try keys.create("ci", .operate)
+        let house = try House(keys: keys)
+        house.runtime.capture.close()
+        var statuses: [Int] = []
+        for _ in 0..<3 {
+            let made = await house.send(.POST, "/v1/sandboxes", House.body(), key: text)
+            guard case .string(let id)? = made.json?["id"] else { return #expect(Bool(false), "\(made.text)") }
+            statuses.append(await house.send(.POST, "/v1/sandboxes/\(id)/snapshots", key: text).status)
+        }
+        #expect(statuses == [202, 202, 429])
+        for expected in [202, 202, 429] {
+            let id = try await house.create()
+            #expect(await house.send(.POST, "/v1/sandboxes/\(id)/snapshots").status == expected)
+        }
+        house.runtime.capture.open()
+    }
+
     @Test func `the answer says where it is, with the version wherever it was asked for`() async throws {
         let house = try House()
         for prefix in ["", "/v1"] {

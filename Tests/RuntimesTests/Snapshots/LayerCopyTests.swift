@@ -86,13 +86,40 @@ import Testing
         try layers.check(
             """
             test "$(stat -c %F-%t-%T plain/hidden)" = 'character special file-0-0'
-            test "$(ls plain | tr '\\n' ' ')" = 'file hidden '
+            test "$(ls plain | tr '\\n' ' ')" = 'file hidden socket '
+            test "$(stat -c %F-%t-%T plain/socket)" = 'character special file-0-0'
             python3 - <<'END'
             import os
             assert sorted(os.listxattr("gone")) == ["trusted.overlay.opaque", "user.note"], os.listxattr("gone")
             assert os.listxattr("plain") == [], os.listxattr("plain")
             assert sorted(os.listxattr("plain/file")) == ["security.capability", "user.note"], os.listxattr("plain/file")
             assert os.getxattr("plain/file", "user.note") == b"y" * 3000
+            END
+            """)
+    }
+
+    @Test func `a default ACL is for what comes later, and changes nothing that was there before it`() throws {
+        let layers = Layers()
+        // Access for user 7 by default, as setfacl -d -m u:7:rwx writes it; its entries are older.
+        let layer = try layers.layer(
+            "upper",
+            """
+            mkdir -p folder/inner; echo x > folder/file; chmod 640 folder/file
+            python3 - <<'END'
+            import os, struct
+            entries = [(1, 7, 0xffffffff), (2, 7, 7), (4, 5, 0xffffffff), (16, 7, 0xffffffff), (32, 0, 0xffffffff)]
+            acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+            os.setxattr("folder", "system.posix_acl_default", acl)
+            END
+            """)
+        try layers.copy(layer)
+        try layers.check(
+            """
+            python3 - <<'END'
+            import os
+            assert os.listxattr("folder") == ["system.posix_acl_default"], os.listxattr("folder")
+            for name in ("folder/file", "folder/inner"): assert os.listxattr(name) == [], (name, os.listxattr(name))
+            assert os.stat("folder/file").st_mode & 0o777 == 0o640
             END
             """)
     }
