@@ -10,7 +10,10 @@ extension Settings {
         path: String?, environment: [String: String]
     ) throws(ConfigurationError) -> Settings {
         var settings = Settings()
-        if let (tree, path) = try tree(path: path, environment: environment) { try settings.apply(tree, path: path) }
+        if let (tree, path) = try tree(path: path, environment: environment) {
+            try settings.apply(tree, path: path)
+            settings.file = path
+        }
         try settings.apply(environment: environment)
         return settings
     }

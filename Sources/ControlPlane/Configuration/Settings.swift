@@ -191,7 +191,22 @@ package struct Settings: Sendable {
     /// nil for one in the state directory.
     package var storePath: String?
 
+    /// The file that these were read from; nil for none.
+    package var file: String?
+
     package init() {}
+
+    /// What no sandbox may be given, wherever it lies: files that hold secrets or decide what the server does.
+    package var ownFiles: [String] {
+        let listeners: [TLSListener] = [server.tls, gateway.tls].compactMap { $0 }
+        let certificates: [String] = listeners.flatMap(\.certificates).flatMap { [$0.certificate, $0.key] }
+        let optional: [String?] = [
+            file, server.auditLog, server.pages, local.execd, local.baseImage, local.codeImage, egress.auditLog,
+            egress.presets,
+        ]
+        let always = [local.stateDirectory, local.runDirectory, storage.bucketRoot, database]
+        return always + certificates + optional.compactMap { $0 }
+    }
 
     package var database: String { storePath ?? local.stateDirectory + "/sallyport.db" }
     /// Holds the name with which this server labels what it creates.

@@ -56,7 +56,7 @@ extension SandboxService {
         if case .cold = taken {
             do throws(RuntimeError) {
                 try await runtime.admit(request.limits)
-                try await runtime.admit(request.volumes)
+                try await runtime.admit(request.volumes, for: owner)
             } catch { throw refusal(error) }
         }
         var made = Sandbox(request, image: image, id: taken.id, at: .now())
@@ -72,7 +72,7 @@ extension SandboxService {
         let (outcomes, outcome) = AsyncStream<Result<Sandbox, APIError>>.makeStream()
         let race = Race()
         creations.begin(pending.id) { [self] in
-            let result = await build(taken, request) { race.noteImage() }
+            let result = await build(taken, request, owner) { race.noteImage() }
             if case .failure(let error) = result {
                 // A client that has the id already must be able to see the failure.
                 let isKnown = !race.isWon()
@@ -91,7 +91,7 @@ extension SandboxService {
     }
 
     private func build(
-        _ taken: WarmPools.Taken, _ request: CreateRequest, gotImage: @escaping @Sendable () -> Void
+        _ taken: WarmPools.Taken, _ request: CreateRequest, _ caller: String?, gotImage: @escaping @Sendable () -> Void
     ) async -> Result<Sandbox, APIError> {
         let id = taken.id
         if case .cold = taken {
@@ -108,7 +108,7 @@ extension SandboxService {
                         id: id, entrypoint: request.entrypoint, environment: request.environment,
                         policy: request.policy ?? .allowAll))
             case .cold:
-                placement = try await runtime.create(spec(id, request)) { stage in
+                placement = try await runtime.create(spec(id, request, caller)) { stage in
                     if stage == .imageReady { gotImage() }
                 }
             }
@@ -140,13 +140,14 @@ extension SandboxService {
         }
     }
 
-    private func spec(_ id: String, _ request: CreateRequest) -> SandboxSpec {
+    private func spec(_ id: String, _ request: CreateRequest, _ caller: String?) -> SandboxSpec {
         SandboxSpec(
             id: id, source: request.source, entrypoint: request.entrypoint,
             environment: request.poolEnvironment.merging(request.environment) { _, asked in asked },
             limits: request.limits, policy: request.policy ?? .allowAll,
             labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id),
-            isolates: request.extensions[Sandbox.isolationExtension] == "enable", volumes: request.volumes,
+            isolates: request.extensions[Sandbox.isolationExtension] == "enable", caller: caller,
+            volumes: request.volumes,
             bucketKeys: request.bucketKeys)
     }
 

@@ -66,7 +66,8 @@ package final class AllInOneServer: Sendable {
         local.disk = settings.local.disk
         local.volumesDirectory = settings.volumesFolder
         local.storage = settings.storage
-        local.storage.withheld = [settings.local.stateDirectory, settings.local.runDirectory]
+        local.storage.withheld = settings.ownFiles
+        local.storage.keysFolder = settings.local.runDirectory
         local.ociRuntime = settings.local.ociRuntime?.rawValue
         let engine = try LocalEngine(configuration: local, logger: logger)
         metrics.collect { [weak engine] in

@@ -16,11 +16,11 @@ package struct VolumeAdministration: Sendable {
         volumes = NamedVolumes(directory: settings.volumesFolder, sandboxes: settings.sandboxesFolder)
     }
 
-    /// Lines for people: name, size, who made it, when, and which sandboxes have it.
+    /// Lines for people: name, size, who made it (`operator`, `server` or the id of an API key), when, and which sandboxes have it.
     package var table: [String] {
         let rows = volumes.all.map { volume in
             [
-                volume.name, volume.bytes.map { "\($0 >> 20)Mi" } ?? "no limit", volume.madeBy.rawValue,
+                volume.name, volume.bytes.map { "\($0 >> 20)Mi" } ?? "no limit", volume.owner ?? volume.madeBy.rawValue,
                 "\(Timestamp(microseconds: 0).adding(seconds: volume.createdAt))",
                 volumes.users(of: volume.name).joined(separator: " "),
             ]

@@ -19,9 +19,11 @@ extension BucketClaim {
                 "the bucket of volume \(volume) is no name: 3 to 63 of a-z, 0-9 and -, neither at its beginning nor end a -"
             )
         }
-        guard Self.isPlain(endpoint), endpoint.utf8.first != UInt8(ascii: "-") else {
+        guard Self.isEndpoint(endpoint) else {
             throw VolumeProblem(
-                .invalidParameter, "the endpoint of volume \(volume) has a character that no address has")
+                .invalidParameter,
+                "the endpoint of volume \(volume) is none: a host, with http:// or https:// before it or a port behind it"
+            )
         }
         for option in options { try check(option, of: volume) }
         guard Self.isPlain(keys.id), Self.isPlain(keys.secret), !keys.id.utf8.contains(UInt8(ascii: ":")) else {
@@ -30,10 +32,11 @@ extension BucketClaim {
     }
 
     private func check(_ option: String, of volume: String) throws(VolumeProblem) {
-        guard let first = option.utf8.first, first != UInt8(ascii: "-"), !option.utf8.contains(UInt8(ascii: ",")) else {
+        guard let first = option.utf8.first, first != UInt8(ascii: "-"), Self.isOneOption(option) else {
             throw VolumeProblem(
                 .invalidBucketOption,
-                "an option of volume \(volume) is empty, begins with - or has a comma: give one option each")
+                "an option of volume \(volume) is empty, begins with - or has a comma or backslash: give one option each"
+            )
         }
         guard option.unicodeScalars.allSatisfy({ !Self.harmful.contains($0) }) else {
             throw VolumeProblem(.invalidParameter, "an option of volume \(volume) has a character that no option has")
@@ -49,6 +52,26 @@ extension BucketClaim {
 
     static func isBucket(_ text: String) -> Bool {
         (3...63).contains(text.utf8.count) && SandboxVolume.isName(text, upTo: 63)
+    }
+
+    /// A host name or address, with a scheme and a port where they are given. Nothing else: it becomes part of a mount option.
+    private static func isEndpoint(_ text: String) -> Bool {
+        let host = ["http://", "https://"].first { text.hasPrefix($0) }.map { text.utf8.dropFirst($0.utf8.count) }
+        let bytes = host ?? text.utf8[...]
+        guard let first = bytes.first, first != UInt8(ascii: "-") else { return false }
+        return bytes.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            default: ".:-[]".utf8.contains(byte)
+            }
+        }
+    }
+
+    /// Whether the FUSE library, which splits what follows `-o` at commas that no backslash precedes, reads it as one.
+    static func isOneOption(_ text: String) -> Bool {
+        !text.utf8.contains { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "\\") }
     }
 
     /// Printable, without blanks and what is harmful, and not empty.

@@ -14,7 +14,8 @@ package protocol SandboxRuntime: Sendable {
     func admit(_ limits: ResourceLimits) async throws(RuntimeError)
 
     /// Checks whether a sandbox could have these volumes, without making any; only if `capabilities.volumes` is true.
-    func admit(_ volumes: [SandboxVolume]) async throws(RuntimeError)
+    /// - Parameter caller: as `SandboxSpec.caller`.
+    func admit(_ volumes: [SandboxVolume], for caller: String?) async throws(RuntimeError)
 
     /// Creates and starts a sandbox. When this returns, its policy is in force and execd accepts connections.
     ///
@@ -77,7 +78,7 @@ package protocol SandboxRuntime: Sendable {
 
 extension SandboxRuntime {
     package func admit(_ limits: ResourceLimits) async throws(RuntimeError) {}
-    package func admit(_ volumes: [SandboxVolume]) async throws(RuntimeError) {
+    package func admit(_ volumes: [SandboxVolume], for caller: String?) async throws(RuntimeError) {
         if !volumes.isEmpty { throw .unsupported("a volume") }
     }
     package func isolation(of id: String) async -> String { "" }

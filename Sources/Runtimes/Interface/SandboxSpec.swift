@@ -22,6 +22,8 @@ package struct SandboxSpec: Hashable, Sendable {
     /// Whether it is made ahead of its use: guarded and running, but without its program, until `SandboxRuntime.begin`.
     /// Only if `RuntimeCapabilities.pools` is true.
     package var isHeld: Bool
+    /// The id of the API key that asks for it, whose named volumes it may have; nil for the server's own.
+    package var caller: String?
     /// Only if `RuntimeCapabilities.volumes` is true.
     package var volumes: [SandboxVolume]
     /// The keys of volumes that are buckets, by the volume's name. They are not stored.
@@ -30,7 +32,7 @@ package struct SandboxSpec: Hashable, Sendable {
     package init(
         id: String, source: SandboxSource, entrypoint: [String], environment: [ExactName: String] = [:],
         limits: ResourceLimits = ResourceLimits(), policy: Policy, labels: SandboxLabels, execdToken: String? = nil,
-        isolates: Bool = false, isHeld: Bool = false, volumes: [SandboxVolume] = [],
+        isolates: Bool = false, isHeld: Bool = false, caller: String? = nil, volumes: [SandboxVolume] = [],
         bucketKeys: [String: BucketKeys] = [:]
     ) {
         self.id = id
@@ -43,6 +45,7 @@ package struct SandboxSpec: Hashable, Sendable {
         self.execdToken = execdToken
         self.isolates = isolates
         self.isHeld = isHeld
+        self.caller = caller
         self.volumes = volumes
         self.bucketKeys = bucketKeys
     }

@@ -20,6 +20,8 @@ package struct EngineSpec: Codable, Hashable, Sendable {
     package var isHeld: Bool?
     /// Whom the entrypoint runs as, in the words of the image; nil for root, and in records of earlier servers.
     package var user: String?
+    /// The id of the API key whose named volumes it may have; nil for the server's own.
+    package var caller: String?
     /// nil in records of earlier servers.
     package var volumes: [SandboxVolume]?
     /// The image, for snapshots; nil in records of earlier servers.

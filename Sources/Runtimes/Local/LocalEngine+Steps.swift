@@ -140,13 +140,20 @@ extension LocalEngine {
     func offPool<Result: Sendable>(
         _ id: String, _ pool: WorkerPool? = nil, _ body: @escaping @Sendable () throws(RuntimeError) -> Result
     ) async throws(RuntimeError) -> Result {
+        try await alone(id) { () async throws(RuntimeError) in try await (pool ?? threads).run(body) }
+    }
+
+    /// One at a time for each sandbox. Others are refused, not kept waiting.
+    func alone<Result: Sendable>(
+        _ id: String, _ body: () async throws(RuntimeError) -> Result
+    ) async throws(RuntimeError) -> Result {
         guard Self.isIdentifier(id) else { throw .notFound(String(id.prefix(80))) }
         guard state.withLock({ $0.busy.insert(id).inserted }) else {
             throw .wrongState(id: id, state: "being changed by another request", needed: "left alone")
         }
         defer { _ = state.withLock { $0.busy.remove(id) } }
         if Task.isCancelled { throw .cancelled }
-        return try await (pool ?? threads).run(body)
+        return try await body()
     }
 
     /// Ids are used in names of folders and control groups.

@@ -34,6 +34,9 @@ package final class LocalEngine: Sendable {
     let threads = WorkerPool(maxThreads: 16)
     /// Separate threads for deletions, so that one that waits for a process does not hold up creates.
     private let deletions = WorkerPool(maxThreads: 16)
+    let volumeThreads = VolumeThreads()
+    /// The host's rules wait for nothing else.
+    private let firewallThread = WorkerPool(maxThreads: 1)
     /// For copies of layers, which are limited by the disk and take seconds.
     let copies = WorkerPool(maxThreads: 4)
     /// Sandboxes whose first process has ended by itself, including those of an earlier server. For one reader.
@@ -149,7 +152,7 @@ package final class LocalEngine: Sendable {
     private static let firewallInterval = Duration.seconds(1)
 
     private func restoreFirewall() async {
-        await threads.run { [firewall, logger] in
+        await firewallThread.run { [firewall, logger] in
             do {
                 guard try firewall.restore() else { return }
                 logger.error("another program removed the host's rules; they have been restored")
@@ -195,9 +198,10 @@ package final class LocalEngine: Sendable {
     }
 
     /// Checks whether a sandbox could have these volumes, without making any.
-    package func admit(_ asked: [SandboxVolume]) async throws(RuntimeError) {
+    /// - Parameter caller: as `EngineSpec.caller`.
+    package func admit(_ asked: [SandboxVolume], for caller: String? = nil) async throws(RuntimeError) {
         guard !asked.isEmpty else { return }
-        try await threads.run { [volumes] () throws(RuntimeError) in try volumes.check(asked) }
+        try await volumeThreads.check { [volumes] () throws(RuntimeError) in try volumes.check(asked, for: caller) }
     }
 
     /// Creates everything that a sandbox needs but runs nothing. When it returns, there is a network namespace to
@@ -228,43 +232,61 @@ package final class LocalEngine: Sendable {
     /// Starts the entrypoint; returns when execd accepts connections.
     /// - Parameter bucketKeys: of volumes that are buckets, by the volume's name.
     package func start(_ id: String, bucketKeys: [String: BucketKeys] = [:]) async throws(RuntimeError) {
-        try await offPool(id) { [self] () throws(RuntimeError) in
+        try await alone(id) { () async throws(RuntimeError) in
             let (record, folder) = try known(id)
             // The last thing that a create makes: nothing else refuses it after a folder or volume was made for it.
-            let mounts = try volumes.open(record, folder, users: users.waiting(in: folder), keys: bucketKeys)
-            defer { withExtendedLifetime(mounts) {} }
-            let log = try folder.output.open()
-            defer { close(log) }
-            try folder.give([folder.output.path], to: record.users)
-            let watch = folder.endWatch(of: record)
-            let input = EndWatch.initsEnd(path: folder.end)
-            defer { close(input) }
-            try folder.group.make(record.spec.limits)
-            let groups = try folder.group.openParts()
-            defer { for descriptor in groups { close(descriptor) } }
-            do throws(RuntimeError) {
-                let view = RuntimeView(
-                    folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath,
-                    attachments: mounts.attachments)
-                try runtime.run(folder.name, view, detached: true, input: input, passed: groups, log: log)
-                users.started(in: folder)
-                try folder.group.denyAddedDevices()
-            } catch {
-                watch.close()
-                throw .startFailed(id: id, reason: folder.withOutput("\(error)"))
-            }
-            let address = state.withLock { $0.pool.address(record.link.host) }
-            let wait = StartWait(address: address, namespace: NetworkNamespace(existing: record.link.namespacePath))
-            guard let process = process(in: folder) else {
-                throw .ended(watch.end(), in: folder)
-            }
-            switch wait.untilReached(process) {
-            case .reached: watcher.watch(process, watch)
-            case .ended: throw .ended(watch.end(), in: folder)
-            case .failed(let reason):
-                watch.close()
-                throw .startFailed(id: id, reason: folder.withOutput(reason))
-            }
+            let mounts = try await mounts(record, folder, bucketKeys)
+            try await threads.run { [self] () throws(RuntimeError) in try start(record, folder, mounts) }
+        }
+    }
+
+    private func mounts(
+        _ record: SandboxRecord, _ folder: SandboxFolder, _ keys: [String: BucketKeys]
+    ) async throws(RuntimeError) -> VolumeMounts {
+        guard record.spec.volumes?.isEmpty == false else { return VolumeMounts() }
+        return try await volumeThreads.open { [volumes, users] () throws(RuntimeError) in
+            try volumes.open(record, folder, users: users.waiting(in: folder), keys: keys)
+        } late: { [volumes] in
+            volumes.closeBuckets(of: record, folder)
+        }
+    }
+
+    private func start(
+        _ record: SandboxRecord, _ folder: SandboxFolder, _ mounts: VolumeMounts
+    ) throws(RuntimeError) {
+        defer { withExtendedLifetime(mounts) {} }
+        let id = record.spec.id
+        let log = try folder.output.open()
+        defer { close(log) }
+        try folder.give([folder.output.path], to: record.users)
+        let watch = folder.endWatch(of: record)
+        let input = EndWatch.initsEnd(path: folder.end)
+        defer { close(input) }
+        try folder.group.make(record.spec.limits)
+        let groups = try folder.group.openParts()
+        defer { for descriptor in groups { close(descriptor) } }
+        do throws(RuntimeError) {
+            let view = RuntimeView(
+                folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath,
+                attachments: mounts.attachments)
+            try runtime.run(folder.name, view, detached: true, input: input, passed: groups, log: log)
+            users.started(in: folder)
+            try folder.group.denyAddedDevices()
+        } catch {
+            watch.close()
+            throw .startFailed(id: id, reason: folder.withOutput("\(error)"))
+        }
+        let address = state.withLock { $0.pool.address(record.link.host) }
+        let wait = StartWait(address: address, namespace: NetworkNamespace(existing: record.link.namespacePath))
+        guard let process = process(in: folder) else {
+            throw .ended(watch.end(), in: folder)
+        }
+        switch wait.untilReached(process) {
+        case .reached: watcher.watch(process, watch)
+        case .ended: throw .ended(watch.end(), in: folder)
+        case .failed(let reason):
+            watch.close()
+            throw .startFailed(id: id, reason: folder.withOutput(reason))
         }
     }
 

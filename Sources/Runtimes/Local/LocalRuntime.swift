@@ -40,7 +40,9 @@ package final class LocalRuntime: SandboxRuntime {
 
     package func admit(_ limits: ResourceLimits) async throws(RuntimeError) { try await engine.admit(limits) }
 
-    package func admit(_ volumes: [SandboxVolume]) async throws(RuntimeError) { try await engine.admit(volumes) }
+    package func admit(_ volumes: [SandboxVolume], for caller: String?) async throws(RuntimeError) {
+        try await engine.admit(volumes, for: caller)
+    }
 
     package func create(
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
@@ -206,6 +208,7 @@ extension EngineSpec {
             workingDirectory: image.workingDirectory.isEmpty ? "/" : image.workingDirectory, limits: spec.limits,
             execdToken: spec.execdToken, owner: spec.labels.owner, isolates: spec.isolates, isHeld: spec.isHeld,
             volumes: spec.volumes, image: image, layers: layers.isEmpty ? nil : layers)
+        caller = spec.caller
         user = Self.root.contains(image.user) ? nil : image.user
     }
 

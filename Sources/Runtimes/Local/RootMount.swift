@@ -20,8 +20,11 @@ enum RootMount {
     /// Foreign layers may contain overlayfs's own extended attributes, which must not lead to other files. `ImageTree`
     /// removes them from fetched images, but registered folders are used as they are.
     static func options(lower: String, upper: String, work: String) -> String {
-        "lowerdir=\(lower),upperdir=\(upper),workdir=\(work),redirect_dir=nofollow,metacopy=off"
+        "upperdir=\(upper),workdir=\(work),\(options(lower: lower))"
     }
+
+    /// To read only.
+    static func options(lower: String) -> String { "lowerdir=\(lower),redirect_dir=nofollow,metacopy=off" }
 
     /// - Parameters:
     ///   - image: the source of the mount, so that the kernel's list of mounts shows which image is in use.

@@ -9,16 +9,25 @@ struct BucketCommand: Hashable, Sendable {
     /// - Parameters:
     ///   - owner: the id of this machine whose files they are to be.
     ///   - path: of the file.
-    init(_ claim: BucketClaim, _ keys: BucketKeys, prefix: SubPath?, owner: UInt32, target: String, path: String) {
+    /// - Throws: where a text would be more than one mount option, wherever it comes from.
+    init(
+        _ claim: BucketClaim, _ keys: BucketKeys, prefix: SubPath?, owner: UInt32, target: String, path: String
+    ) throws(VolumeProblem) {
         switch claim.version {
         case .one:
             program = "ossfs"
             file = "\(claim.bucket):\(keys.id):\(keys.secret)\n"
             let url = claim.endpoint.contains("://") ? claim.endpoint : "https://\(claim.endpoint)"
-            let own = ["url=\(url)", "passwd_file=\(path)", "allow_other", "uid=\(owner)", "gid=\(owner)"]
-            arguments =
-                [claim.bucket + (prefix.map { ":/\($0)" } ?? ""), target]
-                + (own + claim.options).flatMap { ["-o", $0] }
+            let own =
+                ["url=\(url)", "passwd_file=\(path)", "allow_other", "uid=\(owner)", "gid=\(owner)"] + claim.options
+            // The program makes an option of what it mounts, too.
+            let mounted = claim.bucket + (prefix.map { ":/\($0)" } ?? "")
+            guard (own + [mounted]).allSatisfy(BucketClaim.isOneOption) else {
+                throw VolumeProblem(
+                    .invalidBucketOption,
+                    "an endpoint, option or path of the bucket \(claim.bucket) has a comma or backslash")
+            }
+            arguments = [mounted, target] + own.flatMap { ["-o", $0] }
         case .two:
             program = "ossfs2"
             let lines =

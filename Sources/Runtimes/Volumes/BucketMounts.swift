@@ -10,8 +10,11 @@ import System
 /// Mounts buckets, each for one sandbox: nobody gets at one that others' keys have opened, and it goes with its sandbox.
 /// The program stays in the background and ends by itself when nothing shows its mount any more.
 struct BucketMounts: Hashable, Sendable {
-    /// The folder of the mounts, made if it is missing.
+    /// The folder of the mounts, for this server only and made if it is missing. Root alone gets into it: what a program
+    /// mounts is open to every user, since the sandbox's are not the machine's.
     let root: String
+    /// Where files with keys are while a program starts: in memory, so that none outlives the machine.
+    let keysFolder: String
     /// Where the programs are looked for.
     var folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
 
@@ -43,17 +46,14 @@ struct BucketMounts: Hashable, Sendable {
                 VolumeProblem(.bucketMountFailed, "the bucket of volume \(volume.name) could not be mounted: \(reason)")
             )
         }
-        var made = ""
-        for step in (root + "/" + target.splitAtLastSlash.name).split(separator: "/") {
-            made += "/" + step
-            guard mkdir(made, 0o711) == 0 || errno == EEXIST else {
-                throw failed("making \(made): \(String(cString: strerror(errno)))")
-            }
-        }
-        let file = target + ".keys", log = target + ".log"
+        do throws(SystemCallError) { try makeFolders(target) } catch { throw failed("making \(target): \(error)") }
+        let file = keysFile(target), log = target + ".log"
         defer { for path in [file, log] { unlink(path) } }
-        let command = BucketCommand(
-            claim, keys, prefix: volume.subPath, owner: owner, target: target, path: file)
+        let command: BucketCommand
+        do throws(VolumeProblem) {
+            command = try BucketCommand(
+                claim, keys, prefix: volume.subPath, owner: owner, target: target, path: file)
+        } catch { throw .volume(error) }
         do throws(SystemCallError) {
             try File.write(Array(command.file.utf8), to: file, mode: 0o600)
             try File.write([], to: log, mode: 0o600)
@@ -77,9 +77,39 @@ struct BucketMounts: Hashable, Sendable {
         for volume in volumes {
             let target = target(volume, sandbox: sandbox)
             _ = linux_unmount_detached(target)
-            for path in [".keys", ".log"] { unlink(target + path) }
+            for path in [keysFile(target), target + ".log"] { unlink(path) }
             rmdir(target)
         }
+    }
+
+    /// What a server that was killed has left, of sandboxes that are not there any more, and all keys.
+    /// - Parameter sandboxes: the names of those that are there.
+    func recover(sandboxes: [String]) {
+        for name in File.names(in: keysFolder) ?? [] where name.hasPrefix(Self.keysPrefix) {
+            unlink(keysFolder + "/" + name)
+        }
+        for name in File.names(in: root) ?? [] where !sandboxes.contains(where: { name.hasPrefix($0 + "-") }) {
+            let target = root + "/" + name
+            while linux_is_mount_point(target) == 1, linux_unmount_detached(target) == 0 {}
+            if rmdir(target) != 0 { unlink(target) }
+        }
+    }
+
+    private static let keysPrefix = "bucket-keys-"
+    private func keysFile(_ target: String) -> String {
+        "\(keysFolder)/\(Self.keysPrefix)\(target.splitAtLastSlash.name)"
+    }
+
+    private func makeFolders(_ target: String) throws(SystemCallError) {
+        var made = ""
+        for step in target.split(separator: "/") {
+            made += "/" + step
+            let isOwn = made == root || made == target
+            guard mkdir(made, isOwn ? 0o700 : 0o755) == 0 || errno == EEXIST else { throw .last }
+        }
+        // It may have been there, with other rights.
+        let folder = try FileDescriptor(opening: root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+        guard fchown(folder.number, 0, 0) == 0, fchmod(folder.number, 0o700) == 0 else { throw .last }
     }
 
     /// - Returns: nil if it took too long.
@@ -91,11 +121,21 @@ struct BucketMounts: Hashable, Sendable {
         let pid = try launch.start()
         let watch = linux_pidfd_open(pid)
         defer { if watch >= 0 { close(watch) } }
-        var waiting = pollfd(fd: watch, events: Int16(POLLIN), revents: 0)
-        let isInTime = watch >= 0 && poll(&waiting, 1, Self.milliseconds) > 0
+        let isInTime = watch >= 0 && Self.isReadable(watch, within: Self.milliseconds)
         if !isInTime { kill(-pid, SIGKILL) }
         let code = ProcessExit(waitingFor: pid).code
         return isInTime ? code : nil
+    }
+
+    /// - Parameter limit: milliseconds, however often a signal comes.
+    static func isReadable(_ descriptor: CInt, within limit: Int32) -> Bool {
+        let end = SystemClock.monotonicNanoseconds() + UInt64(max(0, limit)) * 1_000_000
+        while true {
+            let now = SystemClock.monotonicNanoseconds()
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            let found = poll(&waiting, 1, now < end ? Int32((end - now + 999_999) / 1_000_000) : 0)
+            guard found < 0, errno == EINTR, now < end else { return found > 0 }
+        }
     }
 
     private static func scrubbed(_ text: String, _ keys: BucketKeys) -> String {

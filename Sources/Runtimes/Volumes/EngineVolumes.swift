@@ -21,29 +21,39 @@ struct EngineVolumes: Sendable {
         named = NamedVolumes(directory: configuration.volumesDirectory, sandboxes: configuration.stateDirectory)
         hosts = HostFolders(
             allowed: storage.allowedHostPaths,
-            withheld: (storage.withheld + [configuration.stateDirectory, configuration.volumesDirectory]).map(
-                Self.canonical))
-        buckets = BucketMounts(root: storage.bucketRoot)
+            withheld: storage.withheld + [
+                configuration.stateDirectory, configuration.volumesDirectory, storage.bucketRoot,
+                configuration.namespaceDirectory,
+            ])
+        // Each server of a machine has its own, so that it knows which are nobody's any more.
+        buckets = BucketMounts(
+            root: storage.bucketRoot + "/" + configuration.tag,
+            keysFolder: storage.keysFolder ?? configuration.namespaceDirectory)
         (self.limits, self.reserve, self.removals) = (limits, reserve, removals)
         named.recover { removals.take(files: $0) }
+        buckets.recover(sandboxes: File.names(in: configuration.stateDirectory) ?? [])
     }
 
     /// Checks without making anything, in the order of the request. What is checked may change until it is mounted, when it
     /// is checked again.
-    func check(_ volumes: [SandboxVolume]) throws(RuntimeError) {
+    /// - Parameter caller: as `EngineSpec.caller`.
+    func check(_ volumes: [SandboxVolume], for caller: String?) throws(RuntimeError) {
         for volume in volumes {
             do throws(VolumeProblem) {
                 switch volume.source {
                 case .host(let path): _ = try hosts.open(path, volume, makes: false)
-                case .named(let claim): try check(claim)
+                case .named(let claim): try check(claim, for: caller)
                 case .bucket(let claim): try buckets.check(claim)
                 }
             } catch { throw .volume(error) }
         }
     }
 
-    private func check(_ claim: NamedVolumeClaim) throws(VolumeProblem) {
-        guard named[claim.claim] == nil else { return }
+    private func check(_ claim: NamedVolumeClaim, for caller: String?) throws(VolumeProblem) {
+        if let found = named[claim.claim] {
+            guard found.isFor(caller) else { throw Self.missing(claim) }
+            return
+        }
         guard claim.createsIfMissing else { throw Self.missing(claim) }
         guard claim.bytes == nil || limits.isEnforced else {
             throw VolumeProblem(
@@ -85,7 +95,7 @@ struct EngineVolumes: Sendable {
             let whole = try open(claim, for: record)
             if !volume.isReadOnly, volume.subPath == nil {
                 let seed = VolumeSeed(
-                    folder: named.folder(of: claim.claim), image: record.spec.imageRoot, mountPath: volume.mountPath)
+                    folder: named.folder(of: claim.claim), lower: record.spec.lower, mountPath: volume.mountPath)
                 try seed.plant(reserve: reserve)
             }
             do throws(VolumeProblem) { return try VolumeParts.open(volume, in: whole, makes: true)! } catch {
@@ -100,26 +110,29 @@ struct EngineVolumes: Sendable {
     }
 
     private func open(_ claim: NamedVolumeClaim, for record: SandboxRecord) throws(RuntimeError) -> FileDescriptor {
-        if let found = try named.open(claim.claim) { return found }
+        if let found = try named.open(claim.claim, for: record.spec) { return found }
         guard claim.createsIfMissing else { throw .volume(Self.missing(claim)) }
         let volume = VolumeRecord(
             name: claim.claim, createdAt: time(nil), bytes: claim.bytes ?? storage.defaultBytes, madeBy: .server,
-            goesWith: claim.goesWithSandbox ? record.spec.id : nil)
+            owner: record.spec.caller, goesWith: claim.goesWithSandbox ? record.spec.id : nil)
         _ = try named.create(volume, limits, reserve: reserve.bytes)
-        guard let made = try named.open(claim.claim) else { throw .volume(Self.missing(claim)) }
+        guard let made = try named.open(claim.claim, for: record.spec) else { throw .volume(Self.missing(claim)) }
         return made
     }
 
     /// Gives back the volumes of a sandbox that has ended, whose record is still there. Failures do not hold up its
     /// deletion.
     func end(_ record: SandboxRecord, _ folder: SandboxFolder) {
-        let volumes = record.spec.volumes ?? []
-        buckets.unmount(volumes.filter(\.isBucket), sandbox: folder.name)
-        for claim in Set(volumes.compactMap(\.claim?.claim)) {
+        closeBuckets(of: record, folder)
+        for claim in Set((record.spec.volumes ?? []).compactMap(\.claim?.claim)) {
             guard named[claim]?.goesWith == record.spec.id else { continue }
             // If others have it, it stays.
             _ = try? named.remove(claim, besides: folder.name) { removals.take(files: $0) }
         }
+    }
+
+    func closeBuckets(of record: SandboxRecord, _ folder: SandboxFolder) {
+        buckets.unmount((record.spec.volumes ?? []).filter(\.isBucket), sandbox: folder.name)
     }
 
     /// Call when the record of a sandbox is gone: disks that nobody has any more are unmounted.
@@ -130,14 +143,12 @@ struct EngineVolumes: Sendable {
     }
 
     private static func missing(_ claim: NamedVolumeClaim) -> VolumeProblem {
-        VolumeProblem(.claimNotFound, "there is no volume \(claim.claim), and createIfNotExists is false")
-    }
-
-    /// Without links, as far as it is there.
-    private static func canonical(_ path: String) -> String {
-        guard let real = realpath(path, nil) else { return path }
-        defer { free(real) }
-        return String(cString: real)
+        // The same for one that is another key's: nobody learns that it is there.
+        VolumeProblem(
+            .claimNotFound,
+            claim.createsIfMissing
+                ? "there is no volume \(claim.claim) for this API key, and none can be made of that name"
+                : "there is no volume \(claim.claim), and createIfNotExists is false")
     }
 }
 
@@ -153,7 +164,9 @@ package struct StorageConfiguration: Hashable, Sendable {
     package var defaultBytes: Int64 = 1 << 30
     /// The folder in which buckets are mounted.
     package var bucketRoot = "/mnt/ossfs"
-    /// Folders of the server that no volume shows, besides those of sandboxes and volumes.
+    /// Where files with buckets' keys are while they are mounted, in memory; nil for beside the network namespaces.
+    package var keysFolder: String?
+    /// Files and folders of the server that no volume shows, besides those of sandboxes and volumes.
     package var withheld: [String] = []
 
     package init() {}

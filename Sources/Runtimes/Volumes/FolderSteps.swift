@@ -15,25 +15,31 @@ enum FolderSteps {
     }
 
     /// A descriptor (O_PATH) of what is at the end.
-    /// - Throws: ELOOP for a link, ENOTDIR below a file, ENOENT if nothing may be made.
-    static func open(_ path: PathSteps, below folder: CInt, missing: Missing) throws(SystemCallError) -> FileDescriptor
-    {
+    /// - Parameter mayMake: whether a name may be made in an open folder; asked before each.
+    /// - Throws: ELOOP for a link, ENOTDIR below a file, ENOENT if nothing may be made, `notAllowed`.
+    static func open(
+        _ path: PathSteps, below folder: CInt, missing: Missing, mayMake: (CInt, String) -> Bool = { _, _ in true }
+    ) throws(SystemCallError) -> FileDescriptor {
         var place = try duplicate(folder)
         for (number, step) in path.steps.enumerated() {
             let isLast = number == path.steps.count - 1
-            place = try open(step.text, in: place.number, isLast || missing == .refused ? missing : .folder)
+            place = try open(step.text, in: place.number, isLast || missing == .refused ? missing : .folder, mayMake)
         }
         return place
     }
 
-    private static func open(_ name: String, in folder: CInt, _ missing: Missing) throws(SystemCallError)
-        -> FileDescriptor
-    {
+    /// What is thrown where a step may not be made. The calls here never fail with it.
+    static let notAllowed = ECANCELED
+
+    private static func open(
+        _ name: String, in folder: CInt, _ missing: Missing, _ mayMake: (CInt, String) -> Bool
+    ) throws(SystemCallError) -> FileDescriptor {
         let found = linux_open_inside(folder, name, LINUX_O_PATH)
         guard found == -ENOENT, missing != .refused else {
             guard found >= 0 else { throw SystemCallError(code: -found) }
             return try FileDescriptor(found)
         }
+        guard mayMake(folder, name) else { throw SystemCallError(code: notAllowed) }
         switch missing {
         case .file:
             let made = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o644)

@@ -1,4 +1,5 @@
 import CLinux
+import Netfilter
 import System
 
 #if canImport(Glibc)
@@ -10,8 +11,23 @@ struct HostFolders: Hashable, Sendable {
     /// With what is below them. They may contain links, unlike what requests name below them: who writes the
     /// configuration is trusted, who writes into a shared folder is not.
     let allowed: [HostPath]
-    /// Folders with the server's own files, which are given to nobody.
+    /// The server's own files and folders, which are given to nobody; without links, as far as they are there.
     let withheld: [String]
+
+    init(allowed: [HostPath], withheld: [String]) {
+        self.allowed = allowed
+        self.withheld = withheld.map(Self.canonical)
+    }
+
+    private static func canonical(_ path: String) -> String {
+        if let real = realpath(path, nil) {
+            defer { free(real) }
+            return String(cString: real)
+        }
+        let (folder, name) = (path.splitAtLastSlash.folder, path.splitAtLastSlash.name)
+        guard folder != path, !folder.isEmpty, folder != "/", !name.isEmpty else { return path }
+        return canonical(folder) + "/" + name
+    }
 
     /// Opens what a volume names, and makes it as a folder if it is missing.
     ///
@@ -38,10 +54,13 @@ struct HostFolders: Hashable, Sendable {
         let rest = path.steps.dropFirst(root.steps.steps.count)
         let found: FileDescriptor
         do throws(SystemCallError) {
-            found = try FolderSteps.open(rest, below: start.number, missing: makes ? .folder : .refused)
+            found = try FolderSteps.open(rest, below: start.number, missing: makes ? .folder : .refused) {
+                (folder, name) in Self.path(of: folder).map { !isWithheld(($0 == "/" ? "" : $0) + "/" + name) } ?? false
+            }
         } catch {
             switch error.code {
             case ENOENT where !makes: return nil
+            case FolderSteps.notAllowed: throw Self.isOwn(path)
             case ELOOP:
                 throw VolumeProblem(
                     .hostPathNotAllowed, "the host path \(path) goes through a symbolic link: name the folder itself")
@@ -58,13 +77,18 @@ struct HostFolders: Hashable, Sendable {
             throw VolumeProblem(.invalidHostPath, "the host path \(path) is neither a folder nor a file")
         }
         // By where it really is, since the allowed folder may be reached through links.
-        guard let real = Self.path(of: place) else { return }
+        guard let real = Self.path(of: place), !isWithheld(real) else { throw Self.isOwn(path) }
+    }
+
+    private static func isOwn(_ path: HostPath) -> VolumeProblem {
+        VolumeProblem(.hostPathNotAllowed, "the host path \(path) holds the server's own files")
+    }
+
+    private func isWithheld(_ real: String) -> Bool {
         func isWithin(_ path: String, _ folder: String) -> Bool {
             path == folder || path.hasPrefix(folder == "/" ? "/" : folder + "/")
         }
-        guard !withheld.contains(where: { isWithin(real, $0) || isWithin($0, real) }) else {
-            throw VolumeProblem(.hostPathNotAllowed, "the host path \(path) holds the server's own files")
-        }
+        return withheld.contains { isWithin(real, $0) || isWithin($0, real) }
     }
 
     private static func path(of descriptor: CInt) -> String? {

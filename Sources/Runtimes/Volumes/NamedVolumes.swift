@@ -38,10 +38,21 @@ package struct NamedVolumes: Sendable {
         guard access(directory, F_OK) == 0 else { return }
         try? alone { () throws(RuntimeError) in
             for name in File.names(in: directory) ?? [] where name.hasPrefix(Self.unfinished) {
-                VolumeFolder(path: directory + "/" + name).unmount()
-                if let aside = try? TreeRemoval.setAside(directory + "/" + name, into: removed) { take(aside) }
+                let folder = VolumeFolder(path: directory + "/" + name)
+                // Another process may be making it at this moment.
+                guard let lock = try? folder.lock(within: 0).release() else { continue }
+                defer { close(lock) }
+                _ = try? TreeRemoval.setAside(folder.path, into: removed)
             }
-            for name in File.names(in: removed) ?? [] { take(removed + "/" + name) }
+            for name in File.names(in: removed) ?? [] {
+                VolumeFolder(path: removed + "/" + name).unmount()
+                take(removed + "/" + name)
+            }
+            // Of sandboxes whose removal was cut short. A record that cannot be read may name any.
+            guard SandboxFolder.withUnreadableRecords(in: sandboxes).isEmpty else { return }
+            let used = LocalEngine.records(in: sandboxes).flatMap { $0.record.spec.volumes ?? [] }
+            let names = Set(used.compactMap(\.claim?.claim))
+            for volume in all where !names.contains(volume.name) { folder(of: volume.name).unmount() }
         }
     }
 
@@ -52,33 +63,56 @@ package struct NamedVolumes: Sendable {
         _ record: VolumeRecord, _ limits: DiskLimits, from source: String? = nil, reserve: Int64
     ) throws(RuntimeError) -> Bool {
         mkdir(directory, 0o700)
-        return try alone { () throws(RuntimeError) in
-            guard access(folder(of: record.name).path, F_OK) != 0 else { return false }
-            let made = VolumeFolder(
-                path: directory + "/" + Self.unfinished + String(UInt64.random(in: .min ... .max), radix: 36))
-            do throws(RuntimeError) {
-                let reserve = DiskReserve(folder: directory, bytes: reserve)
-                try reserve.check()
-                try made.create(record, limits, from: source, reserve: reserve)
-                guard rename(made.path, folder(of: record.name).path) == 0 else { throw made.failure("naming") }
-            } catch {
-                made.unmount()
-                try? TreeRemoval.remove(made.path)
-                throw error
+        let made = VolumeFolder(
+            path: directory + "/" + Self.unfinished + String(UInt64.random(in: .min ... .max), radix: 36))
+        // Made beside the others, which nobody waits for meanwhile. The lock says that it is not left over.
+        let lock = try alone { () throws(RuntimeError) -> CInt in
+            guard access(folder(of: record.name).path, F_OK) != 0 else { return -1 }
+            guard mkdir(made.path, 0o700) == 0 else { throw made.failure("making") }
+            return try made.lock(within: 0).release()
+        }
+        guard lock >= 0 else { return false }
+        defer { close(lock) }
+        func discard() {
+            made.unmount()
+            try? TreeRemoval.remove(made.path)
+        }
+        do throws(RuntimeError) {
+            let reserve = DiskReserve(folder: directory, bytes: reserve)
+            try reserve.check()
+            try made.create(record, limits, from: source, reserve: reserve)
+            let isNamed = try alone { () throws(RuntimeError) in
+                let code = linux_rename_at_new(AT_FDCWD, made.path, AT_FDCWD, folder(of: record.name).path)
+                guard code == 0 || code == -EEXIST else {
+                    throw .system(action: "naming \(made.path)", reason: String(cString: strerror(-code)))
+                }
+                return code == 0
             }
-            return true
+            if !isNamed { discard() }
+            return isNamed
+        } catch {
+            discard()
+            throw error
         }
     }
 
-    /// Opens a volume's files (O_PATH), and mounts its disk if it is not.
-    /// - Returns: nil if there is no such volume.
-    func open(_ name: String) throws(RuntimeError) -> FileDescriptor? {
+    /// Opens a volume's files (O_PATH) for a sandbox, and mounts its disk if it is not. One that was to go with another
+    /// sandbox stays from now on.
+    /// - Returns: nil if there is no such volume, or if it is another key's.
+    func open(_ name: String, for sandbox: EngineSpec) throws(RuntimeError) -> FileDescriptor? {
         guard access(folder(of: name).path, F_OK) == 0 else { return nil }
         return try alone { () throws(RuntimeError) in
             let folder = folder(of: name)
-            guard self[name] != nil else {
+            guard var record = self[name] else {
                 guard access(folder.path, F_OK) == 0 else { return nil }
                 throw .volume(VolumeProblem(.claimFailed, "the record of volume \(name) cannot be read"))
+            }
+            guard record.isFor(sandbox.caller) else { return nil }
+            if record.goesWith != nil, record.goesWith != sandbox.id {
+                record.goesWith = nil
+                do throws(SystemCallError) { try record.write(to: folder.path) } catch {
+                    throw .system(action: "writing the record in \(folder.path)", reason: "\(error)")
+                }
             }
             try folder.disk.mount()
             return try folder.openFiles()
@@ -95,11 +129,12 @@ package struct NamedVolumes: Sendable {
         return try alone { () throws(RuntimeError) in
             let users = users(of: name, besides: sandbox)
             guard users.isEmpty else { throw .volumeInUse(name, by: users[0]) }
-            let folder = folder(of: name)
-            ProjectQuota.lift(folder.disk.path)
-            folder.unmount()
             do throws(RemovalError) {
-                guard let aside = try TreeRemoval.setAside(folder.path, into: removed) else { return false }
+                guard let aside = try TreeRemoval.setAside(folder(of: name).path, into: removed) else { return false }
+                // Not before: a volume that stays keeps its limit.
+                let folder = VolumeFolder(path: aside)
+                ProjectQuota.lift(folder.disk.path)
+                folder.unmount()
                 take(aside)
             } catch { throw .system(action: "removing volume \(name)", reason: "\(error)") }
             return true

@@ -1,4 +1,5 @@
 import CLinux
+import Netfilter
 import System
 
 #if canImport(Glibc)
@@ -12,19 +13,16 @@ struct VolumeFolder: Hashable, Sendable {
     var disk: VolumeDisk { VolumeDisk(folder: path) }
     /// What sandboxes see. Not the disk's own root, which may hold `lost+found`.
     var files: String { disk.path + "/data" }
-    /// There while the files of an image are copied into the volume.
-    var unseeded: String { path + "/unseeded" }
 
-    /// Makes it in a new folder.
+    /// Makes it in its folder, which is there and empty.
     /// - Parameter source: a folder with the files that it is to begin with; nil for none.
     func create(
         _ record: VolumeRecord, _ limits: DiskLimits, from source: String? = nil, reserve: DiskReserve
     ) throws(RuntimeError) {
-        guard mkdir(path, 0o700) == 0 else { throw failure("making") }
         var record = record
         record.bytes = try limits.make(disk, bytes: record.bytes ?? 0)
         guard mkdir(files, 0o755) == 0 else { throw failure("making") }
-        if let source { try copy(from: source, reserve: reserve) }
+        if let source { try copy(from: source, into: files, reserve: reserve) }
         do throws(SystemCallError) {
             // Whoever moves it to its name must find it whole, after a power failure, too.
             try record.write(to: path)
@@ -33,9 +31,9 @@ struct VolumeFolder: Hashable, Sendable {
 
     private static let copyMilliseconds = 600_000
 
-    /// Copies a folder's contents into the empty volume, with its owner and mode: links as links, nothing through them.
-    /// The program can write nowhere else.
-    func copy(from source: String, reserve: DiskReserve) throws(RuntimeError) {
+    /// Copies a folder's contents into an empty folder of the volume, with its owner and mode: links as links, nothing
+    /// through them. The program can write nowhere else.
+    func copy(from source: String, into files: String, reserve: DiskReserve) throws(RuntimeError) {
         let outcome: Tool.Outcome
         do throws(ImageError) {
             outcome = try Tool.find("cp", package: "coreutils").run(
@@ -47,6 +45,24 @@ struct VolumeFolder: Hashable, Sendable {
             throw .volume(
                 VolumeProblem(.claimFailed, "they could not all be copied into the volume; is it too small for them?"))
         }
+    }
+
+    /// Lets one at a time fill the volume. A server that ends lets go of it.
+    /// - Parameter milliseconds: how long others are waited for.
+    /// - Returns: a descriptor, which holds the lock.
+    func lock(within milliseconds: Int) throws(RuntimeError) -> FileDescriptor {
+        let lock: FileDescriptor
+        do throws(SystemCallError) {
+            lock = try FileDescriptor(opening: path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+        } catch { throw .system(action: "opening \(path)", reason: "\(error)") }
+        let step: UInt32 = 20
+        for _ in 0...max(0, milliseconds / Int(step)) {
+            if flock(lock.number, LOCK_EX | LOCK_NB) == 0 { return lock }
+            guard errno == EWOULDBLOCK || errno == EINTR else { throw failure("locking") }
+            usleep(step * 1000)
+        }
+        throw .volume(
+            VolumeProblem(.claimFailed, "volume \(path.splitAtLastSlash.name) is still being filled: try again later"))
     }
 
     func openFiles() throws(RuntimeError) -> FileDescriptor {

@@ -9,7 +9,9 @@ import System
 /// The volumes of one sandbox as mounts that are attached nowhere yet. The OCI runtime's process attaches them in its own
 /// mount namespace, so they are never seen in the machine's, nothing is left of them when that process or this one ends,
 /// and a removal of the sandbox's folder cannot meet them.
-final class VolumeMounts {
+///
+/// Unchecked: one thread adds to it, and hands it on when all are there.
+final class VolumeMounts: @unchecked Sendable {
     private(set) var attachments: [ProcessLaunch.Mounts.Attachment] = []
     private var places: [(place: CInt, kind: PlaceKind)] = []
 

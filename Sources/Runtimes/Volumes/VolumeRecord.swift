@@ -18,16 +18,25 @@ package struct VolumeRecord: Codable, Hashable, Sendable {
     /// The limit of its data; nil if nothing holds it to one.
     package var bytes: Int64?
     package var madeBy: Maker
+    /// The id of the API key whose it is: others do not get it. nil for the server's own key, and for operators.
+    package var owner: String?
     /// The id of the sandbox with which it goes; nil if it stays until it is removed.
     package var goesWith: String?
 
-    package init(name: String, createdAt: Int, bytes: Int64?, madeBy: Maker, goesWith: String? = nil) {
+    package init(
+        name: String, createdAt: Int, bytes: Int64?, madeBy: Maker, owner: String? = nil, goesWith: String? = nil
+    ) {
         self.name = name
         self.createdAt = createdAt
         self.bytes = bytes
         self.madeBy = madeBy
+        self.owner = owner
         self.goesWith = goesWith
     }
+
+    /// Whether sandboxes of this caller may have it. What an operator made is everybody's, and the server's own key, which
+    /// is nil, gets all.
+    func isFor(_ caller: String?) -> Bool { madeBy == .operator || caller == nil || owner == caller }
 
     static let fileName = "volume.json"
 

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Threads for blocking work (disk, netlink, programs), because Swift's own few threads must never block.
 ///
 /// Threads are created on demand, and end with the pool's last reference, after the waiting work is done.
@@ -26,6 +28,38 @@ package final class WorkerPool: Sendable {
         return try outcome.get()
     }
 
+    /// The same for work that may never end: its thread is then lost, but not its caller.
+    /// - Parameter late: gets a result for which nobody waits any more.
+    /// - Returns: nil if there is no result in time. What has not begun by then never does.
+    package func run<Result: Sendable>(
+        within limit: Duration, _ body: @escaping @Sendable () -> Result,
+        late: @escaping @Sendable (Result) -> Void = { _ in }
+    ) async -> Result? {
+        await withCheckedContinuation { continuation in
+            let isOver = OnceFlag()
+            let clock = Task {
+                try? await Task.sleep(for: limit)
+                if isOver.raise() { continuation.resume(returning: nil) }
+            }
+            submit {
+                guard !isOver.isRaised else { return }
+                let result = body()
+                guard isOver.raise() else { return late(result) }
+                clock.cancel()
+                continuation.resume(returning: result)
+            }
+        }
+    }
+
     /// The same without waiting for the result.
     package func submit(_ work: @escaping Work) { crew.take(work) }
+}
+
+/// Says who is first.
+private final class OnceFlag: Sendable {
+    private let flag = Atomic(false)
+
+    var isRaised: Bool { flag.load(ordering: .acquiring) }
+    /// - Returns: true to the first caller only.
+    func raise() -> Bool { !flag.exchange(true, ordering: .acquiringAndReleasing) }
 }

@@ -1,6 +1,7 @@
 import HTTPServer
 import JSON
 import NIOHTTP1
+import Runtimes
 import Testing
 
 @testable import ControlPlane
@@ -50,6 +51,16 @@ import Testing
         }
         #expect(await house.send(.GET, "/v1/sandboxes/\(id)/endpoints/80", key: texts[.read]!).status == 403)
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)", key: texts[.admin]!).status == 204)
+    }
+
+    @Test func `a runtime is told whose sandbox it makes, since named volumes have owners, too`() async throws {
+        let (house, texts, other) = try house()
+        let ids = [try await create(house, texts[.operate]!), try await create(house, other)]
+        let callers = ids.map { house.runtime.specs[$0]?.caller }
+        #expect(callers == ids.map { house.service.catalog[$0]?.owner })
+        #expect(callers.allSatisfy { $0 != nil } && callers[0] != callers[1])
+        let own = try await create(house, House.apiKey)
+        #expect(house.runtime.specs[own] != nil && house.runtime.specs[own]?.caller == nil)
     }
 
     /// What is left of a path when the names in it are filled in.

@@ -6,6 +6,7 @@ import Foundation
 import Ingress
 import NetworkPolicy
 import Redis
+import Runtimes
 import SecureAccess
 import ServerTLS
 import Testing
@@ -30,6 +31,23 @@ private func settings(_ text: String) throws -> Settings {
         let again = try settings(uncommented.joined(separator: "\n"))
         #expect(again.server.maxSandboxTimeout == 315_360_000 && again.server.port == 8080)
         #expect(again.gateway.tls?.certificates.count == 1 && again.gateway.traffic.clientRate == 50)
+    }
+
+    @Test func `whatever file of the server's is named, sandboxes are not given it`() throws {
+        var settings = Settings()
+        settings.server.tls = TLSListener(port: 1, certificates: [CertificateFiles(certificate: "/t/c", key: "/t/k")])
+        settings.gateway.tls = TLSListener(port: 2, certificates: [CertificateFiles(certificate: "/g/c", key: "/g/k")])
+        settings.file = "/etc/sallyport.toml"
+        (settings.storePath, settings.server.auditLog, settings.egress.auditLog) = ("/db", "/audit", "/decisions")
+        (settings.local.stateDirectory, settings.local.runDirectory) = ("/state", "/run/s")
+        (settings.local.baseImage, settings.local.codeImage, settings.local.execd) = ("/base", "/code", "/execd")
+        (settings.storage.bucketRoot, settings.server.pages, settings.egress.presets) = ("/oss", "/pages", "/presets")
+        #expect(
+            Set(settings.ownFiles) == [
+                "/t/c", "/t/k", "/g/c", "/g/k", "/etc/sallyport.toml", "/db", "/audit", "/decisions", "/state",
+                "/run/s",
+                "/base", "/code", "/execd", "/oss", "/pages", "/presets",
+            ])
     }
 
     @Test func `an example is read, and what there is no runtime for has none`() throws {

@@ -20,7 +20,8 @@ import Testing
                 .write(toFile: path, atomically: true, encoding: .utf8)
             chmod(path, 0o755)
         }
-        var mounts = BucketMounts(root: folder.path + "/oss/deep")
+        var mounts = BucketMounts(root: folder.path + "/oss/deep", keysFolder: folder.path + "/run")
+        mkdir(folder.path + "/run", 0o700)
         mounts.folders = [folder.path + "/bin", "/usr/bin", "/bin"]
         return mounts
     }
@@ -54,6 +55,8 @@ import Testing
         #expect(
             contents(of: folder.path + "/calls")?.contains("tops3cret") == false, "arguments are everybody's to read")
         #expect(ControlGroup.entries(of: folder.path + "/oss/deep") == ["box-v"], "the file is gone")
+        #expect(ControlGroup.entries(of: folder.path + "/run").isEmpty, "the keys are gone")
+        #expect(contents(of: folder.path + "/calls")?.contains(folder.path + "/run/") == true, "they were in memory")
         mounts.unmount([volume], sandbox: "other")
         #expect(access(target + "/in-the-bucket", F_OK) == 0, "another sandbox's is left alone")
         mounts.unmount([volume], sandbox: "box")
@@ -77,8 +80,36 @@ import Testing
         #expect(ControlGroup.entries(of: folder.path + "/oss/deep").isEmpty)
     }
 
+    @Test(arguments: [0o755, 0o711, 0o777]) func `root alone gets to the mounts, whatever rights their folder had`(
+        _ mode: mode_t
+    ) throws {
+        let mounts = try mounts("mount -t tmpfs none \"$target\"")
+        try Command.run("mkdir", "-p", mounts.root)
+        chmod(mounts.root, mode)
+        chown(mounts.root, 1000, 1000)
+        let (volume, claim) = try volume(.two)
+        _ = try mounts.mount(claim, volume, keys, sandbox: "box", owner: 7)
+        var status = stat()
+        #expect(stat(mounts.root, &status) == 0 && status.st_mode & 0o777 == 0o700 && status.st_uid == 0)
+        mounts.unmount([volume], sandbox: "box")
+    }
+
+    @Test func `keys and mounts that a killed server left go when the next starts, but not those of sandboxes`() throws
+    {
+        let mounts = try mounts("mount -t tmpfs none \"$target\"")
+        let (volume, claim) = try volume(.two)
+        for sandbox in ["gone", "there"] { _ = try mounts.mount(claim, volume, keys, sandbox: sandbox, owner: 7) }
+        try "tops3cret".write(toFile: folder.path + "/run/bucket-keys-gone-v", atomically: false, encoding: .utf8)
+        try "other".write(toFile: folder.path + "/run/other", atomically: false, encoding: .utf8)
+        mounts.recover(sandboxes: ["there"])
+        #expect(ControlGroup.entries(of: mounts.root) == ["there-v"])
+        #expect(ControlGroup.entries(of: folder.path + "/run") == ["other"])
+        #expect(contents(of: "/proc/self/mountinfo")?.contains(mounts.root + "/gone-v") == false)
+        mounts.unmount([volume], sandbox: "there")
+    }
+
     @Test func `where a program is missing it is named`() throws {
-        var mounts = BucketMounts(root: folder.path + "/oss")
+        var mounts = BucketMounts(root: folder.path + "/oss", keysFolder: folder.path)
         mounts.folders = [folder.path]
         #expect {
             try mounts.check(BucketClaim(bucket: "abc", endpoint: "e", version: .one))

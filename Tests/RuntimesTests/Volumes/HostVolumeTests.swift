@@ -128,6 +128,75 @@ import Testing
         }
     }
 
+    @Test(arguments: ["", "/own", "/own/deep", "/link/deep"])
+    func `where the server's own files are nothing is made, not even before it is refused`(_ withheld: String) throws {
+        let folder = TemporaryFolder("withheld")
+        try Command.run("mkdir", "-p", folder.path + "/own")
+        symlink(folder.path + "/own", folder.path + "/link")
+        let folders = HostFolders(allowed: [HostPath(configured: folder.path)!], withheld: [folder.path + withheld])
+        let path = try HostPath(folder.path + "/own/deep/er", of: "v")
+        let volume = SandboxVolume(name: "v", mountPath: try MountPath("/v", of: "v"), source: .host(path))
+        #expect {
+            _ = try folders.open(path, volume, makes: true)
+        } throws: {
+            ($0 as? VolumeProblem)?.code == .hostPathNotAllowed
+        }
+        #expect(ControlGroup.entries(of: folder.path + "/own").isEmpty)
+    }
+
+    @Test func `folders in which buckets are mounted, and of namespaces, are not given`() async throws {
+        func adjust(_ configuration: inout LocalConfiguration, _ folder: String) {
+            configuration.storage.bucketRoot = folder + "/shared/buckets"
+        }
+        try await VolumeRuntime.run(adjust: adjust) { volumes async throws in
+            for path in ["/shared", "/shared/buckets", "/shared/buckets/sp/other-v"] {
+                let volume = try volumes.host(volumes.test.folder + path, at: "/data")
+                #expect(try await volumes.refusal("own-1", [volume]).code == .hostPathNotAllowed, "\(path)")
+            }
+        }
+    }
+
+    @Test func `storage that answers no more holds up nothing but its own sandbox`() async throws {
+        try await VolumeRuntime.run { volumes async throws in
+            let runtime = volumes.test.runtime, hung = DispatchSemaphore(value: 0)
+            // As many as there are threads for volumes, and more than there are others.
+            for _ in 0..<20 {
+                runtime.volumeThreads.opens.submit { hung.wait() }
+                runtime.volumeThreads.checks.submit { hung.wait() }
+            }
+            let log = try await volumes.output("free-1", "echo runs", [])
+            #expect(log.hasPrefix("runs"))
+            try await runtime.pause("free-1")
+            try await runtime.resume("free-1")
+            try await runtime.delete("free-1")
+            for _ in 0..<40 { hung.signal() }
+        }
+    }
+
+    @Test func `who waits for hung storage is told so, and what comes of it later is undone`() async throws {
+        var threads = VolumeThreads()
+        threads.openPatience = .milliseconds(1)
+        let hung = DispatchSemaphore(value: 0), (undone, undo) = AsyncStream<Void>.makeStream()
+        let begun = Begun()
+        // Until it has begun before its time is over.
+        repeat {
+            do throws(RuntimeError) {
+                try await threads.open { () throws(RuntimeError) -> Void in
+                    begun.value.store(true, ordering: .releasing)
+                    hung.wait()
+                } late: {
+                    undo.yield()
+                }
+                Issue.record("nobody was told")
+            } catch {}
+            threads.openPatience *= 2
+        } while !begun.value.load(ordering: .acquiring)
+        for _ in 0..<64 { hung.signal() }
+        for await _ in undone { break }
+    }
+
+    private final class Begun: Sendable { let value = Atomic(false) }
+
     @Test func `a folder that becomes a link between the check and the mount does not lead out`() async throws {
         try await VolumeRuntime.run { volumes async throws in
             let (place, shared) = (volumes.shared + "/swapped", volumes.shared)

@@ -134,8 +134,12 @@ import Testing
 
 extension VolumeRuntime {
     /// As `refusal`, while other sandboxes are there.
-    func refusalBeside(_ id: String, _ volume: SandboxVolume) async throws -> VolumeProblem {
-        do { try await test.runtime.admit([volume]) } catch RuntimeError.volume(let problem) { return problem }
+    func refusalBeside(
+        _ id: String, _ volume: SandboxVolume, caller: String? = nil
+    ) async throws -> VolumeProblem {
+        do { try await test.runtime.admit([volume], for: caller) } catch RuntimeError.volume(let problem) {
+            return problem
+        }
         throw Unrefused()
     }
 }

@@ -1,6 +1,8 @@
+import CLinux
 import Foundation
 import Glibc
 import Logging
+import System
 import TestSupport
 import Testing
 
@@ -53,6 +55,10 @@ import Testing
             try await volumes.test.runtime.delete("named-6")
             #expect(volumes.named["mine"] != nil, "it did not make it")
             try await volumes.test.runtime.delete("named-5")
+            #expect(volumes.named["mine"] != nil, "another has had it, and may want it again")
+            #expect(try volumes.named.remove("mine", take: { try? TreeRemoval.remove($0) }))
+            _ = try await volumes.output("named-5", "touch /data/a", [mine])
+            try await volumes.test.runtime.delete("named-5")
             #expect(volumes.named["mine"] == nil && volumes.named.all.isEmpty)
             // Kept where another has it at that moment.
             _ = try await volumes.output("named-7", "touch /data/a", [mine])
@@ -67,6 +73,32 @@ import Testing
             ]
             #expect(try await volumes.refusal("named-9", failing).code == .claimNotFound)
             #expect(volumes.named["early"] == nil)
+        }
+    }
+
+    @Test(arguments: [true, false])
+    func `a key's volume is not there for other keys, and is for the server's own`(_ creates: Bool) async throws {
+        try await VolumeRuntime.run { volumes async throws in
+            let own = try volumes.claim("own", at: "/data", creates: creates, goesWithSandbox: true)
+            let making = try volumes.claim("own", at: "/data")
+            _ = try await volumes.output("owned-1", "echo a > /data/file", [making], caller: "a")
+            #expect(volumes.named["own"]?.owner == "a")
+            try await volumes.test.runtime.delete("owned-1")
+            await #expect(throws: RuntimeError.self) { try await volumes.test.runtime.admit([own], for: "b") }
+            #expect(try await volumes.refusal("owned-2", [own], caller: "b").code == .claimNotFound)
+            for (id, caller) in [("owned-3", "a"), ("owned-4", nil)] {
+                try await volumes.test.runtime.admit([own], for: caller)
+                let log = try await volumes.output(id, "cat /data/file", [own], caller: caller)
+                #expect(log.hasPrefix("a\n"))
+            }
+            // What the server's own key makes is no other key's; what operators make is everybody's.
+            let server = try volumes.claim("servers", at: "/data", creates: creates)
+            _ = try await volumes.output("owned-5", "true", [try volumes.claim("servers", at: "/data")])
+            #expect(try await volumes.refusalBeside("owned-6", server, caller: "b").code == .claimNotFound)
+            let record = VolumeRecord(name: "shared", createdAt: 0, bytes: 32 << 20, madeBy: .operator)
+            #expect(try volumes.named.create(record, volumes.test.runtime.limits, reserve: 0))
+            let shared = try volumes.claim("shared", at: "/data", creates: creates)
+            for caller in ["a", "b", nil] { try await volumes.test.runtime.admit([shared], for: caller) }
         }
     }
 
@@ -112,19 +144,89 @@ import Testing
         }
     }
 
-    @Test func `what a server left half-filled is filled anew`() async throws {
-        func fill(_ image: String) throws {
-            mkdir(image + "/data", 0o755)
-            try "whole\n".write(toFile: image + "/data/file", atomically: false, encoding: .utf8)
+    private func imageWithFile(_ image: String) throws {
+        mkdir(image + "/data", 0o755)
+        for name in ["file", "other"] {
+            try "image\n".write(toFile: image + "/data/" + name, atomically: false, encoding: .utf8)
         }
-        try await VolumeRuntime.run(image: fill) { volumes async throws in
-            let record = VolumeRecord(name: "cut", createdAt: 0, bytes: 32 << 20, madeBy: .server)
-            #expect(try volumes.named.create(record, volumes.test.runtime.limits, reserve: 0))
-            let folder = volumes.named.folder(of: "cut")
-            try volumes.write("half", to: folder.files + "/file")
-            try volumes.write("", to: folder.unseeded)
+    }
+
+    private func made(_ name: String, _ volumes: VolumeRuntime) throws -> VolumeFolder {
+        let record = VolumeRecord(name: name, createdAt: 0, bytes: 32 << 20, madeBy: .server)
+        #expect(try volumes.named.create(record, volumes.test.runtime.limits, reserve: 0))
+        let folder = volumes.named.folder(of: name)
+        try folder.disk.mount()
+        return folder
+    }
+
+    @Test func `a half copy of the image's files that a server left is made anew`() async throws {
+        try await VolumeRuntime.run(image: imageWithFile) { volumes async throws in
+            let folder = try made("cut", volumes)
+            mkdir(folder.disk.path + "/seed-1", 0o700)
+            try volumes.write("half", to: folder.disk.path + "/seed-1/file")
             let log = try await volumes.output("seed-5", "cat /data/file", [try volumes.claim("cut", at: "/data")])
-            #expect(log.hasPrefix("whole\n") && access(folder.unseeded, F_OK) != 0)
+            #expect(log.hasPrefix("image\n"))
+            #expect(ControlGroup.entries(of: folder.disk.path).allSatisfy { !$0.hasPrefix("seed") })
+        }
+    }
+
+    @Test func `a whole copy that a server left is moved on, and replaces nothing that sandboxes wrote`() async throws {
+        try await VolumeRuntime.run(image: imageWithFile) { volumes async throws in
+            let folder = try made("moved", volumes)
+            mkdir(folder.disk.path + "/seed", 0o755)
+            for name in ["file", "other"] { try volumes.write("image\n", to: folder.disk.path + "/seed/" + name) }
+            try volumes.write("written\n", to: folder.files + "/file")
+            let log = try await volumes.output(
+                "seed-6", "cat /data/file /data/other", [try volumes.claim("moved", at: "/data")])
+            #expect(log.hasPrefix("written\nimage\n"), "\(log)")
+            #expect(access(folder.disk.path + "/seed", F_OK) != 0)
+        }
+    }
+
+    /// Of earlier servers' marker, too, and whatever else lies beside the files.
+    @Test(arguments: ["unseeded", "disk/seed-1/file"])
+    func `whatever a server left, files of sandboxes that run on the volume stay`(_ left: String) async throws {
+        try await VolumeRuntime.run(image: imageWithFile) { volumes async throws in
+            let folder = try made("kept", volumes)
+            try Command.run("mkdir", "-p", folder.path + "/" + left)
+            let claim = try volumes.claim("kept", at: "/work"), filling = try volumes.claim("kept", at: "/data")
+            _ = try await volumes.output("seed-7", "echo mine > /work/mine", [claim])
+            let log = try await volumes.output("seed-8", "cat /data/mine; ls /data", [filling])
+            #expect(log.hasPrefix("mine\nmine\ndone"), "\(log)")
+        }
+    }
+
+    @Test func `of a sandbox restored from a snapshot the layers' files come along, as it sees them`() async throws {
+        try await VolumeRuntime.run(image: imageWithFile) { volumes async throws in
+            let layer = volumes.test.folder + "/layer"
+            try Command.run("mkdir", "-p", layer + "/data")
+            try volumes.write("layer\n", to: layer + "/data/file")
+            try volumes.write("new\n", to: layer + "/data/new")
+            var spec = volumes.spec(
+                "seed-11", "cat /data/file /data/other /data/new; echo done; exec sleep 1000",
+                [try volumes.claim("layered", at: "/data")])
+            spec.layers = [layer]
+            _ = try await volumes.test.runtime.prepare(spec)
+            try await volumes.test.runtime.start("seed-11")
+            let isSaid = try await eventually { volumes.test.log("seed-11").hasSuffix("done\n") }
+            #expect(isSaid && volumes.test.log("seed-11").hasPrefix("layer\nimage\nnew\n"))
+        }
+    }
+
+    @Test func `a copy that fails leaves the volume as it was, for those who have it`() async throws {
+        try await VolumeRuntime.run { (image: String) in
+            mkdir(image + "/data", 0o755)
+            try Command.run("dd", "if=/dev/zero", "of=" + image + "/data/large", "bs=1M", "count=64", "status=none")
+        } _: { volumes async throws in
+            let claim = try volumes.claim("tight", at: "/data", bytes: 16 << 20)
+            await #expect(throws: RuntimeError.self) {
+                _ = try await volumes.output("seed-9", "true", [claim])
+            }
+            try await volumes.test.runtime.delete("seed-9")
+            let log = try await volumes.output(
+                "seed-10", "echo fits > /work/file; cat /work/file",
+                [try volumes.claim("tight", at: "/work", creates: false)])
+            #expect(log.hasPrefix("fits\n"), "no space is lost: \(log)")
         }
     }
 
@@ -153,6 +255,47 @@ import Testing
                 ControlGroup.entries(of: volumes.named.directory + "/.removed").isEmpty
             }
             #expect(isGone && access(half, F_OK) != 0)
+        }
+    }
+
+    @Test func `one that another process makes at this moment is not taken for a leftover`() async throws {
+        try await VolumeRuntime.run { volumes async throws in
+            let half = VolumeFolder(path: volumes.named.directory + "/.new-2")
+            try Command.run("mkdir", "-p", half.path + "/disk")
+            let lock = try half.lock(within: 0).release()
+            volumes.named.recover { _ in Issue.record("it was taken") }
+            #expect(access(half.disk.path, F_OK) == 0)
+            close(lock)
+            var taken: [String] = []
+            volumes.named.recover { taken.append($0) }
+            #expect(taken.count == 1 && access(half.path, F_OK) != 0)
+        }
+    }
+
+    @Test func `while one is made or filled others are had, and a wait for it ends`() async throws {
+        try await VolumeRuntime.run { volumes async throws in
+            let limits = volumes.test.runtime.limits
+            for name in ["slow", "quick"] {
+                let record = VolumeRecord(name: name, createdAt: 0, bytes: 32 << 20, madeBy: .operator)
+                #expect(try volumes.named.create(record, limits, reserve: 0))
+            }
+            let folder = volumes.named.folder(of: "slow")
+            let lock = try folder.lock(within: 0).release()
+            defer { close(lock) }
+            let log = try await volumes.output("wait-1", "echo had", [try volumes.claim("quick", at: "/data")])
+            #expect(log.hasPrefix("had"))
+            #expect(throws: RuntimeError.self) { _ = try folder.lock(within: 1) }
+        }
+    }
+
+    @Test func `a disk that a server left mounted, when nobody had it any more, is unmounted by the next`() async throws
+    {
+        try await VolumeRuntime.run { volumes async throws in
+            let folder = try made("left", volumes)
+            guard access(folder.disk.image, F_OK) == 0 else { return }
+            #expect(linux_is_mount_point(folder.disk.path) == 1)
+            volumes.named.recover { _ in }
+            #expect(linux_is_mount_point(folder.disk.path) == 0)
         }
     }
 

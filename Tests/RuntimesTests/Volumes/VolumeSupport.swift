@@ -59,16 +59,19 @@ struct VolumeRuntime {
             subPath: try SubPath(part, of: "v"), source: source)
     }
 
-    func spec(_ id: String, _ script: String, _ volumes: [SandboxVolume]) -> EngineSpec {
+    func spec(_ id: String, _ script: String, _ volumes: [SandboxVolume], caller: String? = nil) -> EngineSpec {
         var spec = test.spec(id, script)
+        spec.caller = caller
         spec.volumes = volumes
         return spec
     }
 
     /// Runs a script in a sandbox that stays.
     /// - Returns: what it prints.
-    func output(_ id: String, _ script: String, _ volumes: [SandboxVolume]) async throws -> String {
-        _ = try await test.runtime.prepare(spec(id, script + "\necho done; exec sleep 1000", volumes))
+    func output(
+        _ id: String, _ script: String, _ volumes: [SandboxVolume], caller: String? = nil
+    ) async throws -> String {
+        _ = try await test.runtime.prepare(spec(id, script + "\necho done; exec sleep 1000", volumes, caller: caller))
         try await test.runtime.start(id)
         let ended = try await eventually { test.log(id).hasSuffix("done\n") }
         #expect(ended, "\(test.log(id))")
@@ -76,9 +79,11 @@ struct VolumeRuntime {
     }
 
     /// The problem for which a sandbox is not made. Nothing of the sandbox is left then.
-    func refusal(_ id: String, _ volumes: [SandboxVolume]) async throws -> VolumeProblem {
+    func refusal(
+        _ id: String, _ volumes: [SandboxVolume], caller: String? = nil
+    ) async throws -> VolumeProblem {
         do {
-            _ = try await test.runtime.prepare(spec(id, "exec sleep 1000", volumes))
+            _ = try await test.runtime.prepare(spec(id, "exec sleep 1000", volumes, caller: caller))
             try await test.runtime.start(id)
         } catch RuntimeError.volume(let problem) {
             try await test.runtime.delete(id)

@@ -109,7 +109,7 @@ import Testing
 
     @Test func `version 1 has the keys in a file and everything else in its arguments`() throws {
         let claim = BucketClaim(bucket: "data", endpoint: "oss.example", version: .one, options: ["umask=022"])
-        let command = BucketCommand(
+        let command = try BucketCommand(
             claim, keys, prefix: try SubPath("a/b", of: "v"), owner: 7, target: "/m/x", path: "/m/x.keys")
         #expect(command.program == "ossfs" && command.file == "data:id:s3cret\n")
         #expect(
@@ -122,7 +122,7 @@ import Testing
 
     @Test func `version 2 has everything in a file`() throws {
         let claim = BucketClaim(bucket: "data", endpoint: "oss.example", options: ["attr_timeout=1"])
-        let command = BucketCommand(
+        let command = try BucketCommand(
             claim, keys, prefix: try SubPath("a/b", of: "v"), owner: 7, target: "/m/x", path: "/m/x.keys")
         #expect(command.program == "ossfs2" && command.arguments == ["mount", "/m/x", "-c", "/m/x.keys"])
         #expect(
@@ -156,10 +156,33 @@ import Testing
         }
     }
 
-    @Test(arguments: ["a;b", "a&b", "a|b", "a`b", "a$b", "a(b", "a)b", "a<b", "a>b", "a\rb", "a\nb", "a b", "-x"])
-    func `an endpoint that a shell or a file of options reads otherwise is refused`(_ text: String) {
+    @Test(arguments: [
+        "a;b", "a&b", "a|b", "a`b", "a$b", "a(b", "a)b", "a<b", "a>b", "a\rb", "a\nb", "a b", "-x",
+        "a,allow_root", "h,passwd_file=/etc/shadow", "https://h,use_cache=/etc", "a\\,b", "a=b", "file:///etc",
+        "https://", "",
+        "https://-x", "a/b", "ä",
+    ])
+    func `an endpoint that a shell, a file or a list of options reads otherwise is refused`(_ text: String) {
         #expect { try BucketClaim(bucket: "abc", endpoint: text).check(keys, of: "v") } throws: {
             ($0 as? VolumeProblem)?.code == .invalidParameter
+        }
+    }
+
+    @Test(arguments: ["oss.example", "http://oss.example:8080", "https://10.0.0.1", "[fd00::1]:443", "OSS-a.example"])
+    func `an endpoint is a host with a scheme and a port`(_ text: String) throws {
+        try BucketClaim(bucket: "abc", endpoint: text).check(keys, of: "v")
+    }
+
+    /// Whoever made the text, and whether it was checked before.
+    @Test(arguments: [
+        ("e,a=b", "umask=022", "/m/x"), ("e", "umask=022,use_cache=/etc", "/m/x"), ("e", "umask=022", "/m,a=b/x"),
+        ("e", "umask=\\", "/m/x"),
+    ]) func `nothing becomes two mount options`(_ endpoint: String, _ option: String, _ path: String) {
+        let claim = BucketClaim(bucket: "data", endpoint: endpoint, version: .one, options: [option])
+        #expect {
+            try BucketCommand(claim, keys, prefix: nil, owner: 7, target: path, path: path + ".keys")
+        } throws: {
+            ($0 as? VolumeProblem)?.code == .invalidBucketOption
         }
     }
 
