@@ -134,10 +134,8 @@ final class LayerCopy {
             try LayerFile.give(name, status, in: to, attributes, path)
         case _ where isWhiteout:
             guard mknodat(to, name.bytes, S_IFCHR, 0) == 0 else { throw Self.failure(path) }
-        // It belongs to a process; what it stands in the place of stays hidden.
-        case S_IFSOCK:
-            guard mknodat(to, name.bytes, S_IFCHR, 0) == 0 else { throw Self.failure(path) }
-        // A sandbox has no devices of its own.
+        // Sockets belong to processes, and a sandbox has no devices of its own. No whiteout takes their place: overlayfs shows it
+        // where nothing lies below.
         default: break
         }
         return false
