@@ -52,7 +52,8 @@ test: test-deps
 # What tries many moments or many inputs, LENGTH times as long as in `make test`, then every fuzzer: about an hour and a half.
 LENGTH ?= 10
 LONG := Tests/Gateway/test_soak.py Tests/Gateway/test_differential.py Tests/Gateway/test_malformed.py \
-	Tests/Faults/test_crashes.py Tests/Faults/test_guard_kills.py
+	Tests/Faults/test_crashes.py Tests/Faults/test_guard_kills.py Tests/Faults/test_snapshot_crashes.py \
+	Tests/Faults/test_volume_kills.py
 test-long: test-deps
 	SALLYPORT_TEST_LENGTH=$(LENGTH) ./scripts/conformance.sh $(LONG)
 	./scripts/fuzz.sh $(RUNS)
