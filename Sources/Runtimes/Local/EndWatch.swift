@@ -29,6 +29,12 @@ struct EndWatch: Sendable {
     /// The init's end, to be inherited through the OCI runtime; -1 if there is none.
     static func initsEnd(path: String) -> CInt { open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW) }
 
+    /// Whether its init has said already how it ended; execd may accept connections for a moment longer.
+    var hasReport: Bool {
+        var waiting = pollfd(fd: pipe, events: Int16(POLLIN), revents: 0)
+        return pipe >= 0 && poll(&waiting, 1, 0) > 0 && waiting.revents & Int16(POLLIN) != 0
+    }
+
     /// Call once, when the sandbox has ended.
     func end() -> SandboxEnd {
         var report = [UInt8](repeating: 0, count: 1 << 16)

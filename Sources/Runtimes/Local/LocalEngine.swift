@@ -282,8 +282,8 @@ package final class LocalEngine: Sendable {
             throw .ended(watch.end(), in: folder)
         }
         switch wait.untilReached(process) {
-        case .reached: watcher.watch(process, watch)
-        case .ended: throw .ended(watch.end(), in: folder)
+        case .reached where !watch.hasReport: watcher.watch(process, watch)
+        case .reached, .ended: throw .ended(watch.end(), in: folder)
         case .failed(let reason):
             watch.close()
             throw .startFailed(id: id, reason: folder.withOutput(reason))
