@@ -4,8 +4,9 @@ import SecureAccess
 import Spelling
 
 /// A pool of sandboxes that are made ahead of their use (docs/pools.md).
-package struct Pool: Codable, Hashable, Sendable {
+package struct Pool: Codable, Hashable, Sendable, Identifiable {
     package var name: String
+    package var id: String { name }
     var template: PoolTemplate
     var capacity: PoolCapacity
     package var createdAt: Timestamp

@@ -42,14 +42,15 @@ final class WarmPools: Sendable {
     let execdToken: @Sendable (_ id: String) -> String
     let logger: Logger
     let state = Mutex(State())
-    private let store: any PoolStore
+    private let store: any RecordTable<Pool>
     private let changes = KeyedLock()
     let wakes: AsyncStream<Void>
     private let waker: AsyncStream<Void>.Continuation
 
     /// - Parameter configured: of the configuration; they are not stored.
     init(
-        runtime: any SandboxRuntime, store: any PoolStore, configured: [Pool] = [], owner: String, logger: Logger,
+        runtime: any SandboxRuntime, store: any RecordTable<Pool>, configured: [Pool] = [], owner: String,
+        logger: Logger,
         execdToken: @escaping @Sendable (_ id: String) -> String
     ) {
         self.runtime = runtime
@@ -65,7 +66,7 @@ final class WarmPools: Sendable {
 
     /// Reads the stored pools. One that the configuration has as well is the configuration's.
     func load() async throws(StoreError) {
-        for pool in try await store.pools() {
+        for pool in try await store.all() {
             state.withLock { state in
                 if state.buffers[pool.name] == nil { state.buffers[pool.name] = PoolBuffer(pool) }
             }
@@ -210,7 +211,7 @@ final class WarmPools: Sendable {
     func delete(_ name: String) async throws(APIError) {
         let waiting: [String] = try await changes.withLock(name) { () async throws(APIError) in
             _ = try changeable(name)
-            try await stored { () async throws(StoreError) in try await store.removePool(name) }
+            try await stored { () async throws(StoreError) in try await store.remove(name) }
             return state.withLock { state in
                 state.failing[name] = nil
                 return state.buffers.removeValue(forKey: name)?.available ?? []

@@ -99,7 +99,7 @@ package final class AllInOneServer: Sendable {
         }
         let store = try SQLiteStore(path: settings.database)
         let pools = WarmPools(
-            runtime: runtime, store: store, configured: settings.pools, owner: owner, logger: logger
+            runtime: runtime, store: store.pools, configured: settings.pools, owner: owner, logger: logger
         ) { routes.execdToken(of: $0) }
         metrics.collect { [weak pools] in pools?.samples ?? [] }
         let service = SandboxService(

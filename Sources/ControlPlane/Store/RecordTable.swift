@@ -14,6 +14,8 @@ package protocol RecordTable<Record>: Sendable {
 package protocol ServerStore: Sendable {
     var sandboxes: any RecordTable<Sandbox> { get }
     var snapshots: any RecordTable<Snapshot> { get }
+    /// Those that requests have made.
+    var pools: any RecordTable<Pool> { get }
 }
 
 /// Why the store failed. Nothing was changed.

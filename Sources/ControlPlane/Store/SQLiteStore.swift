@@ -6,17 +6,11 @@ import GRDB
 /// `synchronous = NORMAL`: a commit survives any end of the process. After a power failure the last commits may be
 /// lost, but then so are their sandboxes. Snapshots are not, and wait for the disk.
 package final class SQLiteStore: ServerStore {
-    struct PoolRow: Codable, FetchableRecord, PersistableRecord {
-        static let databaseTableName = "pool"
-        var name: String
-        /// The pool as JSON.
-        var document: String
-    }
-
     package let sandboxes: any RecordTable<Sandbox>
     package let snapshots: any RecordTable<Snapshot>
+    package let pools: any RecordTable<Pool>
     private let path: String
-    let pool: DatabasePool
+    private let pool: DatabasePool
 
     /// Opens the file. Creates it (mode 0600) and its tables if missing.
     package init(path: String) throws(StoreError) {
@@ -30,12 +24,7 @@ package final class SQLiteStore: ServerStore {
             try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
             var migrator = DatabaseMigrator()
             migrator.registerMigration("sandboxes") { try SQLiteTable<Sandbox>.create("sandbox", in: $0) }
-            migrator.registerMigration("pools") { db in
-                try db.create(table: PoolRow.databaseTableName) { table in
-                    table.primaryKey("name", .text)
-                    table.column("document", .text).notNull()
-                }
-            }
+            migrator.registerMigration("pools") { try SQLiteTable<Pool>.create("pool", in: $0) }
             migrator.registerMigration("snapshots") { try SQLiteTable<Snapshot>.create("snapshot", in: $0) }
             try migrator.migrate(pool)
         } catch {
@@ -43,6 +32,7 @@ package final class SQLiteStore: ServerStore {
         }
         sandboxes = SQLiteTable<Sandbox>(path: path, pool: pool, name: "sandbox") { $0.createdAt }
         snapshots = SQLiteTable<Snapshot>(path: path, pool: pool, name: "snapshot", isDurable: true) { $0.createdAt }
+        pools = SQLiteTable<Pool>(path: path, pool: pool, name: "pool") { $0.createdAt }
     }
 
     /// A number that changes with each commit of another connection.
@@ -52,11 +42,5 @@ package final class SQLiteStore: ServerStore {
         } catch {
             throw StoreError(path: path, reason: "\(error)")
         }
-    }
-
-    func translated<Result: Sendable>(
-        _ body: @Sendable () async throws -> Result
-    ) async throws(StoreError) -> Result {
-        do { return try await body() } catch { throw StoreError(path: path, reason: "\(error)") }
     }
 }

@@ -9,19 +9,8 @@ struct KeyCommand: ParsableCommand {
         subcommands: [CreateKey.self, ListKeys.self, RevokeKey.self])
 }
 
-/// Whose keys they are.
-struct KeyOptions: ParsableArguments {
-    @Option(help: "The TOML configuration; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
-    var config: String?
-
-    @Option(help: "Folder of everything that the server keeps.")
-    var stateDirectory: String?
-
-    func file() throws -> APIKeyFile {
-        var settings = try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
-        settings.local.stateDirectory = stateDirectory ?? settings.local.stateDirectory
-        return APIKeyFile(settings)
-    }
+extension ServerOptions {
+    fileprivate func file() throws -> APIKeyFile { APIKeyFile(try settings()) }
 }
 
 extension APIKeyFile {
@@ -36,7 +25,7 @@ struct CreateKey: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Print a new key. It is kept nowhere: only its hash is.")
 
-    @OptionGroup var options: KeyOptions
+    @OptionGroup var options: ServerOptions
     @Argument(help: "What it is called in logs: letters, digits, '-', '_' and '.'.") var name: String
     @Option(help: "read: look at all sandboxes; operate: make and use them; admin: everything, of everybody's.")
     var scope = KeyScope.operate
@@ -52,7 +41,7 @@ struct CreateKey: ParsableCommand {
 struct ListKeys: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "Print names, ids, scopes and ages.")
 
-    @OptionGroup var options: KeyOptions
+    @OptionGroup var options: ServerOptions
 
     func run() throws {
         for key in try options.file().load().all {
@@ -66,7 +55,7 @@ struct RevokeKey: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "revoke", abstract: "Take a key back. Its sandboxes stay, and are the administrators'.")
 
-    @OptionGroup var options: KeyOptions
+    @OptionGroup var options: ServerOptions
     @Argument(help: "Its name or its id.") var name: String
 
     func run() throws {

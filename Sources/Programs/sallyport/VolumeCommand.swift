@@ -10,19 +10,10 @@ struct VolumeCommand: ParsableCommand {
         subcommands: [ListVolumes.self, CreateVolume.self, RemoveVolume.self])
 }
 
-/// Which server's they are.
-struct VolumeOptions: ParsableArguments {
-    @Option(help: "The TOML configuration; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
-    var config: String?
-
-    @Option(help: "Folder of everything that the server keeps.")
-    var stateDirectory: String?
-
-    func run(_ body: (VolumeAdministration) throws -> Void) throws {
+extension ServerOptions {
+    fileprivate func run(_ body: (VolumeAdministration) throws -> Void) throws {
         do {
-            var settings = try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
-            settings.local.stateDirectory = stateDirectory ?? settings.local.stateDirectory
-            try body(VolumeAdministration(settings))
+            try body(VolumeAdministration(try settings()))
         } catch { throw Program.failure(error) }
     }
 }
@@ -30,7 +21,7 @@ struct VolumeOptions: ParsableArguments {
 struct ListVolumes: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List them.", aliases: ["ls"])
 
-    @OptionGroup var options: VolumeOptions
+    @OptionGroup var options: ServerOptions
 
     func run() throws {
         try options.run { Console.say($0.table.joined(separator: "\n") + "\n") }
@@ -40,7 +31,7 @@ struct ListVolumes: ParsableCommand {
 struct CreateVolume: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "create", abstract: "Make one, empty or with files.")
 
-    @OptionGroup var options: VolumeOptions
+    @OptionGroup var options: ServerOptions
     @Argument(help: "What requests call it (pvc.claimName).") var name: String
     @Option(help: "How much it holds, such as 10Gi; storage.volume_default_size when it is left out.") var size: String?
     @Option(help: "A folder whose files it begins with.") var from: String?
@@ -54,7 +45,7 @@ struct RemoveVolume: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove", abstract: "Remove one that no sandbox has, with its files.", aliases: ["rm"])
 
-    @OptionGroup var options: VolumeOptions
+    @OptionGroup var options: ServerOptions
     @Argument(help: "Its name.") var name: String
 
     func run() throws {

@@ -242,28 +242,10 @@ final class FakeStore: ServerStore {
         func unreadable() async throws(StoreError) -> [String] { damaged.withLock { $0 } }
     }
 
-    let sandboxTable = Table<Sandbox>(), snapshotTable = Table<Snapshot>()
+    let sandboxTable = Table<Sandbox>(), snapshotTable = Table<Snapshot>(), poolTable = Table<Pool>()
     var sandboxes: any RecordTable<Sandbox> { sandboxTable }
     var snapshots: any RecordTable<Snapshot> { snapshotTable }
-}
-
-/// Pools in memory.
-final class FakePoolStore: PoolStore {
-    let rows = Mutex<[String: Pool]>([:])
-    let failing = Mutex(false)
-
-    private func check() throws(StoreError) {
-        if failing.withLock({ $0 }) { throw StoreError(path: "memory", reason: "told to fail") }
-    }
-    func save(_ pool: Pool) async throws(StoreError) {
-        try check()
-        rows.withLock { $0[pool.name] = pool }
-    }
-    func removePool(_ name: String) async throws(StoreError) {
-        try check()
-        rows.withLock { $0[name] = nil }
-    }
-    func pools() async throws(StoreError) -> [Pool] { rows.withLock { Array($0.values) } }
+    var pools: any RecordTable<Pool> { poolTable }
 }
 
 /// A server without sockets, processes or files.
@@ -274,7 +256,7 @@ struct House {
     /// The sandboxes of the store.
     var store: FakeStore.Table<Sandbox> { everything.sandboxTable }
     let routes: RouteTable
-    let poolStore = FakePoolStore()
+    var poolStore: FakeStore.Table<Pool> { everything.poolTable }
     let pools: WarmPools
     let service: SandboxService
     let keys: LiveAPIKeys
@@ -295,7 +277,7 @@ struct House {
         self.routes = routes
         self.keys = LiveAPIKeys(keys)
         runtime = FakeRuntime(egress)
-        pools = WarmPools(runtime: runtime, store: poolStore, owner: "test", logger: logger) {
+        pools = WarmPools(runtime: runtime, store: everything.pools, owner: "test", logger: logger) {
             routes.execdToken(of: $0)
         }
         service = SandboxService(

@@ -14,11 +14,7 @@ struct TokenCommand: AsyncParsableCommand {
 
 /// Where keys and epochs come from.
 struct TokenOptions: ParsableArguments {
-    @Option(help: "The TOML configuration; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
-    var config: String?
-
-    @Option(help: "Folder of everything that the server keeps.")
-    var stateDirectory: String?
+    @OptionGroup var server: ServerOptions
 
     @Option(
         help:
@@ -32,11 +28,7 @@ struct TokenOptions: ParsableArguments {
     @Option(help: "The id of the key that signs.")
     var activeKey: String?
 
-    func settings() throws -> Settings {
-        var settings = try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
-        settings.local.stateDirectory = stateDirectory ?? settings.local.stateDirectory
-        return settings
-    }
+    func settings() throws -> Settings { try server.settings() }
 
     func ring() throws -> KeyRing {
         guard activeKey == nil || activeKey!.count == 1 else {
@@ -214,14 +206,12 @@ struct RotateKeys: ParsableCommand {
         abstract: "Add a new active key to the kept ones. Running servers notice within a second.",
         discussion: "What the earlier keys signed goes on being accepted until --remove takes them out.")
 
-    @Option(help: "The TOML configuration; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.") var config: String?
-    @Option(help: "Folder of everything that the server keeps.") var stateDirectory: String?
+    @OptionGroup var server: ServerOptions
     @Option(help: "A file of keys; else those that the server keeps.") var keysFile: String?
     @Option(help: "Remove a key instead, after what it signed has expired.") var remove: String?
 
     func run() throws {
-        var settings = try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
-        settings.local.stateDirectory = stateDirectory ?? settings.local.stateDirectory
+        let settings = try server.settings()
         guard keysFile != nil || settings.gateway.keys == nil else {
             throw ValidationError("the keys are in the configuration: change them there")
         }
