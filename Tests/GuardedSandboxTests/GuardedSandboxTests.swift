@@ -42,7 +42,7 @@ private final class Machine: Sendable {
         runtime = try LocalEngine(
             configuration: LocalConfiguration(
                 stateDirectory: folder + "/sandboxes", execdPath: execd,
-                addressPool: CIDRBlock("10.232.\(number % 200).0/24")!, tag: "g" + String(number % 46656, radix: 36),
+                addressPool: TestAddresses.pool(232), tag: "g" + String(number % 46656, radix: 36),
                 namespaceDirectory: folder + "/netns"),
             logger: logger)
         node = try await EgressNode(

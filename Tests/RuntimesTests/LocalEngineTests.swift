@@ -32,7 +32,7 @@ final class TestRuntime: Sendable {
         execd = try #require(BusyboxImage.execd, "make execd builds what sandboxes start with")
         var configuration = LocalConfiguration(
             stateDirectory: stateDirectory ?? folder + "/sandboxes", execdPath: execd,
-            addressPool: CIDRBlock("10.231.\(number % 200).0/24")!, tag: tag, namespaceDirectory: folder + "/netns")
+            addressPool: TestAddresses.pool(231), tag: tag, namespaceDirectory: folder + "/netns")
         adjust(&configuration, folder)
         self.configuration = configuration
         runtime = try LocalEngine(configuration: configuration, logger: Logger(label: "test"))
