@@ -63,6 +63,7 @@ extension EgressGuard.State {
     func revokesAccess(
         _ touched: TouchedTargets, since old: Self, learned known: LearnedAddresses, settings: GuardSettings
     ) -> Bool {
+        if !old.allowsAnything { return false }
         guard case .some(_, _, let blocks) = touched else { return true }
         if isObserving { return false }
         for (address, entry) in known.touched(by: touched) {
@@ -80,6 +81,12 @@ extension EgressGuard.State {
                 Self.revokesAccess(old.decided($0, nil, settings: settings), decided($0, nil, settings: settings))
             }
         }
+    }
+
+    /// Whether a flow may have begun under this policy. Not, for example, in a sandbox of a pool that waits.
+    private var allowsAnything: Bool {
+        isObserving || record.policy.defaultAction == .allow
+            || (evaluator.operatorRules + record.policy.rules).contains { $0.action == .allow }
     }
 
     /// The actions for all traffic to an address.

@@ -207,6 +207,41 @@ extension TableInterpreter.Packet {
         #expect(try looks(.remove([RuleSelector("a.com")])))
     }
 
+    @Test func `a whole policy in the place of one that allowed nothing has no flows looked for`() throws {
+        func looks(_ old: Policy, _ new: Policy) throws -> Bool {
+            var state = try state(old)
+            let kernel = InterpretedKernel()
+            try kernel.install(state.ruleset, learned: [])
+            let before = state, next = state.evaluator.applying(.replace(new))
+            var record = state.record
+            record.policy = next.evaluator.policy
+            let undo = try state.adopt(
+                record, evaluator: next.evaluator, touched: next.touched, kernel: kernel, settings: settings)
+            return state.revokesAccess(next.touched, since: before, learned: undo.learned, settings: settings)
+        }
+        func rules(_ default: Action, _ rules: Rule...) -> Policy { Policy(defaultAction: `default`, rules: rules) }
+        let opening = try rules(.deny, Rule(action: .allow, text: "a.com"))
+        #expect(try !looks(.denyAll, opening))
+        #expect(try !looks(rules(.deny, Rule(action: .deny, text: "a.com")), opening))
+        #expect(try looks(opening, .denyAll))
+        #expect(try looks(rules(.allow), opening))
+        var observing = Policy.denyAll
+        observing.mode = .observe
+        #expect(try looks(observing, .denyAll))
+        for _ in 0..<50 {
+            let before = try state(RandomPolicy.make()), after = try state(RandomPolicy.make())
+            let shut = addresses.contains { address in
+                RandomPolicy.traffic.contains {
+                    before.allowsFlow(to: address, $0, settings: settings)
+                        && !after.allowsFlow(to: address, $0, settings: settings)
+                }
+            }
+            let looks = after.revokesAccess(
+                .everything, since: before, learned: before.learned, settings: settings)
+            #expect(looks || !shut)
+        }
+    }
+
     @Test func `profiles that nothing uses make room for others`() throws {
         var state = try state(.denyAll)
         let kernel = InterpretedKernel(), name = try DomainName("a.com"), address = addresses[0]
