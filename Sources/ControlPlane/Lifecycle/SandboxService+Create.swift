@@ -19,6 +19,7 @@ extension SandboxService {
         let request = try pools.complete(request)
         let taken = try pools.take(
             name, mayBeWarm: ExecdVariables.readAtStart.isDisjoint(with: request.environment.keys))
+        defer { pools.left(taken) }
         do throws(APIError) {
             return try await create(request, as: taken, owner, within: patience)
         } catch {

@@ -59,21 +59,25 @@ extension WarmPools {
         state.withLock { state in
             for name in state.buffers.keys { if let id = state.buffers[name]!.shed() { return .remove(id: id) } }
             let now = ContinuousClock.now
+            if let end = state.leaving.values.max(), end > now { return Self.pause(until: end, &state) }
             let isFull = state.buffers.values.reduce(0) { $0 + ($1.isProven ? $1.making.count : 0) } >= Self.maxMaking
             let needy = state.buffers.values.filter { $0.missing > 0 && ($0.isProven ? !isFull : $0.making.isEmpty) }
             let ready = needy.filter { state.failing[$0.pool.name].map { $0.until <= now } ?? true }
             // Those that have least of what they want go first.
             guard let buffer = ready.min(by: { $0.available.count < $1.available.count }) else {
-                guard !state.isPausing, let end = needy.compactMap({ state.failing[$0.pool.name]?.until }).min() else {
-                    return nil
-                }
-                state.isPausing = true
-                return .pause(until: end)
+                return needy.compactMap { state.failing[$0.pool.name]?.until }.min()
+                    .flatMap { Self.pause(until: $0, &state) }
             }
             let id = Sandbox.identifier()
             state.buffers[buffer.pool.name]!.began(making: id)
             return .make(id: id, buffer.pool)
         }
+    }
+
+    private static func pause(until end: ContinuousClock.Instant, _ state: inout State) -> Work? {
+        guard !state.isPausing else { return nil }
+        state.isPausing = true
+        return .pause(until: end)
     }
 
     private func make(_ id: String, _ pool: Pool) async {

@@ -16,7 +16,10 @@ final class WarmPools: Sendable {
         var failing: [String: (backOff: BackOff, until: ContinuousClock.Instant)] = [:]
         /// Those that could not be removed yet.
         var doomed: Set<String> = []
-        /// Whether something sleeps until a failing pool may be tried again.
+        /// Those that are being handed out, and until when nothing is made on that account: a client waits, and what is made
+        /// takes the processors.
+        var leaving: [String: ContinuousClock.Instant] = [:]
+        /// Whether something sleeps until pools are looked after again.
         var isPausing = false
         /// The server ends: nothing is handed out or made any more.
         var isEnding = false
@@ -108,7 +111,10 @@ final class WarmPools: Sendable {
         let taken: Taken? = try state.withLock { state throws(APIError) in
             guard state.buffers[name] != nil else { throw Self.unknown(name) }
             guard !state.isEnding else { throw Self.ending }
-            if mayBeWarm, let id = state.buffers[name]?.take() { return .warm(id: id) }
+            if mayBeWarm, let id = state.buffers[name]?.take() {
+                state.leaving[id] = .now + Self.maxLeaving
+                return .warm(id: id)
+            }
             return Self.reserve(name, &state)
         }
         guard let taken else {
@@ -118,6 +124,16 @@ final class WarmPools: Sendable {
         }
         return taken
     }
+
+    /// One that waited has been handed out, or could not be.
+    func left(_ taken: Taken) {
+        guard case .warm(let id) = taken else { return }
+        state.withLock { _ = $0.leaving.removeValue(forKey: id) }
+        wake()
+    }
+
+    /// One that hangs holds up nobody's pool.
+    private static let maxLeaving = Duration.milliseconds(100)
 
     /// Room for one that is made at once; nil where there is none.
     func reserve(_ name: String) -> Taken? { state.withLock { Self.reserve(name, &$0) } }

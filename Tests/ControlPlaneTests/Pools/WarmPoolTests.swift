@@ -59,6 +59,26 @@ extension House {
         }
     }
 
+    @Test func `what takes its place is made once it is handed out, or takes too long`() async throws {
+        let house = try House()
+        try await house.make(waiting: 1)
+        try await house.keeping { () async throws in
+            #expect(try await house.waits(1))
+            _ = try await house.service.create(house.request())
+            #expect(try await house.waits(1))
+            let log = house.runtime.log
+            let begun = try #require(log.firstIndex { $0.hasPrefix("begin ") })
+            #expect(log[..<begun].filter { $0.hasPrefix("prepare ") }.count == 1, "\(log)")
+
+            house.runtime.handOut.close()
+            async let hanging = house.service.create(house.request())
+            #expect(try await house.waits(0))
+            #expect(try await house.waits(1), "one that hangs keeps no pool from being filled")
+            house.runtime.handOut.open()
+            #expect(try await hanging.status.state == .running)
+        }
+    }
+
     @Test func `where none waits, one is made at once, and a full pool refuses`() async throws {
         let house = try House()
         try await house.make(waiting: 0, most: 1)

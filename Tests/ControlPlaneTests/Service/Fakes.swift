@@ -31,6 +31,8 @@ final class FakeRuntime: SandboxRuntime {
     let event: AsyncStream<RuntimeEvent>.Continuation
     /// What a start, a pause and a resume wait for.
     let gate = Gate()
+    /// What the hand-out of a sandbox that waited waits for.
+    let handOut = Gate()
     /// What a pull waits for, unless its create is called off.
     let pull = Gate()
     /// What taking a snapshot waits for, unless it is called off.
@@ -99,6 +101,7 @@ final class FakeRuntime: SandboxRuntime {
             do throws(EgressError) { _ = try await egress.replace(use.id, with: use.policy) } catch {
                 throw .unguarded("\(error)")
             }
+            await handOut.pass()
             try act("begin", use.id, .running)
         } catch {
             try? await delete(use.id)
