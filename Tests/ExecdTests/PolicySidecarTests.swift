@@ -40,6 +40,7 @@ import Testing
         #expect(sidecar.isListening(port: port))
         close(first)
         #expect(!sidecar.isListening(port: port))
+        #expect(PolicySidecar.found(port: port).sockets.isEmpty)
         let later = try listen(UInt16(port), isIPv6: isIPv6).socket
         defer { close(later) }
         #expect(!sidecar.isListening(port: port))

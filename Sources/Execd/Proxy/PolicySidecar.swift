@@ -1,4 +1,9 @@
+import CLinux
 import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// The sidecar that guards this sandbox, where there is one: it serves the sandbox's policy in the same network namespace, on a port
 /// of its own. Clients send its token through execd's proxy.
@@ -16,14 +21,31 @@ struct PolicySidecar: Hashable, Sendable {
     /// What listens now; to be called before anything of the sandbox runs.
     static func found(port: Int = port) -> PolicySidecar {
         var found = PolicySidecar()
-        found.sockets = listening(port)
+        if mayListen(port) { found.sockets = listening(port) }
         return found
     }
 
     /// Whether nobody else would be asked on its port.
     func isListening(port: Int = port) -> Bool {
+        guard !sockets.isEmpty else { return false }
         let now = Self.listening(port)
         return !now.isEmpty && now.isSubset(of: sockets)
+    }
+
+    /// Whether something may listen on a port. Where nothing does, bind(2) says so at once; the kernel walks over the sockets of the
+    /// whole machine for its table, which would take most of the time in which a sandbox starts.
+    private static func mayListen(_ port: Int) -> Bool {
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        return [true, false].contains { isIPv4 in
+            let everywhere = RawSocketAddress(everywhereIPv4: isIPv4, port: UInt16(clamping: port))
+            let descriptor = socket(everywhere.family, kind, 0)
+            guard descriptor >= 0 else { return errno != EAFNOSUPPORT }
+            defer { close(descriptor) }
+            var one: CInt = 1
+            // Not in the way: connections that have ended.
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<CInt>.size))
+            return everywhere.bind(descriptor) != 0
+        }
     }
 
     private static func listening(_ port: Int) -> Set<UInt64> {

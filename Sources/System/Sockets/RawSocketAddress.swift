@@ -20,6 +20,11 @@ package struct RawSocketAddress: Hashable, Sendable {
         bytes = address.isIPv4 ? head + address.bytes + zeros(8) : head + zeros(4) + address.bytes + zeros(4)
     }
 
+    /// Of every address of this machine in one family.
+    package init(everywhereIPv4 isIPv4: Bool, port: UInt16) {
+        self.init(IPAddress(bytes: [UInt8](repeating: 0, count: isIPv4 ? 4 : 16))!, port: port)
+    }
+
     /// The original destination of a redirected connection; nil if it was not redirected here.
     package init?(originalDestinationOf descriptor: CInt, isIPv4: Bool) {
         var storage = sockaddr_storage()
