@@ -62,7 +62,9 @@ enum ExecutionStream {
     private static func records(of bytes: [UInt8], _ ending: [UInt8], _ texts: inout TextAssembler) -> ByteBuffer {
         // Lines of 60 bytes become twice as long.
         var records = ByteBufferAllocator().buffer(capacity: 2 * bytes.count + 256)
-        texts.append(bytes) { EventRecord.appendOutput(hasBreak: $0, $1, ending: ending, to: &records) }
+        ending.withUnsafeBytes { ending in
+            texts.append(bytes) { EventRecord.appendOutput(hasBreak: $0, $1, ending: ending, to: &records) }
+        }
         return records
     }
 

@@ -10,80 +10,143 @@ enum EventRecord {
     static func bytes(of event: some Encodable) -> [UInt8] {
         // Strings and numbers always encode.
         let json = try! JSONText.of(event)
-        var record: [UInt8] = []
-        record.reserveCapacity(json.count + 2)
+        var record = ByteBuffer()
         json.withUnsafeBytes { append($0, to: &record, escapes: false) }
-        return record + end
+        record.writeStaticString("\n\n")
+        return Array(record.readableBytesView)
     }
-
-    private static let end = Array("\n\n".utf8)
 
     // MARK: Output, of which there may be much
 
     /// What stands behind the text of an event of output.
     static func ending(_ stream: OutputStream, at now: Int64) -> [UInt8] {
         let type = stream == .standardOutput ? "stdout" : "stderr"
-        return Array(#"","timestamp":\#(now),"type":"\#(type)"}"#.utf8) + end
+        return Array("\",\"timestamp\":\(now),\"type\":\"\(type)\"}\n\n".utf8)
     }
 
     /// Appends an event of output: the record of `StreamEvent.output`.
     /// - Parameters:
     ///   - hasBreak: whether a line break stands before the text.
     ///   - text: the text; what is not UTF-8 in it is replaced.
+    ///   - ending: bytes of an `ending`.
     static func appendOutput(
-        hasBreak: Bool, _ text: UnsafeRawBufferPointer, ending: [UInt8], to records: inout ByteBuffer
+        hasBreak: Bool, _ text: UnsafeRawBufferPointer, ending: UnsafeRawBufferPointer, to records: inout ByteBuffer
     ) {
-        let start = hasBreak ? startWithBreak : start
-        guard firstToReplace(in: text, from: 0) == text.count else {
-            var record = start
-            if ByteScan.isASCII(text) {
-                append(text, to: &record, escapes: true)
-            } else {
-                var repaired = String(decoding: text, as: UTF8.self)
-                repaired.withUTF8 { append(UnsafeRawBufferPointer($0), to: &record, escapes: true) }
-            }
-            records.writeBytes(record + ending)
+        guard ByteScan.isASCII(text) else {
+            var repaired = String(decoding: text, as: UTF8.self)
+            repaired.withUTF8 { appendText(hasBreak, UnsafeRawBufferPointer($0), ending, to: &records) }
+            return
+        }
+        appendText(hasBreak, text, ending, to: &records)
+    }
+
+    /// - Parameter text: UTF-8.
+    private static func appendText(
+        _ hasBreak: Bool, _ text: UnsafeRawBufferPointer, _ ending: UnsafeRawBufferPointer, to records: inout ByteBuffer
+    ) {
+        let start: StaticString = hasBreak ? #"{"text":"\n"# : #"{"text":""#
+        let head = UnsafeRawBufferPointer(start: start.utf8Start, count: start.utf8CodeUnitCount)
+        guard text.count <= maxPiece else {
+            records.writeBytes(head)
+            append(text, to: &records, escapes: true)
+            records.writeBytes(ending)
             return
         }
         // Most lines are like this.
-        let count = start.count + text.count + ending.count
-        records.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { space in
-            var place = space.baseAddress!
-            func put(_ bytes: UnsafeRawBufferPointer) {
-                if let from = bytes.baseAddress { place.copyMemory(from: from, byteCount: bytes.count) }
-                place += bytes.count
-            }
-            start.withUnsafeBytes(put)
-            put(text)
-            ending.withUnsafeBytes(put)
-            return count
+        let most = head.count + text.count * maxEscaped + ending.count
+        records.writeWithUnsafeMutableBytes(minimumWritableBytes: most) { space in
+            var cursor = Cursor(place: space.baseAddress!)
+            cursor.put(head)
+            _ = copy(text, 0..<text.count, to: &cursor, escapes: true)
+            cursor.put(ending)
+            return cursor.place - space.baseAddress!
         }
     }
 
-    private static let start = Array(#"{"text":""#.utf8)
-    private static let startWithBreak = Array(#"{"text":"\n"#.utf8)
+    /// Bytes that are looked at together: what they may become is reserved for them.
+    private static let maxPiece = 4096
+    /// What a byte may become: `\u001f`.
+    private static let maxEscaped = 6
 
-    private static let lineEnds: [(bytes: [UInt8], escape: String)] = [
-        ([0xc2, 0x85], #"\u0085"#), ([0xe2, 0x80, 0xa8], #"\u2028"#), ([0xe2, 0x80, 0xa9], #"\u2029"#),
-    ]
-
-    /// Appends UTF-8, in runs as long as possible.
+    /// Appends UTF-8.
     /// - Parameter escapes: whether it is the content of a string; else it is JSON already.
-    private static func append(_ bytes: UnsafeRawBufferPointer, to record: inout [UInt8], escapes: Bool) {
-        var copied = 0, index = 0
+    private static func append(_ bytes: UnsafeRawBufferPointer, to record: inout ByteBuffer, escapes: Bool) {
+        var index = 0
+        while index < bytes.count {
+            let part = index..<min(index + maxPiece, bytes.count)
+            // A character of three bytes may begin with the last one of the part.
+            record.writeWithUnsafeMutableBytes(minimumWritableBytes: (part.count + 2) * maxEscaped) { space in
+                var cursor = Cursor(place: space.baseAddress!)
+                index = copy(bytes, part, to: &cursor, escapes: escapes)
+                return cursor.place - space.baseAddress!
+            }
+        }
+    }
+
+    /// Where the next byte is written; there is room.
+    private struct Cursor {
+        var place: UnsafeMutableRawPointer
+
+        mutating func put(_ bytes: UnsafeRawBufferPointer) {
+            if let start = bytes.baseAddress { place.copyMemory(from: start, byteCount: bytes.count) }
+            place += bytes.count
+        }
+
+        mutating func put(_ byte: UInt8) {
+            place.storeBytes(of: byte, as: UInt8.self)
+            place += 1
+        }
+    }
+
+    /// Copies a part of UTF-8, in runs as long as possible.
+    /// - Returns: where it has ended: at the part's end, or behind the character that is there.
+    private static func copy(
+        _ bytes: UnsafeRawBufferPointer, _ part: Range<Int>, to cursor: inout Cursor, escapes: Bool
+    ) -> Int {
+        var copied = part.lowerBound, index = copied
         while true {
-            index = firstToReplace(in: bytes, from: index)
-            guard index < bytes.count else { break }
-            guard escapes || bytes[index] >= 0x80, let (length, escape) = escape(bytes[index...]) else {
+            index = firstToReplace(in: bytes, index, to: part.upperBound)
+            guard index < part.upperBound else { break }
+            let byte = bytes[index]
+            guard escapes || byte >= 0x80 else {
                 index += 1
                 continue
             }
-            record.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[copied..<index]))
-            record.append(contentsOf: escape.utf8)
+            var length = 1
+            let replacement: UInt16? =
+                switch byte {
+                case 0xc2 where index + 1 < bytes.count && bytes[index + 1] == 0x85: 0x85
+                case 0xe2 where index + 2 < bytes.count && bytes[index + 1] == 0x80 && bytes[index + 2] & 0xfe == 0xa8:
+                    0x2028 | UInt16(bytes[index + 2] & 1)
+                case 0x80...: nil
+                default: UInt16(byte)
+                }
+            if let replacement {
+                cursor.put(UnsafeRawBufferPointer(rebasing: bytes[copied..<index]))
+                length = replacement < 0x80 ? 1 : replacement < 0x800 ? 2 : 3
+                escape(replacement, to: &cursor)
+                copied = index + length
+            }
             index += length
-            copied = index
         }
-        record.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[copied...]))
+        if copied < index { cursor.put(UnsafeRawBufferPointer(rebasing: bytes[copied..<index])) }
+        return index
+    }
+
+    private static func escape(_ character: UInt16, to cursor: inout Cursor) {
+        cursor.put(UInt8(ascii: "\\"))
+        switch character {
+        case 0x22, 0x5c: cursor.put(UInt8(character))
+        case 0x0a: cursor.put(UInt8(ascii: "n"))
+        case 0x0d: cursor.put(UInt8(ascii: "r"))
+        case 0x09: cursor.put(UInt8(ascii: "t"))
+        default:
+            cursor.put(UInt8(ascii: "u"))
+            for place in stride(from: 12, through: 0, by: -4) {
+                let digit = UInt8(character >> UInt16(place) & 0xf)
+                cursor.put(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit)
+            }
+        }
     }
 
     private static let ones: UInt64 = 0x0101_0101_0101_0101
@@ -91,9 +154,9 @@ enum EventRecord {
 
     /// The place of the first byte that may have to be replaced (a control byte, a quote, a backslash, or one of many of a
     /// character), or the end. Eight bytes are looked at together.
-    private static func firstToReplace(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+    private static func firstToReplace(in bytes: UnsafeRawBufferPointer, _ start: Int, to end: Int) -> Int {
         var index = start
-        while index &+ 8 <= bytes.count {
+        while index &+ 8 <= end {
             let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
             // The lowest bit that is set is exact: a borrow carries upwards only.
             let quote = word ^ (ones &* 0x22), backslash = word ^ (ones &* 0x5c)
@@ -102,26 +165,11 @@ enum EventRecord {
             if found != 0 { return index &+ found.trailingZeroBitCount / 8 }
             index &+= 8
         }
-        while index < bytes.count {
+        while index < end {
             let byte = bytes[index]
             if byte < 0x20 || byte == 0x22 || byte == 0x5c || byte >= 0x80 { break }
             index &+= 1
         }
         return index
-    }
-
-    /// How many bytes are to be replaced at the start, and by what; nil for none.
-    private static func escape(_ bytes: Slice<UnsafeRawBufferPointer>) -> (Int, String)? {
-        guard let byte = bytes.first else { return nil }
-        switch byte {
-        case UInt8(ascii: "\""): return (1, #"\""#)
-        case UInt8(ascii: "\\"): return (1, #"\\"#)
-        case UInt8(ascii: "\n"): return (1, #"\n"#)
-        case UInt8(ascii: "\r"): return (1, #"\r"#)
-        case UInt8(ascii: "\t"): return (1, #"\t"#)
-        case 0..<0x20: return (1, (byte < 16 ? #"\u000"# : #"\u00"#) + String(byte, radix: 16))
-        case 0xc2, 0xe2: return lineEnds.first { bytes.starts(with: $0.bytes) }.map { ($0.bytes.count, $0.escape) }
-        default: return nil
-        }
     }
 }

@@ -15,9 +15,10 @@ import Testing
 
     private func record(_ hasBreak: Bool, _ text: [UInt8], _ stream: OutputStream) -> [UInt8] {
         var record = ByteBuffer()
-        text.withUnsafeBytes {
-            EventRecord.appendOutput(
-                hasBreak: hasBreak, $0, ending: EventRecord.ending(stream, at: 7), to: &record)
+        text.withUnsafeBytes { text in
+            EventRecord.ending(stream, at: 7).withUnsafeBytes {
+                EventRecord.appendOutput(hasBreak: hasBreak, text, ending: $0, to: &record)
+            }
         }
         return Array(record.readableBytesView)
     }
@@ -33,6 +34,18 @@ import Testing
                 #expect(read == Read(text: event.text!, timestamp: 7, type: event.type))
                 let scalars = String(decoding: line, as: UTF8.self).unicodeScalars
                 #expect(!scalars.contains { ["\u{85}", "\u{2028}", "\u{2029}"].contains($0) })
+            }
+        }
+    }
+
+    /// Long texts are encoded in parts.
+    @Test func `characters that lie across two parts stay whole`() throws {
+        for character in ["\u{85}", "\u{2028}", "\u{2029}", "\u{2027}", "\"", "\u{1f}", "\u{1F600}"] {
+            for place in 4089..<4100 {
+                let text = String(repeating: "x", count: place) + character + String(repeating: "y", count: 4100)
+                let line = record(true, Array(text.utf8), .standardOutput)
+                #expect(try JSONDecoder().decode(Read.self, from: Data(line)).text == "\n" + text)
+                #expect(line.count <= text.utf8.count + 100)
             }
         }
     }
