@@ -246,7 +246,8 @@ let package = Package(
             path: "Benchmarks/FirstConnection", swiftSettings: strict + warnings),
         tests(
             "Runtimes",
-            ["Addresses", "Netfilter", "NetworkPolicy", "Spelling", "System", "TestSupport", logging] + nio),
+            ["Addresses", "HTTPClient", "JSON", "Netfilter", "NetworkPolicy", "Spelling", "System", "TestSupport", logging]
+                + nio),
         tests("Execd", ["HTTPServer", "JSON", "Spelling", "System", "TestSupport"] + nio),
         tests("HTTPWire", nio),
         tests("HTTPServer", ["HTTPWire", "System", "TestSupport", logging, webSocket] + nio),

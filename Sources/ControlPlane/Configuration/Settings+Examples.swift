@@ -7,10 +7,7 @@ extension Settings {
         package func file() throws(ConfigurationError) -> String {
             switch self {
             case .local: Settings.localExample
-            case .docker:
-                throw ConfigurationError(
-                    "there is no Docker runtime in this version: --example local runs sandboxes on this machine without an engine"
-                )
+            case .docker: Settings.localExample.replacing("type = \"local\"", with: "type = \"docker\"")
             case .k8s:
                 throw ConfigurationError(
                     "there is no Kubernetes runtime in this version: --example local runs sandboxes on one machine")

@@ -42,10 +42,11 @@ extension Settings {
     }
 
     /// Environment variables of these programs. The sidecar has its own.
-    static let variables = [
-        "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_SECURE_ACCESS_KEYS", "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY",
-        "OPENSANDBOX_INSECURE_SERVER", failureTTL,
-    ]
+    static let variables =
+        [
+            "OPENSANDBOX_SERVER_API_KEY", "OPENSANDBOX_SECURE_ACCESS_KEYS", "OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY",
+            "OPENSANDBOX_INSECURE_SERVER", failureTTL,
+        ] + Docker.variables
     /// The contract's variable for `server.pending_failure_ttl_seconds`.
     private static let failureTTL = "PENDING_FAILURE_TTL"
 
@@ -53,6 +54,7 @@ extension Settings {
         if let problem = Variables.problem(in: environment, known: Self.variables, foreign: "OPENSANDBOX_EGRESS_") {
             throw ConfigurationError("\(problem.variable): \(problem.reason)")
         }
+        engineVariables = environment.filter { Docker.variables.contains($0.key) }
         if let key = environment["OPENSANDBOX_SERVER_API_KEY"] { server.apiKey = key }
         if let text = environment[Self.failureTTL], !text.isEmpty {
             guard let seconds = Int(text), (1...RequestLimits.maxLife).contains(seconds) else {

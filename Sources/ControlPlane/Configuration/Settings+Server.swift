@@ -83,12 +83,7 @@ extension Settings {
     static let runtimeSection = SettingSection(
         "runtime", "What runs sandboxes.",
         [
-            SettingKey(
-                "type", "\"local\": no other is in this version", default: "\"local\"", "crun or runc on this machine"
-            ) {
-                (value, _) throws(ConfigurationError) in
-                guard try value.text() == "local" else { throw value.wrong() }
-            }
+            .choice("type", \.runtime, "local: crun or runc on this machine; docker: containers of an engine on it")
         ])
 
     static let storeSection = SettingSection(

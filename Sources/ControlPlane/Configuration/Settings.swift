@@ -182,7 +182,11 @@ package struct Settings: Sendable {
     package var telemetry = Telemetry()
     package var renewal = Renewal()
     package var gateway = Gateway()
+    package var runtime = RuntimeKind.local
     package var local = Local()
+    package var docker = Docker()
+    /// Those of the environment that say where a container engine is.
+    var engineVariables: [String: String] = [:]
     /// Pools that there are from the start, beside those that requests make.
     package var pools: [Pool] = []
     package var storage = StorageConfiguration()
@@ -201,7 +205,8 @@ package struct Settings: Sendable {
         let listeners: [TLSListener] = [server.tls, gateway.tls].compactMap { $0 }
         let certificates: [String] = listeners.flatMap(\.certificates).flatMap { [$0.certificate, $0.key] }
         let optional: [String?] = [
-            file, server.auditLog, server.pages, local.execd, local.baseImage, local.codeImage, egress.auditLog,
+            file, server.auditLog, server.pages, docker.certificates, local.execd, local.baseImage, local.codeImage,
+            egress.auditLog,
             egress.presets,
         ]
         let always = [local.stateDirectory, local.runDirectory, storage.bucketRoot, database]

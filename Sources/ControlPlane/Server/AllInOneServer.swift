@@ -54,25 +54,6 @@ package final class AllInOneServer: Sendable {
         }
         var configuration = try EgressPlane.configuration(settings, logger: logger)
         configuration.metrics = { metrics.prometheusText() }
-        try Self.checkPools(settings.local)
-        var local = LocalConfiguration(
-            stateDirectory: settings.sandboxesFolder,
-            execdPath: try settings.local.execd ?? Installation.current.execd(),
-            addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
-            tag: settings.local.tag, namespaceDirectory: settings.namespaceDirectory,
-            maxOutputLine: settings.local.maxOutputLine)
-        local.userNamespaces = settings.local.userNamespaces
-        local.reachableBy = settings.local.reachableBy
-        local.disk = settings.local.disk
-        local.volumesDirectory = settings.volumesFolder
-        local.storage = settings.storage
-        local.storage.withheld = settings.ownFiles
-        local.storage.keysFolder = settings.local.runDirectory
-        local.ociRuntime = settings.local.ociRuntime?.rawValue
-        let engine = try LocalEngine(configuration: local, logger: logger)
-        metrics.collect { [weak engine] in
-            [.init("sallyport_leftovers", .gauge, Double(engine?.leftovers.count ?? 0))]
-        }
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
         if let node { Telemetry.collect(node, into: metrics) }
         let exporter = try Telemetry.exporter(
@@ -81,12 +62,9 @@ package final class AllInOneServer: Sendable {
         let controller: any NamespaceController =
             node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket, isAway: isAway)
         let owner = try SecretFile(path: settings.ownerFile).load { Secrets.hexadecimal(SecureRandom.bytes(16)) }
-        let layers = try LayerStore(
-            directory: settings.local.stateDirectory + "/snapshots", reserve: settings.local.disk.reserve,
+        let runtime = try RuntimePlane.runtime(
+            settings, namespaceGuard: MachineGuard(controller: controller), owner: owner, metrics: metrics,
             logger: logger)
-        let runtime = LocalRuntime(
-            engine: engine, images: try LocalImages.open(settings, snapshots: layers, logger: logger), layers: layers,
-            namespaceGuard: MachineGuard(controller: controller), owner: owner)
         let renewals = AccessRenewals()
         let routes = RouteTable(
             policySocket: settings.policySocket, credentialKey: secrets.credentialKey,
@@ -195,17 +173,6 @@ package final class AllInOneServer: Sendable {
                 }
                 group.addTask { await keyFile?.follow(secrets.keys, logger) }
             }
-        }
-    }
-
-    /// - Throws: if the sandboxes' addresses overlap with a network of this machine.
-    private static func checkPools(_ local: Settings.Local) throws(ConfigurationError) {
-        let networks = HostNetworks.current(tag: local.tag)
-        for (key, pool) in [("address_pool", local.addressPool), ("address_pool_v6", local.addressPoolV6)] {
-            guard let network = networks.overlap(with: pool) else { continue }
-            throw ConfigurationError(
-                "local.\(key) \(pool) overlaps a network of this machine, \(network): choose a block that is not in use"
-            )
         }
     }
 

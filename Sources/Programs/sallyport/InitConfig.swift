@@ -13,7 +13,7 @@ struct InitConfig: ParsableCommand {
     @Flag(help: "Replace a file that is there.")
     var force = false
 
-    @Option(help: "A short file for a common case: local. docker and k8s are in no release yet.")
+    @Option(help: "A short file for a common case: local or docker. k8s is in no release yet.")
     var example: Settings.Example?
 
     func run() throws {

@@ -1,3 +1,4 @@
+import Addresses
 import FoundationEssentials
 import HTTPClient
 import Spelling
@@ -18,34 +19,51 @@ struct HeldStart: Encodable {
     }
 }
 
-extension LocalEngine {
+extension HeldStart {
     private static let tokenHeader = "X-EXECD-ACCESS-TOKEN"
     /// Milliseconds that a sandbox may take to begin.
     private static let patience: UInt64 = 15_000
 
+    /// Why an entrypoint does not run.
+    struct Refusal: Hashable, Sendable {
+        let reason: String
+        /// Whether execd says so, rather than nobody.
+        let isAnswer: Bool
+    }
+
+    /// Tells the execd at an address. The entrypoint runs when this returns nil.
+    /// - Throws: `.cancelled`.
+    func tell(_ address: IPv4Address, token: String?) async throws(RuntimeError) -> Refusal? {
+        guard let endpoint = HTTPEndpoint("http://\(address):\(StartWait.execdPort)") else {
+            return Refusal(reason: "\(address) is no host", isAnswer: false)
+        }
+        var peer = HTTPPeer(endpoint)
+        peer.deadlines = ClientDeadlines(connect: 5000, total: Self.patience)
+        // Texts, numbers and lists can always be encoded.
+        let body = [UInt8](try! JSONEncoder().encode(self))
+        let request = ClientRequest(
+            "POST", "/internal/init",
+            headers: [("Content-Type", "application/json"), (Self.tokenHeader, token ?? "")], body: .bytes(body))
+        let answer: ClientResponse
+        do throws(HTTPClientError) { answer = try await HTTPClient.shared.send(request, to: peer) } catch {
+            guard error != .cancelled else { throw .cancelled }
+            return Refusal(reason: "\(error)", isAnswer: false)
+        }
+        guard answer.status != 200 else { return nil }
+        return Refusal(
+            reason: "execd answered \(answer.status): \(String(decoding: answer.body.prefix(500), as: UTF8.self))",
+            isAnswer: true)
+    }
+}
+
+extension LocalEngine {
     /// Begins a sandbox that was prepared with `EngineSpec.isHeld` and started. Its entrypoint runs when this returns.
     func begin(_ use: SandboxUse) async throws(RuntimeError) {
         var (record, folder) = try known(use.id)
         guard record.spec.isHeld == true else { throw .wrongState(id: use.id, state: "in use", needed: "held") }
         let address = state.withLock { $0.pool.address(record.link.host) }
-        guard let endpoint = HTTPEndpoint("http://\(address):\(StartWait.execdPort)") else {
-            throw .system(action: "reaching \(use.id)", reason: "\(address) is no host")
-        }
-        var peer = HTTPPeer(endpoint)
-        peer.deadlines = ClientDeadlines(connect: 5000, total: Self.patience)
-        // Texts, numbers and lists can always be encoded.
-        let body = [UInt8](try! JSONEncoder().encode(HeldStart(use)))
-        let request = ClientRequest(
-            "POST", "/internal/init",
-            headers: [("Content-Type", "application/json"), (Self.tokenHeader, record.spec.execdToken ?? "")],
-            body: .bytes(body))
-        let answer: ClientResponse
-        do throws(HTTPClientError) { answer = try await HTTPClient.shared.send(request, to: peer) } catch {
-            throw error == .cancelled ? .cancelled : .startFailed(id: use.id, reason: folder.withOutput("\(error)"))
-        }
-        guard answer.status == 200 else {
-            let reason = "execd answered \(answer.status): \(String(decoding: answer.body.prefix(500), as: UTF8.self))"
-            throw .startFailed(id: use.id, reason: folder.withOutput(reason))
+        if let refusal = try await HeldStart(use).tell(address, token: record.spec.execdToken) {
+            throw .startFailed(id: use.id, reason: folder.withOutput(refusal.reason))
         }
         // Until this is written, another server takes it for one that waits, and removes it.
         record.spec.isHeld = false

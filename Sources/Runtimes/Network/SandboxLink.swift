@@ -55,7 +55,22 @@ struct SandboxLink: Codable, Hashable, Sendable {
         pool: AddressPool, users: IdentifierRange?, mount: @Sendable () -> Bool
     ) throws(NetfilterError) {
         let (folder, name) = namespacePath.splitAtLastSlash
-        let namespace = try NetworkNamespace.create(named: name, in: folder)
+        try connect(try NetworkNamespace.create(named: name, in: folder), pool: pool, users: users, mount: mount)
+    }
+
+    /// The same for the namespace of a process, which another program made and nothing is connected to.
+    func adopt(_ process: pid_t, pool: AddressPool) throws(NetfilterError) {
+        try namespace.attach(process: process)
+        // Engines close IPv6 where they have no addresses of it.
+        try? namespace.run {
+            for place in ["all", "default"] { Self.write("0", to: "/proc/sys/net/ipv6/conf/\(place)/disable_ipv6") }
+        }
+        try connect(namespace, pool: pool, users: nil) { true }
+    }
+
+    private func connect(
+        _ namespace: NetworkNamespace, pool: AddressPool, users: IdentifierRange?, mount: @Sendable () -> Bool
+    ) throws(NetfilterError) {
         let route = try RouteSocket()
         try addPair(route, namespace)
         let address = IPAddress.v4(pool.address(host)), addressV6 = IPAddress.v6(pool.addressV6(host))

@@ -1,8 +1,12 @@
 """What tests are given: the outside, a server, and sandboxes in it."""
 
+import os
+import pathlib
+import sys
+
 import pytest
 
-from .server import OCI_RUNTIME, AllInOneServer
+from .server import BASE_IMAGE, IMAGE, OCI_RUNTIME, AllInOneServer
 from .world import World
 
 
@@ -17,9 +21,28 @@ def world():
 
 
 @pytest.fixture(scope="session")
-def server(world):
+def runtime_tables(tmp_path_factory):
+    """What says in the configuration which runtime the shared server has: `SALLYPORT_RUNTIME=docker` is one with an engine of its
+    own, whose base image is that of the local one."""
+    if os.environ.get("SALLYPORT_RUNTIME") != "docker":
+        yield ""
+        return
+    tests = pathlib.Path(__file__).parents[2]
+    sys.path[:0] = [str(tests / "Docker"), str(tests / "Bypass")]
+    from plain_engine import PlainEngine
+
+    engine = PlainEngine(tmp_path_factory.mktemp("engine"))
+    try:
+        engine.load(IMAGE, BASE_IMAGE)
+        yield engine.tables
+    finally:
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def server(world, runtime_tables):
     """The server that tests share; when all are through, nothing of it may be left."""
-    server = AllInOneServer(world)
+    server = AllInOneServer(world, tables=runtime_tables)
     try:
         yield server.start()
     finally:

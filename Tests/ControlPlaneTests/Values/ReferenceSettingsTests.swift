@@ -145,9 +145,9 @@ import Testing
         }
         for (key, value, word) in [
             ("server.loop", "\"uvloop\"", "there is one event loop"),
-            ("docker.api_timeout", "180", "no Docker runtime"),
+            ("docker.api_timeout", "60", "runtime.type"), ("docker.port_range_min", "40000", "the gateway reaches"),
             ("tenants.provider", "\"file\"", "sallyport key create"), ("docker.host_ip", "\"x\"", "server.eip"),
-            ("docker.sandbox_env", "{ A = 1 }", "env of each create"),
+            ("docker.sandbox_env", "{ A = 1 }", "sandbox_env.A"),
         ] { #expect(answer(key, value)?.contains(word) == true, "\(key)") }
     }
 

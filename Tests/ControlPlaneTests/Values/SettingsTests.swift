@@ -19,6 +19,8 @@ private func settings(_ text: String) throws -> Settings {
     return settings
 }
 
+private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
+
 @Suite struct SettingsTests {
     @Test func `the starter file is the defaults`() throws {
         let read = try settings(Settings.starterFile), fresh = Settings()
@@ -52,10 +54,9 @@ private func settings(_ text: String) throws -> Settings {
 
     @Test func `an example is read, and what there is no runtime for has none`() throws {
         #expect(try settings(Settings.Example.local.file()).server.host == "0.0.0.0")
-        for example in [Settings.Example.docker, .k8s] {
-            let error = #expect(throws: ConfigurationError.self) { try example.file() }
-            #expect(error?.description.contains("--example local") == true)
-        }
+        #expect(try settings(Settings.Example.docker.file()).runtime == .docker)
+        let error = #expect(throws: ConfigurationError.self) { try Settings.Example.k8s.file() }
+        #expect(error?.description.contains("--example local") == true)
     }
 
     @Test func `a file with nothing but defaults changes nothing`() throws {
@@ -200,11 +201,22 @@ private func settings(_ text: String) throws -> Settings {
         ("server = 1", "server is a table"), ("[ingress]\ntls = \"x\"", "ingress.tls is a table"),
         ("[ingress.tls]\ncertificates = \"x\"", "[[ingress.tls.certificates]]"),
         ("[[ingress.tls.certificates]]\ncertificate = \"a\"", "certificates.0.key is missing"),
+        (docker + "host = \"ssh://engine\"", "docker.host"), (docker + "api_timeout = 0", "docker.api_timeout"),
+        (docker + "pull_policy = \"sometimes\"", "docker.pull_policy"),
+        (docker + "drop_capabilities = [\"NET RAW\"]", "docker.drop_capabilities"),
+        (docker + "sandbox_env = { A = 1 }", "docker.sandbox_env.A"),
+        (docker + "sandbox_env = [\"A=1\"]", "sandbox_env"),
+        (docker + "sandbox_binds = [\"/a\"]", "docker.sandbox_binds.0"),
+        (docker + "sandbox_binds = [\"data:/a\"]", "docker.sandbox_binds.0"),
+        (docker + "sandbox_binds = [\"/a:/opt/opensandbox\"]", "docker.sandbox_binds.0"),
+        (docker + "sandbox_binds = [\"/a:/b:shared\"]", "docker.sandbox_binds.0"),
+        (docker + "pids_limit = -1", "docker.pids_limit"),
         ("[egres]\n", "egres is unknown; did you mean egress?"),
         ("[server]\nprot = 1", "server.prot is unknown; did you mean port?"),
-        ("[egress]\nBudgets = {}", "did you mean budgets?"), ("top = 1", "top"), ("[docker]\n", "docker"),
+        ("[egress]\nBudgets = {}", "did you mean budgets?"), ("top = 1", "top"),
+        ("[docker]\napi_timeout = 60", "runtime.type"),
         ("[[ingress.tls.certificates]]\ncertificate = \"a\"\nkey = \"b\"\nchain = \"c\"", "certificates.0.chain"),
-        ("[runtime]\ntype = \"docker\"", "runtime.type"), ("[store]\ntype = \"postgresql\"", "store.type"),
+        ("[runtime]\ntype = \"kubernetes\"", "runtime.type"), ("[store]\ntype = \"postgresql\"", "store.type"),
         ("[log]\nlevel = \"LOUD\"", "log.level"), ("[ingress]\nmode = \"direct\"", "ingress.mode"),
         ("[ingress.gateway.route]\nmode = \"x\"", "route.mode"), ("[local]\ntag = \"toolong\"", "local.tag"),
         ("[local]\nuser_namespaces = \"maybe\"", "local.user_namespaces"), ("[local]\nids_base = 0", "local.ids_base"),

@@ -1,0 +1,130 @@
+import FoundationEssentials
+import JSON
+import Runtimes
+import Spelling
+import System
+
+/// What runs sandboxes.
+package enum RuntimeKind: String, Sendable, CaseIterable {
+    case local, docker
+}
+
+extension Settings {
+    /// The Docker runtime (docs/docker.md). Where the reference has a key, it has its name and meaning.
+    package struct Docker: Hashable, Sendable {
+        /// nil for the environment's, as Docker's own clients have it.
+        package var host: String?
+        /// The folder with the client's certificate; nil without TLS.
+        package var certificates: String?
+        /// Seconds without a byte after which the engine is away.
+        package var patience = 180
+        package var pulls = PullPolicy.missing
+        package var confinement = ContainerConfinement()
+        /// `unconfined`, or the path of a profile; nil for the engine's own.
+        package var seccompProfile: String?
+        package var environment: [ExactName: String] = [:]
+        package var binds: [String] = []
+    }
+
+    static let dockerSection = SettingSection(
+        "docker", "The Docker runtime, with runtime.type = \"docker\" (docs/docker.md).",
+        [
+            .optionalText(
+                "host", "unix:///path or tcp://host:port", \.docker.host,
+                "the engine; absent: DOCKER_HOST, or unix:///var/run/docker.sock"),
+            .optionalText(
+                "tls_dir", "a folder", \.docker.certificates,
+                "with ca.pem, cert.pem and key.pem; absent: DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"),
+            .integer(
+                "api_timeout", 1...3600, \.docker.patience, "seconds without a byte after which the engine is away"),
+            .choice("pull_policy", \.docker.pulls, "when an image is fetched that a request has no credentials for"),
+            SettingKey(
+                "drop_capabilities", "a list of names such as NET_RAW",
+                default: "[\(ContainerConfinement.usualDrops.map { "\"\($0)\"" }.joined(separator: ", "))]",
+                "what containers have none of; NET_ADMIN and NET_RAW always"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.docker.confinement.droppedCapabilities = try value.list(capability)
+            },
+            .flag(
+                "no_new_privileges", \.docker.confinement.deniesNewPrivileges, "whether programs can gain no privileges"
+            ),
+            .optionalText(
+                "seccomp_profile", "unconfined, or a path", \.docker.seccompProfile,
+                "a profile's file; absent: the engine's own"),
+            .optionalText(
+                "apparmor_profile", "the name of a profile", \.docker.confinement.appArmor,
+                "absent: the engine's own"),
+            .integer(
+                "pids_limit", 0...4_194_304, \.docker.confinement.maxProcesses, "of a container; 0: no limit"),
+            SettingKey(
+                "sandbox_env", "a table of texts", default: "{}", "variables of every sandbox, below a request's own"
+            ) { (value, settings) throws(ConfigurationError) in settings.docker.environment = try variables(value) },
+            SettingKey(
+                "sandbox_binds", "a list of /source:/target or /source:/target:ro", default: "[]",
+                "files of the machine for every sandbox"
+            ) { (value, settings) throws(ConfigurationError) in settings.docker.binds = try value.list(bind) },
+        ]
+    ) { (values, settings) throws(ConfigurationError) in
+        guard settings.runtime == .docker || settings.docker == Docker() else {
+            throw ConfigurationError("[docker] is for runtime.type = \"docker\": leave the table out, or say so")
+        }
+        guard let host = values["host"], settings.docker.host != nil else { return }
+        do throws(EngineAddress.Problem) { _ = try settings.docker.engine(environment: [:]) } catch {
+            throw ConfigurationError("\(host.path) \(error)")
+        }
+    }
+
+    private static func capability(_ text: String) -> String? {
+        let name = text.uppercased()
+        let bare = name.hasPrefix("CAP_") ? String(name.dropFirst(4)) : name
+        let isName =
+            !bare.isEmpty
+            && bare.utf8.allSatisfy {
+                (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) || $0 == UInt8(ascii: "_")
+            }
+        return isName ? bare : nil
+    }
+
+    private static func variables(_ value: SettingValue) throws(ConfigurationError) -> [ExactName: String] {
+        guard case .object(let table) = value.value else { throw value.wrong() }
+        var variables: [ExactName: String] = [:]
+        for member in table.members {
+            guard case .string(let text) = member.value, !member.name.isEmpty, !member.name.contains("="),
+                !(member.name + text).utf8.contains(0)
+            else { throw ConfigurationError("\(value.path).\(member.name.prefix(64)) is no variable with a text") }
+            variables[ExactName(member.name)] = text
+        }
+        return variables
+    }
+
+    /// nil for what the engine could read as something else, and for places that the server needs.
+    private static func bind(_ text: String) -> String? {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        guard (2...3).contains(parts.count), HostPath(configured: parts[0]) != nil,
+            (try? MountPath(parts[1], of: "sandbox_binds")) != nil, parts.count == 2 || ["ro", "rw"].contains(parts[2])
+        else { return nil }
+        return text
+    }
+}
+
+extension Settings.Docker {
+    /// The environment's variables that say where the engine is.
+    static let variables = ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"]
+
+    func engine(environment: [String: String]) throws(EngineAddress.Problem) -> EngineAddress {
+        guard let host else { return try EngineAddress(environment: environment) }
+        return try EngineAddress(host, certificates: certificates)
+    }
+
+    /// The text of the profile.
+    func seccomp() throws(ConfigurationError) -> String? {
+        guard let seccompProfile, seccompProfile != "unconfined" else { return seccompProfile }
+        guard let bytes = try? File.read(seccompProfile, limit: 4 << 20), let profile = try? JSONValue(bytes),
+            case .object = profile
+        else {
+            throw ConfigurationError(
+                "docker.seccomp_profile: \(seccompProfile) is no profile in JSON that this server can read")
+        }
+        return String(decoding: profile.encoded, as: UTF8.self)
+    }
+}

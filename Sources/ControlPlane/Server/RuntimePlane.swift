@@ -1,0 +1,88 @@
+import Egress
+import FoundationEssentials
+import Logging
+import Observability
+import Runtimes
+
+/// Makes the runtime that the configuration names.
+enum RuntimePlane {
+    static func runtime(
+        _ settings: Settings, namespaceGuard: any NamespaceGuard, owner: String, metrics: MetricsRegistry,
+        logger: Logger
+    ) throws -> any SandboxRuntime {
+        try checkPools(settings.local)
+        switch settings.runtime {
+        case .local:
+            return try local(settings, namespaceGuard, owner: owner, metrics: metrics, logger: logger)
+        case .docker:
+            return try DockerRuntime(
+                docker(settings), namespaceGuard: namespaceGuard, owner: owner, logger: logger)
+        }
+    }
+
+    private static func local(
+        _ settings: Settings, _ namespaceGuard: any NamespaceGuard, owner: String, metrics: MetricsRegistry,
+        logger: Logger
+    ) throws -> LocalRuntime {
+        var local = LocalConfiguration(
+            stateDirectory: settings.sandboxesFolder,
+            execdPath: try settings.local.execd ?? Installation.current.execd(),
+            addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
+            tag: settings.local.tag, namespaceDirectory: settings.namespaceDirectory,
+            maxOutputLine: settings.local.maxOutputLine)
+        local.userNamespaces = settings.local.userNamespaces
+        local.reachableBy = settings.local.reachableBy
+        local.disk = settings.local.disk
+        local.volumesDirectory = settings.volumesFolder
+        local.storage = settings.storage
+        local.storage.withheld = settings.ownFiles
+        local.storage.keysFolder = settings.local.runDirectory
+        local.ociRuntime = settings.local.ociRuntime?.rawValue
+        let engine = try LocalEngine(configuration: local, logger: logger)
+        metrics.collect { [weak engine] in
+            [.init("sallyport_leftovers", .gauge, Double(engine?.leftovers.count ?? 0))]
+        }
+        let layers = try LayerStore(
+            directory: settings.local.stateDirectory + "/snapshots", reserve: settings.local.disk.reserve,
+            logger: logger)
+        return LocalRuntime(
+            engine: engine, images: try LocalImages.open(settings, snapshots: layers, logger: logger), layers: layers,
+            namespaceGuard: namespaceGuard, owner: owner)
+    }
+
+    private static func docker(_ settings: Settings) throws -> DockerConfiguration {
+        var docker = DockerConfiguration(
+            execdPath: try settings.local.execd ?? Installation.current.execd(),
+            stateDirectory: settings.local.stateDirectory + "/docker",
+            namespaceDirectory: settings.namespaceDirectory)
+        do throws(EngineAddress.Problem) {
+            docker.engine = try settings.docker.engine(environment: settings.engineVariables)
+        } catch { throw ConfigurationError("DOCKER_HOST \(error)") }
+        docker.patience = settings.docker.patience
+        docker.addressPool = settings.local.addressPool
+        docker.addressPoolV6 = settings.local.addressPoolV6
+        docker.tag = settings.local.tag
+        docker.reachableBy = settings.local.reachableBy
+        docker.storage = settings.storage
+        docker.storage.withheld = settings.ownFiles
+        docker.pulls = settings.docker.pulls
+        docker.confinement = settings.docker.confinement
+        docker.confinement.seccomp = try settings.docker.seccomp()
+        docker.environment = settings.docker.environment
+        docker.binds = settings.docker.binds
+        docker.maxOutputLine = settings.local.maxOutputLine
+        docker.maxLog = settings.local.disk.log
+        return docker
+    }
+
+    /// - Throws: if the sandboxes' addresses overlap with a network of this machine.
+    private static func checkPools(_ local: Settings.Local) throws(ConfigurationError) {
+        let networks = HostNetworks.current(tag: local.tag)
+        for (key, pool) in [("address_pool", local.addressPool), ("address_pool_v6", local.addressPoolV6)] {
+            guard let network = networks.overlap(with: pool) else { continue }
+            throw ConfigurationError(
+                "local.\(key) \(pool) overlaps a network of this machine, \(network): choose a block that is not in use"
+            )
+        }
+    }
+}

@@ -1,0 +1,184 @@
+import Addresses
+import CLinux
+import Logging
+import Netfilter
+import NetworkPolicy
+import Synchronization
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The networks of containers: each is made by the engine without any, and gets the same routed link to this machine that
+/// a local sandbox has, before its program begins. A container that is started again by hand has none.
+final class DockerLinks: Sendable {
+    private let configuration: DockerConfiguration
+    private let leases: Mutex<Leases>
+    private let firewall: StandingFirewall
+    private let logger: Logger
+    /// Netlink and waiting for execd block.
+    private let threads = WorkerPool(maxThreads: 16)
+    private let firewallThread = WorkerPool(maxThreads: 1)
+
+    /// The longest time, plus the work itself, that the host is without its rules.
+    private static let firewallInterval = Duration.seconds(1)
+    /// Milliseconds that execd may take to listen.
+    private static let patience = 20_000
+
+    private struct Leases {
+        var pool: AddressPool
+        /// The numbers of sandboxes.
+        var hosts: [String: UInt32] = [:]
+    }
+
+    /// Checks requirements and installs the host's rules.
+    init(_ given: DockerConfiguration, logger: Logger) throws(RuntimeError) {
+        guard geteuid() == 0 else { throw .notRoot }
+        var configuration = given
+        mkdir(given.namespaceDirectory, 0o700)
+        guard let folder = realpath(given.namespaceDirectory, nil) else {
+            throw .system(action: "making \(given.namespaceDirectory)", reason: String(cString: strerror(errno)))
+        }
+        configuration.namespaceDirectory = String(cString: folder)
+        free(folder)
+        let missing = KernelFeatures.probe(
+            namespaceName: "probe-\(UInt32.random(in: 0 ... .max))", in: configuration.namespaceDirectory)
+        if let first = missing.first { throw .missingKernelFeature(first.description) }
+        var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
+        // Whatever the engine says later: a link that is there has its address.
+        let links = (try? RouteSocket().links()) ?? []
+        for host in links.compactMap({ SandboxLink.host(of: $0.name, tag: given.tag) }) { pool.occupy(host) }
+        leases = Mutex(Leases(pool: pool))
+        self.configuration = configuration
+        self.logger = logger
+        let rules = HostFirewall(
+            table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
+            poolV6: configuration.addressPoolV6, links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*",
+            reachableBy: configuration.reachableBy)
+        firewall = try Self.translated("setting the host's rules") { () throws(NetfilterError) in
+            try StandingFirewall(rules)
+        }
+        let obstacles = try Self.translated("looking at the host's rules") { [firewall] () throws(NetfilterError) in
+            try firewall.obstacles
+        }
+        for obstacle in obstacles { rules.warn(of: obstacle, logger) }
+        for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            SandboxLink.write("1", to: "/proc/sys/net/\(path)")
+        }
+        Task { [weak self] in
+            while true {
+                try? await Task.sleep(for: Self.firewallInterval)
+                guard let self else { return }
+                await self.restoreFirewall()
+            }
+        }
+    }
+
+    private func restoreFirewall() async {
+        await firewallThread.run { [firewall, logger] in
+            do {
+                guard try firewall.restore() else { return }
+                logger.error("another program removed the host's rules; they have been restored")
+            } catch { logger.error("the host's rules cannot be checked", metadata: ["reason": "\(error)"]) }
+        }
+    }
+
+    // MARK: addresses
+
+    /// - Throws: `.noAddressLeft`.
+    func lease(_ id: String) throws(RuntimeError) -> UInt32 {
+        let host = leases.withLock { leases in
+            let host = leases.pool.lease()
+            leases.hosts[id] = host
+            return host
+        }
+        guard let host else { throw .noAddressLeft(pool: "\(configuration.addressPool)") }
+        return host
+    }
+
+    /// Takes in a number that an engine's label tells.
+    func occupy(_ id: String, _ host: UInt32) {
+        leases.withLock { leases in
+            guard leases.hosts[id] == nil else { return }
+            leases.pool.occupy(host)
+            leases.hosts[id] = host
+        }
+    }
+
+    func address(_ host: UInt32) -> IPv4Address { leases.withLock { $0.pool.address(host) } }
+
+    private func link(_ id: String, _ host: UInt32) -> SandboxLink {
+        SandboxLink(
+            name: SandboxName.of(id), host: host, tag: configuration.tag, folder: configuration.namespaceDirectory)
+    }
+
+    func namespace(_ id: String) -> NetworkNamespace { link(id, 0).namespace }
+
+    func placement(_ id: String, _ host: UInt32) -> SandboxPlacement {
+        let addresses = leases.withLock { (v4: $0.pool.address(host), v6: $0.pool.addressV6(host)) }
+        return SandboxPlacement(
+            .namespace(path: namespace(id).path), .machine(address: "\(addresses.v4)", addressV6: "\(addresses.v6)"))
+    }
+
+    // MARK: one sandbox
+
+    /// Connects a container that runs, and in which nothing of its image does.
+    /// - Parameters:
+    ///   - process: its first process, as the engine says.
+    ///   - container: its id in the engine.
+    func connect(_ id: String, host: UInt32, _ process: ContainerProcess) async throws(RuntimeError) {
+        let link = link(id, host), pool = leases.withLock { $0.pool }
+        try await threads.run { () throws(RuntimeError) in
+            try process.check()
+            try Self.translated("making the network of \(id)") { () throws(NetfilterError) in
+                try link.adopt(process.number, pool: pool)
+            }
+            do throws(RuntimeError) {
+                // Only now is it certain whose namespace has been connected.
+                guard !process.hasEnded else { throw .startFailed(id: id, reason: "its first process has ended") }
+                guard !link.namespace.isOwn else {
+                    throw .system(
+                        action: "making the network of \(id)", reason: "the container is in this machine's network")
+                }
+            } catch {
+                try? link.delete()
+                throw error
+            }
+        }
+    }
+
+    /// Waits until its execd accepts connections.
+    func untilReached(_ id: String, host: UInt32, _ process: ContainerProcess) async -> StartWait.Outcome {
+        let address = address(host)
+        return await threads.run {
+            StartWait.dial(address, StartWait.execdPort, within: Self.patience, watching: process.descriptor)
+        }
+    }
+
+    /// Takes a sandbox's network away. There may be none.
+    func remove(_ id: String) async throws(RuntimeError) {
+        let link = link(id, 0)
+        try await threads.run { () throws(RuntimeError) in
+            try Self.translated("removing the network of \(id)") { () throws(NetfilterError) in try link.delete() }
+        }
+        leases.withLock { leases in
+            if let host = leases.hosts.removeValue(forKey: id) { leases.pool.release(host) }
+        }
+    }
+
+    private static func translated<Result>(
+        _ action: String, _ body: () throws(NetfilterError) -> Result
+    ) throws(RuntimeError) -> Result {
+        try LocalEngine.translated(action, body)
+    }
+}
+
+extension NetworkNamespace {
+    /// Whether it is the one that this process is in.
+    fileprivate var isOwn: Bool {
+        var own = stat(), other = stat()
+        guard stat("/proc/self/ns/net", &own) == 0, stat(path, &other) == 0 else { return true }
+        return (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino)
+    }
+}

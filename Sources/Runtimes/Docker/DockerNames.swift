@@ -1,0 +1,39 @@
+/// Names and labels of what this runtime makes in an engine. Those of the contract are the contract's (DOCKER.md 1.2), so
+/// that people and other servers know them.
+enum DockerNames {
+    static func container(_ id: String) -> String { "sandbox-\(id)" }
+    static func helper(_ unique: String) -> String { "sandbox-execd-\(unique)" }
+    /// What is put into one sandbox, apart from its own files, so that no snapshot has it.
+    static func volume(_ id: String) -> String { "opensandbox-runtime-\(id)" }
+    /// Holds execd, once for each server.
+    static func program(_ owner: String) -> String { "sallyport-execd-\(owner.prefix(12))" }
+
+    static let snapshots = "opensandbox-snapshots"
+    static func snapshot(_ id: String) -> String { "\(snapshots):\(id)" }
+
+    static let snapshotKey = "opensandbox.io/snapshot-id"
+    static let managedKey = "opensandbox.io/volume-managed-by"
+    static let partKey = "sallyport.io/part"
+    /// The number of the sandbox's link.
+    static let linkKey = "sallyport.io/link"
+    /// The API key whose volume it is; "" for the server's own.
+    static let callerKey = "sallyport.io/caller"
+    /// The sandbox that a volume goes with.
+    static let goesWithKey = "sallyport.io/goes-with"
+
+    enum Part: String, Hashable, Sendable {
+        case workload
+        /// Is only there while files are put into a volume.
+        case helper
+        case volume
+    }
+
+    /// Words for a label, as filters take them.
+    static func filter(_ key: String, _ value: String) -> String { "\(key)=\(value)" }
+
+    /// The folder that the contract gives to execd, and what is below it.
+    static let folder = "/opt/opensandbox"
+    static let programFolder = folder + "/lib"
+    static let execd = programFolder + "/execd"
+    static let token = folder + "/token"
+}

@@ -1,0 +1,228 @@
+import HTTPClient
+import Logging
+import NetworkPolicy
+import Spelling
+import Synchronization
+
+extension DockerRuntime {
+    package func create(
+        _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
+    ) async throws(RuntimeError) -> SandboxPlacement {
+        let id = try Self.checked(spec.id)
+        let image = try await image(of: spec.source)
+        reached(.imageReady)
+        let host = try links.lease(id)
+        do throws(RuntimeError) {
+            try await make(spec, image, host)
+            try Self.goOn()
+            let process = try await start(id)
+            try await links.connect(id, host: host, process)
+            try Self.goOn()
+            try await namespaceGuard.protect(id, namespace: links.namespace(id), policy: spec.policy)
+            try Self.goOn()
+            try await wait(id, host, process)
+            if spec.isHeld {
+                memory.withLock { $0.tokens[id] = spec.execdToken }
+            } else {
+                let use = SandboxUse(
+                    id: id, entrypoint: spec.entrypoint,
+                    environment: spec.environment.filter { !ExecdVariables.readAtStart.contains($0.key) },
+                    policy: spec.policy)
+                try await begin(use, host, token: spec.execdToken)
+            }
+            return links.placement(id, host)
+        } catch {
+            // In a separate task, because this one may have been cancelled.
+            await Task { await self.giveUp(id) }.value
+            throw error
+        }
+    }
+
+    package func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement {
+        let id = try Self.checked(use.id)
+        let found: ContainerFacts? = try await container(id)
+        guard let host = found?.linkNumber, found?.state.phase == .running else { throw .notFound(id) }
+        do throws(RuntimeError) {
+            guard !hasBegun(id), let token = memory.withLock({ $0.tokens[id] }) else {
+                throw .wrongState(id: id, state: "in use", needed: "held")
+            }
+            try await namespaceGuard.replace(id, with: use.policy)
+            try await begin(use, host, token: token)
+            return links.placement(id, host)
+        } catch {
+            await Task { await self.giveUp(id) }.value
+            throw error
+        }
+    }
+
+    // MARK: steps
+
+    private func make(_ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32) async throws(RuntimeError) {
+        let id = spec.id
+        let volume = try await program.ready(image: image.id)
+        let mounts = try await volumes.open(spec)
+        var labels = spec.labels.all
+        labels[DockerNames.partKey] = DockerNames.Part.workload.rawValue
+        labels[DockerNames.linkKey] = String(host)
+        // An image may bring this one.
+        labels[DockerNames.snapshotKey] = if case .snapshot(let snapshot) = spec.source { snapshot } else { "" }
+        let own = [
+            SandboxLabels.idKey: id, SandboxLabels.ownerKey: owner,
+            DockerNames.partKey: DockerNames.Part.volume.rawValue,
+        ]
+        let body = ContainerBody(
+            image: image.id,
+            command: ContainerBody.command(
+                user: image.user, maxOutputLine: configuration.maxOutputLine, hasToken: spec.execdToken != nil),
+            environment: variables(spec), labels: labels, limits: spec.limits,
+            confinement: configuration.confinement, binds: configuration.binds,
+            mounts: [
+                .init(source: .volume(DockerNames.volume(id), labels: own), target: DockerNames.folder),
+                .init(source: .volume(volume, labels: [:]), target: DockerNames.programFolder, isReadOnly: true),
+            ] + mounts, maxLog: configuration.maxLog)
+        do throws(EngineFailure) {
+            try await engine.send(
+                EngineCall(
+                    "POST", "containers", "create", query: [("name", DockerNames.container(id))], body: .json(body.json)
+                ))
+            try await engine.send(
+                EngineCall(
+                    "PUT", "containers", DockerNames.container(id), "archive", query: [("path", DockerNames.folder)],
+                    body: .archive(Self.files(token: spec.execdToken).whole)))
+        } catch {
+            if error.status == 409 { throw .alreadyExists(id) }
+            throw refused(error, id)
+        }
+    }
+
+    /// What the contract's paths lead to.
+    static func files(token: String?) -> StagedArchive {
+        var files = StagedArchive()
+        files.add(link: "execd", to: "lib/execd")
+        if let token { files.add(file: "token", mode: 0o400, Array(token.utf8)) }
+        return files
+    }
+
+    /// Those that execd reads at its start. It is told the others when the sandbox begins, so that no list of the engine's and
+    /// no snapshot has them.
+    private func variables(_ spec: SandboxSpec) -> [String] {
+        let fleet = configuration.environment.merging(spec.environment) { _, asked in asked }
+        let kept = fleet.filter { name, _ in
+            configuration.environment[name] != nil && spec.environment[name] == nil
+                || ExecdVariables.readAtStart.contains(name)
+        }
+        return kept.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    }
+
+    private func start(_ id: String) async throws(RuntimeError) -> ContainerProcess {
+        do throws(EngineFailure) {
+            try await engine.send(EngineCall("POST", "containers", DockerNames.container(id), "start"))
+        } catch {
+            // Somebody may have emptied the volume with execd.
+            if error.status != nil { program.forget() }
+            throw refused(error, id)
+        }
+        guard let found = try await container(id), found.state.phase == .running else {
+            throw .startFailed(id: id, reason: "it ended at once: \(await logTail(of: id, bytes: 2000))")
+        }
+        return try ContainerProcess(found.state.process, of: found.id)
+    }
+
+    private func wait(_ id: String, _ host: UInt32, _ process: ContainerProcess) async throws(RuntimeError) {
+        switch await links.untilReached(id, host: host, process) {
+        case .reached: return
+        case .ended:
+            throw .startFailed(id: id, reason: "execd has ended: \(await logTail(of: id, bytes: 2000))")
+        case .failed(let reason): throw .startFailed(id: id, reason: "execd is not reached: \(reason)")
+        }
+    }
+
+    private func begin(_ use: SandboxUse, _ host: UInt32, token: String?) async throws(RuntimeError) {
+        if let refusal = try await HeldStart(use).tell(links.address(host), token: token) {
+            // Its output says why a program cannot be started.
+            let output = await logTail(of: use.id, bytes: 2000)
+            throw .startFailed(
+                id: use.id, reason: output.isEmpty ? refusal.reason : "\(refusal.reason); it said: \(output)",
+                isCallersFault: refusal.isAnswer)
+        }
+        try noteBegun(use.id)
+        memory.withLock { $0.tokens[use.id] = nil }
+    }
+
+    /// An engine's refusal. Where a number of the request's is at fault, the caller can correct it.
+    private func refused(_ failure: EngineFailure, _ id: String) -> RuntimeError {
+        switch failure.kind {
+        case .refused where failure.isOfALimit: .startFailed(id: id, reason: "\(failure)", isCallersFault: true)
+        case .refused: .startFailed(id: id, reason: "\(failure)")
+        default: RuntimeError(failure, "making \(id)")
+        }
+    }
+
+    private static func goOn() throws(RuntimeError) { if Task.isCancelled { throw .cancelled } }
+
+    private func image(of source: SandboxSource) async throws(RuntimeError) -> EngineImage {
+        switch source {
+        case .image(let reference, let credentials): return try await images.image(reference, credentials)
+        case .snapshot(let id): return try await snapshotImage(id)
+        }
+    }
+
+    // MARK: the end
+
+    package func delete(_ id: String) async throws(RuntimeError) {
+        let id = try Self.checked(id)
+        let found = try await container(id)
+        try await remove(id)
+        if let snapshot = found?[label: DockerNames.snapshotKey], !snapshot.isEmpty, let image = found?.image {
+            await forgetImage(image, of: snapshot)
+        }
+    }
+
+    private func giveUp(_ id: String) async {
+        do throws(RuntimeError) { try await remove(id) } catch {
+            // Tried again when the engine answers.
+            memory.withLock { _ = $0.unremoved.insert(id) }
+            logger.warning("a sandbox is not removed yet", metadata: ["sandbox": "\(id)", "reason": "\(error)"])
+        }
+    }
+
+    /// Each part may be missing. The guard goes last.
+    func remove(_ id: String) async throws(RuntimeError) {
+        let found = try await container(id)
+        do throws(EngineFailure) {
+            // By what it is, since a name may be another's.
+            if let found { try await removeContainer(found.id) }
+            try await removeVolume(of: id)
+        } catch { throw RuntimeError(error, "removing \(id)") }
+        try await volumes.end(id)
+        try await links.remove(id)
+        forgetBegun(id)
+        memory.withLock {
+            $0.tokens[id] = nil
+            $0.ownPauses[id] = nil
+            $0.unremoved.remove(id)
+        }
+        await namespaceGuard.release(id)
+    }
+
+    private func removeContainer(_ name: String) async throws(EngineFailure) {
+        var call = EngineCall("DELETE", "containers", name, query: [("force", "true"), ("v", "true")])
+        // 409: another request is removing it.
+        call.expected = [404, 409]
+        for _ in 0..<200 {
+            let answer = try await engine.send(call)
+            guard answer.status == 409 else { return }
+            try? await Task.sleep(for: .milliseconds(50))
+        }
+        throw EngineFailure(.refused(409), "container \(name) is being removed, and is still there after 10 s")
+    }
+
+    private func removeVolume(of id: String) async throws(EngineFailure) {
+        let name = DockerNames.volume(id)
+        let found: EngineVolume? = try await engine.find(EngineCall("GET", "volumes", name))
+        guard found?.labels?[ExactName(SandboxLabels.ownerKey)] == owner else { return }
+        var call = EngineCall("DELETE", "volumes", name)
+        call.expected = [404]
+        try await engine.send(call)
+    }
+}

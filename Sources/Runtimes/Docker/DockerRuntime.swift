@@ -1,0 +1,228 @@
+import FoundationEssentials
+import HTTPClient
+import Logging
+import Netfilter
+import Spelling
+import Synchronization
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Makes sandboxes as containers of a Docker engine on this machine, guarded by this machine's one guard.
+///
+/// A container is made without a network, and its first process is execd, which starts nothing of the image before it is
+/// told. In between it gets its link and its policy. So no container of its own has to hold the network, and one that
+/// somebody starts again by hand has none, and no program.
+package final class DockerRuntime: SandboxRuntime {
+    package static let capabilities = RuntimeCapabilities(
+        pause: true, snapshots: true, volumes: true, secureAccess: true, pools: true)
+    package var capabilities: RuntimeCapabilities { Self.capabilities }
+    package var codes: RuntimeCodes { .docker }
+
+    package let events: AsyncStream<RuntimeEvent>
+    let teller: AsyncStream<RuntimeEvent>.Continuation
+
+    let configuration: DockerConfiguration
+    let engine: EngineClient
+    let images: DockerImages
+    let links: DockerLinks
+    let volumes: DockerVolumes
+    let program: ExecdVolume
+    let namespaceGuard: any NamespaceGuard
+    let owner: String
+    let logger: Logger
+    let memory = Mutex(Memory())
+
+    struct Memory {
+        /// The tokens of those that are held, which the engine is not told.
+        var tokens: [String: String] = [:]
+        /// What could not be removed while the engine was away.
+        var unremoved: Set<String> = []
+        /// Pauses and ends of pauses that this server asks for, by sandbox; others are somebody's by hand.
+        var ownPauses: [String: Int] = [:]
+    }
+
+    /// - Parameter owner: this server's name. Containers with another owner's label are left alone.
+    package init(
+        _ configuration: DockerConfiguration, namespaceGuard: any NamespaceGuard, owner: String, logger: Logger
+    ) throws(RuntimeError) {
+        guard access(configuration.execdPath, X_OK) == 0 else { throw .missingExecd(configuration.execdPath) }
+        do {
+            try FileManager.default.createDirectory(
+                atPath: configuration.stateDirectory + "/begun", withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw .system(action: "making \(configuration.stateDirectory)", reason: "\(error)")
+        }
+        self.configuration = configuration
+        self.namespaceGuard = namespaceGuard
+        self.owner = owner
+        self.logger = logger
+        engine = EngineClient(configuration.engine, patience: configuration.patience)
+        images = DockerImages(engine, policy: configuration.pulls, folder: configuration.stateDirectory)
+        links = try DockerLinks(configuration, logger: logger)
+        volumes = DockerVolumes(engine, configuration, owner: owner)
+        program = ExecdVolume(engine, path: configuration.execdPath, owner: owner)
+        (events, teller) = AsyncStream<RuntimeEvent>.makeStream()
+        Task { [weak self] in
+            var watch = DockerWatch()
+            while let self, !Task.isCancelled { await self.follow(&watch) }
+        }
+    }
+
+    package func admit(_ limits: ResourceLimits) async throws(RuntimeError) {
+        guard limits.diskBytes == nil else { throw .unsupported("resourceLimits.disk of a container") }
+    }
+
+    package func admit(_ volumes: [SandboxVolume], for caller: String?) async throws(RuntimeError) {
+        try await self.volumes.check(volumes, for: caller)
+    }
+
+    // MARK: pause and resume
+
+    package func pause(_ id: String) async throws(RuntimeError) {
+        try await change(id, "pause", needed: "running")
+    }
+
+    package func resume(_ id: String) async throws(RuntimeError) {
+        try await change(id, "unpause", needed: "paused")
+    }
+
+    private func change(_ id: String, _ verb: String, needed: String) async throws(RuntimeError) {
+        let id = try Self.checked(id)
+        memory.withLock { $0.ownPauses[id, default: 0] += 1 }
+        do throws(EngineFailure) {
+            try await engine.send(EngineCall("POST", "containers", DockerNames.container(id), verb))
+        } catch {
+            memory.withLock { _ = $0.takeOwnPause(id) }
+            switch error.status {
+            case 404: throw .notFound(id)
+            case 409: throw .wrongState(id: id, state: "\(error)", needed: needed)
+            default: throw RuntimeError(error, "\(verb) \(id)")
+            }
+        }
+    }
+
+    // MARK: what is there
+
+    /// The container of a sandbox of this server; nil where there is none.
+    func container(_ id: String) async throws(RuntimeError) -> ContainerFacts? {
+        let found: ContainerFacts?
+        do throws(EngineFailure) {
+            found = try await engine.find(EngineCall("GET", "containers", DockerNames.container(id), "json"))
+        } catch { throw RuntimeError(error, "looking at \(id)") }
+        // One of another server, or of nobody's, that has taken the name.
+        guard let found, found[label: SandboxLabels.idKey] == id, found[label: SandboxLabels.ownerKey] == owner else {
+            return nil
+        }
+        return found
+    }
+
+    package func observe(_ id: String) async throws(RuntimeError) -> SandboxObservation {
+        let id = try Self.checked(id)
+        guard let found = try await container(id) else { return SandboxObservation(.missing) }
+        let placement = found.linkNumber.map { host in
+            links.occupy(id, host)
+            return links.placement(id, host)
+        }
+        switch found.state.phase {
+        case .created: return SandboxObservation(.abandoned)
+        case .running:
+            return SandboxObservation(
+                hasBegun(id) && links.namespace(id).exists ? .running : .abandoned, placement: placement)
+        case .paused: return SandboxObservation(hasBegun(id) ? .paused : .abandoned, placement: placement)
+        case .ended: return SandboxObservation(.exited, end: found.end(of: id))
+        case .removing: return SandboxObservation(.missing)
+        case .unknown(let word):
+            throw .unavailable(
+                "the engine says that the container of \(id) is \(word), which this version does not know")
+        }
+    }
+
+    package func owned() async throws(RuntimeError) -> [String] {
+        let owns = EngineCall.filters(["label": ["\(SandboxLabels.ownerKey)=\(owner)"]])
+        do throws(EngineFailure) {
+            let containers: [ListedContainer] = try await engine.get(
+                EngineCall("GET", "containers", "json", query: [("all", "true"), owns]))
+            var ids: Set<String> = []
+            for one in containers {
+                switch one.labels?[ExactName(DockerNames.partKey)].flatMap(DockerNames.Part.init) {
+                case .helper:
+                    _ = try? await engine.send(EngineCall("DELETE", "containers", one.id, query: [("force", "true")]))
+                default: if let id = one.labels?[ExactName(SandboxLabels.idKey)] { ids.insert(id) }
+                }
+            }
+            let list: VolumeList = try await engine.get(EngineCall("GET", "volumes", query: [owns]))
+            for volume in list.volumes ?? [] {
+                if let id = volume.labels?[ExactName(SandboxLabels.idKey)] { ids.insert(id) }
+            }
+            // A sandbox that only the guard knows, whose removal was interrupted.
+            return ids.union(await namespaceGuard.guarded).filter { LocalEngine.isIdentifier($0) }.sorted()
+        } catch { throw RuntimeError(error, "listing the containers of this server") }
+    }
+
+    package func logTail(of id: String, bytes: Int) async -> String {
+        guard let id = try? Self.checked(id) else { return "" }
+        let call = EngineCall(
+            "GET", "containers", DockerNames.container(id), "logs",
+            query: [("stdout", "true"), ("stderr", "true"), ("tail", "1000")])
+        guard let stream = try? await engine.stream(call) else { return "" }
+        var frames = LogFrames(), text: [UInt8] = []
+        while let chunk = (try? await stream.body.next()) ?? nil, !frames.isBroken {
+            text += frames.take(chunk)
+            // Twice as much before the front is cut off, so that it is not moved for every chunk.
+            if text.count > 2 * bytes { text.removeFirst(text.count - bytes) }
+        }
+        return String(decoding: text.suffix(bytes), as: UTF8.self)
+    }
+
+    package func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
+        let namespace = links.namespace(try Self.checked(id))
+        guard namespace.exists else { throw RuntimeError.notFound(id) }
+        return try namespace.run(body)
+    }
+
+    // MARK: whether its program has begun
+
+    private func begunFile(_ id: String) -> String { configuration.stateDirectory + "/begun/" + id }
+    func hasBegun(_ id: String) -> Bool { access(begunFile(id), F_OK) == 0 }
+
+    /// Until this is written, another server takes the sandbox for one that waits, and removes it.
+    func noteBegun(_ id: String) throws(RuntimeError) {
+        do throws(SystemCallError) { try File.write([], to: begunFile(id), mode: 0o600) } catch {
+            throw .system(action: "writing \(begunFile(id))", reason: "\(error)")
+        }
+    }
+
+    func forgetBegun(_ id: String) { unlink(begunFile(id)) }
+
+    /// Ids become parts of names of containers, volumes and files.
+    static func checked(_ id: String) throws(RuntimeError) -> String {
+        guard LocalEngine.isIdentifier(id) else { throw .notFound(String(id.prefix(80))) }
+        return id
+    }
+}
+
+extension DockerRuntime.Memory {
+    /// - Returns: whether this server asked for it.
+    mutating func takeOwnPause(_ id: String) -> Bool {
+        guard let count = ownPauses[id] else { return false }
+        ownPauses[id] = count > 1 ? count - 1 : nil
+        return true
+    }
+}
+
+extension ContainerFacts {
+    /// As a label says, which only who may ask the engine can write.
+    var linkNumber: UInt32? { self[label: DockerNames.linkKey].flatMap { UInt32($0) } }
+
+    /// execd ends as the sandbox's program has ended.
+    func end(of id: String) -> SandboxEnd {
+        let limit = resources.memory.flatMap { $0 > 0 ? $0 : nil }
+        return SandboxEnd(
+            id: id, entrypoint: (0...255).contains(state.exitCode) ? .exited(state.exitCode) : nil,
+            memoryKills: state.isOutOfMemory ? 1 : 0, memoryLimit: limit)
+    }
+}

@@ -1,0 +1,146 @@
+import JSON
+import Spelling
+
+/// A container as `GET /containers/{id}/json` tells of it, as far as it is used.
+struct ContainerFacts: Decodable, Hashable, Sendable {
+    struct State: Decodable, Hashable, Sendable {
+        var status: String
+        var isRunning, isPaused, isRestarting: Bool
+        var isOutOfMemory: Bool
+        /// Of the first process, as the engine's machine counts; 0 for none.
+        var process: Int32
+        var exitCode: Int32
+        /// Why it could not be started.
+        var error: String?
+
+        enum CodingKeys: String, CodingKey {
+            case status = "Status", isRunning = "Running", isPaused = "Paused", isRestarting = "Restarting"
+            case isOutOfMemory = "OOMKilled", process = "Pid", exitCode = "ExitCode", error = "Error"
+        }
+    }
+    struct Configuration: Decodable, Hashable, Sendable {
+        var labels: [ExactName: String]?
+        var image: String?
+        enum CodingKeys: String, CodingKey { case labels = "Labels", image = "Image" }
+    }
+    struct Resources: Decodable, Hashable, Sendable {
+        var memory: Int64?
+        enum CodingKeys: String, CodingKey { case memory = "Memory" }
+    }
+
+    /// 64 hexadecimal digits.
+    var id: String
+    var state: State
+    var configuration: Configuration
+    var resources: Resources
+    /// The id of its image.
+    var image: String
+
+    enum CodingKeys: String, CodingKey {
+        case id = "Id", state = "State", configuration = "Config", resources = "HostConfig", image = "Image"
+    }
+
+    subscript(label name: String) -> String? { configuration.labels?[ExactName(name)] }
+}
+
+extension ContainerFacts.State {
+    /// The states of the contract (DOCKER.md 3.1), before what is known of this server's own steps.
+    var phase: ContainerPhase {
+        if isRunning && !isPaused { return .running }
+        if isPaused { return .paused }
+        if isRestarting { return .running }
+        return switch status {
+        case "created", "starting": .created
+        case "exited", "dead": .ended
+        case "removing": .removing
+        default: .unknown(status)
+        }
+    }
+}
+
+enum ContainerPhase: Hashable, Sendable {
+    case created, running, paused, ended, removing
+    /// The engine's word, which this version does not know.
+    case unknown(String)
+}
+
+/// A container as a list has it.
+struct ListedContainer: Decodable, Hashable, Sendable {
+    var id: String
+    var labels: [ExactName: String]?
+    enum CodingKeys: String, CodingKey { case id = "Id", labels = "Labels" }
+}
+
+/// What an image says of its program (`GET /images/{name}/json`).
+struct EngineImage: Decodable, Hashable, Sendable {
+    struct Configuration: Decodable, Hashable, Sendable {
+        var user: String?
+        var environment: [String]?
+        var labels: [ExactName: String]?
+        enum CodingKeys: String, CodingKey { case user = "User", environment = "Env", labels = "Labels" }
+    }
+
+    /// `sha256:` and 64 hexadecimal digits.
+    var id: String
+    var system: String
+    var architecture: String
+    var configuration: Configuration?
+    var tags: [String]?
+
+    enum CodingKeys: String, CodingKey {
+        case id = "Id", system = "Os", architecture = "Architecture", configuration = "Config", tags = "RepoTags"
+    }
+
+    /// Whom its program runs as, in its own words; nil for root, of whom nothing has to be said.
+    var user: String? {
+        let user = configuration?.user ?? ""
+        return ["", "root", "0", "root:root", "0:0"].contains(user) ? nil : user
+    }
+}
+
+/// A line of a list of images.
+struct ListedImage: Decodable, Hashable, Sendable {
+    var id: String
+    var tags: [String]?
+    enum CodingKeys: String, CodingKey { case id = "Id", tags = "RepoTags" }
+}
+
+struct EngineVolume: Decodable, Hashable, Sendable {
+    var name: String
+    var driver: String
+    var labels: [ExactName: String]?
+    /// Its folder on the engine's machine.
+    var path: String?
+    enum CodingKeys: String, CodingKey {
+        case name = "Name", driver = "Driver", labels = "Labels", path = "Mountpoint"
+    }
+}
+
+struct VolumeList: Decodable, Hashable, Sendable {
+    var volumes: [EngineVolume]?
+    enum CodingKeys: String, CodingKey { case volumes = "Volumes" }
+}
+
+/// `GET /info`
+struct EngineInfo: Decodable, Hashable, Sendable {
+    var system: String
+    var architecture: String
+    var version: String
+    var runtimes: [ExactName: JSONIgnored]?
+    enum CodingKeys: String, CodingKey {
+        case system = "OSType", architecture = "Architecture", version = "ServerVersion", runtimes = "Runtimes"
+    }
+
+    /// In the words of images.
+    var platform: String { "\(system)/\(Self.aliases[architecture] ?? architecture)" }
+    private static let aliases = ["x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"]
+}
+
+/// A value of which only the name counts.
+struct JSONIgnored: Decodable, Hashable, Sendable { init(from decoder: any Decoder) {} }
+
+/// What a create answers.
+struct CreatedContainer: Decodable, Hashable, Sendable {
+    var id: String
+    enum CodingKeys: String, CodingKey { case id = "Id" }
+}

@@ -1,0 +1,241 @@
+"""Sandboxes as containers of a Docker engine, by the official client. The guard is the machine's."""
+
+import json
+
+import pytest
+from opensandbox.models.sandboxes import NetworkRule
+from plain_engine import PlainEngine
+from support.server import BASE_IMAGE, IMAGE, SLEEP, AllInOneServer, deny_but
+from support.waiting import eventually
+
+CODE = "DOCKER::SANDBOX_START_FAILED"
+
+
+@pytest.fixture(scope="module")
+def plain_engine(tmp_path_factory):
+    engine = PlainEngine(tmp_path_factory.mktemp("plain"))
+    try:
+        engine.load(IMAGE, BASE_IMAGE)
+        yield engine
+    finally:
+        engine.close()
+
+
+@pytest.fixture(scope="module")
+def server(world, plain_engine):
+    server = AllInOneServer(world, tables=plain_engine.tables)
+    try:
+        yield server.start()
+    finally:
+        server.tear_down()
+
+
+@pytest.fixture
+def create(server):
+    made = []
+
+    def create(**options):
+        made.append(server.create(**options))
+        return made[-1]
+
+    yield create
+    with server.api as client:
+        for sandbox in made:
+            client.delete(f"/v1/sandboxes/{sandbox.id}")
+    for sandbox in made:
+        sandbox.close()
+
+
+@pytest.fixture
+def engine(plain_engine):
+    """Whatever a test makes in the engine is gone behind it; execd's own volume is there from the first create on."""
+    before = plain_engine.inventory()
+    yield plain_engine
+
+    def left():
+        after = plain_engine.inventory()
+        return {
+            kind: names for kind in after
+            if (names := {name for name in after[kind] - before[kind] if not name.startswith("sallyport-execd-")})}
+
+    eventually(lambda: not left(), what="an engine with nothing left in it")
+
+
+def container(engine, sandbox):
+    return json.loads(engine.run("inspect", f"sandbox-{sandbox.id}").stdout)[0]
+
+
+def run(sandbox, command):
+    done = sandbox.commands.run(command)
+    return "".join(part.text for part in done.logs.stdout).strip()
+
+
+def reaches(sandbox, url):
+    return "outside" in run(sandbox, f"curl --silent --max-time 3 {url} || true")
+
+
+def body(**more):
+    return {"image": {"uri": IMAGE}, "entrypoint": SLEEP, "timeout": 600,
+            "resourceLimits": {"cpu": "1", "memory": "256Mi"}, **more}
+
+
+def test_a_sandbox_runs_commands_and_keeps_files(engine, create):
+    sandbox = create(env={"COLOUR": "blue"}, metadata={"team": "red"})
+    assert run(sandbox, "echo $COLOUR $OPENSANDBOX_ID") == f"blue {sandbox.id}"
+    sandbox.files.write_file("/tmp/a.txt", "kept")
+    assert sandbox.files.read_file("/tmp/a.txt") == "kept"
+    assert sandbox.get_info().metadata == {"team": "red"}
+
+
+def test_a_container_has_what_the_request_and_the_contract_say(engine, create):
+    sandbox = create(env={"SECRET": "swordfish"}, metadata={"team": "red"}, resource={"cpu": "500m", "memory": "256Mi"})
+    text = engine.run("inspect", f"sandbox-{sandbox.id}").stdout
+    assert "swordfish" not in text, "a request's variables are told to execd alone"
+    found = json.loads(text)[0]
+    labels, host = found["Config"]["Labels"], found["HostConfig"]
+    assert labels["opensandbox.io/id"] == sandbox.id and labels["team"] == "red"
+    assert host["NanoCpus"] == 500_000_000
+    assert (host["Memory"], host["MemorySwap"]) == (256 << 20, 256 << 20)
+    assert host["PidsLimit"] == 4096 and host["NetworkMode"] == "none" and not host["Privileged"]
+    assert {"NET_ADMIN", "NET_RAW", "SYS_ADMIN"} <= set(host["CapDrop"])
+    assert "no-new-privileges=true" in host["SecurityOpt"]
+
+
+def test_the_policy_is_in_force_from_the_start_and_can_be_changed(engine, create, world):
+    sandbox = create(network_policy=deny_but("one.example"))
+    assert reaches(sandbox, "http://one.example/")
+    assert not reaches(sandbox, "http://two.example/")
+    assert not reaches(sandbox, f"http://{world.two}/")
+    sandbox.patch_egress_rules([NetworkRule(action="allow", target="two.example")])
+    assert reaches(sandbox, "http://two.example/")
+
+
+def test_a_sandbox_outlives_its_server_with_its_policy(engine, create, server):
+    sandbox = create(network_policy=deny_but("one.example"))
+    run(sandbox, "sleep 1000 & echo $! >/tmp/pid")
+    server.kill()
+    server.start()
+    assert sandbox.get_info().status.state == "Running"
+    assert run(sandbox, "kill -0 $(cat /tmp/pid) && echo there") == "there"
+    assert reaches(sandbox, "http://one.example/")
+    assert not reaches(sandbox, "http://two.example/")
+
+
+def test_pause_stops_a_sandbox_and_resume_goes_on(engine, create, server):
+    sandbox = create()
+    run(sandbox, "sh -c 'while :; do date +%s%N >/tmp/now; sleep 0.05; done' >/dev/null 2>&1 & echo")
+    sandbox.pause()
+    assert container(engine, sandbox)["State"]["Paused"]
+    assert sandbox.get_info().status.state == "Paused"
+    assert server.api.post(f"/v1/sandboxes/{sandbox.id}/pause").status_code == 409
+    assert server.api.post(f"/v1/sandboxes/{sandbox.id}/resume").status_code == 202
+    before = run(sandbox, "cat /tmp/now")
+    eventually(lambda: run(sandbox, "cat /tmp/now") != before, what="a program that goes on")
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, "Terminated"), (3, "Failed")])
+def test_the_end_of_a_program_is_the_end_of_the_sandbox(engine, server, code, state):
+    made = server.api.post("/v1/sandboxes", json=body(entrypoint=["sh", "-c", f"sleep 1; exit {code}"]))
+    assert made.status_code == 202, made.text
+    where = f"/v1/sandboxes/{made.json()['id']}"
+    eventually(lambda: server.api.get(where).json()["status"]["state"] not in ("Running", "Pending"), what="the end")
+    status = server.api.get(where).json()["status"]
+    assert f"exit code {code}" in status["message"]
+    assert server.api.delete(where).status_code == 204
+
+
+def test_a_program_that_is_not_there_is_the_callers_fault(engine, server):
+    answer = server.api.post("/v1/sandboxes", json=body(entrypoint=["/no/such/program"]))
+    assert (answer.status_code, answer.json()["code"]) == (400, CODE), answer.text
+
+
+def test_limits_that_the_engine_refuses_are_the_callers_fault(engine, server):
+    answer = server.api.post("/v1/sandboxes", json=body(resourceLimits={"cpu": "4000", "memory": "256Mi"}))
+    assert answer.status_code == 400 and "cpu" in answer.json()["message"].lower(), answer.text
+
+
+def test_a_container_that_somebody_removes_is_lost(engine, create, server):
+    sandbox = create()
+    engine.run("rm", "--force", f"sandbox-{sandbox.id}")
+    eventually(lambda: server.api.get(f"/v1/sandboxes/{sandbox.id}").json()["status"]["state"] == "Failed", what="its end")
+
+
+def test_a_container_that_somebody_kills_has_failed(engine, create, server):
+    sandbox = create()
+    engine.run("kill", f"sandbox-{sandbox.id}")
+    eventually(lambda: server.api.get(f"/v1/sandboxes/{sandbox.id}").json()["status"]["state"] != "Running", what="its end")
+
+
+def test_a_container_that_somebody_starts_again_has_no_network_and_no_program(engine, create, server):
+    sandbox = create(network_policy=deny_but("one.example"))
+    engine.run("restart", "--time", "0", f"sandbox-{sandbox.id}")
+    links = engine.inside("ls", "/sys/class/net", name=f"sandbox-{sandbox.id}").stdout.split()
+    assert links == ["lo"]
+    assert "sleep" not in engine.run("top", f"sandbox-{sandbox.id}").stdout
+    eventually(lambda: server.api.get(f"/v1/sandboxes/{sandbox.id}").json()["status"]["state"] != "Running", what="its end")
+
+
+def test_a_pause_by_hand_is_noticed(engine, create, server):
+    sandbox = create()
+    engine.run("pause", f"sandbox-{sandbox.id}")
+    eventually(lambda: sandbox.get_info().status.state == "Paused", what="the pause")
+    engine.run("unpause", f"sandbox-{sandbox.id}")
+    eventually(lambda: sandbox.get_info().status.state == "Running", what="the end of the pause")
+
+
+def test_snapshots_have_the_files_and_no_secret(engine, create, server):
+    sandbox = create(env={"SECRET": "swordfish"})
+    run(sandbox, "echo kept >/root/kept")
+    made = server.api.post(f"/v1/sandboxes/{sandbox.id}/snapshots").json()["id"]
+    eventually(lambda: server.api.get(f"/v1/snapshots/{made}").json()["status"]["state"] == "Ready", what="the snapshot")
+    assert "swordfish" not in engine.run("inspect", f"opensandbox-snapshots:{made}").stdout
+    answer = server.api.post("/v1/sandboxes", json={
+        "snapshotId": made, "entrypoint": SLEEP, "resourceLimits": {}, "timeout": 600})
+    assert answer.status_code == 202, answer.text
+    restored = answer.json()["id"]
+    assert "kept" in engine.inside("cat", "/root/kept", name=f"sandbox-{restored}").stdout
+    assert engine.inside("ls", "-A", "/opt/opensandbox/", name=f"sandbox-{restored}").stdout.split() == [".env", "execd", "lib", "token"]
+    assert server.api.delete(f"/v1/snapshots/{made}").status_code == 204
+    assert "kept" in engine.inside("cat", "/root/kept", name=f"sandbox-{restored}").stdout
+    assert server.api.delete(f"/v1/sandboxes/{restored}").status_code == 204
+
+
+def test_named_volumes_outlive_sandboxes_unless_they_go_with_them(engine, server):
+    def volume(**claim):
+        return {"name": "data", "mountPath": "/data", "pvc": {"claimName": "runtime-data", **claim}}
+
+    first = server.api.post("/v1/sandboxes", json=body(
+        volumes=[volume()], entrypoint=["sh", "-c", "echo here >/data/file; exec sleep 1000"])).json()["id"]
+    eventually(lambda: engine.inside("cat", "/data/file", name=f"sandbox-{first}").stdout == "here\n", what="the file")
+    server.api.delete(f"/v1/sandboxes/{first}")
+    second = server.api.post("/v1/sandboxes", json=body(volumes=[volume()])).json()["id"]
+    assert engine.inside("cat", "/data/file", name=f"sandbox-{second}").stdout == "here\n"
+    server.api.delete(f"/v1/sandboxes/{second}")
+    engine.run("volume", "rm", "runtime-data")
+    third = server.api.post(
+        "/v1/sandboxes", json=body(volumes=[volume(deleteOnSandboxTermination=True)])).json()["id"]
+    assert "runtime-data" in engine.run("volume", "ls", "--quiet").stdout
+    server.api.delete(f"/v1/sandboxes/{third}")
+    assert "runtime-data" not in engine.run("volume", "ls", "--quiet").stdout
+
+
+def test_the_runtimes_own_volumes_are_nobodys_to_mount(engine, create, server):
+    sandbox = create()
+    for claim in (f"opensandbox-runtime-{sandbox.id}", next(
+            name for name in engine.run("volume", "ls", "--quiet").stdout.split() if name.startswith("sallyport-execd-"))):
+        answer = server.api.post("/v1/sandboxes", json=body(
+            volumes=[{"name": "data", "mountPath": "/data", "pvc": {"claimName": claim}}]))
+        assert (answer.status_code, answer.json()["code"]) == (400, "VOLUME::PVC_NOT_FOUND"), answer.text
+
+
+def test_the_engines_absence_is_said_and_ends_nothing(engine, create, server):
+    sandbox = create(network_policy=deny_but("one.example"))
+    engine.kill_daemon()
+    try:
+        answer = server.api.post("/v1/sandboxes", json=body())
+        assert answer.status_code == 500 and "does not answer" in answer.json()["message"], answer.text
+        assert sandbox.get_info().status.state == "Running", "what is not known is not over"
+    finally:
+        engine.start_daemon()
+    eventually(lambda: server.api.get(f"/v1/sandboxes/{sandbox.id}").json()["status"]["state"] != "Running", what="the truth")
+    assert create().is_healthy()

@@ -1,0 +1,120 @@
+import JSON
+import Testing
+
+@testable import Runtimes
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+@Suite struct ContainerBodyTests {
+    private func body(_ limits: ResourceLimits = ResourceLimits(), _ change: (inout ContainerBody) -> Void = { _ in })
+        -> JSONValue
+    {
+        var body = ContainerBody(
+            image: "sha256:1", command: ContainerBody.command(user: "node", maxOutputLine: 2048, hasToken: true),
+            environment: ["A=b"], labels: ["k": "v"], limits: limits, confinement: ContainerConfinement(),
+            maxLog: 1 << 20)
+        change(&body)
+        return body.json
+    }
+
+    @Test func `a container has no network, and starts nothing of its image`() {
+        let json = body()
+        #expect(json["HostConfig"]?["NetworkMode"] == .string("none"))
+        #expect(
+            json["Entrypoint"]
+                == .array(
+                    [
+                        "/opt/opensandbox/lib/execd", "--held", "--token-file", "/opt/opensandbox/token",
+                        "--longest-line",
+                        "2048", "--program-user", "node",
+                    ].map { .string($0) }))
+        #expect(json["Cmd"] == .array([]) && json["User"] == .string("0:0"))
+        #expect(json["HostConfig"]?["RestartPolicy"]?["Name"] == .string("no"))
+    }
+
+    @Test func `limits are the engine's numbers, and swap is not added`() {
+        let host = body(ResourceLimits(cpuMillis: 500, memoryBytes: 536_870_912, processes: 64))["HostConfig"]
+        #expect(host?["NanoCpus"] == .integer(500_000_000))
+        #expect(host?["Memory"] == .integer(536_870_912) && host?["MemorySwap"] == .integer(536_870_912))
+        #expect(host?["PidsLimit"] == .integer(64))
+        #expect(body(ResourceLimits(cpuMillis: .max))["HostConfig"]?["NanoCpus"] == .integer(.max), "no number traps")
+        let none = body()["HostConfig"]
+        #expect(none?["NanoCpus"] == nil && none?["Memory"] == nil && none?["PidsLimit"] == .integer(4096))
+    }
+
+    @Test func `no setting gives back what could leave the guard`() {
+        let host = body {
+            $0.confinement.droppedCapabilities = []
+            $0.confinement.deniesNewPrivileges = false
+        }["HostConfig"]
+        #expect(host?["CapDrop"] == .array([.string("NET_ADMIN"), .string("NET_RAW")]))
+        #expect(host?["SecurityOpt"] == .array([]))
+    }
+
+    @Test func `options of security come in the contract's order`() {
+        let options = body {
+            $0.confinement.appArmor = "mine"
+            $0.confinement.seccomp = "{}"
+        }["HostConfig"]?["SecurityOpt"]
+        #expect(
+            options
+                == .array([.string("no-new-privileges=true"), .string("apparmor=mine"), .string("seccomp={}")]))
+    }
+
+    @Test func `a path with a colon is one path`() {
+        let mounts = body {
+            $0.mounts = [.init(source: .folder("/a:b"), target: "/c:d", isReadOnly: true)]
+        }["HostConfig"]?["Mounts"]
+        guard case .array(let list) = mounts else { return #expect(Bool(false)) }
+        #expect(list[0]["Source"] == .string("/a:b") && list[0]["Target"] == .string("/c:d"))
+        #expect(list[0]["ReadOnly"] == .boolean(true))
+    }
+}
+
+@Suite struct StagedArchiveTests {
+    @Test func `an entry is a header with its own sum, its content, and zeros up to a block`() {
+        var archive = StagedArchive()
+        archive.add(file: "token", mode: 0o400, Array("secret".utf8))
+        archive.add(link: "execd", to: "lib/execd")
+        archive.add(folder: "lib", mode: 0o755)
+        let bytes = archive.whole
+        #expect(bytes.count == 512 * (1 + 1 + 1 + 1 + 2))
+        for start in [0, 1024, 1536] {
+            var header = Array(bytes[start..<(start + 512)])
+            let said = String(decoding: header[148..<154], as: UTF8.self)
+            header.replaceSubrange(148..<156, with: [UInt8](repeating: 32, count: 8))
+            #expect(Int(said, radix: 8) == header.reduce(0) { $0 + Int($1) })
+            #expect(header[257..<262].elementsEqual("ustar".utf8))
+        }
+        #expect(bytes[512..<518].elementsEqual("secret".utf8))
+        #expect(String(decoding: bytes[124..<135], as: UTF8.self) == "00000000006")
+        #expect(String(decoding: bytes[100..<107], as: UTF8.self) == "0000400")
+        #expect(bytes[1024 + 156] == UInt8(ascii: "2") && bytes[1536 + 156] == UInt8(ascii: "5"))
+    }
+}
+
+@Suite struct ContainerProcessTests {
+    private let id = String(repeating: "0123456789abcdef", count: 4)
+
+    @Test func `a process is in a container where its groups say so`() {
+        #expect(ContainerProcess.isOf(id, groups: "0::/docker/\(id)\n"))
+        #expect(ContainerProcess.isOf(id, groups: "5:memory:/system.slice/docker-\(id).scope\n1:cpu:/\n"))
+        #expect(ContainerProcess.isOf(id, groups: "0::/docker/\(id)/programs\n"))
+    }
+
+    @Test(arguments: ["", "0::/\n", "0::/docker/", "0::/user.slice\n"])
+    func `a process of this machine that is in none is not entered`(_ groups: String) {
+        #expect(!ContainerProcess.isOf(id, groups: groups))
+        #expect(!ContainerProcess.isOf("", groups: "0::/docker/\n"))
+        #expect(!ContainerProcess.isOf("docker", groups: "0::/docker/x\n"), "an id that is no id proves nothing")
+    }
+
+    @Test func `an engine's number for another machine's process leads nowhere`() throws {
+        #expect(throws: RuntimeError.self) { try ContainerProcess(0, of: id) }
+        #expect(throws: RuntimeError.self) { try ContainerProcess(1, of: id) }
+        let own = try ContainerProcess(getpid(), of: id)
+        #expect(throws: RuntimeError.self) { try own.check() }
+    }
+}
