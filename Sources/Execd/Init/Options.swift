@@ -84,16 +84,17 @@ struct Options: Hashable, Sendable {
         return words
     }
 
-    /// Under the name of the reference's script, whatever follows is the sandbox's program.
+    /// Under the name of the reference's script, whatever follows is the sandbox's program. The script may be this program under
+    /// another name, or a file whose first line is `#!` and this program's path: the kernel then puts the file's path behind ours.
     private static let scriptName = "bootstrap.sh"
 
     /// - Parameter arguments: with the program's name in front.
     static func parse(program arguments: [String]) throws(OptionError) -> Options {
-        let name = arguments.first?.split(separator: "/").last ?? ""
-        guard name == scriptName else { return try parse(Array(arguments.dropFirst())) }
+        guard let script = arguments.prefix(2).firstIndex(where: { $0.split(separator: "/").last ?? "" == scriptName })
+        else { return try parse(Array(arguments.dropFirst())) }
         var options = Options()
         options.isInit = true
-        options.entrypoint = Array(arguments.dropFirst())
+        options.entrypoint = Array(arguments[(script + 1)...])
         return options
     }
 

@@ -72,6 +72,10 @@ import Testing
         let options = try Options.parse(program: ["/opt/opensandbox/bootstrap.sh", "--port", "1"])
         #expect(options.isInit && options.entrypoint == ["--port", "1"] && options.port == 44772)
         #expect(try Options.parse(program: ["bootstrap.sh"]).entrypoint.isEmpty)
+        let script = ["/opt/opensandbox/execd", "/opt/opensandbox/bootstrap.sh", "--port", "bootstrap.sh"]
+        let begun = try Options.parse(program: script)
+        #expect(begun.isInit && begun.entrypoint == ["--port", "bootstrap.sh"])
+        #expect(try Options.parse(program: ["execd", "--init", "--", "bootstrap.sh"]).entrypoint == ["bootstrap.sh"])
         #expect(try Options.parse(program: ["/x/execd", "--port", "1"]).port == 1)
     }
 
