@@ -24,6 +24,11 @@ extension Sidecar {
         }
     }
 
+    /// Whether a sidecar guards this process's namespace now. Before Linux 5.12 it cannot be told, and is denied.
+    package static func isRunning() throws(EgressError) -> Bool {
+        try EgressError.ofKernel { () throws(NetfilterError) in try NetfilterSocket().hasTable(SidecarRuleset.claim) }
+    }
+
     /// Describes what a sidecar with these settings would do. Reads policy and lists, changes nothing.
     /// - Throws: `EgressError` for a file that cannot be read or is invalid.
     package static func plan(_ configuration: SidecarConfiguration) throws(EgressError) -> String {

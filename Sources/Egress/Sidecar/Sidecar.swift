@@ -109,7 +109,7 @@ package final class Sidecar: EgressController {
         guardDevices()
         let ruleset = SidecarRuleset(
             apiPort: configuration.address.port, upstreams: dnsConfiguration.upstreams, shared: shared,
-            neighbours: guarded.neighbours)
+            neighbours: guarded.neighbours, answersInside: configuration.answersInside)
         try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
         beside.set { [weak self] () throws(EgressError) in try self?.restoreBeside(ruleset) }
     }

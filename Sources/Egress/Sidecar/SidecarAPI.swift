@@ -15,12 +15,14 @@ import NetworkPolicy
 /// The policy API of the one sandbox, at the root (docs/wire.md#policy) and on TCP.
 ///
 /// The sandbox's processes are in the same namespace. The kernel refuses them the port, and requests from one of the
-/// namespace's own addresses are refused here as well, with or without the token.
+/// namespace's own addresses are refused here as well, with or without the token; but for loopback where the operator's clients
+/// come that way (`SidecarConfiguration.answersInside`).
 struct SidecarAPI: Sendable {
     let api: PolicyAPI
     let sandboxID: String
     /// Where the operator set no token, nobody else is asked for one.
     let isOpen: Bool
+    let answersInside: Bool
     /// The body of `GET /metrics` in Prometheus text format. It has counts only, no names or addresses.
     let metrics: @Sendable () -> String
 
@@ -31,11 +33,13 @@ struct SidecarAPI: Sendable {
             presets: sidecar.configuration.presets, logger: sidecar.logger)
         sandboxID = sidecar.configuration.sandboxID
         isOpen = sidecar.configuration.token == nil
+        answersInside = sidecar.configuration.answersInside
     }
 
     var http: HTTPAPI {
         var http = api.api { request, access in
-            if let reason = Self.refusal(of: request, own: LinkSurroundings.current().local, isOpen: isOpen) {
+            let own = LinkSurroundings.current().local
+            if let reason = Self.refusal(of: request, own: own, isOpen: isOpen, answersInside: answersInside) {
                 throw RefusalError(status: .forbidden, reason: "forbidden: " + reason)
             }
             if access == .guarded, !isOpen { try await api.authorize(request, for: sandboxID) }
@@ -46,8 +50,11 @@ struct SidecarAPI: Sendable {
     }
 
     /// Why a request is refused because of its sender; nil if it is not.
-    static func refusal(of request: HTTPRequest, own: Set<IPAddress>, isOpen: Bool) -> String? {
-        guard !isOfTheSandbox(request.remoteAddress, own: own) else {
+    static func refusal(
+        of request: HTTPRequest, own: Set<IPAddress>, isOpen: Bool, answersInside: Bool = false
+    ) -> String? {
+        let peer = address(request.remoteAddress), isAwaited = answersInside && !isOpen && peer?.isLoopback == true
+        guard isAwaited || !isOfTheSandbox(request.remoteAddress, own: own) else {
             return "the sandbox may not use its own policy API"
         }
         return isOpen && request.isOfAPage ? "pages may not use the policy API where no token is set" : nil
@@ -55,10 +62,13 @@ struct SidecarAPI: Sendable {
 
     /// A peer whose address cannot be read counts as the sandbox.
     static func isOfTheSandbox(_ peer: SocketAddress?, own: Set<IPAddress>) -> Bool {
-        // A link-local address is followed by the name of its link.
-        guard let text = peer?.ipAddress?.prefix(while: { $0 != "%" }), let address = IPAddress(String(text))?.unmapped
-        else { return true }
+        guard let address = address(peer) else { return true }
         return address.isLoopback || own.contains(address)
+    }
+
+    private static func address(_ peer: SocketAddress?) -> IPAddress? {
+        // A link-local address is followed by the name of its link.
+        peer?.ipAddress.flatMap { IPAddress(String($0.prefix { $0 != "%" }))?.unmapped }
     }
 }
 

@@ -7,6 +7,7 @@ package struct SidecarCommand: Hashable, Sendable {
         case help = "--help"
         case version = "--version"
         case check = "--check"
+        case running = "--running"
         case open = "--open"
     }
 
@@ -35,12 +36,13 @@ package struct SidecarCommand: Hashable, Sendable {
     }
 
     package static let usage = """
-        usage: sallyport-egress [--host-namespace] [--check | --open | --help | --version]
+        usage: sallyport-egress [--host-namespace] [--check | --running | --open | --help | --version]
 
         Guards the network namespace that it is started in; its settings are variables, OPENSANDBOX_EGRESS_…
         (docs/egress-sidecar.md).
 
           --check            say what it would do, and change nothing: 0 it would start, 1 not here, 2 a wrong setting
+          --running          say whether one guards this namespace: 0 it does, 1 none (Linux 5.12)
           --open             take its rules away from this namespace, and end; stop a guard that runs before
           --host-namespace   guard this namespace though it is the machine's own: everything in it loses its network
                              but for what the policy allows

@@ -23,6 +23,8 @@ package struct SidecarConfiguration: Sendable {
     package var address = ListenAddress(port: 18080)
     /// `nil` if the API asks for none.
     package var token: String?
+    /// Whether the API may be asked by loopback, with the token, which then passes through the sandbox.
+    package private(set) var answersInside = false
     package var sandboxID = "sandbox"
     package var rules = Policy.denyAll
     package var policyFile: String?
@@ -61,6 +63,12 @@ package struct SidecarConfiguration: Sendable {
             ?? uncheckedPorts
         address = try values.read("HTTP_ADDR", "use :PORT or ADDRESS:PORT") { ListenAddress($0) } ?? address
         token = values["TOKEN"]
+        answersInside =
+            try values.read("LOOPBACK_API", "use on or off") { ["on": true, "off": false][$0.lowercased()] }
+            ?? answersInside
+        guard !answersInside || token != nil else {
+            throw values.wrong("LOOPBACK_API", "without OPENSANDBOX_EGRESS_TOKEN the sandbox could change its policy")
+        }
         sandboxID =
             try values.read("SANDBOX_ID", "use 1 to 63 letters, digits, '.', '_' or '-'") {
                 SandboxIdentifier.isValid($0) ? $0 : nil

@@ -20,6 +20,8 @@ struct SidecarRuleset: Hashable, Sendable {
     var shared: SharedNamespace
     /// Hosts on the link, to which neighbour discovery is allowed.
     var neighbours: [CIDRBlock]
+    /// Whether the policy API may be asked by loopback.
+    var answersInside = false
 
     /// - Parameter claiming: refused where another sidecar runs, before anything is changed.
     static func close(claiming: Bool = false) -> Transaction {
@@ -66,6 +68,11 @@ struct SidecarRuleset: Hashable, Sendable {
     private var output: [[Expression]] {
         let refuse: [Expression] = [.verdict(.goto("refuse"))], pass: [Expression] = [.verdict(.accept)]
         var rules = shared.matches.map { $0 + pass } + forgeries
+        if answersInside {
+            rules += CIDRBlock.loopback.map {
+                .destinationPort(apiPort, transport: IPProtocol.tcp) + .destination($0) + pass
+            }
+        }
         rules.append(.destinationPort(apiPort, transport: IPProtocol.tcp) + .toLocalAddress + refuse)
         let transports = [IPProtocol.udp, IPProtocol.tcp]
         // The sandbox's queries have been redirected to the filter by now. Whatever still goes to an upstream is trying
@@ -89,7 +96,9 @@ struct SidecarRuleset: Hashable, Sendable {
 
     private var input: [[Expression]] {
         // Packets of a namespace to its own addresses arrive on loopback, whatever their source address.
-        [.input("lo") + .destinationPort(apiPort, transport: IPProtocol.tcp) + [.verdict(.goto("refuse"))]]
+        let asked: [Expression] = .input("lo") + .destinationPort(apiPort, transport: IPProtocol.tcp)
+        let opened = answersInside ? CIDRBlock.loopback.map { asked + .destination($0) + [.verdict(.accept)] } : []
+        return opened + [asked + [.verdict(.goto("refuse"))]]
     }
 
     /// Drops outgoing packets with an upstream's address as their source, since no upstream runs here. The filter's
@@ -105,6 +114,10 @@ struct SidecarRuleset: Hashable, Sendable {
             }
         }
     }
+}
+
+extension CIDRBlock {
+    fileprivate static let loopback = [CIDRBlock("127.0.0.0/8")!, CIDRBlock("::1/128")!]
 }
 
 extension [Expression] {

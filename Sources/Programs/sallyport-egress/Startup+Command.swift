@@ -49,6 +49,16 @@ extension Startup {
         Exit.saying("it would guard this namespace\n")
     }
 
+    /// `--running`
+    static func tellWhetherItRuns() -> Never {
+        do {
+            guard try Sidecar.isRunning() else { Exit.now(.failed, "none guards this namespace") }
+        } catch {
+            Exit.now(.failed, "it cannot be told whether one guards this namespace: \(error); it needs CAP_NET_ADMIN")
+        }
+        Exit.saying("one guards this namespace\n")
+    }
+
     /// `--open`
     static func open() -> Never {
         do {

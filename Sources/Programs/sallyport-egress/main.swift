@@ -16,6 +16,7 @@ switch command.work {
 case .help: Exit.saying(SidecarCommand.usage)
 case .version: Exit.saying("sallyport-egress \(Observability.release)\n")
 case .check: Startup.check(command)
+case .running: Startup.tellWhetherItRuns()
 case .open: Startup.open()
 case .guard: Startup.requireNamespace(command)
 }

@@ -12,7 +12,8 @@ import Testing
         #expect(try SidecarCommand([]).work == .guard)
         for (words, work) in [
             (["--help"], SidecarCommand.Work.help), (["-h"], .help), (["--version"], .version), (["--check"], .check),
-            (["--open"], .open), (["--open", "--open"], .open), (["--host-namespace"], .guard),
+            (["--running"], .running), (["--open"], .open), (["--open", "--open"], .open),
+            (["--host-namespace"], .guard),
         ] {
             #expect(try SidecarCommand(words).work == work)
         }

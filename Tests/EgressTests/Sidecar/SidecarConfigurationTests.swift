@@ -51,6 +51,14 @@ import Testing
         #expect(named.dns.upstreams.map(\.description) == ["127.0.0.11:53"] && !named.mayAskItself)
     }
 
+    @Test func `clients come by loopback only where that is said, and then need a token`() throws {
+        #expect(try !read(["TOKEN": "secret"]).answersInside)
+        #expect(try read(["TOKEN": "secret", "LOOPBACK_API": "on"]).answersInside)
+        for values in [["LOOPBACK_API": "on"], ["TOKEN": "secret", "LOOPBACK_API": "yes, please"]] {
+            #expect(throws: SidecarConfigurationError.self) { try read(values) }
+        }
+    }
+
     /// A token under a mistyped name would leave the policy API open, a mistyped budget without a limit.
     @Test(arguments: [
         ("TOKENN", "TOKEN"), ("MOED", "MODE"), ("BUDGET_BYTES_OUTS", "BUDGET_BYTES_OUT"),
@@ -221,6 +229,21 @@ import Testing
         #expect(!SidecarAPI.isOfTheSandbox(try SocketAddress(ipAddress: "::ffff:10.0.0.1", port: 1), own: own))
         #expect(SidecarAPI.isOfTheSandbox(nil, own: own))
         #expect(SidecarAPI.isOfTheSandbox(try SocketAddress(unixDomainSocketPath: "/x"), own: own))
+    }
+
+    @Test(arguments: [("127.0.0.1", true), ("::1", true), ("192.0.2.9", false)])
+    func `loopback alone is let in where clients come that way, and only with a token`(
+        text: String, isLetIn: Bool
+    ) throws {
+        let request = HTTPRequest(
+            method: .GET, target: "/policy", headers: [:], remoteAddress: try SocketAddress(ipAddress: text, port: 1))
+        let own: Set<IPAddress> = [IPAddress("192.0.2.9")!]
+        func refusal(isOpen: Bool, _ answersInside: Bool) -> String? {
+            SidecarAPI.refusal(of: request, own: own, isOpen: isOpen, answersInside: answersInside)
+        }
+        #expect((refusal(isOpen: false, true) == nil) == isLetIn)
+        #expect(refusal(isOpen: false, false) != nil)
+        #expect(refusal(isOpen: true, true) != nil)
     }
 
     @Test(
