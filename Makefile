@@ -1,4 +1,4 @@
-.PHONY: run build execd egress base-image api-pages test test-long test-machine bench fuzz lint build-deps run-deps test-deps clean FORCE
+.PHONY: run build execd egress images base-image api-pages test test-long test-machine bench fuzz lint build-deps run-deps test-deps clean FORCE
 
 STATE ?= /var/lib/sallyport
 
@@ -46,6 +46,12 @@ egress: build-deps
 	swift build -c release --product sallyport-egress --static-swift-stdlib --scratch-path .build-egress \
 	    --pkg-config-path $(EGRESS_LIBRARIES) -Xlinker --no-export-dynamic -Xlinker -z -Xlinker now
 
+# sallyport/execd, egress, ingress, server and code-interpreter in the Docker engine of this machine, or of DOCKER_HOST, without a registry.
+images: run-deps execd egress api-pages
+	swift build -c release --product sallyport
+	swift build -c release --product sallyport-ingress
+	./scripts/images.sh $(IMAGES)
+
 test: test-deps
 	./scripts/test.sh
 
@@ -53,7 +59,7 @@ test: test-deps
 LENGTH ?= 10
 LONG := Tests/Gateway/test_soak.py Tests/Gateway/test_differential.py Tests/Gateway/test_malformed.py \
 	Tests/Faults/test_crashes.py Tests/Faults/test_guard_kills.py Tests/Faults/test_snapshot_crashes.py \
-	Tests/Faults/test_volume_kills.py
+	Tests/Faults/test_volume_kills.py Tests/Faults/test_random_kills.py
 test-long: test-deps
 	SALLYPORT_TEST_LENGTH=$(LENGTH) ./scripts/conformance.sh $(LONG)
 	./scripts/fuzz.sh $(RUNS)

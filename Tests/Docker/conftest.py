@@ -1,6 +1,4 @@
 import pathlib
-import re
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -8,34 +6,17 @@ sys.path.insert(0, str(ROOT / "Tests/Bypass"))
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import pytest  # noqa: E402
-from engine import SIDECAR, Engine  # noqa: E402
-
-DOCKERFILE = ROOT / "deploy/egress/Dockerfile"
-
-
-def runtime_stage():
-    """The last stage of the Dockerfile, its packages apart."""
-    stage = DOCKERFILE.read_text().replace("\\\n", " ").split("\nFROM ")[-1].splitlines()[1:]
-    packages = [re.search(r"--no-install-recommends ([a-z0-9 .+-]+)", line) for line in stage]
-    names = [name for found in packages if found for name in found.group(1).split()]
-    return [line for line in stage if not line.startswith("RUN ")], names
+from engine import BASE, Engine  # noqa: E402
+from reference import ReferenceServer  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def packages():
-    return runtime_stage()[1]
-
-
-@pytest.fixture(scope="session")
-def engine(tmp_path_factory, packages):
-    """A Docker engine with two images: `base`, and `sallyport/egress` as the Dockerfile makes it, without a registry."""
-    assert SIDECAR.exists(), f"{SIDECAR} is missing: make egress"
-    root = ROOT / ".build-base/egress"
-    subprocess.run([ROOT / "scripts/base-image.sh", root, *packages], check=True, timeout=600)
+def engine(tmp_path_factory):
+    """A Docker engine with `base`, `sallyport/execd` and `sallyport/egress`, all made without a registry."""
     engine = Engine(tmp_path_factory.mktemp("engine"))
     try:
-        engine.load("base", root)
-        engine.build("sallyport/egress", runtime_stage()[0], {"sallyport-egress": SIDECAR, "policies": ROOT / "policies"})
+        engine.load("base", BASE)
+        engine.make("execd", "egress")
         yield engine
     finally:
         engine.close()
@@ -46,3 +27,16 @@ def containers(engine):
     """Starts containers that end with the test."""
     yield engine
     engine.remove_all()
+
+
+@pytest.fixture(scope="session")
+def reference(engine, tmp_path_factory):
+    """The reference's server with our images. Nothing of its sandboxes may be left when all are deleted."""
+    before = engine.things()
+    server = ReferenceServer(engine, tmp_path_factory.mktemp("reference"))
+    try:
+        yield server.start()
+        server.delete_all()
+    finally:
+        server.stop()
+    assert engine.things() == before

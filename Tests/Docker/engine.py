@@ -14,9 +14,8 @@ from support.waiting import answers, eventually
 from support.world import run
 
 ONE, TWO, RESOLVER = "198.51.100.1", "198.51.100.2", "198.51.100.53"
-SIDECAR = pathlib.Path(
-    os.environ.get(
-        "SALLYPORT_SIDECAR_IMAGE", pathlib.Path(__file__).parents[2] / ".build-egress/release/sallyport-egress"))
+ROOT = pathlib.Path(__file__).parents[2]
+BASE = os.environ.get("SALLYPORT_BASE_IMAGE", str(ROOT / ".build-base/base"))
 OUTSIDE = pathlib.Path(__file__).parents[1] / "Conformance/support/outside.py"
 
 
@@ -38,7 +37,7 @@ class Engine:
             self.spawn(sys.executable, "-u", str(OUTSIDE), ONE, TWO)
             self.spawn(
                 "dockerd", "--host", f"unix://{self.socket}", "--data-root", f"{folder}/data", "--exec-root",
-                f"{folder}/exec", "--pidfile", f"{folder}/pid", "--bip", "10.213.7.1/24")
+                f"{folder}/exec", "--pidfile", f"{folder}/pid", "--bip", "10.213.7.1/24", "--dns", RESOLVER)
             eventually(
                 lambda: self.run("info", check=False).returncode == 0 or self.processes[-1].poll() is not None,
                 what="the engine")
@@ -61,6 +60,23 @@ class Engine:
             raise AssertionError(f"docker {' '.join(words)}: {done.stdout}{done.stderr}")
         return done
 
+    @property
+    def address(self):
+        """As DOCKER_HOST has it."""
+        return f"unix://{self.socket}"
+
+    def make(self, *images):
+        """Our images of these names, from what has been built; what is printed of them."""
+        made = subprocess.run(
+            [ROOT / "scripts/images.sh", *images], capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL,
+            env=os.environ | {"DOCKER_HOST": self.address, "DOCKER_BUILDKIT": "0"})
+        assert made.returncode == 0, made.stdout + made.stderr
+        return made.stdout
+
+    def things(self):
+        """Every container and volume that there is."""
+        return set(self.run("ps", "--all", "--quiet").stdout.split()) | set(self.run("volume", "ls", "--quiet").stdout.split())
+
     def load(self, image, root):
         packed = subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE)
         subprocess.run(
@@ -68,15 +84,11 @@ class Engine:
             stdout=subprocess.DEVNULL, timeout=120)
         assert packed.wait() == 0
 
-    def build(self, image, lines, files):
-        """An image on top of `base`; what the Dockerfile takes from another stage lies in the context."""
-        context = pathlib.Path(self.folder) / "context"
-        context.mkdir()
-        for name, path in files.items():
-            (shutil.copytree if path.is_dir() else shutil.copy)(path, context / name)
-        text = "FROM base\n" + "\n".join(lines).replace("--from=build /", "")
-        (context / "Dockerfile").write_text(text)
-        self.run("build", "--tag", image, str(context), timeout=300)
+    def build(self, image, text):
+        """An image by a Dockerfile without a context."""
+        subprocess.run(
+            ["docker", "--host", self.address, "build", "--quiet", "--tag", image, "-"], input=text, text=True, check=True,
+            stdout=subprocess.DEVNULL, timeout=300, env=os.environ | {"DOCKER_BUILDKIT": "0"})
 
     def start(self, name, *options, image="base", command=("sleep", "600")):
         self.run("run", "--detach", "--name", name, *options, image, *command)
