@@ -2,6 +2,7 @@
 
 import hashlib
 import pathlib
+import socket
 import sqlite3
 import subprocess
 
@@ -30,7 +31,8 @@ class Leftovers:
         return [p.name for p in (self.state.parent / "run/netns").glob("*")]
 
     def links(self):
-        return [p.name for p in pathlib.Path("/sys/class/net").glob(f"spv{self.tag}*")]
+        # Of this network namespace, whichever /sys shows.
+        return [name for _, name in socket.if_nameindex() if name.startswith(f"spv{self.tag}")]
 
     def mounts(self):
         lines = pathlib.Path("/proc/self/mounts").read_text().splitlines()
