@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -47,12 +48,24 @@ int linux_accept_nonblocking(int listener) { return accept4(listener, NULL, NULL
 int linux_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
 int linux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
 
+// For kernels without openat2 (gVisor's): a single name that is no link, on the folder's own device.
+static int open_name(int directory, const char *name, int flags) {
+    if (strchr(name, '/') || strcmp(name, "..") == 0) return -EXDEV;
+    struct stat folder, found;
+    int descriptor = openat(directory, name, flags | O_NOFOLLOW | O_CLOEXEC);
+    if (descriptor < 0) return -errno;
+    if (fstat(directory, &folder) == 0 && fstat(descriptor, &found) == 0 && folder.st_dev == found.st_dev) return descriptor;
+    close(descriptor);
+    return -EXDEV;
+}
+
 int linux_open_within(int directory, const char *name, int flags) {
     struct open_how how = {
         .flags = (unsigned int)flags | O_CLOEXEC,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
     };
     long descriptor = syscall(SYS_openat2, directory, name, &how, sizeof how);
+    if (descriptor < 0 && errno == ENOSYS) return open_name(directory, name, flags);
     return descriptor < 0 ? -errno : (int)descriptor;
 }
 

@@ -35,7 +35,9 @@ enum DiagnosticsText {
         lines += section("Resources", resources(sandbox.limits))
         if let network = sandbox.network {
             lines += section(
-                "Network", ["routed: \(network.address)"] + (network.addressV6.map { ["routed: \($0)"] } ?? []))
+                "Network",
+                ["routed: \(network.address)"] + (network.addressV6.map { ["routed: \($0)"] } ?? [])
+                    + (network.hostPorts ?? []).map { "published: \($0.port)/tcp at \($0.at)" })
         }
         lines += section(
             "Labels",

@@ -34,6 +34,9 @@ extension LifecycleAPI {
             }
         }
         guard isProxied else {
+            if let published = endpoints.publishedEndpoint(of: sandbox, port: port, token: token) {
+                return .json(.ok, published)
+            }
             return .json(.ok, endpoints.endpoint(of: id, port: port, credential: credential, token: token))
         }
         guard let host = publicHost ?? request.headers.first(name: "host") else {

@@ -11,7 +11,10 @@ enum ReferenceSettings {
     private static let logs =
         "leave it out: the log goes to standard error, for journald or a pipe (--log-format json for programs)"
     private static let published =
-        "leave it out: sandboxes publish no ports here; the gateway reaches all of them ([ingress])"
+        "use [local.ports]: first and last of the range, and who may connect; the gateway reaches all ports without it"
+
+    private static let secure =
+        "leave it out: secure_runtime.type and secure_runtime.path say what sandboxes run under"
 
     private static let keys: [String: String] = [
         "server.timeout_graceful_shutdown":
@@ -36,7 +39,7 @@ enum ReferenceSettings {
         "egress.readiness_timeout_seconds": "leave it out: nothing runs before the guard has the policy in force",
         "egress.requests": "leave it out: the guard is a part of this server",
         "egress.limits": "leave it out: the guard is a part of this server",
-        "secure_runtime.type": "leave it out: there is crun and runc (local.oci_runtime)",
+        "secure_runtime.docker_runtime": secure, "secure_runtime.k8s_runtime_class": secure,
     ]
 
     private static let tables: [(prefix: String, advice: String)] = [
@@ -45,6 +48,5 @@ enum ReferenceSettings {
         ("agent_sandbox.", "leave the table out: this server has no Kubernetes runtime"),
         ("store.postgresql.", "leave the table out: the store is SQLite (store.path)"),
         ("egress.upstream_proxy.", "leave the table out: the guard intercepts nothing, so it has no proxy behind it"),
-        ("secure_runtime.", "leave the table out: there is crun and runc (local.oci_runtime)"),
     ]
 }

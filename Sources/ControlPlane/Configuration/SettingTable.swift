@@ -1,8 +1,8 @@
 /// All keys, in the order of the starter file and of docs/configuration.md.
 extension Settings {
     static let sections: [SettingSection] = [
-        serverSection, serverTLSSection, logSection, runtimeSection, localSection, dockerSection, storageSection,
-        ingressSection,
+        serverSection, serverTLSSection, logSection, runtimeSection, localSection, portsSection, secureRuntimeSection,
+        dockerSection, storageSection, ingressSection,
         limitsSection,
         directorySection, gatewaySection, routeSection, secureAccessSection, gatewayTLSSection, egressSection,
         budgetsSection, telemetrySection, renewalSection, redisSection, storeSection,

@@ -119,6 +119,10 @@ package struct Settings: Sendable {
         package var unqualifiedRegistry: String?
         /// nil: crun if installed, else runc.
         package var ociRuntime: OCIRuntime?
+        /// nil: `ociRuntime`.
+        package var gVisor: GVisorConfiguration?
+        /// nil: none are published.
+        package var ports: Ports?
     }
     package struct Egress: Sendable {
         /// nil for those of /etc/resolv.conf.
@@ -190,6 +194,8 @@ package struct Settings: Sendable {
     /// Pools that there are from the start, beside those that requests make.
     package var pools: [Pool] = []
     package var storage = StorageConfiguration()
+    /// What `local.gVisor` is where it is asked for.
+    var secureRuntime = GVisorConfiguration()
     package var egress = Egress()
     package var logLevel = Logger.Level.info
     /// nil for one in the state directory.
@@ -220,6 +226,7 @@ package struct Settings: Sendable {
     /// The guard's state.
     var guardFolder: String { local.stateDirectory + "/egress" }
     package var sandboxesFolder: String { local.stateDirectory + "/sandboxes" }
+    package var snapshotsFolder: String { local.stateDirectory + "/snapshots" }
     package var volumesFolder: String { local.stateDirectory + "/volumes" }
     /// The folder of network namespaces.
     var namespaceDirectory: String { local.runDirectory + "/netns" }

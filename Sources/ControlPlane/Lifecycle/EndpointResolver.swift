@@ -17,6 +17,8 @@ struct EndpointResolver: Sendable {
     var keys: LiveKeys
     /// The version of tokens. Clients treat them as opaque.
     var signs = RouteToken.Version.two
+    /// This machine, before a published port; nil where no ports are published.
+    var publishedHost: String?
 
     /// The token of a port's own server. Gateways pass it on from the caller and never add it, so knowing a sandbox's
     /// id gives access to its application ports, but not to execd or its policy.
@@ -48,6 +50,15 @@ struct EndpointResolver: Sendable {
         case .wildcard:
             return Endpoint(endpoint: "\(id)-\(port).\(address)", headers: headers.isEmpty ? nil : headers)
         }
+    }
+
+    /// A port of this machine that forwards to the sandbox's; nil if it has none.
+    func publishedEndpoint(of sandbox: Sandbox, port: Int, token: PortToken?) -> Endpoint? {
+        guard let publishedHost, let published = sandbox.network?.hostPorts?.first(where: { $0.port == port }) else {
+            return nil
+        }
+        let headers = Self.headers(nil, token)
+        return Endpoint(endpoint: "\(publishedHost):\(published.at)", headers: headers.isEmpty ? nil : headers)
     }
 
     /// An endpoint that opens without the static credential until `expires`, in seconds since 1970.

@@ -149,7 +149,7 @@ extension SandboxService {
             labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id),
             isolates: request.extensions[Sandbox.isolationExtension] == "enable", caller: caller,
             volumes: request.volumes,
-            bucketKeys: request.bucketKeys)
+            bucketKeys: request.bucketKeys, ports: request.ports)
     }
 
     /// Stores that a sandbox runs. The caller must hold its lock.

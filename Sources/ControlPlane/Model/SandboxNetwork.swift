@@ -13,6 +13,9 @@ package struct SandboxNetwork: Codable, Hashable, Sendable {
     /// own.
     package var published: [PublishedPort]?
 
+    /// Ports of this machine that clients may use, beside the gateway's; nil for none.
+    package var hostPorts: [PublishedPort]?
+
     package struct HostPort: Codable, Hashable, Sendable {
         package var host: String
         package var port: Int
@@ -30,6 +33,9 @@ package struct SandboxNetwork: Codable, Hashable, Sendable {
         case .published(let host, let ports):
             address = host
             published = ports.map { PublishedPort(port: $0.key, at: $0.value) }.sorted { $0.port < $1.port }
+        }
+        if !placement.hostPorts.isEmpty {
+            hostPorts = placement.hostPorts.map { PublishedPort(port: Int($0.port), at: Int($0.at)) }
         }
         switch placement.attachment {
         case .namespace(let path): namespacePath = path

@@ -31,6 +31,8 @@ struct CreateRequest: Sendable {
     var volumes: [SandboxVolume]
     /// Of volumes that are buckets, by the volume's name.
     var bucketKeys: [String: BucketKeys]
+    /// nil for none.
+    var ports: PortRequest?
 
     static let shortestTimeout = 60
     /// The entrypoint of a restored sandbox whose request gives none (contract).
@@ -115,6 +117,10 @@ struct CreateRequest: Sendable {
         (self.volumes, bucketKeys) = ([], [:])
         try checkRules(serverLimits)
         (self.volumes, bucketKeys) = try VolumeRequest.checked(volumes)
+        ports = try PortsRequest.read(self.extensions, serverLimits.capabilities)
+        guard ports == nil || !secureAccess else {
+            throw .parameter("secureAccess cannot be given with published ports, where nobody asks for a credential")
+        }
         try checkPool()
     }
 
@@ -131,6 +137,7 @@ struct CreateRequest: Sendable {
             ("snapshotId", snapshot != nil), ("volumes", !volumes.isEmpty), ("platform", platform != nil),
             ("image.auth", credentials != nil),
             ("extensions[\"\(Sandbox.isolationExtension)\"]", extensions[Sandbox.isolationExtension] == "enable"),
+            ("extensions[\"\(PortsRequest.publish)\"]", ports != nil),
         ] where isGiven {
             throw .parameter("\(field) cannot be given with extensions.poolRef")
         }
@@ -150,7 +157,7 @@ struct CreateRequest: Sendable {
                 .badRequest, "FSB::API_NOT_SUPPORTED",
                 "templateId: templates are not supported by this server; give an image")
         }
-        let extensions = ["poolRef", Sandbox.renewExtension, Sandbox.isolationExtension]
+        let extensions = ["poolRef", Sandbox.renewExtension, Sandbox.isolationExtension] + PortsRequest.extensions
         if fields.object("extensions", known: extensions)?.value("poolRef") != nil, !capabilities.pools {
             return APIError(
                 .badRequest, "SANDBOX::UNSUPPORTED_POOL_REF", "extensions.poolRef is not supported by this runtime")

@@ -124,7 +124,7 @@ package final class AllInOneServer: Sendable {
             service: service,
             endpoints: EndpointResolver(
                 address: settings.gateway.advertised, routing: settings.gateway.routing, keys: secrets.keys,
-                signs: settings.gateway.signs),
+                signs: settings.gateway.signs, publishedHost: settings.local.ports?.host),
             routes: routes,
             limits: RequestLimits(
                 maxTimeout: settings.server.maxSandboxTimeout, presets: configuration.presets,

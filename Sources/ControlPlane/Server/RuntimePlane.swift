@@ -3,6 +3,7 @@ import FoundationEssentials
 import Logging
 import Observability
 import Runtimes
+import ServerTLS
 
 /// Makes the runtime that the configuration names.
 enum RuntimePlane {
@@ -11,10 +12,14 @@ enum RuntimePlane {
         logger: Logger
     ) throws -> any SandboxRuntime {
         try checkPools(settings.local)
+        try checkPorts(settings)
         switch settings.runtime {
         case .local:
             return try local(settings, namespaceGuard, owner: owner, metrics: metrics, logger: logger)
         case .docker:
+            guard settings.local.gVisor == nil else {
+                throw ConfigurationError("secure_runtime.type is for runtime.type = \"local\": leave it out")
+            }
             return try DockerRuntime(
                 docker(settings), namespaceGuard: namespaceGuard, owner: owner, logger: logger)
         }
@@ -37,13 +42,15 @@ enum RuntimePlane {
         local.storage = settings.storage
         local.storage.withheld = settings.ownFiles
         local.storage.keysFolder = settings.local.runDirectory
+        local.ports = settings.local.ports?.configuration
+        local.gVisor = settings.local.gVisor
         local.ociRuntime = settings.local.ociRuntime?.rawValue
         let engine = try LocalEngine(configuration: local, logger: logger)
         metrics.collect { [weak engine] in
             [.init("sallyport_leftovers", .gauge, Double(engine?.leftovers.count ?? 0))]
         }
         let layers = try LayerStore(
-            directory: settings.local.stateDirectory + "/snapshots", reserve: settings.local.disk.reserve,
+            directory: settings.snapshotsFolder, reserve: settings.local.disk.reserve,
             logger: logger)
         return LocalRuntime(
             engine: engine, images: try LocalImages.open(settings, snapshots: layers, logger: logger), layers: layers,
@@ -84,5 +91,18 @@ enum RuntimePlane {
                 "local.\(key) \(pool) overlaps a network of this machine, \(network): choose a block that is not in use"
             )
         }
+    }
+
+    /// - Throws: if a port of the server's own is one of those that sandboxes may have.
+    private static func checkPorts(_ settings: Settings) throws(ConfigurationError) {
+        guard let range = settings.local.ports?.configuration.range else { return }
+        let own = [
+            settings.server.port, settings.server.tls?.port, settings.gateway.port, settings.gateway.tls?.port,
+        ].compactMap { $0 }
+        guard let port = own.first(where: { (Int(range.lowerBound)...Int(range.upperBound)).contains($0) }) else {
+            return
+        }
+        throw ConfigurationError(
+            "local.ports.first to local.ports.last has port \(port), where this server listens: choose another range")
     }
 }

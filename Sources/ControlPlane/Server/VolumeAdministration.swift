@@ -25,13 +25,7 @@ package struct VolumeAdministration: Sendable {
                 volumes.users(of: volume.name).joined(separator: " "),
             ]
         }
-        let all = [["NAME", "SIZE", "MADE BY", "CREATED", "SANDBOXES"]] + rows
-        let widths = (0..<4).map { column in all.map { $0[column].count }.max() ?? 0 }
-        return all.map { row in
-            row.enumerated().map { column, text in
-                column < widths.count ? text + String(repeating: " ", count: widths[column] + 2 - text.count) : text
-            }.joined()
-        }
+        return TextTable.lines([["NAME", "SIZE", "MADE BY", "CREATED", "SANDBOXES"]] + rows)
     }
 
     /// - Parameters:

@@ -81,7 +81,7 @@ final class ProcessLoop: Sendable {
         commands.send(
             .watch(
                 number,
-                Running(pid: pid, pidfd: linux_pidfd_open(pid), wires: wires, pipes: wires.pipes, deliver: deliver)))
+                Running(pid: pid, pidfd: ExitDescriptor.open(pid), wires: wires, pipes: wires.pipes, deliver: deliver)))
         return RunningProcess(pid: pid, number: number, loop: self)
     }
 

@@ -49,6 +49,8 @@ public enum Expression: Hashable, Sendable {
     case connectionState
     /// `ct mark`
     case connectionMark
+    /// `ct status`
+    case connectionStatus
     /// The type of the destination address seen from this namespace (RTN_…).
     case destinationType
     /// The type of the source address seen from this namespace.
@@ -77,6 +79,10 @@ public enum Expression: Hashable, Sendable {
     case reject(Rejection)
     case redirect(port: UInt16)
     case masquerade
+    /// `dnat to ADDRESS:PORT`: in the hooks prerouting and output, of packets of the address's family.
+    case destinationTo(IPAddress, port: UInt16)
+    /// `snat to ADDRESS`: in the hook postrouting, of packets of the address's family.
+    case sourceTo(IPAddress)
     /// For marks and priorities.
     case setMeta(MetaKey, UInt32)
     /// `ct mark set NUMBER`
@@ -208,6 +214,11 @@ extension [Expression] {
     public static func connectionMark(_ mark: UInt32) -> [Expression] {
         match(.connectionMark, NetlinkMessage.hostBytes(mark))
     }
+
+    /// `ct status dnat`: packets of both directions of connections whose destination was translated.
+    public static let destinationTranslated: [Expression] = [
+        .connectionStatus, .mask(NetlinkMessage.hostBytes(UInt32(1 << 5))), .compare(.notEqual, [0, 0, 0, 0]),
+    ]
 
     /// `fib daddr type local`
     public static let toLocalAddress: [Expression] = match(.destinationType, NetlinkMessage.hostBytes(UInt32(2)))

@@ -1,3 +1,4 @@
+import Addresses
 import CNftnl
 
 /// Converts expressions to libnftnl objects.
@@ -12,6 +13,8 @@ enum ExpressionBuilder {
     /// track the second word of a value, so it does not notice this use.
     private static let registerOfMaps: UInt32 = 8
     private static let verdictRegister: UInt32 = 0
+    /// NFT_REG32_05, behind an IPv6 address in `register`.
+    private static let registerOfPorts: UInt32 = 13
 
     /// Adds an expression to a rule, which takes ownership of it.
     static func add(_ expression: Expression, to rule: OpaquePointer) {
@@ -36,6 +39,11 @@ enum ExpressionBuilder {
         case .connectionMark:
             make("ct", rule) {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), 3)  // NFT_CT_MARK
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_DREG), register)
+            }
+        case .connectionStatus:
+            make("ct", rule) {
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), 2)  // NFT_CT_STATUS
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_DREG), register)
             }
         case .destinationType:
@@ -120,16 +128,18 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u8($0, UInt16(NFTNL_EXPR_REJECT_CODE), rejection == .tcpReset ? 0 : 3)
             }
         case .redirect(let port):
-            make("immediate", rule) {
-                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), register)
-                let bytes = NetlinkMessage.networkBytes(port)
-                nftnl_expr_set($0, UInt16(NFTNL_EXPR_IMM_DATA), bytes, 2)
-            }
+            load(NetlinkMessage.networkBytes(port), into: register, rule)
             make("redir", rule) {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_REDIR_REG_PROTO_MIN), register)
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_REDIR_FLAGS), 2)  // NF_NAT_RANGE_PROTO_SPECIFIED
             }
         case .masquerade: make("masq", rule) { _ in }
+        case .destinationTo(let address, let port):
+            load(NetlinkMessage.networkBytes(port), into: registerOfPorts, rule)
+            translate(address, type: 1, rule) {  // NFT_NAT_DNAT
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_NAT_REG_PROTO_MIN), registerOfPorts)
+            }
+        case .sourceTo(let address): translate(address, type: 0, rule)  // NFT_NAT_SNAT
         case .setConnectionMark(let value):
             make("immediate", rule) {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), register)
@@ -148,6 +158,25 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_KEY), key.rawValue)
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_SREG), register)
             }
+        }
+    }
+
+    private static func load(_ bytes: [UInt8], into register: UInt32, _ rule: OpaquePointer) {
+        make("immediate", rule) {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), register)
+            nftnl_expr_set($0, UInt16(NFTNL_EXPR_IMM_DATA), bytes, UInt32(bytes.count))
+        }
+    }
+
+    private static func translate(
+        _ address: IPAddress, type: UInt32, _ rule: OpaquePointer, more: (OpaquePointer) -> Void = { _ in }
+    ) {
+        load(address.bytes, into: register, rule)
+        make("nat", rule) {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_NAT_TYPE), type)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_NAT_FAMILY), address.isIPv4 ? 2 : 10)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_NAT_REG_ADDR_MIN), register)
+            more($0)
         }
     }
 

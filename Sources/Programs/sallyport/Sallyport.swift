@@ -13,7 +13,7 @@ struct Sallyport: ParsableCommand {
         subcommands: [
             Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, KeyCommand.self,
             InitConfig.self,
-            SettingsCommand.self, VolumeCommand.self,
+            SettingsCommand.self, VolumeCommand.self, SnapshotCommand.self,
             ProcessCommand.self,
         ],
         defaultSubcommand: Serve.self)

@@ -16,6 +16,9 @@ package enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The image is not available for this machine's platform.
     case unsupportedPlatform(String, platform: String)
     case pullFailed(String, reason: String)
+    case pushFailed(String, reason: String)
+    /// There is no whole snapshot of this id.
+    case noSnapshot(String)
     case timedOut(String, seconds: Int)
     /// It would use space that must stay free.
     case tooLarge(String, reason: String)
@@ -41,6 +44,9 @@ package enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
         case .unreachable(let registry, let reason): "registry \(registry) cannot be reached: \(reason)"
         case .unsupportedPlatform(let image, let platform): "image \(image) is not available for \(platform)"
         case .pullFailed(let image, let reason): "pulling \(image) failed: \(reason)"
+        case .pushFailed(let image, let reason): "pushing \(image) failed: \(reason)"
+        case .noSnapshot(let id):
+            "there is no snapshot \(ForeignText.escaped(id, limit: 80)) that is Ready: `sallyport snapshot list` has them"
         case .timedOut(let image, let seconds): "pulling \(image) took more than \(seconds) s: try again"
         case .tooLarge(let image, let reason): "image \(image) does not fit: \(reason)"
         case .inUse(let image): "sandboxes or snapshots use image \(image): delete them first"

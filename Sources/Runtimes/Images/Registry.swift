@@ -43,6 +43,29 @@ struct Registry: Sendable {
             Self.fetchMilliseconds)
     }
 
+    /// Pushes the image of a layout.
+    /// - Parameter credentials: a file as containers-auth.json(5) has it; nil for none.
+    func push(
+        _ layout: OCILayout, to reference: ImageReference, credentials: String?, in folder: String
+    ) throws(ImageError) {
+        let file = credentials ?? folder + "/auth.json"
+        if credentials == nil { try RegistryCredentials.write(nil, registry: reference.registry, to: file) }
+        do throws(ImageError) {
+            _ = try run(
+                ["copy", "--quiet", "--retry-times", "2"], "--dest-tls-verify",
+                ["oci:\(layout.path):\(OCILayout.name)", Self.address(of: reference)], reference, authFile: file,
+                folder,
+                Self.fetchMilliseconds)
+        } catch {
+            switch error {
+            case .pullFailed(let image, let reason): throw .pushFailed(image, reason: reason)
+            case .notFound(let image): throw .pushFailed(image, reason: "its registry knows no such repository")
+            case .timedOut(let image, let seconds): throw .pushFailed(image, reason: "it took more than \(seconds) s")
+            default: throw error
+            }
+        }
+    }
+
     /// skopeo accepts a tag or a digest, not both.
     static func address(of reference: ImageReference) -> String {
         "docker://" + reference.name + (reference.digest.map { "@" + $0 } ?? ":" + (reference.tag ?? "latest"))
@@ -55,6 +78,16 @@ struct Registry: Sendable {
         let authFile = folder + "/auth.json"
         try RegistryCredentials.write(credentials, registry: reference.registry, to: authFile)
         defer { unlink(authFile) }
+        return try run(
+            verb, verification, places, reference, authFile: authFile, folder, milliseconds
+        ) { credentials?.scrub($0) ?? $0 }
+    }
+
+    /// - Parameter scrub: takes secrets out of what skopeo complains.
+    private func run(
+        _ verb: [String], _ verification: String, _ places: [String], _ reference: ImageReference, authFile: String,
+        _ folder: String, _ milliseconds: Int, scrub: (String) -> String = { $0 }
+    ) throws(ImageError) -> String {
         let plain = Self.isLoopback(reference.registry) || insecure.contains(reference.registry)
         let options = ["--authfile", authFile] + (plain ? [verification + "=false"] : [])
         let outcome = try skopeo.run(
@@ -62,7 +95,7 @@ struct Registry: Sendable {
         if let shortage = outcome.shortage { throw .tooLarge(reference.familiar, reason: "\(shortage)") }
         guard let code = outcome.code else { throw .timedOut(reference.familiar, seconds: milliseconds / 1000) }
         guard code == 0 else {
-            throw Self.error(credentials?.scrub(outcome.errors) ?? outcome.errors, for: reference)
+            throw Self.error(scrub(outcome.errors), for: reference)
         }
         return outcome.output
     }

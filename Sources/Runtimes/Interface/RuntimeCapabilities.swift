@@ -10,10 +10,12 @@ package struct RuntimeCapabilities: Hashable, Sendable {
     /// Sandboxes from a pool that was made in advance.
     package var pools: Bool
     package var gpu: Bool
+    /// Ports of the machine that forward to ports of a sandbox, for whom the request names.
+    package var publishedPorts: Bool
 
     package init(
         pause: Bool = false, snapshots: Bool = false, volumes: Bool = false, secureAccess: Bool = false,
-        pools: Bool = false, gpu: Bool = false
+        pools: Bool = false, gpu: Bool = false, publishedPorts: Bool = false
     ) {
         self.pause = pause
         self.snapshots = snapshots
@@ -21,6 +23,7 @@ package struct RuntimeCapabilities: Hashable, Sendable {
         self.secureAccess = secureAccess
         self.pools = pools
         self.gpu = gpu
+        self.publishedPorts = publishedPorts
     }
 }
 

@@ -2,10 +2,13 @@
 package struct SandboxPlacement: Hashable, Sendable {
     package var attachment: GuardAttachment
     package var reach: SandboxReach
+    /// Ports of the machine that clients may use, beside the gateway's.
+    package var hostPorts: [PublishedPort]
 
-    package init(_ attachment: GuardAttachment, _ reach: SandboxReach) {
+    package init(_ attachment: GuardAttachment, _ reach: SandboxReach, hostPorts: [PublishedPort] = []) {
         self.attachment = attachment
         self.reach = reach
+        self.hostPorts = hostPorts
     }
 }
 

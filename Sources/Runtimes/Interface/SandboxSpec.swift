@@ -28,12 +28,14 @@ package struct SandboxSpec: Hashable, Sendable {
     package var volumes: [SandboxVolume]
     /// The keys of volumes that are buckets, by the volume's name. They are not stored.
     package var bucketKeys: [String: BucketKeys]
+    /// The ports that are to be published; nil for none. Only if `RuntimeCapabilities.publishedPorts` is true.
+    package var ports: PortRequest?
 
     package init(
         id: String, source: SandboxSource, entrypoint: [String], environment: [ExactName: String] = [:],
         limits: ResourceLimits = ResourceLimits(), policy: Policy, labels: SandboxLabels, execdToken: String? = nil,
         isolates: Bool = false, isHeld: Bool = false, caller: String? = nil, volumes: [SandboxVolume] = [],
-        bucketKeys: [String: BucketKeys] = [:]
+        bucketKeys: [String: BucketKeys] = [:], ports: PortRequest? = nil
     ) {
         self.id = id
         self.source = source
@@ -48,6 +50,7 @@ package struct SandboxSpec: Hashable, Sendable {
         self.caller = caller
         self.volumes = volumes
         self.bucketKeys = bucketKeys
+        self.ports = ports
     }
 }
 

@@ -28,6 +28,8 @@ package struct EngineSpec: Codable, Hashable, Sendable {
     package var image: SandboxImage?
     /// Folders of layers between the image and the sandbox's own one, the topmost first; nil for none.
     package var layers: [String]?
+    /// The ports that are to be published; nil for none.
+    package var ports: PortRequest?
 
     package init(
         id: String, imageRoot: String, entrypoint: [String], environment: [ExactName: String] = [:],
@@ -63,12 +65,16 @@ package struct PreparedSandbox: Hashable, Sendable {
     /// Where the host reaches it.
     package let address: IPv4Address
     package let addressV6: IPv6Address
+    package let ports: [PublishedPort]
 
-    package init(id: String, namespacePath: String, address: IPv4Address, addressV6: IPv6Address) {
+    package init(
+        id: String, namespacePath: String, address: IPv4Address, addressV6: IPv6Address, ports: [PublishedPort] = []
+    ) {
         self.id = id
         self.namespacePath = namespacePath
         self.address = address
         self.addressV6 = addressV6
+        self.ports = ports
     }
 }
 

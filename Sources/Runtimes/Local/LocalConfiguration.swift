@@ -22,10 +22,14 @@ package struct LocalConfiguration: Hashable, Sendable {
     package var maxOutputLine: Int?
     /// `crun` or `runc`; nil for the first of them that is installed.
     package var ociRuntime: String?
+    /// gVisor in the place of `ociRuntime`; nil for none.
+    package var gVisor: GVisorConfiguration?
     package var userNamespaces = UserNamespaceSettings.default
     /// Users of this machine whose programs may connect to sandboxes; nil for all. Root, and so this server, always
     /// may.
     package var reachableBy: Set<UInt32>? = [0]
+    /// nil where no ports are published.
+    package var ports: PortConfiguration?
     /// Where deleted sandboxes' files wait to be removed: on the sandboxes' file system, under a name that no sandbox
     /// has.
     var removedDirectory: String { stateDirectory + "/.removed" }

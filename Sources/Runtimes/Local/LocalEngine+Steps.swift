@@ -48,6 +48,7 @@ extension LocalEngine {
                 throw .system(action: "ending sandbox \(id)", reason: "process \(process.pid) does not end")
             }
         }
+        try unpublish(record)
         if access(folder.pidFile, F_OK) == 0 || !group.folders.isEmpty { try runtime.delete(folder.name) }
         ProjectQuota.lift(folder.disk.path)
         folder.unmount()
@@ -63,6 +64,7 @@ extension LocalEngine {
         try setAside(folder, of: id)
         volumes.release(record)
         users.end(record.users, in: folder)
+        hostPorts?.release(record.ports ?? [])
         state.withLock { $0.pool.release(record.link.host) }
     }
 
@@ -130,9 +132,11 @@ extension LocalEngine {
         }
     }
 
-    func process(in folder: SandboxFolder) -> SandboxProcess? {
+    static func process(in folder: SandboxFolder) -> SandboxProcess? {
         SandboxProcess(pidFile: folder.pidFile, group: folder.group)
     }
+
+    func process(in folder: SandboxFolder) -> SandboxProcess? { Self.process(in: folder) }
 
     // MARK: Threads
 

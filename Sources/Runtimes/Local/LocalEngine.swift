@@ -22,21 +22,23 @@ package final class LocalEngine: Sendable {
     let configuration: LocalConfiguration
     let runtime: OCIRuntime
     let users: UserNamespaces
-    private let logger: Logger
+    let logger: Logger
     let state: Mutex<State>
-    private let watcher: ExitWatcher
+    let watcher: ExitWatcher
     let removals: Leftovers
     let limits: DiskLimits
     let reserve: DiskReserve
     let volumes: EngineVolumes
-    private let firewall: StandingFirewall
+    let firewall: StandingFirewall
+    /// nil where no ports are published.
+    let hostPorts: HostPorts?
     /// Creating a sandbox is mostly waiting for the kernel and for crun, so more threads than processors help.
     let threads = WorkerPool(maxThreads: 16)
     /// Separate threads for deletions, so that one that waits for a process does not hold up creates.
-    private let deletions = WorkerPool(maxThreads: 16)
+    let deletions = WorkerPool(maxThreads: 16)
     let volumeThreads = VolumeThreads()
     /// The host's rules wait for nothing else.
-    private let firewallThread = WorkerPool(maxThreads: 1)
+    let firewallThread = WorkerPool(maxThreads: 1)
     /// For copies of layers, which are limited by the disk and take seconds.
     let copies = WorkerPool(maxThreads: 4)
     /// Sandboxes whose first process has ended by itself, including those of an earlier server. For one reader.
@@ -49,13 +51,16 @@ package final class LocalEngine: Sendable {
             throw .missingExecd(configuration.execdPath)
         }
         var configuration = configuration
+        // gVisor's own kernel is between its root and this machine's.
+        if configuration.gVisor != nil { configuration.userNamespaces.mode = .off }
         configuration.namespaceDirectory = try Self.folder(configuration.namespaceDirectory)
         let missing = KernelFeatures.probe(
             namespaceName: "probe-\(UInt32.random(in: 0 ... .max))", in: configuration.namespaceDirectory)
         if let first = missing.first { throw .missingKernelFeature(first.description) }
         self.configuration = configuration
         self.logger = logger
-        runtime = try OCIRuntime.find(configuration.ociRuntime)
+        runtime =
+            if let gVisor = configuration.gVisor { try .gVisor(gVisor) } else { try .find(configuration.ociRuntime) }
         try? FileManager.default.createDirectory(
             atPath: configuration.stateDirectory, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
@@ -100,11 +105,14 @@ package final class LocalEngine: Sendable {
         let links = unreadable.isEmpty ? [] : (try? RouteSocket().links()) ?? []
         for host in links.compactMap({ SandboxLink.host(of: $0.name, tag: configuration.tag) }) { pool.occupy(host) }
         state = Mutex(State(pool: pool))
+        hostPorts = configuration.ports.map { HostPorts($0) }
         let firewall = HostFirewall(
             table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
             poolV6: configuration.addressPoolV6,
             links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*",
-            reachableBy: configuration.reachableBy)
+            reachableBy: configuration.reachableBy,
+            forwarding: Self.forwarding(
+                hostPorts, found.map { ($0.record, Self.process(in: $0.folder) != nil) }, pool, logger))
         let standing = try Self.translated("setting the host's rules") { () throws(NetfilterError) in
             try StandingFirewall(firewall)
         }
@@ -132,44 +140,7 @@ package final class LocalEngine: Sendable {
         for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
             SandboxLink.write("1", to: "/proc/sys/net/\(path)")
         }
-        Task { [weak self] in
-            while true {
-                try? await Task.sleep(for: Self.outputInterval)
-                guard let self else { return }
-                await self.rotateOutput()
-            }
-        }
-        Task { [weak self] in
-            while true {
-                try? await Task.sleep(for: Self.firewallInterval)
-                guard let self else { return }
-                await self.restoreFirewall()
-            }
-        }
-    }
-
-    /// The longest time, plus the work itself, that the host is without its rules.
-    private static let firewallInterval = Duration.seconds(1)
-
-    private func restoreFirewall() async {
-        await firewallThread.run { [firewall, logger] in
-            do {
-                guard try firewall.restore() else { return }
-                logger.error("another program removed the host's rules; they have been restored")
-            } catch { logger.error("the host's rules cannot be checked", metadata: ["reason": "\(error)"]) }
-        }
-    }
-
-    /// How often sandboxes' output files are checked.
-    private static let outputInterval = Duration.seconds(2)
-
-    private func rotateOutput() async {
-        let (directory, limit) = (configuration.stateDirectory, configuration.disk.log)
-        await deletions.run {
-            for name in ControlGroup.entries(of: directory) where Self.isIdentifier(name) {
-                SandboxFolder(path: directory + "/" + name).output.rotate(limit: limit)
-            }
-        }
+        keepUp()
     }
 
     /// Creates a folder for root only, if missing, and returns its absolute path, which the OCI runtime needs.
@@ -180,15 +151,6 @@ package final class LocalEngine: Sendable {
         }
         defer { free(absolute) }
         return String(cString: absolute)
-    }
-
-    /// Removes the host's rules; only when no sandbox is left.
-    package func uninstall() throws(RuntimeError) {
-        try Self.translated("removing the host's rules") { () throws(NetfilterError) in
-            var removal = Transaction()
-            removal.removeTable("sallyport_\(configuration.tag)")
-            try NetfilterSocket().commit(removal)
-        }
     }
 
     /// Checks whether a sandbox with these limits could be created now.
@@ -215,10 +177,14 @@ package final class LocalEngine: Sendable {
             guard let host = state.withLock({ $0.pool.lease() }) else {
                 throw .noAddressLeft(pool: "\(configuration.addressPool)")
             }
-            let record = SandboxRecord(
+            var record = SandboxRecord(
                 spec: spec,
                 link: SandboxLink(
                     name: folder.name, host: host, tag: configuration.tag, folder: configuration.namespaceDirectory))
+            do throws(RuntimeError) { record.ports = try lease(spec.ports) } catch {
+                state.withLock { $0.pool.release(host) }
+                throw error
+            }
             do throws(RuntimeError) {
                 try make(record, in: folder)
             } catch {
@@ -226,67 +192,6 @@ package final class LocalEngine: Sendable {
                 throw error
             }
             return prepared(record)
-        }
-    }
-
-    /// Starts the entrypoint; returns when execd accepts connections.
-    /// - Parameter bucketKeys: of volumes that are buckets, by the volume's name.
-    package func start(_ id: String, bucketKeys: [String: BucketKeys] = [:]) async throws(RuntimeError) {
-        try await alone(id) { () async throws(RuntimeError) in
-            let (record, folder) = try known(id)
-            // The last thing that a create makes: nothing else refuses it after a folder or volume was made for it.
-            let mounts = try await mounts(record, folder, bucketKeys)
-            try await threads.run { [self] () throws(RuntimeError) in try start(record, folder, mounts) }
-        }
-    }
-
-    private func mounts(
-        _ record: SandboxRecord, _ folder: SandboxFolder, _ keys: [String: BucketKeys]
-    ) async throws(RuntimeError) -> VolumeMounts {
-        guard record.spec.volumes?.isEmpty == false else { return VolumeMounts() }
-        return try await volumeThreads.open { [volumes, users] () throws(RuntimeError) in
-            try volumes.open(record, folder, users: users.waiting(in: folder), keys: keys)
-        } late: { [volumes] in
-            volumes.closeBuckets(of: record, folder)
-        }
-    }
-
-    private func start(
-        _ record: SandboxRecord, _ folder: SandboxFolder, _ mounts: VolumeMounts
-    ) throws(RuntimeError) {
-        defer { withExtendedLifetime(mounts) {} }
-        let id = record.spec.id
-        let log = try folder.output.open()
-        defer { close(log) }
-        try folder.give([folder.output.path], to: record.users)
-        let watch = folder.endWatch(of: record)
-        let input = EndWatch.initsEnd(path: folder.end)
-        defer { close(input) }
-        try folder.group.make(record.spec.limits)
-        let groups = try folder.group.openParts()
-        defer { for descriptor in groups { close(descriptor) } }
-        do throws(RuntimeError) {
-            let view = RuntimeView(
-                folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath,
-                attachments: mounts.attachments)
-            try runtime.run(folder.name, view, detached: true, input: input, passed: groups, log: log)
-            users.started(in: folder)
-            try folder.group.denyAddedDevices()
-        } catch {
-            watch.close()
-            throw .startFailed(id: id, reason: folder.withOutput("\(error)"))
-        }
-        let address = state.withLock { $0.pool.address(record.link.host) }
-        let wait = StartWait(address: address, namespace: NetworkNamespace(existing: record.link.namespacePath))
-        guard let process = process(in: folder) else {
-            throw .ended(watch.end(), in: folder)
-        }
-        switch wait.untilReached(process) {
-        case .reached where !watch.hasReport: watcher.watch(process, watch)
-        case .reached, .ended: throw .ended(watch.end(), in: folder)
-        case .failed(let reason):
-            watch.close()
-            throw .startFailed(id: id, reason: folder.withOutput(reason))
         }
     }
 
@@ -315,7 +220,7 @@ package final class LocalEngine: Sendable {
         let pool = state.withLock { $0.pool }
         return PreparedSandbox(
             id: record.spec.id, namespacePath: record.link.namespacePath, address: pool.address(record.link.host),
-            addressV6: pool.addressV6(record.link.host))
+            addressV6: pool.addressV6(record.link.host), ports: record.ports ?? [])
     }
 
     package func logTail(of id: String, bytes: Int) async -> String {
@@ -331,6 +236,7 @@ package final class LocalEngine: Sendable {
 
     package func isolation(of id: String) async -> String {
         guard Self.isIdentifier(id), let record = SandboxRecord.read(from: folder(of: id).path) else { return "" }
+        guard runtime.kind == .containers else { return "gVisor: a kernel of its own (\(runtime.executable))" }
         return users.description(of: record.users)
     }
 }

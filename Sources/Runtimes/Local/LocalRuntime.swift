@@ -6,10 +6,17 @@ import Synchronization
 
 /// Runs sandboxes on this machine, by combining its images, containers and guard in the right order.
 package final class LocalRuntime: SandboxRuntime {
+    /// Without what a configuration adds.
     package static let capabilities = RuntimeCapabilities(
         pause: true, snapshots: true, volumes: true, secureAccess: true, pools: true)
 
-    package var capabilities: RuntimeCapabilities { Self.capabilities }
+    package var capabilities: RuntimeCapabilities {
+        var capabilities = Self.capabilities
+        // What gVisor's kernel has not written yet is in its memory, where no copy of files would find it.
+        if engine.runtime.kind == .gVisor { capabilities.snapshots = false }
+        capabilities.publishedPorts = engine.configuration.ports != nil
+        return capabilities
+    }
     package var codes: RuntimeCodes { .docker }
     package let events: AsyncStream<RuntimeEvent>
 
@@ -195,7 +202,8 @@ extension PreparedSandbox {
 
     var placement: SandboxPlacement {
         SandboxPlacement(
-            .namespace(path: namespacePath), .machine(address: "\(address)", addressV6: "\(addressV6)"))
+            .namespace(path: namespacePath), .machine(address: "\(address)", addressV6: "\(addressV6)"),
+            hostPorts: ports)
     }
 }
 
@@ -209,6 +217,7 @@ extension EngineSpec {
             execdToken: spec.execdToken, owner: spec.labels.owner, isolates: spec.isolates, isHeld: spec.isHeld,
             volumes: spec.volumes, image: image, layers: layers.isEmpty ? nil : layers)
         caller = spec.caller
+        ports = spec.ports
         user = Self.root.contains(image.user) ? nil : image.user
     }
 
@@ -223,7 +232,8 @@ extension ImageError {
         case .invalidReference, .invalidCredentials, .unqualified, .notOnThisMachine, .notFound, .unauthorized,
             .unsupportedPlatform:
             true
-        case .unreachable, .pullFailed, .timedOut, .tooLarge, .inUse, .missingTool, .storage: false
+        case .unreachable, .pullFailed, .pushFailed, .noSnapshot, .timedOut, .tooLarge, .inUse, .missingTool, .storage:
+            false
         }
     }
 }

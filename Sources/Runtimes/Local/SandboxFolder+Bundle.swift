@@ -20,9 +20,10 @@ extension SandboxFolder {
             try write(token, to: "token", mode: 0o400)
             try give([file("token")], to: users?.range)
         }
-        let bundle = BundleConfiguration(
+        var bundle = BundleConfiguration(
             spec, rootfs: seen.rootfs, group: group, execd: seen.execd, files: files, users: users,
             maxOutputLine: configuration.maxOutputLine)
+        if configuration.gVisor != nil { bundle = bundle.forGVisor }
         let encoder = JSONEncoder()
         encoder.outputFormatting = .withoutEscapingSlashes
         // Strings, numbers and lists can always be encoded.

@@ -14,6 +14,8 @@ struct SandboxRecord: Codable, Hashable, Sendable {
     var link: SandboxLink
     /// Its users' ids on this machine; nil if they are the same as inside, as for sandboxes of servers before 0.4.
     var users: IdentifierRange?
+    /// The ports of the machine that it has; nil for none.
+    var ports: [PublishedPort]?
 
     /// Whether execd can build isolated sessions. Not without a user namespace: its first process would have the machine's own
     /// CAP_SYS_ADMIN.

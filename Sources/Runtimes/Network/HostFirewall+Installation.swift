@@ -10,8 +10,10 @@ extension HostFirewall {
 
     /// Commands for the operator that let sandboxes' packets and the replies pass such a chain.
     func passage(through chain: FoundChain) -> [String] {
-        ["iifname \"\(links)\" accept", "oifname \"\(links)\" ct state established,related accept"]
-            .map { "nft insert rule \(chain) \($0)" }
+        let rules =
+            ["iifname \"\(links)\" accept", "oifname \"\(links)\" ct state established,related accept"]
+            + (forwarding == nil ? [] : ["oifname \"\(links)\" ct status dnat accept"])
+        return rules.map { "nft insert rule \(chain) \($0)" }
     }
 
     func warn(of obstacle: FoundChain, _ logger: Logger) {

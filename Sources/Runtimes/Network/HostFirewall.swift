@@ -3,7 +3,7 @@ import Netfilter
 import NetworkPolicy
 
 /// The host's rules for its sandboxes: they reach the outside through NAT, but never each other, the host's services,
-/// or link-local addresses. What each may reach outside is decided by its guard.
+/// or link-local addresses; each other's published ports (`PortForwarding`) like anybody else. What each may reach outside is decided by its guard.
 struct HostFirewall: Hashable, Sendable {
     let table: String
     let pool: CIDRBlock
@@ -12,16 +12,21 @@ struct HostFirewall: Hashable, Sendable {
     let links: String
     /// Users whose programs may connect to sandboxes; nil for all.
     var reachableBy: Set<UInt32>?
+    /// nil where no ports are published.
+    var forwarding: PortForwarding?
 
     var transaction: Transaction {
         var change = Transaction()
         change.removeTable(table)
         change.addTable(table)
+        forwarding?.addChains(to: &change, table: table)
         addForward(to: &change)
         addInput(to: &change)
         addOutput(to: &change)
+        forwarding?.addTargets(to: &change, table: table, links: links)
         change.addChain(
             "leave", table: table, base: BaseChain(.nat, .postrouting, priority: 100, dropsByDefault: false))
+        forwarding?.addSources(to: &change, table: table, chain: "leave", links: links)
         for block in [pool, poolV6] { change.addRule("leave", table: table, .source(block) + [.masquerade]) }
         return change
     }
@@ -36,6 +41,7 @@ struct HostFirewall: Hashable, Sendable {
             .output(links) + [.verdict(.drop)],
         ]
         change.addChain("pass", table: table, base: BaseChain(.filter, .forward, priority: -10, dropsByDefault: false))
+        forwarding?.addAdmission(to: &change, table: table, chain: "pass", links: links)
         for rule in rules { change.addRule("pass", table: table, rule) }
     }
 

@@ -1,21 +1,39 @@
 import Netfilter
+import Synchronization
 
 /// Keeps the host's rules in force. `systemctl restart nftables`, a firewall's reload and `nft flush ruleset` remove
 /// all tables, including this one, which separates sandboxes from each other and from the host.
 final class StandingFirewall: Sendable {
-    let firewall: HostFirewall
+    private let state: Mutex<HostFirewall>
     private let tables: NetfilterSocket
 
     /// Installs the rules in this thread's namespace, replacing existing ones.
     init(_ firewall: HostFirewall) throws(NetfilterError) {
-        self.firewall = firewall
+        state = Mutex(firewall)
         tables = try NetfilterSocket()
         try tables.commit(firewall.transaction, isWhole: true)
     }
 
     /// Chains of other programs that drop forwarded packets.
     var obstacles: [FoundChain] {
-        get throws(NetfilterError) { try firewall.obstacles(tables) }
+        get throws(NetfilterError) { try state.withLock(\.self).obstacles(tables) }
+    }
+
+    /// Forwards the machine's ports to a sandbox, or no longer; nothing where no ports are published.
+    func forward(_ id: String, _ target: PortForwarding.Target?) throws(NetfilterError) {
+        try state.withLock { firewall throws(NetfilterError) in
+            guard var forwarding = firewall.forwarding, forwarding.targets[id] != target else { return }
+            forwarding.targets[id] = target
+            var changed = firewall
+            changed.forwarding = forwarding
+            do throws(NetfilterError) {
+                try tables.commit(forwarding.replaceTargets(in: firewall.table, links: firewall.links))
+            } catch {
+                // Another program may have removed the table.
+                try tables.commit(changed.transaction, isWhole: true)
+            }
+            firewall = changed
+        }
     }
 
     /// Restores the rules if any are missing. Other changes are ignored, or two servers would react to each other for
@@ -23,13 +41,15 @@ final class StandingFirewall: Sendable {
     /// - Returns: whether it had to.
     func restore() throws(NetfilterError) -> Bool {
         guard try tables.wasChangedByOthers() else { return false }
-        // Before checking the rules, so that a change in between is noticed by the next call.
-        try tables.acceptChanges()
-        for (chain, count) in firewall.transaction.ruleCounts
-        where try tables.counts(of: chain, table: firewall.table).count != count {
-            try tables.commit(firewall.transaction, isWhole: true)
-            return true
+        return try state.withLock { firewall throws(NetfilterError) in
+            // Before checking the rules, so that a change in between is noticed by the next call.
+            try tables.acceptChanges()
+            for (chain, count) in firewall.transaction.ruleCounts
+            where try tables.counts(of: chain, table: firewall.table).count != count {
+                try tables.commit(firewall.transaction, isWhole: true)
+                return true
+            }
+            return false
         }
-        return false
     }
 }

@@ -7,23 +7,36 @@ import System
 
 /// The program that runs a bundle as a container.
 struct OCIRuntime: Hashable, Sendable {
+    enum Kind: Hashable, Sendable {
+        /// crun or runc: processes of this machine's kernel.
+        case containers
+        /// runsc: processes of a kernel that is a program of this machine's.
+        case gVisor
+    }
+
+    var kind = Kind.containers
     let executable: String
+    /// What comes before the program's commands.
+    var options: [String] = []
     /// A mount to hide from the program. crun refuses hybrid cgroups (version 1 controllers beside a version 2 tree),
     /// but works in a mount namespace without that tree, and starts in a quarter of runc's time.
-    let hiddenMount: String?
+    var hiddenMount: String?
 
     private static let hybridTree = "/sys/fs/cgroup/unified"
 
     /// The given one, else crun if installed, else runc.
     static func find(_ name: String? = nil) throws(RuntimeError) -> OCIRuntime {
-        let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-        func path(_ name: String) -> String? { folders.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 } }
         if name != "runc", let crun = path("crun") {
             let isHybrid = access(hybridTree + "/cgroup.controllers", F_OK) == 0
             return OCIRuntime(executable: crun, hiddenMount: isHybrid ? hybridTree : nil)
         }
         if name != "crun", let runc = path("runc") { return OCIRuntime(executable: runc, hiddenMount: nil) }
         throw .missingTool(name ?? "crun", package: name ?? "crun")
+    }
+
+    static func path(_ name: String) -> String? {
+        ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map { "\($0)/\(name)" }
+            .first { access($0, X_OK) == 0 }
     }
 
     /// Starts the container of a folder. `log` gets its output and the program's own errors.
@@ -42,7 +55,8 @@ struct OCIRuntime: Hashable, Sendable {
         close(ends[1])
         defer { close(ends[0]) }
         let words =
-            ["run", "--bundle", RuntimeView.folder.bundle, "--preserve-fds", String(passed.count)]
+            ["run", "--bundle", RuntimeView.folder.bundle]
+            + (passed.isEmpty ? [] : ["--preserve-fds", String(passed.count)])
             + (detached ? ["--detach", "--pid-file", RuntimeView.folder.pidFile] : [])
         let code = try execute(words + [id], view, input: input ?? ends[0], passed: passed, log: log)
         guard code == 0 else { throw .startFailed(id: id, reason: "\(executable) ended with \(code)") }
@@ -59,7 +73,8 @@ struct OCIRuntime: Hashable, Sendable {
         _ arguments: [String], _ view: RuntimeView?, input: CInt, passed: [CInt] = [], log: CInt
     ) throws(RuntimeError) -> Int32 {
         var launch = ProcessLaunch(
-            [executable] + arguments, environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+            [executable] + options + arguments,
+            environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
         )
         (launch.input, launch.output, launch.error) = (input, log, log)
         let bindings = view?.bindings ?? []

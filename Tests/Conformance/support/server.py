@@ -171,7 +171,7 @@ presets = "{ROOT}/policies"
         try:
             for sandbox in self.ids():
                 self.api.delete(f"/v1/sandboxes/{sandbox}")
-            for snapshot in self.api.get("/v1/snapshots", params={"pageSize": 200}).json()["items"]:
+            for snapshot in self.api.get("/v1/snapshots", params={"pageSize": 200}).json().get("items", []):
                 self.api.delete(f"/v1/snapshots/{snapshot['id']}")
             # Files go a moment later than their sandbox, or with the next start.
             eventually(lambda: not self.leftovers.removed() and not self.leftovers.snapshots(), what="the end of the files")

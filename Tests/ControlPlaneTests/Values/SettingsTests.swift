@@ -70,6 +70,51 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         #expect("\(read)" == "\(Settings())")
     }
 
+    @Test func `ports are published where there is a range, to this machine alone until others are named`() throws {
+        #expect(try settings("[local.ports]\nallow = [\"::/0\"]").local.ports == nil)
+        let usual = try #require(try settings("[local.ports]\nfirst = 40000\nlast = 40001").local.ports)
+        #expect(
+            usual.configuration == PortConfiguration(range: 40000...40001, sources: .machine)
+                && usual.host == "127.0.0.1")
+        let named = try settings(
+            "[local.ports]\nfirst = 1024\nlast = 1024\nhost = \"2001:db8::1\"\nallow = [\"10.0.0.0/8\"]\ndeny = [\"10.0.0.1\"]"
+        )
+        #expect(named.local.ports?.host == "[2001:db8::1]")
+        #expect(
+            named.local.ports?.configuration.sources
+                == SourceList(allow: [CIDRBlock("10.0.0.0/8")!], deny: [CIDRBlock("10.0.0.1")!]))
+    }
+
+    @Test(arguments: [
+        ("first = 40000", "first and last"), ("first = 1023\nlast = 2000", "1024"),
+        ("first = 2000\nlast = 1999", "no less"),
+        ("first = 2000\nlast = 65536", "65535"), ("first = 2000\nlast = 2001\nallow = [\"x\"]", "allow"),
+        ("first = 2000\nlast = 2001\nhost = \"h:80\"", "host"), ("first = 2000\nlast = 2001\nhost = \"\"", "host"),
+        (
+            "first = 2000\nlast = 2001\ndeny = [\(Array(repeating: "\"10.0.0.1\"", count: 33).joined(separator: ","))]",
+            "32"
+        ),
+    ]) func `a range or list that no ports can have is told by its key`(_ text: String, _ word: String) throws {
+        let error = try #require(throws: ConfigurationError.self) { _ = try settings("[local.ports]\n" + text) }
+        #expect(error.description.contains("local.ports") && error.description.contains(word), "\(error)")
+    }
+
+    @Test func `sandboxes run under gVisor where the file says so, and under nothing that is not there`() throws {
+        #expect(try settings("[secure_runtime]\ntype = \"\"\npath = \"/x\"").local.gVisor == nil)
+        let file = "[secure_runtime]\ntype = \"gvisor\"\npath = \"/opt/runsc\"\nplatform = \"kvm\""
+        #expect(try settings(file).local.gVisor == GVisorConfiguration(program: "/opt/runsc", platform: "kvm"))
+        for (text, word) in [
+            ("type = \"kata\"", "kata"), ("type = \"firecracker\"", "firecracker"), ("type = \"runsc\"", "gvisor"),
+            ("platform = \"--x\"", "platform"),
+        ] {
+            let error = try #require(throws: ConfigurationError.self) { _ = try settings("[secure_runtime]\n" + text) }
+            #expect(error.description.contains(word))
+        }
+        #expect(throws: ConfigurationError.self) {
+            try settings("[local]\nuser_namespaces = \"required\"\n[secure_runtime]\ntype = \"gvisor\"")
+        }
+    }
+
     /// `sallyport settings >docs/configuration.md` makes it anew.
     @Test func `the page of the configuration is that of the table`() throws {
         let path = "../../../docs/configuration.md"

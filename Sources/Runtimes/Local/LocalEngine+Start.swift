@@ -1,0 +1,73 @@
+import Netfilter
+import Synchronization
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Starting what was prepared.
+extension LocalEngine {
+    /// Starts the entrypoint; returns when execd accepts connections.
+    /// - Parameter bucketKeys: of volumes that are buckets, by the volume's name.
+    package func start(_ id: String, bucketKeys: [String: BucketKeys] = [:]) async throws(RuntimeError) {
+        try await alone(id) { () async throws(RuntimeError) in
+            let (record, folder) = try known(id)
+            // The last thing that a create makes: nothing else refuses it after a folder or volume was made for it.
+            let mounts = try await mounts(record, folder, bucketKeys)
+            try await threads.run { [self] () throws(RuntimeError) in try start(record, folder, mounts) }
+        }
+    }
+
+    private func mounts(
+        _ record: SandboxRecord, _ folder: SandboxFolder, _ keys: [String: BucketKeys]
+    ) async throws(RuntimeError) -> VolumeMounts {
+        guard record.spec.volumes?.isEmpty == false else { return VolumeMounts() }
+        return try await volumeThreads.open { [volumes, users] () throws(RuntimeError) in
+            try volumes.open(record, folder, users: users.waiting(in: folder), keys: keys)
+        } late: { [volumes] in
+            volumes.closeBuckets(of: record, folder)
+        }
+    }
+
+    private func start(
+        _ record: SandboxRecord, _ folder: SandboxFolder, _ mounts: VolumeMounts
+    ) throws(RuntimeError) {
+        defer { withExtendedLifetime(mounts) {} }
+        let id = record.spec.id
+        let log = try folder.output.open()
+        defer { close(log) }
+        try folder.give([folder.output.path], to: record.users)
+        let watch = folder.endWatch(of: record)
+        let input = EndWatch.initsEnd(path: folder.end)
+        defer { close(input) }
+        try folder.group.make(record.spec.limits)
+        // Only a process of this machine's kernel can join a group.
+        let groups = runtime.kind == .containers ? try folder.group.openParts() : []
+        defer { for descriptor in groups { close(descriptor) } }
+        try publish(record)
+        do throws(RuntimeError) {
+            let view = RuntimeView(
+                folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath,
+                attachments: mounts.attachments)
+            try runtime.run(folder.name, view, detached: true, input: input, passed: groups, log: log)
+            users.started(in: folder)
+            try folder.group.denyAddedDevices()
+        } catch {
+            watch.close()
+            throw .startFailed(id: id, reason: folder.withOutput("\(error)"))
+        }
+        let address = state.withLock { $0.pool.address(record.link.host) }
+        let wait = StartWait(address: address, namespace: NetworkNamespace(existing: record.link.namespacePath))
+        guard let process = process(in: folder) else {
+            throw .ended(watch.end(), in: folder)
+        }
+        switch wait.untilReached(process) {
+        case .reached where !watch.hasReport: watcher.watch(process, watch)
+        case .reached, .ended: throw .ended(watch.end(), in: folder)
+        case .failed(let reason):
+            watch.close()
+            throw .startFailed(id: id, reason: folder.withOutput(reason))
+        }
+    }
+}
