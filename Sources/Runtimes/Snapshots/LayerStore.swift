@@ -61,6 +61,9 @@ package final class LayerStore: Sendable {
                 found.isIncomplete = true
             }
         }
+        for name in ControlGroup.entries(of: folders.records) where name.hasSuffix(".json" + ReplacementFile.suffix) {
+            unlink(folders.records + "/" + name)
+        }
         state = Mutex(found)
         for name in ControlGroup.entries(of: folders.work) { leftovers.take(files: folders.work + "/" + name) }
     }

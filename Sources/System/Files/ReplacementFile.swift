@@ -7,6 +7,9 @@
 package struct ReplacementFile: ~Copyable {
     package let path: String
     private let temporary: String
+    /// What the name of staged content ends with. A process that is killed leaves it: where names are of things that may be gone by
+    /// then, whoever comes next has to remove it.
+    package static let suffix = ".new"
     private let synchronizes: Bool
     private var isStaged = true
 
@@ -18,7 +21,7 @@ package struct ReplacementFile: ~Copyable {
     ) throws(SystemCallError) {
         self.path = path
         self.synchronizes = synchronizes
-        temporary = path + ".new"
+        temporary = path + Self.suffix
         do throws(SystemCallError) {
             try File.write(content, to: temporary, mode: mode, synchronizes: synchronizes)
         } catch {

@@ -188,6 +188,17 @@ import Testing
         }
     }
 
+    @Test func `a record that was being written when the server was killed is gone with the next`() throws {
+        let folder = TemporaryFolder("layers"), records = folder.path + "/records"
+        try FileManager.default.createDirectory(atPath: records, withIntermediateDirectories: true)
+        for name in ["cut-short.json.new", "other.txt"] {
+            #expect(FileManager.default.createFile(atPath: records + "/" + name, contents: Data("{".utf8)))
+        }
+        let store = try LayerStore(directory: folder.path, logger: Logger(label: "test"))
+        #expect(ControlGroup.entries(of: records) == ["other.txt"])
+        #expect(!store.holds(image: "/image"), "nothing of it is taken for a snapshot")
+    }
+
     @Test func `a record that nobody can read keeps all layers and images`() async throws {
         let folder = "/tmp/spt-snapshots-\(UInt32.random(in: 0 ... .max))"
         defer { try? FileManager.default.removeItem(atPath: folder) }
