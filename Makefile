@@ -89,6 +89,7 @@ bench: test-deps execd egress base-image
 	./scripts/bench.sh http2
 	./scripts/bench.sh idle-websockets
 	./scripts/bench.sh pools
+	./scripts/bench.sh server
 
 # Every parser against RUNS inputs of libFuzzer's; what it finds worth keeping becomes part of Tests/FuzzTests/Corpus.
 RUNS ?= 1000000
