@@ -22,7 +22,7 @@ class Store:
     def __init__(self, world):
         self.server = AllInOneServer(world)
         self.shared = self.server.folder / "shared"
-        self.server.tables = f'[storage]\nallowed_host_paths = ["{self.shared}"]\nossfs_mount_root = "{self.server.folder}/oss"\n'
+        self.server.tables = f'[storage]\nallowed_host_paths = ["{self.shared}"]\nossfs_mount_root = "{self.server.folder}/oss"\nbucket_endpoints = ["oss.example"]\n'
         self.server.write_configuration()
         self.host = self.shared / "host-volume-test"
         self.host.mkdir(parents=True)
@@ -241,6 +241,13 @@ class TestWhatIsRefused:
         body = store.refused(self.entry(ossfs=keys), 500, "VOLUME::OSSFS_MOUNT_FAILED")
         assert "ossfs2 is not installed" in body["message"]
         assert "tops3cret" not in store.server.log.read_text(errors="replace")
+
+    def test_a_bucket_at_an_endpoint_that_is_not_allowed(self, store):
+        for endpoint in ("169.254.169.254", "http://127.0.0.1:8080", "oss.example:8080", "x.oss.example"):
+            for kind in ("ossfs", "s3"):
+                keys = {"bucket": "abc", "endpoint": endpoint, "accessKeyId": "id", "accessKeySecret": "tops3cret"}
+                body = store.refused(self.entry(**{kind: keys}), 400, "VOLUME::INVALID_OSSFS_ENDPOINT")
+                assert "storage.bucket_endpoints" in body["message"] and "tops3cret" not in body["message"]
 
     def test_and_a_refused_request_makes_no_volume_and_no_folder(self, store):
         volumes = [{"name": "a", "mountPath": "/a", "pvc": {"claimName": "never"}},

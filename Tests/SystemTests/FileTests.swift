@@ -1,6 +1,7 @@
 import Glibc
-import System
 import Testing
+
+@testable import System
 
 @Suite struct FileTests {
     /// A folder of the test's own, with nothing in it.
@@ -54,6 +55,15 @@ import Testing
         #expect(mkfifo(folder + "/fifo", 0o600) == 0)
         #expect(try File.read(folder + "/fifo") == [])
         removed("fifo")
+    }
+
+    @Test func `a folder that the kernel cannot read any more does not seem to end`() throws {
+        let stream = try FolderStream(folder)
+        let other = open("/dev/null", O_RDONLY)
+        defer { close(other) }
+        // In the place of the folder, as if its disk were gone.
+        #expect(dup2(other, dirfd(stream.stream)) >= 0)
+        #expect(throws: SystemCallError(code: ENOTDIR)) { try stream.read() }
     }
 
     @Test

@@ -17,6 +17,13 @@ extension Settings {
             ) { (value, settings) throws(ConfigurationError) in
                 settings.storage.defaultBytes = try value.bytes(in: ResourceLimits.leastDisk...ResourceLimits.maxDisk)
             },
+            SettingKey(
+                "bucket_endpoints", "a list of host, host:port or *.domain", default: "[]",
+                "where buckets may be that sandboxes are given; empty: nowhere"
+            ) { (value, settings) throws(ConfigurationError) in
+                guard let endpoints = BucketEndpoints(try value.texts()) else { throw value.wrong() }
+                settings.storage.bucketEndpoints = endpoints
+            },
             SettingKey("ossfs_mount_root", "an absolute path", default: "\"/mnt/ossfs\"", "where buckets are mounted") {
                 (value, settings) throws(ConfigurationError) in
                 guard let path = HostPath(configured: try value.text()) else { throw value.wrong() }

@@ -18,7 +18,7 @@ struct VolumeRequest: Sendable {
     private let subPath: String?
     private let backend: Backend
 
-    private static let backends = ["host", "pvc", "ossfs"]
+    private static let backends = ["host", "pvc", "ossfs", "s3"]
 
     /// The entries of a request; what is wrong with them is added to its problems.
     static func list(_ fields: Fields) -> [VolumeRequest] {
@@ -57,7 +57,8 @@ struct VolumeRequest: Sendable {
             switch given.first {
             case "host": Self.host(fields)
             case "pvc": Self.named(fields)
-            case "ossfs": Self.bucket(fields)
+            case "ossfs": Self.bucket(fields, "ossfs")
+            case "s3": Self.bucket(fields, "s3")
             default: nil
             }
         guard let name, let mountPath, let backend else { return nil }
@@ -95,9 +96,12 @@ struct VolumeRequest: Sendable {
                 goesWithSandbox: fields.bool("deleteOnSandboxTermination") ?? false), storage: storage)
     }
 
-    private static func bucket(_ volume: Fields) -> Backend? {
+    /// - Parameter kind: `ossfs`, or `s3`, which is ours.
+    private static func bucket(_ volume: Fields, _ kind: String) -> Backend? {
+        let isS3 = kind == "s3"
         let fields = volume.part(
-            "ossfs", known: ["bucket", "endpoint", "version", "options", "accessKeyId", "accessKeySecret"])
+            kind,
+            known: ["bucket", "endpoint", isS3 ? "region" : "version", "options", "accessKeyId", "accessKeySecret"])
         let (bucket, endpoint) = (fields.required("bucket"), fields.required("endpoint"))
         if let bucket, !(3...63).contains(bucket.unicodeScalars.count) {
             fields.problem("bucket", "a bucket's name has 3 to 63 characters", .invalidBucket)
@@ -107,12 +111,16 @@ struct VolumeRequest: Sendable {
         for (field, key) in [("accessKeyId", id), ("accessKeySecret", secret)] where key?.isEmpty == true {
             fields.problem(field, "a key is not empty", .invalidBucketKeys)
         }
-        let version = fields.string("version").map { BucketClaim.Version(rawValue: $0) } ?? .two
+        let region = isS3 ? fields.string("region") : nil
+        let version =
+            isS3
+            ? .s3
+            : fields.string("version").map { word in BucketClaim.Version.ossfs.first { $0.rawValue == word } } ?? .two
         if version == nil { fields.problem("version", "Input should be '1.0' or '2.0'", .invalidBucketVersion) }
         let options = fields.strings("options") ?? []
         guard let bucket, let endpoint, let id, let secret, let version else { return nil }
         return .bucket(
-            BucketClaim(bucket: bucket, endpoint: endpoint, version: version, options: options),
+            BucketClaim(bucket: bucket, endpoint: endpoint, version: version, options: options, region: region),
             BucketKeys(id: id, secret: secret))
     }
 

@@ -1,5 +1,6 @@
 import CLinux
 import SafeText
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -64,19 +65,13 @@ struct ImageTree {
         defer { close(top) }
         let descriptor = linux_open_beneath(top, folder.bytes, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0)
         guard descriptor >= 0 else { throw TreeError(code: -descriptor) }
-        guard let directory = fdopendir(descriptor) else {
-            let failure = TreeError()
-            close(descriptor)
-            throw failure
-        }
-        defer { closedir(directory) }
+        defer { close(descriptor) }
         let here: TreePath = "/proc/self/fd/\(descriptor)/"
         removed.attributes += try cleanAttributes(of: here + ".")
         var folders: [TreePath] = []
-        errno = 0
-        while let entry = readdir(directory) {
-            let name = TreePath(of: entry)
-            guard name != "." && name != ".." else { continue }
+        let names = try Self.reading { () throws(SystemCallError) in try FolderStream(of: descriptor) }
+        while let found = try Self.reading({ () throws(SystemCallError) in try names.read() }) {
+            let name = TreePath(found)
             var status = stat()
             guard fstatat(descriptor, name.bytes, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
                 throw TreeError(name: name)
@@ -90,10 +85,14 @@ struct ImageTree {
                 guard unlinkat(descriptor, name.bytes, 0) == 0 else { throw TreeError(name: name) }
                 removed.nodes += 1
             }
-            errno = 0
         }
-        guard errno == 0 else { throw TreeError() }
         return folders
+    }
+
+    private static func reading<Result>(
+        _ body: () throws(SystemCallError) -> Result
+    ) throws(TreeError) -> Result {
+        do throws(SystemCallError) { return try body() } catch { throw TreeError(code: error.code) }
     }
 
     // MARK: Extended attributes

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
+import System
 
 /// A path below a folder, in bytes, which need not be UTF-8.
 struct TreePath: Hashable, ExpressibleByStringInterpolation, CustomStringConvertible {
@@ -9,13 +7,7 @@ struct TreePath: Hashable, ExpressibleByStringInterpolation, CustomStringConvert
 
     init(bytes: some Sequence<CChar>) { self.bytes = Array(bytes) }
     init(stringLiteral text: String) { bytes = Array(text.utf8CString) }
-    init(of entry: UnsafeMutablePointer<dirent>) {
-        bytes = withUnsafePointer(to: &entry.pointee.d_name) { name in
-            name.withMemoryRebound(to: CChar.self, capacity: 256) {
-                Array(UnsafeBufferPointer(start: $0, count: strlen($0) + 1))
-            }
-        }
-    }
+    init(_ name: FileName) { bytes = name.cString }
 
     static func + (left: TreePath, right: TreePath) -> TreePath { TreePath(bytes: left.bytes.dropLast() + right.bytes) }
 

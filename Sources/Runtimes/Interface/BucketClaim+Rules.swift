@@ -25,6 +25,9 @@ extension BucketClaim {
                 "the endpoint of volume \(volume) is none: a host, with http:// or https:// before it or a port behind it"
             )
         }
+        if let region, !(1...32).contains(region.utf8.count) || !SandboxVolume.isName(region, upTo: 32) {
+            throw VolumeProblem(.invalidParameter, "the region of volume \(volume) is none: up to 32 of a-z, 0-9 and -")
+        }
         for option in options { try check(option, of: volume) }
         guard Self.isPlain(keys.id), Self.isPlain(keys.secret), !keys.id.utf8.contains(UInt8(ascii: ":")) else {
             throw VolumeProblem(.invalidBucketKeys, "the keys of volume \(volume) have a character that no key has")

@@ -6,7 +6,7 @@ package struct SandboxVolume: Codable, Hashable, Sendable {
         case host(HostPath)
         /// A volume that the server keeps by its name.
         case named(NamedVolumeClaim)
-        /// A bucket of object storage that an `ossfs` program mounts.
+        /// A bucket of object storage that a program of the machine mounts.
         case bucket(BucketClaim)
     }
 
@@ -69,6 +69,11 @@ package struct BucketClaim: Codable, Hashable, Sendable {
     package enum Version: String, Codable, Hashable, Sendable, CaseIterable {
         case one = "1.0"
         case two = "2.0"
+        /// Amazon's protocol, by s3fs; our own word.
+        case s3 = "s3"
+
+        /// Those of the contract's `ossfs`.
+        package static let ossfs = [one, two]
     }
 
     package var bucket: String
@@ -76,12 +81,17 @@ package struct BucketClaim: Codable, Hashable, Sendable {
     package var version: Version
     /// `name` or `name=value`, without dashes.
     package var options: [String]
+    /// Of S3; nil for the program's own.
+    package var region: String?
 
-    package init(bucket: String, endpoint: String, version: Version = .two, options: [String] = []) {
+    package init(
+        bucket: String, endpoint: String, version: Version = .two, options: [String] = [], region: String? = nil
+    ) {
         self.bucket = bucket
         self.endpoint = endpoint
         self.version = version
         self.options = options
+        self.region = region
     }
 }
 

@@ -56,7 +56,7 @@ package final class LocalRuntime: SandboxRuntime {
     ) async throws(RuntimeError) -> SandboxPlacement {
         let (image, below) = try await files(of: spec.source)
         // From here on the sandbox's own record says what it stands on.
-        defer { layers.giveBack(below) }
+        defer { if case .snapshot = spec.source { layers.giveBack(below, image: image.root) } }
         reached(.imageReady)
         let engineSpec = EngineSpec(spec, image, layers: below)
         try Self.goOn()

@@ -22,17 +22,15 @@ struct LayerContent: ~Copyable {
     ///   - to: an empty file.
     ///   - size: how much of it counts, so that a file that grows ends.
     ///   - goesOn: called from time to time; it throws to give up.
-    /// - Returns: how many bytes were copied.
     mutating func copy(
         from: CInt, to: CInt, size: Int64, goesOn: () throws(RuntimeError) -> Void
-    ) throws(RuntimeError) -> Int64 {
-        guard size > 0 else { return 0 }
+    ) throws(RuntimeError) {
+        guard size > 0 else { return }
         if canShare {
-            if linux_share_content(from, to) == 0 { return size }
+            if linux_share_content(from, to) == 0 { return }
             canShare = false
         }
         guard ftruncate(to, off_t(size)) == 0 else { throw Self.failure() }
-        var copied: Int64 = 0
         var position: Int64 = 0
         while position < size {
             let start = Int64(lseek(from, off_t(position), Self.seekData))
@@ -43,13 +41,11 @@ struct LayerContent: ~Copyable {
             position = max(start, position)
             while position < end {
                 let count = try copyOnce(from, to, at: position, min(end - position, Self.chunk))
-                guard count > 0 else { return copied }
+                guard count > 0 else { return }
                 position += count
-                copied += count
                 try goesOn()
             }
         }
-        return copied
     }
 
     /// - Returns: how many bytes were copied; 0 at the end of the file.

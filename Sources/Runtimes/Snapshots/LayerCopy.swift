@@ -22,7 +22,6 @@ final class LayerCopy {
     private let joins: Bool
     private var content = LayerContent()
     private var steps = 0
-    private(set) var bytes: Int64 = 0
 
     /// What of one layer's folders may wait to be copied, in bytes of their names.
     private static let maxWaiting = 64 << 20
@@ -78,11 +77,7 @@ final class LayerCopy {
         let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW
         let from = linux_open_within(source.number, folder.bytes, flags)
         guard from >= 0 else { throw Self.failure(folder, -from) }
-        guard let stream = fdopendir(from) else {
-            defer { close(from) }
-            throw Self.failure(folder)
-        }
-        defer { closedir(stream) }
+        defer { close(from) }
         let to = linux_open_within(target.number, folder.bytes, flags)
         guard to >= 0 else { throw Self.failure(folder, -to) }
         defer { close(to) }
@@ -93,19 +88,16 @@ final class LayerCopy {
             if LayerFile.isOpaque(from) { try empty(to, folder) }
         }
         waiting.open(folder)
-        errno = 0
-        while let entry = readdir(stream) {
-            let name = TreePath(of: entry)
+        let names = try Self.reading(folder) { () throws(SystemCallError) in try FolderStream(of: from) }
+        while let found = try Self.reading(folder, { () throws(SystemCallError) in try names.read() }) {
+            let name = TreePath(found)
             let path = folder.appending(name)
-            if name != "." && name != ".." && !excluded.contains(path) {
-                var status = stat()
-                guard fstatat(from, name.bytes, &status, AT_SYMLINK_NOFOLLOW) == 0 else { throw Self.failure(path) }
-                if try copy(name, status, from, to, path) { waiting.add(name) }
-                try step()
-            }
-            errno = 0
+            guard !excluded.contains(path) else { continue }
+            var status = stat()
+            guard fstatat(from, name.bytes, &status, AT_SYMLINK_NOFOLLOW) == 0 else { throw Self.failure(path) }
+            if try copy(name, status, from, to, path) { waiting.add(name) }
+            try step()
         }
-        guard errno == 0 else { throw Self.failure(folder) }
         // Behind its entries, which would take its default ACL. Nothing changes it afterwards: the folders in it are there.
         try LayerFile.giveAttributes(from, to, status, attributes, isFolder: true, folder)
         try LayerFile.giveTimes(to, status, folder)
@@ -163,7 +155,7 @@ final class LayerCopy {
         defer { close(copy) }
         let place = place
         // A file may say that it has any size.
-        bytes &+= try content.copy(from: file, to: copy, size: Int64(status.st_size)) { () throws(RuntimeError) in
+        try content.copy(from: file, to: copy, size: Int64(status.st_size)) { () throws(RuntimeError) in
             try Self.look(place)
         }
         try LayerFile.giveAttributes(file, copy, status, attributes, isFolder: false, path)
@@ -194,16 +186,10 @@ final class LayerCopy {
     }
 
     private func empty(_ folder: CInt, _ path: TreePath) throws(RuntimeError) {
-        let copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard copy >= 0, let stream = fdopendir(copy) else { throw Self.failure(path) }
-        defer { closedir(stream) }
-        errno = 0
-        while let entry = readdir(stream) {
-            let name = TreePath(of: entry)
-            if name != "." && name != ".." { _ = try clear(name, for: S_IFREG, in: folder, path) }
-            errno = 0
+        let names = try Self.reading(path) { () throws(SystemCallError) in try FolderStream(of: folder) }
+        while let name = try Self.reading(path, { () throws(SystemCallError) in try names.read() }) {
+            _ = try clear(TreePath(name), for: S_IFREG, in: folder, path)
         }
-        guard errno == 0 else { throw Self.failure(path) }
     }
 
     // MARK: Limits
@@ -216,6 +202,12 @@ final class LayerCopy {
     private static func look(_ place: LayerTarget) throws(RuntimeError) {
         if place.isCalledOff.isGiven { throw .cancelled }
         try place.reserve.check()
+    }
+
+    private static func reading<Result>(
+        _ folder: TreePath, _ body: () throws(SystemCallError) -> Result
+    ) throws(RuntimeError) -> Result {
+        do throws(SystemCallError) { return try body() } catch { throw failure(folder, error.code) }
     }
 
     private static func failure(_ path: TreePath, _ code: CInt = errno) -> RuntimeError {

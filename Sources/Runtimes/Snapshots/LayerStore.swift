@@ -16,6 +16,8 @@ package final class LayerStore: Sendable {
         var records: [String: SnapshotRecord] = [:]
         /// Layers that a create or a capture is about to use, and how many of these there are.
         var borrowed: [String: Int] = [:]
+        /// Folders of images that a create is about to use with them.
+        var borrowedImages: [String: Int] = [:]
         /// Whether a record cannot be read: then nobody knows what it stands on.
         var isIncomplete = false
 
@@ -75,9 +77,12 @@ package final class LayerStore: Sendable {
         state.withLock { $0.records.values.filter { $0.owner == owner }.map(\.id).sorted() }
     }
 
-    /// Whether a snapshot stands on an image's folder.
+    /// Whether a snapshot, or a sandbox that is being restored from one, stands on an image's folder.
     package func holds(image root: String) -> Bool {
-        state.withLock { state in state.isIncomplete || state.records.values.contains { $0.image.root == root } }
+        state.withLock { state in
+            state.isIncomplete || state.borrowedImages[root] != nil
+                || state.records.values.contains { $0.image.root == root }
+        }
     }
 
     // MARK: Restoring
@@ -88,19 +93,22 @@ package final class LayerStore: Sendable {
         let record = state.withLock { state -> SnapshotRecord? in
             guard let record = state.records[id] else { return nil }
             for layer in record.layers { state.borrowed[layer, default: 0] += 1 }
+            state.borrowedImages[record.image.root, default: 0] += 1
             return record
         }
         guard let record else { throw .unusableSnapshot(id: id, reason: "its files are not there") }
         return (record.image, record.layers.map(folders.layer))
     }
 
-    /// - Parameter layers: the folders that `borrow` answered with.
-    func giveBack(_ layers: [String]) {
+    /// - Parameters: what `borrow` answered with; the folder of the image.
+    func giveBack(_ layers: [String], image root: String? = nil) {
+        func less(_ name: String, _ counts: inout [String: Int]) {
+            let count = (counts[name] ?? 1) - 1
+            counts[name] = count > 0 ? count : nil
+        }
         state.withLock { state in
-            for name in layers.map(\.splitAtLastSlash.name) {
-                let count = (state.borrowed[name] ?? 1) - 1
-                state.borrowed[name] = count > 0 ? count : nil
-            }
+            for name in layers.map(\.splitAtLastSlash.name) { less(name, &state.borrowed) }
+            if let root { less(root, &state.borrowedImages) }
         }
     }
 

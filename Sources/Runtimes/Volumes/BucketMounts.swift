@@ -18,10 +18,12 @@ struct BucketMounts: Hashable, Sendable {
     /// Where the programs are looked for.
     var folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
 
+    /// Bytes that one of the programs may have.
+    private static let addressSpace = 2 << 30
     private static let milliseconds: Int32 = 30_000
 
     /// - Throws: if the program is not installed.
-    func check(_ claim: BucketClaim) throws(VolumeProblem) { _ = try find(claim.version == .one ? "ossfs" : "ossfs2") }
+    func check(_ claim: BucketClaim) throws(VolumeProblem) { _ = try find(claim.version.program) }
 
     private func find(_ program: String) throws(VolumeProblem) -> String {
         guard
@@ -68,6 +70,8 @@ struct BucketMounts: Hashable, Sendable {
                 code == nil ? "it took longer than \(Self.milliseconds / 1000) s" : "\(command.program) said: \(said)")
         }
         do throws(SystemCallError) {
+            // Some look at the bucket only after they have said that all is well, and end if they may not have it.
+            _ = try FileDescriptor(opening: target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
             return try FileDescriptor(opening: target, LINUX_O_PATH | O_DIRECTORY | O_NOFOLLOW)
         } catch { throw failed("\(error)") }
     }
@@ -116,8 +120,11 @@ struct BucketMounts: Hashable, Sendable {
     private func run(_ program: String, _ arguments: [String], log: String) throws -> Int32? {
         let errors = try FileDescriptor(opening: log, O_WRONLY | O_APPEND | O_NOFOLLOW)
         var launch = ProcessLaunch(
-            [program] + arguments, environment: ["PATH=\(folders.joined(separator: ":"))", "HOME=/", "LC_ALL=C.UTF-8"])
+            [try find("prlimit"), "--as=\(Self.addressSpace)", "--core=0", "--", program] + arguments,
+            environment: ["PATH=\(folders.joined(separator: ":"))", "HOME=/", "LC_ALL=C.UTF-8"])
         (launch.output, launch.error, launch.hasOwnGroup) = (errors.number, errors.number, true)
+        // What is in a bucket decides how much they want; where memory runs out, the server and sandboxes stay.
+        (launch.outOfMemoryScore, launch.openFiles) = (1000, 1024)
         let pid = try launch.start()
         let watch = linux_pidfd_open(pid)
         defer { if watch >= 0 { close(watch) } }

@@ -43,7 +43,14 @@ struct EngineVolumes: Sendable {
                 switch volume.source {
                 case .host(let path): _ = try hosts.open(path, volume, makes: false)
                 case .named(let claim): try check(claim, for: caller)
-                case .bucket(let claim): try buckets.check(claim)
+                case .bucket(let claim):
+                    guard storage.bucketEndpoints.allow(claim.endpoint) else {
+                        throw VolumeProblem(
+                            .invalidEndpoint,
+                            "the endpoint of volume \(volume.name) is none of those that this server may connect to "
+                                + "(storage.bucket_endpoints)")
+                    }
+                    try buckets.check(claim)
                 }
             } catch { throw .volume(error) }
         }
@@ -162,6 +169,8 @@ package struct StorageConfiguration: Hashable, Sendable {
     package var allowedHostPaths: [HostPath] = []
     /// The size in bytes of a named volume whose request names none.
     package var defaultBytes: Int64 = 1 << 30
+    /// Where buckets may be; nowhere by default.
+    package var bucketEndpoints = BucketEndpoints()
     /// The folder in which buckets are mounted.
     package var bucketRoot = "/mnt/ossfs"
     /// Where files with buckets' keys are while they are mounted, in memory; nil for beside the network namespaces.

@@ -29,7 +29,7 @@ package struct FileName: Hashable, Sendable, Comparable, CustomStringConvertible
 /// The names in a folder, one after the other as the kernel gives them, without `.` and `..`: however many there are, few are held
 /// at a time. Closed with its last reference; for one thread at a time.
 package final class FolderStream: Sequence, IteratorProtocol {
-    private let stream: OpaquePointer
+    let stream: OpaquePointer
 
     package init(_ path: String) throws(SystemCallError) {
         guard let stream = opendir(path) else { throw .last }
@@ -50,13 +50,21 @@ package final class FolderStream: Sequence, IteratorProtocol {
 
     deinit { closedir(stream) }
 
-    package func next() -> FileName? {
-        while let entry = readdir(stream) {
+    /// nil at the end. What the kernel cannot read is taken for the end: whoever must see every name asks `read`.
+    package func next() -> FileName? { try? read() }
+
+    /// nil at the end.
+    /// - Throws: if the kernel cannot read the folder, so that there may be more.
+    package func read() throws(SystemCallError) -> FileName? {
+        while true {
+            errno = 0
+            guard let entry = readdir(stream) else {
+                guard errno == 0 else { throw .last }
+                return nil
+            }
             let name = (UnsafeRawPointer(entry) + Self.offsetOfName).assumingMemoryBound(to: CChar.self)
-            guard strcmp(name, ".") != 0, strcmp(name, "..") != 0 else { continue }
-            return FileName(name)
+            if strcmp(name, ".") != 0, strcmp(name, "..") != 0 { return FileName(name) }
         }
-        return nil
     }
 
     private static let offsetOfName = MemoryLayout<dirent>.offset(of: \dirent.d_name)!

@@ -25,14 +25,11 @@ import Testing
             return folder + "/" + name
         }
 
-        @discardableResult
         func copy(
             _ layer: String, _ attributes: LayerAttributes = LayerAttributes(), excluded: Set<TreePath> = [],
             joins: Bool = false
-        ) throws -> Int64 {
-            let copy = try LayerCopy(layer, to: target, attributes, excluded: excluded, joins: joins)
-            try copy.run()
-            return copy.bytes
+        ) throws {
+            try LayerCopy(layer, to: target, attributes, excluded: excluded, joins: joins).run()
         }
 
         func check(_ script: String) throws { try Command.run("sh", "-ec", "cd \(target.files); \(script)") }
@@ -50,8 +47,7 @@ import Testing
             touch -h -d '2001-02-03 04:05:06.789 UTC' out pipe d/file; touch -d '2001-02-03 04:05:06.789 UTC' d/e d
             printf x > "$(printf 'latin1-\\351')"; printf x > "$(printf 'line\\nbreak')"
             """)
-        let bytes = try layers.copy(layer, LayerAttributes(users: IdentifierRange(first: 2_013_265_920)))
-        #expect(bytes < 1 << 20, "holes are not copied")
+        try layers.copy(layer, LayerAttributes(users: IdentifierRange(first: 2_013_265_920)))
         try layers.check(
             """
             test "$(stat -c %a-%u-%g-%h-%Y d/file)" = 6755-900-901-3-981173106

@@ -14,7 +14,10 @@ import Testing
     /// - Parameter script: of both programs; `$file` is the file with the keys, `$target` the mount point.
     private func mounts(_ script: String) throws -> BucketMounts {
         mkdir(folder.path + "/bin", 0o755)
-        for (name, words) in [("ossfs", "target=$2 file=${6#passwd_file=}"), ("ossfs2", "target=$2 file=$4")] {
+        for (name, words) in [
+            ("ossfs", "target=$2 file=${6#passwd_file=}"), ("s3fs", "target=$2 file=${6#passwd_file=}"),
+            ("ossfs2", "target=$2 file=$4"),
+        ] {
             let path = folder.path + "/bin/" + name
             try "#!/bin/sh\n\(words)\necho \"$0 $*\" >> \(folder.path)/calls\n\(script)\n"
                 .write(toFile: path, atomically: true, encoding: .utf8)
@@ -78,6 +81,27 @@ import Testing
         }
         mounts.unmount([volume], sandbox: "box")
         #expect(ControlGroup.entries(of: folder.path + "/oss/deep").isEmpty)
+    }
+
+    @Test func `a program has no more memory and descriptors than it needs, and goes first where memory runs out`()
+        throws
+    {
+        let limits = "Max address space|Max open files|Max core file size"
+        let mounts = try mounts(
+            """
+            grep -E '\(limits)' /proc/self/limits > \(folder.path)/limits; cat /proc/self/oom_score_adj >> \(folder.path)/limits
+            mount -t tmpfs none "$target"
+            """)
+        let (volume, claim) = try volume(.s3)
+        _ = try mounts.mount(claim, volume, keys, sandbox: "box", owner: 7)
+        let lines = (contents(of: folder.path + "/limits") ?? "").split(separator: "\n").map {
+            $0.split(separator: " ")
+        }
+        #expect(lines.first { $0.contains("address") }?.contains("2147483648") == true)
+        #expect(lines.first { $0.contains("open") }?.contains("1024") == true)
+        #expect(lines.first { $0.contains("core") }?.filter { $0 == "0" }.count == 2)
+        #expect(lines.last?.first == "1000")
+        mounts.unmount([volume], sandbox: "box")
     }
 
     @Test(arguments: [0o755, 0o711, 0o777]) func `root alone gets to the mounts, whatever rights their folder had`(

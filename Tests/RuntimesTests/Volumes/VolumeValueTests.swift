@@ -116,8 +116,41 @@ import Testing
             command.arguments == [
                 "data:/a/b", "/m/x", "-o", "url=https://oss.example", "-o", "passwd_file=/m/x.keys", "-o",
                 "allow_other",
-                "-o", "uid=7", "-o", "gid=7", "-o", "umask=022",
+                "-o", "uid=7", "-o", "gid=7", "-o", "ensure_diskfree=1024", "-o", "umask=022",
             ])
+    }
+
+    @Test func `S3 is mounted by paths, in its region, with the keys in a file`() throws {
+        let claim = BucketClaim(bucket: "data", endpoint: "http://[::1]:9000", version: .s3, region: "eu-1")
+        let command = try BucketCommand(claim, keys, prefix: nil, owner: 7, target: "/m/x", path: "/m/x.keys")
+        #expect(command.program == "s3fs" && command.file == "data:id:s3cret\n")
+        #expect(command.arguments.contains("url=http://[::1]:9000") && command.arguments.contains("endpoint=eu-1"))
+        #expect(command.arguments.contains("use_path_request_style") && !command.arguments.joined().contains("s3cret"))
+        for region in ["", "eu,allow_root", "eu -o x", "-o", String(repeating: "a", count: 33)] {
+            #expect(throws: VolumeProblem.self) {
+                try BucketClaim(bucket: "data", endpoint: "e", version: .s3, region: region).check(keys, of: "v")
+            }
+        }
+    }
+
+    @Test func `the server connects to buckets only where its configuration says`() throws {
+        let known = try #require(
+            BucketEndpoints([
+                "oss.example", "*.amazonaws.com", "10.0.0.1:9000", "[2001:db8::1]:9000", "Mixed.example:443",
+            ]))
+        for endpoint in [
+            "oss.example", "https://oss.example", "http://oss.example:80", "OSS.example:443", "s3.eu-1.amazonaws.com",
+            "http://10.0.0.1:9000", "https://[2001:db8::1]:9000", "mixed.example",
+        ] { #expect(known.allow(endpoint), "\(endpoint)") }
+        for endpoint in [
+            "oss.example:9000", "notoss.example", "oss.example.evil", "amazonaws.com", "evilamazonaws.com", "10.0.0.1",
+            "10.0.0.1:90000", "169.254.169.254", "[2001:db8::1]", "https://", "oss.example:", "x@oss.example",
+            "oss.example.", "2001:db8::1:9000", "",
+        ] { #expect(!known.allow(endpoint), "\(endpoint)") }
+        #expect(!BucketEndpoints().allow("oss.example"))
+        for wrong in ["", "*", "a/b", "*.*.x", "h:0", "h:x", ".x", "https://h/p"] {
+            #expect(BucketEndpoints([wrong]) == nil, "\(wrong)")
+        }
     }
 
     @Test func `version 2 has everything in a file`() throws {

@@ -1,0 +1,131 @@
+"""Buckets of Amazon's protocol as volumes: the real s3fs against a real server of that protocol on loopback (docs/volumes.md)."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import httpx
+import pytest
+from support.inside import exit_code, say
+from support.server import ROOT, AllInOneServer, free_port
+from support.waiting import answers, eventually
+from test_contract import refused
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("s3fs") is None, reason="Debian's package s3fs is not installed"),
+    pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="the machine has no /dev/fuse"),
+]
+# As a client states it; the storage of the test takes any pair.
+KEYS = {"accessKeyId": "AKIATEST", "accessKeySecret": "tops3cret-of-the-bucket"}
+
+
+@pytest.fixture(scope="module")
+def storage():
+    """Where a server of S3 listens, `127.0.0.1:port`, with the bucket `data`."""
+    environment = ROOT / ".build-conformance/s3"
+    subprocess.run([ROOT / "scripts/python-environment.sh", "s3", "s3.txt"], check=True, timeout=600)
+    place = f"127.0.0.1:{free_port()}"
+    server = subprocess.Popen(
+        [environment / "bin/moto_server", "-H", "127.0.0.1", "-p", place.rpartition(":")[2]], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: answers(lambda: httpx.get(f"http://{place}/").status_code, httpx.TransportError), what="the storage")
+        assert httpx.put(f"http://{place}/data").status_code == 200
+        yield place
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def buckets(world, storage):
+    server = AllInOneServer(world)
+    server.tables = f'[storage]\nossfs_mount_root = "{server.folder}/buckets"\nbucket_endpoints = ["{storage}"]\n'
+    server.write_configuration()
+    try:
+        yield server.start()
+    finally:
+        server.tear_down()
+
+
+def volume(storage, bucket="data", **more):
+    given = {key: more.pop(key) for key in ("readOnly", "subPath") if key in more}
+    return {"name": "v", "mountPath": "/mnt/bucket", "s3": {"bucket": bucket, "endpoint": f"http://{storage}", **KEYS, **more}, **given}
+
+
+@pytest.fixture
+def box(buckets):
+    """A sandbox with one bucket, by plain HTTP: the official client has no such field."""
+    made = []
+
+    def box(entry):
+        from opensandbox import SandboxSync
+
+        answer = buckets.api.post("/v1/sandboxes", json=buckets.body(volumes=[entry]))
+        assert answer.status_code == 202, answer.text
+        made.append(SandboxSync.connect(answer.json()["id"], connection_config=buckets.connection()))
+        return made[-1]
+
+    yield box
+    for sandbox in made:
+        buckets.api.delete(f"/v1/sandboxes/{sandbox.id}")
+        sandbox.close()
+
+
+def programs(server):
+    """The processes that show buckets of a server, with what is said of them in the process list."""
+    found = {}
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        words = answers(lambda: (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(), OSError) or ""
+        if "s3fs" in words and str(server.folder) in words:
+            found[int(folder.name)] = words
+    return found
+
+
+def test_a_bucket_is_read_and_written_and_its_program_goes_with_the_sandbox(buckets, storage, box):
+    httpx.put(f"http://{storage}/data/there.txt", content=b"of the bucket\n")
+    sandbox = box(volume(storage))
+    assert say(sandbox, "cat /mnt/bucket/there.txt").strip() == "of the bucket"
+    say(sandbox, "echo of the sandbox > /mnt/bucket/new.txt; mkdir -p /mnt/bucket/folder")
+    # It is private there, so another mount has to tell.
+    other = box(volume(storage))
+    assert eventually(lambda: say(other, "cat /mnt/bucket/new.txt || true")).strip() == "of the sandbox"
+    running = programs(buckets)
+    assert running and not any(KEYS["accessKeySecret"] in words for words in running.values())
+    for process in running:
+        limits = pathlib.Path(f"/proc/{process}/limits").read_text()
+        assert "2147483648" in next(line for line in limits.splitlines() if "address space" in line)
+    assert KEYS["accessKeySecret"] not in buckets.log.read_text(errors="replace")
+    kept = [path for path in (buckets.folder / "run").glob("*") if path.is_file() and KEYS["accessKeySecret"].encode() in path.read_bytes()]
+    assert not kept
+    for one in (sandbox, other):
+        buckets.api.delete(f"/v1/sandboxes/{one.id}")
+    eventually(lambda: not programs(buckets), what="the end of the program")
+    assert str(buckets.folder / "buckets") not in pathlib.Path("/proc/self/mounts").read_text()
+
+
+def test_a_part_of_it_to_read_only(storage, box):
+    httpx.put(f"http://{storage}/data/part/", content=b"")
+    httpx.put(f"http://{storage}/data/part/inner.txt", content=b"inner\n")
+    sandbox = box(volume(storage, subPath="part", readOnly=True))
+    assert say(sandbox, "cat /mnt/bucket/inner.txt").strip() == "inner"
+    assert exit_code(sandbox, "echo x > /mnt/bucket/other.txt") != 0 and exit_code(sandbox, "test -e /mnt/bucket/there.txt") != 0
+
+
+def test_a_bucket_that_is_not_there_is_told_without_the_keys(buckets, storage):
+    body = buckets.body(volumes=[volume(storage, bucket="absent")])
+    answer = refused(buckets.api.post("/v1/sandboxes", json=body), 500, "VOLUME::OSSFS_MOUNT_FAILED")
+    assert KEYS["accessKeySecret"] not in answer["message"]
+    eventually(lambda: not programs(buckets))
+
+
+@pytest.mark.parametrize(("entry", "status", "code"), [
+    ({"options": ["passwd_file=/etc/shadow"]}, 400, "VOLUME::INVALID_OSSFS_OPTION"), ({"options": ["ro,allow_root"]}, 400, "VOLUME::INVALID_OSSFS_OPTION"),
+    ({"region": "eu,uid=0"}, 400, "SANDBOX::INVALID_PARAMETER"), ({"endpoint": "http://127.0.0.1:1"}, 400, "VOLUME::INVALID_OSSFS_ENDPOINT"),
+    ({"endpoint": "http://h,url=x"}, 400, None), ({"version": "1.0"}, 422, None), ({"bucket": "-o"}, 422, None), ({"bucket": "-oo"}, 400, None),
+])
+def test_nothing_of_a_request_becomes_an_option(buckets, storage, entry, status, code):
+    answer = buckets.api.post("/v1/sandboxes", json=buckets.body(volumes=[volume(storage, **entry)]))
+    refused(answer, status, code)
+    assert not programs(buckets)
