@@ -27,7 +27,7 @@ extension WarmPools {
                         case .remove(let id): await destroy(id)
                         case .pause(let end):
                             try? await Task.sleep(until: end, clock: .continuous)
-                            state.withLock { $0.isPausing = false }
+                            state.withLock { _ = $0.pauses.remove(end) }
                         }
                         wake()
                     }
@@ -75,8 +75,8 @@ extension WarmPools {
     }
 
     private static func pause(until end: ContinuousClock.Instant, _ state: inout State) -> Work? {
-        guard !state.isPausing else { return nil }
-        state.isPausing = true
+        guard state.pauses.allSatisfy({ $0 > end }) else { return nil }
+        state.pauses.insert(end)
         return .pause(until: end)
     }
 

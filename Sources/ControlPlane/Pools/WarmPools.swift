@@ -19,8 +19,8 @@ final class WarmPools: Sendable {
         /// Those that are being handed out, and until when nothing is made on that account: a client waits, and what is made
         /// takes the processors.
         var leaving: [String: ContinuousClock.Instant] = [:]
-        /// Whether something sleeps until pools are looked after again.
-        var isPausing = false
+        /// The moments at which pools are looked after again, each with something that sleeps until then.
+        var pauses: Set<ContinuousClock.Instant> = []
         /// The server ends: nothing is handed out or made any more.
         var isEnding = false
     }

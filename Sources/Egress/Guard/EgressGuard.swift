@@ -130,6 +130,10 @@ package final class EgressGuard: Sendable {
                 try staged.publish()
             } catch {
                 rollBack(undo, store: store)
+                // What the new policy let begin meanwhile.
+                mustCut = true
+                _ = endRevokedCheckedFlows()
+                if (try? cutRevokedFlows()) != nil { mustCut = false }
                 throw error
             }
             // Names may share an address, so a revoked name may leave its address open. Checked flows are ended by

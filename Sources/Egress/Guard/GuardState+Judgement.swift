@@ -63,8 +63,7 @@ extension EgressGuard.State {
     func revokesAccess(
         _ touched: TouchedTargets, since old: Self, learned known: LearnedAddresses, settings: GuardSettings
     ) -> Bool {
-        if !old.allowsAnything { return false }
-        guard case .some(_, _, let blocks) = touched else { return true }
+        guard case .some(_, _, let blocks) = touched else { return old.allowsAnything }
         if isObserving { return false }
         for (address, entry) in known.touched(by: touched) {
             let before = old.decided(address, entry, settings: settings)

@@ -90,7 +90,8 @@ struct Options: Hashable, Sendable {
 
     /// - Parameter arguments: with the program's name in front.
     static func parse(program arguments: [String]) throws(OptionError) -> Options {
-        guard let script = arguments.prefix(2).firstIndex(where: { $0.split(separator: "/").last ?? "" == scriptName })
+        let isScript = { (path: String) in !path.hasPrefix("-") && path.split(separator: "/").last ?? "" == scriptName }
+        guard let script = arguments.prefix(2).firstIndex(where: isScript)
         else { return try parse(Array(arguments.dropFirst())) }
         var options = Options()
         options.isInit = true

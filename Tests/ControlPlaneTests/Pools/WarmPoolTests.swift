@@ -61,6 +61,7 @@ extension House {
 
     @Test func `what takes its place is made once it is handed out, or takes too long`() async throws {
         let house = try House()
+        try await house.make("absent", image: "unknown", waiting: 1)
         try await house.make(waiting: 1)
         try await house.keeping { () async throws in
             #expect(try await house.waits(1))

@@ -1,5 +1,6 @@
 import Addresses
 import DNSFilter
+import Glibc
 import Logging
 import Netfilter
 import NetworkPolicy
@@ -16,6 +17,8 @@ private final class ForgetfulKernel: KernelRules {
     private let base: NamespaceRules
     private let others: NetfilterSocket
     private let losses = Mutex<[Loss]>([])
+    /// What happens once, as soon as a change is in force.
+    let then = Mutex<(@Sendable () -> Void)?>(nil)
 
     init(_ namespace: NetworkNamespace) throws {
         base = try NamespaceRules(namespace: namespace)
@@ -26,7 +29,10 @@ private final class ForgetfulKernel: KernelRules {
 
     func apply(_ difference: RulesetDifference, learned: [LearnedChange]) throws(EgressError) {
         switch losses.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) {
-        case nil: return try base.apply(difference, learned: learned)
+        case nil:
+            try base.apply(difference, learned: learned)
+            then.withLock { $0.take() }?()
+            return
         case .before: break
         case .after:
             // By another socket: the guard's own does not know of it.
@@ -52,6 +58,20 @@ private final class ForgetfulKernel: KernelRules {
 
 private struct NowhereStore: RecordStore {
     func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord { .nothing }
+}
+
+/// Takes a record, and cannot put it in its place.
+private struct BrokenDisk: RecordStore {
+    let folder = "/tmp/spt-broken-\(UInt32.random(in: 0 ... .max))"
+
+    func stage(_ record: GuardRecord, after change: PolicyChange) throws(EgressError) -> StagedRecord {
+        mkdir(folder, 0o700)
+        defer {
+            unlink(folder + "/a.new")
+            rmdir(folder)
+        }
+        return .whole(try .staged([1], for: folder + "/a"), then: {})
+    }
 }
 
 @Suite(.serialized) struct LostAcknowledgementTests {
@@ -118,4 +138,24 @@ private struct NowhereStore: RecordStore {
             #expect(try isOpen("198.51.100.1"))
         }
     }
+
+    @Test(arguments: [false, true])
+    func `E22 what began under a policy that could not be stored is ended`(_ isWhole: Bool) throws {
+        try run("deny 198.51.100.1 deny 198.51.100.2") { guardian, kernel, isOpen in
+            let allow = try Rule(action: .allow, text: "198.51.100.2")
+            let change: PolicyChange =
+                isWhole ? .replace(Policy(defaultAction: .deny, rules: [allow])) : .merge([allow])
+            _ = try guardian.change(store: NowhereStore(), .replace(.denyAll))
+            let began = Mutex(false)
+            withoutActuallyEscaping({ began.withLock { $0 = (try? isOpen("198.51.100.2")) == true } }) { begin in
+                let begin = UncheckedBegin(body: begin)
+                kernel.then.withLock { $0 = { begin.body() } }
+                #expect(throws: EgressError.self) { try guardian.change(store: BrokenDisk(), change) }
+            }
+            #expect(began.withLock { $0 } && guardian.record.policy == .denyAll)
+            #expect(try kernel.liveDestinations().isEmpty, "the flow has ended")
+        }
+    }
 }
+
+private struct UncheckedBegin: @unchecked Sendable { let body: () -> Void }

@@ -76,6 +76,7 @@ import Testing
         let begun = try Options.parse(program: script)
         #expect(begun.isInit && begun.entrypoint == ["--port", "bootstrap.sh"])
         #expect(try Options.parse(program: ["execd", "--init", "--", "bootstrap.sh"]).entrypoint == ["bootstrap.sh"])
+        #expect(try !Options.parse(program: ["execd", "--token-file=/run/bootstrap.sh"]).isInit, "a flag is no script")
         #expect(try Options.parse(program: ["/x/execd", "--port", "1"]).port == 1)
     }
 
