@@ -30,13 +30,10 @@ enum ReferenceSettings {
         "runtime.execd_run_as_init": "leave it out: execd is always a sandbox's first process",
         "ingress.mode":
             "leave it out: there is always a gateway ([ingress]); external = true leaves it to another process",
-        "docker.network_mode": "leave it out: every sandbox has a routed link of its own, with a guard",
         "docker.port_range_min": published, "docker.port_range_max": published, "docker.publish_host": published,
         "docker.host_ip": "use server.eip and ingress.gateway.address: where clients reach server and gateway",
-        "egress.image": "leave it out: the guard is a part of this server",
         "egress.disable_ipv6": "leave it out: IPv6 is guarded as IPv4 is",
         "egress.otlp_endpoint": "use otel.endpoint, which is for the guard, too",
-        "egress.readiness_timeout_seconds": "leave it out: nothing runs before the guard has the policy in force",
         "egress.requests": "leave it out: the guard is a part of this server",
         "egress.limits": "leave it out: the guard is a part of this server",
         "secure_runtime.docker_runtime": secure, "secure_runtime.k8s_runtime_class": secure,

@@ -18,6 +18,9 @@ extension Settings {
         package var certificates: String?
         /// Seconds without a byte after which the engine is away.
         package var patience = 180
+        /// The engine's network of containers that have a guard beside them.
+        package var network = usualNetwork
+        static let usualNetwork = "bridge"
         package var pulls = PullPolicy.missing
         package var confinement = ContainerConfinement()
         /// `unconfined`, or the path of a profile; nil for the engine's own.
@@ -37,6 +40,16 @@ extension Settings {
                 "with ca.pem, cert.pem and key.pem; absent: DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"),
             .integer(
                 "api_timeout", 1...3600, \.docker.patience, "seconds without a byte after which the engine is away"),
+            SettingKey(
+                "network_mode", "bridge, or the name of a network of the engine", default: "\"\(Docker.usualNetwork)\"",
+                "of containers that have a guard beside them; others have a routed link of their own"
+            ) { (value, settings) throws(ConfigurationError) in
+                let name = try value.text()
+                guard !["host", "none", "default"].contains(name.lowercased()), Self.isNetwork(name) else {
+                    throw value.wrong()
+                }
+                settings.docker.network = name
+            },
             .choice("pull_policy", \.docker.pulls, "when an image is fetched that a request has no credentials for"),
             SettingKey(
                 "drop_capabilities", "a list of names such as NET_RAW",
@@ -72,6 +85,19 @@ extension Settings {
         do throws(EngineAddress.Problem) { _ = try settings.docker.engine(environment: [:]) } catch {
             throw ConfigurationError("\(host.path) \(error)")
         }
+    }
+
+    /// As engines name networks. Words with a colon mean other containers.
+    private static func isNetwork(_ text: String) -> Bool {
+        (1...128).contains(text.utf8.count) && text.first!.isLetter
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"):
+                    true
+                default: "_.-".utf8.contains(byte)
+                }
+            }
     }
 
     private static func capability(_ text: String) -> String? {

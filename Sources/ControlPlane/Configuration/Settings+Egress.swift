@@ -66,6 +66,11 @@ extension Settings {
             .flag(
                 "randomize_case", \.egress.dns.randomisesCase,
                 "0x20; false for upstreams that keep no case and speak no TCP"),
+            .choice(
+                "placement", \.egress.placement,
+                "of the guards of containers: this machine's one guard, or one beside each (docs/docker.md)"),
+            .optionalText("image", "an image", \.egress.image, "of a guard beside a container"),
+            .integer("readiness_timeout_seconds", 1...600, \.egress.readiness, "that such a guard may take"),
             .flag("external", \.egress.isExternal, "true: `sallyport guard` runs it in a process of its own"),
             SettingKey(
                 "metrics_listen", "127.0.0.1:9465, [::1]:9465 or :9465", example: "\"\"",

@@ -131,6 +131,12 @@ package struct Settings: Sendable {
         package var internalRanges = AnswerFilter.privateRanges
         /// DNS settings other than the upstreams.
         package var dns = DNSConfiguration(upstreams: [])
+        /// Where the guards of containers are.
+        package var placement = GuardPlacement.node
+        /// What a guard beside a container is made of.
+        package var image: String?
+        /// Seconds that such a guard may take.
+        package var readiness = 30
         /// Whether another process runs the guard (`sallyport guard`).
         package var isExternal = false
         /// Folder of the presets; nil: searched beside the program.
@@ -152,6 +158,11 @@ package struct Settings: Sendable {
         package var flowCheck: FlowCheckSettings?
         /// Where `sallyport guard` serves its metrics; nil for only the administrative socket.
         package var metricsAddress: ListenAddress?
+    }
+
+    /// Where the guards of containers are: this machine's one guard, or one beside each.
+    package enum GuardPlacement: String, Sendable, CaseIterable {
+        case node, sidecar
     }
 
     /// Renewal on access, for sandboxes that asked for it when they were made.

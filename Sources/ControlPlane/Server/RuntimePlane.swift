@@ -1,4 +1,6 @@
+import DNSFilter
 import Egress
+import FlowCheck
 import FoundationEssentials
 import Logging
 import Observability
@@ -13,6 +15,7 @@ enum RuntimePlane {
     ) throws -> any SandboxRuntime {
         try checkPools(settings.local)
         try checkPorts(settings)
+        try checkPlacement(settings)
         switch settings.runtime {
         case .local:
             return try local(settings, namespaceGuard, owner: owner, metrics: metrics, logger: logger)
@@ -65,6 +68,7 @@ enum RuntimePlane {
         do throws(EngineAddress.Problem) {
             docker.engine = try settings.docker.engine(environment: settings.engineVariables)
         } catch { throw ConfigurationError("DOCKER_HOST \(error)") }
+        docker.sidecar = sidecar(settings)
         docker.patience = settings.docker.patience
         docker.addressPool = settings.local.addressPool
         docker.addressPoolV6 = settings.local.addressPoolV6
@@ -80,6 +84,38 @@ enum RuntimePlane {
         docker.maxOutputLine = settings.local.maxOutputLine
         docker.maxLog = settings.local.disk.log
         return docker
+    }
+
+    /// What the parts of the configuration say together about guards: each process is told its own parts alone.
+    private static func checkPlacement(_ settings: Settings) throws(ConfigurationError) {
+        let isBeside = settings.egress.placement == .sidecar
+        guard !isBeside || settings.runtime == .docker else {
+            throw ConfigurationError("egress.placement = \"sidecar\" is for runtime.type = \"docker\"")
+        }
+        guard isBeside == (settings.egress.image != nil) else {
+            throw ConfigurationError(
+                "egress.image is for egress.placement = \"sidecar\", which needs it; this machine's guard has no image")
+        }
+        guard isBeside || settings.docker.network == Settings.Docker.usualNetwork else {
+            throw ConfigurationError(
+                "docker.network_mode is for egress.placement = \"sidecar\": this machine's guard needs a link of its own "
+                    + "to each container")
+        }
+    }
+
+    /// nil where this machine's guard guards containers.
+    private static func sidecar(_ settings: Settings) -> SidecarSettings? {
+        let egress = settings.egress
+        guard egress.placement == .sidecar, let image = egress.image else { return nil }
+        var variables = [
+            "OPENSANDBOX_EGRESS_BLOCK_DOT": "\(egress.blocksDNSOverTLS)",
+            "OPENSANDBOX_EGRESS_MODE": egress.flowCheck == nil ? "dns+nft" : FlowCheckSettings.mode,
+        ]
+        if let upstreams = egress.upstreams {
+            variables["OPENSANDBOX_EGRESS_DNS_UPSTREAM"] = upstreams.map { "\($0)" }.joined(separator: ",")
+        }
+        return SidecarSettings(
+            image: image, network: settings.docker.network, readiness: egress.readiness, variables: variables)
     }
 
     /// - Throws: if the sandboxes' addresses overlap with a network of this machine.

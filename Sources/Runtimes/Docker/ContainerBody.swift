@@ -25,8 +25,15 @@ struct ContainerBody: Hashable, Sendable {
     var binds: [String] = []
     var mounts: [Mount] = []
     var maxLog: Int64
-    /// The next hop of the sandbox, which no query reaches: the guard takes every one.
-    var nameServer = "\(SandboxLink.gateway)"
+    /// The engine's network; none, where this machine makes the link.
+    var network = "none"
+    /// The name by which it knows itself, and its address.
+    struct Host: Hashable, Sendable {
+        var name: String
+        /// nil where the engine gives it one.
+        var address: String?
+    }
+    var own: Host?
 
     /// execd's command line. It starts nothing of the image before it is told.
     static func command(user: String?, maxOutputLine: Int?, hasToken: Bool) -> [String] {
@@ -40,7 +47,7 @@ struct ContainerBody: Hashable, Sendable {
     var json: JSONValue {
         func texts(_ list: [String]) -> JSONValue { .array(list.map { .string($0) }) }
         var host: JSONObject = [
-            "NetworkMode": .string("none"), "Dns": texts([nameServer]), "IpcMode": .string("private"),
+            "NetworkMode": .string(network), "IpcMode": .string("private"),
             "Init": .boolean(false), "RestartPolicy": .object(["Name": .string("no")]),
             "OomScoreAdj": .integer(500), "CapDrop": texts(confinement.drops),
             "SecurityOpt": texts(confinement.securityOptions), "Binds": texts(binds),
@@ -50,6 +57,8 @@ struct ContainerBody: Hashable, Sendable {
                 "Config": .object(["max-size": .string(String(maxLog / 2)), "max-file": .string("2")]),
             ]),
         ]
+        // The next hop of the sandbox, which no query reaches: the guard takes every one.
+        if network == "none" { host.set("Dns", texts(["\(SandboxLink.gateway)"])) }
         let processes = [limits.processes, confinement.maxProcesses].filter { $0 > 0 }.min()
         if let processes { host.set("PidsLimit", .integer(processes)) }
         if let millis = limits.cpuMillis {
@@ -64,10 +73,16 @@ struct ContainerBody: Hashable, Sendable {
         if let runtime = confinement.runtime { host.set("Runtime", .string(runtime)) }
         var names = JSONObject()
         for (name, value) in labels.sorted(by: { $0.key < $1.key }) { names.set(name, .string(value)) }
-        return .object([
+        var whole: JSONObject = [
             "Image": .string(image), "User": .string("0:0"), "Env": texts(environment), "Entrypoint": texts(command),
-            "Cmd": .array([]), "Labels": .object(names), "HostConfig": .object(host),
-        ])
+            "Cmd": .array([]), "Labels": .object(names),
+        ]
+        if let own {
+            whole.set("Hostname", .string(own.name))
+            if let address = own.address { host.set("ExtraHosts", texts(["\(own.name):\(address)"])) }
+        }
+        whole.set("HostConfig", .object(host))
+        return .object(whole)
     }
 }
 

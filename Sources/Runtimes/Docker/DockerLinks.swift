@@ -17,14 +17,12 @@ final class DockerLinks: Sendable {
     private let leases: Mutex<Leases>
     private let firewall: StandingFirewall
     private let logger: Logger
-    /// Netlink and waiting for execd block.
+    /// Netlink blocks.
     private let threads = WorkerPool(maxThreads: 16)
     private let firewallThread = WorkerPool(maxThreads: 1)
 
     /// The longest time, plus the work itself, that the host is without its rules.
     private static let firewallInterval = Duration.seconds(1)
-    /// Milliseconds that execd may take to listen.
-    private static let patience = 20_000
 
     private struct Leases {
         var pool: AddressPool
@@ -121,6 +119,16 @@ final class DockerLinks: Sendable {
             .namespace(path: namespace(id).path), .machine(address: "\(addresses.v4)", addressV6: "\(addresses.v6)"))
     }
 
+    /// Lets sandboxes reach the outside past the engine's own firewall, where it has one on this machine.
+    func openPassage() async {
+        let passage = EnginePassage(
+            links: SandboxLink.linkPrefix + configuration.tag.prefix(4), folder: configuration.stateDirectory)
+        let count = await firewallThread.run { passage.open() }
+        if count > 0 {
+            logger.info("the engine's firewall lets sandboxes' links pass", metadata: ["rules": "\(count)"])
+        }
+    }
+
     // MARK: one sandbox
 
     /// Connects a container that runs, and in which nothing of its image does.
@@ -145,14 +153,6 @@ final class DockerLinks: Sendable {
                 try? link.delete()
                 throw error
             }
-        }
-    }
-
-    /// Waits until its execd accepts connections.
-    func untilReached(_ id: String, host: UInt32, _ process: ContainerProcess) async -> StartWait.Outcome {
-        let address = address(host)
-        return await threads.run {
-            StartWait.dial(address, StartWait.execdPort, within: Self.patience, watching: process.descriptor)
         }
     }
 

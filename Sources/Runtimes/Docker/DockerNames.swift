@@ -2,9 +2,12 @@
 /// that people and other servers know them.
 enum DockerNames {
     static func container(_ id: String) -> String { "sandbox-\(id)" }
+    static func sidecar(_ id: String) -> String { "sandbox-egress-\(id)" }
     static func helper(_ unique: String) -> String { "sandbox-execd-\(unique)" }
     /// What is put into one sandbox, apart from its own files, so that no snapshot has it.
     static func volume(_ id: String) -> String { "opensandbox-runtime-\(id)" }
+    /// The policy that a sidecar has in force.
+    static func sidecarVolume(_ id: String) -> String { "opensandbox-egress-\(id)" }
     /// Holds execd, once for each server.
     static func program(_ owner: String) -> String { "sallyport-execd-\(owner.prefix(12))" }
 
@@ -12,6 +15,7 @@ enum DockerNames {
     static func snapshot(_ id: String) -> String { "\(snapshots):\(id)" }
 
     static let snapshotKey = "opensandbox.io/snapshot-id"
+    static let sidecarKey = "opensandbox.io/egress-sidecar-for"
     static let managedKey = "opensandbox.io/volume-managed-by"
     static let partKey = "sallyport.io/part"
     /// The number of the sandbox's link.
@@ -22,7 +26,7 @@ enum DockerNames {
     static let goesWithKey = "sallyport.io/goes-with"
 
     enum Part: String, Hashable, Sendable {
-        case workload
+        case workload, sidecar
         /// Is only there while files are put into a volume.
         case helper
         case volume

@@ -1,8 +1,10 @@
+import Addresses
 import HTTPClient
 import Logging
 import NetworkPolicy
 import Spelling
 import Synchronization
+import System
 
 extension DockerRuntime {
     package func create(
@@ -11,16 +13,13 @@ extension DockerRuntime {
         let id = try Self.checked(spec.id)
         let image = try await image(of: spec.source)
         reached(.imageReady)
-        let host = try links.lease(id)
         do throws(RuntimeError) {
+            let host: UInt32? = if case .machine(let links) = network { try links.lease(id) } else { nil }
             try await make(spec, image, host)
             try Self.goOn()
-            let process = try await start(id)
-            try await links.connect(id, host: host, process)
+            let found = try await start(id)
+            let placement = try await guarded(found, host, spec)
             try Self.goOn()
-            try await namespaceGuard.protect(id, namespace: links.namespace(id), policy: spec.policy)
-            try Self.goOn()
-            try await wait(id, host, process)
             if spec.isHeld {
                 memory.withLock { $0.tokens[id] = spec.execdToken }
             } else {
@@ -28,9 +27,9 @@ extension DockerRuntime {
                     id: id, entrypoint: spec.entrypoint,
                     environment: spec.environment.filter { !ExecdVariables.readAtStart.contains($0.key) },
                     policy: spec.policy)
-                try await begin(use, host, token: spec.execdToken)
+                try await begin(use, placement, token: spec.execdToken)
             }
-            return links.placement(id, host)
+            return placement
         } catch {
             // In a separate task, because this one may have been cancelled.
             await Task { await self.giveUp(id) }.value
@@ -38,17 +37,43 @@ extension DockerRuntime {
         }
     }
 
+    /// Has the policy in force before anything of the image runs, and waits for execd.
+    private func guarded(
+        _ found: ContainerFacts, _ host: UInt32?, _ spec: SandboxSpec
+    ) async throws(RuntimeError) -> SandboxPlacement {
+        let id = spec.id
+        switch network {
+        case .machine(let links):
+            guard let host else { throw .notFound(id) }
+            let process = try ContainerProcess(found.state.process, of: found.id)
+            try await links.connect(id, host: host, process)
+            try Self.goOn()
+            try await namespaceGuard.protect(id, namespace: links.namespace(id), policy: spec.policy)
+            try Self.goOn()
+            let placement = links.placement(id, host)
+            try await wait(id, placement, process)
+            return placement
+        case .engine(let sidecars):
+            try await sidecars.start(id, found, policy: spec.policy)
+            guard let placement = sidecars.placement(id, found) else { throw .notFound(id) }
+            try await wait(id, placement, nil)
+            return placement
+        }
+    }
+
     package func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement {
         let id = try Self.checked(use.id)
-        let found: ContainerFacts? = try await container(id)
-        guard let host = found?.linkNumber, found?.state.phase == .running else { throw .notFound(id) }
+        guard let placement = try await observe(id).placement else { throw .notFound(id) }
         do throws(RuntimeError) {
             guard !hasBegun(id), let token = memory.withLock({ $0.tokens[id] }) else {
                 throw .wrongState(id: id, state: "in use", needed: "held")
             }
-            try await namespaceGuard.replace(id, with: use.policy)
-            try await begin(use, host, token: token)
-            return links.placement(id, host)
+            switch network {
+            case .machine: try await namespaceGuard.replace(id, with: use.policy)
+            case .engine(let sidecars): try await sidecars.replace(id, placement, with: use.policy)
+            }
+            try await begin(use, placement, token: token)
+            return placement
         } catch {
             await Task { await self.giveUp(id) }.value
             throw error
@@ -57,20 +82,20 @@ extension DockerRuntime {
 
     // MARK: steps
 
-    private func make(_ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32) async throws(RuntimeError) {
+    private func make(_ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32?) async throws(RuntimeError) {
         let id = spec.id
         let volume = try await program.ready(image: image.id)
         let mounts = try await volumes.open(spec)
         var labels = spec.labels.all
         labels[DockerNames.partKey] = DockerNames.Part.workload.rawValue
-        labels[DockerNames.linkKey] = String(host)
+        labels[DockerNames.linkKey] = host.map { String($0) } ?? ""
         // An image may bring this one.
         labels[DockerNames.snapshotKey] = if case .snapshot(let snapshot) = spec.source { snapshot } else { "" }
         let own = [
             SandboxLabels.idKey: id, SandboxLabels.ownerKey: owner,
             DockerNames.partKey: DockerNames.Part.volume.rawValue,
         ]
-        let body = ContainerBody(
+        var body = ContainerBody(
             image: image.id,
             command: ContainerBody.command(
                 user: image.user, maxOutputLine: configuration.maxOutputLine, hasToken: spec.execdToken != nil),
@@ -80,6 +105,11 @@ extension DockerRuntime {
                 .init(source: .volume(DockerNames.volume(id), labels: own), target: DockerNames.folder),
                 .init(source: .volume(volume, labels: [:]), target: DockerNames.programFolder, isReadOnly: true),
             ] + mounts, maxLog: configuration.maxLog)
+        body.own = .init(name: "sandbox-" + id.prefix(8))
+        switch network {
+        case .machine(let links): body.own?.address = host.map { "\(links.address($0))" }
+        case .engine(let sidecars): body.network = sidecars.settings.network
+        }
         do throws(EngineFailure) {
             try await engine.send(
                 EngineCall(
@@ -114,7 +144,7 @@ extension DockerRuntime {
         return kept.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     }
 
-    private func start(_ id: String) async throws(RuntimeError) -> ContainerProcess {
+    private func start(_ id: String) async throws(RuntimeError) -> ContainerFacts {
         do throws(EngineFailure) {
             try await engine.send(EngineCall("POST", "containers", DockerNames.container(id), "start"))
         } catch {
@@ -125,11 +155,22 @@ extension DockerRuntime {
         guard let found = try await container(id), found.state.phase == .running else {
             throw .startFailed(id: id, reason: "it ended at once: \(await logTail(of: id, bytes: 2000))")
         }
-        return try ContainerProcess(found.state.process, of: found.id)
+        return found
     }
 
-    private func wait(_ id: String, _ host: UInt32, _ process: ContainerProcess) async throws(RuntimeError) {
-        switch await links.untilReached(id, host: host, process) {
+    /// Milliseconds that execd may take to listen.
+    private static let patience = 20_000
+
+    /// - Parameter process: nil where it is not this machine's.
+    private func wait(
+        _ id: String, _ placement: SandboxPlacement, _ process: ContainerProcess?
+    ) async throws(RuntimeError) {
+        guard let address = placement.address else { throw .notFound(id) }
+        let outcome = await threads.run {
+            StartWait.dial(
+                address, StartWait.execdPort, within: Self.patience, watching: process?.descriptor ?? -1)
+        }
+        switch outcome {
         case .reached: return
         case .ended:
             throw .startFailed(id: id, reason: "execd has ended: \(await logTail(of: id, bytes: 2000))")
@@ -137,8 +178,11 @@ extension DockerRuntime {
         }
     }
 
-    private func begin(_ use: SandboxUse, _ host: UInt32, token: String?) async throws(RuntimeError) {
-        if let refusal = try await HeldStart(use).tell(links.address(host), token: token) {
+    private func begin(
+        _ use: SandboxUse, _ placement: SandboxPlacement, token: String?
+    ) async throws(RuntimeError) {
+        guard let address = placement.address else { throw .notFound(use.id) }
+        if let refusal = try await HeldStart(use).tell(address, token: token) {
             // Its output says why a program cannot be started.
             let output = await logTail(of: use.id, bytes: 2000)
             throw .startFailed(
@@ -189,13 +233,17 @@ extension DockerRuntime {
     /// Each part may be missing. The guard goes last.
     func remove(_ id: String) async throws(RuntimeError) {
         let found = try await container(id)
+        let sidecar: String? = if case .engine(let sidecars) = network { try await sidecars.container(id) } else { nil }
         do throws(EngineFailure) {
             // By what it is, since a name may be another's.
             if let found { try await removeContainer(found.id) }
-            try await removeVolume(of: id)
+            try await removeVolume(DockerNames.volume(id))
+            // The guard after what it guards.
+            if let sidecar { try await removeContainer(sidecar) }
+            if case .engine = network { try await removeVolume(DockerNames.sidecarVolume(id)) }
         } catch { throw RuntimeError(error, "removing \(id)") }
         try await volumes.end(id)
-        try await links.remove(id)
+        if case .machine(let links) = network { try await links.remove(id) }
         forgetBegun(id)
         memory.withLock {
             $0.tokens[id] = nil
@@ -217,12 +265,21 @@ extension DockerRuntime {
         throw EngineFailure(.refused(409), "container \(name) is being removed, and is still there after 10 s")
     }
 
-    private func removeVolume(of id: String) async throws(EngineFailure) {
-        let name = DockerNames.volume(id)
+    private func removeVolume(_ name: String) async throws(EngineFailure) {
         let found: EngineVolume? = try await engine.find(EngineCall("GET", "volumes", name))
         guard found?.labels?[ExactName(SandboxLabels.ownerKey)] == owner else { return }
         var call = EngineCall("DELETE", "volumes", name)
         call.expected = [404]
         try await engine.send(call)
+    }
+}
+
+extension SandboxPlacement {
+    /// Where execd is dialled.
+    fileprivate var address: IPv4Address? {
+        switch reach {
+        case .machine(let address, _), .pod(let address): IPv4Address(address)
+        case .published: nil
+        }
     }
 }

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import HTTPClient
 import Logging
+import NetworkPolicy
 import Spelling
 import Synchronization
 import System
@@ -52,6 +53,7 @@ extension DockerRuntime {
 
     /// Removes what could not be removed while the engine was away.
     private func returned() async {
+        if case .machine(let links) = network { await links.openPassage() }
         for id in memory.withLock({ $0.unremoved }) {
             do throws(RuntimeError) { try await remove(id) } catch {
                 logger.warning("a sandbox is not removed yet", metadata: ["sandbox": "\(id)", "reason": "\(error)"])
@@ -60,8 +62,9 @@ extension DockerRuntime {
     }
 
     private func take(_ event: EngineEvent) async {
-        guard event.attributes[ExactName(DockerNames.partKey)] == DockerNames.Part.workload.rawValue,
-            let id = event.attributes[ExactName(SandboxLabels.idKey)], LocalEngine.isIdentifier(id)
+        let part = event.attributes[ExactName(DockerNames.partKey)].flatMap(DockerNames.Part.init)
+        if part == .sidecar, event.action == .destroyed { return await restoreGuard(event) }
+        guard part == .workload, let id = event.attributes[ExactName(SandboxLabels.idKey)], LocalEngine.isIdentifier(id)
         else { return }
         switch event.action {
         case .died:
@@ -73,6 +76,25 @@ extension DockerRuntime {
         case .paused, .resumed:
             if !memory.withLock({ $0.takeOwnPause(id) }) { teller.yield(.missed) }
         case .other: break
+        }
+    }
+
+    /// The guard of a sandbox that still runs was taken away. Its rules are in force, but nothing can be asked for and no name
+    /// resolves until there is another: with the policy that it had, which is in its volume.
+    private func restoreGuard(_ event: EngineEvent) async {
+        guard case .engine(let sidecars) = network, let id = event.attributes[ExactName(SandboxLabels.idKey)],
+            LocalEngine.isIdentifier(id), hasBegun(id)
+        else { return }
+        do throws(RuntimeError) {
+            guard let found = try await container(id), [.running, .paused].contains(found.state.phase),
+                try await sidecars.container(id) == nil
+            else { return }
+            logger.error("the guard of a sandbox was removed: it gets another", metadata: ["sandbox": "\(id)"])
+            try await sidecars.start(id, found, policy: .denyAll)
+        } catch {
+            logger.error(
+                "a sandbox has no guard that answers; what its rules refuse stays refused",
+                metadata: ["sandbox": "\(id)", "reason": "\(error)"])
         }
     }
 }

@@ -27,13 +27,23 @@ package final class DockerRuntime: SandboxRuntime {
     let configuration: DockerConfiguration
     let engine: EngineClient
     let images: DockerImages
-    let links: DockerLinks
+    let network: ContainerNetwork
     let volumes: DockerVolumes
     let program: ExecdVolume
     let namespaceGuard: any NamespaceGuard
     let owner: String
     let logger: Logger
     let memory = Mutex(Memory())
+    /// Waiting for execd blocks.
+    let threads = WorkerPool(maxThreads: 16)
+
+    /// Who makes the network of a container, and guards it.
+    enum ContainerNetwork: Sendable {
+        /// This machine, which makes a link to each, and its guard.
+        case machine(DockerLinks)
+        /// The engine, and a guard beside each.
+        case engine(DockerSidecars)
+    }
 
     struct Memory {
         /// The tokens of those that are held, which the engine is not told.
@@ -62,7 +72,11 @@ package final class DockerRuntime: SandboxRuntime {
         self.logger = logger
         engine = EngineClient(configuration.engine, patience: configuration.patience)
         images = DockerImages(engine, policy: configuration.pulls, folder: configuration.stateDirectory)
-        links = try DockerLinks(configuration, logger: logger)
+        network =
+            if let sidecar = configuration.sidecar {
+                .engine(
+                    try DockerSidecars(engine, images, sidecar, owner: owner, folder: configuration.stateDirectory))
+            } else { .machine(try DockerLinks(configuration, logger: logger)) }
         volumes = DockerVolumes(engine, configuration, owner: owner)
         program = ExecdVolume(engine, path: configuration.execdPath, owner: owner)
         (events, teller) = AsyncStream<RuntimeEvent>.makeStream()
@@ -123,21 +137,29 @@ package final class DockerRuntime: SandboxRuntime {
     package func observe(_ id: String) async throws(RuntimeError) -> SandboxObservation {
         let id = try Self.checked(id)
         guard let found = try await container(id) else { return SandboxObservation(.missing) }
-        let placement = found.linkNumber.map { host in
-            links.occupy(id, host)
-            return links.placement(id, host)
-        }
+        let placement = placement(id, found)
         switch found.state.phase {
         case .created: return SandboxObservation(.abandoned)
         case .running:
-            return SandboxObservation(
-                hasBegun(id) && links.namespace(id).exists ? .running : .abandoned, placement: placement)
+            let isThere = if case .machine(let links) = network { links.namespace(id).exists } else { true }
+            return SandboxObservation(hasBegun(id) && isThere ? .running : .abandoned, placement: placement)
         case .paused: return SandboxObservation(hasBegun(id) ? .paused : .abandoned, placement: placement)
         case .ended: return SandboxObservation(.exited, end: found.end(of: id))
         case .removing: return SandboxObservation(.missing)
         case .unknown(let word):
             throw .unavailable(
                 "the engine says that the container of \(id) is \(word), which this version does not know")
+        }
+    }
+
+    private func placement(_ id: String, _ found: ContainerFacts) -> SandboxPlacement? {
+        switch network {
+        case .machine(let links):
+            return found.linkNumber.map { host in
+                links.occupy(id, host)
+                return links.placement(id, host)
+            }
+        case .engine(let sidecars): return sidecars.placement(id, found)
         }
     }
 
@@ -179,6 +201,7 @@ package final class DockerRuntime: SandboxRuntime {
     }
 
     package func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
+        guard case .machine(let links) = network else { throw RuntimeError.unsupported("entering a sandbox's network") }
         let namespace = links.namespace(try Self.checked(id))
         guard namespace.exists else { throw RuntimeError.notFound(id) }
         return try namespace.run(body)
@@ -221,8 +244,15 @@ extension ContainerFacts {
     /// execd ends as the sandbox's program has ended.
     func end(of id: String) -> SandboxEnd {
         let limit = resources.memory.flatMap { $0 > 0 ? $0 : nil }
+        // As shells say it, and execd's first process, too.
+        let entrypoint: EntrypointEnd? =
+            switch state.exitCode {
+            case 129...192: .signalled(state.exitCode - 128)
+            case 0...255: .exited(state.exitCode)
+            default: nil
+            }
         return SandboxEnd(
-            id: id, entrypoint: (0...255).contains(state.exitCode) ? .exited(state.exitCode) : nil,
+            id: id, entrypoint: entrypoint,
             memoryKills: state.isOutOfMemory ? 1 : 0, memoryLimit: limit)
     }
 }

@@ -255,6 +255,8 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         (docker + "sandbox_binds = [\"data:/a\"]", "docker.sandbox_binds.0"),
         (docker + "sandbox_binds = [\"/a:/opt/opensandbox\"]", "docker.sandbox_binds.0"),
         (docker + "sandbox_binds = [\"/a:/b:shared\"]", "docker.sandbox_binds.0"),
+        (docker + "network_mode = \"host\"", "docker.network_mode"),
+        (docker + "network_mode = \"container:guard\"", "docker.network_mode"),
         (docker + "pids_limit = -1", "docker.pids_limit"),
         ("[egres]\n", "egres is unknown; did you mean egress?"),
         ("[server]\nprot = 1", "server.prot is unknown; did you mean port?"),

@@ -127,6 +127,7 @@ import Testing
     @Test func `the caller's faults are told from the registry's`() {
         let own = image.familiar
         #expect(error("manifest for \(own) not found: manifest unknown: manifest unknown") == .notFound(own))
+        #expect(error("Head \"https://registry.example/v2/\": no basic auth credentials") == .unauthorized(own))
         #expect(error("pull access denied for x, repository does not exist") == .unauthorized(own))
         #expect(error("Head https://registry.example/v2/: unauthorized: authentication required") == .unauthorized(own))
         #expect(

@@ -1,3 +1,4 @@
+import Addresses
 import JSON
 import Spelling
 
@@ -28,6 +29,15 @@ struct ContainerFacts: Decodable, Hashable, Sendable {
         enum CodingKeys: String, CodingKey { case memory = "Memory" }
     }
 
+    struct Networks: Decodable, Hashable, Sendable {
+        struct Place: Decodable, Hashable, Sendable {
+            var address, router: String?
+            enum CodingKeys: String, CodingKey { case address = "IPAddress", router = "Gateway" }
+        }
+        var all: [ExactName: Place]?
+        enum CodingKeys: String, CodingKey { case all = "Networks" }
+    }
+
     /// 64 hexadecimal digits.
     var id: String
     var state: State
@@ -35,10 +45,18 @@ struct ContainerFacts: Decodable, Hashable, Sendable {
     var resources: Resources
     /// The id of its image.
     var image: String
+    var networks: Networks?
 
     enum CodingKeys: String, CodingKey {
         case id = "Id", state = "State", configuration = "Config", resources = "HostConfig", image = "Image"
+        case networks = "NetworkSettings"
     }
+
+    /// In the engine's network, of which ours have one.
+    var address: IPv4Address? { place.flatMap { IPv4Address($0.address ?? "") } }
+    /// The machine's own address there.
+    var router: IPv4Address? { place.flatMap { IPv4Address($0.router ?? "") } }
+    private var place: Networks.Place? { networks?.all?.min { $0.key < $1.key }?.value }
 
     subscript(label name: String) -> String? { configuration.labels?[ExactName(name)] }
 }

@@ -22,6 +22,8 @@ enum PullProgress {
         guard !ofPlatforms.contains(where: { text.lowercased().contains($0) }) else {
             return .unsupportedPlatform(own, platform: platform)
         }
+        // The engine's own word for a registry that asks for credentials of a caller who has none.
+        guard !text.lowercased().contains("no basic auth credentials") else { return .unauthorized(own) }
         return Registry.error(text, for: image)
     }
 }

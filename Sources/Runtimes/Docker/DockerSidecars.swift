@@ -1,0 +1,199 @@
+import COpenSSL
+import FoundationEssentials
+import HTTPClient
+import JSON
+import NetworkPolicy
+import SafeText
+import Spelling
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The guards of sandboxes that have one beside them: a container of the image `egress.image` in the network of the sandbox's
+/// own. It holds the one capability over that network, and its policy is in a volume of its own, so that the engine can
+/// start it again with what was in force.
+final class DockerSidecars: Sendable {
+    private let engine: EngineClient
+    private let images: DockerImages
+    let settings: SidecarSettings
+    private let owner: String
+    private let key: [UInt8]
+
+    /// - Parameter folder: of the file with the key that tokens are made of.
+    /// - Throws: `.system` if that cannot be read or written.
+    init(
+        _ engine: EngineClient, _ images: DockerImages, _ settings: SidecarSettings, owner: String, folder: String
+    ) throws(RuntimeError) {
+        (self.engine, self.images, self.settings, self.owner) = (engine, images, settings, owner)
+        let path = folder + "/sidecar-key"
+        do throws(SystemCallError) {
+            if let kept = try File.readIfPresent(path, limit: 4096), kept.count == Self.keyLength {
+                key = kept
+                return
+            }
+            var made = [UInt8](repeating: 0, count: Self.keyLength)
+            guard RAND_bytes(&made, CInt(made.count)) == 1 else { throw SystemCallError(code: EIO) }
+            try File.replace(path, with: made, mode: 0o600, synchronizes: true)
+            key = made
+        } catch { throw .system(action: "making \(path)", reason: "\(error)") }
+    }
+
+    private static let keyLength = 32
+
+    /// What the sidecar of a sandbox asks for: made of the key, so that it is stored nowhere.
+    func token(_ id: String) -> String {
+        var digest = [UInt8](repeating: 0, count: Int(SHA256_DIGEST_LENGTH))
+        let text = Array(id.utf8)
+        var length: UInt32 = 0
+        HMAC(EVP_sha256(), key, CInt(key.count), text, text.count, &digest, &length)
+        return Data(digest.prefix(24)).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")
+    }
+
+    func placement(_ id: String, _ container: ContainerFacts) -> SandboxPlacement? {
+        container.address.map { address in
+            SandboxPlacement(
+                .sidecar(PolicyEndpoint(host: "\(address)", port: Self.port, token: token(id))),
+                .pod(address: "\(address)"))
+        }
+    }
+
+    private static let port = 18080
+
+    // MARK: start and end
+
+    /// Starts the guard of a container in which nothing of its image runs yet; returns when the policy is in force.
+    func start(_ id: String, _ container: ContainerFacts, policy: Policy) async throws(RuntimeError) {
+        guard let address = container.address else {
+            throw .startFailed(id: id, reason: "the engine gave it no address in the network \(settings.network)")
+        }
+        let image = try await images.image(settings.image, nil)
+        do throws(EngineFailure) {
+            let body = body(id, image: image.id, container, policy: policy)
+            try await engine.send(
+                EngineCall(
+                    "POST", "containers", "create", query: [("name", DockerNames.sidecar(id))], body: .json(body)))
+            try await engine.send(EngineCall("POST", "containers", DockerNames.sidecar(id), "start"))
+        } catch {
+            throw error.status == nil ? RuntimeError(error, "starting the guard of \(id)") : .unguarded("\(error)")
+        }
+        try await untilReady(id, "\(address)")
+    }
+
+    /// Enforces another policy.
+    func replace(_ id: String, _ placement: SandboxPlacement, with policy: Policy) async throws(RuntimeError) {
+        guard case .sidecar(let place) = placement.attachment,
+            let endpoint = HTTPEndpoint("http://\(place.host):\(place.port)")
+        else { throw .notFound(id) }
+        var peer = HTTPPeer(endpoint)
+        peer.deadlines = ClientDeadlines(connect: 5000, total: 10_000)
+        let request = ClientRequest(
+            "PUT", "/policy",
+            headers: [("Content-Type", "application/json"), ("OPENSANDBOX-EGRESS-AUTH", place.token)],
+            body: .bytes(policy.encodedJSON(.plain)))
+        do throws(HTTPClientError) {
+            let answer = try await HTTPClient.shared.send(request, to: peer)
+            switch answer.status {
+            case 200..<300: return
+            case 400..<500: throw .interrupted(ForeignText.escaped(answer.text, limit: 500))
+            default: throw .interrupted("status \(answer.status)")
+            }
+        } catch { throw error == .cancelled ? .cancelled : .unguarded("\(error)") }
+    }
+
+    private func untilReady(_ id: String, _ address: String) async throws(RuntimeError) {
+        guard let endpoint = HTTPEndpoint("http://\(address):\(Self.port)") else {
+            throw .unguarded("\(address) is no address")
+        }
+        var peer = HTTPPeer(endpoint)
+        peer.deadlines = ClientDeadlines(connect: 1000, total: 1000)
+        let request = ClientRequest("GET", "/healthz", headers: [("OPENSANDBOX-EGRESS-AUTH", token(id))])
+        let end = ContinuousClock.now + .seconds(settings.readiness)
+        var tries = 0
+        while ContinuousClock.now < end {
+            if Task.isCancelled { throw .cancelled }
+            if let answer = try? await HTTPClient.shared.send(request, to: peer), (200..<300).contains(answer.status) {
+                return
+            }
+            tries += 1
+            if tries.isMultiple(of: 20), try await !isRunning(id) {
+                throw .unguarded("its guard has ended: docker logs \(DockerNames.sidecar(id)) says why")
+            }
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        throw .unguarded("its guard was not ready within \(settings.readiness) s")
+    }
+
+    private func isRunning(_ id: String) async throws(RuntimeError) -> Bool {
+        try await find(id)?.state.phase == .running
+    }
+
+    private func find(_ id: String) async throws(RuntimeError) -> ContainerFacts? {
+        do throws(EngineFailure) {
+            let found: ContainerFacts? = try await engine.find(
+                EngineCall("GET", "containers", DockerNames.sidecar(id), "json"))
+            return found?[label: SandboxLabels.ownerKey] == owner ? found : nil
+        } catch { throw RuntimeError(error, "looking at the guard of \(id)") }
+    }
+
+    /// The id of the engine's container; nil where there is none of this server.
+    func container(_ id: String) async throws(RuntimeError) -> String? { try await find(id)?.id }
+
+    // MARK: what it is made of
+
+    private func body(_ id: String, image: String, _ container: ContainerFacts, policy: Policy) -> JSONValue {
+        let labels: JSONObject = [
+            DockerNames.sidecarKey: .string(id), SandboxLabels.idKey: .string(id),
+            SandboxLabels.ownerKey: .string(owner),
+            DockerNames.partKey: .string(DockerNames.Part.sidecar.rawValue),
+        ]
+        let volume: JSONObject = [
+            SandboxLabels.idKey: .string(id), SandboxLabels.ownerKey: .string(owner),
+            DockerNames.partKey: .string(DockerNames.Part.volume.rawValue),
+        ]
+        var variables = settings.variables
+        variables["OPENSANDBOX_EGRESS_SANDBOX_ID"] = id
+        variables["OPENSANDBOX_EGRESS_TOKEN"] = token(id)
+        variables["OPENSANDBOX_EGRESS_RULES"] = String(decoding: policy.encodedJSON(.plain), as: UTF8.self)
+        variables["OPENSANDBOX_EGRESS_POLICY_FILE"] = Self.folder + "/policy.json"
+        // The machine alone opens connections to a sandbox, not its neighbours in the engine's network.
+        if let router = container.router { variables["OPENSANDBOX_EGRESS_INBOUND"] = "\(router)/32" }
+        return .object([
+            "Image": .string(image), "Labels": .object(labels),
+            "Env": .array(variables.sorted { $0.key < $1.key }.map { .string("\($0.key)=\($0.value)") }),
+            "HostConfig": .object([
+                "NetworkMode": .string("container:\(container.id)"), "CapDrop": .array([.string("ALL")]),
+                "CapAdd": .array([.string("NET_ADMIN")]),
+                "SecurityOpt": .array([.string("no-new-privileges=true")]), "PidsLimit": .integer(64),
+                "Memory": .integer(Self.memory), "MemorySwap": .integer(Self.memory), "OomScoreAdj": .integer(-500),
+                // By the engine itself, whether a server runs or not.
+                "RestartPolicy": .object(["Name": .string("always")]),
+                "Mounts": .array([
+                    .object([
+                        "Type": .string("volume"), "Source": .string(DockerNames.sidecarVolume(id)),
+                        "Target": .string(Self.folder), "VolumeOptions": .object(["Labels": .object(volume)]),
+                    ])
+                ]),
+            ]),
+        ])
+    }
+
+    private static let folder = "/var/egress/state"
+    private static let memory = 256 << 20
+}
+
+/// Guards beside the sandboxes.
+package struct SidecarSettings: Hashable, Sendable {
+    package var image: String
+    /// The engine's network: `bridge`, or one that an operator has made.
+    package var network: String
+    /// Seconds that a guard may take.
+    package var readiness: Int
+    /// Further settings of the guard (docs/egress-sidecar.md).
+    package var variables: [String: String]
+
+    package init(image: String, network: String = "bridge", readiness: Int = 30, variables: [String: String] = [:]) {
+        (self.image, self.network, self.readiness, self.variables) = (image, network, readiness, variables)
+    }
+}
