@@ -157,8 +157,6 @@ final class DockerSidecars: Sendable {
         variables["OPENSANDBOX_EGRESS_TOKEN"] = token(id)
         variables["OPENSANDBOX_EGRESS_RULES"] = String(decoding: policy.encodedJSON(.plain), as: UTF8.self)
         variables["OPENSANDBOX_EGRESS_POLICY_FILE"] = Self.folder + "/policy.json"
-        // The machine alone opens connections to a sandbox, not its neighbours in the engine's network.
-        if let router = container.router { variables["OPENSANDBOX_EGRESS_INBOUND"] = "\(router)/32" }
         return .object([
             "Image": .string(image), "Labels": .object(labels),
             "Env": .array(variables.sorted { $0.key < $1.key }.map { .string("\($0.key)=\($0.value)") }),
@@ -166,8 +164,7 @@ final class DockerSidecars: Sendable {
                 "NetworkMode": .string("container:\(container.id)"), "CapDrop": .array([.string("ALL")]),
                 "CapAdd": .array([.string("NET_ADMIN")]),
                 "SecurityOpt": .array([.string("no-new-privileges=true")]), "PidsLimit": .integer(64),
-                "Memory": .integer(Self.memory), "MemorySwap": .integer(Self.memory), "OomScoreAdj": .integer(-500),
-                // By the engine itself, whether a server runs or not.
+                "Memory": .integer(Self.memory), "MemorySwap": .integer(Self.memory),  // By the engine itself, whether a server runs or not.
                 "RestartPolicy": .object(["Name": .string("always")]),
                 "Mounts": .array([
                     .object([

@@ -31,8 +31,8 @@ struct ContainerFacts: Decodable, Hashable, Sendable {
 
     struct Networks: Decodable, Hashable, Sendable {
         struct Place: Decodable, Hashable, Sendable {
-            var address, router: String?
-            enum CodingKeys: String, CodingKey { case address = "IPAddress", router = "Gateway" }
+            var address: String?
+            enum CodingKeys: String, CodingKey { case address = "IPAddress" }
         }
         var all: [ExactName: Place]?
         enum CodingKeys: String, CodingKey { case all = "Networks" }
@@ -54,8 +54,6 @@ struct ContainerFacts: Decodable, Hashable, Sendable {
 
     /// In the engine's network, of which ours have one.
     var address: IPv4Address? { place.flatMap { IPv4Address($0.address ?? "") } }
-    /// The machine's own address there.
-    var router: IPv4Address? { place.flatMap { IPv4Address($0.router ?? "") } }
     private var place: Networks.Place? { networks?.all?.min { $0.key < $1.key }?.value }
 
     subscript(label name: String) -> String? { configuration.labels?[ExactName(name)] }
