@@ -26,7 +26,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 let fuzzed: [Target.Dependency] = [
     "Addresses", "JSON", "Spelling", "DNSFilter", "FlowCheck", "NetworkPolicy", "Egress", "Ingress", "SecureAccess",
     "HTTPWire",
-    "HTTPServer", "Execd", "HTTPClient", "Runtimes", "System", "ControlPlane",
+    "HTTPServer", "Execd", "HTTPClient", "Runtimes", "System", "ControlPlane", "Tracing",
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
     .product(name: "NIOHPACK", package: "swift-nio-http2"), .product(name: "NIOWebSocket", package: "swift-nio"),
 ]
@@ -87,6 +87,7 @@ let package = Package(
         library("System", ["Addresses", "CLinux"]),
         library("Spelling", []),
         library("JSON", ["Spelling"]),
+        library("Tracing", ["JSON", "System"]),
         library("NetworkPolicy", ["Addresses", "JSON"]),
         library("Supervision", ["System", "CLinux", logging]),
         library("DNSFilter", ["Addresses", "NetworkPolicy", "System", "CLinux", "COpenSSL"]),
@@ -95,7 +96,7 @@ let package = Package(
             name: "Egress",
             dependencies: [
                 "Addresses", "JSON", "NetworkPolicy", "DNSFilter", "Netfilter", "FlowCheck", "HTTPWire", "HTTPServer",
-                "HTTPClient", "System", "CLinux", logging, metrics,
+                "HTTPClient", "System", "Tracing", "CLinux", logging, metrics,
             ] + nio, exclude: ["FlowCheck", "Remote", "Sidecar"], swiftSettings: strict + warnings),
         .target(
             name: "FlowCheck",
@@ -104,17 +105,18 @@ let package = Package(
         // Apart from the guard, since a sidecar asks no other one.
         .target(
             name: "EgressRemote",
-            dependencies: ["Egress", "HTTPClient", "JSON", "NetworkPolicy", "Netfilter"], path: "Sources/Egress/Remote",
+            dependencies: ["Egress", "HTTPClient", "JSON", "NetworkPolicy", "Netfilter", "Tracing"],
+            path: "Sources/Egress/Remote",
             swiftSettings: strict + warnings),
         .target(
             name: "EgressSidecar",
             dependencies: [
                 "Addresses", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "FlowCheck", "Egress", "HTTPServer",
-                "HTTPClient", "System", "CLinux", logging,
+                "HTTPClient", "System", "Tracing", "CLinux", logging,
             ] + nio, path: "Sources/Egress/Sidecar", swiftSettings: strict + warnings),
         library("SecureAccess", ["System", "COpenSSL"]),
-        library("HTTPWire", nio),
-        library("HTTPServer", ["HTTPWire", "JSON", "System", webSocket] + nio + [logging]),
+        library("HTTPWire", ["Tracing"] + nio),
+        library("HTTPServer", ["HTTPWire", "JSON", "System", "Tracing", webSocket] + nio + [logging]),
         // Apart from the server, since execd and the sidecar serve without.
         library("ServerTLS", ["HTTPServer", "System", logging, nio[0]] + http2.prefix(2)),
         library("SafeText", []),
@@ -130,13 +132,13 @@ let package = Package(
             "Ingress",
             [
                 "Addresses", "JSON", "System", "HTTPWire", "HTTPServer", "ServerTLS", "SecureAccess", "Redis",
-                logging, metrics,
+                "Tracing", logging, metrics,
             ] + nio + http2),
         library(
             "Runtimes",
             [
                 "Addresses", "HTTPClient", "JSON", "Netfilter", "NetworkPolicy", "SafeText", "Spelling", "System",
-                "CLinux", "COpenSSL", logging, metrics,
+                "Tracing", "CLinux", "COpenSSL", logging, metrics,
             ]),
         library(
             "Execd",
@@ -144,14 +146,14 @@ let package = Package(
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd", "System"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
-        library("Observability", ["HTTPClient", "LogLines", "System", logging, metrics, coreMetrics]),
+        library("Observability", ["HTTPClient", "LogLines", "System", "Tracing", logging, metrics, coreMetrics]),
         library(
             "ControlPlane",
             [
                 "Addresses", "JSON", "Spelling", "NetworkPolicy", "DNSFilter", "Netfilter", "FlowCheck", "Egress",
                 "EgressRemote", "Ingress", "SecureAccess", "Redis", "HTTPWire", "HTTPServer", "HTTPClient", "Runtimes",
                 "ServerTLS",
-                "System", "Supervision", "CLinux", "Observability", "SafeText", logging, metrics,
+                "System", "Supervision", "Tracing", "CLinux", "Observability", "SafeText", logging, metrics,
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "TOMLKit", package: "TOMLKit"),
             ] + nio),
         .target(
@@ -190,6 +192,7 @@ let package = Package(
             swiftSettings: strict + warnings),
         tests("Spelling"),
         tests("JSON", ["Spelling"]),
+        tests("Tracing", ["JSON"]),
         tests("NetworkPolicy", ["Addresses"]),
         tests("Addresses"),
         tests("System", ["Addresses", "TestSupport"]),
@@ -250,18 +253,18 @@ let package = Package(
                 + nio),
         tests("Execd", ["HTTPServer", "JSON", "Spelling", "System", "TestSupport"] + nio),
         tests("HTTPWire", nio),
-        tests("HTTPServer", ["HTTPWire", "System", "TestSupport", logging, webSocket] + nio),
+        tests("HTTPServer", ["HTTPWire", "System", "TestSupport", "Tracing", logging, webSocket] + nio),
         tests(
             "Ingress",
             [
-                "SecureAccess", "Redis", "HTTPWire", "HTTPServer", "System", "TestSupport", logging,
+                "SecureAccess", "Redis", "HTTPWire", "HTTPServer", "System", "TestSupport", "Tracing", logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]
                 + nio + http2),
         .executableTarget(
             name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
             swiftSettings: strict + warnings),
-        tests("Observability", ["HTTPClient", "LogLines", "TestSupport", logging, coreMetrics]),
+        tests("Observability", ["HTTPClient", "LogLines", "TestSupport", "Tracing", logging, coreMetrics]),
         tests("HTTPClient", ["Addresses", "System", "TestSupport"] + nio + http2),
         tests("SafeText"),
         tests("ServerTLS", ["HTTPServer", "TestSupport", logging] + nio + http2),

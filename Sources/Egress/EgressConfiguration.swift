@@ -2,6 +2,7 @@ import Addresses
 import DNSFilter
 import FlowCheck
 import NetworkPolicy
+import Tracing
 
 /// The settings of a node.
 package struct EgressConfiguration: Sendable {
@@ -44,6 +45,8 @@ package struct EgressConfiguration: Sendable {
     package var flowCheck: FlowCheckSettings?
     /// The body of `GET /metrics` in Prometheus text format, at the administrative API and at `metricsAddress`.
     package var metrics: (@Sendable () -> String)?
+    /// Begins a span for each request of the two APIs; `nil` where nothing is traced.
+    package var tracer: Tracer?
     /// An address where metrics are served without authorisation; `nil` for none.
     package var metricsAddress: ListenAddress?
 

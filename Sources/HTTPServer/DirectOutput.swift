@@ -38,8 +38,13 @@ package final class DirectOutput: Sendable {
 
     /// A number of its own: the connection may end meanwhile.
     private let socket: FileDescriptor
+    private let sent: @Sendable (Int) -> Void
 
-    init(_ socket: CInt) throws { self.socket = try FileDescriptor(fcntl(socket, F_DUPFD_CLOEXEC, 3)) }
+    /// - Parameter sent: told how many bytes have gone.
+    init(_ socket: CInt, sent: @escaping @Sendable (Int) -> Void) throws {
+        self.socket = try FileDescriptor(fcntl(socket, F_DUPFD_CLOEXEC, 3))
+        self.sent = sent
+    }
 
     /// Sends bytes of a file until a turn is over.
     /// - Parameters: a descriptor that is not moved by it, and the offsets of what is to be sent.
@@ -50,7 +55,10 @@ package final class DirectOutput: Sendable {
         func turn(_ stop: Stop) -> Turn { Turn(end: Int(position), stop: stop) }
         while Int(position) < range.upperBound, SystemClock.monotonicNanoseconds() < deadline {
             let count = sendfile(socket.number, file, &position, min(range.upperBound - Int(position), Self.piece))
-            guard count <= 0 else { continue }
+            guard count <= 0 else {
+                sent(count)
+                continue
+            }
             guard count < 0 else { return turn(.fileEnded) }
             switch errno {
             case EINTR: continue

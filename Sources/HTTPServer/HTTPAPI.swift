@@ -1,6 +1,7 @@
 import HTTPWire
 import Logging
 import NIOHTTP1
+import Tracing
 
 /// What every API refuses alike; each says it in its contract's shape.
 package enum RoutingError: Error, Equatable {
@@ -21,8 +22,8 @@ package struct HTTPAPI: Sendable {
         case open
     }
 
-    private enum Endpoint: Sendable {
-        case handler(Access, maxBody: Int?, Handler)
+    fileprivate enum Endpoint: Sendable {
+        case handler(Access, maxBody: Int?, pattern: String, Handler)
         case relay(any HTTPRelay)
     }
 
@@ -32,6 +33,8 @@ package struct HTTPAPI: Sendable {
     package var sendsRequestIDs = false
     /// Returns when what an answer says is true everywhere it matters; the answer waits for it.
     package var settled: @Sendable () async -> Void = {}
+    /// Begins a span for each request that no relay has; nil: nothing is traced.
+    package var tracer: Tracer?
     /// Completes every answer.
     package var finish: @Sendable (inout Reply, HTTPRequest) -> Void = { _, _ in }
     private var routes: Router<Endpoint>
@@ -63,7 +66,7 @@ package struct HTTPAPI: Sendable {
         _ method: HTTPMethod?, _ pattern: String, access: Access = .guarded, maxBody: Int? = nil,
         _ handler: @escaping Handler
     ) {
-        routes.add(method, pattern, .handler(access, maxBody: maxBody, handler))
+        routes.add(method, pattern, .handler(access, maxBody: maxBody, pattern: pattern, handler))
     }
 
     /// All routes as they were added; the method is nil for any.
@@ -83,7 +86,7 @@ package struct HTTPAPI: Sendable {
         var reply: Reply
         do {
             switch match {
-            case .found(.handler(let access, let maxBody, let handler), let parameters):
+            case .found(.handler(let access, let maxBody, _, let handler), let parameters):
                 request.parameters = parameters
                 request.maxBody = maxBody ?? self.maxBody
                 if let answer = try await admit(request, access) {
@@ -126,15 +129,34 @@ package struct HTTPAPI: Sendable {
     }
 }
 
+extension Router.Match where Endpoint == HTTPAPI.Endpoint {
+    /// The pattern of the route that was found.
+    fileprivate var route: String? {
+        if case .found(.handler(_, _, let pattern, _), _) = self { pattern } else { nil }
+    }
+}
+
 extension HTTPAPI: HTTPApplication {
     package func responder(to head: HTTPRequestHead) -> HTTPResponder {
         let match = routes.match(head.method, String(head.uri.prefix { $0 != "?" }))
         if case .found(.relay(let relay), _) = match { return .relay(relay) }
+        guard let span = tracer?.begin(head, route: match.route) else {
+            return .handler { request, writer in await answer(request, match, writer, nil) }
+        }
         return .handler { request, writer in
-            let reply = await reply(to: request, match)
-            do { try await writer.send(reply) } catch HTTPBodyError.clientGone {} catch {
-                logger.error("an answer broke off", metadata: ["path": "\(request.path)", "error": "\(error)"])
-            }
+            await ActiveSpan.$current.withValue(span) { await answer(request, match, writer, span) }
+            span.end()
+        }
+    }
+
+    private func answer(
+        _ request: HTTPRequest, _ match: Router<Endpoint>.Match, _ writer: HTTPResponseWriter, _ span: ActiveSpan?
+    ) async {
+        let reply = await reply(to: request, match)
+        span?.answered(Int(reply.status.code))
+        do { try await writer.send(reply) } catch HTTPBodyError.clientGone {} catch {
+            span?.fail("broken off")
+            logger.error("an answer broke off", metadata: ["path": "\(request.path)", "error": "\(error)"])
         }
     }
 

@@ -25,6 +25,7 @@ package final class HTTPResponseWriter: Sendable {
     private let keepsAlive: Bool
     private let isPlain: Bool
     private let state = Mutex(State())
+    private let direct = Atomic(0)
 
     /// - Parameters:
     ///   - keepsAlive: the connection goes on behind the response, as far as the request is concerned.
@@ -139,11 +140,14 @@ package final class HTTPResponseWriter: Sendable {
                 return try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self)
                 {
                     // Without a descriptor to spare it goes the other way.
-                    try? DirectOutput($0)
+                    try? DirectOutput($0) { [self] in direct.wrappingAdd($0, ordering: .relaxed) }
                 } ?? nil
             }.get()
         }
     }
+
+    /// Bytes of the body that did not pass through this program.
+    var sentDirectly: Int { direct.load(ordering: .relaxed) }
 
     /// Ends a streamed response.
     package func finish() async throws {

@@ -19,14 +19,23 @@ package struct HTTPLimits: Sendable {
     package var idleTimeout = TimeAmount.seconds(75)
     /// Within each such time `bodyProgress` bytes of a request's body have to come, or its end. While the handler does not
     /// read, the client has all the time there is.
-    package var bodyTimeout = TimeAmount.seconds(60)
-    package var bodyProgress = 4096
+    package var bodyTimeout = TimeAmount.seconds(20)
+    package var bodyProgress = 10 << 10
+    /// How long a client may leave an answer unread: within each such time it has to take `stallProgress` bytes, or all there are.
+    /// Only bytes that wait count. A stream that has nothing to say may be silent.
+    package var stallTimeout = TimeAmount.seconds(60)
+    package var stallProgress = 4096
     /// For a TLS handshake.
     package var handshakeTimeout = TimeAmount.seconds(10)
     /// Connections the kernel queues before they are accepted.
     package var backlog = 2048
 
     package init() {}
+
+    /// - Parameter rate: bytes a second that a request's body has to come with.
+    package mutating func setBodyRate(_ rate: Int) {
+        bodyProgress = rate * Int(bodyTimeout.nanoseconds / 1_000_000_000)
+    }
 }
 
 /// Where a server listens.

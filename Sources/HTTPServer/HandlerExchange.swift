@@ -17,6 +17,11 @@ final class HandlerExchange {
     private let isLarge: Bool
     /// Bytes of the body since its time was set.
     private var bodyProgress = 0
+    /// Bytes of the answer's body so far.
+    private var answered = 0
+    /// nil until something waits.
+    private var output: OutputWatch?
+    private let limits: HTTPLimits
     private weak var connection: ServerConnection?
     private let channel: any Channel
 
@@ -27,6 +32,7 @@ final class HandlerExchange {
         self.source = source
         self.connection = connection
         self.channel = channel
+        limits = connection.limits
         // Nothing is read behind a request for another protocol, taken or not.
         keepsAlive = head.persists && !connection.reader.asksForUpgrade
         isLarge = head.headers.first(name: "content-length").map { Int($0) ?? .max > ReadSize.usual.most } ?? true
@@ -110,7 +116,24 @@ final class HandlerExchange {
         }
     }
 
+    /// Bytes of the answer go to the connection.
+    func hand(_ count: Int) { answered &+= count }
+
+    /// What was written has been given to the kernel, as far as it takes it.
+    func flushed() {
+        guard !hasReturned, OutputWatch.waiting(channel) > 0 else { return }
+        if output == nil {
+            output = OutputWatch(channel, limits) { [weak self] in
+                self.map { $0.answered &+ $0.writer.sentDirectly } ?? 0
+            } stalled: { [weak self] in
+                self?.connection?.abort()
+            }
+        }
+        output?.watch()
+    }
+
     private func returned() {
+        output?.end()
         guard let connection, case .handler(let current) = connection.turn, current === self else { return }
         // A broken response is never to be taken for a complete one.
         guard writer.isFinished else { return connection.abort() }
@@ -123,6 +146,7 @@ final class HandlerExchange {
 
     func clientGone() {
         bodyTimer?.cancel()
+        output?.end()
         // The writer first: who waits for the body goes on at once, on another thread, and may answer.
         writer.clientWentAway()
         passParts()

@@ -17,7 +17,9 @@ extension ServerConnection {
                 return abort()
             }
             encoder.write(OutgoingResponse(head))
-        case .body(.byteBuffer(let bytes)): write(.bytes(bytes), to: context)
+        case .body(.byteBuffer(let bytes)):
+            if case .handler(let exchange) = turn { exchange.hand(bytes.readableBytes) }
+            write(.bytes(bytes), to: context)
         case .body:
             promise?.fail(ChannelError.operationUnsupported)
             return
@@ -26,6 +28,12 @@ extension ServerConnection {
         guard let promise else { return }
         // Whoever waits for a part waits until the socket has taken it.
         context.write(wrapOutboundOut(encoder.take() ?? ByteBuffer()), promise: promise)
+    }
+
+    package func flush(context: ChannelHandlerContext) {
+        if let bytes = encoder.take() { context.write(wrapOutboundOut(bytes), promise: nil) }
+        context.flush()
+        if case .handler(let exchange) = turn { exchange.flushed() }
     }
 
     /// What still comes is read and thrown away once the output has ended.

@@ -6,6 +6,7 @@ import NIOCore
 import NIOHTTP1
 import SecureAccess
 import Spelling
+import Tracing
 
 /// The lifecycle API: authorisation and routing (docs/wire.md#lifecycle).
 final class LifecycleAPI: Sendable {
@@ -36,6 +37,8 @@ final class LifecycleAPI: Sendable {
     /// The named ones.
     let keys: LiveAPIKeys
     private let callers: CallerRules
+    /// Begins a span for each request; nil: nothing is traced.
+    private let tracer: Tracer?
     private let logger: Logger
 
     init(
@@ -44,11 +47,13 @@ final class LifecycleAPI: Sendable {
         callers: CallerRules,
         proxy: (any HTTPRelay)? = nil, logger: Logger, health: PartsHealth = .single,
         pages: APIPages? = APIPages(folder: nil), audit: RequestAudit? = nil,
-        settled: @escaping @Sendable () async -> Void = {}, metricsText: @escaping @Sendable () async -> String
+        tracer: Tracer? = nil, settled: @escaping @Sendable () async -> Void = {},
+        metricsText: @escaping @Sendable () async -> String
     ) {
         self.health = health
         self.pages = pages
         self.audit = audit
+        self.tracer = tracer
         self.settled = settled
         self.service = service
         self.endpoints = endpoints
@@ -69,6 +74,7 @@ final class LifecycleAPI: Sendable {
         http.maxBody = Self.maxBody
         http.sendsRequestIDs = true
         http.settled = settled
+        http.tracer = tracer
         http.finish = { [self] reply, request in
             callers.share(&reply, with: request)
             audit?.note(request, reply, of: (try? caller(of: request)) ?? formerCaller(of: request))

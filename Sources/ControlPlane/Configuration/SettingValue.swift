@@ -34,6 +34,14 @@ struct SettingValue {
         return number
     }
 
+    func ratio() throws(ConfigurationError) -> Double {
+        switch value {
+        case .integer(let number) where (0...1).contains(number): return Double(number)
+        case .number(let number) where (0...1).contains(number): return number
+        default: throw wrong()
+        }
+    }
+
     func flag() throws(ConfigurationError) -> Bool {
         guard case .boolean(let flag) = value else { throw wrong() }
         return flag

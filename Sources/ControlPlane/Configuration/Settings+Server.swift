@@ -41,6 +41,12 @@ extension Settings {
                 "max_sandbox_timeout_seconds", CreateRequest.shortestTimeout...RequestLimits.maxLife,
                 \.server.maxSandboxTimeout, "how far away the end of a sandbox may be, made or renewed"),
             .integer("timeout_keep_alive", seconds, \.server.idleTimeout, "seconds that a connection may stay unused"),
+            .integer(
+                "min_body_rate", 1...1 << 20, \.server.bodyRate,
+                "bytes a second that a request's body has to come with, over 20 seconds"),
+            .integer(
+                "stall_timeout_seconds", seconds, \.server.stallTimeout,
+                "how long a client may leave an answer unread before it is cut off"),
             SettingKey(
                 "limit_concurrency", "0 for any number, or more", default: "\(Settings().server.maxConnections)",
                 "connections to the API at one time; 0: any number"
@@ -115,6 +121,16 @@ extension Settings {
             .text("service_name", "a text", \.telemetry.service, "service.name of the metrics"),
             .integer(
                 "export_interval_millis", 1000...86_400_000, \.telemetry.interval, "milliseconds between two exports"),
+            .flag("traces", \.telemetry.traces, "true: spans of requests go to the collector, too"),
+            SettingKey(
+                "traces_ratio", "a number from 0 to 1", default: "1.0",
+                "of the traces that begin here, how many are recorded"
+            ) { (value, settings) throws(ConfigurationError) in
+                settings.telemetry.tracesRatio = try value.ratio()
+            },
+            .flag(
+                "traces_follow_parent", \.telemetry.tracesFollowParent,
+                "whether a client that traces decides for its requests"),
         ])
 
     static let renewalSection = SettingSection(

@@ -32,6 +32,10 @@ package struct Settings: Sendable {
         package var maxSandboxTimeout = RequestLimits.maxLife
         /// Seconds that a connection may stay idle. Clients keep theirs for 30.
         package var idleTimeout = 75
+        /// Bytes a second that a request's body has to come with.
+        package var bodyRate = 512
+        /// Seconds that a client may leave an answer unread.
+        package var stallTimeout = 60
         package var maxConnections = 4096
         /// Whether the API's documents are served to browsers.
         package var docs = true
@@ -191,6 +195,10 @@ package struct Settings: Sendable {
         package var service = "opensandbox-server"
         /// Milliseconds.
         package var interval = 60_000
+        /// Whether requests are traced, and which.
+        package var traces = false
+        package var tracesRatio = 1.0
+        package var tracesFollowParent = true
     }
 
     package var server = Server()

@@ -5,6 +5,7 @@ import Runtimes
 import SafeText
 import Spelling
 import Synchronization
+import Tracing
 
 extension SandboxService {
     /// Creates a sandbox. When it returns, the sandbox runs and is guarded, or is `Pending` if that takes too long.
@@ -73,7 +74,9 @@ extension SandboxService {
         let (outcomes, outcome) = AsyncStream<Result<Sandbox, APIError>>.makeStream()
         let race = Race()
         creations.begin(pending.id) { [self] in
-            let result = await build(taken, request, owner) { race.noteImage() }
+            let result = await ActiveSpan.within("create", .internal, [.init("sandbox.id", .text(pending.id))]) {
+                await build(taken, request, owner) { race.noteImage() }
+            }
             if case .failure(let error) = result {
                 // A client that has the id already must be able to see the failure.
                 let isKnown = !race.isWon()

@@ -18,6 +18,7 @@ package final class GatewayPart: Sendable {
     private let gateway: Gateway
     private let metricsServer: HTTPServer
     private let follower: Task<Void, Never>
+    private let export: Task<Void, Never>
 
     /// How long it waits for the server's word before it tells clients that there is none.
     private static let patience = Duration.seconds(1)
@@ -51,8 +52,9 @@ package final class GatewayPart: Sendable {
         configuration.openListener = handover.listeners[ListenerName.gateway]
         configuration.openTLSListener = handover.listeners[ListenerName.gatewayTLS]
         configuration.down = { health.down.map(\.rawValue) }
-        let exporter = try Telemetry.exporter(
+        let exports = try Telemetry.exports(
             settings, metrics, of: .gateway, environment: ProcessInfo.processInfo.environment, logger: logger)
+        configuration.tracer = exports.tracer
         let group = MultiThreadedEventLoopGroup.singleton
         gateway = Gateway(
             configuration: configuration, directory: directory, group: group,
@@ -66,16 +68,12 @@ package final class GatewayPart: Sendable {
             KeyFile(path: path).take(text, into: keys, logger)
         }
         try DetachedThread.start { files.follow() }
-        follower = Task {
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { await directory.follow() }
-                group.addTask { await exporter?.run() }
-            }
-        }
+        follower = Task { await directory.follow() }
+        export = exports.start()
         // What a client of the world sends is read only after that.
         // The filter lets no code be loaded. Without libcurl, exports fail and say why.
-        if exporter != nil { try? HTTPClient.load() }
-        if try !Confinement.relayOnly(readsFiles: exporter != nil) {
+        if !exports.isEmpty { try? HTTPClient.load() }
+        if try !Confinement.relayOnly(readsFiles: !exports.isEmpty) {
             logger.warning("this kernel filters no system calls: the gateway may do all that its user may")
         }
         await Self.first(of: arrivals)
@@ -89,6 +87,7 @@ package final class GatewayPart: Sendable {
         follower.cancel()
         await gateway.shutdown()
         await metricsServer.shutdown(grace: .zero)
+        await Exports.end(export)
     }
 
     /// The last part of a path: it is reached from a folder, of which those above may not be entered.

@@ -30,6 +30,7 @@ package final class AllInOneServer: Sendable {
     private let directory: DirectoryServer
     private let follower: Task<Void, Never>
     private let poolKeeper: Task<Void, Never>
+    private let export: Task<Void, Never>
     private let locks: InstanceLocks?
     private let link: LinkServer?
 
@@ -54,10 +55,11 @@ package final class AllInOneServer: Sendable {
         }
         var configuration = try EgressPlane.configuration(settings, logger: logger)
         configuration.metrics = { metrics.prometheusText() }
+        let exports = try Telemetry.exports(
+            settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
+        configuration.tracer = exports.tracer
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
         if let node { Telemetry.collect(node, into: metrics) }
-        let exporter = try Telemetry.exporter(
-            settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
         let isAway = handover.flatMap { $0.isRunning(.egress) ? { @Sendable in health.isAway(.egress) } : nil }
         let controller: any NamespaceController =
             node ?? RemoteEgressNode(adminSocketPath: settings.egressAdminSocket, isAway: isAway)
@@ -97,9 +99,10 @@ package final class AllInOneServer: Sendable {
         if settings.gateway.isExternal {
             gateway = nil
         } else {
+            var configuration = try GatewayConfiguration(settings, keys: secrets.keys, logger: logger)
+            configuration.tracer = exports.tracer
             let gateway = Gateway(
-                configuration: try .init(settings, keys: secrets.keys, logger: logger), directory: routes, group: group,
-                dialer: dialer, logger: logger)
+                configuration: configuration, directory: routes, group: group, dialer: dialer, logger: logger)
             _ = try await Self.listening(on: settings.gateway.host, settings.gateway.port, "[ingress] port") {
                 try await gateway.start()
             }
@@ -117,7 +120,7 @@ package final class AllInOneServer: Sendable {
             directory: routes, group: group,
             codes: ServerProxy.Codes(
                 sandboxNotFound: runtime.codes.sandboxNotFound, invalidPort: runtime.codes.invalidPort),
-            dialer: dialer, answersTo: { names.contains($0) }, logger: logger)
+            dialer: dialer, answersTo: { names.contains($0) }, tracer: exports.tracer, logger: logger)
         let keys = LiveAPIKeys(), namedKeys = APIKeyFile(settings)
         keys.replace(with: try namedKeys.load())
         let lifecycle = LifecycleAPI(
@@ -138,11 +141,13 @@ package final class AllInOneServer: Sendable {
             audit: settings.server.auditLog.map {
                 RequestAudit(path: $0, limit: settings.server.auditLogLimit, logger: logger)
             },
-            settled: { [link] in await link?.settled() },
+            tracer: exports.tracer, settled: { [link] in await link?.settled() },
             metricsText: { await metrics.text(with: others) })
         var limits = HTTPLimits()
         limits.maxConnections = settings.server.maxConnections
         limits.idleTimeout = .seconds(Int64(settings.server.idleTimeout))
+        limits.setBodyRate(settings.server.bodyRate)
+        limits.stallTimeout = .seconds(Int64(settings.server.stallTimeout))
         api = HTTPServer(group: group, limits: limits, logger: logger, application: lifecycle.http)
         let server = api
         func serve(
@@ -161,11 +166,11 @@ package final class AllInOneServer: Sendable {
         directory = try await DirectoryServer(
             settings, routes: routes, secret: secrets.directory, listeners: listeners, group: group, logger: logger)
         poolKeeper = Task { await pools.run() }
+        export = exports.start()
         let keyFile = secrets.keyFile
         follower = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await service.follow() }
-                group.addTask { await exporter?.run() }
                 group.addTask { await namedKeys.follow(keys, logger) }
                 group.addTask { await renewals.run(service) { routes.renewalFailed($0) } }
                 if settings.renewal.isEnabled, let redis = settings.renewal.redis {
@@ -190,6 +195,7 @@ package final class AllInOneServer: Sendable {
         tls?.stop()
         await gateway?.shutdown()
         await node?.shutdown()
+        await Exports.end(export)
     }
 
     private static func listening(

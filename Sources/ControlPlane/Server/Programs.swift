@@ -11,7 +11,7 @@ package final class EgressProgram: Sendable {
     package let adminSocket: String
     private let node: EgressNode
     private let locks: InstanceLocks?
-    private let export: Task<Void, Never>?
+    private let export: Task<Void, Never>
 
     /// - Parameter handover: nil if it was not started by a supervisor.
     package init(
@@ -26,17 +26,18 @@ package final class EgressProgram: Sendable {
         configuration.openListeners.policy = handover?.listeners[ListenerName.policy]
         configuration.openListeners.admin = handover?.listeners[ListenerName.admin]
         configuration.openListeners.metrics = handover?.listeners[ListenerName.guardMetrics]
-        let exporter = try Telemetry.exporter(
+        let exports = try Telemetry.exports(
             settings, metrics, of: .egress, environment: ProcessInfo.processInfo.environment, logger: logger)
+        configuration.tracer = exports.tracer
         node = try await EgressNode(configuration: configuration, logger: logger)
         Telemetry.collect(node, into: metrics)
         metrics.collect(ResourceUse(prefix: "egress"))
-        export = exporter.map { exporter in Task { await exporter.run() } }
+        export = exports.start()
     }
 
     package func shutdown() async {
-        export?.cancel()
         await node.shutdown()
+        await Exports.end(export)
     }
 }
 
@@ -45,8 +46,9 @@ package final class IngressProgram: Sendable {
     package let port: Int
     private let gateway: Gateway
     private let follower: Task<Void, Never>
+    private let export: Task<Void, Never>
 
-    package init(settings: Settings, logger: Logger) async throws {
+    package init(settings: Settings, metrics: MetricsRegistry, logger: Logger) async throws {
         try StateFolders.make(settings)
         let secrets = try Secrets.load(settings)
         var publisher: RenewPublisher?
@@ -59,10 +61,15 @@ package final class IngressProgram: Sendable {
         let directory = RemoteDirectory(
             address: DirectoryAddress(.unix(path: settings.directorySocket)), secret: secrets.directory,
             renewals: publisher, logger: logger)
+        let exports = try Telemetry.exports(
+            settings, metrics, of: .gateway, environment: ProcessInfo.processInfo.environment, logger: logger)
+        var configuration = try GatewayConfiguration(settings, keys: secrets.keys, logger: logger)
+        configuration.tracer = exports.tracer
         gateway = Gateway(
-            configuration: try .init(settings, keys: secrets.keys, logger: logger), directory: directory,
-            group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+            configuration: configuration, directory: directory, group: MultiThreadedEventLoopGroup.singleton,
+            logger: logger)
         port = try await gateway.start().port ?? 0
+        export = exports.start()
         follower = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await directory.follow() }
@@ -75,5 +82,6 @@ package final class IngressProgram: Sendable {
     package func shutdown() async {
         follower.cancel()
         await gateway.shutdown()
+        await Exports.end(export)
     }
 }

@@ -1,6 +1,7 @@
 import Egress
 import Logging
 import Observability
+import Tracing
 
 /// A server's metrics: denials of each sandbox, and the export to a collector.
 enum Telemetry {
@@ -22,27 +23,33 @@ enum Telemetry {
         }
     }
 
-    /// Nil if nothing is exported.
-    static func exporter(
+    /// - Parameter part: of this server, whose spans and metrics have its name.
+    static func exports(
         _ settings: Settings, _ metrics: MetricsRegistry, of part: Part = .server, environment: [String: String],
         logger: Logger
-    ) throws(ConfigurationError) -> OTLPExporter? {
-        guard settings.telemetry.isEnabled else { return nil }
-        var environment = environment
-        if environment["OTEL_METRIC_EXPORT_INTERVAL"] == nil {
-            environment["OTEL_METRIC_EXPORT_INTERVAL"] = "\(settings.telemetry.interval)"
+    ) throws(ConfigurationError) -> Exports {
+        let telemetry = settings.telemetry
+        var counted: OTLPConfiguration?, traced: TraceConfiguration?
+        if telemetry.isEnabled {
+            var environment = environment
+            if environment["OTEL_METRIC_EXPORT_INTERVAL"] == nil {
+                environment["OTEL_METRIC_EXPORT_INTERVAL"] = "\(telemetry.interval)"
+            }
+            do {
+                counted = try OTLPConfiguration(
+                    environment: environment, service: telemetry.service, endpoint: telemetry.endpoint)
+                traced = try TraceConfiguration(
+                    environment: environment, service: telemetry.service, endpoint: telemetry.endpoint,
+                    isOn: telemetry.traces,
+                    sampler: Sampler(ratio: telemetry.tracesRatio, followsParent: telemetry.tracesFollowParent))
+            } catch {
+                throw ConfigurationError("\(error)")
+            }
+            if part != .server {
+                counted?.nameService(suffix: part.rawValue)
+                traced?.otlp.nameService(suffix: part.rawValue)
+            }
         }
-        var configuration: OTLPConfiguration?
-        do {
-            configuration = try OTLPConfiguration(
-                environment: environment, service: settings.telemetry.service, endpoint: settings.telemetry.endpoint)
-        } catch {
-            throw ConfigurationError("\(error)")
-        }
-        if part != .server { configuration?.nameService(suffix: part.rawValue) }
-        return configuration.map {
-            OTLPExporter(
-                $0, registry: metrics, scope: "opensandbox.server", version: Observability.release, logger: logger)
-        }
+        return Exports(metrics: counted, traces: traced, registry: metrics, scope: "opensandbox.server", logger: logger)
     }
 }

@@ -3,6 +3,7 @@ import Logging
 import NIOHTTP1
 import NetworkPolicy
 import System
+import Tracing
 
 /// The policy API of every sandbox of the node (docs/wire.md#policy), at `/sandboxes/{id}/policy` and
 /// `/sandboxes/{id}/healthz` of one unix socket. The gateway relays port 18080 of a sandbox there.
@@ -22,16 +23,20 @@ package struct PolicyAPI: Sendable {
     let presets: Presets
     /// The JSON form of policies. Sockets between our own processes use the stored form, which keeps presets' rules.
     var form = PolicyForm.contract
+    /// Begins a span for each request; nil: nothing is traced.
+    let tracer: Tracer?
     let logger: Logger
 
     package init(
-        controller: any EgressController, maxRules: Int, maxBodyBytes: Int, presets: Presets = .none, logger: Logger
+        controller: any EgressController, maxRules: Int, maxBodyBytes: Int, presets: Presets = .none,
+        tracer: Tracer? = nil, logger: Logger
     ) {
         self.controller = controller
         inspector = controller as? any EgressInspector
         self.maxRules = maxRules
         self.maxBodyBytes = maxBodyBytes
         self.presets = presets
+        self.tracer = tracer
         self.logger = logger
     }
 
@@ -63,6 +68,7 @@ package struct PolicyAPI: Sendable {
                 return .failure(error)
             })
         http.maxBody = maxBodyBytes
+        http.tracer = tracer
         return http
     }
 

@@ -125,7 +125,7 @@ package final class EgressNode: NamespaceController {
     private func serve() async throws {
         let api = PolicyAPI(
             controller: self, maxRules: configuration.maxRules, maxBodyBytes: configuration.maxBodyBytes,
-            presets: configuration.presets, logger: logger)
+            presets: configuration.presets, tracer: configuration.tracer, logger: logger)
         let open = configuration.openListeners
         try await listen(on: open.policy, or: .unix(path: configuration.socketPath, mode: 0o600), api.http)
         if let path = configuration.adminSocketPath {

@@ -1,5 +1,6 @@
 import Egress
 import HTTPClient
+import Tracing
 
 /// Calls to one guard: its administrative socket, or its policy API.
 package struct GuardHTTPClient: Sendable {
@@ -53,19 +54,27 @@ package struct GuardHTTPClient: Sendable {
         guard let peer else { throw .remote("\(address) is no address") }
         let request = ClientRequest(
             method, path, body: body.map { .bytes($0) } ?? .none, mayRepeat: isAway == nil ? nil : true)
+        let outcome = await ActiveSpan.within("guard " + method, .client) { await Self.outcome(of: request, from: peer) }
+        switch outcome {
+        case .success(let response): return response
+        case .failure(.invalidRequest(let reason)), .failure(.unavailable(let reason)): throw .remote(reason)
+        case .failure(let error): throw .unreachable("\(error) (\(address))")
+        }
+    }
+
+    private static func outcome(
+        of asked: ClientRequest, from peer: HTTPPeer
+    ) async -> Result<ClientResponse, HTTPClientError> {
+        var request = asked
+        request.headers += ActiveSpan.current?.context.fields ?? []
         // A task of its own: a create that is called off undoes what it did, and its task is cancelled by then.
-        let outcome = await Task { () async -> Result<ClientResponse, HTTPClientError> in
+        return await Task { [request] () async -> Result<ClientResponse, HTTPClientError> in
             do throws(HTTPClientError) {
                 return .success(try await HTTPClient.shared.send(request, to: peer))
             } catch {
                 return .failure(error)
             }
         }.value
-        switch outcome {
-        case .success(let response): return response
-        case .failure(.invalidRequest(let reason)), .failure(.unavailable(let reason)): throw .remote(reason)
-        case .failure(let error): throw .unreachable("\(error) (\(address))")
-        }
     }
 
     /// - Parameter id: of the sandbox that the call is about.

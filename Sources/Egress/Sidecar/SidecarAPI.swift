@@ -7,6 +7,7 @@ import NIOHTTP1
 import NIOPosix
 import Netfilter
 import NetworkPolicy
+import Tracing
 
 #if canImport(Glibc)
     import Glibc
@@ -26,11 +27,11 @@ struct SidecarAPI: Sendable {
     /// The body of `GET /metrics` in Prometheus text format. It has counts only, no names or addresses.
     let metrics: @Sendable () -> String
 
-    init(_ sidecar: Sidecar, metrics: @escaping @Sendable () -> String) {
+    init(_ sidecar: Sidecar, tracer: Tracer? = nil, metrics: @escaping @Sendable () -> String) {
         self.metrics = metrics
         api = PolicyAPI(
             controller: sidecar, maxRules: sidecar.configuration.maxRules, maxBodyBytes: 1 << 20,
-            presets: sidecar.configuration.presets, logger: sidecar.logger)
+            presets: sidecar.configuration.presets, tracer: tracer, logger: sidecar.logger)
         sandboxID = sidecar.configuration.sandboxID
         isOpen = sidecar.configuration.token == nil
         answersInside = sidecar.configuration.answersInside
@@ -83,13 +84,15 @@ package final class SidecarServer: Sendable {
     private static let interval = TimeAmount.milliseconds(500)
 
     /// Returns when the API is served. It waits for an event loop, so it must not be called on one.
-    package init(_ sidecar: Sidecar, metrics: @escaping @Sendable () -> String = { "" }) throws {
+    package init(
+        _ sidecar: Sidecar, tracer: Tracer? = nil, metrics: @escaping @Sendable () -> String = { "" }
+    ) throws {
         self.sidecar = sidecar
         var limits = HTTPLimits()
         limits.maxConnections = 256
         server = HTTPServer(
             group: group, limits: limits, logger: sidecar.logger,
-            application: SidecarAPI(sidecar, metrics: metrics).http)
+            application: SidecarAPI(sidecar, tracer: tracer, metrics: metrics).http)
         let loop = group.next()
         refreshing = loop.scheduleRepeatedAsyncTask(initialDelay: Self.interval, delay: Self.interval) { _ in
             loop.makeFutureWithTask { try await Blocking.run { sidecar.refresh() } }

@@ -1,6 +1,7 @@
 import HTTPWire
 import NIOCore
 import NIOHTTP1
+import Tracing
 
 /// Decides which fields are passed on between a client and a sandbox, and which are replaced. A value without I/O.
 struct HeaderRules: Sendable {
@@ -10,6 +11,7 @@ struct HeaderRules: Sendable {
     /// Backend headers that are never added here; the caller must send them itself.
     private static let callersOwn = FieldNames(["opensandbox-secure-access", "opensandbox-egress-auth"])
     private static let structural = FieldNames(["host", "content-length", "transfer-encoding"])
+    private static let traceFields = FieldNames(["traceparent", "tracestate"])
     private let keepsHost: Bool
 
     /// An application behind it sees the host, authorization and cookies that its browser sent.
@@ -31,8 +33,10 @@ struct HeaderRules: Sendable {
     ///   - head: checked by `RequestHeadCheck`.
     ///   - target: path and query for the sandbox, without the backend's prefix.
     ///   - peer: the client's address; nil on a unix socket.
+    ///   - trace: goes on in the place of the client's; nil: what the client sends passes as any field does.
     func request(
-        _ head: HTTPRequestHead, target: String, backend: Backend, peer: String?, scheme: String, upgrade: String?
+        _ head: HTTPRequestHead, target: String, backend: Backend, peer: String?, scheme: String, upgrade: String?,
+        trace: TraceContext? = nil
     ) -> OutgoingRequest {
         let host = head.headers.first(name: "host")
         let named = Self.named(in: head.headers)
@@ -49,6 +53,9 @@ struct HeaderRules: Sendable {
             switch name.utf8.count {
             case 14 where name.isEqualIgnoringCase(to: "content-length"): length = value
             case 17 where name.isEqualIgnoringCase(to: "transfer-encoding"): isChunked = true
+            case 10 where trace != nil && Self.traceFields.contains(name),
+                11 where trace != nil && Self.traceFields.contains(name):
+                break
             case 6 where name.isEqualIgnoringCase(to: "cookie"):
                 guard passes(name, named, backend), let rest = AccessCookie.stripped(value) else { continue }
                 bytes.writeField(name, rest)
@@ -62,6 +69,7 @@ struct HeaderRules: Sendable {
         } else if let length {
             bytes.writeField("content-length", length)
         }
+        if let trace { for field in trace.fields { bytes.writeField(field.name, field.value) } }
         bytes.writeField("x-forwarded-proto", scheme)
         if let host { bytes.writeField("x-forwarded-host", host) }
         if let peer { bytes.writeField("x-forwarded-for", peer) }

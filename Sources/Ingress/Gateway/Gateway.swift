@@ -41,7 +41,9 @@ package final class Gateway: Sendable {
         rules.acceptsVersion1 = configuration.acceptsVersion1
         let traffic = TrafficBudget(configuration.traffic)
         self.traffic = traffic
-        loops = LoopStates(limits: configuration.limits, traffic: traffic, dialer: dialer) { [rules] in
+        loops = LoopStates(
+            limits: configuration.limits, traffic: traffic, dialer: dialer, tracer: configuration.tracer
+        ) { [rules] in
             GatewayPolicy(
                 configuration: configuration, directory: directory, access: AccessCheck(rules), traffic: traffic)
         }

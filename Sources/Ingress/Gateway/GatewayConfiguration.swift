@@ -1,5 +1,6 @@
 import SecureAccess
 import ServerTLS
+import Tracing
 
 /// The settings of a gateway.
 package struct GatewayConfiguration: Sendable {
@@ -35,6 +36,8 @@ package struct GatewayConfiguration: Sendable {
     /// Records used one-time routes; nil to accept none.
     package var spentTokens: SpentTokens?
     package var failures = FailureBudget.Limits()
+    /// Begins a span for each request; nil: nothing is traced.
+    package var tracer: Tracer?
     /// Names of this server's other processes that do not serve at the moment.
     package var down: @Sendable () -> [String] = { [] }
 

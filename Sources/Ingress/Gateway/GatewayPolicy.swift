@@ -9,6 +9,7 @@ struct GatewayPolicy: ProxyPolicy {
     let access: AccessCheck
     let traffic: TrafficBudget
     let closesRefusedWebSockets = false
+    let tracedRoute = "gateway"
 
     var limits: ProxyLimits { configuration.limits }
     var rules: HeaderRules { .gateway }

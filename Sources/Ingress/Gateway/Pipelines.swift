@@ -30,7 +30,7 @@ struct Pipelines: Sendable {
     private func configureHTTP1(_ channel: any Channel, scheme: String) throws {
         let state = loops.state(of: channel.eventLoop)
         let codec = HTTP1Codec(scheme: scheme, limits: limits.head)
-        let connection = ClientConnection(policy: state.policy, pool: state.pool, carrier: codec, logger: logger)
+        let connection = ClientConnection(state, carrier: codec, logger: logger)
         codec.connection = connection
         IngressMetrics.connectionOpened()
         try channel.pipeline.syncOperations.addHandlers([codec, connection])
@@ -57,7 +57,7 @@ struct Pipelines: Sendable {
         let state = loops.state(of: stream.eventLoop), codec = StreamCodec(scheme: scheme)
         try stream.pipeline.syncOperations.addHandlers([
             codec,
-            ClientConnection(policy: state.policy, pool: state.pool, carrier: codec, logger: logger),
+            ClientConnection(state, carrier: codec, logger: logger),
         ])
     }
 }

@@ -9,6 +9,7 @@ extension ClientConnection {
     func write(_ part: BodyPart) { carrier.write(part, from: context) }
 
     func answer(_ request: HTTPRequestHead, _ text: String) {
+        span?.answered(200)
         send(ErrorPage.plain(text), .ok, to: request, target: nil, closes: false, retryAfter: nil)
         complete(keepsAlive: request.persists && !isQuiescing && !carrier.isSingleRequest, requestEnded: false)
     }
@@ -40,6 +41,7 @@ extension ClientConnection {
     }
 
     private func send(_ error: ProxyError, to request: HTTPRequestHead, target: ProxyTarget?, closes: Bool) {
+        span?.answered(Int(error.status.code))
         if carrier.isSingleRequest, GRPC.isAsked(for: request.headers) {
             write(GRPC.answer(error))
             write(.end(nil))
@@ -79,6 +81,7 @@ extension ClientConnection {
 
     /// The response is written: the connection goes on, or ends when the client has it.
     func complete(keepsAlive: Bool, requestEnded: Bool) {
+        if span != nil { endSpan() }
         guard keepsAlive else {
             phase = .lingering
             context.flush()
@@ -102,6 +105,7 @@ extension ClientConnection {
     /// Ends the connection in the middle: a broken response is never taken for a complete one.
     func abort() {
         if case .exchanging(let exchange) = phase { exchange.backend?.close() }
+        if span != nil { endSpan(because: "broken off") }
         phase = .lingering
         close()
     }

@@ -2,6 +2,7 @@ import HTTPWire
 import Logging
 import NIOCore
 import NIOHTTP1
+import Tracing
 
 /// The way of one exchange: to a sandbox's connection, and back.
 extension ClientConnection {
@@ -14,7 +15,7 @@ extension ClientConnection {
         if case .to(let name) = upgrade { asked = name }
         let outgoing = policy.rules.request(
             head, target: target.target, backend: target.backend, peer: target.client ?? peer, scheme: scheme,
-            upgrade: asked)
+            upgrade: asked, trace: span?.context)
         // The parser takes nothing after a request for another protocol, agreed to or not.
         let keepsAlive = head.persists && upgrade == .none && !carrier.isSingleRequest
         let exchange = Exchange(
@@ -105,6 +106,7 @@ extension ClientConnection {
             return fail(.upgradeRefused)
         }
         exchange.responseStarted = true
+        span?.answered(head.code)
         exchange.noteFraming(of: head)
         var response = policy.rules.response(
             head, toHEAD: exchange.request.method == .HEAD, canChunk: exchange.clientCanChunk)
@@ -156,6 +158,7 @@ extension ClientConnection {
         policy.finish(&response, to: exchange.request, target: exchange.target)
         write(consume response)
         context.flush()
+        span?.answered(head.code)
         Tunnel.start(client: self, backend: connection, limits: limits)
     }
 }

@@ -2,6 +2,7 @@ import HTTPWire
 import Logging
 import NIOCore
 import NIOHTTP1
+import Tracing
 
 /// A client's connection, or one stream of one: takes its requests one at a time, has the policy decide, and exchanges parts with a sandbox's
 /// connection on the same event loop. Nothing here waits: both connections call each other, and the slower one stops the
@@ -26,6 +27,10 @@ final class ClientConnection: ChannelDuplexHandler {
     let limits: ProxyLimits
     let pool: BackendPool
     let logger: Logger
+    /// nil: nothing is traced.
+    private let tracer: Tracer?
+    /// Of the request that is being answered, or of the tunnel that it has become.
+    private(set) var span: ActiveSpan?
     private(set) var carrier: any RequestCarrier
     private(set) var context: ChannelHandlerContext!
     var phase = Phase.idle
@@ -43,11 +48,12 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Bytes that came behind a request for another protocol.
     private var leftovers: [ByteBuffer] = []
 
-    init(policy: any ProxyPolicy, pool: BackendPool, carrier: any RequestCarrier, logger: Logger) {
+    init(_ state: LoopState, carrier: any RequestCarrier, logger: Logger) {
         self.carrier = carrier
-        self.policy = policy
+        policy = state.policy
         limits = policy.limits
-        self.pool = pool
+        pool = state.pool
+        tracer = state.tracer
         self.logger = logger
     }
 
@@ -61,6 +67,7 @@ final class ClientConnection: ChannelDuplexHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         deadline.clear()
         self.context = nil
+        if span != nil { endSpan() }
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -130,6 +137,7 @@ final class ClientConnection: ChannelDuplexHandler {
 
     private func begin(_ received: HTTPRequestHead) {
         var head = received
+        if let tracer { span = tracer.begin(received, route: policy.tracedRoute) }
         switch policy.admit(&head, from: peer) {
         case .answer(let text): answer(head, text)
         case .refuse(let error): refuse(head, error)
@@ -198,9 +206,20 @@ final class ClientConnection: ChannelDuplexHandler {
 
     func close() { context?.close(promise: nil) }
 
+    /// - Parameter reason: why the answer is not whole; nil where it is.
+    func endSpan(because reason: String? = nil) {
+        if let reason { span?.fail(reason) }
+        span?.end()
+        span = nil
+    }
+
     func channelInactive(context: ChannelHandlerContext) {
         deadline.clear()
-        if case .exchanging(let exchange) = phase { exchange.backend?.close() }
+        if case .exchanging(let exchange) = phase {
+            exchange.backend?.close()
+            if span != nil { endSpan(because: "the client has gone") }
+        }
+        if span != nil { endSpan() }
         phase = .lingering
         queue.removeAll()
         context.fireChannelInactive()

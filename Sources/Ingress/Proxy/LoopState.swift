@@ -1,14 +1,18 @@
 import NIOCore
 import Synchronization
+import Tracing
 
 /// What the connections of one event loop have in common, and no other loop's. Nothing in it needs a lock.
 final class LoopState {
     let policy: any ProxyPolicy
     let pool: BackendPool
+    /// nil: nothing is traced.
+    let tracer: Tracer?
 
-    init(policy: any ProxyPolicy, pool: BackendPool) {
+    init(policy: any ProxyPolicy, pool: BackendPool, tracer: Tracer?) {
         self.policy = policy
         self.pool = pool
+        self.tracer = tracer
     }
 }
 
@@ -17,18 +21,20 @@ final class LoopStates: Sendable {
     private let limits: ProxyLimits
     private let traffic: TrafficBudget?
     private let dialer: (any InsideDialer)?
+    private let tracer: Tracer?
     private let http2Ports = HTTP2Ports()
     private let policy: @Sendable () -> any ProxyPolicy
     private let states = Mutex<[ObjectIdentifier: NIOLoopBound<LoopState>]>([:])
 
     /// - Parameter policy: makes one for each loop.
     init(
-        limits: ProxyLimits, traffic: TrafficBudget? = nil, dialer: (any InsideDialer)? = nil,
+        limits: ProxyLimits, traffic: TrafficBudget? = nil, dialer: (any InsideDialer)? = nil, tracer: Tracer? = nil,
         policy: @escaping @Sendable () -> any ProxyPolicy
     ) {
         self.limits = limits
         self.traffic = traffic
         self.dialer = dialer
+        self.tracer = tracer
         self.policy = policy
     }
 
@@ -41,7 +47,8 @@ final class LoopStates: Sendable {
                 LoopState(
                     policy: policy(),
                     pool: BackendPool(
-                        loop: loop, limits: limits, traffic: traffic, dialer: dialer, http2Ports: http2Ports)),
+                        loop: loop, limits: limits, traffic: traffic, dialer: dialer, http2Ports: http2Ports),
+                    tracer: tracer),
                 eventLoop: loop)
             states[key] = state
             return state

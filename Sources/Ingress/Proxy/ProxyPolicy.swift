@@ -30,6 +30,8 @@ protocol ProxyPolicy {
     var rules: HeaderRules { get }
     /// A WebSocket that cannot be opened is opened and closed with a code, so that a client sees the reason.
     var closesRefusedWebSockets: Bool { get }
+    /// What spans of its requests call the way that they take.
+    var tracedRoute: String { get }
     /// Called on the event loop for every request; may put the target into its canonical form.
     /// - Parameter client: its address; nil on a unix socket.
     func admit(_ head: inout HTTPRequestHead, from client: String?) -> Admission

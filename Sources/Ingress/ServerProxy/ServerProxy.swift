@@ -2,6 +2,7 @@ import HTTPServer
 import Logging
 import NIOCore
 import NIOHTTP1
+import Tracing
 
 /// Serves `[/v1]/sandboxes/{id}/proxy/{port}/…`: a route of the lifecycle API.
 package final class ServerProxy: Sendable {
@@ -25,10 +26,10 @@ package final class ServerProxy: Sendable {
     package init(
         directory: any EndpointDirectory, group: any EventLoopGroup, codes: Codes, limits: ProxyLimits = ProxyLimits(),
         dialer: (any InsideDialer)? = nil, answersTo: @escaping @Sendable (String) -> Bool = { _ in true },
-        logger: Logger
+        tracer: Tracer? = nil, logger: Logger
     ) {
         let rules = AccessRules(keys: nil, budget: FailureBudget(logger: logger)) { 0 }
-        loops = LoopStates(limits: limits, dialer: dialer) {
+        loops = LoopStates(limits: limits, dialer: dialer, tracer: tracer) {
             ServerProxyPolicy(
                 directory: directory, limits: limits, access: AccessCheck(rules), codes: codes,
                 answersTo: answersTo)
@@ -44,8 +45,7 @@ package final class ServerProxy: Sendable {
 extension ServerProxy: HTTPRelay {
     package func makeHandler(on connection: ServerConnection, eventLoop: any EventLoop) -> any RelayHandler {
         let state = loops.state(of: eventLoop)
-        return ClientConnection(
-            policy: state.policy, pool: state.pool, carrier: RoutedCarrier(connection), logger: logger)
+        return ClientConnection(state, carrier: RoutedCarrier(connection), logger: logger)
     }
 }
 

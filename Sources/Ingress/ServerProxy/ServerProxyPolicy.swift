@@ -8,6 +8,7 @@ struct ServerProxyPolicy: ProxyPolicy {
     let directory: any EndpointDirectory
     let limits: ProxyLimits
     let closesRefusedWebSockets = true
+    let tracedRoute = ServerProxy.route
     private let access: AccessCheck
     private let codes: ServerProxy.Codes
     private let answersTo: @Sendable (String) -> Bool

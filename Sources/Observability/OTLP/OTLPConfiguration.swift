@@ -1,23 +1,39 @@
 import HTTPClient
 import System
 
-/// Where metrics are exported to, by OpenTelemetry's variables (OTel specification, "OTLP Exporter Configuration" and
+/// Where metrics or traces are exported to, by OpenTelemetry's variables (OTel specification, "OTLP Exporter Configuration" and
 /// "Environment Variables").
 package struct OTLPConfiguration: Sendable {
+    package enum Signal: String, Sendable {
+        case metrics = "METRICS"
+        /// Off unless somebody asks for them: each request costs the collector something.
+        case traces = "TRACES"
+
+        var exporter: String { self == .metrics ? "METRICS_EXPORTER" : "TRACES_EXPORTER" }
+        var path: String { self == .metrics ? "/v1/metrics" : "/v1/traces" }
+        /// Milliseconds between two exports.
+        var interval: (variable: String, usual: UInt64) {
+            self == .metrics ? ("METRIC_EXPORT_INTERVAL", 60_000) : ("BSP_SCHEDULE_DELAY", 5000)
+        }
+    }
+
     package var endpoint: HTTPEndpoint
     package var headers: [(name: String, value: String)] = []
     /// Milliseconds.
     package var timeout: UInt64 = 10_000
-    package var interval: UInt64 = 60_000
+    package var interval: UInt64
     package var tls = ClientTLS()
     /// Attributes of the resource: `service.name` and the operator's.
     package var attributes: [MetricsRegistry.Dimension] = []
 
-    /// Nil if no endpoint is given, or metrics are switched off.
-    /// - Parameter endpoint: the program's own setting, which the variables override.
+    /// Nil if no endpoint is given, or the signal is switched off.
+    /// - Parameters:
+    ///   - endpoint: the program's own setting, which the variables override.
+    ///   - isOn: where no variable says it; metrics are on unless told otherwise, traces are not.
     /// - Throws: `OTLPConfigurationError` with the invalid variable; its value is not repeated.
     package init?(
-        environment: [String: String], service: String, endpoint setting: String? = nil
+        environment: [String: String], service: String, endpoint setting: String? = nil, signal: Signal = .metrics,
+        isOn: Bool? = nil
     ) throws(OTLPConfigurationError) {
         func value(_ names: String...) -> (name: String, text: String)? {
             for name in names {
@@ -27,26 +43,28 @@ package struct OTLPConfiguration: Sendable {
             return nil
         }
         guard value("SDK_DISABLED")?.text.lowercased() != "true" else { return nil }
-        switch value("METRICS_EXPORTER")?.text.lowercased() {
+        func own(_ name: String) -> String { "EXPORTER_OTLP_\(signal.rawValue)_\(name)" }
+        switch value(signal.exporter)?.text.lowercased() {
         case "none": return nil
-        case nil, "otlp": break
-        default: throw OTLPConfigurationError("OTEL_METRICS_EXPORTER", "use otlp or none")
+        case "otlp": break
+        case nil: guard isOn ?? (signal == .metrics) else { return nil }
+        default: throw OTLPConfigurationError("OTEL_" + signal.exporter, "use otlp or none")
         }
-        if let (name, text) = value("EXPORTER_OTLP_METRICS_PROTOCOL", "EXPORTER_OTLP_PROTOCOL"), text == "grpc" {
+        if let (name, text) = value(own("PROTOCOL"), "EXPORTER_OTLP_PROTOCOL"), text == "grpc" {
             throw OTLPConfigurationError(name, "gRPC is not spoken; use http/json")
         }
         let advice = "use an http:// or https:// URL"
-        if let (name, text) = value("EXPORTER_OTLP_METRICS_ENDPOINT") {
+        if let (name, text) = value(own("ENDPOINT")) {
             guard let named = HTTPEndpoint(text) else { throw OTLPConfigurationError(name, advice) }
             // The reference's documentation gives a collector without a path.
-            endpoint = named.target == "/" ? named.appending("/v1/metrics") : named
+            endpoint = named.target == "/" ? named.appending(signal.path) : named
         } else if let (name, text) = value("EXPORTER_OTLP_ENDPOINT") ?? setting.map({ ("otel.endpoint", $0) }) {
             guard let base = HTTPEndpoint(text) else { throw OTLPConfigurationError(name, advice) }
-            endpoint = base.appending("/v1/metrics")
+            endpoint = base.appending(signal.path)
         } else {
             return nil
         }
-        if let (name, text) = value("EXPORTER_OTLP_METRICS_HEADERS", "EXPORTER_OTLP_HEADERS") {
+        if let (name, text) = value(own("HEADERS"), "EXPORTER_OTLP_HEADERS") {
             headers = try Self.pairs(text, name)
             guard headers.allSatisfy({ ClientRequest.isLegal(name: $0.name, value: $0.value) }) else {
                 throw OTLPConfigurationError(name, "use headers that a request may have")
@@ -55,14 +73,15 @@ package struct OTLPConfiguration: Sendable {
         for (part, name) in [
             (\ClientTLS.authorities, "CERTIFICATE"), (\.certificate, "CLIENT_CERTIFICATE"), (\.key, "CLIENT_KEY"),
         ] {
-            if let (_, path) = value("EXPORTER_OTLP_METRICS_" + name, "EXPORTER_OTLP_" + name) {
+            if let (_, path) = value(own(name), "EXPORTER_OTLP_" + name) {
                 tls[keyPath: part] = .file(path)
             }
         }
-        if let (name, text) = value("EXPORTER_OTLP_METRICS_TIMEOUT", "EXPORTER_OTLP_TIMEOUT") {
+        if let (name, text) = value(own("TIMEOUT"), "EXPORTER_OTLP_TIMEOUT") {
             timeout = try Self.milliseconds(text, name)
         }
-        if let (name, text) = value("METRIC_EXPORT_INTERVAL") { interval = try Self.milliseconds(text, name) }
+        interval = signal.interval.usual
+        if let (name, text) = value(signal.interval.variable) { interval = try Self.milliseconds(text, name) }
         var named: [(name: String, value: String)] = []
         if let (name, text) = value("RESOURCE_ATTRIBUTES") { named = try Self.pairs(text, name) }
         let isNamed = named.contains { $0.name == "service.name" }

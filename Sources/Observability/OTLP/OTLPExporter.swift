@@ -12,9 +12,7 @@ package struct OTLPExporter: Sendable {
     private let registry: MetricsRegistry
     private let scope: String
     private let version: String
-    private let client: HTTPClient
-    private let peer: HTTPPeer
-    private let logger: Logger
+    private let outlet: OTLPOutlet
     private let start = SystemClock.wallNanoseconds()
 
     /// - Parameter scope: the meter's name: `opensandbox/egress`.
@@ -26,13 +24,7 @@ package struct OTLPExporter: Sendable {
         self.registry = registry
         self.scope = scope
         self.version = version
-        self.client = client
-        var peer = HTTPPeer(configuration.endpoint)
-        peer.headers = configuration.headers + [("Content-Type", "application/json")]
-        peer.tls = configuration.tls
-        peer.deadlines = ClientDeadlines(total: configuration.timeout)
-        self.peer = peer
-        self.logger = logger
+        outlet = OTLPOutlet(configuration, client: client, logger: logger)
     }
 
     /// Exports until the task is cancelled, and once more then.
@@ -49,13 +41,6 @@ package struct OTLPExporter: Sendable {
         let document = OTLPDocument(
             registry.snapshot(), resource: configuration.attributes, scope: scope, version: version, start: start,
             now: SystemClock.wallNanoseconds())
-        let request = ClientRequest(
-            "POST", configuration.endpoint.target, body: .bytes(document.encoded), mayRepeat: true)
-        let retries = RetryPolicy(BackOff(first: 1000, longest: min(30_000, configuration.interval)), attempts: 5)
-        let delivery = await client.deliver(request, to: peer, retries)
-        if case .failed(let reason) = delivery {
-            logger.warning("metrics not exported", metadata: ["collector": "\(peer)", "error": "\(reason)"])
-        }
-        return delivery == .done
+        return await outlet.send("metrics", document.encoded, isLast: Task.isCancelled)
     }
 }

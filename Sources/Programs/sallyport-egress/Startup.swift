@@ -83,17 +83,15 @@ enum Startup {
             common: configuration.outlets.attributes.map { MetricsRegistry.Dimension($0.name, $0.value) })
     }
 
-    /// Sends metrics to a collector, if one is configured. The sandbox's policy does not apply to that.
-    static func export(
-        _ configuration: OTLPConfiguration?, _ metrics: MetricsRegistry, of sidecar: Sidecar
-    ) -> Task<Void, Never>? {
-        metrics.collect(ResourceUse(prefix: "egress"))
-        metrics.collect { [.init("egress.nftables.rules.count", .gauge, Double(sidecar.ruleCount))] }
-        guard let configuration else { return nil }
-        let exporter = OTLPExporter(
-            configuration, registry: metrics, scope: "opensandbox/egress", version: Observability.release,
-            client: sidecar.client, logger: logger(sidecar.configuration.logLevel))
-        return Task { await exporter.run() }
+    /// Sends metrics and traces to a collector, if one is configured. The sandbox's policy does not apply to that.
+    static func exports(
+        _ metrics: OTLPConfiguration?, _ traces: TraceConfiguration?, _ registry: MetricsRegistry, of sidecar: Sidecar
+    ) -> Exports {
+        registry.collect(ResourceUse(prefix: "egress"))
+        registry.collect { [.init("egress.nftables.rules.count", .gauge, Double(sidecar.ruleCount))] }
+        return Exports(
+            metrics: metrics, traces: traces, registry: registry, scope: "opensandbox/egress", client: sidecar.client,
+            logger: logger(sidecar.configuration.logLevel))
     }
 
     static func announce(_ sidecar: Sidecar) {

@@ -45,10 +45,13 @@ EndSignals.install()
 let sidecar: Sidecar
 let metrics: MetricsRegistry
 let exporter: OTLPConfiguration?
+let traces: TraceConfiguration?
 do {
     let configuration = try Startup.configuration()
     metrics = Startup.metrics(configuration)
     exporter = try OTLPConfiguration(
+        environment: Startup.environment, service: "opensandbox-egress-" + Observability.release)
+    traces = try TraceConfiguration(
         environment: Startup.environment, service: "opensandbox-egress-" + Observability.release)
     sidecar = try Sidecar(closed, configuration: configuration, logger: Startup.logger(configuration.logLevel))
 } catch let error as EgressError {
@@ -60,18 +63,19 @@ do {
 // The rules are in force.
 NIOSingletons.groupLoopCountSuggestion = 1
 NIOSingletons.blockingPoolThreadCountSuggestion = 2
+let exports = Startup.exports(exporter, traces, metrics, of: sidecar)
 let server: SidecarServer
 do {
-    server = try SidecarServer(sidecar) { metrics.prometheusText() }
+    server = try SidecarServer(sidecar, tracer: exports.tracer) { metrics.prometheusText() }
 } catch {
     Exit.now(.failed, "the policy API cannot listen on \(sidecar.configuration.address): \(error)")
 }
 Startup.announce(sidecar)
-let export = Startup.export(exporter, metrics, of: sidecar)
+let export = exports.start()
 EndSignals.waitForNext()
 Task.detached {
-    export?.cancel()
     await server.shutdown()
+    await Exports.end(export)
     exit(0)
 }
 while true { pause() }

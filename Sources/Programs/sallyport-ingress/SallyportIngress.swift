@@ -46,19 +46,26 @@ struct Command: ParsableCommand {
         guard let format = LogFormat(rawValue: options.logFormat) else {
             throw ValidationError("--log-format is text or json")
         }
-        _ = Observability.bootstrap(level: level, format: format)
+        let metrics = Observability.bootstrap(level: level, format: format)
         LongRunning.prepare()
         let signals: EndSignals
         do {
             signals = try EndSignals.listen()
-            try await serve(until: signals, Logger(label: "sallyport-ingress"))
+            try await serve(until: signals, metrics, Logger(label: "sallyport-ingress"))
         } catch {
             Console.complain("sallyport-ingress: \(error)\n")
             throw ExitCode(1)
         }
     }
 
-    private func serve(until signals: EndSignals, _ logger: Logger) async throws {
+    private func serve(
+        until signals: EndSignals, _ metrics: MetricsRegistry, _ logger: Logger
+    ) async throws {
+        let environment = ProcessInfo.processInfo.environment, service = "opensandbox-ingress"
+        let exports = Exports(
+            metrics: try OTLPConfiguration(environment: environment, service: service),
+            traces: try TraceConfiguration(environment: environment, service: service), registry: metrics,
+            scope: "opensandbox/ingress", logger: logger)
         let publisher = try options.renewals().map { RenewPublisher($0, logger: logger) }
         let directory = RemoteDirectory(
             address: try DirectoryAddress(options.directory),
@@ -79,6 +86,7 @@ struct Command: ParsableCommand {
         configuration.spentTokens = try options.oneTimeFile.map {
             try SpentTokens(path: $0, now: SystemClock.wallSeconds())
         }
+        configuration.tracer = exports.tracer
         let gateway = Gateway(
             configuration: configuration, directory: directory, group: MultiThreadedEventLoopGroup.singleton,
             logger: logger)
@@ -91,8 +99,10 @@ struct Command: ParsableCommand {
             }
         }
         Console.say("the gateway listens on \(options.host):\(address.port ?? 0)\n")
+        let export = exports.start()
         await signals.wait()
         following.cancel()
         await gateway.shutdown()
+        await Exports.end(export)
     }
 }

@@ -144,7 +144,8 @@ struct IngressCommand: ParsableCommand {
             settings.gateway.port = port ?? settings.gateway.port
             tls.apply(to: &settings)
         } start: { program in
-            let gateway = try await IngressProgram(settings: program.settings, logger: program.logger)
+            let gateway = try await IngressProgram(
+                settings: program.settings, metrics: program.metrics, logger: program.logger)
             Console.say("the gateway listens on \(program.settings.gateway.host):\(gateway.port)\n")
             return { await gateway.shutdown() }
         }

@@ -3,6 +3,7 @@ import FoundationEssentials
 import HTTPClient
 import Spelling
 import Synchronization
+import Tracing
 
 /// What execd is told to begin a sandbox that was made ahead of its use (`POST /internal/init`, docs/execd.md#gated-start).
 struct HeldStart: Encodable {
@@ -41,11 +42,17 @@ extension HeldStart {
         peer.deadlines = ClientDeadlines(connect: 5000, total: Self.patience)
         // Texts, numbers and lists can always be encoded.
         let body = [UInt8](try! JSONEncoder().encode(self))
-        let request = ClientRequest(
-            "POST", "/internal/init",
-            headers: [("Content-Type", "application/json"), (Self.tokenHeader, token ?? "")], body: .bytes(body))
+        let headers = [("Content-Type", "application/json"), (Self.tokenHeader, token ?? "")], asked = peer
         let answer: ClientResponse
-        do throws(HTTPClientError) { answer = try await HTTPClient.shared.send(request, to: peer) } catch {
+        do throws(HTTPClientError) {
+            answer = try await ActiveSpan.within("execd POST /internal/init", .client) {
+                () async throws(HTTPClientError) in
+                let request = ClientRequest(
+                    "POST", "/internal/init", headers: headers + (ActiveSpan.current?.context.fields ?? []),
+                    body: .bytes(body))
+                return try await HTTPClient.shared.send(request, to: asked)
+            }
+        } catch {
             guard error != .cancelled else { throw .cancelled }
             return Refusal(reason: "\(error)", isAnswer: false)
         }

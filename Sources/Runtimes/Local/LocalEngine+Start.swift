@@ -1,6 +1,7 @@
 import Netfilter
 import Synchronization
 import System
+import Tracing
 
 #if canImport(Glibc)
     import Glibc
@@ -15,7 +16,10 @@ extension LocalEngine {
             let (record, folder) = try known(id)
             // The last thing that a create makes: nothing else refuses it after a folder or volume was made for it.
             let mounts = try await mounts(record, folder, bucketKeys)
-            try await threads.run { [self] () throws(RuntimeError) in try start(record, folder, mounts) }
+            let span = ActiveSpan.current
+            try await threads.run { [self] () throws(RuntimeError) in
+                try start(record, folder, mounts, in: span)
+            }
         }
     }
 
@@ -31,7 +35,7 @@ extension LocalEngine {
     }
 
     private func start(
-        _ record: SandboxRecord, _ folder: SandboxFolder, _ mounts: VolumeMounts
+        _ record: SandboxRecord, _ folder: SandboxFolder, _ mounts: VolumeMounts, in span: ActiveSpan?
     ) throws(RuntimeError) {
         defer { withExtendedLifetime(mounts) {} }
         let id = record.spec.id
@@ -62,6 +66,8 @@ extension LocalEngine {
         guard let process = process(in: folder) else {
             throw .ended(watch.end(), in: folder)
         }
+        let reaching = span?.child("create.reach")
+        defer { reaching?.end() }
         switch wait.untilReached(process) {
         case .reached where !watch.hasReport: watcher.watch(process, watch)
         case .reached, .ended: throw .ended(watch.end(), in: folder)

@@ -3,6 +3,7 @@ import Metrics
 import Netfilter
 import Spelling
 import Synchronization
+import Tracing
 
 /// Runs sandboxes on this machine, by combining its images, containers and guard in the right order.
 package final class LocalRuntime: SandboxRuntime {
@@ -54,7 +55,9 @@ package final class LocalRuntime: SandboxRuntime {
     package func create(
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement {
-        let (image, below) = try await files(of: spec.source)
+        let (image, below) = try await CreateStep.image.timed { () async throws(RuntimeError) in
+            try await files(of: spec.source)
+        }
         // From here on the sandbox's own record says what it stands on.
         defer { if case .snapshot = spec.source { layers.giveBack(below, image: image.root) } }
         reached(.imageReady)
@@ -180,9 +183,9 @@ package final class LocalRuntime: SandboxRuntime {
     private static func goOn() throws(RuntimeError) { if Task.isCancelled { throw .cancelled } }
 }
 
-/// The steps of a create, each with a timer: `sallyport_create_step_seconds`.
+/// The steps of a create, each with a timer, `sallyport_create_step_seconds`, and a span where the create is traced.
 private enum CreateStep: String {
-    case prepare, protect, start
+    case image, prepare, protect, start
     /// Of one that was made ahead.
     case policy, begin
 
@@ -193,7 +196,7 @@ private enum CreateStep: String {
             Timer(label: "sallyport_create_step_seconds", dimensions: [("step", rawValue)])
                 .recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
         }
-        return try await body()
+        return try await ActiveSpan.within("create." + rawValue) { () async throws(RuntimeError) in try await body() }
     }
 }
 

@@ -7,6 +7,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import SecureAccess
+import Tracing
 
 /// A directory that the test fills.
 final class TestDirectory: EndpointDirectory {
@@ -67,7 +68,7 @@ extension ProxyLimits {
 
 func withGateway<Result: Sendable>(
     _ directory: TestDirectory, mode: RouteMode = .header(), keys: KeyRing? = nil, limits: ProxyLimits = .patient,
-    failures: FailureBudget.Limits = FailureBudget.Limits(),
+    failures: FailureBudget.Limits = FailureBudget.Limits(), tracer: Tracer? = nil,
     _ body: @Sendable (SocketAddress) async throws -> Result
 ) async throws -> Result {
     var configuration = GatewayConfiguration(mode: mode, keys: keys.map { LiveKeys($0) })
@@ -75,6 +76,7 @@ func withGateway<Result: Sendable>(
     configuration.port = 0
     configuration.limits = limits
     configuration.failures = failures
+    configuration.tracer = tracer
     let gateway = Gateway(
         configuration: configuration, directory: directory, group: MultiThreadedEventLoopGroup.singleton,
         logger: Logger(label: "test"))
@@ -92,12 +94,14 @@ func withGateway<Result: Sendable>(
 /// An HTTP server with the proxy as a route, and another route for all else that answers "behind".
 func withServerProxy<Result: Sendable>(
     _ directory: TestDirectory, limits: ProxyLimits = .patient, idleTimeout: TimeAmount = .seconds(75),
+    tracer: Tracer? = nil,
     _ body: @Sendable (SocketAddress) async throws -> Result
 ) async throws -> Result {
     let group = MultiThreadedEventLoopGroup.singleton
     let codes = ServerProxy.Codes(sandboxNotFound: "TEST::SANDBOX_NOT_FOUND", invalidPort: "TEST::INVALID_PORT")
     let proxy = ServerProxy(
-        directory: directory, group: group, codes: codes, limits: limits, logger: Logger(label: "test"))
+        directory: directory, group: group, codes: codes, limits: limits, tracer: tracer,
+        logger: Logger(label: "test"))
     var serverLimits = HTTPLimits()
     serverLimits.idleTimeout = idleTimeout
     var http = HTTPAPI(.decoded, logger: Logger(label: "test")) { error, _ in
