@@ -17,6 +17,8 @@ test=(
     curl dns2tcp dnsutils hping3 iodine net-tools nmap openssl ptunnel-ng python3-scapy
     # peers of the gateway, and what overloads it (Tests/Gateway)
     haproxy nginx-light slowhttptest
+    # what reads the metrics (Tests/Conformance/test_metrics.py)
+    prometheus
 )
 case "${1:-}" in
     build) ;;

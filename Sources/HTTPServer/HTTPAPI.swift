@@ -1,6 +1,7 @@
 import HTTPWire
 import Logging
 import NIOHTTP1
+import System
 import Tracing
 
 /// What every API refuses alike; each says it in its contract's shape.
@@ -33,6 +34,9 @@ package struct HTTPAPI: Sendable {
     package var sendsRequestIDs = false
     /// Returns when what an answer says is true everywhere it matters; the answer waits for it.
     package var settled: @Sendable () async -> Void = {}
+    /// Told of each request that no relay has, when its answer has been sent: its route's pattern, nil if there is none, its status, and
+    /// how many nanoseconds that took.
+    package var measured: (@Sendable (HTTPMethod, _ route: String?, _ status: Int, UInt64) -> Void)?
     /// Begins a span for each request that no relay has; nil: nothing is traced.
     package var tracer: Tracer?
     /// Completes every answer.
@@ -152,12 +156,15 @@ extension HTTPAPI: HTTPApplication {
     private func answer(
         _ request: HTTPRequest, _ match: Router<Endpoint>.Match, _ writer: HTTPResponseWriter, _ span: ActiveSpan?
     ) async {
+        let begun = measured == nil ? 0 : SystemClock.monotonicNanoseconds()
         let reply = await reply(to: request, match)
         span?.answered(Int(reply.status.code))
         do { try await writer.send(reply) } catch HTTPBodyError.clientGone {} catch {
             span?.fail("broken off")
             logger.error("an answer broke off", metadata: ["path": "\(request.path)", "error": "\(error)"])
         }
+        measured?(
+            request.method, match.route, Int(reply.status.code), SystemClock.monotonicNanoseconds() &- begun)
     }
 
     package func refusal(_ error: HTTPMessageError) -> Reply {

@@ -14,7 +14,7 @@ extension Tracer {
     /// A span for a request that a server or a gateway has received, with the attributes of OpenTelemetry's conventions for HTTP.
     /// - Parameter route: of few values; nil where there is none.
     package func begin(_ head: HTTPRequestHead, route: String?) -> ActiveSpan {
-        let method = RequestMethod.known.contains(head.method.rawValue) ? head.method.rawValue : nil
+        let method = RequestMethod.known(head.method)
         let name = (method ?? "HTTP") + (route.map { " " + $0 } ?? "")
         let span = begin(name, parent: TraceContext(head.headers))
         guard span.context.isSampled else { return span }
@@ -32,7 +32,11 @@ extension ActiveSpan {
     }
 }
 
-private enum RequestMethod {
-    /// Any other text of a client would be a name of its own.
-    static let known: Set = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"]
+package enum RequestMethod {
+    private static let names: Set = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"]
+
+    /// - Returns: nil for any other text of a client, which would be a name of its own in traces and metrics.
+    package static func known(_ method: HTTPMethod) -> String? {
+        names.contains(method.rawValue) ? method.rawValue : nil
+    }
 }

@@ -125,8 +125,8 @@ package final class MetricsRegistry: MetricsFactory, Sendable {
     package func prometheusText() -> String {
         let snapshot = snapshot()
         var text = PrometheusText()
-        for (key, value) in snapshot.counters { text.sample(key, type: "counter", value: value) }
-        for (key, value) in snapshot.gauges { text.sample(key, type: "gauge", value: value) }
+        for (key, value) in snapshot.counters { text.sample(key, .counter, value: value) }
+        for (key, value) in snapshot.gauges { text.sample(key, .gauge, value: value) }
         for (key, distribution) in snapshot.distributions { text.histogram(key, distribution) }
         return text.rendered
     }

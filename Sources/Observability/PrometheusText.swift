@@ -1,23 +1,37 @@
-/// Builds Prometheus' text format 0.0.4: a TYPE line before the first sample of each name.
+/// Builds Prometheus' text format 0.0.4: HELP and TYPE before the first sample of each name.
 struct PrometheusText {
     private(set) var rendered = ""
     private var typed: Set<String> = []
 
-    mutating func sample(_ key: MetricsRegistry.Key, type: String, value: Double) {
-        declare(key.name, type)
-        line(key.name, key.labels, value)
+    enum Kind: String { case counter, gauge, histogram }
+
+    mutating func sample(_ key: MetricsRegistry.Key, _ kind: Kind, value: Double) {
+        let name = Self.family(key.label, kind)
+        declare(name, key, kind)
+        line(name, key.labels, value)
     }
 
     mutating func histogram(_ key: MetricsRegistry.Key, _ snapshot: Distribution.Snapshot) {
-        declare(key.name, "histogram")
+        let name = Self.family(key.label, .histogram)
+        declare(name, key, .histogram)
         var cumulative: Int64 = 0
         for (bound, count) in zip(Distribution.bounds, snapshot.buckets) {
             cumulative += count
-            line(key.name + "_bucket", Self.join(key.labels, #"le="\#(Self.number(bound))""#), Double(cumulative))
+            line(name + "_bucket", Self.join(key.labels, #"le="\#(Self.number(bound))""#), Double(cumulative))
         }
-        line(key.name + "_bucket", Self.join(key.labels, #"le="+Inf""#), Double(snapshot.count))
-        line(key.name + "_sum", key.labels, snapshot.sum)
-        line(key.name + "_count", key.labels, Double(snapshot.count))
+        line(name + "_bucket", Self.join(key.labels, #"le="+Inf""#), Double(snapshot.count))
+        line(name + "_sum", key.labels, snapshot.sum)
+        line(name + "_count", key.labels, Double(snapshot.count))
+    }
+
+    /// A metric's name by Prometheus' conventions: `MetricCatalog`.
+    static func family(_ label: String, _ kind: Kind) -> String {
+        var name = Self.name(label)
+        func cut(_ end: String) { if name.hasSuffix(end) { name.removeLast(end.utf8.count) } }
+        if kind == .counter { cut("_total") }
+        if kind != .histogram { cut("_count") }
+        if let unit = MetricCatalog.entries[label]?.unit, !name.hasSuffix("_" + unit) { name += "_" + unit }
+        return kind == .counter ? name + "_total" : name
     }
 
     /// Makes a legal metric name: any character but letters, digits, underscores and colons becomes an underscore.
@@ -51,8 +65,10 @@ struct PrometheusText {
 
     private static func join(_ left: String, _ right: String) -> String { left.isEmpty ? right : left + "," + right }
 
-    private mutating func declare(_ name: String, _ type: String) {
-        if typed.insert(name).inserted { rendered += "# TYPE \(name) \(type)\n" }
+    private mutating func declare(_ name: String, _ key: MetricsRegistry.Key, _ kind: Kind) {
+        guard typed.insert(name).inserted else { return }
+        if let help = MetricCatalog.entries[key.label]?.help { rendered += "# HELP \(name) \(help)\n" }
+        rendered += "# TYPE \(name) \(kind.rawValue)\n"
     }
 
     private mutating func line(_ name: String, _ labels: String, _ value: Double) {
@@ -64,17 +80,20 @@ extension MetricsRegistry {
     /// One text of several processes' texts: what has one name stands together, as the format wants it. A series that two of
     /// them have is taken from the first.
     package static func merged(_ texts: [String]) -> String {
-        var order: [Substring] = [], families: [Substring: (head: Substring, lines: [Substring])] = [:]
+        var order: [Substring] = [], families: [Substring: (head: [Substring], lines: [Substring])] = [:]
         var seen: Set<Substring> = []
         for text in texts {
-            var family: Substring = ""
+            var family: Substring = "", help: Substring?
             for line in text.split(separator: "\n") {
-                if line.hasPrefix("# TYPE ") {
+                if line.hasPrefix("# HELP ") {
+                    help = line
+                } else if line.hasPrefix("# TYPE ") {
                     family = line.split(separator: " ").dropFirst(2).first ?? ""
                     if families[family] == nil {
-                        families[family] = (line, [])
+                        families[family] = ((help.map { [$0] } ?? []) + [line], [])
                         order.append(family)
                     }
+                    help = nil
                 } else if !line.hasPrefix("#"), families[family] != nil,
                     seen.insert(line[..<(line.lastIndex(of: " ") ?? line.endIndex)]).inserted
                 {
@@ -84,7 +103,7 @@ extension MetricsRegistry {
         }
         return order.map { name in
             let family = families[name]!
-            return ([family.head] + family.lines).joined(separator: "\n") + "\n"
+            return (family.head + family.lines).joined(separator: "\n") + "\n"
         }.joined()
     }
 }

@@ -32,7 +32,7 @@ import Testing
                 #expect(lines.contains { $0.hasPrefix("# TYPE \(name) ") }, "\(line)")
                 #expect(Double(line.split(separator: " ").last ?? "") != nil, "\(line)")
             }
-            for name in ["execd_system_cpu_usage", "execd_system_memory_usage_bytes", "execd_system_process_count"] {
+            for name in ["execd_system_cpu_usage_ratio", "execd_system_memory_usage_bytes", "execd_system_processes"] {
                 #expect(lines.contains { $0.hasPrefix(name + " ") }, "\(name)")
             }
         }

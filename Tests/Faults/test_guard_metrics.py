@@ -50,20 +50,20 @@ def test_metrics_of_the_guards_own_process(arena, attacker):
         return after.get(name, 0) - before.get(name, 0)
 
     assert grown("egress_policy_denied_total") == 1
-    assert grown("egress_dns_query_duration_count") == 3, "one from the cache, one denied"
-    assert 1 <= grown("egress_dns_query_duration_sum") < 9
+    assert grown("egress_dns_query_duration_seconds_count") == 3, "one from the cache, one denied"
+    assert 1 <= grown("egress_dns_query_duration_seconds_sum") < 9
     assert grown('egress_dns_query_failed_total{reason="rcode"}') == 1
     assert grown('egress_dns_query_failed_total{reason="upstream_error"}') == 1
-    assert grown("egress_nftables_updates_count") >= 1
-    assert after[f'egress_nftables_rules_count{{sandbox_id="{one.id}"}}'] == 4
+    assert grown("egress_nftables_updates_total") >= 1
+    assert after[f'egress_nftables_rules{{sandbox_id="{one.id}"}}'] == 4
     assert after["egress_system_memory_usage_bytes"] > 1 << 20
     # Not twice in one tick of the processor's clock.
-    eventually(lambda: 0 <= metrics().get("egress_system_cpu_utilization", -1) <= 1, within=5, what="the processors' use")
+    eventually(lambda: 0 <= metrics().get("egress_system_cpu_utilization_ratio", -1) <= 1, within=5, what="the processors' use")
 
     address = f"http://127.0.0.1:{arena.metrics_port}"
     text = httpx.get(address + "/metrics").text
     assert set(re.findall(r"^# TYPE (\S+)", text, re.M)) >= {
-        "egress_policy_denied_total", "egress_dns_query_duration", "egress_dns_query_failed_total"}
+        "egress_policy_denied_total", "egress_dns_query_duration_seconds", "egress_dns_query_failed_total"}
     assert "one.example" not in text and "two.example" not in text, "no name is a label"
     assert httpx.get(address + "/sandboxes").status_code == 404, "metrics, and nothing else"
     assert httpx.put(address + f"/sandboxes/{one.id}").status_code == 404

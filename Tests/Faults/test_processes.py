@@ -128,7 +128,7 @@ def test_metrics_of_all_three_are_read_at_the_api(own_server):
     text = own_server.api.get("/metrics").text
     for name in PARTS:
         assert f'sallyport_part_up{{part="{name}"}} 1\n' in text
-    for family in ("egress_nftables_rules_count", "sallyport_ingress", "sallyport_leftovers"):
+    for family in ("egress_nftables_rules", "sallyport_ingress", "sallyport_leftovers"):
         assert family in text, (family, text)
     families = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(families) == len(set(families))

@@ -12,9 +12,9 @@ import Testing
         registry.makeCounter(label: "dns.queries", dimensions: [("verdict", "deny")]).increment(by: 1)
         #expect(
             registry.prometheusText() == """
-                # TYPE dns_queries counter
-                dns_queries{verdict="allow"} 5
-                dns_queries{verdict="deny"} 1
+                # TYPE dns_queries_total counter
+                dns_queries_total{verdict="allow"} 5
+                dns_queries_total{verdict="deny"} 1
 
                 """)
     }
@@ -42,7 +42,7 @@ import Testing
 
     @Test func `label values are escaped and names made legal`() {
         registry.makeCounter(label: "9 lives", dimensions: [("a-b", "x\"y\\z\n")]).increment(by: 1)
-        #expect(registry.prometheusText().hasSuffix("_9_lives{a_b=\"x\\\"y\\\\z\\n\"} 1\n"))
+        #expect(registry.prometheusText().hasSuffix("_9_lives_total{a_b=\"x\\\"y\\\\z\\n\"} 1\n"))
     }
 }
 

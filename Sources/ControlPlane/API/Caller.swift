@@ -60,10 +60,20 @@ extension LifecycleAPI {
         return keys.former.key(of: text).map { Caller(name: $0.name + " (revoked)", key: $0.id, scope: $0.scope) }
     }
 
+    /// What stands in the place of a key. Prometheus can send a key in no other field than `Authorization`.
+    private func presented(by request: HTTPRequest) -> [String] {
+        let keys = request.headers[Self.keyHeader]
+        guard keys.isEmpty, request.path == Self.metricsPath else { return keys }
+        let scheme = "bearer "
+        return request.headers["authorization"].map {
+            $0.lowercased().hasPrefix(scheme) ? String($0.dropFirst(scheme.count)) : ""
+        }
+    }
+
     /// - Throws: 401.
     func caller(of request: HTTPRequest) throws(APIError) -> Caller {
         guard let apiKey else { return .anybody }
-        let presented = request.headers[Self.keyHeader]
+        let presented = presented(by: request)
         guard let text = presented.first, !text.isEmpty else {
             throw APIError(.unauthorized, "MISSING_API_KEY", "send the API key in the header \(Self.keyHeader)")
         }

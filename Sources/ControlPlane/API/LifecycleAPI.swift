@@ -12,6 +12,7 @@ import Tracing
 final class LifecycleAPI: Sendable {
     static let keyHeader = "OPEN-SANDBOX-API-KEY"
     static let version = "1.1.1"
+    static let metricsPath = "/metrics"
     /// The largest request body, in bytes.
     private static let maxBody = 4 << 20
 
@@ -75,6 +76,8 @@ final class LifecycleAPI: Sendable {
         http.sendsRequestIDs = true
         http.settled = settled
         http.tracer = tracer
+        let requests = RequestMetrics()
+        http.measured = { requests.note($0, $1, $2, nanoseconds: $3) }
         http.finish = { [self] reply, request in
             callers.share(&reply, with: request)
             audit?.note(request, reply, of: (try? caller(of: request)) ?? formerCaller(of: request))
@@ -83,7 +86,7 @@ final class LifecycleAPI: Sendable {
             .json(.ok, HealthView(down: health.down.map(\.rawValue)))
         }
         http.on(.GET, "/version", access: .open) { _ in .json(.ok, ["version": Self.version]) }
-        add(to: &http, .GET, "/metrics", .admin) { [metricsText] _ in .metrics(await metricsText()) }
+        add(to: &http, .GET, Self.metricsPath, .admin) { [metricsText] _ in .metrics(await metricsText()) }
         pages?.add(to: &http)
         add(to: &http, .POST, "/v1/metrics/events", .read) { [self] in try await metricsEvent($0.request) }
         for prefix in ["", "/v1"] {

@@ -59,6 +59,14 @@ final class CreateQueue: Sendable {
     /// Whether a create still waits for others.
     func isWaiting(_ id: String) -> Bool { state.withLock { $0.turns[id].map { !$0.hasCome } ?? false } }
 
+    /// How many are at work, and wait for those.
+    var counts: (running: Int, waiting: Int) {
+        state.withLock { state in
+            let running = state.turns.values.count { $0.hasCome }
+            return (running, state.turns.count - running)
+        }
+    }
+
     /// Gives back a create's place, whether its turn has come or not.
     func leave(_ id: String) {
         state.withLock { state in

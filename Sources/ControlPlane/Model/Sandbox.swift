@@ -3,7 +3,7 @@ import Runtimes
 import SecureAccess
 
 /// The state of a sandbox (docs/wire.md#lifecycle).
-package enum SandboxState: String, Codable, Hashable, Sendable {
+package enum SandboxState: String, Codable, Hashable, CaseIterable, Sendable {
     case pending = "Pending"
     case running = "Running"
     case pausing = "Pausing"

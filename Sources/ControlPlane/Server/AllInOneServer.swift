@@ -88,6 +88,7 @@ package final class AllInOneServer: Sendable {
             execdToken: { routes.execdToken(of: $0) }
         ) { id, sandbox in routes.set(id, sandbox) }
         self.service = service
+        metrics.collect { [weak service] in service?.samples ?? [] }
         // Before the sandboxes, which are counted to them.
         try await pools.load()
         try await service.recover()

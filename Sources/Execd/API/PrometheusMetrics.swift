@@ -1,17 +1,17 @@
 import System
 
-/// execd's metrics as Prometheus' text (exposition format 0.0.4), under the reference's names with underscores.
+/// execd's metrics as Prometheus' text (exposition format 0.0.4): the reference's names by Prometheus' conventions.
 struct PrometheusMetrics: Hashable, Sendable {
     private(set) var text = ""
 
     init(_ system: SystemMetrics, _ network: NetworkUse, processes: Int, commands: CommandCounts) {
-        add("execd_system_cpu_count", "gauge", "Processors that the sandbox may use.", Double(system.cpu_count))
-        add("execd_system_cpu_usage", "gauge", "Percent of them in use.", system.cpu_used_pct)
+        add("execd_system_cpus", "gauge", "Processors that the sandbox may use.", Double(system.cpu_count))
+        add("execd_system_cpu_usage_ratio", "gauge", "Part of them in use.", system.cpu_used_pct / 100)
         add("execd_system_memory_limit_bytes", "gauge", "Memory of the sandbox.", system.mem_total_mib * 1_048_576)
         add("execd_system_memory_usage_bytes", "gauge", "Memory in use.", system.mem_used_mib * 1_048_576)
-        add("execd_system_process_count", "gauge", "Processes that execd sees.", Double(processes))
+        add("execd_system_processes", "gauge", "Processes that execd sees.", Double(processes))
         add(
-            "execd_system_network_io_bytes", "counter", "Bytes through interfaces other than loopback.",
+            "execd_system_network_io_bytes_total", "counter", "Bytes through interfaces other than loopback.",
             [(#"direction="in""#, network.received), (#"direction="out""#, network.sent)])
         add(
             "execd_system_network_connections_active", "gauge", "Sockets in use.",

@@ -15,6 +15,20 @@ enum IngressMetrics {
         Counter(label: "sallyport_ingress_connections_total", dimensions: [("protocol", name)])
     }
 
+    private static let refusals = Mutex<[String: Counter]>([:])
+
+    /// Counts an answer in a sandbox's place.
+    /// - Parameter code: one of ours.
+    static func refused(_ code: String) {
+        let counter = refusals.withLock { refusals in
+            if let counter = refusals[code] { return counter }
+            let counter = Counter(label: "sallyport_ingress_refusals_total", dimensions: [("code", code)])
+            refusals[code] = counter
+            return counter
+        }
+        counter.increment()
+    }
+
     static func connectionOpened() { connections.increment() }
     static func handshakeFailed() { failedHandshakes.increment() }
 

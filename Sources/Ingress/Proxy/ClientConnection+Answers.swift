@@ -42,6 +42,7 @@ extension ClientConnection {
 
     private func send(_ error: ProxyError, to request: HTTPRequestHead, target: ProxyTarget?, closes: Bool) {
         span?.answered(Int(error.status.code))
+        IngressMetrics.refused(error.code)
         if carrier.isSingleRequest, GRPC.isAsked(for: request.headers) {
             write(GRPC.answer(error))
             write(.end(nil))

@@ -60,10 +60,10 @@ import Testing
         let metrics = try sidecar.call("GET", "/metrics", token: nil)
         #expect(metrics.status == 200 && metrics.text.contains("# TYPE egress_policy_denied_total counter"))
         #expect(
-            metrics.text.contains("egress_nftables_updates_count")
-                && metrics.text.contains("egress_nftables_rules_count"))
+            metrics.text.contains("egress_nftables_updates_total")
+                && metrics.text.contains("egress_nftables_rules"))
         #expect(
-            metrics.text.contains("egress_dns_query_duration_count 1")
+            metrics.text.contains("egress_dns_query_duration_seconds_count 1")
                 && metrics.text.contains("egress_system_memory_usage_bytes"))
         #expect(!metrics.text.contains("two.example"), "no name is a label")
         #expect(try sidecar.call("GET", "/metrics", token: nil, from: sidecar.network.sandbox).status == 0)
