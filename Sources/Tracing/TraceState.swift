@@ -22,7 +22,9 @@ package struct TraceState: Hashable, Sendable {
             for part in field.split(separator: ",") {
                 let member = trimmed(part)
                 if member.isEmpty { continue }
-                guard let key = key(of: member), keys.insert(key).inserted, members.count < maxMembers else { return nil }
+                guard let key = key(of: member), keys.insert(key).inserted, members.count < maxMembers else {
+                    return nil
+                }
                 members.append(member)
             }
         }

@@ -54,7 +54,9 @@ package struct GuardHTTPClient: Sendable {
         guard let peer else { throw .remote("\(address) is no address") }
         let request = ClientRequest(
             method, path, body: body.map { .bytes($0) } ?? .none, mayRepeat: isAway == nil ? nil : true)
-        let outcome = await ActiveSpan.within("guard " + method, .client) { await Self.outcome(of: request, from: peer) }
+        let outcome = await ActiveSpan.within("guard " + method, .client) {
+            await Self.outcome(of: request, from: peer)
+        }
         switch outcome {
         case .success(let response): return response
         case .failure(.invalidRequest(let reason)), .failure(.unavailable(let reason)): throw .remote(reason)
