@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 import httpx
 import pytest
 from support.server import IMAGE, SLEEP
+from support.waiting import eventually
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -259,9 +260,25 @@ def test_diagnostics_with_a_scope_are_json_and_without_are_text(sandbox, api, ki
         assert api.get(f"/v1/sandboxes/{sandbox.id}/diagnostics/{other}").status_code == 200
 
 
+def test_output_can_be_chosen_by_when_it_was_printed(api):
+    created = api.post("/v1/sandboxes", json={
+        "image": {"uri": "sallyport/base:latest"}, "entrypoint": ["sh", "-c", "echo once; exec sleep 1000"], "timeout": 300,
+        "resourceLimits": {}})
+    path = f"/v1/sandboxes/{created.json()['id']}"
+    try:
+        def said(since):
+            return api.get(f"{path}/diagnostics/logs", params={"since": since}).text
+        assert eventually(lambda: "once" in said("7d"))
+        # The server has noted how much there is, and nothing more comes.
+        assert eventually(lambda: said("0s") == "(no logs)")
+        assert "once" in said("7d")
+    finally:
+        api.delete(path)
+
+
 @pytest.mark.parametrize("kind", ["logs", "events", "inspect", "summary"])
 def test_diagnostics_refuse_to_choose_by_what_they_do_not_know(sandbox, api, kind):
     path = f"/v1/sandboxes/{sandbox.id}/diagnostics/{kind}"
-    for name, value in (("since", "10 minutes" if kind == "events" else "10m"), ("container", "sidecar"), ("container", "")):
+    for name, value in (("since", "10 minutes" if kind in ("logs", "events") else "10m"), ("container", "sidecar"), ("container", "")):
         assert name in refused(api.get(path, params={name: value}), 400)["message"]
     assert api.get(path, params={"container": "sandbox"}).status_code == 200

@@ -22,7 +22,7 @@ struct DiagnosticsQuery: Hashable, Sendable {
     /// The most lines of output, and the most events; the last ones are kept.
     let lines: Int
     let events: Int
-    /// How far back events are shown, in seconds; nil for all.
+    /// How far back events or output are shown, in seconds; nil for all.
     let since: Int?
 
     static let parameters = ["scope", "tail", "limit", "event_limit", "since", "container"]
@@ -69,17 +69,15 @@ struct DiagnosticsQuery: Hashable, Sendable {
         return number
     }
 
-    private static let units: [Character: Int] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
-
-    /// `90s`, `10m`, `1h`, `7d`. Output has no times, so nobody should take all of it for that of the last minutes.
+    /// `90s`, `10m`, `1h`, `7d`. Nobody should take all of an answer for that of the last minutes, so it is refused where it
+    /// says nothing.
     private static func seconds(_ text: String, _ kind: Kind) throws(APIError) -> Int {
-        guard kind == .events else {
-            throw .parameter("since: a sandbox's output has no times here; use tail, the number of last lines")
+        guard [.events, .logs].contains(kind) else {
+            throw .parameter("since: only logs and events are of a time; leave it out")
         }
-        guard let unit = text.last.flatMap({ units[$0] }), text.utf8.count <= 12,
-            text.dropLast().utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(text.dropLast()),
-            number <= RequestLimits.maxLife / unit
-        else { throw .parameter("since '\(text.prefix(40))' is no duration: write 90s, 10m, 1h or 7d") }
-        return number * unit
+        guard let seconds = DurationText.seconds(text) else {
+            throw .parameter("since '\(text.prefix(40))' is no duration: write 90s, 10m, 1h or 7d")
+        }
+        return seconds
     }
 }

@@ -33,7 +33,9 @@ extension LifecycleAPI {
             return .text(.ok, (["Sandbox \(id)", "", "Deleted; not removed yet"] + left).joined(separator: "\n"))
         }
         switch kind {
-        case .logs: return Self.reply(await output(of: id), query.lines, query, of: id, empty: "(no logs)")
+        case .logs:
+            let lines = try await output(of: id, since: query.since.map { Timestamp.now().adding(seconds: -$0) })
+            return Self.reply(lines, query.lines, query, of: id, empty: "(no logs)")
         case .events:
             let since = query.since.map { Timestamp.now().adding(seconds: -$0) }
             return Self.reply(
@@ -45,14 +47,21 @@ extension LifecycleAPI {
             let lines = DiagnosticsText.summary(
                 id, inspect: await inspect(sandbox, left),
                 events: DiagnosticsText.events(sandbox).suffix(query.events),
-                output: await output(of: id).suffix(query.lines), tail: query.lines)
+                output: try await output(of: id).suffix(query.lines), tail: query.lines)
             return .text(.ok, lines.joined(separator: "\n"))
         }
     }
 
     /// Escaped, because people read this in terminals.
-    private func output(of id: String) async -> [String] {
-        ForeignText.escapedLines(await service.runtime.logTail(of: id, bytes: Self.logBytes))
+    /// - Throws: 400 where the runtime does not know since when there is output.
+    private func output(of id: String, since: Timestamp? = nil) async throws(APIError) -> [String] {
+        guard let since else {
+            return ForeignText.escapedLines(await service.runtime.logTail(of: id, bytes: Self.logBytes))
+        }
+        guard let text = await service.runtime.logTail(of: id, bytes: Self.logBytes, since: since.seconds) else {
+            throw .parameter("since: this runtime's output has no times; use tail, the number of last lines")
+        }
+        return ForeignText.escapedLines(text)
     }
 
     private func inspect(_ sandbox: Sandbox, _ leftovers: [String]) async -> [String] {

@@ -29,17 +29,39 @@ struct OutputFile: Hashable, Sendable {
     /// kernel would otherwise block an open for 45 seconds.
     private static let looking = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
 
+    /// Bytes of the present file; 0 if there is none.
+    var size: Int64 {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG ? Int64(status.st_size) : 0
+    }
+
+    /// What the file was when it was looked at.
+    struct Look: Hashable {
+        var size: Int64
+        /// Whether it is empty now.
+        var isCut: Bool
+    }
+
     /// If the file is longer than `limit` bytes, sets the last half of that aside and truncates it. Between two calls
     /// it can grow up to the sandbox's disk limit.
-    func rotate(limit: Int64) {
+    /// - Returns: nil if it could not be looked at.
+    @discardableResult
+    func rotate(limit: Int64) -> Look? {
         let descriptor = Glibc.open(path, O_RDWR | Self.looking)
-        guard descriptor >= 0 else { return }
+        guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_size > limit else { return }
+        guard fstat(descriptor, &status) == 0 else { return nil }
+        let size = Int64(status.st_size)
+        guard size > limit else { return Look(size: size, isCut: false) }
         let kept = Self.tail(descriptor, Int(limit / 2))
         // Truncate first, because the file may be what fills the disk.
-        guard ftruncate(descriptor, 0) == 0 else { return }
+        guard ftruncate(descriptor, 0) == 0 else { return Look(size: size, isCut: false) }
+        setAside(kept)
+        return Look(size: size, isCut: true)
+    }
+
+    private func setAside(_ kept: [UInt8]) {
         let aside = Glibc.open(earlier, O_WRONLY | O_CREAT | O_TRUNC | Self.looking, 0o600)
         guard aside >= 0 else { return }
         defer { close(aside) }

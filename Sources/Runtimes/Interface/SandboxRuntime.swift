@@ -64,6 +64,11 @@ package protocol SandboxRuntime: Sendable {
     /// The last bytes that a sandbox's entrypoint printed.
     func logTail(of id: String, bytes: Int) async -> String
 
+    /// The same of what it printed since a moment; what was printed shortly before may be in it.
+    /// - Parameter since: Unix seconds.
+    /// - Returns: nil if the runtime does not know when anything was printed.
+    func logTail(of id: String, bytes: Int, since: Int64) async -> String?
+
     /// How a sandbox is isolated from the machine, for diagnostics.
     func isolation(of id: String) async -> String
 
@@ -81,6 +86,7 @@ extension SandboxRuntime {
     package func admit(_ volumes: [SandboxVolume], for caller: String?) async throws(RuntimeError) {
         if !volumes.isEmpty { throw .unsupported("a volume") }
     }
+    package func logTail(of id: String, bytes: Int, since: Int64) async -> String? { nil }
     package func isolation(of id: String) async -> String { "" }
     package var leftovers: [Leftover] { [] }
 

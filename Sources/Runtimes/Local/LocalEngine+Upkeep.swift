@@ -37,9 +37,10 @@ extension LocalEngine {
 
     private func rotateOutput() async {
         let (directory, limit) = (configuration.stateDirectory, configuration.disk.log)
+        let now = Int64(clamping: SystemClock.wallSeconds())
         await deletions.run {
             for name in ControlGroup.entries(of: directory) where Self.isIdentifier(name) {
-                SandboxFolder(path: directory + "/" + name).output.rotate(limit: limit)
+                SandboxFolder(path: directory + "/" + name).keepOutput(limit: limit, now: now)
             }
         }
     }

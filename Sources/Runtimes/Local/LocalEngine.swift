@@ -159,6 +159,11 @@ package final class LocalEngine: Sendable {
         try reserve.check()
     }
 
+    /// Sets which folders of the machine sandboxes may be given from now on, and how large a named volume is by default.
+    package func changeStorage(_ storage: StorageConfiguration) {
+        volumes.change(allowed: storage.allowedHostPaths, defaultBytes: storage.defaultBytes)
+    }
+
     /// Checks whether a sandbox could have these volumes, without making any.
     /// - Parameter caller: as `EngineSpec.caller`.
     package func admit(_ asked: [SandboxVolume], for caller: String? = nil) async throws(RuntimeError) {
@@ -225,6 +230,11 @@ package final class LocalEngine: Sendable {
 
     package func logTail(of id: String, bytes: Int) async -> String {
         Self.isIdentifier(id) ? folder(of: id).logTail(bytes: bytes) : ""
+    }
+
+    /// - Parameter since: Unix seconds.
+    package func logTail(of id: String, bytes: Int, since: Int64) async -> String {
+        Self.isIdentifier(id) ? folder(of: id).logTail(bytes: bytes, since: since) : ""
     }
 
     /// The specifications of all sandboxes that have left anything.

@@ -136,6 +136,9 @@ package final class LocalRuntime: SandboxRuntime {
     }
 
     package func logTail(of id: String, bytes: Int) async -> String { await engine.logTail(of: id, bytes: bytes) }
+    package func logTail(of id: String, bytes: Int, since: Int64) async -> String? {
+        await engine.logTail(of: id, bytes: bytes, since: since)
+    }
     package func isolation(of id: String) async -> String { await engine.isolation(of: id) }
     package var leftovers: [Leftover] { engine.leftovers + layers.removals }
 

@@ -51,10 +51,20 @@ import Testing
         #expect(throws: APIError.self) { try query(.events, ("since", text)) }
     }
 
-    @Test func `output is not chosen by times that it has not`() {
-        for kind in [DiagnosticsQuery.Kind.logs, .summary, .inspect] {
+    @Test func `what is of no time is not chosen by times`() {
+        for kind in [DiagnosticsQuery.Kind.summary, .inspect] {
             #expect(throws: APIError.self) { try query(kind, ("since", "10m")) }
         }
+    }
+
+    @Test func `output is that of so long ago where the runtime knows it, and refused where it does not`() async throws
+    {
+        let house = try House(), id = try await house.create()
+        let path = "/v1/sandboxes/\(id)/diagnostics/logs?since="
+        let told = await house.send(.GET, path + "10m")
+        #expect(told.status == 200 && told.text == "line 2 of 600 seconds")
+        let refused = await house.send(.GET, path + "9m")
+        #expect(refused.status == 400 && refused.text.contains("no times"))
     }
 
     @Test func `events are those of so long ago`() {

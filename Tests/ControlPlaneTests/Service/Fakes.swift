@@ -147,6 +147,10 @@ final class FakeRuntime: SandboxRuntime {
     func owned() async throws(RuntimeError) -> [String] { Set(left + (await egress.guarded)).sorted() }
     func isolation(of id: String) async -> String { "a wall of paper" }
     func logTail(of id: String, bytes: Int) async -> String { "line 1\nline 2" }
+    func logTail(of id: String, bytes: Int, since: Int64) async -> String? {
+        let ago = Timestamp.now().seconds - since
+        return ago >= 600 ? "line 2 of \(ago / 600 * 600) seconds" : nil
+    }
 }
 
 /// Open unless it has been closed; whoever comes to a closed one waits until it is opened.
@@ -263,6 +267,7 @@ struct House {
     let pools: WarmPools
     let service: SandboxService
     let keys: LiveAPIKeys
+    let rules: LiveRules
     let api: LifecycleAPI
 
     static let apiKey = "the-api-key"
@@ -279,6 +284,12 @@ struct House {
             policySocket: "/run/policy.sock", credentialKey: Array("key".utf8), renewals: renewals)
         self.routes = routes
         self.keys = LiveAPIKeys(keys)
+        rules = LiveRules(
+            APIRules(
+                apiKey: apiKey,
+                callers: CallerRules(
+                    names: HostNames(["h", "api", "gw"]), origins: ["https://console.example"],
+                    asksForKey: apiKey != nil), maxTimeout: maxTimeout))
         runtime = FakeRuntime(egress)
         pools = WarmPools(runtime: runtime, store: everything.pools, owner: "test", logger: logger) {
             routes.execdToken(of: $0)
@@ -292,10 +303,7 @@ struct House {
             service: service,
             endpoints: EndpointResolver(
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
-            routes: routes, limits: RequestLimits(maxTimeout: maxTimeout), publicHost: nil, apiKey: apiKey,
-            keys: self.keys,
-            callers: CallerRules(
-                names: HostNames(["h", "api", "gw"]), origins: ["https://console.example"], asksForKey: apiKey != nil),
+            routes: routes, limits: RequestLimits(), rules: rules, keys: self.keys,
             proxy: ServerProxy(
                 directory: routes, group: MultiThreadedEventLoopGroup.singleton,
                 codes: .init(sandboxNotFound: "DOCKER::SANDBOX_NOT_FOUND", invalidPort: "DOCKER::INVALID_PORT"),
