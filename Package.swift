@@ -126,7 +126,7 @@ let package = Package(
             "Redis",
             [
                 "System", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ]),
         library(
             "Ingress",
@@ -146,7 +146,9 @@ let package = Package(
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd", "System"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
-        library("Observability", ["HTTPClient", "LogLines", "System", "Tracing", logging, metrics, coreMetrics]),
+        library(
+            "Observability",
+            ["HTTPClient", "LogLines", "SafeText", "System", "Tracing", logging, metrics, coreMetrics]),
         library(
             "ControlPlane",
             [

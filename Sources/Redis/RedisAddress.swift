@@ -1,17 +1,21 @@
 import System
 
 /// Where a Redis server is and how it is opened: `redis://[[user]:password@]host[:port][/database]`, percent-encoded where
-/// needed. Its description has no password.
+/// needed; `rediss://` for TLS, with files in a query (`RedisTLS`). Its description has no password.
 package struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
     package var host: String
     package var port: Int
     package var user: String?
     package var password: String?
     package var database: Int
+    /// nil for none.
+    package var tls: RedisTLS?
 
     package init(
-        host: String = "127.0.0.1", port: Int = 6379, user: String? = nil, password: String? = nil, database: Int = 0
+        host: String = "127.0.0.1", port: Int = 6379, user: String? = nil, password: String? = nil, database: Int = 0,
+        tls: RedisTLS? = nil
     ) {
+        self.tls = tls
         self.host = host
         self.port = port
         self.user = user
@@ -21,11 +25,19 @@ package struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// - Throws: `RedisError.address`, which does not repeat the text.
     package init(_ text: String) throws(RedisError) {
-        guard !text.hasPrefix("rediss://") else {
-            throw .address("rediss is not in this version: use redis:// on a private network, or a local TLS proxy")
+        let isSecure = text.hasPrefix("rediss://")
+        guard isSecure || text.hasPrefix("redis://") else {
+            throw .address("it does not begin with redis:// or rediss://")
         }
-        guard text.hasPrefix("redis://") else { throw .address("it does not begin with redis://") }
-        var rest = text.dropFirst(8)
+        var rest = text.dropFirst(isSecure ? 9 : 8)
+        if isSecure {
+            tls = RedisTLS()
+            // A password has its own percent-encoded.
+            if let mark = rest.firstIndex(of: "?") {
+                tls = try RedisTLS(query: rest[rest.index(after: mark)...])
+                rest = rest[..<mark]
+            }
+        }
         if let slash = rest.firstIndex(of: "/") {
             let path = rest[rest.index(after: slash)...]
             guard path.isEmpty || (path.utf8.count <= 5 && Int(path).map { $0 >= 0 } ?? false) else {
@@ -73,6 +85,8 @@ package enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
     case address(String)
     /// The server's own words; they carry no credential.
     case server(String)
+    /// What cannot be used for TLS.
+    case tls(String)
     case protocolViolation
     case silent
     case ended
@@ -81,6 +95,7 @@ package enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .address(let reason): "the Redis address: \(reason)"
         case .server(let text): "Redis answered: \(text)"
+        case .tls(let reason): "TLS to Redis: \(reason)"
         case .protocolViolation: "Redis sent something that is not RESP2"
         case .silent: "Redis did not answer in time"
         case .ended: "Redis ended the connection"

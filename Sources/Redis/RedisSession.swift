@@ -30,6 +30,9 @@ package struct RedisSession: ~Copyable {
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .connect(host: address.host, port: address.port) { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    if let tls = address.tls {
+                        try channel.pipeline.syncOperations.addHandler(try tls.handler(host: address.host))
+                    }
                     try channel.pipeline.syncOperations.addHandlers([
                         IdleStateHandler(allTimeout: silence), SilenceWatch(RedisError.silent),
                     ])

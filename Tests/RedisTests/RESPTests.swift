@@ -65,11 +65,30 @@ import Testing
         #expect(try RedisAddress("redis://:secret@h") == RedisAddress(host: "h", password: "secret"))
         #expect(try RedisAddress("redis://[::1]:1/") == RedisAddress(host: "::1", port: 1))
         #expect(try RedisAddress("redis://127.0.0.1:6379/0") == RedisAddress())
+        #expect(
+            try RedisAddress("rediss://:a%3Fb@h:7/2")
+                == RedisAddress(host: "h", port: 7, password: "a?b", database: 2, tls: .init()))
+        #expect(
+            try RedisAddress("rediss://h?ssl_ca_certs=/a%20b&ssl_cert_reqs=required&ssl_certfile=/c&ssl_keyfile=/k")
+                == RedisAddress(host: "h", tls: .init(authorities: "/a b", certificate: "/c", key: "/k")))
+    }
+
+    @Test func `a certificate names a host, and a wildcard one label of it`() {
+        for (host, name, isRight) in [
+            ("h", "h", true), ("H.a.example", "h.A.example.", true), ("h.a.example", "*.a.example", true),
+            ("x.h.a.example", "*.a.example", false), ("a.example", "*.a.example", false),
+            ("a.example", "*.example", false),
+            ("h", "*", false), (".a.example", "*.a.example", false), ("h.a.example", "*", false), ("h", "", false),
+        ] { #expect(RedisTLS.isNamed(host, by: ["other", name]) == isRight, "\(host) by \(name)") }
     }
 
     @Test(arguments: [
         "", "h:1", "redis://", "redis://:1", "redis://h:0", "redis://h:x", "redis://h/x", "redis://h/-1",
-        "redis://u:%zz@h", "rediss://h", "redis://[::1]x",
+        "redis://u:%zz@h", "redis://[::1]x", "redis://h/0?ssl_ca_certs=/a", "rediss://",
+        "rediss://h?ssl_cert_reqs=none",
+        "rediss://h?ssl_check_hostname=false", "rediss://h?ssl_ca_certs=", "rediss://h?ssl_ca_certs=%zz",
+        "rediss://h?x=%zz",
+        "rediss://h?ssl_certfile=/c", "rediss://h/0?ssl_keyfile=/k", "rediss://u:%zz@h?ssl_ca_certs=/a",
     ])
     func `what is no address is refused and not repeated`(_ text: String) {
         #expect {

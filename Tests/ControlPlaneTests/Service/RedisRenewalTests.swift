@@ -20,15 +20,26 @@ private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 private final class RedisServer: Sendable {
     let folder = "/tmp/spt-redis-\(UInt32.random(in: 0 ... .max))"
     let port: Int
+    private let tls: RedisTLS?
     private let process = Mutex<Process?>(nil)
 
-    var address: RedisAddress { RedisAddress(port: port, password: "pass word", database: 2) }
+    var address: RedisAddress { RedisAddress(port: port, password: "pass word", database: 2, tls: tls) }
 
-    init() async throws {
+    /// - Parameter authority: of its certificate and its clients'; nil for a server without TLS.
+    init(authority: TestAuthority? = nil) async throws {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         // None that the kernel gives to the connections of the tests beside this one.
         port = Int.random(in: 10_000..<30_000)
-        let file = "port \(port)\nbind 127.0.0.1\ndir \(folder)\nsave \"\"\nrequirepass \"pass word\"\n"
+        var file = "bind 127.0.0.1\ndir \(folder)\nsave \"\"\nrequirepass \"pass word\"\n"
+        if let authority {
+            let own = try authority.issue("server", to: "IP:127.0.0.1"), client = try authority.issue("c", to: "DNS:c")
+            tls = RedisTLS(authorities: authority.certificate, certificate: client.certificate, key: client.key)
+            file += "port 0\ntls-port \(port)\ntls-cert-file \(own.certificate)\ntls-key-file \(own.key)\n"
+            file += "tls-ca-cert-file \(authority.certificate)\ntls-auth-clients yes\n"
+        } else {
+            tls = nil
+            file += "port \(port)\n"
+        }
         try file.write(toFile: folder + "/redis.conf", atomically: true, encoding: .utf8)
         try await start()
     }
@@ -111,6 +122,29 @@ private final class RedisServer: Sendable {
             other.password = "wrong"
             await #expect(throws: RedisError.self) {
                 try await RedisSession.with(other, silence: .seconds(5)) { try await $0.send(["PING"]) }
+            }
+        }
+    }
+
+    @Test func `over TLS a session knows its server, and is known by its certificate`() async throws {
+        let authority = try TestAuthority("redis")
+        let redis = try await RedisServer(authority: authority)
+        defer { redis.remove() }
+        try await redis.send(["SET", "k", "v"])
+        #expect(try await redis.send(["GET", "k"]) == .bulk(Array("v".utf8)))
+        let file = redis.address.tls!
+        let stranger = try TestAuthority("other")
+        for (what, change): (String, (inout RedisAddress) -> Void) in [
+            ("another authority", { $0.tls?.authorities = stranger.certificate }),
+            ("the system's authorities", { $0.tls?.authorities = nil }),
+            ("another name", { $0.host = "localhost" }),
+            ("no certificate of the client's", { $0.tls = RedisTLS(authorities: file.authorities) }),
+            ("files that are not there", { $0.tls?.authorities = "/none" }), ("no TLS", { $0.tls = nil }),
+        ] {
+            var address = redis.address
+            change(&address)
+            await #expect(throws: (any Error).self, "\(what)") {
+                try await RedisSession.with(address, silence: .seconds(5)) { try await $0.send(["GET", "k"]) }
             }
         }
     }

@@ -294,7 +294,7 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         ("[ingress]\nhead_timeout_seconds = 0", "head_timeout_seconds"),
         ("[ingress]\nbody_timeout_seconds = 3601", "body_timeout_seconds"),
         ("[renew_intent]\nredis.enabled = true", "redis.dsn"),
-        ("[renew_intent]\nredis.enabled = true\nredis.dsn = \"rediss://h\"", "redis.dsn"),
+        ("[renew_intent]\nredis.enabled = true\nredis.dsn = \"rediss://h?ssl_cert_reqs=none\"", "redis.dsn"),
         (
             "[renew_intent]\nredis = {enabled = true, dsn = \"redis://h\", consumer_concurrency = 0}",
             "consumer_concurrency"
