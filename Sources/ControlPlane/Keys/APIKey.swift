@@ -28,6 +28,14 @@ package struct APIKey: Codable, Hashable, Sendable {
     /// SHA-256 of the text, in hexadecimal digits.
     package var hash: String
     package var createdAt: Timestamp
+    /// The secret before the last rotation, where it is still taken.
+    package var former: Former?
+
+    package struct Former: Codable, Hashable, Sendable {
+        /// As the key's own.
+        var hash: String
+        package var until: Timestamp
+    }
 
     private static let prefix = "sp"
     private static let idLength = 16
@@ -48,6 +56,27 @@ package struct APIKey: Codable, Hashable, Sendable {
         guard parts.count == 3, parts[0] == prefix, parts[1].utf8.count == idLength else { return nil }
         return String(parts[1])
     }
+
+    /// Another secret of the same key, whose id, name and sandboxes stay.
+    /// - Parameter kept: seconds that the present one is still taken.
+    /// - Returns: the new text.
+    mutating func rotate(keeping kept: Int, at now: Timestamp) -> String {
+        let text = "\(Self.prefix)_\(id)_\(Secrets.hexadecimal(SecureRandom.bytes(32)))"
+        former = kept > 0 ? Former(hash: hash, until: now.adding(seconds: kept)) : nil
+        hash = Self.hash(text)
+        return text
+    }
+
+    /// Whether a text is the key's now. Both hashes are compared, whether there are two or not.
+    func opens(_ text: String, at now: Timestamp) -> Bool {
+        let presented = Self.hash(text)
+        let isPresent = ConstantTime.areEqual(presented, hash)
+        let isFormer = ConstantTime.areEqual(presented, former?.hash ?? Self.nobodys)
+        return isPresent || (isFormer && former.map { now < $0.until } ?? false)
+    }
+
+    /// Of no text.
+    static let nobodys = String(repeating: "-", count: 64)
 
     static func hash(_ text: String) -> String { Secrets.hexadecimal(SHA256Digest.of(Array(text.utf8))) }
 
@@ -78,7 +107,10 @@ package struct APIKeys: Hashable, Sendable {
         }
         guard keys.count <= Self.most, Set(keys.map(\.id)).count == keys.count,
             Set(keys.map(\.name)).count == keys.count,
-            keys.allSatisfy({ APIKey.isName($0.name) && $0.hash.utf8.count == 64 && $0.id.utf8.count == 16 })
+            keys.allSatisfy({
+                APIKey.isName($0.name) && $0.hash.utf8.count == 64 && $0.id.utf8.count == 16
+                    && $0.former.map { $0.hash.utf8.count == 64 } ?? true
+            })
         else { throw ConfigurationError("names and ids of its keys are not what keys have, or there are two of one") }
         all = keys
     }
@@ -89,14 +121,15 @@ package struct APIKeys: Hashable, Sendable {
         return (try? encoder.encode(all)).map { String(decoding: $0, as: UTF8.self) } ?? "[]"
     }
 
-    /// The key of a text. A hash is compared whether there is such a key or not.
-    func key(of text: String) -> APIKey? {
+    /// The key of a text. Hashes are compared whether there is such a key or not.
+    func key(of text: String, at now: Timestamp = .now()) -> APIKey? {
         let found = APIKey.id(of: text).flatMap { id in all.first { $0.id == id } }
-        let isRight = ConstantTime.areEqual(APIKey.hash(text), found?.hash ?? Self.nobodys)
+        let isRight = (found ?? Self.nobody).opens(text, at: now)
         return isRight ? found : nil
     }
 
-    private static let nobodys = String(repeating: "-", count: 64)
+    private static let nobody = APIKey(
+        id: "", name: "", scope: .read, hash: APIKey.nobodys, createdAt: Timestamp(microseconds: 0))
 
     /// - Returns: the text of the new key.
     mutating func create(_ name: String, _ scope: KeyScope, at now: Timestamp = .now()) throws(ConfigurationError)
@@ -115,11 +148,23 @@ package struct APIKeys: Hashable, Sendable {
         return text
     }
 
+    /// - Parameters:
+    ///   - name: or an id.
+    ///   - kept: seconds that the present secret is still taken. The one before it no longer is.
+    /// - Returns: the key's new text.
+    mutating func rotate(
+        _ name: String, keeping kept: Int = 0, at now: Timestamp = .now()
+    ) throws(ConfigurationError) -> String { all[try place(of: name)].rotate(keeping: kept, at: now) }
+
     /// - Parameter name: or an id.
     mutating func revoke(_ name: String) throws(ConfigurationError) {
+        all.remove(at: try place(of: name))
+    }
+
+    private func place(of name: String) throws(ConfigurationError) -> Int {
         guard let place = all.firstIndex(where: { $0.name == name || $0.id == name }) else {
             throw ConfigurationError("there is no key \(name.prefix(64)); `sallyport key list` shows them")
         }
-        all.remove(at: place)
+        return place
     }
 }

@@ -36,10 +36,23 @@ package struct APIKeyFile: Sendable {
     }
 
     package func revoke(_ name: String) throws(ConfigurationError) {
+        try requireFile()
+        try change { keys throws(ConfigurationError) in try keys.revoke(name) }
+    }
+
+    /// - Parameter kept: seconds that the present secret is still taken.
+    /// - Returns: the new text of the key, which is kept nowhere.
+    package func rotate(_ name: String, keeping kept: Int) throws(ConfigurationError) -> String {
+        try requireFile()
+        var made = ""
+        try change { keys throws(ConfigurationError) in made = try keys.rotate(name, keeping: kept) }
+        return made
+    }
+
+    private func requireFile() throws(ConfigurationError) {
         guard access(path, F_OK) == 0 || errno != ENOENT else {
             throw ConfigurationError("there are no keys: \(path) is not there")
         }
-        try change { keys throws(ConfigurationError) in try keys.revoke(name) }
     }
 
     private func change(_ body: (inout APIKeys) throws(ConfigurationError) -> Void) throws(ConfigurationError) {

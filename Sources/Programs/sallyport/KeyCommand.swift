@@ -5,8 +5,8 @@ import Foundation
 /// `sallyport key`
 struct KeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "key", abstract: "Make, list and revoke API keys; servers notice without a restart.",
-        subcommands: [CreateKey.self, ListKeys.self, RevokeKey.self])
+        commandName: "key", abstract: "Make, list, rotate and revoke API keys; servers notice without a restart.",
+        subcommands: [CreateKey.self, ListKeys.self, RotateKey.self, RevokeKey.self])
 }
 
 extension ServerOptions {
@@ -45,8 +45,33 @@ struct ListKeys: ParsableCommand {
 
     func run() throws {
         for key in try options.file().load().all {
-            print("\(key.name)\t\(key.id)\t\(key.scope.rawValue)\t\(key.createdAt)")
+            let former = key.former.flatMap { $0.until > .now() ? "\tthe former secret until \($0.until)" : nil } ?? ""
+            print("\(key.name)\t\(key.id)\t\(key.scope.rawValue)\t\(key.createdAt)\(former)")
         }
+    }
+}
+
+/// `sallyport key rotate`
+struct RotateKey: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rotate",
+        abstract: "Print a new secret of a key, which keeps its name and its sandboxes. The old one stops.")
+
+    @OptionGroup var options: ServerOptions
+    @Argument(help: "Its name or its id.") var name: String
+    @Option(help: "How long the old secret is taken beside the new one: 90s, 10m, 1h, 7d.") var keepOldFor: String?
+
+    func run() throws {
+        var kept = 0
+        if let keepOldFor {
+            guard let seconds = DurationText.seconds(keepOldFor) else {
+                throw ValidationError("--keep-old-for \(keepOldFor.prefix(40)): write 90s, 10m, 1h or 7d")
+            }
+            kept = seconds
+        }
+        let file = try options.file()
+        print(try file.rotate(name, keeping: kept))
+        file.sayChanged()
     }
 }
 

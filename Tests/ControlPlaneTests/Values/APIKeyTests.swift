@@ -46,6 +46,37 @@ import Testing
         #expect(error?.description.contains("0123") == false)
     }
 
+    @Test func `a rotated key is the same key with another secret, and the old one is taken no longer than asked`()
+        throws
+    {
+        let start = Timestamp(microseconds: 1_800_000_000_000_000)
+        func at(_ seconds: Int) -> Timestamp { start.adding(seconds: seconds) }
+        var keys = APIKeys.none
+        let first = try keys.create("ci", .operate, at: start), id = keys.all[0].id
+        let second = try keys.rotate("ci", at: at(1))
+        #expect(keys.key(of: first, at: at(1)) == nil && keys.key(of: second, at: at(1))?.id == id)
+        let third = try keys.rotate(id, keeping: 60, at: at(10))
+        #expect(keys.key(of: second, at: at(69))?.id == id && keys.key(of: third, at: at(69))?.scope == .operate)
+        #expect(keys.key(of: second, at: at(70)) == nil && keys.key(of: third, at: at(70)) != nil)
+        #expect(keys.key(of: first, at: at(11)) == nil, "the one before the last is over")
+        #expect(try APIKeys(json: keys.json) == keys)
+        // A rotation ends the overlap of the one before it.
+        let fourth = try keys.rotate("ci", at: at(20))
+        #expect(keys.key(of: second, at: at(20)) == nil && keys.key(of: third, at: at(20)) == nil)
+        #expect(keys.key(of: fourth, at: at(20)) != nil && keys.key(of: String(repeating: "-", count: 64)) == nil)
+        #expect(throws: ConfigurationError.self) { try keys.rotate("other") }
+        for text in [first, second, third, fourth] {
+            let secret = try #require(text.split(separator: "_").last)
+            #expect(!keys.json.contains(secret))
+        }
+    }
+
+    @Test func `a file of keys of a server before rotations is read`() throws {
+        var keys = APIKeys.none
+        let text = try keys.create("ci", .read)
+        #expect(!keys.json.contains("former") && keys.key(of: text) != nil)
+    }
+
     @Test func `scopes are in an order`() {
         #expect(KeyScope.read < .operate && KeyScope.operate < .admin && !(KeyScope.admin < .read))
     }
