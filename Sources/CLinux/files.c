@@ -59,6 +59,12 @@ static int open_name(int directory, const char *name, int flags) {
     return -EXDEV;
 }
 
+int64_t linux_birth(int descriptor) {
+    struct statx status;
+    if (statx(descriptor, "", AT_EMPTY_PATH, STATX_BTIME, &status) < 0 || !(status.stx_mask & STATX_BTIME)) return -1;
+    return status.stx_btime.tv_sec;
+}
+
 int linux_open_within(int directory, const char *name, int flags) {
     struct open_how how = {
         .flags = (unsigned int)flags | O_CLOEXEC,

@@ -1,5 +1,6 @@
 import CLinux
 import Logging
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -58,6 +59,8 @@ package final class Supervisor {
     private let board: ProcessBoard
     private let logger: Logger
     private let signals: CInt
+    /// Whether it was started at a terminal.
+    private let terminal = StartTerminal()
     private var isEnding = false
     /// The process that is being ended (the last one first), and when it will be killed.
     private var ending: (place: Int, deadline: ContinuousClock.Instant)?
@@ -76,11 +79,13 @@ package final class Supervisor {
 
     deinit { close(signals) }
 
-    /// Runs until SIGTERM, SIGINT or SIGHUP has come and all processes have ended. Call it on the first thread: the children
-    /// end with the thread that started them.
-    /// - Parameter whenReady: called once, when all are ready for the first time.
+    /// Runs until SIGTERM or SIGINT has come, or its terminal has gone, and all processes have ended. Call it on the first
+    /// thread: the children end with the thread that started them.
+    /// - Parameters:
+    ///   - whenReady: called once, when all are ready for the first time.
+    ///   - whenHungUp: called for a SIGHUP.
     /// - Throws: `StartFailure`, when the other processes have been ended.
-    package func run(whenReady: () -> Void) throws {
+    package func run(whenReady: () -> Void, whenHungUp: () -> Void = {}) throws {
         for place in running.indices where running[place].process.predecessor == nil { running[place].due = .now }
         for one in running { board.set(one.process.index, .starting) }
         var failure: StartFailure?
@@ -91,7 +96,7 @@ package final class Supervisor {
                 whenReady()
             }
             wait()
-            hearSignals()
+            hearSignals(whenHungUp)
             hearReady()
             if let found = reap(), failure == nil {
                 failure = found
@@ -159,9 +164,13 @@ package final class Supervisor {
         }
     }
 
-    private func hearSignals() {
+    private func hearSignals(_ hungUp: () -> Void) {
         while case let number = linux_read_signal(signals), number != 0 {
             guard number != SIGCHLD else { continue }
+            if number == SIGHUP, !terminal.isGone {
+                if !isEnding { hungUp() }
+                continue
+            }
             if isEnding {
                 // The second signal: kill all at once.
                 for one in running { if let pid = one.pid { kill(pid, SIGKILL) } }

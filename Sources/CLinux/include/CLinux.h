@@ -219,6 +219,8 @@ int linux_accept_nonblocking(int listener);
 int linux_accept(int listener);
 /// A pipe, close-on-exec at both ends; 0 or -errno.
 int linux_pipe(int ends[2]);
+/// When a file was made, in Unix seconds; -1 where its file system does not say.
+int64_t linux_birth(int descriptor);
 /// A new file in a folder, without a name there, open for reading and writing; a descriptor or -errno (EOPNOTSUPP where the
 /// file system has none without a name).
 int linux_unnamed_file(const char *folder);

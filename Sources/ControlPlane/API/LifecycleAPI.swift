@@ -19,9 +19,8 @@ final class LifecycleAPI: Sendable {
     let service: SandboxService
     let endpoints: EndpointResolver
     let routes: RouteTable
-    let limits: RequestLimits
-    /// The host in endpoints of the server proxy; nil for the request's Host.
-    let publicHost: String?
+    private let fixedLimits: RequestLimits
+    private let rules: LiveRules
     /// The body of `GET /metrics`.
     let metricsText: @Sendable () async -> String
     /// What serves the ports of sandboxes on this listener; nil: nobody.
@@ -33,19 +32,15 @@ final class LifecycleAPI: Sendable {
     private let audit: RequestAudit?
     /// Returns when what this server says is true at the gateway, too.
     private let settled: @Sendable () async -> Void
-    /// The server's own key; nil if it asks for none.
-    let apiKey: String?
     /// The named ones.
     let keys: LiveAPIKeys
-    private let callers: CallerRules
     /// Begins a span for each request; nil: nothing is traced.
     private let tracer: Tracer?
     private let logger: Logger
 
     init(
         service: SandboxService, endpoints: EndpointResolver, routes: RouteTable,
-        limits: RequestLimits, publicHost: String?, apiKey: String?, keys: LiveAPIKeys = LiveAPIKeys(),
-        callers: CallerRules,
+        limits: RequestLimits, rules: LiveRules, keys: LiveAPIKeys = LiveAPIKeys(),
         proxy: (any HTTPRelay)? = nil, logger: Logger, health: PartsHealth = .single,
         pages: APIPages? = APIPages(folder: nil), audit: RequestAudit? = nil,
         tracer: Tracer? = nil, settled: @escaping @Sendable () async -> Void = {},
@@ -59,15 +54,23 @@ final class LifecycleAPI: Sendable {
         self.service = service
         self.endpoints = endpoints
         self.routes = routes
-        self.limits = limits
-        self.publicHost = publicHost
+        fixedLimits = limits
+        self.rules = rules
         self.proxy = proxy
-        self.apiKey = apiKey
         self.keys = keys
-        self.callers = callers
         self.logger = logger
         self.metricsText = metricsText
     }
+
+    var limits: RequestLimits {
+        var limits = fixedLimits
+        limits.maxTimeout = rules.current.maxTimeout
+        return limits
+    }
+    var publicHost: String? { rules.current.publicHost }
+    /// The server's own key; nil if it asks for none.
+    var apiKey: String? { rules.current.apiKey }
+    private var callers: CallerRules { rules.current.callers }
 
     /// Its routes, which all stand at `/` and at `/v1` but for those about the server itself.
     var http: HTTPAPI {
@@ -100,6 +103,7 @@ final class LifecycleAPI: Sendable {
     }
 
     private func admit(_ request: HTTPRequest, _ access: HTTPAPI.Access) throws(APIError) -> Reply? {
+        let callers = callers
         try callers.check(request, isOpen: access == .open && request.method == .GET)
         if let preflight = callers.preflight(request) { return preflight }
         if access == .guarded { _ = try caller(of: request) }

@@ -8,8 +8,6 @@ enum ReferenceSettings {
     }
 
     private static let image = "leave it out: execd is a file of this server's, local.execd"
-    private static let logs =
-        "leave it out: the log goes to standard error, for journald or a pipe (--log-format json for programs)"
     private static let published =
         "use [local.ports]: first and last of the range, and who may connect; the gateway reaches all ports without it"
 
@@ -24,8 +22,8 @@ enum ReferenceSettings {
         "server.thread_pool_size": "leave it out: no request here holds a thread",
         "server.loop": "leave it out: there is one event loop", "server.http": "leave it out: there is one parser",
         "proxy.resolve_internal": "leave it out: the server proxy dials a sandbox where it is",
-        "log.file_enabled": logs, "log.file_path": logs, "log.access_file_path": logs, "log.file_max_bytes": logs,
-        "log.file_backup_count": logs,
+        "log.access_file_path":
+            "use server.audit_log: who did what, a line of JSON for each request that changes something",
         "runtime.execd_image": image,
         "runtime.execd_run_as_init": "leave it out: execd is always a sandbox's first process",
         "ingress.mode":

@@ -86,6 +86,15 @@ struct Secrets: Sendable {
         SecretFile(folder: settings.secretsFolder, name: "api-key")
     }
 
+    /// The configured key, else the stored one, which is made where there is none; nil where no key is asked for.
+    static func apiKey(_ settings: Settings) throws(ConfigurationError) -> String? {
+        let key =
+            if let key = settings.server.apiKey { key } else {
+                try apiKeyFile(settings).load { hexadecimal(SecureRandom.bytes(32)) }
+            }
+        return key.isEmpty ? nil : key
+    }
+
     /// Loads the secrets: configured ones, else stored ones.
     static func load(_ settings: Settings) throws(ConfigurationError) -> Secrets {
         let folder = settings.secretsFolder
@@ -93,14 +102,13 @@ struct Secrets: Sendable {
         let names = ["api-key", "credential-key", "route-keys", "directory-secret"]
         let isConfigured = ["api-key": settings.server.apiKey != nil, "route-keys": settings.gateway.keys != nil]
         let made = names.filter { isConfigured[$0] != true && file($0).read() == nil }
-        var apiKey = settings.server.apiKey ?? ""
-        if settings.server.apiKey == nil { apiKey = try file("api-key").load { hexadecimal(SecureRandom.bytes(32)) } }
+        let apiKey = try apiKey(settings)
         let credentialKey = try file("credential-key").load { hexadecimal(SecureRandom.bytes(32)) }
         let keyFile = settings.gateway.keys == nil ? KeyFile(settings) : nil
         var keys = settings.gateway.keys
         if keys == nil { keys = try keyFile!.loadOrMake() }
         return Secrets(
-            apiKey: apiKey.isEmpty ? nil : apiKey, keys: LiveKeys(keys!), keyFile: keyFile,
+            apiKey: apiKey, keys: LiveKeys(keys!), keyFile: keyFile,
             credentialKey: Array(credentialKey.utf8),
             directory: try directoryFile(settings).load { hexadecimal(SecureRandom.bytes(32)) },
             apiKeyFile: settings.server.apiKey == nil ? file("api-key").path : nil, made: made)

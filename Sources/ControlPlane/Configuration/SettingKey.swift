@@ -20,6 +20,15 @@ struct SettingKey: Sendable {
     /// Whether its value must not appear in messages.
     let isSecret: Bool
     let apply: Apply
+    /// Whether a changed value takes effect on SIGHUP (`SettingsReload`).
+    private(set) var isLive = false
+
+    /// The same, of which a changed value takes effect in a server that runs. Whoever reads it must then ask anew.
+    var live: SettingKey {
+        var key = self
+        key.isLive = true
+        return key
+    }
 
     init(
         _ name: String, _ values: String, default shown: String, _ summary: String, isSecret: Bool = false,

@@ -42,7 +42,7 @@ extension Settings {
             if !keys.isEmpty { lines += ["| key | use | default | |", "|---|---|---|---|"] }
             for key in keys {
                 lines.append(
-                    "| `\(key.name)` | \(cell(key.values)) | \(key.hasDefault ? "`\(key.shown)`" : "") | \(cell(key.summary)) |"
+                    "| `\(key.name)`\(key.isLive ? " ↻" : "") | \(cell(key.values)) | \(key.hasDefault ? "`\(key.shown)`" : "") | \(cell(key.summary)) |"
                 )
             }
             for list in lists {
@@ -66,7 +66,8 @@ extension Settings {
 
         `sallyport init-config` writes a commented file to start from, and `sallyport settings egress` prints what there is of one
         section. The file is the one that `--config` names, else the one of `SANDBOX_CONFIG_PATH`, else `~/.sandbox.toml`. Every key
-        is optional, and one that is not known is refused.
+        is optional, and one that is not known is refused. What has ↻ changes in a server that runs when it gets SIGHUP
+        (docs/server.md#reload).
         What follows is made from the table that the server reads its file by (docs/adding-a-setting.md).
 
         `OPENSANDBOX_SERVER_API_KEY` goes before `server.api_key`; `OPENSANDBOX_SECURE_ACCESS_KEYS` with

@@ -1,7 +1,6 @@
 import HTTPClient
 import Ingress
 import JSON
-import Observability
 import Redis
 
 /// The server itself, and what is around it.
@@ -16,10 +15,11 @@ extension Settings {
             SettingKey(
                 "api_key", "a text", example: "\"\"",
                 "absent: one is generated and kept; \"\" asks for no key (docs/server.md)", isSecret: true
-            ) { (value, settings) throws(ConfigurationError) in settings.server.apiKey = try value.text() },
+            ) { (value, settings) throws(ConfigurationError) in settings.server.apiKey = try value.text() }.live,
             .optionalText(
                 "eip", "a host name or address", \.server.publicHost,
-                "the host by which clients reach this server, for proxied endpoints"),
+                "the host by which clients reach this server, for proxied endpoints"
+            ).live,
             SettingKey(
                 "names", "host names such as a.example, or \"*\" for any", default: "[]",
                 "further names by which clients reach this server"
@@ -28,7 +28,7 @@ extension Settings {
                     name.isEmpty || name.contains { $0 == "/" || $0.isWhitespace } || HostNames.name(of: name) == nil
                         ? nil : name
                 }
-            },
+            }.live,
             SettingKey(
                 "allowed_origins", "https://host or http://host:port with nothing behind it, or \"*\" for any",
                 default: "[]", "pages that may call it: [\"https://console.example\"]"
@@ -36,10 +36,11 @@ extension Settings {
                 settings.server.allowedOrigins = try value.list {
                     $0 == CallerRules.anyOrigin || CallerRules.isOrigin($0) ? $0 : nil
                 }
-            },
+            }.live,
             .integer(
                 "max_sandbox_timeout_seconds", CreateRequest.shortestTimeout...RequestLimits.maxLife,
-                \.server.maxSandboxTimeout, "how far away the end of a sandbox may be, made or renewed"),
+                \.server.maxSandboxTimeout, "how far away the end of a sandbox may be, made or renewed"
+            ).live,
             .integer("timeout_keep_alive", seconds, \.server.idleTimeout, "seconds that a connection may stay unused"),
             .integer(
                 "min_body_rate", 1...1 << 20, \.server.bodyRate,
@@ -55,10 +56,12 @@ extension Settings {
                 settings.server.maxConnections = number == 0 ? .max : number
             },
             .integer(
-                "concurrent_creates", 1...10_000, \.server.creates.running, "sandboxes that are being made at one time"),
+                "concurrent_creates", 1...10_000, \.server.creates.running, "sandboxes that are being made at one time"
+            ).live,
             .integer(
                 "queued_creates", 0...100_000, \.server.creates.waiting,
-                "creates that wait for those; beyond them a create is 429"),
+                "creates that wait for those; beyond them a create is 429"
+            ).live,
             .integer(
                 "pending_failure_ttl_seconds", 1...RequestLimits.maxLife, \.server.failuresKept,
                 "how long a sandbox that could not be made stays, after its create was answered"),
@@ -72,18 +75,6 @@ extension Settings {
             .optionalText(
                 "docs_dir", "a folder", \.server.pages,
                 "their files; absent: those that were installed with the program"),
-        ])
-
-    static let logSection = SettingSection(
-        "log", "The log on standard error.",
-        [
-            SettingKey(
-                "level", "DEBUG, INFO, WARNING or ERROR", default: "\"INFO\"", "what is logged, and what is worse"
-            ) {
-                (value, settings) throws(ConfigurationError) in
-                guard let level = Observability.level(named: try value.text()) else { throw value.wrong() }
-                settings.logLevel = level
-            }
         ])
 
     static let runtimeSection = SettingSection(
@@ -145,7 +136,8 @@ extension Settings {
         [
             SettingKey("enabled", "true or false", default: "false", "true: they say it through Redis"),
             SettingKey(
-                "dsn", "redis://user:password@host:port/database", example: "\"redis://127.0.0.1:6379/0\"",
+                "dsn", "redis://user:password@host:port/database, or rediss:// for TLS",
+                example: "\"redis://127.0.0.1:6379/0\"",
                 "where Redis is", isSecret: true),
             SettingKey(
                 "queue_key", "a text that is not empty", default: "\"\(RenewIntent.defaultQueue)\"", "the list's name"),

@@ -10,13 +10,13 @@ extension Settings {
                 default: "[]", "folders of this machine that sandboxes may be given, with all below; empty: none"
             ) { (value, settings) throws(ConfigurationError) in
                 settings.storage.allowedHostPaths = try value.list(HostPath.init(configured:))
-            },
+            }.live,
             SettingKey(
                 "volume_default_size", "a quantity such as 1Gi, from 16Mi to 4Ti", default: "\"1Gi\"",
                 "of a named volume whose request names no size"
             ) { (value, settings) throws(ConfigurationError) in
                 settings.storage.defaultBytes = try value.bytes(in: ResourceLimits.leastDisk...ResourceLimits.maxDisk)
-            },
+            }.live,
             SettingKey(
                 "bucket_endpoints", "a list of host, host:port or *.domain", default: "[]",
                 "where buckets may be that sandboxes are given; empty: nowhere"

@@ -6,6 +6,7 @@ import HTTPClient
 import Ingress
 import Logging
 import NetworkPolicy
+import Observability
 import Redis
 import Runtimes
 import SecureAccess
@@ -187,6 +188,13 @@ package struct Settings: Sendable {
         package var redis: Redis?
     }
 
+    /// Where the log goes, and how its lines look.
+    package struct Log: Sendable {
+        package var format = LogFormat.text
+        /// nil for standard error.
+        package var file: LogFileSettings?
+    }
+
     /// Export of metrics over OTLP.
     package struct Telemetry: Sendable {
         package var isEnabled = false
@@ -217,6 +225,7 @@ package struct Settings: Sendable {
     var secureRuntime = GVisorConfiguration()
     package var egress = Egress()
     package var logLevel = Logger.Level.info
+    package var log = Log()
     /// nil for one in the state directory.
     package var storePath: String?
 
@@ -232,7 +241,7 @@ package struct Settings: Sendable {
         let optional: [String?] = [
             file, server.auditLog, server.pages, docker.certificates, local.execd, local.baseImage, local.codeImage,
             egress.auditLog,
-            egress.presets,
+            egress.presets, log.file?.path,
         ]
         let always = [local.stateDirectory, local.runDirectory, storage.bucketRoot, database]
         return always + certificates + optional.compactMap { $0 }

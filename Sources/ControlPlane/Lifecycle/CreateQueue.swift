@@ -33,6 +33,21 @@ final class CreateQueue: Sendable {
                     maxWaitingOfOne: max(1, limits.waiting / 2), privileged: Self.nobody)))
     }
 
+    /// Sets other limits. Creates that run or wait keep their places.
+    func change(_ limits: CreateLimits) {
+        state.withLock { state in
+            let begun = state.queue.change(
+                most: limits.running, maxOfOne: max(1, limits.running / 2), maxWaiting: limits.waiting,
+                maxWaitingOfOne: max(1, limits.waiting / 2))
+            for next in begun { Self.begin(next.job, &state) }
+        }
+    }
+
+    private static func begin(_ id: String, _ state: inout State) {
+        state.turns[id]?.hasCome = true
+        state.turns[id]?.arrive.yield()
+    }
+
     /// Takes a place for a create, which `leave` gives back.
     /// - Parameter owner: the id of the named key that asks; nil for none.
     /// - Returns: false if there is none.
@@ -73,8 +88,7 @@ final class CreateQueue: Sendable {
             guard let turn = state.turns.removeValue(forKey: id) else { return }
             guard turn.hasCome else { return state.queue.callOff { $0 == id } }
             guard let next = state.queue.end(turn.owner) else { return }
-            state.turns[next.job]?.hasCome = true
-            state.turns[next.job]?.arrive.yield()
+            Self.begin(next.job, &state)
         }
     }
 }

@@ -1,10 +1,10 @@
 /// Limits how many jobs run at once, in total and of one owner, so that an owner of slow ones does not hold up the
 /// others. Places in the queue are limited per owner as well. A value; its owner runs the jobs.
 struct FairQueue<Job> {
-    private let most: Int
-    private let maxOfOne: Int
-    private let maxWaiting: Int
-    private let maxWaitingOfOne: Int
+    private var most: Int
+    private var maxOfOne: Int
+    private var maxWaiting: Int
+    private var maxWaitingOfOne: Int
     /// The one owner that the limits of one do not hold for.
     private let privileged: String?
     private var running: [String: Int] = [:]
@@ -42,6 +42,20 @@ struct FairQueue<Job> {
         count -= 1
         running[key]! -= 1
         if running[key] == 0 { running[key] = nil }
+        return next()
+    }
+
+    /// Sets other limits. What runs goes on, and what waits keeps its place.
+    /// - Returns: the jobs that run now because of it.
+    mutating func change(most: Int, maxOfOne: Int, maxWaiting: Int, maxWaitingOfOne: Int) -> [(key: String, job: Job)] {
+        (self.most, self.maxOfOne) = (most, maxOfOne)
+        (self.maxWaiting, self.maxWaitingOfOne) = (maxWaiting, maxWaitingOfOne)
+        var begun: [(key: String, job: Job)] = []
+        while let job = next() { begun.append(job) }
+        return begun
+    }
+
+    private mutating func next() -> (key: String, job: Job)? {
         guard let next = waiting.firstIndex(where: { isFree($0.key) }) else { return nil }
         let found = take(next)
         begin(found.key)

@@ -14,7 +14,7 @@ final class FileSupply {
     private struct Item {
         let path: String
         /// A file in memory, in the place of one on the disk.
-        let memory: CInt?
+        var memory: CInt?
         /// Of the file that was sent; nil if it has to be sent.
         var stamp: ChangeStamp??
     }
@@ -26,12 +26,18 @@ final class FileSupply {
 
     init(paths: [String]) { items = paths.map { Item(path: $0, memory: nil) } }
 
-    /// Adds what is on no disk.
+    /// Adds what is on no disk, or another content of it.
     func add(_ name: String, _ text: String) throws(SupervisionError) {
         let bytes = Array(text.utf8)
         let file = bytes.withUnsafeBytes { linux_memory_file("sallyport-secret", $0.baseAddress, $0.count) }
         guard file >= 0 else { throw SupervisionError("keeping a secret", code: -file) }
-        items.append(Item(path: name, memory: file))
+        guard let place = items.firstIndex(where: { $0.path == name }) else {
+            items.append(Item(path: name, memory: file))
+            return
+        }
+        if let old = items[place].memory { close(old) }
+        items[place] = Item(path: name, memory: file)
+        refresh()
     }
 
     /// For a process that starts: all files are on their way.
@@ -53,8 +59,9 @@ final class FileSupply {
 
     /// Sends what has changed on the disk.
     func refresh() {
-        for place in items.indices where items[place].memory == nil {
-            guard items[place].stamp != .some(disk.stamp(of: items[place].path)) else { continue }
+        for place in items.indices {
+            let stamp = items[place].memory == nil ? disk.stamp(of: items[place].path) : nil
+            guard items[place].stamp != .some(stamp) else { continue }
             // Where the process does not keep up, the next look sends it.
             do { try send(place) } catch { items[place].stamp = nil }
         }
@@ -63,6 +70,7 @@ final class FileSupply {
     private func send(_ place: Int) throws(SupervisionError) {
         let item = items[place]
         if let memory = item.memory {
+            items[place].stamp = .some(nil)
             try socket?.send(FileMessage.file(path: item.path, code: 0).bytes, descriptor: memory)
             return
         }
@@ -97,6 +105,11 @@ enum FileMessage: Hashable, Sendable {
         default: return nil
         }
     }
+}
+
+extension FileSupply {
+    /// The name of the part's configuration, of which each change is sent.
+    static let configuration = "the configuration"
 }
 
 /// Files that somebody else has opened.
@@ -160,6 +173,16 @@ final class SuppliedFiles: FileSource {
 
     func stamp(of path: String) -> ChangeStamp? {
         state.withLock { $0.descriptors[path].flatMap { ChangeStamp(descriptor: $0) } }
+    }
+
+    /// The whole of a file; nil where there is none.
+    func content(_ path: String) -> [UInt8]? {
+        let descriptor = open(path)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        // The descriptor's position is shared with whoever has read it before.
+        guard lseek(descriptor, 0, SEEK_SET) == 0 else { return nil }
+        return try? File.read(descriptor)
     }
 
     /// A secret's text, without white space; nil where there is none.

@@ -25,10 +25,8 @@ package final class GatewayPart: Sendable {
 
     package init(_ handover: Handover, metrics: MetricsRegistry, logger: Logger) async throws {
         let settings = try handover.settings()
-        guard let descriptor = handover.files, let folder = handover.folder else {
-            throw ConfigurationError("the gateway was given no files")
-        }
-        let files = try SuppliedFiles(descriptor: descriptor)
+        guard let folder = handover.folder else { throw ConfigurationError("the gateway was given no files") }
+        let files = try SuppliedFiles(descriptor: handover.files)
         let (secretPath, keysPath) = (Secrets.directoryFile(settings).path, KeyFile(settings).path)
         guard let secret = files.secret(secretPath), let ring = files.secret(keysPath) else {
             throw ConfigurationError("\(secretPath) or \(keysPath) cannot be read")
@@ -67,6 +65,7 @@ package final class GatewayPart: Sendable {
             guard path == keysPath, let text = files.secret(path) else { return }
             KeyFile(path: path).take(text, into: keys, logger)
         }
+        handover.whenChanged(files, logger)
         try DetachedThread.start { files.follow() }
         follower = Task { await directory.follow() }
         export = exports.start()

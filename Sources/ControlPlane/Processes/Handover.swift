@@ -2,7 +2,9 @@ import CLinux
 import FoundationEssentials
 import JSON
 import Logging
+import Observability
 import Supervision
+import System
 
 #if canImport(Glibc)
     import Glibc
@@ -26,8 +28,8 @@ package struct Handover: Codable, Sendable {
     var board: Int32
     /// A byte is written here when the part serves.
     var ready: Int32
-    /// The gateway's: where files come from that it may not open (`FileSupply`).
-    var files: Int32?
+    /// Where changes of the configuration come from, and the gateway's files, which it may not open (`FileSupply`).
+    var files: Int32
     /// The gateway's: the folder of what it keeps. Its present one is that of the sockets.
     var folder: Int32?
     var gatewayUser: UInt32
@@ -103,7 +105,30 @@ package struct Handover: Codable, Sendable {
         return settings
     }
 
-    package var logFormat: String { options.logFormat }
+    /// Takes each change of the configuration while the part runs: the level of its log, and what `change` does.
+    func follow(_ logger: Logger, _ change: @escaping @Sendable (Settings) -> Void = { _ in }) throws {
+        let supplied = try SuppliedFiles(descriptor: files)
+        whenChanged(supplied, logger, change)
+        try DetachedThread.start { supplied.follow() }
+    }
+
+    func whenChanged(
+        _ supplied: SuppliedFiles, _ logger: Logger, _ change: @escaping @Sendable (Settings) -> Void = { _ in }
+    ) {
+        supplied.whenChanged { [self] path in
+            guard path == FileSupply.configuration, let text = supplied.content(path) else { return }
+            var next = self
+            next.configuration = String(decoding: text, as: UTF8.self)
+            do {
+                let settings = try next.settings()
+                Observability.level = settings.logLevel
+                change(settings)
+            } catch {
+                // The supervisor has read the whole of it before.
+                logger.error("a changed configuration cannot be used", metadata: ["error": "\(error)"])
+            }
+        }
+    }
 
     /// Those of a server beside whose process the other parts run.
     func serverSettings(_ given: Settings) -> Settings {
@@ -128,7 +153,8 @@ package struct ServeOptions: Codable, Hashable, Sendable {
     package var runDirectory: String?
     /// A name of swift-log's levels.
     package var logLevel: String?
-    package var logFormat = "text"
+    /// `text` or `json`.
+    package var logFormat: String?
 
     package init() {}
 
@@ -139,6 +165,7 @@ package struct ServeOptions: Codable, Hashable, Sendable {
         settings.local.execd = execd ?? settings.local.execd
         settings.local.stateDirectory = stateDirectory ?? settings.local.stateDirectory
         settings.local.runDirectory = runDirectory ?? settings.local.runDirectory
+        settings.log.format = logFormat.flatMap { LogFormat(rawValue: $0) } ?? settings.log.format
         settings.logLevel = logLevel.flatMap { Logger.Level(rawValue: $0) } ?? settings.logLevel
     }
 }

@@ -4,6 +4,7 @@ import FoundationEssentials
 import Ingress
 import JSON
 import Logging
+import Observability
 import SecureAccess
 import ServerTLS
 import Supervision
@@ -16,7 +17,7 @@ import Supervision
 /// own. It serves nothing itself, and reads nothing but the operator's configuration.
 package final class ServeProcesses {
     private let settings: Settings
-    private let configuration: (tree: JSONValue, path: String)?
+    private let configuration: RunningConfiguration
     private let options: ServeOptions
     private let environment: [String: String]
     private let logger: Logger
@@ -24,7 +25,8 @@ package final class ServeProcesses {
     private let board: ProcessBoard
     private let parts: [Part]
     private var listeners: [Part: [String: Listener]] = [:]
-    private let supply: FileSupply
+    /// What each part is sent while it runs.
+    private let supplies: [Part: FileSupply]
 
     /// A socket that a part listens on, and how it is made.
     private struct Listener {
@@ -40,10 +42,10 @@ package final class ServeProcesses {
 
     /// - Parameters:
     ///   - settings: as `options` have changed them.
-    ///   - configuration: what they were read of.
+    ///   - configuration: what they were read of, and are read of again on SIGHUP.
     /// - Throws: an error whose description says what to do.
     package init(
-        settings: Settings, configuration: (tree: JSONValue, path: String)?, options: ServeOptions,
+        settings: Settings, configuration: RunningConfiguration, options: ServeOptions,
         environment: [String: String], logger: Logger
     ) throws {
         linux_use_heaps(1)
@@ -61,7 +63,11 @@ package final class ServeProcesses {
         locks = try InstanceLocks.taken(settings)
         if parts.contains(.gateway) { try StateFolders.open(settings, toGateway: settings.gateway.user) }
         board = try ProcessBoard()
-        supply = try Self.supply(settings)
+        supplies = Dictionary(
+            uniqueKeysWithValues: try parts.map {
+                ($0, $0 == .gateway ? try Self.supply(settings) : FileSupply(paths: []))
+            })
+        for (part, supply) in supplies { try supply.add(FileSupply.configuration, told(part)) }
         try listen()
     }
 
@@ -75,12 +81,36 @@ package final class ServeProcesses {
                 // The first server makes the secrets that the gateway is given.
                 predecessor: part == .gateway ? Part.server.rawValue : nil,
                 start: { [self] ready in try start(part, ready) },
-                whileRunning: part == .gateway ? { [supply] in supply.refresh() } : nil)
+                whileRunning: { [supplies] in supplies[part]?.refresh() })
         }
         let supervisor = try Supervisor(processes, board: board, logger: logger)
-        do { try supervisor.run { [settings] in whenReady(ServeFacts(settings)) } } catch is Supervisor.StartFailure {
+        do {
+            try supervisor.run { [settings] in
+                whenReady(ServeFacts(settings))
+            } whenHungUp: { [self] in
+                reload()
+            }
+        } catch is Supervisor.StartFailure {
             throw PartFailure()
         }
+    }
+
+    /// Reads the configuration again, and tells the parts what has changed.
+    private func reload() {
+        guard let settings = configuration.reload(logger) else { return }
+        Observability.level = settings.logLevel
+        for (part, supply) in supplies {
+            do { try supply.add(FileSupply.configuration, told(part)) } catch {
+                logger.error(
+                    "a part is not told of the changed configuration",
+                    metadata: ["part": "\(part.rawValue)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// What a part is told of the configuration, as text.
+    private func told(_ part: Part) -> String {
+        String(decoding: configuration.tree.told(to: part).encoded, as: UTF8.self)
     }
 
     private func start(_ part: Part, _ ready: CInt) throws -> pid_t {
@@ -92,14 +122,13 @@ package final class ServeProcesses {
         let listeners = try listening(part).mapValues(number)
         let folder = part == .gateway ? try Self.folder(settings.gatewayFolder) : nil
         defer { if let folder { close(folder) } }
-        let files = part == .gateway ? try supply.begin() : nil
-        defer { if let files { close(files) } }
-        let told = (configuration?.tree ?? .object(JSONObject())).told(to: part)
+        let files = try supplies[part]!.begin()
+        defer { close(files) }
         let handover = Handover(
-            part: part, parent: getpid(), configuration: String(decoding: told.encoded, as: UTF8.self),
-            path: configuration?.path ?? "the configuration", options: options, variables: variables(of: part),
+            part: part, parent: getpid(), configuration: told(part),
+            path: configuration.file ?? "the configuration", options: options, variables: variables(of: part),
             listeners: listeners, board: number(board.descriptor), ready: number(ready),
-            files: files.map(number), folder: folder.map(number), gatewayUser: settings.gateway.user, parts: parts)
+            files: number(files), folder: folder.map(number), gatewayUser: settings.gateway.user, parts: parts)
         return try ChildLaunch(
             arguments: ["process", part.rawValue], environment: environment(of: part),
             directory: part == .gateway ? settings.local.runDirectory : nil, input: handover.encoded(),

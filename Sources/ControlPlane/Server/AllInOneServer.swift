@@ -33,6 +33,7 @@ package final class AllInOneServer: Sendable {
     private let export: Task<Void, Never>
     private let locks: InstanceLocks?
     private let link: LinkServer?
+    private let rules: LiveRules
 
     /// Starts the guard, the runtime, recovers sandboxes, and only then opens the listeners, so that nothing is
     /// reachable before it is guarded.
@@ -58,6 +59,8 @@ package final class AllInOneServer: Sendable {
         let exports = try Telemetry.exports(
             settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
         configuration.tracer = exports.tracer
+        let rules = LiveRules(APIRules(settings.server, apiKey: secrets.apiKey))
+        self.rules = rules
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
         if let node { Telemetry.collect(node, into: metrics) }
         let isAway = handover.flatMap { $0.isRunning(.egress) ? { @Sendable in health.isAway(.egress) } : nil }
@@ -72,7 +75,7 @@ package final class AllInOneServer: Sendable {
             policySocket: settings.policySocket, credentialKey: secrets.credentialKey,
             renewals: settings.renewal.isEnabled
                 ? .init(interval: .seconds(settings.renewal.interval)) {
-                    renewals.ask($0, min($1, settings.server.maxSandboxTimeout))
+                    renewals.ask($0, min($1, rules.current.maxTimeout))
                 } : nil)
         let guards = SandboxGuards(runtime: runtime, machine: controller) { [presets = configuration.presets] in
             SidecarPolicy(of: $0, host: $1.host, port: $1.port, token: $1.token, presets: presets)
@@ -116,12 +119,12 @@ package final class AllInOneServer: Sendable {
         }
         let others = health.metricsSockets(settings)
         metrics.collect { health.samples }
-        let names = HostNames(settings.server.ownNames)
         let proxy = ServerProxy(
             directory: routes, group: group,
             codes: ServerProxy.Codes(
                 sandboxNotFound: runtime.codes.sandboxNotFound, invalidPort: runtime.codes.invalidPort),
-            dialer: dialer, answersTo: { names.contains($0) }, tracer: exports.tracer, logger: logger)
+            dialer: dialer, answersTo: { rules.current.callers.names.contains($0) }, tracer: exports.tracer,
+            logger: logger)
         let keys = LiveAPIKeys(), namedKeys = APIKeyFile(settings)
         keys.replace(with: try namedKeys.load())
         let lifecycle = LifecycleAPI(
@@ -131,12 +134,8 @@ package final class AllInOneServer: Sendable {
                 signs: settings.gateway.signs, publishedHost: settings.local.ports?.host),
             routes: routes,
             limits: RequestLimits(
-                maxTimeout: settings.server.maxSandboxTimeout, presets: configuration.presets,
-                capabilities: runtime.capabilities, codes: runtime.codes),
-            publicHost: settings.server.publicHost, apiKey: secrets.apiKey, keys: keys,
-            callers: CallerRules(
-                names: names, origins: settings.server.allowedOrigins, asksForKey: secrets.apiKey != nil),
-            proxy: proxy, logger: logger, health: health,
+                presets: configuration.presets, capabilities: runtime.capabilities, codes: runtime.codes),
+            rules: rules, keys: keys, proxy: proxy, logger: logger, health: health,
             pages: settings.server.docs
                 ? APIPages(folder: try Installation.current.pages(folder: settings.server.pages)) : nil,
             audit: settings.server.auditLog.map {
@@ -180,6 +179,18 @@ package final class AllInOneServer: Sendable {
                 group.addTask { await keyFile?.follow(secrets.keys, logger) }
             }
         }
+        try handover?.follow(logger) { [weak self] in self?.change(to: $0, logger) }
+    }
+
+    /// Takes over what may change while it runs (`SettingKey.live`).
+    package func change(to settings: Settings, _ logger: Logger) {
+        do throws(ConfigurationError) {
+            rules.replace(with: APIRules(settings.server, apiKey: try Secrets.apiKey(settings)))
+        } catch {
+            logger.error("the API key and what goes with it stay as they were", metadata: ["error": "\(error)"])
+        }
+        service.queue.change(settings.server.creates)
+        service.runtime.changeStorage(settings.storage)
     }
 
     /// Stops serving and lets requests finish. Sandboxes keep running, guarded by the kernel, and the next server

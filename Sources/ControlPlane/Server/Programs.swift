@@ -33,6 +33,7 @@ package final class EgressProgram: Sendable {
         Telemetry.collect(node, into: metrics)
         metrics.collect(ResourceUse(prefix: "egress"))
         export = exports.start()
+        try handover?.follow(logger)
     }
 
     package func shutdown() async {

@@ -14,7 +14,7 @@ struct Sallyport: ParsableCommand {
             Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, KeyCommand.self,
             InitConfig.self,
             SettingsCommand.self, VolumeCommand.self, SnapshotCommand.self,
-            ProcessCommand.self,
+            ProcessCommand.self, LogWriterCommand.self,
         ],
         defaultSubcommand: Serve.self)
 }
@@ -43,7 +43,7 @@ struct CommonOptions: ParsableArguments {
     var logLevel: String?
 
     @Option(help: "How log lines look: text or json.")
-    var logFormat = "text"
+    var logFormat: String?
 
     @Option(help: "Folder of everything that is kept.")
     var stateDirectory: String?

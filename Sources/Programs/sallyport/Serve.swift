@@ -23,30 +23,33 @@ struct Serve: ParsableCommand {
         var options = try common.serveOptions()
         (options.host, options.port, options.gatewayPort, options.execd) = (host, port, gatewayPort, execd)
         let environment = ProcessInfo.processInfo.environment
-        let program = try Program.prepare(common, process: singleProcess ? nil : "supervisor") { [options] settings in
-            options.apply(to: &settings)
-        }
-        do {
-            try program.settings.requireKey(isInteractive: Program.isInteractive, environment: environment)
-        } catch { throw Program.failure(error) }
-        guard singleProcess else { return try supervise(program, options, environment) }
-        try program.run { program in
+        let isInteractive = Program.isInteractive
+        let (program, configuration) = try Program.prepare(
+            common, process: singleProcess ? nil : "supervisor", adjust: { [options] in options.apply(to: &$0) },
+            check: { (settings) throws(ConfigurationError) in
+                try settings.requireKey(isInteractive: isInteractive, environment: environment)
+            })
+        guard singleProcess else { return try supervise(program, configuration, options, environment) }
+        try program.run(configuration) { program in
             let server = try await AllInOneServer(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
             program.greet(server.facts)
-            return { await server.shutdown() }
+            return Program.Running(stop: { await server.shutdown() }) { server.change(to: $0, program.logger) }
         }
     }
 
-    private func supervise(_ program: Program, _ options: ServeOptions, _ environment: [String: String]) throws {
+    private func supervise(
+        _ program: Program, _ configuration: RunningConfiguration, _ options: ServeOptions,
+        _ environment: [String: String]
+    ) throws {
         do {
             let processes = try ServeProcesses(
-                settings: program.settings,
-                configuration: try Settings.tree(path: common.config, environment: environment), options: options,
-                environment: environment, logger: program.logger)
+                settings: program.settings, configuration: configuration, options: options, environment: environment,
+                logger: program.logger)
             try processes.run { program.greet($0) }
         } catch is PartFailure {
             // It has said itself why.
+            LogWriter.complain("sallyport: it could not start; the log says why\n")
             throw ExitCode(1)
         } catch { throw Program.failure(error) }
     }
@@ -54,7 +57,7 @@ struct Serve: ParsableCommand {
 
 extension Program {
     func greet(_ facts: ServeFacts) {
-        if logFormat == .text {
+        if settings.log.format == .text {
             Console.say(Greeting(facts, showsKey: Program.showsSecrets).text)
         } else {
             // Whoever collects lines of JSON takes nothing else.
@@ -78,10 +81,9 @@ struct ProcessCommand: ParsableCommand {
             settings = try handover.settings()
             missing = try handover.confineFurther(settings)
         } catch { throw Program.failure(error) }
-        let program = Program(
-            settings: settings, logFormat: LogFormat(rawValue: handover.logFormat) ?? .text,
-            process: handover.part.rawValue)
-        try program.run { program in
+        let program = Program(settings: settings, process: handover.part.rawValue)
+        // The supervisor reads the configuration for all.
+        try program.run(nil) { program in
             let (settings, metrics, logger) = (program.settings, program.metrics, program.logger)
             for what in missing {
                 logger.warning("this kernel lacks something that confines the process", metadata: ["lacks": "\(what)"])
@@ -101,7 +103,7 @@ struct ProcessCommand: ParsableCommand {
                 stop = { await gateway.shutdown() }
             }
             handover.tellReady()
-            return stop
+            return Program.Running(stop: stop)
         }
     }
 }
@@ -122,7 +124,7 @@ struct GuardCommand: ParsableCommand {
             let guardian = try await EgressProgram(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
             Console.say("the guard serves on \(guardian.adminSocket)\n")
-            return { await guardian.shutdown() }
+            return Program.Running { await guardian.shutdown() }
         }
     }
 }
@@ -139,7 +141,7 @@ struct IngressCommand: ParsableCommand {
     @OptionGroup var tls: TLSOptions
 
     func run() throws {
-        try Program.run(common) { settings in
+        try Program.run(common) { [host, port, tls] settings in
             settings.gateway.host = host ?? settings.gateway.host
             settings.gateway.port = port ?? settings.gateway.port
             tls.apply(to: &settings)
@@ -147,7 +149,7 @@ struct IngressCommand: ParsableCommand {
             let gateway = try await IngressProgram(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
             Console.say("the gateway listens on \(program.settings.gateway.host):\(gateway.port)\n")
-            return { await gateway.shutdown() }
+            return Program.Running { await gateway.shutdown() }
         }
     }
 }

@@ -185,11 +185,19 @@ package final class DockerRuntime: SandboxRuntime {
         } catch { throw RuntimeError(error, "listing the containers of this server") }
     }
 
-    package func logTail(of id: String, bytes: Int) async -> String {
+    package func changeStorage(_ storage: StorageConfiguration) { volumes.change(storage) }
+
+    package func logTail(of id: String, bytes: Int) async -> String { await log(of: id, bytes, []) }
+    /// The engine knows when each line came.
+    package func logTail(of id: String, bytes: Int, since: Int64) async -> String? {
+        await log(of: id, bytes, [("since", "\(since)")])
+    }
+
+    private func log(of id: String, _ bytes: Int, _ more: [(String, String)]) async -> String {
         guard let id = try? Self.checked(id) else { return "" }
         let call = EngineCall(
             "GET", "containers", DockerNames.container(id), "logs",
-            query: [("stdout", "true"), ("stderr", "true"), ("tail", "1000")])
+            query: [("stdout", "true"), ("stderr", "true"), ("tail", "1000")] + more)
         guard let stream = try? await engine.stream(call) else { return "" }
         var frames = LogFrames(), text: [UInt8] = []
         while let chunk = (try? await stream.body.next()) ?? nil, !frames.isBroken {

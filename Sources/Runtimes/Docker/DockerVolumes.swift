@@ -11,7 +11,8 @@ import System
 /// first and bound to a place of this server's, which is what the engine is told: no link can be put in between.
 final class DockerVolumes: Sendable {
     private let engine: EngineClient
-    private let hosts: HostFolders
+    private let live: LiveStorage
+    private var hosts: HostFolders { live.hosts }
     /// The folder of those places.
     private let places: String
     private let owner: String
@@ -21,11 +22,17 @@ final class DockerVolumes: Sendable {
         self.engine = engine
         self.owner = owner
         places = configuration.namespaceDirectory + "-volumes"
-        hosts = HostFolders(
-            allowed: configuration.storage.allowedHostPaths,
-            withheld: configuration.storage.withheld + [
-                configuration.stateDirectory, configuration.namespaceDirectory, places,
-            ])
+        live = LiveStorage(
+            hosts: HostFolders(
+                allowed: configuration.storage.allowedHostPaths,
+                withheld: configuration.storage.withheld + [
+                    configuration.stateDirectory, configuration.namespaceDirectory, places,
+                ]), defaultBytes: configuration.storage.defaultBytes)
+    }
+
+    /// Sets what may be given from now on.
+    func change(_ storage: StorageConfiguration) {
+        live.change(allowed: storage.allowedHostPaths, defaultBytes: storage.defaultBytes)
     }
 
     /// Checks without making anything.

@@ -69,6 +69,9 @@ package protocol SandboxRuntime: Sendable {
     /// - Returns: nil if the runtime does not know when anything was printed.
     func logTail(of id: String, bytes: Int, since: Int64) async -> String?
 
+    /// Sets which folders of the machine sandboxes may be given from now on, and how large a named volume is by default.
+    func changeStorage(_ storage: StorageConfiguration)
+
     /// How a sandbox is isolated from the machine, for diagnostics.
     func isolation(of id: String) async -> String
 
@@ -87,6 +90,7 @@ extension SandboxRuntime {
         if !volumes.isEmpty { throw .unsupported("a volume") }
     }
     package func logTail(of id: String, bytes: Int, since: Int64) async -> String? { nil }
+    package func changeStorage(_ storage: StorageConfiguration) {}
     package func isolation(of id: String) async -> String { "" }
     package var leftovers: [Leftover] { [] }
 

@@ -139,6 +139,7 @@ package final class LocalRuntime: SandboxRuntime {
     package func logTail(of id: String, bytes: Int, since: Int64) async -> String? {
         await engine.logTail(of: id, bytes: bytes, since: since)
     }
+    package func changeStorage(_ storage: StorageConfiguration) { engine.changeStorage(storage) }
     package func isolation(of id: String) async -> String { await engine.isolation(of: id) }
     package var leftovers: [Leftover] { engine.leftovers + layers.removals }
 

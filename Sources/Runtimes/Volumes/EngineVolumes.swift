@@ -8,23 +8,25 @@ import System
 
 /// The volumes of sandboxes on this machine: checks, opens and ends them.
 struct EngineVolumes: Sendable {
-    let storage: StorageConfiguration
+    private let live: LiveStorage
+    private let endpoints: BucketEndpoints
     let named: NamedVolumes
-    let hosts: HostFolders
     let buckets: BucketMounts
     let limits: DiskLimits
     let reserve: DiskReserve
     private let removals: Leftovers
 
     init(_ configuration: LocalConfiguration, limits: DiskLimits, reserve: DiskReserve, removals: Leftovers) {
-        storage = configuration.storage
+        let storage = configuration.storage
         named = NamedVolumes(directory: configuration.volumesDirectory, sandboxes: configuration.stateDirectory)
-        hosts = HostFolders(
-            allowed: storage.allowedHostPaths,
-            withheld: storage.withheld + [
-                configuration.stateDirectory, configuration.volumesDirectory, storage.bucketRoot,
-                configuration.namespaceDirectory,
-            ])
+        live = LiveStorage(
+            hosts: HostFolders(
+                allowed: storage.allowedHostPaths,
+                withheld: storage.withheld + [
+                    configuration.stateDirectory, configuration.volumesDirectory, storage.bucketRoot,
+                    configuration.namespaceDirectory,
+                ]), defaultBytes: storage.defaultBytes)
+        endpoints = storage.bucketEndpoints
         // Each server of a machine has its own, so that it knows which are nobody's any more.
         buckets = BucketMounts(
             root: storage.bucketRoot + "/" + configuration.tag,
@@ -33,6 +35,11 @@ struct EngineVolumes: Sendable {
         named.recover { removals.take(files: $0) }
         buckets.recover(sandboxes: File.names(in: configuration.stateDirectory) ?? [])
     }
+
+    private var hosts: HostFolders { live.hosts }
+
+    /// Sets what may be given from now on. Sandboxes keep what they have been given.
+    func change(allowed: [HostPath], defaultBytes: Int64) { live.change(allowed: allowed, defaultBytes: defaultBytes) }
 
     /// Checks without making anything, in the order of the request. What is checked may change until it is mounted, when it
     /// is checked again.
@@ -44,7 +51,7 @@ struct EngineVolumes: Sendable {
                 case .host(let path): _ = try hosts.open(path, volume, makes: false)
                 case .named(let claim): try check(claim, for: caller)
                 case .bucket(let claim):
-                    guard storage.bucketEndpoints.allow(claim.endpoint) else {
+                    guard endpoints.allow(claim.endpoint) else {
                         throw VolumeProblem(
                             .invalidEndpoint,
                             "the endpoint of volume \(volume.name) is none of those that this server may connect to "
@@ -120,7 +127,7 @@ struct EngineVolumes: Sendable {
         if let found = try named.open(claim.claim, for: record.spec) { return found }
         guard claim.createsIfMissing else { throw .volume(Self.missing(claim)) }
         let volume = VolumeRecord(
-            name: claim.claim, createdAt: time(nil), bytes: claim.bytes ?? storage.defaultBytes, madeBy: .server,
+            name: claim.claim, createdAt: time(nil), bytes: claim.bytes ?? live.defaultBytes, madeBy: .server,
             owner: record.spec.caller, goesWith: claim.goesWithSandbox ? record.spec.id : nil)
         _ = try named.create(volume, limits, reserve: reserve.bytes)
         guard let made = try named.open(claim.claim, for: record.spec) else { throw .volume(Self.missing(claim)) }

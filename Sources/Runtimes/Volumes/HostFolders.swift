@@ -19,6 +19,9 @@ struct HostFolders: Hashable, Sendable {
         self.withheld = withheld.map(Self.canonical)
     }
 
+    /// - Parameter withheld: without links already.
+    init(allowed: [HostPath], withheldAsIs withheld: [String]) { (self.allowed, self.withheld) = (allowed, withheld) }
+
     private static func canonical(_ path: String) -> String {
         if let real = realpath(path, nil) {
             defer { free(real) }

@@ -1,3 +1,5 @@
+import CLinux
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -83,6 +85,12 @@ package enum File {
         _ path: String, with bytes: [UInt8], mode: mode_t, synchronizes: Bool = false
     ) throws(SystemCallError) {
         try ReplacementFile(staging: bytes, for: path, mode: mode, synchronizes: synchronizes).publish()
+    }
+
+    /// When a file was made, in Unix seconds; nil where its file system does not say.
+    package static func birth(of descriptor: CInt) -> Int64? {
+        let moment = linux_birth(descriptor)
+        return moment < 0 ? nil : moment
     }
 
     /// The names in a folder, without `.` and `..`, unordered; nil if it cannot be read. What is not UTF-8 in them is replaced.

@@ -53,9 +53,10 @@ final class PodHouse: TestServer {
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
             routes: routes,
             limits: RequestLimits(presets: presets, capabilities: runtime.capabilities, codes: runtime.codes),
-            publicHost: nil,
-            apiKey: House.apiKey,
-            callers: CallerRules(names: HostNames(["h"]), origins: [], asksForKey: true), logger: logger,
+            rules: LiveRules(
+                APIRules(
+                    apiKey: House.apiKey,
+                    callers: CallerRules(names: HostNames(["h"]), origins: [], asksForKey: true))), logger: logger,
             metricsText: { "" })
         try await service.recover()
         follower = Task { await service.follow() }

@@ -1,0 +1,95 @@
+"""SIGHUP: a server reads its configuration again (docs/server.md#reload)."""
+
+import os
+import signal
+import subprocess
+
+import httpx
+import pytest
+from support.server import AllInOneServer, BINARY
+from support.waiting import eventually
+
+
+@pytest.fixture
+def reloadable(world):
+    server = AllInOneServer(world)
+    try:
+        yield server.start()
+    finally:
+        server.tear_down()
+
+
+def text(server):
+    return server.log.read_text(errors="replace")
+
+
+def reload(server, *changes):
+    """Changes the file, sends the signal, and returns what the log says of it."""
+    configuration = server.config.read_text()
+    for old, new in changes:
+        assert old in configuration
+        configuration = configuration.replace(old, new, 1)
+    server.config.write_text(configuration)
+    before = len(text(server))
+    server.process.send_signal(signal.SIGHUP)
+    words = ("configuration read again", "the configuration cannot be used")
+    eventually(lambda: any(word in text(server)[before:] for word in words), what="a reload")
+    return text(server)[before:]
+
+
+def status(server, host="127.0.0.1"):
+    return httpx.get(f"{server.base}/v1/sandboxes", headers={"OPEN-SANDBOX-API-KEY": server.key, "host": host}).status_code
+
+
+def test_a_signal_changes_what_may_change_in_every_process_and_names_the_rest(reloadable):
+    server = reloadable
+    assert status(server, "other.example") == 421
+    said = reload(
+        server, ("[server]\n", '[server]\nnames = ["other.example"]\nlimit_concurrency = 7\n'),
+        ('level = "DEBUG"', 'level = "INFO"'))
+    assert "log.level" in said and "server.names" in said
+    assert "stay as they are until a restart" in said and "server.limit_concurrency" in said
+    eventually(lambda: status(server, "other.example") == 200)
+    said = reload(server, ('names = ["other.example"]', "names = []"))
+    eventually(lambda: status(server, "other.example") == 421)
+    assert server.process.poll() is None and server.ends() == 0
+    # A process that is started anew has what is in force now.
+    reload(server, ("names = []", 'names = ["third.example"]'))
+    eventually(lambda: status(server, "third.example") == 200)
+    part = next(line.split()[0] for line in subprocess.run(
+        ["ps", "--ppid", str(server.process.pid), "-o", "pid=,args="], capture_output=True, text=True).stdout.splitlines()
+        if "process server" in line)
+    os.kill(int(part), signal.SIGKILL)
+    eventually(lambda: server.ends() == 1)
+    eventually(server._is_up)
+    assert status(server, "third.example") == 200
+
+
+def test_a_broken_file_changes_nothing_and_says_why(reloadable):
+    server = reloadable
+    said = reload(server, ("[server]\n", '[server]\nnames = ["other.example"]\nmax_sandbox_timeout_seconds = "x"\n'))
+    assert "nothing of it was taken" in said and "server.max_sandbox_timeout_seconds" in said
+    assert status(server, "other.example") == 421 and server.process.poll() is None
+    said = reload(server, ('max_sandbox_timeout_seconds = "x"', "max_sandbox_timeout_seconds = 600"))
+    eventually(lambda: status(server, "other.example") == 200)
+
+
+def test_a_key_is_rotated_without_a_restart(reloadable):
+    server = reloadable
+
+    def run(*words):
+        return subprocess.run(
+            [BINARY, "key", *words, "--config", str(server.config)], check=True, capture_output=True, text=True).stdout.strip()
+
+    def status(key):
+        return httpx.get(f"{server.base}/v1/sandboxes", headers={"OPEN-SANDBOX-API-KEY": key}).status_code
+
+    first = run("create", "ci")
+    eventually(lambda: status(first) == 200)
+    second = run("rotate", "ci", "--keep-old-for", "1h")
+    eventually(lambda: status(second) == 200)
+    assert status(first) == 200
+    third = run("rotate", "ci")
+    eventually(lambda: status(third) == 200)
+    assert status(first) == 401 and status(second) == 401
+    assert not any(key in text(server) for key in (first, second, third))
