@@ -251,7 +251,10 @@ let package = Package(
             path: "Benchmarks/FirstConnection", swiftSettings: strict + warnings),
         tests(
             "Runtimes",
-            ["Addresses", "HTTPClient", "JSON", "Netfilter", "NetworkPolicy", "Spelling", "System", "TestSupport", logging]
+            [
+                "Addresses", "HTTPClient", "JSON", "Netfilter", "NetworkPolicy", "Spelling", "System", "TestSupport",
+                logging,
+            ]
                 + nio),
         tests("Execd", ["HTTPServer", "JSON", "Spelling", "System", "TestSupport"] + nio),
         tests("HTTPWire", nio),

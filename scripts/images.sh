@@ -51,7 +51,10 @@ for name in "${names[@]}"; do
     esac
     changes=()
     while read -r line; do changes+=(--change "$line"); done < <(settings "$dockerfile")
-    tar --numeric-owner --sort=name -C "$root" -c . | docker import "${changes[@]}" - "sallyport/$name:latest" >/dev/null
+    # Whoever builds, a sandbox's user owns nothing of what is staged into it.
+    owner=(--owner=0 --group=0)
+    [ "$name" != code-interpreter ] || owner=()
+    tar --numeric-owner "${owner[@]}" --sort=name -C "$root" -c . | docker import "${changes[@]}" - "sallyport/$name:latest" >/dev/null
     if [ "$name" = egress ]; then
         docker build --quiet -t sallyport/egress:opensandbox-server - <deploy/egress/opensandbox-server.Dockerfile >/dev/null
     fi

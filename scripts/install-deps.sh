@@ -12,7 +12,7 @@ packages=(libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev
 run=(crun runc skopeo umoci mmdebstrap)
 test=(
     busybox-static musl-tools dnsmasq-base docker-registry apache2-utils nftables iproute2 nghttp2-client python3-venv redis-server
-    util-linux docker.io docker-compose systemd runsc s3fs
+    util-linux docker.io systemd runsc s3fs
     # what attackers use (Tests/Bypass)
     curl dns2tcp dnsutils hping3 iodine net-tools nmap openssl ptunnel-ng python3-scapy
     # peers of the gateway, and what overloads it (Tests/Gateway)

@@ -48,7 +48,7 @@ def test_an_image_says_what_it_is_and_has_no_more_rights_than_it_needs(engine, m
     labels = config["Labels"]
     assert labels["org.opencontainers.image.title"] == f"sallyport/{name}"
     assert labels["org.opencontainers.image.version"] == VERSION
-    assert (config["User"] == "65534:65534") == (name in ("execd", "ingress"))
+    assert (config["User"] == "65534:65534") == (name == "ingress")
     assert ("Healthcheck" in config) == (name != "execd")
     assert not any(variable.split("=")[0].endswith(("TOKEN", "KEY", "SECRET")) for variable in config["Env"])
 
@@ -57,7 +57,8 @@ def test_images_hold_no_package_manager_and_few_megabytes(engine, made):
     assert made["server"] < 260 and made["ingress"] < 100, made
     sizes = {name: inspected(engine, name)["Size"] / 1e6 for name in ("execd", "egress")}
     assert sizes["execd"] < 30 and sizes["egress"] < 60, sizes
-    assert engine.run("run", "--rm", "--entrypoint", "/usr/bin/ls", "sallyport/server", "/usr/bin/dpkg", check=False).returncode
+    programs = engine.run("run", "--rm", "--entrypoint", "/usr/bin/ls", "sallyport/server", "/usr/bin").stdout.split()
+    assert "ls" in programs and not {"dpkg", "apt", "apt-get", "apk"} & set(programs), programs
 
 
 @pytest.mark.parametrize("name", ["execd", "egress", "ingress", "server", "code-interpreter"])
@@ -92,14 +93,6 @@ def test_a_gateway_without_a_directory_is_not_healthy(containers, made, tmp_path
 
 
 # What starts them
-
-def test_the_compose_file_is_one(tmp_path):
-    done = subprocess.run(["docker-compose", "-f", ROOT / "deploy/compose/docker-compose.yaml", "config"],
-                          capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert all(f"\n  {name}:" in done.stdout for name in ("server", "gateway", "redis", "prometheus"))
-    assert "privileged" not in done.stdout
-
 
 UNITS = {name: ROOT / f"deploy/systemd/{name}.service" for name in ("sallyport", "sallyport-ingress")}
 

@@ -1,4 +1,4 @@
-/// Names and labels of what this runtime makes in an engine. Those of the contract are the contract's (DOCKER.md 1.2), so
+/// Names and labels of what this runtime makes in an engine. Those of the contract are the contract's (docs/docker.md), so
 /// that people and other servers know them.
 enum DockerNames {
     static func container(_ id: String) -> String { "sandbox-\(id)" }

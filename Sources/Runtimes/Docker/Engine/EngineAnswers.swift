@@ -60,7 +60,7 @@ struct ContainerFacts: Decodable, Hashable, Sendable {
 }
 
 extension ContainerFacts.State {
-    /// The states of the contract (DOCKER.md 3.1), before what is known of this server's own steps.
+    /// The states of the contract (docs/wire.md), before what is known of this server's own steps.
     var phase: ContainerPhase {
         if isRunning && !isPaused { return .running }
         if isPaused { return .paused }
