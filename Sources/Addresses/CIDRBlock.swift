@@ -6,6 +6,9 @@ public struct CIDRBlock: Hashable, Sendable, CustomStringConvertible {
     /// IPv4-mapped addresses (RFC 4291, section 2.5.5.2): another way to write IPv4, which no packet carries.
     public static let mapped = CIDRBlock("::ffff:0:0/96")!
 
+    /// Whether it is in `mapped`, and so no packet's address is in it.
+    public var isMapped: Bool { !base.isIPv4 && prefixLength >= 96 && Self.mapped.contains(base) }
+
     /// Every address of both families.
     public static let everything = [CIDRBlock("0.0.0.0/0")!, CIDRBlock("::/0")!]
 

@@ -88,4 +88,19 @@ import Testing
             try JSONDecoder().decode(SourceList.self, from: Data(#"{"allow":["10.0.0.0/33"],"deny":[]}"#.utf8))
         }
     }
+
+    @Test func `rules have an end, whatever lists a create gives`() {
+        var forwarding = PortForwarding(
+            configuration: PortConfiguration(range: 20000...29999, sources: list(["0.0.0.0/0"])))
+        let target = PortForwarding.Target(
+            link: "spv", address: IPv4Address("10.0.0.2")!, addressV6: IPv6Address("fd00::2")!,
+            ports: (0..<16).map { PublishedPort(port: 8000 + $0, at: 20000 + $0) },
+            sources: list((1...32).map { "10.0.0.\($0)" }, (1...32).map { "10.0.1.\($0)" }))
+        var count = 0
+        while !forwarding.isFull {
+            count += 1
+            forwarding.targets["\(count)"] = target
+        }
+        #expect(count == PortForwarding.maxRules / (16 * 67) + 1)
+    }
 }

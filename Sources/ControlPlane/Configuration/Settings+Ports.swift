@@ -13,8 +13,8 @@ extension Settings {
         "local.ports",
         "Ports of this machine that creates may have forwarded to their sandbox (docs/networking.md); none without a range.",
         [
-            SettingKey("first", "1024 to 65535", example: "40000", "of the range"),
-            SettingKey("last", "1024 to 65535", example: "49999", "of the range"),
+            SettingKey("first", "1024 to 65535", example: "20000", "of the range"),
+            SettingKey("last", "1024 to 65535", example: "29999", "of the range"),
             SettingKey(
                 "host", "a host name or an address, without a port", default: "\"127.0.0.1\"",
                 "this machine, in what clients are told of a published port"),
@@ -42,7 +42,7 @@ extension Settings {
     }
 
     private static func blocks(_ value: SettingValue) throws(ConfigurationError) -> [CIDRBlock] {
-        let blocks = try value.list { CIDRBlock($0) }
+        let blocks = try value.list { word in CIDRBlock(word).flatMap { $0.isMapped ? nil : $0 } }
         guard blocks.count <= SourceList.maxBlocks else { throw value.wrong("at most \(SourceList.maxBlocks) blocks") }
         return blocks
     }

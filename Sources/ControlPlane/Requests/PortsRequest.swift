@@ -52,7 +52,7 @@ enum PortsRequest {
         guard let list = extensions[name] else { return nil }
         var blocks: [CIDRBlock] = []
         for word in words(list) {
-            guard let block = CIDRBlock(word) else {
+            guard let block = CIDRBlock(word), !block.isMapped else {
                 throw .parameter("\(key(name)): '\(word.prefix(60))' is no address block, such as 192.0.2.0/24")
             }
             blocks.append(block)

@@ -50,6 +50,9 @@ public final class NetfilterSocket: Sendable {
         try expected.withLock { expected throws(NetfilterError) in expected = try generation() }
     }
 
+    /// `wasChangedByOthers` until the next whole transaction.
+    public func forgetChanges() { expected.withLock { $0 = nil } }
+
     private func perform(_ transaction: Transaction) throws(NetfilterError) {
         try socket.performBatch("changing nf_tables") { first in
             TransactionEncoder.encode(transaction, firstSequence: first)

@@ -164,7 +164,8 @@ final class DockerSidecars: Sendable {
                 "NetworkMode": .string("container:\(container.id)"), "CapDrop": .array([.string("ALL")]),
                 "CapAdd": .array([.string("NET_ADMIN")]),
                 "SecurityOpt": .array([.string("no-new-privileges=true")]), "PidsLimit": .integer(64),
-                "Memory": .integer(Self.memory), "MemorySwap": .integer(Self.memory),  // By the engine itself, whether a server runs or not.
+                "Memory": .integer(Self.memory), "MemorySwap": .integer(Self.memory),
+                // By the engine itself, whether a server runs or not.
                 "RestartPolicy": .object(["Name": .string("always")]),
                 "Mounts": .array([
                     .object([

@@ -35,6 +35,8 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     case imageNotFound(String)
     case noAddressLeft(pool: String)
     case noPortLeft(range: String)
+    /// Of the machine's firewall, for published ports.
+    case noRulesLeft
     case diskNearlyFull(folder: String, free: String, needed: String)
     case unenforcedLimit(String)
     case noIdentifiersLeft(String)
@@ -62,6 +64,8 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .missingKernelFeature(let what): "the kernel lacks what the local runtime needs: \(what)"
         case .imageNotFound(let image): "there is no image at \(image)"
         case .noAddressLeft(let pool): "every address of \(pool) is taken: delete sandboxes or enlarge the pool"
+        case .noRulesLeft:
+            "the published ports of all sandboxes have too many address blocks: delete some, or name fewer blocks"
         case .noPortLeft(let range):
             "every port of \(range) is taken: delete sandboxes with published ports, or widen [local.ports]"
         case .diskNearlyFull(let folder, let free, let needed):
@@ -97,7 +101,7 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .image(_, let isCallersFault): .image(isCallersFault: isCallersFault)
         case .policyRefused, .unenforcedLimit: .request
-        case .noCapacity, .noAddressLeft, .noPortLeft, .noIdentifiersLeft, .diskNearlyFull: .capacity
+        case .noCapacity, .noAddressLeft, .noPortLeft, .noRulesLeft, .noIdentifiersLeft, .diskNearlyFull: .capacity
         case .startFailed(_, _, let isCallersFault): .start(isCallersFault: isCallersFault)
         case .volume(let problem): .volume(code: problem.code.rawValue, isCallersFault: problem.code.isCallersFault)
         case .unusableSnapshot: .snapshot

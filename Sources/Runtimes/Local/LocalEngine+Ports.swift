@@ -27,9 +27,10 @@ extension LocalEngine {
         // Programs of this machine connect from 127.0.0.1. What a sandbox sends to such an address, the rules for what arrives
         // refuse.
         SandboxLink.write("1", to: "/proc/sys/net/ipv4/conf/\(record.link.hostLink)/route_localnet")
-        try Self.translated("publishing ports of \(record.spec.id)") { () throws(NetfilterError) in
+        let hasRoom = try Self.translated("publishing ports of \(record.spec.id)") { () throws(NetfilterError) in
             try firewall.forward(record.spec.id, target)
         }
+        guard hasRoom else { throw .noRulesLeft }
     }
 
     /// Ends the connections, too, or a client's next one could be taken for one of them.
@@ -38,7 +39,7 @@ extension LocalEngine {
         let ends: Set<IPAddress> = [.v4(target.address), .v6(target.addressV6)]
         let ports = Set(target.ports.map(\.at))
         try Self.translated("releasing ports of \(record.spec.id)") { () throws(NetfilterError) in
-            try firewall.forward(record.spec.id, nil)
+            _ = try firewall.forward(record.spec.id, nil)
             try Conntrack().delete { flow in
                 ends.contains(flow.replySource) && ports.contains(flow.destinationPort)
             }

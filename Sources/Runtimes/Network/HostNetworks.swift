@@ -1,4 +1,5 @@
 import Addresses
+import CLinux
 import NetworkPolicy
 import System
 

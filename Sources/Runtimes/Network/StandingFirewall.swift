@@ -20,10 +20,12 @@ final class StandingFirewall: Sendable {
     }
 
     /// Forwards the machine's ports to a sandbox, or no longer; nothing where no ports are published.
-    func forward(_ id: String, _ target: PortForwarding.Target?) throws(NetfilterError) {
+    /// - Returns: false, and nothing has changed, where there would be too many rules.
+    func forward(_ id: String, _ target: PortForwarding.Target?) throws(NetfilterError) -> Bool {
         try state.withLock { firewall throws(NetfilterError) in
-            guard var forwarding = firewall.forwarding, forwarding.targets[id] != target else { return }
+            guard var forwarding = firewall.forwarding, forwarding.targets[id] != target else { return true }
             forwarding.targets[id] = target
+            guard target == nil || !forwarding.isFull else { return false }
             var changed = firewall
             changed.forwarding = forwarding
             do throws(NetfilterError) {
@@ -33,6 +35,7 @@ final class StandingFirewall: Sendable {
                 try tables.commit(changed.transaction, isWhole: true)
             }
             firewall = changed
+            return true
         }
     }
 
@@ -44,10 +47,16 @@ final class StandingFirewall: Sendable {
         return try state.withLock { firewall throws(NetfilterError) in
             // Before checking the rules, so that a change in between is noticed by the next call.
             try tables.acceptChanges()
-            for (chain, count) in firewall.transaction.ruleCounts
-            where try tables.counts(of: chain, table: firewall.table).count != count {
-                try tables.commit(firewall.transaction, isWhole: true)
-                return true
+            do throws(NetfilterError) {
+                for (chain, count) in firewall.transaction.ruleCounts
+                where try tables.counts(of: chain, table: firewall.table).count != count {
+                    try tables.commit(firewall.transaction, isWhole: true)
+                    return true
+                }
+            } catch {
+                // Not known to be whole: the next call looks again.
+                tables.forgetChanges()
+                throw error
             }
             return false
         }

@@ -56,6 +56,17 @@ struct PortForwarding: Hashable, Sendable {
         }
     }
 
+    /// The most rules about targets. All are written with each change of one, in one message to the kernel.
+    static let maxRules = 20_000
+
+    /// Whether there would be too many rules.
+    var isFull: Bool {
+        targets.values.reduce(0) { sum, target in
+            let sources = target.sources.limited(to: configuration.sources)
+            return sum + target.ports.count * (sources.allow.count + sources.deny.count + 3)
+        } > Self.maxRules
+    }
+
     /// Replaces the rules about targets.
     func replaceTargets(in table: String, links: String) -> Transaction {
         var change = Transaction()
@@ -68,7 +79,8 @@ struct PortForwarding: Hashable, Sendable {
         let leave: [Expression] = [.verdict(.return)]
         func add(_ chain: String, _ rule: [Expression]) { change.addRule(chain, table: table, rule) }
         // A sandbox's gateway is an address of its own link, at which nobody is to find other sandboxes.
-        for block in [CIDRBlock("169.254.0.0/16")!, CIDRBlock("fe80::/10")!] {
+        // Nor is loopback, which a sandbox's program may send past its guard.
+        for block in [CIDRBlock("169.254.0.0/16")!, CIDRBlock("127.0.0.0/8")!, CIDRBlock("fe80::/10")!] {
             add(Chain.entering, .input(links) + .destination(block) + leave)
         }
         // Nobody else has these addresses, so a packet that comes in with one is forged.
