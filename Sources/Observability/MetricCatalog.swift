@@ -12,7 +12,7 @@ enum MetricCatalog {
         init(_ help: String, unit: String? = nil) { (self.help, self.unit) = (help, unit) }
     }
 
-    /// By the names in the program. Every metric of every program is here (Tests/Scripts/test_metrics.py).
+    /// By the names in the program. Every metric of every program is here (Tests/Scripts/test_monitoring.py).
     static let entries: [String: Entry] = [
         "server.http.request.duration": Entry(
             "How long requests to the lifecycle API took until they were answered.", unit: "seconds"),
