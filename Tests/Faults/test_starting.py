@@ -100,7 +100,7 @@ def test_an_empty_key_must_be_said_aloud(stopped):
 @pytest.mark.parametrize("config, words", [
     ("[server]\nport = \"x\"\n", ["server.port"]), ("[server]\nport = 70000\n", ["server.port", "65535"]),
     ("[server\n", ["line 1"]), ("[log]\nlevel = \"LOUD\"\n", ["log.level", "DEBUG"]),
-    ("[runtime]\ntype = \"docker\"\n", ["runtime.type", "local"]), ("[store]\ntype = \"x\"\n", ["store.type", "sqlite"]),
+    ("[runtime]\ntype = \"kubernetes\"\n", ["runtime.type", "local"]), ("[store]\ntype = \"x\"\n", ["store.type", "sqlite"]),
     ("[local]\ntag = \"too-long\"\n", ["local.tag"]), ("[local]\naddress_pool = \"10.0.0.0/33\"\n", ["local.address_pool"]),
     ("[egress]\nupstreams = [\"nonsense\"]\n", ["egress.upstreams"]),
     ("[ingress.gateway.route]\nmode = \"x\"\n", ["route.mode", "header"]),
