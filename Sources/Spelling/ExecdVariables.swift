@@ -1,6 +1,11 @@
 /// Variables that execd itself reads at its start. A sandbox that was made ahead of its use has them from its pool, and is too old for
 /// those of a request.
 package enum ExecdVariables {
+    /// Those that name what execd runs before the sandbox's program.
+    package static let ofHooks: Set<ExactName> = [
+        "EXECD_BOOTSTRAP_PRE_SCRIPT", "EXECD_LIFECYCLE_CONFIG", "OPENSANDBOX_LIFECYCLE",
+    ]
+
     package static let readAtStart: Set<ExactName> = [
         "BOOTSTRAP_CMD", "BOOTSTRAP_SHELL", "EXECD", "EXECD_ACCESS_TOKEN", "EXECD_API_GRACE_SHUTDOWN",
         "EXECD_BOOTSTRAP_PRE_SCRIPT", "EXECD_CLONE3_COMPAT", "EXECD_ENVS", "EXECD_INIT", "EXECD_ISOLATION_CONFIG",

@@ -76,6 +76,8 @@ struct ContainerBody: Hashable, Sendable {
         var whole: JSONObject = [
             "Image": .string(image), "User": .string("0:0"), "Env": texts(environment), "Entrypoint": texts(command),
             "Cmd": .array([]), "Labels": .object(names),
+            // The engine would run an image's check from the container's start on, before the policy, as root.
+            "Healthcheck": .object(["Test": texts(["NONE"])]),
         ]
         if let own {
             whole.set("Hostname", .string(own.name))

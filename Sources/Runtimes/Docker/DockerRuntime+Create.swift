@@ -141,7 +141,9 @@ extension DockerRuntime {
             configuration.environment[name] != nil && spec.environment[name] == nil
                 || ExecdVariables.readAtStart.contains(name)
         }
-        return kept.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        // An image's or a request's scripts would run, as root, before the sandbox has its policy.
+        let closed = kept.merging(ExecdVariables.ofHooks.map { ($0, "") }) { _, nothing in nothing }
+        return closed.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     }
 
     private func start(_ id: String) async throws(RuntimeError) -> ContainerFacts {

@@ -32,6 +32,7 @@ import Testing
                     ].map { .string($0) }))
         #expect(json["Cmd"] == .array([]) && json["User"] == .string("0:0"))
         #expect(json["HostConfig"]?["RestartPolicy"]?["Name"] == .string("no"))
+        #expect(json["Healthcheck"]?["Test"] == .array([.string("NONE")]), "the engine runs it before the policy")
     }
 
     @Test func `limits are the engine's numbers, and swap is not added`() {
