@@ -39,4 +39,5 @@ def reference(engine, tmp_path_factory):
         server.delete_all()
     finally:
         server.stop()
-    assert engine.things() == before
+    # The volumes of execd stay with servers of ours on the same engine.
+    assert {thing for thing in engine.things() if not thing.startswith("sallyport-execd-")} <= before
