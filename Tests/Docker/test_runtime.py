@@ -31,22 +31,6 @@ def server(world, plain_engine):
 
 
 @pytest.fixture
-def create(server):
-    made = []
-
-    def create(**options):
-        made.append(server.create(**options))
-        return made[-1]
-
-    yield create
-    with server.api as client:
-        for sandbox in made:
-            client.delete(f"/v1/sandboxes/{sandbox.id}")
-    for sandbox in made:
-        sandbox.close()
-
-
-@pytest.fixture
 def engine(plain_engine):
     """Whatever a test makes in the engine is gone behind it; execd's own volume is there from the first create on."""
     before = plain_engine.inventory()

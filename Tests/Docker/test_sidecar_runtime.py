@@ -41,22 +41,6 @@ def server(engine):
             server.tear_down()
 
 
-@pytest.fixture
-def create(server):
-    made = []
-
-    def create(**options):
-        made.append(server.create(**options))
-        return made[-1]
-
-    yield create
-    with server.api as client:
-        for sandbox in made:
-            client.delete(f"/v1/sandboxes/{sandbox.id}")
-    for sandbox in made:
-        sandbox.close()
-
-
 def run(sandbox, command):
     return "".join(part.text for part in sandbox.commands.run(command).logs.stdout).strip()
 
