@@ -122,6 +122,7 @@ let package = Package(
         library("SafeText", []),
         library("LogLines", ["JSON", "SafeText", "System", logging]),
         library("HTTPClient", ["Addresses", "SafeText", "System", "CCurl"]),
+        library("Client", ["HTTPClient", "JSON", "SafeText", "System"]),
         library(
             "Redis",
             [
@@ -164,8 +165,8 @@ let package = Package(
         .executableTarget(
             name: "sallyport",
             dependencies: [
-                "ControlPlane", "Ingress", "SecureAccess", "ServerTLS", "Observability", "ProgramSupport", "System",
-                logging,
+                "Client", "ControlPlane", "HTTPClient", "Ingress", "JSON", "NetworkPolicy", "SecureAccess", "ServerTLS",
+                "Observability", "ProgramSupport", "System", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sallyport", swiftSettings: strict + warnings),
@@ -271,6 +272,7 @@ let package = Package(
             swiftSettings: strict + warnings),
         tests("Observability", ["HTTPClient", "LogLines", "TestSupport", "Tracing", logging, coreMetrics]),
         tests("HTTPClient", ["Addresses", "System", "TestSupport"] + nio + http2),
+        tests("Client", ["HTTPClient", "JSON"]),
         tests("SafeText"),
         tests("ServerTLS", ["HTTPServer", "TestSupport", logging] + nio + http2),
         tests("Redis", ["TestSupport"]),

@@ -18,7 +18,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from sides import BASE, Ours, Theirs, available, everybody, proportional  # noqa: E402
+from sides import BASE, Ours, Theirs, available, everybody, proportional, written  # noqa: E402
 from support.waiting import eventually  # noqa: E402
 from support.world import World  # noqa: E402
 
@@ -67,6 +67,11 @@ def crun(folder, number):
     return timed(lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL))[0]
 
 
+def tell_memory(what, ours, theirs):
+    show(f"memory of {what}", *(proportional(side.pids()) for side in (ours, theirs)), "MiB")
+    show("  of it, written by it alone", *(written(side.pids()) for side in (ours, theirs)), "MiB")
+
+
 def starts(ours, theirs, rounds=5):
     found = {ours: [], theirs: []}
     for _ in range(rounds):
@@ -75,7 +80,7 @@ def starts(ours, theirs, rounds=5):
                 side.stop()
                 found[side].append(side.starts())
     show("start until GET /health", *(statistics.median(times) * 1e3 for times in found.values()), "ms")
-    show("memory of an idle server", ours.memory(), theirs.memory(), "MiB")
+    tell_memory("an idle server", ours, theirs)
 
 
 def requests(ours, theirs, count, seconds):
@@ -93,7 +98,7 @@ def requests(ours, theirs, count, seconds):
                 script.flush()
                 rates.append(side.rate(path.format(made[side][0]), seconds, script.name if path == "/" else None))
         show(f"{what}, a second", *rates, "", more_is_better=True)
-    show(f"memory of a server with {count} sandboxes, after these", ours.memory(), theirs.memory(), "MiB")
+    tell_memory(f"a server with {count} sandboxes, after these", ours, theirs)
     for side in (ours, theirs):
         with side.there():
             side.delete_many(made[side])

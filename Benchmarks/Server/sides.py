@@ -23,16 +23,26 @@ from support.server import IMAGE, AllInOneServer  # noqa: E402
 LIMITS = {"cpu": "1", "memory": "256Mi"}
 
 
-def proportional(pids):
-    """MiB of memory of these processes; what several share is counted once among them."""
+def rolled(pids, *fields):
+    """MiB of these fields of smaps_rollup, over all of these processes."""
     total = 0
     for pid in pids:
         try:
             text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
         except OSError:
             continue
-        total += int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
+        total += sum(int(re.search(rf"^{field}:\s+(\d+)", text, re.M)[1]) for field in fields)
     return total / 1024
+
+
+def proportional(pids):
+    """MiB of memory of these processes; what several share is counted once among them."""
+    return rolled(pids, "Pss")
+
+
+def written(pids):
+    """MiB that they alone have written: what the machine cannot take back, which it can of the pages of a program's file."""
+    return rolled(pids, "Private_Dirty", "Swap")
 
 
 def everybody():
@@ -120,9 +130,6 @@ class Side:
                 if self.server.process.poll() is not None:
                     raise RuntimeError(f"{self.name} has ended") from None
                 time.sleep(0.002)
-
-    def memory(self):
-        return proportional(self.pids())
 
 
 class Ours(Side):

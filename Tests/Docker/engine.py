@@ -37,7 +37,7 @@ class Engine:
             self.spawn(sys.executable, "-u", str(OUTSIDE), ONE, TWO)
             self.spawn(
                 "dockerd", "--host", f"unix://{self.socket}", "--data-root", f"{folder}/data", "--exec-root",
-                f"{folder}/exec", "--pidfile", f"{folder}/pid", "--bip", "10.213.7.1/24", "--dns", RESOLVER)
+                f"{folder}/exec", "--pidfile", f"{folder}/pid", "--bip", "10.213.16.1/20", "--dns", RESOLVER)
             eventually(
                 lambda: self.run("info", check=False).returncode == 0 or self.processes[-1].poll() is not None,
                 what="the engine")

@@ -250,7 +250,7 @@ package struct Settings: Sendable {
     package var database: String { storePath ?? local.stateDirectory + "/sallyport.db" }
     /// Holds the name with which this server labels what it creates.
     var ownerFile: String { local.stateDirectory + "/owner" }
-    var secretsFolder: String { local.stateDirectory + "/secrets" }
+    package var secretsFolder: String { local.stateDirectory + "/secrets" }
     /// The guard's state.
     var guardFolder: String { local.stateDirectory + "/egress" }
     package var sandboxesFolder: String { local.stateDirectory + "/sandboxes" }

@@ -14,6 +14,7 @@ struct Sallyport: ParsableCommand {
             Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, KeyCommand.self,
             InitConfig.self,
             SettingsCommand.self, VolumeCommand.self, SnapshotCommand.self,
+            SandboxCommand.self, PolicyCommand.self, StatusCommand.self,
             ProcessCommand.self, LogWriterCommand.self,
         ],
         defaultSubcommand: Serve.self)

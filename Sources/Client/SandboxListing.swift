@@ -1,0 +1,73 @@
+import JSON
+
+/// What a list of sandboxes shows of each.
+package struct SandboxListing: Sendable {
+    package let sandboxes: [JSONValue]
+    /// Reads a moment of the API: seconds since 1970.
+    private let moment: @Sendable (String) -> Int64?
+
+    package init(_ sandboxes: [JSONValue], moment: @escaping @Sendable (String) -> Int64?) {
+        self.sandboxes = sandboxes
+        self.moment = moment
+    }
+
+    package var ids: [String] { sandboxes.map { Self.text($0["id"]) } }
+
+    /// - Parameter now: seconds since 1970.
+    package func table(now: Int64) -> String {
+        var table = TextTable("ID", "STATE", "IMAGE", "AGE", "EXPIRES", "LABELS")
+        for sandbox in sandboxes {
+            let image = Self.text(sandbox["image"]?["uri"])
+            let snapshot = Self.text(sandbox["snapshotId"])
+            table.add([
+                Self.text(sandbox["id"]), Self.text(sandbox["status"]?["state"]),
+                image.isEmpty && !snapshot.isEmpty ? "snapshot " + snapshot : image,
+                span(since: sandbox["createdAt"], now), span(until: sandbox["expiresAt"], now),
+                Self.labels(sandbox["metadata"]),
+            ])
+        }
+        return table.text
+    }
+
+    /// One sandbox, a line for each thing known of it.
+    package static func details(_ sandbox: JSONValue) -> String {
+        var lines: [(String, String)] = [
+            ("id", text(sandbox["id"])), ("state", text(sandbox["status"]?["state"])),
+            ("reason", text(sandbox["status"]?["reason"])), ("message", text(sandbox["status"]?["message"])),
+            ("image", text(sandbox["image"]?["uri"])), ("snapshot", text(sandbox["snapshotId"])),
+            ("pool", text(sandbox["allocation"]?["poolRef"])), ("created", text(sandbox["createdAt"])),
+            ("expires", text(sandbox["expiresAt"])), ("labels", labels(sandbox["metadata"])),
+        ]
+        if case .array(let words)? = sandbox["entrypoint"] {
+            lines.append(("entrypoint", words.map { text($0) }.joined(separator: " ")))
+        }
+        var table = TextTable("", "")
+        for (name, value) in lines where !value.isEmpty { table.add([name, value]) }
+        return table.text.split(separator: "\n").dropFirst().map { $0 + "\n" }.joined()
+    }
+
+    static func text(_ value: JSONValue?) -> String { if case .string(let text)? = value { text } else { "" } }
+
+    private static func labels(_ value: JSONValue?) -> String {
+        guard case .object(let object)? = value else { return "" }
+        return object.members.map { "\($0.name)=\(text($0.value))" }.joined(separator: ",")
+    }
+
+    private func span(since text: JSONValue?, _ now: Int64) -> String {
+        moment(Self.text(text)).map { Span.text(now - $0) } ?? ""
+    }
+
+    private func span(until text: JSONValue?, _ now: Int64) -> String {
+        moment(Self.text(text)).map { Span.text($0 - now) } ?? "never"
+    }
+}
+
+/// Spans of time as people say them: the largest unit that has two of it, or one.
+enum Span {
+    static func text(_ seconds: Int64) -> String {
+        let units: [(Int64, String)] = [(86_400, "d"), (3600, "h"), (60, "m")]
+        guard seconds > 0 else { return "0s" }
+        for (size, name) in units where seconds >= 2 * size { return "\(seconds / size)\(name)" }
+        return "\(seconds)s"
+    }
+}

@@ -1,0 +1,43 @@
+import JSON
+import System
+
+extension ServerAPI {
+    private static let pageSize = 200
+    /// Pages that are read of one list, so that a server that never ends one cannot hold the program.
+    private static let mostPages = 10_000
+
+    /// All sandboxes, the newest first, page by page.
+    /// - Parameters:
+    ///   - states: only those in one of these; empty for any.
+    ///   - labels: `NAME=VALUE`; only those with all of these.
+    package func sandboxes(states: [String], labels: [String]) async throws(ClientFailure) -> [JSONValue] {
+        for label in labels where !label.contains("=") {
+            throw ClientFailure(.usage, "--label takes NAME=VALUE; \"\(label.prefix(80))\" is no such pair")
+        }
+        // Each part is percent-encoded once more than the query.
+        let metadata = labels.map { label in
+            label.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                .map { PercentEncoding.encode(String($0)) }.joined(separator: "=")
+        }
+        let chosen: [(name: String, value: String?)] =
+            states.map { ("state", $0) } + (labels.isEmpty ? [] : [("metadata", metadata.joined(separator: "&"))])
+        return try await pages("/v1/sandboxes", chosen)
+    }
+
+    /// The `items` of a list in pages.
+    package func pages(
+        _ path: String, _ chosen: [(name: String, value: String?)]
+    ) async throws(ClientFailure) -> [JSONValue] {
+        var found: [JSONValue] = []
+        for number in 1...Self.mostPages {
+            let page: [(name: String, value: String?)] = [("page", "\(number)"), ("pageSize", "\(Self.pageSize)")]
+            let answer = try await ask("GET", path + Self.query(chosen + page))
+            guard case .array(let items)? = answer?["items"] else {
+                throw ClientFailure(.notUnderstood, "\(origin) answers \(path) without a list")
+            }
+            found += items
+            guard answer?["pagination"]?["hasNextPage"] == .boolean(true), !items.isEmpty else { return found }
+        }
+        return found
+    }
+}

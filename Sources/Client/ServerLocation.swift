@@ -1,0 +1,35 @@
+import HTTPClient
+
+/// Where a server is, and with which key it is asked.
+package struct ServerLocation: Sendable {
+    package static let serverVariable = "OPEN_SANDBOX_DOMAIN"
+    package static let protocolVariable = "OPEN_SANDBOX_PROTOCOL"
+    package static let keyVariable = "OPEN_SANDBOX_API_KEY"
+
+    package let origin: HTTPEndpoint
+    package let key: String?
+
+    /// - Parameters:
+    ///   - server: `host:port` or a URL, of the command line; else the variables that the official clients read, too; else `usual`.
+    ///   - key: of a file that the command line names; else the variable's.
+    ///   - usual: `host:port` of a server on this machine.
+    ///   - ownKey: the key that a server on this machine has made for itself. It is sent to no other machine.
+    package init(
+        server: String?, key: String?, environment: [String: String], usual: String, ownKey: () -> String?
+    ) throws(ClientFailure) {
+        func variable(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+        let text = server ?? variable(Self.serverVariable) ?? usual
+        let scheme = variable(Self.protocolVariable)?.lowercased() ?? "http"
+        guard let origin = HTTPEndpoint(text.contains("://") ? text : "\(scheme)://\(text)") else {
+            throw ClientFailure(.usage, "\"\(text.prefix(200))\" is no server: write host:port, or https://host:port")
+        }
+        self.origin = origin
+        let given = key ?? variable(Self.keyVariable)
+        self.key = given ?? (Self.isThisMachine(origin.host) ? ownKey() : nil)
+        if let key = self.key, !ClientRequest.isLegal(name: ServerAPI.keyHeader, value: key) {
+            throw ClientFailure(.usage, "the API key has characters that no key has; a key is one line")
+        }
+    }
+
+    private static func isThisMachine(_ host: String) -> Bool { ["127.0.0.1", "::1", "localhost"].contains(host) }
+}

@@ -1,0 +1,93 @@
+import ArgumentParser
+import Client
+import ControlPlane
+import FoundationEssentials
+import JSON
+import ProgramSupport
+import System
+
+/// Which server is asked, with which key, and how the answer is shown.
+struct ConnectionOptions: ParsableArguments {
+    @Option(help: "host:port or URL of the server; else OPEN_SANDBOX_DOMAIN, else the one that the configuration describes.")
+    var server: String?
+
+    @Option(help: "A file with the API key; else OPEN_SANDBOX_API_KEY, else the key that a server of this machine has made.")
+    var apiKeyFile: String?
+
+    @Option(help: "The TOML configuration of a server on this machine; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
+    var config: String?
+
+    func api() throws -> ServerAPI {
+        let environment = ProcessInfo.processInfo.environment
+        // Another machine's server may be asked where this one's configuration cannot be read.
+        let settings = try? Settings.load(path: config, environment: environment)
+        if config != nil, settings == nil { _ = try Settings.load(path: config, environment: environment) }
+        let location = try ServerLocation(
+            server: server, key: try apiKeyFile.map(Self.key), environment: environment,
+            usual: settings.map { "\($0.server.host):\($0.server.port)" } ?? "127.0.0.1:8080",
+            ownKey: {
+                settings.flatMap { $0.server.apiKey ?? File.text($0.secretsFolder + "/api-key", limit: 4096)?.firstLine }
+            })
+        return ServerAPI(location)
+    }
+
+    private static func key(in path: String) throws(ClientFailure) -> String {
+        guard let key = File.text(path, limit: 4096)?.firstLine, !key.isEmpty else {
+            throw ClientFailure(.usage, "--api-key-file \(path): there is no key that can be read")
+        }
+        return key
+    }
+
+    /// Runs a command; what it fails with is told as a line, and by the exit status.
+    func run(_ body: (ServerAPI) async throws -> Void) async throws {
+        do { try await body(try api()) } catch { throw ClientProgram.failure(error) }
+    }
+}
+
+enum ClientProgram {
+    /// The exit status that says what a command failed with.
+    static func failure(_ error: any Error) -> any Error {
+        switch error {
+        case is ExitCode, is CleanExit: return error
+        case is ValidationError: return error
+        case let failure as ClientFailure:
+            Console.complain("sallyport: \(failure)\n")
+            return ExitCode(failure.kind.rawValue)
+        default:
+            Console.complain("sallyport: \(error)\n")
+            return ExitCode(1)
+        }
+    }
+
+    /// A JSON value on lines of its own.
+    static func show(_ value: JSONValue?) {
+        guard let value else { return }
+        Console.say(String(decoding: value.encoded, as: UTF8.self) + "\n")
+    }
+
+    /// Seconds since 1970, of a moment of the API.
+    static let moment: @Sendable (String) -> Int64? = { Timestamp($0)?.seconds }
+}
+
+/// How an answer is shown.
+enum OutputForm: String, ExpressibleByArgument, CaseIterable {
+    /// Columns for people, whose form may change.
+    case table
+    /// The API's own JSON, which stays.
+    case json
+    /// One id a line.
+    case name
+}
+
+extension String {
+    fileprivate var firstLine: String {
+        String(split(whereSeparator: \.isNewline).first ?? "").trimmingSpaces
+    }
+
+    private var trimmingSpaces: String {
+        var rest = Substring(self)
+        while rest.last == " " || rest.last == "\t" { rest.removeLast() }
+        while rest.first == " " || rest.first == "\t" { rest.removeFirst() }
+        return String(rest)
+    }
+}

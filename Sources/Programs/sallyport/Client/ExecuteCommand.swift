@@ -1,0 +1,103 @@
+import ArgumentParser
+import Client
+import HTTPClient
+import JSON
+import ProgramSupport
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// `sallyport sandbox exec`
+struct ExecuteCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "exec", abstract: "Run a program in a sandbox. Its exit status becomes this command's.",
+        discussion: "It ends when this command does.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Flag(name: [.customShort("i"), .customLong("stdin")], help: "Give it this command's standard input.")
+    var takesInput = false
+    @Option(help: "The folder that it runs in.") var cwd: String?
+    @Option(help: "After how long it is ended: 90s, 10m, 1h.") var timeout: String?
+    @Option(help: "A variable, NAME=VALUE.") var env: [String] = []
+    @Argument(help: "The sandbox's id.") var id: String
+    @Argument(parsing: .captureForPassthrough, help: "The program and its arguments; -- may stand before them.")
+    var words: [String]
+
+    func run() async throws {
+        try await connection.run { api in
+            let execd = try await SandboxPort(api, sandbox: id, port: SandboxPort.execd)
+            let request = execd.request(
+                "POST", "/command", headers: [("Content-Type", "application/json")], body: .bytes(try body().encoded))
+            let status = try await follow(try await api.stream(request), execd)
+            guard status == 0 else { throw ExitCode(status) }
+        }
+    }
+
+    private func body() throws(ClientFailure) -> JSONValue {
+        let words = words.first == "--" ? Array(words.dropFirst()) : words
+        guard !words.isEmpty else { throw ClientFailure(.usage, "say what to run: sallyport sandbox exec \(id) -- ls -l") }
+        var body = JSONObject()
+        body.set("argv", .array(words.map { .string($0) }))
+        if let cwd { body.set("cwd", .string(cwd)) }
+        if let timeout { body.set("timeout", .integer(try SpanOption.seconds(timeout, "--timeout") * 1000)) }
+        if takesInput { body.set("stdin_open", .boolean(true)) }
+        var variables = JSONObject()
+        for pair in env {
+            let halves = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard halves.count == 2 else { throw ClientFailure(.usage, "--env takes NAME=VALUE") }
+            variables.set(String(halves[0]), .string(String(halves[1])))
+        }
+        if !env.isEmpty { body.set("envs", .object(variables)) }
+        return .object(body)
+    }
+
+    /// - Returns: the program's exit status.
+    private func follow(_ stream: ResponseStream, _ execd: SandboxPort) async throws -> Int32 {
+        var output = CommandOutput()
+        var lines = stream.lines
+        var input: Task<Void, Never>?
+        defer { input?.cancel() }
+        while let line = try await lines.next() {
+            switch output.take(line) {
+            case .begun(let id) where takesInput && input == nil: input = Task { await Self.feed(id, execd) }
+            case .output(let bytes): try File.write(bytes, to: STDOUT_FILENO)
+            case .errors(let bytes): try File.write(bytes, to: STDERR_FILENO)
+            case .ended(let status):
+                try File.write(output.rest.output, to: STDOUT_FILENO)
+                try File.write(output.rest.errors, to: STDERR_FILENO)
+                return status
+            case .failed(let reason): throw ClientFailure(.refused, reason.isEmpty ? "the command did not run" : reason)
+            case .begun, nil: break
+            }
+        }
+        throw ClientFailure(.unreachable, "the sandbox was cut off before the command's end")
+    }
+
+    /// Sends standard input on until it ends, or the command takes no more.
+    private static func feed(_ id: String, _ execd: SandboxPort) async {
+        let reader = WorkerPool(maxThreads: 1)
+        while !Task.isCancelled {
+            let piece = await reader.run { InputPiece.next(STDIN_FILENO) }
+            let path = "/command/\(PercentEncoding.encode(id))/stdin" + (piece.isEmpty ? "?end=true" : "")
+            let request = execd.request(
+                "POST", path, headers: [("Content-Type", "application/octet-stream")], body: .bytes(piece))
+            guard (try? await execd.api.stream(request)) != nil, !piece.isEmpty else { return }
+        }
+    }
+}
+
+/// What there is to read, in one piece.
+enum InputPiece {
+    private static let most = 64 << 10
+
+    /// - Returns: nothing at the end.
+    static func next(_ descriptor: CInt) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: most) { buffer, count in
+            var got: Int
+            repeat { got = read(descriptor, buffer.baseAddress, most) } while got < 0 && errno == EINTR
+            count = max(got, 0)
+        }
+    }
+}

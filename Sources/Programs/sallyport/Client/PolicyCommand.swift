@@ -1,0 +1,157 @@
+import ArgumentParser
+import Client
+import ControlPlane
+import FoundationEssentials
+import HTTPClient
+import JSON
+import NetworkPolicy
+import ProgramSupport
+
+/// `sallyport policy`
+struct PolicyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "policy", abstract: "See, change and check what sandboxes may reach.",
+        subcommands: [
+            GetPolicy.self, SetPolicy.self, PatchPolicy.self, ExplainPolicy.self, SuggestPolicy.self, WatchPolicy.self,
+            CheckPolicy.self,
+        ])
+}
+
+struct GetPolicy: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "get", abstract: "Print a sandbox's policy as JSON.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "The sandbox's id.") var id: String
+
+    func run() async throws {
+        try await connection.run { ClientProgram.show(try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy"))?["policy"]) }
+    }
+}
+
+struct SetPolicy: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "set", abstract: "Put another policy in the place of a sandbox's.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "The sandbox's id.") var id: String
+    @Argument(help: "A file with the policy as JSON; - for standard input.") var file: String
+
+    func run() async throws {
+        try await connection.run {
+            let answer = try await $0.ask("PUT", ServerAPI.path(id, "/networkpolicy"), try PolicyFile.json(file))
+            ClientProgram.show(answer?["policy"])
+        }
+    }
+}
+
+struct PatchPolicy: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "patch", abstract: "Put rules in front of a sandbox's, or take rules away.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Option(help: "What it may reach from now on; more than once for more.") var allow: [String] = []
+    @Option(help: "What it may not reach from now on.") var deny: [String] = []
+    @Option(help: "The target of a rule that goes.") var remove: [String] = []
+    @Argument(help: "The sandbox's id.") var id: String
+
+    func run() async throws {
+        try await connection.run { api in
+            let path = ServerAPI.path(id, "/networkpolicy")
+            guard !allow.isEmpty || !deny.isEmpty || !remove.isEmpty else {
+                throw ClientFailure(.usage, "say what changes: --allow, --deny or --remove")
+            }
+            var answer: JSONValue?
+            if !remove.isEmpty { answer = try await api.ask("DELETE", path, .array(remove.map { .string($0) })) }
+            if !allow.isEmpty || !deny.isEmpty {
+                answer = try await api.ask("PATCH", path, RuleWords.rules(allow: allow, deny: deny))
+            }
+            ClientProgram.show(answer?["policy"])
+        }
+    }
+}
+
+struct ExplainPolicy: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain", abstract: "Say what would happen to some traffic of a sandbox now, and why.",
+        discussion: "The exit status is 0 where it is allowed, 1 where it is denied.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Option(help: "A port, or a range such as 8000-8999.") var port: String?
+    @Option(name: .customLong("protocol"), help: "tcp, udp or icmp.") var transport: String?
+    @Flag(help: "Print the whole answer as JSON.") var json = false
+    @Argument(help: "The sandbox's id.") var id: String
+    @Argument(help: "A name or an address.") var target: String
+
+    func run() async throws {
+        try await connection.run { api in
+            let guardian = try await SandboxPort(api, sandbox: id, port: SandboxPort.policy)
+            let query = ServerAPI.query([("target", target), ("port", port), ("protocol", transport)])
+            let answer = try JSONValue(try await guardian.text("GET", "/policy/explain" + query))
+            if json {
+                ClientProgram.show(answer)
+            } else if case .string(let text)? = answer["text"] {
+                let isOnlyWatched = answer["enforced"] == .boolean(false)
+                Console.say("\(target): \(text)\(isOnlyWatched ? ", but nothing is enforced: the sandbox is observed" : "")\n")
+            }
+            guard answer["verdict"] == .string("allow") else { throw ExitCode(1) }
+        }
+    }
+}
+
+struct SuggestPolicy: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "suggest", abstract: "Print the smallest policy for what a sandbox has asked for while it was observed.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "The sandbox's id.") var id: String
+
+    func run() async throws {
+        try await connection.run { api in
+            let guardian = try await SandboxPort(api, sandbox: id, port: SandboxPort.policy)
+            ClientProgram.show(try JSONValue(try await guardian.text("GET", "/policy/suggestion")))
+        }
+    }
+}
+
+struct WatchPolicy: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "watch", abstract: "Print a sandbox's decisions as they are made, a line of JSON each.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "The sandbox's id.") var id: String
+
+    func run() async throws {
+        try await connection.run { api in
+            let guardian = try await SandboxPort(api, sandbox: id, port: SandboxPort.policy)
+            var lines = try await api.stream(guardian.request("GET", "/events")).lines
+            while let line = try await lines.next() {
+                guard line.starts(with: "data:".utf8) else { continue }
+                let text = String(decoding: line.dropFirst(5), as: UTF8.self)
+                Console.say(text.drop { $0 == " " } + "\n")
+            }
+        }
+    }
+}
+
+struct CheckPolicy: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Read a policy as a server would, without one, and ask it questions.",
+        discussion: "With --target the exit status is 0 where all are allowed, 1 where one is denied.")
+
+    @Option(help: "The TOML configuration, for its folder of presets; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
+    var config: String?
+    @Option(help: "A name or an address, with or without a port: pypi.org:443. More than once for more.")
+    var target: [String] = []
+    @Argument(help: "A file with the policy as JSON; - for standard input.") var file: String
+
+    func run() throws {
+        do {
+            let settings = try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
+            let checked = try CheckedPolicy(PolicyFile.bytes(file), settings)
+            guard !target.isEmpty else { return Console.say(checked.summary) }
+            let answers = try target.map { try checked.verdict(on: $0) }
+            Console.say(answers.map { $0.text + "\n" }.joined())
+            guard answers.allSatisfy(\.isAllowed) else { throw ExitCode(1) }
+        } catch { throw ClientProgram.failure(error) }
+    }
+}

@@ -1,0 +1,172 @@
+import ArgumentParser
+import Client
+import ControlPlane
+import JSON
+import ProgramSupport
+
+/// `sallyport sandbox`
+struct SandboxCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sandbox", abstract: "List, make, use and end sandboxes of a running server.",
+        subcommands: [
+            ListSandboxes.self, GetSandbox.self, CreateSandbox.self, KillSandboxes.self, PauseSandboxes.self,
+            ResumeSandboxes.self, RenewSandbox.self, SandboxLogs.self, SandboxEvents.self, ExecuteCommand.self,
+            CopyFile.self,
+        ], aliases: ["sandboxes", "sb"])
+}
+
+struct ListSandboxes: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List them, the newest first.", aliases: ["ls"])
+
+    @OptionGroup var connection: ConnectionOptions
+    @Option(help: "Only those in this state, such as Running; more than once for several.") var state: [String] = []
+    @Option(help: "Only those with this label, NAME=VALUE; more than once for all of several.") var label: [String] = []
+    @Option(name: .shortAndLong, help: "table, json, or name for ids alone.") var output = OutputForm.table
+
+    func run() async throws {
+        try await connection.run { api in
+            let found = try await api.sandboxes(states: state, labels: label)
+            switch output {
+            case .json: ClientProgram.show(.array(found))
+            case .name: Console.say(SandboxListing(found, moment: ClientProgram.moment).ids.map { $0 + "\n" }.joined())
+            case .table:
+                Console.say(SandboxListing(found, moment: ClientProgram.moment).table(now: Timestamp.now().seconds))
+            }
+        }
+    }
+}
+
+struct GetSandbox: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "get", abstract: "Show all that is known of one.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Option(name: .shortAndLong, help: "table, json, or name for its id.") var output = OutputForm.table
+    @Argument(help: "Its id.") var id: String
+
+    func run() async throws {
+        try await connection.run { api in
+            guard let sandbox = try await api.ask("GET", ServerAPI.path(id)) else { return }
+            switch output {
+            case .json: ClientProgram.show(sandbox)
+            case .name: Console.say(id + "\n")
+            case .table: Console.say(SandboxListing.details(sandbox))
+            }
+        }
+    }
+}
+
+struct KillSandboxes: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "kill", abstract: "End sandboxes, with all their files.", aliases: ["delete", "rm"])
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "Their ids.") var ids: [String]
+
+    func run() async throws {
+        try await connection.eachOf(ids) { _ = try await $0.ask("DELETE", ServerAPI.path($1)) }
+    }
+}
+
+struct PauseSandboxes: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "pause", abstract: "Stop what runs in sandboxes for a while.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "Their ids.") var ids: [String]
+
+    func run() async throws {
+        try await connection.eachOf(ids) { _ = try await $0.ask("POST", ServerAPI.path($1, "/pause")) }
+    }
+}
+
+struct ResumeSandboxes: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "resume", abstract: "Let paused sandboxes go on.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "Their ids.") var ids: [String]
+
+    func run() async throws {
+        try await connection.eachOf(ids) { _ = try await $0.ask("POST", ServerAPI.path($1, "/resume")) }
+    }
+}
+
+struct RenewSandbox: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "renew", abstract: "Put off the end of a sandbox.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "Its id.") var id: String
+    @Argument(help: "How long from now on: 90s, 10m, 1h, 7d.") var span: String
+
+    func run() async throws {
+        try await connection.run { api in
+            let end = Timestamp.now().adding(seconds: try SpanOption.seconds(span, "the span"))
+            let answer = try await api.ask(
+                "POST", ServerAPI.path(id, "/renew-expiration"), .object(["expiresAt": .string("\(end)")]))
+            if case .string(let moment)? = answer?["expiresAt"] { Console.say(moment + "\n") }
+        }
+    }
+}
+
+struct SandboxLogs: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "logs", abstract: "Print what a sandbox's own program has printed.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Option(help: "Only so many of the last lines.") var tail: Int?
+    @Option(help: "Only what was printed so long ago: 90s, 10m, 1h, 7d.") var since: String?
+    @Argument(help: "Its id.") var id: String
+
+    func run() async throws {
+        try await connection.told(id, "logs", [("tail", tail.map(String.init)), ("since", since)])
+    }
+}
+
+struct SandboxEvents: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "events", abstract: "Print the states of a sandbox so far, with their reasons.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Option(help: "Only so many of the last ones.") var limit: Int?
+    @Option(help: "Only those of so long ago: 90s, 10m, 1h, 7d.") var since: String?
+    @Argument(help: "Its id.") var id: String
+
+    func run() async throws {
+        try await connection.told(id, "events", [("limit", limit.map(String.init)), ("since", since)])
+    }
+}
+
+/// Spans of time on a command line.
+enum SpanOption {
+    static func seconds(_ text: String, _ what: String) throws(ClientFailure) -> Int {
+        guard let seconds = DurationText.seconds(text) else {
+            throw ClientFailure(.usage, "\(what) \"\(text.prefix(40))\": write 90s, 10m, 1h or 7d")
+        }
+        return seconds
+    }
+}
+
+extension ConnectionOptions {
+    /// Does the same to each, tells what failed, and goes on.
+    fileprivate func eachOf(_ ids: [String], _ body: (ServerAPI, String) async throws -> Void) async throws {
+        try await run { api in
+            var last: (any Error)?
+            for id in ids {
+                do {
+                    try await body(api, id)
+                    Console.say(id + "\n")
+                } catch { last = ClientProgram.failure(error) }
+            }
+            if let last { throw last }
+        }
+    }
+
+    /// Prints one of the diagnostics, which are texts for people.
+    fileprivate func told(_ id: String, _ what: String, _ query: [(name: String, value: String?)]) async throws {
+        try await run { api in
+            let text = try await api.text(
+                "GET", ServerAPI.path(id, "/diagnostics/\(what)") + ServerAPI.query(query))
+            let shown = String(decoding: text, as: UTF8.self)
+            Console.say(shown.isEmpty || shown.hasSuffix("\n") ? shown : shown + "\n")
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import ArgumentParser
+import Client
+import ControlPlane
+import JSON
+import ProgramSupport
+
+/// `sallyport status`
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Say whether a server serves, and what it has.",
+        discussion: "The exit status is 0 where all of it serves.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Flag(help: "Print it as JSON.") var json = false
+
+    func run() async throws {
+        try await connection.run { api in
+            let health = try await api.ask("GET", "/health")
+            let version = try await api.ask("GET", "/version")?["version"] ?? .null
+            var states: [String: Int] = [:]
+            for sandbox in try await api.sandboxes(states: [], labels: []) {
+                if case .string(let state)? = sandbox["status"]?["state"] { states[state, default: 0] += 1 }
+            }
+            let isWhole = health?["status"] == .string("healthy")
+            if json {
+                var answer = JSONObject()
+                answer.set("server", .string("\(api.origin)"))
+                answer.set("api", version)
+                answer.set("health", health ?? .null)
+                var counts = JSONObject()
+                for (state, count) in states.sorted(by: { $0.key < $1.key }) { counts.set(state, .integer(count)) }
+                answer.set("sandboxes", .object(counts))
+                ClientProgram.show(.object(answer))
+            } else {
+                var table = TextTable("SERVER", "HEALTH", "SANDBOXES")
+                let counts = states.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+                table.add([
+                    "\(api.origin)", Self.text(health), counts.isEmpty ? "none" : counts.joined(separator: ", "),
+                ])
+                Console.say(table.text)
+            }
+            guard isWhole else { throw ExitCode(1) }
+        }
+    }
+
+    private static func text(_ health: JSONValue?) -> String {
+        guard case .string(let status)? = health?["status"] else { return "unknown" }
+        guard case .array(let parts)? = health?["down"] else { return status }
+        let names = parts.compactMap { if case .string(let name) = $0 { name } else { nil } }
+        return "\(status): no \(names.joined(separator: ", no "))"
+    }
+}
