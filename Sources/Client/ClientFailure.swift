@@ -38,7 +38,8 @@ extension ClientFailure {
         if case .string(let message)? = document?["message"] {
             reason = message
             if case .string(let code)? = document?["code"] { reason += " (\(code))" }
-        } else if document == nil, !body.isEmpty, body.count < 2048, let text = String(validating: body, as: UTF8.self) {
+        } else if document == nil, !body.isEmpty, body.count < 2048, let text = String(validating: body, as: UTF8.self)
+        {
             reason = text.split(whereSeparator: \.isNewline).joined(separator: " ")
         }
         switch status {
@@ -59,7 +60,8 @@ extension ClientFailure {
         default:
             self.init(
                 .unreachable,
-                "no answer from \(server): \(error). Is the server running there? --server or OPEN_SANDBOX_DOMAIN names another")
+                "no answer from \(server): \(error). Is the server running there? --server or OPEN_SANDBOX_DOMAIN names another"
+            )
         }
     }
 }

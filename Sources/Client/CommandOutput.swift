@@ -50,7 +50,9 @@ package struct CommandOutput: Sendable {
 
         mutating func join(_ text: String) -> [UInt8] {
             var bytes = Array(text.utf8)
-            if let last, !Self.isBreak(last), bytes.first.map(Self.isBreak) != true { bytes.insert(UInt8(ascii: "\n"), at: 0) }
+            if let last, !Self.isBreak(last), bytes.first.map(Self.isBreak) != true {
+                bytes.insert(UInt8(ascii: "\n"), at: 0)
+            }
             last = bytes.last ?? last ?? UInt8(ascii: " ")
             return bytes
         }

@@ -35,7 +35,8 @@ package struct CreateBody: Sendable {
 
     /// What it may use, in Kubernetes' quantities. A pool's sandboxes have their pool's limits.
     package mutating func limit(cpu: String?, memory: String?, disk: String?) throws(ClientFailure) {
-        let given = [("cpu", cpu), ("memory", memory), ("disk", disk)].compactMap { pair in pair.1.map { (pair.0, $0) } }
+        let given = [("cpu", cpu), ("memory", memory), ("disk", disk)].compactMap { pair in pair.1.map { (pair.0, $0) }
+        }
         guard !isOfPool else {
             guard given.isEmpty else { throw ClientFailure(.usage, "a sandbox of a pool has the limits of its pool") }
             return

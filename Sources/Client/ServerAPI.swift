@@ -24,7 +24,9 @@ package struct ServerAPI: Sendable {
     /// Asks, and reads the answer.
     /// - Returns: nil for an answer without a body.
     @discardableResult
-    package func ask(_ method: String, _ path: String, _ body: JSONValue? = nil) async throws(ClientFailure) -> JSONValue? {
+    package func ask(_ method: String, _ path: String, _ body: JSONValue? = nil) async throws(ClientFailure)
+        -> JSONValue?
+    {
         let bytes = try await text(method, path, body?.encoded)
         guard !bytes.isEmpty else { return nil }
         do { return try JSONValue(bytes) } catch {

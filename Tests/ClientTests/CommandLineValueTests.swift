@@ -49,7 +49,8 @@ import Testing
             text
                 == #"{"image":{"uri":"base"},"timeout":600,"entrypoint":["tail","-f","/dev/null"],"#
                 + #""resourceLimits":{"cpu":"500m","memory":"2Gi"},"env":{"A":"1","B":"x=y","C":""},"#
-                + #""networkPolicy":{"defaultAction":"deny","egress":[{"action":"deny","target":"*"},{"action":"allow","target":"pypi.org:443"}]}}"#)
+                + #""networkPolicy":{"defaultAction":"deny","egress":[{"action":"deny","target":"*"},{"action":"allow","target":"pypi.org:443"}]}}"#
+        )
     }
 
     @Test func `a sandbox of a pool has its pool's limits`() throws {
@@ -102,12 +103,16 @@ import Testing
         #expect(!table.text.contains("\u{1b}") && table.text.split(separator: "\n").count == 2)
     }
 
-    @Test(arguments: [(0, "0s"), (-5, "0s"), (59, "59s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d"), (Int64.max, "106751991167300d")])
+    @Test(arguments: [
+        (0, "0s"), (-5, "0s"), (59, "59s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d"),
+        (Int64.max, "106751991167300d"),
+    ])
     func `spans are said in one unit`(_ seconds: Int64, _ text: String) { #expect(Span.text(seconds) == text) }
 
     @Test func `a list shows what there is of each, whatever a server leaves out`() {
         let full = JSONValue.object([
-            "id": .string("a"), "status": .object(["state": .string("Running")]), "image": .object(["uri": .string("base")]),
+            "id": .string("a"), "status": .object(["state": .string("Running")]),
+            "image": .object(["uri": .string("base")]),
             "createdAt": .string("10"), "expiresAt": .string("500"), "metadata": .object(["team": .string("red")]),
         ])
         let listing = SandboxListing([full, .object(["id": .string("b")]), .null]) { Int64($0) }
@@ -118,7 +123,9 @@ import Testing
 }
 
 @Suite struct ClientFailureTests {
-    @Test(arguments: [(401, ClientFailure.Kind.forbidden), (403, .forbidden), (404, .notFound), (409, .refused), (500, .refused)])
+    @Test(arguments: [
+        (401, ClientFailure.Kind.forbidden), (403, .forbidden), (404, .notFound), (409, .refused), (500, .refused),
+    ])
     func `each kind of refusal has an exit status of its own`(_ status: Int, _ kind: ClientFailure.Kind) {
         let failure = ClientFailure(status: status, body: Array(#"{"code":"X::Y","message":"because"}"#.utf8))
         #expect(failure.kind == kind && failure.reason.hasPrefix("because (X::Y)"))

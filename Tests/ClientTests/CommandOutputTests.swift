@@ -16,7 +16,9 @@ import Testing
             }
         }
         let rest = output.rest
-        return (String(decoding: out + rest.output, as: UTF8.self), String(decoding: err + rest.errors, as: UTF8.self), last)
+        return (
+            String(decoding: out + rest.output, as: UTF8.self), String(decoding: err + rest.errors, as: UTF8.self), last
+        )
     }
 
     @Test func `texts are joined by the breaks that were printed`() {
@@ -35,7 +37,9 @@ import Testing
 
     @Test func `an exit status is a number, another reason a failure`() {
         #expect(read(#"{"type":"error","error":{"ename":"x","evalue":"42"}}"#).last == .ended(42))
-        #expect(read(#"{"type":"error","error":{"ename":"x","evalue":"no such program"}}"#).last == .failed("no such program"))
+        #expect(
+            read(#"{"type":"error","error":{"ename":"x","evalue":"no such program"}}"#).last
+                == .failed("no such program"))
     }
 
     @Test(arguments: ["", "data:", "{", "null", #"{"type":7}"#, #"{"type":"stdout","text":7}"#, "\u{0}"])

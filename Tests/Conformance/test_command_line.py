@@ -132,8 +132,8 @@ def test_a_wrong_create_makes_nothing(run, tmp_path):
 def test_a_server_that_is_not_there_and_a_key_that_is_wrong_are_told_apart(run, server):
     said = run("status", status=UNREACHABLE, OPEN_SANDBOX_DOMAIN="127.0.0.1:1")
     assert b"Is the server running" in said and server.key.encode() not in said
-    said = run("sandbox", "list", status=FORBIDDEN, OPEN_SANDBOX_API_KEY="wrong")
-    assert b"sallyport key create" in said and b"wrong" not in said
+    said = run("sandbox", "list", status=FORBIDDEN, OPEN_SANDBOX_API_KEY="m1staken")
+    assert b"sallyport key create" in said and b"m1staken" not in said
     assert b"is no server" in run("status", status=USAGE, OPEN_SANDBOX_DOMAIN="ftp://x")
     assert b"no key that can be read" in run("status", "--api-key-file", "/nonexistent", status=USAGE)
 

@@ -51,7 +51,14 @@ import Testing
     }
 
     @Test(arguments: [
-        ("pypi.org:99999", #"invalid port "99999""#), ("https://pypi.org", #"unknown protocol "https""#),
+        ("pypi.org:99999", #"invalid port "99999""#), ("https://pypi.org", "write pypi.org, or pypi.org:443"),
+        ("https://pypi.org/simple/x", "write pypi.org, or pypi.org:443"),
+        ("HTTP://a.com:8080/", "write a.com, or a.com:8080"),
+        ("ftp://pypi.org", #"unknown protocol "ftp""#), ("https:///x", "as in example.com:443"),
+        ("pypi.org/simple", "write pypi.org"), ("pypi.org/tcp", "write tcp://pypi.org"),
+        ("10.0.0.1/8", "write 10.0.0.0/8 for the network, or 10.0.0.1 for the address"),
+        ("2001:db8::1/32", "write 2001:db8::/32 for the network"), ("10.0.0.0/33", "a number from 0 to 32"),
+        ("10.0.0.0/08", "a number from 0 to 32"), ("10.0.0.0/", "a number from 0 to 32"),
         ("tcp://a.com:1/udp", "a protocol twice"), ("[a.com]:443", "only an IPv6 address or block"),
         ("*", #"any address needs ports or a protocol, as in "*:25""#), ("icmp://a.com:7", "icmp has no ports"),
     ])

@@ -11,8 +11,8 @@ SOURCES = "\n".join(path.read_text() for path in sorted((ROOT / "Sources").rglob
 STRINGS = set(re.findall(r'"([^"\n\\]+)"', SOURCES))
 # Tables of the configuration file, without those that only hold other tables.
 TABLES = r"(?:server|log|runtime|local|ingress|egress|otel|renew_intent|store)"
-# Flags of docker and debootstrap that pages name by themselves.
-OTHERS = {"--dns", "--network", "--variant"}
+# Flags of docker, debootstrap and the library that reads command lines, which pages name by themselves.
+OTHERS = {"--generate-completion-script", "--dns", "--network", "--variant"}
 
 
 def code(page: Path) -> list[str]:

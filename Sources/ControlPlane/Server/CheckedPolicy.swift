@@ -24,7 +24,8 @@ package struct CheckedPolicy: Sendable {
         let verdict: Verdict
         switch asked.target {
         case .name(let name): verdict = evaluator.evaluate(name, asked.scope)
-        case .address(let block) where block.prefixLength == block.base.bitWidth: verdict = evaluator.evaluate(block.base, asked.scope)
+        case .address(let block) where block.prefixLength == block.base.bitWidth:
+            verdict = evaluator.evaluate(block.base, asked.scope)
         default: throw .invalidTarget(text, reason: "ask for one name or one address")
         }
         return (verdict.isAllowed, "\(text): \(verdict)")

@@ -83,13 +83,12 @@ enum StateFolders {
 
     static func make(_ settings: Settings) throws(ConfigurationError) {
         for folder in [settings.local.stateDirectory, settings.local.runDirectory, settings.gatewayFolder] {
-            do {
-                try FileManager.default.createDirectory(
-                    atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            do throws(SystemCallError) {
+                try File.makeFolder(folder, mode: 0o700)
                 // A running server may have given the folder to its gateway. This server may still be refused, and must
                 // not have changed anything then.
                 guard !isOpen(folder, toGateway: settings.gateway.user) else { continue }
-                try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: folder)
+                guard chmod(folder, 0o700) == 0 else { throw .last }
             } catch {
                 throw ConfigurationError("\(folder) cannot be created: \(error); run as root")
             }

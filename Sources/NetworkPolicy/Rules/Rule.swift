@@ -20,7 +20,7 @@ public enum Target: Hashable, Sendable, CustomStringConvertible {
     /// `RuleTarget`.
     public init(_ text: String) throws(PolicyError) {
         if text.contains("/") || IPAddress(text) != nil {
-            guard let block = CIDRBlock(text) else { throw .invalidTarget(text, reason: "not an address block") }
+            guard let block = CIDRBlock(text) else { throw .invalidTarget(text, reason: TargetAdvice.block(text)) }
             // The kernel sends to these as IPv4, so a rule for them would never match, not even a denial.
             guard !CIDRBlock.mapped.contains(block.base) || block.prefixLength < CIDRBlock.mapped.prefixLength else {
                 throw .invalidTarget(text, reason: "an IPv4-mapped address: write it as IPv4")

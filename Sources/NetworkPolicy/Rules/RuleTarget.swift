@@ -69,6 +69,9 @@ private struct Parts {
         if let slashes = text.utf8.indices.first(where: { text.utf8[$0...].starts(with: "://".utf8) }) {
             protocolBefore = text[..<slashes]
             rest = text[text.utf8.index(slashes, offsetBy: 3)...]
+            if let advice = TargetAdvice.url(scheme: text[..<slashes], rest: rest) {
+                throw .invalidTarget(text, reason: advice)
+            }
         }
         if rest.utf8.first == UInt8(ascii: "[") {
             guard let end = rest.utf8.firstIndex(of: UInt8(ascii: "]")) else {

@@ -59,10 +59,8 @@ package final class DockerRuntime: SandboxRuntime {
         _ configuration: DockerConfiguration, namespaceGuard: any NamespaceGuard, owner: String, logger: Logger
     ) throws(RuntimeError) {
         guard access(configuration.execdPath, X_OK) == 0 else { throw .missingExecd(configuration.execdPath) }
-        do {
-            try FileManager.default.createDirectory(
-                atPath: configuration.stateDirectory + "/begun", withIntermediateDirectories: true,
-                attributes: [.posixPermissions: 0o700])
+        do throws(SystemCallError) {
+            try File.makeFolder(configuration.stateDirectory + "/begun", mode: 0o700)
         } catch {
             throw .system(action: "making \(configuration.stateDirectory)", reason: "\(error)")
         }

@@ -27,9 +27,7 @@ struct ImageFolders: Sendable {
         at directory: String, logger: Logger, isHeld: @escaping @Sendable (_ root: String) -> Bool = { _ in false }
     ) throws(ImageError) -> ImageFolders {
         func make(_ folder: String) throws(ImageError) {
-            do {
-                try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-            } catch {
+            do throws(SystemCallError) { try File.makeFolder(folder) } catch {
                 throw .storage(action: "making \(folder)", reason: "\(error)")
             }
         }

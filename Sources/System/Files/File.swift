@@ -87,6 +87,19 @@ package enum File {
         try ReplacementFile(staging: bytes, for: path, mode: mode, synchronizes: synchronizes).publish()
     }
 
+    /// Makes a folder, and those above it that are missing. One that is there stays as it is.
+    package static func makeFolder(_ path: String, mode: mode_t = 0o755) throws(SystemCallError) {
+        guard mkdir(path, mode) != 0 else { return }
+        let error = SystemCallError.last
+        let above = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[..<$0]) } ?? ""
+        if error.code == ENOENT, !above.isEmpty {
+            try makeFolder(above, mode: mode)
+            return try makeFolder(path, mode: mode)
+        }
+        var status = stat()
+        guard error.code == EEXIST, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw error }
+    }
+
     /// When a file was made, in Unix seconds; nil where its file system does not say.
     package static func birth(of descriptor: CInt) -> Int64? {
         let moment = linux_birth(descriptor)

@@ -8,10 +8,14 @@ import System
 
 /// Which server is asked, with which key, and how the answer is shown.
 struct ConnectionOptions: ParsableArguments {
-    @Option(help: "host:port or URL of the server; else OPEN_SANDBOX_DOMAIN, else the one that the configuration describes.")
+    @Option(
+        help: "host:port or URL of the server; else OPEN_SANDBOX_DOMAIN, else the one that the configuration describes."
+    )
     var server: String?
 
-    @Option(help: "A file with the API key; else OPEN_SANDBOX_API_KEY, else the key that a server of this machine has made.")
+    @Option(
+        help: "A file with the API key; else OPEN_SANDBOX_API_KEY, else the key that a server of this machine has made."
+    )
     var apiKeyFile: String?
 
     @Option(help: "The TOML configuration of a server on this machine; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
@@ -26,7 +30,9 @@ struct ConnectionOptions: ParsableArguments {
             server: server, key: try apiKeyFile.map(Self.key), environment: environment,
             usual: settings.map { "\($0.server.host):\($0.server.port)" } ?? "127.0.0.1:8080",
             ownKey: {
-                settings.flatMap { $0.server.apiKey ?? File.text($0.secretsFolder + "/api-key", limit: 4096)?.firstLine }
+                settings.flatMap {
+                    $0.server.apiKey ?? File.text($0.secretsFolder + "/api-key", limit: 4096)?.firstLine
+                }
             })
         return ServerAPI(location)
     }

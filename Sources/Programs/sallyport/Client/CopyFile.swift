@@ -42,7 +42,9 @@ struct CopyFile: AsyncParsableCommand {
 
     private static func upload(_ file: String, to path: String, in id: String, _ api: ServerAPI) async throws {
         let source = try LocalFile(reading: file)
-        let boundary = "sallyport-" + String(UInt64.random(in: 0...(.max)), radix: 36) + String(UInt64.random(in: 0...(.max)), radix: 36)
+        let boundary =
+            "sallyport-" + String(UInt64.random(in: 0...(.max)), radix: 36)
+            + String(UInt64.random(in: 0...(.max)), radix: 36)
         let form = UploadForm(path: path, mode: source.mode, boundary: boundary)
         let execd = try await SandboxPort(api, sandbox: id, port: SandboxPort.execd)
         let pieces = UploadPieces(form, source)

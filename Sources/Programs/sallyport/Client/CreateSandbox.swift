@@ -15,7 +15,8 @@ struct CreateSandbox: AsyncParsableCommand {
     @Option(help: "Processors, such as 500m or 2.") var cpu: String?
     @Option(help: "Memory, such as 512Mi.") var memory: String?
     @Option(help: "Room for its files, such as 2Gi.") var disk: String?
-    @Option(help: "What it may reach, such as pypi.org:443 or preset:pypi; all else is denied. More than once for more.")
+    @Option(
+        help: "What it may reach, such as pypi.org:443 or preset:pypi; all else is denied. More than once for more.")
     var allow: [String] = []
     @Option(help: "What it may not reach, in front of what is allowed.") var deny: [String] = []
     @Option(help: "A file with its policy as JSON; - for standard input.") var policy: String?
@@ -36,7 +37,8 @@ struct CreateSandbox: AsyncParsableCommand {
     func run() async throws {
         try await connection.run { api in
             let body = try body()
-            guard var sandbox = try await api.ask("POST", "/v1/sandboxes", body), let id = Self.text(sandbox["id"]) else {
+            guard var sandbox = try await api.ask("POST", "/v1/sandboxes", body), let id = Self.text(sandbox["id"])
+            else {
                 throw ClientFailure(.notUnderstood, "the server made a sandbox without an id")
             }
             while !noWait, let state = Self.text(sandbox["status"]?["state"]), state == "Pending" {
@@ -80,5 +82,7 @@ struct CreateSandbox: AsyncParsableCommand {
         return text.split(whereSeparator: \.isNewline).map(String.init).filter { !$0.hasPrefix("#") }
     }
 
-    private static func text(_ value: JSONValue?) -> String? { if case .string(let text)? = value { text } else { nil } }
+    private static func text(_ value: JSONValue?) -> String? {
+        if case .string(let text)? = value { text } else { nil }
+    }
 }

@@ -37,7 +37,9 @@ struct ExecuteCommand: AsyncParsableCommand {
 
     private func body() throws(ClientFailure) -> JSONValue {
         let words = words.first == "--" ? Array(words.dropFirst()) : words
-        guard !words.isEmpty else { throw ClientFailure(.usage, "say what to run: sallyport sandbox exec \(id) -- ls -l") }
+        guard !words.isEmpty else {
+            throw ClientFailure(.usage, "say what to run: sallyport sandbox exec \(id) -- ls -l")
+        }
         var body = JSONObject()
         body.set("argv", .array(words.map { .string($0) }))
         if let cwd { body.set("cwd", .string(cwd)) }

@@ -24,7 +24,9 @@ struct GetPolicy: AsyncParsableCommand {
     @Argument(help: "The sandbox's id.") var id: String
 
     func run() async throws {
-        try await connection.run { ClientProgram.show(try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy"))?["policy"]) }
+        try await connection.run {
+            ClientProgram.show(try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy"))?["policy"])
+        }
     }
 }
 
@@ -91,7 +93,8 @@ struct ExplainPolicy: AsyncParsableCommand {
                 ClientProgram.show(answer)
             } else if case .string(let text)? = answer["text"] {
                 let isOnlyWatched = answer["enforced"] == .boolean(false)
-                Console.say("\(target): \(text)\(isOnlyWatched ? ", but nothing is enforced: the sandbox is observed" : "")\n")
+                Console.say(
+                    "\(target): \(text)\(isOnlyWatched ? ", but nothing is enforced: the sandbox is observed" : "")\n")
             }
             guard answer["verdict"] == .string("allow") else { throw ExitCode(1) }
         }
@@ -100,7 +103,8 @@ struct ExplainPolicy: AsyncParsableCommand {
 
 struct SuggestPolicy: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "suggest", abstract: "Print the smallest policy for what a sandbox has asked for while it was observed.")
+        commandName: "suggest",
+        abstract: "Print the smallest policy for what a sandbox has asked for while it was observed.")
 
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "The sandbox's id.") var id: String

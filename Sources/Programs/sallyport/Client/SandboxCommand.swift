@@ -69,7 +69,8 @@ struct KillSandboxes: AsyncParsableCommand {
 }
 
 struct PauseSandboxes: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "pause", abstract: "Stop what runs in sandboxes for a while.")
+    static let configuration = CommandConfiguration(
+        commandName: "pause", abstract: "Stop what runs in sandboxes for a while.")
 
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "Their ids.") var ids: [String]

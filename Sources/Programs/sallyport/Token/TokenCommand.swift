@@ -100,6 +100,11 @@ struct MintToken: AsyncParsableCommand {
                 throw ValidationError("--once, --methods, --path and --label go with version 2 in a header or a path")
             }
         } catch let error as RouteScopeError { throw ValidationError("--\(error)") }
+        guard expires > SystemClock.wallSeconds() else {
+            throw ValidationError(
+                "--expires \(expires) is in the past: it is seconds since 1970, such as $(($(date +%s) + 3600)) for an hour from now"
+            )
+        }
         guard Route.isSandboxID(sandbox) else {
             throw ValidationError("--sandbox is letters, digits, dashes and underscores, 128 at most")
         }
@@ -163,7 +168,9 @@ struct VerifyToken: AsyncParsableCommand {
             known = .first
         }
         try token.verify(now: now, epoch: known, keys: options.ring())
-        print("valid for \(token.expires - now) s")
+        // Which one-time routes have been used is known to the gateways alone.
+        let use = token.scope?.nonce != nil ? ", for one use: a gateway refuses it once it has been used" : ""
+        print("valid for \(token.expires - now) s\(use)")
     }
 }
 
