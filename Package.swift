@@ -166,7 +166,7 @@ let package = Package(
             name: "sallyport",
             dependencies: [
                 "Client", "ControlPlane", "HTTPClient", "Ingress", "JSON", "NetworkPolicy", "SecureAccess", "ServerTLS",
-                "Observability", "ProgramSupport", "System", logging,
+                "Observability", "ProgramSupport", "SafeText", "Spelling", "System", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sallyport", swiftSettings: strict + warnings),

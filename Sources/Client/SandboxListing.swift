@@ -1,4 +1,5 @@
 import JSON
+import SafeText
 
 /// What a list of sandboxes shows of each.
 package struct SandboxListing: Sendable {
@@ -54,16 +55,22 @@ package struct SandboxListing: Sendable {
     }
 
     private func span(since text: JSONValue?, _ now: Int64) -> String {
-        moment(Self.text(text)).map { Span.text(now - $0) } ?? ""
+        moment(Self.text(text)).map { Span.text(between: $0, now) } ?? ""
     }
 
     private func span(until text: JSONValue?, _ now: Int64) -> String {
-        moment(Self.text(text)).map { Span.text($0 - now) } ?? "never"
+        moment(Self.text(text)).map { Span.text(between: now, $0) } ?? "never"
     }
 }
 
 /// Spans of time as people say them: the largest unit that has two of it, or one.
 enum Span {
+    /// Of two moments in seconds, whatever a server says.
+    static func text(between first: Int64, _ last: Int64) -> String {
+        let (seconds, overflows) = last.subtractingReportingOverflow(first)
+        return text(overflows ? (last > first ? .max : 0) : seconds)
+    }
+
     static func text(_ seconds: Int64) -> String {
         let units: [(Int64, String)] = [(86_400, "d"), (3600, "h"), (60, "m")]
         guard seconds > 0 else { return "0s" }

@@ -89,20 +89,7 @@ import Testing
     }
 }
 
-@Suite struct TextTableTests {
-    @Test func `columns are as wide as their widest text, and the last one ends where it ends`() {
-        var table = TextTable("ID", "STATE")
-        table.add(["abcdef", "Running"])
-        table.add(["", "Failed"])
-        #expect(table.text == "ID      STATE\nabcdef  Running\n-       Failed\n")
-    }
-
-    @Test func `what others wrote cannot write to the terminal`() {
-        var table = TextTable("A")
-        table.add(["\u{1b}[2Jx\n"])
-        #expect(!table.text.contains("\u{1b}") && table.text.split(separator: "\n").count == 2)
-    }
-
+@Suite struct SandboxListingTests {
     @Test(arguments: [
         (0, "0s"), (-5, "0s"), (59, "59s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d"),
         (Int64.max, "106751991167300d"),

@@ -1,4 +1,4 @@
-"""`sallyport sandbox`, `policy` and `status`: the commands of whoever uses a server (docs/cli.md)."""
+"""`sallyport sandbox`, `policy`, `status` and `doctor`: the commands of whoever uses a server (docs/cli.md)."""
 
 import json
 import os
@@ -156,3 +156,32 @@ def test_several_are_ended_and_each_failure_is_told(run):
 def test_shells_complete_the_commands(run, shell):
     script = run("--generate-completion-script", shell).decode()
     assert all(word in script for word in ("sandbox", "policy", "explain"))
+
+
+def doctor(*before, config, status=0):
+    done = subprocess.run([*before, BINARY, "doctor", "--json", "--config", str(config)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done
+    return {finding["place"]: finding for finding in json.loads(done.stdout)}
+
+
+def test_the_doctor_finds_a_machine_fit_that_serves(server):
+    found = doctor(config=server.config)
+    assert {"kernel", "control groups", "OCI runtime", "skopeo", "firewall", "addresses", "clock", "disk"} <= set(found)
+    assert all(finding["grade"] != "problem" for finding in found.values())
+
+
+def test_the_doctor_says_what_stands_in_the_way_and_what_to_do(server, tmp_path):
+    hidden = "for f in /usr/local/bin/skopeo /usr/bin/skopeo /usr/bin/crun /usr/bin/runc /usr/sbin/runc /usr/local/bin/crun; do " \
+        "[ ! -e $f ] || mount --bind /dev/null $f; done; nft add table inet other; " \
+        "nft 'add chain inet other pass { type filter hook forward priority 0; policy drop; }'; exec \"$@\""
+    found = doctor("unshare", "--mount", "--net", "sh", "-ec", hidden, "sh", config=server.config, status=1)
+    assert found["skopeo"]["remedy"] == "apt-get install skopeo" and found["OCI runtime"]["grade"] == "problem"
+    assert "nft insert rule inet other pass" in found["firewall"]["remedy"]
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[server]\nprot = 1\n")
+    assert "did you mean port" in doctor(config=wrong, status=1)["configuration"]["text"]
+
+
+def test_a_misspelt_command_is_told_from_the_right_one(run):
+    assert b"did you mean sandbox?" in run("sandbx", "list", status=USAGE)
+    assert b"--help" in run("nonsense", status=USAGE)

@@ -20,13 +20,13 @@ package struct SnapshotAdministration: Sendable {
 
     /// Lines for people: id, state, when, of which sandbox, name.
     package func table() async throws -> [String] {
-        let rows = try await snapshots().map { snapshot in
-            [
-                snapshot.id, snapshot.state.rawValue, "\(snapshot.createdAt)", snapshot.sandbox,
-                ForeignText.escaped(snapshot.name ?? ""),
-            ]
+        var table = TextTable("ID", "STATE", "CREATED", "SANDBOX", "NAME")
+        for snapshot in try await snapshots() {
+            table.add([
+                snapshot.id, snapshot.state.rawValue, "\(snapshot.createdAt)", snapshot.sandbox, snapshot.name ?? "",
+            ])
         }
-        return TextTable.lines([["ID", "STATE", "CREATED", "SANDBOX", "NAME"]] + rows)
+        return table.lines
     }
 
     /// Pushes a snapshot to a registry as an image, and returns its reference.

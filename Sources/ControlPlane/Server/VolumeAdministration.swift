@@ -1,5 +1,6 @@
 import Logging
 import Runtimes
+import SafeText
 import System
 
 #if canImport(Glibc)
@@ -18,14 +19,15 @@ package struct VolumeAdministration: Sendable {
 
     /// Lines for people: name, size, who made it (`operator`, `server` or the id of an API key), when, and which sandboxes have it.
     package var table: [String] {
-        let rows = volumes.all.map { volume in
-            [
+        var table = TextTable("NAME", "SIZE", "MADE BY", "CREATED", "SANDBOXES")
+        for volume in volumes.all {
+            table.add([
                 volume.name, volume.bytes.map { "\($0 >> 20)Mi" } ?? "no limit", volume.owner ?? volume.madeBy.rawValue,
                 "\(Timestamp(microseconds: 0).adding(seconds: volume.createdAt))",
                 volumes.users(of: volume.name).joined(separator: " "),
-            ]
+            ])
         }
-        return TextTable.lines([["NAME", "SIZE", "MADE BY", "CREATED", "SANDBOXES"]] + rows)
+        return table.lines
     }
 
     /// - Parameters:

@@ -1,7 +1,12 @@
 import ArgumentParser
 import ControlPlane
 import ProgramSupport
+import Spelling
 import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// The program.
 struct Sallyport: ParsableCommand {
@@ -14,10 +19,23 @@ struct Sallyport: ParsableCommand {
             Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, KeyCommand.self,
             InitConfig.self,
             SettingsCommand.self, VolumeCommand.self, SnapshotCommand.self,
-            SandboxCommand.self, PolicyCommand.self, StatusCommand.self,
+            SandboxCommand.self, PolicyCommand.self, StatusCommand.self, DoctorCommand.self,
             ProcessCommand.self, LogWriterCommand.self,
         ],
         defaultSubcommand: Serve.self)
+
+    /// Without a command a server is served, so a misspelt one would be taken for an argument of that.
+    /// - Returns: what to say of the first word of the command line; nil where it is a command or an option.
+    static func refusal(of word: String?) -> String? {
+        guard let word, !word.hasPrefix("-") else { return nil }
+        let names = configuration.subcommands.flatMap { command in
+            [command._commandName] + command.configuration.aliases
+        }
+        guard !(names + ["help"]).contains(word) else { return nil }
+        let meant =
+            SimilarName.misspelt(word, of: names).map { "did you mean \($0)?" } ?? "`sallyport --help` lists them"
+        return "sallyport: there is no command \(word.prefix(80)); \(meant)\n"
+    }
 }
 
 /// Where the program begins. Not asynchronous: a process gives up its rights, and a supervisor starts others, while there is one
@@ -26,6 +44,10 @@ struct Sallyport: ParsableCommand {
 enum Start {
     static func main() {
         TaskThreads.install()
+        if let refusal = Sallyport.refusal(of: CommandLine.arguments.dropFirst().first) {
+            Console.complain(refusal)
+            exit(64)
+        }
         do {
             var command = try Sallyport.parseAsRoot()
             guard let waiting = command as? any AsyncParsableCommand else { return try command.run() }

@@ -3,6 +3,7 @@ import Client
 import ControlPlane
 import JSON
 import ProgramSupport
+import SafeText
 
 /// `sallyport status`
 struct StatusCommand: AsyncParsableCommand {

@@ -1,0 +1,139 @@
+import FoundationEssentials
+import JSON
+import Runtimes
+import SafeText
+import System
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// `sallyport doctor`: whether a server with this configuration could run on this machine, and what stands in its way.
+package struct ServerCheckup: Sendable {
+    package let findings: [CheckupFinding]
+
+    package init(path: String?, environment: [String: String], now: Int64 = Timestamp.now().seconds) {
+        let settings: Settings
+        do {
+            settings = try Settings.load(path: path, environment: environment)
+        } catch {
+            findings = [
+                CheckupFinding(
+                    .problem, "configuration", "\(error)",
+                    remedy:
+                        "mend it; `sallyport settings` lists what it may say, `sallyport init-config` writes a new one")
+            ]
+            return
+        }
+        var found = [CheckupFinding(.ok, "configuration", "can be used")]
+        found += Self.machine(settings)
+        found +=
+            [Self.addresses(settings.local), Self.clock(now, ["/proc/self/exe", settings.database])]
+            + Self.disk(settings.local.stateDirectory)
+        findings = found
+    }
+
+    /// Whether a server could run, as far as was found.
+    package var isFit: Bool { !findings.contains { $0.grade == .problem } }
+
+    package var table: String {
+        var table = TextTable("", "WHAT", "FOUND")
+        for finding in findings {
+            table.add([finding.grade.rawValue, finding.place, finding.text])
+            if let remedy = finding.remedy { table.add([" ", " ", "→ " + remedy]) }
+        }
+        return table.text
+    }
+
+    private static func machine(_ settings: Settings) -> [CheckupFinding] {
+        guard settings.runtime == .local else {
+            return [
+                CheckupFinding(
+                    .warning, "runtime",
+                    "this looks at the local runtime alone; docs/docker.md says what an engine needs")
+            ]
+        }
+        let execd = try? settings.local.execd ?? Installation.current.execd()
+        var local = LocalConfiguration(
+            stateDirectory: settings.sandboxesFolder, execdPath: execd ?? "/usr/lib/sallyport/execd",
+            addressPool: settings.local.addressPool, addressPoolV6: settings.local.addressPoolV6,
+            tag: settings.local.tag, namespaceDirectory: settings.namespaceDirectory,
+            maxOutputLine: settings.local.maxOutputLine)
+        local.reachableBy = settings.local.reachableBy
+        local.gVisor = settings.local.gVisor
+        local.ociRuntime = settings.local.ociRuntime?.rawValue
+        return MachineCheckup(local).findings
+    }
+
+    private static func addresses(_ local: Settings.Local) -> CheckupFinding {
+        let place = "addresses", networks = HostNetworks.current(tag: local.tag)
+        for (key, pool) in [("address_pool", local.addressPool), ("address_pool_v6", local.addressPoolV6)] {
+            guard let network = networks.overlap(with: pool) else { continue }
+            return CheckupFinding(
+                .problem, place, "local.\(key) \(pool) overlaps a network of this machine, \(network)",
+                remedy: "set local.\(key) to a block that is not in use")
+        }
+        return CheckupFinding(.ok, place, "\(local.addressPool) and \(local.addressPoolV6) are free")
+    }
+
+    /// Tokens, expiries and certificates are judged by it. What has been written later than now tells that it stands behind.
+    private static func clock(_ now: Int64, _ files: [String]) -> CheckupFinding {
+        let place = "clock", allowed: Int64 = 60
+        for file in files {
+            var status = stat()
+            guard stat(file, &status) == 0, Int64(status.st_mtim.tv_sec) > now + allowed else { continue }
+            return CheckupFinding(
+                .problem, place, "it stands before \(file) was written: signed routes and expiries are judged wrongly",
+                remedy: "set it, and run a time service such as systemd-timesyncd")
+        }
+        return CheckupFinding(.ok, place, "not behind what has been written")
+    }
+
+    private static let little: UInt64 = 2 << 30
+    private static let fewFiles: UInt64 = 100_000
+
+    /// Of the folder, or of the nearest one above it that is there.
+    private static func disk(_ folder: String) -> [CheckupFinding] {
+        var place = folder
+        while access(place, F_OK) != 0, let slash = place.utf8.lastIndex(of: UInt8(ascii: "/")),
+            slash > place.startIndex
+        {
+            place = String(place[..<slash])
+        }
+        var state = statvfs()
+        guard statvfs(place, &state) == 0 else {
+            return [
+                CheckupFinding(.problem, "disk", "\(place) cannot be looked at: \(String(cString: strerror(errno)))")
+            ]
+        }
+        let bytes = UInt64(state.f_bavail).multipliedReportingOverflow(by: UInt64(state.f_frsize)).partialValue
+        let room = CheckupFinding(
+            bytes < little ? .warning : .ok, "disk", "\(bytes >> 20) MiB are free for \(folder)",
+            remedy: bytes < little ? "make room, or set a state folder on another disk" : nil)
+        // Some file systems have no fixed number of files.
+        guard state.f_files > 0, state.f_favail < fewFiles else { return [room] }
+        return [
+            room,
+            CheckupFinding(
+                .warning, "files", "\(state.f_favail) more files fit on that disk",
+                remedy: "an image may have more than that; make its file system with more inodes"),
+        ]
+    }
+}
+
+extension ServerCheckup {
+    /// A list of `{"grade", "place", "text", "remedy"}`; the last is left out where there is nothing to do.
+    package var json: String {
+        let list = findings.map { finding in
+            var members: [(String, JSONValue)] = [
+                ("grade", .string(finding.grade.rawValue)), ("place", .string(finding.place)),
+                ("text", .string(finding.text)),
+            ]
+            if let remedy = finding.remedy { members.append(("remedy", .string(remedy))) }
+            var object = JSONObject()
+            for (name, value) in members { object.set(name, value) }
+            return JSONValue.object(object)
+        }
+        return String(decoding: JSONValue.array(list).encoded, as: UTF8.self)
+    }
+}

@@ -1,0 +1,22 @@
+import ArgumentParser
+import ControlPlane
+import FoundationEssentials
+import ProgramSupport
+
+/// `sallyport doctor`
+struct DoctorCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor", abstract: "Look at this machine for what stands in a server's way, and say what to do.",
+        discussion:
+            "It needs no server and changes nothing. The exit status is 0 where a server could run, 1 where not.")
+
+    @Option(help: "The TOML configuration; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
+    var config: String?
+    @Flag(help: "Print what was found as JSON.") var json = false
+
+    func run() throws {
+        let checkup = ServerCheckup(path: config, environment: ProcessInfo.processInfo.environment)
+        Console.say(json ? checkup.json + "\n" : checkup.table)
+        guard checkup.isFit else { throw ExitCode(1) }
+    }
+}
