@@ -22,7 +22,7 @@ package final class AllInOneServer: Sendable {
     package static let release = Observability.release
 
     package let facts: ServeFacts
-    private let service: SandboxService
+    let service: SandboxService
     private let node: EgressNode?
     private let gateway: Gateway?
     private let api: HTTPServer

@@ -21,6 +21,14 @@ struct Program: Sendable {
     /// Whether output is only seen on a terminal, and not stored.
     static var showsSecrets: Bool { isatty(STDOUT_FILENO) == 1 }
 
+    /// Ends the program for other users.
+    /// - Parameter reason: what it does that only root may.
+    static func requireRoot(_ reason: String) throws {
+        guard geteuid() != 0 else { return }
+        Console.complain("sallyport: \(reason), so it needs root: run it with sudo, or as a unit of systemd\n")
+        throw ExitCode(77)
+    }
+
     /// Reads the configuration and sets up the log.
     /// - Parameters:
     ///   - process: which one it is, where several write one log.

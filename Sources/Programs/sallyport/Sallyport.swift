@@ -19,7 +19,7 @@ struct Sallyport: ParsableCommand {
             Serve.self, GuardCommand.self, IngressCommand.self, TokenCommand.self, KeyCommand.self,
             InitConfig.self,
             SettingsCommand.self, VolumeCommand.self, SnapshotCommand.self,
-            SandboxCommand.self, PolicyCommand.self, StatusCommand.self, DoctorCommand.self,
+            SandboxCommand.self, PolicyCommand.self, StatusCommand.self, DoctorCommand.self, UninstallCommand.self,
             ProcessCommand.self, LogWriterCommand.self,
         ],
         defaultSubcommand: Serve.self)

@@ -5,10 +5,6 @@ import Logging
 import Observability
 import ProgramSupport
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// `sallyport serve`
 struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Run the lifecycle server, the guard and the gateway.")
@@ -25,12 +21,7 @@ struct Serve: ParsableCommand {
 
     func run() throws {
         // Before anything is made, since what is half made is then another user's.
-        guard geteuid() == 0 else {
-            Console.complain(
-                "sallyport: serve makes network namespaces, firewall rules and mounts, so it needs root: run it with sudo, or as a unit of systemd\n"
-            )
-            throw ExitCode(77)
-        }
+        try Program.requireRoot("serve makes network namespaces, firewall rules and mounts")
         var options = try common.serveOptions()
         (options.host, options.port, options.gatewayPort, options.execd) = (host, port, gatewayPort, execd)
         let environment = ProcessInfo.processInfo.environment

@@ -98,7 +98,7 @@ package struct MachineCheckup: Sendable {
             return CheckupFinding(.warning, place, "only root can read the machine's rules", remedy: Self.asRoot)
         }
         let own = HostFirewall(
-            table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
+            table: HostRules.table(tag: configuration.tag), pool: configuration.addressPool,
             poolV6: configuration.addressPoolV6, links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*",
             reachableBy: configuration.reachableBy)
         do throws(NetfilterError) {

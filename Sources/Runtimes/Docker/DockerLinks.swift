@@ -51,7 +51,7 @@ final class DockerLinks: Sendable {
         self.configuration = configuration
         self.logger = logger
         let rules = HostFirewall(
-            table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
+            table: HostRules.table(tag: configuration.tag), pool: configuration.addressPool,
             poolV6: configuration.addressPoolV6, links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*",
             reachableBy: configuration.reachableBy)
         firewall = try Self.translated("setting the host's rules") { () throws(NetfilterError) in

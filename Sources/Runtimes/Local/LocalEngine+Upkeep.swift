@@ -46,11 +46,5 @@ extension LocalEngine {
     }
 
     /// Removes the host's rules; only when no sandbox is left.
-    package func uninstall() throws(RuntimeError) {
-        try Self.translated("removing the host's rules") { () throws(NetfilterError) in
-            var removal = Transaction()
-            removal.removeTable("sallyport_\(configuration.tag)")
-            try NetfilterSocket().commit(removal)
-        }
-    }
+    package func uninstall() throws(RuntimeError) { try HostRules.remove(tag: configuration.tag) }
 }

@@ -107,7 +107,7 @@ package final class LocalEngine: Sendable {
         state = Mutex(State(pool: pool))
         hostPorts = configuration.ports.map { HostPorts($0) }
         let firewall = HostFirewall(
-            table: "sallyport_\(configuration.tag)", pool: configuration.addressPool,
+            table: HostRules.table(tag: configuration.tag), pool: configuration.addressPool,
             poolV6: configuration.addressPoolV6,
             links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*",
             reachableBy: configuration.reachableBy,
