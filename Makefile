@@ -1,4 +1,4 @@
-.PHONY: run build execd egress images base-image api-pages test test-long test-machine bench fuzz lint build-deps run-deps test-deps clean FORCE
+.PHONY: run build execd egress images deb base-image api-pages test test-long test-machine bench fuzz lint build-deps run-deps test-deps clean FORCE
 
 STATE ?= /var/lib/sallyport
 
@@ -51,6 +51,13 @@ images: run-deps execd egress api-pages
 	swift build -c release --product sallyport
 	swift build -c release --product sallyport-ingress
 	./scripts/images.sh $(IMAGES)
+
+# A Debian package of all programs, in .build-deb.
+deb: execd egress api-pages
+	./scripts/install-deps.sh package
+	swift build -c release --product sallyport
+	swift build -c release --product sallyport-ingress
+	./scripts/deb.sh
 
 test: test-deps
 	./scripts/test.sh

@@ -3,6 +3,7 @@
 #
 #     scripts/install-deps.sh build [package…]    # to build it
 #     scripts/install-deps.sh run   [package…]    # to run it with the local runtime: what `make run` installs
+#     scripts/install-deps.sh package [package…]  # to make a Debian package of it
 #     scripts/install-deps.sh test  [package…]    # to test it: engines, peers, and the tools of attackers
 #
 # A machine that only runs sandboxes has no use for attack tools, a Docker engine or a web server: they come with `test`.
@@ -10,11 +11,14 @@ set -euo pipefail
 
 packages=(libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config)
 run=(crun runc skopeo umoci mmdebstrap)
+package=(dpkg-dev patchelf)
 test=(
     busybox-static musl-tools dnsmasq-base docker-registry apache2-utils nftables iproute2 nghttp2-client python3-venv redis-server
     util-linux docker.io systemd runsc s3fs
     # what attackers use (Tests/Bypass)
     curl dns2tcp dnsutils hping3 iodine net-tools nmap openssl ptunnel-ng python3-scapy
+    # what checks manual pages
+    groff-base
     # peers of the gateway, and what overloads it (Tests/Gateway)
     haproxy nginx-light slowhttptest
     # what reads the metrics (Tests/Conformance/test_metrics.py)
@@ -23,9 +27,10 @@ test=(
 case "${1:-}" in
     build) ;;
     run) packages+=("${run[@]}") ;;
-    test) packages+=("${run[@]}" "${test[@]}") ;;
+    package) packages+=("${run[@]}" "${package[@]}") ;;
+    test) packages+=("${run[@]}" "${package[@]}" "${test[@]}") ;;
     *)
-        echo "usage: scripts/install-deps.sh build|run|test [package…]" >&2
+        echo "usage: scripts/install-deps.sh build|run|package|test [package…]" >&2
         exit 2
         ;;
 esac

@@ -1,0 +1,165 @@
+"""The Debian package, installed, used, upgraded and purged in a root of Debian's packages alone: no toolchain, no build folder."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+from support.server import BINARY, ROOT
+from support.waiting import eventually
+
+# What the package depends on, so that it installs without a network.
+NEEDS = ["crun", "skopeo", "umoci", "e2fsprogs", "libmnl0", "libnftnl11", "libsqlite3-0", "libcurl4", "libssl3", "libstdc++6", "iproute2"]
+CONFIGURATION = "/etc/sallyport/sallyport.toml"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("package")
+    subprocess.run(["scripts/install-deps.sh", "package"], cwd=ROOT, check=True, timeout=300)
+    done = subprocess.run(["scripts/deb.sh", str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "SALLYPORT_BINARY": str(BINARY)})
+    assert done.returncode == 0, done.stderr
+    return pathlib.Path(done.stdout.strip())
+
+
+class Machine:
+    """A root file system and a network of its own, in which what is installed is gone with it."""
+
+    def __init__(self, folder, package):
+        self.root = folder / "root"
+        lower = ROOT / ".build-base/package"
+        subprocess.run(["scripts/base-image.sh", str(lower), *NEEDS], cwd=ROOT, check=True, capture_output=True, timeout=600)
+        subprocess.run(["scripts/base-image.sh", str(ROOT / ".build-base/base")], cwd=ROOT, check=True, capture_output=True, timeout=600)
+        self.holder = subprocess.Popen(["unshare", "--mount", "--net", "--propagation", "private", "sleep", "1000"])
+        eventually(lambda: self._link("net") != os.readlink("/proc/self/ns/net"), what="a network of its own")
+        for name in ("root", "changes/upper", "changes/work", "state"):
+            (folder / name).mkdir(parents=True)
+        script = f"""
+            mount -t tmpfs tmpfs {folder}/changes && mkdir {folder}/changes/upper {folder}/changes/work
+            mount -t overlay overlay -o lowerdir={lower},upperdir={folder}/changes/upper,workdir={folder}/changes/work {self.root}
+            for place in proc sys dev; do mount --rbind /$place {self.root}/$place; done
+            mount -t tmpfs tmpfs {self.root}/run
+            mkdir -p {self.root}/var/lib/sallyport && mount --bind {folder}/state {self.root}/var/lib/sallyport
+            mkdir {self.root}/var/lib/sallyport/base {self.root}/package
+            mount --bind {ROOT}/.build-base/base {self.root}/var/lib/sallyport/base
+            mount --bind {package.parent} {self.root}/package
+            ip link set lo up
+            printf 'nameserver 127.0.0.1\\n' > {self.root}/etc/resolv.conf
+        """
+        self._enter("bash", "-ec", script, chroot=False)
+        self.package = f"/package/{package.name}"
+
+    def _link(self, kind):
+        return os.readlink(f"/proc/{self.holder.pid}/ns/{kind}")
+
+    def words(self, *words, chroot=True):
+        inside = ["chroot", str(self.root)] if chroot else []
+        return ["nsenter", "--target", str(self.holder.pid), "--mount", "--net", *inside, *words]
+
+    def _enter(self, *words, chroot=True, status=0, **variables):
+        done = subprocess.run(self.words(*words, chroot=chroot), capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
+                              env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", **variables})
+        assert done.returncode == status, f"{words}: {done.returncode} {done.stdout} {done.stderr}"
+        return done.stdout + (done.stderr if status else "")
+
+    run = _enter
+
+    def serve(self):
+        self.log = self.root.parent / "log"
+        with open(self.log, "ab") as log:
+            self.server = subprocess.Popen(
+                self.words("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "sallyport", "serve", "--config", CONFIGURATION),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        eventually(lambda: self.server.poll() is None and "healthy" in self._status(), what=lambda: self.log.read_text()[-2000:])
+
+    def _status(self):
+        done = subprocess.run(self.words("sallyport", "status", "--config", CONFIGURATION), capture_output=True, text=True)
+        return done.stdout
+
+    def stop(self):
+        self.server.terminate()
+        self.server.wait(timeout=30)
+
+    def close(self):
+        if getattr(self, "server", None) and self.server.poll() is None:
+            self.stop()
+        self.holder.kill()
+        self.holder.wait()
+
+
+@pytest.fixture(scope="module")
+def machine(package, tmp_path_factory):
+    machine = Machine(tmp_path_factory.mktemp("machine"), package)
+    try:
+        yield machine
+    finally:
+        machine.close()
+
+
+def sandboxes_processes(machine):
+    """Processes whose root lies in this machine's state."""
+    upper, found = f"upperdir={machine.root.parent}/state/", []
+    inside = "upperdir=/var/lib/sallyport/"
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            text = (folder / "mountinfo").read_text().splitlines()
+        except OSError:
+            continue
+        roots = [line for line in text if line.split()[4] == "/"]
+        if any(inside in line or upper in line for line in roots):
+            found.append(int(folder.name))
+    return found
+
+
+def test_the_package_is_installed_used_upgraded_removed_and_purged(machine):
+    run = machine.run
+    assert "sallyport doctor" in run("dpkg", "-i", machine.package)
+    assert run("sallyport", "--version").startswith("sallyport ")
+    assert run("sallyport-egress", "--help") and run("sallyport-ingress", "--help")
+    assert all(finding["grade"] != "problem" for finding in json.loads(run("sallyport", "doctor", "--json")))
+    listed = run("dpkg", "-L", "sallyport").split()
+    pages = [name for name in listed if "/man1/" in name]
+    assert len(pages) > 10 and "/usr/share/man/man1/sallyport-sandbox.1.gz" in pages
+    run("bash", "-n", "/usr/share/bash-completion/completions/sallyport")
+    assert "/lib/systemd/system/sallyport.service" in listed
+    assert re.fullmatch(r"root root 640\n", run("stat", "-c", "%U %G %a", CONFIGURATION))
+
+    machine.serve()
+    name = run("sallyport", "sandbox", "create", "--config", CONFIGURATION, "sallyport/base:latest").strip()
+    assert run("sallyport", "sandbox", "exec", "--config", CONFIGURATION, name, "--", "echo", "packaged") == "packaged\n"
+
+    run("sh", "-c", f"echo '# of the operator' >> {CONFIGURATION}")
+    run("dpkg", "-i", machine.package)
+    assert "# of the operator" in run("cat", CONFIGURATION)
+    machine.stop()
+    machine.serve()
+    assert run("sallyport", "sandbox", "exec", "--config", CONFIGURATION, name, "--", "echo", "still") == "still\n"
+
+    machine.stop()
+    assert sandboxes_processes(machine)
+    assert f"removed the sandbox {name}" in run("dpkg", "--remove", "sallyport")
+    assert not sandboxes_processes(machine)
+    assert run("sh", "-c", "ls /var/lib/sallyport/secrets") and "# of the operator" in run("cat", CONFIGURATION)
+    # The image is this test's, not the package's.
+    run("umount", f"{machine.root}/var/lib/sallyport/base", chroot=False)
+    run("dpkg", "--purge", "sallyport")
+    left = run("sh", "-c", "find / -xdev -iname '*sallyport*' ! -path '/proc/*' ! -path '/sys/*' ! -path '/package/*' ! -path '/opt/*'").split()
+    assert left in ([], ["/var/lib/sallyport"])
+
+
+def test_the_package_depends_on_what_its_programs_load(package):
+    fields = subprocess.run(["dpkg-deb", "--field", str(package)], capture_output=True, text=True, check=True).stdout
+    for need in ("libc6", "libnftnl11", "libmnl0", "libssl3", "libcurl4", "crun | runc", "skopeo", "umoci"):
+        assert need in fields, fields
+
+
+def test_manual_pages_are_clean(package, tmp_path):
+    subprocess.run(["dpkg-deb", "--extract", str(package), str(tmp_path)], check=True)
+    pages = sorted((tmp_path / "usr/share/man/man1").glob("*.gz"))
+    for page in pages:
+        text = subprocess.run(["zcat", str(page)], capture_output=True, check=True).stdout
+        done = subprocess.run(["groff", "-k", "-man", "-Tutf8", "-ww", "-z"], input=text, capture_output=True)
+        assert not done.stderr, f"{page.name}: {done.stderr.decode()}"

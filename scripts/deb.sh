@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Makes a Debian package of the programs that are built (make build egress): programs, static execd, Swift's libraries, presets, pages of the
+# API, manual pages, completions, units of systemd, a configuration to start from.
+#
+#     scripts/deb.sh [FOLDER]      prints the package's path; FOLDER is .build-deb where it is left out
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+die() {
+    echo "deb: $1" >&2
+    exit 1
+}
+
+folder=${1:-.build-deb}
+sallyport=${SALLYPORT_BINARY:-.build/release/sallyport}
+ingress=${SALLYPORT_INGRESS:-$(dirname "$sallyport")/sallyport-ingress}
+sidecar=${SALLYPORT_SIDECAR:-.build-egress/release/sallyport-egress}
+execd=${SALLYPORT_EXECD:-.build-static/release/execd}
+for program in "$sallyport" "$ingress" "$sidecar" "$execd"; do [ -x "$program" ] || die "$program is not built: make build egress"; done
+for tool in patchelf dpkg-shlibdeps; do command -v $tool >/dev/null || die "$tool is missing: scripts/install-deps.sh package"; done
+
+release=$("$sallyport" --version)
+release=${release#sallyport }
+architecture=$(dpkg --print-architecture)
+mkdir -p "$folder"
+work=$(mktemp -d "$folder/work.XXXXXX")
+trap 'rm -rf --one-file-system "$work"' EXIT
+root=$work/root
+umask 022
+
+# A program without what only a debugger reads, which finds Swift's libraries in the package's own folder.
+program() {
+    install -D -m 0755 "$(realpath "$1")" "$root$2"
+    strip --strip-all "$root$2"
+    ! readelf -d "$root$2" | grep -q 'NEEDED.*libswift' || patchelf --set-rpath '$ORIGIN/../lib/sallyport' "$root$2"
+}
+program "$sallyport" /usr/bin/sallyport
+program "$ingress" /usr/bin/sallyport-ingress
+program "$sidecar" /usr/bin/sallyport-egress
+install -D -m 0755 "$(realpath "$execd")" "$root/usr/lib/sallyport/execd"
+
+# Of what they load, that which is no Debian package's. These find each other beside themselves.
+for path in $(ldd "$sallyport" "$ingress" | sed -nE 's/^\s*\S+ => (\/\S+) .*/\1/p' | sort -u); do
+    case $path in
+        /lib/* | /usr/lib/*) ;;
+        *) install -D -m 0644 "$(realpath "$path")" "$root/usr/lib/sallyport/$(basename "$path")" ;;
+    esac
+done
+for library in "$root"/usr/lib/sallyport/*.so; do
+    strip --strip-unneeded "$library"
+    patchelf --set-rpath '$ORIGIN' "$library"
+done
+
+share=$root/usr/share
+mkdir -p "$share/sallyport" "$share/man/man1" "$share/doc/sallyport"
+cp -r policies "$share/sallyport/policies"
+[ ! -d .build-pages ] || cp -r .build-pages "$share/sallyport/pages"
+install -m 0755 scripts/base-image.sh "$share/sallyport/base-image.sh"
+cp -r deploy/monitoring "$share/sallyport/monitoring"
+"$sallyport" --experimental-dump-help | ./scripts/man_pages.py "$share/man/man1" "$release"
+gzip -9n "$share/man/man1"/*.1
+install -D -m 0644 <("$sallyport" --generate-completion-script bash) "$share/bash-completion/completions/sallyport"
+install -D -m 0644 <("$sallyport" --generate-completion-script zsh) "$share/zsh/vendor-completions/_sallyport"
+install -D -m 0644 <("$sallyport" --generate-completion-script fish) "$share/fish/vendor_completions.d/sallyport.fish"
+gzip -9nc CHANGELOG.md >"$share/doc/sallyport/changelog.gz"
+cp README.md "$share/doc/sallyport/"
+cp -r docs "$share/doc/sallyport/docs"
+[ ! -f LICENSE ] || cp LICENSE "$share/doc/sallyport/copyright"
+
+install -D -m 0644 -t "$root/lib/systemd/system" deploy/systemd/*.service
+mkdir -p "$root/etc/sallyport"
+"$sallyport" init-config "$root/etc/sallyport/sallyport.toml" >/dev/null
+chmod 0640 "$root/etc/sallyport/sallyport.toml"
+
+# Which versions of Debian's libraries they need is what dpkg knows of their symbols.
+mkdir -p "$work/debian" "$root/DEBIAN"
+printf 'Source: sallyport\n\nPackage: sallyport\nArchitecture: any\n' >"$work/debian/control"
+needs=$(cd "$work" && dpkg-shlibdeps -O --ignore-missing-info -lroot/usr/lib/sallyport \
+    root/usr/bin/* root/usr/lib/sallyport/*.so 2>/dev/null | sed -n 's/^shlibs:Depends=//p')
+[ -n "$needs" ] || die "dpkg-shlibdeps found no library"
+cat >"$root/DEBIAN/control" <<EOF
+Package: sallyport
+Version: $release
+Architecture: $architecture
+Maintainer: Sallyport <root@localhost>
+Section: admin
+Priority: optional
+Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
+Depends: $needs, libcurl4, ca-certificates, crun | runc, skopeo, umoci, e2fsprogs
+Recommends: mmdebstrap
+Suggests: s3fs, docker.io, runsc
+Description: network and security plane for sandboxes of AI agents
+ Decides what each sandbox may reach (DNS and nf_tables), who may reach it (a gateway with signed routes), and with which
+ credential; with a lifecycle server that speaks the OpenSandbox API, and a runtime for this machine.
+EOF
+echo /etc/sallyport/sallyport.toml >"$root/DEBIAN/conffiles"
+for script in postinst prerm postrm; do install -m 0755 "deploy/debian/$script" "$root/DEBIAN/$script"; done
+(cd "$root" && find . -type f ! -path './DEBIAN/*' ! -path './etc/*' -printf '%P\0' | xargs -0 md5sum >DEBIAN/md5sums)
+
+package=$folder/sallyport_${release}_$architecture.deb
+dpkg-deb --root-owner-group -Zxz -z1 --build "$root" "$package" >/dev/null
+du -k "$package" | awk '{printf "%-40s %6.1f MB\n", $2, $1 / 1e3}' >&2
+echo "$package"
