@@ -63,6 +63,9 @@ package struct HTTPAPI: Sendable {
         self.render = render
     }
 
+    /// Asked before a request is left to a relay; nil: the relay alone decides. Called on the connection's event loop.
+    package var admitRelay: (@Sendable (HTTPRequest) throws -> Void)?
+
     /// - Parameters:
     ///   - method: nil: any.
     ///   - pattern: as `Router` reads it.
@@ -143,7 +146,10 @@ extension Router.Match where Endpoint == HTTPAPI.Endpoint {
 extension HTTPAPI: HTTPApplication {
     package func responder(to head: HTTPRequestHead) -> HTTPResponder {
         let match = routes.match(head.method, String(head.uri.prefix { $0 != "?" }))
-        if case .found(.relay(let relay), _) = match { return .relay(relay) }
+        if case .found(.relay(let relay), let parameters) = match {
+            guard let reply = relayRefusal(head, parameters) else { return .relay(relay) }
+            return .handler { _, writer in try? await writer.send(reply) }
+        }
         guard let span = tracer?.begin(head, route: match.route) else {
             return .handler { request, writer in await answer(request, match, writer, nil) }
         }
@@ -151,6 +157,21 @@ extension HTTPAPI: HTTPApplication {
             await ActiveSpan.$current.withValue(span) { await answer(request, match, writer, span) }
             span.end()
         }
+    }
+
+    /// What is answered in a relay's place; nil if it may have the request, and for a request of no relay.
+    package func relayRefusal(_ head: HTTPRequestHead) -> Reply? {
+        guard case .found(.relay, let parameters) = routes.match(head.method, String(head.uri.prefix { $0 != "?" }))
+        else { return nil }
+        return relayRefusal(head, parameters)
+    }
+
+    private func relayRefusal(_ head: HTTPRequestHead, _ parameters: PathParameters) -> Reply? {
+        guard let admitRelay else { return nil }
+        var request = HTTPRequest(method: head.method, target: head.uri, headers: head.headers)
+        request.parameters = parameters
+        do { try admitRelay(request) } catch { return completed(render(error, request), request) }
+        return nil
     }
 
     private func answer(

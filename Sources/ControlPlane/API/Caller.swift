@@ -23,6 +23,14 @@ struct Caller: Hashable, Sendable {
     func owns(_ sandbox: Sandbox?) -> Bool { owns(sandbox?.owner) }
     func owns(_ snapshot: Snapshot?) -> Bool { owns(snapshot?.owner) }
 
+    /// - Throws: 403.
+    func require(_ least: KeyScope) throws(APIError) {
+        guard scope < least else { return }
+        throw APIError(
+            .forbidden, "INSUFFICIENT_SCOPE",
+            "the key \(name) has the scope \(scope.rawValue); this needs \(least.rawValue)")
+    }
+
     private func owns(_ owner: String?) -> Bool { scope != .operate || (key != nil && owner == key) }
 }
 
@@ -43,11 +51,7 @@ extension LifecycleAPI {
     ) {
         http.on(method, pattern) { [self] request in
             let caller = try caller(of: request)
-            guard caller.scope >= scope else {
-                throw APIError(
-                    .forbidden, "INSUFFICIENT_SCOPE",
-                    "the key \(caller.name) has the scope \(caller.scope.rawValue); this needs \(scope.rawValue)")
-            }
+            try caller.require(scope)
             return try await handler(Call(request: request, caller: caller))
         }
     }
@@ -78,9 +82,19 @@ extension LifecycleAPI {
             throw APIError(.unauthorized, "MISSING_API_KEY", "send the API key in the header \(Self.keyHeader)")
         }
         if presented.count == 1 {
+            // First, so that a tenant stays one whatever key the server is given while it runs.
+            if let tenant = tenants?.current.caller(of: text) { return tenant }
             if ConstantTime.areEqual(text, apiKey) { return .master }
             if let key = keys.current.key(of: text) { return Caller(key) }
         }
         throw APIError(.unauthorized, "INVALID_API_KEY", "the API key in \(Self.keyHeader) is wrong")
+    }
+
+    /// Where there are tenants, a sandbox's ports are its tenant's by the server proxy, too (contract). Otherwise the proxy asks
+    /// for no key: [secure access](docs/secure-access.md) closes ports.
+    func admitRelay(_ request: HTTPRequest) throws(APIError) {
+        let caller = try caller(of: request), id = request.parameters["id"] ?? ""
+        guard caller.owns(service.catalog[id]) else { throw service.unknownSandbox(id) }
+        try caller.require(.operate)
     }
 }

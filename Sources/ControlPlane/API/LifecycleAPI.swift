@@ -36,11 +36,13 @@ final class LifecycleAPI: Sendable {
     let keys: LiveAPIKeys
     /// Begins a span for each request; nil: nothing is traced.
     private let tracer: Tracer?
+    /// nil where there are none.
+    let tenants: LiveTenants?
     private let logger: Logger
 
     init(
         service: SandboxService, endpoints: EndpointResolver, routes: RouteTable,
-        limits: RequestLimits, rules: LiveRules, keys: LiveAPIKeys = LiveAPIKeys(),
+        limits: RequestLimits, rules: LiveRules, keys: LiveAPIKeys = LiveAPIKeys(), tenants: LiveTenants? = nil,
         proxy: (any HTTPRelay)? = nil, logger: Logger, health: PartsHealth = .single,
         pages: APIPages? = APIPages(folder: nil), audit: RequestAudit? = nil,
         tracer: Tracer? = nil, settled: @escaping @Sendable () async -> Void = {},
@@ -58,6 +60,7 @@ final class LifecycleAPI: Sendable {
         self.rules = rules
         self.proxy = proxy
         self.keys = keys
+        self.tenants = tenants
         self.logger = logger
         self.metricsText = metricsText
     }
@@ -81,6 +84,7 @@ final class LifecycleAPI: Sendable {
         http.tracer = tracer
         let requests = RequestMetrics()
         http.measured = { requests.note($0, $1, $2, nanoseconds: $3) }
+        if tenants != nil { http.admitRelay = { [self] request in try admitRelay(request) } }
         http.finish = { [self] reply, request in
             callers.share(&reply, with: request)
             audit?.note(request, reply, of: (try? caller(of: request)) ?? formerCaller(of: request))

@@ -38,7 +38,7 @@ enum ReferenceSettings {
     ]
 
     private static let tables: [(prefix: String, advice: String)] = [
-        ("tenants.", "use `sallyport key create`: keys with names and scopes, and sandboxes of their own"),
+        ("tenants.", "leave it out: tenants are in a file here (provider = \"file\")"),
         ("kubernetes.", "leave the table out: this server has no Kubernetes runtime"),
         ("agent_sandbox.", "leave the table out: this server has no Kubernetes runtime"),
         ("store.postgresql.", "leave the table out: the store is SQLite (store.path)"),

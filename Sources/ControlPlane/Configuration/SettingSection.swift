@@ -62,6 +62,7 @@ extension Settings {
             try section.finish(found, &self)
         }
         try Self.refuseUnknown(root, at: "")
+        try refuseSharedFiles()
     }
 
     /// The table with a dotted path; nil if the file has none.
@@ -138,10 +139,10 @@ extension Settings {
 
     /// Says of a key of the reference's what to use in its place, where this server does not have it.
     private static func refuseReference(_ value: JSONValue, at path: String) throws(ConfigurationError) {
-        if case .object(let table) = value, let first = table.members.first {
+        if case .object(let table) = value {
             // A section of ours may have keys that are the reference's alone; they are come by on their own.
             guard !sections.contains(where: { ($0.path + ".").hasPrefix(path + ".") }) else { return }
-            return try refuseReference(first.value, at: path + "." + first.name)
+            if let first = table.members.first { return try refuseReference(first.value, at: path + "." + first.name) }
         }
         guard let advice = ReferenceSettings.advice(for: path) else { return }
         throw ConfigurationError("\(path) is a setting of the reference's that this server does not have; \(advice)")

@@ -1,12 +1,18 @@
 /// All keys, in the order of the starter file and of docs/configuration.md.
 extension Settings {
     static let sections: [SettingSection] = [
-        serverSection, serverTLSSection, logSection, runtimeSection, localSection, portsSection, secureRuntimeSection,
-        dockerSection, storageSection, ingressSection,
+        serverSection, serverTLSSection, tenantsSection, logSection, runtimeSection, localSection, portsSection,
+        secureRuntimeSection, dockerSection, storageSection, ingressSection,
         limitsSection,
         directorySection, gatewaySection, routeSection, secureAccessSection, gatewayTLSSection, egressSection,
         budgetsSection, telemetrySection, renewalSection, redisSection, storeSection,
     ]
+
+    /// The key at a path of names; nil for a table, for what is in a list of tables, and for what nobody knows.
+    static func key(at path: [String]) -> SettingKey? {
+        let section = path.dropLast().joined(separator: ".")
+        return sections.first { $0.path == section }?.keys.first { $0.name == path.last }
+    }
 
     /// The output of `sallyport init-config`: every key with its default, or an example if it has none.
     package static let starterFile: String = {

@@ -62,6 +62,7 @@ extension Settings {
             }
             server.failuresKept = seconds
         }
+        try resolveTenants(environment)
         guard let keys = environment["OPENSANDBOX_SECURE_ACCESS_KEYS"], !keys.isEmpty else { return }
         let active = environment["OPENSANDBOX_SECURE_ACCESS_ACTIVE_KEY"].flatMap { $0.isEmpty ? nil : $0 }
         guard active == nil || active!.count == 1 else {

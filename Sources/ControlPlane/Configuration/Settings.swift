@@ -224,6 +224,8 @@ package struct Settings: Sendable {
     /// What `local.gVisor` is where it is asked for.
     var secureRuntime = GVisorConfiguration()
     package var egress = Egress()
+    /// The file of tenants; nil where there are none, "" for the contract's usual place.
+    package var tenants: String?
     package var logLevel = Logger.Level.info
     package var log = Log()
     /// nil for one in the state directory.
@@ -241,7 +243,7 @@ package struct Settings: Sendable {
         let optional: [String?] = [
             file, server.auditLog, server.pages, docker.certificates, local.execd, local.baseImage, local.codeImage,
             egress.auditLog,
-            egress.presets, log.file?.path,
+            egress.presets, log.file?.path, tenants,
         ]
         let always = [local.stateDirectory, local.runDirectory, storage.bucketRoot, database]
         return always + certificates + optional.compactMap { $0 }

@@ -16,18 +16,13 @@ struct SettingsChange: Sendable {
     init(from old: JSONValue, to new: JSONValue) {
         tree = old
         for path in Self.changed(from: old, to: new) {
-            guard Self.isLive(path) else {
+            guard Settings.key(at: path)?.isLive == true else {
                 left.append(path.joined(separator: "."))
                 continue
             }
             tree = tree.setting(path[...], to: new.value(at: path[...]))
             taken.append(path.joined(separator: "."))
         }
-    }
-
-    private static func isLive(_ path: [String]) -> Bool {
-        let section = path.dropLast().joined(separator: ".")
-        return Settings.sections.first { $0.path == section }?.keys.first { $0.name == path.last }?.isLive ?? false
     }
 
     /// The paths of all keys that differ. A list of tables is one key.

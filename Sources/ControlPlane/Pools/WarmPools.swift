@@ -2,6 +2,7 @@ import Logging
 import NIOHTTP1
 import Observability
 import Runtimes
+import SafeText
 import Synchronization
 import System
 
@@ -73,6 +74,11 @@ final class WarmPools: Sendable {
             state.withLock { state in
                 if state.buffers[pool.name] == nil { state.buffers[pool.name] = PoolBuffer(pool) }
             }
+        }
+        for name in try await store.unreadable() {
+            logger.error(
+                "a stored pool cannot be read: it is left as it is, and its sandboxes are not made",
+                metadata: ["pool": "\(ForeignText.escaped(name, limit: 80))"])
         }
         wake()
     }

@@ -146,7 +146,8 @@ package final class ServeProcesses {
 
     /// What the server alone is told, and by no environment.
     private func variables(of part: Part) -> [String: String] {
-        part == .server ? environment.filter { Settings.variables.contains($0.key) } : [:]
+        part == .server
+            ? environment.filter { (Settings.variables + [Settings.tenantsVariable, "HOME"]).contains($0.key) } : [:]
     }
 
     private func environment(of part: Part) -> [String: String] {

@@ -127,6 +127,9 @@ package final class AllInOneServer: Sendable {
             logger: logger)
         let keys = LiveAPIKeys(), namedKeys = APIKeyFile(settings)
         keys.replace(with: try namedKeys.load())
+        let tenantFile = settings.tenants.map { TenantFile(path: $0) { rules.current.apiKey } }
+        let tenants = try tenantFile.map { LiveTenants(try $0.load()) }
+        tenantFile?.warn(logger)
         let lifecycle = LifecycleAPI(
             service: service,
             endpoints: EndpointResolver(
@@ -135,7 +138,7 @@ package final class AllInOneServer: Sendable {
             routes: routes,
             limits: RequestLimits(
                 presets: configuration.presets, capabilities: runtime.capabilities, codes: runtime.codes),
-            rules: rules, keys: keys, proxy: proxy, logger: logger, health: health,
+            rules: rules, keys: keys, tenants: tenants, proxy: proxy, logger: logger, health: health,
             pages: settings.server.docs
                 ? APIPages(folder: try Installation.current.pages(folder: settings.server.pages)) : nil,
             audit: settings.server.auditLog.map {
@@ -172,6 +175,7 @@ package final class AllInOneServer: Sendable {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await service.follow() }
                 group.addTask { await namedKeys.follow(keys, logger) }
+                group.addTask { if let tenantFile, let tenants { await tenantFile.follow(tenants, logger) } }
                 group.addTask { await renewals.run(service) { routes.renewalFailed($0) } }
                 if settings.renewal.isEnabled, let redis = settings.renewal.redis {
                     group.addTask { await RenewConsumer(settings: redis, routes: routes, logger: logger).run() }

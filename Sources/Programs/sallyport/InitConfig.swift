@@ -13,12 +13,11 @@ struct InitConfig: ParsableCommand {
     @Flag(help: "Replace a file that is there.")
     var force = false
 
-    @Option(help: "A short file for a common case: local or docker. k8s is in no release yet.")
+    @Option(help: "A short file for a common case: local, docker, or k8s, which says what is not there yet.")
     var example: Settings.Example?
 
     func run() throws {
-        let text: String
-        do { text = try example?.file() ?? Settings.starterFile } catch { throw ValidationError("\(error)") }
+        let text = example?.file ?? Settings.starterFile
         let target = path ?? (ProcessInfo.processInfo.environment["HOME"] ?? "/root") + "/.sandbox.toml"
         guard force || !FileManager.default.fileExists(atPath: target) else {
             throw ValidationError("\(target) already exists; use --force to replace it")

@@ -20,6 +20,7 @@ struct Sallyport: ParsableCommand {
             InitConfig.self,
             SettingsCommand.self, VolumeCommand.self, SnapshotCommand.self,
             SandboxCommand.self, PolicyCommand.self, StatusCommand.self, DoctorCommand.self, UninstallCommand.self,
+            SupportBundleCommand.self,
             ProcessCommand.self, LogWriterCommand.self,
         ],
         defaultSubcommand: Serve.self)

@@ -95,6 +95,12 @@ package final class ImageStore: Sendable {
         return try await callers.run(caller) { () async throws(ImageError) in try await self.admitted(caller) }
     }
 
+    /// An image that is on the disk for everybody, of which no registry is asked.
+    func atHand(_ reference: String) -> SandboxImage? {
+        guard let reference = try? ImageReference(reference, unqualified: unqualifiedRegistry) else { return nil }
+        return index.forEverybody(reference)
+    }
+
     /// Registers a folder of files under a name of this machine's. The folder stays the caller's: it is never written to or
     /// removed.
     ///

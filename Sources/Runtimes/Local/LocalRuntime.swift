@@ -26,6 +26,7 @@ package final class LocalRuntime: SandboxRuntime {
     let layers: LayerStore
     private let namespaceGuard: any NamespaceGuard
     let owner: String
+    private let fetches = AbandonedFetches()
     /// The network namespaces of sandboxes by id. Cached, since every connection to a sandbox's loopback needs one.
     private let namespaces = Mutex<[String: NetworkNamespace]>([:])
 
@@ -56,7 +57,7 @@ package final class LocalRuntime: SandboxRuntime {
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement {
         let (image, below) = try await CreateStep.image.timed { () async throws(RuntimeError) in
-            try await files(of: spec.source)
+            try await files(of: spec.source, for: spec.caller)
         }
         // From here on the sandbox's own record says what it stands on.
         defer { if case .snapshot = spec.source { layers.giveBack(below, image: image.root) } }
@@ -156,25 +157,34 @@ package final class LocalRuntime: SandboxRuntime {
 
     /// The image of a sandbox, and the borrowed layers above it, the topmost first.
     private func files(
-        of source: SandboxSource
+        of source: SandboxSource, for caller: String?
     ) async throws(RuntimeError) -> (image: SandboxImage, layers: [String]) {
         switch source {
-        case .image(let reference, let credentials): (try await image(reference, credentials), [])
+        case .image(let reference, let credentials): (try await image(reference, credentials, for: caller), [])
         case .snapshot(let id): try layers.borrow(id)
         }
     }
 
     /// Cancelling a create only ends its wait. The fetch continues, for others that want the image.
     private func image(
-        _ reference: String, _ credentials: RegistryCredentials?
+        _ reference: String, _ credentials: RegistryCredentials?, for caller: String?
     ) async throws(RuntimeError) -> SandboxImage {
+        if let image = images.atHand(reference) { return image }
+        let fetch = AbandonedFetches.Fetch(caller: caller, image: reference, credentials: credentials)
+        guard fetches.begin(fetch) else {
+            throw .noCapacity(
+                "\(AbandonedFetches.most) images are still being fetched whose sandboxes were deleted: try again in a moment"
+            )
+        }
+        defer { fetches.leave(fetch) }
         let (answers, answer) = AsyncStream<Result<SandboxImage, ImageError>>.makeStream()
-        Task { [images] in
+        Task { [images, fetches] in
+            let result: Result<SandboxImage, ImageError>
             do throws(ImageError) {
-                answer.yield(.success(try await images.image(reference, credentials: credentials)))
-            } catch {
-                answer.yield(.failure(error))
-            }
+                result = .success(try await images.image(reference, credentials: credentials))
+            } catch { result = .failure(error) }
+            fetches.end(fetch)
+            answer.yield(result)
         }
         for await found in answers {
             do throws(ImageError) { return try found.get() } catch {

@@ -275,7 +275,7 @@ struct House {
     init(
         apiKey: String? = House.apiKey, patience: Duration = .seconds(20),
         maxTimeout: Int = RequestLimits.maxLife, creates: CreateLimits = CreateLimits(), failuresKept: Int = 3600,
-        pages: APIPages? = APIPages(folder: nil), keys: APIKeys = .none,
+        pages: APIPages? = APIPages(folder: nil), keys: APIKeys = .none, tenants: Tenants? = nil,
         audit: RequestAudit? = nil, renewals: RouteTable.Renewals? = nil
     ) throws {
         var logger = Logger(label: "test")
@@ -304,6 +304,7 @@ struct House {
             endpoints: EndpointResolver(
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
             routes: routes, limits: RequestLimits(), rules: rules, keys: self.keys,
+            tenants: tenants.map { LiveTenants($0) },
             proxy: ServerProxy(
                 directory: routes, group: MultiThreadedEventLoopGroup.singleton,
                 codes: .init(sandboxNotFound: "DOCKER::SANDBOX_NOT_FOUND", invalidPort: "DOCKER::INVALID_PORT"),

@@ -35,6 +35,14 @@ extension TestServer {
         return (Int(reply.status.code), try? JSONValue(reply.bytes), String(decoding: reply.bytes, as: UTF8.self))
     }
 
+    /// The status with which a path is refused before a relay has it; nil if the relay gets it.
+    func relayed(_ target: String, key: String?) async -> Int? {
+        var headers: HTTPHeaders = [:]
+        if let key { headers.add(name: LifecycleAPI.keyHeader, value: key) }
+        let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: target, headers: headers)
+        return api.http.relayRefusal(head).map { Int($0.status.code) }
+    }
+
     /// A running sandbox's id.
     func create(_ change: String = "") async throws -> String {
         let answer = await send(.POST, "/v1/sandboxes", Self.body(change))

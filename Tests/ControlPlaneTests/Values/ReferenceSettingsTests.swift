@@ -140,13 +140,16 @@ import Testing
 
     @Test func `what this server has is read, and what it has not is told by its name`() {
         let taken = Self.all.filter { answer($0.key, $0.value) == nil }.map(\.key)
-        for key in ["server.port", "server.eip", "log.level", "renew_intent.min_interval_seconds", "otel.enabled"] {
+        for key in [
+            "server.port", "server.eip", "log.level", "renew_intent.min_interval_seconds", "otel.enabled",
+            "log.file_enabled", "log.file_max_bytes", "log.file_backup_count", "tenants.provider",
+        ] {
             #expect(taken.contains(key), "\(key)")
         }
         for (key, value, word) in [
             ("server.loop", "\"uvloop\"", "there is one event loop"),
             ("docker.api_timeout", "60", "runtime.type"), ("docker.port_range_min", "40000", "the gateway reaches"),
-            ("tenants.provider", "\"file\"", "sallyport key create"), ("docker.host_ip", "\"x\"", "server.eip"),
+            ("tenants.endpoint", "\"x\"", "tenants are in a file here"), ("docker.host_ip", "\"x\"", "server.eip"),
             ("docker.sandbox_env", "{ A = 1 }", "sandbox_env.A"),
         ] { #expect(answer(key, value)?.contains(word) == true, "\(key)") }
     }
