@@ -24,8 +24,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [S
 
 /// The fuzzers' program where this is set (`make fuzz`), otherwise the test that replays what they kept.
 let fuzzed: [Target.Dependency] = [
-    "Addresses", "JSON", "Spelling", "DNSFilter", "FlowCheck", "NetworkPolicy", "Egress", "Ingress", "SecureAccess",
-    "HTTPWire",
+    "Addresses", "JSON", "Spelling", "DNSFilter", "FlowCheck", "Netfilter", "NetworkPolicy", "Egress", "Ingress",
+    "SecureAccess", "HTTPWire",
     "HTTPServer", "Execd", "HTTPClient", "Runtimes", "System", "ControlPlane", "Tracing",
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
     .product(name: "NIOHPACK", package: "swift-nio-http2"), .product(name: "NIOWebSocket", package: "swift-nio"),

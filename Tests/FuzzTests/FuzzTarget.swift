@@ -3,7 +3,7 @@
 enum FuzzTarget: String, CaseIterable {
     case query, response, name, target, policy, rules, chunks, route, label, token, opening, body, reply, fields,
         http1request, http1response, json, create, renew, list, metadata, execd, terminal, link, kernel, websocket,
-        answer, archive, surface, diagnostics, keys, user, engine, trace
+        answer, archive, surface, diagnostics, keys, user, engine, trace, packet
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -41,6 +41,7 @@ enum FuzzTarget: String, CaseIterable {
         case .user: ExecdFuzz.user(bytes)
         case .engine: EngineFuzz.engine(bytes)
         case .trace: TraceFuzz.context(bytes)
+        case .packet: PacketFuzz.packet(bytes)
         }
     }
 }

@@ -26,14 +26,14 @@ final class TrafficMeter: Sendable {
     ///     tables waits for the kernel's clean-up, 6 ms and more (measured), so sockets are better shared.
     init?(
         _ budgets: EgressBudgets, namespace: NetworkNamespace?, tables: NetfilterSocket? = nil,
-        shared: SharedNamespace = SharedNamespace()
+        shared: SharedNamespace = SharedNamespace(), reporting: RefusalReporting = .counted
     ) throws(EgressError) {
         let tables = try NamespaceRules.inside(namespace) { () throws(EgressError) in
             try EgressError.ofKernel { () throws(NetfilterError) in
                 if let tables { tables } else { try NetfilterSocket() }
             }
         }
-        var rules = TrafficRules(budgets: budgets, shared: shared)
+        var rules = TrafficRules(budgets: budgets, shared: shared, reporting: reporting)
         let before = try Self.counts(tables)
         guard budgets.limitsTraffic else {
             if !before.isEmpty {

@@ -16,6 +16,10 @@ struct DecisionEvent: Hashable, Sendable {
         case policyChanged(Policy)
         /// The flow check refused a connection.
         case flowRefused(FlowEvent)
+        /// The kernel refused packets.
+        case packetsRefused(PacketRefusal)
+        /// Refused packets that no event describes, since there were too many.
+        case refusalsOmitted(Int)
         /// Sockets and conntrack entries that were ended because of a new policy.
         case flowsCut(Int)
         /// A budget refused something, with the number of times since the last report.
@@ -46,6 +50,8 @@ struct DecisionEvent: Hashable, Sendable {
         case .addressesRemoved: "addressesRemoved"
         case .policyChanged: "policyChanged"
         case .flowRefused: "flowRefused"
+        case .packetsRefused: "packetsRefused"
+        case .refusalsOmitted: "refusalsOmitted"
         case .flowsCut: "flowsCut"
         case .budgetExceeded: "budgetExceeded"
         }
@@ -67,10 +73,14 @@ struct DecisionEvent: Hashable, Sendable {
             if policy.mode == .observe { fields.append("\"mode\":\"observe\"") }
         case .flowRefused(let event):
             fields += ["\"address\":\"\(event.target.address)\"", "\"port\":\(event.target.port)"]
+            if let source = event.source {
+                fields += ["\"source\":\"\(source.address)\"", "\"sourcePort\":\(source.port)"]
+            }
             if let kind = event.kind { fields.append("\"protocol\":\"\(kind.rawValue)\"") }
             if let name = event.name { fields.append("\"name\":" + JSONText.quoted("\(name)")) }
             if let refusal = event.refusal { fields.append("\"text\":" + JSONText.quoted("\(refusal)")) }
-        case .flowsCut(let count): fields.append("\"count\":\(count)")
+        case .packetsRefused(let refusal): fields += refusal.jsonFields
+        case .flowsCut(let count), .refusalsOmitted(let count): fields.append("\"count\":\(count)")
         case .budgetExceeded(let budget, let refusals):
             fields += ["\"budget\":\"\(budget.rawValue)\"", "\"refusals\":\(refusals)"]
         }

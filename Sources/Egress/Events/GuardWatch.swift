@@ -11,6 +11,7 @@ final class GuardWatch: Sendable {
         var observed = ObservedNames()
         /// When a budget was last reported, and how often it refused since.
         var exceeded: [Budget: (told: UInt64, count: Int)] = [:]
+        var refusals = RefusalTallies()
     }
 
     let log: EventLog
@@ -65,8 +66,21 @@ final class GuardWatch: Sendable {
     }
 
     func flowRefused(_ event: FlowEvent) {
-        guard isNews(event.name ?? .root, .flowRefused) else { return }
-        log.append(.flowRefused(event))
+        tell(.flowRefused(event), isNews: isNews(event.name ?? .root, .flowRefused))
+    }
+
+    /// To be called about once a second, also when nothing was refused: what was counted is told after a while.
+    /// - Parameter omitted: packets of which nothing but their number is known.
+    func packetsRefused(_ refusals: [PacketRefusal], omitted: Int) {
+        let now = now()
+        let (told, untold) = state.withLock { state in
+            let first = refusals.compactMap { state.refusals.add($0, now: now) }
+            state.refusals.omit(omitted)
+            let settled = state.refusals.settle(now: now)
+            return (first + settled.refusals, settled.omitted)
+        }
+        for refusal in told { tell(.packetsRefused(refusal)) }
+        if let untold { tell(.refusalsOmitted(untold)) }
     }
 
     func policyChanged(_ policy: Policy, flowsCut: Int) {

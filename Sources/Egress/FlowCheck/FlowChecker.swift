@@ -65,7 +65,7 @@ package final class FlowChecker: Sendable {
     package func detach(_ number: UInt64) { commands.send(.detach(number)) }
 }
 
-/// The original destination of a flow.
+/// One end of a flow; of most the original destination.
 package struct FlowTarget: Hashable, Sendable {
     package var address: IPAddress
     package var port: UInt16
@@ -97,6 +97,8 @@ package protocol FlowPolicy: AnyObject, Sendable {
 /// A flow that was allowed or refused.
 package struct FlowEvent: Hashable, Sendable {
     package var target: FlowTarget
+    /// Where it comes from; nil of a flow that was allowed.
+    package var source: FlowTarget?
     package var kind: FlowProtocol?
     /// nil if none could be read.
     package var name: DomainName?
@@ -104,9 +106,11 @@ package struct FlowEvent: Hashable, Sendable {
     package var refusal: FlowRefusal?
 
     package init(
-        target: FlowTarget, kind: FlowProtocol? = nil, name: DomainName? = nil, refusal: FlowRefusal? = nil
+        target: FlowTarget, source: FlowTarget? = nil, kind: FlowProtocol? = nil, name: DomainName? = nil,
+        refusal: FlowRefusal? = nil
     ) {
-        (self.target, self.kind, self.name, self.refusal) = (target, kind, name, refusal)
+        (self.target, self.source) = (target, source)
+        (self.kind, self.name, self.refusal) = (kind, name, refusal)
     }
 }
 

@@ -22,8 +22,9 @@ extension FlowLoop {
             }
             let limit = checker.settings.flowsPerSandbox
             guard sandbox.count < limit, flows.count < maxFlows else {
+                let source = FlowSockets.source(of: descriptor)
                 FlowSockets.abort(descriptor)
-                let event = FlowEvent(target: target, refusal: .tooManyFlows(limit: limit))
+                let event = FlowEvent(target: target, source: source, refusal: .tooManyFlows(limit: limit))
                 sandbox.registered.policy.record(event)
                 continue
             }
@@ -115,7 +116,9 @@ extension FlowLoop {
 
     private func refuse(_ flow: CheckedFlow, _ refusal: FlowRefusal) {
         sandboxes[flow.sandbox]?.registered.policy.record(
-            FlowEvent(target: flow.target, kind: flow.kind, name: flow.name, refusal: refusal))
+            FlowEvent(
+                target: flow.target, source: FlowSockets.source(of: flow.client.descriptor), kind: flow.kind,
+                name: flow.name, refusal: refusal))
         let answer = refusal.answer(to: flow.kind, name: flow.name)
         guard !answer.isEmpty, flow.server == nil else { return end(flow, orderly: false) }
         // Nothing has been sent on the socket yet, so this fits its buffer.

@@ -16,6 +16,12 @@ enum FlowSockets {
         return FlowTarget(address: address, port: target.port)
     }
 
+    /// Where an accepted connection comes from; nil if it is gone.
+    static func source(of descriptor: CInt) -> FlowTarget? {
+        guard let peer = try? RawSocketAddress(peerOf: descriptor), let address = peer.address else { return nil }
+        return FlowTarget(address: address, port: peer.port)
+    }
+
     /// A connecting non-blocking socket, or -errno. Call on a thread in the namespace.
     static func connecting(to target: FlowTarget, mark: SocketMark) -> CInt {
         let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)

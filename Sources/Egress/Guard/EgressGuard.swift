@@ -41,6 +41,8 @@ package final class EgressGuard: Sendable {
     let state: Mutex<State>
     /// Nil if no budget is enforced in the kernel.
     let meter: TrafficMeter?
+    /// Nil in tests without a kernel.
+    let refusals: RefusalLog?
     /// Used on the DNS thread only.
     let budgets: Mutex<NameBudgets>
     /// The changes lock. Its value: whether flows may still be open that an earlier change should have ended.
@@ -56,9 +58,11 @@ package final class EgressGuard: Sendable {
     init(
         record: GuardRecord, operatorRules: [Rule] = [], dnsPort: UInt16, flowCheck: FlowCheckPoint? = nil,
         surroundings: LinkSurroundings,
-        kernel: any KernelRules, settings: GuardSettings, meter: TrafficMeter? = nil, logger: Logger
+        kernel: any KernelRules, settings: GuardSettings, meter: TrafficMeter? = nil,
+        refusals: RefusalLog? = nil, logger: Logger
     ) throws(EgressError) {
         self.meter = meter
+        self.refusals = refusals
         id = record.id
         token = record.token
         namespacePath = record.namespacePath

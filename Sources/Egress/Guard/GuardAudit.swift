@@ -26,6 +26,10 @@ final class GuardAudit: Sendable {
     private static let changed = Counter(label: "sallyport_egress_policy_changes_total")
     private static let flowsChecked = Counter(label: "sallyport_egress_flows_checked_total")
     private static let flowsRefused = Counter(label: "sallyport_egress_flows_refused_total")
+    private static let packetsRefused = Dictionary(
+        uniqueKeysWithValues: RefusalReason.allCases.filter { !$0.counted.isEmpty }.map {
+            ($0, Counter(label: "sallyport_egress_packets_refused_total", dimensions: [("reason", $0.rawValue)]))
+        })
     private static let restored = Counter(label: "sallyport_egress_rules_restored_total")
     private static let cut = Counter(label: "sallyport_egress_flows_cut_total")
 
@@ -95,6 +99,15 @@ final class GuardAudit: Sendable {
             if let name = event.name { metadata["name"] = "\(name)" }
             return metadata
         }
+    }
+
+    func packetsRefused(_ reason: RefusalReason, _ count: Int) {
+        Self.packetsRefused[reason]?.increment(by: count)
+        limited(.info, "packets refused") { ["reason": "\(reason.rawValue)", "count": "\(count)"] }
+    }
+
+    func refusalsNotRead(_ error: EgressError) {
+        limited(.warning, "the kernel's counters of refused packets could not be read") { ["error": "\(error)"] }
     }
 
     func policyChanged(_ policy: Policy, flowsCut: Int) {

@@ -78,12 +78,13 @@ package final class GuardedNamespace: Sendable {
             (checker: checker, entrance: try NamespaceEntrance(place.namespace))
         }
         let meter = try TrafficMeter(
-            settings.budgets, namespace: place.namespace, tables: place.tables, shared: place.shared)
+            settings.budgets, namespace: place.namespace, tables: place.tables, shared: place.shared,
+            reporting: rules.refusals.reporting)
         guardian = try EgressGuard(
             record: record, operatorRules: operatorRules, dnsPort: sockets.port,
             flowCheck: flowCheck.map { FlowCheckPoint(port: $0.entrance.port, mark: $0.checker.mark) },
             surroundings: place.inbound.widening(surroundings), kernel: kernel(rules), settings: settings, meter: meter,
-            logger: logger)
+            refusals: rules.refusals, logger: logger)
         neighbours = surroundings.neighbours
         self.services = services
         dnsClient = services.dns.attach(sockets.handOver(), policy: guardian)

@@ -10,6 +10,8 @@ package final class NamespaceRules: KernelRules {
     private let tables: NetfilterSocket
     private let conntrack: Conntrack
     private let sockets: SocketDestroyer
+    /// What the kernel tells of the packets that these rules refuse.
+    let refusals: RefusalLog
     /// The devices on which packet sockets are blocked, for restoring these rules.
     private let packetDevices = Mutex<[String]>([])
     /// The sandbox's own addresses when its guard started. A flow to one of these is inbound; every other flow counts
@@ -34,10 +36,13 @@ package final class NamespaceRules: KernelRules {
     ) throws(EgressError) {
         self.spared = spared
         isShared = namespace == nil
-        (self.tables, conntrack, sockets, self.local) = try Self.inside(namespace) { () throws(EgressError) in
+        (self.tables, conntrack, sockets, refusals, self.local) = try Self.inside(namespace) { () throws(EgressError) in
             try EgressError.ofKernel { () throws(NetfilterError) in
                 let tables = if let tables { tables } else { try NetfilterSocket() }
-                return (tables, try Conntrack(), try SocketDestroyer(), local ?? LinkSurroundings.current().local)
+                return (
+                    tables, try Conntrack(), try SocketDestroyer(), RefusalLog(tables),
+                    local ?? LinkSurroundings.current().local
+                )
             }
         }
     }
@@ -60,7 +65,8 @@ package final class NamespaceRules: KernelRules {
         try counted(.staticApply) { () throws(EgressError) in
             let devices = packetDevices.withLock { $0 }
             if !devices.isEmpty { try commit(PacketRules.install(devices: devices)) }
-            try commit(RulesetTransactions.install(ruleset, learned: learned), isWhole: true)
+            let all = RulesetTransactions.install(ruleset, learned: learned, reporting: refusals.reporting)
+            try commit(all, isWhole: true)
         }
     }
 

@@ -20,6 +20,7 @@ final class NodeUpkeep: Sendable {
     func start() {
         repeatedly(every: Double(EgressGuard.renewalInterval)) { await $0.renewLearned() }
         repeatedly(every: Double(EgressGuard.restorationInterval)) { await $0.restoreRules() }
+        repeatedly(every: EgressGuard.refusalInterval) { await $0.readRefusals() }
         if sandboxes.settings.budgets.limitsTraffic {
             repeatedly(every: Self.meterInterval) { await $0.readMeters() }
         }
@@ -55,6 +56,7 @@ final class NodeUpkeep: Sendable {
         await forEach { $0.restoreOrReport() }
     }
 
+    private func readRefusals() async { await forEach { $0.readRefusals() } }
     private func readMeters() async { await forEach { $0.readMeter() } }
 
     private func forEach(_ act: @escaping @Sendable (EgressGuard) -> Void) async {

@@ -5,7 +5,8 @@ import NetworkPolicy
 /// The rules of the table's chains.
 extension RulesetTransactions {
     static func addDefault(_ action: Action, to change: inout Transaction) {
-        change.addRule(Chain.otherwise, table: table, [.verdict(action == .allow ? .accept : .goto(Chain.refuse))])
+        let verdict: Expression.Verdict = action == .allow ? .accept : .goto(RefusalReason.policy.chain)
+        change.addRule(Chain.otherwise, table: table, [.verdict(verdict)])
     }
 
     /// Redirects every query to the filter, whichever resolver it was for.
@@ -37,9 +38,22 @@ extension RulesetTransactions {
         change.addRule(Chain.scrub, table: table, .from(mark) + [.setMeta(.mark, 0), .setMeta(.priority, 0)])
     }
 
-    static func addOutput(_ ruleset: SandboxRuleset, to change: inout Transaction) {
+    /// The chains of what is refused, without those that drop silently.
+    static func addRefusals(_ reporting: RefusalReporting, to change: inout Transaction) {
+        let reasons: [RefusalReason] = [.policy, .protected, .ended]
+        change.addRefusals(reasons, table: table, to: Chain.refuse, reporting) { chain, change in
+            change.addRule(chain, table: table, listenerReport + [.verdict(.goto(Chain.refuse))])
+        }
+    }
+
+    /// The kernel's own reports of which groups it listens to (RFC 3810), which it sends whenever a link comes up. Refused,
+    /// but nobody's doing: not reported.
+    private static let listenerReport: [Expression] = .icmpv6(type: 143) + .destination(CIDRBlock("ff02::16/128")!)
+
+    static func addOutput(_ ruleset: SandboxRuleset, _ reporting: RefusalReporting, to change: inout Transaction) {
         let exceptions = ruleset.exceptions, isChecking = ruleset.flowCheckPort != nil
-        let refuse: [Expression] = [.verdict(.goto(Chain.refuse))], accept: [Expression] = [.verdict(.accept)]
+        func refuse(_ reason: RefusalReason) -> [Expression] { [.verdict(.goto(reason.chain))] }
+        let accept: [Expression] = [.verdict(.accept)]
         var rules: [[Expression]] = exceptions.matches.map { $0 + accept }
         if isChecking, let mark = exceptions.filterMark {
             // A raw packet must not pass as part of one of the check's flows, open or ended.
@@ -63,19 +77,22 @@ extension RulesetTransactions {
         // discovery, since a link that comes up has no address yet.
         change.addChain(Chain.foreign, table: table)
         for rule in discovery { change.addRule(Chain.foreign, table: table, rule + accept) }
+        change.addRule(Chain.foreign, table: table, listenerReport + [.verdict(.drop)])
+        change.addReport(of: .forged, in: Chain.foreign, table: table, reporting)
         change.addRule(Chain.foreign, table: table, [.verdict(.drop)])
         // The filter, or a server in the sandbox, would answer a packet with a forged source, and answers pass. So drop
         // these. Only resets may have a foreign source: they come in the name of the connection's original destination.
         change.addChain(Chain.disguised, table: table)
         change.addRule(Chain.disguised, table: table, .reset + accept)
+        change.addReport(of: .forged, in: Chain.disguised, table: table, reporting)
         change.addRule(Chain.disguised, table: table, [.verdict(.drop)])
         for isIPv4 in [true, false] {
-            rules.append(.destination(in: name(of: .protected, isIPv4: isIPv4), isIPv4: isIPv4) + refuse)
+            rules.append(.destination(in: name(of: .protected, isIPv4: isIPv4), isIPv4: isIPv4) + refuse(.protected))
         }
         addEmbedded(ruleset, to: &change)
         rules.append(.family(isIPv4: false) + [.verdict(.jump(Chain.embedded))])
         // A packet that conntrack does not know and that does not begin a flow belongs to one that was ended.
-        rules.append(.notPlainSYN + refuse)
+        rules.append(.notPlainSYN + refuse(.ended))
         for isIPv4 in [true, false] {
             rules.append(.destination(mappedBy: learnedSet(isIPv4), isIPv4: isIPv4) + [.verdictMap(profiles)])
             let names = partNames(ruleset.parts, .blocks, isIPv4: isIPv4)
@@ -99,7 +116,7 @@ extension RulesetTransactions {
                 guard let (value, mask) = form.pattern(of: block) else { continue }
                 change.addRule(
                     Chain.embedded, table: table,
-                    .destination(value, mask: mask) + [.verdict(.goto(Chain.refuse))])
+                    .destination(value, mask: mask) + [.verdict(.goto(RefusalReason.protected.chain))])
             }
         }
     }

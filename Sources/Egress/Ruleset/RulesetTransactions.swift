@@ -9,6 +9,9 @@ import NetworkPolicy
 ///          learned → profile · blocks → profile · default
 /// ```
 ///
+/// What is refused goes to a chain of its reason, which counts it, reports some of it (`RefusalLog`) and sends it on to
+/// `refuse`.
+///
 /// If there are many blocks (`RangeShards`), `parts` leads to a chain for each shard, which looks up that shard's map.
 ///
 /// `learned` is a hash map and `blocks` an interval map from an address to the number of a profile, `profiles` a map
@@ -36,17 +39,20 @@ enum RulesetTransactions {
     static let checked = "checked"
 
     /// Replaces the table, if any, in one transaction, so that no packet passes without rules.
-    static func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) -> Transaction {
+    static func install(
+        _ ruleset: SandboxRuleset, learned: [LearnedElement], reporting: RefusalReporting = .counted
+    ) -> Transaction {
         var change = Transaction()
         change.removeTable(table)
         change.addTable(table)
         change.addRefusingChain(Chain.refuse, table: table)
+        addRefusals(reporting, to: &change)
         addSets(ruleset, to: &change)
         add(ruleset.profiles.all, checkPort: ruleset.flowCheckPort, to: &change)
         add(learned.map { LearnedChange(address: $0.address, after: $0) }, to: &change)
         change.addChain(Chain.otherwise, table: table)
         addDefault(ruleset.defaultAction, to: &change)
-        addOutput(ruleset, to: &change)
+        addOutput(ruleset, reporting, to: &change)
         addInput(to: &change)
         change.addChain(
             Chain.forward, table: table, base: BaseChain(.filter, .forward, priority: 0, dropsByDefault: true))
@@ -99,7 +105,7 @@ enum RulesetTransactions {
         for profile in added {
             let chain = ProfileChain.name(profile.number)
             change.addChain(chain, table: table)
-            for rule in ProfileChain.rules(profile.actions, refuse: Chain.refuse) {
+            for rule in ProfileChain.rules(profile.actions, refuse: RefusalReason.policy.chain) {
                 change.addRule(chain, table: table, rule)
             }
         }

@@ -109,7 +109,8 @@ package final class Sidecar: EgressController {
         guardDevices()
         let ruleset = SidecarRuleset(
             apiPort: configuration.address.port, upstreams: dnsConfiguration.upstreams, shared: shared,
-            neighbours: guarded.neighbours, answersInside: configuration.answersInside)
+            neighbours: guarded.neighbours, answersInside: configuration.answersInside,
+            reporting: guarded.guardian.reporting)
         try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
         beside.set { [weak self] () throws(EgressError) in try self?.restoreBeside(ruleset) }
     }
@@ -145,6 +146,7 @@ package final class Sidecar: EgressController {
         guardDevices()
         guardian.renewOrReport()
         guardian.readMeter()
+        guardian.readRefusals()
         let present = Self.stamps(configuration.rulesFolder)
         guard stamps.withLock({ $0 != present }) else { return }
         do throws(EgressError) {

@@ -11,7 +11,7 @@ import NetworkPolicy
 struct SidecarRuleset: Hashable, Sendable {
     /// Drops everything but loopback: between the start and the policy, and after a start that failed.
     static let closedTable = "sallyport_closed"
-    static let table = "sallyport_sidecar"
+    static let table = RefusalReason.sidecarTable
     /// Is there while a sidecar runs, and holds nothing: who makes it first guards the namespace.
     static let claim = "sallyport_running"
 
@@ -22,6 +22,7 @@ struct SidecarRuleset: Hashable, Sendable {
     var neighbours: [CIDRBlock]
     /// Whether the policy API may be asked by loopback.
     var answersInside = false
+    var reporting = RefusalReporting.counted
 
     /// - Parameter claiming: refused where another sidecar runs, before anything is changed.
     static func close(claiming: Bool = false) -> Transaction {
@@ -46,6 +47,7 @@ struct SidecarRuleset: Hashable, Sendable {
         change.removeTable(Self.table)
         change.addTable(Self.table)
         change.addRefusingChain("refuse", table: Self.table)
+        change.addRefusals([.reserved], table: Self.table, to: "refuse", reporting)
         add(output, to: "output", .output, &change)
         add(input, to: "input", .input, &change)
         if let mark = shared.filterMark {
@@ -66,7 +68,8 @@ struct SidecarRuleset: Hashable, Sendable {
     }
 
     private var output: [[Expression]] {
-        let refuse: [Expression] = [.verdict(.goto("refuse"))], pass: [Expression] = [.verdict(.accept)]
+        let refuse: [Expression] = [.verdict(.goto(RefusalReason.reserved.chain))]
+        let pass: [Expression] = [.verdict(.accept)]
         var rules = shared.matches.map { $0 + pass } + forgeries
         if answersInside {
             rules += CIDRBlock.loopback.map {

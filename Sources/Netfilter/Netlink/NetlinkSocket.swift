@@ -113,6 +113,25 @@ final class NetlinkSocket: Sendable {
         return (found, isWhole)
     }
 
+    /// What the kernel has sent by itself, without waiting for more. What it dropped because the socket was full is not
+    /// reported.
+    /// - Parameter limit: datagrams to read.
+    func takeUnasked(limit: Int) -> [NetlinkReply] {
+        handle.withLock { handle in
+            var taken: [NetlinkReply] = []
+            for _ in 0..<limit {
+                do throws(NetfilterError) {
+                    let replies = try Self.receive(handle.socket, "reading from netlink", wait: false)
+                    if replies.isEmpty { break }
+                    taken += replies
+                } catch {
+                    guard error.code == ENOBUFS else { break }
+                }
+            }
+            return taken
+        }
+    }
+
     /// Performs one request with its answers at a time. If an earlier one was not completed, its remaining answers are
     /// discarded first, so that they are not taken for answers to this one.
     private func exchange(_ body: (inout Handle) throws(NetfilterError) -> Void) throws(NetfilterError) {

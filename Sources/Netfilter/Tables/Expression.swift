@@ -68,6 +68,8 @@ public enum Expression: Hashable, Sendable {
     // Count, and match when it is too much.
     /// More than `rate` packets a second, with `burst` at once.
     case packetsOver(rate: UInt64, burst: UInt32)
+    /// The other way round: not more than `rate` packets a second, with `burst` at once.
+    case packetsWithin(rate: UInt64, burst: UInt32)
     /// More connections at one time, of those that come to this rule.
     case connectionsOver(UInt32)
     /// More bytes in all, of the packets that come to this rule; `used` of them already.
@@ -75,6 +77,8 @@ public enum Expression: Hashable, Sendable {
 
     // Act.
     case counter
+    /// `log group GROUP prefix TEXT snaplen BYTES`: reports the packet to a `PacketLog`, if one listens.
+    case log(group: UInt16, prefix: String, bytes: UInt32)
     case verdict(Verdict)
     case reject(Rejection)
     case redirect(port: UInt16)

@@ -92,14 +92,8 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_DREG), verdictRegister)
                 nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOOKUP_SET), name)
             }
-        case .packetsOver(let rate, let burst):
-            make("limit", rule) {
-                nftnl_expr_set_u64($0, UInt16(NFTNL_EXPR_LIMIT_RATE), rate)
-                nftnl_expr_set_u64($0, UInt16(NFTNL_EXPR_LIMIT_UNIT), 1)
-                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LIMIT_BURST), burst)
-                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LIMIT_TYPE), 0)  // NFT_LIMIT_PKTS
-                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LIMIT_FLAGS), 1)  // NFT_LIMIT_F_INV
-            }
+        case .packetsOver(let rate, let burst): limit(rate, burst, flags: 1, rule)  // NFT_LIMIT_F_INV
+        case .packetsWithin(let rate, let burst): limit(rate, burst, flags: 0, rule)
         case .connectionsOver(let count):
             make("connlimit", rule) {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CONNLIMIT_COUNT), count)
@@ -112,6 +106,12 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_QUOTA_FLAGS), 1)  // NFT_QUOTA_F_INV
             }
         case .counter: make("counter", rule) { _ in }
+        case .log(let group, let prefix, let bytes):
+            make("log", rule) {
+                nftnl_expr_set_u16($0, UInt16(NFTNL_EXPR_LOG_GROUP), group)
+                nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOG_PREFIX), prefix)
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOG_SNAPLEN), bytes)
+            }
         case .verdict(let verdict):
             make("immediate", rule) { expression in
                 nftnl_expr_set_u32(expression, UInt16(NFTNL_EXPR_IMM_DREG), verdictRegister)
@@ -158,6 +158,17 @@ enum ExpressionBuilder {
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_KEY), key.rawValue)
                 nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_SREG), register)
             }
+        }
+    }
+
+    /// Packets a second.
+    private static func limit(_ rate: UInt64, _ burst: UInt32, flags: UInt32, _ rule: OpaquePointer) {
+        make("limit", rule) {
+            nftnl_expr_set_u64($0, UInt16(NFTNL_EXPR_LIMIT_RATE), rate)
+            nftnl_expr_set_u64($0, UInt16(NFTNL_EXPR_LIMIT_UNIT), 1)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LIMIT_BURST), burst)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LIMIT_TYPE), 0)  // NFT_LIMIT_PKTS
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LIMIT_FLAGS), flags)
         }
     }
 

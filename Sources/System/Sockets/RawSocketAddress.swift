@@ -33,11 +33,18 @@ package struct RawSocketAddress: Hashable, Sendable {
     }
 
     /// The local address of a socket.
-    package init(of descriptor: CInt) throws(SystemCallError) {
+    package init(of descriptor: CInt) throws(SystemCallError) { try self.init(descriptor, getsockname) }
+
+    /// The address at the other end of a socket.
+    package init(peerOf descriptor: CInt) throws(SystemCallError) { try self.init(descriptor, getpeername) }
+
+    private init(
+        _ descriptor: CInt, _ name: (CInt, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> CInt
+    ) throws(SystemCallError) {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let status = withUnsafeMutableBytes(of: &storage) {
-            getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
+            name(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
         }
         guard status == 0 else { throw .last }
         bytes = withUnsafeBytes(of: &storage) { Array($0[..<min(Int(length), $0.count)]) }

@@ -1,0 +1,79 @@
+import Addresses
+import System
+
+/// Makes events of refused packets: the first to an address and port is told at once, the next ones are counted and told
+/// after a while. A sandbox that floods gets few events, and the last of them says how many packets have none.
+struct RefusalTallies: Sendable {
+    /// Source ports differ with each attempt, so they are not part of it.
+    private struct Key: Hashable {
+        var reason: RefusalReason
+        var transport: UInt8?
+        var destination: IPAddress?
+        var port: UInt16?
+
+        init(_ refusal: PacketRefusal) {
+            reason = refusal.reason
+            transport = refusal.header?.transport
+            destination = refusal.header?.destination
+            port = refusal.header?.ports?.destination
+        }
+    }
+
+    private struct Tally {
+        /// The first packet that is not told yet.
+        var waiting: PacketRefusal?
+        var told: UInt64
+    }
+
+    /// Seconds for which packets are counted before they are told.
+    static let window = Sightings.repetition
+    /// Events of a sandbox: as many at once, and then one a second.
+    static let rate = Rate(burst: 64, refill: 1, period: 1)
+
+    private let capacity: Int
+    private var tallies: [Key: Tally] = [:]
+    private var limiter = RateLimiter(Self.rate, now: 0)
+    /// Packets of which no event tells.
+    private var omitted = 0
+    private var omittedTold: UInt64?
+
+    init(capacity: Int = 128) { self.capacity = capacity }
+
+    /// - Parameter now: seconds of a clock that never goes back.
+    /// - Returns: what is to be told now.
+    mutating func add(_ refusal: PacketRefusal, now: UInt64) -> PacketRefusal? {
+        let key = Key(refusal)
+        if var tally = tallies[key] {
+            let count = (tally.waiting?.count ?? 0) + refusal.count
+            if tally.waiting == nil { tally.waiting = refusal }
+            tally.waiting?.count = count
+            tallies[key] = tally
+            return nil
+        }
+        guard tallies.count < capacity, limiter.take(now: now) else {
+            omit(refusal.count)
+            return nil
+        }
+        tallies[key] = Tally(told: now)
+        return refusal
+    }
+
+    /// Packets of which the kernel told no more than that they were.
+    mutating func omit(_ count: Int) { omitted += max(0, count) }
+
+    /// What has waited long enough; to be called now and then, also when nothing is refused.
+    mutating func settle(now: UInt64) -> (refusals: [PacketRefusal], omitted: Int?) {
+        var told: [PacketRefusal] = []
+        for (key, tally) in tallies where now >= tally.told + Self.window {
+            guard let waiting = tally.waiting else {
+                tallies[key] = nil
+                continue
+            }
+            if limiter.take(now: now) { told.append(waiting) } else { omit(waiting.count) }
+            tallies[key] = Tally(told: now)
+        }
+        guard omitted > 0, omittedTold.map({ now >= $0 + Self.window }) ?? true else { return (told, nil) }
+        defer { (omitted, omittedTold) = (0, now) }
+        return (told, omitted)
+    }
+}
