@@ -1,5 +1,6 @@
 import Netfilter
 import NetworkPolicy
+import Synchronization
 
 /// Packets that the kernel refused, as events, lines of the log and metrics.
 extension EgressGuard {

@@ -1,4 +1,3 @@
-import Addresses
 import Netfilter
 
 /// Why the kernel refuses a packet of a sandbox. The raw value is what operators see: the label of a metric, and the

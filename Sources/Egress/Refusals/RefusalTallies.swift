@@ -1,4 +1,5 @@
 import Addresses
+import Netfilter
 import System
 
 /// Makes events of refused packets: the first to an address and port is told at once, the next ones are counted and told
