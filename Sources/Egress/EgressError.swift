@@ -19,6 +19,8 @@ package enum EgressError: Error, Hashable, Sendable {
     case storage(path: String, reason: String)
     /// The separate guard did not carry out the request, and the same request would fare no better.
     case remote(String)
+    /// The guard is a sidecar that is not one of ours, and has no answer to this.
+    case unsupported(String)
     /// The separate guard is not there now, or did not answer. It may have done what was asked: asking again does no harm.
     case unreachable(String)
 }
@@ -43,6 +45,8 @@ extension EgressError: CustomStringConvertible {
             "cannot use \(path): \(reason); check its permissions and the free space of its file system"
         case .remote(let reason):
             "the egress guard process did not carry out the request: \(reason)"
+        case .unsupported(let what):
+            "the sandbox's sidecar has no \(what)"
         case .unreachable(let reason):
             "the egress guard is not there now, try again: \(reason)"
         }

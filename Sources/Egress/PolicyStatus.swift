@@ -7,6 +7,8 @@ package struct PolicyStatus: Hashable, Sendable {
     package static let enforcementMode = "dns+nft"
     /// The reason given when a removal matched no rule.
     package static let nothingRemoved = "no matching targets found"
+    /// The reason given while a sandbox is observed.
+    static let nothingEnforced = "the sandbox is observed: nothing of its policy is enforced"
 
     package var policy: Policy
     /// Extra context for the reader, or `nil`.
@@ -17,7 +19,7 @@ package struct PolicyStatus: Hashable, Sendable {
 
     package init(policy: Policy, reason: String? = nil, enforcementMode: String = PolicyStatus.enforcementMode) {
         self.policy = policy
-        self.reason = reason
+        self.reason = reason ?? (policy.mode == .observe ? Self.nothingEnforced : nil)
         self.enforcementMode = enforcementMode
     }
 

@@ -242,6 +242,10 @@ def test_the_lifecycle_api_changes_policies_with_its_key_alone(create, api):
     assert fetches(sandbox, "http://three.example/")
 
 
+def refused(answer, code):
+    assert answer.status_code == 400 and answer.json()["code"] == code, answer.text
+
+
 def targets(sandbox):
     return [(rule.action, rule.target) for rule in sandbox.get_egress_policy().egress]
 
@@ -309,3 +313,69 @@ def test_fifty_changes_at_once_lose_nothing(create, server):
     assert statuses == [200] * 50
     targets = {rule.target for rule in sandbox.get_egress_policy().egress}
     assert targets == {"one.example"} | {f"host{number}.example" for number in range(50)}
+
+
+def test_what_the_guard_sees_is_told_to_whoever_has_the_key(create, api, world):
+    sandbox = create(network_policy=deny_but("one.example", "*.wild.example"))
+    path = f"/v1/sandboxes/{sandbox.id}/networkpolicy"
+    assert fetches(sandbox, "http://one.example/") and not resolves(sandbox, "two.example")
+    # An address that no name has opened: it is refused by the kernel, not by the filter of names.
+    assert exit_code(sandbox, f"timeout 5 bash -c 'exec 3<>/dev/tcp/{world.two}/4711'") != 0
+
+    def events():
+        page = api.get(f"{path}/events", params={"limit": 256})
+        assert page.status_code == 200 and page.headers["content-type"] == "application/json", page.text
+        assert page.json()["enforced"] is True and page.json()["lost"] == 0
+        return page.json()["events"]
+
+    refused = eventually(
+        lambda: next((event for event in events() if event["event"] == "packetsRefused"), None), what="the refused packet")
+    assert (refused["protocol"], refused["address"], refused["port"]) == ("tcp", world.two, 4711)
+    assert (refused["verdict"], refused["reason"], refused["kind"]) == ("deny", "default", "policy")
+    assert refused["sourcePort"] > 0 and refused["source"] and refused["count"] >= 1 and refused["sandbox"] == sandbox.id
+    assert {("nameAllowed", "one.example"), ("nameDenied", "two.example")} <= {
+        (event["event"], event.get("name")) for event in events()}
+    first = api.get(f"{path}/events", params={"limit": 1}).json()
+    rest = api.get(f"{path}/events", params={"after": first["next"]}).json()["events"]
+    assert [*first["events"], *rest][:2] == events()[:2], "a page goes on where the last one ended"
+
+    with api.stream("GET", f"{path}/events", timeout=30) as stream:
+        assert stream.headers["content-type"] == "text/event-stream"
+        lines = stream.iter_lines()
+        assert any(line == "event: nameDenied" for line in lines)
+        assert not resolves(sandbox, "three.example")
+        assert any('"name":"three.example"' in line for line in lines)
+
+
+def test_explain_and_suggestion_are_asked_with_the_key(create, api, world):
+    sandbox = create(network_policy=deny_but("one.example", "*.wild.example"))
+    path = f"/v1/sandboxes/{sandbox.id}/networkpolicy"
+
+    def explain(**question):
+        answer = api.get(f"{path}/explain", params=question)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    assert fetches(sandbox, "http://one.example/")
+    told = explain(target="one.example", port=80, protocol="tcp")
+    assert (told["verdict"], told["reason"], told["index"], told["enforced"]) == ("allow", "rule", 0, True)
+    steps = {step["step"]: step for step in told["path"]}
+    assert set(steps) == {"name", "aliases", "answer", "addresses", "traffic", "budget"}
+    assert world.one in steps["addresses"]["text"] and steps["addresses"]["verdict"] == "allow"
+    assert explain(target="wild.example")["hints"] == [
+        "rule 1, allow *.wild.example, does not include wild.example itself: allow wild.example, too"]
+    assert explain(target="169.254.169.254")["reason"] == "guardrail"
+    refused(api.get(f"{path}/explain"), "SANDBOX::INVALID_PARAMETER")
+    refused(api.get(f"{path}/explain", params={"target": "a b"}), "SANDBOX::INVALID_PARAMETER")
+    refused(api.get(f"{path}/events", params={"limit": 0}), "SANDBOX::INVALID_PARAMETER")
+
+    observed = {"defaultAction": "deny", "mode": "observe"}
+    status = api.put(path, json=observed).json()
+    assert status["mode"] == "observing" and "nothing of its policy is enforced" in status["reason"]
+    assert fetches(sandbox, "http://two.example/")
+    told = explain(target="two.example")
+    assert told["verdict"] == "deny" and told["enforced"] is False and "observed" in told["hints"][0]
+    assert api.get(f"{path}/events", params={"limit": 1}).json()["enforced"] is False
+    suggested = api.get(f"{path}/suggestion").json()
+    assert {"action": "allow", "target": "two.example"} in suggested["egress"]
+    assert api.put(path, json=suggested).status_code == 200, "what is suggested can be sent"

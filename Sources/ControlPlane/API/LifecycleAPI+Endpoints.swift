@@ -115,37 +115,11 @@ extension LifecycleAPI {
         }
         return UInt64(number)
     }
-
-    /// `/sandboxes/{id}/networkpolicy`: the sandbox's policy API, with the API key (docs/wire.md#policy).
-    func networkPolicy(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
-        let body = try await body(request)
-        _ = try service.sandbox(id)
-        do throws(EgressError) {
-            let change = try PolicyRequest(
-                method: request.method.rawValue, body: body, maxRules: .max, presets: limits.presets)
-            let status = try await change.perform(on: id, with: service.egress)
-            // An access like one through the proxy (contract).
-            let skips = request.headers.first(name: "opensandbox-access-renew")?.lowercased() == "skip"
-            routes.accessed(sandbox: id, renew: !skips)
-            return .encodedJSON(.ok, status.encodedJSON())
-        } catch {
-            switch error {
-            case .notGuarded: throw service.unknownSandbox(id)
-            case .invalidPolicy, .invalidIdentifier, .tooManyRules: throw .parameter("\(error)")
-            case .unreachable: throw .guardAway(id)
-            case .kernel, .guardedTwice, .storage, .remote:
-                _ = service.failed("SANDBOX::INTERNAL_ERROR", "changing the policy of", id, error)
-                throw APIError(
-                    .internalServerError, "SANDBOX::INTERNAL_ERROR",
-                    "the policy of sandbox \(id) could not be enforced or stored; nothing was changed")
-            }
-        }
-    }
 }
 
 extension APIError {
     /// What was asked of the guard of a sandbox may be asked again.
-    fileprivate static func guardAway(_ id: String) -> APIError {
+    static func guardAway(_ id: String) -> APIError {
         APIError(
             .serviceUnavailable, "SANDBOX::GUARD_UNAVAILABLE",
             "the guard of sandbox \(id) is not there now; try again in a moment")

@@ -1,4 +1,5 @@
 import Egress
+import HTTPServer
 import NetworkPolicy
 import Runtimes
 import Synchronization
@@ -72,4 +73,29 @@ final class SandboxGuards: EgressController {
     }
 
     func token(of id: String) async throws(EgressError) -> String { try await controller(of: id).token(of: id) }
+}
+
+extension SandboxGuards: EgressQuestions {
+    func explained(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> [UInt8] {
+        try await answering(id).explained(id, question)
+    }
+
+    func suggested(_ id: String) async throws(EgressError) -> [UInt8] { try await answering(id).suggested(id) }
+
+    func eventPage(_ id: String, _ query: EventQuery) async throws(EgressError) -> [UInt8] {
+        try await answering(id).eventPage(id, query)
+    }
+
+    func eventStream(
+        _ id: String, after lastSeen: String?, while mayGoOn: @escaping @Sendable () -> Bool
+    ) async throws(EgressError) -> Reply {
+        try await answering(id).eventStream(id, after: lastSeen, while: mayGoOn)
+    }
+
+    private func answering(_ id: String) async throws(EgressError) -> any EgressQuestions {
+        guard let guardian = try await controller(of: id) as? any EgressQuestions else {
+            throw .unsupported("answers to this")
+        }
+        return guardian
+    }
 }

@@ -22,7 +22,7 @@ struct MachineGuard: NamespaceGuard {
             switch error {
             case .tooManyRules, .invalidPolicy: throw .policyRefused("networkPolicy: \(error)")
             case .unreachable: throw .guardAway("\(error)")
-            case .notGuarded, .invalidIdentifier, .kernel, .guardedTwice, .storage, .remote:
+            case .notGuarded, .invalidIdentifier, .kernel, .guardedTwice, .storage, .remote, .unsupported:
                 throw .unguarded("\(error)")
             }
         }

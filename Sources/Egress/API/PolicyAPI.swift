@@ -94,8 +94,13 @@ package struct PolicyAPI: Sendable {
         http.on(.GET, prefix + "/policy/suggestion") {
             .encodedJSON(.ok, try await inspector.suggestion(try sandbox($0)).policy.encodedJSON())
         }
-        http.on(.GET, prefix + "/events") {
-            EventStream(log: try await inspector.events(try sandbox($0))).reply(to: $0)
+        http.on(.GET, prefix + "/events") { request in
+            let id = try sandbox(request), log = try await inspector.events(id)
+            guard request.query.isEmpty else {
+                let isEnforced = try await controller.status(id).policy.mode == .enforce
+                return .encodedJSON(.ok, log.page(try EventQuery(query: request.query), isEnforced: isEnforced))
+            }
+            return EventStream(log: log).reply(to: request)
         }
     }
 

@@ -32,6 +32,7 @@ extension Reply {
             .line(.internalServerError, "the policy could not be enforced; nothing was changed")
         case .storage: .line(.internalServerError, "the policy could not be stored; nothing was changed")
         case .remote: .line(.internalServerError, "the egress guard could not do it; nothing was changed")
+        case .unsupported: .line(.notImplemented, error.description)
         case .unreachable: .line(.serviceUnavailable, "the egress guard is not there now; try again")
         }
     }

@@ -88,7 +88,7 @@ struct DecisionEvent: Hashable, Sendable {
     }
 
     /// RFC 3339 with exact milliseconds, which a Date would round.
-    private static func text(_ time: UInt64) -> String {
+    static func text(_ time: UInt64) -> String {
         let seconds = Date(timeIntervalSince1970: Double(time / 1000)).formatted(Date.ISO8601FormatStyle())
         return seconds.dropLast() + ".\(String(1000 + time % 1000).dropFirst())Z"
     }

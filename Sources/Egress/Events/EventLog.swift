@@ -1,3 +1,4 @@
+import NetworkPolicy
 import Synchronization
 
 /// A sandbox's recent events and their readers. Writing never waits for a reader: a reader is signalled and fetches
@@ -35,8 +36,17 @@ package final class EventLog: Sendable {
         }
     }
 
-    func events(after position: EventRing.Position?) -> EventRing.Batch {
-        state.withLock { $0.ring.events(after: position) }
+    func events(after position: EventRing.Position?, limit: Int = 64) -> EventRing.Batch {
+        state.withLock { $0.ring.events(after: position, limit: limit) }
+    }
+
+    /// When the answer filter last took addresses of a name out of an answer, and how many; nil where no event tells.
+    func lastRemoval(_ name: DomainName) -> (count: Int, time: UInt64)? {
+        state.withLock { state in
+            state.ring.last { event -> (count: Int, time: UInt64)? in
+                if case .addressesRemoved(name, let count) = event.kind { (count, event.time) } else { nil }
+            }
+        }
     }
 
     /// A stream that yields when there are new events and ends with the log; `nil` if there are too many readers.

@@ -3,11 +3,20 @@ import NIOCore
 import NIOHTTP1
 
 /// `GET /events`: a sandbox's decisions as server-sent events (WHATWG HTML, section 9.2).
-struct EventStream: Sendable {
+package struct EventStream: Sendable {
     /// Seconds without an event after which a comment is sent as a heartbeat.
     static let heartbeat = Duration.seconds(15)
 
     let log: EventLog
+    /// Asked before each part of the stream; when it says no, the stream ends.
+    var mayGoOn: @Sendable () -> Bool = { true }
+
+    package static let headers: HTTPHeaders = [
+        "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no",
+    ]
+
+    /// Whether this is the id of an event of some guard.
+    package static func isIdentifier(_ text: String) -> Bool { EventRing.Position(text) != nil }
 
     /// The stream's text for a batch: a `lost` event if any were missed, then the events.
     static func text(_ batch: EventRing.Batch, sandbox: String) -> String {
@@ -24,16 +33,17 @@ struct EventStream: Sendable {
     /// A stream until the client goes or the sandbox is released. A slow client is waited for there; meanwhile new events
     /// go into the ring.
     func reply(to request: HTTPRequest) -> Reply {
-        let headers: HTTPHeaders = [
-            "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no",
-        ]
         // Nobody would read, and leave a reader's place.
-        guard request.method != .HEAD else { return Reply(.ok, headers: headers) }
+        guard request.method != .HEAD else { return Reply(.ok, headers: Self.headers) }
+        return reply(after: request.headers["Last-Event-ID"].first)
+    }
+
+    /// - Parameter lastSeen: the id of the last event that the reader has.
+    func reply(after lastSeen: String?) -> Reply {
         guard let (bell, ring) = log.subscribe() else {
             return .line(.serviceUnavailable, "too many readers: \(EventLog.maximumReaders) are connected")
         }
-        let lastSeen = request.headers["Last-Event-ID"].first
-        return .stream(.ok, headers: headers) { writer in
+        return .stream(.ok, headers: Self.headers) { writer in
             defer { ring.finish() }
             writer.whenClientGone { ring.finish() }
             try await send(bell, ring, after: lastSeen, writer)
@@ -57,6 +67,7 @@ struct EventStream: Sendable {
         ring.yield()
         var isFirst = true
         for await _ in bell {
+            guard mayGoOn() else { return }
             var batch = log.events(after: position)
             let isIdle = batch.events.isEmpty && batch.lost == 0
             if isIdle { try await writer.write(ByteBuffer(string: isFirst ? ": connected\n\n" : ": alive\n\n")) }

@@ -9,8 +9,8 @@ final class GuardWatch: Sendable {
     private struct State {
         var sightings = Sightings()
         var observed = ObservedNames()
-        /// When a budget was last reported, and how often it refused since.
-        var exceeded: [Budget: (told: UInt64, count: Int)] = [:]
+        /// When a budget was last reported, how often it refused since, and when last.
+        var exceeded: [Budget: (told: UInt64, count: Int, last: UInt64)] = [:]
         var refusals = RefusalTallies()
     }
 
@@ -23,6 +23,12 @@ final class GuardWatch: Sendable {
         self.log = log
         self.outlets = outlets
         self.now = now
+    }
+
+    /// The budgets that refused something in the last minute.
+    var lately: [Budget] {
+        let now = now()
+        return state.withLock { $0.exceeded.filter { now < $0.value.last + Sightings.repetition }.map(\.key) }
     }
 
     var observed: ObservedNames { state.withLock { $0.observed } }
@@ -58,8 +64,8 @@ final class GuardWatch: Sendable {
         let refusals = state.withLock { state -> Int? in
             let seen = state.exceeded[budget]
             let count = (seen?.count ?? 0) + times
-            let isNews = seen.map { now() >= $0.told + Sightings.repetition } ?? true
-            state.exceeded[budget] = isNews ? (now(), 0) : (seen!.told, count)
+            let now = now(), isNews = seen.map { now >= $0.told + Sightings.repetition } ?? true
+            state.exceeded[budget] = isNews ? (now, 0, now) : (seen!.told, count, now)
             return isNews ? count : nil
         }
         if let refusals { tell(.budgetExceeded(budget, refusals: refusals)) }

@@ -14,7 +14,9 @@ extension EgressGuard {
                 case .guardrail, .operatorRule: true
                 default: !state.isObserving
                 }
-            return PolicyExplanation(question: question, verdict: verdict, learnedFrom: name, isEnforced: isEnforced)
+            return PolicyExplanation(
+                question: question, verdict: verdict, learnedFrom: name, isEnforced: isEnforced,
+                path: path(of: question, verdict, state))
         }
         // Port 53 always leads to the DNS filter, whatever the rules say.
         if question.scope.ports == [53...53] {

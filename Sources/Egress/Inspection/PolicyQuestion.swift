@@ -2,6 +2,7 @@ import Addresses
 import JSON
 import Netfilter
 import NetworkPolicy
+import System
 
 /// What `GET /policy/explain` asks: a name or an address, and the traffic to it.
 package struct PolicyQuestion: Hashable, Sendable {
@@ -26,8 +27,18 @@ package struct PolicyQuestion: Hashable, Sendable {
         self.scope = scope
     }
 
+    /// The same as a query, for the guard of another process.
+    package var text: String {
+        var parts = ["?target=" + PercentEncoding.encode("\(target)")]
+        if let range = scope.ports.first {
+            parts.append("port=\(range.lowerBound)" + (range.count == 1 ? "" : "-\(range.upperBound)"))
+        }
+        if let transport = scope.transport { parts.append("protocol=\(transport.rawValue)") }
+        return parts.joined(separator: "&")
+    }
+
     /// - Throws: `EgressError.invalidPolicy` for a missing target, a wildcard, a block, a bad port, an unknown parameter.
-    init(query: [(name: String, value: String)]) throws(EgressError) {
+    package init(query: [(name: String, value: String)]) throws(EgressError) {
         var values: [String: String] = [:]
         for (name, value) in query {
             guard ["target", "port", "protocol"].contains(name), values.updateValue(value, forKey: name) == nil else {
@@ -67,6 +78,8 @@ package struct PolicyExplanation: Hashable, Sendable {
     package var learnedFrom: DomainName?
     /// Whether the verdict is enforced; policy verdicts are not while the sandbox is observed.
     package var isEnforced: Bool
+    /// All that the traffic passes, the policy among it.
+    package var path = PolicyPath()
 
     func encodedJSON() -> [UInt8] {
         var fields = ["\"target\":" + JSONText.quoted("\(question.target)")]
@@ -78,6 +91,7 @@ package struct PolicyExplanation: Hashable, Sendable {
         fields += verdict.jsonFields
         if let learnedFrom { fields.append("\"learnedFrom\":" + JSONText.quoted("\(learnedFrom)")) }
         fields.append("\"enforced\":\(isEnforced)")
+        fields += path.jsonFields
         return Array(("{" + fields.joined(separator: ",") + "}").utf8)
     }
 }

@@ -149,7 +149,7 @@ package final class EgressNode: NamespaceController {
     }
 }
 
-extension EgressNode: EgressInspector {
+extension EgressNode: EgressInspector, EgressQuestions {
     package func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation {
         try guardian(of: id).explain(question)
     }

@@ -1,5 +1,8 @@
 import Egress
 import HTTPClient
+import HTTPServer
+import JSON
+import NIOCore
 import Tracing
 
 /// Calls to one guard: its administrative socket, or its policy API.
@@ -90,12 +93,55 @@ package struct GuardHTTPClient: Sendable {
             guard isAway != nil else { throw error }
             response = try await send(method, path, body: body)
         }
-        switch response.status {
-        case 200..<300: return response
-        case 404: throw .notGuarded(id)
-        case 400, 413: throw .invalidPolicy(response.text.trimmingNewline)
-        case 502...504: throw .unreachable("\(response.status) \(response.text.trimmingNewline)")
-        default: throw .remote("\(response.status) \(response.text.trimmingNewline)")
+        guard (200..<300).contains(response.status) else {
+            throw Self.error(response.status, response.text.trimmingNewline, of: id)
+        }
+        return response
+    }
+
+    private static func error(_ status: Int, _ text: String, of id: String) -> EgressError {
+        switch status {
+        case 404: .notGuarded(id)
+        case 400, 413: .invalidPolicy(text)
+        case 502...504: .unreachable("\(status) \(text)")
+        default: .remote("\(status) \(text)")
+        }
+    }
+}
+
+extension GuardHTTPClient {
+    /// Longer than a guard's stream is ever silent.
+    private static let silence: UInt64 = 60_000
+
+    /// JSON that is handed on as it is.
+    /// - Throws: `EgressError.remote` where it is none, as a sidecar's answer may be.
+    func answer(_ path: String, of id: String) async throws(EgressError) -> [UInt8] {
+        let body = try await call("GET", path, of: id).body
+        guard (try? JSONValue(body)) != nil else { throw .remote("its answer is not JSON") }
+        return body
+    }
+
+    /// A stream of events that is handed on as it is.
+    func events(
+        _ path: String, after lastSeen: String?, of id: String, while mayGoOn: @escaping @Sendable () -> Bool
+    ) async throws(EgressError) -> Reply {
+        guard isAway?() != true else { throw .unreachable("it has ended and is started again in a moment") }
+        guard var peer else { throw .remote("\(address) is no address") }
+        peer.deadlines = ClientDeadlines(total: nil, idle: Self.silence)
+        var request = ClientRequest("GET", path)
+        // What is no number and hyphen is no id of ours: it says the same as one that is unknown.
+        if let lastSeen {
+            request.headers.append(("Last-Event-ID", EventStream.isIdentifier(lastSeen) ? lastSeen : "0-0"))
+        }
+        let stream: ResponseStream
+        do throws(HTTPClientError) { stream = try await HTTPClient.shared.stream(request, to: peer) } catch {
+            throw .unreachable("\(error) (\(address))")
+        }
+        guard stream.status == 200 else { throw Self.error(stream.status, "", of: id) }
+        return .stream(.ok, headers: EventStream.headers) { writer in
+            while mayGoOn(), let part = try await stream.body.next() {
+                try await writer.write(ByteBuffer(bytes: part))
+            }
         }
     }
 }

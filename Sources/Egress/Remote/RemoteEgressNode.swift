@@ -1,5 +1,6 @@
 import Egress
 import HTTPClient
+import HTTPServer
 import JSON
 import Netfilter
 import NetworkPolicy
@@ -65,5 +66,25 @@ package final class RemoteEgressNode: NamespaceController {
     private func path(_ id: String) throws(EgressError) -> String {
         guard SandboxIdentifier.isValid(id) else { throw .invalidIdentifier(id) }
         return "/sandboxes/" + id
+    }
+}
+
+extension RemoteEgressNode: EgressQuestions {
+    package func explained(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> [UInt8] {
+        try await client.answer(try path(id) + "/policy/explain" + question.text, of: id)
+    }
+
+    package func suggested(_ id: String) async throws(EgressError) -> [UInt8] {
+        try await client.answer(try path(id) + "/policy/suggestion", of: id)
+    }
+
+    package func eventPage(_ id: String, _ query: EventQuery) async throws(EgressError) -> [UInt8] {
+        try await client.answer(try path(id) + "/events" + query.text, of: id)
+    }
+
+    package func eventStream(
+        _ id: String, after lastSeen: String?, while mayGoOn: @escaping @Sendable () -> Bool
+    ) async throws(EgressError) -> Reply {
+        try await client.events(try path(id) + "/events", after: lastSeen, of: id, while: mayGoOn)
     }
 }

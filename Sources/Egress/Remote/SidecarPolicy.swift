@@ -1,5 +1,6 @@
 import Egress
 import HTTPClient
+import HTTPServer
 import JSON
 import NetworkPolicy
 
@@ -62,5 +63,43 @@ package struct SidecarPolicy: EgressController {
         guard id == sandbox else { throw .notGuarded(id) }
         let response = try await client.call(method, "/policy", body: body, of: id)
         return try PolicyStatus(decoding: response.body, form: .contract, presets: presets)
+    }
+}
+
+/// A sidecar of somebody else's has no such routes, and says 404.
+extension SidecarPolicy: EgressQuestions {
+    package func explained(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> [UInt8] {
+        try await ask(id, for: "explanations") { () async throws(EgressError) in
+            try await client.answer("/policy/explain" + question.text, of: id)
+        }
+    }
+
+    package func suggested(_ id: String) async throws(EgressError) -> [UInt8] {
+        try await ask(id, for: "suggestions") { () async throws(EgressError) in
+            try await client.answer("/policy/suggestion", of: id)
+        }
+    }
+
+    package func eventPage(_ id: String, _ query: EventQuery) async throws(EgressError) -> [UInt8] {
+        try await ask(id, for: "events") { () async throws(EgressError) in
+            try await client.answer("/events" + query.text, of: id)
+        }
+    }
+
+    package func eventStream(
+        _ id: String, after lastSeen: String?, while mayGoOn: @escaping @Sendable () -> Bool
+    ) async throws(EgressError) -> Reply {
+        try await ask(id, for: "events") { () async throws(EgressError) in
+            try await client.events("/events", after: lastSeen, of: id, while: mayGoOn)
+        }
+    }
+
+    private func ask<Answer>(
+        _ id: String, for what: String, _ question: () async throws(EgressError) -> Answer
+    ) async throws(EgressError) -> Answer {
+        guard id == sandbox else { throw .notGuarded(id) }
+        do throws(EgressError) { return try await question() } catch {
+            throw error == .notGuarded(id) ? .unsupported(what) : error
+        }
     }
 }

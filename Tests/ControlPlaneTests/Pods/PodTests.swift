@@ -68,6 +68,12 @@ import Testing
             let refused = await house.send(.POST, "/v1/sandboxes/\(id)/\(action)")
             #expect(refused.status == 501 && refused.json?["code"] == .string("SANDBOX::API_NOT_SUPPORTED"))
         }
+        // This sidecar is not one of ours, and knows `/policy` alone.
+        for question in ["explain?target=a.example", "suggestion", "events", "events?limit=1"] {
+            let refused = await house.send(.GET, "/v1/sandboxes/\(id)/networkpolicy/\(question)")
+            #expect(
+                refused.status == 501 && refused.json?["code"] == .string("SANDBOX::API_NOT_SUPPORTED"), "\(question)")
+        }
         #expect(house.state(id) == .running)
         let unknown = await house.send(.POST, "/v1/sandboxes/x/pause")
         #expect(unknown.status == 404 && unknown.json?["code"] == .string("KUBERNETES::SANDBOX_NOT_FOUND"))

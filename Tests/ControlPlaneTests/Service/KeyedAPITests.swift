@@ -36,6 +36,8 @@ import Testing
         let unknown = "/v1/sandboxes/00000000-0000-4000-8000-000000000000"
         for (method, rest, body) in [
             (HTTPMethod.GET, "", ""), (.DELETE, "", ""), (.POST, "/pause", ""), (.PATCH, "/metadata", "{}"),
+            (.GET, "/networkpolicy/explain?target=a.example", ""), (.GET, "/networkpolicy/suggestion", ""),
+            (.GET, "/networkpolicy/events", ""), (.GET, "/networkpolicy/events?limit=1", ""),
             (.GET, "/networkpolicy", ""), (.PUT, "/networkpolicy", "{}"), (.GET, "/endpoints/80", ""),
             (.GET, "/diagnostics/summary", ""), (.POST, "/endpoints/80/revoke", ""),
         ] {
