@@ -1,8 +1,6 @@
 import Addresses
-import FoundationEssentials
 import JSON
 import NetworkPolicy
-import System
 
 /// What stands between a sandbox and some traffic, one thing after the other, each with what it says now. The verdict of an
 /// explanation is the policy's alone; this tells the rest.
