@@ -105,7 +105,7 @@ let package = Package(
         // Apart from the guard, since a sidecar asks no other one.
         .target(
             name: "EgressRemote",
-            dependencies: ["Egress", "HTTPClient", "HTTPServer", "JSON", "NetworkPolicy", "Netfilter", "Tracing", nio[0]],
+            dependencies: ["Egress", "HTTPClient", "HTTPServer", "JSON", "NetworkPolicy", "Netfilter", "Tracing"] + nio,
             path: "Sources/Egress/Remote",
             swiftSettings: strict + warnings),
         .target(

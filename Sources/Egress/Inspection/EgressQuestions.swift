@@ -1,4 +1,5 @@
 import HTTPServer
+import NetworkPolicy
 
 /// What is asked of a guard besides its policy, wherever the guard is, answered in the form of its API
 /// (docs/egress.md#the-policy-api).

@@ -3,6 +3,7 @@ import HTTPClient
 import HTTPServer
 import JSON
 import NIOCore
+import NIOHTTP1
 import Tracing
 
 /// Calls to one guard: its administrative socket, or its policy API.
