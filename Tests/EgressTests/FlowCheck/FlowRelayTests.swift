@@ -175,7 +175,8 @@ import Testing
             let log = try await node.events(GuardedNetwork.id)
             let event = try #require(log.events(after: nil).events.map(\.event).first { $0.name == "flowRefused" })
             let text = event.encodedJSON(sandbox: "a")
-            #expect(text.contains(#""address":"198.51.100.1","port":443,"source":"\#(TestNetwork.sandboxAddress)","sourcePort":"#))
+            let source = TestNetwork.sandboxAddress
+            #expect(text.contains(#""address":"198.51.100.1","port":443,"source":"\#(source)","sourcePort":"#))
             #expect(text.contains(#","protocol":"tls","name":"tenant.example""#))
             #expect(text.contains("denied by default"))
         }
