@@ -177,6 +177,8 @@ class Arena:
         self.tag = "b" + secrets.token_hex(2)
         self.outside = f"byp-{self.tag}-out"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sallyport-byp-{self.tag}-"))
+        # Of the guard.
+        self.log = self.folder / "log"
         self.attackers, self.processes = [], []
         self.number = 0
         self.guard = self.resolver = None
@@ -207,14 +209,14 @@ run_dir = "{self.folder}/run"
 mode = "{self.mode}"
 upstreams = ["127.0.0.1:{self.names.port}"]
 {self.settings}""")
-        with open(self.folder / "log", "ab") as log:
+        with open(self.log, "ab") as log:
             self.guard = subprocess.Popen(
                 [BINARY, "egress", "--config", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **BACKTRACE, **self.environment}, start_new_session=True)
         path = self.folder / "run/egress-admin.sock"
 
         def is_up():
-            assert self.guard.poll() is None, (self.folder / "log").read_text()[-3000:]
+            assert self.guard.poll() is None, self.log.read_text()[-3000:]
             return path.exists()
 
         eventually(is_up, within=30, what="the guard")
@@ -334,19 +336,24 @@ class Attacker:
     def __init__(self, arena, number):
         self.arena = arena
         self.id = f"{arena.tag}-{number}"
+        self.processes = []
+        self.guarded = False
+        self.connect(number)
+        self.capture = Capture(arena.outside, self.link)
+
+    def connect(self, number):
+        """Makes the namespace and its link. `home` is the outside's device with the gateway's address."""
         self.namespace = f"byp-{self.id}"
-        self.link = f"h{number}"
+        self.link = self.home = f"h{number}"
         network = f"10.{77 + number // 256}.{number % 256}"
         self.gateway, self.address = f"{network}.1", f"{network}.2"
         self.gateway_v6, self.address_v6 = f"fd00:77:{number:x}::1", f"fd00:77:{number:x}::2"
-        self.processes = []
-        self.guarded = False
         run("ip", "netns", "add", self.namespace)
         run("ip", "-n", self.namespace, "link", "add", "eth0", "type", "veth", "peer", "name", self.link,
-            "netns", arena.outside)
+            "netns", self.arena.outside)
         for namespace, link, address, address_v6 in (
             (self.namespace, "eth0", self.address, self.address_v6),
-            (arena.outside, self.link, self.gateway, self.gateway_v6),
+            (self.arena.outside, self.link, self.gateway, self.gateway_v6),
         ):
             run("ip", "-n", namespace, "address", "add", f"{address}/30", "dev", link)
             run("ip", "-n", namespace, "address", "add", f"{address_v6}/64", "dev", link, "nodad")
@@ -354,17 +361,20 @@ class Attacker:
             run("ip", "-n", namespace, "link", "set", link, "up")
         run("ip", "-n", self.namespace, "route", "add", "default", "via", self.gateway)
         run("ip", "-n", self.namespace, "-6", "route", "add", "default", "via", self.gateway_v6)
-        # No packet waits for a neighbour: what was sent first arrives first.
-        addresses = {self.namespace: (self.gateway, self.gateway_v6), arena.outside: (self.address, self.address_v6)}
-        for namespace, link, other, far in (
-            (self.namespace, "eth0", arena.outside, self.link), (arena.outside, self.link, self.namespace, "eth0"),
+        self.know_neighbours()
+
+    def know_neighbours(self):
+        """No packet waits for a neighbour: what was sent first arrives first."""
+        outside = self.arena.outside
+        for namespace, link, other, far, addresses in (
+            (self.namespace, "eth0", outside, self.home, (self.gateway, self.gateway_v6)),
+            (outside, self.home, self.namespace, "eth0", (self.address, self.address_v6)),
         ):
             mac = json.loads(run("ip", "-n", other, "-json", "link", "show", far))[0]["address"]
-            for address in addresses[namespace]:
+            for address in addresses:
                 run("ip", "-n", namespace, "neigh", "replace", address, "lladdr", mac, "dev", link, "nud", "permanent")
             if link == "eth0":
                 self.gateway_mac = mac
-        self.capture = Capture(arena.outside, self.link)
 
     def protect(self, policy):
         body = {"namespace": f"/run/netns/{self.namespace}"}
@@ -449,9 +459,12 @@ class Attacker:
             process.wait()
             if process.stdout:
                 process.stdout.close()
+        self.capture.close()
+        self.disconnect()
+
+    def disconnect(self):
         if self.guarded and self.arena.guard.poll() is None:
             self.arena.admin.delete(f"/sandboxes/{self.id}")
-        self.capture.close()
         subprocess.run(["ip", "netns", "delete", self.namespace], capture_output=True)
 
 

@@ -1,7 +1,9 @@
+import os
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(1, str(pathlib.Path(__file__).parents[1] / "Docker"))
 
 import pytest  # noqa: E402
 from arena import TWO, TWO_V6, Arena  # noqa: E402
@@ -9,7 +11,13 @@ from arena import TWO, TWO_V6, Arena  # noqa: E402
 
 @pytest.fixture(scope="session")
 def arena():
-    yield from guarding(Arena())
+    """Of this machine's guard; with `SALLYPORT_RUNTIME=docker-sidecar`, of guards beside containers of an engine."""
+    if os.environ.get("SALLYPORT_RUNTIME") != "docker-sidecar":
+        yield from guarding(Arena())
+        return
+    from sidecar_arena import SidecarArena
+
+    yield from guarding(SidecarArena())
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +40,7 @@ def guarding(arena):
     try:
         yield arena
         ended = arena.guard.poll()
-        words = (arena.folder / "log").read_text(errors="replace")[-3000:]
+        words = pathlib.Path(arena.log).read_text(errors="replace")[-3000:]
     finally:
         arena.close()
     assert ended is None, f"the guard ended with {ended}:\n{words}"

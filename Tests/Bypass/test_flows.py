@@ -99,7 +99,7 @@ def test_E15_a_flow_from_an_address_that_came_later_dies_with_its_rule(attacker,
     later = "192.0.2.7"
     # As a second network of a container, or an address that a router announces.
     run("ip", "-n", inside.namespace, "address", "add", f"{later}/32", "dev", "eth0")
-    run("ip", "-n", arena.outside, "route", "add", f"{later}/32", "via", inside.address, "dev", inside.link)
+    run("ip", "-n", arena.outside, "route", "add", f"{later}/32", "via", inside.address, "dev", inside.home)
     with arena.listen(socket.SOCK_STREAM, TWO, 7011, echo), inside.socket() as flow:
         flow.bind((later, 0))
         flow.connect((TWO, 7011))

@@ -7,12 +7,17 @@ import signal
 import subprocess
 
 from engine import Engine
+from support.server import BASE_IMAGE, IMAGE
 from support.waiting import eventually
 
 
 class PlainEngine(Engine):
-    def __init__(self, folder):
-        self.folder = folder
+    # What it does to the network of the machine.
+    network = ["--bridge", "none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"]
+
+    def __init__(self, folder, *more):
+        """`more` are further words of dockerd's."""
+        self.folder, self.more = folder, more
         # No namespace has this name.
         self.namespace = f"docker-{secrets.token_hex(3)}"
         self.socket = f"/tmp/{self.namespace}.sock"
@@ -24,14 +29,23 @@ class PlainEngine(Engine):
         """Of a server's configuration."""
         return f'[runtime]\ntype = "docker"\n[docker]\nhost = "unix://{self.socket}"\n'
 
+    @property
+    def options(self):
+        """Of a server whose sandboxes are containers of it."""
+        return {"tables": self.tables}
+
+    def prepare(self):
+        """Loads the images that such a server takes."""
+        self.load(IMAGE, BASE_IMAGE)
+        return self
+
     def start_daemon(self):
         try:
             with open(f"{self.folder}/dockerd.log", "ab") as log:
                 self.processes.append(
                     subprocess.Popen(
                         ["dockerd", "--host", f"unix://{self.socket}", "--data-root", f"{self.folder}/data", "--exec-root",
-                         f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid", "--bridge", "none", "--iptables=false",
-                         "--ip-forward=false", "--ip-masq=false"],
+                         f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid", *self.network, *self.more],
                         stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                         env={key: value for key, value in os.environ.items() if not key.startswith("DOCKER_")}))
             eventually(
@@ -60,3 +74,19 @@ class PlainEngine(Engine):
             "volumes": set(self.run("volume", "ls", "--quiet").stdout.split()),
             "images": set(self.run("images", "--all", "--quiet").stdout.split()),
         }
+
+
+class BridgedEngine(PlainEngine):
+    """One with a bridge and rules of its own, for a machine that is a network namespace of the test's."""
+    gateway, gateway_v6 = "10.213.7.1", "fd5a:d0c::1"
+    # Containers are told a resolver that is not there: their guard takes every query.
+    network = ["--bip", f"{gateway}/24", "--ipv6", "--fixed-cidr-v6", "fd5a:d0c::/64", "--dns", "192.0.2.53"]
+
+    @property
+    def options(self):
+        return {"tables": self.tables, "egress": {"placement": '"sidecar"', "image": '"sallyport/egress"'}}
+
+    def prepare(self):
+        super().prepare()
+        self.make("egress")
+        return self

@@ -6,13 +6,19 @@ import sys
 
 import pytest
 
-from .server import BASE_IMAGE, IMAGE, OCI_RUNTIME, AllInOneServer
+from .server import OCI_RUNTIME, AllInOneServer
 from .world import World
+
+
+# What the shared server's sandboxes are: `local`; `docker`, containers of an engine that this machine's guard guards, and whose
+# base image is that of the local one; `docker-sidecar`, those that have a guard beside them. The last one gives this machine a
+# bridge and a firewall, so it is for a network namespace of its own.
+KIND = os.environ.get("SALLYPORT_RUNTIME", "local")
 
 
 @pytest.fixture(scope="session")
 def world():
-    world = World()
+    world = World(far=KIND == "docker-sidecar")
     try:
         yield world
     finally:
@@ -21,28 +27,26 @@ def world():
 
 
 @pytest.fixture(scope="session")
-def runtime_tables(tmp_path_factory):
-    """What says in the configuration which runtime the shared server has: `SALLYPORT_RUNTIME=docker` is one with an engine of its
-    own, whose base image is that of the local one."""
-    if os.environ.get("SALLYPORT_RUNTIME") != "docker":
-        yield ""
+def runtime_options(tmp_path_factory):
+    """What says in the configuration which runtime the shared server has."""
+    if KIND == "local":
+        yield {}
         return
     tests = pathlib.Path(__file__).parents[2]
     sys.path[:0] = [str(tests / "Docker"), str(tests / "Bypass")]
-    from plain_engine import PlainEngine
+    from plain_engine import BridgedEngine, PlainEngine
 
-    engine = PlainEngine(tmp_path_factory.mktemp("engine"))
+    engine = {"docker": PlainEngine, "docker-sidecar": BridgedEngine}[KIND](tmp_path_factory.mktemp("engine"))
     try:
-        engine.load(IMAGE, BASE_IMAGE)
-        yield engine.tables
+        yield engine.prepare().options
     finally:
         engine.close()
 
 
 @pytest.fixture(scope="session")
-def server(world, runtime_tables):
+def server(world, runtime_options):
     """The server that tests share; when all are through, nothing of it may be left."""
-    server = AllInOneServer(world, tables=runtime_tables)
+    server = AllInOneServer(world, **runtime_options)
     try:
         yield server.start()
     finally:

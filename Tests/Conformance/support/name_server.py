@@ -33,7 +33,7 @@ class NameServer:
         udp = type("UDP", (_Datagram,), handlers)
         tcp = type("TCP", (_Stream,), handlers)
         self._udp, self._tcp = _pair(address, port, udp, tcp)
-        self.port = self._udp.server_address[1]
+        self.address, self.port = self._udp.server_address[:2]
         for server in (self._udp, self._tcp):
             server.daemon_threads = True
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

@@ -97,7 +97,7 @@ address_pool = "10.{octet[0]}.{octet[1]}.0/{self.prefix}"
 address_pool_v6 = "fd5a:{random.randrange(1, 65536):x}:{random.randrange(1, 65536):x}::/64"
 {lines(self.local)}
 [egress]
-upstreams = ["127.0.0.1:{self.world.names.port}"]
+upstreams = ["{self.world.names.address}:{self.world.names.port}"]
 presets = "{ROOT}/policies"
 {lines(self.egress)}
 {self.tables}

@@ -23,7 +23,8 @@ class World:
     Routes are to single addresses and chosen at random, so that suites on one machine do not meet.
     """
 
-    def __init__(self):
+    def __init__(self, far=False):
+        """`far`: its name server is not on loopback, for guards in networks of their own."""
         number = random.randrange(1, 0xFFFF)
         base = 16 + 8 * random.randrange(0, 29)
         self.name = f"qc{number:x}"
@@ -33,10 +34,10 @@ class World:
         self.one_v6, self.two_v6 = (f"2001:db8:{number:x}::{i}" for i in (1, 2))
         self.host_v6 = f"2001:db8:{number:x}::ff"
         self.events = []
-        self.names = NameServer()
-        self._server = None
+        self.names = self._server = None
         try:
             self._connect()
+            self.names = NameServer(self.host if far else "127.0.0.1")
             self._serve()
         except BaseException:
             self.close()
@@ -98,4 +99,5 @@ class World:
             self._server.wait()
         subprocess.run(["ip", "link", "delete", self.name], capture_output=True)
         subprocess.run(["ip", "netns", "delete", self.namespace], capture_output=True)
-        self.names.close()
+        if self.names is not None:
+            self.names.close()
