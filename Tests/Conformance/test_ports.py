@@ -3,6 +3,7 @@
 import random
 import subprocess
 
+import httpx
 import pytest
 from support.inside import fetches, say, start_server
 from support.server import AllInOneServer, deny_but
@@ -28,12 +29,12 @@ SIZE = 12
 
 
 class Publisher(AllInOneServer):
-    def __init__(self, world, allow=None, deny=()):
-        """`allow`: None for the default."""
-        super().__init__(world)
+    def __init__(self, world, options, allow=None, deny=()):
+        """`options` are those of the runtime; `allow`: None for the default."""
+        super().__init__(world, **options)
         self.first = random.randrange(20000, 30000)
         lists = f"deny = {list(deny)}\n" + (f"allow = {list(allow)}\n" if allow is not None else "")
-        self.tables = f"[local.ports]\nfirst = {self.first}\nlast = {self.first + SIZE - 1}\n{lists}"
+        self.tables += f"[local.ports]\nfirst = {self.first}\nlast = {self.first + SIZE - 1}\n{lists}"
         self.write_configuration()
 
     def serving(self, publish="8000", **more):
@@ -60,9 +61,9 @@ def dial(address, port, source=None, namespace=None):
 
 
 @pytest.fixture(scope="module")
-def publisher(world):
+def publisher(world, runtime_options):
     """Everybody may connect but `two`."""
-    server = Publisher(world, ["0.0.0.0/0", "::/0"], [world.two, world.two_v6])
+    server = Publisher(world, runtime_options, ["0.0.0.0/0", "::/0"], [world.two, world.two_v6])
     try:
         yield server.start()
     finally:
@@ -124,8 +125,8 @@ def test_the_lists_of_a_create_hold_for_both_families(serving, world):
     assert dial("127.0.0.1", port) is None, "the machine itself is not in the list"
 
 
-def test_without_lists_the_machine_itself_may_connect_and_nobody_else(world):
-    server = Publisher(world)
+def test_without_lists_the_machine_itself_may_connect_and_nobody_else(world, runtime_options):
+    server = Publisher(world, runtime_options)
     try:
         server.start()
         sandbox, port = server.serving(extensions={"ports.allow": "0.0.0.0/0, ::/0"})
@@ -171,8 +172,8 @@ def test_a_published_port_opens_nothing_outwards(serving, world):
         assert not fetches(sandbox, f"http://{address}:{port}/")
 
 
-def test_a_port_goes_on_without_the_server_and_is_the_same_after_it(world):
-    server = Publisher(world)
+def test_a_port_goes_on_without_the_server_and_is_the_same_after_it(world, runtime_options):
+    server = Publisher(world, runtime_options)
     try:
         server.start()
         sandbox, port = server.serving()
@@ -218,6 +219,29 @@ def test_ports_are_released_and_a_range_that_is_used_up_says_so(publisher):
 def test_what_cannot_be_published_is_refused_by_name(publisher, extensions, word):
     answer = refused(publisher.api.post("/v1/sandboxes", json=publisher.body(extensions=extensions)), 400, "SANDBOX::INVALID_PARAMETER")
     assert word in answer["message"]
+
+
+def test_what_is_published_of_every_sandbox_is_where_the_reference_has_it(world, runtime_options):
+    server = Publisher(world, runtime_options)
+    server.tables += "always = [44772, 8080]\n"
+    server.write_configuration()
+    try:
+        sandbox = server.start().create()
+        start_server(sandbox, SERVER)
+        execd, pages = (server.published(sandbox, port) for port in (44772, 8080))
+        assert execd != pages
+        behind = sandbox.get_endpoint(8000)
+        assert behind.endpoint == f"127.0.0.1:{execd}/proxy/8000"
+        url = f"http://{behind.endpoint}/"
+        assert httpx.get(url).status_code == 401, "execd asks for its token"
+        assert httpx.get(url, headers=behind.headers).text.startswith("outside ")
+        assert say(sandbox, "echo through") == "through"
+        secured = server.create(secure_access=True)
+        assert server.api.get(f"/v1/sandboxes/{secured.id}/endpoints/44772").json()["endpoint"] == f"127.0.0.1:{server.gateway_port}"
+        for made in (sandbox, secured):
+            made.close()
+    finally:
+        server.tear_down()
 
 
 def test_a_port_that_asks_nobody_is_not_published_of_a_sandbox_that_does(publisher):

@@ -8,12 +8,13 @@ import pytest
 from engine import RESOLVER, TWO
 from inside import within
 from opensandbox.models.sandboxes import NetworkRule
+from support.inside import ECHO_SERVER, start_server
 from support.server import BASE_IMAGE, IMAGE, AllInOneServer, deny_but
 from support.waiting import eventually
 from support.world import World
 
 class Names:
-    port = 0
+    address, port = RESOLVER, 53
 
 
 class Outside:
@@ -21,20 +22,23 @@ class Outside:
     names = Names()
 
 
-class SidecarServer(AllInOneServer):
-    def write_configuration(self):
-        super().write_configuration()
-        text = self.config.read_text().replace('["127.0.0.1:0"]', f'["{RESOLVER}"]')
-        self.config.write_text(text)
+# Of the machine's ports.
+FIRST, SIZE = 24_000, 4
+
+
+def beside(engine, more=""):
+    """A server of an engine with a guard beside each sandbox; `more` are lines of [docker]."""
+    return AllInOneServer(
+        Outside(), egress={"placement": '"sidecar"', "image": '"sallyport/egress"'},
+        tables=f'[runtime]\ntype = "docker"\n[docker]\nhost = "unix://{engine.socket}"\n{more}'
+               f"[local.ports]\nfirst = {FIRST}\nlast = {FIRST + SIZE - 1}\n")
 
 
 @pytest.fixture(scope="module")
 def server(engine):
     engine.load(IMAGE, BASE_IMAGE)
     with within(engine.namespace):
-        server = SidecarServer(
-            Outside(), egress={"placement": '"sidecar"', "image": '"sallyport/egress"'},
-            tables=f'[runtime]\ntype = "docker"\n[docker]\nhost = "unix://{engine.socket}"\n')
+        server = beside(engine)
         try:
             yield server.start()
         finally:
@@ -106,6 +110,57 @@ def test_policies_outlive_the_server(engine, create, server):
     assert reaches(sandbox, "http://one.example/")
     sandbox.patch_egress_rules([NetworkRule(action="allow", target="two.example")])
     assert reaches(sandbox, "http://two.example/")
+
+
+def fetched(at):
+    """What a program of the machine is told at a port of it."""
+    return subprocess.run(
+        ["curl", "--silent", "--noproxy", "*", "--max-time", "5", f"http://127.0.0.1:{at}/"], capture_output=True, text=True).stdout
+
+
+def test_the_engine_binds_published_ports_which_stay_through_a_restart(engine, create, server):
+    sandbox = create(extensions={"ports.publish": "8000"}, network_policy=deny_but("one.example"))
+    start_server(sandbox, ECHO_SERVER)
+    endpoint = sandbox.get_endpoint(8000).endpoint
+    host, _, at = endpoint.rpartition(":")
+    assert host == "127.0.0.1" and FIRST <= int(at) < FIRST + SIZE
+    bound = facts(engine, f"sandbox-{sandbox.id}")["HostConfig"]["PortBindings"]
+    assert bound == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": at}]}
+    assert '"method": "GET"' in fetched(at)
+    assert not reaches(sandbox, f"http://{TWO}/"), "a published port opens nothing outwards"
+    server.kill()
+    assert '"method": "GET"' in fetched(at)
+    server.start()
+    assert sandbox.get_endpoint(8000).endpoint == endpoint and '"method": "GET"' in fetched(at)
+    most = server.body(extensions={"ports.publish": ",".join(str(8000 + number) for number in range(SIZE))})
+    answer = server.api.post("/v1/sandboxes", json=most)
+    assert (answer.status_code, answer.json()["code"]) == (429, "SANDBOX::CAPACITY_EXHAUSTED"), answer.text
+    server.api.delete(f"/v1/sandboxes/{sandbox.id}")
+    made = server.api.post("/v1/sandboxes", json=most)
+    assert made.status_code == 202, made.text
+    server.api.delete(f"/v1/sandboxes/{made.json()['id']}")
+
+
+def test_a_list_that_the_engine_cannot_enforce_is_refused(server):
+    answer = server.api.post(
+        "/v1/sandboxes", json=server.body(extensions={"ports.publish": "8000", "ports.allow": "192.0.2.0/24"}))
+    assert answer.status_code in (400, 501) and "ports.allow" in answer.json()["message"], answer.text
+
+
+def test_sandboxes_are_on_a_network_that_an_operator_has_made_and_on_none_that_is_missing(engine, server):
+    own = beside(engine, 'network_mode = "sandboxes"\n')
+    try:
+        answer = own.start().api.post("/v1/sandboxes", json=own.body())
+        assert (answer.status_code, answer.json()["code"]) == (400, "SANDBOX::INVALID_PARAMETER"), answer.text
+        assert "docker network create sandboxes" in answer.json()["message"]
+        engine.run("network", "create", "sandboxes")
+        sandbox = own.create(network_policy=deny_but("one.example"))
+        assert list(facts(engine, f"sandbox-{sandbox.id}")["NetworkSettings"]["Networks"]) == ["sandboxes"]
+        assert reaches(sandbox, "http://one.example/") and not reaches(sandbox, f"http://{TWO}/")
+        sandbox.close()
+    finally:
+        own.tear_down()
+        engine.run("network", "rm", "sandboxes", check=False)
 
 
 def test_nothing_is_left(engine, create, server):

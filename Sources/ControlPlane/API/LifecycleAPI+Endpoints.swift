@@ -34,7 +34,9 @@ extension LifecycleAPI {
             }
         }
         guard isProxied else {
-            if let published = endpoints.publishedEndpoint(of: sandbox, port: port, token: token) {
+            if let published = endpoints.publishedEndpoint(
+                of: sandbox, port: port, token: token, execd: routes.execdToken(of: id))
+            {
                 return .json(.ok, published)
             }
             return .json(.ok, endpoints.endpoint(of: id, port: port, credential: credential, token: token))

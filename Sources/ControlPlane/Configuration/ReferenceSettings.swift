@@ -9,7 +9,8 @@ enum ReferenceSettings {
 
     private static let image = "leave it out: execd is a file of this server's, local.execd"
     private static let published =
-        "use [local.ports]: first and last of the range, and who may connect; the gateway reaches all ports without it"
+        "use [local.ports]: first and last of the range, who may connect, and always = [44772, 8080]; without it the gateway "
+        + "reaches all ports"
 
     private static let secure =
         "leave it out: secure_runtime.type and secure_runtime.path say what sandboxes run under"
@@ -34,7 +35,7 @@ enum ReferenceSettings {
         "egress.otlp_endpoint": "use otel.endpoint, which is for the guard, too",
         "egress.requests": "leave it out: the guard is a part of this server",
         "egress.limits": "leave it out: the guard is a part of this server",
-        "secure_runtime.docker_runtime": secure, "secure_runtime.k8s_runtime_class": secure,
+        "secure_runtime.k8s_runtime_class": secure,
     ]
 
     private static let tables: [(prefix: String, advice: String)] = [

@@ -45,7 +45,12 @@ extension Settings {
                 "of containers that have a guard beside them; others have a routed link of their own"
             ) { (value, settings) throws(ConfigurationError) in
                 let name = try value.text()
-                guard !["host", "none", "default"].contains(name.lowercased()), Self.isNetwork(name) else {
+                guard name.lowercased() != "host" else {
+                    throw ConfigurationError(
+                        "\(value.path) is \"host\": sandboxes would be in this machine's own network, where no guard is between "
+                            + "them and it; use bridge, or the name of a network of the engine")
+                }
+                guard !["none", "default"].contains(name.lowercased()), Self.isNetwork(name) else {
                     throw value.wrong()
                 }
                 settings.docker.network = name
@@ -81,7 +86,14 @@ extension Settings {
         guard settings.runtime == .docker || settings.docker == Docker() else {
             throw ConfigurationError("[docker] is for runtime.type = \"docker\": leave the table out, or say so")
         }
-        guard let host = values["host"], settings.docker.host != nil else { return }
+        guard let host = values["host"], settings.docker.host != nil else {
+            guard settings.docker.certificates == nil else {
+                throw ConfigurationError(
+                    "docker.tls_dir is for docker.host, which is missing; an engine that DOCKER_HOST names has its "
+                        + "certificates where DOCKER_CERT_PATH says")
+            }
+            return
+        }
         do throws(EngineAddress.Problem) { _ = try settings.docker.engine(environment: [:]) } catch {
             throw ConfigurationError("\(host.path) \(error)")
         }

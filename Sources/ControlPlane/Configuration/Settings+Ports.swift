@@ -7,6 +7,8 @@ extension Settings {
     package struct Ports: Sendable {
         package var configuration: PortConfiguration
         package var host = "127.0.0.1"
+        /// Ports that are published of every sandbox.
+        package var always: [UInt16] = []
     }
 
     static let portsSection = SettingSection(
@@ -22,6 +24,9 @@ extension Settings {
                 "allow", "address blocks", default: "[\"127.0.0.0/8\", \"::1\"]",
                 "who may connect to published ports; no create can widen it"),
             SettingKey("deny", "address blocks", default: "[]", "who may not, although allowed"),
+            SettingKey(
+                "always", "up to 16 of a sandbox's ports, other than 18080", default: "[]",
+                "published of every sandbox: [44772, 8080], as the reference's Docker runtime has them"),
         ]
     ) { (values, settings) throws(ConfigurationError) in
         // Whom a server that publishes nothing would allow means nothing.
@@ -38,7 +43,18 @@ extension Settings {
             guard let name = hostName(try host.text()) else { throw host.wrong() }
             ports.host = name
         }
+        if let always = values["always"] { ports.always = try numbers(always) }
         settings.local.ports = ports
+    }
+
+    private static func numbers(_ value: SettingValue) throws(ConfigurationError) -> [UInt16] {
+        let ports = try value.entries().map { entry throws(ConfigurationError) in
+            UInt16(try SettingValue(path: entry.path, advice: "1 to 65535", value: entry.value).integer(in: 1...65535))
+        }
+        guard ports.count <= PortsRequest.maxPorts, Set(ports).count == ports.count,
+            !ports.contains(UInt16(RouteTable.policyPort))
+        else { throw value.wrong() }
+        return ports
     }
 
     private static func blocks(_ value: SettingValue) throws(ConfigurationError) -> [CIDRBlock] {

@@ -7,7 +7,12 @@ extension Settings {
         [
             SettingKey(
                 "type", "\"\", or gvisor", default: "\"\"", "gvisor: every sandbox runs under runsc"),
-            .optionalText("path", "a path", \.secureRuntime.program, "runsc; absent: searched on the usual path"),
+            .optionalText(
+                "path", "a path", \.secureRuntime.program,
+                "runsc of the local runtime; absent: searched on the usual path"),
+            .optionalText(
+                "docker_runtime", "a name", \.secureRuntime.engineName,
+                "what the Docker engine calls it; absent: runsc"),
             SettingKey(
                 "platform", "a word such as ptrace, systrap or kvm", example: "\"ptrace\"",
                 "what runsc controls processes by; absent: its own choice"
@@ -33,7 +38,7 @@ extension Settings {
             settings.local.gVisor = settings.secureRuntime
         case let absent where ["kata", "firecracker"].contains(absent):
             throw ConfigurationError(
-                "secure_runtime.type is \"\(absent)\", which the local runtime cannot start: use gvisor, or leave it out"
+                "secure_runtime.type is \"\(absent)\", which this server cannot start: use gvisor, or leave it out"
             )
         default: throw type.wrong()
         }

@@ -17,8 +17,8 @@ struct EndpointResolver: Sendable {
     var keys: LiveKeys
     /// The version of tokens. Clients treat them as opaque.
     var signs = RouteToken.Version.two
-    /// This machine, before a published port; nil where no ports are published.
-    var publishedHost: String?
+    /// nil where no ports are published.
+    var published: Settings.Ports?
 
     /// The token of a port's own server. Gateways pass it on from the caller and never add it, so knowing a sandbox's
     /// id gives access to its application ports, but not to execd or its policy.
@@ -52,13 +52,22 @@ struct EndpointResolver: Sendable {
         }
     }
 
-    /// A port of this machine that forwards to the sandbox's; nil if it has none.
-    func publishedEndpoint(of sandbox: Sandbox, port: Int, token: PortToken?) -> Endpoint? {
-        guard let publishedHost, let published = sandbox.network?.hostPorts?.first(where: { $0.port == port }) else {
-            return nil
+    /// A port of this machine that forwards to the sandbox's; nil if it has none. Where execd's is published of every sandbox,
+    /// the others are behind it, as with the reference.
+    /// - Parameter execd: its token.
+    func publishedEndpoint(
+        of sandbox: Sandbox, port: Int, token: PortToken?, execd: @autoclosure () -> String
+    ) -> Endpoint? {
+        guard let published, let ports = sandbox.network?.hostPorts else { return nil }
+        if let found = ports.first(where: { $0.port == port }) {
+            let headers = Self.headers(nil, token)
+            return Endpoint(endpoint: "\(published.host):\(found.at)", headers: headers.isEmpty ? nil : headers)
         }
-        let headers = Self.headers(nil, token)
-        return Endpoint(endpoint: "\(publishedHost):\(published.at)", headers: headers.isEmpty ? nil : headers)
+        guard published.always.contains(UInt16(RouteTable.execdPort)), port != RouteTable.policyPort,
+            let found = ports.first(where: { $0.port == RouteTable.execdPort })
+        else { return nil }
+        return Endpoint(
+            endpoint: "\(published.host):\(found.at)/proxy/\(port)", headers: Self.headers(nil, .execd(execd())))
     }
 
     /// An endpoint that opens without the static credential until `expires`, in seconds since 1970.

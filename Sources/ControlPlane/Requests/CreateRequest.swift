@@ -112,7 +112,8 @@ struct CreateRequest: Sendable {
         self.extensions = Self.texts(extensions) ?? [:]
         self.secureAccess = secureAccess
         self.platform = platform
-        self.limits = try ResourceLimits(resources: (resources ?? [:]).compactMapValues { $0 })
+        self.limits = try ResourceLimits(
+            resources: (resources ?? [:]).compactMapValues { $0 }, hasGPUs: serverLimits.capabilities.gpu)
         policy = try Self.policy(fields, serverLimits)
         (self.volumes, bucketKeys) = ([], [:])
         try checkRules(serverLimits)
@@ -121,6 +122,8 @@ struct CreateRequest: Sendable {
         guard ports == nil || !secureAccess else {
             throw .parameter("secureAccess cannot be given with published ports, where nobody asks for a credential")
         }
+        // Who asks for a credential, or for a sandbox that is there already, goes without.
+        if !secureAccess, poolRef == nil { ports = PortsRequest.adding(serverLimits.published, to: ports) }
         try checkPool()
     }
 
@@ -258,4 +261,6 @@ struct RequestLimits: Sendable {
     var presets = Presets.none
     var capabilities = LocalRuntime.capabilities
     var codes = RuntimeCodes.docker
+    /// Ports that are published of every sandbox.
+    var published: [UInt16] = []
 }

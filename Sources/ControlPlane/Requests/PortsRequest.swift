@@ -30,6 +30,14 @@ enum PortsRequest {
         return request
     }
 
+    /// With those that are published of every sandbox.
+    static func adding(_ always: [UInt16], to request: PortRequest?) -> PortRequest? {
+        guard !always.isEmpty else { return request }
+        var request = request ?? PortRequest(ports: [])
+        request.ports += always.filter { !request.ports.contains($0) }
+        return request
+    }
+
     private static func ports(_ list: String) throws(APIError) -> [UInt16] {
         var ports: [UInt16] = []
         for word in words(list) {

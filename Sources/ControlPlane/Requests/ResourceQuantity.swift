@@ -48,13 +48,22 @@ extension ResourceLimits {
 
     /// The limits in a request's `resourceLimits`, with the standard ones for the rest. The reference ignores unknown
     /// keys; here they are refused, because a limit that is silently not enforced is worse than none.
-    init(resources: [ExactName: String]) throws(APIError) {
+    ///
+    /// - Parameter hasGPUs: whether the runtime can give a sandbox graphics processors.
+    init(resources: [ExactName: String], hasGPUs: Bool = false) throws(APIError) {
         self = .standard
-        for key in resources.keys.sorted().map(\.text) where !Self.keys.contains(key) {
-            let hint = SimilarName.nearest(to: key, among: Self.keys).map { "; did you mean \($0)?" } ?? ""
+        let known = Self.keys + (hasGPUs ? ["gpu"] : [])
+        for key in resources.keys.sorted().map(\.text) where !known.contains(key) {
+            let hint = SimilarName.nearest(to: key, among: known).map { "; did you mean \($0)?" } ?? ""
             throw .parameter(
-                "resourceLimits.\(key.prefix(64)) is not supported: use \(Self.keys.joined(separator: ", "))\(hint)"
-            )
+                "resourceLimits.\(key.prefix(64)) is not supported: use \(known.joined(separator: ", "))\(hint)")
+        }
+        if let text = resources["gpu"] {
+            guard let count = text == "all" ? Self.allGPUs : Int(text).flatMap({ (1...1024).contains($0) ? $0 : nil })
+            else {
+                throw .parameter("resourceLimits.gpu '\(text.prefix(40))' is not all, or a number from 1 to 1024")
+            }
+            gpus = count
         }
         if let text = resources["cpu"] {
             guard let millis = ResourceQuantity.cpuMillis(text) else {

@@ -134,10 +134,11 @@ package final class AllInOneServer: Sendable {
             service: service,
             endpoints: EndpointResolver(
                 address: settings.gateway.advertised, routing: settings.gateway.routing, keys: secrets.keys,
-                signs: settings.gateway.signs, publishedHost: settings.local.ports?.host),
+                signs: settings.gateway.signs, published: settings.local.ports),
             routes: routes,
             limits: RequestLimits(
-                presets: configuration.presets, capabilities: runtime.capabilities, codes: runtime.codes),
+                presets: configuration.presets, capabilities: runtime.capabilities, codes: runtime.codes,
+                published: settings.local.ports?.always ?? []),
             rules: rules, keys: keys, tenants: tenants, proxy: proxy, logger: logger, health: health,
             pages: settings.server.docs
                 ? APIPages(folder: try Installation.current.pages(folder: settings.server.pages)) : nil,

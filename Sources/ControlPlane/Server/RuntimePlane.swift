@@ -18,10 +18,18 @@ enum RuntimePlane {
         try checkPlacement(settings)
         switch settings.runtime {
         case .local:
+            guard settings.secureRuntime.engineName == nil else {
+                throw ConfigurationError("secure_runtime.docker_runtime is for runtime.type = \"docker\": leave it out")
+            }
             return try local(settings, namespaceGuard, owner: owner, metrics: metrics, logger: logger)
         case .docker:
-            guard settings.local.gVisor == nil else {
-                throw ConfigurationError("secure_runtime.type is for runtime.type = \"local\": leave it out")
+            guard settings.secureRuntime.engineName == nil || settings.local.gVisor != nil else {
+                throw ConfigurationError("secure_runtime.docker_runtime is for secure_runtime.type = \"gvisor\"")
+            }
+            guard settings.secureRuntime.program == nil, settings.secureRuntime.platform == nil else {
+                throw ConfigurationError(
+                    "secure_runtime.path and platform are for runtime.type = \"local\": the engine's own configuration says "
+                        + "them of its runtimes")
             }
             return try DockerRuntime(
                 docker(settings), namespaceGuard: namespaceGuard, owner: owner, logger: logger)
@@ -68,16 +76,23 @@ enum RuntimePlane {
         do throws(EngineAddress.Problem) {
             docker.engine = try settings.docker.engine(environment: settings.engineVariables)
         } catch { throw ConfigurationError("DOCKER_HOST \(error)") }
+        if let missing = docker.engine.missingFile {
+            throw ConfigurationError(
+                "\(missing) cannot be read: the engine's TLS needs ca.pem, cert.pem and key.pem in one folder "
+                    + "(docker.tls_dir, DOCKER_CERT_PATH)")
+        }
         docker.sidecar = sidecar(settings)
         docker.patience = settings.docker.patience
         docker.addressPool = settings.local.addressPool
         docker.addressPoolV6 = settings.local.addressPoolV6
         docker.tag = settings.local.tag
         docker.reachableBy = settings.local.reachableBy
+        docker.ports = settings.local.ports?.configuration
         docker.storage = settings.storage
         docker.storage.withheld = settings.ownFiles
         docker.pulls = settings.docker.pulls
         docker.confinement = settings.docker.confinement
+        if settings.local.gVisor != nil { docker.confinement.runtime = settings.secureRuntime.engineName ?? "runsc" }
         docker.confinement.seccomp = try settings.docker.seccomp()
         docker.environment = settings.docker.environment
         docker.binds = settings.docker.binds
@@ -91,6 +106,11 @@ enum RuntimePlane {
         let isBeside = settings.egress.placement == .sidecar
         guard !isBeside || settings.runtime == .docker else {
             throw ConfigurationError("egress.placement = \"sidecar\" is for runtime.type = \"docker\"")
+        }
+        guard !isBeside || settings.local.ports.map({ $0.configuration.sources.engineAddress != nil }) ?? true else {
+            throw ConfigurationError(
+                "local.ports.allow and deny: with egress.placement = \"sidecar\" the engine publishes ports, for this machine alone "
+                    + "(leave both out) or for everybody (allow = [\"0.0.0.0/0\", \"::/0\"])")
         }
         guard isBeside == (settings.egress.image != nil) else {
             throw ConfigurationError(

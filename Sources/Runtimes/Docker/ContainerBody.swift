@@ -34,6 +34,13 @@ struct ContainerBody: Hashable, Sendable {
         var address: String?
     }
     var own: Host?
+    /// Ports of the machine that the engine forwards.
+    struct Bindings: Hashable, Sendable {
+        var ports: [PublishedPort]
+        /// The machine's address that they are bound to; "" for every one.
+        var address: String
+    }
+    var bindings: Bindings?
 
     /// execd's command line. It starts nothing of the image before it is told.
     static func command(user: String?, maxOutputLine: Int?, hasToken: Bool) -> [String] {
@@ -71,6 +78,11 @@ struct ContainerBody: Hashable, Sendable {
             host.set("MemorySwap", .integer(Int(bytes)))
         }
         if let runtime = confinement.runtime { host.set("Runtime", .string(runtime)) }
+        if let count = limits.gpus {
+            host.set(
+                "DeviceRequests",
+                .array([.object(["Count": .integer(count), "Capabilities": .array([texts(["gpu"])])])]))
+        }
         var names = JSONObject()
         for (name, value) in labels.sorted(by: { $0.key < $1.key }) { names.set(name, .string(value)) }
         var whole: JSONObject = [
@@ -82,6 +94,16 @@ struct ContainerBody: Hashable, Sendable {
         if let own {
             whole.set("Hostname", .string(own.name))
             if let address = own.address { host.set("ExtraHosts", texts(["\(own.name):\(address)"])) }
+        }
+        if let bindings {
+            var exposed = JSONObject(), bound = JSONObject()
+            for port in bindings.ports {
+                exposed.set("\(port.port)/tcp", .object([:]))
+                let place: JSONObject = ["HostIp": .string(bindings.address), "HostPort": .string("\(port.at)")]
+                bound.set("\(port.port)/tcp", .array([.object(place)]))
+            }
+            whole.set("ExposedPorts", .object(exposed))
+            host.set("PortBindings", .object(bound))
         }
         whole.set("HostConfig", .object(host))
         return .object(whole)

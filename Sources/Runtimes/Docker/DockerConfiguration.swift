@@ -17,6 +17,8 @@ package struct DockerConfiguration: Hashable, Sendable {
     package var namespaceDirectory: String
     package var reachableBy: Set<UInt32>? = [0]
     package var storage = StorageConfiguration()
+    /// nil where no ports are published.
+    package var ports: PortConfiguration?
     /// nil where the guard of this machine guards containers.
     package var sidecar: SidecarSettings?
     package var pulls = PullPolicy.missing

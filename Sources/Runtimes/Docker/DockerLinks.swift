@@ -15,11 +15,11 @@ import System
 final class DockerLinks: Sendable {
     private let configuration: DockerConfiguration
     private let leases: Mutex<Leases>
-    private let firewall: StandingFirewall
+    let firewall: StandingFirewall
     private let logger: Logger
     /// Netlink blocks.
     private let threads = WorkerPool(maxThreads: 16)
-    private let firewallThread = WorkerPool(maxThreads: 1)
+    let firewallThread = WorkerPool(maxThreads: 1)
 
     /// The longest time, plus the work itself, that the host is without its rules.
     private static let firewallInterval = Duration.seconds(1)
@@ -31,7 +31,7 @@ final class DockerLinks: Sendable {
     }
 
     /// Checks requirements and installs the host's rules.
-    init(_ given: DockerConfiguration, logger: Logger) throws(RuntimeError) {
+    init(_ given: DockerConfiguration, _ ports: DockerPorts, logger: Logger) throws(RuntimeError) {
         guard geteuid() == 0 else { throw .notRoot }
         var configuration = given
         mkdir(given.namespaceDirectory, 0o700)
@@ -46,14 +46,16 @@ final class DockerLinks: Sendable {
         var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
         // Whatever the engine says later: a link that is there has its address.
         let links = (try? RouteSocket().links()) ?? []
-        for host in links.compactMap({ SandboxLink.host(of: $0.name, tag: given.tag) }) { pool.occupy(host) }
+        let linked = Set(links.compactMap { SandboxLink.host(of: $0.name, tag: given.tag) })
+        for host in linked { pool.occupy(host) }
         leases = Mutex(Leases(pool: pool))
         self.configuration = configuration
         self.logger = logger
         let rules = HostFirewall(
             table: HostRules.table(tag: configuration.tag), pool: configuration.addressPool,
             poolV6: configuration.addressPoolV6, links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*",
-            reachableBy: configuration.reachableBy)
+            reachableBy: configuration.reachableBy,
+            forwarding: Self.forwarding(ports, pool, linked: linked) { Self.link($0, $1, configuration) })
         firewall = try Self.translated("setting the host's rules") { () throws(NetfilterError) in
             try StandingFirewall(rules)
         }
@@ -104,12 +106,15 @@ final class DockerLinks: Sendable {
         }
     }
 
-    func address(_ host: UInt32) -> IPv4Address { leases.withLock { $0.pool.address(host) } }
+    func address(_ host: UInt32) -> IPv4Address { pool.address(host) }
+    var pool: AddressPool { leases.withLock { $0.pool } }
 
-    private func link(_ id: String, _ host: UInt32) -> SandboxLink {
+    private static func link(_ id: String, _ host: UInt32, _ configuration: DockerConfiguration) -> SandboxLink {
         SandboxLink(
             name: SandboxName.of(id), host: host, tag: configuration.tag, folder: configuration.namespaceDirectory)
     }
+
+    func link(_ id: String, _ host: UInt32) -> SandboxLink { Self.link(id, host, configuration) }
 
     func namespace(_ id: String) -> NetworkNamespace { link(id, 0).namespace }
 
@@ -122,7 +127,8 @@ final class DockerLinks: Sendable {
     /// Lets sandboxes reach the outside past the engine's own firewall, where it has one on this machine.
     func openPassage() async {
         let passage = EnginePassage(
-            links: SandboxLink.linkPrefix + configuration.tag.prefix(4), folder: configuration.stateDirectory)
+            links: SandboxLink.linkPrefix + configuration.tag.prefix(4), folder: configuration.stateDirectory,
+            publishes: configuration.ports != nil)
         let count = await firewallThread.run { passage.open() }
         if count > 0 {
             logger.info("the engine's firewall lets sandboxes' links pass", metadata: ["rules": "\(count)"])
@@ -136,7 +142,7 @@ final class DockerLinks: Sendable {
     ///   - process: its first process, as the engine says.
     ///   - container: its id in the engine.
     func connect(_ id: String, host: UInt32, _ process: ContainerProcess) async throws(RuntimeError) {
-        let link = link(id, host), pool = leases.withLock { $0.pool }
+        let link = link(id, host), pool = pool
         try await threads.run { () throws(RuntimeError) in
             try process.check()
             try Self.translated("making the network of \(id)") { () throws(NetfilterError) in

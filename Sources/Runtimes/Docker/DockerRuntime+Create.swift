@@ -15,10 +15,9 @@ extension DockerRuntime {
         reached(.imageReady)
         do throws(RuntimeError) {
             let host: UInt32? = if case .machine(let links) = network { try links.lease(id) } else { nil }
-            try await make(spec, image, host)
-            try Self.goOn()
-            let found = try await start(id)
+            let found = try await started(spec, image, host)
             let placement = try await guarded(found, host, spec)
+            try await publish(id)
             try Self.goOn()
             if spec.isHeld {
                 memory.withLock { $0.tokens[id] = spec.execdToken }
@@ -50,12 +49,12 @@ extension DockerRuntime {
             try Self.goOn()
             try await namespaceGuard.protect(id, namespace: links.namespace(id), policy: spec.policy)
             try Self.goOn()
-            let placement = links.placement(id, host)
+            guard let placement = placement(id, found) else { throw .notFound(id) }
             try await wait(id, placement, process)
             return placement
         case .engine(let sidecars):
             try await sidecars.start(id, found, policy: spec.policy)
-            guard let placement = sidecars.placement(id, found) else { throw .notFound(id) }
+            guard let placement = placement(id, found) else { throw .notFound(id) }
             try await wait(id, placement, nil)
             return placement
         }
@@ -82,7 +81,7 @@ extension DockerRuntime {
 
     // MARK: steps
 
-    private func make(_ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32?) async throws(RuntimeError) {
+    func make(_ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32?) async throws(RuntimeError) {
         let id = spec.id
         let volume = try await program.ready(image: image.id)
         let mounts = try await volumes.open(spec)
@@ -110,6 +109,7 @@ extension DockerRuntime {
         case .machine(let links): body.own?.address = host.map { "\(links.address($0))" }
         case .engine(let sidecars): body.network = sidecars.settings.network
         }
+        body.bindings = try bindings(id)
         do throws(EngineFailure) {
             try await engine.send(
                 EngineCall(
@@ -146,7 +146,7 @@ extension DockerRuntime {
         return closed.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     }
 
-    private func start(_ id: String) async throws(RuntimeError) -> ContainerFacts {
+    func start(_ id: String) async throws(RuntimeError) -> ContainerFacts {
         do throws(EngineFailure) {
             try await engine.send(EngineCall("POST", "containers", DockerNames.container(id), "start"))
         } catch {
@@ -245,6 +245,7 @@ extension DockerRuntime {
             if case .engine = network { try await removeVolume(DockerNames.sidecarVolume(id)) }
         } catch { throw RuntimeError(error, "removing \(id)") }
         try await volumes.end(id)
+        try await unpublish(id)
         if case .machine(let links) = network { try await links.remove(id) }
         forgetBegun(id)
         memory.withLock {

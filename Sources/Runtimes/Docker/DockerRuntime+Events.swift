@@ -53,6 +53,8 @@ extension DockerRuntime {
 
     /// Removes what could not be removed while the engine was away.
     private func returned() async {
+        memory.withLock { $0.isRuntimeChecked = false }
+        do throws(RuntimeError) { try await checkRuntime() } catch { logger.error("no sandbox can be made: \(error)") }
         if case .machine(let links) = network { await links.openPassage() }
         for id in memory.withLock({ $0.unremoved }) {
             do throws(RuntimeError) { try await remove(id) } catch {

@@ -17,8 +17,12 @@ import System
 /// somebody starts again by hand has none, and no program.
 package final class DockerRuntime: SandboxRuntime {
     package static let capabilities = RuntimeCapabilities(
-        pause: true, snapshots: true, volumes: true, secureAccess: true, pools: true)
-    package var capabilities: RuntimeCapabilities { Self.capabilities }
+        pause: true, snapshots: true, volumes: true, secureAccess: true, pools: true, gpu: true)
+    package var capabilities: RuntimeCapabilities {
+        var capabilities = Self.capabilities
+        capabilities.publishedPorts = ports.configuration != nil
+        return capabilities
+    }
     package var codes: RuntimeCodes { .docker }
 
     package let events: AsyncStream<RuntimeEvent>
@@ -28,6 +32,7 @@ package final class DockerRuntime: SandboxRuntime {
     let engine: EngineClient
     let images: DockerImages
     let network: ContainerNetwork
+    let ports: DockerPorts
     let volumes: DockerVolumes
     let program: ExecdVolume
     let namespaceGuard: any NamespaceGuard
@@ -50,6 +55,8 @@ package final class DockerRuntime: SandboxRuntime {
         var tokens: [String: String] = [:]
         /// What could not be removed while the engine was away.
         var unremoved: Set<String> = []
+        /// Whether this engine has been asked for its runtimes.
+        var isRuntimeChecked = false
         /// Pauses and ends of pauses that this server asks for, by sandbox; others are somebody's by hand.
         var ownPauses: [String: Int] = [:]
     }
@@ -70,11 +77,14 @@ package final class DockerRuntime: SandboxRuntime {
         self.logger = logger
         engine = EngineClient(configuration.engine, patience: configuration.patience)
         images = DockerImages(engine, policy: configuration.pulls, folder: configuration.stateDirectory)
+        ports = try DockerPorts(
+            configuration.ports, folder: configuration.stateDirectory + "/ports",
+            holds: configuration.sidecar == nil, logger: logger)
         network =
             if let sidecar = configuration.sidecar {
                 .engine(
                     try DockerSidecars(engine, images, sidecar, owner: owner, folder: configuration.stateDirectory))
-            } else { .machine(try DockerLinks(configuration, logger: logger)) }
+            } else { .machine(try DockerLinks(configuration, ports, logger: logger)) }
         volumes = DockerVolumes(engine, configuration, owner: owner)
         program = ExecdVolume(engine, path: configuration.execdPath, owner: owner)
         (events, teller) = AsyncStream<RuntimeEvent>.makeStream()
@@ -86,6 +96,8 @@ package final class DockerRuntime: SandboxRuntime {
 
     package func admit(_ limits: ResourceLimits) async throws(RuntimeError) {
         guard limits.diskBytes == nil else { throw .unsupported("resourceLimits.disk of a container") }
+        try await checkRuntime()
+        if case .engine(let sidecars) = network { try await sidecars.checkNetwork() }
     }
 
     package func admit(_ volumes: [SandboxVolume], for caller: String?) async throws(RuntimeError) {
@@ -150,15 +162,18 @@ package final class DockerRuntime: SandboxRuntime {
         }
     }
 
-    private func placement(_ id: String, _ found: ContainerFacts) -> SandboxPlacement? {
+    func placement(_ id: String, _ found: ContainerFacts) -> SandboxPlacement? {
+        var placement: SandboxPlacement?
         switch network {
         case .machine(let links):
-            return found.linkNumber.map { host in
+            placement = found.linkNumber.map { host in
                 links.occupy(id, host)
                 return links.placement(id, host)
             }
-        case .engine(let sidecars): return sidecars.placement(id, found)
+        case .engine(let sidecars): placement = sidecars.placement(id, found)
         }
+        placement?.hostPorts = ports[id]?.ports ?? []
+        return placement
     }
 
     package func owned() async throws(RuntimeError) -> [String] {

@@ -63,6 +63,16 @@ final class DockerSidecars: Sendable {
 
     // MARK: start and end
 
+    /// - Throws: `.networkMissing`; `.unavailable`.
+    func checkNetwork() async throws(RuntimeError) {
+        guard settings.network != "bridge" else { return }
+        do throws(EngineFailure) {
+            let found: JSONIgnored? = try await engine.find(EngineCall("GET", "networks", settings.network))
+            guard found == nil else { return }
+        } catch { throw RuntimeError(error, "looking for the network \(settings.network)") }
+        throw .networkMissing(settings.network)
+    }
+
     /// Starts the guard of a container in which nothing of its image runs yet; returns when the policy is in force.
     func start(_ id: String, _ container: ContainerFacts, policy: Policy) async throws(RuntimeError) {
         guard let address = container.address else {

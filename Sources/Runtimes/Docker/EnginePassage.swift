@@ -8,6 +8,8 @@ struct EnginePassage: Hashable, Sendable {
     let links: String
     /// The tools' home.
     let folder: String
+    /// Whether ports of the machine forward to sandboxes.
+    var publishes = false
 
     private static let chain = "DOCKER-USER"
 
@@ -16,7 +18,7 @@ struct EnginePassage: Hashable, Sendable {
         [
             ["-i", links + "+", "-j", "ACCEPT"],
             ["-o", links + "+", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
-        ]
+        ] + (publishes ? [["-o", links + "+", "-m", "conntrack", "--ctstate", "DNAT", "-j", "ACCEPT"]] : [])
     }
 
     /// Adds what is missing. It blocks.

@@ -37,6 +37,8 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     case noPortLeft(range: String)
     /// Of the machine's firewall, for published ports.
     case noRulesLeft
+    /// The network of an engine that sandboxes are to be on.
+    case networkMissing(String)
     case diskNearlyFull(folder: String, free: String, needed: String)
     case unenforcedLimit(String)
     case noIdentifiersLeft(String)
@@ -66,6 +68,8 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .noAddressLeft(let pool): "every address of \(pool) is taken: delete sandboxes or enlarge the pool"
         case .noRulesLeft:
             "the published ports of all sandboxes have too many address blocks: delete some, or name fewer blocks"
+        case .networkMissing(let name):
+            "the engine has no network \(name) (docker.network_mode): make it with docker network create \(name)"
         case .noPortLeft(let range):
             "every port of \(range) is taken: delete sandboxes with published ports, or widen [local.ports]"
         case .diskNearlyFull(let folder, let free, let needed):
@@ -100,7 +104,7 @@ package enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     package var kind: Kind {
         switch self {
         case .image(_, let isCallersFault): .image(isCallersFault: isCallersFault)
-        case .policyRefused, .unenforcedLimit: .request
+        case .policyRefused, .unenforcedLimit, .networkMissing: .request
         case .noCapacity, .noAddressLeft, .noPortLeft, .noRulesLeft, .noIdentifiersLeft, .diskNearlyFull: .capacity
         case .startFailed(_, _, let isCallersFault): .start(isCallersFault: isCallersFault)
         case .volume(let problem): .volume(code: problem.code.rawValue, isCallersFault: problem.code.isCallersFault)

@@ -114,13 +114,18 @@ package struct ResourceLimits: Codable, Hashable, Sendable {
     package var processes: Int
     /// Bytes of its own files and output; nil for the server's default.
     package var diskBytes: Int64?
+    /// How many graphics processors, or `allGPUs`; nil for none. Only if `RuntimeCapabilities.gpu` is true.
+    package var gpus: Int?
+    package static let allGPUs = -1
 
     package init(
-        cpuMillis: Int? = nil, memoryBytes: Int64? = nil, processes: Int = 4096, diskBytes: Int64? = nil
+        cpuMillis: Int? = nil, memoryBytes: Int64? = nil, processes: Int = 4096, diskBytes: Int64? = nil,
+        gpus: Int? = nil
     ) {
         self.cpuMillis = cpuMillis
         self.memoryBytes = memoryBytes
         self.processes = processes
         self.diskBytes = diskBytes
+        self.gpus = gpus
     }
 }

@@ -1,6 +1,4 @@
-import Addresses
 import Logging
-import Netfilter
 import Synchronization
 
 /// Published ports of sandboxes.
@@ -14,36 +12,18 @@ extension LocalEngine {
     /// Where a record's ports lead to; nil if it has none.
     static func target(of record: SandboxRecord, _ pool: AddressPool) -> PortForwarding.Target? {
         guard let ports = record.ports, !ports.isEmpty else { return nil }
-        let everybody = SourceList(allow: CIDRBlock.everything)
-        return PortForwarding.Target(
-            link: record.link.hostLink, address: pool.address(record.link.host),
-            addressV6: pool.addressV6(record.link.host), ports: ports,
-            sources: record.spec.ports?.sources ?? everybody)
+        return PortForwarding.Target(record.link, ports, record.spec.ports?.sources, pool)
     }
 
-    /// Only when the sandbox is guarded: from here on packets reach it.
+    /// Only when the sandbox is guarded.
     func publish(_ record: SandboxRecord) throws(RuntimeError) {
         guard let target = Self.target(of: record, state.withLock { $0.pool }) else { return }
-        // Programs of this machine connect from 127.0.0.1. What a sandbox sends to such an address, the rules for what arrives
-        // refuse.
-        SandboxLink.write("1", to: "/proc/sys/net/ipv4/conf/\(record.link.hostLink)/route_localnet")
-        let hasRoom = try Self.translated("publishing ports of \(record.spec.id)") { () throws(NetfilterError) in
-            try firewall.forward(record.spec.id, target)
-        }
-        guard hasRoom else { throw .noRulesLeft }
+        try firewall.publish(record.spec.id, target)
     }
 
-    /// Ends the connections, too, or a client's next one could be taken for one of them.
     func unpublish(_ record: SandboxRecord) throws(RuntimeError) {
         guard let target = Self.target(of: record, state.withLock { $0.pool }) else { return }
-        let ends: Set<IPAddress> = [.v4(target.address), .v6(target.addressV6)]
-        let ports = Set(target.ports.map(\.at))
-        try Self.translated("releasing ports of \(record.spec.id)") { () throws(NetfilterError) in
-            _ = try firewall.forward(record.spec.id, nil)
-            try Conntrack().delete { flow in
-                ends.contains(flow.replySource) && ports.contains(flow.destinationPort)
-            }
-        }
+        try firewall.unpublish(record.spec.id, target)
     }
 
     /// The rules for sandboxes of an earlier server that run. Their ports are leased to them again.

@@ -8,9 +8,11 @@ package struct GVisorConfiguration: Hashable, Sendable {
     package var program: String?
     /// What gives it control over its processes, such as `ptrace`, `systrap` or `kvm`; nil for its own choice.
     package var platform: String?
+    /// What a Docker engine calls it; nil for `runsc`.
+    package var engineName: String?
 
-    package init(program: String? = nil, platform: String? = nil) {
-        (self.program, self.platform) = (program, platform)
+    package init(program: String? = nil, platform: String? = nil, engineName: String? = nil) {
+        (self.program, self.platform, self.engineName) = (program, platform, engineName)
     }
 }
 

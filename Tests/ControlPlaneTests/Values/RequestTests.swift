@@ -145,6 +145,33 @@ private func refusal(_ change: String, without: String? = nil) throws -> APIErro
         #expect(error.message.hasPrefix("resourceLimits.\(key) is not supported"), "\(error)")
     }
 
+    @Test func `graphics processors are a limit where a runtime has them`() throws {
+        func gpus(_ text: String) throws(APIError) -> Int? {
+            try ResourceLimits(resources: ["gpu": text], hasGPUs: true).gpus
+        }
+        #expect(try gpus("2") == 2 && gpus("all") == ResourceLimits.allGPUs)
+        for text in ["0", "-1", "1.5", "", "ALL", "1025", "99999999999999999999"] {
+            let error = try #require(throws: APIError.self) { _ = try gpus(text) }
+            #expect(error.status == .badRequest && error.message.hasPrefix("resourceLimits.gpu"))
+        }
+    }
+
+    @Test
+    func `what is published of every sandbox is added to what one asks for, and is not for who needs a credential`()
+        throws
+    {
+        var limits = RequestLimits()
+        limits.capabilities.publishedPorts = true
+        limits.published = [44772, 8080]
+        func ports(_ more: String) throws -> [UInt16]? {
+            let body = #"{"image":{"uri":"a"},"entrypoint":["a"],"resourceLimits":{}\#(more)}"#
+            return try CreateRequest(JSONValue(Array(body.utf8)), limits: limits).ports?.ports
+        }
+        #expect(try ports("") == [44772, 8080])
+        #expect(try ports(#","extensions":{"ports.publish":"8080,9000"}"#) == [8080, 9000, 44772])
+        #expect(try ports(#","secureAccess":true"#) == nil)
+    }
+
     @Test func `what a request does not limit has the documented limit`() throws {
         #expect(try request(#""resourceLimits":{}"#).limits == ResourceLimits(cpuMillis: 1000, memoryBytes: 2 << 30))
         let some = try request(#""resourceLimits":{"memory":"64Mi","gpu":null}"#).limits

@@ -90,6 +90,10 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         ("first = 40000", "first and last"), ("first = 1023\nlast = 2000", "1024"),
         ("first = 2000\nlast = 1999", "no less"),
         ("first = 2000\nlast = 65536", "65535"), ("first = 2000\nlast = 2001\nallow = [\"x\"]", "allow"),
+        ("first = 2000\nlast = 2001\nalways = [18080]", "always"),
+        ("first = 2000\nlast = 2001\nalways = [1, 1]", "always"),
+        ("first = 2000\nlast = 2001\nalways = [65536]", "always"),
+        ("first = 2000\nlast = 2001\nalways = [\"80\"]", "always"),
         ("first = 2000\nlast = 2001\nhost = \"h:80\"", "host"), ("first = 2000\nlast = 2001\nhost = \"\"", "host"),
         (
             "first = 2000\nlast = 2001\ndeny = [\(Array(repeating: "\"10.0.0.1\"", count: 33).joined(separator: ","))]",
@@ -98,6 +102,21 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
     ]) func `a range or list that no ports can have is told by its key`(_ text: String, _ word: String) throws {
         let error = try #require(throws: ConfigurationError.self) { _ = try settings("[local.ports]\n" + text) }
         #expect(error.description.contains("local.ports") && error.description.contains(word), "\(error)")
+    }
+
+    @Test func `certificates are for an engine that is named, and not for a socket`() throws {
+        for (text, word) in [
+            ("tls_dir = \"/certs\"", "docker.host"), ("host = \"unix:///a\"\ntls_dir = \"/certs\"", "no TLS"),
+        ] {
+            let error = try #require(throws: ConfigurationError.self) { _ = try settings(docker + text) }
+            #expect(error.description.contains(word), "\(error)")
+        }
+        #expect(try settings(docker + "host = \"tcp://engine\"\ntls_dir = \"/certs\"").docker.certificates == "/certs")
+    }
+
+    @Test func `ports of every sandbox are listed`() throws {
+        let read = try settings("[local.ports]\nfirst = 2000\nlast = 2001\nalways = [44772, 8080]").local.ports
+        #expect(read?.always == [44772, 8080] && Settings().local.ports == nil)
     }
 
     @Test func `sandboxes run under gVisor where the file says so, and under nothing that is not there`() throws {

@@ -64,6 +64,26 @@ import Testing
                 == .array([.string("no-new-privileges=true"), .string("apparmor=mine"), .string("seccomp={}")]))
     }
 
+    @Test func `published ports are bound where the engine is told, and none without`() {
+        let json = body {
+            $0.network = "bridge"
+            $0.bindings = .init(ports: [PublishedPort(port: 8000, at: 40_001)], address: "127.0.0.1")
+        }
+        #expect(json["ExposedPorts"] == .object(["8000/tcp": .object([:])]))
+        let place: JSONValue = .object(["HostIp": .string("127.0.0.1"), "HostPort": .string("40001")])
+        #expect(json["HostConfig"]?["PortBindings"] == .object(["8000/tcp": .array([place])]))
+        #expect(body()["ExposedPorts"] == nil && body()["HostConfig"]?["PortBindings"] == nil)
+    }
+
+    @Test(arguments: [(2, 2), (ResourceLimits.allGPUs, -1)])
+    func `graphics processors are asked for by their number, or all of them`(_ asked: Int, _ count: Int) {
+        let wanted: JSONValue = .object([
+            "Count": .integer(count), "Capabilities": .array([.array([.string("gpu")])]),
+        ])
+        #expect(body(ResourceLimits(gpus: asked))["HostConfig"]?["DeviceRequests"] == .array([wanted]))
+        #expect(body()["HostConfig"]?["DeviceRequests"] == nil)
+    }
+
     @Test func `a path with a colon is one path`() {
         let mounts = body {
             $0.mounts = [.init(source: .folder("/a:b"), target: "/c:d", isReadOnly: true)]

@@ -23,6 +23,13 @@ import Testing
         #expect(throws: EngineAddress.Problem.self) { try EngineAddress(text) }
     }
 
+    @Test func `a socket has no TLS, and files of TLS that are missing are named`() throws {
+        #expect(throws: EngineAddress.Problem.self) { try EngineAddress("unix:///a", certificates: "/certs") }
+        let told = try EngineAddress(environment: ["DOCKER_HOST": "unix:///a", "DOCKER_TLS_VERIFY": "1"])
+        #expect(told.certificates == nil && told.missingFile == nil, "Docker's own clients pass over it")
+        #expect(try EngineAddress("tcp://engine", certificates: "/no/such").missingFile == "/no/such/ca.pem")
+    }
+
     @Test func `TLS is spoken where it is asked for, and nowhere else`() throws {
         let plain = try EngineAddress(environment: ["DOCKER_HOST": "tcp://engine", "DOCKER_TLS_VERIFY": ""])
         #expect(plain.certificates == nil && plain.description == "http://engine:2375")

@@ -1,5 +1,9 @@
 import HTTPClient
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Where a container engine listens, in the words of Docker's own clients (`DOCKER_HOST`, `DOCKER_TLS_VERIFY`,
 /// `DOCKER_CERT_PATH`).
 package struct EngineAddress: Hashable, Sendable, CustomStringConvertible {
@@ -33,6 +37,7 @@ package struct EngineAddress: Hashable, Sendable, CustomStringConvertible {
             guard path.utf8.first == UInt8(ascii: "/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
                 throw Problem("names no socket: write unix:///var/run/docker.sock")
             }
+            guard certificates == nil else { throw Problem("is a socket, which has no TLS: leave docker.tls_dir out") }
             self.init(place: .socket(path), certificates: nil)
             return
         }
@@ -63,7 +68,7 @@ package struct EngineAddress: Hashable, Sendable, CustomStringConvertible {
             self = .usual
             return
         }
-        let verifies = environment["DOCKER_TLS_VERIFY"].map { !$0.isEmpty } ?? false
+        let verifies = !host.hasPrefix("unix://") && !(environment["DOCKER_TLS_VERIFY"] ?? "").isEmpty
         let folder = environment["DOCKER_CERT_PATH"].flatMap { $0.isEmpty ? nil : $0 }
         try self.init(
             host, certificates: verifies ? folder ?? (environment["HOME"] ?? "/root") + "/.docker" : nil)
@@ -75,6 +80,14 @@ package struct EngineAddress: Hashable, Sendable, CustomStringConvertible {
         case .server(let endpoint): "\(endpoint)"
         }
     }
+
+    /// The first file of the client's certificate that cannot be read; nil if all can, or none is needed.
+    package var missingFile: String? {
+        guard let certificates else { return nil }
+        return Self.files.map { certificates + "/" + $0 }.first { access($0, R_OK) != 0 }
+    }
+
+    private static let files = ["ca.pem", "cert.pem", "key.pem"]
 
     /// The engine as a server of HTTP.
     /// - Parameter patience: milliseconds without a byte after which a request is given up.

@@ -142,7 +142,12 @@ struct EngineInfo: Decodable, Hashable, Sendable {
     var system: String
     var architecture: String
     var version: String
-    var runtimes: [ExactName: JSONIgnored]?
+    /// By the names that containers ask for.
+    var runtimes: [ExactName: Runtime]?
+    struct Runtime: Decodable, Hashable, Sendable {
+        var arguments: [String]?
+        enum CodingKeys: String, CodingKey { case arguments = "runtimeArgs" }
+    }
     enum CodingKeys: String, CodingKey {
         case system = "OSType", architecture = "Architecture", version = "ServerVersion", runtimes = "Runtimes"
     }

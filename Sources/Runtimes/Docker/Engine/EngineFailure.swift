@@ -23,6 +23,11 @@ struct EngineFailure: Error, Hashable, Sendable, CustomStringConvertible {
         switch error {
         case .cancelled: self.init(.cancelled, "it was called off")
         case .tooLarge, .malformed: self.init(.malformed, "the engine at \(engine): \(error)")
+        case .insecure(let reason):
+            self.init(
+                .away,
+                "the engine at \(engine) has not proved who it is, or does not take this server's certificate (\(reason)): look at "
+                    + "ca.pem, cert.pem and key.pem (docker.tls_dir, DOCKER_CERT_PATH)")
         default: self.init(.away, "the engine at \(engine) does not answer (\(error)): is dockerd running?")
         }
     }

@@ -51,12 +51,21 @@ final class HostPorts: Sendable {
         return leased
     }
 
+    /// Gives up the sockets, for an engine that binds the ports itself. They stay leased.
+    func letGo(_ ports: [PublishedPort]) {
+        state.withLock { state in
+            for port in ports { if let holder = state.holders.removeValue(forKey: port.at) { close(holder) } }
+        }
+    }
+
     /// Takes over the ports of a sandbox of an earlier server.
+    /// - Parameter holds: false where an engine has bound them.
     /// - Returns: those that another program has meanwhile; what connects to them reaches the sandbox all the same.
-    func occupy(_ ports: [PublishedPort]) -> [PublishedPort] {
+    func occupy(_ ports: [PublishedPort], holds: Bool = true) -> [PublishedPort] {
         state.withLock { state in
             ports.filter { port in
                 state.pool.occupy(port.at)
+                guard holds else { return false }
                 state.holders[port.at] = Self.hold(port.at)
                 return state.holders[port.at] == nil
             }
