@@ -9,7 +9,7 @@ from support.inside import fetches, say
 from support.server import AllInOneServer, deny_but
 
 needs_runsc = pytest.mark.skipif(shutil.which("runsc") is None, reason="Debian's package runsc is not installed")
-ARGUMENTS = ["--network=host", "--platform=ptrace", "--ignore-cgroups"]
+ARGUMENTS = ["--network=host", "--platform=ptrace"]
 
 
 @pytest.fixture(scope="module")

@@ -55,8 +55,8 @@ final class DockerImages: Sendable {
             return found
         } catch {
             switch error.kind {
-            case .away: throw .unreachable(registry: wanted.reference.registry, reason: "\(error)")
-            case .cancelled, .malformed: throw .pullFailed(name, reason: "\(error)")
+            // It is the engine that is away, not the registry.
+            case .away, .cancelled, .malformed: throw .pullFailed(name, reason: "\(error)")
             case .refused: throw PullProgress.error("\(error)", for: wanted.reference, platform: "the engine's machine")
             }
         }

@@ -28,6 +28,12 @@ struct EngineFailure: Error, Hashable, Sendable, CustomStringConvertible {
                 .away,
                 "the engine at \(engine) has not proved who it is, or does not take this server's certificate (\(reason)): look at "
                     + "ca.pem, cert.pem and key.pem (docker.tls_dir, DOCKER_CERT_PATH)")
+        // In TLS 1.3 a client has sent its request before its certificate is refused.
+        case .interrupted(let reason) where engine.hasPrefix("https://"):
+            self.init(
+                .away,
+                "the engine at \(engine) broke off (\(reason)): it may be ending, or not take this server's certificate: look at "
+                    + "ca.pem, cert.pem and key.pem (docker.tls_dir, DOCKER_CERT_PATH)")
         default: self.init(.away, "the engine at \(engine) does not answer (\(error)): is dockerd running?")
         }
     }
