@@ -9,8 +9,10 @@ import signal
 
 import httpx
 import pytest
+from opensandbox.models.sandboxes import SandboxImageAuth, SandboxImageSpec
 from support.inside import exit_code, fetches, has_user_namespace, resolves, say
 from support.leftovers import name_of
+from support.registry import Registry
 from support.server import IMAGE, AllInOneServer, deny_but
 from support.waiting import eventually
 
@@ -272,6 +274,32 @@ def test_one_that_dies_while_it_waits_is_replaced(pools, api, made):
     answer = create(api, pools, "mortal")
     assert answer.status_code == 202
     api.delete(f"/v1/sandboxes/{answer.json()['id']}")
+
+
+def test_what_waits_is_made_anew_when_its_image_gets_another(pools, api, made):
+    registry = Registry(is_open=True)
+    try:
+        image = registry.push("moving:1", "--config.env", "VERSION=1")
+        program = ["/bin/busybox", "sleep", "100000"]
+        made("moving", 1, image=image, command=program)
+        until_waiting(api, "moving", 1)
+        registry.push("moving:1", "--config.env", "VERSION=2")
+        # Who has a password asks the registry, which names another image now.
+        asked = SandboxImageSpec(image, auth=SandboxImageAuth(username="any", password="any"))
+        other = pools.create(image=asked, entrypoint=program)
+        sandboxes = [other]
+        try:
+            assert say(other, "echo $VERSION") == "2"
+            sandboxes.append(take(pools, "moving", image=image, entrypoint=program))
+            assert say(sandboxes[-1], "echo $VERSION") == "2", "at once"
+            until_waiting(api, "moving", 1)
+            sandboxes.append(take(pools, "moving", image=image, entrypoint=program))
+            assert say(sandboxes[-1], "echo $VERSION") == "2", "and one that waited"
+        finally:
+            for sandbox in sandboxes:
+                sandbox.kill()
+    finally:
+        registry.close()
 
 
 @pytest.mark.parametrize("change, word", {

@@ -18,6 +18,7 @@ extension SandboxService {
         guard let pools else { throw .notSupported("extensions.poolRef is not supported by this runtime") }
         let begun = ContinuousClock.now
         let request = try pools.complete(request)
+        await pools.checkImage(name)
         let taken = try pools.take(
             name, mayBeWarm: ExecdVariables.readAtStart.isDisjoint(with: request.environment.keys))
         defer { pools.left(taken) }

@@ -54,6 +54,10 @@ struct PoolBuffer: Sendable {
     private(set) var allocated: Set<String> = []
     /// Whether one has been made from its template, so that its image is known to be here.
     private(set) var isProven = false
+    /// Those whose image is no longer what its name means. They are to be removed, and others made.
+    private(set) var outdated: [String] = []
+    /// The image that each of those that wait was made from (`SandboxPlacement.image`), where that is known.
+    private var images: [String: ImageRevision] = [:]
 
     init(_ pool: Pool, isConfigured: Bool = false) { (self.pool, self.isConfigured) = (pool, isConfigured) }
 
@@ -74,6 +78,7 @@ struct PoolBuffer: Sendable {
     mutating func take() -> String? {
         guard !available.isEmpty else { return nil }
         let id = available.removeFirst()
+        images[id] = nil
         allocated.insert(id)
         return id
     }
@@ -88,13 +93,26 @@ struct PoolBuffer: Sendable {
 
     mutating func began(making id: String) { making.insert(id) }
 
+    /// - Parameter image: what it was made from; nil where that is not known.
     /// - Returns: whether it is now one of those that wait; else nobody wants it.
-    mutating func made(_ id: String) -> Bool {
+    mutating func made(_ id: String, from image: ImageRevision? = nil) -> Bool {
         guard making.remove(id) != nil else { return false }
         isProven = true
         guard available.count < wanted, total < pool.capacity.poolMax else { return false }
         available.append(id)
+        images[id] = image
         return true
+    }
+
+    /// The pool's image is now this one: those that wait and were made from another are no longer handed out.
+    /// - Returns: how many there are of them.
+    mutating func imageIs(_ image: ImageRevision) -> Int {
+        let old = available.filter { images[$0].map { $0 != image } ?? false }
+        guard !old.isEmpty else { return 0 }
+        available.removeAll(where: old.contains)
+        for id in old { images[id] = nil }
+        outdated += old
+        return old.count
     }
 
     mutating func gaveUp(making id: String) {
@@ -102,15 +120,29 @@ struct PoolBuffer: Sendable {
         isProven = false
     }
 
-    /// Takes away one that is too many: the newest.
-    mutating func shed() -> String? { surplus > 0 ? available.removeLast() : nil }
+    /// Takes away one that is outdated or too many, of these the newest.
+    mutating func shed() -> String? {
+        if let old = outdated.popLast() { return old }
+        guard surplus > 0 else { return nil }
+        let id = available.removeLast()
+        images[id] = nil
+        return id
+    }
+
+    /// Takes away all that nobody has.
+    mutating func empty() -> [String] {
+        defer { (available, outdated, images) = ([], [], [:]) }
+        return available + outdated
+    }
 
     /// - Returns: whether it was one of those that wait, or that are being made.
     mutating func lost(_ id: String) -> Bool {
+        images[id] = nil
         if making.remove(id) != nil { return true }
-        guard let place = available.firstIndex(of: id) else { return false }
-        available.remove(at: place)
-        return true
+        let count = available.count + outdated.count
+        available.removeAll { $0 == id }
+        outdated.removeAll { $0 == id }
+        return available.count + outdated.count < count
     }
 
     mutating func use(_ id: String, isInUse: Bool) {

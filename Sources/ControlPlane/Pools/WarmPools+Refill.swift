@@ -19,6 +19,11 @@ extension WarmPools {
     /// Works until the task is cancelled, then removes all that wait.
     func run() async {
         await withDiscardingTaskGroup { group in
+            group.addTask { [self] in
+                while (try? await Task.sleep(for: imageInterval)) != nil {
+                    for buffer in all { await checkImage(buffer.pool.name) }
+                }
+            }
             for await _ in wakes {
                 while !Task.isCancelled, let work = next() {
                     group.addTask { [self] in
@@ -36,11 +41,7 @@ extension WarmPools {
         }
         let waiting = state.withLock { state in
             state.isEnding = true
-            return state.buffers.keys.flatMap { name in
-                let waiting = state.buffers[name]!.available
-                for id in waiting { _ = state.buffers[name]!.lost(id) }
-                return waiting
-            }
+            return state.buffers.keys.flatMap { state.buffers[$0]!.empty() }
         }
         // In a separate task, because this one has been cancelled.
         await Task { [self] in
@@ -54,6 +55,24 @@ extension WarmPools {
 
     /// Seconds.
     private static let patience = 3
+
+    /// Looks whether a pool's image is still the one that what waits was made from: a name can be given to another one, by a
+    /// build, a pull or the registry. What is outdated is not handed out, and replaced.
+    func checkImage(_ name: String) async {
+        let buffer = state.withLock { $0.buffers[name] }
+        guard let buffer, !buffer.available.isEmpty else { return }
+        let reference = buffer.pool.template.image
+        guard let image = await runtime.revision(ofImage: reference) else { return }
+        let old = state.withLock { state in
+            guard state.buffers[name]?.pool.template.image == reference else { return 0 }
+            return state.buffers[name]!.imageIs(image)
+        }
+        guard old > 0 else { return }
+        logger.info(
+            "the image of a pool has changed; what waits is made anew",
+            metadata: ["pool": "\(name)", "image": "\(reference)", "outdated": "\(old)"])
+        wake()
+    }
 
     private func next() -> Work? {
         state.withLock { state in
@@ -86,9 +105,10 @@ extension WarmPools {
             id: id, source: .image(template.image), entrypoint: [], environment: template.environment,
             limits: template.limits, policy: .denyAll, labels: SandboxLabels(owner: owner, id: id),
             execdToken: execdToken(id), isHeld: true)
+        let placement: SandboxPlacement
         do throws(RuntimeError) {
             try await runtime.admit(template.limits)
-            _ = try await runtime.create(spec) { _ in }
+            placement = try await runtime.create(spec) { _ in }
         } catch {
             state.withLock { state in
                 // The pool may have been deleted, and made again from another template.
@@ -107,7 +127,7 @@ extension WarmPools {
         let isWanted = state.withLock { state in
             guard state.buffers[name]?.pool.template == template else { return false }
             state.failing[name] = nil
-            return state.buffers[name]!.made(id)
+            return state.buffers[name]!.made(id, from: placement.image)
         }
         if !isWanted { await destroy(id) }
     }

@@ -45,6 +45,9 @@ final class WarmPools: Sendable {
     /// The token for a sandbox's execd.
     let execdToken: @Sendable (_ id: String) -> String
     let logger: Logger
+    /// How often it is asked whether the images of pools are still those that what waits was made from. It is asked before each
+    /// use as well: in between, so that no client has to wait for another one.
+    let imageInterval: Duration
     let state = Mutex(State())
     private let store: any RecordTable<Pool>
     private let changes = KeyedLock()
@@ -54,7 +57,7 @@ final class WarmPools: Sendable {
     /// - Parameter configured: of the configuration; they are not stored.
     init(
         runtime: any SandboxRuntime, store: any RecordTable<Pool>, configured: [Pool] = [], owner: String,
-        logger: Logger,
+        logger: Logger, imageInterval: Duration = .seconds(5),
         execdToken: @escaping @Sendable (_ id: String) -> String
     ) {
         self.runtime = runtime
@@ -62,6 +65,7 @@ final class WarmPools: Sendable {
         self.owner = owner
         self.execdToken = execdToken
         self.logger = logger
+        self.imageInterval = imageInterval
         (wakes, waker) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         state.withLock { state in
             for pool in configured { state.buffers[pool.name] = PoolBuffer(pool, isConfigured: true) }
@@ -236,7 +240,8 @@ final class WarmPools: Sendable {
             try await stored { () async throws(StoreError) in try await store.remove(name) }
             return state.withLock { state in
                 state.failing[name] = nil
-                return state.buffers.removeValue(forKey: name)?.available ?? []
+                var buffer = state.buffers.removeValue(forKey: name)
+                return buffer?.empty() ?? []
             }
         }
         await destroy(waiting)

@@ -16,7 +16,8 @@ extension DockerRuntime {
         do throws(RuntimeError) {
             let host: UInt32? = if case .machine(let links) = network { try links.lease(id) } else { nil }
             let found = try await started(spec, image, host)
-            let placement = try await guarded(found, host, spec)
+            var placement = try await guarded(found, host, spec)
+            placement.image = .digest(image.id)
             try await publish(id)
             try Self.goOn()
             if spec.isHeld {
@@ -205,6 +206,11 @@ extension DockerRuntime {
     }
 
     private static func goOn() throws(RuntimeError) { if Task.isCancelled { throw .cancelled } }
+
+    package func revision(ofImage reference: String) async -> ImageRevision? {
+        guard let name = try? ImageReference(reference).familiar else { return nil }
+        return (try? await images.find(name)).flatMap { $0.map { .digest($0.id) } }
+    }
 
     private func image(of source: SandboxSource) async throws(RuntimeError) -> EngineImage {
         switch source {

@@ -41,6 +41,9 @@ final class ImageIndex: Sendable {
 
     var all: [Entry] { entries.withLock { $0.values.filter(\.isThere) } }
 
+    /// The image of a name, whoever may have it.
+    subscript(_ reference: ImageReference) -> SandboxImage? { entries.withLock { $0[reference.description]?.image } }
+
     /// The image, if it is here and for everybody.
     func forEverybody(_ reference: ImageReference) -> SandboxImage? {
         entries.withLock { entries in

@@ -136,6 +136,12 @@ package final class ImageStore: Sendable {
         index.all.map(\.image).sorted { $0.reference < $1.reference }
     }
 
+    /// What a name means now, if the image is here (`SandboxRuntime.revision`).
+    func revision(of reference: String) -> ImageRevision? {
+        guard let reference = try? ImageReference(reference, unqualified: unqualifiedRegistry) else { return nil }
+        return index[reference]?.revision
+    }
+
     /// Removes an image, and its files if no other reference uses them.
     ///
     /// - Throws: `ImageError.notFound`; `.inUse` while sandboxes use its files.

@@ -1,4 +1,5 @@
 import Spelling
+import System
 
 /// An image for sandboxes: files on this machine, and the image's settings for running them.
 package struct SandboxImage: Codable, Hashable, Sendable {
@@ -27,5 +28,11 @@ package struct SandboxImage: Codable, Hashable, Sendable {
         self.workingDirectory = workingDirectory
         self.user = user
         self.digest = digest
+    }
+
+    /// A registered folder is replaced by another one when it is built anew (scripts/base-image.sh).
+    /// - Returns: nil if there is no such folder.
+    var revision: ImageRevision? {
+        digest.isEmpty ? ChangeStamp(root).map { .folder(root, $0) } : .digest(digest)
     }
 }

@@ -1,15 +1,29 @@
+import System
+
 /// How a sandbox is guarded and how it is reached.
 package struct SandboxPlacement: Hashable, Sendable {
     package var attachment: GuardAttachment
     package var reach: SandboxReach
     /// Ports of the machine that clients may use, beside the gateway's.
     package var hostPorts: [PublishedPort]
+    /// What it was just made from, as `SandboxRuntime.revision` says it; nil where that is not known.
+    package var image: ImageRevision?
 
-    package init(_ attachment: GuardAttachment, _ reach: SandboxReach, hostPorts: [PublishedPort] = []) {
+    package init(
+        _ attachment: GuardAttachment, _ reach: SandboxReach, hostPorts: [PublishedPort] = [], image: ImageRevision? = nil
+    ) {
         self.attachment = attachment
         self.reach = reach
         self.hostPorts = hostPorts
+        self.image = image
     }
+}
+
+/// The files that a name of an image means at one moment: another value once another image has the name.
+package enum ImageRevision: Hashable, Sendable {
+    /// Of a manifest, or the engine's id of an image.
+    case digest(String)
+    case folder(String, ChangeStamp)
 }
 
 /// Where the guard of a sandbox is.

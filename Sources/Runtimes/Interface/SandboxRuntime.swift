@@ -27,6 +27,10 @@ package protocol SandboxRuntime: Sendable {
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement
 
+    /// What a name of an image means now, without asking a registry.
+    /// - Returns: nil where that is not known.
+    func revision(ofImage reference: String) async -> ImageRevision?
+
     /// Gives a sandbox that was created with `SandboxSpec.isHeld` its policy, and then its program. When this returns, the
     /// policy is in force and the program runs. After an error nothing of it is left. Until then `observe` says `abandoned`.
     func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement
@@ -89,6 +93,7 @@ extension SandboxRuntime {
     package func admit(_ volumes: [SandboxVolume], for caller: String?) async throws(RuntimeError) {
         if !volumes.isEmpty { throw .unsupported("a volume") }
     }
+    package func revision(ofImage reference: String) async -> ImageRevision? { nil }
     package func logTail(of id: String, bytes: Int, since: Int64) async -> String? { nil }
     package func changeStorage(_ storage: StorageConfiguration) {}
     package func isolation(of id: String) async -> String { "" }

@@ -62,6 +62,8 @@ package final class LocalRuntime: SandboxRuntime {
         // From here on the sandbox's own record says what it stands on.
         defer { if case .snapshot = spec.source { layers.giveBack(below, image: image.root) } }
         reached(.imageReady)
+        // Before anything is mounted: if its folder is replaced meanwhile, the sandbox counts as one of the earlier one.
+        let revision = image.revision
         let engineSpec = EngineSpec(spec, image, layers: below)
         try Self.goOn()
         let prepared = try await CreateStep.prepare.timed { () async throws(RuntimeError) in
@@ -82,8 +84,12 @@ package final class LocalRuntime: SandboxRuntime {
             throw error
         }
         namespaces.withLock { $0[spec.id] = prepared.namespace }
-        return prepared.placement
+        var placement = prepared.placement
+        placement.image = revision
+        return placement
     }
+
+    package func revision(ofImage reference: String) async -> ImageRevision? { images.revision(of: reference) }
 
     package func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement {
         do throws(RuntimeError) {

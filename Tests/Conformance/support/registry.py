@@ -1,4 +1,4 @@
-"""An image registry on loopback with one user, and a small image in it."""
+"""An image registry on loopback, and a small image in it."""
 
 import base64
 import json
@@ -20,19 +20,21 @@ def run(*words, **more):
 
 
 class Registry:
-    def __init__(self):
+    def __init__(self, is_open=False):
+        """`is_open`: for everybody, rather than for one user."""
         self.user, self.password = "reader", secrets.token_hex(12)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sallyport-registry-"))
         self.address = f"127.0.0.1:{free_port()}"
         users = self.folder / "users"
         # By standard input: what stands in a command is seen by everybody.
         run("htpasswd", "-Bic", str(users), self.user, input=self.password)
+        auth = "" if is_open else f"auth: {{ htpasswd: {{ realm: test, path: {users} }} }}"
         (self.folder / "config.yml").write_text(f"""
 version: 0.1
 log: {{ level: error, accesslog: {{ disabled: true }} }}
 storage: {{ filesystem: {{ rootdirectory: {self.folder}/blobs }} }}
 http: {{ addr: "{self.address}" }}
-auth: {{ htpasswd: {{ realm: test, path: {users} }} }}
+{auth}
 """)
         with open(self.folder / "log", "wb") as log:
             self.process = subprocess.Popen(

@@ -1,3 +1,4 @@
+import Runtimes
 import Testing
 
 @testable import ControlPlane
@@ -52,6 +53,32 @@ extension PoolBuffer {
         let shed = [pool.shed(), pool.shed(), pool.shed()]
         #expect(!shed.contains(oldest) && shed[2] == nil)
         #expect(pool.available == [oldest])
+    }
+
+    @Test func `what was made from another image than the pool's is no longer handed out, and replaced`() {
+        var pool = buffer(waiting: 3, most: 9)
+        let images: [ImageRevision?] = [.digest("old"), .digest("new"), nil]
+        let ids = ["a", "b", "c"]
+        for (id, image) in zip(ids, images) {
+            pool.began(making: id)
+            #expect(pool.made(id, from: image))
+        }
+        #expect(pool.imageIs(.digest("new")) == 1 && pool.imageIs(.digest("new")) == 0)
+        #expect(pool.available == ["b", "c"], "of one whose image is not known nothing is known to be old")
+        #expect(pool.missing == 1 && pool.total == 2)
+        #expect(pool.take() == "b")
+        #expect(pool.shed() == "a" && pool.shed() == nil)
+    }
+
+    @Test func `one that is outdated can be lost, or emptied with the others`() {
+        var pool = buffer(waiting: 3, most: 9)
+        for id in ["a", "b", "c"] {
+            pool.began(making: id)
+            _ = pool.made(id, from: .digest(id))
+        }
+        #expect(pool.imageIs(.digest("c")) == 2)
+        #expect(pool.lost("a") && !pool.lost("a"))
+        #expect(pool.empty() == ["c", "b"] && pool.empty().isEmpty && pool.shed() == nil)
     }
 
     @Test func `one that was made in vain does not wait`() {

@@ -91,6 +91,36 @@ extension House {
         _ = try await house.service.create(house.request())
     }
 
+    @Test func `what waits is made anew when another image has its name`() async throws {
+        let house = try House(imageInterval: .milliseconds(5))
+        house.runtime.state.withLock { $0.image = "first" }
+        try await house.make(waiting: 2)
+        try await house.keeping { () async throws in
+            #expect(try await house.waits(2))
+            let old = try house.pools.buffer("p").available
+            house.runtime.state.withLock { $0.image = "second" }
+            #expect(try await eventually { Set(house.runtime.left).isDisjoint(with: old) })
+            #expect(try await house.waits(2))
+            let new = try house.pools.buffer("p").available
+            house.runtime.state.withLock { $0.image = nil }
+            let sandbox = try await house.service.create(house.request())
+            #expect(new.contains(sandbox.id), "one of which nothing is known is kept")
+        }
+    }
+
+    @Test func `no request gets one that was made from another image than the pool's`() async throws {
+        let house = try House(imageInterval: .seconds(3600))
+        house.runtime.state.withLock { $0.image = "first" }
+        try await house.make(waiting: 1)
+        try await house.keeping { () async throws in
+            #expect(try await house.waits(1))
+            let old = try house.pools.buffer("p").available[0]
+            house.runtime.state.withLock { $0.image = "second" }
+            let sandbox = try await house.service.create(house.request())
+            #expect(sandbox.id != old && sandbox.status.state == .running)
+        }
+    }
+
     @Test func `one that cannot begin is removed, and the request gets another`() async throws {
         let house = try House()
         try await house.make(waiting: 1)

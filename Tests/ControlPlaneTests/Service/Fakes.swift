@@ -22,6 +22,8 @@ final class FakeRuntime: SandboxRuntime {
         var log: [String] = []
         var specs: [String: SandboxSpec] = [:]
         var snapshots: Set<String> = []
+        /// What the name `known` means; nil where the runtime does not know.
+        var image: String?
     }
 
     let state = Mutex(State())
@@ -70,6 +72,7 @@ final class FakeRuntime: SandboxRuntime {
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement {
         guard await pull.passUnlessCancelled() else { throw .cancelled }
+        let image = await revision(ofImage: "known")
         switch spec.source {
         case .image("known", _): break
         case .snapshot(let id) where state.withLock({ $0.snapshots.contains(id) }): break
@@ -92,7 +95,13 @@ final class FakeRuntime: SandboxRuntime {
             try? await delete(spec.id)
             throw error
         }
-        return placement(spec.id)
+        var placement = placement(spec.id)
+        placement.image = image
+        return placement
+    }
+
+    func revision(ofImage reference: String) async -> ImageRevision? {
+        reference == "known" ? state.withLock { $0.image }.map { .digest($0) } : nil
     }
 
     func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement {
@@ -273,7 +282,7 @@ struct House {
     static let apiKey = "the-api-key"
 
     init(
-        apiKey: String? = House.apiKey, patience: Duration = .seconds(20),
+        apiKey: String? = House.apiKey, patience: Duration = .seconds(20), imageInterval: Duration = .seconds(3600),
         maxTimeout: Int = RequestLimits.maxLife, creates: CreateLimits = CreateLimits(), failuresKept: Int = 3600,
         pages: APIPages? = APIPages(folder: nil), keys: APIKeys = .none, tenants: Tenants? = nil,
         audit: RequestAudit? = nil, renewals: RouteTable.Renewals? = nil
@@ -291,9 +300,9 @@ struct House {
                     names: HostNames(["h", "api", "gw"]), origins: ["https://console.example"],
                     asksForKey: apiKey != nil), maxTimeout: maxTimeout))
         runtime = FakeRuntime(egress)
-        pools = WarmPools(runtime: runtime, store: everything.pools, owner: "test", logger: logger) {
-            routes.execdToken(of: $0)
-        }
+        pools = WarmPools(
+            runtime: runtime, store: everything.pools, owner: "test", logger: logger, imageInterval: imageInterval
+        ) { routes.execdToken(of: $0) }
         service = SandboxService(
             runtime: runtime, egress: Self.guards(runtime, egress), store: everything, owner: "test", logger: logger,
             patience: patience, pools: pools, creates: creates, failuresKept: failuresKept,

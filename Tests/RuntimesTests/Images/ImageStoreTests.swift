@@ -42,6 +42,29 @@ import Testing
         #expect(fixture.count("copy") == 1)
     }
 
+    @Test func `what a name means is another thing when another image has it, and else the same`() async throws {
+        let (fixture, server) = (try StoreFixture(), try await RegistryServer())
+        try server.push(RegistryImage.create(in: fixture.folder), as: "app:1")
+        let store = try await fixture.store()
+        let reference = "\(server.address)/app:1"
+        #expect(store.revision(of: reference) == nil && store.revision(of: "not a name") == nil)
+        let first = try await store.image(reference)
+        #expect(store.revision(of: reference) == .digest(first.digest))
+
+        // A folder of this machine is built beside itself, and takes its own place.
+        let root = fixture.folder + "/built", next = fixture.folder + "/next"
+        mkdir(root, 0o755)
+        try store.register(root: root, reference: "sallyport/built:1")
+        let before = store.revision(of: "sallyport/built:1")
+        #expect(before != nil && store.revision(of: "sallyport/built:1") == before)
+        mkdir(next, 0o755)
+        rmdir(root)
+        #expect(store.revision(of: "sallyport/built:1") == nil)
+        rename(next, root)
+        let after = store.revision(of: "sallyport/built:1")
+        #expect(after != nil && after != before)
+    }
+
     @Test func `equal calls at the same time fetch once, and unpack once for all names of a digest`() async throws {
         let (fixture, server) = (try StoreFixture(), try await RegistryServer())
         let layout = try RegistryImage.create(in: fixture.folder)
