@@ -7,7 +7,7 @@ import CLinux
 /// Copies what is in files: shared where the file system can (btrfs, XFS), else by the kernel, else through memory. Holes
 /// stay holes.
 struct LayerContent: ~Copyable {
-    /// Whether the two file systems can do it; tried with the first file.
+    /// Whether the two file systems can do it, as far as is known.
     private var canShare = true
     private var canCopyInKernel = true
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
@@ -15,6 +15,8 @@ struct LayerContent: ~Copyable {
     /// How many bytes are copied between two calls of `goesOn`.
     private static let chunk: Int64 = 16 << 20
     private static let (seekData, seekHole): (CInt, CInt) = (3, 4)
+    /// What file systems say that cannot share, or are not one.
+    private static let neverShare: Set<CInt> = [EOPNOTSUPP, EXDEV, ENOTTY, ENOSYS]
 
     deinit { buffer.deallocate() }
 
@@ -27,8 +29,11 @@ struct LayerContent: ~Copyable {
     ) throws(RuntimeError) {
         guard size > 0 else { return }
         if canShare {
-            if linux_share_content(from, to) == 0 { return }
-            canShare = false
+            let code = -linux_share_content(from, to)
+            guard code != 0 else { return }
+            // Any other error is about this file alone, such as one of btrfs that has no sums (chattr +C): it is copied, and the
+            // next one is shared again.
+            if Self.neverShare.contains(code) { canShare = false }
         }
         guard ftruncate(to, off_t(size)) == 0 else { throw Self.failure() }
         var position: Int64 = 0
