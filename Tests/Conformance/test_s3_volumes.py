@@ -1,4 +1,5 @@
-"""Buckets of Amazon's protocol as volumes: the real s3fs against a real server of that protocol on loopback (docs/volumes.md)."""
+"""Buckets of Amazon's protocol as volumes: the real s3fs and the real rclone against a real server of that protocol on loopback
+(docs/volumes.md)."""
 
 import os
 import pathlib
@@ -13,7 +14,6 @@ from support.waiting import answers, eventually
 from test_contract import refused
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("s3fs") is None, reason="Debian's package s3fs is not installed"),
     pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="the machine has no /dev/fuse"),
 ]
 # As a client states it; the storage of the test takes any pair.
@@ -38,10 +38,14 @@ def storage():
         server.wait()
 
 
-@pytest.fixture(scope="module")
-def buckets(world, storage):
+@pytest.fixture(scope="module", params=["s3fs", "rclone"])
+def buckets(world, storage, request):
+    if shutil.which(request.param) is None:
+        pytest.skip(f"Debian's package {request.param} is not installed")
     server = AllInOneServer(world)
-    server.tables = f'[storage]\nossfs_mount_root = "{server.folder}/buckets"\nbucket_endpoints = ["{storage}"]\n'
+    server.program = request.param
+    server.tables = (f'[storage]\nossfs_mount_root = "{server.folder}/buckets"\nbucket_endpoints = ["{storage}"]\n'
+                     f's3_program = "{request.param}"\n')
     server.write_configuration()
     try:
         yield server.start()
@@ -78,7 +82,7 @@ def programs(server):
     found = {}
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         words = answers(lambda: (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(), OSError) or ""
-        if "s3fs" in words and str(server.folder) in words:
+        if server.program in words and str(server.folder) in words:
             found[int(folder.name)] = words
     return found
 
@@ -105,6 +109,19 @@ def test_a_bucket_is_read_and_written_and_its_program_goes_with_the_sandbox(buck
     assert str(buckets.folder / "buckets") not in pathlib.Path("/proc/self/mounts").read_text()
 
 
+def test_its_program_is_in_no_group_that_ends_with_the_server_and_outlives_it(buckets, storage, box):
+    httpx.put(f"http://{storage}/data/kept.txt", content=b"kept\n")
+    sandbox = box(volume(storage))
+    before = set(programs(buckets))
+    assert before
+    for process in before:
+        groups = dict(line.split(":", 2)[1:] for line in pathlib.Path(f"/proc/{process}/cgroup").read_text().splitlines())
+        assert groups.get("name=systemd", groups.get("")) == "/sallyport-storage", groups
+    buckets.kill()
+    buckets.start()
+    assert say(sandbox, "cat /mnt/bucket/kept.txt").strip() == "kept" and set(programs(buckets)) == before
+
+
 def test_a_part_of_it_to_read_only(storage, box):
     httpx.put(f"http://{storage}/data/part/", content=b"")
     httpx.put(f"http://{storage}/data/part/inner.txt", content=b"inner\n")
@@ -113,8 +130,29 @@ def test_a_part_of_it_to_read_only(storage, box):
     assert exit_code(sandbox, "echo x > /mnt/bucket/other.txt") != 0 and exit_code(sandbox, "test -e /mnt/bucket/there.txt") != 0
 
 
+def test_options_of_a_request_reach_the_program(buckets, storage, box):
+    sandbox = box(volume(storage, options=["ro", "umask=0027"]))
+    assert exit_code(sandbox, "echo x > /mnt/bucket/no.txt") != 0
+    assert not any("--read-only=" in words for words in programs(buckets).values())
+
+
+def test_an_option_that_the_program_has_not_is_refused(buckets, storage):
+    if buckets.program == "s3fs":
+        return pytest.skip("it has them all")
+    for option in "max_stat_cache_size=5", "ro=1", "umask":
+        answer = buckets.api.post("/v1/sandboxes", json=buckets.body(volumes=[volume(storage, options=[option])]))
+        refused(answer, 400, "VOLUME::INVALID_OSSFS_OPTION")
+    assert not programs(buckets)
+
+
 def test_a_bucket_that_is_not_there_is_told_without_the_keys(buckets, storage):
     body = buckets.body(volumes=[volume(storage, bucket="absent")])
+    if buckets.program == "rclone":
+        # It takes one for an empty folder, and makes none.
+        answer = buckets.api.post("/v1/sandboxes", json=body)
+        assert answer.status_code == 202 and httpx.get(f"http://{storage}/absent").status_code == 404
+        buckets.api.delete(f"/v1/sandboxes/{answer.json()['id']}")
+        return eventually(lambda: not programs(buckets), what="the end of the program")
     answer = refused(buckets.api.post("/v1/sandboxes", json=body), 500, "VOLUME::OSSFS_MOUNT_FAILED")
     assert KEYS["accessKeySecret"] not in answer["message"]
     eventually(lambda: not programs(buckets))

@@ -24,6 +24,7 @@ extension Settings {
                 guard let endpoints = BucketEndpoints(try value.texts()) else { throw value.wrong() }
                 settings.storage.bucketEndpoints = endpoints
             },
+            .choice("s3_program", \.storage.s3Program, "what mounts buckets of S3 (docs/volumes.md)"),
             SettingKey("ossfs_mount_root", "an absolute path", default: "\"/mnt/ossfs\"", "where buckets are mounted") {
                 (value, settings) throws(ConfigurationError) in
                 guard let path = HostPath(configured: try value.text()) else { throw value.wrong() }

@@ -71,6 +71,8 @@ package struct BucketClaim: Codable, Hashable, Sendable {
         case two = "2.0"
         /// Amazon's protocol, by s3fs; our own word.
         case s3 = "s3"
+        /// The same by rclone: the server's choice, of which no request knows (`StorageConfiguration.s3Program`).
+        case rclone = "rclone"
 
         /// Those of the contract's `ossfs`.
         package static let ossfs = [one, two]

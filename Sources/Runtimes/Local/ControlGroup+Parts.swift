@@ -39,6 +39,9 @@ extension ControlGroup {
         return ((0..<count).map { 3 + $0 }, (0..<count).map { 3 + count + $0 })
     }
 
+    /// The descriptor behind these.
+    static var nextInside: CInt { 3 + 2 * CInt(hierarchies.count) }
+
     /// Creates the group and its parts, and sets the limits of the whole.
     func make(_ limits: ResourceLimits) throws(RuntimeError) {
         for hierarchy in Self.hierarchies {
@@ -163,5 +166,23 @@ extension FixedWidthInteger {
     fileprivate func addingWithoutOverflow(_ other: Self) -> Self {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? .max : sum
+    }
+}
+
+extension ControlGroup {
+    /// The group of the programs that show buckets, which no limit holds. They are not in the server's own: a service manager that
+    /// ends or starts it anew ends what is there, and sandboxes would lose the files that they have.
+    private static let storagePath = "/sallyport-storage"
+
+    /// The files by which a process joins it (`ProcessLaunch.joined`); the caller closes them. None where it cannot be made.
+    static func storage() -> [CInt] {
+        // Where the service manager looks: of version 1 its own hierarchy.
+        let hierarchies = isVersion2 ? [root] : [root + "/systemd", root + "/unified"]
+        return hierarchies.filter { access($0 + "/cgroup.procs", F_OK) == 0 }.compactMap { hierarchy in
+            let folder = hierarchy + storagePath
+            guard mkdir(folder, 0o755) == 0 || errno == EEXIST else { return nil }
+            let file = open(folder + "/cgroup.procs", O_WRONLY | O_CLOEXEC)
+            return file < 0 ? nil : file
+        }
     }
 }

@@ -22,8 +22,11 @@ struct BucketMounts: Hashable, Sendable {
     private static let addressSpace = 2 << 30
     private static let milliseconds: Int32 = 30_000
 
-    /// - Throws: if the program is not installed.
-    func check(_ claim: BucketClaim) throws(VolumeProblem) { _ = try find(claim.version.program) }
+    /// - Throws: if the program is not installed, or has not an option.
+    func check(_ claim: BucketClaim) throws(VolumeProblem) {
+        _ = try find(claim.version.program)
+        if claim.version == .rclone { _ = try BucketCommand.flags(claim.options) }
+    }
 
     private func find(_ program: String) throws(VolumeProblem) -> String {
         guard
@@ -71,7 +74,9 @@ struct BucketMounts: Hashable, Sendable {
         }
         do throws(SystemCallError) {
             // Some look at the bucket only after they have said that all is well, and end if they may not have it.
-            _ = try FileDescriptor(opening: target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+            let folder = try FileDescriptor(opening: target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+            // This one not before it is asked for what is in there.
+            if claim.version == .rclone { _ = try FolderStream(of: folder.number).read() }
             return try FileDescriptor(opening: target, LINUX_O_PATH | O_DIRECTORY | O_NOFOLLOW)
         } catch { throw failed("\(error)") }
     }
@@ -121,10 +126,12 @@ struct BucketMounts: Hashable, Sendable {
         let errors = try FileDescriptor(opening: log, O_WRONLY | O_APPEND | O_NOFOLLOW)
         var launch = ProcessLaunch(
             [try find("prlimit"), "--as=\(Self.addressSpace)", "--core=0", "--", program] + arguments,
-            environment: ["PATH=\(folders.joined(separator: ":"))", "HOME=/", "LC_ALL=C.UTF-8"])
+            environment: ["PATH=\(folders.joined(separator: ":"))", "HOME=/", "LC_ALL=C.UTF-8", "GOMEMLIMIT=256MiB"])
         (launch.output, launch.error, launch.hasOwnGroup) = (errors.number, errors.number, true)
         // What is in a bucket decides how much they want; where memory runs out, the server and sandboxes stay.
         (launch.outOfMemoryScore, launch.openFiles) = (1000, 1024)
+        launch.joined = ControlGroup.storage()
+        defer { for group in launch.joined { close(group) } }
         let pid = try launch.start()
         let watch = linux_pidfd_open(pid)
         defer { if watch >= 0 { close(watch) } }

@@ -10,6 +10,7 @@ import System
 struct EngineVolumes: Sendable {
     private let live: LiveStorage
     private let endpoints: BucketEndpoints
+    private let s3Program: StorageConfiguration.S3Program
     let named: NamedVolumes
     let buckets: BucketMounts
     let limits: DiskLimits
@@ -26,7 +27,7 @@ struct EngineVolumes: Sendable {
                     configuration.stateDirectory, configuration.volumesDirectory, storage.bucketRoot,
                     configuration.namespaceDirectory,
                 ]), defaultBytes: storage.defaultBytes)
-        endpoints = storage.bucketEndpoints
+        (endpoints, s3Program) = (storage.bucketEndpoints, storage.s3Program)
         // Each server of a machine has its own, so that it knows which are nobody's any more.
         buckets = BucketMounts(
             root: storage.bucketRoot + "/" + configuration.tag,
@@ -57,7 +58,7 @@ struct EngineVolumes: Sendable {
                             "the endpoint of volume \(volume.name) is none of those that this server may connect to "
                                 + "(storage.bucket_endpoints)")
                     }
-                    try buckets.check(claim)
+                    try buckets.check(s3Program.of(claim))
                 }
             } catch { throw .volume(error) }
         }
@@ -119,7 +120,8 @@ struct EngineVolumes: Sendable {
             guard let keys = keys[volume.name] else {
                 throw .volume(VolumeProblem(.invalidBucketKeys, "there are no keys for volume \(volume.name)"))
             }
-            return try buckets.mount(claim, volume, keys, sandbox: folder.name, owner: users?.range.first ?? 0)
+            return try buckets.mount(
+                s3Program.of(claim), volume, keys, sandbox: folder.name, owner: users?.range.first ?? 0)
         }
     }
 
@@ -178,6 +180,18 @@ package struct StorageConfiguration: Hashable, Sendable {
     package var defaultBytes: Int64 = 1 << 30
     /// Where buckets may be; nowhere by default.
     package var bucketEndpoints = BucketEndpoints()
+    /// What mounts buckets of S3.
+    package enum S3Program: String, Hashable, Sendable, CaseIterable {
+        case s3fs, rclone
+
+        func of(_ claim: BucketClaim) -> BucketClaim {
+            guard self == .rclone, claim.version == .s3 else { return claim }
+            var claim = claim
+            claim.version = .rclone
+            return claim
+        }
+    }
+    package var s3Program = S3Program.s3fs
     /// The folder in which buckets are mounted.
     package var bucketRoot = "/mnt/ossfs"
     /// Where files with buckets' keys are while they are mounted, in memory; nil for beside the network namespaces.

@@ -16,7 +16,7 @@ import Testing
         mkdir(folder.path + "/bin", 0o755)
         for (name, words) in [
             ("ossfs", "target=$2 file=${6#passwd_file=}"), ("s3fs", "target=$2 file=${6#passwd_file=}"),
-            ("ossfs2", "target=$2 file=$4"),
+            ("ossfs2", "target=$2 file=$4"), ("rclone", "target=$3 file=${4#--config=}"),
         ] {
             let path = folder.path + "/bin/" + name
             try "#!/bin/sh\n\(words)\necho \"$0 $*\" >> \(folder.path)/calls\n\(script)\n"
