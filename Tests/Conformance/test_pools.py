@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 
 import httpx
@@ -17,6 +18,7 @@ from support.server import IMAGE, AllInOneServer, deny_but
 from support.waiting import eventually
 
 LIMITS = {"cpu": "1", "memory": "256Mi"}
+IS_DOCKER = os.environ.get("SALLYPORT_RUNTIME") == "docker"
 
 
 def template(**more):
@@ -276,7 +278,49 @@ def test_one_that_dies_while_it_waits_is_replaced(pools, api, made):
     api.delete(f"/v1/sandboxes/{answer.json()['id']}")
 
 
-def test_what_waits_is_made_anew_when_its_image_gets_another(pools, api, made):
+def build(folder, version):
+    """An image of this machine that says which one it is, in the place of an earlier one."""
+    work = folder.with_suffix(".tmp")
+    for path in "bin", "proc", "sys", "dev", "run", "tmp", "etc", "workspace", "opt/opensandbox":
+        (work / path).mkdir(parents=True)
+    shutil.copy("/bin/busybox", work / "bin/busybox")
+    (work / "bin/sh").symlink_to("busybox")
+    (work / "version").write_text(version)
+    shutil.rmtree(folder, ignore_errors=True)
+    work.rename(folder)
+
+
+@pytest.mark.skipif(IS_DOCKER, reason="an engine has no folders for images")
+def test_what_waits_is_made_anew_when_its_image_is_built_anew(world, tmp_path):
+    folder = tmp_path / "image"
+    build(folder, "1")
+    program = ["/bin/busybox", "sleep", "100000"]
+    server = AllInOneServer(world, local={"code_image": f'"{folder}"'})
+    try:
+        server.start()
+        with server.api as api:
+            image = "sallyport/code:latest"
+            api.post("/v1/pools", json={
+                "name": "built", "template": template(image=image, command=program), "capacitySpec": capacity(2)})
+            until_waiting(api, "built", 2)
+            before = set(server.leftovers.folders())
+            used = take(server, "built", image=image, entrypoint=program)
+            assert say(used, "/bin/busybox cat /version") == "1"
+            build(folder, "2")
+            new = take(server, "built", image=image, entrypoint=program)
+            assert say(new, "/bin/busybox cat /version") == "2", "at once"
+            until_waiting(api, "built", 2)
+            eventually(lambda: before & set(server.leftovers.folders()) == {name_of(used.id)}, what="the end of the old ones")
+            after = set(server.leftovers.folders())
+            waited = take(server, "built", image=image, entrypoint=program)
+            assert name_of(waited.id) in after and say(waited, "/bin/busybox cat /version") == "2", "and one that waited"
+            assert say(used, "/bin/busybox echo there") == "there"
+    finally:
+        server.tear_down()
+
+
+@pytest.mark.skipif(not IS_DOCKER, reason="what was fetched for everybody stays what it was")
+def test_what_waits_is_made_anew_when_its_image_is_pulled_anew(pools, api, made):
     registry = Registry(is_open=True)
     try:
         image = registry.push("moving:1", "--config.env", "VERSION=1")
@@ -284,7 +328,7 @@ def test_what_waits_is_made_anew_when_its_image_gets_another(pools, api, made):
         made("moving", 1, image=image, command=program)
         until_waiting(api, "moving", 1)
         registry.push("moving:1", "--config.env", "VERSION=2")
-        # Who has a password asks the registry, which names another image now.
+        # Who has a password asks the registry, which names another image now, and with it the engine.
         asked = SandboxImageSpec(image, auth=SandboxImageAuth(username="any", password="any"))
         other = pools.create(image=asked, entrypoint=program)
         sandboxes = [other]
