@@ -200,7 +200,7 @@ let package = Package(
         tests("Addresses"),
         tests("System", ["Addresses", "TestSupport"]),
         tests("DNSFilter", ["Addresses", "NetworkPolicy", "System", "COpenSSL"]),
-        tests("Netfilter", ["Addresses", "NetworkPolicy"]),
+        tests("Netfilter", ["Addresses", "NetworkPolicy", "System"]),
         tests(
             "Egress",
             [

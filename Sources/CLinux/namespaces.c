@@ -13,6 +13,7 @@ int linux_unshare(int kinds) { return unshare(kinds); }
 
 int linux_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
 int linux_pidfd_send_signal(int pidfd, int signal) { return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0); }
+int linux_pidfd_getfd(int pidfd, int descriptor) { return (int)syscall(438 /* SYS_pidfd_getfd */, pidfd, descriptor, 0); }
 int linux_set_child_subreaper(int enabled) { return prctl(PR_SET_CHILD_SUBREAPER, enabled, 0, 0, 0); }
 int linux_set_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
 int linux_set_dumpable(int enabled) { return prctl(PR_SET_DUMPABLE, enabled, 0, 0, 0); }

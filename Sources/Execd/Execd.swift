@@ -48,7 +48,8 @@ package enum Execd {
         }
         let environment = environment.merging(options.variables) { _, new in new }
         if !options.serves {
-            options.sidecar = .found()
+            // With a socket of its own the sandbox shares a network, where others may listen.
+            if options.listener == nil { options.sidecar = .found() }
             let problems = Setting.problems(in: environment)
             for problem in problems { Bootstrap.complain(problem.description) }
             guard !problems.contains(where: \.isFatal) else { return 2 }

@@ -69,7 +69,7 @@ struct Service: Sendable {
             proxy: PortProxy(ownPort: options.port, sidecar: options.sidecar),
             access: access, logger: logger)
         let server = HTTPServer(group: group, logger: logger, application: api.http)
-        let address = try await listen(server, options.port)
+        let address = try await listen(server, options)
         if gate.isOpen { hooks.begin(periodic) }
         hooks.begin(gate.told?.lifecycle?.periodic ?? [])
         return Service(
@@ -92,7 +92,12 @@ struct Service: Sendable {
         return host
     }
 
-    private static func listen(_ server: HTTPServer, _ port: Int) async throws -> SocketAddress {
+    private static func listen(_ server: HTTPServer, _ options: Options) async throws -> SocketAddress {
+        let port = options.port
+        if let listener = options.listener {
+            guard Glibc.listen(listener, 128) == 0 else { throw IOError(errnoCode: errno, reason: "listen") }
+            return try await server.start(on: .open(descriptor: listener))
+        }
         do {
             // "::" accepts IPv4 as well.
             return try await server.start(on: .tcp(host: "::", port: port))

@@ -27,6 +27,8 @@ int linux_mount_idmapped(const char *from, const char *to, int user_namespace);
 // --- processes --------------------------------------------------------------------------------
 int linux_pidfd_open(pid_t process);
 int linux_pidfd_send_signal(int pidfd, int signal);
+/// A copy of a descriptor that a process has (Linux 5.6), or -1 and errno.
+int linux_pidfd_getfd(int pidfd, int descriptor);
 int linux_set_parent_death_signal(int signal);
 int linux_set_child_subreaper(int enabled);
 int linux_set_no_new_privileges(void);

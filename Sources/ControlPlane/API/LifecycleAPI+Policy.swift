@@ -62,6 +62,11 @@ extension LifecycleAPI {
     private func ofGuard(
         _ id: String, _ failure: String, _ body: () async throws(EgressError) -> Reply
     ) async throws(APIError) -> Reply {
+        guard try service.sandbox(id).network?.sharesMachine != true else {
+            throw .notSupported(
+                "sandbox \(id) shares this machine's network (local.network_mode = \"host\"): nobody guards it, and it has "
+                    + "no policy")
+        }
         do throws(EgressError) { return try await body() } catch {
             switch error {
             case .notGuarded: throw service.unknownSandbox(id)

@@ -78,6 +78,11 @@ extension Settings {
     /// An empty key opens the API to everybody who can reach it. Unless somebody is at a terminal, that must be
     /// confirmed explicitly.
     package func requireKey(isInteractive: Bool, environment: [String: String]) throws(ConfigurationError) {
+        guard local.network != .host || server.apiKey?.isEmpty != true else {
+            throw ConfigurationError(
+                "local.network_mode = \"host\" needs an API key, since every sandbox reaches the API: set server.api_key, or leave it "
+                    + "out to have one generated")
+        }
         guard server.apiKey?.isEmpty == true, !isInteractive, environment["OPENSANDBOX_INSECURE_SERVER"] != "YES" else {
             return
         }

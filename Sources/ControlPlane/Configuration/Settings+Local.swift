@@ -51,6 +51,9 @@ extension Settings {
             SettingKey(
                 "ids_count", "65536 or more", default: "\(UserNamespaceSettings.default.idCount)",
                 "how many ids these are"),
+            .choice(
+                "network_mode", \.local.network,
+                "host: sandboxes share this machine's network, unguarded (docs/networking.md#the-machines-own-network)"),
             .optionalText(
                 "base_image", "a path", \.local.baseImage, example: "/var/lib/sallyport/base",
                 "the folder that sallyport/base:latest is"),

@@ -96,6 +96,13 @@ package struct Settings: Sendable {
         /// Whether signed routes of version 1 (32 bits) are accepted.
         package var acceptsVersion1 = true
     }
+    /// The network of sandboxes.
+    package enum NetworkMode: String, Sendable, CaseIterable {
+        /// One of its own for each, with a routed link.
+        case routed
+        /// This machine's.
+        case host
+    }
     /// The OCI runtime.
     package enum OCIRuntime: String, Sendable, CaseIterable {
         case crun, runc
@@ -108,6 +115,7 @@ package struct Settings: Sendable {
         package var addressPool = CIDRBlock("10.200.0.0/16")!
         package var addressPoolV6 = CIDRBlock("fd5a:1179::/64")!
         package var tag = "sp"
+        package var network = NetworkMode.routed
         package var disk = DiskConfiguration()
         /// The folder of `sallyport/base:latest`; nil for the one in the state directory.
         package var baseImage: String?

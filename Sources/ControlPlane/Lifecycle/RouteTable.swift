@@ -8,7 +8,7 @@ package final class RouteTable: EndpointDirectory {
         var journal: DirectoryJournal
         /// Seconds by which an access extends a sandbox, for those that asked for it.
         var renewal: [String: Int] = [:]
-        /// Sandboxes in a network namespace of this machine, by incarnation.
+        /// Sandboxes in a network namespace of this machine, its own included, by incarnation.
         var enterable: [String: String] = [:]
         /// When a renewal was last requested.
         var asked: [String: ContinuousClock.Instant] = [:]
@@ -59,7 +59,7 @@ package final class RouteTable: EndpointDirectory {
         let (ended, observers, streams) = state.withLock { state in
             let (old, isChange) = state.journal.set(id, entry)
             if let old { state.enterable[old.incarnation] = nil }
-            if let sandbox, entry?.host != nil, sandbox.network?.namespacePath != nil {
+            if let sandbox, entry?.host != nil, sandbox.network?.isHere == true {
                 state.enterable[sandbox.incarnation] = id
             }
             state.renewal[id] = renewal
@@ -81,7 +81,11 @@ package final class RouteTable: EndpointDirectory {
         switch state {
         case .running:
             entry.host = sandbox.network?.address
-            entry.dialsServicesOnly = sandbox.network?.published != nil ? true : nil
+            if sandbox.network?.sharesMachine == true {
+                entry.dialsInside = true
+            } else {
+                entry.dialsServicesOnly = sandbox.network?.published != nil ? true : nil
+            }
             if entry.host == nil { entry.notReady = "the sandbox has no network yet" }
         case .pending, .pausing, .paused, .resuming: entry.notReady = "the sandbox is \(state.rawValue)"
         case .stopping, .terminated, .failed: return nil

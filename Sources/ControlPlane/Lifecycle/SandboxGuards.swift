@@ -26,10 +26,11 @@ final class SandboxGuards: EgressController {
     /// Registers a sandbox's guard. A sidecar's token is kept in memory only; after a restart the runtime provides it
     /// again.
     func attach(_ id: String, _ attachment: GuardAttachment) {
-        let controller: any EgressController =
+        let controller: (any EgressController)? =
             switch attachment {
             case .namespace: machine
             case .sidecar(let endpoint): sidecar(id, endpoint)
+            case .absent: nil
             }
         known.withLock { $0[id] = controller }
     }

@@ -13,8 +13,14 @@ package struct SandboxNetwork: Codable, Hashable, Sendable {
     /// own.
     package var published: [PublishedPort]?
 
+    /// Whether it shares this machine's network, so that `address` is others' as well; nil if not.
+    package var sharesMachine: Bool?
+
     /// Ports of this machine that clients may use, beside the gateway's; nil for none.
     package var hostPorts: [PublishedPort]?
+
+    /// Whether this server can dial from inside its network.
+    var isHere: Bool { namespacePath != nil || sharesMachine == true }
 
     package struct HostPort: Codable, Hashable, Sendable {
         package var host: String
@@ -32,7 +38,9 @@ package struct SandboxNetwork: Codable, Hashable, Sendable {
         case .pod(let address): self.address = address
         case .published(let host, let ports):
             address = host
-            published = ports.map { PublishedPort(port: $0.key, at: $0.value) }.sorted { $0.port < $1.port }
+            published = Self.published(ports)
+        case .shared(let ports):
+            (address, published, sharesMachine) = ("127.0.0.1", Self.published(ports), true)
         }
         if !placement.hostPorts.isEmpty {
             hostPorts = placement.hostPorts.map { PublishedPort(port: Int($0.port), at: Int($0.at)) }
@@ -40,6 +48,11 @@ package struct SandboxNetwork: Codable, Hashable, Sendable {
         switch placement.attachment {
         case .namespace(let path): namespacePath = path
         case .sidecar(let endpoint): sidecar = HostPort(host: endpoint.host, port: endpoint.port)
+        case .absent: break
         }
+    }
+
+    private static func published(_ ports: [Int: Int]) -> [PublishedPort] {
+        ports.map { PublishedPort(port: $0.key, at: $0.value) }.sorted { $0.port < $1.port }
     }
 }

@@ -95,6 +95,11 @@ struct CreateRequest: Sendable {
         guard !secureAccess || serverLimits.capabilities.secureAccess else {
             throw .parameter("secureAccess is not supported by this runtime: leave it out")
         }
+        guard serverLimits.capabilities.networkPolicy || fields.value("networkPolicy") == nil else {
+            throw .parameter(
+                "networkPolicy cannot be enforced on this server, whose sandboxes share the machine's network "
+                    + "(local.network_mode = \"host\"): leave it out")
+        }
         if wantsProxy { throw .parameter("credentialProxy is not supported by this server: leave it out") }
         guard requests.values.allSatisfy({ $0 == nil }) else {
             throw .parameter("resourceRequests is not supported by this runtime, which reserves nothing")

@@ -37,7 +37,7 @@ final class LoopbackDialer: InsideDialer {
         }
         let promise = loop.makePromise(of: CInt.self)
         let dial: Dial = { [self] in
-            promise.completeWith(Result { try runtime.inside(id) { try Self.connect(port) } })
+            promise.completeWith(Result { try connect(id, port) })
             let next = queue.withLock { $0.end(incarnation) }
             if let next { start(next.job, of: next.key) }
         }
@@ -52,6 +52,18 @@ final class LoopbackDialer: InsideDialer {
     /// If no thread can be created, dial on this one, since the dial has been promised.
     private func start(_ dial: @escaping Dial, of key: String) {
         do throws(SystemCallError) { try DetachedThread.start(dial) } catch { dial() }
+    }
+
+    /// Where others listen as well, only to what is the sandbox's, before and after: it may change hands in between.
+    private func connect(_ id: String, _ port: UInt16) throws -> CInt {
+        let refused = IOError(errnoCode: ECONNREFUSED, reason: "connect")
+        guard runtime.serves(id, port: port) else { throw refused }
+        let connection = try runtime.inside(id) { try Self.connect(port) }
+        guard runtime.serves(id, port: port) else {
+            close(connection)
+            throw refused
+        }
+        return connection
     }
 
     private static func connect(_ port: UInt16) throws -> CInt {

@@ -16,6 +16,7 @@ enum RuntimePlane {
         try checkPools(settings.local)
         try checkPorts(settings)
         try checkPlacement(settings)
+        try checkNetwork(settings)
         switch settings.runtime {
         case .local:
             guard settings.secureRuntime.engineName == nil else {
@@ -54,6 +55,7 @@ enum RuntimePlane {
         local.storage.withheld = settings.ownFiles
         local.storage.keysFolder = settings.local.runDirectory
         local.ports = settings.local.ports?.configuration
+        local.sharesNetwork = settings.local.network == .host
         local.gVisor = settings.local.gVisor
         local.ociRuntime = settings.local.ociRuntime?.rawValue
         let engine = try LocalEngine(configuration: local, logger: logger)
@@ -99,6 +101,28 @@ enum RuntimePlane {
         docker.maxOutputLine = settings.local.maxOutputLine
         docker.maxLog = settings.local.disk.log
         return docker
+    }
+
+    /// What cannot be had together with the machine's own network.
+    private static func checkNetwork(_ settings: Settings) throws(ConfigurationError) {
+        guard settings.local.network == .host else { return }
+        let mode = "local.network_mode = \"host\""
+        guard settings.runtime == .local else {
+            throw ConfigurationError("\(mode) is for runtime.type = \"local\": leave it out")
+        }
+        guard settings.local.userNamespaces.mode != .off else {
+            throw ConfigurationError(
+                "\(mode) needs user namespaces, or root in a sandbox were this machine's on its network: leave "
+                    + "local.user_namespaces out")
+        }
+        guard settings.local.gVisor == nil else {
+            throw ConfigurationError("\(mode) and secure_runtime.type cannot be had together: leave one out")
+        }
+        guard settings.local.ports == nil else {
+            throw ConfigurationError(
+                "\(mode) needs no published ports, since what listens in a sandbox listens on this machine: leave [local.ports] out"
+            )
+        }
     }
 
     /// What the parts of the configuration say together about guards: each process is told its own parts alone.

@@ -22,7 +22,7 @@ enum FlagName: String, CaseIterable {
     case gated = "runtime-init"
     case held, started
     case isolationFolder = "isolation"
-    case builder, part, sidecar
+    case builder, part, sidecar, listener
 
     /// Whether it stands alone, or is followed by `=true` or `=false`.
     var isSwitch: Bool {
@@ -55,7 +55,7 @@ enum FlagName: String, CaseIterable {
         case .programUser: "a user of the image: name, number, or either with a group"
         case .sidecar: "the inodes of sockets: 1,2"
         case .part: "session-starter or session"
-        case .report, .state, .variablesTo, .builder, .started: "the number of a descriptor"
+        case .report, .state, .variablesTo, .builder, .started, .listener: "the number of a descriptor"
         case .ownGroup, .commandGroup: "the numbers of descriptors: 3,4,5"
         case .grace, .pollInterval: "a duration: 200ms, 3s"
         case .jupyterHost: "a URL"

@@ -4,6 +4,8 @@ import System
 /// execd's command line: flags with one dash or two, a value behind them or behind `=`, as the reference's are.
 struct Options: Hashable, Sendable {
     var port = 44772
+    /// A socket that is bound to `port` already, by whoever made the sandbox; nil to bind one.
+    var listener: CInt?
     /// A file with the token that every request must carry; read once, at the start.
     var tokenFile: String?
     /// The longest line of output that is held until its line break, in bytes.
@@ -67,7 +69,8 @@ struct Options: Hashable, Sendable {
         + "[--longest-line BYTES] [--jupyter-host URL] [--jupyter-token TOKEN] [--isolation-config FILE] "
         + "[--graceful-shutdown-timeout DURATION] [--jupyter-idle-poll-interval DURATION] [--runtime-init] "
         + "[--lifecycle-startup-status-file FILE] [--report DESCRIPTOR] [--own-group DESCRIPTORS] "
-        + "[--command-group DESCRIPTORS] [--state DESCRIPTOR] [--isolation FOLDER] [--program-user USER] [--held] [--serve] [--init] "
+        + "[--command-group DESCRIPTORS] [--state DESCRIPTOR] [--listener DESCRIPTOR] [--isolation FOLDER] [--program-user USER] "
+        + "[--held] [--serve] [--init] "
         + "[-- PROGRAM ARGUMENT...]"
 
     /// The command line of the process that serves, without the program's name. What flags set for it is in its environment.
@@ -79,6 +82,10 @@ struct Options: Hashable, Sendable {
         if !passed.isEmpty { words += ["--command-group", passed.description] }
         if stateFile != nil { words += ["--state", String(3 + passed.descriptors.count)] }
         if started != nil { words += ["--started", String(4 + passed.descriptors.count)] }
+        if listener != nil {
+            let before = [stateFile, started].count { $0 != nil }
+            words += ["--listener", String(3 + passed.descriptors.count + before)]
+        }
         if let isolation { words += ["--isolation", isolation] }
         if !sidecar.sockets.isEmpty { words += ["--sidecar", sidecar.words] }
         return words
@@ -161,6 +168,7 @@ struct Options: Hashable, Sendable {
             sidecar = found
         case .builder: builder = try number(3...1023)
         case .started: started = try number(3...1023)
+        case .listener: listener = try number(3...1023)
         case .isolationFolder:
             guard value.hasPrefix("/") else { throw OptionError("--isolation needs an absolute path") }
             isolation = value

@@ -148,7 +148,8 @@ struct SandboxInit {
     private mutating func startServer() throws(SpawnError) {
         let passed =
             options.commandGroup.descriptors + (options.stateFile.map { [$0] } ?? [])
-            + (options.started.map { [$0] } ?? []) + (builders.map { [$0.asking] } ?? [])
+            + (options.started.map { [$0] } ?? []) + (options.listener.map { [$0] } ?? [])
+            + (builders.map { [$0.asking] } ?? [])
         let words = [executable] + options.serving + (builders == nil ? [] : ["--builder", String(2 + passed.count)])
         server = try Self.start(ProcessSpec(arguments: words, environment: environment, rank: .server), passed)
         serverBegan = SystemClock.monotonicMilliseconds()

@@ -40,6 +40,9 @@ package struct DirectoryEntry: Codable, Hashable, Sendable {
     package var renews: Bool
     /// Whether `host` also serves other things than the sandbox, so that only `services` belong to the sandbox.
     package var dialsServicesOnly: Bool?
+    /// Whether `host` also serves other things than the sandbox, so that each of its ports is dialled by way of `InsideDialer`,
+    /// which knows whose it is.
+    package var dialsInside: Bool?
 
     package init(
         id: String, host: String?, notReady: String? = nil, incarnation: String, epoch: AccessEpoch = .first,
@@ -65,12 +68,13 @@ package struct DirectoryEntry: Codable, Hashable, Sendable {
             return .notReady(
                 "port \(port) of the sandbox is not published", credentialHash: credentialHash, epoch: epoch)
         }
-        return .found(
-            Backend(
-                address: service?.socket.map { .unix(path: $0) }
-                    ?? .tcp(host: service?.host ?? host, port: service?.targetPort ?? port),
-                pathPrefix: service?.pathPrefix ?? "", incarnation: incarnation, credentialHash: credentialHash,
-                epoch: epoch))
+        var backend = Backend(
+            address: service?.socket.map { .unix(path: $0) }
+                ?? .tcp(host: service?.host ?? host, port: service?.targetPort ?? port),
+            pathPrefix: service?.pathPrefix ?? "", incarnation: incarnation, credentialHash: credentialHash,
+            epoch: epoch)
+        backend.isInside = dialsInside == true
+        return .found(backend)
     }
 }
 

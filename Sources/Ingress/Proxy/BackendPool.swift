@@ -183,6 +183,7 @@ final class BackendPool {
 
     /// - Parameter configure: puts handlers into the connection.
     private func dial(_ backend: Backend, _ configure: @escaping Configure) -> EventLoopFuture<any Channel> {
+        if backend.isInside, case .tcp(_, let port) = backend.address { return dialInside(backend, port, configure) }
         let address: SocketAddress
         do {
             switch backend.address {

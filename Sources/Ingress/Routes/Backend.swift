@@ -29,6 +29,8 @@ package struct Backend: Hashable, Sendable {
     package var epoch: AccessEpoch
     /// Set on the request to the backend, replacing fields of the same names from the client.
     package var headers: [Header]
+    /// Whether a TCP address is dialled by way of `InsideDialer` alone, since the address is not the sandbox's own.
+    package var isInside = false
 
     package init(
         address: Address, pathPrefix: String = "", incarnation: String, credentialHash: [UInt8]? = nil,

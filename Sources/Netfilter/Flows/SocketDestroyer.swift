@@ -19,9 +19,9 @@ public struct OpenSocket: Hashable, Sendable {
 public final class SocketDestroyer: Sendable {
     private let socket: NetlinkSocket
 
-    private static let byFamily: UInt16 = 20
+    static let byFamily: UInt16 = 20
     private static let destroy: UInt16 = 21
-    private static let idLength = 48
+    static let idLength = 48
 
     public init() throws(NetfilterError) { socket = try NetlinkSocket(.socketDiagnostics) }
 

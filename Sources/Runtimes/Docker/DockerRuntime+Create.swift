@@ -288,7 +288,7 @@ extension SandboxPlacement {
     fileprivate var address: IPv4Address? {
         switch reach {
         case .machine(let address, _), .pod(let address): IPv4Address(address)
-        case .published: nil
+        case .published, .shared: nil
         }
     }
 }

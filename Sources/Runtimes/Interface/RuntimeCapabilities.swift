@@ -12,10 +12,12 @@ package struct RuntimeCapabilities: Hashable, Sendable {
     package var gpu: Bool
     /// Ports of the machine that forward to ports of a sandbox, for whom the request names.
     package var publishedPorts: Bool
+    /// Whether requests may have a policy, which is then enforced.
+    package var networkPolicy: Bool
 
     package init(
         pause: Bool = false, snapshots: Bool = false, volumes: Bool = false, secureAccess: Bool = false,
-        pools: Bool = false, gpu: Bool = false, publishedPorts: Bool = false
+        pools: Bool = false, gpu: Bool = false, publishedPorts: Bool = false, networkPolicy: Bool = true
     ) {
         self.pause = pause
         self.snapshots = snapshots
@@ -24,6 +26,7 @@ package struct RuntimeCapabilities: Hashable, Sendable {
         self.pools = pools
         self.gpu = gpu
         self.publishedPorts = publishedPorts
+        self.networkPolicy = networkPolicy
     }
 }
 

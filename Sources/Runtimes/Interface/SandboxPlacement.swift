@@ -10,7 +10,8 @@ package struct SandboxPlacement: Hashable, Sendable {
     package var image: ImageRevision?
 
     package init(
-        _ attachment: GuardAttachment, _ reach: SandboxReach, hostPorts: [PublishedPort] = [], image: ImageRevision? = nil
+        _ attachment: GuardAttachment, _ reach: SandboxReach, hostPorts: [PublishedPort] = [],
+        image: ImageRevision? = nil
     ) {
         self.attachment = attachment
         self.reach = reach
@@ -32,6 +33,8 @@ package enum GuardAttachment: Hashable, Sendable {
     case namespace(path: String)
     /// A guard next to the sandbox, in its pod or in a separate container.
     case sidecar(PolicyEndpoint)
+    /// Nobody guards it, since it shares the machine's network. It has no policy.
+    case absent
 }
 
 /// Where a sidecar serves `/policy`.
@@ -62,4 +65,7 @@ package enum SandboxReach: Hashable, Sendable {
     /// Ports of the engine's machine that forward to ports of the sandbox. No other port of that machine is ever
     /// dialled.
     case published(host: String, ports: [Int: Int])
+    /// The machine's own loopback, which the sandbox shares with others: some of its ports under other numbers. Each is dialled
+    /// by way of `SandboxRuntime.inside`, and only if `SandboxRuntime.serves` it.
+    case shared(ports: [Int: Int])
 }

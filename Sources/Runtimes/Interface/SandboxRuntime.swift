@@ -82,6 +82,9 @@ package protocol SandboxRuntime: Sendable {
     /// Parts of deleted sandboxes that have not been removed yet.
     var leftovers: [Leftover] { get }
 
+    /// Whether what listens on a TCP port where `inside` leads to is the sandbox's. True where nobody else could.
+    func serves(_ id: String, port: UInt16) -> Bool
+
     /// Runs `body` on a thread in the network namespace of a sandbox on this machine, to open a socket there. It
     /// blocks.
     /// - Throws: `RuntimeError.unsupported` if the sandbox's network is not on this machine; what `body` throws.
@@ -110,6 +113,8 @@ extension SandboxRuntime {
     }
     package func deleteSnapshot(_ id: String) async throws(RuntimeError) {}
     package func snapshots() async throws(RuntimeError) -> [String] { [] }
+
+    package func serves(_ id: String, port: UInt16) -> Bool { true }
 
     package func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
         throw RuntimeError.unsupported("entering a sandbox's network")

@@ -66,15 +66,19 @@ package struct PreparedSandbox: Hashable, Sendable {
     package let address: IPv4Address
     package let addressV6: IPv6Address
     package let ports: [PublishedPort]
+    /// Where it has no namespace to guard, since it shares the machine's network.
+    let shared: SharedNetwork?
 
-    package init(
-        id: String, namespacePath: String, address: IPv4Address, addressV6: IPv6Address, ports: [PublishedPort] = []
+    init(
+        id: String, namespacePath: String, address: IPv4Address, addressV6: IPv6Address, ports: [PublishedPort] = [],
+        shared: SharedNetwork? = nil
     ) {
         self.id = id
         self.namespacePath = namespacePath
         self.address = address
         self.addressV6 = addressV6
         self.ports = ports
+        self.shared = shared
     }
 }
 

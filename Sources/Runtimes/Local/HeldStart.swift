@@ -34,8 +34,10 @@ extension HeldStart {
 
     /// Tells the execd at an address. The entrypoint runs when this returns nil.
     /// - Throws: `.cancelled`.
-    func tell(_ address: IPv4Address, token: String?) async throws(RuntimeError) -> Refusal? {
-        guard let endpoint = HTTPEndpoint("http://\(address):\(StartWait.execdPort)") else {
+    func tell(
+        _ address: IPv4Address, _ port: UInt16 = StartWait.execdPort, token: String?
+    ) async throws(RuntimeError) -> Refusal? {
+        guard let endpoint = HTTPEndpoint("http://\(address):\(port)") else {
             return Refusal(reason: "\(address) is no host", isAnswer: false)
         }
         var peer = HTTPPeer(endpoint)
@@ -68,8 +70,8 @@ extension LocalEngine {
     func begin(_ use: SandboxUse) async throws(RuntimeError) {
         var (record, folder) = try known(use.id)
         guard record.spec.isHeld == true else { throw .wrongState(id: use.id, state: "in use", needed: "held") }
-        let address = state.withLock { $0.pool.address(record.link.host) }
-        if let refusal = try await HeldStart(use).tell(address, token: record.spec.execdToken) {
+        let (address, port) = execd(of: record)
+        if let refusal = try await HeldStart(use).tell(address, port, token: record.spec.execdToken) {
             throw .startFailed(id: use.id, reason: folder.withOutput(refusal.reason))
         }
         // Until this is written, another server takes it for one that waits, and removes it.

@@ -28,6 +28,8 @@ package struct LocalConfiguration: Hashable, Sendable {
     /// Users of this machine whose programs may connect to sandboxes; nil for all. Root, and so this server, always
     /// may.
     package var reachableBy: Set<UInt32>? = [0]
+    /// Whether sandboxes have no network of their own but this machine's: nobody guards them, and they have no policy.
+    package var sharesNetwork = false
     /// nil where no ports are published.
     package var ports: PortConfiguration?
     /// Where deleted sandboxes' files wait to be removed: on the sandboxes' file system, under a name that no sandbox

@@ -49,20 +49,25 @@ extension LocalEngine {
         // Only a process of this machine's kernel can join a group.
         let groups = runtime.kind == .containers ? try folder.group.openParts() : []
         defer { for descriptor in groups { close(descriptor) } }
+        let listener = record.shared.flatMap { _ in listeners.descriptor(of: id) }
         try publish(record)
         do throws(RuntimeError) {
             let view = RuntimeView(
-                folder, execd: configuration.execdPath, networkNamespace: record.link.namespacePath,
+                folder, execd: configuration.execdPath,
+                networkNamespace: record.shared == nil ? record.link.namespacePath : nil,
                 attachments: mounts.attachments)
-            try runtime.run(folder.name, view, detached: true, input: input, passed: groups, log: log)
+            let passed = groups + (listener.map { [$0] } ?? [])
+            try runtime.run(folder.name, view, detached: true, input: input, passed: passed, log: log)
             users.started(in: folder)
             try folder.group.denyAddedDevices()
         } catch {
             watch.close()
             throw .startFailed(id: id, reason: folder.withOutput("\(error)"))
         }
-        let address = state.withLock { $0.pool.address(record.link.host) }
-        let wait = StartWait(address: address, namespace: NetworkNamespace(existing: record.link.namespacePath))
+        let (address, port) = execd(of: record)
+        let wait = StartWait(
+            address: address,
+            namespace: record.shared == nil ? NetworkNamespace(existing: record.link.namespacePath) : nil, port: port)
         guard let process = process(in: folder) else {
             throw .ended(watch.end(), in: folder)
         }

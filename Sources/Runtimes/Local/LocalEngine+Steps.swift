@@ -24,15 +24,13 @@ extension LocalEngine {
                 try record.write(to: folder.path)
             }
         }
-        let (pool, range) = (state.withLock { $0.pool }, record.users)
-        try Self.translated("making the network of \(spec.id)") { [link = record.link] () throws(NetfilterError) in
-            try link.create(pool: pool, users: range) { folder.mountSystem() }
-        }
+        let range = record.users
+        try makeNetwork(of: record, in: folder)
         try limits.make(
             folder.disk, bytes: spec.limits.diskBytes ?? configuration.disk.limit, keepsProjects: range != nil)
         try folder.createLayer(range, isolates: record.isolates)
         try folder.writeIdentity(
-            hostname: record.hostname, address: pool.address(record.link.host),
+            hostname: record.hostname, record.shared == nil ? .own(execd(of: record).address) : .shared,
             lower: folder.lower(spec, range), range)
         try folder.mountFiles(spec, range)
         try folder.writeBundle(of: record, configuration, users)
@@ -65,6 +63,7 @@ extension LocalEngine {
         volumes.release(record)
         users.end(record.users, in: folder)
         hostPorts?.release(record.ports ?? [])
+        listeners.release(id)
         state.withLock { $0.pool.release(record.link.host) }
     }
 

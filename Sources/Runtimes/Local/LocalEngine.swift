@@ -32,6 +32,7 @@ package final class LocalEngine: Sendable {
     let firewall: StandingFirewall
     /// nil where no ports are published.
     let hostPorts: HostPorts?
+    let listeners = SharedListeners()
     /// Creating a sandbox is mostly waiting for the kernel and for crun, so more threads than processors help.
     let threads = WorkerPool(maxThreads: 16)
     /// Separate threads for deletions, so that one that waits for a process does not hold up creates.
@@ -53,6 +54,7 @@ package final class LocalEngine: Sendable {
         var configuration = configuration
         // gVisor's own kernel is between its root and this machine's.
         if configuration.gVisor != nil { configuration.userNamespaces.mode = .off }
+        if configuration.sharesNetwork { configuration.userNamespaces.mode = .required }
         configuration.namespaceDirectory = try Self.folder(configuration.namespaceDirectory)
         let missing = KernelFeatures.probe(
             namespaceName: "probe-\(UInt32.random(in: 0 ... .max))", in: configuration.namespaceDirectory)
@@ -140,6 +142,7 @@ package final class LocalEngine: Sendable {
         for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
             SandboxLink.write("1", to: "/proc/sys/net/\(path)")
         }
+        takeBackListeners(found)
         keepUp()
     }
 
@@ -186,7 +189,11 @@ package final class LocalEngine: Sendable {
                 spec: spec,
                 link: SandboxLink(
                     name: folder.name, host: host, tag: configuration.tag, folder: configuration.namespaceDirectory))
-            do throws(RuntimeError) { record.ports = try lease(spec.ports) } catch {
+            do throws(RuntimeError) {
+                record.ports = try lease(spec.ports)
+                if configuration.sharesNetwork { record.shared = try listeners.lease(spec.id) }
+            } catch {
+                hostPorts?.release(record.ports ?? [])
                 state.withLock { $0.pool.release(host) }
                 throw error
             }
@@ -225,7 +232,7 @@ package final class LocalEngine: Sendable {
         let pool = state.withLock { $0.pool }
         return PreparedSandbox(
             id: record.spec.id, namespacePath: record.link.namespacePath, address: pool.address(record.link.host),
-            addressV6: pool.addressV6(record.link.host), ports: record.ports ?? [])
+            addressV6: pool.addressV6(record.link.host), ports: record.ports ?? [], shared: record.shared)
     }
 
     package func logTail(of id: String, bytes: Int) async -> String {
@@ -247,6 +254,6 @@ package final class LocalEngine: Sendable {
     package func isolation(of id: String) async -> String {
         guard Self.isIdentifier(id), let record = SandboxRecord.read(from: folder(of: id).path) else { return "" }
         guard runtime.kind == .containers else { return "gVisor: a kernel of its own (\(runtime.executable))" }
-        return users.description(of: record.users)
+        return users.description(of: record.users) + (record.shared == nil ? "" : "; this machine's own network")
     }
 }

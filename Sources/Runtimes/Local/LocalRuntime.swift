@@ -1,6 +1,7 @@
 import Logging
 import Metrics
 import Netfilter
+import NetworkPolicy
 import Spelling
 import Synchronization
 import Tracing
@@ -16,6 +17,10 @@ package final class LocalRuntime: SandboxRuntime {
         // What gVisor's kernel has not written yet is in its memory, where no copy of files would find it.
         if engine.runtime.kind == .gVisor { capabilities.snapshots = false }
         capabilities.publishedPorts = engine.configuration.ports != nil
+        if engine.configuration.sharesNetwork {
+            // Whatever listens is reached past every gateway.
+            (capabilities.networkPolicy, capabilities.secureAccess) = (false, false)
+        }
         return capabilities
     }
     package var codes: RuntimeCodes { .docker }
@@ -66,13 +71,17 @@ package final class LocalRuntime: SandboxRuntime {
         let revision = image.revision
         let engineSpec = EngineSpec(spec, image, layers: below)
         try Self.goOn()
+        // One that is held gets its policy with its use.
+        if engine.configuration.sharesNetwork, !spec.isHeld { try Self.checkUnguarded(spec.policy) }
         let prepared = try await CreateStep.prepare.timed { () async throws(RuntimeError) in
             try await engine.prepare(engineSpec)
         }
         do throws(RuntimeError) {
             try Self.goOn()
-            try await CreateStep.protect.timed { () async throws(RuntimeError) in
-                try await namespaceGuard.protect(spec.id, namespace: prepared.namespace, policy: spec.policy)
+            if prepared.shared == nil {
+                try await CreateStep.protect.timed { () async throws(RuntimeError) in
+                    try await namespaceGuard.protect(spec.id, namespace: prepared.namespace, policy: spec.policy)
+                }
             }
             try Self.goOn()
             try await CreateStep.start.timed { () async throws(RuntimeError) in
@@ -83,7 +92,7 @@ package final class LocalRuntime: SandboxRuntime {
             await Task { try? await delete(spec.id) }.value
             throw error
         }
-        namespaces.withLock { $0[spec.id] = prepared.namespace }
+        if prepared.shared == nil { namespaces.withLock { $0[spec.id] = prepared.namespace } }
         var placement = prepared.placement
         placement.image = revision
         return placement
@@ -94,8 +103,12 @@ package final class LocalRuntime: SandboxRuntime {
     package func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement {
         do throws(RuntimeError) {
             guard let prepared = engine.found(use.id) else { throw .notFound(use.id) }
-            try await CreateStep.policy.timed { () async throws(RuntimeError) in
-                try await namespaceGuard.replace(use.id, with: use.policy)
+            if prepared.shared == nil {
+                try await CreateStep.policy.timed { () async throws(RuntimeError) in
+                    try await namespaceGuard.replace(use.id, with: use.policy)
+                }
+            } else {
+                try Self.checkUnguarded(use.policy)
             }
             try await CreateStep.begin.timed { () async throws(RuntimeError) in try await engine.begin(use) }
             return prepared.placement
@@ -151,14 +164,22 @@ package final class LocalRuntime: SandboxRuntime {
     package var leftovers: [Leftover] { engine.leftovers + layers.removals }
 
     package func inside<Result: Sendable>(_ id: String, _ body: @Sendable () throws -> Result) throws -> Result {
-        guard let namespace = namespaces.withLock({ $0[id] }) ?? found(id) else { throw RuntimeError.notFound(id) }
-        return try namespace.run(body)
+        if let namespace = namespaces.withLock({ $0[id] }) { return try namespace.run(body) }
+        guard let prepared = engine.found(id) else { throw RuntimeError.notFound(id) }
+        guard prepared.shared == nil else { return try body() }
+        namespaces.withLock { $0[id] = prepared.namespace }
+        return try prepared.namespace.run(body)
     }
 
-    private func found(_ id: String) -> NetworkNamespace? {
-        guard let namespace = engine.found(id)?.namespace else { return nil }
-        namespaces.withLock { $0[id] = namespace }
-        return namespace
+    package func serves(_ id: String, port: UInt16) -> Bool {
+        namespaces.withLock { $0[id] != nil } || engine.serves(id, port: port)
+    }
+
+    /// - Throws: if somebody would have to enforce the policy.
+    private static func checkUnguarded(_ policy: Policy) throws(RuntimeError) {
+        guard policy == .allowAll else {
+            throw .policyRefused("networkPolicy cannot be enforced in this machine's own network (local.network_mode)")
+        }
     }
 
     /// The image of a sandbox, and the borrowed layers above it, the topmost first.
@@ -224,7 +245,8 @@ extension PreparedSandbox {
     var namespace: NetworkNamespace { NetworkNamespace(existing: namespacePath) }
 
     var placement: SandboxPlacement {
-        SandboxPlacement(
+        if let shared { return SandboxPlacement(.absent, .shared(ports: shared.services)) }
+        return SandboxPlacement(
             .namespace(path: namespacePath), .machine(address: "\(address)", addressV6: "\(addressV6)"),
             hostPorts: ports)
     }

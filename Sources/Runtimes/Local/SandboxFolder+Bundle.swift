@@ -5,12 +5,13 @@ extension SandboxFolder {
     func writeBundle(
         of record: SandboxRecord, _ configuration: LocalConfiguration, _ users: SandboxUsers?
     ) throws(RuntimeError) {
-        let spec = record.spec
+        var spec = record.spec
+        if let shared = record.shared { spec.environment = shared.environment(spec.environment) }
         // As the OCI runtime sees them.
         let seen = RuntimeView.folder
         let files = SandboxFiles(
             hostname: record.hostname, system: seen.system, token: spec.execdToken == nil ? nil : seen.file("token"),
-            isolation: record.isolates ? seen.isolation : nil,
+            isolation: record.isolates ? seen.isolation : nil, sharedPort: record.shared?.execd,
             volumes: VolumePlan(spec.volumes ?? []).entries.map(\.volume).enumerated().map { place, volume in
                 .init(
                     mountPath: "\(volume.mountPath)", source: VolumeMounts.target(place, in: seen),

@@ -77,7 +77,7 @@ extension SandboxFolder {
         disk.unmount()
     }
 
-    private static func failure(_ action: String) -> RuntimeError {
+    static func failure(_ action: String) -> RuntimeError {
         .system(action: action, reason: String(cString: strerror(errno)))
     }
 }

@@ -23,7 +23,8 @@ extension SandboxFolder {
     func findAgain(_ record: SandboxRecord, _ process: SandboxProcess?) throws(RuntimeError) {
         guard let process else { return try disk.remount() }
         let namespace = record.link.namespace
-        if !namespace.exists {
+        // One that shares the machine's network has none: this machine's must never be taken for it.
+        if record.shared == nil, !namespace.exists {
             do throws(NetfilterError) { try namespace.attach(process: process.pid) } catch {
                 throw .system(action: "finding the network", reason: "\(error)")
             }

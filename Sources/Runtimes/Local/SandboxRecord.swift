@@ -16,10 +16,12 @@ struct SandboxRecord: Codable, Hashable, Sendable {
     var users: IdentifierRange?
     /// The ports of the machine that it has; nil for none.
     var ports: [PublishedPort]?
+    /// Its ports on this machine; nil if it has a network of its own, as all sandboxes of earlier servers have.
+    var shared: SharedNetwork?
 
     /// Whether execd can build isolated sessions. Not without a user namespace: its first process would have the machine's own
-    /// CAP_SYS_ADMIN.
-    var isolates: Bool { spec.isolates == true && users != nil }
+    /// CAP_SYS_ADMIN. Nor in the machine's network, where no process of a sandbox has CAP_NET_ADMIN of any kind.
+    var isolates: Bool { spec.isolates == true && users != nil && shared == nil }
 
     var hostname: String { "sandbox-" + spec.id.prefix(8) }
 

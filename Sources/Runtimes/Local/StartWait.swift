@@ -16,7 +16,8 @@ struct StartWait: Sendable {
     }
 
     let address: IPv4Address
-    let namespace: NetworkNamespace
+    /// nil for this machine's own.
+    let namespace: NetworkNamespace?
     static let execdPort: UInt16 = 44772
     var port = Self.execdPort
     /// How long execd may take to listen.
@@ -49,6 +50,7 @@ struct StartWait: Sendable {
     }
 
     private func listensInside() -> Bool {
+        guard let namespace else { return false }
         let port = port
         return
             (try? namespace.run { Self.dial(IPv4Address("127.0.0.1")!, port, within: 1000, watching: -1) == .reached })

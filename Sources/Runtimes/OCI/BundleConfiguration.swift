@@ -147,10 +147,13 @@ extension BundleConfiguration {
         environment["HOME"] = environment["HOME"] ?? "/root"
         let isolates = files.isolation != nil
         let filter = isolates ? Filter.isolating : Filter.usual
-        let capabilities = Self.capabilities + (isolates ? Self.forSessions : [])
+        // Of a network of its own it may have every port; of the machine's, what any user may have.
+        let capabilities =
+            Self.capabilities.filter { files.sharedPort == nil || $0 != "CAP_NET_BIND_SERVICE" }
+            + (isolates ? Self.forSessions : [])
         process = Process(
             args: Self.arguments(
-                spec, hasToken: files.token != nil, isolates: isolates, maxOutputLine: maxOutputLine),
+                spec, files, isolates: isolates, maxOutputLine: maxOutputLine),
             env: environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }, cwd: spec.workingDirectory,
             capabilities: .init(bounding: capabilities, effective: capabilities, permitted: capabilities))
         root = Root(path: rootfs)
@@ -184,13 +187,16 @@ extension BundleConfiguration {
     }
 
     private static func arguments(
-        _ spec: EngineSpec, hasToken: Bool, isolates: Bool, maxOutputLine: Int?
+        _ spec: EngineSpec, _ files: SandboxFiles, isolates: Bool, maxOutputLine: Int?
     ) -> [String] {
         func list(_ numbers: [CInt]) -> String { numbers.map(String.init).joined(separator: ",") }
         let groups = ControlGroup.numbersInside
         var arguments = [execdPath, "--report", String(EndWatch.descriptorInside)]
         arguments += ["--own-group", list(groups.server), "--command-group", list(groups.programs)]
-        if hasToken { arguments += ["--token-file", tokenPath] }
+        if let port = files.sharedPort {
+            arguments += ["--port", String(port), "--listener", String(ControlGroup.nextInside)]
+        }
+        if files.token != nil { arguments += ["--token-file", tokenPath] }
         if isolates { arguments += ["--isolation", isolationPath] }
         if let maxOutputLine { arguments += ["--longest-line", String(maxOutputLine)] }
         if let user = spec.user { arguments += ["--program-user", user] }
@@ -253,6 +259,9 @@ struct SandboxFiles: Hashable, Sendable {
     var token: String?
     /// The folder of what isolated sessions change; nil if the sandbox has none.
     var isolation: String?
+    /// The port of this machine where execd listens, by the descriptor `ControlGroup.nextInside`; nil where the sandbox has a
+    /// network of its own.
+    var sharedPort: UInt16?
     var volumes: [VolumePoint] = []
 
     struct VolumePoint: Hashable, Sendable {

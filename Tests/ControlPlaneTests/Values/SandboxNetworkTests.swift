@@ -25,6 +25,26 @@ import Testing
         #expect(try JSONValue(text.utf8).decode(SandboxNetwork.self) == network)
     }
 
+    @Test
+    func `of a sandbox that shares the machine's network every port is dialled from inside, some under other numbers`()
+        throws
+    {
+        let routes = RouteTable(policySocket: "/none", credentialKey: [1])
+        var sandbox = Sandbox.sample("a")
+        sandbox.network = SandboxNetwork(SandboxPlacement(.absent, .shared(ports: [44772: 40001, 44771: 40002])))
+        let text = try JSONEncoder().encode(sandbox.network)
+        #expect(try JSONValue([UInt8](text)).decode(SandboxNetwork.self) == sandbox.network)
+        routes.set("a", sandbox)
+        #expect(routes.enterable(sandbox.incarnation) == "a")
+        for (port, target) in [(44772, 40001), (44771, 40002), (22, 22), (8000, 8000)] {
+            guard case .found(let backend) = routes.lookup(sandbox: "a", port: port) else {
+                Issue.record("\(port)")
+                continue
+            }
+            #expect(backend.address == .tcp(host: "127.0.0.1", port: target) && backend.isInside)
+        }
+    }
+
     @Test func `of a machine with published ports no other port is dialled`() throws {
         let routes = RouteTable(policySocket: "/none", credentialKey: [1])
         var sandbox = Sandbox.sample("a")

@@ -286,6 +286,7 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         ("[runtime]\ntype = \"kubernetes\"", "runtime.type"), ("[store]\ntype = \"postgresql\"", "store.type"),
         ("[log]\nlevel = \"LOUD\"", "log.level"), ("[ingress]\nmode = \"direct\"", "ingress.mode"),
         ("[ingress.gateway.route]\nmode = \"x\"", "route.mode"), ("[local]\ntag = \"toolong\"", "local.tag"),
+        ("[local]\nnetwork_mode = \"bridge\"", "local.network_mode"),
         ("[local]\nuser_namespaces = \"maybe\"", "local.user_namespaces"), ("[local]\nids_base = 0", "local.ids_base"),
         ("[local]\nids_count = 65535", "local.ids_count"), ("[local]\nids_base = -1", "local.ids_base"),
         ("[local]\nids_base = 4294901760", "local.ids_base"), ("[local]\nids_count = 9223372036854775807", "ids_count"),

@@ -62,6 +62,10 @@ import Testing
         (serving.stateFile, serving.started) = (3, 4)
         #expect(serving.serving.suffix(4) == ["--state", "3", "--started", "4"])
         #expect(try Options.parse(serving.serving).started == 4)
+        serving.listener = 9
+        #expect(serving.serving.suffix(2) == ["--listener", "5"], "the number of the copy that the API gets")
+        (serving.stateFile, serving.started) = (nil, nil)
+        #expect(try Options.parse(serving.serving).listener == 3)
     }
 
     @Test func `what execd reads at its start is known to those who begin it later`() {

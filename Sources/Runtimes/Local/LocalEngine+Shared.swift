@@ -1,0 +1,50 @@
+import Addresses
+import Logging
+import Netfilter
+import Synchronization
+
+/// Sandboxes that share the machine's network (docs/networking.md#the-machines-own-network).
+extension LocalEngine {
+    /// Where this machine dials a sandbox's execd.
+    func execd(of record: SandboxRecord) -> (address: IPv4Address, port: UInt16) {
+        guard let shared = record.shared else {
+            return (state.withLock { $0.pool.address(record.link.host) }, StartWait.execdPort)
+        }
+        return (SharedNetwork.address, shared.execd)
+    }
+
+    /// The network of a new sandbox: a link of its own, or nothing but its /sys.
+    func makeNetwork(of record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
+        let id = record.spec.id
+        guard record.shared != nil else {
+            let pool = state.withLock { $0.pool }
+            return try Self.translated("making the network of \(id)") { () throws(NetfilterError) in
+                try record.link.create(pool: pool, users: record.users) { folder.mountSystem() }
+            }
+        }
+        // Without one its root would be the machine's, whom others on the same network trust.
+        guard let users = record.users else { throw .noUserNamespaces("local.network_mode = \"host\" needs them") }
+        try listeners.give(id, to: users)
+        guard folder.mountSystem() else { throw SandboxFolder.failure("mounting a /sys for \(id)") }
+    }
+
+    /// Holds the ports of sandboxes of an earlier server.
+    func takeBackListeners(_ found: [(record: SandboxRecord, folder: SandboxFolder)]) {
+        for (record, folder) in found {
+            guard let shared = record.shared else { continue }
+            guard !listeners.takeBack(record.spec.id, shared, from: process(in: folder)) else { continue }
+            logger.warning(
+                "a port of a sandbox is not this server's to hold",
+                metadata: ["sandbox": "\(record.spec.id)", "port": "\(shared.execd)"])
+        }
+    }
+
+    /// Whether all that listens on a port belongs to the sandbox, and something does. True of any port where it has a network of
+    /// its own.
+    func serves(_ id: String, port: UInt16) -> Bool {
+        guard let (record, _) = try? known(id) else { return false }
+        guard record.shared != nil else { return true }
+        guard let users = record.users, let found = try? ListeningSockets().users(ofPort: port) else { return false }
+        return !found.isEmpty && found.allSatisfy(users.all.contains)
+    }
+}

@@ -1,0 +1,43 @@
+import Addresses
+import Netfilter
+import NetworkPolicy
+import System
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+@Suite struct ListeningSocketsTests {
+    /// A socket that is bound to a port of loopback, and its port.
+    private func bound(_ address: String = "127.0.0.1") -> (socket: CInt, port: UInt16) {
+        let ip = IPAddress(address)!
+        let socket = Glibc.socket(ip.isIPv4 ? AF_INET : AF_INET6, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        #expect(RawSocketAddress(ip, port: 0).bind(socket) == 0)
+        var place = sockaddr_in6()
+        var length = socklen_t(MemoryLayout<sockaddr_in6>.size)
+        withUnsafeMutablePointer(to: &place) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { _ = getsockname(socket, $0, &length) }
+        }
+        // At the same place in both families.
+        return (socket, UInt16(bigEndian: place.sin6_port))
+    }
+
+    @Test(arguments: ["127.0.0.1", "::1"]) func `who listens on a port is known, from when it listens`(
+        _ address: String
+    ) throws {
+        let (socket, port) = bound(address)
+        defer { close(socket) }
+        #expect(try ListeningSockets().users(ofPort: port) == [])
+        listen(socket, 1)
+        #expect(try ListeningSockets().users(ofPort: port) == [getuid()])
+    }
+
+    @Test func `a socket that was given away is its new owner's`() throws {
+        let (socket, port) = bound()
+        defer { close(socket) }
+        #expect(fchown(socket, 12345, 12345) == 0)
+        listen(socket, 1)
+        #expect(try ListeningSockets().users(ofPort: port) == [12345])
+    }
+}
