@@ -32,6 +32,8 @@ package final class Sidecar: EgressController {
     private let outlets: (audit: AuditLog?, webhook: DenyWebhook?)
     /// For the program's own requests.
     package let client: HTTPClient
+    /// Of the policy API's connections.
+    let apiMark = UInt32.random(in: 1 ... .max)
 
     /// Drops everything but loopback until a policy is in force. Call it before anything else.
     /// - Throws: `EgressError.guardedTwice` where a sidecar runs already; the first one then continues unchanged.
@@ -110,7 +112,7 @@ package final class Sidecar: EgressController {
         let ruleset = SidecarRuleset(
             apiPort: configuration.address.port, upstreams: dnsConfiguration.upstreams, shared: shared,
             neighbours: guarded.neighbours, answersInside: configuration.answersInside,
-            reporting: guarded.guardian.reporting)
+            reporting: guarded.guardian.reporting, apiMark: apiMark)
         try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
         beside.set { [weak self] () throws(EgressError) in try self?.restoreBeside(ruleset) }
     }

@@ -97,18 +97,8 @@ package final class SidecarServer: Sendable {
         refreshing = loop.scheduleRepeatedAsyncTask(initialDelay: Self.interval, delay: Self.interval) { _ in
             loop.makeFutureWithTask { try await Blocking.run { sidecar.refresh() } }
         }
-        let address = sidecar.configuration.address
-        let port = Int(address.port)
-        if let host = address.host {
-            try server.startWaiting(on: .tcp(host: "\(host)", port: port))
-        } else {
-            do {
-                try server.startWaiting(on: .tcp(host: "::", port: port))
-            } catch let error as IOError where error.errnoCode != EADDRINUSE {
-                // A kernel without IPv6.
-                try server.startWaiting(on: .tcp(host: "0.0.0.0", port: port))
-            }
-        }
+        try server.startWaiting(
+            on: .open(descriptor: try SidecarListener.open(sidecar.configuration.address, mark: sidecar.apiMark)))
     }
 
     /// Stops serving and answering names. The rules stay.

@@ -23,6 +23,9 @@ struct SidecarRuleset: Hashable, Sendable {
     /// Whether the policy API may be asked by loopback.
     var answersInside = false
     var reporting = RefusalReporting.counted
+    /// Of the policy API's socket and its connections. Only who may change these rules can set one (SO_MARK, socket(7)): what
+    /// else listens on the port, when no sidecar does, answers nobody, and is told no token.
+    var apiMark: UInt32
 
     /// - Parameter claiming: refused where another sidecar runs, before anything is changed.
     static func close(claiming: Bool = false) -> Transaction {
@@ -50,11 +53,10 @@ struct SidecarRuleset: Hashable, Sendable {
         change.addRefusals([.reserved], table: Self.table, to: "refuse", reporting)
         add(output, to: "output", .output, &change)
         add(input, to: "input", .input, &change)
-        if let mark = shared.filterMark {
-            // Clear the mark after the last rule that needs it and before a packet socket can see it.
-            let scrub: [Expression] = [.setMeta(.mark, 0), .setMeta(.priority, 0)]
-            add([.from(mark) + scrub], to: "postrouting", .postrouting, &change)
-        }
+        // Clear the marks after the last rule that needs them and before a packet socket can see them.
+        let scrub: [Expression] = [.setMeta(.mark, 0), .setMeta(.priority, 0)]
+        let scrubbed = (shared.filterMark.map { [.from($0) + scrub] } ?? []) + [.mark(apiMark) + scrub]
+        add(scrubbed, to: "postrouting", .postrouting, &change)
         change.removeTable(Self.closedTable)
         return change
     }
@@ -70,7 +72,9 @@ struct SidecarRuleset: Hashable, Sendable {
     private var output: [[Expression]] {
         let refuse: [Expression] = [.verdict(.goto(RefusalReason.reserved.chain))]
         let pass: [Expression] = [.verdict(.accept)]
-        var rules = shared.matches.map { $0 + pass } + forgeries
+        let answers: [Expression] = .sourcePort(apiPort, transport: IPProtocol.tcp)
+        var rules = [answers + .mark(apiMark) + pass, answers + .noReset + [.verdict(.drop)]]
+        rules += shared.matches.map { $0 + pass } + forgeries
         if answersInside {
             rules += CIDRBlock.loopback.map {
                 .destinationPort(apiPort, transport: IPProtocol.tcp) + .destination($0) + pass

@@ -134,6 +134,34 @@ import Testing
         #expect(try sidecar.call("GET", "/policy", to: "fd00:99::2").status == 200, "from outside it is there")
     }
 
+    @Test func `what takes the policy API's port while no sidecar runs answers nobody`() async throws {
+        let sidecar = try RunningSidecar()
+        try await sidecar.serve()
+        sidecar.kill()
+        let other: UInt16 = 18081
+        let impostors = try [RunningSidecar.apiPort, other].map { port in
+            try sidecar.network.sandbox.run {
+                let listener = socket(AF_INET6, Int32(SOCK_STREAM.rawValue), 0)
+                guard SocketAddressBytes("::", port).with({ bind(listener, $0, $1) }) == 0, listen(listener, 8) == 0
+                else { throw RunningSidecar.Failure(what: "port \(port) is taken") }
+                return listener
+            }
+        }
+        defer { for impostor in impostors { close(impostor) } }
+        let asked = try sidecar.network.outside.run {
+            let asking = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+            _ = SocketAddressBytes(TestNetwork.sandboxAddress, RunningSidecar.apiPort).with { connect(asking, $0, $1) }
+            return asking
+        }
+        defer { close(asked) }
+        let (reached, error) = try Probe.open(
+            Int32(SOCK_STREAM.rawValue), to: TestNetwork.sandboxAddress, port: other, from: sidecar.network.outside)
+        close(reached)
+        #expect(error == 0, "what is asked later, on another port, has been answered by now")
+        var waiting = pollfd(fd: asked, events: Int16(POLLOUT), revents: 0)
+        #expect(poll(&waiting, 1, 0) == 0)
+    }
+
     @Test func `in the mode of names alone, addresses are open and names are not`() async throws {
         let sidecar = try RunningSidecar()
         try await sidecar.serve(["MODE": "dns", "RULES": Self.denyAllButOne])
