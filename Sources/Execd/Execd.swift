@@ -46,7 +46,17 @@ package enum Execd {
         if let descriptor = options.variablesTo {
             return (try? File.write(VariableList.bytes(environment), to: descriptor)) == nil ? 1 : 0
         }
-        let environment = environment.merging(options.variables) { _, new in new }
+        var environment = environment
+        if let path = options.variablesFile {
+            do throws(SystemCallError) {
+                let told = VariableList.parse(try File.read(path, limit: VariableList.maxBytes))
+                environment.merge(told) { _, new in new }
+            } catch {
+                Bootstrap.complain("cannot read \(path): \(error)")
+                return 2
+            }
+        }
+        environment.merge(options.variables) { _, new in new }
         if !options.serves {
             // With a socket of its own the sandbox shares a network, where others may listen.
             if options.listener == nil { options.sidecar = .found() }

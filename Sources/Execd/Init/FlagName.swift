@@ -12,6 +12,7 @@ enum FlagName: String, CaseIterable {
     case commandGroup = "command-group"
     case statusFile = "lifecycle-startup-status-file"
     case variablesTo = "variables-to"
+    case variablesFile = "variables-file"
     case programUser = "program-user"
     case accessToken = "access-token"
     case jupyterHost = "jupyter-host"

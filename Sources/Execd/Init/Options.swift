@@ -44,6 +44,8 @@ struct Options: Hashable, Sendable {
     var sidecar = PolicySidecar()
     /// What only has to be printed.
     var answer: String?
+    /// A file with variables that go over those of the environment, as the kernel writes them; read once, by init.
+    var variablesFile: String?
     /// The descriptor that this process's variables are to be written to, and nothing else done.
     var variablesTo: CInt?
     /// Whether this process serves the API; init starts itself again with this set.
@@ -65,7 +67,7 @@ struct Options: Hashable, Sendable {
     }
 
     static let usage =
-        "usage: execd [--help] [--version] [--port PORT] [--token-file FILE] [--access-token TOKEN] [--log-level 0-7] "
+        "usage: execd [--help] [--version] [--port PORT] [--token-file FILE] [--variables-file FILE] [--access-token TOKEN] [--log-level 0-7] "
         + "[--longest-line BYTES] [--jupyter-host URL] [--jupyter-token TOKEN] [--isolation-config FILE] "
         + "[--graceful-shutdown-timeout DURATION] [--jupyter-idle-poll-interval DURATION] [--runtime-init] "
         + "[--lifecycle-startup-status-file FILE] [--report DESCRIPTOR] [--own-group DESCRIPTORS] "
@@ -159,6 +161,7 @@ struct Options: Hashable, Sendable {
         case .report: report = try number(0...1023)
         case .state: stateFile = try number(3...1023)
         case .variablesTo: variablesTo = try number(3...1023)
+        case .variablesFile: variablesFile = value
         case .statusFile: statusFile = value
         case .programUser:
             guard !value.isEmpty else { throw OptionError("--program-user needs \(name.wants)") }
