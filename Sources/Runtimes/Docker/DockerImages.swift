@@ -8,10 +8,8 @@ import System
 final class DockerImages: Sendable {
     private let engine: EngineClient
     private let policy: PullPolicy
-    private let flights = SingleFlight<Wanted, EngineImage>()
-    /// Images that were fetched with credentials, by their canonical names. Others get them from the registry, or not.
-    private let restricted: Mutex<Set<String>>
-    private let record: String
+    private let fetches = WantedJobs<Wanted, EngineImage, ImageError>()
+    private let privates: PrivateImages
     /// Of the engine's machine, in the words of images; asked for once.
     private let platform = Mutex<String?>(nil)
 
@@ -20,44 +18,49 @@ final class DockerImages: Sendable {
         var credentials: RegistryCredentials?
     }
 
-    /// - Parameter folder: of the file with the names of restricted images.
+    /// - Parameter folder: of the file with the ids of private images.
     init(_ engine: EngineClient, policy: PullPolicy, folder: String) {
         self.engine = engine
         self.policy = policy
-        record = folder + "/restricted-images"
-        restricted = Mutex(Set((File.text(record) ?? "").split(separator: "\n").map(String.init)))
+        privates = PrivateImages(folder: folder)
     }
 
-    /// The image of a request.
-    /// - Throws: `.image`, `.unavailable`.
+    /// The image of a request. Fetching it ends with the last request that waits for it.
+    /// - Throws: `.image`, `.unavailable`, `.cancelled`.
     func image(_ text: String, _ credentials: RegistryCredentials?) async throws(RuntimeError) -> EngineImage {
+        let found: EngineImage?
         do throws(ImageError) {
             let wanted = Wanted(reference: try ImageReference(text), credentials: credentials)
-            return try await flights.run(wanted) { [self] () throws(ImageError) in try await ready(wanted) }
+            // A snapshot is asked for by its id in this server's store, which knows whose it is.
+            guard wanted.reference.name != Self.snapshots else { throw ImageError.notFound(wanted.reference.familiar) }
+            found = try await fetches.run(wanted) { [self] () throws(ImageError) in try await ready(wanted) }
         } catch {
             throw .image(reason: "\(error)", isCallersFault: error.isCallersFault)
         }
+        guard let found else { throw .cancelled }
+        return found
     }
 
+    private static let snapshots = "\(ImageReference.defaultRegistry)/library/\(DockerNames.snapshots)"
+
     private func ready(_ wanted: Wanted) async throws(ImageError) -> EngineImage {
-        let name = wanted.reference.familiar
+        let reference = wanted.reference
         do throws(EngineFailure) {
+            try await settle()
             let platform = try await platform()
-            let isRestricted = restricted.withLock { $0.contains("\(wanted.reference)") }
-            if policy != .always, wanted.credentials == nil, !isRestricted || policy == .never,
-                let found = try await find(name), found.platform == platform
+            if policy == .never || policy == .missing && wanted.credentials == nil,
+                let found = try await find(reference), found.platform == platform, privates.isOpen(found.id)
             {
                 return found
             }
             guard policy != .never else { throw EngineFailure(.refused(404), "not found: docker.pull_policy is never") }
-            try await pull(wanted, platform: platform)
-            guard let found = try await find(name) else { throw EngineFailure(.malformed, "it is gone again") }
-            return found
+            return wanted.credentials == nil
+                ? try await fetchOpenly(wanted, platform) : try await fetchPrivately(wanted, platform)
         } catch {
             switch error.kind {
             // It is the engine that is away, not the registry.
-            case .away, .cancelled, .malformed: throw .pullFailed(name, reason: "\(error)")
-            case .refused: throw PullProgress.error("\(error)", for: wanted.reference, platform: "the engine's machine")
+            case .away, .cancelled, .malformed: throw .pullFailed(reference.familiar, reason: "\(error)")
+            case .refused: throw PullProgress.error("\(error)", for: reference, platform: "the engine's machine")
             }
         }
     }
@@ -69,11 +72,81 @@ final class DockerImages: Sendable {
         return told
     }
 
+    /// - Parameter name: any that the engine knows, of this server's own.
     func find(_ name: String) async throws(EngineFailure) -> EngineImage? {
         try await engine.find(EngineCall("GET", "images", name, "json"))
     }
 
-    private func pull(_ wanted: Wanted, platform: String) async throws(EngineFailure) {
+    private func find(_ reference: ImageReference) async throws(EngineFailure) -> EngineImage? {
+        let found = try await find(reference.familiar)
+        return found?.isNamed(reference) == true ? found : nil
+    }
+
+    // MARK: fetching
+
+    private func fetchOpenly(_ wanted: Wanted, _ platform: String) async throws(EngineFailure) -> EngineImage {
+        try await pull(wanted, platform)
+        guard let found = try await find(wanted.reference) else { throw Self.gone }
+        try checkOrigin(found, wanted)
+        try Self.noting { () throws(SystemCallError) in try privates.release(found.id) }
+        return found
+    }
+
+    private func fetchPrivately(_ wanted: Wanted, _ platform: String) async throws(EngineFailure) -> EngineImage {
+        let name = wanted.reference.familiar, changes = privates.changes
+        let before: [ListedImage] = try await engine.get(EngineCall("GET", "images", "json", query: [("all", "true")]))
+        let begun = try Self.noting { () throws(SystemCallError) in
+            try privates.begin(name, before: Set(before.map(\.id)), asOf: changes)
+        }
+        guard let begun else {
+            throw EngineFailure(
+                .malformed, "there are \(PrivateImages.limit) private images in the engine: remove some")
+        }
+        let outcome: Result<Void, EngineFailure>
+        do throws(EngineFailure) { outcome = .success(try await pull(wanted, platform)) } catch {
+            outcome = .failure(error)
+        }
+        // In a task of its own, because this one may have been cancelled: something may have come all the same.
+        let found = await Task { () -> Result<EngineImage?, EngineFailure> in
+            do throws(EngineFailure) { return .success(try await self.find(wanted.reference)) } catch {
+                return .failure(error)
+            }
+        }.value
+        try Self.noting { () throws(SystemCallError) in
+            guard case .success(let image) = found else { return try privates.leave(begun) }
+            try privates.end(begun, image.map { (id: $0.id, repository: wanted.reference.name) })
+        }
+        try outcome.get()
+        guard let image = try found.get() else { throw Self.gone }
+        try checkOrigin(image, wanted)
+        return image
+    }
+
+    private func checkOrigin(_ image: EngineImage, _ wanted: Wanted) throws(EngineFailure) {
+        guard privates.isOfAnother(image.id, than: wanted.reference.name) else { return }
+        throw EngineFailure(.refused(403), "access denied: the engine has this image, privately, from another place")
+    }
+
+    private static let gone = EngineFailure(.malformed, "it is gone again")
+
+    /// Of fetches that an earlier server has not seen the end of, or whose end the engine's has hidden.
+    private func settle() async throws(EngineFailure) {
+        for name in privates.unsettled {
+            let image = try await find(name)
+            try Self.noting { () throws(SystemCallError) in
+                try privates.settle(
+                    name, image.map { (id: $0.id, repository: (try? ImageReference(name).name) ?? name) })
+            }
+        }
+    }
+
+    private static func noting<Value>(_ body: () throws(SystemCallError) -> Value) throws(EngineFailure) -> Value {
+        do throws(SystemCallError) { return try body() } catch {
+            throw EngineFailure(.malformed, "which images are private cannot be written down: \(error)")
+        }
+    }
+
+    private func pull(_ wanted: Wanted, _ platform: String) async throws(EngineFailure) {
         let reference = wanted.reference
         var call = EngineCall(
             "POST", "images", "create",
@@ -82,8 +155,6 @@ final class DockerImages: Sendable {
                 ("platform", platform),
             ])
         call.registryAuth = wanted.credentials.map { $0.engineHeader(registry: reference.registry) }
-        // Before it is there for anybody.
-        if wanted.credentials != nil { restrict(reference) }
         do throws(EngineFailure) {
             var lines = try await engine.stream(call).lines
             while let line = try await Self.next(&lines, of: engine) {
@@ -93,7 +164,6 @@ final class DockerImages: Sendable {
             guard let credentials = wanted.credentials else { throw error }
             throw EngineFailure(error.kind, credentials.scrub("\(error)"))
         }
-        if wanted.credentials == nil { release(reference) }
     }
 
     private static func next(
@@ -101,18 +171,6 @@ final class DockerImages: Sendable {
     ) async throws(EngineFailure) -> [UInt8]? {
         do throws(HTTPClientError) { return try await lines.next() } catch {
             throw EngineFailure(error, engine: "\(engine.address)")
-        }
-    }
-
-    private func restrict(_ reference: ImageReference) { change { $0.insert("\(reference)").inserted } }
-    /// The registry has just given it to somebody without credentials.
-    private func release(_ reference: ImageReference) { change { $0.remove("\(reference)") != nil } }
-
-    private func change(_ body: (inout Set<String>) -> Bool) {
-        restricted.withLock { names in
-            guard body(&names) else { return }
-            let text = names.sorted().map { $0 + "\n" }.joined()
-            try? File.replace(record, with: Array(text.utf8), mode: 0o600)
         }
     }
 }

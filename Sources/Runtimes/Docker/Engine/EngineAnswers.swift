@@ -13,10 +13,13 @@ struct ContainerFacts: Decodable, Hashable, Sendable {
         var exitCode: Int32
         /// Why it could not be started.
         var error: String?
+        /// When it was started last, in the engine's words: another one for each start.
+        var startedAt: String?
 
         enum CodingKeys: String, CodingKey {
             case status = "Status", isRunning = "Running", isPaused = "Paused", isRestarting = "Restarting"
             case isOutOfMemory = "OOMKilled", process = "Pid", exitCode = "ExitCode", error = "Error"
+            case startedAt = "StartedAt"
         }
     }
     struct Configuration: Decodable, Hashable, Sendable {
@@ -38,6 +41,13 @@ struct ContainerFacts: Decodable, Hashable, Sendable {
         enum CodingKeys: String, CodingKey { case all = "Networks" }
     }
 
+    struct Mount: Decodable, Hashable, Sendable {
+        /// On the engine's machine.
+        var source: String?
+        var target: String
+        enum CodingKeys: String, CodingKey { case source = "Source", target = "Destination" }
+    }
+
     /// 64 hexadecimal digits.
     var id: String
     var state: State
@@ -46,10 +56,11 @@ struct ContainerFacts: Decodable, Hashable, Sendable {
     /// The id of its image.
     var image: String
     var networks: Networks?
+    var mounts: [Mount]?
 
     enum CodingKeys: String, CodingKey {
         case id = "Id", state = "State", configuration = "Config", resources = "HostConfig", image = "Image"
-        case networks = "NetworkSettings"
+        case networks = "NetworkSettings", mounts = "Mounts"
     }
 
     /// In the engine's network, of which ours have one.
@@ -93,7 +104,11 @@ struct EngineImage: Decodable, Hashable, Sendable {
         var user: String?
         var environment: [String]?
         var labels: [ExactName: String]?
-        enum CodingKeys: String, CodingKey { case user = "User", environment = "Env", labels = "Labels" }
+        /// Paths at which every container of it gets a volume.
+        var volumes: [ExactName: JSONIgnored]?
+        enum CodingKeys: String, CodingKey {
+            case user = "User", environment = "Env", labels = "Labels", volumes = "Volumes"
+        }
     }
 
     /// `sha256:` and 64 hexadecimal digits.
@@ -102,9 +117,21 @@ struct EngineImage: Decodable, Hashable, Sendable {
     var architecture: String
     var configuration: Configuration?
     var tags: [String]?
+    var digests: [String]?
 
     enum CodingKeys: String, CodingKey {
         case id = "Id", system = "Os", architecture = "Architecture", configuration = "Config", tags = "RepoTags"
+        case digests = "RepoDigests"
+    }
+
+    var volumePaths: [String] { (configuration?.volumes ?? [:]).keys.map(\.text).sorted() }
+
+    /// Whether this is one of its names. Engines find images by their ids and parts of them, too, which are nobody's to ask for.
+    func isNamed(_ reference: ImageReference) -> Bool {
+        (reference.digest == nil ? tags : digests)?.contains { text in
+            guard let name = try? ImageReference(text), name.name == reference.name else { return false }
+            return reference.digest.map { name.digest == $0 } ?? (name.tag == reference.tag)
+        } ?? false
     }
 
     /// Whom its program runs as, in its own words; nil for root, of whom nothing has to be said.
@@ -144,12 +171,15 @@ struct EngineInfo: Decodable, Hashable, Sendable {
     var version: String
     /// By the names that containers ask for.
     var runtimes: [ExactName: Runtime]?
+    /// The folder of the engine's own files, on its machine.
+    var folder: String?
     struct Runtime: Decodable, Hashable, Sendable {
         var arguments: [String]?
         enum CodingKeys: String, CodingKey { case arguments = "runtimeArgs" }
     }
     enum CodingKeys: String, CodingKey {
         case system = "OSType", architecture = "Architecture", version = "ServerVersion", runtimes = "Runtimes"
+        case folder = "DockerRootDir"
     }
 
     /// In the words of images.
