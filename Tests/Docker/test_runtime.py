@@ -4,63 +4,11 @@ import json
 
 import pytest
 from opensandbox.models.sandboxes import NetworkRule
-from plain_engine import PlainEngine
-from support.server import BASE_IMAGE, IMAGE, SLEEP, AllInOneServer, deny_but
+from plain_server import body, container, engine, plain_engine, reaches, run, server  # noqa: F401
+from support.server import IMAGE, SLEEP, deny_but
 from support.waiting import eventually
 
 CODE = "DOCKER::SANDBOX_START_FAILED"
-
-
-@pytest.fixture(scope="module")
-def plain_engine(tmp_path_factory):
-    engine = PlainEngine(tmp_path_factory.mktemp("plain"))
-    try:
-        engine.load(IMAGE, BASE_IMAGE)
-        yield engine
-    finally:
-        engine.close()
-
-
-@pytest.fixture(scope="module")
-def server(world, plain_engine):
-    server = AllInOneServer(world, tables=plain_engine.tables)
-    try:
-        yield server.start()
-    finally:
-        server.tear_down()
-
-
-@pytest.fixture
-def engine(plain_engine):
-    """Whatever a test makes in the engine is gone behind it; execd's own volume is there from the first create on."""
-    before = plain_engine.inventory()
-    yield plain_engine
-
-    def left():
-        after = plain_engine.inventory()
-        return {
-            kind: names for kind in after
-            if (names := {name for name in after[kind] - before[kind] if not name.startswith("sallyport-execd-")})}
-
-    eventually(lambda: not left(), what="an engine with nothing left in it")
-
-
-def container(engine, sandbox):
-    return json.loads(engine.run("inspect", f"sandbox-{sandbox.id}").stdout)[0]
-
-
-def run(sandbox, command):
-    done = sandbox.commands.run(command)
-    return "".join(part.text for part in done.logs.stdout).strip()
-
-
-def reaches(sandbox, url):
-    return "outside" in run(sandbox, f"curl --silent --max-time 3 {url} || true")
-
-
-def body(**more):
-    return {"image": {"uri": IMAGE}, "entrypoint": SLEEP, "timeout": 600,
-            "resourceLimits": {"cpu": "1", "memory": "256Mi"}, **more}
 
 
 def test_a_sandbox_runs_commands_and_keeps_files(engine, create):
@@ -76,7 +24,7 @@ def test_a_container_has_what_the_request_and_the_contract_say(engine, create):
     text = engine.run("inspect", f"sandbox-{sandbox.id}").stdout
     assert "swordfish" not in text, "a request's variables are told to execd alone"
     found = json.loads(text)[0]
-    assert "EXECD_BOOTSTRAP_PRE_SCRIPT=" in found["Config"]["Env"], "it would run before the policy"
+    assert "EXECD_BOOTSTRAP_PRE_SCRIPT" not in text, "nor is what execd reads at its start, which runs no script: this is one"
     assert found["Config"]["Healthcheck"]["Test"] == ["NONE"], "so would this"
     labels, host = found["Config"]["Labels"], found["HostConfig"]
     assert labels["opensandbox.io/id"] == sandbox.id and labels["team"] == "red"
@@ -180,7 +128,8 @@ def test_snapshots_have_the_files_and_no_secret(engine, create, server):
     assert answer.status_code == 202, answer.text
     restored = answer.json()["id"]
     assert "kept" in engine.inside("cat", "/root/kept", name=f"sandbox-{restored}").stdout
-    assert engine.inside("ls", "-A", "/opt/opensandbox/", name=f"sandbox-{restored}").stdout.split() == [".env", "execd", "lib", "token"]
+    assert engine.inside("ls", "-A", "/opt/opensandbox/", name=f"sandbox-{restored}").stdout.split() == [
+        ".env", "execd", "lib", "token", "variables"]
     assert server.api.delete(f"/v1/snapshots/{made}").status_code == 204
     assert "kept" in engine.inside("cat", "/root/kept", name=f"sandbox-{restored}").stdout
     assert server.api.delete(f"/v1/sandboxes/{restored}").status_code == 204

@@ -150,7 +150,7 @@ extension Settings.Docker {
     static let variables = ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"]
 
     func engine(environment: [String: String]) throws(EngineAddress.Problem) -> EngineAddress {
-        guard let host else { return try EngineAddress(environment: environment) }
+        guard let host else { return try EngineAddress(environment: environment, certificates: certificates) }
         return try EngineAddress(host, certificates: certificates)
     }
 

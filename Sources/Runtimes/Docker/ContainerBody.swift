@@ -44,7 +44,7 @@ struct ContainerBody: Hashable, Sendable {
 
     /// execd's command line. It starts nothing of the image before it is told.
     static func command(user: String?, maxOutputLine: Int?, hasToken: Bool) -> [String] {
-        var words = [DockerNames.execd, "--held"]
+        var words = [DockerNames.execd, "--held", "--variables-file", DockerNames.variables]
         if hasToken { words += ["--token-file", DockerNames.token] }
         if let maxOutputLine { words += ["--longest-line", String(maxOutputLine)] }
         if let user { words += ["--program-user", user] }

@@ -20,14 +20,19 @@ final class DockerLinks: Sendable {
     /// Netlink blocks.
     private let threads = WorkerPool(maxThreads: 16)
     let firewallThread = WorkerPool(maxThreads: 1)
+    private let passageThread = WorkerPool(maxThreads: 1)
 
     /// The longest time, plus the work itself, that the host is without its rules.
     private static let firewallInterval = Duration.seconds(1)
+    /// The same of the rules that let packets pass, without which less is open. Each look starts two programs.
+    private static let passageInterval = Duration.seconds(30)
 
     private struct Leases {
         var pool: AddressPool
         /// The numbers of sandboxes.
         var hosts: [String: UInt32] = [:]
+        /// Those that links had when this server started, whose sandboxes are not all known yet.
+        var found: Set<UInt32> = []
     }
 
     /// Checks requirements and installs the host's rules.
@@ -46,16 +51,16 @@ final class DockerLinks: Sendable {
         var pool = AddressPool(block: configuration.addressPool, blockV6: configuration.addressPoolV6)
         // Whatever the engine says later: a link that is there has its address.
         let links = (try? RouteSocket().links()) ?? []
-        let linked = Set(links.compactMap { SandboxLink.host(of: $0.name, tag: given.tag) })
-        for host in linked { pool.occupy(host) }
-        leases = Mutex(Leases(pool: pool))
+        let found = Set(links.compactMap { SandboxLink.host(of: $0.name, tag: given.tag) })
+        for host in found { pool.occupy(host) }
+        leases = Mutex(Leases(pool: pool, found: found))
         self.configuration = configuration
         self.logger = logger
         let rules = HostFirewall(
             table: HostRules.table(tag: configuration.tag), pool: configuration.addressPool,
             poolV6: configuration.addressPoolV6, links: "\(SandboxLink.linkPrefix)\(configuration.tag.prefix(4))*",
             reachableBy: configuration.reachableBy,
-            forwarding: Self.forwarding(ports, pool, linked: linked) { Self.link($0, $1, configuration) })
+            forwarding: Self.forwarding(ports, pool, linked: found) { Self.link($0, $1, configuration) })
         firewall = try Self.translated("setting the host's rules") { () throws(NetfilterError) in
             try StandingFirewall(rules)
         }
@@ -73,6 +78,13 @@ final class DockerLinks: Sendable {
                 await self.restoreFirewall()
             }
         }
+        Task { [weak self] in
+            while true {
+                try? await Task.sleep(for: Self.passageInterval)
+                guard let self else { return }
+                await self.openPassage()
+            }
+        }
     }
 
     private func restoreFirewall() async {
@@ -87,14 +99,19 @@ final class DockerLinks: Sendable {
     // MARK: addresses
 
     /// - Throws: `.noAddressLeft`.
-    func lease(_ id: String) throws(RuntimeError) -> UInt32 {
-        let host = leases.withLock { leases in
+    func lease(_ id: String) async throws(RuntimeError) -> UInt32 {
+        if let host = tryLease(id) { return host }
+        await threads.run { self.reclaim() }
+        guard let host = tryLease(id) else { throw .noAddressLeft(pool: "\(configuration.addressPool)") }
+        return host
+    }
+
+    private func tryLease(_ id: String) -> UInt32? {
+        leases.withLock { leases in
             let host = leases.pool.lease()
-            leases.hosts[id] = host
+            if let host { leases.hosts[id] = host }
             return host
         }
-        guard let host else { throw .noAddressLeft(pool: "\(configuration.addressPool)") }
-        return host
     }
 
     /// Takes in a number that an engine's label tells.
@@ -127,9 +144,10 @@ final class DockerLinks: Sendable {
     /// Lets sandboxes reach the outside past the engine's own firewall, where it has one on this machine.
     func openPassage() async {
         let passage = EnginePassage(
-            links: SandboxLink.linkPrefix + configuration.tag.prefix(4), folder: configuration.stateDirectory,
+            links: SandboxLink.linkPrefix + configuration.tag.prefix(4), addresses: configuration.addressPool,
+            addressesV6: configuration.addressPoolV6, folder: configuration.stateDirectory,
             publishes: configuration.ports != nil)
-        let count = await firewallThread.run { passage.open() }
+        let count = await passageThread.run { passage.open() }
         if count > 0 {
             logger.info("the engine's firewall lets sandboxes' links pass", metadata: ["rules": "\(count)"])
         }
@@ -145,16 +163,12 @@ final class DockerLinks: Sendable {
         let link = link(id, host), pool = pool
         try await threads.run { () throws(RuntimeError) in
             try process.check()
-            try Self.translated("making the network of \(id)") { () throws(NetfilterError) in
-                try link.adopt(process.number, pool: pool)
-            }
             do throws(RuntimeError) {
-                // Only now is it certain whose namespace has been connected.
-                guard !process.hasEnded else { throw .startFailed(id: id, reason: "its first process has ended") }
-                guard !link.namespace.isOwn else {
-                    throw .system(
-                        action: "making the network of \(id)", reason: "the container is in this machine's network")
+                try Self.translated("making the network of \(id)") { () throws(NetfilterError) in
+                    // Only with its namespace in hand is it certain whose that is.
+                    try link.adopt(process.number, pool: pool) { !process.hasEnded && !link.namespace.isOwn }
                 }
+                guard !process.hasEnded else { throw .startFailed(id: id, reason: "its first process has ended") }
             } catch {
                 try? link.delete()
                 throw error
@@ -173,6 +187,19 @@ final class DockerLinks: Sendable {
         }
     }
 
+    /// Frees the numbers of links that were there when this server started and have gone since, with their containers.
+    private func reclaim() {
+        guard let links = try? RouteSocket().links() else { return }
+        let there = Set(links.compactMap { SandboxLink.host(of: $0.name, tag: configuration.tag) })
+        leases.withLock { leases in
+            let known = Set(leases.hosts.values)
+            for host in leases.found where !there.contains(host) {
+                leases.found.remove(host)
+                if !known.contains(host) { leases.pool.release(host) }
+            }
+        }
+    }
+
     private static func translated<Result>(
         _ action: String, _ body: () throws(NetfilterError) -> Result
     ) throws(RuntimeError) -> Result {
@@ -181,10 +208,13 @@ final class DockerLinks: Sendable {
 }
 
 extension NetworkNamespace {
-    /// Whether it is the one that this process is in.
+    /// Whether it is the one that this process is in, or the machine's first.
     fileprivate var isOwn: Bool {
-        var own = stat(), other = stat()
-        guard stat("/proc/self/ns/net", &own) == 0, stat(path, &other) == 0 else { return true }
-        return (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino)
+        var other = stat()
+        guard stat(path, &other) == 0 else { return true }
+        return ["/proc/self/ns/net", "/proc/1/ns/net"].contains { name in
+            var own = stat()
+            return stat(name, &own) == 0 && (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino)
+        }
     }
 }

@@ -9,7 +9,12 @@ enum DockerNames {
     /// The policy that a sidecar has in force.
     static func sidecarVolume(_ id: String) -> String { "opensandbox-egress-\(id)" }
     /// Holds execd, once for each server.
-    static func program(_ owner: String) -> String { "sallyport-execd-\(owner.prefix(12))" }
+    static func program(_ owner: String) -> String { "\(programPrefix)\(owner.prefix(12))" }
+    private static let programPrefix = "sallyport-execd-"
+    /// Whether a volume has the name of one that a runtime, of whatever server, made for itself.
+    static func isOwnVolume(_ name: String) -> Bool {
+        [programPrefix, volume(""), sidecarVolume("")].contains { name.hasPrefix($0) }
+    }
 
     static let snapshots = "opensandbox-snapshots"
     static func snapshot(_ id: String) -> String { "\(snapshots):\(id)" }
@@ -24,12 +29,16 @@ enum DockerNames {
     static let callerKey = "sallyport.io/caller"
     /// The sandbox that a volume goes with.
     static let goesWithKey = "sallyport.io/goes-with"
+    /// Of a snapshot: the server that took it.
+    static let snapshotOwnerKey = "sallyport.io/snapshot-owner"
 
     enum Part: String, Hashable, Sendable {
         case workload, sidecar
         /// Is only there while files are put into a volume.
         case helper
         case volume
+        /// The volume that has execd.
+        case program
     }
 
     /// Words for a label, as filters take them.
@@ -40,4 +49,5 @@ enum DockerNames {
     static let programFolder = folder + "/lib"
     static let execd = programFolder + "/execd"
     static let token = folder + "/token"
+    static let variables = folder + "/variables"
 }

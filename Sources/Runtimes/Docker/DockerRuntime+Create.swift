@@ -11,12 +11,17 @@ extension DockerRuntime {
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement {
         let id = try Self.checked(spec.id)
+        // Before anything is done that a failure would undo.
+        guard !hasBegun(id), memory.withLock({ $0.tokens[id] == nil && $0.making.insert(id).inserted }) else {
+            throw .alreadyExists(id)
+        }
+        defer { memory.withLock { _ = $0.making.remove(id) } }
         let image = try await image(of: spec.source)
         reached(.imageReady)
         do throws(RuntimeError) {
-            let host: UInt32? = if case .machine(let links) = network { try links.lease(id) } else { nil }
-            let found = try await started(spec, image, host)
-            var placement = try await guarded(found, host, spec)
+            let host: UInt32? = if case .machine(let links) = network { try await links.lease(id) } else { nil }
+            let (found, mounts) = try await started(spec, image, host)
+            var placement = try await guarded(found, host, spec, mounts)
             placement.image = .digest(image.id)
             try await publish(id)
             try Self.goOn()
@@ -27,7 +32,7 @@ extension DockerRuntime {
                     id: id, entrypoint: spec.entrypoint,
                     environment: spec.environment.filter { !ExecdVariables.readAtStart.contains($0.key) },
                     policy: spec.policy)
-                try await begin(use, placement, token: spec.execdToken)
+                try await begin(use, found, placement, token: spec.execdToken)
             }
             return placement
         } catch {
@@ -39,13 +44,14 @@ extension DockerRuntime {
 
     /// Has the policy in force before anything of the image runs, and waits for execd.
     private func guarded(
-        _ found: ContainerFacts, _ host: UInt32?, _ spec: SandboxSpec
+        _ found: ContainerFacts, _ host: UInt32?, _ spec: SandboxSpec, _ mounts: ForeignMounts
     ) async throws(RuntimeError) -> SandboxPlacement {
         let id = spec.id
         switch network {
         case .machine(let links):
             guard let host else { throw .notFound(id) }
             let process = try ContainerProcess(found.state.process, of: found.id)
+            if looksAtPrograms, !mounts.all.isEmpty { try await checkProgram(found, process) }
             try await links.connect(id, host: host, process)
             try Self.goOn()
             try await namespaceGuard.protect(id, namespace: links.namespace(id), policy: spec.policy)
@@ -63,16 +69,24 @@ extension DockerRuntime {
 
     package func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement {
         let id = try Self.checked(use.id)
-        guard let placement = try await observe(id).placement else { throw .notFound(id) }
-        do throws(RuntimeError) {
-            guard !hasBegun(id), let token = memory.withLock({ $0.tokens[id] }) else {
-                throw .wrongState(id: id, state: "in use", needed: "held")
+        guard let found = try await container(id), let placement = placement(id, found) else { throw .notFound(id) }
+        // One request is given the token, and with it the sandbox; nothing of it is anybody else's to undo.
+        let token: String? = memory.withLock { memory in
+            guard memory.making.insert(id).inserted else { return nil }
+            guard let token = memory.tokens.removeValue(forKey: id) else {
+                memory.making.remove(id)
+                return nil
             }
+            return token
+        }
+        guard let token else { throw .wrongState(id: id, state: "in use", needed: "held") }
+        defer { memory.withLock { _ = $0.making.remove(id) } }
+        do throws(RuntimeError) {
             switch network {
             case .machine: try await namespaceGuard.replace(id, with: use.policy)
             case .engine(let sidecars): try await sidecars.replace(id, placement, with: use.policy)
             }
-            try await begin(use, placement, token: token)
+            try await begin(use, found, placement, token: token)
             return placement
         } catch {
             await Task { await self.giveUp(id) }.value
@@ -82,10 +96,14 @@ extension DockerRuntime {
 
     // MARK: steps
 
-    func make(_ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32?) async throws(RuntimeError) {
+    /// - Returns: the mounts that are not the runtime's.
+    func make(
+        _ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32?
+    ) async throws(RuntimeError) -> ForeignMounts {
         let id = spec.id
-        let volume = try await program.ready(image: image.id)
+        let volume = try await program.ready(image)
         let mounts = try await volumes.open(spec)
+        let foreign = try foreignMounts(image, mounts)
         var labels = spec.labels.all
         labels[DockerNames.partKey] = DockerNames.Part.workload.rawValue
         labels[DockerNames.linkKey] = host.map { String($0) } ?? ""
@@ -99,7 +117,7 @@ extension DockerRuntime {
             image: image.id,
             command: ContainerBody.command(
                 user: image.user, maxOutputLine: configuration.maxOutputLine, hasToken: spec.execdToken != nil),
-            environment: variables(spec), labels: labels, limits: spec.limits,
+            environment: [], labels: labels, limits: spec.limits,
             confinement: configuration.confinement, binds: configuration.binds,
             mounts: [
                 .init(source: .volume(DockerNames.volume(id), labels: own), target: DockerNames.folder),
@@ -112,39 +130,45 @@ extension DockerRuntime {
         }
         body.bindings = try bindings(id)
         do throws(EngineFailure) {
-            try await engine.send(
+            try await engine.make(
                 EngineCall(
                     "POST", "containers", "create", query: [("name", DockerNames.container(id))], body: .json(body.json)
                 ))
-            try await engine.send(
-                EngineCall(
-                    "PUT", "containers", DockerNames.container(id), "archive", query: [("path", DockerNames.folder)],
-                    body: .archive(Self.files(token: spec.execdToken).whole)))
         } catch {
             if error.status == 409 { throw .alreadyExists(id) }
             throw refused(error, id)
         }
+        try Self.goOn()
+        try await check(foreign, of: id)
+        do throws(EngineFailure) {
+            try await engine.send(
+                EngineCall(
+                    "PUT", "containers", DockerNames.container(id), "archive", query: [("path", DockerNames.folder)],
+                    body: .archive(Self.files(token: spec.execdToken, variables: variables(spec)).whole)))
+        } catch { throw refused(error, id) }
+        return foreign
     }
 
-    /// What the contract's paths lead to.
-    static func files(token: String?) -> StagedArchive {
+    /// What the contract's paths lead to, and what execd reads at its start: neither the engine's lists nor an image of the
+    /// container has any of it.
+    /// - Parameter variables: the later of two with one name counts.
+    static func files(token: String?, variables: [(ExactName, String)]) -> StagedArchive {
         var files = StagedArchive()
         files.add(link: "execd", to: "lib/execd")
         if let token { files.add(file: "token", mode: 0o400, Array(token.utf8)) }
+        files.add(file: "variables", mode: 0o400, variables.flatMap { Array("\($0.0)=\($0.1)\0".utf8) })
         return files
     }
 
-    /// Those that execd reads at its start. It is told the others when the sandbox begins, so that no list of the engine's and
-    /// no snapshot has them.
-    private func variables(_ spec: SandboxSpec) -> [String] {
+    /// Those that execd reads at its start. It is told the others when the sandbox begins.
+    private func variables(_ spec: SandboxSpec) -> [(ExactName, String)] {
         let fleet = configuration.environment.merging(spec.environment) { _, asked in asked }
         let kept = fleet.filter { name, _ in
             configuration.environment[name] != nil && spec.environment[name] == nil
                 || ExecdVariables.readAtStart.contains(name)
         }
         // An image's or a request's scripts would run, as root, before the sandbox has its policy.
-        let closed = kept.merging(ExecdVariables.ofHooks.map { ($0, "") }) { _, nothing in nothing }
-        return closed.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        return kept.sorted { $0.key < $1.key } + ExecdVariables.ofHooks.sorted().map { ($0, "") }
     }
 
     func start(_ id: String) async throws(RuntimeError) -> ContainerFacts {
@@ -182,7 +206,7 @@ extension DockerRuntime {
     }
 
     private func begin(
-        _ use: SandboxUse, _ placement: SandboxPlacement, token: String?
+        _ use: SandboxUse, _ found: ContainerFacts, _ placement: SandboxPlacement, token: String?
     ) async throws(RuntimeError) {
         guard let address = placement.address else { throw .notFound(use.id) }
         if let refusal = try await HeldStart(use).tell(address, token: token) {
@@ -192,8 +216,7 @@ extension DockerRuntime {
                 id: use.id, reason: output.isEmpty ? refusal.reason : "\(refusal.reason); it said: \(output)",
                 isCallersFault: refusal.isAnswer)
         }
-        try noteBegun(use.id)
-        memory.withLock { $0.tokens[use.id] = nil }
+        try noteBegun(use.id, found)
     }
 
     /// An engine's refusal. Where a number of the request's is at fault, the caller can correct it.
@@ -213,74 +236,21 @@ extension DockerRuntime {
     }
 
     private func image(of source: SandboxSource) async throws(RuntimeError) -> EngineImage {
+        let image: EngineImage
         switch source {
-        case .image(let reference, let credentials): return try await images.image(reference, credentials)
-        case .snapshot(let id): return try await snapshotImage(id)
+        case .image(let reference, let credentials): image = try await images.image(reference, credentials)
+        case .snapshot(let id): image = try await snapshotImage(id)
         }
-    }
-
-    // MARK: the end
-
-    package func delete(_ id: String) async throws(RuntimeError) {
-        let id = try Self.checked(id)
-        let found = try await container(id)
-        try await remove(id)
-        if let snapshot = found?[label: DockerNames.snapshotKey], !snapshot.isEmpty, let image = found?.image {
-            await forgetImage(image, of: snapshot)
+        let bytes = (image.configuration?.labels ?? [:]).reduce(0) { $0 + $1.key.text.utf8.count + $1.value.utf8.count }
+        guard bytes <= Self.maxLabels else {
+            throw .image(
+                reason: "the image's labels come to \(bytes) bytes, more than \(Self.maxLabels)", isCallersFault: true)
         }
+        return image
     }
 
-    private func giveUp(_ id: String) async {
-        do throws(RuntimeError) { try await remove(id) } catch {
-            // Tried again when the engine answers.
-            memory.withLock { _ = $0.unremoved.insert(id) }
-            logger.warning("a sandbox is not removed yet", metadata: ["sandbox": "\(id)", "reason": "\(error)"])
-        }
-    }
-
-    /// Each part may be missing. The guard goes last.
-    func remove(_ id: String) async throws(RuntimeError) {
-        let found = try await container(id)
-        let sidecar: String? = if case .engine(let sidecars) = network { try await sidecars.container(id) } else { nil }
-        do throws(EngineFailure) {
-            // By what it is, since a name may be another's.
-            if let found { try await removeContainer(found.id) }
-            try await removeVolume(DockerNames.volume(id))
-            // The guard after what it guards.
-            if let sidecar { try await removeContainer(sidecar) }
-            if case .engine = network { try await removeVolume(DockerNames.sidecarVolume(id)) }
-        } catch { throw RuntimeError(error, "removing \(id)") }
-        try await volumes.end(id)
-        try await unpublish(id)
-        if case .machine(let links) = network { try await links.remove(id) }
-        forgetBegun(id)
-        memory.withLock {
-            $0.tokens[id] = nil
-            $0.ownPauses[id] = nil
-            $0.unremoved.remove(id)
-        }
-        await namespaceGuard.release(id)
-    }
-
-    private func removeContainer(_ name: String) async throws(EngineFailure) {
-        var call = EngineCall("DELETE", "containers", name, query: [("force", "true"), ("v", "true")])
-        // 409: another request is removing it.
-        call.expected = [404, 409]
-        for _ in 0..<200 {
-            let answer = try await engine.send(call)
-            guard answer.status == 409 else { return }
-            try? await Task.sleep(for: .milliseconds(50))
-        }
-        throw EngineFailure(.refused(409), "container \(name) is being removed, and is still there after 10 s")
-    }
-
-    private func removeVolume(_ name: String) async throws(EngineFailure) {
-        let found: EngineVolume? = try await engine.find(EngineCall("GET", "volumes", name))
-        guard found?.labels?[ExactName(SandboxLabels.ownerKey)] == owner else { return }
-        var call = EngineCall("DELETE", "volumes", name)
-        call.expected = [404]
-        try await engine.send(call)
-    }
+    /// Each event of a container carries its image's labels, a byte as up to six, in a line that is bounded.
+    private static let maxLabels = 128 << 10
 }
 
 extension SandboxPlacement {

@@ -16,6 +16,8 @@ struct DockerWatch: Hashable, Sendable {
 extension DockerRuntime {
     /// Milliseconds without an event after which the watch is begun anew, since a connection may die without a word.
     private static let silence: UInt64 = 120_000
+    /// How often what creates have left is looked for.
+    private static let sweepInterval = Duration.seconds(60)
 
     /// Follows the engine's events until they break off. Each beginning may have missed some.
     func follow(_ watch: inout DockerWatch) async {
@@ -24,6 +26,7 @@ extension DockerRuntime {
             let since = String(Int(Date.now.timeIntervalSince1970) - 2)
             let filters = EngineCall.filters([
                 "type": ["container"], "label": ["\(SandboxLabels.ownerKey)=\(owner)"],
+                "event": EngineEvent.Action.names.keys.sorted(),
             ])
             var lines = try await engine.stream(
                 EngineCall("GET", "events", query: [("since", since), filters]), patience: Self.silence
@@ -31,7 +34,16 @@ extension DockerRuntime {
             if watch.isAway { logger.info("the engine answers again") }
             watch = DockerWatch()
             Task { await self.returned() }
+            // Their events may have been missed.
+            memory.withLock { $0.ownPauses = [:] }
             teller.yield(.missed)
+            let sweeping = Task { [weak self] in
+                while !Task.isCancelled, let self {
+                    await self.sweep()
+                    try? await Task.sleep(for: Self.sweepInterval)
+                }
+            }
+            defer { sweeping.cancel() }
             while let line = try await next(&lines) {
                 if let event = try EngineEvent.read(line) { await take(event) }
             }
@@ -51,30 +63,39 @@ extension DockerRuntime {
         }
     }
 
-    /// Removes what could not be removed while the engine was away.
+    /// Asks an engine that answers again, which may be another one by now, whether it has what is configured.
     private func returned() async {
         memory.withLock { $0.isRuntimeChecked = false }
         do throws(RuntimeError) { try await checkRuntime() } catch { logger.error("no sandbox can be made: \(error)") }
         if case .machine(let links) = network { await links.openPassage() }
-        for id in memory.withLock({ $0.unremoved }) {
-            do throws(RuntimeError) { try await remove(id) } catch {
-                logger.warning("a sandbox is not removed yet", metadata: ["sandbox": "\(id)", "reason": "\(error)"])
-            }
-        }
     }
 
     private func take(_ event: EngineEvent) async {
-        let part = event.attributes[ExactName(DockerNames.partKey)].flatMap(DockerNames.Part.init)
-        if part == .sidecar, event.action == .destroyed { return await restoreGuard(event) }
-        guard part == .workload, let id = event.attributes[ExactName(SandboxLabels.idKey)], LocalEngine.isIdentifier(id)
-        else { return }
-        switch event.action {
-        case .died:
+        guard let id = event.attributes[ExactName(SandboxLabels.idKey)], LocalEngine.isIdentifier(id) else { return }
+        // Labels may be those of an image that was made of a sandbox: by its name, a container is the sandbox's own.
+        switch (event.attributes[ExactName(DockerNames.partKey)].flatMap(DockerNames.Part.init), event.name) {
+        case (.sidecar, DockerNames.sidecar(id)):
+            if event.action == .destroyed { await restoreGuard(of: id) }
+        case (.workload, DockerNames.container(id)): await take(event.action, of: id)
+        default: break
+        }
+    }
+
+    private func take(_ action: EngineEvent.Action, of id: String) async {
+        switch action {
+        case .died, .destroyed:
             do throws(RuntimeError) {
-                guard let found = try await container(id), found.state.phase == .ended else { return }
-                teller.yield(.exited(found.end(of: id)))
+                guard let found = try await container(id) else {
+                    if action == .destroyed { teller.yield(.lost(id: id, reason: "its container was removed")) }
+                    return
+                }
+                guard found.state.phase != .ended else {
+                    teller.yield(.exited(found.end(of: id)))
+                    return
+                }
+                guard hasBegun(id), !hasBegun(id, found) else { return }
+                teller.yield(.lost(id: id, reason: "its container was started again, which begins without its program"))
             } catch { teller.yield(.missed) }
-        case .destroyed: teller.yield(.lost(id: id, reason: "its container was removed"))
         case .paused, .resumed:
             if !memory.withLock({ $0.takeOwnPause(id) }) { teller.yield(.missed) }
         case .other: break
@@ -83,10 +104,8 @@ extension DockerRuntime {
 
     /// The guard of a sandbox that still runs was taken away. Its rules are in force, but nothing can be asked for and no name
     /// resolves until there is another: with the policy that it had, which is in its volume.
-    private func restoreGuard(_ event: EngineEvent) async {
-        guard case .engine(let sidecars) = network, let id = event.attributes[ExactName(SandboxLabels.idKey)],
-            LocalEngine.isIdentifier(id), hasBegun(id)
-        else { return }
+    private func restoreGuard(of id: String) async {
+        guard case .engine(let sidecars) = network, hasBegun(id) else { return }
         do throws(RuntimeError) {
             guard let found = try await container(id), [.running, .paused].contains(found.state.phase),
                 try await sidecars.container(id) == nil

@@ -8,15 +8,15 @@ extension DockerRuntime {
     /// Makes and starts a container; anew with other ports, where another program was faster than the engine.
     func started(
         _ spec: SandboxSpec, _ image: EngineImage, _ host: UInt32?
-    ) async throws(RuntimeError) -> ContainerFacts {
+    ) async throws(RuntimeError) -> (found: ContainerFacts, mounts: ForeignMounts) {
         var attempt = 1
         while true {
             try ports.lease(spec.id, spec.ports, host: host)
             do throws(RuntimeError) {
-                try await make(spec, image, host)
+                let mounts = try await make(spec, image, host)
                 if Task.isCancelled { throw .cancelled }
                 if case .engine = network { ports.letGo(spec.id) }
-                return try await start(spec.id)
+                return (try await start(spec.id), mounts)
             } catch {
                 guard case .engine = network, ports[spec.id] != nil, attempt < Self.attempts, error.isOfAPort else {
                     throw error

@@ -1,4 +1,5 @@
 import CLinux
+import HTTPClient
 import JSON
 import Spelling
 import System
@@ -27,20 +28,23 @@ extension DockerRuntime {
 
     private func commit(_ found: ContainerFacts, as id: String) async -> Result<Void, RuntimeError> {
         do throws(EngineFailure) {
-            // What the image says of its program, which the container's own settings hide.
-            let image = try await images.find(found.image)
+            let told = try await engine.send(EngineCall("GET", "images", found.image, "json")).body
+            guard let image = try? JSONValue(told) else {
+                throw EngineFailure(.malformed, "what the engine says of an image cannot be read")
+            }
             // An engine that reads the layer might miss what is in memory only.
-            if let root = try? FileDescriptor(
-                opening: "/proc/\(found.state.process)/root", O_RDONLY | O_DIRECTORY)
-            {
+            let root = "/proc/\(found.state.process)/root"
+            await threads.run {
+                guard let root = try? FileDescriptor(opening: root, O_RDONLY | O_DIRECTORY) else { return }
                 _ = linux_synchronize_file_system(root.number)
             }
+            let labels = (found.configuration.labels ?? [:]).keys.map(\.text)
             try await engine.send(
                 EngineCall(
                     "POST", "commit",
                     query: [
                         ("container", found.id), ("repo", DockerNames.snapshots), ("tag", id), ("pause", "true"),
-                    ], body: .json(.object(["User": .string(image?.configuration?.user ?? "")]))))
+                    ], body: .json(CommittedImage(of: image, labels: labels, owner: owner).json)))
             return .success(())
         } catch { return .failure(RuntimeError(error, "taking a snapshot")) }
     }
@@ -57,7 +61,7 @@ extension DockerRuntime {
 
     package func snapshots() async throws(RuntimeError) -> [String] {
         let filters = EngineCall.filters([
-            "reference": [DockerNames.snapshots], "label": ["\(SandboxLabels.ownerKey)=\(owner)"],
+            "reference": [DockerNames.snapshots], "label": ["\(DockerNames.snapshotOwnerKey)=\(owner)"],
         ])
         do throws(EngineFailure) {
             let found: [ListedImage] = try await engine.get(EngineCall("GET", "images", "json", query: [filters]))
@@ -77,13 +81,13 @@ extension DockerRuntime {
 
     private func ownSnapshot(_ id: String) async throws(EngineFailure) -> EngineImage? {
         let found = try await images.find(DockerNames.snapshot(id))
-        return found?.configuration?.labels?[ExactName(SandboxLabels.ownerKey)] == owner ? found : nil
+        return found?.configuration?.labels?[ExactName(DockerNames.snapshotOwnerKey)] == owner ? found : nil
     }
 
     /// The image of a snapshot that was deleted while its sandboxes ran goes with the last of them.
     func forgetImage(_ image: String, of snapshot: String) async {
         guard let found = try? await images.find(image), found.tags?.isEmpty != false,
-            found.configuration?.labels?[ExactName(SandboxLabels.ownerKey)] == owner
+            found.configuration?.labels?[ExactName(DockerNames.snapshotOwnerKey)] == owner
         else { return }
         // Refused while another container has it.
         _ = try? await engine.send(EngineCall("DELETE", "images", image))

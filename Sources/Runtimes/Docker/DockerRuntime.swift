@@ -53,8 +53,12 @@ package final class DockerRuntime: SandboxRuntime {
     struct Memory {
         /// The tokens of those that are held, which the engine is not told.
         var tokens: [String: String] = [:]
-        /// What could not be removed while the engine was away.
+        /// Those that are being made, or begin.
+        var making: Set<String> = []
+        /// What could not be removed yet.
         var unremoved: Set<String> = []
+        /// Whether somebody is at work on those.
+        var isRemoving = false
         /// Whether this engine has been asked for its runtimes.
         var isRuntimeChecked = false
         /// Pauses and ends of pauses that this server asks for, by sandbox; others are somebody's by hand.
@@ -152,8 +156,8 @@ package final class DockerRuntime: SandboxRuntime {
         case .created: return SandboxObservation(.abandoned)
         case .running:
             let isThere = if case .machine(let links) = network { links.namespace(id).exists } else { true }
-            return SandboxObservation(hasBegun(id) && isThere ? .running : .abandoned, placement: placement)
-        case .paused: return SandboxObservation(hasBegun(id) ? .paused : .abandoned, placement: placement)
+            return SandboxObservation(hasBegun(id, found) && isThere ? .running : .abandoned, placement: placement)
+        case .paused: return SandboxObservation(hasBegun(id, found) ? .paused : .abandoned, placement: placement)
         case .ended: return SandboxObservation(.exited, end: found.end(of: id))
         case .removing: return SandboxObservation(.missing)
         case .unknown(let word):
@@ -174,28 +178,6 @@ package final class DockerRuntime: SandboxRuntime {
         }
         placement?.hostPorts = ports[id]?.ports ?? []
         return placement
-    }
-
-    package func owned() async throws(RuntimeError) -> [String] {
-        let owns = EngineCall.filters(["label": ["\(SandboxLabels.ownerKey)=\(owner)"]])
-        do throws(EngineFailure) {
-            let containers: [ListedContainer] = try await engine.get(
-                EngineCall("GET", "containers", "json", query: [("all", "true"), owns]))
-            var ids: Set<String> = []
-            for one in containers {
-                switch one.labels?[ExactName(DockerNames.partKey)].flatMap(DockerNames.Part.init) {
-                case .helper:
-                    _ = try? await engine.send(EngineCall("DELETE", "containers", one.id, query: [("force", "true")]))
-                default: if let id = one.labels?[ExactName(SandboxLabels.idKey)] { ids.insert(id) }
-                }
-            }
-            let list: VolumeList = try await engine.get(EngineCall("GET", "volumes", query: [owns]))
-            for volume in list.volumes ?? [] {
-                if let id = volume.labels?[ExactName(SandboxLabels.idKey)] { ids.insert(id) }
-            }
-            // A sandbox that only the guard knows, whose removal was interrupted.
-            return ids.union(await namespaceGuard.guarded).filter { LocalEngine.isIdentifier($0) }.sorted()
-        } catch { throw RuntimeError(error, "listing the containers of this server") }
     }
 
     package func changeStorage(_ storage: StorageConfiguration) { volumes.change(storage) }
@@ -233,9 +215,17 @@ package final class DockerRuntime: SandboxRuntime {
     private func begunFile(_ id: String) -> String { configuration.stateDirectory + "/begun/" + id }
     func hasBegun(_ id: String) -> Bool { access(begunFile(id), F_OK) == 0 }
 
+    /// Whether it has, since the container was started last: one that somebody starts again has neither network nor program.
+    func hasBegun(_ id: String, _ found: ContainerFacts) -> Bool {
+        File.text(begunFile(id), limit: 4096) == found.state.startedAt ?? ""
+    }
+
     /// Until this is written, another server takes the sandbox for one that waits, and removes it.
-    func noteBegun(_ id: String) throws(RuntimeError) {
-        do throws(SystemCallError) { try File.write([], to: begunFile(id), mode: 0o600) } catch {
+    /// - Parameter found: since it was started.
+    func noteBegun(_ id: String, _ found: ContainerFacts) throws(RuntimeError) {
+        do throws(SystemCallError) {
+            try File.write(Array((found.state.startedAt ?? "").utf8), to: begunFile(id), mode: 0o600)
+        } catch {
             throw .system(action: "writing \(begunFile(id))", reason: "\(error)")
         }
     }

@@ -81,7 +81,7 @@ final class DockerSidecars: Sendable {
         let image = try await images.image(settings.image, nil)
         do throws(EngineFailure) {
             let body = body(id, image: image.id, container, policy: policy)
-            try await engine.send(
+            try await engine.make(
                 EngineCall(
                     "POST", "containers", "create", query: [("name", DockerNames.sidecar(id))], body: .json(body)))
             try await engine.send(EngineCall("POST", "containers", DockerNames.sidecar(id), "start"))
@@ -118,7 +118,8 @@ final class DockerSidecars: Sendable {
         }
         var peer = HTTPPeer(endpoint)
         peer.deadlines = ClientDeadlines(connect: 1000, total: 1000)
-        let request = ClientRequest("GET", "/healthz", headers: [("OPENSANDBOX-EGRESS-AUTH", token(id))])
+        // Without the token: what answers is not known to be the guard yet.
+        let request = ClientRequest("GET", "/healthz")
         let end = ContinuousClock.now + .seconds(settings.readiness)
         var tries = 0
         while ContinuousClock.now < end {

@@ -11,6 +11,7 @@ import System
 /// first and bound to a place of this server's, which is what the engine is told: no link can be put in between.
 final class DockerVolumes: Sendable {
     private let engine: EngineClient
+    private let engineFiles: EngineFiles
     private let live: LiveStorage
     private var hosts: HostFolders { live.hosts }
     /// The folder of those places.
@@ -22,6 +23,7 @@ final class DockerVolumes: Sendable {
         self.engine = engine
         self.owner = owner
         places = configuration.namespaceDirectory + "-volumes"
+        engineFiles = EngineFiles(engine)
         live = LiveStorage(
             hosts: HostFolders(
                 allowed: configuration.storage.allowedHostPaths,
@@ -40,7 +42,8 @@ final class DockerVolumes: Sendable {
         for volume in volumes {
             switch volume.source {
             case .host(let path):
-                try await threads.run { [hosts] () throws(RuntimeError) in
+                let hosts = hosts.withholding(try await engineFiles.all())
+                try await threads.run { () throws(RuntimeError) in
                     do throws(VolumeProblem) { _ = try hosts.open(path, volume, makes: false) } catch {
                         throw .volume(error)
                     }
@@ -75,7 +78,8 @@ final class DockerVolumes: Sendable {
             let volume = entry.volume, target = "\(volume.mountPath)"
             switch volume.source {
             case .host(let path):
-                let bound = try await bind(volume, spec.id, place) { [hosts] () throws(VolumeProblem) in
+                let hosts = hosts.withholding(try await engineFiles.all())
+                let bound = try await bind(volume, spec.id, place) { () throws(VolumeProblem) in
                     // Not nil, since it may be made.
                     try hosts.open(path, volume, makes: true)!
                 }
@@ -167,13 +171,12 @@ final class DockerVolumes: Sendable {
         }
     }
 
-    /// Whom a volume is for: the server's own key may have all but those that belong to the runtime, another key its own.
+    /// Whom a volume is for: the server's own key may have all but those that belong to a runtime, another key its own.
     private func isFor(_ caller: String?, _ volume: EngineVolume) -> Bool {
-        let isOurs =
-            volume.labels?[ExactName(DockerNames.partKey)] != nil
-            || volume.name == DockerNames.program(owner) || volume.name.hasPrefix(DockerNames.volume(""))
-        guard !isOurs else { return false }
-        return caller == nil || volume.labels?[ExactName(DockerNames.callerKey)] == caller
+        func label(_ key: String) -> String? { volume.labels?[ExactName(key)] }
+        guard label(DockerNames.partKey) == nil, !DockerNames.isOwnVolume(volume.name) else { return false }
+        // Another server may have a key of the same name.
+        return caller == nil || label(DockerNames.callerKey) == caller && label(SandboxLabels.ownerKey) == owner
     }
 
     private func make(_ claim: NamedVolumeClaim, _ spec: SandboxSpec) async throws(RuntimeError) -> EngineVolume {

@@ -15,8 +15,9 @@ final class ExecdVolume: Sendable {
 
     /// Makes it, once: this server's own execd goes over whatever is in it.
     /// - Parameter image: any, of a container that never runs.
+    /// - Throws: `.image` for one whose volumes would take the file.
     /// - Returns: its name.
-    func ready(image: String) async throws(RuntimeError) -> String {
+    func ready(_ image: EngineImage) async throws(RuntimeError) -> String {
         let task = made.withLock { made in
             if let made { return made }
             let task = Task { () -> Result<Void, RuntimeError> in
@@ -35,7 +36,7 @@ final class ExecdVolume: Sendable {
     /// After which it is made anew.
     func forget() { made.withLock { $0 = nil } }
 
-    private func make(_ image: String) async throws(RuntimeError) {
+    private func make(_ image: EngineImage) async throws(RuntimeError) {
         let content: [UInt8]
         do throws(SystemCallError) { content = try File.read(path) } catch { throw .missingExecd(path) }
         var files = StagedArchive()
@@ -44,28 +45,49 @@ final class ExecdVolume: Sendable {
         var confinement = ContainerConfinement()
         confinement.maxProcesses = 0
         let body = ContainerBody(
-            image: image, command: [DockerNames.execd], environment: [],
+            image: image.id, command: [DockerNames.execd], environment: [],
             labels: labels.merging([DockerNames.partKey: DockerNames.Part.helper.rawValue]) { own, _ in own },
             confinement: confinement,
             mounts: [
-                .init(source: .volume(DockerNames.program(owner), labels: labels), target: DockerNames.programFolder)
+                .init(
+                    source: .volume(
+                        DockerNames.program(owner),
+                        labels: labels.merging([DockerNames.partKey: DockerNames.Part.program.rawValue]) { own, _ in own
+                        }),
+                    target: DockerNames.programFolder)
             ], maxLog: 1 << 20)
         let name = DockerNames.helper(Identifier.uuid())
         do throws(EngineFailure) {
             try await engine.send(
                 EngineCall("POST", "containers", "create", query: [("name", name)], body: .json(body.json)))
-        } catch { throw RuntimeError(error, "making the volume of execd") }
-        let outcome: EngineFailure?
+        } catch {
+            // It may have been made before the engine went away.
+            if error.status == nil { discard(name) }
+            throw RuntimeError(error, "making the volume of execd")
+        }
+        defer { discard(name) }
+        // The image may lead the file elsewhere, and leave all sandboxes without.
+        let paths = ContainerPaths(engine: engine, container: name)
+        try await ForeignMounts(image: image.volumePaths, asked: []).check(mayNest: true) { path throws(RuntimeError) in
+            do throws(EngineFailure) { return try await paths.real(path) } catch {
+                throw RuntimeError(error, "looking at the volumes of an image")
+            }
+        }
         do throws(EngineFailure) {
             try await engine.send(
                 EngineCall(
                     "PUT", "containers", name, "archive", query: [("path", DockerNames.programFolder)],
                     body: .archive(files.whole)))
-            outcome = nil
-        } catch { outcome = error }
-        // What stays is taken away with the next start.
-        _ = try? await engine.send(
-            EngineCall("DELETE", "containers", name, query: [("force", "true"), ("v", "true")]))
-        if let outcome { throw RuntimeError(outcome, "putting execd into its volume") }
+        } catch { throw RuntimeError(error, "putting execd into its volume") }
+    }
+
+    /// Removes the container that the file went through, which nobody waits for, as soon as the engine can.
+    private func discard(_ name: String) {
+        var call = EngineCall("DELETE", "containers", name, query: [("force", "true"), ("v", "true")])
+        call.expected = [404]
+        Task { [engine, call] in
+            var pause = BackOff(first: 250, longest: 10_000)
+            while (try? await engine.send(call)) == nil { try? await Task.sleep(for: pause.spread()) }
+        }
     }
 }

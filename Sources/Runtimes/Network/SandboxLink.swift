@@ -59,8 +59,10 @@ struct SandboxLink: Codable, Hashable, Sendable {
     }
 
     /// The same for the namespace of a process, which another program made and nothing is connected to.
-    func adopt(_ process: pid_t, pool: AddressPool) throws(NetfilterError) {
+    /// - Parameter isRight: asked when the namespace has its name here, so that it stays the same one, and nothing in it has been changed.
+    func adopt(_ process: pid_t, pool: AddressPool, isRight: () -> Bool) throws(NetfilterError) {
         try namespace.attach(process: process)
+        guard isRight() else { throw .invalid("process \(process) has ended, or is in this machine's own network") }
         // Engines close IPv6 where they have no addresses of it.
         try? namespace.run {
             for place in ["all", "default"] { Self.write("0", to: "/proc/sys/net/ipv6/conf/\(place)/disable_ipv6") }

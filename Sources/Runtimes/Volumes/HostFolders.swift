@@ -22,6 +22,11 @@ struct HostFolders: Hashable, Sendable {
     /// - Parameter withheld: without links already.
     init(allowed: [HostPath], withheldAsIs withheld: [String]) { (self.allowed, self.withheld) = (allowed, withheld) }
 
+    /// The same without more files and folders.
+    func withholding(_ more: [String]) -> HostFolders {
+        HostFolders(allowed: allowed, withheldAsIs: withheld + more.map(Self.canonical))
+    }
+
     private static func canonical(_ path: String) -> String {
         if let real = realpath(path, nil) {
             defer { free(real) }

@@ -1,4 +1,8 @@
+import Addresses
 import JSON
+import Netfilter
+import NetworkPolicy
+import TestSupport
 import Testing
 
 @testable import Runtimes
@@ -26,9 +30,8 @@ import Testing
             json["Entrypoint"]
                 == .array(
                     [
-                        "/opt/opensandbox/lib/execd", "--held", "--token-file", "/opt/opensandbox/token",
-                        "--longest-line",
-                        "2048", "--program-user", "node",
+                        "/opt/opensandbox/lib/execd", "--held", "--variables-file", "/opt/opensandbox/variables",
+                        "--token-file", "/opt/opensandbox/token", "--longest-line", "2048", "--program-user", "node",
                     ].map { .string($0) }))
         #expect(json["Cmd"] == .array([]) && json["User"] == .string("0:0"))
         #expect(json["HostConfig"]?["RestartPolicy"]?["Name"] == .string("no"))
@@ -137,5 +140,16 @@ import Testing
         #expect(throws: RuntimeError.self) { try ContainerProcess(1, of: id) }
         let own = try ContainerProcess(getpid(), of: id)
         #expect(throws: RuntimeError.self) { try own.check() }
+    }
+
+    @Test func `a namespace that turns out to be another's is left as it is`() throws {
+        let folder = TemporaryFolder("adopt")
+        let link = SandboxLink(name: "adopted", host: 77, tag: "zq9", folder: folder.path)
+        defer { try? link.delete() }
+        let pool = AddressPool(block: CIDRBlock("10.213.0.0/24")!, blockV6: CIDRBlock("fd5a:9::/64")!)
+        #expect(throws: NetfilterError.self) { try link.adopt(getpid(), pool: pool) { false } }
+        #expect(try !RouteSocket().links().contains { $0.name == link.hostLink })
+        try link.delete()
+        #expect(!link.namespace.exists)
     }
 }

@@ -39,5 +39,7 @@ import Testing
         #expect(secure.description == "https://engine:2376")
         #expect(secure.peer(patience: 1).tls.key == .file("/certs/key.pem"))
         #expect(try EngineAddress(environment: [:]) == .usual)
+        let configured = try EngineAddress(environment: ["DOCKER_HOST": "tcp://engine"], certificates: "/mine")
+        #expect(configured.certificates == "/mine" && configured.description == "https://engine:2376")
     }
 }

@@ -63,7 +63,8 @@ package struct EngineAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// As Docker's clients find it. A `DOCKER_TLS_VERIFY` that is not empty asks for TLS.
-    package init(environment: [String: String]) throws(Problem) {
+    /// - Parameter certificates: goes over the environment's.
+    package init(environment: [String: String], certificates: String? = nil) throws(Problem) {
         guard let host = environment["DOCKER_HOST"], !host.isEmpty else {
             self = .usual
             return
@@ -71,7 +72,9 @@ package struct EngineAddress: Hashable, Sendable, CustomStringConvertible {
         let verifies = !host.hasPrefix("unix://") && !(environment["DOCKER_TLS_VERIFY"] ?? "").isEmpty
         let folder = environment["DOCKER_CERT_PATH"].flatMap { $0.isEmpty ? nil : $0 }
         try self.init(
-            host, certificates: verifies ? folder ?? (environment["HOME"] ?? "/root") + "/.docker" : nil)
+            host,
+            certificates: certificates
+                ?? (verifies ? folder ?? (environment["HOME"] ?? "/root") + "/.docker" : nil))
     }
 
     package var description: String {

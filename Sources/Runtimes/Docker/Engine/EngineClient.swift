@@ -27,6 +27,18 @@ struct EngineClient: Sendable {
         return answer
     }
 
+    /// The same for a call that makes something. An engine that has been asked makes it, whether anybody waits or not: who is
+    /// cancelled waits all the same, to know what there is to be removed.
+    func make(_ call: EngineCall) async throws(EngineFailure) {
+        let outcome = await Task { () -> Result<Void, EngineFailure> in
+            do throws(EngineFailure) {
+                try await self.send(call)
+                return .success(())
+            } catch { return .failure(error) }
+        }.value
+        try outcome.get()
+    }
+
     /// The answer as a value.
     func get<Value: Decodable>(_ call: EngineCall, as type: Value.Type = Value.self) async throws(EngineFailure)
         -> Value

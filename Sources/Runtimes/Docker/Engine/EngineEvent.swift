@@ -6,11 +6,19 @@ struct EngineEvent: Hashable, Sendable {
     enum Action: Hashable, Sendable {
         case died, destroyed, paused, resumed
         case other
+
+        /// In the engine's words.
+        static let names: [String: Action] = [
+            "die": .died, "destroy": .destroyed, "pause": .paused, "unpause": .resumed,
+        ]
     }
 
     let action: Action
     /// The labels of the container, and what the engine adds to them.
     let attributes: [ExactName: String]
+
+    /// The container's. A label of that name is the engine's to overwrite.
+    var name: String? { attributes["name"] }
 
     /// - Throws: `EngineFailure` for what is no event. One of another kind than a container's is nil.
     static func read(_ line: [UInt8]) throws(EngineFailure) -> EngineEvent? {
@@ -26,14 +34,6 @@ struct EngineEvent: Hashable, Sendable {
         guard line.contains(where: { $0 > 0x20 }) else { return nil }
         let read: Line = try EngineClient.read(line)
         guard read.type == "container" else { return nil }
-        let action: Action =
-            switch read.action {
-            case "die": .died
-            case "destroy": .destroyed
-            case "pause": .paused
-            case "unpause": .resumed
-            default: .other
-            }
-        return EngineEvent(action: action, attributes: read.actor.attributes ?? [:])
+        return EngineEvent(action: Action.names[read.action] ?? .other, attributes: read.actor.attributes ?? [:])
     }
 }

@@ -1,0 +1,76 @@
+"""What happens to containers behind the server's back, and to creates that the engine's end cuts short."""
+
+import concurrent.futures
+
+import httpx
+import pytest
+from plain_server import body, engine, plain_engine, server  # noqa: F401
+from support.server import IMAGE, AllInOneServer
+from support.waiting import eventually
+
+
+def state(server, sandbox):
+    return server.api.get(f"/v1/sandboxes/{sandbox.id}").json()["status"]["state"]
+
+
+def test_a_container_that_is_started_again_while_no_server_runs_is_none_that_runs(engine, create, server):
+    again, untouched = create(), create()
+    server.stop()
+    engine.run("restart", "--time", "0", f"sandbox-{again.id}")
+    server.start()
+    eventually(lambda: state(server, again) == "Failed", what="the truth")
+    assert state(server, untouched) == "Running"
+
+
+def test_a_volume_that_a_container_of_somebodys_keeps_holds_nothing_else_up(engine, create, server):
+    sandbox = create()
+    engine.start("keeper", "--network", "none", "--volumes-from", f"sandbox-{sandbox.id}", image=IMAGE)
+    try:
+        assert server.api.delete(f"/v1/sandboxes/{sandbox.id}").status_code == 204
+        assert f"sandbox-{sandbox.id}" not in engine.run("ps", "--all", "--format", "{{.Names}}").stdout
+        assert sandbox.id in engine.run("volume", "ls", "--quiet").stdout
+    finally:
+        engine.remove_all()
+    # The fixture looks for the volume, too.
+    eventually(lambda: sandbox.id not in engine.run("volume", "ls", "--quiet").stdout, what="the end of the volume")
+
+
+def test_creates_that_the_engines_end_cuts_short_leave_nothing(engine, server):
+    def make():
+        try:
+            return server.api.post("/v1/sandboxes", json=body()).status_code
+        except httpx.HTTPError as error:
+            return error
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        creates = [pool.submit(make) for _ in range(8)]
+        eventually(lambda: engine.run("ps", "--all", "--quiet", check=False).stdout, what="the first container")
+        engine.kill_daemon()
+        outcomes = [create.result() for create in creates]
+    engine.start_daemon()
+    assert any(outcome != 202 for outcome in outcomes), outcomes
+    for sandbox in server.ids():
+        server.api.delete(f"/v1/sandboxes/{sandbox}")
+
+
+@pytest.fixture
+def small(world, plain_engine):
+    """A server with five addresses."""
+    server = AllInOneServer(world, prefix=29, tables=plain_engine.tables)
+    try:
+        yield server.start()
+    finally:
+        server.tear_down()
+
+
+def test_addresses_of_containers_that_went_while_no_server_ran_are_free_again(engine, small):
+    def make():
+        return [small.api.post("/v1/sandboxes", json=body()) for _ in range(5)]
+
+    made = make()
+    assert [answer.status_code for answer in made] == [202] * 5, [answer.text for answer in made]
+    small.stop()
+    engine.run("rm", "--force", *(f"sandbox-{answer.json()['id']}" for answer in made))
+    small.start()
+    again = make()
+    assert [answer.status_code for answer in again] == [202] * 5, [answer.text for answer in again]
