@@ -55,8 +55,8 @@ def test_creates_that_the_engines_end_cuts_short_leave_nothing(engine, server):
 
 @pytest.fixture
 def small(world, plain_engine):
-    """A server with five addresses."""
-    server = AllInOneServer(world, prefix=29, tables=plain_engine.tables)
+    """A server with thirteen addresses."""
+    server = AllInOneServer(world, prefix=28, tables=plain_engine.tables)
     try:
         yield server.start()
     finally:
@@ -65,12 +65,12 @@ def small(world, plain_engine):
 
 def test_addresses_of_containers_that_went_while_no_server_ran_are_free_again(engine, small):
     def make():
-        return [small.api.post("/v1/sandboxes", json=body()) for _ in range(5)]
+        return [small.api.post("/v1/sandboxes", json=body()) for _ in range(7)]
 
     made = make()
-    assert [answer.status_code for answer in made] == [202] * 5, [answer.text for answer in made]
+    assert [answer.status_code for answer in made] == [202] * 7, [answer.text for answer in made]
     small.stop()
     engine.run("rm", "--force", *(f"sandbox-{answer.json()['id']}" for answer in made))
     small.start()
     again = make()
-    assert [answer.status_code for answer in again] == [202] * 5, [answer.text for answer in again]
+    assert [answer.status_code for answer in again] == [202] * 7, [answer.text for answer in again]

@@ -59,10 +59,10 @@ def refused(server, code, **request):
     return answer.json()["message"]
 
 
-def denied(server, uri):
+def denied(server, uri, **more):
     """A registry that is not there says neither yes nor no."""
     before = server.ids()
-    answer = server.api.post("/v1/sandboxes", json=body(image={"uri": uri}))
+    answer = server.api.post("/v1/sandboxes", json=body(image={"uri": uri, **more}))
     assert answer.status_code in (400, 500) and answer.json()["code"] == PULL, answer.text
     assert server.ids() == before
 
@@ -198,6 +198,8 @@ def test_a_private_image_is_private_under_all_of_its_names(engine, server, regis
     images.append("another-name:1")
     for name in (uri, found["RepoDigests"][0], found["Id"], found["Id"][7:19], "another-name:1"):
         denied(server, name)
+    # An engine that knows the digest asks the registry for nothing.
+    denied(server, found["RepoDigests"][0], auth=auth(registry, "wrong"))
     server.restart()
     refused(server, PULL, image={"uri": uri})
     server.api.delete(f"/v1/sandboxes/{made.json()['id']}")

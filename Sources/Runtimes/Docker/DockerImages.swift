@@ -16,6 +16,8 @@ final class DockerImages: Sendable {
     private struct Wanted: Hashable, Sendable {
         var reference: ImageReference
         var credentials: RegistryCredentials?
+
+        var header: String? { credentials.map { $0.engineHeader(registry: reference.registry) } }
     }
 
     /// - Parameter folder: of the file with the ids of private images.
@@ -87,7 +89,7 @@ final class DockerImages: Sendable {
     private func fetchOpenly(_ wanted: Wanted, _ platform: String) async throws(EngineFailure) -> EngineImage {
         try await pull(wanted, platform)
         guard let found = try await find(wanted.reference) else { throw Self.gone }
-        try checkOrigin(found, wanted)
+        try await check(found, wanted)
         try Self.noting { () throws(SystemCallError) in try privates.release(found.id) }
         return found
     }
@@ -118,13 +120,24 @@ final class DockerImages: Sendable {
         }
         try outcome.get()
         guard let image = try found.get() else { throw Self.gone }
-        try checkOrigin(image, wanted)
+        try await check(image, wanted)
         return image
     }
 
-    private func checkOrigin(_ image: EngineImage, _ wanted: Wanted) throws(EngineFailure) {
-        guard privates.isOfAnother(image.id, than: wanted.reference.name) else { return }
-        throw EngineFailure(.refused(403), "access denied: the engine has this image, privately, from another place")
+    /// That the registry gives this caller what the engine says to have fetched, where others may not have it.
+    private func check(_ image: EngineImage, _ wanted: Wanted) async throws(EngineFailure) {
+        guard !privates.isOpen(image.id) else { return }
+        guard !privates.isOfAnother(image.id, than: wanted.reference.name) else {
+            throw EngineFailure(
+                .refused(403), "access denied: the engine has this image, privately, from another place")
+        }
+        // Engines keep manifests, and ask nobody for one of a digest that they know.
+        guard wanted.reference.digest != nil else { return }
+        var call = EngineCall("GET", "distribution", wanted.reference.familiar, "json")
+        call.registryAuth = wanted.header
+        do throws(EngineFailure) { try await engine.send(call) } catch {
+            throw EngineFailure(error.kind, wanted.credentials?.scrub("\(error)") ?? "\(error)")
+        }
     }
 
     private static let gone = EngineFailure(.malformed, "it is gone again")
@@ -154,7 +167,7 @@ final class DockerImages: Sendable {
                 ("fromImage", reference.name), ("tag", reference.digest ?? reference.tag ?? "latest"),
                 ("platform", platform),
             ])
-        call.registryAuth = wanted.credentials.map { $0.engineHeader(registry: reference.registry) }
+        call.registryAuth = wanted.header
         do throws(EngineFailure) {
             var lines = try await engine.stream(call).lines
             while let line = try await Self.next(&lines, of: engine) {

@@ -142,6 +142,9 @@ import Testing
         let impostors = try [RunningSidecar.apiPort, other].map { port in
             try sidecar.network.sandbox.run {
                 let listener = socket(AF_INET6, Int32(SOCK_STREAM.rawValue), 0)
+                var one: CInt = 1
+                // Connections of the sidecar's that have ended.
+                setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<CInt>.size))
                 guard SocketAddressBytes("::", port).with({ bind(listener, $0, $1) }) == 0, listen(listener, 8) == 0
                 else { throw RunningSidecar.Failure(what: "port \(port) is taken") }
                 return listener
