@@ -72,5 +72,7 @@ def test_addresses_of_containers_that_went_while_no_server_ran_are_free_again(en
     small.stop()
     engine.run("rm", "--force", *(f"sandbox-{answer.json()['id']}" for answer in made))
     small.start()
+    for answer in made:
+        assert small.api.delete(f"/v1/sandboxes/{answer.json()['id']}").status_code == 204
     again = make()
     assert [answer.status_code for answer in again] == [202] * 7, [answer.text for answer in again]

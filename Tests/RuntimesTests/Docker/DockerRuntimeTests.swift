@@ -1,0 +1,35 @@
+import Logging
+import Netfilter
+import NetworkPolicy
+import System
+import TestSupport
+import Testing
+
+@testable import Runtimes
+
+/// Guards nothing: nothing comes to be here.
+private struct NoGuard: NamespaceGuard {
+    func protect(_ id: String, namespace: NetworkNamespace, policy: Policy) async throws(RuntimeError) {}
+    func replace(_ id: String, with policy: Policy) async throws(RuntimeError) {}
+    func release(_ id: String) async {}
+    var guarded: [String] { [] }
+}
+
+@Suite struct DockerRuntimeTests {
+    @Test func `a create of an id that is there is refused, and takes nothing from who has it`() async throws {
+        let folder = TemporaryFolder("docker"), engine = try HookServer(statuses: [404])
+        var configuration = DockerConfiguration(
+            execdPath: "/bin/true", stateDirectory: folder.path, namespaceDirectory: folder.path + "/netns")
+        configuration.engine = try EngineAddress("tcp://127.0.0.1:\(engine.port)")
+        configuration.sidecar = SidecarSettings(image: "guard")
+        let runtime = try DockerRuntime(
+            configuration, namespaceGuard: NoGuard(), owner: "me", logger: Logger(label: "test"))
+        let id = "0b5cf4f0-7d56-4a8c-9d41-0a8e8e2f1c11"
+        try File.write(Array("a moment".utf8), to: folder.path + "/begun/" + id, mode: 0o600)
+        let spec = SandboxSpec(
+            id: id, source: .image("tool:1"), entrypoint: ["sleep"], policy: .allowAll,
+            labels: SandboxLabels(owner: "me", id: id))
+        await #expect(throws: RuntimeError.alreadyExists(id)) { try await runtime.create(spec) { _ in } }
+        #expect(runtime.hasBegun(id) && !engine.requests.contains { $0.hasPrefix("DELETE") })
+    }
+}
