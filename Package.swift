@@ -143,7 +143,10 @@ let package = Package(
             ]),
         library(
             "Execd",
-            ["JSON", "Spelling", "HTTPWire", "HTTPServer", "LogLines", "System", "CLinux", logging, webSocket] + nio),
+            [
+                "JSON", "Spelling", "HTTPWire", "HTTPServer", "LogLines", "System", "Tracing", "CLinux", logging,
+                webSocket,
+            ] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd", "System"], path: "Sources/Programs/execd",
             swiftSettings: strict + warnings),
@@ -257,7 +260,7 @@ let package = Package(
                 logging,
             ]
                 + nio),
-        tests("Execd", ["HTTPServer", "JSON", "Spelling", "System", "TestSupport"] + nio),
+        tests("Execd", ["HTTPServer", "JSON", "Spelling", "System", "TestSupport", "Tracing"] + nio),
         tests("HTTPWire", nio),
         tests("HTTPServer", ["HTTPWire", "System", "TestSupport", "Tracing", logging, webSocket] + nio),
         tests(

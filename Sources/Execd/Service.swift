@@ -5,6 +5,7 @@ import NIOCore
 import NIOPosix
 import Spelling
 import System
+import Tracing
 
 #if canImport(Glibc)
     import Glibc
@@ -21,6 +22,8 @@ struct Service: Sendable {
     private let runner: CommandRunner
     private let contexts: CodeContexts
     private let hooks: PeriodicHooks
+    private let export: TelemetryExport
+    private let exporting: Task<Void, Never>
 
     /// How long streams get for their last events, and commands before they are killed.
     private static let grace = TimeAmount.seconds(5), patience = Duration.seconds(1)
@@ -41,9 +44,13 @@ struct Service: Sendable {
             isGated: options.started != nil || Truth(environment[Setting.gatedStart.name] ?? "") == .yes,
             file: options.stateFile,
             started: options.started)
+        let telemetry = TelemetrySettings(environment, version: Release.version)
+        for problem in telemetry.problems { logger.warning("\(problem)") }
+        let meter = telemetry.metrics.map { _ in Meter() }
+        let tracer = telemetry.traces.map { _ in Tracer(telemetry.sampler, spans: SpanQueue()) }
         let runner = CommandRunner(
             environment: CommandEnvironment(environment, group: options.commandGroup, gate: gate),
-            maxLine: options.maxLine)
+            maxLine: options.maxLine, meter: meter)
         let expansion = PathExpansion(home: environment["HOME"] ?? "/")
         let sessions = SessionAPI(runner: runner, expansion: expansion)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -67,13 +74,17 @@ struct Service: Sendable {
             isolation: IsolationAPI(sessions: isolated, runner: runner, home: expansion.home, group: group),
             start: InitAPI(gate: gate, runner: runner, hooks: hooks, configured: periodic, access: access),
             proxy: PortProxy(ownPort: options.port, sidecar: options.sidecar),
-            access: access, logger: logger)
+            access: access, logger: logger, meter: meter, tracer: tracer)
+        let export = TelemetryExport(
+            settings: telemetry, tracer: tracer, readings: SystemReadings(meter: meter, sessions: isolated), gate: gate,
+            group: group, logger: logger)
         let server = HTTPServer(group: group, logger: logger, application: api.http)
         let address = try await listen(server, options)
         if gate.isOpen { hooks.begin(periodic) }
         hooks.begin(gate.told?.lifecycle?.periodic ?? [])
         return Service(
-            server: server, api: api, address: address, group: group, runner: runner, contexts: contexts, hooks: hooks)
+            server: server, api: api, address: address, group: group, runner: runner, contexts: contexts, hooks: hooks,
+            export: export, exporting: Task { await export.run() })
     }
 
     /// Who builds isolated sessions: init, or, where execd has the rights itself (in a container that was given them), a process of
@@ -119,6 +130,8 @@ struct Service: Sendable {
         // Commands in the background get their time, too.
         await ending.value
         closing.cancel()
+        exporting.cancel()
+        await export.finish()
     }
 
     /// To standard error, which is the sandbox's log; or to a file, as JSON, which is for those who want to know more.

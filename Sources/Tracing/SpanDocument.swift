@@ -44,7 +44,7 @@ package struct SpanDocument: Sendable {
         return .object(value)
     }
 
-    private static func attributes(_ attributes: [SpanRecord.Attribute]) -> JSONValue {
+    package static func attributes(_ attributes: [SpanRecord.Attribute]) -> JSONValue {
         .array(
             attributes.map { attribute in
                 let value: JSONObject =

@@ -1,12 +1,13 @@
 """One trace from a client through server, guard, gateway and sandbox (docs/observability.md#traces)."""
 
+import json
 import secrets
 from datetime import timedelta
 
 import httpx
 import pytest
 from opensandbox import SandboxSync
-from support.collector import Collector
+from support.collector import Collector, spans_of
 from support.server import IMAGE, AllInOneServer, deny_but
 from support.waiting import eventually, patient
 
@@ -83,6 +84,68 @@ def test_one_create_one_command_and_one_request_are_one_trace(traced, collector)
                for span in spans)
     # Nothing of a client that could be a secret.
     assert traced.key not in str(spans)
+
+
+# A collector in the sandbox, as its program: what it gets goes to a file.
+INSIDE = """
+import http.server
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with open("/tmp/otlp" + self.path.rsplit("/", 1)[1], "ab") as file:
+            file.write(body + b"\\n")
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+http.server.HTTPServer(("127.0.0.1", 4318), Handler).serve_forever()
+"""
+
+
+def test_a_trace_goes_on_in_execd_and_in_what_it_runs(traced, collector):
+    trace, root = secrets.token_hex(16), secrets.token_hex(8)
+    headers = {"traceparent": f"00-{trace}-{root}-01"}
+    sandbox = SandboxSync.create(
+        IMAGE, connection_config=traced.connection(headers=headers), entrypoint=["python3", "-c", INSIDE],
+        env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_TRACES_EXPORTER": "otlp",
+             "OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "200"},
+        resource={"cpu": "1", "memory": "256Mi"}, ready_timeout=timedelta(seconds=patient(30)))
+    traced.seen.add(sandbox.id)
+
+    def told(signal):
+        said = sandbox.commands.run(f"cat /tmp/otlp{signal} 2>&-; true")
+        lines = "".join(part.text for part in said.logs.stdout).splitlines()
+        return [json.loads(line) for line in lines if line]
+
+    def commands():
+        inside = [span for span in spans_of(told("traces"), trace) if span["name"] == "POST /command"]
+        outside = [span for span in collector.spans(trace) if span["name"] == "POST gateway"]
+        by_id = {span["spanId"]: span for span in outside}
+        return [(span, by_id[span["parentSpanId"]]) for span in inside if span.get("parentSpanId") in by_id]
+
+    try:
+        said = sandbox.commands.run("echo $TRACEPARENT")
+        own = said.logs.stdout[0].text
+        assert own.startswith(f"00-{trace}-") and own.endswith("-01")
+        eventually(lambda: own.split("-")[2] in {span["spanId"] for span, _ in commands()}, what="the spans")
+        assert all(parent["parentSpanId"] == root for _, parent in commands())
+        assert {span["service"].rsplit("-", 1)[0] for span, _ in commands()} == {"opensandbox-execd"}
+        names = set()
+
+        def measured():
+            for document in told("metrics"):
+                for metric in document["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]:
+                    names.add(metric["name"])
+            return {"execd.http.request.duration", "execd.execution.duration",
+                    "execd.system.memory.usage_bytes"} <= names
+
+        eventually(measured, what="the metrics")
+    finally:
+        sandbox.kill()
+        sandbox.close()
 
 
 def test_nothing_is_recorded_where_nobody_asked_for_it(traced, collector):

@@ -72,7 +72,9 @@ public final class HookServer: Sendable {
         while true {
             let text = String(decoding: bytes, as: UTF8.self)
             if let end = text.utf8.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound,
-                let field = text[..<end].split(separator: "\r\n").first(where: { $0.hasPrefix("Content-Length: ") }),
+                let field = text[..<end].split(separator: "\r\n").first(where: {
+                    $0.lowercased().hasPrefix("content-length: ")
+                }),
                 let length = Int(field.dropFirst(16)), text[end...].utf8.count >= length
             {
                 return text

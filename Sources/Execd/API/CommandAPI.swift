@@ -1,7 +1,9 @@
 import HTTPServer
 import NIOCore
 import NIOHTTP1
+import Spelling
 import System
+import Tracing
 
 /// The routes below `/command` (docs/wire.md#commands).
 struct CommandAPI: Sendable {
@@ -18,11 +20,16 @@ struct CommandAPI: Sendable {
 
     /// `POST /command`
     private func run(_ request: HTTPRequest) async throws -> Reply {
-        let command = try CommandRequest.decode(try await request.wholeBody())
+        var command = try CommandRequest.decode(try await request.wholeBody())
+        // The trace goes on in the program, which may ask others (OpenTelemetry, "Environment Variables as Context Propagation
+        // Carriers").
+        if let span = ActiveSpan.current {
+            command.envs = ["TRACEPARENT": span.context.traceparent].merging(command.envs ?? [:]) { _, asked in asked }
+        }
         if let cwd = command.cwd, !FileStatus.isFolder(cwd) {
             throw RequestBodyError("cwd: \(cwd) is not a directory")
         }
-        let (record, events) = try await SpawnThreads.run { runner.start(command) }
+        let (record, events) = try await SpawnThreads.run { [command] in runner.start(command) }
         return command.background ?? false
             ? ExecutionStream.background(record) : ExecutionStream.reply(record, events, maxLine: runner.maxLine)
     }

@@ -3,6 +3,7 @@ import HTTPWire
 import Logging
 import NIOHTTP1
 import System
+import Tracing
 
 /// execd's HTTP API: who may ask, and how its errors are said.
 struct ExecdAPI: Sendable {
@@ -20,11 +21,18 @@ struct ExecdAPI: Sendable {
     /// What requests have to carry, where a gated start does not say otherwise.
     let access: AccessRule
     let logger: Logger
+    /// Counts requests and begins spans; nil where nothing is exported.
+    var meter: Meter?
+    var tracer: Tracer?
 
     var http: HTTPAPI {
         var http = HTTPAPI(
             .decoded, logger: logger, admit: { request, access in access == .open ? nil : refusal(of: request) },
             render: { render($0, $1) })
+        http.tracer = tracer
+        if let meter {
+            http.measured = { meter.note(RequestMethod.known($0), $1, status: $2, nanoseconds: $3) }
+        }
         start.add(to: &http)
         proxy.add(to: &http) { refusal(of: $0, isOfProxy: true) }
         system.add(to: &http)

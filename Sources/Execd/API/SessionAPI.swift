@@ -65,6 +65,7 @@ struct SessionAPI: Sendable {
                 "session \(id) is running a command: wait for its end, or use another session")
         }
         runner.registry.add(record)
+        runner.measure(record, as: .session)
         runner.limit(record, milliseconds: run.timeout ?? 0)
         return ExecutionStream.reply(record, events, maxLine: runner.maxLine)
     }

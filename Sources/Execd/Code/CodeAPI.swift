@@ -76,7 +76,8 @@ struct CodeAPI: Sendable {
             }
         }
         do {
-            return CodeStream.reply(body.code, try context.enter(), in: context, maxLine: runner.maxLine)
+            return CodeStream.reply(
+                body.code, try context.enter(), in: context, maxLine: runner.maxLine, runner.meter)
         } catch {
             guard error == .full else { throw ExecdError.unknown("context", context.id) }
             throw ExecdError(

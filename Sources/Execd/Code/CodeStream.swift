@@ -6,7 +6,10 @@ enum CodeStream {
     /// - Parameters:
     ///   - turn: the run's place in the queue; the stream gives it up.
     ///   - maxLine: bytes of a line that wait for its break.
-    static func reply(_ code: String, _ turn: CodeContext.Turn, in context: CodeContext, maxLine: Int) -> Reply {
+    ///   - meter: counts its time.
+    static func reply(
+        _ code: String, _ turn: CodeContext.Turn, in context: CodeContext, maxLine: Int, _ meter: Meter?
+    ) -> Reply {
         .stream(.ok, headers: ExecutionStream.headers) { writer in
             writer.whenClientGone { context.abandon(turn) }
             let output = EventWriter(writer)
@@ -27,6 +30,7 @@ enum CodeStream {
             }
             context.leave(turn)
             let now = CommandRunner.now()
+            meter?.note(.code, isSuccess: !events.hasFailed, milliseconds: now - begin)
             try await output.end(events.finish(after: now - begin, at: now))
         }
     }

@@ -33,6 +33,8 @@ struct RunEvents: Sendable {
         }
     }
 
+    var hasFailed: Bool { failure != nil }
+
     /// The last events.
     mutating func finish(after milliseconds: Int64, at now: Int64) -> [StreamEvent] {
         rest(at: now) + [failure.map { .failed($0, at: now) } ?? .completed(after: milliseconds, at: now)]

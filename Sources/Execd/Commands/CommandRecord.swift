@@ -18,9 +18,14 @@ final class CommandRecord: Sendable {
         /// execd has ended it as one (`StormWatch`).
         var wasStorm = false
         var finishedAt: Int64?
+        /// Told of its end.
+        var observer: Observer?
         /// Bytes of output not read by the client, or not written to the log yet.
         var waiting = 0
     }
+
+    /// Is told whether it went well, and after how many milliseconds.
+    typealias Observer = @Sendable (_ isSuccess: Bool, _ milliseconds: Int64) -> Void
 
     /// How many bytes of a command's output may wait for its client, or its log.
     static let maxWaiting = 1 << 20
@@ -84,7 +89,7 @@ final class CommandRecord: Sendable {
     /// the memory, and a storm would go on starting processes with nobody to stop it.
     func ended(_ exit: ProcessExit?, failure: String?, at now: Int64) {
         let explanation = exit?.code == 0 ? nil : memory.reason(since: earlierKills)
-        state.withLock { state in
+        let ended = state.withLock { state in
             // The number is not another's yet: the kernel gives none out that a group still has, and an empty group's
             // has been free for microseconds.
             if exit == .signalled(SIGKILL), explanation != nil { state.process?.signalGroup(SIGKILL) }
@@ -93,8 +98,23 @@ final class CommandRecord: Sendable {
             state.explanation = explanation.map { state.wasStorm ? $0 + Self.stormEnd : $0 }
             state.failure = state.failure ?? failure
             state.finishedAt = now
+            defer { state.observer = nil }
+            return state
         }
+        ended.observer?(isSuccess(ended), now - startedAt)
     }
+
+    /// Has its end told, at once if it is over.
+    func whenEnded(_ observer: @escaping Observer) {
+        let over = state.withLock { state -> State? in
+            guard state.finishedAt == nil else { return state }
+            state.observer = observer
+            return nil
+        }
+        if let over { observer(isSuccess(over), (over.finishedAt ?? startedAt) - startedAt) }
+    }
+
+    private func isSuccess(_ state: State) -> Bool { state.failure == nil && state.exit == .exited(0) }
 
     private static let stormEnd = ", and execd the whole command, which went on starting others"
 

@@ -12,6 +12,8 @@ final class CommandRunner: Sendable {
     /// The longest line, in bytes, that is held until its line break.
     let maxLine: Int
     let memory: MemoryGroup
+    /// nil where nothing is exported.
+    let meter: Meter?
     private let storms: StormWatch
 
     /// How long a command may take to end after TERM before it is killed.
@@ -19,11 +21,12 @@ final class CommandRunner: Sendable {
 
     init(
         environment: CommandEnvironment, maxLine: Int = TextAssembler.defaultLongestLine,
-        memory: MemoryGroup = MemoryGroup()
+        memory: MemoryGroup = MemoryGroup(), meter: Meter? = nil
     ) {
         self.environment = environment
         self.maxLine = maxLine
         self.memory = memory
+        self.meter = meter
         storms = StormWatch(memory: memory, registry: registry)
     }
 
@@ -40,6 +43,7 @@ final class CommandRunner: Sendable {
             id: Self.identifier(), content: request.content, startedAt: Self.now(), memory: memory, log: log,
             input: request.hasInput ? CommandInput() : nil)
         registry.add(record)
+        measure(record, as: .command)
         do throws(SpawnError) {
             if let failure { throw failure }
             var spec = request.spec(in: environment)
@@ -80,6 +84,12 @@ final class CommandRunner: Sendable {
         storms.commandBegins()
         return CommandRecord(
             id: Self.identifier(), content: content, startedAt: Self.now(), memory: memory, sharesProcess: true)
+    }
+
+    /// Has its time counted when it ends.
+    func measure(_ record: CommandRecord, as execution: Meter.Execution) {
+        guard let meter else { return }
+        record.whenEnded { meter.note(execution, isSuccess: $0, milliseconds: $1) }
     }
 
     /// Sends TERM to all that the command has started, and KILL to what is left after `patience`.

@@ -4,16 +4,15 @@ import System
 
 /// The event stream of a run in an isolated session (docs/wire.md#event-streams).
 enum IsolatedStream {
-    /// - Parameters:
-    ///   - turn: the run's place in the queue; the stream gives it up.
-    ///   - maxLine: bytes of a line that wait for its break.
+    /// - Parameter turn: the run's place in the queue; the stream gives it up.
     static func reply(
-        _ request: IsolatedRunRequest, _ turn: RunTurns.Turn, in session: IsolatedSession, maxLine: Int
+        _ request: IsolatedRunRequest, _ turn: RunTurns.Turn, in session: IsolatedSession, _ runner: CommandRunner
     ) -> Reply {
         .stream(.ok, headers: ExecutionStream.headers) { writer in
             writer.whenClientGone { session.abandon(turn, because: "the client has gone") }
             let record = CommandRecord(
                 id: CommandRunner.identifier(), content: request.code, startedAt: CommandRunner.now())
+            runner.measure(record, as: .isolated)
             let output = EventWriter(writer)
             // Who writes to a client that has gone has been told of it, and reads on until the session is free.
             try? await output.send(.initialized(record.id, at: CommandRunner.now()))
@@ -25,7 +24,7 @@ enum IsolatedStream {
                 if writer.isClosed { session.abandon(turn, because: "the client has gone") }
                 let limit = limit(request, turn, session)
                 defer { limit?.cancel() }
-                last = await send(events, record, maxLine: maxLine, output)
+                last = await send(events, record, maxLine: runner.maxLine, output)
             } else {
                 record.ended(nil, failure: IsolatedSession.hasEnded, at: CommandRunner.now())
             }

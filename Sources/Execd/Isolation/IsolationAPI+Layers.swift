@@ -11,13 +11,11 @@ extension IsolationAPI {
 
     private func layers(of session: IsolatedSession) async throws -> [(upper: String, path: String)] {
         guard let host = sessions.host else { throw Self.unavailable(try await sessions.support()) }
-        let layers = session.plan.mounts.enumerated().filter { $0.element.kind == .layer }
+        let layers = IsolatedSessions.layers(of: session, on: host)
         guard !layers.isEmpty else {
             throw ExecdError(.notFound, "FILE_NOT_FOUND", "session \(session.id) has no overlay whose changes are kept")
         }
-        return layers.map { number, mount in
-            (host.folder + "/" + session.plan.folder + "/" + SessionPlan.layer(number).upper, mount.path)
-        }
+        return layers
     }
 
     /// `GET …/diff`

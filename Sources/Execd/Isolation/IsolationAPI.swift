@@ -108,7 +108,7 @@ struct IsolationAPI: Sendable {
         let session = try await living(request)
         let wanted = try IsolatedRunRequest.decode(body)
         if wanted.background == true { return try await startInBackground(wanted, session) }
-        return IsolatedStream.reply(wanted, try Self.enter(session), in: session, maxLine: runner.maxLine)
+        return IsolatedStream.reply(wanted, try Self.enter(session), in: session, runner)
     }
 
     static func enter(_ session: IsolatedSession) throws(ExecdError) -> RunTurns.Turn {

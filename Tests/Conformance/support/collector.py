@@ -46,15 +46,7 @@ class Collector:
         """All spans, or those of one trace; each with its process as `service`."""
         with self.lock:
             documents = list(self.documents["/v1/traces"])
-        found = []
-        for document in documents:
-            for resource in document["resourceSpans"]:
-                attributes = read(resource["resource"]["attributes"])
-                for scope in resource["scopeSpans"]:
-                    for span in scope["spans"]:
-                        found.append({**span, "service": attributes["service.name"],
-                                      "attributes": read(span.get("attributes", []))})
-        return [span for span in found if trace in (None, span["traceId"])]
+        return spans_of(documents, trace)
 
     def metrics(self):
         """The latest points of each metric, by its name: (attributes, point, metric), with the service as an attribute."""
@@ -71,6 +63,18 @@ class Collector:
                             (dict(read(point["attributes"]), service=service), point, metric)
                             for point in kind["dataPoints"]]
         return found
+
+
+def spans_of(documents, trace=None):
+    found = []
+    for document in documents:
+        for resource in document["resourceSpans"]:
+            attributes = read(resource["resource"]["attributes"])
+            for scope in resource["scopeSpans"]:
+                for span in scope["spans"]:
+                    found.append({**span, "service": attributes["service.name"],
+                                  "attributes": read(span.get("attributes", []))})
+    return [span for span in found if trace in (None, span["traceId"])]
 
 
 def read(attributes):

@@ -70,8 +70,8 @@ final class LayerArchive: Sendable {
         }
     }
 
-    /// Bytes of all files in a folder; nil beyond `maxBytes`.
-    static func size(of upper: String) -> Int64? {
+    /// Bytes of all files in a folder; nil beyond a limit.
+    static func size(of upper: String, upTo most: Int64 = maxBytes) -> Int64? {
         func size(_ folder: CInt, _ depth: Int) -> Int64? {
             var total: Int64 = 0
             guard let names = try? LayerChange.names(in: folder, upper) else { return 0 }
@@ -87,7 +87,7 @@ final class LayerArchive: Sendable {
                     part += inside
                 }
                 let (sum, overflows) = total.addingReportingOverflow(part)
-                guard !overflows, sum <= maxBytes else { return nil }
+                guard !overflows, sum <= most else { return nil }
                 total = sum
             }
             return total

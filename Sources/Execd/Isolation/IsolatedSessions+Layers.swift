@@ -1,0 +1,20 @@
+/// What sessions have changed on the sandbox's disk.
+extension IsolatedSessions {
+    /// Where the changes of a session's overlays are, and the folders that they are of.
+    static func layers(of session: IsolatedSession, on host: SessionHost) -> [(upper: String, path: String)] {
+        session.plan.mounts.enumerated().filter { $0.element.kind == .layer }.map { number, mount in
+            (host.folder + "/" + session.plan.folder + "/" + SessionPlan.layer(number).upper, mount.path)
+        }
+    }
+
+    /// Bytes of all changes of all sessions. Looks at each file.
+    var changedBytes: Int64 {
+        let sessions = all
+        // Without sessions nobody has been asked for who builds them.
+        guard !sessions.isEmpty, let host else { return 0 }
+        return sessions.flatMap { Self.layers(of: $0, on: host) }.reduce(0) { total, layer in
+            let (sum, overflows) = total.addingReportingOverflow(LayerArchive.size(of: layer.upper, upTo: .max) ?? .max)
+            return overflows ? .max : sum
+        }
+    }
+}
