@@ -11,6 +11,8 @@ package final class HTTPResponseWriter: Sendable {
         var phase = Phase.waiting
         var clientGone = false
         var endsWithConnection = false
+        /// The end has been written: what is written behind it goes nowhere.
+        var isOver = false
         /// The body's bytes go as they are, with nothing between them.
         var isCounted = false
         /// The end of the last part that was written ahead.
@@ -97,7 +99,11 @@ package final class HTTPResponseWriter: Sendable {
     }
 
     /// Starts a streamed response: chunked, unless `headers` has a length.
-    package func start(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:]) async throws {
+    /// - Parameter first: the first part of the body. If there is one, nobody waits until the socket has taken it; whoever writes
+    ///   the next part does.
+    package func start(
+        _ status: HTTPResponseStatus, headers: HTTPHeaders = [:], first: ByteBuffer = ByteBuffer()
+    ) async throws {
         try advance(from: .waiting, to: .streaming)
         var framed = headers
         if headers.contains(name: "content-length") {
@@ -110,7 +116,14 @@ package final class HTTPResponseWriter: Sendable {
             }
         }
         let head = self.head(status, framed)
-        try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.head(head)) }
+        guard first.readableBytes > 0, !isForHEAD else {
+            return try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.head(head)) }
+        }
+        let taken = submit { channel in
+            channel.write(HTTPServerResponsePart.head(head), promise: nil)
+            return channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(first)))
+        }
+        state.withLock { $0.ahead = taken }
     }
 
     /// Sends a part of a streamed response, returning when the socket has taken it: a slow client slows its writer.
@@ -150,9 +163,15 @@ package final class HTTPResponseWriter: Sendable {
     var sentDirectly: Int { direct.load(ordering: .relaxed) }
 
     /// Ends a streamed response.
-    package func finish() async throws {
+    /// - Parameter last: the last part of its body.
+    package func finish(_ last: ByteBuffer = ByteBuffer()) async throws {
         try advance(from: .streaming, to: .finished)
-        try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.end(nil)) }
+        let hasLast = last.readableBytes > 0 && !isForHEAD
+        try await onLoop { [self] channel in
+            state.withLock { $0.isOver = true }
+            if hasLast { channel.write(HTTPServerResponsePart.body(.byteBuffer(last)), promise: nil) }
+            return channel.writeAndFlush(HTTPServerResponsePart.end(nil))
+        }
     }
 
     /// Whether the handler has given a complete response.
@@ -205,7 +224,8 @@ package final class HTTPResponseWriter: Sendable {
     private func submit(_ write: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>) -> EventLoopFuture<Void> {
         // The client may go while this is on its way to the loop.
         channel.eventLoop.flatSubmit { [self, channel] in
-            isClosed ? channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel) : write(channel)
+            state.withLock { $0.clientGone || $0.isOver }
+                ? channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel) : write(channel)
         }
     }
 

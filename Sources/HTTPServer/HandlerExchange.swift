@@ -6,7 +6,10 @@ import NIOHTTP1
 final class HandlerExchange {
     let writer: HTTPResponseWriter
     private(set) var requestEnded = false
-    private let source: HTTPBody.Producer.Source
+    /// nil until the handler has begun, and where it has begun with a whole body.
+    private var source: HTTPBody.Producer.Source?
+    /// What is to be done with the request; nil once it is.
+    private var beginning: (head: HTTPRequestHead, handler: HTTPHandler)?
     private let keepsAlive: Bool
     private(set) var hasReturned = false
     private var bodyTimer: Scheduled<Void>?
@@ -26,10 +29,10 @@ final class HandlerExchange {
     private let channel: any Channel
 
     private init(
-        _ head: HTTPRequestHead, _ source: HTTPBody.Producer.Source, _ channel: any Channel,
+        _ head: HTTPRequestHead, _ handler: @escaping HTTPHandler, _ channel: any Channel,
         on connection: ServerConnection
     ) {
-        self.source = source
+        beginning = (head, handler)
         self.connection = connection
         self.channel = channel
         limits = connection.limits
@@ -46,22 +49,40 @@ final class HandlerExchange {
             connection.write(OutgoingResponse(HTTPResponseHead(version: .http1_1, status: .continue)))
             connection.flush(context: context)
         }
-        let channel = context.channel
-        let producer = HTTPBody.Producer.makeSequence(
-            elementType: [ByteBuffer].self, failureType: (any Error).self,
-            backPressureStrategy: .init(lowWatermark: 1, highWatermark: 2), finishOnDeinit: true,
-            delegate: BodyFlow(channel: channel))
-        let exchange = HandlerExchange(head, producer.source, channel, on: connection)
+        let exchange = HandlerExchange(head, handler, context.channel, on: connection)
         connection.turn = .handler(exchange)
         if connection.isQuiescing { exchange.writer.serverEnds() }
+    }
+
+    /// The handler begins when the request has come whole, or when no more of it is there for now. Most come whole: those cost no
+    /// stream of parts, and no change of threads for each part.
+    private func begin(_ makeBody: () -> HTTPBody) {
+        guard let (head, handler) = beginning else { return }
+        beginning = nil
         let request = HTTPRequest(
-            method: head.method, target: head.uri, version: head.version, headers: head.headers,
-            body: HTTPBody(producer.sequence), remoteAddress: channel.remoteAddress)
-        let bound = NIOLoopBound(exchange, eventLoop: channel.eventLoop), writer = exchange.writer
+            method: head.method, target: head.uri, version: head.version, headers: head.headers, body: makeBody(),
+            remoteAddress: channel.remoteAddress)
+        let bound = NIOLoopBound(self, eventLoop: channel.eventLoop), writer = writer
         Task {
             await handler(request, writer)
             bound.eventLoop.execute { bound.value.returned() }
         }
+    }
+
+    private func takeWhole() -> HTTPBody {
+        defer { parts = [] }
+        guard var whole = parts.first else { return .empty }
+        for part in parts.dropFirst() { whole.writeImmutableBuffer(part) }
+        return HTTPBody(whole)
+    }
+
+    private func makeStream() -> HTTPBody {
+        let producer = HTTPBody.Producer.makeSequence(
+            elementType: [ByteBuffer].self, failureType: (any Error).self,
+            backPressureStrategy: .init(lowWatermark: 1, highWatermark: 2), finishOnDeinit: true,
+            delegate: BodyFlow(channel: channel))
+        source = producer.source
+        return HTTPBody(producer.sequence)
     }
 
     func receive(_ part: HTTPServerRequestPart) {
@@ -71,18 +92,20 @@ final class HandlerExchange {
             bodyProgress += bytes.readableBytes
             parts.append(bytes)
         case .end:
+            begin(takeWhole)
             passParts()
             read(.usual)
             bodyTimer?.cancel()
             bodyTimer = nil
             requestEnded = true
-            source.finish()
+            source?.finish()
             if hasReturned { connection?.turnEnded() }
         }
     }
 
     /// A body that has come whole by now needs no timer, and no large reads.
     func readComplete(_ connection: ServerConnection) {
+        begin(makeStream)
         passParts()
         guard !requestEnded else { return }
         if bodyTimer == nil { startBodyTimer(connection.limits) }
@@ -96,7 +119,7 @@ final class HandlerExchange {
     }
 
     private func passParts() {
-        guard !parts.isEmpty else { return }
+        guard !parts.isEmpty, let source else { return }
         defer { parts = [] }
         if source.yield(parts) == .stopProducing {
             channel.setOption(.autoRead, value: false).whenFailure { _ in }
@@ -150,7 +173,8 @@ final class HandlerExchange {
         // The writer first: who waits for the body goes on at once, on another thread, and may answer.
         writer.clientWentAway()
         passParts()
-        source.finish(HTTPBodyError.clientGone)
+        beginning = nil
+        source?.finish(HTTPBodyError.clientGone)
     }
 
     /// The rest of the request cannot be read.

@@ -10,10 +10,10 @@ package struct Reply: Sendable {
         case bytes([UInt8])
         /// The same of many answers, which is not copied for each.
         case shared(ByteBuffer)
-        /// Writes the body part by part once the status line is out, and ends it by returning; by throwing it breaks the
-        /// connection off. It runs even if the client has gone by then, so that it can let go of what it holds, but not
+        /// Writes the body part by part once the status line is out, and ends it by `finish` or by returning; by throwing it breaks
+        /// the connection off. It runs even if the client has gone by then, so that it can let go of what it holds, but not
         /// for HEAD.
-        case stream(Stream)
+        case stream(first: ByteBuffer = ByteBuffer(), Stream)
         /// Writes all of the answer itself, status line and fields too: what another server has said, or another protocol.
         case written(Stream)
         /// The connection becomes a WebSocket (`Reply.webSocket`).
@@ -55,10 +55,11 @@ package struct Reply: Sendable {
         Reply(.ok, body: .bytes(Array(text.utf8))).typed("text/plain; version=0.0.4")
     }
 
+    /// - Parameter first: goes out with the status line.
     package static func stream(
-        _ status: HTTPResponseStatus, headers: HTTPHeaders, _ stream: @escaping Stream
+        _ status: HTTPResponseStatus, headers: HTTPHeaders, first: ByteBuffer = ByteBuffer(), _ stream: @escaping Stream
     ) -> Reply {
-        Reply(status, headers: headers, body: .stream(stream))
+        Reply(status, headers: headers, body: .stream(first: first, stream))
     }
 
     private func typed(_ type: String) -> Reply {
@@ -85,11 +86,11 @@ extension HTTPResponseWriter {
         case .bytes(let bytes):
             try await respond(reply.status, headers: reply.headers, body: ByteBuffer(bytes: bytes))
         case .shared(let bytes): try await respond(reply.status, headers: reply.headers, body: bytes)
-        case .stream(let stream):
+        case .stream(let first, let stream):
             // Who writes on learns what was wrong.
-            try? await start(reply.status, headers: reply.headers)
+            try? await start(reply.status, headers: reply.headers, first: first)
             if !isForHEAD { try await stream(self) }
-            try await finish()
+            if !isFinished { try await finish() }
         case .written(let write): try await write(self)
         case .webSocket(let upgrade): try await serve(upgrade, reply.headers)
         }

@@ -143,6 +143,22 @@ private func withServer<Result: Sendable>(
         #expect(answer.contains("second\n"))
     }
 
+    @Test func `the first part goes out with the head, and nothing behind the last`() async throws {
+        let (seen, confirm) = AsyncStream<Void>.makeStream()
+        let answer = try await withServer(handler: { _, writer in
+            try? await writer.start(.ok, first: ByteBuffer(string: "first\n"))
+            for await _ in seen { break }
+            try? await writer.finish(ByteBuffer(string: "last\n"))
+            await #expect(throws: HTTPBodyError.clientGone) { try await writer.write(ByteBuffer(string: "late\n")) }
+        }) {
+            try await RawClient($0).exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n") { received in
+                if received.contains("first\n") { confirm.yield() }
+                return received.hasSuffix("0\r\n\r\n")
+            }
+        }
+        #expect(answer.hasSuffix("\r\n\r\n6\r\nfirst\n\r\n5\r\nlast\n\r\n0\r\n\r\n"))
+    }
+
     @Test func `the handler learns that its client has gone`() async throws {
         let (gone, report) = AsyncStream<Void>.makeStream()
         try await withServer(handler: { _, writer in

@@ -9,12 +9,11 @@ import System
 
 /// The event stream of one execution, of a command or of a session's run (docs/wire.md#event-streams).
 enum ExecutionStream {
-    private static let pingInterval = Duration.seconds(3)
-
     /// The events of a foreground execution up to its end; it dies with the connection.
     /// - Parameter maxLine: bytes of a line that wait for its break.
     static func reply(_ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int) -> Reply {
-        .stream(.ok, headers: headers) { writer in
+        let first = StreamEvent.initialized(record.id, at: CommandRunner.now()).record
+        return .stream(.ok, headers: headers, first: ByteBuffer(bytes: first)) { writer in
             writer.whenClientGone { record.kill(because: "the client has gone") }
             try await send(record, events, maxLine: maxLine, EventWriter(writer))
         }
@@ -22,16 +21,15 @@ enum ExecutionStream {
 
     /// What is said of an execution in the background: that it has begun, or why it could not.
     static func background(_ record: CommandRecord) -> Reply {
-        .stream(.ok, headers: headers) { writer in
-            let now = CommandRunner.now()
-            let last: StreamEvent =
-                if let failure = record.current.failure {
-                    .failed("127", traceback: [failure], at: now)
-                } else {
-                    .completed(after: 0, at: now)
-                }
-            try await EventWriter(writer).send([.initialized(record.id, at: now), last])
-        }
+        let now = CommandRunner.now()
+        let last: StreamEvent =
+            if let failure = record.current.failure {
+                .failed("127", traceback: [failure], at: now)
+            } else {
+                .completed(after: 0, at: now)
+            }
+        let events = StreamEvent.initialized(record.id, at: now).record + last.record
+        return .stream(.ok, headers: headers, first: ByteBuffer(bytes: events)) { _ in }
     }
 
     static let headers: HTTPHeaders = [
@@ -41,8 +39,7 @@ enum ExecutionStream {
     private static func send(
         _ record: CommandRecord, _ events: AsyncStream<ProcessEvent>, maxLine: Int, _ writer: EventWriter
     ) async throws {
-        try await writer.send(.initialized(record.id, at: CommandRunner.now()))
-        let pings = pings(writer)
+        let pings = StreamPings.begin(writer)
         defer { pings.cancel() }
         let assembler = TextAssembler(maxLine: maxLine)
         var texts: [OutputStream: TextAssembler] = [.standardOutput: assembler, .standardError: assembler]
@@ -66,16 +63,6 @@ enum ExecutionStream {
             texts.append(bytes) { EventRecord.appendOutput(hasBreak: $0, $1, ending: ending, to: &records) }
         }
         return records
-    }
-
-    /// Shows that the execution goes on, until it is cancelled.
-    static func pings(_ writer: EventWriter) -> Task<Void, any Error> {
-        Task {
-            while !Task.isCancelled {
-                try await Task.sleep(for: pingInterval)
-                try await writer.send(.ping(at: CommandRunner.now()))
-            }
-        }
     }
 
     private static func end(of record: CommandRecord, at now: Int64) -> StreamEvent {
@@ -116,9 +103,9 @@ actor EventWriter {
         try await response.write(ByteBuffer(bytes: EventRecord.bytes(of: event)))
     }
 
-    /// Sends the last events; nothing comes after them.
+    /// Sends the last events, and with them the end of the stream.
     func end(_ events: [StreamEvent]) async throws {
         hasEnded = true
-        try await response.write(ByteBuffer(bytes: events.flatMap(\.record)))
+        try await response.finish(ByteBuffer(bytes: events.flatMap(\.record)))
     }
 }

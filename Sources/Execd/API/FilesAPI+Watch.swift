@@ -39,7 +39,7 @@ extension FilesAPI {
             try await channel.executeThenClose { notices, _ in
                 let events = EventWriter(writer)
                 try await events.send(of: FileEvent(type: "init", timestamp: CommandRunner.now(), path: path))
-                let pings = ExecutionStream.pings(events)
+                let pings = StreamPings.begin(events)
                 defer { pings.cancel() }
                 for try await bytes in notices {
                     let outcomes = try await work { watch.outcomes(of: WatchNotice.parse(bytes.readableBytesView)) }

@@ -15,7 +15,7 @@ enum CodeStream {
             let output = EventWriter(writer)
             // Who writes to a client that has gone has been told of it, and reads on until the kernel is free.
             try? await output.send(.initialized(context.id, at: CommandRunner.now()))
-            let pings = ExecutionStream.pings(output)
+            let pings = StreamPings.begin(output)
             defer { pings.cancel() }
             var events = RunEvents(maxLine: maxLine)
             let begin = CommandRunner.now()

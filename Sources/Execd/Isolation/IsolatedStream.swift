@@ -16,7 +16,7 @@ enum IsolatedStream {
             let output = EventWriter(writer)
             // Who writes to a client that has gone has been told of it, and reads on until the session is free.
             try? await output.send(.initialized(record.id, at: CommandRunner.now()))
-            let pings = ExecutionStream.pings(output)
+            let pings = StreamPings.begin(output)
             defer { pings.cancel() }
             var last: [StreamEvent] = []
             if await turn.comes, let events = session.begin(request, record, turn) {
