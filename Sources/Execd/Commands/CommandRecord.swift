@@ -22,13 +22,16 @@ final class CommandRecord: Sendable {
         var observer: Observer?
         /// Bytes of output not read by the client, or not written to the log yet.
         var waiting = 0
+        /// Nothing is read from the process meanwhile.
+        var isPaused = false
     }
 
     /// Is told whether it went well, and after how many milliseconds.
     typealias Observer = @Sendable (_ isSuccess: Bool, _ milliseconds: Int64) -> Void
 
-    /// How many bytes of a command's output may wait for its client, or its log.
-    static let maxWaiting = 1 << 20
+    /// How many bytes of a command's output may wait for its client, or its log, and how few are left when reading goes on: by then the pipe
+    /// is full again, and each read brings much.
+    static let maxWaiting = 768 << 10, resumedAt = 192 << 10
     /// A variable of all that a command starts, with its id, by which it is found when the command is ended.
     static let marker: ExactName = "SALLYPORT_COMMAND"
 
@@ -71,15 +74,18 @@ final class CommandRecord: Sendable {
     func produced(_ bytes: Int) {
         state.withLock { state in
             state.waiting += bytes
-            if state.waiting > Self.maxWaiting { state.process?.pauseOutput() }
+            guard state.waiting > Self.maxWaiting, !state.isPaused, let process = state.process else { return }
+            state.isPaused = true
+            process.pauseOutput()
         }
     }
 
     func consumed(_ bytes: Int) {
         state.withLock { state in
-            let wasFull = state.waiting > Self.maxWaiting
             state.waiting -= bytes
-            if wasFull, state.waiting <= Self.maxWaiting { state.process?.resumeOutput() }
+            guard state.isPaused, state.waiting <= Self.resumedAt else { return }
+            state.isPaused = false
+            state.process?.resumeOutput()
         }
     }
 
