@@ -63,6 +63,10 @@ package enum Execd {
             let problems = Setting.problems(in: environment)
             for problem in problems { Bootstrap.complain(problem.description) }
             guard !problems.contains(where: \.isFatal) else { return 2 }
+            do throws(IsolationSettings.Refusal) { _ = try IsolationSettings.read(environment) } catch {
+                Bootstrap.complain(error.description)
+                return 2
+            }
         }
         guard options.serves || options.entrypoint.isEmpty && !options.isInit else {
             return SandboxInit.run(options, executable: "/proc/self/exe", environment: environment)

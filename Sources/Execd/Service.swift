@@ -62,11 +62,15 @@ struct Service: Sendable {
             if await runner.interrupt(id) { return true }
             return try await sessions.delete(id)
         }
+        let isolation = try IsolationSettings.read(environment)
+        for problem in isolation.problems(inFolder: options.isolation) { logger.warning("\(problem)") }
         let hooks = PeriodicHooks(runner: runner, logger: logger)
         let periodic = (try? LifecycleHooks.configured(environment))?.periodic ?? []
         // At once, since an earlier server may have left something.
-        let built = options.builder == nil ? nil : sessionHost(options)
-        let isolated = IsolatedSessions(environment: runner.environment) { built ?? sessionHost(options) }
+        let built = options.builder == nil ? nil : sessionHost(options, isolation)
+        let isolated = IsolatedSessions(environment: runner.environment, settings: isolation) {
+            built ?? sessionHost(options, isolation)
+        }
         let api = ExecdAPI(
             system: SystemAPI(commands: runner.registry), commands: CommandAPI(runner: runner), sessions: sessions,
             code: code, terminals: TerminalAPI(runner: runner, expansion: expansion),
@@ -89,8 +93,8 @@ struct Service: Sendable {
 
     /// Who builds isolated sessions: init, or, where execd has the rights itself (in a container that was given them), a process of
     /// its own. nil where nobody can.
-    private static func sessionHost(_ options: Options) -> SessionHost? {
-        let folder = options.isolation ?? "/var/lib/execd/isolation"
+    private static func sessionHost(_ options: Options, _ settings: IsolationSettings) -> SessionHost? {
+        let folder = options.isolation ?? settings.upperRoot ?? "/var/lib/execd/isolation"
         let host: SessionHost
         if let builder = options.builder {
             host = SessionHost(folder: folder, starter: SessionChannel(descriptor: builder), isGuarded: true)

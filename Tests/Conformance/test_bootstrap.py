@@ -157,7 +157,8 @@ def test_variables_that_clients_set_reach_the_next_command(start):
 
 @pytest.mark.parametrize("environment, word", [
     ({"EXECD_ACESS_TOKEN": "x"}, "did you mean EXECD_ACCESS_TOKEN?"), ({"EXECD_API_GRACE_SHUTDOWN": "3"}, "is not a duration"),
-    ({"EXECD_RUNTIME_INIT": "maybe"}, "is not true or false"), ({"OPENSANDBOX_LIFECYCLE": "{"}, "OPENSANDBOX_LIFECYCLE:")])
+    ({"EXECD_RUNTIME_INIT": "maybe"}, "is not true or false"), ({"OPENSANDBOX_LIFECYCLE": "{"}, "OPENSANDBOX_LIFECYCLE:"),
+    ({"EXECD_ISOLATION_CONFIG": "/proc/version"}, "EXECD_ISOLATION_CONFIG: /proc/version: line 1")])
 def test_a_setting_that_cannot_be_meant_starts_nothing(start, environment, word):
     sandbox = start("touch", "/opt/opensandbox/started", **environment)
     assert sandbox.end() in (2, 125) and word in sandbox.said()
@@ -283,3 +284,40 @@ def test_the_authority_of_an_intercepting_proxy_is_waited_for_and_trusted(start,
         assert sandbox.run(f"grep -cF '{line}' {store}") == "1", store
         assert int(sandbox.run(f"grep -c BEGIN {store}")) > 1, store
     assert line not in pathlib.Path("/etc/ssl/certs/ca-certificates.crt").read_text()
+
+
+ISOLATION = """
+upper_root = "/opt/isolation/changes"
+upper_max_bytes = 200_000
+diff_max_bytes = 100_000
+allowed_writable = ["/opt/allowed"]
+[landlock]
+enabled = true
+"""
+
+
+def test_the_file_of_settings_decides_what_isolated_sessions_may(start):
+    before = ("mkdir -p /opt/allowed /opt/work /opt/isolation/changes && mount -t tmpfs tmpfs /opt/isolation/changes && "
+              f"printf %s '{ISOLATION}' >/opt/opensandbox/isolation.toml && ")
+    sandbox = start("sleep", "1000", before=before, EXECD_ISOLATION_CONFIG="/opt/opensandbox/isolation.toml").up()
+    sessions = "/v1/isolated/session"
+
+    def create(**more):
+        return sandbox.ask("POST", sessions, json={"workspace": {"path": "/opt/work"}, **more})
+
+    refused = create(extra_writable=["/mnt"])
+    assert refused.status_code == 400 and "/opt/allowed" in refused.text
+    made = create(extra_writable=["/opt/allowed"])
+    assert made.status_code == 201, made.text
+    session = f"{sessions}/{made.json()['session_id']}"
+    assert len(sandbox.run("ls /opt/isolation/changes").split()) == 1
+    sandbox.ask("POST", f"{session}/run", json={"code": "head -c 300000 /dev/zero >/opt/work/file"})
+    too_much = sandbox.ask("GET", f"{session}/diff")
+    assert too_much.status_code == 413 and "100000" in too_much.text
+    full = create()
+    assert full.status_code == 500 and "200000" in full.text
+    assert sandbox.ask("POST", f"{session}/directories", json={"/opt/work/more": {}}).status_code == 500
+    # What there is can be had, and removed.
+    assert sandbox.ask("GET", f"{session}/files/info", params={"path": "/opt/work/file"}).status_code == 200
+    assert sandbox.ask("DELETE", session).status_code == 200 and create().status_code == 201
+    assert "[landlock] has no effect" in sandbox.said()

@@ -17,4 +17,15 @@ extension IsolatedSessions {
             return overflows ? .max : sum
         }
     }
+
+    /// - Throws: where sessions have changed as much as all of them may.
+    func checkRoom() async throws {
+        let most = settings.upperMaxBytes
+        guard most > 0 else { return }
+        let bytes = try await FileWork()({ self.changedBytes })
+        guard bytes < most else {
+            throw ExecdError.failed(
+                "isolated sessions have changed \(bytes) bytes, and may change \(most) together: delete some")
+        }
+    }
 }

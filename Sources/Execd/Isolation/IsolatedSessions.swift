@@ -10,8 +10,6 @@ import System
 final class IsolatedSessions: Sendable {
     /// Each has two processes.
     static let maxSessions = 256
-    /// Where `extra_writable` and `binds` may come from.
-    static let allowedSources = ["/workspace", "/mnt", "/media", "/data"]
     /// Milliseconds for which it can be asked how a session was that has ended by itself.
     private static let memory: Int64 = 60_000
     /// How often is looked for sessions that go.
@@ -26,13 +24,17 @@ final class IsolatedSessions: Sendable {
     }
 
     private let environment: CommandEnvironment
+    let settings: IsolationSettings
     private let makeHost: @Sendable () -> SessionHost?
     private let state = Mutex(State())
     private let madeHost = Mutex<SessionHost?>(nil)
 
     /// - Parameter makeHost: who builds sessions, nil where nobody can; asked for when it is needed.
-    init(environment: CommandEnvironment, makeHost: @escaping @Sendable () -> SessionHost?) {
-        (self.environment, self.makeHost) = (environment, makeHost)
+    init(
+        environment: CommandEnvironment, settings: IsolationSettings = IsolationSettings(),
+        makeHost: @escaping @Sendable () -> SessionHost?
+    ) {
+        (self.environment, self.settings, self.makeHost) = (environment, settings, makeHost)
     }
 
     /// nil where no session can be built.
@@ -70,10 +72,11 @@ final class IsolatedSessions: Sendable {
             )
         }
         defer { state.withLock { $0.reserved -= 1 } }
-        let environment = self.environment
+        try await checkRoom()
+        let environment = self.environment, allowed = settings.allowedWritable
         let session = try await SpawnThreads.build {
             let request = try Self.resolved(request)
-            let plan = Self.plan(request, environment)
+            let plan = Self.plan(request, environment, allowed)
             let session = IsolatedSession(
                 id: Identifier.uuid(), request: request, plan: plan, host: host, environment: environment)
             let made = try Self.makeFolders(request)
@@ -132,7 +135,9 @@ final class IsolatedSessions: Sendable {
         return all
     }
 
-    private static func plan(_ request: IsolationRequest, _ environment: CommandEnvironment) -> SessionPlan {
+    private static func plan(
+        _ request: IsolationRequest, _ environment: CommandEnvironment, _ allowedSources: [String]
+    ) -> SessionPlan {
         let isBash = environment.shell.hasSuffix("/bash")
         let variables = SessionVariables.of(environment.current(), request.passthrough)
         let group = GroupUse { File.text("/sys/fs/cgroup/" + $0) }

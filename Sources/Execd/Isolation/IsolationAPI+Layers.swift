@@ -22,14 +22,14 @@ extension IsolationAPI {
     private func diff(_ request: HTTPRequest) async throws -> Reply {
         let session = try await living(request)
         let layers = try await layers(of: session)
-        let work = FileWork()
+        let work = FileWork(), most = sessions.settings.diffMaxBytes
         let archive = try await work {
             var total: Int64 = 0
             for layer in layers {
-                guard let size = LayerArchive.size(of: layer.upper), total + size <= LayerArchive.maxBytes else {
+                guard let size = LayerArchive.size(of: layer.upper, upTo: most), size <= most - total else {
                     throw ExecdError(
                         .payloadTooLarge, "RUNTIME_ERROR",
-                        "session \(session.id) has changed more than \(LayerArchive.maxBytes) bytes")
+                        "session \(session.id) has changed more than \(most) bytes")
                 }
                 total += size
             }

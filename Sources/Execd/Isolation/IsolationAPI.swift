@@ -32,7 +32,11 @@ struct IsolationAPI: Sendable {
         http.on(.GET, Self.path + "/runs/{run_id}") { try await status($0) }
         http.on(.GET, Self.path + "/runs/{run_id}/logs") { try await logs($0) }
         addLayers(to: &http)
-        FilesAPI.add(to: &http, prefix: Self.path) { try await files(of: try await living($0)) }
+        FilesAPI.add(to: &http, prefix: Self.path) { request in
+            let session = try await living(request)
+            if ![.GET, .HEAD, .DELETE].contains(request.method) { try await sessions.checkRoom() }
+            return try await files(of: session)
+        }
     }
 
     // MARK: Who is meant

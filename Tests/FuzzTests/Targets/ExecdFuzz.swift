@@ -51,6 +51,15 @@ enum ExecdFuzz {
         }
         range(body)
         start(body)
+        settings(body)
+    }
+
+    /// The file of settings of isolated sessions.
+    private static func settings(_ body: [UInt8]) {
+        guard let settings = try? IsolationSettings(body) else { return }
+        promise(settings.upperMaxBytes >= 0 && settings.diffMaxBytes > 0, "a limit below nothing")
+        promise(settings.allowedWritable.allSatisfy { $0.hasPrefix("/") && !$0.hasSuffix("/") }, "a path")
+        promise((settings.upperRoot ?? "/a/b").split(separator: "/").count > 1, "a folder of the system's")
     }
 
     /// What the start of a sandbox is told: variables, hooks, schedules, flags.

@@ -132,8 +132,8 @@ struct SessionMounts {
             let descriptor = try open(binding.source, isFolder: false)
             let place = try self.place(of: descriptor)
             guard plan.allowedSources.contains(where: { FilePath.isInside(place, $0) }) else {
-                throw SessionFailure(
-                    .refused, "\(binding.source) is not below \(plan.allowedSources.joined(separator: ", "))")
+                let places = plan.allowedSources.isEmpty ? "any folder" : plan.allowedSources.joined(separator: ", ")
+                throw SessionFailure(.refused, "\(binding.source) is not below \(places) that the sandbox allows")
             }
             taken.bindings.append(try copy(descriptor, restricted(binding.isReadOnly), of: binding.source))
         }
