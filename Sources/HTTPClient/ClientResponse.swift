@@ -69,7 +69,10 @@ package final class ResponseBody: Sendable {
         self.client = client
     }
 
-    deinit { loop.send(.cancel(transfer)) }
+    deinit { cancel() }
+
+    /// Ends the transfer; who waits for a part is told so.
+    package func cancel() { loop.send(.cancel(transfer)) }
 
     /// - Returns: nil at the end.
     package func next() async throws(HTTPClientError) -> [UInt8]? {

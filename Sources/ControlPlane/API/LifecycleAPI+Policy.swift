@@ -42,7 +42,10 @@ extension LifecycleAPI {
             }
             guard request.method != .HEAD else { return Reply(.ok, headers: EventStream.headers) }
             return try await guards.eventStream(id, after: request.headers["Last-Event-ID"].first) {
-                (try? self.caller(of: request)) != nil && (try? self.service.sandbox(id)) != nil
+                guard let caller = try? self.caller(of: request), (try? caller.require(.read)) != nil,
+                    let sandbox = try? self.service.sandbox(id)
+                else { return false }
+                return caller.owns(sandbox)
             }
         }
     }

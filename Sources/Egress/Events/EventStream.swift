@@ -74,6 +74,7 @@ package struct EventStream: Sendable {
             isFirst = false
             position = batch.end
             while !batch.events.isEmpty || batch.lost != 0 {
+                guard mayGoOn() else { return }
                 try await writer.write(ByteBuffer(string: Self.text(batch, sandbox: log.sandbox)))
                 batch = log.events(after: batch.end)
                 position = batch.end

@@ -1,6 +1,10 @@
 import Netfilter
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// What the kernel tells of refused packets in one namespace: messages about some, and counters of all.
 ///
 /// It is read once a second. Between two reads the kernel holds the messages, so a thousand sandboxes need neither a
@@ -126,9 +130,15 @@ enum KernelLog {
             trial.addChain("log", table: table)
             trial.addRule("log", table: table, RefusalReporting.logged.rule(.policy))
             trial.removeTable(table)
-            let isThere = (try? tables.commit(trial)) != nil
-            known = isThere
-            return isThere
+            do throws(NetfilterError) {
+                try tables.commit(trial)
+                known = true
+                return true
+            } catch {
+                // Of the kernel, and not of this moment.
+                if let code = error.code, [ENOENT, EOPNOTSUPP, EINVAL].contains(code) { known = false }
+                return false
+            }
         }
     }
 }

@@ -140,7 +140,10 @@ extension GuardHTTPClient {
         }
         guard stream.status == 200 else { throw Self.error(stream.status, "", of: id) }
         return .stream(.ok, headers: EventStream.headers) { writer in
-            while mayGoOn(), let part = try await stream.body.next() {
+            // The guard has only so many places for readers.
+            writer.whenClientGone { stream.body.cancel() }
+            while let part = try await stream.body.next() {
+                guard mayGoOn() else { return }
                 try await writer.write(ByteBuffer(bytes: part))
             }
         }

@@ -23,7 +23,8 @@ struct SidecarRuleset: Hashable, Sendable {
     /// Whether the policy API may be asked by loopback.
     var answersInside = false
     var reporting = RefusalReporting.counted
-    /// Of the policy API's socket and its connections. Only who may change these rules can set one (SO_MARK, socket(7)): what
+    /// Of the policy API's socket and its connections. Only who may change these rules can set one (SO_MARK, socket(7)), since
+    /// Linux 5.17 who may send raw packets, too, which has 2^32 to try: what
     /// else listens on the port, when no sidecar does, answers nobody, and is told no token.
     var apiMark: UInt32
 

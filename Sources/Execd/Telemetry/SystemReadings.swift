@@ -9,7 +9,8 @@ struct SystemReadings: Sendable {
 
     init(meter: Meter?, sessions: IsolatedSessions) { (self.meter, self.sessions) = (meter, sessions) }
 
-    func samples() async -> [MeterDocument.Sample] {
+    /// - Parameter withLayers: whether to walk through what isolated sessions have changed, which may take long.
+    func samples(withLayers: Bool) async -> [MeterDocument.Sample] {
         let system = sampler.sample(at: CommandRunner.now()), network = NetworkUse.current()
         func sample(
             _ name: String, _ value: Double, _ attribute: String? = nil, _ text: String = "", isCount: Bool = false
@@ -28,7 +29,7 @@ struct SystemReadings: Sendable {
             sample("isolation.session.count", Double(sessions.all.count)),
         ]
         // It is walked through: not without need, nor on a thread that others wait for.
-        if let bytes = try? await FileWork()({ sessions.changedBytes }) {
+        if withLayers, let bytes = try? await FileWork()({ sessions.changedBytes }) {
             samples.append(sample("isolation.upper.usage_bytes", Double(bytes)))
         }
         return samples

@@ -47,7 +47,7 @@ struct TelemetryExport: Sendable {
     /// Sends what there is when execd ends. A collector that does not answer holds up the end for a second.
     func finish() async {
         let deadline = NIODeadline.now() + Self.lastPatience
-        async let metrics = sendMetrics(by: deadline)
+        async let metrics = sendMetrics(by: deadline, withLayers: false)
         _ = await (sendSpans(by: deadline), metrics)
     }
 
@@ -71,9 +71,16 @@ struct TelemetryExport: Sendable {
 
     /// - Returns: why the collector does not have them; nil where it does.
     private func sendMetrics(by deadline: NIODeadline) async -> String? {
+        await sendMetrics(by: deadline, withLayers: true)
+    }
+
+    private func sendMetrics(by deadline: NIODeadline, withLayers: Bool) async -> String? {
         guard let collector = settings.metrics else { return nil }
+        let samples = await readings.samples(withLayers: withLayers)
+        // What took long to gather is sent all the same.
+        let deadline = max(deadline, NIODeadline.now() + Self.lastPatience)
         let document = MeterDocument(
-            histograms: readings.meter?.all ?? [:], samples: await readings.samples(), service: settings.service,
+            histograms: readings.meter?.all ?? [:], samples: samples, service: settings.service,
             version: Release.version, attributes: attributes, start: start, now: SystemClock.wallNanoseconds())
         return await send(document.encoded, to: collector, by: deadline)
     }

@@ -10,8 +10,10 @@ extension DockerLinks {
     ) -> PortForwarding? {
         guard let configuration = ports.configuration else { return nil }
         var forwarding = PortForwarding(configuration: configuration)
+        let hosts = ports.hosts
         for (id, lease) in ports.all {
-            guard let host = lease.host, linked.contains(host) else { continue }
+            guard let host = lease.host, hosts[id] == host, linked.contains(host), link(id, host).namespace.exists
+            else { continue }
             forwarding.targets[id] = PortForwarding.Target(link(id, host), lease.ports, lease.sources, pool)
         }
         return forwarding

@@ -53,7 +53,10 @@ final class DockerLinks: Sendable {
         let links = (try? RouteSocket().links()) ?? []
         let found = Set(links.compactMap { SandboxLink.host(of: $0.name, tag: given.tag) })
         for host in found { pool.occupy(host) }
-        leases = Mutex(Leases(pool: pool, found: found))
+        // Ports that are kept for a sandbox keep its address for it, or they would forward to the next that has it.
+        let hosts = ports.hosts
+        for host in hosts.values { pool.occupy(host) }
+        leases = Mutex(Leases(pool: pool, hosts: hosts, found: found))
         self.configuration = configuration
         self.logger = logger
         let rules = HostFirewall(
@@ -115,11 +118,15 @@ final class DockerLinks: Sendable {
     }
 
     /// Takes in a number that an engine's label tells.
-    func occupy(_ id: String, _ host: UInt32) {
+    /// - Returns: false where another sandbox has it now, which may be given the number of one that was taken for gone.
+    @discardableResult
+    func occupy(_ id: String, _ host: UInt32) -> Bool {
         leases.withLock { leases in
-            guard leases.hosts[id] == nil else { return }
+            if let known = leases.hosts[id] { return known == host }
+            guard !leases.hosts.values.contains(host) else { return false }
             leases.pool.occupy(host)
             leases.hosts[id] = host
+            return true
         }
     }
 

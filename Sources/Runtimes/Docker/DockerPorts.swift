@@ -61,6 +61,16 @@ final class DockerPorts: Sendable {
     /// Those of earlier servers, and of this one.
     var all: [String: Lease] { leases.withLock(\.self) }
 
+    /// The number of each one's link, of two that claim one number the first in the order of ids.
+    var hosts: [String: UInt32] {
+        var hosts: [String: UInt32] = [:], taken: Set<UInt32> = []
+        for (id, lease) in all.sorted(by: { $0.key < $1.key }) {
+            guard let host = lease.host, taken.insert(host).inserted else { continue }
+            hosts[id] = host
+        }
+        return hosts
+    }
+
     /// nil where the sandbox has none.
     subscript(id: String) -> Lease? { leases.withLock { $0[id] } }
 

@@ -175,8 +175,9 @@ extension DockerRuntime {
         do throws(EngineFailure) {
             try await engine.send(EngineCall("POST", "containers", DockerNames.container(id), "start"))
         } catch {
-            // Somebody may have emptied the volume with execd.
-            if error.status != nil { program.forget() }
+            // Somebody may have emptied the volume with execd. What else an engine refuses is no reason to write it again, under
+            // the eyes of others that start.
+            if error.status != nil, "\(error)".contains(DockerNames.execd) { program.forget() }
             throw refused(error, id)
         }
         guard let found = try await container(id), found.state.phase == .running else {

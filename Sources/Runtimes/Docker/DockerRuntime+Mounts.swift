@@ -32,6 +32,10 @@ extension DockerRuntime {
         if case .machine = network { configuration.confinement.runtime == nil } else { false }
     }
 
+    /// Two seconds in all.
+    private static let looks = 1000
+    private static let lookMicroseconds: UInt32 = 2000
+
     /// Looks at a process of this machine that has no network yet: a volume that others write to may have changed since.
     func checkProgram(_ found: ContainerFacts, _ process: ContainerProcess) async throws(RuntimeError) {
         let sources = [DockerNames.folder, DockerNames.programFolder].map { target in
@@ -48,8 +52,14 @@ extension DockerRuntime {
                 defer { close(found) }
                 return FileIdentity(found)
             }
-            guard let execd = FileIdentity(program + "/execd"), FileIdentity("/proc/\(number)/exe") == execd,
-                let own = FileIdentity(folder), inside(DockerNames.folder) == own, inside(DockerNames.execd) == execd
+            guard let execd = FileIdentity(program + "/execd") else { return false }
+            // The engine answers a moment before its runtime has become the program.
+            var looks = 0
+            while FileIdentity("/proc/\(number)/exe") != execd, looks < Self.looks, !process.hasEnded {
+                usleep(Self.lookMicroseconds)
+                looks += 1
+            }
+            guard FileIdentity("/proc/\(number)/exe") == execd, let own = FileIdentity(folder), inside(DockerNames.folder) == own, inside(DockerNames.execd) == execd
             else { return false }
             return true
         }

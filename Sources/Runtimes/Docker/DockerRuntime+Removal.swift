@@ -94,7 +94,12 @@ extension DockerRuntime {
             while let self {
                 try? await Task.sleep(for: pause.spread())
                 for id in self.memory.withLock({ $0.unremoved }) {
-                    self.memory.withLock { _ = $0.unremoved.remove(id) }
+                    // A create has it anew. Its own removal takes what was left, too.
+                    let isNobodys = self.memory.withLock { memory in
+                        memory.unremoved.remove(id)
+                        return !memory.making.contains(id)
+                    }
+                    guard isNobodys, !self.hasBegun(id) else { continue }
                     // What is not gone then enters itself again.
                     await self.giveUp(id)
                 }
@@ -135,7 +140,8 @@ extension DockerRuntime {
         do throws(EngineFailure) {
             let containers: [ListedContainer] = try await engine.get(
                 EngineCall("GET", "containers", "json", query: [("all", "true"), owns]))
-            var ids: Set<String> = []
+            // Ports are kept for a sandbox before the engine hears of it.
+            var ids = Set(ports.all.keys)
             for one in containers {
                 switch one.labels?[ExactName(DockerNames.partKey)].flatMap(DockerNames.Part.init) {
                 case .helper where withHelpers:

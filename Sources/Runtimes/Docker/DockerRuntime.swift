@@ -170,10 +170,7 @@ package final class DockerRuntime: SandboxRuntime {
         var placement: SandboxPlacement?
         switch network {
         case .machine(let links):
-            placement = found.linkNumber.map { host in
-                links.occupy(id, host)
-                return links.placement(id, host)
-            }
+            placement = found.linkNumber.flatMap { links.occupy(id, $0) ? links.placement(id, $0) : nil }
         case .engine(let sidecars): placement = sidecars.placement(id, found)
         }
         placement?.hostPorts = ports[id]?.ports ?? []
