@@ -12,8 +12,9 @@ package struct ServerLocation: Sendable {
     /// - Parameters:
     ///   - server: `host:port` or a URL, of the command line; else the variables that the official clients read, too; else `usual`.
     ///   - key: of a file that the command line names; else the variable's.
-    ///   - usual: `host:port` of a server on this machine.
-    ///   - ownKey: the key that a server on this machine has made for itself. It is sent to no other machine.
+    ///   - usual: `host:port` of the server of this machine.
+    ///   - ownKey: the key that it has made for itself, which is an administrator's: sent to its address and port alone. What else
+    ///     listens on this machine may be anybody's, and what a name such as localhost leads to, too.
     package init(
         server: String?, key: String?, environment: [String: String], usual: String, ownKey: () -> String?
     ) throws(ClientFailure) {
@@ -23,13 +24,17 @@ package struct ServerLocation: Sendable {
         guard let origin = HTTPEndpoint(text.contains("://") ? text : "\(scheme)://\(text)") else {
             throw ClientFailure(.usage, "\"\(text.prefix(200))\" is no server: write host:port, or https://host:port")
         }
-        self.origin = origin
+        let own = HTTPEndpoint("http://\(usual)")
+        let isOwn =
+            own.map { own in
+                !origin.isSecure && origin.port == own.port && [own.host, "localhost"].contains(origin.host)
+                    && ["127.0.0.1", "::1"].contains(own.host)
+            } ?? false
+        self.origin = isOwn ? own! : origin
         let given = key ?? variable(Self.keyVariable)
-        self.key = given ?? (Self.isThisMachine(origin.host) ? ownKey() : nil)
+        self.key = given ?? (isOwn ? ownKey() : nil)
         if let key = self.key, !ClientRequest.isLegal(name: ServerAPI.keyHeader, value: key) {
             throw ClientFailure(.usage, "the API key has characters that no key has; a key is one line")
         }
     }
-
-    private static func isThisMachine(_ host: String) -> Bool { ["127.0.0.1", "::1", "localhost"].contains(host) }
 }

@@ -19,11 +19,18 @@ import Testing
         #expect(try location(key: "mine", variables).key == "mine" && location(nil, variables).key == "theirs")
     }
 
-    @Test func `this machine's own key is sent to no other one`() throws {
-        #expect(try location("other.example:8080", own: "root").key == nil)
-        #expect(try location("http://127.0.0.1:9999", own: "root").key == "root")
-        #expect(try location("http://127.0.0.1.example", own: "root").key == nil)
-        #expect(try location("localhost:8080", own: "root").key == "root")
+    @Test func `the server's own key is sent to its own address and port alone`() throws {
+        #expect(try location(own: "root").key == "root" && location("http://127.0.0.1:8080", own: "root").key == "root")
+        let named = try location("localhost:8080", own: "root")
+        #expect(named.key == "root" && named.origin.host == "127.0.0.1", "a name may lead elsewhere")
+        for other in [
+            "other.example:8080", "127.0.0.1:9999", "[::1]:8080", "https://127.0.0.1:8080", "127.0.0.1.example:8080",
+            "localhost:9999",
+        ] {
+            #expect(try location(other, own: "root").key == nil, "\(other)")
+        }
+        let remote = try ServerLocation(server: nil, key: nil, environment: [:], usual: "192.0.2.1:8080") { "root" }
+        #expect(remote.key == nil, "it may be another machine's by now")
     }
 
     @Test(arguments: ["ftp://x", "http://", "http://user:secret@x", "x y", "http://x:99999"])

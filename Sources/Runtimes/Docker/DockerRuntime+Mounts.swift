@@ -59,7 +59,8 @@ extension DockerRuntime {
                 usleep(Self.lookMicroseconds)
                 looks += 1
             }
-            guard FileIdentity("/proc/\(number)/exe") == execd, let own = FileIdentity(folder), inside(DockerNames.folder) == own, inside(DockerNames.execd) == execd
+            guard FileIdentity("/proc/\(number)/exe") == execd, let own = FileIdentity(folder),
+                inside(DockerNames.folder) == own, inside(DockerNames.execd) == execd
             else { return false }
             return true
         }

@@ -6,6 +6,8 @@ import Synchronization
 final class AbandonedFetches: Sendable {
     /// Of one key; at that number it begins no other until one has ended.
     static let most = 4
+    /// Of one fetch. More creates than that never wait for one; the others were called off.
+    static let mostTasks = 256
 
     struct Fetch: Hashable, Sendable {
         /// The id of the key; nil for the server's own.
@@ -26,7 +28,8 @@ final class AbandonedFetches: Sendable {
     /// - Returns: whether it may begin.
     func begin(_ fetch: Fetch) -> Bool {
         state.withLock { state in
-            guard state.running[fetch] != nil || state.abandoned(by: fetch.caller) < Self.most else { return false }
+            let tasks = state.running[fetch] ?? 0
+            guard tasks < Self.mostTasks, tasks > 0 || state.abandoned(by: fetch.caller) < Self.most else { return false }
             state.running[fetch, default: 0] += 1
             state.waiting[fetch, default: 0] += 1
             return true

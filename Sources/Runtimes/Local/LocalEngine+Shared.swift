@@ -39,12 +39,16 @@ extension LocalEngine {
         }
     }
 
-    /// Whether all that listens on a port belongs to the sandbox, and something does. True of any port where it has a network of
-    /// its own.
+    /// Whether what a connection to a port of loopback reaches belongs to the sandbox: at 127.0.0.1, or at ::1 where nothing listens
+    /// there. True of any port where it has a network of its own. Who listens at other addresses takes nobody's port away.
     func serves(_ id: String, port: UInt16) -> Bool {
         guard let (record, _) = try? known(id) else { return false }
         guard record.shared != nil else { return true }
-        guard let users = record.users, let found = try? ListeningSockets().users(ofPort: port) else { return false }
-        return !found.isEmpty && found.allSatisfy(users.all.contains)
+        guard let users = record.users, let sockets = try? ListeningSockets() else { return false }
+        for address in ["127.0.0.1", "::1"] {
+            guard let found = try? sockets.users(ofPort: port, reachedAt: IPAddress(address)) else { return false }
+            if !found.isEmpty { return found.allSatisfy(users.all.contains) }
+        }
+        return false
     }
 }

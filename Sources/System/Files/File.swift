@@ -89,15 +89,17 @@ package enum File {
 
     /// Makes a folder, and those above it that are missing. One that is there stays as it is.
     package static func makeFolder(_ path: String, mode: mode_t = 0o755) throws(SystemCallError) {
-        guard mkdir(path, mode) != 0 else { return }
-        let error = SystemCallError.last
+        if mkdir(path, mode) == 0 { return }
+        var failure = SystemCallError.last
         let above = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[..<$0]) } ?? ""
-        if error.code == ENOENT, !above.isEmpty {
+        if failure.code == ENOENT, !above.isEmpty {
             try makeFolder(above, mode: mode)
-            return try makeFolder(path, mode: mode)
+            // Once: some folders, such as /proc, never take one.
+            if mkdir(path, mode) == 0 { return }
+            failure = .last
         }
         var status = stat()
-        guard error.code == EEXIST, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw error }
+        guard failure.code == EEXIST, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw failure }
     }
 
     /// When a file was made, in Unix seconds; nil where its file system does not say.

@@ -3,6 +3,7 @@ import Client
 import ControlPlane
 import FoundationEssentials
 import JSON
+import Netfilter
 import ProgramSupport
 import System
 
@@ -28,13 +29,28 @@ struct ConnectionOptions: ParsableArguments {
         if config != nil, settings == nil { _ = try Settings.load(path: config, environment: environment) }
         let location = try ServerLocation(
             server: server, key: try apiKeyFile.map(Self.key), environment: environment,
-            usual: settings.map { "\($0.server.host):\($0.server.port)" } ?? "127.0.0.1:8080",
+            usual: settings.map { Self.place($0.server) } ?? "127.0.0.1:8080",
             ownKey: {
                 settings.flatMap {
-                    $0.server.apiKey ?? File.text($0.secretsFolder + "/api-key", limit: 4096)?.firstLine
+                    Self.isOthers($0.server.port)
+                        ? nil : $0.server.apiKey ?? File.text($0.secretsFolder + "/api-key", limit: 4096)?.firstLine
                 }
             })
         return ServerAPI(location)
+    }
+
+    /// Where this machine reaches its own server.
+    private static func place(_ server: Settings.Server) -> String {
+        let host = ["0.0.0.0": "127.0.0.1", "::": "::1"][server.host] ?? server.host
+        return (host.contains(":") ? "[\(host)]" : host) + ":\(server.port)"
+    }
+
+    /// Whether another user listens where the server should: while that is away, anybody may.
+    private static func isOthers(_ port: Int) -> Bool {
+        guard let port = UInt16(exactly: port), let users = try? ListeningSockets().users(ofPort: port) else {
+            return true
+        }
+        return users.contains { $0 != 0 }
     }
 
     private static func key(in path: String) throws(ClientFailure) -> String {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Client
 import JSON
 import ProgramSupport
+import SafeText
 import System
 
 /// `sallyport sandbox create`
@@ -49,7 +50,7 @@ struct CreateSandbox: AsyncParsableCommand {
                 throw ClientFailure(.refused, "\(id) has failed: \(Self.text(sandbox["status"]?["message"]) ?? "")")
             }
             switch output {
-            case .name: Console.say(id + "\n")
+            case .name: Console.say(ForeignText.escaped(id) + "\n")
             case .json: ClientProgram.show(sandbox)
             case .table: Console.say(SandboxListing.details(sandbox))
             }

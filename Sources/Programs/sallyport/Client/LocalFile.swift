@@ -34,17 +34,33 @@ final class LocalFile: Sendable {
     }
 
     init(writing path: String) throws(ClientFailure) {
-        self.path = path
-        (size, mode) = (nil, 0)
-        temporary = path == "-" ? nil : path + Self.pieceName
+        size = nil
+        var status = stat()
+        let isThere = path != "-" && stat(path, &status) == 0
+        guard !isThere || status.st_mode & S_IFMT != S_IFDIR else {
+            throw ClientFailure(.usage, "\(path) is a folder: write \(path)/ for a file in it")
+        }
         do throws(SystemCallError) {
-            if let temporary {
-                descriptor = try FileDescriptor(
-                    opening: temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o666)
-            } else {
-                descriptor = try FileDescriptor(dup(STDOUT_FILENO))
+            // A device, a pipe or a socket is written to, and stays what it is.
+            if path == "-" || isThere && status.st_mode & S_IFMT != S_IFREG {
+                (temporary, self.path, mode) = (nil, path, 0)
+                descriptor =
+                    try path == "-" ? FileDescriptor(dup(STDOUT_FILENO)) : FileDescriptor(opening: path, O_WRONLY)
+                return
             }
+            // What a link leads to is replaced, not the link. Nobody else has a file of this name, whatever folder it is in.
+            let target = isThere ? Self.real(path) : path
+            let name = target + "." + String(UInt64.random(in: .min ... .max), radix: 36) + Self.pieceName
+            descriptor = try FileDescriptor(opening: name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666)
+            (temporary, self.path, mode) = (name, target, UInt16(status.st_mode & 0o777))
+            if isThere { fchmod(descriptor.number, status.st_mode & 0o777) }
         } catch { throw ClientFailure(.refused, "\(path) cannot be written: \(error)") }
+    }
+
+    private static func real(_ path: String) -> String {
+        guard let found = realpath(path, nil) else { return path }
+        defer { free(found) }
+        return String(cString: found)
     }
 
     func write(_ bytes: [UInt8]) throws(ClientFailure) {

@@ -6,6 +6,7 @@ import HTTPClient
 import JSON
 import NetworkPolicy
 import ProgramSupport
+import SafeText
 
 /// `sallyport policy`
 struct PolicyCommand: ParsableCommand {
@@ -94,7 +95,8 @@ struct ExplainPolicy: AsyncParsableCommand {
             } else if case .string(let text)? = answer["text"] {
                 let isOnlyWatched = answer["enforced"] == .boolean(false)
                 Console.say(
-                    "\(target): \(text)\(isOnlyWatched ? ", but nothing is enforced: the sandbox is observed" : "")\n")
+                    "\(target): \(ForeignText.escaped(text))\(isOnlyWatched ? ", but nothing is enforced: the sandbox is observed" : "")\n"
+                )
             }
             guard answer["verdict"] == .string("allow") else { throw ExitCode(1) }
         }
@@ -131,7 +133,7 @@ struct WatchPolicy: AsyncParsableCommand {
             while let line = try await lines.next() {
                 guard line.starts(with: "data:".utf8) else { continue }
                 let text = String(decoding: line.dropFirst(5), as: UTF8.self)
-                Console.say(text.drop { $0 == " " } + "\n")
+                Console.say(ForeignText.escaped(String(text.drop { $0 == " " })) + "\n")
             }
         }
     }

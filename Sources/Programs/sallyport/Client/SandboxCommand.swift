@@ -3,6 +3,7 @@ import Client
 import ControlPlane
 import JSON
 import ProgramSupport
+import SafeText
 
 /// `sallyport sandbox`
 struct SandboxCommand: ParsableCommand {
@@ -29,7 +30,9 @@ struct ListSandboxes: AsyncParsableCommand {
             let found = try await api.sandboxes(states: state, labels: label)
             switch output {
             case .json: ClientProgram.show(.array(found))
-            case .name: Console.say(SandboxListing(found, moment: ClientProgram.moment).ids.map { $0 + "\n" }.joined())
+            case .name:
+                let ids = SandboxListing(found, moment: ClientProgram.moment).ids
+                Console.say(ids.map { ForeignText.escaped($0) + "\n" }.joined())
             case .table:
                 Console.say(SandboxListing(found, moment: ClientProgram.moment).table(now: Timestamp.now().seconds))
             }
@@ -103,7 +106,7 @@ struct RenewSandbox: AsyncParsableCommand {
             let end = Timestamp.now().adding(seconds: try SpanOption.seconds(span, "the span"))
             let answer = try await api.ask(
                 "POST", ServerAPI.path(id, "/renew-expiration"), .object(["expiresAt": .string("\(end)")]))
-            if case .string(let moment)? = answer?["expiresAt"] { Console.say(moment + "\n") }
+            if case .string(let moment)? = answer?["expiresAt"] { Console.say(ForeignText.escaped(moment) + "\n") }
         }
     }
 }
