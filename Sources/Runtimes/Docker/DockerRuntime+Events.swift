@@ -17,7 +17,7 @@ extension DockerRuntime {
     /// Milliseconds without an event after which the watch is begun anew, since a connection may die without a word.
     private static let silence: UInt64 = 120_000
     /// How often what creates have left is looked for.
-    private static let sweepInterval = Duration.seconds(60)
+    private static let sweepMilliseconds: UInt64 = 60_000
 
     /// Follows the engine's events until they break off. Each beginning may have missed some.
     func follow(_ watch: inout DockerWatch) async {
@@ -38,9 +38,11 @@ extension DockerRuntime {
             memory.withLock { $0.ownPauses = [:] }
             teller.yield(.missed)
             let sweeping = Task { [weak self] in
+                // What was asked of the engine before may be done a moment after it has come back.
+                var pause = BackOff(first: 1000, longest: Self.sweepMilliseconds)
                 while !Task.isCancelled, let self {
                     await self.sweep()
-                    try? await Task.sleep(for: Self.sweepInterval)
+                    try? await Task.sleep(for: pause.spread())
                 }
             }
             defer { sweeping.cancel() }
