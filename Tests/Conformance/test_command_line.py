@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import subprocess
 
 import pytest
@@ -77,7 +78,7 @@ def test_files_go_in_and_come_out_as_they_are(run, made, tmp_path):
     run("sandbox", "cp", str(tmp_path / "tool"), f"{sandbox}:/tmp/")
     assert run("sandbox", "exec", sandbox, "--", "stat", "-c", "%a %s", "/tmp/tool").decode() == f"750 {len(content)}\n"
     run("sandbox", "cp", f"{sandbox}:/tmp/tool", str(tmp_path / "back"))
-    assert (tmp_path / "back").read_bytes() == content and not (tmp_path / "back.part").exists()
+    assert (tmp_path / "back").read_bytes() == content and not list(tmp_path.glob("*.part"))
     run("sandbox", "cp", "-", f"{sandbox}:/tmp/said", given=b"of standard input")
     assert run("sandbox", "cp", f"{sandbox}:/tmp/said", "-") == b"of standard input"
     before = (tmp_path / "back").read_bytes()
@@ -85,6 +86,21 @@ def test_files_go_in_and_come_out_as_they_are(run, made, tmp_path):
     assert (tmp_path / "back").read_bytes() == before
     assert b"is a folder" in run("sandbox", "cp", str(tmp_path), f"{sandbox}:/tmp/x", status=USAGE)
     assert b"one side is" in run("sandbox", "cp", "a", "b", status=USAGE)
+
+
+def test_a_copy_leaves_devices_links_and_rights_as_they_are(run, made, tmp_path):
+    sandbox = made()
+    run("sandbox", "cp", "-", f"{sandbox}:/tmp/said", given=b"new")
+    run("sandbox", "cp", f"{sandbox}:/tmp/said", "/dev/null")
+    assert pathlib.Path("/dev/null").is_char_device()
+    kept, link = tmp_path / "kept", tmp_path / "link"
+    kept.write_text("old")
+    kept.chmod(0o600)
+    link.symlink_to(kept)
+    run("sandbox", "cp", f"{sandbox}:/tmp/said", str(link))
+    assert link.is_symlink() and kept.read_text() == "new" and kept.stat().st_mode & 0o777 == 0o600
+    assert b"is a folder" in run("sandbox", "cp", f"{sandbox}:/tmp/said", str(tmp_path), status=USAGE)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["kept", "link"]
 
 
 def test_a_policy_is_seen_changed_and_explained(run, made, tmp_path):
