@@ -5,8 +5,6 @@ import JSON
 package struct SandboxPort: Sendable {
     /// execd's.
     package static let execd = 44772
-    /// The policy API's.
-    package static let policy = 18080
 
     package let api: ServerAPI
     /// What its paths begin with at the server.
@@ -38,9 +36,5 @@ package struct SandboxPort: Sendable {
         body: ClientRequest.Body = .none
     ) -> ClientRequest {
         ClientRequest(method, prefix + path, headers: headers + more, body: body)
-    }
-
-    package func text(_ method: String, _ path: String, _ body: [UInt8]? = nil) async throws(ClientFailure) -> [UInt8] {
-        try await api.text(method, prefix + path, body, headers: headers)
     }
 }

@@ -111,6 +111,8 @@ def test_a_policy_is_seen_changed_and_explained(run, made, tmp_path):
     assert targets == [("deny", "three.example"), ("allow", "two.example")]
     assert b"allow" in run("policy", "explain", sandbox, "two.example", "--port", "443")
     assert b"den" in run("policy", "explain", sandbox, "one.example", status=REFUSED)
+    assert json.loads(run("policy", "explain", sandbox, "two.example", "--json"))["enforced"] is True
+    assert "egress" in json.loads(run("policy", "suggest", sandbox))
     file = tmp_path / "policy.json"
     file.write_text('{"defaultAction": "allow", "egress": []}')
     assert json.loads(run("policy", "set", sandbox, str(file)))["defaultAction"] == "allow"

@@ -87,18 +87,17 @@ struct ExplainPolicy: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.run { api in
-            let guardian = try await SandboxPort(api, sandbox: id, port: SandboxPort.policy)
             let query = ServerAPI.query([("target", target), ("port", port), ("protocol", transport)])
-            let answer = try JSONValue(try await guardian.text("GET", "/policy/explain" + query))
+            let answer = try await api.ask("GET", ServerAPI.path(id, "/networkpolicy/explain") + query)
             if json {
                 ClientProgram.show(answer)
-            } else if case .string(let text)? = answer["text"] {
-                let isOnlyWatched = answer["enforced"] == .boolean(false)
+            } else if case .string(let text)? = answer?["text"] {
+                let isOnlyWatched = answer?["enforced"] == .boolean(false)
                 Console.say(
                     "\(target): \(ForeignText.escaped(text))\(isOnlyWatched ? ", but nothing is enforced: the sandbox is observed" : "")\n"
                 )
             }
-            guard answer["verdict"] == .string("allow") else { throw ExitCode(1) }
+            guard answer?["verdict"] == .string("allow") else { throw ExitCode(1) }
         }
     }
 }
@@ -113,8 +112,7 @@ struct SuggestPolicy: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.run { api in
-            let guardian = try await SandboxPort(api, sandbox: id, port: SandboxPort.policy)
-            ClientProgram.show(try JSONValue(try await guardian.text("GET", "/policy/suggestion")))
+            ClientProgram.show(try await api.ask("GET", ServerAPI.path(id, "/networkpolicy/suggestion")))
         }
     }
 }
@@ -128,8 +126,8 @@ struct WatchPolicy: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.run { api in
-            let guardian = try await SandboxPort(api, sandbox: id, port: SandboxPort.policy)
-            var lines = try await api.stream(guardian.request("GET", "/events")).lines
+            let events = ClientRequest("GET", ServerAPI.path(id, "/networkpolicy/events"))
+            var lines = try await api.stream(events).lines
             while let line = try await lines.next() {
                 guard line.starts(with: "data:".utf8) else { continue }
                 let text = String(decoding: line.dropFirst(5), as: UTF8.self)
