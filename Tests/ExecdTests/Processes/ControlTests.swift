@@ -41,11 +41,14 @@ import Testing
         #expect(try await eventually { File.text("/proc/\(process.pid)/stat").flatMap(ProcessStat.init)?.state == "T" })
         // More than any socket holds.
         process.write([UInt8](repeating: UInt8(ascii: "a"), count: 8 << 20))
-        let quick = try other.start("head -n 1")
+        let quick = try other.start("head -n 1; head -n 1")
         quick.write(Array("through\n".utf8))
         #expect(try await eventually { other.text == "through\n" })
         process.discardInput(of: spoken.channel)
         process.write(Array("new\n".utf8))
+        // A signal does not wait for the loop, which has done all that when this has come.
+        quick.write(Array("done\n".utf8))
+        #expect(try await eventually { other.text == "through\ndone\n" })
         process.signalGroup(SIGCONT)
         #expect(try await eventually { spoken.text.contains("\n") })
         #expect(spoken.text == "new\n")
