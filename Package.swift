@@ -168,7 +168,8 @@ let package = Package(
         .executableTarget(
             name: "sallyport",
             dependencies: [
-                "Client", "ControlPlane", "HTTPClient", "Ingress", "JSON", "Netfilter", "NetworkPolicy", "SecureAccess", "ServerTLS",
+                "Client", "ControlPlane", "HTTPClient", "Ingress", "JSON", "Netfilter", "NetworkPolicy", "SecureAccess",
+                "ServerTLS",
                 "Observability", "ProgramSupport", "SafeText", "Spelling", "System", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

@@ -29,7 +29,9 @@ final class AbandonedFetches: Sendable {
     func begin(_ fetch: Fetch) -> Bool {
         state.withLock { state in
             let tasks = state.running[fetch] ?? 0
-            guard tasks < Self.mostTasks, tasks > 0 || state.abandoned(by: fetch.caller) < Self.most else { return false }
+            guard tasks < Self.mostTasks, tasks > 0 || state.abandoned(by: fetch.caller) < Self.most else {
+                return false
+            }
             state.running[fetch, default: 0] += 1
             state.waiting[fetch, default: 0] += 1
             return true

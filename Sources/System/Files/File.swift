@@ -99,7 +99,9 @@ package enum File {
             failure = .last
         }
         var status = stat()
-        guard failure.code == EEXIST, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw failure }
+        guard failure.code == EEXIST, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw failure
+        }
     }
 
     /// When a file was made, in Unix seconds; nil where its file system does not say.
