@@ -27,9 +27,9 @@ def capacity(waiting, most=100, least=0):
 
 
 @pytest.fixture(scope="module")
-def pools(world):
+def pools(world, runtime_options):
     """A server with a pool of its configuration, `ready`."""
-    server = AllInOneServer(world, tables=f"""
+    waiting = f"""
 [[local.pools]]
 name = "ready"
 image = "{IMAGE}"
@@ -37,7 +37,9 @@ cpu = "1"
 memory = "256Mi"
 waiting = "2"
 most = "50"
-""")
+"""
+    options = runtime_options | {"tables": runtime_options.get("tables", "") + waiting}
+    server = AllInOneServer(world, **options)
     try:
         yield server.start()
     finally:

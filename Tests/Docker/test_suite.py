@@ -12,8 +12,8 @@ from support.world import run
 TESTS = pathlib.Path(__file__).parents[1]
 CONFORMANCE = ["test_commands.py", "test_files.py", "test_server_proxy.py", "test_egress.py", "test_registry.py",
                "test_lifecycle.py", "test_pools.py", "test_ports.py"]
-# These look at files of the local runtime.
-LOCAL = ["pausing_stops_processes"]
+# These look at files, control groups and user namespaces of the local runtime.
+LOCAL = ["pausing_stops_processes", "a_sandbox_of_a_pool_is_what_a_cold_one_is", "those_that_wait_are_in_no_list"]
 # Questions of the filter alone, which it answers wherever it is, with one name for several answers; the memory of the machine's
 # guard; and slow tools whose packets others send, too.
 ELSEWHERE = ["E10", "E12", "E20", "E23", "nmap"]
