@@ -10,8 +10,11 @@ import signal
 
 import httpx
 import pytest
+from opensandbox.models.sandboxes import SandboxImageAuth, SandboxImageSpec
+from support.fixtures import KIND
 from support.inside import exit_code, fetches, has_user_namespace, resolves, say
 from support.leftovers import name_of
+from support.registry import Registry
 from support.server import IMAGE, AllInOneServer, deny_but
 from support.waiting import eventually
 
@@ -315,6 +318,33 @@ def test_what_waits_is_made_anew_when_its_image_is_built_anew(world, tmp_path):
             assert say(used, "/bin/busybox echo there") == "there"
     finally:
         server.tear_down()
+
+
+@pytest.mark.skipif(KIND == "local", reason="what was fetched for everybody stays what it was")
+def test_what_waits_is_made_anew_when_its_image_is_pulled_anew(pools, api, made):
+    registry = Registry(is_open=True)
+    try:
+        image = registry.push("moving:1", "--config.env", "VERSION=1")
+        program = ["/bin/busybox", "sleep", "100000"]
+        made("moving", 1, image=image, command=program)
+        until_waiting(api, "moving", 1)
+        registry.push("moving:1", "--config.env", "VERSION=2")
+        # Who has a password asks the registry, which names another image now, and with it the engine.
+        asked = SandboxImageSpec(image, auth=SandboxImageAuth(username="any", password="any"))
+        other = pools.create(image=asked, entrypoint=program)
+        sandboxes = [other]
+        try:
+            assert say(other, "echo $VERSION") == "2"
+            sandboxes.append(take(pools, "moving", image=image, entrypoint=program))
+            assert say(sandboxes[-1], "echo $VERSION") == "2", "at once"
+            until_waiting(api, "moving", 1)
+            sandboxes.append(take(pools, "moving", image=image, entrypoint=program))
+            assert say(sandboxes[-1], "echo $VERSION") == "2", "and one that waited"
+        finally:
+            for sandbox in sandboxes:
+                sandbox.kill()
+    finally:
+        registry.close()
 
 
 @pytest.mark.parametrize("change, word", {
