@@ -51,17 +51,7 @@ package struct CreateBody: Sendable {
     ///   - name: of the member, such as `env`.
     ///   - pairs: each `NAME=VALUE`.
     package mutating func set(_ name: String, pairs: [String], option: String) throws(ClientFailure) {
-        guard !pairs.isEmpty else { return }
-        var object = JSONObject()
-        for pair in pairs {
-            let halves = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard halves.count == 2, !halves[0].isEmpty else {
-                // A value may be a secret: the name alone is said again.
-                throw ClientFailure(.usage, "\(option) takes NAME=VALUE; \"\(halves[0].prefix(80))\" is no such pair")
-            }
-            object.set(String(halves[0]), .string(String(halves[1])))
-        }
-        set(name, .object(object))
+        if let object = try JSONValue(pairs: pairs, option: option) { set(name, object) }
     }
 
     /// - Parameter policy: a policy document; nil for the server's default.

@@ -11,13 +11,11 @@ extension ServerAPI {
     ///   - states: only those in one of these; empty for any.
     ///   - labels: `NAME=VALUE`; only those with all of these.
     package func sandboxes(states: [String], labels: [String]) async throws(ClientFailure) -> [JSONValue] {
-        for label in labels where !label.contains("=") {
-            throw ClientFailure(.usage, "--label takes NAME=VALUE; \"\(label.prefix(80))\" is no such pair")
-        }
         // Each part is percent-encoded once more than the query.
-        let metadata = labels.map { label in
-            label.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                .map { PercentEncoding.encode(String($0)) }.joined(separator: "=")
+        var metadata: [String] = []
+        for label in labels {
+            let label = try NamedValue(label, option: "--label")
+            metadata.append("\(PercentEncoding.encode(label.name))=\(PercentEncoding.encode(label.value))")
         }
         let chosen: [(name: String, value: String?)] =
             states.map { ("state", $0) } + (labels.isEmpty ? [] : [("metadata", metadata.joined(separator: "&"))])

@@ -11,20 +11,10 @@ import pytest
 from opensandbox.models.sandboxes import SandboxImageAuth, SandboxImageSpec
 from support.hostile_images import Layer, base_layer, impossible, special_files, write_layout
 from support.inside import has_user_namespace, keeps_mount_flags, say
-from support.registry import Registry
 from support.waiting import eventually
 
 FOREVER = ["/bin/sh", "-c", "while :; do /bin/busybox sleep 100; done"]
 BUSY = "/bin/busybox"
-
-
-@pytest.fixture(scope="module")
-def registry():
-    registry = Registry()
-    try:
-        yield registry
-    finally:
-        registry.close()
 
 
 @pytest.fixture

@@ -1,19 +1,11 @@
 """What an image says of the program that runs in it: user, folder, variables, and that its own command is not used."""
 
 import pytest
-from support.registry import Registry
 from support.waiting import eventually
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nworker:x:1234:4321:a worker:/home/worker:/bin/sh\n"
 GROUP = "root:x:0:\nworker:x:4321:\nteam:x:777:worker\n"
 SAY = ["/bin/sh", "-c", "busybox id -u; busybox id -g; busybox pwd; busybox echo $HOME $COLOUR $PATH; exec busybox sleep 100000"]
-
-
-@pytest.fixture(scope="module")
-def registry():
-    registry = Registry()
-    yield registry
-    registry.close()
 
 
 @pytest.fixture

@@ -3,19 +3,9 @@
 import pytest
 from opensandbox.models.sandboxes import SandboxImageAuth, SandboxImageSpec
 from support.inside import say
-from support.registry import Registry
 from support.waiting import eventually
 
 FOREVER = ["/bin/sh", "-c", "while :; do /bin/busybox sleep 100; done"]
-
-
-@pytest.fixture(scope="module")
-def registry():
-    registry = Registry()
-    try:
-        yield registry
-    finally:
-        registry.close()
 
 
 @pytest.fixture(scope="module")

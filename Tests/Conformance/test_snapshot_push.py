@@ -7,20 +7,10 @@ import subprocess
 import pytest
 from opensandbox.models.sandboxes import SandboxImageAuth, SandboxImageSpec
 from support.inside import exit_code, say
-from support.registry import Registry
 from support.server import BINARY
 from support.waiting import eventually
 
 FOREVER = ["/bin/sh", "-c", "while :; do /bin/busybox sleep 100; done"]
-
-
-@pytest.fixture(scope="module")
-def registry():
-    registry = Registry()
-    try:
-        yield registry
-    finally:
-        registry.close()
 
 
 @pytest.fixture

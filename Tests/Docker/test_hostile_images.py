@@ -8,7 +8,6 @@ import tarfile
 
 import pytest
 from plain_server import body, container, engine, plain_engine, run, server  # noqa: F401
-from support.registry import Registry
 from support.server import IMAGE, SLEEP
 from support.waiting import eventually
 
@@ -173,15 +172,6 @@ def test_labels_beyond_what_an_event_holds_are_the_images_fault(engine, create, 
 
 
 # Images behind a password
-
-@pytest.fixture(scope="module")
-def registry():
-    registry = Registry()
-    try:
-        yield registry
-    finally:
-        registry.close()
-
 
 def auth(registry, password=None):
     return {"username": registry.user, "password": password or registry.password}

@@ -27,12 +27,7 @@ extension LocalEngine {
     }
 
     private func restoreFirewall() async {
-        await firewallThread.run { [firewall, logger] in
-            do {
-                guard try firewall.restore() else { return }
-                logger.error("another program removed the host's rules; they have been restored")
-            } catch { logger.error("the host's rules cannot be checked", metadata: ["reason": "\(error)"]) }
-        }
+        await firewallThread.run { [firewall, logger] in firewall.keep(logger) }
     }
 
     private func rotateOutput() async {

@@ -1,3 +1,4 @@
+import Logging
 import Netfilter
 import Synchronization
 
@@ -37,6 +38,14 @@ final class StandingFirewall: Sendable {
             firewall = changed
             return true
         }
+    }
+
+    /// Does `restore`, and tells what came of it.
+    func keep(_ logger: Logger) {
+        do throws(NetfilterError) {
+            guard try restore() else { return }
+            logger.error("another program removed the host's rules; they have been restored")
+        } catch { logger.error("the host's rules cannot be checked", metadata: ["reason": "\(error)"]) }
     }
 
     /// Restores the rules if any are missing. Other changes are ignored, or two servers would react to each other for

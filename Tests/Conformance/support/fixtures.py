@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from .registry import Registry
 from .server import OCI_RUNTIME, AllInOneServer
 from .world import World
 
@@ -62,6 +63,16 @@ def either_runtime(request, world):
         yield server.start()
     finally:
         server.tear_down()
+
+
+@pytest.fixture(scope="module")
+def registry():
+    """A registry with a password, and nothing in it."""
+    registry = Registry()
+    try:
+        yield registry
+    finally:
+        registry.close()
 
 
 @pytest.fixture

@@ -45,13 +45,7 @@ struct ExecuteCommand: AsyncParsableCommand {
         if let cwd { body.set("cwd", .string(cwd)) }
         if let timeout { body.set("timeout", .integer(try SpanOption.seconds(timeout, "--timeout") * 1000)) }
         if takesInput { body.set("stdin_open", .boolean(true)) }
-        var variables = JSONObject()
-        for pair in env {
-            let halves = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard halves.count == 2 else { throw ClientFailure(.usage, "--env takes NAME=VALUE") }
-            variables.set(String(halves[0]), .string(String(halves[1])))
-        }
-        if !env.isEmpty { body.set("envs", .object(variables)) }
+        if let variables = try JSONValue(pairs: env, option: "--env") { body.set("envs", variables) }
         return .object(body)
     }
 
