@@ -182,7 +182,8 @@ extension HTTPAPI: HTTPApplication {
         span?.answered(Int(reply.status.code))
         do { try await writer.send(reply) } catch HTTPBodyError.clientGone {} catch {
             span?.fail("broken off")
-            logger.error("an answer broke off", metadata: ["path": "\(request.path)", "error": "\(error)"])
+            logger.error(
+                "a response was cut off by an error", metadata: ["path": "\(request.path)", "error": "\(error)"])
         }
         measured?(
             request.method, match.route, Int(reply.status.code), SystemClock.monotonicNanoseconds() &- begun)

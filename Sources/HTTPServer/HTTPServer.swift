@@ -157,7 +157,7 @@ package final class HTTPServer: Sendable {
 
     private func configure(_ channel: any Channel, _ security: (any ConnectionSecurity)?) throws {
         guard admit(channel) else {
-            logger.warning("connection refused: too many open", metadata: ["limit": "\(limits.maxConnections)"])
+            logger.warning("refused a connection: too many are open", metadata: ["limit": "\(limits.maxConnections)"])
             throw ChannelError.inappropriateOperationForState
         }
         guard let security else { return try speak("http", on: channel) }

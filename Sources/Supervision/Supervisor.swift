@@ -242,7 +242,9 @@ package final class Supervisor {
                     continue
                 }
                 if ending.deadline <= .now {
-                    logger.error("a process does not end", metadata: ["part": "\(running[ending.place].process.name)"])
+                    logger.error(
+                        "a process does not end in time and is killed",
+                        metadata: ["part": "\(running[ending.place].process.name)"])
                     kill(pid, SIGKILL)
                     self.ending?.deadline = .now + .seconds(60)
                 }

@@ -185,7 +185,9 @@ extension SandboxService {
                     try await catalog.remove(id)
                 }
             } catch {
-                logger.error("giving up a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+                logger.error(
+                    "what a failed create has left could not be removed",
+                    metadata: ["sandbox": "\(id)", "error": "\(error)"])
             }
         }
     }

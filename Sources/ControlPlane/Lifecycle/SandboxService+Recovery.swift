@@ -30,7 +30,7 @@ extension SandboxService {
                 }
             }
         } catch {
-            logger.error("the runtime does not say which sandboxes there are", metadata: ["error": "\(error)"])
+            logger.error("the runtime could not list its sandboxes", metadata: ["error": "\(error)"])
         }
         logger.info("sandboxes found", metadata: ["count": "\(known.count)"])
     }
@@ -55,7 +55,8 @@ extension SandboxService {
         let seen: SandboxObservation
         do throws(RuntimeError) { seen = try await runtime.observe(id) } catch {
             return logger.error(
-                "what has become of a sandbox is unknown", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+                "the runtime did not say what has become of a sandbox",
+                metadata: ["sandbox": "\(id)", "error": "\(error)"])
         }
         await attempt("storing the state of", id) { () async throws(APIError) in
             try await locks.withLock(id) { () async throws(APIError) in

@@ -142,7 +142,7 @@ extension SandboxService {
         }
         let whole: Set<String>
         do throws(RuntimeError) { whole = Set(try await runtime.snapshots()) } catch {
-            return logger.error("the runtime does not say which snapshots there are", metadata: ["error": "\(error)"])
+            return logger.error("the runtime could not list its snapshots", metadata: ["error": "\(error)"])
         }
         for snapshot in snapshots.all {
             do throws(APIError) { try await recover(snapshot, isWhole: whole.contains(snapshot.id)) } catch {

@@ -113,7 +113,7 @@ final class SandboxService: Sendable {
         do throws(StoreError) {
             try await catalog.save(sandbox)
         } catch {
-            logger.error("the store failed", metadata: ["sandbox": "\(sandbox.id)", "error": "\(error)"])
+            logger.error("the store could not be written", metadata: ["sandbox": "\(sandbox.id)", "error": "\(error)"])
             catalog.note(sandbox)
         }
     }
@@ -276,7 +276,7 @@ final class SandboxService: Sendable {
         do throws(StoreError) {
             return try await body()
         } catch {
-            logger.error("the store failed", metadata: ["error": "\(error)"])
+            logger.error("the store could not be written", metadata: ["error": "\(error)"])
             throw APIError(.internalServerError, "SANDBOX::INTERNAL_ERROR", "the state could not be stored")
         }
     }

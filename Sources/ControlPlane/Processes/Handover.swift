@@ -125,7 +125,9 @@ package struct Handover: Codable, Sendable {
                 change(settings)
             } catch {
                 // The supervisor has read the whole of it before.
-                logger.error("a changed configuration cannot be used", metadata: ["error": "\(error)"])
+                logger.error(
+                    "the changed configuration cannot be used; the previous one stays in force",
+                    metadata: ["error": "\(error)"])
             }
         }
     }

@@ -49,7 +49,8 @@ final class LinkClient: InsideDialer, RenewalSink {
                     defer { lose(link) }
                     while let message = try socket.receive() { take(message) }
                 } catch {
-                    logger.warning("the server's link is not there", metadata: ["error": "\(error)"])
+                    logger.warning(
+                        "the gateway cannot reach the server's link; it tries again", metadata: ["error": "\(error)"])
                 }
                 usleep(Self.pause)
             }

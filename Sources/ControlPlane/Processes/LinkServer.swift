@@ -101,7 +101,7 @@ final class LinkServer: Sendable {
                 return state.nextPeer
             }
             guard let number, (try? DetachedThread.start { [self] in serve(number, socket, link) }) != nil else {
-                logger.warning("a gateway's link was refused")
+                logger.warning("refused a connection to the gateway's link: not the gateway's user, or too many")
                 if let number { settle(number, nil) }
                 link.close()
                 continue

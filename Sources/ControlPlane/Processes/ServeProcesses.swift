@@ -102,7 +102,7 @@ package final class ServeProcesses {
         for (part, supply) in supplies {
             do { try supply.add(FileSupply.configuration, told(part)) } catch {
                 logger.error(
-                    "a part is not told of the changed configuration",
+                    "a process could not be told of the changed configuration",
                     metadata: ["part": "\(part.rawValue)", "error": "\(error)"])
             }
         }

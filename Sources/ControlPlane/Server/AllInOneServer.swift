@@ -192,7 +192,7 @@ package final class AllInOneServer: Sendable {
         do throws(ConfigurationError) {
             rules.replace(with: APIRules(settings.server, apiKey: try Secrets.apiKey(settings)))
         } catch {
-            logger.error("the API key and what goes with it stay as they were", metadata: ["error": "\(error)"])
+            logger.error("the API key could not be read again; it stays as it was", metadata: ["error": "\(error)"])
         }
         service.queue.change(settings.server.creates)
         service.runtime.changeStorage(settings.storage)

@@ -33,7 +33,7 @@ extension GatewayConfiguration {
         } catch {
             // A second gateway on this state works, except for one-time routes.
             guard error.isTaken else { throw error }
-            logger.warning("one-time routes are not accepted", metadata: ["reason": "\(error)"])
+            logger.warning("one-time routes are not accepted", metadata: ["error": "\(error)"])
         }
     }
 }

@@ -80,13 +80,15 @@ final class GuardedSandboxes: Sendable {
                 let record = try store.load(id)
                 guard let identity = try? NamespaceIdentity(path: record.namespacePath) else {
                     try store.remove(id)
-                    logger.info("sandbox is gone", metadata: ["sandbox": "\(id)"])
+                    logger.info("sandbox no longer guarded: its namespace is gone", metadata: ["sandbox": "\(id)"])
                     continue
                 }
                 try begin(record, namespace: NetworkNamespace(existing: record.namespacePath), identity: identity)
                 logger.info("sandbox guarded again", metadata: ["sandbox": "\(id)"])
             } catch {
-                logger.error("taking over a sandbox failed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+                logger.error(
+                    "a sandbox of the guard before this one could not be taken over",
+                    metadata: ["sandbox": "\(id)", "error": "\(error)"])
             }
         }
     }

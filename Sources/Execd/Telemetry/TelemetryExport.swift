@@ -61,7 +61,7 @@ struct TelemetryExport: Sendable {
             } catch { return }
             if let problem = await export(NIODeadline.now() + Self.patience) {
                 // Once for all that follow.
-                if failures == 0 { logger.warning("\(what) not exported", metadata: ["error": "\(problem)"]) }
+                if failures == 0 { logger.warning("\(what) could not be exported", metadata: ["error": "\(problem)"]) }
                 failures += 1
             } else {
                 failures = 0

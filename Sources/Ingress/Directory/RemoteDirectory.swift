@@ -91,7 +91,7 @@ package final class RemoteDirectory: EndpointDirectory {
                 guard !Task.isCancelled else { return }
                 asksForAll = error as? DirectoryError == .gap
                 logger.warning(
-                    "the directory cannot be followed; its last state stays in force",
+                    "the directory cannot be reached; routes stay as it last gave them",
                     metadata: ["directory": "\(address)", "error": "\(error)", "has-state": "\(isReady)"])
             }
             if ContinuousClock.now - begin > .milliseconds(Self.maxPause) { backOff.reset() }
@@ -152,7 +152,7 @@ package final class RemoteDirectory: EndpointDirectory {
         }
         if case .snapshot(let position, let entries) = message {
             logger.info(
-                "received the directory's state",
+                "received all routes of the directory",
                 metadata: ["position": "\(position)", "sandboxes": "\(entries.count)"])
         }
         for access in ended { for observer in observers { observer(access) } }

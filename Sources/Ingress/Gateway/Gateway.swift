@@ -103,7 +103,7 @@ package final class Gateway: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard self.admit(channel) else {
-                        self.logger.warning("connection refused: too many open")
+                        self.logger.warning("refused a connection: too many are open")
                         throw ChannelError.inappropriateOperationForState
                     }
                     try configure(channel)

@@ -32,7 +32,7 @@ struct OTLPOutlet: Sendable {
         let pauses = BackOff(first: 1000, longest: min(30_000, max(1000, configuration.interval)))
         let delivery = await client.deliver(request, to: peer, RetryPolicy(pauses, attempts: isLast ? 1 : 5))
         if case .failed(let reason) = delivery {
-            logger.warning("\(what) not exported", metadata: ["collector": "\(peer)", "error": "\(reason)"])
+            logger.warning("\(what) could not be exported", metadata: ["collector": "\(peer)", "error": "\(reason)"])
         }
         return delivery == .done
     }

@@ -66,7 +66,7 @@ package struct DiskLimits: Sendable {
             guard configuration.enforcement == .automatic else { throw error }
             logger.warning(
                 "disk limits are not enforced: a sandbox can fill the server's disk",
-                metadata: ["reason": "\(error)"])
+                metadata: ["error": "\(error)"])
             mechanism = .none
         }
     }

@@ -151,7 +151,8 @@ final class DockerLinks: Sendable {
             publishes: configuration.ports != nil)
         let count = await passageThread.run { passage.open() }
         if count > 0 {
-            logger.info("the engine's firewall lets sandboxes' links pass", metadata: ["rules": "\(count)"])
+            logger.info(
+                "added rules to the engine's firewall that let sandboxes' links pass", metadata: ["rules": "\(count)"])
         }
     }
 

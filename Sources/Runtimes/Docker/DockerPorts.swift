@@ -45,7 +45,9 @@ final class DockerPorts: Sendable {
                 let lease = try? JSONDecoder().decode(Lease.self, from: Data(bytes))
             else {
                 // Never its port for another sandbox's client: it is published no longer.
-                logger.error("a sandbox's ports are not known, and are released", metadata: ["sandbox": "\(id)"])
+                logger.error(
+                    "the record of a sandbox's published ports cannot be read: they are published no longer",
+                    metadata: ["sandbox": "\(id)"])
                 continue
             }
             found[id] = lease

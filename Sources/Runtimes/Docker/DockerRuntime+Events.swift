@@ -52,7 +52,7 @@ extension DockerRuntime {
         } catch {
             guard error.kind != .cancelled else { return }
             if !watch.isAway, error.description.contains("no answer in time") == false {
-                logger.error("the engine's events broke off", metadata: ["reason": "\(error)"])
+                logger.error("lost the engine's events; they are asked for again", metadata: ["error": "\(error)"])
                 watch.isAway = true
             }
         }
@@ -112,12 +112,13 @@ extension DockerRuntime {
             guard let found = try await container(id), [.running, .paused].contains(found.state.phase),
                 try await sidecars.container(id) == nil
             else { return }
-            logger.error("the guard of a sandbox was removed: it gets another", metadata: ["sandbox": "\(id)"])
+            logger.error(
+                "another program removed the guard of a sandbox: it gets another one", metadata: ["sandbox": "\(id)"])
             try await sidecars.start(id, found, policy: .denyAll)
         } catch {
             logger.error(
                 "a sandbox has no guard that answers; what its rules refuse stays refused",
-                metadata: ["sandbox": "\(id)", "reason": "\(error)"])
+                metadata: ["sandbox": "\(id)", "error": "\(error)"])
         }
     }
 }

@@ -22,7 +22,9 @@ extension DockerRuntime {
                     throw error
                 }
                 attempt += 1
-                logger.info("another program took a published port", metadata: ["sandbox": "\(spec.id)"])
+                logger.info(
+                    "another program took a published port: the sandbox gets another one",
+                    metadata: ["sandbox": "\(spec.id)"])
                 try await remove(spec.id)
             }
         }

@@ -19,7 +19,9 @@ extension DockerRuntime {
     /// Removes what a create has left, now or as soon as the engine lets it.
     func giveUp(_ id: String) async {
         do throws(RuntimeError) { try await remove(id) } catch {
-            logger.warning("a sandbox is not removed yet", metadata: ["sandbox": "\(id)", "reason": "\(error)"])
+            logger.warning(
+                "a sandbox could not be removed yet; it is tried again",
+                metadata: ["sandbox": "\(id)", "error": "\(error)"])
             removeLater(id)
         }
     }
@@ -117,7 +119,7 @@ extension DockerRuntime {
         let ids: [String]
         do throws(RuntimeError) { ids = try await left() } catch { return }
         for id in ids where isNobodys(id) {
-            logger.warning("removing what a create has left", metadata: ["sandbox": "\(id)"])
+            logger.warning("removing what an interrupted create has left", metadata: ["sandbox": "\(id)"])
             await giveUp(id)
         }
     }

@@ -34,7 +34,7 @@ extension LocalEngine {
             guard let shared = record.shared else { continue }
             guard !listeners.takeBack(record.spec.id, shared, from: process(in: folder)) else { continue }
             logger.warning(
-                "a port of a sandbox is not this server's to hold",
+                "the port of a sandbox's execd could not be taken over: another program has it",
                 metadata: ["sandbox": "\(record.spec.id)", "port": "\(shared.execd)"])
         }
     }

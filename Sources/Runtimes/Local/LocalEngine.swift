@@ -128,8 +128,8 @@ package final class LocalEngine: Sendable {
             folder.letGo()
             do throws(RuntimeError) { try folder.findAgain(record, process) } catch {
                 logger.warning(
-                    "a sandbox could not be recovered completely",
-                    metadata: ["sandbox": "\(record.spec.id)", "reason": "\(error)"])
+                    "a sandbox of the server before this one could not be taken over whole",
+                    metadata: ["sandbox": "\(record.spec.id)", "error": "\(error)"])
             }
             if let process { watcher.watch(process, folder.endWatch(of: record)) }
         }

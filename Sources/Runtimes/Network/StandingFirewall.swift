@@ -45,7 +45,7 @@ final class StandingFirewall: Sendable {
         do throws(NetfilterError) {
             guard try restore() else { return }
             logger.error("another program removed the host's rules; they have been restored")
-        } catch { logger.error("the host's rules cannot be checked", metadata: ["reason": "\(error)"]) }
+        } catch { logger.error("the host's rules cannot be checked", metadata: ["error": "\(error)"]) }
     }
 
     /// Restores the rules if any are missing. Other changes are ignored, or two servers would react to each other for

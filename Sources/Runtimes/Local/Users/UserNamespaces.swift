@@ -50,7 +50,7 @@ final class UserNamespaces: Sendable {
             obstacle = "\(error)"
             logger.warning(
                 "sandboxes have no user namespaces: their root is this machine's root, with less isolation",
-                metadata: ["reason": "\(error)"])
+                metadata: ["error": "\(error)"])
         }
     }
 
@@ -80,7 +80,7 @@ final class UserNamespaces: Sendable {
         end(users.range, in: folder)
         logger.warning(
             "a sandbox has no user namespace: its image cannot be mounted with other owners",
-            metadata: ["image": "\(image)", "reason": "\(error)"])
+            metadata: ["image": "\(image)", "error": "\(error)"])
     }
 
     /// What was made for the sandbox and not started yet.
