@@ -1,9 +1,11 @@
 import Addresses
+import Egress
 import NetworkPolicy
 
 /// A policy that is read without a server, with the presets of one.
 package struct CheckedPolicy: Sendable {
     private let evaluator: PolicyEvaluator
+    private let protected = ProtectedAddresses()
 
     /// - Throws: `PolicyError` for what a create or a change would refuse.
     package init(_ json: [UInt8], _ settings: Settings) throws {
@@ -24,6 +26,8 @@ package struct CheckedPolicy: Sendable {
         let verdict: Verdict
         switch asked.target {
         case .name(let name): verdict = evaluator.evaluate(name, asked.scope)
+        case .address(let block) where block.prefixLength == block.base.bitWidth && protected.contains(block.base):
+            verdict = ProtectedAddresses.verdict
         case .address(let block) where block.prefixLength == block.base.bitWidth:
             verdict = evaluator.evaluate(block.base, asked.scope)
         default: throw .invalidTarget(text, reason: "ask for one name or one address")

@@ -26,8 +26,8 @@ extension EgressGuard.State {
     /// Why a flow to a learned address that states this name may not begin.
     func refusal(_ name: DomainName, _ target: FlowTarget, settings: GuardSettings) -> FlowRefusal? {
         let entry = learned.entries[target.address]
-        if ruleset.isProtected(target.address) {
-            return .denied(Verdict(action: .deny, reason: .guardrail("no policy opens this address")))
+        if ruleset.protected.contains(target.address) {
+            return .denied(ProtectedAddresses.verdict)
         }
         // The policy changed to observing while the flow was on its way.
         if isObserving { return nil }
@@ -43,7 +43,7 @@ extension EgressGuard.State {
 
     /// Whether an open checked flow may go on. Its name may have been learned long ago.
     func allowsCheckedFlow(_ name: DomainName, _ target: FlowTarget, settings: GuardSettings) -> Bool {
-        if ruleset.isProtected(target.address) { return false }
+        if ruleset.protected.contains(target.address) { return false }
         return isObserving || verdict(name, target).isAllowed
     }
 

@@ -25,8 +25,8 @@ extension EgressGuard {
         switch question.target {
         case .name(let name) where question.scope.isUnstated: return answer(state.evaluator.evaluate(name))
         case .name(let name): return answer(state.evaluator.evaluate(name, question.scope))
-        case .address(let address) where state.ruleset.isProtected(address):
-            return answer(Verdict(action: .deny, reason: .guardrail("no policy opens this address")))
+        case .address(let address) where state.ruleset.protected.contains(address):
+            return answer(ProtectedAddresses.verdict)
         case .address(let address):
             let (verdict, name) = state.verdict(address, question.scope, settings: settings)
             return answer(verdict, name)

@@ -12,7 +12,7 @@ extension EgressGuard.State {
 
     /// Whether the policy in force allows any traffic to this address of the name.
     func allows(_ address: IPAddress, learnedFrom name: DomainName, settings: GuardSettings) -> Bool {
-        if ruleset.isProtected(address) { return false }
+        if ruleset.protected.contains(address) { return false }
         if isObserving { return !evaluator.isEnforcedWhileObserving(address, learnedFrom: name) }
         return evaluator.allows(address, learnedFrom: name)
             && settings.filter.permits(address, for: name, policy: evaluator)

@@ -112,7 +112,7 @@ extension RulesetTransactions {
     private static func addEmbedded(_ ruleset: SandboxRuleset, to change: inout Transaction) {
         change.addChain(Chain.embedded, table: table)
         for form in EmbeddedAddress.forms {
-            for block in ruleset.protectedBlocks where form.block(of: block) == nil {
+            for block in ruleset.protected.blocks where form.block(of: block) == nil {
                 guard let (value, mask) = form.pattern(of: block) else { continue }
                 change.addRule(
                     Chain.embedded, table: table,

@@ -34,8 +34,8 @@ package struct SandboxRuleset: Hashable, Sendable {
     /// The shards of `blocks` in the kernel. Never part of a difference.
     private(set) var parts: RangeShards
     private let partSize: Int
-    /// The protected IPv4 addresses.
-    let protectedBlocks: [CIDRBlock]
+    /// What no policy opens.
+    let protected: ProtectedAddresses
     var profiles = ProfileTable()
     /// Packets in the namespace that are not the sandbox's.
     package var exceptions = SharedNamespace()
@@ -49,11 +49,12 @@ package struct SandboxRuleset: Hashable, Sendable {
     ) throws(EgressError) {
         self.dnsPort = dnsPort
         self.partSize = partSize
-        protectedBlocks = alwaysDeny.filter(\.base.isIPv4)
+        protected = ProtectedAddresses(alwaysDeny)
         parts = RangeShards(blocks, size: partSize)
         defaultAction = plan.defaultAction
-        let embedded = alwaysDeny.flatMap { block in EmbeddedAddress.forms.compactMap { $0.block(of: block) } }
-        members = [.protected: Self.members(alwaysDeny + embedded), .neighbours: Self.members(neighbours)]
+        members = [
+            .protected: protected.ranges.map { Member(range: $0) }, .neighbours: Self.members(neighbours),
+        ]
         guard apply(plan) else { throw Self.noRoom }
         reshard()
     }
@@ -102,7 +103,7 @@ package struct SandboxRuleset: Hashable, Sendable {
     /// What the output chain does with a new flow, in the same order as its rules.
     /// - Parameter learned: what the address's names decide; nil if it was not learned.
     func action(_ address: IPAddress, _ traffic: Traffic, learned: TrafficMap<Action>? = nil) -> Action {
-        if isProtected(address) { return .deny }
+        if protected.contains(address) { return .deny }
         if let decided = learned?[traffic] { return decided }
         if let decided = planned(address)[traffic] { return decided }
         return defaultAction
@@ -117,18 +118,6 @@ package struct SandboxRuleset: Hashable, Sendable {
     func actionsWithoutNames(_ address: IPAddress) -> TrafficMap<Action> {
         planned(address).combined(with: TrafficMap<Action>(nil)) { action, _ in action ?? defaultAction }
     }
-
-    /// Whether an address is in a protected range, or is an IPv6 form of one that is.
-    func isProtected(_ address: IPAddress) -> Bool {
-        guard let protected = members[.protected] else { return false }
-        if protected.contains(where: { $0.range.contains(address) }) { return true }
-        guard case .v6(let address) = address else { return false }
-        return EmbeddedAddress.forms.contains { form in
-            guard let inner = form.address(in: address) else { return false }
-            return protectedBlocks.contains { $0.contains(.v4(inner)) }
-        }
-    }
-
 }
 
 extension SandboxRuleset.Member {

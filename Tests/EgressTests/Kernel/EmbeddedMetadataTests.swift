@@ -52,7 +52,7 @@ import Testing
             let address = try #require(IPAddress(text))
             let isOpen = Self.others.contains(text)
             #expect(table.action(.init(address, .tcp(port: 80))) == (isOpen ? .allow : .deny), "\(text)")
-            #expect(ruleset.isProtected(address) != isOpen, "\(text)")
+            #expect(ruleset.protected.contains(address) != isOpen, "\(text)")
         }
     }
 }
