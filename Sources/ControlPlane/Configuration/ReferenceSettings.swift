@@ -1,6 +1,45 @@
+import JSON
+
 /// Keys of the reference's configuration that this server does not have, each with what to do instead: who brings a file of the
-/// reference's is told so at the start, and nothing of it is passed over.
+/// reference's is told of all of them at the start, and nothing of it is passed over.
 enum ReferenceSettings {
+    /// - Throws: for a file with any of these keys.
+    static func refuse(in file: JSONObject) throws(ConfigurationError) {
+        let found = paths(in: file, at: "").sorted().compactMap { path in advice(for: path).map { (path, $0) } }
+        guard let (path, advice) = found.first else { return }
+        guard found.count > 1 else {
+            throw ConfigurationError(
+                "\(path) is a setting of the reference's that this server does not have; \(advice)")
+        }
+        var lines: [(paths: [String], advice: String)] = []
+        for (path, advice) in found {
+            if lines.last?.advice == advice {
+                lines[lines.count - 1].paths.append(path)
+            } else {
+                lines.append(([path], advice))
+            }
+        }
+        throw ConfigurationError(
+            "it has settings of the reference's that this server does not have"
+                + lines.map { "\n  \($0.paths.joined(separator: ", ")): \($0.advice)" }.joined())
+    }
+
+    /// The keys in a table that are none of this server's, and tables with nothing in them.
+    private static func paths(in table: JSONObject, at path: String) -> [String] {
+        table.members.flatMap { member -> [String] in
+            let names = path.isEmpty ? [member.name] : path.split(separator: ".").map(String.init) + [member.name]
+            let path = names.joined(separator: ".")
+            guard Settings.key(at: names) == nil else { return [] }
+            guard case .object(let below) = member.value, !below.members.isEmpty || isOurs(path) else { return [path] }
+            return paths(in: below, at: path)
+        }
+    }
+
+    /// Whether a table is one of this server's, or has some below it.
+    private static func isOurs(_ table: String) -> Bool {
+        Settings.sections.contains { ($0.path + ".").hasPrefix(table + ".") }
+    }
+
     /// What is said of a key or a table, or of a name in one that is a key's value; nil if the reference has none of that name.
     static func advice(for path: String) -> String? {
         keys.first { path == $0.key || path.hasPrefix($0.key + ".") }?.value
@@ -27,8 +66,6 @@ enum ReferenceSettings {
             "use server.audit_log: who did what, a line of JSON for each request that changes something",
         "runtime.execd_image": image,
         "runtime.execd_run_as_init": "leave it out: execd is always a sandbox's first process",
-        "ingress.mode":
-            "leave it out: there is always a gateway ([ingress]); external = true leaves it to another process",
         "docker.port_range_min": published, "docker.port_range_max": published, "docker.publish_host": published,
         "docker.host_ip": "use server.eip and ingress.gateway.address: where clients reach server and gateway",
         "egress.disable_ipv6": "leave it out: IPv6 is guarded as IPv4 is",
@@ -39,6 +76,7 @@ enum ReferenceSettings {
     ]
 
     private static let tables: [(prefix: String, advice: String)] = [
+        ("proxy.", "leave the table out: the server proxy dials a sandbox where it is"),
         ("tenants.", "leave it out: tenants are in a file here (provider = \"file\")"),
         ("kubernetes.", "leave the table out: this server has no Kubernetes runtime"),
         ("agent_sandbox.", "leave the table out: this server has no Kubernetes runtime"),

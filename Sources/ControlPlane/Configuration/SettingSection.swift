@@ -49,6 +49,7 @@ extension Settings {
     /// Reads a file. An unknown key is an error that names the nearest known one.
     mutating func apply(_ file: JSONValue) throws(ConfigurationError) {
         guard case .object(let root) = file else { throw ConfigurationError("the file is no table") }
+        try ReferenceSettings.refuse(in: root)
         for section in Self.sections {
             var found = SettingValues(section: section)
             if let table = try Self.table(section.path, in: root) {
@@ -126,7 +127,6 @@ extension Settings {
             })
         let keys = (section?.keys.map(\.name) ?? []) + (section?.lists.map(\.name) ?? [])
         for member in table.members where !keys.contains(member.name) {
-            try refuseReference(member.value, at: prefix + member.name)
             guard below.contains(member.name) else {
                 throw unknown(member.name, at: path, known: keys + below)
             }
@@ -135,17 +135,6 @@ extension Settings {
             }
             try refuseUnknown(next, at: prefix + member.name)
         }
-    }
-
-    /// Says of a key of the reference's what to use in its place, where this server does not have it.
-    private static func refuseReference(_ value: JSONValue, at path: String) throws(ConfigurationError) {
-        if case .object(let table) = value {
-            // A section of ours may have keys that are the reference's alone; they are come by on their own.
-            guard !sections.contains(where: { ($0.path + ".").hasPrefix(path + ".") }) else { return }
-            if let first = table.members.first { return try refuseReference(first.value, at: path + "." + first.name) }
-        }
-        guard let advice = ReferenceSettings.advice(for: path) else { return }
-        throw ConfigurationError("\(path) is a setting of the reference's that this server does not have; \(advice)")
     }
 
     private static func unknown(_ name: String, at path: String, known: [String]) -> ConfigurationError {

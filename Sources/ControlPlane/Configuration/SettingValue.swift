@@ -29,9 +29,16 @@ struct SettingValue {
         }
     }
 
+    /// 30.0 is a whole number, too: the reference's files have it.
     func integer(in range: ClosedRange<Int>) throws(ConfigurationError) -> Int {
-        guard case .integer(let number) = value, range.contains(number) else { throw wrong() }
-        return number
+        let whole: Int? =
+            switch value {
+            case .integer(let number): number
+            case .number(let number): Int(exactly: number)
+            default: nil
+            }
+        guard let whole, range.contains(whole) else { throw wrong() }
+        return whole
     }
 
     func ratio() throws(ConfigurationError) -> Double {

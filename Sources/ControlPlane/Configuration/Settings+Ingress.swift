@@ -11,7 +11,8 @@ extension Settings {
         "ingress", "Who reaches sandboxes.",
         [
             SettingKey(
-                "mode", "\"gateway\": the local runtime has no other", default: "\"gateway\"", "how they are reached"
+                "mode", "\"gateway\", or leave it out: there is always one", default: "\"gateway\"",
+                "how they are reached"
             ) {
                 (value, _) throws(ConfigurationError) in
                 guard try value.text() == "gateway" else { throw value.wrong() }

@@ -154,6 +154,41 @@ import Testing
         ] { #expect(answer(key, value)?.contains(word) == true, "\(key)") }
     }
 
+    @Test func `all of them are told at once, and tables that are left empty`() {
+        var settings = Settings()
+        let file = """
+            [proxy]
+            [server]
+            loop = "uvloop"
+            [docker]
+            port_range_min = 40000
+            port_range_max = 60000
+            sandbox_env = { LOOP = "x" }
+            """
+        do throws(ConfigurationError) {
+            try settings.apply(text: file, path: "test.toml")
+            Issue.record("it was taken")
+        } catch {
+            let lines = error.description.split(separator: "\n")
+            #expect(lines.count == 4)
+            #expect(lines[0] == "test.toml: it has settings of the reference's that this server does not have")
+            #expect(lines[1].hasPrefix("  docker.port_range_max, docker.port_range_min: use [local.ports]"))
+            #expect(lines[2].hasPrefix("  proxy: leave the table out"))
+            #expect(lines[3].hasPrefix("  server.loop: leave it out"))
+        }
+    }
+
+    @Test func `a whole number may be written with a point`() throws {
+        var settings = Settings()
+        try settings.apply(text: "[egress]\nreadiness_timeout_seconds = 30.0\n", path: "test.toml")
+        #expect(settings.egress.readiness == 30)
+        for number in ["30.5", "1e300", "nan", "-inf"] {
+            #expect(throws: ConfigurationError.self) {
+                try settings.apply(text: "[egress]\nreadiness_timeout_seconds = \(number)\n", path: "test.toml")
+            }
+        }
+    }
+
     @Test func `a key that nobody has is still told from these`() {
         #expect(answer("server.lop", "1")?.contains("server.lop is unknown") == true)
         #expect(answer("dockers.network_mode", "1")?.contains("is unknown") == true)
