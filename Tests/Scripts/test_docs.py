@@ -6,11 +6,13 @@ from pathlib import Path
 from metrics import exported
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = "\n".join(path.read_text() for path in sorted((ROOT / "Sources").rglob("*.swift")))
 STRINGS = set(re.findall(r'"([^"\n\\]+)"', SOURCES))
 # Tables of the configuration file, without those that only hold other tables.
 TABLES = r"(?:server|log|runtime|local|ingress|egress|otel|renew_intent|store)"
+# Tables that the reference has and this server has not, which the page about the way from there names.
+REFERENCE = tuple(re.findall(r'"([a-z_.]+\.)"', (ROOT / "Sources/ControlPlane/Configuration/ReferenceSettings.swift").read_text()))
 # Flags of docker, debootstrap and the library that reads command lines, which pages name by themselves.
 OTHERS = {"--generate-completion-script", "--dns", "--network", "--variant"}
 
@@ -74,8 +76,8 @@ def test_pages_name_settings_that_exist():
     for page in PAGES:
         for text in code(page):
             for name in re.findall(rf"(?<![\w./-])({TABLES}(?:\.[a-z_][a-z_0-9]*)+)(?![\w(/.-])", text):
-                is_metric = name in STRINGS
-                if name not in known and not is_metric and not any(key.startswith(name + ".") for key in known):
+                is_other = name in STRINGS or name.startswith(REFERENCE)
+                if name not in known and not is_other and not any(key.startswith(name + ".") for key in known):
                     missing.append(f"{page.name}: {name}")
             if match := re.match(rf"\[({TABLES}[a-z_.]*)\] ([a-z_0-9]+)", text):
                 if f"{match[1]}.{match[2]}" not in known:
