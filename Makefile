@@ -1,4 +1,4 @@
-.PHONY: run build execd egress images deb base-image api-pages test test-long test-machine bench fuzz lint build-deps run-deps test-deps clean FORCE
+.PHONY: run build execd egress images deb base-image api-pages test test-long test-machine bench fuzz lint reference build-deps run-deps test-deps clean FORCE
 
 STATE ?= /var/lib/sallyport
 
@@ -107,6 +107,14 @@ fuzz: build-deps
 lint: build-deps
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 	SALLYPORT_STRICT=1 swift build --build-tests --scratch-path .build-lint
+
+# docs/cli-reference.md and docs/api-reference.md, made of the program and of specs/*.yaml.
+PYTHON = .build-conformance/venv/bin/python -B
+reference:
+	./scripts/python-environment.sh venv requirements.txt
+	swift build --product sallyport
+	.build/debug/sallyport --experimental-dump-help | $(PYTHON) scripts/reference_pages.py cli >docs/cli-reference.md
+	$(PYTHON) scripts/reference_pages.py api >docs/api-reference.md
 
 # Each installs what it names, and no more: who builds an image of the sidecar wants no container engine in it, and who runs
 # a server wants no attack tools.

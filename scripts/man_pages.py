@@ -84,4 +84,5 @@ def main():
             (folder / f"sallyport-{inner['commandName']}.1").write_text(page(["sallyport", inner["commandName"]], inner, release))
 
 
-main()
+if __name__ == "__main__":
+    main()
