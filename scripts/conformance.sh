@@ -23,7 +23,7 @@ TMPDIR=$left make --no-print-directory execd egress
 ./scripts/python-environment.sh jupyter jupyter.txt -m bash_kernel.install --sys-prefix
 
 export PYTHONPATH=Tests/Conformance PYTHONDONTWRITEBYTECODE=1 OPENSANDBOX_DISABLE_METRICS=1
-[ $# -gt 0 ] || set -- Tests/Scripts Tests/Conformance Tests/Faults Tests/Bypass Tests/Docker Tests/Gateway
+[ $# -gt 0 ] || set -- Tests/Scripts Tests/Conformance Tests/Journeys Tests/Faults Tests/Bypass Tests/Docker Tests/Gateway
 # A hang is a failure, too: the limit is far above what the tests take.
 # Interrupted, pytest still says what failed before.
 rm -rf "$left"
