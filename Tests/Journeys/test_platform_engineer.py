@@ -15,6 +15,7 @@ from support.inside import say, start_server
 from support.pages import Reader, section
 from support.server import BINARY, ROOT, AllInOneServer, deny_but
 from support.waiting import eventually
+from test_cli import in_process as osb
 
 FILE_SERVER = "import http.server\nhttp.server.test(http.server.SimpleHTTPRequestHandler, port=8000, bind='0.0.0.0')\n"
 REFERENCE = ROOT / ".build-conformance/reference/bin/opensandbox-server"
@@ -88,6 +89,8 @@ def test_an_opensandbox_server_is_replaced_backed_up_and_removed(replaced, tmp_p
     first = sandbox.get_info().expires_at
     sandbox.renew(timedelta(hours=1))
     assert sandbox.get_info().expires_at > first
+    listed = osb(["sandbox", "list", "-m", "team=red", "-o", "json"], {**server.environment(), "HOME": str(tmp_path)}, None)
+    assert listed.returncode == 0 and sandbox.id in listed.stdout, listed.stderr
     assert sandbox.id in reader.type("sallyport sandbox list --label team=red")
     metrics = server.api.get("/metrics").text
     assert re.search(r'^sallyport_sandboxes\{state="running"\} 1', metrics, re.M | re.I) and "# HELP sallyport_sandboxes" in metrics
