@@ -9,9 +9,14 @@ from support.server import ROOT, deny_but
 
 # Page, the beginning of the block's first line, and why it is not typed here. A test that does the same is named by its file.
 NOT_TYPED = [
+    ("README.md", "make run\n", "`make run` does not end; Scripts/test_make.py says what it calls, Journeys/test_agent_developer.py creates"),
     ("README.md", "export OPEN_SANDBOX_DOMAIN", "fetches the client from PyPI; Conformance/test_readme.py runs the program that follows"),
+    ("README.md", "make run  ", "what `make` can do; Scripts/test_docs.py knows each target"),
     ("docs/egress-sidecar.md", "make egress", "builds, and wants an engine; Docker/test_sidecar.py"),
     ("docs/execd.md", 'curl "$EXECD/command" -d', "the same requests, with the token: ExecdTests/Commands/InputTests.swift"),
+    ("docs/images.md", "sudo scripts/base-image.sh", "makes the image that all tests use; Faults/test_package.py calls it"),
+    ("docs/images.md", "make base-image CODE=1", "fetches a gigabyte; Conformance/test_code_image.py where the image is there"),
+    ("docs/images.md", "make images", "wants an engine; Docker/test_images.py"),
     ("docs/install.md", "apt-get install", "installs; Faults/test_package.py"),
     ("docs/migrating.md", "sallyport uninstall", "ends the server's sandboxes; Faults/test_uninstall.py"),
     ("docs/operations.md", "systemctl enable", "wants systemd"),
@@ -20,6 +25,7 @@ NOT_TYPED = [
     ("docs/operations.md", "systemctl disable", "ends the server's sandboxes; Faults/test_uninstall.py"),
     ("docs/server.md", "sallyport init-config", "`serve` does not end; every server of these tests is started so"),
     ("docs/server.md", "sallyport uninstall", "ends the server's sandboxes; Faults/test_uninstall.py"),
+    ("docs/testing.md", "scripts/conformance.sh", "is what runs this"),
     ("docs/snapshots.md", "sallyport snapshot list", "wants a registry; Conformance/test_snapshot_push.py"),
 ]
 
@@ -38,8 +44,19 @@ for path in PAGES:
 def test_what_is_not_typed_is_in_its_page_and_tested_where_it_says():
     for page, first, why in NOT_TYPED:
         assert sum(code.startswith(first) for code in blocks(ROOT / page)) == 1, f"{page}: {first}"
+        assert why
         for test in re.findall(r"[\w/]+\.(?:py|swift)", why):
             assert (ROOT / "Tests" / test).exists(), test
+
+
+def test_no_command_stands_in_a_block_that_is_not_looked_at():
+    """`make` and `sallyport` with its words: those are blocks of `sh`. What says how words may follow each other has brackets."""
+    for path in PAGES:
+        # Both kinds of blocks, so that the end of one is not taken for the beginning of another.
+        for language, code in re.findall(r"^```(\w*)\n(.*?)^```", path.read_text(), re.M | re.S):
+            commands = [line for line in code.splitlines() if re.match(r"(make|curl|docker|systemctl|apt-get) |(\S*/)?sallyport [a-z-]+", line)]
+            if not language and commands and path.name != "cli-reference.md":
+                assert len(commands) < len(code.splitlines()) or "[" in code, f"{path.name}: {commands}"
 
 
 @pytest.fixture(scope="module")

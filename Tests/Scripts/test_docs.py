@@ -104,3 +104,12 @@ def test_pages_name_metrics_that_are_counted():
                for name in re.findall(r"`((?:sallyport|egress)_[a-z0-9_]+)[`{]", page.read_text())
                if name not in known]
     assert missing == []
+
+
+def test_pages_name_targets_of_make_that_exist():
+    text = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", text, flags=re.M))
+    assert {"run", "test", "bench", "reference"} <= targets
+    missing = [f"{page.name}: make {name}" for page in PAGES for text in code(page)
+               for name in re.findall(r"^(?:[A-Z]+=\S+ )*make ([a-z][a-z-]+)(?= |$)", text.split("#")[0].strip()) if name not in targets]
+    assert missing == []
