@@ -131,7 +131,8 @@ def test_E8_an_allowed_name_that_answers_with_addresses_inside_yields_only_the_o
     for address in REBINDING:
         if address not in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::"):
             assert not inside.connects(address, 80, timeout=1), address
-    assert not inside.arrived()
+    # A guard beside the attacker asks its upstream by the same link.
+    assert not [packet for packet in inside.arrived() if packet.target in REBINDING or packet.port == 80]
     assert {"127.0.0.1", "169.254.169.254"} <= set(attacker(guarded=False).asks("rebind.example"))
 
 

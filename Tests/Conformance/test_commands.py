@@ -12,6 +12,8 @@ from opensandbox.models.execd_sync import ExecutionHandlersSync
 from support.inside import say
 from support.waiting import eventually
 
+SHARES_A_CONTAINER = True
+
 
 def out(done):
     return "".join(message.text for message in done.logs.stdout)
@@ -158,14 +160,14 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(sandbox):
 
 def test_a_background_command_goes_on_and_its_log_is_read_piece_by_piece(sandbox):
     started = sandbox.commands.run(
-        "echo one; while [ ! -e /tmp/go ]; do sleep 0.02; done; echo two >&2; exit 7",
+        "echo one; while [ ! -e /tmp/go-on ]; do sleep 0.02; done; echo two >&2; exit 7",
         opts=RunCommandOpts(background=True))
     eventually(lambda: "one" in sandbox.commands.get_background_command_logs(started.id).content, what="the log")
     status = sandbox.commands.get_command_status(started.id)
     assert status.running and status.exit_code is None and status.finished_at is None
     cursor = sandbox.commands.get_background_command_logs(started.id).cursor
     assert cursor == len("one\n")
-    sandbox.files.write_file("/tmp/go", "")
+    sandbox.files.write_file("/tmp/go-on", "")
     status = eventually(
         lambda: (s := sandbox.commands.get_command_status(started.id)) and not s.running and s, what="the end")
     assert status.exit_code == 7 and status.finished_at >= status.started_at

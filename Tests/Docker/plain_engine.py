@@ -6,7 +6,7 @@ import secrets
 import signal
 import subprocess
 
-from engine import Engine
+from engine import USUAL_DISK, Engine, own_disk
 from support.server import BASE_IMAGE, IMAGE
 from support.waiting import eventually
 
@@ -21,7 +21,10 @@ class PlainEngine(Engine):
         # No namespace has this name.
         self.namespace = f"docker-{secrets.token_hex(3)}"
         self.socket = f"/tmp/{self.namespace}.sock"
-        self.processes, self.mine = [], []
+        self.processes, self.mine, self.printed = [], [], {}
+        # Of a test that has none of its own for it.
+        if not pathlib.Path(folder, "data").exists():
+            own_disk(folder, *USUAL_DISK)
         self.start_daemon()
 
     @property

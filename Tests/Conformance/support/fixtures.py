@@ -127,9 +127,21 @@ def create(server):
 
 
 @pytest.fixture
-def sandbox(create):
-    """A sandbox without a policy."""
+def sandbox(create, request):
+    """A sandbox without a policy: each test's own, or, as a container, that of a module which says `SHARES_A_CONTAINER`. What execd does in
+    it is the same wherever it runs, and each container takes its time.
+    """
+    if KIND != "local" and getattr(request.module, "SHARES_A_CONTAINER", False):
+        return request.getfixturevalue("modules_sandbox")
     return create()
+
+
+@pytest.fixture(scope="module")
+def modules_sandbox(server):
+    sandbox = server.create(timeout=None)
+    yield sandbox
+    sandbox.kill()
+    sandbox.close()
 
 
 @pytest.fixture
