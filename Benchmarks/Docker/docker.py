@@ -55,14 +55,23 @@ def servers(server, policy):
 
 
 def memory(server):
-    """Proportional, of the server's processes."""
-    group, total = os.getpgid(server.process.pid), 0
+    """Proportional, of the server's processes: each has a session of its own."""
+    parents = {}
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if os.getpgid(int(folder.name)) == group:
-                total += next(int(line.split()[1]) for line in (folder / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
-        except (OSError, StopIteration):
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
             continue
+    own = {server.process.pid}
+    while more := {process for process, parent in parents.items() if parent in own} - own:
+        own |= more
+    total = 0
+    for process in own:
+        try:
+            lines = pathlib.Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
     return total / 1024
 
 
