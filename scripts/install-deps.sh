@@ -14,7 +14,7 @@ run=(crun runc skopeo umoci mmdebstrap)
 package=(dpkg-dev patchelf)
 test=(
     busybox-static musl-tools dnsmasq-base docker-registry apache2-utils nftables iproute2 nghttp2-client python3-venv redis-server
-    util-linux docker.io systemd runsc s3fs rclone
+    util-linux docker.io docker-compose systemd runsc s3fs rclone
     # file systems that share what is in files (SharedContentTests)
     xfsprogs btrfs-progs
     # what attackers use (Tests/Bypass)
