@@ -70,6 +70,27 @@ def test_a_dockerfile_ends_in_a_stage_that_needs_no_builder(name):
     assert all(line.startswith(known) for line in stage[2:]), stage
 
 
+def built(engine, *words, text):
+    return subprocess.run(
+        ["docker", "--host", engine.address, "build", *words, "-"], input=text, text=True, capture_output=True, timeout=300,
+        env=os.environ | {"DOCKER_BUILDKIT": "0"})
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_classic_builder_reads_a_dockerfile_and_makes_the_same_settings_of_its_last_stage(engine, made, name):
+    """The first stages need a registry and Debian's packages; what they end with is deploy/image-root.sh, as here."""
+    text = (ROOT / f"deploy/{name}/Dockerfile").read_text()
+    done = built(engine, "--target", "no-such-stage", text=text)
+    assert done.returncode and "failed to reach build target no-such-stage" in done.stderr, done.stdout + done.stderr
+    first = "FROM base AS build\nRUN mkdir /root-of-image && echo kept >/root-of-image/file\nFROM "
+    done = built(engine, "--quiet", "--tag", f"last-stage-{name}", text=first + text.split("\nFROM ")[-1])
+    assert not done.returncode, done.stdout + done.stderr
+    one, other = (json.loads(engine.run("image", "inspect", tag).stdout)[0]["Config"]
+                  for tag in (f"last-stage-{name}", f"sallyport/{name}"))
+    keys = ["Env", "Labels", "User", "ExposedPorts", "Volumes", "WorkingDir", "Healthcheck", "Entrypoint", "Cmd"]
+    assert {key: one.get(key) or None for key in keys} == {key: other.get(key) or None for key in keys}
+
+
 def health(engine, name):
     return engine.inspect(name, "{{.State.Health.Status}}")
 
