@@ -12,6 +12,7 @@ NOT_TYPED = [
     ("README.md", "make run\n", "`make run` does not end; Scripts/test_make.py says what it calls, Journeys/test_agent_developer.py creates"),
     ("README.md", "export OPEN_SANDBOX_DOMAIN", "fetches the client from PyPI; Conformance/test_readme.py runs the program that follows"),
     ("README.md", "make run  ", "what `make` can do; Scripts/test_docs.py knows each target"),
+    ("docs/docker.md", "make images &&", "wants an engine; Docker/test_compose.py"),
     ("docs/egress-sidecar.md", "make egress", "builds, and wants an engine; Docker/test_sidecar.py"),
     ("docs/execd.md", 'curl "$EXECD/command" -d', "the same requests, with the token: ExecdTests/Commands/InputTests.swift"),
     ("docs/images.md", "sudo scripts/base-image.sh", "makes the image that all tests use; Faults/test_package.py calls it"),
