@@ -122,7 +122,7 @@ let package = Package(
         library("SafeText", []),
         library("LogLines", ["JSON", "SafeText", "System", logging]),
         library("HTTPClient", ["Addresses", "SafeText", "System", "CCurl"]),
-        library("Client", ["HTTPClient", "JSON", "SafeText", "System"]),
+        library("Client", ["HTTPClient", "HTTPServer", "JSON", "SafeText", "System"] + nio.prefix(3) + http2[1...1]),
         library(
             "Redis",
             [

@@ -31,6 +31,14 @@ package struct SandboxPort: Sendable {
         self.headers = headers
     }
 
+    /// Asks, and reads the answer; nil for one without a body.
+    package func ask(_ method: String, _ path: String, _ body: JSONValue? = nil) async throws(ClientFailure)
+        -> JSONValue?
+    {
+        let bytes = try await api.text(method, prefix + path, body?.encoded, headers: headers)
+        return bytes.isEmpty ? nil : try? JSONValue(bytes)
+    }
+
     package func request(
         _ method: String, _ path: String, headers more: [(name: String, value: String)] = [],
         body: ClientRequest.Body = .none

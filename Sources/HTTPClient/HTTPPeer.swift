@@ -1,3 +1,7 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// A server, how it is reached, and what it may cost.
 package struct HTTPPeer: Sendable {
     package let origin: HTTPEndpoint
@@ -48,6 +52,14 @@ package struct ClientTLS: Hashable, Sendable {
     /// The client's certificate, with those between it and its authority.
     package var certificate: Source?
     package var key: Source?
+
+    /// What OpenSSL's variables name; nil for the system's.
+    package static var authoritiesFile: String? { variable("SSL_CERT_FILE") }
+    package static var authoritiesFolder: String? { variable("SSL_CERT_DIR") }
+
+    private static func variable(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
 
     package init(authorities: Source? = nil, certificate: Source? = nil, key: Source? = nil) {
         self.authorities = authorities

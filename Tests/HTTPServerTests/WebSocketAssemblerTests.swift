@@ -36,6 +36,12 @@ import Testing
                 == .close(WebSocketClose(4001, "bye")))
     }
 
+    @Test func `a client takes what is not masked, and nothing else`() throws {
+        var assembler = WebSocketAssembler(maxMessage: 8, side: .client)
+        #expect(try assembler.take(frame(.text, [65], masked: false)) == .message(.text("A")))
+        #expect(throws: WebSocketClose.self) { try assembler.take(frame(.text, [65])) }
+    }
+
     @Test func `each fault has its code`() {
         #expect(code([frame(.text, [], rsv1: true)]) == 1002)
         #expect(code([frame(.text, [], masked: false)]) == 1002)

@@ -142,7 +142,7 @@ final class TransferOptions {
             set(source, file, CURLOPT_CAINFO_BLOB)
             return
         }
-        let (named, folders) = (Self.variable("SSL_CERT_FILE"), Self.variable("SSL_CERT_DIR"))
+        let (named, folders) = (ClientTLS.authoritiesFile, ClientTLS.authoritiesFolder)
         guard named != nil || folders != nil else { return }
         set(file, named)
         set(folder, folders)
@@ -153,10 +153,6 @@ final class TransferOptions {
         case .file(let path): set(file, path)
         case .bytes(let bytes): bytes.withUnsafeBytes { take(ccurl_set_blob(handle, blob, $0.baseAddress, $0.count)) }
         }
-    }
-
-    private static func variable(_ name: String) -> String? {
-        getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }
 
     // MARK: What is left of the time, and where the name leads

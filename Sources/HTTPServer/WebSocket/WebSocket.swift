@@ -2,7 +2,12 @@ import NIOCore
 import NIOHTTP1
 import NIOWebSocket
 
-/// What one WebSocket allows its client.
+/// Which side of a WebSocket this one is. A client masks what it sends, and a server does not (RFC 6455, section 5.1).
+enum WebSocketSide: Sendable {
+    case server, client
+}
+
+/// What one WebSocket allows the other side.
 package struct WebSocketLimits: Sendable {
     /// Bytes of one message, in one frame or many.
     package var maxMessage = 1 << 20

@@ -7,7 +7,7 @@ package enum WebSocketMessage: Hashable, Sendable {
     case binary(ByteBuffer)
 }
 
-/// Makes messages of a client's frames, and holds the client to RFC 6455. A value without I/O.
+/// Makes messages of the other side's frames, and holds it to RFC 6455. A value without I/O.
 struct WebSocketAssembler {
     enum Event: Hashable {
         case message(WebSocketMessage)
@@ -17,18 +17,23 @@ struct WebSocketAssembler {
     }
 
     private let maxMessage: Int
+    private let side: WebSocketSide
     /// The first opcode of a message whose last frame has not come.
     private var kind: WebSocketOpcode?
     private var gathered = ByteBuffer()
 
-    /// - Parameter maxMessage: bytes of a message, however many frames it comes in.
-    init(maxMessage: Int) { self.maxMessage = maxMessage }
+    /// - Parameters:
+    ///   - maxMessage: bytes of a message, however many frames it comes in.
+    ///   - side: which one reads.
+    init(maxMessage: Int, side: WebSocketSide = .server) { (self.maxMessage, self.side) = (maxMessage, side) }
 
     /// - Returns: nil where the message goes on.
-    /// - Throws: the close frame that the client has earned; no frame is looked at after it.
+    /// - Throws: the close frame that the other side has earned; no frame is looked at after it.
     mutating func take(_ frame: WebSocketFrame) throws(WebSocketClose) -> Event? {
         guard !frame.rsv1, !frame.rsv2, !frame.rsv3 else { throw .protocolError("a reserved bit is set") }
-        guard frame.maskKey != nil else { throw .protocolError("a frame is not masked") }
+        guard (frame.maskKey != nil) == (side == .server) else {
+            throw .protocolError(side == .server ? "a frame is not masked" : "a frame is masked")
+        }
         switch frame.opcode {
         case .ping: return .ping(frame.unmaskedData)
         case .pong: return .pong

@@ -22,6 +22,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
 
     private let limits: WebSocketLimits
     private let source: WebSocketMessages.Producer.Source
+    private let side: WebSocketSide
     private var assembler: WebSocketAssembler
     private var phase = Phase.open
     /// The latest ping that has not been answered, since the client does not read. Older ones need no answer (RFC 6455,
@@ -33,22 +34,39 @@ final class WebSocketHandler: ChannelDuplexHandler {
     private var heartbeat: Scheduled<Void>?
     private var closeTimer: Scheduled<Void>?
 
-    private init(_ limits: WebSocketLimits, _ source: WebSocketMessages.Producer.Source) {
-        (self.limits, self.source) = (limits, source)
-        assembler = WebSocketAssembler(maxMessage: limits.maxMessage)
+    private init(_ limits: WebSocketLimits, _ source: WebSocketMessages.Producer.Source, _ side: WebSocketSide) {
+        (self.limits, self.source, self.side) = (limits, source, side)
+        assembler = WebSocketAssembler(maxMessage: limits.maxMessage, side: side)
     }
 
     /// What a connection needs to speak WebSocket, in the pipeline's order, and the handle of its route.
     static func make(_ channel: any Channel, _ limits: WebSocketLimits) -> (WebSocket, [any ChannelHandler]) {
+        let (socket, handler) = make(channel, limits, .server)
+        let decoder = WebSocketFrameDecoder(maxFrameSize: maxFrame(limits))
+        return (socket, [WebSocketFrameEncoder(), ByteToMessageHandler(decoder), handler])
+    }
+
+    static func maxFrame(_ limits: WebSocketLimits) -> Int { min(limits.maxMessage, Int(UInt32.max)) }
+
+    /// The last of the handlers alone, and its handle.
+    static func make(
+        _ channel: any Channel, _ limits: WebSocketLimits, _ side: WebSocketSide
+    ) -> (WebSocket, WebSocketHandler) {
         let producer = WebSocketMessages.Producer.makeSequence(
             elementType: WebSocketMessage.self, failureType: (any Error).self,
             backPressureStrategy: .init(lowWatermark: 1, highWatermark: 4), finishOnDeinit: true,
             delegate: BodyFlow(channel: channel))
-        let decoder = WebSocketFrameDecoder(maxFrameSize: min(limits.maxMessage, Int(UInt32.max)))
         return (
             WebSocket(channel, WebSocketMessages(producer: producer.sequence)),
-            [WebSocketFrameEncoder(), ByteToMessageHandler(decoder), WebSocketHandler(limits, producer.source)]
+            WebSocketHandler(limits, producer.source, side)
         )
+    }
+
+    private func outgoing(_ frame: WebSocketFrame) -> NIOAny {
+        guard side == .client else { return wrapOutboundOut(frame) }
+        var masked = frame
+        masked.maskKey = .random()
+        return wrapOutboundOut(masked)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -108,7 +126,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
     private func answerPing(_ context: ChannelHandlerContext) {
         guard phase == .open, context.channel.isWritable, let data = unansweredPing else { return }
         unansweredPing = nil
-        context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: data)), promise: nil)
+        context.writeAndFlush(outgoing(WebSocketFrame(fin: true, opcode: .pong, data: data)), promise: nil)
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -125,7 +143,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
             promise?.fail(ChannelError.outputClosed)
             return
         }
-        context.write(data, promise: promise)
+        context.write(side == .server ? data : outgoing(unwrapOutboundIn(data)), promise: promise)
     }
 
     func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
@@ -145,7 +163,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
         source.finish()
         // Nobody reads messages any more, but the client's close frame comes behind them.
         resumeReading(context)
-        context.writeAndFlush(wrapOutboundOut(WebSocketFrame(close)), promise: nil)
+        context.writeAndFlush(outgoing(WebSocketFrame(close)), promise: nil)
         cut(context, after: timeout)
     }
 
@@ -158,7 +176,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
         cut(context, after: limits.closeTimeout)
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
-        context.writeAndFlush(wrapOutboundOut(WebSocketFrame(close)), promise: written)
+        context.writeAndFlush(outgoing(WebSocketFrame(close)), promise: written)
     }
 
     /// The client has broken the protocol: it is told why, and nothing it sends is looked at any more. The connection is
@@ -173,7 +191,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
         resumeReading(context)
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenComplete { _ in context.close(mode: .output, promise: nil) }
-        context.writeAndFlush(wrapOutboundOut(WebSocketFrame(close)), promise: written)
+        context.writeAndFlush(outgoing(WebSocketFrame(close)), promise: written)
     }
 
     private func resumeReading(_ context: ChannelHandlerContext) {
@@ -197,7 +215,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
             if silence >= limits.pingInterval {
                 wasAsked = true
                 let ping = WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer())
-                context.writeAndFlush(wrapOutboundOut(ping), promise: nil)
+                context.writeAndFlush(outgoing(ping), promise: nil)
             }
             startHeartbeat(context)
         }

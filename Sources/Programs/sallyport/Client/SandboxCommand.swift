@@ -12,6 +12,7 @@ struct SandboxCommand: ParsableCommand {
         subcommands: [
             ListSandboxes.self, GetSandbox.self, CreateSandbox.self, KillSandboxes.self, PauseSandboxes.self,
             ResumeSandboxes.self, RenewSandbox.self, SandboxLogs.self, SandboxEvents.self, ExecuteCommand.self,
+            ShellCommand.self,
             CopyFile.self,
         ], aliases: ["sandboxes", "sb"])
 }
@@ -151,7 +152,7 @@ enum SpanOption {
 
 extension ConnectionOptions {
     /// Does the same to each, tells what failed, and goes on.
-    fileprivate func eachOf(_ ids: [String], _ body: (ServerAPI, String) async throws -> Void) async throws {
+    func eachOf(_ ids: [String], _ body: (ServerAPI, String) async throws -> Void) async throws {
         try await run { api in
             var last: (any Error)?
             for id in ids {
