@@ -42,6 +42,15 @@ public struct CIDRBlock: Hashable, Sendable, CustomStringConvertible {
         self.init(address, prefixLength: length)
     }
 
+    /// The address and the network of a text that is no block since its address is one inside: `10.0.0.1/8` is in `10.0.0.0/8`.
+    public static func around(_ text: some StringProtocol) -> (address: IPAddress, network: CIDRBlock)? {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, let address = IPAddress(parts[0]), let length = Int(parts[1]), "\(length)" == parts[1],
+            let network = CIDRBlock(address, prefixLength: length), network.base != address
+        else { return nil }
+        return (address, network)
+    }
+
     public var description: String {
         prefixLength == base.bitWidth ? "\(base)" : "\(base)/\(prefixLength)"
     }

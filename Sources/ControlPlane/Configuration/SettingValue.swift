@@ -1,3 +1,4 @@
+import Addresses
 import JSON
 import Runtimes
 
@@ -81,6 +82,19 @@ struct SettingValue {
             guard let read = read(try entry.text()) else { throw entry.wrong() }
             return read
         }
+    }
+
+    /// - Parameter mayBeOne: whether a single address is one, too.
+    func block(mayBeOne: Bool = true) throws(ConfigurationError) -> CIDRBlock {
+        let text = try text()
+        if let block = CIDRBlock(text) { return block }
+        guard let (address, network) = CIDRBlock.around(text) else { throw wrong() }
+        throw wrong(
+            mayBeOne ? "\(network) for the network, or \(address) for the address" : "\(network), which it is in")
+    }
+
+    func blocks() throws(ConfigurationError) -> [CIDRBlock] {
+        try entries().map { entry throws(ConfigurationError) in try entry.block() }
     }
 
     /// A quantity of bytes, `10Gi`.

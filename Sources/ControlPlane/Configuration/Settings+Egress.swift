@@ -35,7 +35,7 @@ extension Settings {
                 default: "[\(Settings().egress.internalRanges.map { "\"\($0)\"" }.joined(separator: ", "))]",
                 "private addresses, which only names of these zones may have"
             ) { (value, settings) throws(ConfigurationError) in
-                settings.egress.internalRanges = try value.list { CIDRBlock($0) }
+                settings.egress.internalRanges = try value.blocks()
             },
             .choice("refusal", \.egress.dns.refusal, "what a denied name gets"),
             SettingKey(

@@ -129,7 +129,8 @@ extension Settings {
             default: "\"\(Settings()[keyPath: place])\"", summary
         ) { (value, settings) throws(ConfigurationError) in
             // The pool needs room for sandboxes and, for IPv6, as many host numbers as IPv4 has.
-            guard let block = CIDRBlock(try value.text()), block.base.isIPv4 == isIPv4,
+            let block = try value.block(mayBeOne: false)
+            guard block.base.isIPv4 == isIPv4,
                 isIPv4 ? (8...28).contains(block.prefixLength) : block.prefixLength <= 96
             else { throw value.wrong() }
             if let special = specialBlocks.first(where: block.overlaps) {

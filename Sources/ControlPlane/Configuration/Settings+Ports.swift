@@ -58,7 +58,11 @@ extension Settings {
     }
 
     private static func blocks(_ value: SettingValue) throws(ConfigurationError) -> [CIDRBlock] {
-        let blocks = try value.list { word in CIDRBlock(word).flatMap { $0.isMapped ? nil : $0 } }
+        let blocks = try value.entries().map { entry throws(ConfigurationError) in
+            let block = try entry.block()
+            guard !block.isMapped else { throw entry.wrong() }
+            return block
+        }
         guard blocks.count <= SourceList.maxBlocks else { throw value.wrong("at most \(SourceList.maxBlocks) blocks") }
         return blocks
     }

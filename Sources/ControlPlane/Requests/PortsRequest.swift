@@ -60,6 +60,9 @@ enum PortsRequest {
         guard let list = extensions[name] else { return nil }
         var blocks: [CIDRBlock] = []
         for word in words(list) {
+            if let (address, network) = CIDRBlock.around(word) {
+                throw .parameter("\(key(name)): \(address) is one address in \(network): write the one or the other")
+            }
             guard let block = CIDRBlock(word), !block.isMapped else {
                 throw .parameter("\(key(name)): '\(word.prefix(60))' is no address block, such as 192.0.2.0/24")
             }

@@ -15,9 +15,7 @@ enum TargetAdvice {
             return DomainName.isWritten(parts[0])
                 ? "a target has no path: write \(parts[0])" : "not an address block, such as 10.0.0.0/8"
         }
-        guard parts.count == 2, let length = Int(parts[1]), "\(length)" == parts[1],
-            let network = CIDRBlock(address, prefixLength: length)
-        else {
+        guard let (address, network) = CIDRBlock.around(text) else {
             return
                 "the length of the network is a number from 0 to \(address.bitWidth), as in \(address)/\(address.bitWidth)"
         }

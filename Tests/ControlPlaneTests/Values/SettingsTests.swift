@@ -296,6 +296,14 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         ("[local]\naddress_pool = \"239.1.0.0/16\"", "224.0.0.0/3"),
         ("[local]\naddress_pool_v6 = \"fe80:1::/64\"", "fe80::/10"), ("[local]\naddress_pool_v6 = \"::/0\"", "::/8"),
         ("[local]\naddress_pool = \"fd00::/64\"", "address_pool"),
+        ("[local]\naddress_pool = \"10.0.0.1/8\"", "use 10.0.0.0/8, which it is in"),
+        ("[egress]\ninternal_ranges = [\"10.0.0.1/8\"]", "use 10.0.0.0/8 for the network, or 10.0.0.1 for the address"),
+        ("[local.ports]\nfirst = 2000\nlast = 2010\nallow = [\"2001:db8::1/32\"]", "use 2001:db8::/32 for the network"),
+        ("[server]\nport.port = 80", "server.port is a table; use 1 to 65535"),
+        (
+            "[server]\nallowed_origins = [\"https://x.org/path\"]",
+            "use https://host or http://host:port with nothing behind it"
+        ),
         ("[egress]\nupstreams = [\"dns.example\"]", "upstreams"),
         ("[egress]\nupstreams = [\"tls://198.51.100.53\", \"198.51.100.53\"]", "upstreams"),
         ("[egress]\ninternal_ranges = [\"10\"]", "internal_ranges"), ("[egress]\nrefusal = \"drop\"", "refusal"),
