@@ -100,6 +100,7 @@ final class LifecycleAPI: Sendable {
             addSandboxes(to: &http, prefix)
             addPools(to: &http, prefix)
             addSnapshots(to: &http, prefix)
+            addImages(to: &http, prefix)
             if let proxy { http.on(prefix + ServerProxy.route, relay: proxy) }
             addUnsupported(to: &http, prefix)
         }

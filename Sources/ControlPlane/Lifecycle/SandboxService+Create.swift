@@ -239,7 +239,7 @@ extension SandboxService {
 
 extension APIError {
     /// Every place is taken, of creates that run and of those that wait.
-    fileprivate static let queueFull = APIError(
+    static let queueFull = APIError(
         .tooManyRequests, "SANDBOX::CAPACITY_EXHAUSTED",
         "too many sandboxes are being created: try again in a moment ([server] queued_creates)")
 }

@@ -18,6 +18,7 @@ final class SandboxService: Sendable {
     let pools: WarmPools?
     let locks = KeyedLock()
     let creations = Creations()
+    let pulls = ImagePulls()
     /// Creates that run, and those that wait for them.
     let queue: CreateQueue
     /// The snapshots that are being taken, by the id of their sandbox.

@@ -186,19 +186,7 @@ struct CreateRequest: Sendable {
             fields.problems.add(at: fields.location, "exactly one of image and snapshotId must be given")
         case (true, false), (false, true): break
         }
-        guard let image = fields.object("image", known: ["uri", "auth"]) else { return nil }
-        guard let uri = image.string("uri") else {
-            if !image.mentions("uri") { image.missing("uri") }
-            return nil
-        }
-        let trimmed = uri.drop(while: \.isWhitespace)
-        if trimmed.isEmpty { image.problem("uri", "image.uri cannot be blank") }
-        guard let auth = image.object("auth", known: ["username", "password"]) else { return (uri, nil) }
-        guard let username = auth.string("username"), let password = auth.string("password") else {
-            image.problem("auth", "username and password are both needed")
-            return nil
-        }
-        return (uri, RegistryCredentials(username: username, password: password))
+        return ImageField.read(fields)
     }
 
     private static func policy(_ fields: Fields, _ limits: RequestLimits) throws(APIError) -> Policy? {

@@ -236,6 +236,15 @@ extension DockerRuntime {
         return (try? await images.find(name)).flatMap { $0.map { .digest($0.id) } }
     }
 
+    package func pull(
+        _ reference: String, _ credentials: RegistryCredentials?, for caller: String?
+    ) async throws(RuntimeError) -> KeptImage {
+        let image = try await images.image(reference, credentials)
+        return KeptImage(
+            reference: (try? ImageReference(reference).description) ?? reference, digest: image.id,
+            access: credentials == nil ? .open : .restricted, isUsed: nil)
+    }
+
     private func image(of source: SandboxSource) async throws(RuntimeError) -> EngineImage {
         let image: EngineImage
         switch source {

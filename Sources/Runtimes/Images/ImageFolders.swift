@@ -99,18 +99,33 @@ struct ImageFolders: Sendable {
     /// Whether a sandbox or a snapshot stands on the folder.
     func isUsed(_ root: String) -> Bool { isHeld(root) || Self.isMounted(root) }
 
+    /// Which of these folders sandboxes or snapshots stand on, by one look at the mounts.
+    func used(of roots: Set<String>) -> Set<String> {
+        let mounted = Self.mounted()
+        return roots.filter { isHeld($0) || mounted?.contains(Substring(Self.escaped($0))) ?? true }
+    }
+
     /// Whether a sandbox's overlay uses the folder.
-    static func isMounted(_ root: String) -> Bool {
-        guard let mounts = File.text("/proc/self/mounts") else { return true }
-        // As the kernel writes it (proc_pid_mounts(5)).
-        let root = root.split(separator: " ", omittingEmptySubsequences: false).joined(separator: "\\040")
-        return mounts.split(separator: "\n").contains { line in
-            // A sandbox's overlay has the image's name; other programs' have it among their layers.
-            line.hasPrefix(root + " ")
-                || line.split { $0 == " " || $0 == "," }.contains { option in
-                    option.hasPrefix("lowerdir=") && option.dropFirst(9).split(separator: ":").contains { $0 == root }
-                }
+    static func isMounted(_ root: String) -> Bool { mounted()?.contains(Substring(escaped(root))) ?? true }
+
+    /// As the kernel writes it (proc_pid_mounts(5)).
+    private static func escaped(_ root: String) -> String {
+        root.split(separator: " ", omittingEmptySubsequences: false).joined(separator: "\\040")
+    }
+
+    /// What mounts are called, and what overlays have among their layers: a sandbox's overlay has the image's name; other
+    /// programs' have it among their layers. Nil where that cannot be read.
+    private static func mounted() -> Set<Substring>? {
+        guard let mounts = File.text("/proc/self/mounts") else { return nil }
+        var found: Set<Substring> = []
+        for line in mounts.split(separator: "\n") {
+            let words = line.split { $0 == " " || $0 == "," }
+            if let name = line.split(separator: " ", maxSplits: 1).first { found.insert(name) }
+            for option in words where option.hasPrefix("lowerdir=") {
+                found.formUnion(option.dropFirst(9).split(separator: ":"))
+            }
         }
+        return found
     }
 
     /// Removes a file or folder, if it exists. If that fails, it is retried later.

@@ -44,6 +44,8 @@ final class ImageIndex: Sendable {
     /// The image of a name, whoever may have it.
     subscript(_ reference: ImageReference) -> SandboxImage? { entries.withLock { $0[reference.description]?.image } }
 
+    func entry(_ reference: ImageReference) -> Entry? { entries.withLock { $0[reference.description] } }
+
     /// The image, if it is here and for everybody.
     func forEverybody(_ reference: ImageReference) -> SandboxImage? {
         entries.withLock { entries in
@@ -87,9 +89,13 @@ final class ImageIndex: Sendable {
 
     /// Removes a reference, and its files if no other reference uses them.
     ///
+    /// - Parameter isClaimed: whether a sandbox is being made of it.
     /// - Throws: `ImageError.notFound`, or `.inUse` if sandboxes or snapshots use the files.
-    func remove(_ reference: ImageReference) throws(ImageError) {
+    func remove(
+        _ reference: ImageReference, isClaimed: (ImageReference) -> Bool = { _ in false }
+    ) throws(ImageError) {
         let hidden: String? = try change { entries throws(ImageError) in
+            guard !isClaimed(reference) else { throw .inUse(reference.familiar) }
             guard let entry = entries.removeValue(forKey: reference.description) else {
                 throw .notFound(reference.familiar)
             }

@@ -35,6 +35,8 @@ package final class ImageStore: Sendable {
     private let lock: CInt
 
     private let callers = SingleFlight<Caller, SandboxImage>()
+    /// How many creates are between the look-up of an image and the mount over its files.
+    private let claims = Mutex<[ImageReference: Int]>([:])
     private let fetches = SingleFlight<Source, SandboxImage>()
     private let unpacks = SingleFlight<String, String>()
     /// Threads for registry queries, which mostly wait. Separate, so that slow downloads do not hold them up.
@@ -146,7 +148,39 @@ package final class ImageStore: Sendable {
     ///
     /// - Throws: `ImageError.notFound`; `.inUse` while sandboxes use its files.
     package func remove(_ reference: String) throws(ImageError) {
-        try index.remove(ImageReference(reference))
+        let reference = try ImageReference(reference, unqualified: unqualifiedRegistry)
+        try index.remove(reference) { claimed in claims.withLock { $0[claimed] != nil } }
+    }
+
+    // MARK: For a person
+
+    /// All images, and who may have them.
+    func kept() -> [KeptImage] {
+        let entries = index.all, used = folders.used(of: Set(entries.map(\.image.root)))
+        return entries.map { KeptImage($0, isUsed: used.contains($0.image.root)) }.sorted {
+            $0.reference < $1.reference
+        }
+    }
+
+    /// The same of one, whoever may have it.
+    func kept(_ reference: String) -> KeptImage? {
+        guard let reference = try? ImageReference(reference, unqualified: unqualifiedRegistry) else { return nil }
+        return index.entry(reference).map { KeptImage($0, isUsed: folders.isUsed($0.image.root)) }
+    }
+
+    /// Keeps what a reference names from being removed until `giveBack`, from before it is looked up.
+    /// - Returns: nil for what is no reference.
+    func claim(_ reference: String) -> ImageReference? {
+        guard let reference = try? ImageReference(reference, unqualified: unqualifiedRegistry) else { return nil }
+        claims.withLock { $0[reference, default: 0] += 1 }
+        return reference
+    }
+
+    func giveBack(_ claim: ImageReference) {
+        claims.withLock { claims in
+            guard let count = claims[claim] else { return }
+            claims[claim] = count > 1 ? count - 1 : nil
+        }
     }
 
     // MARK: Steps

@@ -14,10 +14,13 @@ package struct RuntimeCapabilities: Hashable, Sendable {
     package var publishedPorts: Bool
     /// Whether requests may have a policy, which is then enforced.
     package var networkPolicy: Bool
+    /// Whether it keeps images of its own, which can be listed and removed.
+    package var images: Bool
 
     package init(
         pause: Bool = false, snapshots: Bool = false, volumes: Bool = false, secureAccess: Bool = false,
-        pools: Bool = false, gpu: Bool = false, publishedPorts: Bool = false, networkPolicy: Bool = true
+        pools: Bool = false, gpu: Bool = false, publishedPorts: Bool = false, networkPolicy: Bool = true,
+        images: Bool = false
     ) {
         self.pause = pause
         self.snapshots = snapshots
@@ -27,6 +30,7 @@ package struct RuntimeCapabilities: Hashable, Sendable {
         self.gpu = gpu
         self.publishedPorts = publishedPorts
         self.networkPolicy = networkPolicy
+        self.images = images
     }
 }
 

@@ -31,6 +31,18 @@ package protocol SandboxRuntime: Sendable {
     /// - Returns: nil where that is not known.
     func revision(ofImage reference: String) async -> ImageRevision?
 
+    /// Fetches an image, as a create with the same words would, for creates to come.
+    /// - Parameter caller: as `SandboxSpec.caller`.
+    func pull(
+        _ reference: String, _ credentials: RegistryCredentials?, for caller: String?
+    ) async throws(RuntimeError) -> KeptImage
+
+    /// The images that it keeps, by reference; only if `capabilities.images` is true, as for the next ones.
+    func keptImages() async -> [KeptImage]
+
+    /// Removes an image, and its files if no other reference has them.
+    func remove(image reference: String) async throws(ImageRemovalError)
+
     /// Gives a sandbox that was created with `SandboxSpec.isHeld` its policy, and then its program. When this returns, the
     /// policy is in force and the program runs. After an error nothing of it is left. Until then `observe` says `abandoned`.
     func begin(_ use: SandboxUse) async throws(RuntimeError) -> SandboxPlacement
@@ -97,6 +109,11 @@ extension SandboxRuntime {
         if !volumes.isEmpty { throw .unsupported("a volume") }
     }
     package func revision(ofImage reference: String) async -> ImageRevision? { nil }
+    package func pull(
+        _ reference: String, _ credentials: RegistryCredentials?, for caller: String?
+    ) async throws(RuntimeError) -> KeptImage { throw .unsupported("pulling images") }
+    package func keptImages() async -> [KeptImage] { [] }
+    package func remove(image reference: String) async throws(ImageRemovalError) { throw .unsupported }
     package func logTail(of id: String, bytes: Int, since: Int64) async -> String? { nil }
     package func changeStorage(_ storage: StorageConfiguration) {}
     package func isolation(of id: String) async -> String { "" }

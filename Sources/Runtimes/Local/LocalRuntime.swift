@@ -10,7 +10,7 @@ import Tracing
 package final class LocalRuntime: SandboxRuntime {
     /// Without what a configuration adds.
     package static let capabilities = RuntimeCapabilities(
-        pause: true, snapshots: true, volumes: true, secureAccess: true, pools: true)
+        pause: true, snapshots: true, volumes: true, secureAccess: true, pools: true, images: true)
 
     package var capabilities: RuntimeCapabilities {
         var capabilities = Self.capabilities
@@ -61,6 +61,9 @@ package final class LocalRuntime: SandboxRuntime {
     package func create(
         _ spec: SandboxSpec, reached: @escaping @Sendable (CreateStage) -> Void
     ) async throws(RuntimeError) -> SandboxPlacement {
+        let claim: ImageReference? =
+            if case .image(let reference, _) = spec.source { images.claim(reference) } else { nil }
+        defer { if let claim { images.giveBack(claim) } }
         let (image, below) = try await CreateStep.image.timed { () async throws(RuntimeError) in
             try await files(of: spec.source, for: spec.caller)
         }
@@ -193,7 +196,7 @@ package final class LocalRuntime: SandboxRuntime {
     }
 
     /// Cancelling a create only ends its wait. The fetch continues, for others that want the image.
-    private func image(
+    func image(
         _ reference: String, _ credentials: RegistryCredentials?, for caller: String?
     ) async throws(RuntimeError) -> SandboxImage {
         if let image = images.atHand(reference) { return image }

@@ -24,6 +24,7 @@ final class FakeRuntime: SandboxRuntime {
         var snapshots: Set<String> = []
         /// What the name `known` means; nil where the runtime does not know.
         var image: String?
+        var kept: [KeptImage] = []
     }
 
     let state = Mutex(State())
@@ -56,6 +57,28 @@ final class FakeRuntime: SandboxRuntime {
             state.log.append("\(action) \(id)")
             guard !state.failing.contains(action) else { throw .system(action: action, reason: "told to fail") }
             state.sandboxes[id] = next
+        }
+    }
+
+    func pull(
+        _ reference: String, _ credentials: RegistryCredentials?, for caller: String?
+    ) async throws(RuntimeError) -> KeptImage {
+        guard await pull.passUnlessCancelled() else { throw .cancelled }
+        guard reference == "known" else { throw .image(reason: "there is no \(reference)", isCallersFault: true) }
+        let image = KeptImage(
+            reference: reference, digest: "sha256:1", access: credentials == nil ? .open : .restricted, isUsed: false)
+        state.withLock { $0.kept.append(image) }
+        return image
+    }
+
+    func keptImages() async -> [KeptImage] { state.withLock { $0.kept } }
+
+    func remove(image reference: String) async throws(ImageRemovalError) {
+        try state.withLock { state throws(ImageRemovalError) in
+            guard let place = state.kept.firstIndex(where: { $0.reference == reference }) else { throw .unknown }
+            guard state.kept[place].access != .local else { throw .local }
+            guard state.kept[place].isUsed == false else { throw .inUse }
+            state.kept.remove(at: place)
         }
     }
 

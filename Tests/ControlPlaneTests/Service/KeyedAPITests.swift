@@ -85,7 +85,9 @@ import Testing
             }
         }
         let pools = ["POST /pools", "PUT /pools/{name}", "DELETE /pools/{name}"]
-        let administrative = ["GET /metrics"] + pools + pools.map { $0.replacing(" /", with: " /v1/") }
+        let images = ["DELETE /images", "POST /images/prune"]
+        let administrative =
+            ["GET /metrics"] + (pools + images).flatMap { [$0, $0.replacing(" /", with: " /v1/")] }
         #expect(refused[.admin] == [] && refused[.operate] == Set(administrative))
         let reads = refused[.read]!.filter { $0.hasPrefix("GET ") }
         // An endpoint has the tokens with which code is run.

@@ -112,7 +112,16 @@ import Testing
         let layers = "lowerdir=\(first.root),upperdir=\(fixture.folder)/upper,workdir=\(fixture.folder)/work"
         try Command.run("mount", "-t", "overlay", "overlay", "-o", layers, fixture.folder + "/merged")
         #expect(throws: ImageError.inUse(reference)) { try store.remove(reference) }
+        #expect(store.kept().map(\.isUsed) == [true] && store.kept(reference)?.access == .open)
         try Command.run("umount", fixture.folder + "/merged")
+        #expect(store.kept().map(\.isUsed) == [false])
+        let claims = (store.claim(reference), store.claim(reference))
+        for claim in [claims.0, claims.1] {
+            #expect(throws: ImageError.inUse(reference), "a sandbox is being made of it") {
+                try store.remove(reference)
+            }
+            store.giveBack(try #require(claim))
+        }
         try store.remove(reference)
         let isGone = try await eventually { fixture.contents.isEmpty }
         #expect(isGone && store.images().isEmpty)
