@@ -42,8 +42,13 @@ package struct SandboxListing: Sendable {
         if case .array(let words)? = sandbox["entrypoint"] {
             lines.append(("entrypoint", words.map { text($0) }.joined(separator: " ")))
         }
+        return self.lines(lines)
+    }
+
+    /// Names and what they are, without those that are nothing.
+    package static func lines(_ pairs: [(String, String)]) -> String {
         var table = TextTable("", "")
-        for (name, value) in lines where !value.isEmpty { table.add([name, value]) }
+        for (name, value) in pairs where !value.isEmpty { table.add([name, value]) }
         return table.text.split(separator: "\n").dropFirst().map { $0 + "\n" }.joined()
     }
 

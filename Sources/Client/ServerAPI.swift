@@ -67,8 +67,11 @@ package struct ServerAPI: Sendable {
 
     /// `/v1/sandboxes/{id}` with what follows.
     package static func path(_ sandbox: String, _ rest: String = "") -> String {
-        "/v1/sandboxes/\(PercentEncoding.encode(sandbox))\(rest)"
+        "/v1/sandboxes/\(escaped(sandbox))\(rest)"
     }
+
+    /// A text as one part of a path.
+    package static func escaped(_ text: String) -> String { PercentEncoding.encode(text) }
 
     /// A query of these, empty if there are none.
     package static func query(_ pairs: [(name: String, value: String?)]) -> String {

@@ -1,12 +1,19 @@
 """`sallyport sandbox`, `policy`, `status` and `doctor`: the commands of whoever uses a server (docs/cli.md)."""
 
+import fcntl
 import json
 import os
 import pathlib
+import select
+import signal
+import struct
 import subprocess
+import termios
+import time
 
 import pytest
 from support.server import BINARY
+from support.waiting import eventually
 
 IMAGE = "sallyport/base:latest"
 REFUSED, USAGE, NOT_FOUND, UNREACHABLE, FORBIDDEN = 1, 64, 66, 69, 77
@@ -203,3 +210,192 @@ def test_the_doctor_says_what_stands_in_the_way_and_what_to_do(server, tmp_path)
 def test_a_misspelt_command_is_told_from_the_right_one(run):
     assert b"did you mean sandbox?" in run("sandbx", "list", status=USAGE)
     assert b"--help" in run("nonsense", status=USAGE)
+
+
+class Terminal:
+    """`sallyport sandbox shell` at a terminal of its own."""
+
+    def __init__(self, server, *words):
+        self.master, self.slave = os.openpty()
+        self.resize(31, 97)
+        self.before, self.seen = termios.tcgetattr(self.slave), b""
+        environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TERM": "vt220",
+                       "OPEN_SANDBOX_DOMAIN": f"127.0.0.1:{server.port}", "OPEN_SANDBOX_API_KEY": server.key}
+        self.process = subprocess.Popen(
+            [BINARY, "sandbox", "shell", *words], env=environment, stdin=self.slave, stdout=self.slave, stderr=self.slave,
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, text):
+        os.write(self.master, text)
+
+    def until(self, text, within=30):
+        """Reads on until the screen has said this."""
+        end = time.monotonic() + within
+        while text not in self.seen:
+            assert time.monotonic() < end, self.seen
+            if select.select([self.master], [], [], 0.2)[0]:
+                self.seen += os.read(self.master, 65536)
+        self.seen = self.seen[self.seen.index(text) + len(text):]
+
+    def end(self):
+        """How it has ended; the terminal is as it was."""
+        status = self.process.wait(timeout=30)
+        assert termios.tcgetattr(self.slave) == self.before
+        os.close(self.slave)
+        os.close(self.master)
+        return status
+
+
+def test_a_shell_is_a_terminal_of_the_sandbox(run, made, server):
+    sandbox = made()
+    assert b"exec -i" in run("sandbox", "shell", sandbox, status=USAGE)
+    shell = Terminal(server, sandbox)
+    shell.type(b"echo $((40 + 2)) $TERM; stty size\r")
+    shell.until(b"42 vt220\r\n31 97\r\n")
+    assert not termios.tcgetattr(shell.slave)[3] & (termios.ICANON | termios.ECHO | termios.ISIG), "keys go on as they are"
+    shell.type(b"sleep 1000\r")
+    shell.until(b"sleep 1000\r\n")
+    shell.type(b"\x03")
+    shell.resize(40, 120)
+    # The size is on its way beside what is typed.
+    shell.type(b"until [ \"$(stty size)\" = '40 120' ]; do sleep 0.1; done; echo re''sized\r")
+    shell.until(b"resized\r\n")
+    shell.type(b"exit 7\r")
+    shell.until(b"exit")
+    assert shell.end() == 7
+    program = Terminal(server, "--cwd", "/tmp", "--env", "A=it's", sandbox, "--", "sh", "-c", 'echo "$PWD $A $1"; kill -9 $$', "sh", "a b")
+    program.until(b"/tmp it's a b\r\n")
+    assert program.end() == 128 + signal.SIGKILL
+
+
+def test_a_shell_gives_the_terminal_back_however_it_ends(run, server):
+    sandbox = run("sandbox", "create", IMAGE).decode().strip()
+
+    def sleeping(seconds):
+        shell = Terminal(server, sandbox)
+        shell.type(f"echo re''ady; sleep {seconds}\r".encode())
+        shell.until(b"ready\r\n")
+        return shell
+
+    def is_gone(seconds):
+        return run("sandbox", "exec", sandbox, "--", "sh", "-c", f"pgrep -f '[s]leep {seconds}' || echo none") == b"none\n"
+
+    left = sleeping(1001)
+    left.type(b"\r~.")
+    assert left.end() == 0
+    eventually(lambda: is_gone(1001), what="the end of what ran in the terminal that was left")
+    ended = sleeping(1002)
+    ended.process.send_signal(signal.SIGTERM)
+    assert ended.end() == 128 + signal.SIGTERM
+    eventually(lambda: is_gone(1002), what="the end of what ran in the terminal whose command was ended")
+    stopped = sleeping(1003)
+    stopped.process.send_signal(signal.SIGTSTP)
+    eventually(lambda: termios.tcgetattr(stopped.slave) == stopped.before, what="the terminal while it is stopped")
+    stopped.process.send_signal(signal.SIGCONT)
+    eventually(lambda: termios.tcgetattr(stopped.slave) != stopped.before, what="the terminal when it goes on")
+    run("sandbox", "kill", sandbox)
+    stopped.until(b"cut off")
+    assert stopped.end() == UNREACHABLE
+
+
+def test_images_are_pulled_listed_and_removed(run, registry):
+    image = registry.push("private/command:1")
+    assert b"--password-file go together" in run("image", "pull", "--username", "u", image, status=USAGE)
+    assert b"refuses" in run("image", "pull", image, status=REFUSED)
+    words = ["image", "pull", "--username", registry.user, "--password-file", "-", image]
+    assert b"refuses" in run(*words, given=b"wrong\n", status=REFUSED)
+    assert run(*words, given=registry.password.encode() + b"\n").decode().strip() == image
+    listed = run("image", "list").decode().splitlines()
+    assert listed[0].split() == ["IMAGE", "DIGEST", "FOR", "IN", "USE"]
+    [line] = [line for line in listed if line.startswith(image)]
+    assert "whom its registry lets" in line and line.endswith("no")
+    [known] = [known for known in json.loads(run("image", "ls", "-o", "json")) if known["uri"] == image]
+    assert known["access"] == "private" and known["inUse"] is False and known["digest"].startswith("sha256:")
+    assert b"its operator removes it" in run("image", "rm", "sallyport/base:latest", status=REFUSED)
+    assert run("image", "remove", image).decode() == f"{image}\n"
+    assert b"no image" in run("image", "remove", image, status=NOT_FOUND)
+    run(*words, given=registry.password.encode())
+    assert image in run("image", "prune").decode().split()
+    assert image not in run("image", "list", "-o", "name").decode().split()
+
+
+def test_a_snapshot_from_its_create_to_its_end(run, made, server):
+    sandbox = made()
+    run("sandbox", "cp", "-", f"{sandbox}:/tmp/kept", given=b"kept")
+    taken = run("snapshot", "create", "--name", "by hand", sandbox).decode().strip()
+    listed = run("snapshot", "list", "--sandbox", sandbox).decode().splitlines()
+    assert listed[0].split() == ["ID", "STATE", "CREATED", "SANDBOX", "NAME"] and listed[1].split()[:2] == [taken, "Ready"]
+    assert json.loads(run("snapshot", "get", taken, "-o", "json"))["name"] == "by hand"
+    # The same is read of the server's files.
+    offline = run("snapshot", "list", "--offline", "--state-directory", str(server.state)).decode().splitlines()
+    assert listed[1] in offline
+    restored = run("sandbox", "create", "--snapshot", taken).decode().strip()
+    assert run("sandbox", "exec", restored, "--", "cat", "/tmp/kept") == b"kept\n"
+    run("sandbox", "kill", restored)
+    assert run("snapshot", "delete", taken).decode() == f"{taken}\n"
+    assert b"not found" in run("snapshot", "get", taken, status=NOT_FOUND)
+    assert b"--offline" in run("snapshot", "list", "--state-directory", "/tmp", status=USAGE)
+
+
+def test_nothing_of_progress_or_colour_is_in_pipes(run, made):
+    sandbox = made()
+    for words in (["sandbox", "list"], ["image", "list"], ["snapshot", "list"], ["status"], ["sandbox", "get", sandbox]):
+        assert b"\x1b" not in run(*words) and b"\r" not in run(*words), words
+
+
+def test_keys_are_listed_for_people_and_for_programs(run, tmp_path):
+    state = ["--state-directory", str(tmp_path / "state")]
+    text = run("key", "create", "ci", "--scope", "read", *state).decode().strip()
+    assert text.startswith("sp_")
+    table = run("key", "list", *state).decode().splitlines()
+    assert table[0].split()[:4] == ["NAME", "ID", "SCOPE", "CREATED"] and table[1].split()[0] == "ci" and table[1].split()[2] == "read"
+    [key] = json.loads(run("key", "list", "-o", "json", *state))
+    assert set(key) == {"name", "id", "scope", "createdAt"} and key["id"] in text
+    run("key", "rotate", "ci", "--keep-old-for", "1h", *state)
+    assert "formerUntil" in json.loads(run("key", "list", "-o", "json", *state))[0]
+    assert b"no key" in run("key", "revoke", "nobody", *state, status=REFUSED)
+
+
+def nobody(*words):
+    return subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", BINARY, *words], capture_output=True,
+                          text=True, timeout=60, env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"})
+
+
+@pytest.mark.parametrize("words", [
+    ["serve"], ["guard"], ["uninstall", "--yes"], ["key", "create", "x"], ["key", "list"], ["token", "rotate"], ["volume", "list"],
+    ["volume", "create", "x"], ["snapshot", "list", "--offline"], ["snapshot", "push", "x", "docker://127.0.0.1:1/x"]])
+def test_who_is_not_root_is_told_before_anything_is_made(words, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    done = nobody(*words, "--state-directory", str(state))
+    assert done.returncode == FORBIDDEN and "root" in done.stderr, done.stderr
+    assert list(state.iterdir()) == []
+
+
+@pytest.mark.parametrize("text, advice", [
+    ('[local]\naddress_pool = "10.0.0.1/8"', "use 10.0.0.0/8"),
+    ("[server]\nport.port = 80", "server.port is a table; use 1 to 65535")])
+def test_a_mistake_in_the_configuration_is_told_as_it_is_mended(tmp_path, text, advice):
+    file = tmp_path / "server.toml"
+    file.write_text(text)
+    policy = tmp_path / "policy.json"
+    policy.write_text("{}")
+    for words in (["key", "list"], ["serve"], ["guard"], ["policy", "check", str(policy)]):
+        done = subprocess.run([BINARY, *words, "--config", str(file)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == REFUSED and advice in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("target, advice", [
+    ("10.0.0.1/8", "write 10.0.0.0/8 for the network"), ("https://x.org/path", "write x.org, or x.org:443"),
+    ("x.org/path", "a target has no path: write x.org")])
+def test_a_target_that_is_none_is_refused_with_how_it_is_written(run, tmp_path, target, advice):
+    policy = json.dumps({"egress": [{"action": "allow", "target": target}]})
+    assert advice.encode() in run("policy", "check", "-", given=policy.encode(), status=REFUSED)
+    assert advice.encode() in run("sandbox", "create", "--allow", target, IMAGE, status=REFUSED)
+    for program, variable in [("sallyport-egress", "OPENSANDBOX_EGRESS_RULES")]:
+        done = subprocess.run([pathlib.Path(BINARY).with_name(program), "--check"], capture_output=True, text=True, timeout=60,
+                              env={variable: policy, "PATH": os.environ["PATH"]})
+        assert done.returncode != 0 and advice in done.stdout + done.stderr, done.stdout + done.stderr

@@ -49,7 +49,7 @@ def snapshot(server, api, create, registry):
 
 
 def test_a_snapshot_is_pushed_and_a_sandbox_of_the_image_has_its_files(server, api, create, registry, keys, snapshot):
-    assert snapshot in command(server, "list") and "to-push" in command(server, "list")
+    assert snapshot in command(server, "list", "--offline") and "to-push" in command(server, "list", "--offline")
     target = f"{registry.address}/saved/one:1"
     said = command(server, "push", "to-push", f"docker://{target}", "--authfile", str(keys()))
     assert said.strip() == target and registry.password not in said

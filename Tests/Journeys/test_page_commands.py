@@ -17,6 +17,7 @@ NOT_TYPED = [
     ("docs/execd.md", 'curl "$EXECD/command" -d', "the same requests, with the token: ExecdTests/Commands/InputTests.swift"),
     ("docs/images.md", "sudo scripts/base-image.sh", "makes the image that all tests use; Faults/test_package.py calls it"),
     ("docs/images.md", "make base-image CODE=1", "fetches a gigabyte; Conformance/test_code_image.py where the image is there"),
+    ("docs/images.md", "sallyport image list", "wants a registry; Conformance/test_command_line.py"),
     ("docs/images.md", "make images", "wants an engine; Docker/test_images.py"),
     ("docs/install.md", "apt-get install", "installs; Faults/test_package.py"),
     ("docs/migrating.md", "sallyport uninstall", "ends the server's sandboxes; Faults/test_uninstall.py"),

@@ -1,6 +1,9 @@
 import ArgumentParser
+import Client
 import ControlPlane
-import Foundation
+import JSON
+import ProgramSupport
+import SafeText
 
 /// `sallyport key`
 struct KeyCommand: ParsableCommand {
@@ -10,12 +13,14 @@ struct KeyCommand: ParsableCommand {
 }
 
 extension ServerOptions {
-    fileprivate func file() throws -> APIKeyFile { APIKeyFile(try settings()) }
+    fileprivate func run(_ body: (APIKeyFile) throws -> Void) throws {
+        do { try body(APIKeyFile(try keptSettings())) } catch { throw ClientProgram.failure(error) }
+    }
 }
 
 extension APIKeyFile {
     /// Whose keys they were is easily mistaken: a server may have another state folder.
-    fileprivate func sayChanged() { FileHandle.standardError.write(Data("changed: \(path)\n".utf8)) }
+    fileprivate func sayChanged() { Console.complain("changed: \(path)\n") }
 }
 
 extension KeyScope: ExpressibleByArgument {}
@@ -31,9 +36,10 @@ struct CreateKey: ParsableCommand {
     var scope = KeyScope.operate
 
     func run() throws {
-        let file = try options.file()
-        print(try file.create(name, scope))
-        file.sayChanged()
+        try options.run { file in
+            Console.say(try file.create(name, scope) + "\n")
+            file.sayChanged()
+        }
     }
 }
 
@@ -42,12 +48,37 @@ struct ListKeys: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "Print names, ids, scopes and ages.")
 
     @OptionGroup var options: ServerOptions
+    @Option(name: .shortAndLong, help: "table, json, or name for names alone.") var output = OutputForm.table
 
     func run() throws {
-        for key in try options.file().load().all {
-            let former = key.former.flatMap { $0.until > .now() ? "\tthe former secret until \($0.until)" : nil } ?? ""
-            print("\(key.name)\t\(key.id)\t\(key.scope.rawValue)\t\(key.createdAt)\(former)")
+        try options.run { file in
+            let keys = try file.load().all
+            switch output {
+            case .table:
+                var table = TextTable("NAME", "ID", "SCOPE", "CREATED", "FORMER SECRET UNTIL")
+                for key in keys {
+                    table.add([key.name, key.id, key.scope.rawValue, "\(key.createdAt)", key.formerEnd ?? ""])
+                }
+                Console.say(table.text)
+            case .json: ClientProgram.show(.array(keys.map(\.json)))
+            case .name: Console.say(keys.map { $0.name + "\n" }.joined())
+            }
         }
+    }
+}
+
+extension APIKey {
+    /// When the secret before the last rotation stops; nil where it is not taken now.
+    fileprivate var formerEnd: String? { former.flatMap { $0.until > .now() ? "\($0.until)" : nil } }
+
+    /// For programs, without the hash.
+    fileprivate var json: JSONValue {
+        var object: JSONObject = [
+            "name": .string(name), "id": .string(id), "scope": .string(scope.rawValue),
+            "createdAt": .string("\(createdAt)"),
+        ]
+        if let formerEnd { object.set("formerUntil", .string(formerEnd)) }
+        return .object(object)
     }
 }
 
@@ -69,9 +100,10 @@ struct RotateKey: ParsableCommand {
             }
             kept = seconds
         }
-        let file = try options.file()
-        print(try file.rotate(name, keeping: kept))
-        file.sayChanged()
+        try options.run { [kept] file in
+            Console.say(try file.rotate(name, keeping: kept) + "\n")
+            file.sayChanged()
+        }
     }
 }
 
@@ -84,8 +116,9 @@ struct RevokeKey: ParsableCommand {
     @Argument(help: "Its name or its id.") var name: String
 
     func run() throws {
-        let file = try options.file()
-        try file.revoke(name)
-        file.sayChanged()
+        try options.run { file in
+            try file.revoke(name)
+            file.sayChanged()
+        }
     }
 }

@@ -121,6 +121,8 @@ struct GuardCommand: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
+        // Before anything is made, as of `serve`.
+        try Program.requireRoot("the guard makes firewall rules in the namespaces of sandboxes")
         try Program.run(common) { _ in
         } start: { program in
             let guardian = try await EgressProgram(

@@ -13,8 +13,8 @@ struct VolumeCommand: ParsableCommand {
 extension ServerOptions {
     fileprivate func run(_ body: (VolumeAdministration) throws -> Void) throws {
         do {
-            try body(VolumeAdministration(try settings()))
-        } catch { throw Program.failure(error) }
+            try body(VolumeAdministration(try keptSettings()))
+        } catch { throw ClientProgram.failure(error) }
     }
 }
 

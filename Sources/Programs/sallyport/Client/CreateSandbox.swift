@@ -38,13 +38,16 @@ struct CreateSandbox: AsyncParsableCommand {
     func run() async throws {
         try await connection.run { api in
             let body = try body()
-            guard var sandbox = try await api.ask("POST", "/v1/sandboxes", body), let id = Self.text(sandbox["id"])
-            else {
-                throw ClientFailure(.notUnderstood, "the server made a sandbox without an id")
-            }
-            while !noWait, let state = Self.text(sandbox["status"]?["state"]), state == "Pending" {
-                try await Task.sleep(for: Self.poll)
-                sandbox = try await api.ask("GET", ServerAPI.path(id)) ?? sandbox
+            let (sandbox, id) = try await Progress.during("making a sandbox of \(image ?? snapshot ?? pool ?? "")") {
+                guard var sandbox = try await api.ask("POST", "/v1/sandboxes", body), let id = Self.text(sandbox["id"])
+                else {
+                    throw ClientFailure(.notUnderstood, "the server made a sandbox without an id")
+                }
+                while !noWait, let state = Self.text(sandbox["status"]?["state"]), state == "Pending" {
+                    try await Task.sleep(for: Self.poll)
+                    sandbox = try await api.ask("GET", ServerAPI.path(id)) ?? sandbox
+                }
+                return (sandbox, id)
             }
             if Self.text(sandbox["status"]?["state"]) == "Failed" {
                 throw ClientFailure(.refused, "\(id) has failed: \(Self.text(sandbox["status"]?["message"]) ?? "")")

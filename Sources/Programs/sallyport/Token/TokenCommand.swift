@@ -1,7 +1,11 @@
 import ArgumentParser
+import Client
 import ControlPlane
 import FoundationEssentials
 import Ingress
+import JSON
+import ProgramSupport
+import SafeText
 import SecureAccess
 import System
 
@@ -28,7 +32,8 @@ struct TokenOptions: ParsableArguments {
     @Option(help: "The id of the key that signs.")
     var activeKey: String?
 
-    func settings() throws -> Settings { try server.settings() }
+    /// - Parameter kept: whether what the server keeps is asked for.
+    func settings(kept: Bool) throws -> Settings { kept ? try server.keptSettings() : try server.settings() }
 
     func ring() throws -> KeyRing {
         guard activeKey == nil || activeKey!.count == 1 else {
@@ -37,8 +42,7 @@ struct TokenOptions: ParsableArguments {
         if let keys { return try KeyRing.parse(keys, active: activeKey?.first) }
         var ring = try keysFile.map { try KeyFile(path: $0).load() }
         if ring == nil {
-            let settings = try settings()
-            ring = try settings.gateway.keys ?? KeyFile(settings).load()
+            ring = try settings(kept: false).gateway.keys ?? KeyFile(settings(kept: true)).load()
         }
         return try activeKey.map { try KeyRing.parse(ring!.text, active: $0.first) } ?? ring!
     }
@@ -51,7 +55,7 @@ struct TokenOptions: ParsableArguments {
             }
             return epoch
         }
-        let path = try settings().database
+        let path = try settings(kept: true).database
         guard FileManager.default.fileExists(atPath: path) else {
             throw ValidationError("there is no store \(path) to read the sandbox's epoch from; give --epoch")
         }
@@ -111,6 +115,10 @@ struct MintToken: AsyncParsableCommand {
     }
 
     func run() async throws {
+        do { try await mint() } catch { throw ClientProgram.failure(error) }
+    }
+
+    private func mint() async throws {
         let ring = try options.ring()
         let token: RouteToken
         if version == 1 {
@@ -124,9 +132,9 @@ struct MintToken: AsyncParsableCommand {
                 : .mint(sandbox: sandbox, port: port, expires: expires, epoch: epoch, scope: scope, keys: ring)
         }
         switch place {
-        case .header: print(token.text)
-        case .uri: print(token.pathPrefix)
-        case .wildcard: print(try token.label())
+        case .header: Console.say(token.text + "\n")
+        case .uri: Console.say(token.pathPrefix + "\n")
+        case .wildcard: Console.say(try token.label() + "\n")
         }
     }
 }
@@ -156,8 +164,13 @@ struct VerifyToken: AsyncParsableCommand {
     @OptionGroup var options: TokenOptions
     @Argument(help: "<id>-<port>-<expires>-<signature>, or /<id>/<port>/<expires>/<signature>.") var token: WrittenToken
     @Option(help: "The sandbox's epoch; else what the server's store says.") var epoch: String?
+    @Option(name: .shortAndLong, help: "table for a sentence, or json.") var output = TokenOutput.table
 
     func run() async throws {
+        do { try await verify() } catch { throw ClientProgram.failure(error) }
+    }
+
+    private func verify() async throws {
         let token = token.token, now = SystemClock.wallSeconds()
         // Version 1 knows no epoch, and the store tells whether it has been revoked only where there is one.
         let known: AccessEpoch
@@ -169,8 +182,17 @@ struct VerifyToken: AsyncParsableCommand {
         }
         try token.verify(now: now, epoch: known, keys: options.ring())
         // Which one-time routes have been used is known to the gateways alone.
-        let use = token.scope?.nonce != nil ? ", for one use: a gateway refuses it once it has been used" : ""
-        print("valid for \(token.expires - now) s\(use)")
+        let isOnce = token.scope?.nonce != nil
+        switch output {
+        case .table:
+            let use = isOnce ? ", for one use: a gateway refuses it once it has been used" : ""
+            Console.say("valid for \(token.expires - now) s\(use)\n")
+        case .json:
+            ClientProgram.show(
+                .object([
+                    "validForSeconds": .integer(Int(clamping: token.expires - now)), "once": .boolean(isOnce),
+                ]))
+        }
     }
 }
 
@@ -180,30 +202,42 @@ struct InspectToken: ParsableCommand {
         commandName: "inspect", abstract: "Show the parts of a signed route without verifying it.")
 
     @Argument(help: "<id>-<port>-<expires>-<signature>, or /<id>/<port>/<expires>/<signature>.") var token: WrittenToken
+    @Option(name: .shortAndLong, help: "table or json.") var output = TokenOutput.table
 
     func run() {
-        let token = token.token
+        let token = token.token, scope = token.scope
         let place =
             switch token.form {
             case nil: "any"
             case .label?: "host name"
             case .long?: "header or path"
             }
-        print(
-            """
-            version  \(token.version.rawValue)
-            stands   \(place)
-            sandbox  \(token.sandbox)
-            port     \(token.port)
-            expires  \(token.expires)
-            key      \(token.keyID)
-            """)
-        guard let scope = token.scope else { return }
-        if scope.nonce != nil { print("use      once") }
-        if let methods = scope.methods { print("methods  \(methods.text)") }
-        if let path = scope.path { print("path     \(path)") }
-        if let label = scope.label { print("label    \(label)") }
+        var parts: [(String, JSONValue)] = [
+            ("version", .integer(Int(token.version.rawValue))), ("stands", .string(place)),
+            ("sandbox", .string(token.sandbox)), ("port", .integer(token.port)),
+            ("expires", .integer(Int(clamping: token.expires))), ("key", .string("\(token.keyID)")),
+        ]
+        if scope?.nonce != nil { parts.append(("use", .string("once"))) }
+        if let methods = scope?.methods { parts.append(("methods", .string(methods.text))) }
+        if let path = scope?.path { parts.append(("path", .string(path))) }
+        if let label = scope?.label { parts.append(("label", .string(label))) }
+        switch output {
+        case .table: Console.say(SandboxListing.lines(parts.map { ($0.0, Self.text($0.1)) }))
+        case .json:
+            var object = JSONObject()
+            for (name, value) in parts { object.set(name, value) }
+            ClientProgram.show(.object(object))
+        }
     }
+
+    private static func text(_ value: JSONValue) -> String {
+        if case .string(let text) = value { text } else { String(decoding: value.encoded, as: UTF8.self) }
+    }
+}
+
+/// How `token` shows what it finds.
+enum TokenOutput: String, ExpressibleByArgument, CaseIterable {
+    case table, json
 }
 
 /// `sallyport token rotate`
@@ -218,16 +252,20 @@ struct RotateKeys: ParsableCommand {
     @Option(help: "Remove a key instead, after what it signed has expired.") var remove: String?
 
     func run() throws {
-        let settings = try server.settings()
+        do { try rotate() } catch { throw ClientProgram.failure(error) }
+    }
+
+    private func rotate() throws {
+        let settings = try keysFile == nil ? server.keptSettings() : server.settings()
         guard keysFile != nil || settings.gateway.keys == nil else {
             throw ValidationError("the keys are in the configuration: change them there")
         }
         let file = keysFile.map { KeyFile(path: $0) } ?? KeyFile(settings)
         if let remove {
             guard remove.count == 1 else { throw ValidationError("--remove is the id of one key") }
-            print("active \(try file.remove(remove.first!).active)")
+            Console.say("active \(try file.remove(remove.first!).active)\n")
         } else {
-            print("active \(try file.rotate().active)")
+            Console.say("active \(try file.rotate().active)\n")
         }
     }
 }
