@@ -88,9 +88,9 @@ def test_the_references_example_becomes_what_the_page_shows(tmp_path):
     for key in foreign:
         text = re.sub(rf"^{key.split('.')[1]} = .*\n", "", text, flags=re.M)
     text = text.replace("\n[proxy]\n", "\n")
-    for key, value in (("ingress.mode", "direct"), ("egress.mode", "dns")):
+    for key, value in (("ingress.mode", "direct"), ("egress.mode", "dns"), ("store.path", "~/.opensandbox/opensandbox.db")):
         assert f'{key} is "{value}"; use' in read(tmp_path, text)
-        text = text.replace(f'mode = "{value}"\n', "")
+        text = text.replace(f'{key.split(".")[1]} = "{value}"\n', "")
     assert read(tmp_path, text) == ""
     [shown] = re.findall(r"^```toml\n(.*?)^```", PAGE, re.M | re.S)
     assert read(tmp_path, shown) == ""

@@ -93,7 +93,11 @@ extension Settings {
                 guard try value.text() == "sqlite" else { throw value.wrong() }
             },
             SettingKey("path", "a path", example: "\"/var/lib/sallyport/sallyport.db\"", "absent: in local.state_dir") {
-                (value, settings) throws(ConfigurationError) in settings.storePath = try value.text()
+                (value, settings) throws(ConfigurationError) in
+                let path = try value.text()
+                // The reference's files have such paths, and its database is none of this server's.
+                guard !path.hasPrefix("~") else { throw value.wrong("a whole path, without ~, or leave it out") }
+                settings.storePath = path
             },
         ])
 

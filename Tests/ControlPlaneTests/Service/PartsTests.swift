@@ -78,6 +78,34 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ("CREATE TABLE snapshots (id TEXT)", "another program's"),
+        (
+            "CREATE TABLE grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY); INSERT INTO grdb_migrations VALUES ('of 2030')",
+            "a newer release"
+        ),
+    ])
+    func `a file of another program, or of a newer release, is refused and stays as it is`(
+        sql: String, word: String
+    ) async throws {
+        try await withStore { path async throws in
+            let file = try DatabaseQueue(path: path)
+            try await file.write { try $0.execute(sql: sql) }
+            try file.close()
+            let before = try Data(contentsOf: URL(filePath: path))
+            let error = try #require(throws: StoreError.self) { _ = try SQLiteStore(path: path) }
+            #expect(error.description.contains(word))
+            #expect(try Data(contentsOf: URL(filePath: path)) == before)
+        }
+    }
+
+    @Test func `an empty file becomes a store`() async throws {
+        try await withStore { path async throws in
+            FileManager.default.createFile(atPath: path, contents: nil)
+            #expect(try await SQLiteStore(path: path).sandboxes.all().isEmpty)
+        }
+    }
+
     @Test func `a folder that is not there is an error that names the file`() throws {
         let error = try #require(throws: StoreError.self) { _ = try SQLiteStore(path: "/nowhere/x.db") }
         #expect(error.description.contains("/nowhere/x.db"))
