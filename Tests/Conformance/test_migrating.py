@@ -100,4 +100,4 @@ def test_the_references_example_becomes_what_the_page_shows(tmp_path):
 
     # The page leaves out what is the default, and what is the reference's own.
     assert keys(shown) <= keys(text) and keys(text) - keys(shown) == {
-        "path", "apparmor_profile", "seccomp_profile", "image", "readiness_timeout_seconds"}
+        "apparmor_profile", "seccomp_profile", "image", "readiness_timeout_seconds"}

@@ -101,7 +101,7 @@ import Testing
 
     @Test func `an empty file becomes a store`() async throws {
         try await withStore { path async throws in
-            FileManager.default.createFile(atPath: path, contents: nil)
+            try Data().write(to: URL(filePath: path))
             #expect(try await SQLiteStore(path: path).sandboxes.all().isEmpty)
         }
     }
