@@ -6,6 +6,7 @@ import os
 import pathlib
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -344,6 +345,23 @@ def test_nothing_of_progress_or_colour_is_in_pipes(run, made):
     sandbox = made()
     for words in (["sandbox", "list"], ["image", "list"], ["snapshot", "list"], ["status"], ["sandbox", "get", sandbox]):
         assert b"\x1b" not in run(*words) and b"\r" not in run(*words), words
+
+
+def test_who_waits_at_a_terminal_sees_for_how_long():
+    master, slave = os.openpty()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        words = [BINARY, "sandbox", "create", "--server", f"127.0.0.1:{silent.getsockname()[1]}", "registry.example/tool:1"]
+        waiting = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=slave,
+                                   env={"TERM": "xterm", "HOME": "/nonexistent", "OPEN_SANDBOX_API_KEY": "key"})
+        seen = b""
+        while b"registry.example/tool:1 1s" not in seen:
+            assert select.select([master], [], [], 30)[0], seen
+            seen += os.read(master, 65536)
+        waiting.kill()
+        waiting.wait()
+    assert seen.startswith(b"\r\x1b[K") and b"\n" not in seen
+    os.close(master)
+    os.close(slave)
 
 
 def test_keys_are_listed_for_people_and_for_programs(run, tmp_path):
