@@ -7,7 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from opensandbox import SandboxSync
-from support.collector import Collector, spans_of
+from support.collector import Collector, ancestors, spans_of
 from support.server import IMAGE, AllInOneServer, deny_but
 from support.waiting import eventually, patient
 
@@ -32,15 +32,6 @@ traces_ratio = 0
         yield server.start(OTEL_BSP_SCHEDULE_DELAY="100")
     finally:
         server.tear_down()
-
-
-def ancestors(span, spans):
-    """The names of a span's parents, the nearest first, and the id that the first of them names."""
-    by_id, names = {item["spanId"]: item for item in spans}, []
-    while span.get("parentSpanId") in by_id:
-        span = by_id[span["parentSpanId"]]
-        names.append(span["name"])
-    return names, span.get("parentSpanId")
 
 
 def test_one_create_one_command_and_one_request_are_one_trace(traced, collector):

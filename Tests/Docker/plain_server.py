@@ -20,11 +20,12 @@ def plain_engine(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(world, plain_engine, request):
-    """With what a module's `TABLES` adds to its configuration, given the engine's folder."""
-    tables = getattr(request.module, "TABLES", "").format(folder=plain_engine.folder)
-    server = AllInOneServer(world, tables=plain_engine.tables + tables)
+    """With what a module's `TABLES` adds to its configuration, given the engine's folder, and the address of its `collector`."""
+    tables = getattr(request.module, "TABLES", "")
+    told = {"collector": request.getfixturevalue("collector").endpoint} if "{collector}" in tables else {}
+    server = AllInOneServer(world, tables=plain_engine.tables + tables.format(folder=plain_engine.folder, **told))
     try:
-        yield server.start()
+        yield server.start(OTEL_BSP_SCHEDULE_DELAY="100")
     finally:
         server.tear_down()
 

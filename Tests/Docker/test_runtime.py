@@ -1,14 +1,50 @@
 """Sandboxes as containers of a Docker engine, by the official client. The guard is the machine's."""
 
 import json
+import secrets
 
 import pytest
 from opensandbox.models.sandboxes import NetworkRule
 from plain_server import body, container, engine, plain_engine, reaches, run, server  # noqa: F401
+from support.collector import Collector, ancestors
 from support.server import IMAGE, SLEEP, deny_but
 from support.waiting import eventually
 
 CODE = "DOCKER::SANDBOX_START_FAILED"
+TABLES = '[otel]\nenabled = true\nendpoint = "{collector}"\ntraces = true\ntraces_ratio = 0\n'
+
+
+@pytest.fixture(scope="module")
+def collector():
+    collector = Collector()
+    yield collector
+    collector.close()
+
+
+def test_the_steps_of_a_create_are_parts_of_its_trace_and_are_counted(engine, server, collector):
+    trace, root = secrets.token_hex(16), "1" * 16
+    policy = {"defaultAction": "deny", "egress": [{"action": "allow", "target": "one.example"}]}
+    made = server.api.post(
+        "/v1/sandboxes", json=body(networkPolicy=policy), headers={"traceparent": f"00-{trace}-{root}-01"})
+    assert made.status_code == 202, made.text
+    server.api.delete(f"/v1/sandboxes/{made.json()['id']}")
+    steps = ["image", "prepare", "protect", "start"]
+    parts = [f"create.{step}" for step in steps]
+    inner = {"create.reach": "create.start", "execd POST /internal/init": "create.start", "guard PUT": "create.protect"}
+
+    def spans():
+        named = {span["name"]: span for span in collector.spans(trace)}
+        return named if {*parts, *inner, "create", "POST /v1/sandboxes"} <= set(named) else None
+
+    named = eventually(spans, what="the spans")
+    for name in parts:
+        assert ancestors(named[name], named.values()) == (["create", "POST /v1/sandboxes"], root)
+    for name, part in inner.items():
+        assert ancestors(named[name], named.values())[0][0] == part
+    begun = [int(named[name]["startTimeUnixNano"]) for name in parts]
+    assert begun == sorted(begun)
+    text = server.api.get("/metrics").text
+    assert all(f'sallyport_create_step_seconds_count{{step="{step}"}}' in text for step in steps), text
 
 
 def test_a_sandbox_runs_commands_and_keeps_files(engine, create):
@@ -86,6 +122,12 @@ def test_a_program_that_is_not_there_is_the_callers_fault(engine, server):
 def test_limits_that_the_engine_refuses_are_the_callers_fault(engine, server):
     answer = server.api.post("/v1/sandboxes", json=body(resourceLimits={"cpu": "4000", "memory": "256Mi"}))
     assert answer.status_code == 400 and "cpu" in answer.json()["message"].lower(), answer.text
+
+
+def test_a_disk_that_the_engine_cannot_limit_is_refused_with_what_it_takes(engine, server):
+    """On overlay2 without project quotas; where the engine can, test_engine_gvisor.py has it."""
+    answer = server.api.post("/v1/sandboxes", json=body(resourceLimits={"memory": "256Mi", "disk": "1Gi"}))
+    assert answer.status_code == 501 and "xfs that is mounted with pquota" in answer.json()["message"], answer.text
 
 
 def test_a_container_that_somebody_removes_is_lost(engine, create, server):

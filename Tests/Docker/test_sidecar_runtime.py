@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -26,12 +27,15 @@ class Outside:
 FIRST, SIZE = 24_000, 4
 
 
-def beside(engine, more=""):
-    """A server of an engine with a guard beside each sandbox; `more` are lines of [docker]."""
+needs_runsc = pytest.mark.skipif(shutil.which("runsc") is None, reason="Debian's package runsc is not installed")
+
+
+def beside(engine, more="", tables=""):
+    """A server of an engine with a guard beside each sandbox; `more` are lines of [docker], `tables` other sections."""
     return AllInOneServer(
         Outside(), egress={"placement": '"sidecar"', "image": '"sallyport/egress"'},
         tables=f'[runtime]\ntype = "docker"\n[docker]\nhost = "unix://{engine.socket}"\n{more}'
-               f"[local.ports]\nfirst = {FIRST}\nlast = {FIRST + SIZE - 1}\n")
+               f"[local.ports]\nfirst = {FIRST}\nlast = {FIRST + SIZE - 1}\n{tables}")
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +78,8 @@ def test_the_sandbox_has_no_capability_over_the_network_that_its_guard_has_one_o
     assert guard["HostConfig"]["NetworkMode"] == f"container:{own['Id']}"
     assert guard["Config"]["Labels"]["opensandbox.io/egress-sidecar-for"] == sandbox.id
     assert {"NET_ADMIN", "NET_RAW"} <= set(own["HostConfig"]["CapDrop"])
+    token = sandbox.get_endpoint(18080).headers["OPENSANDBOX-EGRESS-AUTH"]
+    assert len(token) >= 32 and token not in json.dumps([guard, own]), "the engine shows the token to nobody"
 
 
 def test_a_guard_that_is_killed_opens_nothing_and_comes_back_with_its_policy(engine, create):
@@ -161,6 +167,24 @@ def test_sandboxes_are_on_a_network_that_an_operator_has_made_and_on_none_that_i
     finally:
         own.tear_down()
         engine.run("network", "rm", "sandboxes", check=False)
+
+
+@needs_runsc
+def test_a_sandbox_under_gvisor_is_guarded_from_beside_it(engine, server):
+    """Its kernel is another one, and its network that of the container, in which the guard's rules are."""
+    own = beside(engine, tables='[secure_runtime]\ntype = "gvisor"\n')
+    try:
+        sandbox = own.start().create(network_policy=deny_but("one.example"))
+        assert "gVisor" in run(sandbox, "dmesg")
+        guard = facts(engine, f"sandbox-egress-{sandbox.id}")
+        assert guard["HostConfig"]["Runtime"] == "runc", "the guard needs this machine's nf_tables"
+        assert reaches(sandbox, "http://one.example/")
+        assert not reaches(sandbox, "http://two.example/") and not reaches(sandbox, f"http://{TWO}/")
+        os.kill(guard["State"]["Pid"], 9)
+        assert not reaches(sandbox, f"http://{TWO}/")
+        sandbox.close()
+    finally:
+        own.tear_down()
 
 
 def test_nothing_is_left(engine, create, server):

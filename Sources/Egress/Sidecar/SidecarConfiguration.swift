@@ -5,6 +5,7 @@ import FlowCheck
 import Logging
 import NetworkPolicy
 import Spelling
+import System
 
 /// The settings of a sidecar, all from the environment (docs/egress-sidecar.md).
 package struct SidecarConfiguration: Sendable {
@@ -62,12 +63,12 @@ package struct SidecarConfiguration: Sendable {
             try values.read("UNCHECKED_PORTS", "use ports with commas between them") { FlowCheckSettings.ports($0) }
             ?? uncheckedPorts
         address = try values.read("HTTP_ADDR", "use :PORT or ADDRESS:PORT") { ListenAddress($0) } ?? address
-        token = values["TOKEN"]
+        token = try Self.token(values)
         answersInside =
             try values.read("LOOPBACK_API", "use on or off") { ["on": true, "off": false][$0.lowercased()] }
             ?? answersInside
         guard !answersInside || token != nil else {
-            throw values.wrong("LOOPBACK_API", "without OPENSANDBOX_EGRESS_TOKEN the sandbox could change its policy")
+            throw values.wrong("LOOPBACK_API", "without a token the sandbox could change its policy")
         }
         sandboxID =
             try values.read("SANDBOX_ID", "use 1 to 63 letters, digits, '.', '_' or '-'") {
@@ -104,6 +105,25 @@ package struct SidecarConfiguration: Sendable {
         dns = try Self.dns(values, known: known.upstreams)
         mayAskItself = values["DNS_UPSTREAM"] == nil && known.mayAskItself
         try values.refuseUnread(but: ["PRESETS_DIR"])
+    }
+
+    /// A file that says none would leave the API open to everybody, so that is an error.
+    private static func token(_ values: SidecarVariables) throws(SidecarConfigurationError) -> String? {
+        let named = values["TOKEN"]
+        guard let path = try values.read("TOKEN_FILE", "use an absolute path", { $0.hasPrefix("/") ? $0 : nil }) else {
+            return named
+        }
+        guard named == nil else {
+            throw values.wrong("TOKEN_FILE", "the token is in OPENSANDBOX_EGRESS_TOKEN, too: leave one of them out")
+        }
+        let content: [UInt8]
+        do throws(SystemCallError) { content = try File.read(path, limit: 4096) } catch {
+            throw values.wrong("TOKEN_FILE", "\(path): \(error)")
+        }
+        guard let token = SidecarVariables.trimmed(String(decoding: content, as: UTF8.self)) else {
+            throw values.wrong("TOKEN_FILE", "\(path) is empty")
+        }
+        return token
     }
 
     private mutating func readInbound(_ values: SidecarVariables) throws(SidecarConfigurationError) {
@@ -159,7 +179,11 @@ struct SidecarVariables {
 
     subscript(name: String) -> String? {
         asked.all.insert(Self.prefix + name)
-        guard let text = environment[Self.prefix + name] else { return nil }
+        return environment[Self.prefix + name].flatMap(Self.trimmed)
+    }
+
+    /// Without blanks around it; nil if nothing is left.
+    static func trimmed(_ text: String) -> String? {
         guard let first = text.firstIndex(where: { !$0.isWhitespace }),
             let last = text.lastIndex(where: { !$0.isWhitespace })
         else { return nil }

@@ -104,7 +104,9 @@ enum Startup {
                 "upstreams": "\(sidecar.configuration.dns.upstreams.map(\.description).joined(separator: " "))",
             ])
         if sidecar.configuration.token == nil {
-            logger.warning("no OPENSANDBOX_EGRESS_TOKEN: whoever reaches the API from outside may change the policy")
+            logger.warning(
+                "neither OPENSANDBOX_EGRESS_TOKEN nor …_TOKEN_FILE: whoever reaches the API from outside may change the policy"
+            )
         }
         if sidecar.configuration.dns.upstreams.isEmpty {
             logger.warning("no upstream in OPENSANDBOX_EGRESS_DNS_UPSTREAM or /etc/resolv.conf: no name will resolve")

@@ -77,6 +77,7 @@ struct ContainerBody: Hashable, Sendable {
             host.set("Memory", .integer(Int(bytes)))
             host.set("MemorySwap", .integer(Int(bytes)))
         }
+        if let bytes = limits.diskBytes { host.set("StorageOpt", .object(["size": .string("\(bytes)")])) }
         if let runtime = confinement.runtime { host.set("Runtime", .string(runtime)) }
         if let count = limits.gpus {
             host.set(

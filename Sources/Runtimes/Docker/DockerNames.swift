@@ -29,6 +29,8 @@ enum DockerNames {
     static let callerKey = "sallyport.io/caller"
     /// The sandbox that a volume goes with.
     static let goesWithKey = "sallyport.io/goes-with"
+    /// Of an image of guards: `true` where they read `OPENSANDBOX_EGRESS_TOKEN_FILE`.
+    static let tokenFileKey = "sallyport.io/token-file"
     /// Of a snapshot: the server that took it.
     static let snapshotOwnerKey = "sallyport.io/snapshot-owner"
 

@@ -67,7 +67,10 @@ extension DockerRuntime {
 
     /// Asks an engine that answers again, which may be another one by now, whether it has what is configured.
     private func returned() async {
-        memory.withLock { $0.isRuntimeChecked = false }
+        memory.withLock { memory in
+            memory.isRuntimeChecked = false
+            memory.limitsDisks = false
+        }
         do throws(RuntimeError) { try await checkRuntime() } catch { logger.error("no sandbox can be made: \(error)") }
         if case .machine(let links) = network { await links.openPassage() }
     }

@@ -61,6 +61,8 @@ package final class DockerRuntime: SandboxRuntime {
         var isRemoving = false
         /// Whether this engine has been asked for its runtimes.
         var isRuntimeChecked = false
+        /// Whether it has said that it can limit disks.
+        var limitsDisks = false
         /// Pauses and ends of pauses that this server asks for, by sandbox; others are somebody's by hand.
         var ownPauses: [String: Int] = [:]
     }
@@ -99,8 +101,8 @@ package final class DockerRuntime: SandboxRuntime {
     }
 
     package func admit(_ limits: ResourceLimits) async throws(RuntimeError) {
-        guard limits.diskBytes == nil else { throw .unsupported("resourceLimits.disk of a container") }
         try await checkRuntime()
+        if limits.diskBytes != nil { try await checkDisks() }
         if case .engine(let sidecars) = network { try await sidecars.checkNetwork() }
     }
 

@@ -79,11 +79,20 @@ final class DockerSidecars: Sendable {
             throw .startFailed(id: id, reason: "the engine gave it no address in the network \(settings.network)")
         }
         let image = try await images.image(settings.image, nil)
+        let body = SidecarBody(
+            id: id, owner: owner, image: image, network: container.id, variables: settings.variables,
+            policy: policy, token: token(id))
         do throws(EngineFailure) {
-            let body = body(id, image: image.id, container, policy: policy)
             try await engine.make(
                 EngineCall(
-                    "POST", "containers", "create", query: [("name", DockerNames.sidecar(id))], body: .json(body)))
+                    "POST", "containers", "create", query: [("name", DockerNames.sidecar(id))],
+                    body: .json(body.json)))
+            if let files = body.files {
+                try await engine.send(
+                    EngineCall(
+                        "PUT", "containers", DockerNames.sidecar(id), "archive", query: [("path", SidecarBody.folder)],
+                        body: .archive(files.whole)))
+            }
             try await engine.send(EngineCall("POST", "containers", DockerNames.sidecar(id), "start"))
         } catch {
             throw error.status == nil ? RuntimeError(error, "starting the guard of \(id)") : .unguarded("\(error)")
@@ -117,7 +126,8 @@ final class DockerSidecars: Sendable {
             throw .unguarded("\(address) is no address")
         }
         var peer = HTTPPeer(endpoint)
-        peer.deadlines = ClientDeadlines(connect: 1000, total: 1000)
+        // A connection that is tried while the guard has its network closed is dropped, and the kernel would try again in a second.
+        peer.deadlines = ClientDeadlines(connect: 100, total: 1000)
         // Without the token: what answers is not known to be the guard yet.
         let request = ClientRequest("GET", "/healthz")
         let end = ContinuousClock.now + .seconds(settings.readiness)
@@ -125,7 +135,7 @@ final class DockerSidecars: Sendable {
         while ContinuousClock.now < end {
             if Task.isCancelled { throw .cancelled }
             if let answer = try? await HTTPClient.shared.send(request, to: peer), (200..<300).contains(answer.status) {
-                return
+                return try await checkClosed(peer)
             }
             tries += 1
             if tries.isMultiple(of: 20), try await !isRunning(id) {
@@ -134,6 +144,15 @@ final class DockerSidecars: Sendable {
             try? await Task.sleep(for: .milliseconds(20))
         }
         throw .unguarded("its guard was not ready within \(settings.readiness) s")
+    }
+
+    /// - Throws: `.unguarded` where whoever reaches it may change the policy: a guard that does not read its token asks for none.
+    private func checkClosed(_ peer: HTTPPeer) async throws(RuntimeError) {
+        do throws(HTTPClientError) {
+            let answer = try await HTTPClient.shared.send(ClientRequest("GET", "/policy"), to: peer)
+            guard (200..<300).contains(answer.status) else { return }
+        } catch { throw error == .cancelled ? .cancelled : .unguarded("\(error)") }
+        throw .unguarded("its guard tells its policy without a token: \(settings.image) is no image of a guard")
     }
 
     private func isRunning(_ id: String) async throws(RuntimeError) -> Bool {
@@ -150,46 +169,6 @@ final class DockerSidecars: Sendable {
 
     /// The id of the engine's container; nil where there is none of this server.
     func container(_ id: String) async throws(RuntimeError) -> String? { try await find(id)?.id }
-
-    // MARK: what it is made of
-
-    private func body(_ id: String, image: String, _ container: ContainerFacts, policy: Policy) -> JSONValue {
-        let labels: JSONObject = [
-            DockerNames.sidecarKey: .string(id), SandboxLabels.idKey: .string(id),
-            SandboxLabels.ownerKey: .string(owner),
-            DockerNames.partKey: .string(DockerNames.Part.sidecar.rawValue),
-        ]
-        let volume: JSONObject = [
-            SandboxLabels.idKey: .string(id), SandboxLabels.ownerKey: .string(owner),
-            DockerNames.partKey: .string(DockerNames.Part.volume.rawValue),
-        ]
-        var variables = settings.variables
-        variables["OPENSANDBOX_EGRESS_SANDBOX_ID"] = id
-        variables["OPENSANDBOX_EGRESS_TOKEN"] = token(id)
-        variables["OPENSANDBOX_EGRESS_RULES"] = String(decoding: policy.encodedJSON(.plain), as: UTF8.self)
-        variables["OPENSANDBOX_EGRESS_POLICY_FILE"] = Self.folder + "/policy.json"
-        return .object([
-            "Image": .string(image), "Labels": .object(labels),
-            "Env": .array(variables.sorted { $0.key < $1.key }.map { .string("\($0.key)=\($0.value)") }),
-            "HostConfig": .object([
-                "NetworkMode": .string("container:\(container.id)"), "CapDrop": .array([.string("ALL")]),
-                "CapAdd": .array([.string("NET_ADMIN")]),
-                "SecurityOpt": .array([.string("no-new-privileges=true")]), "PidsLimit": .integer(64),
-                "Memory": .integer(Self.memory), "MemorySwap": .integer(Self.memory),
-                // By the engine itself, whether a server runs or not.
-                "RestartPolicy": .object(["Name": .string("always")]),
-                "Mounts": .array([
-                    .object([
-                        "Type": .string("volume"), "Source": .string(DockerNames.sidecarVolume(id)),
-                        "Target": .string(Self.folder), "VolumeOptions": .object(["Labels": .object(volume)]),
-                    ])
-                ]),
-            ]),
-        ])
-    }
-
-    private static let folder = "/var/egress/state"
-    private static let memory = 256 << 20
 }
 
 /// Guards beside the sandboxes.

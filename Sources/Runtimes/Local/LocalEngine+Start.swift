@@ -71,7 +71,7 @@ extension LocalEngine {
         guard let process = process(in: folder) else {
             throw .ended(watch.end(), in: folder)
         }
-        let reaching = span?.child("create.reach")
+        let reaching = span?.child(CreateStep.reach)
         defer { reaching?.end() }
         switch wait.untilReached(process) {
         case .reached where !watch.hasReport: watcher.watch(process, watch)

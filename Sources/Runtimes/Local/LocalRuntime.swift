@@ -1,10 +1,8 @@
 import Logging
-import Metrics
 import Netfilter
 import NetworkPolicy
 import Spelling
 import Synchronization
-import Tracing
 
 /// Runs sandboxes on this machine, by combining its images, containers and guard in the right order.
 package final class LocalRuntime: SandboxRuntime {
@@ -225,23 +223,6 @@ package final class LocalRuntime: SandboxRuntime {
     }
 
     private static func goOn() throws(RuntimeError) { if Task.isCancelled { throw .cancelled } }
-}
-
-/// The steps of a create, each with a timer, `sallyport_create_step_seconds`, and a span where the create is traced.
-private enum CreateStep: String {
-    case image, prepare, protect, start
-    /// Of one that was made ahead.
-    case policy, begin
-
-    func timed<Result>(_ body: () async throws(RuntimeError) -> Result) async throws(RuntimeError) -> Result {
-        let start = ContinuousClock.now
-        defer {
-            let (seconds, attoseconds) = (ContinuousClock.now - start).components
-            Timer(label: "sallyport_create_step_seconds", dimensions: [("step", rawValue)])
-                .recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
-        }
-        return try await ActiveSpan.within("create." + rawValue) { () async throws(RuntimeError) in try await body() }
-    }
 }
 
 extension PreparedSandbox {

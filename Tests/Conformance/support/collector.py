@@ -77,5 +77,14 @@ def spans_of(documents, trace=None):
     return [span for span in found if trace in (None, span["traceId"])]
 
 
+def ancestors(span, spans):
+    """The names of a span's parents, the nearest first, and the id that the first of them names."""
+    by_id, names = {item["spanId"]: item for item in spans}, []
+    while span.get("parentSpanId") in by_id:
+        span = by_id[span["parentSpanId"]]
+        names.append(span["name"])
+    return names, span.get("parentSpanId")
+
+
 def read(attributes):
     return {item["key"]: item["value"].get("stringValue", item["value"].get("intValue")) for item in attributes}

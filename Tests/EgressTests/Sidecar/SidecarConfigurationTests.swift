@@ -5,6 +5,8 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NetworkPolicy
+import System
+import TestSupport
 import Testing
 
 @testable import Egress
@@ -49,6 +51,24 @@ import Testing
         #expect(configuration.mayAskItself == mayAskItself)
         let named = try read(["DNS_UPSTREAM": "127.0.0.11"], resolvConf: resolvConf)
         #expect(named.dns.upstreams.map(\.description) == ["127.0.0.11:53"] && !named.mayAskItself)
+    }
+
+    @Test func `a token comes from a file, and a file without one leaves no API open`() throws {
+        let folder = TemporaryFolder("token")
+        func file(_ content: String) throws -> String {
+            let path = folder.path + "/token"
+            try File.write(Array(content.utf8), to: path, mode: 0o400)
+            return path
+        }
+        #expect(try read(["TOKEN_FILE": try file(" a-secret\n")]).token == "a-secret")
+        let path = folder.path + "/token"
+        for values in [["TOKEN_FILE": path, "TOKEN": "another"], ["TOKEN_FILE": "token"], ["TOKEN_FILE": path + "s"]] {
+            #expect(throws: SidecarConfigurationError.self) { try read(values) }
+        }
+        for content in [" \n", "", String(repeating: "x", count: 5000)] {
+            let path = try file(content)
+            #expect(throws: SidecarConfigurationError.self, "\(content.prefix(3))") { try read(["TOKEN_FILE": path]) }
+        }
     }
 
     @Test func `clients come by loopback only where that is said, and then need a token`() throws {

@@ -9,6 +9,9 @@ enum EngineFuzz {
         let _: EngineImage? = read(body)
         let _: [ListedImage]? = read(body)
         let _: VolumeList? = read(body)
+        if let storage: EngineStorage = read(body) {
+            promise((storage.obstacle ?? "").unicodeScalars.count < 500, "a driver's words without a bound")
+        }
         if let info: EngineInfo = read(body) { promise(info.platform.contains("/"), "a platform without a part") }
         let failure = EngineFailure(status: 500, body: body)
         promise(failure.description.unicodeScalars.count <= maxWords, "an engine's words without a bound")

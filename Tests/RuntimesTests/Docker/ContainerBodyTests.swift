@@ -44,7 +44,10 @@ import Testing
         #expect(host?["Memory"] == .integer(536_870_912) && host?["MemorySwap"] == .integer(536_870_912))
         #expect(host?["PidsLimit"] == .integer(64))
         #expect(body(ResourceLimits(cpuMillis: .max))["HostConfig"]?["NanoCpus"] == .integer(.max), "no number traps")
+        #expect(
+            body(ResourceLimits(diskBytes: 67_108_864))["HostConfig"]?["StorageOpt"]?["size"] == .string("67108864"))
         let none = body()["HostConfig"]
+        #expect(none?["StorageOpt"] == nil, "most engines refuse it")
         #expect(none?["NanoCpus"] == nil && none?["Memory"] == nil && none?["PidsLimit"] == .integer(4096))
     }
 

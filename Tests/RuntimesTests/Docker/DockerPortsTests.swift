@@ -86,6 +86,21 @@ import Testing
         #expect(word.map { obstacle?.contains($0) == true } ?? (obstacle == nil), "\(obstacle ?? "none")")
     }
 
+    @Test(
+        arguments: [
+            ("btrfs", "[]", nil), ("zfs", "null", nil), ("overlay2", #"[["Backing Filesystem","xfs"]]"#, nil),
+            ("overlay2", #"[["Backing Filesystem","extfs"]]"#, "overlay2 on extfs"),
+            ("overlay2", "[[]]", "overlay2 on something else"), ("vfs", "null", "driver is vfs"),
+            ("overlayfs", #"[["driver-type","io.containerd.snapshotter.v1"]]"#, "driver is overlayfs"),
+        ] as [(String, String, String?)])
+    func `disks are limited by drivers that can, and others are named`(
+        _ driver: String, _ status: String, _ words: String?
+    ) throws {
+        let text = #"{"Driver":"\#(driver)","DriverStatus":\#(status)}"#
+        let obstacle = try JSONValue(Array(text.utf8)).decode(EngineStorage.self).obstacle
+        #expect(words.map { obstacle?.contains($0) == true } ?? (obstacle == nil), "\(obstacle ?? "none")")
+    }
+
     @Test func `another program's port is told from other refusals`() {
         func refusal(_ text: String) -> RuntimeError { .startFailed(id: "a", reason: text) }
         #expect(refusal("Bind for 127.0.0.1:40000 failed: port is already allocated").isOfAPort)

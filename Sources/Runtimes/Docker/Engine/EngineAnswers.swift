@@ -187,6 +187,14 @@ struct EngineInfo: Decodable, Hashable, Sendable {
     private static let aliases = ["x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"]
 }
 
+/// Who keeps containers' files (`GET /info`), apart from the rest, which is read where a driver says more than this expects.
+struct EngineStorage: Decodable, Hashable, Sendable {
+    var driver: String
+    /// Names and values.
+    var status: [[String]]?
+    enum CodingKeys: String, CodingKey { case driver = "Driver", status = "DriverStatus" }
+}
+
 /// A value of which only the name counts.
 struct JSONIgnored: Decodable, Hashable, Sendable { init(from decoder: any Decoder) {} }
 

@@ -52,14 +52,17 @@ struct EngineFailure: Error, Hashable, Sendable, CustomStringConvertible {
     var status: Int? { if case .refused(let status) = kind { status } else { nil } }
     var isNotFound: Bool { status == 404 }
 
-    /// Whether a number of the request is what the engine refuses: more processors than there are, too little memory, no
-    /// such device.
+    /// Whether an engine says that its storage driver limits no disks, or not as its file system is mounted.
+    var isOfDisks: Bool { description.lowercased().contains("storage-opt") }
+
+    /// Whether a number of the request is what the engine refuses: more processors than there are, too little memory, a disk
+    /// smaller than the image, no such device.
     var isOfALimit: Bool {
         let text = description.lowercased()
         return [
             "range of cpus", "minimum memory limit", "memory limit should be", "memoryswap",
             "could not select device driver",
-            "cpu cfs quota", "pids limit",
+            "cpu cfs quota", "pids limit", "disk quota exceeded",
         ].contains { text.contains($0) }
     }
 }
