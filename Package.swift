@@ -285,8 +285,9 @@ let package = Package(
         tests(
             "ControlPlane",
             [
-                "Addresses", "JSON", "NetworkPolicy", "Netfilter", "Egress", "EgressRemote", "FlowCheck", "Runtimes",
-                "SecureAccess",
+                "Addresses", "JSON", "NetworkPolicy", "Netfilter", "Egress", "EgressRemote", "EgressSidecar",
+                "FlowCheck",
+                "Runtimes", "SecureAccess",
                 "HTTPServer", "Ingress", "Redis", "ServerTLS", "Spelling", "System", "TestSupport", logging,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]

@@ -1,3 +1,4 @@
+import json
 import os
 import pathlib
 import sys
@@ -9,12 +10,20 @@ import pytest  # noqa: E402
 from arena import TWO, TWO_V6, Arena  # noqa: E402
 
 
+BESIDE = os.environ.get("SALLYPORT_RUNTIME") == "docker-sidecar"
+
+
 @pytest.fixture(scope="session")
-def arena():
+def arena(request):
     """Of this machine's guard; with `SALLYPORT_RUNTIME=docker-sidecar`, of guards beside containers of an engine."""
-    if os.environ.get("SALLYPORT_RUNTIME") != "docker-sidecar":
+    if BESIDE:
+        yield request.getfixturevalue("sidecars")
+    else:
         yield from guarding(Arena())
-        return
+
+
+@pytest.fixture(scope="session")
+def sidecars():
     from sidecar_arena import SidecarArena
 
     yield from guarding(SidecarArena())
@@ -26,14 +35,22 @@ def checking():
     yield from guarding(Arena("dns+nft+sni"))
 
 
+CLOSED = ["known", "doh.example", TWO, TWO_V6]
+
+
 class ClosingArena(Arena):
-    settings = f'block_dot = true\nblock_doh = ["known", "doh.example", "{TWO}", "{TWO_V6}"]'
+    settings = f"block_dot = true\nblock_doh = {json.dumps(CLOSED)}"
 
 
 @pytest.fixture(scope="module")
-def closing():
-    """An arena whose guard closes the roads to other resolvers."""
-    yield from guarding(ClosingArena())
+def closing(request):
+    """An arena whose guards close the roads to other resolvers."""
+    if not BESIDE:
+        yield from guarding(ClosingArena())
+        return
+    from sidecar_arena import ClosingSidecarArena
+
+    yield from guarding(ClosingSidecarArena(request.getfixturevalue("sidecars"), CLOSED))
 
 
 def guarding(arena):

@@ -28,9 +28,15 @@ class SidecarArena(Arena):
         folder.mkdir()
         with within(self.outside):
             self.engine = BridgedEngine(folder)
-            outside = SimpleNamespace(names=SimpleNamespace(address=ONE, port=53))
-            self.server = AllInOneServer(outside, **self.engine.prepare().options)
-            self.guard = self.server.start().process
+            self.engine.prepare()
+            self._serve()
+
+    def _serve(self, **egress):
+        """Starts the server; `egress` are more settings of its guards."""
+        options = self.engine.options
+        outside = SimpleNamespace(names=SimpleNamespace(address=ONE, port=53))
+        self.server = AllInOneServer(outside, **options | {"egress": options["egress"] | egress})
+        self.guard = self.server.start().process
         self.log = self.server.log
 
     def attacker(self, policy=None, guarded=True):
@@ -43,20 +49,45 @@ class SidecarArena(Arena):
         return attacker
 
     def close(self):
-        for attacker in list(self.attackers):
-            attacker.close()
-        for place in sum(getattr(self, "idle", {}).values(), []):
-            subprocess.run(["ip", "netns", "delete", place.namespace], capture_output=True)
         try:
-            if getattr(self, "server", None):
-                with within(self.outside):
-                    self.server.tear_down()
+            self._leave()
         finally:
             self.guard = None
             if getattr(self, "engine", None):
                 self.engine.remove_all()
                 self.engine.close()
             super().close()
+
+    def _leave(self):
+        for attacker in list(self.attackers):
+            attacker.close()
+        for place in sum(getattr(self, "idle", {}).values(), []):
+            subprocess.run(["ip", "netns", "delete", place.namespace], capture_output=True)
+        if getattr(self, "server", None):
+            with within(self.outside):
+                self.server.tear_down()
+
+
+class ClosingSidecarArena(SidecarArena):
+    """Another server in the same outside, with the same engine, whose guards close the roads to other resolvers."""
+
+    def __init__(self, arena, targets):
+        self.tag, self.outside, self.names, self.engine = arena.tag, arena.outside, arena.names, arena.engine
+        self.attackers, self.idle = [], {True: [], False: []}
+        # No namespace of the other's has such a number.
+        self.number, self.server, self.guard = 1000, None, None
+        try:
+            with within(self.outside):
+                self._serve(block_dot="true", block_doh=json.dumps(targets))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        self._leave()
+
+    def leftovers(self):
+        return [name for name in super().leftovers() if int(name.rsplit("-", 1)[1].replace("out", "0")) > 1000]
 
 
 class Place:

@@ -24,6 +24,7 @@ BESIDE = {
     "test_sandbox.py": "test", "test_packets.py": "test", "test_flows.py": "test",
     "test_names.py": "(E3 or E8) and not ff02",
     "test_tunnels.py": "iodine_gets and NULL or dns2tcp and TXT or raw_udp or five_hundred",
+    "test_resolvers.py": "insisting or nobody_knows",
 }
 
 

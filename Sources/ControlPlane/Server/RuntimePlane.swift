@@ -1,6 +1,4 @@
-import DNSFilter
 import Egress
-import FlowCheck
 import FoundationEssentials
 import Logging
 import Observability
@@ -83,7 +81,7 @@ enum RuntimePlane {
                 "\(missing) cannot be read: the engine's TLS needs ca.pem, cert.pem and key.pem in one folder "
                     + "(docker.tls_dir, DOCKER_CERT_PATH)")
         }
-        docker.sidecar = sidecar(settings)
+        docker.sidecar = try sidecar(settings)
         docker.patience = settings.docker.patience
         docker.addressPool = settings.local.addressPool
         docker.addressPoolV6 = settings.local.addressPoolV6
@@ -148,18 +146,12 @@ enum RuntimePlane {
     }
 
     /// nil where this machine's guard guards containers.
-    private static func sidecar(_ settings: Settings) -> SidecarSettings? {
+    private static func sidecar(_ settings: Settings) throws(ConfigurationError) -> SidecarSettings? {
         let egress = settings.egress
         guard egress.placement == .sidecar, let image = egress.image else { return nil }
-        var variables = [
-            "OPENSANDBOX_EGRESS_BLOCK_DOT": "\(egress.blocksDNSOverTLS)",
-            "OPENSANDBOX_EGRESS_MODE": egress.flowCheck == nil ? "dns+nft" : FlowCheckSettings.mode,
-        ]
-        if let upstreams = egress.upstreams {
-            variables["OPENSANDBOX_EGRESS_DNS_UPSTREAM"] = upstreams.map { "\($0)" }.joined(separator: ",")
-        }
         return SidecarSettings(
-            image: image, network: settings.docker.network, readiness: egress.readiness, variables: variables)
+            image: image, network: settings.docker.network, readiness: egress.readiness,
+            variables: try egress.sidecarVariables())
     }
 
     /// - Throws: if the sandboxes' addresses overlap with a network of this machine.
