@@ -120,7 +120,7 @@ let package = Package(
         // Apart from the server, since execd and the sidecar serve without.
         library("ServerTLS", ["HTTPServer", "System", logging, nio[0]] + http2.prefix(2)),
         library("SafeText", []),
-        library("LogLines", ["JSON", "SafeText", "System", logging]),
+        library("LogLines", ["JSON", "SafeText", "System", "Tracing", logging]),
         library("HTTPClient", ["Addresses", "SafeText", "System", "CCurl"]),
         library("Client", ["HTTPClient", "HTTPServer", "JSON", "SafeText", "System"] + nio.prefix(3) + http2[1...1]),
         library(
@@ -186,15 +186,16 @@ let package = Package(
         .executableTarget(
             name: "sallyport-ingress",
             dependencies: [
-                "Spelling", "Ingress", "SecureAccess", "ServerTLS", "Redis", "Observability", "ProgramSupport",
-                "System", logging,
+                "Spelling", "HTTPServer", "Ingress", "SecureAccess", "ServerTLS", "Redis", "Observability",
+                "ProgramSupport", "System", logging,
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Programs/sallyport-ingress", swiftSettings: strict + warnings),
 
         .target(
-            name: "TestSupport", dependencies: ["Addresses", "System", "Netfilter", "NetworkPolicy", webSocket] + nio,
+            name: "TestSupport",
+            dependencies: ["Addresses", "System", "Netfilter", "NetworkPolicy", webSocket, logging] + nio,
             path: "Tests/TestSupport",
             swiftSettings: strict + warnings),
         tests("Spelling"),
@@ -274,7 +275,7 @@ let package = Package(
         .executableTarget(
             name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
             swiftSettings: strict + warnings),
-        tests("Observability", ["HTTPClient", "LogLines", "TestSupport", "Tracing", logging, coreMetrics]),
+        tests("Observability", ["HTTPClient", "LogLines", "System", "TestSupport", "Tracing", logging, coreMetrics]),
         tests("HTTPClient", ["Addresses", "System", "TestSupport"] + nio + http2),
         tests("Client", ["HTTPClient", "JSON"]),
         tests("SafeText"),

@@ -51,6 +51,15 @@ package struct ServerAPI: Sendable {
         return answer.body
     }
 
+    /// What `GET /ready` says, be it yes or no; nil of a server that has no such route.
+    package func readiness() async throws(ClientFailure) -> JSONValue? {
+        let answer: ClientResponse
+        do throws(HTTPClientError) { answer = try await client.send(ClientRequest("GET", "/ready"), to: peer) } catch {
+            throw ClientFailure(error, asking: origin)
+        }
+        return answer.status == 200 || answer.status == 503 ? try? JSONValue(answer.body) : nil
+    }
+
     /// Sends a request whose answer is read while it comes.
     package func stream(_ request: ClientRequest) async throws(ClientFailure) -> ResponseStream {
         let answer: ResponseStream

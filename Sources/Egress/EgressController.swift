@@ -36,9 +36,13 @@ package protocol NamespaceController: EgressController {
 
     /// The ids of the guarded sandboxes, sorted.
     var guarded: [String] { get async }
+
+    /// Why it could guard no other sandbox now; nil if it could.
+    var obstacle: String? { get async }
 }
 
 extension NamespaceController {
+    package var obstacle: String? { nil }
     package func guards(_ id: String) async -> Bool { await guarded.contains(id) }
 }
 

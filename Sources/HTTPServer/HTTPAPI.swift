@@ -34,9 +34,8 @@ package struct HTTPAPI: Sendable {
     package var sendsRequestIDs = false
     /// Returns when what an answer says is true everywhere it matters; the answer waits for it.
     package var settled: @Sendable () async -> Void = {}
-    /// Told of each request that no relay has, when its answer has been sent: its route's pattern, nil if there is none, its status, and
-    /// how many nanoseconds that took.
-    package var measured: (@Sendable (HTTPMethod, _ route: String?, _ status: Int, UInt64) -> Void)?
+    /// Told of each request that no relay has, when its answer has been sent.
+    package var measured: (@Sendable (AnsweredRequest) -> Void)?
     /// Begins a span for each request that no relay has; nil: nothing is traced.
     package var tracer: Tracer?
     /// Completes every answer.
@@ -129,7 +128,8 @@ package struct HTTPAPI: Sendable {
     private func completed(_ reply: Reply, _ request: HTTPRequest) -> Reply {
         var reply = reply
         if sendsRequestIDs {
-            reply.headers.replaceOrAdd(name: RequestID.header, value: RequestID.of(request.headers))
+            reply.headers.replaceOrAdd(
+                name: RequestID.header, value: CurrentRequest.id ?? RequestID.of(request.headers))
         }
         finish(&reply, request)
         return reply
@@ -150,11 +150,16 @@ extension HTTPAPI: HTTPApplication {
             guard let reply = relayRefusal(head, parameters) else { return .relay(relay) }
             return .handler { _, writer in try? await writer.send(reply) }
         }
+        let id = RequestID.of(head.headers)
         guard let span = tracer?.begin(head, route: match.route) else {
-            return .handler { request, writer in await answer(request, match, writer, nil) }
+            return .handler { request, writer in
+                await CurrentRequest.$id.withValue(id) { await answer(request, match, writer, id, nil) }
+            }
         }
         return .handler { request, writer in
-            await ActiveSpan.$current.withValue(span) { await answer(request, match, writer, span) }
+            await CurrentRequest.$id.withValue(id) {
+                await ActiveSpan.$current.withValue(span) { await answer(request, match, writer, id, span) }
+            }
             span.end()
         }
     }
@@ -175,22 +180,36 @@ extension HTTPAPI: HTTPApplication {
     }
 
     private func answer(
-        _ request: HTTPRequest, _ match: Router<Endpoint>.Match, _ writer: HTTPResponseWriter, _ span: ActiveSpan?
+        _ request: HTTPRequest, _ match: Router<Endpoint>.Match, _ writer: HTTPResponseWriter, _ id: String,
+        _ span: ActiveSpan?
     ) async {
         let begun = measured == nil ? 0 : SystemClock.monotonicNanoseconds()
         let reply = await reply(to: request, match)
         span?.answered(Int(reply.status.code))
+        var isBroken = false
         do { try await writer.send(reply) } catch HTTPBodyError.clientGone {} catch {
+            isBroken = true
             span?.fail("broken off")
             logger.error(
                 "a response was cut off by an error", metadata: ["path": "\(request.path)", "error": "\(error)"])
         }
-        measured?(
-            request.method, match.route, Int(reply.status.code), SystemClock.monotonicNanoseconds() &- begun)
+        guard let measured else { return }
+        var named = request
+        if case .found(_, let parameters) = match { named.parameters = parameters }
+        var answered = AnsweredRequest(
+            method: request.method, route: match.route, request: named, reply: reply, id: id)
+        answered.nanoseconds = SystemClock.monotonicNanoseconds() &- begun
+        (answered.bytesIn, answered.bytesOut) = (writer.bodyReceived, writer.bodySent)
+        answered.isBroken = isBroken
+        measured(answered)
     }
 
     package func refusal(_ error: HTTPMessageError) -> Reply {
-        let request = HTTPRequest(method: .GET, target: "")
-        return completed(render(error, request), request)
+        var headers: HTTPHeaders = [:]
+        let id = RequestID.put(into: &headers)
+        let request = HTTPRequest(method: .GET, target: "", headers: headers)
+        let reply = completed(render(error, request), request)
+        measured?(AnsweredRequest(method: nil, request: request, reply: reply, id: id))
+        return reply
     }
 }

@@ -28,6 +28,8 @@ package final class HTTPResponseWriter: Sendable {
     private let isPlain: Bool
     private let state = Mutex(State())
     private let direct = Atomic(0)
+    private let received = Atomic(0)
+    private let handed = Atomic(0)
 
     /// - Parameters:
     ///   - keepsAlive: the connection goes on behind the response, as far as the request is concerned.
@@ -91,6 +93,7 @@ package final class HTTPResponseWriter: Sendable {
         try advance(from: .waiting, to: .finished)
         let head = self.head(status, headers)
         let sendsBody = body.readableBytes > 0 && !isForHEAD
+        if sendsBody { hand(body) }
         try await onLoop { channel in
             channel.write(HTTPServerResponsePart.head(head), promise: nil)
             if sendsBody { channel.write(HTTPServerResponsePart.body(.byteBuffer(body)), promise: nil) }
@@ -119,6 +122,7 @@ package final class HTTPResponseWriter: Sendable {
         guard first.readableBytes > 0, !isForHEAD else {
             return try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.head(head)) }
         }
+        hand(first)
         let taken = submit { channel in
             channel.write(HTTPServerResponsePart.head(head), promise: nil)
             return channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(first)))
@@ -129,12 +133,14 @@ package final class HTTPResponseWriter: Sendable {
     /// Sends a part of a streamed response, returning when the socket has taken it: a slow client slows its writer.
     package func write(_ bytes: ByteBuffer) async throws {
         guard request.method != .HEAD, bytes.readableBytes > 0 else { return }
+        hand(bytes)
         try await onLoop { $0.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(bytes))) }
     }
 
     /// As `write`, but returns when the part before has been taken, so that the next one is made while this one is on its way.
     package func writeAhead(_ bytes: ByteBuffer) async throws {
         guard request.method != .HEAD, bytes.readableBytes > 0 else { return }
+        hand(bytes)
         let taken = submit { $0.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(bytes))) }
         let before = state.withLock { state in
             defer { state.ahead = taken }
@@ -162,11 +168,19 @@ package final class HTTPResponseWriter: Sendable {
     /// Bytes of the body that did not pass through this program.
     var sentDirectly: Int { direct.load(ordering: .relaxed) }
 
+    /// Bytes of the request's body that have come, and of the answer's that were given away.
+    var bodyReceived: Int { received.load(ordering: .relaxed) }
+    var bodySent: Int { handed.load(ordering: .relaxed) &+ sentDirectly }
+
+    func noteReceived(_ count: Int) { received.wrappingAdd(count, ordering: .relaxed) }
+    private func hand(_ bytes: ByteBuffer) { handed.wrappingAdd(bytes.readableBytes, ordering: .relaxed) }
+
     /// Ends a streamed response.
     /// - Parameter last: the last part of its body.
     package func finish(_ last: ByteBuffer = ByteBuffer()) async throws {
         try advance(from: .streaming, to: .finished)
         let hasLast = last.readableBytes > 0 && !isForHEAD
+        if hasLast { hand(last) }
         try await onLoop { [self] channel in
             state.withLock { $0.isOver = true }
             if hasLast { channel.write(HTTPServerResponsePart.body(.byteBuffer(last)), promise: nil) }

@@ -90,6 +90,7 @@ final class HandlerExchange {
         case .head: break
         case .body(let bytes):
             bodyProgress += bytes.readableBytes
+            writer.noteReceived(bytes.readableBytes)
             parts.append(bytes)
         case .end:
             begin(takeWhole)

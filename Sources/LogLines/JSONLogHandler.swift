@@ -12,7 +12,7 @@ package struct JSONLogHandler: LogHandler {
     package let label: String
     package var logLevel = Logger.Level.info
     package var metadata = Logger.Metadata()
-    package var metadataProvider: Logger.MetadataProvider?
+    package var metadataProvider: Logger.MetadataProvider? = .request
     /// Writes a finished line.
     package var write: @Sendable ([UInt8]) -> Void = { line in
         // One write per line, so that lines of several threads and processes do not mix.

@@ -6,7 +6,10 @@ import SafeText
 package struct TextLogHandler: LogHandler {
     private var lines: StreamLogHandler
 
-    package init(label: String) { lines = .standardError(label: label) }
+    package init(label: String) {
+        lines = .standardError(label: label)
+        metadataProvider = .request
+    }
 
     package var logLevel: Logger.Level {
         get { lines.logLevel }

@@ -56,9 +56,14 @@ enum MetricCatalog {
         "sallyport_ingress_http2_open_streams": Entry("Open streams of HTTP/2."),
         "sallyport_ingress_http2_streams_total": Entry("Streams of HTTP/2."),
         "sallyport_ingress_limited_requests_total": Entry("Requests beyond a rate."),
-        "sallyport_ingress_refusals_total": Entry("Requests that were answered in a sandbox's place, by the code."),
+        "sallyport_ingress_refusals_total": Entry(
+            "Requests that were answered in a sandbox's place, by the code and the kind of the route."),
+        "sallyport_ingress_request_bytes_total": Entry("Bytes of requests' bodies and of tunnels, from clients."),
+        "sallyport_ingress_request_duration_seconds": Entry(
+            "How long requests to sandboxes took until their answers were sent, or tunnels ended.", unit: "seconds"),
         "sallyport_ingress_renew_intents_dropped_total": Entry("Uses of sandboxes that could not be reported."),
         "sallyport_ingress_renew_intents_total": Entry("Uses of sandboxes that were reported."),
+        "sallyport_ingress_response_bytes_total": Entry("Bytes of answers' bodies and of tunnels, to clients."),
         "sallyport_ingress_throttled_attempts_total": Entry(
             "Attempts that were not looked at, after too many wrong ones."),
         "sallyport_ingress_tls_handshake_failures_total": Entry("TLS handshakes that failed."),

@@ -49,10 +49,23 @@ def test_metrics_are_as_prometheus_wants_them(used):
     # Of the server, the guard and the gateway.
     assert found["server_http_request_duration_seconds"] == "histogram"
     assert found["egress_nftables_updates_total"] == "counter" and found["sallyport_ingress_connections_total"] == "counter"
+    assert found["sallyport_ingress_request_duration_seconds"] == "histogram"
+    assert 'sallyport_ingress_request_duration_seconds_count{route="header",status="4xx"} 1\n' in text
+    assert 'sallyport_ingress_refusals_total{code="SANDBOX_NOT_FOUND",route="header"} 1\n' in text
     assert 'sallyport_sandboxes{state="running"} 1\n' in text
     assert 'http_method="POST",http_route="/v1/sandboxes",http_status_code="202"' in text
     # Whatever a client makes up is one series.
     assert "MINE" not in text and "nobody" not in text and 'http_method="OTHER"' in text
+
+    # One id finds what the processes have said of one request.
+    with server.api as api:
+        box, named = f"/v1/sandboxes/{sandbox.id}", {"X-Request-ID": "walk-1"}
+        rules = [{"action": "allow", "target": "a.example"}]
+        assert api.patch(f"{box}/networkpolicy", json=rules, headers=named).status_code == 200
+        assert api.get(f"{box}/endpoints/0", headers=named).status_code >= 400
+    said = lambda: [line for line in server.log.read_text(errors="replace").splitlines() if "request=walk-1" in line]
+    eventually(lambda: any("process=guard" in line and "policy changed" in line for line in said()), what="the guard's line")
+    eventually(lambda: any("process=server" in line and sandbox.id in line and "status=4" in line for line in said()), what="the server's line")
 
     endpoint = sandbox.get_endpoint(44772)
     inside = httpx.get(f"http://{endpoint.endpoint}/metrics/prometheus", headers=endpoint.headers).text

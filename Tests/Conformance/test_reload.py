@@ -65,6 +65,46 @@ def test_a_signal_changes_what_may_change_in_every_process_and_names_the_rest(re
     assert status(server, "third.example") == 200
 
 
+def test_the_gateway_takes_limits_and_its_access_log_while_it_serves(reloadable):
+    server = reloadable
+    ask = lambda name="x": httpx.get(server.gateway, headers={"OpenSandbox-Ingress-To": "nobody-80", "X-Request-ID": name})
+    line = lambda name: next((line for line in text(server).splitlines() if f"request={name}" in line), "")
+    assert ask("first").headers["x-request-id"] == "first"
+    eventually(lambda: "code=SANDBOX_NOT_FOUND" in line("first"), what="a line of the access log")
+    # What a client calls a sandbox is its own text.
+    assert "process=gateway" in line("first") and "nobody" not in line("first")
+    said = reload(server, ("[ingress]\n", '[ingress]\naccess_log = "off"\n'),
+                  ("[local]\n", "[ingress.limits]\nclient_rate = 1\nclient_burst = 3\n[local]\n"))
+    assert "ingress.limits.client_rate" in said and "restart" not in said and "ingress.access_log" in said
+    eventually(lambda: ask("second").status_code == 429, what="the limit")
+    assert httpx.get(server.gateway).json()["code"] == "RATE_LIMITED"
+    reload(server, ("client_rate = 1\nclient_burst = 3\n", ""))
+    eventually(lambda: ask("third").status_code == 404, what="the end of the limit")
+    assert not line("second") and not line("third")
+
+
+def test_ready_says_what_is_there_and_to_whom(reloadable):
+    server = reloadable
+    answer = httpx.get(f"{server.base}/ready")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+    whole = httpx.get(f"{server.base}/ready", headers={"OPEN-SANDBOX-API-KEY": server.key}).json()
+    assert {check["name"]: check["ready"] for check in whole["checks"]} == dict.fromkeys(
+        ("guard", "gateway", "runtime", "disk", "store", "directory"), True)
+    assert httpx.get(f"{server.gateway}/ready").json() == {"status": "ready"}
+    # A guard that answers nobody: the server lives, and is not ready.
+    part = lambda name: int(next(line.split()[0] for line in subprocess.run(
+        ["ps", "--ppid", str(server.process.pid), "-o", "pid=,args="], capture_output=True, text=True).stdout.splitlines()
+        if f"process {name}" in line))
+    guard = part("guard")
+    os.kill(guard, signal.SIGSTOP)
+    try:
+        eventually(lambda: httpx.get(f"{server.base}/ready").status_code == 503, what="the truth about the guard")
+        assert httpx.get(f"{server.base}/health").status_code == 200
+    finally:
+        os.kill(guard, signal.SIGCONT)
+    eventually(lambda: httpx.get(f"{server.base}/ready").status_code == 200)
+
+
 def test_a_broken_file_changes_nothing_and_says_why(reloadable):
     server = reloadable
     said = reload(server, ("[server]\n", '[server]\nnames = ["other.example"]\nmax_sandbox_timeout_seconds = "x"\n'))

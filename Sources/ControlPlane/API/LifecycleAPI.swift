@@ -26,10 +26,12 @@ final class LifecycleAPI: Sendable {
     /// What serves the ports of sandboxes on this listener; nil: nobody.
     private let proxy: (any HTTPRelay)?
     private let health: PartsHealth
+    private let readiness: Readiness
     /// nil where a setting has turned them off.
     private let pages: APIPages?
     /// nil where nobody asked for one.
     private let audit: RequestAudit?
+    private let accessLog: AccessLog
     /// Returns when what this server says is true at the gateway, too.
     private let settled: @Sendable () async -> Void
     /// The named ones.
@@ -44,13 +46,16 @@ final class LifecycleAPI: Sendable {
         service: SandboxService, endpoints: EndpointResolver, routes: RouteTable,
         limits: RequestLimits, rules: LiveRules, keys: LiveAPIKeys = LiveAPIKeys(), tenants: LiveTenants? = nil,
         proxy: (any HTTPRelay)? = nil, logger: Logger, health: PartsHealth = .single,
-        pages: APIPages? = APIPages(folder: nil), audit: RequestAudit? = nil,
+        readiness: Readiness = Readiness([]),
+        pages: APIPages? = APIPages(folder: nil), audit: RequestAudit? = nil, accessLog: AccessLog? = nil,
         tracer: Tracer? = nil, settled: @escaping @Sendable () async -> Void = {},
         metricsText: @escaping @Sendable () async -> String
     ) {
         self.health = health
+        self.readiness = readiness
         self.pages = pages
         self.audit = audit
+        self.accessLog = accessLog ?? AccessLog(.off, logger: logger)
         self.tracer = tracer
         self.settled = settled
         self.service = service
@@ -83,7 +88,11 @@ final class LifecycleAPI: Sendable {
         http.settled = settled
         http.tracer = tracer
         let requests = RequestMetrics()
-        http.measured = { requests.note($0, $1, $2, nanoseconds: $3) }
+        let lines = RequestLines(log: accessLog) { [self] in (try? caller(of: $0)) != nil }
+        http.measured = { answered in
+            if answered.method != nil { requests.note(answered) }
+            lines.note(answered)
+        }
         if tenants != nil { http.admitRelay = { [self] request in try admitRelay(request) } }
         http.finish = { [self] reply, request in
             callers.share(&reply, with: request)
@@ -91,6 +100,11 @@ final class LifecycleAPI: Sendable {
         }
         http.on(.GET, "/health", access: .open) { [health] _ in
             .json(.ok, HealthView(down: health.down.map(\.rawValue)))
+        }
+        http.on(.GET, "/ready", access: .open) { [self] request in
+            // What is wrong names folders and programs of the machine, as metrics do.
+            let isAdministrator = (try? caller(of: request))?.scope == .admin
+            return ReadyAnswer(await readiness.findings, showsChecks: isAdministrator).reply
         }
         http.on(.GET, "/version", access: .open) { _ in .json(.ok, ["version": Self.version]) }
         add(to: &http, .GET, Self.metricsPath, .admin) { [metricsText] _ in .metrics(await metricsText()) }

@@ -84,7 +84,7 @@ final class RequestAudit: Sendable {
         return reply.headers.first(name: "location").flatMap { $0.split(separator: "/").last.map(String.init) }
     }
 
-    private static func code(_ reply: Reply) -> String? {
+    static func code(_ reply: Reply) -> String? {
         guard case .object(let fields)? = try? JSONValue(reply.bytes), case .string(let code)? = fields["code"] else {
             return nil
         }

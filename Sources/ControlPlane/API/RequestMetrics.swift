@@ -1,3 +1,4 @@
+import HTTPServer
 import HTTPWire
 import Metrics
 import NIOHTTP1
@@ -14,18 +15,20 @@ final class RequestMetrics: Sendable {
 
     private let timers = Mutex<[Key: Timer]>([:])
 
-    func note(_ method: HTTPMethod, _ route: String?, _ status: Int, nanoseconds: UInt64) {
-        let key = Key(method: RequestMethod.known(method) ?? "OTHER", route: route ?? "unknown", status: status)
+    func note(_ answered: AnsweredRequest) {
+        let key = Key(
+            method: answered.method.flatMap(RequestMethod.known) ?? "OTHER", route: answered.route ?? "unknown",
+            status: answered.status)
         let timer = timers.withLock { timers in
             if let timer = timers[key] { return timer }
             let timer = Timer(
                 label: "server.http.request.duration",
                 dimensions: [
-                    ("http_method", key.method), ("http_route", key.route), ("http_status_code", String(status)),
+                    ("http_method", key.method), ("http_route", key.route), ("http_status_code", String(key.status)),
                 ])
             timers[key] = timer
             return timer
         }
-        timer.recordNanoseconds(Int64(clamping: nanoseconds))
+        timer.recordNanoseconds(Int64(clamping: answered.nanoseconds))
     }
 }

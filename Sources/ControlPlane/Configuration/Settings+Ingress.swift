@@ -32,6 +32,10 @@ extension Settings {
                 "conceal_unknown", \.gateway.concealsUnknown, "true: unknown sandboxes answer as forbidden ones do"),
             .integer("head_timeout_seconds", 1...3600, \.gateway.headTimeout, "for a request's head"),
             .integer("body_timeout_seconds", 1...3600, \.gateway.bodyTimeout, "for each 4 KiB of a request's body"),
+            SettingKey.choice(
+                "access_log", \.gateway.accessLog,
+                "requests that get a line in the log: none, those that failed, or each (docs/observability.md)"
+            ).live,
             .flag(
                 "identity_header", \.gateway.tellsIdentity,
                 "sandboxes are told what opened them (OpenSandbox-Access-Identity)"),
@@ -56,26 +60,27 @@ extension Settings {
             limit(
                 "client_rate", "50", \.gateway.traffic.clientRate,
                 "requests a second of one client (an IPv4 address, an IPv6 /64)"),
-            .integer("client_burst", 1...EgressBudgets.most, \.gateway.traffic.clientBurst, "of the same, at once"),
+            .integer("client_burst", 1...EgressBudgets.most, \.gateway.traffic.clientBurst, "of the same, at once")
+                .live,
             limit("client_connections", "200", \.gateway.traffic.clientConnections, "of one client at one time"),
             limit(
                 "route_rate", "500", \.gateway.traffic.routeRate, "permitted requests a second to one port of a sandbox"
             ),
-            .integer("route_burst", 1...EgressBudgets.most, \.gateway.traffic.routeBurst, "of the same, at once"),
+            .integer("route_burst", 1...EgressBudgets.most, \.gateway.traffic.routeBurst, "of the same, at once").live,
             limit(
                 "sandbox_concurrency", "1000", \.gateway.traffic.sandboxConcurrency,
                 "requests, streams and tunnels to one sandbox at once"),
-            limit("max_body_bytes", "1073741824", \.gateway.maxBody, "of one request"),
+            limit("max_body_bytes", "1073741824", \.gateway.traffic.maxBody, "of one request"),
         ])
 
-    /// A limit that does not apply unless it is set.
+    /// A limit that does not apply unless it is set. All of them change while the gateway runs.
     private static func limit(
         _ name: String, _ shown: String, _ place: any SettingKey.Place<Int?>, _ summary: String
     ) -> SettingKey {
         SettingKey(name, "1 to 10^12, or leave it out", example: shown, summary) {
             (value, settings) throws(ConfigurationError) in
             settings[keyPath: place] = try value.integer(in: 1...EgressBudgets.most)
-        }
+        }.live
     }
 
     static let directorySection = SettingSection(

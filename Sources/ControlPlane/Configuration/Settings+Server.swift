@@ -71,6 +71,10 @@ extension Settings {
             .integer(
                 "audit_log_max_bytes", 0 ... .max, \.server.auditLogLimit, "bytes after which it is rotated; 0: never",
                 advice: "0 for never, or more"),
+            SettingKey.choice(
+                "access_log", \.server.accessLog,
+                "requests that get a line in the log: none, those that failed, or each (docs/observability.md)"
+            ).live,
             .flag("docs", \.server.docs, "false: no /docs, /redoc and /openapi.json, which need no key"),
             .optionalText(
                 "docs_dir", "a folder", \.server.pages,

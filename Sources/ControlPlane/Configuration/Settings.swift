@@ -3,6 +3,7 @@ import DNSFilter
 import Egress
 import FlowCheck
 import HTTPClient
+import HTTPServer
 import Ingress
 import Logging
 import NetworkPolicy
@@ -49,6 +50,8 @@ package struct Settings: Sendable {
         package var auditLog: String?
         /// Bytes after which it is rotated; 0 for never.
         package var auditLogLimit = 64 << 20
+        /// Which requests get a line in the log.
+        package var accessLog = AccessLogMode.errors
 
         /// All configured names of the server.
         var ownNames: [String] { names + [publicHost, host, tls?.host].compactMap { $0 } }
@@ -80,8 +83,8 @@ package struct Settings: Sendable {
         /// A further address where gateways in other processes can follow the directory; nil for only the unix socket.
         package var directory: DirectoryAddress?
         package var traffic = TrafficLimits.none
-        /// The largest request body in bytes; nil for no limit.
-        package var maxBody: Int?
+        /// Which requests get a line in the log.
+        package var accessLog = AccessLogMode.errors
         /// Whether sandboxes are told what gave access.
         package var tellsIdentity = true
         /// Whether browsers that open a page by a signed path get a cookie.

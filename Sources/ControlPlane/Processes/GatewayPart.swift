@@ -59,13 +59,16 @@ package final class GatewayPart: Sendable {
             dialer: settings.gateway.reachesLoopback ? link : nil, logger: logger)
         var http = HTTPAPI(.exact, logger: logger, render: Reply.error)
         http.on(.GET, "/metrics") { _ in .metrics(metrics.prometheusText()) }
+        http.on(.GET, "/ready") { _ in .empty(directory.isCurrent ? .ok : .serviceUnavailable) }
         metricsServer = HTTPServer(group: group, logger: logger, application: http)
         try link.start()
         files.whenChanged { path in
             guard path == keysPath, let text = files.secret(path) else { return }
             KeyFile(path: path).take(text, into: keys, logger)
         }
-        handover.whenChanged(files, logger)
+        handover.whenChanged(files, logger) { [gateway] in
+            gateway.change(traffic: $0.gateway.traffic, accessLog: $0.gateway.accessLog)
+        }
         try DetachedThread.start { files.follow() }
         follower = Task { await directory.follow() }
         export = exports.start()

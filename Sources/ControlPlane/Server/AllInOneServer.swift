@@ -34,6 +34,7 @@ package final class AllInOneServer: Sendable {
     private let locks: InstanceLocks?
     private let link: LinkServer?
     private let rules: LiveRules
+    private let accessLog: AccessLog
 
     /// Starts the guard, the runtime, recovers sandboxes, and only then opens the listeners, so that nothing is
     /// reachable before it is guarded.
@@ -61,6 +62,7 @@ package final class AllInOneServer: Sendable {
         configuration.tracer = exports.tracer
         let rules = LiveRules(APIRules(settings.server, apiKey: secrets.apiKey))
         self.rules = rules
+        accessLog = AccessLog(settings.server.accessLog, logger: logger)
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
         if let node { Telemetry.collect(node, into: metrics) }
         let isAway = handover.flatMap { $0.isRunning(.egress) ? { @Sendable in health.isAway(.egress) } : nil }
@@ -124,7 +126,11 @@ package final class AllInOneServer: Sendable {
             codes: ServerProxy.Codes(
                 sandboxNotFound: runtime.codes.sandboxNotFound, invalidPort: runtime.codes.invalidPort),
             dialer: dialer, answersTo: { rules.current.callers.names.contains($0) }, tracer: exports.tracer,
-            logger: logger)
+            accessLog: accessLog, logger: logger)
+        let readiness = Readiness(
+            ServerReadiness.checks(
+                runtime: runtime, controller: controller, store: store, health: health, settings: settings,
+                hasGateway: handover?.isRunning(.gateway) == true))
         let keys = LiveAPIKeys(), namedKeys = APIKeyFile(settings)
         keys.replace(with: try namedKeys.load())
         let tenantFile = settings.tenants.map { TenantFile(path: $0) { rules.current.apiKey } }
@@ -140,12 +146,13 @@ package final class AllInOneServer: Sendable {
                 presets: configuration.presets, capabilities: runtime.capabilities, codes: runtime.codes,
                 published: settings.local.ports?.always ?? []),
             rules: rules, keys: keys, tenants: tenants, proxy: proxy, logger: logger, health: health,
+            readiness: readiness,
             pages: settings.server.docs
                 ? APIPages(folder: try Installation.current.pages(folder: settings.server.pages)) : nil,
             audit: settings.server.auditLog.map {
                 RequestAudit(path: $0, limit: settings.server.auditLogLimit, logger: logger)
             },
-            tracer: exports.tracer, settled: { [link] in await link?.settled() },
+            accessLog: accessLog, tracer: exports.tracer, settled: { [link] in await link?.settled() },
             metricsText: { await metrics.text(with: others) })
         var limits = HTTPLimits()
         limits.maxConnections = settings.server.maxConnections
@@ -194,6 +201,8 @@ package final class AllInOneServer: Sendable {
         } catch {
             logger.error("the API key could not be read again; it stays as it was", metadata: ["error": "\(error)"])
         }
+        accessLog.mode = settings.server.accessLog
+        gateway?.change(traffic: settings.gateway.traffic, accessLog: settings.gateway.accessLog)
         service.queue.change(settings.server.creates)
         service.runtime.changeStorage(settings.storage)
     }

@@ -1,6 +1,6 @@
 import Ingress
-import NIOCore
 import Logging
+import NIOCore
 import SecureAccess
 
 extension GatewayConfiguration {
@@ -23,7 +23,7 @@ extension GatewayConfiguration {
         limits.headTimeout = .seconds(Int64(settings.gateway.headTimeout))
         limits.bodyTimeout = .seconds(Int64(settings.gateway.bodyTimeout))
         traffic = settings.gateway.traffic
-        limits.maxBody = settings.gateway.maxBody
+        accessLog = settings.gateway.accessLog
         tellsIdentity = settings.gateway.tellsIdentity
         cookies = settings.gateway.cookies
         trustedProxies = settings.gateway.trustedProxies

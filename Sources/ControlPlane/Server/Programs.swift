@@ -80,6 +80,11 @@ package final class IngressProgram: Sendable {
         }
     }
 
+    /// Takes over what may change while it runs (`SettingKey.live`).
+    package func change(to settings: Settings) {
+        gateway.change(traffic: settings.gateway.traffic, accessLog: settings.gateway.accessLog)
+    }
+
     package func shutdown() async {
         follower.cancel()
         await gateway.shutdown()

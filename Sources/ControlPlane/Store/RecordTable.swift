@@ -16,6 +16,8 @@ package protocol ServerStore: Sendable {
     var snapshots: any RecordTable<Snapshot> { get }
     /// Those that requests have made.
     var pools: any RecordTable<Pool> { get }
+    /// Writes something, of which nothing is to be seen.
+    func checkWrite() async throws(StoreError)
 }
 
 /// Why the store failed. Nothing was changed.

@@ -66,6 +66,18 @@ package final class SQLiteStore: ServerStore {
         }
     }
 
+    /// A page of the file that nothing else is in. Without a commit the disk would not be asked.
+    package func checkWrite() async throws(StoreError) {
+        do {
+            try await pool.write { db in
+                let number = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
+                try db.execute(sql: "PRAGMA user_version = \((number + 1) & 0xffff)")
+            }
+        } catch {
+            throw StoreError(path: path, reason: "\(error)")
+        }
+    }
+
     /// A number that changes with each commit of another connection.
     package func version() async throws(StoreError) -> Int {
         do {

@@ -88,7 +88,7 @@ struct SupportFacts {
             var peer = HTTPPeer(endpoint)
             peer.deadlines = ClientDeadlines(connect: 2000, total: 5000)
             var lines = [address]
-            for path in ["/health", "/version"] {
+            for path in ["/health", "/ready", "/version"] {
                 do {
                     let answer = try await HTTPClient.shared.send(ClientRequest("GET", path), to: peer)
                     lines.append("\(path): \(answer.status) \(answer.text.prefix(1000))")

@@ -12,11 +12,13 @@ import NetworkPolicy
 /// - `PUT /sandboxes/{id}`, `DELETE /sandboxes/{id}`: protect and release
 /// - `GET /sandboxes/{id}/token`: the token as text
 /// - `GET /metrics`: Prometheus' text, where the program has metrics
+/// - `GET /ready`: whether it could guard another sandbox, 200 or 503
 /// - `/sandboxes/{id}/policy`, `…/policy/explain`, `…/policy/suggestion`, `/sandboxes/{id}/events`: as the policy API
 struct AdminAPI: Sendable {
     let node: any NamespaceController
     let policyAPI: PolicyAPI
     var metrics: (@Sendable () -> String)?
+    var readiness: Readiness?
 
     var http: HTTPAPI {
         var http = policyAPI.api()
@@ -31,6 +33,9 @@ struct AdminAPI: Sendable {
             return .empty(.noContent)
         }
         on(.GET, PolicyAPI.sandbox + "/token", &http) { id, _ in .text(.ok, try await node.token(of: id)) }
+        if let readiness {
+            http.on(.GET, "/ready") { _ in ReadyAnswer(await readiness.findings, showsChecks: true).reply }
+        }
         if let metrics { http.on(.GET, "/metrics") { _ in .metrics(metrics()) } }
         return http
     }

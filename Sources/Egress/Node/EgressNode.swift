@@ -19,15 +19,21 @@ package final class EgressNode: NamespaceController {
     private let upkeep: NodeUpkeep
     private let logger: Logger
     private let servers = Mutex<[HTTPServer]>([])
+    private let readiness: Readiness
 
     /// Starts the DNS filter, takes over every sandbox that an earlier process guarded, and serves the policy API.
     package init(configuration: EgressConfiguration, logger: Logger) async throws {
         self.configuration = configuration
         self.logger = logger
         services = try GuardServices(dns: configuration.dns, flowCheck: configuration.flowCheck)
+        let store = try PolicyStore(folder: configuration.stateDirectory)
         sandboxes = GuardedSandboxes(
-            settings: GuardSettings(configuration), store: try PolicyStore(folder: configuration.stateDirectory),
-            services: services, logger: logger)
+            settings: GuardSettings(configuration), store: store, services: services, logger: logger)
+        readiness = Readiness([
+            ReadinessCheck("state") {
+                await Blocking.attempt { () throws(EgressError) in try store.checkWrite() }
+            }
+        ])
         upkeep = NodeUpkeep(sandboxes, logger: logger)
         do {
             try services.start()
@@ -69,6 +75,8 @@ package final class EgressNode: NamespaceController {
     func restoreRules() async { await upkeep.restoreRules() }
 
     // MARK: NamespaceController
+
+    package var obstacle: String? { get async { await readiness.findings.compactMap(\.problem).first } }
 
     package var guarded: [String] { sandboxes.identifiers }
 
@@ -131,13 +139,16 @@ package final class EgressNode: NamespaceController {
         if let path = configuration.adminSocketPath {
             var exact = api
             exact.form = .record
-            let admin = AdminAPI(node: self, policyAPI: exact, metrics: configuration.metrics)
+            let admin = AdminAPI(node: self, policyAPI: exact, metrics: configuration.metrics, readiness: readiness)
             try await listen(on: open.admin, or: .unix(path: path, mode: 0o600), admin.http)
         }
         if let address = configuration.metricsAddress, let metrics = configuration.metrics {
             let host = address.host.map { "\($0)" } ?? "::"
             var http = api.api()
             http.on(.GET, "/metrics") { _ in .metrics(metrics()) }
+            http.on(.GET, "/ready") { [readiness] _ in
+                ReadyAnswer(await readiness.findings, showsChecks: false).reply
+            }
             try await listen(on: open.metrics, or: .tcp(host: host, port: Int(address.port)), http)
         }
     }

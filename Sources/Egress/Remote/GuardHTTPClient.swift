@@ -72,7 +72,7 @@ package struct GuardHTTPClient: Sendable {
         of asked: ClientRequest, from peer: HTTPPeer
     ) async -> Result<ClientResponse, HTTPClientError> {
         var request = asked
-        request.headers += ActiveSpan.current?.context.fields ?? []
+        request.headers += CurrentRequest.fields
         // A task of its own: a create that is called off undoes what it did, and its task is cancelled by then.
         return await Task { [request] () async -> Result<ClientResponse, HTTPClientError> in
             do throws(HTTPClientError) {
@@ -129,7 +129,7 @@ extension GuardHTTPClient {
         guard isAway?() != true else { throw .unreachable("it has ended and is started again in a moment") }
         guard var peer else { throw .remote("\(address) is no address") }
         peer.deadlines = ClientDeadlines(total: nil, idle: Self.silence)
-        var request = ClientRequest("GET", path)
+        var request = ClientRequest("GET", path, headers: CurrentRequest.fields)
         // What is no number and hyphen is no id of ours: it says the same as one that is unknown.
         if let lastSeen {
             request.headers.append(("Last-Event-ID", EventStream.isIdentifier(lastSeen) ? lastSeen : "0-0"))

@@ -58,6 +58,21 @@ package final class RemoteEgressNode: NamespaceController {
         }
     }
 
+    package var obstacle: String? {
+        get async {
+            let asked = GuardHTTPClient(address: client.address, timeoutMilliseconds: 1000)
+            do throws(EgressError) {
+                let answer = try await asked.send("GET", "/ready")
+                guard answer.status != 200 else { return nil }
+                guard case .array(let checks)? = (try? JSONValue(answer.body))?["checks"] else {
+                    return "it answers with status \(answer.status)"
+                }
+                let problems = checks.compactMap { if case .string(let text)? = $0["problem"] { text } else { nil } }
+                return problems.joined(separator: "; ")
+            } catch { return "\(error)" }
+        }
+    }
+
     private func policyCall(_ method: String, _ id: String, body: [UInt8]?) async throws(EgressError) -> PolicyStatus {
         let response = try await client.call(method, try path(id) + "/policy", body: body, of: id)
         return try PolicyStatus(decoding: response.body, form: .record)

@@ -44,6 +44,14 @@ struct PolicyStore: RecordStore {
         guard chmod(folder, 0o700) == 0 else { throw .storage(folder, .last) }
     }
 
+    /// Writes what a record takes, and takes it away again.
+    func checkWrite() throws(EgressError) {
+        let path = folder + "/ready"
+        do throws(SystemCallError) {
+            _ = try ReplacementFile(staging: [UInt8](repeating: 0x20, count: 4096), for: path)
+        } catch { throw .storage(path, error) }
+    }
+
     func path(of id: String) -> String { folder + "/" + id + Self.suffix }
     func journalPath(of id: String) -> String { folder + "/" + id + Self.journalSuffix }
 

@@ -31,7 +31,12 @@ struct ExecdAPI: Sendable {
             render: { render($0, $1) })
         http.tracer = tracer
         if let meter {
-            http.measured = { meter.note(RequestMethod.known($0), $1, status: $2, nanoseconds: $3) }
+            http.measured = { answered in
+                guard let method = answered.method else { return }
+                meter.note(
+                    RequestMethod.known(method), answered.route, status: answered.status,
+                    nanoseconds: answered.nanoseconds)
+            }
         }
         start.add(to: &http)
         proxy.add(to: &http) { refusal(of: $0, isOfProxy: true) }

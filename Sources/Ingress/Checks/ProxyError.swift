@@ -79,6 +79,9 @@ package struct ProxyError: Error, Hashable, Sendable {
     static let noDirectory = ProxyError(
         .serviceUnavailable, "DIRECTORY_UNAVAILABLE", "this gateway has not reached its directory yet")
 
+    static let silentDirectory = ProxyError(
+        .serviceUnavailable, "DIRECTORY_SILENT", "this gateway has not heard of its directory for more than 10 seconds")
+
     static func notReady(_ reason: String) -> ProxyError {
         ProxyError(.serviceUnavailable, "SANDBOX_NOT_READY", reason)
     }

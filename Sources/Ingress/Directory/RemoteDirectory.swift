@@ -15,6 +15,8 @@ package final class RemoteDirectory: EndpointDirectory {
 
     private struct State: Sendable {
         var replica = DirectoryReplica()
+        /// When something came last, by the monotonic clock.
+        var heard: UInt64 = 0
         var observers: [@Sendable (EndedAccess) -> Void] = []
         var followers: [@Sendable (DirectoryPosition) -> Void] = []
     }
@@ -28,6 +30,8 @@ package final class RemoteDirectory: EndpointDirectory {
 
     /// The directory sends something every second.
     private static let maxSilence = TimeAmount.seconds(5)
+    /// Nanoseconds without a word after which the state counts as old: a server that is started again is back within that time.
+    private static let currency: UInt64 = 10_000_000_000
     /// A snapshot is one line of about 500 bytes per sandbox.
     private static let maxLine = 256 << 20
     /// Milliseconds between two attempts.
@@ -51,6 +55,11 @@ package final class RemoteDirectory: EndpointDirectory {
     }
 
     package var isReady: Bool { state.withLock { $0.replica.position != nil } }
+
+    package var isCurrent: Bool {
+        let now = SystemClock.monotonicNanoseconds()
+        return state.withLock { $0.replica.position != nil && now &- $0.heard < Self.currency }
+    }
 
     package func lookup(sandbox: String, port: Int) -> EndpointLookup {
         let (entry, isReady) = state.withLock { ($0.replica.entries[sandbox], $0.replica.position != nil) }
@@ -145,6 +154,7 @@ package final class RemoteDirectory: EndpointDirectory {
     private func apply(_ message: DirectoryMessage) throws(DirectoryError) {
         let (ended, observers, followers, position) = try state.withLock { state throws(DirectoryError) in
             let before = state.replica.position
+            state.heard = SystemClock.monotonicNanoseconds()
             let ended = try state.replica.apply(message)
             // Heartbeats change nothing.
             let isNew = state.replica.position != before

@@ -1,3 +1,4 @@
+import HTTPServer
 import Logging
 import NIOCore
 import NIOPosix
@@ -23,6 +24,7 @@ package final class Gateway: Sendable {
     private let configuration: GatewayConfiguration
     private let loops: LoopStates
     private let traffic: TrafficBudget
+    private let accessLog: AccessLog
     private let pipelines: Pipelines
     private let group: any EventLoopGroup
     private let logger: Logger
@@ -41,8 +43,10 @@ package final class Gateway: Sendable {
         rules.acceptsVersion1 = configuration.acceptsVersion1
         let traffic = TrafficBudget(configuration.traffic)
         self.traffic = traffic
+        accessLog = AccessLog(configuration.accessLog, logger: logger)
         loops = LoopStates(
-            limits: configuration.limits, traffic: traffic, dialer: dialer, tracer: configuration.tracer
+            limits: configuration.limits, traffic: traffic, dialer: dialer, tracer: configuration.tracer,
+            accessLog: accessLog
         ) { [rules] in
             GatewayPolicy(
                 configuration: configuration, directory: directory, access: AccessCheck(rules), traffic: traffic)
@@ -74,6 +78,12 @@ package final class Gateway: Sendable {
             throw error
         }
         return listener.localAddress!
+    }
+
+    /// Sets what may change while it runs.
+    package func change(traffic limits: TrafficLimits, accessLog mode: AccessLogMode) {
+        traffic.change(limits)
+        accessLog.mode = mode
     }
 
     /// The address with TLS; nil if there is none.

@@ -1,3 +1,4 @@
+import HTTPServer
 import SecureAccess
 import ServerTLS
 import Tracing
@@ -38,6 +39,8 @@ package struct GatewayConfiguration: Sendable {
     package var failures = FailureBudget.Limits()
     /// Begins a span for each request; nil: nothing is traced.
     package var tracer: Tracer?
+    /// Which requests get a line in the log.
+    package var accessLog = AccessLogMode.errors
     /// Names of this server's other processes that do not serve at the moment.
     package var down: @Sendable () -> [String] = { [] }
 

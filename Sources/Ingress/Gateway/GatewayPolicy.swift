@@ -10,25 +10,34 @@ struct GatewayPolicy: ProxyPolicy {
     let traffic: TrafficBudget
     let closesRefusedWebSockets = false
     let tracedRoute = "gateway"
+    let routeKind = RouteKind.none
+    let namesRequests = false
 
     var limits: ProxyLimits { configuration.limits }
     var rules: HeaderRules { .gateway }
+    var maxBody: Int? { traffic.maxBody }
 
-    func admit(_ head: inout HTTPRequestHead, from peer: String?) -> Admission {
+    func admit(_ head: inout HTTPRequestHead, from peer: String?, _ record: inout RequestRecord) -> Admission {
         let client = configuration.trustedProxies.client(of: head.headers, peer: peer)
         do throws(ProxyError) {
             try limits.checkHead(&head)
             if let wait = traffic.request(of: client) { throw .rateLimited(retryAfter: wait) }
-            try limits.checkBody(head)
-            guard let route = configuration.mode.route(of: head) else {
+            try limits.checkBody(head, most: maxBody)
+            guard let (route, kind) = configuration.mode.entry(of: head) else {
                 if head.uri == "/status.ok", head.method == .GET || head.method == .HEAD {
                     guard directory.isReady else { throw .noDirectory }
                     return .answer("ok\n")
                 }
+                if head.uri == "/ready", head.method == .GET || head.method == .HEAD {
+                    guard directory.isReady else { throw .noDirectory }
+                    guard directory.isCurrent else { throw .silentDirectory }
+                    return .answer("{\"status\":\"ready\"}\n")
+                }
                 if head.uri == "/health", head.method == .GET || head.method == .HEAD { return .answer(health) }
                 throw configuration.mode.presentsBrokenToken(head) ? .unauthorized : .invalidRoute
             }
-            return .proxy(try enter(head, route, Visitor(client: client, peer: peer)))
+            record.kind = kind
+            return .proxy(try enter(head, route, Visitor(client: client, peer: peer), &record))
         } catch { return .refuse(error) }
     }
 
@@ -40,10 +49,11 @@ struct GatewayPolicy: ProxyPolicy {
     }
 
     private func enter(
-        _ head: HTTPRequestHead, _ route: Route, _ visitor: Visitor
+        _ head: HTTPRequestHead, _ route: Route, _ visitor: Visitor, _ record: inout RequestRecord
     ) throws(ProxyError) -> ProxyTarget {
         switch directory.lookup(sandbox: route.sandbox, port: route.port) {
         case .found(let backend):
+            record.found(route.sandbox, route.port)
             // Without secure access, segments that look like a signature belong to the application's path.
             let isPlain = backend.credentialHash == nil && route.unsignedTarget != nil
             let token = isPlain ? nil : route.token, target = isPlain ? route.unsignedTarget! : route.target
@@ -52,11 +62,14 @@ struct GatewayPolicy: ProxyPolicy {
             let wait = traffic.request(for: route.sandbox, route.port, incarnation: backend.incarnation)
             if let wait { throw .rateLimited(retryAfter: wait) }
             if let scope = token?.scope, let nonce = scope.nonce { try redeem(nonce, token!) }
+            record.isAdmitted = true
             directory.accessed(sandbox: route.sandbox, renew: !head.skipsRenewal)
             return proxied(head, to: backend, target, identity, visitor, fromPath: route.unsignedTarget != nil)
         case .notReady(let reason, let hash, let epoch):
+            record.found(route.sandbox, route.port)
             _ = try permit(
                 head, route, route.token, route.target, AccessRequirement(credentialHash: hash, epoch: epoch), visitor)
+            record.isAdmitted = true
             throw .notReady(reason)
         case .unavailable: throw .noDirectory
         case .unknown:

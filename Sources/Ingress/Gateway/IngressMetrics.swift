@@ -15,15 +15,22 @@ enum IngressMetrics {
         Counter(label: "sallyport_ingress_connections_total", dimensions: [("protocol", name)])
     }
 
-    private static let refusals = Mutex<[String: Counter]>([:])
+    private struct Refusal: Hashable {
+        var code: String
+        var kind: RouteKind
+    }
+
+    private static let refusals = Mutex<[Refusal: Counter]>([:])
 
     /// Counts an answer in a sandbox's place.
     /// - Parameter code: one of ours.
-    static func refused(_ code: String) {
+    static func refused(_ code: String, _ kind: RouteKind) {
+        let refusal = Refusal(code: code, kind: kind)
         let counter = refusals.withLock { refusals in
-            if let counter = refusals[code] { return counter }
-            let counter = Counter(label: "sallyport_ingress_refusals_total", dimensions: [("code", code)])
-            refusals[code] = counter
+            if let counter = refusals[refusal] { return counter }
+            let counter = Counter(
+                label: "sallyport_ingress_refusals_total", dimensions: [("code", code), ("route", kind.rawValue)])
+            refusals[refusal] = counter
             return counter
         }
         counter.increment()

@@ -23,6 +23,8 @@ final class BackendConnection: ChannelDuplexHandler, HTTP1Output {
     private var bytes = ByteBuffer()
     /// It has carried an exchange before: the sandbox may have closed it already.
     var isReused = false
+    /// Its exchange is one of those that the sandbox's limit of concurrency counts.
+    var isCounted = false
     /// Where this is one stream of a connection of HTTP/2.
     private let session: BackendSession?
 

@@ -68,13 +68,13 @@ final class BackendPool {
 
     func use(_ connection: BackendConnection) {
         guard inUse.updateValue(connection, forKey: ObjectIdentifier(connection)) == nil else { return }
-        traffic?.begin(connection.incarnation)
+        connection.isCounted = traffic?.begin(connection.incarnation) ?? false
     }
 
     /// The connection carries nothing more.
     func forget(_ connection: BackendConnection) {
         guard inUse.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
-        traffic?.end(connection.incarnation)
+        if connection.isCounted { traffic?.end(connection.incarnation) }
     }
 
     /// Closes what is open to a sandbox and was opened for what is worthless now.

@@ -10,6 +10,7 @@ extension ClientConnection {
 
     func answer(_ request: HTTPRequestHead, _ text: String) {
         span?.answered(200)
+        record?.answered(200)
         send(ErrorPage.plain(text), .ok, to: request, target: nil, closes: false, retryAfter: nil)
         complete(keepsAlive: request.persists && !isQuiescing && !carrier.isSingleRequest, requestEnded: false)
     }
@@ -29,6 +30,8 @@ extension ClientConnection {
         var target: ProxyTarget?
         var keepsAlive = false
         var requestEnded = true
+        // What could not be read is a request all the same.
+        if record == nil { record = RequestRecord(nil, policy.routeKind) }
         if case .exchanging(let exchange) = phase {
             exchange.backend?.close()
             guard !exchange.responseStarted else { return abort() }
@@ -40,9 +43,14 @@ extension ClientConnection {
         complete(keepsAlive: !closes, requestEnded: requestEnded)
     }
 
-    private func send(_ error: ProxyError, to request: HTTPRequestHead, target: ProxyTarget?, closes: Bool) {
+    private func send(_ error: ProxyError, to asked: HTTPRequestHead, target: ProxyTarget?, closes: Bool) {
+        var request = asked
+        // Whoever got it can say which line of the log is about it.
+        let id = record?.id ?? RequestID.put(into: &request.headers)
+        record?.id = id
+        record?.answered(Int(error.status.code), code: error.code)
         span?.answered(Int(error.status.code))
-        IngressMetrics.refused(error.code)
+        IngressMetrics.refused(error.code, record?.kind ?? .none)
         if carrier.isSingleRequest, GRPC.isAsked(for: request.headers) {
             write(GRPC.answer(error))
             write(.end(nil))
@@ -55,19 +63,20 @@ extension ClientConnection {
         } else {
             send(
                 ErrorPage.of(error, for: request), error.status, to: request, target: target, closes: closes,
-                retryAfter: error.retryAfter)
+                retryAfter: error.retryAfter, id: policy.namesRequests ? nil : id)
         }
     }
 
     private func send(
         _ page: ErrorPage, _ status: HTTPResponseStatus, to request: HTTPRequestHead, target: ProxyTarget?,
-        closes: Bool, retryAfter: Int?
+        closes: Bool, retryAfter: Int?, id: String? = nil
     ) {
         var head = OutgoingResponse(
             version: request.version == .http1_0 ? .http1_0 : .http1_1, code: Int(status.code))
         head.add("content-type", page.contentType)
         head.addLength(page.text.utf8.count)
         head.add("cache-control", "no-store")
+        if let id { head.add(RequestID.header, id) }
         if let retryAfter { head.add("retry-after", String(retryAfter)) }
         if closes {
             head.add("connection", "close")
@@ -76,13 +85,14 @@ extension ClientConnection {
         }
         policy.finish(&head, to: request, target: target)
         write(head)
+        if request.method != .HEAD { record?.bytesOut &+= page.text.utf8.count }
         if request.method != .HEAD { write(.bytes(ByteBuffer(string: page.text))) }
         write(.end(nil))
     }
 
     /// The response is written: the connection goes on, or ends when the client has it.
     func complete(keepsAlive: Bool, requestEnded: Bool) {
-        if span != nil { endSpan() }
+        settle()
         guard keepsAlive else {
             phase = .lingering
             context.flush()
@@ -105,8 +115,11 @@ extension ClientConnection {
 
     /// Ends the connection in the middle: a broken response is never taken for a complete one.
     func abort() {
-        if case .exchanging(let exchange) = phase { exchange.backend?.close() }
-        if span != nil { endSpan(because: "broken off") }
+        if case .exchanging(let exchange) = phase {
+            exchange.backend?.close()
+            identify(exchange.request)
+        }
+        settle(.brokenOff)
         phase = .lingering
         close()
     }

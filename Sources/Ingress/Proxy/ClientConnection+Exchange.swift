@@ -46,7 +46,10 @@ extension ClientConnection {
                 connection.flush()
                 resumeReading()
             case .failure(let error):
-                logger.debug("sandbox not reached", metadata: ["error": "\(error)"])
+                identify(exchange.request)
+                var metadata: Logger.Metadata = ["error": "\(error)"]
+                if let id = record?.id { metadata["request"] = "\(id)" }
+                logger.debug("sandbox not reached", metadata: metadata)
                 switch error {
                 case ChannelError.connectTimeout: fail(.timeout)
                 case DialError.refusedAtAddress: fail(.refusedAtAddress)
@@ -89,7 +92,9 @@ extension ClientConnection {
             guard exchange.clientCanChunk else { return }
             write(policy.rules.response(head, toHEAD: false, canChunk: true))
         case .head(let head): relay(head, exchange)
-        case .body(.bytes(let bytes)): write(.bytes(bytes))
+        case .body(.bytes(let bytes)):
+            record?.bytesOut &+= bytes.readableBytes
+            write(.bytes(bytes))
         case .body(.end(let trailers)):
             if let head = exchange.switching {
                 startTunnel(head, exchange, connection)
@@ -107,6 +112,8 @@ extension ClientConnection {
         }
         exchange.responseStarted = true
         span?.answered(head.code)
+        record?.answered(head.code)
+        if head.code >= 500 { identify(exchange.request) }
         exchange.noteFraming(of: head)
         var response = policy.rules.response(
             head, toHEAD: exchange.request.method == .HEAD, canChunk: exchange.clientCanChunk)
@@ -159,6 +166,8 @@ extension ClientConnection {
         write(consume response)
         context.flush()
         span?.answered(head.code)
+        record?.answered(head.code)
+        identify(exchange.request)
         Tunnel.start(client: self, backend: connection, limits: limits)
     }
 }

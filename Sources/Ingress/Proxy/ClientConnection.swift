@@ -1,3 +1,4 @@
+import HTTPServer
 import HTTPWire
 import Logging
 import NIOCore
@@ -29,8 +30,13 @@ final class ClientConnection: ChannelDuplexHandler {
     let logger: Logger
     /// nil: nothing is traced.
     private let tracer: Tracer?
+    let state: LoopState
+    /// Of the request that is being answered, or of the tunnel that it has become; nil between requests.
+    var record: RequestRecord?
+    /// Counts the bytes of a tunnel.
+    var tunnel: TunnelEnd?
     /// Of the request that is being answered, or of the tunnel that it has become.
-    private(set) var span: ActiveSpan?
+    var span: ActiveSpan?
     private(set) var carrier: any RequestCarrier
     private(set) var context: ChannelHandlerContext!
     var phase = Phase.idle
@@ -54,6 +60,7 @@ final class ClientConnection: ChannelDuplexHandler {
         limits = policy.limits
         pool = state.pool
         tracer = state.tracer
+        self.state = state
         self.logger = logger
     }
 
@@ -67,7 +74,7 @@ final class ClientConnection: ChannelDuplexHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         deadline.clear()
         self.context = nil
-        if span != nil { endSpan() }
+        settle()
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -123,7 +130,8 @@ final class ClientConnection: ChannelDuplexHandler {
         case (.exchanging(let exchange), .body(let bytes)):
             exchange.bodyProgress? += bytes.readableBytes
             exchange.bodyBytes += bytes.readableBytes
-            if let most = limits.maxBody, exchange.bodyBytes > most { return fail(.bodyTooLarge(most)) }
+            record?.bytesIn &+= bytes.readableBytes
+            if let most = policy.maxBody, exchange.bodyBytes > most { return fail(.bodyTooLarge(most)) }
             send(.bytes(bytes), exchange)
         case (.exchanging(let exchange), .end(let trailers)):
             exchange.requestEnded = true
@@ -138,7 +146,11 @@ final class ClientConnection: ChannelDuplexHandler {
     private func begin(_ received: HTTPRequestHead) {
         var head = received
         if let tracer { span = tracer.begin(received, route: policy.tracedRoute) }
-        switch policy.admit(&head, from: peer) {
+        var record = RequestRecord(received.method, policy.routeKind)
+        if policy.namesRequests || state.accessLog.mode == .all { record.id = RequestID.put(into: &head.headers) }
+        let admission = policy.admit(&head, from: peer, &record)
+        self.record = record
+        switch admission {
         case .answer(let text): answer(head, text)
         case .refuse(let error): refuse(head, error)
         case .proxy(let target):
@@ -206,20 +218,14 @@ final class ClientConnection: ChannelDuplexHandler {
 
     func close() { context?.close(promise: nil) }
 
-    /// - Parameter reason: why the answer is not whole; nil where it is.
-    func endSpan(because reason: String? = nil) {
-        if let reason { span?.fail(reason) }
-        span?.end()
-        span = nil
-    }
-
     func channelInactive(context: ChannelHandlerContext) {
         deadline.clear()
         if case .exchanging(let exchange) = phase {
             exchange.backend?.close()
-            if span != nil { endSpan(because: "the client has gone") }
+            identify(exchange.request)
+            settle(.clientGone)
         }
-        if span != nil { endSpan() }
+        settle()
         phase = .lingering
         queue.removeAll()
         context.fireChannelInactive()

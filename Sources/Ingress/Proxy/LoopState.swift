@@ -1,3 +1,4 @@
+import HTTPServer
 import NIOCore
 import Synchronization
 import Tracing
@@ -8,11 +9,14 @@ final class LoopState {
     let pool: BackendPool
     /// nil: nothing is traced.
     let tracer: Tracer?
+    let accessLog: AccessLog
+    var counts = RequestCounts()
 
-    init(policy: any ProxyPolicy, pool: BackendPool, tracer: Tracer?) {
+    init(policy: any ProxyPolicy, pool: BackendPool, tracer: Tracer?, accessLog: AccessLog) {
         self.policy = policy
         self.pool = pool
         self.tracer = tracer
+        self.accessLog = accessLog
     }
 }
 
@@ -22,6 +26,7 @@ final class LoopStates: Sendable {
     private let traffic: TrafficBudget?
     private let dialer: (any InsideDialer)?
     private let tracer: Tracer?
+    private let accessLog: AccessLog
     private let http2Ports = HTTP2Ports()
     private let policy: @Sendable () -> any ProxyPolicy
     private let states = Mutex<[ObjectIdentifier: NIOLoopBound<LoopState>]>([:])
@@ -29,12 +34,13 @@ final class LoopStates: Sendable {
     /// - Parameter policy: makes one for each loop.
     init(
         limits: ProxyLimits, traffic: TrafficBudget? = nil, dialer: (any InsideDialer)? = nil, tracer: Tracer? = nil,
-        policy: @escaping @Sendable () -> any ProxyPolicy
+        accessLog: AccessLog, policy: @escaping @Sendable () -> any ProxyPolicy
     ) {
         self.limits = limits
         self.traffic = traffic
         self.dialer = dialer
         self.tracer = tracer
+        self.accessLog = accessLog
         self.policy = policy
     }
 
@@ -48,7 +54,7 @@ final class LoopStates: Sendable {
                     policy: policy(),
                     pool: BackendPool(
                         loop: loop, limits: limits, traffic: traffic, dialer: dialer, http2Ports: http2Ports),
-                    tracer: tracer),
+                    tracer: tracer, accessLog: accessLog),
                 eventLoop: loop)
             states[key] = state
             return state

@@ -8,8 +8,6 @@ package struct ProxyLimits: Sendable {
     package var head = RequestHeadCheck()
     /// Concurrent client connections; further ones are closed at once. For the server proxy its listener does this.
     package var maxConnections = 16384
-    /// The largest request body; nil for no limit, since bodies are not stored.
-    package var maxBody: Int?
     /// From a head's first byte to its last.
     package var headTimeout = TimeAmount.seconds(10)
     /// How long a client's connection may stay idle between requests. The official client keeps its own for 30 s.
@@ -45,8 +43,8 @@ package struct ProxyLimits: Sendable {
         do throws(HTTPMessageError) { try head.check(&request) } catch { throw ProxyError(error) }
     }
 
-    /// Refuses a body with a length beyond the limit. A body without a length is counted as it arrives.
-    func checkBody(_ head: HTTPRequestHead) throws(ProxyError) {
+    /// Refuses a body with a length beyond a limit. A body without a length is counted as it arrives.
+    func checkBody(_ head: HTTPRequestHead, most maxBody: Int?) throws(ProxyError) {
         guard let maxBody, let text = head.headers.first(name: "content-length"), let length = Int(text) else { return }
         guard length <= maxBody else { throw .bodyTooLarge(maxBody) }
     }

@@ -32,9 +32,17 @@ protocol ProxyPolicy {
     var closesRefusedWebSockets: Bool { get }
     /// What spans of its requests call the way that they take.
     var tracedRoute: String { get }
+    /// The kind of a route, where there is only one.
+    var routeKind: RouteKind { get }
+    /// Whether every request goes on with an id, and every answer has it.
+    var namesRequests: Bool { get }
+    /// The largest request body at the moment; nil for no limit.
+    var maxBody: Int? { get }
     /// Called on the event loop for every request; may put the target into its canonical form.
-    /// - Parameter client: its address; nil on a unix socket.
-    func admit(_ head: inout HTTPRequestHead, from client: String?) -> Admission
+    /// - Parameters:
+    ///   - client: its address; nil on a unix socket.
+    ///   - record: gets the route.
+    func admit(_ head: inout HTTPRequestHead, from client: String?, _ record: inout RequestRecord) -> Admission
     /// Completes the head of an answer, relayed or own.
     func finish(_ response: inout OutgoingResponse, to request: HTTPRequestHead, target: ProxyTarget?)
 }

@@ -9,6 +9,7 @@ enum Tunnel {
         let near = TunnelEnd(limits: limits)
         let far = TunnelEnd(limits: limits)
         near.peer = far
+        client.tunnel = near
         far.peer = near
         do {
             try client.carrier.insert(near, into: clientChannel)
@@ -40,6 +41,9 @@ final class TunnelEnd: ChannelDuplexHandler {
 
     private let limits: ProxyLimits
     var peer: TunnelEnd?
+    /// Bytes that have come and gone at this end.
+    private(set) var received = 0
+    private(set) var sent = 0
     private var context: ChannelHandlerContext?
     private var isOpen = false
     private var inputClosed = false
@@ -61,6 +65,7 @@ final class TunnelEnd: ChannelDuplexHandler {
     /// Bytes in front of what came since the protocol changed go first.
     func open(with leftovers: [ByteBuffer]) {
         isOpen = true
+        for bytes in leftovers { received &+= bytes.readableBytes }
         for bytes in leftovers + held { peer?.send(bytes) }
         held = []
         peer?.flush()
@@ -73,7 +78,10 @@ final class TunnelEnd: ChannelDuplexHandler {
         }
     }
 
-    private func send(_ bytes: ByteBuffer) { context?.write(wrapOutboundOut(bytes), promise: nil) }
+    private func send(_ bytes: ByteBuffer) {
+        sent &+= bytes.readableBytes
+        context?.write(wrapOutboundOut(bytes), promise: nil)
+    }
 
     private func flush() {
         context?.flush()
@@ -95,6 +103,7 @@ final class TunnelEnd: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let bytes = unwrapInboundIn(data)
+        received &+= bytes.readableBytes
         if isOpen { peer?.send(bytes) } else { held.append(bytes) }
     }
 

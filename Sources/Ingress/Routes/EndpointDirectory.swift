@@ -18,11 +18,14 @@ package protocol EndpointDirectory: Sendable {
     func accessed(sandbox: String, renew: Bool)
     /// Whether the directory has been loaded.
     var isReady: Bool { get }
+    /// Whether it has been heard of lately, so that what it says is still true.
+    var isCurrent: Bool { get }
     /// - Parameter observer: called on any thread when access that was open has ended.
     func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void)
 }
 
 extension EndpointDirectory {
     package var isReady: Bool { true }
+    package var isCurrent: Bool { true }
     package func whenAccessEnds(_ observer: @escaping @Sendable (EndedAccess) -> Void) {}
 }

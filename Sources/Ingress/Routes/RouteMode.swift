@@ -14,10 +14,13 @@ package enum RouteMode: Hashable, Sendable {
     package static let headerName = "OpenSandbox-Ingress-To"
 
     /// - Returns: nil if the request has no route, or more than one.
-    package func route(of head: HTTPRequestHead) -> Route? {
-        if case .uri = self { return Route.parse(uri: head.uri) }
+    package func route(of head: HTTPRequestHead) -> Route? { entry(of: head)?.route }
+
+    /// The same, and where in the request it stands.
+    func entry(of head: HTTPRequestHead) -> (route: Route, kind: RouteKind)? {
+        if case .uri = self { return Route.parse(uri: head.uri).map { ($0, .path) } }
         guard let (label, form) = label(of: head) else { return nil }
-        return Route.parse(label: label, in: form, target: head.uri)
+        return Route.parse(label: label, in: form, target: head.uri).map { ($0, form == .long ? .header : .host) }
     }
 
     /// Whether a request without a valid route was meant to have a signed one.

@@ -26,10 +26,13 @@ package final class ServerProxy: Sendable {
     package init(
         directory: any EndpointDirectory, group: any EventLoopGroup, codes: Codes, limits: ProxyLimits = ProxyLimits(),
         dialer: (any InsideDialer)? = nil, answersTo: @escaping @Sendable (String) -> Bool = { _ in true },
-        tracer: Tracer? = nil, logger: Logger
+        tracer: Tracer? = nil, accessLog: AccessLog? = nil, logger: Logger
     ) {
         let rules = AccessRules(keys: nil, budget: FailureBudget(logger: logger)) { 0 }
-        loops = LoopStates(limits: limits, dialer: dialer, tracer: tracer) {
+        loops = LoopStates(
+            limits: limits, dialer: dialer, tracer: tracer,
+            accessLog: accessLog ?? AccessLog(.off, logger: logger)
+        ) {
             ServerProxyPolicy(
                 directory: directory, limits: limits, access: AccessCheck(rules), codes: codes,
                 answersTo: answersTo)

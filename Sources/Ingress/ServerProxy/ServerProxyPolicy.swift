@@ -9,6 +9,9 @@ struct ServerProxyPolicy: ProxyPolicy {
     let limits: ProxyLimits
     let closesRefusedWebSockets = true
     let tracedRoute = ServerProxy.route
+    let routeKind = RouteKind.proxy
+    let namesRequests = true
+    let maxBody: Int? = nil
     private let access: AccessCheck
     private let codes: ServerProxy.Codes
     private let answersTo: @Sendable (String) -> Bool
@@ -26,11 +29,11 @@ struct ServerProxyPolicy: ProxyPolicy {
 
     var rules: HeaderRules { .serverProxy }
 
-    func admit(_ head: inout HTTPRequestHead, from client: String?) -> Admission {
+    func admit(_ head: inout HTTPRequestHead, from client: String?, _ record: inout RequestRecord) -> Admission {
         do throws(ProxyError) {
             guard let path = ProxyPath(head.uri) else { throw Self.noPath }
             try limits.checkHead(&head)
-            return try admit(head, path, client)
+            return try admit(head, path, client, &record)
         } catch { return .refuse(error) }
     }
 
@@ -39,7 +42,7 @@ struct ServerProxyPolicy: ProxyPolicy {
     private var unknown: ProxyError { ProxyError(.notFound, codes.sandboxNotFound, "no such sandbox") }
 
     private func admit(
-        _ head: HTTPRequestHead, _ path: ProxyPath, _ client: String?
+        _ head: HTTPRequestHead, _ path: ProxyPath, _ client: String?, _ record: inout RequestRecord
     ) throws(ProxyError) -> Admission {
         if let host = head.headers.first(name: "host"), !answersTo(host) { throw .unknownHost(host) }
         guard !path.hasDots else {
@@ -52,11 +55,15 @@ struct ServerProxyPolicy: ProxyPolicy {
         guard Route.isSandboxID(path.sandbox) else { throw unknown }
         switch directory.lookup(sandbox: path.sandbox, port: port) {
         case .found(let backend):
+            record.found(path.sandbox, port)
             try check(head, path, backend.credentialHash, client)
+            record.isAdmitted = true
             directory.accessed(sandbox: path.sandbox, renew: !head.skipsRenewal)
             return .proxy(ProxyTarget(backend: backend, target: path.target, mount: path.mount))
         case .notReady(let reason, let hash, _):
+            record.found(path.sandbox, port)
             try check(head, path, hash, client)
+            record.isAdmitted = true
             throw .notReady(reason)
         case .unknown: throw unknown
         case .unavailable: throw .noDirectory

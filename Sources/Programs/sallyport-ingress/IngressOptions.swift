@@ -1,5 +1,6 @@
 import ArgumentParser
 import FoundationEssentials
+import HTTPServer
 import Ingress
 import Redis
 import SecureAccess
@@ -59,6 +60,7 @@ struct IngressOptions: ParsableArguments {
     @Option(help: "A file of this gateway's own in which used one-time routes are kept; without it they open nothing.")
     var oneTimeFile: String?
     @Option(help: "How log lines look: text or json.") var logFormat = "text"
+    @Option(help: "Requests that get a line in the log: off, errors or all.") var accessLog = AccessLogMode.errors
 
     static let switches: Set<String> = ["--renew-intent-enabled"]
 
@@ -94,6 +96,7 @@ struct IngressOptions: ParsableArguments {
         var limits = TrafficLimits()
         (limits.clientRate, limits.clientBurst, limits.clientConnections) = (clientRate, clientBurst, clientConnections)
         (limits.routeRate, limits.routeBurst, limits.sandboxConcurrency) = (routeRate, routeBurst, sandboxConcurrency)
+        limits.maxBody = maxBodyBytes
         return limits
     }
 
@@ -115,3 +118,5 @@ struct IngressOptions: ParsableArguments {
         return settings
     }
 }
+
+extension AccessLogMode: ExpressibleByArgument {}

@@ -79,7 +79,7 @@ struct Command: ParsableCommand {
         configuration.tls = tls.listener(host: options.host)
         configuration.acceptsVersion1 = options.secureAccessV1 == .accept
         configuration.traffic = options.traffic
-        configuration.limits.maxBody = options.maxBodyBytes
+        configuration.accessLog = options.accessLog
         configuration.trustedProxies = TrustedProxies(options.trustedProxies) ?? .none
         configuration.tellsIdentity = options.identityHeader
         configuration.cookies = options.cookies

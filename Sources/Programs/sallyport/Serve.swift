@@ -153,7 +153,11 @@ struct IngressCommand: ParsableCommand {
             let gateway = try await IngressProgram(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
             Console.say("the gateway listens on \(program.settings.gateway.host):\(gateway.port)\n")
-            return Program.Running { await gateway.shutdown() }
+            return Program.Running {
+                await gateway.shutdown()
+            } change: {
+                gateway.change(to: $0)
+            }
         }
     }
 }

@@ -4,6 +4,12 @@ import Synchronization
 
 /// What is asked of the engine before a sandbox is made.
 extension DockerRuntime {
+    package func checkReady() async throws(RuntimeError) {
+        do throws(EngineFailure) { try await engine.send(EngineCall("GET", "_ping")) } catch {
+            throw RuntimeError(error, "asking the engine whether it serves")
+        }
+    }
+
     /// Whether the engine has the runtime that sandboxes are to have; asked once of each engine that answers.
     func checkRuntime() async throws(RuntimeError) {
         guard let name = configuration.confinement.runtime, !memory.withLock(\.isRuntimeChecked) else { return }

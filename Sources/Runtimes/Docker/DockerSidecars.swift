@@ -6,6 +6,7 @@ import NetworkPolicy
 import SafeText
 import Spelling
 import System
+import Tracing
 
 #if canImport(Glibc)
     import Glibc
@@ -109,7 +110,8 @@ final class DockerSidecars: Sendable {
         peer.deadlines = ClientDeadlines(connect: 5000, total: 10_000)
         let request = ClientRequest(
             "PUT", "/policy",
-            headers: [("Content-Type", "application/json"), ("OPENSANDBOX-EGRESS-AUTH", place.token)],
+            headers: [("Content-Type", "application/json"), ("OPENSANDBOX-EGRESS-AUTH", place.token)]
+                + CurrentRequest.fields,
             body: .bytes(policy.encodedJSON(.plain)))
         do throws(HTTPClientError) {
             let answer = try await HTTPClient.shared.send(request, to: peer)

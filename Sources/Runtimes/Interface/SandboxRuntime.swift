@@ -13,6 +13,12 @@ package protocol SandboxRuntime: Sendable {
     /// Checks whether a sandbox with these limits could be created now.
     func admit(_ limits: ResourceLimits) async throws(RuntimeError)
 
+    /// Checks whether what runs sandboxes is there: an engine that answers, a program that can be started.
+    func checkReady() async throws(RuntimeError)
+
+    /// Checks whether the disk has room for another sandbox.
+    func checkSpace() async throws(RuntimeError)
+
     /// Checks whether a sandbox could have these volumes, without making any; only if `capabilities.volumes` is true.
     /// - Parameter caller: as `SandboxSpec.caller`.
     func admit(_ volumes: [SandboxVolume], for caller: String?) async throws(RuntimeError)
@@ -105,6 +111,8 @@ package protocol SandboxRuntime: Sendable {
 
 extension SandboxRuntime {
     package func admit(_ limits: ResourceLimits) async throws(RuntimeError) {}
+    package func checkReady() async throws(RuntimeError) {}
+    package func checkSpace() async throws(RuntimeError) {}
     package func admit(_ volumes: [SandboxVolume], for caller: String?) async throws(RuntimeError) {
         if !volumes.isEmpty { throw .unsupported("a volume") }
     }

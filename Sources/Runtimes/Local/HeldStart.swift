@@ -50,7 +50,7 @@ extension HeldStart {
             answer = try await ActiveSpan.within("execd POST /internal/init", .client) {
                 () async throws(HTTPClientError) in
                 let request = ClientRequest(
-                    "POST", "/internal/init", headers: headers + (ActiveSpan.current?.context.fields ?? []),
+                    "POST", "/internal/init", headers: headers + CurrentRequest.fields,
                     body: .bytes(body))
                 return try await HTTPClient.shared.send(request, to: asked)
             }

@@ -17,7 +17,7 @@ extension LocalEngine {
             // The last thing that a create makes: nothing else refuses it after a folder or volume was made for it.
             let mounts = try await mounts(record, folder, bucketKeys)
             let span = ActiveSpan.current
-            try await threads.run { [self] () throws(RuntimeError) in
+            try await threads.runForRequest { [self] () throws(RuntimeError) in
                 try start(record, folder, mounts, in: span)
             }
         }

@@ -1,6 +1,7 @@
 import Netfilter
 import Synchronization
 import System
+import Tracing
 
 #if canImport(Glibc)
     import Glibc
@@ -143,7 +144,7 @@ extension LocalEngine {
     func offPool<Result: Sendable>(
         _ id: String, _ pool: WorkerPool? = nil, _ body: @escaping @Sendable () throws(RuntimeError) -> Result
     ) async throws(RuntimeError) -> Result {
-        try await alone(id) { () async throws(RuntimeError) in try await (pool ?? threads).run(body) }
+        try await alone(id) { () async throws(RuntimeError) in try await (pool ?? threads).runForRequest(body) }
     }
 
     /// One at a time for each sandbox. Others are refused, not kept waiting.

@@ -162,6 +162,14 @@ package final class LocalEngine: Sendable {
         try reserve.check()
     }
 
+    /// Checks whether the programs are still there that a start needs.
+    func checkPrograms() throws(RuntimeError) {
+        guard access(configuration.execdPath, X_OK) == 0 else { throw .missingExecd(configuration.execdPath) }
+        guard access(runtime.executable, X_OK) == 0 else {
+            throw .system(action: "starting \(runtime.executable)", reason: String(cString: strerror(errno)))
+        }
+    }
+
     /// Sets which folders of the machine sandboxes may be given from now on, and how large a named volume is by default.
     package func changeStorage(_ storage: StorageConfiguration) {
         volumes.change(allowed: storage.allowedHostPaths, defaultBytes: storage.defaultBytes)

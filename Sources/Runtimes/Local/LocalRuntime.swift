@@ -52,6 +52,9 @@ package final class LocalRuntime: SandboxRuntime {
 
     package func admit(_ limits: ResourceLimits) async throws(RuntimeError) { try await engine.admit(limits) }
 
+    package func checkReady() async throws(RuntimeError) { try engine.checkPrograms() }
+    package func checkSpace() async throws(RuntimeError) { try engine.reserve.check() }
+
     package func admit(_ volumes: [SandboxVolume], for caller: String?) async throws(RuntimeError) {
         try await engine.admit(volumes, for: caller)
     }

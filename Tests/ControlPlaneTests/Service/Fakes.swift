@@ -285,6 +285,9 @@ final class FakeStore: ServerStore {
     var sandboxes: any RecordTable<Sandbox> { sandboxTable }
     var snapshots: any RecordTable<Snapshot> { snapshotTable }
     var pools: any RecordTable<Pool> { poolTable }
+    func checkWrite() async throws(StoreError) {
+        if sandboxTable.failing.withLock({ $0 }) { throw StoreError(path: "memory", reason: "told to fail") }
+    }
 }
 
 /// A server without sockets, processes or files.
@@ -308,7 +311,7 @@ struct House {
         apiKey: String? = House.apiKey, patience: Duration = .seconds(20), imageInterval: Duration = .seconds(3600),
         maxTimeout: Int = RequestLimits.maxLife, creates: CreateLimits = CreateLimits(), failuresKept: Int = 3600,
         pages: APIPages? = APIPages(folder: nil), keys: APIKeys = .none, tenants: Tenants? = nil,
-        audit: RequestAudit? = nil, renewals: RouteTable.Renewals? = nil
+        audit: RequestAudit? = nil, accessLog: AccessLog? = nil, renewals: RouteTable.Renewals? = nil
     ) throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
@@ -331,6 +334,7 @@ struct House {
             patience: patience, pools: pools, creates: creates, failuresKept: failuresKept,
             execdToken: { routes.execdToken(of: $0) }
         ) { routes.set($0, $1) }
+        let (store, runtime) = (everything, runtime)
         api = LifecycleAPI(
             service: service,
             endpoints: EndpointResolver(
@@ -341,7 +345,17 @@ struct House {
                 directory: routes, group: MultiThreadedEventLoopGroup.singleton,
                 codes: .init(sandboxNotFound: "DOCKER::SANDBOX_NOT_FOUND", invalidPort: "DOCKER::INVALID_PORT"),
                 logger: logger),
-            logger: logger, pages: pages, audit: audit, metricsText: { "metrics" })
+            logger: logger,
+            readiness: Readiness([
+                ReadinessCheck("runtime") {
+                    do throws(RuntimeError) { try await runtime.checkReady() } catch { return "\(error)" }
+                    return nil
+                },
+                ReadinessCheck("store") {
+                    do throws(StoreError) { try await store.checkWrite() } catch { return "\(error)" }
+                    return nil
+                },
+            ]), pages: pages, audit: audit, accessLog: accessLog, metricsText: { "metrics" })
     }
 
     private static func guards(_ runtime: FakeRuntime, _ egress: FakeEgress) -> SandboxGuards {

@@ -383,7 +383,7 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
 
     @Test func `limits, proxies, the directory and Redis are off until they are set`() throws {
         let none = Settings().gateway
-        #expect(none.traffic == .none && none.trustedProxies == .none && none.directory == nil && none.maxBody == nil)
+        #expect(none.traffic == .none && none.trustedProxies == .none && none.directory == nil)
         #expect(none.tellsIdentity && !none.cookies && Settings().renewal.redis == nil)
         let read = try settings(
             """
@@ -405,7 +405,7 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
             """)
         #expect(!read.gateway.tellsIdentity && read.gateway.cookies && read.gateway.trustedProxies != .none)
         #expect(read.gateway.traffic.clientRate == 5 && read.gateway.traffic.sandboxConcurrency == 7)
-        #expect(read.gateway.maxBody == 9 && read.gateway.directory?.description == "127.0.0.1:28889")
+        #expect(read.gateway.traffic.maxBody == 9 && read.gateway.directory?.description == "127.0.0.1:28889")
         let redis = try #require(read.renewal.redis)
         #expect(redis.address.password == "hush" && redis.workers == 8 && redis.queue == "opensandbox:renew:intent")
         #expect(try settings("[renew_intent]\nredis.dsn = \"redis://h\"").renewal.redis == nil)

@@ -342,7 +342,7 @@ import Testing
     @Test func `a body beyond the limit is 413, whether it says so or not`() async throws {
         let head = "POST / HTTP/1.1\r\nHost: h\r\nOpenSandbox-Ingress-To: open-80\r\n"
         try await run {
-            $0.limits.maxBody = 4
+            $0.traffic.maxBody = 4
         } _: { address, backend, _ async throws in
             #expect(try await status(address, head + "Content-Length: 5\r\n\r\nxbody") == "413")
             #expect(backend.received.isEmpty)

@@ -69,6 +69,7 @@ extension ProxyLimits {
 func withGateway<Result: Sendable>(
     _ directory: TestDirectory, mode: RouteMode = .header(), keys: KeyRing? = nil, limits: ProxyLimits = .patient,
     failures: FailureBudget.Limits = FailureBudget.Limits(), tracer: Tracer? = nil,
+    accessLog: AccessLogMode = .off, logger: Logger = Logger(label: "test"),
     _ body: @Sendable (SocketAddress) async throws -> Result
 ) async throws -> Result {
     var configuration = GatewayConfiguration(mode: mode, keys: keys.map { LiveKeys($0) })
@@ -77,9 +78,10 @@ func withGateway<Result: Sendable>(
     configuration.limits = limits
     configuration.failures = failures
     configuration.tracer = tracer
+    configuration.accessLog = accessLog
     let gateway = Gateway(
         configuration: configuration, directory: directory, group: MultiThreadedEventLoopGroup.singleton,
-        logger: Logger(label: "test"))
+        logger: logger)
     let address = try await gateway.start()
     do {
         let result = try await body(address)

@@ -47,6 +47,40 @@ import Testing
         #expect(budget.connect("192.0.2.1"))
     }
 
+    @Test func `limits change while they are used, and none is lost or counted twice`() {
+        let clock = Clock()
+        let budget = budget(clock) { ($0.clientRate, $0.clientBurst) = (1, 2) }
+        var limits = TrafficLimits()
+        (limits.clientRate, limits.clientBurst) = (1, 2)
+        #expect(budget.request(of: "192.0.2.1") == nil && budget.request(of: "192.0.2.1") == nil)
+        limits.maxBody = 9
+        budget.change(limits)
+        #expect(budget.request(of: "192.0.2.1") != nil, "the same rate is not given anew")
+        #expect(budget.maxBody == 9)
+        limits.clientBurst = 3
+        budget.change(limits)
+        #expect(budget.request(of: "192.0.2.1") == nil)
+        budget.change(.none)
+        #expect(budget.maxBody == nil)
+        for _ in 0..<100 { #expect(budget.request(of: "192.0.2.1") == nil) }
+    }
+
+    @Test func `what was open before a limit was set takes no place from others when it ends`() {
+        let budget = budget(Clock()) { _ in }
+        #expect(budget.connect("192.0.2.1") && !budget.begin("i"))
+        var limits = TrafficLimits()
+        (limits.clientConnections, limits.sandboxConcurrency) = (1, 1)
+        budget.change(limits)
+        #expect(!budget.connect("192.0.2.1"), "connections count, whenever they were opened")
+        budget.disconnect("192.0.2.1")
+        #expect(budget.connect("192.0.2.1"))
+        #expect(budget.begin("i") && budget.request(for: "s", 1, incarnation: "i") != nil)
+        budget.change(.none)
+        budget.end("i")
+        budget.change(limits)
+        #expect(budget.request(for: "s", 1, incarnation: "i") == nil, "its end is counted without a limit, too")
+    }
+
     @Test func `without limits nothing is counted`() {
         let budget = budget(Clock()) { _ in }
         for _ in 0..<1000 {
