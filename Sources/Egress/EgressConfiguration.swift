@@ -23,6 +23,7 @@ package struct EgressConfiguration: Sendable {
     package var alwaysDeny: [CIDRBlock]
     /// The most rules in one policy.
     package var maxRules: Int
+    package static let usualMaxRules = 4096
     /// The presets that policies may name.
     package var presets: Presets
     /// The largest request body of the policy API, in bytes.
@@ -37,6 +38,8 @@ package struct EgressConfiguration: Sendable {
     package var budgets: EgressBudgets
     /// Other resolvers that are blocked in every sandbox, before its policy applies.
     package var resolverBlock = ResolverBlock()
+    /// The operator's lists, in front of every policy; nil for none.
+    package var lists: OperatorLists?
     /// Receives every decision. Its creator closes it.
     package var auditLog: AuditLog?
     /// Receives denied names. Its creator closes it.
@@ -61,7 +64,7 @@ package struct EgressConfiguration: Sendable {
     package init(
         stateDirectory: String, socketPath: String, adminSocketPath: String? = nil, dns: DNSConfiguration,
         internalZones: [DomainName] = [], alwaysDeny: [CIDRBlock] = EgressConfiguration.neverOpen,
-        maxRules: Int = 4096, presets: Presets = .none, maxBodyBytes: Int = 1 << 20, maxLearnedAddresses: Int = 65536,
+        maxRules: Int = EgressConfiguration.usualMaxRules, presets: Presets = .none, maxBodyBytes: Int = 1 << 20, maxLearnedAddresses: Int = 65536,
         minimumLifetime: UInt32 = 60, lifetimeGrace: UInt32 = 30, budgets: EgressBudgets = EgressBudgets(),
         flowCheck: FlowCheckSettings? = nil
     ) {

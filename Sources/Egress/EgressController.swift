@@ -56,4 +56,7 @@ package protocol EgressInspector: Sendable {
     func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion
 
     func events(_ id: String) async throws(EgressError) -> EventLog
+
+    /// All that decides what the sandbox reaches, in order.
+    func effectivePolicy(_ id: String) async throws(EgressError) -> EffectivePolicy
 }

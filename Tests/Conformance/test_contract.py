@@ -47,7 +47,7 @@ ROUTES = [
     ("GET", f"/sandboxes/{UNKNOWN}/networkpolicy"), ("PUT", f"/sandboxes/{UNKNOWN}/networkpolicy"),
     ("PATCH", f"/sandboxes/{UNKNOWN}/networkpolicy"), ("DELETE", f"/sandboxes/{UNKNOWN}/networkpolicy"),
     ("GET", f"/sandboxes/{UNKNOWN}/networkpolicy/explain"), ("GET", f"/sandboxes/{UNKNOWN}/networkpolicy/suggestion"),
-    ("GET", f"/sandboxes/{UNKNOWN}/networkpolicy/events"),
+    ("GET", f"/sandboxes/{UNKNOWN}/networkpolicy/events"), ("GET", f"/sandboxes/{UNKNOWN}/networkpolicy/effective"),
     ("POST", "/v1/metrics/events"), ("GET", "/metrics"),
 ]
 
@@ -81,7 +81,7 @@ RENEW = later(3600)
     ("PATCH", "/networkpolicy", [{"action": "allow", "target": "a.example"}]),
     ("DELETE", "/networkpolicy", ["a.example"]), ("POST", "/snapshots", {}),
     ("GET", "/networkpolicy/explain?target=a.example", None), ("GET", "/networkpolicy/suggestion", None),
-    ("GET", "/networkpolicy/events", None), ("GET", "/networkpolicy/events?limit=1", None),
+    ("GET", "/networkpolicy/effective", None), ("GET", "/networkpolicy/events", None), ("GET", "/networkpolicy/events?limit=1", None),
 ])
 def test_an_unknown_sandbox_is_not_found(api, prefix, method, path, body):
     answer = api.request(method, f"{prefix}/sandboxes/{UNKNOWN}{path}", json=body)

@@ -34,6 +34,12 @@ extension LifecycleAPI {
         }
     }
 
+    /// `…/effective`
+    func effectivePolicy(_ id: String) async throws(APIError) -> Reply {
+        try await looking(id) { (guards) async throws(EgressError) in .encodedJSON(.ok, try await guards.effective(id))
+        }
+    }
+
     /// `…/events`: a stream, which ends when the key is revoked; with `limit` or `after` a page.
     func policyEvents(_ id: String, _ request: HTTPRequest) async throws(APIError) -> Reply {
         try await looking(id) { [self] (guards) async throws(EgressError) in

@@ -45,6 +45,7 @@ extension LifecycleAPI {
         let policy = one + "/networkpolicy"
         on(.GET, policy + "/explain", .read) { [self] in try await explanation($0.id, $0.request) }
         on(.GET, policy + "/suggestion", .read) { [self] in try await suggestion($0.id) }
+        on(.GET, policy + "/effective", .read) { [self] in try await effectivePolicy($0.id) }
         on(.GET, policy + "/events", .read) { [self] in try await policyEvents($0.id, $0.request) }
         on(.GET, one + "/endpoints/{port}") { [self] in
             try await endpoint($0.id, $0["port"], $0.request, isVersioned: !prefix.isEmpty)

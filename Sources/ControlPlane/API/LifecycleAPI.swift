@@ -72,7 +72,11 @@ final class LifecycleAPI: Sendable {
 
     var limits: RequestLimits {
         var limits = fixedLimits
-        limits.maxTimeout = rules.current.maxTimeout
+        let rules = rules.current
+        limits.maxTimeout = rules.maxTimeout
+        if let policies = rules.policies {
+            (limits.presets, limits.defaultPolicy) = (policies.presets, policies.standard)
+        }
         return limits
     }
     var publicHost: String? { rules.current.publicHost }

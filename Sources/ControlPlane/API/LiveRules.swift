@@ -9,18 +9,21 @@ struct APIRules: Sendable {
     var callers: CallerRules
     /// The most seconds from now to a sandbox's end, at creation and at renewal.
     var maxTimeout = RequestLimits.maxLife
+    /// nil: those that the API was made with.
+    var policies: OperatorPolicies?
 
     init(apiKey: String?, publicHost: String? = nil, callers: CallerRules, maxTimeout: Int = RequestLimits.maxLife) {
         (self.apiKey, self.publicHost, self.callers, self.maxTimeout) = (apiKey, publicHost, callers, maxTimeout)
     }
 
     /// - Parameter apiKey: the one in force, configured or stored.
-    init(_ server: Settings.Server, apiKey: String?) {
+    init(_ server: Settings.Server, apiKey: String?, policies: OperatorPolicies? = nil) {
         self.init(
             apiKey: apiKey, publicHost: server.publicHost,
             callers: CallerRules(
                 names: HostNames(server.ownNames), origins: server.allowedOrigins, asksForKey: apiKey != nil),
             maxTimeout: server.maxSandboxTimeout)
+        self.policies = policies
     }
 }
 

@@ -26,6 +26,7 @@ package struct ServerCheckup: Sendable {
             return
         }
         var found = [CheckupFinding(.ok, "configuration", "can be used")]
+        found.append(Self.policies(settings))
         found += Self.machine(settings)
         found +=
             [Self.addresses(settings.local), Self.clock(now, ["/proc/self/exe", settings.database])]
@@ -43,6 +44,16 @@ package struct ServerCheckup: Sendable {
             if let remedy = finding.remedy { table.add([" ", " ", "→ " + remedy]) }
         }
         return table.text
+    }
+
+    /// The operator's files about policies.
+    private static func policies(_ settings: Settings) -> CheckupFinding {
+        do {
+            _ = (try OperatorPolicies(settings), try EgressPlane.lists(settings))
+            return CheckupFinding(.ok, "policies", "presets, default policy and lists can be used")
+        } catch {
+            return CheckupFinding(.problem, "policies", "\(error)", remedy: "mend the file; a server would not start")
+        }
     }
 
     private static func machine(_ settings: Settings) -> [CheckupFinding] {

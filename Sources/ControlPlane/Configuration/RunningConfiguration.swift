@@ -47,7 +47,8 @@ package final class RunningConfiguration: Sendable {
     }
 
     /// Reads the file again, says in the log what has become of it, and takes what may change.
-    /// - Returns: the settings in force now; nil if none of them changed.
+    /// - Returns: the settings in force now, also where none has changed, since a file that one names may be another now;
+    ///   nil where they cannot be used.
     package func reload(_ logger: Logger) -> Settings? {
         do throws(ConfigurationError) {
             let found = try Settings.tree(path: path, environment: environment)
@@ -67,7 +68,7 @@ package final class RunningConfiguration: Sendable {
             logger.info(
                 "configuration read again",
                 metadata: ["changed": "\(change.taken.isEmpty ? "nothing" : change.taken.joined(separator: ", "))"])
-            return change.taken.isEmpty ? nil : settings
+            return settings
         } catch {
             logger.error(
                 "the configuration cannot be used: nothing of it was taken", metadata: ["error": "\(error)"])

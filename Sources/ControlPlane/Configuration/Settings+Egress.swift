@@ -93,8 +93,18 @@ extension Settings {
             SettingKey(
                 "unchecked_ports", "a list of ports", default: "[]",
                 "in that mode: ports of learned addresses for what is neither TLS nor HTTP"),
+            path(
+                "default_policy", "the absolute path of a file", \.egress.defaultPolicy,
+                "the policy of sandboxes that are created without one, as JSON; absent: they reach everything outside"
+            ).live,
+            path(
+                "rules_dir", "the absolute path of a folder", \.egress.rulesFolder,
+                "with deny.always and allow.always, which outrank every policy and are read anew when they change"),
             .optionalText(
                 "presets", "a folder", \.egress.presets, "of presets; absent: looked for beside the program"),
+            path(
+                "own_presets", "the absolute path of a folder", \.egress.ownPresets,
+                "of presets of your own, beside those"),
             .flag(
                 "block_dot", \.egress.blocksDNSOverTLS,
                 "true: port 853 (DNS over TLS and QUIC) is closed whatever policies say"),
@@ -162,6 +172,17 @@ extension Settings {
             name, budgetValues, default: "\(EgressBudgets()[keyPath: place])", summary
         ) { (value, settings) throws(ConfigurationError) in
             settings.egress.budgets[keyPath: place] = try value.integer(in: 0...EgressBudgets.most)
+        }
+    }
+
+    /// "" counts as absent.
+    private static func path(
+        _ name: String, _ values: String, _ place: any WritableKeyPath<Settings, String?> & Sendable, _ summary: String
+    ) -> SettingKey {
+        SettingKey(name, values, example: "\"\"", summary) { (value, settings) throws(ConfigurationError) in
+            let path = try value.textOrNothing()
+            guard path?.hasPrefix("/") != false else { throw value.wrong() }
+            settings[keyPath: place] = path
         }
     }
 

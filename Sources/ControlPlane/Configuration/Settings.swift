@@ -157,6 +157,12 @@ package struct Settings: Sendable {
         package var isExternal = false
         /// Folder of the presets; nil: searched beside the program.
         package var presets: String?
+        /// Folder of the operator's own, beside them; nil for none.
+        package var ownPresets: String?
+        /// The policy of sandboxes that are created without one; nil: they reach everything outside.
+        package var defaultPolicy: String?
+        /// Folder of the operator's lists; nil for none.
+        package var rulesFolder: String?
         package var budgets = EgressBudgets()
         /// Whether the limit of connections is the default share of the machine's (`ConnectionShare`).
         package var sharesConnections = true
@@ -254,7 +260,7 @@ package struct Settings: Sendable {
         let optional: [String?] = [
             file, server.auditLog, server.pages, docker.certificates, local.execd, local.baseImage, local.codeImage,
             egress.auditLog,
-            egress.presets, log.file?.path, tenants,
+            egress.presets, egress.ownPresets, egress.defaultPolicy, egress.rulesFolder, log.file?.path, tenants,
         ]
         let always = [local.stateDirectory, local.runDirectory, storage.bucketRoot, database]
         return always + certificates + optional.compactMap { $0 }

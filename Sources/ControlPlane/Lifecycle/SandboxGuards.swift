@@ -83,6 +83,8 @@ extension SandboxGuards: EgressQuestions {
 
     func suggested(_ id: String) async throws(EgressError) -> [UInt8] { try await answering(id).suggested(id) }
 
+    func effective(_ id: String) async throws(EgressError) -> [UInt8] { try await answering(id).effective(id) }
+
     func eventPage(_ id: String, _ query: EventQuery) async throws(EgressError) -> [UInt8] {
         try await answering(id).eventPage(id, query)
     }

@@ -111,7 +111,7 @@ extension SandboxService {
                 placement = try await runtime.begin(
                     SandboxUse(
                         id: id, entrypoint: request.entrypoint, environment: request.environment,
-                        policy: request.policy ?? .allowAll))
+                        policy: request.effectivePolicy))
             case .cold:
                 placement = try await runtime.create(spec(id, request, caller)) { stage in
                     if stage == .imageReady { gotImage() }
@@ -149,7 +149,7 @@ extension SandboxService {
         SandboxSpec(
             id: id, source: request.source, entrypoint: request.entrypoint,
             environment: request.poolEnvironment.merging(request.environment) { _, asked in asked },
-            limits: request.limits, policy: request.policy ?? .allowAll,
+            limits: request.limits, policy: request.effectivePolicy,
             labels: SandboxLabels(owner: owner, id: id, metadata: request.metadata), execdToken: execdToken(id),
             isolates: request.extensions[Sandbox.isolationExtension] == "enable", caller: caller,
             volumes: request.volumes,

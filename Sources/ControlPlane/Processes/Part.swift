@@ -56,8 +56,8 @@ extension Part {
         case .egress:
             let audit = settings.egress.auditLog.map { [$0.folder] } ?? []
             return Confinement.Reach(
-                readable: Self.system + Installation.current.presetFolders(settings.egress.presets)
-                    + [settings.namespaceDirectory],
+                readable: Self.system + Installation.current.presetFolders(settings.egress)
+                    + (settings.egress.rulesFolder.map { [$0] } ?? []) + [settings.namespaceDirectory],
                 writable: [settings.guardFolder] + audit, listens: true)
         case .server: return nil
         case .gateway: return Confinement.Reach(readable: Self.system, folder: folder)

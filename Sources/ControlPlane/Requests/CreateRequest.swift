@@ -26,7 +26,10 @@ struct CreateRequest: Sendable {
     /// The variables of its pool's template, which `environment` goes over.
     var poolEnvironment: [ExactName: String] = [:]
     var platform: Platform?
+    /// As it was asked for; nil if the request has none.
     var policy: Policy?
+    /// What the sandbox gets: the operator's default where none was asked for.
+    var effectivePolicy: Policy
     var secureAccess: Bool
     var volumes: [SandboxVolume]
     /// Of volumes that are buckets, by the volume's name.
@@ -120,6 +123,7 @@ struct CreateRequest: Sendable {
         self.limits = try ResourceLimits(
             resources: (resources ?? [:]).compactMapValues { $0 }, hasGPUs: serverLimits.capabilities.gpu)
         policy = try Self.policy(fields, serverLimits)
+        effectivePolicy = policy ?? serverLimits.defaultPolicy ?? .allowAll
         (self.volumes, bucketKeys) = ([], [:])
         try checkRules(serverLimits)
         (self.volumes, bucketKeys) = try VolumeRequest.checked(volumes)
@@ -252,6 +256,8 @@ struct RequestLimits: Sendable {
     /// The most seconds from now to a sandbox's end, at creation and at renewal; up to `maxLife`.
     var maxTimeout = maxLife
     var presets = Presets.none
+    /// Of requests without one; nil: such a sandbox reaches everything outside.
+    var defaultPolicy: Policy?
     var capabilities = LocalRuntime.capabilities
     var codes = RuntimeCodes.docker
     /// Ports that are published of every sandbox.

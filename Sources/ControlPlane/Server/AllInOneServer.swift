@@ -6,6 +6,7 @@ import Ingress
 import Logging
 import NIOCore
 import NIOPosix
+import NetworkPolicy
 import Observability
 import Runtimes
 import SecureAccess
@@ -60,9 +61,11 @@ package final class AllInOneServer: Sendable {
         let exports = try Telemetry.exports(
             settings, metrics, environment: ProcessInfo.processInfo.environment, logger: logger)
         configuration.tracer = exports.tracer
-        let rules = LiveRules(APIRules(settings.server, apiKey: secrets.apiKey))
+        let rules = LiveRules(
+            APIRules(settings.server, apiKey: secrets.apiKey, policies: try OperatorPolicies(settings)))
         self.rules = rules
         accessLog = AccessLog(settings.server.accessLog, logger: logger)
+        if !settings.egress.isExternal { configuration.lists = try EgressPlane.lists(settings) }
         node = settings.egress.isExternal ? nil : try await EgressNode(configuration: configuration, logger: logger)
         if let node { Telemetry.collect(node, into: metrics) }
         let isAway = handover.flatMap { $0.isRunning(.egress) ? { @Sendable in health.isAway(.egress) } : nil }
@@ -79,8 +82,10 @@ package final class AllInOneServer: Sendable {
                 ? .init(interval: .seconds(settings.renewal.interval)) {
                     renewals.ask($0, min($1, rules.current.maxTimeout))
                 } : nil)
-        let guards = SandboxGuards(runtime: runtime, machine: controller) { [presets = configuration.presets] in
-            SidecarPolicy(of: $0, host: $1.host, port: $1.port, token: $1.token, presets: presets)
+        let guards = SandboxGuards(runtime: runtime, machine: controller) {
+            SidecarPolicy(
+                of: $0, host: $1.host, port: $1.port, token: $1.token,
+                presets: rules.current.policies?.presets ?? .none)
         }
         let store = try SQLiteStore(path: settings.database)
         let pools = WarmPools(
@@ -196,8 +201,9 @@ package final class AllInOneServer: Sendable {
 
     /// Takes over what may change while it runs (`SettingKey.live`).
     package func change(to settings: Settings, _ logger: Logger) {
+        let policies = policies(settings, logger)
         do throws(ConfigurationError) {
-            rules.replace(with: APIRules(settings.server, apiKey: try Secrets.apiKey(settings)))
+            rules.replace(with: APIRules(settings.server, apiKey: try Secrets.apiKey(settings), policies: policies))
         } catch {
             logger.error("the API key could not be read again; it stays as it was", metadata: ["error": "\(error)"])
         }
@@ -205,6 +211,24 @@ package final class AllInOneServer: Sendable {
         gateway?.change(traffic: settings.gateway.traffic, accessLog: settings.gateway.accessLog)
         service.queue.change(settings.server.creates)
         service.runtime.changeStorage(settings.storage)
+    }
+
+    /// Those of now, or, where one of their files cannot be used, those before it.
+    private func policies(_ settings: Settings, _ logger: Logger) -> OperatorPolicies? {
+        do throws(ConfigurationError) {
+            let policies = try OperatorPolicies(settings)
+            node?.use(policies.presets)
+            logger.info(
+                "presets and default policy read again",
+                metadata: [
+                    "presets": "\(policies.presets.names.count)",
+                    "defaultPolicy": "\(policies.standard.map { "\($0.ruleCount) rules" } ?? "none")",
+                ])
+            return policies
+        } catch {
+            logger.error("the presets and the default policy stay as they were", metadata: ["error": "\(error)"])
+            return rules.current.policies
+        }
     }
 
     /// Stops serving and lets requests finish. Sandboxes keep running, guarded by the kernel, and the next server

@@ -9,7 +9,7 @@ package struct CheckedPolicy: Sendable {
 
     /// - Throws: `PolicyError` for what a create or a change would refuse.
     package init(_ json: [UInt8], _ settings: Settings) throws {
-        let presets = try Installation.current.presets(folder: settings.egress.presets)
+        let presets = Presets(try Installation.current.presetFiles(settings.egress))
         evaluator = PolicyEvaluator(try Policy.decode(json: json, presets: presets))
     }
 

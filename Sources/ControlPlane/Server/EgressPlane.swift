@@ -20,7 +20,7 @@ enum EgressPlane {
         var configuration = EgressConfiguration(
             stateDirectory: settings.guardFolder, socketPath: settings.policySocket,
             adminSocketPath: settings.egressAdminSocket, dns: dns, internalZones: zones + [AnswerFilter.cluster],
-            presets: try Installation.current.presets(folder: settings.egress.presets),
+            presets: Presets(try Installation.current.presetFiles(settings.egress)),
             budgets: settings.egress.budgets)
         if settings.egress.sharesConnections { configuration.budgets.connections = ConnectionShare.standard }
         configuration.internalRanges = settings.egress.internalRanges
@@ -31,6 +31,14 @@ enum EgressPlane {
         configuration.resolverBlock = try resolverBlock(settings)
         configuration.flowCheck = settings.egress.flowCheck
         return configuration
+    }
+
+    /// The operator's lists, for the process that the guard is in.
+    static func lists(_ settings: Settings) throws(ConfigurationError) -> OperatorLists? {
+        guard let folder = settings.egress.rulesFolder else { return nil }
+        do throws(EgressError) { return try OperatorLists(folder: folder, mustExist: true) } catch {
+            throw ConfigurationError("egress.rules_dir: \(error)")
+        }
     }
 
     private static func resolverBlock(_ settings: Settings) throws(ConfigurationError) -> ResolverBlock {

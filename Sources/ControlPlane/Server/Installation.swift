@@ -21,11 +21,19 @@ struct Installation: Sendable {
         throw ConfigurationError("the static execd is not found: run `make execd`, or name it in local.execd")
     }
 
-    /// The presets; none if the folder is not found.
-    func presets(folder: String?) throws(ConfigurationError) -> Presets {
-        guard let found = try policies(folder: folder) else { return .none }
-        do { return try Presets.load(folder: found) } catch {
-            throw ConfigurationError("the presets in \(found): \(error)")
+    /// The presets that come with the program, none if their folder is not found, and the operator's own beside them.
+    func presetFiles(_ egress: Settings.Egress) throws(ConfigurationError) -> [PresetFile] {
+        let found = try policies(folder: egress.presets)
+        if let own = egress.ownPresets, !FileManager.default.fileExists(atPath: own) {
+            throw ConfigurationError("egress.own_presets: there is no folder \(own)")
+        }
+        do throws(EgressError) {
+            let shipped = try found.map { (folder) throws(EgressError) in try PresetFile.all(in: folder) } ?? []
+            return try egress.ownPresets.map { (own) throws(EgressError) in
+                try PresetFile.all(in: own, beside: shipped)
+            } ?? shipped
+        } catch {
+            throw ConfigurationError("the presets: \(error)")
         }
     }
 
@@ -47,8 +55,10 @@ struct Installation: Sendable {
     }
 
     /// Where the presets and what is beside them are, if anywhere.
-    func presetFolders(_ folder: String?) -> [String] {
-        do { return try policies(folder: folder).map { [$0] } ?? [] } catch { return [] }
+    func presetFolders(_ egress: Settings.Egress) -> [String] {
+        let shipped: String?
+        do { shipped = try policies(folder: egress.presets) } catch { shipped = nil }
+        return [shipped, egress.ownPresets].compactMap { $0 }
     }
 
     /// The folder of the API's documents (scripts/api-pages.sh); nil if it is not found.

@@ -4,6 +4,7 @@ import Ingress
 import Logging
 import NIOCore
 import NIOPosix
+import NetworkPolicy
 import Observability
 
 /// The guard in its own process.
@@ -21,6 +22,7 @@ package final class EgressProgram: Sendable {
         locks = try handover == nil ? InstanceLocks.guardAlone(settings) : nil
         adminSocket = settings.egressAdminSocket
         var configuration = try EgressPlane.configuration(settings, logger: logger)
+        configuration.lists = try EgressPlane.lists(settings)
         configuration.metrics = { metrics.prometheusText() }
         configuration.metricsAddress = settings.egress.metricsAddress
         configuration.openListeners.policy = handover?.listeners[ListenerName.policy]
@@ -33,7 +35,18 @@ package final class EgressProgram: Sendable {
         Telemetry.collect(node, into: metrics)
         metrics.collect(ResourceUse(prefix: "egress"))
         export = exports.start()
-        try handover?.follow(logger)
+        try handover?.follow(logger) { [node] in Self.change(node, to: $0, logger) }
+    }
+
+    /// Takes over what may change while it runs: the presets, which may be others in the same folders.
+    package func change(to settings: Settings, _ logger: Logger) { Self.change(node, to: settings, logger) }
+
+    private static func change(_ node: EgressNode, to settings: Settings, _ logger: Logger) {
+        do throws(ConfigurationError) {
+            node.use(Presets(try Installation.current.presetFiles(settings.egress)))
+        } catch {
+            logger.error("the presets stay as they were", metadata: ["error": "\(error)"])
+        }
     }
 
     package func shutdown() async {

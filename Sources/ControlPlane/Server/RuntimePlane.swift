@@ -116,6 +116,9 @@ enum RuntimePlane {
         guard settings.local.gVisor == nil else {
             throw ConfigurationError("\(mode) and secure_runtime.type cannot be had together: leave one out")
         }
+        guard settings.egress.rulesFolder == nil else {
+            throw ConfigurationError("\(mode) has no guard that could enforce egress.rules_dir: leave one out")
+        }
         guard settings.local.ports == nil else {
             throw ConfigurationError(
                 "\(mode) needs no published ports, since what listens in a sandbox listens on this machine: leave [local.ports] out"
@@ -151,7 +154,7 @@ enum RuntimePlane {
         guard egress.placement == .sidecar, let image = egress.image else { return nil }
         return SidecarSettings(
             image: image, network: settings.docker.network, readiness: egress.readiness,
-            variables: try egress.sidecarVariables())
+            variables: try egress.sidecarVariables(), rulesFolder: egress.rulesFolder)
     }
 
     /// - Throws: if the sandboxes' addresses overlap with a network of this machine.

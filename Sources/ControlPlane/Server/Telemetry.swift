@@ -10,6 +10,10 @@ enum Telemetry {
 
     static func collect(_ node: EgressNode, into metrics: MetricsRegistry) {
         metrics.collect { [weak node] in
+            guard let lists = node?.lists else { return [] }
+            return [.init("sallyport_egress_lists_stale", .gauge, lists.problem == nil ? 0 : 1)]
+        }
+        metrics.collect { [weak node] in
             node?.counts(limit: maxSandboxes).flatMap { counts -> [MetricsRegistry.Sample] in
                 let sandbox = [MetricsRegistry.Dimension("sandbox_id", counts.id)]
                 return [

@@ -13,7 +13,7 @@ import NetworkPolicy
 /// - `GET /sandboxes/{id}/token`: the token as text
 /// - `GET /metrics`: Prometheus' text, where the program has metrics
 /// - `GET /ready`: whether it could guard another sandbox, 200 or 503
-/// - `/sandboxes/{id}/policy`, `…/policy/explain`, `…/policy/suggestion`, `/sandboxes/{id}/events`: as the policy API
+/// - `/sandboxes/{id}/policy`, `…/policy/explain`, `…/policy/suggestion`, `…/policy/effective`, `/sandboxes/{id}/events`: as the policy API
 struct AdminAPI: Sendable {
     let node: any NamespaceController
     let policyAPI: PolicyAPI

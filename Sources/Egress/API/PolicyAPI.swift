@@ -20,7 +20,8 @@ package struct PolicyAPI: Sendable {
     let inspector: (any EgressInspector)?
     let maxRules: Int
     let maxBodyBytes: Int
-    let presets: Presets
+    /// Those of now.
+    let presets: @Sendable () -> Presets
     /// The JSON form of policies. Sockets between our own processes use the stored form, which keeps presets' rules.
     var form = PolicyForm.contract
     /// Begins a span for each request; nil: nothing is traced.
@@ -28,7 +29,8 @@ package struct PolicyAPI: Sendable {
     let logger: Logger
 
     package init(
-        controller: any EgressController, maxRules: Int, maxBodyBytes: Int, presets: Presets = .none,
+        controller: any EgressController, maxRules: Int, maxBodyBytes: Int,
+        presets: @autoclosure @escaping @Sendable () -> Presets = .none,
         tracer: Tracer? = nil, logger: Logger
     ) {
         self.controller = controller
@@ -94,6 +96,9 @@ package struct PolicyAPI: Sendable {
         http.on(.GET, prefix + "/policy/suggestion") {
             .encodedJSON(.ok, try await inspector.suggestion(try sandbox($0)).policy.encodedJSON())
         }
+        http.on(.GET, prefix + "/policy/effective") {
+            .encodedJSON(.ok, try await inspector.effectivePolicy(try sandbox($0)).encodedJSON())
+        }
         http.on(.GET, prefix + "/events") { request in
             let id = try sandbox(request), log = try await inspector.events(id)
             guard request.query.isEmpty else {
@@ -106,7 +111,7 @@ package struct PolicyAPI: Sendable {
 
     private func policy(of id: String, _ request: HTTPRequest) async throws -> Reply {
         let change = try PolicyRequest(
-            method: request.method.rawValue, body: try await request.wholeBody(), maxRules: maxRules, presets: presets,
+            method: request.method.rawValue, body: try await request.wholeBody(), maxRules: maxRules, presets: presets(),
             form: form)
         return .status(try await change.perform(on: id, with: controller), form)
     }

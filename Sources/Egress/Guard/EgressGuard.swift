@@ -43,6 +43,7 @@ package final class EgressGuard: Sendable {
     let meter: TrafficMeter?
     /// Nil in tests without a kernel.
     let refusals: RefusalLog?
+    let listsInForce: Mutex<ListsInForce>
     /// Used on the DNS thread only.
     let budgets: Mutex<NameBudgets>
     /// The changes lock. Its value: whether flows may still be open that an earlier change should have ended.
@@ -54,14 +55,17 @@ package final class EgressGuard: Sendable {
 
     /// Installs the record's policy in the kernel, replacing whatever was there; it is in force when this returns.
     /// Learned addresses still in the kernel are judged again and kept if the policy allows them.
-    /// - Parameter operatorRules: for this sandbox, behind those of the settings.
+    /// - Parameters:
+    ///   - operatorRules: for this sandbox, behind those of the settings.
+    ///   - listsVersion: of the lists that these rules are from.
     init(
-        record: GuardRecord, operatorRules: [Rule] = [], dnsPort: UInt16, flowCheck: FlowCheckPoint? = nil,
+        record: GuardRecord, operatorRules: [Rule] = [], listsVersion: Int = 0, dnsPort: UInt16, flowCheck: FlowCheckPoint? = nil,
         surroundings: LinkSurroundings,
         kernel: any KernelRules, settings: GuardSettings, meter: TrafficMeter? = nil,
         refusals: RefusalLog? = nil, logger: Logger
     ) throws(EgressError) {
         self.meter = meter
+        listsInForce = Mutex(ListsInForce(version: listsVersion))
         self.refusals = refusals
         id = record.id
         token = record.token

@@ -138,6 +138,10 @@ final class GuardAudit: Sendable {
         limited(.warning, "learned addresses in use could not be extended") { ["error": "\(error)"] }
     }
 
+    func listsNotInForce(_ error: EgressError) {
+        limited(.error, "the operator's lists cannot be put in force; those before stay") { ["error": "\(error)"] }
+    }
+
     func rollBackFailed(_ error: EgressError) {
         logger.critical("the policy on disk differs from the one in force", metadata: ["error": "\(error)"])
     }

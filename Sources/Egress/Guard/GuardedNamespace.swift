@@ -61,11 +61,11 @@ package final class GuardedNamespace: Sendable {
     /// Enforces the record's policy; it is in force when this returns. The rules are there before the filter answers: a
     /// query that arrives in between waits in the socket.
     /// - Parameters:
-    ///   - operatorRules: for this sandbox, behind those of the settings.
+    ///   - lists: in front of the policy, behind the operator's rules of the settings.
     ///   - kernel: what the guard changes the kernel with, made of the rules of the namespace.
     /// - Throws: `EgressError`; rules that are in the kernel already stay.
     package init(
-        _ record: GuardRecord, operatorRules: [Rule] = [], in place: GuardPlace, settings: GuardSettings,
+        _ record: GuardRecord, lists: OperatorLists? = nil, in place: GuardPlace, settings: GuardSettings,
         services: GuardServices, logger: Logger, kernel: (NamespaceRules) -> any KernelRules = { $0 }
     ) throws(EgressError) {
         let (sockets, surroundings, devices) = try NamespaceRules.inside(place.namespace) { () throws(EgressError) in
@@ -80,8 +80,9 @@ package final class GuardedNamespace: Sendable {
         let meter = try TrafficMeter(
             settings.budgets, namespace: place.namespace, tables: place.tables, shared: place.shared,
             reporting: rules.refusals.reporting)
+        let always = lists?.current
         guardian = try EgressGuard(
-            record: record, operatorRules: operatorRules, dnsPort: sockets.port,
+            record: record, operatorRules: always?.rules.rules ?? [], listsVersion: always?.version ?? 0, dnsPort: sockets.port,
             flowCheck: flowCheck.map { FlowCheckPoint(port: $0.entrance.port, mark: $0.checker.mark) },
             surroundings: place.inbound.widening(surroundings), kernel: kernel(rules), settings: settings, meter: meter,
             refusals: rules.refusals, logger: logger)

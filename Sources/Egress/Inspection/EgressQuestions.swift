@@ -8,6 +8,8 @@ package protocol EgressQuestions: Sendable {
     func explained(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> [UInt8]
     /// JSON: the smallest policy for the names that the sandbox was seen to use.
     func suggested(_ id: String) async throws(EgressError) -> [UInt8]
+    /// JSON: all that decides what the sandbox reaches, in order.
+    func effective(_ id: String) async throws(EgressError) -> [UInt8]
     /// JSON: recent events.
     func eventPage(_ id: String, _ query: EventQuery) async throws(EgressError) -> [UInt8]
     /// Server-sent events.
@@ -26,6 +28,10 @@ extension EgressQuestions where Self: EgressInspector & EgressController {
 
     package func suggested(_ id: String) async throws(EgressError) -> [UInt8] {
         try await suggestion(id).policy.encodedJSON()
+    }
+
+    package func effective(_ id: String) async throws(EgressError) -> [UInt8] {
+        try await effectivePolicy(id).encodedJSON()
     }
 
     package func eventPage(_ id: String, _ query: EventQuery) async throws(EgressError) -> [UInt8] {

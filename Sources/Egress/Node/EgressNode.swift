@@ -20,15 +20,19 @@ package final class EgressNode: NamespaceController {
     private let logger: Logger
     private let servers = Mutex<[HTTPServer]>([])
     private let readiness: Readiness
+    private let presets: Mutex<Presets>
 
     /// Starts the DNS filter, takes over every sandbox that an earlier process guarded, and serves the policy API.
     package init(configuration: EgressConfiguration, logger: Logger) async throws {
         self.configuration = configuration
+        presets = Mutex(configuration.presets)
+        let logger = logger.skipping(configuration.lists)
         self.logger = logger
         services = try GuardServices(dns: configuration.dns, flowCheck: configuration.flowCheck)
         let store = try PolicyStore(folder: configuration.stateDirectory)
         sandboxes = GuardedSandboxes(
-            settings: GuardSettings(configuration), store: store, services: services, logger: logger)
+            settings: GuardSettings(configuration), store: store, lists: configuration.lists, services: services,
+            logger: logger)
         readiness = Readiness([
             ReadinessCheck("state") {
                 await Blocking.attempt { () throws(EgressError) in try store.checkWrite() }
@@ -61,6 +65,9 @@ package final class EgressNode: NamespaceController {
         await configuration.auditLog?.close()
     }
 
+    /// The operator's; nil for none.
+    package var lists: OperatorLists? { configuration.lists }
+
     /// Counts of denials, for at most `limit` sandboxes.
     package func counts(limit: Int) -> [SandboxCounts] {
         sandboxes.guardians.prefix(limit).map { guardian in
@@ -70,6 +77,9 @@ package final class EgressNode: NamespaceController {
                 rules: guardian.record.policy.rules.count)
         }
     }
+
+    /// For policies from now on. Those in force keep the rules that they have.
+    package func use(_ presets: Presets) { self.presets.withLock { $0 = presets } }
 
     func renewLearned() async { await upkeep.renewLearned() }
     func restoreRules() async { await upkeep.restoreRules() }
@@ -133,7 +143,7 @@ package final class EgressNode: NamespaceController {
     private func serve() async throws {
         let api = PolicyAPI(
             controller: self, maxRules: configuration.maxRules, maxBodyBytes: configuration.maxBodyBytes,
-            presets: configuration.presets, tracer: configuration.tracer, logger: logger)
+            presets: self.presets.withLock { $0 }, tracer: configuration.tracer, logger: logger)
         let open = configuration.openListeners
         try await listen(on: open.policy, or: .unix(path: configuration.socketPath, mode: 0o600), api.http)
         if let path = configuration.adminSocketPath {
@@ -167,6 +177,10 @@ extension EgressNode: EgressInspector, EgressQuestions {
 
     package func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion {
         try guardian(of: id).suggestion
+    }
+
+    package func effectivePolicy(_ id: String) async throws(EgressError) -> EffectivePolicy {
+        try guardian(of: id).effectivePolicy(lists)
     }
 
     package func events(_ id: String) async throws(EgressError) -> EventLog { try guardian(of: id).watch.log }

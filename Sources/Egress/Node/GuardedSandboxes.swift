@@ -21,13 +21,16 @@ final class GuardedSandboxes: Sendable {
 
     let settings: GuardSettings
     let store: PolicyStore
+    /// Nil where the operator has none.
+    let lists: OperatorLists?
     private let services: GuardServices
     private let logger: Logger
     private let state = Mutex(State())
 
-    init(settings: GuardSettings, store: PolicyStore, services: GuardServices, logger: Logger) {
+    init(settings: GuardSettings, store: PolicyStore, lists: OperatorLists? = nil, services: GuardServices, logger: Logger) {
         self.settings = settings
         self.store = store
+        self.lists = lists
         self.services = services
         self.logger = logger
     }
@@ -107,7 +110,8 @@ final class GuardedSandboxes: Sendable {
     ) throws(EgressError) {
         let guarded = Guarded(
             namespace: try GuardedNamespace(
-                record, in: GuardPlace(namespace: namespace), settings: settings, services: services, logger: logger),
+                record, lists: lists, in: GuardPlace(namespace: namespace), settings: settings, services: services,
+                logger: logger),
             identity: identity)
         state.withLock { $0.guarded[record.id] = guarded }
     }

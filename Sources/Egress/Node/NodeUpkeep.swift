@@ -5,6 +5,8 @@ import Synchronization
 final class NodeUpkeep: Sendable {
     /// Seconds between two reads of the kernel's budget counters.
     private static let meterInterval = 2.0
+    /// Seconds between two looks at the operator's lists.
+    private static let listsInterval = 0.5
 
     private let sandboxes: GuardedSandboxes
     private let logger: Logger
@@ -21,6 +23,7 @@ final class NodeUpkeep: Sendable {
         repeatedly(every: Double(EgressGuard.renewalInterval)) { await $0.renewLearned() }
         repeatedly(every: Double(EgressGuard.restorationInterval)) { await $0.restoreRules() }
         repeatedly(every: EgressGuard.refusalInterval) { await $0.readRefusals() }
+        if sandboxes.lists != nil { repeatedly(every: Self.listsInterval) { await $0.followLists() } }
         if sandboxes.settings.budgets.limitsTraffic {
             repeatedly(every: Self.meterInterval) { await $0.readMeters() }
         }
@@ -54,6 +57,16 @@ final class NodeUpkeep: Sendable {
     /// Restores the rules of any sandbox that another program has changed.
     func restoreRules() async {
         await forEach { $0.restoreOrReport() }
+    }
+
+    /// Reads the operator's lists where they have changed, and puts them in force in every sandbox.
+    func followLists() async {
+        guard let lists = sandboxes.lists else { return }
+        let (guardians, logger) = (sandboxes.guardians, logger)
+        try? await Blocking.run { () throws(EgressError) in
+            lists.refresh(logger)
+            for guardian in guardians { guardian.follow(lists) }
+        }
     }
 
     private func readRefusals() async { await forEach { $0.readRefusals() } }

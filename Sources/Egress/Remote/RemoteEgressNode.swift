@@ -93,6 +93,10 @@ extension RemoteEgressNode: EgressQuestions {
         try await client.answer(try path(id) + "/policy/suggestion", of: id)
     }
 
+    package func effective(_ id: String) async throws(EgressError) -> [UInt8] {
+        try await client.answer(try path(id) + "/policy/effective", of: id)
+    }
+
     package func eventPage(_ id: String, _ query: EventQuery) async throws(EgressError) -> [UInt8] {
         try await client.answer(try path(id) + "/events" + query.text, of: id)
     }

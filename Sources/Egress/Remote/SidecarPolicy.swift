@@ -80,6 +80,12 @@ extension SidecarPolicy: EgressQuestions {
         }
     }
 
+    package func effective(_ id: String) async throws(EgressError) -> [UInt8] {
+        try await ask(id, for: "list of all that holds") { () async throws(EgressError) in
+            try await client.answer("/policy/effective", of: id)
+        }
+    }
+
     package func eventPage(_ id: String, _ query: EventQuery) async throws(EgressError) -> [UInt8] {
         try await ask(id, for: "events") { () async throws(EgressError) in
             try await client.answer("/events" + query.text, of: id)

@@ -32,8 +32,8 @@ extension Sidecar {
     /// Describes what a sidecar with these settings would do. Reads policy and lists, changes nothing.
     /// - Throws: `EgressError` for a file that cannot be read or is invalid.
     package static func plan(_ configuration: SidecarConfiguration) throws(EgressError) -> String {
-        let policy = try firstPolicy(configuration), always = try always(configuration.rulesFolder)
-        _ = try TargetList.targets(text(.logSkip, configuration.rulesFolder), file: .logSkip)
+        let policy = try firstPolicy(configuration)
+        let always = try OperatorLists.read(configuration.rulesFolder, mustExist: false).rules
         let upstreams = configuration.dns.upstreams.map(\.description).joined(separator: " ")
         let inForce = policy.mode == .observe ? "observed only" : "enforced"
         return """

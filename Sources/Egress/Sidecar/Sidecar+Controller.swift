@@ -45,5 +45,9 @@ extension Sidecar: EgressInspector {
 
     package func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion { guardian.suggestion }
 
+    package func effectivePolicy(_ id: String) async throws(EgressError) -> EffectivePolicy {
+        guardian.effectivePolicy(lists, enforcementMode: configuration.mode.rawValue)
+    }
+
     package func events(_ id: String) async throws(EgressError) -> EventLog { guardian.events }
 }

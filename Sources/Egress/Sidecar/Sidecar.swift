@@ -23,11 +23,10 @@ package struct ClosedNamespace: Sendable {
 package final class Sidecar: EgressController {
     package let configuration: SidecarConfiguration
     let logger: Logger
-    let logSkip: LogSkip
+    package let lists: OperatorLists
     private let guarded: GuardedNamespace
     private let services: GuardServices
     private let tables: NetfilterSocket
-    private let stamps: Mutex<[ChangeStamp?]>
     private let devices = Mutex<[String]>([])
     private let outlets: (audit: AuditLog?, webhook: DenyWebhook?)
     /// For the program's own requests.
@@ -58,15 +57,12 @@ package final class Sidecar: EgressController {
     /// - Throws: `EgressError`; then everything stays as `close()` left it.
     package init(_ closed: ClosedNamespace, configuration: SidecarConfiguration, logger: Logger) throws {
         self.configuration = configuration
-        let rulesFolder = configuration.rulesFolder
-        let stamps = Self.stamps(rulesFolder)
-        let logSkip = LogSkip(try TargetList.targets(Self.text(.logSkip, rulesFolder), file: .logSkip))
-        self.logSkip = logSkip
-        var logger = logger
-        logger.handler = SkippingLogHandler(base: logger.handler, skip: logSkip)
+        let lists = try OperatorLists(folder: configuration.rulesFolder, mustExist: false)
+        self.lists = lists
+        let logger = logger.skipping(lists)
         self.logger = logger
 
-        let always = try Self.always(rulesFolder), policy = try Self.firstPolicy(configuration)
+        let policy = try Self.firstPolicy(configuration)
         var random = SystemRandomNumberGenerator()
         let mark = SocketMark.random()
         let shared = SharedNamespace(filterMark: mark, exemptNameservers: configuration.exemptNameservers)
@@ -92,7 +88,6 @@ package final class Sidecar: EgressController {
         let settings = GuardSettings(common)
         services = try GuardServices(dns: dnsConfiguration, flowCheck: configuration.flowCheck, mark: mark)
         tables = closed.tables
-        self.stamps = Mutex(stamps)
         let beside = RulesBeside()
         var place = GuardPlace(tables: closed.tables)
         place.shared = shared
@@ -103,9 +98,7 @@ package final class Sidecar: EgressController {
             GuardRecord(
                 id: configuration.sandboxID, namespacePath: "/proc/self/ns/net",
                 token: configuration.token ?? PolicyToken.generate(using: &random), policy: policy),
-            operatorRules: always.rules,
-            in: place,
-            settings: settings, services: services, logger: logger
+            lists: lists, in: place, settings: settings, services: services, logger: logger
         ) { SidecarKernel($0, shared: shared, mode: configuration.mode, beside: beside) }
         try services.start()
         guardDevices()
@@ -149,21 +142,8 @@ package final class Sidecar: EgressController {
         guardian.renewOrReport()
         guardian.readMeter()
         guardian.readRefusals()
-        let present = Self.stamps(configuration.rulesFolder)
-        guard stamps.withLock({ $0 != present }) else { return }
-        do throws(EgressError) {
-            let always = try Self.always(configuration.rulesFolder)
-            let skipped = try TargetList.targets(Self.text(.logSkip, configuration.rulesFolder), file: .logSkip)
-            logSkip.replace(skipped)
-            try guardian.replaceOperatorRules(always.rules)
-            logger.notice(
-                "always lists read",
-                metadata: ["denied": "\(always.denied.count)", "allowed": "\(always.allowed.count)"])
-        } catch {
-            logger.error(
-                "the always lists cannot be used; the previous ones stay in force", metadata: ["error": "\(error)"])
-        }
-        stamps.withLock { $0 = present }
+        lists.refresh(logger)
+        guardian.follow(lists)
     }
 
     /// Blocks packet sockets on every device.
@@ -189,7 +169,7 @@ package final class Sidecar: EgressController {
     var token: String { guardian.token }
 
     static func firstPolicy(_ configuration: SidecarConfiguration) throws(EgressError) -> Policy {
-        guard let path = configuration.policyFile, let bytes = try SidecarFiles.read(path) else {
+        guard let path = configuration.policyFile, let bytes = try OperatorFile.read(path) else {
             return configuration.rules
         }
         do throws(PolicyError) {
@@ -199,17 +179,5 @@ package final class Sidecar: EgressController {
             throw .invalidPolicy("\(path): \(error)")
         }
         throw .invalidPolicy("\(path): it has more than \(configuration.maxRules) rules")
-    }
-
-    static func always(_ folder: String) throws(EgressError) -> AlwaysRules {
-        try AlwaysRules(deny: text(.deny, folder), allow: text(.allow, folder))
-    }
-
-    static func text(_ file: SidecarFile, _ folder: String) throws(EgressError) -> String {
-        String(decoding: try SidecarFiles.read(folder + "/" + file.rawValue) ?? [], as: UTF8.self)
-    }
-
-    private static func stamps(_ folder: String) -> [ChangeStamp?] {
-        SidecarFile.allCases.map { ChangeStamp(folder + "/" + $0.rawValue) }
     }
 }

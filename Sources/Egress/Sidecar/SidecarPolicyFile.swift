@@ -1,5 +1,4 @@
 import Egress
-import Glibc
 import NetworkPolicy
 import System
 
@@ -11,20 +10,5 @@ struct SidecarPolicyFile: RecordStore {
         guard let path else { return .nothing }
         let content = record.policy.encodedJSON() + [UInt8(ascii: "\n")]
         return .whole(try .staged(content, for: path, synchronizes: true), then: {})
-    }
-}
-
-/// The operator's files, read whole.
-enum SidecarFiles {
-    private static let limit = 16 << 20
-
-    /// `nil` if there is no such file.
-    static func read(_ path: String) throws(EgressError) -> [UInt8]? {
-        do throws(SystemCallError) {
-            return try File.readIfPresent(path, limit: limit)
-        } catch {
-            guard error.code != EFBIG else { throw .storage(path: path, reason: "it is larger than \(limit) bytes") }
-            throw .storage(path, error)
-        }
     }
 }

@@ -36,6 +36,7 @@ extension PolicyEvaluator {
             touched.insert(list[number].target)
             policy.list.remove(number)
         }
+        if !leaving.isEmpty || !rules.isEmpty { policy.isDefault = false }
         var byTarget: [Target: [RuleList.Numbered]] = [:]
         for (number, rule) in zip(policy.list.prepend(rules), rules) {
             byTarget[rule.target, default: []].append(RuleList.Numbered(place: number, rule: rule))

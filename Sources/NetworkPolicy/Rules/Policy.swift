@@ -8,6 +8,8 @@ public struct Policy: Hashable, Sendable {
 
     public var defaultAction: Action
     public var mode: Mode
+    /// Whether it is the operator's, given to a sandbox that was created without one, and no client has changed it since.
+    public var isDefault = false
     var list: RuleList
 
     /// In order. Reading this copies all rules; `ruleCount` does not.
@@ -24,6 +26,7 @@ public struct Policy: Hashable, Sendable {
         self.mode = mode
     }
 
+    /// Another policy, which is no longer the operator's.
     private func with(_ rules: [Rule]) -> Policy {
         Policy(defaultAction: defaultAction, rules: rules, mode: mode)
     }
@@ -49,6 +52,6 @@ public struct Policy: Hashable, Sendable {
     public func removing(_ selectors: [RuleSelector]) -> (policy: Policy, removed: Int) {
         let gone = RuleSelection(selectors)
         let kept = rules.filter { !gone.contains($0) }
-        return (with(kept), ruleCount - kept.count)
+        return (kept.count == ruleCount ? self : with(kept), ruleCount - kept.count)
     }
 }

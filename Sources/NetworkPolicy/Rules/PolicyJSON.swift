@@ -16,6 +16,8 @@ public enum PolicyForm: Sendable {
 
 extension Policy {
     private static let expectedPolicy = "an object with defaultAction and egress"
+    /// In the stored form alone: no client may say it.
+    static let isDefaultField = "isDefault"
     private static let expectedRules = "a list of rules with action and target"
 
     /// Reads a policy. An empty body, `null` and `{}` deny everything; a missing `defaultAction` denies.
@@ -33,7 +35,8 @@ extension Policy {
     ) throws(PolicyError) -> Policy {
         if document.isNull { return .denyAll }
         let expected = expectedPolicy
-        let fields = try PolicyFields(document, known: ["defaultAction", "egress", "mode"], expected: expected)
+        let known = ["defaultAction", "egress", "mode"] + (form == .record ? [isDefaultField] : [])
+        let fields = try PolicyFields(document, known: known, expected: expected)
         var policy = Policy.denyAll
         if let text = try fields.string("defaultAction", expected: expected) {
             guard let action = Action(rawValue: text) else { throw .unknownDefaultAction(text) }
@@ -43,6 +46,7 @@ extension Policy {
             guard let mode = Mode(rawValue: text) else { throw .unknownMode(text) }
             policy.mode = mode
         }
+        policy.isDefault = form == .record && fields[isDefaultField] == .boolean(true)
         policy.rules = try RuleDocument(presets: presets, form: form, expected: expected).rules(
             fields.array("egress", expected: expected) ?? [])
         return policy

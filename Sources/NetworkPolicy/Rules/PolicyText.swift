@@ -8,6 +8,7 @@ extension Policy {
         text.reserveCapacity(64 + 64 * ruleCount)
         text += "{\"defaultAction\":\"\(defaultAction.rawValue)\",\"egress\":".utf8
         Self.append(list.numbered.lazy.map(\.rule), to: &text, form)
+        if isDefault, form == .record { text += ",\"\(Self.isDefaultField)\":true".utf8 }
         if mode != .enforce { text += ",\"mode\":\"\(mode.rawValue)\"".utf8 }
         text.append(UInt8(ascii: "}"))
         return text

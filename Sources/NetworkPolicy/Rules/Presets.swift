@@ -44,14 +44,17 @@ public struct Presets: Hashable, Sendable {
     }
 
     /// Reads one preset file. Presets may only allow.
-    public static func decode(json: some Collection<UInt8>) throws(PolicyError) -> (name: String, rules: [Rule]) {
+    public static func decode(
+        json: some Collection<UInt8>
+    ) throws(PolicyError) -> (name: String, description: String, rules: [Rule]) {
         let expected = "a preset with name, description and allow, a list of objects with a target"
         let fields = try PolicyFields(
             JSONValue(policy: json), known: ["name", "description", "allow"], expected: expected)
         guard let name = try fields.string("name", expected: expected),
-            try fields.string("description", expected: expected) != nil,
+            let description = try fields.string("description", expected: expected),
             let entries = try fields.array("allow", expected: expected)
         else { throw .shape(expected, at: "") }
+        guard isName(name) else { throw .invalidPresetName(name) }
         var rules: [Rule] = []
         for (index, entry) in entries.enumerated() {
             let place = "allow.[\(index)]"
@@ -63,6 +66,16 @@ public struct Presets: Hashable, Sendable {
             rules.append(try Rule(action: .allow, text: target, scope: TrafficScope(entry, rule: index)))
         }
         guard !rules.isEmpty else { throw .emptyChange }
-        return (name, rules)
+        return (name, description, rules)
+    }
+
+    /// What policies can name in a target's text, too.
+    private static func isName(_ text: String) -> Bool {
+        (1...63).contains(text.utf8.count)
+            && text.utf8.allSatisfy {
+                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0)
+                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                    || $0 == UInt8(ascii: "-")
+            }
     }
 }

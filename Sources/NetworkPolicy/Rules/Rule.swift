@@ -155,6 +155,7 @@ public enum PolicyError: Error, Hashable, Sendable, CustomStringConvertible {
     case emptyChange
     case unknownPreset(String)
     case deniedPreset(rule: Int)
+    case invalidPresetName(String)
 
     public var description: String {
         switch self {
@@ -167,6 +168,8 @@ public enum PolicyError: Error, Hashable, Sendable, CustomStringConvertible {
         case .invalidTraffic(let rule, let reason): "rule \(rule): \(reason)"
         case .emptyChange: "the change is empty: send a list with at least one entry"
         case .unknownPreset(let name): "unknown preset \"\(name)\""
+        case .invalidPresetName(let name):
+            "\"\(name.prefix(64))\" is no name of a preset: use lower-case letters, digits and hyphens, at most 63"
         case .deniedPreset(let rule): "rule \(rule): a preset can only allow: to deny, list the targets"
         }
     }

@@ -88,7 +88,12 @@ enum Startup {
         _ metrics: OTLPConfiguration?, _ traces: TraceConfiguration?, _ registry: MetricsRegistry, of sidecar: Sidecar
     ) -> Exports {
         registry.collect(ResourceUse(prefix: "egress"))
-        registry.collect { [.init("egress.nftables.rules.count", .gauge, Double(sidecar.ruleCount))] }
+        registry.collect {
+            [
+                .init("egress.nftables.rules.count", .gauge, Double(sidecar.ruleCount)),
+                .init("sallyport_egress_lists_stale", .gauge, sidecar.lists.problem == nil ? 0 : 1),
+            ]
+        }
         return Exports(
             metrics: metrics, traces: traces, registry: registry, scope: "opensandbox/egress", client: sidecar.client,
             logger: logger(sidecar.configuration.logLevel))

@@ -128,7 +128,7 @@ struct GuardCommand: ParsableCommand {
             let guardian = try await EgressProgram(
                 settings: program.settings, metrics: program.metrics, logger: program.logger)
             Console.say("the guard serves on \(guardian.adminSocket)\n")
-            return Program.Running { await guardian.shutdown() }
+            return Program.Running(stop: { await guardian.shutdown() }) { guardian.change(to: $0, program.logger) }
         }
     }
 }

@@ -82,7 +82,7 @@ final class DockerSidecars: Sendable {
         let image = try await images.image(settings.image, nil)
         let body = SidecarBody(
             id: id, owner: owner, image: image, network: container.id, variables: settings.variables,
-            policy: policy, token: token(id))
+            policy: policy, token: token(id), rulesFolder: settings.rulesFolder)
         do throws(EngineFailure) {
             try await engine.make(
                 EngineCall(
@@ -182,8 +182,14 @@ package struct SidecarSettings: Hashable, Sendable {
     package var readiness: Int
     /// Further settings of the guard (docs/egress-sidecar.md).
     package var variables: [String: String]
+    /// The engine's machine has the operator's lists there; nil for none.
+    package var rulesFolder: String?
 
-    package init(image: String, network: String = "bridge", readiness: Int = 30, variables: [String: String] = [:]) {
+    package init(
+        image: String, network: String = "bridge", readiness: Int = 30, variables: [String: String] = [:],
+        rulesFolder: String? = nil
+    ) {
         (self.image, self.network, self.readiness, self.variables) = (image, network, readiness, variables)
+        self.rulesFolder = rulesFolder
     }
 }

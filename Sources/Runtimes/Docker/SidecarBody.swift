@@ -15,8 +15,12 @@ struct SidecarBody {
     var policy: Policy
     /// A secret.
     var token: String
+    /// The machine's folder with the operator's lists; nil where there is none.
+    var rulesFolder: String?
 
     static let folder = "/var/egress/state"
+    /// Where a sidecar looks for the lists.
+    private static let rules = "/var/egress/rules"
     private static let memory = 256 << 20
     private static let prefix = "OPENSANDBOX_EGRESS_"
 
@@ -48,14 +52,26 @@ struct SidecarBody {
                 "Memory": .integer(Self.memory), "MemorySwap": .integer(Self.memory),
                 // By the engine itself, whether a server runs or not.
                 "RestartPolicy": .object(["Name": .string("always")]),
-                "Mounts": .array([
-                    .object([
-                        "Type": .string("volume"), "Source": .string(DockerNames.sidecarVolume(id)),
-                        "Target": .string(Self.folder), "VolumeOptions": .object(["Labels": .object(volume)]),
-                    ])
-                ]),
+                "Mounts": .array(
+                    [
+                        .object([
+                            "Type": .string("volume"), "Source": .string(DockerNames.sidecarVolume(id)),
+                            "Target": .string(Self.folder), "VolumeOptions": .object(["Labels": .object(volume)]),
+                        ])
+                    ] + lists),
             ]),
         ])
+    }
+
+    /// The folder itself, so that the guard sees each change.
+    private var lists: [JSONValue] {
+        rulesFolder.map {
+            [
+                .object([
+                    "Type": .string("bind"), "Source": .string($0), "Target": .string(Self.rules), "ReadOnly": .boolean(true),
+                ])
+            ]
+        } ?? []
     }
 
     private var environment: [String: String] {

@@ -69,7 +69,7 @@ import Testing
             #expect(refused.status == 501 && refused.json?["code"] == .string("SANDBOX::API_NOT_SUPPORTED"))
         }
         // This sidecar is not one of ours, and knows `/policy` alone.
-        for question in ["explain?target=a.example", "suggestion", "events", "events?limit=1"] {
+        for question in ["explain?target=a.example", "suggestion", "effective", "events", "events?limit=1"] {
             let refused = await house.send(.GET, "/v1/sandboxes/\(id)/networkpolicy/\(question)")
             #expect(
                 refused.status == 501 && refused.json?["code"] == .string("SANDBOX::API_NOT_SUPPORTED"), "\(question)")

@@ -37,6 +37,7 @@ import Testing
         for (method, rest, body) in [
             (HTTPMethod.GET, "", ""), (.DELETE, "", ""), (.POST, "/pause", ""), (.PATCH, "/metadata", "{}"),
             (.GET, "/networkpolicy/explain?target=a.example", ""), (.GET, "/networkpolicy/suggestion", ""),
+            (.GET, "/networkpolicy/effective", ""),
             (.GET, "/networkpolicy/events", ""), (.GET, "/networkpolicy/events?limit=1", ""),
             (.GET, "/networkpolicy", ""), (.PUT, "/networkpolicy", "{}"), (.GET, "/endpoints/80", ""),
             (.GET, "/diagnostics/summary", ""), (.POST, "/endpoints/80/revoke", ""),

@@ -21,6 +21,7 @@ import Testing
         }
         #expect(
             live.sorted() == [
+                "egress.default_policy",
                 "ingress.access_log", "ingress.limits.client_burst", "ingress.limits.client_connections",
                 "ingress.limits.client_rate", "ingress.limits.max_body_bytes", "ingress.limits.route_burst",
                 "ingress.limits.route_rate", "ingress.limits.sandbox_concurrency", "log.level", "server.access_log",
@@ -75,7 +76,9 @@ import Testing
         try write("[server]\nnames = [\"b\"]\nport = 9")
         let settings = try #require(running.reload(Self.quiet))
         #expect(settings.server.names == ["b"] && settings.server.port == 7)
-        #expect(running.reload(Self.quiet) == nil, "nothing has changed since")
+        let since = running.tree
+        #expect(running.reload(Self.quiet)?.server.names == ["b"], "a file that a key names may be another now")
+        #expect(running.tree == since)
     }
 
     @Test func `a request after a change meets the key, the names and the limits of the change`() async throws {

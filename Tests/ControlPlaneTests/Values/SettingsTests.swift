@@ -44,11 +44,14 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         (settings.local.stateDirectory, settings.local.runDirectory) = ("/state", "/run/s")
         (settings.local.baseImage, settings.local.codeImage, settings.local.execd) = ("/base", "/code", "/execd")
         (settings.storage.bucketRoot, settings.server.pages, settings.egress.presets) = ("/oss", "/pages", "/presets")
+        (settings.egress.ownPresets, settings.egress.rulesFolder) = ("/presets/own", "/rules")
+        settings.egress.defaultPolicy = "/default.json"
         #expect(
             Set(settings.ownFiles) == [
                 "/t/c", "/t/k", "/g/c", "/g/k", "/etc/sallyport.toml", "/db", "/audit", "/decisions", "/state",
                 "/run/s",
-                "/base", "/code", "/execd", "/oss", "/pages", "/presets",
+                "/base", "/code", "/execd", "/oss", "/pages", "/presets", "/presets/own", "/rules",
+                "/default.json",
                 "/tenants",
             ])
     }

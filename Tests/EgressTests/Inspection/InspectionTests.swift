@@ -110,7 +110,7 @@ import Testing
 
     @Test func `looking needs the token, the right method and a sound question`() async throws {
         try await run("{}") { (guarded, _, call) async throws in
-            for path in ["/policy/explain?target=a.com", "/policy/suggestion", "/events"] {
+            for path in ["/policy/explain?target=a.com", "/policy/suggestion", "/policy/effective", "/events"] {
                 for token in ["", "wrong"] {
                     let answer = try PolicySocket.call(
                         guarded.configuration.socketPath, "GET", Self.base + path, token: token)

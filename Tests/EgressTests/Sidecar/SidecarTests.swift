@@ -52,7 +52,7 @@ import Testing
         let seen = try sidecar.call("GET", "/policy/explain?target=one.example").text
         #expect(seen.contains(#""verdict":"deny""#) && seen.contains(#""enforced":false"#))
         #expect(try sidecar.call("GET", "/policy/suggestion").text.contains(#""target":"sub.wild.example""#))
-        for path in ["/policy/explain?target=one.example", "/policy/suggestion", "/events"] {
+        for path in ["/policy/explain?target=one.example", "/policy/suggestion", "/policy/effective", "/events"] {
             #expect(try sidecar.call("GET", path, token: "wrong").status == 401)
         }
 

@@ -40,6 +40,7 @@ extension FakeController: EgressInspector {
     }
     func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion { throw .notGuarded(id) }
     func events(_ id: String) async throws(EgressError) -> EventLog { throw .notGuarded(id) }
+    func effectivePolicy(_ id: String) async throws(EgressError) -> EffectivePolicy { throw .notGuarded(id) }
 }
 
 @Suite struct PolicyAPITests {
@@ -48,7 +49,7 @@ extension FakeController: EgressInspector {
         let written = try Specification.written("egress")
         let served = Specification.served(api.http.patterns, by: written)
             .map { $0.replacing("/sandboxes/{}", with: "") }
-        #expect(Set(served) == written && written.count == 9)
+        #expect(Set(served) == written && written.count == 10)
     }
 
     private let api: PolicyAPI = {

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Client
 import ControlPlane
-import FoundationEssentials
 import HTTPClient
 import JSON
 import NetworkPolicy
@@ -14,7 +13,7 @@ struct PolicyCommand: ParsableCommand {
         commandName: "policy", abstract: "See, change and check what sandboxes may reach.",
         subcommands: [
             GetPolicy.self, SetPolicy.self, PatchPolicy.self, ExplainPolicy.self, SuggestPolicy.self, WatchPolicy.self,
-            CheckPolicy.self,
+            CheckPolicy.self, ListPresets.self,
         ])
 }
 
@@ -22,11 +21,23 @@ struct GetPolicy: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "get", abstract: "Print a sandbox's policy as JSON.")
 
     @OptionGroup var connection: ConnectionOptions
+    @Flag(help: "Print all that holds, in the order in which it decides: the operator's lists, too.") var effective =
+        false
+    @Flag(help: "With --effective: print the whole answer as JSON.") var json = false
     @Argument(help: "The sandbox's id.") var id: String
+
+    func validate() throws {
+        guard effective || !json else { throw ValidationError("a policy is printed as JSON anyway: leave --json out") }
+    }
 
     func run() async throws {
         try await connection.run {
-            ClientProgram.show(try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy"))?["policy"])
+            guard effective else {
+                return ClientProgram.show(try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy"))?["policy"])
+            }
+            let answer = try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy/effective"))
+            guard !json else { return ClientProgram.show(answer) }
+            Console.say(EffectivePolicyText.lines(answer ?? .null).map { $0 + "\n" }.joined())
         }
     }
 }
@@ -142,16 +153,14 @@ struct CheckPolicy: ParsableCommand {
         commandName: "check", abstract: "Read a policy as a server would, without one, and ask it questions.",
         discussion: "With --target the exit status is 0 where all are allowed, 1 where one is denied.")
 
-    @Option(help: "The TOML configuration, for its folder of presets; else SANDBOX_CONFIG_PATH, else ~/.sandbox.toml.")
-    var config: String?
+    @OptionGroup var presets: PresetOptions
     @Option(help: "A name or an address, with or without a port: pypi.org:443. More than once for more.")
     var target: [String] = []
     @Argument(help: "A file with the policy as JSON; - for standard input.") var file: String
 
     func run() throws {
         do {
-            let settings = try Settings.load(path: config, environment: ProcessInfo.processInfo.environment)
-            let checked = try CheckedPolicy(PolicyFile.bytes(file), settings)
+            let checked = try CheckedPolicy(PolicyFile.bytes(file), presets.settings())
             guard !target.isEmpty else { return Console.say(checked.summary) }
             let answers = try target.map { try checked.verdict(on: $0) }
             Console.say(answers.map { $0.text + "\n" }.joined())

@@ -1,10 +1,9 @@
-import Egress
 import Logging
 import NetworkPolicy
 import Synchronization
 
 /// The names whose denials the operator does not want in the log. They are counted all the same.
-final class LogSkip: Sendable {
+package final class LogSkip: Sendable {
     private let targets: Mutex<Set<Target>>
 
     init(_ targets: [Target]) { self.targets = Mutex(Set(targets)) }

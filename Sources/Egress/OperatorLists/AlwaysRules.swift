@@ -1,22 +1,21 @@
-import Egress
 import NetworkPolicy
 
 /// The operator's lists, which outrank the policy: `deny.always` before `allow.always` before the policy.
-struct AlwaysRules: Hashable, Sendable {
-    var denied: [Rule] = []
-    var allowed: [Rule] = []
+package struct AlwaysRules: Hashable, Sendable {
+    package private(set) var denied: [Rule] = []
+    package private(set) var allowed: [Rule] = []
 
     /// Reads the two lists: one target per line, `#` for comments.
     /// - Throws: `EgressError.invalidPolicy` with the file and the line of the first invalid target.
-    init(deny: String = "", allow: String = "") throws(EgressError) {
-        denied = try Self.rules(.deny, deny, file: SidecarFile.deny)
-        allowed = try Self.rules(.allow, allow, file: SidecarFile.allow)
+    package init(deny: String = "", allow: String = "") throws(EgressError) {
+        denied = try Self.rules(.deny, deny, file: OperatorFile.deny)
+        allowed = try Self.rules(.allow, allow, file: OperatorFile.allow)
     }
 
     /// In front of the policy's rules. The first match decides.
-    var rules: [Rule] { denied + allowed }
+    package var rules: [Rule] { denied + allowed }
 
-    private static func rules(_ action: Action, _ text: String, file: SidecarFile) throws(EgressError) -> [Rule] {
+    private static func rules(_ action: Action, _ text: String, file: OperatorFile) throws(EgressError) -> [Rule] {
         var rules: [Rule] = []
         for (number, target) in TargetList.lines(text) {
             do throws(PolicyError) {
@@ -29,16 +28,8 @@ struct AlwaysRules: Hashable, Sendable {
     }
 }
 
-/// The files of the rules folder.
-enum SidecarFile: String, CaseIterable, Sendable {
-    case deny = "deny.always"
-    case allow = "allow.always"
-    /// Names whose denials are not logged.
-    case logSkip = "log_skip.always"
-}
-
 /// A text with one target per line.
-enum TargetList {
+package enum TargetList {
     /// The lines that are neither blank nor comments, with their numbers.
     static func lines(_ text: String) -> [(number: Int, target: String)] {
         text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated().compactMap {
@@ -50,7 +41,7 @@ enum TargetList {
 
     /// The targets.
     /// - Throws: `EgressError.invalidPolicy` for the first invalid line.
-    static func targets(_ text: String, file: SidecarFile) throws(EgressError) -> [Target] {
+    package static func targets(_ text: String, file: OperatorFile) throws(EgressError) -> [Target] {
         var targets: [Target] = []
         for (number, target) in lines(text) {
             do throws(PolicyError) {

@@ -1,0 +1,27 @@
+import Egress
+import NetworkPolicy
+
+/// The presets of a server, looked at without one.
+package struct KnownPresets {
+    package struct Unknown: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    private let files: [PresetFile]
+
+    /// - Throws: `ConfigurationError` with the file that is no preset, or that has the name of another.
+    package init(_ settings: Settings) throws { files = try Installation.current.presetFiles(settings.egress) }
+
+    /// Each with its description, and below it what it opens.
+    package func lines(of name: String? = nil) throws(Unknown) -> [String] {
+        let found = files.filter { name == nil || $0.name == name }
+        if let name, found.isEmpty {
+            let names = files.map(\.name).joined(separator: ", ")
+            throw Unknown(
+                description: "there is no preset \(name.prefix(64)); there are \(names.isEmpty ? "none" : names)")
+        }
+        return found.flatMap { file in
+            ["\(file.name): \(file.description) (\(file.path))"] + file.rules.map { "  \($0)" }
+        }
+    }
+}
