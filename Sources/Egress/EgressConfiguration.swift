@@ -64,7 +64,8 @@ package struct EgressConfiguration: Sendable {
     package init(
         stateDirectory: String, socketPath: String, adminSocketPath: String? = nil, dns: DNSConfiguration,
         internalZones: [DomainName] = [], alwaysDeny: [CIDRBlock] = EgressConfiguration.neverOpen,
-        maxRules: Int = EgressConfiguration.usualMaxRules, presets: Presets = .none, maxBodyBytes: Int = 1 << 20, maxLearnedAddresses: Int = 65536,
+        maxRules: Int = EgressConfiguration.usualMaxRules, presets: Presets = .none, maxBodyBytes: Int = 1 << 20,
+        maxLearnedAddresses: Int = 65536,
         minimumLifetime: UInt32 = 60, lifetimeGrace: UInt32 = 30, budgets: EgressBudgets = EgressBudgets(),
         flowCheck: FlowCheckSettings? = nil
     ) {

@@ -43,7 +43,7 @@ enum MetricCatalog {
         "sallyport_egress_flows_checked_total": Entry("Connections whose stated name was looked at."),
         "sallyport_egress_flows_cut_total": Entry("Connections that a change of policy ended."),
         "sallyport_egress_flows_refused_total": Entry("Connections that stated another name than they may."),
-        "sallyport_egress_lists_stale": Entry("1 while a mistake keeps the operator's lists of before in force, else 0."),
+        "sallyport_egress_lists_stale": Entry("1 while a mistake keeps earlier lists in force, else 0."),
         "sallyport_egress_packets_refused_total": Entry("Packets that the kernel refused, by why."),
         "sallyport_egress_policy_changes_total": Entry("Changes of policies."),
         "sallyport_egress_rules_restored_total": Entry("How often rules were put back that another program changed."),

@@ -116,7 +116,7 @@ def test_the_command_line_shows_what_holds_and_which_presets_there_are(operated)
     assert said[0].startswith("guardrails (sallyport): ") and "  allow one.example:443" in said and "  deny everything" in said
     assert json.loads(run(server, "policy", "get", "--effective", "--json", sandbox.id))["enforced"] is True
     told = run(server, "policy", "presets", "--config", str(server.config)).splitlines()
-    assert f"ours: The tests' own. ({server.folder}/presets/ours.json)" in told and "  allow one.example 7,80" in told
+    assert f"ours: The tests' own. ({server.folder}/presets/ours.json)" in told and "  allow one.example 80,7" in told
     assert any(line.startswith("pypi: ") for line in told)
     file = server.folder / "checked.json"
     file.write_text('{"egress": [{"preset": "ours"}]}')

@@ -111,7 +111,8 @@ package struct PolicyAPI: Sendable {
 
     private func policy(of id: String, _ request: HTTPRequest) async throws -> Reply {
         let change = try PolicyRequest(
-            method: request.method.rawValue, body: try await request.wholeBody(), maxRules: maxRules, presets: presets(),
+            method: request.method.rawValue, body: try await request.wholeBody(), maxRules: maxRules,
+            presets: presets(),
             form: form)
         return .status(try await change.perform(on: id, with: controller), form)
     }

@@ -59,7 +59,8 @@ package final class EgressGuard: Sendable {
     ///   - operatorRules: for this sandbox, behind those of the settings.
     ///   - listsVersion: of the lists that these rules are from.
     init(
-        record: GuardRecord, operatorRules: [Rule] = [], listsVersion: Int = 0, dnsPort: UInt16, flowCheck: FlowCheckPoint? = nil,
+        record: GuardRecord, operatorRules: [Rule] = [], listsVersion: Int = 0, dnsPort: UInt16,
+        flowCheck: FlowCheckPoint? = nil,
         surroundings: LinkSurroundings,
         kernel: any KernelRules, settings: GuardSettings, meter: TrafficMeter? = nil,
         refusals: RefusalLog? = nil, logger: Logger
@@ -127,7 +128,9 @@ package final class EgressGuard: Sendable {
                 throw .tooManyRules(count: policy.ruleCount, limit: settings.maxRules)
             }
             let status = status(of: policy, reason: Self.reason(change, removed: next.removed))
-            guard policy != before.record.policy || next.evaluator.operatorRules != before.evaluator.operatorRules
+            guard
+                mustCut || policy != before.record.policy
+                    || next.evaluator.operatorRules != before.evaluator.operatorRules
             else { return status }
             var record = before.record
             record.policy = policy

@@ -82,7 +82,8 @@ package final class GuardedNamespace: Sendable {
             reporting: rules.refusals.reporting)
         let always = lists?.current
         guardian = try EgressGuard(
-            record: record, operatorRules: always?.rules.rules ?? [], listsVersion: always?.version ?? 0, dnsPort: sockets.port,
+            record: record, operatorRules: always?.rules.rules ?? [], listsVersion: always?.version ?? 0,
+            dnsPort: sockets.port,
             flowCheck: flowCheck.map { FlowCheckPoint(port: $0.entrance.port, mark: $0.checker.mark) },
             surroundings: place.inbound.widening(surroundings), kernel: kernel(rules), settings: settings, meter: meter,
             refusals: rules.refusals, logger: logger)

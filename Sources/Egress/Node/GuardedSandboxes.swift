@@ -27,7 +27,10 @@ final class GuardedSandboxes: Sendable {
     private let logger: Logger
     private let state = Mutex(State())
 
-    init(settings: GuardSettings, store: PolicyStore, lists: OperatorLists? = nil, services: GuardServices, logger: Logger) {
+    init(
+        settings: GuardSettings, store: PolicyStore, lists: OperatorLists? = nil, services: GuardServices,
+        logger: Logger
+    ) {
         self.settings = settings
         self.store = store
         self.lists = lists
