@@ -2,6 +2,7 @@ import Foundation
 import JSON
 import NIOHTTP1
 import NetworkPolicy
+import Runtimes
 import TestSupport
 import Testing
 

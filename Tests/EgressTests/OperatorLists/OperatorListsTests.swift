@@ -1,4 +1,5 @@
 import Addresses
+import DNSFilter
 import Foundation
 import Logging
 import NetworkPolicy
