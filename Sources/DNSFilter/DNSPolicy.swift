@@ -70,12 +70,21 @@ public struct DNSEvent: Hashable, Sendable {
     public var outcome: Outcome
     /// Milliseconds that it waited for upstreams; nil where none was asked.
     public var forwardTime: UInt64?
+    /// Of an answer: the names (CNAME) by way of which it came to its addresses, in order.
+    public var aliases: [DomainName]
+    /// Of an answer: addresses that the answer filter took out, the first few.
+    public var removed: [IPAddress]
 
-    public init(name: DomainName, type: UInt16, outcome: Outcome, forwardTime: UInt64? = nil) {
+    public init(
+        name: DomainName, type: UInt16, outcome: Outcome, forwardTime: UInt64? = nil, aliases: [DomainName] = [],
+        removed: [IPAddress] = []
+    ) {
         self.name = name
         self.type = type
         self.outcome = outcome
         self.forwardTime = forwardTime
+        self.aliases = aliases
+        self.removed = removed
     }
 }
 

@@ -52,7 +52,7 @@ package protocol EgressInspector: Sendable {
     /// rules use.
     func explain(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> PolicyExplanation
 
-    /// The smallest policy for the names that the sandbox was seen to use.
+    /// The policy in force and what else the sandbox was seen to use.
     func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion
 
     func events(_ id: String) async throws(EgressError) -> EventLog

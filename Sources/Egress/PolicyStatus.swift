@@ -19,7 +19,10 @@ package struct PolicyStatus: Hashable, Sendable {
 
     package init(policy: Policy, reason: String? = nil, enforcementMode: String = PolicyStatus.enforcementMode) {
         self.policy = policy
-        self.reason = reason ?? (policy.mode == .observe ? Self.nothingEnforced : nil)
+        let isTold = reason?.hasSuffix(Self.nothingEnforced) ?? false
+        let observed = policy.mode == .observe && !isTold ? Self.nothingEnforced : nil
+        let reasons = [reason, observed].compactMap(\.self)
+        self.reason = reasons.isEmpty ? nil : reasons.joined(separator: "; ")
         self.enforcementMode = enforcementMode
     }
 

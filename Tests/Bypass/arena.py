@@ -385,9 +385,12 @@ class Attacker:
         self.guarded = True
 
     def policy(self, method, **options):
+        return self.ask(method, "policy", **options)
+
+    def ask(self, method, what, **options):
         token = self.arena.admin.get(f"/sandboxes/{self.id}/token").text
         return self.arena.admin.request(
-            method, f"/sandboxes/{self.id}/policy", headers={"OPENSANDBOX-EGRESS-AUTH": token}, **options)
+            method, f"/sandboxes/{self.id}/{what}", headers={"OPENSANDBOX-EGRESS-AUTH": token}, **options)
 
     # What it does
 

@@ -55,8 +55,16 @@ LINKS = pytest.mark.parametrize("road", ["link", "bypass"])
 
 @LINKS
 def test_E14_no_frame_from_a_packet_socket_leaves_a_denied_sandbox(attacker, road):
-    tried, arrived, _ = zoo(attacker(deny_but()), road)
+    inside = attacker(deny_but())
+    tried, arrived, _ = zoo(inside, road)
     assert len(tried) > 30 and not arrived
+
+    def told():
+        events = inside.ask("GET", "events", params={"limit": 256}).json()["events"]
+        return next((event for event in events if event.get("kind") == "packetSocket" and event.get("address") == TWO), None)
+
+    event = eventually(told, what="the frames that were refused")
+    assert event["verdict"] == "deny" and event["source"] == inside.address, event
 
 
 @LINKS

@@ -120,7 +120,9 @@ def test_a_policy_is_seen_changed_and_explained(run, made, tmp_path):
     assert b"allow" in run("policy", "explain", sandbox, "two.example", "--port", "443")
     assert b"den" in run("policy", "explain", sandbox, "one.example", status=REFUSED)
     assert json.loads(run("policy", "explain", sandbox, "two.example", "--json"))["enforced"] is True
-    assert "egress" in json.loads(run("policy", "suggest", sandbox))
+    assert b"  name: asking for the name is" in run("policy", "explain", sandbox, "two.example")
+    suggested = json.loads(run("policy", "suggest", sandbox))
+    assert suggested["egress"][0]["target"] == "three.example" and suggested["unused"] == ["two.example"]
     file = tmp_path / "policy.json"
     file.write_text('{"defaultAction": "allow", "egress": []}')
     assert json.loads(run("policy", "set", sandbox, str(file)))["defaultAction"] == "allow"

@@ -365,6 +365,10 @@ def test_explain_and_suggestion_are_asked_with_the_key(create, api, world):
     assert explain(target="wild.example")["hints"] == [
         "rule 1, allow *.wild.example, does not include wild.example itself: allow wild.example, too"]
     assert explain(target="169.254.169.254")["reason"] == "guardrail"
+    api.patch(path, json=[{"action": "allow", "target": "alias.example"}]).raise_for_status()
+    assert resolves(sandbox, "alias.example")
+    steps = {step["step"]: step["text"] for step in explain(target="alias.example")["path"]}
+    assert "alias.example -> one.example" in steps["aliases"] and "by itself is allowed by rule" in steps["aliases"]
     refused(api.get(f"{path}/explain"), "SANDBOX::INVALID_PARAMETER")
     refused(api.get(f"{path}/explain", params={"target": "a b"}), "SANDBOX::INVALID_PARAMETER")
     refused(api.get(f"{path}/events", params={"limit": 0}), "SANDBOX::INVALID_PARAMETER")
@@ -372,10 +376,15 @@ def test_explain_and_suggestion_are_asked_with_the_key(create, api, world):
     observed = {"defaultAction": "deny", "mode": "observe"}
     status = api.put(path, json=observed).json()
     assert status["mode"] == "observing" and "nothing of its policy is enforced" in status["reason"]
+    # What the SDK shows is rules and the default action.
+    assert [rule.target for rule in sandbox.get_egress_policy().egress] == ["mode:observe"]
     assert fetches(sandbox, "http://two.example/")
     told = explain(target="two.example")
     assert told["verdict"] == "deny" and told["enforced"] is False and "observed" in told["hints"][0]
     assert api.get(f"{path}/events", params={"limit": 1}).json()["enforced"] is False
     suggested = api.get(f"{path}/suggestion").json()
-    assert {"action": "allow", "target": "two.example"} in suggested["egress"]
-    assert api.put(path, json=suggested).status_code == 200, "what is suggested can be sent"
+    assert {"action": "allow", "target": "two.example:80/tcp"} in suggested["egress"], "with the port that was used"
+    assert (suggested["existing"], suggested["unused"]) == ([], [])
+    assert api.put(path, json=suggested).json()["mode"] == "enforcing", "what is suggested can be sent"
+    assert fetches(sandbox, "http://two.example/")
+    assert api.get(f"{path}/suggestion").json()["existing"] == [rule["target"] for rule in suggested["egress"]]

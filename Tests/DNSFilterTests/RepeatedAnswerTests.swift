@@ -41,6 +41,7 @@ import Testing
             ResourceRecord(owner: name.wire, type: RecordType.cname, ttl: 300, data: alias.wire),
             ResourceRecord(owner: alias.wire, type: 1, ttl: 20, data: [198, 51, 100, 1]),
         ]
+        #expect(answer.aliases == [alias] && Answer.empty.aliases.isEmpty)
         let bytes = queryBytes("a.example")
         let query = try #require(try bytes.withUnsafeBytes { Query.parse($0) }?.get())
         for age: UInt32 in [0, 5, 20, 400] {

@@ -114,6 +114,15 @@ import Testing
         message.attribute(9, [1, 2, 3])
         let whole = message.bytes
         #expect(LoggedPacket.parse(whole) == [LoggedPacket(prefix: "why", bytes: [1, 2, 3])])
+        // A frame's link header is not the packet's.
+        let receiver = [UInt8](repeating: 2, count: 12)
+        for (frame, packet) in [
+            (receiver + [0x08, 0x00, 0x45, 1], [0x45, 1]), (receiver + [0x86, 0xdd], []),
+            (receiver + [0x81, 0x00, 0x00, 0x07, 0x08, 0x00, 0x45], [0x45]), ([0x45, 2, 3], [0x45, 2, 3]),
+            (receiver + [0x88, 0xb5, 1], receiver + [0x88, 0xb5, 1]), ([], []),
+        ] as [([UInt8], [UInt8])] {
+            #expect(LoggedPacket.withoutLinkHeader(frame) == packet)
+        }
         #expect(LoggedPacket.parse(whole + whole).count == 2)
         for length in 0..<whole.count { #expect(LoggedPacket.parse(Array(whole[..<length])).isEmpty) }
         let other = NetlinkMessage(type: LoggedPacket.subsystem | 1, flags: 0, body: [2, 0, 0, 7])

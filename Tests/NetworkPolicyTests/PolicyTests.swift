@@ -116,6 +116,27 @@ import Testing
             error?.description == "rule 1: unknown field \"port\": use action, target, ports, protocol, preset")
     }
 
+    @Test func `the mode stands among the rules, too, for clients that show nothing else`() throws {
+        func decode(_ text: some StringProtocol) throws -> Policy { try Policy.decode(json: Array(text.utf8)) }
+        let text =
+            #"{"defaultAction":"deny","egress":[{"action":"allow","target":"mode:observe"},"#
+            + #"{"action":"allow","target":"a.com"}],"mode":"observe"}"#
+        let policy = try decode(#"{"mode":"observe","egress":[{"action":"allow","target":"a.com"}]}"#)
+        #expect(policy.ruleCount == 1 && String(decoding: policy.encodedJSON(), as: UTF8.self) == text)
+        #expect(try decode(text) == policy)
+        // What a client has left of it.
+        let left = #"{"egress":[{"action":"allow","target":"mode:observe"},{"action":"allow","target":"a.com"}]}"#
+        #expect(try decode(left) == policy)
+        #expect(throws: PolicyError.self) { try decode(left.dropLast() + #","mode":"enforce"}"#) }
+        #expect(throws: PolicyError.self) { try decode(#"{"egress":[{"action":"deny","target":"mode:observe"}]}"#) }
+        let body = Array(#"[{"action":"allow","target":"mode:observe"}]"#.utf8)
+        #expect(throws: PolicyError.self) { try Policy.decodeRules(json: body) }
+        #expect(throws: PolicyError.self) { try Policy.decodeTargets(json: Array(#"["mode:observe"]"#.utf8)) }
+        for form in [PolicyForm.record, .plain] {
+            #expect(!String(decoding: policy.encodedJSON(form), as: UTF8.self).contains("mode:observe"))
+        }
+    }
+
     @Test func `a preset file has no unknown field, either`() {
         for entry in [#"{"target":"a.com","port":[443]}"#, #"{"target":"a.com","action":"deny"}"#] {
             let json = #"{"name":"n","description":"d","allow":[\#(entry)]}"#

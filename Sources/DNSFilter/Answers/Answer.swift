@@ -90,6 +90,21 @@ struct Answer: Hashable, Sendable {
         return answer
     }
 
+    /// The names by way of which it came to its records, in order. Most answers have none.
+    var aliases: [DomainName] {
+        guard records.first?.type == RecordType.cname else { return [] }
+        return records.lazy.filter { $0.type == RecordType.cname }.compactMap { try? DomainName(wire: $0.data) }
+    }
+
+    /// As many as are told of addresses that were taken out.
+    private static let mostRemoved = 8
+
+    /// Addresses that a filtered answer has no more, the first few.
+    func removed(in told: Answer) -> [IPAddress] {
+        let kept = Set(told.records.lazy.compactMap(\.address))
+        return Array(records.lazy.compactMap(\.address).filter { !kept.contains($0) }.prefix(Self.mostRemoved))
+    }
+
     /// Its addresses with their remaining lifetimes, `age` seconds after the answer came.
     func addresses(after age: UInt32) -> [LearnedAddress] {
         var addresses: [LearnedAddress] = []

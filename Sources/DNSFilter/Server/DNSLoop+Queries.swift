@@ -116,7 +116,8 @@ extension DNSLoop {
         policy.record(
             DNSEvent(
                 name: query.name, type: query.type, outcome: .answered(addresses: learning.count, removed: removed),
-                forwardTime: forwardTime(of: waiter)))
+                forwardTime: forwardTime(of: waiter), aliases: answer.aliases,
+                removed: removed > 0 ? answer.removed(in: told) : []))
         reply(told, to: waiter, age: age)
         return removed == 0
     }

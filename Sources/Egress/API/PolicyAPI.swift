@@ -94,18 +94,18 @@ package struct PolicyAPI: Sendable {
             return .encodedJSON(.ok, try await inspector.explain(try sandbox(request), question).encodedJSON())
         }
         http.on(.GET, prefix + "/policy/suggestion") {
-            .encodedJSON(.ok, try await inspector.suggestion(try sandbox($0)).policy.encodedJSON())
+            .encodedJSON(.ok, try await inspector.suggestion(try sandbox($0)).encodedJSON())
         }
         http.on(.GET, prefix + "/policy/effective") {
             .encodedJSON(.ok, try await inspector.effectivePolicy(try sandbox($0)).encodedJSON())
         }
         http.on(.GET, prefix + "/events") { request in
             let id = try sandbox(request), log = try await inspector.events(id)
+            let isEnforced = try await controller.status(id).policy.mode == .enforce
             guard request.query.isEmpty else {
-                let isEnforced = try await controller.status(id).policy.mode == .enforce
                 return .encodedJSON(.ok, log.page(try EventQuery(query: request.query), isEnforced: isEnforced))
             }
-            return EventStream(log: log).reply(to: request)
+            return EventStream(log: log, isEnforced: isEnforced).reply(to: request)
         }
     }
 

@@ -23,7 +23,9 @@ package final class AuditLog: EventOutlet {
         worker.withLock { $0 = task }
     }
 
-    func put(_ event: DecisionEvent, of sandbox: String) { outbox.put(Line(event: event, sandbox: sandbox)) }
+    func put(_ event: DecisionEvent, of sandbox: String) {
+        outbox.put(Line(event: event, sandbox: sandbox), of: sandbox)
+    }
 
     /// Returns when everything queued is in the file.
     package func close() async {

@@ -77,7 +77,7 @@ package final class DenyWebhook: EventOutlet {
             told[key] = event.time
             return true
         }
-        if isNews { outbox.put(Notice(name: name, sandbox: sandbox, time: event.time)) }
+        if isNews { outbox.put(Notice(name: name, sandbox: sandbox, time: event.time), of: sandbox) }
     }
 
     /// Drops what has not been reported yet.

@@ -40,15 +40,6 @@ package final class EventLog: Sendable {
         state.withLock { $0.ring.events(after: position, limit: limit) }
     }
 
-    /// When the answer filter last took addresses of a name out of an answer, and how many; nil where no event tells.
-    func lastRemoval(_ name: DomainName) -> (count: Int, time: UInt64)? {
-        state.withLock { state in
-            state.ring.last { event -> (count: Int, time: UInt64)? in
-                if case .addressesRemoved(name, let count) = event.kind { (count, event.time) } else { nil }
-            }
-        }
-    }
-
     /// A stream that yields when there are new events and ends with the log; `nil` if there are too many readers.
     func subscribe() -> (bell: AsyncStream<Void>, ring: AsyncStream<Void>.Continuation)? {
         let (bell, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))

@@ -7,9 +7,14 @@ protocol EventOutlet: AnyObject, Sendable {
 }
 
 /// A bounded queue that one task empties. Adding never waits; items that do not fit are dropped and counted.
+///
+/// A sandbox may have as much of it as is free, so that one that fills its part leaves as much again for the others: of two
+/// that flood, each has a third.
 final class Outbox<Item: Sendable>: Sendable {
     private struct State {
         var items: [Item] = []
+        /// How many items of each sandbox are waiting.
+        var waiting: [String: Int] = [:]
         var lost = 0
     }
 
@@ -28,13 +33,14 @@ final class Outbox<Item: Sendable>: Sendable {
     /// How many items were dropped since the start.
     var lost: Int { state.withLock { $0.lost } }
 
-    func put(_ item: Item) {
+    func put(_ item: Item, of sandbox: String) {
         let fits = state.withLock { state in
-            guard state.items.count < capacity else {
+            guard state.waiting[sandbox] ?? 0 < capacity - state.items.count else {
                 state.lost += 1
                 return false
             }
             state.items.append(item)
+            state.waiting[sandbox, default: 0] += 1
             return true
         }
         if fits { bell.yield() } else { losses.increment() }
@@ -50,7 +56,7 @@ final class Outbox<Item: Sendable>: Sendable {
     func run(_ deliver: @Sendable ([Item]) async -> Void) async {
         for await _ in rings {
             let items = state.withLock { state in
-                defer { state.items = [] }
+                defer { (state.items, state.waiting) = ([], [:]) }
                 return state.items
             }
             if !items.isEmpty { await deliver(items) }

@@ -49,15 +49,6 @@ struct EventRing: Sendable {
         next += 1
     }
 
-    /// What the newest event that has something to say says.
-    func last<Found>(_ find: (DecisionEvent) -> Found?) -> Found? {
-        let oldest = next - UInt64(events.count)
-        for number in (oldest..<next).reversed() {
-            if let found = find(events[Int((number - 1) % UInt64(capacity))]) { return found }
-        }
-        return nil
-    }
-
     /// The events after a position, at most `limit`. Nil starts with the oldest one left.
     func events(after position: Position?, limit: Int = 64) -> Batch {
         let oldest = next - UInt64(events.count)

@@ -8,6 +8,8 @@ package struct EventStream: Sendable {
     static let heartbeat = Duration.seconds(15)
 
     let log: EventLog
+    /// Said at the beginning where it is not so. A change of the mode is an event like any other change.
+    var isEnforced = true
     /// Asked before each part of the stream; when it says no, the stream ends.
     var mayGoOn: @Sendable () -> Bool = { true }
 
@@ -29,6 +31,10 @@ package struct EventStream: Sendable {
         }
         return text
     }
+
+    /// Of no event's number: nothing is lost by who does not read it.
+    private static let observed =
+        "event: observing\ndata: {\"event\":\"observing\",\"enforced\":false,\"text\":\"\(PolicyStatus.nothingEnforced)\"}\n\n"
 
     /// A stream until the client goes or the sandbox is released. A slow client is waited for there; meanwhile new events
     /// go into the ring.
@@ -64,6 +70,7 @@ package struct EventStream: Sendable {
 
         // Not one of our ids, so it is unknown how much the reader has missed.
         var position = lastSeen.map { EventRing.Position($0) ?? .init(generation: 0, number: 0) }
+        if !isEnforced { try await writer.write(ByteBuffer(string: Self.observed)) }
         ring.yield()
         var isFirst = true
         for await _ in bell {

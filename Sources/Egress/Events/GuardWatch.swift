@@ -8,7 +8,8 @@ import Synchronization
 final class GuardWatch: Sendable {
     private struct State {
         var sightings = Sightings()
-        var observed = ObservedNames()
+        var observed = ObservedTraffic()
+        var notes = AnswerNotes()
         /// When a budget was last reported, how often it refused since, and when last.
         var exceeded: [Budget: (told: UInt64, count: Int, last: UInt64)] = [:]
         var refusals = RefusalTallies()
@@ -31,7 +32,19 @@ final class GuardWatch: Sendable {
         return state.withLock { $0.exceeded.filter { now < $0.value.last + Sightings.repetition }.map(\.key) }
     }
 
-    var observed: ObservedNames { state.withLock { $0.observed } }
+    var observed: ObservedTraffic { state.withLock { $0.observed } }
+
+    /// Where an observed sandbox's connections go.
+    func observed(_ flows: Set<LiveFlow>) {
+        state.withLock { state in for flow in flows { state.observed.insert(flow) } }
+    }
+
+    func notes(of name: DomainName) -> [AnswerNotes.Note] { state.withLock { $0.notes.notes(of: name) } }
+
+    /// What there is to an answer besides its addresses.
+    func noted(_ name: DomainName, type: UInt16, _ note: AnswerNotes.Note) {
+        state.withLock { $0.notes.put(note, for: name, type: type) }
+    }
 
     /// - Parameter now: seconds.
     func denied(_ name: DomainName, type: UInt16, _ verdict: Verdict, now: UInt64) {

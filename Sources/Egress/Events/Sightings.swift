@@ -67,20 +67,3 @@ struct Sightings: Sendable {
         return place
     }
 }
-
-/// The names that resolved while a sandbox was observed.
-struct ObservedNames: Sendable {
-    static let capacity = 4096
-
-    private(set) var names: Set<DomainName> = []
-    /// Whether there were more than are kept.
-    private(set) var isIncomplete = false
-
-    mutating func insert(_ name: DomainName) {
-        guard names.count < Self.capacity || names.contains(name) else {
-            isIncomplete = true
-            return
-        }
-        names.insert(name)
-    }
-}

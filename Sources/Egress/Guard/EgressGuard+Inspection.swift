@@ -8,41 +8,32 @@ extension EgressGuard {
     package func explain(_ question: PolicyQuestion) -> PolicyExplanation {
         let state = state.withLock { $0 }
         func answer(_ verdict: Verdict, _ name: DomainName? = nil) -> PolicyExplanation {
-            // Guardrails are enforced even while the sandbox is observed.
+            // Guardrails are enforced even while the sandbox is observed, names also where addresses are not judged.
+            let isJudged = settings.judgesAddresses || question.isAboutName
             let isEnforced =
                 switch verdict.reason {
                 case .guardrail, .operatorRule: true
-                default: !state.isObserving
+                default: !state.isObserving && isJudged
                 }
             return PolicyExplanation(
                 question: question, verdict: verdict, learnedFrom: name, isEnforced: isEnforced,
                 path: path(of: question, verdict, state))
         }
         // Port 53 always leads to the DNS filter, whatever the rules say.
-        if question.scope.ports == [53...53] {
+        if question.scope.leadsToFilter {
             return answer(Verdict(action: .allow, reason: .guardrail("port 53 leads to the DNS filter")))
         }
         switch question.target {
         case .name(let name) where question.scope.isUnstated: return answer(state.evaluator.evaluate(name))
         case .name(let name): return answer(state.evaluator.evaluate(name, question.scope))
+        case .address(let address) where address.isLoopback || ownAddresses.contains(address):
+            return answer(Verdict(action: .allow, reason: .guardrail("it is the sandbox's own address")))
         case .address(let address) where state.ruleset.protected.contains(address):
             return answer(ProtectedAddresses.verdict)
         case .address(let address):
             let (verdict, name) = state.verdict(address, question.scope, settings: settings)
             return answer(verdict, name)
         }
-    }
-
-    /// The names that resolved while the sandbox was observed, or that its open addresses come from; names that a rule
-    /// denies are left out.
-    package var suggestion: PolicySuggestion {
-        let state = state.withLock { $0 }
-        let learned = state.isObserving ? [] : state.learned.entries.values.flatMap(\.names.keys)
-        return PolicySuggestion(
-            names: watch.observed.names.union(learned).filter { name in
-                let verdict = state.evaluator.evaluate(name)
-                return verdict.reason == .defaultAction || verdict.isAllowed
-            })
     }
 }
 
@@ -62,4 +53,9 @@ extension EgressGuard.State {
             byName.first { $0.0.isAllowed } ?? byName.first ?? (alone, nil)
         return found.verdict == alone ? (alone, nil) : found
     }
+}
+
+extension TrafficScope {
+    /// Whether it is the filter's, whatever rules say.
+    var leadsToFilter: Bool { ports == [53...53] && transport != .icmp }
 }

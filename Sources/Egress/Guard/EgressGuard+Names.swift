@@ -89,11 +89,20 @@ extension EgressGuard: DNSPolicy {
                 audit.addressesRemoved(event.name, removed)
                 watch.addressesRemoved(event.name, removed)
             }
+            guard addresses + removed > 0 else { return }
+            watch.noted(event.name, type: event.type, note(event, removed: removed))
             guard addresses > 0 else { return }
             let (evaluator, isObserving) = state.withLock { ($0.evaluator, $0.isObserving) }
             watch.answered(event.name, type: event.type, isObserving: isObserving) {
                 evaluator.evaluate(event.name)
             }
         }
+    }
+
+    private func note(_ event: DNSEvent, removed: Int) -> AnswerNotes.Note {
+        // Most answers have nothing to note, and the clock need not be read.
+        guard removed > 0 || !event.aliases.isEmpty else { return AnswerNotes.Note() }
+        return AnswerNotes.Note(
+            aliases: event.aliases, removed: event.removed, removedCount: removed, time: settings.time())
     }
 }

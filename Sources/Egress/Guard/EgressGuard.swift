@@ -25,6 +25,8 @@ package final class EgressGuard: Sendable {
         var mustReinstall = false
         /// When to look at the flows again.
         var mayRenewAt: UInt64 = 0
+        /// When to look again at where they go.
+        var mayObserveAt: UInt64 = 0
         var allowance = JudgementAllowance()
         /// Counts events that may have removed addresses from the kernel to make room.
         var displacements: UInt64 { learned.displacements &+ reinstallations }
@@ -44,6 +46,8 @@ package final class EgressGuard: Sendable {
     /// Nil in tests without a kernel.
     let refusals: RefusalLog?
     let listsInForce: Mutex<ListsInForce>
+    /// The sandbox's own addresses, as its guard found them.
+    let ownAddresses: Set<IPAddress>
     /// Used on the DNS thread only.
     let budgets: Mutex<NameBudgets>
     /// The changes lock. Its value: whether flows may still be open that an earlier change should have ended.
@@ -68,6 +72,7 @@ package final class EgressGuard: Sendable {
         self.meter = meter
         listsInForce = Mutex(ListsInForce(version: listsVersion))
         self.refusals = refusals
+        ownAddresses = surroundings.local
         id = record.id
         token = record.token
         namespacePath = record.namespacePath

@@ -142,6 +142,10 @@ final class GuardAudit: Sendable {
         limited(.error, "the operator's lists cannot be put in force; those before stay") { ["error": "\(error)"] }
     }
 
+    func flowsNotRead(_ error: EgressError) {
+        limited(.warning, "the connections of an observed sandbox could not be read") { ["error": "\(error)"] }
+    }
+
     func rollBackFailed(_ error: EgressError) {
         logger.critical("the policy on disk differs from the one in force", metadata: ["error": "\(error)"])
     }

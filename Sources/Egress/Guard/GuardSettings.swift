@@ -21,6 +21,8 @@ package struct GuardSettings: Sendable {
     /// `nil` if flows are not checked (mode `dns+nft`).
     var flowCheck: FlowCheckSettings?
     let uncheckedPorts: PortMap<Bool>
+    /// Whether the kernel closes addresses: not where names alone are filtered.
+    package var judgesAddresses = true
     /// Events kept for each sandbox; about 50 KiB if all have long names.
     var eventsKept = 256
     /// Whole seconds of a monotonic clock.

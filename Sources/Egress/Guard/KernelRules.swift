@@ -46,11 +46,19 @@ package protocol KernelRules: AnyObject, Sendable {
     func cut(
         forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
     ) throws(EgressError) -> Int
-    /// The destinations of the sandbox's open flows, without loopback.
-    func liveDestinations() throws(EgressError) -> Set<IPAddress>
+    /// Where the sandbox's flows go that conntrack knows, without loopback and what the guard itself sends.
+    func liveFlows() throws(EgressError) -> Set<LiveFlow>
+}
+
+/// Where a flow goes.
+package struct LiveFlow: Hashable, Sendable {
+    var address: IPAddress
+    var traffic: Traffic
 }
 
 extension KernelRules {
+    func liveDestinations() throws(EgressError) -> Set<IPAddress> { Set(try liveFlows().map(\.address)) }
+
     @discardableResult
     func cut(where isRevoked: (IPAddress, Traffic) -> Bool) throws(EgressError) -> Int {
         try cut(forgettingNameQueries: false, where: isRevoked)

@@ -64,9 +64,14 @@ package final class NamespaceRules: KernelRules {
     package func install(_ ruleset: SandboxRuleset, learned: [LearnedElement]) throws(EgressError) {
         try counted(.staticApply) { () throws(EgressError) in
             let devices = packetDevices.withLock { $0 }
-            if !devices.isEmpty { try commit(PacketRules.install(devices: devices)) }
-            let all = RulesetTransactions.install(ruleset, learned: learned, reporting: refusals.reporting)
-            try commit(all, isWhole: true)
+            let tables = Set([SandboxRuleset.table] + (devices.isEmpty ? [] : [PacketRules.table]))
+            try refusals.replacing(tables) { () throws(EgressError) in
+                if !devices.isEmpty {
+                    try commit(PacketRules.install(devices: devices, reporting: refusals.packetReporting))
+                }
+                let all = RulesetTransactions.install(ruleset, learned: learned, reporting: refusals.reporting)
+                try commit(all, isWhole: true)
+            }
         }
     }
 
@@ -82,7 +87,7 @@ package final class NamespaceRules: KernelRules {
 
     /// Blocks packet sockets on these devices. Devices that appear later are not covered.
     func refusePacketSockets(on devices: [String]) throws(EgressError) {
-        try commit(PacketRules.install(devices: devices))
+        try commit(PacketRules.install(devices: devices, reporting: refusals.packetReporting))
         packetDevices.withLock { $0 = devices }
     }
 
@@ -129,11 +134,14 @@ package final class NamespaceRules: KernelRules {
         }
     }
 
-    package func liveDestinations() throws(EgressError) -> Set<IPAddress> {
+    package func liveFlows() throws(EgressError) -> Set<LiveFlow> {
         let own = ownAddresses
         return try EgressError.ofKernel { () throws(NetfilterError) in
-            let flows = try conntrack.flows().filter { !own.contains($0.destination) && !$0.replySource.isLoopback }
-            return Set(flows.map(\.destination))
+            let flows = try conntrack.flows().filter {
+                !own.contains($0.destination) && !$0.replySource.isLoopback
+                    && !spared.contains(UpstreamAddress(address: $0.destination, port: $0.destinationPort))
+            }
+            return Set(flows.map { LiveFlow(address: $0.destination, traffic: $0.traffic) })
         }
     }
 

@@ -6,7 +6,7 @@ import NetworkPolicy
 package protocol EgressQuestions: Sendable {
     /// JSON: what would happen to some traffic now, and why.
     func explained(_ id: String, _ question: PolicyQuestion) async throws(EgressError) -> [UInt8]
-    /// JSON: the smallest policy for the names that the sandbox was seen to use.
+    /// JSON: the policy in force and what else the sandbox was seen to use.
     func suggested(_ id: String) async throws(EgressError) -> [UInt8]
     /// JSON: all that decides what the sandbox reaches, in order.
     func effective(_ id: String) async throws(EgressError) -> [UInt8]
@@ -27,7 +27,7 @@ extension EgressQuestions where Self: EgressInspector & EgressController {
     }
 
     package func suggested(_ id: String) async throws(EgressError) -> [UInt8] {
-        try await suggestion(id).policy.encodedJSON()
+        try await suggestion(id).encodedJSON()
     }
 
     package func effective(_ id: String) async throws(EgressError) -> [UInt8] {
@@ -42,6 +42,7 @@ extension EgressQuestions where Self: EgressInspector & EgressController {
     package func eventStream(
         _ id: String, after lastSeen: String?, while mayGoOn: @escaping @Sendable () -> Bool
     ) async throws(EgressError) -> Reply {
-        EventStream(log: try await events(id), mayGoOn: mayGoOn).reply(after: lastSeen)
+        let isEnforced = try await status(id).policy.mode == .enforce
+        return EventStream(log: try await events(id), isEnforced: isEnforced, mayGoOn: mayGoOn).reply(after: lastSeen)
     }
 }

@@ -176,7 +176,8 @@ extension EgressNode: EgressInspector, EgressQuestions {
     }
 
     package func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion {
-        try guardian(of: id).suggestion
+        let guardian = try guardian(of: id)
+        return try await Blocking.run { () throws(EgressError) in guardian.suggest() }
     }
 
     package func effectivePolicy(_ id: String) async throws(EgressError) -> EffectivePolicy {

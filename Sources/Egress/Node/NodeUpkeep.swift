@@ -24,6 +24,7 @@ final class NodeUpkeep: Sendable {
         repeatedly(every: Double(EgressGuard.restorationInterval)) { await $0.restoreRules() }
         repeatedly(every: EgressGuard.refusalInterval) { await $0.readRefusals() }
         if sandboxes.lists != nil { repeatedly(every: Self.listsInterval) { await $0.followLists() } }
+        repeatedly(every: Double(EgressGuard.observationInterval)) { await $0.observeFlows() }
         if sandboxes.settings.budgets.limitsTraffic {
             repeatedly(every: Self.meterInterval) { await $0.readMeters() }
         }
@@ -69,6 +70,7 @@ final class NodeUpkeep: Sendable {
         }
     }
 
+    private func observeFlows() async { await forEach { $0.observeFlows() } }
     private func readRefusals() async { await forEach { $0.readRefusals() } }
     private func readMeters() async { await forEach { $0.readMeter() } }
 

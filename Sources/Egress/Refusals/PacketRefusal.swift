@@ -50,17 +50,8 @@ extension PacketHeader {
         }
     }
 
-    /// The same as a question to a policy. Port 0 is no port of a rule.
-    var scope: TrafficScope {
-        let stated: (TrafficScope.Transport, [ClosedRange<UInt16>]) =
-            switch traffic {
-            case .tcp(let port): (.tcp, port > 0 ? [port...port] : [])
-            case .udp(let port): (.udp, port > 0 ? [port...port] : [])
-            case .icmp: (.icmp, [])
-            case .other: (.any, [])
-            }
-        return (try? TrafficScope(transport: stated.0, ports: stated.1)) ?? .unstated
-    }
+    /// The same as a question to a policy.
+    var scope: TrafficScope { traffic.question }
 }
 
 extension EgressGuard.State {
@@ -72,6 +63,8 @@ extension EgressGuard.State {
         case .ended: return refused("it belongs to no open connection")
         case .forged: return refused("its source address is not the sandbox's")
         case .reserved: return refused("only the guard may use this port")
+        case .packetSocket: return refused("a packet socket sent it past the rules")
+        case .inbound: return refused("only hosts that may connect to the sandbox open connections to it")
         case .connections, .connectionsPerSecond, .bytesOut:
             return Verdict(action: .deny, reason: .budget("the budget \(reason.rawValue) is used up"))
         case .policy:

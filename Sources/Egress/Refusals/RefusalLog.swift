@@ -17,31 +17,16 @@ final class RefusalLog: Sendable {
         /// Packets of which nothing was reported, since the kernel's limit was reached. A read later than they were counted:
         /// what was reported of them may still have been on its way.
         var omitted = 0
-        /// Whether the kernel tells nothing of single packets.
-        var isCountedOnly = false
+        /// Of which the kernel tells no single packets; all where the kernel tells none at all.
+        var countedOnly: Set<RefusalReason> = []
+        /// Why some counters could not be read. They are read again the next time.
+        var trouble: EgressError?
     }
 
     private struct State {
         var isListening = false
-        /// Counters as last read, by table and chain.
-        var seen: [String: UInt64] = [:]
-        /// Reasons of the last read's packets: their counters may have gone on since.
-        var due: Set<RefusalReason> = []
-        /// Packets that were counted and not reported yet.
-        var unreported: [RefusalReason: Int] = [:]
+        var counters = RefusalCounters()
         var reads: UInt64 = 0
-
-        /// Takes what is reported now from what was counted before.
-        /// - Returns: how many of those packets will never be reported.
-        mutating func settle(_ reported: [RefusalReason]) -> Int {
-            for reason in reported where !reason.counted.isEmpty { unreported[reason, default: 0] -= 1 }
-            var lost = 0
-            for (reason, count) in unreported where count >= 0 {
-                lost += count
-                unreported[reason] = nil
-            }
-            return lost
-        }
     }
 
     /// How many datagrams are read at once. Each holds a dozen packets or more.
@@ -51,19 +36,23 @@ final class RefusalLog: Sendable {
 
     private let tables: NetfilterSocket
     private let packets: PacketLog?
+    /// How chains of devices have to tell of what they refuse: older kernels have no log for them.
+    let packetReporting: RefusalReporting
     private let state = Mutex(State())
 
     /// Call on a thread that is in the namespace of these tables.
     init(_ tables: NetfilterSocket) {
         self.tables = tables
-        guard KernelLog.hasRule(tables),
+        guard KernelLog.hasRule(tables, .inet),
             let log = try? PacketLog(group: RefusalReporting.group, bytesOfPacket: RefusalReporting.bytesOfPacket),
             let isListening = try? log.listen()
         else {
             packets = nil
+            packetReporting = .counted
             return
         }
         packets = log
+        packetReporting = KernelLog.hasRule(tables, .netdev) ? .logged : .counted
         state.withLock { $0.isListening = isListening }
     }
 
@@ -71,9 +60,9 @@ final class RefusalLog: Sendable {
     var reporting: RefusalReporting { packets == nil ? .counted : .logged }
 
     /// What has been refused since the last call. Costs one system call where nothing was.
-    func read() throws(EgressError) -> Batch {
-        try state.withLock { state throws(EgressError) in
-            var batch = Batch(), news: Set<RefusalReason> = []
+    func read() -> Batch {
+        state.withLock { state in
+            var batch = Batch()
             state.reads += 1
             if let packets {
                 // Another guard's process that was ending may have had the group.
@@ -81,62 +70,69 @@ final class RefusalLog: Sendable {
                 for packet in packets.read(limit: Self.datagrams) {
                     guard let reason = RefusalReason(rawValue: packet.prefix) else { continue }
                     batch.packets.append((reason, PacketHeader(packet.bytes)))
-                    news.insert(reason)
                 }
             }
-            batch.isCountedOnly = !state.isListening
-            var looked = news.union(state.due)
-            state.due = news
-            if batch.isCountedOnly, state.reads % Self.rareReads == 1 { looked = Set(RefusalReason.allCases) }
-            if !batch.isCountedOnly { batch.omitted = state.settle(batch.packets.map(\.reason)) }
-            for reason in looked {
-                let count = try count(reason, &state.seen)
-                guard count > 0 else { continue }
-                batch.counted[reason] = count
-                if !batch.isCountedOnly { state.unreported[reason, default: 0] += count }
+            batch.countedOnly = silent(state.isListening)
+            if !state.isListening || packetReporting == .counted, state.reads % Self.rareReads == 1 {
+                state.counters.look(at: batch.countedOnly)
             }
+            state.counters.settle(batch.packets.map(\.reason), silent: batch.countedOnly)
+            batch.omitted = state.counters.takeOmitted()
+            batch.counted = state.counters.read { (place) throws(EgressError) in try packets(refusedBy: place) }
+            batch.trouble = state.counters.takeTrouble()
             return batch
         }
     }
 
-    /// How much the counters of a reason went on. A table that was made anew begins with zero.
-    private func count(_ reason: RefusalReason, _ seen: inout [String: UInt64]) throws(EgressError) -> Int {
-        var more: UInt64 = 0
-        for (table, chain) in reason.counted {
-            let counts = try EgressError.ofKernel { () throws(NetfilterError) in
-                try tables.counts(of: chain, table: table)
+    /// Carries out a change that makes tables anew, whose counters begin with zero: what the old ones have counted until then
+    /// is told by the next read.
+    func replacing(_ tables: Set<String>, _ change: () throws(EgressError) -> Void) throws(EgressError) {
+        try state.withLock { state throws(EgressError) in
+            // A namespace that has just got its guard has nothing to tell.
+            if state.reads > 0 {
+                state.counters.keep(tables) { (place) throws(EgressError) in try packets(refusedBy: place) }
             }
-            let now = counts.reduce(UInt64(0)) { $0 &+ $1.packets }, place = table + " " + chain
-            let before = seen[place] ?? 0
-            more &+= now >= before ? now - before : now
-            seen[place] = now
+            try change()
+            state.counters.beginAnew(tables)
         }
-        // No sum of these comes near the end of an Int.
-        return Int(min(more, UInt64(Int32.max)))
+    }
+
+    private func silent(_ isListening: Bool) -> Set<RefusalReason> {
+        if !isListening { return Set(RefusalReason.allCases) }
+        return packetReporting == .counted ? [.packetSocket] : []
+    }
+
+    private func packets(refusedBy place: RefusalReason.Place) throws(EgressError) -> UInt64 {
+        let counts = try EgressError.ofKernel { () throws(NetfilterError) in
+            try tables.counts(of: place.chain, table: place.table, family: place.family)
+        }
+        return counts.reduce(UInt64(0)) { $0 &+ $1.packets }
     }
 }
 
-/// Whether this kernel's nf_tables can log to a group, tried once in a process.
+/// Whether this kernel's nf_tables can log to a group, tried once in a process for each family of tables.
 enum KernelLog {
-    private static let known = Mutex<Bool?>(nil)
+    private static let known = Mutex<[Transaction.Family: Bool]>([:])
 
     /// Tries it in a table that is gone with the same transaction.
-    static func hasRule(_ tables: NetfilterSocket) -> Bool {
+    static func hasRule(_ tables: NetfilterSocket, _ family: Transaction.Family) -> Bool {
         known.withLock { known in
-            if let known { return known }
+            if let known = known[family] { return known }
             let table = "sallyport_trial"
-            var trial = Transaction()
+            var trial = Transaction(family: family)
             trial.addTable(table)
             trial.addChain("log", table: table)
             trial.addRule("log", table: table, RefusalReporting.logged.rule(.policy))
             trial.removeTable(table)
             do throws(NetfilterError) {
                 try tables.commit(trial)
-                known = true
+                known[family] = true
                 return true
             } catch {
                 // Of the kernel, and not of this moment.
-                if let code = error.code, [ENOENT, EOPNOTSUPP, EINVAL].contains(code) { known = false }
+                if let code = error.code, [ENOENT, EOPNOTSUPP, EAFNOSUPPORT, EINVAL].contains(code) {
+                    known[family] = false
+                }
                 return false
             }
         }

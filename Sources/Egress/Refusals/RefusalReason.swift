@@ -13,10 +13,21 @@ package enum RefusalReason: String, CaseIterable, Hashable, Sendable {
     case forged
     /// Only the guard may use this port; in a namespace that it shares with the sandbox.
     case reserved
+    /// A packet socket sent it past the other rules (`PacketRules`).
+    case packetSocket
+    /// Somebody who may not connect to the sandbox tried.
+    case inbound
     // What is refused because a budget is used up; counted where the budget is (`TrafficMeter`).
     case connections
     case connectionsPerSecond
     case bytesOut
+
+    /// A chain whose rules count.
+    struct Place: Hashable {
+        var family = Transaction.Family.inet
+        var table: String
+        var chain: String
+    }
 
     /// Where a sidecar refuses what only it may do.
     package static let sidecarTable = "sallyport_sidecar"
@@ -25,12 +36,15 @@ package enum RefusalReason: String, CaseIterable, Hashable, Sendable {
     package var chain: String { "refuse-" + rawValue }
 
     /// Chains whose rules count all packets that are refused for this reason; none where somebody else counts them.
-    var counted: [(table: String, chain: String)] {
+    var counted: [Place] {
         switch self {
-        case .policy, .protected, .ended: [(SandboxRuleset.table, chain)]
+        case .policy, .protected, .ended, .inbound: [Place(table: SandboxRuleset.table, chain: chain)]
         case .forged:
-            [RulesetTransactions.Chain.foreign, RulesetTransactions.Chain.disguised].map { (SandboxRuleset.table, $0) }
-        case .reserved: [(Self.sidecarTable, chain)]
+            [RulesetTransactions.Chain.foreign, RulesetTransactions.Chain.disguised].map {
+                Place(table: SandboxRuleset.table, chain: $0)
+            }
+        case .reserved: [Place(table: Self.sidecarTable, chain: chain)]
+        case .packetSocket: [Place(family: .netdev, table: PacketRules.table, chain: chain)]
         case .connections, .connectionsPerSecond, .bytesOut: []
         }
     }
@@ -78,6 +92,13 @@ extension Transaction {
             addReport(of: reason, in: reason.chain, table: table, reporting)
             addRule(reason.chain, table: table, [.verdict(.goto(refuse))])
         }
+    }
+
+    /// The same, but what comes to the chain is dropped: nobody is answered.
+    mutating func addSilentRefusal(_ reason: RefusalReason, table: String, _ reporting: RefusalReporting) {
+        addChain(reason.chain, table: table)
+        addReport(of: reason, in: reason.chain, table: table, reporting)
+        addRule(reason.chain, table: table, [.verdict(.drop)])
     }
 
     /// Adds the rules that count and report what comes to a chain.

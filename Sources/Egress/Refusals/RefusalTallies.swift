@@ -2,24 +2,24 @@ import Addresses
 import Netfilter
 import System
 
+/// What packets have in common that are told together. Source ports differ with each attempt, so they are not part of it.
+struct RefusalKey: Hashable {
+    var reason: RefusalReason
+    var transport: UInt8?
+    var destination: IPAddress?
+    var port: UInt16?
+
+    init(_ reason: RefusalReason, _ header: PacketHeader?) {
+        self.reason = reason
+        transport = header?.transport
+        destination = header?.destination
+        port = header?.ports?.destination
+    }
+}
+
 /// Makes events of refused packets: the first to an address and port is told at once, the next ones are counted and told
 /// after a while. A sandbox that floods gets few events, and the last of them says how many packets have none.
 struct RefusalTallies: Sendable {
-    /// Source ports differ with each attempt, so they are not part of it.
-    private struct Key: Hashable {
-        var reason: RefusalReason
-        var transport: UInt8?
-        var destination: IPAddress?
-        var port: UInt16?
-
-        init(_ refusal: PacketRefusal) {
-            reason = refusal.reason
-            transport = refusal.header?.transport
-            destination = refusal.header?.destination
-            port = refusal.header?.ports?.destination
-        }
-    }
-
     private struct Tally {
         /// The first packet that is not told yet.
         var waiting: PacketRefusal?
@@ -32,7 +32,7 @@ struct RefusalTallies: Sendable {
     static let rate = Rate(burst: 64, refill: 1, period: 1)
 
     private let capacity: Int
-    private var tallies: [Key: Tally] = [:]
+    private var tallies: [RefusalKey: Tally] = [:]
     private var limiter = RateLimiter(Self.rate, now: 0)
     /// Packets of which no event tells.
     private var omitted = 0
@@ -43,7 +43,7 @@ struct RefusalTallies: Sendable {
     /// - Parameter now: seconds of a clock that never goes back.
     /// - Returns: what is to be told now.
     mutating func add(_ refusal: PacketRefusal, now: UInt64) -> PacketRefusal? {
-        let key = Key(refusal)
+        let key = RefusalKey(refusal.reason, refusal.header)
         if var tally = tallies[key] {
             let count = (tally.waiting?.count ?? 0) + refusal.count
             if tally.waiting == nil { tally.waiting = refusal }

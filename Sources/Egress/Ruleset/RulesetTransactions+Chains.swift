@@ -130,7 +130,7 @@ extension RulesetTransactions {
 
     /// Accepts new connections only from the sandbox's link, where the gateway is. The host keeps other sandboxes off
     /// it.
-    static func addInput(to change: inout Transaction) {
+    static func addInput(_ reporting: RefusalReporting, to change: inout Transaction) {
         let accept: [Expression] = [.verdict(.accept)]
         var rules: [[Expression]] = [.input("lo") + accept, .connection([.established]) + accept]
         // Accept ICMP errors about flows, but no connections that a conntrack helper expects.
@@ -144,6 +144,9 @@ extension RulesetTransactions {
                 .transport(IPProtocol.tcp)
                     + .source(in: name(of: .neighbours, isIPv4: isIPv4), isIPv4: isIPv4) + accept)
         }
+        // What others say to everybody on the link is no attempt to connect, and not told.
+        rules.append(.toLocalAddress + [.verdict(.goto(RefusalReason.inbound.chain))])
+        change.addSilentRefusal(.inbound, table: table, reporting)
         change.addChain(Chain.input, table: table, base: BaseChain(.filter, .input, priority: 0, dropsByDefault: true))
         for rule in rules { change.addRule(Chain.input, table: table, rule) }
     }

@@ -53,7 +53,7 @@ enum RulesetTransactions {
         change.addChain(Chain.otherwise, table: table)
         addDefault(ruleset.defaultAction, to: &change)
         addOutput(ruleset, reporting, to: &change)
-        addInput(to: &change)
+        addInput(reporting, to: &change)
         change.addChain(
             Chain.forward, table: table, base: BaseChain(.filter, .forward, priority: 0, dropsByDefault: true))
         change.addChain(

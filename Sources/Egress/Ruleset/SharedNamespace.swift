@@ -39,14 +39,16 @@ package enum PacketRules {
 
     /// On each device, passes only packets that were routed, and so went through the output chain, and ARP, which ends
     /// at the other side of the link. Loopback is included, where a packet socket could forge queries and answers.
-    package static func install(devices: [String]) -> Transaction {
+    package static func install(devices: [String], reporting: RefusalReporting = .counted) -> Transaction {
         var change = Transaction(family: .netdev)
         change.removeTable(table)
         change.addTable(table)
+        change.addSilentRefusal(.packetSocket, table: table, reporting)
         for device in devices {
             change.addChain(device, table: table, base: .egress(device: device, dropsByDefault: true))
             change.addRule(device, table: table, [.meta(.routeClass), .verdict(.accept)])
             change.addRule(device, table: table, .ethernetType(0x0806) + [.verdict(.accept)])
+            change.addRule(device, table: table, [.verdict(.goto(RefusalReason.packetSocket.chain))])
         }
         return change
     }

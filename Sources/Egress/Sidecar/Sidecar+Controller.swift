@@ -43,7 +43,9 @@ extension Sidecar: EgressInspector {
         guardian.explain(question)
     }
 
-    package func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion { guardian.suggestion }
+    package func suggestion(_ id: String) async throws(EgressError) -> PolicySuggestion {
+        try await Blocking.run { [guardian] () throws(EgressError) in guardian.suggest() }
+    }
 
     package func effectivePolicy(_ id: String) async throws(EgressError) -> EffectivePolicy {
         guardian.effectivePolicy(lists, enforcementMode: configuration.mode.rawValue)

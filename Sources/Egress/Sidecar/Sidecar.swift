@@ -85,7 +85,8 @@ package final class Sidecar: EgressController {
             DenyWebhook($0, client: client, logger: logger)
         }
         outlets = (common.auditLog, common.denyWebhook)
-        let settings = GuardSettings(common)
+        var settings = GuardSettings(common)
+        settings.judgesAddresses = configuration.mode != .names
         services = try GuardServices(dns: dnsConfiguration, flowCheck: configuration.flowCheck, mark: mark)
         tables = closed.tables
         let beside = RulesBeside()
@@ -114,7 +115,9 @@ package final class Sidecar: EgressController {
     private func restoreBeside(_ ruleset: SidecarRuleset) throws(EgressError) {
         devices.withLock { $0 = [] }
         guardDevices()
-        try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
+        try guardian.replacing(SidecarRuleset.table) { _ throws(EgressError) in
+            try EgressError.ofKernel { () throws(NetfilterError) in try tables.commit(ruleset.open()) }
+        }
     }
 
     var guardian: EgressGuard { guarded.guardian }
@@ -144,6 +147,7 @@ package final class Sidecar: EgressController {
         guardian.readRefusals()
         lists.refresh(logger)
         guardian.follow(lists)
+        guardian.observeFlows()
     }
 
     /// Blocks packet sockets on every device.
@@ -151,8 +155,10 @@ package final class Sidecar: EgressController {
         let present = LinkSurroundings.devices()
         guard devices.withLock({ $0 != present }) else { return }
         do throws(EgressError) {
-            try EgressError.ofKernel { () throws(NetfilterError) in
-                try tables.commit(PacketRules.install(devices: present))
+            try guardian.replacing(PacketRules.table) { reporting throws(EgressError) in
+                try EgressError.ofKernel { () throws(NetfilterError) in
+                    try tables.commit(PacketRules.install(devices: present, reporting: reporting))
+                }
             }
         } catch {
             logger.warning(

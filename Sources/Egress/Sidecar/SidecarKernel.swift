@@ -55,7 +55,5 @@ final class SidecarKernel: KernelRules {
         return try base.cut(forgettingNameQueries: forgettingNameQueries) { judgesAddresses && isRevoked($0, $1) }
     }
 
-    func liveDestinations() throws(EgressError) -> Set<IPAddress> {
-        judgesAddresses ? try base.liveDestinations() : []
-    }
+    func liveFlows() throws(EgressError) -> Set<LiveFlow> { judgesAddresses ? try base.liveFlows() : [] }
 }

@@ -2,7 +2,8 @@
 public struct LoggedPacket: Hashable, Sendable {
     /// The `prefix` of the rule.
     public var prefix: String
-    /// The packet from its IP header on, as many bytes of it as the rule asks for.
+    /// The packet from its IP header on, as many bytes of it as the rule asks for; a frame that is not IP from where it
+    /// begins.
     public var bytes: [UInt8]
 
     public init(prefix: String, bytes: [UInt8]) { (self.prefix, self.bytes) = (prefix, bytes) }
@@ -11,6 +12,7 @@ public struct LoggedPacket: Hashable, Sendable {
     static let subsystem: UInt16 = 4 << 8
     private static let prefixAttribute: UInt16 = 10  // NFULA_PREFIX
     private static let payloadAttribute: UInt16 = 9  // NFULA_PAYLOAD
+    private static let netdev: UInt8 = 5  // NFPROTO_NETDEV
     /// The family, a version, and the group.
     private static let fixedPart = 4
 
@@ -22,6 +24,18 @@ public struct LoggedPacket: Hashable, Sendable {
         self.init(
             prefix: String(decoding: prefix.prefix { $0 != 0 }, as: UTF8.self),
             bytes: attributes[Self.payloadAttribute].map(Array.init) ?? [])
+        if reply.payload.first == Self.netdev { bytes = Self.withoutLinkHeader(bytes) }
+    }
+
+    /// A chain of a device sees frames with what the link puts in front: nothing, or an Ethernet header of 14 bytes, 18 with a
+    /// VLAN's tag, which ends with the kind of what follows. Taken from the frame itself, as its receiver would.
+    static func withoutLinkHeader(_ frame: [UInt8]) -> [UInt8] {
+        let ipv4: [UInt8] = [0x08, 0x00], ipv6: [UInt8] = [0x86, 0xdd]
+        for length in [14, 18] where frame.count >= length {
+            let kind = Array(frame[length - 2..<length])
+            if kind == ipv4 || kind == ipv6 { return Array(frame[length...]) }
+        }
+        return frame
     }
 
     /// The packets in one datagram of the kernel.

@@ -12,9 +12,12 @@ public struct RuleCount: Hashable, Sendable {
 
 extension NetfilterSocket {
     /// The counters of a chain's rules, in order; empty if there is no such chain. `nft list chain inet TABLE CHAIN`
-    public func counts(of chain: String, table: String) throws(NetfilterError) -> [RuleCount] {
-        guard try hasTable(table) else { return [] }
-        var request = NetlinkMessage(type: Self.subsystem | 7, flags: NetlinkFlag.dump, body: [1, 0, 0, 0])
+    public func counts(
+        of chain: String, table: String, family: Transaction.Family = .inet
+    ) throws(NetfilterError) -> [RuleCount] {
+        guard try hasTable(table, family: family) else { return [] }
+        var request = NetlinkMessage(
+            type: Self.subsystem | 7, flags: NetlinkFlag.dump, body: [UInt8(family.rawValue), 0, 0, 0])
         request.attribute(1, text: table)
         request.attribute(2, text: chain)
         return try socket.dump("listing the rules of \(chain)", request) { reply -> RuleCount? in

@@ -93,8 +93,9 @@ public final class NetfilterSocket: Sendable {
     }
 
     /// Whether a table exists.
-    public func hasTable(_ table: String) throws(NetfilterError) -> Bool {
-        let request = NetlinkMessage(type: Self.subsystem | 1, flags: NetlinkFlag.dump, body: [1, 0, 0, 0])
+    public func hasTable(_ table: String, family: Transaction.Family = .inet) throws(NetfilterError) -> Bool {
+        let body = [UInt8(family.rawValue), 0, 0, 0]
+        let request = NetlinkMessage(type: Self.subsystem | 1, flags: NetlinkFlag.dump, body: body)
         let found = try socket.dump("listing tables", request) { reply in
             reply.attributes(after: 4)[1]?.dropLast().elementsEqual(table.utf8)
         }

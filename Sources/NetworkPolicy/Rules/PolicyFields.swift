@@ -4,13 +4,16 @@ import JSON
 struct PolicyFields {
     private let object: JSONObject
 
-    /// - Parameter place: where the object is in the document, for error messages.
+    /// - Parameters:
+    ///   - beside: members that may be there, too, and are nobody's to write.
+    ///   - place: where the object is in the document, for error messages.
     /// - Throws: `PolicyError.wrongShape` if it is not an object, or has a member that is not in `known`.
     init(
-        _ json: JSONValue, known: [String], expected: String, at place: @autoclosure () -> String = ""
+        _ json: JSONValue, known: [String], beside: [String] = [], expected: String,
+        at place: @autoclosure () -> String = ""
     ) throws(PolicyError) {
         guard case .object(let object) = json else { throw .shape(expected, at: place()) }
-        for member in object.members where !known.contains(member.name) {
+        for member in object.members where !known.contains(member.name) && !beside.contains(member.name) {
             let place = place()
             let prefix = place.isEmpty ? "" : "\(place): "
             throw .wrongShape(

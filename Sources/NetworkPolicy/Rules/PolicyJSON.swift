@@ -18,6 +18,8 @@ extension Policy {
     private static let expectedPolicy = "an object with defaultAction and egress"
     /// In the stored form alone: no client may say it.
     static let isDefaultField = "isDefault"
+    /// What a suggestion says besides its policy. It may be sent along: a suggestion is applied as it is.
+    private static let remarks = ["existing", "unused", "incomplete"]
     private static let expectedRules = "a list of rules with action and target"
 
     /// Reads a policy. An empty body, `null` and `{}` deny everything; a missing `defaultAction` denies.
@@ -36,7 +38,8 @@ extension Policy {
         if document.isNull { return .denyAll }
         let expected = expectedPolicy
         let known = ["defaultAction", "egress", "mode"] + (form == .record ? [isDefaultField] : [])
-        let fields = try PolicyFields(document, known: known, expected: expected)
+        let fields = try PolicyFields(
+            document, known: known, beside: form == .record ? [] : remarks, expected: expected)
         var policy = Policy.denyAll
         if let text = try fields.string("defaultAction", expected: expected) {
             guard let action = Action(rawValue: text) else { throw .unknownDefaultAction(text) }
@@ -47,8 +50,15 @@ extension Policy {
             policy.mode = mode
         }
         policy.isDefault = form == .record && fields[isDefaultField] == .boolean(true)
-        policy.rules = try RuleDocument(presets: presets, form: form, expected: expected).rules(
-            fields.array("egress", expected: expected) ?? [])
+        let rules = RuleDocument(presets: presets, form: form, expected: expected)
+        let entries = try fields.array("egress", expected: expected) ?? []
+        if entries.contains(where: rules.saysObserved) {
+            guard fields["mode"] == nil || policy.mode == .observe else {
+                throw .wrongShape("mode is \"enforce\", and a rule says \"\(RuleDocument.observed)\": keep one of them")
+            }
+            policy.mode = .observe
+        }
+        policy.rules = try rules.rules(entries, ofPolicy: true)
         return policy
     }
 

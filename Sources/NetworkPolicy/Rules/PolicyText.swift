@@ -7,7 +7,8 @@ extension Policy {
         var text: [UInt8] = []
         text.reserveCapacity(64 + 64 * ruleCount)
         text += "{\"defaultAction\":\"\(defaultAction.rawValue)\",\"egress\":".utf8
-        Self.append(list.numbered.lazy.map(\.rule), to: &text, form)
+        let isToldByRule = form == .contract && mode == .observe
+        Self.append(list.numbered.lazy.map(\.rule), to: &text, form, isObserved: isToldByRule)
         if isDefault, form == .record { text += ",\"\(Self.isDefaultField)\":true".utf8 }
         if mode != .enforce { text += ",\"mode\":\"\(mode.rawValue)\"".utf8 }
         text.append(UInt8(ascii: "}"))
@@ -21,8 +22,11 @@ extension Policy {
         return text
     }
 
-    private static func append(_ rules: some Sequence<Rule>, to text: inout [UInt8], _ form: PolicyForm) {
+    private static func append(
+        _ rules: some Sequence<Rule>, to text: inout [UInt8], _ form: PolicyForm, isObserved: Bool = false
+    ) {
         text.append(UInt8(ascii: "["))
+        if isObserved { text += "{\"action\":\"allow\",\"target\":\"\(RuleDocument.observed)\"}".utf8 }
         // Consecutive rules of one preset so far. A complete run is written as the preset's name.
         var run: [Rule] = []
         for rule in rules {

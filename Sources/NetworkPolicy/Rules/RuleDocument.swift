@@ -11,10 +11,11 @@ struct RuleDocument {
     /// A description of the expected list, for error messages.
     let expected: String
 
-    func rules(_ entries: [JSONValue]) throws(PolicyError) -> [Rule] {
+    /// - Parameter ofPolicy: whether these are all rules of a policy, among which its mode may stand.
+    func rules(_ entries: [JSONValue], ofPolicy: Bool = false) throws(PolicyError) -> [Rule] {
         var rules: [Rule] = []
         rules.reserveCapacity(entries.count)
-        for (index, entry) in entries.enumerated() {
+        for (index, entry) in entries.enumerated() where !ofPolicy || !saysObserved(entry) {
             let fields = try PolicyFields(
                 entry, known: Self.contract + (form == .record ? [PresetPlace.field] : []), expected: expected,
                 at: "rule \(index)")
@@ -25,6 +26,17 @@ struct RuleDocument {
             }
         }
         return rules
+    }
+
+    /// The mode as a rule: the contract's clients show rules and the default action, and nothing else of an answer.
+    static let observed = "mode:observe"
+
+    /// Whether this stands for `"mode":"observe"`.
+    func saysObserved(_ entry: JSONValue) -> Bool {
+        guard form != .record, case .object(let object) = entry, object["target"] == .string(Self.observed) else {
+            return false
+        }
+        return object.members.count == 2 && object["action"] == .string(Action.allow.rawValue)
     }
 
     private func rule(_ fields: PolicyFields, rule index: Int) throws(PolicyError) -> Rule {

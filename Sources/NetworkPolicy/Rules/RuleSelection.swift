@@ -27,6 +27,38 @@ public enum RuleSelector: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
+extension Rule {
+    /// What selects this rule in a removal, and maybe others with it.
+    public var selector: RuleSelector {
+        if let preset { return .preset(preset.name) }
+        return scope.isUnstated ? .target(target) : .traffic(RuleTarget(target, scope))
+    }
+}
+
+extension Policy {
+    /// What selects only rules at these positions, each selector once, in the order of the rules.
+    public func selectors(taking isTaken: (Int) -> Bool) -> [RuleSelector] {
+        let rules = rules
+        var byTarget: [Target: [Int]] = [:], byPreset: [String: [Int]] = [:]
+        for (index, rule) in rules.enumerated() {
+            byTarget[rule.target, default: []].append(index)
+            if let preset = rule.preset { byPreset[preset.name, default: []].append(index) }
+        }
+        var seen: Set<RuleSelector> = []
+        return rules.map(\.selector).filter { selector in
+            guard seen.insert(selector).inserted else { return false }
+            let selection = RuleSelection([selector])
+            let candidates =
+                switch selector {
+                case .target(let target): byTarget[target] ?? []
+                case .traffic(let traffic): byTarget[traffic.target] ?? []
+                case .preset(let name): byPreset[name] ?? []
+                }
+            return candidates.allSatisfy { !selection.contains(rules[$0]) || isTaken($0) }
+        }
+    }
+}
+
 /// Two rules count as the same if their target, protocol and ports are, and the preset that they come from.
 struct RuleIdentity: Hashable {
     var target: Target

@@ -26,6 +26,10 @@ public struct RuleTarget: Hashable, Sendable, CustomStringConvertible {
         guard Self.preset(text) == nil else {
             throw .invalidTarget(text, reason: "a preset is a list of rules, not a single target")
         }
+        guard text != RuleDocument.observed else {
+            throw .invalidTarget(
+                text, reason: "a mode is a whole policy's: it changes when the policy is replaced (PUT)")
+        }
         let parts = try Parts(text)
         target = try parts.target(of: text)
         do throws(TrafficScopeError) {

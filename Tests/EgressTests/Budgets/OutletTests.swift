@@ -56,13 +56,25 @@ import Testing
         var refused = false
         do throws(EgressError) { try file.append([97, 10]) } catch { refused = true }
         #expect(refused)
-        let outbox = Outbox<Int>(capacity: 3, name: "test")
-        for number in 0..<10 { outbox.put(number) }
+        let outbox = Outbox<Int>(capacity: 6, name: "test")
+        for number in 0..<10 { outbox.put(number, of: "a") }
         #expect(outbox.lost == 7)
         let seen = Mutex<[Int]>([])
         outbox.close()
         await outbox.run { items in seen.withLock { $0 += items } }
         #expect(seen.withLock { $0 } == [0, 1, 2])
+    }
+
+    @Test func `a sandbox that fills the queue leaves as much again for the others`() async throws {
+        let outbox = Outbox<String>(capacity: 100, name: "test")
+        for _ in 0..<1000 { outbox.put("a", of: "a") }
+        for _ in 0..<1000 { outbox.put("b", of: "b") }
+        for _ in 0..<10 { outbox.put("c", of: "c") }
+        let seen = Mutex<[String]>([])
+        outbox.close()
+        await outbox.run { items in seen.withLock { $0 += items } }
+        let counts = Dictionary(grouping: seen.withLock { $0 }, by: \.self).mapValues(\.count)
+        #expect(counts == ["a": 50, "b": 25, "c": 10] && outbox.lost == 1925)
     }
 
     @Test func `a notice has the reference's form`() throws {

@@ -1,3 +1,4 @@
+import DNSFilter
 import Foundation
 import Glibc
 import NetworkPolicy
@@ -49,6 +50,7 @@ import Testing
             #expect(try guarded.stream("198.51.100.1") == .failed(ECONNREFUSED))
             _ = try guarded.resolve("one.example")
             let learned = try explain("target=198.51.100.1&port=7")
+            #expect(learned.contains("resolved from one.example"))
             #expect(learned.contains(#""verdict":"allow""#) && learned.contains(#""learnedFrom":"one.example""#))
             #expect(try guarded.stream("198.51.100.1") == .echoed)
             #expect(try explain("target=198.51.100.1&port=8").contains(#""verdict":"deny""#))
@@ -61,7 +63,7 @@ import Testing
         let json =
             #"{"egress":[{"action":"allow","target":"one.example","ports":[7]},{"action":"allow","target":"*.wild.example"},"#
             + #"{"action":"allow","target":"rebind.example"}]}"#
-        try await run(json) { (guarded, _, call) async throws in
+        try await run(json) { (guarded, node, call) async throws in
             func explain(_ query: String) throws -> String { try call("GET", "/policy/explain?" + query, "").1 }
             let before = try explain("target=one.example&port=7")
             #expect(
@@ -80,8 +82,23 @@ import Testing
             let rebound = try explain("target=rebind.example")
             #expect(
                 rebound.contains(#"{"step":"answer","verdict":"deny","text":""#) && rebound.contains("were taken out"))
+            #expect(
+                rebound.contains("127.0.0.1 (private or reserved: only")
+                    && rebound.contains("169.254.169.254 (metadata or link-local: no policy opens it)"))
+            // By way of others.
+            let guardian = try node.guardian(of: GuardedNetwork.id)
+            let name = try DomainName("one.example"), alias = try DomainName("x.wild.example")
+            guardian.record(
+                DNSEvent(name: name, type: 1, outcome: .answered(addresses: 1, removed: 0), aliases: [alias]))
+            let aliased = try explain("target=one.example&port=7")
+            #expect(aliased.contains(": one.example -> x.wild.example. Only the name that is asked for is judged"))
+            #expect(
+                aliased.contains(
+                    "x.wild.example by itself is allowed by rule allow *.wild.example, which decides nothing"))
+            #expect(try explain("target=198.51.100.1&port=7").contains("one.example (by way of x.wild.example)"))
             // By address.
-            #expect(try explain("target=198.51.100.1&port=7").contains("resolved from one.example"))
+            #expect(try explain("target=127.0.0.1&port=7").contains("it is the sandbox's own address"))
+            #expect(try explain("target=one.example&port=53").contains(#"{"step":"traffic","verdict":"allow""#))
             #expect(try explain("target=198.51.100.2&port=7").contains("ask for the name first, or allow the address"))
         }
     }
@@ -152,12 +169,34 @@ import Testing
             let explained = try call("GET", "/policy/explain?target=two.example", "").1
             #expect(explained.contains(#""verdict":"deny""#) && explained.contains(#""enforced":false"#))
             #expect(explained.contains(#""hints":["the sandbox is observed: nothing of its policy is enforced""#))
+            // What of it a client of the contract shows says so, too, and may be sent back.
+            #expect(status.contains(#""egress":[{"action":"allow","target":"mode:observe"},{"#))
+            let shown = #"{"egress":[{"action":"allow","target":"mode:observe"}]}"#
+            #expect(try call("PATCH", "/policy", #"[{"action":"allow","target":"mode:observe"}]"#).0 == 400)
+            let nothing = try call("DELETE", "/policy", #"["no.example"]"#).1
+            #expect(nothing.contains("no matching targets found; the sandbox is observed"))
+            let reader = try PolicySocket(guarded.configuration.socketPath)
+            reader.send("GET", Self.base + "/events", token: try await node.token(of: GuardedNetwork.id))
+            #expect(reader.waits(for: "event: observing\ndata: {") && reader.received.contains(#""enforced":false"#))
+            // Connections that have ended, and that conntrack knows no more.
+            let guardian = try node.guardian(of: GuardedNetwork.id)
+            let isSeen = try await eventually {
+                guardian.observeFlows()
+                return guardian.watch.observed.flows.count >= 4
+            }
+            #expect(isSeen)
+            _ = try guardian.kernel.cut { _, _ in true }
             let suggested = try call("GET", "/policy/suggestion", "").1
             #expect(
                 suggested == #"{"defaultAction":"deny","egress":[{"action":"allow","target":"one.example"},"#
-                    + #"{"action":"allow","target":"two.example"}]}"#)
+                    + #"{"action":"deny","target":"198.51.100.3"},{"action":"deny","target":"wild.example"},"#
+                    + #"{"action":"allow","target":"two.example:7/tcp"},"#
+                    + #"{"action":"allow","target":"[2001:db8::1]:7/tcp"}],"#
+                    + #""existing":["one.example","198.51.100.3","wild.example"],"unused":[]}"#)
+            #expect(try call("PUT", "/policy", shown).1.contains(#""mode":"observing""#))
 
             #expect(try call("PUT", "/policy", suggested).0 == 200)
+            #expect(!(try call("GET", "/policy", "").1.contains("observe")))
             #expect(try guarded.stream("198.51.100.2") == .echoed, "learned while observed, and allowed now")
             #expect(try guarded.stream("198.51.100.3") == .failed(ECONNREFUSED))
             #expect(try guarded.resolve("wild.example").isEmpty)

@@ -53,7 +53,7 @@ private final class ForgetfulKernel: KernelRules {
     ) throws(EgressError) -> Int {
         try base.cut(forgettingNameQueries: forgettingNameQueries, where: isRevoked)
     }
-    func liveDestinations() throws(EgressError) -> Set<IPAddress> { try base.liveDestinations() }
+    func liveFlows() throws(EgressError) -> Set<LiveFlow> { try base.liveFlows() }
 }
 
 private struct NowhereStore: RecordStore {

@@ -28,7 +28,7 @@ private final class SlowKernel: KernelRules {
     func cut(
         forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
     ) throws(EgressError) -> Int { 0 }
-    func liveDestinations() throws(EgressError) -> Set<IPAddress> { [] }
+    func liveFlows() throws(EgressError) -> Set<LiveFlow> { [] }
 }
 
 private struct NowhereStore: RecordStore {

@@ -38,7 +38,7 @@ final class InterpretedKernel: KernelRules {
     func cut(
         forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
     ) throws(EgressError) -> Int { 0 }
-    func liveDestinations() throws(EgressError) -> Set<IPAddress> { [] }
+    func liveFlows() throws(EgressError) -> Set<LiveFlow> { [] }
 }
 
 extension TableInterpreter.Packet {

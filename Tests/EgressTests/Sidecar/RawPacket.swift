@@ -35,6 +35,25 @@ enum RawPacket {
         }
     }
 
+    /// Sends a frame by a packet socket, to nobody in particular.
+    static func frame(_ payload: [UInt8], kind: UInt16, device: String, from namespace: NetworkNamespace) throws {
+        try namespace.run {
+            let descriptor = socket(17 /* AF_PACKET */, Int32(SOCK_RAW.rawValue), 0)
+            precondition(descriptor >= 0)
+            defer { close(descriptor) }
+            let frame = [UInt8](repeating: 2, count: 12) + [UInt8(kind >> 8), UInt8(kind & 0xff)] + payload
+            // sockaddr_ll: family, protocol, index of the device, and the receiver's address.
+            var bytes = withUnsafeBytes(of: sa_family_t(17)) { Array($0) } + [UInt8(kind >> 8), UInt8(kind & 0xff)]
+            bytes += withUnsafeBytes(of: Int32(if_nametoindex(device))) { Array($0) } + [0, 0, 0, 6]
+            bytes += [UInt8](repeating: 2, count: 8)
+            _ = bytes.withUnsafeBytes {
+                sendto(
+                    descriptor, frame, frame.count, 0, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self),
+                    socklen_t($0.count))
+            }
+        }
+    }
+
     private static func checksum(_ header: [UInt8]) -> UInt16 {
         var sum: UInt32 = 0
         for index in stride(from: 0, to: header.count, by: 2) {

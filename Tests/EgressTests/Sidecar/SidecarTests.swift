@@ -51,7 +51,7 @@ import Testing
         #expect(denied.contains(#""reason":"guardrail""#) && denied.contains(#""enforced":true"#))
         let seen = try sidecar.call("GET", "/policy/explain?target=one.example").text
         #expect(seen.contains(#""verdict":"deny""#) && seen.contains(#""enforced":false"#))
-        #expect(try sidecar.call("GET", "/policy/suggestion").text.contains(#""target":"sub.wild.example""#))
+        #expect(try sidecar.call("GET", "/policy/suggestion").text.contains(#""target":"sub.wild.example:"#))
         for path in ["/policy/explain?target=one.example", "/policy/suggestion", "/policy/effective", "/events"] {
             #expect(try sidecar.call("GET", path, token: "wrong").status == 401)
         }

@@ -33,7 +33,7 @@ struct GetPolicy: AsyncParsableCommand {
     func run() async throws {
         try await connection.run {
             guard effective else {
-                return ClientProgram.show(try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy"))?["policy"])
+                return PolicyAnswer.show(try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy")))
             }
             let answer = try await $0.ask("GET", ServerAPI.path(id, "/networkpolicy/effective"))
             guard !json else { return ClientProgram.show(answer) }
@@ -52,8 +52,8 @@ struct SetPolicy: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.run {
-            let answer = try await $0.ask("PUT", ServerAPI.path(id, "/networkpolicy"), try PolicyFile.json(file))
-            ClientProgram.show(answer?["policy"])
+            PolicyAnswer.show(
+                try await $0.ask("PUT", ServerAPI.path(id, "/networkpolicy"), try PolicyFile.json(file)))
         }
     }
 }
@@ -79,7 +79,7 @@ struct PatchPolicy: AsyncParsableCommand {
             if !allow.isEmpty || !deny.isEmpty {
                 answer = try await api.ask("PATCH", path, RuleWords.rules(allow: allow, deny: deny))
             }
-            ClientProgram.show(answer?["policy"])
+            PolicyAnswer.show(answer)
         }
     }
 }
@@ -102,11 +102,8 @@ struct ExplainPolicy: AsyncParsableCommand {
             let answer = try await api.ask("GET", ServerAPI.path(id, "/networkpolicy/explain") + query)
             if json {
                 ClientProgram.show(answer)
-            } else if case .string(let text)? = answer?["text"] {
-                let isOnlyWatched = answer?["enforced"] == .boolean(false)
-                Console.say(
-                    "\(target): \(ForeignText.escaped(text))\(isOnlyWatched ? ", but nothing is enforced: the sandbox is observed" : "")\n"
-                )
+            } else {
+                Console.say(PolicyAnswer.explanation(of: target, answer))
             }
             guard answer?["verdict"] == .string("allow") else { throw ExitCode(1) }
         }
@@ -116,14 +113,17 @@ struct ExplainPolicy: AsyncParsableCommand {
 struct SuggestPolicy: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "suggest",
-        abstract: "Print the smallest policy for what a sandbox has asked for while it was observed.")
+        abstract: "Print a sandbox's policy with what else it was seen to use, as JSON for policy set.",
+        discussion: "What of the policy was not used is said on standard error.")
 
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "The sandbox's id.") var id: String
 
     func run() async throws {
         try await connection.run { api in
-            ClientProgram.show(try await api.ask("GET", ServerAPI.path(id, "/networkpolicy/suggestion")))
+            let answer = try await api.ask("GET", ServerAPI.path(id, "/networkpolicy/suggestion"))
+            ClientProgram.show(answer)
+            PolicyAnswer.remarks(on: answer).forEach(Console.complain)
         }
     }
 }
