@@ -78,6 +78,46 @@ import Testing
         }
     }
 
+    /// Every byte as the first release that had a store wrote it: documents have got fields since, and none has become another.
+    @Test func `a store of the first release is read, sandbox by sandbox, and can be written`() async throws {
+        try await withStore { path async throws in
+            let since = #""since":1760000000000000"#
+            let first = #"{"state":"Pending","reason":"CREATING","message":"",\#(since)}"#
+            let status = #"{"state":"Running","reason":"CONTAINER_RUNNING","message":"it runs",\#(since)}"#
+            let document = #"""
+                {"id":"7c2f","image":"sallyport/base:latest","entrypoint":["sleep","1000"],"metadata":{"k":"v"},
+                 "extensions":{"access.renew.extend.seconds":"300"},"platform":{"os":"linux","arch":"amd64"},"status":\#(status),
+                 "history":[\#(first),\#(status)],"createdAt":1760000000000000,"expiresAt":1860000000000000,
+                 "secureAccess":true,"hasPolicy":true,
+                 "network":{"namespacePath":"/run/n/7c2f","address":"10.8.0.2","addressV6":"fd00::2"}}
+                """#
+            let database = try DatabaseQueue(path: path)
+            try await database.write { db in
+                try db.execute(
+                    sql: """
+                        CREATE TABLE grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY);
+                        INSERT INTO grdb_migrations VALUES ('sandboxes');
+                        CREATE TABLE "sandbox" ("id" TEXT PRIMARY KEY NOT NULL, "createdAt" INTEGER NOT NULL, "document" TEXT NOT NULL)
+                        """)
+                try db.execute(
+                    sql: "INSERT INTO sandbox VALUES ('7c2f', 1760000000000000, ?)", arguments: [document])
+            }
+            try database.close()
+            let store = try SQLiteStore(path: path)
+            #expect(try await store.sandboxes.unreadable().isEmpty)
+            var sandbox = try #require(try await store.sandboxes.all().first)
+            #expect(sandbox.id == "7c2f" && sandbox.entrypoint == ["sleep", "1000"] && sandbox.metadata == ["k": "v"])
+            #expect(sandbox.status.state == .running && sandbox.status.message == "it runs")
+            #expect(sandbox.history.map(\.state) == [.pending, .running] && sandbox.renewal == 300)
+            #expect(sandbox.createdAt == Timestamp(microseconds: 1_760_000_000_000_000))
+            #expect(sandbox.expiresAt == Timestamp(microseconds: 1_860_000_000_000_000))
+            #expect(sandbox.secureAccess && sandbox.hasPolicy && sandbox.network?.namespacePath == "/run/n/7c2f")
+            sandbox.metadata = [:]
+            try await store.sandboxes.save(sandbox)
+            #expect(try await SQLiteStore(path: path).sandboxes.all() == [sandbox])
+        }
+    }
+
     @Test(arguments: [
         ("CREATE TABLE snapshots (id TEXT)", "another program's"),
         (
