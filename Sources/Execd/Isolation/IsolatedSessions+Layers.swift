@@ -18,14 +18,16 @@ extension IsolatedSessions {
         }
     }
 
+    /// - Parameter adding: bytes that are about to be written.
     /// - Throws: where sessions have changed as much as all of them may.
-    func checkRoom() async throws {
+    func checkRoom(adding: Int64 = 0) async throws {
         let most = settings.upperMaxBytes
         guard most > 0 else { return }
-        let bytes = try await FileWork()({ self.changedBytes })
+        let bytes = try await meter.bytes(limit: most) { [self] in try await FileWork()({ self.changedBytes }) }
         guard bytes < most else {
             throw ExecdError.failed(
                 "isolated sessions have changed \(bytes) bytes, and may change \(most) together: delete some")
         }
+        meter.add(adding)
     }
 }

@@ -25,6 +25,7 @@ final class IsolatedSessions: Sendable {
 
     private let environment: CommandEnvironment
     let settings: IsolationSettings
+    let meter = ChangeMeter()
     private let makeHost: @Sendable () -> SessionHost?
     private let state = Mutex(State())
     private let madeHost = Mutex<SessionHost?>(nil)
@@ -184,6 +185,7 @@ final class IsolatedSessions: Sendable {
                 "what session \(id) has changed is not removed: \(error). Delete it again")
         }
         state.withLock { $0.sessions[id] = nil }
+        meter.forget()
         return true
     }
 

@@ -34,7 +34,13 @@ struct IsolationAPI: Sendable {
         addLayers(to: &http)
         FilesAPI.add(to: &http, prefix: Self.path) { request in
             let session = try await living(request)
-            if ![.GET, .HEAD, .DELETE].contains(request.method) { try await sessions.checkRoom() }
+            switch request.method {
+            case .GET, .HEAD: break
+            case .DELETE: sessions.meter.forget()
+            default:
+                let length = request.headers.first(name: "content-length").flatMap { Int64($0) }
+                try await sessions.checkRoom(adding: length ?? 0)
+            }
             return try await files(of: session)
         }
     }
