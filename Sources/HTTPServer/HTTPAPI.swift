@@ -65,6 +65,10 @@ package struct HTTPAPI: Sendable {
     /// Asked before a request is left to a relay; nil: the relay alone decides. Called on the connection's event loop.
     package var admitRelay: (@Sendable (HTTPRequest) throws -> Void)?
 
+    /// What is to be waited for before `admit` or `admitRelay` are asked, such as another server's answer; nil: nothing. Called on the
+    /// connection's event loop for requests of relays.
+    package var question: (@Sendable (HTTPRequest) -> Task<Void, Never>?)?
+
     /// - Parameters:
     ///   - method: nil: any.
     ///   - pattern: as `Router` reads it.
@@ -89,6 +93,7 @@ package struct HTTPAPI: Sendable {
     private func reply(to request: HTTPRequest, _ match: Router<Endpoint>.Match) async -> Reply {
         var request = request
         request.maxBody = maxBody
+        await question?(request)?.value
         var reply: Reply
         do {
             switch match {
@@ -147,8 +152,13 @@ extension HTTPAPI: HTTPApplication {
     package func responder(to head: HTTPRequestHead) -> HTTPResponder {
         let match = routes.match(head.method, String(head.uri.prefix { $0 != "?" }))
         if case .found(.relay(let relay), let parameters) = match {
-            guard let reply = relayRefusal(head, parameters) else { return .relay(relay) }
-            return .handler { _, writer in try? await writer.send(reply) }
+            guard let wait = question?(HTTPRequest(method: head.method, target: head.uri, headers: head.headers)) else {
+                return responder(to: head, relay, parameters)
+            }
+            return .later {
+                await wait.value
+                return responder(to: head, relay, parameters)
+            }
         }
         let id = RequestID.of(head.headers)
         guard let span = tracer?.begin(head, route: match.route) else {
@@ -162,6 +172,13 @@ extension HTTPAPI: HTTPApplication {
             }
             span.end()
         }
+    }
+
+    private func responder(
+        to head: HTTPRequestHead, _ relay: any HTTPRelay, _ parameters: PathParameters
+    ) -> HTTPResponder {
+        guard let reply = relayRefusal(head, parameters) else { return .relay(relay) }
+        return .handler { _, writer in try? await writer.send(reply) }
     }
 
     /// What is answered in a relay's place; nil if it may have the request, and for a request of no relay.

@@ -17,6 +17,8 @@ package protocol HTTPApplication: Sendable {
 package enum HTTPResponder: Sendable {
     case handler(HTTPHandler)
     case relay(any HTTPRelay)
+    /// One of the others, known when what it depends on is. Until then nothing more of the request is read.
+    case later(@Sendable () async -> HTTPResponder)
 }
 
 /// Answers requests part by part on the connection's event loop, with times, back-pressure and retries of its own: what

@@ -14,6 +14,8 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
         case none
         case handler(HandlerExchange)
         case relay(any RelayHandler, requestEnded: Bool)
+        /// Who answers is not known yet.
+        case undecided
         /// What comes is not looked at any more: the connection is about to end, or speaks another protocol.
         case over
     }
@@ -70,7 +72,7 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
     package func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch turn {
         case .relay: context.fireErrorCaught(error)
-        case .handler, .none, .over: abort()
+        case .handler, .none, .undecided, .over: abort()
         }
     }
 
@@ -109,7 +111,7 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
         case .handler(let exchange): exchange.readComplete(self)
         // Others get no reads here, and would take it for a request's first bytes.
         case .relay: context.fireChannelReadComplete()
-        case .none, .over: break
+        case .none, .undecided, .over: break
         }
     }
 
@@ -129,7 +131,7 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
         case .none: true
         case .handler(let exchange): !exchange.requestEnded
         case .relay(_, let requestEnded): !requestEnded
-        case .over: false
+        case .undecided, .over: false
         }
     }
 
@@ -159,7 +161,22 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
 
     private func begin(_ head: HTTPRequestHead) {
         idleTimer?.cancel()
-        switch application.responder(to: head) {
+        begin(head, application.responder(to: head))
+    }
+
+    private func begin(_ head: HTTPRequestHead, _ responder: HTTPResponder) {
+        switch responder {
+        case .later(let decide):
+            guard let context else { return abort() }
+            turn = .undecided
+            let decided = context.eventLoop.makePromise(of: HTTPResponder.self)
+            decided.completeWithTask { await decide() }
+            decided.futureResult.assumeIsolated().whenSuccess { [weak self] responder in
+                guard let self, case .undecided = turn else { return }
+                begin(head, responder)
+                work()
+                resumed()
+            }
         case .handler(let handler): HandlerExchange.begin(head, handler, on: self)
         case .relay(let relay):
             guard let context, let handler = try? self.handler(of: relay, context) else { return abort() }
@@ -185,12 +202,16 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
         turn = .none
         startIdleTimer()
         work()
-        // What was pipelined has no read of its own.
+        resumed()
+    }
+
+    /// What was held has no read of its own.
+    private func resumed() {
         guard !isWorking else { return }
         switch turn {
         case .relay: context?.fireChannelReadComplete()
         case .handler(let exchange): exchange.readComplete(self)
-        case .none, .over: break
+        case .none, .undecided, .over: break
         }
     }
 
@@ -229,7 +250,7 @@ package final class ServerConnection: ChannelDuplexHandler, RemovableChannelHand
             // Two answers would be one too many.
             if exchange.giveUp() { answer(error) } else { abort() }
         case .none: answer(error)
-        case .over: break
+        case .undecided, .over: break
         }
     }
 

@@ -56,11 +56,21 @@ private final class EchoHandler: ChannelInboundHandler, RelayHandler {
     }
 }
 
-/// `/relay` is a relay's, and everything else a handler's, which reads its body and says `handled`.
+/// `/relay` is a relay's, and everything else a handler's, which reads its body and says `handled`. Below `/later` it is known later.
 private struct Both: HTTPApplication {
     let relay = EchoRelay()
 
     func responder(to head: HTTPRequestHead) -> HTTPResponder {
+        guard head.uri.hasPrefix("/later") else { return decided(head) }
+        return .later {
+            await Task.yield()
+            var head = head
+            head.uri = String(head.uri.dropFirst(6))
+            return decided(head)
+        }
+    }
+
+    private func decided(_ head: HTTPRequestHead) -> HTTPResponder {
         head.uri.hasPrefix("/relay")
             ? .relay(relay)
             : .handler { request, writer in
@@ -98,6 +108,21 @@ private struct Both: HTTPApplication {
         #expect(
             bodies(answer) == [
                 "relay 1 /relay/1 a", "handled /2 b", "relay 2 /relay/3 c", "relay 3 /relay/4 ", "handled /5 e",
+            ])
+    }
+
+    @Test func `a request whose responder is known later keeps its place, and what follows waits`() async throws {
+        func request(_ path: String, _ body: String, _ more: String = "") -> String {
+            "POST \(path) HTTP/1.1\r\nHost: h\r\nContent-Length: \(body.utf8.count)\r\n\(more)\r\n\(body)"
+        }
+        let long = String(repeating: "x", count: 90)
+        let answer = try await ask(
+            request("/later/relay/1", "a") + request("/2", "b") + request("/later/3", long) + request("/relay/4", "d")
+                + request("/later/relay/5", "") + request("/later/6", "f", "Connection: close\r\n"))
+        #expect(
+            bodies(answer) == [
+                "relay 1 /later/relay/1 a", "handled /2 b", "handled /later/3 \(long)", "relay 2 /relay/4 d",
+                "relay 3 /later/relay/5 ", "handled /later/6 f",
             ])
     }
 

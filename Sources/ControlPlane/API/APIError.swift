@@ -20,6 +20,9 @@ struct APIError: Error, Hashable, Sendable {
     }
 
     /// 422 with all problems. The message lists them as well, since clients show only that.
+    /// The provider of tenants cannot be asked (contract).
+    static let noTenantProvider = "TENANT_PROVIDER_UNAVAILABLE"
+
     static func invalid(_ problems: [ValidationProblem]) -> APIError {
         let text = problems.map { "\($0.loc.joined(separator: ".")): \($0.msg)" }.joined(separator: "; ")
         return APIError(.unprocessableEntity, "INVALID_REQUEST", text, detail: problems)
@@ -88,7 +91,9 @@ extension Reply {
     static func error(_ error: APIError) -> Reply {
         var reply = Reply.json(error.status, ErrorBody(error))
         // The server's capacity comes back with the next deletion: soon is a good guess.
-        if error.status == .tooManyRequests { reply.headers.add(name: "retry-after", value: "1") }
+        if error.status == .tooManyRequests || error.code == APIError.noTenantProvider {
+            reply.headers.add(name: "retry-after", value: "1")
+        }
         return reply
     }
 }

@@ -86,8 +86,20 @@ extension LifecycleAPI {
             if let tenant = tenants?.current.caller(of: text) { return tenant }
             if ConstantTime.areEqual(text, apiKey) { return .master }
             if let key = keys.current.key(of: text) { return Caller(key) }
+            // Last: none of the above is shown to another server.
+            if let tenant = try provider?.caller(of: text) { return tenant }
         }
         throw APIError(.unauthorized, "INVALID_API_KEY", "the API key in \(Self.keyHeader) is wrong")
+    }
+
+    /// What is to be waited for before a request's `caller` is asked for; nil if that is known.
+    func question(about request: HTTPRequest) -> Task<Void, Never>? {
+        guard let provider, let apiKey else { return nil }
+        let presented = presented(by: request)
+        guard presented.count == 1, let text = presented.first, !ConstantTime.areEqual(text, apiKey),
+            keys.current.key(of: text) == nil, keys.former.key(of: text) == nil
+        else { return nil }
+        return provider.question(about: text)
     }
 
     /// Where there are tenants, a sandbox's ports are its tenant's by the server proxy, too (contract). Otherwise the proxy asks

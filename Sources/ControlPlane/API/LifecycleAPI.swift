@@ -40,12 +40,14 @@ final class LifecycleAPI: Sendable {
     private let tracer: Tracer?
     /// nil where there are none.
     let tenants: LiveTenants?
+    /// Who is asked for tenants; nil: nobody.
+    let provider: TenantProvider?
     private let logger: Logger
 
     init(
         service: SandboxService, endpoints: EndpointResolver, routes: RouteTable,
         limits: RequestLimits, rules: LiveRules, keys: LiveAPIKeys = LiveAPIKeys(), tenants: LiveTenants? = nil,
-        proxy: (any HTTPRelay)? = nil, logger: Logger, health: PartsHealth = .single,
+        provider: TenantProvider? = nil, proxy: (any HTTPRelay)? = nil, logger: Logger, health: PartsHealth = .single,
         readiness: Readiness = Readiness([]),
         pages: APIPages? = APIPages(folder: nil), audit: RequestAudit? = nil, accessLog: AccessLog? = nil,
         tracer: Tracer? = nil, settled: @escaping @Sendable () async -> Void = {},
@@ -66,6 +68,7 @@ final class LifecycleAPI: Sendable {
         self.proxy = proxy
         self.keys = keys
         self.tenants = tenants
+        self.provider = provider
         self.logger = logger
         self.metricsText = metricsText
     }
@@ -97,7 +100,8 @@ final class LifecycleAPI: Sendable {
             if answered.method != nil { requests.note(answered) }
             lines.note(answered)
         }
-        if tenants != nil { http.admitRelay = { [self] request in try admitRelay(request) } }
+        if tenants != nil || provider != nil { http.admitRelay = { [self] request in try admitRelay(request) } }
+        if provider != nil { http.question = { [self] request in question(about: request) } }
         http.finish = { [self] reply, request in
             callers.share(&reply, with: request)
             audit?.note(request, reply, of: (try? caller(of: request)) ?? formerCaller(of: request))

@@ -77,7 +77,6 @@ enum ReferenceSettings {
 
     private static let tables: [(prefix: String, advice: String)] = [
         ("proxy.", "leave the table out: the server proxy dials a sandbox where it is"),
-        ("tenants.", "leave it out: tenants are in a file here (provider = \"file\")"),
         ("kubernetes.", "leave the table out: this server has no Kubernetes runtime"),
         ("agent_sandbox.", "leave the table out: this server has no Kubernetes runtime"),
         ("store.postgresql.", "leave the table out: the store is SQLite (store.path)"),

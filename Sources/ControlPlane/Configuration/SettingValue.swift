@@ -50,6 +50,15 @@ struct SettingValue {
         }
     }
 
+    /// With or without a fraction.
+    func number(in range: ClosedRange<Double>) throws(ConfigurationError) -> Double {
+        switch value {
+        case .integer(let number) where range.contains(Double(number)): return Double(number)
+        case .number(let number) where range.contains(number): return number
+        default: throw wrong()
+        }
+    }
+
     func flag() throws(ConfigurationError) -> Bool {
         guard case .boolean(let flag) = value else { throw wrong() }
         return flag

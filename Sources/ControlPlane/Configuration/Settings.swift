@@ -243,6 +243,8 @@ package struct Settings: Sendable {
     package var egress = Egress()
     /// The file of tenants; nil where there are none, "" for the contract's usual place.
     package var tenants: String?
+    /// Who is asked for tenants; nil where nobody is.
+    var tenantProvider: TenantProvider.Settings?
     package var logLevel = Logger.Level.info
     package var log = Log()
     /// nil for one in the state directory.

@@ -75,7 +75,11 @@ struct Tenants: Hashable, Sendable {
     /// Who has a key; nil for nobody. It is looked up by its hash, whose comparison tells nothing of the key.
     func caller(of text: String) -> Caller? {
         guard !tenants.isEmpty, let tenant = tenants[APIKey.hash(text)] else { return nil }
-        return Caller(name: "tenant:\(tenant.name)", key: "tenant:\(tenant.namespace)", scope: .operate)
+        return Self.caller(name: tenant.name, namespace: tenant.namespace)
+    }
+
+    static func caller(name: String, namespace: String) -> Caller {
+        Caller(name: "tenant:\(name)", key: "tenant:\(namespace)", scope: .operate)
     }
 }
 

@@ -141,6 +141,8 @@ package final class AllInOneServer: Sendable {
         let tenantFile = settings.tenants.map { TenantFile(path: $0) { rules.current.apiKey } }
         let tenants = try tenantFile.map { LiveTenants(try $0.load()) }
         tenantFile?.warn(logger)
+        let provider = settings.tenantProvider.map { TenantProvider($0, logger: logger) }
+        provider?.warn()
         let lifecycle = LifecycleAPI(
             service: service,
             endpoints: EndpointResolver(
@@ -150,8 +152,8 @@ package final class AllInOneServer: Sendable {
             limits: RequestLimits(
                 presets: configuration.presets, capabilities: runtime.capabilities, codes: runtime.codes,
                 published: settings.local.ports?.always ?? []),
-            rules: rules, keys: keys, tenants: tenants, proxy: proxy, logger: logger, health: health,
-            readiness: readiness,
+            rules: rules, keys: keys, tenants: tenants, provider: provider, proxy: proxy, logger: logger,
+            health: health, readiness: readiness,
             pages: settings.server.docs
                 ? APIPages(folder: try Installation.current.pages(folder: settings.server.pages)) : nil,
             audit: settings.server.auditLog.map {

@@ -42,6 +42,7 @@ struct SupportFacts {
             let tenants = try? TenantFile(path: path).load()
             lines.append("tenants: \(tenants.map { "\($0.count)" } ?? "their file cannot be used")")
         }
+        if settings.tenantProvider != nil { lines.append("tenants: another server is asked") }
         let folders = File.names(in: settings.sandboxesFolder) ?? []
         lines.append("folders of sandboxes: \(folders.count { !$0.hasPrefix(".") })")
         lines.append("being removed: \(File.names(in: settings.sandboxesFolder + "/.removed")?.count ?? 0)")

@@ -149,7 +149,8 @@ import Testing
         for (key, value, word) in [
             ("server.loop", "\"uvloop\"", "there is one event loop"),
             ("docker.api_timeout", "60", "runtime.type"), ("docker.port_range_min", "40000", "the gateway reaches"),
-            ("tenants.endpoint", "\"x\"", "tenants are in a file here"), ("docker.host_ip", "\"x\"", "server.eip"),
+            ("tenants.endpoint", "\"x\"", "write provider = \"file\" or provider = \"http\""),
+            ("docker.host_ip", "\"x\"", "server.eip"),
             ("docker.sandbox_env", "{ A = 1 }", "sandbox_env.A"),
         ] { #expect(answer(key, value)?.contains(word) == true, "\(key)") }
     }
