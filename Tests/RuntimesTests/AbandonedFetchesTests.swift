@@ -22,6 +22,16 @@ import Testing
         #expect(fetches.begin(fetch(102)))
     }
 
+    @Test func `a fetch is one until the last has let go of it`() throws {
+        let fetches = AbandonedFetches()
+        var runs = try (0..<AbandonedFetches.most).map { image throws in try fetches.enter(fetch(image)) }
+        for image in runs.indices { fetches.leave(fetch(image)) }
+        #expect(throws: RuntimeError.self) { try fetches.enter(fetch(100)) }
+        runs.removeLast()
+        _ = try fetches.enter(fetch(100))
+        withExtendedLifetime(runs) {}
+    }
+
     @Test func `many creates of one image leave one fetch behind, and one that has ended is left by nobody`() {
         let fetches = AbandonedFetches()
         for _ in 0..<AbandonedFetches.most * 2 { #expect(fetches.begin(fetch(0))) }

@@ -6,13 +6,31 @@ import Synchronization
 public final class HookServer: Sendable {
     public let port: UInt16
     private let listener: CInt
-    private let statuses: [Int]
+    /// What it says to the request of a number; nil: nothing, and the connection stays open.
+    private let answer: (@Sendable (_ request: String, _ number: Int) -> (status: Int, body: String)?)?
     private let state = Mutex<[String]>([])
 
     /// In the namespace of the thread that calls.
     /// - Parameter address: four bytes; loopback otherwise.
-    public init(statuses: [Int], address: UInt32 = 0x7f00_0001, port wanted: UInt16 = 0) throws {
-        self.statuses = statuses
+    public convenience init(statuses: [Int], address: UInt32 = 0x7f00_0001, port wanted: UInt16 = 0) throws {
+        let answer: @Sendable (String, Int) -> (status: Int, body: String)? = { _, number in
+            (status: statuses[min(number, statuses.count - 1)], body: "")
+        }
+        try self.init(address: address, port: wanted, saying: statuses.isEmpty ? nil : answer)
+    }
+
+    public convenience init(
+        answering answer: @escaping @Sendable (_ request: String) -> (status: Int, body: String)?
+    ) throws {
+        let said: @Sendable (String, Int) -> (status: Int, body: String)? = { request, _ in answer(request) }
+        try self.init(address: 0x7f00_0001, port: 0, saying: said)
+    }
+
+    private init(
+        address: UInt32, port wanted: UInt16,
+        saying answer: (@Sendable (_ request: String, _ number: Int) -> (status: Int, body: String)?)?
+    ) throws {
+        self.answer = answer
         let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         var socketAddress = sockaddr_in()
         socketAddress.sin_family = sa_family_t(AF_INET)
@@ -46,7 +64,7 @@ public final class HookServer: Sendable {
         while true {
             let connection = accept(listener, nil, nil)
             guard connection >= 0 else { break }
-            if statuses.isEmpty {
+            guard let answer else {
                 held.append(connection)
                 continue
             }
@@ -56,9 +74,13 @@ public final class HookServer: Sendable {
                     requests.append(request)
                     return requests.count - 1
                 }
-                let status = statuses[min(number, statuses.count - 1)]
-                let answer = Array("HTTP/1.1 \(status) Said\r\nContent-Length: 0\r\n\r\n".utf8)
-                _ = send(connection, answer, answer.count, Int32(MSG_NOSIGNAL))
+                guard let (status, body) = answer(request, number) else {
+                    held.append(connection)
+                    continue
+                }
+                let head = "HTTP/1.1 \(status) Said\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
+                let text = Array((head + body).utf8)
+                _ = send(connection, text, text.count, Int32(MSG_NOSIGNAL))
             }
             close(connection)
         }
@@ -71,13 +93,10 @@ public final class HookServer: Sendable {
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
         while true {
             let text = String(decoding: bytes, as: UTF8.self)
-            if let end = text.utf8.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound,
-                let field = text[..<end].split(separator: "\r\n").first(where: {
-                    $0.lowercased().hasPrefix("content-length: ")
-                }),
-                let length = Int(field.dropFirst(16)), text[end...].utf8.count >= length
-            {
-                return text
+            if let end = text.utf8.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound {
+                let fields = text[..<end].lowercased().split(separator: "\r\n")
+                let length = fields.first { $0.hasPrefix("content-length: ") }.map { Int($0.dropFirst(16)) }
+                if let length = length ?? 0, text[end...].utf8.count >= length { return text }
             }
             let count = recv(connection, &chunk, chunk.count, 0)
             guard count > 0 else { return "" }

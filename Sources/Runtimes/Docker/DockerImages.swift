@@ -8,7 +8,10 @@ import System
 final class DockerImages: Sendable {
     private let engine: EngineClient
     private let policy: PullPolicy
+    /// How long an engine may still store an image after the request for it was broken off.
+    private let lateness: Duration
     private let fetches = WantedJobs<Wanted, EngineImage, ImageError>()
+    private let abandoned = AbandonedFetches()
     private let privates: PrivateImages
     /// Of the engine's machine, in the words of images; asked for once.
     private let platform = Mutex<String?>(nil)
@@ -21,21 +24,38 @@ final class DockerImages: Sendable {
     }
 
     /// - Parameter folder: of the file with the ids of private images.
-    init(_ engine: EngineClient, policy: PullPolicy, folder: String) {
+    init(_ engine: EngineClient, policy: PullPolicy, folder: String, lateness: Duration = .seconds(60)) {
+        self.lateness = lateness
         self.engine = engine
         self.policy = policy
         privates = PrivateImages(folder: folder)
     }
 
     /// The image of a request. Fetching it ends with the last request that waits for it.
-    /// - Throws: `.image`, `.unavailable`, `.cancelled`.
-    func image(_ text: String, _ credentials: RegistryCredentials?) async throws(RuntimeError) -> EngineImage {
-        let found: EngineImage?
+    /// - Parameter caller: as `SandboxSpec.caller`.
+    /// - Throws: `.image`, `.unavailable`, `.noCapacity`, `.cancelled`.
+    func image(
+        _ text: String, _ credentials: RegistryCredentials?, for caller: String?
+    ) async throws(RuntimeError) -> EngineImage {
+        let wanted: Wanted
         do throws(ImageError) {
-            let wanted = Wanted(reference: try ImageReference(text), credentials: credentials)
+            wanted = Wanted(reference: try ImageReference(text), credentials: credentials)
             // A snapshot is asked for by its id in this server's store, which knows whose it is.
             guard wanted.reference.name != Self.snapshots else { throw ImageError.notFound(wanted.reference.familiar) }
-            found = try await fetches.run(wanted) { [self] () throws(ImageError) in try await ready(wanted) }
+        } catch {
+            throw .image(reason: "\(error)", isCallersFault: error.isCallersFault)
+        }
+        let fetch = AbandonedFetches.Fetch(caller: caller, image: wanted.reference.familiar, credentials: credentials)
+        let run: AbandonedFetches.Run
+        do throws(RuntimeError) { run = try abandoned.enter(fetch) } catch {
+            // Nothing has to be fetched for one that is there.
+            guard let found = (try? await atHand(wanted)).flatMap({ $0 }) else { throw error }
+            return found
+        }
+        defer { abandoned.leave(fetch) }
+        let found: EngineImage?
+        do throws(ImageError) {
+            found = try await fetches.run(wanted) { [self] () throws(ImageError) in try await ready(wanted, run) }
         } catch {
             throw .image(reason: "\(error)", isCallersFault: error.isCallersFault)
         }
@@ -45,19 +65,14 @@ final class DockerImages: Sendable {
 
     private static let snapshots = "\(ImageReference.defaultRegistry)/library/\(DockerNames.snapshots)"
 
-    private func ready(_ wanted: Wanted) async throws(ImageError) -> EngineImage {
+    private func ready(_ wanted: Wanted, _ run: AbandonedFetches.Run) async throws(ImageError) -> EngineImage {
         let reference = wanted.reference
         do throws(EngineFailure) {
-            try await settle()
+            if let found = try await atHand(wanted) { return found }
             let platform = try await platform()
-            if policy == .never || policy == .missing && wanted.credentials == nil,
-                let found = try await find(reference), found.platform == platform, privates.isOpen(found.id)
-            {
-                return found
-            }
             guard policy != .never else { throw EngineFailure(.refused(404), "not found: docker.pull_policy is never") }
             return wanted.credentials == nil
-                ? try await fetchOpenly(wanted, platform) : try await fetchPrivately(wanted, platform)
+                ? try await fetchOpenly(wanted, platform) : try await fetchPrivately(wanted, platform, run)
         } catch {
             switch error.kind {
             // It is the engine that is away, not the registry.
@@ -65,6 +80,16 @@ final class DockerImages: Sendable {
             case .refused: throw PullProgress.error("\(error)", for: reference, platform: "the engine's machine")
             }
         }
+    }
+
+    /// What the engine has and everybody may have; nil where the registry is to be asked.
+    private func atHand(_ wanted: Wanted) async throws(EngineFailure) -> EngineImage? {
+        try await settle()
+        let platform = try await platform()
+        guard policy == .never || policy == .missing && wanted.credentials == nil,
+            let found = try await find(wanted.reference), found.platform == platform, privates.isOpen(found.id)
+        else { return nil }
+        return found
     }
 
     private func platform() async throws(EngineFailure) -> String {
@@ -94,7 +119,9 @@ final class DockerImages: Sendable {
         return found
     }
 
-    private func fetchPrivately(_ wanted: Wanted, _ platform: String) async throws(EngineFailure) -> EngineImage {
+    private func fetchPrivately(
+        _ wanted: Wanted, _ platform: String, _ run: AbandonedFetches.Run
+    ) async throws(EngineFailure) -> EngineImage {
         let name = wanted.reference.familiar, changes = privates.changes
         let before: [ListedImage] = try await engine.get(EngineCall("GET", "images", "json", query: [("all", "true")]))
         let begun = try Self.noting { () throws(SystemCallError) in
@@ -108,6 +135,27 @@ final class DockerImages: Sendable {
         do throws(EngineFailure) { outcome = .success(try await pull(wanted, platform)) } catch {
             outcome = .failure(error)
         }
+        do throws(EngineFailure) { try outcome.get() } catch {
+            // The engine has said its last word, or it may go on: until it cannot, what comes is nobody else's.
+            if case .refused = error.kind {
+                try await note(begun, wanted)
+            } else {
+                Task {
+                    try? await Task.sleep(for: lateness)
+                    _ = try? await note(begun, wanted)
+                    withExtendedLifetime(run) {}
+                }
+            }
+            throw error
+        }
+        guard let image = try await note(begun, wanted) else { throw Self.gone }
+        try await check(image, wanted)
+        return image
+    }
+
+    /// Notes whose the image is that has come, if any.
+    @discardableResult
+    private func note(_ begun: PrivateImages.Fetch, _ wanted: Wanted) async throws(EngineFailure) -> EngineImage? {
         // In a task of its own, because this one may have been cancelled: something may have come all the same.
         let found = await Task { () -> Result<EngineImage?, EngineFailure> in
             do throws(EngineFailure) { return .success(try await self.find(wanted.reference)) } catch {
@@ -118,10 +166,7 @@ final class DockerImages: Sendable {
             guard case .success(let image) = found else { return try privates.leave(begun) }
             try privates.end(begun, image.map { (id: $0.id, repository: wanted.reference.name) })
         }
-        try outcome.get()
-        guard let image = try found.get() else { throw Self.gone }
-        try await check(image, wanted)
-        return image
+        return try found.get()
     }
 
     /// That the registry gives this caller what the engine says to have fetched, where others may not have it.

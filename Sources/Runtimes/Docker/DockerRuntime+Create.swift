@@ -18,7 +18,7 @@ extension DockerRuntime {
         }
         defer { memory.withLock { _ = $0.making.remove(id) } }
         let image = try await CreateStep.image.timed { () async throws(RuntimeError) -> EngineImage in
-            try await self.image(of: spec.source)
+            try await self.image(of: spec.source, for: spec.caller)
         }
         reached(.imageReady)
         do throws(RuntimeError) {
@@ -182,16 +182,16 @@ extension DockerRuntime {
     package func pull(
         _ reference: String, _ credentials: RegistryCredentials?, for caller: String?
     ) async throws(RuntimeError) -> KeptImage {
-        let image = try await images.image(reference, credentials)
+        let image = try await images.image(reference, credentials, for: caller)
         return KeptImage(
             reference: (try? ImageReference(reference).description) ?? reference, digest: image.id,
             access: credentials == nil ? .open : .restricted, isUsed: nil)
     }
 
-    private func image(of source: SandboxSource) async throws(RuntimeError) -> EngineImage {
+    private func image(of source: SandboxSource, for caller: String?) async throws(RuntimeError) -> EngineImage {
         let image: EngineImage
         switch source {
-        case .image(let reference, let credentials): image = try await images.image(reference, credentials)
+        case .image(let reference, let credentials): image = try await images.image(reference, credentials, for: caller)
         case .snapshot(let id): image = try await snapshotImage(id)
         }
         let bytes = (image.configuration?.labels ?? [:]).reduce(0) { $0 + $1.key.text.utf8.count + $1.value.utf8.count }

@@ -79,7 +79,7 @@ final class DockerSidecars: Sendable {
         guard let address = container.address else {
             throw .startFailed(id: id, reason: "the engine gave it no address in the network \(settings.network)")
         }
-        let image = try await images.image(settings.image, nil)
+        let image = try await images.image(settings.image, nil, for: nil)
         let body = SidecarBody(
             id: id, owner: owner, image: image, network: container.id, variables: settings.variables,
             policy: policy, token: token(id), rulesFolder: settings.rulesFolder)

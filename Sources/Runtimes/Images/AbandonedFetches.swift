@@ -38,6 +38,26 @@ final class AbandonedFetches: Sendable {
         }
     }
 
+    /// The same, where the fetch ends with the last who holds what is returned.
+    /// - Throws: `.noCapacity`.
+    func enter(_ fetch: Fetch) throws(RuntimeError) -> Run {
+        guard begin(fetch) else {
+            throw .noCapacity(
+                "\(Self.most) images are still being fetched whose sandboxes were deleted: try again in a moment")
+        }
+        return Run(fetch, self)
+    }
+
+    /// A fetch that goes on, for one of those that wanted it.
+    final class Run: Sendable {
+        private let fetch: Fetch
+        private let fetches: AbandonedFetches
+
+        fileprivate init(_ fetch: Fetch, _ fetches: AbandonedFetches) { (self.fetch, self.fetches) = (fetch, fetches) }
+
+        deinit { fetches.end(fetch) }
+    }
+
     /// The create does not wait any more.
     func leave(_ fetch: Fetch) { state.withLock { Self.lower(&$0.waiting, fetch) } }
 

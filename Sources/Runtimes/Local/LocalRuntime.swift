@@ -202,19 +202,15 @@ package final class LocalRuntime: SandboxRuntime {
     ) async throws(RuntimeError) -> SandboxImage {
         if let image = images.atHand(reference) { return image }
         let fetch = AbandonedFetches.Fetch(caller: caller, image: reference, credentials: credentials)
-        guard fetches.begin(fetch) else {
-            throw .noCapacity(
-                "\(AbandonedFetches.most) images are still being fetched whose sandboxes were deleted: try again in a moment"
-            )
-        }
+        let run = try fetches.enter(fetch)
         defer { fetches.leave(fetch) }
         let (answers, answer) = AsyncStream<Result<SandboxImage, ImageError>>.makeStream()
-        Task { [images, fetches] in
+        Task { [images] in
+            defer { withExtendedLifetime(run) {} }
             let result: Result<SandboxImage, ImageError>
             do throws(ImageError) {
                 result = .success(try await images.image(reference, credentials: credentials))
             } catch { result = .failure(error) }
-            fetches.end(fetch)
             answer.yield(result)
         }
         for await found in answers {
