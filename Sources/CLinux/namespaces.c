@@ -23,6 +23,8 @@ int linux_mount(const char *source, const char *target, const char *type, unsign
 }
 int linux_unmount_detached(const char *target) { return umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW); }
 
+int linux_unmount_forced(const char *target) { return umount2(target, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW); }
+
 int64_t linux_filesystem_type(const char *path) {
     struct statfs status;
     return statfs(path, &status) < 0 ? -(int64_t)errno : (int64_t)status.f_type;

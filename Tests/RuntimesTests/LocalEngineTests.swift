@@ -22,7 +22,8 @@ final class TestRuntime: Sendable {
     ///   - stateDirectory: where its sandboxes are, if not in its own folder.
     ///   - adjust: what is other in its configuration; it gets its folder.
     init(
-        stateDirectory: String? = nil, adjust: (inout LocalConfiguration, String) -> Void = { _, _ in }
+        stateDirectory: String? = nil, patience: EndPatience = EndPatience(),
+        adjust: (inout LocalConfiguration, String) -> Void = { _, _ in }
     ) throws {
         let number = UInt32.random(in: 0 ... .max)
         tag = "t" + String(number % 46656, radix: 36)
@@ -35,7 +36,7 @@ final class TestRuntime: Sendable {
             addressPool: TestAddresses.pool(231), tag: tag, namespaceDirectory: folder + "/netns")
         adjust(&configuration, folder)
         self.configuration = configuration
-        runtime = try LocalEngine(configuration: configuration, logger: Logger(label: "test"))
+        runtime = try LocalEngine(configuration: configuration, patience: patience, logger: Logger(label: "test"))
     }
 
     /// Takes away what a failed test has left.
@@ -328,6 +329,63 @@ final class TestRuntime: Sendable {
             #expect(process.hasEnded(within: 10_000) && wait.untilReached(process) == .ended)
             try await test.runtime.delete("walled-1")
         }
+    }
+
+    /// A frozen group is inherited by whatever is started in it, which then never runs.
+    @Test func `a control group that a killed run has left, frozen and with a process, is taken away at a start`()
+        async throws
+    {
+        try await TestRuntime.run { test async throws in
+            let group = test.sandbox("frozen-1").group
+            let left = try Left(in: group)
+            defer { left.end() }
+            #expect(group.isFrozen)
+            _ = try await test.started("frozen-1", "echo runs; exec sleep 1000")
+            #expect(left.hasEnded && !group.isFrozen)
+            let runs = try await eventually { test.log("frozen-1").contains("runs") }
+            #expect(runs)
+            try await test.runtime.delete("frozen-1")
+            #expect(group.folders.isEmpty && test.traces.isEmpty, "\(test.traces)")
+        }
+    }
+
+    /// A process in a group that stands still.
+    private struct Left {
+        let process = Process()
+
+        init(in group: ControlGroup) throws {
+            let root = ControlGroup.isVersion2 ? ControlGroup.root : ControlGroup.root + "/freezer"
+            try FileManager.default.createDirectory(
+                atPath: root + group.programs.path, withIntermediateDirectories: true)
+            process.executableURL = URL(fileURLWithPath: "/bin/sleep")
+            process.arguments = ["1000"]
+            try process.run()
+            #expect(
+                ControlGroup.write("\(process.processIdentifier)", to: root + group.programs.path + "/cgroup.procs"))
+            #expect(group.programs.setFrozen(true) && group.setFrozen(true))
+        }
+
+        var hasEnded: Bool {
+            process.waitUntilExit()
+            return !process.isRunning
+        }
+
+        func end() { process.terminate() }
+    }
+
+    @Test func `an OCI runtime that does not come to its end is ended, and that is said`() throws {
+        let folder = TemporaryFolder("oci-hangs"), program = folder.path + "/runtime"
+        try "#!/bin/sh\necho $$ > \(folder.path)/pid\nexec sleep 1000\n"
+            .write(toFile: program, atomically: true, encoding: .utf8)
+        chmod(program, 0o755)
+        let runtime = OCIRuntime(executable: program, milliseconds: 500)
+        #expect {
+            try runtime.delete("any")
+        } throws: {
+            "\($0)".contains("has not ended within")
+        }
+        let pid = contents(of: folder.path + "/pid").flatMap { pid_t($0.dropLast()) }
+        #expect(pid.map { kill($0, 0) } ?? -1 != 0)
     }
 
     @Test func `another server finds the sandboxes and their addresses`() async throws {

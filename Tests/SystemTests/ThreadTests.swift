@@ -66,6 +66,29 @@ import Testing
         close(output)
     }
 
+    @Test func `who is cancelled waits no longer, and a result that comes later is told`() async {
+        let pool = WorkerPool(maxThreads: 1), blocked = Semaphore()
+        let (begun, begin) = AsyncStream<Void>.makeStream(), (late, told) = AsyncStream<Int>.makeStream()
+        let waiting = Task {
+            await pool.run(within: .seconds(3600)) {
+                begin.yield()
+                blocked.wait()
+                return 7
+            } late: {
+                told.yield($0)
+            }
+        }
+        for await _ in begun { break }
+        waiting.cancel()
+        #expect(await waiting.value == nil)
+        blocked.signal()
+        for await number in late {
+            #expect(number == 7)
+            break
+        }
+        #expect(await pool.run(within: .seconds(3600)) { 8 } == 8)
+    }
+
     @Test func `what was submitted is done although the pool goes`() async {
         let (all, finished) = AsyncStream<Int>.makeStream()
         do {

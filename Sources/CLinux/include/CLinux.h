@@ -196,6 +196,8 @@ int linux_raise_loopback(void);
 int linux_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 /// Detaches what is mounted on `target`, with everything beneath it; a link there is not followed.
 int linux_unmount_detached(const char *target);
+/// The same, and what waits for its file system gets an error, where the file system can do that: FUSE can.
+int linux_unmount_forced(const char *target);
 /// The magic number of the file system that holds `path` (statfs(2)), or -errno.
 int64_t linux_filesystem_type(const char *path);
 

@@ -1,6 +1,7 @@
 import HTTPClient
 import JSON
 import Logging
+import NIOHTTP1
 import Synchronization
 import System
 
@@ -139,7 +140,7 @@ final class TenantProvider: Sendable {
         guard let (reason, suppressed) = complaint else { return }
         logger.error(
             "the provider of tenants does not say whose a key is",
-            metadata: ["provider": "\(peer)", "reason": "\(reason)", "suppressed": "\(suppressed)"])
+            metadata: ["provider": "\(peer)", "error": "\(reason)", "suppressed": "\(suppressed)"])
     }
 
     private struct Failure: Error { var reason: String }

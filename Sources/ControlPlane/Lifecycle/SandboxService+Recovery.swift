@@ -7,13 +7,25 @@ extension SandboxService {
     /// deletions are removed. The guard has taken over its sandboxes before this, so enforcement was never lifted.
     ///
     /// Sandboxes without a record are removed only if the runtime says that this server created them.
-    func recover() async throws(StoreError) {
+    ///
+    /// - Parameter patience: how long a start waits for deletions that an earlier server has not finished.
+    func recover(within patience: Duration = .seconds(5)) async throws(StoreError) {
         let unreadable = try await catalog.load()
         // Unreadable records are kept. Their sandboxes stay guarded, and a server that can read them finds them.
         for id in unreadable {
             logger.error(
                 "the stored record of a sandbox cannot be read; the sandbox is left as it is, and cannot be used or deleted",
                 metadata: ["sandbox": "\(id)"])
+        }
+        // All at once, since each may wait for storage that does not answer, and the start for all of them together.
+        await withDiscardingTaskGroup { group in
+            for sandbox in catalog.all where sandbox.isUnfinished {
+                group.addTask { [self] in
+                    await attempt("finishing the deletion of", sandbox.id) { () async throws(APIError) in
+                        try await delete(sandbox.id, within: patience)
+                    }
+                }
+            }
         }
         for sandbox in catalog.all { await recover(sandbox) }
         try await recoverSnapshots()
@@ -25,7 +37,9 @@ extension SandboxService {
                 for id in unknown {
                     group.addTask { [self] in
                         logger.warning("removing a sandbox that is not in the store", metadata: ["sandbox": "\(id)"])
-                        await attempt("removing", id) { () async throws(APIError) in try await destroy(id) }
+                        await attempt("removing", id) { () async throws(APIError) in
+                            try await destroy(id, within: patience)
+                        }
                     }
                 }
             }
@@ -37,14 +51,9 @@ extension SandboxService {
 
     private func recover(_ sandbox: Sandbox) async {
         let id = sandbox.id
-        switch (sandbox.status.state, sandbox.status.reason) {
-        case (.pending, StatusReason.creating), (.stopping, _):
-            // Either no client was told about it, or the client was told that it is gone.
-            await attempt("finishing the deletion of", id) { () async throws(APIError) in try await delete(id) }
-        case (.failed, _), (.terminated, _):
-            break
-        case (.pending, _), (.running, _), (.paused, _), (.pausing, _), (.resuming, _):
-            await observe(id)
+        switch sandbox.status.state {
+        case .failed, .terminated, .stopping: break
+        case .pending, .running, .paused, .pausing, .resuming: await observe(id)
         }
     }
 
@@ -101,6 +110,11 @@ extension SandboxService {
 }
 
 extension Sandbox {
+    /// Whether it is to be deleted when a server starts: either no client was told about it, or the client was told that it is gone.
+    fileprivate var isUnfinished: Bool {
+        status.state == .stopping || status.state == .pending && status.reason == StatusReason.creating
+    }
+
     /// The sandbox with its observed state; nil if that is what was stored, or a state that never changes by itself.
     fileprivate func found(_ seen: SandboxObservation) -> Sandbox? {
         guard ![.stopping, .failed, .terminated].contains(status.state) else { return nil }

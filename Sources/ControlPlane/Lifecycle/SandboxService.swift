@@ -19,6 +19,7 @@ final class SandboxService: Sendable {
     let locks = KeyedLock()
     let creations = Creations()
     let pulls = ImagePulls()
+    private let deletions = Deletions()
     /// Creates that run, and those that wait for them.
     let queue: CreateQueue
     /// The snapshots that are being taken, by the id of their sandbox.
@@ -82,9 +83,32 @@ final class SandboxService: Sendable {
 
     // MARK: Changes
 
+    /// How long a deletion is waited for. Storage that does not answer may hold it up for any time.
+    static let deletePatience = Duration.seconds(15)
+
     /// Ends a sandbox and removes everything of it. A create in progress is cancelled first. Failures are retried with
     /// growing delays until it succeeds.
-    func delete(_ id: String) async throws(APIError) {
+    /// - Throws: if it fails, and if it takes longer than `patience`: then it goes on.
+    func delete(_ id: String, within patience: Duration = deletePatience) async throws(APIError) {
+        guard catalog[id] != nil else { throw unknownSandbox(id) }
+        // A snapshot that is being taken has its own time, in which the deletion has not begun.
+        let patience = captures.isAtWork(id) ? patience + Self.capturePatience : patience
+        let (isFirst, outcome) = await deletions.run(id, within: patience) { [self] () throws(APIError) in
+            try await carryOut(id)
+        }
+        guard let outcome else { throw goesOn(id) }
+        try outcome.get()
+        // Another request has deleted it.
+        guard isFirst else { throw unknownSandbox(id) }
+    }
+
+    private func goesOn(_ id: String) -> APIError {
+        APIError(
+            .internalServerError, codes.deleteFailed,
+            "deleting sandbox \(id) takes long: storage of it may not answer. The deletion goes on")
+    }
+
+    private func carryOut(_ id: String) async throws(APIError) {
         try await locks.withLock(id) { () async throws(APIError) in
             guard let sandbox = catalog[id] else { throw unknownSandbox(id) }
             guard sandbox.status.state != .stopping else { return }
@@ -255,6 +279,15 @@ final class SandboxService: Sendable {
     /// Refuses what the runtime cannot do, before checking the sandbox's state.
     private func needs(_ capability: Bool, _ what: String) throws(APIError) {
         guard capability else { throw .notSupported("\(what) is not supported by this runtime") }
+    }
+
+    /// Removes a sandbox that nobody knows any more.
+    func destroy(_ id: String, within patience: Duration) async throws(APIError) {
+        let (_, outcome) = await deletions.run(id, within: patience) { [self] () throws(APIError) in
+            try await destroy(id)
+        }
+        guard let outcome else { throw goesOn(id) }
+        try outcome.get()
     }
 
     /// Removes the sandbox from the runtime, including its guard.

@@ -97,7 +97,7 @@ final class ChangeMeter: Sendable {
 extension Int64 {
     /// Of two that are not negative; the largest number where there is none for the sum.
     fileprivate func addingClamped(_ other: Int64) -> Int64 {
-        let (sum, overflows) = addingReportingOverflow(max(0, other))
+        let (sum, overflows) = addingReportingOverflow(Swift.max(0, other))
         return overflows ? .max : sum
     }
 }

@@ -18,6 +18,7 @@ final class DockerVolumes: Sendable {
     private let places: String
     private let owner: String
     private let threads = WorkerPool(maxThreads: 8)
+    private let volumeThreads = VolumeThreads()
 
     init(_ engine: EngineClient, _ configuration: DockerConfiguration, owner: String) {
         self.engine = engine
@@ -43,7 +44,7 @@ final class DockerVolumes: Sendable {
             switch volume.source {
             case .host(let path):
                 let hosts = hosts.withholding(try await engineFiles.all())
-                try await threads.run { () throws(RuntimeError) in
+                try await volumeThreads.check(hosts.storage(of: path)) { () throws(RuntimeError) in
                     do throws(VolumeProblem) { _ = try hosts.open(path, volume, makes: false) } catch {
                         throw .volume(error)
                     }
@@ -79,7 +80,8 @@ final class DockerVolumes: Sendable {
             switch volume.source {
             case .host(let path):
                 let hosts = hosts.withholding(try await engineFiles.all())
-                let bound = try await bind(volume, spec.id, place) { () throws(VolumeProblem) in
+                let storage = hosts.storage(of: path)
+                let bound = try await bind(volume, spec.id, place, storage) { () throws(VolumeProblem) in
                     // Not nil, since it may be made.
                     try hosts.open(path, volume, makes: true)!
                 }
@@ -93,7 +95,7 @@ final class DockerVolumes: Sendable {
                             isFilled: !volume.isReadOnly))
                     continue
                 }
-                let bound = try await bind(volume, spec.id, place) { () throws(VolumeProblem) in
+                let bound = try await bind(volume, spec.id, place, []) { () throws(VolumeProblem) in
                     guard let whole = try? FileDescriptor(opening: found.path ?? "", LINUX_O_PATH | O_DIRECTORY) else {
                         throw VolumeProblem(
                             .unsupportedBackend,
@@ -112,11 +114,7 @@ final class DockerVolumes: Sendable {
     func end(_ id: String) async throws(RuntimeError) {
         let folder = folder(of: id)
         await threads.run {
-            for name in File.names(in: folder) ?? [] {
-                let place = folder + "/" + name
-                while linux_unmount_detached(place) == 0 {}
-                if unlink(place) != 0 { rmdir(place) }
-            }
+            for name in File.names(in: folder) ?? [] { Self.unbind(folder + "/" + name) }
             rmdir(folder)
         }
         let filters = EngineCall.filters([
@@ -135,14 +133,19 @@ final class DockerVolumes: Sendable {
 
     // MARK: files of this machine
 
+    private static func unbind(_ place: String) {
+        while linux_unmount_detached(place) == 0 {}
+        if unlink(place) != 0 { rmdir(place) }
+    }
+
     private func folder(of id: String) -> String { places + "/" + SandboxName.of(id) }
 
     private func bind(
-        _ volume: SandboxVolume, _ id: String, _ number: Int,
+        _ volume: SandboxVolume, _ id: String, _ number: Int, _ storage: Set<String>,
         _ open: @escaping @Sendable () throws(VolumeProblem) -> FileDescriptor
     ) async throws(RuntimeError) -> String {
         let folder = folder(of: id), place = "\(folder)/\(number)", places = places
-        try await threads.run { () throws(RuntimeError) in
+        try await volumeThreads.open(storage) { () throws(RuntimeError) in
             let found: FileDescriptor
             do throws(VolumeProblem) { found = try open() } catch { throw .volume(error) }
             func failed() -> RuntimeError {
@@ -159,6 +162,9 @@ final class DockerVolumes: Sendable {
             guard linux_mount("/proc/self/fd/\(found.number)", place, nil, UInt(MS_BIND), nil) == 0,
                 linux_mount(nil, place, nil, kept, nil) == 0
             else { throw failed() }
+        } late: {
+            Self.unbind(place)
+            rmdir(folder)
         }
         return place
     }

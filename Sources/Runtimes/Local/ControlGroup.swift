@@ -1,3 +1,4 @@
+import CLinux
 import System
 
 #if canImport(Glibc)
@@ -53,6 +54,37 @@ struct ControlGroup: Hashable, Sendable {
         guard let colon = line.lastIndex(of: ":") else { return false }
         let group = line[colon...].dropFirst()
         return group == path || group.hasPrefix(path + "/")
+    }
+
+    /// Lets all of it go on, and kills every process in it. They end in their own time.
+    func kill() {
+        for part in [self, programs, server] where part.isFrozen || part == self { _ = part.setFrozen(false) }
+        for number in processes {
+            // Looked at when it is held: what had the number before it is gone then.
+            guard let held = try? FileDescriptor(linux_pidfd_open(number)), SandboxProcess(number, in: self) != nil
+            else { continue }
+            SandboxProcess.kill(held.number)
+        }
+    }
+
+    /// The processes in it and in its parts, as far as they can be told.
+    private var processes: Set<pid_t> {
+        let lists = [self, programs, server].flatMap { part in part.folders.map { $0 + "/cgroup.procs" } }
+        return Set(lists.flatMap { (File.text($0) ?? "").split(separator: "\n").compactMap { pid_t($0) } })
+    }
+
+    /// Removes what is there of a group before a new one is made in its place: its limits, and whether it is frozen, would be the new
+    /// one's, too, and the OCI runtime would wait for ever for a process that cannot run.
+    func clear() throws(RuntimeError) {
+        guard !folders.isEmpty else { return }
+        for _ in 0..<100 {
+            kill()
+            if remove() { return }
+            usleep(20_000)
+        }
+        throw .system(
+            action: "making the control group \(path)",
+            reason: "it is there already, with processes in it that do not end: end them, or remove it")
     }
 
     /// All folders of the group, one for each version 1 controller.

@@ -27,7 +27,8 @@ extension LocalEngine {
         _ record: SandboxRecord, _ folder: SandboxFolder, _ keys: [String: BucketKeys]
     ) async throws(RuntimeError) -> VolumeMounts {
         guard record.spec.volumes?.isEmpty == false else { return VolumeMounts() }
-        return try await volumeThreads.open { [volumes, users] () throws(RuntimeError) in
+        let storages = volumes.storages(of: record.spec.volumes ?? [])
+        return try await volumeThreads.open(storages) { [volumes, users] () throws(RuntimeError) in
             try volumes.open(record, folder, users: users.waiting(in: folder), keys: keys)
         } late: { [volumes] in
             volumes.closeBuckets(of: record, folder)
@@ -45,6 +46,7 @@ extension LocalEngine {
         let watch = folder.endWatch(of: record)
         let input = EndWatch.initsEnd(path: folder.end)
         defer { close(input) }
+        try folder.group.clear()
         try folder.group.make(record.spec.limits)
         // Only a process of this machine's kernel can join a group.
         let groups = runtime.kind == .containers ? try folder.group.openParts() : []

@@ -37,16 +37,12 @@ extension LocalEngine {
         try folder.writeBundle(of: record, configuration, users)
     }
 
+    /// Of a sandbox whose first process has ended (`endProcesses`).
     func remove(_ record: SandboxRecord, in folder: SandboxFolder) throws(RuntimeError) {
         let id = record.spec.id
         let group = folder.group
-        if group.isFrozen { _ = group.setFrozen(false) }
-        if let process = process(in: folder) {
-            process.kill()
-            guard process.hasEnded(within: 10_000) else {
-                throw .system(action: "ending sandbox \(id)", reason: "process \(process.pid) does not end")
-            }
-        }
+        // What a start that was cut short has left in it is no child of that process.
+        group.kill()
         try unpublish(record)
         if access(folder.pidFile, F_OK) == 0 || !group.folders.isEmpty { try runtime.delete(folder.name) }
         ProjectQuota.lift(folder.disk.path)

@@ -17,6 +17,8 @@ package final class LocalEngine: Sendable {
         var pool: AddressPool
         /// Sandboxes with an operation in progress.
         var busy: Set<String> = []
+        /// When those were killed whose processes have not ended.
+        var ends: [String: ContinuousClock.Instant] = [:]
     }
 
     let configuration: LocalConfiguration
@@ -38,6 +40,7 @@ package final class LocalEngine: Sendable {
     /// Separate threads for deletions, so that one that waits for a process does not hold up creates.
     let deletions = WorkerPool(maxThreads: 16)
     let volumeThreads = VolumeThreads()
+    let patience: EndPatience
     /// The host's rules wait for nothing else.
     let firewallThread = WorkerPool(maxThreads: 1)
     /// For copies of layers, which are limited by the disk and take seconds.
@@ -46,7 +49,12 @@ package final class LocalEngine: Sendable {
     package let exits: AsyncStream<SandboxEnd>
 
     /// Checks requirements, recovers the sandboxes of an earlier server, and installs the host's rules.
-    package init(configuration: LocalConfiguration, logger: Logger) throws(RuntimeError) {
+    package convenience init(configuration: LocalConfiguration, logger: Logger) throws(RuntimeError) {
+        try self.init(configuration: configuration, patience: EndPatience(), logger: logger)
+    }
+
+    init(configuration: LocalConfiguration, patience: EndPatience, logger: Logger) throws(RuntimeError) {
+        self.patience = patience
         guard geteuid() == 0 else { throw .notRoot }
         guard access(configuration.execdPath, X_OK) == 0 else {
             throw .missingExecd(configuration.execdPath)
@@ -179,7 +187,11 @@ package final class LocalEngine: Sendable {
     /// - Parameter caller: as `EngineSpec.caller`.
     package func admit(_ asked: [SandboxVolume], for caller: String? = nil) async throws(RuntimeError) {
         guard !asked.isEmpty else { return }
-        try await volumeThreads.check { [volumes] () throws(RuntimeError) in try volumes.check(asked, for: caller) }
+        // Buckets themselves are not asked yet.
+        let storages = volumes.storages(of: asked.filter { !$0.isBucket })
+        try await volumeThreads.check(storages) { [volumes] () throws(RuntimeError) in
+            try volumes.check(asked, for: caller)
+        }
     }
 
     /// Creates everything that a sandbox needs but runs nothing. When it returns, there is a network namespace to
@@ -220,11 +232,14 @@ package final class LocalEngine: Sendable {
 
     /// Removes everything of a sandbox, which may also be incomplete or unknown.
     package func delete(_ id: String) async throws(RuntimeError) {
-        try await offPool(id, deletions) { [self] () throws(RuntimeError) in
+        try await alone(id) { () async throws(RuntimeError) in
             let folder = folder(of: id)
-            // Without a record only the folder was created.
-            guard folder.hasRecord else { return try setAside(folder, of: id) }
-            try remove(SandboxRecord.read(from: folder.path) ?? unreadableRecord(of: id, in: folder), in: folder)
+            try await endProcesses(of: id, in: folder)
+            try await deletions.run { [self] () throws(RuntimeError) in
+                // Without a record only the folder was created.
+                guard folder.hasRecord else { return try setAside(folder, of: id) }
+                try remove(SandboxRecord.read(from: folder.path) ?? unreadableRecord(of: id, in: folder), in: folder)
+            }
         }
     }
 

@@ -22,6 +22,10 @@ struct OCIRuntime: Hashable, Sendable {
     /// but works in a mount namespace without that tree, and starts in a quarter of runc's time.
     var hiddenMount: String?
 
+    /// How long the program may take to start a container, or to remove what it knows of one. It takes milliseconds; on a machine
+    /// that has far too much to do, seconds.
+    var milliseconds = 60_000
+
     private static let hybridTree = "/sys/fs/cgroup/unified"
 
     /// The given one, else crun if installed, else runc.
@@ -59,6 +63,13 @@ struct OCIRuntime: Hashable, Sendable {
             + (passed.isEmpty ? [] : ["--preserve-fds", String(passed.count)])
             + (detached ? ["--detach", "--pid-file", RuntimeView.folder.pidFile] : [])
         let code = try execute(words + [id], view, input: input ?? ends[0], passed: passed, log: log)
+        guard let code else {
+            throw .startFailed(
+                id: id,
+                reason:
+                    "\(executable) has not started it within \(milliseconds / 1000) s: a control group above it may "
+                    + "be frozen, or storage of a volume may not answer")
+        }
         guard code == 0 else { throw .startFailed(id: id, reason: "\(executable) ended with \(code)") }
     }
 
@@ -66,12 +77,16 @@ struct OCIRuntime: Hashable, Sendable {
     func delete(_ id: String) throws(RuntimeError) {
         let null = open("/dev/null", O_WRONLY | O_CLOEXEC)
         defer { close(null) }
-        _ = try execute(["delete", "--force", id], nil, input: -1, log: null)
+        guard try execute(["delete", "--force", id], nil, input: -1, log: null) != nil else {
+            throw .system(
+                action: "removing \(id)", reason: "\(executable) has not ended within \(milliseconds / 1000) s")
+        }
     }
 
+    /// - Returns: nil if it took too long.
     private func execute(
         _ arguments: [String], _ view: RuntimeView?, input: CInt, passed: [CInt] = [], log: CInt
-    ) throws(RuntimeError) -> Int32 {
+    ) throws(RuntimeError) -> Int32? {
         var launch = ProcessLaunch(
             [executable] + options + arguments,
             environment: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
@@ -87,7 +102,8 @@ struct OCIRuntime: Hashable, Sendable {
         launch.passed = passed
         launch.networkNamespace = view?.networkNamespace
         do throws(SystemCallError) {
-            return ProcessExit(waitingFor: try launch.start()).code
+            let pid = try launch.start()
+            return ProcessExit.of(pid, within: milliseconds) { kill(pid, SIGKILL) }?.code
         } catch {
             throw .system(action: "starting \(executable)", reason: "\(error)")
         }

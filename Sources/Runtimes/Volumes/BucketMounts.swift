@@ -16,11 +16,11 @@ struct BucketMounts: Hashable, Sendable {
     /// Where files with keys are while a program starts: in memory, so that none outlives the machine.
     let keysFolder: String
     /// Where the programs are looked for.
-    var folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+    var folders = StorageConfiguration().programFolders
 
     /// Bytes that one of the programs may have.
     private static let addressSpace = 2 << 30
-    private static let milliseconds: Int32 = 30_000
+    private static let milliseconds = 30_000
 
     /// - Throws: if the program is not installed, or has not an option.
     func check(_ claim: BucketClaim) throws(VolumeProblem) {
@@ -72,6 +72,12 @@ struct BucketMounts: Hashable, Sendable {
             throw failed(
                 code == nil ? "it took longer than \(Self.milliseconds / 1000) s" : "\(command.program) said: \(said)")
         }
+        // A program that has mounted it and then says nothing would keep this thread for ever.
+        let alarm = Task {
+            try await Task.sleep(for: .milliseconds(Self.milliseconds))
+            _ = linux_unmount_forced(target)
+        }
+        defer { alarm.cancel() }
         do throws(SystemCallError) {
             // Some look at the bucket only after they have said that all is well, and end if they may not have it.
             let folder = try FileDescriptor(opening: target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
@@ -89,6 +95,12 @@ struct BucketMounts: Hashable, Sendable {
             for path in [keysFile(target), target + ".log"] { unlink(path) }
             rmdir(target)
         }
+    }
+
+    /// Ends what waits for these buckets' programs: requests on their way fail, those to come, too. For a program that does not
+    /// answer, while somebody waits for it in the kernel, where no signal ends that.
+    func cutOff(_ volumes: [SandboxVolume], sandbox: String) {
+        for volume in volumes { _ = linux_unmount_forced(target(volume, sandbox: sandbox)) }
     }
 
     /// What a server that was killed has left, of sandboxes that are not there any more, and all keys.
@@ -133,23 +145,7 @@ struct BucketMounts: Hashable, Sendable {
         launch.joined = ControlGroup.storage()
         defer { for group in launch.joined { close(group) } }
         let pid = try launch.start()
-        let watch = linux_pidfd_open(pid)
-        defer { if watch >= 0 { close(watch) } }
-        let isInTime = watch >= 0 && Self.isReadable(watch, within: Self.milliseconds)
-        if !isInTime { kill(-pid, SIGKILL) }
-        let code = ProcessExit(waitingFor: pid).code
-        return isInTime ? code : nil
-    }
-
-    /// - Parameter limit: milliseconds, however often a signal comes.
-    static func isReadable(_ descriptor: CInt, within limit: Int32) -> Bool {
-        let end = SystemClock.monotonicNanoseconds() + UInt64(max(0, limit)) * 1_000_000
-        while true {
-            let now = SystemClock.monotonicNanoseconds()
-            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            let found = poll(&waiting, 1, now < end ? Int32((end - now + 999_999) / 1_000_000) : 0)
-            guard found < 0, errno == EINTR, now < end else { return found > 0 }
-        }
+        return ProcessExit.of(pid, within: Self.milliseconds) { kill(-pid, SIGKILL) }?.code
     }
 
     private static func scrubbed(_ text: String, _ keys: BucketKeys) -> String {

@@ -31,7 +31,7 @@ struct EngineVolumes: Sendable {
         // Each server of a machine has its own, so that it knows which are nobody's any more.
         buckets = BucketMounts(
             root: storage.bucketRoot + "/" + configuration.tag,
-            keysFolder: storage.keysFolder ?? configuration.namespaceDirectory)
+            keysFolder: storage.keysFolder ?? configuration.namespaceDirectory, folders: storage.programFolders)
         (self.limits, self.reserve, self.removals) = (limits, reserve, removals)
         named.recover { removals.take(files: $0) }
         buckets.recover(sandboxes: File.names(in: configuration.stateDirectory) ?? [])
@@ -41,6 +41,18 @@ struct EngineVolumes: Sendable {
 
     /// Sets what may be given from now on. Sandboxes keep what they have been given.
     func change(allowed: [HostPath], defaultBytes: Int64) { live.change(allowed: allowed, defaultBytes: defaultBytes) }
+
+    /// For `VolumeThreads`: what has to answer when these are mounted.
+    func storages(of volumes: [SandboxVolume]) -> Set<String> {
+        Set(
+            volumes.flatMap { volume -> Set<String> in
+                switch volume.source {
+                case .host(let path): hosts.storage(of: path)
+                case .named: []
+                case .bucket(let claim): ["bucket " + claim.endpoint]
+                }
+            })
+    }
 
     /// Checks without making anything, in the order of the request. What is checked may change until it is mounted, when it
     /// is checked again.
@@ -147,6 +159,11 @@ struct EngineVolumes: Sendable {
         }
     }
 
+    /// Ends what waits for a sandbox's buckets.
+    func cutOffBuckets(of record: SandboxRecord, _ folder: SandboxFolder) {
+        buckets.cutOff((record.spec.volumes ?? []).filter(\.isBucket), sandbox: folder.name)
+    }
+
     func closeBuckets(of record: SandboxRecord, _ folder: SandboxFolder) {
         buckets.unmount((record.spec.volumes ?? []).filter(\.isBucket), sandbox: folder.name)
     }
@@ -192,6 +209,8 @@ package struct StorageConfiguration: Hashable, Sendable {
         }
     }
     package var s3Program = S3Program.s3fs
+    /// Where the programs that mount buckets are looked for.
+    package var programFolders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
     /// The folder in which buckets are mounted.
     package var bucketRoot = "/mnt/ossfs"
     /// Where files with buckets' keys are while they are mounted, in memory; nil for beside the network namespaces.

@@ -37,17 +37,21 @@ struct HostFolders: Hashable, Sendable {
         return canonical(folder) + "/" + name
     }
 
+    /// The innermost allowed folder that holds a path.
+    private func root(of path: HostPath) -> HostPath? {
+        allowed.filter { path.steps.isWithin($0.steps) }.max { $0.steps.steps.count < $1.steps.steps.count }
+    }
+
+    /// For `VolumeThreads`: what answers, or does not, when a path is opened.
+    func storage(of path: HostPath) -> Set<String> { root(of: path).map { ["\($0)"] } ?? [] }
+
     /// Opens what a volume names, and makes it as a folder if it is missing.
     ///
     /// - Parameter makes: false only checks it; then nil is answered for what would have to be made.
     func open(
         _ path: HostPath, _ volume: SandboxVolume, makes: Bool
     ) throws(VolumeProblem) -> FileDescriptor? {
-        guard
-            let root = allowed.filter({ path.steps.isWithin($0.steps) }).max(by: {
-                $0.steps.steps.count < $1.steps.steps.count
-            })
-        else {
+        guard let root = root(of: path) else {
             throw VolumeProblem(
                 .hostPathNotAllowed,
                 allowed.isEmpty

@@ -27,4 +27,16 @@ package struct FileDescriptor: ~Copyable, Sendable {
     }
 
     deinit { close(number) }
+
+    /// Whether something can be read, or has ended, within a time, however often a signal comes.
+    package static func isReadable(_ descriptor: CInt, within milliseconds: Int) -> Bool {
+        let end = SystemClock.monotonicNanoseconds() + UInt64(max(0, min(milliseconds, 1 << 40))) * 1_000_000
+        while true {
+            let now = SystemClock.monotonicNanoseconds()
+            let left = now < end ? Int32(clamping: (end - now + 999_999) / 1_000_000) : 0
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            let found = poll(&waiting, 1, left)
+            guard found <= 0, now < end, found == 0 || errno == EINTR else { return found > 0 }
+        }
+    }
 }

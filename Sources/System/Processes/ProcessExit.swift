@@ -1,3 +1,5 @@
+import CLinux
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -19,6 +21,31 @@ package enum ProcessExit: Hashable, Sendable {
         while waitpid(process, &status, 0) < 0 && errno == EINTR {}
         self.init(waited: status)
     }
+
+    /// The same for a child that may never end: one that waits in the kernel for storage that does not answer ends by no signal.
+    /// - Parameter end: is called when the time is over, to end it.
+    /// - Returns: nil if it took longer than the limit. It is waited for in the background then, so that nothing stays of it.
+    package static func of(
+        _ process: pid_t, within milliseconds: Int, orElse end: () -> Void
+    ) -> ProcessExit? {
+        let watch = linux_pidfd_open(process)
+        defer { if watch >= 0 { close(watch) } }
+        // Without a descriptor nothing can be waited for.
+        guard watch >= 0, FileDescriptor.isReadable(watch, within: milliseconds) else {
+            end()
+            if watch >= 0, FileDescriptor.isReadable(watch, within: ending) {
+                _ = ProcessExit(waitingFor: process)
+            } else {
+                // Without a thread it stays, as a zombie, until this process ends.
+                try? DetachedThread.start { _ = ProcessExit(waitingFor: process) }
+            }
+            return nil
+        }
+        return ProcessExit(waitingFor: process)
+    }
+
+    /// Milliseconds that a process has to end when it is killed.
+    private static let ending = 2000
 
     /// As in a shell: 128 plus the number for a signal.
     package var code: Int32 {

@@ -30,24 +30,26 @@ package final class WorkerPool: Sendable {
 
     /// The same for work that may never end: its thread is then lost, but not its caller.
     /// - Parameter late: gets a result for which nobody waits any more.
-    /// - Returns: nil if there is no result in time. What has not begun by then never does.
+    /// - Returns: nil if there is no result in time, or when the task is cancelled. What has not begun by then never does.
     package func run<Result: Sendable>(
         within limit: Duration, _ body: @escaping @Sendable () -> Result,
         late: @escaping @Sendable (Result) -> Void = { _ in }
     ) async -> Result? {
-        await withCheckedContinuation { continuation in
-            let isOver = OnceFlag()
-            let clock = Task {
-                try? await Task.sleep(for: limit)
-                if isOver.raise() { continuation.resume(returning: nil) }
-            }
-            submit {
-                guard !isOver.isRaised else { return }
-                let result = body()
-                guard isOver.raise() else { return late(result) }
-                clock.cancel()
-                continuation.resume(returning: result)
-            }
+        let answer = FirstAnswer<Result>()
+        let clock = Task {
+            try await Task.sleep(for: limit)
+            answer.give(nil)
+        }
+        defer { clock.cancel() }
+        submit {
+            guard !answer.isGiven else { return }
+            let result = body()
+            if !answer.give(result) { late(result) }
+        }
+        return await withTaskCancellationHandler {
+            await answer.value
+        } onCancel: {
+            answer.give(nil)
         }
     }
 
@@ -55,11 +57,39 @@ package final class WorkerPool: Sendable {
     package func submit(_ work: @escaping Work) { crew.take(work) }
 }
 
-/// Says who is first.
-private final class OnceFlag: Sendable {
-    private let flag = Atomic(false)
+/// What the first of several says, for one that waits.
+private final class FirstAnswer<Value: Sendable>: Sendable {
+    private struct State {
+        var isGiven = false
+        var value: Value?
+        var waiting: CheckedContinuation<Value?, Never>?
+    }
+    private let state = Mutex(State())
 
-    var isRaised: Bool { flag.load(ordering: .acquiring) }
+    var isGiven: Bool { state.withLock { $0.isGiven } }
+
     /// - Returns: true to the first caller only.
-    func raise() -> Bool { !flag.exchange(true, ordering: .acquiringAndReleasing) }
+    @discardableResult func give(_ value: Value?) -> Bool {
+        let (isFirst, waiting) = state.withLock { state in
+            guard !state.isGiven else { return (false, CheckedContinuation<Value?, Never>?.none) }
+            (state.isGiven, state.value) = (true, value)
+            return (true, state.waiting.take())
+        }
+        waiting?.resume(returning: value)
+        return isFirst
+    }
+
+    /// For one caller.
+    var value: Value? {
+        get async {
+            await withCheckedContinuation { continuation in
+                let given: Value?? = state.withLock { state in
+                    guard !state.isGiven else { return .some(state.value) }
+                    state.waiting = continuation
+                    return .none
+                }
+                if let given { continuation.resume(returning: given) }
+            }
+        }
+    }
 }

@@ -40,6 +40,8 @@ final class FakeRuntime: SandboxRuntime {
     let pull = Gate()
     /// What taking a snapshot waits for, unless it is called off.
     let capture = Gate()
+    /// What a deletion waits for.
+    let deletion = Gate()
     private let egress: FakeEgress
 
     init(_ egress: FakeEgress) {
@@ -156,6 +158,7 @@ final class FakeRuntime: SandboxRuntime {
         try act("resume", id, .running)
     }
     func delete(_ id: String) async throws(RuntimeError) {
+        await deletion.pass()
         try act("delete", id, nil)
         await egress.release(id)
     }
@@ -311,7 +314,8 @@ struct House {
         apiKey: String? = House.apiKey, patience: Duration = .seconds(20), imageInterval: Duration = .seconds(3600),
         maxTimeout: Int = RequestLimits.maxLife, creates: CreateLimits = CreateLimits(), failuresKept: Int = 3600,
         pages: APIPages? = APIPages(folder: nil), keys: APIKeys = .none, tenants: Tenants? = nil,
-        audit: RequestAudit? = nil, accessLog: AccessLog? = nil, renewals: RouteTable.Renewals? = nil
+        provider: TenantProvider? = nil, audit: RequestAudit? = nil, accessLog: AccessLog? = nil,
+        renewals: RouteTable.Renewals? = nil
     ) throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
@@ -340,7 +344,7 @@ struct House {
             endpoints: EndpointResolver(
                 address: "gw:28888", routing: .header, keys: LiveKeys(try KeyRing(active: "a", keys: ["a": [1, 2, 3]]))),
             routes: routes, limits: RequestLimits(), rules: rules, keys: self.keys,
-            tenants: tenants.map { LiveTenants($0) },
+            tenants: tenants.map { LiveTenants($0) }, provider: provider,
             proxy: ServerProxy(
                 directory: routes, group: MultiThreadedEventLoopGroup.singleton,
                 codes: .init(sandboxNotFound: "DOCKER::SANDBOX_NOT_FOUND", invalidPort: "DOCKER::INVALID_PORT"),

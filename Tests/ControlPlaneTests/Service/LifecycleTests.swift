@@ -43,6 +43,17 @@ extension TestServer {
         return api.http.relayRefusal(head).map { Int($0.status.code) }
     }
 
+    /// The same when everything has been waited for.
+    func relayedLater(_ target: String, key: String?) async -> Int? {
+        var headers: HTTPHeaders = [:]
+        if let key { headers.add(name: LifecycleAPI.keyHeader, value: key) }
+        let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: target, headers: headers)
+        var responder = api.http.responder(to: head)
+        if case .later(let decide) = responder { responder = await decide() }
+        if case .relay = responder { return nil }
+        return await relayed(target, key: key)
+    }
+
     /// A running sandbox's id.
     func create(_ change: String = "") async throws -> String {
         let answer = await send(.POST, "/v1/sandboxes", Self.body(change))
@@ -140,6 +151,28 @@ extension JSONValue {
         #expect(await house.send(.DELETE, "/v1/sandboxes/\(id)").json?["code"] == .string("DOCKER::SANDBOX_NOT_FOUND"))
         #expect(house.runtime.left.isEmpty && house.egress.policies.withLock { $0.isEmpty })
         #expect(house.routes.lookup(sandbox: id, port: 80) == .unknown)
+    }
+
+    @Test func `a deletion that hangs is answered, goes on and holds up neither others nor a start`() async throws {
+        let house = try House(), id = try await house.create()
+        house.runtime.deletion.close()
+        do throws(APIError) {
+            try await house.service.delete(id, within: .milliseconds(20))
+            Issue.record("it was not held up")
+        } catch {
+            #expect(error.status == .internalServerError && error.message.contains("goes on"), "\(error)")
+        }
+        #expect(await house.send(.GET, "/v1/sandboxes/\(id)").json?["status", "state"] == .string("Stopping"))
+        let other = try await house.create()
+        #expect(house.service.catalog[other]?.status.state == .running)
+        let next = house.restarted()
+        try await next.recover(within: .milliseconds(20))
+        #expect(next.catalog[id]?.status.state == .stopping && next.catalog[other]?.status.state == .running)
+        house.runtime.deletion.open()
+        for service in [house.service, next] {
+            while service.catalog[id] != nil { try await Task.sleep(for: .milliseconds(1)) }
+        }
+        #expect(house.runtime.left == [other])
     }
 
     @Test func `a deletion that fails is tried again later and later, told to whoever asks, and stops no create`()

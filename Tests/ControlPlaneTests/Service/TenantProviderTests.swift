@@ -1,5 +1,6 @@
 import Foundation
 import HTTPClient
+import JSON
 import Logging
 import NIOHTTP1
 import Synchronization
@@ -189,7 +190,8 @@ import Testing
         #expect(!server.requests.contains { $0.contains(House.apiKey) || $0.contains(named) })
         // A relay is asked only when the provider has answered.
         say("green-1", 200, #"{"namespace":"team-red","ttl":60}"#)
-        for (key, status) in [("green-1", nil), ("lost", 401), (nil, 401)] {
+        let cases: [(key: String?, status: Int?)] = [("green-1", nil), ("lost", 401), (nil, 401)]
+        for (key, status) in cases {
             #expect(await house.relayedLater("/v1/sandboxes/\(id)/proxy/80/", key: key) == status, "\(key ?? "none")")
         }
         say("late-1", 500)

@@ -15,9 +15,9 @@ struct VolumeRuntime {
     /// - Parameter image: changes the image before any sandbox is made of it.
     static func run(
         image: (String) throws -> Void = { _ in }, adjust: (inout LocalConfiguration, String) -> Void = { _, _ in },
-        _ body: (VolumeRuntime) async throws -> Void
+        patience: EndPatience = EndPatience(), _ body: (VolumeRuntime) async throws -> Void
     ) async throws {
-        let test = try TestRuntime { configuration, folder in
+        let test = try TestRuntime(patience: patience) { configuration, folder in
             configuration.storage.allowedHostPaths = [HostPath(configured: folder + "/shared")!]
             adjust(&configuration, folder)
         }
