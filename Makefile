@@ -1,22 +1,38 @@
-.PHONY: run build execd egress images deb base-image api-pages test test-long test-machine bench fuzz lint reference build-deps run-deps test-deps clean FORCE
+.PHONY: run build execd egress ingress images deb base-image api-pages test test-long test-machine bench fuzz lint reference build-deps run-deps test-deps clean FORCE
 
 STATE ?= /var/lib/sallyport
 
 # The server with the local runtime, in the foreground. Sandboxes outlive it; the next run finds them.
-run: .build/sallyport.stamp .build-static/execd.stamp base-image api-pages
+run: run-deps .build/programs.stamp base-image api-pages
 	@exec .build/release/sallyport serve --state-directory $(STATE) $(SERVE_FLAGS)
 
-build: execd
-	swift build -c release
+# All programs of a release, each whole: Swift's libraries are inside. They are built at one time, since modules that do not
+# need each other then compile beside each other.
+PROGRAMS = sallyport sallyport-ingress sallyport-egress execd
+RELEASE = SALLYPORT_PROGRAMS=1 swift build -c release --static-swift-stdlib
 
 # `swift build` takes 5 s to find that there is nothing to build. While no source, folder of sources or toolchain is newer
 # than the last build of a program, and the program is there, it is not asked.
-SOURCES = Package.swift $(shell find Sources) $(realpath $(shell command -v swift))
+SOURCES = Package.swift scripts/execd.ld $(shell find Sources) $(realpath $(shell command -v swift))
 if-missing = $(if $(wildcard $(1)),,FORCE)
+.SECONDEXPANSION:
 
-.build/sallyport.stamp: $(SOURCES) $(call if-missing,.build/release/sallyport) | run-deps
-	swift build -c release --product sallyport
+build: .build/programs.stamp
+.build/programs.stamp: $(SOURCES) $(foreach program,$(PROGRAMS),$(call if-missing,.build/release/$(program))) | build-deps .build-libraries
+	$(RELEASE)
+	@touch $@ $(PROGRAMS:%=.build/%.stamp)
+
+# One of them alone, for who needs no other: an image, or a test of a debug build.
+execd: .build/execd.stamp
+egress: .build/sallyport-egress.stamp
+ingress: .build/sallyport-ingress.stamp
+$(PROGRAMS:%=.build/%.stamp): .build/%.stamp: $(SOURCES) $$(call if-missing,.build/release/$$*) | build-deps .build-libraries
+	$(RELEASE) --product $*
 	@touch $@
+
+# OpenSSL, libnftnl and the C++ library as archives, for the guard beside a sandbox.
+.build-libraries: | build-deps
+	@./scripts/static-libraries.sh $@
 
 # sallyport/base:latest, of Debian packages; with CODE=1 sallyport/code:latest, too, with a Jupyter server and its kernels.
 CODE ?=
@@ -28,35 +44,13 @@ base-image: run-deps
 api-pages: run-deps
 	@./scripts/api-pages.sh .build-pages || echo "the pages of the API are not installed: /docs will say so" >&2
 
-# What every sandbox starts with: static, since it is put into images with no library to rely on. Tables for unwinding the stack
-# are left out, 3 MB: nothing in it throws as C++ does, no thread is cancelled, and Swift's backtraces go by frame pointers.
-execd: .build-static/execd.stamp
-EXECD_LINK = -Xswiftc -use-ld=lld -Xlinker -s -Xlinker --no-eh-frame-hdr -Xlinker -T$(CURDIR)/scripts/execd.ld
-
-.build-static/execd.stamp: $(SOURCES) $(call if-missing,.build-static/release/execd) | build-deps
-	swift build -c release --product execd -Xswiftc -static-executable $(EXECD_LINK) --scratch-path .build-static
-	@touch $@
-
-# The guard beside a sandbox: Swift's libraries and most others inside, and nothing exported, so that it starts in
-# milliseconds and shares nothing by writing. What little the dynamic linker has to find it finds at once (-z now), and
-# then closes its tables.
-EGRESS_LIBRARIES = $(CURDIR)/.build-egress/libraries
-egress: build-deps
-	@./scripts/static-libraries.sh $(EGRESS_LIBRARIES)
-	swift build -c release --product sallyport-egress --static-swift-stdlib --scratch-path .build-egress \
-	    --pkg-config-path $(EGRESS_LIBRARIES) -Xlinker --no-export-dynamic -Xlinker -z -Xlinker now
-
 # sallyport/execd, egress, ingress, server and code-interpreter in the Docker engine of this machine, or of DOCKER_HOST, without a registry.
-images: run-deps execd egress api-pages
-	swift build -c release --product sallyport
-	swift build -c release --product sallyport-ingress
+images: run-deps build api-pages
 	./scripts/images.sh $(IMAGES)
 
 # A Debian package of all programs, in .build-deb.
-deb: execd egress api-pages
+deb: build api-pages
 	./scripts/install-deps.sh package
-	swift build -c release --product sallyport
-	swift build -c release --product sallyport-ingress
 	./scripts/deb.sh
 
 test: test-deps
@@ -76,8 +70,8 @@ test-machine:
 	./scripts/test-machine.sh $(TESTS)
 
 # Each prints medians beside a peer's, and their ratio.
-bench: test-deps execd egress base-image
-	swift build -c release
+bench: test-deps build base-image
+	swift build -c release --static-swift-stdlib
 	.build/release/benchmark-create
 	.build/release/benchmark-patch
 	.build/release/benchmark-patch 4096 100000
@@ -91,7 +85,7 @@ bench: test-deps execd egress base-image
 	python3 Benchmarks/DNS/dns.py
 	BASE=$(STATE)/base python3 Benchmarks/AllInOneServer/server.py
 	python3 Benchmarks/Sidecar/start.py
-	python3 Benchmarks/Terminals/terminals.py .build-static/release/execd
+	python3 Benchmarks/Terminals/terminals.py .build/release/execd
 	./scripts/bench.sh http1
 	./scripts/bench.sh http2
 	./scripts/bench.sh idle-websockets

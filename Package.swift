@@ -39,6 +39,21 @@ let fuzzers: Target =
         name: "fuzz", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["CorpusTests.swift", "Corpus"],
         swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])])
 
+func linked(_ compiler: [String] = [], _ linker: [String]) -> [LinkerSetting] {
+    [.unsafeFlags(compiler + linker.flatMap { ["-Xlinker", $0] }, .when(configuration: .release))]
+}
+
+/// execd is static, since it is put into images with no library to rely on. Tables for unwinding the stack are left out, 3 MB:
+/// nothing in it throws as C++ does, no thread is cancelled, and Swift's backtraces go by frame pointers.
+let alone = linked(
+    ["-static-executable", "-use-ld=lld"],
+    ["-s", "--no-eh-frame-hdr", "-T\(Context.packageDirectory)/scripts/execd.ld"])
+
+/// The guard beside a sandbox starts in milliseconds and shares nothing by writing: most libraries are inside
+/// (scripts/static-libraries.sh), and nothing is exported. What little the dynamic linker has to find it finds at once (-z now), and
+/// then closes its tables.
+let startsAtOnce = linked(["-L\(Context.packageDirectory)/.build-libraries"], ["--no-export-dynamic", "-z", "now"])
+
 let nio: [Target.Dependency] = [
     .product(name: "NIOCore", package: "swift-nio"),
     .product(name: "NIOPosix", package: "swift-nio"),
@@ -55,6 +70,48 @@ let webSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swif
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
+
+/// What `make bench` runs. What people install is built without.
+let benchmarks: [Target] =
+    Context.environment["SALLYPORT_PROGRAMS"] != nil
+    ? []
+    : [
+        .executableTarget(
+            name: "benchmark-create",
+            dependencies: [
+                "Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "Runtimes", "TestSupport", logging,
+            ],
+            path: "Benchmarks/CreateSandbox", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-patch",
+            dependencies: ["Addresses", "NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            path: "Benchmarks/PolicyPatch", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-dns",
+            dependencies: ["Addresses", "NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            path: "Benchmarks/DNS/Guard", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-scale",
+            dependencies: ["Addresses", "NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
+            path: "Benchmarks/GuardedNamespaces", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-names",
+            dependencies: ["Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
+            path: "Benchmarks/NamesUnderChange", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-flow",
+            dependencies: [
+                "Addresses", "Egress", "DNSFilter", "FlowCheck", "Netfilter", "NetworkPolicy", "TestSupport", logging,
+            ],
+            path: "Benchmarks/CheckedFlow", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-first-connection",
+            dependencies: ["Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
+            path: "Benchmarks/FirstConnection", swiftSettings: strict + warnings),
+        .executableTarget(
+            name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
+            swiftSettings: strict + warnings),
+    ]
 
 let package = Package(
     name: "sallyport",
@@ -75,12 +132,12 @@ let package = Package(
         .package(url: "https://github.com/LebJe/TOMLKit.git", from: "0.6.0"),
     ],
     targets: [
-        // System libraries, and the two C targets.
+        // System libraries, and the two C targets. A package description would name the folder of the shared ones before ours.
         .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
         .target(name: "CCurl", cSettings: [.define("_GNU_SOURCE")]),
-        .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
-        .systemLibrary(name: "CNftnl", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev"])]),
-        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CMnl", providers: [.apt(["libmnl-dev"])]),
+        .systemLibrary(name: "CNftnl", providers: [.apt(["libnftnl-dev"])]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
 
         // The plane.
         library("Addresses", []),
@@ -149,7 +206,7 @@ let package = Package(
             ] + nio),
         .executableTarget(
             name: "ExecdProgram", dependencies: ["Execd", "System"], path: "Sources/Programs/execd",
-            swiftSettings: strict + warnings),
+            swiftSettings: strict + warnings, linkerSettings: alone),
         library(
             "Observability",
             ["HTTPClient", "LogLines", "SafeText", "System", "Tracing", logging, metrics, coreMetrics]),
@@ -181,7 +238,7 @@ let package = Package(
                 "Egress", "EgressSidecar", "DNSFilter", "NetworkPolicy", "CLinux", "Observability", "System", logging,
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
-            path: "Sources/Programs/sallyport-egress", swiftSettings: strict + warnings),
+            path: "Sources/Programs/sallyport-egress", swiftSettings: strict + warnings, linkerSettings: startsAtOnce),
 
         .executableTarget(
             name: "sallyport-ingress",
@@ -223,38 +280,6 @@ let package = Package(
             ]
                 + nio,
             swiftSettings: strict + warnings),
-        .executableTarget(
-            name: "benchmark-create",
-            dependencies: [
-                "Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "Runtimes", "TestSupport", logging,
-            ],
-            path: "Benchmarks/CreateSandbox", swiftSettings: strict + warnings),
-        .executableTarget(
-            name: "benchmark-patch",
-            dependencies: ["Addresses", "NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
-            path: "Benchmarks/PolicyPatch", swiftSettings: strict + warnings),
-        .executableTarget(
-            name: "benchmark-dns",
-            dependencies: ["Addresses", "NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
-            path: "Benchmarks/DNS/Guard", swiftSettings: strict + warnings),
-        .executableTarget(
-            name: "benchmark-scale",
-            dependencies: ["Addresses", "NetworkPolicy", "Netfilter", "DNSFilter", "Egress", logging],
-            path: "Benchmarks/GuardedNamespaces", swiftSettings: strict + warnings),
-        .executableTarget(
-            name: "benchmark-names",
-            dependencies: ["Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
-            path: "Benchmarks/NamesUnderChange", swiftSettings: strict + warnings),
-        .executableTarget(
-            name: "benchmark-flow",
-            dependencies: [
-                "Addresses", "Egress", "DNSFilter", "FlowCheck", "Netfilter", "NetworkPolicy", "TestSupport", logging,
-            ],
-            path: "Benchmarks/CheckedFlow", swiftSettings: strict + warnings),
-        .executableTarget(
-            name: "benchmark-first-connection",
-            dependencies: ["Addresses", "Egress", "DNSFilter", "Netfilter", "NetworkPolicy", "TestSupport", logging],
-            path: "Benchmarks/FirstConnection", swiftSettings: strict + warnings),
         tests(
             "Runtimes",
             [
@@ -272,9 +297,6 @@ let package = Package(
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]
                 + nio + http2),
-        .executableTarget(
-            name: "benchmark-tokens", dependencies: ["SecureAccess"], path: "Benchmarks/RouteTokens",
-            swiftSettings: strict + warnings),
         tests("Observability", ["HTTPClient", "LogLines", "System", "TestSupport", "Tracing", logging, coreMetrics]),
         tests("HTTPClient", ["Addresses", "System", "TestSupport"] + nio + http2),
         tests("Client", ["HTTPClient", "JSON"]),
@@ -294,6 +316,6 @@ let package = Package(
             ]
                 + nio
         ),
-    ],
+    ] + benchmarks,
     swiftLanguageModes: [.v6]
 )

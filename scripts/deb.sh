@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a Debian package of the programs that are built (make build egress): programs, static execd, Swift's libraries, presets, pages of the
-# API, manual pages, completions, units of systemd, a configuration to start from.
+# Makes a Debian package of the programs that are built (make build): programs, static execd, presets, pages of the API, manual
+# pages, completions, units of systemd, a configuration to start from.
 #
 #     scripts/deb.sh [FOLDER]      prints the package's path; FOLDER is .build-deb where it is left out
 set -euo pipefail
@@ -14,10 +14,10 @@ die() {
 folder=${1:-.build-deb}
 sallyport=${SALLYPORT_BINARY:-.build/release/sallyport}
 ingress=${SALLYPORT_INGRESS:-$(dirname "$sallyport")/sallyport-ingress}
-sidecar=${SALLYPORT_SIDECAR:-.build-egress/release/sallyport-egress}
-execd=${SALLYPORT_EXECD:-.build-static/release/execd}
-for program in "$sallyport" "$ingress" "$sidecar" "$execd"; do [ -x "$program" ] || die "$program is not built: make build egress"; done
-for tool in patchelf dpkg-shlibdeps; do command -v $tool >/dev/null || die "$tool is missing: scripts/install-deps.sh package"; done
+sidecar=${SALLYPORT_SIDECAR:-.build/release/sallyport-egress}
+execd=${SALLYPORT_EXECD:-.build/release/execd}
+for program in "$sallyport" "$ingress" "$sidecar" "$execd"; do [ -x "$program" ] || die "$program is not built: make build"; done
+command -v dpkg-shlibdeps >/dev/null || die "dpkg-shlibdeps is missing: scripts/install-deps.sh package"
 
 release=$("$sallyport" --version)
 release=${release#sallyport }
@@ -28,28 +28,16 @@ trap 'rm -rf --one-file-system "$work"' EXIT
 root=$work/root
 umask 022
 
-# A program without what only a debugger reads, which finds Swift's libraries in the package's own folder.
+# A program without what only a debugger reads.
 program() {
+    ! readelf -d "$1" | grep -q 'NEEDED.*libswift' || die "$1 needs Swift's libraries: a debug build?"
     install -D -m 0755 "$(realpath "$1")" "$root$2"
     strip --strip-all "$root$2"
-    ! readelf -d "$root$2" | grep -q 'NEEDED.*libswift' || patchelf --set-rpath '$ORIGIN/../lib/sallyport' "$root$2"
 }
 program "$sallyport" /usr/bin/sallyport
 program "$ingress" /usr/bin/sallyport-ingress
 program "$sidecar" /usr/bin/sallyport-egress
 install -D -m 0755 "$(realpath "$execd")" "$root/usr/lib/sallyport/execd"
-
-# Of what they load, that which is no Debian package's. These find each other beside themselves.
-for path in $(ldd "$sallyport" "$ingress" | sed -nE 's/^\s*\S+ => (\/\S+) .*/\1/p' | sort -u); do
-    case $path in
-        /lib/* | /usr/lib/*) ;;
-        *) install -D -m 0644 "$(realpath "$path")" "$root/usr/lib/sallyport/$(basename "$path")" ;;
-    esac
-done
-for library in "$root"/usr/lib/sallyport/*.so; do
-    strip --strip-unneeded "$library"
-    patchelf --set-rpath '$ORIGIN' "$library"
-done
 
 share=$root/usr/share
 mkdir -p "$share/sallyport" "$share/man/man1" "$share/doc/sallyport"
@@ -75,8 +63,7 @@ chmod 0640 "$root/etc/sallyport/sallyport.toml"
 # Which versions of Debian's libraries they need is what dpkg knows of their symbols.
 mkdir -p "$work/debian" "$root/DEBIAN"
 printf 'Source: sallyport\n\nPackage: sallyport\nArchitecture: any\n' >"$work/debian/control"
-needs=$(cd "$work" && dpkg-shlibdeps -O --ignore-missing-info -lroot/usr/lib/sallyport \
-    root/usr/bin/* root/usr/lib/sallyport/*.so 2>/dev/null | sed -n 's/^shlibs:Depends=//p')
+needs=$(cd "$work" && dpkg-shlibdeps -O root/usr/bin/* 2>/dev/null | sed -n 's/^shlibs:Depends=//p')
 [ -n "$needs" ] || die "dpkg-shlibdeps found no library"
 cat >"$root/DEBIAN/control" <<EOF
 Package: sallyport

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes our images in the Docker engine that DOCKER_HOST names, without a registry and without a builder: from programs that are
-# built (make build egress), this machine's Debian packages and deploy/*/Dockerfile, whose last stages say what is set in an image.
+# built (make build), this machine's Debian packages and deploy/*/Dockerfile, whose last stages say what is set in an image.
 #
 #     scripts/images.sh [execd|egress|ingress|server|code-interpreter]…      all of them where none is named
 #
@@ -41,8 +41,8 @@ for name in "${names[@]}"; do
             root=${SALLYPORT_CODE_IMAGE:-.build-base/code}
             ;;
         *)
-            for program in "$sallyport" "$(dirname "$sallyport")/sallyport-ingress" .build-static/release/execd \
-                "${SALLYPORT_SIDECAR:-.build-egress/release/sallyport-egress}"; do
+            for program in "$sallyport" "$(dirname "$sallyport")/sallyport-ingress" .build/release/execd \
+                "${SALLYPORT_SIDECAR:-.build/release/sallyport-egress}"; do
                 [ ! -f "$program" ] || ln -s "$(realpath "$program")" "$work/programs/"
             done
             root=$work/root

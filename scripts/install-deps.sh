@@ -11,7 +11,7 @@ set -euo pipefail
 
 packages=(libmnl-dev libnftnl-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev pkg-config)
 run=(crun runc skopeo umoci mmdebstrap)
-package=(dpkg-dev patchelf)
+package=(dpkg-dev)
 test=(
     busybox-static musl-tools dnsmasq-base docker-registry apache2-utils nftables iproute2 nghttp2-client python3-venv redis-server
     util-linux docker.io docker-compose systemd runsc s3fs rclone

@@ -62,10 +62,10 @@ done
 # The tests and what they drive, where their own folder says.
 tree=$root/opt/sallyport
 rm -rf --one-file-system "$tree"
-mkdir -p "$tree"/{.build/release,.build-static/release,.build-base}
+mkdir -p "$tree"/{.build/release,.build-base}
 cp -a Tests scripts policies "$tree/"
 cp -aL "$binary" "$tree/.build/release/sallyport"
-cp -aL .build-static/release/execd "$tree/.build-static/release/"
+cp -aL .build/release/execd "$tree/.build/release/"
 cp -a .build-base/base "$tree/.build-base/"
 printf '%s\n' "$@" >"$tree/.machine-arguments"
 echo "$runtimes" >"$tree/.machine-runtimes"

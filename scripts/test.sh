@@ -20,24 +20,8 @@ step() {
     return $status
 }
 # The release build refuses some of what the debug build of the tests takes, and warns of more. It is what users run, and
-# what pytest drives. The static programs have folders of their own to be built in: they are built beside the others, which wait
-# for one large module after the other, and are shown when they are through.
-mkdir "$logs/static-swift"
-# In a group of their own, so that an end of this ends them, too.
-set -m
-TMPDIR="$logs/static-swift" step "building execd and the sidecar (release), beside the next" \
-    make --no-print-directory execd egress >"$logs/static" 2>&1 &
-static=$!
-set +m
-trap 'kill -- -$static 2>/dev/null; wait; rm -rf "$logs"' EXIT
-for product in sallyport sallyport-ingress; do
-    step "building $product (release)" build swift build -c release --product "$product" || exit 1
-done
-wait $static
-status=$?
-cat "$logs/static"
-[ $status -eq 0 ] || exit 1
-trap 'rm -rf "$logs"' EXIT
+# what pytest drives.
+step "building the programs (release)" build make --no-print-directory build || exit 1
 step "building the tests" build swift build --build-tests || exit 1
 build swift test list --skip-build >"$logs/tests" 2>/dev/null
 # One module at a time: Swift Testing begins all tests at once, and hundreds on two processors keep each other waiting.
@@ -51,7 +35,7 @@ for module in $(sed -nE 's/^([A-Za-z_][A-Za-z0-9_]*)\..*/\1/p' "$logs/tests" | s
     step "$module" module "$module"
 done
 python() {
-    SALLYPORT_BINARY=$PWD/.build/release/sallyport SALLYPORT_SIDECAR=$PWD/.build-egress/release/sallyport-egress \
+    SALLYPORT_BINARY=$PWD/.build/release/sallyport SALLYPORT_SIDECAR=$PWD/.build/release/sallyport-egress \
         PYTEST_ADDOPTS="--junitxml=$logs/pytest.xml" ./scripts/conformance.sh 2>&1 | tee "$logs/pytest.log"
     echo "${PIPESTATUS[0]}" >"$logs/pytest.status"
 }

@@ -18,7 +18,7 @@ import time
 from jupyter_client.manager import start_new_kernel
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-EXECD = ROOT / ".build-static/release/execd"
+EXECD = ROOT / ".build/release/execd"
 JUPYTER = ROOT / ".build-conformance/jupyter/bin/jupyter-server"
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 

@@ -3,7 +3,7 @@ own time, with the machine's guard and with one beside each, and its memory.
 
     scripts/bench.sh docker [count] [--sandboxes 0]
 
-As root on a quiet machine, after `make build execd egress base-image`. `--sandboxes` so many are there at once for the server's memory.
+As root on a quiet machine, after `make build base-image`. `--sandboxes` so many are there at once for the server's memory.
 """
 
 import argparse

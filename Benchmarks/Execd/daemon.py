@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.request
 
-PROGRAM = os.environ.get("EXECD", ".build-static/release/execd")
+PROGRAM = os.environ.get("EXECD", ".build/release/execd")
 
 
 def free_port():

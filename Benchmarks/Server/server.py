@@ -3,7 +3,7 @@ and what a sandbox takes.
 
     scripts/bench.sh server [requests] [create] [snapshot] [memory] [--count 100] [--sandboxes 100,1000] [--mebibytes 1024] [--seconds 5]
 
-As root on a quiet machine, after `make build egress base-image`. All parts run where none is named.
+As root on a quiet machine, after `make build base-image`. All parts run where none is named.
 """
 
 import argparse

@@ -22,7 +22,7 @@ import time
 from moments import NAMES, Moments, Namespace
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv[1] if len(sys.argv) > 1 else str(REPOSITORY / ".build-egress/release/sallyport-egress")
+PROGRAM = sys.argv[1] if len(sys.argv) > 1 else str(REPOSITORY / ".build/release/sallyport-egress")
 RUNS = int(os.environ.get("RUNS", "50"))
 # Seconds: a start that takes this long has failed.
 LIMIT = 10

@@ -141,7 +141,7 @@ def idle(execd):
 
 
 def main():
-    program = sys.argv[1] if len(sys.argv) > 1 else ".build-static/release/execd"
+    program = sys.argv[1] if len(sys.argv) > 1 else ".build/release/execd"
     execd = TerminalServer(program)
     try:
         before, after = idle(execd)

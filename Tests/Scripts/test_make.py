@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = ["sallyport", "sallyport-ingress", "sallyport-egress", "execd"]
 
 
 def program(path: Path, text: str) -> None:
@@ -31,15 +32,19 @@ class Tree:
         program(
             folder / "bin/swift",
             'echo "swift $*" >>calls\n'
-            'case "$*" in *execd*) to=.build-static/release/execd ;; *) to=.build/release/sallyport ;; esac\n'
-            'mkdir -p "$(dirname $to)"; printf "#!/bin/bash\\necho serve >>calls\\n" >$to; chmod +x $to\n',
+            'product=${*#*--product }; case "$*" in *--product*) ;; *) product="'
+            + " ".join(PROGRAMS) + '" ;; esac\n'
+            'for name in $product; do to=.build/release/$name\n'
+            'mkdir -p .build/release; printf "#!/bin/bash\\necho serve >>calls\\n" >$to; chmod +x $to; done\n',
         )
+        program(folder / "scripts/static-libraries.sh", 'mkdir -p "$1"\n')
         program(folder / "scripts/install-deps.sh", 'echo "install-deps $1" >>calls\n')
         program(folder / "scripts/base-image.sh", 'echo "base-image" >>calls\n')
         program(folder / "scripts/api-pages.sh", 'echo "api-pages $1" >>calls\n')
         # All of it is from yesterday: what a build makes is newer.
         yesterday = time.time() - 86400
-        for path in [folder / "Package.swift", self.source, *self.source.parents[:2], *folder.glob("bin/*")]:
+        (folder / "scripts/execd.ld").touch()
+        for path in [folder / "Package.swift", folder / "scripts/execd.ld", self.source, *self.source.parents[:2], *folder.glob("bin/*")]:
             os.utime(path, (yesterday, yesterday))
 
     def make(self, *arguments: str) -> list[str]:
@@ -56,34 +61,44 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def builds(calls: list[str]) -> list[str]:
-    return [re.search(r"--product (\S+)", call)[1] for call in calls if call.startswith("swift build")]
+    """What Swift was asked to build: the name of a program, or `all`."""
+    asked = [re.search(r"--product (\S+)", call) for call in calls if call.startswith("swift build")]
+    return [found[1] if found else "all" for found in asked]
 
 
 def test_a_second_make_run_asks_swift_nothing(tree: Tree):
-    assert sorted(builds(tree.make("run"))) == ["execd", "sallyport"]
+    assert builds(tree.make("run")) == ["all"]
     again = tree.make("run")
     assert builds(again) == []
     assert again[-1] == "serve"
+    assert builds(tree.make("execd", "egress", "ingress")) == []
+
+
+def test_one_program_is_built_alone(tree: Tree):
+    assert builds(tree.make("execd", "egress")) == ["execd", "sallyport-egress"]
+    assert builds(tree.make("execd", "egress")) == []
+    assert builds(tree.make("build")) == ["all"]
 
 
 def test_what_changed_is_built_again(tree: Tree):
     tree.make("run")
     tree.source.write_text("// changed\n")
     os.utime(tree.source, (time.time() + 2, time.time() + 2))
-    assert sorted(builds(tree.make("run"))) == ["execd", "sallyport"]
+    assert builds(tree.make("run")) == ["all"]
 
 
 def test_a_source_that_is_gone_is_noticed(tree: Tree):
     tree.make("run")
     tree.source.unlink()
     os.utime(tree.source.parent, (time.time() + 2, time.time() + 2))
-    assert sorted(builds(tree.make("run"))) == ["execd", "sallyport"]
+    assert builds(tree.make("run")) == ["all"]
 
 
-def test_a_program_that_is_gone_is_built_again(tree: Tree):
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_that_is_gone_is_built_again(tree: Tree, name: str):
     tree.make("run")
-    (tree.folder / ".build/release/sallyport").unlink()
-    assert builds(tree.make("run")) == ["sallyport"]
+    (tree.folder / ".build/release" / name).unlink()
+    assert builds(tree.make("run")) == ["all"]
 
 
 def test_make_run_installs_what_running_needs(tree: Tree):

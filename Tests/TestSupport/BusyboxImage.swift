@@ -22,7 +22,7 @@ public enum BusyboxImage {
     /// The static execd of this checkout; nil when it has not been built.
     public static var execd: String? {
         let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let path = "/\(root)/.build-static/release/execd"
+        let path = "/\(root)/.build/release/execd"
         return access(path, X_OK) == 0 ? path : nil
     }
 }

@@ -11,11 +11,10 @@ struct Installation: Sendable {
         programFolder: (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
             .map { String($0[..<($0.lastIndex(of: "/") ?? $0.startIndex)]) } ?? "/usr/local/bin")
 
-    /// The static execd. A build folder is `.build/<triple>/<configuration>`, and the static one is beside `.build`.
+    /// The static execd: a release build's, or a package's. A debug build's is not static; it takes the one of the release build beside it.
     func execd() throws(ConfigurationError) -> String {
         let candidates = [
-            programFolder + "/execd.static", programFolder + "/../../../.build-static/release/execd",
-            "/usr/local/lib/sallyport/execd", "/usr/lib/sallyport/execd",
+            programFolder + "/../release/execd", "/usr/local/lib/sallyport/execd", "/usr/lib/sallyport/execd",
         ]
         if let found = candidates.first(where: { FileManager.default.isExecutableFile(atPath: $0) }) { return found }
         throw ConfigurationError("the static execd is not found: run `make execd`, or name it in local.execd")

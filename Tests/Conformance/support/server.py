@@ -22,7 +22,7 @@ from .waiting import eventually, patient
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("SALLYPORT_BINARY", str(ROOT / ".build/debug/sallyport"))
-EXECD = os.environ.get("SALLYPORT_EXECD", str(ROOT / ".build-static/release/execd"))
+EXECD = os.environ.get("SALLYPORT_EXECD", str(ROOT / ".build/release/execd"))
 BASE_IMAGE = os.environ.get("SALLYPORT_BASE_IMAGE", str(ROOT / ".build-base/base"))
 # The only OCI runtime of this run, where it is told one; else the server takes what there is.
 OCI_RUNTIME = os.environ.get("SALLYPORT_OCI_RUNTIME")
