@@ -16,7 +16,7 @@ trap 'rm -rf "$left"' EXIT
 if [ -z "${SALLYPORT_BINARY:-}" ]; then
     for product in sallyport sallyport-ingress sallyport-egress; do TMPDIR=$left swift build --product "$product"; done
 fi
-TMPDIR=$left make --no-print-directory execd egress
+TMPDIR=$left make --silent --no-print-directory execd egress
 ./scripts/base-image.sh "$PWD/.build-base/base"
 
 ./scripts/python-environment.sh venv requirements.txt
