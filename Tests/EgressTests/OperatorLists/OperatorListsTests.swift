@@ -106,7 +106,7 @@ import Testing
         func cut(
             forgettingNameQueries: Bool, where isRevoked: (IPAddress, Traffic) -> Bool
         ) throws(EgressError) -> Int { 0 }
-        func liveDestinations() throws(EgressError) -> Set<IPAddress> { [] }
+        func liveFlows() throws(EgressError) -> Set<LiveFlow> { [] }
     }
 
     @Test func `a guard takes up what has changed, and tries again where the kernel refused`() throws {
