@@ -10,7 +10,7 @@ import Testing
     /// What names its own server in the document: it is at one place only.
     private static func isSingle(_ route: String) -> Bool {
         let path = route.split(separator: " ")[1]
-        return ["/health", "/version", "/metrics", "/openapi.json", "/v1/metrics/events"].contains(path)
+        return ["/health", "/ready", "/version", "/metrics", "/openapi.json", "/v1/metrics/events"].contains(path)
             || path.hasPrefix("/docs") || path.hasPrefix("/redoc")
     }
 

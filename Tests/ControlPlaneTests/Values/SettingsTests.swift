@@ -25,9 +25,13 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
     @Test func `the starter file is the defaults`() throws {
         let read = try settings(Settings.starterFile), fresh = Settings()
         #expect("\(read.server)" == "\(fresh.server)" && "\(read.local)" == "\(fresh.local)")
-        // Every commented key and table is one that there is: uncommented, they still read, and change nothing.
+        // Every commented key and table is one that there is: uncommented, they still read, and change nothing. Of tenants there are two
+        // kinds, with keys of their own.
+        var table = ""
         let uncommented = Settings.starterFile.split(separator: "\n").map { line in
-            guard line.firstMatch(of: /^# (\[|\w+ = )/) != nil else { return String(line) }
+            if let found = line.firstMatch(of: /^(?:# )?(\[.*\])$/) { table = String(found.1) }
+            let isOfHTTP = table == "[tenants]" && line.firstMatch(of: /^# (endpoint|max_stale|timeout|auth_)/) != nil
+            guard !isOfHTTP, line.firstMatch(of: /^# (\[|\w+ = )/) != nil else { return String(line) }
             return String(line.dropFirst(2)).replacing("<base64>", with: "c2VjcmV0")
         }
         let again = try settings(uncommented.joined(separator: "\n"))
@@ -329,7 +333,7 @@ private let docker = "[runtime]\ntype = \"docker\"\n[docker]\n"
         ("[server]\naudit_log = \"/tmp/a\"\n[egress]\naudit_log = \"/tmp/./x/..//a\"", "one file"),
         ("[server]\naudit_log = \"/tmp/a.1\"\n[egress]\naudit_log = \"/tmp/a\"", "one file"),
         ("[server]\naudit_log = \"/tmp/a.2.gz\"\n[log]\nfile_enabled = true\nfile_path = \"/tmp/a\"", "one file"),
-        ("[tenants]\nprovider = \"http\"", "tenants.provider"), ("[tenants]\npath = \"/t\"", "tenants.provider"),
+        ("[tenants]\nprovider = \"http\"", "tenants.endpoint"), ("[tenants]\npath = \"/t\"", "tenants.provider"),
         ("[tenants]\nprovider = \"file\"\npath = \"t\"", "tenants.path"),
         ("[tenants]\nprovider = \"file\"\nendpoint = \"http://t\"", "tenants.endpoint"),
         ("[log]\nfile_path = \"x\"", "log.file_path"), ("[log]\nfile_max_bytes = 0", "log.file_max_bytes"),
