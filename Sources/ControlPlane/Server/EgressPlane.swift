@@ -33,9 +33,10 @@ enum EgressPlane {
         return configuration
     }
 
-    /// The operator's lists, for the process that the guard is in.
+    /// The operator's lists, for the process that the guard is in. Those of guards beside sandboxes are on the engine's machine, which
+    /// need not be this one.
     static func lists(_ settings: Settings) throws(ConfigurationError) -> OperatorLists? {
-        guard let folder = settings.egress.rulesFolder else { return nil }
+        guard settings.egress.placement == .node, let folder = settings.egress.rulesFolder else { return nil }
         do throws(EgressError) { return try OperatorLists(folder: folder, mustExist: true) } catch {
             throw ConfigurationError("egress.rules_dir: \(error)")
         }

@@ -10,8 +10,8 @@ enum Telemetry {
 
     static func collect(_ node: EgressNode, into metrics: MetricsRegistry) {
         metrics.collect { [weak node] in
-            guard let lists = node?.lists else { return [] }
-            return [.init("sallyport_egress_lists_stale", .gauge, lists.problem == nil ? 0 : 1)]
+            guard let isStale = node?.hasStaleLists else { return [] }
+            return [.init("sallyport_egress_lists_stale", .gauge, isStale ? 1 : 0)]
         }
         metrics.collect { [weak node] in
             node?.counts(limit: maxSandboxes).flatMap { counts -> [MetricsRegistry.Sample] in

@@ -11,6 +11,11 @@ extension EgressGuard {
     /// Seconds until lists that the kernel refused are tried again.
     private static let listsRetry: UInt64 = 10
 
+    /// Whether what is in force is not what the operator's files say now: they cannot be used, or not here.
+    package func isBehind(_ lists: OperatorLists) -> Bool {
+        lists.problem != nil || listsInForce.withLock { $0.version } != lists.current.version
+    }
+
     /// Puts the lists in force where others are. Cheap where they are in force already. An error is only reported: who
     /// follows the lists looks again soon.
     package func follow(_ lists: OperatorLists) {

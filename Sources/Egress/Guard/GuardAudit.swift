@@ -139,7 +139,7 @@ final class GuardAudit: Sendable {
     }
 
     func listsNotInForce(_ error: EgressError) {
-        limited(.error, "the operator's lists cannot be put in force; those before stay") { ["error": "\(error)"] }
+        limited(.error, "the operator's lists are not in force here; they are tried again") { ["error": "\(error)"] }
     }
 
     func flowsNotRead(_ error: EgressError) {

@@ -41,7 +41,7 @@ package struct EffectivePolicy: Sendable {
     package var layers: [Layer]
     package var isEnforced: Bool
     package var enforcementMode: String
-    /// Whether a mistake in the operator's lists keeps those of before in force.
+    /// Whether the operator's lists of now are not in force: for a mistake in them, or since the kernel refused them.
     package var hasStaleLists: Bool
 
     package func encodedJSON() -> [UInt8] {
@@ -77,12 +77,15 @@ extension EgressGuard {
         let own = settings.operatorRules, listed = state.evaluator.operatorRules.dropFirst(own.count)
         var layers = [
             EffectivePolicy.Layer(
-                kind: .guardrails, origin: .sallyport, text: Self.guardrails,
-                rules: settings.alwaysDeny.map { Rule(action: .deny, target: .address($0)) })
+                kind: .guardrails, origin: .sallyport, isEnforced: settings.judgesAddresses,
+                text: Self.guardrails, rules: settings.alwaysDeny.map { Rule(action: .deny, target: .address($0)) })
         ]
         func add(_ kind: EffectivePolicy.Layer.Kind, _ text: String, _ rules: [Rule]) {
             guard !rules.isEmpty else { return }
-            layers.append(EffectivePolicy.Layer(kind: kind, origin: .operator, text: text, rules: rules))
+            layers.append(
+                EffectivePolicy.Layer(
+                    kind: kind, origin: .operator, isEnforced: kind != .blockDoT || settings.judgesAddresses,
+                    text: text, rules: rules))
         }
         add(.blockDoT, "DNS over TLS and QUIC, to every address", own.filter { $0.isOfDoT })
         add(.blockDoH, "DNS over HTTPS: these names, and port 443 of these addresses", own.filter { !$0.isOfDoT })
@@ -105,7 +108,7 @@ extension EgressGuard {
                 budgets: settings.budgets.limits))
         return EffectivePolicy(
             layers: layers, isEnforced: !isObserved, enforcementMode: enforcementMode ?? status.enforcementMode,
-            hasStaleLists: lists?.problem != nil)
+            hasStaleLists: lists.map(isBehind) ?? false)
     }
 
     private static let guardrails =

@@ -68,6 +68,12 @@ package final class EgressNode: NamespaceController {
     /// The operator's; nil for none.
     package var lists: OperatorLists? { configuration.lists }
 
+    /// Whether the lists of now are not in force, in one sandbox at least; nil where there are none.
+    package var hasStaleLists: Bool? {
+        guard let lists else { return nil }
+        return lists.problem != nil || sandboxes.guardians.contains { $0.isBehind(lists) }
+    }
+
     /// Counts of denials, for at most `limit` sandboxes.
     package func counts(limit: Int) -> [SandboxCounts] {
         sandboxes.guardians.prefix(limit).map { guardian in

@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import NetworkPolicy
 import Synchronization
@@ -15,6 +16,8 @@ package final class OperatorLists: Sendable {
         /// Of the files at the last look.
         var seen: [ChangeStamp?]
         var problem: String?
+        /// Whether the problem may pass without a change of a file: it is looked at again. A mistake in a text may not.
+        var mayPass = false
     }
 
     package let folder: String
@@ -23,11 +26,16 @@ package final class OperatorLists: Sendable {
     private let mustExist: Bool
     private let state: Mutex<State>
 
-    /// - Parameter mustExist: whether a folder that is not there is a mistake; otherwise it stands for empty lists.
-    package init(folder: String, mustExist: Bool) throws(EgressError) {
-        (self.folder, self.mustExist) = (folder, mustExist)
+    /// - Parameters:
+    ///   - mustExist: whether a folder that is not there is a mistake; otherwise it stands for empty lists, until it is there once.
+    ///   - waits: whether files that somebody may be writing right now are waited for, a second at most.
+    package init(folder: String, mustExist: Bool, waits: Bool = true) throws(EgressError) {
+        if waits { Self.awaitWriters(folder) }
         let stamps = Self.stamps(folder)
         let (rules, skipped) = try Self.read(folder, mustExist: mustExist)
+        self.folder = folder
+        // A folder that goes later takes no denial with it.
+        self.mustExist = mustExist || Self.exists(folder)
         logSkip = LogSkip(skipped)
         state = Mutex(State(rules: rules, taken: stamps, seen: stamps))
     }
@@ -44,14 +52,16 @@ package final class OperatorLists: Sendable {
         let present = Self.stamps(folder)
         let isNew = state.withLock { state in
             defer { state.seen = present }
-            return present == state.seen && present != state.taken
+            return present == state.seen && (present != state.taken || state.mayPass)
         }
         guard isNew else { return }
         do throws(EgressError) {
             let (rules, skipped) = try Self.read(folder, mustExist: mustExist)
+            // What has changed meanwhile was perhaps read in part.
+            guard Self.stamps(folder) == present else { return }
             logSkip.replace(skipped)
             state.withLock { state in
-                (state.taken, state.problem) = (present, nil)
+                (state.taken, state.problem, state.mayPass) = (present, nil, false)
                 guard state.rules != rules else { return }
                 state.rules = rules
                 state.version += 1
@@ -60,7 +70,15 @@ package final class OperatorLists: Sendable {
                 "always lists read",
                 metadata: ["denied": "\(rules.denied.count)", "allowed": "\(rules.allowed.count)"])
         } catch {
-            state.withLock { ($0.taken, $0.problem) = (present, "\(error)") }
+            guard Self.stamps(folder) == present else { return }
+            let isFinal = if case .invalidPolicy = error { true } else { false }
+            let isTold = state.withLock { state in
+                if isFinal { state.taken = present }
+                state.mayPass = !isFinal
+                defer { state.problem = "\(error)" }
+                return !isFinal && state.problem == "\(error)"
+            }
+            guard !isTold else { return }
             logger.error(
                 "the always lists cannot be used; the previous ones stay in force", metadata: ["error": "\(error)"])
         }
@@ -70,11 +88,15 @@ package final class OperatorLists: Sendable {
     package static func read(
         _ folder: String, mustExist: Bool
     ) throws(EgressError) -> (rules: AlwaysRules, skipped: [Target]) {
-        guard !mustExist || ChangeStamp(folder + "/.") != nil else {
+        guard !mustExist || exists(folder) else {
             throw .storage(path: folder, reason: "there is no such folder")
         }
         func text(_ file: OperatorFile) throws(EgressError) -> String {
-            String(decoding: try OperatorFile.read(folder + "/" + file.rawValue) ?? [], as: UTF8.self)
+            let path = folder + "/" + file.rawValue
+            if let bytes = try OperatorFile.read(path) { return String(decoding: bytes, as: UTF8.self) }
+            var status = stat()
+            guard lstat(path, &status) != 0 else { throw .storage(path: path, reason: "the link leads nowhere") }
+            return ""
         }
         do throws(EgressError) {
             return (
@@ -85,6 +107,22 @@ package final class OperatorLists: Sendable {
             guard case .invalidPolicy(let reason) = error else { throw error }
             throw .invalidPolicy(folder + "/" + reason)
         }
+    }
+
+    /// How long a file has to stand still before it is taken for whole, in milliseconds: as long as between two looks.
+    private static let stillness = 500
+
+    private static func awaitWriters(_ folder: String) {
+        for _ in 0..<20 {
+            guard stamps(folder).contains(where: { $0?.isYounger(than: stillness) ?? false }) else { return }
+            usleep(50_000)
+        }
+    }
+
+    /// A folder that was removed while it is mounted here is still there by its path, but has no links any more.
+    private static func exists(_ folder: String) -> Bool {
+        var status = stat()
+        return stat(folder + "/.", &status) == 0 && status.st_nlink > 0
     }
 
     /// The folder's own stamp is not among them: it changes with every file that an editor puts beside these.

@@ -33,7 +33,8 @@ extension Sidecar {
     /// - Throws: `EgressError` for a file that cannot be read or is invalid.
     package static func plan(_ configuration: SidecarConfiguration) throws(EgressError) -> String {
         let policy = try firstPolicy(configuration)
-        let always = try OperatorLists.read(configuration.rulesFolder, mustExist: false).rules
+        let folder = configuration.rulesFolder
+        let always = try OperatorLists.read(folder, mustExist: configuration.needsRulesFolder).rules
         let upstreams = configuration.dns.upstreams.map(\.description).joined(separator: " ")
         let inForce = policy.mode == .observe ? "observed only" : "enforced"
         return """

@@ -57,7 +57,7 @@ package final class Sidecar: EgressController {
     /// - Throws: `EgressError`; then everything stays as `close()` left it.
     package init(_ closed: ClosedNamespace, configuration: SidecarConfiguration, logger: Logger) throws {
         self.configuration = configuration
-        let lists = try OperatorLists(folder: configuration.rulesFolder, mustExist: false)
+        let lists = try OperatorLists(folder: configuration.rulesFolder, mustExist: configuration.needsRulesFolder)
         self.lists = lists
         let logger = logger.skipping(lists)
         self.logger = logger
@@ -131,6 +131,9 @@ package final class Sidecar: EgressController {
         outlets.webhook?.close()
         await outlets.audit?.close()
     }
+
+    /// Whether the lists in force are not those that the files have now.
+    package var hasStaleLists: Bool { guardian.isBehind(lists) }
 
     /// The number of rules in force, including the operator's.
     package var ruleCount: Int { guardian.ruleCount }

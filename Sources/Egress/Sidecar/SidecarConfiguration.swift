@@ -30,6 +30,8 @@ package struct SidecarConfiguration: Sendable {
     package var rules = Policy.denyAll
     package var policyFile: String?
     package var rulesFolder = "/var/egress/rules"
+    /// Whether the folder has to be there: whoever names it has lists.
+    package private(set) var needsRulesFolder = false
     package var dns = DNSConfiguration(upstreams: [])
     /// Whether Docker's resolver is used although it may forward queries through this filter.
     package private(set) var mayAskItself = false
@@ -90,8 +92,9 @@ package struct SidecarConfiguration: Sendable {
             }
         }
         policyFile = try values.read("POLICY_FILE", "use an absolute path") { $0.hasPrefix("/") ? $0 : nil }
-        rulesFolder =
-            try values.read("RULES_DIR", "use an absolute path") { $0.hasPrefix("/") ? $0 : nil } ?? rulesFolder
+        if let folder = try values.read("RULES_DIR", "use an absolute path", { $0.hasPrefix("/") ? $0 : nil }) {
+            (rulesFolder, needsRulesFolder) = (folder, true)
+        }
         exemptNameservers = try values.list("NAMESERVER_EXEMPT", "use addresses") { IPAddress($0) } ?? []
         let zones = try values.list("INTERNAL_ZONES", "use names") { try? DomainName($0) } ?? []
         internalZones = zones + DNSConfiguration.searchDomains(fromResolvConf: resolvConf) + [AnswerFilter.cluster]

@@ -1,3 +1,4 @@
+import Glibc
 import NetworkPolicy
 import System
 
@@ -28,11 +29,23 @@ package struct PresetFile: Sendable {
     /// - Throws: `EgressError` for the first file that is no preset, or has the name of one before it.
     package static func all(in folder: String) throws(EgressError) -> [PresetFile] {
         var all: [PresetFile] = []
-        for name in (File.names(in: folder) ?? []).sorted()
+        for name in try names(in: folder).sorted()
         where name.hasSuffix(".json") && !name.hasSuffix(".schema.json") {
             all.append(try PresetFile(path: folder + "/" + name))
         }
         return try joined(all)
+    }
+
+    private static func names(in folder: String) throws(EgressError) -> [String] {
+        do throws(SystemCallError) {
+            let stream = try FolderStream(folder)
+            var names: [String] = []
+            while let name = try stream.read() { names.append(name.description) }
+            return names
+        } catch {
+            guard error.code == ENOENT else { throw .storage(folder, error) }
+            return []
+        }
     }
 
     /// Presets of the operator's own beside those that come with the program.

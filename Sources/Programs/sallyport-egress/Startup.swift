@@ -91,7 +91,7 @@ enum Startup {
         registry.collect {
             [
                 .init("egress.nftables.rules.count", .gauge, Double(sidecar.ruleCount)),
-                .init("sallyport_egress_lists_stale", .gauge, sidecar.lists.problem == nil ? 0 : 1),
+                .init("sallyport_egress_lists_stale", .gauge, sidecar.hasStaleLists ? 1 : 0),
             ]
         }
         return Exports(

@@ -19,7 +19,7 @@ struct SidecarBody {
     var rulesFolder: String?
 
     static let folder = "/var/egress/state"
-    /// Where a sidecar looks for the lists.
+    /// Where a sidecar looks for the lists. It is told so where they are mounted, and then does not do without.
     private static let rules = "/var/egress/rules"
     private static let memory = 256 << 20
     private static let prefix = "OPENSANDBOX_EGRESS_"
@@ -79,6 +79,7 @@ struct SidecarBody {
         all[Self.prefix + "SANDBOX_ID"] = id
         all[Self.prefix + "RULES"] = String(decoding: policy.encodedJSON(.plain), as: UTF8.self)
         all[Self.prefix + "POLICY_FILE"] = Self.folder + "/policy.json"
+        if rulesFolder != nil { all[Self.prefix + "RULES_DIR"] = Self.rules }
         if readsFile {
             all[Self.prefix + "TOKEN_FILE"] = Self.folder + "/token"
         } else {

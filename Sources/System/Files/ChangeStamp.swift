@@ -23,6 +23,16 @@ package struct ChangeStamp: Hashable, Sendable {
         self.init(status)
     }
 
+    /// Whether the file was changed less than so many milliseconds ago. A change in the future, by a clock that was set back, is
+    /// none.
+    package func isYounger(than milliseconds: Int) -> Bool {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        let seconds = now.tv_sec &- changed[0]
+        guard 0...3600 ~= seconds else { return false }
+        return 0..<milliseconds ~= seconds * 1000 + (now.tv_nsec &- changed[1]) / 1_000_000
+    }
+
     private init(_ status: stat) {
         inode = UInt64(status.st_ino)
         size = Int64(status.st_size)

@@ -18,7 +18,9 @@ import Testing
         try text.write(toFile: folder.path + "/" + file, atomically: true, encoding: .utf8)
     }
 
-    private func lists() throws -> OperatorLists { try OperatorLists(folder: folder.path, mustExist: true) }
+    private func lists() throws -> OperatorLists {
+        try OperatorLists(folder: folder.path, mustExist: true, waits: false)
+    }
 
     /// As many looks as it takes until files that stand still are read.
     private func look(_ lists: OperatorLists) { for _ in 0..<2 { lists.refresh(quiet) } }
@@ -79,6 +81,35 @@ import Testing
         try FileManager.default.moveItem(atPath: away, toPath: folder.path)
         look(lists)
         #expect(lists.current.rules.denied.count == 1 && lists.problem == nil)
+
+        // One that is gone and comes back empty is the operator's word.
+        try FileManager.default.removeItem(atPath: folder.path)
+        look(lists)
+        #expect(lists.current.rules.denied.count == 1 && lists.problem != nil)
+        try FileManager.default.createDirectory(atPath: folder.path, withIntermediateDirectories: false)
+        look(lists)
+        #expect(lists.current.rules.denied.isEmpty && lists.problem == nil)
+    }
+
+    @Test func `a folder that need not be there may not go once it is`() throws {
+        try write("a.example\n", to: "deny.always")
+        let lists = try OperatorLists(folder: folder.path, mustExist: false, waits: false)
+        let away = folder.path + ".away"
+        try FileManager.default.moveItem(atPath: folder.path, toPath: away)
+        look(lists)
+        #expect(lists.current.rules.denied.count == 1 && lists.problem != nil)
+        try FileManager.default.moveItem(atPath: away, toPath: folder.path)
+    }
+
+    @Test func `a link that leads nowhere is no empty list`() throws {
+        let link = folder.path + "/deny.always", target = folder.path + "/target"
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: target)
+        #expect(throws: EgressError.self) { try self.lists() }
+        try write("a.example\n", to: "target")
+        let lists = try lists()
+        try FileManager.default.removeItem(atPath: target)
+        look(lists)
+        #expect(lists.current.rules.denied.count == 1 && lists.problem?.contains("leads nowhere") == true)
     }
 
     private final class Clock: Sendable {
@@ -132,12 +163,13 @@ import Testing
         kernel.isFull.withLock { $0 = true }
         guardian.follow(lists)
         #expect(opens("198.51.100.1") && !opens("198.51.100.2"), "those before it stay")
+        #expect(guardian.isBehind(lists) && lists.problem == nil)
         kernel.isFull.withLock { $0 = false }
         guardian.follow(lists)
         #expect(!opens("198.51.100.2"), "not at once")
         clock.pass(10)
         guardian.follow(lists)
-        #expect(!opens("198.51.100.1") && opens("198.51.100.2"))
+        #expect(!opens("198.51.100.1") && opens("198.51.100.2") && !guardian.isBehind(lists))
 
         // The policy is the client's, and cannot reach what stands before it.
         let rules = [try Rule(action: .allow, text: "198.51.100.1")]
@@ -157,8 +189,9 @@ import Testing
         policy.isDefault = true
         let guardian = try EgressGuard(
             record: GuardRecord(id: "a", namespacePath: "/", token: "", policy: policy),
-            operatorRules: lists.current.rules.rules, dnsPort: 4000, surroundings: LinkSurroundings(),
-            kernel: InterpretedKernel(), settings: GuardSettings(configuration), logger: quiet)
+            operatorRules: lists.current.rules.rules, listsVersion: lists.current.version, dnsPort: 4000,
+            surroundings: LinkSurroundings(), kernel: InterpretedKernel(), settings: GuardSettings(configuration),
+            logger: quiet)
         func told() -> [String] {
             guardian.effectivePolicy(lists).layers.map {
                 "\($0.kind.rawValue) \($0.origin.rawValue) \($0.isEnforced) \($0.rules.map(\.description).joined(separator: ","))"

@@ -38,4 +38,12 @@ import Testing
         #expect(environment(body).contains("OPENSANDBOX_EGRESS_TOKEN=the-secret"))
         #expect(!environment(body).contains { $0.hasPrefix("OPENSANDBOX_EGRESS_TOKEN_FILE") })
     }
+
+    @Test func `a guard that gets the operator's lists is told that they have to be there`() {
+        let told = "OPENSANDBOX_EGRESS_RULES_DIR=/var/egress/rules"
+        var body = body(labels: nil)
+        #expect(!environment(body).contains(told))
+        body.rulesFolder = "/etc/sallyport/rules"
+        #expect(environment(body).contains(told))
+    }
 }
